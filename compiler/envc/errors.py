@@ -1,0 +1,206 @@
+"""What envc says no with. An expected failure (exit 1) is an ``EnvcError``; anything else is a bug (exit 2)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from envc.model.manifest import KeyPath
+
+
+class EnvcError(Exception):
+    """An expected failure. ``str()`` is the whole message for people; ``hint`` is the way out."""
+
+    exit_code = 1
+    hint: str | None = None
+
+    @property
+    def code(self) -> str:
+        """A stable word for machines: the class name in kebab case."""
+        name = type(self).__name__.removesuffix("Error")
+        return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
+
+    def data(self) -> dict[str, object]:
+        """What ``--json`` shows besides code, message and hint."""
+        return {}
+
+
+class UsageError(EnvcError):
+    """The command line or the surroundings do not make sense together."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class NotAvailable(EnvcError):
+    """Something the manifest may ask for that this version cannot do yet."""
+
+    def __init__(self, what: str, where: tuple[str, ...], hint: str | None = None) -> None:
+        super().__init__(what, where)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.what} is not available yet", *(f"  {place}" for place in self.where)])
+
+
+class Mistake:
+    """One thing wrong with a manifest."""
+
+    __slots__ = ("column", "key_path", "line", "reason", "suggestion")
+
+    def __init__(
+        self,
+        key_path: KeyPath,
+        reason: str,
+        suggestion: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+    ) -> None:
+        self.key_path = key_path
+        self.reason = reason
+        self.suggestion = suggestion
+        self.line = line  # 1-based
+        self.column = column  # 1-based
+
+
+class ManifestError(EnvcError):
+    """Every mistake of a manifest, in one report."""
+
+    exit_code = 2
+
+    def __init__(self, path: Path, mistakes: tuple[Mistake, ...]) -> None:
+        super().__init__(path, mistakes)
+        self.path = path
+        self.mistakes = mistakes  # in the order of the file
+
+    def __str__(self) -> str:
+        lines = []
+        for mistake in self.mistakes:
+            place = str(self.path)
+            if mistake.line is not None:
+                place += f":{mistake.line}:{mistake.column or 1}"
+            key = render_key_path(mistake.key_path)
+            suggestion = f"\n    {mistake.suggestion}" if mistake.suggestion else ""
+            lines.append(f"{place}: {key + ': ' if key else ''}{mistake.reason}{suggestion}")
+        count = len(self.mistakes)
+        lines.append(f"{count} mistake{'s' if count != 1 else ''} in {self.path.name}")
+        return "\n".join(lines)
+
+    def data(self) -> dict[str, object]:
+        return {
+            "manifest": str(self.path),
+            "mistakes": [
+                {
+                    "key": render_key_path(mistake.key_path),
+                    "line": mistake.line,
+                    "column": mistake.column,
+                    "reason": mistake.reason,
+                    "suggestion": mistake.suggestion,
+                }
+                for mistake in self.mistakes
+            ],
+        }
+
+
+def render_key_path(key_path: KeyPath) -> str:
+    """``("steps", "train", "pypi", 0)`` as ``steps.train.pypi[0]``."""
+    text = ""
+    for part in key_path:
+        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
+    return text
+
+
+class DigestMismatch(EnvcError):
+    """Bytes are not what their name says."""
+
+    def __init__(self, what: str, expected: str, actual: str, hint: str | None = None) -> None:
+        super().__init__(what, expected, actual)
+        self.what = what
+        self.expected = expected
+        self.actual = actual
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} does not match its digest\n  expected sha256 {self.expected}\n  actual   sha256 {self.actual}"
+        )
+
+    def data(self) -> dict[str, object]:
+        return {"what": self.what, "expected": self.expected, "actual": self.actual}
+
+
+class SourceUnreachable(EnvcError):
+    """A source did not answer, or refused. Never a reason to ask the next source."""
+
+    def __init__(self, source: str, what: str, reason: str, hint: str | None = None) -> None:
+        super().__init__(source, what, reason)
+        self.source = source  # source name; never its URL, which may hold credentials
+        self.what = what  # "the page of requests"
+        self.reason = reason  # "HTTP 503 after 4 tries", "connection refused"
+        self.hint = (
+            hint
+            or "check the network and the source's settings, then run the command again; it goes on where it stopped"
+        )
+
+    def __str__(self) -> str:
+        return f"cannot get {self.what} from {self.source}: {self.reason}"
+
+
+class OfflineMiss(EnvcError):
+    """Work that must stay off the network needs something the cache does not hold."""
+
+    hint = "run the same command once without --offline"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what} is not in the cache, and --offline forbids asking for it"
+
+
+class StaleLock(EnvcError):
+    """The lock does not say what the manifest asks for."""
+
+    hint = "run `envc lock`, or pass --frozen to use the lock as it is"
+
+    def __init__(self, path: Path, reasons: tuple[str, ...]) -> None:
+        super().__init__(path, reasons)
+        self.path = path
+        self.reasons = reasons
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.path.name} is out of date", *(f"  {reason}" for reason in self.reasons)])
+
+    def data(self) -> dict[str, object]:
+        return {"lock": str(self.path), "reasons": list(self.reasons)}
+
+
+class LockFileError(EnvcError):
+    """A lock file that cannot be read."""
+
+    def __init__(self, path: Path, reason: str, hint: str | None = None) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class StoreError(EnvcError):
+    """A store that cannot be read or written."""
+
+    def __init__(self, what: str, reason: str, hint: str | None = None) -> None:
+        super().__init__(what, reason)
+        self.what = what
+        self.reason = reason
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.reason}"

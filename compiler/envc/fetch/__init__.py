@@ -1,0 +1,1 @@
+"""Fetching: indexes, metadata and artifacts, with a persistent cache."""

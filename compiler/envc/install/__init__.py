@@ -1,0 +1,1 @@
+"""Installing: what the files of an artifact become inside a prefix."""

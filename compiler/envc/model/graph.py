@@ -1,0 +1,73 @@
+"""The lock graph: everything a lock file says, as values.
+
+Sets stand in the graph as sorted tuples, so that equal graphs are equal values and their text is the same.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import msgspec
+
+from envc.model.digest import Sha256
+
+LOCK_VERSION = 1
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """One downloadable file, known by its sha256; where it lives is looked up by (source, file, sha256)."""
+
+    file: str
+    size: int  # bytes as downloaded
+    sha256: Sha256
+    targets: tuple[str, ...] = ()  # target keys it serves, sorted; () for every target key that uses the package
+    depends: tuple[str, ...] | None = None  # only where the package's artifacts state different requirements
+    content: dict[str, Sha256] = {}  # layout: content digest, once `bundle --record` has added it
+
+
+class Package(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a package with the artifacts that this lock uses of it. A fact of its digests."""
+
+    id: str  # "pypi:torch", and "pypi:torch@2.3.1" for a further version in the same lock
+    version: str
+    build: str = ""  # conda build string
+    source: str  # source name
+    released: date | None = None  # day (UTC) of the earliest upload among the artifacts
+    license: str = ""
+    depends: tuple[str, ...] = ()  # canonical requirements, sorted; extras' ones only where an extra is asked for
+    artifacts: tuple[Artifact, ...]  # sorted by file
+
+    @property
+    def kind(self) -> str:
+        return self.id.partition(":")[0]
+
+    @property
+    def name(self) -> str:
+        return self.id.partition(":")[2].partition("@")[0]
+
+
+class PackageRef(msgspec.Struct, frozen=True, order=True):
+    """A package in an environment. Renders as ``pypi:torch`` or ``pypi:colorama @ win-64/cp312``."""
+
+    id: str
+    targets: tuple[str, ...] = ()  # target names where it holds, sorted; () for all of the environment's
+
+
+class LockedEnvironment(msgspec.Struct, frozen=True, kw_only=True):
+    """What one set of equal inputs was solved to. Its key is `steps`."""
+
+    steps: tuple[str, ...]  # sorted
+    targets: tuple[str, ...]  # target keys "linux-64/cp312", sorted
+    python: str = ""  # Python.text, "" without Python
+    interpreter: str = ""  # "host", "conda", "standalone", "" without Python
+    requires: tuple[str, ...]  # expanded inputs in canonical form, sorted
+    packages: tuple[PackageRef, ...]  # sorted
+
+
+class LockGraph(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole lock."""
+
+    version: int = LOCK_VERSION
+    options: dict[str, object] = {}  # every input that changes results and is not a step's; plain TOML values, by key
+    environments: tuple[LockedEnvironment, ...]  # sorted by steps
+    packages: tuple[Package, ...]  # sorted by kind, name, id

@@ -1,0 +1,1 @@
+"""Reviewing: reading verbs over lock graphs."""

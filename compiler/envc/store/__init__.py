@@ -1,0 +1,1 @@
+"""Stores: blobs behind fsspec, objects and archives in their byte format."""

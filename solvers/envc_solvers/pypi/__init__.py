@@ -1,0 +1,1 @@
+"""The PyPI solver: resolvelib drives, the provider is ours."""

@@ -1,0 +1,56 @@
+"""What the solver asks of the outside. Implementations fetch and cache; the in-memory twin serves tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import msgspec
+
+from envc_solvers.pypi.requirement import Metadata, Requirement
+
+
+class File(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One file of a project, as an index page lists it."""
+
+    name: str  # "torch-2.5.1-cp311-cp311-manylinux1_x86_64.whl"
+    sha256: str = ""  # lower-case hex; "" when the index does not say
+    size: int = 0  # bytes; 0 when the index does not say
+    uploaded: int | None = None  # seconds since the epoch, UTC, rounded up; None when the index does not say
+    requires_python: str = ""
+    yanked: str | None = None  # None: not yanked; else the reason, which may be ""
+
+
+class Release(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The files of one version that one wheel target can install."""
+
+    version: str  # as the best file's name spells it
+    files: tuple[File, ...]  # best tag first
+
+
+class View(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A project as one wheel target sees it: the compact index that is cached per project and target.
+
+    It depends on the page and the wheel tags alone. Requires-Python, yanking and `exclude-newer` are judged by the
+    solver, so that one view serves every policy.
+    """
+
+    name: str  # normalised
+    source: str  # name of the source that supplies it
+    releases: tuple[Release, ...]  # newest first (PEP 440)
+
+
+class Index(Protocol):
+    """Answers questions about projects for one wheel target. Every method may be called from one thread only."""
+
+    def view(self, name: str) -> View:
+        """The project as this target sees it. Raises ProjectNotFound when no source knows it. O(1) per solve and name."""
+
+    def files(self, name: str) -> tuple[File, ...]:
+        """All files of a project, sdists and other targets' wheels included; asked only to explain a failure."""
+
+    def metadata(self, view: View, file: File) -> Metadata:
+        """The core metadata of a file of that view. Raises MetadataUnusable when the file's own metadata is broken."""
+
+    def expect(self, requirements: Iterable[Requirement]) -> None:
+        """A hint, without an answer: these requirements will soon be asked about. May start fetching."""

@@ -1,0 +1,125 @@
+"""What a solver knows of the machine it solves for: platform, target, Python. Never the machine that runs the solver."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Family = Literal["linux", "macos", "windows"]
+Implementation = Literal["cpython", "pypy"]
+
+
+class Platform(msgspec.Struct, frozen=True):
+    """An operating system and CPU, named as conda names its subdirs."""
+
+    name: str  # "linux-64"
+    family: Family
+    machine: str  # `platform_machine` of PEP 508 as that system spells it: "x86_64", "arm64", "AMD64"
+    arch: str  # the CPU as wheel tags spell it: "x86_64", "aarch64", "arm64", "amd64"
+
+    @property
+    def sys_platform(self) -> str:
+        return {"linux": "linux", "macos": "darwin", "windows": "win32"}[self.family]
+
+    @property
+    def platform_system(self) -> str:
+        return {"linux": "Linux", "macos": "Darwin", "windows": "Windows"}[self.family]
+
+    @property
+    def os_name(self) -> str:
+        return "nt" if self.family == "windows" else "posix"
+
+
+PLATFORMS: dict[str, Platform] = {
+    platform.name: platform
+    for platform in (
+        Platform("linux-32", "linux", "i686", "i686"),
+        Platform("linux-64", "linux", "x86_64", "x86_64"),
+        Platform("linux-aarch64", "linux", "aarch64", "aarch64"),
+        Platform("linux-armv7l", "linux", "armv7l", "armv7l"),
+        Platform("linux-ppc64le", "linux", "ppc64le", "ppc64le"),
+        Platform("linux-riscv64", "linux", "riscv64", "riscv64"),
+        Platform("linux-s390x", "linux", "s390x", "s390x"),
+        Platform("osx-64", "macos", "x86_64", "x86_64"),
+        Platform("osx-arm64", "macos", "arm64", "arm64"),
+        Platform("win-32", "windows", "x86", "win32"),
+        Platform("win-64", "windows", "AMD64", "amd64"),
+        Platform("win-arm64", "windows", "ARM64", "arm64"),
+    )
+}
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A named machine kind: a platform with the floors that an environment may rely on."""
+
+    name: str
+    platform: str  # a key of PLATFORMS
+    glibc: str | None = None  # "2.28"; Linux only, excludes musl
+    musl: str | None = None  # "1.2"; Linux only
+    macos: str | None = None  # "13.0"; macOS only
+    cuda: str | None = None  # "12.4"; only when declared
+    archspec: str | None = None  # "x86_64_v2"
+
+    @property
+    def facts(self) -> Platform:
+        return PLATFORMS[self.platform]
+
+    @property
+    def text(self) -> str:
+        """The canonical one-line form: platform (unless the name says it), then the floors.
+
+        ``"linux-64 glibc=2.28 cuda=12.4"`` for a target ``gpu``; ``"glibc=2.28"`` for the target ``linux-64``.
+        """
+        parts = [] if self.name == self.platform else [self.platform]
+        for field in ("glibc", "musl", "macos", "cuda", "archspec"):
+            value = getattr(self, field)
+            if value is not None:
+                parts.append(f"{field}={value}")
+        return " ".join(parts)
+
+
+DEFAULT_FLOORS: dict[Family, dict[str, str]] = {
+    "linux": {"glibc": "2.28"},
+    "macos": {"macos": "13.0"},
+    "windows": {},
+}
+DEFAULT_ARCHSPEC = {"x86_64": "x86_64_v2", "amd64": "x86_64_v2"}
+
+
+def default_target(platform: str) -> Target:
+    """The implicit target of a platform's own name, with the default floors. Raises KeyError for an unknown platform."""
+    facts = PLATFORMS[platform]
+    return Target(
+        name=platform,
+        platform=platform,
+        archspec=DEFAULT_ARCHSPEC.get(facts.arch),
+        **DEFAULT_FLOORS[facts.family],
+    )
+
+
+class Python(msgspec.Struct, frozen=True, kw_only=True):
+    """The Python that an environment is solved for. The minor is always fixed; the patch only when somebody named one."""
+
+    implementation: Implementation = "cpython"
+    minor: tuple[int, int]  # (3, 12)
+    patch: int | None = None
+    free_threaded: bool = False
+
+    @property
+    def key(self) -> str:
+        """As wheel tags abbreviate it: ``cp312``, ``cp313t``, ``pp310``."""
+        short = {"cpython": "cp", "pypy": "pp"}[self.implementation]
+        return f"{short}{self.minor[0]}{self.minor[1]}{'t' if self.free_threaded else ''}"
+
+    @property
+    def full_version(self) -> str:
+        """The version markers and Requires-Python are judged by: the lowest patch release unless one is named."""
+        return f"{self.minor[0]}.{self.minor[1]}.{self.patch or 0}"
+
+    @property
+    def text(self) -> str:
+        """As the manifest writes it: ``3.12``, ``3.12.7``, ``3.13t``, ``pypy3.10``."""
+        prefix = "pypy" if self.implementation == "pypy" else ""
+        patch = "" if self.patch is None else f".{self.patch}"
+        return f"{prefix}{self.minor[0]}.{self.minor[1]}{patch}{'t' if self.free_threaded else ''}"
