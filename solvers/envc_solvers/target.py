@@ -1,4 +1,4 @@
-"""What a solver knows of the machine it solves for: platform, target, Python. Never the machine that runs the solver."""
+"""What a solver knows of the machine it solves for: platform, target, Python. Never the machine it runs on."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ DEFAULT_ARCHSPEC = {"x86_64": "x86_64_v2", "amd64": "x86_64_v2"}
 
 
 def default_target(platform: str) -> Target:
-    """The implicit target of a platform's own name, with the default floors. Raises KeyError for an unknown platform."""
+    """The implicit target of that name, with the default floors. Raises KeyError for an unknown platform."""
     facts = PLATFORMS[platform]
     return Target(
         name=platform,
@@ -99,7 +99,7 @@ def default_target(platform: str) -> Target:
 
 
 class Python(msgspec.Struct, frozen=True, kw_only=True):
-    """The Python that an environment is solved for. The minor is always fixed; the patch only when somebody named one."""
+    """The Python to solve for. The minor is always fixed; the patch only when somebody named one."""
 
     implementation: Implementation = "cpython"
     minor: tuple[int, int]  # (3, 12)
