@@ -44,7 +44,7 @@ class Index(Protocol):
     """Answers questions about projects for one wheel target. Every method may be called from one thread only."""
 
     def view(self, name: str) -> View:
-        """The project as this target sees it. Raises ProjectNotFound when no source knows it. Once per solve and name."""
+        """The project as this target sees it. Raises ProjectNotFound when no source knows it."""
 
     def files(self, name: str) -> tuple[File, ...]:
         """All files of a project, sdists and other targets' wheels included; asked only to explain a failure."""

@@ -1,0 +1,95 @@
+"""What a store says: of one object (its index), of one environment (its record), of one step (its pointer).
+
+These are the JSON documents of DESIGN section 5; their schemas stand in ``schemas/``.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from envc.model.digest import Sha256, sha256
+
+OBJECT_FORMAT = 1
+RECORD_FORMAT = 1
+
+
+class Member(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
+    """One entry of an object's tree."""
+
+    path: str  # relative to the prefix, POSIX separators, no "." or ".." parts
+    type: Literal["file", "link"] = "file"
+    mode: int = 0o644  # 0o644 or 0o755; 0o777 for links
+    size: int = 0  # bytes; 0 for links
+    sha256: str = ""  # of the content; "" for links
+    link: str = ""  # target of a symbolic link, relative, never leaving the prefix
+
+
+class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One zstd frame of an object."""
+
+    offset: int  # bytes from the start of the object
+    length: int  # bytes, compressed
+    raw: int  # bytes of tar it holds
+    sha256: Sha256  # of the compressed bytes, checked before they are decompressed
+    path: str = ""  # for a continued member: which one goes on at the start of this frame
+    at: int = 0  # for a continued member: offset of this frame's first byte in its content
+    mode: int = 0  # for a continued member: its mode
+
+
+class ObjectIndex(msgspec.Struct, frozen=True, kw_only=True):
+    """The index at the end of an object."""
+
+    format: int = OBJECT_FORMAT
+    artifact: Sha256
+    layout: str
+    frames: tuple[Frame, ...]  # in the order of the bytes
+    members: tuple[Member, ...]  # sorted by path
+
+    @property
+    def content(self) -> Sha256:
+        return content_digest(self.members)
+
+
+def content_digest(members: tuple[Member, ...]) -> Sha256:
+    """The digest of a tree: sha256 over canonical JSON of its members sorted by path, whatever compressed it."""
+    rows = [[m.path, m.mode, m.type, m.link, m.size, m.sha256] for m in sorted(members)]
+    return sha256(msgspec.json.encode(rows))
+
+
+class RecordObject(msgspec.Struct, frozen=True, kw_only=True):
+    """One object of an environment, with all that hydrate needs to load it without asking for its index."""
+
+    kind: str
+    name: str
+    version: str
+    file: str
+    content: Sha256
+    size: int  # bytes of the whole object in the store
+    index: ObjectIndex
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What a store says about one environment. Its digest is the sha256 of its uncompressed canonical JSON."""
+
+    format: int = RECORD_FORMAT
+    environment: Sha256  # environment id
+    platform: str
+    python: str  # Python.key: "cp312"
+    interpreter: str
+    objects: tuple[RecordObject, ...]  # sorted by kind, name
+    winners: dict[str, Sha256] = {}  # contested path: artifact whose member is written; the others' are skipped
+    made: tuple[str, ...] = ()  # paths that hydrate makes or rewrites, sorted
+    requirements: dict[str, str] = {}  # what the machine must offer: {"glibc": "2.28"}
+
+
+class StepPointer(msgspec.Struct, frozen=True, kw_only=True):
+    """What one step on one target runs in, for one lock."""
+
+    environment: Sha256
+    record: Sha256  # digest of the record
+    code: Sha256 | None = None  # content digest of the code package
+    code_object: Sha256 | None = None  # sha256 of the code package's bytes
+    run: str | None = None
+    env: dict[str, str] = {}
