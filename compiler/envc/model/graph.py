@@ -71,3 +71,25 @@ class LockGraph(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, object] = {}  # every input that changes results and is not a step's; plain TOML values, by key
     environments: tuple[LockedEnvironment, ...]  # sorted by steps
     packages: tuple[Package, ...]  # sorted by kind, name, id
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """One package chosen for one step-target, from a solver or from the lock before."""
+
+    kind: str
+    name: str
+    version: str
+    build: str = ""
+    source: str
+    file: str
+    size: int  # bytes
+    sha256: Sha256
+    released: date | None = None
+    license: str = ""
+    requires: tuple[str, ...] = ()  # canonical requirements; at least those that the graph's extras ask for
+    content: dict[str, Sha256] = {}
+
+    @property
+    def release(self) -> tuple[str, str, str, str, str]:
+        """What makes two choices the same package of the graph."""
+        return (self.kind, self.name, self.version, self.build, self.source)

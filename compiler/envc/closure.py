@@ -1,0 +1,105 @@
+"""closure: what a lock graph says of one step on one target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from envc.errors import EnvcError
+from envc.expand import StepTarget
+from envc.model.environment import Environment, EnvironmentMember, python_layout
+from envc.model.graph import Artifact, Choice, LockedEnvironment, LockGraph, Package
+
+
+class DanglingLock(EnvcError):
+    """A lock that names a package, or a file for a target, that it does not hold; a merge can leave one behind."""
+
+    hint = "run `envc lock`"
+
+    def __init__(self, step: str, target_key: str, package_id: str) -> None:
+        super().__init__(step, target_key, package_id)
+        self.step = step
+        self.target_key = target_key
+        self.package_id = package_id
+
+    def __str__(self) -> str:
+        return f"the lock has no file of {self.package_id} for step {self.step} on {self.target_key}"
+
+
+class Closures:
+    """A lock graph with its tables of look-up built once."""
+
+    def __init__(self, graph: LockGraph) -> None:
+        self.graph = graph
+        self._packages: dict[str, Package] = {}
+        self._doubled: set[str] = set()
+        for package in graph.packages:
+            if package.id in self._packages:
+                self._doubled.add(package.id)
+            self._packages[package.id] = package
+        self._environments: dict[str, LockedEnvironment] = {}
+        for environment in graph.environments:
+            for step in environment.steps:
+                self._environments.setdefault(step, environment)
+
+    def locked(self, step: str) -> LockedEnvironment | None:
+        """The environment that holds this step, if any."""
+        return self._environments.get(step)
+
+    def pins(self, step: str, target_key: str) -> Iterator[tuple[Package, Artifact]]:
+        """The packages of a step on a target, each with its artifact there, sorted by id. Raises DanglingLock."""
+        environment = self._environments.get(step)
+        if environment is None or target_key not in environment.targets:
+            raise DanglingLock(step, target_key, "any package")
+        target_name = target_key.partition("/")[0]
+        for ref in environment.packages:
+            if ref.targets and target_name not in ref.targets:
+                continue
+            package = self._packages.get(ref.id)
+            if package is None or ref.id in self._doubled:
+                raise DanglingLock(step, target_key, ref.id)
+            serving = [a for a in package.artifacts if not a.targets or target_key in a.targets]
+            if len(serving) != 1:
+                raise DanglingLock(step, target_key, ref.id)
+            yield package, serving[0]
+
+    def choices(self, step: str, target_key: str) -> tuple[Choice, ...]:
+        """The same as link takes it, for step-targets that need no solver. Raises DanglingLock."""
+        return tuple(
+            Choice(
+                kind=package.kind,
+                name=package.name,
+                version=package.version,
+                build=package.build,
+                source=package.source,
+                file=artifact.file,
+                size=artifact.size,
+                sha256=artifact.sha256,
+                released=package.released,
+                license=package.license,
+                requires=package.depends if artifact.depends is None else artifact.depends,
+                content=artifact.content,
+            )
+            for package, artifact in self.pins(step, target_key)
+        )
+
+    def environment(self, cell: StepTarget) -> Environment:
+        """What pack and hydrate work on. Raises DanglingLock."""
+        layout = python_layout(cell.target, cell.python)
+        members = tuple(
+            sorted(
+                EnvironmentMember(
+                    kind=package.kind,
+                    name=package.name,
+                    version=package.version,
+                    source=package.source,
+                    file=artifact.file,
+                    size=artifact.size,
+                    sha256=artifact.sha256,
+                    layout=layout,
+                    depends=package.depends if artifact.depends is None else artifact.depends,
+                    content=artifact.content.get(layout),
+                )
+                for package, artifact in self.pins(cell.step, cell.key)
+            )
+        )
+        return Environment(target=cell.target, python=cell.python, interpreter=cell.interpreter, members=members)

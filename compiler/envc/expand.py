@@ -1,0 +1,173 @@
+"""expand: a manifest becomes one value per step and target, holding everything that decides what is locked there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from envc.model.manifest import CondaDependency, Dependencies, Manifest, PyPIDependency, PythonRequest, Source
+from envc_solvers.pypi.requirement import specifiers
+from envc_solvers.target import Implementation, Python, Target, default_target
+
+# The minors that have been released, oldest first. A range picks the newest one that it allows.
+MINORS: dict[Implementation, tuple[tuple[int, int], ...]] = {
+    "cpython": tuple((3, minor) for minor in range(8, 16)),
+    "pypy": tuple((3, minor) for minor in range(8, 12)),
+}
+
+
+class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """One step on one target."""
+
+    step: str
+    target: Target
+    python: Python
+    interpreter: str  # "host", "conda", "standalone"
+    pypi: tuple[PyPIDependency, ...]  # in the order of the manifest: step, groups, additions for the target
+    conda: tuple[CondaDependency, ...]
+    indexes: tuple[Source, ...]  # sources of PyPI projects, in order of priority
+    dedicated: tuple[Source, ...]  # sources that supply only the projects they name
+
+    @property
+    def key(self) -> str:
+        """The target key: ``linux-64/cp312``."""
+        return f"{self.target.name}/{self.python.key}"
+
+    @property
+    def requires(self) -> tuple[str, ...]:
+        """The inputs in canonical form, sorted and without doubles."""
+        lines = {render_dependency(dependency) for dependency in self.pypi}
+        lines |= {f"conda:{dependency.spec}" for dependency in self.conda}
+        return tuple(sorted(lines))
+
+
+def expand(manifest: Manifest) -> tuple[StepTarget, ...]:
+    """Every step on each of its targets, in the order of the manifest."""
+    return tuple(
+        _step_target(manifest, step_name, target_name)
+        for step_name, step in manifest.steps.items()
+        for target_name in (manifest.targets if step.targets is None else step.targets)
+    )
+
+
+def _step_target(manifest: Manifest, step_name: str, target_name: str) -> StepTarget:
+    step = manifest.steps[step_name]
+    parts = [step.dependencies, *(manifest.groups[group] for group in step.groups)]
+    parts.append(step.on.get(target_name, Dependencies()))
+    conda = tuple(dependency for part in parts for dependency in part.conda)
+    allowed = [
+        source
+        for source in manifest.sources.values()
+        if (not source.steps or step_name in source.steps) and (not source.targets or target_name in source.targets)
+    ]
+    by_name = {source.name: source for source in allowed}
+    return StepTarget(
+        step=step_name,
+        target=target_of(manifest, target_name),
+        python=choose_python(step.python or manifest.python),
+        interpreter=step.interpreter or ("conda" if conda else "host"),
+        pypi=tuple(dependency for part in parts for dependency in part.pypi),
+        conda=conda,
+        indexes=tuple(by_name[name] for name in manifest.indexes if name in by_name),
+        dedicated=tuple(source for source in allowed if source.kind != "conda" and source.name not in manifest.indexes),
+    )
+
+
+def target_of(manifest: Manifest, name: str) -> Target:
+    """A declared target, or the implicit one of a platform's name."""
+    return manifest.declared_targets.get(name) or default_target(name)
+
+
+def choose_python(request: PythonRequest) -> Python:
+    """The newest minor that the request allows, at the lowest patch release that it allows.
+
+    Raises ValueError when it allows no released minor.
+    """
+    allowed = specifiers(request.specifier)
+    for minor in reversed(MINORS[request.implementation]):
+        for patch in range(100):
+            if allowed.contains(f"{minor[0]}.{minor[1]}.{patch}", prereleases=True):
+                named = patch > 0 or (request.specifier.startswith("==") and not request.specifier.endswith("*"))
+                return Python(
+                    implementation=request.implementation,
+                    minor=minor,
+                    patch=patch if named else None,
+                    free_threaded=request.free_threaded,
+                )
+    known = ", ".join(f"{major}.{minor}" for major, minor in MINORS[request.implementation])
+    raise ValueError(f"no Python that envc knows satisfies {request.text!r} (known: {known})")
+
+
+def render_dependency(dependency: PyPIDependency) -> str:
+    """A PyPI input as the lock's `requires` spells it. Holds no URL that the manifest does not spell."""
+    text = f"pypi:{dependency.requirement}"
+    if dependency.path is not None:
+        text += f" at {dependency.path}" + (" (editable)" if dependency.editable else "")
+    if dependency.git is not None:
+        text += f" from git {dependency.git}" + (f" rev {dependency.rev}" if dependency.rev else "")
+    if dependency.subdirectory is not None:
+        text += f" in {dependency.subdirectory}"
+    if dependency.source is not None:
+        text += f" from {dependency.source}"
+    return text
+
+
+def lock_options(manifest: Manifest, cells: tuple[StepTarget, ...]) -> dict[str, object]:
+    """Every input that changes results and is not a step's, as plain TOML values with their defaults left out."""
+    policy = manifest.policy
+    uses_conda = any(cell.conda for cell in cells)
+    options: dict[str, object] = {
+        "targets": {cell.target.name: cell.target.text for cell in sorted(cells, key=lambda cell: cell.target.name)},
+        "indexes": list(manifest.indexes) if any(cell.pypi for cell in cells) else [],
+        "channels": list(manifest.channels) if uses_conda else [],
+        "sources": {
+            name: render_source(source)
+            for name, source in sorted(manifest.sources.items())
+            if source.url is not None and (uses_conda or source.kind != "conda")
+        },
+        "exclude-newer": render_cutoff(manifest.exclude_newer),
+        "exclude-newer-package": {
+            name: render_cutoff(value) for name, value in sorted(policy.exclude_newer_package.items())
+        },
+        "constraints": _sorted_requires(manifest.constraints),
+        "overrides": _sorted_requires(manifest.overrides),
+        "prereleases": sorted(policy.prereleases_for) or policy.prereleases,
+        "resolution": policy.resolution,
+        "align": policy.align,
+        "build": sorted(policy.build),
+        "channel-priority": policy.channel_priority if uses_conda else "strict",
+        "virtual-packages": {name: dict(sorted(v.items())) for name, v in sorted(manifest.virtual_packages.items())}
+        if uses_conda
+        else {},
+        "mapping": dict(sorted(manifest.mapping.items())) if uses_conda else {},
+    }
+    defaults = {"prereleases": "if-necessary", "resolution": "highest", "align": "newest", "channel-priority": "strict"}
+    return {key: value for key, value in options.items() if value not in (None, [], {}) and value != defaults.get(key)}
+
+
+def _sorted_requires(dependencies: Dependencies) -> list[str]:
+    return sorted(
+        {render_dependency(dependency) for dependency in dependencies.pypi}
+        | {f"conda:{dependency.spec}" for dependency in dependencies.conda}
+    )
+
+
+def render_source(source: Source) -> str:
+    """A declared source without its address: ``pypi projects=acme-* steps=train``."""
+    parts: list[str] = [source.kind]
+    for label, values in (("projects", source.projects), ("steps", source.steps), ("targets", source.targets)):
+        if values:
+            parts.append(f"{label}={','.join(sorted(values))}")
+    return " ".join(parts)
+
+
+def render_cutoff(value: datetime | timedelta | Literal[False] | None) -> str | bool | None:
+    """A cut-off as the lock spells it: RFC 3339 in UTC, an ISO 8601 duration for a span, false where it is lifted."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, timedelta):
+        days, seconds = value.days, value.seconds
+        return f"P{days}D" if not seconds else f"P{days}DT{seconds}S" if days else f"PT{seconds}S"
+    return value

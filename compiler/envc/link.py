@@ -1,0 +1,254 @@
+"""link: the pins of every step-target become one lock graph."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+import msgspec
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from envc.expand import StepTarget
+from envc.model.digest import Sha256, parse_sha256
+from envc.model.graph import Artifact, Choice, LockedEnvironment, LockGraph, Package, PackageRef
+from envc_solvers.pypi.requirement import parse
+from envc_solvers.solution import Pin
+
+_EXTRA = re.compile(r"""extra\s*==\s*["']([^"']*)["']|["']([^"']*)["']\s*==\s*extra""")
+
+
+Cell = tuple[str, str]  # step, target key
+
+
+def choice_of(pin: Pin) -> Choice:
+    """A solver's pin as a choice. Raises ValueError when its digest is missing or malformed."""
+    return Choice(
+        kind=pin.kind,
+        name=pin.name,
+        version=pin.version,
+        build=pin.build,
+        source=pin.source,
+        file=pin.file,
+        size=pin.size,
+        sha256=parse_sha256(pin.sha256),
+        released=datetime.fromtimestamp(pin.uploaded, UTC).date() if pin.uploaded is not None else None,
+        license=pin.license,
+        requires=pin.requires,
+    )
+
+
+def link(
+    cells: Iterable[StepTarget],
+    choices: Mapping[Cell, tuple[Choice, ...]],
+    options: dict[str, object],
+    previous: LockGraph | None = None,
+) -> LockGraph:
+    """The graph of these step-targets. `previous` only decides which version keeps the plain id.
+
+    The result does not depend on the order of `cells` or of the choices.
+    """
+    cells = tuple(cells)
+    requires = _needed_requires(cells, choices)
+    ids = _assign_ids({choice.release for chosen in choices.values() for choice in chosen}, previous)
+    environments = tuple(
+        sorted(
+            (_environment(steps, group, choices, ids) for steps, group in _group(cells)),
+            key=lambda environment: environment.steps,
+        )
+    )
+    return LockGraph(options=options, environments=environments, packages=_packages(cells, choices, ids, requires))
+
+
+def _group(cells: tuple[StepTarget, ...]) -> list[tuple[tuple[str, ...], list[StepTarget]]]:
+    """Steps with equal inputs together, with the step-targets of the first of them."""
+    by_step: dict[str, list[StepTarget]] = {}
+    for cell in cells:
+        by_step.setdefault(cell.step, []).append(cell)
+    groups: dict[bytes, list[str]] = {}
+    for step, members in by_step.items():
+        identity = msgspec.msgpack.encode(
+            sorted(
+                (cell.key, cell.python.text, cell.interpreter, cell.requires, [s.name for s in cell.indexes])
+                for cell in members
+            )
+        )
+        groups.setdefault(identity, []).append(step)
+    return [(tuple(sorted(steps)), by_step[min(steps)]) for steps in groups.values()]
+
+
+def environment_requires(cells: Iterable[StepTarget]) -> tuple[str, ...]:
+    """The inputs of one environment: a line as it stands where every target asks for it, else with ``@ targets``."""
+    cells = tuple(cells)
+    asking: dict[str, set[str]] = {}
+    for cell in cells:
+        for line in cell.requires:
+            asking.setdefault(line, set()).add(cell.target.name)
+    everywhere = {cell.target.name for cell in cells}
+    return tuple(
+        sorted(
+            line if targets == everywhere else f"{line} @ {', '.join(sorted(targets))}"
+            for line, targets in asking.items()
+        )
+    )
+
+
+def _environment(
+    steps: tuple[str, ...],
+    cells: list[StepTarget],
+    choices: Mapping[Cell, tuple[Choice, ...]],
+    ids: Mapping[tuple[str, ...], str],
+) -> LockedEnvironment:
+    holding: dict[str, set[str]] = {}
+    for cell in cells:
+        for choice in choices[cell.step, cell.key]:
+            holding.setdefault(ids[choice.release], set()).add(cell.target.name)
+    everywhere = {cell.target.name for cell in cells}
+    return LockedEnvironment(
+        steps=steps,
+        targets=tuple(sorted(cell.key for cell in cells)),
+        python=cells[0].python.text,
+        interpreter=cells[0].interpreter,
+        requires=environment_requires(cells),
+        packages=tuple(
+            sorted(
+                PackageRef(package_id, () if targets == everywhere else tuple(sorted(targets)))
+                for package_id, targets in holding.items()
+            )
+        ),
+    )
+
+
+def _assign_ids(
+    releases: set[tuple[str, str, str, str, str]], previous: LockGraph | None
+) -> dict[tuple[str, ...], str]:
+    """``pypi:torch`` for one release of each name, ``pypi:torch@2.3.1`` for further ones.
+
+    An id stays with its release for as long as both are in the lock, so that no line changes because another came.
+    """
+    before = {
+        (package.kind, package.name, package.version, package.build, package.source): package.id
+        for package in (previous.packages if previous else ())
+    }
+    by_name: dict[tuple[str, str], list[tuple[str, str, str, str, str]]] = {}
+    for release in releases:
+        by_name.setdefault(release[:2], []).append(release)
+    ids: dict[tuple[str, ...], str] = {}
+    for (kind, name), group in by_name.items():
+        plain = f"{kind}:{name}"
+        group.sort(key=lambda release: (_version_order(release[2]), release), reverse=True)
+        for release in group:
+            if release in before:
+                ids[release] = before[release]
+        taken = {ids[release] for release in group if release in ids}
+        for release in group:
+            if release in ids:
+                continue
+            _, _, version, build, source = release
+            spellings = (
+                plain,
+                f"{plain}@{version}",
+                f"{plain}@{version}:{source}",
+                f"{plain}@{version}:{source}:{build}",
+            )
+            ids[release] = next(spelling for spelling in spellings if spelling not in taken)
+            taken.add(ids[release])
+    return ids
+
+
+def _version_order(version: str) -> tuple[int, Version | str]:
+    try:
+        return (1, Version(version))
+    except InvalidVersion:
+        return (0, version)
+
+
+def _packages(
+    cells: tuple[StepTarget, ...],
+    choices: Mapping[Cell, tuple[Choice, ...]],
+    ids: Mapping[tuple[str, ...], str],
+    requires: Mapping[Sha256, tuple[str, ...]],
+) -> tuple[Package, ...]:
+    used: dict[str, dict[Sha256, Choice]] = {}
+    serving: dict[Sha256, set[str]] = {}
+    for cell in cells:
+        for choice in choices[cell.step, cell.key]:
+            used.setdefault(ids[choice.release], {})[choice.sha256] = choice
+            serving.setdefault(choice.sha256, set()).add(cell.key)
+    packages = []
+    for package_id, by_digest in used.items():
+        chosen = sorted(by_digest.values(), key=lambda choice: (choice.file, choice.sha256))
+        agree = len({requires[choice.sha256] for choice in chosen}) == 1
+        released = [choice.released for choice in chosen if choice.released is not None]
+        packages.append(
+            Package(
+                id=package_id,
+                version=chosen[0].version,
+                build=chosen[0].build,
+                source=chosen[0].source,
+                released=min(released, default=None),
+                license=chosen[0].license,
+                depends=requires[chosen[0].sha256] if agree else (),
+                artifacts=tuple(
+                    Artifact(
+                        file=choice.file,
+                        size=choice.size,
+                        sha256=choice.sha256,
+                        targets=tuple(sorted(serving[choice.sha256])) if len(chosen) > 1 else (),
+                        depends=None if agree else requires[choice.sha256],
+                        content=choice.content,
+                    )
+                    for choice in chosen
+                ),
+            )
+        )
+    return tuple(sorted(packages, key=lambda package: (package.kind, package.name, package.id)))
+
+
+def _needed_requires(
+    cells: tuple[StepTarget, ...], choices: Mapping[Cell, tuple[Choice, ...]]
+) -> dict[Sha256, tuple[str, ...]]:
+    """Per artifact, the requirements that the lock keeps: all but those of extras that nobody in the graph asks for.
+
+    Whether an extra is asked for is read off the lines themselves, whatever their markers say, so that the answer is
+    a function of the graph and the same whether a line was solved now or kept from the lock before.
+    """
+    lines: dict[Sha256, set[str]] = {}
+    names: dict[Sha256, str] = {}
+    for chosen in choices.values():
+        for choice in chosen:
+            if choice.kind == "pypi":
+                lines.setdefault(choice.sha256, set()).update(choice.requires)
+                names[choice.sha256] = choice.name
+    extras: dict[str, set[str]] = {}
+    for cell in cells:
+        for dependency in cell.pypi:
+            extras.setdefault(dependency.requirement.name, set()).update(dependency.requirement.extras)
+    kept: dict[Sha256, set[str]] = {digest: set() for digest in lines}
+    growing = True
+    while growing:
+        growing = False
+        for digest, candidates in lines.items():
+            asked = extras.get(names[digest], set())
+            for line in candidates - kept[digest]:
+                mentioned = extras_of(line)
+                if not mentioned or mentioned & asked:
+                    kept[digest].add(line)
+                    growing = True
+                    if "[" in line:
+                        requirement = parse(line)
+                        extras.setdefault(requirement.name, set()).update(requirement.extras)
+    result = {digest: tuple(sorted(group)) for digest, group in kept.items()}
+    for chosen in choices.values():
+        for choice in chosen:
+            result.setdefault(choice.sha256, tuple(sorted(choice.requires)))
+    return result
+
+
+def extras_of(line: str) -> set[str]:
+    """The extras that a requirement's marker compares with, normalised; empty when it holds without any."""
+    _, _, marker = line.partition(";")
+    if "extra" not in marker:
+        return set()
+    return {canonicalize_name(a or b) for a, b in _EXTRA.findall(marker)}

@@ -1,0 +1,135 @@
+"""stale: what a lock was made from, beside what the manifest says now. Reads values, asks nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from envc.closure import Closures, DanglingLock
+from envc.expand import StepTarget, lock_options
+from envc.link import environment_requires
+from envc.model.graph import LockGraph
+from envc.model.manifest import Manifest
+
+
+class Reason(msgspec.Struct, frozen=True, order=True):
+    """One difference between lock and manifest."""
+
+    key: str  # "options.exclude-newer", "train.requires"
+    old: str  # what the lock says; "" for nothing
+    new: str  # what the manifest says; "" for nothing
+
+    def __str__(self) -> str:
+        if not self.old:
+            return f"{self.key}: + {self.new}"
+        if not self.new:
+            return f"{self.key}: - {self.old}"
+        return f"{self.key}: {self.old} -> {self.new}"
+
+
+class Freshness(msgspec.Struct, frozen=True, kw_only=True):
+    """Which step-targets a lock still answers."""
+
+    reasons: tuple[Reason, ...]  # sorted; empty when the lock says exactly what the manifest asks for
+    fresh: frozenset[tuple[str, str]]  # (step, target key) whose pins can be kept as they are
+
+    @property
+    def is_fresh(self) -> bool:
+        return not self.reasons
+
+
+def compare(manifest: Manifest, cells: tuple[StepTarget, ...], graph: LockGraph) -> Freshness:
+    """Every reason why the lock is stale, and the step-targets that the reasons do not touch."""
+    closures = Closures(graph)
+    options = lock_options(manifest, cells)
+    reasons = set(_option_reasons(graph.options, options))
+    options_hold = not reasons
+    locked_targets = _table(graph.options.get("targets"))
+    for name in sorted({cell.target.name for cell in cells} | set(locked_targets)):
+        old, new = locked_targets.get(name), _table(options.get("targets")).get(name)
+        if old != new:
+            reasons.add(Reason(f"options.targets.{name}", old or "", new or ""))
+
+    by_step: dict[str, list[StepTarget]] = {}
+    for cell in cells:
+        by_step.setdefault(cell.step, []).append(cell)
+    fresh: set[tuple[str, str]] = set()
+    for step, members in by_step.items():
+        locked = closures.locked(step)
+        if locked is None:
+            reasons.add(Reason("steps", "", step))
+            continue
+        reasons.update(_differences(f"{step}.targets", locked.targets, [cell.key for cell in members]))
+        reasons.update(_differences(f"{step}.requires", locked.requires, environment_requires(members)))
+        for key, old, new in (
+            ("python", locked.python, members[0].python.text),
+            ("interpreter", locked.interpreter, members[0].interpreter),
+        ):
+            if old != new:
+                reasons.add(Reason(f"{step}.{key}", old, new))
+        inputs_hold = (locked.python, locked.interpreter) == (members[0].python.text, members[0].interpreter)
+        for cell in members:
+            if cell.key not in locked.targets:
+                continue
+            try:
+                for _ in closures.pins(step, cell.key):
+                    pass
+            except DanglingLock as error:
+                reasons.add(Reason(f"{step}.packages", f"{error.package_id} on {cell.key} cannot be found", ""))
+                continue
+            same_target = locked_targets.get(cell.target.name) == cell.target.text
+            if options_hold and inputs_hold and same_target and _requires_on(locked.requires, cell) == cell.requires:
+                fresh.add((step, cell.key))
+    for locked in graph.environments:
+        reasons.update(Reason("steps", step, "") for step in locked.steps if step not in by_step)
+    return Freshness(reasons=tuple(sorted(reasons)), fresh=frozenset(fresh))
+
+
+def _requires_on(requires: Iterable[str], cell: StepTarget) -> tuple[str, ...]:
+    """The locked inputs that concern this target, without the target names behind them."""
+    lines = []
+    for line in requires:
+        text, at, targets = line.rpartition(" @ ")
+        names = targets.split(", ")
+        # A direct reference holds " @ " too; only the names of targets are read as such.
+        if at and "://" not in targets and not text.endswith(("@", ";")):
+            if cell.target.name in names:
+                lines.append(text)
+        else:
+            lines.append(line)
+    return tuple(sorted(lines))
+
+
+def _option_reasons(old: dict[str, object], new: dict[str, object]) -> Iterable[Reason]:
+    for key in sorted((old.keys() | new.keys()) - {"targets"}):
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        if isinstance(before, list | None) and isinstance(after, list | None) and key not in ("indexes", "channels"):
+            yield from _differences(f"options.{key}", map(str, before or ()), map(str, after or ()))
+        elif isinstance(before, dict | None) and isinstance(after, dict | None):
+            left, right = before or {}, after or {}
+            for name in sorted(left.keys() | right.keys()):
+                if left.get(name) != right.get(name):
+                    yield Reason(f"options.{key}.{name}", _text(left.get(name)), _text(right.get(name)))
+        else:
+            yield Reason(f"options.{key}", _text(before), _text(after))
+
+
+def _differences(key: str, old: Iterable[str], new: Iterable[str]) -> Iterable[Reason]:
+    before, after = set(old), set(new)
+    yield from (Reason(key, line, "") for line in sorted(before - after))
+    yield from (Reason(key, "", line) for line in sorted(after - before))
+
+
+def _table(value: object) -> dict[str, str]:
+    return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
