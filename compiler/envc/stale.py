@@ -9,7 +9,7 @@ import msgspec
 from envc.closure import Closures, DanglingLock
 from envc.expand import StepTarget, lock_options
 from envc.link import environment_requires
-from envc.model.graph import LockGraph
+from envc.model.graph import LockedEnvironment, LockGraph
 from envc.model.manifest import Manifest
 
 
@@ -79,25 +79,26 @@ def compare(manifest: Manifest, cells: tuple[StepTarget, ...], graph: LockGraph)
                 reasons.add(Reason(f"{step}.packages", f"{error.package_id} on {cell.key} cannot be found", ""))
                 continue
             same_target = locked_targets.get(cell.target.name) == cell.target.text
-            if options_hold and inputs_hold and same_target and _requires_on(locked.requires, cell) == cell.requires:
+            if options_hold and inputs_hold and same_target and _requires_on(locked, cell.target.name) == cell.requires:
                 fresh.add((step, cell.key))
     for locked in graph.environments:
         reasons.update(Reason("steps", step, "") for step in locked.steps if step not in by_step)
     return Freshness(reasons=tuple(sorted(reasons)), fresh=frozenset(fresh))
 
 
-def _requires_on(requires: Iterable[str], cell: StepTarget) -> tuple[str, ...]:
-    """The locked inputs that concern this target, without the target names behind them."""
-    lines = []
-    for line in requires:
-        text, at, targets = line.rpartition(" @ ")
-        names = targets.split(", ")
-        # A direct reference holds " @ " too; only the names of targets are read as such.
-        if at and "://" not in targets and not text.endswith(("@", ";")):
-            if cell.target.name in names:
-                lines.append(text)
+def _requires_on(locked: LockedEnvironment, target_name: str) -> tuple[str, ...]:
+    """The locked inputs that concern one target, without the target names behind them."""
+    known = {key.partition("/")[0] for key in locked.targets}
+    lines = set()
+    for line in locked.requires:
+        text, _, behind = line.rpartition(" @ ")
+        names = set(behind.split(", "))
+        # A direct reference holds " @ " too: what stands behind is only read as targets where it names some.
+        if text and names <= known:
+            if target_name in names:
+                lines.add(text)
         else:
-            lines.append(line)
+            lines.add(line)
     return tuple(sorted(lines))
 
 

@@ -1,0 +1,44 @@
+"""What people and machines read: data on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import msgspec
+
+from envc.errors import EnvcError
+
+
+def colours(stream: Any) -> bool:
+    """Whether that stream is a terminal that may be coloured (the NO_COLOR convention)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def print_json(value: object) -> None:
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    sys.stdout.flush()
+
+
+def report_error(error: EnvcError, as_json: bool) -> None:
+    """An expected failure: the message and the way out."""
+    if as_json:
+        print_json({"error": {"code": error.code, "message": str(error), "hint": error.hint, **error.data()}})
+    label = "\x1b[1;31merror\x1b[0m" if colours(sys.stderr) else "error"
+    print(f"{label}: {error}", file=sys.stderr)
+    if error.hint:
+        print(f"  hint: {error.hint}", file=sys.stderr)
+
+
+def report_bug(error: Exception, as_json: bool) -> None:
+    """Something nobody expected: one line, and the traceback only where it was asked for."""
+    if as_json:
+        print_json({"error": {"code": "internal", "message": f"{type(error).__name__}: {error}", "hint": None}})
+    print(f"error: envc failed in a way it should not: {type(error).__name__}: {error}", file=sys.stderr)
+    if os.environ.get("ENVC_TRACEBACK"):
+        import traceback
+
+        traceback.print_exception(error)
+    else:
+        print("  hint: set ENVC_TRACEBACK=1 to see where, and report it", file=sys.stderr)

@@ -1,0 +1,7 @@
+"""Prints how often each kind was recognised."""
+
+import pandas as pd
+
+table = pd.read_csv("out/predictions.csv")
+hits = (table["kind"] == table["predicted"]).groupby(table["kind"]).mean()
+print(hits.map("{:.0%}".format).to_string())

@@ -1,0 +1,343 @@
+"""expand, pose, link, closure and stale: the pure stages, each on small manifests."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from envc.closure import Closures, DanglingLock
+from envc.errors import NotAvailable
+from envc.expand import StepTarget, choose_python, expand, lock_options
+from envc.link import extras_of, link
+from envc.model.digest import sha256
+from envc.model.graph import Choice, LockGraph
+from envc.model.manifest import Manifest, PythonRequest
+from envc.parse import parse_manifest
+from envc.pose import pose
+from envc.stale import compare
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+TWO_STEPS = """
+[project]
+name = "demo"
+targets = ["linux-64", "osx-arm64"]
+python = "3.12"
+
+[groups.base]
+pypi = ["alpha>=1"]
+
+[steps.one]
+groups = ["base"]
+
+[steps.two]
+groups = ["base"]
+pypi = ["beta[fast]"]
+[steps.two.on.osx-arm64]
+pypi = ["gamma"]
+
+[steps.three]
+pypi = ["alpha>=1"]
+"""
+
+
+def manifest_of(text: str = TWO_STEPS) -> Manifest:
+    return parse_manifest(text, Path("manifest.toml"))
+
+
+def choice(name: str, version: str = "1.0", platform: str = "any", requires: tuple[str, ...] = ()) -> Choice:
+    file = f"{name}-{version}-py3-none-{platform}.whl"
+    return Choice(
+        kind="pypi",
+        name=name,
+        version=version,
+        source="pypi",
+        file=file,
+        size=len(file),
+        sha256=sha256(file.encode()),
+        requires=requires,
+    )
+
+
+def linked(manifest: Manifest, previous: LockGraph | None = None, versions: dict[str, str] | None = None) -> LockGraph:
+    """A graph in which every requirement is answered by its own project alone."""
+    cells = expand(manifest)
+    return link(cells, answers(cells, versions or {}), lock_options(manifest, cells), previous)
+
+
+def answers(cells: tuple[StepTarget, ...], versions: dict[str, str]) -> dict[tuple[str, str], tuple[Choice, ...]]:
+    return {
+        (cell.step, cell.key): tuple(
+            choice(name, versions.get(f"{cell.step}:{name}", versions.get(name, "1.0")))
+            for name in sorted({dependency.requirement.name for dependency in cell.pypi})
+        )
+        for cell in cells
+    }
+
+
+# expand
+
+
+def test_every_step_stands_on_each_of_its_targets() -> None:
+    cells = expand(manifest_of())
+    assert [(cell.step, cell.key) for cell in cells] == [
+        (step, f"{target}/cp312") for step in ("one", "two", "three") for target in ("linux-64", "osx-arm64")
+    ]
+
+
+def test_additions_for_a_target_hold_there_alone() -> None:
+    by_key = {(cell.step, cell.target.name): cell.requires for cell in expand(manifest_of())}
+    assert by_key["two", "linux-64"] == ("pypi:alpha>=1", "pypi:beta[fast]")
+    assert by_key["two", "osx-arm64"] == ("pypi:alpha>=1", "pypi:beta[fast]", "pypi:gamma")
+
+
+@pytest.mark.parametrize(
+    ("specifier", "text"),
+    [
+        ("==3.12.*", "3.12"),
+        ("==3.12.7", "3.12.7"),
+        ("==3.12.0", "3.12.0"),
+        (">=3.11,<3.13", "3.12"),
+        (">=3.11.4,<3.12", "3.11.4"),
+        (">=3.9,!=3.15.*", "3.14"),
+    ],
+)
+def test_a_range_picks_the_newest_minor_at_its_lowest_patch(specifier: str, text: str) -> None:
+    assert choose_python(PythonRequest(text=specifier, specifier=specifier)).text == text
+
+
+def test_a_range_without_any_released_python_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"no Python that envc knows satisfies '>=4'"):
+        choose_python(PythonRequest(text=">=4", specifier=">=4"))
+
+
+def test_options_leave_defaults_and_addresses_out() -> None:
+    text = TWO_STEPS.replace('name = "demo"', 'name = "demo"\nindexes = ["inner", "pypi"]')
+    text += '[sources.inner]\nkind = "pypi"\nurl = "https://packages.example.com/simple"\nprojects = ["acme-*"]\n'
+    manifest = manifest_of(text)
+    assert lock_options(manifest, expand(manifest)) == {
+        "targets": {"linux-64": "glibc=2.28 archspec=x86_64_v2", "osx-arm64": "macos=13.0"},
+        "indexes": ["inner", "pypi"],
+        "sources": {"inner": "pypi projects=acme-*"},
+    }
+
+
+# pose
+
+
+def test_equal_problems_are_posed_once() -> None:
+    manifest = manifest_of()
+    posed = pose(manifest, expand(manifest), now=NOW)
+    assert [(problem.title, len(problem.cells)) for problem in posed] == [
+        ("one, three on linux-64", 2),
+        ("two on linux-64", 1),
+        ("one, three on osx-arm64", 2),
+        ("two on osx-arm64", 1),
+    ]
+
+
+def test_a_span_counts_back_from_now() -> None:
+    manifest = manifest_of(TWO_STEPS.replace('python = "3.12"', 'python = "3.12"\nexclude-newer = "7 days"'))
+    problem = pose(manifest, expand(manifest), now=NOW)[0].problem
+    assert problem.policy.exclude_newer == int(datetime(2026, 5, 25, tzinfo=UTC).timestamp())
+
+
+def test_the_lock_gives_preferences_its_own_environment_first() -> None:
+    manifest = manifest_of()
+    lock = linked(manifest, versions={"one:alpha": "1.0", "three:alpha": "1.0", "two:alpha": "2.0"})
+    by_title = {p.title: p.problem.preferences["alpha"] for p in pose(manifest, expand(manifest), now=NOW, lock=lock)}
+    assert by_title["one, three on linux-64"] == ("1.0", "2.0")
+    assert by_title["two on linux-64"] == ("2.0", "1.0")
+
+
+def test_released_names_have_no_preference() -> None:
+    manifest = manifest_of()
+    posed = pose(manifest, expand(manifest), now=NOW, lock=linked(manifest), release=lambda name: name == "alpha")
+    assert all("alpha" not in problem.problem.preferences for problem in posed)
+    assert any("beta" in problem.problem.preferences for problem in posed)
+
+
+def test_conda_is_refused_with_steps_and_places() -> None:
+    manifest = manifest_of(TWO_STEPS + 'conda = ["numpy >=2"]\n[steps.four]\ninterpreter = "standalone"\n')
+    with pytest.raises(NotAvailable) as caught:
+        pose(manifest, expand(manifest), now=NOW)
+    assert str(caught.value).splitlines() == [
+        "solving conda packages and pinned interpreters is not available yet",
+        '  step four: interpreter = "standalone"',
+        "  step three: steps.three.conda[0]: numpy >=2",
+    ]
+
+
+# link and closure
+
+
+def test_steps_with_equal_inputs_share_an_environment() -> None:
+    graph = linked(manifest_of())
+    assert [environment.steps for environment in graph.environments] == [("one", "three"), ("two",)]
+    assert graph.environments[1].requires == ("pypi:alpha>=1", "pypi:beta[fast]", "pypi:gamma @ osx-arm64")
+    assert [str(ref.id) + str(ref.targets) for ref in graph.environments[1].packages] == [
+        "pypi:alpha()",
+        "pypi:beta()",
+        "pypi:gamma('osx-arm64',)",
+    ]
+
+
+@given(st.randoms(use_true_random=False))
+def test_the_order_of_inputs_never_matters(rng: random.Random) -> None:
+    manifest = manifest_of()
+    cells = list(expand(manifest))
+    chosen = answers(tuple(cells), {"two:alpha": "2.0"})
+    expected = link(tuple(cells), chosen, {})
+    rng.shuffle(cells)
+    shuffled = {cell: tuple(rng.sample(group, len(group))) for cell, group in rng.sample(sorted(chosen.items()), 6)}
+    assert link(tuple(cells), shuffled, {}) == expected
+
+
+def test_a_further_version_has_its_own_id_and_keeps_it() -> None:
+    manifest = manifest_of()
+    first = linked(manifest)
+    both = linked(manifest, first, {"two:alpha": "2.0"})
+    assert [(p.id, p.version) for p in both.packages][:2] == [("pypi:alpha", "1.0"), ("pypi:alpha@2.0", "2.0")]
+    only_new = linked(manifest, both, {"alpha": "2.0"})
+    assert [(p.id, p.version) for p in only_new.packages][0] == ("pypi:alpha@2.0", "2.0")
+
+
+def test_an_upgraded_package_keeps_the_plain_id() -> None:
+    manifest = manifest_of()
+    upgraded = linked(manifest, linked(manifest), {"alpha": "3.0"})
+    assert [(p.id, p.version) for p in upgraded.packages][0] == ("pypi:alpha", "3.0")
+
+
+def test_artifacts_say_whom_they_serve_only_where_there_are_several() -> None:
+    cells = tuple(cell for cell in expand(manifest_of()) if cell.step == "one")
+    chosen = {
+        ("one", "linux-64/cp312"): (choice("alpha", platform="linux"), choice("pure")),
+        ("one", "osx-arm64/cp312"): (choice("alpha", platform="mac"), choice("pure")),
+    }
+    alpha, pure = link(cells, chosen, {}).packages
+    assert [artifact.targets for artifact in alpha.artifacts] == [("linux-64/cp312",), ("osx-arm64/cp312",)]
+    assert [artifact.targets for artifact in pure.artifacts] == [()]
+
+
+def test_requirements_of_extras_are_kept_only_where_somebody_asks_for_the_extra() -> None:
+    cells = tuple(cell for cell in expand(manifest_of()) if cell.step == "two")
+    beta = choice("beta", requires=('deep[x]; extra == "fast"', 'never; extra == "slow"', "always"))
+    deep = choice("deep", requires=('found; extra == "x"', 'lost; extra == "y"'))
+    graph = link(cells, {(cell.step, cell.key): (beta, deep) for cell in cells}, {})
+    assert [package.depends for package in graph.packages] == [
+        ("always", 'deep[x]; extra == "fast"'),
+        ('found; extra == "x"',),
+    ]
+
+
+def test_requirements_that_differ_stand_on_the_artifacts() -> None:
+    cells = tuple(cell for cell in expand(manifest_of()) if cell.step == "one")
+    linux, mac = (choice("alpha", platform=p, requires=(f"{p}-only",)) for p in ("linux", "mac"))
+    graph = link(cells, {("one", "linux-64/cp312"): (linux,), ("one", "osx-arm64/cp312"): (mac,)}, {})
+    assert graph.packages[0].depends == ()
+    assert [artifact.depends for artifact in graph.packages[0].artifacts] == [("linux-only",), ("mac-only",)]
+
+
+@pytest.mark.parametrize(
+    ("line", "extras"),
+    [
+        ("a>=1", set()),
+        ('a; extra == "Fast_Path"', {"fast-path"}),
+        ("""a; python_version < "3.9" and 'x' == extra""", {"x"}),
+        ('a; extra == "x" or extra == "y"', {"x", "y"}),
+    ],
+)
+def test_extras_are_read_off_a_requirement(line: str, extras: set[str]) -> None:
+    assert extras_of(line) == extras
+
+
+def test_closures_give_back_what_was_linked() -> None:
+    cells = expand(manifest_of())
+    chosen = answers(cells, {"two:alpha": "2.0"})
+    closures = Closures(link(cells, chosen, {}))
+    for cell in cells:
+        assert closures.choices(cell.step, cell.key) == chosen[cell.step, cell.key]
+
+
+def test_equal_content_has_equal_ids_and_targets_differ() -> None:
+    cells = {(cell.step, cell.target.name): cell for cell in expand(manifest_of())}
+    closures = Closures(linked(manifest_of()))
+    assert closures.environment(cells["one", "linux-64"]).id == closures.environment(cells["three", "linux-64"]).id
+    assert closures.environment(cells["one", "linux-64"]).id != closures.environment(cells["one", "osx-arm64"]).id
+    assert closures.environment(cells["one", "linux-64"]).id != closures.environment(cells["two", "linux-64"]).id
+
+
+def test_a_dangling_id_is_named() -> None:
+    manifest = manifest_of()
+    graph = linked(manifest)
+    broken = msgspec.structs.replace(graph, packages=graph.packages[1:])
+    with pytest.raises(DanglingLock, match="no file of pypi:alpha for step one on linux-64/cp312"):
+        Closures(broken).environment(expand(manifest)[0])
+    doubled = msgspec.structs.replace(graph, packages=(*graph.packages, graph.packages[0]))
+    assert not compare(manifest, expand(manifest), doubled).is_fresh
+
+
+# stale
+
+
+def reasons(text: str, graph: LockGraph) -> list[str]:
+    manifest = manifest_of(text)
+    return [str(reason) for reason in compare(manifest, expand(manifest), graph).reasons]
+
+
+def test_a_lock_of_the_same_manifest_is_fresh() -> None:
+    manifest = manifest_of()
+    freshness = compare(manifest, expand(manifest), linked(manifest))
+    assert freshness.is_fresh
+    assert len(freshness.fresh) == 6
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("alpha>=1", "alpha>=2", ["one.requires: + pypi:alpha>=2", "one.requires: - pypi:alpha>=1"]),
+        ('python = "3.12"', 'python = "3.11"', ["one.python: 3.12 -> 3.11"]),
+        ("[steps.three]", "[steps.four]", ["steps: + four", "steps: - three"]),
+        ('"osx-arm64"]', '"win-64"]', ["options.targets.osx-arm64: - macos=13.0"]),
+        ('name = "demo"', 'name = "demo"\nexclude-newer = "7 days"', ["options.exclude-newer: + P7D"]),
+        ("[groups.base]", '[constraints]\npypi = ["alpha<9"]\n[groups.base]', ["options.constraints: + pypi:alpha<9"]),
+        ("[groups.base]", '[policy]\nresolution = "lowest"\n[groups.base]', ["options.resolution: + lowest"]),
+        ("[groups.base]", '[targets.linux-64]\nglibc = "2.31"\n[groups.base]', ["options.targets.linux-64: glibc=2.28"]),
+    ],
+)
+def test_every_difference_is_a_reason(old: str, new: str, expected: list[str]) -> None:
+    text = TWO_STEPS.replace(old, new)
+    if "win-64" in new:
+        text = text.replace("on.osx-arm64", "on.win-64")
+    found = reasons(text, linked(manifest_of()))
+    for reason in expected:
+        assert any(line.startswith(reason) for line in found), found
+
+
+def test_a_change_to_one_step_leaves_the_others_fresh() -> None:
+    graph = linked(manifest_of())
+    changed = manifest_of(TWO_STEPS.replace('"beta[fast]"', '"beta[fast]", "delta"'))
+    freshness = compare(changed, expand(changed), graph)
+    assert [str(reason) for reason in freshness.reasons] == ["two.requires: + pypi:delta"]
+    assert {step for step, _ in freshness.fresh} == {"one", "three"}
+
+
+def test_an_addition_for_one_target_leaves_the_other_fresh() -> None:
+    graph = linked(manifest_of())
+    changed = manifest_of(TWO_STEPS.replace('pypi = ["gamma"]', 'pypi = ["gamma", "delta"]'))
+    assert ("two", "linux-64/cp312") in compare(changed, expand(changed), graph).fresh
+    assert ("two", "osx-arm64/cp312") not in compare(changed, expand(changed), graph).fresh
+
+
+def test_a_changed_floor_touches_its_target_alone() -> None:
+    graph = linked(manifest_of())
+    changed = manifest_of(TWO_STEPS + '[targets.linux-64]\nplatform = "linux-64"\nglibc = "2.31"\n')
+    freshness = compare(changed, expand(changed), graph)
+    assert {key for _, key in freshness.fresh} == {"osx-arm64/cp312"}
+
+
