@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from envc.model.digest import Sha256, sha256
@@ -20,7 +22,7 @@ class EnvironmentMember(msgspec.Struct, frozen=True, kw_only=True, order=True):
     file: str
     size: int  # bytes as downloaded
     sha256: Sha256
-    layout: str  # "py3.11-posix", "py3.13t-posix", "pypy3.10-posix", "nt", "any"
+    layout: str  # "py3.11-posix", "py3.13t-posix", "pypy3.10-posix", "nt", "nt-arm64", "nt-x86", "any"
     depends: tuple[str, ...] = ()  # the requirements that were locked; `bundle` compares the artifact's own
     content: Sha256 | None = None  # the content digest the lock demands, if it records one
 
@@ -36,25 +38,35 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def id(self) -> Sha256:
         """Equal content, equal id, whichever steps use it (DESIGN section 1)."""
-        python = self.python
-        implementation = "pypy" if python.implementation == "pypy" else "cpython"
-        identity = {
-            "format": ENVIRONMENT_FORMAT,
-            "interpreter": self.interpreter,
-            "platform": self.target.platform,
-            "python": f"{implementation}{python.minor[0]}.{python.minor[1]}{'t' if python.free_threaded else ''}",
-            "members": sorted([member.sha256, member.layout] for member in self.members),
-        }
-        return sha256(msgspec.json.encode(identity, order="sorted"))
+        return environment_id(
+            platform=self.target.platform,
+            python=self.python,
+            interpreter=self.interpreter,
+            members=((member.sha256, member.layout) for member in self.members),
+        )
+
+
+def environment_id(*, platform: str, python: Python, interpreter: str, members: Iterable[tuple[Sha256, str]]) -> Sha256:
+    """The id of the environment whose members are these (artifact, layout) pairs, in any order."""
+    implementation = "pypy" if python.implementation == "pypy" else "cpython"
+    identity = {
+        "format": ENVIRONMENT_FORMAT,
+        "interpreter": interpreter,
+        "platform": platform,
+        "python": f"{implementation}{python.minor[0]}.{python.minor[1]}{'t' if python.free_threaded else ''}",
+        "members": sorted(members),
+    }
+    return sha256(msgspec.json.encode(identity, order="sorted"))
 
 
 def python_layout(target: Target, python: Python) -> str:
     """The layout of wheels for that Python on that target.
 
-    `nt` puts every wheel's files below ``Lib/site-packages`` whatever the version; on POSIX the path holds the version.
+    Windows puts every wheel's files below ``Lib/site-packages`` whatever the version, but its launchers are programs for
+    one kind of CPU: ``nt`` (x64), ``nt-arm64``, ``nt-x86``. On POSIX the path holds the version.
     """
     if target.facts.family == "windows":
-        return "nt"
+        return {"amd64": "nt", "arm64": "nt-arm64", "win32": "nt-x86"}[target.facts.arch]
     minor = f"{python.minor[0]}.{python.minor[1]}"
     if python.implementation == "pypy":
         return f"pypy{minor}-posix"

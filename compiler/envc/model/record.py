@@ -13,6 +13,7 @@ from envc.model.digest import Sha256, sha256
 
 OBJECT_FORMAT = 1
 RECORD_FORMAT = 1
+MTIME = 315532800  # 1980-01-01T00:00:00Z: the time of wheels' and generated files, the earliest that a zip file can say
 
 
 class Member(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
@@ -24,6 +25,7 @@ class Member(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     size: int = 0  # bytes; 0 for links
     sha256: str = ""  # of the content; "" for links
     link: str = ""  # target of a symbolic link, relative, never leaving the prefix
+    mtime: int = MTIME  # seconds since the epoch; no part of the content digest
 
 
 class Frame(msgspec.Struct, frozen=True, omit_defaults=True):

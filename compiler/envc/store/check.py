@@ -1,0 +1,75 @@
+"""Whether a record, well-formed as it is, can be about the environment that it claims."""
+
+from __future__ import annotations
+
+import re
+
+from envc.model.digest import parse_sha256
+from envc.model.environment import environment_id
+from envc.model.record import RECORD_FORMAT, Record
+from envc.store.errors import CorruptBlob
+from envc.store.keys import check_layout
+from envc.store.paths import check_path
+from envc_solvers.target import PLATFORMS, Python
+
+_PYTHON = re.compile(r"(cp|pp)([0-9])([0-9]{1,3})(t?)")
+_INTERPRETERS = ("conda", "host", "standalone")
+
+
+def check_record(record: Record, what: str) -> None:
+    """Raise CorruptBlob unless the record's parts agree.
+
+    Checked: format, names, order, every object's content digest against its members, its size against its frames, the
+    winners against the objects, and the environment id against artifacts, layouts, platform and Python.
+    """
+    if record.format != RECORD_FORMAT:
+        raise CorruptBlob(what, f"is record format {record.format}; this envc reads {RECORD_FORMAT}", "upgrade envc")
+    try:
+        _check_objects(record)
+        _check_paths(record)
+        if _environment_id(record) != record.environment:
+            raise ValueError("its objects are not those of the environment that it names")
+    except ValueError as error:
+        raise CorruptBlob(what, str(error)) from None
+
+
+def _check_objects(record: Record) -> None:
+    order = [(part.kind, part.name) for part in record.objects]
+    if order != sorted(set(order)):
+        raise ValueError("its objects are out of order, or one is named twice")
+    for part in record.objects:
+        parse_sha256(part.index.artifact)
+        check_layout(part.index.layout)
+        if part.content != part.index.content:
+            raise ValueError(f"the members of {part.name} do not match their content digest")
+        if part.size <= sum(frame.length for frame in part.index.frames):
+            raise ValueError(f"the frames of {part.name} are larger than its object")
+
+
+def _check_paths(record: Record) -> None:
+    artifacts = {part.index.artifact for part in record.objects}
+    for path, artifact in record.winners.items():
+        check_path(path)
+        if artifact not in artifacts:
+            raise ValueError(f"the winner of {path[:200]!r} is not among its objects")
+    for path in record.made:
+        check_path(path)
+    if list(record.made) != sorted(set(record.made)):
+        raise ValueError("the paths that are made at hydrate are out of order")
+
+
+def _environment_id(record: Record) -> str:
+    python = _PYTHON.fullmatch(record.python)
+    if python is None or record.platform not in PLATFORMS or record.interpreter not in _INTERPRETERS:
+        raise ValueError("its platform, Python or interpreter is unknown")
+    implementation, major, minor, free_threaded = python.groups()
+    return environment_id(
+        platform=record.platform,
+        python=Python(
+            implementation="pypy" if implementation == "pp" else "cpython",
+            minor=(int(major), int(minor)),
+            free_threaded=bool(free_threaded),
+        ),
+        interpreter=record.interpreter,
+        members=((part.index.artifact, part.index.layout) for part in record.objects),
+    )

@@ -1,0 +1,95 @@
+"""From the bytes of an object to its members. Nothing is handed out before everything about its frame was checked.
+
+The chain: the index is trusted because a digest of it was (a record's), or because the result is compared with a
+content digest; the index gives each frame's sha256, checked before decompression; the index also gives the whole tar
+text except contents, so headers are compared instead of interpreted, and no two readers can see different trees.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from envc.model.digest import sha256
+from envc.model.record import Member, ObjectIndex
+from envc.store.errors import CorruptBlob
+from envc.store.frames import Buffer, decompress
+from envc.store.index import ReadRange, check_index
+from envc.store.layout import FRAME
+from envc.store.tar import encode_header, padding
+
+
+class Piece(NamedTuple):
+    """Bytes of one member: all of its content, or one slice of a member that is larger than a frame."""
+
+    member: Member
+    at: int  # offset of `data` in the content
+    data: memoryview  # read-only; empty for links
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is the whole content, and so was compared with the member's sha256 already."""
+        return len(self.data) == self.member.size
+
+
+class ObjectReader:
+    """Reads the frames of one object, in any order, from any number of threads."""
+
+    __slots__ = ("_spans", "index", "what")
+
+    def __init__(self, index: ObjectIndex, what: str | None = None) -> None:
+        """Raises CorruptBlob unless the index is one that `index.check_index` accepts."""
+        self.what = what or f"object {index.artifact[:12]} ({index.layout})"
+        self.index = index
+        self._spans = check_index(index, self.what)
+
+    def pieces(self, number: int, compressed: Buffer) -> list[Piece]:
+        """The members, or the slice of one, in frame `number`, in the order of the tree.
+
+        Raises CorruptBlob unless the bytes are exactly that frame. A slice is proven by the frame's digest alone; who
+        demands the content digest compares the whole member's sha256 when its last slice has been written.
+        """
+        frame = self.index.frames[number]
+        if len(compressed) != frame.length or sha256(compressed) != frame.sha256:
+            raise CorruptBlob(self.what, f"frame {number} does not match its digest")
+        tar = memoryview(decompress(compressed, self.what, raw=frame.raw, limit=FRAME))
+        span = self._spans[number]
+        found: list[Piece] = []
+        position = 0
+        for member in self.index.members[span.first : span.stop]:
+            if not span.at:
+                header = encode_header(member)
+                if tar[position : position + len(header)] != header:
+                    raise CorruptBlob(self.what, f"the header of {member.path!r} is not what the index says")
+                position += len(header)
+            data = tar[position : position + member.size - span.at]
+            position += len(data)
+            if len(data) == member.size and member.type == "file" and sha256(data) != member.sha256:
+                raise CorruptBlob(self.what, f"{member.path!r} does not match its digest")
+            if span.at + len(data) == member.size:
+                rest = padding(member.size)
+                if any(tar[position : position + rest]):
+                    raise CorruptBlob(self.what, f"the padding after {member.path!r} is not empty")
+                position += rest
+            found.append(Piece(member, span.at, data))
+        return found
+
+
+def read_object(index: ObjectIndex, read_range: ReadRange, what: str | None = None) -> Iterator[Piece]:
+    """All pieces of an object, in the order of the tree, checked down to the digest of every member.
+
+    Raises CorruptBlob; for a member larger than a frame possibly after its first slices were handed out.
+    """
+    reader = ObjectReader(index, what)
+    running = hashlib.sha256()
+    for number, frame in enumerate(index.frames):
+        for piece in reader.pieces(number, read_range(frame.offset, frame.length)):
+            if not piece.is_whole:
+                if not piece.at:
+                    running = hashlib.sha256()
+                running.update(piece.data)
+                ends = piece.at + len(piece.data) == piece.member.size
+                if ends and running.hexdigest() != piece.member.sha256:
+                    raise CorruptBlob(reader.what, f"{piece.member.path!r} does not match its digest")
+            yield piece

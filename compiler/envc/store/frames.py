@@ -1,0 +1,74 @@
+"""zstd frames: one-shot, checked, bounded. RFC 8878.
+
+Compressors and decompressors are kept per thread: they are costly to make and must not be shared.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from envc.store.errors import CorruptBlob
+
+if TYPE_CHECKING:
+    import zstandard
+
+Buffer = bytes | bytearray | memoryview
+
+SKIPPABLE = 0x184D2A5E  # magic number of the skippable frames that hold an index
+MAX_WINDOW = 1 << 27  # bytes; what `zstd -d` accepts without being told, and every level here stays below
+
+
+class _Compressors(threading.local):
+    def __init__(self) -> None:
+        self.by_level: dict[int, zstandard.ZstdCompressor] = {}
+
+    def at(self, level: int) -> zstandard.ZstdCompressor:
+        if level not in self.by_level:
+            import zstandard
+
+            self.by_level[level] = zstandard.ZstdCompressor(level=level, write_checksum=True, write_content_size=True)
+        return self.by_level[level]
+
+
+_compressors = _Compressors()
+
+
+class _Decompressor(threading.local):
+    def __init__(self) -> None:
+        import zstandard
+
+        self.codec = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
+
+
+@lru_cache(maxsize=1)
+def _decompressor() -> _Decompressor:
+    return _Decompressor()
+
+
+def compress(data: Buffer, level: int) -> bytes:
+    """One frame with content size and checksum. The same bytes for the same data, level and libzstd, in any thread."""
+    return _compressors.at(level).compress(data)
+
+
+def decompress(frame: Buffer, what: str, *, raw: int | None = None, limit: int) -> bytes:
+    """The content of exactly one frame.
+
+    Nothing is allocated before the frame's own header has announced `raw` bytes (any number, if None), and at most
+    `limit`. Raises CorruptBlob for anything else: a longer, shorter, broken, truncated or skippable frame, or bytes
+    that follow it.
+    """
+    import zstandard
+
+    try:
+        announced = zstandard.get_frame_parameters(frame).content_size
+        # The library answers an announced size of 0 without reading on, so an empty content is no frame of ours.
+        if not 0 < announced <= limit or (raw is not None and announced != raw):
+            raise CorruptBlob(what, f"a frame announces {announced} bytes where {raw or f'1 to {limit}'} belong")
+        content = _decompressor().codec.decompress(frame, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise CorruptBlob(what, f"a frame cannot be decompressed ({error})") from None
+    if len(content) != announced:
+        raise CorruptBlob(what, f"a frame announces {announced} bytes and holds {len(content)}")
+    return content

@@ -1,0 +1,65 @@
+"""Where things stand in a store (DESIGN section 5). Keys are relative, with ``/`` between parts."""
+
+from __future__ import annotations
+
+import re
+
+from envc.model.digest import Sha256
+
+_KEY = re.compile(r"[A-Za-z0-9_%+@=-][A-Za-z0-9._%+@=-]{0,254}")
+_LAYOUT = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
+_PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
+
+OBJECTS = "v1/objects"
+ENVIRONMENTS = "v1/environments"
+CODE = "v1/code"
+STEPS = "v1/steps"
+LOCKS = "v1/locks"
+
+
+def check_key(key: str) -> str:
+    """The key itself. Raises ValueError if it could be anything but a place below the store's root."""
+    if len(key) > 1024 or not all(_KEY.fullmatch(part) for part in key.split("/")):
+        raise ValueError(f"{key[:200]!r} is not a key of a store")
+    return key
+
+
+def check_layout(layout: str) -> str:
+    """The layout itself. Raises ValueError if it is not a name that may stand in a key."""
+    if not _LAYOUT.fullmatch(layout):
+        raise ValueError(f"{layout[:80]!r} is not a layout")
+    return layout
+
+
+def object_key(layout: str, artifact: Sha256) -> str:
+    return f"{OBJECTS}/{check_layout(layout)}/{artifact[:2]}/{artifact}"
+
+
+def environment_key(environment: Sha256) -> str:
+    return f"{ENVIRONMENTS}/{environment}.json.zst"
+
+
+def code_key(content: Sha256) -> str:
+    return f"{CODE}/{content}"
+
+
+def step_key(project: str, lock: Sha256, step: str, target: str) -> str:
+    """`lock` is the sha256 of the lock file's bytes; names of people are escaped."""
+    return f"{STEPS}/{escape(project)}/{lock}/{escape(step)}/{escape(target)}.json"
+
+
+def lock_key(lock: Sha256) -> str:
+    return f"{LOCKS}/{lock}"
+
+
+def escape(name: str) -> str:
+    """A name as one part of a key: what is not an ASCII letter, digit or ``._-`` as ``%XX`` (UTF-8), a leading dot too.
+
+    Raises ValueError for an empty name, and for one that is too long for a file name.
+    """
+    text = "".join(c if c in _PLAIN else "".join(f"%{byte:02X}" for byte in c.encode()) for c in name)
+    if text.startswith("."):
+        text = "%2E" + text[1:]
+    if not 0 < len(text) <= 200:
+        raise ValueError(f"{name[:80]!r} cannot name something in a store")
+    return text

@@ -1,0 +1,96 @@
+"""One member as tar bytes. There is exactly one encoding of a member, so reading is comparing.
+
+ustar (POSIX.1-2001, pax interchange format), with a pax extended header only for what ustar cannot say: a path that is
+not ASCII or does not fit name and prefix, a link target that is not ASCII or over 100 bytes, a size of 8 GiB and more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+
+from envc.model.record import Member
+
+BLOCK = 512  # bytes; headers and contents start at multiples of it
+MAX_OCTAL = 0o77777777777  # largest number in a twelve-byte field
+END = bytes(2 * BLOCK)  # end-of-archive marker
+
+_NAME = 100  # bytes of the name field and of the linkname field
+_PREFIX = 155  # bytes of the prefix field
+_HEADER = struct.Struct("100s 8s 8s 8s 12s 12s 8s c 100s 6s 2s 32s 32s 8s 8s 155s 12x")
+_ZERO = b"0000000\0"  # uid, gid, device numbers
+# The sum over the bytes that are the same in every header, with the checksum field counted as spaces (POSIX).
+_FIXED_SUM = sum(_ZERO) * 4 + sum(b"ustar00") + 8 * ord(" ")
+_PAX_NAME = b"././@PaxHeader"  # what Python's tarfile calls it, too
+
+
+def padding(size: int) -> int:
+    """Zero bytes that follow a content of `size` bytes."""
+    return -size % BLOCK
+
+
+def tar_size(member: Member) -> int:
+    """Bytes of the whole member in a tar stream: headers, content, padding."""
+    return header_size(member) + member.size + padding(member.size)
+
+
+def header_size(member: Member) -> int:
+    """Bytes before the member's content."""
+    if len(member.path) <= _NAME and not member.link and member.size <= MAX_OCTAL and member.path.isascii():
+        return BLOCK
+    return len(encode_header(member))
+
+
+def encode_header(member: Member) -> bytes:
+    """All blocks before the content. `mtime` must be within 0 and MAX_OCTAL."""
+    path, link = member.path.encode(), member.link.encode()
+    pax: dict[str, bytes] = {}
+    if len(link) > _NAME or not link.isascii():
+        pax["linkpath"], link = link, b""
+    prefix, name = _split(path)
+    if not name:
+        # A reader without pax finds a name that is safe and unique, instead of half a path.
+        pax["path"], name = path, b"pax/" + hashlib.sha256(path).hexdigest()[:32].encode()
+    size = member.size
+    if size > MAX_OCTAL:
+        pax["size"], size = b"%d" % size, 0
+    typeflag = b"2" if member.type == "link" else b"0"
+    header = _header(name, member.mode, size, member.mtime, typeflag, link, prefix)
+    if not pax:
+        return header
+    records = b"".join(_pax_record(key.encode(), value) for key, value in pax.items())
+    extended = _header(_PAX_NAME, 0o644, len(records), 0, b"x", b"", b"")
+    return extended + records + bytes(padding(len(records))) + header
+
+
+def _split(path: bytes) -> tuple[bytes, bytes]:
+    """A path as prefix and name fields; the name is empty if ustar cannot say it.
+
+    The longest prefix is the only one to try: every other leaves a longer name.
+    """
+    if not path.isascii():
+        return b"", b""
+    if len(path) <= _NAME:
+        return b"", path
+    cut = path.rfind(b"/", 0, _PREFIX + 1)
+    if cut > 0 and len(path) - cut - 1 <= _NAME:
+        return path[:cut], path[cut + 1 :]
+    return b"", b""
+
+
+def _header(name: bytes, mode: int, size: int, mtime: int, typeflag: bytes, link: bytes, prefix: bytes) -> bytes:
+    numbers = b"%07o\0%011o\0%011o\0" % (mode, size, mtime)
+    total = _FIXED_SUM + sum(numbers) + sum(name) + sum(prefix) + sum(link) + typeflag[0]
+    return _HEADER.pack(
+        name, numbers[:8], _ZERO, _ZERO, numbers[8:20], numbers[20:], b"%06o\0 " % total, typeflag, link,
+        b"ustar\0", b"00", b"", b"", _ZERO, _ZERO, prefix,
+    )  # fmt: skip
+
+
+def _pax_record(key: bytes, value: bytes) -> bytes:
+    """``"%d %s=%s\\n"``, where the number counts the whole record and so itself."""
+    rest = len(key) + len(value) + 3  # space, "=", line feed
+    size = rest + len(str(rest))
+    if size - rest != len(str(size)):
+        size += 1
+    return b"%d %s=%s\n" % (size, key, value)
