@@ -1,0 +1,180 @@
+"""The manifest as TOML shapes it: what may stand where. Its JSON Schema is made from these types.
+
+Meaning (names that must exist, requirements that must parse) is read by the other modules of this room.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True, omit_defaults=True):
+    """A TOML table whose keys are all known."""
+
+
+PythonText = Annotated[str, Meta(description='"3.12", "3.12.7", "3.13t", "pypy3.10" or a range such as ">=3.11,<3.13"')]
+Interpreter = Annotated[
+    Literal["conda", "standalone", "host"],
+    Meta(description='Where the interpreter comes from; default: "conda" for steps with conda packages, else "host"'),
+]
+# A TOML date-time or date reaches a JSON Schema as text. msgspec forbids unions of text and dates, hence Any.
+Cutoff = Annotated[
+    Any,
+    Meta(
+        description='A date-time with its zone, a date (that whole day, UTC, included), or a span such as "7 days"',
+        extra_json_schema={"type": "string"},
+    ),
+]
+PackageCutoff = Annotated[
+    Any,
+    Meta(
+        description="A cut-off for this package alone; false lifts it",
+        extra_json_schema={"anyOf": [{"type": "string"}, {"const": False}]},
+    ),
+]
+
+
+class PyPITable(Shape, frozen=True, kw_only=True):
+    """A requirement on a PyPI project, written as a table."""
+
+    name: str
+    extras: tuple[str, ...] = ()
+    version: Annotated[str, Meta(description='A PEP 440 specifier set: ">=2.1,<3"')] = ""
+    marker: Annotated[str, Meta(description="A PEP 508 marker: \"sys_platform != 'win32'\"")] = ""
+    source: Annotated[str | None, Meta(description="The source that alone may supply it")] = None
+    path: Annotated[str | None, Meta(description="A folder or file, relative to the manifest")] = None
+    url: Annotated[str | None, Meta(description="Of a wheel or source archive")] = None
+    git: Annotated[str | None, Meta(description="Of a git repository")] = None
+    rev: Annotated[str | None, Meta(description="A commit, tag or branch of the git repository")] = None
+    subdirectory: Annotated[str | None, Meta(description="Where the project stands in the repository or archive")] = (
+        None
+    )
+    editable: Annotated[bool, Meta(description="Install a `path` so that edits show at once")] = False
+
+
+class CondaTable(Shape, frozen=True, kw_only=True):
+    """A conda MatchSpec, written as a table."""
+
+    name: str
+    version: Annotated[str, Meta(description='">=12,<13"')] = ""
+    build: Annotated[str, Meta(description='A build string or glob, such as "*cuda*"')] = ""
+    source: Annotated[str | None, Meta(description="The channel that alone may supply it")] = None
+
+
+PyPIList = Annotated[
+    tuple[str | PyPITable, ...],
+    Meta(description='PEP 508 requirements: "pandas>=2.1", or tables'),
+]
+CondaList = Annotated[
+    tuple[str | CondaTable, ...],
+    Meta(description='conda MatchSpecs: "cuda-nvcc >=12,<13", or tables'),
+]
+
+
+class DependencyTable(Shape, frozen=True, kw_only=True):
+    """Packages from both worlds."""
+
+    pypi: PyPIList = ()
+    conda: CondaList = ()
+
+
+class ProjectTable(Shape, frozen=True, kw_only=True):
+    """What holds for every step that does not say otherwise."""
+
+    name: str
+    targets: Annotated[
+        tuple[str, ...], Meta(description="Platforms (conda subdir names) and names of [targets.…]; at least one")
+    ] = ()
+    platforms: Annotated[tuple[str, ...], Meta(description="A synonym of `targets`")] = ()
+    python: PythonText
+    channels: Annotated[tuple[str, ...], Meta(description="conda sources in order of priority")] = ("conda-forge",)
+    indexes: Annotated[
+        tuple[str, ...], Meta(description="PyPI sources; the first that knows a project supplies it")
+    ] = ("pypi",)
+    store: Annotated[str | None, Meta(description="Where bundles are kept: a URL, or a folder")] = None
+    exclude_newer: Cutoff = None
+
+
+class SourceTable(Shape, frozen=True, kw_only=True):
+    """Where packages come from."""
+
+    kind: Literal["pypi", "find-links", "conda"]
+    url: Annotated[
+        str | None, Meta(description="Without user name and password: those come from netrc or a keyring")
+    ] = None
+    projects: Annotated[tuple[str, ...], Meta(description="Names or globs: these come from here and nowhere else")] = ()
+    steps: Annotated[tuple[str, ...], Meta(description="Only these steps may use it")] = ()
+    targets: Annotated[tuple[str, ...], Meta(description="Only these targets may use it")] = ()
+
+
+class TargetTable(Shape, frozen=True, kw_only=True):
+    """A machine kind: a platform with the least it offers."""
+
+    platform: Annotated[
+        str | None, Meta(description="A conda subdir name; not needed where the target has that name")
+    ] = None
+    glibc: Annotated[str | None, Meta(description='"2.28"; Linux')] = None
+    musl: Annotated[str | None, Meta(description='"1.2"; Linux, instead of glibc')] = None
+    macos: Annotated[str | None, Meta(description='"13.0"; macOS')] = None
+    cuda: Annotated[str | None, Meta(description='"12.4"; the driver\'s CUDA version')] = None
+    archspec: Annotated[str | None, Meta(description='"x86_64_v2"')] = None
+
+
+class StepTable(DependencyTable, frozen=True, kw_only=True):
+    """A unit of work."""
+
+    needs: Annotated[tuple[str, ...], Meta(description="Steps that come before")] = ()
+    groups: tuple[str, ...] = ()
+    targets: Annotated[tuple[str, ...] | None, Meta(description="Instead of the project's")] = None
+    python: PythonText | None = None
+    interpreter: Interpreter | None = None
+    code: Annotated[
+        tuple[str, ...] | None, Meta(description="Globs below the manifest; default: *.py without ignored files")
+    ] = None
+    run: Annotated[str | None, Meta(description="The command line")] = None
+    env: dict[str, str] = {}
+    on: Annotated[dict[str, DependencyTable], Meta(description="Additions per target")] = {}
+
+
+class PolicyTable(Shape, frozen=True, kw_only=True):
+    """Which candidates may be chosen, and which are preferred."""
+
+    prereleases: Annotated[
+        Literal["if-necessary", "never", "allow"] | tuple[str, ...],
+        Meta(description="A list names the packages whose pre-releases are allowed"),
+    ] = "if-necessary"
+    resolution: Literal["highest", "lowest", "lowest-direct"] = "highest"
+    align: Literal["newest", "strong", "off"] = "newest"
+    build: Annotated[tuple[str, ...], Meta(description="Projects that may be built from source")] = ()
+    channel_priority: Literal["strict", "flexible", "disabled"] = "strict"
+    exclude_newer_package: dict[str, PackageCutoff] = {}
+
+
+class ManifestDocument(Shape, frozen=True, kw_only=True):
+    """A manifest of envc."""
+
+    project: ProjectTable
+    sources: dict[str, SourceTable] = {}
+    targets: dict[str, TargetTable] = {}
+    groups: dict[str, DependencyTable] = {}
+    steps: dict[str, StepTable] = {}
+    constraints: Annotated[DependencyTable, Meta(description="Apply wherever the package occurs; add nothing")] = (
+        DependencyTable()
+    )
+    overrides: Annotated[DependencyTable, Meta(description="Replace what packages say of each other")] = (
+        DependencyTable()
+    )
+    policy: PolicyTable = PolicyTable()
+    virtual_packages: Annotated[
+        dict[str, dict[str, str]], Meta(description='Per target: { __glibc = "2.28" }; "" takes one away')
+    ] = {}
+    mapping: Annotated[
+        dict[str, str | bool],
+        Meta(
+            description="conda name = PyPI name, or false where it is no PyPI project",
+            extra_json_schema={"additionalProperties": {"anyOf": [{"type": "string"}, {"const": False}]}},
+        ),
+    ] = {}

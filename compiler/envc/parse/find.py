@@ -1,0 +1,75 @@
+"""find: which file is the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import tomli
+
+from envc.errors import UsageError
+
+PYPROJECT = "pyproject.toml"
+PYPROJECT_PREFIX = ("tool", "envc")
+
+
+def find_manifest(argument: str | None, environ: Mapping[str, str], cwd: Path) -> Path:
+    """The manifest that is meant: the argument, else ``ENVC_MANIFEST``, else the first found upwards of `cwd`.
+
+    A folder stands for the ``manifest.toml`` in it, or for its ``pyproject.toml`` where that has a ``[tool.envc]``
+    table. Raises UsageError with the way out.
+    """
+    for origin, text in (("", argument), ("ENVC_MANIFEST names ", environ.get("ENVC_MANIFEST"))):
+        if text:
+            return _named(cwd / Path(text).expanduser(), origin)
+    for folder in (cwd, *cwd.parents):
+        found = _in_folder(folder)
+        if found is not None:
+            return found
+    raise UsageError(
+        f"there is no manifest in {cwd} or above it",
+        "run `envc init` to write one, or name it: `envc lock path/to/manifest.toml`",
+    )
+
+
+def _named(path: Path, origin: str) -> Path:
+    if path.is_dir():
+        found = _in_folder(path)
+        if found is None:
+            raise UsageError(
+                f"{origin}{path}, which holds neither a manifest.toml nor a {PYPROJECT} with [tool.envc]"
+                if origin
+                else f"{path} holds neither a manifest.toml nor a {PYPROJECT} with [tool.envc]",
+                "run `envc init` there to write one",
+            )
+        return found
+    if not path.is_file():
+        raise UsageError(
+            f"{origin}{path}, which does not exist" if origin else f"{path} does not exist",
+            "check the path, or run `envc init` to write a manifest",
+        )
+    return path
+
+
+def _in_folder(folder: Path) -> Path | None:
+    manifest = folder / "manifest.toml"
+    if manifest.is_file():
+        return manifest
+    pyproject = folder / PYPROJECT
+    return pyproject if _has_table(pyproject) else None
+
+
+def _has_table(pyproject: Path) -> bool:
+    """Whether a pyproject.toml speaks to envc. One that is no TOML counts if it mentions the table: its reader will
+    then say what is wrong with it."""
+    try:
+        text = pyproject.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    if "envc" not in text:
+        return False
+    try:
+        tool = tomli.loads(text).get("tool")
+    except tomli.TOMLDecodeError:
+        return "[tool.envc" in text
+    return isinstance(tool, dict) and "envc" in tool

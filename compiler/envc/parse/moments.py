@@ -1,0 +1,79 @@
+"""Cut-offs: moments and spans, from all the ways in which people write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_WORDS = re.compile(
+    r"(\d+)\s*(s|sec|secs|seconds?|m|min|mins|minutes?|h|hours?|d|days?|w|weeks?)(?:\s*,?\s*(?:and\s+)?|$)",
+    re.IGNORECASE,
+)
+_ISO = re.compile(
+    r"P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?"
+)
+_FORMS = 'write "2026-11-01T00:00:00Z", 2026-11-01 or a span such as "7 days"'
+
+
+class BadMoment(ValueError):
+    """A cut-off that cannot be read. `suggestion` is the way out."""
+
+    def __init__(self, reason: str, suggestion: str = _FORMS) -> None:
+        super().__init__(reason)
+        self.suggestion = suggestion
+
+
+def parse_cutoff(value: object) -> datetime | timedelta:
+    """A cut-off as TOML gives it: date-time, date, or a string holding one of them or a span.
+
+    Date-times come back aware and in UTC. A date includes that whole day (UTC), as other tools have it. Raises
+    BadMoment.
+    """
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise BadMoment("a date-time without a zone means another moment on every machine", f'write "{value}Z"')
+        return value.astimezone(UTC)
+    if isinstance(value, date):
+        try:
+            return datetime(value.year, value.month, value.day, tzinfo=UTC) + timedelta(days=1)
+        except OverflowError:
+            raise BadMoment(f"{value} is out of range") from None
+    if isinstance(value, str):
+        return _parse_text(value.strip())
+    raise BadMoment("expected a date-time, a date or a string")
+
+
+def _parse_text(text: str) -> datetime | timedelta:
+    if re.match(r"\d{4}-\d\d-\d\d", text):
+        try:
+            return parse_cutoff(date.fromisoformat(text) if len(text) == 10 else datetime.fromisoformat(text.upper()))
+        except BadMoment:
+            raise
+        except (ValueError, OverflowError) as error:
+            raise BadMoment(f"{text!r} is no moment: {error}") from None
+    try:
+        span = _parse_span(text)
+    except OverflowError:
+        raise BadMoment(f"{text!r} is too long a span") from None
+    if span is None:
+        if re.search(r"\d\s*(mo|y)|P\d+[MY]", text, re.IGNORECASE):
+            raise BadMoment(f"{text!r} is no fixed span: months and years differ in length", "count in days or weeks")
+        raise BadMoment(f"{text!r} is neither a moment nor a span")
+    if not span:
+        raise BadMoment(f"{text!r} is no time at all", "leave the key out to allow everything")
+    return span
+
+
+def _parse_span(text: str) -> timedelta | None:
+    iso = _ISO.fullmatch(text.upper())
+    if iso is not None and any(iso.groupdict().values()):
+        return timedelta(**{unit: int(count) for unit, count in iso.groupdict().items() if count})
+    span, place = timedelta(), 0
+    while place < len(text):
+        match = _WORDS.match(text, place)
+        if match is None:
+            return None
+        span += timedelta(**{_UNITS[match[2][0].lower()]: int(match[1])})
+        place = match.end()
+    return span if text else None

@@ -1,0 +1,42 @@
+"""Which Python somebody asks for: "3.12", "3.12.7", "3.13t", "pypy3.10", ">=3.11,<3.13"."""
+
+from __future__ import annotations
+
+import re
+
+from envc.model.manifest import PythonRequest
+
+_VERSION = re.compile(r"(?P<pypy>pypy)?(?P<minor>3\.(?:0|[1-9]\d?))(?P<patch>\.(?:0|[1-9]\d*))?(?P<threads>t)?")
+_FORMS = 'write "3.12", "3.12.7", "3.13t", "pypy3.10" or a range such as ">=3.11,<3.13"'
+
+
+class BadPython(ValueError):
+    """A request that cannot be read. `suggestion` is the way out."""
+
+    def __init__(self, reason: str, suggestion: str = _FORMS) -> None:
+        super().__init__(reason)
+        self.suggestion = suggestion
+
+
+def parse_python(text: str) -> PythonRequest:
+    """Read a request. Whether that Python exists is not asked here. Raises BadPython."""
+    match = _VERSION.fullmatch(text.strip())
+    if match is not None:
+        free_threaded = match["threads"] is not None
+        if free_threaded and (match["pypy"] or int(match["minor"][2:]) < 13):
+            raise BadPython(f"there is no free-threaded {text.strip()[:-1]}", 'free threading begins with "3.13t"')
+        return PythonRequest(
+            text=text,
+            implementation="pypy" if match["pypy"] else "cpython",
+            free_threaded=free_threaded,
+            specifier=f"=={match['minor']}{match['patch'] or '.*'}",
+        )
+    if not re.match(r"\s*[<>=!~]", text):
+        raise BadPython(f"{text!r} is no Python version")
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        specifier = SpecifierSet(text)
+    except InvalidSpecifier as error:
+        raise BadPython(str(error)) from None
+    return PythonRequest(text=text, specifier=str(specifier))

@@ -1,0 +1,241 @@
+"""Requirements: strings and tables of the manifest as typed dependencies.
+
+packaging's parsers are imported by the functions that need them, which an ordinary manifest with a fresh lock does not.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from envc.errors import render_key_path
+from envc.model.manifest import CondaDependency, Dependencies, KeyPath, PyPIDependency
+from envc.parse.document import CondaTable, DependencyTable, PyPITable
+from envc.parse.names import read_project_name
+from envc.parse.paths import check_inside, path_mistake
+from envc.parse.report import Report
+from envc.parse.sources import SourceNames
+from envc.parse.urls import git_mistake, redact, url_mistake
+from envc_solvers.pypi.requirement import Requirement, canonicalize_name, parse
+
+_CONDA = re.compile(r"(?:(?P<channel>[^\s:\[\]]+)::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)(?P<rest>(?:[\s=<>!~\[].*)?)")
+# Ordinary requirements: at most one clause per operator, plain release numbers, no marker. The rest is packaging's.
+_CLAUSE = r"(?:(?:[=!]=|[<>]=?)\s*\d+(?:\.\d+)*|~=\s*\d+(?:\.\d+)+)"
+_PLAIN = re.compile(rf"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*({_CLAUSE}(?:\s*,\s*{_CLAUSE})*)?")
+_WEB = frozenset({"http", "https"})
+
+
+def read_dependencies(report: Report, at: KeyPath, table: DependencyTable, sources: SourceNames) -> Dependencies:
+    """The requirements of one table, in its order. What cannot be read is reported and left out."""
+    pypi = (read_pypi(report, (*at, "pypi", index), entry, sources) for index, entry in enumerate(table.pypi))
+    conda = (read_conda(report, (*at, "conda", index), entry, sources) for index, entry in enumerate(table.conda))
+    return Dependencies(
+        pypi=tuple(dependency for dependency in pypi if dependency is not None),
+        conda=tuple(dependency for dependency in conda if dependency is not None),
+    )
+
+
+def read_pypi(report: Report, at: KeyPath, entry: str | PyPITable, sources: SourceNames) -> PyPIDependency | None:
+    """One PyPI requirement; None when its text cannot be read."""
+    if isinstance(entry, PyPITable):
+        return _read_table(report, at, entry, sources)
+    requirement = read_plain(entry)
+    if requirement is not None:
+        return PyPIDependency(requirement=requirement, at=at)
+    from packaging.requirements import InvalidRequirement
+
+    try:
+        requirement = parse(entry)
+    except InvalidRequirement as error:
+        report.add(at, f"no PEP 508 requirement: {_shown(entry, str(error))}", _reword(entry))
+        return None
+    _check_marker(report, at, requirement.marker)
+    return _read_url(report, at, requirement) if requirement.url else PyPIDependency(requirement=requirement, at=at)
+
+
+def read_plain(text: str) -> Requirement | None:
+    """The same value as `parse` gives, for the plain requirements that nearly all are; None for every other text."""
+    match = _PLAIN.fullmatch(text)
+    if match is None:
+        return None
+    clauses = ["".join(clause.split()) for clause in (match[2] or "").split(",")]
+    if len({clause.rstrip("0123456789.") for clause in clauses}) < len(clauses):
+        return None  # packaging drops one of two clauses that mean the same
+    return Requirement(name=canonicalize_name(match[1]), specifier=",".join(sorted(clauses)))
+
+
+def _shown(entry: str, message: str) -> str:
+    """packaging's message, whose last lines point at the place; the first line alone where they would show a secret."""
+    return message if redact(message) == message else message.partition("\n")[0] or repr(entry)
+
+
+def _reword(entry: str) -> str | None:
+    """What the author of a common misspelling meant."""
+    text = entry.strip()
+    match = re.fullmatch(r"([A-Za-z0-9._-]+(?:\[[^\]]*\])?)\s*(\^|~|=|@)?\s*v?(\d[\w.]*)", text)
+    if match is not None:
+        operator = {"^": ">=", "~": "~="}.get(match[2] or "", "==")
+        return f'did you mean "{match[1]}{operator}{match[3]}"?'
+    if text.startswith(("./", "../", "/")) or text in (".", ".."):
+        return f'write {{ name = "…", path = "{text}" }}'
+    if re.match(r"(git\+)?(https?|ssh|git)://", text):
+        return f'put the name first: "name @ {text}"'
+    return None
+
+
+def _check_marker(report: Report, at: KeyPath, marker: str) -> None:
+    if re.search(r"\bextras?\b", re.sub(r"\"[^\"]*\"|'[^']*'", "", marker)):
+        report.add(at, "a marker in a manifest cannot ask for an extra", "nobody asks a manifest for extras")
+
+
+def _read_url(report: Report, at: KeyPath, requirement: Requirement) -> PyPIDependency:
+    """``name @ url``; the URL of a git repository is taken apart as pip writes it (``git+https://…@rev#subdirectory=x``)."""
+    url = requirement.url
+    if url.startswith("git+"):
+        plain, _, fragment = url.removeprefix("git+").partition("#")
+        host, slash, path = plain.partition("://")[2].partition("/")
+        path, _, rev = path.partition("@")
+        git = f"{plain.partition('://')[0]}://{host}{slash}{path}"
+        fields = dict(pair.partition("=")[::2] for pair in fragment.split("&") if pair)
+        subdirectory = fields.pop("subdirectory", None)
+        fields.pop("egg", None)
+        if fields:
+            report.add(at, f"{sorted(fields)[0]!r} means nothing behind '#'", "only `subdirectory` is read")
+        _check_git(report, at, git, rev or None)
+        if subdirectory is not None:
+            check_inside(report, at, "subdirectory", subdirectory)
+        return PyPIDependency(
+            requirement=msgspec.structs.replace(requirement, url=""),
+            at=at,
+            git=git,
+            rev=rev or None,
+            subdirectory=subdirectory,
+        )
+    if url.startswith(("hg+", "svn+", "bzr+")):
+        report.add(at, f"{url.partition('+')[0]} repositories cannot be used", "git ones can")
+    elif url.startswith("file:") or "://" not in url:
+        report.add(
+            at,
+            "a file's address holds on one machine only",
+            f'write {{ name = "{requirement.name}", path = "…" }}, relative to the manifest',
+        )
+    elif mistake := url_mistake(url, _WEB):
+        report.add(at, *mistake)
+    return PyPIDependency(requirement=requirement, at=at)
+
+
+def _read_table(report: Report, at: KeyPath, table: PyPITable, sources: SourceNames) -> PyPIDependency:
+    direct = [key for key in ("path", "url", "git") if getattr(table, key) is not None]
+    if len(direct) > 1:
+        report.add((*at, direct[1]), f"`{direct[0]}` says already where it comes from", "keep one of them")
+    if direct and table.source is not None:
+        report.add((*at, "source"), f"`{direct[0]}` says already where it comes from", "keep one of them")
+    if direct and table.version:
+        report.add((*at, "version"), f"what `{direct[0]}` leads to has one version", "remove `version`")
+    for key, hosts in (("rev", ("git",)), ("subdirectory", ("git", "url")), ("editable", ("path",))):
+        if getattr(table, key) and not set(hosts) & set(direct):
+            report.add((*at, key), f"`{key}` means nothing without {' or '.join(f'`{host}`' for host in hosts)}")
+    if table.path is not None and (mistake := path_mistake(table.path)):
+        report.add((*at, "path"), *mistake)
+    if table.url is not None and (mistake := url_mistake(table.url, _WEB)):
+        report.add((*at, "url"), *mistake)
+    if table.git is not None:
+        _check_git(report, (*at, "git"), table.git, table.rev, (*at, "rev"))
+    if table.subdirectory is not None:
+        check_inside(report, (*at, "subdirectory"), "subdirectory", table.subdirectory)
+    if table.source is not None:
+        sources.check(report, (*at, "source"), table.source, "pypi")
+    return PyPIDependency(
+        requirement=Requirement(
+            name=read_project_name(report, (*at, "name"), table.name),
+            specifier=_read_version(report, (*at, "version"), table.version),
+            extras=tuple(
+                sorted({read_project_name(report, (*at, "extras", i), extra) for i, extra in enumerate(table.extras)})
+            ),
+            marker=_read_marker(report, (*at, "marker"), table.marker),
+            url=table.url or "",
+        ),
+        at=at,
+        source=table.source,
+        path=table.path,
+        git=table.git,
+        rev=table.rev,
+        subdirectory=table.subdirectory,
+        editable=table.editable,
+    )
+
+
+def _check_git(report: Report, at: KeyPath, git: str, rev: str | None, rev_at: KeyPath | None = None) -> None:
+    if mistake := git_mistake(git):
+        report.add(at, *mistake)
+    # git would take a leading dash for an option.
+    if rev is not None and (not rev or rev.startswith("-") or re.search(r"[\s\x00-\x1f~^:?*\[\\]|\.\.", rev)):
+        report.add(rev_at or at, f"{rev[:80]!r} is no commit, tag or branch")
+
+
+def _read_version(report: Report, at: KeyPath, version: str) -> str:
+    if not version:
+        return ""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        return str(SpecifierSet(version))
+    except InvalidSpecifier:
+        text = version.strip()
+        if text == "*":
+            suggestion = "leave `version` out to allow every version"
+        elif re.fullmatch(r"[v^=]?\s*\d[\w.]*", text):
+            suggestion = f'did you mean "{">=" if text[0] == "^" else "=="}{text.lstrip("v^= ")}"?'
+        else:
+            suggestion = 'write for example ">=2.1,<3"'
+        report.add(at, f"{version[:80]!r} is no PEP 440 specifier", suggestion)
+        return ""
+
+
+def _read_marker(report: Report, at: KeyPath, marker: str) -> str:
+    if not marker:
+        return ""
+    from packaging.markers import InvalidMarker, Marker
+
+    try:
+        text = str(Marker(marker))
+    except InvalidMarker as error:
+        report.add(at, f"no PEP 508 marker: {error}")
+        return ""
+    _check_marker(report, at, text)
+    return text
+
+
+def read_conda(report: Report, at: KeyPath, entry: str | CondaTable, sources: SourceNames) -> CondaDependency | None:
+    """One MatchSpec, as far as it can be judged without conda's grammar; None when it cannot be one."""
+    if isinstance(entry, CondaTable):
+        if entry.source is not None:
+            sources.check(report, (*at, "source"), entry.source, "conda")
+        if entry.build and not entry.version:
+            report.add((*at, "build"), "`build` needs a `version` before it", 'write version = "*" to allow all')
+        channel = f"{entry.source}::" if entry.source else ""
+        text = " ".join(part for part in (f"{channel}{entry.name}", _dense(entry.version), entry.build) if part)
+        at_name: KeyPath = (*at, "name")
+    else:
+        text, at_name = " ".join(entry.split()), at
+    match = _CONDA.fullmatch(text)
+    if match is None:
+        report.add(at_name, f"{redact(text)[:120]!r} is no conda MatchSpec", 'write for example "cuda-nvcc >=12,<13"')
+        return None
+    if ";" in match["rest"]:
+        report.add(at, "conda packages take no markers", f"add it for one target under {_additions(at)}")
+        return None
+    if match["channel"] and isinstance(entry, str):
+        sources.check(report, at, match["channel"].partition("/")[0], "conda")
+    return CondaDependency(spec=text, at=at)
+
+
+def _dense(version: str) -> str:
+    """A version specifier without white space, which would end it inside a MatchSpec."""
+    return re.sub(r"\s+", "", version)
+
+
+def _additions(at: KeyPath) -> str:
+    owner = render_key_path(at[:2]) if at[0] == "steps" else "steps.<name>"
+    return f"[{owner}.on.<target>]"

@@ -1,0 +1,43 @@
+"""Addresses that a manifest may hold: well-formed, and without secrets, because manifests are committed."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+# Reads further than RFC 3986 does, up to the last "@" before the path, so that no half of a password is left standing.
+_USER_INFO = re.compile(r"(?<=://)[^/\s\"']*@")
+_SCP_LIKE = re.compile(r"[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:(?!//)[^\s]+")  # git@host:team/project.git
+GIT_SCHEMES = frozenset({"https", "http", "ssh", "git", "file"})
+
+
+def redact(text: str) -> str:
+    """The text without the user names and passwords of the URLs in it."""
+    return _USER_INFO.sub("***@", text) if "@" in text else text
+
+
+def url_mistake(url: str, schemes: frozenset[str] | None = None) -> tuple[str, str | None] | None:
+    """What is wrong with a URL and the way out; None if nothing is. `schemes` limits what it may start with."""
+    scheme, separator, _ = url.partition("://")
+    if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
+        return f"{url!r} is no URL", None
+    if any(ord(character) <= 32 or ord(character) == 127 for character in url):
+        return f"{url!r} holds white space or control characters", None
+    if schemes is not None and scheme.lower() not in schemes:
+        return f"{url!r} cannot be used here", f"use {', '.join(sorted(schemes))}"
+    try:
+        parts = urlsplit(url)
+        secret = parts.password is not None or (parts.username is not None and "ssh" not in scheme)
+    except ValueError as error:
+        return f"{url!r} is no URL: {error}", None
+    if secret:
+        return (
+            "holds a user name or password, which a manifest must not",
+            "remove it; envc reads credentials from netrc and the keyring",
+        )
+    return None
+
+
+def git_mistake(url: str) -> tuple[str, str | None] | None:
+    """The same for the address of a git repository, which may also be written ``git@host:path``."""
+    return None if _SCP_LIKE.fullmatch(url) else url_mistake(url, GIT_SCHEMES)
