@@ -1,0 +1,58 @@
+"""lockfile: a lock graph as a file that people review.
+
+Its goals: complete, readable, the same bytes for the same inputs, small diffs, merges without conflicts, no secrets, no
+hosts. `dump` writes it, `load` reads it, `merge` puts two of them together.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from envc.errors import LockFileError
+from envc.lockfile.conflict import LockConflict
+from envc.lockfile.dump import canonical, dumps
+from envc.lockfile.load import load, loads
+from envc.lockfile.merge import Dangling, dangling, merge
+from envc.model.graph import LockGraph
+
+__all__ = ["Dangling", "LockConflict", "canonical", "dangling", "dumps", "load", "loads", "merge", "save"]
+
+
+def save(graph: LockGraph, path: Path) -> bool:
+    """Write a lock file, whole or not at all, and only if that changes it. Says whether it did.
+
+    Raises LockFileError where the folder cannot be written.
+    """
+    data = dumps(graph).encode()
+    try:
+        if path.read_bytes() == data:
+            return False
+    except OSError:
+        pass  # no file yet, or none that can be read: writing will tell
+    try:
+        _replace(path, data)
+    except OSError as error:
+        raise LockFileError(
+            path, f"cannot be written: {error.strerror or error}", "check the folder's rights"
+        ) from None
+    return True
+
+
+def _replace(path: Path, data: bytes) -> None:
+    # Through a symbolic link, the file it leads to is the one to replace.
+    path = Path(os.path.realpath(path))
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        if path.exists():
+            shutil.copymode(path, temporary)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,68 @@
+"""The lock file as TOML shapes it. Its JSON Schema is made from these types."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, field
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True, omit_defaults=True):
+    """A TOML table whose keys are all known."""
+
+
+Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64, description="sha256, lower-case hex")]
+# A file name, never a path: it becomes one in caches and stores.
+FileName = Annotated[str, Meta(pattern=r"^[^/\\:\x00-\x1f\x7f]+$", min_length=3, max_length=255)]
+
+
+class ArtifactTable(Shape, frozen=True, kw_only=True):
+    """One downloadable file."""
+
+    file: FileName
+    size: Annotated[int, Meta(ge=0, description="Bytes as downloaded")]
+    sha256: Digest
+    targets: Annotated[
+        tuple[str, ...], Meta(description="Target keys it serves; absent where it serves all that use the package")
+    ] = field(default=(), name="for")
+    depends: Annotated[
+        tuple[str, ...] | None, Meta(description="Only where the package's artifacts state different requirements")
+    ] = None
+    content: Annotated[dict[str, Digest], Meta(description="Content digest by layout")] = {}
+
+
+class PackageTable(Shape, frozen=True, kw_only=True):
+    """One version of a package with the artifacts that the lock uses of it."""
+
+    id: Annotated[str, Meta(description='"pypi:torch"; "pypi:torch@2.3.1" for a further version in the same lock')]
+    version: str
+    build: Annotated[str, Meta(description="conda build string")] = ""
+    source: Annotated[str, Meta(description="Name of a source, never its address")]
+    released: Annotated[date | None, Meta(description="Day (UTC) of the earliest upload among the artifacts")] = None
+    license: str = ""
+    depends: Annotated[tuple[str, ...], Meta(description="The requirements it was solved with, canonical")] = ()
+    artifacts: tuple[ArtifactTable, ...]
+
+
+class EnvironmentTable(Shape, frozen=True, kw_only=True):
+    """What one set of equal inputs was solved to."""
+
+    steps: Annotated[tuple[str, ...], Meta(min_length=1)]
+    targets: Annotated[tuple[str, ...], Meta(description='Target keys: "linux-64/cp312", "linux-64/-"')]
+    python: str = ""
+    interpreter: str = ""
+    requires: Annotated[tuple[str, ...], Meta(description="The inputs in canonical form")]
+    packages: Annotated[
+        tuple[str, ...], Meta(description='Package ids; "id @ target, target" where it does not hold for all')
+    ]
+
+
+class LockDocument(Shape, frozen=True, kw_only=True):
+    """A lock file of envc."""
+
+    version: int
+    options: Annotated[dict[str, Any], Meta(description="Every input that changes results and is not a step's")] = {}
+    environment: tuple[EnvironmentTable, ...] = ()
+    package: tuple[PackageTable, ...] = ()
