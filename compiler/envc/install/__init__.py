@@ -1,1 +1,1 @@
-"""Installing: what the files of an artifact become inside a prefix."""
+"""From a verified artifact to the files of a prefix. Nothing that was downloaded is ever executed here."""

@@ -1,0 +1,439 @@
+"""Wheels that match their digest and must be refused all the same, each valid but for the one thing its test does."""
+
+from __future__ import annotations
+
+import io
+import re
+import stat
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from envc.install.errors import BadWheel
+from envc.install.wheel import open_wheel
+from envc.install.zips import Limits
+from envc.model.digest import Sha256
+from envc.store.encode import write_object
+from tests.wheels import Distribution, build_wheel
+
+LAYOUT = "py3.12-posix"
+FILE = "demo-1.0-py3-none-any.whl"
+DIST_INFO = "demo-1.0.dist-info"
+
+
+def install(
+    data: bytes, folder: Path, *, file: str = FILE, layout: str = LAYOUT, limits: Limits | None = None
+) -> set[str]:
+    """The paths of the object that a wheel becomes, with every digest compared."""
+    path = folder / "wheel"
+    path.write_bytes(data)
+    with open_wheel(path, file, layout, limits) as wheel:
+        index, _ = write_object(wheel.entries, io.BytesIO(), layout=layout, artifact=Sha256("0" * 64), level=1)
+        wheel.check(index.members)
+    return {member.path for member in index.members}
+
+
+def refusal(data: bytes, folder: Path, *, file: str = FILE, layout: str = LAYOUT, limits: Limits | None = None) -> str:
+    """Why a wheel is refused. The message names the file."""
+    with pytest.raises(BadWheel) as refused:
+        install(data, folder, file=file, layout=layout, limits=limits)
+    assert str(refused.value).startswith(f"{file} cannot be installed: ")
+    return refused.value.reason
+
+
+def rebuilt(
+    wheel: Distribution, change: Callable[[zipfile.ZipInfo, bytes], tuple[zipfile.ZipInfo, bytes] | None]
+) -> bytes:
+    """The archive written again, with entries changed or (None) left out."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(wheel.data)) as old, zipfile.ZipFile(buffer, "w") as new:
+        for info in old.infolist():
+            changed = change(info, old.read(info))
+            if changed is not None:
+                new.writestr(*changed)
+    return buffer.getvalue()
+
+
+def with_line(wheel: Distribution, line: str) -> bytes:
+    """The archive with a line added to RECORD."""
+    return rebuilt(
+        wheel, lambda info, data: (info, data + line.encode() if info.filename.endswith("/RECORD") else data)
+    )
+
+
+@pytest.fixture
+def wheel() -> Distribution:
+    return build_wheel("demo")
+
+
+def test_the_wheel_that_the_others_are_made_from_is_installed(wheel: Distribution, tmp_path: Path) -> None:
+    assert install(wheel.data, tmp_path) == {
+        "lib/python3.12/site-packages/demo.py",
+        f"lib/python3.12/site-packages/{DIST_INFO}/INSTALLER",
+        f"lib/python3.12/site-packages/{DIST_INFO}/METADATA",
+        f"lib/python3.12/site-packages/{DIST_INFO}/RECORD",
+        f"lib/python3.12/site-packages/{DIST_INFO}/WHEEL",
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("../outside.py", "not a plain relative path"),
+        ("demo/../../outside.py", "not a plain relative path"),
+        ("demo-1.0.data/data/../../../outside.py", "not a plain relative path"),
+        ("/etc/outside.py", "not a plain relative path"),
+        ("//server/share/outside.py", "not a plain relative path"),
+        ("demo/./inside.py", "not a plain relative path"),
+        ("demo//inside.py", "not a plain relative path"),
+        ("C:/outside.py", "starts with a drive"),
+        ("c:outside.py", "starts with a drive"),
+        ("..\\outside.py", "backslash"),
+        ("demo\\outside.py", "backslash"),
+        ("\\\\server\\share\\outside.py", "backslash"),
+        ("demo/new\nline.py", "control character"),
+        ("d" * 256 + ".py", "too long"),
+        ("demo-1.0.data/data/.envc/record.json", "reserved folder"),
+        ("demo-1.0.data/data/.ENVC/record.json", "reserved folder"),
+    ],
+)
+def test_names_that_leave_the_folder(path: str, reason: str, tmp_path: Path) -> None:
+    assert reason in refusal(build_wheel("demo", files={path: "x = 1\n"}).data, tmp_path)
+
+
+def test_a_name_that_ends_early_for_some_readers(tmp_path: Path) -> None:
+    data = build_wheel("demo", files={"demo.py_.txt": "x = 1\n"}).data
+    assert "control character" in refusal(data.replace(b"demo.py_.txt", b"demo.py\0.txt"), tmp_path)
+
+
+@pytest.mark.parametrize("path", ["demo/aux.py", "demo/x:stream", "demo/trailing. ", "demo/what?.py"])
+def test_names_that_windows_reads_as_something_else(path: str, tmp_path: Path) -> None:
+    data = build_wheel("demo", files={path: "x = 1\n"}).data
+    assert f"lib/python3.12/site-packages/{path}" in install(data, tmp_path)
+    assert "not a file name on Windows" in refusal(data, tmp_path, layout="nt")
+
+
+def test_an_entry_that_occurs_twice(wheel: Distribution, tmp_path: Path) -> None:
+    buffer = io.BytesIO(wheel.data)
+    with zipfile.ZipFile(buffer, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("demo.py", "evil = True\n")
+    assert "'demo.py' occurs twice" in refusal(buffer.getvalue(), tmp_path)
+
+
+@pytest.mark.parametrize("other", ["DEMO.py", "Demo.PY"])
+def test_entries_that_differ_in_case_alone(other: str, tmp_path: Path) -> None:
+    assert "only in case" in refusal(build_wheel("demo", files={"demo.py": "", other: ""}).data, tmp_path)
+
+
+def test_entries_that_differ_in_unicode_normal_form_alone(tmp_path: Path) -> None:
+    data = build_wheel("demo", files={"caf\u00e9.py": "", "cafe\u0301.py": ""}).data
+    assert "only in case" in refusal(data, tmp_path)
+
+
+def test_a_file_below_a_file(tmp_path: Path) -> None:
+    data = build_wheel("demo", files={"demo": "x", "demo/inner.py": ""}).data
+    assert "is a member and a folder" in refusal(data, tmp_path)
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFDIR])
+def test_an_entry_that_is_no_plain_file(kind: int, wheel: Distribution, tmp_path: Path) -> None:
+    def change(info: zipfile.ZipInfo, data: bytes) -> tuple[zipfile.ZipInfo, bytes]:
+        if info.filename == "demo.py":
+            info.external_attr = (kind | 0o777) << 16
+        return info, data
+
+    assert "'demo.py' is neither a file nor a folder" in refusal(rebuilt(wheel, change), tmp_path)
+
+
+def test_a_folder_with_content(wheel: Distribution, tmp_path: Path) -> None:
+    data = rebuilt(wheel, lambda info, data: (info, data))
+    buffer = io.BytesIO(data)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("folder/", b"content")
+    assert "'folder/' is a folder with content" in refusal(buffer.getvalue(), tmp_path)
+
+
+def patched(data: bytes, *, signature: bytes, field: int, value: int, size: int = 2) -> bytes:
+    """The archive with one little-endian field changed in the first header that has this signature."""
+    at = data.index(signature) + field
+    return data[:at] + value.to_bytes(size, "little") + data[at + size :]
+
+
+LOCAL, DIRECTORY, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
+
+
+def test_an_encrypted_entry(wheel: Distribution, tmp_path: Path) -> None:
+    assert "is encrypted" in refusal(patched(wheel.data, signature=DIRECTORY, field=8, value=1), tmp_path)
+
+
+def test_a_method_that_wheels_do_not_use(tmp_path: Path) -> None:
+    data = build_wheel("demo", compression=zipfile.ZIP_BZIP2).data
+    assert "compressed with method 12" in refusal(data, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "size"),
+    [(6, 0x800, 2), (8, 0, 2), (14, 1, 4), (18, 1, 4), (22, 1, 4), (30, ord("D"), 1)],
+    ids=["flags", "method", "checksum", "packed size", "size", "name"],
+)
+def test_a_header_that_the_directory_contradicts(
+    field: int, value: int, size: int, wheel: Distribution, tmp_path: Path
+) -> None:
+    data = patched(wheel.data, signature=LOCAL, field=field, value=value, size=size)
+    assert "and the directory disagree" in refusal(data, tmp_path)
+
+
+def streamed(**options: bool) -> bytes:
+    """The same wheel as a writer makes it that cannot seek: sizes follow the contents."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+        def seek(self, *_: int) -> int:
+            raise io.UnsupportedOperation
+
+        def tell(self) -> int:
+            raise io.UnsupportedOperation
+
+    pipe = Pipe()
+    with zipfile.ZipFile(io.BytesIO(build_wheel("demo").data)) as old, zipfile.ZipFile(pipe, "w") as new:
+        for info in old.infolist():
+            with new.open(info.filename, "w", force_zip64=options.get("large", False)) as member:
+                member.write(old.read(info))
+    return pipe.getvalue()
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_streamed_archive_is_read(large: bool, tmp_path: Path) -> None:
+    assert "lib/python3.12/site-packages/demo.py" in install(streamed(large=large), tmp_path)
+
+
+def test_a_streamed_archive_whose_trailing_sizes_are_wrong(tmp_path: Path) -> None:
+    data = patched(streamed(), signature=b"PK\x07\x08", field=12, value=7, size=4)
+    assert "what follows 'demo.py' and the directory disagree" in refusal(data, tmp_path)
+
+
+def test_a_large_header_is_read(wheel: Distribution, tmp_path: Path) -> None:
+    """A writer that did not know the size in advance leaves room for 64-bit sizes (ZIP64)."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(wheel.data)) as old, zipfile.ZipFile(buffer, "w") as new:
+        for info in old.infolist():
+            with new.open(info.filename, "w", force_zip64=True) as member:
+                member.write(old.read(info))
+    assert "lib/python3.12/site-packages/demo.py" in install(buffer.getvalue(), tmp_path)
+
+
+def test_bytes_before_the_archive(wheel: Distribution, tmp_path: Path) -> None:
+    assert "belong to no entry" in refusal(b"#!/bin/sh\nexit 1\n" + wheel.data, tmp_path)
+
+
+def test_bytes_after_the_archive(wheel: Distribution, tmp_path: Path) -> None:
+    assert "bytes follow its end" in refusal(wheel.data + b"tail", tmp_path)
+
+
+def test_two_archives_in_one_file(wheel: Distribution, tmp_path: Path) -> None:
+    other = build_wheel("demo", files={"demo.py": "evil = True\n"})
+    assert "belong to no entry" in refusal(other.data + wheel.data, tmp_path)
+
+
+def test_an_archive_hidden_in_the_comment(wheel: Distribution, tmp_path: Path) -> None:
+    """Readers that take the first end they find and those that take the last see two archives."""
+    at = wheel.data.index(DIRECTORY)
+    second = bytearray(wheel.data[at:])
+    struct.pack_into("<L", second, len(second) - 6, len(wheel.data))
+    data = wheel.data[:-2] + len(second).to_bytes(2, "little") + second
+    assert "bytes before the directory belong to no entry" in refusal(data, tmp_path)
+
+
+def test_a_comment_is_read_past(wheel: Distribution, tmp_path: Path) -> None:
+    buffer = io.BytesIO(wheel.data)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.comment = b"built by nobody"
+    assert "lib/python3.12/site-packages/demo.py" in install(buffer.getvalue(), tmp_path)
+
+
+@pytest.mark.slow
+def test_an_archive_with_more_entries_than_16_bits_count(tmp_path: Path) -> None:
+    files = {f"demo/{number}": "" for number in range(65_600)}
+    assert len(install(build_wheel("demo", files=files, compression=0).data, tmp_path)) == 65_604
+
+
+def test_an_entry_hidden_between_others(wheel: Distribution, tmp_path: Path) -> None:
+    """A streaming reader would install it; the directory does not list it."""
+    extra = io.BytesIO()
+    with zipfile.ZipFile(extra, "w") as archive:
+        archive.writestr("hidden.py", "evil = True\n")
+    hidden = extra.getvalue()[: extra.getvalue().index(DIRECTORY)]
+    start = wheel.data.index(DIRECTORY)
+    end = wheel.data.rindex(END)
+    data = bytearray(wheel.data[:start] + hidden + wheel.data[start:])
+    struct.pack_into("<L", data, end + len(hidden) + 16, start + len(hidden))
+    assert "belong to no entry" in refusal(bytes(data), tmp_path)
+
+
+def test_entries_that_overlap(wheel: Distribution, tmp_path: Path) -> None:
+    """The construction of zip bombs that unpack one content many times."""
+    second = wheel.data.index(DIRECTORY, wheel.data.index(DIRECTORY) + 4)
+    data = bytearray(wheel.data)
+    struct.pack_into("<L", data, second + 42, 0)
+    assert "entries overlap" in refusal(bytes(data), tmp_path)
+
+
+@pytest.mark.parametrize("field", [8, 10], ids=["on this disk", "in total"])
+def test_an_end_that_counts_other_entries(field: int, wheel: Distribution, tmp_path: Path) -> None:
+    data = patched(wheel.data, signature=END, field=field, value=1)
+    assert "disagree about the number of entries" in refusal(data, tmp_path)
+
+
+def test_a_truncated_archive(wheel: Distribution, tmp_path: Path) -> None:
+    for length in range(0, len(wheel.data), 37):
+        refusal(wheel.data[:length], tmp_path)
+
+
+def test_content_that_does_not_unpack(wheel: Distribution, tmp_path: Path) -> None:
+    at = wheel.data.index(b"demo.py") + len(b"demo.py") + 3
+    refusal(wheel.data[:at] + bytes([wheel.data[at] ^ 0xFF]) + wheel.data[at + 1 :], tmp_path)
+
+
+def test_too_many_entries(wheel: Distribution, tmp_path: Path) -> None:
+    install(wheel.data, tmp_path, limits=Limits(entries=4))
+    assert "4 entries, more than 3" in refusal(wheel.data, tmp_path, limits=Limits(entries=3))
+
+
+def test_too_much_content(tmp_path: Path) -> None:
+    data = build_wheel("demo", files={"demo.py": b"#" * 100_000}).data
+    install(data, tmp_path, limits=Limits(unpacked=102_000))
+    assert "it unpacks from" in refusal(data, tmp_path, limits=Limits(unpacked=100_000))
+
+
+def test_content_that_is_compressed_beyond_belief(tmp_path: Path) -> None:
+    data = build_wheel("demo", files={"demo.py": b"#" * 5_000_000}).data
+    install(data, tmp_path)
+    assert "it unpacks from" in refusal(data, tmp_path, limits=Limits(free=1_000_000))
+
+
+def test_a_file_that_record_does_not_list(wheel: Distribution, tmp_path: Path) -> None:
+    buffer = io.BytesIO(wheel.data)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("smuggled.py", "evil = True\n")
+    assert "smuggled.py is not listed in RECORD" in refusal(buffer.getvalue(), tmp_path)
+
+
+def test_a_file_without_a_digest(tmp_path: Path) -> None:
+    wheel = build_wheel("demo")
+    line = re.compile(rb"demo\.py,sha256=[^,]*,")
+    data = rebuilt(wheel, lambda info, data: (info, line.sub(b"demo.py,,", data)))
+    assert "demo.py has no digest in RECORD" in refusal(data, tmp_path)
+
+
+@pytest.mark.parametrize("weak", ["md5", "sha1", "sha224"])
+def test_a_weak_digest(weak: str, tmp_path: Path) -> None:
+    data = rebuilt(build_wheel("demo"), lambda info, data: (info, data.replace(b"sha256=", f"{weak}=".encode())))
+    assert "sha256 is the least that counts" in refusal(data, tmp_path)
+
+
+def test_content_that_record_does_not_know(wheel: Distribution, tmp_path: Path) -> None:
+    def change(info: zipfile.ZipInfo, data: bytes) -> tuple[zipfile.ZipInfo, bytes]:
+        return info, data.replace(b"print", b"evil_") if info.filename == "demo.py" else data
+
+    assert "demo.py does not match its digest in RECORD" in refusal(rebuilt(wheel, change), tmp_path)
+
+
+@pytest.mark.parametrize("path", ["../../../bin/python", "/etc/passwd", "missing.py"])
+def test_record_that_lists_what_is_not_there(path: str, wheel: Distribution, tmp_path: Path) -> None:
+    digest = "sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
+    assert "which the archive does not hold" in refusal(with_line(wheel, f"{path},{digest},0\n"), tmp_path)
+
+
+def test_record_that_contradicts_itself(wheel: Distribution, tmp_path: Path) -> None:
+    digest = "sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
+    assert "contradicts itself" in refusal(with_line(wheel, f"demo.py,{digest},0\n"), tmp_path)
+
+
+@pytest.mark.parametrize("missing", ["RECORD", "WHEEL", "METADATA"])
+def test_a_wheel_without_one_of_its_own_files(missing: str, wheel: Distribution, tmp_path: Path) -> None:
+    data = rebuilt(wheel, lambda info, data: None if info.filename.endswith(missing) else (info, data))
+    assert missing in refusal(data, tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["other-1.0.dist-info", "demo-2.0.dist-info", "DEMO-1.0.DIST-INFO"])
+def test_a_second_dist_info_folder(folder: str, tmp_path: Path) -> None:
+    data = build_wheel("demo", files={"demo.py": "", f"{folder}/METADATA": "Name: other\nVersion: 1.0\n"}).data
+    refusal(data, tmp_path)
+
+
+@pytest.mark.parametrize("file", ["other-1.0-py3-none-any.whl", "demo-1.1-py3-none-any.whl"])
+def test_a_wheel_of_another_package_or_version(file: str, wheel: Distribution, tmp_path: Path) -> None:
+    assert "belongs to another package or version" in refusal(wheel.data, tmp_path, file=file)
+
+
+@pytest.mark.parametrize("metadata", ["Name: other\nVersion: 1.0\n", "Name: demo\nVersion: 2.0\n", "Summary: none\n"])
+def test_metadata_of_another_package_or_version(metadata: str, tmp_path: Path) -> None:
+    wheel = build_wheel("demo", metadata=f"Metadata-Version: 2.1\n{metadata}")
+    assert "its metadata is of" in refusal(wheel.data, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"), [("2.0", "wheel format 2.0"), ("one", "cannot be read"), ("", "cannot be read")]
+)
+def test_a_wheel_format_that_is_not_known(version: str, reason: str, tmp_path: Path) -> None:
+    wheel = build_wheel("demo", extra_dist_info={"WHEEL": f"Wheel-Version: {version}\n"})
+    assert reason in refusal(wheel.data, tmp_path)
+
+
+def test_a_data_folder_that_does_not_exist(tmp_path: Path) -> None:
+    wheel = build_wheel("demo", files={"demo-1.0.data/stdlib/os.py": "evil = True\n"})
+    assert "none of the folders" in refusal(wheel.data, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "data/pyvenv.cfg",
+        "data/PyVenv.cfg",
+        "data/bin/python",
+        "scripts/python3",
+        "scripts/python3.12",
+        "data/bin/Python",
+    ],
+)
+def test_files_that_would_replace_the_interpreter(path: str, tmp_path: Path) -> None:
+    wheel = build_wheel("demo", files={f"demo-1.0.data/{path}": "evil"})
+    assert "replace" in refusal(wheel.data, tmp_path)
+
+
+def test_files_that_meet_in_one_place(tmp_path: Path) -> None:
+    wheel = build_wheel("demo", files={"demo.py": "a", "demo-1.0.data/purelib/demo.py": "b"})
+    assert "two of its files want to be" in refusal(wheel.data, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [
+        ("../demo", "demo:main"),
+        ("a/b", "demo:main"),
+        ("a\\b", "demo:main"),
+        ("python", "demo:main"),
+        ("Python3.exe", "demo:main"),
+        (".hidden", "demo:main"),
+        ("-rf", "demo:main"),
+        ("x;y", "demo:main"),
+        ("x$(y)", "demo:main"),
+        ("demo", "demo"),
+        ("demo", "demo:"),
+        ("demo", "demo:main()"),
+        ("demo", "demo;import os:main"),
+        ("demo", "demo:main\n  import os"),
+        ("demo", "import:main"),
+        ("demo", "demo:1main"),
+        ("demo", "demo..x:main"),
+        ("demo", "demo:main [extra"),
+    ],
+)
+def test_entry_points_that_hold_separators_or_code(name: str, reference: str, tmp_path: Path) -> None:
+    wheel = build_wheel("demo", entry_points={"console_scripts": {name: reference}})
+    refusal(wheel.data, tmp_path)

@@ -1,0 +1,175 @@
+"""Launchers start the right function with the right interpreter, from wherever the prefix stands."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from envc.install.launchers import EntryPoint, parse_entry_points, posix_launcher, posix_script, windows_launcher
+from envc.install.layout import Machine
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX launchers are shell scripts")
+
+
+def test_entry_points_are_sorted_and_their_extras_have_no_effect() -> None:
+    text = """
+# a comment
+[console_scripts]
+Zeta = demo.cli:main [colour, more]
+alpha.beta = demo:App.run
+
+[gui_scripts]
+window=demo . gui:show
+[other.plugins]
+anything = goes here
+"""
+    with pytest.raises(ValueError, match="window"):
+        parse_entry_points(text)
+    assert parse_entry_points(text.replace("demo . gui", "demo.gui")) == (
+        EntryPoint("Zeta", "demo.cli", "main"),
+        EntryPoint("alpha.beta", "demo", "App.run"),
+        EntryPoint("window", "demo.gui", "show", "gui"),
+    )
+
+
+def test_one_name_in_both_kinds_is_refused() -> None:
+    with pytest.raises(ValueError, match="the entry point demo is declared twice"):
+        parse_entry_points("[console_scripts]\ndemo = a:b\n[gui_scripts]\ndemo = a:b\n")
+
+
+def make_prefix(prefix: Path, scripts: dict[str, bytes]) -> Path:
+    """A folder with an interpreter, a module and scripts; not yet a virtual environment."""
+    binaries = prefix / "bin"
+    binaries.mkdir(parents=True)
+    (binaries / "python").symlink_to(sys.executable)
+    for name, content in scripts.items():
+        (binaries / name).write_bytes(content)
+        (binaries / name).chmod(0o755)
+    (binaries / "where.py").write_text("import sys\ndef main():\n    print(sys.argv)\n    return 3\n")
+    return binaries
+
+
+@posix
+@pytest.mark.parametrize("folder", ["plain", "with spaces", "quo'te\"s", "dollar $HOME", "ünï\u00e7ode"])
+def test_a_launcher_runs_from_any_folder(folder: str, tmp_path: Path) -> None:
+    binaries = make_prefix(tmp_path / folder, {"tool": posix_launcher(EntryPoint("tool", "where", "main"))})
+    result = subprocess.run([binaries / "tool", "a b", "$c", ""], capture_output=True, text=True, check=False)
+    assert result.stderr == ""
+    assert result.stdout == f"{[str(binaries / 'tool'), 'a b', '$c', '']}\n"
+    assert result.returncode == 3
+
+
+@posix
+@pytest.mark.parametrize("shell", ["sh", "dash", "bash", "busybox"])
+def test_a_launcher_runs_under_every_shell(shell: str, tmp_path: Path) -> None:
+    from shutil import which
+
+    program = which(shell)
+    if program is None:
+        pytest.skip(f"{shell} is not on this machine")
+    binaries = make_prefix(tmp_path / "a prefix", {"tool": posix_launcher(EntryPoint("tool", "where", "main"))})
+    command = [program, "sh"] if shell == "busybox" else [program]
+    result = subprocess.run([*command, binaries / "tool"], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (3, "")
+
+
+@posix
+def test_a_launcher_is_followed_through_links(tmp_path: Path) -> None:
+    binaries = make_prefix(tmp_path / "a prefix", {"tool": posix_launcher(EntryPoint("tool", "where", "main"))})
+    (tmp_path / "shortcuts").mkdir()
+    (tmp_path / "direct").symlink_to(binaries / "tool")
+    (tmp_path / "shortcuts/indirect").symlink_to("../direct")
+    (tmp_path / "folder").symlink_to(binaries)
+    for link in ("direct", "shortcuts/indirect", "folder/tool"):
+        result = subprocess.run(
+            [tmp_path / link],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={"PYTHONPATH": str(binaries), "PATH": "/usr/bin:/bin"},
+        )
+        assert (result.returncode, result.stderr) == (3, ""), link
+
+
+@posix
+def test_a_launcher_without_realpath_runs_nothing(tmp_path: Path) -> None:
+    """The current folder must not become the place where the interpreter is looked for."""
+    binaries = make_prefix(tmp_path / "prefix", {"tool": posix_launcher(EntryPoint("tool", "where", "main"))})
+    trap = tmp_path / "cwd"
+    trap.mkdir()
+    (trap / "python").write_text("#!/bin/sh\necho trapped\n")
+    (trap / "python").chmod(0o755)
+    result = subprocess.run(
+        ["/bin/sh", binaries / "tool"], cwd=trap, env={"PATH": ""}, capture_output=True, text=True, check=False
+    )
+    assert result.returncode not in (0, 3)
+    assert "trapped" not in result.stdout
+
+
+SCRIPTS = {
+    "plain": "import sys\nprint(__doc__)\nsys.exit(3)\n",
+    "docstring": '"""Usage: tool."""\nimport sys\nprint(__doc__.endswith("Usage: tool."))\nsys.exit(3)\n',
+    "raw docstring": "# licence\n\nr'Usage: tool.'\nimport sys\nprint(__doc__.endswith('Usage: tool.'))\nsys.exit(3)\n",
+    "future": '"""Doc."""\nfrom __future__ import annotations\nimport sys\nprint(True)\nsys.exit(3)\n',
+    "cookie": "# -*- coding: latin-1 -*-\nimport sys\nprint('\u00e9' == chr(233))\nsys.exit(3)\n",
+    "comments": "# one\n# two\nfrom __future__ import annotations\nimport sys\nprint(True)\nsys.exit(3)\n",
+}
+
+
+@posix
+@pytest.mark.parametrize("kind", SCRIPTS)
+def test_a_script_keeps_its_meaning(kind: str, tmp_path: Path) -> None:
+    encoding = "latin-1" if kind == "cookie" else "utf-8"
+    made = posix_script(b"#!python -u\n" + SCRIPTS[kind].encode(encoding))
+    assert made is not None
+    binaries = make_prefix(tmp_path / "a prefix", {"tool": made})
+    result = subprocess.run([binaries / "tool"], capture_output=True, text=True, check=False)
+    assert result.stderr == ""
+    assert result.returncode == 3
+    assert kind == "plain" or result.stdout == "True\n"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"#!/bin/sh\n", b"#!/usr/bin/env python\n", b"\x7fELF#!python", b"# #!python\n"]
+)
+def test_other_scripts_are_left_alone(content: bytes) -> None:
+    assert posix_script(content) is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"#!python", b"#!pythonw\nx = 1\n", b"#!python3\nprint 'two'\n", b"#!python\r\nx = (\n"]
+)
+def test_scripts_that_this_python_cannot_read_still_get_their_interpreter(content: bytes) -> None:
+    made = posix_script(content)
+    assert made is not None
+    assert made.startswith(b"#!/bin/sh\n'''exec' ")
+    assert made.endswith(content.partition(b"\n")[2])
+
+
+@pytest.mark.parametrize("machine", ["x64", "arm64", "x86"])
+@pytest.mark.parametrize("kind", ["console", "gui"])
+def test_a_windows_launcher_is_a_program_for_its_machine(kind: str, machine: Machine) -> None:
+    entry_point = EntryPoint("tool", "where", "App.main", "gui" if kind == "gui" else "console")
+    data = windows_launcher(entry_point, machine)
+    assert data == windows_launcher(entry_point, machine)
+    header = int.from_bytes(data[0x3C:0x40], "little")
+    assert data[:2] == b"MZ" and data[header : header + 4] == b"PE\0\0"
+    assert (
+        int.from_bytes(data[header + 4 : header + 6], "little")
+        == {"x64": 0x8664, "arm64": 0xAA64, "x86": 0x14C}[machine]
+    )
+    subsystem = int.from_bytes(data[header + 24 + 68 : header + 24 + 70], "little")
+    assert subsystem == {"console": 3, "gui": 2}[kind]
+    assert "<launcher_dir>\\".encode("utf-16-le") in data, "the program does not know relative interpreters"
+    line = data[: data.rindex(b"PK\x03\x04")].rpartition(b"#!")[2]
+    python = b"pythonw.exe" if kind == "gui" else b"python.exe"
+    assert line == b"<launcher_dir>\\" + python + b"\n"
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        code = archive.read("__main__.py").decode()
+    compile(code, "__main__.py", "exec")
+    assert "from where import App\n" in code and "sys.exit(App.main())" in code
