@@ -53,25 +53,26 @@ class ObjectReader:
         frame = self.index.frames[number]
         if len(compressed) != frame.length or sha256(compressed) != frame.sha256:
             raise CorruptBlob(self.what, f"frame {number} does not match its digest")
-        tar = memoryview(decompress(compressed, self.what, raw=frame.raw, limit=FRAME))
+        tar = decompress(compressed, self.what, raw=frame.raw, limit=FRAME)
+        view = memoryview(tar)
         span = self._spans[number]
         found: list[Piece] = []
         position = 0
         for member in self.index.members[span.first : span.stop]:
             if not span.at:
                 header = encode_header(member)
-                if tar[position : position + len(header)] != header:
+                if not tar.startswith(header, position):
                     raise CorruptBlob(self.what, f"the header of {member.path!r} is not what the index says")
                 position += len(header)
-            data = tar[position : position + member.size - span.at]
+            data = view[position : position + member.size - span.at]
             position += len(data)
             if len(data) == member.size and member.type == "file" and sha256(data) != member.sha256:
                 raise CorruptBlob(self.what, f"{member.path!r} does not match its digest")
             if span.at + len(data) == member.size:
-                rest = padding(member.size)
-                if any(tar[position : position + rest]):
+                zeros = bytes(padding(member.size))
+                if not tar.startswith(zeros, position):
                     raise CorruptBlob(self.what, f"the padding after {member.path!r} is not empty")
-                position += rest
+                position += len(zeros)
             found.append(Piece(member, span.at, data))
         return found
 

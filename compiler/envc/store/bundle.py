@@ -1,0 +1,123 @@
+"""A bundle: objects one after the other in a single file, readable by anything that reads zstd-compressed tar.
+
+No object is encoded again. Objects hold no end-of-archive marker, so their tar streams join to one, which a last frame
+ends; between them stand their indexes, in skippable frames that decompressors pass over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import BinaryIO
+
+import msgspec
+
+from envc.model.digest import Sha256, parse_sha256
+from envc.store.errors import CorruptBlob
+from envc.store.frames import compress, decompress
+from envc.store.index import ReadRange, encode_trailer, read_trailer
+from envc.store.keys import check_layout
+from envc.store.paths import ENVIRONMENT_LAYOUT
+from envc.store.tar import END
+
+BUNDLE_FORMAT = 1
+_CHUNK = 1 << 20  # bytes copied at once
+
+
+class BundlePart(msgspec.Struct, frozen=True):
+    """An object in a bundle."""
+
+    artifact: Sha256
+    layout: str
+    offset: int  # bytes from the start of the bundle
+    length: int  # bytes, index included
+
+
+class BundleIndex(msgspec.Struct, frozen=True, kw_only=True):
+    """The index at the end of a bundle."""
+
+    format: int = BUNDLE_FORMAT
+    parts: tuple[BundlePart, ...]  # in the order of the bytes; the last one is the environment object
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """An object that goes into a bundle."""
+
+    artifact: Sha256
+    layout: str
+    size: int  # bytes, index included
+    open: Callable[[], BinaryIO]
+
+
+def write_bundle(objects: Iterable[Source], environment: Source, out: BinaryIO) -> BundleIndex:
+    """Write a bundle of objects, in the order given, and of the environment's own files.
+
+    Where two objects hold one path, `tar` keeps the later one's member: give the winner last. Raises CorruptBlob when
+    an object is not as long as announced, and what opening, reading and writing raise.
+    """
+    if environment.layout != ENVIRONMENT_LAYOUT:
+        raise ValueError(f"a bundle ends with an environment object, not with one of layout {environment.layout}")
+    parts: list[BundlePart] = []
+    position = 0
+    for source in (*objects, environment):
+        left = source.size
+        with source.open() as stream:
+            while chunk := stream.read(min(left, _CHUNK)):
+                out.write(chunk)
+                left -= len(chunk)
+            if left or stream.read(1):
+                raise CorruptBlob(_what(source), f"is not {source.size} bytes long, as announced")
+        parts.append(BundlePart(source.artifact, source.layout, position, source.size))
+        position += source.size
+    end = compress(END, 1)
+    index = BundleIndex(parts=tuple(parts))
+    out.write(end + encode_trailer(index, position + len(end)))
+    return index
+
+
+def read_bundle(size: int, read_range: ReadRange, what: str) -> BundleIndex:
+    """The index of a bundle of `size` bytes. Raises CorruptBlob unless its parts and its ends are the whole file.
+
+    Each part is then read with `part_reader` as any object.
+    """
+    text, start = read_trailer(size, read_range, what)
+    try:
+        index = msgspec.json.decode(text, type=BundleIndex)
+        position = _check(index)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise CorruptBlob(what, f"its index cannot be used ({error})") from None
+    if position >= start or decompress(read_range(position, start - position), what, limit=len(END)) != END:
+        raise CorruptBlob(what, "its tar stream does not end where its index starts")
+    return index
+
+
+def part_reader(part: BundlePart, read_range: ReadRange) -> ReadRange:
+    """Ranges of one object of a bundle, counted from its start."""
+
+    def read(offset: int, length: int) -> bytes:
+        if not 0 <= offset <= offset + length <= part.length:
+            raise CorruptBlob(_what(part), "reaches beyond its place in the bundle")
+        return read_range(part.offset + offset, length)
+
+    return read
+
+
+def _check(index: BundleIndex) -> int:
+    """The end of the last part. Raises ValueError unless the parts follow each other from 0, the environment last."""
+    if index.format != BUNDLE_FORMAT:
+        raise ValueError(f"bundle format {index.format}, this envc reads {BUNDLE_FORMAT}")
+    layouts = [check_layout(part.layout) for part in index.parts]
+    if ENVIRONMENT_LAYOUT in layouts[:-1] or layouts[-1:] != [ENVIRONMENT_LAYOUT]:
+        raise ValueError("its environment object is not the last one")
+    if len({(part.artifact, part.layout) for part in index.parts}) != len(index.parts):
+        raise ValueError("it holds an object twice")
+    position = 0
+    for part in index.parts:
+        parse_sha256(part.artifact)
+        if part.offset != position or part.length <= 0:
+            raise ValueError("its objects do not follow each other")
+        position += part.length
+    return position
+
+
+def _what(part: Source | BundlePart) -> str:
+    return f"object {part.artifact[:12]} ({part.layout})"
