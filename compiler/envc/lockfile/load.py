@@ -48,9 +48,13 @@ def loads(text: str, path: Path | None = None) -> LockGraph:
 
 def load(path: Path) -> LockGraph:
     """Read a lock file. Raises FileNotFoundError where there is none, else as `loads` does."""
-    data = path.read_bytes()
     try:
-        # Git may have checked the file out with Windows line ends.
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise LockFileError(path, f"cannot be read: {error.strerror or error}", "check the file's rights") from None
+    try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise LockFileError(path, f"is not UTF-8 at byte {error.start}", _RESTORE) from None

@@ -1,0 +1,74 @@
+"""JSON Schemas of every file format, made from the types that read and write them.
+
+``python -m envc.schemas FOLDER`` writes them; a test keeps the ones in the repository equal.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from envc.lockfile.document import LockDocument
+from envc.model.record import ObjectIndex, Record, StepPointer
+from envc.parse.document import ManifestDocument
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+
+
+class Format(msgspec.Struct, frozen=True):
+    """One file format."""
+
+    title: str
+    types: tuple[Any, ...]  # a document is one of them
+    is_toml: bool = False
+
+
+SCHEMAS: Mapping[str, Format] = {  # by file name without its ending
+    "manifest": Format("manifest.toml, and the [tool.envc] table of a pyproject.toml", (ManifestDocument,), True),
+    "lock": Format("manifest.lock", (LockDocument,), True),
+    "record": Format("The JSON documents of a store", (Record, ObjectIndex, StepPointer)),
+}
+
+
+def schema(name: str) -> dict[str, Any]:
+    """One JSON Schema, draft 2020-12. Date-times and dates of TOML stand in it as the text they are written as."""
+    described = SCHEMAS[name]
+    roots, components = msgspec.json.schema_components(described.types, ref_template="#/$defs/{name}")
+    root = roots[0] if len(roots) == 1 else {"anyOf": list(roots)}
+    parts = {key: _without_nulls(part) if described.is_toml else part for key, part in sorted(components.items())}
+    return {"$schema": DRAFT, "title": described.title, **root, "$defs": parts}
+
+
+def _without_nulls(part: Any) -> Any:
+    """What a TOML document can be: a key may be left out, but TOML has no null."""
+    if isinstance(part, list):
+        return [_without_nulls(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    plain = {key: _without_nulls(value) for key, value in part.items() if (key, value) != ("default", None)}
+    options = plain.get("anyOf")
+    if isinstance(options, list) and {"type": "null"} in options:
+        rest = [option for option in options if option != {"type": "null"}]
+        del plain["anyOf"]
+        plain.update(rest[0] if len(rest) == 1 else {"anyOf": rest})
+    return plain
+
+
+def render(name: str) -> str:
+    """The text of a schema file."""
+    return msgspec.json.format(msgspec.json.encode(schema(name)), indent=2).decode() + "\n"
+
+
+def write(folder: Path) -> None:
+    """Write every schema as ``<name>.schema.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in SCHEMAS:
+        (folder / f"{name}.schema.json").write_text(render(name), encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1] if len(sys.argv) > 1 else "schemas"))
