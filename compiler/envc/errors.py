@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import msgspec
+
 from envc.model.manifest import KeyPath
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class EnvcError(Exception):
@@ -107,10 +112,14 @@ class ManifestError(EnvcError):
 
 
 def render_key_path(key_path: KeyPath) -> str:
-    """``("steps", "train", "pypi", 0)`` as ``steps.train.pypi[0]``."""
+    """``("steps", "train", "pypi", 0)`` as ``steps.train.pypi[0]``; keys that TOML would quote are quoted."""
     text = ""
     for part in key_path:
-        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            shown = part if _BARE_KEY.fullmatch(part) else msgspec.json.encode(part).decode()
+            text += f"{'.' if text else ''}{shown}"
     return text
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _WORDS = re.compile(
-    r"(\d+)\s*(s|sec|secs|seconds?|m|min|mins|minutes?|h|hours?|d|days?|w|weeks?)(?:\s*,?\s*(?:and\s+)?|$)",
+    r"(\d+)\s*(s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?|w|weeks?)(?![a-z])\s*(?:,\s*)?(?:and\s+)?",
     re.IGNORECASE,
 )
 _ISO = re.compile(
@@ -32,7 +32,9 @@ def parse_cutoff(value: object) -> datetime | timedelta:
     """
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise BadMoment("a date-time without a zone means another moment on every machine", f'write "{value}Z"')
+            raise BadMoment(
+                "a date-time without a zone means another moment on every machine", f"write {value.isoformat()}Z"
+            )
         return value.astimezone(UTC)
     if isinstance(value, date):
         try:

@@ -17,7 +17,8 @@ from envc.parse.report import Report, nearest
 
 _ABSENT: Any = object()  # stands for a value that was left out
 _STAND_INS: Mapping[str, Mapping[str, object]] = {
-    # What a project is read on with when it lacks these; the report already says that they are missing.
+    # What a document is read on with where it lacks these; the report already says that they are missing.
+    "ManifestDocument": {"project": {"name": "project", "targets": ["linux-64"], "python": "3.12"}},
     "ProjectTable": {"name": "project", "python": "3.12"},
 }
 
@@ -90,11 +91,10 @@ class Shaper:
                 continue
             if key not in value:
                 example = stand_ins.get(key)
-                self._report.add(at, f"lacks `{key}`", f'add for example {key} = "{example}"' if example else None)
+                hint = f'add for example {key} = "{example}"' if isinstance(example, str) else None
+                self._report.add(at, f"lacks `{key}`", hint)
             if key in stand_ins:
                 table[key] = stand_ins[key]
-            elif key == "project":
-                table[key] = dict(_STAND_INS["ProjectTable"])
             else:
                 complete = False
         return table if complete else _ABSENT
@@ -109,10 +109,10 @@ class Shaper:
     def _wrong(self, value: object, expected: tuple[types.Type, ...], at: KeyPath) -> Any:
         wanted = [name for name in (_describe(option) for option in expected) if name]
         suggestion = None
-        wants_text = any(isinstance(option, types.StrType) for option in expected)
-        if wants_text and isinstance(value, int | float | date | time):
+        bare = [option.type if isinstance(option, types.Metadata) else option for option in expected]
+        if any(isinstance(option, types.StrType) for option in bare) and isinstance(value, int | float | date | time):
             suggestion = f'put it in quotes: "{self._source_text(at) or value}"'
-        elif isinstance(value, str) and any(isinstance(option, types.VarTupleType) for option in expected):
+        elif isinstance(value, str) and any(isinstance(option, types.VarTupleType) for option in bare):
             suggestion = f'put it in brackets: ["{value[:80]}"]'
         self._report.add(at, f"expected {' or '.join(wanted)}, found {_describe_value(value)}", suggestion)
         return _ABSENT

@@ -26,7 +26,7 @@ class SourceNames:
         if name not in self.kinds:
             near = nearest(name, (known for known, kind in self.kinds.items() if _is_of(kind, world)))
             declare = f"declare it as [sources.{name}]"
-            report.add(at, f"there is no source {name!r}", f"{near} Or {declare}" if near else declare)
+            report.add(at, f"there is no source {name!r}", f"{near}; or {declare}" if near else declare)
         elif not _is_of(self.kinds[name], world):
             wanted = "a conda channel" if world == "conda" else "a PyPI source"
             report.add(at, f"{name!r} is a source of kind {self.kinds[name]!r}, not {wanted}")
@@ -79,7 +79,9 @@ def read_sources(
 def _check_address(report: Report, at: KeyPath, name: str, table: SourceTable) -> None:
     built_in = BUILT_IN.get(name)
     if built_in is not None and table.kind != built_in:
-        report.add((*at, "kind"), f"{name!r} is a source of kind {built_in!r}", "choose another name for this one")
+        report.add(
+            (*at, "kind"), f"the built-in source {name!r} is of kind {built_in!r}", "choose another name for this one"
+        )
     elif table.url is None:
         if built_in is None:
             report.add(at, "lacks `url`")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from envc.errors import render_key_path
 from envc.model.manifest import Dependencies, KeyPath, PyPIDependency, PythonRequest, Source, Step
 from envc.parse.document import DependencyTable, StepTable
 from envc.parse.names import check_names
@@ -56,7 +57,7 @@ def _read_step(report: Report, name: str, table: StepTable, names: Names, projec
     targets = project_targets if table.targets is None else table.targets
     for target in table.on:
         if target not in names.targets:
-            report.unknown((*at, "on", target), "target", target, targets)
+            report.unknown((*at, "on", target), "target", target, [each for each in targets if each in names.targets])
         elif target not in targets:
             report.add(
                 (*at, "on", target),
@@ -133,13 +134,16 @@ def _check_cycles(report: Report, steps: Mapping[str, Step]) -> None:
 def check_agreement(
     report: Report, steps: Mapping[str, Step], groups: Mapping[str, Dependencies], sources: Mapping[str, Source]
 ) -> None:
-    """Report projects that one step would take from two places."""
+    """Report projects that one step would take from two places. What is mistaken already is left out of it."""
+    mistaken = {mistake.key_path[:length] for mistake in report.mistakes for length in range(len(mistake.key_path) + 1)}
     for step in steps.values():
         shared = [step.dependencies, *(groups[group] for group in step.groups if group in groups)]
         for parts in [shared, *([*shared, additions] for additions in step.on.values())]:
             origins: dict[str, PyPIDependency] = {}
             for part in parts:
                 for dependency in part.pypi:
+                    if dependency.at in mistaken:
+                        continue
                     check_claim(report, dependency, step.name, sources)
                     _check_origin(report, dependency, origins, step.name)
 
@@ -152,7 +156,7 @@ def _check_origin(report: Report, dependency: PyPIDependency, origins: dict[str,
     if _origin(earlier) != _origin(dependency):
         report.add(
             dependency.at,
-            f"step {step!r} would take {dependency.requirement.name} from two places",
+            f"step {step!r} takes {dependency.requirement.name} from another place at {render_key_path(earlier.at)}",
             "make them agree, or tell them apart with markers",
         )
 
