@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, MutableMapping
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from envc_solvers.pypi.requirement import Requirement
 from envc_solvers.target import Python, Target
+
+if TYPE_CHECKING:
+    from envc_solvers.pypi.index import Index
+    from envc_solvers.pypi.markers import Answer
+    from envc_solvers.solution import Solution
 
 Prereleases = Literal["if-necessary", "never", "allow"]
 Strategy = Literal["highest", "lowest", "lowest-direct"]
@@ -43,3 +49,26 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
         str, tuple[str, ...]
     ] = {}  # name: versions to prefer, best first (from the lock, or other targets)
     locked_files: frozenset[str] = frozenset()  # sha256 of files already locked: they stay usable when yanked
+
+
+MAX_TRIES = 200_000  # candidates; the hardest benchmark sets need some thousands
+
+
+def solve(
+    problem: Problem,
+    index: Index,
+    answers: MutableMapping[str, Answer],
+    *,
+    max_tries: int = MAX_TRIES,
+    out_of_time: Callable[[], bool] | None = None,
+) -> Solution:
+    """Choose one version of every project that the roots reach, for one target and Python.
+
+    `answers` are what is known of markers in this environment (see `markers.environment_key`); it grows. `out_of_time`
+    is asked before each candidate and stops the search when it says so. The order of roots, constraints and overrides
+    makes no difference. Raises Unsolvable with an explained conflict, GaveUp at a limit, and whatever the index raises
+    about sources that do not answer.
+    """
+    from envc_solvers.pypi.run import run
+
+    return run(problem, index, answers, max_tries, out_of_time)

@@ -1,0 +1,261 @@
+"""Candidates: which versions of a project may be chosen, in which order, and with which file.
+
+Everything here is lazy. A page may list thousands of versions while a solve looks at the newest one or two, so versions
+stay strings until a specifier or the pre-release rule must look inside, and lists grow only as far as they are read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+from envc_solvers.pypi.index import File, View
+from envc_solvers.pypi.requirement import Metadata, specifiers
+
+if TYPE_CHECKING:
+    from envc_solvers.pypi.solve import Policy
+
+Order = Literal["highest", "lowest"]
+
+_PLAIN = re.compile(r"[0-9.]+")
+
+
+class Need:
+    """A requirement as the search sees it: one identifier and the versions it allows.
+
+    Needs are interned (see `Provider.need`): packages that require the same thing share the object, so what is learned about
+    one version of a package holds for every version with the same needs.
+    """
+
+    __slots__ = ("extra", "identifier", "name", "specifier")
+
+    def __init__(self, name: str, extra: str, specifier: str) -> None:
+        self.name = name
+        self.extra = extra  # "" for the project itself
+        self.identifier = f"{name}[{extra}]" if extra else name
+        self.specifier = specifier
+
+    def __repr__(self) -> str:
+        return f"{self.identifier}{self.specifier}"
+
+
+class Candidate:
+    """One version of a project; or, with an extra, what that extra adds to that very version."""
+
+    __slots__ = ("base", "extra", "extras", "file", "identifier", "metadata", "name", "need_set", "needs", "version")
+
+    def __init__(self, name: str, version: str, file: File, base: Candidate | None = None, extra: str = "") -> None:
+        self.name = name
+        self.version = version  # as the best file's name spells it
+        self.file = file
+        self.extra = extra
+        self.identifier = f"{name}[{extra}]" if extra else name
+        self.base = base or self
+        self.extras: dict[str, Candidate] = {}
+        self.metadata: Metadata | None = None  # of the base, once asked for
+        self.needs: tuple[Need, ...] | None = None  # once asked for
+        self.need_set: frozenset[Need] = frozenset()
+
+    def with_extra(self, extra: str) -> Candidate:
+        """The candidate for one extra of this version; always the same object."""
+        found = self.extras.get(extra)
+        if found is None:
+            found = self.extras[extra] = Candidate(self.name, self.version, self.file, self, extra)
+        return found
+
+    def __repr__(self) -> str:
+        return f"{self.identifier} {self.version}"
+
+
+@lru_cache(maxsize=1 << 18)
+def allows(specifier: str, version: str) -> bool:
+    """Whether a specifier set contains a version, pre-releases included (PEP 440).
+
+    An invalid specifier in a package's metadata allows nothing; one that a person wrote was refused when it was parsed.
+    """
+    from packaging.specifiers import InvalidSpecifier
+
+    try:
+        return specifiers(specifier).contains(version, prereleases=True)
+    except InvalidSpecifier:
+        return False
+
+
+@lru_cache(maxsize=4096)
+def python_fits(requires_python: str, python: str) -> bool:
+    """Whether a Requires-Python admits a Python. A malformed one says nothing, as in pip (PEP 345, PEP 503)."""
+    from packaging.specifiers import InvalidSpecifier
+
+    if not requires_python:
+        return True
+    try:
+        return specifiers(requires_python).contains(python, prereleases=True)
+    except InvalidSpecifier:
+        return True
+
+
+@lru_cache(maxsize=1 << 16)
+def names_exactly(specifier: str) -> bool:
+    """Whether a specifier set holds an ``==`` or ``===`` clause without a wildcard (PEP 592: it may reach yanked files)."""
+    return any(
+        clause.startswith("===") or (clause.startswith("==") and not clause.endswith(".*"))
+        for clause in specifier.split(",")
+    )
+
+
+def is_prerelease(version: str) -> bool:
+    """Whether a version is a pre-release or a development release (PEP 440)."""
+    if _PLAIN.fullmatch(version):
+        return False
+    from packaging.version import Version
+
+    return Version(version).is_prerelease
+
+
+def _canonical(version: str) -> str:
+    from packaging.utils import canonicalize_version
+
+    return canonicalize_version(version)
+
+
+class Rules:
+    """What decides over candidates besides specifiers: the problem's policy, its Python and the files already locked."""
+
+    __slots__ = ("locked_files", "policy", "preferences", "python")
+
+    def __init__(
+        self,
+        policy: Policy,
+        python: str,  # full version
+        preferences: dict[str, tuple[str, ...]],
+        locked_files: frozenset[str],
+    ) -> None:
+        self.policy = policy
+        self.python = python
+        self.preferences = preferences
+        self.locked_files = locked_files
+
+    def cut_off(self, name: str) -> int | None:
+        """The time from which on files of that project do not exist; None for no limit."""
+        policy = self.policy
+        return policy.exclude_newer_for.get(name, policy.exclude_newer)
+
+    def prereleases(self, name: str) -> Literal["last", "never", "allow"]:
+        """When pre-releases of a project are looked at: like any version, never, or after every final release."""
+        policy = self.policy
+        if policy.prereleases == "allow" or name in policy.prereleases_for:
+            return "allow"
+        return "last" if policy.prereleases == "if-necessary" else "never"
+
+    def refuses(self, file: File, name: str, named: bool) -> str | None:
+        """Why a file of a matching version is not used, or None. `named`: some requirement names the version exactly."""
+        cut_off = self.cut_off(name)
+        if cut_off is not None and (file.uploaded is None or file.uploaded >= cut_off):
+            return "was uploaded after the cut-off" if file.uploaded is not None else "has no upload time"
+        if not python_fits(file.requires_python, self.python):
+            return f"requires Python {file.requires_python}"
+        if file.yanked is not None and not named and file.sha256 not in self.locked_files:
+            return f"was yanked: {file.yanked}" if file.yanked else "was yanked"
+        return None
+
+
+class Project:
+    """A project's view under the rules of one problem; hands out candidates."""
+
+    __slots__ = ("_choices", "_made", "_order", "_rules", "view")
+
+    def __init__(self, view: View, rules: Rules, order: Order) -> None:
+        self.view = view
+        self._rules = rules
+        self._order = order
+        self._made: dict[tuple[int, bool], Candidate | None] = {}
+        self._choices: dict[frozenset[str], Choice] = {}
+
+    def choice(self, wanted: frozenset[str]) -> Choice:
+        """The candidates that satisfy all of these specifier sets, best first. The same object for equal arguments."""
+        found = self._choices.get(wanted)
+        if found is None:
+            found = self._choices[wanted] = Choice(self._search(wanted))
+        return found
+
+    def _search(self, wanted: frozenset[str]) -> Iterator[Candidate]:
+        """Preferred versions first, then the order of the strategy; pre-releases where the policy puts them."""
+        releases = self.view.releases
+        named = any(map(names_exactly, wanted))
+        rule = self._rules.prereleases(self.view.name)
+        preferred = self._preferred()
+        every: Iterable[int] = range(len(releases))
+        if self._order == "lowest":
+            every = reversed(range(len(releases)))
+        later: list[int] = []
+        for number in (*preferred, *every) if preferred else every:
+            version = releases[number].version
+            if not all(allows(specifier, version) for specifier in wanted):
+                continue
+            if rule != "allow" and is_prerelease(version):
+                if rule == "never":
+                    continue
+                if number not in preferred:
+                    later.append(number)
+                    continue
+            if (candidate := self._candidate(number, named)) is not None:
+                yield candidate
+        for number in later:
+            if (candidate := self._candidate(number, named)) is not None:
+                yield candidate
+
+    def _preferred(self) -> list[int]:
+        versions = self._rules.preferences.get(self.view.name)
+        if not versions:
+            return []
+        releases = self.view.releases
+        numbers = {release.version: number for number, release in enumerate(releases)}
+        if not all(version in numbers for version in versions):
+            # Somebody spelt a version in his own way: "2" for "2.0.0".
+            numbers = {_canonical(release.version): number for number, release in enumerate(releases)}
+            versions = tuple(_canonical(version) for version in versions)
+        return [numbers[version] for version in versions if version in numbers]
+
+    def _candidate(self, number: int, named: bool) -> Candidate | None:
+        key = number, named
+        if key not in self._made:
+            release = self.view.releases[number]
+            found = None
+            for file in release.files:
+                if self._rules.refuses(file, self.view.name, named) is None:
+                    # One object per version, so that a pin is the same candidate whoever asked for it.
+                    other = self._made.get((number, not named))
+                    same = other is not None and other.file is file
+                    found = other if same else Candidate(self.view.name, release.version, file)
+                    break
+            self._made[key] = found
+        return self._made[key]
+
+
+class Choice:
+    """Candidates, best first, found one by one as somebody asks; may be read many times."""
+
+    __slots__ = ("_found", "_more", "_seen")
+
+    def __init__(self, candidates: Iterator[Candidate]) -> None:
+        self._more = candidates
+        self._found: list[Candidate] = []
+        self._seen: set[str] = set()  # a preferred version turns up a second time in its ordinary place
+
+    def __iter__(self) -> Iterator[Candidate]:
+        at = 0
+        while True:
+            while at < len(self._found):
+                yield self._found[at]
+                at += 1
+            candidate = next(self._more, None)
+            if candidate is None:
+                return
+            if candidate.version not in self._seen:
+                self._seen.add(candidate.version)
+                self._found.append(candidate)
+
+    def __bool__(self) -> bool:
+        return bool(self._found) or next(iter(self), None) is not None

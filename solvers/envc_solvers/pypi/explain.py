@@ -1,0 +1,350 @@
+"""Why there is no solution, as data and as text.
+
+A conflict names the smallest set of the problem's own requirements that was found to fail, and the projects on which they
+disagree, with the chain of packages that leads to each requirement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from resolvelib.resolvers import ResolutionImpossible
+
+from envc_solvers.errors import ProjectNotFound, SolverError
+from envc_solvers.pypi.candidate import Need, Rules, allows, is_prerelease, names_exactly
+from envc_solvers.pypi.heard import Heard, Unheard
+from envc_solvers.pypi.index import Index, View
+from envc_solvers.pypi.journal import Asker, Journal
+from envc_solvers.pypi.markers import Markers
+from envc_solvers.pypi.resolution import SearchLimit
+from envc_solvers.pypi.run import search
+from envc_solvers.pypi.solve import Problem, Root
+from envc_solvers.pypi.tags import explain_file, version_of, wheel_tags
+
+_MOST_TRIALS = 24  # searches spent on finding a smaller set of roots
+_TRIES_EACH = 5_000  # candidates in each of them
+_MOST_SUBJECTS = 5
+_MOST_FILES = 3
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One link of a chain: a package at some versions, and the requirement of it that leads on."""
+
+    package: str  # with its extra, if it is asked for: "fastapi[standard]"
+    versions: str  # "2.5.0", "2.5.0 to 2.9.2 (14 versions)"
+    requires: str  # "typing-extensions>=4.6.1"
+
+
+class Want(msgspec.Struct, frozen=True):
+    """A requirement on the project in question, and how it comes about."""
+
+    requirement: str
+    root: str  # the problem's own requirement at the beginning of the chain
+    origin: str  # the label of that one
+    chain: tuple[Step, ...]  # from the root to this requirement; () when the root states it
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """A project for which no version will do."""
+
+    project: str
+    wants: tuple[Want, ...]
+    reason: str  # "conflict", "no-project", "no-version", "no-file", "only-sdists", "refused"
+    text: str  # the reason in words
+    files: tuple[str, ...] = ()  # files that come nearest
+
+
+class Conflict(msgspec.Struct, frozen=True):
+    """Why a problem has no solution."""
+
+    target: str
+    python: str
+    roots: tuple[tuple[str, str], ...]  # requirement and origin, of the smallest failing set that was found
+    minimal: bool  # whether leaving out any one of them was seen to help
+    subjects: tuple[Subject, ...]
+
+    def data(self) -> dict[str, object]:
+        """As plain data, for JSON."""
+        data: dict[str, object] = msgspec.to_builtins(self)
+        data["roots"] = [{"requirement": requirement, "origin": origin} for requirement, origin in self.roots]
+        return data
+
+    def __str__(self) -> str:
+        lines = [f"no set of versions meets the requirements for {self.target}, Python {self.python}"]
+        lines += [f"  {requirement}{f'  ({origin})' if origin else ''}" for requirement, origin in self.roots]
+        for subject in self.subjects:
+            lines.append(f"{subject.project}: {subject.text}")
+            lines += [f"  {line}" for want in subject.wants for line in _render(want)]
+            lines += [f"  nearest: {file}" for file in subject.files]
+        return "\n".join(lines)
+
+
+def _render(want: Want) -> list[str]:
+    if not want.chain:
+        return [f"{want.requirement}{f'  ({want.origin})' if want.origin else ''}"]
+    steps = [f"{step.package} {step.versions}" for step in want.chain]
+    return [f"{want.requirement}  required by {' ← '.join(reversed(steps))} ← {want.root}"]
+
+
+class Unsolvable(SolverError):
+    """No set of versions meets the requirements."""
+
+    def __init__(self, conflict: Conflict) -> None:
+        super().__init__(conflict)
+        self.conflict = conflict
+
+    def __str__(self) -> str:
+        return str(self.conflict)
+
+
+class GaveUp(SolverError):
+    """The search reached its limit before it had an answer."""
+
+    def __init__(self, tried: int, deciding: str, conflict: Conflict) -> None:
+        super().__init__(tried, deciding, conflict)
+        self.tried = tried  # candidates
+        self.deciding = deciding  # the identifier being decided at the end
+        self.conflict = conflict  # what stood in the way most often; not a proof
+
+    def __str__(self) -> str:
+        return (
+            f"the search for {self.conflict.target}, Python {self.conflict.python} was stopped after {self.tried} candidates "
+            f"while deciding {self.deciding or 'the first project'}; what stood in the way so far:\n"
+            + "\n".join(str(self.conflict).splitlines()[1:])
+        )
+
+
+def refuse(
+    error: ResolutionImpossible[Any, Any] | ProjectNotFound | SearchLimit,
+    problem: Problem,
+    index: Heard,
+    markers: Markers,
+    journal: Journal,
+) -> SolverError:
+    """The error to raise for a failed search; a smaller set of roots is looked for over what the index has already given."""
+    if isinstance(error, SearchLimit):
+        return GaveUp(error.tried, journal.last, _conflict(problem, index, markers, journal, minimal=False))
+    if isinstance(error, ResolutionImpossible):
+        journal.root_causes(error)
+        problem, journal, minimal = _minimise(problem, index, markers, journal)
+    else:
+        journal.lost[error.name] = error
+        kept = tuple(root for root in problem.roots if root.requirement.name == error.name)
+        problem = msgspec.structs.replace(problem, roots=kept, constraints=())
+        minimal = True
+    return Unsolvable(_conflict(problem, index, markers, journal, minimal))
+
+
+def _minimise(problem: Problem, index: Heard, markers: Markers, journal: Journal) -> tuple[Problem, Journal, bool]:
+    """The smallest failing set of roots and constraints that a bounded number of trial searches finds.
+
+    Returns the reduced problem, the journal of its failure, and whether every further reduction was seen to succeed.
+    """
+    index.closed = True
+    replace = msgspec.structs.replace
+    minimal, trials = True, 0
+
+    def fails(trial: Problem) -> Journal | None:
+        nonlocal minimal, trials
+        if trials >= _MOST_TRIALS:
+            minimal = False
+            return None
+        trials += 1
+        attempt = Journal()
+        try:
+            search(trial, index, markers, attempt, _TRIES_EACH, None)
+        except ResolutionImpossible as error:
+            attempt.root_causes(error)
+            return attempt
+        except ProjectNotFound as error:
+            attempt.lost[error.name] = error
+            return attempt
+        except (Unheard, SearchLimit):
+            minimal = False
+        return None
+
+    # What the failures lead back to is tried at once; the rest, root by root.
+    reached = _roots_reached(journal, problem)
+    first = replace(problem, roots=tuple(root for root in problem.roots if _key(root) in reached))
+    if len(first.roots) < len(problem.roots) and (found := fails(first)) is not None:
+        problem, journal = first, found
+    minimal = True
+    for field in ("roots", "constraints"):
+        for root in getattr(problem, field):
+            kept = tuple(other for other in getattr(problem, field) if other is not root)
+            trial = replace(problem, **{field: kept})
+            if (found := fails(trial)) is not None:
+                problem, journal = trial, found
+    return problem, journal, minimal
+
+
+def _key(root: Root) -> tuple[str, str]:
+    return root.requirement.name, root.requirement.specifier
+
+
+def _roots_reached(journal: Journal, problem: Problem) -> set[tuple[str, str]]:
+    """The roots from which the projects in conflict can be reached, by who asked for whom."""
+    found: set[tuple[str, str]] = set()
+    seen: set[str] = set()
+    queue: list[Asker] = [asker for clash in journal.clashes.values() for asker in clash]
+    queue += [asker for name in journal.broken for asker in journal.askers.get(name, ())]
+    while queue:
+        identifier, need = queue.pop()
+        if not identifier:
+            found.add((need.name, need.specifier))
+        elif identifier not in seen:
+            seen.add(identifier)
+            queue += journal.askers.get(identifier, ())
+    return found
+
+
+def _conflict(problem: Problem, index: Index, markers: Markers, journal: Journal, minimal: bool) -> Conflict:
+    holding = [root for root in problem.roots if markers.holds(root.requirement.marker)]
+    limits = [root for root in problem.constraints if markers.holds(root.requirement.marker)]
+    teller = _Teller(problem, index, journal, holding, limits)
+    names = dict.fromkeys([*journal.lost, *journal.clashes, *journal.broken])
+    subjects = [subject for name in names if (subject := teller.subject(name)) is not None]
+    # A project that has nothing to offer says more than one on which others disagree.
+    subjects.sort(key=lambda subject: subject.reason == "conflict")
+    final = [subject for subject in subjects if subject.reason != "conflict"]
+    return Conflict(
+        target=problem.target.name,
+        python=problem.python.text,
+        roots=tuple((str(root.requirement), root.origin) for root in (*holding, *limits)),
+        minimal=minimal,
+        subjects=tuple((final or subjects)[:_MOST_SUBJECTS]),
+    )
+
+
+class _Teller:
+    """Turns a journal into subjects."""
+
+    def __init__(self, problem: Problem, index: Index, journal: Journal, roots: list[Root], limits: list[Root]) -> None:
+        self._problem = problem
+        self._index = index
+        self._journal = journal
+        self._roots = roots
+        self._limits = limits
+        policy = problem.policy
+        self._rules = Rules(policy, problem.python.full_version, problem.preferences, problem.locked_files)
+
+    def subject(self, name: str) -> Subject | None:
+        """What is wrong about one project; None when nothing is known that anybody asked for."""
+        journal = self._journal
+        askers = list(journal.clashes.get(name, ())) or journal.askers.get(name, [])
+        if name in journal.lost and not askers:
+            askers = [("", need) for need in self._root_needs(name)]
+        wants = {want: None for asker in askers if (want := self._want(asker)) is not None}
+        specifiers = {need.specifier for _, need in askers if need.specifier}
+        for limit in self._limits:
+            if limit.requirement.name == name:
+                specifiers.add(limit.requirement.specifier)
+                wants[Want(f"{limit.requirement}", str(limit.requirement), f"constraint, {limit.origin}", ())] = None
+        if name in journal.lost:
+            return Subject(name, tuple(wants), "no-project", str(journal.lost[name]))
+        if not wants:
+            return None
+        reason, text, files = self._reason(name, specifiers)
+        return Subject(name, tuple(wants), reason, text, files)
+
+    def _root_needs(self, name: str) -> list[Need]:
+        return [Need(name, "", root.requirement.specifier) for root in self._roots if root.requirement.name == name]
+
+    def _want(self, asker: Asker) -> Want | None:
+        """An asker with the chain that leads from a root to it."""
+        steps: list[Step] = []
+        identifier, need = asker
+        requirement = str(need)
+        seen: set[str] = set()
+        while identifier:
+            if identifier in seen:
+                return None
+            seen.add(identifier)
+            versions = _span(self._journal.versions.get((identifier, need), {}))
+            steps.append(Step(identifier, versions, str(need)))
+            askers = self._journal.askers.get(identifier, [])
+            if not askers:
+                return None
+            # A root's own requirement makes the shortest chain.
+            identifier, need = min(askers, key=lambda one: one[0] != "")
+        for root in self._roots:
+            wanted = root.requirement
+            if wanted.name == need.name and wanted.specifier == need.specifier:
+                return Want(requirement, str(wanted), root.origin, tuple(reversed(steps)))
+        return Want(requirement, str(need), "", tuple(reversed(steps)))
+
+    def _reason(self, name: str, wanted: set[str]) -> tuple[str, str, tuple[str, ...]]:
+        """Which kind of failure it is, in words, and the files that come nearest."""
+        view = self._index.view(name)
+        everything = " and ".join(sorted(wanted)) or "any version"
+        fitting = [release for release in view.releases if all(allows(one, release.version) for one in wanted)]
+        named = any(map(names_exactly, wanted))
+        broken = self._journal.broken.get(name, {})
+        reasons: dict[str, list[str]] = {}
+        for release in fitting:
+            why = broken.get(release.version)
+            for file in release.files:
+                why = why or self._rules.refuses(file, name, named)
+            if why is None and self._rules.prereleases(name) == "never" and is_prerelease(release.version):
+                why = "is a pre-release"
+            if why is None:
+                return "conflict", "these requirements cannot all be met", ()
+            reasons.setdefault(why, []).append(release.version)
+        if reasons:
+            listed = "; ".join(
+                f"{_span(dict.fromkeys(reversed(versions)))} {why}" for why, versions in list(reasons.items())[:3]
+            )
+            return "refused", f"no version that matches {everything} can be used: {listed}", ()
+        return self._absent(name, wanted, everything, view)
+
+    def _absent(self, name: str, wanted: set[str], everything: str, view: View) -> tuple[str, str, tuple[str, ...]]:
+        """No release of the view matches: is there no such version at all, or only no file for this target?"""
+        tags = wheel_tags(self._problem.target, self._problem.python)
+        matching: list[tuple[bool, str, str]] = []  # is an sdist, reason, file
+        versions: set[str] = set()
+        for file in reversed(self._index.files(name)):
+            version = version_of(file.name, name)
+            if version is None:
+                continue
+            versions.add(str(version))
+            if all(allows(one, str(version)) for one in wanted):
+                reason = explain_file(file.name, tags)
+                if reason is not None:
+                    matching.append((not file.name.endswith(".whl"), reason, file.name))
+        wheels = [(file, reason) for is_sdist, reason, file in matching if not is_sdist]
+        if wheels:
+            wheels.sort(key=lambda one: _distance(one[1]))
+            files = tuple(f"{file} {reason}" for file, reason in wheels[:_MOST_FILES])
+            return "no-file", f"no file that matches {everything} is for this target", files
+        if matching:
+            files = tuple(file for _, _, file in matching[:_MOST_FILES])
+            return "only-sdists", f"only source distributions exist of what matches {everything}", files
+        if len(wanted) > 1 and all(any(allows(one, version) for version in versions) for one in wanted):
+            return "conflict", "these requirements cannot all be met", ()
+        newest = f"; the newest is {view.releases[0].version}" if view.releases else ""
+        return "no-version", f"there is no version that matches {everything}{newest}", ()
+
+
+def _distance(reason: str) -> int:
+    """How far a file is from being usable: a floor that is a little too low comes before another Python or system."""
+    if reason.startswith("needs") or "target has" in reason:
+        return 0
+    return 1 if "Python" in reason or "PyPy" in reason else 2
+
+
+def _span(versions: Iterable[str]) -> str:
+    """Versions as one range, with how many there are: they were tried in order, so the ends tell enough."""
+    listed = sorted(versions, key=_version_key)
+    if not listed:
+        return ""
+    if len(listed) == 1:
+        return listed[0]
+    return f"{listed[0]} to {listed[-1]} ({len(listed)} versions)"
+
+
+def _version_key(text: str) -> Any:
+    from packaging.version import Version
+
+    return Version(text)

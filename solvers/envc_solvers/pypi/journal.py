@@ -1,0 +1,78 @@
+"""What a search saw fail, kept for the explanation; a search that succeeds throws it away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envc_solvers.errors import ProjectNotFound
+from envc_solvers.pypi.candidate import Candidate, Need
+
+if TYPE_CHECKING:
+    from resolvelib.resolvers import ResolutionImpossible
+    from resolvelib.resolvers.criterion import Criterion
+
+Asker = tuple[str, Need]  # identifier of the decision that asks, "" for a root; and what it asks
+
+
+class Journal:
+    """Failures by the project they are about, in the order in which they were first seen."""
+
+    __slots__ = ("askers", "broken", "clashes", "last", "lost", "versions")
+
+    def __init__(self) -> None:
+        self.askers: dict[str, list[Asker]] = {}  # identifier: who asked for it when it was first decided
+        self.versions: dict[Asker, dict[str, None]] = {}  # versions of the asker that were seen to ask this
+        self.clashes: dict[str, dict[Asker, None]] = {}  # project: needs that could not be met together
+        self.broken: dict[str, dict[str, str]] = {}  # project: version: why it can never be chosen
+        self.lost: dict[str, ProjectNotFound] = {}  # project: nobody supplies it
+        self.last: str = ""  # identifier that was being decided last
+
+    def decide(self, identifier: str, criterion: Criterion[Need, Candidate]) -> None:
+        """A name is about to be decided."""
+        self.last = identifier
+        if identifier not in self.askers:
+            self.askers[identifier] = self._ask(criterion)
+
+    def unusable(self, candidate: Candidate, reason: str) -> None:
+        """A candidate can never be chosen."""
+        self.broken.setdefault(candidate.name, {})[candidate.version] = reason
+
+    def missing(self, candidate: Candidate, error: ProjectNotFound) -> None:
+        """A candidate needs a project that nobody supplies."""
+        self.lost[error.name] = error
+        for need in candidate.needs or ():
+            if need.name == error.name:
+                self._note(error.name, candidate, need)
+
+    def clash(
+        self, candidate: Candidate, need: Need, pin: Candidate, criterion: Criterion[Need, Candidate] | None
+    ) -> None:
+        """A candidate's need does not admit a version that was decided before."""
+        self._note(pin.name, candidate, need)
+        if criterion is not None:
+            self.clashes[pin.name].update(dict.fromkeys(self._ask(criterion)))
+
+    def empty(self, candidate: Candidate, criterion: Criterion[Need, Candidate]) -> None:
+        """With a candidate's needs, no version of a project is left."""
+        asked = self._ask(criterion)
+        self.clashes.setdefault(asked[0][1].name, {}).update(dict.fromkeys(asked))
+
+    def root_causes(self, error: ResolutionImpossible[Need, Candidate]) -> None:
+        """The roots themselves, or they and the first decisions, leave no version of a project."""
+        for need, parent in error.causes:
+            if parent is None:
+                self.clashes.setdefault(need.name, {})[("", need)] = None
+
+    def _note(self, project: str, candidate: Candidate, need: Need) -> None:
+        asker = candidate.identifier, need
+        self.clashes.setdefault(project, {})[asker] = None
+        self.versions.setdefault(asker, {})[candidate.version] = None
+
+    def _ask(self, criterion: Criterion[Need, Candidate]) -> list[Asker]:
+        found: dict[Asker, None] = {}
+        for need, parent in criterion.information:
+            asker = (parent.identifier if parent else ""), need
+            found[asker] = None
+            if parent is not None:
+                self.versions.setdefault(asker, {})[parent.version] = None
+        return list(found)

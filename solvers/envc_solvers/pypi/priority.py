@@ -1,0 +1,62 @@
+"""Which name the search decides next."""
+
+from __future__ import annotations
+
+CONFLICT_THRESHOLD = 5  # candidates lost to (or thrown out by) earlier decisions before a name moves forward
+
+_EXACT, _EARLY, _LATE, _ORDINARY = range(4)
+
+
+class Priorities:
+    """The order of decisions, as uv has it and as pip's experience confirms.
+
+    First names pinned exactly by somebody; then names that keep losing candidates to earlier decisions; then names whose
+    decisions keep throwing out other names' candidates; then the rest in the order in which they came up, breadth first.
+    A project comes before its extras. A name moves forward at most twice, so that the search ends.
+    """
+
+    __slots__ = ("_affected", "_culprits", "_keys")
+
+    def __init__(self) -> None:
+        self._keys: dict[str, tuple[int, int, int]] = {}  # identifier: class, place of the project, place within it
+        self._affected: dict[str, int] = {}
+        self._culprits: dict[str, int] = {}
+
+    def key(self, identifier: str) -> tuple[int, int, int]:
+        """Sorts identifiers by when to decide them."""
+        return self._keys[identifier]
+
+    def add(self, name: str, extra: str, *, exact: bool) -> None:
+        """Note an identifier that came up, and whether its versions were named exactly."""
+        keys = self._keys
+        known = keys.get(name)
+        if known is None:
+            known = keys[name] = (_EXACT if exact else _ORDINARY, len(keys), 0)
+        if extra:
+            identifier = f"{name}[{extra}]"
+            if identifier not in keys:
+                keys[identifier] = (known[0], known[1], len(keys))
+        if exact and known[0] != _EXACT:
+            self._move(name, _EXACT)
+
+    def conflict(self, affected: str, culprit: str) -> bool:
+        """A candidate of the project `affected` fell to the decision on `culprit`.
+
+        Returns whether the culprit should be taken back, because the order between the two has just changed.
+        """
+        self._affected[affected] = self._affected.get(affected, 0) + 1
+        self._culprits[culprit] = self._culprits.get(culprit, 0) + 1
+        changed = False
+        if self._affected[affected] >= CONFLICT_THRESHOLD and self._keys[affected][0] > _EARLY:
+            self._move(affected, _EARLY)
+            changed = True
+        if self._culprits[culprit] >= CONFLICT_THRESHOLD and self._keys[culprit][0] > _LATE:
+            self._move(culprit, _LATE)
+            changed = True
+        return changed and self._keys[affected] < self._keys[culprit]
+
+    def _move(self, name: str, place: int) -> None:
+        prefix = f"{name}["
+        for identifier, (_, number, within) in self._keys.items():
+            if identifier == name or identifier.startswith(prefix):
+                self._keys[identifier] = (place, number, within)

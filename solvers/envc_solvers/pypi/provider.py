@@ -1,0 +1,188 @@
+"""What resolvelib asks about packages: identifiers, candidates, dependencies, and which name to decide next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from resolvelib.providers import AbstractProvider
+from resolvelib.structs import RequirementInformation
+
+from envc_solvers.errors import MetadataUnusable, SolverError
+from envc_solvers.pypi.candidate import Candidate, Need, Order, Project, Rules, allows, names_exactly, python_fits
+from envc_solvers.pypi.index import Index
+from envc_solvers.pypi.markers import Markers
+from envc_solvers.pypi.priority import Priorities
+from envc_solvers.pypi.requirement import Metadata, Requirement
+
+if TYPE_CHECKING:
+    from envc_solvers.pypi.solve import Problem
+
+
+class Unusable(SolverError):
+    """A candidate that can never be chosen, whatever else is. The search goes on without it."""
+
+    def __init__(self, candidate: Candidate, reason: str) -> None:
+        super().__init__(candidate, reason)
+        self.candidate = candidate
+        self.reason = reason  # completes "foo 1.0 …"
+
+
+class Provider(AbstractProvider[Need, Candidate, str]):
+    """Answers resolvelib's questions for one problem; every answer is worked out once."""
+
+    def __init__(self, problem: Problem, index: Index, markers: Markers) -> None:
+        self._index = index
+        self._markers = markers
+        self._python = problem.python.full_version
+        self._rules = Rules(problem.policy, self._python, problem.preferences, problem.locked_files)
+        self._strategy = problem.policy.strategy
+        self._direct = frozenset(root.requirement.name for root in problem.roots)
+        self._projects: dict[str, Project] = {}
+        self._needs: dict[tuple[str, str, str], Need] = {}
+        self._refused: dict[Candidate, Unusable] = {}
+        self.priorities = Priorities()
+        self.limits: dict[str, tuple[str, ...]] = {}  # name: specifiers of the constraints that hold here
+        self._overrides: dict[str, list[Requirement]] = {}  # name: replacements that hold here, maybe none
+        for constraint in problem.constraints:
+            one = constraint.requirement
+            if markers.holds(one.marker):
+                self.limits[one.name] = (*self.limits.get(one.name, ()), one.specifier)
+        for override in problem.overrides:
+            kept = self._overrides.setdefault(override.requirement.name, [])
+            if markers.holds(override.requirement.marker):
+                kept.append(override.requirement)
+
+    # What resolvelib asks
+
+    def identify(self, requirement_or_candidate: Need | Candidate) -> str:
+        return requirement_or_candidate.identifier
+
+    def find_matches(
+        self,
+        identifier: str,
+        requirements: Mapping[str, Iterator[Need]],
+        incompatibilities: Mapping[str, Iterator[Candidate]],
+    ) -> Callable[[], Iterable[Candidate]]:
+        """The candidates of an identifier, lazily. Raises ProjectNotFound.
+
+        `incompatibilities` stays empty: `resolution` learns conflicts instead.
+        """
+        needs = list(requirements[identifier])
+        choice = self.project(needs[0].name).choice(self.wanted(needs))
+        extra = needs[0].extra
+        if not extra:
+            return choice.__iter__
+        return lambda: (candidate.with_extra(extra) for candidate in choice)
+
+    def is_satisfied_by(self, requirement: Need, candidate: Candidate) -> bool:
+        return not requirement.specifier or allows(requirement.specifier, candidate.version)
+
+    def get_dependencies(self, candidate: Candidate) -> tuple[Need, ...]:
+        """What a candidate needs, on this target. Raises Unusable; announces new needs to the index."""
+        if candidate.needs is not None:
+            return candidate.needs
+        if candidate in self._refused:
+            raise self._refused[candidate]
+        try:
+            requirements = self._requirements(candidate, self.metadata(candidate))
+        except Unusable as error:
+            self._refused[candidate] = error
+            raise
+        needs: dict[Need, None] = {}
+        for requirement in requirements:
+            needs.update(dict.fromkeys(self.needs(requirement)))
+        if requirements:
+            self._index.expect(requirements)
+        candidate.needs = tuple(needs)
+        candidate.need_set = frozenset(needs)
+        return candidate.needs
+
+    def narrow_requirement_selection(
+        self,
+        identifiers: Iterable[str],
+        resolutions: Mapping[str, Candidate],
+        candidates: Mapping[str, Iterator[Candidate]],
+        information: Mapping[str, Iterator[RequirementInformation[Need, Candidate]]],
+        backtrack_causes: Sequence[RequirementInformation[Need, Candidate]],
+    ) -> Iterable[str]:
+        """The one name to decide next, so that resolvelib never has to sort: see `priority`."""
+        return [min(identifiers, key=self.priorities.key)]
+
+    def get_preference(
+        self,
+        identifier: str,
+        resolutions: Mapping[str, Candidate],
+        candidates: Mapping[str, Iterator[Candidate]],
+        information: Mapping[str, Iterator[RequirementInformation[Need, Candidate]]],
+        backtrack_causes: Sequence[RequirementInformation[Need, Candidate]],
+    ) -> Any:
+        return self.priorities.key(identifier)
+
+    # What the search and the solution ask
+
+    def wanted(self, needs: Iterable[Need]) -> frozenset[str]:
+        """The specifier sets that these needs, all of one project, and the constraints on it put on a version."""
+        found = {need.specifier for need in needs if need.specifier}
+        if self.limits:
+            for need in needs:
+                found.update(specifier for specifier in self.limits.get(need.name, ()) if specifier)
+        return frozenset(found)
+
+    def project(self, name: str) -> Project:
+        """Raises ProjectNotFound."""
+        found = self._projects.get(name)
+        if found is None:
+            lowest = self._strategy == "lowest" or (self._strategy == "lowest-direct" and name in self._direct)
+            order: Order = "lowest" if lowest else "highest"
+            found = self._projects[name] = Project(self._index.view(name), self._rules, order)
+        return found
+
+    def needs(self, requirement: Requirement) -> list[Need]:
+        """A requirement as needs: the project, and each extra of it, all within the same versions."""
+        return [self.need(requirement.name, extra, requirement.specifier) for extra in ("", *requirement.extras)]
+
+    def need(self, name: str, extra: str, specifier: str) -> Need:
+        """The one Need object for these three; first seen decides a name's place in the search order."""
+        key = name, extra, specifier
+        found = self._needs.get(key)
+        if found is None:
+            found = self._needs[key] = Need(name, extra, specifier)
+            self.priorities.add(name, extra, exact=bool(specifier) and names_exactly(specifier))
+        return found
+
+    def metadata(self, candidate: Candidate) -> Metadata:
+        """The metadata of a candidate's file. Raises Unusable when it cannot stand for that version on this Python."""
+        base = candidate.base
+        if base.metadata is None:
+            try:
+                metadata = self._index.metadata(self.project(base.name).view, base.file)
+            except MetadataUnusable as error:
+                raise Unusable(candidate, f"has metadata that cannot be used: {error.reason}") from error
+            if not python_fits(metadata.requires_python, self._python):
+                raise Unusable(candidate, f"requires Python {metadata.requires_python}")
+            base.metadata = metadata
+        return base.metadata
+
+    def _requirements(self, candidate: Candidate, metadata: Metadata) -> list[Requirement]:
+        """What holds of a candidate's Requires-Dist, overrides applied. Raises Unusable for a direct reference."""
+        extra = candidate.extra
+        answer = self._markers.answer
+        found: list[Requirement] = []
+        for requirement in metadata.requires:
+            if extra:
+                # What holds without the extra as well is the base candidate's business.
+                if not requirement.marker:
+                    continue
+                known = answer(requirement.marker)
+                if known.default or extra not in known.exceptions:
+                    continue
+            elif requirement.marker and not answer(requirement.marker).default:
+                continue
+            if requirement.name in self._overrides:
+                found.extend(one for one in self._overrides[requirement.name] if one not in found)
+            elif requirement.url:
+                raise Unusable(candidate, f"requires {requirement.name} from a URL")
+            else:
+                found.append(requirement)
+        return found

@@ -1,0 +1,235 @@
+"""The search: resolvelib's loop and states, with conflict-driven backjumping instead of its own.
+
+This is the one module that touches resolvelib's private parts; `tests/unit/pypi/test_resolution.py` fails when they change.
+
+resolvelib repins a decided name when a later candidate contradicts it, and jumps back optimistically. Here a decision
+stands until the search takes it back for a reason, so that the newest version of what was decided first is kept (as in uv
+and PubGrub), a round costs no re-checking of pins, and every failure is learned from:
+
+* An **atom** is a fact about a decision: "P is decided at this very candidate", or "P is decided at some version with
+  this need". Needs are interned, so the second covers every version of P that requires the same.
+* When a name runs out of candidates, the atoms that stood in the way of each, and the needs that asked for the name,
+  cannot all hold together. This **nogood** is kept: a candidate that would complete it is not tried again.
+* The search goes back to the latest decision among the nogood's atoms. An empty nogood means that there is no solution.
+
+In SAT terms a nogood is a learned clause, and a name's exhaustion is the resolution of the clauses that reject its candidates.
+The search is complete: each nogood rules out what was tried, and there are finitely many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from resolvelib.reporters import BaseReporter
+from resolvelib.resolvers import RequirementsConflicted, ResolutionImpossible
+from resolvelib.resolvers.resolution import Resolution
+
+from envc_solvers.errors import ProjectNotFound
+from envc_solvers.pypi.candidate import Candidate, Need
+from envc_solvers.pypi.journal import Journal
+from envc_solvers.pypi.provider import Provider, Unusable
+
+if TYPE_CHECKING:
+    from resolvelib.resolvers.criterion import Criterion
+    from resolvelib.structs import RequirementInformation
+
+Atom = tuple[str, Need | Candidate]  # identifier of the decision, and what holds of it
+Atoms = dict[Atom, None]  # an ordered set: needs and candidates hash by identity, and the search must not depend on it
+_MOST_PARENTS = 64  # names required more often than this keep an unminimised blame
+
+
+class SearchLimit(Exception):
+    """The search was stopped: too many candidates tried, or out of time."""
+
+    def __init__(self, tried: int) -> None:
+        super().__init__(tried)
+        self.tried = tried
+
+
+class Search(Resolution[Need, Candidate, str]):
+    """One search. `resolve` returns the final state, or raises ResolutionImpossible, SearchLimit, or the index's errors."""
+
+    def __init__(
+        self, provider: Provider, journal: Journal, max_tries: int, out_of_time: Callable[[], bool] | None
+    ) -> None:
+        reporter: BaseReporter[Need, Candidate, str] = BaseReporter()
+        super().__init__(provider, reporter)
+        self._provider = provider
+        self._journal = journal
+        self._max_tries = max_tries
+        self._out_of_time = out_of_time
+        self._tries = 0
+        self._nogoods: dict[Atom, list[tuple[Atom, ...]]] = {}  # by one atom: the others
+        self._blame: Atoms = {}  # why the last name ran out of candidates
+        self._retreat: str | None = None  # or: the decision to take back because the order has changed
+
+    # What resolvelib's loop calls
+
+    def _is_current_pin_satisfying(self, name: str, criterion: Criterion[Need, Candidate]) -> bool:
+        return name in self._states[-1].mapping
+
+    def _attempt_to_pin_criterion(self, name: str) -> list[Criterion[Need, Candidate]]:
+        """Decide a name: the first candidate that contradicts nothing. Returns the criterion when there is none."""
+        state = self._states[-1]
+        criterion = state.criteria[name]
+        self._journal.decide(name, criterion)
+        blame: Atoms = {}
+        tried = []
+        for candidate in self._candidates(name, criterion):
+            self._count_try()
+            tried.append(candidate)
+            known = self._forbidden(candidate)
+            reason = known if known is not None else self._try(candidate)
+            if reason is None:
+                state.mapping[name] = candidate
+                return []
+            blame.update(reason)
+            # What was learned before is no new sign that the order of decisions is bad.
+            culprit = self._latest(reason) if known is None else None
+            if culprit is not None and self._provider.priorities.conflict(candidate.name, _project(culprit)):
+                self._retreat = culprit
+                return [criterion]
+        self._blame = {**self._why_no_others(name, criterion, tried), **blame}
+        return [criterion]
+
+    def _backjump(self, causes: list[RequirementInformation[Need, Candidate]]) -> bool:
+        """Learn from the failure and take back the latest decision that had a part in it."""
+        if self._retreat is not None:
+            culprit, self._retreat = self._retreat, None
+        else:
+            blame, self._blame = self._blame, {}
+            latest = self._latest(blame)
+            if latest is None:
+                raise ResolutionImpossible(causes)
+            culprit = latest
+            self._learn(blame)
+        level = list(self._states[-1].mapping).index(culprit)
+        del self._states[level + 1 :]
+        self._push_new_state()
+        return True
+
+    # One candidate
+
+    def _candidates(self, name: str, criterion: Criterion[Need, Candidate]) -> Iterable[Candidate]:
+        """An extra has one candidate: that of the decided version, which always comes first (see `priority`)."""
+        need = next(criterion.iter_requirement())
+        if need.extra:
+            return (self._states[-1].mapping[need.name].with_extra(need.extra),)
+        return criterion.candidates
+
+    def _try(self, candidate: Candidate) -> Atoms | None:
+        """Take a candidate's needs into the state. Returns why that is impossible, or None when it is done."""
+        mapping = self._states[-1].mapping
+        journal = self._journal
+        try:
+            needs = self._provider.get_dependencies(candidate)
+        except Unusable as error:
+            journal.unusable(candidate, error.reason)
+            return {}
+        known = self._forbidden(candidate)
+        if known is not None:
+            return known
+        for need in needs:
+            pin = candidate if need.identifier == candidate.identifier else mapping.get(need.identifier)
+            if pin is not None and not self._provider.is_satisfied_by(need, pin):
+                journal.clash(candidate, need, pin, self._states[-1].criteria.get(need.identifier))
+                return {} if pin is candidate else {(pin.identifier, pin): None}
+        try:
+            criteria = self._get_updated_criteria(candidate)
+        except ProjectNotFound as error:
+            journal.missing(candidate, error)
+            return {}
+        except RequirementsConflicted as error:
+            journal.empty(candidate, error.criterion)
+            return self._why_empty(candidate, error.criterion)
+        self._states[-1].criteria.update(criteria)
+        return None
+
+    def _count_try(self) -> None:
+        self._tries += 1
+        if self._tries > self._max_tries or (self._out_of_time is not None and self._out_of_time()):
+            raise SearchLimit(self._tries - 1)
+
+    # Blame
+
+    def _latest(self, atoms: Iterable[Atom]) -> str | None:
+        """The identifier of the latest decision among atoms; None when there are none."""
+        identifiers = {identifier for identifier, _ in atoms}
+        return next((name for name in reversed(self._states[-1].mapping) if name in identifiers), None)
+
+    def _parents(self, criterion: Criterion[Need, Candidate]) -> dict[Need, Atom | None]:
+        """The distinct needs of a criterion, each with the earliest decision that has it; None when a root has it."""
+        found: dict[Need, Atom | None] = {}
+        for need, parent in criterion.information:
+            if parent is None:
+                found[need] = None
+            else:
+                found.setdefault(need, (parent.identifier, need))
+        return found
+
+    def _why_empty(self, candidate: Candidate, criterion: Criterion[Need, Candidate]) -> Atoms:
+        """Other decisions whose needs, with the candidate's, leave no version of a project."""
+        parents = self._parents(criterion)
+        own = [need for need in parents if need in candidate.need_set]
+        others = [need for need in parents if need not in candidate.need_set]
+        project = self._provider.project(own[0].name)
+        if len(others) <= _MOST_PARENTS:
+            # Later decisions are dropped first, so that the search can go back as far as possible.
+            for need in [need for need in reversed(others) if parents[need] is not None]:
+                rest = [other for other in others if other is not need]
+                if not project.choice(self._provider.wanted((*own, *rest))):
+                    others = rest
+        return {
+            atom: None for need in others if (atom := parents[need]) is not None and atom[0] != candidate.identifier
+        }
+
+    def _why_no_others(self, name: str, criterion: Criterion[Need, Candidate], tried: list[Candidate]) -> Atoms:
+        """Decisions whose needs ask for a name and keep it to the candidates that were tried."""
+        parents = self._parents(criterion)
+        needs = list(parents)
+        extra = needs[0].extra
+        if extra:
+            base = self._states[-1].mapping[needs[0].name]
+            blame: Atoms = {(base.identifier, base): None}
+            if None not in parents.values():
+                blame.update((atom, None) for atom in list(parents.values())[:1] if atom is not None)
+            return blame
+        project = self._provider.project(name)
+        limit = set(tried)
+        if len(needs) <= _MOST_PARENTS:
+            for need in [need for need in reversed(needs) if parents[need] is not None]:
+                rest = [other for other in needs if other is not need]
+                if rest and limit.issuperset(project.choice(self._provider.wanted(rest))):
+                    needs = rest
+        return {atom: None for need in needs if (atom := parents[need]) is not None}
+
+    # Learning
+
+    def _learn(self, nogood: Atoms) -> None:
+        for atom in nogood:
+            self._nogoods.setdefault(atom, []).append(tuple(other for other in nogood if other != atom))
+
+    def _forbidden(self, candidate: Candidate) -> Atoms | None:
+        """The atoms of decisions that, by some nogood, exclude a candidate; None when nothing does.
+
+        Before a candidate's needs are known only nogoods on the candidate itself are looked at.
+        """
+        if not self._nogoods:
+            return None
+        mapping = self._states[-1].mapping
+        identifier = candidate.identifier
+        facts: tuple[Need | Candidate, ...] = (candidate, *(candidate.needs or ()))
+        for fact in facts:
+            for others in self._nogoods.get((identifier, fact), ()):
+                for name, other in others:
+                    pin = candidate if name == identifier else mapping.get(name)
+                    if pin is None or (pin is not other and other not in pin.need_set):
+                        break
+                else:
+                    return {atom: None for atom in others if atom[0] != identifier}
+        return None
+
+
+def _project(identifier: str) -> str:
+    return identifier.partition("[")[0]
