@@ -1,0 +1,256 @@
+"""Artifacts on this machine: downloaded once, verified while they arrive, and verified again before each use.
+
+``<cache>/artifacts/<aa>/<sha256>/<file>`` holds whole files that matched their digest when they were renamed to there.
+``<cache>/artifacts/partial/<sha256>`` holds what an interrupted download left, from where the next one goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import queue
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, StoreError
+from envc.fetch.http import CHUNK, Client, Cut, Stream
+from envc.fetch.listing import ListedFile
+from envc.fetch.pages import Pages
+from envc.fetch.places import local_path
+from envc.fetch.workers import Workers
+from envc.model.digest import Sha256, parse_sha256, sha256_file
+from envc.model.environment import EnvironmentMember
+from envc.model.progress import Progress, Task
+
+_DOWNLOADS = 8  # at once
+_TRIES = 5  # times that a cut download goes on before it is given up
+_LARGEST = 1 << 38  # bytes, where no source states a size
+_MOVED_HINT = "the source no longer serves this file; run `envc lock --upgrade` to choose another, or restore it there"
+_WRONG_HINT = "the source serves other bytes than were locked: do not install them before you know why"
+
+
+class Artifacts:
+    """Gets artifacts by digest. Thread-safe."""
+
+    def __init__(self, folder: Path, pages: Pages, client: Client, progress: Progress, *, offline: bool) -> None:
+        self._folder = folder
+        self._pages = pages
+        self._client = client
+        self._progress = progress
+        self._offline = offline
+
+    def fetch(self, members: Iterable[EnvironmentMember]) -> Iterator[tuple[EnvironmentMember, Path]]:
+        """Verified files of PyPI members, each as soon as it is there; the largest are begun first.
+
+        The first failure ends it, and the downloads that are under way with it: DigestMismatch, SourceUnreachable,
+        OfflineMiss, or StoreError where the cache folder cannot be written. What was verified until then stays cached.
+        """
+        wanted = sorted(set(members), key=lambda member: (-member.size, member))
+        task = self._progress.task("artifacts", sum(member.size for member in wanted), "B")
+        workers = Workers(_DOWNLOADS, "download")
+        done: queue.SimpleQueue[tuple[EnvironmentMember, Path | Exception]] = queue.SimpleQueue()
+
+        def work(member: EnvironmentMember) -> None:
+            try:
+                done.put((member, self.get(member, task)))
+            except Exception as error:  # handed on to the caller, whatever it is
+                done.put((member, error))
+
+        for member in wanted:
+            workers.submit(lambda member=member: work(member))  # type: ignore[misc]
+        try:
+            for _ in wanted:
+                member, result = done.get()
+                if isinstance(result, Exception):
+                    raise result
+                yield member, result
+        finally:
+            workers.stop()
+            task.done()
+
+    def get(self, member: EnvironmentMember, task: Task | None = None) -> Path:
+        """One verified file. Errors as for `fetch`."""
+        kept = self.kept(member.sha256, member.file)
+        if kept is not None:
+            if task is not None:
+                task.advance(member.size)
+            return kept
+        what = f"{member.file} of {member.name} {member.version}"
+        listed = self._pages.find(member.source, member.name, member.file, member.sha256)
+        if listed is None:
+            raise SourceUnreachable(
+                member.source, what, "its page does not list it with the locked digest", _MOVED_HINT
+            )
+        if self._offline and not listed.url.startswith("file:"):
+            raise OfflineMiss(what)
+        with self._local_errors():
+            return self._download(member.source, what, listed, member.sha256, member.size, task)[0]
+
+    def kept(self, sha256: Sha256, file: str) -> Path | None:
+        """A file that is cached already and still matches its digest. One that does not is removed."""
+        path = self._path(sha256, file)
+        try:
+            if sha256_file(path) == sha256:
+                return path
+            path.unlink()
+        except OSError:
+            pass
+        return None
+
+    def obtain(self, source: str, listed: ListedFile) -> tuple[Path, Sha256, int]:
+        """Download a listed file for what can be learnt from it: path, digest and size in bytes.
+
+        The digest is checked where the page states one. Errors as for `fetch`.
+        """
+        expected = parse_sha256(listed.file.sha256) if listed.file.sha256 else None
+        with self._local_errors():
+            return self._download(source, listed.file.name, listed, expected, listed.file.size, None)
+
+    def _path(self, sha256: Sha256, file: str) -> Path:
+        return self._folder / sha256[:2] / sha256 / file
+
+    def _download(
+        self, source: str, what: str, listed: ListedFile, expected: Sha256 | None, size: int, task: Task | None
+    ) -> tuple[Path, Sha256, int]:
+        from filelock import FileLock
+
+        # Without a digest the address has to do as the name of the partial file.
+        key = expected or hashlib.sha256(f"{source}\0{listed.url}".encode()).hexdigest()
+        partial = self._folder / "partial" / key
+        partial.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Two processes that want one file share one download.
+        with FileLock(f"{partial}.lock"):
+            if expected is not None and (kept := self.kept(expected, listed.file.name)) is not None:
+                return kept, expected, kept.stat().st_size
+            if listed.url.startswith("file:") or expected is None:
+                partial.unlink(missing_ok=True)
+            transfer = _Transfer(self._client, source, what, listed.url, partial, size or listed.file.size, task)
+            actual, length, resumed = transfer.run()
+            if expected is not None and actual != expected and resumed:
+                # What an earlier run left may have been of another file, or damaged: once more, from the start.
+                partial.unlink()
+                actual, length, _ = transfer.run()
+            if (expected is not None and actual != expected) or (size and length != size):
+                partial.unlink()
+                told = f" ({length:,} bytes where {size:,} are expected)" if size and length != size else ""
+                raise DigestMismatch(f"{what}, from {source},{told}", expected or "", actual, _WRONG_HINT)
+            path = self._path(actual, listed.file.name)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            partial.replace(path)
+        # The lock file goes too. Who waits on its removed inode finds the finished file, or downloads it alone.
+        Path(f"{partial}.lock").unlink(missing_ok=True)
+        return path, actual, length
+
+    @contextlib.contextmanager
+    def _local_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"the cache in {self._folder}",
+                error.strerror or "it cannot be written",
+                "free some space there, or set ENVC_CACHE_DIR to another folder",
+            ) from None
+
+
+class _Transfer(msgspec.Struct):
+    """Bytes from a place into a partial file, hashed as they come."""
+
+    client: Client
+    source: str
+    what: str
+    url: str
+    partial: Path
+    size: int  # bytes; 0 when nobody knows
+    task: Task | None
+    etag: str = ""
+
+    def run(self) -> tuple[Sha256, int, bool]:
+        """The digest and length of the finished partial file, and whether an earlier run's bytes are in it."""
+        with self.partial.open("a+b") as file:
+            digest = hashlib.sha256()
+            length = self._resume(file.fileno(), digest)
+            resumed = length > 0
+            if self.url.startswith("file:"):
+                length = self._copy(file.fileno(), digest)
+            elif not (self.size and length == self.size):
+                digest, length = self._pull(file.fileno(), digest, length)
+            return parse_sha256(digest.hexdigest()), length, resumed
+
+    def _resume(self, file: int, digest: hashlib._Hash) -> int:
+        """Hash what is there already; more than the file can have is thrown away."""
+        length = os.fstat(file).st_size
+        if length > (self.size or 0):
+            os.ftruncate(file, 0)
+            return 0
+        with self.partial.open("rb") as stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+        self._advance(length)
+        return length
+
+    def _pull(self, file: int, digest: hashlib._Hash, length: int) -> tuple[hashlib._Hash, int]:
+        for attempt in range(_TRIES):
+            headers = {"Accept-Encoding": "identity"}
+            if length:
+                headers["Range"] = f"bytes={length}-"
+                # Weak validators may not be used here (RFC 9110); the digest decides in the end anyway.
+                if self.etag and not self.etag.startswith("W/"):
+                    headers["If-Range"] = self.etag
+            with self.client.open(self.source, self.what, self.url, headers=headers) as stream:
+                if stream.status in (404, 410):
+                    raise SourceUnreachable(self.source, self.what, f"HTTP {stream.status}", _MOVED_HINT)
+                goes_on = stream.headers.get("content-range", "").startswith(f"bytes {length}-")
+                if length and not (stream.status == 206 and goes_on):
+                    os.ftruncate(file, 0)
+                    self._advance(-length)
+                    digest, length = hashlib.sha256(), 0
+                if stream.status == 416:
+                    continue
+                self.etag = stream.headers.get("etag", "")
+                length, whole = self._write(file, digest, length, stream)
+            if whole:
+                return digest, length
+            self.client.pause(attempt)
+        raise SourceUnreachable(self.source, self.what, f"the download broke off {_TRIES} times")
+
+    def _write(self, file: int, digest: hashlib._Hash, length: int, stream: Stream) -> tuple[int, bool]:
+        """Append the body; the new length, and whether the body reached its end."""
+        try:
+            for chunk in stream.chunks():
+                _write_all(file, chunk)
+                digest.update(chunk)
+                length += len(chunk)
+                self._advance(len(chunk))
+                if length > (self.size or _LARGEST):
+                    return length, True  # too long, so the digest cannot match; no need to read on
+        except Cut:
+            return length, False
+        return length, True
+
+    def _copy(self, file: int, digest: hashlib._Hash) -> int:
+        try:
+            source = local_path(self.url).open("rb")
+        except OSError as error:
+            raise SourceUnreachable(self.source, self.what, error.strerror or "unreadable") from None
+        length = 0
+        with source:
+            while chunk := source.read(CHUNK * 16):
+                _write_all(file, chunk)
+                digest.update(chunk)
+                length += len(chunk)
+                self._advance(len(chunk))
+        return length
+
+    def _advance(self, amount: int) -> None:
+        if self.task is not None:
+            self.task.advance(amount)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]

@@ -1,0 +1,81 @@
+"""Credentials: taken out of URLs at the edge, and given only to the host they belong to.
+
+Nothing here is ever rendered: after `split_credentials` no other module holds a URL with a user in it.
+"""
+
+from __future__ import annotations
+
+import threading
+from base64 import b64encode
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import msgspec
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Login(msgspec.Struct, frozen=True):
+    """A user and a password, for HTTP basic authentication (RFC 7617)."""
+
+    user: str
+    password: str
+
+    @property
+    def authorization(self) -> str:
+        return "Basic " + b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
+
+    def __repr__(self) -> str:
+        return "Login(…)"
+
+
+def split_credentials(url: str) -> tuple[str, Login | None]:
+    """The URL without its user part, and what stood there."""
+    parts = urlsplit(url)
+    userinfo, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, None
+    user, _, password = userinfo.partition(":")
+    return urlunsplit(parts._replace(netloc=host)), Login(unquote(user), unquote(password))
+
+
+class Keyring:
+    """The logins of sources by place (scheme, host and port), then those of a netrc file by host. Thread-safe."""
+
+    def __init__(self, netrc: Path | None = None) -> None:
+        self._netrc = netrc
+        self._by_host: dict[str, Login] | None = None
+        self._by_place: dict[tuple[str, str, int], Login] = {}
+        self._lock = threading.Lock()
+
+    def add(self, url: str, login: Login) -> None:
+        """Remember the login of a source for requests to the same scheme, host and port."""
+        self._by_place[_place(url)] = login
+
+    def login(self, url: str) -> Login | None:
+        """What to authenticate a request with, if anything. Raises ValueError for a URL without a sensible port."""
+        place = _place(url)
+        if place in self._by_place:
+            return self._by_place[place]
+        with self._lock:
+            if self._by_host is None:
+                self._by_host = _read_netrc(self._netrc)
+        return self._by_host.get(place[1])
+
+
+def _place(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+
+
+def _read_netrc(path: Path | None) -> dict[str, Login]:
+    """Logins by host. A file that cannot be read holds none: it may be meant for other programs."""
+    if path is None:
+        return {}
+    import netrc
+
+    try:
+        hosts = netrc.netrc(path).hosts
+    except (OSError, UnicodeDecodeError, netrc.NetrcParseError):
+        return {}
+    return {host: Login(user or "", password or "") for host, (user, _, password) in hosts.items()}

@@ -1,0 +1,295 @@
+"""HTTP as fetching needs it: few kinds of answers, retries that end, and errors without URLs.
+
+urllib3 is imported by the first request, so that work which finds everything in the cache never pays for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC
+from typing import TYPE_CHECKING
+from urllib.parse import urljoin, urlsplit
+
+import msgspec
+
+from envc import __version__
+from envc.errors import SourceUnreachable
+from envc.fetch.credentials import Keyring
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse, PoolManager
+
+CHUNK = 1 << 16  # bytes
+_TRIES = 6
+_TRIES_REFUSED = 3  # a host that refuses connections rarely changes its mind within seconds
+_FIRST_PAUSE = 0.25  # seconds; doubles with each try
+_LONGEST_PAUSE = 8.0  # seconds
+_LONGEST_RETRY_AFTER = 60.0  # seconds; who asks for more is reported instead
+_REDIRECTS = 8
+_BUSY = (429, 500, 502, 503, 504)
+_LOGIN_HINT = "give credentials for this source in its url or in a netrc file"
+
+
+class Stopped(Exception):
+    """The client was stopped while this request was under way."""
+
+
+class Cut(Exception):
+    """A body ended before its announced length, or the connection broke while it was read."""
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """A whole answer."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+    url: str  # after redirects, without credentials
+
+
+class Stream:
+    """An answer whose body has not been read yet."""
+
+    def __init__(self, response: BaseHTTPResponse, url: str) -> None:
+        self.status = response.status
+        self.headers = {key.lower(): value for key, value in response.headers.items()}
+        self.url = url
+        self._response = response
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body, decoded, in pieces of at most CHUNK bytes. Raises Cut when it ends early."""
+        import urllib3
+
+        try:
+            while chunk := self._response.read(CHUNK, decode_content=True):
+                yield chunk
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Cut from error
+
+    def read(self, limit: int) -> bytes:
+        """The whole body. Raises ValueError when it is longer than `limit` bytes, Cut when it ends early."""
+        parts, size = [], 0
+        for chunk in self.chunks():
+            size += len(chunk)
+            if size > limit:
+                raise ValueError(f"an answer of more than {limit:,} bytes")
+            parts.append(chunk)
+        return b"".join(parts)
+
+
+class Client:
+    """A pool of connections. Thread-safe; connections are kept alive until `close`."""
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        *,
+        connect_timeout: float = 10.0,
+        read_timeout: float = 30.0,
+        tries: int = _TRIES,
+        first_pause: float = _FIRST_PAUSE,
+    ) -> None:
+        self._keyring = keyring
+        self._connect_timeout = connect_timeout  # seconds
+        self._read_timeout = read_timeout  # seconds without a byte
+        self._tries = tries
+        self._first_pause = first_pause  # seconds
+        self._pools: dict[str, PoolManager] = {}
+        self._proxies: dict[str, str] | None = None
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+
+    def get(self, source: str, what: str, url: str, *, limit: int, headers: Mapping[str, str] | None = None) -> Reply:
+        """Get a whole answer of at most `limit` bytes, trying again where that makes sense.
+
+        The status is 200, 206, 304, 404, 410 or 416. Raises SourceUnreachable, with `source` and `what` in its text,
+        for everything else.
+        """
+        for attempt in range(self._tries):
+            with self.open(source, what, url, headers=headers) as stream:
+                try:
+                    return Reply(stream.status, stream.headers, stream.read(limit), stream.url)
+                except ValueError as error:
+                    raise SourceUnreachable(source, what, str(error)) from None
+                except Cut:
+                    self.pause(attempt)
+        raise SourceUnreachable(source, what, f"the answer was cut short {self._tries} times")
+
+    @contextmanager
+    def open(self, source: str, what: str, url: str, *, headers: Mapping[str, str] | None = None) -> Iterator[Stream]:
+        """Get an answer whose body the caller reads. Statuses and errors as for `get`; nothing is retried any more
+        once this has returned."""
+        response, final = self._request(source, what, url, dict(headers or {}))
+        try:
+            yield Stream(response, final)
+        finally:
+            # Nothing left to read puts the connection back into the pool; half a body is dropped with its connection.
+            if response.length_remaining == 0:
+                response.drain_conn()
+            else:
+                response.close()
+
+    def pause(self, attempt: int, retry_after: float | None = None) -> None:
+        """Wait before another try: exponential, with jitter. Raises Stopped when the client is stopped meanwhile."""
+        import random
+
+        seconds = min(_LONGEST_PAUSE, self._first_pause * 2**attempt) * random.uniform(0.5, 1.0)
+        if self._stopping.wait(seconds if retry_after is None else max(seconds, retry_after)):
+            raise Stopped
+
+    def stop(self) -> None:
+        """Let no further request begin, and wake those that wait for another try."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Stop, and close idle connections."""
+        self.stop()
+        with self._lock:
+            for pool in self._pools.values():
+                pool.clear()
+            self._pools.clear()
+
+    def _request(self, source: str, what: str, url: str, headers: dict[str, str]) -> tuple[BaseHTTPResponse, str]:
+        reason, attempt = "", 0
+        while attempt < self._tries:
+            if self._stopping.is_set():
+                raise Stopped
+            wait: float | None = None
+            try:
+                response, final = self._follow(source, what, url, headers)
+            except _Trouble as trouble:
+                reason = trouble.reason
+                if attempt + 1 >= min(trouble.tries, self._tries):
+                    break
+            else:
+                if response.status not in _BUSY:
+                    return self._judge(source, what, response), final
+                reason = f"HTTP {response.status}"
+                wait = _retry_after(response.headers.get("Retry-After"))
+                response.close()
+                if wait is not None and wait > _LONGEST_RETRY_AFTER:
+                    raise SourceUnreachable(source, what, f"{reason}, and it asks to wait for {wait:.0f} s")
+            attempt += 1
+            if attempt < self._tries:
+                self.pause(attempt - 1, wait)
+        tried = f" after {attempt} tries" if attempt > 1 else ""
+        raise SourceUnreachable(source, what, f"{reason}{tried}")
+
+    def _judge(self, source: str, what: str, response: BaseHTTPResponse) -> BaseHTTPResponse:
+        if response.status in (200, 206, 304, 404, 410, 416):
+            return response
+        response.close()
+        hint = _LOGIN_HINT if response.status in (401, 403, 407) else None
+        raise SourceUnreachable(source, what, f"HTTP {response.status}", hint)
+
+    def _follow(self, source: str, what: str, url: str, headers: dict[str, str]) -> tuple[BaseHTTPResponse, str]:
+        """One try, through redirects. Each hop gets the credentials of its own host and of no other."""
+        for _ in range(_REDIRECTS):
+            response = self._send(url, headers)
+            location = response.headers.get("Location")
+            if response.status not in (301, 302, 303, 307, 308) or not location:
+                return response, url
+            response.close()
+            following = urljoin(url, location)
+            scheme = urlsplit(following).scheme
+            if scheme not in ("http", "https") or (scheme == "http" and url.startswith("https:")):
+                raise SourceUnreachable(source, what, "it redirects away from https")
+            url = following
+        raise SourceUnreachable(source, what, f"more than {_REDIRECTS} redirects")
+
+    def _send(self, url: str, headers: dict[str, str]) -> BaseHTTPResponse:
+        import urllib3
+        from urllib3 import exceptions
+
+        sent = {"User-Agent": f"envc/{__version__}", "Accept-Encoding": "gzip"} | headers
+        try:
+            login = self._keyring.login(url)
+            if login is not None:
+                sent["Authorization"] = login.authorization
+            return self._pool(url).request(
+                "GET",
+                url,
+                headers=sent,
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                timeout=urllib3.Timeout(connect=self._connect_timeout, read=self._read_timeout),
+            )
+        except (exceptions.LocationParseError, ValueError):
+            raise _Trouble("its URL is malformed", 1) from None
+        except exceptions.SSLError:
+            raise _Trouble("its TLS certificate is not trusted", 1) from None
+        except exceptions.ProxyError:
+            raise _Trouble("the proxy cannot be reached", _TRIES_REFUSED) from None
+        except exceptions.NameResolutionError:
+            raise _Trouble("its host name cannot be resolved", _TRIES_REFUSED) from None
+        except exceptions.ConnectTimeoutError:
+            # NewConnectionError, which is a kind of this, means that the host answered with a refusal.
+            raise _Trouble(f"no connection within {self._connect_timeout:g} s", _TRIES_REFUSED) from None
+        except exceptions.NewConnectionError:
+            raise _Trouble("connection refused", _TRIES_REFUSED) from None
+        except exceptions.ReadTimeoutError:
+            raise _Trouble(f"no answer within {self._read_timeout:g} s") from None
+        except (exceptions.HTTPError, OSError):
+            raise _Trouble("the connection broke off") from None
+
+    def _pool(self, url: str) -> PoolManager:
+        """The pool for a URL: direct, or through the proxy that the environment names for it."""
+        from urllib.request import getproxies, proxy_bypass
+
+        parts = urlsplit(url)
+        with self._lock:
+            if self._proxies is None:
+                self._proxies = getproxies()
+            proxy = self._proxies.get(parts.scheme) or self._proxies.get("all") or ""
+            if proxy and proxy_bypass(parts.hostname or ""):
+                proxy = ""
+            pool = self._pools.get(proxy)
+            if pool is None:
+                pool = self._pools[proxy] = _new_pool(proxy)
+            return pool
+
+
+class _Trouble(Exception):
+    """A try that failed before an answer came."""
+
+    def __init__(self, reason: str, tries: int = 1 << 30) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.tries = tries  # how many tries such trouble is worth
+
+
+def _new_pool(proxy: str) -> PoolManager:
+    import ssl
+
+    import urllib3
+
+    # The default context reads SSL_CERT_FILE and SSL_CERT_DIR, which companies with their own authority rely on.
+    context = ssl.create_default_context()
+    if not proxy:
+        return urllib3.PoolManager(num_pools=16, maxsize=32, ssl_context=context)
+    from envc.fetch.credentials import split_credentials
+
+    address, login = split_credentials(proxy if "://" in proxy else f"http://{proxy}")
+    headers = {"Proxy-Authorization": login.authorization} if login else None
+    return urllib3.ProxyManager(address, proxy_headers=headers, num_pools=16, maxsize=32, ssl_context=context)
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds that a Retry-After header asks for (RFC 9110: a number or a date). None when it says nothing usable."""
+    if value is None:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    from datetime import datetime
+    from email.utils import parsedate_to_datetime
+
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

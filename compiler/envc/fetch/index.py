@@ -1,0 +1,306 @@
+"""Origins: everything that comes from indexes. One for a run; it gives each problem its `Index`.
+
+The first-index rule: the first source that knows a project supplies it. "Does not know" is a 404 and nothing else; any
+other trouble ends the work, since to go on with the next source would let whoever disturbs the first one choose
+where packages come from.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
+from types import TracebackType
+
+from envc.errors import UsageError
+from envc.fetch.ahead import Walk
+from envc.fetch.artifacts import Artifacts
+from envc.fetch.cache import Cache
+from envc.fetch.credentials import Keyring
+from envc.fetch.facts import Facts
+from envc.fetch.http import Client
+from envc.fetch.names import nearest
+from envc.fetch.pages import Pages
+from envc.fetch.places import resolve
+from envc.fetch.settings import FetchSettings
+from envc.fetch.workers import Workers
+from envc.model.digest import Sha256
+from envc.model.manifest import Source
+from envc.model.progress import Progress, Task
+from envc_solvers.errors import ProjectNotFound
+from envc_solvers.pypi.index import File, View
+from envc_solvers.pypi.markers import Answer, Markers, environment_key, marker_environment
+from envc_solvers.pypi.requirement import Metadata, Requirement
+from envc_solvers.pypi.solve import Policy
+from envc_solvers.target import Python, Target
+
+_REQUESTS = 24  # at once, while guessing ahead
+_MOST_ANSWERS = 20_000  # markers kept per environment; beyond that only those of the last run stay
+
+
+class Origins:
+    """The sources of a run. Thread-safe: problems may be solved in several threads. Close it when done."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        *,
+        settings: FetchSettings,
+        progress: Progress,
+        now: int,
+        offline: bool = False,
+        refresh: bool = False,
+        client: Client | None = None,
+    ) -> None:
+        """`now` is in seconds since the epoch. `refresh` asks for every page again, `offline` for none.
+
+        Raises UsageError for a source whose URL cannot be used.
+        """
+        keyring = Keyring(settings.netrc)
+        self._places = resolve(sources, settings, keyring)
+        self._warnings = settings.warnings
+        self._progress = progress
+        self._client = client or Client(keyring)
+        self._cache = Cache(settings.cache, progress)
+        self._page_task = _Late(progress, "index pages", self._go_online)
+        self._metadata_task = _Late(progress, "metadata", self._go_online)
+        self._pages = Pages(
+            self._places,
+            self._cache,
+            self._client,
+            now=now,
+            offline=offline,
+            refresh=refresh,
+            task=self._page_task,
+        )
+        self.artifacts = Artifacts(settings.cache / "artifacts", self._pages, self._client, progress, offline=offline)
+        self._facts = Facts(
+            self._places,
+            self._pages,
+            self._cache,
+            self._client,
+            self.artifacts,
+            offline=offline,
+            refresh=refresh,
+            task=self._metadata_task,
+        )
+        self._answers: dict[str, dict[str, Answer]] = {}
+        self._stored_answers: dict[str, int] = {}
+        self._indexes: list[ProjectIndex] = []
+        self._workers = Workers(_REQUESTS, "fetch")
+        self._lock = threading.Lock()
+        self.is_online = False  # whether this run has asked the network for anything
+
+    def __enter__(self) -> Origins:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop everything under way, and keep what markers came to."""
+        self._workers.stop()
+        self._client.close()
+        # A worker that waits for a server would take up to its time-out; it finds the cache closed, which is harmless.
+        self._workers.join(0.2)
+        for environment, answers in self._answers.items():
+            stored = self._stored_answers[environment]
+            if len(answers) > stored:
+                self._cache.save_answers(environment, answers, replace=stored > _MOST_ANSWERS)
+        self._page_task.done()
+        self._metadata_task.done()
+        self._cache.close()
+
+    def index(
+        self,
+        target: Target,
+        python: Python,
+        order: tuple[str, ...],
+        only: Mapping[str, str] | None = None,
+        *,
+        dedicated: tuple[str, ...] = (),
+        policy: Policy | None = None,
+        preferences: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> ProjectIndex:
+        """What one problem asks. `order` names sources by priority; `dedicated` ones supply only projects that their
+        globs match or that `only` (normalised project name: source name) gives to them.
+
+        `policy` and `preferences` are the problem's; they make guesses better and change no answer.
+        """
+        for name in (*order, *dedicated, *(only or {}).values()):
+            if name not in self._places:
+                raise UsageError(f"there is no source {name} that holds PyPI projects")
+        index = ProjectIndex(self, target, python, order, only or {}, dedicated, policy or Policy(), preferences or {})
+        with self._lock:
+            self._indexes.append(index)
+        if self.is_online:
+            index.look_ahead()
+        return index
+
+    def suppliers(
+        self, project: str, order: tuple[str, ...], only: Mapping[str, str], dedicated: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """Names of the sources that may supply a project, in the order in which they are asked."""
+        if project in only:
+            return (only[project],)
+        allowed = [self._places[name] for name in (*order, *dedicated)]
+        claimed = [place.name for place in allowed if any(fnmatchcase(project, glob) for glob in place.projects)]
+        if claimed:
+            return (claimed[0],)
+        return tuple(name for name in order if not self._places[name].projects)
+
+    def answers(self, target: Target, python: Python) -> dict[str, Answer]:
+        """What markers came to on that target. What is added to it is kept when this is closed."""
+        environment = environment_key(target, python)
+        with self._lock:
+            if environment not in self._answers:
+                self._answers[environment] = found = self._cache.answers(environment)
+                self._stored_answers[environment] = len(found)
+            return self._answers[environment]
+
+    def view(self, source: str, project: str, target: Target, python: Python) -> View | None:
+        """A project of one source; None when that source does not know it."""
+        return self._pages.view(source, project, target, python)
+
+    def files(self, source: str, project: str) -> tuple[File, ...]:
+        """Every file that a source lists for a project."""
+        return tuple(item.file for item in self._pages.listing(source, project))
+
+    def metadata(self, source: str, project: str, file: File) -> Metadata:
+        """The metadata of a file that a source lists; as `Facts.metadata`."""
+        return self._facts.metadata(source, project, file)
+
+    def identify(self, source: str, project: str, file: File) -> tuple[Sha256, int]:
+        """sha256 and size in bytes of a listed file; as `Facts.identify`."""
+        return self._facts.identify(source, project, file)
+
+    def unknown(self, name: str, sources: tuple[str, ...]) -> ProjectNotFound:
+        """The error for a project that none of those sources knows."""
+        return ProjectNotFound(name, sources, nearest(name, self._cache.projects()))
+
+    @property
+    def workers(self) -> Workers:
+        return self._workers
+
+    def _go_online(self) -> None:
+        """The first request is about to be made: from now on guessing ahead pays."""
+        with self._lock:
+            if self.is_online:
+                return
+            self.is_online = True
+            indexes = list(self._indexes)
+        for warning in self._warnings:
+            self._progress.warn(warning)
+        for index in indexes:
+            index.look_ahead()
+
+
+class ProjectIndex:
+    """`envc_solvers.pypi.index.Index` for one problem: its target, its Python, its sources."""
+
+    def __init__(
+        self,
+        origins: Origins,
+        target: Target,
+        python: Python,
+        order: tuple[str, ...],
+        only: Mapping[str, str],
+        dedicated: tuple[str, ...],
+        policy: Policy,
+        preferences: Mapping[str, tuple[str, ...]],
+    ) -> None:
+        self._origins = origins
+        self._target = target
+        self._python = python
+        self._order = order
+        self._only = only
+        self._dedicated = dedicated
+        self._policy = policy
+        self._preferences = preferences
+        self._views: dict[str, View] = {}
+        self._expected: list[Requirement] = []
+        self._walk: Walk | None = None
+
+    def view(self, name: str) -> View:
+        """The project as this target sees it. Raises ProjectNotFound when no source knows it."""
+        view = self._views.get(name)
+        if view is None:
+            view = self.find(name)
+            if view is None:
+                raise self._origins.unknown(name, self._suppliers(name))
+            self._views[name] = view
+        return view
+
+    def files(self, name: str) -> tuple[File, ...]:
+        """All files of a project, from the source that supplies it; () when none knows it."""
+        for source in self._suppliers(name):
+            files = self._origins.files(source, name)
+            if files:
+                return files
+        return ()
+
+    def metadata(self, view: View, file: File) -> Metadata:
+        """The core metadata of a file of that view. Raises MetadataUnusable when the file's own metadata is broken."""
+        if self._walk is not None:
+            self._walk.tried(view, file)
+        return self._origins.metadata(view.source, view.name, file)
+
+    def expect(self, requirements: Iterable[Requirement]) -> None:
+        """These requirements will soon be asked about. Costs next to nothing while the cache knows everything."""
+        if self._walk is not None:
+            self._walk.expect(requirements)
+        else:
+            self._expected.extend(requirements)
+
+    def find(self, name: str) -> View | None:
+        """The view from the first source that knows the project. May be called from any thread."""
+        for source in self._suppliers(name):
+            view = self._origins.view(source, name, self._target, self._python)
+            if view is not None:
+                return view
+        return None
+
+    def metadata_of(self, view: View, file: File) -> Metadata:
+        """As `metadata`, for guesses. May be called from any thread."""
+        return self._origins.metadata(view.source, view.name, file)
+
+    def look_ahead(self) -> None:
+        """Begin to guess, with what is expected so far."""
+        if self._walk is None:
+            markers = Markers(
+                marker_environment(self._target, self._python), self._origins.answers(self._target, self._python)
+            )
+            walk = Walk(self, self._origins.workers, markers, self._python, self._policy, self._preferences)
+            walk.expect(self._expected)
+            self._walk = walk
+
+    def _suppliers(self, name: str) -> tuple[str, ...]:
+        return self._origins.suppliers(name, self._order, self._only, self._dedicated)
+
+
+class _Late:
+    """A task that is announced by its first piece of work, after telling that the network is about to be used."""
+
+    def __init__(self, progress: Progress, label: str, begin: Callable[[], None]) -> None:
+        self._progress = progress
+        self._label = label
+        self._begin = begin
+        self._task: Task | None = None
+        self._lock = threading.Lock()
+
+    def grow(self, amount: int) -> None:
+        if self._task is None:
+            self._begin()
+            with self._lock:
+                self._task = self._task or self._progress.task(self._label, 0)
+        self._task.grow(amount)
+
+    def advance(self, amount: int = 1) -> None:
+        if self._task is not None:
+            self._task.advance(amount)
+
+    def done(self) -> None:
+        if self._task is not None:
+            self._task.done()

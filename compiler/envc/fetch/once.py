@@ -1,0 +1,61 @@
+"""Work that is done once however many threads ask for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class _Slot(Generic[V]):
+    __slots__ = ("done", "error", "value")
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.value: V | None = None
+        self.error: Exception | None = None
+
+
+class Once(Generic[K, V]):
+    """Results by key. The first thread to ask works; those that ask meanwhile wait for the same answer or error.
+
+    Nobody ever waits for work that has not begun, so a thread that needs something now never queues behind guesses.
+    """
+
+    def __init__(self) -> None:
+        self._slots: dict[K, _Slot[V]] = {}
+        self._lock = threading.Lock()
+
+    def __contains__(self, key: K) -> bool:
+        """Whether the work is done or under way."""
+        return key in self._slots
+
+    def get(self, key: K, make: Callable[[], V]) -> V:
+        """The result for `key`, made now if need be. An error is kept too, and raised to everybody who asks."""
+        slot = self._slots.get(key)
+        while slot is None:
+            with self._lock:
+                if key not in self._slots:
+                    slot = self._slots[key] = _Slot()
+                    break
+                slot = self._slots[key]
+        else:
+            slot.done.wait()
+            if slot.error is not None:
+                raise slot.error
+            return slot.value  # type: ignore[return-value]
+        try:
+            slot.value = make()
+        except Exception as error:
+            slot.error = error
+            raise
+        except BaseException:
+            # Interrupted: whoever waits is told so as well, since the run is over.
+            slot.error = InterruptedError()
+            raise
+        finally:
+            slot.done.set()
+        return slot.value

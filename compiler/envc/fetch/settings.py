@@ -1,0 +1,136 @@
+"""Where fetching happens: the cache folder, the default index, and what pip's own configuration says of them.
+
+pip's ``index-url`` says *where* the default index lives, so it is honoured. Its ``extra-index-url`` and ``find-links``
+would add candidates that the manifest does not name, which is how dependency confusion starts; they are named in one
+warning and never used.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from envc.errors import UsageError
+
+_SECTIONS = ("global", "download", "install")  # of pip's configuration, later ones win
+
+
+class FetchSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The surroundings that fetching depends on, read once."""
+
+    cache: Path  # folder for everything that can be fetched again
+    index_url: str | None = None  # replaces the default index; None: the ecosystem's own. May hold credentials
+    netrc: Path | None = None
+    warnings: tuple[str, ...] = ()  # to be shown when the network is used; free of credentials
+
+
+def read_settings(environ: Mapping[str, str]) -> FetchSettings:
+    """Read the settings from environment variables and pip's configuration files.
+
+    ``ENVC_CACHE_DIR`` and ``ENVC_INDEX_URL`` win over everything else. Raises UsageError for an index URL that is none.
+    """
+    pip = _pip_configuration(environ)
+    origin, index_url = "ENVC_INDEX_URL", environ.get("ENVC_INDEX_URL")
+    if not index_url:
+        origin, index_url = "pip's index-url", pip.get("index-url")
+    if index_url and urlsplit(index_url).scheme not in ("http", "https", "file"):
+        raise UsageError(f"{origin} is not a URL of an index", hint="it must start with https://, http:// or file://")
+    return FetchSettings(
+        cache=cache_folder(environ),
+        index_url=index_url or None,
+        netrc=_netrc(environ),
+        warnings=_ignored(pip),
+    )
+
+
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """``ENVC_CACHE_DIR``, else the user's cache directory as the platform defines it."""
+    chosen = environ.get("ENVC_CACHE_DIR")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("envc", appauthor=False)
+
+
+def redact(url: str) -> str:
+    """A URL that may be shown: of one with credentials or a query, which may be a token, only scheme and host."""
+    parts = urlsplit(url)
+    if parts.username is None and parts.password is None and not parts.query:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}/…"
+
+
+def _ignored(pip: Mapping[str, str]) -> tuple[str, ...]:
+    named = [
+        f"{key} ({', '.join(redact(url) for url in pip[key].split())})"
+        for key in ("extra-index-url", "find-links")
+        if pip.get(key, "").strip()
+    ]
+    if not named:
+        return ()
+    return (f"pip's {' and '.join(named)} add no candidates here; declare such places under [sources] in the manifest",)
+
+
+def _pip_configuration(environ: Mapping[str, str]) -> dict[str, str]:
+    """pip's index options: files from the most general to the most special, then PIP_* variables."""
+    found: dict[str, str] = {}
+    for path in _pip_files(environ):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue
+        # Imported late: most machines have no such file, and the warm path should not pay for it.
+        import configparser
+
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read_string(text)
+        except configparser.Error:
+            continue  # pip itself will complain
+        for section in _SECTIONS:
+            if parser.has_section(section):
+                found.update(parser.items(section))
+    for key in ("index-url", "extra-index-url", "find-links"):
+        value = environ.get("PIP_" + key.upper().replace("-", "_"))
+        if value is not None:
+            found[key] = value
+    return found
+
+
+def _pip_files(environ: Mapping[str, str]) -> list[Path]:
+    """Where pip looks, in its order (pip documentation, "Location" of configuration files)."""
+    special = environ.get("PIP_CONFIG_FILE")
+    if special in (os.devnull, "/dev/null"):
+        return []
+    home = Path(environ.get("HOME") or environ.get("USERPROFILE") or Path.home())
+    name = "pip.ini" if sys.platform == "win32" else "pip.conf"
+    if sys.platform == "win32":
+        shared = [Path(environ.get("PROGRAMDATA", r"C:\ProgramData")) / "pip" / name]
+        user = [home / "pip" / name, Path(environ.get("APPDATA", home)) / "pip" / name]
+    else:
+        dirs = environ.get("XDG_CONFIG_DIRS") or "/etc/xdg"
+        shared = [Path(folder) / "pip" / name for folder in dirs.split(":") if folder] + [Path("/etc") / name]
+        config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+        user = [home / ".pip" / name, config / "pip" / name]
+        if sys.platform == "darwin":
+            shared.insert(0, Path("/Library/Application Support/pip") / name)
+            user.append(home / "Library/Application Support/pip" / name)
+    site = [Path(sys.prefix) / name]
+    return [*shared, *user, *site, *([Path(special)] if special else [])]
+
+
+def _netrc(environ: Mapping[str, str]) -> Path | None:
+    if environ.get("NETRC"):
+        return Path(environ["NETRC"])
+    home = Path(environ.get("HOME") or environ.get("USERPROFILE") or Path.home())
+    for name in (".netrc", "_netrc"):
+        if (home / name).is_file():
+            return home / name
+    return None
