@@ -213,3 +213,36 @@ class StoreError(EnvcError):
 
     def __str__(self) -> str:
         return f"{self.what}: {self.reason}"
+
+
+class Refusal:
+    """One problem that has no answer: for whom, and the solver's own words and data."""
+
+    __slots__ = ("data", "text", "title")
+
+    def __init__(self, title: str, text: str, data: dict[str, object]) -> None:
+        self.title = title  # "step train on linux-64"
+        self.text = text
+        self.data = data
+
+
+class Unsolvable(EnvcError):
+    """Problems without a solution, each said once however many step-targets share it."""
+
+    hint = "loosen one of the requirements above, or leave out the target that it fails on"
+
+    def __init__(self, refusals: tuple[Refusal, ...]) -> None:
+        super().__init__(refusals)
+        self.refusals = refusals
+
+    def __str__(self) -> str:
+        together: dict[str, list[str]] = {}
+        for refusal in self.refusals:
+            together.setdefault(refusal.text, []).append(refusal.title)
+        parts = []
+        for text, titles in together.items():
+            parts.append("\n".join([f"cannot solve {'; '.join(titles)}", *(f"  {line}" for line in text.splitlines())]))
+        return "\n".join(parts)
+
+    def data(self) -> dict[str, object]:
+        return {"problems": [{"title": refusal.title, **refusal.data} for refusal in self.refusals]}

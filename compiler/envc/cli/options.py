@@ -1,0 +1,57 @@
+"""Options that several verbs share, spelt once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from envc.cli.progress import Terminal
+from envc.pipeline import Surroundings
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def manifest_option() -> Decorator:
+    return click.option(
+        "-m",
+        "--manifest",
+        metavar="FILE",
+        help="The manifest; else ENVC_MANIFEST, else manifest.toml or pyproject.toml here or above.",
+    )
+
+
+def store_option() -> Decorator:
+    return click.option(
+        "--store", metavar="URL", help="A folder or an fsspec URL; else ENVC_STORE, else the manifest's `store`."
+    )
+
+
+def offline_option() -> Decorator:
+    return click.option("--offline", is_flag=True, help="Never touch the network; ENVC_OFFLINE does the same.")
+
+
+def json_option() -> Decorator:
+    return click.option("--json", "as_json", is_flag=True, help="Write JSON to standard output.")
+
+
+def quiet_option() -> Decorator:
+    return click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and warnings.")
+
+
+def frozen_option() -> Decorator:
+    return click.option("--frozen", is_flag=True, help="Use the lock as it is, without asking whether it is stale.")
+
+
+def surroundings(terminal: Terminal, *, offline: bool = False, refresh: bool = False) -> Surroundings:
+    """What a verb hands to the pipeline: the environment variables, the clock and where to report."""
+    return Surroundings(
+        environ=dict(os.environ),
+        cwd=Path.cwd(),
+        progress=terminal,
+        offline=offline or os.environ.get("ENVC_OFFLINE", "") not in ("", "0", "false"),
+        refresh=refresh,
+    )

@@ -1,0 +1,89 @@
+"""query: what one command line of ``envc solve`` asks, as the manifest of a single step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from envc.errors import UsageError
+from envc.model.manifest import CondaDependency, Dependencies, Manifest, ManifestPolicy, PyPIDependency, Source, Step
+from envc.parse.moments import BadMoment, parse_cutoff
+from envc.parse.python import BadPython, parse_python
+from envc.parse.report import nearest
+from envc.parse.sources import BUILT_IN
+from envc_solvers.pypi.requirement import InvalidRequirement, parse
+from envc_solvers.target import PLATFORMS
+
+STEP = "solve"
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """The options as they were given."""
+
+    platform: str
+    python: str
+    pypi: tuple[str, ...] = ()
+    conda: tuple[str, ...] = ()
+    indexes: tuple[str, ...] = ()  # URLs, by priority; () is the default index
+    exclude_newer: str | None = None
+    constraints: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    prereleases: Any = "if-necessary"
+    resolution: Any = "highest"
+
+
+def parse_query(query: Query) -> Manifest:
+    """The manifest that asks the same. Raises UsageError, which names the option."""
+    if not query.pypi and not query.conda:
+        raise UsageError("there is nothing to solve", "name a requirement: `envc solve --pypi 'requests>=2'`")
+    if query.platform not in PLATFORMS:
+        near = nearest(query.platform, PLATFORMS)
+        raise UsageError(f"--platform {query.platform}: there is no such platform", near or ", ".join(PLATFORMS))
+    try:
+        python = parse_python(query.python)
+    except BadPython as error:
+        raise UsageError(f"--python {query.python}: {error}", error.suggestion) from None
+    try:
+        cutoff = parse_cutoff(query.exclude_newer) if query.exclude_newer is not None else None
+    except BadMoment as error:
+        raise UsageError(f"--exclude-newer {query.exclude_newer}: {error}", error.suggestion) from None
+    sources = {name: Source(name=name, kind=kind) for name, kind in BUILT_IN.items()}
+    declared = {
+        f"index-{number}": Source(name=f"index-{number}", kind="pypi", url=url)
+        for number, url in enumerate(query.indexes, 1)
+    }
+    step = Step(
+        name=STEP,
+        interpreter="host" if not query.conda else None,
+        dependencies=Dependencies(
+            pypi=_requirements("--pypi", query.pypi),
+            conda=tuple(CondaDependency(spec=" ".join(spec.split()), at=("--conda",)) for spec in query.conda),
+        ),
+    )
+    return Manifest(
+        path=Path("envc-solve.toml"),  # never read nor written
+        name=STEP,
+        targets=(query.platform,),
+        python=python,
+        indexes=tuple(declared) or ("pypi",),
+        sources=sources | declared,
+        steps={STEP: step},
+        exclude_newer=cutoff,
+        constraints=Dependencies(pypi=_requirements("--constraint", query.constraints)),
+        overrides=Dependencies(pypi=_requirements("--override", query.overrides)),
+        policy=ManifestPolicy(prereleases=query.prereleases, resolution=query.resolution),
+    )
+
+
+def _requirements(option: str, texts: Iterable[str]) -> tuple[PyPIDependency, ...]:
+    found = []
+    for text in texts:
+        try:
+            requirement = parse(text)
+        except InvalidRequirement as error:
+            raise UsageError(f"{option} {text}: {str(error).splitlines()[0]}", "write name[extras]>=version") from None
+        found.append(PyPIDependency(requirement=requirement, at=(option,)))
+    return tuple(found)

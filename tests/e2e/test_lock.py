@@ -1,0 +1,221 @@
+"""`envc lock` through the installed command, over a real local index."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.e2e.command import HOST_PYTHON, Workplace
+from tests.e2e.conftest import MAIN, MANIFEST
+from tests.servers import IndexServer
+from tests.wheels import build_wheel
+
+
+def test_a_manifest_is_locked_for_four_platforms(workplace: Workplace) -> None:
+    done = workplace.ok("lock")
+    text = workplace.lock.read_text()
+    assert "wrote manifest.lock: 2 environments, 5 packages" in done.err
+    assert done.out == ""
+    for platform in ("manylinux_2_17_x86_64", "manylinux_2_17_aarch64", "macosx_11_0_arm64", "win_amd64"):
+        assert platform in text
+    assert '"pypi:beta @ linux-64, linux-aarch64, osx-arm64"' in text
+    assert "delta; extra ==" in text
+    assert "slowlib" not in text
+
+
+def test_no_other_program_is_started_and_only_the_index_is_asked(workplace: Workplace, index: IndexServer) -> None:
+    guard = (
+        "import sys\n"
+        "def watch(event, args):\n"
+        "    programs = ('subprocess.Popen', 'os.system', 'os.exec', 'os.posix_spawn', 'os.fork', 'os.forkpty')\n"
+        "    if event in programs:\n"
+        "        raise RuntimeError('started a program: ' + event)\n"
+        "    if event == 'socket.connect' and args[1][0] != '127.0.0.1':\n"
+        "        raise RuntimeError(f'connected to {args[1]}')\n"
+        "sys.addaudithook(watch)\n"
+        "from envc.cli.main import run\n"
+        "sys.exit(run(['lock']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", guard],
+        cwd=workplace.checkout,
+        env=workplace.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert workplace.lock.exists()
+    assert index.requests_for("/simple/alpha/") == 1
+
+
+def test_an_unchanged_manifest_touches_no_network(workplace: Workplace, index: IndexServer) -> None:
+    workplace.ok("lock")
+    index.stop()
+    before = workplace.lock.stat().st_mtime_ns
+    done = workplace.ok("lock")
+    assert "manifest.lock is unchanged" in done.err
+    assert workplace.lock.stat().st_mtime_ns == before
+
+
+def test_everything_cached_locks_offline(workplace: Workplace, index: IndexServer) -> None:
+    workplace.ok("lock")
+    first = workplace.lock.read_text()
+    workplace.lock.unlink()
+    index.stop()
+    workplace.ok("lock", "--offline")
+    assert workplace.lock.read_text() == first
+
+
+def test_offline_with_an_empty_cache_says_what_is_missing(workplace: Workplace) -> None:
+    done = workplace.fails(1, "lock", "--offline")
+    assert "is not in the cache, and --offline forbids asking for it" in done.err
+    assert not workplace.lock.exists()
+
+
+def test_the_same_inputs_give_the_same_bytes(tmp_path: Path, workplace: Workplace, index: IndexServer) -> None:
+    """Twenty checkouts: each with another hash seed and another order of steps and targets, one text."""
+    workplace.ok("lock", PYTHONHASHSEED="0")
+    head, *steps = MANIFEST.split("\n[steps.")
+    targets = ['"linux-64"', '"linux-aarch64"', '"osx-arm64"', '"win-64"']
+    for seed in range(1, 21):
+        rng = random.Random(seed)
+        rng.shuffle(targets)
+        rng.shuffle(steps)
+        shuffled = head.replace('"linux-64", "linux-aarch64", "osx-arm64", "win-64"', ", ".join(targets))
+        place = Workplace(tmp_path / f"seed{seed}", index.url)
+        place.write("\n[steps.".join([shuffled, *(step.rstrip("\n") + "\n" for step in steps)]), main__py=MAIN)
+        place.ok("lock", PYTHONHASHSEED=str(seed), ENVC_CACHE_DIR=str(workplace.cache if seed % 2 else place.cache))
+        assert place.lock.read_text() == workplace.lock.read_text()
+
+
+def test_a_lock_holds_no_address(workplace: Workplace, index: IndexServer) -> None:
+    workplace.ok("lock")
+    text = workplace.lock.read_text()
+    assert "://" not in text
+    assert "127.0.0.1" not in text
+    assert index.base.rpartition(":")[2] not in text
+
+
+def test_relocking_keeps_pins_and_upgrading_moves_them(workplace: Workplace, index: IndexServer) -> None:
+    workplace.ok("lock")
+    index.add(build_wheel("alpha", "1.2", ["gamma>=1"]))
+    index.add(build_wheel("gamma", "2.1"))
+    workplace.write(MANIFEST + 'pypi = ["delta"]\n')
+    workplace.ok("lock", "--refresh")
+    assert 'version = "1.1"' in workplace.lock.read_text()
+    assert 'version = "1.2"' not in workplace.lock.read_text()
+    one = workplace.ok("lock", "-P", "gamma", "--refresh")
+    assert "~ gamma 2.0 -> 2.1" in one.err
+    assert "alpha" not in one.err
+    everything = workplace.ok("lock", "--upgrade")
+    assert "~ alpha 1.1 -> 1.2" in everything.err
+    exact = workplace.ok("lock", "-P", "gamma==1.0")
+    assert "~ gamma 2.1 -> 1.0" in exact.err
+
+
+def test_upgrading_a_package_that_is_not_there_names_the_nearest(workplace: Workplace) -> None:
+    workplace.ok("lock")
+    done = workplace.fails(2, "lock", "-P", "gama")
+    assert "did you mean gamma?" in done.err
+
+
+def test_check_lists_every_reason(workplace: Workplace) -> None:
+    missing = workplace.fails(1, "lock", "--check")
+    assert "there is no lock file" in missing.err
+    workplace.ok("lock")
+    workplace.ok("lock", "--check")
+    workplace.write(MANIFEST.replace("alpha>=1", "alpha>=1.1").replace('"osx-arm64", ', ""))
+    before = workplace.lock.read_text()
+    stale = workplace.fails(1, "lock", "--check")
+    assert "prepare.requires: - pypi:alpha>=1\n" in stale.err
+    assert "prepare.requires: + pypi:alpha>=1.1\n" in stale.err
+    assert "options.targets.osx-arm64: - macos=13.0" in stale.err
+    assert workplace.lock.read_text() == before
+    as_json = workplace.fails(1, "lock", "--check", "--json")
+    assert as_json.json["error"]["code"] == "stale-lock"
+    assert any("alpha>=1.1" in reason for reason in as_json.json["error"]["reasons"])
+
+
+def test_a_dry_run_writes_nothing(workplace: Workplace) -> None:
+    done = workplace.ok("lock", "--dry-run")
+    assert "would write manifest.lock" in done.err
+    assert not workplace.lock.exists()
+
+
+def test_a_change_to_one_step_asks_only_for_what_is_new(workplace: Workplace, index: IndexServer) -> None:
+    workplace.ok("lock")
+    index.forget()
+    workplace.write(MANIFEST + 'pypi = ["delta"]\n')
+    workplace.ok("lock", ENVC_NOW="2026-07-01T00:00:00Z")
+    assert not any("native" in path or "beta" in path for path in index.paths)
+
+
+def test_conda_packages_are_named_as_not_available(workplace: Workplace) -> None:
+    workplace.write(MANIFEST + 'conda = ["numpy >=2"]\n')
+    done = workplace.fails(1, "lock")
+    assert "conda" in done.err
+    assert "step report" in done.err
+    assert "not available yet" in done.err
+
+
+# what bad input gets
+
+
+def test_an_unreachable_index(workplace: Workplace, index: IndexServer) -> None:
+    index.stop()
+    done = workplace.fails(1, "lock")
+    assert "cannot get" in done.err
+    assert "hint:" in done.err
+
+
+def test_a_project_that_does_not_exist_gets_the_nearest_name(workplace: Workplace) -> None:
+    workplace.ok("lock")
+    workplace.write(MANIFEST.replace('"alpha>=1"', '"alpah"'))
+    done = workplace.fails(1, "lock")
+    assert "there is no project alpah" in done.err
+    assert "did you mean alpha?" in done.err
+
+
+def test_an_unsatisfiable_set_names_manifest_lines(workplace: Workplace) -> None:
+    workplace.write(MANIFEST.replace('"alpha>=1"', '"alpha>=1", "gamma>=3"'))
+    done = workplace.fails(1, "lock")
+    assert "groups.base.pypi[1]" in done.err
+    assert "line 7" in done.err
+    assert "gamma" in done.err
+    as_json = workplace.fails(1, "lock", "--json")
+    assert as_json.json["error"]["code"] == "unsolvable"
+
+
+def test_a_project_with_source_distributions_only(workplace: Workplace) -> None:
+    workplace.write(MANIFEST.replace('"alpha>=1"', '"only-source"'))
+    done = workplace.fails(1, "lock")
+    assert "only-source-3.0.tar.gz" in done.err or "only_source-3.0.tar.gz" in done.err
+    assert "groups.base.pypi[0]" in done.err
+
+
+def test_mistakes_in_the_manifest_come_all_at_once(workplace: Workplace) -> None:
+    workplace.write(MANIFEST.replace("needs = [", "neds = [").replace("alpha>=1", "alpha>>1"))
+    done = workplace.fails(2, "lock")
+    assert "steps.train.neds" in done.err
+    assert "needs" in done.err
+    assert "groups.base.pypi[0]" in done.err
+    assert "2 mistakes in manifest.toml" in done.err
+
+
+def test_a_lock_of_a_newer_version(workplace: Workplace) -> None:
+    workplace.ok("lock")
+    workplace.lock.write_text(workplace.lock.read_text().replace("version = 1\n", "version = 2\n", 1))
+    done = workplace.fails(1, "lock")
+    assert "lock format 2" in done.err
+
+
+def test_the_target_decides_not_the_machine(workplace: Workplace) -> None:
+    workplace.write(
+        f'[project]\nname = "d"\ntargets = ["osx-64"]\npython = "{HOST_PYTHON}"\n[steps.a]\npypi = ["native"]\n'
+    )
+    done = workplace.fails(1, "lock")
+    assert "osx-64" in done.err
+    assert "macosx_11_0_arm64" in done.err or "arm64" in done.err
