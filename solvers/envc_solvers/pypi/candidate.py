@@ -25,20 +25,33 @@ _PLAIN = re.compile(r"[0-9.]+")
 class Need:
     """A requirement as the search sees it: one identifier and the versions it allows.
 
-    Needs are interned (see `Provider.need`): packages that require the same thing share the object, so what is learned about
-    one version of a package holds for every version with the same needs.
+    Needs are interned (see `Provider.need`): packages that require the same thing share the object, so what is learned
+    about one version of a package holds for every version with the same needs.
     """
 
-    __slots__ = ("extra", "identifier", "name", "specifier")
+    __slots__ = ("extra", "identifier", "name", "outside", "specifier")
 
     def __init__(self, name: str, extra: str, specifier: str) -> None:
         self.name = name
         self.extra = extra  # "" for the project itself
         self.identifier = f"{name}[{extra}]" if extra else name
         self.specifier = specifier
+        self.outside = Outside(self)
 
     def __repr__(self) -> str:
         return f"{self.identifier}{self.specifier}"
+
+
+class Outside:
+    """The fact that a decided version is not among those that a need allows."""
+
+    __slots__ = ("need",)
+
+    def __init__(self, need: Need) -> None:
+        self.need = need
+
+    def __repr__(self) -> str:
+        return f"not {self.need!r}"
 
 
 class Candidate:
@@ -57,6 +70,14 @@ class Candidate:
         self.metadata: Metadata | None = None  # of the base, once asked for
         self.needs: tuple[Need, ...] | None = None  # once asked for
         self.need_set: frozenset[Need] = frozenset()
+
+    def has(self, fact: Need | Candidate | Outside) -> bool:
+        """Whether a fact of a nogood holds of this candidate (see `resolution`)."""
+        if isinstance(fact, Need):
+            return fact in self.need_set
+        if isinstance(fact, Outside):
+            return not allows(fact.need.specifier, self.version)
+        return fact is self
 
     def with_extra(self, extra: str) -> Candidate:
         """The candidate for one extra of this version; always the same object."""
@@ -98,7 +119,7 @@ def python_fits(requires_python: str, python: str) -> bool:
 
 @lru_cache(maxsize=1 << 16)
 def names_exactly(specifier: str) -> bool:
-    """Whether a specifier set holds an ``==`` or ``===`` clause without a wildcard (PEP 592: it may reach yanked files)."""
+    """Whether a specifier set holds ``==`` or ``===`` without a wildcard, and so may reach yanked files (PEP 592)."""
     return any(
         clause.startswith("===") or (clause.startswith("==") and not clause.endswith(".*"))
         for clause in specifier.split(",")
@@ -121,7 +142,7 @@ def _canonical(version: str) -> str:
 
 
 class Rules:
-    """What decides over candidates besides specifiers: the problem's policy, its Python and the files already locked."""
+    """What decides over candidates besides specifiers: the policy, the Python and the files already locked."""
 
     __slots__ = ("locked_files", "policy", "preferences", "python")
 
@@ -150,7 +171,7 @@ class Rules:
         return "last" if policy.prereleases == "if-necessary" else "never"
 
     def refuses(self, file: File, name: str, named: bool) -> str | None:
-        """Why a file of a matching version is not used, or None. `named`: some requirement names the version exactly."""
+        """Why a file of a matching version is not used, or None. `named`: a requirement names the version exactly."""
         cut_off = self.cut_off(name)
         if cut_off is not None and (file.uploaded is None or file.uploaded >= cut_off):
             return "was uploaded after the cut-off" if file.uploaded is not None else "has no upload time"

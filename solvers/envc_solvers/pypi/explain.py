@@ -1,12 +1,12 @@
 """Why there is no solution, as data and as text.
 
-A conflict names the smallest set of the problem's own requirements that was found to fail, and the projects on which they
-disagree, with the chain of packages that leads to each requirement.
+A conflict names the smallest set of the problem's own requirements that was found to fail, and the projects on which
+they disagree, with the chain of packages that leads to each requirement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -65,6 +65,18 @@ class Conflict(msgspec.Struct, frozen=True):
     minimal: bool  # whether leaving out any one of them was seen to help
     subjects: tuple[Subject, ...]
 
+    def relabelled(self, label: Callable[[str], str]) -> Conflict:
+        """The same conflict with other labels for where requirements stand; `label` maps the old ones."""
+        replace = msgspec.structs.replace
+        return replace(
+            self,
+            roots=tuple((requirement, label(origin)) for requirement, origin in self.roots),
+            subjects=tuple(
+                replace(s, wants=tuple(replace(want, origin=label(want.origin)) for want in s.wants))
+                for s in self.subjects
+            ),
+        )
+
     def data(self) -> dict[str, object]:
         """As plain data, for JSON."""
         data: dict[str, object] = msgspec.to_builtins(self)
@@ -110,8 +122,8 @@ class GaveUp(SolverError):
 
     def __str__(self) -> str:
         return (
-            f"the search for {self.conflict.target}, Python {self.conflict.python} was stopped after {self.tried} candidates "
-            f"while deciding {self.deciding or 'the first project'}; what stood in the way so far:\n"
+            f"the search for {self.conflict.target}, Python {self.conflict.python} was stopped after {self.tried} "
+            f"candidates while deciding {self.deciding or 'the first project'}; what stood in the way so far:\n"
             + "\n".join(str(self.conflict).splitlines()[1:])
         )
 
@@ -123,7 +135,7 @@ def refuse(
     markers: Markers,
     journal: Journal,
 ) -> SolverError:
-    """The error to raise for a failed search; a smaller set of roots is looked for over what the index has already given."""
+    """The error to raise for a failed search; a smaller failing set of roots is looked for without asking for more."""
     if isinstance(error, SearchLimit):
         return GaveUp(error.tried, journal.last, _conflict(problem, index, markers, journal, minimal=False))
     if isinstance(error, ResolutionImpossible):

@@ -10,9 +10,9 @@ _EXACT, _EARLY, _LATE, _ORDINARY = range(4)
 class Priorities:
     """The order of decisions, as uv has it and as pip's experience confirms.
 
-    First names pinned exactly by somebody; then names that keep losing candidates to earlier decisions; then names whose
-    decisions keep throwing out other names' candidates; then the rest in the order in which they came up, breadth first.
-    A project comes before its extras. A name moves forward at most twice, so that the search ends.
+    First names pinned exactly by somebody; then names that keep losing candidates to earlier decisions; then names
+    whose decisions keep throwing out other names' candidates; then the rest in the order in which they came up, breadth
+    first. A project comes before its extras. A name moves forward at most three times, so that the search ends.
     """
 
     __slots__ = ("_affected", "_culprits", "_keys")

@@ -1,19 +1,20 @@
 """The search: resolvelib's loop and states, with conflict-driven backjumping instead of its own.
 
-This is the one module that touches resolvelib's private parts; `tests/unit/pypi/test_resolution.py` fails when they change.
+This is the one module that touches resolvelib's private parts; `tests/unit/pypi/test_resolution.py` fails when they
+change.
 
 resolvelib repins a decided name when a later candidate contradicts it, and jumps back optimistically. Here a decision
-stands until the search takes it back for a reason, so that the newest version of what was decided first is kept (as in uv
-and PubGrub), a round costs no re-checking of pins, and every failure is learned from:
+stands until the search takes it back for a reason, so that the newest version of what was decided first is kept (as in
+uv and PubGrub), a round costs no re-checking of pins, and every failure is learned from:
 
-* An **atom** is a fact about a decision: "P is decided at this very candidate", or "P is decided at some version with
-  this need". Needs are interned, so the second covers every version of P that requires the same.
+* An **atom** is a fact about a decision: "P is decided at a version that has this need", "P is decided at a version
+  outside what that need allows", or "P is decided at this very candidate". The first two cover many versions at once.
 * When a name runs out of candidates, the atoms that stood in the way of each, and the needs that asked for the name,
   cannot all hold together. This **nogood** is kept: a candidate that would complete it is not tried again.
 * The search goes back to the latest decision among the nogood's atoms. An empty nogood means that there is no solution.
 
-In SAT terms a nogood is a learned clause, and a name's exhaustion is the resolution of the clauses that reject its candidates.
-The search is complete: each nogood rules out what was tried, and there are finitely many.
+In SAT terms a nogood is a learned clause, and a name's exhaustion is the resolution of the clauses that reject its
+candidates. The search is complete: each nogood rules out what was tried, and there are finitely many.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from resolvelib.resolvers import RequirementsConflicted, ResolutionImpossible
 from resolvelib.resolvers.resolution import Resolution
 
 from envc_solvers.errors import ProjectNotFound
-from envc_solvers.pypi.candidate import Candidate, Need
+from envc_solvers.pypi.candidate import Candidate, Need, Outside
 from envc_solvers.pypi.journal import Journal
 from envc_solvers.pypi.provider import Provider, Unusable
 
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from resolvelib.resolvers.criterion import Criterion
     from resolvelib.structs import RequirementInformation
 
-Atom = tuple[str, Need | Candidate]  # identifier of the decision, and what holds of it
+Fact = Need | Outside | Candidate
+Atom = tuple[str, Fact]  # identifier of the decision, and what holds of it
 Atoms = dict[Atom, None]  # an ordered set: needs and candidates hash by identity, and the search must not depend on it
 _MOST_PARENTS = 64  # names required more often than this keep an unminimised blame
 
@@ -48,7 +50,7 @@ class SearchLimit(Exception):
 
 
 class Search(Resolution[Need, Candidate, str]):
-    """One search. `resolve` returns the final state, or raises ResolutionImpossible, SearchLimit, or the index's errors."""
+    """One search. `resolve` returns the final state or raises ResolutionImpossible, SearchLimit, an index's error."""
 
     def __init__(
         self, provider: Provider, journal: Journal, max_tries: int, out_of_time: Callable[[], bool] | None
@@ -60,7 +62,8 @@ class Search(Resolution[Need, Candidate, str]):
         self._max_tries = max_tries
         self._out_of_time = out_of_time
         self._tries = 0
-        self._nogoods: dict[Atom, list[tuple[Atom, ...]]] = {}  # by one atom: the others
+        # By identifier: the facts about it and the atoms about others that cannot hold together.
+        self._nogoods: dict[str, list[tuple[tuple[Fact, ...], tuple[Atom, ...]]]] = {}
         self._blame: Atoms = {}  # why the last name ran out of candidates
         self._retreat: str | None = None  # or: the decision to take back because the order has changed
 
@@ -134,7 +137,7 @@ class Search(Resolution[Need, Candidate, str]):
             pin = candidate if need.identifier == candidate.identifier else mapping.get(need.identifier)
             if pin is not None and not self._provider.is_satisfied_by(need, pin):
                 journal.clash(candidate, need, pin, self._states[-1].criteria.get(need.identifier))
-                return {} if pin is candidate else {(pin.identifier, pin): None}
+                return {} if pin is candidate else {(pin.identifier, need.outside): None}
         try:
             criteria = self._get_updated_criteria(candidate)
         except ProjectNotFound as error:
@@ -207,27 +210,22 @@ class Search(Resolution[Need, Candidate, str]):
     # Learning
 
     def _learn(self, nogood: Atoms) -> None:
-        for atom in nogood:
-            self._nogoods.setdefault(atom, []).append(tuple(other for other in nogood if other != atom))
+        for identifier in dict.fromkeys(identifier for identifier, _ in nogood):
+            own = tuple(fact for name, fact in nogood if name == identifier)
+            others = tuple(atom for atom in nogood if atom[0] != identifier)
+            self._nogoods.setdefault(identifier, []).append((own, others))
 
     def _forbidden(self, candidate: Candidate) -> Atoms | None:
         """The atoms of decisions that, by some nogood, exclude a candidate; None when nothing does.
 
-        Before a candidate's needs are known only nogoods on the candidate itself are looked at.
+        Before a candidate's needs are known, nogoods that mention them are passed over.
         """
-        if not self._nogoods:
-            return None
         mapping = self._states[-1].mapping
-        identifier = candidate.identifier
-        facts: tuple[Need | Candidate, ...] = (candidate, *(candidate.needs or ()))
-        for fact in facts:
-            for others in self._nogoods.get((identifier, fact), ()):
-                for name, other in others:
-                    pin = candidate if name == identifier else mapping.get(name)
-                    if pin is None or (pin is not other and other not in pin.need_set):
-                        break
-                else:
-                    return {atom: None for atom in others if atom[0] != identifier}
+        for own, others in self._nogoods.get(candidate.identifier, ()):
+            if all(map(candidate.has, own)) and all(
+                (pin := mapping.get(name)) is not None and pin.has(fact) for name, fact in others
+            ):
+                return dict.fromkeys(others)
         return None
 
 

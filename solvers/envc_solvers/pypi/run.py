@@ -93,9 +93,7 @@ def _solution(provider: Provider, decided: Iterable[Candidate], roots_of: list[s
         base = group[0].base
         metadata = provider.metadata(base)
         extras = tuple(sorted(candidate.extra for candidate in group if candidate.extra))
-        for extra in extras:
-            if extra not in metadata.extras:
-                warnings.append(f"{name} {base.version} has no extra {extra}")
+        warnings += [f"{name} {base.version} has no extra {extra}" for extra in extras if extra not in metadata.extras]
         if base.file.yanked is not None:
             warnings.append(f"{name} {base.version} was yanked{f': {base.file.yanked}' if base.file.yanked else ''}")
         pins.append(
