@@ -16,7 +16,7 @@ import msgspec
 
 from envc.model.graph import Artifact, LockedEnvironment, LockGraph, Package, PackageRef
 
-_Value = TypeVar("_Value", LockedEnvironment, Package)
+_Value = TypeVar("_Value", LockedEnvironment, Package, Artifact)
 HEADER = """\
 # Made by envc from the manifest beside it. To change it, change the manifest and run `envc lock`.
 """
@@ -77,7 +77,9 @@ def _canonical_package(package: Package) -> Package:
     return msgspec.structs.replace(
         package,
         depends=_sorted_set(package.depends),
-        artifacts=tuple(sorted(map(_canonical_artifact, package.artifacts), key=lambda a: (a.file, a.sha256))),
+        artifacts=_without_doubles(
+            _in_order(map(_canonical_artifact, package.artifacts), lambda each: (each.file, each.sha256))
+        ),
     )
 
 
@@ -100,6 +102,10 @@ def _in_order(values: Iterable[_Value], key: Callable[[_Value], tuple[Any, ...]]
     if any(key(left) == key(right) for left, right in pairwise(ordered)):
         ordered.sort(key=lambda value: (key(value), msgspec.json.encode(value)))
     return tuple(ordered)
+
+
+def _without_doubles(artifacts: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
+    return artifacts[:1] + tuple(right for left, right in pairwise(artifacts) if left != right)
 
 
 def _dump_options(options: Mapping[str, object]) -> str:

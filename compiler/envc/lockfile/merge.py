@@ -55,6 +55,8 @@ def _merge_packages(packages: Iterable[Package]) -> tuple[Package, ...]:
     for package in packages:
         key = msgspec.json.encode(msgspec.structs.replace(package, artifacts=()))
         twin = merged.get(key)
+        if twin == package:
+            continue
         united = None if twin is None else _unite(twin.artifacts, package.artifacts)
         if united is None:
             # A twin whose artifacts contradict this one's stands beside it, under a key of its own.

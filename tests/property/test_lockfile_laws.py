@@ -1,0 +1,60 @@
+"""Laws of the lock file's text."""
+
+from __future__ import annotations
+
+import tomli
+from hypothesis import given
+from hypothesis import strategies as st
+
+from envc.errors import LockFileError
+from envc.lockfile import canonical, dangling, dumps, loads, merge
+from envc.model.graph import LockGraph
+from tests.strategies import locks, shuffle_lock, shuffled_locks
+
+
+@given(locks())
+def test_reading_undoes_writing(graph: LockGraph) -> None:
+    assert loads(dumps(graph)) == graph
+
+
+@given(shuffled_locks())
+def test_what_is_read_is_canonical(graph: LockGraph) -> None:
+    text = dumps(graph)
+    assert loads(text) == canonical(graph)
+    assert dumps(loads(text)) == text
+
+
+@given(locks(), st.data())
+def test_the_order_of_the_inputs_never_matters(graph: LockGraph, data: st.DataObject) -> None:
+    assert dumps(shuffle_lock(graph, data.draw)) == dumps(graph)
+
+
+@given(locks())
+def test_other_readers_agree_that_it_is_toml(graph: LockGraph) -> None:
+    assert tomli.loads(dumps(graph).replace("\n", "\r\n"))["version"] == 1
+
+
+@given(locks())
+def test_a_lock_merged_with_itself_is_itself(graph: LockGraph) -> None:
+    # Doubled keys are no lock that a merge could start from.
+    if not dangling(graph) and len({package.id for package in graph.packages}) == len(graph.packages):
+        assert merge(graph, graph) == graph
+
+
+@given(locks(), locks())
+def test_a_merge_is_a_lock_and_never_a_crash(ours: LockGraph, theirs: LockGraph) -> None:
+    merged = merge(ours, theirs)
+    assert loads(dumps(merged)) == merged
+    assert merge(theirs, ours) == merge(ours, theirs) or ours.options != theirs.options
+    dangling(merged)
+
+
+@given(locks(), st.data())
+def test_a_damaged_lock_is_read_or_refused(graph: LockGraph, data: st.DataObject) -> None:
+    text = dumps(graph)
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, min(len(text), start + 40)))
+    try:
+        loads(text[:start] + data.draw(st.text(max_size=10)) + text[end:])
+    except LockFileError as error:
+        assert str(error)

@@ -1,0 +1,96 @@
+"""Laws of reading a manifest."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from envc.errors import ManifestError
+from envc.parse import parse_manifest
+from envc.parse.document import ManifestDocument
+from envc.parse.names import matches, overlap
+from envc.parse.report import Report
+from envc.parse.requirements import read_plain
+from envc.parse.shape import Shaper
+from envc.parse.urls import redact, url_mistake
+from envc_solvers.pypi.requirement import parse
+from tests.toml_texts import TomlText
+
+_WORDS = [
+    *("project", "sources", "targets", "groups", "steps", "constraints", "policy", "mapping", "virtual-packages"),
+    *("name", "python", "kind", "pypi", "conda", "on", "env", "run", "needs", "linux-64", "prereleases", "version"),
+    *("exclude-newer", "exclude-newer-package", "odd", "platforms", "editable", "channels"),
+]
+_VALUES = st.recursive(
+    st.one_of(st.sampled_from(["a", "3.12", "never", "requests>=2", "linux-64", "pypi"]), st.integers(), st.booleans()),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(_WORDS), inner, max_size=4)),
+    max_leaves=20,
+)
+_DOCUMENTS = st.dictionaries(st.sampled_from(_WORDS), _VALUES, max_size=6)
+
+
+@given(_DOCUMENTS)
+def test_a_shape_has_mistakes_exactly_where_msgspec_refuses_it(document: dict[str, Any]) -> None:
+    report = Report()
+    part = Shaper(report, lambda key_path: None).shape(document, ManifestDocument)
+    try:
+        msgspec.convert(document, ManifestDocument)
+    except msgspec.ValidationError:
+        assert report.mistakes
+    else:
+        assert not report.mistakes
+        assert part == document
+    msgspec.convert(part, ManifestDocument)
+
+
+@given(_DOCUMENTS)
+def test_every_document_is_a_manifest_or_one_report(document: dict[str, Any]) -> None:
+    writer = TomlText(lambda ways: 0)
+    writer.table(document)
+    try:
+        parse_manifest(writer.text, Path("manifest.toml"))
+    except ManifestError as error:
+        assert error.mistakes
+        places = [(mistake.line, mistake.column) for mistake in error.mistakes]
+        assert places == sorted(places)
+
+
+@given(st.text(alphabet="ab-*?", min_size=1, max_size=4), st.text(alphabet="ab-*?", min_size=1, max_size=4))
+def test_globs_overlap_exactly_when_some_name_matches_both(left: str, right: str) -> None:
+    # No shorter witness is missed: a name longer than both patterns together repeats a state of the two automata.
+    names = ("".join(letters) for size in range(9) for letters in product("ab-", repeat=size))
+    witness = next((name for name in names if matches(left, name) and matches(right, name)), None)
+    assert overlap(left, right) == overlap(right, left) == (witness is not None)
+
+
+_CLAUSES = st.builds(
+    "{}{}{}".format,
+    st.sampled_from(["==", "!=", ">=", "<=", ">", "<", "~="]),
+    st.sampled_from(["", " "]),
+    st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,3}){0,3}", fullmatch=True),
+)
+
+
+@given(
+    st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,6}[A-Za-z0-9])?", fullmatch=True),
+    st.lists(_CLAUSES, max_size=3),
+    st.sampled_from([",", ", ", " , "]),
+)
+def test_plain_requirements_are_read_as_packaging_reads_them(name: str, clauses: list[str], comma: str) -> None:
+    text = name + comma.join(clauses)
+    plain = read_plain(text)
+    if plain is not None:
+        assert plain == parse(text)
+
+
+@given(st.sampled_from(["https", "git+https", "s3"]), st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8))
+def test_no_password_passes(scheme: str, user: str, password: str) -> None:
+    secret = f"s3cr3t{''.join(filter(str.isalnum, password))}"
+    url = f"{scheme}://{''.join(filter(str.isalnum, user))}:{secret}@example.com/simple"
+    assert url_mistake(url) is not None
+    assert secret not in redact(f"{url!r} is no URL")

@@ -1,0 +1,43 @@
+"""The position found for a key path is where that key or item stands, however the TOML is laid out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tomli
+from hypothesis import given
+from hypothesis import strategies as st
+
+from envc.model.manifest import KeyPath
+from envc.parse import position_of
+from envc.parse.positions import Positions
+from tests.strategies import toml_texts
+
+
+@given(toml_texts())
+def test_every_place_is_found(example: tuple[str, dict[str, Any], dict[KeyPath, tuple[int, int]]]) -> None:
+    text, value, places = example
+    assert tomli.loads(text) == value
+    positions = Positions(text)
+    assert {path: positions.of(path) for path in places} == places
+    assert positions.twice is None
+
+
+@given(toml_texts())
+def test_what_is_written_there_is_the_value(
+    example: tuple[str, dict[str, Any], dict[KeyPath, tuple[int, int]]],
+) -> None:
+    text, value, places = example
+    positions = Positions(text)
+    for path in places:
+        source = positions.source(path)
+        if source is not None:
+            found: Any = value
+            for part in path:
+                found = found[part]
+            assert tomli.loads(f"value = {source}") == {"value": found}
+
+
+@given(st.text())
+def test_any_text_is_survived(text: str) -> None:
+    assert position_of(text, ("no", "such", "key", 0, "\x00")) is None
