@@ -1,21 +1,17 @@
-"""What fetching remembers between runs: one SQLite file, shared by threads and processes.
+"""What fetching remembers between runs: pages, views of them, metadata, and what markers came to.
 
-Everything in it can be fetched again, so no trouble with it ever stops work. A broken file is set aside and made anew;
-where nothing can be written, this run remembers in memory, says so once, and goes on.
-
-Sources appear by cache key (``default``, or name and digest), never by URL.
+Everything here can be fetched again. Sources appear by cache key (``default``, or name and digest), never by URL.
 """
 
 from __future__ import annotations
 
-import sqlite3
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from envc.fetch.database import Database, Statement
 from envc.fetch.listing import Listing
 from envc.model.progress import Progress
 from envc_solvers.pypi.index import View
@@ -24,10 +20,8 @@ from envc_solvers.pypi.requirement import Metadata
 
 FILE = "index-v1.sqlite"
 _FORMAT = 1  # PRAGMA user_version; a change of any stored type takes a new FILE
-_BUSY = 10_000  # milliseconds that a statement waits for another process
 
 _SCHEMA = """
-BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS pages (
   source TEXT, project TEXT, generation TEXT, etag TEXT, modified TEXT, fetched_at INTEGER, max_age INTEGER,
   PRIMARY KEY (source, project)) WITHOUT ROWID;
@@ -38,9 +32,7 @@ CREATE TABLE IF NOT EXISTS metadata (artifact TEXT PRIMARY KEY, data BLOB, reaso
 CREATE TABLE IF NOT EXISTS digests (
   source TEXT, project TEXT, file TEXT, generation TEXT, sha256 TEXT, size INTEGER,
   PRIMARY KEY (source, project, file)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS answers (environment TEXT PRIMARY KEY, data BLOB);
-PRAGMA user_version = 1;
-COMMIT;
+CREATE TABLE IF NOT EXISTS answers (environment TEXT PRIMARY KEY, data BLOB)
 """
 
 
@@ -64,25 +56,22 @@ class Cache:
     """The cache of one folder. Thread-safe; close it when done."""
 
     def __init__(self, folder: Path, progress: Progress) -> None:
-        self.folder = folder
-        self._path = folder / FILE
-        self._progress = progress
-        self._lock = threading.Lock()
+        self._database = Database(folder / FILE, _SCHEMA, _FORMAT, progress)
         self._view = msgspec.msgpack.Decoder(View)
         self._listing = msgspec.msgpack.Decoder(Listing)
         self._metadata = msgspec.msgpack.Decoder(Metadata)
         self._answers = msgspec.msgpack.Decoder(dict[str, Answer])
-        self._closed = False
-        self._connection = self._open()
+
+    def flush(self) -> None:
+        """Wait until everything that was saved so far is in the file."""
+        self._database.flush()
 
     def close(self) -> None:
         """From now on nothing is found and nothing is kept."""
-        with self._lock:
-            self._closed = True
-            self._connection.close()
+        self._database.close()
 
     def page(self, source: str, project: str) -> PageState | None:
-        row = self._one(
+        row = self._database.one(
             "SELECT generation, etag, modified, fetched_at, max_age FROM pages WHERE source = ? AND project = ?",
             (source, project),
         )
@@ -90,7 +79,7 @@ class Cache:
 
     def save_page(self, source: str, project: str, state: PageState, listing: Listing | None = None) -> None:
         """Keep a page. Without a listing only its state changes: the content is what it was, or is absent."""
-        statements: list[tuple[str, tuple[object, ...]]] = [
+        statements: list[Statement] = [
             (
                 "INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (source, project, *msgspec.structs.astuple(state)),
@@ -99,16 +88,16 @@ class Cache:
         if listing is not None:
             data = msgspec.msgpack.encode(listing)
             statements.append(("INSERT OR REPLACE INTO listings VALUES (?, ?, ?)", (source, project, data)))
-        self._write(*statements)
+        self._database.write(*statements)
 
     def listing(self, source: str, project: str) -> Listing | None:
         """Every file of the project, whatever the page's age."""
-        row = self._one("SELECT data FROM listings WHERE source = ? AND project = ?", (source, project))
+        row = self._database.one("SELECT data FROM listings WHERE source = ? AND project = ?", (source, project))
         return self._decode(self._listing, row[0]) if row else None
 
     def view(self, source: str, project: str, tags: str) -> tuple[PageState, View | None] | None:
         """The page's state with the view of it for those tags, if that was kept for this content."""
-        row = self._one(
+        row = self._database.one(
             "SELECT p.generation, p.etag, p.modified, p.fetched_at, p.max_age, v.data FROM pages p LEFT JOIN views v"
             " ON v.source = p.source AND v.project = p.project AND v.tags = ? AND v.generation = p.generation"
             " WHERE p.source = ? AND p.project = ?",
@@ -121,11 +110,11 @@ class Cache:
     def save_view(self, source: str, tags: str, generation: str, view: View) -> None:
         data = msgspec.msgpack.encode(view)
         row = (source, view.name, tags, generation, data)
-        self._write(("INSERT OR REPLACE INTO views VALUES (?, ?, ?, ?, ?)", row))
+        self._database.write(("INSERT OR REPLACE INTO views VALUES (?, ?, ?, ?, ?)", row))
 
     def metadata(self, artifact: str) -> Metadata | Broken | None:
         """The metadata of the artifact of that sha256."""
-        row = self._one("SELECT data, reason FROM metadata WHERE artifact = ?", (artifact,))
+        row = self._database.one("SELECT data, reason FROM metadata WHERE artifact = ?", (artifact,))
         if row is None:
             return None
         return Broken(row[1]) if row[1] is not None else self._decode(self._metadata, row[0])
@@ -133,11 +122,11 @@ class Cache:
     def save_metadata(self, artifact: str, metadata: Metadata | Broken) -> None:
         reason = metadata.reason if isinstance(metadata, Broken) else None
         row = (artifact, None if reason is not None else msgspec.msgpack.encode(metadata), reason)
-        self._write(("INSERT OR REPLACE INTO metadata VALUES (?, ?, ?)", row))
+        self._database.write(("INSERT OR REPLACE INTO metadata VALUES (?, ?, ?)", row))
 
     def digest(self, source: str, project: str, file: str, generation: str) -> tuple[str, int] | None:
         """sha256 and size of a file whose page does not state them, found out for that content of the page."""
-        row = self._one(
+        row = self._database.one(
             "SELECT sha256, size FROM digests WHERE source = ? AND project = ? AND file = ? AND generation = ?",
             (source, project, file, generation),
         )
@@ -145,27 +134,21 @@ class Cache:
 
     def save_digest(self, source: str, project: str, file: str, generation: str, sha256: str, size: int) -> None:
         row = (source, project, file, generation, sha256, size)
-        self._write(("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?)", row))
+        self._database.write(("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?)", row))
 
     def answers(self, environment: str) -> dict[str, Answer]:
         """What markers came to in that marker environment; a fresh dict."""
-        row = self._one("SELECT data FROM answers WHERE environment = ?", (environment,))
+        row = self._database.one("SELECT data FROM answers WHERE environment = ?", (environment,))
         return (self._decode(self._answers, row[0]) if row else None) or {}
 
     def save_answers(self, environment: str, answers: Mapping[str, Answer], *, replace: bool = False) -> None:
         """Add answers, or keep only these. Two processes that do so at once may lose some, never mix them up."""
         data = msgspec.msgpack.encode(dict(answers) if replace else self.answers(environment) | dict(answers))
-        self._write(("INSERT OR REPLACE INTO answers VALUES (?, ?)", (environment, data)))
+        self._database.write(("INSERT OR REPLACE INTO answers VALUES (?, ?)", (environment, data)))
 
     def projects(self) -> list[str]:
         """Names of all projects that some source is known to have."""
-        with self._lock:
-            if self._closed:
-                return []
-            try:
-                rows = self._connection.execute("SELECT DISTINCT project FROM pages WHERE generation <> ''").fetchall()
-            except sqlite3.Error:
-                return []
+        rows = self._database.all("SELECT DISTINCT project FROM pages WHERE generation <> '' AND project <> ''")
         return [row[0] for row in rows]
 
     def _decode(self, decoder: msgspec.msgpack.Decoder[Any], data: object) -> Any:
@@ -174,80 +157,3 @@ class Cache:
             return decoder.decode(data)  # type: ignore[arg-type]
         except (msgspec.DecodeError, TypeError, UnicodeDecodeError):
             return None
-
-    def _one(self, statement: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
-        with self._lock:
-            if self._closed:
-                return None
-            try:
-                row: tuple[Any, ...] | None = self._connection.execute(statement, values).fetchone()
-                return row
-            except sqlite3.OperationalError:
-                return None
-            except sqlite3.DatabaseError:
-                self._begin_anew()
-                return None
-
-    def _write(self, *statements: tuple[str, tuple[object, ...]]) -> None:
-        with self._lock:
-            if self._closed:
-                return
-            connection = self._connection
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                for statement, values in statements:
-                    connection.execute(statement, values)
-                connection.execute("COMMIT")
-            except sqlite3.OperationalError as error:
-                # Full disk, or another process that holds the file for too long: the next run asks the network again.
-                self._progress.warn(f"the cache in {self.folder} cannot be written ({error}); going on without it")
-                connection.rollback()
-            except sqlite3.DatabaseError:
-                self._begin_anew()
-            except BaseException:
-                connection.rollback()
-                raise
-
-    def _open(self) -> sqlite3.Connection:
-        try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            try:
-                return self._connect(str(self._path))
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:
-                return self._replace()
-        except (OSError, sqlite3.Error) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            self._progress.warn(f"the cache in {self.folder} cannot be used ({reason}); nothing is kept of this run")
-            return self._connect(":memory:")
-
-    def _connect(self, path: str) -> sqlite3.Connection:
-        # Autocommit: every statement outside `_write` is a read. The lock makes one connection safe for all threads.
-        connection = sqlite3.connect(path, timeout=_BUSY / 1000, isolation_level=None, check_same_thread=False)
-        try:
-            if connection.execute("PRAGMA user_version").fetchone()[0] != _FORMAT:
-                connection.execute("PRAGMA page_size = 8192")
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(_SCHEMA)
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA mmap_size = 268435456")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _begin_anew(self) -> None:
-        """Replace a file that turned out to be broken while it was in use. The lock is held."""
-        self._connection.close()
-        try:
-            self._connection = self._replace()
-        except (OSError, sqlite3.Error):
-            self._connection = self._connect(":memory:")
-
-    def _replace(self) -> sqlite3.Connection:
-        self._progress.warn(f"the cache in {self.folder} was damaged and is made anew")
-        self._path.replace(self._path.with_name(f"{FILE}.broken"))
-        for suffix in ("-wal", "-shm"):
-            self._path.with_name(FILE + suffix).unlink(missing_ok=True)
-        return self._connect(str(self._path))

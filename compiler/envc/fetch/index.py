@@ -19,7 +19,6 @@ from envc.fetch.cache import Cache
 from envc.fetch.credentials import Keyring
 from envc.fetch.facts import Facts
 from envc.fetch.http import Client
-from envc.fetch.names import nearest
 from envc.fetch.pages import Pages
 from envc.fetch.places import resolve
 from envc.fetch.settings import FetchSettings
@@ -178,6 +177,9 @@ class Origins:
 
     def unknown(self, name: str, sources: tuple[str, ...]) -> ProjectNotFound:
         """The error for a project that none of those sources knows."""
+        # Reading the shipped list takes as long as all other imports here, and is for errors alone.
+        from envc.fetch.names import nearest
+
         return ProjectNotFound(name, sources, nearest(name, self._cache.projects()))
 
     @property

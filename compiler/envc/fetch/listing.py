@@ -21,9 +21,13 @@ JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 ACCEPT = f"{JSON_TYPE}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 ADVERTISED = "yes"
 
-_HEX = re.compile(r"[0-9a-f]{64}")
+_HEX = re.compile(r"[0-9a-f]{64}").fullmatch
 _LARGEST = 1 << 53  # bytes; beyond it a size is nonsense
 _WEB = ("http://", "https://")
+# A name from outside becomes the name of a file here, so it holds nothing that a file system could take amiss.
+_SAFE_NAME = re.compile(r"\w[\w.+!~-]{0,239}").fullmatch
+# Most indexes state such addresses; to take them as they are saves seconds on a large lock.
+_PLAIN_URL = re.compile(r"https?://[^/@?#\s\\]+/[^@#\s]*").fullmatch
 
 
 class ListedFile(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -37,12 +41,16 @@ class ListedFile(msgspec.Struct, frozen=True, array_like=True, gc=False):
 Listing = tuple[ListedFile, ...]  # in the order of the page
 
 
-class _JsonFile(msgspec.Struct):
+class _Hashes(msgspec.Struct, frozen=True, gc=False):
+    sha256: str = ""
+
+
+class _JsonFile(msgspec.Struct, frozen=True, gc=False):
     """One entry of `files` in PEP 691 and PEP 700; fields that are not read are not decoded."""
 
     filename: str
     url: str
-    hashes: dict[str, str] = {}
+    hashes: _Hashes = _Hashes()
     requires_python: str | None = msgspec.field(name="requires-python", default=None)
     size: int | None = None
     upload_time: datetime | None = msgspec.field(name="upload-time", default=None)
@@ -79,7 +87,7 @@ def parse_page(body: bytes, content_type: str, url: str) -> Listing:
 
 def list_folder(folder: Path) -> Listing:
     """The archives of a find-links folder, sorted. Raises OSError."""
-    paths = sorted(path for path in folder.iterdir() if path.is_file() and _is_safe_name(path.name))
+    paths = sorted(path for path in folder.iterdir() if path.is_file() and _SAFE_NAME(path.name))
     return tuple(
         ListedFile(File(name=path.name, size=path.stat().st_size), path.resolve().as_uri())
         for path in paths
@@ -98,15 +106,15 @@ def _parse_json(body: bytes, url: str) -> Listing:
     for entry in entries:
         core = entry.core_metadata if entry.core_metadata is not None else entry.dist_info_metadata
         listed = _listed(
-            name=entry.filename,
-            url=entry.url,
-            base=url,
-            sha256=entry.hashes.get("sha256", ""),
-            size=entry.size or 0,
-            uploaded=_seconds(entry.upload_time),
-            requires_python=entry.requires_python or "",
-            yanked=_reason(entry.yanked),
-            core=core.get("sha256", ADVERTISED) if isinstance(core, dict) else ADVERTISED if core else "",
+            entry.filename,
+            entry.url,
+            url,
+            entry.hashes.sha256,
+            entry.size or 0,
+            entry.upload_time,
+            entry.requires_python or "",
+            None if entry.yanked is False or entry.yanked is None else "" if entry.yanked is True else entry.yanked,
+            (core.get("sha256", ADVERTISED) if isinstance(core, dict) else ADVERTISED) if core else "",
         )
         if listed is not None:
             listing.append(listed)
@@ -146,15 +154,16 @@ def _parse_html(body: bytes, url: str) -> Listing:
         # PEP 714 renamed the attribute; the old spelling stays in use.
         core = anchor.get("data-core-metadata") or anchor.get("data-dist-info-metadata") or ""
         listed = _listed(
-            name=name,
-            url=address,
-            base=base,
-            sha256=digest if algorithm == "sha256" else "",
-            size=0,
-            uploaded=None,
-            requires_python=anchor.get("data-requires-python") or "",
-            yanked=(anchor["data-yanked"] or "") if "data-yanked" in anchor else None,
-            core=core.removeprefix("sha256=") if core.startswith("sha256=") else ADVERTISED if core else "",
+            name,
+            address,
+            base,
+            digest if algorithm == "sha256" else "",
+            0,
+            None,
+            anchor.get("data-requires-python") or "",
+            # PEP 592: the attribute may have a reason, or no value at all.
+            (anchor["data-yanked"] or "") if "data-yanked" in anchor else None,
+            core.removeprefix("sha256=") if core.startswith("sha256=") else ADVERTISED if core else "",
         )
         if listed is not None:
             listing.append(listed)
@@ -162,73 +171,52 @@ def _parse_html(body: bytes, url: str) -> Listing:
 
 
 def _listed(
-    *,
     name: str,
     url: str,
     base: str,
     sha256: str,
     size: int,
-    uploaded: int | None,
+    uploaded: datetime | None,
     requires_python: str,
     yanked: str | None,
     core: str,
 ) -> ListedFile | None:
-    address = _absolute(url, base)
-    if address is None or not _is_safe_name(name):
+    """A file, or None for one that cannot be meant. Called for every file of every page: it is worth being quick."""
+    address = url if _PLAIN_URL(url) else _absolute(url, base)
+    if address is None or not _SAFE_NAME(name):
         return None
-    digest = sha256.lower()
+    if not _HEX(sha256):
+        sha256 = sha256.lower()
+        if not _HEX(sha256):
+            sha256 = ""
     return ListedFile(
         File(
             name,
-            digest if _HEX.fullmatch(digest) else "",
+            sha256,
             size if 0 <= size < _LARGEST else 0,
-            uploaded,
+            None if uploaded is None else _seconds(uploaded),
             requires_python,
             yanked,
         ),
         address,
-        core if core in ("", ADVERTISED) or _HEX.fullmatch(core) else ADVERTISED,
+        core if not core or core == ADVERTISED or _HEX(core) else ADVERTISED,
     )
 
 
 def _absolute(url: str, base: str) -> str | None:
     """The absolute address, or None when it leads to something other than the web (or, from a folder, a file)."""
-    # Most indexes state absolute addresses, and urljoin costs 10 µs for each of several thousand files.
     try:
-        if not url.startswith(_WEB):
-            url = urljoin(base, url)
-            if not url.startswith(_WEB) and not (url.startswith("file://") and base.startswith("file://")):
-                return None
-        if "#" in url:
-            url = url.partition("#")[0]
-        if "@" in url:
-            url = split_credentials(url)[0]
-        return url if urlsplit(url).netloc or url.startswith("file:///") else None
+        url = urljoin(base, url).partition("#")[0]
+        scheme, host, *_ = urlsplit(url)
+        if scheme == "file":
+            return url if base.startswith("file:") and not host else None
+        return split_credentials(url)[0] if url.startswith(_WEB) and host else None
     except ValueError:
         return None
 
 
-def _is_safe_name(name: str) -> bool:
-    """Whether a name from outside may become the name of a file here."""
-    return (
-        0 < len(name) <= 240
-        and name[0] not in ".-~"
-        and name.isprintable()
-        and not any(character in '/\\:*?"<>|' for character in name)
-    )
-
-
-def _seconds(moment: datetime | None) -> int | None:
+def _seconds(moment: datetime) -> int:
     """Seconds since the epoch, rounded up, so that a cut-off within that second still excludes the file."""
-    if moment is None:
-        return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return math.ceil(moment.timestamp())
-
-
-def _reason(yanked: bool | str | None) -> str | None:
-    """PEP 592 in JSON: false, true, or a reason. An empty reason is a yank all the same."""
-    if yanked is None or yanked is False:
-        return None
-    return "" if yanked is True else yanked

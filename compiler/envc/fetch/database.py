@@ -1,0 +1,167 @@
+"""An SQLite file that is only ever a convenience: no trouble with it stops work, and nobody waits for its writes.
+
+Threads read through one connection and hand their writes to a thread with another: to write in place would let every
+fetching thread queue for the file, and measured three times slower on a large cold lock. Write-ahead logging lets any
+number of processes do the same.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+from envc.model.progress import Progress
+
+Statement = tuple[str, tuple[object, ...]]
+
+_BUSY = 10.0  # seconds that a statement waits for another process
+_BATCH = 128  # statements in one transaction, about
+_LAST_WORDS = 10.0  # seconds that closing waits for writes
+
+
+class Database:
+    """One file. Thread-safe; what was written is certain to be there only after `flush` or `close`."""
+
+    def __init__(self, path: Path, schema: str, version: int, progress: Progress) -> None:
+        """`schema` creates what is missing, and runs when the file's user_version is not `version`."""
+        self._path = path
+        self._schema = schema
+        self._version = version
+        self._progress = progress
+        self._lock = threading.Lock()  # of the reading connection and of replacing the file
+        self._queue: queue.SimpleQueue[tuple[Statement, ...] | threading.Event | None] = queue.SimpleQueue()
+        self._writer: threading.Thread | None = None
+        self._reader: sqlite3.Connection | None = self._open()  # None: nothing is kept
+
+    def one(self, statement: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
+        """The first row of an answer, if there is one."""
+        rows = self.all(statement, values)
+        return rows[0] if rows else None
+
+    def all(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """Every row of an answer; none when the file cannot be read just now."""
+        with self._lock:
+            if self._reader is None:
+                return []
+            try:
+                return self._reader.execute(statement, values).fetchall()
+            except sqlite3.OperationalError:
+                return []
+            except sqlite3.DatabaseError:
+                self._begin_anew()
+                return []
+
+    def write(self, *statements: Statement) -> None:
+        """Have these statements executed together, soon."""
+        if self._reader is None:
+            return
+        self._queue.put(statements)
+        if self._writer is None:
+            with self._lock:
+                if self._writer is None and self._reader is not None:
+                    self._writer = threading.Thread(target=self._write_on, name="cache", daemon=True)
+                    self._writer.start()
+
+    def flush(self) -> None:
+        """Wait for everything that was handed over."""
+        if self._writer is not None and self._writer.is_alive():
+            written = threading.Event()
+            self._queue.put(written)
+            written.wait(_LAST_WORDS)
+
+    def close(self) -> None:
+        """Write what is left. From then on nothing is found and nothing is kept."""
+        if self._writer is not None:
+            self._queue.put(None)
+            self._writer.join(_LAST_WORDS)
+        with self._lock:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+
+    def _write_on(self) -> None:
+        """The writing thread."""
+        connection: sqlite3.Connection | None = None
+        item: tuple[Statement, ...] | threading.Event | None = ()
+        while item is not None:
+            batch: list[Statement] = []
+            item = self._queue.get()
+            while isinstance(item, tuple):
+                batch.extend(item)
+                if self._queue.empty() or len(batch) > _BATCH:
+                    break
+                item = self._queue.get()
+            connection = self._execute(connection, batch)
+            if isinstance(item, threading.Event):
+                item.set()
+        if connection is not None:
+            connection.close()
+
+    def _execute(self, connection: sqlite3.Connection | None, batch: list[Statement]) -> sqlite3.Connection | None:
+        try:
+            connection = connection or self._connect()
+            connection.execute("BEGIN IMMEDIATE")
+            for statement, values in batch:
+                connection.execute(statement, values)
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            # A full disk, or a process that holds the file for too long: a later run asks the network again.
+            self._progress.warn(f"the cache in {self._path.parent} cannot be written ({error}); going on without it")
+            if connection is not None:
+                connection.rollback()
+        except sqlite3.DatabaseError:
+            if connection is not None:
+                connection.close()
+            with self._lock:
+                self._begin_anew()
+            return None
+        return connection
+
+    def _open(self) -> sqlite3.Connection | None:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                return self._connect()
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                return self._replace()
+        except (OSError, sqlite3.Error) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            self._progress.warn(f"the cache in {self._path.parent} cannot be used ({reason}); this run goes without it")
+            return None
+
+    def _connect(self) -> sqlite3.Connection:
+        # Autocommit: transactions are begun by name. The locks here make up for what check_same_thread would check.
+        connection = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        try:
+            if connection.execute("PRAGMA user_version").fetchone()[0] != self._version:
+                connection.execute("PRAGMA page_size = 8192")
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(f"BEGIN IMMEDIATE;{self._schema};PRAGMA user_version={self._version};COMMIT;")
+            # No waiting for disks: what a power cut may damage is noticed, set aside and fetched again.
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("PRAGMA mmap_size = 268435456")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _begin_anew(self) -> None:
+        """Replace a file that turned out to be broken while it was in use. The lock is held."""
+        if self._reader is not None:
+            self._reader.close()
+            try:
+                self._reader = self._replace()
+            except (OSError, sqlite3.Error):
+                self._reader = None
+
+    def _replace(self) -> sqlite3.Connection:
+        self._progress.warn(f"the cache in {self._path.parent} was damaged and is made anew")
+        self._path.replace(self._path.with_name(f"{self._path.name}.broken"))
+        for suffix in ("-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        return self._connect()
