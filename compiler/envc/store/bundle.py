@@ -12,6 +12,7 @@ from typing import BinaryIO
 import msgspec
 
 from envc.model.digest import Sha256, parse_sha256
+from envc.store.documents import decode_json
 from envc.store.errors import CorruptBlob
 from envc.store.frames import compress, decompress
 from envc.store.index import ReadRange, encode_trailer, read_trailer
@@ -80,10 +81,10 @@ def read_bundle(size: int, read_range: ReadRange, what: str) -> BundleIndex:
     Each part is then read with `part_reader` as any object.
     """
     text, start = read_trailer(size, read_range, what)
+    index = decode_json(text, BundleIndex, what)
     try:
-        index = msgspec.json.decode(text, type=BundleIndex)
         position = _check(index)
-    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+    except ValueError as error:
         raise CorruptBlob(what, f"its index cannot be used ({error})") from None
     if position >= start or decompress(read_range(position, start - position), what, limit=len(END)) != END:
         raise CorruptBlob(what, "its tar stream does not end where its index starts")

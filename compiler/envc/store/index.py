@@ -5,10 +5,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-import msgspec
-
 from envc.model.digest import parse_sha256
 from envc.model.record import OBJECT_FORMAT, Member, ObjectIndex
+from envc.store.documents import canonical_json, decode_json
 from envc.store.errors import CorruptBlob, UnsafePath
 from envc.store.frames import SKIPPABLE, compress, decompress
 from envc.store.layout import Span, spans
@@ -25,13 +24,6 @@ _TAIL = 1 << 16  # bytes read at first from the end: holds the index of most obj
 
 _SKIPPABLE_HEADER = struct.Struct("<II")  # magic number, size of the payload
 _FOOTER = struct.Struct("<QQ8s")  # offset and length of the compressed index, FOOTER_MAGIC
-
-_decode_index = msgspec.json.Decoder(ObjectIndex).decode
-
-
-def canonical_json(value: object) -> bytes:
-    """The one JSON text of a value: keys sorted, no white space, UTF-8, fields that have their default left out."""
-    return msgspec.json.encode(value, order="sorted")
 
 
 def encode_trailer(document: object, offset: int) -> bytes:
@@ -68,10 +60,7 @@ def read_trailer(size: int, read_range: ReadRange, what: str) -> tuple[bytes, in
 def read_index(size: int, read_range: ReadRange, what: str = "an object") -> ObjectIndex:
     """Read the index of an object of `size` bytes. Raises CorruptBlob unless it and its frames are the whole object."""
     text, end = read_trailer(size, read_range, what)
-    try:
-        index = _decode_index(text)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise CorruptBlob(what, f"its index cannot be read ({error})") from None
+    index = decode_json(text, ObjectIndex, what)
     check_index(index, what, end=end)
     return index
 

@@ -6,18 +6,14 @@ other. The depth of the indexes in a record is checked where it is used, by `dec
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-import msgspec
-
 from envc.errors import DigestMismatch
 from envc.model.digest import Sha256, parse_sha256, sha256
 from envc.model.record import Record, StepPointer
 from envc.store.blobs import Blobs
 from envc.store.check import check_record
+from envc.store.documents import canonical_json, decode_json
 from envc.store.errors import CorruptBlob
 from envc.store.frames import compress, decompress
-from envc.store.index import canonical_json
 from envc.store.keys import environment_key, lock_key
 
 MAX_RECORD = 256 << 20  # bytes of JSON; a record of 100,000 files has about 20 MiB
@@ -25,13 +21,12 @@ MAX_POINTER = 1 << 20  # bytes
 MAX_LOCK = 64 << 20  # bytes
 _LEVEL = 9
 
-Document = TypeVar("Document")
-
 
 def put_record(blobs: Blobs, record: Record, *, replace: bool = False) -> Sha256:
     """Write the record of an environment; answer with the digest of the record that the store holds then.
 
-    The first record stays, since pointers name its digest, unless `replace` says that it is not to be trusted.
+    The first record stays, since pointers name its digest, unless `replace` says that it is not to be used. Raises
+    CorruptBlob when it stays and is not one.
     """
     text = canonical_json(record)
     data = compress(text, _LEVEL)
@@ -39,7 +34,7 @@ def put_record(blobs: Blobs, record: Record, *, replace: bool = False) -> Sha256
     if replace:
         blobs.write(key, data)
     elif not blobs.write_new(key, data):
-        return sha256(canonical_json(get_record(blobs, record.environment)))
+        return _read_record(blobs, record.environment, None)[1]
     return sha256(text)
 
 
@@ -49,16 +44,21 @@ def get_record(blobs: Blobs, environment: Sha256, digest: Sha256 | None = None) 
     Raises MissingBlob; DigestMismatch when it is not the one of that digest; CorruptBlob when it breaks the format, or
     is about other artifacts than the environment's id says.
     """
+    return _read_record(blobs, environment, digest)[0]
+
+
+def _read_record(blobs: Blobs, environment: Sha256, digest: Sha256 | None) -> tuple[Record, Sha256]:
     key = environment_key(parse_sha256(environment))
     what = f"{blobs.name}: {key}"
     text = decompress(blobs.read(key, MAX_RECORD), what, limit=MAX_RECORD)
-    if digest is not None and sha256(text) != digest:
-        raise DigestMismatch(what, digest, sha256(text))
-    record = _decode(text, Record, what)
+    actual = sha256(text)
+    if digest is not None and actual != digest:
+        raise DigestMismatch(what, digest, actual)
+    record = decode_json(text, Record, what)
     if record.environment != environment:
         raise CorruptBlob(what, "is the record of another environment")
     check_record(record, what)
-    return record
+    return record, actual
 
 
 def put_pointer(blobs: Blobs, key: str, pointer: StepPointer) -> None:
@@ -69,7 +69,7 @@ def put_pointer(blobs: Blobs, key: str, pointer: StepPointer) -> None:
 def get_pointer(blobs: Blobs, key: str) -> StepPointer:
     """What a step runs in: one request. Raises MissingBlob and CorruptBlob."""
     what = f"{blobs.name}: {key}"
-    pointer = _decode(blobs.read(key, MAX_POINTER), StepPointer, what)
+    pointer = decode_json(blobs.read(key, MAX_POINTER), StepPointer, what)
     try:
         for digest in (pointer.environment, pointer.record, pointer.code, pointer.code_object):
             if digest is not None:
@@ -94,10 +94,3 @@ def get_lock(blobs: Blobs, digest: Sha256) -> bytes:
     if sha256(text) != digest:
         raise DigestMismatch(f"{blobs.name}: {key}", digest, sha256(text))
     return text
-
-
-def _decode(text: bytes, form: type[Document], what: str) -> Document:
-    try:
-        return msgspec.json.decode(text, type=form)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise CorruptBlob(what, f"cannot be read as a {form.__name__} ({error})") from None

@@ -21,7 +21,7 @@ from envc.store.keys import check_key
 
 _TEMPORARY = "tmp"
 _WHOLE = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "r2"})
-_SPOOL = 32 << 20  # bytes of a blob that are kept in memory before they go to a temporary file
+_AT_ONCE = 32 << 20  # bytes up to which a blob is sent in one request, which more backends can make conditional
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure", "az": "azure"}
 
 
@@ -58,66 +58,62 @@ class RemoteBlobs:
 
     def read(self, key: str, limit: int) -> bytes:
         # One byte more than allowed is asked for, so that a huge blob is not fetched to be refused.
-        with self._talking(key):
-            data = bytes(self._fs.cat_file(self._path(key), start=0, end=limit + 1))
+        with self._talking(key) as path:
+            data = bytes(self._fs.cat_file(path, start=0, end=limit + 1))
         if len(data) > limit:
             raise CorruptBlob(f"{self._name}: {key}", f"is larger than {limit} bytes")
         return data
 
     def read_range(self, key: str, offset: int, length: int) -> bytes:
-        with self._talking(key):
-            data = bytes(self._fs.cat_file(self._path(key), start=offset, end=offset + length))
+        with self._talking(key) as path:
+            data = bytes(self._fs.cat_file(path, start=offset, end=offset + length))
         if len(data) != length:
             raise CorruptBlob(f"{self._name}: {key}", f"ends before byte {offset + length}")
         return data
 
     def size(self, key: str) -> int:
-        with self._talking(key):
-            return int(self._fs.size(self._path(key)))
+        with self._talking(key) as path:
+            return int(self._fs.size(path))
 
     def open(self, key: str) -> BinaryIO:
-        with self._talking(key):
-            return cast(BinaryIO, self._fs.open(self._path(key), "rb"))
+        with self._talking(key) as path:
+            return cast(BinaryIO, self._fs.open(path, "rb"))
 
     def write_new(self, key: str, data: bytes | Fill) -> bool:
-        path = self._path(key)
         if self.exists(key):
             return False
         if not callable(data):
-            return self._create(key, path, data)
+            return self._create(key, data)
         with tempfile.TemporaryDirectory(prefix="envc-") as folder:
             draft = Path(folder) / "blob"
             with draft.open("wb") as stream:
                 data(stream)
-            if draft.stat().st_size <= _SPOOL:
-                return self._create(key, path, draft.read_bytes())
-            return self._create(key, path, draft)
+            if draft.stat().st_size <= _AT_ONCE:
+                return self._create(key, draft.read_bytes())
+            return self._create(key, draft)
 
     def write(self, key: str, data: bytes) -> None:
-        with self._talking(key), self._target(self._path(key)) as path:
-            self._fs.pipe_file(path, data)
+        with self._talking(key) as path, self._target(path) as target:
+            self._fs.pipe_file(target, data)
 
     def exists(self, key: str) -> bool:
-        with self._talking(key):
-            return bool(self._fs.exists(self._path(key)))
+        with self._talking(key) as path:
+            return bool(self._fs.exists(path))
 
     def delete(self, key: str) -> None:
-        with suppress(MissingBlob), self._talking(key):
-            self._fs.rm_file(self._path(key))
+        with suppress(MissingBlob), self._talking(key) as path:
+            self._fs.rm_file(path)
 
     def list(self, prefix: str) -> Iterator[str]:
         start = len(self._root) + 1
         found: list[str] = []
-        with suppress(MissingBlob), self._talking(prefix):
-            found = self._fs.find(self._path(prefix))
-        return iter(sorted(path[start:] for path in found))
+        with suppress(MissingBlob), self._talking(prefix) as path:
+            found = self._fs.find(path)
+        return iter(sorted(each[start:] for each in found))
 
-    def _path(self, key: str) -> str:
-        return f"{self._root}/{check_key(key)}"
-
-    def _create(self, key: str, path: str, data: bytes | Path) -> bool:
+    def _create(self, key: str, data: bytes | Path) -> bool:
         try:
-            with self._talking(key), self._target(path) as target:
+            with self._talking(key) as path, self._target(path) as target:
                 if isinstance(data, Path):
                     self._fs.put_file(str(data), target, mode="create")
                 else:
@@ -144,10 +140,13 @@ class RemoteBlobs:
             raise
 
     @contextmanager
-    def _talking(self, key: str) -> Iterator[None]:
-        """Turn whatever a backend raises into this store's errors, without its text, which may spell credentials."""
+    def _talking(self, key: str) -> Iterator[str]:
+        """The backend's path of a key. Whatever the backend raises becomes this store's error, without its text, which
+        may spell credentials.
+        """
+        path = f"{self._root}/{check_key(key)}"
         try:
-            yield
+            yield path
         except FileNotFoundError:
             raise MissingBlob(self._name, key) from None
         except FileExistsError:

@@ -1,0 +1,24 @@
+"""The JSON documents of a store: one text for each value, and nothing but values of the right shape back."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from envc.store.errors import CorruptBlob
+
+Document = TypeVar("Document")
+
+
+def canonical_json(value: object) -> bytes:
+    """The one JSON text of a value: keys sorted, no white space, UTF-8, fields that have their default left out."""
+    return msgspec.json.encode(value, order="sorted")
+
+
+def decode_json(text: bytes, form: type[Document], what: str) -> Document:
+    """A value of that form. Raises CorruptBlob for anything else, however wrong or deeply nested."""
+    try:
+        return msgspec.json.decode(text, type=form)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CorruptBlob(what, f"cannot be read as {form.__name__} ({error})") from None

@@ -1,0 +1,213 @@
+"""Objects, code, records, pointers and locks under their keys."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from envc.errors import DigestMismatch
+from envc.model.digest import Sha256, sha256
+from envc.model.environment import Environment, EnvironmentMember
+from envc.model.record import ObjectIndex, Record, RecordObject, StepPointer
+from envc.store.check import check_record
+from envc.store.documents import canonical_json
+from envc.store.encode import Encoder, Entry
+from envc.store.errors import CorruptBlob, MissingBlob
+from envc.store.keys import code_key, environment_key, object_key, step_key
+from envc.store.objects import (
+    StoredObject,
+    get_code,
+    get_object,
+    put_code,
+    put_object,
+    verify_object,
+)
+from envc.store.records import get_lock, get_pointer, get_record, put_lock, put_pointer, put_record
+from envc_solvers.target import Python, default_target
+from tests.stores import ARTIFACT, LAYOUT, MemoryBlobs, encode
+
+TREE = [Entry(path="pkg/__init__.py", content=b"x = 1\n"), Entry(path="bin/tool", content=b"#!", executable=True)]
+OTHER = [Entry(path="pkg/__init__.py", content=b"x = 2\n")]
+
+
+def stored(blobs: MemoryBlobs, entries: list[Entry] = TREE, artifact: Sha256 = ARTIFACT) -> StoredObject:
+    with Encoder(level=1, threads=1) as encoder:
+        return put_object(blobs, encoder, entries, artifact=artifact, layout=LAYOUT)
+
+
+def record_of(*objects: StoredObject, **changes: object) -> Record:
+    environment = Environment(
+        target=default_target("linux-64"),
+        python=Python(minor=(3, 11)),
+        interpreter="host",
+        members=tuple(
+            EnvironmentMember(
+                kind="pypi", name=f"p{number}", version="1", source="pypi", file="p.whl", size=1,
+                sha256=each.index.artifact, layout=each.index.layout,
+            )
+            for number, each in enumerate(objects)
+        ),
+    )  # fmt: skip
+    record = Record(
+        environment=environment.id,
+        platform="linux-64",
+        python="cp311",
+        interpreter="host",
+        objects=tuple(part_of(each, f"p{number}") for number, each in enumerate(objects)),
+    )
+    return msgspec.structs.replace(record, **changes)
+
+
+def part_of(each: StoredObject, name: str) -> RecordObject:
+    return RecordObject(
+        kind="pypi",
+        name=name,
+        version="1",
+        file="p.whl",
+        content=each.index.content,
+        size=each.size,
+        index=each.index,
+    )
+
+
+def test_an_object_is_written_once() -> None:
+    blobs = MemoryBlobs()
+    first = stored(blobs)
+    assert first.key == object_key(LAYOUT, ARTIFACT)
+    assert first.size == len(blobs.blobs[first.key])
+    assert stored(blobs) == first
+    assert get_object(blobs, artifact=ARTIFACT, layout=LAYOUT) == first
+    verify_object(blobs, first, first.index.content)
+
+
+def test_another_writers_object_is_answered_as_it_is() -> None:
+    """Whether to trust it is the caller's decision, who compares its content digest."""
+    blobs = MemoryBlobs()
+    theirs = stored(blobs, OTHER)
+    assert stored(blobs, TREE) == theirs
+    with pytest.raises(DigestMismatch) as caught:
+        verify_object(blobs, theirs, encode(TREE)[1].content)
+    assert caught.value.actual == theirs.index.content
+
+
+def test_an_object_under_another_name_is_corrupt() -> None:
+    blobs = MemoryBlobs()
+    data = blobs.blobs[stored(blobs).key]
+    other = sha256(b"other")
+    blobs.blobs[object_key(LAYOUT, other)] = blobs.blobs[object_key("nt", ARTIFACT)] = data
+    with pytest.raises(CorruptBlob, match="another artifact or layout"):
+        get_object(blobs, artifact=other, layout=LAYOUT)
+    with pytest.raises(CorruptBlob, match="another artifact or layout"):
+        get_object(blobs, artifact=ARTIFACT, layout="nt")
+    with pytest.raises(MissingBlob):
+        get_object(blobs, artifact=sha256(b"none"), layout=LAYOUT)
+
+
+def test_code_is_named_by_its_content_and_checked_to_the_last_byte() -> None:
+    blobs = MemoryBlobs()
+    with Encoder(level=1, threads=1) as encoder:
+        content, digest = put_code(blobs, encoder, TREE)
+    with Encoder(level=19, threads=1) as encoder:
+        assert put_code(blobs, encoder, TREE) == (content, digest)  # other bytes, the same tree: the first stay
+    pointer = StepPointer(environment=ARTIFACT, record=ARTIFACT, code=content, code_object=digest)
+    loaded = get_code(blobs, pointer)
+    assert loaded is not None
+    index, data = loaded
+    assert sha256(data) == digest
+    assert [member.path for member in index.members] == ["bin/tool", "pkg/__init__.py"]
+    assert get_code(blobs, StepPointer(environment=ARTIFACT, record=ARTIFACT)) is None
+    key = code_key(content)
+    blobs.blobs[key] = encode(OTHER, layout="code", artifact=None)[0]
+    with pytest.raises(DigestMismatch):
+        get_code(blobs, pointer)
+    poisoned = StepPointer(environment=ARTIFACT, record=ARTIFACT, code=content, code_object=sha256(blobs.blobs[key]))
+    with pytest.raises(CorruptBlob, match="another tree"):
+        get_code(blobs, poisoned)
+    with Encoder(level=1, threads=1) as encoder:
+        assert put_code(blobs, encoder, TREE) == (content, digest)  # the corrupt package is replaced
+    assert get_code(blobs, pointer) == loaded
+
+
+def test_the_first_record_stays_unless_it_is_replaced() -> None:
+    blobs = MemoryBlobs()
+    each = stored(blobs)
+    record, other = record_of(each), record_of(each, requirements={"glibc": "2.28"})
+    digest = put_record(blobs, record)
+    assert digest == sha256(canonical_json(record))
+    assert put_record(blobs, other) == digest
+    assert get_record(blobs, record.environment) == get_record(blobs, record.environment, digest) == record
+    changed = put_record(blobs, other, replace=True)
+    assert get_record(blobs, record.environment, changed) == other
+    with pytest.raises(DigestMismatch):
+        get_record(blobs, record.environment, digest)
+
+
+def test_reading_a_record_is_one_request_and_a_pointer_another() -> None:
+    blobs = MemoryBlobs()
+    record = record_of(stored(blobs))
+    digest = put_record(blobs, record)
+    key = step_key("churn", ARTIFACT, "train", "linux-64")
+    pointer = StepPointer(environment=record.environment, record=digest, run="python train.py", env={"A": "b"})
+    put_pointer(blobs, key, pointer)
+    blobs.requests.clear()
+    found = get_pointer(blobs, key)
+    assert found == pointer
+    assert get_record(blobs, found.environment, found.record) == record
+    assert blobs.requests == [("read", key), ("read", environment_key(record.environment))]
+
+
+def test_a_lock_is_kept_under_its_digest() -> None:
+    blobs = MemoryBlobs()
+    digest = put_lock(blobs, b"version = 1\n")
+    assert put_lock(blobs, b"version = 1\n") == digest == sha256(b"version = 1\n")
+    assert get_lock(blobs, digest) == b"version = 1\n"
+    blobs.blobs[f"v1/locks/{digest}"] = b"version = 2\n"
+    with pytest.raises(DigestMismatch):
+        get_lock(blobs, digest)
+
+
+FIRST = stored(MemoryBlobs())
+SECOND = stored(MemoryBlobs(), OTHER, sha256(b"second"))
+
+
+def lie(each: StoredObject, **changes: object) -> StoredObject:
+    return msgspec.structs.replace(each, index=msgspec.structs.replace(each.index, **changes))
+
+
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        (record_of(FIRST, format=2), "upgrade|format 2"),
+        (record_of(FIRST, platform="plan9"), "unknown"),
+        (record_of(FIRST, python="cp311; rm"), "unknown"),
+        (record_of(FIRST, interpreter="system"), "unknown"),
+        (record_of(FIRST, python="cp312"), "not those of the environment"),
+        (record_of(FIRST, platform="osx-64"), "not those of the environment"),
+        (record_of(FIRST, environment=ARTIFACT), "not those of the environment"),
+        (record_of(FIRST, objects=(part_of(SECOND, "p0"),)), "not those of the environment"),
+        (record_of(FIRST, objects=()), "not those of the environment"),
+        (record_of(FIRST, SECOND, objects=(part_of(SECOND, "p1"), part_of(FIRST, "p0"))), "out of order"),
+        (record_of(FIRST, SECOND, objects=(part_of(FIRST, "p0"), part_of(SECOND, "p0"))), "out of order"),
+        (record_of(lie(FIRST, layout="../x")), "not a layout"),
+        (record_of(lie(FIRST, artifact="0" * 63)), "not a sha256"),
+        (
+            record_of(FIRST, objects=(msgspec.structs.replace(part_of(FIRST, "p0"), content=ARTIFACT),)),
+            "content digest",
+        ),
+        (record_of(FIRST, objects=(msgspec.structs.replace(part_of(FIRST, "p0"), size=3),)), "larger than its object"),
+        (record_of(FIRST, winners={"../x": ARTIFACT}), "plain relative path"),
+        (record_of(FIRST, winners={"x": sha256(b"nobody")}), "not among its objects"),
+        (record_of(FIRST, made=("/etc/passwd",)), "plain relative path"),
+        (record_of(FIRST, made=("b", "a")), "out of order"),
+    ],
+)
+def test_a_record_whose_parts_disagree_is_corrupt(record: Record, says: str) -> None:
+    check_record(record_of(FIRST, SECOND, winners={"x": ARTIFACT}, made=("a", "b")), "a good record")
+    with pytest.raises(CorruptBlob, match=says):
+        check_record(record, "record")
+
+
+def test_every_field_of_an_index_is_in_its_canonical_text() -> None:
+    index = FIRST.index
+    assert msgspec.json.decode(canonical_json(index), type=ObjectIndex) == index
+    assert canonical_json({"b": 1, "a": {"d": 1, "c": "é"}}) == '{"a":{"c":"é","d":1},"b":1}'.encode()
