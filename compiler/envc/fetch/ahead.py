@@ -22,7 +22,8 @@ from envc_solvers.target import Python
 
 _MOST_STEPS = 5_000  # of one walk
 _MOST_LOOKS = 200  # releases that one guess looks at
-_RUN = 8  # releases that come along once the solver tries one release of a project after another
+_PATIENCE = 3  # releases of one project that the solver tries before the ones after them come along
+_FARTHEST = 32  # releases beyond the one that it tries
 _FORGETTABLE = (EnvcError, SolverError, Stopped, InterruptedError)  # whoever needs the answer sees the error again
 
 
@@ -54,6 +55,7 @@ class Walk:
         self._seen: set[Requirement] = set()
         self._specifiers: dict[str, list[str]] = {}
         self._tries: dict[str, int] = {}
+        self._ahead: dict[str, int] = {}  # project: how far into its releases metadata was asked for
         self._lock = threading.Lock()
 
     def expect(self, requirements: Iterable[Requirement], extras: tuple[str, ...] = ()) -> None:
@@ -74,10 +76,12 @@ class Walk:
         """The solver wants this file's metadata. Once it tries release after release, the next ones come along."""
         with self._lock:
             self._tries[view.name] = tries = self._tries.get(view.name, 0) + 1
-        if tries < 3 or tries % (_RUN // 2) != 3 % (_RUN // 2):
-            return
-        at = next((at for at, release in enumerate(view.releases) if file in release.files), len(view.releases))
-        for release in view.releases[at + 1 : at + 1 + _RUN]:
+            if tries < _PATIENCE:
+                return
+            at = next((at for at, release in enumerate(view.releases) if file in release.files), len(view.releases))
+            start = max(at + 1, self._ahead.get(view.name, 0))
+            stop = self._ahead[view.name] = max(start, at + 1 + min(2 * tries, _FARTHEST))
+        for release in view.releases[start:stop]:
             usable = self._usable(view.name, release.files)
             if usable is not None:
                 self._workers.submit(lambda usable=usable: self._fetch(view, usable), rank=1)  # type: ignore[misc]
