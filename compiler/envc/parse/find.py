@@ -19,7 +19,7 @@ def find_manifest(argument: str | None, environ: Mapping[str, str], cwd: Path) -
     A folder stands for the ``manifest.toml`` in it, or for its ``pyproject.toml`` where that has a ``[tool.envc]``
     table. Raises UsageError with the way out.
     """
-    for origin, text in (("", argument), ("ENVC_MANIFEST names ", environ.get("ENVC_MANIFEST"))):
+    for origin, text in (("", argument), ("ENVC_MANIFEST: ", environ.get("ENVC_MANIFEST"))):
         if text:
             return _named(cwd / Path(text).expanduser(), origin)
     for folder in (cwd, *cwd.parents):
@@ -37,17 +37,12 @@ def _named(path: Path, origin: str) -> Path:
         found = _in_folder(path)
         if found is None:
             raise UsageError(
-                f"{origin}{path}, which holds neither a manifest.toml nor a {PYPROJECT} with [tool.envc]"
-                if origin
-                else f"{path} holds neither a manifest.toml nor a {PYPROJECT} with [tool.envc]",
+                f"{origin}{path} holds neither a manifest.toml nor a {PYPROJECT} with [tool.envc]",
                 "run `envc init` there to write one",
             )
         return found
     if not path.is_file():
-        raise UsageError(
-            f"{origin}{path}, which does not exist" if origin else f"{path} does not exist",
-            "check the path, or run `envc init` to write a manifest",
-        )
+        raise UsageError(f"{origin}{path} does not exist", "check the path, or run `envc init` to write a manifest")
     return path
 
 
