@@ -58,7 +58,9 @@ class Journal:
         self.clashes.setdefault(asked[0][1].name, {}).update(dict.fromkeys(asked))
 
     def root_causes(self, error: ResolutionImpossible[Need, Candidate]) -> None:
-        """The roots themselves, or they and the first decisions, leave no version of a project."""
+        """The roots by themselves leave no version of a project; nothing was tried."""
+        if self.clashes or self.broken or self.lost:
+            return
         for need, parent in error.causes:
             if parent is None:
                 self.clashes.setdefault(need.name, {})[("", need)] = None

@@ -76,8 +76,8 @@ class Markers:
     def answer(self, marker: str) -> Answer:
         """What is known of a marker; the empty one always holds.
 
-        A marker that cannot be parsed or evaluated never holds, as in uv: such requirements are old mistakes of
-        packages that nobody can install by them.
+        A marker that cannot be parsed or evaluated never holds. pip stops there with an error, uv lets it hold; but a
+        requirement that only an extra or another platform may have meant must not reach everybody.
         """
         known = self.answers.get(marker)
         if known is None:

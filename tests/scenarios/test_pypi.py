@@ -1,0 +1,112 @@
+"""Every rule of the PyPI solver as a tiny universe: what we answer, and what uv makes of the same packages."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from envc_solvers.pypi.explain import Unsolvable
+from envc_solvers.pypi.solve import solve
+from tests.servers import UPLOADED, Behaviour, IndexServer
+from tests.universe import MemoryIndex, Scenario, Universe, load, problem_of
+from tests.wheels import build_sdist, build_wheel
+
+FILES = sorted((Path(__file__).parent / "pypi").glob("*.toml"))
+SCENARIOS = [pytest.param(load(path), id=path.stem) for path in FILES]
+_UV_PLATFORMS = {"linux-64": "x86_64-manylinux_2_28", "osx-arm64": "aarch64-apple-darwin"}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_scenario(scenario: Scenario) -> None:
+    problem = problem_of(scenario.problem)
+    index = MemoryIndex(scenario.packages, problem.target, problem.python)
+    expected = scenario.expected
+    if expected.pins is None:
+        with pytest.raises(Unsolvable) as caught:
+            solve(problem, index, {})
+        conflict = caught.value.conflict
+        assert {subject.project: subject.reason for subject in conflict.subjects} == expected.reasons
+        if expected.roots is not None:
+            assert tuple(requirement for requirement, _ in conflict.roots) == expected.roots
+        for text in expected.mentions:
+            assert text in str(conflict)
+        return
+    solution = solve(problem, index, {})
+    assert {pin.name: pin.version for pin in solution.pins} == expected.pins
+    assert set(expected.files) <= {pin.file for pin in solution.pins}
+    if expected.warnings is not None:
+        assert solution.warnings == expected.warnings
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_uv_agrees(scenario: Scenario, tmp_path: Path) -> None:
+    asked, expected = scenario.problem, scenario.expected
+    if asked.python.endswith("t") or asked.python.startswith("pypy") or asked.musl or _is_broken(scenario.packages):
+        pytest.skip("uv needs an installed interpreter for this Python, or the tests cannot build such a wheel")
+    answer = _ask_uv(scenario, tmp_path)
+    if expected.uv is None:
+        assert answer == expected.pins
+    else:
+        assert answer != expected.pins, "the scenario says that uv answers differently"
+
+
+def _is_broken(universe: Universe) -> bool:
+    return any(said.broken is not None for versions in universe.values() for said in versions.values())
+
+
+def _ask_uv(scenario: Scenario, folder: Path) -> dict[str, str] | None:
+    """The versions that `uv pip compile` chooses from a real server; None when it finds no solution."""
+    asked = scenario.problem
+    command = ["uv", "pip", "compile", "--no-config", "--only-binary", ":all:", "--no-header", "--no-annotate", "-q"]
+    command += ["--python-version", asked.python, "--python-platform", _UV_PLATFORMS[asked.target]]
+    modes = {"if-necessary": "if-necessary-or-explicit", "never": "disallow", "allow": "allow"}
+    command += ["--prerelease", modes[asked.prereleases], "--resolution", asked.strategy]
+    for name in asked.prereleases_for:
+        command += ["--prerelease-package", f"{name}=allow"]
+    if asked.exclude_newer:
+        command += ["--exclude-newer", asked.exclude_newer.isoformat()]
+    for name, when in asked.exclude_newer_for.items():
+        command += ["--exclude-newer-package", f"{name}={'false' if when is False else when.isoformat()}"]
+    for option, texts in (("--constraint", asked.constraints), ("--override", asked.overrides)):
+        if texts:
+            path = folder / option.strip("-")
+            path.write_text("\n".join(texts))
+            command += [option, str(path)]
+    (folder / "roots.in").write_text("\n".join(asked.roots))
+    with _serve(scenario.packages) as server:
+        command += ["--index-url", server.url, "--cache-dir", str(folder / "cache"), str(folder / "roots.in")]
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_"))}
+        result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if result.returncode:
+        assert "No solution found" in result.stderr or "URL dependenc" in result.stderr, result.stderr
+        return None
+    lines = (line.partition("==") for line in result.stdout.splitlines() if "==" in line)
+    return {name.partition("[")[0]: version for name, _, version in lines}
+
+
+def _serve(universe: Universe) -> IndexServer:
+    dated = any(said.uploaded for versions in universe.values() for said in versions.values())
+    server = IndexServer(behaviour=Behaviour(uploads=dated))
+    for name, versions in universe.items():
+        for version, said in versions.items():
+            for file in said.files or (f"{name}-{version}-py3-none-any.whl",):
+                if not file.endswith(".whl"):
+                    distribution = build_sdist(name, version, said.requires)
+                else:
+                    parts = file.removesuffix(".whl").split("-")
+                    distribution = build_wheel(
+                        name,
+                        version,
+                        said.requires,
+                        tag="-".join(parts[-3:]),
+                        build=parts[-4] if said.files and len(parts) == 6 else "",
+                        extras=said.extras,
+                        requires_python=said.requires_python,
+                    )
+                uploaded = said.uploaded.strftime("%Y-%m-%dT%H:%M:%SZ") if said.uploaded else UPLOADED
+                server.add(distribution, uploaded=uploaded, yanked=said.yanked)
+    return server
