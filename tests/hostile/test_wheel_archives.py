@@ -374,7 +374,8 @@ def test_a_wheel_of_another_package_or_version(file: str, wheel: Distribution, t
 @pytest.mark.parametrize("metadata", ["Name: other\nVersion: 1.0\n", "Name: demo\nVersion: 2.0\n", "Summary: none\n"])
 def test_metadata_of_another_package_or_version(metadata: str, tmp_path: Path) -> None:
     wheel = build_wheel("demo", metadata=f"Metadata-Version: 2.1\n{metadata}")
-    assert "its metadata is of" in refusal(wheel.data, tmp_path)
+    reason = refusal(wheel.data, tmp_path)
+    assert "it calls itself" in reason or "it states no values" in reason
 
 
 @pytest.mark.parametrize(

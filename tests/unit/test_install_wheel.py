@@ -138,8 +138,8 @@ def test_record_is_true_by_installers_own_judgement(tmp_path: Path) -> None:
 
 def test_facts_of_the_metadata_are_handed_out(tmp_path: Path) -> None:
     with opened(FULL, tmp_path, "py3.12-posix") as wheel:
-        assert (wheel.name, wheel.version) == ("full-demo", "2.0")
-        assert wheel.requires == ("other>=1; python_version < '4'",)
+        assert (wheel.metadata.name, wheel.metadata.version) == ("full-demo", "2.0")
+        assert [str(each) for each in wheel.metadata.requires] == ['other>=1; python_version < "4"']
 
 
 def test_nothing_depends_on_the_order_of_the_archive(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import msgspec
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
+from envc.fetch.metadata import parse_metadata
 from envc.install.errors import BadWheel
 from envc.install.launchers import (
     check_script_name,
@@ -35,6 +36,8 @@ from envc.model.digest import sha256
 from envc.model.record import Member
 from envc.store.encode import Entry
 from envc.store.paths import check_path, check_tree, rules
+from envc_solvers.errors import MetadataUnusable
+from envc_solvers.pypi.requirement import Metadata
 
 INSTALLER = b"envc\n"  # content of the INSTALLER file (PEP 376)
 
@@ -50,9 +53,7 @@ class Wheel(msgspec.Struct, frozen=True):
     """An open wheel: the entries of its object, and the members that those must turn out to be."""
 
     file: str
-    name: str  # normalised
-    version: str  # as the metadata spells it
-    requires: tuple[str, ...]  # Requires-Dist, as written
+    metadata: Metadata  # its own, which may differ from what an index says of it
     entries: tuple[Entry, ...]  # sorted by path
     members: tuple[Member, ...]  # the same entries with the digests that RECORD promises
 
@@ -73,6 +74,8 @@ def open_wheel(path: Path, file: str, layout: str, limits: Limits | None = None)
     with path.open("rb") as stream:
         try:
             wheel = _Reader(stream, file, parse_layout(layout), limits or Limits()).read()
+        except MetadataUnusable as error:
+            raise BadWheel(file, error.reason) from None
         except (ValueError, *_UNREADABLE) as error:
             raise BadWheel(file, str(error)) from None
         try:
@@ -97,7 +100,7 @@ class _Reader:
         self._check_wheel_version(f"{stem}.dist-info/WHEEL")
         rows = parse_record(self._text(f"{stem}.dist-info/RECORD"))
         self._check_listed(rows, f"{stem}.dist-info")
-        stated_version, requires = self._read_metadata(f"{stem}.dist-info/METADATA", name, version)
+        metadata = parse_metadata(self.file, self._bytes(f"{stem}.dist-info/METADATA"))
         for path, info in self.infos.items():
             place = self._place(path, stem)
             if place is not None:
@@ -111,7 +114,7 @@ class _Reader:
         ordered = [self.entries[path] for path in sorted(self.entries)]
         promised = tuple(member for _, member in ordered)
         check_tree(promised, **rules(self.layout.name))
-        return Wheel(self.file, name, stated_version, requires, tuple(entry for entry, _ in ordered), promised)
+        return Wheel(self.file, metadata, tuple(entry for entry, _ in ordered), promised)
 
     def _find_dist_info(self, name: str, version: Version) -> str:
         """The stem that dist-info and data folders share, as the wheel spells it."""
@@ -152,16 +155,6 @@ class _Reader:
         missing = sorted(rows.keys() - self.infos.keys() - exempt)
         if missing:
             raise ValueError(f"RECORD lists {missing[0]!r}, which the archive does not hold")
-
-    def _read_metadata(self, path: str, name: str, version: Version) -> tuple[str, tuple[str, ...]]:
-        """The version as spelt and Requires-Dist, when the metadata is of the package that the file name says."""
-        from packaging.metadata import parse_email
-
-        raw, _ = parse_email(self._bytes(path))
-        stated_name, stated_version = raw.get("name", ""), raw.get("version", "")
-        if canonicalize_name(stated_name) != name or not _is_version(stated_version, version):
-            raise ValueError(f"its metadata is of {stated_name[:80]!r} {stated_version[:80]!r}")
-        return stated_version, tuple(raw.get("requires_dist", ()))
 
     def _place(self, path: str, stem: str) -> str | None:
         """Where a file of the archive goes, relative to the prefix; None for what is written anew."""

@@ -1,0 +1,137 @@
+"""Code files: which of a project's files belong to a step, and what they are as members of an object."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envc.errors import EnvcError
+from envc.store.encode import Entry
+from envc.store.errors import UnsafePath
+from envc.store.paths import check_path
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+
+class CodeError(EnvcError):
+    """Code files that cannot be bundled."""
+
+    def __init__(self, what: str, reason: str, hint: str | None = None) -> None:
+        super().__init__(what, reason)
+        self.what = what
+        self.reason = reason
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.reason}"
+
+
+def code_entries(root: Path, globs: tuple[str, ...] | None) -> tuple[Entry, ...]:
+    """The code files of a step, sorted by path relative to `root`, the folder of the manifest.
+
+    With `globs`, the files that match one of them, and the files below folders that match one; ignored or not. Without,
+    every ``*.py`` below the manifest but for what git would ignore, hidden folders and virtual environments. A link is
+    bundled as the file that it leads to. Raises CodeError for a glob without a file, for a file that is not below
+    `root`, and for names that cannot travel to every system.
+    """
+    paths = sorted(set(_matching(root, globs) if globs is not None else _default(root)))
+    base = root.resolve()
+    entries = []
+    for path in paths:
+        file = root / path
+        try:
+            if not file.resolve().is_relative_to(base):
+                raise CodeError(path, "leads out of the folder of the manifest", "bundle a copy of the file instead")
+            check_path(path)
+            mode = file.stat().st_mode
+            if not stat.S_ISREG(mode):
+                raise CodeError(path, "is not a plain file", "leave it out with `code`")
+            entries.append(Entry(path=path, content=file, executable=bool(mode & 0o111) and os.name != "nt"))
+        except UnsafePath as error:
+            raise CodeError(path, error.reason, "rename the file, or leave it out with `code`") from None
+        except OSError as error:
+            raise CodeError(path, f"cannot be read: {error.strerror}") from None
+    return tuple(entries)
+
+
+def _matching(root: Path, globs: tuple[str, ...]) -> Iterator[str]:
+    for pattern in globs:
+        found = False
+        for match in sorted(root.glob(pattern)):
+            for file in _files_below(match) if match.is_dir() else (match,):
+                found = True
+                yield file.relative_to(root).as_posix()
+        if not found:
+            raise CodeError(f"the code pattern {pattern!r}", "matches no file", "correct it in the step's `code`")
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        yield from (Path(place, name) for name in files)
+
+
+def _default(root: Path) -> Iterator[str]:
+    """``*.py`` files below `root`, walking no folder that is ignored, hidden or a virtual environment."""
+    ignored = _Ignored(root)
+    for place, folders, files in os.walk(root):
+        folder = Path(place).relative_to(root).as_posix()
+        base = "" if folder == "." else f"{folder}/"
+        if ".gitignore" in files:
+            ignored.read(Path(place), base)
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".")
+            and name != "__pycache__"
+            and not os.path.lexists(f"{place}/{name}/pyvenv.cfg")
+            and not ignored.match(f"{base}{name}/")
+        ]
+        yield from (base + name for name in files if name.endswith(".py") and not ignored.match(base + name))
+
+
+class _Ignored:
+    """What git would ignore below a folder, without asking git: the rules of gitignore(5).
+
+    Files ``.gitignore`` count from the top of the repository, if there is one; the last pattern that matches decides,
+    and deeper files come later. A folder that is ignored is never entered, so nothing below it can be brought back.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._specs: list[tuple[str, GitIgnoreSpec]] = []  # folder relative to the top, with a slash, and its patterns
+        top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
+        self._prefix = "" if top == root else f"{root.relative_to(top).as_posix()}/"
+        self._add(top / ".git/info/exclude", "")
+        for folder in reversed(root.parents):
+            if folder.is_relative_to(top):
+                relative = folder.relative_to(top).as_posix()
+                self._add(folder / ".gitignore", "" if relative == "." else f"{relative}/")
+        if self._prefix and self.match(""):
+            # The whole project stands in an ignored folder, such as a scratch area: then it is the only authority.
+            self._specs.clear()
+
+    def read(self, folder: Path, base: str) -> None:
+        self._add(folder / ".gitignore", self._prefix + base)
+
+    def match(self, path: str) -> bool:
+        """Whether a path relative to the root, with a slash at the end of a folder, is ignored."""
+        path = self._prefix + path
+        for base, spec in reversed(self._specs):
+            if path.startswith(base) and len(path) > len(base):
+                decision = spec.check_file(path[len(base) :]).include
+                if decision is not None:
+                    return decision
+        return False
+
+    def _add(self, file: Path, base: str) -> None:
+        try:
+            lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        except OSError:
+            return
+        from pathspec import GitIgnoreSpec
+
+        self._specs.append((base, GitIgnoreSpec.from_lines(lines)))

@@ -1,0 +1,239 @@
+"""hydrate: from a store's record to a prefix that runs, without any index or network but the store's own.
+
+A prefix appears at once, by a rename, when everything in it has been checked; until then it is a temporary sibling that
+the next run removes. ``.envc/record.json`` in it is the record it was made from, ``.envc/prefix.json`` says for what.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from glob import escape
+from pathlib import Path
+
+import msgspec
+
+from envc.errors import EnvcError, UsageError
+from envc.install.interpreter import HostPython
+from envc.install.machine import check_machine
+from envc.install.prefix import make_prefix
+from envc.install.tree import Part, write_tree
+from envc.model.digest import Sha256, sha256
+from envc.model.progress import Progress
+from envc.model.record import Record, StepPointer
+from envc.store.blobs import Blobs
+from envc.store.decode import ObjectReader
+from envc.store.documents import canonical_json
+from envc.store.errors import CorruptBlob
+from envc.store.keys import object_key
+from envc.store.objects import bytes_reader, get_code, range_reader
+from envc_solvers.target import PLATFORMS, Python
+
+RECORD = ".envc/record.json"
+PREFIX = ".envc/prefix.json"
+
+
+class Prefix(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``.envc/prefix.json`` says."""
+
+    record: Sha256  # digest of the record
+    interpreter: HostPython | None  # None for a tree that was unpacked to be looked at
+
+
+class PrefixOccupied(EnvcError):
+    """A folder that envc did not make is never replaced."""
+
+    hint = "choose another --prefix, or remove the folder yourself"
+
+    def __init__(self, prefix: Path) -> None:
+        super().__init__(prefix)
+        self.prefix = prefix
+
+    def __str__(self) -> str:
+        return f"{self.prefix} exists, and envc did not make it"
+
+
+def record_digest(record: Record) -> Sha256:
+    """The digest by which step pointers name a record."""
+    return sha256(canonical_json(record))
+
+
+def record_python(record: Record) -> Python:
+    """The Python that a record is for."""
+    key = record.python.removesuffix("t")
+    return Python(
+        implementation="pypy" if key.startswith("pp") else "cpython",
+        minor=(int(key[2]), int(key[3:])),
+        free_threaded=record.python.endswith("t"),
+    )
+
+
+def hydrate(
+    store: Blobs,
+    record: Record,
+    prefix: Path,
+    *,
+    host: HostPython | None,
+    cache: Path,
+    progress: Progress,
+    threads: int | None = None,
+) -> bool:
+    """Make `prefix` the environment of `record`, on the interpreter `host`; False when it is that already.
+
+    Without a `host` the files are unpacked and nothing leads to an interpreter, for looking at a foreign platform's
+    environment. A prefix that envc made before is replaced, an empty folder is used, anything else is PrefixOccupied.
+    Locks stand in the `cache` folder: of several hydrations of one prefix the first does the work. Raises WrongMachine,
+    CorruptObject, StoreError, and EnvcError where the disk cannot take the files.
+    """
+    if host is not None:
+        check_machine(record, host)
+    prefix = prefix.absolute()
+    state = Prefix(record=record_digest(record), interpreter=host)
+    if _is_made(prefix, state):
+        return False
+    parts = _parts(store, record)
+
+    def fill(folder: Path) -> None:
+        size = sum(frame.length for part in parts for frame in part.reader.index.frames)
+        task = progress.task("files", size, "B")
+        try:
+            write_tree(folder, parts, task, threads=threads)
+            if host is not None:
+                make_prefix(folder, host, PLATFORMS[record.platform], record_python(record))
+        except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+            raise EnvcError(f"two members of the environment want to be {error.filename}") from None
+        finally:
+            task.done()
+        (folder / ".envc").mkdir()
+        (folder / RECORD).write_bytes(canonical_json(record))
+        (folder / PREFIX).write_bytes(msgspec.json.format(canonical_json(state)) + b"\n")
+
+    return _appear(prefix, cache, lambda: _is_made(prefix, state), fill)
+
+
+def ready_environment(store: Blobs, record: Record, *, host: HostPython, cache: Path, progress: Progress) -> Path:
+    """The prefix of a record on this machine, made once below `cache` and used in place ever after.
+
+    Any number of processes may ask at once. Errors as for `hydrate`.
+    """
+    name = f"{record.environment}-{record_digest(record)[:16]}-{host.digest[:8]}"
+    prefix = cache / "envs" / name
+    hydrate(store, record, prefix, host=host, cache=cache, progress=progress)
+    return prefix
+
+
+def ready_code(store: Blobs, pointer: StepPointer, *, cache: Path, progress: Progress) -> Path | None:
+    """The folder of a step's bundled code, unpacked once below `cache`; None for a step that was bundled without."""
+    if pointer.code is None:
+        return None
+    folder = cache / "code" / pointer.code
+    if folder.is_dir():
+        return folder
+    found = get_code(store, pointer)
+    if found is None:
+        return None
+    index, data = found
+
+    def fill(folder: Path) -> None:
+        task = progress.task("code", len(data), "B")
+        write_tree(folder, [Part(ObjectReader(index), bytes_reader(data))], task)
+        task.done()
+
+    _appear(folder, cache, folder.is_dir, fill)
+    return folder
+
+
+def _parts(store: Blobs, record: Record) -> list[Part]:
+    """The objects of a record without the members that lose. Raises CorruptBlob where nobody wins."""
+    owners: dict[str, Sha256] = {}
+    parts: list[Part] = []
+    for item in record.objects:
+        artifact = item.index.artifact
+        what = f"the object of {item.name} {item.version} in {store.name}"
+        reader = ObjectReader(item.index, what)
+        skipped = []
+        for member in item.index.members:
+            if record.winners.get(member.path, artifact) != artifact:
+                skipped.append(member.path)
+            elif owners.setdefault(member.path, artifact) != artifact:
+                raise CorruptBlob(f"the record of {record.environment[:12]}", f"lets two objects write {member.path!r}")
+        key = object_key(item.index.layout, artifact)
+        parts.append(Part(reader, range_reader(store, key), frozenset(skipped)))
+    return parts
+
+
+def _is_made(prefix: Path, state: Prefix) -> bool:
+    """Whether a prefix is there already. Prefixes appear whole, so its own word is enough."""
+    try:
+        return msgspec.json.decode((prefix / PREFIX).read_bytes(), type=Prefix) == state
+    except (OSError, msgspec.DecodeError):
+        return False
+
+
+def _appear(place: Path, cache: Path, is_made: Callable[[], bool], fill: Callable[[Path], None]) -> bool:
+    """Let a folder appear at once, filled. False when somebody else had done it by the time the lock was ours."""
+    from filelock import FileLock
+
+    try:
+        locks = cache / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(locks / f"{sha256(os.fsencode(place))}.lock"):
+            _remove_leftovers(place)
+            if is_made():
+                return False
+            replaced = _inspect(place)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            draft = _sibling(place)
+            try:
+                draft.mkdir()
+                fill(draft)
+                _swap(draft, place, replaced=replaced)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+            return True
+    except OSError as error:
+        raise _disk_error(place, error) from None
+
+
+def _inspect(place: Path) -> bool:
+    """Whether there is something to be replaced. Raises PrefixOccupied for what envc did not make."""
+    if not os.path.lexists(place):
+        return False
+    if place.is_symlink() or not place.is_dir():
+        raise PrefixOccupied(place)
+    if not any(place.iterdir()):
+        return True
+    if not (place / PREFIX).is_file():
+        raise PrefixOccupied(place)
+    return True
+
+
+def _swap(draft: Path, place: Path, *, replaced: bool) -> None:
+    if replaced:
+        old = _sibling(place)
+        place.rename(old)
+        draft.rename(place)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        draft.rename(place)
+
+
+def _sibling(place: Path) -> Path:
+    return place.with_name(f".{place.name}.envc-{secrets.token_hex(8)}")
+
+
+def _remove_leftovers(place: Path) -> None:
+    """Remove what killed runs left. Only who holds the lock of `place` may do so."""
+    if place.parent.is_dir():
+        for leftover in place.parent.glob(f".{escape(place.name)}.envc-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _disk_error(place: Path, error: OSError) -> EnvcError:
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return EnvcError(f"{place} cannot be written: {reason}; nothing was left behind")
+    return UsageError(f"{place} cannot be written: {reason}", "choose another --prefix, or another ENVC_CACHE_DIR")

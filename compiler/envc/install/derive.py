@@ -1,0 +1,187 @@
+"""One verified artifact into one object of a store, unless the store holds that object already."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from envc.errors import DigestMismatch, EnvcError
+from envc.install.wheel import Wheel, open_wheel
+from envc.model.digest import Sha256, parse_sha256
+from envc.model.environment import EnvironmentMember
+from envc.model.progress import Progress
+from envc.model.record import Member, ObjectIndex, content_digest
+from envc.store.blobs import Blobs
+from envc.store.encode import Encoder, Entry
+from envc.store.errors import CorruptBlob, MissingBlob
+from envc.store.keys import object_key
+from envc.store.objects import StoredObject, get_object, verify_object
+
+
+class MetadataMismatch(EnvcError):
+    """An artifact requires other packages than the metadata said that it was locked by."""
+
+    hint = "the index describes another file than it serves: run `envc lock --upgrade`, and tell its operators"
+
+    def __init__(self, file: str, missing: tuple[str, ...], unlocked: tuple[str, ...]) -> None:
+        super().__init__(file, missing, unlocked)
+        self.file = file
+        self.missing = missing  # locked, and not stated by the artifact
+        self.unlocked = unlocked  # stated by the artifact, and not locked
+
+    def __str__(self) -> str:
+        lines = [f"the metadata of {self.file} is not what it was locked by"]
+        lines += [f"  the lock says it requires {requirement}; the file does not" for requirement in self.missing]
+        lines += [f"  the file requires {requirement}; the lock does not say so" for requirement in self.unlocked]
+        return "\n".join(lines)
+
+    def data(self) -> dict[str, object]:
+        return {"file": self.file, "missing": list(self.missing), "unlocked": list(self.unlocked)}
+
+
+class Ledger:
+    """Which content this machine has derived from an artifact before. Lost entries cost time and nothing else."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def get(self, layout: str, artifact: Sha256) -> Sha256 | None:
+        """The content digest, if it is known."""
+        try:
+            return parse_sha256(self._path(layout, artifact).read_text())
+        except (OSError, ValueError):
+            return None
+
+    def put(self, layout: str, artifact: Sha256, content: Sha256) -> None:
+        path = self._path(layout, artifact)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        except OSError:
+            pass
+
+    def forget(self, layout: str, artifact: Sha256) -> None:
+        """Have the next `pack` derive the object again, and replace the store's if it is another."""
+        try:
+            self._path(layout, artifact).unlink(missing_ok=True)
+        except OSError:
+            pass
+
+    def _path(self, layout: str, artifact: Sha256) -> Path:
+        return self._folder / layout / artifact[:2] / artifact
+
+
+def look_up(store: Blobs, member: EnvironmentMember, progress: Progress) -> StoredObject | None:
+    """The store's object of a member; one whose index is broken is named, removed and not there any more."""
+    try:
+        return get_object(store, artifact=member.sha256, layout=member.layout)
+    except MissingBlob:
+        return None
+    except CorruptBlob as error:
+        progress.warn(f"the object of {member.file} is made again: {error}")
+        store.delete(object_key(member.layout, member.sha256))
+        return None
+
+
+def is_trusted(stored: StoredObject, member: EnvironmentMember, ledger: Ledger, *, trust_store: bool) -> bool:
+    """Whether an object may be used although this run does not derive it.
+
+    The lock's word on its content decides, if there is one; else what this machine derived before, or `trust_store`.
+    """
+    content = stored.index.content
+    if member.content is not None:
+        return content == member.content
+    return trust_store or content == ledger.get(member.layout, member.sha256)
+
+
+def derive(
+    member: EnvironmentMember,
+    path: Path,
+    stored: StoredObject | None,
+    store: Blobs,
+    encoder: Encoder,
+    ledger: Ledger,
+    progress: Progress,
+) -> StoredObject:
+    """The object of a verified artifact: `stored`, if it turns out to be the same to its last byte, else a new one.
+
+    Raises BadWheel, MetadataMismatch, StoreError, and DigestMismatch when the lock demands another content.
+    """
+    with open_wheel(path, member.file, member.layout) as wheel:
+        check_requirements(member, wheel)
+        content = content_digest(wheel.members)
+        if member.content not in (None, content):
+            raise DigestMismatch(
+                f"the content of {member.file} in layout {member.layout}",
+                member.content or "",
+                content,
+                "the lock records another content than this artifact has: run `envc bundle --record` to see the change",
+            )
+        if stored is not None and not _is_same(store, stored, content, member, progress):
+            store.delete(stored.key)
+            stored = None
+        if stored is None:
+            stored = _write(member, wheel, store, encoder)
+        else:
+            wheel.check(_read_members(wheel.entries, wheel.members))
+    ledger.put(member.layout, member.sha256, content)
+    return stored
+
+
+def _is_same(
+    store: Blobs, stored: StoredObject, content: Sha256, member: EnvironmentMember, progress: Progress
+) -> bool:
+    """Whether the store's object is what the artifact unpacks to, down to its last byte."""
+    try:
+        verify_object(store, stored, content)
+    except (CorruptBlob, DigestMismatch) as error:
+        progress.warn(f"the object of {member.file} is made again: {error}")
+        return False
+    return True
+
+
+def _write(member: EnvironmentMember, wheel: Wheel, store: Blobs, encoder: Encoder) -> StoredObject:
+    key = object_key(member.layout, member.sha256)
+    made: list[tuple[ObjectIndex, int]] = []
+
+    def fill(out: BinaryIO) -> None:
+        made.append(encoder.write_object(wheel.entries, out, layout=member.layout, artifact=member.sha256))
+        wheel.check(made[-1][0].members)
+
+    if store.write_new(key, fill):
+        index, size = made[0]
+        return StoredObject(key=key, size=size, index=index)
+    # Somebody else was faster. Both derived it from the same bytes, so anything but equality is worth an error.
+    stored = get_object(store, artifact=member.sha256, layout=member.layout)
+    verify_object(store, stored, content_digest(wheel.members))
+    return stored
+
+
+def _read_members(entries: Iterable[Entry], promised: Iterable[Member]) -> tuple[Member, ...]:
+    """The members with the digests that their contents have."""
+    actual = []
+    for entry, member in zip(entries, promised, strict=True):
+        with entry.open() as stream:
+            digest = hashlib.sha256()
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+        actual.append(msgspec.structs.replace(member, sha256=digest.hexdigest()))
+    return tuple(actual)
+
+
+def check_requirements(member: EnvironmentMember, wheel: Wheel) -> None:
+    """Raise MetadataMismatch unless the artifact's own Requires-Dist are those that it was locked by.
+
+    The lock keeps every requirement but those of extras that nobody asks for. So each locked one must be the
+    artifact's, and each of the artifact's that no extra guards must be locked.
+    """
+    own = {str(requirement): "extra" in requirement.marker for requirement in wheel.metadata.requires}
+    locked = set(member.depends)
+    missing = tuple(sorted(locked - own.keys()))
+    unlocked = tuple(sorted(each for each, is_extra in own.items() if not is_extra and each not in locked))
+    if missing or unlocked:
+        raise MetadataMismatch(member.file, missing, unlocked)

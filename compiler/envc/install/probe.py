@@ -1,0 +1,52 @@
+"""What an interpreter says of itself, as one line of JSON.
+
+Run as ``python -I probe.py`` by whatever may be a Python, and imported by envc to ask the Python that it runs in. It
+is written for Python 3.7; what is older fails to read it, and could not serve an environment anyway.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import sysconfig
+
+
+def facts() -> dict[str, object]:
+    """A flat dict; `interpreter.HostPython` is what becomes of it."""
+    machine = sysconfig.get_platform().rpartition("-")[2]
+    if sys.platform != "win32":
+        machine = os.uname()[4]
+    return {
+        "executable": getattr(sys, "_base_executable", None) or sys.executable,
+        "implementation": sys.implementation.name,
+        "version": ".".join(map(str, sys.version_info[:3])),
+        "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+        "system": sys.platform,
+        "machine": machine,
+        "bits": 64 if sys.maxsize > 2**32 else 32,
+        "glibc": _glibc(),
+        "macos": _macos(),
+    }
+
+
+def _glibc() -> str:
+    """Such as ``2.36``; empty where the C library is another one."""
+    try:
+        name, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").split()
+    except (AttributeError, OSError, ValueError):  # Windows; musl; a C library that says nothing
+        return ""
+    return version if name == "glibc" else ""
+
+
+def _macos() -> str:
+    """Such as ``14.5``; empty elsewhere."""
+    if sys.platform != "darwin":
+        return ""
+    import platform
+
+    return platform.mac_ver()[0]
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(facts()))

@@ -1,0 +1,137 @@
+"""Objects into a folder, on as many threads as there are cores. Nothing but the folder is ever written to.
+
+The folder is new and nobody else's. Members are written without following links, into folders that were made here, and
+links come last, so that no write can pass through one (`envc.store.paths` says why the links themselves are harmless).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from envc.model.digest import Sha256, sha256_file
+from envc.model.progress import Task
+from envc.model.record import Member
+from envc.store.decode import ObjectReader, Piece
+from envc.store.encode import usable_cores
+from envc.store.errors import CorruptBlob, MissingBlob
+from envc.store.index import ReadRange
+
+_WRITE = os.O_WRONLY | os.O_CREAT
+for _flag in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):  # each is missing on some system
+    _WRITE |= getattr(os, _flag, 0)
+
+
+class CorruptObject(CorruptBlob):
+    """An object that the store does not hold as its index says, or not at all. `bundle` derives it again."""
+
+    def __init__(self, what: str, reason: str, layout: str, artifact: Sha256) -> None:
+        super().__init__(what, reason, "run `envc bundle`: it makes the object again from its artifact")
+        self.layout = layout
+        self.artifact = artifact
+
+    def data(self) -> dict[str, object]:
+        return {"layout": self.layout, "artifact": self.artifact}
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One object to be written, but for some of its members."""
+
+    reader: ObjectReader
+    read_range: ReadRange
+    skipped: frozenset[str] = frozenset()  # paths that belong to another object
+
+
+def write_tree(root: Path, parts: Sequence[Part], task: Task, *, threads: int | None = None) -> None:
+    """Write the members of all parts below `root`, an empty folder. `task` advances by compressed bytes.
+
+    Raises CorruptObject for bytes that are not there or not what an index says; FileExistsError, IsADirectoryError or
+    NotADirectoryError where two members want one place; other OSErrors for a disk that cannot take them. What was
+    written until then stays.
+    """
+    _make_folders(root, parts)
+    frames = [(frame.length, part, number) for part in parts for number, frame in enumerate(part.reader.index.frames)]
+    # Largest first: a long frame at the end would leave the other cores idle.
+    frames.sort(key=lambda frame: -frame[0])
+    _run(((part, partial(_write_frame, root, part, number, task)) for _, part, number in frames), threads)
+    sliced = [(part, member) for part in parts for member in _sliced(part)]
+    _run(((part, partial(_check_sliced, root, part, member)) for part, member in sliced), threads)
+    for part in parts:
+        for member in _wanted(part):
+            if member.type == "link":
+                (root / member.path).symlink_to(member.link)
+
+
+def _run(work: Iterable[tuple[Part, Callable[[], None]]], threads: int | None) -> None:
+    """Do all of it; the first failure stops what has not begun."""
+    with ThreadPoolExecutor(threads or usable_cores(), thread_name_prefix="envc-write") as pool:
+        futures = [pool.submit(_guard, part, each) for part, each in work]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    for future in done:
+        future.result()
+
+
+def _guard(part: Part, each: Callable[[], None]) -> None:
+    try:
+        each()
+    except (CorruptBlob, MissingBlob) as error:
+        index = part.reader.index
+        raise CorruptObject(part.reader.what, error.reason, index.layout, index.artifact) from None
+
+
+def _wanted(part: Part) -> Iterable[Member]:
+    return (member for member in part.reader.index.members if member.path not in part.skipped)
+
+
+def _sliced(part: Part) -> list[Member]:
+    """Members that are spread over several frames."""
+    paths = {frame.path for frame in part.reader.index.frames if frame.at}
+    return [member for member in _wanted(part) if member.path in paths] if paths else []
+
+
+def _make_folders(root: Path, parts: Sequence[Part]) -> None:
+    made = {""}
+    for part in parts:
+        for member in _wanted(part):
+            folder = member.path.rpartition("/")[0]
+            if folder not in made:
+                (root / folder).mkdir(parents=True, exist_ok=True)
+                while folder not in made:
+                    made.add(folder)
+                    folder = folder.rpartition("/")[0]
+
+
+def _write_frame(root: Path, part: Part, number: int, task: Task) -> None:
+    frame = part.reader.index.frames[number]
+    base = f"{root}/"
+    for piece in part.reader.pieces(number, part.read_range(frame.offset, frame.length)):
+        if piece.member.type == "file" and piece.member.path not in part.skipped:
+            _write_piece(base, piece)
+    task.advance(frame.length)
+
+
+def _write_piece(base: str, piece: Piece) -> None:
+    # Slices of one member arrive in any order, so whichever comes first creates the file.
+    flags = _WRITE | os.O_EXCL if piece.is_whole else _WRITE
+    file = os.open(base + piece.member.path, flags, piece.member.mode)
+    try:
+        if piece.at:
+            os.lseek(file, piece.at, os.SEEK_SET)
+        rest = piece.data
+        while rest:
+            rest = rest[os.write(file, rest) :]
+    finally:
+        os.close(file)
+
+
+def _check_sliced(root: Path, part: Part, member: Member) -> None:
+    if sha256_file(root / member.path) != member.sha256:
+        raise CorruptBlob(part.reader.what, f"{member.path!r} does not match its digest")

@@ -1,0 +1,228 @@
+"""pack: environments into a store, as objects and records, with each step's pointer and code.
+
+Order of publishing: objects, then records, then code and lock, then pointers; so whatever a reader finds is complete.
+A run that was interrupted goes on where it stopped, for what is there already is not made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from envc.errors import DigestMismatch
+from envc.install.derive import Ledger, derive, is_trusted, look_up
+from envc.install.machine import machine_requirements
+from envc.install.prefix import made_paths
+from envc.model.digest import Sha256
+from envc.model.environment import Environment, EnvironmentMember
+from envc.model.progress import Progress
+from envc.model.record import Member, Record, RecordObject, StepPointer
+from envc.store.blobs import Blobs
+from envc.store.encode import LEVEL, Encoder, Entry, usable_cores
+from envc.store.errors import CorruptBlob, MissingBlob
+from envc.store.keys import step_key
+from envc.store.objects import StoredObject, put_code
+from envc.store.records import get_record, put_lock, put_pointer, put_record
+
+ObjectId = tuple[Sha256, str]  # artifact, layout
+
+
+class StepBundle(msgspec.Struct, frozen=True, kw_only=True):
+    """One step on one target."""
+
+    step: str
+    target: str  # target name
+    environment: Environment
+    code: tuple[Entry, ...] | None = None  # None bundles no code
+    run: str | None = None
+    env: dict[str, str] = {}
+
+
+class BundleRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a store shall hold afterwards."""
+
+    project: str
+    lock: bytes  # the lock file as it stands
+    steps: tuple[StepBundle, ...]
+    level: int = LEVEL  # of zstd; 3 is fast, 19 is small
+    trust_store: bool = False  # believe objects that others made
+
+
+class Bundled(msgspec.Struct, frozen=True, kw_only=True):
+    """What pack did."""
+
+    lock: Sha256  # digest under which the steps' pointers stand
+    pointers: dict[tuple[str, str], StepPointer]  # by step and target name
+    records: tuple[Record, ...]  # one for each distinct environment
+    made: tuple[EnvironmentMember, ...]  # objects that were derived in this run
+    content: dict[ObjectId, Sha256]  # content digest per artifact and layout, which a lock may record
+
+
+class Artifacts(Protocol):
+    """Where verified artifacts come from."""
+
+    def fetch(self, members: Iterable[EnvironmentMember]) -> Iterator[tuple[EnvironmentMember, Path]]:
+        """Each member with a file that has its sha256, in any order. Raises EnvcError."""
+
+
+def pack(request: BundleRequest, store: Blobs, artifacts: Artifacts, *, ledger: Ledger, progress: Progress) -> Bundled:
+    """Write what the steps need into the store, each object and each environment once.
+
+    Raises MetadataMismatch, BadWheel, DigestMismatch (an artifact whose content is not the one that the lock records),
+    StoreError, and what `artifacts` raises.
+    """
+    environments = {step.environment.id: step.environment for step in request.steps}
+    members = {(member.sha256, member.layout): member for each in environments.values() for member in each.members}
+    objects, made = _objects(members, request, store, artifacts, ledger, progress)
+    records = {}
+    for digest, environment in environments.items():
+        record = _record(environment, objects, progress)
+        records[digest] = record, _publish(store, record, progress)
+    lock = put_lock(store, request.lock)
+    pointers = {}
+    with Encoder(level=request.level) as encoder:
+        for step in request.steps:
+            code, code_object = put_code(store, encoder, step.code) if step.code is not None else (None, None)
+            pointers[step.step, step.target] = StepPointer(
+                environment=step.environment.id,
+                record=records[step.environment.id][1],
+                code=code,
+                code_object=code_object,
+                run=step.run,
+                env=step.env,
+            )
+    for (step_name, target), pointer in pointers.items():
+        put_pointer(store, step_key(request.project, lock, step_name, target), pointer)
+    return Bundled(
+        lock=lock,
+        pointers=pointers,
+        records=tuple(record for record, _ in records.values()),
+        made=made,
+        content={key: stored.index.content for key, stored in objects.items()},
+    )
+
+
+def _objects(
+    members: dict[ObjectId, EnvironmentMember],
+    request: BundleRequest,
+    store: Blobs,
+    artifacts: Artifacts,
+    ledger: Ledger,
+    progress: Progress,
+) -> tuple[dict[ObjectId, StoredObject], tuple[EnvironmentMember, ...]]:
+    """Every object, as the store holds it in the end, and the members whose objects were derived."""
+    found: dict[ObjectId, StoredObject] = {}
+    cores = usable_cores()
+    with ThreadPoolExecutor(4 * cores, thread_name_prefix="envc-look") as pool:
+        looking = {key: pool.submit(look_up, store, member, progress) for key, member in members.items()}
+        known = {key: future.result() for key, future in looking.items()}
+    missing: dict[ObjectId, EnvironmentMember] = {}
+    for key, member in members.items():
+        stored = known[key]
+        if stored is not None and is_trusted(stored, member, ledger, trust_store=request.trust_store):
+            found[key] = stored
+        else:
+            missing[key] = member
+    if not missing:
+        return found, ()
+    # One artifact may be wanted in several layouts: it is fetched once.
+    layouts: dict[Sha256, list[EnvironmentMember]] = {}
+    for member in missing.values():
+        layouts.setdefault(member.sha256, []).append(member)
+    task = progress.task("objects", sum(member.size for member in missing.values()), "B")
+
+    def work(member: EnvironmentMember, path: Path) -> StoredObject:
+        stored = known[member.sha256, member.layout]
+        made = derive(member, path, stored, store, encoder, ledger, progress)
+        task.advance(member.size)
+        return made
+
+    with Encoder(level=request.level) as encoder, ThreadPoolExecutor(cores, thread_name_prefix="envc-pack") as pool:
+        working: dict[ObjectId, Future[StoredObject]] = {}
+        try:
+            for fetched, path in artifacts.fetch([members[0] for members in layouts.values()]):
+                for member in layouts[fetched.sha256]:
+                    key = member.sha256, member.layout
+                    working[key] = pool.submit(work, member, path)
+                _raise_first(working.values())
+            for key, future in working.items():
+                found[key] = future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        finally:
+            task.done()
+    return found, tuple(missing.values())
+
+
+def _raise_first(futures: Iterable[Future[StoredObject]]) -> None:
+    """Stop the downloads when an object has failed already."""
+    for future in futures:
+        if future.done():
+            future.result()
+
+
+def _record(environment: Environment, objects: dict[ObjectId, StoredObject], progress: Progress) -> Record:
+    """What hydrate needs to know, with a winner for every path that several members hold."""
+    items = []
+    for member in environment.members:
+        stored = objects[member.sha256, member.layout]
+        items.append(
+            RecordObject(
+                kind=member.kind,
+                name=member.name,
+                version=member.version,
+                file=member.file,
+                content=stored.index.content,
+                size=stored.size,
+                index=stored.index,
+            )
+        )
+    items.sort(key=lambda item: (item.kind, item.name))
+    return Record(
+        environment=environment.id,
+        platform=environment.target.platform,
+        python=environment.python.key,
+        interpreter=environment.interpreter,
+        objects=tuple(items),
+        winners=_winners(items, progress),
+        made=made_paths(environment.target.facts, environment.python),
+        requirements=machine_requirements(member.file for member in environment.members),
+    )
+
+
+def _publish(store: Blobs, record: Record, progress: Progress) -> Sha256:
+    """Put a record into the store; answer with its digest.
+
+    One that is there and says the same of the objects stays, for the pointers of other locks name its digest.
+    """
+    try:
+        there = get_record(store, record.environment)
+        if (there.objects, there.winners) == (record.objects, record.winners):
+            return put_record(store, record)
+    except MissingBlob:
+        pass
+    except (CorruptBlob, DigestMismatch) as error:
+        progress.warn(f"the record of an environment is made again: {error}")
+    return put_record(store, record, replace=True)
+
+
+def _winners(items: list[RecordObject], progress: Progress) -> dict[str, Sha256]:
+    """The artifact that writes each contested path: the last by name, as if all were installed in that order."""
+    owners: dict[str, tuple[RecordObject, Member]] = {}
+    winners: dict[str, Sha256] = {}
+    for item in items:
+        for member in item.index.members:
+            earlier = owners.get(member.path)
+            owners[member.path] = item, member
+            if earlier is None:
+                continue
+            winners[member.path] = item.index.artifact
+            loser, lost = earlier
+            if (lost.sha256, lost.mode, lost.link) != (member.sha256, member.mode, member.link):
+                progress.warn(f"{loser.name} and {item.name} both hold {member.path}; the one of {item.name} is used")
+    return dict(sorted(winners.items()))

@@ -1,0 +1,130 @@
+"""run: a command in a ready environment, and nothing of the caller's own Python with it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envc.errors import EnvcError, UsageError
+
+if TYPE_CHECKING:
+    import subprocess
+
+# What would let another Python's files in, or start something before the step. The rest of PYTHON* (hash seed,
+# buffering, warnings, UTF-8 mode) is how a user wants Python to behave, and stays.
+LEAKS = (
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PYTHONSTARTUP",
+    "PYTHONUSERBASE",
+    "PYTHONEXECUTABLE",
+    "PYTHONPLATLIBDIR",
+    "__PYVENV_LAUNCHER__",
+)
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be run, and where."""
+
+    command: tuple[str, ...]  # program and arguments
+    prefix: Path  # of a ready environment
+    cwd: Path  # the folder of the manifest, or of the bundled code
+    env: dict[str, str] = {}  # the step's own
+
+
+class CommandNotFound(EnvcError):
+    """The program of a step is neither in its environment nor on PATH."""
+
+    def __init__(self, program: str, prefix: Path) -> None:
+        super().__init__(program, prefix)
+        self.program = program
+        self.hint = f"add the package that provides {program} to the step, or correct its `run`"
+
+    def __str__(self) -> str:
+        return f"there is no {self.program} in the environment or on PATH"
+
+
+def split_command(text: str) -> tuple[str, ...]:
+    """A step's command line as program and arguments, quoted as in a POSIX shell; no shell ever sees it."""
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        raise UsageError(f"the command line {text!r} cannot be read: {error}") from None
+    if not words:
+        raise UsageError("the command line is empty")
+    return words
+
+
+def environment_variables(launch: Launch, environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables of the child: the caller's, cleaned; the environment's on top; the step's own above all."""
+    result = {key: value for key, value in environ.items() if key not in LEAKS}
+    path = environ.get("PATH") or os.defpath
+    result.update(
+        PATH=f"{_scripts(launch.prefix)}{os.pathsep}{path}",
+        VIRTUAL_ENV=str(launch.prefix),
+        PYTHONNOUSERSITE="1",
+    )
+    result.update(launch.env)
+    return result
+
+
+def run(launch: Launch, environ: Mapping[str, str], *, replace: bool = True) -> int:
+    """Run the command to its end; answer with its exit code, or 128 and the number of the signal that ended it.
+
+    On POSIX and with `replace`, the command takes this process's place and the call does not return. Else the signals
+    that ask a process to end are handed on. Raises CommandNotFound, and EnvcError when the program cannot be started.
+    """
+    variables = environment_variables(launch, environ)
+    program = _find(launch, variables)
+    try:
+        if replace and os.name == "posix":
+            os.chdir(launch.cwd)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            # Python ignores these, and what is ignored stays ignored in the program that takes our place.
+            for name in ("SIGPIPE", "SIGXFSZ"):
+                if hasattr(signal, name):
+                    signal.signal(getattr(signal, name), signal.SIG_DFL)
+            os.execve(program, launch.command, variables)
+        import subprocess
+
+        return _wait(subprocess.Popen([program, *launch.command[1:]], cwd=launch.cwd, env=variables))
+    except OSError as error:
+        raise EnvcError(f"{launch.command[0]} cannot be started: {error.strerror}") from None
+
+
+def _find(launch: Launch, variables: Mapping[str, str]) -> str:
+    """The program as a path. A name with a separator is relative to the folder that the command runs in."""
+    program = launch.command[0]
+    is_path = "/" in program or os.sep in program
+    found = shutil.which(launch.cwd / program if is_path else program, path=variables["PATH"])
+    if found is None:
+        raise CommandNotFound(program, launch.prefix)
+    # A relative folder on PATH counts from where we are, and the child will be elsewhere.
+    return str(Path(found).absolute())
+
+
+def _wait(child: subprocess.Popen[bytes]) -> int:
+    """Wait for a child. SIGINT is not handed on: a terminal sends it to both."""
+    names = [name for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
+    numbers = [getattr(signal, name) for name in names]
+    before = {number: signal.signal(number, lambda got, _: child.send_signal(got)) for number in numbers}
+    before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        code = child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 128 - code if code < 0 else code
+
+
+def _scripts(prefix: Path) -> Path:
+    return prefix / ("Scripts" if os.name == "nt" else "bin")
