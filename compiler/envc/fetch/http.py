@@ -16,7 +16,7 @@ import msgspec
 
 from envc import __version__
 from envc.errors import SourceUnreachable
-from envc.fetch.credentials import Keyring
+from envc.fetch.credentials import Keyring, split_credentials
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
@@ -96,7 +96,7 @@ class Client:
         self._read_timeout = read_timeout  # seconds without a byte
         self._tries = tries
         self._first_pause = first_pause  # seconds
-        self._pools: dict[str, PoolManager] = {}
+        self._pools: dict[tuple[str, bool], PoolManager] = {}
         self._proxies: dict[str, str] | None = None
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -152,30 +152,27 @@ class Client:
             self._pools.clear()
 
     def _request(self, source: str, what: str, url: str, headers: dict[str, str]) -> tuple[BaseHTTPResponse, str]:
-        reason, attempt = "", 0
-        while attempt < self._tries:
+        reason, tried, worth = "", 0, self._tries
+        while tried < worth:
             if self._stopping.is_set():
                 raise Stopped
+            tried += 1
             wait: float | None = None
             try:
                 response, final = self._follow(source, what, url, headers)
             except _Trouble as trouble:
-                reason = trouble.reason
-                if attempt + 1 >= min(trouble.tries, self._tries):
-                    break
+                reason, worth = trouble.reason, min(trouble.tries, self._tries)
             else:
                 if response.status not in _BUSY:
                     return self._judge(source, what, response), final
-                reason = f"HTTP {response.status}"
+                reason, worth = f"HTTP {response.status}", self._tries
                 wait = _retry_after(response.headers.get("Retry-After"))
                 response.close()
                 if wait is not None and wait > _LONGEST_RETRY_AFTER:
                     raise SourceUnreachable(source, what, f"{reason}, and it asks to wait for {wait:.0f} s")
-            attempt += 1
-            if attempt < self._tries:
-                self.pause(attempt - 1, wait)
-        tried = f" after {attempt} tries" if attempt > 1 else ""
-        raise SourceUnreachable(source, what, f"{reason}{tried}")
+            if tried < worth:
+                self.pause(tried - 1, wait)
+        raise SourceUnreachable(source, what, f"{reason}, {tried} times" if tried > 1 else reason)
 
     def _judge(self, source: str, what: str, response: BaseHTTPResponse) -> BaseHTTPResponse:
         if response.status in (200, 206, 304, 404, 410, 416):
@@ -225,11 +222,11 @@ class Client:
             raise _Trouble("the proxy cannot be reached", _TRIES_REFUSED) from None
         except exceptions.NameResolutionError:
             raise _Trouble("its host name cannot be resolved", _TRIES_REFUSED) from None
-        except exceptions.ConnectTimeoutError:
-            # NewConnectionError, which is a kind of this, means that the host answered with a refusal.
-            raise _Trouble(f"no connection within {self._connect_timeout:g} s", _TRIES_REFUSED) from None
         except exceptions.NewConnectionError:
+            # urllib3 derives this from ConnectTimeoutError, so it comes first.
             raise _Trouble("connection refused", _TRIES_REFUSED) from None
+        except exceptions.ConnectTimeoutError:
+            raise _Trouble(f"no connection within {self._connect_timeout:g} s", _TRIES_REFUSED) from None
         except exceptions.ReadTimeoutError:
             raise _Trouble(f"no answer within {self._read_timeout:g} s") from None
         except (exceptions.HTTPError, OSError):
@@ -246,9 +243,11 @@ class Client:
             proxy = self._proxies.get(parts.scheme) or self._proxies.get("all") or ""
             if proxy and proxy_bypass(parts.hostname or ""):
                 proxy = ""
-            pool = self._pools.get(proxy)
+            # Reading the certificates takes longer than a request, so it is left out where they are not needed.
+            key = proxy, "https" in (parts.scheme, urlsplit(proxy).scheme)
+            pool = self._pools.get(key)
             if pool is None:
-                pool = self._pools[proxy] = _new_pool(proxy)
+                pool = self._pools[key] = _new_pool(*key)
             return pool
 
 
@@ -261,17 +260,15 @@ class _Trouble(Exception):
         self.tries = tries  # how many tries such trouble is worth
 
 
-def _new_pool(proxy: str) -> PoolManager:
+def _new_pool(proxy: str, encrypted: bool) -> PoolManager:
     import ssl
 
     import urllib3
 
     # The default context reads SSL_CERT_FILE and SSL_CERT_DIR, which companies with their own authority rely on.
-    context = ssl.create_default_context()
+    context = ssl.create_default_context() if encrypted else None
     if not proxy:
         return urllib3.PoolManager(num_pools=16, maxsize=32, ssl_context=context)
-    from envc.fetch.credentials import split_credentials
-
     address, login = split_credentials(proxy if "://" in proxy else f"http://{proxy}")
     headers = {"Proxy-Authorization": login.authorization} if login else None
     return urllib3.ProxyManager(address, proxy_headers=headers, num_pools=16, maxsize=32, ssl_context=context)
