@@ -18,6 +18,7 @@ from envc.store.errors import UnsafePath
 from envc.store.paths import check_tree
 from envc.store.tar import MAX_OCTAL
 from tests.toml_texts import TomlText
+from tests.universe import Version
 
 # Trees of an object
 
@@ -121,11 +122,11 @@ _ARTIFACTS = st.builds(
 _PACKAGES = st.builds(
     Package,
     id=_IDS,
-    version=_TEXT,
-    build=_TEXT,
-    source=_TEXT,
+    version=st.from_regex(r"[A-Za-z0-9._+!~-]{1,8}", fullmatch=True),
+    build=st.from_regex(r"[A-Za-z0-9._+-]{0,8}", fullmatch=True),
+    source=st.sampled_from(["pypi", "conda-forge", "internal_1.x"]),
     released=st.none() | st.dates(),
-    license=_TEXT,
+    license=_TEXT | st.just("https://licenses.example.com/MIT"),
     depends=_ANY_LINES.map(tuple),
     artifacts=_tuples(_ARTIFACTS, max_size=3),
 )
@@ -184,3 +185,38 @@ def shuffle_lock(graph: LockGraph, draw: st.DrawFn) -> LockGraph:
             )
         ),
     )
+
+
+# Universes of packages for the PyPI solver
+
+
+_PROJECTS = ("ant", "bee", "cat", "dog", "elk")
+_VERSIONS = ("1.0", "1.1", "2.0", "3.0b1")
+_SPECIFIERS = ("", "", ">=1.1", "<2", "==1.0", "!=1.1", ">1.1,<3", "~=1.0", "==1.*", ">=3.0b1")
+_EXTRAS = ("x", "y")
+
+
+@st.composite
+def requirement_texts(draw: st.DrawFn, *, conditional: bool = True) -> str:
+    """A requirement on a project of a universe, or now and then on one that does not exist."""
+    name = draw(st.sampled_from((*_PROJECTS, *_PROJECTS, "missing") if conditional else _PROJECTS))
+    extra = draw(st.sampled_from(("", "", "", "[x]", "[x,y]")))
+    specifier = draw(st.sampled_from(_SPECIFIERS))
+    markers = ("", "", "", "; extra == 'x'", "; extra == 'y'", "; sys_platform == 'linux'", "; os_name == 'nt'")
+    return f"{name}{extra}{specifier}{draw(st.sampled_from(markers)) if conditional else ''}"
+
+
+@st.composite
+def universes(draw: st.DrawFn) -> dict[str, dict[str, Version]]:
+    """A few projects with a few versions each; some of them cannot be used."""
+    universe: dict[str, dict[str, Version]] = {}
+    for name in draw(st.lists(st.sampled_from(_PROJECTS), min_size=1, max_size=5, unique=True)):
+        universe[name] = {}
+        for version in draw(st.lists(st.sampled_from(_VERSIONS), min_size=1, max_size=4, unique=True)):
+            universe[name][version] = Version(
+                requires=tuple(draw(st.lists(requirement_texts(), max_size=3))),
+                extras=_EXTRAS,
+                requires_python=draw(st.sampled_from(("", "", "", "", ">=3.12"))),
+                broken=draw(st.sampled_from((None, None, None, None, "unreadable"))),
+            )
+    return universe

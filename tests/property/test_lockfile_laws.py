@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import tomli
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +33,17 @@ def test_the_order_of_the_inputs_never_matters(graph: LockGraph, data: st.DataOb
 @given(locks())
 def test_other_readers_agree_that_it_is_toml(graph: LockGraph) -> None:
     assert tomli.loads(dumps(graph).replace("\n", "\r\n"))["version"] == 1
+
+
+@given(shuffled_locks())
+def test_no_address_stands_in_a_lock_but_in_what_people_wrote(graph: LockGraph) -> None:
+    spelled = [
+        *(line for environment in graph.environments for line in environment.requires),
+        *(line for package in graph.packages for line in package.depends),
+        *(line for package in graph.packages for each in package.artifacts for line in each.depends or ()),
+    ]
+    if not any(":" in line for line in spelled):
+        assert "://" not in dumps(msgspec.structs.replace(graph, options={}))
 
 
 @given(locks())

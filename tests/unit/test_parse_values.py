@@ -22,6 +22,7 @@ from envc.parse.urls import git_mistake, redact, url_mistake
         ("3.13.2t", PythonRequest(text="3.13.2t", free_threaded=True, specifier="==3.13.2")),
         ("pypy3.10", PythonRequest(text="pypy3.10", implementation="pypy", specifier="==3.10.*")),
         (">=3.11,<3.13", PythonRequest(text=">=3.11,<3.13", specifier="<3.13,>=3.11")),
+        (" 3.12 ", PythonRequest(text=" 3.12 ", specifier="==3.12.*")),
         ("==3.12.*", PythonRequest(text="==3.12.*", specifier="==3.12.*")),
     ],
 )
@@ -29,13 +30,10 @@ def test_python_requests(text: str, expected: PythonRequest) -> None:
     assert parse_python(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "3", "2.7", "3.012", "3.12t", "pypy3.10t", "python3.12", "3.12 ", ">=3,", "3.x"])
+@pytest.mark.parametrize("text", ["", "3", "2.7", "3.012", "3.12t", "pypy3.10t", "python3.12", ">=3,<", ">=x", "3.x"])
 def test_what_is_no_python(text: str) -> None:
-    if text == "3.12 ":
-        assert parse_python(text).specifier == "==3.12.*"
-    else:
-        with pytest.raises(BadPython):
-            parse_python(text)
+    with pytest.raises(BadPython):
+        parse_python(text)
 
 
 @pytest.mark.parametrize(
@@ -67,24 +65,8 @@ def test_cutoffs(value: object, expected: datetime | timedelta) -> None:
     "value",
     [
         *(datetime(2026, 11, 1), "2026-11-01T00:00:00", "2026-02-30", "2026-11-01T25:00:00Z", date(9999, 12, 31)),
-        *(
-            "",
-            "P",
-            "PT",
-            "P1Y",
-            "P1M",
-            "1 month",
-            "2 years",
-            "soon",
-            "7",
-            "days",
-            "-1 day",
-            "7 dayz",
-            "0 days",
-            7,
-            True,
-        ),
-        *("9" * 30 + " days", "9999-12-31"),
+        *("", "P", "PT", "P1Y", "P1M", "1 month", "2 years", "soon", "7", "days", "-1 day", "7 dayz", "0 days"),
+        *(7, True, "9" * 30 + " days", "9999-12-31"),
     ],
     ids=str,
 )
@@ -95,7 +77,13 @@ def test_what_is_no_cutoff(value: object) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["https://example.com/simple", "s3://bucket/envc", "ssh://git@example.com/x", "git+ssh://git@example.com/x"],
+    [
+        "https://example.com/simple",
+        "https://example.com/a@b",
+        "s3://bucket/envc",
+        "ssh://git@example.com/x",
+        "git+ssh://git@example.com/x",
+    ],
 )
 def test_addresses(url: str) -> None:
     assert url_mistake(url) is None
@@ -106,14 +94,11 @@ def test_addresses(url: str) -> None:
     [
         *("", "example.com", "/srv/x", "://x", "https://a b/", "https://example.com/\n", "https://[::1"),
         *("https://joe@example.com", "https://joe:pw@example.com", "https://:pw@example.com", "https://@example.com"),
-        *("ssh://git:pw@example.com/x", "https://tok/en@example.com:x"),
+        "ssh://git:pw@example.com/x",
     ],
 )
 def test_what_is_no_address(url: str) -> None:
-    if url == "https://tok/en@example.com:x":
-        assert url_mistake(url) is None  # a path with an "@" in it, as RFC 3986 reads it
-    else:
-        assert url_mistake(url) is not None
+    assert url_mistake(url) is not None
 
 
 @pytest.mark.parametrize("url", ["git@example.com:team/x.git", "https://example.com/x", "ssh://git@example.com/x"])

@@ -23,6 +23,7 @@ HEADER = """\
 _WIDTH = 118  # a short array is broken where its line would be longer
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SPECIAL = re.compile(r'[\x00-\x1f\x7f"\\]')
+_LITERAL = re.compile(r"[^\x00-\x1f\x7f']*")
 _ESCAPES = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 # Options in the order of the file; others follow by name. `targets`, `channels` and `indexes` are read as one value,
 # every other array or table may grow, so it is broken into lines.
@@ -31,7 +32,10 @@ _ONE_LINE = frozenset(_OPTIONS)
 
 
 def canonical(graph: LockGraph) -> LockGraph:
-    """The same graph with every set sorted and free of doubles. `dumps` writes it, `loads` returns it."""
+    """The same graph with every set sorted and free of doubles. `dumps` writes it, `loads` returns it.
+
+    A licence given as an address is left out: a lock holds none that the manifest does not spell.
+    """
     return LockGraph(
         version=graph.version,
         options=graph.options,
@@ -76,6 +80,7 @@ def _canonical_ref(ref: PackageRef) -> PackageRef:
 def _canonical_package(package: Package) -> Package:
     return msgspec.structs.replace(
         package,
+        license="" if "://" in package.license else package.license,
         depends=_sorted_set(package.depends),
         artifacts=_without_doubles(
             _in_order(map(_canonical_artifact, package.artifacts), lambda each: (each.file, each.sha256))
@@ -213,6 +218,8 @@ def _dump_key(key: str) -> str:
 def _dump_string(text: str) -> str:
     if _SPECIAL.search(text) is None:
         return f'"{text}"'
+    if _LITERAL.fullmatch(text):
+        return f"'{text}'"  # markers hold double quotes, and read better without backslashes
     return f'"{_SPECIAL.sub(_escape, text)}"'
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,14 @@ from envc.lockfile.dump import canonical
 from envc.model.digest import Sha256
 from envc.model.graph import LOCK_VERSION, Artifact, LockedEnvironment, LockGraph, Package, PackageRef
 
+# Ids, names, versions, builds and layouts become parts of paths, and none of them can hold an address.
 _ID = re.compile(r"[a-z]+:[A-Za-z0-9._-]+(?:@[A-Za-z0-9._+!~=:-]+)?")
 _TARGET = re.compile(r"[A-Za-z0-9_.-]+")
 _TARGET_KEY = re.compile(r"[A-Za-z0-9_.-]+/(?:-|[a-z]+[0-9]+t?)")
+_VERSION = re.compile(r"[A-Za-z0-9._+!~-]+")
+_BUILD = re.compile(r"[A-Za-z0-9._+-]*")
+_SOURCE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_LAYOUT = re.compile(r"[a-z][a-z0-9.-]*")
 _STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _UNTITLED = Path("lock file")
 
@@ -127,6 +133,9 @@ class _Reader:
 
     def _package(self, table: PackageTable, at: str) -> Package:
         self._check(_ID, (table.id,), f"{at}.id", "no package id")
+        self._check(_VERSION, (table.version,), f"{at}.version", "no version")
+        self._check(_BUILD, (table.build,), f"{at}.build", "no build string")
+        self._check(_SOURCE, (table.source,), f"{at}.source", "no name of a source")
         return Package(
             id=table.id,
             version=table.version,
@@ -142,6 +151,7 @@ class _Reader:
 
     def _artifact(self, table: ArtifactTable, at: str) -> Artifact:
         self._check(_TARGET_KEY, table.targets, f"{at}.for", 'no target key such as "linux-64/cp312"')
+        self._check(_LAYOUT, table.content, f"{at}.content", "no layout")
         return Artifact(
             file=table.file,
             size=table.size,
@@ -151,7 +161,7 @@ class _Reader:
             content={layout: Sha256(digest) for layout, digest in table.content.items()},
         )
 
-    def _check(self, form: re.Pattern[str], values: tuple[str, ...], at: str, what: str) -> None:
+    def _check(self, form: re.Pattern[str], values: Iterable[str], at: str, what: str) -> None:
         for value in values:
             if (form, value) in self._names:
                 continue

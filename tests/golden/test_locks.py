@@ -1,0 +1,21 @@
+"""The text of lock files, as it is reviewed."""
+
+from __future__ import annotations
+
+import pytest
+
+from envc.lockfile import canonical, dangling, dumps, loads
+from envc.model.graph import LockGraph
+from tests.golden.regenerate import FOLDER, check_golden
+from tests.lock_samples import SMALL, WHOLE
+
+
+@pytest.mark.parametrize(
+    ("name", "graph"), [("small", SMALL), ("whole", WHOLE), ("empty", LockGraph(environments=(), packages=()))]
+)
+def test_lock(name: str, graph: LockGraph) -> None:
+    text = dumps(graph)
+    check_golden(FOLDER / "locks" / f"{name}.lock", text)
+    assert loads(text) == canonical(graph)
+    assert not dangling(graph)
+    assert "://" not in text

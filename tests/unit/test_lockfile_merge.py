@@ -1,0 +1,105 @@
+"""Merging two locks by key, and finding what a merge left behind."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from envc.lockfile import Dangling, dangling, dumps, loads, merge
+from envc.model.graph import LockedEnvironment, LockGraph, Package, PackageRef
+from tests.lock_samples import SMALL, TORCH, artifact, digest
+
+STEPS = ("evaluate", "train")
+TRAIN = SMALL.environments[0]
+
+
+def _package(name: str, version: str = "1.0") -> Package:
+    return Package(
+        id=f"pypi:{name}", version=version, source="pypi", artifacts=(artifact(f"{name}-{version}-py3-none-any.whl"),)
+    )
+
+
+def _environment(step: str, *names: str) -> LockedEnvironment:
+    return LockedEnvironment(
+        steps=(step,),
+        targets=("linux-64/cp312",),
+        python="3.12",
+        requires=tuple(f"pypi:{name}" for name in names),
+        packages=tuple(PackageRef(f"pypi:{name}") for name in names),
+    )
+
+
+def _lock(*steps: LockedEnvironment, packages: tuple[Package, ...] = ()) -> LockGraph:
+    return LockGraph(environments=steps, packages=packages)
+
+
+A, B = _package("a"), _package("b")
+
+
+def test_steps_added_on_both_sides_are_both_there() -> None:
+    ours = _lock(_environment("x", "a"), packages=(A,))
+    theirs = _lock(_environment("y", "a", "b"), packages=(A, B))
+    merged = merge(ours, theirs)
+    assert merged == _lock(_environment("x", "a"), _environment("y", "a", "b"), packages=(A, B))
+    assert dangling(merged) == ()
+
+
+def test_one_version_on_each_side_stands_twice_and_is_stale() -> None:
+    ours = _lock(_environment("x", "a"), _environment("y", "b"), packages=(A, B))
+    theirs = _lock(_environment("x", "a"), _environment("y", "b"), packages=(_package("a", "2.0"), B))
+    merged = merge(ours, theirs)
+    assert [package.version for package in merged.packages] == ["1.0", "2.0", "1.0"]
+    assert dangling(merged) == (Dangling(("x",), "pypi:a stands 2 times in the lock"),)
+
+
+def test_a_step_solved_differently_on_both_sides_is_left_out() -> None:
+    ours = _lock(_environment("x", "a"), _environment("y", "a"), packages=(A,))
+    theirs = _lock(_environment("x", "b"), _environment("y", "a"), packages=(A, B))
+    assert merge(ours, theirs).environments == (_environment("y", "a"),)
+
+
+def test_a_step_that_moved_between_environments_is_left_out() -> None:
+    shared = replace(_environment("x", "a"), steps=("x", "y"))
+    assert merge(_lock(shared), _lock(_environment("x", "a"), _environment("z", "a"))).environments == (
+        _environment("z", "a"),
+    )
+
+
+def test_artifacts_of_one_version_are_united() -> None:
+    linux, mac = TORCH.artifacts
+    mapping = {"py3.11-posix": digest("content")}
+    ours = _lock(packages=(replace(TORCH, artifacts=(linux,)),))
+    theirs = _lock(packages=(replace(TORCH, artifacts=(replace(linux, targets=("gpu/cp311",), content=mapping), mac)),))
+    merged = merge(ours, theirs)
+    assert merged == merge(theirs, ours)
+    assert merged.packages == (replace(TORCH, artifacts=(replace(linux, content=mapping), mac)),)
+
+
+def test_artifacts_that_contradict_each_other_are_not_united() -> None:
+    linux, mac = TORCH.artifacts
+    for other in (
+        replace(linux, size=1),
+        replace(linux, sha256=mac.sha256, file="torch-2.5.1-py3-none-any.whl"),
+        replace(linux, sha256=digest("other")),
+    ):
+        merged = merge(_lock(packages=(TORCH,)), _lock(packages=(replace(TORCH, artifacts=(other,)),)))
+        assert len(merged.packages) == 2
+
+
+def test_what_a_merge_by_text_can_leave_behind() -> None:
+    missing = replace(TRAIN, packages=(PackageRef("pypi:gone"), PackageRef("pypi:torch", ("win-64",))))
+    assert dangling(replace(SMALL, environments=(missing,))) == (
+        Dangling(STEPS, "pypi:gone is not in the lock"),
+        Dangling(STEPS, "pypi:torch @ win-64 is for a target that the environment lacks"),
+    )
+    one_file = replace(TORCH, artifacts=TORCH.artifacts[:1])
+    assert dangling(replace(SMALL, packages=(one_file,))) == (
+        Dangling(STEPS, "pypi:torch has no files for osx-arm64/cp311"),
+    )
+    everywhere = replace(TORCH, artifacts=tuple(replace(each, targets=()) for each in TORCH.artifacts))
+    assert Dangling(STEPS, "pypi:torch has 2 files for gpu/cp311") in dangling(replace(SMALL, packages=(everywhere,)))
+    doubled = replace(SMALL, environments=(TRAIN, replace(TRAIN, steps=("train",))))
+    assert dangling(doubled) == (
+        Dangling(STEPS, "step train stands in 2 environments"),
+        Dangling(("train",), "step train stands in 2 environments"),
+    )
+    assert loads(dumps(doubled)) == doubled

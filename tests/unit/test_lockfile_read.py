@@ -1,0 +1,127 @@
+"""A lock file is hostile input: whatever is wrong with it is said, with its key path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from envc.errors import LockFileError
+from envc.lockfile import LockConflict, dumps, load, loads
+from tests.lock_samples import SMALL, digest
+
+TEXT = dumps(SMALL)
+PATH = Path("work/manifest.lock")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("version = 1", "version = 2", "is lock format 2; this envc reads 1"),
+        ("version = 1", "version = 0", "is lock format 0, which never was"),
+        ("version = 1", "version = '1'", "`version` is missing or no number"),
+        ("version = 1", "version = true", "`version` is missing or no number"),
+        ("version = 1\n", "\n", "`version` is missing or no number"),
+        ("[options]", "[optoins]", "object contains unknown field `optoins`"),
+        ('python = "3.11.9"', "python = 3.11", "environment[0].python: expected `str`, got `float`"),
+        ('python = "3.11.9"', 'pyhton = "3.11.9"', "environment[0]: object contains unknown field `pyhton`"),
+        ('"evaluate", "train"', "", "environment[0].steps: expected `array` of length >= 1"),
+        ('"evaluate", "train"', '"../evaluate"', "environment[0].steps: '../evaluate' is no name of a step"),
+        ('"linux-64/cp311", "osx', '"linux-64", "osx', "environment[0].targets: 'linux-64' is no target key"),
+        ('  "pypi:torch",', '  "torch",', "environment[0].packages[0]: 'torch' is no package id"),
+        ('  "pypi:torch",', '  "pypi:torch @ a/b",', "environment[0].packages[0]: 'a/b' is no name of a target"),
+        ('  "pypi:torch",', '  "pypi:torch @ ",', "environment[0].packages[0]: '' is no name of a target"),
+        ('id = "pypi:torch"', 'id = "pypi:../torch"', "package[0].id: 'pypi:../torch' is no package id"),
+        ('id = "pypi:torch"\n', "", "package[0]: object missing required field `id`"),
+        ('version = "2.5.1"', 'version = "../2"', "package[0].version: '../2' is no version"),
+        ('version = "2.5.1"', 'version = "2"\nbuild = "a/b"', "package[0].build: 'a/b' is no build string"),
+        ('source = "pypi"', 'source = "https://x"', "package[0].source: 'https://x' is no name of a source"),
+        (", for = [", ', content = { "../x" = "' + digest("x") + '" }, for = [', "package[0].artifacts[0].content: "),
+        ("released = 2024-10-29", "released = 3", "package[0].released: expected `date | null`, got `int`"),
+        (digest("torch-2.5.1-cp311-none-macosx_11_0_arm64.whl"), "abc", "package[0].artifacts[1].sha256: "),
+        ("size = 1045", "size = -1", "package[0].artifacts[0].size: expected `int` >= 0"),
+        ('file = "torch', 'file = "../torch', "package[0].artifacts[0].file: expected `str` matching regex"),
+        ('for = ["gpu/cp311", ', 'for = ["gpu", ', "package[0].artifacts[0].for: 'gpu' is no target key"),
+        ("artifacts = [", 'artifacts = "', "not TOML: "),
+    ],
+)
+def test_what_is_wrong_is_said(old: str, new: str, reason: str) -> None:
+    assert TEXT.count(old) >= 1
+    with pytest.raises(LockFileError) as caught:
+        loads(TEXT.replace(old, new, 1), PATH)
+    assert str(caught.value).startswith(f"{PATH}: {reason}")
+    assert caught.value.hint
+
+
+def test_upper_case_and_trailing_characters_are_no_digest() -> None:
+    good = digest("torch-2.5.1-cp311-none-macosx_11_0_arm64.whl")
+    for bad in (good.upper(), good + "\\n", good[:-1], good + "0"):
+        with pytest.raises(LockFileError):
+            loads(TEXT.replace(good, bad))
+
+
+def test_a_newer_lock_says_what_to_do() -> None:
+    with pytest.raises(LockFileError) as caught:
+        loads(TEXT.replace("version = 1", "version = 2\nnew-key = 1", 1), PATH)
+    assert caught.value.hint == "upgrade envc"
+
+
+def test_nesting_has_an_end() -> None:
+    with pytest.raises(LockFileError):
+        loads("version = 1\nx = " + "[" * 100_000)
+
+
+def test_windows_line_ends_change_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.lock"
+    path.write_bytes(TEXT.replace("\n", "\r\n").encode())
+    assert load(path) == SMALL
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.lock"
+    with pytest.raises(FileNotFoundError):
+        load(path)
+    with pytest.raises(LockFileError, match="cannot be read"):
+        load(tmp_path)
+    path.write_bytes(b"version = 1 # caf\xe9\n")
+    with pytest.raises(LockFileError, match="is not UTF-8 at byte 17"):
+        load(path)
+
+
+CONFLICT = """\
+version = 1
+<<<<<<< HEAD
+ours = 1
+||||||| base
+base = 1
+=======
+theirs = 1
+>>>>>>> branch
+[options]
+<<<<<<< HEAD
+=======
+more = 1
+>>>>>>> branch
+"""
+
+
+def test_conflict_markers_are_two_locks() -> None:
+    with pytest.raises(LockConflict) as caught:
+        loads(CONFLICT, PATH)
+    assert caught.value.ours == "version = 1\nours = 1\n[options]\n"
+    assert caught.value.theirs == "version = 1\ntheirs = 1\n[options]\nmore = 1\n"
+    with pytest.raises(LockConflict):
+        loads(CONFLICT.replace("\n", "\r\n"), PATH)
+
+
+@pytest.mark.parametrize(
+    "text", ["<<<<<<< a\nx = 1\n", "<<<<<<< a\n<<<<<<< b\n=======\n>>>>>>> c\n", ">>>>>>> a\n<<<<<<< b\n"]
+)
+def test_markers_that_do_not_match_up_are_no_toml(text: str) -> None:
+    with pytest.raises(LockFileError, match="not TOML") as caught:
+        loads("version = 1\n" + text)
+    assert not isinstance(caught.value, LockConflict)
+
+
+def test_markers_inside_a_string_are_text() -> None:
+    assert loads('version = 1\n[options]\nx = "<<<<<<< a"\n').options == {"x": "<<<<<<< a"}
