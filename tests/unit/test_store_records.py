@@ -8,7 +8,7 @@ import pytest
 from envc.errors import DigestMismatch
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment, EnvironmentMember
-from envc.model.record import ObjectIndex, Record, RecordObject, StepPointer
+from envc.model.record import Member, Record, RecordObject, StepPointer
 from envc.store.check import check_record
 from envc.store.documents import canonical_json
 from envc.store.encode import Encoder, Entry
@@ -207,7 +207,15 @@ def test_a_record_whose_parts_disagree_is_corrupt(record: Record, says: str) -> 
         check_record(record, "record")
 
 
-def test_every_field_of_an_index_is_in_its_canonical_text() -> None:
-    index = FIRST.index
-    assert msgspec.json.decode(canonical_json(index), type=ObjectIndex) == index
+def test_a_value_has_one_text_however_it_came_about() -> None:
+    for value in (
+        FIRST.index,
+        record_of(FIRST, SECOND, winners={"x": ARTIFACT}),
+        StepPointer(environment=ARTIFACT, record=ARTIFACT),
+    ):
+        text = canonical_json(value)
+        assert msgspec.json.decode(text, type=type(value)) == value
+        assert canonical_json(msgspec.json.decode(text, type=type(value))) == text
+    computed = int("644", 8)
+    assert canonical_json(Member("a", mode=computed)) == canonical_json(Member("a"))
     assert canonical_json({"b": 1, "a": {"d": 1, "c": "é"}}) == '{"a":{"c":"é","d":1},"b":1}'.encode()

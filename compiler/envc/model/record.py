@@ -16,7 +16,7 @@ RECORD_FORMAT = 1
 MTIME = 315532800  # 1980-01-01T00:00:00Z: the time of wheels' and generated files, the earliest that a zip file can say
 
 
-class Member(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
+class Member(msgspec.Struct, frozen=True, order=True):
     """One entry of an object's tree."""
 
     path: str  # relative to the prefix, POSIX separators, no "." or ".." parts
@@ -28,7 +28,7 @@ class Member(msgspec.Struct, frozen=True, order=True, omit_defaults=True):
     mtime: int = MTIME  # seconds since the epoch; no part of the content digest
 
 
-class Frame(msgspec.Struct, frozen=True, omit_defaults=True):
+class Frame(msgspec.Struct, frozen=True):
     """One zstd frame of an object."""
 
     offset: int  # bytes from the start of the object

@@ -12,10 +12,11 @@ from typing import BinaryIO
 import msgspec
 
 from envc.model.digest import Sha256, parse_sha256
+from envc.model.record import ObjectIndex
 from envc.store.documents import decode_json
 from envc.store.errors import CorruptBlob
 from envc.store.frames import compress, decompress
-from envc.store.index import ReadRange, encode_trailer, read_trailer
+from envc.store.index import ReadRange, encode_trailer, read_index, read_trailer
 from envc.store.keys import check_layout
 from envc.store.paths import ENVIRONMENT_LAYOUT
 from envc.store.tar import END
@@ -78,7 +79,7 @@ def write_bundle(objects: Iterable[Source], environment: Source, out: BinaryIO) 
 def read_bundle(size: int, read_range: ReadRange, what: str) -> BundleIndex:
     """The index of a bundle of `size` bytes. Raises CorruptBlob unless its parts and its ends are the whole file.
 
-    Each part is then read with `part_reader` as any object.
+    Each part is then read with `read_part` and `part_reader`, as any object.
     """
     text, start = read_trailer(size, read_range, what)
     index = decode_json(text, BundleIndex, what)
@@ -100,6 +101,14 @@ def part_reader(part: BundlePart, read_range: ReadRange) -> ReadRange:
         return read_range(part.offset + offset, length)
 
     return read
+
+
+def read_part(part: BundlePart, read_range: ReadRange) -> ObjectIndex:
+    """The index of one object of a bundle. Raises CorruptBlob, also when it is another object than the bundle says."""
+    index = read_index(part.length, part_reader(part, read_range), _what(part))
+    if (index.artifact, index.layout) != (part.artifact, part.layout):
+        raise CorruptBlob(_what(part), "is the object of another artifact or layout")
+    return index
 
 
 def _check(index: BundleIndex) -> int:

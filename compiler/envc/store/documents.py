@@ -12,7 +12,11 @@ Document = TypeVar("Document")
 
 
 def canonical_json(value: object) -> bytes:
-    """The one JSON text of a value: keys sorted, no white space, UTF-8, fields that have their default left out."""
+    """The one JSON text of a value: keys sorted, no white space, UTF-8, every field written.
+
+    Defaults are not left out: msgspec tells them by identity, so the same number would be left out or written
+    depending on how it was computed.
+    """
     return msgspec.json.encode(value, order="sorted")
 
 
