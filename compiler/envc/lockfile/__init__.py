@@ -7,8 +7,6 @@ hosts. `dump` writes it, `load` reads it, `merge` puts two of them together.
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 from pathlib import Path
 
 from envc.errors import LockFileError
@@ -44,14 +42,14 @@ def save(graph: LockGraph, path: Path) -> bool:
 def _replace(path: Path, data: bytes) -> None:
     # Through a symbolic link, the file it leads to is the one to replace.
     path = Path(os.path.realpath(path))
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         with temporary.open("xb") as stream:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
         if path.exists():
-            shutil.copymode(path, temporary)
+            temporary.chmod(path.stat().st_mode & 0o7777)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
 
 # Reads further than RFC 3986 does, up to the last "@" before the path, so that no half of a password is left standing.
 _USER_INFO = re.compile(r"(?<=://)[^/\s\"']*@")
@@ -25,6 +24,8 @@ def url_mistake(url: str, schemes: frozenset[str] | None = None) -> tuple[str, s
         return f"{url!r} holds white space or control characters", None
     if schemes is not None and scheme.lower() not in schemes:
         return f"{url!r} cannot be used here", f"use {', '.join(sorted(schemes))}"
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(url)
         secret = parts.password is not None or (parts.username is not None and "ssh" not in scheme)
