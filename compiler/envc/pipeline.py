@@ -1,4 +1,7 @@
-"""The whole compiler on a page: each function is one verb, and reads as the stages it runs."""
+"""The whole compiler on a page: each function is one verb, and reads as the stages it runs.
+
+Stages that touch the network or a store are imported by the verbs that reach them: start-up is part of the product.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,20 +17,24 @@ from envc import lockfile
 from envc.closure import Closures
 from envc.errors import StaleLock, UsageError, render_key_path
 from envc.expand import StepTarget, expand, lock_options
-from envc.fetch.index import Origins
-from envc.fetch.settings import read_settings
-from envc.install.interpreter import this_python
 from envc.link import choice_of, link
+from envc.model.digest import sha256
 from envc.model.graph import Choice, LockGraph
 from envc.model.manifest import Manifest
 from envc.model.progress import Progress
-from envc.parse import find_manifest, load_manifest, position_of
-from envc.parse.query import Query, parse_query
+from envc.parse import find_manifest, load_manifest
 from envc.pose import pose, refuse_unavailable
-from envc.resolve import open_origins, solve_all
 from envc.stale import Freshness, compare
-from envc_solvers.pypi.requirement import canonicalize_name
-from envc_solvers.solution import Solution
+
+if TYPE_CHECKING:
+    from envc.fetch.index import Origins
+    from envc.install.interpreter import HostPython
+    from envc.model.record import Record, StepPointer
+    from envc.pack import Bundled
+    from envc.parse.query import Query
+    from envc.review.changes import Change
+    from envc.store.blobs import Blobs
+    from envc_solvers.solution import Solution
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +58,12 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError(f"ENVC_NOW is {text!r}, which is not a time", "write 2026-11-01T00:00:00Z") from None
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
+    @property
+    def cache(self) -> Path:
+        from envc.fetch.settings import cache_folder
+
+        return cache_folder(self.environ)
+
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
     """A manifest with what was derived from it, and the lock beside it."""
@@ -62,7 +75,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_project(manifest: str | None, around: Surroundings) -> Project:
-    """parse, expand, and compare with the lock. Reads two files, touches no network."""
+    """parse → expand, and compare with the lock. Reads two files, touches no network."""
     loaded = load_manifest(find_manifest(manifest, around.environ, around.cwd))
     cells = expand(loaded)
     graph = lockfile.load(loaded.lock_path) if loaded.lock_path.exists() else None
@@ -70,38 +83,23 @@ def open_project(manifest: str | None, around: Surroundings) -> Project:
     return Project(manifest=loaded, cells=cells, graph=graph, freshness=freshness)
 
 
-def check(project: Project) -> None:
-    """Raise StaleLock with every reason unless the lock says what the manifest asks for."""
+def check(project: Project) -> LockGraph:
+    """The lock. Raises StaleLock with every reason unless it says what the manifest asks for."""
     path = project.manifest.lock_path
-    if project.freshness is None:
+    if project.graph is None or project.freshness is None:
         raise StaleLock(path, ("there is no lock file",))
     if not project.freshness.is_fresh:
         raise StaleLock(path, tuple(str(reason) for reason in project.freshness.reasons))
+    return project.graph
 
 
 # lock
 
 
 class LockRequest(msgspec.Struct, frozen=True, kw_only=True):
-    upgrade: bool = False
-    packages: tuple[str, ...] = ()  # NAME or NAME==VERSION
+    upgrade: bool = False  # let everything move
+    packages: tuple[str, ...] = ()  # NAME or NAME==VERSION: let these move
     dry_run: bool = False
-
-
-class Change(msgspec.Struct, frozen=True, order=True):
-    """How one package's versions in the lock changed."""
-
-    kind: str
-    name: str
-    old: tuple[str, ...]
-    new: tuple[str, ...]
-
-    def __str__(self) -> str:
-        if not self.old:
-            return f"  + {self.name} {', '.join(self.new)}"
-        if not self.new:
-            return f"  - {self.name} {', '.join(self.old)}"
-        return f"  ~ {self.name} {', '.join(self.old)} -> {', '.join(self.new)}"
 
 
 class LockOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,83 +107,84 @@ class LockOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     path: Path
     graph: LockGraph
+    changed: bool
     written: bool
-    dry_run: bool = False
-    solved: int = 0  # solver runs
-    seconds: float = 0.0
-    changes: tuple[Change, ...] = ()
-
-    def lines(self) -> list[str]:
-        if not self.solved:
-            return [f"{self.path.name} is unchanged" if not self.written else f"wrote {self.path.name}"]
-        environments, packages = len(self.graph.environments), len(self.graph.packages)
-        verb = "would write" if self.dry_run else "wrote" if self.written else "unchanged:"
-        lines = [] if len(self.changes) > 40 else [str(change) for change in self.changes]
-        if len(self.changes) > 40:
-            lines.append(f"  {len(self.changes)} packages changed")
-        return [
-            *lines,
-            f"{verb} {self.path.name}: {_count(environments, 'environment')}, {_count(packages, 'package')} "
-            f"({_count(self.solved, 'problem')} solved in {self.seconds:.1f} s)",
-        ]
-
-    def summary(self) -> dict[str, Any]:
-        return {
-            "lock": str(self.path),
-            "written": self.written,
-            "environments": len(self.graph.environments),
-            "solved": self.solved,
-            "changes": [msgspec.structs.asdict(change) for change in self.changes],
-        }
+    solved: int  # solver runs
+    seconds: float
+    changes: tuple[Change, ...]
 
 
 def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOutcome:
     """pose → solve → link → lockfile, for the step-targets that the lock beside the manifest does not answer."""
+    from envc.review.changes import changes
+
     manifest, cells, graph = project.manifest, project.cells, project.graph
     refuse_unavailable(cells)
-    moving, wanted = _moving(request, graph)
-    fresh = project.freshness.fresh if project.freshness else frozenset()
-    closures = Closures(graph) if graph else None
-    kept: dict[tuple[str, str], tuple[Choice, ...]] = {}
-    if closures is not None and not request.upgrade:
-        for step, key in fresh:
-            choices = closures.choices(step, key)
-            if not any(choice.name in moving for choice in choices):
-                kept[step, key] = choices
-    stale = [cell for cell in cells if (cell.step, cell.key) not in kept]
     start = time.monotonic()
+    moving, wanted = _moving(request, graph)
+    choices = {} if request.upgrade else _kept(project, moving)
     problems = pose(
         manifest,
-        stale,
+        [cell for cell in cells if (cell.step, cell.key) not in choices],
         now=around.now,
         lock=None if request.upgrade else graph,
         release=moving.__contains__,
         wanted=wanted,
     )
-    solved = dict(kept)
     if problems:
+        from envc.resolve import solve_all
+
+        label, align = _line_labels(project), manifest.policy.align
         with _origins(manifest, around) as origins:
-            align = manifest.policy.align
-            solutions = solve_all(problems, origins, around.progress, align=align, label=_line_labels(project))
+            solutions = solve_all(problems, origins, around.progress, align=align, label=label)
         for posed, solution in solutions:
-            choices = tuple(choice_of(pin) for pin in solution.pins)
-            solved.update(((cell.step, cell.key), choices) for cell in posed.cells)
-    linked = link(cells, solved, lock_options(manifest, cells), graph)
-    changed = linked != graph
-    if changed and not request.dry_run:
-        lockfile.save(linked, manifest.lock_path)
+            solved = tuple(choice_of(pin) for pin in solution.pins)
+            choices.update(((cell.step, cell.key), solved) for cell in posed.cells)
+    linked = link(cells, choices, lock_options(manifest, cells), graph)
+    changed = graph is None or lockfile.dumps(linked) != lockfile.dumps(graph)
     return LockOutcome(
         path=manifest.lock_path,
         graph=linked,
-        written=changed and not request.dry_run,
-        dry_run=request.dry_run and changed,
+        changed=changed,
+        written=not request.dry_run and lockfile.save(linked, manifest.lock_path),
         solved=len(problems),
         seconds=time.monotonic() - start,
-        changes=_changes(graph, linked),
+        changes=changes(graph, linked),
     )
 
 
+def _kept(project: Project, moving: frozenset[str]) -> dict[tuple[str, str], tuple[Choice, ...]]:
+    """The pins that stay as they are: of step-targets whose inputs hold and that have no package which may move."""
+    if project.graph is None or project.freshness is None:
+        return {}
+    closures = Closures(project.graph)
+    answered = {(step, key): closures.choices(step, key) for step, key in project.freshness.fresh}
+    return {cell: pins for cell, pins in answered.items() if not any(pin.name in moving for pin in pins)}
+
+
+def _moving(request: LockRequest, graph: LockGraph | None) -> tuple[frozenset[str], dict[str, str]]:
+    """The names that ``-P`` lets move, and the versions that it asks for. Raises UsageError for an unknown name."""
+    from packaging.utils import canonicalize_name
+
+    names: set[str] = set()
+    wanted: dict[str, str] = {}
+    locked = {package.name for package in graph.packages} if graph else set()
+    for text in request.packages:
+        name, _, version = text.partition("==")
+        name = canonicalize_name(name.strip())
+        if graph is not None and name not in locked:
+            near = _nearest(name, locked)
+            raise UsageError(f"-P {text}: the lock holds no package {name}", f"did you mean {near}?" if near else None)
+        names.add(name)
+        if version:
+            wanted[name] = version.strip()
+    return frozenset(names), wanted
+
+
 def _origins(manifest: Manifest, around: Surroundings) -> Origins:
+    from envc.fetch.settings import read_settings
+    from envc.resolve import open_origins
+
     settings = read_settings(around.environ)
     return open_origins(
         manifest, settings, around.progress, now=around.now, offline=around.offline, refresh=around.refresh
@@ -199,63 +198,252 @@ def _line_labels(project: Project) -> Callable[[str], str]:
 
     def label(origin: str) -> str:
         if not lines:
-            text = manifest.path.read_text(encoding="utf-8")
-            written = [d for cell in project.cells for d in cell.pypi]
-            written += [*manifest.constraints.pypi, *manifest.overrides.pypi]
-            for dependency in written:
-                place = position_of(text, (*manifest.prefix, *dependency.at))
+            from envc.parse.positions import Positions
+
+            positions = Positions(manifest.path.read_text(encoding="utf-8"))
+            written = [dependency for cell in project.cells for dependency in cell.pypi]
+            for dependency in (*written, *manifest.constraints.pypi, *manifest.overrides.pypi):
+                place = positions.of((*manifest.prefix, *dependency.at))
                 if place is not None:
                     lines[render_key_path(dependency.at)] = place[0]
-        before, _, key = origin.rpartition(" ")
-        line = lines.get(key)
-        return origin if line is None else f"{before}{' ' if before else ''}{key}, line {line}"
+        before, space, key = origin.rpartition(" ")
+        return f"{before}{space}{key}, line {lines[key]}" if key in lines else origin
 
     return label
 
 
-def _moving(request: LockRequest, graph: LockGraph | None) -> tuple[frozenset[str], dict[str, str]]:
-    """The names that ``-P`` releases, and the versions that it asks for."""
-    names: set[str] = set()
-    wanted: dict[str, str] = {}
-    locked = {package.name for package in graph.packages} if graph else set()
-    for text in request.packages:
-        name, _, version = text.partition("==")
-        name = canonicalize_name(name.strip())
-        if graph is not None and name not in locked:
-            near = _nearest(name, locked)
-            raise UsageError(
-                f"-P {text}: the lock holds no package {name}",
-                f"did you mean {near}?" if near else "name a package that `envc status` counts",
+# bundle
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which step-targets a verb is about, and where their packages are."""
+
+    steps: tuple[str, ...] = ()  # () is all
+    targets: tuple[str, ...] = ()  # target or platform names; () is all
+    store: str | None = None
+    frozen: bool = False  # use the lock whether or not it is stale
+
+
+class BundleOptions(msgspec.Struct, frozen=True, kw_only=True):
+    level: int = 9  # of zstd
+    trust_store: bool = False  # believe objects that other machines made
+
+
+def bundle(project: Project, selection: Selection, options: BundleOptions, around: Surroundings) -> Bundled:
+    """closure → pack: what the lock names, verified, into the store."""
+    from envc.code import code_entries
+    from envc.install.derive import Ledger
+    from envc.pack import BundleRequest, StepBundle, pack
+
+    manifest = project.manifest
+    closures = Closures(_locked(project, selection))
+    cells = select(project, selection)
+    code = {globs: code_entries(manifest.root, globs) for globs in {manifest.steps[cell.step].code for cell in cells}}
+    request = BundleRequest(
+        project=manifest.name,
+        lock=manifest.lock_path.read_bytes(),
+        steps=tuple(
+            StepBundle(
+                step=cell.step,
+                target=cell.target.name,
+                environment=closures.environment(cell),
+                code=code[manifest.steps[cell.step].code],
+                run=manifest.steps[cell.step].run,
+                env=manifest.steps[cell.step].env,
             )
-        names.add(name)
-        if version:
-            wanted[name] = version.strip()
-    return frozenset(names), wanted
-
-
-def _nearest(name: str, names: Iterable[str]) -> str | None:
-    import difflib
-
-    return next(iter(difflib.get_close_matches(name, sorted(names), n=1)), None)
-
-
-def _changes(old: LockGraph | None, new: LockGraph) -> tuple[Change, ...]:
-    def versions(graph: LockGraph | None) -> dict[tuple[str, str], list[str]]:
-        found: dict[tuple[str, str], list[str]] = {}
-        for package in graph.packages if graph else ():
-            found.setdefault((package.kind, package.name), []).append(package.version)
-        return found
-
-    before, after = versions(old), versions(new)
-    return tuple(
-        Change(kind, name, tuple(sorted(before.get((kind, name), ()))), tuple(sorted(after.get((kind, name), ()))))
-        for kind, name in sorted(before.keys() | after.keys())
-        if sorted(before.get((kind, name), ())) != sorted(after.get((kind, name), ()))
+            for cell in cells
+        ),
+        level=options.level,
+        trust_store=options.trust_store,
     )
+    store = _store(project, selection, around)
+    with _origins(manifest, around) as origins:
+        ledger = Ledger(around.cache / "derived")
+        return pack(request, store, origins.artifacts, ledger=ledger, progress=around.progress)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def select(project: Project, selection: Selection) -> tuple[StepTarget, ...]:
+    """The step-targets that are meant. Raises UsageError for a name that means none."""
+    steps, targets = set(project.manifest.steps), {cell.target.name for cell in project.cells}
+    platforms = {cell.target.platform for cell in project.cells}
+    for what, names, known in (
+        ("step", selection.steps, steps),
+        ("target or platform", selection.targets, targets | platforms),
+    ):
+        for name in names:
+            if name not in known:
+                near = _nearest(name, known)
+                hint = f"did you mean {near}?" if near else f"the manifest has {', '.join(sorted(known))}"
+                raise UsageError(f"there is no {what} {name}", hint)
+    cells = tuple(
+        cell
+        for cell in project.cells
+        if (not selection.steps or cell.step in selection.steps)
+        and (not selection.targets or {cell.target.name, cell.target.platform} & set(selection.targets))
+    )
+    if not cells:
+        raise UsageError("no step has one of these targets", f"the manifest has {', '.join(sorted(targets))}")
+    return cells
+
+
+def _locked(project: Project, selection: Selection) -> LockGraph:
+    if selection.frozen and project.graph is not None:
+        return project.graph
+    return check(project)
+
+
+def _store(project: Project, selection: Selection, around: Surroundings) -> Blobs:
+    """``--store``, else ``ENVC_STORE``, else the manifest's, else a folder in the user's data directory."""
+    from envc.store.blobs import open_store
+
+    place = selection.store or around.environ.get("ENVC_STORE")
+    if place:
+        return open_store(place if "://" in place else around.cwd / Path(place).expanduser())
+    if project.manifest.store:
+        place = project.manifest.store
+        return open_store(place if "://" in place else project.manifest.root / Path(place).expanduser())
+    from platformdirs import user_data_path
+
+    return open_store(user_data_path("envc", appauthor=False) / "store")
+
+
+# hydrate and run
+
+
+class Bound(msgspec.Struct, frozen=True, kw_only=True):
+    """A step-target with what a store says about it, checked against the lock."""
+
+    cell: StepTarget
+    store: Blobs
+    pointer: StepPointer
+    record: Record
+
+
+def bind(project: Project, cell: StepTarget, selection: Selection, around: Surroundings) -> Bound:
+    """closure → pointer → record. Raises CorruptBlob unless they name exactly the artifacts that the lock names."""
+    from envc.hydrate import check_record
+    from envc.store.keys import step_key
+    from envc.store.records import get_pointer, get_record
+
+    store = _store(project, selection, around)
+    environment = Closures(_locked(project, selection)).environment(cell)
+    lock_digest = sha256(project.manifest.lock_path.read_bytes())
+    pointer = get_pointer(store, step_key(project.manifest.name, lock_digest, cell.step, cell.target.name))
+    record = get_record(store, environment.id, pointer.record)
+    check_record(record, environment, store)
+    return Bound(cell=cell, store=store, pointer=pointer, record=record)
+
+
+def hydrate(
+    project: Project, step: str, prefix: Path | None, target: str | None, selection: Selection, around: Surroundings
+) -> tuple[Path, bool]:
+    """bind → hydrate, from the store alone: the prefix, and whether it had to be made.
+
+    For a foreign target the files are unpacked without an interpreter. Without a `prefix` it is one in the cache.
+    """
+    from envc.hydrate import hydrate as fill
+    from envc.hydrate import ready_environment
+
+    cell = cell_for(project, step, target, around, foreign=target is not None)
+    bound = bind(project, cell, selection, around)
+    host = _host(cell, around) if cell.target.platform == this_platform() else None
+    if prefix is not None:
+        where = around.cwd / prefix
+        made = fill(bound.store, bound.record, where, host=host, cache=around.cache, progress=around.progress)
+        return where, made
+    if host is None:
+        raise UsageError(
+            f"an environment for {cell.target.name} cannot run here", "name a folder to unpack it: --prefix"
+        )
+    return ready_environment(bound.store, bound.record, host=host, cache=around.cache, progress=around.progress), True
+
+
+def run(
+    project: Project,
+    step: str,
+    command: tuple[str, ...],
+    target: str | None,
+    selection: Selection,
+    around: Surroundings,
+    *,
+    from_store: bool = False,
+) -> int:
+    """lock → bundle → hydrate, each only where it is missing, then the step. Does not return where exec is possible."""
+    from envc.hydrate import ready_code, ready_environment
+    from envc.run import Launch, split_command
+    from envc.run import run as start
+    from envc.store.errors import CorruptBlob, MissingBlob
+
+    written = project.manifest.steps[step].run if step in project.manifest.steps else None
+    words = command or (split_command(written) if written else ())
+    cell = cell_for(project, step, target, around)
+    if not words:
+        raise UsageError(f"step {step} has no `run`", f"say what to run: `envc run {step} -- python …`")
+    if project.graph is None:
+        lock(project, LockRequest(), around)
+        project = open_project(str(project.manifest.path), around)
+    host = _host(cell, around)
+    one = msgspec.structs.replace(selection, steps=(step,), targets=(cell.target.name,))
+
+    def ready() -> tuple[Bound, Path]:
+        bound = bind(project, cell, selection, around)
+        store, record = bound.store, bound.record
+        return bound, ready_environment(store, record, host=host, cache=around.cache, progress=around.progress)
+
+    try:
+        bound, prefix = ready()
+    except MissingBlob:
+        bundle(project, one, BundleOptions(), around)
+        bound, prefix = ready()
+    except CorruptBlob as error:
+        around.progress.warn(f"{error}; deriving it again")
+        repair(project, cell, selection, around)
+        bundle(project, one, BundleOptions(), around)
+        bound, prefix = ready()
+    folder = project.manifest.root
+    if from_store:
+        folder = ready_code(bound.store, bound.pointer, cache=around.cache, progress=around.progress) or folder
+    env = project.manifest.steps[step].env
+    return start(Launch(command=words, prefix=prefix, cwd=folder, env=env), around.environ)
+
+
+def repair(project: Project, cell: StepTarget, selection: Selection, around: Surroundings) -> None:
+    """Distrust what the store holds for a step-target, so that the next bundle derives it again and compares."""
+    from envc.install.derive import Ledger
+
+    ledger = Ledger(around.cache / "derived")
+    for member in Closures(_locked(project, selection)).environment(cell).members:
+        ledger.forget(member.layout, member.sha256)
+
+
+def cell_for(
+    project: Project, step: str, target: str | None, around: Surroundings, *, foreign: bool = False
+) -> StepTarget:
+    """The step on the target that is named, else on the first of its targets that is of this machine's platform."""
+    cells = select(project, Selection(steps=(step,), targets=(target,) if target else ()))
+    here = this_platform()
+    fitting = [cell for cell in cells if foreign or cell.target.platform == here]
+    if not fitting:
+        has = ", ".join(cell.target.name for cell in select(project, Selection(steps=(step,))))
+        raise UsageError(
+            f"step {step} has no target for this machine, which is {here}; it has {has}",
+            f'add "{here}" to the targets of the project or of the step, and run `envc lock`',
+        )
+    # A target named as its platform is the plain one; a declared one, such as "gpu", has to be asked for.
+    return min(fitting, key=lambda cell: cell.target.name != cell.target.platform)
+
+
+def _host(cell: StepTarget, around: Surroundings) -> HostPython:
+    from envc.install.interpreter import find_host_python
+
+    return find_host_python(cell.python, around.environ, around.cache)
+
+
+def this_platform() -> str:
+    """The platform of the interpreter that envc runs in."""
+    from envc.install.interpreter import this_python
+
+    return this_python().platform
 
 
 # solve
@@ -263,12 +451,16 @@ def _count(number: int, noun: str) -> str:
 
 def solve_once(query: Query, around: Surroundings) -> Solution:
     """parse → expand → pose → solve, for one command line, without a lock."""
+    from envc.parse.query import parse_query
+    from envc.resolve import solve_all
+
     manifest = parse_query(query)
     problems = pose(manifest, expand(manifest), now=around.now)
     with _origins(manifest, around) as origins:
         return solve_all(problems, origins, around.progress)[0][1]
 
 
-def this_platform() -> str:
-    """The platform of the interpreter that envc runs in."""
-    return this_python().platform
+def _nearest(name: str, names: Iterable[str]) -> str | None:
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, sorted(names), n=1)), None)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
+from envc.model.digest import Sha256
+from envc.model.record import StepPointer
+from envc.review.changes import Change
 from envc_solvers.solution import Kind, Pin, Solution
+
+if TYPE_CHECKING:
+    from envc.pack import Bundled
+    from envc.pipeline import LockOutcome
 
 
 class SolvedPackage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -41,3 +50,54 @@ class SolveDocument(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, solution: Solution) -> SolveDocument:
         return cls(packages=tuple(SolvedPackage.of(pin) for pin in solution.pins))
+
+
+class LockDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``envc lock --json`` writes."""
+
+    lock: str  # path of the lock file
+    changed: bool
+    written: bool
+    environments: int
+    packages: int
+    solved: int  # solver runs
+    changes: tuple[Change, ...]
+
+    @classmethod
+    def of(cls, outcome: LockOutcome) -> LockDocument:
+        return cls(
+            lock=str(outcome.path),
+            changed=outcome.changed,
+            written=outcome.written,
+            environments=len(outcome.graph.environments),
+            packages=len(outcome.graph.packages),
+            solved=outcome.solved,
+            changes=outcome.changes,
+        )
+
+
+class BundledStep(msgspec.Struct, frozen=True, kw_only=True):
+    """One step on one target, as the store knows it now."""
+
+    step: str
+    target: str
+    pointer: StepPointer
+
+
+class BundleDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``envc bundle --json`` writes."""
+
+    lock: Sha256  # digest of the lock file, under which the pointers stand
+    steps: tuple[BundledStep, ...]  # sorted
+    made: tuple[str, ...]  # files whose objects were derived in this run, sorted
+
+    @classmethod
+    def of(cls, bundled: Bundled) -> BundleDocument:
+        return cls(
+            lock=bundled.lock,
+            steps=tuple(
+                BundledStep(step=step, target=target, pointer=pointer)
+                for (step, target), pointer in sorted(bundled.pointers.items(), key=lambda item: item[0])
+            ),
+            made=tuple(sorted(member.file for member in bundled.made)),
+        )

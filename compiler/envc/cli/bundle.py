@@ -1,0 +1,56 @@
+"""``envc bundle``."""
+
+from __future__ import annotations
+
+import click
+
+from envc import pipeline
+from envc.cli import options
+from envc.cli.documents import BundleDocument
+from envc.cli.output import count, print_json
+from envc.cli.progress import Terminal
+
+LEVELS = {"fast": 3, "normal": 9, "small": 19}  # of zstd
+
+
+@click.command("bundle")
+@options.manifest_option()
+@click.option("--platform", "--target", "targets", multiple=True, metavar="T", help="Only these targets or platforms.")
+@click.option("--step", "steps", multiple=True, metavar="S", help="Only these steps.")
+@options.store_option()
+@click.option("--fast", "size", flag_value="fast", help="Compress less (zstd 3).")
+@click.option("--small", "size", flag_value="small", help="Compress more (zstd 19).")
+@click.option("--trust-store", is_flag=True, help="Reuse objects that other machines made, without deriving them.")
+@options.frozen_option()
+@options.offline_option()
+@options.quiet_option()
+@options.json_option()
+def command(
+    manifest: str | None,
+    targets: tuple[str, ...],
+    steps: tuple[str, ...],
+    store: str | None,
+    size: str | None,
+    trust_store: bool,
+    frozen: bool,
+    offline: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Write the packages of locked environments to the store: every step and target, or those that are named.
+
+    Equal environments are stored once, and objects that are there already are kept.
+    """
+    with Terminal(quiet) as terminal:
+        around = options.surroundings(terminal, offline=offline)
+        project = pipeline.open_project(manifest, around)
+        selection = pipeline.Selection(steps=steps, targets=targets, store=store, frozen=frozen)
+        choices = pipeline.BundleOptions(level=LEVELS[size or "normal"], trust_store=trust_store)
+        bundled = pipeline.bundle(project, selection, choices, around)
+    if as_json:
+        print_json(BundleDocument.of(bundled))
+    terminal.note(
+        f"bundled {count(len(bundled.pointers), 'step-target')} in {count(len(bundled.records), 'environment')}, "
+        f"{count(len(bundled.made), 'new object')}"
+    )
+    return 0

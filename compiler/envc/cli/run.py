@@ -1,0 +1,42 @@
+"""``envc run``."""
+
+from __future__ import annotations
+
+import click
+
+from envc import pipeline
+from envc.cli import options
+from envc.cli.progress import Terminal
+
+
+@click.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("step")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@options.manifest_option()
+@click.option("--platform", "--target", "target", metavar="T", help="One of the step's targets for this machine.")
+@options.store_option()
+@click.option("--from-store", is_flag=True, help="Use the bundled code instead of the working tree's.")
+@options.frozen_option()
+@options.offline_option()
+@options.quiet_option()
+def command(
+    step: str,
+    arguments: tuple[str, ...],
+    manifest: str | None,
+    target: str | None,
+    store: str | None,
+    from_store: bool,
+    frozen: bool,
+    offline: bool,
+    quiet: bool,
+) -> int:
+    """Run STEP in its environment: its `run` command, or the one behind `--`.
+
+    Locks when there is no lock, and bundles and hydrates what is missing. Options stand before STEP.
+    """
+    with Terminal(quiet) as terminal:
+        around = options.surroundings(terminal, offline=offline)
+        project = pipeline.open_project(manifest, around)
+        selection = pipeline.Selection(store=store, frozen=frozen)
+        words = arguments[1:] if arguments[:1] == ("--",) else arguments
+        return pipeline.run(project, step, words, target, selection, around, from_store=from_store)
