@@ -148,6 +148,7 @@ class Cache:
 
     def projects(self) -> list[str]:
         """Names of all projects that some source is known to have."""
+        self.flush()
         rows = self._database.all("SELECT DISTINCT project FROM pages WHERE generation <> '' AND project <> ''")
         return [row[0] for row in rows]
 

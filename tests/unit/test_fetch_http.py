@@ -1,0 +1,248 @@
+"""The HTTP client: what it retries, how it ends, and to whom it gives credentials."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from envc import __version__
+from envc.errors import SourceUnreachable
+from envc.fetch.credentials import Keyring, Login, split_credentials
+from envc.fetch.http import Client, Stopped
+from tests.servers import IndexServer
+from tests.wheels import build_wheel
+
+PAGE = "/simple/demo/"
+LIMIT = 1 << 20
+
+
+@contextmanager
+def client(keyring: Keyring | None = None, read_timeout: float = 5.0, tries: int = 6) -> Iterator[Client]:
+    found = Client(keyring or Keyring(), read_timeout=read_timeout, tries=tries, first_pause=0.001)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+@pytest.fixture
+def server() -> Iterator[IndexServer]:
+    with IndexServer([build_wheel("demo", "1.0")]) as server:
+        yield server
+
+
+def test_says_who_it_is(server: IndexServer) -> None:
+    with client() as http:
+        assert http.get("pypi", "the page", server.base + PAGE, limit=LIMIT).status == 200
+    assert server.log[0].headers["user-agent"] == f"envc/{__version__}"
+    assert server.log[0].headers["accept-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_absence_is_an_answer(server: IndexServer, status: int) -> None:
+    server.behaviour.status = {PAGE: status}
+    with client() as http:
+        assert http.get("pypi", "the page", server.base + PAGE, limit=LIMIT).status == status
+    assert len(server.log) == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_busy_servers_are_asked_again_but_not_for_ever(server: IndexServer, status: int) -> None:
+    server.behaviour.status = {PAGE: status}
+    with client(tries=4) as http, pytest.raises(SourceUnreachable, match=f"from pypi: HTTP {status}, 4 times"):
+        http.get("pypi", "the page", server.base + PAGE, limit=LIMIT)
+    assert len(server.log) == 4
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 407, 418, 501])
+def test_refusals_are_final(server: IndexServer, status: int) -> None:
+    server.behaviour.status = {PAGE: status}
+    with client() as http, pytest.raises(SourceUnreachable, match=f"HTTP {status}$") as caught:
+        http.get("pypi", "the page", server.base + PAGE, limit=LIMIT)
+    assert len(server.log) == 1
+    assert caught.value.hint is not None
+    assert ("netrc" in caught.value.hint) == (status in (401, 403, 407))
+
+
+def test_retry_after_is_honoured(server: IndexServer) -> None:
+    server.behaviour.unavailable, server.behaviour.retry_after = 1, "1"
+    with client(tries=2) as http, pytest.raises(SourceUnreachable):
+        start = time.monotonic()
+        try:
+            http.get("pypi", "the page", server.base + PAGE, limit=LIMIT)
+        finally:
+            assert time.monotonic() - start >= 1
+
+
+@pytest.mark.parametrize("value", ["3600", "Fri, 01 Jan 2100 00:00:00 GMT"])
+def test_who_asks_to_wait_for_long_is_reported_at_once(server: IndexServer, value: str) -> None:
+    server.behaviour.unavailable, server.behaviour.retry_after = 1, value
+    with client() as http, pytest.raises(SourceUnreachable, match="HTTP 503, and it asks to wait for"):
+        http.get("pypi", "the page", server.base + PAGE, limit=LIMIT)
+    assert len(server.log) == 1
+
+
+@pytest.mark.parametrize("value", ["soon", "", "Thu, 01 Jan 1970 00:00:00 GMT", "-5"])
+def test_senseless_retry_after_is_ignored(server: IndexServer, value: str) -> None:
+    server.behaviour.unavailable, server.behaviour.retry_after = 2, value
+    with client() as http:
+        for _ in range(3):
+            assert http.get("pypi", "the page", server.base + PAGE, limit=LIMIT).status == 200
+
+
+def test_a_body_beyond_the_limit_is_refused(server: IndexServer) -> None:
+    server.behaviour.bodies = {PAGE: ("text/html", b"x" * 2000)}
+    with client() as http:
+        with pytest.raises(SourceUnreachable, match="more than 1,999 bytes"):
+            http.get("pypi", "the page", server.base + PAGE, limit=1999)
+        assert len(http.get("pypi", "the page", server.base + PAGE, limit=2000).body) == 2000
+
+
+def test_a_cut_body_is_asked_for_again(server: IndexServer) -> None:
+    server.behaviour.cut = {"demo-1.0-py3-none-any.whl": 100}
+    with client() as http:
+        reply = http.get("pypi", "it", f"{server.base}/files/demo-1.0-py3-none-any.whl", limit=LIMIT)
+    assert reply.body == build_wheel("demo", "1.0").data
+    assert len(server.log) == 2
+
+
+def test_silence_times_out(server: IndexServer) -> None:
+    server.behaviour.delay = 1.0
+    with client(read_timeout=0.1, tries=2) as http, pytest.raises(SourceUnreachable, match=r"no answer within 0\.1 s"):
+        http.get("pypi", "the page", server.base + PAGE, limit=LIMIT)
+
+
+def test_a_refused_connection_is_not_tried_for_long() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
+        with client() as http, pytest.raises(SourceUnreachable, match="connection refused, 3 times"):
+            http.get("pypi", "the page", url, limit=LIMIT)
+
+
+@pytest.mark.parametrize("url", ["http://[bad/", "http://host:port/", "http://:0:0/x"])
+def test_a_malformed_url_is_not_shown(url: str) -> None:
+    with client() as http, pytest.raises(SourceUnreachable, match="its URL is malformed") as caught:
+        http.get("pypi", "the page", url, limit=LIMIT)
+    assert url not in str(caught.value)
+
+
+def test_connections_are_kept(server: IndexServer) -> None:
+    accepted = []
+    original = server._server.get_request
+    server._server.get_request = lambda: accepted.append(1) or original()  # type: ignore[method-assign, func-returns-value]
+    with client() as http:
+        for status in (200, 404, 200, 416, 200):
+            server.behaviour.status = {PAGE: status} if status != 200 else {}
+            http.get("pypi", "the page", server.base + PAGE, limit=LIMIT)
+    assert len(accepted) == 1
+
+
+def test_stop_wakes_whoever_waits(server: IndexServer) -> None:
+    server.behaviour.unavailable, server.behaviour.retry_after = 1, "30"
+    errors: list[Exception] = []
+    with client() as http:
+
+        def work() -> None:
+            try:
+                http.get("pypi", "the page", server.base + PAGE, limit=LIMIT)
+            except Exception as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        while not server.log:
+            time.sleep(0.001)
+        http.stop()
+        thread.join(5)
+        assert not thread.is_alive()
+        with pytest.raises(Stopped):
+            http.get("pypi", "the page", server.base + PAGE, limit=LIMIT)
+    assert isinstance(errors[0], Stopped)
+
+
+# Redirects
+
+
+def test_redirects_end(server: IndexServer) -> None:
+    server.behaviour.redirect_files = server.base
+    with client() as http, pytest.raises(SourceUnreachable, match="more than 8 redirects"):
+        http.get("pypi", "it", f"{server.base}/files/demo-1.0-py3-none-any.whl", limit=LIMIT)
+
+
+@pytest.mark.parametrize("elsewhere", ["file:///etc", "ftp://example.com", "gopher://x"])
+def test_redirects_stay_on_the_web(server: IndexServer, elsewhere: str) -> None:
+    server.behaviour.redirect_files = elsewhere
+    with client() as http, pytest.raises(SourceUnreachable, match="it redirects away from https"):
+        http.get("pypi", "it", f"{server.base}/files/demo-1.0-py3-none-any.whl", limit=LIMIT)
+
+
+# Credentials
+
+
+@pytest.mark.parametrize(
+    ("url", "plain", "login"),
+    [
+        ("https://example.com/simple", "https://example.com/simple", None),
+        ("https://me:secret@example.com:8443/a?b", "https://example.com:8443/a?b", Login("me", "secret")),
+        ("https://me%40work:p%2Fw@example.com/", "https://example.com/", Login("me@work", "p/w")),
+        ("https://token@example.com/", "https://example.com/", Login("token", "")),
+    ],
+)
+def test_credentials_are_split_off(url: str, plain: str, login: Login | None) -> None:
+    assert split_credentials(url) == (plain, login)
+
+
+def test_a_login_does_not_show_itself() -> None:
+    assert "secret" not in repr(Login("me", "secret"))
+
+
+def test_logins_go_to_their_own_place_and_to_no_other(server: IndexServer) -> None:
+    keyring = Keyring()
+    keyring.add(server.url, Login("me", "secret"))
+    server.behaviour.auth = ("me", "secret")
+    with IndexServer([build_wheel("demo", "1.0")]) as other, client(keyring) as http:
+        server.behaviour.redirect_files = other.base
+        reply = http.get("pypi", "it", f"{server.base}/files/demo-1.0-py3-none-any.whl", limit=LIMIT)
+        assert reply.status == 200
+        # The same host on another port is another place.
+        assert "authorization" in server.log[0].headers
+        assert "authorization" not in other.log[0].headers
+
+
+def test_netrc_is_asked_by_host(server: IndexServer, tmp_path: Path) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password secret\n")
+    netrc.chmod(0o600)
+    server.behaviour.auth = ("me", "secret")
+    with client(Keyring(netrc)) as http:
+        assert http.get("pypi", "the page", server.base + PAGE, limit=LIMIT).status == 200
+
+
+@pytest.mark.parametrize("text", ["machine", "\xff\xfe", "garbage garbage"])
+def test_a_broken_netrc_holds_no_logins(tmp_path: Path, text: str) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_bytes(text.encode("latin-1"))
+    assert Keyring(netrc).login("https://example.com/") is None
+    assert Keyring(tmp_path / "missing").login("https://example.com/") is None
+
+
+def test_a_proxy_from_the_environment_is_used(server: IndexServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with IndexServer() as proxy:
+        proxy.behaviour.bodies = {PAGE: ("text/html", b"by proxy")}
+        monkeypatch.setenv("http_proxy", proxy.base.replace("://", "://me:secret@"))
+        monkeypatch.setenv("no_proxy", "")
+        with client() as http:
+            reply = http.get("pypi", "the page", f"http://index.invalid{PAGE}", limit=LIMIT)
+        assert reply.body == b"by proxy"
+        assert proxy.log[0].headers["proxy-authorization"] == Login("me", "secret").authorization
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        with client() as http:
+            assert http.get("pypi", "the page", server.base + PAGE, limit=LIMIT).status == 200
+        assert len(proxy.log) == 1
