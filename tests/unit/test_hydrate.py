@@ -1,0 +1,428 @@
+"""A prefix is what its record says, appears whole or not at all, and behaves as a virtual environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from envc.errors import EnvcError, UsageError
+from envc.hydrate import PrefixOccupied, hydrate, ready_code, ready_environment, record_digest, record_python
+from envc.install.machine import WrongMachine
+from envc.install.tree import CorruptObject
+from envc.model.digest import sha256
+from envc.model.progress import Silent
+from envc.model.record import Record
+from envc.pack import StepBundle
+from envc.store.blobs import Blobs, open_store
+from envc.store.encode import Entry
+from envc.store.errors import CorruptBlob
+from envc.store.keys import object_key
+from envc_solvers.target import Python
+from tests.environments import HOST, bundle, environment, record_of
+from tests.stores import MemoryBlobs
+from tests.wheels import Distribution, build_wheel
+
+ALPHA = build_wheel(
+    "alpha",
+    "1.0",
+    ["beta>=1"],
+    files={"alpha/__init__.py": "def main():\n    print('alpha')\n", "alpha/run.sh": "#!/bin/sh\n"},
+    executables=["alpha/run.sh"],
+    entry_points={"console_scripts": {"alpha": "alpha:main"}},
+)
+BETA = build_wheel("beta", "1.0")
+LARGE = build_wheel("large", files={"large.bin": os.urandom(20_000_000)}, compression=0)
+
+
+class Bench:
+    """A store with one environment, and how to hydrate it."""
+
+    def __init__(self, folder: Path, *wheels: Distribution) -> None:
+        self.folder = folder
+        self.store = MemoryBlobs()
+        self.record = record_of(self.store, folder, *wheels)
+        self.progress = Silent()
+
+    def hydrate(
+        self, prefix: Path, record: Record | None = None, store: Blobs | None = None, **options: object
+    ) -> bool:
+        arguments = {"host": HOST, "cache": self.folder / "cache", "progress": self.progress} | options
+        return hydrate(store or self.store, record or self.record, prefix, **arguments)  # type: ignore[arg-type]
+
+    def siblings(self, prefix: Path) -> list[str]:
+        return sorted(entry.name for entry in prefix.parent.iterdir() if entry.name.startswith("."))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path, ALPHA, BETA)
+
+
+def python_of(prefix: Path) -> Path:
+    return prefix / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+def ask(prefix: Path, code: str) -> str:
+    return subprocess.run(
+        [python_of(prefix), "-I", "-c", code], check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def test_the_prefix_is_what_the_record_says(bench: Bench, tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    assert bench.hydrate(prefix)
+    for item in bench.record.objects:
+        for member in item.index.members:
+            path = prefix / member.path
+            assert sha256(path.read_bytes()) == member.sha256
+            assert bool(path.stat().st_mode & stat.S_IXUSR) == (member.mode == 0o755)
+    made = {"pyvenv.cfg", ".envc/record.json", ".envc/prefix.json"}
+    expected = {member.path for item in bench.record.objects for member in item.index.members} | made
+    found = {
+        path.relative_to(prefix).as_posix() for path in prefix.rglob("*") if path.is_file() and not path.is_symlink()
+    }
+    assert found == expected
+    assert set(bench.record.made) <= {path.relative_to(prefix).as_posix() for path in prefix.rglob("*")}
+    assert bench.siblings(prefix) == []
+
+
+def test_a_member_of_many_frames_is_whole(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, LARGE)
+    assert len(bench.record.objects[0].index.frames) >= 3
+    for threads in (1, 4):
+        prefix = tmp_path / f"prefix-{threads}"
+        bench.hydrate(prefix, threads=threads)
+        (path,) = prefix.rglob("large.bin")
+        assert path.stat().st_size == 20_000_000
+
+
+def test_it_behaves_as_a_virtual_environment(bench: Bench, tmp_path: Path) -> None:
+    prefix = tmp_path / "a prefix"
+    bench.hydrate(prefix)
+    facts = json.loads(
+        ask(
+            prefix,
+            "import sys, json, importlib.metadata as m, alpha; names = sorted(d.name for d in m.distributions());"
+            "print(json.dumps([sys.prefix, sys.base_prefix, alpha.__file__, names]))",
+        )
+    )
+    assert facts[0] == str(prefix)
+    assert facts[1] != str(prefix)
+    assert Path(facts[2]).is_relative_to(prefix)
+    assert facts[3] == ["alpha", "beta"]
+    script = prefix / ("Scripts/alpha.exe" if sys.platform == "win32" else "bin/alpha")
+    assert subprocess.run([script], check=True, capture_output=True, text=True).stdout == "alpha\n"
+
+
+def test_it_may_be_moved(bench: Bench, tmp_path: Path) -> None:
+    bench.hydrate(tmp_path / "here")
+    (tmp_path / "here").rename(tmp_path / "there")
+    script = tmp_path / ("there/Scripts/alpha.exe" if sys.platform == "win32" else "there/bin/alpha")
+    assert subprocess.run([script], check=True, capture_output=True, text=True).stdout == "alpha\n"
+
+
+@pytest.mark.engines
+def test_pip_finds_nothing_wrong(bench: Bench, tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    bench.hydrate(prefix)
+    checked = subprocess.run(
+        [sys.executable, "-m", "pip", "--python", prefix, "check"], capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stdout) == (0, "No broken requirements found.\n"), checked.stderr
+
+
+def test_a_prefix_that_is_there_costs_no_request(bench: Bench, tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    assert bench.hydrate(prefix)
+    bench.store.requests.clear()
+    assert not bench.hydrate(prefix)
+    assert bench.store.requests == []
+
+
+def test_hydrating_asks_the_store_for_frames_and_nothing_else(bench: Bench, tmp_path: Path) -> None:
+    bench.store.requests.clear()
+    bench.hydrate(tmp_path / "prefix")
+    frames = sum(len(item.index.frames) for item in bench.record.objects)
+    assert [request for request, _ in bench.store.requests] == ["read_range"] * frames
+
+
+def test_an_older_prefix_of_ours_is_replaced(bench: Bench, tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    bench.hydrate(prefix)
+    (prefix / "stray.txt").write_text("made by the step\n")
+    other = record_of(bench.store, tmp_path, BETA)
+    assert bench.hydrate(prefix, record=other)
+    assert not (prefix / "stray.txt").exists()
+    assert ask(prefix, "import importlib.metadata as m; print(*[d.name for d in m.distributions()])") == "beta"
+    assert bench.siblings(prefix) == []
+
+
+def test_another_interpreter_makes_another_prefix(bench: Bench, tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    bench.hydrate(prefix)
+    assert bench.hydrate(prefix, host=msgspec.structs.replace(HOST, version=HOST.version + "0"))
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link", "broken link", "virtual environment"])
+def test_what_envc_did_not_make_is_never_replaced(kind: str, bench: Bench, tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    other = tmp_path / "other"
+    other.mkdir()
+    match kind:
+        case "file":
+            prefix.write_text("precious")
+        case "folder":
+            prefix.mkdir()
+            (prefix / "precious").write_text("")
+        case "link":
+            prefix.symlink_to(other)
+        case "broken link":
+            prefix.symlink_to(tmp_path / "nowhere")
+        case "virtual environment":
+            prefix.mkdir()
+            (prefix / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    with pytest.raises(PrefixOccupied, match="envc did not make it"):
+        bench.hydrate(prefix)
+    assert os.path.lexists(prefix)
+    assert bench.siblings(prefix) == []
+    assert list(other.iterdir()) == []
+
+
+def test_an_empty_folder_is_used(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "prefix").mkdir()
+    assert bench.hydrate(tmp_path / "prefix")
+
+
+def test_what_a_killed_run_left_is_removed(bench: Bench, tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    leftover = tmp_path / f".{prefix.name}.envc-0123456789abcdef"
+    (leftover / "lib").mkdir(parents=True)
+    bystander = tmp_path / ".prefix2.envc-0123456789abcdef"
+    bystander.mkdir()
+    bench.hydrate(prefix)
+    assert not leftover.exists()
+    assert bystander.exists()
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from envc.hydrate import hydrate
+from envc.model.progress import Silent
+from envc.store.blobs import open_store
+from envc.store.records import get_record
+from tests.environments import HOST
+
+folder, environment, survived = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+store = open_store(folder / "store")
+record = get_record(store, environment)
+read = store.read_range
+
+def deadly(key, offset, length):
+    global survived
+    if not survived:
+        os.kill(os.getpid(), 9)
+    survived -= 1
+    return read(key, offset, length)
+
+store.read_range = deadly
+hydrate(store, record, folder / "prefix", host=HOST, cache=folder / "cache", progress=Silent(), threads=1)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are not killed that way there")
+@pytest.mark.parametrize("survived", [0, 2])
+def test_a_run_that_is_killed_leaves_no_prefix(survived: int, tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store")
+    record = record_of(store, tmp_path, ALPHA, BETA, LARGE)
+    command = [sys.executable, "-c", KILLED, str(tmp_path), record.environment, str(survived)]
+    killed = subprocess.run(command, check=False, cwd=Path(__file__).parents[2])
+    assert killed.returncode == -9
+    prefix = tmp_path / "prefix"
+    assert not prefix.exists()
+    assert list(tmp_path.glob(".prefix.envc-*"))
+    assert hydrate(store, record, prefix, host=HOST, cache=tmp_path / "cache", progress=Silent())
+    assert not list(tmp_path.glob(".*"))
+    assert ask(prefix, "import alpha, beta; print(1)") == "1"
+
+
+def flip(store: MemoryBlobs, key: str, at: int) -> None:
+    data = bytearray(store.blobs[key])
+    data[at] ^= 0xFF
+    store.blobs[key] = bytes(data)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "missing"])
+def test_a_corrupt_object_is_named_and_leaves_nothing(damage: str, bench: Bench, tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    bench.hydrate(prefix)
+    item = bench.record.objects[0]
+    key = object_key(item.index.layout, item.index.artifact)
+    match damage:
+        case "flipped":
+            flip(bench.store, key, 20)
+        case "truncated":
+            bench.store.blobs[key] = bench.store.blobs[key][:30]
+        case "missing":
+            del bench.store.blobs[key]
+    with pytest.raises(CorruptObject, match=r"alpha 1\.0") as refused:
+        bench.hydrate(tmp_path / "other")
+    assert (refused.value.layout, refused.value.artifact) == (item.index.layout, item.index.artifact)
+    assert not (tmp_path / "other").exists()
+    assert bench.siblings(prefix) == []
+    assert ask(prefix, "import alpha; print(1)") == "1"
+
+
+def test_a_corrupt_object_is_healed_by_the_next_bundle(bench: Bench, tmp_path: Path) -> None:
+    """What the pipeline does: forget, pack, hydrate."""
+    from envc.install.derive import Ledger
+
+    item = bench.record.objects[0]
+    flip(bench.store, object_key(item.index.layout, item.index.artifact), 20)
+    with pytest.raises(CorruptObject) as refused:
+        bench.hydrate(tmp_path / "prefix")
+    Ledger(tmp_path / "cache/derived").forget(refused.value.layout, refused.value.artifact)
+    bundle(bench.store, tmp_path, ALPHA, BETA)
+    assert bench.hydrate(tmp_path / "prefix")
+
+
+def test_a_lie_about_a_member_of_many_frames_is_found(tmp_path: Path) -> None:
+    """Each frame matches its digest, and together they are not the member that the index promises."""
+    bench = Bench(tmp_path, LARGE)
+    item = bench.record.objects[0]
+    members = tuple(
+        msgspec.structs.replace(member, sha256="0" * 64) if member.path.endswith("large.bin") else member
+        for member in item.index.members
+    )
+    index = msgspec.structs.replace(item.index, members=members)
+    record = msgspec.structs.replace(
+        bench.record, objects=(msgspec.structs.replace(item, index=index, content=index.content),)
+    )
+    with pytest.raises(CorruptObject, match="large"):
+        bench.hydrate(tmp_path / "prefix", record=record)
+    assert not (tmp_path / "prefix").exists()
+
+
+def test_two_objects_that_write_one_path_need_a_winner(tmp_path: Path) -> None:
+    first = build_wheel("first", files={"shared.py": "1\n"})
+    second = build_wheel("second", files={"shared.py": "2\n"})
+    bench = Bench(tmp_path, first, second)
+    assert bench.hydrate(tmp_path / "prefix")
+    assert ask(tmp_path / "prefix", "import shared; print(open(shared.__file__).read())") == "2"
+    with pytest.raises(CorruptBlob, match=r"lets two objects write .*shared\.py"):
+        bench.hydrate(tmp_path / "other", record=msgspec.structs.replace(bench.record, winners={}))
+
+
+def test_a_file_where_another_package_needs_a_folder(tmp_path: Path) -> None:
+    first = build_wheel("first", files={"shared": "a file"})
+    second = build_wheel("second", files={"shared/inner.py": ""})
+    bench = Bench(tmp_path, first, second)
+    with pytest.raises(EnvcError, match="two members of the environment want to be"):
+        bench.hydrate(tmp_path / "prefix")
+    assert not (tmp_path / "prefix").exists()
+
+
+def test_the_disk_may_refuse(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot be written"):
+        bench.hydrate(tmp_path / "file/prefix")
+
+
+@pytest.mark.parametrize(
+    ("platform", "requirements", "has"),
+    [
+        ("linux-64", {"glibc": "99.0"}, {"platform": "linux-64", "glibc": "2.36"}),
+        ("linux-64", {"glibc": "2.17"}, {"platform": "linux-64", "glibc": ""}),
+        ("linux-64", {"musl": "1.2"}, {"platform": "linux-64", "glibc": "2.36"}),
+        ("osx-arm64", {"macos": "14.0"}, {"platform": "osx-arm64", "macos": "13.6"}),
+        ("win-64", {}, {"platform": "linux-64", "glibc": "2.36"}),
+        ("linux-aarch64", {}, {"platform": "linux-64", "glibc": "2.36"}),
+    ],
+)
+def test_a_machine_that_cannot_run_it(
+    platform: str, requirements: dict[str, str], has: dict[str, str], bench: Bench, tmp_path: Path
+) -> None:
+    machines = {
+        "linux-64": {"system": "linux", "machine": "x86_64"},
+        "osx-arm64": {"system": "darwin", "machine": "arm64"},
+    }
+    facts = {"glibc": "", "macos": "", "bits": 64} | machines[has["platform"]] | has
+    del facts["platform"]
+    host = msgspec.structs.replace(HOST, **facts)
+    record = msgspec.structs.replace(bench.record, platform=platform, requirements=requirements)
+    with pytest.raises(WrongMachine) as refused:
+        bench.hydrate(tmp_path / "prefix", record=record, host=host)
+    text = str(refused.value)
+    needs = f"{next(iter(requirements))} {next(iter(requirements.values()))}" if requirements else platform
+    assert needs in text
+    if not requirements:
+        assert has["platform"] in text
+    assert not (tmp_path / "prefix").exists()
+
+
+@pytest.mark.parametrize("target", ["linux-aarch64", "osx-arm64", "win-64"])
+def test_a_foreign_environment_may_be_looked_at(target: str, tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    step = StepBundle(step="s", target=target, environment=environment(ALPHA, BETA, target=target))
+    record = bundle(store, tmp_path, ALPHA, BETA, steps=(step,))[0].records[0]
+    assert hydrate(store, record, tmp_path / "prefix", host=None, cache=tmp_path / "cache", progress=Silent())
+    scripts = tmp_path / "prefix" / ("Scripts" if target == "win-64" else "bin")
+    assert [entry.name for entry in scripts.iterdir()] == ["alpha.exe" if target == "win-64" else "alpha"]
+    assert not (tmp_path / "prefix/pyvenv.cfg").exists()
+
+
+def test_many_at_once_do_the_work_once(bench: Bench, tmp_path: Path) -> None:
+    bench.store.requests.clear()
+    prefixes: list[Path] = []
+
+    def work() -> None:
+        prefixes.append(
+            ready_environment(bench.store, bench.record, host=HOST, cache=tmp_path / "cache", progress=Silent())
+        )
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(prefixes)) == 1 and len(prefixes) == 8
+    assert len(bench.store.requests) == sum(len(item.index.frames) for item in bench.record.objects)
+    assert prefixes[0].name.startswith(f"{bench.record.environment}-{record_digest(bench.record)[:16]}-")
+    assert ask(prefixes[0], "import alpha; print(1)") == "1"
+
+
+def test_code_is_unpacked_once(tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    code = (Entry(path="main.py", content=b"print(1)\n"), Entry(path="lib/tool", content=b"x", executable=True))
+    step = StepBundle(step="s", target=HOST.platform, environment=environment(BETA), code=code)
+    pointer = bundle(store, tmp_path, BETA, steps=(step,))[0].pointers["s", HOST.platform]
+    folder = ready_code(store, pointer, cache=tmp_path / "cache", progress=Silent())
+    assert folder is not None
+    assert (folder / "main.py").read_bytes() == b"print(1)\n"
+    assert os.access(folder / "lib/tool", os.X_OK)
+    store.requests.clear()
+    assert ready_code(store, pointer, cache=tmp_path / "cache", progress=Silent()) == folder
+    assert store.requests == []
+
+
+def test_a_step_without_code_has_no_folder(tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    pointer = bundle(store, tmp_path, BETA)[0].pointers["step", HOST.platform]
+    assert ready_code(store, pointer, cache=tmp_path / "cache", progress=Silent()) is None
+
+
+@pytest.mark.parametrize(
+    "python",
+    [Python(minor=(3, 9)), Python(minor=(3, 13), free_threaded=True), Python(implementation="pypy", minor=(3, 10))],
+    ids=lambda python: python.key,
+)
+def test_a_record_names_its_python(python: Python, bench: Bench) -> None:
+    assert record_python(msgspec.structs.replace(bench.record, python=python.key)) == python

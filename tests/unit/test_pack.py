@@ -1,0 +1,316 @@
+"""What ends up in a store, what is made again, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from envc.errors import DigestMismatch, StoreError
+from envc.install.derive import Ledger, MetadataMismatch
+from envc.install.errors import BadWheel
+from envc.model.digest import Sha256, sha256
+from envc.model.environment import EnvironmentMember
+from envc.model.progress import Silent
+from envc.pack import StepBundle
+from envc.store.blobs import open_store
+from envc.store.encode import Entry
+from envc.store.keys import environment_key, object_key, step_key
+from envc.store.objects import get_code, get_object, verify_object
+from envc.store.records import get_lock, get_pointer, get_record
+from envc_solvers.target import default_target
+from tests.environments import HOST, PYTHON, bundle, environment
+from tests.stores import MemoryBlobs
+from tests.wheels import Distribution, build_wheel
+
+ALPHA = build_wheel("alpha", "1.0", ["beta>=1"])
+BETA = build_wheel("beta", "1.0")
+LAYOUT = environment(ALPHA).members[0].layout
+
+
+def key_of(wheel: Distribution) -> str:
+    return object_key(LAYOUT, Sha256(wheel.sha256))
+
+
+def test_a_step_is_found_by_its_lock(tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    steps = (
+        StepBundle(
+            step="train",
+            target=HOST.platform,
+            environment=environment(ALPHA, BETA),
+            code=(Entry(path="main.py", content=b"print()\n"),),
+            run="python main.py",
+            env={"A": "b"},
+        ),
+    )
+    bundled, _ = bundle(store, tmp_path, ALPHA, BETA, steps=steps)
+    assert bundled.lock == sha256(b"the lock\n")
+    assert get_lock(store, bundled.lock) == b"the lock\n"
+    pointer = get_pointer(store, step_key("demo", bundled.lock, "train", HOST.platform))
+    assert pointer == bundled.pointers["train", HOST.platform]
+    assert (pointer.run, pointer.env) == ("python main.py", {"A": "b"})
+    record = get_record(store, pointer.environment, pointer.record)
+    assert [item.name for item in record.objects] == ["alpha", "beta"]
+    assert record == bundled.records[0]
+    code = get_code(store, pointer)
+    assert code is not None and [member.path for member in code[0].members] == ["main.py"]
+
+
+def test_everything_is_published_before_what_refers_to_it(tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    bundle(store, tmp_path, ALPHA, BETA)
+    written = [key.split("/")[1] for request, key in store.requests if request.startswith("write")]
+    assert written == ["objects", "objects", "environments", "locks", "steps"]
+
+
+def test_equal_environments_are_stored_once(tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    same = environment(ALPHA, BETA)
+    steps = tuple(StepBundle(step=name, target=HOST.platform, environment=same) for name in ("one", "two", "three"))
+    bundled, shelf = bundle(store, tmp_path, ALPHA, BETA, steps=steps)
+    assert len(bundled.records) == 1
+    assert len({pointer.record for pointer in bundled.pointers.values()}) == 1
+    assert sorted(shelf.fetched) == [ALPHA.file, BETA.file]
+
+
+def test_an_artifact_in_two_layouts_is_fetched_once(tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    steps = tuple(
+        StepBundle(step="step", target=target, environment=environment(BETA, target=target))
+        for target in ("linux-64", "osx-arm64", "win-64", "win-arm64")
+    )
+    bundled, shelf = bundle(store, tmp_path, BETA, steps=steps)
+    assert shelf.fetched == [BETA.file]
+    assert sorted(layout for _, layout in bundled.content) == sorted([LAYOUT.replace("pypy", "py"), "nt", "nt-arm64"])
+    assert len(bundled.records) == 4
+    assert len(bundled.made) == 3
+
+
+def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    first, _ = bundle(store, tmp_path, ALPHA, BETA)
+    before = dict(store.blobs)
+    second, shelf = bundle(store, tmp_path, ALPHA, BETA)
+    assert (shelf.fetched, second.made) == ([], ())
+    assert second.pointers == first.pointers
+    assert store.blobs == before
+
+
+def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    bundle(store, tmp_path, BETA)
+    bundled, shelf = bundle(store, tmp_path, ALPHA, BETA)
+    assert shelf.fetched == [ALPHA.file]
+    assert [member.file for member in bundled.made] == [ALPHA.file]
+
+
+def test_an_object_from_elsewhere_is_derived_again_and_kept_if_it_is_the_same(tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    bundle(store, tmp_path / "there", BETA)
+    before = dict(store.blobs)
+    progress = Silent()
+    _, shelf = bundle(store, tmp_path / "here", BETA, progress=progress)
+    assert shelf.fetched == [BETA.file]
+    assert (store.blobs, progress.warnings) == (before, [])
+    _, shelf = bundle(store, tmp_path / "here", BETA)
+    assert shelf.fetched == []
+
+
+def test_a_poisoned_object_is_named_and_replaced(tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    evil = build_wheel("beta", "1.0", files={"beta.py": "evil = True\n"})
+    other = MemoryBlobs()
+    bundle(other, tmp_path / "evil", evil)
+    forged = _rename_artifact(other.blobs[key_of(evil)], evil, BETA)
+    store.blobs[key_of(BETA)] = forged
+    progress = Silent()
+    bundle(store, tmp_path, BETA, progress=progress)
+    assert store.blobs[key_of(BETA)] != forged
+    assert len(progress.warnings) == 1 and BETA.file in progress.warnings[0]
+    stored = get_object(store, artifact=Sha256(BETA.sha256), layout=LAYOUT)
+    verify_object(store, stored)
+
+
+def _rename_artifact(data: bytes, old: Distribution, new: Distribution) -> bytes:
+    """The object with another artifact in its index, as an attacker who may write to the store would make it."""
+    from envc.store.index import encode_trailer, read_index
+    from envc.store.objects import bytes_reader
+
+    index = read_index(len(data), bytes_reader(data))
+    assert index.artifact == old.sha256
+    end = sum(frame.length for frame in index.frames)
+    return data[:end] + encode_trailer(msgspec.structs.replace(index, artifact=new.sha256), end)
+
+
+def test_trust_store_believes_others(tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    bundle(store, tmp_path / "there", BETA)
+    _, shelf = bundle(store, tmp_path / "here", BETA, trust_store=True)
+    assert shelf.fetched == []
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "index", "frames"])
+def test_a_corrupt_object_is_named_and_made_again(damage: str, tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    bundle(store, tmp_path, BETA)
+    good = store.blobs[key_of(BETA)]
+    flipped = bytearray(good)
+    flipped[40 if damage == "frames" else len(good) - 30] ^= 0xFF
+    store.blobs[key_of(BETA)] = {"truncated": good[:-1], "empty": b""}.get(damage, bytes(flipped))
+    if damage == "frames":
+        # The index is whole, so this is found by who reads the frames; hydrate then has the ledger forget the object.
+        Ledger(tmp_path / "cache/derived").forget(LAYOUT, Sha256(BETA.sha256))
+    progress = Silent()
+    bundle(store, tmp_path, BETA, progress=progress)
+    assert store.blobs[key_of(BETA)] == good
+    assert len(progress.warnings) == 1 and BETA.file in progress.warnings[0]
+
+
+def test_a_corrupt_record_is_made_again(tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    bundled, _ = bundle(store, tmp_path, BETA)
+    key = environment_key(bundled.records[0].environment)
+    good = store.blobs[key]
+    store.blobs[key] = good[:-1]
+    bundle(store, tmp_path, BETA)
+    assert store.blobs[key] == good
+
+
+def test_a_record_of_other_frames_is_replaced(tmp_path: Path) -> None:
+    """Another level gives other bytes of the same content; a record that no longer fits them must not stay."""
+    store = MemoryBlobs()
+    big = build_wheel("big", files={"big.py": "".join(f"x{n} = {n * n}\n" for n in range(5000))})
+    first, _ = bundle(store, tmp_path, big)
+    store.delete(key_of(big))
+    second, _ = bundle(store, tmp_path, big)
+    assert second.pointers == first.pointers
+    store.delete(key_of(big))
+    third, _ = bundle(store, tmp_path, big, level=19)
+    assert third.pointers != first.pointers
+    assert third.records[0].objects[0].content == first.records[0].objects[0].content
+    get_record(store, third.records[0].environment, third.pointers["step", HOST.platform].record)
+
+
+def test_the_lock_demands_a_content(tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    bundled, _ = bundle(store, tmp_path, BETA)
+    content = bundled.content[Sha256(BETA.sha256), LAYOUT]
+    for demanded in (content, Sha256("0" * 64)):
+        step = StepBundle(step="step", target=HOST.platform, environment=environment(BETA, content=demanded))
+        for place in (store, MemoryBlobs()):
+            if demanded == content:
+                bundle(place, tmp_path / "new", BETA, steps=(step,))
+            else:
+                with pytest.raises(DigestMismatch, match=f"the content of {BETA.file}"):
+                    bundle(place, tmp_path / "new", BETA, steps=(step,))
+
+
+@pytest.mark.parametrize(
+    ("locked", "message"),
+    [
+        ((), "the file requires gamma>=1; the lock does not say so"),
+        (("gamma>=1", "other"), "the lock says it requires other; the file does not"),
+        (("gamma>=2",), "the lock says it requires gamma>=2; the file does not"),
+    ],
+)
+def test_metadata_that_was_locked_must_be_the_artifacts_own(
+    locked: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    store = MemoryBlobs()
+    wheel = build_wheel("alpha", "1.0", ["gamma>=1", 'delta; extra == "fast"'], extras=["fast"])
+    step = StepBundle(step="step", target=HOST.platform, environment=environment(wheel, depends=locked))
+    with pytest.raises(MetadataMismatch) as refused:
+        bundle(store, tmp_path, wheel, steps=(step,))
+    assert message in str(refused.value)
+    assert not store.blobs
+
+
+@pytest.mark.parametrize("locked", [("gamma>=1",), ('delta; extra == "fast"', "gamma>=1")])
+def test_extras_are_locked_only_where_somebody_asks_for_them(locked: tuple[str, ...], tmp_path: Path) -> None:
+    wheel = build_wheel("alpha", "1.0", ["gamma>=1", 'delta; extra == "fast"'], extras=["fast"])
+    step = StepBundle(step="step", target=HOST.platform, environment=environment(wheel, depends=locked))
+    bundle(MemoryBlobs(), tmp_path, wheel, steps=(step,))
+
+
+def test_a_bad_wheel_leaves_nothing_behind(tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    bad = build_wheel("bad", files={"../bad.py": ""})
+    with pytest.raises(BadWheel, match=r"bad-1\.0-py3-none-any\.whl cannot be installed"):
+        bundle(store, tmp_path, bad, BETA)
+    assert key_of(bad) not in store.blobs
+    assert not [key for key in store.blobs if "steps" in key or "environments" in key]
+
+
+def test_a_content_that_record_does_not_promise_is_never_published(tmp_path: Path) -> None:
+    wheel = build_wheel("beta", "1.0", files={"beta.py": "x" * 1000}, compression=0)
+    bad = msgspec.structs.replace(wheel, data=_with_repaired_checksum(wheel.data))
+    store = MemoryBlobs()
+    with pytest.raises(BadWheel, match=r"beta\.py does not match its digest in RECORD"):
+        bundle(store, tmp_path, bad)
+    assert not store.blobs
+
+
+def _with_repaired_checksum(data: bytes) -> bytes:
+    """Another content and the zip checksums that fit it, but RECORD as before."""
+    import zlib
+
+    changed = data.replace(b"x" * 1000, b"y" * 1000)
+    old, new = (zlib.crc32(letter * 1000).to_bytes(4, "little") for letter in (b"x", b"y"))
+    return changed.replace(old, new)
+
+
+def test_contested_paths_have_a_winner(tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    same = {"shared/__init__.py": "", "shared/data.txt": "same\n"}
+    first = build_wheel("first", files={**same, "shared/which.py": "1\n"})
+    second = build_wheel("second", files={**same, "shared/which.py": "2\n"})
+    progress = Silent()
+    record = bundle(store, tmp_path, second, first, progress=progress)[0].records[0]
+    site = next(member.path for member in record.objects[0].index.members if member.path.endswith("which.py"))
+    folder = site.removesuffix("/which.py")
+    assert record.winners == {f"{folder}/{name}": second.sha256 for name in ("__init__.py", "data.txt", "which.py")}
+    assert progress.warnings == [f"first and second both hold {site}; the one of second is used"]
+
+
+def test_the_record_says_what_hydrate_makes_and_what_the_machine_must_have(tmp_path: Path) -> None:
+    tag = f"cp{PYTHON.minor[0]}{PYTHON.minor[1]}"
+    native = build_wheel("native", tag=f"{tag}-{tag}-manylinux_2_17_x86_64.manylinux2014_x86_64.manylinux_2_28_x86_64")
+    newer = build_wheel("newer", tag=f"{tag}-{tag}-manylinux_2_24_x86_64")
+    steps = (StepBundle(step="s", target="linux-64", environment=environment(native, newer, target="linux-64")),)
+    record = bundle(MemoryBlobs(), tmp_path, native, newer, steps=steps)[0].records[0]
+    assert record.requirements == {"glibc": "2.24"}
+    minor = f"{PYTHON.minor[0]}.{PYTHON.minor[1]}"
+    assert record.made == ("bin/python", "bin/python3", f"bin/python{minor}", "pyvenv.cfg")
+
+
+def test_failed_downloads_stop_everything(tmp_path: Path) -> None:
+    class Broken:
+        def fetch(self, members: object) -> object:
+            raise StoreError("the cache", "is full")
+
+    from envc.pack import BundleRequest, pack
+
+    step = StepBundle(step="s", target="linux-64", environment=environment(ALPHA, target=default_target("linux-64")))
+    request = BundleRequest(project="demo", lock=b"", steps=(step,))
+    store = MemoryBlobs()
+    with pytest.raises(StoreError, match="is full"):
+        pack(request, store, Broken(), ledger=Ledger(tmp_path), progress=Silent())  # type: ignore[arg-type]
+    assert not store.blobs
+
+
+def test_folder_and_memory_hold_the_same_bytes(tmp_path: Path) -> None:
+    memory, folder = MemoryBlobs(), open_store(tmp_path / "store")
+    bundle(memory, tmp_path / "a", ALPHA, BETA)
+    bundle(folder, tmp_path / "b", ALPHA, BETA)
+    assert {key: folder.read(key, 1 << 20) for key in folder.list("v1")} == memory.blobs
+
+
+def test_members_sort_by_name_whatever_the_order_of_the_lock(tmp_path: Path) -> None:
+    members: list[EnvironmentMember] = list(environment(ALPHA, BETA).members)
+    turned = msgspec.structs.replace(environment(ALPHA, BETA), members=tuple(reversed(members)))
+    record = bundle(
+        MemoryBlobs(), tmp_path, ALPHA, BETA, steps=(StepBundle(step="s", target="t", environment=turned),)
+    )[0].records[0]
+    assert [item.name for item in record.objects] == ["alpha", "beta"]

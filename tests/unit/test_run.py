@@ -1,0 +1,186 @@
+"""A command runs in its environment, with what the user set and nothing of the user's own Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from envc.errors import EnvcError, UsageError
+from envc.hydrate import hydrate
+from envc.model.progress import Silent
+from envc.run import LEAKS, CommandNotFound, Launch, environment_variables, run, split_command
+from tests.environments import HOST, record_of
+from tests.stores import MemoryBlobs
+from tests.wheels import build_wheel
+
+TOOL = build_wheel(
+    "tool",
+    files={"tool.py": "import sys\ndef main():\n    print('tool', *sys.argv[1:])\n    return 5\n"},
+    entry_points={"console_scripts": {"tool": "tool:main"}},
+)
+
+
+@pytest.fixture(scope="module")
+def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    store = MemoryBlobs()
+    record = record_of(store, folder, TOOL)
+    hydrate(store, record, folder / "pre fix", host=HOST, cache=folder / "cache", progress=Silent())
+    return folder / "pre fix"
+
+
+RUN = """
+import json, os, sys
+from pathlib import Path
+from envc.run import Launch, run
+command, prefix, cwd, environ, replace = json.loads(sys.argv[1])
+print("before", flush=False)  # must not be lost when another program takes this one's place
+launch = Launch(command=tuple(command), prefix=Path(prefix), cwd=Path(cwd))
+sys.exit(run(launch, {**os.environ, **environ}, replace=replace))
+"""
+
+
+def started(prefix: Path, cwd: Path, *command: str, replace: bool = True, **environ: str) -> subprocess.Popen[str]:
+    """A process that runs the command; `environ` is what the caller's environment holds besides our own."""
+    arguments = json.dumps([command, str(prefix), str(cwd), environ, replace])
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def output(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=30)
+    assert out.startswith("before\n")
+    return process.returncode, out.removeprefix("before\n"), err
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_exit_code_arguments_and_folder_pass_through(replace: bool, prefix: Path, tmp_path: Path) -> None:
+    code = "import os, sys; print(os.getcwd(), sys.argv[1:]); sys.exit(7)"
+    process = started(prefix, tmp_path, "python", "-c", code, "a b", "$HOME", replace=replace)
+    assert output(process) == (7, f"{tmp_path} ['a b', '$HOME']\n", "")
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_console_scripts_of_the_environment_come_first(replace: bool, prefix: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "bin"
+    elsewhere.mkdir()
+    (elsewhere / "tool").write_text("#!/bin/sh\necho wrong\n")
+    (elsewhere / "tool").chmod(0o755)
+    path = f"{elsewhere}{os.pathsep}{os.environ['PATH']}"
+    assert output(started(prefix, tmp_path, "tool", "x", replace=replace, PATH=path)) == (5, "tool x\n", "")
+
+
+def test_nothing_of_the_users_python_leaks(prefix: Path, tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+    trap.mkdir()
+    (trap / "tool.py").write_text("raise SystemExit('trapped')\n")
+    (trap / "sitecustomize.py").write_text("raise SystemExit('trapped')\n")
+    user = tmp_path / "user"
+    site = user / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    site.mkdir(parents=True)
+    (site / "usercustomize.py").write_text("raise SystemExit('trapped')\n")
+    process = started(
+        prefix,
+        tmp_path,
+        "python",
+        "-c",
+        "import sys, os, json; print(json.dumps([sys.path, sys.prefix, dict(os.environ)]))",
+        PYTHONPATH=str(trap),
+        PYTHONHOME=str(trap),
+        PYTHONUSERBASE=str(user),
+        PYTHONSTARTUP=str(trap / "tool.py"),
+        PYTHONHASHSEED="42",
+    )
+    code, out, err = output(process)
+    assert (code, err) == (0, "")
+    path, found, variables = json.loads(out)
+    assert found == str(prefix)
+    assert not [entry for entry in path if str(trap) in entry or str(user) in entry]
+    assert not set(LEAKS) & set(variables)
+    assert variables["PYTHONNOUSERSITE"] == "1"
+    assert variables["PYTHONHASHSEED"] == "42"
+    assert variables["VIRTUAL_ENV"] == str(prefix)
+
+
+def test_variables_are_layered(prefix: Path, tmp_path: Path) -> None:
+    launch = Launch(command=("x",), prefix=prefix, cwd=tmp_path, env={"OWN": "step", "PYTHONPATH": "lib"})
+    environ = {"OWN": "user", "KEPT": "1", "PATH": "/usr/bin", **dict.fromkeys(LEAKS, "leak")}
+    assert environment_variables(launch, environ) == {
+        "OWN": "step",
+        "KEPT": "1",
+        "PATH": f"{prefix / 'bin'}{os.pathsep}/usr/bin",
+        "VIRTUAL_ENV": str(prefix),
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONPATH": "lib",
+    }
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_signals_reach_the_command(replace: bool, prefix: Path, tmp_path: Path) -> None:
+    code = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(30)\n"
+    )
+    process = started(prefix, tmp_path, "python", "-c", code, replace=replace)
+    assert process.stdout is not None
+    while process.stdout.readline() != "ready\n":
+        pass
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 9
+    process.communicate()
+
+
+def test_a_command_that_a_signal_ended(prefix: Path, tmp_path: Path) -> None:
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    assert output(started(prefix, tmp_path, "python", "-c", code, replace=False))[0] == 128 + 9
+    assert output(started(prefix, tmp_path, "python", "-c", code))[0] == -9
+
+
+def test_a_closed_pipe_ends_the_command_quietly(prefix: Path, tmp_path: Path) -> None:
+    """Python ignores SIGPIPE; a program that took its place must not inherit that."""
+    process = started(prefix, tmp_path, "sh", "-c", "while :; do echo x; done")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    deadline = time.monotonic() + 10
+    assert process.wait(timeout=10) == -signal.SIGPIPE
+    assert time.monotonic() < deadline
+    assert process.stderr is not None
+    process.stderr.close()
+
+
+def test_a_program_by_path_is_relative_to_the_folder(prefix: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/hello").write_text("#!/bin/sh\necho hello\n")
+    (tmp_path / "bin/hello").chmod(0o755)
+    assert output(started(prefix, tmp_path, "bin/hello")) == (0, "hello\n", "")
+
+
+@pytest.mark.parametrize("program", ["no-such-program", "./no-such-program"])
+def test_a_program_that_is_not_there(program: str, prefix: Path, tmp_path: Path) -> None:
+    with pytest.raises(CommandNotFound, match="no-such-program"):
+        run(Launch(command=(program,), prefix=prefix, cwd=tmp_path), os.environ, replace=False)
+
+
+def test_a_program_that_cannot_be_started(prefix: Path, tmp_path: Path) -> None:
+    (tmp_path / "garbage").write_bytes(b"\x7fELF garbage")
+    (tmp_path / "garbage").chmod(0o755)
+    with pytest.raises(EnvcError, match=r"\./garbage cannot be started"):
+        run(Launch(command=("./garbage",), prefix=prefix, cwd=tmp_path), os.environ, replace=False)
+
+
+def test_command_lines_are_split_as_a_shell_does_and_no_further() -> None:
+    assert split_command("python -c 'print(1)' \"a b\" $X > y") == ("python", "-c", "print(1)", "a b", "$X", ">", "y")
+    for text in ("", "  ", "'unclosed"):
+        with pytest.raises(UsageError, match="command line"):
+            split_command(text)
