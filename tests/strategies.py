@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
+from envc.fetch.listing import ADVERTISED, ListedFile, Listing
 from envc.lockfile import canonical
 from envc.model.digest import Sha256
 from envc.model.graph import Artifact, LockedEnvironment, LockGraph, Package, PackageRef
@@ -17,6 +18,9 @@ from envc.store.encode import Entry
 from envc.store.errors import UnsafePath
 from envc.store.paths import check_tree
 from envc.store.tar import MAX_OCTAL
+from envc_solvers.pypi.index import File, Release, View
+from envc_solvers.pypi.requirement import Metadata, Requirement
+from envc_solvers.target import PLATFORMS, Python, Target
 from tests.toml_texts import TomlText
 from tests.universe import Version
 
@@ -220,3 +224,159 @@ def universes(draw: st.DrawFn) -> dict[str, dict[str, Version]]:
                 broken=draw(st.sampled_from((None, None, None, None, "unreadable"))),
             )
     return universe
+
+
+# Wheel names, targets, markers and specifiers
+
+
+_INTERPRETERS = ("cp311", "cp310", "cp312", "cp313", "py3", "py2.py3", "py311", "pp310", "cp38.cp39.cp311")
+_ABIS = ("cp311", "cp313t", "abi3", "none", "pypy310_pp73", "cp311.abi3")
+_PLATFORM_TAGS = (
+    "any",
+    "win_amd64",
+    "linux_x86_64",
+    "manylinux1_x86_64",
+    "manylinux_2_17_x86_64.manylinux2014_x86_64",
+    "manylinux_2_28_x86_64",
+    "manylinux_2_34_x86_64",
+    "manylinux_2_28_aarch64",
+    "musllinux_1_2_x86_64",
+    "macosx_10_9_universal2",
+    "macosx_14_0_arm64",
+)
+
+
+@st.composite
+def version_texts(draw: st.DrawFn) -> str:
+    """Versions as people spell them (PEP 440), most of them plain."""
+    release = ".".join(str(part) for part in draw(st.lists(st.integers(0, 12), min_size=1, max_size=4)))
+    endings = ("", "", "", "a1", "b2", "rc1", ".dev3", ".post1", "rc1.dev2", ".post2.dev1", "+local.1", "+cu124")
+    return draw(st.sampled_from(("", "", "", "1!", "v"))) + release + draw(st.sampled_from(endings))
+
+
+@st.composite
+def specifier_texts(draw: st.DrawFn) -> str:
+    """One clause of a specifier set."""
+    operator = draw(st.sampled_from((">=", "<=", ">", "<", "==", "!=", "~=", "===", "==*", "!=*")))
+    if operator.endswith("*"):
+        release = ".".join(str(part) for part in draw(st.lists(st.integers(0, 12), min_size=1, max_size=3)))
+        return f"{operator[:-1]}{release}.*"
+    version = draw(version_texts())
+    if operator not in ("==", "!=", "==="):
+        version = version.partition("+")[0]
+    if operator == "~=":  # wants two parts of a release at least
+        version = f"{draw(st.integers(0, 12))}.{version.rpartition('!')[2].lstrip('v')}"
+    return operator + version
+
+
+@st.composite
+def wheel_names(draw: st.DrawFn, project: str) -> str:
+    """Names of wheels of a project; some are malformed, some of another project."""
+    spelling = draw(st.sampled_from((project, project, project.title(), f"{project}__x", "other", f"{project}.")))
+    version = draw(st.one_of(st.sampled_from(("1.0", "1.0.0", "2.0", "2.0rc1", "1_x")), version_texts()))
+    build = draw(st.sampled_from(("", "", "-1", "-10", "-2b", "-2a", "-x1")))
+    interpreter, abi = draw(st.sampled_from(_INTERPRETERS)), draw(st.sampled_from(_ABIS))
+    end = draw(st.sampled_from((".whl", ".whl", ".whl", ".whl", ".tar.gz", ".WHL")))
+    return f"{spelling}-{version}{build}-{interpreter}-{abi}-{draw(st.sampled_from(_PLATFORM_TAGS))}{end}"
+
+
+@st.composite
+def targets(draw: st.DrawFn) -> Target:
+    """Targets of every family, with floors high and low."""
+    platform = draw(st.sampled_from(sorted(PLATFORMS)))
+    family = PLATFORMS[platform].family
+    name = draw(st.sampled_from((platform, "gpu")))
+    if family == "linux":
+        if draw(st.booleans()):
+            return Target(name=name, platform=platform, musl=draw(st.sampled_from(("1.1", "1.2"))))
+        return Target(name=name, platform=platform, glibc=draw(st.sampled_from(("2.17", "2.28", "2.39"))))
+    if family == "macos":
+        return Target(name=name, platform=platform, macos=draw(st.sampled_from(("10.15", "11.0", "13.0", "15.2"))))
+    return Target(name=name, platform=platform)
+
+
+@st.composite
+def pythons(draw: st.DrawFn) -> Python:
+    """Pythons of both implementations, with and without a patch release."""
+    minor = 3, draw(st.integers(9, 14))
+    patch = draw(st.sampled_from((None, 0, 4, 11)))
+    if draw(st.integers(0, 4)) == 0:
+        return Python(implementation="pypy", minor=minor, patch=patch)
+    return Python(minor=minor, patch=patch, free_threaded=minor[1] >= 13 and draw(st.booleans()))
+
+
+_MARKER_ATOMS = (
+    "sys_platform == 'linux'",
+    "'win' in sys_platform",
+    'platform_system != "Windows"',
+    "platform_machine in 'x86_64 arm64'",
+    "os_name == 'nt'",
+    "python_version >= '3.11'",
+    "python_version < '3.10'",
+    "python_full_version >= '3.11.4'",
+    "'3.1' <= python_version",
+    "implementation_name == 'pypy'",
+    "platform_python_implementation == 'CPython'",
+    "platform_release >= '20.0'",
+    "platform_version == ''",
+    "extra == 'x'",
+    "extra == 'Fast_Path'",
+    "extra != 'x'",
+    "'x' == extra",
+    "extra in 'x fast-path'",
+)
+
+
+def marker_texts() -> st.SearchStrategy[str]:
+    """PEP 508 markers, nested, with everything that packages ask about."""
+    return st.recursive(
+        st.sampled_from(_MARKER_ATOMS),
+        lambda parts: st.tuples(parts, st.sampled_from(("and", "or")), parts).map(
+            lambda three: f"({three[0]}) {three[1]} ({three[2]})"
+        ),
+        max_leaves=4,
+    )
+
+
+# What indexes say
+
+
+_HEX_DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
+_ANY_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
+_SMALL_NAMES = st.from_regex(r"[a-z][a-z0-9]{0,8}(-[a-z0-9]{1,5})?", fullmatch=True)
+
+
+def index_files() -> st.SearchStrategy[File]:
+    """Files as a page may list them."""
+    return st.builds(
+        File,
+        name=_ANY_TEXT,
+        sha256=st.one_of(st.just(""), _HEX_DIGESTS),
+        size=st.integers(0, 1 << 53),
+        uploaded=st.one_of(st.none(), st.integers(-(1 << 40), 1 << 40)),
+        requires_python=_ANY_TEXT,
+        yanked=st.one_of(st.none(), _ANY_TEXT),
+    )
+
+
+def listings() -> st.SearchStrategy[Listing]:
+    """Whole pages."""
+    cores = st.one_of(st.sampled_from(["", ADVERTISED]), _HEX_DIGESTS)
+    return st.lists(st.builds(ListedFile, index_files(), _ANY_TEXT, cores), max_size=8).map(tuple)
+
+
+def views() -> st.SearchStrategy[View]:
+    """Views, with no regard to what tags would make of their files."""
+    releases = st.builds(Release, _ANY_TEXT, st.lists(index_files(), max_size=3).map(tuple))
+    return st.builds(View, _SMALL_NAMES, _SMALL_NAMES, st.lists(releases, max_size=4).map(tuple))
+
+
+def metadatas() -> st.SearchStrategy[Metadata]:
+    """Core metadata with requirements of any text."""
+    requirements = st.builds(
+        Requirement, _SMALL_NAMES, _ANY_TEXT, st.lists(_SMALL_NAMES, max_size=2).map(tuple), _ANY_TEXT, _ANY_TEXT
+    )
+    texts = st.lists(_ANY_TEXT, max_size=3).map(tuple)
+    return st.builds(
+        Metadata, _SMALL_NAMES, _ANY_TEXT, st.lists(requirements, max_size=4).map(tuple), _ANY_TEXT, texts, _ANY_TEXT
+    )

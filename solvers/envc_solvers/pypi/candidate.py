@@ -6,20 +6,18 @@ stay strings until a specifier or the pre-release rule must look inside, and lis
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from envc_solvers.pypi.index import File, View
-from envc_solvers.pypi.requirement import Metadata, specifiers
+from envc_solvers.pypi.requirement import Metadata
+from envc_solvers.pypi.specifier import allows, compile_specifier, parsed, release_of
 
 if TYPE_CHECKING:
     from envc_solvers.pypi.solve import Policy
 
 Order = Literal["highest", "lowest"]
-
-_PLAIN = re.compile(r"[0-9.]+")
 
 
 class Need:
@@ -90,31 +88,10 @@ class Candidate:
         return f"{self.identifier} {self.version}"
 
 
-@lru_cache(maxsize=1 << 18)
-def allows(specifier: str, version: str) -> bool:
-    """Whether a specifier set contains a version, pre-releases included (PEP 440).
-
-    An invalid specifier in a package's metadata allows nothing; one that a person wrote was refused when it was parsed.
-    """
-    from packaging.specifiers import InvalidSpecifier
-
-    try:
-        return specifiers(specifier).contains(version, prereleases=True)
-    except InvalidSpecifier:
-        return False
-
-
 @lru_cache(maxsize=4096)
 def python_fits(requires_python: str, python: str) -> bool:
     """Whether a Requires-Python admits a Python. A malformed one says nothing, as in pip (PEP 345, PEP 503)."""
-    from packaging.specifiers import InvalidSpecifier
-
-    if not requires_python:
-        return True
-    try:
-        return specifiers(requires_python).contains(python, prereleases=True)
-    except InvalidSpecifier:
-        return True
+    return compile_specifier(requires_python) is None or allows(requires_python, python)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -128,11 +105,7 @@ def names_exactly(specifier: str) -> bool:
 
 def is_prerelease(version: str) -> bool:
     """Whether a version is a pre-release or a development release (PEP 440)."""
-    if _PLAIN.fullmatch(version):
-        return False
-    from packaging.version import Version
-
-    return Version(version).is_prerelease
+    return release_of(version) is None and parsed(version).is_prerelease
 
 
 def _canonical(version: str) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from resolvelib.resolvers import ResolutionImpossible
 
 from envc_solvers.errors import ProjectNotFound, SolverError
-from envc_solvers.pypi.candidate import Need, Rules, allows, is_prerelease, names_exactly
+from envc_solvers.pypi.candidate import Need, Rules, is_prerelease, names_exactly
 from envc_solvers.pypi.heard import Heard, Unheard
 from envc_solvers.pypi.index import Index, View
 from envc_solvers.pypi.journal import Asker, Journal
@@ -21,6 +21,7 @@ from envc_solvers.pypi.markers import Markers
 from envc_solvers.pypi.resolution import SearchLimit
 from envc_solvers.pypi.run import search
 from envc_solvers.pypi.solve import Problem, Root
+from envc_solvers.pypi.specifier import allows, parsed
 from envc_solvers.pypi.tags import explain_file, version_of, wheel_tags
 
 _MOST_TRIALS = 24  # searches spent on finding a smaller set of roots
@@ -348,15 +349,9 @@ def _distance(reason: str) -> int:
 
 def _span(versions: Iterable[str]) -> str:
     """Versions as one range, with how many there are: they were tried in order, so the ends tell enough."""
-    listed = sorted(versions, key=_version_key)
+    listed = sorted(versions, key=parsed)
     if not listed:
         return ""
     if len(listed) == 1:
         return listed[0]
     return f"{listed[0]} to {listed[-1]} ({len(listed)} versions)"
-
-
-def _version_key(text: str) -> Any:
-    from packaging.version import Version
-
-    return Version(text)

@@ -9,11 +9,12 @@ from resolvelib.providers import AbstractProvider
 from resolvelib.structs import RequirementInformation
 
 from envc_solvers.errors import MetadataUnusable, SolverError
-from envc_solvers.pypi.candidate import Candidate, Need, Order, Project, Rules, allows, names_exactly, python_fits
+from envc_solvers.pypi.candidate import Candidate, Need, Order, Project, Rules, names_exactly, python_fits
 from envc_solvers.pypi.index import Index
 from envc_solvers.pypi.markers import Markers
 from envc_solvers.pypi.priority import Priorities
 from envc_solvers.pypi.requirement import Metadata, Requirement
+from envc_solvers.pypi.specifier import allows
 
 if TYPE_CHECKING:
     from envc_solvers.pypi.solve import Problem

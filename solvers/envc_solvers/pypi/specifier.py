@@ -1,0 +1,156 @@
+"""Whether a version satisfies a specifier set (PEP 440, version specifiers).
+
+packaging is the reference, and the judge in the tests. It is not used here because a solve asks this question tens of
+thousands of times, almost always about plain release numbers, for which comparing tuples is enough; and because
+importing its specifiers costs as much as the whole search of a small problem.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from packaging.version import InvalidVersion, Version
+
+_CLAUSE = re.compile(r"\s*(===|~=|==|!=|<=|>=|<|>)\s*(\S+)\s*")
+_PLAIN = re.compile(r"[0-9]+(?:\.[0-9]+)*", re.ASCII)
+
+Release = tuple[int, ...]
+
+
+class Clause:
+    """One comparison of a specifier set."""
+
+    __slots__ = ("_parsed", "operator", "plain", "prefix", "text")
+
+    def __init__(self, operator: str, text: str) -> None:
+        self.operator = operator
+        self.text = text  # without a trailing ".*"
+        self.plain = release_of(text)
+        self.prefix: tuple[int, Release] | None = None  # epoch and release segments that must come first
+        self._parsed: Version | None = None
+
+    @property
+    def version(self) -> Version:
+        if self._parsed is None:
+            self._parsed = Version(self.text)
+        return self._parsed
+
+
+@lru_cache(maxsize=1 << 18)
+def allows(specifier: str, version: str) -> bool:
+    """Whether a specifier set contains a valid version, pre-releases included. "" contains every version.
+
+    A malformed specifier contains nothing; one that a person wrote was refused when it was parsed.
+    """
+    if not specifier:
+        return True
+    clauses = compile_specifier(specifier)
+    if clauses is None:
+        return False
+    plain = release_of(version)
+    return all(_holds(clause, version, plain) for clause in clauses)
+
+
+@lru_cache(maxsize=1 << 16)
+def compile_specifier(specifier: str) -> tuple[Clause, ...] | None:
+    """The clauses of a specifier set; None when it is malformed."""
+    clauses = []
+    for part in specifier.split(","):
+        if not part.strip():
+            continue
+        match = _CLAUSE.fullmatch(part)
+        if match is None:
+            return None
+        operator, text = match.groups()
+        wildcard = operator in ("==", "!=") and text.endswith(".*")
+        clause = Clause(operator, text.removesuffix(".*") if wildcard else text)
+        if operator != "===":
+            try:
+                if wildcard:
+                    clause.prefix = clause.version.epoch, clause.version.release
+                elif operator == "~=":
+                    clause.prefix = clause.version.epoch, clause.version.release[:-1]
+                elif clause.plain is None:
+                    clause._parsed = Version(text)
+            except InvalidVersion:
+                return None
+            if operator == "~=" and not (clause.prefix and clause.prefix[1]):
+                return None
+        clauses.append(clause)
+    return tuple(clauses)
+
+
+@lru_cache(maxsize=1 << 16)
+def release_of(version: str) -> Release | None:
+    """A version that is nothing but a release number, without trailing zeros; None for any other."""
+    if _PLAIN.fullmatch(version) is None:
+        return None
+    return _trimmed(tuple(map(int, version.split("."))))
+
+
+@lru_cache(maxsize=1 << 16)
+def parsed(version: str) -> Version:
+    """The version of a text that is known to be valid."""
+    return Version(version)
+
+
+def _trimmed(release: Release) -> Release:
+    end = len(release)
+    while end and release[end - 1] == 0:
+        end -= 1
+    return release[:end]
+
+
+def _holds(clause: Clause, version: str, plain: Release | None) -> bool:
+    operator = clause.operator
+    if operator == "===":
+        return version.lower() == clause.text.lower()
+    if plain is None or clause.plain is None:
+        return _holds_in_full(clause, parsed(version))
+    if clause.prefix is not None:
+        within = clause.prefix[0] == 0 and _starts(plain, clause.prefix[1])
+        if operator == "~=":
+            return within and plain >= clause.plain
+        return within == (operator == "==")
+    if operator == "==":
+        return plain == clause.plain
+    if operator == "!=":
+        return plain != clause.plain
+    if operator == ">=":
+        return plain >= clause.plain
+    if operator == "<=":
+        return plain <= clause.plain
+    return plain > clause.plain if operator == ">" else plain < clause.plain
+
+
+def _starts(release: Release, prefix: Release) -> bool:
+    """Whether a release begins with a prefix, as if both had zeros without end."""
+    padded = release + (0,) * (len(prefix) - len(release))
+    return padded[: len(prefix)] == prefix
+
+
+def _holds_in_full(clause: Clause, version: Version) -> bool:
+    """The comparison with everything that PEP 440 knows: epochs, pre-, post-, development and local versions."""
+    operator, other = clause.operator, clause.version
+    # Only an exact comparison with a local version looks at local versions.
+    public = version if version.local is None else parsed(version.public)
+    if clause.prefix is not None:
+        within = public.epoch == clause.prefix[0] and _starts(public.release, clause.prefix[1])
+        if operator == "~=":
+            return within and public >= other
+        return within == (operator == "==")
+    if operator in ("==", "!="):
+        return ((version if other.local else public) == other) == (operator == "==")
+    if operator == ">=":
+        return public >= other
+    if operator == "<=":
+        return public <= other
+    same_base = (version.epoch, _trimmed(version.release)) == (other.epoch, _trimmed(other.release))
+    if operator == "<":
+        # "<2" is not meant to reach "2.0rc1".
+        return version < other and not (same_base and version.is_prerelease and not other.is_prerelease)
+    # ">1" is reached neither by "1.post1" nor by "1+local".
+    if same_base and (version.local is not None or (version.is_postrelease and not other.is_postrelease)):
+        return False
+    return version > other

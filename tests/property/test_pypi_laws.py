@@ -1,0 +1,104 @@
+"""Laws of tags, views, markers and specifiers, with packaging as the judge."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from packaging.markers import Marker
+from packaging.specifiers import SpecifierSet
+from packaging.tags import parse_tag
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import Version
+
+from envc_solvers.pypi import requirement as requirements
+from envc_solvers.pypi.candidate import is_prerelease
+from envc_solvers.pypi.index import File
+from envc_solvers.pypi.markers import Markers, environment_key, marker_environment
+from envc_solvers.pypi.specifier import allows
+from envc_solvers.pypi.tags import explain_file, rank_files, tag_key, wheel_tags
+from envc_solvers.target import Python, Target, default_target
+from tests.strategies import marker_texts, pythons, specifier_texts, targets, version_texts, wheel_names
+
+TAGS = wheel_tags(default_target("linux-64"), Python(minor=(3, 11)))
+
+
+@given(st.lists(wheel_names("demo"), max_size=12), st.randoms(use_true_random=False))
+@settings(max_examples=150, deadline=None)
+def test_view_is_what_packaging_makes_of_the_names(names: list[str], random: object) -> None:
+    expected: dict[Version, set[str]] = {}
+    for name in names:
+        try:
+            project, version, _, tags = parse_wheel_filename(name)
+        except InvalidWheelFilename:
+            continue
+        if project == "demo" and any(str(tag) in TAGS.ranks for tag in tags):
+            expected.setdefault(version, set()).add(name)
+    view = rank_files("demo", "pypi", [File(name) for name in names], TAGS)
+    found = [(Version(release.version), [file.name for file in release.files]) for release in view.releases]
+    assert [version for version, _ in found] == sorted(expected, reverse=True)
+    for version, files in found:
+        assert set(files) == expected[version]
+        ranks = [
+            min(TAGS.ranks[str(tag)] for tag in parse_wheel_filename(file)[3] if str(tag) in TAGS.ranks)
+            for file in files
+        ]
+        assert ranks == sorted(ranks)
+        for one, other, one_rank, other_rank in zip(files, files[1:], ranks, ranks[1:], strict=False):
+            if one_rank == other_rank:
+                assert parse_wheel_filename(one)[2] >= parse_wheel_filename(other)[2]
+
+
+@given(st.lists(wheel_names("demo"), max_size=8, unique=True), st.data())
+def test_view_does_not_depend_on_the_order_of_the_page(names: list[str], data: st.DataObject) -> None:
+    files = [File(name) for name in names]
+    view = rank_files("demo", "pypi", files, TAGS)
+    assert rank_files("demo", "pypi", data.draw(st.permutations(files)), TAGS) == view
+
+
+@given(wheel_names("demo"), targets(), pythons())
+def test_a_file_is_usable_or_has_a_reason(name: str, target: Target, python: Python) -> None:
+    tags = wheel_tags(target, python)
+    fits = name.endswith(".whl") and any(str(tag) in tags.ranks for tag in _parsed(name))
+    assert (explain_file(name, tags) is None) == fits
+
+
+@given(targets(), targets(), pythons(), pythons())
+def test_equal_keys_mean_equal_tags(one: Target, other: Target, python: Python, another: Python) -> None:
+    if tag_key(one, python) == tag_key(other, another):
+        assert wheel_tags(one, python).order == wheel_tags(other, another).order
+    if environment_key(one, python) == environment_key(other, another):
+        assert marker_environment(one, python) == marker_environment(other, another)
+
+
+@given(targets(), pythons(), marker_texts(), st.sampled_from(("", "x", "fast-path")))
+@settings(max_examples=300, deadline=None)
+def test_markers_are_judged_as_packaging_does(target: Target, python: Python, text: str, extra: str) -> None:
+    environment = marker_environment(target, python)
+    judge = Marker(text).evaluate({**environment, "extra": extra})
+    answer = Markers(environment, {}).answer(text)
+    assert (answer.holds_for(extra) if extra else answer.default) == judge
+    # The stored answer is all that a second look needs.
+    assert Markers({}, {text: answer}).answer(text) == answer
+
+
+@given(st.lists(specifier_texts(), max_size=3).map(",".join), version_texts())
+@settings(max_examples=1000, deadline=None)
+def test_specifiers_allow_what_packaging_says(specifier: str, version: str) -> None:
+    assert allows(specifier, version) == SpecifierSet(specifier).contains(version, prereleases=True)
+
+
+@given(version_texts())
+def test_prereleases_are_what_packaging_says(version: str) -> None:
+    assert is_prerelease(version) == Version(version).is_prerelease
+
+
+@given(st.text("aZ09-_.", min_size=1, max_size=12))
+def test_names_are_normalised_as_packaging_does(name: str) -> None:
+    assert requirements.canonicalize_name(name) == canonicalize_name(name)
+
+
+def _parsed(name: str) -> list[object]:
+    try:
+        return list(parse_tag("-".join(name.removesuffix(".whl").split("-")[-3:])))
+    except ValueError:
+        return []
