@@ -22,6 +22,7 @@ from envc.install.machine import check_machine
 from envc.install.prefix import make_prefix
 from envc.install.tree import Part, write_tree
 from envc.model.digest import Sha256, sha256
+from envc.model.environment import Environment
 from envc.model.progress import Progress
 from envc.model.record import Record, StepPointer
 from envc.store.blobs import Blobs
@@ -71,6 +72,28 @@ def record_python(record: Record) -> Python:
     )
 
 
+def check_record(record: Record, environment: Environment, store: Blobs) -> None:
+    """Raise CorruptBlob unless a record holds exactly the artifacts that the lock names, with the content it demands.
+
+    This is the link from the lock to the store: behind it stand the digests of frames and members.
+    """
+    what = f"the record of {environment.id[:12]} in {store.name}"
+    if (record.environment, record.platform, record.python, record.interpreter) != (
+        environment.id,
+        environment.target.platform,
+        environment.python.key,
+        environment.interpreter,
+    ):
+        raise CorruptBlob(what, "is the record of another environment")
+    held = sorted((item.index.artifact, item.index.layout, item.kind, item.name) for item in record.objects)
+    if held != sorted((member.sha256, member.layout, member.kind, member.name) for member in environment.members):
+        raise CorruptBlob(what, "does not hold the artifacts that the lock names")
+    content = {(item.index.artifact, item.index.layout): item.content for item in record.objects}
+    for member in environment.members:
+        if member.content is not None and content[member.sha256, member.layout] != member.content:
+            raise CorruptBlob(what, f"holds another content of {member.name} {member.version} than the lock records")
+
+
 def hydrate(
     store: Blobs,
     record: Record,
@@ -104,7 +127,8 @@ def hydrate(
             if host is not None:
                 make_prefix(folder, host, PLATFORMS[record.platform], record_python(record))
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
-            raise EnvcError(f"two members of the environment want to be {error.filename}") from None
+            place = os.path.relpath(error.filename2 or error.filename, folder)
+            raise EnvcError(f"two members of the environment want to be {place}") from None
         finally:
             task.done()
         (folder / ".envc").mkdir()

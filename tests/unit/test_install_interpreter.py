@@ -1,0 +1,232 @@
+"""Interpreters describe themselves; the wanted one is found, or it is said what there is instead."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from envc.errors import EnvcError
+from envc.install.interpreter import HostPython, NoInterpreter, ask, find_host_python, this_python
+from envc.install.prefix import made_paths, make_prefix
+from envc_solvers.target import PLATFORMS, Python
+from tests.environments import HOST
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="the twins of interpreters here are shell scripts")
+
+
+def pretend(path: Path, version: str, **facts: object) -> HostPython:
+    """An executable that describes itself as an interpreter of that version."""
+    host = msgspec.structs.replace(HOST, **({"executable": str(path.resolve()), "version": version} | facts))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\necho asked >> '{path}.log'\ncat <<'END'\n{msgspec.json.encode(host).decode()}\nEND\n")
+    path.chmod(0o755)
+    return host
+
+
+def times_asked(path: Path) -> int:
+    log = Path(f"{path}.log")
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def surroundings(folder: Path, **variables: str) -> dict[str, str]:
+    """Nothing of this machine but its system folders."""
+    return {"PATH": str(folder / "bin"), "HOME": str(folder / "home"), **variables}
+
+
+def test_an_interpreter_says_the_same_from_inside_and_outside() -> None:
+    assert ask(Path(this_python().executable)) == this_python()
+
+
+def test_the_interpreter_of_a_virtual_environment_is_its_base() -> None:
+    assert ask(Path(sys.executable)) == this_python()
+    assert not (Path(this_python().executable).parent.parent / "pyvenv.cfg").exists()
+
+
+@posix
+@pytest.mark.parametrize("content", ["", "#!/bin/sh\nexit 1\n", "#!/bin/sh\necho hello\n", "#!/bin/sh\necho '{}'\n"])
+def test_what_is_no_interpreter_is_passed_over(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "python"
+    path.write_text(content)
+    path.chmod(0o755)
+    assert ask(path) is None
+    assert ask(tmp_path / "missing") is None
+    assert ask(tmp_path) is None
+
+
+@posix
+def test_answers_are_kept_until_the_executable_changes(tmp_path: Path) -> None:
+    path = tmp_path / "bin/python3.99"
+    first = pretend(path, "3.99.1")
+    for _ in range(3):
+        assert ask(path, tmp_path / "cache") == first
+    assert times_asked(path) == 1
+    second = pretend(path, "3.99.10")
+    assert ask(path, tmp_path / "cache") == second
+    assert times_asked(path) == 2
+
+
+@posix
+def test_answers_of_shims_are_not_kept(tmp_path: Path) -> None:
+    """A shim may lead elsewhere tomorrow without having changed."""
+    path = tmp_path / "shim"
+    pretend(path, "3.99.1", executable="/somewhere/else")
+    for _ in range(2):
+        assert ask(path, tmp_path / "cache") is not None
+    assert times_asked(path) == 2
+
+
+@posix
+def test_a_broken_cache_costs_nothing_but_time(tmp_path: Path) -> None:
+    path = tmp_path / "bin/python3.99"
+    host = pretend(path, "3.99.1")
+    ask(path, tmp_path / "cache")
+    (note,) = (tmp_path / "cache/interpreters").iterdir()
+    note.write_text("{")
+    assert ask(path, tmp_path / "cache") == host
+    (tmp_path / "file").write_text("")
+    assert ask(path, tmp_path / "file") == host
+
+
+def test_the_running_interpreter_needs_no_search(tmp_path: Path) -> None:
+    python = Python(minor=sys.version_info[:2], patch=sys.version_info[2])
+    assert find_host_python(python, surroundings(tmp_path)) == this_python()
+
+
+@posix
+@pytest.mark.parametrize(
+    "place",
+    [
+        "bin/python3.99",
+        "bin/python3",
+        "home/.pyenv/versions/3.99.1/bin/python3.99",
+        "home/.local/share/uv/python/cpython-3.99.1-linux-x86_64-gnu/bin/python3.99",
+        "home/.local/share/mise/installs/python/3.99.1/bin/python3",
+        "home/.asdf/installs/python/3.99.1/bin/python3.99",
+    ],
+)
+def test_interpreters_are_found_where_installers_put_them(place: str, tmp_path: Path) -> None:
+    host = pretend(tmp_path / place, "3.99.1")
+    assert find_host_python(Python(minor=(3, 99)), surroundings(tmp_path)) == host
+
+
+@posix
+def test_path_comes_before_other_places(tmp_path: Path) -> None:
+    pretend(tmp_path / "home/.pyenv/versions/3.99.9/bin/python3.99", "3.99.9")
+    host = pretend(tmp_path / "bin/python3.99", "3.99.1")
+    assert find_host_python(Python(minor=(3, 99)), surroundings(tmp_path)) == host
+
+
+@posix
+def test_every_part_of_the_wish_counts(tmp_path: Path) -> None:
+    plain = pretend(tmp_path / "bin/python3.99", "3.99.1")
+    threaded = pretend(tmp_path / "bin/python3.99t", "3.99.1", free_threaded=True)
+    pypy = pretend(tmp_path / "bin/pypy3.99", "3.99.1", implementation="pypy")
+    exact = pretend(tmp_path / "home/.pyenv/versions/3.99.4/bin/python3.99", "3.99.4")
+    around = surroundings(tmp_path)
+    assert find_host_python(Python(minor=(3, 99)), around) == plain
+    assert find_host_python(Python(minor=(3, 99), free_threaded=True), around) == threaded
+    assert find_host_python(Python(minor=(3, 99), implementation="pypy"), around) == pypy
+    assert find_host_python(Python(minor=(3, 99), patch=4), around) == exact
+
+
+@posix
+def test_without_the_wanted_interpreter_it_is_said_what_there_is(tmp_path: Path) -> None:
+    pretend(tmp_path / "bin/python3.99", "3.99.1")
+    with pytest.raises(NoInterpreter) as refused:
+        find_host_python(Python(minor=(3, 99), patch=2), surroundings(tmp_path))
+    text = str(refused.value)
+    assert text.startswith("this machine has no CPython 3.99.2 that envc can find\n")
+    assert f"found CPython 3.99.1 in {tmp_path / 'bin/python3.99'}" in text
+    assert f"found {HOST.text} in" in text
+    assert "ENVC_PYTHON" in (refused.value.hint or "")
+    with pytest.raises(NoInterpreter, match=r"no CPython 3\.98 \(free-threaded\)"):
+        find_host_python(Python(minor=(3, 98), free_threaded=True), surroundings(tmp_path))
+
+
+@posix
+def test_a_named_interpreter_is_the_only_candidate(tmp_path: Path) -> None:
+    chosen = tmp_path / "chosen"
+    host = pretend(chosen, "3.99.7")
+    pretend(tmp_path / "bin/python3.99", "3.99.1")
+    around = surroundings(tmp_path, ENVC_PYTHON=str(chosen))
+    assert find_host_python(Python(minor=(3, 99)), around) == host
+    with pytest.raises(NoInterpreter, match=r"CPython 3\.99\.7 in ENVC_PYTHON"):
+        find_host_python(Python(minor=sys.version_info[:2]), around)
+    with pytest.raises(NoInterpreter, match="nothing in ENVC_PYTHON"):
+        find_host_python(Python(minor=(3, 99)), surroundings(tmp_path, ENVC_PYTHON=str(tmp_path / "none")))
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "bits", "platform"),
+    [
+        ("linux", "x86_64", 64, "linux-64"),
+        ("linux", "x86_64", 32, "linux-32"),
+        ("linux", "i686", 32, "linux-32"),
+        ("linux", "aarch64", 64, "linux-aarch64"),
+        ("linux", "aarch64", 32, "linux-armv7l"),
+        ("linux", "riscv64", 64, "linux-riscv64"),
+        ("darwin", "arm64", 64, "osx-arm64"),
+        ("darwin", "x86_64", 64, "osx-64"),
+        ("win32", "amd64", 64, "win-64"),
+        ("win32", "win32", 32, "win-32"),
+        ("win32", "arm64", 64, "win-arm64"),
+        ("freebsd14", "amd64", 64, "freebsd14-amd64"),
+    ],
+)
+def test_platforms_are_known_by_what_interpreters_say(system: str, machine: str, bits: int, platform: str) -> None:
+    host = msgspec.structs.replace(HOST, system=system, machine=machine, bits=bits)
+    assert host.platform == platform
+
+
+PYTHONS = [
+    Python(minor=(3, 12)),
+    Python(minor=(3, 13), free_threaded=True),
+    Python(minor=(3, 10), implementation="pypy"),
+]
+
+
+@posix
+@pytest.mark.parametrize("python", PYTHONS, ids=lambda python: python.key)
+def test_what_is_made_is_what_is_announced(python: Python, tmp_path: Path) -> None:
+    make_prefix(tmp_path, HOST, PLATFORMS["linux-64"], python)
+    made = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if not path.is_dir())
+    assert tuple(made) == made_paths(PLATFORMS["linux-64"], python)
+    for path in made:
+        if path != "pyvenv.cfg":
+            assert (tmp_path / path).resolve() == Path(HOST.executable).resolve()
+
+
+@pytest.mark.parametrize("python", PYTHONS[:2], ids=lambda python: python.key)
+@pytest.mark.parametrize("names", [("python.exe", "pythonw.exe"), ("venvlauncher{t}.exe", "venvwlauncher{t}.exe")])
+def test_windows_gets_redirectors(names: tuple[str, str], python: Python, tmp_path: Path) -> None:
+    base = tmp_path / "Python"
+    source = base / "Lib/venv/scripts/nt"
+    source.mkdir(parents=True)
+    for name in names:
+        (source / name.format(t="t" if python.free_threaded else "")).write_text(name)
+    host = msgspec.structs.replace(HOST, executable=str(base / "python.exe"), free_threaded=python.free_threaded)
+    root = tmp_path / "prefix"
+    root.mkdir()
+    make_prefix(root, host, PLATFORMS["win-64"], python)
+    made = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    assert tuple(made) == made_paths(PLATFORMS["win-64"], python)
+    assert (root / "Scripts/python.exe").read_text() == names[0]
+    assert (root / "Scripts/pythonw.exe").read_text() == names[1]
+    assert f"home = {base}\n" in (root / "pyvenv.cfg").read_text()
+
+
+def test_windows_without_redirectors_is_an_error(tmp_path: Path) -> None:
+    host = msgspec.structs.replace(HOST, executable=str(tmp_path / "python.exe"))
+    (tmp_path / "prefix").mkdir()
+    with pytest.raises(EnvcError, match="no environment can be made on it"):
+        make_prefix(tmp_path / "prefix", host, PLATFORMS["win-64"], PYTHONS[0])
+
+
+def test_what_an_interpreter_says_is_json_that_older_ones_can_write(tmp_path: Path) -> None:
+    from envc.install import probe
+
+    assert set(json.loads(json.dumps(probe.facts()))) == set(HostPython.__struct_fields__)
