@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from envc.errors import EnvcError
@@ -37,12 +38,15 @@ class Closures:
                 self._doubled.add(package.id)
             self._packages[package.id] = package
         self._environments: dict[str, LockedEnvironment] = {}
+        claimed = Counter(step for environment in graph.environments for step in environment.steps)
         for environment in graph.environments:
             for step in environment.steps:
-                self._environments.setdefault(step, environment)
+                # After a merge a step may stand in two environments: then neither is what was reviewed.
+                if claimed[step] == 1:
+                    self._environments[step] = environment
 
     def locked(self, step: str) -> LockedEnvironment | None:
-        """The environment that holds this step, if any."""
+        """The environment that holds this step, if there is exactly one."""
         return self._environments.get(step)
 
     def pins(self, step: str, target_key: str) -> Iterator[tuple[Package, Artifact]]:

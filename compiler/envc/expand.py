@@ -7,15 +7,9 @@ from typing import Literal
 
 import msgspec
 
-from envc.model.manifest import CondaDependency, Dependencies, Manifest, PyPIDependency, PythonRequest, Source
-from envc_solvers.pypi.requirement import specifiers
-from envc_solvers.target import Implementation, Python, Target, default_target
-
-# The minors that have been released, oldest first. A range picks the newest one that it allows.
-MINORS: dict[Implementation, tuple[tuple[int, int], ...]] = {
-    "cpython": tuple((3, minor) for minor in range(8, 16)),
-    "pypy": tuple((3, minor) for minor in range(8, 12)),
-}
+from envc.model.manifest import CondaDependency, Dependencies, Manifest, PyPIDependency, Source
+from envc.parse.python import choose_python
+from envc_solvers.target import Python, Target, default_target
 
 
 class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,26 +72,6 @@ def _step_target(manifest: Manifest, step_name: str, target_name: str) -> StepTa
 def target_of(manifest: Manifest, name: str) -> Target:
     """A declared target, or the implicit one of a platform's name."""
     return manifest.declared_targets.get(name) or default_target(name)
-
-
-def choose_python(request: PythonRequest) -> Python:
-    """The newest minor that the request allows, at the lowest patch release that it allows.
-
-    Raises ValueError when it allows no released minor.
-    """
-    allowed = specifiers(request.specifier)
-    for minor in reversed(MINORS[request.implementation]):
-        for patch in range(100):
-            if allowed.contains(f"{minor[0]}.{minor[1]}.{patch}", prereleases=True):
-                named = patch > 0 or (request.specifier.startswith("==") and not request.specifier.endswith("*"))
-                return Python(
-                    implementation=request.implementation,
-                    minor=minor,
-                    patch=patch if named else None,
-                    free_threaded=request.free_threaded,
-                )
-    known = ", ".join(f"{major}.{minor}" for major, minor in MINORS[request.implementation])
-    raise ValueError(f"no Python that envc knows satisfies {request.text!r} (known: {known})")
 
 
 def render_dependency(dependency: PyPIDependency) -> str:

@@ -209,7 +209,8 @@ def _packages(
 def _needed_requires(
     cells: tuple[StepTarget, ...], choices: Mapping[Cell, tuple[Choice, ...]]
 ) -> dict[Sha256, tuple[str, ...]]:
-    """Per artifact, the requirements that the lock keeps: all but those of extras that nobody in the graph asks for.
+    """Per artifact, the requirements that the lock keeps: all but those of extras that nobody in the graph asks for,
+    and those that name a URL, which no solver takes and no lock may hold.
 
     Whether an extra is asked for is read off the lines themselves, whatever their markers say, so that the answer is
     a function of the graph and the same whether a line was solved now or kept from the lock before.
@@ -219,7 +220,8 @@ def _needed_requires(
     for chosen in choices.values():
         for choice in chosen:
             if choice.kind == "pypi":
-                lines.setdefault(choice.sha256, set()).update(choice.requires)
+                named = (line for line in choice.requires if not names_url(line))
+                lines.setdefault(choice.sha256, set()).update(named)
                 names[choice.sha256] = choice.name
     extras: dict[str, set[str]] = {}
     for cell in cells:
@@ -244,6 +246,11 @@ def _needed_requires(
         for choice in chosen:
             result.setdefault(choice.sha256, tuple(sorted(choice.requires)))
     return result
+
+
+def names_url(line: str) -> bool:
+    """Whether a canonical requirement is a direct reference (PEP 508)."""
+    return " @ " in line.partition(";")[0]
 
 
 def extras_of(line: str) -> set[str]:

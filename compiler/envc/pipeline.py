@@ -322,14 +322,21 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
 def bind(project: Project, cell: StepTarget, selection: Selection, around: Surroundings) -> Bound:
     """closure → pointer → record. Raises CorruptBlob unless they name exactly the artifacts that the lock names."""
     from envc.hydrate import check_record
+    from envc.store.errors import MissingBlob
     from envc.store.keys import step_key
     from envc.store.records import get_pointer, get_record
 
     store = _store(project, selection, around)
     environment = Closures(_locked(project, selection)).environment(cell)
     lock_digest = sha256(project.manifest.lock_path.read_bytes())
-    pointer = get_pointer(store, step_key(project.manifest.name, lock_digest, cell.step, cell.target.name))
-    record = get_record(store, environment.id, pointer.record)
+    try:
+        pointer = get_pointer(store, step_key(project.manifest.name, lock_digest, cell.step, cell.target.name))
+        record = get_record(store, environment.id, pointer.record)
+    except MissingBlob as error:
+        error.hint = (
+            f"run `envc bundle --step {cell.step} --platform {cell.target.name}` where the index can be reached"
+        )
+        raise
     check_record(record, environment, store)
     return Bound(cell=cell, store=store, pointer=pointer, record=record)
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from envc.install.interpreter import this_python
+
 ENVC = Path(sysconfig.get_path("scripts")) / ("envc.exe" if sys.platform == "win32" else "envc")
 
 
@@ -97,6 +99,4 @@ HOST_PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 def host_platform() -> str:
     """The platform of the machine that runs the tests."""
-    from envc.install.host import host_platform as found
-
-    return found()
+    return this_python().platform

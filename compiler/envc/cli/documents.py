@@ -52,7 +52,7 @@ class SolveDocument(msgspec.Struct, frozen=True, kw_only=True):
         return cls(packages=tuple(SolvedPackage.of(pin) for pin in solution.pins))
 
 
-class LockDocument(msgspec.Struct, frozen=True, kw_only=True):
+class LockedDocument(msgspec.Struct, frozen=True, kw_only=True):
     """What ``envc lock --json`` writes."""
 
     lock: str  # path of the lock file
@@ -64,7 +64,7 @@ class LockDocument(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...]
 
     @classmethod
-    def of(cls, outcome: LockOutcome) -> LockDocument:
+    def of(cls, outcome: LockOutcome) -> LockedDocument:
         return cls(
             lock=str(outcome.path),
             changed=outcome.changed,
@@ -101,3 +101,17 @@ class BundleDocument(msgspec.Struct, frozen=True, kw_only=True):
             ),
             made=tuple(sorted(member.file for member in bundled.made)),
         )
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """An expected failure, or the word "internal". Further keys depend on the code."""
+
+    code: str  # stable: "unsolvable", "stale-lock", "manifest", …
+    message: str
+    hint: str | None
+
+
+class ErrorDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What any verb writes with ``--json`` when it fails."""
+
+    error: Failure

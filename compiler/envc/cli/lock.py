@@ -6,7 +6,7 @@ import click
 
 from envc import pipeline
 from envc.cli import options
-from envc.cli.documents import LockDocument
+from envc.cli.documents import LockedDocument
 from envc.cli.output import count, print_json
 from envc.cli.progress import Terminal
 
@@ -57,7 +57,7 @@ def command(
         request = pipeline.LockRequest(upgrade=upgrade, packages=packages, dry_run=dry_run)
         outcome = pipeline.lock(project, request, around)
     if as_json:
-        print_json(LockDocument.of(outcome))
+        print_json(LockedDocument.of(outcome))
     for line in _lines(outcome):
         terminal.note(line)
     return 0

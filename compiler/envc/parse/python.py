@@ -5,6 +5,14 @@ from __future__ import annotations
 import re
 
 from envc.model.manifest import PythonRequest
+from envc_solvers.pypi.requirement import specifiers
+from envc_solvers.target import Implementation, Python
+
+# The minors that have been released, oldest first. A range picks the newest one that it allows.
+MINORS: dict[Implementation, tuple[tuple[int, int], ...]] = {
+    "cpython": tuple((3, minor) for minor in range(8, 16)),
+    "pypy": tuple((3, minor) for minor in range(8, 12)),
+}
 
 _VERSION = re.compile(r"(?P<pypy>pypy)?(?P<minor>3\.(?:0|[1-9]\d?))(?P<patch>\.(?:0|[1-9]\d*))?(?P<threads>t)?")
 _FORMS = 'write "3.12", "3.12.7", "3.13t", "pypy3.10" or a range such as ">=3.11,<3.13"'
@@ -40,3 +48,23 @@ def parse_python(text: str) -> PythonRequest:
     except InvalidSpecifier as error:
         raise BadPython(str(error)) from None
     return PythonRequest(text=text, specifier=str(specifier))
+
+
+def choose_python(request: PythonRequest) -> Python:
+    """The newest minor that the request allows, at the lowest patch release that it allows.
+
+    Raises BadPython when it allows no released minor.
+    """
+    allowed = specifiers(request.specifier)
+    for minor in reversed(MINORS[request.implementation]):
+        for patch in range(100):
+            if allowed.contains(f"{minor[0]}.{minor[1]}.{patch}", prereleases=True):
+                named = patch > 0 or (request.specifier.startswith("==") and not request.specifier.endswith("*"))
+                return Python(
+                    implementation=request.implementation,
+                    minor=minor,
+                    patch=patch if named else None,
+                    free_threaded=request.free_threaded,
+                )
+    known = ", ".join(f"{major}.{minor}" for major, minor in MINORS[request.implementation])
+    raise BadPython(f"no Python that envc knows satisfies {request.text!r}", f"known are {known}")

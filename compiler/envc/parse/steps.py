@@ -12,7 +12,7 @@ from envc.model.manifest import Dependencies, KeyPath, PyPIDependency, PythonReq
 from envc.parse.document import DependencyTable, StepTable
 from envc.parse.names import check_names
 from envc.parse.paths import check_inside
-from envc.parse.python import BadPython, parse_python
+from envc.parse.python import BadPython, choose_python, parse_python
 from envc.parse.report import Report, check_unique
 from envc.parse.requirements import read_dependencies
 from envc.parse.sources import SourceNames, check_claim
@@ -92,11 +92,14 @@ def _read_step(report: Report, name: str, table: StepTable, names: Names, projec
 
 
 def read_python(report: Report, at: KeyPath, text: str) -> PythonRequest | None:
+    """The Python that is asked for, if there is one."""
     try:
-        return parse_python(text)
+        request = parse_python(text)
+        choose_python(request)
     except BadPython as error:
         report.add(at, str(error), error.suggestion)
         return None
+    return request
 
 
 def check_targets(report: Report, at: KeyPath, targets: tuple[str, ...], known: Mapping[str, object]) -> None:

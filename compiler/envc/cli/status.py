@@ -1,0 +1,54 @@
+"""``envc status``."""
+
+from __future__ import annotations
+
+import click
+
+from envc import pipeline
+from envc.cli import options
+from envc.cli.output import count, print_json
+from envc.cli.progress import Terminal
+from envc.review.status import Status, status
+
+
+@click.command("status")
+@click.argument("manifest", required=False)
+@options.json_option()
+def command(manifest: str | None, as_json: bool) -> int:
+    """Show steps, their environments and ids, and what is stale. Reads two files, asks nobody."""
+    around = options.surroundings(Terminal())
+    project = pipeline.open_project(manifest, around)
+    shown = status(
+        project.manifest.name, str(project.manifest.lock_path), project.cells, project.graph, project.freshness
+    )
+    if as_json:
+        print_json(shown)
+    else:
+        for line in _lines(shown):
+            click.echo(line)
+    return 0
+
+
+def _lines(shown: Status) -> list[str]:
+    rows = [("step", "target", "environment", "packages", "")]
+    rows += [
+        (
+            step.step,
+            step.target,
+            step.environment[:12] if step.environment else "-",
+            str(step.packages) if step.environment else "-",
+            "" if step.fresh else "stale" if step.environment else "not locked",
+        )
+        for step in shown.steps
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
+        for row in rows
+    ]
+    if not shown.locked:
+        return [*lines, "", "there is no lock file: run `envc lock`"]
+    lines += ["", f"{count(len(shown.steps), 'step-target')}, {count(shown.environments, 'environment')}"]
+    if shown.fresh:
+        return [*lines, "the lock is up to date"]
+    return [*lines, "the lock is out of date: run `envc lock`", *(f"  {reason}" for reason in shown.reasons)]

@@ -1,0 +1,72 @@
+"""status: steps and environments of a project, and what is stale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from envc.closure import Closures, DanglingLock
+from envc.expand import StepTarget
+from envc.model.digest import Sha256
+from envc.model.graph import LockGraph
+from envc.stale import Freshness, Reason
+
+
+class StepStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One step on one target."""
+
+    step: str
+    target: str  # target key: "linux-64/cp312"
+    environment: Sha256 | None  # environment id; None where the lock has no answer
+    packages: int
+    fresh: bool  # whether the lock still answers what the manifest asks for here
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``envc status`` shows."""
+
+    project: str
+    lock: str  # path of the lock file
+    locked: bool  # whether there is one
+    fresh: bool  # whether it says exactly what the manifest asks for
+    steps: tuple[StepStatus, ...]  # in the order of the manifest
+    reasons: tuple[Reason, ...]  # why it is stale, sorted
+
+    @property
+    def environments(self) -> int:
+        """How many distinct environments the fresh step-targets share."""
+        return len({step.environment for step in self.steps if step.environment})
+
+
+def status(
+    project: str, lock: str, cells: Iterable[StepTarget], graph: LockGraph | None, freshness: Freshness | None
+) -> Status:
+    """The status of every step-target. Asks nobody."""
+    closures = Closures(graph) if graph is not None else None
+    steps = []
+    for cell in cells:
+        environment, packages = None, 0
+        if closures is not None:
+            try:
+                found = closures.environment(cell)
+                environment, packages = found.id, len(found.members)
+            except DanglingLock:
+                pass
+        steps.append(
+            StepStatus(
+                step=cell.step,
+                target=cell.key,
+                environment=environment,
+                packages=packages,
+                fresh=freshness is not None and (cell.step, cell.key) in freshness.fresh,
+            )
+        )
+    return Status(
+        project=project,
+        lock=lock,
+        locked=graph is not None,
+        fresh=freshness is not None and freshness.is_fresh,
+        steps=tuple(steps),
+        reasons=freshness.reasons if freshness is not None else (),
+    )
