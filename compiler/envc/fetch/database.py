@@ -48,10 +48,9 @@ class Database:
                 return []
             try:
                 return self._reader.execute(statement, values).fetchall()
-            except sqlite3.OperationalError:
-                return []
-            except sqlite3.DatabaseError:
-                self._begin_anew()
+            except sqlite3.Error as error:
+                if _is_damage(error):
+                    self._begin_anew()
                 return []
 
     def write(self, *statements: Statement) -> None:
@@ -107,17 +106,17 @@ class Database:
             for statement, values in batch:
                 connection.execute(statement, values)
             connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
+            if _is_damage(error):
+                if connection is not None:
+                    connection.close()
+                with self._lock:
+                    self._begin_anew()
+                return None
             # A full disk, or a process that holds the file for too long: a later run asks the network again.
             self._progress.warn(f"the cache in {self._path.parent} cannot be written ({error}); going on without it")
             if connection is not None:
                 connection.rollback()
-        except sqlite3.DatabaseError:
-            if connection is not None:
-                connection.close()
-            with self._lock:
-                self._begin_anew()
-            return None
         return connection
 
     def _open(self) -> sqlite3.Connection | None:
@@ -125,9 +124,9 @@ class Database:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
                 return self._connect()
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:
+            except sqlite3.Error as error:
+                if not _is_damage(error):
+                    raise
                 return self._replace()
         except (OSError, sqlite3.Error) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -165,3 +164,8 @@ class Database:
         for suffix in ("-wal", "-shm"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
         return self._connect()
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file itself is broken: "malformed" and "not a database" come as the bare class."""
+    return type(error) is sqlite3.DatabaseError
