@@ -52,7 +52,7 @@ class Subject(msgspec.Struct, frozen=True):
 
     project: str
     wants: tuple[Want, ...]
-    reason: str  # "conflict", "no-project", "no-version", "no-file", "only-sdists", "refused"
+    reason: str  # "conflict", "no-project", "no-version", "no-file", "only-sdists", "refused", "from-url"
     text: str  # the reason in words
     files: tuple[str, ...] = ()  # files that come nearest
 
@@ -148,6 +148,28 @@ def refuse(
         problem = msgspec.structs.replace(problem, roots=kept, constraints=())
         minimal = True
     return Unsolvable(_conflict(problem, index, markers, journal, minimal))
+
+
+def refuse_urls(problem: Problem, roots: list[Root]) -> Unsolvable:
+    """The error for requirements that name a URL: an index has no say about them, and nothing else is searched."""
+    subjects = [
+        Subject(
+            root.requirement.name,
+            (Want(str(root.requirement), str(root.requirement), root.origin, ()),),
+            "from-url",
+            "a direct reference cannot be chosen from an index",
+        )
+        for root in roots
+    ]
+    return Unsolvable(
+        Conflict(
+            target=problem.target.name,
+            python=problem.python.text,
+            roots=tuple((str(root.requirement), root.origin) for root in roots),
+            minimal=True,
+            subjects=tuple(subjects),
+        )
+    )
 
 
 def _minimise(problem: Problem, index: Heard, markers: Markers, journal: Journal) -> tuple[Problem, Journal, bool]:

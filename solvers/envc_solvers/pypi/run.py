@@ -33,6 +33,12 @@ def run(
     """See `solve.solve`."""
     markers = Markers(marker_environment(problem.target, problem.python), answers)
     problem = in_order(problem)
+    stated = (*problem.roots, *problem.constraints, *problem.overrides)
+    direct = [root for root in stated if root.requirement.url and markers.holds(root.requirement.marker)]
+    if direct:
+        from envc_solvers.pypi.explain import refuse_urls
+
+        raise refuse_urls(problem, direct)
     journal = Journal()
     heard = Heard(index)
     try:

@@ -1,0 +1,203 @@
+"""The search: what it reads, what it keeps, where it stops, and what of resolvelib it stands on."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+
+import pytest
+from resolvelib.resolvers.criterion import Criterion
+from resolvelib.resolvers.resolution import Resolution
+from resolvelib.structs import State
+
+from envc_solvers.pypi.explain import GaveUp, Unsolvable
+from envc_solvers.pypi.markers import Answer
+from envc_solvers.pypi.requirement import parse
+from envc_solvers.pypi.solve import Policy, Problem, solve
+from envc_solvers.solution import Pin, Solution
+from envc_solvers.target import Python, default_target
+from tests.universe import MemoryIndex, Universe, Version, label
+
+TARGET = default_target("linux-64")
+PYTHON = Python(minor=(3, 11))
+
+
+def ask(universe: Universe, *roots: str, policy: Policy | None = None, max_tries: int = 10_000) -> Solution:
+    problem = Problem(target=TARGET, python=PYTHON, roots=label(roots, "roots"), policy=policy or Policy())
+    return solve(problem, MemoryIndex(universe, TARGET, PYTHON), {}, max_tries=max_tries)
+
+
+def test_resolvelib_is_as_the_search_expects() -> None:
+    """`resolution` overrides these and uses these; a new resolvelib that changes them must be read first."""
+    assert list(inspect.signature(Resolution._is_current_pin_satisfying).parameters) == ["self", "name", "criterion"]
+    assert list(inspect.signature(Resolution._attempt_to_pin_criterion).parameters) == ["self", "name"]
+    assert list(inspect.signature(Resolution._backjump).parameters) == ["self", "causes"]
+    assert list(inspect.signature(Resolution._get_updated_criteria).parameters) == ["self", "candidate"]
+    assert list(inspect.signature(Resolution._push_new_state).parameters) == ["self"]
+    assert State._fields == ("mapping", "criteria", "backtrack_causes")
+    assert list(inspect.signature(Criterion).parameters) == ["candidates", "information", "incompatibilities"]
+    loop = inspect.getsource(Resolution.resolve)
+    for part in ("_attempt_to_pin_criterion(name)", "_backjump(causes)", "_is_current_pin_satisfying(key, criterion)"):
+        assert part in loop
+    assert "self._states" in inspect.getsource(Resolution._push_new_state)
+
+
+def test_a_pin_says_everything_a_lock_needs() -> None:
+    universe = {
+        "app": {
+            "1.0": Version(
+                requires=("lib>=1", "tool; extra == 'x'", "other; os_name == 'nt'"), extras=("x", "y"), yanked="old"
+            )
+        },
+        "lib": {"1.0": Version()},
+        "tool": {"1.0": Version()},
+    }
+    solution = ask(universe, "app[x]==1.0", "lib")
+    assert solution.roots == ("app", "lib")
+    pin = solution.pins[0]
+    assert pin == Pin(
+        kind="pypi",
+        name="app",
+        version="1.0",
+        source="pypi",
+        file="app-1.0-py3-none-any.whl",
+        sha256=pin.sha256,
+        size=24,
+        yanked="old",
+        extras=("x",),
+        requires=("lib>=1", 'other; os_name == "nt"', 'tool; extra == "x"'),
+        depends=("lib", "tool"),
+    )
+
+
+def test_only_what_is_chosen_is_read() -> None:
+    universe = {"app": {f"{n}.0": Version(requires=("lib",)) for n in range(50)}, "lib": {"1.0": Version()}}
+    problem = Problem(target=TARGET, python=PYTHON, roots=label(["app"], "roots"))
+    index = MemoryIndex(universe, TARGET, PYTHON)
+    solve(problem, index, {})
+    assert index.asked == ["app-49.0-py3-none-any.whl", "lib-1.0-py3-none-any.whl"]
+    assert index.expected == [parse("app"), parse("lib")], "needs are announced before they are asked about"
+
+
+def test_known_answers_are_not_worked_out_again() -> None:
+    universe = {"app": {"1.0": Version(requires=("lib; os_name == 'posix'",))}, "lib": {"1.0": Version()}}
+    problem = Problem(target=TARGET, python=PYTHON, roots=label(["app"], "roots"))
+    answers = {'os_name == "posix"': Answer(False)}
+    assert [pin.name for pin in solve(problem, MemoryIndex(universe, TARGET, PYTHON), answers).pins] == ["app"]
+    fresh: dict[str, Answer] = {}
+    solve(problem, MemoryIndex(universe, TARGET, PYTHON), fresh)
+    assert fresh == {'os_name == "posix"': Answer(True)}
+
+
+def test_what_every_version_requires_is_learned_once() -> None:
+    """100 versions of one project against 100 of another: without learning, 10,000 tries."""
+    universe = {
+        "left": {f"{n}.0": Version(requires=("base<1",)) for n in range(1, 101)},
+        "right": {f"{n}.0": Version(requires=("base>=1",)) for n in range(1, 101)},
+        "base": {"0.1": Version(), "1.0": Version()},
+    }
+    with pytest.raises(Unsolvable) as caught:
+        ask(universe, "left", "right", max_tries=1_000)
+    assert "100 versions" in str(caught.value)
+
+
+def test_unrelated_decisions_are_jumped_over() -> None:
+    bystanders = {f"b{n}": {f"{v}.0": Version() for v in range(1, 6)} for n in range(12)}
+    universe = {
+        "aaa": {"1.0": Version(), "2.0": Version(requires=("zzz<2",))},
+        "zzz": {"1.0": Version(requires=("missing",)), "2.0": Version()},
+        **bystanders,
+    }
+    solution = ask(universe, "aaa", "zzz", *bystanders, max_tries=100)
+    assert {pin.name: pin.version for pin in solution.pins}["aaa"] == "1.0"
+
+
+def test_a_limit_ends_with_what_was_being_tried() -> None:
+    universe = {
+        "app": {f"{n}.0": Version(requires=("lib>=9",)) for n in range(1, 30)},
+        "lib": {"1.0": Version()},
+    }
+    with pytest.raises(GaveUp) as caught:
+        ask(universe, "app", max_tries=10)
+    error = caught.value
+    assert (error.tried, error.deciding) == (10, "app")
+    assert "stopped after 10 candidates while deciding app" in str(error)
+    assert "lib>=9  required by app 20.0 to 29.0 (10 versions)" in str(error)
+
+
+def test_a_clock_can_stop_the_search() -> None:
+    ticks = iter([False, False, True])
+    problem = Problem(target=TARGET, python=PYTHON, roots=label(["app"], "roots"))
+    universe = {"app": {"1.0": Version(requires=("lib",))}, "lib": {"1.0": Version(requires=("end",))}, "end": {}}
+    with pytest.raises(GaveUp):
+        solve(
+            problem,
+            MemoryIndex({**universe, "end": {"1.0": Version()}}, TARGET, PYTHON),
+            {},
+            out_of_time=lambda: next(ticks),
+        )
+
+
+def test_a_root_from_a_url_is_refused_with_its_label() -> None:
+    with pytest.raises(Unsolvable) as caught:
+        ask({"app": {"1.0": Version()}}, "app @ https://example.invalid/app-1.0-py3-none-any.whl")
+    assert [subject.reason for subject in caught.value.conflict.subjects] == ["from-url"]
+    assert caught.value.conflict.roots[0][1] == "roots[0]"
+
+
+_HASHED = """
+from tests.unit.pypi.test_search import ask
+from tests.universe import Version
+from envc_solvers.pypi.explain import Unsolvable
+names = ["ant", "bee", "cat", "dog"]
+universe = {name: {f"{v}.0": Version(requires=(f"core{'<' if i % 2 else '>='}{v}",)) for v in range(1, 7)}
+            for i, name in enumerate(names)}
+universe["core"] = {f"{v}.0": Version() for v in range(1, 9)}
+print([(pin.name, pin.version) for pin in ask(universe, *names).pins])
+universe["core"] = {}
+universe["core"]["0.1"] = Version()
+try:
+    ask(universe, *names)
+except Unsolvable as error:
+    print(error)
+"""
+
+
+def test_answers_do_not_depend_on_the_hash_seed() -> None:
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", _HASHED],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(5)
+    }
+    assert len(outputs) == 1
+
+
+def test_a_warm_solve_loads_no_parser() -> None:
+    """Start-up is part of the product: parsed requirements and answers come from the cache."""
+    code = (
+        "import sys\n"
+        "from envc_solvers.pypi.solve import Problem, Root, solve\n"
+        "from envc_solvers.pypi.requirement import Metadata, Requirement\n"
+        "from envc_solvers.pypi.index import File, Release, View\n"
+        "from envc_solvers.pypi.markers import Answer\n"
+        "from envc_solvers.target import Python, default_target\n"
+        "class Known:\n"
+        "    def view(self, name): return View(name, 'pypi', (Release('1.0rc1', (File(name + '.whl'),)),))\n"
+        "    def metadata(self, view, file):\n"
+        "        needs = (Requirement('lib', '<2,>=1.0a1', (), 'os_name == \"posix\"'),)\n"
+        "        return Metadata(view.name, '1.0rc1', needs if view.name == 'app' else ())\n"
+        "    def expect(self, requirements): pass\n"
+        "problem = Problem(target=default_target('linux-64'), python=Python(minor=(3, 12)),\n"
+        "                  roots=(Root(Requirement('app')),))\n"
+        "assert len(solve(problem, Known(), {'os_name == \"posix\"': Answer(True)}).pins) == 2\n"
+        "print(sorted(name for name in sys.modules if name.startswith(('packaging', 'envc.'))))\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "['packaging', 'packaging.version']"
