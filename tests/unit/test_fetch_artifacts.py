@@ -59,6 +59,11 @@ def server() -> Iterator[IndexServer]:
         yield server
 
 
+def quick(keyring: Keyring) -> Client:
+    """A client that does not spend the tests' time on waiting."""
+    return Client(keyring, read_timeout=5.0, first_pause=0.001)
+
+
 class Runs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -70,7 +75,7 @@ class Runs:
             settings=FetchSettings(cache=self.folder),
             progress=self.progress,
             now=options.pop("now", 1_800_000_000),
-            client=Client(Keyring(), read_timeout=5.0, first_pause=0.001),
+            client=quick,
             **options,
         )
 

@@ -38,6 +38,11 @@ def server() -> Iterator[IndexServer]:
         yield server
 
 
+def quick(keyring: Keyring) -> Client:
+    """A client that does not spend the tests' time on waiting."""
+    return Client(keyring, read_timeout=5.0, first_pause=0.001)
+
+
 class Runs:
     """Runs over one cache folder."""
 
@@ -48,9 +53,8 @@ class Runs:
     def open(self, *urls: str, now: int = NOW, sources: dict[str, Source] | None = None, **options: Any) -> Origins:
         names = ["pypi", "second", "third"]
         found = sources or {n: Source(name=n, kind="pypi", url=url) for n, url in zip(names, urls, strict=False)}
-        client = Client(Keyring(), read_timeout=5.0, first_pause=0.001)
         settings = FetchSettings(cache=self.folder)
-        return Origins(found, settings=settings, progress=self.progress, now=now, client=client, **options)
+        return Origins(found, settings=settings, progress=self.progress, now=now, client=quick, **options)
 
     def lock(self, *urls: str, **options: Any) -> dict[str, Metadata]:
         """The newest version of `demo` and what it needs here, as a solver would ask."""

@@ -49,7 +49,7 @@ class Origins:
         now: int,
         offline: bool = False,
         refresh: bool = False,
-        client: Client | None = None,
+        client: Callable[[Keyring], Client] = Client,
     ) -> None:
         """`now` is in seconds since the epoch. `refresh` asks for every page again, `offline` for none.
 
@@ -59,7 +59,7 @@ class Origins:
         self._places = resolve(sources, settings, keyring)
         self._warnings = settings.warnings
         self._progress = progress
-        self._client = client or Client(keyring)
+        self._client = client(keyring)
         self._cache = Cache(settings.cache, progress)
         self._page_task = _Late(progress, "index pages", self._go_online)
         self._metadata_task = _Late(progress, "metadata", self._go_online)

@@ -27,7 +27,7 @@ _WEB = ("http://", "https://")
 # A name from outside becomes the name of a file here, so it holds nothing that a file system could take amiss.
 _SAFE_NAME = re.compile(r"\w[\w.+!~-]{0,239}").fullmatch
 # Most indexes state such addresses; to take them as they are saves seconds on a large lock.
-_PLAIN_URL = re.compile(r"https?://[^/@?#\s\\]+/[^@#\s]*").fullmatch
+_PLAIN_URL = re.compile(r"https?://[\w.:-]+/[^@#\s]*").fullmatch
 
 
 class ListedFile(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -1,0 +1,281 @@
+"""Index pages from whoever wishes us ill."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envc.errors import EnvcError, SourceUnreachable
+from envc.fetch.credentials import Keyring
+from envc.fetch.http import Client
+from envc.fetch.index import Origins
+from envc.fetch.listing import ADVERTISED, JSON_TYPE, parse_page
+from envc.fetch.settings import FetchSettings
+from envc.model.manifest import Source
+from envc.model.progress import Silent
+from envc_solvers.errors import SolverError
+from envc_solvers.pypi.index import File
+from envc_solvers.target import Python, default_target
+from tests.servers import IndexServer
+from tests.wheels import build_wheel
+
+URL = "https://example.com/simple/demo/"
+GOOD = {"filename": "demo-1.0-py3-none-any.whl", "url": "../../files/demo-1.0-py3-none-any.whl", "hashes": {}}
+
+
+def page(*files: object) -> bytes:
+    return json.dumps({"meta": {"api-version": "1.0"}, "name": "demo", "files": files}).encode()
+
+
+def test_every_field_is_read() -> None:
+    [listed] = parse_page(
+        page(
+            GOOD
+            | {
+                "hashes": {"md5": "x", "sha256": "AB" * 32},
+                "size": 7,
+                "upload-time": "2026-01-01T00:00:00.000001Z",
+                "requires-python": ">=3.8",
+                "yanked": "broken",
+                "core-metadata": {"sha256": "c" * 64},
+            }
+        ),
+        f"{JSON_TYPE}; charset=utf-8",
+        URL,
+    )
+    # The fraction rounds up, so that a cut-off at that second leaves the file out.
+    assert listed.file == File("demo-1.0-py3-none-any.whl", "ab" * 32, 7, 1_767_225_601, ">=3.8", "broken")
+    assert listed.url == "https://example.com/files/demo-1.0-py3-none-any.whl"
+    assert listed.core == "c" * 64
+
+
+@pytest.mark.parametrize(
+    ("changes", "core"),
+    [
+        ({"core-metadata": True}, ADVERTISED),
+        ({"core-metadata": False}, ""),
+        ({"core-metadata": None, "dist-info-metadata": True}, ADVERTISED),
+        ({"core-metadata": False, "dist-info-metadata": True}, ""),
+        ({"core-metadata": {"md5": "x"}}, ADVERTISED),
+        ({"core-metadata": {"sha256": "nonsense"}}, ADVERTISED),
+        ({"core-metadata": {}}, ""),
+        ({}, ""),
+    ],
+)
+def test_advertised_metadata(changes: dict[str, object], core: str) -> None:
+    assert parse_page(page(GOOD | changes), JSON_TYPE, URL)[0].core == core
+
+
+@pytest.mark.parametrize(("yanked", "reason"), [(False, None), (True, ""), ("", ""), ("why", "why"), (None, None)])
+def test_yanked_in_json(yanked: object, reason: str | None) -> None:
+    assert parse_page(page(GOOD | {"yanked": yanked}), JSON_TYPE, URL)[0].file.yanked == reason
+
+
+@pytest.mark.parametrize(
+    ("attributes", "yanked", "core"),
+    [
+        ("", None, ""),
+        ("data-yanked", "", ""),
+        ('data-yanked=""', "", ""),
+        ('data-yanked="why &amp; how"', "why & how", ""),
+        ('data-core-metadata="true"', None, ADVERTISED),
+        (f'data-dist-info-metadata="sha256={"d" * 64}"', None, "d" * 64),
+    ],
+)
+def test_html(attributes: str, yanked: str | None, core: str) -> None:
+    body = f"""<!DOCTYPE html><a href="/f/demo-1.0-py3-none-any.whl?x=1#sha256={"a" * 64}"
+        data-requires-python="&gt;=3.8" {attributes}>demo</a><a>nothing</a>""".encode()
+    [listed] = parse_page(body, "text/html", URL)
+    assert listed.file == File("demo-1.0-py3-none-any.whl", "a" * 64, 0, None, ">=3.8", yanked)
+    assert listed.url == "https://example.com/f/demo-1.0-py3-none-any.whl?x=1"
+    assert listed.core == core
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        7,
+        None,
+        [],
+        {},
+        {"filename": 7, "url": "x"},
+        GOOD | {"filename": "../../../etc/passwd"},
+        GOOD | {"filename": "..\\..\\x.whl"},
+        GOOD | {"filename": "C:x-1.0.whl"},
+        GOOD | {"filename": ".hidden-1.0.whl"},
+        GOOD | {"filename": "a\0b.whl"},
+        GOOD | {"filename": "a\nb.whl"},
+        GOOD | {"filename": ""},
+        GOOD | {"filename": "a" * 300},
+        GOOD | {"url": "file:///etc/passwd"},
+        GOOD | {"url": "ftp://example.com/x"},
+        GOOD | {"url": "javascript:alert(1)"},
+        GOOD | {"url": "https://[bad/x"},
+        GOOD | {"hashes": []},
+        GOOD | {"size": "many"},
+        GOOD | {"upload-time": "yesterday"},
+        GOOD | {"yanked": {"a": 1}},
+    ],
+)
+def test_what_cannot_be_understood_of_a_file_leaves_that_file_out(bad: object) -> None:
+    other = GOOD | {"filename": "demo-2.0-py3-none-any.whl"}
+    assert [item.file.name for item in parse_page(page(bad, other), JSON_TYPE, URL)] == ["demo-2.0-py3-none-any.whl"]
+
+
+@pytest.mark.parametrize("size", [-1, 1 << 60, 1 << 100])
+def test_a_senseless_size_is_none(size: int) -> None:
+    assert parse_page(page(GOOD | {"size": size}), JSON_TYPE, URL)[0].file.size == 0
+
+
+@pytest.mark.parametrize("digest", ["", "0" * 63, "0" * 65, "g" * 64, "0" * 64 + "\n", "../" * 20])
+def test_a_senseless_digest_is_none(digest: str) -> None:
+    assert parse_page(page(GOOD | {"hashes": {"sha256": digest}}), JSON_TYPE, URL)[0].file.sha256 == ""
+
+
+def test_credentials_in_addresses_are_dropped() -> None:
+    for url in ("https://me:secret@files.example.com/x-1.0.whl", "//me:secret@files.example.com/x-1.0.whl"):
+        [listed] = parse_page(page(GOOD | {"url": url}), JSON_TYPE, URL)
+        assert listed.url == "https://files.example.com/x-1.0.whl"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "reason"),
+    [
+        (b"", JSON_TYPE, "not JSON"),
+        (b"{", JSON_TYPE, "not JSON"),
+        (b"\xff\xfe", JSON_TYPE, "not JSON"),
+        (b"[]", JSON_TYPE, "not a page"),
+        (b"{}", JSON_TYPE, "not a page"),
+        (b'{"files": 7}', JSON_TYPE, "not a page"),
+        (b'{"files": ' + b"[" * 200_000, JSON_TYPE, "nested too deeply|not"),
+        (b'{"a": ' + b'{"a": ' * 200_000, JSON_TYPE, "nested too deeply|not"),
+        (b"hello", "text/plain", "content type"),
+        (b"hello", "image/png", "content type is 'image/png'"),
+    ],
+)
+def test_what_is_no_page_is_refused(body: bytes, kind: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_page(body, kind, URL)
+
+
+_JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=12,
+)
+_FIELDS = st.sampled_from(
+    [
+        "filename",
+        "url",
+        "hashes",
+        "size",
+        "upload-time",
+        "yanked",
+        "core-metadata",
+        "requires-python",
+        "dist-info-metadata",
+    ]
+)
+_FILES = st.dictionaries(_FIELDS, _JSON_VALUES, max_size=9).map(lambda changes: GOOD | changes)
+
+
+@settings(deadline=None)
+@given(files=st.lists(_FILES | _JSON_VALUES, max_size=5))
+def test_any_json_is_either_a_listing_or_a_reason(files: list[object]) -> None:
+    for listed in parse_page(page(*files), JSON_TYPE, URL):
+        assert "/" not in listed.file.name
+        assert listed.url.startswith("https://") or listed.url.startswith("http://")
+        assert 0 <= listed.file.size < 1 << 53
+
+
+@settings(deadline=None)
+@given(body=st.binary(max_size=300) | st.text("<a href=\"'>/!-&#;\n data-yanked", max_size=200).map(str.encode))
+def test_any_html_is_a_listing(body: bytes) -> None:
+    for listed in parse_page(body, "text/html", URL):
+        assert "/" not in listed.file.name
+
+
+# From a server
+
+
+@pytest.fixture
+def server() -> Iterator[IndexServer]:
+    with IndexServer([build_wheel("demo", "1.0")]) as server:
+        yield server
+
+
+def quick(keyring: Keyring) -> Client:
+    return Client(keyring, first_pause=0.001)
+
+
+def ask(url: str, folder: Path) -> Exception:
+    """The error that the project `demo` of that index ends in."""
+    sources = {"internal": Source(name="internal", kind="pypi", url=url)}
+    with Origins(sources, settings=FetchSettings(cache=folder), progress=Silent(), now=1, client=quick) as origins:
+        index = origins.index(default_target("linux-64"), Python(minor=(3, 12)), ("internal",))
+        with pytest.raises((EnvcError, SolverError)) as caught:
+            view = index.view("demo")
+            index.metadata(view, view.releases[0].files[0])
+        return caught.value
+
+
+def test_a_malformed_page_names_project_and_source(server: IndexServer, tmp_path: Path) -> None:
+    server.behaviour.bodies = {"/simple/demo/": (JSON_TYPE, b"{")}
+    error = ask(server.url, tmp_path)
+    assert str(error) == "cannot get the page of demo from internal: it is not JSON"
+
+
+def test_a_page_that_lists_another_server_s_secrets_hides_nothing(server: IndexServer, tmp_path: Path) -> None:
+    server.behaviour.bodies = {"/simple/demo/": (JSON_TYPE, page(GOOD | {"url": "file:///etc/passwd"}))}
+    with pytest.raises(IndexError):
+        # The one file of the page leads nowhere, so the project is known and has no releases.
+        ask(server.url, tmp_path)
+
+
+@pytest.mark.parametrize("trouble", ["401", "403", "500", "cut", "garbage", "gone", "redirect", "metadata", "type"])
+def test_credentials_never_show(
+    server: IndexServer, tmp_path: Path, trouble: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    behaviour = server.behaviour
+    url = server.url_with("someone", "hunter2")
+    if trouble.isdigit():
+        behaviour.status = {"/simple/": int(trouble)}
+    elif trouble == "cut":
+        behaviour.unavailable = 1
+        behaviour.retry_after = "1000"
+    elif trouble == "garbage":
+        behaviour.bodies = {"/simple/demo/": (JSON_TYPE, b"{")}
+    elif trouble == "type":
+        behaviour.bodies = {"/simple/demo/": ("text/plain", url.encode())}
+    elif trouble == "gone":
+        server.stop()
+    elif trouble == "redirect":
+        behaviour.auth = ("someone", "hunter2")
+        behaviour.metadata = "absent"
+        behaviour.redirect_files = "ftp://someone:hunter2@example.com"
+    elif trouble == "metadata":
+        behaviour.corrupt = {"demo-1.0-py3-none-any.whl.metadata"}
+    error = ask(url, tmp_path)
+    shown = [str(error), repr(error), str(error.args), getattr(error, "hint", None) or "", "".join(capfd.readouterr())]
+    kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    for text in shown:
+        assert "hunter2" not in text and "someone" not in text and "127.0.0.1" not in text
+    assert not any(b"hunter2" in data for data in kept)
+    if trouble != "gone":
+        assert server.log[0].headers["authorization"].startswith("Basic ")
+
+
+def test_a_private_index_works_with_credentials_in_its_url(server: IndexServer, tmp_path: Path) -> None:
+    server.behaviour.auth = ("someone", "hunter2")
+    assert isinstance(ask(server.url, tmp_path / "without"), SourceUnreachable)
+    sources = {"internal": Source(name="internal", kind="pypi", url=server.url_with("someone", "hunter2"))}
+    for _ in range(2):
+        with Origins(sources, settings=FetchSettings(cache=tmp_path), progress=Silent(), now=1) as origins:
+            index = origins.index(default_target("linux-64"), Python(minor=(3, 12)), ("internal",))
+            view = index.view("demo")
+            assert index.metadata(view, view.releases[0].files[0]).version == "1.0"
