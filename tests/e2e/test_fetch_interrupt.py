@@ -1,0 +1,66 @@
+"""Ctrl-C while pages and metadata are fetched: a quick end, and nothing lost."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.servers import IndexServer
+from tests.wheels import build_wheel
+
+PROJECTS = 60
+SCRIPT = """
+import sys
+from pathlib import Path
+from envc.fetch.index import Origins
+from envc.fetch.settings import FetchSettings
+from envc.model.manifest import Source
+from envc.model.progress import Silent
+from envc_solvers.pypi.requirement import parse
+from envc_solvers.target import Python, default_target
+
+settings = FetchSettings(cache=Path(sys.argv[1]))
+source = Source(name="pypi", kind="pypi", url=sys.argv[2])
+names = [f"demo{number}" for number in range(int(sys.argv[3]))]
+with Origins({"pypi": source}, settings=settings, progress=Silent(), now=1_800_000_000) as origins:
+    index = origins.index(default_target("linux-64"), Python(minor=(3, 12)), ("pypi",))
+    index.expect([parse(name) for name in names])
+    for name in names:
+        view = index.view(name)
+        index.metadata(view, view.releases[0].files[0])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send to one process")
+@pytest.mark.parametrize("served", [1, 20, 70])
+def test_ctrl_c_ends_quickly_and_the_next_run_goes_on(tmp_path: Path, served: int) -> None:
+    with IndexServer([build_wheel(f"demo{number}", "1.0") for number in range(PROJECTS)]) as server:
+        server.behaviour.delay = 0.05
+        command = [sys.executable, "-c", SCRIPT, str(tmp_path), server.url, str(PROJECTS)]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        while len(server.log) < served:
+            time.sleep(0.001)
+        # What answers now is still under way; give it time to arrive.
+        finished = set(server.paths)
+        time.sleep(0.04)
+        # A server that has gone silent must not keep the run alive.
+        server.behaviour.delay = 20
+        process.send_signal(signal.SIGINT)
+        start = time.monotonic()
+        _, errors = process.communicate(timeout=15)
+        assert time.monotonic() - start < 3
+        assert errors.strip().endswith("KeyboardInterrupt")
+        assert "Exception in thread" not in errors and "database" not in errors
+
+        server.behaviour.delay = 0
+        server.forget()
+        subprocess.run(command, check=True, timeout=60)
+        assert not finished & set(server.paths)
+        server.forget()
+        subprocess.run(command, check=True, timeout=60)
+        assert server.paths == []

@@ -1,0 +1,165 @@
+"""Where fetching happens, as environment variables and pip's configuration say."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from envc.errors import UsageError
+from envc.fetch.credentials import Keyring, Login
+from envc.fetch.places import DEFAULT_INDEX, default_index_url, local_path, resolve
+from envc.fetch.settings import FetchSettings, read_settings, redact
+from envc.model.manifest import Source
+
+
+@pytest.fixture
+def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Variables of a user with an empty home, on a machine whose own pip configuration is out of the way."""
+    # The folder of the interpreter may hold a pip.conf as well.
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "prefix"))
+    (tmp_path / "home").mkdir()
+    return {"HOME": str(tmp_path / "home"), "XDG_CONFIG_DIRS": str(tmp_path / "etc"), "PIP_CONFIG_FILE": "/dev/null"}
+
+
+def pip_conf(environ: dict[str, str], text: str, where: str = ".config/pip") -> None:
+    folder = Path(environ["HOME"]) / where
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pip.conf").write_text(text)
+    environ.pop("PIP_CONFIG_FILE", None)
+
+
+def test_nothing_set(environ: dict[str, str]) -> None:
+    settings = read_settings(environ)
+    assert settings.index_url is None
+    assert settings.netrc is None
+    assert settings.warnings == ()
+    assert settings.cache.is_absolute() and settings.cache.name == "envc"
+
+
+def test_variables_of_envc_win(environ: dict[str, str], tmp_path: Path) -> None:
+    environ |= {"ENVC_CACHE_DIR": str(tmp_path / "c"), "ENVC_INDEX_URL": "https://a.example/simple"}
+    environ |= {"PIP_INDEX_URL": "https://b.example/simple"}
+    settings = read_settings(environ)
+    assert settings.cache == tmp_path / "c"
+    assert settings.index_url == "https://a.example/simple"
+
+
+@pytest.mark.parametrize("variable", ["ENVC_INDEX_URL", "PIP_INDEX_URL"])
+def test_an_index_url_that_is_none_is_named_and_not_shown(environ: dict[str, str], variable: str) -> None:
+    environ[variable] = "me:hunter2@example.com"
+    with pytest.raises(UsageError) as caught:
+        read_settings(environ)
+    assert "hunter2" not in str(caught.value)
+    assert ("ENVC" in str(caught.value)) == (variable == "ENVC_INDEX_URL")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pip looks elsewhere there")
+def test_pip_says_where_the_default_index_lives(environ: dict[str, str]) -> None:
+    pip_conf(environ, "[global]\nindex-url = https://one.example/simple\n", ".pip")
+    assert read_settings(environ).index_url == "https://one.example/simple"
+    pip_conf(environ, "[global]\nindex-url = https://two.example/simple\n")
+    assert read_settings(environ).index_url == "https://two.example/simple"
+    pip_conf(environ, "[global]\nindex-url = https://two.example\n[install]\nindex-url = https://three.example\n")
+    assert read_settings(environ).index_url == "https://three.example"
+    environ["PIP_INDEX_URL"] = "https://four.example"
+    assert read_settings(environ).index_url == "https://four.example"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pip looks elsewhere there")
+@pytest.mark.parametrize("text", ["no section", "[global]\nindex-url\n", "\xff\xfe", "[global]\n[global]\n"])
+def test_a_broken_pip_configuration_is_pip_s_affair(environ: dict[str, str], text: str) -> None:
+    pip_conf(environ, text)
+    assert read_settings(environ).index_url is None
+
+
+def test_pip_adds_no_candidates(environ: dict[str, str]) -> None:
+    environ["PIP_EXTRA_INDEX_URL"] = "https://me:hunter2@private.example/secret/simple https://open.example/simple"
+    environ["PIP_FIND_LINKS"] = "/srv/wheels"
+    settings = read_settings(environ)
+    assert settings.index_url is None
+    [warning] = settings.warnings
+    assert "hunter2" not in warning and "secret" not in warning
+    assert "https://private.example/…, https://open.example/simple" in warning
+    assert "find-links (/srv/wheels)" in warning
+
+
+def test_netrc_is_found(environ: dict[str, str], tmp_path: Path) -> None:
+    (Path(environ["HOME"]) / ".netrc").write_text("")
+    assert read_settings(environ).netrc == Path(environ["HOME"]) / ".netrc"
+    environ["NETRC"] = str(tmp_path / "mine")
+    assert read_settings(environ).netrc == tmp_path / "mine"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://a.example/simple", "https://a.example/simple"),
+        ("https://me:pw@a.example:8080/p/simple", "https://a.example:8080/…"),
+        ("https://token@a.example/simple", "https://a.example/…"),
+        ("https://a.example/simple?key=secret", "https://a.example/…"),
+        ("/srv/wheels", "/srv/wheels"),
+    ],
+)
+def test_redact(url: str, shown: str) -> None:
+    assert redact(url) == shown
+
+
+# Places
+
+
+def places(*sources: Source, index_url: str | None = None) -> dict[str, tuple[str, str | None]]:
+    found = resolve(
+        {source.name: source for source in sources}, FetchSettings(cache=Path(), index_url=index_url), Keyring()
+    )
+    return {name: (place.key, place.url) for name, place in found.items()}
+
+
+PYPI = Source(name=DEFAULT_INDEX, kind="pypi")
+
+
+def test_the_default_index_has_no_url_until_it_is_needed() -> None:
+    assert places(PYPI) == {"pypi": ("default", None)}
+
+
+def test_the_cache_key_follows_the_place_and_not_its_credentials() -> None:
+    [(key, url)] = places(PYPI, index_url="https://me:hunter2@a.example/simple/").values()
+    assert url == "https://a.example/simple"
+    assert key.startswith("pypi-") and key != "default"
+    assert places(PYPI, index_url="https://a.example/simple") == {"pypi": (key, url)}
+    assert places(PYPI, index_url="https://b.example/simple")["pypi"][0] != key
+    same = Source(name="mine", kind="pypi", url="https://a.example/simple")
+    assert places(same)["mine"][0] == key.replace("pypi-", "mine-")
+
+
+def test_credentials_go_into_the_keyring() -> None:
+    keyring = Keyring()
+    source = Source(name="mine", kind="pypi", url="https://me:p%40w@a.example/simple")
+    resolve({"mine": source}, FetchSettings(cache=Path()), keyring)
+    assert keyring.login("https://a.example:443/other/path") == Login("me", "p@w")
+    assert keyring.login("http://a.example/simple") is None
+    assert keyring.login("https://b.example/simple") is None
+
+
+def test_paths_become_file_urls(tmp_path: Path) -> None:
+    folder = tmp_path / "with space"
+    folder.mkdir()
+    [(_, url)] = places(Source(name="links", kind="find-links", url=str(folder))).values()
+    assert url is not None and local_path(url) == folder
+
+
+def test_conda_channels_are_no_places_for_projects() -> None:
+    assert places(Source(name="conda-forge", kind="conda")) == {}
+
+
+@pytest.mark.parametrize("url", ["ftp://a.example", "git+https://me:hunter2@a.example/x"])
+def test_a_url_that_cannot_be_used_is_named_by_its_source(url: str) -> None:
+    with pytest.raises(UsageError, match="the url of source mine cannot be used") as caught:
+        places(Source(name="mine", kind="pypi", url=url))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_the_default_index_is_a_url() -> None:
+    assert default_index_url().startswith("https://")
+    assert not default_index_url().endswith("/")
