@@ -70,7 +70,7 @@ def test_every_part_goes_to_its_place_on_posix(tmp_path: Path) -> None:
         "bin/full": "0o755",
         "bin/full-script": "0o755",
         "bin/full-shell": "0o755",
-        "include/site/python3.12/full_demo/full.h": "0o644",
+        "include/site/python3.12/full-demo/full.h": "0o644",
         "share/full/data.txt": "0o644",
         f"{info}/METADATA": "0o644",
         f"{info}/WHEEL": "0o644",
@@ -94,7 +94,7 @@ def test_every_part_goes_to_its_place_on_windows(tmp_path: Path) -> None:
         f"{site}/pure.py",
         f"{site}/plat.py",
     } < set(files)
-    assert "Include/site/full_demo/full.h" in files
+    assert "Include/site/full-demo/full.h" in files
     assert files["Scripts/full-script"][1] == b"#!python\nprint(1)\n"
     record = files[f"{site}/full_demo-2.0.dist-info/RECORD"][1].decode()
     assert "../../Scripts/full.exe,sha256=" in record

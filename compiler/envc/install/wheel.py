@@ -169,7 +169,7 @@ class _Reader:
             "purelib": site,
             "platlib": site,
             "scripts": self.layout.scripts,
-            "headers": f"{self.layout.headers}/{stem.rpartition('-')[0]}",
+            "headers": f"{self.layout.headers}/{canonicalize_name(stem.rpartition('-')[0])}",
             "data": "",
         }.get(key)
         if folder is None or not below:
