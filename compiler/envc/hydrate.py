@@ -6,32 +6,27 @@ the next run removes. ``.envc/record.json`` in it is the record it was made from
 
 from __future__ import annotations
 
-import errno
 import os
-import secrets
-import shutil
-from collections.abc import Callable
-from glob import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from envc.errors import EnvcError, UsageError
+from envc.errors import EnvcError
 from envc.install.interpreter import HostPython
 from envc.install.machine import check_machine
 from envc.install.prefix import make_prefix
-from envc.install.tree import Part, write_tree
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment
 from envc.model.progress import Progress
 from envc.model.record import Record, StepPointer
 from envc.store.blobs import Blobs
-from envc.store.decode import ObjectReader
 from envc.store.documents import canonical_json
 from envc.store.errors import CorruptBlob
-from envc.store.keys import object_key
-from envc.store.objects import bytes_reader, get_code, range_reader
 from envc_solvers.target import PLATFORMS, Python
+
+if TYPE_CHECKING:
+    from envc.install.tree import Part
 
 RECORD = ".envc/record.json"
 PREFIX = ".envc/prefix.json"
@@ -42,19 +37,6 @@ class Prefix(msgspec.Struct, frozen=True, kw_only=True):
 
     record: Sha256  # digest of the record
     interpreter: HostPython | None  # None for a tree that was unpacked to be looked at
-
-
-class PrefixOccupied(EnvcError):
-    """A folder that envc did not make is never replaced."""
-
-    hint = "choose another --prefix, or remove the folder yourself"
-
-    def __init__(self, prefix: Path) -> None:
-        super().__init__(prefix)
-        self.prefix = prefix
-
-    def __str__(self) -> str:
-        return f"{self.prefix} exists, and envc did not make it"
 
 
 def record_digest(record: Record) -> Sha256:
@@ -117,6 +99,9 @@ def hydrate(
     state = Prefix(record=record_digest(record), interpreter=host)
     if _is_made(prefix, state):
         return False
+    from envc.install.appear import appear
+    from envc.install.tree import write_tree
+
     parts = _parts(store, record)
 
     def fill(folder: Path) -> None:
@@ -135,7 +120,23 @@ def hydrate(
         (folder / RECORD).write_bytes(canonical_json(record))
         (folder / PREFIX).write_bytes(msgspec.json.format(canonical_json(state)) + b"\n")
 
-    return _appear(prefix, cache, lambda: _is_made(prefix, state), fill)
+    return appear(
+        prefix,
+        locks=cache / "locks",
+        is_ours=(prefix / PREFIX).is_file,
+        is_made=lambda: _is_made(prefix, state),
+        fill=fill,
+    )
+
+
+def find_ready(environment: Sha256, record: Sha256, *, host: HostPython, cache: Path) -> Path | None:
+    """The prefix that `ready_environment` made for the record of that digest, if it did: one file is read.
+
+    A step pointer names both digests, so a step that ran before needs no record. That the record is the lock's was
+    checked when the prefix was made.
+    """
+    prefix = _ready_place(environment, record, host, cache)
+    return prefix if _is_made(prefix, Prefix(record=record, interpreter=host)) else None
 
 
 def ready_environment(store: Blobs, record: Record, *, host: HostPython, cache: Path, progress: Progress) -> Path:
@@ -143,10 +144,13 @@ def ready_environment(store: Blobs, record: Record, *, host: HostPython, cache: 
 
     Any number of processes may ask at once. Errors as for `hydrate`.
     """
-    name = f"{record.environment}-{record_digest(record)[:16]}-{host.digest[:8]}"
-    prefix = cache / "envs" / name
+    prefix = _ready_place(record.environment, record_digest(record), host, cache)
     hydrate(store, record, prefix, host=host, cache=cache, progress=progress)
     return prefix
+
+
+def _ready_place(environment: Sha256, record: Sha256, host: HostPython, cache: Path) -> Path:
+    return cache / "envs" / f"{environment}-{record[:16]}-{host.digest[:8]}"
 
 
 def ready_code(store: Blobs, pointer: StepPointer, *, cache: Path, progress: Progress) -> Path | None:
@@ -156,22 +160,32 @@ def ready_code(store: Blobs, pointer: StepPointer, *, cache: Path, progress: Pro
     folder = cache / "code" / pointer.code
     if folder.is_dir():
         return folder
+    from envc.install.appear import appear
+    from envc.install.tree import Part, write_tree
+    from envc.store.decode import ObjectReader
+    from envc.store.objects import bytes_reader, get_code
+
     found = get_code(store, pointer)
     if found is None:
         return None
     index, data = found
 
-    def fill(folder: Path) -> None:
+    def fill(draft: Path) -> None:
         task = progress.task("code", len(data), "B")
-        write_tree(folder, [Part(ObjectReader(index), bytes_reader(data))], task)
+        write_tree(draft, [Part(ObjectReader(index), bytes_reader(data))], task)
         task.done()
 
-    _appear(folder, cache, folder.is_dir, fill)
+    appear(folder, locks=cache / "locks", is_ours=lambda: False, is_made=folder.is_dir, fill=fill)
     return folder
 
 
 def _parts(store: Blobs, record: Record) -> list[Part]:
     """The objects of a record without the members that lose. Raises CorruptBlob where nobody wins."""
+    from envc.install.tree import Part
+    from envc.store.decode import ObjectReader
+    from envc.store.keys import object_key
+    from envc.store.objects import range_reader
+
     owners: dict[str, Sha256] = {}
     parts: list[Part] = []
     for item in record.objects:
@@ -195,69 +209,3 @@ def _is_made(prefix: Path, state: Prefix) -> bool:
         return msgspec.json.decode((prefix / PREFIX).read_bytes(), type=Prefix) == state
     except (OSError, msgspec.DecodeError):
         return False
-
-
-def _appear(place: Path, cache: Path, is_made: Callable[[], bool], fill: Callable[[Path], None]) -> bool:
-    """Let a folder appear at once, filled. False when somebody else had done it by the time the lock was ours."""
-    from filelock import FileLock
-
-    try:
-        locks = cache / "locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(locks / f"{sha256(os.fsencode(place))}.lock"):
-            _remove_leftovers(place)
-            if is_made():
-                return False
-            replaced = _inspect(place)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            draft = _sibling(place)
-            try:
-                draft.mkdir()
-                fill(draft)
-                _swap(draft, place, replaced=replaced)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
-            return True
-    except OSError as error:
-        raise _disk_error(place, error) from None
-
-
-def _inspect(place: Path) -> bool:
-    """Whether there is something to be replaced. Raises PrefixOccupied for what envc did not make."""
-    if not os.path.lexists(place):
-        return False
-    if place.is_symlink() or not place.is_dir():
-        raise PrefixOccupied(place)
-    if not any(place.iterdir()):
-        return True
-    if not (place / PREFIX).is_file():
-        raise PrefixOccupied(place)
-    return True
-
-
-def _swap(draft: Path, place: Path, *, replaced: bool) -> None:
-    if replaced:
-        old = _sibling(place)
-        place.rename(old)
-        draft.rename(place)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        draft.rename(place)
-
-
-def _sibling(place: Path) -> Path:
-    return place.with_name(f".{place.name}.envc-{secrets.token_hex(8)}")
-
-
-def _remove_leftovers(place: Path) -> None:
-    """Remove what killed runs left. Only who holds the lock of `place` may do so."""
-    if place.parent.is_dir():
-        for leftover in place.parent.glob(f".{escape(place.name)}.envc-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _disk_error(place: Path, error: OSError) -> EnvcError:
-    reason = error.strerror or str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return EnvcError(f"{place} cannot be written: {reason}; nothing was left behind")
-    return UsageError(f"{place} cannot be written: {reason}", "choose another --prefix, or another ENVC_CACHE_DIR")

@@ -14,10 +14,11 @@ import msgspec
 import pytest
 
 from envc.errors import EnvcError, UsageError
-from envc.hydrate import PrefixOccupied, hydrate, ready_code, ready_environment, record_digest, record_python
+from envc.hydrate import find_ready, hydrate, ready_code, ready_environment, record_digest, record_python
+from envc.install.appear import PrefixOccupied
 from envc.install.machine import WrongMachine
 from envc.install.tree import CorruptObject
-from envc.model.digest import sha256
+from envc.model.digest import Sha256, sha256
 from envc.model.progress import Silent
 from envc.model.record import Record
 from envc.pack import StepBundle
@@ -397,6 +398,18 @@ def test_many_at_once_do_the_work_once(bench: Bench, tmp_path: Path) -> None:
     assert len(bench.store.requests) == sum(len(item.index.frames) for item in bench.record.objects)
     assert prefixes[0].name.startswith(f"{bench.record.environment}-{record_digest(bench.record)[:16]}-")
     assert ask(prefixes[0], "import alpha; print(1)") == "1"
+
+
+def test_a_ready_environment_is_found_without_the_store(bench: Bench, tmp_path: Path) -> None:
+    cache, digest = tmp_path / "cache", record_digest(bench.record)
+    assert find_ready(bench.record.environment, digest, host=HOST, cache=cache) is None
+    prefix = ready_environment(bench.store, bench.record, host=HOST, cache=cache, progress=Silent())
+    assert find_ready(bench.record.environment, digest, host=HOST, cache=cache) == prefix
+    other = msgspec.structs.replace(HOST, version=HOST.version + "0")
+    assert find_ready(bench.record.environment, digest, host=other, cache=cache) is None
+    # Two records whose digests begin alike share a name, but not what stands in the folder.
+    alike = Sha256(digest[:16] + "0" * 48)
+    assert find_ready(bench.record.environment, alike, host=HOST, cache=cache) is None
 
 
 def test_code_is_unpacked_once(tmp_path: Path) -> None:

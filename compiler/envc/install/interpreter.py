@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -128,6 +127,8 @@ def ask(executable: Path, cache: Path | None = None) -> HostPython | None:
             return msgspec.json.decode(note.read_bytes(), type=HostPython)
         except (OSError, msgspec.DecodeError):
             pass
+    import subprocess
+
     environ = {key: value for key, value in os.environ.items() if key != "__PYVENV_LAUNCHER__"}
     try:
         answer = subprocess.run(

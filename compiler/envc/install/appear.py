@@ -1,0 +1,105 @@
+"""A folder that appears at once, filled, or not at all; whatever kills the run that fills it.
+
+It is made as a temporary sibling and renamed. What a killed run left is removed by the next one that wants the folder.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from envc.errors import EnvcError, UsageError
+from envc.model.digest import sha256
+
+
+class PrefixOccupied(EnvcError):
+    """A folder that envc did not make is never replaced."""
+
+    hint = "choose another --prefix, or remove the folder yourself"
+
+    def __init__(self, prefix: Path) -> None:
+        super().__init__(prefix)
+        self.prefix = prefix
+
+    def __str__(self) -> str:
+        return f"{self.prefix} exists, and envc did not make it"
+
+
+def appear(
+    place: Path,
+    *,
+    locks: Path,
+    is_ours: Callable[[], bool],
+    is_made: Callable[[], bool],
+    fill: Callable[[Path], None],
+) -> bool:
+    """Let `place` become a new folder that `fill` has filled. False when it `is_made` by the time the lock is ours.
+
+    Locks stand in the folder `locks`. A folder that `is_ours` is replaced and an empty one is used; anything else is
+    PrefixOccupied. Raises what `fill` raises, and EnvcError for OSErrors.
+    """
+    from filelock import FileLock
+
+    try:
+        locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(locks / f"{sha256(os.fsencode(place))}.lock"):
+            _remove_leftovers(place)
+            if is_made():
+                return False
+            replaced = _is_there(place, is_ours)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            draft = _sibling(place)
+            try:
+                draft.mkdir()
+                fill(draft)
+                _swap(draft, place, replaced=replaced)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+            return True
+    except OSError as error:
+        raise _disk_error(place, error) from None
+
+
+def _is_there(place: Path, is_ours: Callable[[], bool]) -> bool:
+    """Whether there is something to be replaced. Raises PrefixOccupied for what must not be."""
+    if not os.path.lexists(place):
+        return False
+    if place.is_symlink() or not place.is_dir() or (any(place.iterdir()) and not is_ours()):
+        raise PrefixOccupied(place)
+    return True
+
+
+def _swap(draft: Path, place: Path, *, replaced: bool) -> None:
+    if replaced:
+        old = _sibling(place)
+        place.rename(old)
+        draft.rename(place)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        draft.rename(place)
+
+
+def _sibling(place: Path) -> Path:
+    return place.with_name(f"{_draft_name(place)}{os.urandom(8).hex()}")
+
+
+def _draft_name(place: Path) -> str:
+    return f".{place.name}.envc-"
+
+
+def _remove_leftovers(place: Path) -> None:
+    """Remove what killed runs left. Only who holds the lock of `place` may do so."""
+    if place.parent.is_dir():
+        for entry in place.parent.iterdir():
+            if entry.name.startswith(_draft_name(place)):
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def _disk_error(place: Path, error: OSError) -> EnvcError:
+    reason = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return EnvcError(f"{place} cannot be written: {reason}; nothing was left behind")
+    return UsageError(f"{place} cannot be written: {reason}", "choose another --prefix, or another ENVC_CACHE_DIR")
