@@ -15,6 +15,7 @@ from tests.wheels import build_wheel
 
 PROJECTS = 60
 SCRIPT = """
+import signal
 import sys
 from pathlib import Path
 from envc.fetch.index import Origins
@@ -24,6 +25,8 @@ from envc.model.progress import Silent
 from envc_solvers.pypi.requirement import parse
 from envc_solvers.target import Python, default_target
 
+# Whoever runs the tests in the background of a shell has interrupts ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 settings = FetchSettings(cache=Path(sys.argv[1]))
 source = Source(name="pypi", kind="pypi", url=sys.argv[2])
 names = [f"demo{number}" for number in range(int(sys.argv[3]))]
@@ -45,11 +48,10 @@ def test_ctrl_c_ends_quickly_and_the_next_run_goes_on(tmp_path: Path, served: in
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         while len(server.log) < served:
             time.sleep(0.001)
-        # What answers now is still under way; give it time to arrive.
-        finished = set(server.paths)
-        time.sleep(0.04)
-        # A server that has gone silent must not keep the run alive.
+        # A server that has gone silent must not keep the run alive; what it answered before has time to arrive.
         server.behaviour.delay = 20
+        time.sleep(0.7)
+        finished = set(server.paths)
         process.send_signal(signal.SIGINT)
         start = time.monotonic()
         _, errors = process.communicate(timeout=15)
