@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def _ask_uv(scenario: Scenario, folder: Path) -> dict[str, str] | None:
     if asked.exclude_newer:
         command += ["--exclude-newer", asked.exclude_newer.isoformat()]
     for name, when in asked.exclude_newer_for.items():
-        command += ["--exclude-newer-package", f"{name}={'false' if when is False else when.isoformat()}"]
+        command += ["--exclude-newer-package", f"{name}={when.isoformat() if isinstance(when, datetime) else 'false'}"]
     for option, texts in (("--constraint", asked.constraints), ("--override", asked.overrides)):
         if texts:
             path = folder / option.strip("-")

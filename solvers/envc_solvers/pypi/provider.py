@@ -94,7 +94,10 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         for requirement in requirements:
             needs.update(dict.fromkeys(self.needs(requirement)))
         if requirements:
-            self._index.expect(requirements)
+            # Their markers are judged; whoever guesses ahead need not know for which extra they hold.
+            self._index.expect(
+                [one if not one.marker else Requirement(one.name, one.specifier, one.extras) for one in requirements]
+            )
         candidate.needs = tuple(needs)
         candidate.need_set = frozenset(needs)
         return candidate.needs

@@ -13,6 +13,7 @@ from envc_solvers.pypi.heard import Heard
 from envc_solvers.pypi.journal import Journal
 from envc_solvers.pypi.markers import Answer, Markers, marker_environment
 from envc_solvers.pypi.provider import Provider
+from envc_solvers.pypi.requirement import Requirement
 from envc_solvers.pypi.resolution import Search, SearchLimit
 from envc_solvers.pypi.solve import Problem, Root
 from envc_solvers.solution import Pin, Solution
@@ -72,7 +73,7 @@ def search(
     """Search a problem whose requirements are in order. Raises ResolutionImpossible, ProjectNotFound or SearchLimit."""
     provider = Provider(problem, index, markers)
     roots = [root.requirement for root in problem.roots if markers.holds(root.requirement.marker)]
-    index.expect(roots)
+    index.expect([Requirement(root.name, root.specifier, root.extras) for root in roots])
     needs: dict[Need, None] = {}
     for requirement in roots:
         needs.update(dict.fromkeys(provider.needs(requirement)))

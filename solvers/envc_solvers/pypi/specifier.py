@@ -146,11 +146,11 @@ def _holds_in_full(clause: Clause, version: Version) -> bool:
         return public >= other
     if operator == "<=":
         return public <= other
-    same_base = (version.epoch, _trimmed(version.release)) == (other.epoch, _trimmed(other.release))
+    same_release = (version.epoch, _trimmed(version.release)) == (other.epoch, _trimmed(other.release))
     if operator == "<":
-        # "<2" is not meant to reach "2.0rc1".
-        return version < other and not (same_base and version.is_prerelease and not other.is_prerelease)
+        # "<2" is not meant to reach "2.0rc1", nor "<2.post1" to reach "2.post1.dev0".
+        before = same_release and version.is_prerelease and version.post == other.post
+        return version < other and not (before and not other.is_prerelease)
     # ">1" is reached neither by "1.post1" nor by "1+local".
-    if same_base and (version.local is not None or (version.is_postrelease and not other.is_postrelease)):
-        return False
-    return version > other
+    after = same_release and version.pre == other.pre and version.post is not None
+    return public > other and not (after and other.post is None and other.dev is None)
