@@ -6,7 +6,7 @@ A run that was interrupted goes on where it stopped, for what is there already i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +29,7 @@ from envc.store.objects import StoredObject, put_code
 from envc.store.records import get_record, put_lock, put_pointer, put_record
 
 ObjectId = tuple[Sha256, str]  # artifact, layout
+Code = tuple[Entry, ...]
 
 
 class StepBundle(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +38,7 @@ class StepBundle(msgspec.Struct, frozen=True, kw_only=True):
     step: str
     target: str  # target name
     environment: Environment
-    code: tuple[Entry, ...] | None = None  # None bundles no code
+    code: Code | None = None  # None bundles no code
     run: str | None = None
     env: dict[str, str] = {}
 
@@ -75,35 +76,44 @@ def pack(request: BundleRequest, store: Blobs, artifacts: Artifacts, *, ledger: 
     Raises MetadataMismatch, BadWheel, DigestMismatch (an artifact whose content is not the one that the lock records),
     StoreError, and what `artifacts` raises.
     """
-    environments = {step.environment.id: step.environment for step in request.steps}
+    ids = [step.environment.id for step in request.steps]
+    environments = {digest: step.environment for digest, step in zip(ids, request.steps, strict=True)}
     members = {(member.sha256, member.layout): member for each in environments.values() for member in each.members}
     objects, made = _objects(members, request, store, artifacts, ledger, progress)
-    records = {}
-    for digest, environment in environments.items():
-        record = _record(environment, objects, progress)
-        records[digest] = record, _publish(store, record, progress)
+    records = {digest: _record(environment, objects, progress) for digest, environment in environments.items()}
+    digests = {digest: _publish(store, record, progress) for digest, record in records.items()}
     lock = put_lock(store, request.lock)
+    codes = _codes(request, store)
     pointers = {}
-    with Encoder(level=request.level) as encoder:
-        for step in request.steps:
-            code, code_object = put_code(store, encoder, step.code) if step.code is not None else (None, None)
-            pointers[step.step, step.target] = StepPointer(
-                environment=step.environment.id,
-                record=records[step.environment.id][1],
-                code=code,
-                code_object=code_object,
-                run=step.run,
-                env=step.env,
-            )
+    for digest, step in zip(ids, request.steps, strict=True):
+        code, code_object = codes[step.code]
+        pointers[step.step, step.target] = StepPointer(
+            environment=digest,
+            record=digests[digest],
+            code=code,
+            code_object=code_object,
+            run=step.run,
+            env=step.env,
+        )
     for (step_name, target), pointer in pointers.items():
         put_pointer(store, step_key(request.project, lock, step_name, target), pointer)
     return Bundled(
         lock=lock,
         pointers=pointers,
-        records=tuple(record for record, _ in records.values()),
+        records=tuple(records.values()),
         made=made,
         content={key: stored.index.content for key, stored in objects.items()},
     )
+
+
+def _codes(request: BundleRequest, store: Blobs) -> dict[Code | None, tuple[Sha256 | None, Sha256 | None]]:
+    """The two digests of every code package; steps that share their code share it in the store as well."""
+    digests: dict[Code | None, tuple[Sha256 | None, Sha256 | None]] = {None: (None, None)}
+    with Encoder(level=request.level) as encoder:
+        for step in request.steps:
+            if step.code is not None and step.code not in digests:
+                digests[step.code] = put_code(store, encoder, step.code)
+    return digests
 
 
 def _objects(
@@ -135,19 +145,20 @@ def _objects(
         layouts.setdefault(member.sha256, []).append(member)
     task = progress.task("objects", sum(member.size for member in missing.values()), "B")
 
-    def work(member: EnvironmentMember, path: Path) -> StoredObject:
+    def work(member: EnvironmentMember, path: Path, encoder: Encoder) -> StoredObject:
         stored = known[member.sha256, member.layout]
         made = derive(member, path, stored, store, encoder, ledger, progress)
         task.advance(member.size)
         return made
 
-    with Encoder(level=request.level) as encoder, ThreadPoolExecutor(cores, thread_name_prefix="envc-pack") as pool:
+    fetched = artifacts.fetch([members[0] for members in layouts.values()])
+    # The encoder is left first: what still writes when something failed is refused there, and so the pool ends soon.
+    with ThreadPoolExecutor(cores, thread_name_prefix="envc-pack") as pool, Encoder(level=request.level) as encoder:
         working: dict[ObjectId, Future[StoredObject]] = {}
         try:
-            for fetched, path in artifacts.fetch([members[0] for members in layouts.values()]):
-                for member in layouts[fetched.sha256]:
-                    key = member.sha256, member.layout
-                    working[key] = pool.submit(work, member, path)
+            for member, path in fetched:
+                for each in layouts[member.sha256]:
+                    working[each.sha256, each.layout] = pool.submit(work, each, path, encoder)
                 _raise_first(working.values())
             for key, future in working.items():
                 found[key] = future.result()
@@ -155,6 +166,8 @@ def _objects(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         finally:
+            if isinstance(fetched, Generator):
+                fetched.close()  # else a traceback would keep the downloads alive
             task.done()
     return found, tuple(missing.values())
 

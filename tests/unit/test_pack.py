@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -314,3 +318,48 @@ def test_members_sort_by_name_whatever_the_order_of_the_lock(tmp_path: Path) -> 
         MemoryBlobs(), tmp_path, ALPHA, BETA, steps=(StepBundle(step="s", target="t", environment=turned),)
     )[0].records[0]
     assert [item.name for item in record.objects] == ["alpha", "beta"]
+
+
+INTERRUPTED = """
+import sys
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from envc.store.blobs import open_store
+from tests.environments import bundle
+from tests.wheels import build_wheel
+import random
+
+noise = random.Random(0).randbytes(40_000_000)
+wheels = (build_wheel("small"), build_wheel("large", files={"large.bin": noise}, compression=0))
+print("ready", flush=True)
+bundle(open_store(Path(sys.argv[1]) / "store"), Path(sys.argv[1]), *wheels, level=int(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="a process is interrupted there in other ways")
+def test_an_interrupt_ends_a_long_run_soon(tmp_path: Path) -> None:
+    """Compressing goes on for a minute otherwise; what was finished is there for the next run."""
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen([*command, "19"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root)
+    assert process.stdout is not None
+    process.stdout.readline()
+    store = open_store(tmp_path / "store")
+    for _ in range(200):
+        if any(store.list("v1/objects")):
+            break
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - start < 15
+    assert "KeyboardInterrupt" in errors.splitlines()[-1]
+    assert len(list(store.list("v1/objects"))) == 1
+    assert not list(store.list("v1/environments"))
+    subprocess.run([*command, "1"], check=True, cwd=root, stdout=subprocess.DEVNULL)
+    assert len(list(store.list("v1/objects"))) == 2

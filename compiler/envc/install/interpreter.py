@@ -17,6 +17,8 @@ from envc_solvers.target import PLATFORMS, Python
 _TIMEOUT = 20  # seconds for an interpreter to start; network file systems are slow
 _SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
 _NARROW = {"x86_64": "i686", "amd64": "win32", "aarch64": "armv7l"}  # what 32 bits on that CPU are
+# What macOS calls itself, whatever it is, to programs built for 10.15 and older; SYSTEM_VERSION_COMPAT=0 prevents it.
+_DISGUISED = "10.16"
 
 
 class HostPython(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +113,10 @@ def find_host_python(python: Python, environ: Mapping[str, str], cache: Path | N
 
 def this_python() -> HostPython:
     """The interpreter that envc runs in, or rather the one that its virtual environment leads to."""
-    return msgspec.convert(probe.facts(), HostPython)
+    host = msgspec.convert(probe.facts(), HostPython)
+    if host.macos == _DISGUISED:
+        return ask(Path(host.executable)) or host
+    return host
 
 
 def ask(executable: Path, cache: Path | None = None) -> HostPython | None:
@@ -130,6 +135,7 @@ def ask(executable: Path, cache: Path | None = None) -> HostPython | None:
     import subprocess
 
     environ = {key: value for key, value in os.environ.items() if key != "__PYVENV_LAUNCHER__"}
+    environ["SYSTEM_VERSION_COMPAT"] = "0"
     try:
         answer = subprocess.run(
             [executable, "-I", probe.__file__], capture_output=True, timeout=_TIMEOUT, check=True, env=environ

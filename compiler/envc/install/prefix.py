@@ -49,11 +49,17 @@ def make_prefix(root: Path, host: HostPython, platform: Platform, python: Python
         return
     folder = root / "bin"
     folder.mkdir(exist_ok=True)
-    (folder / "python").symlink_to(base)
+    (folder / "python").symlink_to(_steady(base, python))
     for path in made_paths(platform, python):
         name = path.removeprefix("bin/")
         if name not in ("python", "pyvenv.cfg"):
             (folder / name).symlink_to("python")
+
+
+def _steady(base: Path, python: Python) -> Path:
+    """The same executable by a name that will not mean another minor after an upgrade: python3.12, not python3."""
+    named = base.with_name(f"python{python.minor[0]}.{python.minor[1]}{'t' if python.free_threaded else ''}")
+    return named if named.exists() and named.samefile(base) else base
 
 
 def _copy_redirectors(folder: Path, base: Path, *, free_threaded: bool) -> None:
