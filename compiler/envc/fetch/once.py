@@ -14,7 +14,7 @@ class _Slot(Generic[V]):
     __slots__ = ("done", "error", "value")
 
     def __init__(self) -> None:
-        self.done = threading.Event()
+        self.done = False
         self.value: V | None = None
         self.error: Exception | None = None
 
@@ -27,7 +27,8 @@ class Once(Generic[K, V]):
 
     def __init__(self) -> None:
         self._slots: dict[K, _Slot[V]] = {}
-        self._lock = threading.Lock()
+        # One for all keys: to make an event for each costs more than most warm answers do.
+        self._progress = threading.Condition()
 
     def __contains__(self, key: K) -> bool:
         """Whether the work is done or under way."""
@@ -35,27 +36,31 @@ class Once(Generic[K, V]):
 
     def get(self, key: K, make: Callable[[], V]) -> V:
         """The result for `key`, made now if need be. An error is kept too, and raised to everybody who asks."""
-        slot = self._slots.get(key)
-        while slot is None:
-            with self._lock:
-                if key not in self._slots:
-                    slot = self._slots[key] = _Slot()
-                    break
-                slot = self._slots[key]
-        else:
-            slot.done.wait()
-            if slot.error is not None:
-                raise slot.error
-            return slot.value  # type: ignore[return-value]
+        with self._progress:
+            slot = self._slots.get(key)
+            if slot is None:
+                slot = self._slots[key] = _Slot()
+                mine = True
+            else:
+                mine = False
+                while not slot.done:
+                    self._progress.wait()
+        if mine:
+            self._make(slot, make)
+        if slot.error is not None:
+            raise slot.error
+        return slot.value  # type: ignore[return-value]
+
+    def _make(self, slot: _Slot[V], make: Callable[[], V]) -> None:
         try:
             slot.value = make()
         except Exception as error:
             slot.error = error
-            raise
         except BaseException:
             # Interrupted: whoever waits is told so as well, since the run is over.
             slot.error = InterruptedError()
             raise
         finally:
-            slot.done.set()
-        return slot.value
+            with self._progress:
+                slot.done = True
+                self._progress.notify_all()
