@@ -14,11 +14,12 @@ A scenario (``tests/scenarios/pypi/*.toml``) reads like the situation that it sh
     [expected]
     pins = { app = "1.0" }
 
-A version may state `requires`, `extras`, `requires-python`, `yanked`, `uploaded`, `files` (names; default: one pure
-wheel) and `broken` (why its metadata cannot be read). `[problem]` may state `target`, `python`, `constraints`, `overrides`,
-`prereleases`, `prereleases-for`, `strategy`, `exclude-newer`, `exclude-newer-for`, `preferences` and `locked-files`.
-`[expected]` states all `pins`, and perhaps `files` and `warnings`; or, for what has no solution, `reasons` (project:
-reason), `roots` (the smallest failing set) and `mentions`. `uv` in `[expected]` says why uv answers differently.
+A version may state `requires`, `extras`, `requires-python`, `metadata-requires-python`, `yanked`, `uploaded`, `files`
+(names; default: one pure wheel) and `broken` (why its metadata cannot be read). `[problem]` may state `target`, `musl`, `python`, `constraints`,
+`overrides`, `prereleases`, `prereleases-for`, `strategy`, `exclude-newer`, `exclude-newer-for`, `preferences` and
+`locked-files`. `[expected]` states all `pins`, and perhaps `files` and `warnings`; or, for what has no solution,
+`reasons` (project: reason), `roots` (the smallest failing set) and `mentions`. `uv` in `[expected]` says why uv answers
+differently.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_
     requires: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()
     requires_python: str = ""
+    metadata_requires_python: str | None = None  # where the metadata says something else than the page
     yanked: str | None = None
     uploaded: datetime | None = None
     files: tuple[str, ...] | None = None  # None: one wheel for every Python and platform
@@ -148,7 +150,9 @@ class MemoryIndex:
                     name=view.name,
                     version=version,
                     requires=tuple(parse(text) for text in said.requires),
-                    requires_python=said.requires_python,
+                    requires_python=(
+                        said.requires_python if said.metadata_requires_python is None else said.metadata_requires_python
+                    ),
                     extras=tuple(sorted(said.extras)),
                 )
         raise AssertionError(f"{file.name} is of another view")

@@ -56,7 +56,8 @@ def test_uv_agrees(scenario: Scenario, tmp_path: Path) -> None:
 
 
 def _is_broken(universe: Universe) -> bool:
-    return any(said.broken is not None for versions in universe.values() for said in versions.values())
+    said = [version for versions in universe.values() for version in versions.values()]
+    return any(one.broken is not None or one.metadata_requires_python is not None for one in said)
 
 
 def _ask_uv(scenario: Scenario, folder: Path) -> dict[str, str] | None:

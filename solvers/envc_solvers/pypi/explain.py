@@ -25,7 +25,7 @@ from envc_solvers.pypi.specifier import allows, parsed
 from envc_solvers.pypi.tags import explain_file, version_of, wheel_tags
 
 _MOST_TRIALS = 24  # searches spent on finding a smaller set of roots
-_TRIES_EACH = 5_000  # candidates in each of them
+_TRIES_EACH = 2_000  # candidates in each of them
 _MOST_SUBJECTS = 5
 _MOST_FILES = 3
 
@@ -212,6 +212,7 @@ def _minimise(problem: Problem, index: Heard, markers: Markers, journal: Journal
             trial = replace(problem, **{field: kept})
             if (found := fails(trial)) is not None:
                 problem, journal = trial, found
+    index.closed = False
     return problem, journal, minimal
 
 
