@@ -149,6 +149,12 @@ def test_paths_become_file_urls(tmp_path: Path) -> None:
     assert url is not None and local_path(url) == folder
 
 
+def test_a_relative_path_is_relative_to_the_root(tmp_path: Path) -> None:
+    source = Source(name="links", kind="find-links", url="../wheels")
+    [place] = resolve({"links": source}, FetchSettings(cache=Path()), Keyring(), tmp_path / "project").values()
+    assert place.url is not None and local_path(place.url).resolve() == tmp_path / "wheels"
+
+
 def test_conda_channels_are_no_places_for_projects() -> None:
     assert places(Source(name="conda-forge", kind="conda")) == {}
 

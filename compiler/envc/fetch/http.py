@@ -29,7 +29,7 @@ _LONGEST_PAUSE = 8.0  # seconds
 _LONGEST_RETRY_AFTER = 60.0  # seconds; who asks for more is reported instead
 _REDIRECTS = 8
 _BUSY = (429, 500, 502, 503, 504)
-_LOGIN_HINT = "give credentials for this source in its url or in a netrc file"
+_LOGIN_HINT = "put the user and password for that host into a netrc file (NETRC, or .netrc in your home directory)"
 
 
 class Stopped(Exception):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
+from pathlib import Path
 from types import TracebackType
 
 from envc.errors import UsageError
@@ -49,14 +50,16 @@ class Origins:
         now: int,
         offline: bool = False,
         refresh: bool = False,
+        root: Path | None = None,
         client: Callable[[Keyring], Client] = Client,
     ) -> None:
-        """`now` is in seconds since the epoch. `refresh` asks for every page again, `offline` for none.
+        """`now` is in seconds since the epoch. `refresh` asks for every page again, `offline` for none. `root` is what
+        the paths of find-links folders are relative to.
 
         Raises UsageError for a source whose URL cannot be used.
         """
         keyring = Keyring(settings.netrc)
-        self._places = resolve(sources, settings, keyring)
+        self._places = resolve(sources, settings, keyring, root)
         self._warnings = settings.warnings
         self._progress = progress
         self._client = client(keyring)

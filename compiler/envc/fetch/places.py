@@ -38,10 +38,12 @@ class Place(msgspec.Struct, frozen=True):
         return url if self.kind == "find-links" else f"{url}/{quote(project)}/"
 
 
-def resolve(sources: Mapping[str, Source], settings: FetchSettings, keyring: Keyring) -> dict[str, Place]:
+def resolve(
+    sources: Mapping[str, Source], settings: FetchSettings, keyring: Keyring, root: Path | None = None
+) -> dict[str, Place]:
     """The places of all sources that hold PyPI projects; their credentials go into the keyring.
 
-    Raises UsageError for a URL that envc cannot read.
+    A path stands relative to `root`, else to the working directory. Raises UsageError for a URL that envc cannot read.
     """
     places = {}
     for name, source in sources.items():
@@ -52,7 +54,7 @@ def resolve(sources: Mapping[str, Source], settings: FetchSettings, keyring: Key
             places[name] = Place(name, "default", source.kind, None, source.projects)
             continue
         if "://" not in url:
-            url = Path(url).expanduser().absolute().as_uri()
+            url = Path(root or "", url).absolute().as_uri()
         if urlsplit(url).scheme not in ("http", "https", "file"):
             raise UsageError(
                 f"the url of source {name} cannot be used", "write https://…, http://…, file://… or a path"
