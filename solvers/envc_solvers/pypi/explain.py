@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
+from packaging.version import Version
 from resolvelib.resolvers import ResolutionImpossible
 
 from envc_solvers.errors import ProjectNotFound, SolverError
@@ -338,9 +339,9 @@ class _Teller:
     def _absent(self, name: str, wanted: set[str], everything: str, view: View) -> tuple[str, str, tuple[str, ...]]:
         """No release of the view matches: is there no such version at all, or only no file for this target?"""
         tags = wheel_tags(self._problem.target, self._problem.python)
-        matching: list[tuple[bool, str, str]] = []  # is an sdist, reason, file
+        matching: list[tuple[Version, str, str]] = []  # version, file, reason
         versions: set[str] = set()
-        for file in reversed(self._index.files(name)):
+        for file in self._index.files(name):
             version = version_of(file.name, name)
             if version is None:
                 continue
@@ -348,15 +349,16 @@ class _Teller:
             if all(allows(one, str(version)) for one in wanted):
                 reason = explain_file(file.name, tags)
                 if reason is not None:
-                    matching.append((not file.name.endswith(".whl"), reason, file.name))
-        wheels = [(file, reason) for is_sdist, reason, file in matching if not is_sdist]
+                    matching.append((version, file.name, reason))
+        matching.sort(reverse=True)
+        wheels = [(file, reason) for _, file, reason in matching if file.endswith(".whl")]
         if wheels:
             wheels.sort(key=lambda one: _distance(one[1]))
             files = tuple(f"{file} {reason}" for file, reason in wheels[:_MOST_FILES])
             return "no-file", f"no file that matches {everything} is for this target", files
         if matching:
-            files = tuple(file for _, _, file in matching[:_MOST_FILES])
-            return "only-sdists", f"only source distributions exist of what matches {everything}", files
+            files = tuple(file for _, file, _ in matching[:_MOST_FILES])
+            return "only-sdists", f"what matches {everything} exists as source distributions only", files
         if len(wanted) > 1 and all(any(allows(one, version) for version in versions) for one in wanted):
             return "conflict", "these requirements cannot all be met", ()
         newest = f"; the newest is {view.releases[0].version}" if view.releases else ""
