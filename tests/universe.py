@@ -16,10 +16,10 @@ A scenario (``tests/scenarios/pypi/*.toml``) reads like the situation that it sh
 
 A version may state `requires`, `extras`, `requires-python`, `metadata-requires-python`, `yanked`, `uploaded`, `files`
 (names; default: one pure wheel) and `broken` (why its metadata cannot be read). `[problem]` may state `target`, `musl`,
-`python`, `constraints`, `overrides`, `prereleases`, `prereleases-for`, `strategy`, `exclude-newer`, `exclude-newer-for`,
-`preferences` and `locked-files`. `[expected]` states all `pins`, and perhaps `files` and `warnings`; or, for what has
-no solution, `reasons` (project: reason), `roots` (the smallest failing set) and `mentions`. `uv` in `[expected]` says
-why uv answers differently.
+`python`, `constraints`, `overrides`, `prereleases`, `prereleases-for`, `strategy`, `exclude-newer`,
+`exclude-newer-for`, `preferences` and `locked-files`. `[expected]` states all `pins`, and perhaps `files` and
+`warnings`; or, for what has no solution, `reasons` (project: reason), `roots` (the smallest failing set) and
+`mentions`. `uv` in `[expected]` says why uv answers differently.
 """
 
 from __future__ import annotations
