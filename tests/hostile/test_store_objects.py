@@ -13,7 +13,7 @@ import zstandard
 from envc.errors import DigestMismatch
 from envc.model.digest import sha256
 from envc.model.record import Frame, Member, ObjectIndex
-from envc.store.bundle import Source, part_reader, read_bundle, read_part, write_bundle
+from envc.store.bundle import BundlePart, Source, part_reader, read_bundle, read_part, write_bundle
 from envc.store.decode import ObjectReader, read_object
 from envc.store.documents import canonical_json
 from envc.store.encode import Entry
@@ -55,7 +55,7 @@ def test_every_flipped_bit_is_detected_or_changes_nothing() -> None:
             broken[position] ^= 1 << bit
             try:
                 assert load(bytes(broken)) == TREE
-                assert position >= end_of_frames
+                assert end_of_frames + 8 <= position < len(DATA) - 24
             except CorruptBlob:
                 pass
 
@@ -130,6 +130,7 @@ def test_two_slices_of_one_member_cannot_change_places() -> None:
         load(rebuilt(lying, [frames[0], frames[2], frames[1]]))
 
 
+NOTHING = sha256(b"")
 FILE = Member("a", size=1, sha256=sha256(b"a"))
 LINK = Member("a", type="link", mode=0o777, link="b")
 Change = Callable[[ObjectIndex], ObjectIndex]
@@ -149,51 +150,53 @@ def with_frame(number: int = 0, **changes: object) -> Change:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "says"),
     [
-        lambda index: msgspec.structs.replace(index, format=2),
-        lambda index: msgspec.structs.replace(index, artifact="x"),
-        lambda index: msgspec.structs.replace(index, frames=()),
-        lambda index: msgspec.structs.replace(index, frames=index.frames * 2),
-        lambda index: msgspec.structs.replace(index, members=index.members[:-1]),
-        lambda index: msgspec.structs.replace(index, members=index.members[::-1]),
-        with_frame(offset=1),
-        with_frame(offset=-1),
-        with_frame(length=0),
-        with_frame(length=-5),
-        with_frame(length=1 << 70),
-        with_frame(raw=512),
-        with_frame(raw=1 << 40),
-        with_frame(raw=-512),
-        with_frame(sha256="0" * 64),
-        with_frame(sha256=""),
-        with_frame(path="bin/tool"),
-        with_frame(at=512),
-        with_frame(mode=0o755),
-        with_members(FILE),
-        with_members(FILE, FILE),
-        with_members(FILE, Member("a/b", sha256=sha256(b""))),
-        with_members(LINK, Member("a/b", sha256=sha256(b""))),
-        with_members(Member("../a", sha256=sha256(b""))),
-        with_members(Member("/a", sha256=sha256(b""))),
-        with_members(Member(".envc/record.json", sha256=sha256(b""))),
-        with_members(Member("a", type="link", mode=0o777, link="/etc")),
-        with_members(Member("a", type="link", mode=0o777, link="../b")),
-        with_members(Member("a", type="link", mode=0o644, link="b")),
-        with_members(Member("a", type="link", mode=0o777, link="b", size=5)),
-        with_members(Member("a", type="link", mode=0o777)),
-        with_members(Member("a", mode=0o4755, sha256=sha256(b""))),
-        with_members(Member("a", link="b", sha256=sha256(b""))),
-        with_members(Member("a", size=-1, sha256=sha256(b""))),
-        with_members(Member("a", size=1 << 62, sha256=sha256(b""))),
-        with_members(Member("a", sha256="A" * 64)),
-        with_members(Member("a", sha256=sha256(b""), mtime=-1)),
-        with_members(Member("a", sha256=sha256(b""), mtime=1 << 40)),
+        (lambda index: msgspec.structs.replace(index, format=2), "format 2"),
+        (lambda index: msgspec.structs.replace(index, artifact="x"), "not a sha256"),
+        (lambda index: msgspec.structs.replace(index, frames=()), "has 0 frames"),
+        (lambda index: msgspec.structs.replace(index, frames=index.frames * 2), "has 2 frames"),
+        (lambda index: msgspec.structs.replace(index, members=index.members[:-1]), "does not hold the members"),
+        (lambda index: msgspec.structs.replace(index, members=index.members[::-1]), "out of order"),
+        (with_frame(offset=1), "does not follow"),
+        (with_frame(offset=-1), "does not follow"),
+        (with_frame(length=0), "does not follow"),
+        (with_frame(length=-5), "does not follow"),
+        (with_frame(length=1 << 70), "its frames end at byte"),
+        (with_frame(raw=512), "does not hold the members"),
+        (with_frame(raw=1 << 40), "does not hold the members"),
+        (with_frame(raw=-512), "does not hold the members"),
+        (with_frame(sha256="0" * 64), "frame 0 does not match its digest"),
+        (with_frame(sha256=""), "not a sha256"),
+        (with_frame(path="bin/tool"), "does not hold the members"),
+        (with_frame(at=512), "does not hold the members"),
+        (with_frame(mode=0o755), "does not hold the members"),
+        (with_members(FILE), "does not hold the members"),
+        (with_members(FILE, FILE), "occurs twice"),
+        (with_members(FILE, Member("a/b", sha256=NOTHING)), "a folder of other members"),
+        (with_members(LINK, Member("a/b", sha256=NOTHING)), "a folder of other members"),
+        (with_members(Member("A", sha256=NOTHING), FILE), "only in case"),
+        (with_members(Member("../a", sha256=NOTHING)), "not a plain relative path"),
+        (with_members(Member("/a", sha256=NOTHING)), "not a plain relative path"),
+        (with_members(Member(".envc/record.json", sha256=NOTHING)), "reserved"),
+        (with_members(Member("a", type="link", mode=0o777, link="/etc")), "is a link to '/etc'"),
+        (with_members(Member("a", type="link", mode=0o777, link="../b")), "leaves the tree"),
+        (with_members(Member("a", type="link", mode=0o644, link="b")), "not a plain link"),
+        (with_members(Member("a", type="link", mode=0o777, link="b", size=5)), "not a plain link"),
+        (with_members(Member("a", type="link", mode=0o777, link="b", sha256=NOTHING)), "not a plain link"),
+        (with_members(Member("a", type="link", mode=0o777)), "not a plain link"),
+        (with_members(Member("a", mode=0o4755, sha256=NOTHING)), "not a plain file"),
+        (with_members(Member("a", link="b", sha256=NOTHING)), "not a plain file"),
+        (with_members(Member("a", size=-1, sha256=NOTHING)), "not a plain file"),
+        (with_members(Member("a", size=1 << 62, sha256=NOTHING)), "not a plain file"),
+        (with_members(Member("a", sha256="A" * 64)), "not a sha256"),
+        (with_members(Member("a", sha256=NOTHING, mtime=-1)), "a time that tar cannot say"),
+        (with_members(Member("a", sha256=NOTHING, mtime=1 << 40)), "a time that tar cannot say"),
     ],
 )
-def test_an_index_that_lies_is_corrupt(change: Change) -> None:
+def test_an_index_that_lies_is_corrupt(change: Change, says: str) -> None:
     lying = change(INDEX)
-    with pytest.raises(CorruptBlob):
+    with pytest.raises(CorruptBlob, match=says):
         load(rebuilt(lying, frames_of(INDEX, DATA)))
     with pytest.raises(CorruptBlob):
         list(read_object(lying, bytes_reader(DATA)))
@@ -277,6 +280,26 @@ def test_a_frame_that_swells_beyond_its_bound_is_not_decompressed() -> None:
             load(rebuilt(index, [compressed]))
 
 
+@pytest.mark.parametrize("size", [1 << 20, FRAME, FRAME + 512, 1 << 26])
+def test_a_frame_that_swells_is_refused_by_its_header_though_the_index_is_honest(size: int) -> None:
+    compressed = bomb(size)
+    frame = msgspec.structs.replace(INDEX.frames[0], length=len(compressed), sha256=sha256(compressed))
+    with pytest.raises(CorruptBlob, match=f"announces {size} bytes"):
+        ObjectReader(msgspec.structs.replace(INDEX, frames=(frame,))).pieces(0, compressed)
+
+
+def test_a_huge_index_is_not_fetched() -> None:
+    size = 1 << 40
+    footer = struct.pack("<QQ8s", 8, size - 32, b"ENVCBND1")
+
+    def read_range(offset: int, length: int) -> bytes:
+        assert length <= MAX_INDEX
+        return bytes(length - 24) + footer
+
+    with pytest.raises(CorruptBlob, match="where it cannot be"):
+        read_index(size, read_range)
+
+
 def frame_header_size(frame: bytes, size: int) -> bytes:
     """A frame whose header announces another (four-byte) size than its content has."""
     assert zstandard.get_frame_parameters(frame).content_size > 1 << 16
@@ -307,6 +330,7 @@ def test_what_a_frame_announces_is_what_it_holds() -> None:
         b"null",
         b'{"artifact":1}',
         b"[" * 100_000,
+        b'{"unknown":' + b"[" * 100_000,
         canonical_json(INDEX)[:-1],
         canonical_json(INDEX).replace(b'"type":"link"', b'"type":"device"'),
         canonical_json(INDEX).replace(b'"path":"bin/tool"', b'"path":["bin/tool"]'),
@@ -325,12 +349,12 @@ def test_an_index_of_another_shape_is_corrupt(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("offset", "length"), [(0, 5), (1 << 63, 5), (8, 1 << 63), (8, MAX_INDEX + 1), (9, 10), (7, 10), (8, 9)]
+    ("offset", "length"), [(0, 5), (1 << 63, 5), (8, 1 << 63), (8, MAX_INDEX + 1), (0, 18), (9, 10), (7, 10), (8, 9)]
 )
 def test_a_footer_that_points_elsewhere_is_corrupt(offset: int, length: int) -> None:
     payload = b"0123456789"
     data = struct.pack("<II", 0x184D2A5E, 34) + payload + struct.pack("<QQ8s", offset, length, b"ENVCBND1")
-    with pytest.raises(CorruptBlob):
+    with pytest.raises(CorruptBlob, match="where it cannot be"):
         read_index(len(data), bytes_reader(data))
 
 
@@ -383,15 +407,27 @@ def test_a_truncated_bundle_is_corrupt(kept: int) -> None:
 
 def test_a_bundle_cannot_pass_one_object_off_as_another() -> None:
     index = read_bundle(len(BUNDLE), bytes_reader(BUNDLE), "bundle")
-    end = index.parts[-1].offset + index.parts[-1].length
-    body = BUNDLE[: BUNDLE.index(compress(bytes(1024), 1), end)] + compress(bytes(1024), 1)
-    for changes in ({"artifact": sha256(b"other")}, {"layout": "nt"}, {"offset": 1}, {"length": 5}, {"artifact": "x"}):
-        parts = (msgspec.structs.replace(index.parts[0], **changes), *index.parts[1:])
-        with pytest.raises(CorruptBlob):
+    first, last = index.parts
+    end = last.offset + last.length
+    body = BUNDLE[:end] + compress(bytes(1024), 1)
+
+    def refused(says: str, *parts: BundlePart) -> None:
+        with pytest.raises(CorruptBlob, match=says):
             load_bundle(body + encode_trailer(msgspec.structs.replace(index, parts=parts), len(body)))
-    for parts in (index.parts[:1], index.parts[::-1], (index.parts[0], *index.parts), ()):
-        with pytest.raises(CorruptBlob):
-            load_bundle(body + encode_trailer(msgspec.structs.replace(index, parts=parts), len(body)))
+
+    for says, changes in {
+        "another artifact or layout": {"artifact": sha256(b"other")},
+        "of another artifact or layout": {"layout": "nt"},
+        "do not follow": {"offset": 1},
+        "not follow each other": {"length": 5},
+        "not a sha256": {"artifact": "x"},
+        "not a layout": {"layout": "../x"},
+    }.items():
+        refused(says, msgspec.structs.replace(first, **changes), last)
+    for parts in ((first,), (last, first), (), (msgspec.structs.replace(first, layout=ENVIRONMENT_LAYOUT), last)):
+        refused("not the last one", *parts)
+    refused("twice", first, first, last)
+    refused("does not end", first, msgspec.structs.replace(last, length=last.length + 5000))
     with pytest.raises(CorruptBlob, match="bundle format 2"):
         load_bundle(body + encode_trailer(msgspec.structs.replace(index, format=2), len(body)))
     unended = BUNDLE[:end] + compress(bytes(512), 1)

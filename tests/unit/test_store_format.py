@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import zstandard
+
 from envc.model.digest import sha256
 from envc.store.documents import canonical_json
 from envc.store.encode import Entry
@@ -29,6 +31,8 @@ def test_the_vectors_of_the_specification_hold() -> None:
         "its content digest": index.content,
         "the canonical JSON of its `members`": sha256(canonical_json(index.members)),
     }
+    parameters = zstandard.get_frame_parameters(data)
+    assert (parameters.content_size, parameters.has_checksum, parameters.dict_id) == (5120, True, 0)
     assert len(tar) == frame.raw == 5120
     assert index.artifact == index.content
     for what, digest in vectors.items():

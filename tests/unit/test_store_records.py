@@ -207,6 +207,22 @@ def test_a_record_whose_parts_disagree_is_corrupt(record: Record, says: str) -> 
         check_record(record, "record")
 
 
+def test_a_record_is_checked_when_it_is_read() -> None:
+    blobs = MemoryBlobs()
+    poisoned = record_of(FIRST, made=("/etc/passwd",))
+    put_record(blobs, poisoned)
+    with pytest.raises(CorruptBlob, match="plain relative path"):
+        get_record(blobs, poisoned.environment)
+    with pytest.raises(CorruptBlob, match="plain relative path"):
+        put_record(blobs, record_of(FIRST))
+    honest = record_of(FIRST)
+    digest = put_record(blobs, honest, replace=True)
+    other = sha256(b"another environment")
+    blobs.blobs[environment_key(other)] = blobs.blobs[environment_key(honest.environment)]
+    with pytest.raises(CorruptBlob, match="another environment"):
+        get_record(blobs, other, digest)
+
+
 def test_a_value_has_one_text_however_it_came_about() -> None:
     for value in (
         FIRST.index,
