@@ -167,6 +167,34 @@ def test_stop_wakes_whoever_waits(server: IndexServer) -> None:
     assert isinstance(errors[0], Stopped)
 
 
+def test_a_host_name_is_looked_up_once(server: IndexServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    original = socket.getaddrinfo
+
+    def counting(host: object, *rest: object, **options: object) -> object:
+        asked.append(host)
+        return original(host, *rest, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(socket, "getaddrinfo", counting)
+    server.behaviour.delay = 0.05
+    url = f"{server.base}{PAGE}".replace("127.0.0.1", "localhost")
+    with client() as http:
+        threads = [
+            threading.Thread(target=http.get, args=("pypi", "it", url), kwargs={"limit": LIMIT}) for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(server.log) == 8
+    assert asked.count("localhost") == 1
+
+
+def test_a_host_that_does_not_exist() -> None:
+    with client() as http, pytest.raises(SourceUnreachable, match="its host name cannot be resolved, 3 times"):
+        http.get("pypi", "the page", "http://nowhere.invalid/", limit=LIMIT)
+
+
 # Redirects
 
 

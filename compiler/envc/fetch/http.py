@@ -245,10 +245,29 @@ class Client:
                 proxy = ""
             # Reading the certificates takes longer than a request, so it is left out where they are not needed.
             key = proxy, "https" in (parts.scheme, urlsplit(proxy).scheme)
-            pool = self._pools.get(key)
-            if pool is None:
-                pool = self._pools[key] = _new_pool(*key)
-            return pool
+            if key not in self._pools:
+                self._pools[key] = self._new_pool(*key)
+            return self._pools[key]
+
+    def _new_pool(self, proxy: str, encrypted: bool) -> PoolManager:
+        import ssl
+
+        import urllib3
+
+        from envc.fetch.dial import Names, pool_classes
+
+        # The default context reads SSL_CERT_FILE and SSL_CERT_DIR, which companies with their own authority rely on.
+        context = ssl.create_default_context() if encrypted else None
+        if proxy:
+            address, login = split_credentials(proxy if "://" in proxy else f"http://{proxy}")
+            headers = {"Proxy-Authorization": login.authorization} if login else None
+            pool: PoolManager = urllib3.ProxyManager(
+                address, proxy_headers=headers, num_pools=16, maxsize=32, ssl_context=context
+            )
+        else:
+            pool = urllib3.PoolManager(num_pools=16, maxsize=32, ssl_context=context)
+        pool.pool_classes_by_scheme = pool_classes(Names())
+        return pool
 
 
 class _Trouble(Exception):
@@ -258,20 +277,6 @@ class _Trouble(Exception):
         super().__init__(reason)
         self.reason = reason
         self.tries = tries  # how many tries such trouble is worth
-
-
-def _new_pool(proxy: str, encrypted: bool) -> PoolManager:
-    import ssl
-
-    import urllib3
-
-    # The default context reads SSL_CERT_FILE and SSL_CERT_DIR, which companies with their own authority rely on.
-    context = ssl.create_default_context() if encrypted else None
-    if not proxy:
-        return urllib3.PoolManager(num_pools=16, maxsize=32, ssl_context=context)
-    address, login = split_credentials(proxy if "://" in proxy else f"http://{proxy}")
-    headers = {"Proxy-Authorization": login.authorization} if login else None
-    return urllib3.ProxyManager(address, proxy_headers=headers, num_pools=16, maxsize=32, ssl_context=context)
 
 
 def _retry_after(value: str | None) -> float | None:
