@@ -217,6 +217,11 @@ def test_a_streamed_archive_whose_trailing_sizes_are_wrong(tmp_path: Path) -> No
     assert "what follows 'demo.py' and the directory disagree" in refusal(data, tmp_path)
 
 
+def test_a_streamed_archive_whose_leading_sizes_are_neither_absent_nor_right(tmp_path: Path) -> None:
+    data = patched(streamed(), signature=LOCAL, field=22, value=7, size=4)
+    assert "the header of 'demo.py' and the directory disagree about its size" in refusal(data, tmp_path)
+
+
 def test_a_large_header_is_read(wheel: Distribution, tmp_path: Path) -> None:
     """A writer that did not know the size in advance leaves room for 64-bit sizes (ZIP64)."""
     buffer = io.BytesIO()
@@ -283,6 +288,35 @@ def test_entries_that_overlap(wheel: Distribution, tmp_path: Path) -> None:
     assert "entries overlap" in refusal(bytes(data), tmp_path)
 
 
+def test_a_member_that_goes_on_after_the_end(wheel: Distribution, tmp_path: Path) -> None:
+    """Both headers of the last member but one agree on a size that the file does not have."""
+    data = bytearray(wheel.data)
+    *_, longer, last = (match.start() for match in re.finditer(re.escape(DIRECTORY), wheel.data))
+    (header,) = struct.unpack_from("<L", data, longer + 42)
+    struct.pack_into("<L", data, longer + 20, 100_000)
+    struct.pack_into("<L", data, header + 18, 100_000)
+    struct.pack_into("<L", data, last + 42, header + 30 + len(f"{DIST_INFO}/WHEEL") + 100_000)
+    assert "it is cut off" in refusal(bytes(data), tmp_path)
+
+
+def shifted(data: bytes, by: int) -> bytes:
+    """Every offset of the archive moved, as if bytes stood before it: readers that forgive this see the same files."""
+    changed = bytearray(data)
+    at = data.index(DIRECTORY)
+    while changed[at : at + 4] == DIRECTORY:
+        struct.pack_into("<L", changed, at + 42, int.from_bytes(changed[at + 42 : at + 46], "little") + by)
+        lengths = struct.unpack_from("<HHH", changed, at + 28)
+        at += 46 + sum(lengths)
+    end = changed.rindex(END)
+    struct.pack_into("<L", changed, end + 16, int.from_bytes(changed[end + 16 : end + 20], "little") + by)
+    return bytes(changed)
+
+
+def test_offsets_that_lie_alike(wheel: Distribution, tmp_path: Path) -> None:
+    assert zipfile.ZipFile(io.BytesIO(shifted(wheel.data, 7))).testzip() is None
+    assert "where the directory stands" in refusal(shifted(wheel.data, 7), tmp_path)
+
+
 @pytest.mark.parametrize("field", [8, 10], ids=["on this disk", "in total"])
 def test_an_end_that_counts_other_entries(field: int, wheel: Distribution, tmp_path: Path) -> None:
     data = patched(wheel.data, signature=END, field=field, value=1)
@@ -314,6 +348,17 @@ def test_content_that_is_compressed_beyond_belief(tmp_path: Path) -> None:
     data = build_wheel("demo", files={"demo.py": b"#" * 5_000_000}).data
     install(data, tmp_path)
     assert "it unpacks from" in refusal(data, tmp_path, limits=Limits(free=1_000_000))
+
+
+def test_metadata_that_would_fill_the_memory(wheel: Distribution, tmp_path: Path) -> None:
+    assert f"{DIST_INFO}/WHEEL is" in refusal(wheel.data, tmp_path, limits=Limits(small=20))
+
+
+@pytest.mark.parametrize(
+    "file", ["demo.whl", "demo-1.0.zip", "demo-one-py3-none-any.whl", "../demo-1.0-py3-none-any.whl"]
+)
+def test_a_file_name_that_is_no_wheels(file: str, wheel: Distribution, tmp_path: Path) -> None:
+    refusal(wheel.data, tmp_path, file=file)
 
 
 def test_a_file_that_record_does_not_list(wheel: Distribution, tmp_path: Path) -> None:

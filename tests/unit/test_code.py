@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -151,6 +152,13 @@ def test_names_that_cannot_travel_are_refused(name: str, tmp_path: Path) -> None
 def test_a_broken_link_and_a_folder_are_told(tmp_path: Path) -> None:
     (tmp_path / "gone.py").symlink_to("nowhere.py")
     with pytest.raises(CodeError, match=r"gone\.py cannot be read"):
+        paths(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_what_is_no_file_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.py")
+    with pytest.raises(CodeError, match=r"pipe\.py is not a plain file"):
         paths(tmp_path)
 
 

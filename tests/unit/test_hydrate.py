@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from envc.errors import EnvcError, UsageError
-from envc.hydrate import find_ready, hydrate, ready_code, ready_environment, record_digest, record_python
+from envc.hydrate import check_record, find_ready, hydrate, ready_code, ready_environment, record_digest, record_python
 from envc.install.appear import PrefixOccupied
 from envc.install.machine import WrongMachine
 from envc.install.tree import CorruptObject
@@ -430,6 +430,28 @@ def test_a_step_without_code_has_no_folder(tmp_path: Path) -> None:
     store = MemoryBlobs()
     pointer = bundle(store, tmp_path, BETA)[0].pointers["step", HOST.platform]
     assert ready_code(store, pointer, cache=tmp_path / "cache", progress=Silent()) is None
+
+
+def test_a_record_must_be_the_one_that_the_lock_means(bench: Bench) -> None:
+    """The record is well-formed each time, and about something else."""
+    locked = environment(ALPHA, BETA)
+    check_record(bench.record, locked, bench.store)
+    others = {
+        "another environment": [
+            environment(ALPHA),
+            environment(ALPHA, BETA, target="win-arm64"),
+            msgspec.structs.replace(locked, interpreter="standalone"),
+        ],
+        "another content of alpha 1.0": [environment(ALPHA, BETA, content=Sha256("0" * 64))],
+    }
+    for reason, environments in others.items():
+        for other in environments:
+            with pytest.raises(CorruptBlob, match=reason):
+                check_record(bench.record, other, bench.store)
+    renamed = msgspec.structs.replace(bench.record.objects[0], name="aleph")
+    record = msgspec.structs.replace(bench.record, objects=(renamed, *bench.record.objects[1:]))
+    with pytest.raises(CorruptBlob, match="does not hold the artifacts that the lock names"):
+        check_record(record, locked, bench.store)
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,12 @@ def test_one_name_in_both_kinds_is_refused() -> None:
         parse_entry_points("[console_scripts]\ndemo = a:b\n[gui_scripts]\ndemo = a:b\n")
 
 
+@pytest.mark.parametrize("text", ["no section = 1\n", "[console_scripts\n", "[console_scripts]\nnothing\n"])
+def test_a_file_of_entry_points_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(ValueError, match=r"entry_points\.txt cannot be read"):
+        parse_entry_points(text)
+
+
 def make_prefix(prefix: Path, scripts: dict[str, bytes]) -> Path:
     """A folder with an interpreter, a module and scripts; not yet a virtual environment."""
     binaries = prefix / "bin"

@@ -238,6 +238,12 @@ def test_extras_are_locked_only_where_somebody_asks_for_them(locked: tuple[str, 
     bundle(MemoryBlobs(), tmp_path, wheel, steps=(step,))
 
 
+def test_requirements_that_name_a_url_are_not_locked(tmp_path: Path) -> None:
+    wheel = build_wheel("alpha", "1.0", ["gamma>=1", "delta @ https://example.com/delta-1.0-py3-none-any.whl"])
+    step = StepBundle(step="step", target=HOST.platform, environment=environment(wheel, depends=("gamma>=1",)))
+    bundle(MemoryBlobs(), tmp_path, wheel, steps=(step,))
+
+
 def test_a_bad_wheel_leaves_nothing_behind(tmp_path: Path) -> None:
     store = MemoryBlobs()
     bad = build_wheel("bad", files={"../bad.py": ""})

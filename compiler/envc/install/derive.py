@@ -176,10 +176,10 @@ def _read_members(entries: Iterable[Entry], promised: Iterable[Member]) -> tuple
 def check_requirements(member: EnvironmentMember, wheel: Wheel) -> None:
     """Raise MetadataMismatch unless the artifact's own Requires-Dist are those that it was locked by.
 
-    The lock keeps every requirement but those of extras that nobody asks for. So each locked one must be the
-    artifact's, and each of the artifact's that no extra guards must be locked.
+    The lock keeps every requirement but those of extras that nobody asks for and those that name a URL. So each locked
+    one must be the artifact's, and each of the artifact's that no extra guards must be locked.
     """
-    own = {str(requirement): "extra" in requirement.marker for requirement in wheel.metadata.requires}
+    own = {str(each): "extra" in each.marker for each in wheel.metadata.requires if not each.url}
     locked = set(member.depends)
     missing = tuple(sorted(locked - own.keys()))
     unlocked = tuple(sorted(each for each, is_extra in own.items() if not is_extra and each not in locked))

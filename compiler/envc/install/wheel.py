@@ -41,7 +41,6 @@ from envc_solvers.pypi.requirement import Metadata
 
 INSTALLER = b"envc\n"  # content of the INSTALLER file (PEP 376)
 
-_SMALL = 64 << 20  # bytes of a dist-info file or of a script, which are read into memory
 _SIGNATURES = frozenset(("RECORD.jws", "RECORD.p7s"))  # of the RECORD that is replaced; they may be missing from it
 _REPLACED = _SIGNATURES | {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}  # an installer's to write
 
@@ -90,6 +89,7 @@ class _Reader:
     def __init__(self, stream: BinaryIO, file: str, layout: Layout, limits: Limits) -> None:
         self.file = file
         self.layout = layout
+        self.limits = limits
         self.archive, infos = open_zip(stream, limits)
         self.infos = {info.orig_filename: info for info in infos}
         self.entries: dict[str, tuple[Entry, Member]] = {}  # by path
@@ -233,7 +233,7 @@ class _Reader:
         info = self.infos.get(path)
         if info is None:
             raise ValueError(f"it has no {path}")
-        if info.file_size > _SMALL:
+        if info.file_size > self.limits.small:
             raise ValueError(f"{path} is {info.file_size} bytes long")
         return self.archive.read(info)
 

@@ -19,7 +19,6 @@ from envc.store.paths import check_path, fold
 
 _LOCAL = struct.Struct("<4sHHHHHLLLHH")
 _DIRECTORY_END = struct.Struct("<4sHHHHLLH")
-_DIRECTORY_ENTRY = 46  # bytes before name, extra fields and comment
 _LARGE_END = 56 + 20  # bytes of a ZIP64 end record and its locator
 _ENCRYPTED, _STREAMED, _STRONG, _UTF_8, _MASKED = 0x1, 0x8, 0x40, 0x800, 0x2000
 _ALIKE = 0xFFFF & ~0x6  # bits 1 and 2 tell how hard the writer tried, nothing about the content
@@ -32,6 +31,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     unpacked: int = 32 << 30  # bytes
     ratio: int = 200  # unpacked bytes per byte of the archive …
     free: int = 256 << 20  # … once it unpacks to more bytes than this
+    small: int = 64 << 20  # bytes of a file that is read into memory: of the dist-info folder, or a script
 
 
 def open_zip(stream: BinaryIO, limits: Limits) -> tuple[zipfile.ZipFile, tuple[zipfile.ZipInfo, ...]]:
@@ -108,13 +108,10 @@ def _check_local_header(stream: BinaryIO, info: zipfile.ZipInfo) -> int:
     stated = (crc, packed, unpacked)
     actual = (info.CRC, info.compress_size, info.file_size)
     end = info.header_offset + _LOCAL.size + len(local_name) + len(extra) + info.compress_size
-    if not flags & _STREAMED:
-        if stated != actual:
-            raise ValueError(f"the header of {name!r} and the directory disagree about its size")
-        return end
-    if stated not in ((0, 0, 0), actual):
+    is_streamed = bool(flags & _STREAMED)
+    if stated != actual and not (is_streamed and stated == (0, 0, 0)):
         raise ValueError(f"the header of {name!r} and the directory disagree about its size")
-    return end + _check_descriptor(stream, end, info, large)
+    return end + _check_descriptor(stream, end, info, large) if is_streamed else end
 
 
 def _check_descriptor(stream: BinaryIO, at: int, info: zipfile.ZipInfo, large: bool) -> int:
@@ -142,7 +139,10 @@ def _zip64_sizes(extra: bytes, packed: int, unpacked: int) -> tuple[int, int]:
 
 
 def _check_end(stream: BinaryIO, archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> None:
-    """The end record stands where the file ends, counts what the directory lists, and follows it at once."""
+    """The end record stands where the file ends, and says of the directory what is so.
+
+    A lie about its offset would be corrected by Python's reader, and would lead others elsewhere.
+    """
     at = stream.seek(0, 2) - _DIRECTORY_END.size - len(archive.comment)
     magic, disk, start_disk, here, total, _, offset, comment = _DIRECTORY_END.unpack(
         _read(stream, at, _DIRECTORY_END.size)
@@ -151,20 +151,13 @@ def _check_end(stream: BinaryIO, archive: zipfile.ZipFile, infos: list[zipfile.Z
         raise ValueError("bytes follow its end")
     if here != total or total not in (len(infos), 0xFFFF):
         raise ValueError("its end and its directory disagree about the number of entries")
-    if offset not in (archive.start_dir, 0xFFFFFFFF):
+    offsets = {offset} - {0xFFFFFFFF}
+    if at >= _LARGE_END:
+        large = _read(stream, at - _LARGE_END, _LARGE_END)
+        if large.startswith(b"PK\x06\x06") and large[-20:].startswith(b"PK\x06\x07"):
+            offsets |= {*struct.unpack_from("<Q", large, 48)}
+    if offsets != {archive.start_dir}:
         raise ValueError("its end and its directory disagree about where the directory stands")
-    after = archive.start_dir + sum(_DIRECTORY_ENTRY + _length(info) for info in infos)
-    if at - after == _LARGE_END:
-        large = _read(stream, after, _LARGE_END)
-        if large.startswith(b"PK\x06\x06") and large[-20:] == struct.pack("<4sLQL", b"PK\x06\x07", 0, after, 1):
-            return
-    if at != after:
-        raise ValueError("bytes after the directory belong to no entry")
-
-
-def _length(info: zipfile.ZipInfo) -> int:
-    """Bytes of a directory entry that depend on the entry."""
-    return len(_raw_name(info, info.flag_bits)) + len(info.extra) + len(info.comment)
 
 
 def _raw_name(info: zipfile.ZipInfo, flags: int) -> bytes:
