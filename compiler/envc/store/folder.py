@@ -168,10 +168,10 @@ def _refusal(error: OSError, store: str) -> StoreError:
     """What a failed write means, and the way out."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreError(store, "its disk is full", "make room, then run the same command again")
+    hint = "choose a folder that you may write to, with `store` in the manifest, --store or ENVC_STORE"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        hint = "choose a folder that you may write to, with `store` in the manifest, --store or ENVC_STORE"
         return StoreError(store, "cannot be written to", hint)
-    return StoreError(store, f"cannot be written: {error.strerror or type(error).__name__}")
+    return StoreError(store, f"cannot be written: {error.strerror or type(error).__name__}", hint)
 
 
 def _name_new(temporary: Path, path: Path) -> bool:
