@@ -29,7 +29,10 @@ def test_scenario(scenario: Scenario) -> None:
         with pytest.raises(Unsolvable) as caught:
             solve(problem, index, {})
         conflict = caught.value.conflict
-        assert {subject.project: subject.reason for subject in conflict.subjects} == expected.reasons
+        reasons: dict[str, list[str]] = {}
+        for subject in conflict.subjects:
+            reasons.setdefault(subject.project, []).append(subject.reason)
+        assert {project: ", ".join(each) for project, each in reasons.items()} == expected.reasons
         if expected.roots is not None:
             assert tuple(requirement for requirement, _ in conflict.roots) == expected.roots
         for text in expected.mentions:

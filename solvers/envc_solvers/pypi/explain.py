@@ -1,4 +1,4 @@
-"""Why there is no solution, as data and as text.
+"""Why there is no solution: a failed search turned into a `Conflict`.
 
 A conflict names the smallest set of the problem's own requirements that was found to fail, and the projects on which
 they disagree, with the chain of packages that leads to each requirement.
@@ -6,7 +6,7 @@ they disagree, with the chain of packages that leads to each requirement.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from resolvelib.resolvers import ResolutionImpossible
 
 from envc_solvers.errors import ProjectNotFound, SolverError
 from envc_solvers.pypi.candidate import Need, Rules, is_prerelease, names_exactly
+from envc_solvers.pypi.conflict import Conflict, GaveUp, Step, Subject, Unsolvable, Want
 from envc_solvers.pypi.heard import Heard, Unheard
 from envc_solvers.pypi.index import Index, View
 from envc_solvers.pypi.journal import Asker, Journal
@@ -25,109 +26,13 @@ from envc_solvers.pypi.solve import Problem, Root
 from envc_solvers.pypi.specifier import allows, parsed
 from envc_solvers.pypi.tags import explain_file, version_of, wheel_tags
 
+__all__ = ["Conflict", "GaveUp", "Subject", "Unsolvable", "Want", "refuse", "refuse_urls"]
+
 _MOST_TRIALS = 24  # searches spent on finding a smaller set of roots
 _TRIES_EACH = 2_000  # candidates in each of them
 _MOST_SUBJECTS = 5
 _MOST_FILES = 3
-
-
-class Step(msgspec.Struct, frozen=True):
-    """One link of a chain: a package at some versions, and the requirement of it that leads on."""
-
-    package: str  # with its extra, if it is asked for: "fastapi[standard]"
-    versions: str  # "2.5.0", "2.5.0 to 2.9.2 (14 versions)"
-    requires: str  # "typing-extensions>=4.6.1"
-
-
-class Want(msgspec.Struct, frozen=True):
-    """A requirement on the project in question, and how it comes about."""
-
-    requirement: str
-    root: str  # the problem's own requirement at the beginning of the chain
-    origin: str  # the label of that one
-    chain: tuple[Step, ...]  # from the root to this requirement; () when the root states it
-
-
-class Subject(msgspec.Struct, frozen=True):
-    """A project for which no version will do."""
-
-    project: str
-    wants: tuple[Want, ...]
-    reason: str  # "conflict", "no-project", "no-version", "no-file", "only-sdists", "refused", "from-url"
-    text: str  # the reason in words
-    files: tuple[str, ...] = ()  # files that come nearest
-
-
-class Conflict(msgspec.Struct, frozen=True):
-    """Why a problem has no solution."""
-
-    target: str
-    python: str
-    roots: tuple[tuple[str, str], ...]  # requirement and origin, of the smallest failing set that was found
-    minimal: bool  # whether leaving out any one of them was seen to help
-    subjects: tuple[Subject, ...]
-
-    def relabelled(self, label: Callable[[str], str]) -> Conflict:
-        """The same conflict with other labels for where requirements stand; `label` maps the old ones."""
-        replace = msgspec.structs.replace
-        return replace(
-            self,
-            roots=tuple((requirement, label(origin)) for requirement, origin in self.roots),
-            subjects=tuple(
-                replace(s, wants=tuple(replace(want, origin=label(want.origin)) for want in s.wants))
-                for s in self.subjects
-            ),
-        )
-
-    def data(self) -> dict[str, object]:
-        """As plain data, for JSON."""
-        data: dict[str, object] = msgspec.to_builtins(self)
-        data["roots"] = [{"requirement": requirement, "origin": origin} for requirement, origin in self.roots]
-        return data
-
-    def __str__(self) -> str:
-        lines = [f"no set of versions meets the requirements for {self.target}, Python {self.python}"]
-        lines += [f"  {requirement}{f'  ({origin})' if origin else ''}" for requirement, origin in self.roots]
-        for subject in self.subjects:
-            lines.append(f"{subject.project}: {subject.text}")
-            lines += [f"  {line}" for want in subject.wants for line in _render(want)]
-            lines += [f"  nearest: {file}" for file in subject.files]
-        return "\n".join(lines)
-
-
-def _render(want: Want) -> list[str]:
-    if not want.chain:
-        return [f"{want.requirement}{f'  ({want.origin})' if want.origin else ''}"]
-    steps = [f"{step.package} {step.versions}" for step in want.chain]
-    return [f"{want.requirement}  required by {' ← '.join(reversed(steps))} ← {want.root}"]
-
-
-class Unsolvable(SolverError):
-    """No set of versions meets the requirements."""
-
-    def __init__(self, conflict: Conflict) -> None:
-        super().__init__(conflict)
-        self.conflict = conflict
-
-    def __str__(self) -> str:
-        return str(self.conflict)
-
-
-class GaveUp(SolverError):
-    """The search reached its limit before it had an answer."""
-
-    def __init__(self, tried: int, deciding: str, conflict: Conflict) -> None:
-        super().__init__(tried, deciding, conflict)
-        self.tried = tried  # candidates
-        self.deciding = deciding  # the identifier being decided at the end
-        self.conflict = conflict  # what stood in the way most often; not a proof
-
-    def __str__(self) -> str:
-        return (
-            f"the search for {self.conflict.target}, Python {self.conflict.python} was stopped after {self.tried} "
-            f"candidates while deciding {self.deciding or 'the first project'}; what stood in the way so far:\n"
-            + "\n".join(str(self.conflict).splitlines()[1:])
-        )
+_MOST_REASONS = 3
 
 
 def refuse(
@@ -156,7 +61,7 @@ def refuse_urls(problem: Problem, roots: list[Root]) -> Unsolvable:
     subjects = [
         Subject(
             root.requirement.name,
-            (Want(str(root.requirement), str(root.requirement), root.origin, ()),),
+            (Want(str(root.requirement), str(root.requirement), root.origin),),
             "from-url",
             "a direct reference cannot be chosen from an index",
         )
@@ -241,17 +146,15 @@ def _conflict(problem: Problem, index: Index, markers: Markers, journal: Journal
     holding = [root for root in problem.roots if markers.holds(root.requirement.marker)]
     limits = [root for root in problem.constraints if markers.holds(root.requirement.marker)]
     teller = _Teller(problem, index, journal, holding, limits)
-    names = dict.fromkeys([*journal.lost, *journal.clashes, *journal.broken])
-    subjects = [subject for name in names if (subject := teller.subject(name)) is not None]
-    # A project that has nothing to offer says more than one on which others disagree.
-    subjects.sort(key=lambda subject: subject.reason == "conflict")
-    final = [subject for subject in subjects if subject.reason != "conflict"]
+    # In the order in which they were met: why the newest candidates failed comes first.
+    names = dict.fromkeys([*journal.clashes, *journal.broken, *journal.lost])
+    subjects = [subject for name in names for subject in teller.subjects(name)]
     return Conflict(
         target=problem.target.name,
         python=problem.python.text,
         roots=tuple((str(root.requirement), root.origin) for root in (*holding, *limits)),
         minimal=minimal,
-        subjects=tuple((final or subjects)[:_MOST_SUBJECTS]),
+        subjects=tuple(subjects[:_MOST_SUBJECTS]),
     )
 
 
@@ -267,24 +170,34 @@ class _Teller:
         policy = problem.policy
         self._rules = Rules(policy, problem.python.full_version, problem.preferences, problem.locked_files)
 
-    def subject(self, name: str) -> Subject | None:
-        """What is wrong about one project; None when nothing is known that anybody asked for."""
+    def subjects(self, name: str) -> list[Subject]:
+        """What is wrong about one project; nothing when nobody is known to have asked for it.
+
+        Versions of one package may ask for different things, each of them hopeless for its own reason; only what could
+        be met alone is a conflict.
+        """
         journal = self._journal
         askers = list(journal.clashes.get(name, ())) or journal.askers.get(name, [])
         if name in journal.lost and not askers:
             askers = [("", need) for need in self._root_needs(name)]
-        wants = {want: None for asker in askers if (want := self._want(asker)) is not None}
-        specifiers = {need.specifier for _, need in askers if need.specifier}
-        for limit in self._limits:
-            if limit.requirement.name == name:
-                specifiers.add(limit.requirement.specifier)
-                wants[Want(f"{limit.requirement}", str(limit.requirement), f"constraint, {limit.origin}", ())] = None
+        wants = {want: asker[1].specifier for asker in askers if (want := self._want(asker)) is not None}
+        limits = [limit for limit in self._limits if limit.requirement.name == name]
+        limiting = {
+            Want(str(limit.requirement), str(limit.requirement), limit.origin, constraint=True): None
+            for limit in limits
+        }
         if name in journal.lost:
-            return Subject(name, tuple(wants), "no-project", str(journal.lost[name]))
-        if not wants:
-            return None
-        reason, text, files = self._reason(name, specifiers)
-        return Subject(name, tuple(wants), reason, text, files)
+            return [Subject(name, (*wants, *limiting), "no-project", str(journal.lost[name]))]
+        narrowed = {limit.requirement.specifier for limit in limits}
+        alone: dict[tuple[str, str, tuple[str, ...]], list[Want]] = {}
+        for want, specifier in wants.items():
+            alone.setdefault(self._reason(name, {specifier}), []).append(want)
+        found = [Subject(name, tuple(group), *reason) for reason, group in alone.items() if reason[0] != "conflict"]
+        together = [want for reason, group in alone.items() if reason[0] == "conflict" for want in group]
+        if together:
+            reason = self._reason(name, {wants[want] for want in together} | narrowed)
+            found.append(Subject(name, (*together, *limiting), *reason))
+        return found
 
     def _root_needs(self, name: str) -> list[Need]:
         return [Need(name, "", root.requirement.specifier) for root in self._roots if root.requirement.name == name]
@@ -315,25 +228,26 @@ class _Teller:
     def _reason(self, name: str, wanted: set[str]) -> tuple[str, str, tuple[str, ...]]:
         """Which kind of failure it is, in words, and the files that come nearest."""
         view = self._index.view(name)
-        everything = " and ".join(sorted(wanted)) or "any version"
+        everything = " and ".join(sorted(one for one in wanted if one)) or "any version"
         fitting = [release for release in view.releases if all(allows(one, release.version) for one in wanted)]
         named = any(map(names_exactly, wanted))
         broken = self._journal.broken.get(name, {})
-        reasons: dict[str, list[str]] = {}
+        reasons: dict[str, list[str]] = {}  # why versions cannot be used; "" for those that could be
         for release in fitting:
             why = broken.get(release.version)
             for file in release.files:
                 why = why or self._rules.refuses(file, name, named)
             if why is None and self._rules.prereleases(name) == "never" and is_prerelease(release.version):
                 why = "is a pre-release"
-            if why is None:
-                return "conflict", "these requirements cannot all be met", ()
-            reasons.setdefault(why, []).append(release.version)
-        if reasons:
-            listed = "; ".join(
-                f"{_span(dict.fromkeys(reversed(versions)))} {why}" for why, versions in list(reasons.items())[:3]
-            )
-            return "refused", f"no version that matches {everything} can be used: {listed}", ()
+            reasons.setdefault(why or "", []).append(release.version)
+        usable = reasons.pop("", None)
+        refused = "; ".join(f"{_span(versions)} {why}" for why, versions in list(reasons.items())[:_MOST_REASONS])
+        if usable and name in self._journal.clashes:
+            return "conflict", "these requirements cannot all be met", ()
+        if usable:
+            return "refused", f"some versions that match {everything} cannot be used: {refused}", ()
+        if refused:
+            return "refused", f"no version that matches {everything} can be used: {refused}", ()
         return self._absent(name, wanted, everything, view)
 
     def _absent(self, name: str, wanted: set[str], everything: str, view: View) -> tuple[str, str, tuple[str, ...]]:
@@ -367,9 +281,10 @@ class _Teller:
 
 def _distance(reason: str) -> int:
     """How far a file is from being usable: a floor that is a little too low comes before another Python or system."""
-    if reason.startswith("needs") or "target has" in reason:
-        return 0
-    return 1 if "Python" in reason or "PyPy" in reason else 2
+    twice = 3 if " and is for " in reason else 0
+    if "target has" in reason:
+        return twice
+    return twice + (1 if "Python" in reason or "PyPy" in reason else 2)
 
 
 def _span(versions: Iterable[str]) -> str:

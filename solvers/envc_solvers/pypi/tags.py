@@ -245,7 +245,11 @@ def explain_file(file: str, tags: Tags) -> str | None:
     here = [tag for tag in single if tag[2] in platforms]
     if here:
         return _explain_python([(tag[0], tag[1]) for tag in here], tags.python)
-    return _explain_platform(sorted({tag[2] for tag in single}), tags.target)
+    reason = _explain_platform(sorted({tag[2] for tag in single}), tags.target)
+    pairs = {tag.rpartition("-")[0] for tag in tags.order}
+    if any(f"{tag[0]}-{tag[1]}" in pairs for tag in single):
+        return reason
+    return f"{reason} and {_explain_python([(tag[0], tag[1]) for tag in single], tags.python)}"
 
 
 def _explain_python(pairs: list[tuple[str, str]], python: Python) -> str:

@@ -117,6 +117,7 @@ def test_key_leaves_out_what_tags_do_not_depend_on() -> None:
         ("demo-1.0-cp39.cp310-none-any.whl", "is for CPython 3.9 and is for CPython 3.10"),
         ("demo-1.0-pp310-pypy310_pp73-manylinux_2_28_x86_64.whl", "is for PyPy 3.10"),
         ("demo-1.0-cp311-cp311-win_amd64.whl", "is for win_amd64"),
+        ("demo-1.0-cp39-cp39-win_amd64.whl", "is for win_amd64 and is for CPython 3.9"),
         ("demo-1.0-cp311-cp311-musllinux_1_2_x86_64.whl", "is for musl, target has glibc 2.28"),
         ("demo-1.0-cp311--any.whl", "has a malformed name"),
         ("demo-1.0-cp311-cp311-manylinux2014_x86_64.whl", None),
