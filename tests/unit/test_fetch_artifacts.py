@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, StoreError
+from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, StoreError, UsageError
 from envc.fetch.credentials import Keyring
 from envc.fetch.http import Client
 from envc.fetch.index import Origins
@@ -252,6 +253,22 @@ def test_files_of_a_folder_are_verified_too(runs: Runs, tmp_path: Path) -> None:
     path.write_bytes(build_wheel("demo", "3.0", requires=["sneaky"]).data)
     with pytest.raises(DigestMismatch):
         runs.fetch(str(folder), wheel, kind="find-links")
+
+
+@pytest.mark.parametrize("file", ["../../../victim", "/etc/victim", "..", "a\\..\\b", "", "x\0y", "C:victim"])
+def test_a_lock_leads_nowhere_else(server: IndexServer, runs: Runs, file: str) -> None:
+    runs.folder.mkdir()
+    (runs.folder / "victim").write_text("precious")
+    hostile = msgspec.structs.replace(member(wheel_of(server, "demo")), file=file)
+    with runs.open(server.url) as origins, pytest.raises(UsageError, match="is not the name of an artifact"):
+        list(origins.artifacts.fetch([hostile]))
+    assert (runs.folder / "victim").read_text() == "precious"
+
+
+def test_a_source_that_is_not_declared_any_more_is_named(server: IndexServer, runs: Runs) -> None:
+    orphan = msgspec.structs.replace(member(wheel_of(server, "demo")), source="former")
+    with runs.open(server.url) as origins, pytest.raises(UsageError, match="there is no source former"):
+        list(origins.artifacts.fetch([orphan]))
 
 
 def test_redirects_are_followed(server: IndexServer, runs: Runs) -> None:

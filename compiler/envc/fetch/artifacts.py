@@ -15,9 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, StoreError
+from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, StoreError, UsageError
 from envc.fetch.http import CHUNK, Client, Cut, Stream
-from envc.fetch.listing import ListedFile
+from envc.fetch.listing import ListedFile, is_file_name
 from envc.fetch.pages import Pages
 from envc.fetch.places import local_path
 from envc.fetch.workers import Workers
@@ -110,6 +110,10 @@ class Artifacts:
             return self._download(source, listed.file.name, listed, expected, listed.file.size, None)
 
     def _path(self, sha256: Sha256, file: str) -> Path:
+        # Both may come from a lock that somebody has edited, and become a path whose file is read, and removed.
+        if not is_file_name(file):
+            raise UsageError(f"{file[:100]!r} is not the name of an artifact", "restore the lock file, or lock again")
+        parse_sha256(sha256)
         return self._folder / sha256[:2] / sha256 / file
 
     def _download(

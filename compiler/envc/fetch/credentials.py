@@ -40,7 +40,10 @@ def split_credentials(url: str) -> tuple[str, Login | None]:
 
 
 class Keyring:
-    """The logins of sources by place (scheme, host and port), then those of a netrc file by host. Thread-safe."""
+    """The logins of sources by place (scheme, host and port), then those of a netrc file by host. Thread-safe.
+
+    A netrc's ``default`` entry is left alone: it would go to every host that a page happens to name.
+    """
 
     def __init__(self, netrc: Path | None = None) -> None:
         self._netrc = netrc
@@ -78,4 +81,4 @@ def _read_netrc(path: Path | None) -> dict[str, Login]:
         hosts = netrc.netrc(path).hosts
     except (OSError, UnicodeDecodeError, netrc.NetrcParseError):
         return {}
-    return {host: Login(user or "", password or "") for host, (user, _, password) in hosts.items()}
+    return {host: Login(user or "", password or "") for host, (user, _, password) in hosts.items() if host != "default"}

@@ -24,7 +24,6 @@ ADVERTISED = "yes"
 _HEX = re.compile(r"[0-9a-f]{64}").fullmatch
 _LARGEST = 1 << 53  # bytes; beyond it a size is nonsense
 _WEB = ("http://", "https://")
-# A name from outside becomes the name of a file here, so it holds nothing that a file system could take amiss.
 _SAFE_NAME = re.compile(r"\w[\w.+!~-]{0,239}").fullmatch
 # Most indexes state such addresses; to take them as they are saves seconds on a large lock.
 _PLAIN_URL = re.compile(r"https?://[\w.:-]+/[^@#\s]*").fullmatch
@@ -70,6 +69,11 @@ class _LenientPage(msgspec.Struct):
 _PAGE = msgspec.json.Decoder(_JsonPage)
 _LENIENT = msgspec.json.Decoder(_LenientPage)
 _FILE = msgspec.json.Decoder(_JsonFile)
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name from outside may become the name of a file here: nothing that a file system could take amiss."""
+    return _SAFE_NAME(name) is not None
 
 
 def parse_page(body: bytes, content_type: str, url: str) -> Listing:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from envc.errors import OfflineMiss, SourceUnreachable
+from envc.errors import OfflineMiss, SourceUnreachable, UsageError
 from envc.fetch.cache import Cache, PageState
 from envc.fetch.http import Client, Reply
 from envc.fetch.listing import ACCEPT, ListedFile, Listing, list_folder, parse_page
@@ -61,7 +61,7 @@ class Pages:
         return self._views.get((source, project, tags), lambda: self._view(source, project, tags, target, python))
 
     def _view(self, source: str, project: str, tags: str, target: Target, python: Python) -> View | None:
-        place = self._places[source]
+        place = self._place(source)
         if place.kind == "find-links":
             listing = self.listing(source, project)
             return rank_files(project, source, _files(listing), wheel_tags(target, python)) if listing else None
@@ -82,7 +82,7 @@ class Pages:
 
     def listing(self, source: str, project: str) -> Listing:
         """Every file of a project, in the order of its page; empty when the source does not know it."""
-        place = self._places[source]
+        place = self._place(source)
         if place.kind == "find-links":
             return tuple(item for item in self._all(place) if _belongs(item.file.name, project))
         state = self.state(source, project)
@@ -93,7 +93,7 @@ class Pages:
 
         An old page is as good as a new one here, since the digest decides.
         """
-        place = self._places[source]
+        place = self._place(source)
         if place.kind == "pypi" and not place.is_local and (place.name, project) not in self._states:
             state = self._cache.page(place.key, project)
             if state is not None and state.generation:
@@ -104,7 +104,7 @@ class Pages:
 
     def state(self, source: str, project: str) -> PageState:
         """What is known of a page, fresh. Its generation is "" when the source does not know the project."""
-        return self._states.get((source, project), lambda: self._state(self._places[source], project))
+        return self._states.get((source, project), lambda: self._state(self._place(source), project))
 
     def _state(self, place: Place, project: str) -> PageState:
         state = self._cache.page(place.key, project)
@@ -152,6 +152,15 @@ class Pages:
         self._listings[place.key, project] = listing
         self._cache.save_page(place.key, project, state, listing)
         return state
+
+    def _place(self, source: str) -> Place:
+        try:
+            return self._places[source]
+        except KeyError:
+            raise UsageError(
+                f"there is no source {source} that holds PyPI projects",
+                f"declare [sources.{source}] in the manifest again, or lock again without it",
+            ) from None
 
     def _is_fresh(self, place: Place, state: PageState) -> bool:
         if place.is_local:
