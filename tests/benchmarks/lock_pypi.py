@@ -36,9 +36,7 @@ def main(arguments: list[str]) -> int:
     data = benchmark_sets()
     envc, uv = program("envc"), program("uv")
     print(versions("envc", "uv", "resolvelib", "packaging"))
-    print(
-        f"{'set':12} {'targets':>7} {'envc s':>8} {'uv s':>8} {'ratio':>6}   warm medians of {chosen.runs}"
-    )
+    print(f"{'set':12} {'targets':>7} {'envc s':>8} {'uv s':>8} {'ratio':>6}   warm medians of {chosen.runs}")
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         env = clean_environment(ENVC_CACHE_DIR=str(base / "envc-cache"), UV_CACHE_DIR=str(base / "uv-cache"))

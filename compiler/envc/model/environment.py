@@ -62,8 +62,8 @@ def environment_id(*, platform: str, python: Python, interpreter: str, members: 
 def python_layout(target: Target, python: Python) -> str:
     """The layout of wheels for that Python on that target.
 
-    Windows puts every wheel's files below ``Lib/site-packages`` whatever the version, but its launchers are programs for
-    one kind of CPU: ``nt`` (x64), ``nt-arm64``, ``nt-x86``. On POSIX the path holds the version.
+    Windows puts every wheel's files below ``Lib/site-packages`` whatever the version, but its launchers are programs
+    for one kind of CPU: ``nt`` (x64), ``nt-arm64``, ``nt-x86``. On POSIX the path holds the version.
     """
     if target.facts.family == "windows":
         return {"amd64": "nt", "arm64": "nt-arm64", "win32": "nt-x86"}[target.facts.arch]
