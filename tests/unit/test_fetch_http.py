@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -171,9 +172,9 @@ def test_a_host_name_is_looked_up_once(server: IndexServer, monkeypatch: pytest.
     asked: list[object] = []
     original = socket.getaddrinfo
 
-    def counting(host: object, *rest: object, **options: object) -> object:
+    def counting(host: Any, *rest: Any, **options: Any) -> Any:
         asked.append(host)
-        return original(host, *rest, **options)  # type: ignore[call-overload]
+        return original(host, *rest, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", counting)
     server.behaviour.delay = 0.05
