@@ -121,6 +121,29 @@ def test_path_comes_before_other_places(tmp_path: Path) -> None:
 
 
 @posix
+def test_a_choice_stays_while_it_serves(tmp_path: Path) -> None:
+    """A shim is slow and its answer cannot be kept; what it led to can."""
+    real = tmp_path / "real/python3.99"
+    host = pretend(real, "3.99.1")
+    shim = tmp_path / "bin/python3.99"
+    pretend(shim, "3.99.1", executable=str(real))
+    around, cache = surroundings(tmp_path), tmp_path / "cache"
+    python = Python(minor=(3, 99))
+    for _ in range(3):
+        assert find_host_python(python, around, cache) == host
+    assert (times_asked(shim), times_asked(real)) == (1, 1)
+
+    first = pretend(tmp_path / "first/python3.99", "3.99.2")
+    elsewhere = {**around, "PATH": f"{tmp_path / 'first'}:{around['PATH']}"}
+    assert find_host_python(python, elsewhere, cache) == first, "another PATH is another question"
+    assert find_host_python(python, around, cache) == host
+
+    pretend(real, "3.98.11")
+    changed = pretend(shim, "3.99.12")
+    assert find_host_python(python, around, cache) == changed, "a choice that no longer serves is made again"
+
+
+@posix
 def test_every_part_of_the_wish_counts(tmp_path: Path) -> None:
     plain = pretend(tmp_path / "bin/python3.99", "3.99.1")
     threaded = pretend(tmp_path / "bin/python3.99t", "3.99.1", free_threaded=True)

@@ -17,6 +17,10 @@ from envc_solvers.target import PLATFORMS, Python
 _TIMEOUT = 20  # seconds for an interpreter to start; network file systems are slow
 _SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
 _NARROW = {"x86_64": "i686", "amd64": "win32", "aarch64": "armv7l"}  # what 32 bits on that CPU are
+# The variables that say where interpreters are looked for.
+_PLACES = (
+    "PATH", "HOME", "USERPROFILE", "XDG_DATA_HOME", "LOCALAPPDATA", "APPDATA", "UV_PYTHON_INSTALL_DIR", "PYENV_ROOT",
+)  # fmt: skip
 # What macOS calls itself, whatever it is, to programs built for 10.15 and older; SYSTEM_VERSION_COMPAT=0 prevents it.
 _DISGUISED = "10.16"
 
@@ -88,7 +92,8 @@ def find_host_python(python: Python, environ: Mapping[str, str], cache: Path | N
     """The first interpreter of this machine that is the wanted one. Raises NoInterpreter with what there is instead.
 
     ``ENVC_PYTHON`` alone if set; else the running one, ``PATH``, and the places where installers put theirs. With a
-    `cache` folder, answers are kept there and asked for again when the executable changes.
+    `cache` folder, answers are kept there and asked for again when the executable changes; and the choice stays as long
+    as it serves and the variables that say where to look are the same.
     """
     wanted = _describe(python)
     chosen = environ.get("ENVC_PYTHON")
@@ -100,12 +105,18 @@ def find_host_python(python: Python, environ: Mapping[str, str], cache: Path | N
     running = this_python()
     if running.serves(python):
         return running
+    choice = _choice_note(python, environ, cache) if cache else None
+    kept = _kept_choice(choice, cache)
+    if kept is not None and kept.serves(python):
+        return kept
     asked: dict[str, HostPython] = {running.executable: running}
     for candidate in _candidates(python, environ):
         host = ask(candidate, cache)
         if host is None:
             continue
         if host.serves(python):
+            if choice is not None:
+                _keep(choice, os.fsencode(host.executable))
             return host
         asked.setdefault(host.executable, host)
     raise NoInterpreter(wanted, tuple(sorted(f"{host.text} in {path}" for path, host in asked.items())))
@@ -157,6 +168,19 @@ def _keep(note: Path, text: bytes) -> None:
         draft.replace(note)
     except OSError:
         pass  # a cache that cannot be written costs time and nothing else
+
+
+def _choice_note(python: Python, environ: Mapping[str, str], cache: Path) -> Path:
+    """Where the choice for a Python is kept: looking through shims costs more than all the rest of a start."""
+    places = [python.text, *(environ.get(name, "") for name in _PLACES)]
+    return cache / "interpreters" / f"{sha256(msgspec.json.encode(places))}.choice"
+
+
+def _kept_choice(choice: Path | None, cache: Path | None) -> HostPython | None:
+    try:
+        return ask(Path(os.fsdecode(choice.read_bytes())), cache) if choice else None
+    except (OSError, ValueError):
+        return None
 
 
 def _candidates(python: Python, environ: Mapping[str, str]) -> Iterator[Path]:
