@@ -36,6 +36,7 @@ def open_origins(
         now=int(now.timestamp()),
         offline=offline,
         refresh=refresh,
+        root=manifest.root,
     )
 
 

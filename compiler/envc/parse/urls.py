@@ -34,7 +34,7 @@ def url_mistake(url: str, schemes: frozenset[str] | None = None) -> tuple[str, s
     if secret:
         return (
             "holds a user name or password, which a manifest must not",
-            "remove it; envc reads credentials from netrc and the keyring",
+            "remove it; envc reads credentials from a netrc file",
         )
     return None
 
