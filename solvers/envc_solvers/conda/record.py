@@ -1,0 +1,161 @@
+"""Records: what a channel says of one package file, as values, read from raw repodata.
+
+Repodata is written by many programs of many years, and by hand. What it means beyond doubt is read; of what cannot be
+meant (digests that are none, a name that is not the file's) the error names channel, subdir and file.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from envc_solvers.errors import SolverError
+
+Noarch = Literal["", "python", "generic"]
+
+_SECONDS = 253_402_300_800  # timestamps below are seconds, as in old repodata: it is the year 10000 in seconds
+_LARGEST = 1 << 53  # bytes of a file, and milliseconds; beyond it a number is nonsense
+_MOST_WORDS = 1_000  # depends or constrains of one record
+_HEX = {"sha256": re.compile(r"[0-9a-f]{64}").fullmatch, "md5": re.compile(r"[0-9a-f]{32}").fullmatch}
+# A file name becomes a part of URLs and paths.
+_SAFE_FILE = re.compile(r"[\w.+!~=@%-]{1,255}").fullmatch
+_SAFE_TEXT = re.compile(r"[^\x00-\x20\x7f]{1,200}").fullmatch
+
+
+class RecordUnusable(SolverError):
+    """A record contradicts itself, or makes no sense."""
+
+    def __init__(self, channel: str, subdir: str, file: str, reason: str) -> None:
+        super().__init__(channel, subdir, file, reason)
+        self.channel = channel
+        self.subdir = subdir
+        self.file = file
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the record of {self.channel}/{self.subdir}/{self.file[:120]!s} cannot be used: {self.reason}"
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One package file of a channel. The last three fields are not the record's own words: they say where it stood."""
+
+    name: str
+    version: str
+    build: str
+    build_number: int = 0
+    depends: tuple[str, ...] = ()  # match specs, unread: most are never reached
+    constrains: tuple[str, ...] = ()
+    track_features: tuple[str, ...] = ()
+    timestamp: int = 0  # milliseconds since the epoch, UTC; 0 where the channel does not say
+    size: int = 0  # bytes; 0 where the channel does not say
+    sha256: str = ""  # lower-case hex; "" where the channel does not say
+    md5: str = ""  # lower-case hex; "" where the channel does not say
+    noarch: Noarch = ""
+    license: str = ""
+    python_site_packages_path: str = ""  # CEP-17; of `python` itself
+    channel: str = ""  # name
+    subdir: str = ""  # the one it was listed in
+    file: str = ""  # "python-3.12.7-hc5c86c4_0_cpython.conda"
+
+
+# What a record says of its own place is not read: it stands where it was found.
+_ALL = msgspec.json.Decoder(dict[str, Record])
+_EACH = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ONE = msgspec.json.Decoder(Record)
+
+
+def decode_records(data: bytes | memoryview, channel: str, subdir: str) -> list[Record]:
+    """The records of a JSON object ``{file: record}``, in its order. Raises RecordUnusable."""
+    try:
+        named = _ALL.decode(data)
+    except msgspec.ValidationError:
+        named = _decode_each(data, channel, subdir)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise RecordUnusable(channel, subdir, "…", "it is not JSON") from None
+    for file, record in named.items():
+        place_record(record, channel, subdir, file)
+    return list(named.values())
+
+
+def place_record(record: Record, channel: str, subdir: str, file: str) -> None:
+    """Say where a record that was just decoded stood, and check it. Raises RecordUnusable."""
+    # Frozen for everybody else: a copy per record would double the time that decoding takes.
+    force_setattr(record, "channel", channel)
+    force_setattr(record, "subdir", subdir)
+    force_setattr(record, "file", file)
+    if 0 < record.timestamp < _SECONDS:
+        force_setattr(record, "timestamp", record.timestamp * 1000)
+    if record.sha256 and not _HEX["sha256"](record.sha256):
+        raise RecordUnusable(channel, subdir, file, "its sha256 is not 64 hexadecimal digits")
+    if record.md5 and not _HEX["md5"](record.md5):
+        raise RecordUnusable(channel, subdir, file, "its md5 is not 32 hexadecimal digits")
+    if record.name != name_of(file):
+        raise RecordUnusable(channel, subdir, file, f"it calls itself {record.name[:80]!r}")
+    if not _SAFE_FILE(file) or not _SAFE_TEXT(record.version) or not _SAFE_TEXT(record.build):
+        raise RecordUnusable(channel, subdir, file, "its file name, version or build holds characters that none may")
+    if not 0 <= record.size < _LARGEST or not 0 <= record.timestamp < _LARGEST * 1000:
+        raise RecordUnusable(channel, subdir, file, "its size or timestamp is out of all bounds")
+    if len(record.depends) > _MOST_WORDS or len(record.constrains) > _MOST_WORDS:
+        raise RecordUnusable(channel, subdir, file, f"it has more than {_MOST_WORDS} dependencies")
+
+
+def name_of(file: str) -> str:
+    """The package name in a file name, ``name-version-build.conda``; "" when there is none."""
+    return file.rsplit("-", 2)[0] if file.count("-") >= 2 else ""
+
+
+def _decode_each(data: bytes | memoryview, channel: str, subdir: str) -> dict[str, Record]:
+    """The records one by one, when not all are well typed."""
+    try:
+        raw = _EACH.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise RecordUnusable(channel, subdir, "…", "it is not a table of records") from None
+    named = {}
+    for file, entry in raw.items():
+        try:
+            named[file] = _ONE.decode(entry)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            named[file] = _decode_odd(entry, channel, subdir, file)
+    return named
+
+
+def _decode_odd(entry: msgspec.Raw, channel: str, subdir: str, file: str) -> Record:
+    """A record with null, words or truth values where others have lists and texts."""
+    try:
+        given = msgspec.json.decode(entry)
+        if not isinstance(given, dict):
+            raise ValueError("it is not a table")
+        return odd_record(given)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise RecordUnusable(channel, subdir, file, str(error)) from None
+
+
+def odd_record(given: dict[object, object]) -> Record:
+    """The record that a table of any types means. Raises ValueError where that is in doubt."""
+    fields = {str(key): value for key, value in given.items() if value is not None and key in _FIELDS}
+    features = fields.get("track_features")
+    if isinstance(features, str):
+        # Features stand in one text, separated by white space or commas, or in a list.
+        fields["track_features"] = tuple(features.replace(",", " ").split())
+    noarch = fields.get("noarch")
+    if isinstance(noarch, bool):
+        fields["noarch"] = "generic" if noarch else ""  # before there were two kinds of noarch
+    for key in ("sha256", "md5"):
+        value = fields.get(key)
+        if isinstance(value, bytes):
+            fields[key] = value.hex()  # shards hold digests as bytes (CEP-16)
+    for key in ("timestamp", "size"):
+        value = fields.get(key)
+        if isinstance(value, float) and value == value // 1:
+            fields[key] = int(value)
+    for key in ("license", "build_number"):
+        # Said for people only, or to order builds: no reason to leave a package out.
+        if key in fields and not isinstance(fields[key], str if key == "license" else int):
+            del fields[key]
+    return msgspec.convert(fields, Record)
+
+
+_FIELDS = frozenset(Record.__struct_fields__) - {"channel", "subdir", "file"}
