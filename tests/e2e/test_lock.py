@@ -116,6 +116,17 @@ def test_relocking_keeps_pins_and_upgrading_moves_them(workplace: Workplace, ind
     assert "~ gamma 2.1 -> 1.0" in exact.err
 
 
+def test_a_pin_keeps_its_file_when_a_better_one_comes_later(workplace: Workplace, index: IndexServer) -> None:
+    workplace.ok("lock")
+    tag = f"cp{HOST_PYTHON.replace('.', '')}"
+    index.add(build_wheel("native", "1.0", tag=f"{tag}-{tag}-manylinux_2_24_x86_64"))
+    workplace.write(MANIFEST.replace('"native", ', '"native", "delta", '))
+    workplace.ok("lock", "--refresh")
+    assert "manylinux_2_24" not in workplace.lock.read_text()
+    workplace.ok("lock", "-P", "native")
+    assert "manylinux_2_24" in workplace.lock.read_text()
+
+
 def test_upgrading_a_package_that_is_not_there_names_the_nearest(workplace: Workplace) -> None:
     workplace.ok("lock")
     done = workplace.fails(2, "lock", "-P", "gama")

@@ -131,6 +131,12 @@ class Rules:
         self.preferences = preferences
         self.locked_files = locked_files
 
+    def locked_first(self, files: tuple[File, ...]) -> tuple[File, ...]:
+        """A release's files with those already locked before better ones that came later: a pin keeps its file."""
+        if not self.locked_files or files[0].sha256 in self.locked_files:
+            return files
+        return tuple(sorted(files, key=lambda file: file.sha256 not in self.locked_files))
+
     def cut_off(self, name: str) -> int | None:
         """The time from which on files of that project do not exist; None for no limit."""
         policy = self.policy
@@ -217,7 +223,7 @@ class Project:
         if key not in self._made:
             release = self.view.releases[number]
             found = None
-            for file in release.files:
+            for file in self._rules.locked_first(release.files):
                 if self._rules.refuses(file, self.view.name, named) is None:
                     # One object per version, so that a pin is the same candidate whoever asked for it.
                     other = self._made.get((number, not named))
