@@ -182,6 +182,23 @@ def test_a_corrupt_record_is_made_again(tmp_path: Path) -> None:
     assert store.blobs[key] == good
 
 
+@pytest.mark.parametrize("damage", [20, -1])
+def test_corrupt_code_is_made_again(damage: int, tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    code = (Entry(path="main.py", content=b"print()\n"),)
+    step = StepBundle(step="train", target=HOST.platform, environment=environment(BETA), code=code)
+    bundle(store, tmp_path, BETA, steps=(step,))
+    (key,) = store.list("v1/code")
+    good = store.blobs[key]
+    flipped = bytearray(good)
+    flipped[damage] ^= 0xFF
+    store.blobs[key] = bytes(flipped)
+    progress = Silent()
+    bundle(store, tmp_path, BETA, steps=(step,), progress=progress)
+    assert store.blobs[key] == good
+    assert len(progress.warnings) == 1 and "the code of step train is made again" in progress.warnings[0]
+
+
 def test_a_record_of_other_frames_is_replaced(tmp_path: Path) -> None:
     """Another level gives other bytes of the same content; a record that no longer fits them must not stay."""
     store = MemoryBlobs()
