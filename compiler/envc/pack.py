@@ -6,7 +6,6 @@ A run that was interrupted goes on where it stopped, for what is there already i
 
 from __future__ import annotations
 
-import io
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -25,8 +24,8 @@ from envc.model.record import Member, Record, RecordObject, StepPointer
 from envc.store.blobs import Blobs
 from envc.store.encode import LEVEL, Encoder, Entry, usable_cores
 from envc.store.errors import CorruptBlob, MissingBlob
-from envc.store.keys import code_key, step_key
-from envc.store.objects import CODE_LAYOUT, StoredObject, put_code
+from envc.store.keys import step_key
+from envc.store.objects import StoredObject, put_code
 from envc.store.records import get_record, put_lock, put_pointer, put_record
 
 ObjectId = tuple[Sha256, str]  # artifact, layout
@@ -84,7 +83,7 @@ def pack(request: BundleRequest, store: Blobs, artifacts: Artifacts, *, ledger: 
     records = {digest: _record(environment, objects, progress) for digest, environment in environments.items()}
     digests = {digest: _publish(store, record, progress) for digest, record in records.items()}
     lock = put_lock(store, request.lock)
-    codes = _codes(request, store, progress)
+    codes = _codes(request, store)
     pointers = {}
     for digest, step in zip(ids, request.steps, strict=True):
         code, code_object = codes[step.code]
@@ -107,21 +106,12 @@ def pack(request: BundleRequest, store: Blobs, artifacts: Artifacts, *, ledger: 
     )
 
 
-def _codes(
-    request: BundleRequest, store: Blobs, progress: Progress
-) -> dict[Code | None, tuple[Sha256 | None, Sha256 | None]]:
+def _codes(request: BundleRequest, store: Blobs) -> dict[Code | None, tuple[Sha256 | None, Sha256 | None]]:
     """The two digests of every code package; steps that share their code share it in the store as well."""
     digests: dict[Code | None, tuple[Sha256 | None, Sha256 | None]] = {None: (None, None)}
     with Encoder(level=request.level) as encoder:
         for step in request.steps:
-            if step.code is None or step.code in digests:
-                continue
-            try:
-                digests[step.code] = put_code(store, encoder, step.code)
-            except CorruptBlob as error:
-                progress.warn(f"the code of step {step.step} is made again: {error}")
-                index, _ = encoder.write_object(step.code, io.BytesIO(), layout=CODE_LAYOUT)
-                store.delete(code_key(index.content))
+            if step.code is not None and step.code not in digests:
                 digests[step.code] = put_code(store, encoder, step.code)
     return digests
 

@@ -193,10 +193,8 @@ def test_corrupt_code_is_made_again(damage: int, tmp_path: Path) -> None:
     flipped = bytearray(good)
     flipped[damage] ^= 0xFF
     store.blobs[key] = bytes(flipped)
-    progress = Silent()
-    bundle(store, tmp_path, BETA, steps=(step,), progress=progress)
+    bundle(store, tmp_path, BETA, steps=(step,))
     assert store.blobs[key] == good
-    assert len(progress.warnings) == 1 and "the code of step train is made again" in progress.warnings[0]
 
 
 def test_a_record_of_other_frames_is_replaced(tmp_path: Path) -> None:
