@@ -6,7 +6,8 @@ Stages that touch the network or a store are imported by the verbs that reach th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from envc.stale import Freshness, compare
 if TYPE_CHECKING:
     from envc.fetch.index import Origins
     from envc.install.interpreter import HostPython
+    from envc.model.environment import Environment
     from envc.model.record import Record, StepPointer
     from envc.pack import Bundled
     from envc.parse.query import Query
@@ -311,58 +313,78 @@ def _store(project: Project, selection: Selection, around: Surroundings) -> Blob
 
 
 class Bound(msgspec.Struct, frozen=True, kw_only=True):
-    """A step-target with what a store says about it, checked against the lock."""
+    """A step-target with where the store says it is."""
 
-    cell: StepTarget
     store: Blobs
+    environment: Environment  # as the lock has it
     pointer: StepPointer
-    record: Record
 
 
 def bind(project: Project, cell: StepTarget, selection: Selection, around: Surroundings) -> Bound:
-    """closure → pointer → record. Raises CorruptBlob unless they name exactly the artifacts that the lock names."""
-    from envc.hydrate import check_record
-    from envc.store.errors import MissingBlob
+    """closure → pointer: one request. Raises CorruptBlob for a pointer to another environment than the lock's."""
+    from envc.store.errors import CorruptBlob, MissingBlob
     from envc.store.keys import step_key
-    from envc.store.records import get_pointer, get_record
+    from envc.store.records import get_pointer
 
     store = _store(project, selection, around)
     environment = Closures(_locked(project, selection)).environment(cell)
     lock_digest = sha256(project.manifest.lock_path.read_bytes())
+    key = step_key(project.manifest.name, lock_digest, cell.step, cell.target.name)
     try:
-        pointer = get_pointer(store, step_key(project.manifest.name, lock_digest, cell.step, cell.target.name))
-        record = get_record(store, environment.id, pointer.record)
+        pointer = get_pointer(store, key)
     except MissingBlob as error:
         error.hint = (
             f"run `envc bundle --step {cell.step} --platform {cell.target.name}` where the index can be reached"
         )
         raise
-    check_record(record, environment, store)
-    return Bound(cell=cell, store=store, pointer=pointer, record=record)
+    if pointer.environment != environment.id:
+        raise CorruptBlob(f"{key} in {store.name}", "points to another environment than the lock's")
+    return Bound(store=store, environment=environment, pointer=pointer)
+
+
+def bound_record(bound: Bound) -> Record:
+    """pointer → record: one request. Raises CorruptBlob unless it names exactly the artifacts that the lock names."""
+    from envc.hydrate import check_record
+    from envc.store.records import get_record
+
+    record = get_record(bound.store, bound.environment.id, bound.pointer.record)
+    check_record(record, bound.environment, bound.store)
+    return record
+
+
+def ready(bound: Bound, host: HostPython, around: Surroundings) -> Path:
+    """The environment in the cache: as it was made before, else record → hydrate."""
+    from envc.hydrate import find_ready, ready_environment
+
+    found = find_ready(bound.environment.id, bound.pointer.record, host=host, cache=around.cache)
+    if found is not None:
+        return found
+    record = bound_record(bound)
+    return ready_environment(bound.store, record, host=host, cache=around.cache, progress=around.progress)
 
 
 def hydrate(
     project: Project, step: str, prefix: Path | None, target: str | None, selection: Selection, around: Surroundings
 ) -> tuple[Path, bool]:
-    """bind → hydrate, from the store alone: the prefix, and whether it had to be made.
+    """bind → record → hydrate, from the store alone: the prefix, and whether it had to be made.
 
     For a foreign target the files are unpacked without an interpreter. Without a `prefix` it is one in the cache.
     """
     from envc.hydrate import hydrate as fill
-    from envc.hydrate import ready_environment
 
     cell = cell_for(project, step, target, around, foreign=target is not None)
-    bound = bind(project, cell, selection, around)
     host = _host(cell, around) if cell.target.platform == this_platform() else None
-    if prefix is not None:
-        where = around.cwd / prefix
-        made = fill(bound.store, bound.record, where, host=host, cache=around.cache, progress=around.progress)
-        return where, made
-    if host is None:
+    if prefix is None and host is None:
         raise UsageError(
             f"an environment for {cell.target.name} cannot run here", "name a folder to unpack it: --prefix"
         )
-    return ready_environment(bound.store, bound.record, host=host, cache=around.cache, progress=around.progress), True
+    bound = bind(project, cell, selection, around)
+    with distrust(around):
+        if prefix is None and host is not None:
+            return ready(bound, host, around), True
+        where = around.cwd / (prefix or "")
+        record = bound_record(bound)
+        return where, fill(bound.store, record, where, host=host, cache=around.cache, progress=around.progress)
 
 
 def run(
@@ -376,7 +398,7 @@ def run(
     from_store: bool = False,
 ) -> int:
     """lock → bundle → hydrate, each only where it is missing, then the step. Does not return where exec is possible."""
-    from envc.hydrate import ready_code, ready_environment
+    from envc.hydrate import ready_code
     from envc.run import Launch, split_command
     from envc.run import run as start
     from envc.store.errors import CorruptBlob, MissingBlob
@@ -390,23 +412,20 @@ def run(
         lock(project, LockRequest(), around)
         project = open_project(str(project.manifest.path), around)
     host = _host(cell, around)
-    one = msgspec.structs.replace(selection, steps=(step,), targets=(cell.target.name,))
 
-    def ready() -> tuple[Bound, Path]:
-        bound = bind(project, cell, selection, around)
-        store, record = bound.store, bound.record
-        return bound, ready_environment(store, record, host=host, cache=around.cache, progress=around.progress)
+    def get_ready() -> tuple[Bound, Path]:
+        with distrust(around):
+            bound = bind(project, cell, selection, around)
+            return bound, ready(bound, host, around)
 
     try:
-        bound, prefix = ready()
-    except MissingBlob:
+        bound, prefix = get_ready()
+    except (MissingBlob, CorruptBlob) as error:
+        if isinstance(error, CorruptBlob):
+            around.progress.warn(f"{error}; deriving it again")
+        one = msgspec.structs.replace(selection, steps=(step,), targets=(cell.target.name,))
         bundle(project, one, BundleOptions(), around)
-        bound, prefix = ready()
-    except CorruptBlob as error:
-        around.progress.warn(f"{error}; deriving it again")
-        repair(project, cell, selection, around)
-        bundle(project, one, BundleOptions(), around)
-        bound, prefix = ready()
+        bound, prefix = get_ready()
     folder = project.manifest.root
     if from_store:
         folder = ready_code(bound.store, bound.pointer, cache=around.cache, progress=around.progress) or folder
@@ -414,13 +433,17 @@ def run(
     return start(Launch(command=words, prefix=prefix, cwd=folder, env=env), around.environ)
 
 
-def repair(project: Project, cell: StepTarget, selection: Selection, around: Surroundings) -> None:
-    """Distrust what the store holds for a step-target, so that the next bundle derives it again and compares."""
+@contextmanager
+def distrust(around: Surroundings) -> Iterator[None]:
+    """Let the next bundle derive an object again that turned out corrupt, and compare it with the store's."""
     from envc.install.derive import Ledger
+    from envc.install.tree import CorruptObject
 
-    ledger = Ledger(around.cache / "derived")
-    for member in Closures(_locked(project, selection)).environment(cell).members:
-        ledger.forget(member.layout, member.sha256)
+    try:
+        yield
+    except CorruptObject as error:
+        Ledger(around.cache / "derived").forget(error.layout, error.artifact)
+        raise
 
 
 def cell_for(
