@@ -43,10 +43,15 @@ SUBDIRS = frozenset(
 ARCHIVES = (".conda", ".tar.bz2")
 
 _LONGEST = 8192  # characters
+# Nine specs of ten in repodata look like this, and mean what they seem to.
+_PLAIN = re.compile(
+    r"([a-z0-9_][a-z0-9_.-]*)"
+    r"(?: ([0-9a-z_.*]+|(?:>=|<=|!=|>|<)[0-9a-z_.*]+(?:,(?:>=|<=|!=|>|<)[0-9a-z_.*]+)*)(?: ([A-Za-z0-9_.*]+))?)?"
+).fullmatch
 _NAME = re.compile(r"[a-z0-9_][a-z0-9_.+-]{0,199}").fullmatch
 _SPLIT = re.compile(r"([^ =<>!~\[]*)(.*)", re.DOTALL).fullmatch
 _BRACKETS = re.compile(r"\[([^][]*)\]")
-_PARENTHESES = re.compile(r"\(([^()]*)\)$")
+_PARENTHESES = re.compile(r"\((?:optional|target=)[^()]*\)$")  # conda's own notes, which match nothing
 _PAIR = re.compile(r"""\s*([a-z0-9_]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s,"']+))\s*(?:,|(?=\s)|$)""")
 _GAPS = re.compile(r"\s*([,|])\s*|([=<>!~])\s+")
 _GLUED_BUILD = re.compile(r"(.*[^=!|,<>~])=([^=,|<>~ ]+)").fullmatch
@@ -75,19 +80,19 @@ class InvalidMatchSpec(ValueError):
 
 
 class MatchSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """Which records of one package are accepted. A field that is None or "" accepts everything."""
+    """Which records of one package are accepted. A field that is None accepts everything."""
 
     name: str  # lower case
     version: VersionSpec | None = None
-    build: str = ""  # exact, a glob, or a regular expression from ^ to $
-    build_number: str = ""  # "3", ">=3"
-    channel: str = ""  # name, or URL without subdir and trailing slash; "" also for "*"
-    subdir: str = ""
-    file: str = ""
-    md5: str = ""
-    sha256: str = ""
-    license: str = ""
-    url: str = ""  # of the file, without a fragment; says the same as channel, subdir and file
+    build: str | None = None  # exact, a glob, or a regular expression from ^ to $
+    build_number: str | None = None  # "3", ">=3"
+    channel: str | None = None  # name, or URL without subdir and trailing slash; None also for "*"
+    subdir: str | None = None
+    file: str | None = None
+    md5: str | None = None
+    sha256: str | None = None
+    license: str | None = None
+    url: str | None = None  # of the file, without a fragment; says the same as channel, subdir and file
 
     def matches(self, record: Record) -> bool:
         return (
@@ -163,45 +168,42 @@ def parse_matchspec(text: str) -> MatchSpec:
 
 
 def _parse(text: str) -> MatchSpec:
+    plain = _PLAIN(text)
+    if plain is not None:
+        name, version, build = plain.groups()
+        return MatchSpec(name=name, version=parse_version_spec(version) if version else None, build=_read_build(build))
     body = text.strip()
     if body.partition("#")[0].rstrip().endswith(ARCHIVES) and "[" not in body:
         return _parse_file(body)
-    if "#" in body:
-        body = body.partition("#")[0].rstrip()  # a comment
+    body = body.partition("#")[0].rstrip()  # what follows is a comment
     if body.endswith("@"):
         raise ValueError(_UNSUPPORTED["track_features"])
     if " if " in body or ";" in body:
         raise ValueError(_UNSUPPORTED["when"])
-    fields: dict[str, str] = {}
     match = _BRACKETS.search(body)
+    fields = _read_pairs(match[1]) if match is not None else {}
     if match is not None:
-        fields = _read_pairs(match[1])
-        body = body[: match.start()] + body[match.end() :]
-    body = _PARENTHESES.sub("", body.strip()) if body.rstrip().endswith(")") and "(target=" in body else body
-    place, _, rest = body.rpartition("::")
-    split = _SPLIT(rest.strip())
-    name, tail = (split[1], split[2]) if split is not None else ("", "")
-    version, build = _read_version_and_build(tail)
-    channel, subdir = _read_place(place.strip())
-    if "channel" in fields:
-        stated, stated_subdir = _read_place(fields["channel"])
-        channel, subdir = stated or channel, stated_subdir or subdir
-    if fields.get("url"):
+        body = f"{body[: match.start()]}{body[match.end() :]}".rstrip()
+    if "url" in fields:
         return _with_digests(_parse_file(fields["url"]), fields)
+    place, _, rest = _PARENTHESES.sub("", body).rpartition("::")
+    name, tail = _SPLIT(rest.strip()).groups()  # type: ignore[union-attr]  # it matches every text
+    version, build = _read_version_and_build(tail)
     version = fields.get("version", version)
-    return _with_digests(
-        MatchSpec(
-            name=_read_name(name or fields.get("name", "")),
-            version=parse_version_spec(version) if version else None,
-            build=_read_build(fields.get("build", build)),
-            build_number=_read_number(fields.get("build_number", "")),
-            channel="" if channel == "*" else channel,
-            subdir=fields.get("subdir", subdir),
-            file=fields.get("fn", ""),
-            license=fields.get("license", ""),
-        ),
-        fields,
+    channel, subdir = _read_place(place.strip())
+    stated_channel, stated_subdir = _read_place(fields.get("channel", ""))
+    channel = stated_channel or channel
+    spec = MatchSpec(
+        name=_read_name(name or fields.get("name", "")),
+        version=parse_version_spec(version) if version else None,
+        build=_read_build(fields.get("build", build)),
+        build_number=_read_number(fields.get("build_number")),
+        channel=channel if channel != "*" else None,
+        subdir=fields.get("subdir") or stated_subdir or subdir,
+        file=fields.get("fn"),
+        license=fields.get("license"),
     )
+    return _with_digests(spec, fields)
 
 
 def _read_pairs(text: str) -> dict[str, str]:
@@ -231,17 +233,15 @@ def _read_name(name: str) -> str:
     return lower
 
 
-def _read_version_and_build(tail: str) -> tuple[str, str]:
+def _read_version_and_build(tail: str) -> tuple[str, str | None]:
     """The version spec and the build in what follows a name: ``=1.8=py27_0``, `` >=1.8,<2 py27_0``, ``==1.8``."""
     words = _GAPS.sub(lambda match: match[1] or match[2], tail).split()
     if len(words) > 2:
         raise ValueError(f"a version and a build may follow the name, and {words[2][:80]!r} is one more")
-    version, build = (*words, "", "")[:2]
-    glued = _GLUED_BUILD(version) if not build else None
-    if glued is not None:
+    version = words[0] if words else ""
+    build = words[1].removeprefix("=") if len(words) == 2 else None
+    if build is None and (glued := _GLUED_BUILD(version)):
         version, build = glued.groups()
-    elif build.startswith("="):
-        build = build[1:]
     if version == "=":
         return "", build
     # "=1.7" means 1.7.*, but "=1.7=py27_0" means just 1.7: conda's notation of a version with its build.
@@ -254,23 +254,27 @@ def _read_version_and_build(tail: str) -> tuple[str, str]:
     return version, build
 
 
-def _read_place(place: str) -> tuple[str, str]:
-    """Channel and subdir of ``conda-forge/linux-64``; either may be ""."""
+def _read_place(place: str) -> tuple[str | None, str | None]:
+    """Channel and subdir of ``conda-forge/linux-64``; either may be None."""
     # A namespace may stand between two colons and is ignored, as conda does; a URL has colons of its own.
     if "://" not in place:
         place = place.partition(":")[0]
     place = place.rstrip("/")
     channel, _, last = place.rpartition("/")
-    return (channel, last) if last in SUBDIRS and channel else (place, "")
+    return (channel, last) if last in SUBDIRS and channel else (place or None, None)
 
 
-def _read_build(build: str) -> str:
+def _read_build(build: str | None) -> str | None:
+    if not build or build == "*":
+        return None
     compile_pattern(build)
-    return "" if build == "*" else build
+    return build
 
 
-def _read_number(number: str) -> str:
-    if number and _NUMBER(number) is None:
+def _read_number(number: str | None) -> str | None:
+    if number is None:
+        return None
+    if _NUMBER(number) is None:
         raise ValueError(f"{number[:80]!r} is not a comparison of build numbers")
     return "".join(number.split())
 
@@ -314,10 +318,10 @@ def _parse_file(text: str) -> MatchSpec:
             name=_read_name(parts[0]),
             version=parse_version_spec(f"=={parts[1]}"),
             build=_read_build(parts[2]),
-            channel=channel if subdir else "",
+            channel=channel if subdir else None,
             subdir=subdir,
             file=file,
-            url=url.rstrip() if "://" in url else "",
+            url=url.rstrip() if "://" in url else None,
         ),
         {key or "md5": value} if value else {},
     )
