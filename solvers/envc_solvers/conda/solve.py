@@ -1,0 +1,52 @@
+"""The front door: a problem in, a solution or an explained refusal out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from envc_solvers.conda.matchspec import MatchSpec
+from envc_solvers.conda.record import Record
+
+if TYPE_CHECKING:
+    from envc_solvers.conda.index import Repodata
+    from envc_solvers.solution import Solution
+
+ChannelPriority = Literal["strict", "flexible", "disabled"]
+
+
+class Root(msgspec.Struct, frozen=True):
+    """A spec that somebody wrote, with the label that an explanation shows for it."""
+
+    spec: MatchSpec
+    text: str  # as written
+    origin: str = ""  # such as 'steps.train.conda[0], line 12'
+
+
+class CondaProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run of the conda solver gets. Equal problems have equal solutions over the same repodata."""
+
+    target: str  # name that an explanation shows
+    platform: str  # subdir whose records may be chosen, besides those of noarch; "noarch" stands alone
+    specs: tuple[Root, ...]  # in this order the names are decided
+    channels: tuple[str, ...]  # names, by priority
+    priority: ChannelPriority = "strict"
+    virtual: tuple[Record, ...] = ()  # what the machine has, as records: `__glibc` and the like
+    constraints: tuple[Root, ...] = ()  # apply wherever the name occurs, add nothing
+    overrides: tuple[Root, ...] = ()  # replace what packages (not `specs`) say of that name
+    exclude_newer: int | None = None  # seconds since the epoch, UTC; a file made after it does not exist
+    exclude_newer_for: dict[str, int | None] = {}  # per name; None lifts the cut-off
+    preferences: dict[str, tuple[str, ...]] = {}  # name: file names or versions to prefer, best first
+
+
+def solve_conda(problem: CondaProblem, repodata: Repodata) -> Solution:
+    """Choose one record of every name that the specs reach.
+
+    `channel::name` among the specs closes the name's other channels. With strict priority a name comes from the first
+    channel that has it, with flexible priority a channel's records are tried before those of later ones, without
+    priority only versions count. Raises Unsolvable with an explained conflict, and whatever `repodata` raises.
+    """
+    from envc_solvers.conda.run import run
+
+    return run(problem, repodata)

@@ -1,0 +1,57 @@
+"""Nogoods: what cannot hold together, and why. They are the clauses of this search, and its proofs.
+
+A literal is (variable, set): "the variable is within the set". In SAT terms, with one Boolean for each possibility, a
+nogood {(x, {1, 2}), (y, {3})} is the clauses (not x1 or not y3) and (not x2 or not y3) at once; one learned nogood
+therefore speaks of every candidate that fails for the same reason.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Asks(NamedTuple):
+    """A leaf of a proof: each candidate in `who` asks that `variable` is within `room`.
+
+    As a nogood: {(asker, who), (variable, everything but room)}.
+    """
+
+    asker: int
+    who: int  # candidates of `asker`
+    variable: int
+    room: int  # with ABSENT where the asker only constrains
+
+
+class Given(NamedTuple):
+    """A leaf of a proof: `variable` is within `room` from the start."""
+
+    variable: int
+    room: int
+
+
+class Nogood:
+    """Literals that cannot all hold. Without literals it is the proof that there is no solution."""
+
+    __slots__ = ("literals", "why")
+
+    def __init__(self, literals: dict[int, int], why: tuple[Reason, ...]) -> None:
+        self.literals = literals  # variable: set
+        self.why = why  # resolving these, in order, gives the literals
+
+
+Reason = Asks | Given | Nogood
+
+
+def leaves(proof: Nogood) -> tuple[Asks | Given, ...]:
+    """The facts that a nogood rests on, each once, in the order in which the search used them first."""
+    found: dict[Asks | Given, None] = {}
+    seen: set[int] = set()
+    stack: list[Reason] = [proof]
+    while stack:
+        reason = stack.pop()
+        if not isinstance(reason, Nogood):
+            found.setdefault(reason)
+        elif id(reason) not in seen:
+            seen.add(id(reason))
+            stack.extend(reversed(reason.why))
+    return tuple(found)

@@ -1,0 +1,191 @@
+"""The search: decide, propagate, learn from the conflict, jump back (CDCL over finite domains)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from envc_solvers.sat.domain import ABSENT
+from envc_solvers.sat.nogood import Asks, Given, Nogood, Reason
+from envc_solvers.sat.trail import Asked, Cause, Trail
+
+
+class Theory(Protocol):
+    """What the variables mean. Everything is asked for lazily, and the same question has the same answer."""
+
+    def asks(self, variable: int, candidate: int) -> Iterable[tuple[int, int]]:
+        """What a candidate (one bit) asks of others, as (variable, room). May add variables to the trail."""
+
+    def askers(self, variable: int, other: int, room: int) -> tuple[int, int]:
+        """All candidates of `variable` that keep `other` within `room`, and the union of what they leave of it."""
+
+    def next_decision(self) -> tuple[int, int] | None:
+        """An undecided variable that is needed, and the candidate (one bit of its domain) to try; None when done."""
+
+    def jumped(self) -> None:
+        """Decisions were taken back."""
+
+
+class Search:
+    """One search. `trail` is shared with the theory, which adds variables and reads domains."""
+
+    def __init__(self, theory: Theory, trail: Trail) -> None:
+        self._theory = theory
+        self._trail = trail
+        self._head = 0  # steps before this one are propagated
+        self._watchers: dict[int, list[Nogood]] = {}  # by variable: the nogoods that it may make unit
+        self._watched: dict[int, tuple[int, int]] = {}  # by id of a nogood: its two watched variables
+        self.learned: list[Nogood] = []
+        self.proof: Nogood | None = None  # set when `solve` has said no
+
+    def solve(self, goal: int) -> bool:
+        """Decide `goal` and every variable that is needed then. False when it cannot be done; `proof` says why."""
+        self._trail.narrow(goal, ~ABSENT, Nogood({goal: ABSENT}, ()))
+        while True:
+            conflict = self._propagate()
+            if conflict is None:
+                choice = self._theory.next_decision()
+                if choice is None:
+                    return True
+                conflict = self._try(*choice)
+            if conflict is not None and not self._learn(conflict):
+                return False
+
+    def _try(self, variable: int, candidate: int) -> Nogood | None:
+        """Decide, unless the candidate asks for what is already impossible: then rule out all that ask the same.
+
+        Ruling out keeps the level; it costs neither a conflict nor the decisions made since its cause.
+        """
+        trail = self._trail
+        for other, room in self._theory.asks(variable, candidate):
+            now = trail.domains[other]
+            if now & room:
+                continue
+            who, left = self._theory.askers(variable, other, ~now)
+            if other == variable:
+                nogood = Nogood({variable: who}, (Asks(variable, who, other, left),))
+            else:
+                nogood = Nogood({variable: who, other: ~left}, (Asks(variable, who, other, left),))
+            return None if trail.narrow(variable, ~who, nogood) else self._emptied(variable)
+        trail.decide(variable, candidate)
+        return None
+
+    def _propagate(self) -> Nogood | None:
+        """Draw every conclusion; a nogood whose literals all hold where that fails."""
+        trail = self._trail
+        steps, domains = trail.steps, trail.domains
+        while self._head < len(steps):
+            step = steps[self._head]
+            variable, after = step.variable, step.after
+            self._head += 1
+            if variable in self._watchers:
+                conflict = self._visit(variable)
+                if conflict is not None:
+                    return conflict
+            if after & (after - 1) == 0 and after != ABSENT:
+                for other, room in self._theory.asks(variable, after):
+                    if domains[other] & ~room and not trail.narrow(other, room, Asked(variable, room)):
+                        return self._emptied(other)
+        return None
+
+    def _visit(self, variable: int) -> Nogood | None:
+        """Look at the nogoods that watch a variable whose domain has shrunk."""
+        trail = self._trail
+        domains = trail.domains
+        kept: list[Nogood] = []
+        watching = self._watchers[variable]
+        conflict = None
+        for number, nogood in enumerate(watching):
+            literals = nogood.literals
+            if domains[variable] & ~literals[variable]:
+                kept.append(nogood)
+                continue
+            first, second = self._watched[id(nogood)]
+            partner = second if first == variable else first
+            elsewhere = domains[partner] & ~literals[partner]
+            if elsewhere != domains[partner]:  # else the partner's literal is false, and the nogood satisfied
+                moved = next(
+                    (each for each, mask in literals.items() if each not in (first, second) and domains[each] & ~mask),
+                    None,
+                )
+                if moved is not None:
+                    self._watched[id(nogood)] = (partner, moved)
+                    self._watchers.setdefault(moved, []).append(nogood)
+                    continue
+                if not elsewhere:
+                    conflict = nogood
+                    kept.extend(watching[number:])
+                    break
+                trail.narrow(partner, elsewhere, nogood)
+            kept.append(nogood)
+        self._watchers[variable] = kept
+        return conflict
+
+    def _emptied(self, variable: int) -> Nogood:
+        """The conflict "nothing is left of a variable": its last step, seen as a nogood that holds."""
+        step = self._trail.steps[self._trail.history[variable][-1]]
+        literals, why = self._reason(variable, 0, step.cause)
+        return Nogood(literals, (why,))
+
+    def _reason(self, variable: int, held: int, cause: Cause) -> tuple[dict[int, int], Reason]:
+        """A nogood that made `variable` shrink into `held`, as general as it can be without saying more of `variable`.
+
+        Everything that keeps the variable within what the cause left of it or within `held` is as good a reason as the
+        cause itself: all candidates that ask for no more than that are named together.
+        """
+        if isinstance(cause, Asked):
+            who, left = self._theory.askers(cause.asker, variable, cause.room | held)
+            return {cause.asker: who, variable: ~left}, Asks(cause.asker, who, variable, left)
+        assert cause is not None, "a decision has no reason"
+        return dict(cause.literals), cause
+
+    def _learn(self, conflict: Nogood) -> bool:
+        """Resolve a conflict to its first unique implication point and jump back; False at the proof's end."""
+        trail = self._trail
+        why: list[Reason] = list(conflict.why) if id(conflict) not in self._watched else [conflict]
+        literals: dict[int, int] = {}
+        since: dict[int, int] = {}
+        self._merge(conflict.literals, literals, since, why)
+        while literals:
+            latest = max(since, key=since.__getitem__)
+            position = since[latest]
+            level = trail.level_of(position)
+            rest = max((since[each] for each in since if each != latest), default=-1)
+            if level and (rest < 0 or trail.level_of(rest) < level):
+                self._assert(Nogood(literals, tuple(why)), latest, trail.level_of(rest) if rest >= 0 else 0, rest)
+                return True
+            step = trail.steps[position]
+            held = literals.pop(latest)
+            del since[latest]
+            reason, leaf = self._reason(latest, held, step.cause)
+            why.append(leaf)
+            own = reason.pop(latest)
+            self._merge(reason, literals, since, why)
+            self._merge({latest: own | held}, literals, since, why)
+        self.proof = Nogood({}, tuple(why))
+        return False
+
+    def _merge(self, more: dict[int, int], literals: dict[int, int], since: dict[int, int], why: list[Reason]) -> None:
+        """Join literals: those of one variable intersect, those that hold from the start are facts of the proof."""
+        trail = self._trail
+        for variable, mask in more.items():
+            if not trail.base[variable] & ~mask:
+                why.append(Given(variable, mask))
+                continue
+            both = mask & literals.get(variable, -1)
+            literals[variable] = both
+            since[variable] = trail.since(variable, both)
+
+    def _assert(self, nogood: Nogood, variable: int, level: int, partner_since: int) -> None:
+        """Keep a nogood, go back to where it is unit, and draw its conclusion."""
+        trail = self._trail
+        self.learned.append(nogood)
+        if len(nogood.literals) > 1:
+            partner = trail.steps[partner_since].variable
+            self._watched[id(nogood)] = (variable, partner)
+            self._watchers.setdefault(variable, []).append(nogood)
+            self._watchers.setdefault(partner, []).append(nogood)
+        trail.back_to(level)
+        self._head = min(self._head, len(trail.steps))
+        self._theory.jumped()
+        trail.narrow(variable, ~nogood.literals[variable], nogood)
