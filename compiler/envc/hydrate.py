@@ -15,12 +15,12 @@ import msgspec
 from envc.errors import EnvcError
 from envc.install.interpreter import HostPython
 from envc.install.machine import check_machine
-from envc.install.prefix import make_prefix
+from envc.install.prefix import STATE, make_prefix
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment
 from envc.model.progress import Progress
-from envc.model.record import Record, StepPointer
-from envc.store.blobs import Blobs
+from envc.model.record import ObjectIndex, Record, StepPointer
+from envc.store.blobs import Blobs, Ranges
 from envc.store.documents import canonical_json
 from envc.store.errors import CorruptBlob
 from envc_solvers.target import PLATFORMS, Python
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from envc.install.tree import Part
 
 RECORD = ".envc/record.json"
-PREFIX = ".envc/prefix.json"
+PREFIX = STATE
 
 
 class Prefix(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +37,7 @@ class Prefix(msgspec.Struct, frozen=True, kw_only=True):
 
     record: Sha256  # digest of the record
     interpreter: HostPython | None  # None for a tree that was unpacked to be looked at
+    own: Sha256 | None = None  # content digest of the environment's own files, for a prefix from a single-file bundle
 
 
 def record_digest(record: Record) -> Sha256:
@@ -77,32 +78,36 @@ def check_record(record: Record, environment: Environment, store: Blobs) -> None
 
 
 def hydrate(
-    store: Blobs,
+    store: Ranges,
     record: Record,
     prefix: Path,
     *,
     host: HostPython | None,
     cache: Path,
     progress: Progress,
+    own: ObjectIndex | None = None,
     threads: int | None = None,
 ) -> bool:
     """Make `prefix` the environment of `record`, on the interpreter `host`; False when it is that already.
 
     Without a `host` the files are unpacked and nothing leads to an interpreter, for looking at a foreign platform's
-    environment. A prefix that envc made before is replaced, an empty folder is used, anything else is PrefixOccupied.
+    environment. `own` is the environment object of a single-file bundle, whose files then stand in the prefix as well.
+    A prefix that envc made before is replaced, an empty folder is used, anything else is PrefixOccupied.
     Locks stand in the `cache` folder: of several hydrations of one prefix the first does the work. Raises WrongMachine,
     CorruptObject, StoreError, and EnvcError where the disk cannot take the files.
     """
     if host is not None:
         check_machine(record, host)
     prefix = prefix.absolute()
-    state = Prefix(record=record_digest(record), interpreter=host)
+    state = Prefix(record=record_digest(record), interpreter=host, own=own.artifact if own else None)
     if _is_made(prefix, state):
         return False
     from envc.install.appear import appear
     from envc.install.tree import write_tree
 
     parts = _parts(store, record)
+    if own is not None:
+        parts.append(_own_part(store, own, record.made if host is not None else ()))
 
     def fill(folder: Path) -> None:
         size = sum(frame.length for part in parts for frame in part.reader.index.frames)
@@ -116,7 +121,7 @@ def hydrate(
             raise EnvcError(f"two members of the environment want to be {place}") from None
         finally:
             task.done()
-        (folder / ".envc").mkdir()
+        (folder / ".envc").mkdir(exist_ok=True)
         (folder / RECORD).write_bytes(canonical_json(record))
         (folder / PREFIX).write_bytes(msgspec.json.format(canonical_json(state)) + b"\n")
 
@@ -139,7 +144,7 @@ def find_ready(environment: Sha256, record: Sha256, *, host: HostPython, cache: 
     return prefix if _is_made(prefix, Prefix(record=record, interpreter=host)) else None
 
 
-def ready_environment(store: Blobs, record: Record, *, host: HostPython, cache: Path, progress: Progress) -> Path:
+def ready_environment(store: Ranges, record: Record, *, host: HostPython, cache: Path, progress: Progress) -> Path:
     """The prefix of a record on this machine, made once below `cache` and used in place ever after.
 
     Any number of processes may ask at once. Errors as for `hydrate`.
@@ -179,7 +184,18 @@ def ready_code(store: Blobs, pointer: StepPointer, *, cache: Path, progress: Pro
     return folder
 
 
-def _parts(store: Blobs, record: Record) -> list[Part]:
+def _own_part(store: Ranges, own: ObjectIndex, made: tuple[str, ...]) -> Part:
+    """The environment object, without what stands in for the paths that are made here."""
+    from envc.install.tree import Part
+    from envc.store.decode import ObjectReader
+    from envc.store.keys import object_key
+    from envc.store.objects import range_reader
+
+    reader = ObjectReader(own, f"the environment's own files in {store.name}")
+    return Part(reader, range_reader(store, object_key(own.layout, own.artifact)), frozenset(made))
+
+
+def _parts(store: Ranges, record: Record) -> list[Part]:
     """The objects of a record without the members that lose. Raises CorruptBlob where nobody wins."""
     from envc.install.tree import Part
     from envc.store.decode import ObjectReader

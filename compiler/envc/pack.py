@@ -16,12 +16,13 @@ import msgspec
 from envc.errors import DigestMismatch
 from envc.install.derive import Ledger, derive, is_trusted, look_up
 from envc.install.machine import machine_requirements
-from envc.install.prefix import made_paths
+from envc.install.prefix import STATE, made_paths
 from envc.model.digest import Sha256
 from envc.model.environment import Environment, EnvironmentMember
 from envc.model.progress import Progress
 from envc.model.record import Member, Record, RecordObject, StepPointer
 from envc.store.blobs import Blobs
+from envc.store.check import winners
 from envc.store.encode import LEVEL, Encoder, Entry, usable_cores
 from envc.store.errors import CorruptBlob, MissingBlob
 from envc.store.keys import step_key
@@ -196,14 +197,15 @@ def _record(environment: Environment, objects: dict[ObjectId, StoredObject], pro
             )
         )
     items.sort(key=lambda item: (item.kind, item.name))
+    _warn_of_contests(items, progress)
     return Record(
         environment=environment.id,
         platform=environment.target.platform,
         python=environment.python.key,
         interpreter=environment.interpreter,
         objects=tuple(items),
-        winners=_winners(items, progress),
-        made=made_paths(environment.target.facts, environment.python),
+        winners=winners(items),
+        made=(STATE, *made_paths(environment.target.facts, environment.python)),
         requirements=machine_requirements(member.file for member in environment.members),
     )
 
@@ -224,18 +226,15 @@ def _publish(store: Blobs, record: Record, progress: Progress) -> Sha256:
     return put_record(store, record, replace=True)
 
 
-def _winners(items: list[RecordObject], progress: Progress) -> dict[str, Sha256]:
-    """The artifact that writes each contested path: the last by name, as if all were installed in that order."""
+def _warn_of_contests(items: list[RecordObject], progress: Progress) -> None:
+    """Name the paths that two objects hold with different content."""
     owners: dict[str, tuple[RecordObject, Member]] = {}
-    winners: dict[str, Sha256] = {}
     for item in items:
         for member in item.index.members:
             earlier = owners.get(member.path)
             owners[member.path] = item, member
             if earlier is None:
                 continue
-            winners[member.path] = item.index.artifact
             loser, lost = earlier
             if (lost.sha256, lost.mode, lost.link) != (member.sha256, member.mode, member.link):
                 progress.warn(f"{loser.name} and {item.name} both hold {member.path}; the one of {item.name} is used")
-    return dict(sorted(winners.items()))

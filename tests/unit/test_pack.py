@@ -307,7 +307,7 @@ def test_the_record_says_what_hydrate_makes_and_what_the_machine_must_have(tmp_p
     record = bundle(MemoryBlobs(), tmp_path, native, newer, steps=steps)[0].records[0]
     assert record.requirements == {"glibc": "2.24"}
     minor = f"{PYTHON.minor[0]}.{PYTHON.minor[1]}"
-    assert record.made == ("bin/python", "bin/python3", f"bin/python{minor}", "pyvenv.cfg")
+    assert record.made == (".envc/prefix.json", "bin/python", "bin/python3", f"bin/python{minor}", "pyvenv.cfg")
 
 
 def test_failed_downloads_stop_everything(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from envc.errors import DigestMismatch
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment, EnvironmentMember
 from envc.model.record import Member, Record, RecordObject, StepPointer
-from envc.store.check import check_record
+from envc.store.check import check_record, winners
 from envc.store.documents import canonical_json
 from envc.store.encode import Encoder, Entry
 from envc.store.errors import CorruptBlob, MissingBlob
@@ -48,12 +48,14 @@ def record_of(*objects: StoredObject, **changes: object) -> Record:
             for number, each in enumerate(objects)
         ),
     )  # fmt: skip
+    parts = tuple(part_of(each, f"p{number}") for number, each in enumerate(objects))
     record = Record(
         environment=environment.id,
         platform="linux-64",
         python="cp311",
         interpreter="host",
-        objects=tuple(part_of(each, f"p{number}") for number, each in enumerate(objects)),
+        objects=parts,
+        winners=winners(parts),
     )
     return msgspec.structs.replace(record, **changes)
 
@@ -195,14 +197,18 @@ def lie(each: StoredObject, **changes: object) -> StoredObject:
             "content digest",
         ),
         (record_of(FIRST, objects=(msgspec.structs.replace(part_of(FIRST, "p0"), size=3),)), "larger than its object"),
-        (record_of(FIRST, winners={"../x": ARTIFACT}), "plain relative path"),
-        (record_of(FIRST, winners={"x": sha256(b"nobody")}), "not among its objects"),
+        (record_of(FIRST, winners={"../x": ARTIFACT}), "other files win"),
+        (record_of(FIRST, winners={"bin/tool": sha256(b"nobody")}), "other files win"),
+        (record_of(FIRST, SECOND, winners={}), "other files win"),
+        (record_of(FIRST, SECOND, winners={"pkg/__init__.py": ARTIFACT}), "other files win"),
         (record_of(FIRST, made=("/etc/passwd",)), "plain relative path"),
         (record_of(FIRST, made=("b", "a")), "out of order"),
     ],
 )
 def test_a_record_whose_parts_disagree_is_corrupt(record: Record, says: str) -> None:
-    check_record(record_of(FIRST, SECOND, winners={"x": ARTIFACT}, made=("a", "b")), "a good record")
+    good = record_of(FIRST, SECOND, made=("a", "b"))
+    assert good.winners == {"pkg/__init__.py": SECOND.index.artifact}
+    check_record(good, "a good record")
     with pytest.raises(CorruptBlob, match=says):
         check_record(record, "record")
 

@@ -16,6 +16,9 @@ _REDIRECTORS = {
 }
 
 
+STATE = ".envc/prefix.json"  # made by hydrate beside what `make_prefix` makes: what the prefix is, and on what
+
+
 def made_paths(platform: Platform, python: Python) -> tuple[str, ...]:
     """The paths that `make_prefix` makes, sorted, relative to the prefix; no object may hold them."""
     if platform.family == "windows":

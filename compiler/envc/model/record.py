@@ -13,6 +13,7 @@ from envc.model.digest import Sha256, sha256
 
 OBJECT_FORMAT = 1
 RECORD_FORMAT = 1
+CARD_FORMAT = 1
 MTIME = 315532800  # 1980-01-01T00:00:00Z: the time of wheels' and generated files, the earliest that a zip file can say
 
 
@@ -93,5 +94,19 @@ class StepPointer(msgspec.Struct, frozen=True, kw_only=True):
     record: Sha256  # digest of the record
     code: Sha256 | None = None  # content digest of the code package
     code_object: Sha256 | None = None  # sha256 of the code package's bytes
+    run: str | None = None
+    env: dict[str, str] = {}
+
+
+class StepCard(msgspec.Struct, frozen=True, kw_only=True):
+    """What a single-file bundle says of its step: ``.envc/step.json``. The record stands beside it."""
+
+    format: int = CARD_FORMAT
+    project: str
+    step: str
+    target: str  # target name
+    lock: Sha256  # digest of the lock file that it was bundled by
+    record: Sha256  # digest of the record
+    code: Sha256 | None = None  # content digest of the code, its paths taken from ``.envc/code``
     run: str | None = None
     env: dict[str, str] = {}

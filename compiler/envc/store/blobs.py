@@ -13,6 +13,15 @@ Fill = Callable[[BinaryIO], object]  # writes a blob's bytes; what it answers is
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: "C://" is a drive
 
 
+class Ranges(Protocol):
+    """What hydrate needs of a store: pieces of objects, as `Blobs` gives them. A single-file bundle offers as much."""
+
+    @property
+    def name(self) -> str: ...
+
+    def read_range(self, key: str, offset: int, length: int) -> bytes: ...
+
+
 class Blobs(Protocol):
     """Bytes under keys, for any number of threads and processes at once.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-from envc.model.digest import parse_sha256
+from envc.model.digest import Sha256, parse_sha256
 from envc.model.environment import environment_id
-from envc.model.record import RECORD_FORMAT, Record
+from envc.model.record import RECORD_FORMAT, Record, RecordObject
 from envc.store.errors import CorruptBlob
 from envc.store.keys import check_layout
 from envc.store.paths import check_path
@@ -20,7 +21,8 @@ def check_record(record: Record, what: str) -> None:
     """Raise CorruptBlob unless the record's parts agree.
 
     Checked: format, names, order, every object's content digest against its members, its size against its frames, the
-    winners against the objects, and the environment id against artifacts, layouts, platform and Python.
+    winners against the objects (`winners`, so that no record can choose which files are left out), and the environment
+    id against artifacts, layouts, platform and Python.
     """
     if record.format != RECORD_FORMAT:
         raise CorruptBlob(what, f"is record format {record.format}; this envc reads {RECORD_FORMAT}", "upgrade envc")
@@ -47,15 +49,26 @@ def _check_objects(record: Record) -> None:
 
 
 def _check_paths(record: Record) -> None:
-    artifacts = {part.index.artifact for part in record.objects}
-    for path, artifact in record.winners.items():
-        check_path(path)
-        if artifact not in artifacts:
-            raise ValueError(f"the winner of {path[:200]!r} is not among its objects")
+    if record.winners != winners(record.objects):
+        raise ValueError("it lets other files win than its objects and their order say")
     for path in record.made:
         check_path(path)
     if list(record.made) != sorted(set(record.made)):
         raise ValueError("the paths that are made at hydrate are out of order")
+
+
+def winners(objects: Iterable[RecordObject]) -> dict[str, Sha256]:
+    """The artifact that writes each contested path, sorted: the last in the record's order that holds it, as if all
+    were installed one after the other.
+    """
+    holders: dict[str, Sha256] = {}
+    contested: dict[str, Sha256] = {}
+    for part in objects:
+        artifact = part.index.artifact
+        for member in part.index.members:
+            if holders.setdefault(member.path, artifact) != artifact:
+                contested[member.path] = artifact
+    return dict(sorted(contested.items()))
 
 
 def _environment_id(record: Record) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from envc.errors import DigestMismatch
 from envc.model.digest import Sha256, sha256
 from envc.model.record import ObjectIndex, StepPointer
-from envc.store.blobs import Blobs
+from envc.store.blobs import Blobs, Ranges
 from envc.store.decode import read_object
 from envc.store.errors import CorruptBlob
 from envc.store.index import ReadRange, read_index
@@ -71,8 +71,8 @@ def verify_object(blobs: Blobs, stored: StoredObject, content: Sha256 | None = N
         pass
 
 
-def range_reader(blobs: Blobs, key: str) -> ReadRange:
-    """`Blobs.read_range` for one key."""
+def range_reader(blobs: Ranges, key: str) -> ReadRange:
+    """`Ranges.read_range` for one key."""
     return lambda offset, length: blobs.read_range(key, offset, length)
 
 
