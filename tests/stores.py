@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from envc.model.digest import Sha256, sha256
 from envc.model.record import ObjectIndex
-from envc.store.blobs import Fill
+from envc.store.blobs import Fill, Listed
 from envc.store.decode import read_object
 from envc.store.encode import Encoder, Entry
 from envc.store.errors import CorruptBlob, MissingBlob
@@ -23,9 +24,11 @@ class MemoryBlobs:
     """The twin of a store. `requests` names what was asked, such as ``("read", key)``."""
 
     name = "memory"
+    in_flight = 1
 
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
+        self.times: dict[str, float] = {}  # when blobs were written, in seconds since 1970
         self.requests: list[tuple[str, str]] = []
 
     def read(self, key: str, limit: int) -> bytes:
@@ -54,11 +57,13 @@ class MemoryBlobs:
             stream = io.BytesIO()
             data(stream)
             data = stream.getvalue()
+        self.times.setdefault(key, time.time())
         return self.blobs.setdefault(key, data) is data
 
     def write(self, key: str, data: bytes) -> None:
         self.requests.append(("write", check_key(key)))
         self.blobs[key] = data
+        self.times[key] = time.time()
 
     def exists(self, key: str) -> bool:
         self.requests.append(("exists", check_key(key)))
@@ -67,10 +72,16 @@ class MemoryBlobs:
     def delete(self, key: str) -> None:
         self.requests.append(("delete", check_key(key)))
         self.blobs.pop(key, None)
+        self.times.pop(key, None)
 
     def list(self, prefix: str) -> Iterator[str]:
+        return (listed.key for listed in self.scan(prefix))
+
+    def scan(self, prefix: str) -> Iterator[Listed]:
         self.requests.append(("list", check_key(prefix)))
-        return iter(sorted(key for key in self.blobs if key.startswith(prefix + "/")))
+        keys = sorted(key for key in self.blobs if key.startswith(prefix + "/"))
+        # A test may put bytes there without a time.
+        return (Listed(key, len(self.blobs[key]), self.times.get(key, time.time())) for key in keys)
 
     def _get(self, request: str, key: str) -> bytes:
         self.requests.append((request, check_key(key)))

@@ -8,9 +8,19 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 from urllib.parse import urlsplit
 
+import msgspec
+
 Fill = Callable[[BinaryIO], object]  # writes a blob's bytes; what it answers is not looked at
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: "C://" is a drive
+
+
+class Listed(msgspec.Struct, frozen=True, order=True):
+    """A blob as housekeeping sees it."""
+
+    key: str
+    size: int  # bytes
+    modified: float  # seconds since 1970, by the store's clock
 
 
 class Ranges(Protocol):
@@ -18,6 +28,9 @@ class Ranges(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def in_flight(self) -> int: ...
 
     def read_range(self, key: str, offset: int, length: int) -> bytes: ...
 
@@ -33,6 +46,10 @@ class Blobs(Protocol):
     def name(self) -> str:
         """For people: a folder, or a URL without credentials and query."""
 
+    @property
+    def in_flight(self) -> int:
+        """How many requests at once make sense; 1 where reading does not wait for a network."""
+
     def read(self, key: str, limit: int) -> bytes:
         """A whole small blob. Raises CorruptBlob when it is larger than `limit` bytes."""
 
@@ -43,7 +60,7 @@ class Blobs(Protocol):
         """Bytes of a blob. Not on the path of hydrate, whose record knows all sizes."""
 
     def open(self, key: str) -> BinaryIO:
-        """A stream over a blob, to be closed by the caller. Reading it may raise OSError."""
+        """A stream over a blob, to be closed by the caller. Reading it may raise StoreError and OSError."""
 
     def write_new(self, key: str, data: bytes | Fill) -> bool:
         """Create a blob; the first writer wins. False, and nothing changed, when the key exists by then.
@@ -62,6 +79,9 @@ class Blobs(Protocol):
     def list(self, prefix: str) -> Iterator[str]:
         """Keys that start with ``prefix/``, sorted. For housekeeping only: costs one request per thousand blobs."""
 
+    def scan(self, prefix: str) -> Iterator[Listed]:
+        """What `list` names, with size and time, at the same price."""
+
 
 def open_store(place: str | Path) -> Blobs:
     """The store at a folder or at any URL that fsspec knows; nothing is created or asked yet.
@@ -79,6 +99,16 @@ def open_store(place: str | Path) -> Blobs:
         from urllib.request import url2pathname
 
         return open_store(Path(url2pathname(url.path)))
+    if url.scheme in ("http", "https"):
+        from envc.store.web import WebBlobs
+
+        return WebBlobs(place)
+    if url.scheme in ("s3", "s3a"):
+        from envc.store.bucket import open_bucket
+
+        bucket = open_bucket(place)
+        if bucket is not None:
+            return bucket
     from envc.store.remote import open_remote
 
     return open_remote(place)

@@ -18,6 +18,26 @@ class CorruptBlob(StoreError):
     """Stored bytes that break the format or do not match their digest; nothing of them was used."""
 
 
+class StoreBusy(StoreError):
+    """A request that failed in a way in which its next try may not: throttled, cut off, timed out, answered in part."""
+
+    def __init__(
+        self, what: str, reason: str, *, worth: int = 1 << 30, wait: float = 0.0, verdict: StoreError | None = None
+    ) -> None:
+        super().__init__(what, reason, "the same command goes on where it stopped")
+        self.worth = worth  # how many tries such trouble is worth
+        self.wait = wait  # seconds that the store asks to leave it alone
+        self.verdict = verdict  # what it means when it does not go away
+
+
+class KeyTaken(StoreError):
+    """Somebody else created the blob first; `write_new` answers False."""
+
+
+class NoSuchRange(StoreError):
+    """The blob ends before the range begins."""
+
+
 class UnsafePath(ValueError):
     """A name from outside that must not become a place on disk."""
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from envc.errors import StoreError
-from envc.store.blobs import Fill
+from envc.store.blobs import Fill, Listed
 from envc.store.errors import CorruptBlob, MissingBlob
 from envc.store.keys import check_key
 
@@ -33,6 +33,8 @@ _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSY
 
 class FolderBlobs:
     """Blobs as files below `root`."""
+
+    in_flight = 1
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
@@ -90,10 +92,16 @@ class FolderBlobs:
             self._path(key).unlink(missing_ok=True)
 
     def list(self, prefix: str) -> Iterator[str]:
+        return (listed.key for listed in self.scan(prefix))
+
+    def scan(self, prefix: str) -> Iterator[Listed]:
         found = []
         for folder, _, files in os.walk(self._path(prefix)):
             base = Path(folder).relative_to(self._root).as_posix()
-            found += [f"{base}/{file}" for file in files]
+            for file in files:
+                with suppress(FileNotFoundError):  # somebody removed it meanwhile
+                    status = Path(folder, file).stat()
+                    found.append(Listed(f"{base}/{file}", status.st_size, status.st_mtime))
         return iter(sorted(found))
 
     def _path(self, key: str) -> Path:

@@ -3,26 +3,49 @@
 Object stores publish a blob whole or not at all, and most create one only if its key is free (`mode="create"`): S3, GCS
 and Azure by a conditional request. File-like backends get a temporary blob that is moved to its name. A backend that
 cannot refuse to replace lets the last of two writers at once win, which is safe because bytes are verified when read.
+
+An upload that breaks off is sent again: by the part where the backend knows multipart uploads, else as a whole. What an
+earlier run published is there and is not sent again, so the unit in which a bundle resumes is the object.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar
 
 from envc.errors import StoreError
-from envc.store.blobs import Fill, display_name
-from envc.store.errors import CorruptBlob, MissingBlob
+from envc.store.blobs import Fill, Listed, display_name
+from envc.store.errors import CorruptBlob, KeyTaken, MissingBlob, NoSuchRange, StoreBusy
 from envc.store.keys import check_key
+from envc.store.retry import Patience
+from envc.store.stream import open_ranges
 
+T = TypeVar("T")
+
+PATIENCE = Patience(tries=4)  # on top of what backends do for single requests
+IN_FLIGHT = 24  # requests; more gain nothing on stores that answer within 100 ms
 _TEMPORARY = "tmp"
 _WHOLE = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "r2"})
 _AT_ONCE = 32 << 20  # bytes up to which a blob is sent in one request, which more backends can make conditional
+_PARTS = {"chunksize": 16 << 20, "max_concurrency": 4}  # bytes of a part of a larger one, and parts at once
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure", "az": "azure"}
+_TIMES = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")  # as backends call it
+_S3 = {
+    "use_listings_cache": False,
+    # Request by request, with jitter, below our own patience: so a part that fails is sent again alone.
+    "config_kwargs": {"retries": {"mode": "standard", "max_attempts": 8}, "max_pool_connections": 2 * IN_FLIGHT},
+}
+# What a bug in a backend or a wrong call looks like; trying again would only hide it.
+_HOPELESS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+_HOPELESS_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP})
+_NOT_OFFERED = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
 def open_remote(url: str) -> RemoteBlobs:
@@ -33,24 +56,39 @@ def open_remote(url: str) -> RemoteBlobs:
     scheme = url.partition("://")[0]
     try:
         # Listings are not kept: `exists` must see what other machines have just written.
-        file_system, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
+        options = _S3 if scheme in ("s3", "s3a") else {"use_listings_cache": False}
+        file_system, root = fsspec.core.url_to_fs(url, **options)
     except ImportError as error:
         extra = _EXTRAS.get(scheme)
         hint = f"install envc[{extra}]" if extra else None
         raise StoreError(name, f"needs a library that is not installed ({error.name or scheme})", hint) from None
     except Exception as error:  # whatever a backend raises may spell the URL, with its credentials
         raise StoreError(name, f"cannot be opened as a store ({type(error).__name__})") from None
-    return RemoteBlobs(file_system, root, name, whole=scheme in _WHOLE)
+    parts = _PARTS if scheme in ("s3", "s3a") else {}
+    return RemoteBlobs(file_system, root, name, whole=scheme in _WHOLE, parts=parts)
 
 
 class RemoteBlobs:
     """Blobs in an fsspec file system, below `root`."""
 
-    def __init__(self, file_system: Any, root: str, name: str, *, whole: bool) -> None:
+    in_flight = IN_FLIGHT
+
+    def __init__(
+        self,
+        file_system: Any,
+        root: str,
+        name: str,
+        *,
+        whole: bool,
+        parts: dict[str, int] | None = None,
+        patience: Patience = PATIENCE,
+    ) -> None:
         self._fs = file_system
         self._root = root.rstrip("/")
         self._name = name
         self._whole = whole  # an unfinished write is never seen
+        self._parts = parts or {}  # how the backend cuts large uploads
+        self._patience = patience
 
     @property
     def name(self) -> str:
@@ -58,29 +96,37 @@ class RemoteBlobs:
 
     def read(self, key: str, limit: int) -> bytes:
         # One byte more than allowed is asked for, so that a huge blob is not fetched to be refused.
-        with self._talking(key) as path:
-            data = bytes(self._fs.cat_file(path, start=0, end=limit + 1))
+        try:
+            data = self._ask(key, lambda path: bytes(self._fs.cat_file(path, start=0, end=limit + 1)))
+        except NoSuchRange:
+            return b""
         if len(data) > limit:
             raise CorruptBlob(f"{self._name}: {key}", f"is larger than {limit} bytes")
         return data
 
     def read_range(self, key: str, offset: int, length: int) -> bytes:
-        with self._talking(key) as path:
-            data = bytes(self._fs.cat_file(path, start=offset, end=offset + length))
-        if len(data) != length:
-            raise CorruptBlob(f"{self._name}: {key}", f"ends before byte {offset + length}")
-        return data
+        short = CorruptBlob(f"{self._name}: {key}", f"ends before byte {offset + length}")
+
+        def request(path: str) -> bytes:
+            data = bytes(self._fs.cat_file(path, start=offset, end=offset + length)) if length else b""
+            if len(data) != length:
+                raise StoreBusy(short.what, short.reason, worth=2, verdict=short)
+            return data
+
+        try:
+            return self._ask(key, request)
+        except NoSuchRange:
+            raise short from None
 
     def size(self, key: str) -> int:
-        with self._talking(key) as path:
-            return int(self._fs.size(path))
+        return self._ask(key, lambda path: int(self._fs.size(path)))
 
     def open(self, key: str) -> BinaryIO:
-        with self._talking(key) as path:
-            return cast(BinaryIO, self._fs.open(path, "rb"))
+        return open_ranges(self, key)
 
     def write_new(self, key: str, data: bytes | Fill) -> bool:
-        if self.exists(key):
+        # Where the backend itself refuses to replace, it need not be asked before small blobs are sent.
+        if (callable(data) or not self._whole) and self.exists(key):
             return False
         if not callable(data):
             return self._create(key, data)
@@ -93,34 +139,46 @@ class RemoteBlobs:
             return self._create(key, draft)
 
     def write(self, key: str, data: bytes) -> None:
-        with self._talking(key) as path, self._target(path) as target:
-            self._fs.pipe_file(target, data)
+        self._ask(key, lambda path: self._send(path, data, "overwrite"))
 
     def exists(self, key: str) -> bool:
-        with self._talking(key) as path:
-            return bool(self._fs.exists(path))
+        return self._ask(key, lambda path: bool(self._fs.exists(path)))
 
     def delete(self, key: str) -> None:
-        with suppress(MissingBlob), self._talking(key) as path:
-            self._fs.rm_file(path)
+        with suppress(MissingBlob):
+            self._ask(key, self._fs.rm_file)
 
     def list(self, prefix: str) -> Iterator[str]:
+        return (listed.key for listed in self.scan(prefix))
+
+    def scan(self, prefix: str) -> Iterator[Listed]:
         start = len(self._root) + 1
-        found: list[str] = []
-        with suppress(MissingBlob), self._talking(prefix) as path:
-            found = self._fs.find(path)
-        return iter(sorted(each[start:] for each in found))
+        found: dict[str, dict[str, Any]] = {}
+        with suppress(MissingBlob):
+            found = self._ask(prefix, lambda path: self._fs.find(path, detail=True))
+        return iter(
+            sorted(Listed(path[start:], int(info.get("size") or 0), _modified(info)) for path, info in found.items())
+        )
 
     def _create(self, key: str, data: bytes | Path) -> bool:
         try:
-            with self._talking(key) as path, self._target(path) as target:
-                if isinstance(data, Path):
-                    self._fs.put_file(str(data), target, mode="create")
-                else:
-                    self._fs.pipe_file(target, data, mode="create")
-        except _Taken:
+            self._ask(key, lambda path: self._send(path, data, "create"))
+        except KeyTaken:
             return False
+        except _NotOffered:
+            if self.exists(key):
+                return False
+            self._ask(key, lambda path: self._send(path, data, "overwrite"))
         return True
+
+    def _send(self, path: str, data: bytes | Path, mode: str) -> None:
+        with self._target(path) as target:
+            if isinstance(data, Path):
+                self._fs.put_file(str(data), target, mode=mode, **self._parts)
+            elif mode == "create":
+                self._fs.pipe_file(target, data, mode=mode)
+            else:
+                self._fs.pipe_file(target, data)
 
     @contextmanager
     def _target(self, path: str) -> Iterator[str]:
@@ -139,27 +197,60 @@ class RemoteBlobs:
                 self._fs.rm_file(temporary)
             raise
 
-    @contextmanager
-    def _talking(self, key: str) -> Iterator[str]:
-        """The backend's path of a key. Whatever the backend raises becomes this store's error, without its text, which
-        may spell credentials.
-        """
+    def _ask(self, key: str, request: Callable[[str], T]) -> T:
+        """The backend's answer for the path of a key, patiently."""
         path = f"{self._root}/{check_key(key)}"
+
+        def once() -> T:
+            with self._talking(key):
+                return request(path)
+
+        return self._patience.ask(once)
+
+    @contextmanager
+    def _talking(self, key: str) -> Iterator[None]:
+        """Whatever the backend raises becomes this store's error, without its text, which may spell credentials."""
         try:
-            yield path
+            yield
         except FileNotFoundError:
             raise MissingBlob(self._name, key) from None
         except FileExistsError:
-            raise _Taken(self._name, f"holds {key} already") from None
+            raise KeyTaken(self._name, f"holds {key} already") from None
         except PermissionError:
             hint = "check the credentials that this machine has for the store"
             raise StoreError(self._name, f"does not allow access to {key}", hint) from None
         except StoreError:
             raise
+        except NotImplementedError:
+            raise _NotOffered(self._name, f"cannot do this with {key}") from None
         except Exception as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-            raise StoreError(self._name, f"failed at {key}: {reason}") from None
+            number = error.errno if isinstance(error, OSError) else None
+            if number in _NOT_OFFERED:
+                raise _NotOffered(self._name, f"cannot do this with {key}") from None
+            if number == errno.EINVAL:  # S3's answer to a range that begins at the end, or behind it
+                raise NoSuchRange(self._name, f"has no such range in {key}") from None
+            reason = os.strerror(number) if number else type(error).__name__
+            failed = f"failed at {key}: {reason}"
+            if isinstance(error, _HOPELESS) or number in _HOPELESS_NUMBERS:
+                raise StoreError(self._name, failed) from None
+            raise StoreBusy(self._name, failed) from None
 
 
-class _Taken(StoreError):
-    """Somebody else created the blob first."""
+class _NotOffered(StoreError):
+    """The backend cannot do what was asked."""
+
+
+def _modified(info: dict[str, Any]) -> float:
+    """When a blob was written: just now, if the backend does not say; then `gc` leaves it alone."""
+    import time
+
+    for key in _TIMES:
+        value = info.get(key)
+        if isinstance(value, str):
+            with suppress(ValueError):
+                value = datetime.fromisoformat(value)
+        if isinstance(value, datetime):
+            return value.timestamp()
+        if isinstance(value, int | float):
+            return float(value)
+    return time.time()
