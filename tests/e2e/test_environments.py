@@ -255,7 +255,8 @@ def test_a_python_that_is_not_here(workplace: Workplace) -> None:
 def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(workplace: Workplace, index: IndexServer, verb: str) -> None:
     if verb == "bundle":
         workplace.ok("lock")
-    index.behaviour.delay = 0.4
+    index.behaviour.delay = 1.0  # long enough that no load lets the command end before the signal comes
+    seen = len(index.log)
     command = subprocess.Popen(
         [ENVC, verb],
         cwd=workplace.checkout,
@@ -266,7 +267,6 @@ def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(workplace: Workplace,
         # Whoever started the tests in the background had SIGINT ignored, and the child would inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    seen = len(index.log)
     deadline = time.monotonic() + 30
     while len(index.log) == seen and time.monotonic() < deadline:
         time.sleep(0.01)
