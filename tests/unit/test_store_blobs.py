@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -17,16 +18,22 @@ import pytest
 
 from envc.errors import StoreError
 from envc.store.blobs import Blobs, display_name, open_store
+from envc.store.bucket import BucketBlobs
 from envc.store.errors import CorruptBlob, MissingBlob
 from envc.store.folder import FolderBlobs
-from envc.store.remote import RemoteBlobs
+from envc.store.remote import RemoteBlobs, open_remote
+from envc.store.retry import Patience
 from tests.stores import MemoryBlobs
 
 KEY = "v1/objects/any/aa/" + "a" * 64
 
 
-@pytest.fixture(params=["folder", "memory url", "file-like url", "twin"])
-def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Blobs]:
+def _slow(name: str) -> object:
+    return pytest.param(name, marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=["folder", "memory url", "file-like url", "twin", _slow("s3fs"), _slow("obstore")])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Blobs]:
     if request.param == "folder":
         yield open_store(tmp_path / "store")
     elif request.param == "memory url":
@@ -34,8 +41,19 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Blobs]:
         fsspec.filesystem("memory").store.clear()
     elif request.param == "file-like url":
         yield RemoteBlobs(fsspec.filesystem("file"), str(tmp_path / "store"), "file-like", whole=False)
-    else:
+    elif request.param == "twin":
         yield MemoryBlobs()
+    else:
+        server = request.getfixturevalue("s3_server")
+        for key, value in server.environ().items():
+            monkeypatch.setenv(key, value)
+        if request.param == "s3fs":
+            yield open_remote(server.bucket())
+        else:
+            pytest.importorskip("obstore", reason="obstore is not installed")
+            store = open_store(server.bucket())
+            assert isinstance(store, BucketBlobs)
+            yield store
 
 
 def test_what_is_written_is_read(blobs: Blobs) -> None:
@@ -114,6 +132,11 @@ def test_listing_and_deleting(blobs: Blobs) -> None:
     assert list(blobs.list("v1/b")) == ["v1/b/1", "v1/b/2"]
     assert list(blobs.list("v1")) == ["v1/a", "v1/b/1", "v1/b/2", "v1/bb"]
     assert list(blobs.list("v2")) == []
+    blobs.write("v1/%2Ehidden/a%20b.json", b"0123")
+    (listed,) = blobs.scan("v1/%2Ehidden")
+    assert (listed.key, listed.size) == ("v1/%2Ehidden/a%20b.json", 4)
+    assert abs(listed.modified - time.time()) < 60
+    assert blobs.read(listed.key, 4) == b"0123"
     blobs.delete("v1/b/1")
     assert list(blobs.list("v1/b")) == ["v1/b/2"]
 
@@ -303,7 +326,7 @@ class Failing:
     ],
 )
 def test_whatever_a_backend_raises_is_a_store_error(error: Exception, says: str) -> None:
-    store = RemoteBlobs(Failing(error), "bucket", "s3://bucket", whole=True)
+    store = RemoteBlobs(Failing(error), "bucket", "s3://bucket", whole=True, patience=Patience(tries=2, first=0.001))
     for ask in (
         lambda: store.read(KEY, 1),
         lambda: store.write(KEY, b""),
