@@ -17,6 +17,7 @@ import msgspec
 from envc.model.digest import Sha256, sha256_file
 from envc.model.progress import Task
 from envc.model.record import Member
+from envc.store.ahead import Ahead
 from envc.store.decode import ObjectReader, Piece
 from envc.store.encode import usable_cores
 from envc.store.errors import CorruptBlob, MissingBlob
@@ -47,9 +48,12 @@ class Part(msgspec.Struct, frozen=True):
     skipped: frozenset[str] = frozenset()  # paths that belong to another object
 
 
-def write_tree(root: Path, parts: Sequence[Part], task: Task, *, threads: int | None = None) -> None:
+def write_tree(
+    root: Path, parts: Sequence[Part], task: Task, *, threads: int | None = None, in_flight: int = 1
+) -> None:
     """Write the members of all parts below `root`, an empty folder. `task` advances by compressed bytes.
 
+    `in_flight` frames are read ahead of the threads that write, for stores whose answers take their time.
     Raises CorruptObject for bytes that are not there or not what an index says; FileExistsError, IsADirectoryError or
     NotADirectoryError where two members want one place; other OSErrors for a disk that cannot take them. What was
     written until then stays.
@@ -58,7 +62,12 @@ def write_tree(root: Path, parts: Sequence[Part], task: Task, *, threads: int | 
     frames = [(frame.length, part, number) for part in parts for number, frame in enumerate(part.reader.index.frames)]
     # Largest first: a long frame at the end would leave the other cores idle.
     frames.sort(key=lambda frame: -frame[0])
-    _run(((part, partial(_write_frame, root, part, number, task)) for _, part, number in frames), threads)
+    with Ahead([_reading(part, number) for _, part, number in frames], min(in_flight, len(frames))) as ahead:
+        writing = (
+            (part, partial(_write_frame, root, part, number, partial(ahead.take, place), task))
+            for place, (_, part, number) in enumerate(frames)
+        )
+        _run(writing, threads)
     sliced = [(part, member) for part in parts for member in _sliced(part)]
     _run(((part, partial(_check_sliced, root, part, member)) for part, member in sliced), threads)
     for part in parts:
@@ -109,10 +118,15 @@ def _make_folders(root: Path, parts: Sequence[Part]) -> None:
                     folder = folder.rpartition("/")[0]
 
 
-def _write_frame(root: Path, part: Part, number: int, task: Task) -> None:
+def _reading(part: Part, number: int) -> Callable[[], bytes]:
+    frame = part.reader.index.frames[number]
+    return partial(part.read_range, frame.offset, frame.length)
+
+
+def _write_frame(root: Path, part: Part, number: int, read: Callable[[], bytes], task: Task) -> None:
     frame = part.reader.index.frames[number]
     base = f"{root}/"
-    for piece in part.reader.pieces(number, part.read_range(frame.offset, frame.length)):
+    for piece in part.reader.pieces(number, read()):
         if piece.member.type == "file" and piece.member.path not in part.skipped:
             _write_piece(base, piece)
     task.advance(frame.length)
