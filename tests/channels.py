@@ -15,11 +15,21 @@ CHANNELS = SHARED / "channels"
 class MemoryRepodata:
     """The in-memory twin of the `Repodata` protocol. `asked` records the names whose records were read, in order."""
 
-    def __init__(self, records: Iterable[Record]) -> None:
+    def __init__(self, records: Iterable[Record], platform: str) -> None:
+        self._subdirs = tuple(dict.fromkeys((platform, "noarch")))
         self._records: dict[tuple[str, str, str], list[Record]] = {}
         for record in records:
             self._records.setdefault((record.channel, record.subdir, record.name), []).append(record)
         self.asked: list[str] = []
+
+    def subdirs(self, channel: str) -> tuple[str, ...]:
+        return self._subdirs
+
+    def names(self, channel: str, subdir: str) -> frozenset[str]:
+        return frozenset(name for at, below, name in self._records if (at, below) == (channel, subdir))
+
+    def digest(self, channel: str, subdir: str) -> str:
+        return f"{channel}/{subdir}"
 
     def records(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
         self.asked.append(name)

@@ -44,7 +44,6 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     def problem(self) -> CondaProblem:
         return CondaProblem(
             target=self.platform,
-            platform=self.platform,
             specs=tuple(Root(parse_matchspec(spec), spec, f"specs[{n}]") for n, spec in enumerate(self.specs)),
             channels=self.channels,
             priority=self.channel_priority,
@@ -92,9 +91,10 @@ def generate(records: Iterable[Record], platform: str, channels: tuple[str, ...]
     names = sorted(versions)
     rng = random.Random(seed)
     for number in range(sys.maxsize):
-        specs = [anchor for anchor in [rng.choice(_ANCHORS)] if anchor]
-        for name in rng.sample(names, rng.randint(1, 6)):
-            specs.append(f"{name} {_range(rng, sorted(versions[name], key=version_key))}".strip())
+        anchor = rng.choice(_ANCHORS)
+        chosen = rng.sample(names, rng.randint(1, 6))
+        ranges = [f"{name} {_range(rng, sorted(versions[name], key=version_key))}".strip() for name in chosen]
+        specs = [anchor, *ranges] if anchor else ranges
         yield Query(
             id=f"{platform}-{seed}-{number}",
             platform=platform,

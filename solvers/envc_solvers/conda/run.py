@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envc_solvers.conda.agenda import Agenda
+from envc_solvers.conda.conflict import GaveUp
 from envc_solvers.conda.encode import ROOT, Asks, Encoder
 from envc_solvers.conda.order import Order
 from envc_solvers.conda.record import Record
 from envc_solvers.conda.table import Table
 from envc_solvers.sat.domain import bit, rank
-from envc_solvers.sat.search import Search
+from envc_solvers.sat.search import Search, SearchLimit
 from envc_solvers.sat.trail import Trail
 from envc_solvers.solution import Pin, Solution
 
@@ -19,14 +20,21 @@ if TYPE_CHECKING:
     from envc_solvers.conda.solve import CondaProblem
 
 
+MAX_CONFLICTS = 20_000  # hard problems of real channels meet some hundreds
+
+
 def run(problem: CondaProblem, repodata: Repodata) -> Solution:
-    """Search once. Raises Unsolvable."""
-    attempt = Attempt(problem, Shelf(problem, repodata))
-    if attempt.search.solve(ROOT):
-        return attempt.solution()
+    """Search once. Raises Unsolvable, or GaveUp when the search becomes too long."""
+    shelf = Shelf(problem, repodata)
+    attempt = Attempt(problem, shelf)
+    try:
+        if attempt.solve():
+            return attempt.solution()
+    except SearchLimit as limit:
+        raise GaveUp(problem.target, limit.conflicts) from None
     from envc_solvers.conda.explain import refuse
 
-    raise refuse(problem, attempt)
+    raise refuse(problem, repodata, shelf, attempt)
 
 
 class Shelf:
@@ -36,7 +44,6 @@ class Shelf:
         self._problem = problem
         self._repodata = repodata
         self._virtual = {record.name: record for record in problem.virtual}
-        self._subdirs = dict.fromkeys((problem.platform, "noarch"))
         self._dedicated: dict[str, str] = {}  # name: the one channel that the problem's specs name for it
         for root in problem.specs:
             if root.spec.channel:
@@ -57,7 +64,7 @@ class Shelf:
         records: list[Record] = []
         channel_ranks: list[int] = []
         for number, channel in enumerate(problem.channels):
-            for subdir in self._subdirs:
+            for subdir in self._repodata.subdirs(channel):
                 found = self._repodata.records(channel, subdir, name)
                 records += found
                 channel_ranks += [number] * len(found)
@@ -110,6 +117,10 @@ class Attempt:
         self.encoder = Encoder(shelf.table, [root.spec for root in roots], trail, overrides)
         self.agenda = Agenda(self.encoder, Order(self.encoder, problem.preferences))
         self.search = Search(_Meaning(self.encoder, self.agenda), trail)
+
+    def solve(self, max_conflicts: int = MAX_CONFLICTS) -> bool:
+        """Search. Raises SearchLimit."""
+        return self.search.solve(ROOT, max_conflicts)
 
     def solution(self) -> Solution:
         """What a successful search found."""

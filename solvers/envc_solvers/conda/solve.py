@@ -28,9 +28,8 @@ class CondaProblem(msgspec.Struct, frozen=True, kw_only=True):
     """What one run of the conda solver gets. Equal problems have equal solutions over the same repodata."""
 
     target: str  # name that an explanation shows
-    platform: str  # subdir whose records may be chosen, besides those of noarch; "noarch" stands alone
     specs: tuple[Root, ...]  # in this order the names are decided
-    channels: tuple[str, ...]  # names, by priority
+    channels: tuple[str, ...]  # names, by priority; which subdirs count is the repodata's to say
     priority: ChannelPriority = "strict"
     virtual: tuple[Record, ...] = ()  # what the machine has, as records: `__glibc` and the like
     constraints: tuple[Root, ...] = ()  # apply wherever the name occurs, add nothing
@@ -45,7 +44,8 @@ def solve_conda(problem: CondaProblem, repodata: Repodata) -> Solution:
 
     `channel::name` among the specs closes the name's other channels. With strict priority a name comes from the first
     channel that has it, with flexible priority a channel's records are tried before those of later ones, without
-    priority only versions count. Raises Unsolvable with an explained conflict, and whatever `repodata` raises.
+    priority only versions count. Raises Unsolvable with an explained conflict, GaveUp at a limit, and whatever
+    `repodata` raises.
     """
     from envc_solvers.conda.run import run
 

@@ -10,6 +10,14 @@ from envc_solvers.sat.nogood import Asks, Given, Nogood, Reason
 from envc_solvers.sat.trail import Asked, Cause, Trail
 
 
+class SearchLimit(Exception):
+    """The search met more conflicts than it may."""
+
+    def __init__(self, conflicts: int) -> None:
+        super().__init__(conflicts)
+        self.conflicts = conflicts
+
+
 class Theory(Protocol):
     """What the variables mean. Everything is asked for lazily, and the same question has the same answer."""
 
@@ -38,8 +46,11 @@ class Search:
         self.learned: list[Nogood] = []
         self.proof: Nogood | None = None  # set when `solve` has said no
 
-    def solve(self, goal: int) -> bool:
-        """Decide `goal` and every variable that is needed then. False when it cannot be done; `proof` says why."""
+    def solve(self, goal: int, max_conflicts: int) -> bool:
+        """Decide `goal` and every variable that is needed then. False when it cannot be done; `proof` says why.
+
+        Raises SearchLimit after `max_conflicts`.
+        """
         self._trail.narrow(goal, ~ABSENT, Nogood({goal: ABSENT}, ()))
         while True:
             conflict = self._propagate()
@@ -48,8 +59,11 @@ class Search:
                 if choice is None:
                     return True
                 conflict = self._try(*choice)
-            if conflict is not None and not self._learn(conflict):
-                return False
+            if conflict is not None:
+                if not self._learn(conflict):
+                    return False
+                if len(self.learned) > max_conflicts:
+                    raise SearchLimit(len(self.learned))
 
     def _try(self, variable: int, candidate: int) -> Nogood | None:
         """Decide, unless the candidate asks for what is already impossible: then rule out all that ask the same.

@@ -1,0 +1,70 @@
+"""The smallest set of facts found that has no solution, from the proof of a larger one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from envc_solvers.sat.domain import ABSENT, is_decided
+from envc_solvers.sat.nogood import Asks
+from envc_solvers.sat.search import Search, SearchLimit
+from envc_solvers.sat.trail import Trail
+
+_CONFLICTS = 500  # in one trial; a trial that needs more counts as solvable
+
+
+def shrink(facts: Sequence[Asks], goal: int, base: Callable[[int], int]) -> list[Asks]:
+    """Facts that have no solution together, without those that are not needed for that; in the given order.
+
+    `base` is the domain that a variable starts with. Tried from the last to the first, each fact once: leaving out
+    any one of the result makes the rest solvable, or too hard to tell.
+    """
+    kept = list(facts)
+    for fact in reversed(facts):
+        fewer = [each for each in kept if each is not fact]
+        if not is_solvable(fewer, goal, base):
+            kept = fewer
+    return kept
+
+
+def is_solvable(facts: Sequence[Asks], goal: int, base: Callable[[int], int]) -> bool:
+    """Whether facts alone leave a solution in which `goal` is needed."""
+    theory = _Facts(facts, base, goal)
+    try:
+        return Search(theory, theory.trail).solve(theory.goal, _CONFLICTS)
+    except SearchLimit:
+        return True
+
+
+class _Facts:
+    """A theory that knows some facts and nothing else. Its variables are those of the facts, numbered anew."""
+
+    def __init__(self, facts: Sequence[Asks], base: Callable[[int], int], goal: int) -> None:
+        self.trail = Trail()
+        numbers: dict[int, int] = {}
+        for variable in dict.fromkeys([goal, *(each for fact in facts for each in (fact.asker, fact.variable))]):
+            numbers[variable] = self.trail.add_variable(base(variable))
+        self.goal = numbers[goal]
+        self._facts: dict[int, list[Asks]] = {}
+        for fact in facts:
+            renamed = fact._replace(asker=numbers[fact.asker], variable=numbers[fact.variable])
+            self._facts.setdefault(renamed.asker, []).append(renamed)
+
+    def asks(self, variable: int, candidate: int) -> list[tuple[int, int]]:
+        return [(fact.variable, fact.room) for fact in self._facts.get(variable, ()) if fact.who & candidate]
+
+    def askers(self, variable: int, other: int, room: int) -> tuple[int, int]:
+        who, left = 0, 0
+        for fact in self._facts.get(variable, ()):
+            if fact.variable == other and not fact.room & ~room:
+                who |= fact.who
+                left |= fact.room
+        return who, left
+
+    def next_decision(self) -> tuple[int, int] | None:
+        for variable, domain in enumerate(self.trail.domains):
+            if not domain & ABSENT and not is_decided(domain):
+                return variable, domain & -domain
+        return None
+
+    def jumped(self) -> None:
+        """Nothing is kept between decisions."""
