@@ -5,6 +5,7 @@ urllib3 is imported by the first request, so that work which finds everything in
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ _LONGEST_PAUSE = 8.0  # seconds
 _LONGEST_RETRY_AFTER = 60.0  # seconds; who asks for more is reported instead
 _REDIRECTS = 8
 _BUSY = (429, 500, 502, 503, 504)
+_DEFAULT_AGE = 600  # seconds that an answer is used without asking, where its server does not say
+_LONGEST_AGE = 7 * 86_400  # seconds
+_MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,10})")
 _LOGIN_HINT = "put the user and password for that host into a netrc file (NETRC, or .netrc in your home directory)"
 
 
@@ -277,6 +281,15 @@ class _Trouble(Exception):
         super().__init__(reason)
         self.reason = reason
         self.tries = tries  # how many tries such trouble is worth
+
+
+def max_age(headers: Mapping[str, str]) -> int:
+    """Seconds that an answer may be used unasked (RFC 9111), within reason. Names of headers are in lower case."""
+    lower = headers.get("cache-control", "").lower()
+    if "no-store" in lower or "no-cache" in lower:
+        return 0
+    match = _MAX_AGE.search(lower)
+    return min(int(match[1]), _LONGEST_AGE) if match else _DEFAULT_AGE
 
 
 def _retry_after(value: str | None) -> float | None:

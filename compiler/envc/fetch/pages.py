@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import msgspec
 
 from envc.errors import OfflineMiss, SourceUnreachable, UsageError
 from envc.fetch.cache import Cache, PageState
-from envc.fetch.http import Client, Reply
+from envc.fetch.http import Client, Reply, max_age
 from envc.fetch.listing import ACCEPT, ListedFile, Listing, list_folder, parse_page
 from envc.fetch.once import Once
 from envc.fetch.places import Place, local_path
@@ -20,9 +19,6 @@ from envc_solvers.pypi.tags import rank_files, tag_key, version_of, wheel_tags
 from envc_solvers.target import Python, Target
 
 LARGEST_PAGE = 1 << 28  # bytes
-_DEFAULT_AGE = 600  # seconds that a page is used without asking, where its server does not say
-_LONGEST_AGE = 7 * 86_400  # seconds
-_MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,10})")
 _FLAT = ""  # a find-links page is kept under this project name
 _SDISTS = (".tar.gz", ".zip")
 
@@ -128,7 +124,7 @@ class Pages:
                 headers["If-Modified-Since"] = old.modified
             reply = self._client.get(place.name, what, url, limit=LARGEST_PAGE, headers=headers)
             self._task.advance()
-        age = _max_age(reply.headers.get("cache-control", ""))
+        age = max_age(reply.headers)
         if reply.status == 304 and old is not None:
             state = msgspec.structs.replace(old, fetched_at=self._now, max_age=age)
             self._cache.save_page(place.key, project, state)
@@ -208,15 +204,6 @@ def _pick(listing: Listing, file: str, sha256: str) -> ListedFile | None:
 
 def _belongs(file: str, project: str) -> bool:
     return file.endswith((".whl", *_SDISTS)) and version_of(file, project) is not None
-
-
-def _max_age(cache_control: str) -> int:
-    """Seconds that an answer may be used unasked (RFC 9111), within reason."""
-    lower = cache_control.lower()
-    if "no-store" in lower or "no-cache" in lower:
-        return 0
-    match = _MAX_AGE.search(lower)
-    return min(int(match[1]), _LONGEST_AGE) if match else _DEFAULT_AGE
 
 
 def _read_local(url: str, place: Place, what: str) -> Reply:

@@ -39,7 +39,7 @@ class RecordUnusable(SolverError):
         return f"the record of {self.channel}/{self.subdir}/{self.file[:120]!s} cannot be used: {self.reason}"
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One package file of a channel. The last three fields are not the record's own words: they say where it stood."""
 
     name: str
@@ -61,6 +61,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     file: str = ""  # "python-3.12.7-hc5c86c4_0_cpython.conda"
 
 
+FIELDS = frozenset(Record.__struct_fields__) - {"channel", "subdir", "file"}  # keys of repodata that are read
+
 # What a record says of its own place is not read: it stands where it was found.
 _ALL = msgspec.json.Decoder(dict[str, Record])
 _EACH = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -76,11 +78,11 @@ def decode_records(data: bytes | memoryview, channel: str, subdir: str) -> list[
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise RecordUnusable(channel, subdir, "…", "it is not JSON") from None
     for file, record in named.items():
-        place_record(record, channel, subdir, file)
+        _place(record, channel, subdir, file)
     return list(named.values())
 
 
-def place_record(record: Record, channel: str, subdir: str, file: str) -> None:
+def _place(record: Record, channel: str, subdir: str, file: str) -> None:
     """Say where a record that was just decoded stood, and check it. Raises RecordUnusable."""
     # Frozen for everybody else: a copy per record would double the time that decoding takes.
     force_setattr(record, "channel", channel)
@@ -128,14 +130,14 @@ def _decode_odd(entry: msgspec.Raw, channel: str, subdir: str, file: str) -> Rec
         given = msgspec.json.decode(entry)
         if not isinstance(given, dict):
             raise ValueError("it is not a table")
-        return odd_record(given)
+        return _odd_record(given)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise RecordUnusable(channel, subdir, file, str(error)) from None
 
 
-def odd_record(given: dict[object, object]) -> Record:
+def _odd_record(given: dict[object, object]) -> Record:
     """The record that a table of any types means. Raises ValueError where that is in doubt."""
-    fields = {str(key): value for key, value in given.items() if value is not None and key in _FIELDS}
+    fields = {str(key): value for key, value in given.items() if value is not None and key in FIELDS}
     features = fields.get("track_features")
     if isinstance(features, str):
         # Features stand in one text, separated by white space or commas, or in a list.
@@ -143,10 +145,6 @@ def odd_record(given: dict[object, object]) -> Record:
     noarch = fields.get("noarch")
     if isinstance(noarch, bool):
         fields["noarch"] = "generic" if noarch else ""  # before there were two kinds of noarch
-    for key in ("sha256", "md5"):
-        value = fields.get(key)
-        if isinstance(value, bytes):
-            fields[key] = value.hex()  # shards hold digests as bytes (CEP-16)
     for key in ("timestamp", "size"):
         value = fields.get(key)
         if isinstance(value, float) and value == value // 1:
@@ -156,6 +154,3 @@ def odd_record(given: dict[object, object]) -> Record:
         if key in fields and not isinstance(fields[key], str if key == "license" else int):
             del fields[key]
     return msgspec.convert(fields, Record)
-
-
-_FIELDS = frozenset(Record.__struct_fields__) - {"channel", "subdir", "file"}

@@ -1,0 +1,212 @@
+"""Channel data: what the conda solver asks, answered from files that channels publish and from the cache.
+
+All repodata is treated as if it were sharded: a name is looked up in its subdir, and only the records of names that a
+solve reaches are ever decoded, or, where the channel publishes shards, fetched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from zlib import crc32
+
+from envc.errors import EnvcError, OfflineMiss, SourceUnreachable
+from envc.fetch.channels import ChannelPlace
+from envc.fetch.http import Client, Stopped
+from envc.fetch.once import Once
+from envc.fetch.places import local_path
+from envc.fetch.repodata_files import LARGEST_SHARD, cut_shard, decompress
+from envc.fetch.repodata_subdir import Subdir, Subdirs
+from envc.fetch.slices import Damaged
+from envc.fetch.workers import Workers
+from envc.model.digest import sha256
+from envc.model.progress import Progress
+from envc_solvers.conda.record import Record, RecordUnusable, decode_records
+
+NOARCH = "noarch"
+
+_REQUESTS = 24  # at once
+_LARGEST_DOWNLOAD = 1 << 26  # bytes of one shard as it is downloaded
+_FORGETTABLE = (EnvcError, RecordUnusable, Stopped, InterruptedError)  # whoever needs the answer sees the error again
+_NAME_ENDS = " <>=!~[\t"
+
+
+class Channels:
+    """The channels of a run. Thread-safe; close it when done."""
+
+    def __init__(
+        self,
+        places: Mapping[str, ChannelPlace],
+        *,
+        cache: Path,
+        client: Client,
+        progress: Progress,
+        now: int,
+        offline: bool = False,
+        refresh: bool = False,
+    ) -> None:
+        """`now` is in seconds since the epoch. `refresh` asks for every subdir again, `offline` for none. The client
+        stays the caller's."""
+        self._places = places
+        self._folder = cache / "repodata"
+        self._client = client
+        self._offline = offline
+        self._files = Subdirs(self._folder, client, progress, now=now, offline=offline, refresh=refresh)
+        self._subdirs: Once[tuple[str, str], Subdir] = Once()
+        self._records: Once[tuple[str, str, str], tuple[Record, ...]] = Once()
+        self._workers = Workers(_REQUESTS, "channel")
+
+    def __enter__(self) -> Channels:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop what was only guessed to be needed."""
+        self._workers.stop()
+
+    def repodata(self, platform: str) -> PlatformRepodata:
+        """What a solve for that platform asks."""
+        return PlatformRepodata(self, tuple(self._places), platform)
+
+    def subdir(self, channel: str, subdir: str) -> Subdir:
+        """A subdir, open. Raises SourceUnreachable, OfflineMiss."""
+        return self._subdirs.get((channel, subdir), lambda: self._files.open(self._places[channel], subdir))
+
+    def open_all(self, wanted: Iterable[tuple[str, str]]) -> None:
+        """Open these subdirs, at the same time where that means waiting. Raises the first error."""
+        pairs = list(wanted)
+        for channel, subdir in pairs[1:]:
+            if self._places[channel].folder is None:
+                self._workers.submit(lambda pair=(channel, subdir): _forget(lambda: self.subdir(*pair)))  # type: ignore[misc]
+        for channel, subdir in pairs:
+            self.subdir(channel, subdir)
+
+    def records(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
+        """See `Repodata.records`. Also raises SourceUnreachable and OfflineMiss."""
+        return self._records.get((channel, subdir, name), lambda: self._find(channel, subdir, name))
+
+    def expect(self, channel: str, subdir: str, names: Iterable[str]) -> None:
+        """Fetch the shards of these names while nobody waits for them."""
+        for name in names:
+            if (channel, subdir, name) not in self._records:
+                self._workers.submit(lambda name=name: _forget(lambda: self.records(channel, subdir, name)))  # type: ignore[misc]
+
+    def _find(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
+        opened = self.subdir(channel, subdir)
+        if opened.slices is None:
+            return ()
+        try:
+            data = opened.slices.get(name)
+        except Damaged:
+            opened.discard()
+            reason = "the copy in the cache was damaged and is removed"
+            raise SourceUnreachable(channel, f"the repodata of {subdir}", reason, "run the command again") from None
+        if data is None:
+            return ()
+        if opened.is_sharded:
+            data = self._shard(opened, name, data.hex())
+        return tuple(decode_records(data, channel, subdir))
+
+    def _shard(self, opened: Subdir, name: str, digest: str) -> bytes:
+        """The slice in a shard. Shards never change, so what was fetched once is kept for good."""
+        path = self._folder / "shards" / digest[:2] / digest
+        try:
+            kept = path.read_bytes()
+            if kept[:4] == crc32(kept[4:]).to_bytes(4, "little"):
+                return kept[4:]
+        except OSError:
+            pass
+        what = f"{opened.name}/{digest}.msgpack.zst, the shard of {name},"
+        place, url = opened.place, opened.shard_url(digest)
+        if url.startswith("file:"):
+            try:
+                packed = local_path(url).read_bytes()
+            except OSError as error:
+                raise SourceUnreachable(place.name, what, error.strerror or "unreadable") from None
+        else:
+            if self._offline:
+                raise OfflineMiss(f"the shard of {name} of {place.name}/{opened.name}")
+            reply = self._client.get(place.name, what, url, limit=_LARGEST_DOWNLOAD)
+            if reply.status != 200:
+                raise SourceUnreachable(place.name, what, f"HTTP {reply.status}")
+            packed = reply.body
+        if sha256(packed) != digest:
+            raise SourceUnreachable(place.name, what, "it does not match its digest")
+        try:
+            data = cut_shard(decompress(packed, LARGEST_SHARD), name)
+        except ValueError as error:
+            raise SourceUnreachable(place.name, what, str(error)) from None
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            partial = path.with_name(f"{digest}.{os.getpid()}.{os.urandom(4).hex()}.partial")
+            partial.write_bytes(crc32(data).to_bytes(4, "little") + data)
+            partial.replace(path)
+        return data
+
+
+class PlatformRepodata:
+    """The channels of a run as one platform sees them: an implementation of `envc_solvers.conda.index.Repodata`."""
+
+    def __init__(self, channels: Channels, order: tuple[str, ...], platform: str) -> None:
+        self._channels = channels
+        self._order = order
+        self._subdirs = (platform, NOARCH) if platform != NOARCH else (NOARCH,)
+        self._sharded: list[tuple[str, str]] | None = None  # subdirs that fetch name by name; None: not opened yet
+
+    def subdirs(self, channel: str) -> tuple[str, ...]:
+        self._open()
+        return self._subdirs
+
+    def records(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
+        self._open()
+        found = self._channels.records(channel, subdir, name)
+        if self._sharded and found:
+            # The newest build tells best what will be asked for next.
+            newest = max(found, key=lambda record: record.timestamp)
+            self.expect(_spec_names(newest))
+        return found
+
+    def names(self, channel: str, subdir: str) -> frozenset[str]:
+        slices = self._channels.subdir(channel, subdir).slices
+        return frozenset(slices.names()) if slices is not None else frozenset()
+
+    def digest(self, channel: str, subdir: str) -> str:
+        return self._channels.subdir(channel, subdir).digest
+
+    def expect(self, names: Iterable[str]) -> None:
+        wanted = list(names)
+        for channel, subdir in self._open():
+            self._channels.expect(channel, subdir, wanted)
+
+    def _open(self) -> list[tuple[str, str]]:
+        """Open every subdir once. Raises SourceUnreachable for a channel that has none of them."""
+        if self._sharded is None:
+            pairs = [(channel, subdir) for channel in self._order for subdir in self._subdirs]
+            self._channels.open_all(pairs)
+            for channel in self._order:
+                if all(self._channels.subdir(channel, subdir).slices is None for subdir in self._subdirs):
+                    raise SourceUnreachable(channel, "its repodata", f"it has neither {' nor '.join(self._subdirs)}")
+            self._sharded = [pair for pair in pairs if self._channels.subdir(*pair).is_sharded]
+        return self._sharded
+
+
+def _spec_names(record: Record) -> set[str]:
+    """The names in a record's dependencies, read no further than a guess needs."""
+    names = set()
+    for text in record.depends:
+        end = min((at for mark in _NAME_ENDS if (at := text.find(mark)) > 0), default=len(text))
+        names.add(text[:end])
+    return names
+
+
+def _forget(work: Callable[[], object]) -> None:
+    """Do something whose failure matters only to whoever asks for it again."""
+    with contextlib.suppress(*_FORGETTABLE):
+        work()

@@ -1,0 +1,250 @@
+"""One subdir of a channel: fetched where it must be, cut once, and opened without being read.
+
+``<cache>/repodata/<channel>/<subdir>.json`` says what is known of the subdir, ``<subdir>-<digest>.slices`` beside it
+holds its names (see `envc.fetch.slices`). Both appear whole under their names, so any number of runs may share them,
+and a run that is killed leaves at most a file that nobody opens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from urllib.parse import urljoin, urlsplit
+
+import msgspec
+
+from envc.errors import OfflineMiss, SourceUnreachable
+from envc.fetch.channels import ChannelPlace
+from envc.fetch.credentials import split_credentials
+from envc.fetch.http import Client, Reply, max_age
+from envc.fetch.repodata_files import LARGEST_JSON, Note, cut_repodata, cut_shard_index, decompress
+from envc.fetch.slices import Damaged, Slices, write_slices
+from envc.model.digest import sha256
+from envc.model.progress import Progress
+
+SHARDS = "repodata_shards.msgpack.zst"  # CEP-16
+FILES = (SHARDS, "repodata.json.zst", "repodata.json")  # in the order in which they are tried
+
+_LARGEST_FILE = 1 << 30  # bytes as they are downloaded
+_PROBE_AGAIN = 7 * 86_400  # seconds after which a better kind of file is looked for
+_LEFT_BEHIND = 86_400  # seconds after which a file that an interrupted run left is removed
+
+
+class SubdirState(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a subdir besides its records."""
+
+    file: str  # the one of FILES that is used; "" when the channel has no such subdir
+    digest: str = ""  # sha256 of that file
+    etag: str = ""
+    modified: str = ""  # Last-Modified as the server spelt it; of a local file, its time and size
+    fetched_at: int = 0  # seconds since the epoch
+    max_age: int = 0  # seconds
+    probed_at: int = 0  # seconds since the epoch, when all kinds of files were last looked for
+
+
+class Subdir:
+    """The names of a subdir, open for reading."""
+
+    def __init__(self, place: ChannelPlace, name: str, state: SubdirState, path: Path | None = None) -> None:
+        """`path` is the file of slices, None where the channel has no such subdir. Raises OSError, Damaged."""
+        self.place = place
+        self.name = name
+        self.is_sharded = state.file == SHARDS
+        self.digest = state.digest
+        self.slices = Slices(path) if path is not None else None
+        self._path = path
+        self._url = f"{place.url}/{name}/{state.file}"
+        self._note = Note() if self.slices is None else _NOTE.decode(self.slices.note)
+
+    def shard_url(self, digest: str) -> str:
+        return self._below(self._note.shards_base_url, f"{digest}.msgpack.zst")
+
+    def discard(self) -> None:
+        """Forget what turned out to be damaged; the next run gets it anew."""
+        if self._path is not None:
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+    def file_url(self, file: str) -> str:
+        """Where a package file is downloaded from (CEP-15). Raises SourceUnreachable."""
+        return self._below(self._note.base_url, file)
+
+    def _below(self, base: str, file: str) -> str:
+        try:
+            url = urljoin(urljoin(self._url, base if not base or base.endswith("/") else base + "/"), file)
+            # A channel may send us elsewhere on the web, but not to files of this machine, and with nobody's login.
+            if urlsplit(url).scheme in ("http", "https") or (self.place.folder is not None and url.startswith("file:")):
+                return split_credentials(url)[0]
+        except ValueError:
+            pass
+        raise SourceUnreachable(self.place.name, f"{self.name}/{file}", "its base URL cannot be used")
+
+
+_STATE = msgspec.json.Decoder(SubdirState)
+_NOTE = msgspec.json.Decoder(Note)
+
+
+class Subdirs:
+    """Opens subdirs, and gets them when they are not there or too old. Thread-safe; one run asks once for each."""
+
+    def __init__(
+        self, folder: Path, client: Client, progress: Progress, *, now: int, offline: bool, refresh: bool
+    ) -> None:
+        self._folder = folder
+        self._client = client
+        self._progress = progress
+        self._now = now  # seconds since the epoch
+        self._offline = offline
+        self._refresh = refresh
+
+    def open(self, place: ChannelPlace, subdir: str) -> Subdir:
+        """A subdir as it is now. Raises SourceUnreachable, and OfflineMiss when asking is forbidden."""
+        state = self._read_state(place, subdir)
+        if state is not None and self._is_fresh(place, state):
+            opened = self._opened(place, subdir, state)
+            if opened is not None:
+                return opened
+            state = None
+        if place.folder is not None:
+            return self._from_disk(place, place.folder, subdir, state)
+        if self._offline:
+            raise OfflineMiss(f"the repodata of {place.name}/{subdir}")
+        return self._from_network(place, subdir, state)
+
+    def _is_fresh(self, place: ChannelPlace, state: SubdirState) -> bool:
+        if place.folder is not None:
+            return False  # its files are looked at
+        # A clock that was set back makes a file look young for ever; as far ahead as behind, it is asked again.
+        return self._offline or (not self._refresh and abs(self._now - state.fetched_at) < state.max_age)
+
+    def _from_disk(self, place: ChannelPlace, root: Path, subdir: str, old: SubdirState | None) -> Subdir:
+        folder = root / subdir
+        if not root.is_dir():
+            raise SourceUnreachable(place.name, "its repodata", "there is no such folder")
+        for file in FILES:
+            try:
+                facts = (folder / file).stat()
+                stamp = f"{facts.st_mtime_ns}-{facts.st_size}-{facts.st_ino}"
+                if old is not None and (old.file, old.modified) == (file, stamp):
+                    opened = self._opened(place, subdir, old)
+                    if opened is not None:
+                        return opened
+                data = (folder / file).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise SourceUnreachable(place.name, f"{subdir}/{file}", error.strerror or "unreadable") from None
+            return self._keep(place, subdir, SubdirState(file=file, digest=sha256(data), modified=stamp), data)
+        return Subdir(place, subdir, SubdirState(file=""))
+
+    def _from_network(self, place: ChannelPlace, subdir: str, old: SubdirState | None) -> Subdir:
+        probed_at = self._now
+        files: tuple[str, ...] = FILES
+        if old is not None and old.file and abs(self._now - old.probed_at) < _PROBE_AGAIN:
+            # What it had it most likely has still, and the conditional request below is all that is needed.
+            probed_at, files = old.probed_at, (old.file, *(file for file in FILES if file != old.file))
+        for file in files:
+            reply = self._ask(place, subdir, file, old)
+            age = max_age(reply.headers)
+            if reply.status == 304 and old is not None:
+                state = msgspec.structs.replace(old, fetched_at=self._now, max_age=age, probed_at=probed_at)
+                opened = self._opened(place, subdir, state)
+                if opened is not None:
+                    self._write_state(place, subdir, state)
+                    return opened
+                reply = self._ask(place, subdir, file, None)
+            if reply.status in (404, 410):
+                continue
+            if reply.status != 200:
+                reason = f"HTTP {reply.status}, which makes no sense here"
+                raise SourceUnreachable(place.name, f"{subdir}/{file}", reason)
+            state = SubdirState(
+                file=file,
+                digest=sha256(reply.body),
+                etag=reply.headers.get("etag", ""),
+                modified=reply.headers.get("last-modified", ""),
+                fetched_at=self._now,
+                max_age=age,
+                probed_at=probed_at,
+            )
+            return self._keep(place, subdir, state, reply.body)
+        state = SubdirState(file="", fetched_at=self._now, max_age=max_age({}))
+        self._write_state(place, subdir, state)
+        return Subdir(place, subdir, state)
+
+    def _ask(self, place: ChannelPlace, subdir: str, file: str, old: SubdirState | None) -> Reply:
+        headers = {}
+        if old is not None and old.file == file and old.etag:
+            headers["If-None-Match"] = old.etag
+        elif old is not None and old.file == file and old.modified:
+            headers["If-Modified-Since"] = old.modified
+        url = f"{place.url}/{subdir}/{file}"
+        return self._client.get(place.name, f"{subdir}/{file}", url, limit=_LARGEST_FILE, headers=headers)
+
+    def _keep(self, place: ChannelPlace, subdir: str, state: SubdirState, data: bytes) -> Subdir:
+        """Cut a file that is new, write its slices and open them."""
+        known = self._opened(place, subdir, state)
+        if known is None:
+            self._cut(place, subdir, state, data)
+            known = self._opened(place, subdir, state)
+        if known is None:
+            raise SourceUnreachable(place.name, f"{subdir}/{state.file}", "the cache folder cannot be written")
+        self._write_state(place, subdir, state)
+        self._sweep(self._slices_path(place, subdir, state))
+        return known
+
+    def _cut(self, place: ChannelPlace, subdir: str, state: SubdirState, data: bytes) -> None:
+        try:
+            if state.file.endswith(".zst"):
+                data = decompress(data, LARGEST_JSON)
+            slices, note = cut_shard_index(data) if state.file == SHARDS else cut_repodata(data)
+        except ValueError as error:
+            raise SourceUnreachable(place.name, f"{subdir}/{state.file}", str(error)) from None
+        if note.skipped:
+            self._progress.warn(
+                f"{place.name}/{subdir} lists {note.skipped:,} files that are no conda packages; skipped"
+            )
+        try:
+            write_slices(self._slices_path(place, subdir, state), slices, msgspec.json.encode(note))
+        except OSError as error:
+            reason = f"the cache folder cannot be written ({error.strerror})"
+            raise SourceUnreachable(place.name, f"{subdir}/{state.file}", reason) from None
+
+    def _opened(self, place: ChannelPlace, subdir: str, state: SubdirState) -> Subdir | None:
+        """The subdir of that state; None when the cache lacks it or it is damaged."""
+        if not state.file:
+            return Subdir(place, subdir, state)
+        try:
+            return Subdir(place, subdir, state, self._slices_path(place, subdir, state))
+        except (OSError, Damaged, msgspec.DecodeError):
+            return None
+
+    def _slices_path(self, place: ChannelPlace, subdir: str, state: SubdirState) -> Path:
+        return self._folder / place.key / f"{subdir}-{state.digest[:32]}.slices"
+
+    def _read_state(self, place: ChannelPlace, subdir: str) -> SubdirState | None:
+        try:
+            return _STATE.decode((self._folder / place.key / f"{subdir}.json").read_bytes())
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def _write_state(self, place: ChannelPlace, subdir: str, state: SubdirState) -> None:
+        """A state that cannot be written is asked for again by the next run."""
+        path = self._folder / place.key / f"{subdir}.json"
+        partial = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}.partial")
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            partial.write_bytes(msgspec.json.encode(state))
+            partial.replace(path)
+
+    def _sweep(self, current: Path) -> None:
+        """Remove what this subdir's older files and interrupted runs left; another run may hold them open."""
+        subdir = current.name.rpartition("-")[0]
+        for path in current.parent.iterdir():
+            with contextlib.suppress(OSError):
+                is_old = path.name.startswith(f"{subdir}-") and path.suffix == ".slices" and path != current
+                is_left = path.suffix == ".partial" and time.time() - path.stat().st_mtime > _LEFT_BEHIND
+                if is_old or is_left:
+                    path.unlink()
