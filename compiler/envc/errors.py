@@ -189,6 +189,19 @@ class StaleLock(EnvcError):
         return {"lock": str(self.path), "reasons": list(self.reasons)}
 
 
+class NoLock(EnvcError):
+    """There is no lock beside the manifest."""
+
+    hint = "run `envc lock`"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"there is no lock file {self.path.name} beside the manifest"
+
+
 class LockFileError(EnvcError):
     """A lock file that cannot be read."""
 

@@ -138,10 +138,12 @@ def _assign_ids(
     for (kind, name), group in by_name.items():
         plain = f"{kind}:{name}"
         group.sort(key=lambda release: (_version_order(release[2]), release), reverse=True)
+        taken: set[str] = set()
         for release in group:
-            if release in before:
+            # A lock that was merged from two may have given one id to two releases.
+            if release in before and before[release] not in taken:
                 ids[release] = before[release]
-        taken = {ids[release] for release in group if release in ids}
+                taken.add(ids[release])
         for release in group:
             if release in ids:
                 continue

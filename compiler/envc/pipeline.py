@@ -16,7 +16,7 @@ import msgspec
 
 from envc import lockfile
 from envc.closure import Closures
-from envc.errors import StaleLock, UsageError, render_key_path
+from envc.errors import NoLock, StaleLock, UsageError, render_key_path
 from envc.expand import StepTarget, expand, lock_options
 from envc.link import choice_of, link
 from envc.model.digest import sha256
@@ -25,7 +25,7 @@ from envc.model.manifest import Manifest
 from envc.model.progress import Progress
 from envc.parse import find_manifest, load_manifest
 from envc.pose import pose, refuse_unavailable
-from envc.stale import Freshness, compare
+from envc.stale import Freshness, Reason, compare
 
 if TYPE_CHECKING:
     from envc.fetch.index import Origins
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from envc.review.changes import Change
     from envc.store.blobs import Blobs
     from envc_solvers.solution import Solution
+
+
+_MOST_CHANGES = 40  # shown one by one
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,19 +80,32 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_project(manifest: str | None, around: Surroundings) -> Project:
-    """parse → expand, and compare with the lock. Reads two files, touches no network."""
+    """parse → expand, and compare with the lock. Reads two files, touches no network.
+
+    A lock with conflict markers is read as the two locks that a merge left, put together by key; it is stale, and what
+    the two sides say alike is kept when it is locked again.
+    """
     loaded = load_manifest(find_manifest(manifest, around.environ, around.cwd))
     cells = expand(loaded)
-    graph = lockfile.load(loaded.lock_path) if loaded.lock_path.exists() else None
-    freshness = compare(loaded, cells, graph) if graph is not None else None
-    return Project(manifest=loaded, cells=cells, graph=graph, freshness=freshness)
+    path = loaded.lock_path
+    if not path.exists():
+        return Project(manifest=loaded, cells=cells, graph=None, freshness=None)
+    try:
+        graph = lockfile.load(path)
+        return Project(manifest=loaded, cells=cells, graph=graph, freshness=compare(loaded, cells, graph))
+    except lockfile.LockConflict as conflict:
+        graph = lockfile.merge(lockfile.loads(conflict.ours, path), lockfile.loads(conflict.theirs, path))
+        freshness = compare(loaded, cells, graph)
+        markers = Reason("lock", "conflict markers of a merge", "")
+        freshness = msgspec.structs.replace(freshness, reasons=(markers, *freshness.reasons))
+        return Project(manifest=loaded, cells=cells, graph=graph, freshness=freshness)
 
 
 def check(project: Project) -> LockGraph:
-    """The lock. Raises StaleLock with every reason unless it says what the manifest asks for."""
+    """The lock. Raises NoLock, or StaleLock with every reason unless it says what the manifest asks for."""
     path = project.manifest.lock_path
     if project.graph is None or project.freshness is None:
-        raise StaleLock(path, ("there is no lock file",))
+        raise NoLock(path)
     if not project.freshness.is_fresh:
         raise StaleLock(path, tuple(str(reason) for reason in project.freshness.reasons))
     return project.graph
@@ -114,6 +130,20 @@ class LockOutcome(msgspec.Struct, frozen=True, kw_only=True):
     solved: int  # solver runs
     seconds: float
     changes: tuple[Change, ...]
+
+    def lines(self) -> list[str]:
+        """For people: what changed, and what the lock holds now."""
+        if not self.changed:
+            return [f"{self.path.name} is unchanged"]
+        lines = [f"  {change}" for change in self.changes[:_MOST_CHANGES]]
+        if len(self.changes) > _MOST_CHANGES:
+            lines.append(f"  and {len(self.changes) - _MOST_CHANGES} more")
+        held = f"{count(len(self.graph.environments), 'environment')}, {count(len(self.graph.packages), 'package')}"
+        return [
+            *lines,
+            f"{'wrote' if self.written else 'would write'} {self.path.name}: {held} "
+            f"({count(self.solved, 'problem')} solved in {self.seconds:.1f} s)",
+        ]
 
 
 def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOutcome:
@@ -494,3 +524,8 @@ def _nearest(name: str, names: Iterable[str]) -> str | None:
     import difflib
 
     return next(iter(difflib.get_close_matches(name, sorted(names), n=1)), None)
+
+
+def count(number: int, noun: str) -> str:
+    """``1 package``, ``2 packages``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from tests.e2e.command import HOST_PYTHON, Workplace
 from tests.e2e.conftest import MAIN, MANIFEST
@@ -135,7 +138,7 @@ def test_upgrading_a_package_that_is_not_there_names_the_nearest(workplace: Work
 
 def test_check_lists_every_reason(workplace: Workplace) -> None:
     missing = workplace.fails(1, "lock", "--check")
-    assert "there is no lock file" in missing.err
+    assert "there is no lock file manifest.lock" in missing.err
     workplace.ok("lock")
     workplace.ok("lock", "--check")
     workplace.write(MANIFEST.replace("alpha>=1", "alpha>=1.1").replace('"osx-arm64", ', ""))
@@ -230,3 +233,54 @@ def test_the_target_decides_not_the_machine(workplace: Workplace) -> None:
     done = workplace.fails(1, "lock")
     assert "cannot solve step a on osx-64" in done.err
     assert "nearest: native-1.0-" in done.err
+
+
+# merges
+
+
+def test_branches_that_add_different_steps_merge_without_a_conflict(workplace: Workplace, tmp_path: Path) -> None:
+    texts = _branches(workplace, 'pypi = ["delta"]\n', '[steps.zeta]\npypi = ["gamma<2"]\n')
+    merged, code = _merge(tmp_path, *texts)
+    assert code == 0
+    assert "<<<<<<<" not in merged
+
+
+def test_a_lock_with_conflict_markers_is_merged_by_key(
+    workplace: Workplace, index: IndexServer, tmp_path: Path
+) -> None:
+    texts = _branches(workplace, '[steps.same]\npypi = ["gamma<2"]\n', '[steps.same]\npypi = ["delta"]\n')
+    merged, code = _merge(tmp_path, *texts)
+    assert code == 1
+    workplace.lock.write_text(merged)
+    workplace.write(MANIFEST + '[steps.same]\npypi = ["delta"]\n')
+    stale = workplace.fails(1, "lock", "--check")
+    assert "conflict markers of a merge" in stale.err
+    index.forget()
+    workplace.ok("lock")
+    assert workplace.lock.read_text() == texts[2]
+    assert not any("native" in path for path in index.paths)
+
+
+def _branches(workplace: Workplace, ours: str, theirs: str) -> tuple[str, str, str]:
+    """The lock of the base manifest, and of two branches that add to it."""
+    texts = []
+    workplace.ok("lock")
+    base = workplace.lock.read_text()
+    for addition in ("", ours, theirs):
+        workplace.lock.write_text(base)
+        workplace.write(MANIFEST + addition)
+        workplace.ok("lock")
+        texts.append(workplace.lock.read_text())
+    return texts[0], texts[1], texts[2]
+
+
+def _merge(folder: Path, base: str, ours: str, theirs: str) -> tuple[str, int]:
+    """What git makes of two branches, and how many conflicts it leaves."""
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed; it is the judge here")
+    for name, text in (("base", base), ("ours", ours), ("theirs", theirs)):
+        (folder / name).write_text(text)
+    done = subprocess.run(
+        ["git", "merge-file", "-p", "ours", "base", "theirs"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    return done.stdout, min(done.returncode, 1)

@@ -7,8 +7,9 @@ import click
 from envc import pipeline
 from envc.cli import options
 from envc.cli.documents import BundleDocument
-from envc.cli.output import count, print_json
+from envc.cli.output import print_json
 from envc.cli.progress import Terminal
+from envc.pipeline import count
 
 LEVELS = {"fast": 3, "normal": 9, "small": 19}  # of zstd
 

@@ -7,10 +7,8 @@ import click
 from envc import pipeline
 from envc.cli import options
 from envc.cli.documents import LockedDocument
-from envc.cli.output import count, print_json
+from envc.cli.output import print_json
 from envc.cli.progress import Terminal
-
-_MOST_CHANGES = 40  # shown one by one
 
 
 @click.command("lock")
@@ -58,23 +56,6 @@ def command(
         outcome = pipeline.lock(project, request, around)
     if as_json:
         print_json(LockedDocument.of(outcome))
-    for line in _lines(outcome):
+    for line in outcome.lines():
         terminal.note(line)
     return 0
-
-
-def _lines(outcome: pipeline.LockOutcome) -> list[str]:
-    """What changed, and what the lock holds now."""
-    name = outcome.path.name
-    if not outcome.changed:
-        return [f"{name} is unchanged"]
-    lines = [f"  {change}" for change in outcome.changes[:_MOST_CHANGES]]
-    if len(outcome.changes) > _MOST_CHANGES:
-        lines.append(f"  and {len(outcome.changes) - _MOST_CHANGES} more")
-    verb = "wrote" if outcome.written else "would write"
-    return [
-        *lines,
-        f"{verb} {name}: {count(len(outcome.graph.environments), 'environment')}, "
-        f"{count(len(outcome.graph.packages), 'package')} "
-        f"({count(outcome.solved, 'problem')} solved in {outcome.seconds:.1f} s)",
-    ]

@@ -13,8 +13,11 @@ import click
 
 from envc import __version__
 
-# verb: module below envc.cli, and its line in the help
+# verb: module below envc.cli (and the command in it), and its line in the help
 VERBS = {
+    "init": ("edit:init", "Write a first manifest."),
+    "add": ("edit:add", "Add requirements to a step or a group, and lock."),
+    "remove": ("edit:remove", "Remove requirements from a step or a group, and lock."),
     "lock": ("lock", "Compile the manifest into its lock file."),
     "status": ("status", "Show steps, environments, ids and what is stale."),
     "bundle": ("bundle", "Write the packages of locked environments to the store."),
@@ -33,7 +36,8 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return None
-        command = importlib.import_module(f"envc.cli.{VERBS[name][0]}").command
+        module, _, attribute = VERBS[name][0].partition(":")
+        command = getattr(importlib.import_module(f"envc.cli.{module}"), attribute or "command")
         assert isinstance(command, click.Command)
         return command
 

@@ -42,8 +42,3 @@ def report_bug(error: Exception, as_json: bool) -> None:
         traceback.print_exception(error)
     else:
         print("  hint: set ENVC_TRACEBACK=1 to see where, and report it", file=sys.stderr)
-
-
-def count(number: int, noun: str) -> str:
-    """``1 package``, ``2 packages``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

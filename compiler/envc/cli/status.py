@@ -6,8 +6,9 @@ import click
 
 from envc import pipeline
 from envc.cli import options
-from envc.cli.output import count, print_json
+from envc.cli.output import print_json
 from envc.cli.progress import Terminal
+from envc.pipeline import count
 from envc.review.status import Status, status
 
 

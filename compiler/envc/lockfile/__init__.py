@@ -16,7 +16,18 @@ from envc.lockfile.load import load, loads
 from envc.lockfile.merge import Dangling, dangling, merge
 from envc.model.graph import LockGraph
 
-__all__ = ["Dangling", "LockConflict", "canonical", "dangling", "dumps", "load", "loads", "merge", "save"]
+__all__ = [
+    "Dangling",
+    "LockConflict",
+    "canonical",
+    "dangling",
+    "dumps",
+    "load",
+    "loads",
+    "merge",
+    "replace_file",
+    "save",
+]
 
 
 def save(graph: LockGraph, path: Path) -> bool:
@@ -31,7 +42,7 @@ def save(graph: LockGraph, path: Path) -> bool:
     except OSError:
         pass  # no file yet, or none that can be read: writing will tell
     try:
-        _replace(path, data)
+        replace_file(path, data)
     except OSError as error:
         raise LockFileError(
             path, f"cannot be written: {error.strerror or error}", "check the folder's rights"
@@ -39,7 +50,8 @@ def save(graph: LockGraph, path: Path) -> bool:
     return True
 
 
-def _replace(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, keeping its mode and following links. Raises OSError."""
     # Through a symbolic link, the file it leads to is the one to replace.
     path = Path(os.path.realpath(path))
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")

@@ -1,0 +1,118 @@
+"""``envc init``, ``envc add`` and ``envc remove``: a manifest edited, its layout kept."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from envc import edit, pipeline
+from envc.cli import options
+from envc.cli.progress import Terminal
+from envc.errors import EnvcError, UsageError
+from envc.lockfile import replace_file
+from envc.model.manifest import KeyPath, Manifest
+from envc.parse import parse_manifest
+
+
+@click.command("init")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
+@click.option("--target", "targets", multiple=True, metavar="T", help="A platform; else this machine's and linux-64.")
+@click.option("--python", metavar="V", help="Such as 3.12; else the running minor.")
+def init(folder: Path, targets: tuple[str, ...], python: str | None) -> int:
+    """Write a first manifest.toml into FOLDER."""
+    path = folder / "manifest.toml"
+    if path.exists():
+        raise UsageError(f"{path} exists already", "edit it, or `envc add` packages to it")
+    wanted = targets or tuple(dict.fromkeys(["linux-64", pipeline.this_platform()]))
+    name = folder.absolute().name or "project"
+    text = edit.new_manifest(name, wanted, python or f"{sys.version_info[0]}.{sys.version_info[1]}")
+    parse_manifest(text, path)
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(path, text.encode())
+    click.echo(f"wrote {path}", err=True)
+    return 0
+
+
+def _table_options(command: Callable[..., int]) -> Callable[..., int]:
+    for decorate in (
+        options.quiet_option(),
+        options.offline_option(),
+        click.option("--no-lock", is_flag=True, help="Only edit the manifest."),
+        click.option("--conda", is_flag=True, help="These are conda packages."),
+        click.option("--target", metavar="T", help="Only for this target of the step."),
+        click.option("--group", metavar="G", help="The group that is meant."),
+        click.option("--step", metavar="S", help="The step that is meant; may be left out where there is one."),
+        options.manifest_option(),
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.command("add")
+@click.argument("requirements", nargs=-1, required=True)
+@_table_options
+def add(requirements: tuple[str, ...], **chosen: object) -> int:
+    """Add REQUIREMENTS to a step or a group, and lock. One on the same project is replaced."""
+    return _edit(edit.add, requirements, **chosen)  # type: ignore[arg-type]
+
+
+@click.command("remove")
+@click.argument("names", nargs=-1, required=True)
+@_table_options
+def remove(names: tuple[str, ...], **chosen: object) -> int:
+    """Remove the requirements on NAMES from a step or a group, and lock."""
+    return _edit(edit.remove, names, **chosen)  # type: ignore[arg-type]
+
+
+def _edit(
+    change: Callable[[str, KeyPath, str, tuple[str, ...]], str],
+    entries: tuple[str, ...],
+    *,
+    manifest: str | None,
+    step: str | None,
+    group: str | None,
+    target: str | None,
+    conda: bool,
+    no_lock: bool,
+    offline: bool,
+    quiet: bool,
+) -> int:
+    with Terminal(quiet) as terminal:
+        around = options.surroundings(terminal, offline=offline)
+        project = pipeline.open_project(manifest, around)
+        path = project.manifest.path
+        before = path.read_text(encoding="utf-8")
+        table = _table(project.manifest, step, group, target)
+        after = change(before, table, "conda" if conda else "pypi", entries)
+        parse_manifest(after, path)
+        replace_file(path, after.encode())
+        if no_lock:
+            terminal.note(f"edited {path.name}")
+            return 0
+        try:
+            outcome = pipeline.lock(pipeline.open_project(str(path), around), pipeline.LockRequest(), around)
+        except (EnvcError, KeyboardInterrupt):
+            replace_file(path, before.encode())
+            terminal.note(f"{path.name} is as it was, since it could not be locked")
+            raise
+        for line in outcome.lines():
+            terminal.note(line)
+    return 0
+
+
+def _table(manifest: Manifest, step: str | None, group: str | None, target: str | None) -> KeyPath:
+    """The key path of the table that the options mean. Raises UsageError where they mean none."""
+    if group is not None:
+        if step is not None or target is not None:
+            raise UsageError("--group stands alone", "name a step, or a group, not both")
+        return (*manifest.prefix, "groups", group)
+    if step is None:
+        if len(manifest.steps) != 1:
+            raise UsageError("the manifest has several steps", f"name one with --step: {', '.join(manifest.steps)}")
+        step = next(iter(manifest.steps))
+    if step not in manifest.steps:
+        raise UsageError(f"there is no step {step}", f"the manifest has {', '.join(manifest.steps)}")
+    return (*manifest.prefix, "steps", step, *(("on", target) if target else ()))

@@ -1,0 +1,29 @@
+"""`envc init`, `add` and `remove` through the installed command."""
+
+from __future__ import annotations
+
+from tests.e2e.command import HOST_PYTHON, Workplace
+from tests.e2e.conftest import MANIFEST
+
+
+def test_from_an_empty_folder_to_a_running_step(workplace: Workplace) -> None:
+    workplace.manifest.unlink()
+    workplace.ok("init", "--python", HOST_PYTHON)
+    assert "exists already" in workplace.fails(2, "init").err
+    assert "+ alpha 1.1" in workplace.ok("add", "alpha").err
+    assert workplace.ok("run", "main", "--", "python", "-c", "import alpha; print(alpha.__version__)").out == "1.1\n"
+    assert "~ alpha 1.1 -> 1.0" in workplace.ok("add", "alpha<1.1").err
+    assert "- alpha 1.0" in workplace.ok("remove", "alpha").err
+
+
+def test_a_requirement_that_cannot_be_locked_is_taken_back(workplace: Workplace) -> None:
+    done = workplace.fails(1, "add", "--group", "base", "gamma>=9")
+    assert "groups.base.pypi[1], line 7" in done.err
+    assert "manifest.toml is as it was" in done.err
+    assert workplace.manifest.read_text() == MANIFEST
+
+
+def test_the_step_must_be_clear(workplace: Workplace) -> None:
+    assert "name one with --step: prepare, train, report" in workplace.fails(2, "add", "delta").err
+    workplace.ok("add", "--step", "report", "--no-lock", "delta")
+    assert not workplace.lock.exists()
