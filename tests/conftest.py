@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import signal
+import sysconfig
 from collections.abc import Iterator
 
 import pytest
 
 from tests.blob_servers import S3Server
+
+# Peers such as uv are installed beside pytest, whether or not the environment was activated.
+os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+# Where the tests run in the background of a shell, SIGINT is ignored, and every process they start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

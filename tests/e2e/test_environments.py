@@ -264,8 +264,6 @@ def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(workplace: Workplace,
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        # Whoever started the tests in the background had SIGINT ignored, and the child would inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 30
     while len(index.log) == seen and time.monotonic() < deadline:
