@@ -23,6 +23,8 @@ from hashlib import blake2b
 from pathlib import Path
 from zlib import crc32
 
+import msgspec
+
 _MAGIC = b"ENVCSLC1"
 _HEADER = struct.Struct("<8sQQQQ")
 _ENTRY = struct.Struct("<8sQQI")
@@ -79,7 +81,7 @@ class Slices:
                 raise Damaged("a name in it is none") from None
 
 
-def write_slices(path: Path, items: Iterable[tuple[str, Sequence[bytes | memoryview]]], note: bytes = b"") -> None:
+def write_slices(path: Path, items: Iterable[tuple[str, Sequence[bytes | msgspec.Raw]]], note: bytes = b"") -> None:
     """Write the bytes of each name, given in pieces, and let the file appear under `path`. Raises OSError."""
     index: list[tuple[bytes, int, int, int]] = []
     listed = list(items)

@@ -106,7 +106,8 @@ def _place(record: Record, channel: str, subdir: str, file: str) -> None:
 
 def name_of(file: str) -> str:
     """The package name in a file name, ``name-version-build.conda``; "" when there is none."""
-    return file.rsplit("-", 2)[0] if file.count("-") >= 2 else ""
+    name, *rest = file.rsplit("-", 2)
+    return name if len(rest) == 2 else ""
 
 
 def _decode_each(data: bytes | memoryview, channel: str, subdir: str) -> dict[str, Record]:
