@@ -144,7 +144,7 @@ def test_code_travels_with_the_bundle(workplace: Workplace) -> None:
     workplace.ok("bundle")
     (workplace.checkout / "main.py").write_text("print('the working tree')\n")
     assert workplace.ok("run", "prepare").out == "the working tree\n"
-    assert workplace.ok("run", "--from-store", "prepare").out == "step prepare alpha 1.1 \n"
+    assert workplace.ok("run", "prepare", "--from-store").out == "step prepare alpha 1.1 \n"
 
 
 def test_a_stale_lock_is_refused_unless_frozen(workplace: Workplace) -> None:

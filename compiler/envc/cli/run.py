@@ -9,9 +9,9 @@ from envc.cli import options
 from envc.cli.progress import Terminal
 
 
-@click.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.command("run")
 @click.argument("step")
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.argument("arguments", nargs=-1, metavar="[-- CMD...]", type=click.UNPROCESSED)
 @options.manifest_option()
 @click.option("--platform", "--target", "target", metavar="T", help="One of the step's targets for this machine.")
 @options.store_option()
@@ -32,11 +32,10 @@ def command(
 ) -> int:
     """Run STEP in its environment: its `run` command, or the one behind `--`.
 
-    Locks when there is no lock, and bundles and hydrates what is missing. Options stand before STEP.
+    Locks when there is no lock, and bundles and hydrates what is missing.
     """
     with Terminal(quiet) as terminal:
         around = options.surroundings(terminal, offline=offline)
         project = pipeline.open_project(manifest, around)
         selection = pipeline.Selection(store=store, frozen=frozen)
-        words = arguments[1:] if arguments[:1] == ("--",) else arguments
-        return pipeline.run(project, step, words, target, selection, around, from_store=from_store)
+        return pipeline.run(project, step, arguments, target, selection, around, from_store=from_store)

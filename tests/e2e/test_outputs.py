@@ -1,0 +1,42 @@
+"""What machines read: every JSON output against its schema, data on standard output and nothing else there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from tests.e2e.command import HOST_PYTHON, Workplace
+
+SCHEMAS = Path(__file__).parents[2] / "schemas"
+
+
+@pytest.mark.parametrize(
+    ("schema", "verb"),
+    [
+        ("status", ("status", "--json")),
+        ("locked", ("lock", "--json")),
+        ("locked", ("lock", "--json", "--dry-run", "--upgrade")),
+        ("bundled", ("bundle", "--json", "--step", "train")),
+        ("solve", ("solve", "--json", "--pypi", "beta[fast]", "--python", HOST_PYTHON)),
+        ("solve", ("solve", "--json", "--pypi", "no-such-project")),
+        ("status", ("status", "--json", "nowhere.toml")),
+        ("bundled", ("bundle", "--json", "--step", "no-such-step")),
+    ],
+)
+def test_an_output_is_what_its_schema_says(workplace: Workplace, schema: str, verb: tuple[str, ...]) -> None:
+    if schema == "bundled":
+        workplace.ok("lock")
+    document = json.loads(workplace.run(*verb).out)
+    jsonschema.validate(document, json.loads((SCHEMAS / f"{schema}.schema.json").read_text()))
+
+
+def test_quiet_says_nothing_and_pipes_may_close(workplace: Workplace) -> None:
+    done = workplace.ok("lock", "--quiet")
+    assert (done.out, done.err) == ("", "")
+
+
+def test_a_colour_is_never_written_into_a_pipe(workplace: Workplace) -> None:
+    assert "\x1b" not in workplace.fails(2, "lock", "nowhere.toml").err
