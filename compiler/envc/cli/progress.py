@@ -8,24 +8,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from envc.cli.output import colours
-from envc.model.progress import Task
+from envc.model.progress import SilentTask, Task
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
 _SHOW_AFTER = 0.3  # seconds; quicker work leaves no trace, and does not pay for importing the bars
-
-
-class _QuietTask:
-    def advance(self, amount: int = 1) -> None:
-        pass
-
-    def grow(self, amount: int) -> None:
-        pass
-
-    def done(self) -> None:
-        pass
 
 
 class _BarTask:
@@ -91,7 +80,7 @@ class Terminal:
                 self._bars = None
 
     def task(self, label: str, total: int | None = None, unit: str = "") -> Task:
-        return _BarTask(self, label, total, unit) if self._draws else _QuietTask()
+        return _BarTask(self, label, total, unit) if self._draws else SilentTask()
 
     def note(self, text: str) -> None:
         if not self._quiet:

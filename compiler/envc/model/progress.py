@@ -28,7 +28,9 @@ class Progress(Protocol):
         """One line of warning, shown once however often it is given."""
 
 
-class _SilentTask:
+class SilentTask:
+    """A task that nobody sees."""
+
     def advance(self, amount: int = 1) -> None:
         pass
 
@@ -47,7 +49,7 @@ class Silent:
         self.warnings: list[str] = []
 
     def task(self, label: str, total: int | None = None, unit: str = "") -> Task:
-        return _SilentTask()
+        return SilentTask()
 
     def note(self, text: str) -> None:
         self.notes.append(text)
