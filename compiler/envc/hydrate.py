@@ -19,7 +19,7 @@ from envc.install.prefix import STATE, make_prefix
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment
 from envc.model.progress import Progress
-from envc.model.record import ObjectIndex, Record, StepPointer
+from envc.model.record import RECORD_PATH, ObjectIndex, Record, StepPointer
 from envc.store.blobs import Blobs, Ranges
 from envc.store.documents import canonical_json
 from envc.store.errors import CorruptBlob
@@ -27,8 +27,9 @@ from envc_solvers.target import PLATFORMS, Python
 
 if TYPE_CHECKING:
     from envc.install.tree import Part
+    from envc.store.index import ReadRange
 
-RECORD = ".envc/record.json"
+RECORD = RECORD_PATH
 PREFIX = STATE
 
 
@@ -55,7 +56,7 @@ def record_python(record: Record) -> Python:
     )
 
 
-def check_record(record: Record, environment: Environment, store: Blobs) -> None:
+def check_record(record: Record, environment: Environment, store: Ranges) -> None:
     """Raise CorruptBlob unless a record holds exactly the artifacts that the lock names, with the content it demands.
 
     This is the link from the lock to the store: behind it stand the digests of frames and members.
@@ -113,7 +114,7 @@ def hydrate(
         size = sum(frame.length for part in parts for frame in part.reader.index.frames)
         task = progress.task("files", size, "B")
         try:
-            write_tree(folder, parts, task, threads=threads)
+            write_tree(folder, parts, task, threads=threads, in_flight=store.in_flight)
             if host is not None:
                 make_prefix(folder, host, PLATFORMS[record.platform], record_python(record))
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
@@ -162,26 +163,26 @@ def ready_code(store: Blobs, pointer: StepPointer, *, cache: Path, progress: Pro
     """The folder of a step's bundled code, unpacked once below `cache`; None for a step that was bundled without."""
     if pointer.code is None:
         return None
-    folder = cache / "code" / pointer.code
-    if folder.is_dir():
-        return folder
-    from envc.install.appear import appear
-    from envc.install.tree import Part, write_tree
-    from envc.store.decode import ObjectReader
+    from envc.install.code_cache import code_folder
     from envc.store.objects import bytes_reader, get_code
 
-    found = get_code(store, pointer)
-    if found is None:
-        return None
-    index, data = found
+    def find() -> tuple[ObjectIndex, ReadRange]:
+        found = get_code(store, pointer)
+        if found is None:
+            raise CorruptBlob(store.name, "holds a pointer that names code by one of its two digests only")
+        return found[0], bytes_reader(found[1])
 
-    def fill(draft: Path) -> None:
-        task = progress.task("code", len(data), "B")
-        write_tree(draft, [Part(ObjectReader(index), bytes_reader(data))], task)
-        task.done()
+    return code_folder(pointer.code, find, cache=cache, progress=progress)
 
-    appear(folder, locks=cache / "locks", is_ours=lambda: False, is_made=folder.is_dir, fill=fill)
-    return folder
+
+def ready_own(bundle: Ranges, own: ObjectIndex, *, cache: Path, progress: Progress) -> Path:
+    """The folder of a bundle's own files, of which the code is one part, unpacked once below `cache`."""
+    from envc.install.code_cache import code_folder
+    from envc.store.keys import object_key
+    from envc.store.objects import range_reader
+
+    read_range = range_reader(bundle, object_key(own.layout, own.artifact))
+    return code_folder(own.artifact, lambda: (own, read_range), cache=cache, progress=progress)
 
 
 def _own_part(store: Ranges, own: ObjectIndex, made: tuple[str, ...]) -> Part:

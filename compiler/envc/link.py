@@ -45,7 +45,8 @@ def link(
     options: dict[str, object],
     previous: LockGraph | None = None,
 ) -> LockGraph:
-    """The graph of these step-targets. `previous` only decides which version keeps the plain id.
+    """The graph of these step-targets. `previous` decides which version keeps the plain id, and hands on the content
+    digests that were recorded of artifacts: facts of theirs, however they were chosen now.
 
     The result does not depend on the order of `cells` or of the choices.
     """
@@ -58,7 +59,13 @@ def link(
             key=lambda environment: environment.steps,
         )
     )
-    return LockGraph(options=options, environments=environments, packages=_packages(cells, choices, ids, requires))
+    packages = _packages(cells, choices, ids, requires, _recorded(previous))
+    return LockGraph(options=options, environments=environments, packages=packages)
+
+
+def _recorded(previous: LockGraph | None) -> dict[Sha256, dict[str, Sha256]]:
+    packages = previous.packages if previous is not None else ()
+    return {artifact.sha256: artifact.content for package in packages for artifact in package.artifacts}
 
 
 def _group(cells: tuple[StepTarget, ...]) -> list[tuple[tuple[str, ...], list[StepTarget]]]:
@@ -171,6 +178,7 @@ def _packages(
     choices: Mapping[Cell, tuple[Choice, ...]],
     ids: Mapping[tuple[str, ...], str],
     requires: Mapping[Sha256, tuple[str, ...]],
+    recorded: Mapping[Sha256, dict[str, Sha256]],
 ) -> tuple[Package, ...]:
     used: dict[str, dict[Sha256, Choice]] = {}
     serving: dict[Sha256, set[str]] = {}
@@ -199,7 +207,7 @@ def _packages(
                         sha256=choice.sha256,
                         targets=tuple(sorted(serving[choice.sha256])) if len(chosen) > 1 else (),
                         depends=None if agree else requires[choice.sha256],
-                        content=choice.content,
+                        content=recorded.get(choice.sha256, {}) | choice.content,
                     )
                     for choice in chosen
                 ),

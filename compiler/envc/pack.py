@@ -6,7 +6,7 @@ A run that was interrupted goes on where it stopped, for what is there already i
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -31,6 +31,7 @@ from envc.store.records import get_record, put_lock, put_pointer, put_record
 
 ObjectId = tuple[Sha256, str]  # artifact, layout
 Code = tuple[Entry, ...]
+Relock = Callable[[Mapping[ObjectId, Sha256]], bytes]  # content digests -> the lock file that holds them
 
 
 class StepBundle(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,8 +72,20 @@ class Artifacts(Protocol):
         """Each member with a file that has its sha256, in any order. Raises EnvcError."""
 
 
-def pack(request: BundleRequest, store: Blobs, artifacts: Artifacts, *, ledger: Ledger, progress: Progress) -> Bundled:
+def pack(
+    request: BundleRequest,
+    store: Blobs,
+    artifacts: Artifacts,
+    *,
+    ledger: Ledger,
+    progress: Progress,
+    relock: Relock | None = None,
+) -> Bundled:
     """Write what the steps need into the store, each object and each environment once.
+
+    With `relock`, the content digests go into the lock before it is published. What a lock demands for good must not
+    rest on anybody's word: then only an object that the lock demands already is used as found, and every other one is
+    derived from its artifact, whatever the ledger says and whatever content the lock demanded of it before.
 
     Raises MetadataMismatch, BadWheel, DigestMismatch (an artifact whose content is not the one that the lock records),
     StoreError, and what `artifacts` raises.
@@ -80,10 +93,11 @@ def pack(request: BundleRequest, store: Blobs, artifacts: Artifacts, *, ledger: 
     ids = [step.environment.id for step in request.steps]
     environments = {digest: step.environment for digest, step in zip(ids, request.steps, strict=True)}
     members = {(member.sha256, member.layout): member for each in environments.values() for member in each.members}
-    objects, made = _objects(members, request, store, artifacts, ledger, progress)
+    objects, made = _objects(members, request, store, artifacts, ledger, progress, anew=relock is not None)
+    content = {key: stored.index.content for key, stored in objects.items()}
     records = {digest: _record(environment, objects, progress) for digest, environment in environments.items()}
     digests = {digest: _publish(store, record, progress) for digest, record in records.items()}
-    lock = put_lock(store, request.lock)
+    lock = put_lock(store, relock(content) if relock else request.lock)
     codes = _codes(request, store)
     pointers = {}
     for digest, step in zip(ids, request.steps, strict=True):
@@ -103,7 +117,7 @@ def pack(request: BundleRequest, store: Blobs, artifacts: Artifacts, *, ledger: 
         pointers=pointers,
         records=tuple(records.values()),
         made=made,
-        content={key: stored.index.content for key, stored in objects.items()},
+        content=content,
     )
 
 
@@ -124,8 +138,12 @@ def _objects(
     artifacts: Artifacts,
     ledger: Ledger,
     progress: Progress,
+    *,
+    anew: bool,
 ) -> tuple[dict[ObjectId, StoredObject], tuple[EnvironmentMember, ...]]:
-    """Every object, as the store holds it in the end, and the members whose objects were derived."""
+    """Every object, as the store holds it in the end, and the members whose objects were derived; `anew` says that
+    neither the ledger nor an older demand of the lock counts.
+    """
     found: dict[ObjectId, StoredObject] = {}
     cores = usable_cores()
     with ThreadPoolExecutor(4 * cores, thread_name_prefix="envc-look") as pool:
@@ -134,10 +152,11 @@ def _objects(
     missing: dict[ObjectId, EnvironmentMember] = {}
     for key, member in members.items():
         stored = known[key]
-        if stored is not None and is_trusted(stored, member, ledger, trust_store=request.trust_store):
+        word, trust = (None, False) if anew else (ledger, request.trust_store)
+        if stored is not None and is_trusted(stored, member, word, trust_store=trust):
             found[key] = stored
         else:
-            missing[key] = member
+            missing[key] = msgspec.structs.replace(member, content=None) if anew else member
     if not missing:
         return found, ()
     # One artifact may be wanted in several layouts: it is fetched once.

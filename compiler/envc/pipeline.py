@@ -19,7 +19,7 @@ from envc.closure import Closures
 from envc.errors import NoLock, StaleLock, UsageError, render_key_path
 from envc.expand import StepTarget, expand, lock_options
 from envc.link import choice_of, link
-from envc.model.digest import sha256
+from envc.model.digest import Sha256, sha256
 from envc.model.graph import Choice, LockGraph
 from envc.model.manifest import Manifest
 from envc.model.progress import Progress
@@ -259,16 +259,20 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 class BundleOptions(msgspec.Struct, frozen=True, kw_only=True):
     level: int = 9  # of zstd
     trust_store: bool = False  # believe objects that other machines made
+    record: bool = False  # write the content digests into the lock, for hydrate to demand
 
 
 def bundle(project: Project, selection: Selection, options: BundleOptions, around: Surroundings) -> Bundled:
-    """closure → pack: what the lock names, verified, into the store."""
+    """closure → pack: what the lock names, verified, into the store; with `record`, what it holds into the lock."""
     from envc.code import code_entries
     from envc.install.derive import Ledger
     from envc.pack import BundleRequest, StepBundle, pack
 
+    if options.record and options.trust_store:
+        raise UsageError("--record writes what was derived here, and --trust-store derives nothing", "leave out one")
     manifest = project.manifest
-    closures = Closures(_locked(project, selection))
+    graph = _locked(project, selection)
+    closures = Closures(graph)
     cells = select(project, selection)
     code = {globs: code_entries(manifest.root, globs) for globs in {manifest.steps[cell.step].code for cell in cells}}
     request = BundleRequest(
@@ -288,10 +292,21 @@ def bundle(project: Project, selection: Selection, options: BundleOptions, aroun
         level=options.level,
         trust_store=options.trust_store,
     )
+
+    def relock(contents: Mapping[tuple[Sha256, str], Sha256]) -> bytes:
+        lockfile.save(lockfile.with_contents(graph, contents), manifest.lock_path)
+        return manifest.lock_path.read_bytes()
+
     store = _store(project, selection, around)
     with _origins(manifest, around) as origins:
-        ledger = Ledger(around.cache / "derived")
-        return pack(request, store, origins.artifacts, ledger=ledger, progress=around.progress)
+        return pack(
+            request,
+            store,
+            origins.artifacts,
+            ledger=Ledger(around.cache / "derived"),
+            progress=around.progress,
+            relock=relock if options.record else None,
+        )
 
 
 def select(project: Project, selection: Selection) -> tuple[StepTarget, ...]:
@@ -325,15 +340,18 @@ def _locked(project: Project, selection: Selection) -> LockGraph:
 
 
 def _store(project: Project, selection: Selection, around: Surroundings) -> Blobs:
+    return choose_store(selection.store, lambda: project.manifest, around)
+
+
+def choose_store(chosen: str | None, manifest: Callable[[], Manifest], around: Surroundings) -> Blobs:
     """``--store``, else ``ENVC_STORE``, else the manifest's, else a folder in the user's data directory."""
     from envc.store.blobs import open_store
 
-    place = selection.store or around.environ.get("ENVC_STORE")
+    place = chosen or around.environ.get("ENVC_STORE")
     if place:
         return open_store(place if "://" in place else around.cwd / Path(place).expanduser())
-    if project.manifest.store:
-        place = project.manifest.store
-        return open_store(place if "://" in place else project.manifest.root / Path(place).expanduser())
+    if place := manifest().store:
+        return open_store(place if "://" in place else manifest().root / Path(place).expanduser())
     from platformdirs import user_data_path
 
     return open_store(user_data_path("envc", appauthor=False) / "store")

@@ -14,9 +14,10 @@ import msgspec
 
 from envc.cli.documents import BundleDocument, ErrorDocument, LockedDocument, SolveDocument
 from envc.lockfile.document import LockDocument
-from envc.model.record import ObjectIndex, Record, StepPointer
+from envc.model.record import ObjectIndex, Record, StepCard, StepPointer
 from envc.parse.document import ManifestDocument
 from envc.review.status import Status
+from envc.store.bundle import BundleIndex
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -32,7 +33,9 @@ class Format(msgspec.Struct, frozen=True):
 SCHEMAS: Mapping[str, Format] = {  # by file name without its ending
     "manifest": Format("manifest.toml, and the [tool.envc] table of a pyproject.toml", (ManifestDocument,), True),
     "lock": Format("manifest.lock", (LockDocument,), True),
-    "record": Format("The JSON documents of a store", (Record, ObjectIndex, StepPointer)),
+    "record": Format(
+        "The JSON documents of a store and of a bundle", (Record, ObjectIndex, StepPointer, StepCard, BundleIndex)
+    ),
     "solve": Format("The output of envc solve --json", (SolveDocument, ErrorDocument)),
     "status": Format("The output of envc status --json", (Status, ErrorDocument)),
     "locked": Format("The output of envc lock --json", (LockedDocument, ErrorDocument)),

@@ -370,14 +370,34 @@ def bundle() -> bytes:
     own, own_index = encode([Entry(path=".envc/record.json", content=b"{}")], layout=ENVIRONMENT_LAYOUT, artifact=None)
     out = io.BytesIO()
     write_bundle(
-        [Source(artifact=ARTIFACT, layout=LAYOUT, size=len(DATA), open=lambda: io.BytesIO(DATA))],
-        Source(artifact=own_index.artifact, layout=ENVIRONMENT_LAYOUT, size=len(own), open=lambda: io.BytesIO(own)),
-        out,
+        [Source(index=INDEX, size=len(DATA), read_range=bytes_reader(DATA), what="the object")],
+        Source(index=own_index, size=len(own), read_range=bytes_reader(own), what="own files"),
+        out.write,
     )
     return out.getvalue()
 
 
 BUNDLE = bundle()
+
+
+def test_only_whole_objects_get_into_a_bundle() -> None:
+    """Programs that unpack the file check nothing, so whoever writes it checks everything."""
+    own, own_index = encode([], layout=ENVIRONMENT_LAYOUT, artifact=None)
+    last = Source(index=own_index, size=len(own), read_range=bytes_reader(own), what="own files")
+    end = sum(frame.length for frame in INDEX.frames)
+    other = msgspec.structs.replace(INDEX, artifact=sha256(b"other"))
+    stray = compress(bytes(512), 1)
+    cases = {
+        "does not match its digest": bytes([DATA[0] ^ 1]) + DATA[1:],
+        "another index than the record": DATA[:end] + encode_trailer(other, end),
+        "index than": DATA[:end] + stray + encode_trailer(INDEX, end + len(stray)),
+    }
+    for says, data in cases.items():
+        source = Source(index=INDEX, size=len(data), read_range=bytes_reader(data), what="the object")
+        with pytest.raises(CorruptBlob, match=says):
+            write_bundle([source], last, io.BytesIO().write)
+    with pytest.raises(ValueError, match="ends with an environment object"):
+        write_bundle([last], Source(index=INDEX, size=len(DATA), read_range=bytes_reader(DATA), what=""), print)
 
 
 def load_bundle(data: bytes) -> list[dict[str, tuple[int, int, str, bytes]]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tarfile
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -84,11 +83,11 @@ def test_a_bundle_is_its_objects_and_one_tar_stream(trees: list[list[Entry]], ow
     parts = [encode(each, artifact=sha256(b"%d" % number)) for number, each in enumerate(trees)]
     last = encode(own, layout=ENVIRONMENT_LAYOUT, artifact=None)
     sources = [
-        Source(artifact=index.artifact, layout=index.layout, size=len(data), open=partial(io.BytesIO, data))
+        Source(index=index, size=len(data), read_range=bytes_reader(data), what=index.layout)
         for data, index in [*parts, last]
     ]
     out = io.BytesIO()
-    written = write_bundle(sources[:-1], sources[-1], out)
+    written = write_bundle(sources[:-1], sources[-1], out.write)
     bundle = out.getvalue()
     found = read_bundle(len(bundle), bytes_reader(bundle), "bundle")
     assert found == written

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import stat
 import subprocess
 import tarfile
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ import zstandard
 from envc.store.bundle import Source, write_bundle
 from envc.store.encode import Entry
 from envc.store.layout import FRAME
+from envc.store.objects import bytes_reader
 from envc.store.paths import ENVIRONMENT_LAYOUT
 from tests.stores import encode, tree_of
 
@@ -48,10 +47,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sources = []
     for layout, entries in TREES.items():
         data, index = encode(entries, layout=layout, artifact=None)
-        sources.append(Source(artifact=index.artifact, layout=layout, size=len(data), open=partial(io.BytesIO, data)))
+        sources.append(Source(index=index, size=len(data), read_range=bytes_reader(data), what=layout))
     path = tmp_path_factory.mktemp("bundle") / "bundle.tar.zst"
     with path.open("wb") as out:
-        write_bundle(sources[:-1], sources[-1], out)
+        write_bundle(sources[:-1], sources[-1], out.write)
     return path
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from envc import pipeline
+from envc import pipeline, portable
 from envc.cli import options
 from envc.cli.documents import BundleDocument
 from envc.cli.output import print_json
@@ -19,6 +21,10 @@ LEVELS = {"fast": 3, "normal": 9, "small": 19}  # of zstd
 @click.option("--platform", "--target", "targets", multiple=True, metavar="T", help="Only these targets or platforms.")
 @click.option("--step", "steps", multiple=True, metavar="S", help="Only these steps.")
 @options.store_option()
+@click.option(
+    "--output", type=click.Path(path_type=Path), metavar="FILE", help="Also write one step-target as one file."
+)
+@click.option("--record", is_flag=True, help="Write what every artifact unpacks to into the lock.")
 @click.option("--fast", "size", flag_value="fast", help="Compress less (zstd 3).")
 @click.option("--small", "size", flag_value="small", help="Compress more (zstd 19).")
 @click.option("--trust-store", is_flag=True, help="Reuse objects that other machines made, without deriving them.")
@@ -31,6 +37,8 @@ def command(
     targets: tuple[str, ...],
     steps: tuple[str, ...],
     store: str | None,
+    output: Path | None,
+    record: bool,
     size: str | None,
     trust_store: bool,
     frozen: bool,
@@ -40,16 +48,21 @@ def command(
 ) -> int:
     """Write the packages of locked environments to the store: every step and target, or those that are named.
 
-    Equal environments are stored once, and objects that are there already are kept.
+    Equal environments are stored once, and objects that are there already are kept. FILE is a zstd-compressed tar,
+    which `envc hydrate`, `envc run` and any tar read; `sh .envc/relocate.sh` then makes the unpacked tree run.
     """
+    shipped = None
     with Terminal(quiet) as terminal:
         around = options.surroundings(terminal, offline=offline)
         project = pipeline.open_project(manifest, around)
         selection = pipeline.Selection(steps=steps, targets=targets, store=store, frozen=frozen)
-        choices = pipeline.BundleOptions(level=LEVELS[size or "normal"], trust_store=trust_store)
-        bundled = pipeline.bundle(project, selection, choices, around)
+        choices = pipeline.BundleOptions(level=LEVELS[size or "normal"], trust_store=trust_store, record=record)
+        if output is None:
+            bundled = pipeline.bundle(project, selection, choices, around)
+        else:
+            bundled, shipped = portable.write(project, selection, choices, output, around)
     if as_json:
-        print_json(BundleDocument.of(bundled))
+        print_json(BundleDocument.of(bundled, shipped))
     terminal.note(
         f"bundled {count(len(bundled.pointers), 'step-target')} in {count(len(bundled.records), 'environment')}, "
         f"{count(len(bundled.made), 'new object')}"

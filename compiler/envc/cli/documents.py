@@ -14,6 +14,7 @@ from envc_solvers.solution import Kind, Pin, Solution
 if TYPE_CHECKING:
     from envc.pack import Bundled
     from envc.pipeline import LockOutcome
+    from envc.ship import Shipped
 
 
 class SolvedPackage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -84,15 +85,24 @@ class BundledStep(msgspec.Struct, frozen=True, kw_only=True):
     pointer: StepPointer
 
 
+class BundleOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """A single-file bundle."""
+
+    file: str  # absolute path
+    size: int  # bytes
+    sha256: Sha256  # of the whole file
+
+
 class BundleDocument(msgspec.Struct, frozen=True, kw_only=True):
     """What ``envc bundle --json`` writes."""
 
     lock: Sha256  # digest of the lock file, under which the pointers stand
     steps: tuple[BundledStep, ...]  # sorted
     made: tuple[str, ...]  # files whose objects were derived in this run, sorted
+    output: BundleOutput | None  # with --output
 
     @classmethod
-    def of(cls, bundled: Bundled) -> BundleDocument:
+    def of(cls, bundled: Bundled, shipped: Shipped | None) -> BundleDocument:
         return cls(
             lock=bundled.lock,
             steps=tuple(
@@ -100,6 +110,7 @@ class BundleDocument(msgspec.Struct, frozen=True, kw_only=True):
                 for (step, target), pointer in sorted(bundled.pointers.items(), key=lambda item: item[0])
             ),
             made=tuple(sorted(member.file for member in bundled.made)),
+            output=BundleOutput(file=str(shipped.path), size=shipped.size, sha256=shipped.sha256) if shipped else None,
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from envc.cli.progress import Terminal
+from envc.errors import UsageError
 from envc.pipeline import Surroundings
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -44,6 +45,14 @@ def quiet_option() -> Decorator:
 
 def frozen_option() -> Decorator:
     return click.option("--frozen", is_flag=True, help="Use the lock as it is, without asking whether it is stale.")
+
+
+def refuse_beside_a_file(file: str, **options: object) -> None:
+    """Raise UsageError for options that mean nothing to a single-file bundle."""
+    given = [name for name, value in options.items() if value]
+    if given:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"{names} cannot be given with {file}: a bundle holds one target, and needs no store")
 
 
 def surroundings(terminal: Terminal, *, offline: bool = False, refresh: bool = False) -> Surroundings:

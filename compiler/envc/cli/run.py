@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from envc import pipeline
+from envc import pipeline, portable
 from envc.cli import options
 from envc.cli.progress import Terminal
 
 
 @click.command("run")
-@click.argument("step")
+@click.argument("step", metavar="STEP|FILE")
 @click.argument("arguments", nargs=-1, metavar="[-- CMD...]", type=click.UNPROCESSED)
 @options.manifest_option()
 @click.option("--platform", "--target", "target", metavar="T", help="One of the step's targets for this machine.")
@@ -32,10 +34,15 @@ def command(
 ) -> int:
     """Run STEP in its environment: its `run` command, or the one behind `--`.
 
-    Locks when there is no lock, and bundles and hydrates what is missing.
+    Locks when there is no lock, and bundles and hydrates what is missing. FILE is a single-file bundle, with a
+    separator in its name or ending in .zst: it needs nothing else, and with --manifest it must be what the lock names.
     """
     with Terminal(quiet) as terminal:
         around = options.surroundings(terminal, offline=offline)
+        if portable.is_bundle(step):
+            options.refuse_beside_a_file(step, target=target, store=store, from_store=from_store, frozen=frozen)
+            against = pipeline.open_project(manifest, around) if manifest else None
+            return portable.run(Path(step), arguments, against, around)
         project = pipeline.open_project(manifest, around)
         selection = pipeline.Selection(store=store, frozen=frozen)
         return pipeline.run(project, step, arguments, target, selection, around, from_store=from_store)

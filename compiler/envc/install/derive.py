@@ -87,7 +87,7 @@ def look_up(store: Blobs, member: EnvironmentMember, progress: Progress) -> Stor
         return None
 
 
-def is_trusted(stored: StoredObject, member: EnvironmentMember, ledger: Ledger, *, trust_store: bool) -> bool:
+def is_trusted(stored: StoredObject, member: EnvironmentMember, ledger: Ledger | None, *, trust_store: bool) -> bool:
     """Whether an object may be used although this run does not derive it.
 
     The lock's word on its content decides, if there is one; else what this machine derived before, or `trust_store`.
@@ -95,7 +95,7 @@ def is_trusted(stored: StoredObject, member: EnvironmentMember, ledger: Ledger, 
     content = stored.index.content
     if member.content is not None:
         return content == member.content
-    return trust_store or content == ledger.get(member.layout, member.sha256)
+    return trust_store or (ledger is not None and content == ledger.get(member.layout, member.sha256))
 
 
 def derive(
@@ -119,7 +119,7 @@ def derive(
                 f"the content of {member.file} in layout {member.layout}",
                 member.content or "",
                 content,
-                "the lock records another content than this artifact has: run `envc bundle --record` to see the change",
+                "the lock records another content than this artifact has: `envc bundle --record` writes what it has",
             )
         if stored is not None and not _is_same(store, stored, content, member, progress):
             store.delete(stored.key)

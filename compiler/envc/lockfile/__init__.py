@@ -11,6 +11,7 @@ from pathlib import Path
 
 from envc.errors import LockFileError
 from envc.lockfile.conflict import LockConflict
+from envc.lockfile.contents import with_contents
 from envc.lockfile.dump import canonical, dumps
 from envc.lockfile.load import load, loads
 from envc.lockfile.merge import Dangling, dangling, merge
@@ -27,6 +28,7 @@ __all__ = [
     "merge",
     "replace_file",
     "save",
+    "with_contents",
 ]
 
 

@@ -14,6 +14,9 @@ from envc.model.digest import Sha256, sha256
 OBJECT_FORMAT = 1
 RECORD_FORMAT = 1
 CARD_FORMAT = 1
+RECORD_PATH = ".envc/record.json"  # in a prefix and in a bundle: the record it was made from
+CARD_PATH = ".envc/step.json"  # in a bundle: its StepCard
+CODE_FOLDER = ".envc/code"  # in a bundle: the step's code
 MTIME = 315532800  # 1980-01-01T00:00:00Z: the time of wheels' and generated files, the earliest that a zip file can say
 
 
@@ -105,6 +108,7 @@ class StepCard(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     step: str
     target: str  # target name
+    python: str  # Python.text: the minor, and the patch release where the manifest names one
     lock: Sha256  # digest of the lock file that it was bundled by
     record: Sha256  # digest of the record
     code: Sha256 | None = None  # content digest of the code, its paths taken from ``.envc/code``

@@ -7,13 +7,13 @@ ends; between them stand their indexes, in skippable frames that decompressors p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import BinaryIO
 
 import msgspec
 
 from envc.model.digest import Sha256, parse_sha256
 from envc.model.record import ObjectIndex
-from envc.store.documents import decode_json
+from envc.store.decode import read_object
+from envc.store.documents import canonical_json, decode_json
 from envc.store.errors import CorruptBlob
 from envc.store.frames import compress, decompress
 from envc.store.index import ReadRange, encode_trailer, read_index, read_trailer
@@ -21,8 +21,9 @@ from envc.store.keys import check_layout
 from envc.store.paths import ENVIRONMENT_LAYOUT
 from envc.store.tar import END
 
+Write = Callable[[bytes], object]  # takes all of the bytes, or raises
+
 BUNDLE_FORMAT = 1
-_CHUNK = 1 << 20  # bytes copied at once
 
 
 class BundlePart(msgspec.Struct, frozen=True):
@@ -44,36 +45,55 @@ class BundleIndex(msgspec.Struct, frozen=True, kw_only=True):
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """An object that goes into a bundle."""
 
-    artifact: Sha256
-    layout: str
+    index: ObjectIndex
     size: int  # bytes, index included
-    open: Callable[[], BinaryIO]
+    read_range: ReadRange
+    what: str  # names it in errors
 
 
-def write_bundle(objects: Iterable[Source], environment: Source, out: BinaryIO) -> BundleIndex:
+def write_bundle(objects: Iterable[Source], environment: Source, write: Write) -> BundleIndex:
     """Write a bundle of objects, in the order given, and of the environment's own files.
 
-    Where two objects hold one path, `tar` keeps the later one's member: give the winner last. Raises CorruptBlob when
-    an object is not as long as announced, and what opening, reading and writing raise.
+    Where two objects hold one path, `tar` keeps the later one's member: give the winner last. Every object is read to
+    the digest of its last member, since programs that unpack the bundle check nothing. Raises CorruptBlob when one is
+    not what its index says, and what reading and writing raise; what was written until then is of no use.
     """
-    if environment.layout != ENVIRONMENT_LAYOUT:
-        raise ValueError(f"a bundle ends with an environment object, not with one of layout {environment.layout}")
+    if environment.index.layout != ENVIRONMENT_LAYOUT:
+        raise ValueError(f"a bundle ends with an environment object, not with one of layout {environment.index.layout}")
     parts: list[BundlePart] = []
     position = 0
     for source in (*objects, environment):
-        left = source.size
-        with source.open() as stream:
-            while chunk := stream.read(min(left, _CHUNK)):
-                out.write(chunk)
-                left -= len(chunk)
-            if left or stream.read(1):
-                raise CorruptBlob(_what(source), f"is not {source.size} bytes long, as announced")
-        parts.append(BundlePart(source.artifact, source.layout, position, source.size))
+        _copy(source, write)
+        parts.append(BundlePart(source.index.artifact, source.index.layout, position, source.size))
         position += source.size
     end = compress(END, 1)
     index = BundleIndex(parts=tuple(parts))
-    out.write(end + encode_trailer(index, position + len(end)))
+    write(end + encode_trailer(index, position + len(end)))
     return index
+
+
+def _copy(source: Source, write: Write) -> None:
+    """The bytes of one object, checked on their way: frames, and the trailer that must repeat the index."""
+
+    def passing(offset: int, length: int) -> bytes:
+        data = source.read_range(offset, length)
+        write(data)
+        return data
+
+    for _ in read_object(source.index, passing, source.what):
+        pass
+    end = check_trailer(source.index, source.size, source.read_range, source.what)
+    write(source.read_range(end, source.size - end))
+
+
+def check_trailer(index: ObjectIndex, size: int, read_range: ReadRange, what: str) -> int:
+    """The offset where the trailer of an object of `size` bytes starts. Raises CorruptBlob unless it is that index,
+    and nothing stands between the frames and it: a program that decompresses everything would read it, too.
+    """
+    text, start = read_trailer(size, read_range, what)
+    if start != sum(frame.length for frame in index.frames) or text != canonical_json(index):
+        raise CorruptBlob(what, "holds another index than the record")
+    return start
 
 
 def read_bundle(size: int, read_range: ReadRange, what: str) -> BundleIndex:
@@ -129,5 +149,5 @@ def _check(index: BundleIndex) -> int:
     return position
 
 
-def _what(part: Source | BundlePart) -> str:
+def _what(part: BundlePart) -> str:
     return f"object {part.artifact[:12]} ({part.layout})"

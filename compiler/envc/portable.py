@@ -1,0 +1,159 @@
+"""The verbs on a single-file bundle: writing one from a project, and making or running an environment from one.
+
+A bundle needs neither manifest nor lock nor store. Whoever has them may name the manifest: then the file must hold what
+the lock names, and what it demands, as a store must.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envc import pipeline
+from envc.errors import UsageError
+from envc.pipeline import BundleOptions, Project, Selection, Surroundings
+
+if TYPE_CHECKING:
+    from envc.expand import StepTarget
+    from envc.install.interpreter import HostPython
+    from envc.pack import Bundled
+    from envc.ship import Shipped
+    from envc.store.bundlefile import BundleFile
+    from envc_solvers.target import Python
+
+
+def is_bundle(argument: str) -> bool:
+    """Whether an argument names a file rather than a step: it holds a separator, or ends in ``.zst``."""
+    return "/" in argument or "\\" in argument or argument.endswith(".zst")
+
+
+def write(
+    project: Project, selection: Selection, options: BundleOptions, output: Path, around: Surroundings
+) -> tuple[Bundled, Shipped]:
+    """bundle → ship: one step-target into the store, and from there into a file."""
+    from envc.ship import ship
+
+    cell = _one_cell(project, selection, around)
+    one = msgspec.structs.replace(selection, steps=(cell.step,), targets=(cell.target.name,))
+    bundled = pipeline.bundle(project, one, options, around)
+    if options.record:
+        project = pipeline.open_project(str(project.manifest.path), around)
+    bound = pipeline.bind(project, cell, one, around)
+    with pipeline.distrust(around):
+        shipped = ship(
+            bound.store,
+            pipeline.bound_record(bound),
+            bound.pointer,
+            around.cwd / output,
+            project=project.manifest.name,
+            step=cell.step,
+            target=cell.target.name,
+            lock=bundled.lock,
+            python=cell.python,
+            level=options.level,
+        )
+    return bundled, shipped
+
+
+def _one_cell(project: Project, selection: Selection, around: Surroundings) -> StepTarget:
+    """The step-target that is meant; where none is named, the only step, on the target for this machine."""
+    cells = pipeline.select(project, selection)
+    steps = sorted({cell.step for cell in cells})
+    if len(steps) > 1:
+        raise UsageError("a file holds one step", f"name it with --step: {', '.join(steps)}")
+    if len(cells) == 1:
+        return cells[0]
+    if selection.targets:
+        names = ", ".join(sorted(cell.target.name for cell in cells))
+        raise UsageError("a file holds one target", f"name it with --platform: {names}")
+    return pipeline.cell_for(project, steps[0], None, around)
+
+
+def hydrate(file: Path, prefix: Path | None, against: Project | None, around: Surroundings) -> tuple[Path, bool]:
+    """The prefix of a bundle, and whether it had to be made. Without a `prefix` it is one in the cache.
+
+    A foreign bundle is unpacked without an interpreter, and so needs a `prefix`.
+    """
+    from envc.hydrate import hydrate as fill
+
+    bundle = open_bundle(around.cwd / file, against)
+    record = bundle.record
+    is_foreign = record.platform != pipeline.this_platform()
+    if prefix is None and is_foreign:
+        raise UsageError(
+            f"an environment for {record.platform} cannot run here", "name a folder to unpack it: --prefix"
+        )
+    host = None if is_foreign else _host(bundle, around)
+    if prefix is None and host is not None:
+        return _ready(bundle, host, around), True
+    where = around.cwd / (prefix or "")
+    made = fill(bundle, record, where, host=host, own=bundle.own, cache=around.cache, progress=around.progress)
+    return where, made
+
+
+def run(file: Path, command: tuple[str, ...], against: Project | None, around: Surroundings) -> int:
+    """hydrate, where it is missing, then the step, in the folder of the bundled code.
+
+    Does not return where exec is possible.
+    """
+    from envc.hydrate import ready_own
+    from envc.model.record import CODE_FOLDER
+    from envc.run import Launch, split_command
+    from envc.run import run as start
+
+    bundle = open_bundle(around.cwd / file, against)
+    card = bundle.card
+    words = command or (split_command(card.run) if card.run else ())
+    if not words:
+        raise UsageError(f"step {card.step} has no `run`", f"say what to run: `envc run {file} -- python …`")
+    prefix = _ready(bundle, _host(bundle, around), around)
+    folder = around.cwd
+    if card.code is not None:
+        folder = ready_own(bundle, bundle.own, cache=around.cache, progress=around.progress) / CODE_FOLDER
+    return start(Launch(command=words, prefix=prefix, cwd=folder, env=card.env), around.environ)
+
+
+def open_bundle(file: Path, against: Project | None) -> BundleFile:
+    """A bundle whose documents fit each other and, where a project is named, its lock."""
+    from envc.store import bundlefile
+    from envc.store.errors import CorruptBlob
+
+    bundle = bundlefile.open_bundle(file)
+    card = bundle.card
+    if python_of(bundle).key != bundle.record.python:
+        raise CorruptBlob(bundle.name, "has a card for another Python than its record")
+    if against is not None:
+        from envc.closure import Closures
+        from envc.hydrate import check_record
+
+        graph = pipeline.check(against)
+        cells = [cell for cell in against.cells if (cell.step, cell.target.name) == (card.step, card.target)]
+        if not cells:
+            raise UsageError(f"the manifest has no step {card.step} on {card.target}, which {file.name} is for")
+        check_record(bundle.record, Closures(graph).environment(cells[0]), bundle)
+    return bundle
+
+
+def python_of(bundle: BundleFile) -> Python:
+    """The Python that a bundle was solved for. Raises CorruptBlob when its card names none."""
+    from envc.parse.python import BadPython, choose_python, parse_python
+    from envc.store.errors import CorruptBlob
+
+    try:
+        return choose_python(parse_python(bundle.card.python))
+    except BadPython as error:
+        raise CorruptBlob(bundle.name, f"has a card without a Python ({error})") from None
+
+
+def _host(bundle: BundleFile, around: Surroundings) -> HostPython:
+    from envc.install.interpreter import find_host_python
+
+    return find_host_python(python_of(bundle), around.environ, around.cache)
+
+
+def _ready(bundle: BundleFile, host: HostPython, around: Surroundings) -> Path:
+    from envc.hydrate import ready_environment
+
+    return ready_environment(bundle, bundle.record, host=host, cache=around.cache, progress=around.progress)

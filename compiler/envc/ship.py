@@ -1,0 +1,141 @@
+"""ship: the environment of one step from a store into one file, which needs neither the store nor envc to be read.
+
+The file is the objects of the record, one after the other as the store holds them, and then the environment's own
+files: record, card, code, and what makes the tree run after `tar` has unpacked it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from envc.errors import UsageError
+from envc.install.relocate import SCRIPT, STAND_IN, relocate_script, stand_in
+from envc.model.digest import Sha256
+from envc.model.record import CARD_PATH, CODE_FOLDER, RECORD_PATH, Record, StepCard, StepPointer
+from envc.store.blobs import Blobs
+from envc.store.bundle import Source, write_bundle
+from envc.store.decode import read_object
+from envc.store.documents import canonical_json
+from envc.store.encode import LEVEL, Entry, write_object
+from envc.store.errors import CorruptBlob
+from envc.store.keys import object_key
+from envc.store.objects import bytes_reader, get_code, range_reader
+from envc.store.paths import ENVIRONMENT_LAYOUT
+from envc_solvers.target import PLATFORMS, Python
+
+
+class Shipped(msgspec.Struct, frozen=True, kw_only=True):
+    """A bundle that was written."""
+
+    path: Path
+    size: int  # bytes
+    sha256: Sha256  # of the whole file
+
+
+def ship(
+    store: Blobs,
+    record: Record,
+    pointer: StepPointer,
+    out: Path,
+    *,
+    project: str,
+    step: str,
+    target: str,
+    lock: Sha256,
+    python: Python,
+    level: int = LEVEL,
+) -> Shipped:
+    """Write the bundle of one step on one target; a file that is there is replaced, at once.
+
+    Equal objects, code and card give equal bytes. Raises CorruptBlob and DigestMismatch for what the store does not
+    hold as the record and the pointer say, and UsageError where the file cannot be written.
+    """
+    code = tuple(_code(store, pointer))
+    card = StepCard(
+        project=project,
+        step=step,
+        target=target,
+        python=python.text,
+        lock=lock,
+        record=pointer.record,
+        code=pointer.code if code else None,
+        run=pointer.run,
+        env=pointer.env,
+    )
+    objects = [
+        Source(
+            index=item.index,
+            size=item.size,
+            read_range=range_reader(store, object_key(item.index.layout, item.index.artifact)),
+            what=f"the object of {item.name} {item.version} in {store.name}",
+        )
+        for item in record.objects
+    ]
+    draft = io.BytesIO()
+    entries = (*own_entries(record, card, python), *code)
+    index, size = write_object(entries, draft, layout=ENVIRONMENT_LAYOUT, level=level)
+    own = Source(index=index, size=size, read_range=bytes_reader(draft.getvalue()), what="the environment's own files")
+    return _replace(out, objects, own)
+
+
+def own_entries(record: Record, card: StepCard, python: Python) -> Iterator[Entry]:
+    """The files of an environment that come from no artifact, but for its code."""
+    yield Entry(path=RECORD_PATH, content=canonical_json(record))
+    yield Entry(path=CARD_PATH, content=canonical_json(card))
+    platform = PLATFORMS[record.platform]
+    for path, content in (
+        (SCRIPT, relocate_script(platform, python, record.requirements)),
+        (STAND_IN, stand_in(platform)),
+    ):
+        if content is not None:
+            yield Entry(path=path, content=content, executable=True)
+
+
+def _code(store: Blobs, pointer: StepPointer) -> Iterator[Entry]:
+    """The step's code as the store has it: what the pointer names, not what the working tree holds by now."""
+    found = get_code(store, pointer)
+    if found is None:
+        return
+    index, data = found
+    contents: dict[str, bytearray] = {}
+    for piece in read_object(index, bytes_reader(data)):
+        contents.setdefault(piece.member.path, bytearray()).extend(piece.data)
+    for member in index.members:
+        if member.type != "file":
+            raise CorruptBlob(f"the code of a step in {store.name}", f"holds the link {member.path!r}")
+        yield Entry(
+            path=f"{CODE_FOLDER}/{member.path}",
+            content=bytes(contents[member.path]),
+            executable=member.mode == 0o755,
+            mtime=member.mtime,
+        )
+
+
+def _replace(out: Path, objects: list[Source], own: Source) -> Shipped:
+    draft = out.with_name(f".{out.name}.{os.urandom(8).hex()}")
+    digest = hashlib.sha256()
+    try:
+        with draft.open("xb") as stream:
+
+            def write(data: bytes) -> None:
+                digest.update(data)
+                stream.write(data)
+
+            write_bundle(objects, own, write)
+            size = stream.tell()
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(out)
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror or error}", "choose another --output") from None
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+    return Shipped(path=out, size=size, sha256=Sha256(digest.hexdigest()))
