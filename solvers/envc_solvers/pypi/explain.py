@@ -31,6 +31,7 @@ __all__ = ["Conflict", "GaveUp", "Subject", "Unsolvable", "Want", "refuse", "ref
 _MOST_TRIALS = 24  # searches spent on finding a smaller set of roots
 _TRIES_EACH = 2_000  # candidates in each of them
 _MOST_SUBJECTS = 5
+_SYSTEMS = {"linux": "linux", "macos": "macosx", "windows": "win"}  # as platform tags spell them
 _MOST_FILES = 3
 _MOST_REASONS = 3
 
@@ -267,7 +268,8 @@ class _Teller:
         matching.sort(reverse=True)
         wheels = [(file, reason) for _, file, reason in matching if file.endswith(".whl")]
         if wheels:
-            wheels.sort(key=lambda one: _distance(one[1]))
+            system = _SYSTEMS[self._problem.target.facts.family]
+            wheels.sort(key=lambda one: _distance(one[1], system))
             files = tuple(f"{file} {reason}" for file, reason in wheels[:_MOST_FILES])
             return "no-file", f"no file that matches {everything} is for this target", files
         if matching:
@@ -279,12 +281,14 @@ class _Teller:
         return "no-version", f"there is no version that matches {everything}{newest}", ()
 
 
-def _distance(reason: str) -> int:
-    """How far a file is from being usable: a floor that is a little too low comes before another Python or system."""
-    twice = 3 if " and is for " in reason else 0
+def _distance(reason: str, system: str) -> int:
+    """How far a file is from being usable: a floor too low, then another Python, another CPU, another system."""
+    twice = 4 if " and is for " in reason else 0
     if "target has" in reason:
         return twice
-    return twice + (1 if "Python" in reason or "PyPy" in reason else 2)
+    if "Python" in reason or "PyPy" in reason:
+        return twice + 1
+    return twice + (2 if system in reason else 3)
 
 
 def _span(versions: Iterable[str]) -> str:
