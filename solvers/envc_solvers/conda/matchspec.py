@@ -169,7 +169,7 @@ def parse_matchspec(text: str) -> MatchSpec:
 
 def _parse(text: str) -> MatchSpec:
     plain = _PLAIN(text)
-    if plain is not None:
+    if plain is not None and not text.endswith(ARCHIVES):
         name, version, build = plain.groups()
         return MatchSpec(name=name, version=parse_version_spec(version) if version else None, build=_read_build(build))
     body = text.strip()
