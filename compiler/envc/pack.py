@@ -1,6 +1,7 @@
 """pack: environments into a store, as objects and records, with each step's pointer and code.
 
-Order of publishing: objects, then records, then code and lock, then pointers; so whatever a reader finds is complete.
+Order of publishing: a lease, objects, then records, then code and lock, then pointers; so whatever a reader finds is
+complete, and what it leads to is not collected meanwhile.
 A run that was interrupted goes on where it stopped, for what is there already is not made again.
 """
 
@@ -25,9 +26,12 @@ from envc.store.blobs import Blobs
 from envc.store.check import winners
 from envc.store.encode import LEVEL, Encoder, Entry, usable_cores
 from envc.store.errors import CorruptBlob, MissingBlob
-from envc.store.keys import step_key
+from envc.store.keys import environment_key, object_key, step_key
+from envc.store.leases import leased
 from envc.store.objects import StoredObject, put_code
 from envc.store.records import get_record, put_lock, put_pointer, put_record
+
+_UPLOADS = 8  # objects that are sent to a distant store at once
 
 ObjectId = tuple[Sha256, str]  # artifact, layout
 Code = tuple[Entry, ...]
@@ -93,32 +97,34 @@ def pack(
     ids = [step.environment.id for step in request.steps]
     environments = {digest: step.environment for digest, step in zip(ids, request.steps, strict=True)}
     members = {(member.sha256, member.layout): member for each in environments.values() for member in each.members}
-    objects, made = _objects(members, request, store, artifacts, ledger, progress, anew=relock is not None)
-    content = {key: stored.index.content for key, stored in objects.items()}
-    records = {digest: _record(environment, objects, progress) for digest, environment in environments.items()}
-    digests = {digest: _publish(store, record, progress) for digest, record in records.items()}
-    lock = put_lock(store, relock(content) if relock else request.lock)
-    codes = _codes(request, store)
-    pointers = {}
-    for digest, step in zip(ids, request.steps, strict=True):
-        code, code_object = codes[step.code]
-        pointers[step.step, step.target] = StepPointer(
-            environment=digest,
-            record=digests[digest],
-            code=code,
-            code_object=code_object,
-            run=step.run,
-            env=step.env,
+    relied_on = [object_key(layout, artifact) for artifact, layout in members]
+    with leased(store, [*relied_on, *map(environment_key, environments)]):
+        objects, made = _objects(members, request, store, artifacts, ledger, progress, anew=relock is not None)
+        content = {key: stored.index.content for key, stored in objects.items()}
+        records = {digest: _record(environment, objects, progress) for digest, environment in environments.items()}
+        digests = {digest: _publish(store, record, progress) for digest, record in records.items()}
+        lock = put_lock(store, relock(content) if relock else request.lock)
+        codes = _codes(request, store)
+        pointers = {}
+        for digest, step in zip(ids, request.steps, strict=True):
+            code, code_object = codes[step.code]
+            pointers[step.step, step.target] = StepPointer(
+                environment=digest,
+                record=digests[digest],
+                code=code,
+                code_object=code_object,
+                run=step.run,
+                env=step.env,
+            )
+        for (step_name, target), pointer in pointers.items():
+            put_pointer(store, step_key(request.project, lock, step_name, target), pointer)
+        return Bundled(
+            lock=lock,
+            pointers=pointers,
+            records=tuple(records.values()),
+            made=made,
+            content=content,
         )
-    for (step_name, target), pointer in pointers.items():
-        put_pointer(store, step_key(request.project, lock, step_name, target), pointer)
-    return Bundled(
-        lock=lock,
-        pointers=pointers,
-        records=tuple(records.values()),
-        made=made,
-        content=content,
-    )
 
 
 def _codes(request: BundleRequest, store: Blobs) -> dict[Code | None, tuple[Sha256 | None, Sha256 | None]]:
@@ -173,7 +179,9 @@ def _objects(
 
     fetched = artifacts.fetch([members[0] for members in layouts.values()])
     # The encoder is left first: what still writes when something failed is refused there, and so the pool ends soon.
-    with ThreadPoolExecutor(cores, thread_name_prefix="envc-pack") as pool, Encoder(level=request.level) as encoder:
+    # Encoding is bounded by the encoder; more threads than cores let uploads wait together.
+    threads = max(cores, min(_UPLOADS, store.in_flight))
+    with ThreadPoolExecutor(threads, thread_name_prefix="envc-pack") as pool, Encoder(level=request.level) as encoder:
         working: dict[ObjectId, Future[StoredObject]] = {}
         try:
             for member, path in fetched:

@@ -13,11 +13,16 @@ from typing import Any
 import msgspec
 
 from envc.cli.documents import BundleDocument, ErrorDocument, LockedDocument, SolveDocument
+from envc.cli.documents_upkeep import CacheDocument, PruneDocument, TagsDocument
+from envc.housekeeping import Collected
 from envc.lockfile.document import LockDocument
 from envc.model.record import ObjectIndex, Record, StepCard, StepPointer
 from envc.parse.document import ManifestDocument
 from envc.review.status import Status
 from envc.store.bundle import BundleIndex
+from envc.store.leases import Lease
+from envc.store.tags import Tag
+from envc.verify import Verified
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -39,6 +44,11 @@ SCHEMAS: Mapping[str, Format] = {  # by file name without its ending
     "solve": Format("The output of envc solve --json", (SolveDocument, ErrorDocument)),
     "status": Format("The output of envc status --json", (Status, ErrorDocument)),
     "locked": Format("The output of envc lock --json", (LockedDocument, ErrorDocument)),
+    "verified": Format("The output of envc verify --json", (Verified, ErrorDocument)),
+    "collected": Format("The output of envc gc --json", (Collected, ErrorDocument)),
+    "tags": Format("The output of envc tag --json", (TagsDocument, ErrorDocument)),
+    "cache": Format("The output of envc cache show --json and envc cache prune --json", (CacheDocument, PruneDocument)),
+    "upkeep": Format("The JSON documents of a store that keep or release environments", (Tag, Lease)),
     "bundled": Format("The output of envc bundle --json", (BundleDocument, ErrorDocument)),
 }
 

@@ -23,6 +23,10 @@ VERBS = {
     "bundle": ("bundle", "Write the packages of locked environments to the store."),
     "hydrate": ("hydrate", "Rebuild a step's environment from the store alone."),
     "run": ("run", "Run a step in its environment."),
+    "verify": ("verify", "Check what a store or a prefix holds, to its last byte."),
+    "gc": ("gc", "Find, and remove, what nothing in a store leads to."),
+    "tag": ("tag", "Give the lock a name in the store, so that its environments are kept."),
+    "cache": ("cache", "Show or prune the cache of this machine."),
     "solve": ("solve", "Resolve requirements once, without a manifest."),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,19 @@ from envc.errors import UsageError
 from envc.pipeline import Surroundings
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def span(value: str | timedelta) -> timedelta:
+    """A length of time, in all the ways in which a manifest may write one."""
+    from envc.parse.moments import BadMoment, parse_cutoff
+
+    try:
+        length = value if isinstance(value, timedelta) else parse_cutoff(value)
+    except BadMoment as error:
+        raise click.BadParameter(str(error)) from None
+    if not isinstance(length, timedelta):
+        raise click.BadParameter(f'{value!r} is a moment: write a span such as "7 days"')
+    return length
 
 
 def manifest_option() -> Decorator:

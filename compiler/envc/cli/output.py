@@ -42,3 +42,8 @@ def report_bug(error: Exception, as_json: bool) -> None:
         traceback.print_exception(error)
     else:
         print("  hint: set ENVC_TRACEBACK=1 to see where, and report it", file=sys.stderr)
+
+
+def mebibytes(size: int) -> str:
+    """``12.3 MiB`` for a number of bytes."""
+    return f"{size / (1 << 20):,.1f} MiB"

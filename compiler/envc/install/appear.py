@@ -45,7 +45,7 @@ def appear(
 
     try:
         locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(locks / f"{sha256(os.fsencode(place))}.lock"):
+        with FileLock(_lock_of(place, locks)):
             _remove_leftovers(place)
             if is_made():
                 return False
@@ -61,6 +61,24 @@ def appear(
             return True
     except OSError as error:
         raise _disk_error(place, error) from None
+
+
+def vanish(place: Path, *, locks: Path) -> None:
+    """Remove a folder that `appear` made, at once, unless somebody is making it anew just now. Raises OSError."""
+    from filelock import FileLock, Timeout
+
+    locks.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(_lock_of(place, locks), timeout=0):
+            draft = _sibling(place)
+            place.rename(draft)
+            shutil.rmtree(draft)
+    except Timeout:
+        return
+
+
+def _lock_of(place: Path, locks: Path) -> Path:
+    return locks / f"{sha256(os.fsencode(place))}.lock"
 
 
 def _is_there(place: Path, is_ours: Callable[[], bool]) -> bool:

@@ -15,6 +15,8 @@ ENVIRONMENTS = "v1/environments"
 CODE = "v1/code"
 STEPS = "v1/steps"
 LOCKS = "v1/locks"
+TAGS = "v1/tags"
+LEASES = "v1/leases"
 
 
 def check_key(key: str) -> str:
@@ -50,6 +52,22 @@ def step_key(project: str, lock: Sha256, step: str, target: str) -> str:
 
 def lock_key(lock: Sha256) -> str:
     return f"{LOCKS}/{lock}"
+
+
+def tag_key(project: str, tag: str) -> str:
+    return f"{TAGS}/{escape(project)}/{escape(tag)}.json"
+
+
+def lease_key(name: str) -> str:
+    """`name` is the writer's own choice, which nobody else makes."""
+    return f"{LEASES}/{name}.json"
+
+
+def unescape(part: str) -> str:
+    """The name that `escape` wrote as one part of a key."""
+    from urllib.parse import unquote
+
+    return unquote(part)
 
 
 def escape(name: str) -> str:

@@ -1,0 +1,141 @@
+"""The cache of this machine: what it holds, and what nobody has used for a while. All of it can be made again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from envc.install.appear import vanish
+from envc.model.progress import Progress
+
+LOCKS = "locks"  # of files that are being made; removing one would let two work at once
+
+# Name in the cache: what people call it, and how many folders down the things stand that are used or not as a whole.
+PARTS = {
+    "artifacts": ("artifacts", 2),
+    "envs": ("environments", 1),
+    "objects": ("unpacked objects", 3),
+    "code": ("code", 1),
+    "repodata": ("channel data", 2),
+    "interpreters": ("interpreters", 1),
+    "derived": ("derived digests", 3),
+}
+_INDEX = "index-"  # how the files of the index cache begin
+_FOREVER = frozenset({"index", "derived"})  # small, or worth more than their place, until everything goes
+
+
+class CachePart(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of thing in the cache."""
+
+    part: str
+    entries: int
+    size: int  # bytes; what is linked to several places counts where it is met first
+
+
+class Pruned(msgspec.Struct, frozen=True, kw_only=True):
+    """What a prune removed, or would remove."""
+
+    entries: int
+    size: int  # bytes
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """Something that is used, or not, as a whole."""
+
+    part: str
+    path: Path
+    size: int  # bytes
+    used: float  # seconds since 1970: the latest reading or writing of a file in it, as far as the disk notes it
+
+
+def show(cache: Path) -> tuple[CachePart, ...]:
+    """What the cache holds, by part, in a fixed order."""
+    totals: dict[str, tuple[int, int]] = {}
+    for entry in _entries(cache):
+        entries, size = totals.get(entry.part, (0, 0))
+        totals[entry.part] = entries + 1, size + entry.size
+    return tuple(CachePart(part=part, entries=entries, size=size) for part, (entries, size) in totals.items())
+
+
+def prune(cache: Path, before: float | None, progress: Progress, *, dry_run: bool = False) -> Pruned:
+    """Remove what was not used since `before` (seconds since 1970); with None, everything.
+
+    The index cache is one file that pays for itself with every lock, so it goes only with everything. What is in use
+    on Windows stays, with a warning.
+    """
+    entries = size = 0
+    for entry in _entries(cache):
+        if before is not None and (entry.used >= before or entry.part in _FOREVER):
+            continue
+        try:
+            if not dry_run:
+                _remove(entry, cache)
+        except OSError as error:
+            progress.warn(f"{entry.path} stays: {error.strerror}")
+            continue
+        entries, size = entries + 1, size + entry.size
+    return Pruned(entries=entries, size=size)
+
+
+def _remove(entry: _Entry, cache: Path) -> None:
+    if entry.part == PARTS["envs"][0]:
+        vanish(entry.path, locks=cache / LOCKS)
+    elif entry.path.is_dir():
+        shutil.rmtree(entry.path)
+    else:
+        entry.path.unlink(missing_ok=True)
+
+
+def _entries(cache: Path) -> Iterator[_Entry]:
+    seen: set[tuple[int, int]] = set()  # device and inode of files with several names
+    try:
+        names = sorted(entry.name for entry in os.scandir(cache))
+    except FileNotFoundError:
+        return
+    for name in names:
+        path = cache / name
+        if name in PARTS:
+            part, depth = PARTS[name]
+            yield from (_measure(part, each, seen) for each in _below(path, depth))
+        elif name.startswith(_INDEX):
+            yield _measure("index", path, seen)
+        elif name != LOCKS:
+            yield _measure("other", path, seen)
+
+
+def _below(folder: Path, depth: int) -> Iterator[Path]:
+    """What stands `depth` levels down; files that stand higher count by themselves."""
+    with suppress(NotADirectoryError):
+        for path in sorted(folder.iterdir()):
+            if depth > 1 and path.is_dir():
+                yield from _below(path, depth - 1)
+            else:
+                yield path
+
+
+def _measure(part: str, path: Path, seen: set[tuple[int, int]]) -> _Entry:
+    size, used = 0, 0.0
+    for file in _files(path):
+        with suppress(OSError):  # somebody removed it meanwhile
+            status = file.lstat()
+            used = max(used, status.st_atime, status.st_mtime)
+            if status.st_nlink > 1:
+                identity = status.st_dev, status.st_ino
+                if identity in seen:
+                    continue
+                seen.add(identity)
+            size += status.st_size
+    return _Entry(part, path, size, used)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_dir() and not path.is_symlink():
+        for place, _, files in os.walk(path):
+            yield from (Path(place, file) for file in files)
+    else:
+        yield path

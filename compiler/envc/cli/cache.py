@@ -1,0 +1,64 @@
+"""``envc cache``."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import click
+
+from envc import housekeeping
+from envc.cli import options
+from envc.cli.documents_upkeep import CacheDocument, PruneDocument
+from envc.cli.output import mebibytes, print_json
+from envc.cli.progress import Terminal
+from envc.errors import UsageError
+from envc.pipeline import count
+
+UNUSED = timedelta(days=30)
+
+
+@click.group("cache")
+def command() -> None:
+    """The cache of this machine. Everything in it can be made again."""
+
+
+@command.command("show")
+@options.json_option()
+def show(as_json: bool) -> int:
+    """Show what the cache holds, and how much room that takes."""
+    around = options.surroundings(Terminal())
+    parts = housekeeping.show_cache(around)
+    if as_json:
+        print_json(CacheDocument(folder=str(around.cache), parts=parts))
+        return 0
+    click.echo(around.cache)
+    for part in parts:
+        click.echo(f"  {part.part:<18}{part.entries:>8}  {mebibytes(part.size):>12}")
+    return 0
+
+
+@command.command("prune")
+@click.option(
+    "--unused",
+    type=options.span,
+    metavar="SPAN",
+    help="What nobody used for so long; 30 days unless you say otherwise.",
+)
+@click.option("--all", "everything", is_flag=True, help="Everything, the index cache as well.")
+@click.option("--dry-run", is_flag=True, help="Remove nothing, only count.")
+@options.quiet_option()
+@options.json_option()
+def prune(unused: timedelta | None, everything: bool, dry_run: bool, quiet: bool, as_json: bool) -> int:
+    """Remove artifacts, environments and whatever else was not used for a while."""
+    if everything and unused is not None:
+        raise UsageError("--all and --unused contradict each other", "leave out one of them")
+    with Terminal(quiet) as terminal:
+        around = options.surroundings(terminal)
+        pruned = housekeeping.prune_cache(around, None if everything else unused or UNUSED, dry_run=dry_run)
+    if as_json:
+        print_json(
+            PruneDocument(folder=str(around.cache), removed=not dry_run, entries=pruned.entries, size=pruned.size)
+        )
+    verb = "would remove" if dry_run else "removed"
+    terminal.note(f"{verb} {count(pruned.entries, 'thing')} ({mebibytes(pruned.size)})")
+    return 0

@@ -1,0 +1,46 @@
+"""``envc gc``."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import click
+
+from envc import housekeeping
+from envc.cli import options
+from envc.cli.output import mebibytes, print_json
+from envc.cli.progress import Terminal
+from envc.pipeline import count
+
+
+@click.command("gc")
+@options.manifest_option()
+@options.store_option()
+@click.option(
+    "--recent",
+    type=options.span,
+    default=housekeeping.RECENT,
+    metavar="SPAN",
+    help="Keep steps that were bundled within this span; 30 days unless you say otherwise.",
+)
+@click.option("--delete", is_flag=True, help="Really remove what was found.")
+@options.quiet_option()
+@options.json_option()
+def command(
+    manifest: str | None, store: str | None, recent: timedelta, delete: bool, quiet: bool, as_json: bool
+) -> int:
+    """Find what no tag, no recent step and no bundle under way leads to in a store. Removes it only with --delete."""
+    with Terminal(quiet) as terminal:
+        around = options.surroundings(terminal)
+        blobs = housekeeping.open_store(store, manifest, around)
+        done = housekeeping.collect(blobs, around, recent=recent, remove=delete)
+    if as_json:
+        print_json(done)
+    verb = "removed" if done.removed else "would remove"
+    terminal.note(
+        f"{verb} {count(done.garbage, 'blob')} ({mebibytes(done.garbage_size)}), "
+        f"{count(done.kept, 'blob')} ({mebibytes(done.kept_size)}) are in use"
+    )
+    if done.garbage and not done.removed:
+        terminal.note("nothing was changed: pass --delete to remove it")
+    return 0

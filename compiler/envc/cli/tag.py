@@ -1,0 +1,48 @@
+"""``envc tag``."""
+
+from __future__ import annotations
+
+import click
+
+from envc import housekeeping, pipeline
+from envc.cli import options
+from envc.cli.documents_upkeep import TagsDocument
+from envc.cli.output import print_json
+from envc.cli.progress import Terminal
+from envc.errors import UsageError
+
+
+@click.command("tag")
+@click.argument("name", required=False)
+@options.manifest_option()
+@options.store_option()
+@click.option("--move", is_flag=True, help="Let a name that stands for another lock stand for this one.")
+@click.option("--delete", is_flag=True, help="Remove the tag.")
+@options.quiet_option()
+@options.json_option()
+def command(
+    name: str | None, manifest: str | None, store: str | None, move: bool, delete: bool, quiet: bool, as_json: bool
+) -> int:
+    """Give the lock as it stands a NAME in the store, so that `envc gc` keeps its environments.
+
+    Without a NAME, list the tags of the project.
+    """
+    if name is None and (move or delete):
+        raise UsageError("--move and --delete need the name of a tag")
+    with Terminal(quiet) as terminal:
+        around = options.surroundings(terminal)
+        project = pipeline.open_project(manifest, around)
+        selection = pipeline.Selection(store=store)
+        if name is not None and delete:
+            housekeeping.untag(project, name, selection, around)
+        elif name is not None:
+            housekeeping.tag(project, name, selection, around, move=move)
+        tags = housekeeping.list_tags(housekeeping.open_store(store, manifest, around), project.manifest.name)
+    if as_json:
+        print_json(TagsDocument(tags=tags))
+    elif name is None:
+        for tag in tags:
+            click.echo(f"{tag.name}  {tag.lock}")
+    else:
+        terminal.note(f"{'removed the tag' if delete else 'tagged this lock as'} {name}")
+    return 0

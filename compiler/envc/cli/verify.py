@@ -1,0 +1,60 @@
+"""``envc verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from envc import housekeeping, pipeline
+from envc.cli import options
+from envc.cli.output import print_json
+from envc.cli.progress import Terminal
+from envc.errors import UsageError
+from envc.pipeline import count
+
+
+@click.command("verify")
+@options.manifest_option()
+@click.option("--platform", "--target", "targets", multiple=True, metavar="T", help="Only these targets or platforms.")
+@click.option("--step", "steps", multiple=True, metavar="S", help="Only these steps.")
+@click.option("--all", "whole", is_flag=True, help="Everything that the store holds, without asking the lock.")
+@click.option("--prefix", type=click.Path(path_type=Path), metavar="DIR", help="A hydrated folder instead of a store.")
+@options.store_option()
+@options.frozen_option()
+@options.quiet_option()
+@options.json_option()
+def command(
+    manifest: str | None,
+    targets: tuple[str, ...],
+    steps: tuple[str, ...],
+    whole: bool,
+    prefix: Path | None,
+    store: str | None,
+    frozen: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Read what the store holds for the lock to its last byte, or compare a prefix with its record.
+
+    Changes nothing. Exit code 1 when anything is not as it should be; `envc bundle` makes objects again.
+    """
+    if (whole or prefix is not None) and (targets or steps or (whole and prefix is not None)):
+        raise UsageError("--all and --prefix stand alone", "leave out --step and --platform")
+    with Terminal(quiet) as terminal:
+        around = options.surroundings(terminal)
+        if prefix is not None:
+            verified = housekeeping.verify_folder(prefix, around)
+        elif whole:
+            verified = housekeeping.verify_whole_store(housekeeping.open_store(store, manifest, around), around)
+        else:
+            project = pipeline.open_project(manifest, around)
+            selection = pipeline.Selection(steps=steps, targets=targets, store=store, frozen=frozen)
+            verified = housekeeping.verify_steps(project, selection, around)
+    if as_json:
+        print_json(verified)
+    else:
+        for problem in verified.problems:
+            click.echo(f"{problem.where}: {problem.reason}")
+    terminal.note(f"verified {count(verified.checked, 'item')}, {count(len(verified.problems), 'problem')}")
+    return 1 if verified.problems else 0

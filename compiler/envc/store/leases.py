@@ -1,0 +1,55 @@
+"""Leases: what a bundle that is under way relies on, so that `gc` leaves it alone until a pointer leads there.
+
+Objects that a bundle writes are young, and so safe. Those that it finds may be garbage of years ago; it names them in a
+lease before it looks, and removes the lease when its pointers stand. What a killed writer left expires after a day.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+import msgspec
+
+from envc.errors import StoreError
+from envc.store.blobs import Blobs, Listed
+from envc.store.documents import canonical_json, decode_json
+from envc.store.errors import MissingBlob
+from envc.store.keys import LEASES, lease_key
+
+LEASE_FORMAT = 1
+LEASE_SECONDS = 24 * 3600
+MAX_LEASE = 64 << 20  # bytes
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``v1/leases/<name>.json`` says. Its age is that of the blob, by the store's own clock."""
+
+    format: int = LEASE_FORMAT
+    keys: tuple[str, ...]  # sorted
+
+
+@contextmanager
+def leased(blobs: Blobs, keys: Iterable[str]) -> Iterator[None]:
+    """Keep these keys from being collected: two requests. Raises StoreError when the store cannot be written."""
+    key = lease_key(secrets.token_hex(16))
+    blobs.write_new(key, canonical_json(Lease(keys=tuple(sorted(set(keys))))))
+    try:
+        yield
+    finally:
+        with suppress(StoreError):  # it expires by itself
+            blobs.delete(key)
+
+
+def read_leases(blobs: Blobs, now: float) -> tuple[frozenset[str], tuple[Listed, ...]]:
+    """The keys that live leases name, and the leases that have expired."""
+    keys: set[str] = set()
+    expired = []
+    for listed in blobs.scan(LEASES):
+        if now - listed.modified > LEASE_SECONDS:
+            expired.append(listed)
+            continue
+        with suppress(MissingBlob):  # its bundle has just ended
+            keys.update(decode_json(blobs.read(listed.key, MAX_LEASE), Lease, f"{blobs.name}: {listed.key}").keys)
+    return frozenset(keys), tuple(expired)
