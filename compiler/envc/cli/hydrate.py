@@ -39,7 +39,7 @@ def command(
     with Terminal(quiet) as terminal:
         around = options.surroundings(terminal, offline=True)
         if portable.is_bundle(step):
-            options.refuse_beside_a_file(step, target=target, store=store, frozen=frozen)
+            options.refuse_beside_a_file(step, platform=target, store=store, frozen=frozen)
             against = pipeline.open_project(manifest, around) if manifest else None
             where, made = portable.hydrate(Path(step), prefix, against, around)
         else:

@@ -40,7 +40,7 @@ def command(
     with Terminal(quiet) as terminal:
         around = options.surroundings(terminal, offline=offline)
         if portable.is_bundle(step):
-            options.refuse_beside_a_file(step, target=target, store=store, from_store=from_store, frozen=frozen)
+            options.refuse_beside_a_file(step, platform=target, store=store, from_store=from_store, frozen=frozen)
             against = pipeline.open_project(manifest, around) if manifest else None
             return portable.run(Path(step), arguments, against, around)
         project = pipeline.open_project(manifest, around)

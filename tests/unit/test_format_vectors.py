@@ -1,0 +1,146 @@
+"""The test vectors in tests/data: written as FORMAT.md says, and read by a program that knows FORMAT.md alone."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import struct
+import tarfile
+from typing import Any
+
+import pytest
+import zstandard
+
+from envc.store.bundlefile import open_bundle
+from tests.vectors import BUNDLE, CODE, FACTS, build
+
+DATA = BUNDLE.read_bytes()
+FACTS_KEPT: dict[str, Any] = json.loads(FACTS.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("shuffled", "threads"), [(False, 1), (True, 1), (False, 3)])
+def test_what_is_written_today_is_what_was_written_then(shuffled: bool, threads: int) -> None:
+    """Every version of Python compares with the same file, so that all of them write the same bytes."""
+    data, facts = build(shuffled=shuffled, threads=threads)
+    if facts["libzstd"] == FACTS_KEPT["libzstd"]:
+        assert facts == FACTS_KEPT
+        assert data == DATA
+    # The environment's own files hold the digests of compressed frames, and so depend on libzstd.
+    assert facts["objects"][:-1] == FACTS_KEPT["objects"][:-1]
+    assert facts["environment"] == FACTS_KEPT["environment"]
+
+
+def test_what_was_written_then_is_read_today() -> None:
+    bundle = open_bundle(BUNDLE)
+    assert bundle.record.environment == FACTS_KEPT["environment"]
+    assert bundle.card.code == FACTS_KEPT["code"]
+    assert bundle.card.env == {"GREETING": "héllo"}
+    assert bundle.own.content == FACTS_KEPT["objects"][-1]["content"]
+
+
+# A stranger: standard library and libzstd, written after compiler/FORMAT.md, section by section.
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def one_frame(data: bytes) -> bytes:
+    content = zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
+    assert len(content) == zstandard.frame_content_size(data)
+    assert zstandard.get_frame_parameters(data).has_checksum
+    return content
+
+
+def trailer(data: bytes) -> tuple[Any, int]:
+    """Section 4: the document at the end, and where its skippable frame starts."""
+    offset, size, magic = struct.unpack("<QQ8s", data[-24:])
+    assert magic == b"ENVCBND1"
+    assert struct.unpack("<II", data[offset - 8 : offset]) == (0x184D2A5E, size + 24)
+    assert offset + size + 24 == len(data)
+    text = one_frame(data[offset : offset + size])
+    document = json.loads(text)
+    assert text == canonical(document)
+    return document, offset - 8
+
+
+def tar_text(data: bytes, index: Any, end: int) -> bytes:
+    """Section 3: the joined frames, each compared before and after it is decompressed."""
+    joined = bytearray()
+    position = 0
+    for frame in index["frames"]:
+        compressed = data[frame["offset"] : frame["offset"] + frame["length"]]
+        assert (frame["offset"], digest(compressed)) == (position, frame["sha256"])
+        position += len(compressed)
+        raw = one_frame(compressed)
+        assert len(raw) == frame["raw"] <= 8388608
+        joined += raw
+    assert position == end
+    return bytes(joined)
+
+
+def content_digest(members: list[dict[str, Any]]) -> str:
+    """Section 1."""
+    keys = ("path", "mode", "type", "link", "size", "sha256")
+    return digest(canonical([[member[key] for key in keys] for member in members]))
+
+
+def check_members(members: list[dict[str, Any]], tar: bytes) -> None:
+    """Section 2, through a program that knows tar and nothing else."""
+    assert [member["path"] for member in members] == sorted(member["path"] for member in members)
+    with tarfile.open(fileobj=io.BytesIO(tar + bytes(1024))) as archive:
+        found = archive.getmembers()
+        assert [info.name for info in found] == [member["path"] for member in members]
+        for info, member in zip(found, members, strict=True):
+            assert info.mode == member["mode"]
+            if member["type"] == "link":
+                assert (info.issym(), info.linkname) == (True, member["link"])
+                continue
+            content = archive.extractfile(info)
+            assert content is not None
+            assert (info.size, info.mtime, digest(content.read())) == (
+                member["size"],
+                member["mtime"],
+                member["sha256"],
+            )
+
+
+def test_a_stranger_reads_the_vectors() -> None:
+    index, end = trailer(DATA)
+    assert index["format"] == 1
+    position = 0
+    whole = b""
+    for part, facts in zip(index["parts"], FACTS_KEPT["objects"], strict=True):
+        assert part["offset"] == position
+        position += part["length"]
+        data = DATA[part["offset"] : position]
+        described, start = trailer(data)
+        tar = tar_text(data, described, start)
+        assert [part[key] for key in ("artifact", "layout")] == [facts[key] for key in ("artifact", "layout")]
+        assert content_digest(described["members"]) == facts["content"]
+        assert digest(canonical(described["members"])) == facts["members"]
+        check_members(described["members"], tar)
+        whole += tar
+    assert one_frame(DATA[position:end]) == bytes(1024)
+    with tarfile.open(fileobj=io.BytesIO(whole + bytes(1024))) as archive:
+        last = {info.name: info for info in archive.getmembers()}  # what comes last stays
+        texts = {name: archive.extractfile(info) for name, info in last.items() if info.isfile()}
+        read = {name: stream.read() for name, stream in texts.items() if stream is not None}
+    assert read["bin/tool"] == b"#!/bin/sh\necho second\n"
+    record, card = json.loads(read[".envc/record.json"]), json.loads(read[".envc/step.json"])
+    assert digest(read[".envc/record.json"]) == card["record"]
+    assert read[".envc/code/main.py"] == CODE[0].content
+    identity = {
+        "format": 1,
+        "interpreter": record["interpreter"],
+        "members": sorted([item["index"]["artifact"], item["index"]["layout"]] for item in record["objects"]),
+        "platform": record["platform"],
+        "python": "cpython3.12",
+    }
+    assert digest(canonical(identity)) == record["environment"] == FACTS_KEPT["environment"]
+    assert record["winners"] == {"bin/tool": record["objects"][1]["index"]["artifact"]}
