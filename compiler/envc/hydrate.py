@@ -16,6 +16,7 @@ from envc.errors import EnvcError
 from envc.install.interpreter import HostPython
 from envc.install.machine import check_machine
 from envc.install.prefix import STATE, make_prefix
+from envc.install.unpacked import LinkMode, Unpacked
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment
 from envc.model.progress import Progress
@@ -39,6 +40,16 @@ class Prefix(msgspec.Struct, frozen=True, kw_only=True):
     record: Sha256  # digest of the record
     interpreter: HostPython | None  # None for a tree that was unpacked to be looked at
     own: Sha256 | None = None  # content digest of the environment's own files, for a prefix from a single-file bundle
+    bytecode: bool = False  # whether sources were compiled
+
+
+class Loading(msgspec.Struct, frozen=True, kw_only=True):
+    """How files get to their places."""
+
+    link_mode: LinkMode | None = None  # how unpacked objects are shared; None: reflink, else hard link, else copy
+    cached: bool = True  # share with what this machine has unpacked before
+    bytecode: bool = False  # compile the sources
+    threads: int | None = None  # that decompress and write
 
 
 def record_digest(record: Record) -> Sha256:
@@ -87,26 +98,33 @@ def hydrate(
     cache: Path,
     progress: Progress,
     own: ObjectIndex | None = None,
-    threads: int | None = None,
+    loading: Loading | None = None,
 ) -> bool:
     """Make `prefix` the environment of `record`, on the interpreter `host`; False when it is that already.
 
     Without a `host` the files are unpacked and nothing leads to an interpreter, for looking at a foreign platform's
     environment. `own` is the environment object of a single-file bundle, whose files then stand in the prefix as well.
     A prefix that envc made before is replaced, an empty folder is used, anything else is PrefixOccupied.
-    Locks stand in the `cache` folder: of several hydrations of one prefix the first does the work. Raises WrongMachine,
-    CorruptObject, StoreError, and EnvcError where the disk cannot take the files.
+    Locks and unpacked objects stand in the `cache` folder: of several hydrations of one prefix the first does the work,
+    and of several prefixes with one object all but the first share its files. Raises WrongMachine, CorruptObject,
+    StoreError, NoBytecode, and EnvcError where the disk cannot take the files.
     """
     if host is not None:
         check_machine(record, host)
+    loading = loading or Loading()
+    bytecode = loading.bytecode and host is not None
     prefix = prefix.absolute()
-    state = Prefix(record=record_digest(record), interpreter=host, own=own.artifact if own else None)
+    state = Prefix(record=record_digest(record), interpreter=host, own=own.artifact if own else None, bytecode=bytecode)
     if _is_made(prefix, state):
         return False
     from envc.install.appear import appear
     from envc.install.tree import write_tree
 
     parts = _parts(store, record)
+    unpacked = None
+    if loading.cached:
+        # Where files cannot be shared, copies are worth their room only if they save a network's time.
+        unpacked = Unpacked(cache / "objects", mode=loading.link_mode, copies=store.in_flight > 1)
     if own is not None:
         parts.append(_own_part(store, own, record.made if host is not None else ()))
 
@@ -114,7 +132,7 @@ def hydrate(
         size = sum(frame.length for part in parts for frame in part.reader.index.frames)
         task = progress.task("files", size, "B")
         try:
-            write_tree(folder, parts, task, threads=threads, in_flight=store.in_flight)
+            write_tree(folder, parts, task, unpacked=unpacked, threads=loading.threads, in_flight=store.in_flight)
             if host is not None:
                 make_prefix(folder, host, PLATFORMS[record.platform], record_python(record))
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
@@ -122,6 +140,10 @@ def hydrate(
             raise EnvcError(f"two members of the environment want to be {place}") from None
         finally:
             task.done()
+        if bytecode and host is not None:
+            from envc.install.bytecode import compile_tree
+
+            compile_tree(folder, {member.path for item in record.objects for member in item.index.members}, host)
         (folder / ".envc").mkdir(exist_ok=True)
         (folder / RECORD).write_bytes(canonical_json(record))
         (folder / PREFIX).write_bytes(msgspec.json.format(canonical_json(state)) + b"\n")
@@ -216,7 +238,7 @@ def _parts(store: Ranges, record: Record) -> list[Part]:
             elif owners.setdefault(member.path, artifact) != artifact:
                 raise CorruptBlob(f"the record of {record.environment[:12]}", f"lets two objects write {member.path!r}")
         key = object_key(item.index.layout, artifact)
-        parts.append(Part(reader, range_reader(store, key), frozenset(skipped)))
+        parts.append(Part(reader, range_reader(store, key), frozenset(skipped), item.content))
     return parts
 
 

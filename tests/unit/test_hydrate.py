@@ -14,7 +14,16 @@ import msgspec
 import pytest
 
 from envc.errors import EnvcError, UsageError
-from envc.hydrate import check_record, find_ready, hydrate, ready_code, ready_environment, record_digest, record_python
+from envc.hydrate import (
+    Loading,
+    check_record,
+    find_ready,
+    hydrate,
+    ready_code,
+    ready_environment,
+    record_digest,
+    record_python,
+)
 from envc.install.appear import PrefixOccupied
 from envc.install.machine import WrongMachine
 from envc.install.tree import CorruptObject
@@ -100,7 +109,7 @@ def test_a_member_of_many_frames_is_whole(tmp_path: Path) -> None:
     assert len(bench.record.objects[0].index.frames) >= 3
     for threads in (1, 4):
         prefix = tmp_path / f"prefix-{threads}"
-        bench.hydrate(prefix, threads=threads)
+        bench.hydrate(prefix, loading=Loading(threads=threads))
         (path,) = prefix.rglob("large.bin")
         assert path.stat().st_size == 20_000_000
 
@@ -216,7 +225,7 @@ def test_what_a_killed_run_left_is_removed(bench: Bench, tmp_path: Path) -> None
 KILLED = """
 import os, sys
 from pathlib import Path
-from envc.hydrate import hydrate
+from envc.hydrate import Loading, hydrate
 from envc.model.progress import Silent
 from envc.store.blobs import open_store
 from envc.store.records import get_record
@@ -235,7 +244,8 @@ def deadly(key, offset, length):
     return read(key, offset, length)
 
 store.read_range = deadly
-hydrate(store, record, folder / "prefix", host=HOST, cache=folder / "cache", progress=Silent(), threads=1)
+once = Loading(threads=1)
+hydrate(store, record, folder / "prefix", host=HOST, cache=folder / "cache", progress=Silent(), loading=once)
 """
 
 
@@ -275,7 +285,7 @@ def test_a_corrupt_object_is_named_and_leaves_nothing(damage: str, bench: Bench,
         case "missing":
             del bench.store.blobs[key]
     with pytest.raises(CorruptObject, match=r"alpha 1\.0") as refused:
-        bench.hydrate(tmp_path / "other")
+        bench.hydrate(tmp_path / "other", cache=tmp_path / "another cache")
     assert (refused.value.layout, refused.value.artifact) == (item.index.layout, item.index.artifact)
     assert not (tmp_path / "other").exists()
     assert bench.siblings(prefix) == []

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from envc.install.unpacked import Unpacked
 from envc.model.digest import Sha256, sha256_file
 from envc.model.progress import Task
 from envc.model.record import Member
@@ -26,6 +27,7 @@ from envc.store.index import ReadRange
 _WRITE = os.O_WRONLY | os.O_CREAT
 for _flag in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):  # each is missing on some system
     _WRITE |= getattr(os, _flag, 0)
+_TIMES_BY_FILE = os.utime in os.supports_fd
 
 
 class CorruptObject(CorruptBlob):
@@ -46,20 +48,29 @@ class Part(msgspec.Struct, frozen=True):
     reader: ObjectReader
     read_range: ReadRange
     skipped: frozenset[str] = frozenset()  # paths that belong to another object
+    content: Sha256 | None = None  # content digest, by which the object is kept on this machine; None: it is not
 
 
 def write_tree(
-    root: Path, parts: Sequence[Part], task: Task, *, threads: int | None = None, in_flight: int = 1
+    root: Path,
+    parts: Sequence[Part],
+    task: Task,
+    *,
+    unpacked: Unpacked | None = None,
+    threads: int | None = None,
+    in_flight: int = 1,
 ) -> None:
     """Write the members of all parts below `root`, an empty folder. `task` advances by compressed bytes.
 
+    Objects that are `unpacked` on this machine are shared from there, the others are kept there when all is written.
     `in_flight` frames are read ahead of the threads that write, for stores whose answers take their time.
     Raises CorruptObject for bytes that are not there or not what an index says; FileExistsError, IsADirectoryError or
     NotADirectoryError where two members want one place; other OSErrors for a disk that cannot take them. What was
     written until then stays.
     """
     _make_folders(root, parts)
-    frames = [(frame.length, part, number) for part in parts for number, frame in enumerate(part.reader.index.frames)]
+    missing = [part for part in parts if not _place(root, part, unpacked, task)]
+    frames = [(frame.length, part, number) for part in missing for number, frame in enumerate(part.reader.index.frames)]
     # Largest first: a long frame at the end would leave the other cores idle.
     frames.sort(key=lambda frame: -frame[0])
     with Ahead([_reading(part, number) for _, part, number in frames], min(in_flight, len(frames))) as ahead:
@@ -68,12 +79,24 @@ def write_tree(
             for place, (_, part, number) in enumerate(frames)
         )
         _run(writing, threads)
-    sliced = [(part, member) for part in parts for member in _sliced(part)]
+    sliced = [(part, member) for part in missing for member in _sliced(part)]
     _run(((part, partial(_check_sliced, root, part, member)) for part, member in sliced), threads)
     for part in parts:
         for member in _wanted(part):
             if member.type == "link":
                 (root / member.path).symlink_to(member.link)
+    for part in missing:
+        if unpacked is not None and part.content is not None:
+            unpacked.keep(root, part.reader.index, part.content, part.skipped)
+
+
+def _place(root: Path, part: Part, unpacked: Unpacked | None, task: Task) -> bool:
+    """Whether an object that was unpacked before has been put in place."""
+    index = part.reader.index
+    if unpacked is None or part.content is None or not unpacked.place(root, index, part.content, part.skipped):
+        return False
+    task.advance(sum(frame.length for frame in index.frames))
+    return True
 
 
 def _run(work: Iterable[tuple[Part, Callable[[], None]]], threads: int | None) -> None:
@@ -107,15 +130,16 @@ def _sliced(part: Part) -> list[Member]:
 
 
 def _make_folders(root: Path, parts: Sequence[Part]) -> None:
-    made = {""}
+    folders: set[str] = set()
     for part in parts:
         for member in _wanted(part):
             folder = member.path.rpartition("/")[0]
-            if folder not in made:
-                (root / folder).mkdir(parents=True, exist_ok=True)
-                while folder not in made:
-                    made.add(folder)
-                    folder = folder.rpartition("/")[0]
+            while folder and folder not in folders:
+                folders.add(folder)
+                folder = folder.rpartition("/")[0]
+    base = f"{root}/"
+    for folder in sorted(folders):  # a folder stands before those in it
+        os.mkdir(base + folder)  # noqa: PTH102 - thousands of Path objects cost more than the folders
 
 
 def _reading(part: Part, number: int) -> Callable[[], bytes]:
@@ -142,10 +166,16 @@ def _write_piece(base: str, piece: Piece) -> None:
         rest = piece.data
         while rest:
             rest = rest[os.write(file, rest) :]
+        if piece.is_whole and _TIMES_BY_FILE:
+            os.utime(file, (piece.member.mtime, piece.member.mtime))
     finally:
         os.close(file)
+    if piece.is_whole and not _TIMES_BY_FILE:
+        os.utime(base + piece.member.path, (piece.member.mtime, piece.member.mtime))
 
 
 def _check_sliced(root: Path, part: Part, member: Member) -> None:
-    if sha256_file(root / member.path) != member.sha256:
+    path = root / member.path
+    if sha256_file(path) != member.sha256:
         raise CorruptBlob(part.reader.what, f"{member.path!r} does not match its digest")
+    os.utime(path, (member.mtime, member.mtime))

@@ -1,0 +1,70 @@
+"""Byte-code beside the sources of a prefix, made by the interpreter that will load it (PEP 3147, PEP 552)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from envc.errors import EnvcError
+from envc.install.interpreter import HostPython
+from envc.store.encode import usable_cores
+
+_SCRIPT = Path(__file__).with_name("pyc.py")
+_FOLDERS = ("/site-packages/", "/dist-packages/")
+
+
+class NoBytecode(EnvcError):
+    """The interpreter could not compile what it is to run."""
+
+    hint = "leave out --bytecode: Python compiles each module when it is first imported"
+
+    def __init__(self, interpreter: str, reason: str) -> None:
+        super().__init__(interpreter, reason)
+        self.interpreter = interpreter
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.interpreter} made no byte-code: {self.reason}"
+
+
+def is_module(path: str) -> bool:
+    """Whether a member of an environment is a source that an import may reach."""
+    return path.endswith(".py") and any(folder in f"/{path.lower()}" for folder in _FOLDERS)
+
+
+def compile_tree(root: Path, paths: Iterable[str], host: HostPython, *, workers: int | None = None) -> None:
+    """Compile the sources at `paths` below `root`, on as many processes as there are cores.
+
+    The bytes depend on the sources, their paths in the prefix and the interpreter. Sources that it cannot read are left
+    out. Raises NoBytecode when it does not come to its end.
+    """
+    ordered = sorted(path for path in paths if is_module(path))
+    count = max(1, min(workers or usable_cores(), len(ordered)))
+    # Neighbours go to different workers, for a package's sources are of a kind.
+    running = [_start(root, ordered[first::count], host) for first in range(count)]
+    failures = [process.returncode for process in running if process.wait()]
+    if failures:
+        raise NoBytecode(host.executable, f"it ended with {failures[0]}")
+
+
+def _start(root: Path, paths: Sequence[str], host: HostPython) -> subprocess.Popen[bytes]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    environ = kept | {"PYTHONHASHSEED": "0"}  # sets of constants are written in the order of their hashes
+    # Not -I: it would ignore the seed. No site, so that nothing of the host's packages is loaded.
+    command = [host.executable, "-s", "-S", "-B", "-W", "ignore", str(_SCRIPT), str(root)]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environ
+    )
+    try:
+        assert process.stdin is not None
+        with process.stdin as stream:
+            stream.write(b"".join(os.fsencode(path) + b"\n" for path in paths))
+    except BrokenPipeError:
+        pass  # it has ended already, and says with which code
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return process
