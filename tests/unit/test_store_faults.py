@@ -1,0 +1,355 @@
+"""Stores that are far away: what is asked of them, and what happens when they throttle, reset, cut, lie or go."""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from envc.errors import DigestMismatch, StoreError
+from envc.hydrate import hydrate
+from envc.install.tree import CorruptObject
+from envc.model.progress import Silent
+from envc.pack import Bundled
+from envc.store.ahead import Ahead
+from envc.store.blobs import Blobs, open_store
+from envc.store.errors import CorruptBlob, MissingBlob, StoreBusy
+from envc.store.keys import environment_key, object_key, step_key
+from envc.store.records import get_pointer, get_record
+from envc.store.retry import Patience
+from envc.store.web import WebBlobs
+from tests.blob_servers import Fault, FolderServer
+from tests.environments import HOST, bundle
+from tests.wheels import build_wheel
+
+KEY = "v1/objects/any/aa/" + "a" * 64
+QUICK = Patience(first=0.002, longest=0.01)
+WHEELS = [build_wheel(f"package-{number}", "1.0", files={f"m{number}.py": "x = 1\n" * 999}) for number in range(12)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / KEY).parent.mkdir(parents=True)
+    (tmp_path / "served" / KEY).write_bytes(b"0123456789")
+    return tmp_path / "served"
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[FolderServer]:
+    with FolderServer(folder) as serving:
+        assert isinstance(serving, FolderServer)
+        yield serving
+
+
+# patience
+
+
+class Flaky:
+    """A request that fails some times before it answers."""
+
+    def __init__(self, failures: int, **trouble: object) -> None:
+        self.failures = failures
+        self.trouble = trouble
+        self.asked = 0
+
+    def __call__(self) -> str:
+        self.asked += 1
+        if self.asked <= self.failures:
+            raise StoreBusy("the store", "is busy", **self.trouble)  # type: ignore[arg-type]
+        return "answer"
+
+
+def test_trouble_that_goes_away_is_not_seen() -> None:
+    flaky = Flaky(5)
+    assert QUICK.ask(flaky) == "answer"
+    assert flaky.asked == 6
+
+
+def test_trouble_that_stays_is_said_once_with_the_number_of_tries() -> None:
+    flaky = Flaky(99)
+    with pytest.raises(StoreError, match="the store: is busy, 6 times") as caught:
+        QUICK.ask(flaky)
+    assert (flaky.asked, type(caught.value)) == (6, StoreError)
+
+
+def test_some_trouble_is_worth_fewer_tries_and_means_something_in_the_end() -> None:
+    flaky = Flaky(99, worth=2, verdict=CorruptBlob("the blob", "is short"))
+    with pytest.raises(CorruptBlob, match="the blob: is short"):
+        QUICK.ask(flaky)
+    assert flaky.asked == 2
+
+
+def test_what_the_store_asks_to_wait_is_waited() -> None:
+    start = time.monotonic()
+    QUICK.ask(Flaky(1, wait=0.15))
+    assert time.monotonic() - start >= 0.15
+    with pytest.raises(StoreError, match="it asks to wait for 3600 s"):
+        QUICK.ask(Flaky(1, wait=3600.0))
+
+
+def test_other_errors_pass_at_once() -> None:
+    def fail() -> None:
+        raise MissingBlob("the store", KEY)
+
+    with pytest.raises(MissingBlob):
+        QUICK.ask(fail)
+
+
+# a web server
+
+
+def test_a_web_server_is_read_as_any_store(server: FolderServer) -> None:
+    store = open_store(f"{server.url}/")
+    assert isinstance(store, WebBlobs)
+    assert store.read(KEY, 10) == b"0123456789"
+    assert store.read_range(KEY, 3, 4) == b"3456"
+    assert store.read_range(KEY, 3, 0) == b""
+    assert store.size(KEY) == 10
+    assert store.exists(KEY)
+    assert not store.exists(KEY[:-1])
+    with store.open(KEY) as stream:
+        assert stream.read(4) == b"0123"
+        stream.seek(-2, 2)
+        assert stream.read() == b"89"
+    for ask in (lambda: store.read("v1/other", 1), lambda: store.read_range("v1/other", 0, 1)):
+        with pytest.raises(MissingBlob):
+            ask()
+    with pytest.raises(CorruptBlob, match="larger than 9 bytes"):
+        store.read(KEY, 9)
+    for offset in (8, 80):
+        with pytest.raises(CorruptBlob, match="ends before byte"):
+            store.read_range(KEY, offset, 4)
+
+
+def test_a_server_that_knows_no_ranges_costs_time_and_nothing_else(folder: Path) -> None:
+    (folder / KEY).write_bytes(bytes(range(256)) * 1000)
+    with FolderServer(folder, ranges=False) as server:
+        store = WebBlobs(server.url)
+        assert store.read_range(KEY, 200_000, 1000) == (bytes(range(256)) * 1000)[200_000:201_000]
+        with pytest.raises(CorruptBlob):
+            store.read_range(KEY, 255_999, 2)
+
+
+def test_a_web_server_can_only_be_read(server: FolderServer) -> None:
+    store = WebBlobs(server.url)
+    for ask in (lambda: store.write(KEY, b""), lambda: store.write_new(KEY, b""), lambda: store.delete(KEY)):
+        with pytest.raises(StoreError, match="can only be read") as caught:
+            ask()
+        assert "folder or the bucket" in (caught.value.hint or "")
+    with pytest.raises(StoreError, match="cannot be listed"):
+        store.list("v1")
+    assert server.log == []
+
+
+@pytest.mark.parametrize("key", ["../outside", "/etc/passwd", "v1/../../x", "v1/a b", ""])
+def test_a_key_that_is_no_key_never_leaves_the_machine(server: FolderServer, key: str) -> None:
+    store = WebBlobs(server.url)
+    for ask in (lambda: store.read(key, 1), lambda: store.read_range(key, 0, 1), lambda: store.exists(key)):
+        with pytest.raises(ValueError, match="not a key"):
+            ask()
+    assert server.log == []
+
+
+def test_credentials_in_the_url_are_sent_and_never_shown(folder: Path) -> None:
+    basic = "Basic " + base64.b64encode(b"me@here:hunter2").decode()
+    with FolderServer(folder, auth=basic) as server:
+        place = server.url.replace("://", "://me%40here:hunter2@") + "?sig=hunter2"
+        store = open_store(place)
+        assert store.read(KEY, 10) == b"0123456789"
+        assert server.log[0].path.endswith("?sig=hunter2")
+        with pytest.raises(StoreError) as missing:
+            store.read("v1/other", 1)
+        with pytest.raises(StoreError, match=r"does not allow access .*HTTP 401") as refused:
+            open_store(server.url).read(KEY, 10)
+    for error in (missing.value, refused.value):
+        assert "hunter2" not in f"{error} {error.hint} {store.name}"
+
+
+def test_keys_of_people_s_names_reach_the_file_that_they_name(folder: Path) -> None:
+    key = step_key("my project", "0" * 64, "größe", "gpu")  # type: ignore[arg-type]
+    (folder / key).parent.mkdir(parents=True)
+    (folder / key).write_bytes(b"{}")
+    with FolderServer(folder) as server:
+        assert WebBlobs(server.url).read(key, 2) == b"{}"
+
+
+@pytest.mark.parametrize("fault", ["busy", "throttled", "reset", "cut"])
+def test_every_second_answer_may_fail(folder: Path, fault: Fault) -> None:
+    with FolderServer(folder, every=2, faults=(fault,)) as server:
+        store = WebBlobs(server.url, patience=QUICK)
+        for _ in range(10):
+            assert store.read(KEY, 10) == b"0123456789"
+            assert store.read_range(KEY, 2, 8) == b"23456789"
+        assert sum(request.outcome == fault for request in server.log) >= 19
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"), [("busy", "HTTP 503, 6 times"), ("reset", "broke off, 6 times"), ("throttled", "HTTP 429")]
+)
+def test_a_store_that_never_recovers_is_named(folder: Path, fault: Fault, says: str) -> None:
+    with FolderServer(folder, every=1, faults=(fault,)) as server:
+        with pytest.raises(StoreError, match=says):
+            WebBlobs(server.url, patience=QUICK).read_range(KEY, 0, 4)
+        assert len(server.log) == 6
+
+
+def test_a_server_that_is_gone_is_said_to_be(folder: Path) -> None:
+    with FolderServer(folder) as server:
+        store = WebBlobs(server.url, patience=QUICK)
+    with pytest.raises(StoreError, match="connection refused, 3 times"):
+        store.read(KEY, 1)
+
+
+def test_an_answer_to_another_range_is_not_taken(folder: Path) -> None:
+    class Lying(FolderServer):
+        def answer(
+            self, method: str, path: str, headers: dict[str, str], body: bytes
+        ) -> tuple[int, dict[str, str], bytes]:
+            return 206, {"Content-Range": "bytes 0-3/10"}, b"0123"
+
+    with Lying(folder) as server, pytest.raises(StoreError, match="another range"):
+        WebBlobs(server.url, patience=QUICK).read_range(KEY, 4, 4)
+
+
+# what hydrate asks of a distant store
+
+
+class Distant:
+    """Environments in a folder that a web server shows."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.bundled: Bundled = bundle(open_store(folder / "store"), folder, *WHEELS)[0]
+        (self.pointer,) = self.bundled.pointers.values()
+        self.pointer_key = step_key("demo", self.bundled.lock, "step", HOST.platform)
+
+    def hydrate(self, store: Blobs) -> Path:
+        """Pointer, record, frames, as `envc hydrate` reads them."""
+        pointer = get_pointer(store, self.pointer_key)
+        record = get_record(store, pointer.environment, pointer.record)
+        prefix = self.folder / f"prefix-{time.monotonic_ns()}"
+        hydrate(store, record, prefix, host=HOST, cache=self.folder / f"{prefix.name}-cache", progress=Silent())
+        return prefix
+
+
+@pytest.fixture(scope="module")
+def distant(tmp_path_factory: pytest.TempPathFactory) -> Distant:
+    return Distant(tmp_path_factory.mktemp("distant"))
+
+
+def test_hydrate_asks_for_two_blobs_and_ranges_and_nothing_else(distant: Distant) -> None:
+    with FolderServer(distant.folder / "store") as server:
+        distant.hydrate(WebBlobs(server.url))
+        frames = sum(len(item.index.frames) for item in distant.bundled.records[0].objects)
+        assert server.methods() == ["GET"] * (2 + frames)
+        assert [request.path.split("/")[2] for request in server.log[:2]] == ["steps", "environments"]
+        assert all(request.headers["range"] for request in server.log[2:])
+        assert len({(request.path, request.headers["range"]) for request in server.log[2:]}) == frames
+
+
+def test_a_third_of_the_answers_may_fail_without_anybody_noticing(distant: Distant) -> None:
+    faults: tuple[Fault, ...] = ("busy", "cut", "reset")
+    with FolderServer(distant.folder / "store", every=3, faults=faults) as server:
+        prefix = distant.hydrate(WebBlobs(server.url, patience=QUICK))
+        assert {request.outcome for request in server.log} > set(faults)
+    for number, _ in enumerate(WHEELS):
+        assert list(prefix.rglob(f"m{number}.py"))
+
+
+def test_ranges_are_read_ahead_but_not_without_bound(distant: Distant) -> None:
+    class Slow(FolderServer):
+        busy = most = 0
+        counting = threading.Lock()
+
+        def answer(
+            self, method: str, path: str, headers: dict[str, str], body: bytes
+        ) -> tuple[int, dict[str, str], bytes]:
+            with self.counting:
+                self.busy += 1
+                self.most = max(self.most, self.busy)
+            time.sleep(0.05)
+            with self.counting:
+                self.busy -= 1
+            return super().answer(method, path, headers, body)
+
+    with Slow(distant.folder / "store") as server:
+        distant.hydrate(WebBlobs(server.url))
+        assert isinstance(server, Slow)
+        assert 8 <= server.most <= WebBlobs.in_flight
+
+
+def test_a_record_of_another_time_is_refused(distant: Distant) -> None:
+    """A cache in between that answers with the record as it was before."""
+    (record,) = distant.bundled.records
+    key = environment_key(record.environment)
+    other = bundle(open_store(distant.folder / "other"), distant.folder / "else", *WHEELS[:3])[0].records[0]
+    with FolderServer(distant.folder / "store") as server:
+        assert isinstance(server, FolderServer)
+        server.replaced[key] = (distant.folder / "other" / environment_key(other.environment)).read_bytes()
+        with pytest.raises(DigestMismatch):
+            distant.hydrate(WebBlobs(server.url))
+
+
+@pytest.mark.parametrize("kept", [0, 10, -60])
+def test_an_object_that_is_there_in_part_is_refused_by_name(distant: Distant, kept: int) -> None:
+    item = distant.bundled.records[0].objects[0]
+    key = object_key(item.index.layout, item.index.artifact)
+    data = (distant.folder / "store" / key).read_bytes()
+    part = data[:kept] if kept >= 0 else data[: item.index.frames[0].length + kept]
+    with FolderServer(distant.folder / "store") as server:
+        assert isinstance(server, FolderServer)
+        server.replaced[key] = part
+        with pytest.raises(CorruptObject, match="ends before byte"):
+            distant.hydrate(WebBlobs(server.url, patience=QUICK))
+    assert not [path for path in distant.folder.iterdir() if ".envc-" in path.name]
+
+
+# reading ahead
+
+
+def test_every_request_is_made_once_and_taken_in_any_order() -> None:
+    asked: list[int] = []
+
+    def request(number: int) -> bytes:
+        asked.append(number)
+        return b"%d" % number
+
+    requests = [lambda number=number: request(number) for number in range(50)]  # type: ignore[misc]
+    with Ahead(requests, 8) as ahead:
+        order = [*range(1, 50, 2), *range(0, 50, 2)]
+        assert [ahead.take(number) for number in order] == [b"%d" % number for number in order]
+    assert sorted(asked) == list(range(50))
+
+
+def test_no_more_is_begun_than_the_window_allows() -> None:
+    begun: list[int] = []
+    requests = [lambda number=number: begun.append(number) or b"" for number in range(50)]  # type: ignore[misc,func-returns-value]
+    with Ahead(requests, 8) as ahead:
+        ahead.take(0)
+        time.sleep(0.05)
+        assert max(begun) < 8
+        ahead.take(1)
+        time.sleep(0.05)
+        assert max(begun) < 9
+
+
+def test_without_a_window_the_taker_asks_itself() -> None:
+    seen: list[str] = []
+    with Ahead([lambda: seen.append(threading.current_thread().name) or b"x"], 1) as ahead:  # type: ignore[func-returns-value]
+        assert ahead.take(0) == b"x"
+    assert seen == [threading.current_thread().name]
+
+
+def test_what_a_request_raises_is_raised_where_it_is_taken() -> None:
+    def fail() -> bytes:
+        raise LookupError("no such range")
+
+    with Ahead([fail, lambda: b"fine"], 2) as ahead:
+        assert ahead.take(1) == b"fine"
+        with pytest.raises(LookupError, match="no such range"):
+            ahead.take(0)
