@@ -13,7 +13,7 @@ from typing import Any
 
 import zstandard
 
-from envc.model.digest import sha256
+from envc.model.digest import Sha256, sha256
 from envc.model.environment import environment_id
 from envc.model.record import CARD_PATH, CODE_FOLDER, RECORD_PATH, ObjectIndex, Record, RecordObject, StepCard
 from envc.store.bundle import Source, write_bundle
@@ -46,31 +46,49 @@ SECOND = [
 CODE = [Entry(path="main.py", content=b"print('a vector')\n")]
 
 
+Encoded = tuple[bytes, ObjectIndex]
+
+
 def build(*, shuffled: bool = False, threads: int = 1) -> tuple[bytes, dict[str, Any]]:
     """The bundle's bytes and the facts about it. What the arguments say must not make a difference."""
 
-    def entries(of: list[Entry]) -> list[Entry]:
-        return of[::-1] if shuffled else of
+    def made(tree: list[Entry], layout: str, artifact: Sha256 | None) -> Encoded:
+        entries = tree[::-1] if shuffled else tree
+        return encode(entries, layout=layout, artifact=artifact, level=LEVEL, threads=threads)
 
-    objects = []
-    parts = []
-    for name, tree, layout in (("first", FIRST, "py3.12-posix"), ("second", SECOND, "any")):
-        artifact = sha256(f"artifact {name}".encode())
-        data, index = encode(entries(tree), layout=layout, artifact=artifact, level=LEVEL, threads=threads)
-        objects.append((data, index))
-        parts.append(
-            RecordObject(
-                kind="pypi",
-                name=name,
-                version="1.0",
-                file=f"{name}-1.0-py3-none-any.whl",
-                content=index.content,
-                size=len(data),
-                index=index,
-            )
-        )
+    objects = [
+        made(FIRST, "py3.12-posix", sha256(b"artifact first")),
+        made(SECOND, "any", sha256(b"artifact second")),
+    ]
+    record = record_of(objects)
+    card = card_of(record)
+    own = made(own_entries(record, card), ENVIRONMENT_LAYOUT, None)
+    bundle = assemble(objects, own)
+    facts = {
+        "libzstd": ".".join(map(str, zstandard.ZSTD_VERSION)),
+        "bundle": {"size": len(bundle), "sha256": hashlib.sha256(bundle).hexdigest()},
+        "environment": record.environment,
+        "code": card.code,
+        "objects": [_facts(data, index) for data, index in (*objects, own)],
+    }
+    return bundle, facts
+
+
+def record_of(objects: list[Encoded]) -> Record:
     python = Python(minor=(3, 12))
-    record = Record(
+    parts = tuple(
+        RecordObject(
+            kind="pypi",
+            name=name,
+            version="1.0",
+            file=f"{name}-1.0-py3-none-any.whl",
+            content=index.content,
+            size=len(data),
+            index=index,
+        )
+        for name, (data, index) in zip(("first", "second"), objects, strict=True)
+    )
+    return Record(
         environment=environment_id(
             platform="linux-64",
             python=python,
@@ -80,45 +98,46 @@ def build(*, shuffled: bool = False, threads: int = 1) -> tuple[bytes, dict[str,
         platform="linux-64",
         python=python.key,
         interpreter="host",
-        objects=tuple(parts),
+        objects=parts,
         winners=winners(parts),
         made=(".envc/prefix.json", "bin/python", "pyvenv.cfg"),
         requirements={"glibc": "2.28"},
     )
-    text = canonical_json(record)
-    code = encode(CODE, layout="code", artifact=None)[1].content
-    card = StepCard(
+
+
+def card_of(record: Record) -> StepCard:
+    return StepCard(
         project="vectors",
         step="main",
         target="linux-64",
         python="3.12",
         lock=sha256(b"a lock file\n"),
-        record=sha256(text),
-        code=code,
+        record=sha256(canonical_json(record)),
+        code=encode(CODE, layout="code", artifact=None)[1].content,
         run="python main.py",
         env={"GREETING": "héllo"},
     )
-    own = [
-        Entry(path=RECORD_PATH, content=text),
+
+
+def own_entries(record: Record, card: StepCard) -> list[Entry]:
+    return [
+        Entry(path=RECORD_PATH, content=canonical_json(record)),
         Entry(path=CARD_PATH, content=canonical_json(card)),
         Entry(path=".envc/relocate.sh", content=b"#!/bin/sh\n", executable=True),
         Entry(path="bin/python", content=b"#!/bin/sh\n", executable=True),
         *(Entry(path=f"{CODE_FOLDER}/{entry.path}", content=entry.content) for entry in CODE),
     ]
-    objects.append(encode(entries(own), layout=ENVIRONMENT_LAYOUT, artifact=None, level=LEVEL, threads=threads))
-    sources = [
-        Source(index=index, size=len(data), read_range=bytes_reader(data), what=index.layout) for data, index in objects
-    ]
+
+
+def assemble(objects: list[Encoded], own: Encoded) -> bytes:
+    """A bundle of encoded objects, as `write_bundle` makes it."""
+    *sources, last = (
+        Source(index=index, size=len(data), read_range=bytes_reader(data), what=index.layout)
+        for data, index in (*objects, own)
+    )
     bundle = bytearray()
-    write_bundle(sources[:-1], sources[-1], bundle.extend)
-    facts = {
-        "libzstd": ".".join(map(str, zstandard.ZSTD_VERSION)),
-        "bundle": {"size": len(bundle), "sha256": hashlib.sha256(bundle).hexdigest()},
-        "environment": record.environment,
-        "code": code,
-        "objects": [_facts(data, index) for data, index in objects],
-    }
-    return bytes(bundle), facts
+    write_bundle(sources, last, bundle.extend)
+    return bytes(bundle)
 
 
 def _facts(data: bytes, index: ObjectIndex) -> dict[str, Any]:
