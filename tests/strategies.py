@@ -18,6 +18,7 @@ from envc.store.encode import Entry
 from envc.store.errors import UnsafePath
 from envc.store.paths import check_tree
 from envc.store.tar import MAX_OCTAL
+from envc_solvers.conda.record import Record
 from envc_solvers.pypi.index import File, Release, View
 from envc_solvers.pypi.requirement import Metadata, Requirement
 from envc_solvers.target import PLATFORMS, Python, Target
@@ -380,3 +381,59 @@ def metadatas() -> st.SearchStrategy[Metadata]:
     return st.builds(
         Metadata, _SMALL_NAMES, _ANY_TEXT, st.lists(requirements, max_size=4).map(tuple), _ANY_TEXT, texts, _ANY_TEXT
     )
+
+
+# Channels of conda packages: tiny, contradictory on purpose
+
+
+_CONDA_NAMES = st.sampled_from(["a", "b", "c", "d", "e"])
+_CONDA_SPECS = st.sampled_from(["", "", "", ">=2", "<2", "1.*", "==3", "!=2", ">=1,<3", "* x*", "2.* y0"])
+
+
+@st.composite
+def conda_specs(draw: st.DrawFn, *, virtual: bool = True) -> str:
+    """One match spec on a name of a small universe, now and then on a virtual package or a name that nobody has."""
+    if virtual and draw(st.integers(0, 19)) == 0:
+        return draw(st.sampled_from(["__glibc >=2.17", "__glibc >=2.34", "__cuda", "missing"]))
+    return f"{draw(_CONDA_NAMES)} {draw(_CONDA_SPECS)}".strip()
+
+
+@st.composite
+def conda_records(draw: st.DrawFn) -> list[Record]:
+    """Records of four or five names with at most three files each, in one channel and subdir."""
+    records: dict[str, Record] = {}
+    for name in draw(st.lists(_CONDA_NAMES, min_size=4, max_size=5, unique=True)):
+        for _ in range(draw(st.integers(1, 3))):
+            version = draw(st.sampled_from(["1.0", "1.1", "2.0", "3"]))
+            build = draw(st.sampled_from(["x0", "y0", "y1"]))
+            file = f"{name}-{version}-{build}.conda"
+            records[file] = Record(
+                name=name,
+                version=version,
+                build=build,
+                build_number=int(build[-1]),
+                depends=tuple(draw(st.lists(conda_specs(), max_size=2))),
+                constrains=tuple(draw(st.lists(conda_specs(), max_size=1))),
+                track_features=("slow",) if draw(st.integers(0, 9)) == 0 else (),
+                timestamp=draw(st.integers(0, 3)) * 10**12,
+                channel="main",
+                subdir="linux-64",
+                file=file,
+            )
+    return list(records.values())
+
+
+# Versions of conda packages: zeros, words and separators in every mixture
+
+
+_CONDA_ATOMS = st.sampled_from(["0", "0", "1", "2", "10", "256", "a", "b", "dev", "post", "rc", "alpha", "_", "*"])
+_CONDA_PARTS = st.lists(_CONDA_ATOMS, min_size=1, max_size=3).map("".join).filter(lambda part: part != "_")
+
+
+@st.composite
+def conda_versions(draw: st.DrawFn) -> str:
+    """A valid conda version, now and then with an epoch, a local part or the trailing underscore of openssl."""
+    epoch = draw(st.sampled_from(["", "", "", "0!", "1!"]))
+    parts = draw(st.lists(_CONDA_PARTS.filter(lambda part: "_" not in part), min_size=1, max_size=4))
+    tail = draw(st.sampled_from(["", "", "", "_", "+1", "+0", "+1.a"]))
+    return epoch + draw(st.sampled_from([".", ".", "_"])).join(parts) + tail

@@ -130,7 +130,12 @@ class MatchSpec(msgspec.Struct, frozen=True, kw_only=True):
             brackets.append(f"subdir={self.subdir}")
         version = self.version.text if self.version is not None and not self.version.is_any else ""
         exact = False
-        if any(mark in version for mark in "><$^|,") or (version[:2] in ("!=", "~=") and self.build):
+        # A star in a version behind == is a part of it; outside of brackets it would make a pattern.
+        if (
+            any(mark in version for mark in "><$^|,")
+            or (version[:2] in ("!=", "~=") and self.build)
+            or (version[:2] == "==" and "*" in version)
+        ):
             brackets.append(f"version='{version}'")
         elif version[:2] in ("!=", "~="):
             text += version

@@ -1,0 +1,133 @@
+"""Laws of conda's versions and specs: keys of bytes and intervals of them must say what the definitions say."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from envc.fetch.slices import Slices, write_slices
+from envc_solvers.conda.matchspec import parse_matchspec
+from envc_solvers.conda.version import Atom, Part, parse_version, prefix_bounds, split_version
+from envc_solvers.conda.versionspec import parse_version_spec
+from tests.strategies import conda_versions
+
+
+def compare_atoms(left: Atom, right: Atom) -> int:
+    if isinstance(left, str) != isinstance(right, str):
+        return -1 if isinstance(left, str) else 1
+    return (left > right) - (left < right)  # type: ignore[operator]
+
+
+def compare_parts(left: list[Part], right: list[Part]) -> int:
+    """The documented order, read literally: what is missing counts as zero."""
+    for ours, theirs in zip_longest(left, right, fillvalue=()):
+        for one, other in zip_longest(ours, theirs, fillvalue=0):
+            if result := compare_atoms(one, other):
+                return result
+    return 0
+
+
+def compare(left: str, right: str) -> int:
+    (ours, our_local), (theirs, their_local) = split_version(left), split_version(right)
+    return compare_parts(ours, theirs) or compare_parts(our_local, their_local)
+
+
+def starts_with(text: str, prefix: str) -> bool:
+    """The documented meaning of ``prefix.*``: all parts equal up to the last, which begins with the prefix's last."""
+    (parts, local), (wanted, wanted_local) = split_version(text), split_version(prefix)
+    if wanted_local:
+        if compare_parts(parts, wanted):
+            return False
+        parts, wanted = local, wanted_local
+    before = len(wanted) - 1
+    if compare_parts(parts[:before], wanted[:before]):
+        return False
+    part = parts[before] if len(parts) > before else ()
+    last = len(wanted[before]) - 1
+    if compare_parts([part[:last]], [wanted[before][:last]]):
+        return False
+    atom: Atom = part[last] if len(part) > last else 0
+    goal = wanted[before][last]
+    if isinstance(goal, str):
+        return isinstance(atom, str) and atom.startswith(goal)
+    return atom == goal
+
+
+@given(conda_versions(), conda_versions())
+def test_keys_order_as_the_definition_does(left: str, right: str) -> None:
+    ours, theirs = parse_version(left), parse_version(right)
+    assert (ours.key > theirs.key) - (ours.key < theirs.key) == compare(left, right)
+    assert (ours == theirs) is (compare(left, right) == 0)
+
+
+@given(conda_versions(), conda_versions())
+def test_no_key_starts_another(left: str, right: str) -> None:
+    ours, theirs = parse_version(left).key, parse_version(right).key
+    assert ours == theirs or not theirs.startswith(ours)
+
+
+@given(conda_versions(), conda_versions(), st.integers(1, 4))
+def test_prefixes_are_intervals(text: str, other: str, length: int) -> None:
+    pieces = text.partition("+")[0].split(".")[:length]
+    for prefix in (other, ".".join(pieces)):
+        if prefix.endswith("!"):
+            continue
+        low, high = prefix_bounds(prefix)
+        assert (low < parse_version(text).key < high) is starts_with(text, prefix), prefix
+
+
+# A star at the end of a version reads as "starts with" in a spec.
+plain_versions = conda_versions().filter(lambda text: not text.endswith("*"))
+
+
+@given(plain_versions, plain_versions, conda_versions())
+def test_specs_hold_exactly_what_their_comparisons_say(first: str, second: str, text: str) -> None:
+    order, other = compare(text, first), compare(text, second)
+    version = parse_version(text)
+    for operator, holds in {
+        "==": order == 0,
+        "!=": order != 0,
+        ">=": order >= 0,
+        "<=": order <= 0,
+        ">": order > 0,
+        "<": order < 0,
+    }.items():
+        assert parse_version_spec(operator + first).contains(version) is holds
+        assert parse_version_spec(f"{operator}{first},<{second}").contains(version) is (holds and other < 0)
+        assert parse_version_spec(f"{operator}{first}|<{second}").contains(version) is (holds or other < 0)
+        assert parse_version_spec(f"(>{second}|{operator}{first}),!={second}").contains(version) is (
+            (other > 0 or holds) and other != 0
+        )
+
+
+@given(
+    st.sampled_from(["", "forge::", "forge/linux-64::"]),
+    st.lists(st.tuples(st.sampled_from([">=", "<", "!=", "=", "=="]), plain_versions), max_size=3),
+    st.sampled_from(["", " py3*", " h_0"]),
+)
+def test_a_spec_means_the_same_when_it_is_written_and_read_again(
+    place: str, comparisons: list[tuple[str, str]], build: str
+) -> None:
+    version = ",".join(operator + text for operator, text in comparisons)
+    spec = parse_matchspec(f"{place}demo {version or '*'}{build}")
+    again = parse_matchspec(str(spec))
+    assert str(again) == str(spec)
+    assert (again.name, again.channel, again.subdir, again.build) == (spec.name, spec.channel, spec.subdir, spec.build)
+    every = parse_version_spec("*")
+    assert (again.version or every).term == (spec.version or every).term
+
+
+@given(st.dictionaries(st.text(st.characters(exclude_characters="\0", codec="utf-8")), st.binary(max_size=50)))
+def test_slices_give_back_what_was_written(named: dict[str, bytes]) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "x.slices"
+        write_slices(path, [(name, [data[:3], data[3:]]) for name, data in named.items()], b"note")
+        slices = Slices(path)
+        assert {name: slices.get(name) for name in named} == named
+        assert sorted(slices.names()) == sorted(named)
+        assert slices.get("no such name, surely") is None
+        assert slices.note == b"note"
