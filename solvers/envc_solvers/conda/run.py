@@ -10,7 +10,7 @@ from envc_solvers.conda.encode import ROOT, Asks, Encoder
 from envc_solvers.conda.order import Order
 from envc_solvers.conda.record import Record
 from envc_solvers.conda.table import Table
-from envc_solvers.sat.domain import bit, rank
+from envc_solvers.sat.domain import ABSENT, bit, rank
 from envc_solvers.sat.search import Search, SearchLimit
 from envc_solvers.sat.trail import Trail
 from envc_solvers.solution import Pin, Solution
@@ -59,7 +59,10 @@ class Shelf:
 
     def _build(self, name: str) -> Table:
         if name.startswith("__"):
-            return Table(name, [self._virtual[name]] if name in self._virtual else [])
+            table = Table(name, [self._virtual[name]] if name in self._virtual else [])
+            if table.records:
+                table.open &= ~ABSENT  # what the machine has is there, whether anybody asks for it or not
+            return table
         problem = self._problem
         records: list[Record] = []
         channel_ranks: list[int] = []
@@ -73,7 +76,7 @@ class Shelf:
         self._hide_newer(table)
         for root in problem.constraints:
             if root.spec.name == name:
-                table.hide(~table.matching(root.spec), f"{root.text} ({root.origin})" if root.origin else root.text)
+                table.hide(~table.matching(root.spec), f"the constraint {root.text} rules it out")
         return table
 
     def _hide_channels(self, table: Table) -> None:
@@ -82,13 +85,13 @@ class Shelf:
         if dedicated is not None:
             for channel in listed:
                 if channel != dedicated:
-                    table.hide(_of_channel(table, channel), f"a spec wants it from {dedicated}")
+                    table.hide(_of_channel(table, channel), f"a spec wants {table.name} from {dedicated}")
             listed = dict.fromkeys(channel for channel in listed if channel == dedicated)
         if self._problem.priority == "strict":
             first, *others = [*listed, ""]
             for channel in others:
                 if channel:
-                    table.hide(_of_channel(table, channel), f"channel priority: {first} has this name too")
+                    table.hide(_of_channel(table, channel), f"by channel priority {table.name} comes from {first}")
 
     def _by_channel(self, table: Table) -> list[int]:
         return sorted(range(len(table.records)), key=table.origins.__getitem__)
@@ -98,7 +101,7 @@ class Shelf:
         limit = problem.exclude_newer_for.get(table.name, problem.exclude_newer)
         if limit is not None:
             newer = sum(bit(place) for place, each in enumerate(table.records) if each.timestamp > limit * 1000)
-            table.hide(newer, "newer than the cut-off")
+            table.hide(newer, "it is newer than the cut-off")
 
 
 def _of_channel(table: Table, channel: str) -> int:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _CONFLICTS = 500  # in one trial search
 _MOST_TRIALS = 12
+_MOST_SPECS = 40
 _VERSIONS = re.compile(r"[<>=~!]*\s*([0-9][0-9a-z.]*)").findall
 
 Change = tuple["CondaProblem", str, str]  # the changed problem, what to say, and the name whose choice is of interest
@@ -39,7 +40,21 @@ def suggest(problem: CondaProblem, repodata: Repodata, numbers: tuple[int, ...],
         if solution is not None:
             chosen = next((f"{pin.name} {pin.version} {pin.build}" for pin in solution.pins if pin.name == name), "")
             return f"{words}; that gives {chosen}" if chosen else words
-    return ""
+    return _leave_out(problem, repodata)
+
+
+def _leave_out(problem: CondaProblem, repodata: Repodata) -> str:
+    """Where several conflicts are independent: specs without which the rest can be met. Earlier ones are kept."""
+    shelf = Shelf(problem, repodata)
+    kept: tuple[int, ...] = ()
+    for number in range(min(len(problem.specs), _MOST_SPECS)):
+        try:
+            if Attempt(problem, shelf, (*kept, number)).solve(_CONFLICTS):
+                kept = *kept, number
+        except SearchLimit:
+            continue
+    dropped = [root.text for number, root in enumerate(problem.specs) if number not in kept]
+    return f"leave out {' and '.join(f'`{text}`' for text in dropped)}" if kept else ""
 
 
 def _changes(
@@ -58,18 +73,18 @@ def _changes(
     for reason in reasons:
         if reason.kind == "virtual":
             yield from _floors(problem, reason.on, reasons)
+    if any(reason.kind == "hidden" for reason in reasons):
+        if problem.priority == "strict" and len(problem.channels) > 1:
+            yield replace(problem, priority="flexible"), 'channel priority "flexible"', ""
+        for number, root in enumerate(problem.constraints):
+            kept = problem.constraints[:number] + problem.constraints[number + 1 :]
+            yield replace(problem, constraints=kept), f"leave out the constraint `{root.text}`", ""
     for number in reversed(numbers):
         root = problem.specs[number]
         bare = MatchSpec(name=root.spec.name)
         if root.spec != bare:
-            name = bare.name
-            yield (
-                _with(problem, number, replace(root, spec=bare, text=name)),
-                f"`{name}` instead of `{root.text}`",
-                name,
-            )
-    if problem.priority == "strict" and len(problem.channels) > 1:
-        yield replace(problem, priority="flexible"), 'channel priority "flexible"', ""
+            loose = replace(root, spec=bare, text=bare.name)
+            yield _with(problem, number, loose), f"`{bare.name}` instead of `{root.text}`", bare.name
     for number in reversed(numbers):
         specs = problem.specs[:number] + problem.specs[number + 1 :]
         if not specs:

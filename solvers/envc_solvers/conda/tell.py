@@ -58,7 +58,7 @@ class Teller:
         return [each for each in order if any(fact.asker == each for fact in facts)]
 
     def _relevant(self, variable: int, facts: list[Asks]) -> int:
-        """The candidates of a name that are in question: those that the specs leave, else those that somebody asks for."""
+        """The candidates of a name that are in question: what the specs leave, else all that somebody asks for."""
         by_specs = -1
         by_others = 0
         for fact in facts:
@@ -76,10 +76,15 @@ class Teller:
             who |= fact.who
             room |= fact.room
         name = self._encoder.tables[variable].name
-        met = bool(room & (self._encoder.trail.base[variable] | ABSENT))
+        base = self._encoder.trail.base[variable]
+        met = bool(room & base)
         if asker == ROOT:
             # The specs themselves are told before all reasons.
             texts = [root.text for root in self._problem.specs if root.spec.name == name]
+            for fact in group:
+                base &= fact.room
+            if met and not base:
+                return [Reason("no-version", "", name, f"no {name} meets {' and '.join(texts)}")]
             return [] if met else [self._unmet("", variable, texts, room)]
         table = self._encoder.tables[asker]
         who = who & relevant & table.open & ~ABSENT or who & table.open & ~ABSENT
@@ -123,9 +128,9 @@ class Teller:
             return Reason("virtual", package, name, f"but {self._problem.target} has {has}")
         if not table.records:
             return Reason("no-package", package, name, self._missing(name))
-        hidden = [f"{span(table, mask & room)}: {why}" for why, mask in table.hidden.items() if mask & room]
+        hidden = [f"{span(table, mask & room)}, but {why}" for why, mask in table.hidden.items() if mask & room]
         if hidden:
-            return Reason("hidden", package, name, f"{name} {'; '.join(hidden)}")
+            return Reason("hidden", package, name, f"there is {name} {'; '.join(hidden)}")
         return self._no_match(package, table, wanted, texts)
 
     def _no_match(self, package: str, table: Table, wanted: str, texts: list[str]) -> Reason:

@@ -1,0 +1,121 @@
+"""The conda solver and the oracle, which is built on another solver, on real records: same verdicts and solutions."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from envc_solvers.conda.conflict import Unsolvable
+from envc_solvers.conda.matchspec import parse_matchspec
+from envc_solvers.conda.record import Record
+from envc_solvers.conda.solve import solve_conda
+from envc_solvers.solution import Solution
+from tests.channels import SHARED, MemoryRepodata, read_channels
+from tests.conda_judge import chosen, complaints, rank
+from tests.conda_queries import Query, ask_oracle, files_of, generate, shared_queries, show
+
+pytestmark = [
+    pytest.mark.engines,
+    pytest.mark.slow,
+    pytest.mark.skipif(not SHARED.exists(), reason="the channels stand in the shared data, which is not here"),
+]
+
+_GENERATED = [
+    ("linux-64", ("conda-forge",)),
+    ("osx-arm64", ("conda-forge",)),
+    ("win-64", ("conda-forge",)),
+    ("linux-64", ("robostack-jazzy", "conda-forge")),
+]
+_SEED = 20261122
+_EACH = 150
+_MOST_OTHER = 0.03  # of the solvable ones may have another solution
+
+
+class Library:
+    """The shared channels, each read once."""
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[tuple[str, ...], str], list[Record]] = {}
+
+    def records(self, channels: tuple[str, ...], platform: str) -> list[Record]:
+        key = channels, platform
+        if key not in self._read:
+            self._read[key] = read_channels(channels, platform)
+        return self._read[key]
+
+
+@pytest.fixture(scope="module")
+def library() -> Library:
+    return Library()
+
+
+def solve(query: Query, records: list[Record]) -> Solution | None:
+    """The checked solution of a query; None when it has none, and then the message is checked."""
+    try:
+        solution = solve_conda(query.problem, MemoryRepodata(records, query.platform))
+    except Unsolvable as error:
+        assert str(error).count("\n") < 40
+        return None
+    assert complaints(chosen(solution, records), query.specs, query.problem.virtual) == [], show(query)
+    return solution
+
+
+def test_shared_queries_have_the_same_solutions(library: Library, tmp_path: Path) -> None:
+    queries = shared_queries()
+    verdicts = ask_oracle(queries, tmp_path)
+    for query in queries:
+        records = library.records(query.channels, query.platform)
+        solution = solve(query, records)
+        assert (solution is not None) == verdicts[query.id].solvable, show(query)
+        if solution is not None:
+            assert files_of(solution, records) == verdicts[query.id].files, show(query)
+
+
+def test_generated_queries_have_the_same_verdicts_and_nearly_always_the_same_solutions(
+    library: Library, tmp_path: Path
+) -> None:
+    solvable, other = 0, []
+    for platform, channels in _GENERATED:
+        records = library.records(channels, platform)
+        queries = list(itertools.islice(generate(records, platform, channels, _SEED), _EACH))
+        verdicts = ask_oracle(queries, tmp_path)
+        for query in queries:
+            verdict, solution = verdicts[query.id], solve(query, records)
+            assert (solution is not None) == verdict.solvable, show(query)
+            if solution is None:
+                continue
+            solvable += 1
+            ours = chosen(solution, records)
+            files = files_of(solution, records)
+            if files != verdict.files:
+                other.append(show(query))
+                theirs = {record.name: record for record in records if _path(record) in verdict.files}
+                assert _ranks(query, ours, records) <= _ranks(query, theirs, records), show(query)
+    assert len(other) <= _MOST_OTHER * solvable, "\n".join([f"{len(other)} of {solvable}", *other])
+
+
+def _path(record: Record) -> str:
+    return f"{record.channel}/{record.subdir}/{record.file}"
+
+
+def _ranks(query: Query, choice: dict[str, Record], records: list[Record]) -> list[int]:
+    """How far the named specs are from their best records, in the order of the specs."""
+    names = [parse_matchspec(spec).name for spec in query.specs]
+    return [rank(choice[name], records) for name in names]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_order_of_records_makes_no_difference(library: Library, seed: int) -> None:
+    import random
+
+    for query in shared_queries()[:8]:
+        records = library.records(query.channels, query.platform)
+        names = sorted({record.name for record in records})
+        random.Random(seed).shuffle(names)
+        order = {name: number for number, name in enumerate(names)}
+        shuffled = sorted(records, key=lambda record: order[record.name])
+        one, other = (solve_conda(query.problem, MemoryRepodata(each, query.platform)) for each in (records, shuffled))
+        assert msgspec.json.encode(one) == msgspec.json.encode(other)

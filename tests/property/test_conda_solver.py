@@ -1,0 +1,193 @@
+"""The conda solver against a brute-force judge, and the laws that every answer keeps."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envc_solvers.conda.conflict import Unsolvable
+from envc_solvers.conda.encode import ROOT
+from envc_solvers.conda.matchspec import parse_matchspec
+from envc_solvers.conda.record import Record
+from envc_solvers.conda.run import Attempt, Shelf
+from envc_solvers.conda.solve import CondaProblem, Root, solve_conda
+from envc_solvers.conda.version import parse_version
+from envc_solvers.conda.virtual import parse_virtual_package
+from envc_solvers.sat.core import is_solvable
+from envc_solvers.sat.domain import ABSENT, ranks
+from envc_solvers.sat.nogood import Asks, Given, leaves
+from envc_solvers.solution import Solution
+from tests.channels import MemoryRepodata
+from tests.conda_judge import chosen, complaints, rank, solutions
+from tests.strategies import conda_records, conda_specs
+
+VIRTUAL = (parse_virtual_package("__glibc=2.28"),)
+
+specs_lists = st.lists(conda_specs(), min_size=1, max_size=3)
+
+
+def problem(specs: Sequence[str]) -> CondaProblem:
+    roots = tuple(Root(parse_matchspec(spec), spec, f"specs[{number}]") for number, spec in enumerate(specs))
+    return CondaProblem(target="linux-64", specs=roots, channels=("main",), virtual=VIRTUAL)
+
+
+def answer(records: Sequence[Record], asked: CondaProblem) -> Solution | Unsolvable:
+    try:
+        return solve_conda(asked, MemoryRepodata(records, "linux-64"))
+    except Unsolvable as error:
+        return error
+
+
+@given(conda_records(), specs_lists)
+@settings(max_examples=300, deadline=None)
+def test_finds_a_solution_exactly_when_there_is_one(records: list[Record], specs: list[str]) -> None:
+    check_verdict(records, specs)
+
+
+@pytest.mark.slow
+@given(conda_records(), specs_lists)
+@settings(max_examples=4000, deadline=None)
+def test_finds_a_solution_exactly_when_there_is_one_in_thousands(records: list[Record], specs: list[str]) -> None:
+    check_verdict(records, specs)
+
+
+def check_verdict(records: list[Record], specs: list[str]) -> None:
+    found = answer(records, problem(specs))
+    if isinstance(found, Unsolvable):
+        assert not solutions(records, specs, VIRTUAL)
+    else:
+        assert complaints(chosen(found, records), specs, VIRTUAL) == []
+
+
+@given(conda_records(), specs_lists)
+@settings(max_examples=300, deadline=None)
+def test_the_first_spec_gets_the_best_record_of_all_solutions(records: list[Record], specs: list[str]) -> None:
+    found = answer(records, problem(specs))
+    if isinstance(found, Unsolvable):
+        return
+    name = parse_matchspec(specs[0]).name
+    if name.startswith("__"):
+        return
+    best = min(rank(choice[name], records) for choice in solutions(records, specs, VIRTUAL))
+    assert rank(chosen(found, records)[name], records) == best
+
+
+@given(conda_records(), specs_lists)
+@settings(max_examples=300, deadline=None)
+def test_a_proof_is_made_of_facts_that_contradict_each_other(records: list[Record], specs: list[str]) -> None:
+    asked = problem(specs)
+    attempt = Attempt(asked, Shelf(asked, MemoryRepodata(records, "linux-64")))
+    if attempt.solve():
+        return
+    assert attempt.search.proof is not None
+    facts = leaves(attempt.search.proof)
+    tables, base = attempt.encoder.tables, attempt.encoder.trail.base
+    for fact in facts:
+        if isinstance(fact, Given):
+            assert not base[fact.variable] & ~fact.room, "a domain starts as the leaf says"
+            continue
+        name = tables[fact.variable].name
+        for place in ranks(fact.who) if fact.asker != ROOT else [-1]:
+            said = tables[fact.asker].records[place] if place >= 0 else None
+            texts = specs if said is None else said.depends
+            limits = () if said is None else said.constrains
+            allowed = {
+                rank
+                for rank, record in enumerate(tables[fact.variable].records)
+                if all(parse_matchspec(text).matches(record) for text in (*texts, *limits) if _names(text, name))
+            }
+            may_be_absent = not any(_names(text, name) for text in texts)
+            if not _rules_itself_out(said):
+                assert allowed <= set(ranks(fact.room)), "the record asks for at least as much as the leaf says"
+                assert fact.room & ABSENT or not may_be_absent
+    assert not is_solvable([fact for fact in facts if isinstance(fact, Asks)], ROOT, base.__getitem__)
+
+
+def _names(text: str, name: str) -> bool:
+    return parse_matchspec(text).name == name
+
+
+def _rules_itself_out(record: Record | None) -> bool:
+    if record is None:
+        return False
+    own = [text for text in (*record.depends, *record.constrains) if _names(text, record.name)]
+    return not all(parse_matchspec(text).matches(record) for text in own)
+
+
+@given(conda_records(), specs_lists)
+@settings(max_examples=200, deadline=None)
+def test_named_specs_alone_have_no_solution_and_fewer_have_one(records: list[Record], specs: list[str]) -> None:
+    found = answer(records, problem(specs))
+    if isinstance(found, Solution):
+        return
+    conflict = found.conflict
+    named = [spec for spec, _ in conflict.roots]
+    assert named
+    assert not solutions(records, named, VIRTUAL)
+    if conflict.minimal:
+        for number in range(len(named)):
+            assert solutions(records, named[:number] + named[number + 1 :], VIRTUAL)
+    assert str(found).count("\n") < 40
+    assert conflict.reasons, "a refusal always says why"
+    assert msgspec.json.decode(msgspec.json.encode(conflict.data()))["target"] == "linux-64"
+
+
+@given(conda_records(), specs_lists, st.integers(0, 1 << 16))
+@settings(max_examples=150, deadline=None)
+def test_order_of_names_in_a_channel_makes_no_difference(records: list[Record], specs: list[str], seed: int) -> None:
+    names = sorted({record.name for record in records})
+    random.Random(seed).shuffle(names)
+    shuffled = sorted(records, key=lambda record: names.index(record.name))
+    one, other = answer(records, problem(specs)), answer(shuffled, problem(specs))
+    if isinstance(one, Solution):
+        assert one == other
+    else:
+        assert isinstance(other, Unsolvable) and str(one) == str(other)
+
+
+@given(conda_records(), specs_lists)
+@settings(max_examples=150, deadline=None)
+def test_preferring_the_answer_gives_the_answer(records: list[Record], specs: list[str]) -> None:
+    found = answer(records, problem(specs))
+    if isinstance(found, Unsolvable):
+        return
+    preferences = {pin.name: (pin.file,) for pin in found.pins}
+    assert answer(records, msgspec.structs.replace(problem(specs), preferences=preferences)) == found
+
+
+@given(conda_records(), specs_lists, conda_specs(virtual=False))
+@settings(max_examples=200, deadline=None)
+def test_a_constraint_is_a_filter(records: list[Record], specs: list[str], limit: str) -> None:
+    spec = parse_matchspec(limit)
+    kept = [record for record in records if record.name != spec.name or spec.matches(record)]
+    asked = msgspec.structs.replace(problem(specs), constraints=(Root(spec, limit, "constraints[0]"),))
+    narrowed = answer(records, asked)
+    assert isinstance(narrowed, Solution) == bool(solutions(kept, specs, VIRTUAL))
+    if isinstance(narrowed, Solution):
+        assert complaints(chosen(narrowed, kept), specs, VIRTUAL) == []
+
+
+@given(conda_records(), specs_lists, st.integers(0, 3))
+@settings(max_examples=200, deadline=None)
+def test_nothing_newer_than_the_cutoff_is_chosen(records: list[Record], specs: list[str], year: int) -> None:
+    cutoff = year * 10**9
+    found = answer(records, msgspec.structs.replace(problem(specs), exclude_newer=cutoff))
+    older = [record for record in records if record.timestamp <= cutoff * 1000]
+    assert isinstance(found, Solution) == bool(solutions(older, specs, VIRTUAL))
+    if isinstance(found, Solution):
+        assert all((pin.uploaded or 0) <= cutoff for pin in found.pins)
+
+
+@given(conda_records())
+@settings(max_examples=100, deadline=None)
+def test_a_lone_spec_without_dependencies_gets_the_newest(records: list[Record]) -> None:
+    bare = [msgspec.structs.replace(record, depends=(), constrains=(), track_features=()) for record in records]
+    found = answer(bare, problem([bare[0].name]))
+    assert isinstance(found, Solution)
+    newest = max(parse_version(record.version) for record in bare if record.name == bare[0].name)
+    assert parse_version(found.pins[0].version) == newest
