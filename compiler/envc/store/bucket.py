@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from envc.errors import StoreError
 from envc.store.blobs import Fill, Listed, display_name
-from envc.store.errors import CorruptBlob, KeyTaken, MissingBlob, NoSuchRange, StoreBusy
+from envc.store.errors import CorruptBlob, KeyTaken, MissingBlob, NoSuchPlace, NoSuchRange, StoreBusy
 from envc.store.keys import check_key
 from envc.store.retry import Patience
 from envc.store.stream import open_ranges
@@ -170,7 +170,10 @@ class BucketBlobs:
     def _put(self, key: str, data: bytes | Path, **options: Any) -> None:
         import obstore
 
-        self._ask(key, lambda: obstore.put(self._bucket, key, data, **options))
+        try:
+            self._ask(key, lambda: obstore.put(self._bucket, key, data, **options))
+        except MissingBlob:
+            raise NoSuchPlace(self._name) from None
 
     def _ask(self, key: str, request: Callable[[], T]) -> T:
         check_key(key)

@@ -34,6 +34,13 @@ class KeyTaken(StoreError):
     """Somebody else created the blob first; `write_new` answers False."""
 
 
+class NoSuchPlace(StoreError):
+    """What should hold the store does not exist."""
+
+    def __init__(self, store: str) -> None:
+        super().__init__(store, "does not exist", "create the bucket, or correct its name in the store's URL")
+
+
 class NoSuchRange(StoreError):
     """The blob ends before the range begins."""
 

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from envc.errors import StoreError
 from envc.store.blobs import Fill, Listed, display_name
-from envc.store.errors import CorruptBlob, KeyTaken, MissingBlob, NoSuchRange, StoreBusy
+from envc.store.errors import CorruptBlob, KeyTaken, MissingBlob, NoSuchPlace, NoSuchRange, StoreBusy
 from envc.store.keys import check_key
 from envc.store.retry import Patience
 from envc.store.stream import open_ranges
@@ -172,13 +172,16 @@ class RemoteBlobs:
         return True
 
     def _send(self, path: str, data: bytes | Path, mode: str) -> None:
-        with self._target(path) as target:
-            if isinstance(data, Path):
-                self._fs.put_file(str(data), target, mode=mode, **self._parts)
-            elif mode == "create":
-                self._fs.pipe_file(target, data, mode=mode)
-            else:
-                self._fs.pipe_file(target, data)
+        try:
+            with self._target(path) as target:
+                if isinstance(data, Path):
+                    self._fs.put_file(str(data), target, mode=mode, **self._parts)
+                elif mode == "create":
+                    self._fs.pipe_file(target, data, mode=mode)
+                else:
+                    self._fs.pipe_file(target, data)
+        except FileNotFoundError:
+            raise NoSuchPlace(self._name) from None
 
     @contextmanager
     def _target(self, path: str) -> Iterator[str]:

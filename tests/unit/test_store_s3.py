@@ -1,0 +1,212 @@
+"""S3 through both of its clients, against a real S3 server: the same bytes, few requests, and patience with faults."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from envc.errors import StoreError
+from envc.hydrate import hydrate
+from envc.model.progress import Silent
+from envc.store.blobs import Blobs, open_store
+from envc.store.bucket import BucketBlobs, open_bucket
+from envc.store.errors import MissingBlob
+from envc.store.keys import step_key
+from envc.store.records import get_pointer, get_record
+from envc.store.remote import RemoteBlobs, open_remote
+from envc.store.sweep import Collector
+from tests.blob_servers import Fault, Proxy, S3Server
+from tests.environments import HOST, bundle
+from tests.wheels import build_wheel
+
+pytestmark = pytest.mark.slow
+
+KEY = "v1/objects/any/aa/" + "a" * 64
+WHEELS = [build_wheel(f"package-{number}", "1.0", files={f"m{number}.py": "x = 1\n" * 999}) for number in range(6)]
+FAULTS: tuple[Fault, ...] = ("busy", "cut", "reset", "throttled")
+
+
+@pytest.fixture(params=["s3fs", "obstore"])
+def client(request: pytest.FixtureRequest) -> str:
+    if importlib.util.find_spec(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    return str(request.param)
+
+
+def open_with(client: str, url: str, server: S3Server, monkeypatch: pytest.MonkeyPatch, at: str | None = None) -> Blobs:
+    """The store at that URL, through one client, and at a proxy if there is one."""
+    environ = server.environ(at)
+    for key, value in environ.items():
+        monkeypatch.setenv(key, value)
+    if client == "s3fs":
+        # Instances are kept by arguments; a new endpoint in the environment is not one of them.
+        import s3fs
+
+        s3fs.S3FileSystem.clear_instance_cache()
+        return open_remote(url)
+    store = open_bucket(url, environ)
+    assert store is not None
+    return store
+
+
+def test_both_clients_mean_the_same_store(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = s3_server.bucket()
+    pytest.importorskip("obstore", reason="obstore is not installed")
+    one = open_with("s3fs", url, s3_server, monkeypatch)
+    other = open_with("obstore", url, s3_server, monkeypatch)
+    assert (type(one), type(other)) == (RemoteBlobs, BucketBlobs)
+    key = step_key("my project", "0" * 64, "größe 100%", ".hidden")  # type: ignore[arg-type]
+    for writer, reader, text in ((one, other, b"one"), (other, one, b"other")):
+        writer.write(key, text)
+        assert reader.read(key, 10) == text
+        assert list(reader.list("v1/steps")) == [key]
+        assert not reader.write_new(key, b"third")
+        reader.delete(key)
+        assert not writer.exists(key)
+
+
+def test_obstore_is_left_out_where_the_environment_does_not_say_all(s3_server: S3Server) -> None:
+    pytest.importorskip("obstore", reason="obstore is not installed")
+    url, environ = s3_server.bucket(), s3_server.environ()
+    assert isinstance(open_bucket(url, environ), BucketBlobs)
+    for incomplete in (
+        {},
+        {key: value for key, value in environ.items() if key != "AWS_ACCESS_KEY_ID"},
+        {key: value for key, value in environ.items() if key not in ("AWS_REGION", "AWS_ENDPOINT_URL")},
+        environ | {"AWS_PROFILE": "work"},
+    ):
+        assert open_bucket(url, incomplete) is None
+
+
+def test_of_many_writers_at_once_one_wins(client: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_with(client, s3_server.bucket(), s3_server, monkeypatch)
+    barrier = threading.Barrier(5)
+    won: list[int] = []
+
+    def write(number: int) -> None:
+        barrier.wait()
+        if store.write_new(KEY, b"%d" % number * 10_000):
+            won.append(number)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    assert store.read(KEY, 100_000) == b"%d" % won[0] * 10_000
+
+
+def test_bundle_and_hydrate_through_a_third_of_faults(
+    client: str, s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = s3_server.bucket()
+    with Proxy(s3_server.url, every=3, faults=FAULTS) as proxy:
+        store = open_with(client, url, s3_server, monkeypatch, proxy.url)
+        bundled, _ = bundle(store, tmp_path, *WHEELS)
+        record = get_record(store, bundled.records[0].environment)
+        hydrate(store, record, tmp_path / "prefix", host=HOST, cache=tmp_path / "cache", progress=Silent())
+        assert {request.outcome for request in proxy.log} > {"busy", "reset"}
+    for number, _ in enumerate(WHEELS):
+        assert list((tmp_path / "prefix").rglob(f"m{number}.py"))
+    # Nothing is left of the faults: the same bundle elsewhere leaves the same keys.
+    clean = open_with(client, s3_server.bucket(), s3_server, monkeypatch)
+    bundle(clean, tmp_path / "again", *WHEELS)
+    there = open_with(client, url, s3_server, monkeypatch)
+    assert list(there.list("v1")) == list(clean.list("v1"))
+
+
+def test_a_write_whose_answer_is_lost_is_known_to_be_there(
+    client: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Proxy(s3_server.url, every=2, faults=("lost",)) as proxy:
+        store = open_with(client, s3_server.bucket(), s3_server, monkeypatch, proxy.url)
+        for number in range(4):
+            store.write(f"v1/{number}", b"%d" % number)
+            store.write_new(f"v1/new/{number}", b"%d" % number)  # False is an honest answer here
+        for number in range(4):
+            assert store.read(f"v1/{number}", 9) == store.read(f"v1/new/{number}", 9) == b"%d" % number
+
+
+def test_large_uploads_go_in_parts_and_go_on_after_faults(
+    client: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = 70 << 20
+    with Proxy(s3_server.url, every=4, faults=("busy",)) as proxy:
+        store = open_with(client, s3_server.bucket(), s3_server, monkeypatch, proxy.url)
+        assert store.write_new(KEY, lambda out: [out.write(bytes([n]) * (1 << 20)) for n in range(70)])
+        parts = [request for request in proxy.log if "partNumber=" in request.path]
+        assert len([request for request in parts if request.outcome == "200"]) == 5
+        assert store.size(KEY) == size
+        assert store.read_range(KEY, (1 << 20) - 1, 2) == b"\x00\x01"
+        assert store.read_range(KEY, size - 1, 1) == b"\x45"
+
+
+def test_hydrate_asks_for_two_blobs_and_ranges_and_nothing_else(
+    client: str, s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = s3_server.bucket()
+    bundled, _ = bundle(open_with(client, url, s3_server, monkeypatch), tmp_path, *WHEELS)
+    with Proxy(s3_server.url) as proxy:
+        store = open_with(client, url, s3_server, monkeypatch, proxy.url)
+        pointer = get_pointer(store, step_key("demo", bundled.lock, "step", HOST.platform))
+        record = get_record(store, pointer.environment, pointer.record)
+        hydrate(store, record, tmp_path / "prefix", host=HOST, cache=tmp_path / "cache", progress=Silent())
+        frames = sum(len(item.index.frames) for item in record.objects)
+        assert proxy.methods() == ["GET"] * (2 + frames)
+        assert not [request for request in proxy.log if "list-type" in request.path or "range" not in request.headers]
+
+
+def test_garbage_is_collected_there_as_well(
+    client: str, s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_with(client, s3_server.bucket(), s3_server, monkeypatch)
+    bundle(store, tmp_path, *WHEELS[:2])
+    day = 24 * 3600.0
+    for later, garbage in ((0, 0), (29 * day, 0), (31 * day, 5)):
+        collector = Collector(store, now=time.time() + later, recent=30 * day, progress=Silent())
+        found = collector.find()
+        assert len(found.blobs) == garbage
+    collector.remove(found)
+    assert list(store.list("v1")) == []
+
+
+def test_a_bucket_that_is_not_there_is_said_to_be_missing(
+    client: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_with(client, "s3://no-such-bucket/team", s3_server, monkeypatch)
+    for write in (lambda: store.write("v1/x", b""), lambda: store.write_new("v1/x", b"")):
+        with pytest.raises(StoreError, match="s3://no-such-bucket/team: does not exist") as caught:
+            write()
+        assert "create the bucket" in (caught.value.hint or "")
+    with pytest.raises(MissingBlob):
+        store.read("v1/x", 1)
+
+
+def test_no_error_shows_keys_or_addresses(client: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(store: Blobs) -> str:
+        with pytest.raises(StoreError) as caught:
+            store.read("v1/x", 1)
+        return f"{caught.value} {caught.value.hint}"
+
+    class Refusing(Proxy):
+        def answer(
+            self, method: str, path: str, headers: dict[str, str], body: bytes
+        ) -> tuple[int, dict[str, str], bytes]:
+            return 403, {}, b"<Error><Code>SignatureDoesNotMatch</Code><Message>secret</Message></Error>"
+
+    with Refusing(s3_server.url) as proxy:
+        text = refuse(open_with(client, "s3://bucket/team", s3_server, monkeypatch, proxy.url))
+    assert "does not allow access" in text
+    assert "secret" not in text and "127.0.0.1" not in text
+
+
+def test_a_url_opens_the_faster_client(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("obstore", reason="obstore is not installed")
+    for key, value in s3_server.environ().items():
+        monkeypatch.setenv(key, value)
+    assert isinstance(open_store(s3_server.bucket()), BucketBlobs)
