@@ -16,7 +16,6 @@ from envc.errors import EnvcError
 from envc.install.interpreter import HostPython
 from envc.install.machine import check_machine
 from envc.install.prefix import STATE, make_prefix
-from envc.install.unpacked import LinkMode, Unpacked
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment
 from envc.model.progress import Progress
@@ -28,6 +27,7 @@ from envc_solvers.target import PLATFORMS, Python
 
 if TYPE_CHECKING:
     from envc.install.tree import Part
+    from envc.install.unpacked import LinkMode
     from envc.store.index import ReadRange
 
 RECORD = RECORD_PATH
@@ -119,6 +119,7 @@ def hydrate(
         return False
     from envc.install.appear import appear
     from envc.install.tree import write_tree
+    from envc.install.unpacked import Unpacked
 
     parts = _parts(store, record)
     unpacked = None
@@ -157,28 +158,41 @@ def hydrate(
     )
 
 
-def find_ready(environment: Sha256, record: Sha256, *, host: HostPython, cache: Path) -> Path | None:
+def find_ready(
+    environment: Sha256, record: Sha256, *, host: HostPython, cache: Path, demanded: Sha256 | None = None
+) -> Path | None:
     """The prefix that `ready_environment` made for the record of that digest, if it did: one file is read.
 
-    A step pointer names both digests, so a step that ran before needs no record. That the record is the lock's was
-    checked when the prefix was made.
+    A step pointer names both digests, so a step that ran before needs no record. That the record is the lock's, and
+    holds what the lock demands (`Environment.demanded`), was checked when the prefix was made.
     """
-    prefix = _ready_place(environment, record, host, cache)
+    prefix = _ready_place(environment, record, host, cache, demanded)
     return prefix if _is_made(prefix, Prefix(record=record, interpreter=host)) else None
 
 
-def ready_environment(store: Ranges, record: Record, *, host: HostPython, cache: Path, progress: Progress) -> Path:
+def ready_environment(
+    store: Ranges,
+    record: Record,
+    *,
+    host: HostPython,
+    cache: Path,
+    progress: Progress,
+    demanded: Sha256 | None = None,
+) -> Path:
     """The prefix of a record on this machine, made once below `cache` and used in place ever after.
 
-    Any number of processes may ask at once. Errors as for `hydrate`.
+    Any number of processes may ask at once. `demanded` says what the record was compared with, which is the caller's
+    to do: a prefix that was made when the lock demanded nothing is not one of a lock that does. Errors as for
+    `hydrate`.
     """
-    prefix = _ready_place(record.environment, record_digest(record), host, cache)
+    prefix = _ready_place(record.environment, record_digest(record), host, cache, demanded)
     hydrate(store, record, prefix, host=host, cache=cache, progress=progress)
     return prefix
 
 
-def _ready_place(environment: Sha256, record: Sha256, host: HostPython, cache: Path) -> Path:
-    return cache / "envs" / f"{environment}-{record[:16]}-{host.digest[:8]}"
+def _ready_place(environment: Sha256, record: Sha256, host: HostPython, cache: Path, demanded: Sha256 | None) -> Path:
+    name = f"{environment}-{record[:16]}-{host.digest[:8]}"
+    return cache / "envs" / (f"{name}-{demanded[:32]}" if demanded else name)
 
 
 def ready_code(store: Blobs, pointer: StepPointer, *, cache: Path, progress: Progress) -> Path | None:

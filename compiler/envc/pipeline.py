@@ -16,7 +16,7 @@ import msgspec
 
 from envc import lockfile
 from envc.closure import Closures
-from envc.errors import NoLock, StaleLock, UsageError, render_key_path
+from envc.errors import DigestMismatch, NoLock, StaleLock, UsageError, render_key_path
 from envc.expand import StepTarget, expand, lock_options
 from envc.link import choice_of, link
 from envc.model.digest import Sha256, sha256
@@ -29,6 +29,7 @@ from envc.stale import Freshness, Reason, compare
 
 if TYPE_CHECKING:
     from envc.fetch.index import Origins
+    from envc.hydrate import Loading
     from envc.install.interpreter import HostPython
     from envc.model.environment import Environment
     from envc.model.record import Record, StepPointer
@@ -404,19 +405,29 @@ def ready(bound: Bound, host: HostPython, around: Surroundings) -> Path:
     """The environment in the cache: as it was made before, else record → hydrate."""
     from envc.hydrate import find_ready, ready_environment
 
-    found = find_ready(bound.environment.id, bound.pointer.record, host=host, cache=around.cache)
+    demanded = bound.environment.demanded
+    found = find_ready(bound.environment.id, bound.pointer.record, host=host, cache=around.cache, demanded=demanded)
     if found is not None:
         return found
     record = bound_record(bound)
-    return ready_environment(bound.store, record, host=host, cache=around.cache, progress=around.progress)
+    return ready_environment(
+        bound.store, record, host=host, cache=around.cache, progress=around.progress, demanded=demanded
+    )
 
 
 def hydrate(
-    project: Project, step: str, prefix: Path | None, target: str | None, selection: Selection, around: Surroundings
+    project: Project,
+    step: str,
+    prefix: Path | None,
+    target: str | None,
+    selection: Selection,
+    around: Surroundings,
+    loading: Loading | None = None,
 ) -> tuple[Path, bool]:
     """bind → record → hydrate, from the store alone: the prefix, and whether it had to be made.
 
-    For a foreign target the files are unpacked without an interpreter. Without a `prefix` it is one in the cache.
+    For a foreign target the files are unpacked without an interpreter. Without a `prefix` it is one in the cache, which
+    is loaded in one way only; `loading` is for others.
     """
     from envc.hydrate import hydrate as fill
 
@@ -432,7 +443,10 @@ def hydrate(
             return ready(bound, host, around), True
         where = around.cwd / (prefix or "")
         record = bound_record(bound)
-        return where, fill(bound.store, record, where, host=host, cache=around.cache, progress=around.progress)
+        made = fill(
+            bound.store, record, where, host=host, cache=around.cache, progress=around.progress, loading=loading
+        )
+        return where, made
 
 
 def run(
@@ -468,9 +482,9 @@ def run(
 
     try:
         bound, prefix = get_ready()
-    except (MissingBlob, CorruptBlob) as error:
-        if isinstance(error, CorruptBlob):
-            around.progress.warn(f"{error}; deriving it again")
+    except (MissingBlob, CorruptBlob, DigestMismatch) as error:
+        if not isinstance(error, MissingBlob):
+            around.progress.warn(f"{str(error).splitlines()[0]}; deriving it again")
         one = msgspec.structs.replace(selection, steps=(step,), targets=(cell.target.name,))
         bundle(project, one, BundleOptions(), around)
         bound, prefix = get_ready()

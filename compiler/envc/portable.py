@@ -17,6 +17,7 @@ from envc.pipeline import BundleOptions, Project, Selection, Surroundings
 
 if TYPE_CHECKING:
     from envc.expand import StepTarget
+    from envc.hydrate import Loading
     from envc.install.interpreter import HostPython
     from envc.pack import Bundled
     from envc.ship import Shipped
@@ -71,7 +72,13 @@ def _one_cell(project: Project, selection: Selection, around: Surroundings) -> S
     return pipeline.cell_for(project, steps[0], None, around)
 
 
-def hydrate(file: Path, prefix: Path | None, against: Project | None, around: Surroundings) -> tuple[Path, bool]:
+def hydrate(
+    file: Path,
+    prefix: Path | None,
+    against: Project | None,
+    around: Surroundings,
+    loading: Loading | None = None,
+) -> tuple[Path, bool]:
     """The prefix of a bundle, and whether it had to be made. Without a `prefix` it is one in the cache.
 
     A foreign bundle is unpacked without an interpreter, and so needs a `prefix`.
@@ -89,7 +96,16 @@ def hydrate(file: Path, prefix: Path | None, against: Project | None, around: Su
     if prefix is None and host is not None:
         return _ready(bundle, host, around), True
     where = around.cwd / (prefix or "")
-    made = fill(bundle, record, where, host=host, own=bundle.own, cache=around.cache, progress=around.progress)
+    made = fill(
+        bundle,
+        record,
+        where,
+        host=host,
+        own=bundle.own,
+        cache=around.cache,
+        progress=around.progress,
+        loading=loading,
+    )
     return where, made
 
 

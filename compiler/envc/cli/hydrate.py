@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,10 @@ from envc import pipeline, portable
 from envc.cli import options
 from envc.cli.output import print_json
 from envc.cli.progress import Terminal
+from envc.errors import UsageError
+
+if TYPE_CHECKING:
+    from envc.install.unpacked import LinkMode
 
 
 @click.command("hydrate")
@@ -17,6 +22,13 @@ from envc.cli.progress import Terminal
 @options.manifest_option()
 @click.option("--prefix", type=click.Path(path_type=Path), metavar="DIR", help="Where; else a folder of the cache.")
 @click.option("--platform", "--target", "target", metavar="T", help="The target; a foreign one is only unpacked.")
+@click.option("--bytecode", is_flag=True, help="Compile the sources now, not at their first import.")
+@click.option(
+    "--link-mode",
+    type=click.Choice(["clone", "hardlink", "copy"]),
+    help="How files are shared with other prefixes; else the first of these that works.",
+)
+@click.option("--no-cache", is_flag=True, help="Share nothing with what this machine has unpacked before.")
 @options.store_option()
 @options.frozen_option()
 @options.quiet_option()
@@ -26,6 +38,9 @@ def command(
     manifest: str | None,
     prefix: Path | None,
     target: str | None,
+    bytecode: bool,
+    link_mode: LinkMode | None,
+    no_cache: bool,
     store: str | None,
     frozen: bool,
     quiet: bool,
@@ -36,16 +51,23 @@ def command(
     FILE is a single-file bundle, with a separator in its name or ending in .zst: it needs nothing else, and with
     --manifest it must be what the lock names.
     """
+    from envc.hydrate import Loading
+
+    loading = Loading(link_mode=link_mode, cached=not no_cache, bytecode=bytecode)
+    if prefix is None and loading != Loading():
+        raise UsageError("--bytecode, --link-mode and --no-cache are for a folder of yours", "name it: --prefix DIR")
+    if no_cache and link_mode:
+        raise UsageError("--no-cache shares no files, so there is no --link-mode", "leave out one")
     with Terminal(quiet) as terminal:
         around = options.surroundings(terminal, offline=True)
         if portable.is_bundle(step):
             options.refuse_beside_a_file(step, platform=target, store=store, frozen=frozen)
             against = pipeline.open_project(manifest, around) if manifest else None
-            where, made = portable.hydrate(Path(step), prefix, against, around)
+            where, made = portable.hydrate(Path(step), prefix, against, around, loading)
         else:
             project = pipeline.open_project(manifest, around)
             selection = pipeline.Selection(store=store, frozen=frozen)
-            where, made = pipeline.hydrate(project, step, prefix, target, selection, around)
+            where, made = pipeline.hydrate(project, step, prefix, target, selection, around, loading)
     if as_json:
         print_json({"prefix": str(where), "made": made})
     else:
