@@ -158,8 +158,7 @@ def _objects(
     missing: dict[ObjectId, EnvironmentMember] = {}
     for key, member in members.items():
         stored = known[key]
-        word, trust = (None, False) if anew else (ledger, request.trust_store)
-        if stored is not None and is_trusted(stored, member, word, trust_store=trust):
+        if stored is not None and is_trusted(stored, member, ledger, trust_store=request.trust_store, anew=anew):
             found[key] = stored
         else:
             missing[key] = msgspec.structs.replace(member, content=None) if anew else member

@@ -13,6 +13,7 @@ import msgspec
 
 from envc import pipeline
 from envc.errors import UsageError
+from envc.model.digest import sha256
 from envc.pipeline import BundleOptions, Project, Selection, Surroundings
 
 if TYPE_CHECKING:
@@ -34,28 +35,41 @@ def write(
     project: Project, selection: Selection, options: BundleOptions, output: Path, around: Surroundings
 ) -> tuple[Bundled, Shipped]:
     """bundle → ship: one step-target into the store, and from there into a file."""
-    from envc.ship import ship
+    from envc.install.tree import CorruptObject
 
     cell = _one_cell(project, selection, around)
     one = msgspec.structs.replace(selection, steps=(cell.step,), targets=(cell.target.name,))
     bundled = pipeline.bundle(project, one, options, around)
     if options.record:
         project = pipeline.open_project(str(project.manifest.path), around)
+    try:
+        shipped = _ship(project, cell, one, options, around.cwd / output, around)
+    except CorruptObject as error:
+        around.progress.warn(f"{error}; deriving it again")
+        bundled = pipeline.bundle(project, one, options, around)
+        shipped = _ship(project, cell, one, options, around.cwd / output, around)
+    return bundled, shipped
+
+
+def _ship(
+    project: Project, cell: StepTarget, one: Selection, options: BundleOptions, out: Path, around: Surroundings
+) -> Shipped:
+    from envc.ship import ship
+
     bound = pipeline.bind(project, cell, one, around)
     with pipeline.distrust(around):
-        shipped = ship(
+        return ship(
             bound.store,
             pipeline.bound_record(bound),
             bound.pointer,
-            around.cwd / output,
+            out,
             project=project.manifest.name,
             step=cell.step,
             target=cell.target.name,
-            lock=bundled.lock,
+            lock=sha256(project.manifest.lock_path.read_bytes()),
             python=cell.python,
             level=options.level,
         )
-    return bundled, shipped
 
 
 def _one_cell(project: Project, selection: Selection, around: Surroundings) -> StepTarget:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,14 +17,15 @@ import msgspec
 
 from envc.errors import UsageError
 from envc.install.relocate import SCRIPT, STAND_IN, relocate_script, stand_in
+from envc.install.tree import CorruptObject
 from envc.model.digest import Sha256
-from envc.model.record import CARD_PATH, CODE_FOLDER, RECORD_PATH, Record, StepCard, StepPointer
+from envc.model.record import CARD_PATH, CODE_FOLDER, RECORD_PATH, Record, RecordObject, StepCard, StepPointer
 from envc.store.blobs import Blobs
-from envc.store.bundle import Source, write_bundle
+from envc.store.bundle import Source, Write, write_bundle
 from envc.store.decode import read_object
 from envc.store.documents import canonical_json
 from envc.store.encode import LEVEL, Entry, write_object
-from envc.store.errors import CorruptBlob
+from envc.store.errors import CorruptBlob, MissingBlob
 from envc.store.keys import object_key
 from envc.store.objects import bytes_reader, get_code, range_reader
 from envc.store.paths import ENVIRONMENT_LAYOUT
@@ -54,8 +55,9 @@ def ship(
 ) -> Shipped:
     """Write the bundle of one step on one target; a file that is there is replaced, at once.
 
-    Equal objects, code and card give equal bytes. Raises CorruptBlob and DigestMismatch for what the store does not
-    hold as the record and the pointer say, and UsageError where the file cannot be written.
+    Equal objects, code and card give equal bytes. Raises CorruptObject for an object that is not what the record says,
+    CorruptBlob and DigestMismatch for code that is not what the pointer says, and UsageError where the file cannot be
+    written.
     """
     code = tuple(_code(store, pointer))
     card = StepCard(
@@ -69,20 +71,11 @@ def ship(
         run=pointer.run,
         env=pointer.env,
     )
-    objects = [
-        Source(
-            index=item.index,
-            size=item.size,
-            read_range=range_reader(store, object_key(item.index.layout, item.index.artifact)),
-            what=f"the object of {item.name} {item.version} in {store.name}",
-        )
-        for item in record.objects
-    ]
     draft = io.BytesIO()
     entries = (*own_entries(record, card, python), *code)
     index, size = write_object(entries, draft, layout=ENVIRONMENT_LAYOUT, level=level)
     own = Source(index=index, size=size, read_range=bytes_reader(draft.getvalue()), what="the environment's own files")
-    return _replace(out, objects, own)
+    return _replace(out, lambda write: _write(store, record, own, write))
 
 
 def own_entries(record: Record, card: StepCard, python: Python) -> Iterator[Entry]:
@@ -118,7 +111,29 @@ def _code(store: Blobs, pointer: StepPointer) -> Iterator[Entry]:
         )
 
 
-def _replace(out: Path, objects: list[Source], own: Source) -> Shipped:
+def _write(store: Blobs, record: Record, own: Source, write: Write) -> None:
+    """The bytes of the bundle. Raises CorruptObject, which says which object is to be derived again."""
+    writing: RecordObject | None = None
+
+    def sources() -> Iterator[Source]:
+        nonlocal writing
+        for item in record.objects:
+            writing = item
+            key = object_key(item.index.layout, item.index.artifact)
+            what = f"the object of {item.name} {item.version} in {store.name}"
+            yield Source(index=item.index, size=item.size, read_range=range_reader(store, key), what=what)
+        writing = None
+
+    try:
+        write_bundle(sources(), own, write)
+    except (CorruptBlob, MissingBlob) as error:
+        if writing is None:
+            raise
+        raise CorruptObject(error.what, error.reason, writing.index.layout, writing.index.artifact) from None
+
+
+def _replace(out: Path, fill: Callable[[Write], None]) -> Shipped:
+    """Let a file appear at once, or not at all."""
     draft = out.with_name(f".{out.name}.{os.urandom(8).hex()}")
     digest = hashlib.sha256()
     try:
@@ -128,7 +143,7 @@ def _replace(out: Path, objects: list[Source], own: Source) -> Shipped:
                 digest.update(data)
                 stream.write(data)
 
-            write_bundle(objects, own, write)
+            fill(write)
             size = stream.tell()
             stream.flush()
             os.fsync(stream.fileno())

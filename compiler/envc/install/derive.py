@@ -43,6 +43,9 @@ class MetadataMismatch(EnvcError):
         return {"file": self.file, "missing": list(self.missing), "unlocked": list(self.unlocked)}
 
 
+_DOUBT = "doubted"
+
+
 class Ledger:
     """Which content this machine has derived from an artifact before. Lost entries cost time and nothing else."""
 
@@ -57,17 +60,26 @@ class Ledger:
             return None
 
     def put(self, layout: str, artifact: Sha256, content: Sha256) -> None:
+        self._write(layout, artifact, content)
+
+    def forget(self, layout: str, artifact: Sha256) -> None:
+        """Have the next `pack` derive the object again, whoever vouches for it, and replace the store's if it is not
+        what its index says to the last byte.
+        """
+        self._write(layout, artifact, _DOUBT)
+
+    def doubts(self, layout: str, artifact: Sha256) -> bool:
+        """Whether the store's object has turned out corrupt and was not derived again since."""
+        try:
+            return self._path(layout, artifact).read_text() == _DOUBT
+        except (OSError, ValueError):
+            return False
+
+    def _write(self, layout: str, artifact: Sha256, text: str) -> None:
         path = self._path(layout, artifact)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content)
-        except OSError:
-            pass
-
-    def forget(self, layout: str, artifact: Sha256) -> None:
-        """Have the next `pack` derive the object again, and replace the store's if it is another."""
-        try:
-            self._path(layout, artifact).unlink(missing_ok=True)
+            path.write_text(text)
         except OSError:
             pass
 
@@ -87,15 +99,20 @@ def look_up(store: Blobs, member: EnvironmentMember, progress: Progress) -> Stor
         return None
 
 
-def is_trusted(stored: StoredObject, member: EnvironmentMember, ledger: Ledger | None, *, trust_store: bool) -> bool:
+def is_trusted(
+    stored: StoredObject, member: EnvironmentMember, ledger: Ledger, *, trust_store: bool, anew: bool = False
+) -> bool:
     """Whether an object may be used although this run does not derive it.
 
-    The lock's word on its content decides, if there is one; else what this machine derived before, or `trust_store`.
+    The lock's word on its content decides, if there is one; else what this machine derived before, or `trust_store`,
+    or, with `anew`, nothing. No word counts for an object that was found corrupt: contents are what indexes say.
     """
     content = stored.index.content
+    if ledger.doubts(member.layout, member.sha256):
+        return False
     if member.content is not None:
         return content == member.content
-    return trust_store or (ledger is not None and content == ledger.get(member.layout, member.sha256))
+    return not anew and (trust_store or content == ledger.get(member.layout, member.sha256))
 
 
 def derive(

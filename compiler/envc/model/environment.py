@@ -45,6 +45,12 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
             members=((member.sha256, member.layout) for member in self.members),
         )
 
+    @property
+    def demanded(self) -> Sha256 | None:
+        """Names the content that the lock demands of the members; None where it demands none."""
+        rows = [(member.sha256, member.layout, member.content) for member in self.members if member.content]
+        return sha256(msgspec.json.encode(sorted(rows))) if rows else None
+
 
 def environment_id(*, platform: str, python: Python, interpreter: str, members: Iterable[tuple[Sha256, str]]) -> Sha256:
     """The id of the environment whose members are these (artifact, layout) pairs, in any order."""

@@ -7,6 +7,7 @@ ends; between them stand their indexes, in skippable frames that decompressors p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 
 import msgspec
 
@@ -55,14 +56,15 @@ def write_bundle(objects: Iterable[Source], environment: Source, write: Write) -
     """Write a bundle of objects, in the order given, and of the environment's own files.
 
     Where two objects hold one path, `tar` keeps the later one's member: give the winner last. Every object is read to
-    the digest of its last member, since programs that unpack the bundle check nothing. Raises CorruptBlob when one is
+    the digest of its last member, since programs that unpack the bundle check nothing; `objects` is asked for the next
+    one when the one before has been written. Raises CorruptBlob when one is
     not what its index says, and what reading and writing raise; what was written until then is of no use.
     """
     if environment.index.layout != ENVIRONMENT_LAYOUT:
         raise ValueError(f"a bundle ends with an environment object, not with one of layout {environment.index.layout}")
     parts: list[BundlePart] = []
     position = 0
-    for source in (*objects, environment):
+    for source in chain(objects, (environment,)):
         _copy(source, write)
         parts.append(BundlePart(source.index.artifact, source.index.layout, position, source.size))
         position += source.size

@@ -1,0 +1,245 @@
+"""The chain from the lock to every byte that a step loads: each test breaks one link of it, as an attacker would.
+
+Who can write to the store forges what refers to a forgery as well. What stops them in the end is the lock, once
+`envc bundle --record` has written into it what every artifact unpacks to.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import pytest
+
+from envc.model.digest import Sha256, sha256
+from envc.model.record import Record, RecordObject
+from envc.store.blobs import open_store
+from envc.store.check import winners
+from envc.store.encode import Entry
+from envc.store.keys import object_key, step_key
+from envc.store.records import get_pointer, get_record, put_pointer, put_record
+from tests.e2e.command import Workplace, host_platform
+from tests.e2e.conftest import MANIFEST
+from tests.servers import IndexServer
+from tests.stores import encode, tree
+
+HONEST = "step train alpha 1.1 hello there\n"
+Reach = Literal["object", "record", "pointer"]
+
+
+def poison(workplace: Workplace, reach: Reach) -> RecordObject:
+    """Another content of the package alpha, in the store; with `reach`, in all that leads to it up to there."""
+    store = open_store(workplace.store)
+    key = step_key("demo", sha256(workplace.lock.read_bytes()), "train", host_platform())
+    pointer = get_pointer(store, key)
+    record = get_record(store, pointer.environment, pointer.record)
+    item = next(each for each in record.objects if each.name == "alpha")
+    place = object_key(item.index.layout, item.index.artifact)
+    members = tree(item.index, store.read(place, 1 << 20))
+    entries = [
+        Entry(path=path, content=b"raise SystemExit('poisoned')\n" if path.endswith("alpha.py") else content,
+              executable=mode == 0o755)
+        for path, (mode, _, _, content) in members.items()
+    ]  # fmt: skip
+    data, index = encode(entries, layout=item.index.layout, artifact=item.index.artifact)
+    evil = msgspec.structs.replace(item, index=index, content=index.content, size=len(data))
+    store.write(place, data)
+    if reach == "object":
+        return evil
+    objects = tuple(evil if each is item else each for each in record.objects)
+    forged: Record = msgspec.structs.replace(record, objects=objects, winners=winners(objects))
+    digest = put_record(store, forged, replace=True)
+    if reach == "pointer":
+        put_pointer(store, key, msgspec.structs.replace(pointer, record=digest))
+    return evil
+
+
+def another_machine(workplace: Workplace, folder: Path) -> Workplace:
+    """The same checkout and store, and nothing in the cache."""
+    place = Workplace(folder, workplace.env["ENVC_INDEX_URL"])
+    place.checkout = workplace.checkout
+    place.env["ENVC_STORE"] = str(workplace.store)
+    return place
+
+
+@pytest.fixture
+def recorded(workplace: Workplace) -> Workplace:
+    workplace.ok("lock")
+    workplace.ok("bundle", "--platform", host_platform(), "--record")
+    return workplace
+
+
+def test_the_lock_records_what_every_artifact_unpacks_to(recorded: Workplace) -> None:
+    text = recorded.lock.read_text()
+    # alpha, beta, delta, gamma, and the native wheel of this platform
+    assert sum("content = {" in line for line in text.splitlines()) == 5
+    assert recorded.ok("lock").err.endswith("is unchanged\n")
+    assert recorded.ok("status", "--json").json["fresh"] is True
+    assert recorded.ok("bundle", "--platform", host_platform(), "--record", "--json").json["made"] == []
+    assert recorded.lock.read_text() == text
+    recorded.ok("lock", "--upgrade")
+    assert recorded.lock.read_text() == text
+    recorded.write(MANIFEST.replace('"native", ', ""))
+    recorded.ok("lock")
+    assert recorded.lock.read_text().count("content = {") == 4
+    assert recorded.ok("run", "train").out == HONEST
+
+
+@pytest.mark.parametrize(
+    ("reach", "says"),
+    [
+        ("object", "frame 0 does not match its digest"),
+        ("record", "does not match its digest"),
+        ("pointer", "holds another content of alpha 1.1 than the lock records"),
+    ],
+)
+def test_a_poisoned_store_is_refused_and_healed(
+    reach: Reach, says: str, recorded: Workplace, tmp_path: Path, index: IndexServer
+) -> None:
+    poison(recorded, reach)
+    other = another_machine(recorded, tmp_path / "other")
+    refused = other.fails(1, "hydrate", "train", "--prefix", str(tmp_path / "prefix"))
+    assert says in refused.err
+    assert not (tmp_path / "prefix").exists()
+    assert other.fails(1, "run", "--offline", "train").out == ""
+    healed = other.ok("run", "train")
+    assert healed.out == HONEST
+    assert "deriving it again" in healed.err
+    assert recorded.ok("hydrate", "train", "--prefix", str(tmp_path / "prefix"))
+    assert "poisoned" not in next((tmp_path / "prefix").rglob("alpha.py")).read_text()
+
+
+def test_without_a_recorded_content_the_store_is_believed(workplace: Workplace, tmp_path: Path) -> None:
+    """What --record is for. The forgery is also found by every `bundle` that derives the object itself."""
+    workplace.ok("lock")
+    workplace.ok("bundle", "--platform", host_platform())
+    poison(workplace, "pointer")
+    other = another_machine(workplace, tmp_path / "other")
+    assert "poisoned" in other.fails(1, "run", "train").err
+    bundled = other.ok("bundle", "--platform", host_platform())
+    assert "the object of alpha-1.1-py3-none-any.whl is made again" in bundled.err
+    assert other.ok("run", "train").out == HONEST
+
+
+def test_an_environment_made_before_the_lock_demanded_anything_is_not_reused(
+    workplace: Workplace, tmp_path: Path
+) -> None:
+    workplace.ok("lock")
+    workplace.ok("bundle", "--platform", host_platform())
+    poison(workplace, "pointer")
+    victim = another_machine(workplace, tmp_path / "victim")
+    victim.fails(1, "run", "train")  # the poisoned environment is ready now
+    another_machine(workplace, tmp_path / "release").ok("bundle", "--platform", host_platform(), "--record")
+    poison(workplace, "pointer")
+    refused = victim.fails(1, "run", "--offline", "train")
+    assert "holds another content of alpha 1.1 than the lock records" in refused.err
+
+
+def ledger_entry(workplace: Workplace, evil: RecordObject) -> Path:
+    index = evil.index
+    return workplace.cache / "derived" / index.layout / index.artifact[:2] / index.artifact
+
+
+def test_a_poisoned_ledger_makes_no_poisoned_lock(workplace: Workplace) -> None:
+    workplace.ok("lock")
+    workplace.ok("bundle", "--platform", host_platform())
+    honest = ledger_entry(workplace, evil := poison(workplace, "object")).read_text()
+    ledger_entry(workplace, evil).write_text(evil.content)
+    recorded = workplace.ok("bundle", "--platform", host_platform(), "--record")
+    assert "the object of alpha-1.1-py3-none-any.whl is made again" in recorded.err
+    assert evil.content not in workplace.lock.read_text()
+    assert honest in workplace.lock.read_text()
+    # From then on the ledger has no say about it.
+    ledger_entry(workplace, poison(workplace, "pointer")).write_text(evil.content)
+    workplace.ok("bundle", "--platform", host_platform())
+    assert workplace.ok("run", "train").out == HONEST
+
+
+def test_a_poisoned_artifact_is_fetched_again(recorded: Workplace, tmp_path: Path, index: IndexServer) -> None:
+    (cached,) = recorded.cache.rglob("alpha-1.1-py3-none-any.whl")
+    cached.chmod(0o644)
+    cached.write_bytes(next(recorded.cache.rglob("gamma-2.0-py3-none-any.whl")).read_bytes())
+    recorded.env["ENVC_STORE"] = str(tmp_path / "new store")
+    bundle = ("bundle", "--step", "train", "--platform", host_platform())
+    assert "alpha-1.1-py3-none-any.whl" in recorded.fails(1, *bundle, "--offline").err
+    before = index.requests_for("/files/alpha-1.1-py3-none-any.whl")
+    recorded.ok(*bundle)
+    assert index.requests_for("/files/alpha-1.1-py3-none-any.whl") > before
+    assert recorded.ok("run", "train").out == HONEST
+
+
+def test_a_content_that_the_artifact_does_not_have(recorded: Workplace) -> None:
+    """A lock that demands what cannot be is refused, and says what to do; --record writes what is."""
+    text = recorded.lock.read_text()
+    lied = re.sub(r'(alpha-1\.1.*content = \{ "?[a-z0-9.-]+"? = )"[0-9a-f]{64}"', rf'\1"{Sha256("0" * 64)}"', text)
+    assert lied != text
+    recorded.lock.write_text(lied)
+    refused = recorded.fails(1, "bundle", "--platform", host_platform())
+    assert "the content of alpha-1.1-py3-none-any.whl" in refused.err
+    assert "envc bundle --record" in refused.err
+    recorded.ok("bundle", "--platform", host_platform(), "--record")
+    assert recorded.lock.read_text() == text
+
+
+def test_what_is_recorded_was_derived_here(workplace: Workplace) -> None:
+    workplace.ok("lock")
+    assert "leave out one" in workplace.fails(2, "bundle", "--record", "--trust-store").err
+    assert "content = {" not in workplace.lock.read_text()
+
+
+def test_a_bundle_file_of_a_poisoned_store(recorded: Workplace, tmp_path: Path) -> None:
+    recorded.ok("bundle", "--output", "good.zst", "--step", "train")
+    poison(recorded, "object")
+    # The object's index is still read from the store, and the lock knows better.
+    bundled = recorded.ok("bundle", "--output", "healed.zst", "--step", "train")
+    assert "is made again" in bundled.err
+    good, healed = (recorded.checkout / name for name in ("good.zst", "healed.zst"))
+    assert good.read_bytes() == healed.read_bytes()
+    damage(recorded)
+    healed.unlink()
+    assert "deriving it again" in recorded.ok("bundle", "--output", "healed.zst", "--step", "train").err
+    assert good.read_bytes() == healed.read_bytes()
+
+
+def damage(workplace: Workplace) -> None:
+    """One bit of one object's first frame. Its index, and with it the content that it claims, stays."""
+    path = next(path for path in sorted((workplace.store / "v1/objects").rglob("*")) if path.is_file())
+    data = bytearray(path.read_bytes())
+    data[20] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
+
+
+def test_damage_behind_an_honest_index_is_healed_although_the_lock_vouches_for_it(
+    recorded: Workplace, tmp_path: Path
+) -> None:
+    damage(recorded)
+    other = another_machine(recorded, tmp_path / "other")
+    assert "frame 0 does not match its digest" in other.fails(1, "hydrate", "train").err
+    assert other.ok("run", "train").out == HONEST
+    assert another_machine(recorded, tmp_path / "third").ok("hydrate", "train")
+
+
+def test_code_in_the_cache_is_compared_before_every_use(recorded: Workplace) -> None:
+    assert recorded.ok("run", "--from-store", "train").out == HONEST
+    (main,) = recorded.cache.glob("code/*/main.py")
+    for poisoning in ("content", "link", "missing", "list"):
+        listing = main.parent.with_name(f"{main.parent.name}.json")
+        match poisoning:
+            case "content":
+                main.write_text("print('poisoned')\n")
+            case "link":
+                main.rename(recorded.folder / "main.py")
+                main.symlink_to(recorded.folder / "main.py")
+            case "missing":
+                main.unlink()
+            case "list":
+                main.write_text("print('poisoned')\n")
+                listing.write_text("[]")
+        assert recorded.ok("run", "--from-store", "train").out == HONEST
+        assert not main.is_symlink()
+    (main.parent / "output.txt").write_text("what the step itself wrote stays")
+    recorded.ok("run", "--from-store", "train")
+    assert (main.parent / "output.txt").exists()
