@@ -44,11 +44,12 @@ def open_bucket(url: str, environ: Mapping[str, str] = os.environ) -> BucketBlob
     except ImportError:
         return None
     endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+    place: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
     name = display_name(url)
     try:
         bucket = S3Store.from_url(
             url,
-            **({"endpoint": endpoint} if endpoint else {}),
+            **place,
             client_options={"allow_http": (endpoint or "").startswith("http://")},
             retry_config={
                 "max_retries": 8,

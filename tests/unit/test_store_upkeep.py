@@ -1,0 +1,283 @@
+"""Leases, tags and garbage: nothing that somebody still needs is removed, and the rest is."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from envc.errors import EnvcError, UsageError
+from envc.model.digest import Sha256, sha256
+from envc.model.progress import Silent
+from envc.pack import StepBundle
+from envc.store.blobs import Blobs, open_store
+from envc.store.encode import Entry
+from envc.store.errors import CorruptBlob
+from envc.store.keys import environment_key, object_key, step_key
+from envc.store.leases import leased, read_leases
+from envc.store.sweep import Collector, Garbage
+from envc.store.tags import delete_tag, is_bundled, put_tag, tags
+from tests.environments import HOST, bundle, environment
+from tests.stores import MemoryBlobs
+from tests.wheels import Distribution, build_wheel
+
+DAY = 24 * 3600.0
+ALPHA, BETA, GAMMA = (build_wheel(name, "1.0") for name in ("alpha", "beta", "gamma"))
+LOCK = sha256(b"the lock\n")  # what `tests.environments.bundle` bundles by
+
+
+class Yard:
+    """A store that several bundles went into, each some days ago."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = MemoryBlobs()
+        self.progress = Silent()
+        self.now = time.time()
+
+    def bundle(self, *wheels: Distribution, step: str = "step", days_ago: float = 0, code: str = "") -> None:
+        before = dict(self.store.blobs)
+        entries = (Entry(path="main.py", content=code.encode()),) if code else None
+        steps = (StepBundle(step=step, target=HOST.platform, environment=environment(*wheels), code=entries),)
+        bundle(self.store, self.folder, *wheels, steps=steps)
+        for key in self.store.blobs:
+            if key not in before or key == step_key("demo", LOCK, step, HOST.platform):
+                self.store.times[key] = self.now - days_ago * DAY
+
+    def collector(self, **options: float) -> Collector:
+        settings = {"now": self.now, "recent": 30 * DAY} | options
+        return Collector(self.store, progress=self.progress, **settings)  # type: ignore[arg-type]
+
+    def collect(self, **options: float) -> Garbage:
+        collector = self.collector(**options)
+        garbage = collector.find()
+        collector.remove(garbage)
+        return garbage
+
+    def places(self) -> list[str]:
+        """What the store holds, as the first part of each key."""
+        return sorted(key.split("/")[1] for key in self.store.blobs)
+
+    def objects(self) -> set[str]:
+        return {key for key in self.store.blobs if key.startswith("v1/objects")}
+
+
+@pytest.fixture
+def yard(tmp_path: Path) -> Yard:
+    return Yard(tmp_path)
+
+
+def key_of(wheel: Distribution) -> str:
+    (member,) = environment(wheel).members
+    return object_key(member.layout, Sha256(wheel.sha256))
+
+
+# leases
+
+
+def test_a_lease_stands_while_its_work_is_under_way() -> None:
+    store = MemoryBlobs()
+    with leased(store, ["v1/b", "v1/a", "v1/b"]):
+        assert read_leases(store, time.time()) == (frozenset({"v1/a", "v1/b"}), ())
+    assert store.blobs == {}
+
+
+def test_a_lease_ends_with_work_that_fails_but_not_with_a_kill() -> None:
+    store = MemoryBlobs()
+    with pytest.raises(LookupError), leased(store, ["v1/a"]):
+        raise LookupError
+    assert store.blobs == {}
+    kept = leased(store, ["v1/a"])
+    kept.__enter__()
+    assert read_leases(store, time.time() + 23 * 3600)[0] == {"v1/a"}
+    keys, expired = read_leases(store, time.time() + 25 * 3600)
+    assert (keys, [listed.key for listed in expired]) == (frozenset(), list(store.blobs))
+
+
+def test_a_store_that_fails_at_the_end_does_not_fail_the_work(tmp_path: Path) -> None:
+    with leased(open_store(tmp_path), ["v1/a"]):
+        (lease,) = open_store(tmp_path).list("v1/leases")
+        (tmp_path / lease).unlink()
+        (tmp_path / lease).mkdir()
+    assert (tmp_path / lease).is_dir()
+
+
+# tags
+
+
+def test_tags_are_names_for_locks() -> None:
+    store = MemoryBlobs()
+    one, other = sha256(b"one"), sha256(b"other")
+    assert put_tag(store, "my project", "v1.0", one)
+    assert put_tag(store, "my project", "v1.0", one)
+    assert not put_tag(store, "my project", "v1.0", other)
+    assert put_tag(store, "my project", "größe/2", other)
+    assert put_tag(store, "alien", "v1.0", other)
+    assert [(tag.project, tag.name, tag.lock) for tag in tags(store)] == [
+        ("alien", "v1.0", other),
+        ("my project", "größe/2", other),
+        ("my project", "v1.0", one),
+    ]
+    assert put_tag(store, "my project", "v1.0", other, move=True)
+    assert {tag.lock for tag in tags(store, "my project")} == {other}
+    assert delete_tag(store, "my project", "v1.0")
+    assert not delete_tag(store, "my project", "v1.0")
+    assert [tag.name for tag in tags(store, "my project")] == ["größe/2"]
+
+
+def test_a_tag_needs_a_name_and_must_be_readable() -> None:
+    store = MemoryBlobs()
+    with pytest.raises(UsageError, match="cannot name something"):
+        put_tag(store, "project", "", LOCK)
+    store.blobs["v1/tags/project/v1.json"] = b'{"format":1,"lock":"../../etc"}'
+    with pytest.raises(CorruptBlob, match="not a sha256"):
+        list(tags(store))
+
+
+def test_what_was_bundled_by_a_lock_is_known(yard: Yard) -> None:
+    assert not is_bundled(yard.store, "demo", LOCK)
+    yard.bundle(ALPHA)
+    assert is_bundled(yard.store, "demo", LOCK)
+    assert not is_bundled(yard.store, "demo", sha256(b"another"))
+
+
+# garbage
+
+
+def test_what_is_recent_stays_and_what_is_old_goes(yard: Yard) -> None:
+    yard.bundle(ALPHA, BETA, step="old", days_ago=40, code="print('old')")
+    yard.bundle(BETA, GAMMA, step="new", days_ago=20, code="print('new')")
+    assert yard.places() == sorted(["code", "environments", "objects", "steps"] * 2 + ["objects", "locks"])
+    garbage = yard.collect()
+    assert [listed.key.split("/")[1] for listed in garbage.blobs] == ["steps", "environments", "code", "objects"]
+    assert yard.objects() == {key_of(BETA), key_of(GAMMA)}
+    assert garbage.size == sum(listed.size for listed in garbage.blobs)
+    assert (garbage.kept, garbage.kept_size) == (6, sum(map(len, yard.store.blobs.values())))
+    assert yard.collect().blobs == ()
+
+
+def test_looking_removes_nothing(yard: Yard) -> None:
+    yard.bundle(ALPHA, days_ago=400)
+    before = dict(yard.store.blobs)
+    assert len(yard.collector().find().blobs) == len(before) == 4
+    assert yard.store.blobs == before
+
+
+def test_how_recent_is_recent_is_the_callers_choice_but_a_day_is_always(yard: Yard) -> None:
+    yard.bundle(ALPHA, days_ago=20)
+    assert not yard.collector(recent=21 * DAY).find().blobs
+    assert len(yard.collector(recent=19 * DAY).find().blobs) == 4
+    yard.bundle(BETA, step="young", days_ago=0.9)
+    assert key_of(BETA) not in {listed.key for listed in yard.collector(recent=0).find().blobs}
+
+
+def test_a_tag_keeps_every_step_of_its_lock(yard: Yard) -> None:
+    yard.bundle(ALPHA, step="one", days_ago=400, code="x")
+    yard.bundle(BETA, step="two", days_ago=500)
+    put_tag(yard.store, "demo", "v1", LOCK)
+    before = dict(yard.store.blobs)
+    assert yard.collect().blobs == ()
+    assert yard.store.blobs == before
+    delete_tag(yard.store, "demo", "v1")
+    yard.collect()
+    assert yard.store.blobs == {}
+
+
+def test_a_tag_of_another_project_keeps_nothing_here(yard: Yard) -> None:
+    yard.bundle(ALPHA, days_ago=400)
+    put_tag(yard.store, "other", "v1", LOCK)
+    yard.collect()
+    assert yard.places() == ["tags"]
+
+
+def test_young_objects_stay_though_nothing_leads_to_them(yard: Yard) -> None:
+    """A bundle under way has written them; its pointers come last."""
+    yard.bundle(ALPHA, days_ago=0.5)
+    for key in [key for key in yard.store.blobs if not key.startswith("v1/objects")]:
+        yard.store.delete(key)
+    assert yard.collect().blobs == ()
+    yard.store.times[key_of(ALPHA)] = yard.now - 1.5 * DAY
+    assert [listed.key for listed in yard.collect().blobs] == [key_of(ALPHA)]
+
+
+def test_old_objects_stay_while_a_lease_names_them(yard: Yard) -> None:
+    """A bundle under way has found them, and will not make them again."""
+    yard.bundle(ALPHA, BETA, days_ago=400)
+    with leased(yard.store, [key_of(ALPHA)]):
+        yard.collect()
+        assert yard.objects() == {key_of(ALPHA)}
+    yard.collect()
+    assert yard.store.blobs == {}
+
+
+def test_a_leased_record_keeps_its_objects(yard: Yard) -> None:
+    yard.bundle(ALPHA, BETA, days_ago=400)
+    with leased(yard.store, [environment_key(environment(ALPHA, BETA).id)]):
+        yard.collect()
+        assert yard.objects() == {key_of(ALPHA), key_of(BETA)}
+
+
+def test_expired_leases_go(yard: Yard) -> None:
+    yard.bundle(ALPHA, days_ago=400)
+    killed = leased(yard.store, [key_of(ALPHA)])
+    killed.__enter__()
+    (lease,) = yard.store.list("v1/leases")
+    yard.store.times[lease] = yard.now - 2 * DAY
+    yard.collect()
+    assert yard.store.blobs == {}
+
+
+def test_what_is_needed_again_between_looking_and_removing_stays(yard: Yard) -> None:
+    yard.bundle(ALPHA, days_ago=400)
+    yard.bundle(BETA, step="other", days_ago=400)
+    collector = yard.collector()
+    garbage = collector.find()
+    assert key_of(ALPHA) in {listed.key for listed in garbage.blobs}
+    yard.bundle(ALPHA, step="again")
+    removed = collector.remove(garbage)
+    assert key_of(ALPHA) not in {listed.key for listed in removed}
+    assert yard.objects() == {key_of(ALPHA)}
+    assert yard.store.exists(step_key("demo", LOCK, "again", HOST.platform))
+
+
+def test_readers_never_see_what_leads_nowhere(yard: Yard) -> None:
+    yard.bundle(ALPHA, days_ago=400, code="x")
+    yard.store.requests.clear()
+    yard.collect()
+    deleted = [key.split("/")[1] for request, key in yard.store.requests if request == "delete"]
+    assert deleted == ["steps", "environments", "code", "locks", "objects"]
+
+
+@pytest.mark.parametrize("place", ["steps", "environments", "tags", "leases"])
+def test_nothing_is_removed_while_something_that_leads_cannot_be_read(yard: Yard, place: str) -> None:
+    yard.bundle(ALPHA, days_ago=400)
+    yard.bundle(BETA, step="new")
+    put_tag(yard.store, "demo", "v1", sha256(b"another lock"))
+    with leased(yard.store, []):
+        broken = [key for key in yard.store.blobs if key.startswith(f"v1/{place}/")][-1]
+        yard.store.blobs[broken] = b"{}"
+        count = len(yard.store.blobs)
+        with pytest.raises(EnvcError, match=broken):
+            yard.collect()
+        assert len(yard.store.blobs) == count
+
+
+def test_a_missing_record_is_named_and_does_not_stop_the_rest(yard: Yard) -> None:
+    yard.bundle(ALPHA)
+    yard.store.delete(environment_key(environment(ALPHA).id))
+    yard.bundle(BETA, step="old", days_ago=400)
+    yard.collect()
+    assert yard.objects() == {key_of(ALPHA)}
+    assert "is missing, although a step leads to it" in yard.progress.warnings[0]
+
+
+def test_a_folder_and_a_url_are_collected_alike(tmp_path: Path) -> None:
+    places: list[Blobs] = [open_store(tmp_path / "store"), open_store("memory://upkeep")]
+    for store in places:
+        bundle(store, tmp_path / "work", ALPHA, BETA)
+        later = Collector(store, now=time.time() + 31 * DAY, recent=30 * DAY, progress=Silent())
+        garbage = later.find()
+        assert len(garbage.blobs) == 5
+        later.remove(garbage)
+        assert list(store.list("v1")) == []
