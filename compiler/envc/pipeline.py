@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from envc.model.environment import Environment
     from envc.model.record import Record, StepPointer
     from envc.pack import Bundled
+    from envc.parse.conda_query import CondaQuery
     from envc.parse.query import Query
     from envc.review.changes import Change
     from envc.store.blobs import Blobs
@@ -120,17 +121,22 @@ class LockRequest(msgspec.Struct, frozen=True, kw_only=True):
     packages: tuple[str, ...] = ()  # NAME or NAME==VERSION: let these move
     dry_run: bool = False
 
+    @property
+    def moves(self) -> bool:
+        """Whether a lock that answers the manifest may change all the same."""
+        return self.upgrade or bool(self.packages)
+
 
 class LockOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a lock came to."""
 
     path: Path
     graph: LockGraph
-    changed: bool
-    written: bool
-    solved: int  # solver runs
-    seconds: float
-    changes: tuple[Change, ...]
+    changed: bool = False
+    written: bool = False
+    solved: int = 0  # solver runs
+    seconds: float = 0.0
+    changes: tuple[Change, ...] = ()
 
     def lines(self) -> list[str]:
         """For people: what changed, and what the lock holds now."""
@@ -154,6 +160,8 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
     manifest, cells, graph = project.manifest, project.cells, project.graph
     refuse_unavailable(cells)
     start = time.monotonic()
+    if graph is not None and project.freshness is not None and project.freshness.is_fresh and not request.moves:
+        return LockOutcome(path=manifest.lock_path, graph=graph)
     moving, wanted = _moving(request, graph)
     choices = {} if request.upgrade else _kept(project, moving)
     problems = pose(
@@ -550,6 +558,21 @@ def solve_once(query: Query, around: Surroundings) -> Solution:
     problems = pose(manifest, expand(manifest), now=around.now)
     with _origins(manifest, around) as origins:
         return solve_all(problems, origins, around.progress)[0][1]
+
+
+def solve_conda_once(query: CondaQuery, around: Surroundings) -> Solution:
+    """parse → solve, for one command line about conda packages."""
+    from envc.fetch.settings import read_settings
+    from envc.parse.conda_query import DEFAULT_CHANNELS, parse_conda_query
+    from envc.resolve_conda import open_channels, solve_one
+
+    settings = read_settings(around.environ)
+    names = query.channels or DEFAULT_CHANNELS
+    with open_channels(
+        names, {}, settings, around.progress, now=around.now, offline=around.offline, refresh=around.refresh
+    ) as (channels, places):
+        problem = parse_conda_query(query, places, around.now)
+        return solve_one(f"the specs for {query.platform}", problem, channels.repodata(query.platform))
 
 
 def _nearest(name: str, names: Iterable[str]) -> str | None:

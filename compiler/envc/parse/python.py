@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from envc.model.manifest import PythonRequest
 from envc_solvers.pypi.requirement import specifiers
@@ -15,6 +16,8 @@ MINORS: dict[Implementation, tuple[tuple[int, int], ...]] = {
 }
 
 _VERSION = re.compile(r"(?P<pypy>pypy)?(?P<minor>3\.(?:0|[1-9]\d?))(?P<patch>\.(?:0|[1-9]\d*))?(?P<threads>t)?")
+_EXACT = re.compile(r"==(?P<major>\d+)\.(?P<minor>\d+)\.(?P<patch>\d+|\*)")  # what `parse_python` makes of a version
+_MOST_PATCHES = 100  # of one minor; no Python had more than 20 or so
 _FORMS = 'write "3.12", "3.12.7", "3.13t", "pypy3.10" or a range such as ">=3.11,<3.13"'
 
 
@@ -50,21 +53,28 @@ def parse_python(text: str) -> PythonRequest:
     return PythonRequest(text=text, specifier=str(specifier))
 
 
+@lru_cache(maxsize=1024)
 def choose_python(request: PythonRequest) -> Python:
     """The newest minor that the request allows, at the lowest patch release that it allows.
 
     Raises BadPython when it allows no released minor.
     """
-    allowed = specifiers(request.specifier)
-    for minor in reversed(MINORS[request.implementation]):
-        for patch in range(100):
-            if allowed.contains(f"{minor[0]}.{minor[1]}.{patch}", prereleases=True):
-                named = patch > 0 or (request.specifier.startswith("==") and not request.specifier.endswith("*"))
-                return Python(
-                    implementation=request.implementation,
-                    minor=minor,
-                    patch=patch if named else None,
-                    free_threaded=request.free_threaded,
-                )
-    known = ", ".join(f"{major}.{minor}" for major, minor in MINORS[request.implementation])
+    minors = MINORS[request.implementation]
+    exact = _EXACT.fullmatch(request.specifier)
+    if exact is not None:
+        minor = (int(exact["major"]), int(exact["minor"]))
+        patch = None if exact["patch"] == "*" else int(exact["patch"])
+        if minor in minors:
+            return _python(request, minor, patch)
+    else:
+        allowed = specifiers(request.specifier)
+        for minor in reversed(minors):
+            for patch in range(_MOST_PATCHES):
+                if allowed.contains(f"{minor[0]}.{minor[1]}.{patch}", prereleases=True):
+                    return _python(request, minor, patch or None)
+    known = ", ".join(f"{major}.{minor}" for major, minor in minors)
     raise BadPython(f"no Python that envc knows satisfies {request.text!r}", f"known are {known}")
+
+
+def _python(request: PythonRequest, minor: tuple[int, int], patch: int | None) -> Python:
+    return Python(implementation=request.implementation, minor=minor, patch=patch, free_threaded=request.free_threaded)
