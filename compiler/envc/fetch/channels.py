@@ -54,8 +54,8 @@ def resolve_channels(
                 url = folder.as_uri()
             else:
                 name, url = text, f"{base}/{url}"
-        if urlsplit(url).scheme not in ("http", "https", "file"):
-            raise UsageError(f"channel {text[:80]} cannot be used", "write a name, https://…, file://… or a path")
+        if not _is_usable(url):
+            raise UsageError(f"channel {_shown(text)} cannot be used", "write a name, https://…, file://… or a path")
         plain, login = split_credentials(url)
         plain = plain.partition("#")[0].partition("?")[0].rstrip("/")
         if login is not None:
@@ -63,10 +63,24 @@ def resolve_channels(
         if folder is None and plain.startswith("file:"):
             folder = local_path(plain)
         name = name or plain.rpartition("/")[2]
-        if not name or (name in places and places[name].url != plain):
+        if name in places and places[name].url != plain:
             raise UsageError(f"two channels are called {name}", "give them names under [sources] in the manifest")
         places[name] = ChannelPlace(name, f"{_safe(name)}-{sha256(plain.encode())[:16]}", plain, folder)
     return places
+
+
+def _is_usable(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "file" or (parts.scheme in ("http", "https") and bool(parts.hostname))
+    except ValueError:
+        return False
+
+
+def _shown(text: str) -> str:
+    """A channel as it was written, without what may be a password."""
+    scheme, _, rest = text.rpartition("://")
+    return f"{scheme}://…@{rest.rpartition('@')[2]}" if "@" in rest else text
 
 
 def _safe(name: str) -> str:

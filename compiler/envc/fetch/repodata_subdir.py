@@ -203,9 +203,8 @@ class Subdirs:
         except ValueError as error:
             raise SourceUnreachable(place.name, f"{subdir}/{state.file}", str(error)) from None
         if note.skipped:
-            self._progress.warn(
-                f"{place.name}/{subdir} lists {note.skipped:,} files that are no conda packages; skipped"
-            )
+            left_out = f"{note.skipped:,} files that are no conda packages; they are left out"
+            self._progress.warn(f"{place.name}/{subdir} lists {left_out}")
         try:
             write_slices(self._slices_path(place, subdir, state), slices, msgspec.json.encode(note))
         except OSError as error:

@@ -1,0 +1,160 @@
+"""A conda channel on the loopback interface: files under paths, with the habits and the faults of real servers."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Mapping
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+import zstandard
+
+BUILT = Path(__file__).parent / "data" / "conda-index"  # `conda-index --write-shards` made it, with repodata beside
+
+
+class ChannelServer:
+    """Serves `files` by path, below which a channel is a folder: ``/forge/linux-64/repodata.json.zst``."""
+
+    def __init__(self, files: Mapping[str, bytes] | None = None) -> None:
+        self.files: dict[str, bytes] = dict(files or {})
+        self.log: list[tuple[str, int]] = []  # path and status, in the order of the answers
+        self.etag = True
+        self.cache_control: str | None = "max-age=600"
+        self.status: dict[str, int] = {}  # path: the status that answers it
+        self.cut: dict[str, int] = {}  # path: every answer ends after so many bytes
+        self.auth: str | None = None  # the Authorization header that is demanded
+        self.delay = 0.0  # seconds before each answer
+        self.busiest = 0  # most requests that were under way at once
+        self._busy = 0
+        self._lock = threading.Lock()
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"channel": self}))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def paths(self) -> list[str]:
+        return [path for path, _ in self.log]
+
+    def add_folder(self, name: str, folder: Path) -> None:
+        """Serve a channel that lies on disk under a name."""
+        for path in folder.rglob("*"):
+            if path.is_file():
+                self.files[f"/{name}/{path.relative_to(folder).as_posix()}"] = path.read_bytes()
+
+    def enter(self) -> None:
+        with self._lock:
+            self._busy += 1
+            self.busiest = max(self.busiest, self._busy)
+
+    def leave(self) -> None:
+        with self._lock:
+            self._busy -= 1
+
+    def __enter__(self) -> ChannelServer:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that hang up are part of the tests."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    channel: ChannelServer
+
+    def do_GET(self) -> None:
+        channel = self.channel
+        channel.enter()
+        try:
+            if channel.delay:
+                time.sleep(channel.delay)
+            self._get(channel)
+        finally:
+            channel.leave()
+
+    def _get(self, channel: ChannelServer) -> None:
+        body = channel.files.get(self.path)
+        headers = {} if channel.cache_control is None else {"Cache-Control": channel.cache_control}
+        if channel.auth is not None and self.headers.get("Authorization") != channel.auth:
+            return self._answer(401, b"", {})
+        if self.path in channel.status:
+            return self._answer(channel.status[self.path], b"as told", {})
+        if body is None:
+            return self._answer(404, b"not here", {})
+        if channel.etag:
+            headers["ETag"] = f'"{sha256(body).hexdigest()[:16]}"'
+            if self.headers.get("If-None-Match") == headers["ETag"]:
+                return self._answer(304, b"", headers)
+        else:
+            headers["Last-Modified"] = "Sun, 01 Nov 2026 00:00:00 GMT"
+            if self.headers.get("If-Modified-Since") == headers["Last-Modified"]:
+                return self._answer(304, b"", headers)
+        return self._answer(200, body, headers)
+
+    def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.channel.log.append((self.path, status))
+        self.send_response(status)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        if status != 304:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        cut = self.channel.cut.get(self.path)
+        if cut is not None and status == 200:
+            body, self.close_connection = body[:cut], True
+        if status != 304:
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """The server keeps its own log."""
+
+
+def entry(name: str, version: str, build: str = "h_0", **fields: Any) -> dict[str, dict[str, Any]]:
+    """One ``.conda`` record by its file name, as repodata holds it."""
+    record = {"name": name, "version": version, "build": build, "build_number": 0, "depends": []} | fields
+    return {f"{name}-{version}-{build}.conda": record}
+
+
+def repodata(conda: dict[str, Any] | None = None, packages: dict[str, Any] | None = None, **more: Any) -> bytes:
+    """A ``repodata.json``."""
+    document = {"info": {"subdir": "linux-64"}, "packages": packages or {}, "packages.conda": conda or {}} | more
+    return json.dumps(document).encode()
+
+
+def packed(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor().compress(data)
+
+
+def shards(folder: str, named: dict[str, dict[str, Any]], **info: str) -> dict[str, bytes]:
+    """The files of a sharded subdir by path (CEP-16), with the records of each name."""
+    files, index = {}, {}
+    for name, conda in named.items():
+        shard = packed(msgspec.msgpack.encode({"packages": {}, "packages.conda": conda}))
+        index[name] = sha256(shard).digest()
+        files[f"{folder}/{info.get('shards_base_url', '')}{sha256(shard).hexdigest()}.msgpack.zst"] = shard
+    document = {"version": 1, "info": {"base_url": "", "shards_base_url": ""} | info, "shards": index}
+    files[f"{folder}/repodata_shards.msgpack.zst"] = packed(msgspec.msgpack.encode(document))
+    return files

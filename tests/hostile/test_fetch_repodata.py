@@ -1,0 +1,241 @@
+"""Channels that lie, break off or want to exhaust us: each ends in an error that names channel, subdir and file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import zstandard
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from envc.errors import SourceUnreachable
+from envc.fetch.repodata_files import cut_repodata, cut_shard, cut_shard_index, decompress
+from envc.fetch.slices import Damaged, Slices, write_slices
+from envc_solvers.conda.record import RecordUnusable, decode_records
+from tests.channel_server import ChannelServer, entry, packed, repodata, shards
+from tests.unit.test_fetch_repodata import LINUX, Runs, found
+
+DEMO = entry("demo", "1.0")
+
+
+@pytest.fixture
+def server() -> Iterator[ChannelServer]:
+    with ChannelServer() as server:
+        yield server
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Runs:
+    return Runs(tmp_path / "cache")
+
+
+def bomb(size: int) -> bytes:
+    return zstandard.ZstdCompressor().compress(b" " * size)
+
+
+BROKEN: dict[str, tuple[str, bytes, str]] = {
+    "cut JSON": ("repodata.json", repodata(DEMO)[:-9], "it is not JSON, or cut short"),
+    "no JSON": ("repodata.json", b"<html>login</html>", "it is not JSON"),
+    "empty": ("repodata.json", b"", "it is not JSON"),
+    "no object": ("repodata.json", b"[]", "it is not repodata"),
+    "no tables": ("repodata.json", b"{}", "it holds no table of packages"),
+    "a table of another type": ("repodata.json", b'{"packages": [1]}', "it is not repodata"),
+    "nested too deeply": ("repodata.json", b'{"packages": ' + b"[" * 200_000, "it is not"),
+    "half a surrogate": ("repodata.json", b'{"packages": {"\\ud800-1-0.conda": {}}}', "it is not"),
+    "cut zstd": ("repodata.json.zst", packed(repodata(DEMO))[:-5], "it is not zstd, or cut short|it is not JSON"),
+    "no zstd": ("repodata.json.zst", repodata(DEMO), "it is not zstd"),
+    "a bomb": ("repodata.json.zst", bomb(1 << 27), "it holds more than 16,777,216 bytes"),
+    "no index of shards": ("repodata_shards.msgpack.zst", packed(b"\xc0"), "it is not an index of shards"),
+    "a short digest": (
+        "repodata_shards.msgpack.zst",
+        packed(msgspec.msgpack.encode({"version": 1, "info": {}, "shards": {"demo": b"abc"}})),
+        "its digest of 'demo' is not a sha256",
+    ),
+    "a newer index": (
+        "repodata_shards.msgpack.zst",
+        packed(msgspec.msgpack.encode({"version": 2, "info": {}, "shards": {}})),
+        "it is of version 2",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_file_is_named(server: ChannelServer, runs: Runs, case: str) -> None:
+    file, body, reason = BROKEN[case]
+    server.files[f"{LINUX}/{file}"] = body
+    with pytest.raises(SourceUnreachable, match=reason) as caught:
+        runs.files(f"{server.base}/forge")
+    assert str(caught.value).startswith(f"cannot get linux-64/{file} from forge: ")
+    assert "127.0.0.1" not in str(caught.value)
+    assert not list(runs.folder.rglob("*.slices"))
+
+
+def test_a_body_that_breaks_off_is_named(server: ChannelServer, runs: Runs) -> None:
+    server.files[f"{LINUX}/repodata.json"] = repodata(DEMO)
+    server.cut[f"{LINUX}/repodata.json"] = 20
+    with pytest.raises(SourceUnreachable, match=r"cannot get linux-64/repodata.json from forge: .*cut short"):
+        runs.files(f"{server.base}/forge")
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_trouble_is_not_absence(server: ChannelServer, runs: Runs, status: int) -> None:
+    """A server that refuses one kind of file must not make us believe that another is the truth."""
+    server.files[f"{LINUX}/repodata.json"] = repodata(DEMO)
+    server.status[f"{LINUX}/repodata.json.zst"] = status
+    with pytest.raises(SourceUnreachable, match=f"linux-64/repodata.json.zst from forge: HTTP {status}"):
+        runs.files(f"{server.base}/forge")
+
+
+def test_a_broken_update_leaves_the_cache_as_it_was(server: ChannelServer, runs: Runs) -> None:
+    path = f"{LINUX}/repodata.json"
+    server.files[path] = repodata(DEMO)
+    runs.files(f"{server.base}/forge")
+    server.files[path] = b"{"
+    with pytest.raises(SourceUnreachable):
+        runs.files(f"{server.base}/forge", refresh=True)
+    assert runs.files(f"{server.base}/forge", offline=True) == ["demo-1.0-h_0.conda"]
+
+
+def shard_of(server: ChannelServer) -> str:
+    return next(path for path in server.files if "repodata" not in path)
+
+
+@pytest.mark.parametrize("change", ["other bytes", "gone", "truncated"])
+def test_a_shard_that_is_not_what_the_index_promised(server: ChannelServer, runs: Runs, change: str) -> None:
+    server.files = shards(LINUX, {"demo": DEMO})
+    path = shard_of(server)
+    if change == "gone":
+        del server.files[path]
+    else:
+        body = server.files[path]
+        server.files[path] = body[:-1] if change == "truncated" else body[:-1] + bytes([body[-1] ^ 1])
+    reason = "HTTP 404" if change == "gone" else "it does not match its digest"
+    with pytest.raises(SourceUnreachable, match=f"the shard of demo, from forge: {reason}") as caught:
+        runs.files(f"{server.base}/forge")
+    assert path.rpartition("/")[2] in str(caught.value)
+
+
+def test_a_shard_holds_its_own_name_only(server: ChannelServer, runs: Runs) -> None:
+    server.files = shards(LINUX, {"demo": entry("python", "3.12")})
+    with pytest.raises(SourceUnreachable, match=r"'python-3.12-h_0.conda', which is no package 'demo'"):
+        runs.files(f"{server.base}/forge")
+
+
+@pytest.mark.parametrize("base", ["file:///etc/", "ftp://x.example/", "//[bad/"])
+def test_a_channel_cannot_send_us_to_files_of_this_machine(server: ChannelServer, runs: Runs, base: str) -> None:
+    server.files = shards(LINUX, {"demo": DEMO}, base_url=base, shards_base_url=base)
+    with runs.open(f"{server.base}/forge") as channels:
+        with pytest.raises(SourceUnreachable, match="its base URL cannot be used"):
+            found(channels.repodata("linux-64"), "demo")
+        with pytest.raises(SourceUnreachable, match=r"linux-64/demo-1.0-h_0.conda from forge: its base URL"):
+            channels.subdir("forge", "linux-64").file_url("demo-1.0-h_0.conda")
+
+
+def test_an_unusable_record_is_named_only_when_it_is_reached(server: ChannelServer, runs: Runs) -> None:
+    server.files[f"{LINUX}/repodata.json"] = repodata(DEMO | entry("liar", "1.0", sha256="00"))
+    with runs.open(f"{server.base}/forge") as channels:
+        view = channels.repodata("linux-64")
+        assert len(found(view, "demo")) == 1
+        with pytest.raises(RecordUnusable, match=r"the record of forge/linux-64/liar-1.0-h_0.conda cannot be used"):
+            found(view, "liar")
+
+
+def test_names_stay_in_the_cache_folder(server: ChannelServer, runs: Runs) -> None:
+    odd = {"../../../x-1-0.conda": DEMO["demo-1.0-h_0.conda"], "nodashes.conda": {}, '\n"\\-1-0.conda': {}}
+    server.files[f"{LINUX}/repodata.json"] = repodata(DEMO | odd)
+    assert runs.files(f"{server.base}/forge") == ["demo-1.0-h_0.conda"]
+    with pytest.raises(RecordUnusable):
+        runs.files(f"{server.base}/forge", "../../../x")
+    assert {path.name for path in runs.folder.parent.iterdir()} == {"cache"}
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "empty", "state"])
+def test_a_damaged_cache_heals(server: ChannelServer, runs: Runs, damage: str) -> None:
+    server.files[f"{LINUX}/repodata.json"] = repodata(DEMO)
+    forge = f"{server.base}/forge"
+    runs.files(forge)
+    path = next(runs.folder.rglob("linux-64.json" if damage == "state" else "linux-64-*.slices"))
+    data = path.read_bytes()
+    changed = data.replace(b'"1.0"', b'"6.6"')
+    path.write_bytes({"cut": data[:-4], "changed": changed, "empty": b"", "state": data[:-4]}[damage])
+    if damage == "changed":
+        with pytest.raises(SourceUnreachable, match="the copy in the cache was damaged and is removed"):
+            runs.files(forge)
+    assert runs.files(forge) == ["demo-1.0-h_0.conda"]
+
+
+def test_a_damaged_shard_in_the_cache_is_fetched_again(server: ChannelServer, runs: Runs) -> None:
+    server.files = shards(LINUX, {"demo": DEMO})
+    forge = f"{server.base}/forge"
+    runs.files(forge)
+    path = next(path for path in (runs.folder / "repodata" / "shards").rglob("*") if path.is_file())
+    path.write_bytes(path.read_bytes().replace(b'"1.0"', b'"6.6"'))
+    with runs.open(forge) as channels:
+        assert [record.version for record in found(channels.repodata("linux-64"), "demo")] == ["1.0"]
+
+
+def test_a_cache_that_cannot_be_written_is_an_error(server: ChannelServer, tmp_path: Path) -> None:
+    server.files[f"{LINUX}/repodata.json"] = repodata(DEMO)
+    (tmp_path / "cache").write_bytes(b"a file, not a folder")
+    with pytest.raises(SourceUnreachable, match="the cache folder cannot be written"):
+        Runs(tmp_path / "cache").files(f"{server.base}/forge")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+KEYS = st.sampled_from(
+    "name version build build_number depends constrains track_features timestamp size sha256 md5 noarch".split()  # noqa: SIM905
+)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.dictionaries(st.sampled_from(["demo-1.0-h_0.conda", "demo-1.0-h_0.tar.bz2", "x"]), st.dictionaries(KEYS, JSON))
+)
+def test_records_of_any_types_are_read_or_refused(table: dict[str, dict[str, Any]]) -> None:
+    try:
+        decode_records(json.dumps(table).encode(), "forge", "linux-64")
+    except RecordUnusable as error:
+        assert str(error).startswith("the record of forge/linux-64/")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_cut_or_refused(data: bytes) -> None:
+    for read in (
+        cut_repodata,
+        cut_shard_index,
+        lambda data: cut_shard(data, "demo"),
+        lambda data: decompress(data, 99),
+    ):
+        try:
+            read(data)
+        except ValueError:
+            pass
+
+
+@given(st.data())
+def test_a_changed_byte_in_slices_is_noticed_or_harmless(data: st.DataObject) -> None:
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "x.slices"
+        write_slices(path, [(name, [name.encode() * 5]) for name in ("a", "bb", "ccc")], b"{}")
+        whole = bytearray(path.read_bytes())
+        at = data.draw(st.integers(0, len(whole) - 1))
+        whole[at] ^= data.draw(st.integers(1, 255))
+        path.write_bytes(whole)
+        try:
+            slices = Slices(path)
+            for name in ("a", "bb", "ccc"):
+                assert slices.get(name) in (name.encode() * 5, None)
+            list(slices.names())
+        except Damaged:
+            pass
