@@ -26,7 +26,7 @@ PARTS = {
     "derived": ("derived digests", 3),
 }
 _INDEX = "index-"  # how the files of the index cache begin
-_FOREVER = frozenset({"index", "derived"})  # small, or worth more than their place, until everything goes
+_FOREVER = frozenset({"index", PARTS["derived"][0]})  # small, or worth more than their place, until everything goes
 
 
 class CachePart(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,12 +83,12 @@ def prune(cache: Path, before: float | None, progress: Progress, *, dry_run: boo
 
 
 def _remove(entry: _Entry, cache: Path) -> None:
-    if entry.part == PARTS["envs"][0]:
-        vanish(entry.path, locks=cache / LOCKS)
-    elif entry.path.is_dir():
-        shutil.rmtree(entry.path)
-    else:
+    if not _is_folder(entry.path):
         entry.path.unlink(missing_ok=True)
+    elif entry.part == PARTS["envs"][0]:
+        vanish(entry.path, locks=cache / LOCKS)
+    else:
+        shutil.rmtree(entry.path)
 
 
 def _entries(cache: Path) -> Iterator[_Entry]:
@@ -99,7 +99,7 @@ def _entries(cache: Path) -> Iterator[_Entry]:
         return
     for name in names:
         path = cache / name
-        if name in PARTS:
+        if name in PARTS and _is_folder(path):
             part, depth = PARTS[name]
             yield from (_measure(part, each, seen) for each in _below(path, depth))
         elif name.startswith(_INDEX):
@@ -110,12 +110,16 @@ def _entries(cache: Path) -> Iterator[_Entry]:
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
     """What stands `depth` levels down; files that stand higher count by themselves."""
-    with suppress(NotADirectoryError):
-        for path in sorted(folder.iterdir()):
-            if depth > 1 and path.is_dir():
-                yield from _below(path, depth - 1)
-            else:
-                yield path
+    for path in sorted(folder.iterdir()):
+        if depth > 1 and _is_folder(path):
+            yield from _below(path, depth - 1)
+        else:
+            yield path
+
+
+def _is_folder(path: Path) -> bool:
+    """Links are no folders here: what they lead to is nobody's to remove."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def _measure(part: str, path: Path, seen: set[tuple[int, int]]) -> _Entry:
@@ -134,7 +138,7 @@ def _measure(part: str, path: Path, seen: set[tuple[int, int]]) -> _Entry:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    if path.is_dir() and not path.is_symlink():
+    if _is_folder(path):
         for place, _, files in os.walk(path):
             yield from (Path(place, file) for file in files)
     else:

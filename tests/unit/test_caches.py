@@ -1,0 +1,156 @@
+"""The cache is measured once per byte, and pruned by what was used, whole things at a time."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from envc.caches import Pruned, prune, show
+from envc.install.appear import appear, vanish
+from envc.model.progress import Silent
+
+DAY = 24 * 3600.0
+NOW = time.time()
+
+
+def fill(cache: Path, name: str, size: int, days_ago: float = 0) -> Path:
+    path = cache / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(size))
+    os.utime(path, (NOW - days_ago * DAY,) * 2)
+    return path
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A cache as verbs leave it, some of it forty days old."""
+    cache = tmp_path / "cache"
+    fill(cache, "artifacts/aa/aa11/new.whl", 100)
+    fill(cache, "artifacts/bb/bb22/old.whl", 1000, 40)
+    fill(cache, "artifacts/partial/bb33", 10, 40)
+    fill(cache, "envs/new/lib/python/a.py", 5, 40)
+    fill(cache, "envs/new/.envc/prefix.json", 2, 3)
+    fill(cache, "envs/old/lib/python/a.py", 7, 40)
+    fill(cache, "envs/old/.envc/prefix.json", 2, 50)
+    fill(cache, "code/cc44/main.py", 3, 40)
+    fill(cache, "derived/py3.12-posix/aa/aa11", 64, 400)
+    fill(cache, "index-v1.sqlite", 5000, 400)
+    fill(cache, "locks/dd.lock", 0, 400)
+    return cache
+
+
+def sizes(cache: Path) -> dict[str, tuple[int, int]]:
+    return {part.part: (part.entries, part.size) for part in show(cache)}
+
+
+def test_each_part_is_counted_by_what_is_used_as_a_whole(cache: Path) -> None:
+    assert sizes(cache) == {
+        "artifacts": (3, 1110),
+        "code": (1, 3),
+        "derived digests": (1, 64),
+        "environments": (2, 16),
+        "index": (1, 5000),
+    }
+    assert show(cache / "nothing") == ()
+
+
+@pytest.mark.skipif(not hasattr(os, "link"), reason="needs hard links")
+def test_a_file_with_two_names_takes_its_room_once(cache: Path) -> None:
+    first = fill(cache, "objects/py3.12-posix/ee/ee55/0", 700)
+    os.link(first, cache / "envs/new/lib/python/b.py")
+    assert sizes(cache)["environments"] == (2, 716)
+    assert sizes(cache)["unpacked objects"] == (1, 0)
+
+
+def test_what_was_used_stays_and_the_rest_goes(cache: Path) -> None:
+    assert prune(cache, NOW - 30 * DAY, Silent(), dry_run=True) == Pruned(entries=4, size=1022)
+    assert sizes(cache)["artifacts"] == (3, 1110)
+    assert prune(cache, NOW - 30 * DAY, Silent()) == Pruned(entries=4, size=1022)
+    assert sizes(cache) == {
+        "artifacts": (1, 100),
+        "derived digests": (1, 64),
+        "environments": (1, 7),
+        "index": (1, 5000),
+    }
+    assert (cache / "envs/new/lib/python/a.py").exists()
+    assert [path.name for path in (cache / "envs").iterdir()] == ["new"]
+    assert prune(cache, NOW - 30 * DAY, Silent()) == Pruned(entries=0, size=0)
+
+
+def test_reading_counts_as_using(cache: Path) -> None:
+    old = cache / "envs/old/lib/python/a.py"
+    os.utime(old, (NOW, NOW - 40 * DAY))
+    prune(cache, NOW - 30 * DAY, Silent())
+    assert old.exists()
+
+
+def test_everything_goes_but_for_locks(cache: Path) -> None:
+    (cache / "something-else").write_bytes(b"x")
+    assert prune(cache, None, Silent()).entries == 9
+    assert show(cache) == ()
+    assert (cache / "locks/dd.lock").exists()
+
+
+def test_what_cannot_be_removed_is_named_and_the_rest_goes_on(cache: Path) -> None:
+    stuck = "n" * 250  # too long to be renamed before it is removed
+    fill(cache, f"envs/{stuck}/a.py", 1, 40)
+    progress = Silent()
+    assert prune(cache, NOW - 30 * DAY, progress) == Pruned(entries=4, size=1022)
+    assert progress.warnings == [f"{cache}/envs/{stuck} stays: File name too long"]
+
+
+def test_links_lead_nowhere_outside(cache: Path, tmp_path: Path) -> None:
+    outside = fill(tmp_path, "outside/precious", 10, 400)
+    (cache / "artifacts/zz").symlink_to(outside.parent)
+    (cache / "envs/linked").symlink_to(outside.parent)
+    (cache / "code/linked").symlink_to(outside)
+    prune(cache, None, Silent())
+    assert outside.exists()
+    assert show(cache) == ()
+
+
+# folders that vanish
+
+
+def test_a_folder_vanishes_at_once_and_can_appear_again(tmp_path: Path) -> None:
+    place, locks = tmp_path / "envs/one", tmp_path / "locks"
+
+    def make() -> bool:
+        return appear(
+            place,
+            locks=locks,
+            is_ours=lambda: False,
+            is_made=place.is_dir,
+            fill=lambda folder: (folder / "file").write_bytes(b"x") and None,
+        )
+
+    assert make()
+    vanish(place, locks=locks)
+    assert list(place.parent.iterdir()) == []
+    assert make()
+
+
+def test_a_folder_that_is_being_made_is_left_alone(tmp_path: Path) -> None:
+    place, locks = tmp_path / "envs/one", tmp_path / "locks"
+    held, release = threading.Event(), threading.Event()
+
+    def hold(folder: Path) -> None:
+        (folder / "file").write_bytes(b"x")
+        held.set()
+        release.wait(10)
+
+    making = threading.Thread(
+        target=lambda: appear(place, locks=locks, is_ours=lambda: False, is_made=place.is_dir, fill=hold)
+    )
+    making.start()
+    held.wait(10)
+    vanish(place, locks=locks)
+    release.set()
+    making.join()
+    assert (place / "file").exists()
+    assert FileLock(next(locks.iterdir())).is_locked is False

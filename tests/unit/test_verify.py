@@ -1,0 +1,221 @@
+"""verify finds every kind of damage, names it, and finds nothing where nothing is wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from envc.hydrate import hydrate
+from envc.model.progress import Silent
+from envc.pack import Bundled, StepBundle
+from envc.store.blobs import open_store
+from envc.store.encode import Entry
+from envc.store.keys import code_key, environment_key, lock_key, object_key, step_key
+from envc.verify import NotAPrefix, Verified, verify_environments, verify_prefix, verify_store
+from tests.environments import HOST, bundle, environment
+from tests.stores import MemoryBlobs
+from tests.wheels import build_wheel
+
+ALPHA = build_wheel("alpha", "1.0", files={"alpha.py": "x = 1\n"}, entry_points={"console_scripts": {"al": "alpha:x"}})
+BETA = build_wheel("beta", "1.0", files={"beta/__init__.py": "", "beta/data.bin": bytes(range(256)) * 99})
+POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="modes and links are POSIX'")
+
+
+class Bench:
+    """A store with one step, with code, and a prefix of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = MemoryBlobs()
+        code = (Entry(path="main.py", content=b"print()\n"),)
+        steps = (StepBundle(step="step", target=HOST.platform, environment=environment(ALPHA, BETA), code=code),)
+        self.bundled: Bundled = bundle(self.store, folder, ALPHA, BETA, steps=steps)[0]
+        (self.record,) = self.bundled.records
+        (self.pointer,) = self.bundled.pointers.values()
+        self.prefix = folder / "prefix"
+        hydrate(self.store, self.record, self.prefix, host=HOST, cache=folder / "cache", progress=Silent())
+
+    @property
+    def site(self) -> Path:
+        return next(self.prefix.rglob("alpha.py")).parent
+
+    def object_key(self, number: int) -> str:
+        index = self.record.objects[number].index
+        return object_key(index.layout, index.artifact)
+
+    def environments(self) -> Verified:
+        return verify_environments(self.store, [(self.record, self.pointer)], Silent())
+
+    def whole(self) -> Verified:
+        return verify_store(self.store, Silent())
+
+    def places(self) -> dict[str, str]:
+        """What is wrong in the prefix, by path relative to the modules."""
+        base = self.site.relative_to(self.prefix).as_posix()
+        problems = verify_prefix(self.prefix, Silent()).problems
+        return {problem.where.removeprefix(f"{base}/"): problem.reason for problem in problems}
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def test_nothing_is_wrong_with_what_was_just_made(bench: Bench) -> None:
+    assert bench.environments() == Verified(checked=3, problems=())
+    assert bench.whole() == Verified(checked=6, problems=())
+    verified = verify_prefix(bench.prefix, Silent())
+    assert verified.problems == ()
+    assert verified.checked == sum(len(item.index.members) for item in bench.record.objects)
+
+
+def test_every_byte_of_every_blob_counts(bench: Bench) -> None:
+    """A change of one byte anywhere in a store is found, and named by its key."""
+    for key, data in sorted(bench.store.blobs.items()):
+        for place in range(0, len(data), max(1, len(data) // 9)):
+            damaged = bytearray(data)
+            damaged[place] ^= 0x20
+            bench.store.blobs[key] = bytes(damaged)
+            found = {problem.where for problem in bench.whole().problems}
+            assert key in found or (key.startswith("v1/steps") and found), (key, place)
+        bench.store.blobs[key] = data
+    assert bench.whole().problems == ()
+
+
+@pytest.mark.parametrize("part", ["first object", "second object", "code"])
+@pytest.mark.parametrize("damage", ["missing", "shorter", "longer", "another"])
+def test_what_the_lock_leads_to_is_read_to_its_last_byte(bench: Bench, part: str, damage: str) -> None:
+    assert bench.pointer.code is not None
+    keys = {
+        "first object": bench.object_key(0),
+        "second object": bench.object_key(1),
+        "code": code_key(bench.pointer.code),
+    }
+    key, other = keys[part], keys["code" if part == "first object" else "first object"]
+    changes: dict[str, Callable[[bytes], bytes]] = {
+        "shorter": lambda data: data[:-1],
+        "longer": lambda data: data + b"\0",
+        "another": lambda data: bench.store.blobs[other],
+    }
+    if damage == "missing":
+        bench.store.delete(key)
+    else:
+        bench.store.blobs[key] = changes[damage](bench.store.blobs[key])
+    (problem,) = bench.environments().problems
+    assert problem.where == key
+    assert problem.reason
+
+
+def test_an_object_of_the_same_files_but_other_frames_is_not_the_records(bench: Bench, tmp_path: Path) -> None:
+    """Hydrate reads by the record's frames, so it would be refused there."""
+    again = MemoryBlobs()
+    big = build_wheel("big", "1.0", files={"big.txt": "words and words\n" * 9000})
+    record = bundle(again, tmp_path / "one", big, level=1)[0].records[0]
+    small = MemoryBlobs()
+    bundle(small, tmp_path / "two", big, level=19)
+    index = record.objects[0].index
+    key = object_key(index.layout, index.artifact)
+    assert len(small.blobs[key]) != len(again.blobs[key])
+    again.blobs[key] = small.blobs[key]
+    pointer = next(iter(bench.bundled.pointers.values()))
+    problems = verify_environments(again, [(record, pointer)], Silent()).problems
+    assert [p.reason for p in problems if p.where == key] == ["is another object than the record says"]
+
+
+def test_a_pointer_that_leads_nowhere_is_found(bench: Bench) -> None:
+    assert bench.pointer.code is not None
+    for key in (environment_key(bench.record.environment), code_key(bench.pointer.code)):
+        data = bench.store.blobs.pop(key)
+        pointer = step_key("demo", bench.bundled.lock, "step", HOST.platform)
+        assert pointer in {problem.where for problem in bench.whole().problems}
+        bench.store.blobs[key] = data
+
+
+def test_blobs_under_wrong_names_are_found_and_strangers_left_alone(bench: Bench) -> None:
+    bench.store.blobs["v1/objects/any/aa/readme"] = b"x"
+    bench.store.blobs[object_key("nt", bench.record.objects[0].index.artifact)] = bench.store.blobs[bench.object_key(0)]
+    bench.store.blobs[lock_key(bench.record.environment)] = b"not that lock"
+    bench.store.blobs["v1/reports/of-another-program"] = b"x"
+    assert len(bench.whole().problems) == 3
+
+
+def test_a_folder_is_verified_as_well(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store")
+    bundle(store, tmp_path, ALPHA)
+    assert verify_store(store, Silent()).problems == ()
+    (path,) = (path for path in (tmp_path / "store/v1/objects").rglob("*") if path.is_file())
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert len(verify_store(store, Silent()).problems) == 1
+
+
+# prefixes
+
+
+def test_changed_missing_and_added_files_are_named(bench: Bench) -> None:
+    (bench.site / "alpha.py").write_text("x = 2\n")
+    (bench.site / "beta/data.bin").unlink()
+    (bench.site / "sitecustomize.py").write_text("")
+    (bench.site / "beta/native.so").write_bytes(b"")
+    assert bench.places() == {
+        "alpha.py": "has other content",
+        "beta/data.bin": "is missing",
+        "beta/native.so": "was added",
+        "sitecustomize.py": "was added",
+    }
+
+
+def test_byte_code_and_what_hydrate_made_may_come_and_go(bench: Bench) -> None:
+    cache = bench.site / "__pycache__"
+    cache.mkdir(exist_ok=True)
+    (cache / "alpha.cpython-312.pyc").write_bytes(b"x")
+    (bench.prefix / "pyvenv.cfg").write_text("home = elsewhere\n")
+    (bench.prefix / ".envc/note").write_text("x")
+    assert bench.places() == {}
+
+
+@POSIX_ONLY
+def test_modes_and_links_count(bench: Bench) -> None:
+    (bench.prefix / "bin/al").chmod(0o644)
+    (bench.site / "alpha.py").chmod(0o755)
+    data = bench.site / "beta/data.bin"
+    data.rename(bench.folder / "data.bin")
+    data.symlink_to(bench.folder / "data.bin")
+    (bench.site / "more").symlink_to(bench.folder)
+    places = bench.places()
+    launcher = next(place for place in places if place.endswith("bin/al"))
+    assert places.pop(launcher) == "is not executable any more"
+    assert places == {
+        "alpha.py": "is executable",
+        "beta/data.bin": "is not the plain file that it was",
+        "more": "was added",
+    }
+
+
+def test_a_folder_in_the_place_of_a_file(bench: Bench) -> None:
+    module = bench.site / "alpha.py"
+    module.unlink()
+    module.mkdir()
+    assert bench.places() == {"alpha.py": "is not the plain file that it was"}
+
+
+def test_a_record_that_was_changed_with_the_files_is_not_believed(bench: Bench) -> None:
+    record = bench.prefix / ".envc/record.json"
+    record.write_bytes(record.read_bytes().replace(b"alpha.py", b"alpha.px"))
+    with pytest.raises(NotAPrefix, match="is not the record that it was made from"):
+        verify_prefix(bench.prefix, Silent())
+
+
+@pytest.mark.parametrize("state", [None, b"", b"[]", b'{"record": 1}'])
+def test_a_folder_that_envc_did_not_make_is_refused(bench: Bench, state: bytes | None) -> None:
+    path = bench.prefix / ".envc/prefix.json"
+    path.unlink()
+    if state is not None:
+        path.write_bytes(state)
+    with pytest.raises(NotAPrefix, match="cannot be verified"):
+        verify_prefix(bench.prefix, Silent())
+    with pytest.raises(NotAPrefix, match="envc did not make it"):
+        verify_prefix(bench.folder / "nothing", Silent())
