@@ -4,7 +4,7 @@ It serves channel data: thousands of names, of which a run needs a few hundred. 
 size, which neither a document nor a database offers. It appears under its name all at once, so neither an
 interrupted nor a concurrent run can leave or meet half of one::
 
-    "ENVCSLC1"  u64 count of names  u64 length of this file  u64 position of the note  u64 its length
+    "ENVCSLC1"  u64 count of names  u64 length of this file  u64 length of the note  u32 crc-32 of the index
     count times: (8 bytes: hash of the name, u64 position, u64 length, u32 crc-32 of the bytes), sorted
     count times: (name, "\\0", the bytes)  note
 
@@ -26,7 +26,7 @@ from zlib import crc32
 import msgspec
 
 _MAGIC = b"ENVCSLC1"
-_HEADER = struct.Struct("<8sQQQQ")
+_HEADER = struct.Struct("<8sQQQI")
 _ENTRY = struct.Struct("<8sQQI")
 
 
@@ -46,11 +46,14 @@ class Slices:
                 raise Damaged("it is empty") from None
         if len(self._map) < _HEADER.size:
             raise Damaged("it is cut short")
-        magic, count, length, note, note_length = _HEADER.unpack_from(self._map)
-        if magic != _MAGIC or length != len(self._map) or _HEADER.size + count * _ENTRY.size > length:
+        magic, count, length, note, checksum = _HEADER.unpack_from(self._map)
+        end = _HEADER.size + count * _ENTRY.size
+        if magic != _MAGIC or length != len(self._map) or end + note > length:
             raise Damaged("it is cut short")
+        if crc32(memoryview(self._map)[_HEADER.size : end]) != checksum:
+            raise Damaged("its index has changed")
         self._count: int = count
-        self.note: bytes = self._map[note : note + note_length]
+        self.note: bytes = self._map[length - note :]
 
     def get(self, name: str) -> bytes | None:
         """The bytes of a name; None when it has none. Raises Damaged."""
@@ -101,8 +104,9 @@ def write_slices(path: Path, items: Iterable[tuple[str, Sequence[bytes | msgspec
             file.write(note)
             index.sort()
             file.seek(0)
-            file.write(_HEADER.pack(_MAGIC, len(index), position + len(note), position, len(note)))
-            file.write(b"".join(_ENTRY.pack(*entry) for entry in index))
+            entries = b"".join(_ENTRY.pack(*entry) for entry in index)
+            file.write(_HEADER.pack(_MAGIC, len(index), position + len(note), len(note), crc32(entries)))
+            file.write(entries)
         partial.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
