@@ -50,7 +50,9 @@ class _Entry(msgspec.Struct, frozen=True):
     part: str
     path: Path
     size: int  # bytes
-    used: float  # seconds since 1970: the latest reading or writing of a file in it, as far as the disk notes it
+    used: (
+        float  # seconds since 1970: when a file in it was last read, written or linked, if the disk notes it
+    )
 
 
 def show(cache: Path) -> tuple[CachePart, ...]:
@@ -124,10 +126,13 @@ def _is_folder(path: Path) -> bool:
 
 def _measure(part: str, path: Path, seen: set[tuple[int, int]]) -> _Entry:
     size, used = 0, 0.0
+    with suppress(OSError):  # somebody removed it meanwhile
+        used = path.lstat().st_mtime  # looking at a folder counts as reading it, so only its changes are of use
     for file in _files(path):
-        with suppress(OSError):  # somebody removed it meanwhile
+        with suppress(OSError):
             status = file.lstat()
-            used = max(used, status.st_atime, status.st_mtime)
+            # Files of objects have the times of their artifacts; but linking one notes the time as its change.
+            used = max(used, status.st_atime, status.st_mtime, status.st_ctime)
             if status.st_nlink > 1:
                 identity = status.st_dev, status.st_ino
                 if identity in seen:

@@ -1,4 +1,8 @@
-"""The cache is measured once per byte, and pruned by what was used, whole things at a time."""
+"""The cache is measured once per byte, and pruned by what was used, whole things at a time.
+
+No test can make a file look older than it is, for the time of its last change cannot be set. So what was not used for
+long is new, what was used is from the future, and so is the question.
+"""
 
 from __future__ import annotations
 
@@ -18,29 +22,34 @@ DAY = 24 * 3600.0
 NOW = time.time()
 
 
-def fill(cache: Path, name: str, size: int, days_ago: float = 0) -> Path:
+def fill(cache: Path, name: str, size: int, *, used: bool = False) -> Path:
     path = cache / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bytes(size))
-    os.utime(path, (NOW - days_ago * DAY,) * 2)
+    use(path) if used else os.utime(path, (0, 0))
     return path
+
+
+def use(path: Path) -> None:
+    """Read a file in fifty days."""
+    os.utime(path, (NOW + 50 * DAY, 0))
 
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    """A cache as verbs leave it, some of it forty days old."""
+    """A cache as verbs leave it, some of it used again."""
     cache = tmp_path / "cache"
-    fill(cache, "artifacts/aa/aa11/new.whl", 100)
-    fill(cache, "artifacts/bb/bb22/old.whl", 1000, 40)
-    fill(cache, "artifacts/partial/bb33", 10, 40)
-    fill(cache, "envs/new/lib/python/a.py", 5, 40)
-    fill(cache, "envs/new/.envc/prefix.json", 2, 3)
-    fill(cache, "envs/old/lib/python/a.py", 7, 40)
-    fill(cache, "envs/old/.envc/prefix.json", 2, 50)
-    fill(cache, "code/cc44/main.py", 3, 40)
-    fill(cache, "derived/py3.12-posix/aa/aa11", 64, 400)
-    fill(cache, "index-v1.sqlite", 5000, 400)
-    fill(cache, "locks/dd.lock", 0, 400)
+    fill(cache, "artifacts/aa/aa11/new.whl", 100, used=True)
+    fill(cache, "artifacts/bb/bb22/old.whl", 1000)
+    fill(cache, "artifacts/partial/bb33", 10)
+    fill(cache, "envs/new/lib/python/a.py", 5)
+    fill(cache, "envs/new/.envc/prefix.json", 2, used=True)
+    fill(cache, "envs/old/lib/python/a.py", 7)
+    fill(cache, "envs/old/.envc/prefix.json", 2)
+    fill(cache, "code/cc44/main.py", 3)
+    fill(cache, "derived/py3.12-posix/aa/aa11", 64)
+    fill(cache, "index-v1.sqlite", 5000)
+    fill(cache, "locks/dd.lock", 0)
     return cache
 
 
@@ -68,9 +77,9 @@ def test_a_file_with_two_names_takes_its_room_once(cache: Path) -> None:
 
 
 def test_what_was_used_stays_and_the_rest_goes(cache: Path) -> None:
-    assert prune(cache, NOW - 30 * DAY, Silent(), dry_run=True) == Pruned(entries=4, size=1022)
+    assert prune(cache, NOW + 30 * DAY, Silent(), dry_run=True) == Pruned(entries=4, size=1022)
     assert sizes(cache)["artifacts"] == (3, 1110)
-    assert prune(cache, NOW - 30 * DAY, Silent()) == Pruned(entries=4, size=1022)
+    assert prune(cache, NOW + 30 * DAY, Silent()) == Pruned(entries=4, size=1022)
     assert sizes(cache) == {
         "artifacts": (1, 100),
         "derived digests": (1, 64),
@@ -79,14 +88,27 @@ def test_what_was_used_stays_and_the_rest_goes(cache: Path) -> None:
     }
     assert (cache / "envs/new/lib/python/a.py").exists()
     assert [path.name for path in (cache / "envs").iterdir()] == ["new"]
-    assert prune(cache, NOW - 30 * DAY, Silent()) == Pruned(entries=0, size=0)
+    assert prune(cache, NOW + 30 * DAY, Silent()) == Pruned(entries=0, size=0)
 
 
 def test_reading_counts_as_using(cache: Path) -> None:
     old = cache / "envs/old/lib/python/a.py"
-    os.utime(old, (NOW, NOW - 40 * DAY))
-    prune(cache, NOW - 30 * DAY, Silent())
+    use(old)
+    prune(cache, NOW + 30 * DAY, Silent())
     assert old.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "link"), reason="needs hard links")
+def test_linking_counts_as_using(cache: Path) -> None:
+    """The files of an object are as old as their artifact, and need not be read to be used."""
+    unpacked = fill(cache, "objects/py3.12-posix/ee/ee55/0", 700)
+    time.sleep(0.05)
+    moment = time.time()
+    time.sleep(0.05)
+    os.link(unpacked, cache / "envs/new/lib/python/b.py")
+    prune(cache, moment, Silent())
+    assert unpacked.exists()
+    assert not (cache / "artifacts/bb").is_dir() or not list((cache / "artifacts/bb").iterdir())
 
 
 def test_everything_goes_but_for_locks(cache: Path) -> None:
@@ -98,14 +120,14 @@ def test_everything_goes_but_for_locks(cache: Path) -> None:
 
 def test_what_cannot_be_removed_is_named_and_the_rest_goes_on(cache: Path) -> None:
     stuck = "n" * 250  # too long to be renamed before it is removed
-    fill(cache, f"envs/{stuck}/a.py", 1, 40)
+    fill(cache, f"envs/{stuck}/a.py", 1)
     progress = Silent()
-    assert prune(cache, NOW - 30 * DAY, progress) == Pruned(entries=4, size=1022)
+    assert prune(cache, NOW + 30 * DAY, progress) == Pruned(entries=4, size=1022)
     assert progress.warnings == [f"{cache}/envs/{stuck} stays: File name too long"]
 
 
 def test_links_lead_nowhere_outside(cache: Path, tmp_path: Path) -> None:
-    outside = fill(tmp_path, "outside/precious", 10, 400)
+    outside = fill(tmp_path, "outside/precious", 10)
     (cache / "artifacts/zz").symlink_to(outside.parent)
     (cache / "envs/linked").symlink_to(outside.parent)
     (cache / "code/linked").symlink_to(outside)

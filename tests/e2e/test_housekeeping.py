@@ -1,0 +1,209 @@
+"""`envc verify`, `gc`, `tag` and `cache`, and stores at URLs, through the installed command."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from tests.blob_servers import FolderServer, S3Server
+from tests.e2e.command import Workplace, host_platform
+from tests.e2e.conftest import MANIFEST
+from tests.servers import IndexServer
+
+SCHEMAS = Path(__file__).parents[2] / "schemas"
+LATER = "2027-12-01T00:00:00Z"  # after every file that a test writes
+
+
+def checked(schema: str, document: object) -> object:
+    """The document, which must satisfy that schema."""
+    jsonschema.validate(document, json.loads((SCHEMAS / f"{schema}.schema.json").read_text()))
+    return document
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def bundled(workplace: Workplace) -> Workplace:
+    workplace.ok("lock")
+    workplace.ok("bundle", "--platform", host_platform())
+    return workplace
+
+
+def an_object(workplace: Workplace) -> Path:
+    return next(path for path in sorted((workplace.store / "v1/objects").rglob("*")) if path.is_file())
+
+
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[10] ^= 0xFF
+    path.chmod(0o644)
+    path.write_bytes(data)
+
+
+# verify
+
+
+def test_a_store_that_is_whole_is_said_to_be(bundled: Workplace) -> None:
+    done = bundled.ok("verify", "--platform", host_platform(), "--json")
+    assert checked("verified", done.json)["problems"] == []  # type: ignore[index]
+    assert "0 problems" in bundled.ok("verify", "--all").err
+
+
+def test_damage_is_named_and_bundle_makes_it_good(bundled: Workplace) -> None:
+    damage(an_object(bundled))
+    key = an_object(bundled).relative_to(bundled.store).as_posix()
+    for scope in (("--platform", host_platform()), ("--all",)):
+        done = bundled.fails(1, "verify", *scope, "--json")
+        (problem,) = checked("verified", done.json)["problems"]  # type: ignore[index]
+        assert problem["where"] == key
+        assert key in bundled.fails(1, "verify", *scope).out
+    an_object(bundled).unlink()
+    assert "holds no" in bundled.fails(1, "verify", "--platform", host_platform()).out
+    bundled.ok("bundle", "--platform", host_platform())
+    bundled.ok("verify", "--platform", host_platform())
+
+
+def test_what_was_never_bundled_is_a_problem_of_its_step(bundled: Workplace) -> None:
+    done = bundled.fails(1, "verify", "--step", "train")
+    assert "train on win-64" in done.out
+    assert "did you mean" in bundled.fails(2, "verify", "--step", "trian").err
+
+
+def test_a_stale_lock_cannot_be_verified_unless_frozen(bundled: Workplace) -> None:
+    bundled.write(MANIFEST.replace("alpha>=1", "alpha>=1.0.1"))
+    assert "out of date" in bundled.fails(1, "verify").err
+    bundled.ok("verify", "--frozen", "--platform", host_platform())
+
+
+def test_a_prefix_is_compared_with_its_record_without_manifest_or_store(bundled: Workplace, tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    bundled.ok("hydrate", "train", "--prefix", str(prefix))
+    shutil.rmtree(bundled.store)
+    bundled.manifest.unlink()
+    assert "0 problems" in bundled.ok("verify", "--prefix", str(prefix)).err
+    module = next(prefix.rglob("native.py"))
+    module.write_text("PLATFORM = 'changed'\n")
+    module.with_name("usercustomize.py").write_text("")
+    done = bundled.fails(1, "verify", "--prefix", str(prefix), "--json")
+    problems = checked("verified", done.json)["problems"]  # type: ignore[index]
+    assert [(Path(each["where"]).name, each["reason"]) for each in problems] == [
+        ("native.py", "has other content"),
+        ("usercustomize.py", "was added"),
+    ]
+    assert "envc did not make it" in bundled.fails(1, "verify", "--prefix", str(tmp_path)).err
+    assert "stand alone" in bundled.fails(2, "verify", "--prefix", str(prefix), "--all").err
+
+
+# gc and tag
+
+
+def test_gc_changes_nothing_unless_told_to(bundled: Workplace) -> None:
+    before = files(bundled.store)
+    done = bundled.ok("gc", "--json", ENVC_NOW=LATER)
+    assert checked("collected", done.json)["garbage"] == len(before)  # type: ignore[index]
+    assert done.json["removed"] is False
+    assert "pass --delete" in bundled.ok("gc", ENVC_NOW=LATER).err
+    assert files(bundled.store) == before
+    assert bundled.ok("gc", "--delete", "--json").json["garbage"] == 0
+    removed = bundled.ok("gc", "--delete", "--json", ENVC_NOW=LATER).json
+    assert (removed["removed"], removed["garbage"]) == (True, len(before))
+    assert files(bundled.store) == []
+
+
+def test_gc_takes_a_span_and_no_manifest(bundled: Workplace) -> None:
+    count = len(files(bundled.store))
+    bundled.manifest.unlink()
+    later = {"ENVC_NOW": LATER}
+    assert bundled.ok("gc", "--json", "--recent", "5000 days", **later).json["garbage"] == 0
+    assert bundled.ok("gc", "--json", "--recent", "P2D", **later).json["garbage"] == count
+    assert "neither a moment nor a span" in bundled.fails(2, "gc", "--recent", "soon").err
+    assert "is a moment" in bundled.fails(2, "gc", "--recent", "2026-01-01").err
+    other = bundled.folder / "empty"
+    assert bundled.ok("gc", "--json", "--store", str(other)).json["kept"] == 0
+
+
+def test_a_tag_keeps_a_release_that_nobody_bundles_any_more(bundled: Workplace) -> None:
+    bundled.ok("tag", "v1.0")
+    bundled.ok("tag", "v1.0")
+    kept = files(bundled.store)
+    listed = checked("tags", bundled.ok("tag", "--json").json)["tags"]  # type: ignore[index]
+    assert [(tag["project"], tag["name"]) for tag in listed] == [("demo", "v1.0")]
+    assert bundled.ok("tag").out.startswith("v1.0  ")
+    assert bundled.ok("gc", "--delete", "--json", ENVC_NOW=LATER).json["garbage"] == 0
+    assert files(bundled.store) == kept
+    bundled.ok("verify", "--platform", host_platform())
+    bundled.ok("tag", "--delete", "v1.0")
+    assert "holds no tag" in bundled.fails(2, "tag", "--delete", "v1.0").err
+    bundled.ok("gc", "--delete", ENVC_NOW=LATER)
+    assert files(bundled.store) == []
+
+
+def test_a_tag_is_for_what_was_bundled_and_moves_only_when_told_to(bundled: Workplace) -> None:
+    bundled.ok("tag", "v1.0")
+    bundled.write(MANIFEST.replace('"native", ', ""))
+    assert "out of date" in bundled.fails(1, "tag", "v2.0").err
+    bundled.ok("lock")
+    assert "envc bundle" in bundled.fails(1, "tag", "v2.0").err
+    bundled.ok("bundle", "--platform", host_platform())
+    assert "--move" in bundled.fails(2, "tag", "v1.0").err
+    bundled.ok("tag", "--move", "v1.0")
+    assert "need the name" in bundled.fails(2, "tag", "--move").err
+
+
+# cache
+
+
+def test_the_cache_can_be_seen_and_pruned_and_everything_comes_back(bundled: Workplace) -> None:
+    bundled.ok("run", "train")
+    shown = checked("cache", bundled.ok("cache", "show", "--json").json)
+    parts = {part["part"]: part for part in shown["parts"]}  # type: ignore[index]
+    assert {"artifacts", "environments", "index"} <= parts.keys()
+    assert parts["environments"]["entries"] == 1
+    assert "environments" in bundled.ok("cache", "show").out
+    assert bundled.ok("cache", "prune", "--json").json["entries"] == 0
+    dry = checked("cache", bundled.ok("cache", "prune", "--dry-run", "--json", ENVC_NOW=LATER).json)
+    assert dry["entries"] > 0 and dry["removed"] is False  # type: ignore[index]
+    assert bundled.ok("cache", "prune", "--json", ENVC_NOW=LATER).json["entries"] == dry["entries"]  # type: ignore[index]
+    assert not list(bundled.cache.glob("envs/*"))
+    assert bundled.ok("run", "train").out == "step train alpha 1.1 hello there\n"
+    bundled.ok("cache", "prune", "--all")
+    assert bundled.ok("cache", "show", "--json").json["parts"] == []
+    assert bundled.ok("run", "train").out == "step train alpha 1.1 hello there\n"
+    assert "contradict" in bundled.fails(2, "cache", "prune", "--all", "--unused", "1 day").err
+
+
+# stores at URLs
+
+
+def test_a_web_server_serves_a_store_to_machines_that_may_not_write(bundled: Workplace, index: IndexServer) -> None:
+    index.stop()
+    with FolderServer(bundled.store, every=3) as server:
+        url = server.url.replace("://", "://me:hunter2@")
+        away = {"ENVC_STORE": url, "ENVC_CACHE_DIR": str(bundled.folder / "away")}
+        assert bundled.ok("run", "train", **away).out == "step train alpha 1.1 hello there\n"
+        assert set(server.methods()) == {"GET"}
+        bundled.ok("verify", "--platform", host_platform(), **away)
+        refused = bundled.fails(1, "bundle", "--platform", host_platform(), **away)
+        assert "can only be read" in refused.err
+        assert "hunter2" not in refused.err
+
+
+@pytest.mark.slow
+def test_bundle_and_run_through_s3(workplace: Workplace, s3_server: S3Server) -> None:
+    settings = s3_server.environ() | {"ENVC_STORE": s3_server.bucket()}
+    workplace.env |= settings
+    workplace.ok("lock")
+    workplace.ok("bundle", "--platform", host_platform())
+    assert workplace.ok("run", "train").out == "step train alpha 1.1 hello there\n"
+    workplace.ok("verify", "--platform", host_platform())
+    workplace.ok("tag", "v1")
+    assert workplace.ok("gc", "--delete", "--json", ENVC_NOW=LATER).json["garbage"] == 0
+    assert not workplace.store.exists()
+    for secret in ("secret", s3_server.url):
+        assert secret not in workplace.lock.read_text()
