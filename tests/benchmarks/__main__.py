@@ -10,6 +10,14 @@ import sys
 
 BENCHMARKS = {
     "lock-pypi": ("tests.benchmarks.lock_pypi", "envc lock against uv pip compile, warm, one target and four"),
+    "solve-conda": (
+        "tests.benchmarks.solve_conda",
+        "envc solve --conda against py-rattler, whole processes",
+    ),
+    "bundle": ("tests.benchmarks.bundle", "envc bundle against zstd -9 on the same bytes, and peak memory"),
+    "hydrate": ("tests.benchmarks.hydrate", "envc hydrate against uv cold, tar --zstd and cp -r"),
+    "hydrate-again": ("tests.benchmarks.hydrate_again", "a second prefix against uv with warm hard links; --bytecode"),
+    "run-many": ("tests.benchmarks.run_many", "fifty envc run of one environment at once against one"),
     "versions": ("tests.benchmarks.versions", "versions that envc solve and uv pip compile choose, set by set"),
 }
 

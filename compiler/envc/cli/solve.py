@@ -11,12 +11,19 @@ from envc.cli import options
 from envc.cli.documents import SolveDocument
 from envc.cli.output import print_json
 from envc.cli.progress import Terminal
+from envc.errors import NotAvailable, UsageError
+from envc.parse.conda_query import CondaQuery
 from envc.parse.query import Query
+from envc_solvers.conda.solve import ChannelPriority
+from envc_solvers.solution import Solution
 
 
 @click.command("solve")
 @click.option("--pypi", multiple=True, metavar="REQ", help="A PEP 508 requirement; may be given several times.")
-@click.option("--conda", multiple=True, metavar="SPEC", help="A conda MatchSpec (not available yet).")
+@click.option("--conda", multiple=True, metavar="SPEC", help="A conda MatchSpec; may be given several times.")
+@click.option("--channel", multiple=True, metavar="C", help="A channel's name, path or URL; the first one wins.")
+@click.option("--channel-priority", type=click.Choice(["strict", "flexible", "disabled"]), default="strict")
+@click.option("--virtual-package", multiple=True, metavar="V", help="Such as __glibc=2.28; instead of the defaults.")
 @click.option("--platform", metavar="P", help="The platform to solve for; else this machine's.")
 @click.option(
     "--python",
@@ -36,6 +43,9 @@ from envc.parse.query import Query
 def command(
     pypi: tuple[str, ...],
     conda: tuple[str, ...],
+    channel: tuple[str, ...],
+    channel_priority: ChannelPriority,
+    virtual_package: tuple[str, ...],
     platform: str | None,
     python: str | None,
     index: tuple[str, ...],
@@ -52,9 +62,25 @@ def command(
     """Resolve requirements once, without a manifest and without writing anything."""
     with Terminal(quiet) as terminal:
         around = options.surroundings(terminal, offline=offline, refresh=refresh)
+        if conda:
+            if python is not None or index:
+                unfit = "--python" if python is not None else "--index"
+                raise UsageError(f"{unfit} says nothing about conda packages", "ask for `--conda python=3.12`")
+            if pypi:
+                raise NotAvailable("solving conda and PyPI packages together", (), "ask for one kind at a time")
+            asked = CondaQuery(
+                specs=conda,
+                platform=platform or pipeline.this_platform(),
+                channels=channel,
+                priority=channel_priority,
+                virtual=virtual_package,
+                exclude_newer=exclude_newer,
+                constraints=constraint,
+                overrides=override,
+            )
+            return _show(pipeline.solve_conda_once(asked, around), as_json)
         query = Query(
             pypi=pypi,
-            conda=conda,
             platform=platform or pipeline.this_platform(),
             python=python or f"{sys.version_info[0]}.{sys.version_info[1]}",
             indexes=index,
@@ -64,10 +90,13 @@ def command(
             prereleases=prereleases,
             resolution=resolution,
         )
-        solution = pipeline.solve_once(query, around)
+        return _show(pipeline.solve_once(query, around), as_json)
+
+
+def _show(solution: Solution, as_json: bool) -> int:
     if as_json:
         print_json(SolveDocument.of(solution))
     else:
         for pin in solution.pins:
-            click.echo(f"{pin.name}=={pin.version}")
+            click.echo(f"{pin.name}={pin.version}={pin.build}" if pin.kind == "conda" else f"{pin.name}=={pin.version}")
     return 0

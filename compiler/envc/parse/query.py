@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from envc.errors import UsageError
-from envc.model.manifest import CondaDependency, Dependencies, Manifest, ManifestPolicy, PyPIDependency, Source, Step
+from envc.model.manifest import Dependencies, Manifest, ManifestPolicy, PyPIDependency, Source, Step
 from envc.parse.moments import BadMoment, parse_cutoff
 from envc.parse.python import BadPython, parse_python
 from envc.parse.report import nearest
@@ -26,7 +26,6 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     platform: str
     python: str
     pypi: tuple[str, ...] = ()
-    conda: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()  # URLs, by priority; () is the default index
     exclude_newer: str | None = None
     constraints: tuple[str, ...] = ()
@@ -37,7 +36,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse_query(query: Query) -> Manifest:
     """The manifest that asks the same. Raises UsageError, which names the option."""
-    if not query.pypi and not query.conda:
+    if not query.pypi:
         raise UsageError("there is nothing to solve", "name a requirement: `envc solve --pypi 'requests>=2'`")
     if query.platform not in PLATFORMS:
         near = nearest(query.platform, PLATFORMS)
@@ -57,11 +56,8 @@ def parse_query(query: Query) -> Manifest:
     }
     step = Step(
         name=STEP,
-        interpreter="host" if not query.conda else None,
-        dependencies=Dependencies(
-            pypi=_requirements("--pypi", query.pypi),
-            conda=tuple(CondaDependency(spec=" ".join(spec.split()), at=("--conda",)) for spec in query.conda),
-        ),
+        interpreter="host",
+        dependencies=Dependencies(pypi=_requirements("--pypi", query.pypi)),
     )
     return Manifest(
         path=Path("envc-solve.toml"),  # never read nor written

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from envc_solvers.conda.index import Repodata
     from envc_solvers.conda.solve import CondaProblem
 
-_CONFLICTS = 500  # in one trial search
+_CONFLICTS = 150  # in one trial search
+_CONFLICTS_IN_ALL = 300
 _MOST_TRIALS = 12
-_MOST_SPECS = 40
 _VERSIONS = re.compile(r"[<>=~!]*\s*([0-9][0-9a-z.]*)").findall
 
 Change = tuple["CondaProblem", str, str]  # the changed problem, what to say, and the name whose choice is of interest
@@ -33,28 +33,53 @@ Change = tuple["CondaProblem", str, str]  # the changed problem, what to say, an
 def suggest(problem: CondaProblem, repodata: Repodata, numbers: tuple[int, ...], reasons: Iterable[Reason]) -> str:
     """What helps, in words; "" when none of the changes tried does. `numbers` are the specs that fail together."""
     reasons = list(reasons)
+    trials = Trials()
     for number, (changed, words, name) in enumerate(_changes(problem, repodata, numbers, reasons)):
         if number == _MOST_TRIALS:
             break
-        solution = _solve(changed, repodata)
+        solution = trials.solution(changed, repodata)
         if solution is not None:
             chosen = next((f"{pin.name} {pin.version} {pin.build}" for pin in solution.pins if pin.name == name), "")
             return f"{words}; that gives {chosen}" if chosen else words
-    return _leave_out(problem, repodata)
+    return _leave_out(problem, repodata, trials)
 
 
-def _leave_out(problem: CondaProblem, repodata: Repodata) -> str:
+def _leave_out(problem: CondaProblem, repodata: Repodata, trials: Trials) -> str:
     """Where several conflicts are independent: specs without which the rest can be met. Earlier ones are kept."""
     shelf = Shelf(problem, repodata)
     kept: tuple[int, ...] = ()
-    for number in range(min(len(problem.specs), _MOST_SPECS)):
-        try:
-            if Attempt(problem, shelf, (*kept, number)).solve(_CONFLICTS):
-                kept = *kept, number
-        except SearchLimit:
-            continue
+    for number in range(len(problem.specs)):
+        if trials.solves(Attempt(problem, shelf, (*kept, number))):
+            kept = *kept, number
     dropped = [root.text for number, root in enumerate(problem.specs) if number not in kept]
-    return f"leave out {' and '.join(f'`{text}`' for text in dropped)}" if kept else ""
+    return f"leave out {' and '.join(f'`{text}`' for text in dropped)}" if kept and not trials.is_over else ""
+
+
+class Trials:
+    """Searches that may fail, until they have met too many conflicts together."""
+
+    def __init__(self) -> None:
+        self._left = _CONFLICTS_IN_ALL
+
+    @property
+    def is_over(self) -> bool:
+        return self._left <= 0
+
+    def solution(self, problem: CondaProblem, repodata: Repodata) -> Solution | None:
+        """The solution of a problem, if it is found in time."""
+        attempt = Attempt(problem, Shelf(problem, repodata))
+        return attempt.solution() if self.solves(attempt) else None
+
+    def solves(self, attempt: Attempt) -> bool:
+        """Whether an attempt is seen to succeed."""
+        if self.is_over:
+            return False
+        try:
+            return attempt.solve(min(_CONFLICTS, self._left))
+        except SearchLimit:
+            return False
+        finally:
+            self._left -= len(attempt.search.learned)
 
 
 def _changes(
@@ -118,11 +143,3 @@ def _is_version(text: str) -> bool:
     except InvalidVersion:
         return False
     return True
-
-
-def _solve(problem: CondaProblem, repodata: Repodata) -> Solution | None:
-    attempt = Attempt(problem, Shelf(problem, repodata))
-    try:
-        return attempt.solution() if attempt.solve(_CONFLICTS) else None
-    except SearchLimit:
-        return None

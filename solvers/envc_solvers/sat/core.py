@@ -9,7 +9,8 @@ from envc_solvers.sat.nogood import Asks
 from envc_solvers.sat.search import Search, SearchLimit
 from envc_solvers.sat.trail import Trail
 
-_CONFLICTS = 500  # in one trial; a trial that needs more counts as solvable
+_CONFLICTS = 200  # in one trial; a trial that needs more counts as solvable
+_CONFLICTS_IN_ALL = 300  # then the facts stay as they are
 
 
 def shrink(facts: Sequence[Asks], goal: int, base: Callable[[int], int]) -> list[Asks]:
@@ -19,20 +20,30 @@ def shrink(facts: Sequence[Asks], goal: int, base: Callable[[int], int]) -> list
     any one of the result makes the rest solvable, or too hard to tell.
     """
     kept = list(facts)
+    spent = 0
     for fact in reversed(facts):
+        if spent > _CONFLICTS_IN_ALL:
+            break
         fewer = [each for each in kept if each is not fact]
-        if not is_solvable(fewer, goal, base):
-            kept = fewer
+        search, theory = _search(fewer, goal, base)
+        try:
+            if not search.solve(theory.goal, _CONFLICTS):
+                kept = fewer
+        except SearchLimit:
+            pass
+        spent += len(search.learned)
     return kept
 
 
-def is_solvable(facts: Sequence[Asks], goal: int, base: Callable[[int], int]) -> bool:
-    """Whether facts alone leave a solution in which `goal` is needed."""
+def is_solvable(facts: Sequence[Asks], goal: int, base: Callable[[int], int], max_conflicts: int) -> bool:
+    """Whether facts alone leave a solution in which `goal` is needed. Raises SearchLimit."""
+    search, theory = _search(facts, goal, base)
+    return search.solve(theory.goal, max_conflicts)
+
+
+def _search(facts: Sequence[Asks], goal: int, base: Callable[[int], int]) -> tuple[Search, _Facts]:
     theory = _Facts(facts, base, goal)
-    try:
-        return Search(theory, theory.trail).solve(theory.goal, _CONFLICTS)
-    except SearchLimit:
-        return True
+    return Search(theory, theory.trail), theory
 
 
 class _Facts:

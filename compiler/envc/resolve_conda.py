@@ -1,0 +1,68 @@
+"""resolve_conda: problems for the conda solver, over the channels that somebody names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+
+from envc.errors import Refusal, SourceUnreachable, Unsolvable
+from envc.fetch.channels import ChannelPlace, resolve_channels
+from envc.fetch.credentials import Keyring
+from envc.fetch.http import Client
+from envc.fetch.repodata import Channels
+from envc.fetch.settings import FetchSettings
+from envc.model.manifest import Source
+from envc.model.progress import Progress
+from envc_solvers.conda.conflict import GaveUp
+from envc_solvers.conda.conflict import Unsolvable as Conflicting
+from envc_solvers.conda.index import Repodata
+from envc_solvers.conda.record import RecordUnusable
+from envc_solvers.conda.solve import CondaProblem, solve_conda
+from envc_solvers.solution import Solution
+
+
+@contextmanager
+def open_channels(
+    names: tuple[str, ...],
+    sources: Mapping[str, Source],
+    settings: FetchSettings,
+    progress: Progress,
+    *,
+    now: datetime,
+    offline: bool = False,
+    refresh: bool = False,
+) -> Iterator[tuple[Channels, dict[str, ChannelPlace]]]:
+    """Channels by name, path or URL, in this order, and where they live by name."""
+    keyring = Keyring(settings.netrc)
+    places = resolve_channels(names, sources, keyring)
+    client = Client(keyring)
+    try:
+        with Channels(
+            places,
+            cache=settings.cache,
+            client=client,
+            progress=progress,
+            now=int(now.timestamp()),
+            offline=offline,
+            refresh=refresh,
+        ) as channels:
+            yield channels, places
+    finally:
+        client.close()
+
+
+def solve_one(title: str, problem: CondaProblem, repodata: Repodata, label: Callable[[str], str] = str) -> Solution:
+    """The solution of a problem. Raises envc's Unsolvable, and what the repodata raises, as EnvcError."""
+    try:
+        return solve_conda(problem, repodata)
+    except RecordUnusable as error:
+        place = f"the record of {error.subdir}/{error.file}"
+        raise SourceUnreachable(error.channel, place, error.reason, "tell the people who keep the channel") from None
+    except Conflicting as error:
+        conflict = error.conflict.relabelled(label)
+        # Its first line says for which target; the title does.
+        text = "\n".join(str(conflict).splitlines()[1:])
+        raise Unsolvable((Refusal(title, text, conflict.data()),)) from None
+    except GaveUp as error:
+        raise Unsolvable((Refusal(title, str(error), {"target": error.target, "reason": str(error)}),)) from None

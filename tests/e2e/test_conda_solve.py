@@ -1,0 +1,129 @@
+"""``envc solve --conda`` as people call it, over a small channel on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import Done, Workplace
+
+CHANNEL = {
+    "linux-64": {
+        "python-3.12.7-h_0.conda": {"depends": ["__glibc >=2.17", "openssl >=3"]},
+        "python-3.13.1-h_0.conda": {"depends": ["__glibc >=2.34", "openssl >=3"]},
+        "openssl-3.3.2-h_0.conda": {"depends": []},
+        "gpu-1.0-h_0.conda": {"depends": ["__cuda >=12"]},
+    },
+    "win-64": {"python-3.11.9-h_0.conda": {"depends": []}},
+    "noarch": {"tool-1.0-py_0.conda": {"depends": ["python >=3.8"], "noarch": "python"}},
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    for subdir, files in CHANNEL.items():
+        records = {}
+        for file, said in files.items():
+            name, version, build = file.removesuffix(".conda").rsplit("-", 2)
+            records[file] = {"name": name, "version": version, "build": build, "build_number": 0, "subdir": subdir}
+            records[file] |= {"sha256": "ab" * 32, "size": 10, **said}
+        folder = tmp_path / "channel" / subdir
+        folder.mkdir(parents=True)
+        document = {"info": {"subdir": subdir}, "packages": {}, "packages.conda": records}
+        (folder / "repodata.json").write_text(json.dumps(document))
+    return Workplace(tmp_path, None)
+
+
+def solve(place: Workplace, *arguments: str, platform: str = "linux-64") -> Done:
+    return place.run("solve", "--channel", str(place.folder / "channel"), "--platform", platform, *arguments)
+
+
+def test_json_lists_what_was_chosen(place: Workplace) -> None:
+    done = solve(place, "--conda", "tool", "--json")
+    assert done.code == 0, done.err
+    packages = done.json["packages"]
+    assert [(each["name"], each["version"], each["build"]) for each in packages] == [
+        ("openssl", "3.3.2", "h_0"),
+        ("python", "3.12.7", "h_0"),
+        ("tool", "1.0", "py_0"),
+    ]
+    assert packages[2] == {
+        "kind": "conda",
+        "name": "tool",
+        "version": "1.0",
+        "build": "py_0",
+        "file": "tool-1.0-py_0.conda",
+        "sha256": "ab" * 32,
+        "source": "channel",
+        "depends": ["python"],
+    }
+
+
+def test_text_is_what_conda_reads(place: Workplace) -> None:
+    assert solve(place, "--conda", "python=3.12").out == "openssl=3.3.2=h_0\npython=3.12.7=h_0\n"
+
+
+def test_virtual_packages_replace_the_defaults(place: Workplace) -> None:
+    newer = solve(place, "--conda", "python", "--virtual-package", "__glibc=2.39")
+    assert "python=3.13.1=h_0" in newer.out
+    assert solve(place, "--conda", "gpu", "--virtual-package", "__cuda=12.4").out == "gpu=1.0=h_0\n"
+    none = solve(place, "--conda", "python", "--virtual-package", "__cuda=12.4")
+    assert none.code == 1
+    assert "linux-64 has no __glibc" in none.err
+
+
+def test_any_platform_can_be_solved_for(place: Workplace) -> None:
+    assert "python=3.11.9=h_0" in solve(place, "--conda", "tool", platform="win-64").out
+    alone = solve(place, "--conda", "tool", platform="noarch")
+    assert alone.code == 1
+    assert "there is no package python" in alone.err
+
+
+def test_a_refusal_says_why_and_what_helps(place: Workplace) -> None:
+    done = solve(place, "--conda", "python 3.13.*", "--json")
+    assert done.code == 1
+    assert "python 3.13.1 needs __glibc >=2.34" in done.err
+    assert "but linux-64 has __glibc 2.28" in done.err
+    error = done.json["error"]
+    assert error["code"] == "unsolvable"
+    assert [root["spec"] for root in error["problems"][0]["roots"]] == ["python 3.13.*"]
+    assert error["problems"][0]["suggestion"] == "a target with __glibc 2.34, if your machines have it"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--conda", "py*"], "patterns of names are not supported"),
+        (["--conda", "python >>3"], "python >>3"),
+        (["--conda", "python", "--virtual-package", "glibc=2.28"], "two underscores"),
+        (["--conda", "python", "--python", "3.12"], "--python says nothing"),
+        (["--conda", "python", "--exclude-newer", "yesterday"], "--exclude-newer yesterday"),
+        (["--conda", "python", "--constraint", "openssl >="], "--constraint openssl >="),
+    ],
+)
+def test_mistakes_on_the_command_line(place: Workplace, arguments: list[str], says: str) -> None:
+    done = solve(place, *arguments)
+    assert done.code == 2, done.err
+    assert says in done.err
+    assert "Traceback" not in done.err
+
+
+def test_both_kinds_together_are_refused_plainly(place: Workplace) -> None:
+    done = solve(place, "--conda", "python", "--pypi", "requests")
+    assert done.code == 1
+    assert "conda and PyPI packages together is not available yet" in done.err
+
+
+def test_constraints_overrides_and_cutoffs_reach_the_solver(place: Workplace) -> None:
+    assert solve(place, "--conda", "tool", "--constraint", "python >=3.13").code == 1
+    assert "openssl" not in solve(place, "--conda", "tool", "--override", "python 3.10.*").out
+    assert solve(place, "--conda", "tool", "--exclude-newer", "2020-01-01", "--constraint", "openssl >=3").code == 0
+
+
+def test_an_empty_cache_offline_and_a_channel_that_is_not_there(place: Workplace) -> None:
+    lost = place.run("solve", "--conda", "python", "--channel", str(place.folder / "nowhere"), "--platform", "linux-64")
+    assert lost.code == 1
+    assert "nowhere" in lost.err
+    assert "Traceback" not in lost.err
