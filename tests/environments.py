@@ -13,7 +13,7 @@ from envc.model.digest import Sha256
 from envc.model.environment import Environment, EnvironmentMember, python_layout
 from envc.model.progress import Progress, Silent
 from envc.model.record import Record
-from envc.pack import Bundled, BundleRequest, StepBundle, pack
+from envc.pack import Bundled, BundleRequest, Relock, StepBundle, pack
 from envc.store.blobs import Blobs
 from envc_solvers.target import Python, Target, default_target
 from tests.wheels import Distribution
@@ -68,6 +68,7 @@ def bundle(
     progress: Progress | None = None,
     level: int = 1,
     trust_store: bool = False,
+    relock: Relock | None = None,
 ) -> tuple[Bundled, Shelf]:
     """Pack one step, or the given ones, with everything that this machine remembers below `folder`."""
     shelf = Shelf(folder / "wheels", *wheels)
@@ -75,7 +76,7 @@ def bundle(
         steps = (StepBundle(step="step", target=HOST.platform, environment=environment(*wheels)),)
     request = BundleRequest(project="demo", lock=b"the lock\n", steps=steps, level=level, trust_store=trust_store)
     ledger = Ledger(folder / "cache/derived")
-    return pack(request, store, shelf, ledger=ledger, progress=progress or Silent()), shelf
+    return pack(request, store, shelf, ledger=ledger, progress=progress or Silent(), relock=relock), shelf
 
 
 def record_of(store: Blobs, folder: Path, *wheels: Distribution) -> Record:

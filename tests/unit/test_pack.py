@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -226,6 +227,43 @@ def test_the_lock_demands_a_content(tmp_path: Path) -> None:
             else:
                 with pytest.raises(DigestMismatch, match=f"the content of {BETA.file}"):
                     bundle(place, tmp_path / "new", BETA, steps=(step,))
+
+
+def test_what_the_lock_is_to_demand_is_derived_whatever_anybody_says(tmp_path: Path) -> None:
+    """Neither a ledger, nor trust in the store, nor an older demand has a say; an equal demand saves the work."""
+    store = MemoryBlobs()
+    bundle(store, tmp_path, ALPHA, BETA)
+    told: list[dict[tuple[Sha256, str], Sha256]] = []
+
+    def relock(contents: Mapping[tuple[Sha256, str], Sha256]) -> bytes:
+        told.append(dict(contents))
+        return b"the lock, with contents\n"
+
+    content = bundle(store, tmp_path, ALPHA, BETA)[0].content[Sha256(BETA.sha256), LAYOUT]
+    for demanded, fetched in ((None, [BETA.file]), (Sha256("0" * 64), [BETA.file]), (content, [])):
+        step = StepBundle(step="step", target=HOST.platform, environment=environment(BETA, content=demanded))
+        bundled, shelf = bundle(store, tmp_path, BETA, steps=(step,), trust_store=True, relock=relock)
+        assert shelf.fetched == fetched
+        assert told.pop() == {(Sha256(BETA.sha256), LAYOUT): content}
+        assert get_lock(store, bundled.lock) == b"the lock, with contents\n"
+        get_pointer(store, step_key("demo", sha256(b"the lock, with contents\n"), "step", HOST.platform))
+
+
+def test_a_doubted_object_is_derived_again_whoever_vouches_for_it(tmp_path: Path) -> None:
+    """The lock vouches for a content, the index claims it, and the frames hold something else."""
+    store = MemoryBlobs()
+    content = bundle(store, tmp_path, BETA)[0].content[Sha256(BETA.sha256), LAYOUT]
+    honest = store.blobs[key_of(BETA)]
+    store.blobs[key_of(BETA)] = bytes([honest[0] ^ 1]) + honest[1:]
+    step = StepBundle(step="step", target=HOST.platform, environment=environment(BETA, content=content))
+    _, shelf = bundle(store, tmp_path, BETA, steps=(step,), trust_store=True)
+    assert shelf.fetched == []
+    ledger = Ledger(tmp_path / "cache/derived")
+    ledger.forget(LAYOUT, Sha256(BETA.sha256))
+    assert ledger.doubts(LAYOUT, Sha256(BETA.sha256))
+    bundle(store, tmp_path, BETA, steps=(step,), trust_store=True)
+    assert store.blobs[key_of(BETA)] == honest
+    assert not ledger.doubts(LAYOUT, Sha256(BETA.sha256))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,158 @@
+"""``.envc/relocate.sh``: what it finds, what it makes, and what it refuses, under every shell that is here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from envc.install.prefix import made_paths, make_prefix
+from envc.install.relocate import SCRIPT, STAND_IN, relocate_script, stand_in
+from envc_solvers.target import PLATFORMS, Python
+from tests.environments import HOST, PYTHON
+
+HERE = PLATFORMS.get(HOST.platform, PLATFORMS["linux-64"])
+SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox") if shutil.which(shell)]
+MUSL = not HOST.glibc
+
+posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no shell for it")
+
+
+def unpacked(root: Path, script: bytes | None) -> Path:
+    """A tree with the script and what stands in for the interpreter."""
+    assert script is not None
+    for path, content in ((SCRIPT, script), (STAND_IN, stand_in(HERE))):
+        assert content is not None
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+        (root / path).chmod(0o755)
+    return root
+
+
+def relocate(root: Path, *arguments: str, shell: str = "sh", **env: str) -> subprocess.CompletedProcess[str]:
+    command = [shell, *(["sh"] if shell == "busybox" else []), str(root / SCRIPT), *arguments]
+    environ = {key: value for key, value in os.environ.items() if key != "ENVC_PYTHON"} | env
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+
+@posix
+@pytest.mark.parametrize("shell", SHELLS)
+def test_it_makes_what_hydrate_makes(shell: str, tmp_path: Path) -> None:
+    root = unpacked(tmp_path / "a tree", relocate_script(HERE, PYTHON, {}))
+    done = relocate(root, sys.executable, shell=shell)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    twin = tmp_path / "twin"
+    twin.mkdir()
+    make_prefix(twin, HOST, HERE, PYTHON)
+    for path in made_paths(HERE, PYTHON):
+        assert (root / path).is_symlink() == (twin / path).is_symlink()
+        if (twin / path).is_symlink():
+            assert (root / path).readlink() == (twin / path).readlink()
+        else:
+            assert (root / path).read_bytes() == (twin / path).read_bytes()
+    assert {path.name for path in (root / "bin").iterdir()} == {path.name for path in (twin / "bin").iterdir()}
+
+
+@posix
+def test_it_searches_the_path(tmp_path: Path) -> None:
+    """A candidate of another kind is passed over, whatever it says."""
+    root = unpacked(tmp_path / "tree", relocate_script(HERE, PYTHON, {}))
+    folder = tmp_path / "path"
+    folder.mkdir()
+    minor = f"{PYTHON.minor[0]}.{PYTHON.minor[1]}"
+    for name, code in ((f"python{minor}", 2), ("python3", 3)):
+        (folder / name).write_text(f"#!/bin/sh\ncat >/dev/null\nexit {code}\n")
+        (folder / name).chmod(0o755)
+    (folder / "python").symlink_to(HOST.executable)
+    assert relocate(root, PATH=f"{folder}:{os.environ['PATH']}").returncode == 0
+    assert (root / "bin/python").resolve() == Path(HOST.executable).resolve()
+
+
+OTHERS = [
+    Python(minor=(3, 8)),
+    Python(minor=PYTHON.minor, patch=99),
+    Python(minor=PYTHON.minor, free_threaded=not HOST.free_threaded),
+    Python(implementation="pypy", minor=PYTHON.minor),
+]
+
+
+@posix
+@pytest.mark.parametrize("python", OTHERS, ids=lambda python: python.text)
+def test_another_python_is_refused(python: Python, tmp_path: Path) -> None:
+    root = unpacked(tmp_path, relocate_script(HERE, python, {}))
+    done = relocate(root, sys.executable)
+    name = "PyPy" if python.implementation == "pypy" else "CPython"
+    patch = f".{python.patch}" if python.patch else ""
+    threads = " (free-threaded)" if python.free_threaded else ""
+    wanted = f"{name} {python.minor[0]}.{python.minor[1]}{patch}{threads} for {HERE.name}"
+    assert done.returncode == 1
+    assert done.stderr == f"relocate.sh: this machine has no {wanted} among: {sys.executable}\n"
+    assert not (root / "pyvenv.cfg").exists()
+
+
+@posix
+@pytest.mark.parametrize("platform", [name for name in ("linux-64", "linux-aarch64", "osx-arm64", "linux-32")
+                                      if name != HOST.platform])  # fmt: skip
+def test_another_platform_is_refused(platform: str, tmp_path: Path) -> None:
+    root = unpacked(tmp_path, relocate_script(PLATFORMS[platform], PYTHON, {}))
+    done = relocate(root, sys.executable)
+    assert done.returncode == 1
+    assert f"for {platform} among" in done.stderr
+
+
+@posix
+@pytest.mark.skipif(MUSL or sys.platform != "linux", reason="asks about glibc")
+@pytest.mark.parametrize(
+    ("needs", "says"),
+    [
+        ({"glibc": "99.0"}, f"needs glibc 99.0; this machine has {HOST.glibc}"),
+        ({"musl": "1.2"}, f"needs musl 1.2; this machine has glibc {HOST.glibc}"),
+    ],
+)
+def test_a_machine_that_cannot_run_it_is_refused(needs: dict[str, str], says: str, tmp_path: Path) -> None:
+    root = unpacked(tmp_path, relocate_script(HERE, PYTHON, needs))
+    done = relocate(root, sys.executable)
+    assert (done.returncode, done.stderr) == (1, f"relocate.sh: the environment {says}\n")
+    assert not (root / "pyvenv.cfg").exists()
+    assert (
+        relocate(unpacked(tmp_path / "old", relocate_script(HERE, PYTHON, {"glibc": "2.5"})), sys.executable).returncode
+        == 0
+    )
+
+
+@posix
+@pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="root may write anywhere")
+def test_a_tree_that_cannot_be_written(tmp_path: Path) -> None:
+    root = unpacked(tmp_path / "tree", relocate_script(HERE, PYTHON, {}))
+    root.chmod(0o555)
+    done = relocate(root, sys.executable)
+    assert done.returncode == 1
+    assert "Permission denied" in done.stderr
+
+
+@posix
+def test_the_stand_in_hands_everything_on(tmp_path: Path) -> None:
+    root = unpacked(tmp_path / "tree", relocate_script(HERE, PYTHON, {}))
+    code = "import sys; print(sys.argv[1:], sys.stdin.read()); sys.exit(7)"
+    command = [root / "bin/python", "-c", code, "a b", "--"]
+    environ = os.environ | {"ENVC_PYTHON": sys.executable}
+    done = subprocess.run(command, env=environ, input="typed", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "['a b', '--'] typed\n", "")
+
+
+def test_windows_has_none() -> None:
+    assert relocate_script(PLATFORMS["win-64"], PYTHON, {}) is None
+    assert stand_in(PLATFORMS["win-64"]) is None
+
+
+def test_nothing_of_the_machine_that_bundles_gets_in() -> None:
+    for platform in ("linux-64", "linux-32", "linux-armv7l", "osx-arm64"):
+        for python in (*OTHERS, PYTHON):
+            script = relocate_script(PLATFORMS[platform], python, {"glibc": "2.28", "macos": "13.0"})
+            assert script is not None
+            assert b"@" not in script.replace(b'"$@"', b"")
+            assert os.fsencode(sys.prefix) not in script

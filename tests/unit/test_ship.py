@@ -1,0 +1,146 @@
+"""Writing single-file bundles: the same bytes for the same inputs, and nothing unproven in them."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from envc.errors import DigestMismatch, UsageError
+from envc.hydrate import hydrate
+from envc.install.tree import CorruptObject
+from envc.model.digest import Sha256, sha256
+from envc.model.progress import Silent
+from envc.model.record import StepPointer
+from envc.pack import StepBundle
+from envc.ship import Shipped, ship
+from envc.store.bundle import read_bundle
+from envc.store.bundlefile import open_bundle
+from envc.store.encode import Entry
+from envc.store.keys import code_key, object_key
+from envc.store.objects import bytes_reader
+from envc.store.records import get_record
+from tests.environments import HOST, PYTHON, bundle, environment
+from tests.stores import MemoryBlobs
+from tests.wheels import Distribution, build_wheel
+
+ALPHA = build_wheel("alpha", "1.0", ["beta>=1"], entry_points={"console_scripts": {"alpha": "alpha:main"}})
+BETA = build_wheel("beta", "1.0")
+FIRST = build_wheel("first", files={"shared.py": "1\n"})
+SECOND = build_wheel("second", files={"shared.py": "2\n"})
+CODE = (Entry(path="main.py", content=b"print()\n"), Entry(path="bin/run", content=b"#!/bin/sh\n", executable=True))
+
+
+def packed(
+    folder: Path, *wheels: Distribution, code: tuple[Entry, ...] | None = CODE, shuffled: bool = False
+) -> tuple[MemoryBlobs, StepPointer]:
+    store = MemoryBlobs()
+    members = list(environment(*wheels).members)
+    if shuffled:
+        random.Random(0).shuffle(members)
+        code = code[::-1] if code else code
+    turned = msgspec.structs.replace(environment(*wheels), members=tuple(members))
+    step = StepBundle(step="train", target=HOST.platform, environment=turned, code=code, run="python main.py")
+    pointer = bundle(store, folder, *wheels, steps=(step,))[0].pointers["train", HOST.platform]
+    return store, pointer
+
+
+def shipped(store: MemoryBlobs, pointer: StepPointer, out: Path) -> Shipped:
+    record = get_record(store, pointer.environment, pointer.record)
+    return ship(
+        store,
+        record,
+        pointer,
+        out,
+        project="demo",
+        step="train",
+        target=HOST.platform,
+        lock=Sha256("0" * 64),
+        python=PYTHON,
+    )
+
+
+def test_the_file_is_the_objects_of_the_store(tmp_path: Path) -> None:
+    """A concatenation: no object is encoded again."""
+    store, pointer = packed(tmp_path, ALPHA, BETA)
+    done = shipped(store, pointer, tmp_path / "x.zst")
+    data = done.path.read_bytes()
+    assert (len(data), sha256(data)) == (done.size, done.sha256)
+    *parts, _ = read_bundle(len(data), bytes_reader(data), "bundle").parts
+    assert [data[part.offset : part.offset + part.length] for part in parts] == [
+        store.blobs[object_key(part.layout, part.artifact)] for part in parts
+    ]
+    assert data.startswith(store.blobs[object_key(parts[0].layout, parts[0].artifact)])
+    bundle = open_bundle(done.path)
+    assert bundle.record.environment == pointer.environment
+    assert (bundle.card.record, bundle.card.code, bundle.card.run) == (pointer.record, pointer.code, "python main.py")
+
+
+def test_order_and_place_make_no_difference(tmp_path: Path) -> None:
+    files = []
+    for number, shuffled in enumerate((False, True)):
+        folder = tmp_path / f"place {number}"
+        store, pointer = packed(folder, ALPHA, BETA, FIRST, SECOND, shuffled=shuffled)
+        files.append(shipped(store, pointer, folder / f"{number}.zst").path.read_bytes())
+    assert files[0] == files[1]
+
+
+def test_the_winner_of_a_contested_path_stands_last(tmp_path: Path) -> None:
+    store, pointer = packed(tmp_path, SECOND, FIRST)
+    bundle = open_bundle(shipped(store, pointer, tmp_path / "x.zst").path)
+    assert [item.name for item in bundle.record.objects] == ["first", "second"]
+    hydrate(bundle, bundle.record, tmp_path / "p", host=None, cache=tmp_path / "cache", progress=Silent())
+    assert [path.read_text() for path in (tmp_path / "p").rglob("shared.py")] == ["2\n"]
+
+
+@pytest.mark.parametrize("code", [None, ()])
+def test_a_step_without_code(code: tuple[Entry, ...] | None, tmp_path: Path) -> None:
+    store, pointer = packed(tmp_path, BETA, code=code)
+    bundle = open_bundle(shipped(store, pointer, tmp_path / "x.zst").path)
+    assert bundle.card.code is None
+    assert not any(member.path.startswith(".envc/code") for member in bundle.own.members)
+
+
+def test_what_is_not_whole_is_not_shipped(tmp_path: Path) -> None:
+    store, pointer = packed(tmp_path, ALPHA, BETA)
+    out = tmp_path / "x.zst"
+    key = object_key(environment(BETA).members[0].layout, Sha256(BETA.sha256))
+    honest = store.blobs[key]
+    for damaged in (bytes([honest[0] ^ 1]) + honest[1:], honest[:-1], honest[: len(honest) // 2], None):
+        if damaged is None:
+            del store.blobs[key]
+        else:
+            store.blobs[key] = damaged
+        with pytest.raises(CorruptObject) as refused:
+            shipped(store, pointer, out)
+        assert refused.value.artifact == BETA.sha256
+        assert not list(tmp_path.glob("*.zst*")) and not list(tmp_path.glob(".x*"))
+    store.blobs[key] = honest
+    assert pointer.code is not None
+    code = code_key(pointer.code)
+    store.blobs[code] = store.blobs[code][:-1]
+    with pytest.raises(DigestMismatch):
+        shipped(store, pointer, out)
+
+
+def test_a_file_that_is_there_is_replaced_at_once(tmp_path: Path) -> None:
+    store, pointer = packed(tmp_path, BETA)
+    out = tmp_path / "x.zst"
+    out.write_text("old")
+    held = out.open()
+    shipped(store, pointer, out)
+    assert held.read() == "old"
+    held.close()
+    assert open_bundle(out).card.step == "train"
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    store, pointer = packed(tmp_path, BETA)
+    (tmp_path / "folder").mkdir()
+    for out in (tmp_path / "missing/x.zst", tmp_path / "folder"):
+        with pytest.raises(UsageError, match="cannot be written"):
+            shipped(store, pointer, out)
+    assert list((tmp_path / "folder").iterdir()) == []
