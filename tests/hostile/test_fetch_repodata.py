@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from envc.errors import SourceUnreachable
 from envc.fetch.repodata_files import cut_repodata, cut_shard, cut_shard_index, decompress
-from envc.fetch.slices import Damaged, Slices, write_slices
+from envc.fetch.slices import Damaged, Slices, appearing, append_index
 from envc_solvers.conda.record import RecordUnusable, decode_records
 from tests.channel_server import ChannelServer, entry, packed, repodata, shards
 from tests.unit.test_fetch_repodata import LINUX, Runs, found
@@ -49,7 +49,7 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
     "half a surrogate": ("repodata.json", b'{"packages": {"\\ud800-1-0.conda": {}}}', "it is not"),
     "cut zstd": ("repodata.json.zst", packed(repodata(DEMO))[:-5], "it is not zstd, or cut short|it is not JSON"),
     "no zstd": ("repodata.json.zst", repodata(DEMO), "it is not zstd"),
-    "a bomb": ("repodata.json.zst", bomb(1 << 27), "it holds more than 16,777,216 bytes"),
+    "a bomb": ("repodata.json.zst", bomb(1 << 27), "it holds far more than such a file may"),
     "no index of shards": ("repodata_shards.msgpack.zst", packed(b"\xc0"), "it is not an index of shards"),
     "a short digest": (
         "repodata_shards.msgpack.zst",
@@ -213,7 +213,7 @@ def test_any_bytes_are_cut_or_refused(data: bytes) -> None:
         cut_repodata,
         cut_shard_index,
         lambda data: cut_shard(data, "demo"),
-        lambda data: decompress(data, 99),
+        lambda data: list(decompress(data, 99)),
     ):
         try:
             read(data)
@@ -227,7 +227,9 @@ def test_a_changed_byte_in_slices_is_noticed_or_harmless(data: st.DataObject) ->
 
     with TemporaryDirectory() as folder:
         path = Path(folder) / "x.slices"
-        write_slices(path, [(name, [name.encode() * 5]) for name in ("a", "bb", "ccc")], b"{}")
+        with appearing(path) as file:
+            file.write(b"aaaaabbbbbccccc")
+            append_index(file, [("a", 0, 5), ("bb", 5, 10), ("ccc", 10, 15)], b"{}")
         whole = bytearray(path.read_bytes())
         at = data.draw(st.integers(0, len(whole) - 1))
         whole[at] ^= data.draw(st.integers(1, 255))
@@ -235,7 +237,7 @@ def test_a_changed_byte_in_slices_is_noticed_or_harmless(data: st.DataObject) ->
         try:
             slices = Slices(path)
             for name in ("a", "bb", "ccc"):
-                assert slices.get(name) in (name.encode() * 5, None)
-            list(slices.names())
+                assert slices.get(name) == [name[:1].encode() * 5]
+            slices.names()
         except Damaged:
             pass

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envc.fetch.slices import Slices, write_slices
+from envc.fetch.slices import Slices, appearing, append_index
 from envc_solvers.conda.matchspec import parse_matchspec
 from envc_solvers.conda.version import Atom, Part, parse_version, prefix_bounds, split_version
 from envc_solvers.conda.versionspec import parse_version_spec
@@ -121,13 +121,23 @@ def test_a_spec_means_the_same_when_it_is_written_and_read_again(
     assert (again.version or every).term == (spec.version or every).term
 
 
-@given(st.dictionaries(st.text(st.characters(exclude_characters="\0", codec="utf-8")), st.binary(max_size=50)))
-def test_slices_give_back_what_was_written(named: dict[str, bytes]) -> None:
+@given(
+    st.dictionaries(
+        st.text(st.characters(exclude_characters="\n", codec="utf-8"), min_size=1), st.lists(st.binary(max_size=50))
+    )
+)
+def test_slices_give_back_what_was_written(named: dict[str, list[bytes]]) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "x.slices"
-        write_slices(path, [(name, [data[:3], data[3:]]) for name, data in named.items()], b"note")
-        slices = Slices(path)
-        assert {name: slices.get(name) for name in named} == named
-        assert sorted(slices.names()) == sorted(named)
-        assert slices.get("no such name, surely") is None
-        assert slices.note == b"note"
+        spans = []
+        with appearing(path) as file:
+            for name, slices in named.items():
+                for data in slices:
+                    spans.append((name, file.tell(), file.tell() + len(data)))
+                    file.write(data)
+            append_index(file, spans, b"note")
+        opened = Slices(path)
+        assert {name: opened.get(name) for name in named} == named
+        assert opened.names() == {name for name, slices in named.items() if slices}
+        assert opened.get("no such name, surely") == []
+        assert opened.note == b"note"

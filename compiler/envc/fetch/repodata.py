@@ -7,7 +7,6 @@ solve reaches are ever decoded, or, where the channel publishes shards, fetched.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +19,7 @@ from envc.fetch.once import Once
 from envc.fetch.places import local_path
 from envc.fetch.repodata_files import LARGEST_SHARD, cut_shard, decompress
 from envc.fetch.repodata_subdir import Subdir, Subdirs
-from envc.fetch.slices import Damaged
+from envc.fetch.slices import Damaged, appearing
 from envc.fetch.workers import Workers
 from envc.model.digest import sha256
 from envc.model.progress import Progress
@@ -103,15 +102,14 @@ class Channels:
         if opened.slices is None:
             return ()
         try:
-            data = opened.slices.get(name)
+            slices = opened.slices.get(name)
         except Damaged:
             opened.discard()
             reason = "the copy in the cache was damaged and is removed"
             raise SourceUnreachable(channel, f"the repodata of {subdir}", reason, "run the command again") from None
-        if data is None:
+        if not slices:
             return ()
-        if opened.is_sharded:
-            data = self._shard(opened, name, data.hex())
+        data = self._shard(opened, name, slices[0].hex()) if opened.is_sharded else b"{%b}" % b",".join(slices)
         return tuple(decode_records(data, channel, subdir))
 
     def _shard(self, opened: Subdir, name: str, digest: str) -> bytes:
@@ -140,14 +138,11 @@ class Channels:
         if sha256(packed) != digest:
             raise SourceUnreachable(place.name, what, "it does not match its digest")
         try:
-            data = cut_shard(decompress(packed, LARGEST_SHARD), name)
+            data = cut_shard(b"".join(decompress(packed, LARGEST_SHARD)), name)
         except ValueError as error:
             raise SourceUnreachable(place.name, what, str(error)) from None
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            partial = path.with_name(f"{digest}.{os.getpid()}.{os.urandom(4).hex()}.partial")
-            partial.write_bytes(crc32(data).to_bytes(4, "little") + data)
-            partial.replace(path)
+        with contextlib.suppress(OSError), appearing(path) as file:
+            file.write(crc32(data).to_bytes(4, "little") + data)
         return data
 
 
@@ -175,7 +170,7 @@ class PlatformRepodata:
 
     def names(self, channel: str, subdir: str) -> frozenset[str]:
         slices = self._channels.subdir(channel, subdir).slices
-        return frozenset(slices.names()) if slices is not None else frozenset()
+        return slices.names() if slices is not None else frozenset()
 
     def digest(self, channel: str, subdir: str) -> str:
         return self._channels.subdir(channel, subdir).digest

@@ -1,27 +1,35 @@
 """The files that channels publish, cut into names: monolithic repodata, and shards with their index (CEP-16).
 
-Both become pairs of a name and a slice. A slice of repodata is the JSON object ``{file: record}`` of that name, with
-records as the channel wrote them; they are decoded only when somebody asks for the name.
+Monolithic repodata stays as it is, and what is kept for a name is where its records stand: ``"file":{…},"file":{…}``.
+They are decoded only when somebody asks for the name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from mmap import mmap
 from typing import TypeVar
 
 import msgspec
 
+from envc.fetch.slices import Span
 from envc_solvers.conda.record import FIELDS, name_of
 
 LARGEST_JSON = 1 << 31  # bytes of repodata after decompression
 LARGEST_SHARD = 1 << 28  # bytes of one shard after decompression
 _USUAL_RATIO = 200  # zstd -19 makes repodata 10 to 20 times smaller
 _ALWAYS = 1 << 24  # bytes that may come out however few went in
+_PIECE = 1 << 20  # bytes
 
 V = TypeVar("V")
 
-Bytes = bytes | msgspec.Raw
-Slice = tuple[str, list[Bytes]]  # a name, and its bytes in pieces
+
+class Cut(msgspec.Struct, frozen=True):
+    """Where names stand in data."""
+
+    spans: list[Span]
+    note: Note
+    data: bytes | None = None  # what to keep instead of the data that was cut
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,12 +67,13 @@ class _Shard(msgspec.Struct):
 
 
 _REPODATA = msgspec.json.Decoder(_Repodata)
+_EACH = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _INDEX = msgspec.msgpack.Decoder(_ShardIndex)
 _SHARD = msgspec.msgpack.Decoder(_Shard)
 
 
-def cut_repodata(data: bytes) -> tuple[list[Slice], Note]:
-    """Cut a ``repodata.json``. Raises ValueError when it is none."""
+def cut_repodata(data: bytes | mmap) -> Cut:
+    """Find the names in a ``repodata.json``. Raises ValueError when it is none."""
     try:
         repodata = _REPODATA.decode(data)
     except msgspec.ValidationError as error:
@@ -73,26 +82,20 @@ def cut_repodata(data: bytes) -> tuple[list[Slice], Note]:
         raise ValueError(f"it is not JSON, or cut short ({error})") from None
     if repodata.packages is None and repodata.conda is None and repodata.v3 is None:
         raise ValueError("it holds no table of packages")
-    pieces: dict[str, list[Bytes]] = {}
-    kept = _kept(repodata.packages, repodata.conda, repodata.removed)
-    for file, key, record in zip(kept, _json_keys(kept), kept.values(), strict=True):
-        name = name_of(file)
-        known = pieces.get(name)
-        if known is None:
-            pieces[name] = [b"{", key, record]
-        else:
-            known += (b",", key, record)
-    for known in pieces.values():
-        known.append(b"}")
     info = repodata.info or _Info()
     others = (repodata.wheels, *(repodata.v3 or {}).values())
     note = Note(base_url=info.base_url or "", skipped=sum(len(other) for other in others if other))
-    pieces.pop("", None)  # files that are called like no package
-    return list(pieces.items()), note
+    tables = (repodata.packages or {}, repodata.conda or {})
+    dropped = _dropped(*tables, repodata.removed or [])
+    try:
+        return Cut([span for table in tables for span in _find(data, table, dropped)], note)
+    except _NotPlain:
+        plain = _rewrite([(file, record) for table in tables for file, record in table.items() if file not in dropped])
+        return Cut(_find(plain, _EACH.decode(plain), frozenset()), note, plain)
 
 
-def cut_shard_index(data: bytes) -> tuple[list[Slice], Note]:
-    """Cut a ``repodata_shards.msgpack``: the slice of a name is the sha256 of its shard, 32 bytes.
+def cut_shard_index(data: bytes) -> Cut:
+    """Read a ``repodata_shards.msgpack``: what is kept for a name is the sha256 of its shard, 32 bytes.
 
     Raises ValueError when it is no index of shards.
     """
@@ -107,23 +110,28 @@ def cut_shard_index(data: bytes) -> tuple[list[Slice], Note]:
             raise ValueError(f"its digest of {name[:80]!r} is not a sha256")
     info = index.info or _Info()
     note = Note(base_url=info.base_url or "", shards_base_url=info.shards_base_url or "")
-    return [(name, [digest]) for name, digest in index.shards.items()], note
+    spans = [(name, 32 * at, 32 * at + 32) for at, name in enumerate(index.shards)]
+    return Cut(spans, note, b"".join(index.shards.values()))
 
 
 def cut_shard(data: bytes, name: str) -> bytes:
-    """The slice of a name from its shard, with digests in hexadecimal as repodata.json has them.
+    """The records of a name from its shard, as the JSON object ``{file: record}`` that repodata.json would hold.
 
     Raises ValueError when it is no shard, or that of another name.
     """
     try:
         shard = _SHARD.decode(data)
+        tables = (shard.packages or {}, shard.conda or {})
+        dropped = _dropped(*tables, shard.removed or [])
         records = {
             file: {
                 key: value.hex() if isinstance(value, bytes) else value
                 for key, value in record.items()
                 if key in FIELDS
             }
-            for file, record in _kept(shard.packages, shard.conda, shard.removed).items()
+            for table in tables
+            for file, record in table.items()
+            if file not in dropped
         }
         stranger = next((file for file in records if name_of(file) != name), None)
         if stranger is not None:
@@ -133,40 +141,67 @@ def cut_shard(data: bytes, name: str) -> bytes:
         raise ValueError(f"it is not a shard ({error})") from None
 
 
-def decompress(data: bytes, largest: int) -> bytes:
-    """The content of zstd frames. Raises ValueError when they are damaged, or hold more than can be meant."""
+def decompress(data: bytes, largest: int) -> Iterator[bytes]:
+    """The content of zstd frames, in pieces. Raises ValueError when they are damaged or hold more than can be meant."""
     import zstandard
 
-    most = min(largest, max(_ALWAYS, len(data) * _USUAL_RATIO))
-    parts: list[bytes] = []
-    size = 0
+    left = min(largest, max(_ALWAYS, len(data) * _USUAL_RATIO))
     try:
         with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
-            while part := reader.read(min(1 << 24, most - size + 1)):
-                size += len(part)
-                if size > most:
-                    raise ValueError(f"it holds more than {most:,} bytes")
-                parts.append(part)
+            while part := reader.read(_PIECE):
+                left -= len(part)
+                if left < 0:
+                    raise ValueError("it holds far more than such a file may")
+                yield part
     except zstandard.ZstdError as error:
         raise ValueError(f"it is not zstd, or cut short ({error})") from None
-    return b"".join(parts)
 
 
-def _kept(archives: dict[str, V] | None, conda: dict[str, V] | None, removed: list[str] | None) -> dict[str, V]:
-    """The files that count: without removed ones, and without the .tar.bz2 of what is also there as .conda."""
-    kept = dict(archives or {})
-    if conda:
-        for file in [file for file in kept if file.removesuffix(".tar.bz2") + ".conda" in conda]:
-            del kept[file]
-        kept.update(conda)
-    for file in removed or ():
-        kept.pop(file, None)
-    return kept
+class _NotPlain(Exception):
+    """Repodata in which records do not stand side by side, without white space, under file names without escapes."""
 
 
-def _json_keys(files: Iterable[str]) -> list[bytes]:
-    """File names as keys of a JSON object, with the colon."""
-    together = "".join(files)
-    if together.isprintable() and '"' not in together and "\\" not in together:
-        return [b'"%b":' % file.encode() for file in files]  # eight times faster than encoding each
-    return [msgspec.json.encode(file) + b":" for file in files]
+def _find(data: bytes | mmap, table: Mapping[str, msgspec.Raw], dropped: Collection[str]) -> list[Span]:
+    """Where the names of a table stand in the data that it was decoded from. Raises _NotPlain.
+
+    Records are as long as they are, and names as they are spelt; so each one's place follows from the one before, and
+    is looked at where a name begins. That is many times faster than handling every record.
+    """
+    if not table:
+        return []
+    together = "".join(table)
+    if not together.isascii() or not together.isprintable() or '"' in together or "\\" in together:
+        raise _NotPlain
+    at = data.find(b'"%b":{' % next(iter(table)).encode())
+    spans: list[Span] = []
+    current, start = "", at
+    for file, record in table.items():
+        name = "" if file in dropped else name_of(file)
+        if name != current:
+            if data[at : at + len(file) + 3] != b'"%b":' % file.encode():
+                raise _NotPlain
+            if current:
+                spans.append((current, start, at - 1))
+            current, start = name, at
+        at += len(file) + len(record) + 4
+    if current:
+        spans.append((current, start, at - 1))
+    if data[at - 1 : at] != b"}":
+        raise _NotPlain
+    return spans
+
+
+def _rewrite(records: Iterable[tuple[str, msgspec.Raw]]) -> bytes:
+    """Records as one plain table. A file whose name must be escaped is no package, and is left out."""
+    pieces: list[bytes | msgspec.Raw] = []
+    for file, record in records:
+        key = msgspec.json.encode(file)
+        if file.isascii() and len(key) == len(file) + 2:
+            pieces += (b",", key, b":", record)
+    return b"{" + b"".join(pieces[1:]) + b"}"
+
+
+def _dropped(archives: Mapping[str, V], conda: Mapping[str, V], removed: Iterable[str]) -> frozenset[str]:
+    """The files that do not count: removed ones, and the .tar.bz2 of what is also there as .conda."""
+    twins = (file for file in archives if file.removesuffix(".tar.bz2") + ".conda" in conda) if conda else ()
+    return frozenset((*removed, *twins))

@@ -8,9 +8,10 @@ and a run that is killed leaves at most a file that nobody opens.
 from __future__ import annotations
 
 import contextlib
-import os
 import time
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
@@ -20,7 +21,7 @@ from envc.fetch.channels import ChannelPlace
 from envc.fetch.credentials import split_credentials
 from envc.fetch.http import Client, Reply, max_age
 from envc.fetch.repodata_files import LARGEST_JSON, Note, cut_repodata, cut_shard_index, decompress
-from envc.fetch.slices import Damaged, Slices, write_slices
+from envc.fetch.slices import Damaged, Slices, appearing, append_index
 from envc.model.digest import sha256
 from envc.model.progress import Progress
 
@@ -197,19 +198,16 @@ class Subdirs:
 
     def _cut(self, place: ChannelPlace, subdir: str, state: SubdirState, data: bytes) -> None:
         try:
-            if state.file.endswith(".zst"):
-                data = decompress(data, LARGEST_JSON)
-            slices, note = cut_shard_index(data) if state.file == SHARDS else cut_repodata(data)
+            with appearing(self._slices_path(place, subdir, state)) as file:
+                note = _write_slices(file, state.file, data)
         except ValueError as error:
             raise SourceUnreachable(place.name, f"{subdir}/{state.file}", str(error)) from None
-        if note.skipped:
-            left_out = f"{note.skipped:,} files that are no conda packages; they are left out"
-            self._progress.warn(f"{place.name}/{subdir} lists {left_out}")
-        try:
-            write_slices(self._slices_path(place, subdir, state), slices, msgspec.json.encode(note))
         except OSError as error:
             reason = f"the cache folder cannot be written ({error.strerror})"
             raise SourceUnreachable(place.name, f"{subdir}/{state.file}", reason) from None
+        if note.skipped:
+            left_out = f"{note.skipped:,} files that are no conda packages; they are left out"
+            self._progress.warn(f"{place.name}/{subdir} lists {left_out}")
 
     def _opened(self, place: ChannelPlace, subdir: str, state: SubdirState) -> Subdir | None:
         """The subdir of that state; None when the cache lacks it or it is damaged."""
@@ -232,11 +230,8 @@ class Subdirs:
     def _write_state(self, place: ChannelPlace, subdir: str, state: SubdirState) -> None:
         """A state that cannot be written is asked for again by the next run."""
         path = self._folder / place.key / f"{subdir}.json"
-        partial = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}.partial")
-        with contextlib.suppress(OSError):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            partial.write_bytes(msgspec.json.encode(state))
-            partial.replace(path)
+        with contextlib.suppress(OSError), appearing(path) as file:
+            file.write(msgspec.json.encode(state))
 
     def _sweep(self, current: Path) -> None:
         """Remove what this subdir's older files and interrupted runs left; another run may hold them open."""
@@ -247,3 +242,23 @@ class Subdirs:
                 is_left = path.suffix == ".partial" and time.time() - path.stat().st_mtime > _LEFT_BEHIND
                 if is_old or is_left:
                     path.unlink()
+
+
+def _write_slices(file: BinaryIO, kind: str, data: bytes) -> Note:
+    """Write a file of slices from one of FILES. Raises ValueError when it is not what it should be, OSError."""
+    pieces = decompress(data, LARGEST_JSON) if kind.endswith(".zst") else iter((data,))
+    if kind == SHARDS:
+        cut = cut_shard_index(b"".join(pieces))
+    else:
+        # What is large goes to the disk as it comes, and is read from there: never is more than it in memory.
+        file.writelines(pieces)
+        file.flush()
+        if not file.tell():
+            raise ValueError("it is not JSON, or cut short (it is empty)")
+        cut = cut_repodata(mmap(file.fileno(), 0, access=ACCESS_READ))
+    if cut.data is not None:
+        file.seek(0)
+        file.truncate()
+        file.write(cut.data)
+    append_index(file, cut.spans, msgspec.json.encode(cut.note))
+    return cut.note

@@ -1,14 +1,17 @@
-"""A file of named byte strings that is written once, mapped into memory, and searched without being read.
+"""A file of data with an index of names into it, mapped into memory and searched without being read.
 
 It serves channel data: thousands of names, of which a run needs a few hundred. Opening one costs the same whatever its
-size, which neither a document nor a database offers. It appears under its name all at once, so neither an
-interrupted nor a concurrent run can leave or meet half of one::
+size, which neither a document nor a database offers; and the data stays as the channel wrote it, so that making one
+costs little more than writing the data down. It appears under its name all at once, so neither an interrupted nor a
+concurrent run can leave or meet half of one::
 
-    "ENVCSLC1"  u64 count of names  u64 length of this file  u64 length of the note  u32 crc-32 of the index
-    count times: (8 bytes: hash of the name, u64 position, u64 length, u32 crc-32 of the bytes), sorted
-    count times: (name, "\\0", the bytes)  note
+    data
+    entries, sorted: 8 bytes hash of a name, u64 position, u64 length, u32 crc-32 of that slice of the data
+    names, separated by "\\n"
+    note
+    u64 lengths of data, entries, names and note, u32 crc-32 of entries and note, "ENVCSLC1"
 
-All integers are little-endian; the hash is compared as bytes.
+A name may have several slices. All integers are little-endian; hashes are compared as bytes.
 """
 
 from __future__ import annotations
@@ -18,16 +21,17 @@ import mmap
 import os
 import struct
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from typing import BinaryIO
 from zlib import crc32
 
-import msgspec
-
 _MAGIC = b"ENVCSLC1"
-_HEADER = struct.Struct("<8sQQQI")
 _ENTRY = struct.Struct("<8sQQI")
+_FOOTER = struct.Struct("<QQQQI8s")
+
+Span = tuple[str, int, int]  # a name, and where one of its slices starts and stops
 
 
 class Damaged(Exception):
@@ -44,69 +48,52 @@ class Slices:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except ValueError:
                 raise Damaged("it is empty") from None
-        if len(self._map) < _HEADER.size:
+        size = len(self._map) - _FOOTER.size
+        if size < 0:
             raise Damaged("it is cut short")
-        magic, count, length, note, checksum = _HEADER.unpack_from(self._map)
-        end = _HEADER.size + count * _ENTRY.size
-        if magic != _MAGIC or length != len(self._map) or end + note > length:
+        data, entries, names, note, checksum, magic = _FOOTER.unpack_from(self._map, size)
+        if magic != _MAGIC or data + entries + names + note != size:
             raise Damaged("it is cut short")
-        if crc32(memoryview(self._map)[_HEADER.size : end]) != checksum:
+        self._entries = data
+        self._count: int = entries // _ENTRY.size
+        self._names = data + entries, data + entries + names
+        self.note: bytes = self._map[size - note : size]
+        if crc32(self.note, crc32(memoryview(self._map)[data : data + entries])) != checksum:
             raise Damaged("its index has changed")
-        self._count: int = count
-        self.note: bytes = self._map[length - note :]
 
-    def get(self, name: str) -> bytes | None:
-        """The bytes of a name; None when it has none. Raises Damaged."""
-        key = name.encode()
-        digest = _hash(key)
-        at = bisect_left(_Hashes(self._map, self._count), digest)
+    def get(self, name: str) -> list[bytes]:
+        """The slices of a name, in the order of the data; none when it is not there. Raises Damaged."""
+        digest = _hash(name)
+        at = bisect_left(_Hashes(self._map, self._entries, self._count), digest)
+        found = []
         while at < self._count:
-            found, position, length, checksum = _ENTRY.unpack_from(self._map, _HEADER.size + at * _ENTRY.size)
-            if found != digest:
-                return None
-            start = position + len(key) + 1
-            if self._map[position:start] == key + b"\0":
-                data = self._map[start : start + length]
-                if len(data) != length or crc32(data) != checksum:
-                    raise Damaged("its bytes have changed")
-                return data
-            at += 1  # another name of the same hash
-        return None
+            key, position, length, checksum = _ENTRY.unpack_from(self._map, self._entries + at * _ENTRY.size)
+            if key != digest:
+                break
+            data = self._map[position : position + length]
+            if crc32(data) != checksum:
+                raise Damaged("its data has changed")
+            found.append(data)
+            at += 1
+        return found
 
-    def names(self) -> Iterator[str]:
-        """Every name, in no order that means anything. Raises Damaged."""
-        for at in range(self._count):
-            _, position, _, _ = _ENTRY.unpack_from(self._map, _HEADER.size + at * _ENTRY.size)
-            end = self._map.find(b"\0", position)
-            try:
-                yield self._map[position:end].decode()
-            except UnicodeDecodeError:
-                raise Damaged("a name in it is none") from None
+    def names(self) -> frozenset[str]:
+        """Every name. Raises Damaged."""
+        start, stop = self._names
+        try:
+            return frozenset(self._map[start:stop].decode().split("\n")) if stop > start else frozenset()
+        except UnicodeDecodeError:
+            raise Damaged("its names have changed") from None
 
 
-def write_slices(path: Path, items: Iterable[tuple[str, Sequence[bytes | msgspec.Raw]]], note: bytes = b"") -> None:
-    """Write the bytes of each name, given in pieces, and let the file appear under `path`. Raises OSError."""
-    index: list[tuple[bytes, int, int, int]] = []
-    listed = list(items)
-    position = _HEADER.size + len(listed) * _ENTRY.size
+@contextlib.contextmanager
+def appearing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write and read, which appears under `path` when the block ends well. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}.partial")
     try:
-        with partial.open("wb", buffering=1 << 20) as file:
-            file.seek(position)
-            for name, pieces in listed:
-                key = name.encode()
-                data = b"".join(pieces)
-                index.append((_hash(key), position, len(data), crc32(data)))
-                file.write(key + b"\0")
-                file.write(data)
-                position += len(key) + 1 + len(data)
-            file.write(note)
-            index.sort()
-            file.seek(0)
-            entries = b"".join(_ENTRY.pack(*entry) for entry in index)
-            file.write(_HEADER.pack(_MAGIC, len(index), position + len(note), len(note), crc32(entries)))
-            file.write(entries)
+        with partial.open("w+b") as file:
+            yield file
         partial.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -114,20 +101,39 @@ def write_slices(path: Path, items: Iterable[tuple[str, Sequence[bytes | msgspec
         raise
 
 
+def append_index(file: BinaryIO, spans: Sequence[Span], note: bytes) -> None:
+    """Make a file that holds just the data into one of slices. Raises OSError."""
+    file.flush()
+    length = file.seek(0, os.SEEK_END)
+    entries = []
+    if length:
+        # Not closed by name: the last view of it goes with the frame.
+        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        entries = [(_hash(name), start, stop - start, crc32(data[start:stop])) for name, start, stop in spans]
+        del data
+    entries.sort()
+    packed = b"".join([_ENTRY.pack(*entry) for entry in entries])
+    names = "\n".join(dict.fromkeys(name for name, _, _ in spans)).encode()
+    checksum = crc32(note, crc32(packed))
+    file.write(packed + names + note)
+    file.write(_FOOTER.pack(length, len(packed), len(names), len(note), checksum, _MAGIC))
+
+
 class _Hashes(Sequence[bytes]):
     """The sorted hashes, for bisection."""
 
-    def __init__(self, data: mmap.mmap, count: int) -> None:
+    def __init__(self, data: mmap.mmap, start: int, count: int) -> None:
         self._data = data
+        self._start = start
         self._count = count
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, at: int) -> bytes:  # type: ignore[override]
-        start = _HEADER.size + at * _ENTRY.size
+        start = self._start + at * _ENTRY.size
         return self._data[start : start + 8]
 
 
-def _hash(key: bytes) -> bytes:
-    return blake2b(key, digest_size=8).digest()
+def _hash(name: str) -> bytes:
+    return blake2b(name.encode(), digest_size=8).digest()
