@@ -101,7 +101,7 @@ def _place(root: Path, part: Part, unpacked: Unpacked | None, task: Task) -> boo
 
 def _run(work: Iterable[tuple[Part, Callable[[], None]]], threads: int | None) -> None:
     """Do all of it; the first failure stops what has not begun."""
-    with ThreadPoolExecutor(threads or usable_cores(), thread_name_prefix="envc-write") as pool:
+    with ThreadPoolExecutor(threads or usable_cores() + 1, thread_name_prefix="envc-write") as pool:
         futures = [pool.submit(_guard, part, each) for part, each in work]
         try:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
