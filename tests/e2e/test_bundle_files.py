@@ -206,7 +206,7 @@ def test_with_a_manifest_the_file_must_be_what_the_lock_names(workplace: Workpla
 
 def test_code_in_the_cache_is_not_believed(elsewhere: Workplace, file: Path) -> None:
     assert elsewhere.ok("run", str(file)).out == "step train alpha 1.1 hello there\n"
-    (main,) = elsewhere.cache.glob("code/*/.envc/code/main.py")
+    (main,) = elsewhere.cache.glob("code/*/files/.envc/code/main.py")
     main.chmod(0o644)
     main.write_text("print('poison')\n")
     assert elsewhere.ok("run", str(file)).out == "step train alpha 1.1 hello there\n"

@@ -224,9 +224,9 @@ def test_damage_behind_an_honest_index_is_healed_although_the_lock_vouches_for_i
 
 def test_code_in_the_cache_is_compared_before_every_use(recorded: Workplace) -> None:
     assert recorded.ok("run", "--from-store", "train").out == HONEST
-    (main,) = recorded.cache.glob("code/*/main.py")
+    (main,) = recorded.cache.glob("code/*/files/main.py")
     for poisoning in ("content", "link", "missing", "list"):
-        listing = main.parent.with_name(f"{main.parent.name}.json")
+        listing = main.parent.with_name("members.json")
         match poisoning:
             case "content":
                 main.write_text("print('poisoned')\n")
@@ -243,3 +243,16 @@ def test_code_in_the_cache_is_compared_before_every_use(recorded: Workplace) -> 
     (main.parent / "output.txt").write_text("what the step itself wrote stays")
     recorded.ok("run", "--from-store", "train")
     assert (main.parent / "output.txt").exists()
+
+
+def test_a_poisoned_environment_is_found_by_whoever_asks(recorded: Workplace) -> None:
+    """A ready environment is used as it is, as any virtual environment; asking costs reading all of it."""
+    assert recorded.ok("run", "train").out == HONEST
+    (env,) = recorded.cache.glob("envs/*")
+    assert recorded.ok("verify", "--prefix", str(env)).code == 0
+    alpha = next(env.rglob("alpha.py"))
+    alpha.unlink()
+    alpha.write_text("raise SystemExit('poisoned')\n")
+    assert "alpha.py: has other content" in recorded.fails(1, "verify", "--prefix", str(env)).out
+    (env / ".envc/prefix.json").write_text("{}")  # whatever it says now, it is not what a pointer leads to
+    assert recorded.ok("run", "train").out == HONEST

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from envc import portable
 from envc.errors import StoreError
 from envc.hydrate import hydrate, ready_own
 from envc.model.digest import sha256
@@ -194,3 +195,20 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be read"):
         hydrate(bundle, bundle.record, tmp_path / "p", host=None, cache=tmp_path, progress=Silent())
     assert not (tmp_path / "p").exists()
+
+
+def test_a_card_for_another_python(tmp_path: Path) -> None:
+    """The interpreter is chosen by the card, and the files are for the record's."""
+    cases = {
+        "3.11": "another Python",
+        "pypy3.10": "another Python",
+        "x": "without a Python",
+        "3.12t": "without a Python",
+    }
+    for python, says in cases.items():
+        data = bundle_of(card=msgspec.structs.replace(CARD, python=python))
+        open_bytes(data, tmp_path)
+        with pytest.raises(CorruptBlob, match=says):
+            portable.open_bundle(tmp_path / "bundle.tar.zst", None)
+    open_bytes(bundle_of(card=msgspec.structs.replace(CARD, python="3.12.7")), tmp_path)
+    assert portable.open_bundle(tmp_path / "bundle.tar.zst", None).card.python == "3.12.7"

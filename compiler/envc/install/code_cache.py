@@ -1,7 +1,8 @@
 """Code in the cache: unpacked once by content digest, and compared with that digest before every use.
 
-Code is small, and it is what a step runs first; so what is in the cache is not believed. Beside each folder stands the
-list of its members, whose digest is the folder's name. What a step itself has written into the folder stays.
+``<cache>/code/<content digest>/files`` is the tree, ``members.json`` beside it the list of its members, whose digest is
+the folder's name. Code is small, and it is what a step runs first; so what is in the cache is not believed. What a
+step itself has written among the files stays.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from envc.model.progress import Progress
 from envc.model.record import Member, ObjectIndex, content_digest
 from envc.store.index import ReadRange
 
+_FILES = "files"
+_MEMBERS = "members.json"
+
 
 def code_folder(
     content: Sha256, find: Callable[[], tuple[ObjectIndex, ReadRange]], *, cache: Path, progress: Progress
@@ -28,35 +32,35 @@ def code_folder(
     Raises what `find` raises, CorruptObject, and EnvcError where the disk cannot take the files.
     """
     folder = cache / "code" / content
-    if _is_whole(folder, content):
-        return folder
+    if not _is_whole(folder, content):
+        _unpack(folder, content, *find(), cache=cache, progress=progress)
+    return folder / _FILES
+
+
+def _unpack(
+    folder: Path, content: Sha256, index: ObjectIndex, read_range: ReadRange, *, cache: Path, progress: Progress
+) -> None:
     from envc.install.tree import Part, write_tree
     from envc.store.decode import ObjectReader
 
-    index, read_range = find()
-
     def fill(draft: Path) -> None:
+        (draft / _FILES).mkdir()
         task = progress.task("code", sum(frame.length for frame in index.frames), "B")
-        write_tree(draft, [Part(ObjectReader(index), read_range)], task)
+        write_tree(draft / _FILES, [Part(ObjectReader(index), read_range)], task)
         task.done()
-        note = _list(folder)
-        unfinished = note.with_suffix(f".{os.urandom(8).hex()}")
-        unfinished.write_bytes(msgspec.json.encode(index.members))
-        unfinished.replace(note)
+        (draft / _MEMBERS).write_bytes(msgspec.json.encode(index.members))
 
-    is_made = lambda: _is_whole(folder, content)  # noqa: E731
+    def is_made() -> bool:
+        return _is_whole(folder, content)
+
     appear(folder, locks=cache / "locks", is_ours=lambda: True, is_made=is_made, fill=fill)
-    return folder
-
-
-def _list(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.json")
 
 
 def _is_whole(folder: Path, content: Sha256) -> bool:
+    files = folder / _FILES
     try:
-        members = msgspec.json.decode(_list(folder).read_bytes(), type=tuple[Member, ...])
-        return content_digest(members) == content and all(_is_there(folder / each.path, each) for each in members)
+        members = msgspec.json.decode((folder / _MEMBERS).read_bytes(), type=tuple[Member, ...])
+        return content_digest(members) == content and all(_is_there(files / each.path, each) for each in members)
     except (OSError, msgspec.DecodeError):
         return False
 
