@@ -1,0 +1,130 @@
+"""One locked and bundled set in a folder of its own, beside the wheels that it was made from, for peers to install."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from tests.benchmarks.measure import benchmark_sets, clean_environment, program, timed
+
+MEMORY = Path("/dev/shm")  # ext4 slows down for minutes when trees are deleted and made again
+EXTRA_SETS = {"torch": ["torch", "transformers"]}  # too large for Linux, where the index serves no CPU build
+
+
+class Scene(msgspec.Struct, frozen=True):
+    """Where everything is."""
+
+    folder: Path
+    env: dict[str, str]
+    target: str
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "work"
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def wheels(self) -> list[str]:
+        return sorted(str(path) for path in (self.folder / "wheels").iterdir())
+
+    def envc(self, *arguments: str, **env: str) -> float:
+        """Seconds of one command."""
+        return timed([program("envc"), *arguments], self.env | env, self.work)
+
+    def hydrate(self, prefix: Path, *arguments: str) -> float:
+        return self.envc("hydrate", "all", "-q", "--target", self.target, "--prefix", str(prefix), *arguments)
+
+    def uv_install(self, prefix: Path, *arguments: str, cache: Path) -> float:
+        """Seconds of installing all wheels into a new environment; making that is not counted."""
+        env = self.env | {"UV_CACHE_DIR": str(cache)}
+        uv = program("uv")
+        timed([uv, "venv", "-q", "--no-config", "--no-project", str(prefix)], env, self.work)
+        command = [uv, "pip", "install", "-q", "--no-config", "--no-index", "--no-deps", "--python", str(prefix)]
+        return timed([*command, *arguments, *self.wheels], env, self.work)
+
+
+def options(name: str, text: str | None, *, runs: int = 5) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=name, description=text)
+    parser.add_argument("--set", default="datascience", help="a shared set, or torch (default: %(default)s)")
+    parser.add_argument("--target", default="linux-64", help="of the set (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=runs)
+    parser.add_argument("--folder", type=Path, help="where to work, and to find what an earlier run left")
+    return parser
+
+
+@contextmanager
+def scene(chosen: argparse.Namespace) -> Iterator[Scene]:
+    """The scene of the chosen set; a folder that was named is kept, and used again."""
+    if chosen.folder is not None:
+        chosen.folder.mkdir(parents=True, exist_ok=True)
+        yield _prepare(chosen.folder.resolve(), chosen)
+        return
+    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+        yield _prepare(Path(folder), chosen)
+
+
+def _prepare(folder: Path, chosen: argparse.Namespace) -> Scene:
+    data = benchmark_sets()
+    python = data["python"]
+    env = clean_environment(
+        ENVC_CACHE_DIR=str(folder / "cache"), ENVC_STORE=str(folder / "store"), PYTHONDONTWRITEBYTECODE=""
+    )
+    place = Scene(folder, env, chosen.target)
+    if (place.work / "done").exists():
+        return place
+    requirements = EXTRA_SETS.get(chosen.set) or data["sets"][chosen.set]["requirements"]
+    quoted = "".join(f'  "{requirement}",\n' for requirement in requirements)
+    place.work.mkdir(parents=True, exist_ok=True)
+    (place.work / "manifest.toml").write_text(
+        f'[project]\nname = "benchmark"\ntargets = ["{chosen.target}"]\npython = "{python}"\n'
+        f'exclude-newer = {data["exclude_newer"]}\n\n[steps.all]\nrun = "python -c pass"\npypi = [\n{quoted}]\n'
+    )
+    place.envc("lock", "-q")
+    place.envc("bundle", "-q")
+    wheels = folder / "wheels"
+    wheels.mkdir(exist_ok=True)
+    for path in (place.cache / "artifacts").rglob("*.whl"):
+        os.link(path, wheels / path.name)
+    (place.work / "done").touch()
+    return place
+
+
+def removing(path: Path, work: Callable[[], float]) -> Callable[[], float]:
+    """`work` with nothing at `path` before and after; removing is not counted."""
+
+    def side() -> float:
+        shutil.rmtree(path, ignore_errors=True)
+        seconds = work()
+        shutil.rmtree(path, ignore_errors=True)
+        return seconds
+
+    return side
+
+
+def peak(command: Sequence[str], env: dict[str, str], cwd: Path) -> int:
+    """The largest resident set of a command, in MiB. POSIX."""
+    process = subprocess.Popen(command, env=env, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return int(usage.ru_maxrss // 1024)
+
+
+def tree_size(path: Path) -> tuple[int, int]:
+    """Files and bytes below a folder."""
+    files = [Path(folder, name) for folder, _, names in os.walk(path) for name in names]
+    return len(files), sum(file.lstat().st_size for file in files)
