@@ -280,7 +280,8 @@ def bundle(project: Project, selection: Selection, options: BundleOptions, aroun
     if options.record and options.trust_store:
         raise UsageError("--record writes what was derived here, and --trust-store derives nothing", "leave out one")
     manifest = project.manifest
-    graph = _locked(project, selection)
+    # A lock that is stale, or in the middle of a merge, is used as it is with --frozen, but nothing is added to it.
+    graph = check(project) if options.record else _locked(project, selection)
     closures = Closures(graph)
     cells = select(project, selection)
     code = {globs: code_entries(manifest.root, globs) for globs in {manifest.steps[cell.step].code for cell in cells}}

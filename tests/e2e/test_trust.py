@@ -186,6 +186,8 @@ def test_a_content_that_the_artifact_does_not_have(recorded: Workplace) -> None:
 def test_what_is_recorded_was_derived_here(workplace: Workplace) -> None:
     workplace.ok("lock")
     assert "leave out one" in workplace.fails(2, "bundle", "--record", "--trust-store").err
+    workplace.write(MANIFEST.replace("alpha>=1", "alpha>=1.0.1"))
+    assert "is out of date" in workplace.fails(1, "bundle", "--record", "--frozen").err
     assert "content = {" not in workplace.lock.read_text()
 
 
