@@ -79,11 +79,10 @@ class Channels:
         return self._subdirs.get((channel, subdir), lambda: self._files.open(self._places[channel], subdir))
 
     def open_all(self, wanted: Iterable[tuple[str, str]]) -> None:
-        """Open these subdirs, at the same time where that means waiting. Raises the first error."""
+        """Open these subdirs, at the same time. Raises the first error."""
         pairs = list(wanted)
         for channel, subdir in pairs[1:]:
-            if self._places[channel].folder is None:
-                self._workers.submit(lambda pair=(channel, subdir): _forget(lambda: self.subdir(*pair)))  # type: ignore[misc]
+            self._workers.submit(lambda pair=(channel, subdir): _forget(lambda: self.subdir(*pair)))  # type: ignore[misc]
         for channel, subdir in pairs:
             self.subdir(channel, subdir)
 

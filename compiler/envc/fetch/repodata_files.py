@@ -175,14 +175,16 @@ def _find(data: bytes | mmap, table: Mapping[str, msgspec.Raw], dropped: Collect
     at = data.find(b'"%b":{' % next(iter(table)).encode())
     spans: list[Span] = []
     current, start = "", at
+    prefix, rest = "-", 0
     for file, record in table.items():
-        name = "" if file in dropped else name_of(file)
-        if name != current:
+        # A file of the same name as the one before has exactly one more dash behind it: version-build.
+        if not file.startswith(prefix) or file.count("-", rest) != 1 or file in dropped:
             if data[at : at + len(file) + 3] != b'"%b":' % file.encode():
                 raise _NotPlain
             if current:
                 spans.append((current, start, at - 1))
-            current, start = name, at
+            current, start = "" if file in dropped else name_of(file), at
+            prefix, rest = current + "-", len(current) + 1
         at += len(file) + len(record) + 4
     if current:
         spans.append((current, start, at - 1))

@@ -8,6 +8,7 @@ and a run that is killed leaves at most a file that nobody opens.
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -99,6 +100,7 @@ class Subdirs:
         self._now = now  # seconds since the epoch
         self._offline = offline
         self._refresh = refresh
+        self._cutting = threading.Lock()
 
     def open(self, place: ChannelPlace, subdir: str) -> Subdir:
         """A subdir as it is now. Raises SourceUnreachable, and OfflineMiss when asking is forbidden."""
@@ -199,7 +201,7 @@ class Subdirs:
     def _cut(self, place: ChannelPlace, subdir: str, state: SubdirState, data: bytes) -> None:
         try:
             with appearing(self._slices_path(place, subdir, state)) as file:
-                note = _write_slices(file, state.file, data)
+                note = self._write_slices(file, state.file, data)
         except ValueError as error:
             raise SourceUnreachable(place.name, f"{subdir}/{state.file}", str(error)) from None
         except OSError as error:
@@ -208,6 +210,27 @@ class Subdirs:
         if note.skipped:
             left_out = f"{note.skipped:,} files that are no conda packages; they are left out"
             self._progress.warn(f"{place.name}/{subdir} lists {left_out}")
+
+    def _write_slices(self, file: BinaryIO, kind: str, data: bytes) -> Note:
+        """Write a file of slices from one of FILES. Raises ValueError when it is not what it should be, OSError."""
+        pieces = decompress(data, LARGEST_JSON) if kind.endswith(".zst") else iter((data,))
+        if kind == SHARDS:
+            cut = cut_shard_index(b"".join(pieces))
+        else:
+            # What is large goes to the disk as it comes, and is read from there: never is more than it in memory, and
+            # never are two at once.
+            file.writelines(pieces)
+            file.flush()
+            if not file.tell():
+                raise ValueError("it is not JSON, or cut short (it is empty)")
+            with self._cutting:
+                cut = cut_repodata(mmap(file.fileno(), 0, access=ACCESS_READ))
+        if cut.data is not None:
+            file.seek(0)
+            file.truncate()
+            file.write(cut.data)
+        append_index(file, cut.spans, msgspec.json.encode(cut.note))
+        return cut.note
 
     def _opened(self, place: ChannelPlace, subdir: str, state: SubdirState) -> Subdir | None:
         """The subdir of that state; None when the cache lacks it or it is damaged."""
@@ -242,23 +265,3 @@ class Subdirs:
                 is_left = path.suffix == ".partial" and time.time() - path.stat().st_mtime > _LEFT_BEHIND
                 if is_old or is_left:
                     path.unlink()
-
-
-def _write_slices(file: BinaryIO, kind: str, data: bytes) -> Note:
-    """Write a file of slices from one of FILES. Raises ValueError when it is not what it should be, OSError."""
-    pieces = decompress(data, LARGEST_JSON) if kind.endswith(".zst") else iter((data,))
-    if kind == SHARDS:
-        cut = cut_shard_index(b"".join(pieces))
-    else:
-        # What is large goes to the disk as it comes, and is read from there: never is more than it in memory.
-        file.writelines(pieces)
-        file.flush()
-        if not file.tell():
-            raise ValueError("it is not JSON, or cut short (it is empty)")
-        cut = cut_repodata(mmap(file.fileno(), 0, access=ACCESS_READ))
-    if cut.data is not None:
-        file.seek(0)
-        file.truncate()
-        file.write(cut.data)
-    append_index(file, cut.spans, msgspec.json.encode(cut.note))
-    return cut.note
