@@ -437,3 +437,32 @@ def conda_versions(draw: st.DrawFn) -> str:
     parts = draw(st.lists(_CONDA_PARTS.filter(lambda part: "_" not in part), min_size=1, max_size=4))
     tail = draw(st.sampled_from(["", "", "", "_", "+1", "+0", "+1.a"]))
     return epoch + draw(st.sampled_from([".", ".", "_"])).join(parts) + tail
+
+
+# Files of repodata.json, in every layout
+
+
+_FILE_STEMS = st.builds(
+    "{}-{}-{}".format,
+    st.sampled_from(["demo", "demo-base", "demo-base-1", "zlib", "a", "dömo", 'd"m', "d\\u0065mo"]),
+    st.sampled_from(["1.0", "2.0", "10"]),
+    st.sampled_from(["h_0", "h_1", "-"]),
+)
+
+
+@st.composite
+def repodata_documents(draw: st.DrawFn) -> dict[str, Any]:
+    """A ``repodata.json`` as a value: tables with twins, odd names in any order, and removed files."""
+    document: dict[str, Any] = {}
+    for table, ending in (("packages", ".tar.bz2"), ("packages.conda", ".conda")):
+        stems = draw(st.lists(st.one_of(_FILE_STEMS, st.sampled_from(["nodash", ""])), max_size=8, unique=True))
+        if draw(st.booleans()):
+            stems.sort()
+        document[table] = {stem + ending: {"stem": stem, "in": table} for stem in stems}
+    every = [file for table in document.values() for file in table]
+    if every:
+        document["removed"] = draw(st.lists(st.sampled_from(every), max_size=3))
+    document["info"] = {"subdir": draw(st.sampled_from(["linux-64", "packages"]))}
+    if draw(st.booleans()):
+        document = dict(sorted(document.items()))
+    return document

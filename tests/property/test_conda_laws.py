@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from envc.fetch.repodata_files import cut_repodata
 from envc.fetch.slices import Slices, appearing, append_index
 from envc_solvers.conda.matchspec import parse_matchspec
+from envc_solvers.conda.record import name_of
 from envc_solvers.conda.version import Atom, Part, parse_version, prefix_bounds, split_version
 from envc_solvers.conda.versionspec import parse_version_spec
-from tests.strategies import conda_versions
+from tests.strategies import conda_versions, repodata_documents
 
 
 def compare_atoms(left: Atom, right: Atom) -> int:
@@ -141,3 +145,34 @@ def test_slices_give_back_what_was_written(named: dict[str, list[bytes]]) -> Non
         assert opened.names() == {name for name, slices in named.items() if slices}
         assert opened.get("no such name, surely") == []
         assert opened.note == b"note"
+
+
+@given(
+    repodata_documents(),
+    st.sampled_from([{"separators": (",", ":")}, {}, {"indent": 2}, {"separators": (",", ": ")}]),
+    st.booleans(),
+)
+def test_repodata_is_cut_into_what_it_holds_however_it_is_laid_out(
+    document: dict[str, Any], layout: dict[str, Any], escaped: bool
+) -> None:
+    data = json.dumps(document, ensure_ascii=escaped, **layout).encode()
+    cut = cut_repodata(data)
+    text = cut.data if cut.data is not None else data
+    found: dict[str, dict[str, Any]] = {}
+    for name, start, stop in cut.spans:
+        found.setdefault(name, {}).update(json.loads(b"{%b}" % text[start:stop]))
+    expected: dict[str, dict[str, Any]] = {}
+    for table in ("packages", "packages.conda"):
+        for file, record in document[table].items():
+            is_twin = table == "packages" and file.removesuffix(".tar.bz2") + ".conda" in document["packages.conda"]
+            if not is_twin and file not in document.get("removed", ()) and name_of(file):
+                expected.setdefault(name_of(file), {})[file] = record
+    # No package is called with letters that must be escaped, so whether such files are kept does not matter.
+    assert {name: files for name, files in found.items() if is_plain(name)} == {
+        name: files for name, files in expected.items() if is_plain(name)
+    }
+    assert all(expected[name].items() >= files.items() for name, files in found.items())
+
+
+def is_plain(name: str) -> bool:
+    return name.isascii() and '"' not in name and "\\" not in name
