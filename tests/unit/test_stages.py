@@ -15,6 +15,7 @@ from envc.closure import Closures, DanglingLock
 from envc.errors import NotAvailable
 from envc.expand import StepTarget, expand, lock_options
 from envc.link import extras_of, link
+from envc.lockfile import with_contents
 from envc.model.digest import sha256
 from envc.model.graph import Choice, LockGraph
 from envc.model.manifest import Manifest, PythonRequest
@@ -213,6 +214,17 @@ def test_an_upgraded_package_keeps_the_plain_id() -> None:
     manifest = manifest_of()
     upgraded = linked(manifest, linked(manifest), {"alpha": "3.0"})
     assert ("pypi:alpha", "3.0") in [(p.id, p.version) for p in upgraded.packages]
+
+
+def test_what_was_recorded_of_an_artifact_stays_however_it_is_chosen() -> None:
+    """A solver knows nothing of contents; they are facts of the artifact, and so no part of what may change."""
+    manifest = manifest_of()
+    before = linked(manifest, versions={"alpha": "1.0"})
+    alpha = next(package for package in before.packages if package.name == "alpha").artifacts[0]
+    recorded = with_contents(before, {(alpha.sha256, "nt"): sha256(b"a tree")})
+    assert linked(manifest, previous=recorded, versions={"alpha": "1.0"}) == recorded
+    moved = linked(manifest, previous=recorded, versions={"alpha": "2.0"})
+    assert all(not artifact.content for package in moved.packages for artifact in package.artifacts)
 
 
 def test_artifacts_say_whom_they_serve_only_where_there_are_several() -> None:
