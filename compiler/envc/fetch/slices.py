@@ -105,12 +105,10 @@ def append_index(file: BinaryIO, spans: Sequence[Span], note: bytes) -> None:
     """Make a file that holds just the data into one of slices. Raises OSError."""
     file.flush()
     length = file.seek(0, os.SEEK_END)
-    entries = []
-    if length:
-        # Not closed by name: the last view of it goes with the frame.
-        data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        entries = [(_hash(name), start, stop - start, crc32(data[start:stop])) for name, start, stop in spans]
-        del data
+    # An empty file cannot be mapped. The mapping is not closed by name: it goes with the last view of it.
+    data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if length else b"")
+    entries = [(_hash(name), start, stop - start, crc32(data[start:stop])) for name, start, stop in spans]
+    del data
     entries.sort()
     packed = b"".join([_ENTRY.pack(*entry) for entry in entries])
     names = "\n".join(dict.fromkeys(name for name, _, _ in spans)).encode()
