@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +21,10 @@ from envc.link import choice_of, link
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Choice, LockGraph
 from envc.model.manifest import Manifest
-from envc.model.progress import Progress
 from envc.parse import find_manifest, load_manifest
 from envc.pose import pose, refuse_unavailable
 from envc.stale import Freshness, Reason, compare
+from envc.surroundings import Surroundings as Surroundings
 
 if TYPE_CHECKING:
     from envc.fetch.index import Origins
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from envc.model.environment import Environment
     from envc.model.record import Record, StepPointer
     from envc.pack import Bundled
-    from envc.parse.conda_query import CondaQuery
     from envc.parse.query import Query
     from envc.review.changes import Change
     from envc.store.blobs import Blobs
@@ -42,34 +40,6 @@ if TYPE_CHECKING:
 
 
 _MOST_CHANGES = 40  # shown one by one
-
-
-class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a verb takes from outside its arguments."""
-
-    environ: Mapping[str, str]
-    cwd: Path
-    progress: Progress
-    offline: bool = False
-    refresh: bool = False
-
-    @property
-    def now(self) -> datetime:
-        """``ENVC_NOW`` if set, else the clock; always aware."""
-        text = self.environ.get("ENVC_NOW")
-        if not text:
-            return datetime.now(UTC)
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            raise UsageError(f"ENVC_NOW is {text!r}, which is not a time", "write 2026-11-01T00:00:00Z") from None
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-    @property
-    def cache(self) -> Path:
-        from envc.fetch.settings import cache_folder
-
-        return cache_folder(self.environ)
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -563,21 +533,6 @@ def solve_once(query: Query, around: Surroundings) -> Solution:
     problems = pose(manifest, expand(manifest), now=around.now)
     with _origins(manifest, around) as origins:
         return solve_all(problems, origins, around.progress)[0][1]
-
-
-def solve_conda_once(query: CondaQuery, around: Surroundings) -> Solution:
-    """parse → solve, for one command line about conda packages."""
-    from envc.fetch.settings import read_settings
-    from envc.parse.conda_query import DEFAULT_CHANNELS, parse_conda_query
-    from envc.resolve_conda import open_channels, solve_one
-
-    settings = read_settings(around.environ)
-    names = query.channels or DEFAULT_CHANNELS
-    with open_channels(
-        names, {}, settings, around.progress, now=around.now, offline=around.offline, refresh=around.refresh
-    ) as (channels, places):
-        problem = parse_conda_query(query, places, around.now)
-        return solve_one(f"the specs for {query.platform}", problem, channels.repodata(query.platform))
 
 
 def _nearest(name: str, names: Iterable[str]) -> str | None:

@@ -11,9 +11,11 @@ from envc.fetch.channels import ChannelPlace, resolve_channels
 from envc.fetch.credentials import Keyring
 from envc.fetch.http import Client
 from envc.fetch.repodata import Channels
-from envc.fetch.settings import FetchSettings
+from envc.fetch.settings import FetchSettings, read_settings
 from envc.model.manifest import Source
 from envc.model.progress import Progress
+from envc.parse.conda_query import DEFAULT_CHANNELS, CondaQuery, parse_conda_query
+from envc.surroundings import Surroundings
 from envc_solvers.conda.conflict import GaveUp
 from envc_solvers.conda.conflict import Unsolvable as Conflicting
 from envc_solvers.conda.index import Repodata
@@ -66,3 +68,14 @@ def solve_one(title: str, problem: CondaProblem, repodata: Repodata, label: Call
         raise Unsolvable((Refusal(title, text, conflict.data()),)) from None
     except GaveUp as error:
         raise Unsolvable((Refusal(title, str(error), {"target": error.target, "reason": str(error)}),)) from None
+
+
+def solve_query(query: CondaQuery, around: Surroundings) -> Solution:
+    """parse → solve, for one command line about conda packages."""
+    settings = read_settings(around.environ)
+    names = query.channels or DEFAULT_CHANNELS
+    with open_channels(
+        names, {}, settings, around.progress, now=around.now, offline=around.offline, refresh=around.refresh
+    ) as (channels, places):
+        problem = parse_conda_query(query, places, around.now)
+        return solve_one(f"the specs for {query.platform}", problem, channels.repodata(query.platform))

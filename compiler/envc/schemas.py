@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from envc.cli.documents import BundleDocument, ErrorDocument, LockedDocument, SolveDocument
+from envc.cli.documents import BundleDocument, ErrorDocument, LockedDocument
 from envc.cli.documents_upkeep import CacheDocument, PruneDocument, TagsDocument
+from envc.cli.solved import SolveDocument
 from envc.housekeeping import Collected
 from envc.lockfile.document import LockDocument
 from envc.model.record import ObjectIndex, Record, StepCard, StepPointer

@@ -9,48 +9,11 @@ import msgspec
 from envc.model.digest import Sha256
 from envc.model.record import StepPointer
 from envc.review.changes import Change
-from envc_solvers.solution import Kind, Pin, Solution
 
 if TYPE_CHECKING:
     from envc.pack import Bundled
     from envc.pipeline import LockOutcome
     from envc.ship import Shipped
-
-
-class SolvedPackage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One package of a solution."""
-
-    kind: Kind
-    name: str  # normalised
-    version: str
-    build: str = ""  # conda build string
-    file: str
-    sha256: str
-    source: str  # source name
-    depends: tuple[str, ...]  # names of packages of this solution
-
-    @classmethod
-    def of(cls, pin: Pin) -> SolvedPackage:
-        return cls(
-            kind=pin.kind,
-            name=pin.name,
-            version=pin.version,
-            build=pin.build,
-            file=pin.file,
-            sha256=pin.sha256,
-            source=pin.source,
-            depends=pin.depends,
-        )
-
-
-class SolveDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``envc solve --json`` writes. Nothing else in it has both a name and a version."""
-
-    packages: tuple[SolvedPackage, ...]  # sorted by kind and name
-
-    @classmethod
-    def of(cls, solution: Solution) -> SolveDocument:
-        return cls(packages=tuple(SolvedPackage.of(pin) for pin in solution.pins))
 
 
 class LockedDocument(msgspec.Struct, frozen=True, kw_only=True):

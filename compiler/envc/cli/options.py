@@ -12,7 +12,7 @@ import click
 
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
-from envc.pipeline import Surroundings
+from envc.surroundings import Surroundings
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from envc import pipeline
 from envc.cli import options
-from envc.cli.documents import SolveDocument
 from envc.cli.output import print_json
 from envc.cli.progress import Terminal
+from envc.cli.solved import SolveDocument
 from envc.errors import NotAvailable, UsageError
-from envc.parse.conda_query import CondaQuery
-from envc.parse.query import Query
-from envc_solvers.conda.solve import ChannelPriority
 from envc_solvers.solution import Solution
+
+if TYPE_CHECKING:
+    from envc_solvers.conda.solve import ChannelPriority
 
 
 @click.command("solve")
@@ -63,6 +63,9 @@ def command(
     with Terminal(quiet) as terminal:
         around = options.surroundings(terminal, offline=offline, refresh=refresh)
         if conda:
+            from envc.parse.conda_query import CondaQuery
+            from envc.resolve_conda import solve_query
+
             if python is not None or index:
                 unfit = "--python" if python is not None else "--index"
                 raise UsageError(f"{unfit} says nothing about conda packages", "ask for `--conda python=3.12`")
@@ -70,7 +73,7 @@ def command(
                 raise NotAvailable("solving conda and PyPI packages together", (), "ask for one kind at a time")
             asked = CondaQuery(
                 specs=conda,
-                platform=platform or pipeline.this_platform(),
+                platform=platform or _this_platform(),
                 channels=channel,
                 priority=channel_priority,
                 virtual=virtual_package,
@@ -78,10 +81,13 @@ def command(
                 constraints=constraint,
                 overrides=override,
             )
-            return _show(pipeline.solve_conda_once(asked, around), as_json)
+            return _show(solve_query(asked, around), as_json)
+        from envc.parse.query import Query
+        from envc.pipeline import solve_once
+
         query = Query(
             pypi=pypi,
-            platform=platform or pipeline.this_platform(),
+            platform=platform or _this_platform(),
             python=python or f"{sys.version_info[0]}.{sys.version_info[1]}",
             indexes=index,
             exclude_newer=exclude_newer,
@@ -90,7 +96,13 @@ def command(
             prereleases=prereleases,
             resolution=resolution,
         )
-        return _show(pipeline.solve_once(query, around), as_json)
+        return _show(solve_once(query, around), as_json)
+
+
+def _this_platform() -> str:
+    from envc.install.interpreter import this_python
+
+    return this_python().platform
 
 
 def _show(solution: Solution, as_json: bool) -> int:

@@ -1,0 +1,43 @@
+"""The JSON of ``envc solve``, apart from the others: this verb is called often, and for one answer each time."""
+
+from __future__ import annotations
+
+import msgspec
+
+from envc_solvers.solution import Kind, Pin, Solution
+
+
+class SolvedPackage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One package of a solution."""
+
+    kind: Kind
+    name: str  # normalised
+    version: str
+    build: str = ""  # conda build string
+    file: str
+    sha256: str
+    source: str  # source name
+    depends: tuple[str, ...]  # names of packages of this solution
+
+    @classmethod
+    def of(cls, pin: Pin) -> SolvedPackage:
+        return cls(
+            kind=pin.kind,
+            name=pin.name,
+            version=pin.version,
+            build=pin.build,
+            file=pin.file,
+            sha256=pin.sha256,
+            source=pin.source,
+            depends=pin.depends,
+        )
+
+
+class SolveDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``envc solve --json`` writes. Nothing else in it has both a name and a version."""
+
+    packages: tuple[SolvedPackage, ...]  # sorted by kind and name
+
+    @classmethod
+    def of(cls, solution: Solution) -> SolveDocument:
+        return cls(packages=tuple(SolvedPackage.of(pin) for pin in solution.pins))

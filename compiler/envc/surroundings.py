@@ -1,0 +1,40 @@
+"""Everything a verb takes from outside its arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from envc.errors import UsageError
+from envc.model.progress import Progress
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """The environment variables, the working directory, the clock, where to report, and leave to use the network."""
+
+    environ: Mapping[str, str]
+    cwd: Path
+    progress: Progress
+    offline: bool = False
+    refresh: bool = False
+
+    @property
+    def now(self) -> datetime:
+        """``ENVC_NOW`` if set, else the clock; always aware."""
+        text = self.environ.get("ENVC_NOW")
+        if not text:
+            return datetime.now(UTC)
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise UsageError(f"ENVC_NOW is {text!r}, which is not a time", "write 2026-11-01T00:00:00Z") from None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    @property
+    def cache(self) -> Path:
+        from envc.fetch.settings import cache_folder
+
+        return cache_folder(self.environ)
