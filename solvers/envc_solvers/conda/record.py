@@ -7,7 +7,7 @@ meant (digests that are none, a name that is not the file's) the error names cha
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -19,10 +19,14 @@ Noarch = Literal["", "python", "generic"]
 _SECONDS = 253_402_300_800  # timestamps below are seconds, as in old repodata: it is the year 10000 in seconds
 _LARGEST = 1 << 53  # bytes of a file, and milliseconds; beyond it a number is nonsense
 _MOST_WORDS = 1_000  # depends or constrains of one record
-_HEX = {"sha256": re.compile(r"[0-9a-f]{64}").fullmatch, "md5": re.compile(r"[0-9a-f]{32}").fullmatch}
-# A file name becomes a part of URLs and paths.
-_SAFE_FILE = re.compile(r"[\w.+!~=@%-]{1,255}").fullmatch
-_SAFE_TEXT = re.compile(r"[^\x00-\x20\x7f]{1,200}").fullmatch
+# File name, version, build, sha256 and md5 in one look: this is asked of every record. A file name becomes a part of
+# URLs and paths, the others are shown.
+_SANE = re.compile(
+    r"[\w.+!~=@%-]{1,255}\n[^\x00-\x20\x7f]{1,200}\n[^\x00-\x20\x7f]{1,200}\n(?:[0-9a-f]{64})?\n(?:[0-9a-f]{32})?",
+    re.ASCII,
+).fullmatch
+_SHA256 = re.compile(r"(?:[0-9a-f]{64})?").fullmatch
+_MD5 = re.compile(r"(?:[0-9a-f]{32})?").fullmatch
 
 
 class RecordUnusable(SolverError):
@@ -39,6 +43,13 @@ class RecordUnusable(SolverError):
         return f"the record of {self.channel}/{self.subdir}/{self.file[:120]!s} cannot be used: {self.reason}"
 
 
+if TYPE_CHECKING:
+    Features = tuple[str, ...]
+else:
+    # Most channels write them into one text, separated by white space or commas. `_place` makes that a tuple.
+    Features = tuple[str, ...] | str
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One package file of a channel. The last three fields are not the record's own words: they say where it stood."""
 
@@ -48,7 +59,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
     build_number: int = 0
     depends: tuple[str, ...] = ()  # match specs, unread: most are never reached
     constrains: tuple[str, ...] = ()
-    track_features: tuple[str, ...] = ()
+    track_features: Features = ()
     timestamp: int = 0  # milliseconds since the epoch, UTC; 0 where the channel does not say
     size: int = 0  # bytes; 0 where the channel does not say
     sha256: str = ""  # lower-case hex; "" where the channel does not say
@@ -90,14 +101,16 @@ def _place(record: Record, channel: str, subdir: str, file: str) -> None:
     force_setattr(record, "file", file)
     if 0 < record.timestamp < _SECONDS:
         force_setattr(record, "timestamp", record.timestamp * 1000)
-    if record.sha256 and not _HEX["sha256"](record.sha256):
-        raise RecordUnusable(channel, subdir, file, "its sha256 is not 64 hexadecimal digits")
-    if record.md5 and not _HEX["md5"](record.md5):
-        raise RecordUnusable(channel, subdir, file, "its md5 is not 32 hexadecimal digits")
+    if isinstance(record.track_features, str):
+        force_setattr(record, "track_features", tuple(record.track_features.replace(",", " ").split()))
+    if not _SANE(f"{file}\n{record.version}\n{record.build}\n{record.sha256}\n{record.md5}"):
+        if not _SHA256(record.sha256):
+            raise RecordUnusable(channel, subdir, file, "its sha256 is not 64 hexadecimal digits")
+        if not _MD5(record.md5):
+            raise RecordUnusable(channel, subdir, file, "its md5 is not 32 hexadecimal digits")
+        raise RecordUnusable(channel, subdir, file, "its file name, version or build holds characters that none may")
     if record.name != name_of(file):
         raise RecordUnusable(channel, subdir, file, f"it calls itself {record.name[:80]!r}")
-    if not _SAFE_FILE(file) or not _SAFE_TEXT(record.version) or not _SAFE_TEXT(record.build):
-        raise RecordUnusable(channel, subdir, file, "its file name, version or build holds characters that none may")
     if not 0 <= record.size < _LARGEST or not 0 <= record.timestamp < _LARGEST * 1000:
         raise RecordUnusable(channel, subdir, file, "its size or timestamp is out of all bounds")
     if len(record.depends) > _MOST_WORDS or len(record.constrains) > _MOST_WORDS:
@@ -139,10 +152,6 @@ def _decode_odd(entry: msgspec.Raw, channel: str, subdir: str, file: str) -> Rec
 def _odd_record(given: dict[object, object]) -> Record:
     """The record that a table of any types means. Raises ValueError where that is in doubt."""
     fields = {str(key): value for key, value in given.items() if value is not None and key in FIELDS}
-    features = fields.get("track_features")
-    if isinstance(features, str):
-        # Features stand in one text, separated by white space or commas, or in a list.
-        fields["track_features"] = tuple(features.replace(",", " ").split())
     noarch = fields.get("noarch")
     if isinstance(noarch, bool):
         fields["noarch"] = "generic" if noarch else ""  # before there were two kinds of noarch
