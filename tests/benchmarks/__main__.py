@@ -18,6 +18,7 @@ BENCHMARKS = {
     "hydrate": ("tests.benchmarks.hydrate", "envc hydrate against uv cold, tar --zstd and cp -r"),
     "hydrate-again": ("tests.benchmarks.hydrate_again", "a second prefix against uv with warm hard links; --bytecode"),
     "run-many": ("tests.benchmarks.run_many", "fifty envc run of one environment at once against one"),
+    "solve-conda-large": ("tests.benchmarks.solve_conda_large", "the same on a channel of 18 times the size"),
     "versions": ("tests.benchmarks.versions", "versions that envc solve and uv pip compile choose, set by set"),
 }
 
