@@ -8,6 +8,7 @@ left to s3fs, which knows them all.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -32,7 +33,7 @@ _AT_ONCE = 64 << 20  # bytes up to which a blob is sent in one request, which S3
 _PART = 16 << 20  # bytes of a part of a larger one
 _LOGINS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
 _PLACES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
-_PATIENCE = Patience(tries=3)  # on top of obstore's own, which are over single requests
+_PATIENCE = Patience(tries=2)  # on top of obstore's own, which are over single requests
 
 
 def open_bucket(url: str, environ: Mapping[str, str] = os.environ) -> BucketBlobs | None:
@@ -42,6 +43,8 @@ def open_bucket(url: str, environ: Mapping[str, str] = os.environ) -> BucketBlob
     try:
         from obstore.store import S3Store
     except ImportError:
+        return None
+    if "@" in url:  # keys in the URL, which are s3fs' own idea
         return None
     endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
     place: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
@@ -202,4 +205,6 @@ class BucketBlobs:
         except (exceptions.BaseError, OSError) as error:
             if "416 Range Not Satisfiable" in str(error):
                 raise NoSuchRange(self._name, f"has no such range in {key}") from None
-            raise StoreBusy(self._name, f"failed at {key}: {type(error).__name__}") from None
+            status = re.search(r"status code: (\d{3})", str(error))
+            reason = f"HTTP {status[1]}" if status else "no connection, or one that broke off"
+            raise StoreBusy(self._name, f"failed at {key}: {reason}") from None

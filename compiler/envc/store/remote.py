@@ -40,11 +40,13 @@ _TIMES = ("LastModified", "last_modified", "updated", "mtime", "modified", "crea
 _S3 = {
     "use_listings_cache": False,
     # Request by request, with jitter, below our own patience: so a part that fails is sent again alone.
-    "config_kwargs": {"retries": {"mode": "standard", "max_attempts": 8}, "max_pool_connections": 2 * IN_FLIGHT},
+    "config_kwargs": {"retries": {"mode": "standard", "max_attempts": 5}, "max_pool_connections": 2 * IN_FLIGHT},
 }
 # What a bug in a backend or a wrong call looks like; trying again would only hide it.
 _HOPELESS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 _HOPELESS_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP})
+# Backends have tried these often enough by then; by name, since their classes are in libraries that may not be there.
+_UNREACHABLE = frozenset({"EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError"})
 _NOT_OFFERED = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
@@ -64,8 +66,10 @@ def open_remote(url: str) -> RemoteBlobs:
         raise StoreError(name, f"needs a library that is not installed ({error.name or scheme})", hint) from None
     except Exception as error:  # whatever a backend raises may spell the URL, with its credentials
         raise StoreError(name, f"cannot be opened as a store ({type(error).__name__})") from None
-    parts = _PARTS if scheme in ("s3", "s3a") else {}
-    return RemoteBlobs(file_system, root, name, whole=scheme in _WHOLE, parts=parts)
+    if scheme in ("s3", "s3a"):
+        file_system.retries = 2  # of what botocore has tried already; for hosts that refuse, 5 times 5 is half a minute
+        return RemoteBlobs(file_system, root, name, whole=True, parts=_PARTS)
+    return RemoteBlobs(file_system, root, name, whole=scheme in _WHOLE)
 
 
 class RemoteBlobs:
@@ -236,7 +240,8 @@ class RemoteBlobs:
             failed = f"failed at {key}: {reason}"
             if isinstance(error, _HOPELESS) or number in _HOPELESS_NUMBERS:
                 raise StoreError(self._name, failed) from None
-            raise StoreBusy(self._name, failed) from None
+            unreachable = isinstance(error, ConnectionRefusedError) or type(error).__name__ in _UNREACHABLE
+            raise StoreBusy(self._name, failed, worth=1 if unreachable else self._patience.tries) from None
 
 
 class _NotOffered(StoreError):
