@@ -50,9 +50,7 @@ class _Entry(msgspec.Struct, frozen=True):
     part: str
     path: Path
     size: int  # bytes
-    used: (
-        float  # seconds since 1970: when a file in it was last read, written or linked, if the disk notes it
-    )
+    used: float  # seconds since 1970: when a file in it was last read, written or linked, if the disk notes it
 
 
 def show(cache: Path) -> tuple[CachePart, ...]:

@@ -152,7 +152,7 @@ def _objects(
     """
     found: dict[ObjectId, StoredObject] = {}
     cores = usable_cores()
-    with ThreadPoolExecutor(4 * cores, thread_name_prefix="envc-look") as pool:
+    with ThreadPoolExecutor(max(4 * cores, store.in_flight), thread_name_prefix="envc-look") as pool:
         looking = {key: pool.submit(look_up, store, member, progress) for key, member in members.items()}
         known = {key: future.result() for key, future in looking.items()}
     missing: dict[ObjectId, EnvironmentMember] = {}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from envc.errors import DigestMismatch, StoreError
@@ -250,6 +251,21 @@ def test_hydrate_asks_for_two_blobs_and_ranges_and_nothing_else(distant: Distant
         assert [request.path.split("/")[2] for request in server.log[:2]] == ["steps", "environments"]
         assert all(request.headers["range"] for request in server.log[2:])
         assert len({(request.path, request.headers["range"]) for request in server.log[2:]}) == frames
+
+
+def test_a_store_in_memory_serves_the_python_api(tmp_path: Path) -> None:
+    store = open_store("memory://bucket/team")
+    bundled, _ = bundle(store, tmp_path, *WHEELS[:2])
+    hydrate(
+        open_store("memory://bucket/team"),
+        bundled.records[0],
+        tmp_path / "prefix",
+        host=HOST,
+        cache=tmp_path / "cache",
+        progress=Silent(),
+    )
+    assert list((tmp_path / "prefix").rglob("m1.py"))
+    fsspec.filesystem("memory").store.clear()
 
 
 def test_a_third_of_the_answers_may_fail_without_anybody_noticing(distant: Distant) -> None:
