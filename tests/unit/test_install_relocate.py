@@ -144,6 +144,22 @@ def test_the_stand_in_hands_everything_on(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (7, "['a b', '--'] typed\n", "")
 
 
+@posix
+def test_many_first_calls_at_once(tmp_path: Path) -> None:
+    root = unpacked(tmp_path / "tree", relocate_script(HERE, PYTHON, {}))
+    environ = os.environ | {"ENVC_PYTHON": sys.executable}
+    calls = [
+        subprocess.Popen(
+            [root / "bin/python", "-c", "import sys; print(sys.prefix)"], env=environ, stdout=subprocess.PIPE
+        )
+        for _ in range(6)
+    ]
+    assert [call.communicate()[0].decode() for call in calls] == [f"{root}\n"] * 6
+    assert sorted(path.name for path in (root / "bin").iterdir()) == sorted(
+        path.removeprefix("bin/") for path in made_paths(HERE, PYTHON) if path.startswith("bin/")
+    )
+
+
 def test_windows_has_none() -> None:
     assert relocate_script(PLATFORMS["win-64"], PYTHON, {}) is None
     assert stand_in(PLATFORMS["win-64"]) is None
