@@ -20,13 +20,14 @@ from envc.fetch.cache import Cache
 from envc.fetch.credentials import Keyring
 from envc.fetch.facts import Facts
 from envc.fetch.http import Client
+from envc.fetch.late import LateTask
 from envc.fetch.pages import Pages
 from envc.fetch.places import resolve
 from envc.fetch.settings import FetchSettings
 from envc.fetch.workers import Workers
 from envc.model.digest import Sha256
 from envc.model.manifest import Source
-from envc.model.progress import Progress, Task
+from envc.model.progress import Progress
 from envc_solvers.errors import ProjectNotFound
 from envc_solvers.pypi.index import File, View
 from envc_solvers.pypi.markers import Answer, Markers, environment_key, marker_environment
@@ -64,8 +65,8 @@ class Origins:
         self._progress = progress
         self._client = client(keyring)
         self._cache = Cache(settings.cache, progress)
-        self._page_task = _Late(progress, "index pages", self._go_online)
-        self._metadata_task = _Late(progress, "metadata", self._go_online)
+        self._page_task = LateTask(progress, "index pages", self._go_online)
+        self._metadata_task = LateTask(progress, "metadata", self._go_online)
         self._pages = Pages(
             self._places,
             self._cache,
@@ -283,29 +284,3 @@ class ProjectIndex:
 
     def _suppliers(self, name: str) -> tuple[str, ...]:
         return self._origins.suppliers(name, self._order, self._only, self._dedicated)
-
-
-class _Late:
-    """A task that is announced by its first piece of work, after telling that the network is about to be used."""
-
-    def __init__(self, progress: Progress, label: str, begin: Callable[[], None]) -> None:
-        self._progress = progress
-        self._label = label
-        self._begin = begin
-        self._task: Task | None = None
-        self._lock = threading.Lock()
-
-    def grow(self, amount: int) -> None:
-        if self._task is None:
-            self._begin()
-            with self._lock:
-                self._task = self._task or self._progress.task(self._label, 0)
-        self._task.grow(amount)
-
-    def advance(self, amount: int = 1) -> None:
-        if self._task is not None:
-            self._task.advance(amount)
-
-    def done(self) -> None:
-        if self._task is not None:
-            self._task.done()

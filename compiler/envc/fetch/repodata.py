@@ -15,6 +15,7 @@ from zlib import crc32
 from envc.errors import EnvcError, OfflineMiss, SourceUnreachable
 from envc.fetch.channels import ChannelPlace
 from envc.fetch.http import Client, Stopped
+from envc.fetch.late import LateTask
 from envc.fetch.once import Once
 from envc.fetch.places import local_path
 from envc.fetch.repodata_files import LARGEST_SHARD, cut_shard, decompress
@@ -53,7 +54,8 @@ class Channels:
         self._folder = cache / "repodata"
         self._client = client
         self._offline = offline
-        self._files = Subdirs(self._folder, client, progress, now=now, offline=offline, refresh=refresh)
+        self._task = LateTask(progress, "channel data")
+        self._files = Subdirs(self._folder, client, progress, self._task, now=now, offline=offline, refresh=refresh)
         self._subdirs: Once[tuple[str, str], Subdir] = Once()
         self._records: Once[tuple[str, str, str], tuple[Record, ...]] = Once()
         self._workers = Workers(_REQUESTS, "channel")
@@ -69,6 +71,7 @@ class Channels:
     def close(self) -> None:
         """Drop what was only guessed to be needed."""
         self._workers.stop()
+        self._task.done()
 
     def repodata(self, platform: str) -> PlatformRepodata:
         """What a solve for that platform asks."""
@@ -130,7 +133,9 @@ class Channels:
         else:
             if self._offline:
                 raise OfflineMiss(f"the shard of {name} of {place.name}/{opened.name}")
+            self._task.grow(1)
             reply = self._client.get(place.name, what, url, limit=_LARGEST_DOWNLOAD)
+            self._task.advance()
             if reply.status != 200:
                 raise SourceUnreachable(place.name, what, f"HTTP {reply.status}")
             packed = reply.body

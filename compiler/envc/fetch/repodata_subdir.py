@@ -24,7 +24,7 @@ from envc.fetch.http import Client, Reply, max_age
 from envc.fetch.repodata_files import LARGEST_JSON, Note, cut_repodata, cut_shard_index, decompress
 from envc.fetch.slices import Damaged, Slices, appearing, append_index
 from envc.model.digest import sha256
-from envc.model.progress import Progress
+from envc.model.progress import Progress, Task
 
 SHARDS = "repodata_shards.msgpack.zst"  # CEP-16
 FILES = (SHARDS, "repodata.json.zst", "repodata.json")  # in the order in which they are tried
@@ -92,11 +92,12 @@ class Subdirs:
     """Opens subdirs, and gets them when they are not there or too old. Thread-safe; one run asks once for each."""
 
     def __init__(
-        self, folder: Path, client: Client, progress: Progress, *, now: int, offline: bool, refresh: bool
+        self, folder: Path, client: Client, progress: Progress, task: Task, *, now: int, offline: bool, refresh: bool
     ) -> None:
         self._folder = folder
         self._client = client
         self._progress = progress
+        self._task = task
         self._now = now  # seconds since the epoch
         self._offline = offline
         self._refresh = refresh
@@ -184,7 +185,10 @@ class Subdirs:
         elif old is not None and old.file == file and old.modified:
             headers["If-Modified-Since"] = old.modified
         url = f"{place.url}/{subdir}/{file}"
-        return self._client.get(place.name, f"{subdir}/{file}", url, limit=_LARGEST_FILE, headers=headers)
+        self._task.grow(1)
+        reply = self._client.get(place.name, f"{subdir}/{file}", url, limit=_LARGEST_FILE, headers=headers)
+        self._task.advance()
+        return reply
 
     def _keep(self, place: ChannelPlace, subdir: str, state: SubdirState, data: bytes) -> Subdir:
         """Cut a file that is new, write its slices and open them."""
