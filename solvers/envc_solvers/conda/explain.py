@@ -11,15 +11,15 @@ from envc_solvers.conda.encode import ROOT, ROOT_CANDIDATE
 from envc_solvers.conda.run import Attempt, Shelf
 from envc_solvers.conda.suggest import suggest
 from envc_solvers.conda.tell import Teller
+from envc_solvers.conda.trials import Trials
 from envc_solvers.sat.core import shrink
 from envc_solvers.sat.nogood import Asks, leaves
-from envc_solvers.sat.search import SearchLimit
 
 if TYPE_CHECKING:
     from envc_solvers.conda.index import Repodata
     from envc_solvers.conda.solve import CondaProblem
 
-_CONFLICTS = 500  # in one trial search
+_CONFLICTS = 250  # in all trial searches for fewer specs
 _MOST_FACTS = 250  # a larger proof is told as it is: every fact costs a trial
 
 
@@ -69,15 +69,16 @@ def _failure(attempt: Attempt, numbers: tuple[int, ...]) -> Failure:
 
 def _minimise(problem: CondaProblem, shelf: Shelf, failure: Failure) -> tuple[Failure, bool]:
     """A failure of fewest specs, and whether leaving out each of them was seen to help."""
+    trials = Trials(_CONFLICTS)
     minimal = True
     for number in failure.numbers:
         if number not in failure.numbers:
             continue
         fewer = tuple(other for other in failure.numbers if other != number)
         trial = Attempt(problem, shelf, fewer)
-        try:
-            if not trial.solve(_CONFLICTS):
-                failure = _failure(trial, fewer)
-        except SearchLimit:
+        solved = trials.solves(trial)
+        if solved is None:
             minimal = False
+        elif not solved:
+            failure = _failure(trial, fewer)
     return failure, minimal

@@ -14,16 +14,14 @@ from envc_solvers.conda.record import Record
 from envc_solvers.conda.run import Attempt, Shelf
 from envc_solvers.conda.solve import Root
 from envc_solvers.conda.tell import nearest_name
+from envc_solvers.conda.trials import Trials
 from envc_solvers.conda.version import InvalidVersion, version_key
-from envc_solvers.sat.search import SearchLimit
-from envc_solvers.solution import Solution
 
 if TYPE_CHECKING:
     from envc_solvers.conda.index import Repodata
     from envc_solvers.conda.solve import CondaProblem
 
-_CONFLICTS = 150  # in one trial search
-_CONFLICTS_IN_ALL = 300
+_CONFLICTS = 250  # in all trial searches
 _MOST_TRIALS = 12
 _VERSIONS = re.compile(r"[<>=~!]*\s*([0-9][0-9a-z.]*)").findall
 
@@ -33,7 +31,7 @@ Change = tuple["CondaProblem", str, str]  # the changed problem, what to say, an
 def suggest(problem: CondaProblem, repodata: Repodata, numbers: tuple[int, ...], reasons: Iterable[Reason]) -> str:
     """What helps, in words; "" when none of the changes tried does. `numbers` are the specs that fail together."""
     reasons = list(reasons)
-    trials = Trials()
+    trials = Trials(_CONFLICTS)
     for number, (changed, words, name) in enumerate(_changes(problem, repodata, numbers, reasons)):
         if number == _MOST_TRIALS:
             break
@@ -53,33 +51,6 @@ def _leave_out(problem: CondaProblem, repodata: Repodata, trials: Trials) -> str
             kept = *kept, number
     dropped = [root.text for number, root in enumerate(problem.specs) if number not in kept]
     return f"leave out {' and '.join(f'`{text}`' for text in dropped)}" if kept and not trials.is_over else ""
-
-
-class Trials:
-    """Searches that may fail, until they have met too many conflicts together."""
-
-    def __init__(self) -> None:
-        self._left = _CONFLICTS_IN_ALL
-
-    @property
-    def is_over(self) -> bool:
-        return self._left <= 0
-
-    def solution(self, problem: CondaProblem, repodata: Repodata) -> Solution | None:
-        """The solution of a problem, if it is found in time."""
-        attempt = Attempt(problem, Shelf(problem, repodata))
-        return attempt.solution() if self.solves(attempt) else None
-
-    def solves(self, attempt: Attempt) -> bool:
-        """Whether an attempt is seen to succeed."""
-        if self.is_over:
-            return False
-        try:
-            return attempt.solve(min(_CONFLICTS, self._left))
-        except SearchLimit:
-            return False
-        finally:
-            self._left -= len(attempt.search.learned)
 
 
 def _changes(

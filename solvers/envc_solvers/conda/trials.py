@@ -1,0 +1,40 @@
+"""Searches on trial: what an explanation may spend on finding out what would happen if."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envc_solvers.conda.run import Attempt, Shelf
+from envc_solvers.sat.search import SearchLimit
+from envc_solvers.solution import Solution
+
+if TYPE_CHECKING:
+    from envc_solvers.conda.index import Repodata
+    from envc_solvers.conda.solve import CondaProblem
+
+
+class Trials:
+    """Searches that may take no more than so many conflicts together."""
+
+    def __init__(self, conflicts: int) -> None:
+        self._left = conflicts
+
+    @property
+    def is_over(self) -> bool:
+        return self._left <= 0
+
+    def solves(self, attempt: Attempt) -> bool | None:
+        """Whether an attempt succeeds; None when that was not found out."""
+        if self.is_over:
+            return None
+        try:
+            return attempt.solve(self._left)
+        except SearchLimit:
+            return None
+        finally:
+            self._left -= len(attempt.search.learned)
+
+    def solution(self, problem: CondaProblem, repodata: Repodata) -> Solution | None:
+        """The solution of a problem, if it is found in time."""
+        attempt = Attempt(problem, Shelf(problem, repodata))
+        return attempt.solution() if self.solves(attempt) else None
