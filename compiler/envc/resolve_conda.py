@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 
+import msgspec
+
 from envc.errors import Refusal, SourceUnreachable, Unsolvable
-from envc.fetch.channels import ChannelPlace, resolve_channels
+from envc.fetch.channels import ChannelPlace, known_channel, resolve_channels
 from envc.fetch.credentials import Keyring
 from envc.fetch.http import Client
 from envc.fetch.repodata import Channels
@@ -20,7 +22,7 @@ from envc_solvers.conda.conflict import GaveUp
 from envc_solvers.conda.conflict import Unsolvable as Conflicting
 from envc_solvers.conda.index import Repodata
 from envc_solvers.conda.record import RecordUnusable
-from envc_solvers.conda.solve import CondaProblem, solve_conda
+from envc_solvers.conda.solve import CondaProblem, Root, solve_conda
 from envc_solvers.solution import Solution
 
 
@@ -77,5 +79,24 @@ def solve_query(query: CondaQuery, around: Surroundings) -> Solution:
     with open_channels(
         names, {}, settings, around.progress, now=around.now, offline=around.offline, refresh=around.refresh
     ) as (channels, places):
-        problem = parse_conda_query(query, places, around.now)
+        problem = _within(places, parse_conda_query(query, places, around.now))
         return solve_one(f"the specs for {query.platform}", problem, channels.repodata(query.platform))
+
+
+def _within(places: Mapping[str, ChannelPlace], problem: CondaProblem) -> CondaProblem:
+    """The problem with every channel that a spec names called as records call it. Raises UsageError for another."""
+
+    def settled(root: Root) -> Root:
+        if root.spec.channel is None:
+            return root
+        spec = msgspec.structs.replace(root.spec, channel=known_channel(root.spec.channel, places))
+        # What was written is shown in explanations, and a URL may hold a password.
+        text = root.text if "@" not in root.spec.channel else str(spec)
+        return msgspec.structs.replace(root, spec=spec, text=text)
+
+    return msgspec.structs.replace(
+        problem,
+        specs=tuple(map(settled, problem.specs)),
+        constraints=tuple(map(settled, problem.constraints)),
+        overrides=tuple(map(settled, problem.overrides)),
+    )

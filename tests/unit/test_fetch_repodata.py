@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from envc.errors import OfflineMiss, SourceUnreachable, UsageError
-from envc.fetch.channels import CHANNELS_URL, resolve_channels
+from envc.fetch.channels import CHANNELS_URL, known_channel, resolve_channels
 from envc.fetch.credentials import Keyring
 from envc.fetch.http import Client
 from envc.fetch.repodata import Channels
@@ -346,6 +346,18 @@ def test_channel_names_paths_and_urls(tmp_path: Path) -> None:
     for wrong in (["ftp://me:secret@x.example/y"], ["/a/mine", "/b/mine"], ["https://"], ["http://[x"]):
         with pytest.raises(UsageError) as caught:
             resolve_channels(wrong, {}, keyring)
+        assert "secret" not in str(caught.value)
+
+
+def test_specs_name_channels_by_name_or_place() -> None:
+    places = resolve_channels(["conda-forge", "https://other.example/x/y"], {}, Keyring())
+    assert (
+        known_channel("conda-forge", places) == known_channel(f"{CHANNELS_URL}/conda-forge/", places) == "conda-forge"
+    )
+    assert known_channel("https://me:secret@other.example/x/y", places) == known_channel("y", places) == "y"
+    for wrong in ("bioconda", "https://me:secret@third.example/y"):
+        with pytest.raises(UsageError, match="is not in use") as caught:
+            known_channel(wrong, places)
         assert "secret" not in str(caught.value)
 
 

@@ -69,6 +69,20 @@ def resolve_channels(
     return places
 
 
+def known_channel(text: str, places: Mapping[str, ChannelPlace]) -> str:
+    """The name of the channel that a match spec names, by its name or by where it lives.
+
+    Raises UsageError when it is none of those in use.
+    """
+    if text in places:
+        return text
+    url = split_credentials(text)[0] if "://" in text else f"{CHANNELS_URL}/{text}"
+    for place in places.values():
+        if place.url == url.rstrip("/"):
+            return place.name
+    raise UsageError(f"channel {_shown(text)} is not in use", f"the channels are: {', '.join(places)}")
+
+
 def _is_usable(url: str) -> bool:
     try:
         parts = urlsplit(url)
