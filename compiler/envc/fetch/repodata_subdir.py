@@ -76,7 +76,7 @@ class Subdir:
     def _below(self, base: str, file: str) -> str:
         try:
             url = urljoin(urljoin(self._url, base if not base or base.endswith("/") else base + "/"), file)
-            # A channel may send us elsewhere on the web, but not to files of this machine, and with nobody's login.
+            # A channel may send us elsewhere on the web, but not to files of this machine, nor with a login of its choice.
             if urlsplit(url).scheme in ("http", "https") or (self.place.folder is not None and url.startswith("file:")):
                 return split_credentials(url)[0]
         except ValueError:
