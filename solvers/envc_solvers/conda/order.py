@@ -67,7 +67,7 @@ class Order:
         """Order by the shared names from `start` on. A name that is not needed to tell records apart is not reached."""
         for number in range(start, len(shared)):
             name = shared[number]
-            reached = {place: max(map(self._reach, specs[place][name])) for place in places}
+            reached = {place: self._reach_together(specs[place][name]) for place in places}
             if len(set(reached.values())) > 1:
                 ordered: list[int] = []
                 for each in sorted(set(reached.values()), reverse=True):
@@ -75,6 +75,11 @@ class Order:
                     ordered += self._refine(same, specs, shared, number + 1) if len(same) > 1 else same
                 return ordered
         return places
+
+    def _reach_together(self, texts: list[str]) -> Best:
+        """What several specs of one record on a name allow each: the lowest counts, as none may be exceeded."""
+        reached = [each for each in map(self._reach, texts) if each[0]]
+        return min(reached, default=(False, False, b""))
 
     def _reach(self, text: str) -> Best:
         """The highest version that a spec allows, hidden records included."""
