@@ -31,6 +31,7 @@ FILES = (SHARDS, "repodata.json.zst", "repodata.json")  # in the order in which 
 
 _LARGEST_FILE = 1 << 30  # bytes as they are downloaded
 _PROBE_AGAIN = 7 * 86_400  # seconds after which a better kind of file is looked for
+_TRIES = 3  # at keeping a file, in case a run that got another version of it clears ours away at that moment
 _LEFT_BEHIND = 86_400  # seconds after which a file that an interrupted run left is removed
 
 
@@ -76,7 +77,7 @@ class Subdir:
     def _below(self, base: str, file: str) -> str:
         try:
             url = urljoin(urljoin(self._url, base if not base or base.endswith("/") else base + "/"), file)
-            # A channel may send us elsewhere on the web, but not to files of this machine, nor with a login of its choice.
+            # A channel may send us elsewhere on the web, not to files of this machine, nor with a login that it chose.
             if urlsplit(url).scheme in ("http", "https") or (self.place.folder is not None and url.startswith("file:")):
                 return split_credentials(url)[0]
         except ValueError:
@@ -192,15 +193,16 @@ class Subdirs:
 
     def _keep(self, place: ChannelPlace, subdir: str, state: SubdirState, data: bytes) -> Subdir:
         """Cut a file that is new, write its slices and open them."""
-        known = self._opened(place, subdir, state)
-        if known is None:
-            self._cut(place, subdir, state, data)
-            known = self._opened(place, subdir, state)
-        if known is None:
-            raise SourceUnreachable(place.name, f"{subdir}/{state.file}", "the cache folder cannot be written")
+        opened = self._opened(place, subdir, state)
+        for _ in range(_TRIES):
+            if opened is None:
+                self._cut(place, subdir, state, data)
+                opened = self._opened(place, subdir, state)
+        if opened is None:
+            raise SourceUnreachable(place.name, f"{subdir}/{state.file}", "the cache does not keep what is written")
         self._write_state(place, subdir, state)
         self._sweep(self._slices_path(place, subdir, state))
-        return known
+        return opened
 
     def _cut(self, place: ChannelPlace, subdir: str, state: SubdirState, data: bytes) -> None:
         try:
