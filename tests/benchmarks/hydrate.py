@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from tests.benchmarks.measure import alternate, median, program, timed, versions
-from tests.benchmarks.scene import Scene, options, peak, removing, scene, tree_size
+from tests.benchmarks.scene import Meter, Scene, options, peak, removing, scene, tree_size
 
 
 def main(arguments: list[str]) -> int:
@@ -35,12 +35,13 @@ def main(arguments: list[str]) -> int:
         }
         if place.target == "linux-64":
             peers["uv, cold, copies"] = removing(uv_prefix, uv_cold)
-        ours, *theirs = alternate(
-            chosen.runs, removing(prefix, lambda: place.hydrate(prefix, "--no-cache")), *peers.values()
-        )
-        print(f"{'envc hydrate --no-cache':26} {median(ours):7.3f} s   median of {chosen.runs}, in alternation")
-        for name, seconds in zip(peers, theirs, strict=True):
-            print(f"{name:26} {median(seconds):7.3f} s   envc takes {median(ours) / median(seconds):.2f} of it")
+        sides = {"envc hydrate --no-cache": removing(prefix, lambda: place.hydrate(prefix, "--no-cache"))} | peers
+        meters = [Meter(side) for side in sides.values()]
+        ours, *_ = results = alternate(chosen.runs, *meters)
+        print(f"{'':26} {'clock s':>8} {'CPU s':>8}   envc takes of it; medians of {chosen.runs}, in alternation")
+        for name, seconds, meter in zip(sides, results, meters, strict=True):
+            clock, cpu = median(ours) / median(seconds), median(meters[0].cpu) / median(meter.cpu)
+            print(f"{name:26} {median(seconds):8.3f} {median(meter.cpu):8.3f}   {clock:.2f} clock, {cpu:.2f} CPU")
         command = [program("envc"), "hydrate", "all", "-q", "--target", place.target, "--no-cache", "--prefix"]
         print(f"{'peak memory':26} {peak([*command, str(prefix)], place.env, place.work):7} MiB")
         for path in (prefix, tree, uv_cache):
