@@ -21,7 +21,7 @@ from envc.errors import OfflineMiss, SourceUnreachable
 from envc.fetch.channels import ChannelPlace
 from envc.fetch.credentials import split_credentials
 from envc.fetch.http import Client, Reply, max_age
-from envc.fetch.repodata_files import LARGEST_JSON, Note, cut_repodata, cut_shard_index, decompress
+from envc.fetch.repodata_files import LARGEST_JSON, Cut, Note, cut_repodata, cut_shard_index, decompress
 from envc.fetch.slices import Damaged, Slices, appearing, append_index
 from envc.model.digest import sha256
 from envc.model.progress import Progress, Task
@@ -221,22 +221,15 @@ class Subdirs:
         """Write a file of slices from one of FILES. Raises ValueError when it is not what it should be, OSError."""
         pieces = decompress(data, LARGEST_JSON) if kind.endswith(".zst") else iter((data,))
         if kind == SHARDS:
-            cut = cut_shard_index(b"".join(pieces))
-        else:
-            # What is large goes to the disk as it comes, and is read from there: never is more than it in memory, and
-            # never are two at once.
-            file.writelines(pieces)
-            file.flush()
-            if not file.tell():
-                raise ValueError("it is not JSON, or cut short (it is empty)")
-            with self._cutting:
-                cut = cut_repodata(mmap(file.fileno(), 0, access=ACCESS_READ))
-        if cut.data is not None:
-            file.seek(0)
-            file.truncate()
-            file.write(cut.data)
-        append_index(file, cut.spans, msgspec.json.encode(cut.note))
-        return cut.note
+            return _finish(file, cut_shard_index(b"".join(pieces)))
+        # What is large goes to the disk as it comes and is read from there, one file at a time: so memory holds no more
+        # than the largest, while the next one is on its way.
+        file.writelines(pieces)
+        file.flush()
+        if not file.tell():
+            raise ValueError("it is not JSON, or cut short (it is empty)")
+        with self._cutting:
+            return _finish(file, cut_repodata(mmap(file.fileno(), 0, access=ACCESS_READ)))
 
     def _opened(self, place: ChannelPlace, subdir: str, state: SubdirState) -> Subdir | None:
         """The subdir of that state; None when the cache lacks it or it is damaged."""
@@ -271,3 +264,13 @@ class Subdirs:
                 is_left = path.suffix == ".partial" and time.time() - path.stat().st_mtime > _LEFT_BEHIND
                 if is_old or is_left:
                     path.unlink()
+
+
+def _finish(file: BinaryIO, cut: Cut) -> Note:
+    """Complete a file that holds what was cut. Raises OSError."""
+    if cut.data is not None:
+        file.seek(0)
+        file.truncate()
+        file.write(cut.data)
+    append_index(file, cut.spans, msgspec.json.encode(cut.note))
+    return cut.note
