@@ -36,8 +36,9 @@ def place(tmp_path: Path) -> Workplace:
     return Workplace(tmp_path, None)
 
 
-def solve(place: Workplace, *arguments: str, platform: str = "linux-64") -> Done:
-    return place.run("solve", "--channel", str(place.folder / "channel"), "--platform", platform, *arguments)
+def solve(place: Workplace, *arguments: str, platform: str = "linux-64", **env: str) -> Done:
+    channel = str(place.folder / "channel")
+    return place.run("solve", "--channel", channel, "--platform", platform, *arguments, **env)
 
 
 def test_json_lists_what_was_chosen(place: Workplace) -> None:
@@ -127,3 +128,9 @@ def test_an_empty_cache_offline_and_a_channel_that_is_not_there(place: Workplace
     assert lost.code == 1
     assert "nowhere" in lost.err
     assert "Traceback" not in lost.err
+
+
+def test_hash_seeds_make_no_difference(place: Workplace) -> None:
+    solved = {solve(place, "--conda", "tool", "--json", PYTHONHASHSEED=str(seed)).out for seed in range(4)}
+    refused = {solve(place, "--conda", "gpu", "--conda", "python", PYTHONHASHSEED=str(seed)).err for seed in range(4)}
+    assert len(solved) == len(refused) == 1

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from envc_solvers.conda.index import Repodata
     from envc_solvers.conda.solve import CondaProblem
 
-_CONFLICTS = 250  # in all trial searches for fewer specs
+_CONFLICTS = 120  # in all trial searches for fewer specs
 _MOST_FACTS = 250  # a larger proof is told as it is: every fact costs a trial
 
 

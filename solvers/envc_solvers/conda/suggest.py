@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from envc_solvers.conda.index import Repodata
     from envc_solvers.conda.solve import CondaProblem
 
-_CONFLICTS = 250  # in all trial searches
+_CONFLICTS = 120  # in all trial searches
 _MOST_TRIALS = 12
 _VERSIONS = re.compile(r"[<>=~!]*\s*([0-9][0-9a-z.]*)").findall
 
