@@ -73,7 +73,7 @@ class Closures:
                 kind=package.kind,
                 name=package.name,
                 version=package.version,
-                build=package.build,
+                build=_build(package, artifact),
                 source=package.source,
                 file=artifact.file,
                 size=artifact.size,
@@ -107,3 +107,10 @@ class Closures:
             )
         )
         return Environment(target=cell.target, python=cell.python, interpreter=cell.interpreter, members=members)
+
+
+def _build(package: Package, artifact: Artifact) -> str:
+    """The build string, which a package with several builds leaves to its files: ``name-version-build.conda``."""
+    if package.build or package.kind != "conda":
+        return package.build
+    return artifact.file.removesuffix(".conda").removesuffix(".tar.bz2").rpartition("-")[2]

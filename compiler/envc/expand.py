@@ -23,6 +23,7 @@ class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
     conda: tuple[CondaDependency, ...]
     indexes: tuple[Source, ...]  # sources of PyPI projects, in order of priority
     dedicated: tuple[Source, ...]  # sources that supply only the projects they name
+    channels: tuple[Source, ...]  # of conda packages, in order of priority
 
     @property
     def key(self) -> str:
@@ -66,6 +67,7 @@ def _step_target(manifest: Manifest, step_name: str, target_name: str) -> StepTa
         conda=conda,
         indexes=tuple(by_name[name] for name in manifest.indexes if name in by_name),
         dedicated=tuple(source for source in allowed if source.kind != "conda" and source.name not in manifest.indexes),
+        channels=tuple(by_name[name] for name in manifest.channels if name in by_name),
     )
 
 

@@ -20,6 +20,7 @@ _EXTRA = re.compile(r"""extra\s*==\s*["']([^"']*)["']|["']([^"']*)["']\s*==\s*ex
 
 
 Cell = tuple[str, str]  # step, target key
+Release = tuple[str, str, str, str, str]  # kind, name, version, source, variant: what has one id; see `_releases`
 
 
 def choice_of(pin: Pin) -> Choice:
@@ -52,7 +53,9 @@ def link(
     """
     cells = tuple(cells)
     requires = _needed_requires(cells, choices)
-    ids = _assign_ids({choice.release for chosen in choices.values() for choice in chosen}, previous)
+    releases = _releases(choices)
+    by_release = _assign_ids(set(releases.values()), previous)
+    ids = {digest: by_release[release] for digest, release in releases.items()}
     environments = tuple(
         sorted(
             (_environment(steps, group, choices, ids) for steps, group in _group(cells)),
@@ -105,12 +108,12 @@ def _environment(
     steps: tuple[str, ...],
     cells: list[StepTarget],
     choices: Mapping[Cell, tuple[Choice, ...]],
-    ids: Mapping[tuple[str, ...], str],
+    ids: Mapping[Sha256, str],
 ) -> LockedEnvironment:
     holding: dict[str, set[str]] = {}
     for cell in cells:
         for choice in choices[cell.step, cell.key]:
-            holding.setdefault(ids[choice.release], set()).add(cell.target.name)
+            holding.setdefault(ids[choice.sha256], set()).add(cell.target.name)
     everywhere = {cell.target.name for cell in cells}
     return LockedEnvironment(
         steps=steps,
@@ -127,21 +130,36 @@ def _environment(
     )
 
 
-def _assign_ids(
-    releases: set[tuple[str, str, str, str, str]], previous: LockGraph | None
-) -> dict[tuple[str, ...], str]:
+def _releases(choices: Mapping[Cell, tuple[Choice, ...]]) -> dict[Sha256, Release]:
+    """The release of each artifact. Its variant is "" unless two files of one version are chosen under one target key.
+
+    Then the build joins the id, since an id has at most one file per target key (DESIGN section 4).
+    """
+    files: dict[tuple[tuple[str, str, str, str], str], set[Sha256]] = {}
+    for (_, key), chosen in choices.items():
+        for choice in chosen:
+            files.setdefault((choice.release, key), set()).add(choice.sha256)
+    split = {release for (release, _), digests in files.items() if len(digests) > 1}
+    return {
+        choice.sha256: (*choice.release, (choice.build or choice.sha256[:8]) if choice.release in split else "")
+        for chosen in choices.values()
+        for choice in chosen
+    }
+
+
+def _assign_ids(releases: set[Release], previous: LockGraph | None) -> dict[Release, str]:
     """``pypi:torch`` for one release of each name, ``pypi:torch@2.3.1`` for further ones.
 
     An id stays with its release for as long as both are in the lock, so that no line changes because another came.
     """
     before = {
-        (package.kind, package.name, package.version, package.build, package.source): package.id
+        (package.kind, package.name, package.version, package.source, package.id.partition("=")[2]): package.id
         for package in (previous.packages if previous else ())
     }
-    by_name: dict[tuple[str, str], list[tuple[str, str, str, str, str]]] = {}
+    by_name: dict[tuple[str, str], list[Release]] = {}
     for release in releases:
         by_name.setdefault(release[:2], []).append(release)
-    ids: dict[tuple[str, ...], str] = {}
+    ids: dict[Release, str] = {}
     for (kind, name), group in by_name.items():
         plain = f"{kind}:{name}"
         group.sort(key=lambda release: (_version_order(release[2]), release), reverse=True)
@@ -154,13 +172,10 @@ def _assign_ids(
         for release in group:
             if release in ids:
                 continue
-            _, _, version, build, source = release
-            spellings = (
-                plain,
-                f"{plain}@{version}",
-                f"{plain}@{version}:{source}",
-                f"{plain}@{version}:{source}:{build}",
-            )
+            _, _, version, source, variant = release
+            spellings = [plain, f"{plain}@{version}", f"{plain}@{version}:{source}"]
+            if variant:
+                spellings = [f"{plain}@{version}={variant}", f"{plain}@{version}:{source}={variant}"]
             ids[release] = next(spelling for spelling in spellings if spelling not in taken)
             taken.add(ids[release])
     return ids
@@ -176,7 +191,7 @@ def _version_order(version: str) -> tuple[int, Version | str]:
 def _packages(
     cells: tuple[StepTarget, ...],
     choices: Mapping[Cell, tuple[Choice, ...]],
-    ids: Mapping[tuple[str, ...], str],
+    ids: Mapping[Sha256, str],
     requires: Mapping[Sha256, tuple[str, ...]],
     recorded: Mapping[Sha256, dict[str, Sha256]],
 ) -> tuple[Package, ...]:
@@ -184,18 +199,19 @@ def _packages(
     serving: dict[Sha256, set[str]] = {}
     for cell in cells:
         for choice in choices[cell.step, cell.key]:
-            used.setdefault(ids[choice.release], {})[choice.sha256] = choice
+            used.setdefault(ids[choice.sha256], {})[choice.sha256] = choice
             serving.setdefault(choice.sha256, set()).add(cell.key)
     packages = []
     for package_id, by_digest in used.items():
         chosen = sorted(by_digest.values(), key=lambda choice: (choice.file, choice.sha256))
         agree = len({requires[choice.sha256] for choice in chosen}) == 1
+        builds = {choice.build for choice in chosen}
         released = [choice.released for choice in chosen if choice.released is not None]
         packages.append(
             Package(
                 id=package_id,
                 version=chosen[0].version,
-                build=chosen[0].build,
+                build=chosen[0].build if len(builds) == 1 else "",
                 source=chosen[0].source,
                 released=min(released, default=None),
                 license=chosen[0].license,

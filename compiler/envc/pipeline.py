@@ -15,19 +15,18 @@ import msgspec
 
 from envc import lockfile
 from envc.closure import Closures
-from envc.errors import DigestMismatch, NoLock, StaleLock, UsageError, render_key_path
+from envc.errors import DigestMismatch, NoLock, StaleLock, UsageError
 from envc.expand import StepTarget, expand, lock_options
 from envc.link import choice_of, link
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Choice, LockGraph
 from envc.model.manifest import Manifest
 from envc.parse import find_manifest, load_manifest
-from envc.pose import pose, refuse_unavailable
+from envc.pose import pose, refuse_conda, refuse_unavailable
 from envc.stale import Freshness, Reason, compare
 from envc.surroundings import Surroundings as Surroundings
 
 if TYPE_CHECKING:
-    from envc.fetch.index import Origins
     from envc.hydrate import Loading
     from envc.install.interpreter import HostPython
     from envc.model.environment import Environment
@@ -143,12 +142,9 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
         wanted=wanted,
     )
     if problems:
-        from envc.resolve import solve_all
+        from envc.solving import line_labels, solve_problems
 
-        label, align = _line_labels(project), manifest.policy.align
-        with _origins(manifest, around) as origins:
-            solutions = solve_all(problems, origins, around.progress, align=align, label=label)
-        for posed, solution in solutions:
+        for posed, solution in solve_problems(problems, manifest, around, line_labels(manifest, cells)):
             solved = tuple(choice_of(pin) for pin in solution.pins)
             choices.update(((cell.step, cell.key), solved) for cell in posed.cells)
     linked = link(cells, choices, lock_options(manifest, cells), graph)
@@ -181,8 +177,10 @@ def _moving(request: LockRequest, graph: LockGraph | None) -> tuple[frozenset[st
     wanted: dict[str, str] = {}
     locked = {package.name for package in graph.packages} if graph else set()
     for text in request.packages:
-        name, _, version = text.partition("==")
-        name = canonicalize_name(name.strip())
+        written, _, version = text.partition("==")
+        # Conda's names are not normalised: what the lock has as it is written is meant.
+        written = written.strip().lower()
+        name = written if written in locked else canonicalize_name(written)
         if graph is not None and name not in locked:
             near = _nearest(name, locked)
             raise UsageError(f"-P {text}: the lock holds no package {name}", f"did you mean {near}?" if near else None)
@@ -190,37 +188,6 @@ def _moving(request: LockRequest, graph: LockGraph | None) -> tuple[frozenset[st
         if version:
             wanted[name] = version.strip()
     return frozenset(names), wanted
-
-
-def _origins(manifest: Manifest, around: Surroundings) -> Origins:
-    from envc.fetch.settings import read_settings
-    from envc.resolve import open_origins
-
-    settings = read_settings(around.environ)
-    return open_origins(
-        manifest, settings, around.progress, now=around.now, offline=around.offline, refresh=around.refresh
-    )
-
-
-def _line_labels(project: Project) -> Callable[[str], str]:
-    """Adds to a rendered key path the line of the manifest where it stands. Reads the manifest when first asked."""
-    manifest = project.manifest
-    lines: dict[str, int] = {}
-
-    def label(origin: str) -> str:
-        if not lines:
-            from envc.parse.positions import Positions
-
-            positions = Positions(manifest.path.read_text(encoding="utf-8"))
-            written = [dependency for cell in project.cells for dependency in cell.pypi]
-            for dependency in (*written, *manifest.constraints.pypi, *manifest.overrides.pypi):
-                place = positions.of((*manifest.prefix, *dependency.at))
-                if place is not None:
-                    lines[render_key_path(dependency.at)] = place[0]
-        before, space, key = origin.rpartition(" ")
-        return f"{before}{space}{key}, line {lines[key]}" if key in lines else origin
-
-    return label
 
 
 # bundle
@@ -254,6 +221,7 @@ def bundle(project: Project, selection: Selection, options: BundleOptions, aroun
     graph = check(project) if options.record else _locked(project, selection)
     closures = Closures(graph)
     cells = select(project, selection)
+    refuse_conda(cells, "bundling")
     code = {globs: code_entries(manifest.root, globs) for globs in {manifest.steps[cell.step].code for cell in cells}}
     request = BundleRequest(
         project=manifest.name,
@@ -278,7 +246,9 @@ def bundle(project: Project, selection: Selection, options: BundleOptions, aroun
         return manifest.lock_path.read_bytes()
 
     store = _store(project, selection, around)
-    with _origins(manifest, around) as origins:
+    from envc.solving import open_origins
+
+    with open_origins(manifest, around) as origins:
         return pack(
             request,
             store,
@@ -411,6 +381,7 @@ def hydrate(
     from envc.hydrate import hydrate as fill
 
     cell = cell_for(project, step, target, around, foreign=target is not None)
+    refuse_conda((cell,), "hydrating")
     host = _host(cell, around) if cell.target.platform == this_platform() else None
     if prefix is None and host is None:
         raise UsageError(
@@ -447,6 +418,7 @@ def run(
     written = project.manifest.steps[step].run if step in project.manifest.steps else None
     words = command or (split_command(written) if written else ())
     cell = cell_for(project, step, target, around)
+    refuse_conda((cell,), "running")
     if not words:
         raise UsageError(f"step {step} has no `run`", f"say what to run: `envc run {step} -- python …`")
     if project.graph is None:
@@ -527,12 +499,11 @@ def this_platform() -> str:
 def solve_once(query: Query, around: Surroundings) -> Solution:
     """parse → expand → pose → solve, for one command line, without a lock."""
     from envc.parse.query import parse_query
-    from envc.resolve import solve_all
+    from envc.solving import solve_problems
 
     manifest = parse_query(query)
     problems = pose(manifest, expand(manifest), now=around.now)
-    with _origins(manifest, around) as origins:
-        return solve_all(problems, origins, around.progress)[0][1]
+    return solve_problems(problems, manifest, around)[0][1]
 
 
 def _nearest(name: str, names: Iterable[str]) -> str | None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
-from typing import Literal
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from envc.cutoff import cutoff
 from envc.errors import NotAvailable, render_key_path
 from envc.expand import StepTarget
 from envc.model.graph import LockGraph
 from envc.model.manifest import KeyPath, Manifest, PyPIDependency
 from envc_solvers.pypi.solve import Policy, Problem, Root
+
+if TYPE_CHECKING:
+    from envc_solvers.conda.solve import CondaProblem
 
 Label = Callable[[KeyPath], str]
 
@@ -20,15 +24,18 @@ Label = Callable[[KeyPath], str]
 class PosedProblem(msgspec.Struct, frozen=True, kw_only=True):
     """One run of a solver, and the step-targets that share its answer."""
 
-    problem: Problem
+    problem: Problem | CondaProblem
     cells: tuple[StepTarget, ...]  # at least one; they agree on everything that the problem holds
-    only: dict[str, str]  # project name: the one source that its requirement names
+    only: dict[str, str] = {}  # project name: the one source that its requirement names
 
     @property
     def title(self) -> str:
         """For progress and errors: ``train on linux-64``."""
-        steps = sorted({cell.step for cell in self.cells})
-        return f"{', '.join(steps)} on {self.cells[0].target.name}"
+        return f"{', '.join(self.steps)} on {self.cells[0].target.name}"
+
+    @property
+    def steps(self) -> list[str]:
+        return sorted({cell.step for cell in self.cells})
 
 
 def pose(
@@ -52,54 +59,66 @@ def pose(
     constraints = _roots(manifest.constraints.pypi, label)
     overrides = _roots(manifest.overrides.pypi, label)
     posed: dict[bytes, list[StepTarget]] = {}
-    problems: dict[bytes, tuple[Problem, dict[str, str]]] = {}
     for cell in cells:
-        identity = _identity(cell)
-        if identity not in problems:
-            preferences, files = _preferences(lock, cell, release)
-            for name, version in (wanted or {}).items():
-                preferences[name] = (version, *preferences.get(name, ()))
-            problem = Problem(
-                target=cell.target,
-                python=cell.python,
-                roots=_roots(cell.pypi, label),
-                constraints=constraints,
-                overrides=overrides,
-                policy=policy,
-                preferences=preferences,
-                locked_files=files,
-            )
-            only = {dep.requirement.name: dep.source for dep in cell.pypi if dep.source is not None}
-            problems[identity] = (problem, only)
-        posed.setdefault(identity, []).append(cell)
-    result = [
-        PosedProblem(problem=problems[identity][0], only=problems[identity][1], cells=tuple(members))
-        for identity, members in posed.items()
-    ]
+        posed.setdefault(_identity(cell), []).append(cell)
+    result = []
+    for members in posed.values():
+        cell = members[0]
+        if cell.conda:
+            from envc.pose_conda import conda_problem
+
+            conda = conda_problem(manifest, cell, now=now, lock=lock, release=release, wanted=wanted or {}, label=label)
+            result.append(PosedProblem(problem=conda, cells=tuple(members)))
+            continue
+        preferences, files = _preferences(lock, cell, release)
+        for name, version in (wanted or {}).items():
+            preferences[name] = (version, *preferences.get(name, ()))
+        problem = Problem(
+            target=cell.target,
+            python=cell.python,
+            roots=_roots(cell.pypi, label),
+            constraints=constraints,
+            overrides=overrides,
+            policy=policy,
+            preferences=preferences,
+            locked_files=files,
+        )
+        only = {dep.requirement.name: dep.source for dep in cell.pypi if dep.source is not None}
+        result.append(PosedProblem(problem=problem, only=only, cells=tuple(members)))
     return tuple(
-        sorted(result, key=lambda p: (tuple(-n for n in p.problem.python.minor), p.problem.target.name, p.title))
+        sorted(result, key=lambda p: (tuple(-n for n in p.cells[0].python.minor), p.cells[0].target.name, p.title))
     )
 
 
 def refuse_unavailable(cells: Iterable[StepTarget], label: Label = render_key_path) -> None:
     """Raise NotAvailable for anything that these step-targets ask of a solver that does not exist yet."""
-    conda: dict[str, str] = {}
+    mixed: dict[str, str] = {}
+    pinned: dict[str, str] = {}
     direct: dict[str, str] = {}
     for cell in cells:
-        for spec in cell.conda:
-            conda.setdefault(cell.step, f"step {cell.step}: {label(spec.at)}: {spec.spec}")
-        if cell.interpreter != "host" and not cell.conda:
-            conda.setdefault(cell.step, f'step {cell.step}: interpreter = "{cell.interpreter}"')
+        if cell.conda and cell.pypi:
+            places = f"{label(cell.conda[0].at)} beside {label(cell.pypi[0].at)}"
+            mixed.setdefault(cell.step, f"step {cell.step}: {places}")
+        if cell.interpreter != ("conda" if cell.conda else "host"):
+            pinned.setdefault(cell.step, f'step {cell.step}: interpreter = "{cell.interpreter}"')
+        if cell.conda and cell.python.implementation != "cpython":
+            pinned.setdefault(cell.step, f"step {cell.step}: {cell.python.text} from conda channels")
         for dependency in cell.pypi:
             if dependency.is_direct:
                 direct.setdefault(
                     label(dependency.at), f"step {cell.step}: {label(dependency.at)}: {dependency.requirement.name}"
                 )
-    if conda:
+    if mixed:
         raise NotAvailable(
-            "solving conda packages and pinned interpreters",
-            tuple(conda[step] for step in sorted(conda)),
-            'take the conda packages out of these steps, or give them `interpreter = "host"`',
+            "locking conda and PyPI packages in one step",
+            tuple(mixed[step] for step in sorted(mixed)),
+            "take all packages of the step from conda channels, or all from PyPI",
+        )
+    if pinned:
+        raise NotAvailable(
+            "an interpreter of this kind",
+            tuple(pinned[step] for step in sorted(pinned)),
+            'steps with conda packages take "conda", the others "host"',
         )
     if direct:
         raise NotAvailable(
@@ -107,6 +126,13 @@ def refuse_unavailable(cells: Iterable[StepTarget], label: Label = render_key_pa
             tuple(direct.values()),
             "name a release from an index instead",
         )
+
+
+def refuse_conda(cells: Iterable[StepTarget], what: str) -> None:
+    """Raise NotAvailable for step-targets with conda packages, which can be locked but not be installed yet."""
+    steps = {cell.step: f"step {cell.step}" for cell in cells if cell.conda}
+    if steps:
+        raise NotAvailable(f"{what} conda packages", tuple(steps.values()), "name other steps with --step")
 
 
 def _identity(cell: StepTarget) -> bytes:
@@ -118,6 +144,9 @@ def _identity(cell: StepTarget) -> bytes:
             cell.requires,
             [source.name for source in cell.indexes],
             [source.name for source in cell.dedicated],
+            [source.name for source in cell.channels] if cell.conda else [],
+            # Virtual packages are overridden by the target's name.
+            cell.target.name if cell.conda else "",
         )
     )
 
@@ -135,13 +164,6 @@ def _policy(manifest: Manifest, now: datetime) -> Policy:
         exclude_newer=cutoff(manifest.exclude_newer, now),
         exclude_newer_for={name: cutoff(value, now) for name, value in policy.exclude_newer_package.items()},
     )
-
-
-def cutoff(value: datetime | timedelta | Literal[False] | None, now: datetime) -> int | None:
-    """A cut-off as seconds since the epoch; None where there is none."""
-    if isinstance(value, timedelta):
-        value = now - value
-    return int(value.timestamp()) if isinstance(value, datetime) else None
 
 
 def _preferences(

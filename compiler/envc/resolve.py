@@ -3,41 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 
 import msgspec
 
 from envc.errors import Refusal, Unsolvable, UsageError
 from envc.fetch.index import Origins, ProjectIndex
-from envc.fetch.settings import FetchSettings
-from envc.model.manifest import Manifest
 from envc.model.progress import Progress
 from envc.pose import PosedProblem
 from envc_solvers.errors import SolverError
 from envc_solvers.pypi.index import File
-from envc_solvers.pypi.solve import solve
+from envc_solvers.pypi.solve import Problem, solve
 from envc_solvers.solution import Pin, Solution
-
-
-def open_origins(
-    manifest: Manifest,
-    settings: FetchSettings,
-    progress: Progress,
-    *,
-    now: datetime,
-    offline: bool = False,
-    refresh: bool = False,
-) -> Origins:
-    """The sources of a manifest. Use it as a context manager."""
-    return Origins(
-        {name: source for name, source in manifest.sources.items() if source.kind != "conda"},
-        settings=settings,
-        progress=progress,
-        now=int(now.timestamp()),
-        offline=offline,
-        refresh=refresh,
-        root=manifest.root,
-    )
 
 
 def solve_all(
@@ -48,20 +24,20 @@ def solve_all(
     align: str = "newest",
     label: Callable[[str], str] = str,
 ) -> list[tuple[PosedProblem, Solution]]:
-    """Every problem with its solution, or Unsolvable with every problem that has none.
+    """Every PyPI problem with its solution, or Unsolvable with every problem that has none.
 
     `label` turns the origin of a requirement into what an explanation shows, such as its line; it is called only when
     there is something to explain. With `align` "strong", versions of earlier targets are preferred on later ones.
     """
-    indexes = [_index(posed, origins) for posed in problems]
-    for posed, index in zip(problems, indexes, strict=True):
-        index.expect(root.requirement for root in posed.problem.roots)
+    asked = [(posed, posed.problem) for posed in problems if isinstance(posed.problem, Problem)]
+    indexes = [_index(posed, problem, origins) for posed, problem in asked]
+    for (_, problem), index in zip(asked, indexes, strict=True):
+        index.expect(root.requirement for root in problem.roots)
     task = progress.task("solving", len(problems))
     solutions: list[tuple[PosedProblem, Solution]] = []
     refusals: list[Refusal] = []
     chosen: dict[str, list[str]] = {}
-    for posed, index in zip(problems, indexes, strict=True):
-        problem = posed.problem
+    for (posed, problem), index in zip(asked, indexes, strict=True):
         if align == "strong" and chosen:
             merged = {name: tuple(versions) for name, versions in chosen.items()} | problem.preferences
             problem = msgspec.structs.replace(problem, preferences=merged)
@@ -84,8 +60,8 @@ def solve_all(
     return solutions
 
 
-def _index(posed: PosedProblem, origins: Origins) -> ProjectIndex:
-    cell, problem = posed.cells[0], posed.problem
+def _index(posed: PosedProblem, problem: Problem, origins: Origins) -> ProjectIndex:
+    cell = posed.cells[0]
     if not cell.indexes and cell.pypi:
         raise UsageError(
             f"step {cell.step} asks for PyPI packages on {cell.target.name}, but no index may supply it",
@@ -123,9 +99,8 @@ def _refusal(posed: PosedProblem, error: SolverError, label: Callable[[str], str
     from envc_solvers.pypi.explain import GaveUp
     from envc_solvers.pypi.explain import Unsolvable as Conflicting
 
-    steps = sorted({cell.step for cell in posed.cells})
-    target, python = posed.problem.target.name, posed.problem.python.text
-    title = f"step{'s' if len(steps) > 1 else ''} {', '.join(steps)} on {target} (Python {python})"
+    steps, target, python = posed.steps, posed.cells[0].target.name, posed.cells[0].python.text
+    title = title_of(posed)
     if isinstance(error, Conflicting):
         conflict = error.conflict.relabelled(label)
         # Its first line says for which target; the title does, and targets that fail alike are told together.
@@ -134,3 +109,9 @@ def _refusal(posed: PosedProblem, error: SolverError, label: Callable[[str], str
         error = GaveUp(error.tried, error.deciding, error.conflict.relabelled(label))
         return Refusal(title, str(error), {"steps": steps, **error.conflict.data()})
     return Refusal(title, str(error), {"steps": steps, "target": target, "python": python, "reason": str(error)})
+
+
+def title_of(posed: PosedProblem) -> str:
+    """``steps prepare, train on linux-64 (Python 3.12)``."""
+    steps, cell = posed.steps, posed.cells[0]
+    return f"step{'s' if len(steps) > 1 else ''} {', '.join(steps)} on {cell.target.name} (Python {cell.python.text})"

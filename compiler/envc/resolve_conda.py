@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 
 import msgspec
 
@@ -17,6 +18,8 @@ from envc.fetch.settings import FetchSettings, read_settings
 from envc.model.manifest import Source
 from envc.model.progress import Progress
 from envc.parse.conda_query import DEFAULT_CHANNELS, CondaQuery, parse_conda_query
+from envc.pose import PosedProblem
+from envc.resolve import title_of
 from envc.surroundings import Surroundings
 from envc_solvers.conda.conflict import GaveUp
 from envc_solvers.conda.conflict import Unsolvable as Conflicting
@@ -36,10 +39,11 @@ def open_channels(
     now: datetime,
     offline: bool = False,
     refresh: bool = False,
+    root: Path | None = None,
 ) -> Iterator[tuple[Channels, dict[str, ChannelPlace]]]:
     """Channels by name, path or URL, in this order, and where they live by name."""
     keyring = Keyring(settings.netrc)
-    places = resolve_channels(names, sources, keyring)
+    places = resolve_channels(names, sources, keyring, root=root)
     client = Client(keyring)
     try:
         with Channels(
@@ -100,3 +104,38 @@ def _within(places: Mapping[str, ChannelPlace], problem: CondaProblem) -> CondaP
         constraints=tuple(map(settled, problem.constraints)),
         overrides=tuple(map(settled, problem.overrides)),
     )
+
+
+def solve_conda_all(
+    problems: tuple[PosedProblem, ...], channels: Channels, progress: Progress, label: Callable[[str], str] = str
+) -> list[tuple[PosedProblem, Solution]]:
+    """Every conda problem with its solution, or Unsolvable with every problem that has none."""
+    asked = [(posed, posed.problem) for posed in problems if isinstance(posed.problem, CondaProblem)]
+    task = progress.task("solving", len(asked))
+    solutions: list[tuple[PosedProblem, Solution]] = []
+    refusals: list[Refusal] = []
+    for posed, problem in asked:
+        platform = posed.cells[0].target.platform
+        repodata = channels.repodata(platform, problem.channels)
+        try:
+            solution = solve_one(title_of(posed), problem, repodata, label)
+        except Unsolvable as error:
+            refusals += error.refusals
+        else:
+            solutions.append((posed, _with_digests(solution, channels, platform)))
+        task.advance()
+    task.done()
+    if refusals:
+        raise Unsolvable(tuple(refusals))
+    return solutions
+
+
+def _with_digests(solution: Solution, channels: Channels, platform: str) -> Solution:
+    """The solution with the digests and sizes that no record states, found out from the files themselves."""
+    pins = []
+    for pin in solution.pins:
+        if not (pin.sha256 and pin.size):
+            digest, size = channels.identify(pin.source, platform, pin.file)
+            pin = msgspec.structs.replace(pin, sha256=digest, size=size)
+        pins.append(pin)
+    return msgspec.structs.replace(solution, pins=tuple(pins))

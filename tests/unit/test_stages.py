@@ -23,6 +23,7 @@ from envc.parse import parse_manifest
 from envc.parse.python import BadPython, choose_python
 from envc.pose import pose
 from envc.stale import compare
+from envc_solvers.conda.solve import CondaProblem
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 TWO_STEPS = """
@@ -164,15 +165,29 @@ def test_released_names_have_no_preference() -> None:
     assert any("beta" in problem.problem.preferences for problem in posed)
 
 
-def test_conda_is_refused_with_steps_and_places() -> None:
+def test_what_no_solver_can_do_yet_is_refused_with_steps_and_places() -> None:
     manifest = manifest_of(TWO_STEPS + 'conda = ["numpy >=2"]\n[steps.four]\ninterpreter = "standalone"\n')
     with pytest.raises(NotAvailable) as caught:
         pose(manifest, expand(manifest), now=NOW)
     assert str(caught.value).splitlines() == [
-        "solving conda packages and pinned interpreters is not available yet",
-        '  step four: interpreter = "standalone"',
-        "  step three: steps.three.conda[0]: numpy >=2",
+        "locking conda and PyPI packages in one step is not available yet",
+        "  step three: steps.three.conda[0] beside steps.three.pypi[0]",
     ]
+    alone = manifest_of(TWO_STEPS + '[steps.four]\ninterpreter = "standalone"\n')
+    with pytest.raises(NotAvailable, match='step four: interpreter = "standalone"'):
+        pose(alone, expand(alone), now=NOW)
+
+
+def test_a_conda_step_asks_for_its_python_and_for_what_the_target_offers() -> None:
+    text = TWO_STEPS + '[steps.four]\nconda = ["numpy >=2"]\ntargets = ["gpu"]\n'
+    text += '[targets.gpu]\nplatform = "linux-64"\nglibc = "2.31"\ncuda = "12.4"\n'
+    manifest = manifest_of(text)
+    problem = next(p.problem for p in pose(manifest, expand(manifest), now=NOW) if p.steps == ["four"])
+    assert isinstance(problem, CondaProblem)
+    assert [root.text for root in problem.specs] == ["numpy >=2", "python 3.12.*"]
+    virtual = {record.name: record.version for record in problem.virtual}
+    assert (virtual["__glibc"], virtual["__cuda"]) == ("2.31", "12.4")
+    assert problem.channels == ("conda-forge",)
 
 
 # link and closure
@@ -276,6 +291,43 @@ def test_requirements_that_differ_stand_on_the_artifacts() -> None:
 )
 def test_extras_are_read_off_a_requirement(line: str, extras: set[str]) -> None:
     assert extras_of(line) == extras
+
+
+def built(name: str, build: str, subdir: str) -> Choice:
+    file = f"{name}-1.0-{build}.conda"
+    return Choice(
+        kind="conda",
+        name=name,
+        version="1.0",
+        build=build,
+        source="conda-forge",
+        file=file,
+        size=len(file),
+        sha256=sha256(f"{subdir}/{file}".encode()),
+    )
+
+
+def test_builds_that_differ_per_platform_are_one_package() -> None:
+    cells = tuple(cell for cell in expand(manifest_of()) if cell.step == "one")
+    chosen = {(cell.step, cell.key): (built("lib", f"h{n}_0", cell.target.name),) for n, cell in enumerate(cells)}
+    graph = link(cells, chosen, {})
+    assert [package.id for package in graph.packages] == ["conda:lib"]
+    assert graph.packages[0].build == ""
+    closures = Closures(graph)
+    assert {cell: closures.choices(*cell) for cell in chosen} == chosen
+
+
+def test_two_builds_under_one_target_key_have_ids_of_their_own_and_keep_them() -> None:
+    cells = expand(manifest_of())
+    chosen = {
+        (cell.step, cell.key): (built("lib", "cuda_0" if cell.step == "two" else "cpu_0", cell.target.name),)
+        for cell in cells
+    }
+    graph = link(cells, chosen, {})
+    assert [package.id for package in graph.packages] == ["conda:lib@1.0=cpu_0", "conda:lib@1.0=cuda_0"]
+    assert link(cells, chosen, {}, graph) == graph
+    closures = Closures(graph)
+    assert {cell: closures.choices(*cell) for cell in chosen} == chosen
 
 
 def test_closures_give_back_what_was_linked() -> None:

@@ -7,6 +7,7 @@ solve reaches are ever decoded, or, where the channel publishes shards, fetched.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,7 @@ from zlib import crc32
 
 from envc.errors import EnvcError, OfflineMiss, SourceUnreachable
 from envc.fetch.channels import ChannelPlace
-from envc.fetch.http import Client, Stopped
+from envc.fetch.http import Client, Cut, Stopped
 from envc.fetch.late import LateTask
 from envc.fetch.once import Once
 from envc.fetch.places import local_path
@@ -22,7 +23,7 @@ from envc.fetch.repodata_files import LARGEST_SHARD, cut_shard, decompress
 from envc.fetch.repodata_subdir import Subdir, Subdirs
 from envc.fetch.slices import Damaged, appearing
 from envc.fetch.workers import Workers
-from envc.model.digest import sha256
+from envc.model.digest import Sha256, sha256, sha256_file
 from envc.model.progress import Progress
 from envc_solvers.conda.record import Record, RecordUnusable, decode_records
 
@@ -73,9 +74,37 @@ class Channels:
         self._workers.stop()
         self._task.done()
 
-    def repodata(self, platform: str) -> PlatformRepodata:
-        """What a solve for that platform asks."""
-        return PlatformRepodata(self, tuple(self._places), platform)
+    def repodata(self, platform: str, order: tuple[str, ...] | None = None) -> PlatformRepodata:
+        """What a solve for that platform asks; `order` names the channels that count, by default all."""
+        return PlatformRepodata(self, order if order is not None else tuple(self._places), platform)
+
+    def identify(self, channel: str, platform: str, file: str) -> tuple[Sha256, int]:
+        """Digest and size of a package file whose record does not state them, found out by fetching it.
+
+        Raises SourceUnreachable where no subdir serves it, and OfflineMiss.
+        """
+        place = self._places[channel]
+        for subdir in (platform, NOARCH):
+            what = f"{subdir}/{file}, whose record has no digest,"
+            url = self.subdir(channel, subdir).file_url(file)
+            if url.startswith("file:"):
+                with contextlib.suppress(OSError):
+                    path = local_path(url)
+                    return sha256_file(path), path.stat().st_size
+                continue
+            if self._offline:
+                raise OfflineMiss(what)
+            try:
+                with self._client.open(place.name, what, url) as stream:
+                    if stream.status == 200:
+                        digest, size = hashlib.sha256(), 0
+                        for chunk in stream.chunks():
+                            digest.update(chunk)
+                            size += len(chunk)
+                        return Sha256(digest.hexdigest()), size
+            except Cut:
+                raise SourceUnreachable(channel, what, "the download was cut") from None
+        raise SourceUnreachable(channel, f"{file}, whose record has no digest,", "the channel does not serve it")
 
     def subdir(self, channel: str, subdir: str) -> Subdir:
         """A subdir, open. Raises SourceUnreachable, OfflineMiss."""

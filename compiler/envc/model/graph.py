@@ -30,7 +30,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str  # "pypi:torch", and "pypi:torch@2.3.1" for a further version in the same lock
     version: str
-    build: str = ""  # conda build string
+    build: str = ""  # conda build string, where all artifacts have the same
     source: str  # source name
     released: date | None = None  # day (UTC) of the earliest upload among the artifacts
     license: str = ""
@@ -90,6 +90,6 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     content: dict[str, Sha256] = {}
 
     @property
-    def release(self) -> tuple[str, str, str, str, str]:
-        """What makes two choices the same package of the graph."""
-        return (self.kind, self.name, self.version, self.build, self.source)
+    def release(self) -> tuple[str, str, str, str]:
+        """What makes two choices the same package of the graph, unless one target would get two files of it."""
+        return (self.kind, self.name, self.version, self.source)

@@ -1,0 +1,102 @@
+"""solving: every problem of a run answered, PyPI's over the indexes and conda's over the channels of the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from envc.errors import Refusal, Unsolvable, render_key_path
+from envc.expand import StepTarget
+from envc.fetch.index import Origins
+from envc.fetch.settings import read_settings
+from envc.model.manifest import KeyPath, Manifest
+from envc.pose import PosedProblem
+from envc.surroundings import Surroundings
+from envc_solvers.pypi.solve import Problem
+from envc_solvers.solution import Solution
+
+
+def solve_problems(
+    problems: tuple[PosedProblem, ...],
+    manifest: Manifest,
+    around: Surroundings,
+    label: Callable[[str], str] = str,
+) -> list[tuple[PosedProblem, Solution]]:
+    """Every problem with its solution, or Unsolvable with every problem that has none. `label` as for `line_labels`."""
+    refusals: list[Refusal] = []
+    solutions: list[tuple[PosedProblem, Solution]] = []
+    for kind, solve in ((True, _solve_pypi), (False, _solve_conda)):
+        asked = tuple(posed for posed in problems if isinstance(posed.problem, Problem) == kind)
+        if asked:
+            try:
+                solutions += solve(asked, manifest, around, label)
+            except Unsolvable as error:
+                refusals += error.refusals
+    if refusals:
+        raise Unsolvable(tuple(refusals))
+    return solutions
+
+
+def _solve_pypi(
+    problems: tuple[PosedProblem, ...], manifest: Manifest, around: Surroundings, label: Callable[[str], str]
+) -> list[tuple[PosedProblem, Solution]]:
+    from envc.resolve import solve_all
+
+    with open_origins(manifest, around) as origins:
+        return solve_all(problems, origins, around.progress, align=manifest.policy.align, label=label)
+
+
+def _solve_conda(
+    problems: tuple[PosedProblem, ...], manifest: Manifest, around: Surroundings, label: Callable[[str], str]
+) -> list[tuple[PosedProblem, Solution]]:
+    from envc.resolve_conda import open_channels, solve_conda_all
+
+    wanted = {channel.name: channel for posed in problems for channel in posed.cells[0].channels}
+    names = tuple(name for name in manifest.channels if name in wanted)
+    with open_channels(
+        names,
+        manifest.sources,
+        read_settings(around.environ),
+        around.progress,
+        now=around.now,
+        offline=around.offline,
+        refresh=around.refresh,
+        root=manifest.root,
+    ) as (channels, _):
+        return solve_conda_all(problems, channels, around.progress, label)
+
+
+def open_origins(manifest: Manifest, around: Surroundings) -> Origins:
+    """The indexes of a manifest. Use it as a context manager."""
+    return Origins(
+        {name: source for name, source in manifest.sources.items() if source.kind != "conda"},
+        settings=read_settings(around.environ),
+        progress=around.progress,
+        now=int(around.now.timestamp()),
+        offline=around.offline,
+        refresh=around.refresh,
+        root=manifest.root,
+    )
+
+
+def line_labels(manifest: Manifest, cells: tuple[StepTarget, ...]) -> Callable[[str], str]:
+    """Adds to a rendered key path the line of the manifest where it stands. Reads the manifest when first asked."""
+    lines: dict[str, int] = {}
+
+    def label(origin: str) -> str:
+        if not lines:
+            from envc.parse.positions import Positions
+
+            positions = Positions(manifest.path.read_text(encoding="utf-8"))
+            pypi = (*manifest.constraints.pypi, *manifest.overrides.pypi, *(d for cell in cells for d in cell.pypi))
+            conda = (*manifest.constraints.conda, *manifest.overrides.conda, *(d for cell in cells for d in cell.conda))
+            written: list[KeyPath] = [dependency.at for dependency in pypi]
+            written += [dependency.at for dependency in conda]
+            written += [("project", "python"), *(("steps", step, "python") for step in manifest.steps)]
+            for at in written:
+                place = positions.of((*manifest.prefix, *at))
+                if place is not None:
+                    lines[render_key_path(at)] = place[0]
+        before, space, key = origin.rpartition(" ")
+        return f"{before}{space}{key}, line {lines[key]}" if key in lines else origin
+
+    return label

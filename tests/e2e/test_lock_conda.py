@@ -1,0 +1,166 @@
+"""`envc lock` for steps with conda packages, over channels on disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.command import Workplace
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared" / "conda" / "channels"
+MANIFEST = """\
+[project]
+name = "demo"
+targets = ["linux-64", "osx-arm64", "win-64"]
+python = "3.12"
+channels = ["small"]
+
+[sources.small]
+kind = "conda"
+url = "channel"
+
+[steps.one]
+conda = ["tool"]
+
+[steps.two]
+conda = ["tool"]
+[steps.two.on.linux-64]
+conda = ["extra"]
+"""
+
+
+def record(name: str, version: str, build: str, subdir: str, **more: Any) -> dict[str, Any]:
+    file = f"{name}-{version}-{build}.conda"
+    return {
+        file: {
+            "name": name,
+            "version": version,
+            "build": build,
+            "build_number": 0,
+            "depends": [],
+            "sha256": sha256(f"{subdir}/{file}".encode()).hexdigest(),
+            "size": 1000,
+            "timestamp": 1_700_000_000_000,
+            **more,
+        }
+    }
+
+
+def write_channel(folder: Path, **changes: dict[str, Any]) -> None:
+    """A channel of three platforms; `changes` add records to a subdir, named with _ for -."""
+    for subdir in ("linux-64", "osx-arm64", "win-64", "noarch"):
+        packages: dict[str, Any] = {}
+        if subdir != "noarch":
+            packages |= record("python", "3.12.4", "h1_0_cpython", subdir) | record("python", "3.13.1", "h1_0", subdir)
+            packages |= record("tool", "1.0", f"{subdir[:3]}_0", subdir, depends=["python >=3.12,<3.13.0a0", "data"])
+            packages |= record("extra", "0.5", "0", subdir)
+        else:
+            packages |= record("data", "2026a", "0", subdir, noarch="generic", license="CC0-1.0")
+        packages |= changes.get(subdir.replace("-", "_"), {})
+        (folder / subdir).mkdir(parents=True, exist_ok=True)
+        (folder / subdir / "repodata.json").write_text(
+            json.dumps({"info": {"subdir": subdir}, "packages": {}, "packages.conda": packages, "repodata_version": 1})
+        )
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    place = Workplace(tmp_path, None)
+    place.write(MANIFEST)
+    write_channel(place.checkout / "channel")
+    return place
+
+
+def test_every_platform_gets_its_builds(place: Workplace) -> None:
+    done = place.ok("lock")
+    assert "wrote manifest.lock: 2 environments, 4 packages" in done.err
+    text = place.lock.read_text()
+    assert text.count('id = "conda:tool"') == 1
+    for subdir in ("lin", "osx", "win"):
+        assert f"tool-1.0-{subdir}_0.conda" in text
+    assert '"conda:extra @ linux-64"' in text
+    assert "python-3.13" not in text
+    assert 'targets = ["linux-64/cp312", "osx-arm64/cp312", "win-64/cp312"]' in text
+    place.ok("lock", "--check")
+    assert "manifest.lock is unchanged" in place.ok("lock").err
+    assert "6 step-targets, 4 environments" in place.ok("status").out
+
+
+def test_a_new_build_moves_no_pin_until_it_is_asked_to(place: Workplace) -> None:
+    place.ok("lock")
+    newer = record("tool", "1.1", "lin_0", "linux-64", depends=["python", "data"])
+    write_channel(place.checkout / "channel", linux_64=newer)
+    place.write(MANIFEST.replace('conda = ["extra"]', 'conda = ["extra", "python"]'))
+    place.ok("lock", "--refresh")
+    assert "tool-1.1" not in place.lock.read_text()
+    assert "~ tool 1.0 -> 1.0, 1.1" in place.ok("lock", "-P", "tool", "--refresh").err
+
+
+def test_a_conflict_names_the_lines_of_the_manifest(place: Workplace) -> None:
+    place.write(MANIFEST.replace('[steps.one]\nconda = ["tool"]', '[steps.one]\nconda = ["tool", "python >=3.13"]'))
+    done = place.fails(1, "lock")
+    assert "cannot solve step one on linux-64 (Python 3.12)" in done.err
+    assert "(steps.one.conda[1], line 12)" in done.err
+    assert "(project.python, line 4)" in done.err
+
+
+def test_a_spec_that_conda_does_not_know_names_its_line(place: Workplace) -> None:
+    place.write(MANIFEST.replace('conda = ["extra"]', 'conda = ["extra >=1.*.2.*.x["]'))
+    done = place.fails(2, "lock")
+    assert "steps.two.on.linux-64.conda[0]" in done.err
+
+
+def test_a_channel_without_the_platform_is_named(place: Workplace) -> None:
+    for subdir in ("win-64", "noarch"):
+        shutil.rmtree(place.checkout / "channel" / subdir)
+    done = place.fails(1, "lock")
+    assert "small" in done.err
+    assert "win-64" in done.err
+
+
+def test_a_record_without_a_digest_is_hashed_when_it_is_locked(place: Workplace) -> None:
+    bare = record("extra", "0.6", "0", "linux-64")
+    for entry in bare.values():
+        del entry["sha256"], entry["size"]
+    write_channel(place.checkout / "channel", linux_64=bare)
+    missing = place.fails(1, "lock")
+    assert "extra-0.6-0.conda, whose record has no digest" in missing.err
+    (place.checkout / "channel" / "linux-64" / "extra-0.6-0.conda").write_bytes(b"package")
+    place.ok("lock")
+    assert sha256(b"package").hexdigest() in place.lock.read_text()
+    assert "size = 7" in place.lock.read_text()
+
+
+def test_mixed_steps_and_installing_are_refused_plainly(place: Workplace) -> None:
+    place.ok("lock")
+    for verb in (("bundle",), ("hydrate", "one", "--platform", "linux-64", "--prefix", "p"), ("run", "one", "true")):
+        done = place.fails(1, *verb)
+        assert "conda packages is not available yet" in done.err
+        assert "step one" in done.err
+    place.write(MANIFEST.replace("[steps.one]\n", '[steps.one]\npypi = ["rich"]\n'))
+    done = place.fails(1, "lock")
+    assert "locking conda and PyPI packages in one step is not available yet" in done.err
+    assert "step one" in done.err
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded channels are not beside this checkout")
+def test_the_example_locks_for_four_platforms_as_often_as_asked(tmp_path: Path) -> None:
+    place = Workplace(tmp_path, None)
+    shutil.copytree(ROOT / "examples" / "conda", place.checkout, dirs_exist_ok=True)
+    (place.checkout / "channels").symlink_to(SHARED)
+    text = place.manifest.read_text()
+    place.manifest.write_text(f'{text}\n[sources.conda-forge]\nkind = "conda"\nurl = "channels/conda-forge"\n')
+    place.ok("lock", PYTHONHASHSEED="1")
+    first = place.lock.read_text()
+    place.lock.unlink()
+    place.ok("lock", PYTHONHASHSEED="2")
+    assert place.lock.read_text() == first
+    for package in ("numpy", "pandas", "python", "scikit-learn"):
+        assert f'id = "conda:{package}"' in first
+    assert '"conda:openblas @ linux-64"' in first
