@@ -10,17 +10,10 @@ import msgspec
 
 from envc.errors import EnvcError, UsageError
 from envc.model.digest import Sha256, sha256
-from envc.pipeline import (
-    Project,
-    Selection,
-    Surroundings,
-    bind,
-    bound_record,
-    check,
-    choose_store,
-    select,
-)
+from envc.pipeline import bind, bound_record
+from envc.project import Project, Selection, check, choose_store, select
 from envc.store.blobs import Blobs
+from envc.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from envc.caches import CachePart, Pruned

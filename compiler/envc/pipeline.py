@@ -6,7 +6,7 @@ Stages that touch the network or a store are imported by the verbs that reach th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,16 +15,25 @@ import msgspec
 
 from envc import lockfile
 from envc.closure import Closures
-from envc.errors import DigestMismatch, NoLock, StaleLock, UsageError
+from envc.errors import DigestMismatch, UsageError
 from envc.expand import StepTarget, expand, lock_options
 from envc.link import choice_of, link
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Choice, LockGraph
-from envc.model.manifest import Manifest
-from envc.parse import find_manifest, load_manifest
 from envc.pose import pose, refuse_conda, refuse_unavailable
-from envc.stale import Freshness, Reason, compare
-from envc.surroundings import Surroundings as Surroundings
+from envc.project import (
+    Project,
+    Selection,
+    cell_for,
+    check,
+    locked,
+    nearest,
+    open_project,
+    select,
+    store_of,
+    this_platform,
+)
+from envc.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from envc.hydrate import Loading
@@ -36,50 +45,6 @@ if TYPE_CHECKING:
     from envc.review.changes import Change
     from envc.store.blobs import Blobs
     from envc_solvers.solution import Solution
-
-
-_MOST_CHANGES = 40  # shown one by one
-
-
-class Project(msgspec.Struct, frozen=True, kw_only=True):
-    """A manifest with what was derived from it, and the lock beside it."""
-
-    manifest: Manifest
-    cells: tuple[StepTarget, ...]
-    graph: LockGraph | None  # None when there is no lock
-    freshness: Freshness | None  # None when there is no lock
-
-
-def open_project(manifest: str | None, around: Surroundings) -> Project:
-    """parse → expand, and compare with the lock. Reads two files, touches no network.
-
-    A lock with conflict markers is read as the two locks that a merge left, put together by key; it is stale, and what
-    the two sides say alike is kept when it is locked again.
-    """
-    loaded = load_manifest(find_manifest(manifest, around.environ, around.cwd))
-    cells = expand(loaded)
-    path = loaded.lock_path
-    if not path.exists():
-        return Project(manifest=loaded, cells=cells, graph=None, freshness=None)
-    try:
-        graph = lockfile.load(path)
-        return Project(manifest=loaded, cells=cells, graph=graph, freshness=compare(loaded, cells, graph))
-    except lockfile.LockConflict as conflict:
-        graph = lockfile.merge(lockfile.loads(conflict.ours, path), lockfile.loads(conflict.theirs, path))
-        freshness = compare(loaded, cells, graph)
-        markers = Reason("lock", "conflict markers of a merge", "")
-        freshness = msgspec.structs.replace(freshness, reasons=(markers, *freshness.reasons))
-        return Project(manifest=loaded, cells=cells, graph=graph, freshness=freshness)
-
-
-def check(project: Project) -> LockGraph:
-    """The lock. Raises NoLock, or StaleLock with every reason unless it says what the manifest asks for."""
-    path = project.manifest.lock_path
-    if project.graph is None or project.freshness is None:
-        raise NoLock(path)
-    if not project.freshness.is_fresh:
-        raise StaleLock(path, tuple(str(reason) for reason in project.freshness.reasons))
-    return project.graph
 
 
 # lock
@@ -106,20 +71,6 @@ class LockOutcome(msgspec.Struct, frozen=True, kw_only=True):
     solved: int = 0  # solver runs
     seconds: float = 0.0
     changes: tuple[Change, ...] = ()
-
-    def lines(self) -> list[str]:
-        """For people: what changed, and what the lock holds now."""
-        if not self.changed:
-            return [f"{self.path.name} is unchanged"]
-        lines = [f"  {change}" for change in self.changes[:_MOST_CHANGES]]
-        if len(self.changes) > _MOST_CHANGES:
-            lines.append(f"  and {len(self.changes) - _MOST_CHANGES} more")
-        held = f"{count(len(self.graph.environments), 'environment')}, {count(len(self.graph.packages), 'package')}"
-        return [
-            *lines,
-            f"{'wrote' if self.written else 'would write'} {self.path.name}: {held} "
-            f"({count(self.solved, 'problem')} solved in {self.seconds:.1f} s)",
-        ]
 
 
 def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOutcome:
@@ -182,7 +133,7 @@ def _moving(request: LockRequest, graph: LockGraph | None) -> tuple[frozenset[st
         written = written.strip().lower()
         name = written if written in locked else canonicalize_name(written)
         if graph is not None and name not in locked:
-            near = _nearest(name, locked)
+            near = nearest(name, locked)
             raise UsageError(f"-P {text}: the lock holds no package {name}", f"did you mean {near}?" if near else None)
         names.add(name)
         if version:
@@ -191,15 +142,6 @@ def _moving(request: LockRequest, graph: LockGraph | None) -> tuple[frozenset[st
 
 
 # bundle
-
-
-class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """Which step-targets a verb is about, and where their packages are."""
-
-    steps: tuple[str, ...] = ()  # () is all
-    targets: tuple[str, ...] = ()  # target or platform names; () is all
-    store: str | None = None
-    frozen: bool = False  # use the lock whether or not it is stale
 
 
 class BundleOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,7 +160,7 @@ def bundle(project: Project, selection: Selection, options: BundleOptions, aroun
         raise UsageError("--record writes what was derived here, and --trust-store derives nothing", "leave out one")
     manifest = project.manifest
     # A lock that is stale, or in the middle of a merge, is used as it is with --frozen, but nothing is added to it.
-    graph = check(project) if options.record else _locked(project, selection)
+    graph = check(project) if options.record else locked(project, selection)
     closures = Closures(graph)
     cells = select(project, selection)
     refuse_conda(cells, "bundling")
@@ -245,7 +187,7 @@ def bundle(project: Project, selection: Selection, options: BundleOptions, aroun
         lockfile.save(lockfile.with_contents(graph, contents), manifest.lock_path)
         return manifest.lock_path.read_bytes()
 
-    store = _store(project, selection, around)
+    store = store_of(project, selection, around)
     from envc.solving import open_origins
 
     with open_origins(manifest, around) as origins:
@@ -257,54 +199,6 @@ def bundle(project: Project, selection: Selection, options: BundleOptions, aroun
             progress=around.progress,
             relock=relock if options.record else None,
         )
-
-
-def select(project: Project, selection: Selection) -> tuple[StepTarget, ...]:
-    """The step-targets that are meant. Raises UsageError for a name that means none."""
-    steps, targets = set(project.manifest.steps), {cell.target.name for cell in project.cells}
-    platforms = {cell.target.platform for cell in project.cells}
-    for what, names, known in (
-        ("step", selection.steps, steps),
-        ("target or platform", selection.targets, targets | platforms),
-    ):
-        for name in names:
-            if name not in known:
-                near = _nearest(name, known)
-                hint = f"did you mean {near}?" if near else f"the manifest has {', '.join(sorted(known))}"
-                raise UsageError(f"there is no {what} {name}", hint)
-    cells = tuple(
-        cell
-        for cell in project.cells
-        if (not selection.steps or cell.step in selection.steps)
-        and (not selection.targets or {cell.target.name, cell.target.platform} & set(selection.targets))
-    )
-    if not cells:
-        raise UsageError("no step has one of these targets", f"the manifest has {', '.join(sorted(targets))}")
-    return cells
-
-
-def _locked(project: Project, selection: Selection) -> LockGraph:
-    if selection.frozen and project.graph is not None:
-        return project.graph
-    return check(project)
-
-
-def _store(project: Project, selection: Selection, around: Surroundings) -> Blobs:
-    return choose_store(selection.store, lambda: project.manifest, around)
-
-
-def choose_store(chosen: str | None, manifest: Callable[[], Manifest], around: Surroundings) -> Blobs:
-    """``--store``, else ``ENVC_STORE``, else the manifest's, else a folder in the user's data directory."""
-    from envc.store.blobs import open_store
-
-    place = chosen or around.environ.get("ENVC_STORE")
-    if place:
-        return open_store(place if "://" in place else around.cwd / Path(place).expanduser())
-    if place := manifest().store:
-        return open_store(place if "://" in place else manifest().root / Path(place).expanduser())
-    from platformdirs import user_data_path
-
-    return open_store(user_data_path("envc", appauthor=False) / "store")
 
 
 # hydrate and run
@@ -324,8 +218,8 @@ def bind(project: Project, cell: StepTarget, selection: Selection, around: Surro
     from envc.store.keys import step_key
     from envc.store.records import get_pointer
 
-    store = _store(project, selection, around)
-    environment = Closures(_locked(project, selection)).environment(cell)
+    store = store_of(project, selection, around)
+    environment = Closures(locked(project, selection)).environment(cell)
     lock_digest = sha256(project.manifest.lock_path.read_bytes())
     key = step_key(project.manifest.name, lock_digest, cell.step, cell.target.name)
     try:
@@ -463,34 +357,10 @@ def distrust(around: Surroundings) -> Iterator[None]:
         raise
 
 
-def cell_for(
-    project: Project, step: str, target: str | None, around: Surroundings, *, foreign: bool = False
-) -> StepTarget:
-    """The step on the target that is named, else on the first of its targets that is of this machine's platform."""
-    cells = select(project, Selection(steps=(step,), targets=(target,) if target else ()))
-    here = this_platform()
-    fitting = [cell for cell in cells if foreign or cell.target.platform == here]
-    if not fitting:
-        has = ", ".join(cell.target.name for cell in select(project, Selection(steps=(step,))))
-        raise UsageError(
-            f"step {step} has no target for this machine, which is {here}; it has {has}",
-            f'add "{here}" to the targets of the project or of the step, and run `envc lock`',
-        )
-    # A target named as its platform is the plain one; a declared one, such as "gpu", has to be asked for.
-    return min(fitting, key=lambda cell: cell.target.name != cell.target.platform)
-
-
 def _host(cell: StepTarget, around: Surroundings) -> HostPython:
     from envc.install.interpreter import find_host_python
 
     return find_host_python(cell.python, around.environ, around.cache)
-
-
-def this_platform() -> str:
-    """The platform of the interpreter that envc runs in."""
-    from envc.install.interpreter import this_python
-
-    return this_python().platform
 
 
 # solve
@@ -504,14 +374,3 @@ def solve_once(query: Query, around: Surroundings) -> Solution:
     manifest = parse_query(query)
     problems = pose(manifest, expand(manifest), now=around.now)
     return solve_problems(problems, manifest, around)[0][1]
-
-
-def _nearest(name: str, names: Iterable[str]) -> str | None:
-    import difflib
-
-    return next(iter(difflib.get_close_matches(name, sorted(names), n=1)), None)
-
-
-def count(number: int, noun: str) -> str:
-    """``1 package``, ``2 packages``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -14,7 +14,9 @@ import msgspec
 from envc import pipeline
 from envc.errors import UsageError
 from envc.model.digest import sha256
-from envc.pipeline import BundleOptions, Project, Selection, Surroundings
+from envc.pipeline import BundleOptions
+from envc.project import Project, Selection, cell_for, check, open_project, select, this_platform
+from envc.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from envc.expand import StepTarget
@@ -41,7 +43,7 @@ def write(
     one = msgspec.structs.replace(selection, steps=(cell.step,), targets=(cell.target.name,))
     bundled = pipeline.bundle(project, one, options, around)
     if options.record:
-        project = pipeline.open_project(str(project.manifest.path), around)
+        project = open_project(str(project.manifest.path), around)
     try:
         shipped = _ship(project, cell, one, options, around.cwd / output, around)
     except CorruptObject as error:
@@ -74,7 +76,7 @@ def _ship(
 
 def _one_cell(project: Project, selection: Selection, around: Surroundings) -> StepTarget:
     """The step-target that is meant; where none is named, the only step, on the target for this machine."""
-    cells = pipeline.select(project, selection)
+    cells = select(project, selection)
     steps = sorted({cell.step for cell in cells})
     if len(steps) > 1:
         raise UsageError("a file holds one step", f"name it with --step: {', '.join(steps)}")
@@ -83,7 +85,7 @@ def _one_cell(project: Project, selection: Selection, around: Surroundings) -> S
     if selection.targets:
         names = ", ".join(sorted(cell.target.name for cell in cells))
         raise UsageError("a file holds one target", f"name it with --platform: {names}")
-    return pipeline.cell_for(project, steps[0], None, around)
+    return cell_for(project, steps[0], None, around)
 
 
 def hydrate(
@@ -101,7 +103,7 @@ def hydrate(
 
     bundle = open_bundle(around.cwd / file, against)
     record = bundle.record
-    is_foreign = record.platform != pipeline.this_platform()
+    is_foreign = record.platform != this_platform()
     if prefix is None and is_foreign:
         raise UsageError(
             f"an environment for {record.platform} cannot run here", "name a folder to unpack it: --prefix"
@@ -158,7 +160,7 @@ def open_bundle(file: Path, against: Project | None) -> BundleFile:
         from envc.closure import Closures
         from envc.hydrate import check_record
 
-        graph = pipeline.check(against)
+        graph = check(against)
         cells = [cell for cell in against.cells if (cell.step, cell.target.name) == (card.step, card.target)]
         if not cells:
             raise UsageError(f"the manifest has no step {card.step} on {card.target}, which {file.name} is for")

@@ -9,9 +9,9 @@ import click
 from envc import pipeline, portable
 from envc.cli import options
 from envc.cli.documents import BundleDocument
-from envc.cli.output import print_json
+from envc.cli.output import count, print_json
 from envc.cli.progress import Terminal
-from envc.pipeline import count
+from envc.project import Selection, open_project
 
 LEVELS = {"fast": 3, "normal": 9, "small": 19}  # of zstd
 
@@ -54,8 +54,8 @@ def command(
     shipped = None
     with Terminal(quiet) as terminal:
         around = options.surroundings(terminal, offline=offline)
-        project = pipeline.open_project(manifest, around)
-        selection = pipeline.Selection(steps=steps, targets=targets, store=store, frozen=frozen)
+        project = open_project(manifest, around)
+        selection = Selection(steps=steps, targets=targets, store=store, frozen=frozen)
         choices = pipeline.BundleOptions(level=LEVELS[size or "normal"], trust_store=trust_store, record=record)
         if output is None:
             bundled = pipeline.bundle(project, selection, choices, around)

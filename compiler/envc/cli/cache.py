@@ -9,10 +9,9 @@ import click
 from envc import housekeeping
 from envc.cli import options
 from envc.cli.documents_upkeep import CacheDocument, PruneDocument
-from envc.cli.output import mebibytes, print_json
+from envc.cli.output import count, mebibytes, print_json
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
-from envc.pipeline import count
 
 UNUSED = timedelta(days=30)
 

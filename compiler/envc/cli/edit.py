@@ -10,11 +10,13 @@ import click
 
 from envc import edit, pipeline
 from envc.cli import options
+from envc.cli.output import lock_lines
 from envc.cli.progress import Terminal
 from envc.errors import EnvcError, UsageError
 from envc.lockfile import replace_file
 from envc.model.manifest import KeyPath, Manifest
 from envc.parse import parse_manifest
+from envc.project import open_project, this_platform
 
 
 @click.command("init")
@@ -26,7 +28,7 @@ def init(folder: Path, targets: tuple[str, ...], python: str | None) -> int:
     path = folder / "manifest.toml"
     if path.exists():
         raise UsageError(f"{path} exists already", "edit it, or `envc add` packages to it")
-    wanted = targets or tuple(dict.fromkeys(["linux-64", pipeline.this_platform()]))
+    wanted = targets or tuple(dict.fromkeys(["linux-64", this_platform()]))
     name = folder.absolute().name or "project"
     text = edit.new_manifest(name, wanted, python or f"{sys.version_info[0]}.{sys.version_info[1]}")
     parse_manifest(text, path)
@@ -82,7 +84,7 @@ def _edit(
 ) -> int:
     with Terminal(quiet) as terminal:
         around = options.surroundings(terminal, offline=offline)
-        project = pipeline.open_project(manifest, around)
+        project = open_project(manifest, around)
         path = project.manifest.path
         before = path.read_text(encoding="utf-8")
         table = _table(project.manifest, step, group, target)
@@ -93,12 +95,12 @@ def _edit(
             terminal.note(f"edited {path.name}")
             return 0
         try:
-            outcome = pipeline.lock(pipeline.open_project(str(path), around), pipeline.LockRequest(), around)
+            outcome = pipeline.lock(open_project(str(path), around), pipeline.LockRequest(), around)
         except (EnvcError, KeyboardInterrupt):
             replace_file(path, before.encode())
             terminal.note(f"{path.name} is as it was, since it could not be locked")
             raise
-        for line in outcome.lines():
+        for line in lock_lines(outcome):
             terminal.note(line)
     return 0
 

@@ -8,9 +8,8 @@ import click
 
 from envc import housekeeping
 from envc.cli import options
-from envc.cli.output import mebibytes, print_json
+from envc.cli.output import count, mebibytes, print_json
 from envc.cli.progress import Terminal
-from envc.pipeline import count
 
 
 @click.command("gc")

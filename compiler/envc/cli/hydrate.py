@@ -12,6 +12,7 @@ from envc.cli import options
 from envc.cli.output import print_json
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
+from envc.project import Selection, open_project
 
 if TYPE_CHECKING:
     from envc.install.unpacked import LinkMode
@@ -62,11 +63,11 @@ def command(
         around = options.surroundings(terminal, offline=True)
         if portable.is_bundle(step):
             options.refuse_beside_a_file(step, platform=target, store=store, frozen=frozen)
-            against = pipeline.open_project(manifest, around) if manifest else None
+            against = open_project(manifest, around) if manifest else None
             where, made = portable.hydrate(Path(step), prefix, against, around, loading)
         else:
-            project = pipeline.open_project(manifest, around)
-            selection = pipeline.Selection(store=store, frozen=frozen)
+            project = open_project(manifest, around)
+            selection = Selection(store=store, frozen=frozen)
             where, made = pipeline.hydrate(project, step, prefix, target, selection, around, loading)
     if as_json:
         print_json({"prefix": str(where), "made": made})

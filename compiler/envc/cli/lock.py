@@ -7,8 +7,10 @@ import click
 from envc import pipeline
 from envc.cli import options
 from envc.cli.documents import LockedDocument
-from envc.cli.output import print_json
+from envc.cli.output import lock_lines, print_json
 from envc.cli.progress import Terminal
+from envc.project import check as must_be_fresh
+from envc.project import open_project
 
 
 @click.command("lock")
@@ -45,9 +47,9 @@ def command(
     """
     with Terminal(quiet) as terminal:
         around = options.surroundings(terminal, offline=offline, refresh=refresh)
-        project = pipeline.open_project(manifest, around)
+        project = open_project(manifest, around)
         if check:
-            pipeline.check(project)
+            must_be_fresh(project)
             if as_json:
                 print_json({"lock": str(project.manifest.lock_path), "stale": []})
             terminal.note(f"{project.manifest.lock_path.name} is up to date")
@@ -56,6 +58,6 @@ def command(
         outcome = pipeline.lock(project, request, around)
     if as_json:
         print_json(LockedDocument.of(outcome))
-    for line in outcome.lines():
+    for line in lock_lines(outcome):
         terminal.note(line)
     return 0

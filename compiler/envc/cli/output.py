@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from envc.errors import EnvcError
+
+if TYPE_CHECKING:
+    from envc.pipeline import LockOutcome
+
+_MOST_CHANGES = 40  # shown one by one
 
 
 def colours(stream: Any) -> bool:
@@ -47,3 +52,23 @@ def report_bug(error: Exception, as_json: bool) -> None:
 def mebibytes(size: int) -> str:
     """``12.3 MiB`` for a number of bytes."""
     return f"{size / (1 << 20):,.1f} MiB"
+
+
+def count(number: int, noun: str) -> str:
+    """``1 package``, ``2 packages``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def lock_lines(outcome: LockOutcome) -> list[str]:
+    """For people: what changed, and what the lock holds now."""
+    if not outcome.changed:
+        return [f"{outcome.path.name} is unchanged"]
+    lines = [f"  {change}" for change in outcome.changes[:_MOST_CHANGES]]
+    if len(outcome.changes) > _MOST_CHANGES:
+        lines.append(f"  and {len(outcome.changes) - _MOST_CHANGES} more")
+    held = f"{count(len(outcome.graph.environments), 'environment')}, {count(len(outcome.graph.packages), 'package')}"
+    return [
+        *lines,
+        f"{'wrote' if outcome.written else 'would write'} {outcome.path.name}: {held} "
+        f"({count(outcome.solved, 'problem')} solved in {outcome.seconds:.1f} s)",
+    ]

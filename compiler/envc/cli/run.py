@@ -9,6 +9,7 @@ import click
 from envc import pipeline, portable
 from envc.cli import options
 from envc.cli.progress import Terminal
+from envc.project import Selection, open_project
 
 
 @click.command("run")
@@ -41,8 +42,8 @@ def command(
         around = options.surroundings(terminal, offline=offline)
         if portable.is_bundle(step):
             options.refuse_beside_a_file(step, platform=target, store=store, from_store=from_store, frozen=frozen)
-            against = pipeline.open_project(manifest, around) if manifest else None
+            against = open_project(manifest, around) if manifest else None
             return portable.run(Path(step), arguments, against, around)
-        project = pipeline.open_project(manifest, around)
-        selection = pipeline.Selection(store=store, frozen=frozen)
+        project = open_project(manifest, around)
+        selection = Selection(store=store, frozen=frozen)
         return pipeline.run(project, step, arguments, target, selection, around, from_store=from_store)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import click
 
-from envc import pipeline
 from envc.cli import options
-from envc.cli.output import print_json
+from envc.cli.output import count, print_json
 from envc.cli.progress import Terminal
-from envc.pipeline import count
+from envc.project import open_project
 from envc.review.status import Status, status
 
 
@@ -18,7 +17,7 @@ from envc.review.status import Status, status
 def command(manifest: str | None, as_json: bool) -> int:
     """Show steps, their environments and ids, and what is stale. Reads two files, asks nobody."""
     around = options.surroundings(Terminal())
-    project = pipeline.open_project(manifest, around)
+    project = open_project(manifest, around)
     shown = status(
         project.manifest.name, str(project.manifest.lock_path), project.cells, project.graph, project.freshness
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from envc import housekeeping, pipeline
+from envc import housekeeping
 from envc.cli import options
 from envc.cli.documents_upkeep import TagsDocument
 from envc.cli.output import print_json
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
+from envc.project import Selection, open_project
 
 
 @click.command("tag")
@@ -31,8 +32,8 @@ def command(
         raise UsageError("--move and --delete need the name of a tag")
     with Terminal(quiet) as terminal:
         around = options.surroundings(terminal)
-        project = pipeline.open_project(manifest, around)
-        selection = pipeline.Selection(store=store)
+        project = open_project(manifest, around)
+        selection = Selection(store=store)
         if name is not None and delete:
             housekeeping.untag(project, name, selection, around)
         elif name is not None:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from envc import housekeeping, pipeline
+from envc import housekeeping
 from envc.cli import options
-from envc.cli.output import print_json
+from envc.cli.output import count, print_json
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
-from envc.pipeline import count
+from envc.project import Selection, open_project
 
 
 @click.command("verify")
@@ -48,8 +48,8 @@ def command(
         elif whole:
             verified = housekeeping.verify_whole_store(housekeeping.open_store(store, manifest, around), around)
         else:
-            project = pipeline.open_project(manifest, around)
-            selection = pipeline.Selection(steps=steps, targets=targets, store=store, frozen=frozen)
+            project = open_project(manifest, around)
+            selection = Selection(steps=steps, targets=targets, store=store, frozen=frozen)
             verified = housekeeping.verify_steps(project, selection, around)
     if as_json:
         print_json(verified)

@@ -1,0 +1,150 @@
+"""project: what every verb starts from: a manifest with its lock, and the step-targets that a command line means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envc import lockfile
+from envc.errors import NoLock, StaleLock, UsageError
+from envc.expand import StepTarget, expand
+from envc.model.graph import LockGraph
+from envc.model.manifest import Manifest
+from envc.parse import find_manifest, load_manifest
+from envc.stale import Freshness, Reason, compare
+from envc.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from envc.store.blobs import Blobs
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """A manifest with what was derived from it, and the lock beside it."""
+
+    manifest: Manifest
+    cells: tuple[StepTarget, ...]
+    graph: LockGraph | None  # None when there is no lock
+    freshness: Freshness | None  # None when there is no lock
+
+
+def open_project(manifest: str | None, around: Surroundings) -> Project:
+    """parse → expand, and compare with the lock. Reads two files, touches no network.
+
+    A lock with conflict markers is read as the two locks that a merge left, put together by key; it is stale, and what
+    the two sides say alike is kept when it is locked again.
+    """
+    loaded = load_manifest(find_manifest(manifest, around.environ, around.cwd))
+    cells = expand(loaded)
+    path = loaded.lock_path
+    if not path.exists():
+        return Project(manifest=loaded, cells=cells, graph=None, freshness=None)
+    try:
+        graph = lockfile.load(path)
+        return Project(manifest=loaded, cells=cells, graph=graph, freshness=compare(loaded, cells, graph))
+    except lockfile.LockConflict as conflict:
+        graph = lockfile.merge(lockfile.loads(conflict.ours, path), lockfile.loads(conflict.theirs, path))
+        freshness = compare(loaded, cells, graph)
+        markers = Reason("lock", "conflict markers of a merge", "")
+        freshness = msgspec.structs.replace(freshness, reasons=(markers, *freshness.reasons))
+        return Project(manifest=loaded, cells=cells, graph=graph, freshness=freshness)
+
+
+def check(project: Project) -> LockGraph:
+    """The lock. Raises NoLock, or StaleLock with every reason unless it says what the manifest asks for."""
+    path = project.manifest.lock_path
+    if project.graph is None or project.freshness is None:
+        raise NoLock(path)
+    if not project.freshness.is_fresh:
+        raise StaleLock(path, tuple(str(reason) for reason in project.freshness.reasons))
+    return project.graph
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which step-targets a verb is about, and where their packages are."""
+
+    steps: tuple[str, ...] = ()  # () is all
+    targets: tuple[str, ...] = ()  # target or platform names; () is all
+    store: str | None = None
+    frozen: bool = False  # use the lock whether or not it is stale
+
+
+def select(project: Project, selection: Selection) -> tuple[StepTarget, ...]:
+    """The step-targets that are meant. Raises UsageError for a name that means none."""
+    steps, targets = set(project.manifest.steps), {cell.target.name for cell in project.cells}
+    platforms = {cell.target.platform for cell in project.cells}
+    for what, names, known in (
+        ("step", selection.steps, steps),
+        ("target or platform", selection.targets, targets | platforms),
+    ):
+        for name in names:
+            if name not in known:
+                near = nearest(name, known)
+                hint = f"did you mean {near}?" if near else f"the manifest has {', '.join(sorted(known))}"
+                raise UsageError(f"there is no {what} {name}", hint)
+    cells = tuple(
+        cell
+        for cell in project.cells
+        if (not selection.steps or cell.step in selection.steps)
+        and (not selection.targets or {cell.target.name, cell.target.platform} & set(selection.targets))
+    )
+    if not cells:
+        raise UsageError("no step has one of these targets", f"the manifest has {', '.join(sorted(targets))}")
+    return cells
+
+
+def locked(project: Project, selection: Selection) -> LockGraph:
+    if selection.frozen and project.graph is not None:
+        return project.graph
+    return check(project)
+
+
+def store_of(project: Project, selection: Selection, around: Surroundings) -> Blobs:
+    return choose_store(selection.store, lambda: project.manifest, around)
+
+
+def choose_store(chosen: str | None, manifest: Callable[[], Manifest], around: Surroundings) -> Blobs:
+    """``--store``, else ``ENVC_STORE``, else the manifest's, else a folder in the user's data directory."""
+    from envc.store.blobs import open_store
+
+    place = chosen or around.environ.get("ENVC_STORE")
+    if place:
+        return open_store(place if "://" in place else around.cwd / Path(place).expanduser())
+    if place := manifest().store:
+        return open_store(place if "://" in place else manifest().root / Path(place).expanduser())
+    from platformdirs import user_data_path
+
+    return open_store(user_data_path("envc", appauthor=False) / "store")
+
+
+def cell_for(
+    project: Project, step: str, target: str | None, around: Surroundings, *, foreign: bool = False
+) -> StepTarget:
+    """The step on the target that is named, else on the first of its targets that is of this machine's platform."""
+    cells = select(project, Selection(steps=(step,), targets=(target,) if target else ()))
+    here = this_platform()
+    fitting = [cell for cell in cells if foreign or cell.target.platform == here]
+    if not fitting:
+        has = ", ".join(cell.target.name for cell in select(project, Selection(steps=(step,))))
+        raise UsageError(
+            f"step {step} has no target for this machine, which is {here}; it has {has}",
+            f'add "{here}" to the targets of the project or of the step, and run `envc lock`',
+        )
+    # A target named as its platform is the plain one; a declared one, such as "gpu", has to be asked for.
+    return min(fitting, key=lambda cell: cell.target.name != cell.target.platform)
+
+
+def this_platform() -> str:
+    """The platform of the interpreter that envc runs in."""
+    from envc.install.interpreter import this_python
+
+    return this_python().platform
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The known name that is spelt most alike, if any is."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(name, sorted(names), n=1)), None)
