@@ -7,12 +7,14 @@ the next run removes. ``.envc/record.json`` in it is the record it was made from
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from envc.errors import EnvcError
+from envc.errors import EnvcError, UsageError
 from envc.install.interpreter import HostPython
 from envc.install.machine import check_machine
 from envc.install.prefix import STATE, make_prefix
@@ -188,6 +190,25 @@ def ready_environment(
     prefix = _ready_place(record.environment, record_digest(record), host, cache, demanded)
     hydrate(store, record, prefix, host=host, cache=cache, progress=progress)
     return prefix
+
+
+@contextmanager
+def one_at_a_time(environment: Sha256, cache: Path) -> Iterator[None]:
+    """Hold back other processes that want the same environment: of fifty that read its record at once, each costs as
+    much as a tenth of making it. Whoever gets here looks again whether it is ready. Raises UsageError without a cache.
+    """
+    from filelock import FileLock
+
+    lock = FileLock(cache / "locks" / f"{environment}.lock")
+    try:
+        (cache / "locks").mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise UsageError(f"{cache} cannot be written: {error.strerror}", "choose another ENVC_CACHE_DIR") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _ready_place(environment: Sha256, record: Sha256, host: HostPython, cache: Path, demanded: Sha256 | None) -> Path:

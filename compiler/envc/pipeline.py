@@ -245,17 +245,27 @@ def bound_record(bound: Bound) -> Record:
 
 
 def ready(bound: Bound, host: HostPython, around: Surroundings) -> Path:
-    """The environment in the cache: as it was made before, else record → hydrate."""
-    from envc.hydrate import find_ready, ready_environment
+    """The environment in the cache: as it was made before, else record → hydrate, by one process for all that ask."""
+    from envc.hydrate import find_ready, one_at_a_time, ready_environment
 
-    demanded = bound.environment.demanded
-    found = find_ready(bound.environment.id, bound.pointer.record, host=host, cache=around.cache, demanded=demanded)
+    environment, cache = bound.environment, around.cache
+
+    def look() -> Path | None:
+        demanded = environment.demanded
+        return find_ready(environment.id, bound.pointer.record, host=host, cache=cache, demanded=demanded)
+
+    found = look()
     if found is not None:
         return found
-    record = bound_record(bound)
-    return ready_environment(
-        bound.store, record, host=host, cache=around.cache, progress=around.progress, demanded=demanded
-    )
+    with one_at_a_time(environment.id, cache):
+        return look() or ready_environment(
+            bound.store,
+            bound_record(bound),
+            host=host,
+            cache=cache,
+            progress=around.progress,
+            demanded=environment.demanded,
+        )
 
 
 def hydrate(
