@@ -117,9 +117,11 @@ def hydrate(
     bytecode = loading.bytecode and host is not None
     prefix = prefix.absolute()
     state = Prefix(record=record_digest(record), interpreter=host, own=own.artifact if own else None, bytecode=bytecode)
-    if _is_made(prefix, state):
+    from envc.install.appear import appear, leftovers
+
+    # A run that was killed after the rename left what it had replaced; `appear` removes that, under the lock.
+    if _is_made(prefix, state) and not leftovers(prefix):
         return False
-    from envc.install.appear import appear
     from envc.install.tree import write_tree
     from envc.install.unpacked import Unpacked
 

@@ -211,6 +211,16 @@ def test_an_empty_folder_is_used(bench: Bench, tmp_path: Path) -> None:
     assert bench.hydrate(tmp_path / "prefix")
 
 
+def test_what_a_run_replaced_before_it_was_killed_is_removed_too(bench: Bench, tmp_path: Path) -> None:
+    """The new prefix is in its place already, and the old one was still being removed."""
+    prefix = tmp_path / "prefix"
+    bench.hydrate(prefix)
+    old = tmp_path / ".prefix.envc-0123456789abcdef"
+    (old / "lib").mkdir(parents=True)
+    assert bench.hydrate(prefix) is False
+    assert not old.exists()
+
+
 def test_what_a_killed_run_left_is_removed(bench: Bench, tmp_path: Path) -> None:
     prefix = tmp_path / "prefix"
     leftover = tmp_path / f".{prefix.name}.envc-0123456789abcdef"

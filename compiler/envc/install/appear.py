@@ -108,12 +108,17 @@ def _draft_name(place: Path) -> str:
     return f".{place.name}.envc-"
 
 
+def leftovers(place: Path) -> list[Path]:
+    """What killed runs left beside a folder, and what a run that fills it just now works on."""
+    if not place.parent.is_dir():
+        return []
+    return [entry for entry in place.parent.iterdir() if entry.name.startswith(_draft_name(place))]
+
+
 def _remove_leftovers(place: Path) -> None:
     """Remove what killed runs left. Only who holds the lock of `place` may do so."""
-    if place.parent.is_dir():
-        for entry in place.parent.iterdir():
-            if entry.name.startswith(_draft_name(place)):
-                shutil.rmtree(entry, ignore_errors=True)
+    for entry in leftovers(place):
+        shutil.rmtree(entry, ignore_errors=True)
 
 
 def _disk_error(place: Path, error: OSError) -> EnvcError:
