@@ -99,12 +99,12 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
             solved = tuple(choice_of(pin) for pin in solution.pins)
             choices.update(((cell.step, cell.key), solved) for cell in posed.cells)
     linked = link(cells, choices, lock_options(manifest, cells), graph)
-    changed = graph is None or lockfile.dumps(linked) != lockfile.dumps(graph)
+    path, text = manifest.lock_path, lockfile.dumps(linked)
     return LockOutcome(
-        path=manifest.lock_path,
+        path=path,
         graph=linked,
-        changed=changed,
-        written=not request.dry_run and lockfile.save(linked, manifest.lock_path),
+        changed=not path.exists() or path.read_bytes() != text.encode(),
+        written=not request.dry_run and lockfile.save(linked, path),
         solved=len(problems),
         seconds=time.monotonic() - start,
         changes=changes(graph, linked),
@@ -244,8 +244,8 @@ def bound_record(bound: Bound) -> Record:
     return record
 
 
-def ready(bound: Bound, host: HostPython, around: Surroundings) -> Path:
-    """The environment in the cache: as it was made before, else record → hydrate, by one process for all that ask."""
+def ready(bound: Bound, host: HostPython, around: Surroundings) -> tuple[Path, bool]:
+    """The environment in the cache, and whether it was made now: record → hydrate, by one process for all that ask."""
     from envc.hydrate import find_ready, one_at_a_time, ready_environment
 
     environment, cache = bound.environment, around.cache
@@ -256,16 +256,16 @@ def ready(bound: Bound, host: HostPython, around: Surroundings) -> Path:
 
     found = look()
     if found is not None:
-        return found
+        return found, False
     with one_at_a_time(environment.id, cache):
-        return look() or ready_environment(
-            bound.store,
-            bound_record(bound),
-            host=host,
-            cache=cache,
-            progress=around.progress,
-            demanded=environment.demanded,
+        found = look()
+        if found is not None:
+            return found, False
+        record = bound_record(bound)
+        made = ready_environment(
+            bound.store, record, host=host, cache=cache, progress=around.progress, demanded=environment.demanded
         )
+        return made, True
 
 
 def hydrate(
@@ -294,7 +294,7 @@ def hydrate(
     bound = bind(project, cell, selection, around)
     with distrust(around):
         if prefix is None and host is not None:
-            return ready(bound, host, around), True
+            return ready(bound, host, around)
         where = around.cwd / (prefix or "")
         record = bound_record(bound)
         made = fill(
@@ -333,7 +333,7 @@ def run(
     def get_ready() -> tuple[Bound, Path]:
         with distrust(around):
             bound = bind(project, cell, selection, around)
-            return bound, ready(bound, host, around)
+            return bound, ready(bound, host, around)[0]
 
     try:
         bound, prefix = get_ready()

@@ -54,6 +54,14 @@ def test_hydrate_and_run_need_nothing_but_the_store(workplace: Workplace, index:
     )
 
 
+def test_an_environment_of_the_cache_is_made_once(workplace: Workplace) -> None:
+    workplace.ok("lock")
+    workplace.ok("bundle", "--platform", host_platform())
+    first = workplace.ok("hydrate", "train", "--json").json
+    assert first["made"] is True
+    assert workplace.ok("hydrate", "train", "--json").json == {"prefix": first["prefix"], "made": False}
+
+
 def test_equal_environments_are_stored_once_and_foreign_platforms_as_easily(workplace: Workplace) -> None:
     workplace.ok("lock")
     bundled = workplace.ok("bundle", "--json").json
