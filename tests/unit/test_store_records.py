@@ -19,7 +19,6 @@ from envc.store.objects import (
     get_code,
     get_object,
     put_code,
-    put_object,
     verify_object,
 )
 from envc.store.records import get_lock, get_pointer, get_record, put_lock, put_pointer, put_record
@@ -31,8 +30,13 @@ OTHER = [Entry(path="pkg/__init__.py", content=b"x = 2\n")]
 
 
 def stored(blobs: MemoryBlobs, entries: list[Entry] = TREE, artifact: Sha256 = ARTIFACT) -> StoredObject:
+    """The object of a tree, as the store holds it; the first writer of an artifact wins."""
     with Encoder(level=1, threads=1) as encoder:
-        return put_object(blobs, encoder, entries, artifact=artifact, layout=LAYOUT)
+        blobs.write_new(
+            object_key(LAYOUT, artifact),
+            lambda out: encoder.write_object(entries, out, layout=LAYOUT, artifact=artifact),
+        )
+    return get_object(blobs, artifact=artifact, layout=LAYOUT)
 
 
 def record_of(*objects: StoredObject, **changes: object) -> Record:

@@ -32,23 +32,6 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
     index: ObjectIndex
 
 
-def put_object(
-    blobs: Blobs, encoder: Encoder, entries: Iterable[Entry], *, artifact: Sha256, layout: str
-) -> StoredObject:
-    """Write an object, and answer with the one that the store holds then.
-
-    That may be another writer's: its index was checked, but whether to trust its content is the caller's decision.
-    """
-    key = object_key(layout, artifact)
-    made: list[tuple[ObjectIndex, int]] = []
-    if blobs.write_new(
-        key, lambda out: made.append(encoder.write_object(entries, out, layout=layout, artifact=artifact))
-    ):
-        index, size = made[0]
-        return StoredObject(key=key, size=size, index=index)
-    return get_object(blobs, artifact=artifact, layout=layout)
-
-
 def get_object(blobs: Blobs, *, artifact: Sha256, layout: str) -> StoredObject:
     """What the store holds of an artifact in a layout: three requests. Raises MissingBlob and CorruptBlob."""
     key = object_key(layout, artifact)
