@@ -6,7 +6,16 @@ from datetime import date
 from typing import Any
 
 from envc.model.digest import Sha256, sha256
-from envc.model.graph import Artifact, LockedEnvironment, LockGraph, Package, PackageRef
+from envc.model.graph import (
+    Artifact,
+    Build,
+    BuildRequirement,
+    LockedEnvironment,
+    LockGraph,
+    Package,
+    PackageRef,
+    SourceFile,
+)
 
 
 def digest(text: str) -> Sha256:
@@ -101,6 +110,25 @@ WHOLE = LockGraph(
             artifacts=(
                 artifact("torch-2.3.1-cp311-cp311-linux_x86_64.whl", "gpu/cp311", depends=("triton==2.3.1",)),
                 artifact("torch-2.3.1-py3-none-any.whl", "linux-64/cp311", depends=()),
+            ),
+        ),
+    ),
+    builds=(
+        Build(
+            wheel="torch-2.3.1-py3-none-any.whl",
+            sha256=digest("torch-2.3.1-py3-none-any.whl"),
+            sdist=SourceFile(file="torch-2.3.1.tar.gz", size=1234, sha256=digest("torch-2.3.1.tar.gz")),
+            python="linux-64/cp311",
+            requires=("setuptools>=61", "wheel"),
+            packages=(
+                BuildRequirement(
+                    name="setuptools",
+                    version="75.0",
+                    source="pypi",
+                    file="setuptools-75.0-py3-none-any.whl",
+                    size=1000,
+                    sha256=digest("setuptools"),
+                ),
             ),
         ),
     ),

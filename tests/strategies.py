@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from envc.fetch.listing import ADVERTISED, ListedFile, Listing
 from envc.lockfile import canonical
 from envc.model.digest import Sha256
-from envc.model.graph import Artifact, LockedEnvironment, LockGraph, Package, PackageRef
+from envc.model.graph import (
+    Artifact,
+    Build,
+    BuildRequirement,
+    LockedEnvironment,
+    LockGraph,
+    Package,
+    PackageRef,
+    SourceFile,
+)
 from envc.model.manifest import KeyPath
 from envc.model.record import MTIME
 from envc.store.encode import Entry
@@ -144,6 +153,33 @@ _ENVIRONMENTS = st.builds(
     requires=_ANY_LINES.map(tuple),
     packages=_tuples(st.builds(PackageRef, _IDS, _tuples(_TARGETS, max_size=2)), max_size=4),
 )
+_SDISTS = st.builds(SourceFile, file=_FILES, size=st.integers(0, 2**60), sha256=_DIGESTS)
+_BUILT_WITH = st.builds(
+    BuildRequirement,
+    name=st.sampled_from(["hatchling", "setuptools", "flit-core"]),
+    version=st.from_regex(r"[A-Za-z0-9._+!~-]{1,8}", fullmatch=True),
+    source=st.sampled_from(["pypi", "internal_1.x"]),
+    file=_FILES,
+    size=st.integers(0, 2**60),
+    sha256=_DIGESTS,
+)
+_ORIGINS = st.one_of(
+    st.fixed_dictionaries({"commit": _DIGESTS.map(lambda digest: digest[:40]) | _DIGESTS}),
+    st.fixed_dictionaries({"tree": _DIGESTS}),
+    st.fixed_dictionaries({"sdist": _SDISTS}),
+)
+
+
+@st.composite
+def _builds(draw: st.DrawFn) -> Build:
+    return Build(
+        wheel=draw(_FILES),
+        sha256=draw(_DIGESTS),
+        python=draw(_TARGET_KEYS),
+        requires=draw(_ANY_LINES.map(tuple)),
+        packages=draw(_tuples(_BUILT_WITH, max_size=3)),
+        **draw(_ORIGINS),
+    )
 
 
 @st.composite
@@ -153,6 +189,7 @@ def shuffled_locks(draw: st.DrawFn) -> LockGraph:
         options=draw(st.dictionaries(_OPTION_KEYS, _OPTION_VALUES, max_size=4)),
         environments=draw(_tuples(_ENVIRONMENTS, max_size=3)),
         packages=draw(_tuples(_PACKAGES, max_size=4)),
+        builds=draw(_tuples(_builds(), max_size=2)),
     )
 
 
@@ -187,6 +224,12 @@ def shuffle_lock(graph: LockGraph, draw: st.DrawFn) -> LockGraph:
                     package, depends=shuffled(package.depends), artifacts=shuffled(package.artifacts)
                 )
                 for package in graph.packages
+            )
+        ),
+        builds=shuffled(
+            tuple(
+                msgspec.structs.replace(build, requires=shuffled(build.requires), packages=shuffled(build.packages))
+                for build in graph.builds
             )
         ),
     )

@@ -12,7 +12,7 @@ from packaging.version import InvalidVersion, Version
 
 from envc.expand import StepTarget
 from envc.model.digest import Sha256, parse_sha256
-from envc.model.graph import Artifact, Choice, LockedEnvironment, LockGraph, Package, PackageRef
+from envc.model.graph import Artifact, Build, Choice, LockedEnvironment, LockGraph, Package, PackageRef
 from envc_solvers.pypi.requirement import parse
 from envc_solvers.solution import Pin
 
@@ -45,9 +45,11 @@ def link(
     choices: Mapping[Cell, tuple[Choice, ...]],
     options: dict[str, object],
     previous: LockGraph | None = None,
+    builds: Iterable[Build] = (),
 ) -> LockGraph:
     """The graph of these step-targets. `previous` decides which version keeps the plain id, and hands on the content
-    digests that were recorded of artifacts: facts of theirs, however they were chosen now.
+    digests that were recorded of artifacts, and how wheels were built: facts of theirs, however they were chosen now.
+    `builds` are those of this run.
 
     The result does not depend on the order of `cells` or of the choices.
     """
@@ -63,7 +65,24 @@ def link(
         )
     )
     packages = _packages(cells, choices, ids, requires, _recorded(previous))
-    return LockGraph(options=options, environments=environments, packages=packages)
+    return LockGraph(
+        options=options,
+        environments=environments,
+        packages=packages,
+        builds=_builds_of(choices, builds, previous.builds if previous is not None else ()),
+    )
+
+
+def _builds_of(
+    choices: Mapping[Cell, tuple[Choice, ...]], made: Iterable[Build], before: Iterable[Build]
+) -> tuple[Build, ...]:
+    """How the chosen wheels were built, one of each wheel and source: this run's word, else the lock's before."""
+    chosen = {choice.sha256 for choices_of_cell in choices.values() for choice in choices_of_cell}
+    found: dict[tuple[Sha256, str], Build] = {}
+    for build in (*made, *before):
+        if build.sha256 in chosen:
+            found.setdefault((build.sha256, build.identity), build)
+    return tuple(sorted(found.values(), key=lambda build: (build.wheel, build.sha256, build.identity)))
 
 
 def _recorded(previous: LockGraph | None) -> dict[Sha256, dict[str, Sha256]]:

@@ -46,6 +46,40 @@ class PackageTable(Shape, frozen=True, kw_only=True):
     artifacts: tuple[ArtifactTable, ...]
 
 
+class SdistTable(Shape, frozen=True, kw_only=True):
+    """The source distribution that a wheel was made out of."""
+
+    file: FileName
+    size: Annotated[int, Meta(ge=0, description="Bytes as downloaded")]
+    sha256: Digest
+
+
+class BuildRequirementTable(Shape, frozen=True, kw_only=True):
+    """One wheel that stood in the environment of a build."""
+
+    name: str
+    version: str
+    source: Annotated[str, Meta(description="Name of a source, never its address")]
+    file: FileName
+    size: Annotated[int, Meta(ge=0, description="Bytes as downloaded")]
+    sha256: Digest
+
+
+class BuildTable(Shape, frozen=True, kw_only=True):
+    """How a wheel was made that no source serves; one of `commit`, `tree` and `sdist` says out of what."""
+
+    wheel: FileName
+    sha256: Annotated[Digest, Meta(description="Of the wheel")]
+    commit: Annotated[str, Meta(description="Of the git repository that the manifest names")] = ""
+    tree: Annotated[str, Meta(description="Digest of the files of the local project that the manifest names")] = ""
+    sdist: SdistTable | None = None
+    python: Annotated[str, Meta(description='Platform and Python that made it: "linux-64/cp312"')]
+    requires: Annotated[tuple[str, ...], Meta(description="What its build system asked for, canonical")] = ()
+    packages: Annotated[
+        tuple[BuildRequirementTable, ...], Meta(description="What stood in the environment of the build")
+    ] = ()
+
+
 class EnvironmentTable(Shape, frozen=True, kw_only=True):
     """What one set of equal inputs was solved to."""
 
@@ -66,3 +100,4 @@ class LockDocument(Shape, frozen=True, kw_only=True):
     options: Annotated[dict[str, Any], Meta(description="Every input that changes results and is not a step's")] = {}
     environment: tuple[EnvironmentTable, ...] = ()
     package: tuple[PackageTable, ...] = ()
+    build: tuple[BuildTable, ...] = ()

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from envc.model.graph import Artifact, LockedEnvironment, LockGraph, Package, PackageRef
+from envc.model.graph import Artifact, Build, BuildRequirement, LockedEnvironment, LockGraph, Package, PackageRef
 
-_Value = TypeVar("_Value", LockedEnvironment, Package, Artifact)
+_Value = TypeVar("_Value", LockedEnvironment, Package, Artifact, Build)
 HEADER = """\
 # Made by envc from the manifest beside it. To change it, change the manifest and run `envc lock`.
 """
@@ -41,6 +41,9 @@ def canonical(graph: LockGraph) -> LockGraph:
         options=graph.options,
         environments=_in_order(map(_canonical_environment, graph.environments), lambda each: each.steps),
         packages=_in_order(map(_canonical_package, graph.packages), lambda each: (each.kind, each.name, each.id)),
+        builds=_without_doubles(
+            _in_order(map(_canonical_build, graph.builds), lambda each: (each.wheel, each.sha256, each.identity))
+        ),
     )
 
 
@@ -55,6 +58,7 @@ def dumps(graph: LockGraph) -> str:
         parts.append("\n" + _dump_options(graph.options))
     parts += ["\n" + _dump_environment(environment) for environment in graph.environments]
     parts += ["\n" + _dump_package(package) for package in graph.packages]
+    parts += ["\n" + _dump_build(build) for build in graph.builds]
     return "".join(parts)
 
 
@@ -97,6 +101,11 @@ def _canonical_artifact(artifact: Artifact) -> Artifact:
     )
 
 
+def _canonical_build(build: Build) -> Build:
+    packages = sorted(set(build.packages), key=lambda each: (each.name, each.sha256, each.file, each.source))
+    return msgspec.structs.replace(build, requires=_sorted_set(build.requires), packages=tuple(packages))
+
+
 def _sorted_set(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted(set(values))) if len(values) > 1 else values
 
@@ -109,8 +118,8 @@ def _in_order(values: Iterable[_Value], key: Callable[[_Value], tuple[Any, ...]]
     return tuple(ordered)
 
 
-def _without_doubles(artifacts: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
-    return artifacts[:1] + tuple(right for left, right in pairwise(artifacts) if left != right)
+def _without_doubles(values: tuple[_Value, ...]) -> tuple[_Value, ...]:
+    return values[:1] + tuple(right for left, right in pairwise(values) if left != right)
 
 
 def _dump_options(options: Mapping[str, object]) -> str:
@@ -161,7 +170,7 @@ def _dump_package(package: Package) -> str:
 
 
 def _dump_artifact(artifact: Artifact) -> str:
-    text = f"{{ file = {_dump_string(artifact.file)}, size = {artifact.size}, sha256 = {_dump_string(artifact.sha256)}"
+    text = f"{{ {_dump_file(artifact.file, artifact.size, artifact.sha256)}"
     if artifact.targets:
         text += f", for = {_dump_strings(artifact.targets)}"
     if artifact.depends is not None:
@@ -169,6 +178,29 @@ def _dump_artifact(artifact: Artifact) -> str:
     if artifact.content:
         text += f", content = {_dump_value(artifact.content)}"
     return text + " }"
+
+
+def _dump_build(build: Build) -> str:
+    text = f"[[build]]\nwheel = {_dump_string(build.wheel)}\nsha256 = {_dump_string(build.sha256)}\n"
+    if build.commit:
+        text += f"commit = {_dump_string(build.commit)}\n"
+    if build.tree:
+        text += f"tree = {_dump_string(build.tree)}\n"
+    if build.sdist is not None:
+        text += f"sdist = {{ {_dump_file(build.sdist.file, build.sdist.size, build.sdist.sha256)} }}\n"
+    text += f"python = {_dump_string(build.python)}\n"
+    text += _pair_of_strings("requires", build.requires)
+    return text + _pair_of_lines("packages", map(_dump_build_requirement, build.packages))
+
+
+def _dump_build_requirement(one: BuildRequirement) -> str:
+    named = f"name = {_dump_string(one.name)}, version = {_dump_string(one.version)}"
+    file = _dump_file(one.file, one.size, one.sha256)
+    return f"{{ {named}, source = {_dump_string(one.source)}, {file} }}"
+
+
+def _dump_file(file: str, size: int, sha256: str) -> str:
+    return f"file = {_dump_string(file)}, size = {size}, sha256 = {_dump_string(sha256)}"
 
 
 def _pair_of_strings(key: str, values: Iterable[str]) -> str:

@@ -12,10 +12,20 @@ import tomli
 
 from envc.errors import LockFileError
 from envc.lockfile.conflict import LockConflict, split_conflict
-from envc.lockfile.document import ArtifactTable, EnvironmentTable, LockDocument, PackageTable
+from envc.lockfile.document import ArtifactTable, BuildTable, EnvironmentTable, LockDocument, PackageTable
 from envc.lockfile.dump import canonical
 from envc.model.digest import Sha256
-from envc.model.graph import LOCK_VERSION, Artifact, LockedEnvironment, LockGraph, Package, PackageRef
+from envc.model.graph import (
+    LOCK_VERSION,
+    Artifact,
+    Build,
+    BuildRequirement,
+    LockedEnvironment,
+    LockGraph,
+    Package,
+    PackageRef,
+    SourceFile,
+)
 
 # Ids, names, versions, builds and layouts become parts of paths, and none of them can hold an address.
 _ID = re.compile(r"[a-z]+:[A-Za-z0-9._-]+(?:@[A-Za-z0-9._+!~=:-]+)?")
@@ -25,6 +35,10 @@ _VERSION = re.compile(r"[A-Za-z0-9._+!~-]+")
 _BUILD = re.compile(r"[A-Za-z0-9._+-]*")
 _SOURCE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _LAYOUT = re.compile(r"[a-z][a-z0-9.-]*")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+# What git is given by name, so it may be nothing but a digest.
+_COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})?")
+_TREE = re.compile(r"(?:[0-9a-f]{64})?")
 _STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _UNTITLED = Path("lock file")
 
@@ -105,6 +119,7 @@ class _Reader:
                     for index, table in enumerate(document.environment)
                 ),
                 packages=tuple(self._package(table, f"package[{i}]") for i, table in enumerate(document.package)),
+                builds=tuple(self._build(table, f"build[{i}]") for i, table in enumerate(document.build)),
             )
         )
 
@@ -159,6 +174,38 @@ class _Reader:
             targets=table.targets,
             depends=table.depends,
             content={layout: Sha256(digest) for layout, digest in table.content.items()},
+        )
+
+    def _build(self, table: BuildTable, at: str) -> Build:
+        self._check(_COMMIT, (table.commit,), f"{at}.commit", "no commit")
+        self._check(_TREE, (table.tree,), f"{at}.tree", "no digest")
+        self._check(_TARGET_KEY, (table.python,), f"{at}.python", 'no platform with a Python, such as "linux-64/cp312"')
+        if bool(table.commit) + bool(table.tree) + (table.sdist is not None) != 1:
+            raise LockFileError(self._path, f"{at}: needs one of `commit`, `tree` and `sdist`", _RESTORE)
+        for index, one in enumerate(table.packages):
+            self._check(_NAME, (one.name,), f"{at}.packages[{index}].name", "no name of a project")
+            self._check(_VERSION, (one.version,), f"{at}.packages[{index}].version", "no version")
+            self._check(_SOURCE, (one.source,), f"{at}.packages[{index}].source", "no name of a source")
+        sdist = table.sdist
+        return Build(
+            wheel=table.wheel,
+            sha256=Sha256(table.sha256),
+            commit=table.commit,
+            tree=table.tree,
+            sdist=None if sdist is None else SourceFile(file=sdist.file, size=sdist.size, sha256=Sha256(sdist.sha256)),
+            python=table.python,
+            requires=table.requires,
+            packages=tuple(
+                BuildRequirement(
+                    name=one.name,
+                    version=one.version,
+                    source=one.source,
+                    file=one.file,
+                    size=one.size,
+                    sha256=Sha256(one.sha256),
+                )
+                for one in table.packages
+            ),
         )
 
     def _check(self, form: re.Pattern[str], values: Iterable[str], at: str, what: str) -> None:

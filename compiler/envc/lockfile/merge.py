@@ -38,6 +38,8 @@ def merge(ours: LockGraph, theirs: LockGraph) -> LockGraph:
                 if all(claims[step] == 1 for step in environment.steps)
             ),
             packages=_merge_packages((*ours.packages, *theirs.packages)),
+            # Each is a fact of its wheel; one that neither side's packages use any more goes with the next lock.
+            builds=(*ours.builds, *theirs.builds),
         )
     )
 

@@ -46,6 +46,49 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
         return self.id.partition(":")[2].partition("@")[0]
 
 
+class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A source distribution, known by its sha256."""
+
+    file: str
+    size: int  # bytes as downloaded
+    sha256: Sha256
+
+
+class BuildRequirement(msgspec.Struct, frozen=True, kw_only=True):
+    """One wheel that stood in the environment of a build."""
+
+    name: str  # normalised
+    version: str
+    source: str  # source name
+    file: str
+    size: int  # bytes as downloaded
+    sha256: Sha256
+
+
+class Build(msgspec.Struct, frozen=True, kw_only=True):
+    """How a wheel was made that no source serves: out of what, by which Python, with what beside it.
+
+    Exactly one of `commit`, `tree` and `sdist` says out of what. Where that lives is the manifest's to say, or the
+    package's source's.
+    """
+
+    wheel: str  # file name
+    sha256: Sha256  # of the wheel
+    commit: str = ""  # of a git repository, 40 or 64 lower-case hex digits
+    tree: str = ""  # digest of a local project's files (see `envc.local`)
+    sdist: SourceFile | None = None
+    python: str  # platform and Python that made it: "linux-64/cp312"
+    requires: tuple[str, ...] = ()  # what its build system asked for, canonical, sorted
+    packages: tuple[BuildRequirement, ...] = ()  # sorted by name
+
+    @property
+    def identity(self) -> str:
+        """What it was made out of: equal for equal sources, wherever they live."""
+        if self.sdist is not None:
+            return f"sdist {self.sdist.sha256}"
+        return f"commit {self.commit}" if self.commit else f"tree {self.tree}"
+
+
 class PackageRef(msgspec.Struct, frozen=True, order=True):
     """A package in an environment. Renders as ``pypi:torch`` or ``pypi:colorama @ win-64/cp312``."""
 
@@ -71,6 +114,7 @@ class LockGraph(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, object] = {}  # every input that changes results and is not a step's; plain TOML values, by key
     environments: tuple[LockedEnvironment, ...]  # sorted by steps
     packages: tuple[Package, ...]  # sorted by kind, name, id
+    builds: tuple[Build, ...] = ()  # sorted by wheel, sha256, identity
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
