@@ -1,0 +1,143 @@
+"""Tar archives that two readers would read differently, or that reach outside of their folder."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from envc.install.tars import Compression, TarMember, open_tar
+from envc.install.zips import Limits
+
+COMPRESS: dict[Compression, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "zst": zstandard.ZstdCompressor().compress,
+}
+
+
+def tar_of(*members: tarfile.TarInfo | tuple[tarfile.TarInfo, bytes], format: int = tarfile.GNU_FORMAT) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=format) as archive:
+        for member in members:
+            info, content = member if isinstance(member, tuple) else (member, b"")
+            info.size = len(content) if info.isreg() else 0
+            archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def info(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", mode: int = 0o644) -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    made.type, made.linkname, made.mode, made.mtime = kind, link, mode, 1_700_000_000
+    return made
+
+
+def read(data: bytes, limits: Limits | None = None, compression: Compression = "gz") -> dict[str, TarMember]:
+    packed = COMPRESS[compression](data)
+    with open_tar(io.BytesIO(packed), compression, limits, size=len(packed)) as tar:
+        return {member.path: member for member in tar.members}
+
+
+@pytest.mark.parametrize("compression", COMPRESS)
+def test_files_and_links_are_read(compression: Compression) -> None:
+    long = "deep/" * 30 + "file"
+    data = tar_of(
+        info("./lib", tarfile.DIRTYPE),
+        (info("./lib/a", mode=0o755), b"A" * 3_000_000),
+        info("lib/b", tarfile.SYMTYPE, "a"),
+        info("lib/c", tarfile.LNKTYPE, "./lib/a"),
+        (info(long), b"deep"),
+    )
+    packed = COMPRESS[compression](data)
+    with open_tar(io.BytesIO(packed), compression, size=len(packed)) as tar:
+        found = {member.path: member for member in tar.members}
+        assert list(found) == ["lib/a", "lib/b", "lib/c", long]
+        assert tar.folders == ("lib",)
+        assert (found["lib/a"].executable, found["lib/a"].mtime) == (True, 1_700_000_000)
+        assert found["lib/b"].link == "a"
+        assert found["lib/c"].hard == "lib/a"
+        assert tar.read(found["lib/c"]) == tar.read(found["lib/a"]) == b"A" * 3_000_000
+        assert tar.read(found[long]) == b"deep"
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        ([info("../x")], "not a plain relative path"),
+        ([info("/x")], "not a plain relative path"),
+        ([info("a/../../x")], "not a plain relative path"),
+        ([info("C:/x")], "starts with a drive"),
+        ([info("a\\b")], "backslash"),
+        ([info("x"), info("./x")], "occurs twice"),
+        ([info("x", tarfile.SYMTYPE, "../y")], "leaves the tree"),
+        ([info("x", tarfile.SYMTYPE, "/etc/passwd")], "link"),
+        ([info("x", tarfile.LNKTYPE, "y")], "no file before it"),
+        ([info("x", tarfile.LNKTYPE, "../../etc/passwd")], "no file before it"),
+        ([info("l", tarfile.SYMTYPE, "a"), info("x", tarfile.LNKTYPE, "l")], "no file before it"),
+        ([info("x", tarfile.CHRTYPE)], "neither a file"),
+        ([info("x", tarfile.FIFOTYPE)], "neither a file"),
+    ],
+)
+def test_members_that_do_harm_are_refused(members: list[tarfile.TarInfo], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        read(tar_of(*members))
+
+
+def test_two_sizes_are_refused() -> None:
+    member = info("x")
+    member.pax_headers = {"size": "1"}
+    data = tar_of((member, b"abc"), format=tarfile.PAX_FORMAT)
+    with pytest.raises(ValueError, match="disagree about its size"):
+        read(data)
+
+
+def test_a_broken_header_is_not_the_end() -> None:
+    data = bytearray(tar_of((info("a"), b"1"), (info("b"), b"2")))
+    data[1024] ^= 0xFF  # the name in the second header, so that its checksum is wrong
+    with pytest.raises(ValueError, match="belong to no entry"):
+        read(bytes(data))
+
+
+def test_bytes_behind_the_end_are_refused() -> None:
+    with pytest.raises(ValueError, match="belong to no entry"):
+        read(tar_of((info("a"), b"1")) + b"\1" * 512)
+
+
+def test_an_archive_without_an_end_is_refused() -> None:
+    data = tar_of((info("a"), b"1"))
+    with pytest.raises(ValueError, match="it is cut off"):
+        read(data[:1024])
+
+
+@pytest.mark.parametrize("compression", COMPRESS)
+def test_a_truncated_archive_is_refused(compression: Compression) -> None:
+    packed = COMPRESS[compression](tar_of((info("a"), bytes(range(256)) * 400)))
+    with (
+        pytest.raises(ValueError, match=r"not a readable tar|cut off"),
+        open_tar(io.BytesIO(packed[: len(packed) // 2]), compression, size=len(packed)),
+    ):
+        pass
+
+
+def test_a_bomb_is_refused_before_it_fills_the_disk() -> None:
+    with pytest.raises(ValueError, match="it unpacks from"):
+        read(tar_of((info("a"), bytes(1 << 22))), Limits(free=1 << 20, ratio=2))
+
+
+def test_too_many_entries_are_refused() -> None:
+    with pytest.raises(ValueError, match="more than 2 entries"):
+        read(tar_of(*(info(str(n)) for n in range(3))), Limits(entries=2))
+
+
+def test_nothing_of_a_scratch_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    with pytest.raises(ValueError, match="occurs twice"):
+        read(tar_of(info("x"), info("x")))
+    assert list(tmp_path.iterdir()) == []
