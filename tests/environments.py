@@ -38,7 +38,7 @@ def environment(
             "file": wheel.file,
             "size": wheel.size,
             "sha256": Sha256(wheel.sha256),
-            "layout": python_layout(place, python),
+            "layout": python_layout(place, python, "host"),
             "depends": tuple(sorted(map(str, metadata.requires))),
         }
         members.append(EnvironmentMember(**(values | fields)))  # type: ignore[arg-type]

@@ -124,7 +124,7 @@ def kill_hydrates(folder: Path, seed: int, times: int) -> tuple[int, int]:
     turn = 0
 
     def attempt() -> bool:
-        made = hydrate(store, records[turn % 2], prefix, host=HOST, cache=cache, progress=Silent())
+        made = hydrate(store, records[turn % 2], prefix, interpreter=HOST, cache=cache, progress=Silent())
         for item in records[turn % 2].objects:
             if not (cache / f"objects/{item.index.layout}/{item.content[:2]}/{item.content}").is_dir():
                 raise EnvcError(f"{item.name} was not kept")

@@ -131,6 +131,8 @@ _ARTIFACTS = st.builds(
     sha256=_DIGESTS,
     targets=_tuples(_TARGET_KEYS, max_size=3),
     depends=st.none() | _ANY_LINES.map(tuple),
+    noarch=st.sampled_from(["", "python", "generic"]),
+    site_packages=st.sampled_from(["", "lib/python/site-packages"]),
     content=st.dictionaries(st.sampled_from(["py3.11-posix", "nt", "any"]), _DIGESTS, max_size=2),
 )
 _PACKAGES = st.builds(

@@ -80,6 +80,8 @@ class Closures:
                 sha256=artifact.sha256,
                 released=package.released,
                 license=package.license,
+                noarch=artifact.noarch,
+                site_packages=artifact.site_packages,
                 requires=package.depends if artifact.depends is None else artifact.depends,
                 content=artifact.content,
             )
@@ -88,9 +90,14 @@ class Closures:
 
     def environment(self, cell: StepTarget) -> Environment:
         """What pack and hydrate work on. Raises DanglingLock."""
-        layout = python_layout(cell.target, cell.python)
-        members = tuple(
-            sorted(
+        pins = tuple(self.pins(cell.step, cell.key))
+        site = next((artifact.site_packages for _, artifact in pins if artifact.site_packages), "")
+        layout = python_layout(cell.target, cell.python, cell.interpreter, site)
+        members = []
+        for package, artifact in pins:
+            # What does not depend on where Python keeps packages is the same object wherever it is used.
+            place = layout if package.kind == "pypi" or artifact.noarch == "python" else "any"
+            members.append(
                 EnvironmentMember(
                     kind=package.kind,
                     name=package.name,
@@ -99,14 +106,21 @@ class Closures:
                     file=artifact.file,
                     size=artifact.size,
                     sha256=artifact.sha256,
-                    layout=layout,
+                    layout=place,
+                    subdir=_subdir(package, artifact, cell),
                     depends=package.depends if artifact.depends is None else artifact.depends,
-                    content=artifact.content.get(layout),
+                    content=artifact.content.get(place),
                 )
-                for package, artifact in self.pins(cell.step, cell.key)
             )
+        return Environment(
+            target=cell.target, python=cell.python, interpreter=cell.interpreter, members=tuple(sorted(members))
         )
-        return Environment(target=cell.target, python=cell.python, interpreter=cell.interpreter, members=members)
+
+
+def _subdir(package: Package, artifact: Artifact, cell: StepTarget) -> str:
+    if package.kind != "conda":
+        return ""
+    return "noarch" if artifact.noarch else cell.target.platform
 
 
 def _build(package: Package, artifact: Artifact) -> str:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc.errors import EnvcError, UsageError
-from envc.install.interpreter import HostPython
-from envc.install.machine import check_machine
+from envc.install.interpreter import HostPython, Interpreter
+from envc.install.machine import check_machine, machine_of
 from envc.install.prefix import STATE, make_prefix
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment
@@ -40,7 +40,8 @@ class Prefix(msgspec.Struct, frozen=True, kw_only=True):
     """What ``.envc/prefix.json`` says."""
 
     record: Sha256  # digest of the record
-    interpreter: HostPython | None  # None for a tree that was unpacked to be looked at
+    interpreter: HostPython | str | None  # the kind of its own one; None for a tree that was unpacked to be looked at
+    place: str = ""  # the path that its files name; "" where none does, and the prefix may be moved
     own: Sha256 | None = None  # content digest of the environment's own files, for a prefix from a single-file bundle
     bytecode: bool = False  # whether sources were compiled
 
@@ -96,27 +97,27 @@ def hydrate(
     record: Record,
     prefix: Path,
     *,
-    host: HostPython | None,
+    interpreter: Interpreter | None,
     cache: Path,
     progress: Progress,
     own: ObjectIndex | None = None,
     loading: Loading | None = None,
 ) -> bool:
-    """Make `prefix` the environment of `record`, on the interpreter `host`; False when it is that already.
+    """Make `prefix` the environment of `record`, on that interpreter; False when it is that already.
 
-    Without a `host` the files are unpacked and nothing leads to an interpreter, for looking at a foreign platform's
-    environment. `own` is the environment object of a single-file bundle, whose files then stand in the prefix as well.
+    Without one the files are unpacked as they are, for looking at a foreign platform's environment. `own` is the
+    environment object of a single-file bundle, whose files then stand in the prefix as well.
     A prefix that envc made before is replaced, an empty folder is used, anything else is PrefixOccupied.
     Locks and unpacked objects stand in the `cache` folder: of several hydrations of one prefix the first does the work,
     and of several prefixes with one object all but the first share its files. Raises WrongMachine, CorruptObject,
     StoreError, NoBytecode, and EnvcError where the disk cannot take the files.
     """
-    if host is not None:
-        check_machine(record, host)
+    if interpreter is not None:
+        check_machine(record, machine_of(interpreter))
     loading = loading or Loading()
-    bytecode = loading.bytecode and host is not None
+    bytecode = loading.bytecode and interpreter is not None
     prefix = prefix.absolute()
-    state = Prefix(record=record_digest(record), interpreter=host, own=own.artifact if own else None, bytecode=bytecode)
+    state = _state(record_digest(record), interpreter, prefix, own=own.artifact if own else None, bytecode=bytecode)
     from envc.install.appear import appear, leftovers
 
     # A run that was killed after the rename left what it had replaced; `appear` removes that, under the lock.
@@ -131,24 +132,24 @@ def hydrate(
         # Where files cannot be shared, copies are worth their room only if they save a network's time.
         unpacked = Unpacked(cache / "objects", mode=loading.link_mode, copies=store.in_flight > 1)
     if own is not None:
-        parts.append(_own_part(store, own, record.made if host is not None else ()))
+        parts.append(_own_part(store, own, record.made if interpreter is not None else ()))
 
     def fill(folder: Path) -> None:
         size = sum(frame.length for part in parts for frame in part.reader.index.frames)
         task = progress.task("files", size, "B")
         try:
             write_tree(folder, parts, task, unpacked=unpacked, threads=loading.threads, in_flight=store.in_flight)
-            if host is not None:
-                make_prefix(folder, host, PLATFORMS[record.platform], record_python(record))
+            if isinstance(interpreter, HostPython):
+                make_prefix(folder, interpreter, PLATFORMS[record.platform], record_python(record))
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
             place = os.path.relpath(error.filename2 or error.filename, folder)
             raise EnvcError(f"two members of the environment want to be {place}") from None
         finally:
             task.done()
-        if bytecode and host is not None:
+        if bytecode and interpreter is not None:
             from envc.install.bytecode import compile_tree
 
-            compile_tree(folder, {member.path for item in record.objects for member in item.index.members}, host)
+            compile_tree(folder, {member.path for item in record.objects for member in item.index.members}, interpreter)
         (folder / ".envc").mkdir(exist_ok=True)
         (folder / RECORD).write_bytes(canonical_json(record))
         (folder / PREFIX).write_bytes(msgspec.json.format(canonical_json(state)) + b"\n")
@@ -163,22 +164,22 @@ def hydrate(
 
 
 def find_ready(
-    environment: Sha256, record: Sha256, *, host: HostPython, cache: Path, demanded: Sha256 | None = None
+    environment: Sha256, record: Sha256, *, interpreter: Interpreter, cache: Path, demanded: Sha256 | None = None
 ) -> Path | None:
     """The prefix that `ready_environment` made for the record of that digest, if it did: one file is read.
 
     A step pointer names both digests, so a step that ran before needs no record. That the record is the lock's, and
     holds what the lock demands (`Environment.demanded`), was checked when the prefix was made.
     """
-    prefix = _ready_place(environment, record, host, cache, demanded)
-    return prefix if _is_made(prefix, Prefix(record=record, interpreter=host)) else None
+    prefix = _ready_place(environment, record, interpreter, cache, demanded)
+    return prefix if _is_made(prefix, _state(record, interpreter, prefix)) else None
 
 
 def ready_environment(
     store: Ranges,
     record: Record,
     *,
-    host: HostPython,
+    interpreter: Interpreter,
     cache: Path,
     progress: Progress,
     demanded: Sha256 | None = None,
@@ -189,8 +190,8 @@ def ready_environment(
     to do: a prefix that was made when the lock demanded nothing is not one of a lock that does. Errors as for
     `hydrate`.
     """
-    prefix = _ready_place(record.environment, record_digest(record), host, cache, demanded)
-    hydrate(store, record, prefix, host=host, cache=cache, progress=progress)
+    prefix = _ready_place(record.environment, record_digest(record), interpreter, cache, demanded)
+    hydrate(store, record, prefix, interpreter=interpreter, cache=cache, progress=progress)
     return prefix
 
 
@@ -213,9 +214,13 @@ def one_at_a_time(environment: Sha256, cache: Path) -> Iterator[None]:
         lock.release()
 
 
-def _ready_place(environment: Sha256, record: Sha256, host: HostPython, cache: Path, demanded: Sha256 | None) -> Path:
-    name = f"{environment}-{record[:16]}-{host.digest[:8]}"
-    return cache / "envs" / (f"{name}-{demanded[:32]}" if demanded else name)
+def _ready_place(
+    environment: Sha256, record: Sha256, interpreter: Interpreter, cache: Path, demanded: Sha256 | None
+) -> Path:
+    # Short: conda packages have room for a prefix of 255 characters, and the kernel for less in a script's first line.
+    # 96 bits are beyond anybody's search all the same.
+    name = sha256(msgspec.json.encode([environment, record, interpreter.digest, demanded]))[:24]
+    return cache / "envs" / name
 
 
 def ready_code(store: Blobs, pointer: StepPointer, *, cache: Path, progress: Progress) -> Path | None:
@@ -277,6 +282,21 @@ def _parts(store: Ranges, record: Record) -> list[Part]:
         key = object_key(item.index.layout, artifact)
         parts.append(Part(reader, range_reader(store, key), frozenset(skipped), item.content))
     return parts
+
+
+def _state(
+    record: Sha256,
+    interpreter: Interpreter | None,
+    prefix: Path,
+    *,
+    own: Sha256 | None = None,
+    bytecode: bool = False,
+) -> Prefix:
+    """What is to be said of an environment at `prefix`."""
+    if interpreter is None or isinstance(interpreter, HostPython):
+        return Prefix(record=record, interpreter=interpreter, own=own, bytecode=bytecode)
+    place = str(prefix) if interpreter.names_prefix else ""
+    return Prefix(record=record, interpreter=interpreter.kind, place=place, own=own, bytecode=bytecode)
 
 
 def _is_made(prefix: Path, state: Prefix) -> bool:

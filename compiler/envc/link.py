@@ -12,6 +12,7 @@ from packaging.version import InvalidVersion, Version
 
 from envc.expand import StepTarget
 from envc.model.digest import Sha256, parse_sha256
+from envc.model.environment import usual_site
 from envc.model.graph import Artifact, Build, Choice, LockedEnvironment, LockGraph, Package, PackageRef
 from envc_solvers.pypi.requirement import parse
 from envc_solvers.solution import Pin
@@ -23,8 +24,9 @@ Cell = tuple[str, str]  # step, target key
 Release = tuple[str, str, str, str, str]  # kind, name, version, source, variant: what has one id; see `_releases`
 
 
-def choice_of(pin: Pin) -> Choice:
-    """A solver's pin as a choice. Raises ValueError when its digest is missing or malformed."""
+def choice_of(pin: Pin, cell: StepTarget) -> Choice:
+    """A solver's pin for a step-target as a choice. Raises ValueError when its digest is missing or malformed."""
+    is_usual = pin.site_packages == usual_site(cell.target, cell.python)
     return Choice(
         kind=pin.kind,
         name=pin.name,
@@ -34,6 +36,8 @@ def choice_of(pin: Pin) -> Choice:
         file=pin.file,
         size=pin.size,
         sha256=parse_sha256(pin.sha256),
+        noarch=pin.noarch,
+        site_packages="" if is_usual else pin.site_packages,
         released=datetime.fromtimestamp(pin.uploaded, UTC).date() if pin.uploaded is not None else None,
         license=pin.license,
         requires=pin.requires,
@@ -242,6 +246,8 @@ def _packages(
                         sha256=choice.sha256,
                         targets=tuple(sorted(serving[choice.sha256])) if len(chosen) > 1 else (),
                         depends=None if agree else requires[choice.sha256],
+                        noarch=choice.noarch,
+                        site_packages=choice.site_packages,
                         content=recorded.get(choice.sha256, {}) | choice.content,
                     )
                     for choice in chosen

@@ -16,6 +16,7 @@ import msgspec
 
 from envc.errors import DigestMismatch
 from envc.install.derive import Ledger, derive, is_trusted, look_up
+from envc.install.interpreter import HOST
 from envc.install.machine import machine_requirements
 from envc.install.prefix import STATE, made_paths
 from envc.model.digest import Sha256
@@ -231,9 +232,16 @@ def _record(environment: Environment, objects: dict[ObjectId, StoredObject], pro
         interpreter=environment.interpreter,
         objects=tuple(items),
         winners=winners(items),
-        made=(STATE, *made_paths(environment.target.facts, environment.python)),
+        made=(STATE, *_made(environment)),
         requirements=machine_requirements(member.file for member in environment.members),
     )
+
+
+def _made(environment: Environment) -> tuple[str, ...]:
+    """The paths, sorted, that hydrate makes or rewrites."""
+    if environment.interpreter == HOST:
+        return made_paths(environment.target.facts, environment.python)
+    return ()
 
 
 def _publish(store: Blobs, record: Record, progress: Progress) -> Sha256:

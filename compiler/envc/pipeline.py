@@ -37,7 +37,7 @@ from envc.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from envc.hydrate import Loading
-    from envc.install.interpreter import HostPython
+    from envc.install.interpreter import Interpreter
     from envc.model.environment import Environment
     from envc.model.record import Record, StepPointer
     from envc.pack import Bundled
@@ -96,7 +96,7 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
         from envc.solving import line_labels, solve_problems
 
         for posed, solution in solve_problems(problems, manifest, around, line_labels(manifest, cells)):
-            solved = tuple(choice_of(pin) for pin in solution.pins)
+            solved = tuple(choice_of(pin, posed.cells[0]) for pin in solution.pins)
             choices.update(((cell.step, cell.key), solved) for cell in posed.cells)
     linked = link(cells, choices, lock_options(manifest, cells), graph)
     path, text = manifest.lock_path, lockfile.dumps(linked)
@@ -244,7 +244,7 @@ def bound_record(bound: Bound) -> Record:
     return record
 
 
-def ready(bound: Bound, host: HostPython, around: Surroundings) -> tuple[Path, bool]:
+def ready(bound: Bound, interpreter: Interpreter, around: Surroundings) -> tuple[Path, bool]:
     """The environment in the cache, and whether it was made now: record → hydrate, by one process for all that ask."""
     from envc.hydrate import find_ready, one_at_a_time, ready_environment
 
@@ -252,7 +252,8 @@ def ready(bound: Bound, host: HostPython, around: Surroundings) -> tuple[Path, b
 
     def look() -> Path | None:
         demanded = environment.demanded
-        return find_ready(environment.id, bound.pointer.record, host=host, cache=cache, demanded=demanded)
+        digest = bound.pointer.record
+        return find_ready(environment.id, digest, interpreter=interpreter, cache=cache, demanded=demanded)
 
     found = look()
     if found is not None:
@@ -263,7 +264,12 @@ def ready(bound: Bound, host: HostPython, around: Surroundings) -> tuple[Path, b
             return found, False
         record = bound_record(bound)
         made = ready_environment(
-            bound.store, record, host=host, cache=cache, progress=around.progress, demanded=environment.demanded
+            bound.store,
+            record,
+            interpreter=interpreter,
+            cache=cache,
+            progress=around.progress,
+            demanded=environment.demanded,
         )
         return made, True
 
@@ -286,19 +292,25 @@ def hydrate(
 
     cell = cell_for(project, step, target, around, foreign=target is not None)
     refuse_conda((cell,), "hydrating")
-    host = _host(cell, around) if cell.target.platform == this_platform() else None
-    if prefix is None and host is None:
+    interpreter = _interpreter(cell, around) if cell.target.platform == this_platform() else None
+    if prefix is None and interpreter is None:
         raise UsageError(
             f"an environment for {cell.target.name} cannot run here", "name a folder to unpack it: --prefix"
         )
     bound = bind(project, cell, selection, around)
     with distrust(around):
-        if prefix is None and host is not None:
-            return ready(bound, host, around)
+        if prefix is None and interpreter is not None:
+            return ready(bound, interpreter, around)
         where = around.cwd / (prefix or "")
         record = bound_record(bound)
         made = fill(
-            bound.store, record, where, host=host, cache=around.cache, progress=around.progress, loading=loading
+            bound.store,
+            record,
+            where,
+            interpreter=interpreter,
+            cache=around.cache,
+            progress=around.progress,
+            loading=loading,
         )
         return where, made
 
@@ -328,12 +340,12 @@ def run(
     if project.graph is None:
         lock(project, LockRequest(), around)
         project = open_project(str(project.manifest.path), around)
-    host = _host(cell, around)
+    interpreter = _interpreter(cell, around)
 
     def get_ready() -> tuple[Bound, Path]:
         with distrust(around):
             bound = bind(project, cell, selection, around)
-            return bound, ready(bound, host, around)[0]
+            return bound, ready(bound, interpreter, around)[0]
 
     try:
         bound, prefix = get_ready()
@@ -347,7 +359,9 @@ def run(
     if from_store:
         folder = ready_code(bound.store, bound.pointer, cache=around.cache, progress=around.progress) or folder
     env = project.manifest.steps[step].env
-    return start(Launch(command=words, prefix=prefix, cwd=folder, env=env), around.environ)
+    return start(
+        Launch(command=words, prefix=prefix, cwd=folder, env=env, interpreter=cell.interpreter), around.environ
+    )
 
 
 @contextmanager
@@ -367,10 +381,10 @@ def distrust(around: Surroundings) -> Iterator[None]:
         raise
 
 
-def _host(cell: StepTarget, around: Surroundings) -> HostPython:
-    from envc.install.interpreter import find_host_python
+def _interpreter(cell: StepTarget, around: Surroundings) -> Interpreter:
+    from envc.install.interpreter import find_interpreter
 
-    return find_host_python(cell.python, around.environ, around.cache)
+    return find_interpreter(cell.interpreter, cell.python, cell.target.platform, around.environ, around.cache)
 
 
 # solve

@@ -21,7 +21,7 @@ from envc.surroundings import Surroundings
 if TYPE_CHECKING:
     from envc.expand import StepTarget
     from envc.hydrate import Loading
-    from envc.install.interpreter import HostPython
+    from envc.install.interpreter import Interpreter
     from envc.pack import Bundled
     from envc.ship import Shipped
     from envc.store.bundlefile import BundleFile
@@ -108,15 +108,15 @@ def hydrate(
         raise UsageError(
             f"an environment for {record.platform} cannot run here", "name a folder to unpack it: --prefix"
         )
-    host = None if is_foreign else _host(bundle, around)
-    if prefix is None and host is not None:
-        return _ready(bundle, host, around), True
+    interpreter = None if is_foreign else _interpreter(bundle, around)
+    if prefix is None and interpreter is not None:
+        return _ready(bundle, interpreter, around), True
     where = around.cwd / (prefix or "")
     made = fill(
         bundle,
         record,
         where,
-        host=host,
+        interpreter=interpreter,
         own=bundle.own,
         cache=around.cache,
         progress=around.progress,
@@ -140,11 +140,14 @@ def run(file: Path, command: tuple[str, ...], against: Project | None, around: S
     words = command or (split_command(card.run) if card.run else ())
     if not words:
         raise UsageError(f"step {card.step} has no `run`", f"say what to run: `envc run {file} -- python …`")
-    prefix = _ready(bundle, _host(bundle, around), around)
+    prefix = _ready(bundle, _interpreter(bundle, around), around)
     folder = around.cwd
     if card.code is not None:
         folder = ready_own(bundle, bundle.own, cache=around.cache, progress=around.progress) / CODE_FOLDER
-    return start(Launch(command=words, prefix=prefix, cwd=folder, env=card.env), around.environ)
+    return start(
+        Launch(command=words, prefix=prefix, cwd=folder, env=card.env, interpreter=bundle.record.interpreter),
+        around.environ,
+    )
 
 
 def open_bundle(file: Path, against: Project | None) -> BundleFile:
@@ -179,13 +182,16 @@ def python_of(bundle: BundleFile) -> Python:
         raise CorruptBlob(bundle.name, f"has a card without a Python ({error})") from None
 
 
-def _host(bundle: BundleFile, around: Surroundings) -> HostPython:
-    from envc.install.interpreter import find_host_python
+def _interpreter(bundle: BundleFile, around: Surroundings) -> Interpreter:
+    from envc.install.interpreter import find_interpreter
 
-    return find_host_python(python_of(bundle), around.environ, around.cache)
+    record = bundle.record
+    return find_interpreter(record.interpreter, python_of(bundle), record.platform, around.environ, around.cache)
 
 
-def _ready(bundle: BundleFile, host: HostPython, around: Surroundings) -> Path:
+def _ready(bundle: BundleFile, interpreter: Interpreter, around: Surroundings) -> Path:
     from envc.hydrate import ready_environment
 
-    return ready_environment(bundle, bundle.record, host=host, cache=around.cache, progress=around.progress)
+    return ready_environment(
+        bundle, bundle.record, interpreter=interpreter, cache=around.cache, progress=around.progress
+    )

@@ -38,6 +38,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     prefix: Path  # of a ready environment
     cwd: Path  # the folder of the manifest, or of the bundled code
     env: dict[str, str] = {}  # the step's own
+    interpreter: str = "host"  # the kind that the environment has
 
 
 class CommandNotFound(EnvcError):

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from envc.errors import UsageError
+from envc.install.interpreter import HOST
 from envc.install.relocate import SCRIPT, STAND_IN, relocate_script, stand_in
 from envc.install.tree import CorruptObject
 from envc.model.digest import Sha256
@@ -82,6 +83,8 @@ def own_entries(record: Record, card: StepCard, python: Python) -> Iterator[Entr
     """The files of an environment that come from no artifact, but for its code."""
     yield Entry(path=RECORD_PATH, content=canonical_json(record))
     yield Entry(path=CARD_PATH, content=canonical_json(card))
+    if record.interpreter != HOST:
+        return
     platform = PLATFORMS[record.platform]
     for path, content in (
         (SCRIPT, relocate_script(platform, python, record.requirements)),

@@ -16,6 +16,8 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True):
     name: str  # normalised
     version: str
     build: str = ""  # conda build string
+    noarch: Literal["", "python", "generic"] = ""  # of a conda package: what its place depends on
+    site_packages: str = ""  # of conda's `python`: where it keeps packages, if its record says so (CEP-17)
     source: str  # source name, never a URL
     file: str
     sha256: str  # "" only where no source states it; the caller hashes the file before it locks

@@ -67,7 +67,9 @@ def signed(record: Record) -> StepCard:
 
 def test_the_bundle_that_the_others_are_made_from_is_read(tmp_path: Path) -> None:
     bundle = open_bytes(bundle_of(), tmp_path)
-    assert hydrate(bundle, bundle.record, tmp_path / "p", host=None, own=bundle.own, cache=tmp_path, progress=Silent())
+    assert hydrate(
+        bundle, bundle.record, tmp_path / "p", interpreter=None, own=bundle.own, cache=tmp_path, progress=Silent()
+    )
     assert (tmp_path / "p/bin/tool").read_bytes() == b"#!/bin/sh\necho second\n"
     assert (tmp_path / "p/.envc/code/main.py").exists()
     with pytest.raises(MissingBlob):
@@ -167,7 +169,7 @@ def test_every_flipped_byte_is_found_or_changes_nothing(tmp_path: Path) -> None:
 
 
 def _hydrated(bundle: BundleFile, prefix: Path) -> dict[str, bytes]:
-    hydrate(bundle, bundle.record, prefix, host=None, own=bundle.own, cache=prefix.parent, progress=Silent())
+    hydrate(bundle, bundle.record, prefix, interpreter=None, own=bundle.own, cache=prefix.parent, progress=Silent())
     return {
         path.relative_to(prefix).as_posix(): str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
         for path in prefix.rglob("*")
@@ -186,13 +188,13 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
     whole = bundle.path.read_bytes()
     bundle.path.write_bytes(whole[:200])
     with pytest.raises(CorruptBlob, match="ends before byte"):
-        hydrate(bundle, bundle.record, tmp_path / "p", host=None, cache=tmp_path, progress=Silent())
+        hydrate(bundle, bundle.record, tmp_path / "p", interpreter=None, cache=tmp_path, progress=Silent())
     bundle.path.write_bytes(bytes(len(whole)))
     with pytest.raises(CorruptBlob, match="does not match its digest"):
         ready_own(bundle, bundle.own, cache=tmp_path, progress=Silent())
     bundle.path.unlink()
     with pytest.raises(StoreError, match="cannot be read"):
-        hydrate(bundle, bundle.record, tmp_path / "p", host=None, cache=tmp_path, progress=Silent())
+        hydrate(bundle, bundle.record, tmp_path / "p", interpreter=None, cache=tmp_path, progress=Silent())
     assert not (tmp_path / "p").exists()
 
 

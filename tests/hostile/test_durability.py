@@ -54,17 +54,17 @@ def test_a_full_disk_takes_no_half_prefix(small_disk: Path, tmp_path: Path) -> N
     store = open_store(tmp_path / "store")
     one, both = record_of(store, tmp_path, BIG[0]), record_of(store, tmp_path, *BIG)
     prefix, cache = small_disk / "prefix", small_disk / "cache"
-    assert hydrate(store, one, prefix, host=HOST, cache=cache, progress=Silent())
+    assert hydrate(store, one, prefix, interpreter=HOST, cache=cache, progress=Silent())
     with pytest.raises(EnvcError, match="No space left on device; nothing was left behind"):
         # Copies, so that what is unpacked already does not make room.
-        hydrate(store, both, prefix, host=HOST, cache=cache, progress=Silent(), loading=Loading(cached=False))
+        hydrate(store, both, prefix, interpreter=HOST, cache=cache, progress=Silent(), loading=Loading(cached=False))
     # What was there is there, and works.
-    assert not hydrate(store, one, prefix, host=HOST, cache=cache, progress=Silent())
+    assert not hydrate(store, one, prefix, interpreter=HOST, cache=cache, progress=Silent())
     assert [path.name for path in small_disk.iterdir() if path.name.startswith(".")] == []
     # With room made, the same goes through.
     shutil.rmtree(prefix)
     shutil.rmtree(cache / "objects")
-    assert hydrate(store, both, small_disk / "other", host=HOST, cache=cache, progress=Silent())
+    assert hydrate(store, both, small_disk / "other", interpreter=HOST, cache=cache, progress=Silent())
 
 
 def test_a_full_disk_costs_the_cache_and_not_the_prefix(small_disk: Path, tmp_path: Path) -> None:
@@ -72,7 +72,13 @@ def test_a_full_disk_costs_the_cache_and_not_the_prefix(small_disk: Path, tmp_pa
     record = record_of(store, tmp_path, *BIG)
     loading = Loading(link_mode="copy")
     assert hydrate(
-        store, record, small_disk / "prefix", host=HOST, cache=small_disk / "cache", progress=Silent(), loading=loading
+        store,
+        record,
+        small_disk / "prefix",
+        interpreter=HOST,
+        cache=small_disk / "cache",
+        progress=Silent(),
+        loading=loading,
     )
     assert list((small_disk / "cache/objects/tmp").iterdir()) == []
     assert list((small_disk / "cache/objects").glob("*/??/*")) == []

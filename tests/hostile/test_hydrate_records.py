@@ -63,7 +63,7 @@ def outside(tmp_path: Path) -> Path:
 def refused(store: MemoryBlobs, record: Record, outside: Path, error: type[EnvcError] = EnvcError) -> str:
     prefix = outside.parent / "prefix"
     with pytest.raises(error) as caught:
-        hydrate(store, record, prefix, host=HOST, cache=outside.parent.parent / "cache", progress=Silent())
+        hydrate(store, record, prefix, interpreter=HOST, cache=outside.parent.parent / "cache", progress=Silent())
     assert list(outside.iterdir()) == []
     assert [entry.name for entry in outside.parent.iterdir()] == ["outside"]
     return str(caught.value)
@@ -73,7 +73,7 @@ def test_the_record_that_the_others_are_made_from_is_hydrated(tmp_path: Path, ou
     store = MemoryBlobs()
     record = make_record(store, [Entry(path="lib/a", content=b"a"), Entry(path="lib/b", link="a")])
     prefix = outside.parent / "prefix"
-    assert hydrate(store, record, prefix, host=HOST, cache=tmp_path / "cache", progress=Silent())
+    assert hydrate(store, record, prefix, interpreter=HOST, cache=tmp_path / "cache", progress=Silent())
     assert (prefix / "lib/b").read_bytes() == b"a"
 
 

@@ -96,7 +96,7 @@ def test_a_prefix_that_was_compiled_imports_no_source(tmp_path: Path) -> None:
     wheel = build_wheel("alpha", files={"alpha.py": "print(__cached__)\n"})
     record = record_of(store, tmp_path, wheel)
     prefix = tmp_path / "prefix"
-    arguments = {"host": HOST, "cache": tmp_path / "cache", "progress": Silent()}
+    arguments = {"interpreter": HOST, "cache": tmp_path / "cache", "progress": Silent()}
     assert hydrate(store, record, prefix, loading=Loading(bytecode=True), **arguments)  # type: ignore[arg-type]
     assert not hydrate(store, record, prefix, loading=Loading(bytecode=True), **arguments)  # type: ignore[arg-type]
     (source,) = prefix.rglob("alpha.py")

@@ -14,9 +14,10 @@ import pytest
 from envc.install.layout import parse_layout
 from envc.install.wheel import Wheel, open_wheel
 from envc.model.digest import Sha256
-from envc.model.environment import python_layout
+from envc.model.environment import python_layout, usual_site
 from envc.store.decode import read_object
 from envc.store.encode import write_object
+from envc.store.keys import check_layout
 from envc.store.objects import bytes_reader
 from envc_solvers.target import PLATFORMS, Python, default_target
 from tests.wheels import Distribution, build_wheel, zip_bytes
@@ -197,7 +198,9 @@ def test_stronger_digests_than_sha256_are_checked(algorithm: str, tmp_path: Path
     ids=lambda python: python.key,
 )
 def test_every_layout_of_the_model_is_understood(platform: str, python: Python) -> None:
-    layout = parse_layout(python_layout(default_target(platform), python))
+    name = python_layout(default_target(platform), python, "host")
+    assert python_layout(default_target(platform), python, "host", usual_site(default_target(platform), python)) == name
+    layout = parse_layout(name)
     assert (layout.windows is not None) == platform.startswith("win")
     if platform.startswith("win"):
         assert layout.windows == {"win-64": "x64", "win-32": "x86", "win-arm64": "arm64"}[platform]
@@ -206,7 +209,39 @@ def test_every_layout_of_the_model_is_understood(platform: str, python: Python) 
         assert layout.site == f"lib/{folder}/site-packages"
 
 
-@pytest.mark.parametrize("name", ["", "any", "py3.12", "py2.7-posix", "../py3.12-posix", "nt-x64", "code"])
+@pytest.mark.parametrize("interpreter", ["conda", "standalone"])
+def test_an_environment_with_its_own_interpreter_has_it_above_the_launchers_on_windows(interpreter: str) -> None:
+    python = Python(minor=(3, 12))
+    layout = parse_layout(python_layout(default_target("win-arm64"), python, interpreter))
+    assert (layout.name, layout.python, layout.to_python) == ("nt-own-arm64", "python.exe", "../")
+    assert (layout.site, layout.scripts, layout.windows) == ("Lib/site-packages", "Scripts", "arm64")
+    beside = parse_layout(python_layout(default_target("linux-64"), python, interpreter))
+    assert (beside.name, beside.python, beside.to_python) == ("py3.12-posix", "bin/python", "")
+
+
+@pytest.mark.parametrize("site", ["lib/python/site-packages", "Lib/Some_thing", "lib/python3.13/x-y"])
+@pytest.mark.parametrize("platform", ["linux-64", "win-64"])
+def test_a_layout_says_where_an_interpreter_keeps_packages_elsewhere(site: str, platform: str) -> None:
+    name = check_layout(python_layout(default_target(platform), Python(minor=(3, 12)), "conda", site))
+    assert parse_layout(name).site == site
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "any",
+        "py3.12-posix--.2e.2e-x",
+        "py3.12-posix---etc",
+        "nt--.zz",
+        "nt--.c3",
+        "py3.12",
+        "py2.7-posix",
+        "../py3.12-posix",
+        "nt-x64",
+        "code",
+    ],
+)
 def test_other_names_are_no_layouts(name: str) -> None:
-    with pytest.raises(ValueError, match="is not a layout of wheels"):
+    with pytest.raises(ValueError, match=r"is not a layout of wheels|spells no path|not a plain relative path"):
         parse_layout(name)

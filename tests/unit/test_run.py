@@ -32,7 +32,7 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     store = MemoryBlobs()
     record = record_of(store, folder, TOOL)
-    hydrate(store, record, folder / "pre fix", host=HOST, cache=folder / "cache", progress=Silent())
+    hydrate(store, record, folder / "pre fix", interpreter=HOST, cache=folder / "cache", progress=Silent())
     return folder / "pre fix"
 
 

@@ -91,7 +91,7 @@ def test_the_winner_of_a_contested_path_stands_last(tmp_path: Path) -> None:
     store, pointer = packed(tmp_path, SECOND, FIRST)
     bundle = open_bundle(shipped(store, pointer, tmp_path / "x.zst").path)
     assert [item.name for item in bundle.record.objects] == ["first", "second"]
-    hydrate(bundle, bundle.record, tmp_path / "p", host=None, cache=tmp_path / "cache", progress=Silent())
+    hydrate(bundle, bundle.record, tmp_path / "p", interpreter=None, cache=tmp_path / "cache", progress=Silent())
     assert [path.read_text() for path in (tmp_path / "p").rglob("shared.py")] == ["2\n"]
 
 

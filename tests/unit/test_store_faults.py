@@ -234,7 +234,7 @@ class Distant:
         pointer = get_pointer(store, self.pointer_key)
         record = get_record(store, pointer.environment, pointer.record)
         prefix = self.folder / f"prefix-{time.monotonic_ns()}"
-        hydrate(store, record, prefix, host=HOST, cache=self.folder / f"{prefix.name}-cache", progress=Silent())
+        hydrate(store, record, prefix, interpreter=HOST, cache=self.folder / f"{prefix.name}-cache", progress=Silent())
         return prefix
 
 
@@ -260,7 +260,7 @@ def test_a_store_in_memory_serves_the_python_api(tmp_path: Path) -> None:
         open_store("memory://bucket/team"),
         bundled.records[0],
         tmp_path / "prefix",
-        host=HOST,
+        interpreter=HOST,
         cache=tmp_path / "cache",
         progress=Silent(),
     )

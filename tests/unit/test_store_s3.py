@@ -109,7 +109,7 @@ def test_bundle_and_hydrate_through_a_third_of_faults(
         store = open_with(client, url, s3_server, monkeypatch, proxy.url)
         bundled, _ = bundle(store, tmp_path, *WHEELS)
         record = get_record(store, bundled.records[0].environment)
-        hydrate(store, record, tmp_path / "prefix", host=HOST, cache=tmp_path / "cache", progress=Silent())
+        hydrate(store, record, tmp_path / "prefix", interpreter=HOST, cache=tmp_path / "cache", progress=Silent())
         assert {request.outcome for request in proxy.log} > {"busy", "reset"}
     for number, _ in enumerate(WHEELS):
         assert list((tmp_path / "prefix").rglob(f"m{number}.py"))
@@ -155,7 +155,7 @@ def test_hydrate_asks_for_two_blobs_and_ranges_and_nothing_else(
         store = open_with(client, url, s3_server, monkeypatch, proxy.url)
         pointer = get_pointer(store, step_key("demo", bundled.lock, "step", HOST.platform))
         record = get_record(store, pointer.environment, pointer.record)
-        hydrate(store, record, tmp_path / "prefix", host=HOST, cache=tmp_path / "cache", progress=Silent())
+        hydrate(store, record, tmp_path / "prefix", interpreter=HOST, cache=tmp_path / "cache", progress=Silent())
         frames = sum(len(item.index.frames) for item in record.objects)
         assert proxy.methods() == ["GET"] * (2 + frames)
         assert not [request for request in proxy.log if "list-type" in request.path or "range" not in request.headers]

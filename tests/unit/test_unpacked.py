@@ -45,7 +45,7 @@ class Desk:
             self.store,
             record or self.record,
             prefix,
-            host=HOST,
+            interpreter=HOST,
             cache=self.cache,
             progress=Silent(),
             loading=Loading(**loading),  # type: ignore[arg-type]
@@ -221,7 +221,7 @@ folder, environment, number = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 store = open_store(folder / "store")
 for turn in range(4):
     prefix = folder / f"prefix-{number}-{turn}"
-    hydrate(store, get_record(store, environment), prefix, host=HOST, cache=folder / "cache", progress=Silent())
+    hydrate(store, get_record(store, environment), prefix, interpreter=HOST, cache=folder / "cache", progress=Silent())
 """
 
 

@@ -36,7 +36,7 @@ class Bench:
         (self.record,) = self.bundled.records
         (self.pointer,) = self.bundled.pointers.values()
         self.prefix = folder / "prefix"
-        hydrate(self.store, self.record, self.prefix, host=HOST, cache=folder / "cache", progress=Silent())
+        hydrate(self.store, self.record, self.prefix, interpreter=HOST, cache=folder / "cache", progress=Silent())
 
     @property
     def site(self) -> Path:

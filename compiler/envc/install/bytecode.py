@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from envc.errors import EnvcError
-from envc.install.interpreter import HostPython
+from envc.install.interpreter import Interpreter, OwnPython
 from envc.store.encode import usable_cores
 
 _SCRIPT = Path(__file__).with_name("pyc.py")
+_LIBRARIES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _FOLDERS = ("/site-packages/", "/dist-packages/")
 
 
@@ -34,7 +35,7 @@ def is_module(path: str) -> bool:
     return path.endswith(".py") and any(folder in f"/{path.lower()}" for folder in _FOLDERS)
 
 
-def compile_tree(root: Path, paths: Iterable[str], host: HostPython, *, workers: int | None = None) -> None:
+def compile_tree(root: Path, paths: Iterable[str], python: Interpreter, *, workers: int | None = None) -> None:
     """Compile the sources at `paths` below `root`, on as many processes as there are cores.
 
     The bytes depend on the sources, their paths in the prefix and the interpreter. Sources that it cannot read are left
@@ -43,17 +44,20 @@ def compile_tree(root: Path, paths: Iterable[str], host: HostPython, *, workers:
     ordered = sorted(path for path in paths if is_module(path))
     count = max(1, min(workers or usable_cores(), len(ordered)))
     # Neighbours go to different workers, for a package's sources are of a kind.
-    running = [_start(root, ordered[first::count], host) for first in range(count)]
+    # The draft of a prefix is not where its files say it is; its interpreter finds its libraries all the same.
+    executable = root / python.executable
+    found = {name: str(root / "lib") for name in _LIBRARIES} if isinstance(python, OwnPython) else {}
+    running = [_start(root, ordered[first::count], str(executable), found) for first in range(count)]
     failures = [process.returncode for process in running if process.wait()]
     if failures:
-        raise NoBytecode(host.executable, f"it ended with {failures[0]}")
+        raise NoBytecode(python.executable, f"it ended with {failures[0]}")
 
 
-def _start(root: Path, paths: Sequence[str], host: HostPython) -> subprocess.Popen[bytes]:
+def _start(root: Path, paths: Sequence[str], executable: str, found: dict[str, str]) -> subprocess.Popen[bytes]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    environ = kept | {"PYTHONHASHSEED": "0"}  # sets of constants are written in the order of their hashes
+    environ = kept | found | {"PYTHONHASHSEED": "0"}  # sets of constants are written in the order of their hashes
     # Not -I: it would ignore the seed. No site, so that nothing of the host's packages is loaded.
-    command = [host.executable, "-s", "-S", "-B", "-W", "ignore", str(_SCRIPT), str(root)]
+    command = [executable, "-s", "-S", "-B", "-W", "ignore", str(_SCRIPT), str(root)]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environ
     )

@@ -12,8 +12,9 @@ import msgspec
 from envc.errors import EnvcError
 from envc.install import probe
 from envc.model.digest import sha256
-from envc_solvers.target import PLATFORMS, Python
+from envc_solvers.target import PLATFORMS, Platform, Python
 
+HOST = "host"  # the kind of interpreter that an environment does not bring along
 _TIMEOUT = 20  # seconds for an interpreter to start; network file systems are slow
 _SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
 _NARROW = {"x86_64": "i686", "amd64": "win32", "aarch64": "armv7l"}  # what 32 bits on that CPU are
@@ -69,6 +70,38 @@ class HostPython(msgspec.Struct, frozen=True, kw_only=True):
             and self.free_threaded == python.free_threaded
             and python.patch in (None, parts[2])
         )
+
+
+class OwnPython(msgspec.Struct, frozen=True, kw_only=True):
+    """The interpreter that an environment brings along: a package of conda, or an archive that stands alone."""
+
+    kind: str  # "conda", "standalone"
+    executable: str  # relative to the prefix
+
+    @property
+    def digest(self) -> str:
+        """Names the interpreter in the cache. It is a part of the environment, which has a name already."""
+        return self.kind
+
+    @property
+    def names_prefix(self) -> bool:
+        """Whether files of the environment hold the path of its prefix, which then cannot be moved."""
+        return self.kind == "conda"
+
+
+Interpreter = HostPython | OwnPython
+
+
+def own_python(kind: str, platform: Platform) -> OwnPython:
+    """Where an environment with an interpreter of that kind has it."""
+    return OwnPython(kind=kind, executable="python.exe" if platform.family == "windows" else "bin/python")
+
+
+def find_interpreter(
+    kind: str, python: Python, platform: str, environ: Mapping[str, str], cache: Path | None = None
+) -> Interpreter:
+    """What an environment runs on here: its own interpreter, or one of this machine. Raises NoInterpreter."""
+    return find_host_python(python, environ, cache) if kind == HOST else own_python(kind, PLATFORMS[platform])
 
 
 class NoInterpreter(EnvcError):

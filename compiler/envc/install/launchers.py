@@ -94,15 +94,19 @@ def posix_launcher(entry_point: EntryPoint) -> bytes:
     return _SHEBANG + _EXEC + b"\n" + _call(entry_point)
 
 
-def windows_launcher(entry_point: EntryPoint, machine: Machine) -> bytes:
-    """An ``.exe`` for ``Scripts`` that calls the entry point. The same bytes every time."""
+def windows_launcher(entry_point: EntryPoint, machine: Machine, to_python: str = "") -> bytes:
+    """An ``.exe`` for ``Scripts`` that calls the entry point. The same bytes every time.
+
+    `to_python` is the way from there to the folder of the interpreter: "" or ``../``.
+    """
     python = "pythonw.exe" if entry_point.kind == "gui" else "python.exe"
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as writer:
         member = zipfile.ZipInfo("__main__.py")  # dated 1980-01-01
         member.create_system = 0
         writer.writestr(member, _call(entry_point))
-    return _program(entry_point.kind, machine) + f"#!<launcher_dir>\\{python}\n".encode() + archive.getvalue()
+    way = to_python.replace("/", "\\")
+    return _program(entry_point.kind, machine) + f"#!<launcher_dir>\\{way}{python}\n".encode() + archive.getvalue()
 
 
 def posix_script(content: bytes) -> bytes | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+import msgspec
+
 from envc.errors import EnvcError
-from envc.install.interpreter import HostPython
+from envc.install.interpreter import HostPython, Interpreter, this_python
 from envc.model.record import Record
 
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}  # PEP 513, 571, 599
@@ -59,15 +61,29 @@ def _read_tag(tag: str) -> tuple[str, Version]:
     return _NAMES[match[1]], (int(match[2]), int(match[3]))
 
 
-def check_machine(record: Record, host: HostPython) -> None:
-    """Raise WrongMachine unless `host` can run the environment: its platform, its C library, its macOS."""
-    if record.platform != host.platform:
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """What an environment may rely on where it is to run."""
+
+    platform: str  # conda's name of it
+    glibc: str = ""  # "2.36"; "" where the C library is another one
+    macos: str = ""  # "14.5"; "" elsewhere
+
+
+def machine_of(interpreter: Interpreter) -> Machine:
+    """The machine as that interpreter sees it; as envc's own does, for one that is not there before its environment."""
+    host = interpreter if isinstance(interpreter, HostPython) else this_python()
+    return Machine(platform=host.platform, glibc=host.glibc, macos=host.macos)
+
+
+def check_machine(record: Record, machine: Machine) -> None:
+    """Raise WrongMachine unless `machine` can run the environment: its platform, its C library, its macOS."""
+    if record.platform != machine.platform:
         raise WrongMachine(
             record.platform,
-            host.platform,
-            f"lock and bundle the step for {host.platform}; with --platform its files can be looked at here",
+            machine.platform,
+            f"lock and bundle the step for {machine.platform}; with --platform its files can be looked at here",
         )
-    for name, has in (("glibc", host.glibc), ("macos", host.macos)):
+    for name, has in (("glibc", machine.glibc), ("macos", machine.macos)):
         needs = record.requirements.get(name)
         if needs is not None and (not has or _version(has) < _version(needs)):
             raise WrongMachine(
@@ -75,9 +91,9 @@ def check_machine(record: Record, host: HostPython) -> None:
                 f"{name} {has}" if has else f"no {name}",
                 f"lock for a target with an older {name}, or use a newer machine",
             )
-    if "musl" in record.requirements and host.glibc:
+    if "musl" in record.requirements and machine.glibc:
         raise WrongMachine(
-            f"musl {record.requirements['musl']}", f"glibc {host.glibc}", "lock for a target without `musl`"
+            f"musl {record.requirements['musl']}", f"glibc {machine.glibc}", "lock for a target without `musl`"
         )
 
 

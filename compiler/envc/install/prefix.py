@@ -1,4 +1,7 @@
-"""What makes a tree of files a virtual environment (PEP 405): ``pyvenv.cfg`` and the way to the interpreter."""
+"""What makes a tree of files a virtual environment (PEP 405): ``pyvenv.cfg`` and the way to the interpreter.
+
+An environment that brings its own interpreter is none: nothing of this is made there.
+"""
 
 from __future__ import annotations
 

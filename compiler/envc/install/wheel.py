@@ -201,7 +201,7 @@ class _Reader:
                 self._add_made(place, posix_launcher(entry_point), executable=True)
             else:
                 self.entries.pop(f"{place}.exe", None)
-                launcher = windows_launcher(entry_point, self.layout.windows)
+                launcher = windows_launcher(entry_point, self.layout.windows, self.layout.to_python)
                 self._add_made(f"{place}.exe", launcher, executable=True)
 
     def _add_made(self, place: str, content: bytes, *, executable: bool = False) -> None:
@@ -216,7 +216,8 @@ class _Reader:
         folder, _, name = place.rpartition("/")
         if place.lower() == "pyvenv.cfg":
             raise ValueError("it would replace the environment's own pyvenv.cfg")
-        if folder.lower() == self.layout.scripts.lower() and is_interpreter(name):
+        interpreters = {self.layout.scripts.lower(), self.layout.python.lower().rpartition("/")[0]}
+        if folder.lower() in interpreters and is_interpreter(name):
             raise ValueError(f"it would replace the environment's own {place}")
 
     def _open(self, info: zipfile.ZipInfo) -> IO[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, field
@@ -30,6 +30,12 @@ class ArtifactTable(Shape, frozen=True, kw_only=True):
     depends: Annotated[
         tuple[str, ...] | None, Meta(description="Only where the package's artifacts state different requirements")
     ] = None
+    noarch: Annotated[
+        Literal["", "python", "generic"], Meta(description="Of a conda package: what its place depends on")
+    ] = ""
+    site_packages: Annotated[
+        str, Meta(description="Of conda's python (CEP-17): where it keeps packages, if not at the usual place")
+    ] = ""
     content: Annotated[dict[str, Digest], Meta(description="Content digest by layout")] = {}
 
 

@@ -175,6 +175,10 @@ def _dump_artifact(artifact: Artifact) -> str:
         text += f", for = {_dump_strings(artifact.targets)}"
     if artifact.depends is not None:
         text += f", depends = {_dump_strings(artifact.depends)}"
+    if artifact.noarch:
+        text += f", noarch = {_dump_string(artifact.noarch)}"
+    if artifact.site_packages:
+        text += f", site-packages = {_dump_string(artifact.site_packages)}"
     if artifact.content:
         text += f", content = {_dump_value(artifact.content)}"
     return text + " }"

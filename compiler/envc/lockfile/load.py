@@ -26,6 +26,7 @@ from envc.model.graph import (
     PackageRef,
     SourceFile,
 )
+from envc_solvers.conda.record import is_site_folder
 
 # Ids, names, versions, builds and layouts become parts of paths, and none of them can hold an address.
 _ID = re.compile(r"[a-z]+:[A-Za-z0-9._-]+(?:@[A-Za-z0-9._+!~=:-]+)?")
@@ -167,12 +168,16 @@ class _Reader:
     def _artifact(self, table: ArtifactTable, at: str) -> Artifact:
         self._check(_TARGET_KEY, table.targets, f"{at}.for", 'no target key such as "linux-64/cp312"')
         self._check(_LAYOUT, table.content, f"{at}.content", "no layout")
+        if table.site_packages and not is_site_folder(table.site_packages):
+            raise LockFileError(self._path, f"{at}.site-packages: it is no folder below a prefix", _RESTORE)
         return Artifact(
             file=table.file,
             size=table.size,
             sha256=Sha256(table.sha256),
             targets=table.targets,
             depends=table.depends,
+            noarch=table.noarch,
+            site_packages=table.site_packages,
             content={layout: Sha256(digest) for layout, digest in table.content.items()},
         )
 

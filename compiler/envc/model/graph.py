@@ -22,6 +22,8 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     sha256: Sha256
     targets: tuple[str, ...] = ()  # target keys it serves, sorted; () for every target key that uses the package
     depends: tuple[str, ...] | None = None  # only where the package's artifacts state different requirements
+    noarch: str = ""  # of a conda package: "python", "generic", or "" for one of a platform
+    site_packages: str = ""  # of conda's `python`: where it keeps packages, if that is not where its layout says
     content: dict[str, Sha256] = {}  # layout: content digest, once `bundle --record` has added it
 
 
@@ -128,6 +130,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     size: int  # bytes
     sha256: Sha256
+    noarch: str = ""
+    site_packages: str = ""
     released: date | None = None
     license: str = ""
     requires: tuple[str, ...] = ()  # canonical requirements; at least those that the graph's extras ask for

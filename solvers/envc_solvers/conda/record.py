@@ -25,6 +25,8 @@ _SANE = re.compile(
     r"[\w.+!~=@%-]{1,255}\n[^\x00-\x20\x7f]{1,200}\n[^\x00-\x20\x7f]{1,200}\n(?:[0-9a-f]{64})?\n(?:[0-9a-f]{32})?",
     re.ASCII,
 ).fullmatch
+_FOLDER = re.compile(r"(?!\.)[\w.-]+(?:/(?!\.)[\w.-]+)*", re.ASCII).fullmatch
+_LONGEST_SITE = 48  # such a path becomes a part of names; what is no lower-case letter or digit counts thrice there
 _SHA256 = re.compile(r"(?:[0-9a-f]{64})?").fullmatch
 _MD5 = re.compile(r"(?:[0-9a-f]{32})?").fullmatch
 
@@ -113,8 +115,17 @@ def _place(record: Record, channel: str, subdir: str, file: str) -> None:
         raise RecordUnusable(channel, subdir, file, f"it calls itself {record.name[:80]!r}")
     if not 0 <= record.size < _LARGEST or not 0 <= record.timestamp < _LARGEST * 1000:
         raise RecordUnusable(channel, subdir, file, "its size or timestamp is out of all bounds")
+    site = record.python_site_packages_path
+    if site and not is_site_folder(site):
+        raise RecordUnusable(channel, subdir, file, "its python_site_packages_path is no folder below a prefix")
     if len(record.depends) > _MOST_WORDS or len(record.constrains) > _MOST_WORDS:
         raise RecordUnusable(channel, subdir, file, f"it has more than {_MOST_WORDS} dependencies")
+
+
+def is_site_folder(path: str) -> bool:
+    """Whether a ``python_site_packages_path`` (CEP-17) is a plain folder below a prefix, and not too long."""
+    length = len(path) + 2 * sum(not (letter.islower() or letter.isdigit() or letter == "/") for letter in path)
+    return length <= _LONGEST_SITE and _FOLDER(path) is not None
 
 
 def name_of(file: str) -> str:

@@ -144,6 +144,8 @@ class Attempt:
                     name=name,
                     version=record.version,
                     build=record.build,
+                    noarch=record.noarch,
+                    site_packages=record.python_site_packages_path if name == "python" else "",
                     source=record.channel,
                     file=record.file,
                     sha256=record.sha256,
