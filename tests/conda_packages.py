@@ -122,9 +122,8 @@ def build_conda(
         "hash_input.json": "{}",
     }
     if legacy:
-        documents["has_prefix"] = "".join(
-            f'"{f.placeholder}" {m} "{p}"\n' for p, f in tree.items() if (m := _announced(f))
-        )
+        announced = ((item.placeholder, _announced(path, tree), path) for path, item in tree.items())
+        documents["has_prefix"] = "".join(f'"{text}" {mode} "{path}"\n' for text, mode, path in announced if mode)
     else:
         entries = [path_entry(path, tree) for path in tree] if paths is None else list(paths)
         documents["paths.json"] = _json({"paths": entries, "paths_version": 1})
@@ -151,7 +150,7 @@ def path_entry(path: str, tree: Mapping[str, File]) -> dict[str, Any]:
         "sha256": hashlib.sha256(data).hexdigest(),
         "size_in_bytes": len(data),
     }
-    mode = _announced(item)
+    mode = _announced(path, tree)
     entry |= {"prefix_placeholder": item.placeholder, "file_mode": mode} if mode else {}
     return entry | ({"no_link": True} if item.no_link else {})
 
@@ -223,10 +222,11 @@ def _content(path: str, tree: Mapping[str, File]) -> bytes:
     return b""
 
 
-def _announced(item: File) -> Literal["text", "binary"] | None:
-    if item.placeholder is None or item.placeholder.encode() not in item.data:
+def _announced(path: str, tree: Mapping[str, File]) -> Literal["text", "binary"] | None:
+    item, data = tree[path], _content(path, tree)
+    if item.link is not None or item.placeholder is None or item.placeholder.encode() not in data:
         return None
-    return "binary" if b"\0" in item.data else "text"
+    return "binary" if b"\0" in data else "text"
 
 
 def _file(value: str | bytes | File) -> File:

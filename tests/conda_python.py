@@ -22,8 +22,8 @@ from tests.e2e.command import host_platform
 VERSION = ".".join(map(str, sys.version_info[:3]))
 _NAME = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 _LEFT_OUT = re.compile(
-    rf"lib/{_NAME}/(test|site-packages|ensurepip|idlelib|tkinter|turtledemo|lib2to3|config-[^/]*/.*\.[ao]$"
-    r"|lib-dynload/(_tkinter|nis|_test|_xx|xx))|.*(__pycache__|/tests?/)|lib/[^/]*\.a$"
+    rf"/{_NAME}/(site-packages|ensurepip|idlelib|tkinter|turtledemo|lib2to3)$|/(__pycache__|tests?)$"
+    r"|/config-[^/]*/.*\.[ao]$|/lib-dynload/(_tkinter|nis|_test|_?xx)[^/]*$"
 )
 _SCRIPTS = (_NAME, "python3", "python", f"{_NAME}-config", f"pydoc{_NAME.removeprefix('python')}")
 # What a machine has on which conda's packages run.
@@ -50,6 +50,8 @@ def missing() -> str | None:
         return "conda packages are made from an interpreter on Linux only"
     if shutil.which("patchelf") is None:
         return "patchelf is not installed"
+    if sys.base_prefix == "/usr":
+        return "the interpreter is the system's, which its distribution has taken apart"
     if not (Path(sys.base_prefix) / "lib" / _NAME / "os.py").exists():
         return f"{sys.base_prefix} is not laid out as an installation of {_NAME}"
     return None
@@ -65,21 +67,19 @@ def python_packages(level: int = 9) -> list[Package]:
             shutil.copyfile(path, stage / "lib" / path.name)
         _finish_binaries([path for path in _files(stage) if _is_elf(path)], stage / "bin" / _NAME)
         owners = {soname: _package_of(soname) for soname in libraries}
-        packages: dict[str, dict[str, File]] = {}
-        needed: dict[str, set[str]] = {}
+        files: dict[tuple[str, str], dict[str, File]] = {}
+        depends: dict[tuple[str, str], set[str]] = {}
         for soname, origin in libraries.items():
             path = stage / "lib" / origin.name
-            name, version = owners[soname]
-            files = packages.setdefault(f"{name} {version}", {})
-            files[f"lib/{path.name}"] = File(path.read_bytes(), mode=0o755, placeholder=None)
+            owner = owners[soname]
+            own = files.setdefault(owner, {})
+            own[f"lib/{path.name}"] = File(path.read_bytes(), mode=0o755, placeholder=None)
             if path.name != soname:
-                files[f"lib/{soname}"] = File(link=path.name)
-            asked = _output("patchelf", "--print-needed", str(path)).split()
-            needed.setdefault(f"{name} {version}", set()).update(
-                f"{owners[other][0]} >={owners[other][1]}"
-                for other in asked
-                if other in owners and owners[other][0] != name
-            )
+                own[f"lib/{soname}"] = File(link=path.name)
+            linked = {
+                owners[other] for other in _output("patchelf", "--print-needed", str(path)).split() if other in owners
+            }
+            depends.setdefault(owner, set()).update(f"{name} >={version}" for name, version in linked - {owner})
             path.unlink()
         _compile(stage)
         subdir = host_platform()
@@ -93,27 +93,27 @@ def python_packages(level: int = 9) -> list[Package]:
             level=level,
         )
         return [python] + [
-            build_conda(*key.split(), files=files, depends=sorted(needed[key]), subdir=subdir, level=level)
-            for key, files in sorted(packages.items())
+            build_conda(*owner, "h0_0", own, sorted(depends[owner]), subdir=subdir, level=level)
+            for owner, own in sorted(files.items())
         ]
 
 
 def _copy(base: Path, stage: Path) -> None:
-    for top in ("bin", "lib", "include"):
-        for folder, folders, names in os.walk(base / top):
-            at = Path(folder).relative_to(base)
-            folders[:] = [name for name in folders if not _LEFT_OUT.match(f"{at.as_posix()}/{name}/")]
-            for name in names:
-                if (top == "bin" and name not in _SCRIPTS) or _LEFT_OUT.match(f"{at.as_posix()}/{name}"):
-                    continue
-                if top == "lib" and at == Path("lib") and not name.startswith("libpython"):
-                    continue
-                (stage / at).mkdir(parents=True, exist_ok=True)
-                shutil.copy2(Path(folder) / name, stage / at / name, follow_symlinks=False)
-    (stage / "bin" / "python3").unlink(missing_ok=True)
-    (stage / "bin" / "python").unlink(missing_ok=True)
-    (stage / "bin" / "python3").symlink_to(_NAME)
-    (stage / "bin" / "python").symlink_to("python3")
+    parts = [*(base / "lib").glob("libpython*"), *(base / "lib" / "pkgconfig").glob("python*")]
+    for path in [*parts, *(base / "bin" / name for name in _SCRIPTS)]:
+        if path.exists() and not path.name.endswith(".a"):
+            to = stage / path.relative_to(base)
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, to, follow_symlinks=False)
+    for folder in (f"lib/{_NAME}", f"include/{_NAME}"):
+        shutil.copytree(base / folder, stage / folder, symlinks=True, ignore=_ignored)
+    for name, target in (("python3", _NAME), ("python", "python3")):
+        (stage / "bin" / name).unlink(missing_ok=True)
+        (stage / "bin" / name).symlink_to(target)
+
+
+def _ignored(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if _LEFT_OUT.search(f"{folder}/{name}")]
 
 
 def _libraries(binaries: Iterable[Path]) -> Iterator[tuple[str, Path]]:
