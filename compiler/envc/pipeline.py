@@ -104,7 +104,7 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
         path=path,
         graph=linked,
         changed=not path.exists() or path.read_bytes() != text.encode(),
-        written=not request.dry_run and lockfile.save(linked, path),
+        written=not request.dry_run and lockfile.save_text(text, path),
         solved=len(problems),
         seconds=time.monotonic() - start,
         changes=changes(graph, linked),

@@ -28,16 +28,22 @@ __all__ = [
     "merge",
     "replace_file",
     "save",
+    "save_text",
     "with_contents",
 ]
 
 
 def save(graph: LockGraph, path: Path) -> bool:
-    """Write a lock file, whole or not at all, and only if that changes it. Says whether it did.
+    """Write a lock file; as `save_text`."""
+    return save_text(dumps(graph), path)
+
+
+def save_text(text: str, path: Path) -> bool:
+    """Write the text of a lock file, whole or not at all, and only if that changes it. Says whether it did.
 
     Raises LockFileError where the folder cannot be written.
     """
-    data = dumps(graph).encode()
+    data = text.encode()
     try:
         if path.read_bytes() == data:
             return False

@@ -1,1 +1,1 @@
-"""The PyPI solver: resolvelib drives, the provider is ours."""
+"""The PyPI solver: resolvelib's states and criteria under a search of our own."""

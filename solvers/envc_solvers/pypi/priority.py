@@ -15,20 +15,17 @@ class Priorities:
     first. A project comes before its extras. A name moves forward at most three times, so that the search ends.
     """
 
-    __slots__ = ("_affected", "_culprits", "_keys")
+    __slots__ = ("_affected", "_culprits", "keys")
 
     def __init__(self) -> None:
-        self._keys: dict[str, tuple[int, int, int]] = {}  # identifier: class, place of the project, place within it
+        # By identifier: class, place of the project, place within it. Identifiers sort by when to decide them.
+        self.keys: dict[str, tuple[int, int, int]] = {}
         self._affected: dict[str, int] = {}
         self._culprits: dict[str, int] = {}
 
-    def key(self, identifier: str) -> tuple[int, int, int]:
-        """Sorts identifiers by when to decide them."""
-        return self._keys[identifier]
-
     def add(self, name: str, extra: str, *, exact: bool) -> None:
         """Note an identifier that came up, and whether its versions were named exactly."""
-        keys = self._keys
+        keys = self.keys
         known = keys.get(name)
         if known is None:
             known = keys[name] = (_EXACT if exact else _ORDINARY, len(keys), 0)
@@ -47,16 +44,16 @@ class Priorities:
         self._affected[affected] = self._affected.get(affected, 0) + 1
         self._culprits[culprit] = self._culprits.get(culprit, 0) + 1
         changed = False
-        if self._affected[affected] >= CONFLICT_THRESHOLD and self._keys[affected][0] > _EARLY:
+        if self._affected[affected] >= CONFLICT_THRESHOLD and self.keys[affected][0] > _EARLY:
             self._move(affected, _EARLY)
             changed = True
-        if self._culprits[culprit] >= CONFLICT_THRESHOLD and self._keys[culprit][0] > _LATE:
+        if self._culprits[culprit] >= CONFLICT_THRESHOLD and self.keys[culprit][0] > _LATE:
             self._move(culprit, _LATE)
             changed = True
-        return changed and self._keys[affected] < self._keys[culprit]
+        return changed and self.keys[affected] < self.keys[culprit]
 
     def _move(self, name: str, place: int) -> None:
         prefix = f"{name}["
-        for identifier, (_, number, within) in self._keys.items():
+        for identifier, (_, number, within) in self.keys.items():
             if identifier == name or identifier.startswith(prefix):
-                self._keys[identifier] = (place, number, within)
+                self.keys[identifier] = (place, number, within)

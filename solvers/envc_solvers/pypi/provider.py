@@ -1,20 +1,18 @@
-"""What resolvelib asks about packages: identifiers, candidates, dependencies, and which name to decide next."""
+"""What the search asks about packages: their versions, what these need, and which name to decide next."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 from resolvelib.providers import AbstractProvider
-from resolvelib.structs import RequirementInformation
 
 from envc_solvers.errors import MetadataUnusable, SolverError
-from envc_solvers.pypi.candidate import Candidate, Need, Order, Project, Rules, names_exactly, python_fits
+from envc_solvers.pypi.candidate import Candidate, Choice, Need, Order, Project, Rules, names_exactly, python_fits
 from envc_solvers.pypi.index import Index
 from envc_solvers.pypi.markers import Markers
 from envc_solvers.pypi.priority import Priorities
 from envc_solvers.pypi.requirement import Metadata, Requirement
-from envc_solvers.pypi.specifier import allows
 
 if TYPE_CHECKING:
     from envc_solvers.pypi.solve import Problem
@@ -30,7 +28,7 @@ class Unusable(SolverError):
 
 
 class Provider(AbstractProvider[Need, Candidate, str]):
-    """Answers resolvelib's questions for one problem; every answer is worked out once."""
+    """Answers the questions of one search; every answer is worked out once."""
 
     def __init__(self, problem: Problem, index: Index, markers: Markers) -> None:
         self._index = index
@@ -59,26 +57,6 @@ class Provider(AbstractProvider[Need, Candidate, str]):
     def identify(self, requirement_or_candidate: Need | Candidate) -> str:
         return requirement_or_candidate.identifier
 
-    def find_matches(
-        self,
-        identifier: str,
-        requirements: Mapping[str, Iterator[Need]],
-        incompatibilities: Mapping[str, Iterator[Candidate]],
-    ) -> Callable[[], Iterable[Candidate]]:
-        """The candidates of an identifier, lazily. Raises ProjectNotFound.
-
-        `incompatibilities` stays empty: `resolution` learns conflicts instead.
-        """
-        needs = list(requirements[identifier])
-        choice = self.project(needs[0].name).choice(self.wanted(needs))
-        extra = needs[0].extra
-        if not extra:
-            return choice.__iter__
-        return lambda: (candidate.with_extra(extra) for candidate in choice)
-
-    def is_satisfied_by(self, requirement: Need, candidate: Candidate) -> bool:
-        return not requirement.specifier or allows(requirement.specifier, candidate.version)
-
     def get_dependencies(self, candidate: Candidate) -> tuple[Need, ...]:
         """What a candidate needs, on this target. Raises Unusable; announces new needs to the index."""
         if candidate.needs is not None:
@@ -102,27 +80,6 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         candidate.need_set = frozenset(needs)
         return candidate.needs
 
-    def narrow_requirement_selection(
-        self,
-        identifiers: Iterable[str],
-        resolutions: Mapping[str, Candidate],
-        candidates: Mapping[str, Iterator[Candidate]],
-        information: Mapping[str, Iterator[RequirementInformation[Need, Candidate]]],
-        backtrack_causes: Sequence[RequirementInformation[Need, Candidate]],
-    ) -> Iterable[str]:
-        """The one name to decide next, so that resolvelib never has to sort: see `priority`."""
-        return [min(identifiers, key=self.priorities.key)]
-
-    def get_preference(
-        self,
-        identifier: str,
-        resolutions: Mapping[str, Candidate],
-        candidates: Mapping[str, Iterator[Candidate]],
-        information: Mapping[str, Iterator[RequirementInformation[Need, Candidate]]],
-        backtrack_causes: Sequence[RequirementInformation[Need, Candidate]],
-    ) -> Any:
-        return self.priorities.key(identifier)
-
     # What the search and the solution ask
 
     def wanted(self, needs: Iterable[Need]) -> frozenset[str]:
@@ -132,6 +89,10 @@ class Provider(AbstractProvider[Need, Candidate, str]):
             for need in needs:
                 found.update(specifier for specifier in self.limits.get(need.name, ()) if specifier)
         return frozenset(found)
+
+    def choice(self, needs: Collection[Need]) -> Choice:
+        """The versions that all of these needs, of one project or one extra, allow. Raises ProjectNotFound."""
+        return self.project(next(iter(needs)).name).choice(self.wanted(needs))
 
     def project(self, name: str) -> Project:
         """Raises ProjectNotFound."""

@@ -1,11 +1,11 @@
-"""The search: resolvelib's loop and states, with conflict-driven backjumping instead of its own.
+"""The search: resolvelib's states and criteria, with conflict-driven backjumping instead of its own.
 
 This is the one module that touches resolvelib's private parts; `tests/unit/pypi/test_resolution.py` fails when they
 change.
 
 resolvelib repins a decided name when a later candidate contradicts it, and jumps back optimistically. Here a decision
 stands until the search takes it back for a reason, so that the newest version of what was decided first is kept (as in
-uv and PubGrub), a round costs no re-checking of pins, and every failure is learned from:
+uv and PubGrub), a round looks at nothing but undecided names, and every failure is learned from:
 
 * An **atom** is a fact about a decision: "P is decided at a version that has this need", "P is decided at a version
   outside what that need allows", or "P is decided at this very candidate". The first two cover many versions at once.
@@ -20,20 +20,22 @@ candidates. The search is complete: each nogood rules out what was tried, and th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from resolvelib.reporters import BaseReporter
-from resolvelib.resolvers import RequirementsConflicted, ResolutionImpossible
+from resolvelib.resolvers import RequirementsConflicted, ResolutionImpossible, ResolutionTooDeep
+from resolvelib.resolvers.criterion import Criterion
 from resolvelib.resolvers.resolution import Resolution
+from resolvelib.structs import RequirementInformation, State
 
 from envc_solvers.errors import ProjectNotFound
 from envc_solvers.pypi.candidate import Candidate, Need, Outside
 from envc_solvers.pypi.journal import Journal
 from envc_solvers.pypi.provider import Provider, Unusable
+from envc_solvers.pypi.specifier import allows
 
 if TYPE_CHECKING:
-    from resolvelib.resolvers.criterion import Criterion
-    from resolvelib.structs import RequirementInformation
+    from collections import OrderedDict
 
 Fact = Need | Outside | Candidate
 Atom = tuple[str, Fact]  # identifier of the decision, and what holds of it
@@ -47,6 +49,19 @@ class SearchLimit(Exception):
     def __init__(self, tried: int) -> None:
         super().__init__(tried)
         self.tried = tried
+
+
+class Asked(Criterion[Need, Candidate]):
+    """Who asks for a name, and the candidates that all of them allow."""
+
+    def __init__(
+        self,
+        candidates: Iterable[Candidate],
+        information: list[RequirementInformation[Need, Candidate]],
+        askers: dict[Need, Atom | None],
+    ) -> None:
+        super().__init__(candidates, information, ())
+        self.askers = askers  # each need that differs, with the earliest decision that has it; None when a root has it
 
 
 class Search(Resolution[Need, Candidate, str]):
@@ -67,10 +82,54 @@ class Search(Resolution[Need, Candidate, str]):
         self._blame: Atoms = {}  # why the last name ran out of candidates
         self._retreat: str | None = None  # or: the decision to take back because the order has changed
 
-    # What resolvelib's loop calls
+    # The loop
 
-    def _is_current_pin_satisfying(self, name: str, criterion: Criterion[Need, Candidate]) -> bool:
-        return name in self._states[-1].mapping
+    def resolve(self, requirements: Iterable[Need], max_rounds: int) -> State[Need, Candidate, str]:
+        """Decide one name after the other until all that came up are decided."""
+        # resolvelib's own dict keeps its order too, but takes ten times as long to copy, which happens every round.
+        mapping = cast("OrderedDict[str, Candidate]", {})
+        self._states = [State(mapping=mapping, criteria={}, backtrack_causes=[])]
+        for need in requirements:
+            try:
+                self._add_to_criteria(self.state.criteria, need, parent=None)
+            except RequirementsConflicted as error:
+                raise ResolutionImpossible(error.criterion.information) from error
+        self._push_new_state()
+        place = self._provider.priorities.keys.__getitem__
+        for _ in range(max_rounds):
+            state = self._states[-1]
+            undecided = state.criteria.keys() - state.mapping.keys()
+            if not undecided:
+                return state
+            failed = self._attempt_to_pin_criterion(min(undecided, key=place))
+            if failed:
+                self._backjump(self._extract_causes(failed))
+            else:
+                self._push_new_state()
+        raise ResolutionTooDeep(max_rounds)
+
+    def _add_to_criteria(
+        self, criteria: dict[str, Criterion[Need, Candidate]], requirement: Need, parent: Candidate | None
+    ) -> None:
+        """Note who asks for what. Raises RequirementsConflicted when no candidate is left, and ProjectNotFound."""
+        known = criteria.get(requirement.identifier)
+        asked = RequirementInformation(requirement, parent)
+        if isinstance(known, Asked):
+            information, askers = [*known.information, asked], known.askers
+        else:
+            information, askers = [asked], {}
+        if known is not None and requirement in askers:
+            # Most needs are somebody else's as well, and take no candidate away.
+            candidates = known.candidates
+            if parent is None:
+                askers = {**askers, requirement: None}
+        else:
+            askers = {**askers, requirement: None if parent is None else (parent.identifier, requirement)}
+            candidates = self._provider.choice(askers)
+        criterion = Asked(candidates, information, askers)
+        if not candidates:
+            raise RequirementsConflicted(criterion)
+        criteria[requirement.identifier] = criterion
 
     def _attempt_to_pin_criterion(self, name: str) -> list[Criterion[Need, Candidate]]:
         """Decide a name: the first candidate that contradicts nothing. Returns the criterion when there is none."""
@@ -135,7 +194,7 @@ class Search(Resolution[Need, Candidate, str]):
             return known
         for need in needs:
             pin = candidate if need.identifier == candidate.identifier else mapping.get(need.identifier)
-            if pin is not None and not self._provider.is_satisfied_by(need, pin):
+            if pin is not None and not allows(need.specifier, pin.version):
                 journal.clash(candidate, need, pin, self._states[-1].criteria.get(need.identifier))
                 return {} if pin is candidate else {(pin.identifier, need.outside): None}
         try:
@@ -161,19 +220,9 @@ class Search(Resolution[Need, Candidate, str]):
         identifiers = {identifier for identifier, _ in atoms}
         return next((name for name in reversed(self._states[-1].mapping) if name in identifiers), None)
 
-    def _parents(self, criterion: Criterion[Need, Candidate]) -> dict[Need, Atom | None]:
-        """The distinct needs of a criterion, each with the earliest decision that has it; None when a root has it."""
-        found: dict[Need, Atom | None] = {}
-        for need, parent in criterion.information:
-            if parent is None:
-                found[need] = None
-            else:
-                found.setdefault(need, (parent.identifier, need))
-        return found
-
     def _why_empty(self, candidate: Candidate, criterion: Criterion[Need, Candidate]) -> Atoms:
         """Other decisions whose needs, with the candidate's, leave no version of a project."""
-        parents = self._parents(criterion)
+        parents = _askers(criterion)
         own = [need for need in parents if need in candidate.need_set]
         others = [need for need in parents if need not in candidate.need_set]
         project = self._provider.project(own[0].name)
@@ -189,7 +238,7 @@ class Search(Resolution[Need, Candidate, str]):
 
     def _why_no_others(self, name: str, criterion: Criterion[Need, Candidate], tried: list[Candidate]) -> Atoms:
         """Decisions whose needs ask for a name and keep it to the candidates that were tried."""
-        parents = self._parents(criterion)
+        parents = _askers(criterion)
         needs = list(parents)
         extra = needs[0].extra
         if extra:
@@ -231,3 +280,7 @@ class Search(Resolution[Need, Candidate, str]):
 
 def _project(identifier: str) -> str:
     return identifier.partition("[")[0]
+
+
+def _askers(criterion: Criterion[Need, Candidate]) -> dict[Need, Atom | None]:
+    return criterion.askers if isinstance(criterion, Asked) else {}

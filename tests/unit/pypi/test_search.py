@@ -31,16 +31,23 @@ def ask(universe: Universe, *roots: str, policy: Policy | None = None, max_tries
 
 def test_resolvelib_is_as_the_search_expects() -> None:
     """`resolution` overrides these and uses these; a new resolvelib that changes them must be read first."""
-    assert list(inspect.signature(Resolution._is_current_pin_satisfying).parameters) == ["self", "name", "criterion"]
+    assert list(inspect.signature(Resolution.resolve).parameters) == ["self", "requirements", "max_rounds"]
+    assert list(inspect.signature(Resolution._add_to_criteria).parameters) == [
+        "self",
+        "criteria",
+        "requirement",
+        "parent",
+    ]
     assert list(inspect.signature(Resolution._attempt_to_pin_criterion).parameters) == ["self", "name"]
     assert list(inspect.signature(Resolution._backjump).parameters) == ["self", "causes"]
     assert list(inspect.signature(Resolution._get_updated_criteria).parameters) == ["self", "candidate"]
     assert list(inspect.signature(Resolution._push_new_state).parameters) == ["self"]
+    assert list(inspect.signature(Resolution._extract_causes).parameters) == ["self", "criteron"]
     assert State._fields == ("mapping", "criteria", "backtrack_causes")
     assert list(inspect.signature(Criterion).parameters) == ["candidates", "information", "incompatibilities"]
-    loop = inspect.getsource(Resolution.resolve)
-    for part in ("_attempt_to_pin_criterion(name)", "_backjump(causes)", "_is_current_pin_satisfying(key, criterion)"):
-        assert part in loop
+    updated = inspect.getsource(Resolution._get_updated_criteria)
+    for part in ("self._p.get_dependencies(candidate=candidate)", "self._add_to_criteria(", "parent=candidate"):
+        assert part in updated
     assert "self._states" in inspect.getsource(Resolution._push_new_state)
 
 
