@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from envc.model.manifest import KeyPath
+from envc_solvers.errors import Unanswered
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -142,7 +143,7 @@ class DigestMismatch(EnvcError):
         return {"what": self.what, "expected": self.expected, "actual": self.actual}
 
 
-class SourceUnreachable(EnvcError):
+class SourceUnreachable(EnvcError, Unanswered):
     """A source did not answer, or refused. Never a reason to ask the next source."""
 
     def __init__(self, source: str, what: str, reason: str, hint: str | None = None) -> None:
@@ -159,7 +160,7 @@ class SourceUnreachable(EnvcError):
         return f"cannot get {self.what} from {self.source}: {self.reason}"
 
 
-class OfflineMiss(EnvcError):
+class OfflineMiss(EnvcError, Unanswered):
     """Work that must stay off the network needs something the cache does not hold."""
 
     hint = "run the same command once without --offline"

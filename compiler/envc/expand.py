@@ -37,6 +37,23 @@ class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
         lines |= {f"conda:{dependency.spec}" for dependency in self.conda}
         return tuple(sorted(lines))
 
+    @property
+    def extras(self) -> frozenset[tuple[str, str]]:
+        """The extras that the inputs ask for themselves: project and extra, normalised."""
+        return frozenset((d.requirement.name, extra) for d in self.pypi for extra in d.requirement.extras)
+
+    @property
+    def target_name(self) -> str:
+        return self.target.name
+
+    @property
+    def python_text(self) -> str:
+        return self.python.text
+
+    @property
+    def index_names(self) -> tuple[str, ...]:
+        return tuple(source.name for source in self.indexes)
+
 
 def expand(manifest: Manifest) -> tuple[StepTarget, ...]:
     """Every step on each of its targets, in the order of the manifest."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Protocol
 
 import msgspec
 from packaging.utils import canonicalize_name
@@ -19,9 +20,29 @@ from envc_solvers.solution import Pin
 
 _EXTRA = re.compile(r"""extra\s*==\s*["']([^"']*)["']|["']([^"']*)["']\s*==\s*extra""")
 
-
 Cell = tuple[str, str]  # step, target key
 Release = tuple[str, str, str, str, str]  # kind, name, version, source, variant: what has one id; see `_releases`
+
+
+class Asking(Protocol):
+    """What a lock says of a step-target beside its pins: a `StepTarget`, or one that a lock keeps as it was."""
+
+    @property
+    def step(self) -> str: ...
+    @property
+    def key(self) -> str: ...  # target key
+    @property
+    def target_name(self) -> str: ...
+    @property
+    def python_text(self) -> str: ...
+    @property
+    def interpreter(self) -> str: ...
+    @property
+    def requires(self) -> tuple[str, ...]: ...  # inputs in canonical form
+    @property
+    def extras(self) -> frozenset[tuple[str, str]]: ...  # that the inputs ask for: project, extra
+    @property
+    def index_names(self) -> tuple[str, ...]: ...
 
 
 def choice_of(pin: Pin, cell: StepTarget) -> Choice:
@@ -45,7 +66,7 @@ def choice_of(pin: Pin, cell: StepTarget) -> Choice:
 
 
 def link(
-    cells: Iterable[StepTarget],
+    cells: Iterable[Asking],
     choices: Mapping[Cell, tuple[Choice, ...]],
     options: dict[str, object],
     previous: LockGraph | None = None,
@@ -64,7 +85,7 @@ def link(
     ids = {digest: by_release[release] for digest, release in releases.items()}
     environments = tuple(
         sorted(
-            (_environment(steps, group, choices, ids) for steps, group in _group(cells)),
+            (_environment(steps, group, choices, ids) for steps, group in _group(cells, choices)),
             key=lambda environment: environment.steps,
         )
     )
@@ -94,16 +115,28 @@ def _recorded(previous: LockGraph | None) -> dict[Sha256, dict[str, Sha256]]:
     return {artifact.sha256: artifact.content for package in packages for artifact in package.artifacts}
 
 
-def _group(cells: tuple[StepTarget, ...]) -> list[tuple[tuple[str, ...], list[StepTarget]]]:
-    """Steps with equal inputs together, with the step-targets of the first of them."""
-    by_step: dict[str, list[StepTarget]] = {}
+def _group(
+    cells: tuple[Asking, ...], choices: Mapping[Cell, tuple[Choice, ...]]
+) -> list[tuple[tuple[str, ...], list[Asking]]]:
+    """Steps with equal inputs and pins together, with the step-targets of the first of them.
+
+    Equal inputs have equal pins, unless one step alone was locked again.
+    """
+    by_step: dict[str, list[Asking]] = {}
     for cell in cells:
         by_step.setdefault(cell.step, []).append(cell)
     groups: dict[bytes, list[str]] = {}
     for step, members in by_step.items():
         identity = msgspec.msgpack.encode(
             sorted(
-                (cell.key, cell.python.text, cell.interpreter, cell.requires, [s.name for s in cell.indexes])
+                (
+                    cell.key,
+                    cell.python_text,
+                    cell.interpreter,
+                    cell.requires,
+                    cell.index_names,
+                    sorted(choice.sha256 for choice in choices[step, cell.key]),
+                )
                 for cell in members
             )
         )
@@ -111,14 +144,14 @@ def _group(cells: tuple[StepTarget, ...]) -> list[tuple[tuple[str, ...], list[St
     return [(tuple(sorted(steps)), by_step[min(steps)]) for steps in groups.values()]
 
 
-def environment_requires(cells: Iterable[StepTarget]) -> tuple[str, ...]:
+def environment_requires(cells: Iterable[Asking]) -> tuple[str, ...]:
     """The inputs of one environment: a line as it stands where every target asks for it, else with ``@ targets``."""
     cells = tuple(cells)
     asking: dict[str, set[str]] = {}
     for cell in cells:
         for line in cell.requires:
-            asking.setdefault(line, set()).add(cell.target.name)
-    everywhere = {cell.target.name for cell in cells}
+            asking.setdefault(line, set()).add(cell.target_name)
+    everywhere = {cell.target_name for cell in cells}
     return tuple(
         sorted(
             line if targets == everywhere else f"{line} @ {', '.join(sorted(targets))}"
@@ -129,19 +162,19 @@ def environment_requires(cells: Iterable[StepTarget]) -> tuple[str, ...]:
 
 def _environment(
     steps: tuple[str, ...],
-    cells: list[StepTarget],
+    cells: list[Asking],
     choices: Mapping[Cell, tuple[Choice, ...]],
     ids: Mapping[Sha256, str],
 ) -> LockedEnvironment:
     holding: dict[str, set[str]] = {}
     for cell in cells:
         for choice in choices[cell.step, cell.key]:
-            holding.setdefault(ids[choice.sha256], set()).add(cell.target.name)
-    everywhere = {cell.target.name for cell in cells}
+            holding.setdefault(ids[choice.sha256], set()).add(cell.target_name)
+    everywhere = {cell.target_name for cell in cells}
     return LockedEnvironment(
         steps=steps,
         targets=tuple(sorted(cell.key for cell in cells)),
-        python=cells[0].python.text,
+        python=cells[0].python_text,
         interpreter=cells[0].interpreter,
         requires=environment_requires(cells),
         packages=tuple(
@@ -212,7 +245,7 @@ def _version_order(version: str) -> tuple[int, Version | str]:
 
 
 def _packages(
-    cells: tuple[StepTarget, ...],
+    cells: tuple[Asking, ...],
     choices: Mapping[Cell, tuple[Choice, ...]],
     ids: Mapping[Sha256, str],
     requires: Mapping[Sha256, tuple[str, ...]],
@@ -258,7 +291,7 @@ def _packages(
 
 
 def _needed_requires(
-    cells: tuple[StepTarget, ...], choices: Mapping[Cell, tuple[Choice, ...]]
+    cells: tuple[Asking, ...], choices: Mapping[Cell, tuple[Choice, ...]]
 ) -> dict[Sha256, tuple[str, ...]]:
     """Per artifact, the requirements that the lock keeps: all but those of extras that nobody in the graph asks for,
     and those that name a URL, which no solver takes and no lock may hold.
@@ -276,8 +309,8 @@ def _needed_requires(
                 names[choice.sha256] = choice.name
     extras: dict[str, set[str]] = {}
     for cell in cells:
-        for dependency in cell.pypi:
-            extras.setdefault(dependency.requirement.name, set()).update(dependency.requirement.extras)
+        for name, extra in cell.extras:
+            extras.setdefault(name, set()).add(extra)
     kept: dict[Sha256, set[str]] = {digest: set() for digest in lines}
     growing = True
     while growing:

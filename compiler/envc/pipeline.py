@@ -16,23 +16,26 @@ import msgspec
 from envc import lockfile
 from envc.closure import Closures
 from envc.errors import DigestMismatch, UsageError
-from envc.expand import StepTarget, expand, lock_options
+from envc.expand import StepTarget, expand
 from envc.link import choice_of, link
 from envc.model.digest import Sha256, sha256
-from envc.model.graph import Choice, LockGraph
+from envc.model.graph import LockGraph
 from envc.pose import pose, refuse_conda, refuse_unavailable
 from envc.project import (
     Project,
     Selection,
+    answers,
     cell_for,
     check,
     locked,
-    nearest,
     open_project,
+    reasons,
     select,
     store_of,
     this_platform,
 )
+from envc.relock import Moves, plan
+from envc.stale import Reason, compare
 from envc.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -51,14 +54,9 @@ if TYPE_CHECKING:
 
 
 class LockRequest(msgspec.Struct, frozen=True, kw_only=True):
-    upgrade: bool = False  # let everything move
-    packages: tuple[str, ...] = ()  # NAME or NAME==VERSION: let these move
+    moves: Moves = Moves()  # what need not stay
+    selection: Selection = Selection()  # the step-targets to answer; all others stay as they are
     dry_run: bool = False
-
-    @property
-    def moves(self) -> bool:
-        """Whether a lock that answers the manifest may change all the same."""
-        return self.upgrade or bool(self.packages)
 
 
 class LockOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,34 +69,36 @@ class LockOutcome(msgspec.Struct, frozen=True, kw_only=True):
     solved: int = 0  # solver runs
     seconds: float = 0.0
     changes: tuple[Change, ...] = ()
+    left: tuple[Reason, ...] = ()  # why the lock is out of date beside what was selected
 
 
 def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOutcome:
-    """pose → solve → link → lockfile, for the step-targets that the lock beside the manifest does not answer."""
+    """plan → pose → solve → link → lockfile, for what the lock beside the manifest does not answer."""
     from envc.review.changes import changes
 
-    manifest, cells, graph = project.manifest, project.cells, project.graph
-    refuse_unavailable(cells)
+    manifest, graph = project.manifest, project.graph
+    selected = select(project, request.selection)
+    refuse_unavailable(selected)
     start = time.monotonic()
-    if graph is not None and project.freshness is not None and project.freshness.is_fresh and not request.moves:
-        return LockOutcome(path=manifest.lock_path, graph=graph)
-    moving, wanted = _moving(request, graph)
-    choices = {} if request.upgrade else _kept(project, moving)
+    if graph is not None and request.moves == Moves() and answers(project, selected):
+        return LockOutcome(path=manifest.lock_path, graph=graph, left=reasons(project))
+    planned = plan(project, selected, request.moves)
     problems = pose(
         manifest,
-        [cell for cell in cells if (cell.step, cell.key) not in choices],
+        planned.solve,
         now=around.now,
-        lock=None if request.upgrade else graph,
-        release=moving.__contains__,
-        wanted=wanted,
+        lock=None if request.moves.upgrade else graph,
+        release=planned.moving.__contains__,
+        wanted=planned.wanted,
     )
+    choices = dict(planned.choices)
     if problems:
         from envc.solving import line_labels, solve_problems
 
-        for posed, solution in solve_problems(problems, manifest, around, line_labels(manifest, cells)):
+        for posed, solution in solve_problems(problems, manifest, around, line_labels(manifest, selected)):
             solved = tuple(choice_of(pin, posed.cells[0]) for pin in solution.pins)
             choices.update(((cell.step, cell.key), solved) for cell in posed.cells)
-    linked = link(cells, choices, lock_options(manifest, cells), graph)
+    linked = link(planned.asking, choices, planned.options, graph)
     path, text = manifest.lock_path, lockfile.dumps(linked)
     return LockOutcome(
         path=path,
@@ -108,37 +108,8 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
         solved=len(problems),
         seconds=time.monotonic() - start,
         changes=changes(graph, linked),
+        left=compare(manifest, project.cells, linked).reasons if len(selected) < len(project.cells) else (),
     )
-
-
-def _kept(project: Project, moving: frozenset[str]) -> dict[tuple[str, str], tuple[Choice, ...]]:
-    """The pins that stay as they are: of step-targets whose inputs hold and that have no package which may move."""
-    if project.graph is None or project.freshness is None:
-        return {}
-    closures = Closures(project.graph)
-    answered = {(step, key): closures.choices(step, key) for step, key in project.freshness.fresh}
-    return {cell: pins for cell, pins in answered.items() if not any(pin.name in moving for pin in pins)}
-
-
-def _moving(request: LockRequest, graph: LockGraph | None) -> tuple[frozenset[str], dict[str, str]]:
-    """The names that ``-P`` lets move, and the versions that it asks for. Raises UsageError for an unknown name."""
-    from packaging.utils import canonicalize_name
-
-    names: set[str] = set()
-    wanted: dict[str, str] = {}
-    locked = {package.name for package in graph.packages} if graph else set()
-    for text in request.packages:
-        written, _, version = text.partition("==")
-        # Conda's names are not normalised: what the lock has as it is written is meant.
-        written = written.strip().lower()
-        name = written if written in locked else canonicalize_name(written)
-        if graph is not None and name not in locked:
-            near = nearest(name, locked)
-            raise UsageError(f"-P {text}: the lock holds no package {name}", f"did you mean {near}?" if near else None)
-        names.add(name)
-        if version:
-            wanted[name] = version.strip()
-    return frozenset(names), wanted
 
 
 # bundle

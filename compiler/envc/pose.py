@@ -60,7 +60,7 @@ def pose(
     overrides = _roots(manifest.overrides.pypi, label)
     posed: dict[bytes, list[StepTarget]] = {}
     for cell in cells:
-        posed.setdefault(_identity(cell), []).append(cell)
+        posed.setdefault(identity(cell), []).append(cell)
     result = []
     for members in posed.values():
         cell = members[0]
@@ -70,7 +70,9 @@ def pose(
             conda = conda_problem(manifest, cell, now=now, lock=lock, release=release, wanted=wanted or {}, label=label)
             result.append(PosedProblem(problem=conda, cells=tuple(members)))
             continue
-        preferences, files = _preferences(lock, cell, release)
+        # Pins of the opposite strategy would be kept as if it had not changed.
+        same = lock is not None and lock.options.get("resolution", "highest") == manifest.policy.resolution
+        preferences, files = _preferences(lock if same else None, cell, release)
         for name, version in (wanted or {}).items():
             preferences[name] = (version, *preferences.get(name, ()))
         problem = Problem(
@@ -135,8 +137,8 @@ def refuse_conda(cells: Iterable[StepTarget], what: str) -> None:
         raise NotAvailable(f"{what} conda packages", tuple(steps.values()), "name other steps with --step")
 
 
-def _identity(cell: StepTarget) -> bytes:
-    """What makes two step-targets the same problem: the target's floors rather than its name, and no origins."""
+def identity(cell: StepTarget) -> bytes:
+    """Equal for two step-targets that are the same problem: the target's floors rather than its name, no origins."""
     return msgspec.msgpack.encode(
         (
             msgspec.structs.replace(cell.target, name=""),

@@ -19,6 +19,7 @@ from envc.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from envc.store.blobs import Blobs
+    from envc_solvers.pypi.solve import Strategy
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,13 +31,18 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     freshness: Freshness | None  # None when there is no lock
 
 
-def open_project(manifest: str | None, around: Surroundings) -> Project:
+def open_project(manifest: str | None, around: Surroundings, resolution: Strategy | None = None) -> Project:
     """parse → expand, and compare with the lock. Reads two files, touches no network.
+
+    With a `resolution` the manifest counts as if its policy said so.
 
     A lock with conflict markers is read as the two locks that a merge left, put together by key; it is stale, and what
     the two sides say alike is kept when it is locked again.
     """
     loaded = load_manifest(find_manifest(manifest, around.environ, around.cwd))
+    if resolution is not None:
+        replace = msgspec.structs.replace
+        loaded = replace(loaded, policy=replace(loaded.policy, resolution=resolution))
     cells = expand(loaded)
     path = loaded.lock_path
     if not path.exists():
@@ -52,14 +58,31 @@ def open_project(manifest: str | None, around: Surroundings) -> Project:
         return Project(manifest=loaded, cells=cells, graph=graph, freshness=freshness)
 
 
-def check(project: Project) -> LockGraph:
-    """The lock. Raises NoLock, or StaleLock with every reason unless it says what the manifest asks for."""
+def check(project: Project, selected: tuple[StepTarget, ...] | None = None) -> LockGraph:
+    """The lock. Raises NoLock, or StaleLock with every reason unless it says what the manifest asks for.
+
+    Of a lock that answers what is `selected` nothing more is asked.
+    """
     path = project.manifest.lock_path
-    if project.graph is None or project.freshness is None:
+    if project.graph is None:
         raise NoLock(path)
-    if not project.freshness.is_fresh:
-        raise StaleLock(path, tuple(str(reason) for reason in project.freshness.reasons))
+    if not answers(project, project.cells if selected is None else selected):
+        raise StaleLock(path, tuple(str(reason) for reason in reasons(project)))
     return project.graph
+
+
+def reasons(project: Project) -> tuple[Reason, ...]:
+    """Why the lock is out of date, sorted."""
+    return project.freshness.reasons if project.freshness is not None else ()
+
+
+def answers(project: Project, selected: tuple[StepTarget, ...]) -> bool:
+    """Whether the lock says what the manifest asks for: everything, or what some step-targets ask for."""
+    if project.freshness is None:
+        return False
+    if len(selected) == len(project.cells):
+        return project.freshness.is_fresh
+    return all((cell.step, cell.key) in project.freshness.fresh for cell in selected)
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):

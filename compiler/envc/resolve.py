@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -10,6 +11,7 @@ from envc.errors import Refusal, Unsolvable, UsageError
 from envc.fetch.index import Origins, ProjectIndex
 from envc.model.progress import Progress
 from envc.pose import PosedProblem
+from envc.surroundings import Limits
 from envc_solvers.errors import SolverError
 from envc_solvers.pypi.index import File
 from envc_solvers.pypi.solve import Problem, solve
@@ -23,6 +25,7 @@ def solve_all(
     *,
     align: str = "newest",
     label: Callable[[str], str] = str,
+    limits: Limits = Limits(),  # noqa: B008 - a frozen value
 ) -> list[tuple[PosedProblem, Solution]]:
     """Every PyPI problem with its solution, or Unsolvable with every problem that has none.
 
@@ -43,7 +46,7 @@ def solve_all(
             problem = msgspec.structs.replace(problem, preferences=merged)
         answers = origins.answers(problem.target, problem.python)
         try:
-            solution = solve(problem, index, answers)
+            solution = solve(problem, index, answers, max_tries=limits.candidates, out_of_time=_clock(limits.seconds))
         except SolverError as error:
             refusals.append(_refusal(posed, error, label))
         else:
@@ -58,6 +61,12 @@ def solve_all(
     if refusals:
         raise Unsolvable(tuple(refusals))
     return solutions
+
+
+def _clock(seconds: float) -> Callable[[], bool]:
+    """Says when that time has passed from now."""
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() > end
 
 
 def _index(posed: PosedProblem, problem: Problem, origins: Origins) -> ProjectIndex:
@@ -106,8 +115,9 @@ def _refusal(posed: PosedProblem, error: SolverError, label: Callable[[str], str
         # Its first line says for which target; the title does, and targets that fail alike are told together.
         return Refusal(title, "\n".join(str(conflict).splitlines()[1:]), {"steps": steps, **conflict.data()})
     if isinstance(error, GaveUp):
-        error = GaveUp(error.tried, error.deciding, error.conflict.relabelled(label))
-        return Refusal(title, str(error), {"steps": steps, **error.conflict.data()})
+        error = GaveUp(error.tried, error.late, error.deciding, error.conflict.relabelled(label))
+        text = f"{error}\ntry: a lower bound for what is named first, or more of --time-limit and --max-candidates"
+        return Refusal(title, text, {"steps": steps, "tried": error.tried, "late": error.late, **error.conflict.data()})
     return Refusal(title, str(error), {"steps": steps, "target": target, "python": python, "reason": str(error)})
 
 

@@ -42,7 +42,9 @@ def _solve_pypi(
     from envc.resolve import solve_all
 
     with open_origins(manifest, around) as origins:
-        return solve_all(problems, origins, around.progress, align=manifest.policy.align, label=label)
+        return solve_all(
+            problems, origins, around.progress, align=manifest.policy.align, label=label, limits=around.limits
+        )
 
 
 def _solve_conda(

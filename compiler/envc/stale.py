@@ -79,14 +79,14 @@ def compare(manifest: Manifest, cells: tuple[StepTarget, ...], graph: LockGraph)
                 reasons.add(Reason(f"{step}.packages", f"{error.package_id} on {cell.key} cannot be found", ""))
                 continue
             same_target = locked_targets.get(cell.target.name) == cell.target.text
-            if options_hold and inputs_hold and same_target and _requires_on(locked, cell.target.name) == cell.requires:
+            if options_hold and inputs_hold and same_target and requires_on(locked, cell.target.name) == cell.requires:
                 fresh.add((step, cell.key))
     for locked in graph.environments:
         reasons.update(Reason("steps", step, "") for step in locked.steps if step not in by_step)
     return Freshness(reasons=tuple(sorted(reasons)), fresh=frozenset(fresh))
 
 
-def _requires_on(locked: LockedEnvironment, target_name: str) -> tuple[str, ...]:
+def requires_on(locked: LockedEnvironment, target_name: str) -> tuple[str, ...]:
     """The locked inputs that concern one target, without the target names behind them."""
     known = {key.partition("/")[0] for key in locked.targets}
     lines = set()

@@ -12,14 +12,22 @@ from envc.errors import UsageError
 from envc.model.progress import Progress
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """When a search for versions is stopped. No result depends on them, only whether there is one."""
+
+    candidates: int = 200_000  # tried for one problem; the hardest benchmark sets need some thousands
+    seconds: float = 900.0  # for one problem, fetching included
+
+
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """The environment variables, the working directory, the clock, where to report, and leave to use the network."""
+    """The environment variables, the working directory, the clock, where to report, leave to use the network."""
 
     environ: Mapping[str, str]
     cwd: Path
     progress: Progress
     offline: bool = False
     refresh: bool = False
+    limits: Limits = Limits()
 
     @property
     def now(self) -> datetime:

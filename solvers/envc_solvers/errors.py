@@ -7,6 +7,13 @@ class SolverError(Exception):
     """Anything a solver says no with."""
 
 
+class Unanswered(Exception):
+    """Base of what an index raises when it cannot answer now: a source that is down, or leave to ask that was refused.
+
+    It ends a search. Where a search only served an explanation, it ends that part of the explanation.
+    """
+
+
 class ProjectNotFound(SolverError):
     """No source that may supply the project knows it."""
 

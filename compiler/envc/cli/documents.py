@@ -9,6 +9,7 @@ import msgspec
 from envc.model.digest import Sha256
 from envc.model.record import StepPointer
 from envc.review.changes import Change
+from envc.stale import Reason
 
 if TYPE_CHECKING:
     from envc.pack import Bundled
@@ -26,6 +27,7 @@ class LockedDocument(msgspec.Struct, frozen=True, kw_only=True):
     packages: int
     solved: int  # solver runs
     changes: tuple[Change, ...]
+    left: tuple[Reason, ...]  # why the lock is out of date beside what was selected
 
     @classmethod
     def of(cls, outcome: LockOutcome) -> LockedDocument:
@@ -37,6 +39,7 @@ class LockedDocument(msgspec.Struct, frozen=True, kw_only=True):
             packages=len(outcome.graph.packages),
             solved=outcome.solved,
             changes=outcome.changes,
+            left=outcome.left,
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from envc import pipeline
@@ -9,8 +11,12 @@ from envc.cli import options
 from envc.cli.documents import LockedDocument
 from envc.cli.output import lock_lines, print_json
 from envc.cli.progress import Terminal
+from envc.project import Selection, open_project, select
 from envc.project import check as must_be_fresh
-from envc.project import open_project
+from envc.relock import Moves
+
+if TYPE_CHECKING:
+    from envc_solvers.pypi.solve import Strategy
 
 
 @click.command("lock")
@@ -25,8 +31,12 @@ from envc.project import open_project
     metavar="NAME[==VERSION]",
     help="Let this package move; may be given several times.",
 )
+@click.option("--step", "steps", multiple=True, metavar="S", help="Lock only these steps again; the others stay.")
+@click.option("--target", "--platform", "targets", multiple=True, metavar="T", help="Only these targets or platforms.")
+@options.resolution_option()
 @click.option("--dry-run", is_flag=True, help="Solve and show what would change, but write nothing.")
 @click.option("--refresh", is_flag=True, help="Ask the indexes again, however recently they were asked.")
+@options.limit_options()
 @options.offline_option()
 @options.quiet_option()
 @options.json_option()
@@ -35,8 +45,13 @@ def command(
     check: bool,
     upgrade: bool,
     packages: tuple[str, ...],
+    steps: tuple[str, ...],
+    targets: tuple[str, ...],
+    resolution: Strategy | None,
     dry_run: bool,
     refresh: bool,
+    time_limit: str | None,
+    max_candidates: int | None,
     offline: bool,
     quiet: bool,
     as_json: bool,
@@ -44,17 +59,21 @@ def command(
     """Compile MANIFEST into its lock file.
 
     Pins stay unless the manifest forces a change. A lock that is up to date is left alone without touching the network.
+    With --step or --target the rest of the lock stays as it is, even where it is out of date.
     """
     with Terminal(quiet) as terminal:
-        around = options.surroundings(terminal, offline=offline, refresh=refresh)
-        project = open_project(manifest, around)
+        limits = options.limits(time_limit, max_candidates)
+        around = options.surroundings(terminal, offline=offline, refresh=refresh, limits=limits)
+        project = open_project(manifest, around, resolution)
+        selection = Selection(steps=steps, targets=targets)
         if check:
-            must_be_fresh(project)
+            must_be_fresh(project, select(project, selection))
             if as_json:
                 print_json({"lock": str(project.manifest.lock_path), "stale": []})
             terminal.note(f"{project.manifest.lock_path.name} is up to date")
             return 0
-        request = pipeline.LockRequest(upgrade=upgrade, packages=packages, dry_run=dry_run)
+        moves = Moves(upgrade=upgrade, packages=packages)
+        request = pipeline.LockRequest(moves=moves, selection=selection, dry_run=dry_run)
         outcome = pipeline.lock(project, request, around)
     if as_json:
         print_json(LockedDocument.of(outcome))

@@ -12,7 +12,7 @@ import click
 
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
-from envc.surroundings import Surroundings
+from envc.surroundings import Limits, Surroundings
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -61,6 +61,45 @@ def frozen_option() -> Decorator:
     return click.option("--frozen", is_flag=True, help="Use the lock as it is, without asking whether it is stale.")
 
 
+def resolution_option() -> Decorator:
+    return click.option(
+        "--resolution",
+        type=click.Choice(["highest", "lowest", "lowest-direct"]),
+        help="Which versions of PyPI projects to prefer, instead of what the manifest says.",
+    )
+
+
+def limit_options() -> Decorator:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in (
+            click.option(
+                "--time-limit",
+                metavar="SPAN",
+                help='Stop solving a problem after such as "90s"; else 15 minutes.',
+            ),
+            click.option(
+                "--max-candidates",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="Stop solving a problem after this many candidates; else 200000.",
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def limits(time_limit: str | None, max_candidates: int | None) -> Limits:
+    """What `limit_options` mean."""
+    given: dict[str, Any] = {}
+    if time_limit is not None:
+        given["seconds"] = span(time_limit).total_seconds()
+    if max_candidates is not None:
+        given["candidates"] = max_candidates
+    return Limits(**given)
+
+
 def refuse_beside_a_file(file: str, **options: object) -> None:
     """Raise UsageError for options that mean nothing to a single-file bundle."""
     given = [name for name, value in options.items() if value]
@@ -69,7 +108,9 @@ def refuse_beside_a_file(file: str, **options: object) -> None:
         raise UsageError(f"{names} cannot be given with {file}: a bundle holds one target, and needs no store")
 
 
-def surroundings(terminal: Terminal, *, offline: bool = False, refresh: bool = False) -> Surroundings:
+def surroundings(
+    terminal: Terminal, *, offline: bool = False, refresh: bool = False, limits: Limits | None = None
+) -> Surroundings:
     """What a verb hands to the pipeline: the environment variables, the clock and where to report."""
     return Surroundings(
         environ=dict(os.environ),
@@ -77,4 +118,5 @@ def surroundings(terminal: Terminal, *, offline: bool = False, refresh: bool = F
         progress=terminal,
         offline=offline or os.environ.get("ENVC_OFFLINE", "") not in ("", "0", "false"),
         refresh=refresh,
+        limits=limits or Limits(),
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from envc.pipeline import LockOutcome
 
 _MOST_CHANGES = 40  # shown one by one
+_MOST_REASONS = 10
 
 
 def colours(stream: Any) -> bool:
@@ -60,9 +61,12 @@ def count(number: int, noun: str) -> str:
 
 
 def lock_lines(outcome: LockOutcome) -> list[str]:
-    """For people: what changed, and what the lock holds now."""
+    """For people: what changed, what the lock holds now, and what of it is out of date still."""
+    left = [f"out of date beside what was selected: {reason}" for reason in outcome.left[:_MOST_REASONS]]
+    if len(outcome.left) > _MOST_REASONS:
+        left.append(f"and {len(outcome.left) - _MOST_REASONS} reasons more; `envc status` shows all")
     if not outcome.changed:
-        return [f"{outcome.path.name} is unchanged"]
+        return [f"{outcome.path.name} is unchanged", *left]
     lines = [f"  {change}" for change in outcome.changes[:_MOST_CHANGES]]
     if len(outcome.changes) > _MOST_CHANGES:
         lines.append(f"  and {len(outcome.changes) - _MOST_CHANGES} more")
@@ -71,4 +75,5 @@ def lock_lines(outcome: LockOutcome) -> list[str]:
         *lines,
         f"{'wrote' if outcome.written else 'would write'} {outcome.path.name}: {held} "
         f"({count(outcome.solved, 'problem')} solved in {outcome.seconds:.1f} s)",
+        *left,
     ]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--prereleases", type=click.Choice(["if-necessary", "never", "allow"]), default="if-necessary")
 @click.option("--resolution", type=click.Choice(["highest", "lowest", "lowest-direct"]), default="highest")
 @click.option("--refresh", is_flag=True, help="Ask the indexes again, however recently they were asked.")
+@options.limit_options()
 @options.offline_option()
 @options.quiet_option()
 @options.json_option()
@@ -55,13 +56,16 @@ def command(
     prereleases: str,
     resolution: str,
     refresh: bool,
+    time_limit: str | None,
+    max_candidates: int | None,
     offline: bool,
     quiet: bool,
     as_json: bool,
 ) -> int:
     """Resolve requirements once, without a manifest and without writing anything."""
     with Terminal(quiet) as terminal:
-        around = options.surroundings(terminal, offline=offline, refresh=refresh)
+        limits = options.limits(time_limit, max_candidates)
+        around = options.surroundings(terminal, offline=offline, refresh=refresh, limits=limits)
         if conda:
             from envc.parse.conda_query import CondaQuery
             from envc.resolve_conda import solve_query

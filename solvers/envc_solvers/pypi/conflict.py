@@ -45,6 +45,7 @@ class Conflict(msgspec.Struct, frozen=True):
     roots: tuple[tuple[str, str], ...]  # requirement and origin, of the smallest failing set that was found
     minimal: bool  # whether leaving out any one of them was seen to help
     subjects: tuple[Subject, ...]
+    suggestion: str = ""  # a change that was seen to make the problem solvable
 
     def relabelled(self, label: Callable[[str], str]) -> Conflict:
         """The same conflict with other labels for where requirements stand; `label` maps the old ones."""
@@ -71,6 +72,8 @@ class Conflict(msgspec.Struct, frozen=True):
             lines.append(f"{subject.project}: {subject.text}")
             lines += [f"  {line}" for want in subject.wants for line in _render(want)]
             lines += [f"  nearest: {file}" for file in subject.files]
+        if self.suggestion:
+            lines.append(f"try: {self.suggestion}")
         return "\n".join(lines)
 
 
@@ -96,15 +99,17 @@ class Unsolvable(SolverError):
 class GaveUp(SolverError):
     """The search reached its limit before it had an answer."""
 
-    def __init__(self, tried: int, deciding: str, conflict: Conflict) -> None:
-        super().__init__(tried, deciding, conflict)
+    def __init__(self, tried: int, late: bool, deciding: str, conflict: Conflict) -> None:
+        super().__init__(tried, late, deciding, conflict)
         self.tried = tried  # candidates
+        self.late = late  # whether it was for time, and not for the number of candidates
         self.deciding = deciding  # the identifier being decided at the end
-        self.conflict = conflict  # what stood in the way most often; not a proof
+        self.conflict = conflict  # what stood in the way, most often first; not a proof
 
     def __str__(self) -> str:
         return (
             f"the search for {self.conflict.target}, Python {self.conflict.python} was stopped after {self.tried} "
-            f"candidates while deciding {self.deciding or 'the first project'}; what stood in the way so far:\n"
+            f"candidates{', when its time was over,' if self.late else ''} while deciding "
+            f"{self.deciding or 'the first project'}; what stood in the way so far:\n"
             + "\n".join(str(self.conflict).splitlines()[1:])
         )

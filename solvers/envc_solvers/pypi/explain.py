@@ -6,7 +6,7 @@ they disagree, with the chain of packages that leads to each requirement.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ from envc_solvers.pypi.resolution import SearchLimit
 from envc_solvers.pypi.run import search
 from envc_solvers.pypi.solve import Problem, Root
 from envc_solvers.pypi.specifier import allows, parsed
+from envc_solvers.pypi.suggest import suggest
 from envc_solvers.pypi.tags import explain_file, version_of, wheel_tags
 
 __all__ = ["Conflict", "GaveUp", "Subject", "Unsolvable", "Want", "refuse", "refuse_urls"]
@@ -42,10 +43,14 @@ def refuse(
     index: Heard,
     markers: Markers,
     journal: Journal,
+    out_of_time: Callable[[], bool] | None,
 ) -> SolverError:
     """The error to raise for a failed search; a smaller failing set of roots is looked for without asking for more."""
     if isinstance(error, SearchLimit):
-        return GaveUp(error.tried, journal.last, _conflict(problem, index, markers, journal, minimal=False))
+        journal.put_most_frequent_first()
+        conflict = _conflict(problem, index, markers, journal, minimal=False)
+        return GaveUp(error.tried, error.late, journal.last, conflict)
+    whole = problem
     if isinstance(error, ResolutionImpossible):
         journal.root_causes(error)
         problem, journal, minimal = _minimise(problem, index, markers, journal)
@@ -54,7 +59,10 @@ def refuse(
         kept = tuple(root for root in problem.roots if root.requirement.name == error.name)
         problem = msgspec.structs.replace(problem, roots=kept, constraints=())
         minimal = True
-    return Unsolvable(_conflict(problem, index, markers, journal, minimal))
+    conflict = _conflict(problem, index, markers, journal, minimal)
+    nearest = {name: error.nearest for name, error in journal.lost.items() if error.nearest is not None}
+    suggestion = suggest(whole, conflict, nearest, index, markers, out_of_time)
+    return Unsolvable(msgspec.structs.replace(conflict, suggestion=suggestion))
 
 
 def refuse_urls(problem: Problem, roots: list[Root]) -> Unsolvable:

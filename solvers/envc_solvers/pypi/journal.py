@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from envc_solvers.errors import ProjectNotFound
 from envc_solvers.pypi.candidate import Candidate, Need
@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from resolvelib.resolvers import ResolutionImpossible
     from resolvelib.resolvers.criterion import Criterion
 
+_Kept = TypeVar("_Kept")
 Asker = tuple[str, Need]  # identifier of the decision that asks, "" for a root; and what it asks
 
 
 class Journal:
     """Failures by the project they are about, in the order in which they were first seen."""
 
-    __slots__ = ("askers", "broken", "clashes", "last", "lost", "versions")
+    __slots__ = ("askers", "broken", "clashes", "failures", "last", "lost", "tried", "versions")
 
     def __init__(self) -> None:
         self.askers: dict[str, list[Asker]] = {}  # identifier: who asked for it when it was first decided
@@ -25,7 +26,9 @@ class Journal:
         self.clashes: dict[str, dict[Asker, None]] = {}  # project: needs that could not be met together
         self.broken: dict[str, dict[str, str]] = {}  # project: version: why it can never be chosen
         self.lost: dict[str, ProjectNotFound] = {}  # project: nobody supplies it
+        self.failures: dict[str, int] = {}  # project: how many candidates fell because of it
         self.last: str = ""  # identifier that was being decided last
+        self.tried: int = 0  # candidates, once the search is over
 
     def decide(self, identifier: str, criterion: Criterion[Need, Candidate]) -> None:
         """A name is about to be decided."""
@@ -36,6 +39,7 @@ class Journal:
     def unusable(self, candidate: Candidate, reason: str) -> None:
         """A candidate can never be chosen."""
         self.broken.setdefault(candidate.name, {})[candidate.version] = reason
+        self._count(candidate.name)
 
     def missing(self, candidate: Candidate, error: ProjectNotFound) -> None:
         """A candidate needs a project that nobody supplies."""
@@ -56,6 +60,7 @@ class Journal:
         """With a candidate's needs, no version of a project is left."""
         asked = self._ask(criterion)
         self.clashes.setdefault(asked[0][1].name, {}).update(dict.fromkeys(asked))
+        self._count(asked[0][1].name)
 
     def root_causes(self, error: ResolutionImpossible[Need, Candidate]) -> None:
         """The roots by themselves leave no version of a project; nothing was tried."""
@@ -65,10 +70,22 @@ class Journal:
             if parent is None:
                 self.clashes.setdefault(need.name, {})[("", need)] = None
 
+    def put_most_frequent_first(self) -> None:
+        """Order what is kept by how many candidates fell because of it, for a search that was stopped."""
+
+        def ordered(table: dict[str, _Kept]) -> dict[str, _Kept]:
+            return dict(sorted(table.items(), key=lambda item: -self.failures.get(item[0], 0)))
+
+        self.clashes, self.broken = ordered(self.clashes), ordered(self.broken)
+
     def _note(self, project: str, candidate: Candidate, need: Need) -> None:
         asker = candidate.identifier, need
         self.clashes.setdefault(project, {})[asker] = None
         self.versions.setdefault(asker, {})[candidate.version] = None
+        self._count(project)
+
+    def _count(self, project: str) -> None:
+        self.failures[project] = self.failures.get(project, 0) + 1
 
     def _ask(self, criterion: Criterion[Need, Candidate]) -> list[Asker]:
         found: dict[Asker, None] = {}

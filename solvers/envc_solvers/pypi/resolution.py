@@ -46,9 +46,10 @@ _MOST_PARENTS = 64  # names required more often than this keep an unminimised bl
 class SearchLimit(Exception):
     """The search was stopped: too many candidates tried, or out of time."""
 
-    def __init__(self, tried: int) -> None:
-        super().__init__(tried)
+    def __init__(self, tried: int, *, late: bool) -> None:
+        super().__init__(tried, late)
         self.tried = tried
+        self.late = late  # whether it was for time
 
 
 class Asked(Criterion[Need, Candidate]):
@@ -209,9 +210,11 @@ class Search(Resolution[Need, Candidate, str]):
         return None
 
     def _count_try(self) -> None:
-        self._tries += 1
-        if self._tries > self._max_tries or (self._out_of_time is not None and self._out_of_time()):
-            raise SearchLimit(self._tries - 1)
+        self._journal.tried = self._tries = self._tries + 1
+        if self._tries > self._max_tries:
+            raise SearchLimit(self._max_tries, late=False)
+        if self._out_of_time is not None and self._out_of_time():
+            raise SearchLimit(self._tries - 1, late=True)
 
     # Blame
 

@@ -47,7 +47,7 @@ def run(
     except (ResolutionImpossible, ProjectNotFound, SearchLimit) as error:
         from envc_solvers.pypi.explain import refuse
 
-        raise refuse(error, problem, heard, markers, journal) from error
+        raise refuse(error, problem, heard, markers, journal, out_of_time) from error
 
 
 def in_order(problem: Problem) -> Problem:

@@ -1,0 +1,131 @@
+"""One change that makes a failed problem solvable, tried before it is said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+
+import msgspec
+from resolvelib.resolvers import ResolutionImpossible
+
+from envc_solvers.errors import ProjectNotFound, Unanswered
+from envc_solvers.pypi.conflict import Conflict
+from envc_solvers.pypi.index import Index
+from envc_solvers.pypi.journal import Journal
+from envc_solvers.pypi.markers import Markers
+from envc_solvers.pypi.requirement import Requirement
+from envc_solvers.pypi.resolution import SearchLimit
+from envc_solvers.pypi.run import search
+from envc_solvers.pypi.solve import Problem, Root
+from envc_solvers.solution import Solution
+
+_MOST_TRIALS = 10
+_CANDIDATES = 1_500  # in all trials; real sets take some hundreds when nothing stands in the way
+
+Change = tuple[Problem, str, str]  # the changed problem, what to say, and the project whose version is of interest
+
+
+def suggest(
+    problem: Problem,
+    conflict: Conflict,
+    nearest: dict[str, str],
+    index: Index,
+    markers: Markers,
+    out_of_time: Callable[[], bool] | None,
+) -> str:
+    """What helps, in words; "" when none of the changes tried does.
+
+    `problem` is the whole one, so that what is said leads to a solution and not to the next conflict. `nearest` holds
+    names that exist for names that do not. The trials may ask the index for more than the failed search did; one that
+    does not answer ends them.
+    """
+    left = _CANDIDATES
+    for changed, words, name in islice(_changes(problem, conflict, nearest), _MOST_TRIALS):
+        journal = Journal()
+        try:
+            solution = search(changed, index, markers, journal, left, out_of_time)
+        except (ResolutionImpossible, ProjectNotFound):
+            left -= journal.tried
+        except (SearchLimit, Unanswered):
+            return ""
+        else:
+            return words + _giving(solution, name)
+        if left <= 0:
+            return ""
+    return ""
+
+
+def _giving(solution: Solution, name: str) -> str:
+    version = next((pin.version for pin in solution.pins if pin.name == name), "")
+    return f"; that gives {name} {version}" if version else ""
+
+
+def _changes(problem: Problem, conflict: Conflict, nearest: dict[str, str]) -> Iterator[Change]:
+    """Changes, the smallest first: a name, a policy, a bound, a whole requirement."""
+    named = set(conflict.roots)
+    roots = [root for root in problem.roots if (str(root.requirement), root.origin) in named]
+    limits = [root for root in problem.constraints if (str(root.requirement), root.origin) in named]
+    for root in roots:
+        if (meant := nearest.get(root.requirement.name)) is not None:
+            other = msgspec.structs.replace(root.requirement, name=meant)
+            yield _instead(problem, root, other), f"`{other}` instead of `{root.requirement}`", meant
+    yield from _policies(problem, conflict)
+    for limit in limits:
+        kept = tuple(other for other in problem.constraints if other is not limit)
+        text = f"leave out the constraint `{limit.requirement}`"
+        yield msgspec.structs.replace(problem, constraints=kept), text, limit.requirement.name
+    for loosened in (_without_upper_bounds, _without_bounds):
+        for root in sorted(roots, key=_how_tight):
+            specifier = loosened(root.requirement.specifier)
+            if specifier != root.requirement.specifier:
+                other = msgspec.structs.replace(root.requirement, specifier=specifier)
+                yield (
+                    _instead(problem, root, other),
+                    f"`{other}` instead of `{root.requirement}`",
+                    root.requirement.name,
+                )
+    if len(problem.roots) > 1:
+        for root in reversed(roots):
+            kept = tuple(other for other in problem.roots if other is not root)
+            yield msgspec.structs.replace(problem, roots=kept), f"leave out `{root.requirement}`", ""
+
+
+def _policies(problem: Problem, conflict: Conflict) -> Iterator[Change]:
+    """What the policy refuses, allowed for one project alone."""
+    policy = problem.policy
+    replace = msgspec.structs.replace
+    for subject in conflict.subjects:
+        name = subject.project
+        if policy.prereleases == "never" and "is a pre-release" in subject.text:
+            changed = replace(policy, prereleases_for=policy.prereleases_for | {name})
+            yield replace(problem, policy=changed), f"allow pre-releases of {name}", name
+        if "was uploaded after the cut-off" in subject.text or "has no upload time" in subject.text:
+            changed = replace(policy, exclude_newer_for={**policy.exclude_newer_for, name: None})
+            yield replace(problem, policy=changed), f"lift the cut-off for {name}", name
+
+
+def _instead(problem: Problem, root: Root, requirement: Requirement) -> Problem:
+    other = msgspec.structs.replace(root, requirement=requirement)
+    roots = tuple(other if each is root else each for each in problem.roots)
+    return msgspec.structs.replace(problem, roots=roots)
+
+
+def _how_tight(root: Root) -> tuple[int, str]:
+    """Exact versions before ranges with an end before all others."""
+    specifier = root.requirement.specifier
+    return (0 if "==" in specifier else 1 if "<" in specifier or "~=" in specifier else 2), root.requirement.name
+
+
+def _without_upper_bounds(specifier: str) -> str:
+    """The lower bounds of a specifier set: ``==1.2`` and ``~=1.2`` become ``>=1.2``, ``<2`` and ``!=1.3`` nothing."""
+    kept = []
+    for clause in filter(None, specifier.split(",")):
+        if clause.startswith((">", ">=")):
+            kept.append(clause)
+        elif clause.startswith(("==", "~=")) and not clause.startswith("==="):
+            kept.append(f">={clause[2:].removesuffix('.*').partition('+')[0]}")
+    return ",".join(sorted(kept))
+
+
+def _without_bounds(specifier: str) -> str:
+    return ""
