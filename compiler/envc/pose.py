@@ -21,12 +21,20 @@ if TYPE_CHECKING:
 Label = Callable[[KeyPath], str]
 
 
+class StandaloneWish(msgspec.Struct, frozen=True, kw_only=True):
+    """Which release of a standalone interpreter is preferred."""
+
+    locked: str | None = None  # version in the lock, which stays while the table has it
+    wanted: str | None = None  # version that was asked for
+
+
 class PosedProblem(msgspec.Struct, frozen=True, kw_only=True):
     """One run of a solver, and the step-targets that share its answer."""
 
     problem: Problem | CondaProblem
     cells: tuple[StepTarget, ...]  # at least one; they agree on everything that the problem holds
     only: dict[str, str] = {}  # project name: the one source that its requirement names
+    standalone: StandaloneWish | None = None  # for steps whose interpreter is an archive of the lock
 
     @property
     def title(self) -> str:
@@ -86,7 +94,10 @@ def pose(
             locked_files=files,
         )
         only = {dep.requirement.name: dep.source for dep in cell.pypi if dep.source is not None}
-        result.append(PosedProblem(problem=problem, only=only, cells=tuple(members)))
+        wish = None
+        if cell.interpreter == "standalone":
+            wish = _standalone_wish(lock, cell, release, (wanted or {}).get(cell.python.implementation))
+        result.append(PosedProblem(problem=problem, only=only, cells=tuple(members), standalone=wish))
     return tuple(
         sorted(result, key=lambda p: (tuple(-n for n in p.cells[0].python.minor), p.cells[0].target.name, p.title))
     )
@@ -101,7 +112,7 @@ def refuse_unavailable(cells: Iterable[StepTarget], label: Label = render_key_pa
         if cell.conda and cell.pypi:
             places = f"{label(cell.conda[0].at)} beside {label(cell.pypi[0].at)}"
             mixed.setdefault(cell.step, f"step {cell.step}: {places}")
-        if cell.interpreter != ("conda" if cell.conda else "host"):
+        if cell.interpreter != "standalone" and cell.interpreter != ("conda" if cell.conda else "host"):
             pinned.setdefault(cell.step, f'step {cell.step}: interpreter = "{cell.interpreter}"')
         if cell.conda and cell.python.implementation != "cpython":
             pinned.setdefault(cell.step, f"step {cell.step}: {cell.python.text} from conda channels")
@@ -143,6 +154,7 @@ def identity(cell: StepTarget) -> bytes:
         (
             msgspec.structs.replace(cell.target, name=""),
             cell.python,
+            cell.interpreter,
             cell.requires,
             [source.name for source in cell.indexes],
             [source.name for source in cell.dedicated],
@@ -166,6 +178,21 @@ def _policy(manifest: Manifest, now: datetime) -> Policy:
         exclude_newer=cutoff(manifest.exclude_newer, now),
         exclude_newer_for={name: cutoff(value, now) for name, value in policy.exclude_newer_package.items()},
     )
+
+
+def _standalone_wish(
+    lock: LockGraph | None, cell: StepTarget, release: Callable[[str], bool], wanted: str | None
+) -> StandaloneWish:
+    """The interpreter's release that the step's own environment has, unless it may move."""
+    name = cell.python.implementation
+    if lock is None or release(name):
+        return StandaloneWish(wanted=wanted)
+    own = {ref.id for env in lock.environments if cell.step in env.steps for ref in env.packages}
+    for package in lock.packages:
+        serves = any(not artifact.targets or cell.key in artifact.targets for artifact in package.artifacts)
+        if package.id in own and (package.kind, package.name) == ("interpreter", name) and serves:
+            return StandaloneWish(locked=package.version, wanted=wanted)
+    return StandaloneWish(wanted=wanted)
 
 
 def _preferences(

@@ -24,6 +24,12 @@ def solve_problems(
     """Every problem with its solution, or Unsolvable with every problem that has none. `label` as for `line_labels`."""
     refusals: list[Refusal] = []
     solutions: list[tuple[PosedProblem, Solution]] = []
+    interpreters = None
+    if any(posed.standalone for posed in problems):
+        from envc.resolve_standalone import Interpreters
+
+        interpreters = Interpreters(problems, manifest, around)
+        problems = tuple(map(interpreters.posed, problems))
     for kind, solve in ((True, _solve_pypi), (False, _solve_conda)):
         asked = tuple(posed for posed in problems if isinstance(posed.problem, Problem) == kind)
         if asked:
@@ -33,6 +39,8 @@ def solve_problems(
                 refusals += error.refusals
     if refusals:
         raise Unsolvable(tuple(refusals))
+    if interpreters is not None:
+        return [(posed, interpreters.solution(posed, solution)) for posed, solution in solutions]
     return solutions
 
 

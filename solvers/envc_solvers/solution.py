@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["pypi", "conda"]
+Kind = Literal["pypi", "conda", "interpreter"]
 
 
 class Pin(msgspec.Struct, frozen=True, kw_only=True):

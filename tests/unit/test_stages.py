@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,12 +17,12 @@ from envc.errors import NotAvailable
 from envc.expand import StepTarget, expand, lock_options
 from envc.link import extras_of, link
 from envc.lockfile import with_contents
-from envc.model.digest import sha256
+from envc.model.digest import Sha256, sha256
 from envc.model.graph import Choice, LockGraph
 from envc.model.manifest import Manifest, PythonRequest
 from envc.parse import parse_manifest
 from envc.parse.python import BadPython, choose_python
-from envc.pose import pose
+from envc.pose import StandaloneWish, pose
 from envc.stale import compare
 from envc_solvers.conda.solve import CondaProblem
 
@@ -173,9 +174,36 @@ def test_what_no_solver_can_do_yet_is_refused_with_steps_and_places() -> None:
         "locking conda and PyPI packages in one step is not available yet",
         "  step three: steps.three.conda[0] beside steps.three.pypi[0]",
     ]
-    alone = manifest_of(TWO_STEPS + '[steps.four]\ninterpreter = "standalone"\n')
-    with pytest.raises(NotAvailable, match='step four: interpreter = "standalone"'):
+    alone = manifest_of(TWO_STEPS + '[steps.four]\ninterpreter = "conda"\n')
+    with pytest.raises(NotAvailable, match='step four: interpreter = "conda"'):
         pose(alone, expand(alone), now=NOW)
+
+
+def test_a_standalone_interpreter_stays_at_its_locked_release_until_it_may_move() -> None:
+    manifest = manifest_of(TWO_STEPS + '[steps.four]\ninterpreter = "standalone"\npypi = ["alpha"]\n')
+    cells = expand(manifest)
+    locked = Choice(
+        kind="interpreter",
+        name="cpython",
+        version="3.12.9",
+        build="20250205",
+        source="standalone",
+        file="cpython.tar.gz",
+        size=0,
+        sha256=Sha256("c" * 64),
+    )
+    choices = {(cell.step, cell.key): (locked,) if cell.step == "four" else () for cell in cells}
+    graph = link(cells, choices, {})
+
+    def wishes(**more: Any) -> set[StandaloneWish | None]:
+        return {posed.standalone for posed in pose(manifest, cells, now=NOW, **more) if posed.steps == ["four"]}
+
+    assert wishes() == {StandaloneWish()}
+    assert wishes(lock=graph) == {StandaloneWish(locked="3.12.9")}
+    assert wishes(lock=graph, wanted={"cpython": "3.12.7"}) == {StandaloneWish(locked="3.12.9", wanted="3.12.7")}
+    assert wishes(lock=graph, release="cpython".__eq__) == {StandaloneWish()}
+    others = [posed.standalone for posed in pose(manifest, cells, now=NOW) if posed.steps != ["four"]]
+    assert set(others) == {None}
 
 
 def test_a_conda_step_asks_for_its_python_and_for_what_the_target_offers() -> None:

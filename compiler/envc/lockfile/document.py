@@ -14,6 +14,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_un
 
 
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64, description="sha256, lower-case hex")]
+Size = Annotated[int, Meta(ge=0, description="Bytes as downloaded; left out where no source states it")]
 # A file name, never a path: it becomes one in caches and stores.
 FileName = Annotated[str, Meta(pattern=r"^[^/\\:\x00-\x1f\x7f]+$", min_length=3, max_length=255)]
 
@@ -22,7 +23,7 @@ class ArtifactTable(Shape, frozen=True, kw_only=True):
     """One downloadable file."""
 
     file: FileName
-    size: Annotated[int, Meta(ge=0, description="Bytes as downloaded")]
+    size: Size = 0
     sha256: Digest
     targets: Annotated[
         tuple[str, ...], Meta(description="Target keys it serves; absent where it serves all that use the package")
@@ -56,7 +57,7 @@ class SdistTable(Shape, frozen=True, kw_only=True):
     """The source distribution that a wheel was made out of."""
 
     file: FileName
-    size: Annotated[int, Meta(ge=0, description="Bytes as downloaded")]
+    size: Size = 0
     sha256: Digest
 
 
@@ -67,7 +68,7 @@ class BuildRequirementTable(Shape, frozen=True, kw_only=True):
     version: str
     source: Annotated[str, Meta(description="Name of a source, never its address")]
     file: FileName
-    size: Annotated[int, Meta(ge=0, description="Bytes as downloaded")]
+    size: Size = 0
     sha256: Digest
 
 

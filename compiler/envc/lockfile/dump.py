@@ -204,7 +204,8 @@ def _dump_build_requirement(one: BuildRequirement) -> str:
 
 
 def _dump_file(file: str, size: int, sha256: str) -> str:
-    return f"file = {_dump_string(file)}, size = {size}, sha256 = {_dump_string(sha256)}"
+    stated = f", size = {size}" if size else ""
+    return f"file = {_dump_string(file)}{stated}, sha256 = {_dump_string(sha256)}"
 
 
 def _pair_of_strings(key: str, values: Iterable[str]) -> str:

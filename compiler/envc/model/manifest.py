@@ -58,6 +58,13 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[str, ...] = ()  # () is all
 
 
+class Standalone(msgspec.Struct, frozen=True, kw_only=True):
+    """Where standalone interpreters come from, where it is not what ``pbs-installer`` says."""
+
+    url: str | None = None  # of a folder with the archives; a path is relative to the manifest
+    table: str | None = None  # path of a table in the form of pbs-installer's, relative to the manifest
+
+
 class PythonRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Which Python somebody asked for, before a minor is chosen."""
 
@@ -113,6 +120,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     overrides: Dependencies = Dependencies()
     policy: ManifestPolicy = ManifestPolicy()
     virtual_packages: dict[str, dict[str, str]] = {}  # target: {"__glibc": "2.28"}
+    standalone: Standalone = Standalone()
     mapping: dict[str, str | Literal[False]] = {}  # conda name: PyPI name, or false
 
     @property

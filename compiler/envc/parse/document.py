@@ -110,6 +110,13 @@ class SourceTable(Shape, frozen=True, kw_only=True):
     targets: Annotated[tuple[str, ...], Meta(description="Only these targets may use it")] = ()
 
 
+class StandaloneTable(Shape, frozen=True, kw_only=True):
+    """Where standalone interpreters come from."""
+
+    url: Annotated[str | None, Meta(description="A folder with the archives: a URL, or a path")] = None
+    table: Annotated[str | None, Meta(description="A file in the form of pbs-installer's versions.json")] = None
+
+
 class TargetTable(Shape, frozen=True, kw_only=True):
     """A machine kind: a platform with the least it offers."""
 
@@ -158,6 +165,7 @@ class ManifestDocument(Shape, frozen=True, kw_only=True):
 
     project: ProjectTable
     sources: dict[str, SourceTable] = {}
+    standalone: StandaloneTable = StandaloneTable()
     targets: dict[str, TargetTable] = {}
     groups: dict[str, DependencyTable] = {}
     steps: dict[str, StepTable] = {}

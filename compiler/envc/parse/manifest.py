@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from envc.model.manifest import Dependencies, KeyPath, Manifest, ManifestPolicy
-from envc.parse.document import DependencyTable, ManifestDocument, PolicyTable, ProjectTable
+from envc.model.manifest import Dependencies, KeyPath, Manifest, ManifestPolicy, Standalone
+from envc.parse.document import DependencyTable, ManifestDocument, PolicyTable, ProjectTable, StandaloneTable
 from envc.parse.moments import BadMoment, parse_cutoff
 from envc.parse.names import check_name, read_project_name
+from envc.parse.paths import path_mistake
 from envc.parse.report import Report, check_unique, table_of
 from envc.parse.requirements import read_dependencies
 from envc.parse.sources import SourceNames, read_sources
@@ -62,6 +63,7 @@ def read_document(
     )
     policy = _read_policy(report, document.policy)
     _check_virtual_packages(report, document.virtual_packages, names.targets)
+    standalone = _read_standalone(report, document.standalone)
     mapping = _read_mapping(report, document.mapping)
     if report.mistakes or python is None:
         return None
@@ -83,6 +85,7 @@ def read_document(
         overrides=overrides,
         policy=policy,
         virtual_packages=document.virtual_packages,
+        standalone=standalone,
         mapping=mapping,
     )
 
@@ -164,6 +167,18 @@ def _check_virtual_packages(
         for name in packages:
             if not name.startswith("__"):
                 report.add((*at, name), f"{name!r} is no virtual package", f'did you mean "__{name}"?')
+
+
+def _read_standalone(report: Report, table: StandaloneTable) -> Standalone:
+    at: KeyPath = ("standalone",)
+    if table.url is not None:
+        is_url = "://" in table.url
+        mistake = url_mistake(table.url, frozenset({"http", "https", "file"})) if is_url else path_mistake(table.url)
+        if mistake:
+            report.add((*at, "url"), *mistake)
+    if table.table is not None and (mistake := path_mistake(table.table)):
+        report.add((*at, "table"), *mistake)
+    return Standalone(url=table.url, table=table.table)
 
 
 def _read_mapping(report: Report, table: Mapping[str, str | bool]) -> dict[str, str | Literal[False]]:

@@ -1,0 +1,264 @@
+"""Relocatable interpreters: which archive a Python on a platform is, and where it is downloaded from.
+
+The table is the one that the ``pbs-installer`` package ships: the newest build of every CPython of the
+python-build-standalone project, and the PyPy releases. A manifest may name another table in the same form, and another
+place for the archives, in ``[standalone]``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+
+from envc.errors import EnvcError, UsageError
+from envc.model.digest import Sha256, parse_sha256
+from envc.model.manifest import Standalone
+from envc_solvers.target import PLATFORMS, Implementation, Python, Target
+
+BASE_VARIABLE = "PBS_INSTALLER_BASE_URL"  # what pbs-installer itself calls the place of the archives
+_LARGEST_TABLE = 64 << 20  # bytes
+
+# How the table spells what a platform's name says.
+_SYSTEMS = {"linux": "linux", "macos": "macos", "windows": "windows"}
+_MACHINES = {
+    "x86_64": "x86_64",
+    "amd64": "x86_64",
+    "aarch64": "aarch64",
+    "arm64": "aarch64",
+    "i686": "x86",
+    "win32": "x86",
+}
+_CPYTHON = re.compile(r"cpython-(?P<version>3\.\d+\.\d+)\+(?P<build>\d{8})-[\w.+-]+\.tar\.gz")
+_PYPY = re.compile(r"pypy3\.\d+-v(?P<build>\d+\.\d+\.\d+)-\w+\.(?:tar\.gz|tar\.bz2|zip)")
+
+
+class _PythonVersion(msgspec.Struct, frozen=True):
+    implementation: str
+    major: int
+    minor: int
+    micro: int
+    freethreaded: bool
+
+
+class _File(msgspec.Struct, frozen=True):
+    platform: str
+    arch: str
+    install_only: bool
+    filename: str
+    url: str
+    sha256: str | None
+
+
+class _Row(msgspec.Struct, frozen=True):
+    python_version: _PythonVersion
+    files: tuple[_File, ...]
+
+
+Table = tuple[_Row, ...]
+
+
+class StandalonePython(msgspec.Struct, frozen=True, kw_only=True):
+    """One archive that holds an interpreter."""
+
+    implementation: Implementation
+    version: str  # "3.12.7", the version of the language
+    build: str  # "20241016" of python-build-standalone, "7.3.17" of PyPy
+    file: str
+    sha256: Sha256
+    uploaded: int | None  # seconds since the epoch: the day of the build, where its name says one
+
+    @property
+    def patch(self) -> int:
+        return int(self.version.rpartition(".")[2])
+
+
+class NoStandalone(EnvcError):
+    """No archive in the table is what a step asks for."""
+
+    def __init__(self, wanted: str, reasons: tuple[str, ...], hint: str) -> None:
+        super().__init__(wanted, reasons)
+        self.wanted = wanted
+        self.reasons = reasons
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return "\n".join([f"there is no standalone {self.wanted}", *(f"  {reason}" for reason in self.reasons)])
+
+    def data(self) -> dict[str, object]:
+        return {"wanted": self.wanted, "reasons": list(self.reasons)}
+
+
+def read_table(path: Path | None = None) -> Table:
+    """The table in that file, else that of the installed ``pbs-installer``. Raises UsageError for one that is none."""
+    try:
+        data = path.read_bytes() if path is not None else _shipped()
+        if len(data) > _LARGEST_TABLE:
+            raise ValueError("it is too large")
+        return msgspec.json.decode(data, type=Table)
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        name = path or "the table of pbs-installer"
+        raise UsageError(f"{name} is no table of standalone interpreters: {reason}") from None
+
+
+def _shipped() -> bytes:
+    from importlib.resources import files
+
+    return (files("pbs_installer") / "versions.json").read_bytes()
+
+
+def choose(
+    table: Table,
+    target: Target,
+    python: Python,
+    *,
+    locked: str | None = None,
+    wanted: str | None = None,
+    exclude_newer: int | None = None,
+) -> StandalonePython:
+    """The archive for a Python on a target: the `locked` version if the table has it, else the newest.
+
+    `wanted` is a version that is asked for; `exclude_newer` a moment in seconds since the epoch, which a build without
+    a day in its name cannot be older than. Raises NoStandalone.
+    """
+    name = "PyPy" if python.implementation == "pypy" else "CPython"
+    title = f"{name} {python.text.removeprefix('pypy')} for {target.name}"
+    if target.musl is not None:
+        raise NoStandalone(title, ("the archives are for glibc",), 'take `interpreter = "host"` on this target')
+    facts = PLATFORMS[target.platform]
+    system, machine = _SYSTEMS[facts.family], _MACHINES.get(facts.arch)
+    found = {
+        each.version: each
+        for each in _pythons(table)
+        if (each.file_platform, each.file_arch) == (system, machine) and each.serves(python)
+    }
+    if not found:
+        has = {(each.file_platform, each.file_arch) for each in _pythons(table) if each.serves(python)}
+        others = [
+            platform.name
+            for platform in PLATFORMS.values()
+            if (_SYSTEMS[platform.family], _MACHINES.get(platform.arch)) in has
+        ]
+        reasons = (f"the table has it for {', '.join(others)}",) if others else ("the table has no such version",)
+        raise NoStandalone(title, reasons, 'name another `python`, or take `interpreter = "host"`')
+    old = {v: each for v, each in found.items() if exclude_newer is None or _is_older(each.python, exclude_newer)}
+    if not old:
+        newest = max(found.values(), key=_newest).python
+        raise NoStandalone(
+            title,
+            (f"exclude-newer leaves out {newest.file}, and the table knows the newest build of each version only",),
+            "move exclude-newer, or name an older `python`",
+        )
+    if wanted is not None and wanted not in old:
+        versions = ", ".join(sorted(old, key=lambda version: _newest(old[version])))
+        raise NoStandalone(f"{title} in version {wanted}", (f"the table has {versions}",), "ask for one of these")
+    choice = old.get(wanted or locked or "")
+    return (choice or max(old.values(), key=_newest)).python
+
+
+class _Offer(msgspec.Struct, frozen=True):
+    """A row's archive, with what it is for."""
+
+    python: StandalonePython
+    minor: tuple[int, int]
+    free_threaded: bool
+    file_platform: str
+    file_arch: str
+
+    @property
+    def version(self) -> str:
+        return self.python.version
+
+    def serves(self, python: Python) -> bool:
+        return (
+            self.python.implementation == python.implementation
+            and self.minor == python.minor
+            and self.free_threaded == python.free_threaded
+            and python.patch in (None, self.python.patch)
+        )
+
+
+def _newest(offer: _Offer) -> tuple[int, str]:
+    return offer.python.patch, offer.python.build
+
+
+def _is_older(python: StandalonePython, moment: int) -> bool:
+    return python.uploaded is not None and python.uploaded < moment
+
+
+@lru_cache(maxsize=4)
+def _pythons(table: Table) -> tuple[_Offer, ...]:
+    """Every archive that envc can unpack: complete interpreters without build folder, of known digest."""
+    return tuple(_offers(table))
+
+
+def _offers(table: Iterable[_Row]) -> Iterator[_Offer]:
+    for row in table:
+        version = row.python_version
+        for file in row.files:
+            match = (_PYPY if version.implementation == "pypy" else _CPYTHON).fullmatch(file.filename)
+            if match is None or not file.install_only or not file.sha256:
+                continue
+            text = f"{version.major}.{version.minor}.{version.micro}"
+            day = None
+            if version.implementation == "cpython":
+                if match["version"] != text:
+                    continue  # a pre-release, whose file name says more than the table does
+                day = int(datetime.strptime(match["build"], "%Y%m%d").replace(tzinfo=UTC).timestamp())
+            yield _Offer(
+                python=StandalonePython(
+                    implementation="pypy" if version.implementation == "pypy" else "cpython",
+                    version=text,
+                    build=match["build"],
+                    file=file.filename,
+                    sha256=parse_sha256(file.sha256),
+                    uploaded=day,
+                ),
+                minor=(version.major, version.minor),
+                free_threaded=version.freethreaded,
+                file_platform=file.platform,
+                file_arch=file.arch,
+            )
+
+
+def addresses(file: str, place: Standalone, environ: Mapping[str, str], root: Path) -> tuple[str, ...]:
+    """Where an archive may be, best first: at most two URLs, which may hold credentials.
+
+    A declared place, or pbs-installer's own variable, holds archives side by side or in a folder for each build, as
+    releases are kept upstream. Else the table's own address of the file counts, or where its neighbours lie: the table
+    knows only the newest build of a version, and a lock may name an older one. Raises UsageError for a name that is no
+    archive's.
+    """
+    match = _CPYTHON.fullmatch(file)
+    if match is None and _PYPY.fullmatch(file) is None:
+        raise UsageError(f"{file[:100]!r} is not the name of a standalone interpreter", "lock again")
+    base = place.url or environ.get(BASE_VARIABLE)
+    if base:
+        if "://" not in base:
+            base = Path(root, base).absolute().as_uri()
+        base = base.rstrip("/")
+        return (f"{base}/{quote(file)}", *((f"{base}/{match['build']}/{quote(file)}",) if match else ()))
+    table = read_table(table_path(place, root))
+    near = ""
+    for row in table:
+        for each in row.files:
+            if each.filename == file:
+                return (each.url,)
+            if (match is None) == (_CPYTHON.fullmatch(each.filename) is None):
+                near = near or each.url
+    if not near:
+        return ()
+    if match is None:
+        return (f"{near.rpartition('/')[0]}/{quote(file)}",)
+    return (f"{near.rsplit('/', 2)[0]}/{match['build']}/{quote(file)}",)
+
+
+def table_path(place: Standalone, root: Path) -> Path | None:
+    """The table that a manifest names, relative to the manifest; None for the one of pbs-installer."""
+    return Path(root, place.table) if place.table is not None else None

@@ -1,0 +1,75 @@
+"""resolve_standalone: the archive of each standalone interpreter, chosen before packages, for it fixes the patch."""
+
+from __future__ import annotations
+
+import msgspec
+
+from envc.cutoff import cutoff
+from envc.errors import Refusal, Unsolvable
+from envc.fetch.standalone import NoStandalone, StandalonePython, choose, read_table, table_path
+from envc.model.manifest import Manifest
+from envc.pose import PosedProblem
+from envc.resolve import title_of
+from envc.surroundings import Surroundings
+from envc_solvers.pypi.solve import Problem
+from envc_solvers.solution import Pin, Solution
+
+SOURCE = "standalone"  # what the lock calls the place of the archives
+
+
+class Interpreters:
+    """The interpreters of a run's problems, by the first step-target that each problem answers."""
+
+    def __init__(self, problems: tuple[PosedProblem, ...], manifest: Manifest, around: Surroundings) -> None:
+        """Choose them. Raises Unsolvable with every problem that gets none, and UsageError for a broken table."""
+        self._pins: dict[tuple[str, str], StandalonePython] = {}
+        asking = [posed for posed in problems if posed.standalone is not None]
+        if not asking:
+            return
+        table = read_table(table_path(manifest.standalone, manifest.root))
+        refusals: list[Refusal] = []
+        for posed in asking:
+            cell, wish = posed.cells[0], posed.standalone
+            try:
+                self._pins[cell.step, cell.key] = choose(
+                    table,
+                    cell.target,
+                    cell.python,
+                    locked=wish.locked if wish else None,
+                    wanted=wish.wanted if wish else None,
+                    exclude_newer=cutoff(manifest.exclude_newer, around.now),
+                )
+            except NoStandalone as error:
+                refusals.append(Refusal(title_of(posed), f"{error}\n  {error.hint}", error.data()))
+        if refusals:
+            raise Unsolvable(tuple(refusals))
+
+    def posed(self, posed: PosedProblem) -> PosedProblem:
+        """The problem with the full version of its interpreter, by which markers and Requires-Python are judged."""
+        pin = self._of(posed)
+        if pin is None or not isinstance(posed.problem, Problem):
+            return posed
+        python = msgspec.structs.replace(posed.problem.python, patch=pin.patch)
+        return msgspec.structs.replace(posed, problem=msgspec.structs.replace(posed.problem, python=python))
+
+    def solution(self, posed: PosedProblem, solution: Solution) -> Solution:
+        """The solution with its interpreter among the pins."""
+        pin = self._of(posed)
+        if pin is None:
+            return solution
+        interpreter = Pin(
+            kind="interpreter",
+            name=pin.implementation,
+            version=pin.version,
+            build=pin.build,
+            source=SOURCE,
+            file=pin.file,
+            sha256=pin.sha256,
+            size=0,
+            uploaded=pin.uploaded,
+        )
+        pins = sorted((*solution.pins, interpreter), key=lambda each: (each.kind, each.name))
+        return msgspec.structs.replace(solution, pins=tuple(pins))
+
+    def _of(self, posed: PosedProblem) -> StandalonePython | None:
+        return self._pins.get((posed.cells[0].step, posed.cells[0].key))
