@@ -92,8 +92,8 @@ def pack(
     rest on anybody's word: then only an object that the lock demands already is used as found, and every other one is
     derived from its artifact, whatever the ledger says and whatever content the lock demanded of it before.
 
-    Raises MetadataMismatch, BadWheel, DigestMismatch (an artifact whose content is not the one that the lock records),
-    StoreError, and what `artifacts` raises.
+    Raises MetadataMismatch, BadArtifact, DigestMismatch (an artifact whose content is not the one that the lock
+    records), StoreError, and what `artifacts` raises.
     """
     ids = [step.environment.id for step in request.steps]
     environments = {digest: step.environment for digest, step in zip(ids, request.steps, strict=True)}

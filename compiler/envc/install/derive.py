@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
 from envc.errors import DigestMismatch, EnvcError
+from envc.install.contents import Contents
+from envc.install.standalone import open_standalone
 from envc.install.wheel import Wheel, open_wheel
 from envc.model.digest import Sha256, parse_sha256
 from envc.model.environment import EnvironmentMember
@@ -126,11 +129,10 @@ def derive(
 ) -> StoredObject:
     """The object of a verified artifact: `stored`, if it turns out to be the same to its last byte, else a new one.
 
-    Raises BadWheel, MetadataMismatch, StoreError, and DigestMismatch when the lock demands another content.
+    Raises BadArtifact, MetadataMismatch, StoreError, and DigestMismatch when the lock demands another content.
     """
-    with open_wheel(path, member.file, member.layout) as wheel:
-        check_requirements(member, wheel)
-        content = content_digest(wheel.members)
+    with _open(path, member) as contents:
+        content = content_digest(contents.members)
         if member.content not in (None, content):
             raise DigestMismatch(
                 f"the content of {member.file} in layout {member.layout}",
@@ -142,11 +144,23 @@ def derive(
             store.delete(stored.key)
             stored = None
         if stored is None:
-            stored = _write(member, wheel, store, encoder)
+            stored = _write(member, contents, store, encoder)
         else:
-            wheel.check(_read_members(wheel.entries, wheel.members))
+            contents.check(_read_members(contents.entries, contents.members))
     ledger.put(member.layout, member.sha256, content)
     return stored
+
+
+@contextmanager
+def _open(path: Path, member: EnvironmentMember) -> Iterator[Contents]:
+    """What a verified artifact unpacks to, by its kind."""
+    if member.kind == "interpreter":
+        with open_standalone(path, member.file) as interpreter:
+            yield interpreter
+        return
+    with open_wheel(path, member.file, member.layout) as wheel:
+        check_requirements(member, wheel)
+        yield wheel
 
 
 def _is_same(
@@ -161,20 +175,20 @@ def _is_same(
     return True
 
 
-def _write(member: EnvironmentMember, wheel: Wheel, store: Blobs, encoder: Encoder) -> StoredObject:
+def _write(member: EnvironmentMember, contents: Contents, store: Blobs, encoder: Encoder) -> StoredObject:
     key = object_key(member.layout, member.sha256)
     made: list[tuple[ObjectIndex, int]] = []
 
     def fill(out: BinaryIO) -> None:
-        made.append(encoder.write_object(wheel.entries, out, layout=member.layout, artifact=member.sha256))
-        wheel.check(made[-1][0].members)
+        made.append(encoder.write_object(contents.entries, out, layout=member.layout, artifact=member.sha256))
+        contents.check(made[-1][0].members)
 
     if store.write_new(key, fill):
         index, size = made[0]
         return StoredObject(key=key, size=size, index=index)
     # Somebody else was faster. Both derived it from the same bytes, so anything but equality is worth an error.
     stored = get_object(store, artifact=member.sha256, layout=member.layout)
-    verify_object(store, stored, content_digest(wheel.members))
+    verify_object(store, stored, content_digest(contents.members))
     return stored
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from envc.errors import EnvcError
 
 
-class BadWheel(EnvcError):
-    """A wheel that matches its digest and still must not be installed."""
+class BadArtifact(EnvcError):
+    """An artifact that matches its digest and still must not be installed."""
 
     hint = "the file is as its publisher made it: choose another version of the package, or report this to its authors"
 
@@ -20,3 +20,7 @@ class BadWheel(EnvcError):
 
     def data(self) -> dict[str, object]:
         return {"file": self.file, "reason": self.reason}
+
+
+class BadWheel(BadArtifact):
+    """A wheel that is not as the specification has it."""

@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-import msgspec
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from envc.fetch.metadata import parse_metadata
+from envc.install.contents import Contents
 from envc.install.errors import BadWheel
 from envc.install.launchers import (
     check_script_name,
@@ -48,19 +48,10 @@ _REPLACED = _SIGNATURES | {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"
 _UNREADABLE = (zipfile.BadZipFile, EOFError, zlib.error)
 
 
-class Wheel(msgspec.Struct, frozen=True):
-    """An open wheel: the entries of its object, and the members that those must turn out to be."""
+class Wheel(Contents, frozen=True):
+    """An open wheel, whose RECORD promises the digests of its files."""
 
-    file: str
     metadata: Metadata  # its own, which may differ from what an index says of it
-    entries: tuple[Entry, ...]  # sorted by path
-    members: tuple[Member, ...]  # the same entries with the digests that RECORD promises
-
-    def check(self, written: tuple[Member, ...]) -> None:
-        """Raise BadWheel unless the members that were written are those that RECORD promised."""
-        for promised, actual in zip(self.members, written, strict=True):
-            if promised != actual:
-                raise BadWheel(self.file, f"{promised.path} does not match its digest in RECORD")
 
 
 @contextmanager
@@ -114,7 +105,7 @@ class _Reader:
         ordered = [self.entries[path] for path in sorted(self.entries)]
         promised = tuple(member for _, member in ordered)
         check_tree(promised, **rules(self.layout.name))
-        return Wheel(self.file, metadata, tuple(entry for entry, _ in ordered), promised)
+        return Wheel(self.file, tuple(entry for entry, _ in ordered), promised, "RECORD", metadata)
 
     def _find_dist_info(self, name: str, version: Version) -> str:
         """The stem that dist-info and data folders share, as the wheel spells it."""
