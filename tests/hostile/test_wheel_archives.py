@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from envc.install.errors import BadWheel
+from envc.install.errors import BadArtifact
 from envc.install.wheel import open_wheel
 from envc.install.zips import Limits
 from envc.model.digest import Sha256
@@ -38,7 +38,7 @@ def install(
 
 def refusal(data: bytes, folder: Path, *, file: str = FILE, layout: str = LAYOUT, limits: Limits | None = None) -> str:
     """Why a wheel is refused. The message names the file."""
-    with pytest.raises(BadWheel) as refused:
+    with pytest.raises(BadArtifact) as refused:
         install(data, folder, file=file, layout=layout, limits=limits)
     assert str(refused.value).startswith(f"{file} cannot be installed: ")
     return refused.value.reason

@@ -14,7 +14,7 @@ import pytest
 
 from envc.errors import DigestMismatch, StoreError
 from envc.install.derive import Ledger, MetadataMismatch
-from envc.install.errors import BadWheel
+from envc.install.errors import BadArtifact, BadWheel
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import EnvironmentMember
 from envc.model.progress import Silent
@@ -312,7 +312,7 @@ def test_a_content_that_record_does_not_promise_is_never_published(tmp_path: Pat
     wheel = build_wheel("beta", "1.0", files={"beta.py": "x" * 1000}, compression=0)
     bad = msgspec.structs.replace(wheel, data=_with_repaired_checksum(wheel.data))
     store = MemoryBlobs()
-    with pytest.raises(BadWheel, match=r"beta\.py does not match its digest in RECORD"):
+    with pytest.raises(BadArtifact, match=r"beta\.py does not match its digest in RECORD"):
         bundle(store, tmp_path, bad)
     assert not store.blobs
 
