@@ -1,21 +1,74 @@
-"""lock-pypi: `envc lock` warm, one target and four, beside `uv pip compile --offline` at the same cut-off."""
+"""lock-pypi: `envc lock` beside `uv pip compile` at the same cut-off: warm, or cold against a recorded index."""
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from tests.benchmarks.measure import (
     TARGETS,
-    alternate,
+    Run,
+    Runs,
+    alternate_runs,
     benchmark_sets,
     clean_environment,
-    median,
+    measured,
     program,
-    timed,
+    recording_folder,
+    verdict,
     versions,
 )
+from tests.replay import Replay
+
+START = 0.08  # seconds: what Python's own start may cost
+WARM = {"1": 1.5, "4": 0.7}  # times uv, by number of targets
+COLD = 1.5
+HARD = 2.0  # seconds
+MEMORY = 200  # MB, on the largest shared set
+
+
+class Scene(msgspec.Struct, frozen=True):
+    """One requirement set in a folder of its own."""
+
+    work: Path
+    env: dict[str, str]
+    data: dict[str, Any]
+    requirements: list[str]
+    expect: tuple[int, ...]
+    index: str | None = None  # for uv; envc finds it in the environment
+
+    def envc(self, targets: list[str], *flags: str) -> Run:
+        """One lock from nothing."""
+        path = self.work / f"manifest-{len(targets)}.toml"
+        if not path.exists():
+            platforms = [TARGETS[target] for target in targets]
+            path.write_text(manifest(self.requirements, platforms, self.data["python"], self.data["exclude_newer"]))
+        path.with_suffix(".lock").unlink(missing_ok=True)
+        return measured([program("envc"), "lock", "--quiet", path.name, *flags], self.env, self.work, self.expect)
+
+    def uv(self, targets: list[str], *flags: str) -> Run:
+        """One run for each target."""
+        (self.work / "requirements.in").write_text("\n".join(self.requirements) + "\n")
+        command = [program("uv"), "pip", "compile", "-q", "--no-config", "--only-binary", ":all:", "--generate-hashes"]
+        command += ["--python-version", self.data["python"], "--exclude-newer", self.data["exclude_newer"], "--upgrade"]
+        command += ["--index-url", self.index] if self.index else []
+        total = Run(0.0, 0.0, 0)
+        for target in targets:
+            place = ["--python-platform", self.data["targets"][target]["uv_platform"], "-o", f"{target}.txt"]
+            total += measured([*command, *flags, *place, "requirements.in"], self.env, self.work, self.expect)
+        return total
+
+    def forget(self) -> None:
+        """Remove both caches."""
+        for key in ("ENVC_CACHE_DIR", "UV_CACHE_DIR"):
+            shutil.rmtree(self.env[key], ignore_errors=True)
 
 
 def manifest(requirements: list[str], targets: list[str], python: str, cutoff: str) -> str:
@@ -30,54 +83,96 @@ def manifest(requirements: list[str], targets: list[str], python: str, cutoff: s
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="lock-pypi", description=__doc__)
     parser.add_argument("--set", action="append", help="only these sets")
+    parser.add_argument("--hard", action="store_true", help="the sets in hard_sets.json, on one target")
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--targets", choices=["1", "4", "both"], default="both")
+    parser.add_argument("--cold", action="store_true", help="without caches, against an index recorded on this machine")
+    parser.add_argument("--latency", type=float, default=20.0, help="of the recorded index, in ms (default: 20)")
+    parser.add_argument("--recording", type=Path, default=recording_folder(), help="where the recorded index is kept")
     chosen = parser.parse_args(arguments)
-    data = benchmark_sets()
-    envc, uv = program("envc"), program("uv")
+    data = benchmark_sets(hard=chosen.hard)
+    counts = ["1", "4"] if chosen.targets == "both" and not chosen.hard else [chosen.targets.replace("both", "1")]
     print(versions("envc", "uv", "resolvelib", "packaging"))
-    print(f"{'set':12} {'targets':>7} {'envc s':>8} {'uv s':>8} {'ratio':>6}   warm medians of {chosen.runs}")
-    with tempfile.TemporaryDirectory() as folder:
+    missed = False
+    with tempfile.TemporaryDirectory() as folder, _index(chosen) as index:
         base = Path(folder)
         env = clean_environment(ENVC_CACHE_DIR=str(base / "envc-cache"), UV_CACHE_DIR=str(base / "uv-cache"))
+        if index is not None:
+            env["ENVC_INDEX_URL"] = index.url
         for name, content in data["sets"].items():
             if chosen.set and name not in chosen.set:
                 continue
             work = base / name
             work.mkdir()
-            (work / "requirements.in").write_text("\n".join(content["requirements"]) + "\n")
-            expect = (1,) if name == "unsat" else (0,)
+            place = Scene(
+                work=work,
+                env=env,
+                data=data,
+                requirements=content["requirements"],
+                expect=(1,) if name == "unsat" else (0,),
+                index=index.url if index else None,
+            )
+            for count in counts:
+                targets = list(TARGETS)[: int(count)]
+                if index is not None:
+                    missed |= _cold(name, place, targets, index, chosen.runs)
+                else:
+                    missed |= _warm(name, place, targets, chosen.runs, hard=chosen.hard)
+    return 1 if missed else 0
 
-            def uv_run(target: str, *flags: str, work: Path = work, expect: tuple[int, ...] = expect) -> float:
-                command = [uv, "pip", "compile", "-q", "--no-config", "--only-binary", ":all:", "--generate-hashes"]
-                command += ["--python-version", data["python"], "--exclude-newer", data["exclude_newer"], "--upgrade"]
-                command += ["--python-platform", data["targets"][target]["uv_platform"], *flags]
-                return timed([*command, "requirements.in", "-o", f"{target}.txt"], env, work, expect)
 
-            for count, group in (("1", list(TARGETS)[:1]), ("4", list(TARGETS))):
-                if chosen.targets not in (count, "both"):
-                    continue
-                path = work / f"manifest-{count}.toml"
-                platforms = [TARGETS[target] for target in group]
-                path.write_text(manifest(content["requirements"], platforms, data["python"], data["exclude_newer"]))
+@contextmanager
+def _index(chosen: argparse.Namespace) -> Iterator[Replay | None]:
+    if not chosen.cold:
+        yield None
+        return
+    from envc.fetch.places import default_index_url
 
-                def envc_run(
-                    *flags: str, path: Path = path, work: Path = work, expect: tuple[int, ...] = expect
-                ) -> float:
-                    path.with_suffix(".lock").unlink(missing_ok=True)
-                    return timed([envc, "lock", "--quiet", path.name, *flags], env, work, expect)
+    with Replay(chosen.recording, default_index_url(), chosen.latency / 1000) as index:
+        yield index
 
-                def uv_runs(group: list[str] = group) -> float:
-                    return sum(uv_run(target, "--offline") for target in group)
 
-                cold = envc_run()
-                for target in group:
-                    uv_run(target)
-                ours, theirs = alternate(chosen.runs, lambda: envc_run("--offline"), uv_runs)
-                ratio = median(ours) / median(theirs)
-                print(
-                    f"{name:12} {count:>7} {median(ours):8.3f} {median(theirs):8.3f} {ratio:6.2f}   "
-                    f"(first, cold run of envc: {cold:.1f} s)",
-                    flush=True,
-                )
-    return 0
+def _warm(name: str, place: Scene, targets: list[str], runs: int, *, hard: bool) -> bool:
+    place.envc(targets)
+    place.uv(targets)
+    ours, theirs = alternate_runs(
+        runs, lambda: place.envc(targets, "--offline"), lambda: place.uv(targets, "--offline")
+    )
+    budget = WARM[str(len(targets))] * theirs.seconds + START
+    missed = _print(name, "warm", targets, ours, theirs, HARD if hard else budget)
+    if name == "airflow":
+        megabytes = ours.peak / 1e6
+        print(f"{'':15} memory {megabytes:.0f} of {MEMORY} MB: {'met' if megabytes <= MEMORY else 'MISSED'}")
+        missed |= megabytes > MEMORY
+    return missed
+
+
+def _cold(name: str, place: Scene, targets: list[str], index: Replay, runs: int) -> bool:
+    def envc() -> Run:
+        place.forget()
+        index.forget()
+        return place.envc(targets)
+
+    def uv() -> Run:
+        place.forget()
+        return place.uv(targets)
+
+    # What is asked varies a little from run to run, for both.
+    for _ in range(2):
+        uv()
+        envc()
+    requests, most, doubled = len(index.log), index.most_in_flight, index.doubled
+    ours, theirs = alternate_runs(runs, envc, uv)
+    missed = _print(name, "cold", targets, ours, theirs, COLD * theirs.seconds)
+    print(f"{'':15} envc: {requests} requests, {most} at once, {len(doubled)} paths twice {' '.join(doubled[:3])}")
+    return missed or bool(doubled)
+
+
+def _print(name: str, how: str, targets: list[str], ours: Runs, theirs: Runs, budget: float) -> bool:
+    print(
+        f"{name:15} {how} {len(targets)}: envc {ours.seconds:.3f} s, uv {theirs.seconds:.3f} s"
+        f", ratio {ours.seconds / theirs.seconds:.2f}; CPU at least {ours.cpu:.3f} and {theirs.cpu:.3f} s"
+        f"; {verdict(ours.seconds, budget)}",
+        flush=True,
+    )
+    return ours.seconds > budget

@@ -10,13 +10,18 @@ import statistics
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from platformdirs import user_cache_path
+
 SHARED = Path(__file__).resolve().parents[3] / "shared"
+HARD_SETS = Path(__file__).with_name("hard_sets.json")
 TARGETS = {
     "linux-x86_64": "linux-64",
     "macos-arm64": "osx-arm64",
@@ -25,13 +30,48 @@ TARGETS = {
 }
 
 
-def benchmark_sets() -> dict[str, Any]:
-    """The shared requirement sets, or an exit that says what is missing."""
+class Run(msgspec.Struct, frozen=True):
+    """One whole process, or several that count as one."""
+
+    seconds: float  # by the clock
+    cpu: float  # seconds, user and system
+    peak: int  # bytes, the largest resident set
+
+    def __add__(self, other: Run) -> Run:
+        return Run(self.seconds + other.seconds, self.cpu + other.cpu, max(self.peak, other.peak))
+
+
+class Runs:
+    """Several runs of one side."""
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self.seconds = statistics.median(run.seconds for run in runs)
+        self.cpu = min(run.cpu for run in runs)  # on a busy machine the least disturbed run says most
+        self.peak = max(run.peak for run in runs)
+
+
+def verdict(value: float, budget: float) -> str:
+    """``0.142 of 0.180 s: met``."""
+    return f"{value:.3f} of {budget:.3f} s: {'met' if value <= budget else 'MISSED'}"
+
+
+def benchmark_sets(*, hard: bool = False) -> dict[str, Any]:
+    """The shared requirement sets or those beside this module, with targets, Python and cut-off.
+
+    Ends with an exit that says what is missing.
+    """
     path = SHARED / "pypi" / "benchmarks.json"
     if not path.exists():
         raise SystemExit(f"skipped: {path.parent.name}/{path.name} is not beside this checkout")
     loaded: dict[str, Any] = json.loads(path.read_text())
+    if hard:
+        loaded["sets"] = json.loads(HARD_SETS.read_text())["sets"]
     return loaded
+
+
+def recording_folder() -> Path:
+    """Where recorded answers of indexes are kept between benchmarks: they are large, and nobody's source."""
+    return user_cache_path("envc-benchmarks", appauthor=False) / "index"
 
 
 def program(name: str) -> str:
@@ -44,8 +84,8 @@ def program(name: str) -> str:
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
-    """The environment without settings that would point a peer elsewhere."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_", "ENVC_"))}
+    """The environment without settings that would point a peer elsewhere, or keep Python from storing byte-code."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_", "ENVC_", "PYTHON"))}
     return kept | extra
 
 
@@ -57,6 +97,30 @@ def timed(command: Sequence[str], env: dict[str, str], cwd: Path, expect: tuple[
     if done.returncode not in expect:
         raise SystemExit(f"{command[0]} exited {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
     return seconds
+
+
+def measured(command: Sequence[str], env: dict[str, str], cwd: Path, expect: tuple[int, ...] = (0,)) -> Run:
+    """One whole process. Raises SystemExit with its errors when it ends otherwise than expected. POSIX."""
+    with tempfile.TemporaryFile() as errors:
+        start = time.perf_counter()
+        process = subprocess.Popen(command, env=env, cwd=cwd, stdout=subprocess.DEVNULL, stderr=errors)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode not in expect:
+            errors.seek(0)
+            raise SystemExit(f"{command[0]} exited {process.returncode}:\n{errors.read()[-4000:].decode()}")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit)
+
+
+def alternate_runs(runs: int, *sides: Callable[[], Run]) -> list[Runs]:
+    """Each side, measured A B A B …"""
+    results: list[list[Run]] = [[] for _ in sides]
+    for _ in range(runs):
+        for result, side in zip(results, sides, strict=True):
+            result.append(side())
+    return [Runs(result) for result in results]
 
 
 def alternate(runs: int, *sides: Callable[[], float]) -> list[list[float]]:

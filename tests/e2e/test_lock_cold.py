@@ -1,0 +1,102 @@
+"""`envc lock` with nothing in the cache, against a recording of an index that counts what it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import HOST_PYTHON, Workplace
+from tests.replay import Replay
+from tests.servers import Behaviour, IndexServer
+from tests.wheels import build_wheel
+
+WIDTH = 90  # projects that one project requires
+MOST = 24  # requests at once: `envc.fetch.index`
+MANIFEST = f"""\
+[project]
+name = "demo"
+targets = ["linux-64", "osx-arm64", "win-64"]
+python = "{HOST_PYTHON}"
+
+[steps.one]
+pypi = ["wide", "leaf-3<2"]
+
+[steps.two]
+pypi = ["wide; sys_platform == 'linux'", "leaf-5"]
+"""
+
+
+@pytest.fixture
+def upstream() -> Iterator[IndexServer]:
+    """One project that requires many, each of which requires the next; every other one says nothing of metadata."""
+    names = [f"leaf-{number}" for number in range(WIDTH)]
+    with IndexServer(behaviour=Behaviour(metadata="present", etag=False, cache_control=None)) as server:
+        server.add(build_wheel("wide", "1.0", names))
+        for number, name in enumerate(names):
+            for version in ("1.0", "2.0"):
+                server.add(build_wheel(name, version, names[number + 1 : number + 2]))
+        yield server
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, upstream: IndexServer) -> Iterator[tuple[Replay, Workplace]]:
+    """A frozen recording of all that a lock asks for, and a workplace with an empty cache."""
+    with Replay(tmp_path / "recording", upstream.url, latency=0.01) as index:
+        place = Workplace(tmp_path, index.url)
+        place.write(MANIFEST)
+        place.ok("lock")
+        index.freeze()
+        index.forget()
+        upstream.stop()
+        place.lock.unlink()
+        place.cache.rename(tmp_path / "warm")
+        yield index, place
+
+
+def test_nothing_is_asked_twice_and_few_things_at_once(recorded: tuple[Replay, Workplace]) -> None:
+    index, place = recorded
+    place.ok("lock")
+    pages = [asked.path for asked in index.log if asked.path.startswith("/simple/")]
+    assert len(pages) == len(set(pages)) == WIDTH + 1
+    assert index.doubled == []
+    assert index.unrecorded == []
+    assert 1 < index.most_in_flight <= MOST
+
+
+def test_a_page_is_not_asked_for_again_while_it_is_fresh(recorded: tuple[Replay, Workplace]) -> None:
+    index, place = recorded
+    place.ok("lock")
+    text = place.lock.read_text()
+    place.lock.unlink()
+    index.forget()
+    place.ok("lock", ENVC_NOW="2026-06-01T00:09:00Z")
+    assert index.log == [], "the pages state that they are good for ten minutes"
+    assert place.lock.read_text() == text
+
+
+def test_a_page_that_has_not_changed_is_not_sent_again(recorded: tuple[Replay, Workplace]) -> None:
+    index, place = recorded
+    place.ok("lock")
+    text = place.lock.read_text()
+    place.lock.unlink()
+    for later in (("--refresh", "2026-06-01T00:00:00Z"), ("--upgrade", "2026-06-01T00:11:00Z")):
+        index.forget()
+        place.ok("lock", "--upgrade", later[0], ENVC_NOW=later[1])
+        assert index.unchanged == len(index.log) == WIDTH + 1
+        assert place.lock.read_text() == text
+
+
+def test_a_recording_is_served_again_from_its_folder(recorded: tuple[Replay, Workplace], tmp_path: Path) -> None:
+    index, place = recorded
+    place.ok("lock")
+    text = place.lock.read_text()
+    index.stop()
+    place.lock.unlink()
+    place.cache.rename(tmp_path / "warm again")
+    with Replay(index.folder) as again:
+        assert again.url == index.url
+        place.ok("lock")
+        assert again.unrecorded == []
+    assert place.lock.read_text() == text
