@@ -202,7 +202,10 @@ def _preferences(
     if lock is None:
         return {}, frozenset()
     packages = {package.id: package for package in lock.packages}
-    own = [ref.id for env in lock.environments if cell.step in env.steps for ref in env.packages]
+    refs = [ref for env in lock.environments if cell.step in env.steps for ref in env.packages]
+    # What the step has on this very target before what it has on others.
+    refs.sort(key=lambda ref: bool(ref.targets) and cell.target.name not in ref.targets)
+    own = [ref.id for ref in refs]
     names: dict[str, list[str]] = {}
     files: set[str] = set()
     for package_id in [*own, *packages]:

@@ -19,6 +19,7 @@ from envc.housekeeping import Collected
 from envc.lockfile.document import LockDocument
 from envc.model.record import ObjectIndex, Record, StepCard, StepPointer
 from envc.parse.document import ManifestDocument
+from envc.recheck import Rechecked
 from envc.review.status import Status
 from envc.store.bundle import BundleIndex
 from envc.store.leases import Lease
@@ -45,6 +46,7 @@ SCHEMAS: Mapping[str, Format] = {  # by file name without its ending
     "solve": Format("The output of envc solve --json", (SolveDocument, ErrorDocument)),
     "status": Format("The output of envc status --json", (Status, ErrorDocument)),
     "locked": Format("The output of envc lock --json", (LockedDocument, ErrorDocument)),
+    "rechecked": Format("The output of envc lock --verify --json", (Rechecked, ErrorDocument)),
     "verified": Format("The output of envc verify --json", (Verified, ErrorDocument)),
     "collected": Format("The output of envc gc --json", (Collected, ErrorDocument)),
     "tags": Format("The output of envc tag --json", (TagsDocument, ErrorDocument)),

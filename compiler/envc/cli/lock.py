@@ -9,19 +9,22 @@ import click
 from envc import pipeline
 from envc.cli import options
 from envc.cli.documents import LockedDocument
-from envc.cli.output import lock_lines, print_json
+from envc.cli.output import count, lock_lines, print_json
 from envc.cli.progress import Terminal
-from envc.project import Selection, open_project, select
+from envc.errors import UsageError
+from envc.project import Project, Selection, open_project, select
 from envc.project import check as must_be_fresh
 from envc.relock import Moves
 
 if TYPE_CHECKING:
+    from envc.surroundings import Surroundings
     from envc_solvers.pypi.solve import Strategy
 
 
 @click.command("lock")
 @click.argument("manifest", required=False)
 @click.option("--check", is_flag=True, help="Change nothing; exit 1 with every reason when the lock is out of date.")
+@click.option("--verify", is_flag=True, help="Change nothing; solve again and look for every file where it came from.")
 @click.option("-U", "--upgrade", is_flag=True, help="Let every package move to the newest version that is allowed.")
 @click.option(
     "-P",
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 def command(
     manifest: str | None,
     check: bool,
+    verify: bool,
     upgrade: bool,
     packages: tuple[str, ...],
     steps: tuple[str, ...],
@@ -66,6 +70,10 @@ def command(
         around = options.surroundings(terminal, offline=offline, refresh=refresh, limits=limits)
         project = open_project(manifest, around, resolution)
         selection = Selection(steps=steps, targets=targets)
+        if verify:
+            if check or upgrade or packages or steps or targets or dry_run:
+                raise UsageError("--verify looks at the whole lock as it is", "leave out what would change it")
+            return _verify(project, around, terminal, as_json)
         if check:
             must_be_fresh(project, select(project, selection))
             if as_json:
@@ -79,4 +87,26 @@ def command(
         print_json(LockedDocument.of(outcome))
     for line in lock_lines(outcome):
         terminal.note(line)
+    return 0
+
+
+def _verify(project: Project, around: Surroundings, terminal: Terminal, as_json: bool) -> int:
+    from envc.recheck import recheck
+
+    found = recheck(project, around)
+    if as_json:
+        print_json(found)
+    else:
+        for problem in found.problems:
+            click.echo(f"{problem.where}: {problem.reason}")
+    for taken_back in found.yanked:
+        terminal.warn(f"{taken_back.where} {taken_back.reason}")
+    name = project.manifest.lock_path.name
+    if found.problems:
+        terminal.note(f"{name} is not what would be locked: {count(len(found.problems), 'problem')}")
+        return 1
+    terminal.note(f"{name} is what would be locked; {count(found.checked, 'file')} are where they came from")
+    if found.newer:
+        news = f"without its pins {count(len(found.newer), 'package')} would differ"
+        terminal.note(f"{news}; `envc lock -U --dry-run` shows them")
     return 0

@@ -1,0 +1,136 @@
+"""recheck: whether a lock is what would be locked, and whether its files are where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from envc import lockfile
+from envc.expand import lock_options
+from envc.link import Cell, choice_of, link
+from envc.model.graph import Choice, LockGraph, Package
+from envc.pose import PosedProblem, pose, refuse_unavailable
+from envc.project import Project, check
+from envc.review.changes import Change, changes
+from envc.solving import line_labels, open_origins, solve_problems
+from envc.surroundings import Surroundings
+from envc.verify import Problem
+from envc_solvers.pypi.index import File
+
+_REQUESTS = 16  # at once
+
+
+class Rechecked(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found out about a lock. It holds if there are no problems."""
+
+    lock: str  # path of the lock file
+    checked: int  # files that were looked for
+    problems: tuple[Problem, ...]  # what is not as the lock says, sorted
+    yanked: tuple[Problem, ...]  # files that may still be used, but that their authors took back, sorted
+    newer: tuple[Change, ...]  # what a lock without any pins would hold instead
+
+
+def recheck(project: Project, around: Surroundings) -> Rechecked:
+    """Solve everything again, in memory, once with the lock's pins preferred and once without any.
+
+    The first must give the lock to the letter: else a pin is not what its source says, or breaks a requirement or the
+    policy. What the second gives besides is news and no problem. Raises NoLock, StaleLock, and Unsolvable where nothing
+    can be solved any more.
+    """
+    graph = check(project)
+    refuse_unavailable(project.cells)
+    problems, yanked, checked = _look_for_files(project, graph, around)
+    if not problems:
+        again = _solve_again(project, graph, around)
+        problems = tuple(_differences(graph, again))
+        if not problems and lockfile.dumps(graph) != lockfile.dumps(again):
+            problems = (Problem(where="environments", reason="do not hold what would be solved"),)
+    newest = _link(project, _answers(pose(project.manifest, project.cells, now=around.now), project, around), graph)
+    return Rechecked(
+        lock=str(project.manifest.lock_path),
+        checked=checked,
+        problems=problems,
+        yanked=yanked,
+        newer=changes(graph, newest),
+    )
+
+
+def _solve_again(project: Project, graph: LockGraph, around: Surroundings) -> LockGraph:
+    """What locking gives when it prefers what is locked. Steps that the lock keeps apart are solved apart."""
+    posed: list[PosedProblem] = []
+    for environment in graph.environments:
+        cells = [cell for cell in project.cells if cell.step in environment.steps]
+        posed += pose(project.manifest, cells, now=around.now, lock=graph)
+    return _link(project, _answers(tuple(posed), project, around), graph)
+
+
+def _answers(
+    problems: tuple[PosedProblem, ...], project: Project, around: Surroundings
+) -> dict[Cell, tuple[Choice, ...]]:
+    label = line_labels(project.manifest, project.cells)
+    return {
+        (cell.step, cell.key): tuple(choice_of(pin, cell) for pin in solution.pins)
+        for posed, solution in solve_problems(problems, project.manifest, around, label)
+        for cell in posed.cells
+    }
+
+
+def _link(project: Project, answers: Mapping[Cell, tuple[Choice, ...]], graph: LockGraph) -> LockGraph:
+    return link(project.cells, answers, lock_options(project.manifest, project.cells), graph)
+
+
+def _look_for_files(
+    project: Project, graph: LockGraph, around: Surroundings
+) -> tuple[tuple[Problem, ...], tuple[Problem, ...], int]:
+    """Ask every index again for the pages of what is locked: problems, yanked files, and how many were looked for."""
+    fresh = msgspec.structs.replace(around, refresh=not around.offline)
+    with open_origins(project.manifest, fresh) as origins:
+        known = {name for name, source in project.manifest.sources.items() if source.kind != "conda"}
+        packages = [package for package in graph.packages if package.kind == "pypi" and package.source in known]
+        with ThreadPoolExecutor(_REQUESTS) as pool:
+            listings = list(pool.map(lambda package: origins.files(package.source, package.name), packages))
+    problems: list[Problem] = []
+    yanked: list[Problem] = []
+    for package, listed in zip(packages, listings, strict=True):
+        found, taken_back = _compare(package, listed)
+        problems += found
+        yanked += taken_back
+    return tuple(sorted(problems)), tuple(sorted(yanked)), sum(len(package.artifacts) for package in packages)
+
+
+def _compare(package: Package, listed: Iterable[File]) -> tuple[list[Problem], list[Problem]]:
+    files = {file.name: file for file in listed}
+    problems, yanked = [], []
+    for artifact in package.artifacts:
+        file = files.get(artifact.file)
+        if file is None:
+            problems.append(Problem(where=artifact.file, reason=f"{package.source} has no such file any more"))
+        elif file.sha256 and file.sha256 != artifact.sha256:
+            problems.append(
+                Problem(
+                    where=artifact.file,
+                    reason=f"{package.source} has another file of this name, with sha256 {file.sha256}",
+                )
+            )
+        elif file.yanked is not None:
+            yanked.append(Problem(where=artifact.file, reason=f"was yanked{f': {file.yanked}' if file.yanked else ''}"))
+    return problems, yanked
+
+
+def _differences(old: LockGraph, new: LockGraph) -> Iterable[Problem]:
+    """What the lock says of packages, beside what was solved."""
+    before = {package.id: package for package in old.packages}
+    after = {package.id: package for package in new.packages}
+    for name in sorted(before.keys() | after.keys()):
+        if name not in after:
+            yield Problem(where=name, reason="would not be locked")
+        elif name not in before:
+            yield Problem(where=name, reason=f"{after[name].version} would be locked too")
+        elif before[name].version != after[name].version:
+            reason = f"is locked at {before[name].version}; {after[name].version} would be"
+            yield Problem(where=name, reason=reason)
+        elif before[name] != after[name]:
+            different = [f for f in Package.__struct_fields__ if getattr(before[name], f) != getattr(after[name], f)]
+            yield Problem(where=name, reason=f"its {' and '.join(different)} would be others")

@@ -1,0 +1,73 @@
+"""`envc lock --verify`: is the lock what would be locked, and are its files where they came from?"""
+
+from __future__ import annotations
+
+from tests.e2e.command import Workplace
+from tests.servers import IndexServer
+from tests.wheels import build_wheel
+
+
+def test_a_lock_that_holds(workplace: Workplace, index: IndexServer) -> None:
+    workplace.ok("lock")
+    before = workplace.lock.read_bytes()
+    done = workplace.ok("lock", "--verify")
+    assert "manifest.lock is what would be locked; 8 files are where they came from" in done.err
+    assert "would differ" not in done.err
+    index.add(build_wheel("alpha", "1.2", ["gamma>=1"]))
+    newer = workplace.ok("lock", "--verify", "--json")
+    assert newer.json["problems"] == []
+    assert newer.json["newer"] == [{"kind": "pypi", "name": "alpha", "old": ["1.1"], "new": ["1.2"]}]
+    assert workplace.lock.read_bytes() == before
+
+
+def test_a_lock_of_pins_that_are_old_or_differ_by_target_holds(workplace: Workplace, index: IndexServer) -> None:
+    """Pins that stay are what would be locked: a target's own pins before those of others."""
+    workplace.ok("lock")
+    index.add(build_wheel("alpha", "1.2", ["gamma>=1"]))
+    workplace.ok("lock", "--upgrade", "--step", "report", "--target", "win-64", "--refresh")
+    done = workplace.ok("lock", "--verify")
+    assert "is what would be locked" in done.err
+    assert "would differ" in done.err
+
+
+def test_files_that_are_gone_or_others_are_named(workplace: Workplace, index: IndexServer) -> None:
+    workplace.ok("lock")
+    index.remove("gamma-2.0-py3-none-any.whl")
+    gone = workplace.fails(1, "lock", "--verify")
+    assert gone.out == "gamma-2.0-py3-none-any.whl: pypi has no such file any more\n"
+    assert "manifest.lock is not what would be locked: 1 problem" in gone.err
+    index.add(build_wheel("gamma", "2.0", files={"gamma.py": "SOMETHING = 'else'\n"}))
+    other = workplace.fails(1, "lock", "--verify")
+    assert "gamma-2.0-py3-none-any.whl: pypi has another file of this name, with sha256" in other.out
+
+
+def test_a_pin_that_breaks_the_rules_is_named(workplace: Workplace) -> None:
+    workplace.ok("lock")
+    text = workplace.lock.read_text()
+    workplace.lock.write_text(text.replace('depends = ["gamma>=1"]', 'depends = ["gamma>=1", "zeta"]'))
+    done = workplace.fails(1, "lock", "--verify", "--json")
+    assert [problem["where"] for problem in done.json["problems"]] == ["pypi:alpha"]
+    assert done.json["problems"][0]["reason"] == "its depends would be others"
+
+
+def test_a_yanked_pin_stays_with_a_warning_each_time(workplace: Workplace, index: IndexServer) -> None:
+    workplace.ok("lock")
+    index.add(build_wheel("gamma", "2.0", requires_python=">=3.8"), yanked="broken on Sundays")
+    done = workplace.ok("lock", "--verify")
+    assert "gamma-2.0-py3-none-any.whl was yanked: broken on Sundays" in done.err
+    workplace.write(workplace.manifest.read_text() + 'pypi = ["delta"]\n')
+    again = workplace.ok("lock", "--refresh")
+    assert "gamma 2.0 was yanked: broken on Sundays" in again.err
+    assert 'id = "pypi:gamma"\nversion = "2.0"' in workplace.lock.read_text()
+    workplace.ok("lock", "--upgrade")
+    assert 'id = "pypi:gamma"\nversion = "1.0"' in workplace.lock.read_text()
+
+
+def test_it_stands_alone_and_asks_for_a_fresh_lock(workplace: Workplace, index: IndexServer) -> None:
+    workplace.fails(1, "lock", "--verify")
+    workplace.ok("lock")
+    wrong = workplace.fails(2, "lock", "--verify", "--upgrade")
+    assert "--verify looks at the whole lock as it is" in wrong.err
+    workplace.write(workplace.manifest.read_text() + 'pypi = ["delta"]\n')
+    stale = workplace.fails(1, "lock", "--verify")
+    assert "is out of date" in stale.err
