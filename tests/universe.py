@@ -2,6 +2,7 @@
 
 A scenario (``tests/scenarios/pypi/*.toml``) reads like the situation that it shows::
 
+    rule = "passed-over"
     description = "The newest version needs something that does not exist, so the one before is taken."
 
     [packages.app]
@@ -18,8 +19,9 @@ A version may state `requires`, `extras`, `requires-python`, `metadata-requires-
 (names; default: one pure wheel) and `broken` (why its metadata cannot be read). `[problem]` may state `target`, `musl`,
 `python`, `constraints`, `overrides`, `prereleases`, `prereleases-for`, `strategy`, `exclude-newer`,
 `exclude-newer-for`, `preferences` and `locked-files`. `[expected]` states all `pins`, and perhaps `files` and
-`warnings`; or, for what has no solution, `reasons` (project: reason), `roots` (the smallest failing set) and
-`mentions`. `uv` in `[expected]` says why uv answers differently.
+`warnings`; or, for what has no solution, `reasons` (project: reason), `roots` (the smallest failing set), `mentions` and
+`suggestion`. `tries` is how many candidates the search may look at. `uv` in `[expected]` says why uv answers differently.
+`rule` is a heading of ``tests/scenarios/README.md``.
 """
 
 from __future__ import annotations
@@ -84,12 +86,15 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid
     reasons: dict[str, str] = {}
     roots: tuple[str, ...] | None = None
     mentions: tuple[str, ...] = ()
+    suggestion: str | None = None
+    tries: int = 1_000
     uv: str | None = None
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One scenario file."""
 
+    rule: str
     description: str
     packages: dict[str, dict[str, Version]]
     problem: Asked

@@ -11,13 +11,45 @@ import pytest
 
 from envc_solvers.pypi.explain import Unsolvable
 from envc_solvers.pypi.solve import solve
+from tests.golden.regenerate import check_golden
 from tests.servers import UPLOADED, Behaviour, IndexServer
 from tests.universe import MemoryIndex, Scenario, Universe, load, problem_of
 from tests.wheels import build_sdist, build_wheel
 
 FILES = sorted((Path(__file__).parent / "pypi").glob("*.toml"))
 SCENARIOS = [pytest.param(load(path), id=path.stem) for path in FILES]
-_UV_PLATFORMS = {"linux-64": "x86_64-manylinux_2_28", "osx-arm64": "aarch64-apple-darwin"}
+_UV_PLATFORMS = {
+    "linux-64": "x86_64-manylinux_2_28",
+    "osx-arm64": "aarch64-apple-darwin",
+    "win-64": "x86_64-pc-windows-msvc",
+}
+_HEAD = """\
+# Scenarios of the PyPI solver
+
+Each file is a tiny universe of packages, a problem, and the answer. This table is made from the files by `test_pypi.py`.
+`pytest -m engines tests/scenarios` asks uv about the same packages; where a file says that uv answers otherwise, it says why."""
+_RULES = {
+    "versions": "Versions and ranges",
+    "local-versions": "Local versions",
+    "arbitrary-equality": "Arbitrary equality",
+    "tags": "Wheel tags",
+    "free-threaded": "Free-threaded Pythons",
+    "pypy": "PyPy",
+    "markers": "Markers",
+    "requires-python": "Requires-Python",
+    "prereleases": "Pre-releases",
+    "yanked": "Yanked files",
+    "exclude-newer": "The cut-off",
+    "extras": "Extras",
+    "constraints": "Constraints",
+    "overrides": "Overrides",
+    "files": "What counts as a candidate",
+    "passed-over": "What is passed over",
+    "order": "Strategies and preferences",
+    "search": "The search",
+    "hard": "Hard families",
+    "explanations": "Explanations and suggestions",
+}
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -27,7 +59,7 @@ def test_scenario(scenario: Scenario) -> None:
     expected = scenario.expected
     if expected.pins is None:
         with pytest.raises(Unsolvable) as caught:
-            solve(problem, index, {})
+            solve(problem, index, {}, max_tries=expected.tries)
         conflict = caught.value.conflict
         reasons: dict[str, list[str]] = {}
         for subject in conflict.subjects:
@@ -37,12 +69,27 @@ def test_scenario(scenario: Scenario) -> None:
             assert tuple(requirement for requirement, _ in conflict.roots) == expected.roots
         for text in expected.mentions:
             assert text in str(conflict)
+        if expected.suggestion is not None:
+            assert conflict.suggestion == expected.suggestion
         return
-    solution = solve(problem, index, {})
+    solution = solve(problem, index, {}, max_tries=expected.tries)
     assert {pin.name: pin.version for pin in solution.pins} == expected.pins
     assert set(expected.files) <= {pin.file for pin in solution.pins}
     if expected.warnings is not None:
         assert solution.warnings == expected.warnings
+
+
+def test_the_table_names_every_scenario() -> None:
+    """``README.md`` is made from the files, rule by rule; every rule has at least two."""
+    lines = [_HEAD]
+    for rule, words in _RULES.items():
+        found = [path for path in FILES if load(path).rule == rule]
+        assert len(found) >= 2, rule
+        lines += ["", f"## {words} ({len(found)})", "", "| scenario | what it shows |", "|---|---|"]
+        lines += [f"| [{path.stem}](pypi/{path.name}) | {load(path).description} |" for path in found]
+    assert {load(path).rule for path in FILES} == _RULES.keys()
+    assert len(FILES) >= 120
+    check_golden(Path(__file__).parent / "README.md", "\n".join(lines) + "\n")
 
 
 @pytest.mark.engines
