@@ -19,9 +19,9 @@ A version may state `requires`, `extras`, `requires-python`, `metadata-requires-
 (names; default: one pure wheel) and `broken` (why its metadata cannot be read). `[problem]` may state `target`, `musl`,
 `python`, `constraints`, `overrides`, `prereleases`, `prereleases-for`, `strategy`, `exclude-newer`,
 `exclude-newer-for`, `preferences` and `locked-files`. `[expected]` states all `pins`, and perhaps `files` and
-`warnings`; or, for what has no solution, `reasons` (project: reason), `roots` (the smallest failing set), `mentions` and
-`suggestion`. `tries` is how many candidates the search may look at. `uv` in `[expected]` says why uv answers differently.
-`rule` is a heading of ``tests/scenarios/README.md``.
+`warnings`; or, for what has no solution, `reasons` (project: reason), `roots` (the smallest failing set), `mentions`
+and `suggestion`. `tries` is how many candidates the search may look at. `uv` in `[expected]` says why uv answers
+differently. `rule` is a heading of ``tests/scenarios/README.md``.
 """
 
 from __future__ import annotations

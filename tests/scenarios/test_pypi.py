@@ -26,8 +26,8 @@ _UV_PLATFORMS = {
 _HEAD = """\
 # Scenarios of the PyPI solver
 
-Each file is a tiny universe of packages, a problem, and the answer. This table is made from the files by `test_pypi.py`.
-`pytest -m engines tests/scenarios` asks uv about the same packages; where a file says that uv answers otherwise, it says why."""
+Each file is a tiny universe of packages, a problem and the answer. This page is made from the files by `test_pypi.py`.
+`pytest -m engines tests/scenarios` asks uv about the same packages; a file where uv answers otherwise says why."""
 _RULES = {
     "versions": "Versions and ranges",
     "local-versions": "Local versions",
