@@ -7,7 +7,9 @@ from collections.abc import Callable
 from envc.errors import Refusal, Unsolvable, render_key_path
 from envc.expand import StepTarget
 from envc.fetch.index import Origins
+from envc.fetch.listing import ListedFile
 from envc.fetch.settings import read_settings
+from envc.model.environment import EnvironmentMember
 from envc.model.manifest import KeyPath, Manifest
 from envc.pose import PosedProblem
 from envc.surroundings import Surroundings
@@ -85,7 +87,14 @@ def open_origins(manifest: Manifest, around: Surroundings) -> Origins:
         offline=around.offline,
         refresh=around.refresh,
         root=manifest.root,
+        elsewhere={"interpreter": lambda member: _archives(member, manifest, around)},
     )
+
+
+def _archives(member: EnvironmentMember, manifest: Manifest, around: Surroundings) -> tuple[ListedFile, ...]:
+    from envc.fetch.standalone import listed
+
+    return listed(member.file, member.sha256, manifest.standalone, around.environ, manifest.root)
 
 
 def line_labels(manifest: Manifest, cells: tuple[StepTarget, ...]) -> Callable[[str], str]:

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import queue
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -32,18 +32,32 @@ _MOVED_HINT = "the source no longer serves this file; run `envc lock --upgrade` 
 _WRONG_HINT = "the source serves other bytes than were locked: do not install them before you know why"
 
 
+Locate = Callable[[EnvironmentMember], Iterable[ListedFile]]  # the places of a file, best first
+
+
 class Artifacts:
     """Gets artifacts by digest. Thread-safe."""
 
-    def __init__(self, folder: Path, pages: Pages, client: Client, progress: Progress, *, offline: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        pages: Pages,
+        client: Client,
+        progress: Progress,
+        *,
+        offline: bool,
+        elsewhere: Mapping[str, Locate] | None = None,
+    ) -> None:
+        """`elsewhere` tells by kind of member where those are that no index has."""
         self._folder = folder
         self._pages = pages
+        self._elsewhere = elsewhere or {}
         self._client = client
         self._progress = progress
         self._offline = offline
 
     def fetch(self, members: Iterable[EnvironmentMember]) -> Iterator[tuple[EnvironmentMember, Path]]:
-        """Verified files of PyPI members, each as soon as it is there; the largest are begun first.
+        """Verified files of members, each as soon as it is there; the largest are begun first.
 
         The first failure ends it, and the downloads that are under way with it: DigestMismatch, SourceUnreachable,
         OfflineMiss, or StoreError where the cache folder cannot be written. What was verified until then stays cached.
@@ -79,15 +93,28 @@ class Artifacts:
                 task.advance(member.size)
             return kept
         what = f"{member.file} of {member.name} {member.version}"
+        missed: SourceUnreachable | None = None
+        for listed in self._places(member, what):
+            if self._offline and not listed.url.startswith("file:"):
+                raise OfflineMiss(what)
+            try:
+                with self._local_errors():
+                    return self._download(member.source, what, listed, member.sha256, member.size, task)[0]
+            except SourceUnreachable as error:
+                missed = missed or error
+        raise missed or SourceUnreachable(member.source, what, "nobody says where it is", _MOVED_HINT)
+
+    def _places(self, member: EnvironmentMember, what: str) -> Iterable[ListedFile]:
+        """Where a member's file may be, best first."""
+        locate = self._elsewhere.get(member.kind)
+        if locate is not None:
+            return locate(member)
         listed = self._pages.find(member.source, member.name, member.file, member.sha256)
         if listed is None:
             raise SourceUnreachable(
                 member.source, what, "its page does not list it with the locked digest", _MOVED_HINT
             )
-        if self._offline and not listed.url.startswith("file:"):
-            raise OfflineMiss(what)
-        with self._local_errors():
-            return self._download(member.source, what, listed, member.sha256, member.size, task)[0]
+        return (listed,)
 
     def kept(self, sha256: Sha256, file: str) -> Path | None:
         """A file that is cached already and still matches its digest. One that does not is removed."""

@@ -15,7 +15,7 @@ from types import TracebackType
 
 from envc.errors import UsageError
 from envc.fetch.ahead import Walk
-from envc.fetch.artifacts import Artifacts
+from envc.fetch.artifacts import Artifacts, Locate
 from envc.fetch.cache import Cache
 from envc.fetch.credentials import Keyring
 from envc.fetch.facts import Facts
@@ -53,9 +53,10 @@ class Origins:
         refresh: bool = False,
         root: Path | None = None,
         client: Callable[[Keyring], Client] = Client,
+        elsewhere: Mapping[str, Locate] | None = None,
     ) -> None:
         """`now` is in seconds since the epoch. `refresh` asks for every page again, `offline` for none. `root` is what
-        the paths of find-links folders are relative to.
+        the paths of find-links folders are relative to, `elsewhere` as for `Artifacts`.
 
         Raises UsageError for a source whose URL cannot be used.
         """
@@ -76,7 +77,14 @@ class Origins:
             refresh=refresh,
             task=self._page_task,
         )
-        self.artifacts = Artifacts(settings.cache / "artifacts", self._pages, self._client, progress, offline=offline)
+        self.artifacts = Artifacts(
+            settings.cache / "artifacts",
+            self._pages,
+            self._client,
+            progress,
+            offline=offline,
+            elsewhere=elsewhere,
+        )
         self._facts = Facts(
             self._places,
             self._pages,

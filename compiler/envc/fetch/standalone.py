@@ -17,8 +17,10 @@ from urllib.parse import quote
 import msgspec
 
 from envc.errors import EnvcError, UsageError
+from envc.fetch.listing import ListedFile
 from envc.model.digest import Sha256, parse_sha256
 from envc.model.manifest import Standalone
+from envc_solvers.pypi.index import File
 from envc_solvers.target import PLATFORMS, Implementation, Python, Target
 
 BASE_VARIABLE = "PBS_INSTALLER_BASE_URL"  # what pbs-installer itself calls the place of the archives
@@ -225,6 +227,13 @@ def _offers(table: Iterable[_Row]) -> Iterator[_Offer]:
                 file_platform=file.platform,
                 file_arch=file.arch,
             )
+
+
+def listed(
+    file: str, sha256: Sha256, place: Standalone, environ: Mapping[str, str], root: Path
+) -> tuple[ListedFile, ...]:
+    """The places of an archive as files that can be downloaded, best first. Raises UsageError as `addresses` does."""
+    return tuple(ListedFile(File(name=file, sha256=sha256), url) for url in addresses(file, place, environ, root))
 
 
 def addresses(file: str, place: Standalone, environ: Mapping[str, str], root: Path) -> tuple[str, ...]:
