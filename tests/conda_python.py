@@ -61,11 +61,7 @@ def python_packages(level: int = 9) -> list[Package]:
     """`python`, and one package for each library outside of libc that it links. Takes some seconds."""
     with tempfile.TemporaryDirectory() as folder:
         stage = Path(folder)
-        _copy(Path(sys.base_prefix), stage)
-        libraries = dict(_libraries(path for path in _files(stage) if _is_elf(path)))
-        for path in libraries.values():
-            shutil.copyfile(path, stage / "lib" / path.name)
-        _finish_binaries([path for path in _files(stage) if _is_elf(path)], stage / "bin" / _NAME)
+        libraries = stage_interpreter(stage, f"{PLACEHOLDER}/lib")
         owners = {soname: _package_of(soname) for soname in libraries}
         files: dict[tuple[str, str], dict[str, File]] = {}
         depends: dict[tuple[str, str], set[str]] = {}
@@ -98,6 +94,18 @@ def python_packages(level: int = 9) -> list[Package]:
         ]
 
 
+def stage_interpreter(stage: Path, rpath: str) -> dict[str, Path]:
+    """The interpreter's tree without packages, and in its ``lib`` the libraries that it links, which are returned by
+    SONAME. What it links is looked for in `rpath`.
+    """
+    _copy(Path(sys.base_prefix), stage)
+    libraries = dict(_libraries(path for path in _files(stage) if _is_elf(path)))
+    for path in libraries.values():
+        shutil.copyfile(path, stage / "lib" / path.name)
+    _finish_binaries([path for path in _files(stage) if _is_elf(path)], stage / "bin" / _NAME, rpath)
+    return libraries
+
+
 def _copy(base: Path, stage: Path) -> None:
     parts = [*(base / "lib").glob("libpython*"), *(base / "lib" / "pkgconfig").glob("python*")]
     for path in [*parts, *(base / "bin" / name for name in _SCRIPTS)]:
@@ -124,7 +132,7 @@ def _libraries(binaries: Iterable[Path]) -> Iterator[tuple[str, Path]]:
                 yield soname, Path(found).resolve()
 
 
-def _finish_binaries(binaries: list[Path], executable: Path) -> None:
+def _finish_binaries(binaries: list[Path], executable: Path, rpath: str) -> None:
     for path in binaries:
         path.chmod(0o755)
     names = [str(path) for path in binaries]
@@ -132,7 +140,7 @@ def _finish_binaries(binaries: list[Path], executable: Path) -> None:
         subprocess.run(["strip", "--strip-unneeded", *names], check=True)
     subprocess.run(["patchelf", "--remove-rpath", *names], check=True)
     # An RPATH, not a RUNPATH: it serves what extension modules link as well.
-    subprocess.run(["patchelf", "--force-rpath", "--set-rpath", f"{PLACEHOLDER}/lib", str(executable)], check=True)
+    subprocess.run(["patchelf", "--force-rpath", "--set-rpath", rpath, str(executable)], check=True)
 
 
 def _compile(stage: Path) -> None:
