@@ -73,7 +73,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def records(self) -> list[Record]:
         return [
-            _record(channel, subdir, title, said)
+            record_of(channel, subdir, title, said)
             for channel, subdirs in self.channels.items()
             for subdir, titles in subdirs.items()
             for title, said in titles.items()
@@ -116,7 +116,8 @@ def titles(solution: Solution, records: list[Record]) -> tuple[str, ...]:
     )
 
 
-def _record(channel: str, subdir: str, title: str, said: Said) -> Record:
+def record_of(channel: str, subdir: str, title: str, said: Said) -> Record:
+    """The record of a title such as ``numpy 2.1 py312_0``."""
     name, version, build = title.split()
     number = build.rpartition("_")[2]
     return Record(

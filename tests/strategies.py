@@ -511,3 +511,56 @@ def repodata_documents(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
         document = dict(sorted(document.items()))
     return document
+
+
+# Channels and an index together: tiny, and each in the way of the other
+
+
+class Mixture(msgspec.Struct, frozen=True):
+    """A mixed problem with its universes. Conda packages that need Python stand for the project of their name."""
+
+    records: list[Record]
+    specs: tuple[str, ...]
+    packages: dict[str, dict[str, Version]]
+    roots: tuple[str, ...]
+
+
+_SHARED = ("num", "sci", "plot")  # names of both kinds
+_MIXED_VERSIONS = ("1", "2", "3")
+
+
+@st.composite
+def mixtures(draw: st.DrawFn, *, closed: bool) -> Mixture:
+    """`closed`: the specs name every conda package, so that each solution brings the same projects."""
+    bounds = st.sampled_from(["", "<2", "<3", ">=2", ">=3", "==2", "!=2"])
+    shared = st.sampled_from(_SHARED)
+
+    def spec(name: str, bound: str) -> str:
+        return f"{name} {bound}" if bound else name
+
+    records = [_mixed_record("python", "3.11.4", ())]
+    for name in _SHARED:
+        for version in draw(st.lists(st.sampled_from(_MIXED_VERSIONS), unique=True, min_size=1)):
+            others = draw(
+                st.lists(st.builds(spec, shared.filter(lambda each, own=name: each != own), bounds), max_size=1)
+            )
+            needs_python = closed or draw(st.booleans())
+            records.append(_mixed_record(name, version, (*(("python",) if needs_python else ()), *others)))
+    names = _SHARED if closed else tuple(draw(st.lists(shared, unique=True, max_size=2)))
+    specs = tuple(spec(name, draw(bounds)) for name in names)
+    projects = st.sampled_from([*_SHARED, "app", "lib", "tool"])
+    wanted = st.builds(str.__add__, projects, bounds)
+    packages = {
+        project: {
+            version: Version(requires=tuple(draw(st.lists(wanted, max_size=2))))
+            for version in draw(st.lists(st.sampled_from(_MIXED_VERSIONS), unique=True, min_size=1))
+        }
+        for project in ("app", "lib", "tool", *(() if closed else _SHARED))
+    }
+    roots = tuple(draw(st.lists(wanted, min_size=1, max_size=3)))
+    return Mixture(records, (*specs, "python"), packages, roots)
+
+
+def _mixed_record(name: str, version: str, depends: tuple[str, ...]) -> Record:
+    file = f"{name}-{version}-0.conda"
+    return Record(name=name, version=version, build="0", depends=depends, channel="main", subdir="linux-64", file=file)

@@ -27,6 +27,7 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True):
     yanked: str | None = None  # a reason, when a yanked file had to be chosen
     extras: tuple[str, ...] = ()  # requested by somebody in this solution, sorted
     requires: tuple[str, ...] = ()  # every requirement the artifact states, canonical, extras' ones included
+    provides: tuple[str, ...] = ()  # PyPI projects that a conda package stands for, where somebody asked; sorted
     depends: tuple[str, ...] = ()  # names of the pins of this solution that it was solved with, sorted
 
 

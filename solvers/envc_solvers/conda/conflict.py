@@ -11,7 +11,9 @@ from envc_solvers.errors import SolverError
 
 _MOST_LINES = 24  # of reasons; with the specs, notes and the suggestion a message stays below 40 lines
 
-Kind = Literal["needs", "constrains", "no-package", "no-version", "no-build", "virtual", "hidden", "unreadable"]
+Kind = Literal[
+    "needs", "constrains", "no-package", "no-version", "no-build", "virtual", "hidden", "unreadable", "forbidden"
+]
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -31,6 +33,7 @@ class Conflict(msgspec.Struct, frozen=True):
     minimal: bool  # whether leaving out any one of them was seen to help
     reasons: tuple[Reason, ...]  # who asks first, what cannot be met last
     suggestion: str = ""  # a change that was seen to make the problem solvable
+    forbidden: tuple[int, ...] = ()  # of what the problem forbids, that which the conflict rests on; ascending
 
     def relabelled(self, label: Callable[[str], str]) -> Conflict:
         """The same conflict with other labels for where specs stand; `label` maps the old ones."""

@@ -12,8 +12,8 @@ from envc_solvers.conda.run import Attempt, Shelf
 from envc_solvers.conda.suggest import suggest
 from envc_solvers.conda.tell import Teller
 from envc_solvers.conda.trials import Trials
-from envc_solvers.sat.core import shrink
-from envc_solvers.sat.nogood import Asks, leaves
+from envc_solvers.sat.core import Fact, shrink
+from envc_solvers.sat.nogood import Asks, Barred, leaves
 
 if TYPE_CHECKING:
     from envc_solvers.conda.index import Repodata
@@ -28,7 +28,11 @@ class Failure(msgspec.Struct, frozen=True):
 
     attempt: Attempt
     numbers: tuple[int, ...]  # the problem's specs that the facts need, ascending
-    facts: tuple[Asks, ...]
+    facts: tuple[Fact, ...]
+
+    @property
+    def forbidden(self) -> tuple[int, ...]:
+        return tuple(sorted({fact.number for fact in self.facts if isinstance(fact, Barred)}))
 
 
 def refuse(problem: CondaProblem, repodata: Repodata, shelf: Shelf, attempt: Attempt) -> Unsolvable:
@@ -42,6 +46,7 @@ def refuse(problem: CondaProblem, repodata: Repodata, shelf: Shelf, attempt: Att
             minimal=minimal,
             reasons=tuple(reasons),
             suggestion=suggest(problem, repodata, failure.numbers, reasons),
+            forbidden=failure.forbidden,
         )
     )
 
@@ -50,9 +55,9 @@ def _failure(attempt: Attempt, numbers: tuple[int, ...]) -> Failure:
     """What failed in an attempt at these specs."""
     encoder, proof = attempt.encoder, attempt.search.proof
     assert proof is not None, "only a failed search is explained"
-    used = [leaf for leaf in leaves(proof) if isinstance(leaf, Asks)]
-    named = {leaf.variable for leaf in used if leaf.asker == ROOT}
-    facts: list[Asks] = []
+    used = [leaf for leaf in leaves(proof) if isinstance(leaf, Asks | Barred)]
+    named = {leaf.variable for leaf in used if isinstance(leaf, Asks) and leaf.asker == ROOT}
+    facts: list[Fact] = []
     origins: list[tuple[Asks, int]] = []
     # The search takes specs on one name together; people wrote them apart.
     for number, (variable, room) in zip(numbers, encoder.needs(ROOT, ROOT_CANDIDATE), strict=True):
@@ -60,7 +65,7 @@ def _failure(attempt: Attempt, numbers: tuple[int, ...]) -> Failure:
             fact = Asks(ROOT, ROOT_CANDIDATE, variable, room)
             origins.append((fact, number))
             facts.append(fact)
-    facts += [leaf for leaf in used if leaf.asker != ROOT]
+    facts += [leaf for leaf in used if isinstance(leaf, Barred) or leaf.asker != ROOT]
     if len(facts) <= _MOST_FACTS:
         facts = shrink(facts, ROOT, encoder.trail.base.__getitem__)
     kept = {id(fact) for fact in facts}

@@ -11,13 +11,14 @@ from envc_solvers.conda.order import Order
 from envc_solvers.conda.record import Record
 from envc_solvers.conda.table import Table
 from envc_solvers.sat.domain import ABSENT, bit, rank
+from envc_solvers.sat.nogood import Barred
 from envc_solvers.sat.search import Search, SearchLimit
 from envc_solvers.sat.trail import Trail
 from envc_solvers.solution import Pin, Solution
 
 if TYPE_CHECKING:
     from envc_solvers.conda.index import Repodata
-    from envc_solvers.conda.solve import CondaProblem
+    from envc_solvers.conda.solve import CondaProblem, Forbidden
 
 
 MAX_CONFLICTS = 20_000  # hard problems of real channels meet some hundreds
@@ -119,7 +120,18 @@ class Attempt:
         self.shelf = shelf
         self.encoder = Encoder(shelf.table, [root.spec for root in roots], trail, overrides)
         self.agenda = Agenda(self.encoder, Order(self.encoder, problem.preferences))
-        self.search = Search(_Meaning(self.encoder, self.agenda), trail)
+        barred = (self._barred(number, each) for number, each in enumerate(problem.forbidden))
+        self.search = Search(_Meaning(self.encoder, self.agenda), trail, barred)
+
+    def _barred(self, number: int, forbidden: Forbidden) -> Barred:
+        """What is forbidden as literals. Its names become variables, whether the search reaches them or not."""
+        literals = []
+        for name, files in forbidden.records.items():
+            variable = self.encoder.variable(name)
+            records = self.encoder.tables[variable].records
+            mask = sum(bit(at) for at, each in enumerate(records) if (each.channel, each.subdir, each.file) in files)
+            literals.append((variable, mask))
+        return Barred(tuple(literals), number)
 
     def solve(self, max_conflicts: int = MAX_CONFLICTS) -> bool:
         """Search. Raises SearchLimit."""

@@ -24,6 +24,16 @@ class Root(msgspec.Struct, frozen=True):
     origin: str = ""  # such as 'steps.train.conda[0], line 12'
 
 
+class Forbidden(msgspec.Struct, frozen=True):
+    """Records of several names of which at least one name must not be chosen; of one name, none of them may.
+
+    In SAT terms, for names a and b: (not a1 or not b1) and (not a1 or not b2) and so on.
+    """
+
+    records: dict[str, frozenset[tuple[str, str, str]]]  # name: (channel, subdir, file)
+    reason: str  # as an explanation says it, after the packages: "is not what PyPI packages allow: numpy>=2"
+
+
 class CondaProblem(msgspec.Struct, frozen=True, kw_only=True):
     """What one run of the conda solver gets. Equal problems have equal solutions over the same repodata."""
 
@@ -37,6 +47,7 @@ class CondaProblem(msgspec.Struct, frozen=True, kw_only=True):
     exclude_newer: int | None = None  # seconds since the epoch, UTC; a file made after it does not exist
     exclude_newer_for: dict[str, int | None] = {}  # per name; None lifts the cut-off
     preferences: dict[str, tuple[str, ...]] = {}  # name: file names or versions to prefer, best first
+    forbidden: tuple[Forbidden, ...] = ()
 
 
 def solve_conda(problem: CondaProblem, repodata: Repodata) -> Solution:

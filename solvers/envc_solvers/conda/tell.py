@@ -11,8 +11,9 @@ from envc_solvers.conda.encode import NOTHING, ROOT, Encoder
 from envc_solvers.conda.matchspec import InvalidMatchSpec, parse_matchspec
 from envc_solvers.conda.table import Table
 from envc_solvers.conda.version import version_key
+from envc_solvers.sat.core import Fact
 from envc_solvers.sat.domain import ABSENT, ranks
-from envc_solvers.sat.nogood import Asks
+from envc_solvers.sat.nogood import Asks, Barred
 
 if TYPE_CHECKING:
     from envc_solvers.conda.index import Repodata
@@ -31,9 +32,10 @@ class Teller:
         self._repodata = repodata
         self._encoder = encoder
 
-    def reasons(self, facts: Iterable[Asks]) -> list[Reason]:
-        """Who asks for what, from the specs on; where nothing at all can meet it, why."""
-        facts = list(facts)
+    def reasons(self, all_facts: Iterable[Fact]) -> list[Reason]:
+        """Who asks for what, from the specs on; where nothing at all can meet it, why. Last, what is forbidden."""
+        all_facts = list(all_facts)
+        facts = [fact for fact in all_facts if isinstance(fact, Asks)]
         found: dict[Reason, None] = {}
         for asker in self._in_order(facts):
             on: dict[int, list[Asks]] = {}
@@ -43,7 +45,18 @@ class Teller:
             for variable, group in on.items():
                 for reason in self._tell(asker, variable, group, self._relevant(asker, facts)):
                     found[reason] = None
+        barred = [fact for fact in all_facts if isinstance(fact, Barred)]
+        found.update((self._forbidden(fact, facts), None) for fact in barred)
         return list(found)
+
+    def _forbidden(self, fact: Barred, facts: list[Asks]) -> Reason:
+        spans = []
+        for variable, mask in fact.literals:
+            table = self._encoder.tables[variable]
+            left = mask & table.open
+            spans.append(f"{table.name} {span(table, left & self._relevant(variable, facts) or left or mask)}")
+        text = f"{' beside '.join(spans)} {self._problem.forbidden[fact.number].reason}"
+        return Reason("forbidden", "", self._encoder.tables[fact.literals[0][0]].name, text)
 
     @staticmethod
     def _in_order(facts: list[Asks]) -> list[int]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from envc_solvers.pypi.index import File, View
+from envc_solvers.pypi.index import File, Release, View
 from envc_solvers.pypi.requirement import Metadata
 from envc_solvers.pypi.specifier import allows, compile_specifier, parsed, release_of
 
@@ -116,7 +116,8 @@ def _within(wanted: frozenset[str], version: str) -> bool:
     return True
 
 
-def _canonical(version: str) -> str:
+def canonical(version: str) -> str:
+    """A version without what PEP 440 makes no difference of: equal versions have equal texts."""
     from packaging.utils import canonicalize_version
 
     return canonicalize_version(version)
@@ -222,8 +223,8 @@ class Project:
         numbers = {release.version: number for number, release in enumerate(releases)}
         if not all(version in numbers for version in versions):
             # Somebody spelt a version in his own way: "2" for "2.0.0".
-            numbers = {_canonical(release.version): number for number, release in enumerate(releases)}
-            versions = tuple(_canonical(version) for version in versions)
+            numbers = {canonical(release.version): number for number, release in enumerate(releases)}
+            versions = tuple(canonical(version) for version in versions)
         return [numbers[version] for version in versions if version in numbers]
 
     def _candidate(self, number: int, named: bool) -> Candidate | None:
@@ -240,6 +241,22 @@ class Project:
                     break
             self._made[key] = found
         return self._made[key]
+
+
+class ProvidedProject:
+    """A project that the problem provides: one candidate without needs, whatever the policy says of it."""
+
+    __slots__ = ("candidate", "view")
+
+    def __init__(self, name: str, version: str) -> None:
+        nothing = File("")
+        self.view = View(name, "", (Release(version, (nothing,)),))
+        self.candidate = Candidate(name, version, nothing)
+        self.candidate.needs = ()
+
+    def choice(self, wanted: frozenset[str]) -> Choice:
+        """The one candidate if it satisfies all of these specifier sets."""
+        return Choice(iter([self.candidate] if _within(wanted, self.candidate.version) else []))
 
 
 class Choice:

@@ -32,7 +32,7 @@ class Subject(msgspec.Struct, frozen=True):
 
     project: str
     wants: tuple[Want, ...]
-    reason: str  # "conflict", "no-project", "no-version", "no-file", "only-sdists", "refused", "from-url"
+    reason: str  # "conflict", "no-project", "no-version", "no-file", "only-sdists", "refused", "from-url", "provided"
     text: str  # the reason in words
     files: tuple[str, ...] = ()  # files that come nearest
 
@@ -68,13 +68,19 @@ class Conflict(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         lines = [f"no set of versions meets the requirements for {self.target}, Python {self.python}"]
         lines += [f"  {requirement}{f'  ({origin})' if origin else ''}" for requirement, origin in self.roots]
+        lines += self.told()
+        if self.suggestion:
+            lines.append(f"try: {self.suggestion}")
+        return "\n".join(lines)
+
+    def told(self) -> list[str]:
+        """The subjects as lines."""
+        lines = []
         for subject in self.subjects:
             lines.append(f"{subject.project}: {subject.text}")
             lines += [f"  {line}" for want in subject.wants for line in _render(want)]
             lines += [f"  nearest: {file}" for file in subject.files]
-        if self.suggestion:
-            lines.append(f"try: {self.suggestion}")
-        return "\n".join(lines)
+        return lines
 
 
 def _render(want: Want) -> list[str]:

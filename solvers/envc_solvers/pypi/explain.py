@@ -95,6 +95,7 @@ def _minimise(problem: Problem, index: Heard, markers: Markers, journal: Journal
     index.closed = True
     replace = msgspec.structs.replace
     minimal, trials = True, 0
+    told = journal.blamed
 
     def fails(trial: Problem) -> Journal | None:
         nonlocal minimal, trials
@@ -107,7 +108,8 @@ def _minimise(problem: Problem, index: Heard, markers: Markers, journal: Journal
             search(trial, index, markers, attempt, _TRIES_EACH, None)
         except ResolutionImpossible as error:
             attempt.root_causes(error)
-            return attempt
+            # A failure that rests on other provided versions would be another story.
+            return attempt if attempt.blamed <= told else None
         except ProjectNotFound as error:
             attempt.lost[error.name] = error
             return attempt
@@ -197,6 +199,8 @@ class _Teller:
         }
         if name in journal.lost:
             return [Subject(name, (*wants, *limiting), "no-project", str(journal.lost[name]))]
+        if name in self._problem.provided:
+            return self._provided(name, wants, limits, limiting)
         narrowed = {limit.requirement.specifier for limit in limits}
         alone: dict[tuple[str, str, tuple[str, ...]], list[Want]] = {}
         for want, specifier in wants.items():
@@ -207,6 +211,17 @@ class _Teller:
             reason = self._reason(name, {wants[want] for want in together} | narrowed)
             found.append(Subject(name, (*together, *limiting), *reason))
         return found
+
+    def _provided(
+        self, name: str, wants: dict[Want, str], limits: list[Root], limiting: dict[Want, None]
+    ) -> list[Subject]:
+        """What does not admit the version that is there; nothing when all do."""
+        provided = self._problem.provided[name]
+        outside = [want for want, specifier in wants.items() if not allows(specifier, provided.version)]
+        if any(not allows(limit.requirement.specifier, provided.version) for limit in limits):
+            outside = [*wants, *limiting]
+        text = f"{provided.by} is not what {'these allow' if len(outside) > 1 else 'this allows'}"
+        return [Subject(name, tuple(outside), "provided", text)] if outside else []
 
     def _root_needs(self, name: str) -> list[Need]:
         return [Need(name, "", root.requirement.specifier) for root in self._roots if root.requirement.name == name]

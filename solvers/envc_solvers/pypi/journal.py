@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from envc_solvers.errors import ProjectNotFound
 from envc_solvers.pypi.candidate import Candidate, Need
@@ -12,13 +12,23 @@ if TYPE_CHECKING:
     from resolvelib.resolvers.criterion import Criterion
 
 _Kept = TypeVar("_Kept")
+
+
+class Blamed(NamedTuple):
+    """A fact about a provided version on which a failure rests: every version of which it holds fails the same way."""
+
+    name: str
+    outside: str = ""  # the version is not within this specifier set;
+    version: str = ""  # or it is this very version
+
+
 Asker = tuple[str, Need]  # identifier of the decision that asks, "" for a root; and what it asks
 
 
 class Journal:
     """Failures by the project they are about, in the order in which they were first seen."""
 
-    __slots__ = ("askers", "broken", "clashes", "failures", "last", "lost", "tried", "versions")
+    __slots__ = ("askers", "blamed", "broken", "clashes", "failures", "last", "lost", "tried", "versions")
 
     def __init__(self) -> None:
         self.askers: dict[str, list[Asker]] = {}  # identifier: who asked for it when it was first decided
@@ -27,6 +37,7 @@ class Journal:
         self.broken: dict[str, dict[str, str]] = {}  # project: version: why it can never be chosen
         self.lost: dict[str, ProjectNotFound] = {}  # project: nobody supplies it
         self.failures: dict[str, int] = {}  # project: how many candidates fell because of it
+        self.blamed: frozenset[Blamed] = frozenset()  # what a search that failed for good says of provided versions
         self.last: str = ""  # identifier that was being decided last
         self.tried: int = 0  # candidates, once the search is over
 

@@ -7,12 +7,24 @@ from typing import TYPE_CHECKING
 
 from resolvelib.providers import AbstractProvider
 
-from envc_solvers.errors import MetadataUnusable, SolverError
-from envc_solvers.pypi.candidate import Candidate, Choice, Need, Order, Project, Rules, names_exactly, python_fits
+from envc_solvers.errors import MetadataUnusable, ProjectNotFound, SolverError
+from envc_solvers.pypi.candidate import (
+    Candidate,
+    Choice,
+    Need,
+    Order,
+    Project,
+    ProvidedProject,
+    Rules,
+    canonical,
+    names_exactly,
+    python_fits,
+)
 from envc_solvers.pypi.index import Index
 from envc_solvers.pypi.markers import Markers
 from envc_solvers.pypi.priority import Priorities
 from envc_solvers.pypi.requirement import Metadata, Requirement
+from envc_solvers.pypi.specifier import allows
 
 if TYPE_CHECKING:
     from envc_solvers.pypi.solve import Problem
@@ -37,7 +49,8 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         self._rules = Rules(problem.policy, self._python, problem.preferences, problem.locked_files)
         self._strategy = problem.policy.strategy
         self._direct = frozenset(root.requirement.name for root in problem.roots)
-        self._projects: dict[str, Project] = {}
+        self._projects: dict[str, Project | ProvidedProject] = {}
+        self.provided: dict[str, Candidate] = {}  # what the problem provides; decided before anything else
         self._needs: dict[tuple[str, str, str], Need] = {}
         self._refused: dict[Candidate, Unusable] = {}
         self.priorities = Priorities()
@@ -47,6 +60,9 @@ class Provider(AbstractProvider[Need, Candidate, str]):
             one = constraint.requirement
             if markers.holds(one.marker):
                 self.limits[one.name] = (*self.limits.get(one.name, ()), one.specifier)
+        for name, said in problem.provided.items():
+            project = self._projects[name] = ProvidedProject(name, said.version)
+            self.provided[name] = project.candidate
         for override in problem.overrides:
             kept = self._overrides.setdefault(override.requirement.name, [])
             if markers.holds(override.requirement.marker):
@@ -94,7 +110,17 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         """The versions that all of these needs, of one project or one extra, allow. Raises ProjectNotFound."""
         return self.project(next(iter(needs)).name).choice(self.wanted(needs))
 
-    def project(self, name: str) -> Project:
+    def excluding(self, need: Need, pin: Candidate) -> Need | None:
+        """What keeps a decided version from meeting a need: the need itself, or a constraint seen as one."""
+        if not allows(need.specifier, pin.version):
+            return need
+        if pin.name in self.provided:
+            for specifier in self.limits.get(pin.name, ()):
+                if specifier and not allows(specifier, pin.version):
+                    return self.need(pin.name, "", specifier)
+        return None
+
+    def project(self, name: str) -> Project | ProvidedProject:
         """Raises ProjectNotFound."""
         found = self._projects.get(name)
         if found is None:
@@ -119,6 +145,8 @@ class Provider(AbstractProvider[Need, Candidate, str]):
     def metadata(self, candidate: Candidate) -> Metadata:
         """The metadata of a candidate's file. Raises Unusable when it cannot stand for that version on this Python."""
         base = candidate.base
+        if base.metadata is None and base.name in self.provided:
+            base.metadata = self._published(base)
         if base.metadata is None:
             try:
                 metadata = self._index.metadata(self.project(base.name).view, base.file)
@@ -128,6 +156,18 @@ class Provider(AbstractProvider[Need, Candidate, str]):
                 raise Unusable(candidate, f"requires Python {metadata.requires_python}")
             base.metadata = metadata
         return base.metadata
+
+    def _published(self, provided: Candidate) -> Metadata:
+        """What an index says of the version that is provided, for its extras; nothing where it does not know it."""
+        try:
+            view = self._index.view(provided.name)
+            same = canonical(provided.version)
+            for release in view.releases:
+                if canonical(release.version) == same:
+                    return self._index.metadata(view, release.files[0])
+        except (ProjectNotFound, MetadataUnusable):
+            pass
+        return Metadata(name=provided.name, version=provided.version)
 
     def _requirements(self, candidate: Candidate, metadata: Metadata) -> list[Requirement]:
         """What holds of a candidate's Requires-Dist, overrides applied. Raises Unusable for a direct reference."""

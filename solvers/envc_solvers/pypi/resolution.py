@@ -1,6 +1,6 @@
 """The search: resolvelib's states and criteria, with conflict-driven backjumping instead of its own.
 
-This is the one module that touches resolvelib's private parts; `tests/unit/pypi/test_resolution.py` fails when they
+This is the one module that touches resolvelib's private parts; `tests/unit/pypi/test_search.py` fails when they
 change.
 
 resolvelib repins a decided name when a later candidate contradicts it, and jumps back optimistically. Here a decision
@@ -11,6 +11,8 @@ uv and PubGrub), a round looks at nothing but undecided names, and every failure
   outside what that need allows", or "P is decided at this very candidate". The first two cover many versions at once.
 * When a name runs out of candidates, the atoms that stood in the way of each, and the needs that asked for the name,
   cannot all hold together. This **nogood** is kept: a candidate that would complete it is not tried again.
+* What the problem provides is decided before the first state and never taken back; atoms about it stay in nogoods, and
+  one that holds nothing else is the proof that nothing fits to what is provided.
 * The search goes back to the latest decision among the nogood's atoms. An empty nogood means that there is no solution.
 
 In SAT terms a nogood is a learned clause, and a name's exhaustion is the resolution of the clauses that reject its
@@ -30,7 +32,7 @@ from resolvelib.structs import RequirementInformation, State
 
 from envc_solvers.errors import ProjectNotFound
 from envc_solvers.pypi.candidate import Candidate, Need, Outside
-from envc_solvers.pypi.journal import Journal
+from envc_solvers.pypi.journal import Blamed, Journal
 from envc_solvers.pypi.provider import Provider, Unusable
 from envc_solvers.pypi.specifier import allows
 
@@ -78,6 +80,8 @@ class Search(Resolution[Need, Candidate, str]):
         self._max_tries = max_tries
         self._out_of_time = out_of_time
         self._tries = 0
+        self._provided = provider.provided
+        self._limited = provider.provided.keys() & provider.limits.keys()  # nobody has held these to their constraints
         # By identifier: the facts about it and the atoms about others that cannot hold together.
         self._nogoods: dict[str, list[tuple[tuple[Fact, ...], tuple[Atom, ...]]]] = {}
         self._blame: Atoms = {}  # why the last name ran out of candidates
@@ -86,9 +90,27 @@ class Search(Resolution[Need, Candidate, str]):
     # The loop
 
     def resolve(self, requirements: Iterable[Need], max_rounds: int) -> State[Need, Candidate, str]:
-        """Decide one name after the other until all that came up are decided."""
+        """Decide one name after the other until all that came up are decided.
+
+        When that cannot be done, the journal holds which provided versions are to blame.
+        """
+        try:
+            return self._resolve(requirements, max_rounds)
+        except ResolutionImpossible as error:
+            if len(self._states) == 1:
+                self._blame = self._blame_of_roots(error)
+            self._journal.blamed = frozenset(
+                Blamed(name, fact.need.specifier)
+                if isinstance(fact, Outside)
+                else Blamed(name, version=self._provided[name].version)
+                for name, fact in self._blame
+                if name in self._provided
+            )
+            raise
+
+    def _resolve(self, requirements: Iterable[Need], max_rounds: int) -> State[Need, Candidate, str]:
         # resolvelib's own dict keeps its order too, but takes ten times as long to copy, which happens every round.
-        mapping = cast("OrderedDict[str, Candidate]", {})
+        mapping = cast("OrderedDict[str, Candidate]", dict(self._provided))
         self._states = [State(mapping=mapping, criteria={}, backtrack_causes=[])]
         for need in requirements:
             try:
@@ -164,10 +186,11 @@ class Search(Resolution[Need, Candidate, str]):
             blame, self._blame = self._blame, {}
             latest = self._latest(blame)
             if latest is None:
+                self._blame = blame
                 raise ResolutionImpossible(causes)
             culprit = latest
             self._learn(blame)
-        level = list(self._states[-1].mapping).index(culprit)
+        level = list(self._states[-1].mapping).index(culprit) - len(self._provided)
         del self._states[level + 1 :]
         self._push_new_state()
         return True
@@ -195,9 +218,13 @@ class Search(Resolution[Need, Candidate, str]):
             return known
         for need in needs:
             pin = candidate if need.identifier == candidate.identifier else mapping.get(need.identifier)
-            if pin is not None and not allows(need.specifier, pin.version):
-                journal.clash(candidate, need, pin, self._states[-1].criteria.get(need.identifier))
-                return {} if pin is candidate else {(pin.identifier, need.outside): None}
+            if pin is None or (allows(need.specifier, pin.version) and need.name not in self._limited):
+                continue
+            culprit = self._provider.excluding(need, pin)
+            if culprit is not None:
+                others = None if need.name in self._provided else self._states[-1].criteria.get(need.identifier)
+                journal.clash(candidate, need, pin, others)
+                return {} if pin is candidate else {(pin.identifier, culprit.outside): None}
         try:
             criteria = self._get_updated_criteria(candidate)
         except ProjectNotFound as error:
@@ -219,9 +246,19 @@ class Search(Resolution[Need, Candidate, str]):
     # Blame
 
     def _latest(self, atoms: Iterable[Atom]) -> str | None:
-        """The identifier of the latest decision among atoms; None when there are none."""
-        identifiers = {identifier for identifier, _ in atoms}
+        """The identifier of the latest decision among atoms; None when there are none but what was provided."""
+        identifiers = {identifier for identifier, _ in atoms if identifier not in self._provided}
         return next((name for name in reversed(self._states[-1].mapping) if name in identifiers), None)
+
+    def _blame_of_roots(self, error: ResolutionImpossible[Need, Candidate]) -> Atoms:
+        """What of provided versions keeps the roots by themselves from being met: one need is enough."""
+        for cause in error.causes:
+            need = cause.requirement
+            if need.name in self._provided:
+                culprit = self._provider.excluding(need, self._provided[need.name])
+                if culprit is not None:
+                    return {(need.name, culprit.outside): None}
+        return {}
 
     def _why_empty(self, candidate: Candidate, criterion: Criterion[Need, Candidate]) -> Atoms:
         """Other decisions whose needs, with the candidate's, leave no version of a project."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, MutableMapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from resolvelib.resolvers import ResolutionImpossible
 
-from envc_solvers.errors import ProjectNotFound
+from envc_solvers.errors import ProjectNotFound, SolverError
 from envc_solvers.pypi.candidate import Candidate, Need
 from envc_solvers.pypi.heard import Heard
 from envc_solvers.pypi.journal import Journal
@@ -32,6 +32,44 @@ def run(
     out_of_time: Callable[[], bool] | None,
 ) -> Solution:
     """See `solve.solve`."""
+    try:
+        return attempt(problem, index, answers, max_tries, out_of_time)
+    except Refusal as refusal:
+        raise refusal.explained() from refusal
+
+
+class Refusal(Exception):
+    """A search without a solution, not explained yet: who only wants to know whom to blame pays for nothing else."""
+
+    def __init__(
+        self,
+        error: ResolutionImpossible[Any, Any] | ProjectNotFound | SearchLimit,
+        problem: Problem,
+        heard: Heard,
+        markers: Markers,
+        journal: Journal,
+        out_of_time: Callable[[], bool] | None,
+    ) -> None:
+        super().__init__(error)
+        self.error = error
+        self.blamed = journal.blamed  # what of provided versions it rests on; empty where it fails whatever they are
+        self._known = (problem, heard, markers, journal, out_of_time)
+
+    def explained(self) -> SolverError:
+        """Unsolvable or GaveUp. Searches again, only over what the index has said already."""
+        from envc_solvers.pypi.explain import refuse
+
+        return refuse(self.error, *self._known)
+
+
+def attempt(
+    problem: Problem,
+    index: Index,
+    answers: MutableMapping[str, Answer],
+    max_tries: int,
+    out_of_time: Callable[[], bool] | None,
+) -> Solution:
+    """As `solve.solve`, but raises Refusal where that raises Unsolvable or GaveUp."""
     markers = Markers(marker_environment(problem.target, problem.python), answers)
     problem = in_order(problem)
     stated = (*problem.roots, *problem.constraints, *problem.overrides)
@@ -45,9 +83,7 @@ def run(
     try:
         return search(problem, heard, markers, journal, max_tries, out_of_time)
     except (ResolutionImpossible, ProjectNotFound, SearchLimit) as error:
-        from envc_solvers.pypi.explain import refuse
-
-        raise refuse(error, problem, heard, markers, journal, out_of_time) from error
+        raise Refusal(error, problem, heard, markers, journal, out_of_time) from error
 
 
 def in_order(problem: Problem) -> Problem:
@@ -98,9 +134,13 @@ def _solution(provider: Provider, decided: Iterable[Candidate], roots_of: list[s
     warnings: list[str] = []
     for name, group in sorted(groups.items()):
         base = group[0].base
-        metadata = provider.metadata(base)
         extras = tuple(sorted(candidate.extra for candidate in group if candidate.extra))
+        if name in provider.provided and not extras:
+            continue
+        metadata = provider.metadata(base)
         warnings += [f"{name} {base.version} has no extra {extra}" for extra in extras if extra not in metadata.extras]
+        if name in provider.provided:
+            continue
         if base.file.yanked is not None:
             warnings.append(f"{name} {base.version} was yanked{f': {base.file.yanked}' if base.file.yanked else ''}")
         pins.append(

@@ -36,6 +36,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     exclude_newer_for: dict[str, int | None] = {}  # per name; None lifts the cut-off
 
 
+class Provided(msgspec.Struct, frozen=True):
+    """A project that stands in the environment already: nothing of it is chosen, and it is no pin of the solution."""
+
+    version: str  # PEP 440
+    by: str  # who brings it, as explanations show it: "numpy 1.26.4 of conda"
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """What one run of the PyPI solver gets. Equal problems have equal solutions over the same index."""
 
@@ -49,6 +56,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
         str, tuple[str, ...]
     ] = {}  # name: versions to prefer, best first (from the lock, or other targets)
     locked_files: frozenset[str] = frozenset()  # sha256 of files already locked: they stay usable when yanked
+    provided: dict[str, Provided] = {}  # by normalised name
 
 
 MAX_TRIES = 200_000  # candidates; the hardest benchmark sets need some thousands

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from envc_solvers.sat.domain import ABSENT, is_decided
-from envc_solvers.sat.nogood import Asks
+from envc_solvers.sat.nogood import Asks, Barred
 from envc_solvers.sat.search import Search, SearchLimit
 from envc_solvers.sat.trail import Trail
 
@@ -13,7 +13,10 @@ _CONFLICTS = 200  # in one trial; a trial that needs more counts as solvable
 _CONFLICTS_IN_ALL = 300  # then the facts stay as they are
 
 
-def shrink(facts: Sequence[Asks], goal: int, base: Callable[[int], int]) -> list[Asks]:
+Fact = Asks | Barred
+
+
+def shrink(facts: Sequence[Fact], goal: int, base: Callable[[int], int]) -> list[Fact]:
     """Facts that have no solution together, without those that are not needed for that; in the given order.
 
     `base` is the domain that a variable starts with. Tried from the last to the first, each fact once: leaving out
@@ -35,28 +38,40 @@ def shrink(facts: Sequence[Asks], goal: int, base: Callable[[int], int]) -> list
     return kept
 
 
-def is_solvable(facts: Sequence[Asks], goal: int, base: Callable[[int], int], max_conflicts: int) -> bool:
+def is_solvable(facts: Sequence[Fact], goal: int, base: Callable[[int], int], max_conflicts: int) -> bool:
     """Whether facts alone leave a solution in which `goal` is needed. Raises SearchLimit."""
     search, theory = _search(facts, goal, base)
     return search.solve(theory.goal, max_conflicts)
 
 
-def _search(facts: Sequence[Asks], goal: int, base: Callable[[int], int]) -> tuple[Search, _Facts]:
+def _search(facts: Sequence[Fact], goal: int, base: Callable[[int], int]) -> tuple[Search, _Facts]:
     theory = _Facts(facts, base, goal)
-    return Search(theory, theory.trail), theory
+    return Search(theory, theory.trail, theory.barred), theory
+
+
+def variables(fact: Fact) -> tuple[int, ...]:
+    """The variables that a fact speaks of."""
+    if isinstance(fact, Barred):
+        return tuple(variable for variable, _ in fact.literals)
+    return fact.asker, fact.variable
 
 
 class _Facts:
     """A theory that knows some facts and nothing else. Its variables are those of the facts, numbered anew."""
 
-    def __init__(self, facts: Sequence[Asks], base: Callable[[int], int], goal: int) -> None:
+    def __init__(self, facts: Sequence[Fact], base: Callable[[int], int], goal: int) -> None:
         self.trail = Trail()
         numbers: dict[int, int] = {}
-        for variable in dict.fromkeys([goal, *(each for fact in facts for each in (fact.asker, fact.variable))]):
+        for variable in dict.fromkeys([goal, *(each for fact in facts for each in variables(fact))]):
             numbers[variable] = self.trail.add_variable(base(variable))
         self.goal = numbers[goal]
         self._facts: dict[int, list[Asks]] = {}
+        self.barred: list[Barred] = []
         for fact in facts:
+            if isinstance(fact, Barred):
+                renumbered = tuple((numbers[variable], mask) for variable, mask in fact.literals)
+                self.barred.append(Barred(renumbered, fact.number))
+                continue
             renamed = fact._replace(asker=numbers[fact.asker], variable=numbers[fact.variable])
             self._facts.setdefault(renamed.asker, []).append(renamed)
 

@@ -29,6 +29,13 @@ class Given(NamedTuple):
     room: int
 
 
+class Barred(NamedTuple):
+    """A leaf of a proof: somebody else has found that these literals cannot all hold."""
+
+    literals: tuple[tuple[int, int], ...]  # (variable, set), each variable once
+    number: int  # of the statement, as its maker counts
+
+
 class Nogood:
     """Literals that cannot all hold. Without literals it is the proof that there is no solution."""
 
@@ -39,12 +46,12 @@ class Nogood:
         self.why = why  # resolving these, in order, gives the literals
 
 
-Reason = Asks | Given | Nogood
+Reason = Asks | Given | Barred | Nogood
 
 
-def leaves(proof: Nogood) -> tuple[Asks | Given, ...]:
+def leaves(proof: Nogood) -> tuple[Asks | Given | Barred, ...]:
     """The facts that a nogood rests on, each once, in the order in which the search used them first."""
-    found: dict[Asks | Given, None] = {}
+    found: dict[Asks | Given | Barred, None] = {}
     seen: set[int] = set()
     stack: list[Reason] = [proof]
     while stack:

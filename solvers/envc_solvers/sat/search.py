@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from envc_solvers.sat.domain import ABSENT
-from envc_solvers.sat.nogood import Asks, Given, Nogood, Reason
+from envc_solvers.sat.nogood import Asks, Barred, Given, Nogood, Reason
 from envc_solvers.sat.trail import Asked, Cause, Trail
 
 
@@ -37,9 +37,11 @@ class Theory(Protocol):
 class Search:
     """One search. `trail` is shared with the theory, which adds variables and reads domains."""
 
-    def __init__(self, theory: Theory, trail: Trail) -> None:
+    def __init__(self, theory: Theory, trail: Trail, barred: Iterable[Barred] = ()) -> None:
+        """`barred` holds from the start; none of its literals may hold by what the variables begin with."""
         self._theory = theory
         self._trail = trail
+        self._barred = tuple(Nogood(dict(leaf.literals), (leaf,)) for leaf in barred)
         self._head = 0  # steps before this one are propagated
         self._watchers: dict[int, list[Nogood]] = {}  # by variable: the nogoods that it may make unit
         self._watched: dict[int, tuple[int, int]] = {}  # by id of a nogood: its two watched variables
@@ -52,6 +54,12 @@ class Search:
         Raises SearchLimit after `max_conflicts`.
         """
         self._trail.narrow(goal, ~ABSENT, Nogood({goal: ABSENT}, ()))
+        for nogood in self._barred:
+            first, *others = nogood.literals
+            if not others:
+                self._trail.narrow(first, ~nogood.literals[first], nogood)
+            else:
+                self._watch(nogood, first, others[0])
         while True:
             conflict = self._propagate()
             if conflict is None:
@@ -196,10 +204,13 @@ class Search:
         self.learned.append(nogood)
         if len(nogood.literals) > 1:
             partner = trail.steps[partner_since].variable
-            self._watched[id(nogood)] = (variable, partner)
-            self._watchers.setdefault(variable, []).append(nogood)
-            self._watchers.setdefault(partner, []).append(nogood)
+            self._watch(nogood, variable, partner)
         trail.back_to(level)
         self._head = min(self._head, len(trail.steps))
         self._theory.jumped()
         trail.narrow(variable, ~nogood.literals[variable], nogood)
+
+    def _watch(self, nogood: Nogood, first: int, second: int) -> None:
+        self._watched[id(nogood)] = (first, second)
+        self._watchers.setdefault(first, []).append(nogood)
+        self._watchers.setdefault(second, []).append(nogood)

@@ -1,0 +1,177 @@
+"""One run: conda, PyPI, and what PyPI objects to back to conda."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envc_solvers.conda.conflict import Unsolvable as CondaUnsolvable
+from envc_solvers.conda.solve import Forbidden, solve_conda
+from envc_solvers.mixed.names import Names, python_version
+from envc_solvers.pypi.journal import Blamed
+from envc_solvers.pypi.run import Refusal, attempt
+from envc_solvers.pypi.solve import MAX_TRIES, Provided
+from envc_solvers.pypi.specifier import allows
+from envc_solvers.solution import Pin, Solution
+
+if TYPE_CHECKING:
+    from envc_solvers.conda.index import Repodata
+    from envc_solvers.mixed.solve import Ask, MixedProblem
+    from envc_solvers.target import Python
+
+
+class Round(msgspec.Struct, frozen=True):
+    """A solution of conda that PyPI could not live with."""
+
+    forbidden: Forbidden
+    text: str  # why, in a line
+    refusal: Refusal | None  # None: the problem reserves the project
+
+
+def run(problem: MixedProblem, repodata: Repodata, names: Names, ask: Ask, max_rounds: int) -> Solution:
+    """See `solve.solve_mixed`."""
+    rounds: list[Round] = []
+    while True:
+        forbidden = tuple(each.forbidden for each in rounds)
+        try:
+            conda = solve_conda(msgspec.structs.replace(problem.conda, forbidden=forbidden), repodata)
+        except CondaUnsolvable as error:
+            if not error.conflict.forbidden:
+                raise
+            from envc_solvers.mixed.explain import refuse
+
+            raise refuse(error.conflict, problem, repodata, names, ask, rounds) from error
+        chosen = Chosen(conda, names)
+        failed = _reserved(problem, chosen, repodata) or _attempt(problem, chosen, repodata, ask)
+        if isinstance(failed, Solution):
+            return _together(chosen, failed)
+        if len(rounds) == max_rounds:
+            from envc_solvers.mixed.explain import give_up
+
+            raise give_up(problem, [*rounds, failed])
+        rounds.append(failed)
+
+
+class Chosen:
+    """A solution of conda, and the projects that it stands for."""
+
+    def __init__(self, solution: Solution, names: Names) -> None:
+        self.solution = solution
+        self.names = names
+        self.projects: dict[str, tuple[str, ...]] = {}  # conda name: projects that it stands for
+        self.suppliers: dict[str, Pin] = {}  # project: the package that supplies it
+        sure: list[tuple[int, str, Pin]] = []
+        for pin in solution.pins:
+            stands = names.stands_for(pin.name, pin.requires)
+            if stands.projects and python_version(pin.version) is not None:
+                self.projects[pin.name] = stands.projects
+                sure.append((stands.doubt, pin.name, pin))
+        for _, name, pin in sorted(sure, key=lambda each: each[:2]):
+            for project in self.projects[name]:
+                self.suppliers.setdefault(project, pin)
+
+    @property
+    def provided(self) -> dict[str, Provided]:
+        return {
+            project: Provided(python_version(pin.version) or "", f"{pin.name} {pin.version} of conda")
+            for project, pin in self.suppliers.items()
+        }
+
+    def python(self, otherwise: Python) -> Python:
+        """The Python of this solution, to the patch; `otherwise` where it has none."""
+        for pin in self.solution.pins:
+            if pin.name == "python":
+                numbers = [int(part) for part in pin.version.split(".")[:3] if part.isdecimal()]
+                if len(numbers) >= 2:
+                    patch = numbers[2] if len(numbers) > 2 else None
+                    return msgspec.structs.replace(otherwise, minor=(numbers[0], numbers[1]), patch=patch)
+        return otherwise
+
+
+def _reserved(problem: MixedProblem, chosen: Chosen, repodata: Repodata) -> Round | None:
+    """A project that conda supplies though it must not."""
+    for project, why in sorted(problem.reserved.items()):
+        pin = chosen.suppliers.get(project)
+        if pin is not None:
+            records = {pin.name: _failing(problem, repodata, chosen.names, pin.name, project, ())}
+            return Round(Forbidden(records, f"cannot supply {project}: {why}"), f"{project}: {why}", None)
+    return None
+
+
+def _attempt(problem: MixedProblem, chosen: Chosen, repodata: Repodata, ask: Ask) -> Solution | Round:
+    python = chosen.python(problem.pypi.python)
+    index, answers = ask(python)
+    asked = msgspec.structs.replace(problem.pypi, python=python, provided=chosen.provided)
+    try:
+        return attempt(asked, index, answers, MAX_TRIES, None)
+    except Refusal as refusal:
+        if not refusal.blamed:
+            raise refusal.explained() from None
+        return _round(problem, chosen, repodata, refusal)
+
+
+def _round(problem: MixedProblem, chosen: Chosen, repodata: Repodata, refusal: Refusal) -> Round:
+    """What a failure says about conda's packages, of all versions of which it is true."""
+    facts: dict[str, list[Blamed]] = {}
+    for fact in sorted(refusal.blamed):
+        facts.setdefault(fact.name, []).append(fact)
+    records: dict[str, frozenset[tuple[str, str, str]]] = {}
+    for project, said in facts.items():
+        name = chosen.suppliers[project].name
+        failing = _failing(problem, repodata, chosen.names, name, project, said)
+        # One package may stand for several projects.
+        records[name] = records[name] & failing if name in records else failing
+    # A version that is blamed for itself fails because of what its extras ask for.
+    wanted = [
+        f"{fact.name}{fact.outside or ' in another version'}"
+        for fact in sorted(refusal.blamed, key=lambda fact: (not fact.outside, fact))
+    ]
+    blamed = " beside ".join(f"{pin.name} {pin.version}" for name in records for pin in [_pin(chosen, name)])
+    reason = f"is not what the PyPI packages allow: {' or '.join(wanted)}"
+    return Round(Forbidden(records, reason), f"{blamed} {reason}", refusal)
+
+
+def _pin(chosen: Chosen, name: str) -> Pin:
+    return next(pin for pin in chosen.solution.pins if pin.name == name)
+
+
+def _failing(
+    problem: MixedProblem, repodata: Repodata, names: Names, name: str, project: str, facts: Iterable[Blamed]
+) -> frozenset[tuple[str, str, str]]:
+    """The records of a name that stand for a project in a version of which all facts hold."""
+    facts = tuple(facts)
+    found = set()
+    for channel in problem.conda.channels:
+        for subdir in repodata.subdirs(channel):
+            for record in repodata.records(channel, subdir, name):
+                version = python_version(record.version)
+                if version is None or project not in names.stands_for(name, record.depends).projects:
+                    continue
+                if all(_holds(fact, version) for fact in facts):
+                    found.add((channel, subdir, record.file))
+    return frozenset(found)
+
+
+def _holds(fact: Blamed, version: str) -> bool:
+    return not allows(fact.outside, version) if fact.outside else fact.version == version
+
+
+def _together(chosen: Chosen, pypi: Solution) -> Solution:
+    """Both solutions in one. What PyPI packages need of conda is named by the conda package that supplies it."""
+    conda = [msgspec.structs.replace(pin, provides=chosen.projects.get(pin.name, ())) for pin in chosen.solution.pins]
+    found = [
+        msgspec.structs.replace(
+            pin,
+            depends=tuple(
+                sorted({chosen.suppliers[name].name if name in chosen.suppliers else name for name in pin.depends})
+            ),
+        )
+        for pin in pypi.pins
+    ]
+    return Solution(
+        pins=(*conda, *found),
+        roots=tuple(sorted({*chosen.solution.roots, *pypi.roots})),
+        warnings=(*chosen.solution.warnings, *pypi.warnings),
+    )

@@ -1,0 +1,147 @@
+"""The mixed solver against brute force over both tiny universes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+
+from envc_solvers.conda.conflict import Unsolvable as CondaUnsolvable
+from envc_solvers.conda.matchspec import parse_matchspec
+from envc_solvers.conda.record import Record
+from envc_solvers.conda.solve import CondaProblem
+from envc_solvers.conda.solve import Root as CondaRoot
+from envc_solvers.mixed.conflict import GaveUp, Unsolvable
+from envc_solvers.mixed.names import Names
+from envc_solvers.mixed.solve import MixedProblem, solve_mixed
+from envc_solvers.pypi.explain import Unsolvable as PyPIUnsolvable
+from envc_solvers.pypi.requirement import parse
+from envc_solvers.pypi.solve import Problem
+from envc_solvers.pypi.specifier import allows
+from envc_solvers.solution import Solution
+from envc_solvers.target import Python, default_target
+from tests.channels import MemoryRepodata
+from tests.conda_judge import chosen, complaints, solutions
+from tests.mixed_scenarios import Asking
+from tests.strategies import Mixture, mixtures
+from tests.universe import Universe, label
+
+TARGET = default_target("linux-64")
+NO_LIMIT = 1_000  # rounds; each forbids something, and the universes are small
+
+
+def answer(asked: Mixture, max_rounds: int = NO_LIMIT) -> Solution | Exception:
+    problem = MixedProblem(
+        conda=CondaProblem(
+            target="linux-64",
+            specs=tuple(CondaRoot(parse_matchspec(spec), spec) for spec in asked.specs),
+            channels=("main",),
+        ),
+        pypi=Problem(target=TARGET, python=Python(minor=(3, 11)), roots=label(asked.roots, "roots")),
+    )
+    repodata = MemoryRepodata(asked.records, "linux-64")
+    try:
+        return solve_mixed(problem, repodata, Names({}), Asking(asked.packages), max_rounds=max_rounds)
+    except (CondaUnsolvable, PyPIUnsolvable, Unsolvable, GaveUp) as error:
+        return error
+
+
+def is_met(packages: Universe, versions: dict[str, str], provided: dict[str, str], roots: tuple[str, ...]) -> bool:
+    """Whether a choice of PyPI versions beside what conda provides meets the roots, with nothing to spare."""
+    queue, seen = list(roots), set()
+    while queue:
+        wanted = parse(queue.pop())
+        version = provided.get(wanted.name) or versions.get(wanted.name)
+        if version is None or not allows(wanted.specifier, version):
+            return False
+        if wanted.name not in seen:
+            seen.add(wanted.name)
+            queue += packages[wanted.name][version].requires if wanted.name not in provided else ()
+    return seen >= versions.keys()
+
+
+def choices(packages: Universe, provided: dict[str, str]) -> Iterator[dict[str, str]]:
+    options = [[None, *versions] for name, versions in packages.items() if name not in provided]
+    names = [name for name in packages if name not in provided]
+    for combination in itertools.product(*options):
+        yield {name: version for name, version in zip(names, combination, strict=True) if version is not None}
+
+
+def provided_by(choice: dict[str, Record]) -> dict[str, str]:
+    return {name: record.version for name, record in choice.items() if "python" in record.depends}
+
+
+def is_solvable(asked: Mixture) -> bool:
+    return any(
+        is_met(asked.packages, versions, provided, asked.roots)
+        for choice in solutions(asked.records, asked.specs, ())
+        for provided in [provided_by(choice)]
+        for versions in choices(asked.packages, provided)
+    )
+
+
+def check_solution(asked: Mixture, found: Solution) -> None:
+    conda = Solution(pins=tuple(pin for pin in found.pins if pin.kind == "conda"), roots=())
+    choice = chosen(conda, asked.records)
+    assert complaints(choice, asked.specs, ()) == []
+    versions = {pin.name: pin.version for pin in found.pins if pin.kind == "pypi"}
+    provided = provided_by(choice)
+    assert not versions.keys() & provided.keys(), "no project is pinned twice"
+    assert is_met(asked.packages, versions, provided, asked.roots)
+    assert {pin.name for pin in found.pins if pin.provides} == provided.keys()
+
+
+@given(mixtures(closed=True))
+@settings(max_examples=200, deadline=None)
+def test_finds_a_solution_exactly_when_there_is_one(asked: Mixture) -> None:
+    """Where conda brings the same projects whatever it chooses, and with as many rounds as it takes."""
+    check_verdict(asked)
+
+
+@pytest.mark.slow
+@given(mixtures(closed=True))
+@settings(max_examples=4000, deadline=None)
+def test_finds_a_solution_exactly_when_there_is_one_in_thousands(asked: Mixture) -> None:
+    check_verdict(asked)
+
+
+def check_verdict(asked: Mixture) -> None:
+    found = answer(asked)
+    assert not isinstance(found, GaveUp)
+    if isinstance(found, Solution):
+        check_solution(asked, found)
+    else:
+        assert not is_solvable(asked)
+
+
+@given(mixtures(closed=False))
+@settings(max_examples=150, deadline=None)
+def test_what_is_found_is_a_solution(asked: Mixture) -> None:
+    """Also where another choice of conda brings other projects, and with the rounds that are allowed."""
+    found = answer(asked, max_rounds=8)
+    if isinstance(found, Solution):
+        check_solution(asked, found)
+    elif isinstance(found, CondaUnsolvable):
+        assert not solutions(asked.records, asked.specs, ()), "conda alone is to blame"
+
+
+@given(mixtures(closed=True))
+@settings(max_examples=100, deadline=None)
+def test_named_requirements_alone_do_not_fit_together(asked: Mixture) -> None:
+    found = answer(asked)
+    if not isinstance(found, Unsolvable):
+        return
+    conflict = found.conflict
+    assert conflict.objections
+    specs = {spec for spec, _ in conflict.conda.roots}
+    named = {root for each in conflict.objections if each.conflict for root, _ in each.conflict.roots}
+    fewer = Mixture(
+        records=asked.records,
+        # A name that nobody asks for any more would come from the index instead.
+        specs=tuple(spec if spec in specs else parse_matchspec(spec).name for spec in asked.specs),
+        packages=asked.packages,
+        roots=tuple(root for root in asked.roots if str(parse(root)) in named),
+    )
+    assert not is_solvable(fewer)
