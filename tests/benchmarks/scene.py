@@ -68,18 +68,22 @@ def options(name: str, text: str | None, *, runs: int = 5) -> argparse.ArgumentP
     return parser
 
 
+Prepare = Callable[[Path, argparse.Namespace], Scene]
+
+
 @contextmanager
-def scene(chosen: argparse.Namespace) -> Iterator[Scene]:
+def scene(chosen: argparse.Namespace, prepare: Prepare | None = None) -> Iterator[Scene]:
     """The scene of the chosen set; a folder that was named is kept, and used again."""
+    prepare = prepare or of_wheels
     if chosen.folder is not None:
         chosen.folder.mkdir(parents=True, exist_ok=True)
-        yield _prepare(chosen.folder.resolve(), chosen)
+        yield prepare(chosen.folder.resolve(), chosen)
         return
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
-        yield _prepare(Path(folder), chosen)
+        yield prepare(Path(folder), chosen)
 
 
-def _prepare(folder: Path, chosen: argparse.Namespace) -> Scene:
+def of_wheels(folder: Path, chosen: argparse.Namespace) -> Scene:
     data = benchmark_sets()
     python = data["python"]
     env = clean_environment(

@@ -20,9 +20,9 @@ _SECONDS = 253_402_300_800  # timestamps below are seconds, as in old repodata: 
 _LARGEST = 1 << 53  # bytes of a file, and milliseconds; beyond it a number is nonsense
 _MOST_WORDS = 1_000  # depends or constrains of one record
 # File name, version, build, sha256 and md5 in one look: this is asked of every record. A file name becomes a part of
-# URLs and paths, the others are shown.
+# URLs and paths, the others are shown, and none may look like a path.
 _SANE = re.compile(
-    r"[\w.+!~=@%-]{1,255}\n[^\x00-\x20\x7f]{1,200}\n[^\x00-\x20\x7f]{1,200}\n(?:[0-9a-f]{64})?\n(?:[0-9a-f]{32})?",
+    r"[\w.+!~=@%-]{1,255}\n[^\x00-\x20\x7f/\\]{1,200}\n[^\x00-\x20\x7f/\\]{1,200}\n(?:[0-9a-f]{64})?\n(?:[0-9a-f]{32})?",
     re.ASCII,
 ).fullmatch
 _FOLDER = re.compile(r"(?!\.)[\w.-]+(?:/(?!\.)[\w.-]+)*", re.ASCII).fullmatch
