@@ -18,6 +18,7 @@ from pathlib import Path
 from envc.errors import EnvcError
 from envc.hydrate import hydrate
 from envc.install import appear, tree, unpacked  # noqa: F401 - imported before the clock runs
+from envc.install.unpacked import Unpacked
 from envc.model.digest import sha256
 from envc.model.progress import Silent
 from envc.model.record import Record
@@ -126,7 +127,7 @@ def kill_hydrates(folder: Path, seed: int, times: int) -> tuple[int, int]:
     def attempt() -> bool:
         made = hydrate(store, records[turn % 2], prefix, interpreter=HOST, cache=cache, progress=Silent())
         for item in records[turn % 2].objects:
-            if not (cache / f"objects/{item.index.layout}/{item.content[:2]}/{item.content}").is_dir():
+            if not Unpacked(cache / "objects").holds(item.index.layout, item.index.digest):
                 raise EnvcError(f"{item.name} was not kept")
         return made
 

@@ -44,6 +44,7 @@ class Prefix(msgspec.Struct, frozen=True, kw_only=True):
     place: str = ""  # the path that its files name; "" where none does, and the prefix may be moved
     own: Sha256 | None = None  # content digest of the environment's own files, for a prefix from a single-file bundle
     bytecode: bool = False  # whether sources were compiled
+    demanded: Sha256 | None = None  # `Environment.demanded` of the lock that its contents were compared with
 
 
 class Loading(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,22 +103,33 @@ def hydrate(
     progress: Progress,
     own: ObjectIndex | None = None,
     loading: Loading | None = None,
+    environment: Environment | None = None,
 ) -> bool:
     """Make `prefix` the environment of `record`, on that interpreter; False when it is that already.
 
     Without one the files are unpacked as they are, for looking at a foreign platform's environment. `own` is the
     environment object of a single-file bundle, whose files then stand in the prefix as well.
+    `environment` is what a lock makes of it, with which the record has been compared: where the lock demands a content,
+    every file is compared with it; elsewhere frames are, whose digests and members' are both the record's own word.
     A prefix that envc made before is replaced, an empty folder is used, anything else is PrefixOccupied.
     Locks and unpacked objects stand in the `cache` folder: of several hydrations of one prefix the first does the work,
     and of several prefixes with one object all but the first share its files. Raises WrongMachine, CorruptObject,
-    StoreError, NoBytecode, and EnvcError where the disk cannot take the files.
+    CorruptBlob, StoreError, NoBytecode, and EnvcError where the disk cannot take the files.
     """
     if interpreter is not None:
         check_machine(record, machine_of(interpreter))
     loading = loading or Loading()
     bytecode = loading.bytecode and interpreter is not None
     prefix = prefix.absolute()
-    state = _state(record_digest(record), interpreter, prefix, own=own.artifact if own else None, bytecode=bytecode)
+    text = canonical_json(record)
+    state = _state(
+        sha256(text),
+        interpreter,
+        prefix,
+        own=own.artifact if own else None,
+        bytecode=bytecode,
+        demanded=environment.demanded if environment else None,
+    )
     from envc.install.appear import appear, leftovers
 
     # A run that was killed after the rename left what it had replaced; `appear` removes that, under the lock.
@@ -126,7 +138,7 @@ def hydrate(
     from envc.install.tree import write_tree
     from envc.install.unpacked import Unpacked
 
-    parts = _parts(store, record)
+    parts = _parts(store, record, environment)
     unpacked = None
     if loading.cached:
         # Where files cannot be shared, copies are worth their room only if they save a network's time.
@@ -135,8 +147,7 @@ def hydrate(
         parts.append(_own_part(store, own, record.made if interpreter is not None else ()))
 
     def fill(folder: Path) -> None:
-        size = sum(frame.length for part in parts for frame in part.reader.index.frames)
-        task = progress.task("files", size, "B")
+        task = progress.task("files", sum(part.size for part in parts), "B")
         try:
             write_tree(folder, parts, task, unpacked=unpacked, threads=loading.threads, in_flight=store.in_flight)
             if isinstance(interpreter, HostPython):
@@ -151,7 +162,7 @@ def hydrate(
 
             compile_tree(folder, {member.path for item in record.objects for member in item.index.members}, interpreter)
         (folder / ".envc").mkdir(exist_ok=True)
-        (folder / RECORD).write_bytes(canonical_json(record))
+        (folder / RECORD).write_bytes(text)
         (folder / PREFIX).write_bytes(msgspec.json.format(canonical_json(state)) + b"\n")
 
     return appear(
@@ -163,16 +174,14 @@ def hydrate(
     )
 
 
-def find_ready(
-    environment: Sha256, record: Sha256, *, interpreter: Interpreter, cache: Path, demanded: Sha256 | None = None
-) -> Path | None:
+def find_ready(environment: Environment, record: Sha256, *, interpreter: Interpreter, cache: Path) -> Path | None:
     """The prefix that `ready_environment` made for the record of that digest, if it did: one file is read.
 
-    A step pointer names both digests, so a step that ran before needs no record. That the record is the lock's, and
-    holds what the lock demands (`Environment.demanded`), was checked when the prefix was made.
+    A step pointer names the record, so a step that ran before needs none. That the record is the lock's, and that the
+    files are what the lock demands, was checked when the prefix was made.
     """
-    prefix = _ready_place(environment, record, interpreter, cache, demanded)
-    return prefix if _is_made(prefix, _state(record, interpreter, prefix)) else None
+    prefix = _ready_place(environment.id, record, interpreter, cache, environment.demanded)
+    return prefix if _is_made(prefix, _state(record, interpreter, prefix, demanded=environment.demanded)) else None
 
 
 def ready_environment(
@@ -182,16 +191,16 @@ def ready_environment(
     interpreter: Interpreter,
     cache: Path,
     progress: Progress,
-    demanded: Sha256 | None = None,
+    environment: Environment | None = None,
 ) -> Path:
     """The prefix of a record on this machine, made once below `cache` and used in place ever after.
 
-    Any number of processes may ask at once. `demanded` says what the record was compared with, which is the caller's
-    to do: a prefix that was made when the lock demanded nothing is not one of a lock that does. Errors as for
-    `hydrate`.
+    Any number of processes may ask at once. A prefix that was made when the lock demanded nothing is not one of a lock
+    that does. Arguments and errors as for `hydrate`.
     """
+    demanded = environment.demanded if environment else None
     prefix = _ready_place(record.environment, record_digest(record), interpreter, cache, demanded)
-    hydrate(store, record, prefix, interpreter=interpreter, cache=cache, progress=progress)
+    hydrate(store, record, prefix, interpreter=interpreter, cache=cache, progress=progress, environment=environment)
     return prefix
 
 
@@ -252,36 +261,55 @@ def ready_own(bundle: Ranges, own: ObjectIndex, *, cache: Path, progress: Progre
 def _own_part(store: Ranges, own: ObjectIndex, made: tuple[str, ...]) -> Part:
     """The environment object, without what stands in for the paths that are made here."""
     from envc.install.tree import Part
-    from envc.store.decode import ObjectReader
     from envc.store.keys import object_key
     from envc.store.objects import range_reader
 
-    reader = ObjectReader(own, f"the environment's own files in {store.name}")
-    return Part(reader, range_reader(store, object_key(own.layout, own.artifact)), frozenset(made))
+    return Part(
+        index=own,
+        what=f"the environment's own files in {store.name}",
+        read_range=range_reader(store, object_key(own.layout, own.artifact)),
+        skipped=frozenset(made),
+    )
 
 
-def _parts(store: Ranges, record: Record) -> list[Part]:
+def _parts(store: Ranges, record: Record, environment: Environment | None) -> list[Part]:
     """The objects of a record without the members that lose. Raises CorruptBlob where nobody wins."""
     from envc.install.tree import Part
-    from envc.store.decode import ObjectReader
     from envc.store.keys import object_key
     from envc.store.objects import range_reader
 
-    owners: dict[str, Sha256] = {}
+    members = environment.members if environment else ()
+    demanded = {(member.sha256, member.layout) for member in members if member.content is not None}
+    skipped = _losers(record)
     parts: list[Part] = []
     for item in record.objects:
+        artifact, layout = item.index.artifact, item.index.layout
+        contents = (artifact, layout) in demanded
+        parts.append(
+            Part(
+                index=item.index,
+                what=f"the object of {item.name} {item.version} in {store.name}",
+                read_range=range_reader(store, object_key(layout, artifact)),
+                skipped=frozenset(skipped.get(artifact, ())),
+                contents=contents,
+                names=(item.content,) if contents else (item.index.digest, item.content),
+            )
+        )
+    return parts
+
+
+def _losers(record: Record) -> dict[Sha256, list[str]]:
+    """Of each artifact the paths that others write. Raises CorruptBlob where nobody wins."""
+    owners: dict[str, Sha256] = {}
+    skipped: dict[Sha256, list[str]] = {}
+    for item in record.objects:
         artifact = item.index.artifact
-        what = f"the object of {item.name} {item.version} in {store.name}"
-        reader = ObjectReader(item.index, what)
-        skipped = []
         for member in item.index.members:
             if record.winners.get(member.path, artifact) != artifact:
-                skipped.append(member.path)
+                skipped.setdefault(artifact, []).append(member.path)
             elif owners.setdefault(member.path, artifact) != artifact:
                 raise CorruptBlob(f"the record of {record.environment[:12]}", f"lets two objects write {member.path!r}")
-        key = object_key(item.index.layout, artifact)
-        parts.append(Part(reader, range_reader(store, key), frozenset(skipped), item.content))
-    return parts
+    return skipped
 
 
 def _state(
@@ -289,14 +317,17 @@ def _state(
     interpreter: Interpreter | None,
     prefix: Path,
     *,
+    demanded: Sha256 | None,
     own: Sha256 | None = None,
     bytecode: bool = False,
 ) -> Prefix:
     """What is to be said of an environment at `prefix`."""
+    said: HostPython | str | None
     if interpreter is None or isinstance(interpreter, HostPython):
-        return Prefix(record=record, interpreter=interpreter, own=own, bytecode=bytecode)
-    place = str(prefix) if interpreter.names_prefix else ""
-    return Prefix(record=record, interpreter=interpreter.kind, place=place, own=own, bytecode=bytecode)
+        said, place = interpreter, ""
+    else:
+        said, place = interpreter.kind, str(prefix) if interpreter.names_prefix else ""
+    return Prefix(record=record, interpreter=said, place=place, own=own, bytecode=bytecode, demanded=demanded)
 
 
 def _is_made(prefix: Path, state: Prefix) -> bool:

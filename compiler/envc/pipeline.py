@@ -222,9 +222,7 @@ def ready(bound: Bound, interpreter: Interpreter, around: Surroundings) -> tuple
     environment, cache = bound.environment, around.cache
 
     def look() -> Path | None:
-        demanded = environment.demanded
-        digest = bound.pointer.record
-        return find_ready(environment.id, digest, interpreter=interpreter, cache=cache, demanded=demanded)
+        return find_ready(environment, bound.pointer.record, interpreter=interpreter, cache=cache)
 
     found = look()
     if found is not None:
@@ -240,7 +238,7 @@ def ready(bound: Bound, interpreter: Interpreter, around: Surroundings) -> tuple
             interpreter=interpreter,
             cache=cache,
             progress=around.progress,
-            demanded=environment.demanded,
+            environment=environment,
         )
         return made, True
 
@@ -282,6 +280,7 @@ def hydrate(
             cache=around.cache,
             progress=around.progress,
             loading=loading,
+            environment=bound.environment,
         )
         return where, made
 

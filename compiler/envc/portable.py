@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from envc.expand import StepTarget
     from envc.hydrate import Loading
     from envc.install.interpreter import Interpreter
+    from envc.model.environment import Environment
     from envc.pack import Bundled
     from envc.ship import Shipped
     from envc.store.bundlefile import BundleFile
@@ -101,7 +102,8 @@ def hydrate(
     """
     from envc.hydrate import hydrate as fill
 
-    bundle = open_bundle(around.cwd / file, against)
+    bundle = open_bundle(around.cwd / file)
+    environment = _locked(bundle, against)
     record = bundle.record
     is_foreign = record.platform != this_platform()
     if prefix is None and is_foreign:
@@ -110,7 +112,7 @@ def hydrate(
         )
     interpreter = None if is_foreign else _interpreter(bundle, around)
     if prefix is None and interpreter is not None:
-        return _ready(bundle, interpreter, around), True
+        return _ready(bundle, environment, interpreter, around), True
     where = around.cwd / (prefix or "")
     made = fill(
         bundle,
@@ -121,6 +123,7 @@ def hydrate(
         cache=around.cache,
         progress=around.progress,
         loading=loading,
+        environment=environment,
     )
     return where, made
 
@@ -135,12 +138,12 @@ def run(file: Path, command: tuple[str, ...], against: Project | None, around: S
     from envc.run import Launch, split_command
     from envc.run import run as start
 
-    bundle = open_bundle(around.cwd / file, against)
+    bundle = open_bundle(around.cwd / file)
     card = bundle.card
     words = command or (split_command(card.run) if card.run else ())
     if not words:
         raise UsageError(f"step {card.step} has no `run`", f"say what to run: `envc run {file} -- python …`")
-    prefix = _ready(bundle, _interpreter(bundle, around), around)
+    prefix = _ready(bundle, _locked(bundle, against), _interpreter(bundle, around), around)
     folder = around.cwd
     if card.code is not None:
         folder = ready_own(bundle, bundle.own, cache=around.cache, progress=around.progress) / CODE_FOLDER
@@ -150,25 +153,32 @@ def run(file: Path, command: tuple[str, ...], against: Project | None, around: S
     )
 
 
-def open_bundle(file: Path, against: Project | None) -> BundleFile:
-    """A bundle whose documents fit each other and, where a project is named, its lock."""
+def open_bundle(file: Path) -> BundleFile:
+    """A bundle whose documents fit each other."""
     from envc.store import bundlefile
     from envc.store.errors import CorruptBlob
 
     bundle = bundlefile.open_bundle(file)
-    card = bundle.card
     if python_of(bundle).key != bundle.record.python:
         raise CorruptBlob(bundle.name, "has a card for another Python than its record")
-    if against is not None:
-        from envc.closure import Closures
-        from envc.hydrate import check_record
-
-        graph = check(against)
-        cells = [cell for cell in against.cells if (cell.step, cell.target.name) == (card.step, card.target)]
-        if not cells:
-            raise UsageError(f"the manifest has no step {card.step} on {card.target}, which {file.name} is for")
-        check_record(bundle.record, Closures(graph).environment(cells[0]), bundle)
     return bundle
+
+
+def _locked(bundle: BundleFile, against: Project | None) -> Environment | None:
+    """What the lock of a named project makes of the bundle's environment. Raises CorruptBlob where they differ."""
+    if against is None:
+        return None
+    from envc.closure import Closures
+    from envc.hydrate import check_record
+
+    card = bundle.card
+    graph = check(against)
+    cells = [cell for cell in against.cells if (cell.step, cell.target.name) == (card.step, card.target)]
+    if not cells:
+        raise UsageError(f"the manifest has no step {card.step} on {card.target}, which {bundle.path.name} is for")
+    environment = Closures(graph).environment(cells[0])
+    check_record(bundle.record, environment, bundle)
+    return environment
 
 
 def python_of(bundle: BundleFile) -> Python:
@@ -189,9 +199,14 @@ def _interpreter(bundle: BundleFile, around: Surroundings) -> Interpreter:
     return find_interpreter(record.interpreter, python_of(bundle), record.platform, around.environ, around.cache)
 
 
-def _ready(bundle: BundleFile, interpreter: Interpreter, around: Surroundings) -> Path:
+def _ready(bundle: BundleFile, environment: Environment | None, interpreter: Interpreter, around: Surroundings) -> Path:
     from envc.hydrate import ready_environment
 
     return ready_environment(
-        bundle, bundle.record, interpreter=interpreter, cache=around.cache, progress=around.progress
+        bundle,
+        bundle.record,
+        interpreter=interpreter,
+        cache=around.cache,
+        progress=around.progress,
+        environment=environment,
     )

@@ -34,7 +34,7 @@ def poison(workplace: Workplace, reach: Reach) -> RecordObject:
     store = open_store(workplace.store)
     key = step_key("demo", sha256(workplace.lock.read_bytes()), "train", host_platform())
     pointer = get_pointer(store, key)
-    record = get_record(store, pointer.environment, pointer.record)
+    record = record_of(workplace)
     item = next(each for each in record.objects if each.name == "alpha")
     place = object_key(item.index.layout, item.index.artifact)
     members = tree(item.index, store.read(place, 1 << 20))
@@ -54,6 +54,13 @@ def poison(workplace: Workplace, reach: Reach) -> RecordObject:
     if reach == "pointer":
         put_pointer(store, key, msgspec.structs.replace(pointer, record=digest))
     return evil
+
+
+def record_of(workplace: Workplace) -> Record:
+    """What the store says of the step."""
+    store = open_store(workplace.store)
+    pointer = get_pointer(store, step_key("demo", sha256(workplace.lock.read_bytes()), "train", host_platform()))
+    return get_record(store, pointer.environment, pointer.record)
 
 
 def another_machine(workplace: Workplace, folder: Path) -> Workplace:
@@ -145,14 +152,16 @@ def ledger_entry(workplace: Workplace, evil: RecordObject) -> Path:
 def test_a_poisoned_ledger_makes_no_poisoned_lock(workplace: Workplace) -> None:
     workplace.ok("lock")
     workplace.ok("bundle", "--platform", host_platform())
-    honest = ledger_entry(workplace, evil := poison(workplace, "object")).read_text()
-    ledger_entry(workplace, evil).write_text(evil.content)
+    honest = next(part.content for part in record_of(workplace).objects if part.name == "alpha")
+    evil = poison(workplace, "object")
+    assert ledger_entry(workplace, evil).exists()
+    ledger_entry(workplace, evil).write_text(evil.index.digest)
     recorded = workplace.ok("bundle", "--platform", host_platform(), "--record")
     assert "the object of alpha-1.1-py3-none-any.whl is made again" in recorded.err
     assert evil.content not in workplace.lock.read_text()
     assert honest in workplace.lock.read_text()
     # From then on the ledger has no say about it.
-    ledger_entry(workplace, poison(workplace, "pointer")).write_text(evil.content)
+    ledger_entry(workplace, poison(workplace, "pointer")).write_text(evil.index.digest)
     workplace.ok("bundle", "--platform", host_platform())
     assert workplace.ok("run", "train").out == HONEST
 

@@ -6,6 +6,7 @@ import base64
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import fsspec
@@ -335,29 +336,43 @@ def test_every_request_is_made_once_and_taken_in_any_order() -> None:
         asked.append(number)
         return b"%d" % number
 
-    requests = [lambda number=number: request(number) for number in range(50)]  # type: ignore[misc]
-    with Ahead(requests, 8) as ahead:
+    with Ahead(8) as ahead:
+        answers = [ahead.add(partial(request, number)) for number in range(50)]
         order = [*range(1, 50, 2), *range(0, 50, 2)]
-        assert [ahead.take(number) for number in order] == [b"%d" % number for number in order]
+        assert [answers[number]() for number in order] == [b"%d" % number for number in order]
     assert sorted(asked) == list(range(50))
 
 
 def test_no_more_is_begun_than_the_window_allows() -> None:
     begun: list[int] = []
-    requests = [lambda number=number: begun.append(number) or b"" for number in range(50)]  # type: ignore[misc,func-returns-value]
-    with Ahead(requests, 8) as ahead:
-        ahead.take(0)
+
+    def request(number: int) -> bytes:
+        begun.append(number)
+        return b""
+
+    with Ahead(8) as ahead:
+        answers = [ahead.add(partial(request, number)) for number in range(50)]
+        assert begun == []
+        answers[0]()
         time.sleep(0.05)
         assert max(begun) < 8
-        ahead.take(1)
+        answers[1]()
         time.sleep(0.05)
         assert max(begun) < 9
 
 
+def test_what_is_added_while_others_are_taken_is_begun_as_well() -> None:
+    with Ahead(4) as ahead:
+        for number in range(20):
+            first = ahead.add(lambda number=number: b"%d" % number)  # type: ignore[misc]
+            second = ahead.add(lambda number=number: b"%d again" % number)  # type: ignore[misc]
+            assert (first(), second()) == (b"%d" % number, b"%d again" % number)
+
+
 def test_without_a_window_the_taker_asks_itself() -> None:
     seen: list[str] = []
-    with Ahead([lambda: seen.append(threading.current_thread().name) or b"x"], 1) as ahead:  # type: ignore[func-returns-value]
-        assert ahead.take(0) == b"x"
+    with Ahead(1) as ahead:
+        assert ahead.add(lambda: seen.append(threading.current_thread().name) or b"x")() == b"x"  # type: ignore[func-returns-value]
     assert seen == [threading.current_thread().name]
 
 
@@ -365,7 +380,8 @@ def test_what_a_request_raises_is_raised_where_it_is_taken() -> None:
     def fail() -> bytes:
         raise LookupError("no such range")
 
-    with Ahead([fail, lambda: b"fine"], 2) as ahead:
-        assert ahead.take(1) == b"fine"
+    with Ahead(2) as ahead:
+        first, second = ahead.add(fail), ahead.add(lambda: b"fine")
+        assert second() == b"fine"
         with pytest.raises(LookupError, match="no such range"):
-            ahead.take(0)
+            first()

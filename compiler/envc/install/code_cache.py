@@ -41,12 +41,12 @@ def _unpack(
     folder: Path, content: Sha256, index: ObjectIndex, read_range: ReadRange, *, cache: Path, progress: Progress
 ) -> None:
     from envc.install.tree import Part, write_tree
-    from envc.store.decode import ObjectReader
 
     def fill(draft: Path) -> None:
         (draft / _FILES).mkdir()
         task = progress.task("code", sum(frame.length for frame in index.frames), "B")
-        write_tree(draft / _FILES, [Part(ObjectReader(index), read_range)], task)
+        what = f"the code {content[:12]}"
+        write_tree(draft / _FILES, [Part(index=index, what=what, read_range=read_range)], task)
         task.done()
         (draft / _MEMBERS).write_bytes(msgspec.json.encode(index.members))
 

@@ -50,20 +50,22 @@ _DOUBT = "doubted"
 
 
 class Ledger:
-    """Which content this machine has derived from an artifact before. Lost entries cost time and nothing else."""
+    """Which objects this machine has made, or compared to their last byte with what it would have made: the digest of
+    the index (`ObjectIndex.digest`) per artifact and layout. Lost entries cost time and nothing else.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def get(self, layout: str, artifact: Sha256) -> Sha256 | None:
-        """The content digest, if it is known."""
+        """The digest of the object's index, if it is known."""
         try:
             return parse_sha256(self._path(layout, artifact).read_text())
         except (OSError, ValueError):
             return None
 
-    def put(self, layout: str, artifact: Sha256, content: Sha256) -> None:
-        self._write(layout, artifact, content)
+    def put(self, layout: str, artifact: Sha256, index: Sha256) -> None:
+        self._write(layout, artifact, index)
 
     def forget(self, layout: str, artifact: Sha256) -> None:
         """Have the next `pack` derive the object again, whoever vouches for it, and replace the store's if it is not
@@ -109,13 +111,13 @@ def is_trusted(
 
     The lock's word on its content decides, if there is one; else what this machine derived before, or `trust_store`,
     or, with `anew`, nothing. No word counts for an object that was found corrupt: contents are what indexes say.
+    The ledger vouches for these very frames, since hydrate compares contents only where a lock demands them.
     """
-    content = stored.index.content
     if ledger.doubts(member.layout, member.sha256):
         return False
     if member.content is not None:
-        return content == member.content
-    return not anew and (trust_store or content == ledger.get(member.layout, member.sha256))
+        return stored.index.content == member.content
+    return not anew and (trust_store or stored.index.digest == ledger.get(member.layout, member.sha256))
 
 
 def derive(
@@ -147,7 +149,7 @@ def derive(
             stored = _write(member, contents, store, encoder)
         else:
             contents.check(_read_members(contents.entries, contents.members))
-    ledger.put(member.layout, member.sha256, content)
+    ledger.put(member.layout, member.sha256, stored.index.digest)
     return stored
 
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
 from envc.install.unpacked import Unpacked
 from envc.model.digest import Sha256, sha256_file
 from envc.model.progress import Task
-from envc.model.record import Member
+from envc.model.record import Member, ObjectIndex
 from envc.store.ahead import Ahead
 from envc.store.decode import ObjectReader, Piece
 from envc.store.encode import usable_cores
@@ -42,13 +43,27 @@ class CorruptObject(CorruptBlob):
         return {"layout": self.layout, "artifact": self.artifact}
 
 
-class Part(msgspec.Struct, frozen=True):
+class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One object to be written, but for some of its members."""
 
-    reader: ObjectReader
+    index: ObjectIndex  # checked before it is used
+    what: str  # for people
     read_range: ReadRange
     skipped: frozenset[str] = frozenset()  # paths that belong to another object
-    content: Sha256 | None = None  # content digest, by which the object is kept on this machine; None: it is not
+    contents: bool = True  # whether contents are compared with their members' digests, not with the frames' alone
+    names: tuple[Sha256, ...] = ()  # by which it may be unpacked on this machine; it is kept there by the first one
+
+    @property
+    def size(self) -> int:
+        """Bytes of all frames."""
+        return sum(frame.length for frame in self.index.frames)
+
+    @property
+    def wanted(self) -> Iterable[Member]:
+        """The members to be written."""
+        if not self.skipped:
+            return self.index.members
+        return [member for member in self.index.members if member.path not in self.skipped]
 
 
 def write_tree(
@@ -64,96 +79,117 @@ def write_tree(
 
     Objects that are `unpacked` on this machine are shared from there, the others are kept there when all is written.
     `in_flight` frames are read ahead of the threads that write, for stores whose answers take their time.
-    Raises CorruptObject for bytes that are not there or not what an index says; FileExistsError, IsADirectoryError or
-    NotADirectoryError where two members want one place; other OSErrors for a disk that cannot take them. What was
-    written until then stays.
+    Raises CorruptBlob for an index that is not one; CorruptObject for bytes that are not there or not what an index
+    says; FileExistsError, IsADirectoryError or NotADirectoryError where two members want one place; other OSErrors for
+    a disk that cannot take them. What was written until then stays.
     """
-    _make_folders(root, parts)
-    missing = [part for part in parts if not _place(root, part, unpacked, task)]
-    frames = [(frame.length, part, number) for part in missing for number, frame in enumerate(part.reader.index.frames)]
-    # Largest first: a long frame at the end would leave the other cores idle.
-    frames.sort(key=lambda frame: -frame[0])
-    with Ahead([_reading(part, number) for _, part, number in frames], min(in_flight, len(frames))) as ahead:
-        writing = (
-            (part, partial(_write_frame, root, part, number, partial(ahead.take, place), task))
-            for place, (_, part, number) in enumerate(frames)
-        )
-        _run(writing, threads)
-    sliced = [(part, member) for part in missing for member in _sliced(part)]
-    _run(((part, partial(_check_sliced, root, part, member)) for part, member in sliced), threads)
+    folders = _Folders(root)
+    missing = [part for part in parts if not _place(root, part, folders, unpacked, task)]
+    # Largest first: a long object at the end would leave the other cores idle. The first ones are being written while
+    # the indexes of the others are still checked.
+    missing.sort(key=lambda part: -part.size)
+    window = min(in_flight, sum(len(part.index.frames) for part in missing))
+    with _Crew(threads) as crew, Ahead(window) as ahead:
+        for part in missing:
+            reader = ObjectReader(part.index, part.what, contents=part.contents)
+            folders.make(part)
+            for number, frame in enumerate(part.index.frames):
+                read = ahead.add(partial(part.read_range, frame.offset, frame.length))
+                crew.do(part, partial(_write_frame, root, part, reader, number, read, task))
+        crew.finish()
+        for part in missing:
+            for member in _sliced(part):
+                crew.do(part, partial(_finish_sliced, root, part, member))
+        crew.finish()
     for part in parts:
-        for member in _wanted(part):
+        for member in part.wanted:
             if member.type == "link":
                 (root / member.path).symlink_to(member.link)
     for part in missing:
-        if unpacked is not None and part.content is not None:
-            unpacked.keep(root, part.reader.index, part.content, part.skipped)
+        if unpacked is not None and part.names:
+            unpacked.keep(root, part.index, part.names[0], part.skipped)
 
 
-def _place(root: Path, part: Part, unpacked: Unpacked | None, task: Task) -> bool:
+def _place(root: Path, part: Part, folders: _Folders, unpacked: Unpacked | None, task: Task) -> bool:
     """Whether an object that was unpacked before has been put in place."""
-    index = part.reader.index
-    if unpacked is None or part.content is None or not unpacked.place(root, index, part.content, part.skipped):
-        return False
-    task.advance(sum(frame.length for frame in index.frames))
-    return True
+    for name in part.names:
+        if unpacked is not None and unpacked.holds(part.index.layout, name):
+            folders.make(part)
+            if unpacked.place(root, part.index, name, part.skipped):
+                task.advance(part.size)
+                return True
+    return False
 
 
-def _run(work: Iterable[tuple[Part, Callable[[], None]]], threads: int | None) -> None:
-    """Do all of it; the first failure stops what has not begun."""
-    with ThreadPoolExecutor(threads or usable_cores() + 1, thread_name_prefix="envc-write") as pool:
-        futures = [pool.submit(_guard, part, each) for part, each in work]
-        try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-    for future in done:
-        future.result()
+class _Folders:
+    """The folders below a root, each made once. `os`, since thousands of Path objects cost more than the folders."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = str(root)
+        self._made = {""}
+
+    def make(self, part: Part) -> None:
+        """Make the folders of a part's members. Its paths have been checked."""
+        made = self._made
+        for member in part.wanted:
+            folder = member.path.rpartition("/")[0]
+            if folder not in made:
+                self._make(folder)
+
+    def _make(self, folder: str) -> None:
+        parent = folder.rpartition("/")[0]
+        if parent not in self._made:
+            self._make(parent)
+        os.mkdir(f"{self._root}/{folder}")  # noqa: PTH102
+        self._made.add(folder)
+
+
+class _Crew:
+    """Threads that write; the first failure stops what has not begun."""
+
+    def __init__(self, threads: int | None) -> None:
+        self._pool = ThreadPoolExecutor(threads or usable_cores() + 1, thread_name_prefix="envc-write")
+        self._futures: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def do(self, part: Part, each: Callable[[], None]) -> None:
+        """Begin a piece of work on a part, soon."""
+        self._futures.append(self._pool.submit(_guard, part, each))
+
+    def finish(self) -> None:
+        """Wait until all has been done. Raises the first failure."""
+        futures, self._futures = self._futures, []
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
 
 
 def _guard(part: Part, each: Callable[[], None]) -> None:
     try:
         each()
     except (CorruptBlob, MissingBlob) as error:
-        index = part.reader.index
-        raise CorruptObject(part.reader.what, error.reason, index.layout, index.artifact) from None
-
-
-def _wanted(part: Part) -> Iterable[Member]:
-    return (member for member in part.reader.index.members if member.path not in part.skipped)
+        raise CorruptObject(part.what, error.reason, part.index.layout, part.index.artifact) from None
 
 
 def _sliced(part: Part) -> list[Member]:
     """Members that are spread over several frames."""
-    paths = {frame.path for frame in part.reader.index.frames if frame.at}
-    return [member for member in _wanted(part) if member.path in paths] if paths else []
+    paths = {frame.path for frame in part.index.frames if frame.at}
+    return [member for member in part.wanted if member.path in paths] if paths else []
 
 
-def _make_folders(root: Path, parts: Sequence[Part]) -> None:
-    folders: set[str] = set()
-    for part in parts:
-        for member in _wanted(part):
-            folder = member.path.rpartition("/")[0]
-            while folder and folder not in folders:
-                folders.add(folder)
-                folder = folder.rpartition("/")[0]
+def _write_frame(
+    root: Path, part: Part, reader: ObjectReader, number: int, read: Callable[[], bytes], task: Task
+) -> None:
     base = f"{root}/"
-    for folder in sorted(folders):  # a folder stands before those in it
-        os.mkdir(base + folder)  # noqa: PTH102 - thousands of Path objects cost more than the folders
-
-
-def _reading(part: Part, number: int) -> Callable[[], bytes]:
-    frame = part.reader.index.frames[number]
-    return partial(part.read_range, frame.offset, frame.length)
-
-
-def _write_frame(root: Path, part: Part, number: int, read: Callable[[], bytes], task: Task) -> None:
-    frame = part.reader.index.frames[number]
-    base = f"{root}/"
-    for piece in part.reader.pieces(number, read()):
+    for piece in reader.pieces(number, read()):
         if piece.member.type == "file" and piece.member.path not in part.skipped:
             _write_piece(base, piece)
-    task.advance(frame.length)
+    task.advance(part.index.frames[number].length)
 
 
 def _write_piece(base: str, piece: Piece) -> None:
@@ -174,8 +210,8 @@ def _write_piece(base: str, piece: Piece) -> None:
         os.utime(base + piece.member.path, (piece.member.mtime, piece.member.mtime))
 
 
-def _check_sliced(root: Path, part: Part, member: Member) -> None:
+def _finish_sliced(root: Path, part: Part, member: Member) -> None:
     path = root / member.path
-    if sha256_file(path) != member.sha256:
-        raise CorruptBlob(part.reader.what, f"{member.path!r} does not match its digest")
+    if part.contents and sha256_file(path) != member.sha256:
+        raise CorruptBlob(part.what, f"{member.path!r} does not match its digest")
     os.utime(path, (member.mtime, member.mtime))

@@ -1,10 +1,14 @@
 """Objects that this machine has unpacked before, as plain files that further prefixes share.
 
-``<cache>/objects/<layout>/<aa>/<content digest>/<number>`` is the content of an object's member of that number. A
-folder appears by a rename when all that it holds has been checked against the content digest, and may be removed at any
-time: a lost object costs time and nothing else. A file that is shared by hard link changes with the prefix that changes
-it, so each is compared with its member before it is used: size, whether it is executable, and the time of its last
-change, which every member has from its object. A copy is compared by its sha256, as its bytes pass by anyway.
+``<cache>/objects/<layout>/<aa>/<name>/<number>`` is the content of an object's member of that number. The name says
+what the files were compared with: it is the content digest if each was compared with its member's digest, else the
+digest of the index, whose frames they came from. So a store that puts other bytes into frames than members say reaches
+nobody but those who trust its very index.
+
+A folder appears by a rename when all that it holds has been checked, and may be removed at any time: a lost object
+costs time and nothing else. A file that is shared by hard link changes with the prefix that changes it, so each is
+compared with its member before it is used: size, whether it is executable, and the time of its last change, which every
+member has from its object. A copy is compared by its sha256, as its bytes pass by anyway.
 """
 
 from __future__ import annotations
@@ -53,16 +57,18 @@ class Unpacked:
         self._copies = copies or mode == "copy"
         self._swept = False
 
-    def place(self, root: Path, index: ObjectIndex, content: Sha256, skipped: frozenset[str]) -> bool:
+    def holds(self, layout: str, name: Sha256) -> bool:
+        """Whether an object of that name was kept. Its index has been checked then, for it was written by it."""
+        return self._place_of(layout, name).is_dir()
+
+    def place(self, root: Path, index: ObjectIndex, name: Sha256, skipped: frozenset[str]) -> bool:
         """Give the files of an object their places below `root`, where their folders are. False, and nothing is there,
-        when the object is not cached or not whole any more.
+        when the object is not whole, or not any more.
 
         Links are not made. Raises FileExistsError when another object's file is there, other OSErrors for a disk that
         cannot take the files.
         """
-        folder = self._place_of(index.layout, content)
-        if not folder.is_dir():
-            return False
+        folder = self._place_of(index.layout, name)
         source, target = f"{folder}{os.sep}", f"{root}{os.sep}"
         placed: list[str] = []
         try:
@@ -78,14 +84,14 @@ class Unpacked:
             return False
         return True
 
-    def keep(self, root: Path, index: ObjectIndex, content: Sha256, skipped: frozenset[str]) -> None:
+    def keep(self, root: Path, index: ObjectIndex, name: Sha256, skipped: frozenset[str]) -> None:
         """Remember an object whose files have been written below `root` and checked. What the disk refuses is let be.
 
         Skipped members are not kept; who needs them finds the object incomplete.
         """
         if self._modes == ["copy"] and not self._copies:
             return
-        folder = self._place_of(index.layout, content)
+        folder = self._place_of(index.layout, name)
         drafts = self._folder / _DRAFTS
         draft = drafts / os.urandom(16).hex()
         try:
@@ -104,8 +110,8 @@ class Unpacked:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
-    def _place_of(self, layout: str, content: Sha256) -> Path:
-        return self._folder / layout / content[:2] / content
+    def _place_of(self, layout: str, name: Sha256) -> Path:
+        return self._folder / layout / name[:2] / name
 
     def _share(self, source: str, target: str, member: Member) -> None:
         """Let `target` become the file `source`, in the first way that works here. Raises _Changed."""

@@ -20,7 +20,7 @@ CODE_FOLDER = ".envc/code"  # in a bundle: the step's code
 MTIME = 315532800  # 1980-01-01T00:00:00Z: the time of wheels' and generated files, the earliest that a zip file can say
 
 
-class Member(msgspec.Struct, frozen=True, order=True):
+class Member(msgspec.Struct, frozen=True, order=True, gc=False):
     """One entry of an object's tree."""
 
     path: str  # relative to the prefix, POSIX separators, no "." or ".." parts
@@ -32,7 +32,7 @@ class Member(msgspec.Struct, frozen=True, order=True):
     mtime: int = MTIME  # seconds since the epoch; no part of the content digest
 
 
-class Frame(msgspec.Struct, frozen=True):
+class Frame(msgspec.Struct, frozen=True, gc=False):
     """One zstd frame of an object."""
 
     offset: int  # bytes from the start of the object
@@ -55,7 +55,15 @@ class ObjectIndex(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def content(self) -> Sha256:
+        """The content digest of the tree, whatever frames hold it."""
         return content_digest(self.members)
+
+    @property
+    def digest(self) -> Sha256:
+        """The digest of this document as objects and records hold it: it names the bytes of the object, frame by frame,
+        and with them a tree, whether or not its members' digests are true.
+        """
+        return sha256(msgspec.json.encode(self, order="sorted"))
 
 
 def content_digest(members: tuple[Member, ...]) -> Sha256:

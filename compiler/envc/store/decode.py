@@ -3,6 +3,9 @@
 The chain: the index is trusted because a digest of it was (a record's), or because the result is compared with a
 content digest; the index gives each frame's sha256, checked before decompression; the index also gives the whole tar
 text except contents, so headers are compared instead of interpreted, and no two readers can see different trees.
+
+Frames prove every byte to whoever trusts the index as a whole. Who trusts the members alone, because a content digest
+of them came from elsewhere, has the contents compared with them as well.
 """
 
 from __future__ import annotations
@@ -29,26 +32,30 @@ class Piece(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether this is the whole content, and so was compared with the member's sha256 already."""
+        """Whether this is the whole content, which a reader that compares contents has compared already."""
         return len(self.data) == self.member.size
 
 
 class ObjectReader:
     """Reads the frames of one object, in any order, from any number of threads."""
 
-    __slots__ = ("_spans", "index", "what")
+    __slots__ = ("_spans", "contents", "index", "what")
 
-    def __init__(self, index: ObjectIndex, what: str | None = None) -> None:
-        """Raises CorruptBlob unless the index is one that `index.check_index` accepts."""
+    def __init__(self, index: ObjectIndex, what: str | None = None, *, contents: bool = True) -> None:
+        """With `contents` each content is compared with its member's digest, else with its frame's alone.
+
+        Raises CorruptBlob unless the index is one that `index.check_index` accepts.
+        """
         self.what = what or f"object {index.artifact[:12]} ({index.layout})"
         self.index = index
+        self.contents = contents
         self._spans = check_index(index, self.what)
 
     def pieces(self, number: int, compressed: Buffer) -> list[Piece]:
         """The members, or the slice of one, in frame `number`, in the order of the tree.
 
         Raises CorruptBlob unless the bytes are exactly that frame. A slice is proven by the frame's digest alone; who
-        demands the content digest compares the whole member's sha256 when its last slice has been written.
+        wants contents compared compares the whole member's sha256 when its last slice has been written.
         """
         frame = self.index.frames[number]
         if sha256(compressed) != frame.sha256:
@@ -66,7 +73,8 @@ class ObjectReader:
                 position += len(header)
             data = view[position : position + member.size - span.at]
             position += len(data)
-            if len(data) == member.size and member.type == "file" and sha256(data) != member.sha256:
+            is_whole = len(data) == member.size and member.type == "file"
+            if self.contents and is_whole and sha256(data) != member.sha256:
                 raise CorruptBlob(self.what, f"{member.path!r} does not match its digest")
             if span.at + len(data) == member.size:
                 zeros = bytes(padding(member.size))

@@ -23,6 +23,7 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 _WINDOWS_REFUSED = re.compile(r'[<>:"|?*]')
 _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
 _NO_NAMES = frozenset(("", ".", ".."))
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")  # a last part that is safe wherever its folder is
 
 
 def check_path(path: str, *, windows: bool = False) -> None:
@@ -90,22 +91,29 @@ def check_tree(members: Iterable[Member], *, windows: bool, fold_case: bool, res
     case-insensitive file system would merge. `reserved` allows the folder ``.envc``.
     """
     previous = ""
+    place = "/"  # the folder of the member before; no path has this one
     names: set[str] = set()
     folders: set[str] = set()
     for member in members:
         path = member.path
-        check_path(path, windows=windows)
+        folder, _, last = path.rpartition("/")
+        is_neighbour = folder == place
+        # Of a neighbour only the last part is new, and all but a few of those are plain.
+        if windows or not is_neighbour or not _PLAIN_NAME.fullmatch(last) or len(path) > MAX_PART:
+            check_path(path, windows=windows)
         if path <= previous:
             raise UnsafePath(path, "is out of order" if path != previous else "occurs twice")
-        previous = path
+        previous, place = path, folder
         if member.link:
             check_link(path, member.link, windows=windows)
         name = fold(path) if fold_case else path
         if name in names:
             raise UnsafePath(path, "differs from another path only in case")
+        names.add(name)
+        if is_neighbour and folder:
+            continue
         if not reserved and (fold(path) + "/").startswith(RESERVED + "/"):
             raise UnsafePath(path, f"stands in the reserved folder {RESERVED}")
-        names.add(name)
         while (name := name.rpartition("/")[0]) and name not in folders:
             folders.add(name)
     if not names.isdisjoint(folders):
