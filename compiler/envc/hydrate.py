@@ -16,7 +16,7 @@ import msgspec
 
 from envc.errors import EnvcError, UsageError
 from envc.install.interpreter import HostPython, Interpreter
-from envc.install.machine import check_machine, machine_of
+from envc.install.machine import check_floors, check_platform, machine_of
 from envc.install.prefix import STATE, make_prefix
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment
@@ -54,6 +54,7 @@ class Loading(msgspec.Struct, frozen=True, kw_only=True):
     cached: bool = True  # share with what this machine has unpacked before
     bytecode: bool = False  # compile the sources
     threads: int | None = None  # that decompress and write
+    force: bool = False  # also on a machine that lacks what the files ask for
 
 
 def record_digest(record: Record) -> Sha256:
@@ -116,9 +117,12 @@ def hydrate(
     and of several prefixes with one object all but the first share its files. Raises WrongMachine, CorruptObject,
     CorruptBlob, StoreError, NoBytecode, and EnvcError where the disk cannot take the files.
     """
-    if interpreter is not None:
-        check_machine(record, machine_of(interpreter))
     loading = loading or Loading()
+    if interpreter is not None:
+        machine = machine_of(interpreter)
+        check_platform(record.platform, machine)
+        if not loading.force:
+            check_floors(record.requirements, machine)
     bytecode = loading.bytecode and interpreter is not None
     prefix = prefix.absolute()
     text = canonical_json(record)
@@ -192,15 +196,25 @@ def ready_environment(
     cache: Path,
     progress: Progress,
     environment: Environment | None = None,
+    force: bool = False,
 ) -> Path:
     """The prefix of a record on this machine, made once below `cache` and used in place ever after.
 
     Any number of processes may ask at once. A prefix that was made when the lock demanded nothing is not one of a lock
-    that does. Arguments and errors as for `hydrate`.
+    that does. `force` as in `Loading`; the other arguments and errors as for `hydrate`.
     """
     demanded = environment.demanded if environment else None
     prefix = _ready_place(record.environment, record_digest(record), interpreter, cache, demanded)
-    hydrate(store, record, prefix, interpreter=interpreter, cache=cache, progress=progress, environment=environment)
+    hydrate(
+        store,
+        record,
+        prefix,
+        interpreter=interpreter,
+        cache=cache,
+        progress=progress,
+        environment=environment,
+        loading=Loading(force=force),
+    )
     return prefix
 
 

@@ -233,7 +233,7 @@ def _record(environment: Environment, objects: dict[ObjectId, StoredObject], pro
         objects=tuple(items),
         winners=winners(items),
         made=(STATE, *_made(environment)),
-        requirements=machine_requirements(member.file for member in environment.members),
+        requirements=machine_requirements(environment.members, environment.target.platform),
     )
 
 

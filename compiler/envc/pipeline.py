@@ -239,6 +239,7 @@ def ready(bound: Bound, interpreter: Interpreter, around: Surroundings) -> tuple
             cache=cache,
             progress=around.progress,
             environment=environment,
+            force=around.force,
         )
         return made, True
 
@@ -352,9 +353,15 @@ def distrust(around: Surroundings) -> Iterator[None]:
 
 
 def _interpreter(cell: StepTarget, around: Surroundings) -> Interpreter:
+    """What the step runs on here. Raises WrongMachine where the manifest declares more than this machine has."""
     from envc.install.interpreter import find_interpreter
 
-    return find_interpreter(cell.interpreter, cell.python, cell.target.platform, around.environ, around.cache)
+    found = find_interpreter(cell.interpreter, cell.python, cell.target.platform, around.environ, around.cache)
+    if cell.target.declared and not around.force:
+        from envc.install.machine import check_floors, machine_of
+
+        check_floors(cell.target.declared, machine_of(found), around.environ)
+    return found
 
 
 # solve

@@ -68,7 +68,7 @@ def _ship(
             out,
             project=project.manifest.name,
             step=cell.step,
-            target=cell.target.name,
+            target=cell.target,
             lock=sha256(project.manifest.lock_path.read_bytes()),
             python=cell.python,
             level=options.level,
@@ -195,8 +195,13 @@ def python_of(bundle: BundleFile) -> Python:
 def _interpreter(bundle: BundleFile, around: Surroundings) -> Interpreter:
     from envc.install.interpreter import find_interpreter
 
-    record = bundle.record
-    return find_interpreter(record.interpreter, python_of(bundle), record.platform, around.environ, around.cache)
+    record, floors = bundle.record, bundle.card.floors
+    found = find_interpreter(record.interpreter, python_of(bundle), record.platform, around.environ, around.cache)
+    if floors and not around.force:
+        from envc.install.machine import check_floors, machine_of
+
+        check_floors(floors, machine_of(found), around.environ)
+    return found
 
 
 def _ready(bundle: BundleFile, environment: Environment | None, interpreter: Interpreter, around: Surroundings) -> Path:
@@ -209,4 +214,5 @@ def _ready(bundle: BundleFile, environment: Environment | None, interpreter: Int
         cache=around.cache,
         progress=around.progress,
         environment=environment,
+        force=around.force,
     )

@@ -30,7 +30,7 @@ from envc.store.errors import CorruptBlob, MissingBlob
 from envc.store.keys import object_key
 from envc.store.objects import bytes_reader, get_code, range_reader
 from envc.store.paths import ENVIRONMENT_LAYOUT
-from envc_solvers.target import PLATFORMS, Python
+from envc_solvers.target import PLATFORMS, Python, Target
 
 
 class Shipped(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +49,7 @@ def ship(
     *,
     project: str,
     step: str,
-    target: str,
+    target: Target,
     lock: Sha256,
     python: Python,
     level: int = LEVEL,
@@ -64,13 +64,14 @@ def ship(
     card = StepCard(
         project=project,
         step=step,
-        target=target,
+        target=target.name,
         python=python.text,
         lock=lock,
         record=pointer.record,
         code=pointer.code if code else None,
         run=pointer.run,
         env=pointer.env,
+        floors=target.declared,
     )
     draft = io.BytesIO()
     entries = (*own_entries(record, card, python), *code)

@@ -27,6 +27,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     progress: Progress
     offline: bool = False
     refresh: bool = False
+    force: bool = False  # also on a machine that lacks what an environment was solved for
     limits: Limits = Limits()
 
     @property

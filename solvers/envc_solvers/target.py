@@ -72,13 +72,21 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         ``"linux-64 glibc=2.28 cuda=12.4"`` for a target ``gpu``; ``"glibc=2.28"`` for the target ``linux-64``.
         """
         parts = [] if self.name == self.platform else [self.platform]
-        for field in ("glibc", "musl", "macos", "cuda", "archspec"):
+        for field in FLOORS:
             value = getattr(self, field)
             if value is not None:
                 parts.append(f"{field}={value}")
         return " ".join(parts)
 
+    @property
+    def declared(self) -> dict[str, str]:
+        """The floors that somebody chose: those which are not the defaults of the platform."""
+        usual = default_target(self.platform)
+        floors = {field: getattr(self, field) for field in FLOORS}
+        return {field: value for field, value in floors.items() if value not in (None, getattr(usual, field))}
 
+
+FLOORS = ("glibc", "musl", "macos", "cuda", "archspec")
 DEFAULT_FLOORS: dict[Family, dict[str, str]] = {
     "linux": {"glibc": "2.28"},
     "macos": {"macos": "13.0"},

@@ -22,6 +22,7 @@ from envc.store.encode import Entry
 from envc.store.keys import code_key, object_key
 from envc.store.objects import bytes_reader
 from envc.store.records import get_record
+from envc_solvers.target import default_target
 from tests.environments import HOST, PYTHON, bundle, environment
 from tests.stores import MemoryBlobs
 from tests.wheels import Distribution, build_wheel
@@ -56,7 +57,7 @@ def shipped(store: MemoryBlobs, pointer: StepPointer, out: Path) -> Shipped:
         out,
         project="demo",
         step="train",
-        target=HOST.platform,
+        target=default_target(HOST.platform),
         lock=Sha256("0" * 64),
         python=PYTHON,
     )

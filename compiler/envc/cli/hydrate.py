@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--no-cache", is_flag=True, help="Share nothing with what this machine has unpacked before.")
 @options.store_option()
 @options.frozen_option()
+@options.force_option()
 @options.quiet_option()
 @options.json_option()
 def command(
@@ -44,6 +45,7 @@ def command(
     no_cache: bool,
     store: str | None,
     frozen: bool,
+    force: bool,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -54,13 +56,13 @@ def command(
     """
     from envc.hydrate import Loading
 
-    loading = Loading(link_mode=link_mode, cached=not no_cache, bytecode=bytecode)
-    if prefix is None and loading != Loading():
+    loading = Loading(link_mode=link_mode, cached=not no_cache, bytecode=bytecode, force=force)
+    if prefix is None and loading != Loading(force=force):
         raise UsageError("--bytecode, --link-mode and --no-cache are for a folder of yours", "name it: --prefix DIR")
     if no_cache and link_mode:
         raise UsageError("--no-cache shares no files, so there is no --link-mode", "leave out one")
     with Terminal(quiet) as terminal:
-        around = options.surroundings(terminal, offline=True)
+        around = options.surroundings(terminal, offline=True, force=force)
         if portable.is_bundle(step):
             options.refuse_beside_a_file(step, platform=target, store=store, frozen=frozen)
             against = open_project(manifest, around) if manifest else None

@@ -61,6 +61,12 @@ def frozen_option() -> Decorator:
     return click.option("--frozen", is_flag=True, help="Use the lock as it is, without asking whether it is stale.")
 
 
+def force_option() -> Decorator:
+    return click.option(
+        "--force", is_flag=True, help="Go on where this machine lacks what the environment was solved for."
+    )
+
+
 def resolution_option() -> Decorator:
     return click.option(
         "--resolution",
@@ -109,7 +115,12 @@ def refuse_beside_a_file(file: str, **options: object) -> None:
 
 
 def surroundings(
-    terminal: Terminal, *, offline: bool = False, refresh: bool = False, limits: Limits | None = None
+    terminal: Terminal,
+    *,
+    offline: bool = False,
+    refresh: bool = False,
+    force: bool = False,
+    limits: Limits | None = None,
 ) -> Surroundings:
     """What a verb hands to the pipeline: the environment variables, the clock and where to report."""
     return Surroundings(
@@ -118,5 +129,6 @@ def surroundings(
         progress=terminal,
         offline=offline or os.environ.get("ENVC_OFFLINE", "") not in ("", "0", "false"),
         refresh=refresh,
+        force=force,
         limits=limits or Limits(),
     )

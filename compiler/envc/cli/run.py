@@ -20,6 +20,7 @@ from envc.project import Selection, open_project
 @options.store_option()
 @click.option("--from-store", is_flag=True, help="Use the bundled code instead of the working tree's.")
 @options.frozen_option()
+@options.force_option()
 @options.offline_option()
 @options.quiet_option()
 def command(
@@ -30,6 +31,7 @@ def command(
     store: str | None,
     from_store: bool,
     frozen: bool,
+    force: bool,
     offline: bool,
     quiet: bool,
 ) -> int:
@@ -39,7 +41,7 @@ def command(
     separator in its name or ending in .zst: it needs nothing else, and with --manifest it must be what the lock names.
     """
     with Terminal(quiet) as terminal:
-        around = options.surroundings(terminal, offline=offline)
+        around = options.surroundings(terminal, offline=offline, force=force)
         if portable.is_bundle(step):
             options.refuse_beside_a_file(step, platform=target, store=store, from_store=from_store, frozen=frozen)
             against = open_project(manifest, around) if manifest else None

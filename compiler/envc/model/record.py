@@ -122,3 +122,4 @@ class StepCard(msgspec.Struct, frozen=True, kw_only=True):
     code: Sha256 | None = None  # content digest of the code, its paths taken from ``.envc/code``
     run: str | None = None
     env: dict[str, str] = {}
+    floors: dict[str, str] = {}  # what the target declares beyond the defaults: {"cuda": "12.4"}

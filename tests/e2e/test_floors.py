@@ -1,0 +1,66 @@
+"""A machine that lacks what an environment was solved for: refused with both numbers, unless the user insists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import HOST_PYTHON, Workplace, host_platform
+
+MANIFEST = f"""\
+[project]
+name = "demo"
+targets = ["special"]
+python = "{HOST_PYTHON}"
+
+[targets.special]
+platform = "{host_platform()}"
+FLOOR
+
+[steps.train]
+pypi = ["gamma"]
+run = "python -c 'print(1)'"
+"""
+
+
+@pytest.mark.parametrize(
+    ("floor", "environ", "refusal"),
+    [
+        ('cuda = "12.4"', {"CONDA_OVERRIDE_CUDA": "12.2"}, "needs cuda 12.4; this machine has cuda 12.2"),
+        ('cuda = "12.4"', {"CONDA_OVERRIDE_CUDA": ""}, "needs cuda 12.4; this machine has no cuda"),
+        (
+            'archspec = "x86_64_v4"',
+            {"CONDA_OVERRIDE_ARCHSPEC": "x86_64_v3"},
+            "needs archspec x86_64_v4; this machine has archspec x86_64_v3",
+        ),
+        ('glibc = "2.35"', {"CONDA_OVERRIDE_GLIBC": "2.31"}, "needs glibc 2.35; this machine has glibc 2.31"),
+    ],
+)
+def test_a_declared_floor_is_demanded_of_the_machine(
+    floor: str, environ: dict[str, str], refusal: str, workplace: Workplace, tmp_path: Path
+) -> None:
+    if host_platform() != "linux-64":
+        pytest.skip("these floors are linux-64's")
+    workplace.write(MANIFEST.replace("FLOOR", floor))
+    workplace.ok("lock")
+    bundle = tmp_path / "train.tar.zst"
+    workplace.ok("bundle", "--output", str(bundle))
+    prefix = tmp_path / "prefix"
+    target = ("--target", "special")
+    for verb in (
+        ("hydrate", "train", *target, "--prefix", str(prefix)),
+        ("hydrate", str(bundle), "--prefix", str(prefix)),
+        ("run", "train", *target),
+        ("run", str(bundle)),
+    ):
+        done = workplace.run(*verb, **environ)
+        assert done.code == 1
+        assert refusal in done.err
+        assert "--force" in done.err
+        assert not prefix.exists()
+    assert workplace.ok("run", "train", *target, "--force", **environ).out == "1\n"
+    assert workplace.ok("run", str(bundle), "--force", **environ).out == "1\n"
+    workplace.ok("hydrate", str(bundle), "--prefix", str(prefix), "--force", **environ)
+    # What was made on demand is no reason to start it without one.
+    assert refusal in workplace.fails(1, "run", "train", *target, **environ).err
