@@ -9,7 +9,15 @@ import importlib
 import sys
 
 BENCHMARKS = {
-    "lock-pypi": ("tests.benchmarks.lock_pypi", "envc lock against uv pip compile, warm, one target and four"),
+    "lock-pypi": (
+        "tests.benchmarks.lock_pypi",
+        "envc lock against uv pip compile, one target and four; --cold, --hard",
+    ),
+    "lock-unchanged": (
+        "tests.benchmarks.lock_unchanged",
+        "a lock that needs no work, 10 and 1,000 steps; uv lock --check",
+    ),
+    "relock": ("tests.benchmarks.relock", "one dependency more in one of ten steps, against the full lock"),
     "solve-conda": (
         "tests.benchmarks.solve_conda",
         "envc solve --conda against py-rattler, whole processes",

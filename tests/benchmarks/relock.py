@@ -1,0 +1,49 @@
+"""relock: `envc lock` after one dependency was added to one of ten steps, beside the lock of all ten from nothing."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from tests.benchmarks.measure import Run, alternate_runs, clean_environment, measured, program, verdict, versions
+from tests.benchmarks.steps import manifest
+
+SHARE = 0.2  # of the full lock
+START = 0.08  # seconds: what Python's own start may cost
+ADDED = "rich"
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="relock", description=__doc__)
+    parser.add_argument("--runs", type=int, default=7)
+    chosen = parser.parse_args(arguments)
+    print(versions("envc", "resolvelib"))
+    missed = False
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        env = clean_environment(ENVC_CACHE_DIR=str(base / "cache"))
+        path, lock = base / "manifest.toml", base / "manifest.lock"
+
+        def run(targets: int, kept: bytes | None, *flags: str) -> Run:
+            """One lock, after what was there before has been put back."""
+            path.write_text(manifest(10, targets, ADDED if kept is not None else None))
+            lock.unlink(missing_ok=True)
+            if kept is not None:
+                lock.write_bytes(kept)
+            return measured([program("envc"), "lock", "--quiet", *flags], env, base)
+
+        for targets in (1, 4):
+            run(targets, None)
+            before = lock.read_bytes()
+            run(targets, before)
+            full, again = alternate_runs(
+                chosen.runs,
+                lambda targets=targets: run(targets, None, "--offline"),  # type: ignore[misc]
+                lambda targets=targets, before=before: run(targets, before, "--offline"),  # type: ignore[misc]
+            )
+            budget = SHARE * full.seconds + START
+            missed |= again.seconds > budget
+            print(f"ten steps on {targets} target(s): full lock {full.seconds:.3f} s; with one dependency more "
+                  f"{verdict(again.seconds, budget)}; CPU at least {full.cpu:.3f} and {again.cpu:.3f} s", flush=True)  # fmt: skip
+    return 1 if missed else 0
