@@ -44,10 +44,26 @@ class Closures:
                 # After a merge a step may stand in two environments: then neither is what was reviewed.
                 if claimed[step] == 1:
                     self._environments[step] = environment
+        self._dangling: dict[tuple[int, str], str | None] = {}
 
     def locked(self, step: str) -> LockedEnvironment | None:
         """The environment that holds this step, if there is exactly one."""
         return self._environments.get(step)
+
+    def dangling(self, step: str, target_key: str) -> str | None:
+        """The id of a package that the step names on a target and the lock has no file of; None when all is there.
+
+        Found out once for all steps of an environment.
+        """
+        key = id(self._environments.get(step)), target_key
+        if key not in self._dangling:
+            try:
+                self._dangling[key] = None
+                for _ in self.pins(step, target_key):
+                    pass
+            except DanglingLock as error:
+                self._dangling[key] = error.package_id
+        return self._dangling[key]
 
     def pins(self, step: str, target_key: str) -> Iterator[tuple[Package, Artifact]]:
         """The packages of a step on a target, each with its artifact there, sorted by id. Raises DanglingLock."""

@@ -21,6 +21,7 @@ class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
     interpreter: str  # "host", "conda", "standalone"
     pypi: tuple[PyPIDependency, ...]  # in the order of the manifest: step, groups, additions for the target
     conda: tuple[CondaDependency, ...]
+    requires: tuple[str, ...]  # both in canonical form, sorted and without doubles
     indexes: tuple[Source, ...]  # sources of PyPI projects, in order of priority
     dedicated: tuple[Source, ...]  # sources that supply only the projects they name
     channels: tuple[Source, ...]  # of conda packages, in order of priority
@@ -29,13 +30,6 @@ class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> str:
         """The target key: ``linux-64/cp312``."""
         return f"{self.target.name}/{self.python.key}"
-
-    @property
-    def requires(self) -> tuple[str, ...]:
-        """The inputs in canonical form, sorted and without doubles."""
-        lines = {render_dependency(dependency) for dependency in self.pypi}
-        lines |= {f"conda:{dependency.spec}" for dependency in self.conda}
-        return tuple(sorted(lines))
 
     @property
     def extras(self) -> frozenset[tuple[str, str]]:
@@ -55,20 +49,41 @@ class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(source.name for source in self.indexes)
 
 
+class _Inputs(msgspec.Struct, frozen=True):
+    """What groups and steps ask for together."""
+
+    pypi: tuple[PyPIDependency, ...]
+    conda: tuple[CondaDependency, ...]
+    requires: tuple[str, ...]
+
+
 def expand(manifest: Manifest) -> tuple[StepTarget, ...]:
     """Every step on each of its targets, in the order of the manifest."""
-    return tuple(
-        _step_target(manifest, step_name, target_name)
-        for step_name, step in manifest.steps.items()
-        for target_name in (manifest.targets if step.targets is None else step.targets)
-    )
+    # A thousand steps over ten groups ask for ten different things. Parts are told apart as objects, which the manifest
+    # keeps alive: to compare them by value would take longer than to render them again.
+    known: dict[tuple[int, ...], _Inputs] = {}
+    cells = []
+    for step_name, step in manifest.steps.items():
+        shared = (step.dependencies, *(manifest.groups[group] for group in step.groups))
+        for target_name in manifest.targets if step.targets is None else step.targets:
+            own = (step.on[target_name],) if target_name in step.on else ()
+            parts = tuple(part for part in (*shared, *own) if part.pypi or part.conda)
+            identity = tuple(map(id, parts))
+            if identity not in known:
+                known[identity] = _inputs(parts)
+            cells.append(_step_target(manifest, step_name, target_name, known[identity]))
+    return tuple(cells)
 
 
-def _step_target(manifest: Manifest, step_name: str, target_name: str) -> StepTarget:
-    step = manifest.steps[step_name]
-    parts = [step.dependencies, *(manifest.groups[group] for group in step.groups)]
-    parts.append(step.on.get(target_name, Dependencies()))
+def _inputs(parts: tuple[Dependencies, ...]) -> _Inputs:
+    pypi = tuple(dependency for part in parts for dependency in part.pypi)
     conda = tuple(dependency for part in parts for dependency in part.conda)
+    lines = {render_dependency(dependency) for dependency in pypi} | {f"conda:{one.spec}" for one in conda}
+    return _Inputs(pypi, conda, tuple(sorted(lines)))
+
+
+def _step_target(manifest: Manifest, step_name: str, target_name: str, inputs: _Inputs) -> StepTarget:
+    step = manifest.steps[step_name]
     allowed = [
         source
         for source in manifest.sources.values()
@@ -79,9 +94,10 @@ def _step_target(manifest: Manifest, step_name: str, target_name: str) -> StepTa
         step=step_name,
         target=target_of(manifest, target_name),
         python=choose_python(step.python or manifest.python),
-        interpreter=step.interpreter or ("conda" if conda else "host"),
-        pypi=tuple(dependency for part in parts for dependency in part.pypi),
-        conda=conda,
+        interpreter=step.interpreter or ("conda" if inputs.conda else "host"),
+        pypi=inputs.pypi,
+        conda=inputs.conda,
+        requires=inputs.requires,
         indexes=tuple(by_name[name] for name in manifest.indexes if name in by_name),
         dedicated=tuple(source for source in allowed if source.kind != "conda" and source.name not in manifest.indexes),
         channels=tuple(by_name[name] for name in manifest.channels if name in by_name),
@@ -111,8 +127,9 @@ def lock_options(manifest: Manifest, cells: tuple[StepTarget, ...]) -> dict[str,
     """Every input that changes results and is not a step's, as plain TOML values with their defaults left out."""
     policy = manifest.policy
     uses_conda = any(cell.conda for cell in cells)
+    targets = {cell.target.name: cell.target for cell in cells}
     options: dict[str, object] = {
-        "targets": {cell.target.name: cell.target.text for cell in sorted(cells, key=lambda cell: cell.target.name)},
+        "targets": {name: target.text for name, target in sorted(targets.items())},
         "indexes": list(manifest.indexes) if any(cell.pypi for cell in cells) else [],
         "channels": list(manifest.channels) if uses_conda else [],
         "sources": {

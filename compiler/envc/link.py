@@ -147,6 +147,8 @@ def _group(
 def environment_requires(cells: Iterable[Asking]) -> tuple[str, ...]:
     """The inputs of one environment: a line as it stands where every target asks for it, else with ``@ targets``."""
     cells = tuple(cells)
+    if len({cell.requires for cell in cells}) == 1:
+        return cells[0].requires
     asking: dict[str, set[str]] = {}
     for cell in cells:
         for line in cell.requires:

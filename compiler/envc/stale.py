@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from envc.closure import Closures, DanglingLock
+from envc.closure import Closures
 from envc.expand import StepTarget, lock_options
 from envc.link import environment_requires
 from envc.model.graph import LockedEnvironment, LockGraph
@@ -45,9 +45,9 @@ def compare(manifest: Manifest, cells: tuple[StepTarget, ...], graph: LockGraph)
     options = lock_options(manifest, cells)
     reasons = set(_option_reasons(graph.options, options))
     options_hold = not reasons
-    locked_targets = _table(graph.options.get("targets"))
-    for name in sorted({cell.target.name for cell in cells} | set(locked_targets)):
-        old, new = locked_targets.get(name), _table(options.get("targets")).get(name)
+    locked_targets, targets = _table(graph.options.get("targets")), _table(options.get("targets"))
+    for name in sorted(targets.keys() | locked_targets.keys()):
+        old, new = locked_targets.get(name), targets.get(name)
         if old != new:
             reasons.add(Reason(f"options.targets.{name}", old or "", new or ""))
 
@@ -55,6 +55,7 @@ def compare(manifest: Manifest, cells: tuple[StepTarget, ...], graph: LockGraph)
     for cell in cells:
         by_step.setdefault(cell.step, []).append(cell)
     fresh: set[tuple[str, str]] = set()
+    asked: dict[tuple[int, str], tuple[str, ...]] = {}  # by environment and target: its locked inputs
     for step, members in by_step.items():
         locked = closures.locked(step)
         if locked is None:
@@ -72,14 +73,15 @@ def compare(manifest: Manifest, cells: tuple[StepTarget, ...], graph: LockGraph)
         for cell in members:
             if cell.key not in locked.targets:
                 continue
-            try:
-                for _ in closures.pins(step, cell.key):
-                    pass
-            except DanglingLock as error:
-                reasons.add(Reason(f"{step}.packages", f"{error.package_id} on {cell.key} cannot be found", ""))
+            missing = closures.dangling(step, cell.key)
+            if missing is not None:
+                reasons.add(Reason(f"{step}.packages", f"{missing} on {cell.key} cannot be found", ""))
                 continue
-            same_target = locked_targets.get(cell.target.name) == cell.target.text
-            if options_hold and inputs_hold and same_target and requires_on(locked, cell.target.name) == cell.requires:
+            same_target = locked_targets.get(cell.target.name) == targets[cell.target.name]
+            place = id(locked), cell.target.name
+            if place not in asked:
+                asked[place] = requires_on(locked, cell.target.name)
+            if options_hold and inputs_hold and same_target and asked[place] == cell.requires:
                 fresh.add((step, cell.key))
     for locked in graph.environments:
         reasons.update(Reason("steps", step, "") for step in locked.steps if step not in by_step)
@@ -119,6 +121,8 @@ def _option_reasons(old: dict[str, object], new: dict[str, object]) -> Iterable[
 
 
 def _differences(key: str, old: Iterable[str], new: Iterable[str]) -> Iterable[Reason]:
+    if old == new:
+        return
     before, after = set(old), set(new)
     yield from (Reason(key, line, "") for line in sorted(before - after))
     yield from (Reason(key, "", line) for line in sorted(after - before))

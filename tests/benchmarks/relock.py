@@ -44,6 +44,9 @@ def main(arguments: list[str]) -> int:
             )
             budget = SHARE * full.seconds + START
             missed |= again.seconds > budget
-            print(f"ten steps on {targets} target(s): full lock {full.seconds:.3f} s; with one dependency more "
-                  f"{verdict(again.seconds, budget)}; CPU at least {full.cpu:.3f} and {again.cpu:.3f} s", flush=True)  # fmt: skip
+            print(
+                f"ten steps on {targets} target(s): full lock {full.seconds:.3f} s; with one dependency more "
+                f"{verdict(again.seconds, budget)}; CPU at least {full.cpu:.3f} and {again.cpu:.3f} s",
+                flush=True,
+            )
     return 1 if missed else 0
