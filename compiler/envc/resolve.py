@@ -13,6 +13,7 @@ from envc.model.progress import Progress
 from envc.pose import PosedProblem
 from envc.surroundings import Limits
 from envc_solvers.errors import SolverError
+from envc_solvers.pypi.floors import kept_out
 from envc_solvers.pypi.index import File
 from envc_solvers.pypi.solve import Problem, solve
 from envc_solvers.solution import Pin, Solution
@@ -51,7 +52,7 @@ def solve_all(
             refusals.append(_refusal(posed, error, label))
         else:
             solutions.append((posed, _with_digests(solution, origins, index)))
-            for warning in solution.warnings:
+            for warning in (*solution.warnings, *kept_out(problem, solution, index)):
                 progress.warn(f"{posed.title}: {warning}")
             for pin in solution.pins:
                 if pin.version not in chosen.setdefault(pin.name, []):

@@ -23,6 +23,7 @@ from envc.resolve import title_of
 from envc.surroundings import Surroundings
 from envc_solvers.conda.conflict import GaveUp
 from envc_solvers.conda.conflict import Unsolvable as Conflicting
+from envc_solvers.conda.floors import kept_out
 from envc_solvers.conda.index import Repodata
 from envc_solvers.conda.record import RecordUnusable
 from envc_solvers.conda.solve import CondaProblem, Root, solve_conda
@@ -122,6 +123,8 @@ def solve_conda_all(
         except Unsolvable as error:
             refusals += error.refusals
         else:
+            for warning in kept_out(problem, solution, repodata, posed.cells[0].target):
+                progress.warn(f"{posed.title}: {warning}")
             solutions.append((posed, _with_digests(solution, channels, platform)))
         task.advance()
     task.done()

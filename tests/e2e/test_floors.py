@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import HOST_PYTHON, Workplace, host_platform
+from tests.servers import IndexServer
+from tests.wheels import build_wheel
 
 MANIFEST = f"""\
 [project]
@@ -64,3 +66,16 @@ def test_a_declared_floor_is_demanded_of_the_machine(
     workplace.ok("hydrate", str(bundle), "--prefix", str(prefix), "--force", **environ)
     # What was made on demand is no reason to start it without one.
     assert refusal in workplace.fails(1, "run", "train", *target, **environ).err
+
+
+def test_lock_tells_what_a_declared_floor_keeps_out(index: IndexServer, workplace: Workplace) -> None:
+    tag = f"cp{HOST_PYTHON.replace('.', '')}"
+    for version, glibc in (("1.0", "2_17"), ("2.0", "2_28")):
+        index.add(build_wheel("fast", version, tag=f"{tag}-{tag}-manylinux_{glibc}_x86_64"))
+    text = MANIFEST.replace(host_platform(), "linux-64").replace('"gamma"', '"fast"')
+    workplace.write(text.replace("FLOOR", 'glibc = "2.17"'))
+    done = workplace.ok("lock")
+    assert "warning: train on special: fast 1.0 is locked: 2.0 needs glibc 2.28, target has 2.17" in done.err
+    assert "is locked" not in workplace.ok("lock").err
+    workplace.write(text.replace("FLOOR", 'glibc = "2.28"'))
+    assert "is locked" not in workplace.ok("lock", "--upgrade").err

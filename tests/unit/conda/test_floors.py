@@ -1,0 +1,65 @@
+"""What is told of newer conda packages that a declared floor keeps out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from envc_solvers.conda.floors import kept_out
+from envc_solvers.conda.solve import CondaProblem, solve_conda
+from envc_solvers.conda.virtual import virtual_packages
+from envc_solvers.target import Target, default_target
+from tests.channels import MemoryRepodata
+from tests.conda_scenarios import Said, label, record_of
+
+OLD = Target(name="old", platform="linux-64", glibc="2.17", archspec="x86_64_v2")
+RECORDS = {
+    "tool 1.0 0": Said(),
+    "tool 2.0 0": Said(depends=("__glibc >=2.28,<3.0.a0",)),
+    "tool 3.0 0": Said(depends=("__glibc >=2.28", "base >=2")),
+    "tool 4.0 0": Said(depends=("__glibc >=2.28", "__cuda")),
+    "tool 5.0 0": Said(depends=("__glibc >=2.28",), track_features=("odd",)),
+    "base 1.0 0": Said(),
+    "app 1.0 0": Said(depends=("tool <2",)),
+    "gpu 1.0 0": Said(),
+    "gpu 2.0 0": Said(depends=("__cuda >=13",)),
+}
+
+
+def lines(target: Target, *specs: str, **more: Any) -> tuple[str, ...]:
+    records = [record_of("main", target.platform, title, said) for title, said in RECORDS.items()]
+    repodata = MemoryRepodata(records, target.platform)
+    problem = CondaProblem(
+        target=target.name,
+        specs=label(specs, "specs"),
+        channels=("main",),
+        virtual=virtual_packages(target),
+        **more,
+    )
+    return kept_out(problem, solve_conda(problem, repodata), repodata, target)
+
+
+def test_the_newest_that_would_fit_is_told_with_what_it_needs() -> None:
+    needs = "tool 1.0 is locked: 2.0 needs __glibc >=2.28,<3.0.a0, target has 2.17"
+    assert lines(OLD, "tool", "base") == (needs,)
+
+
+def test_cuda_is_a_floor_as_well() -> None:
+    gpu = Target(name="gpu", platform="linux-64", glibc="2.28", cuda="12.4", archspec="x86_64_v2")
+    assert lines(gpu, "gpu") == ("gpu 1.0 is locked: 2.0 needs __cuda >=13, target has 12.4",)
+
+
+@pytest.mark.parametrize(
+    ("target", "specs", "more"),
+    [
+        (default_target("linux-64"), ("gpu",), {}),
+        (OLD, ("tool <2",), {}),
+        (OLD, ("tool", "app"), {}),
+        (OLD, ("tool", "base"), {"constraints": label(("tool <2",), "constraints")}),
+    ],
+)
+def test_what_else_keeps_them_out_is_no_floor_s_doing(
+    target: Target, specs: tuple[str, ...], more: dict[str, Any]
+) -> None:
+    assert lines(target, *specs, **more) == ()
