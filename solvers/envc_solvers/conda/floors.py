@@ -40,12 +40,9 @@ def kept_out(problem: CondaProblem, solution: Solution, repodata: Repodata, targ
         ]
         found = search.newest(pin, records)
         if found is not None:
-            record, spec = found
-            needs = str(spec).partition(" ")[2] or "a newer one"
-            has = declared[spec.name]
-            lines.append(
-                f"{pin.name} {pin.version} is locked: {record.version} needs {spec.name} {needs}, target has {has}"
-            )
+            record, needs = found
+            has = declared[needs.partition(" ")[0]]
+            lines.append(f"{pin.name} {pin.version} is locked: {record.version} needs {needs}, target has {has}")
     return tuple(lines)
 
 
