@@ -7,7 +7,7 @@ the next run removes. ``.envc/record.json`` in it is the record it was made from
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,6 +105,7 @@ def hydrate(
     own: ObjectIndex | None = None,
     loading: Loading | None = None,
     environment: Environment | None = None,
+    origins: Mapping[Sha256, str] | None = None,
 ) -> bool:
     """Make `prefix` the environment of `record`, on that interpreter; False when it is that already.
 
@@ -112,6 +113,7 @@ def hydrate(
     environment object of a single-file bundle, whose files then stand in the prefix as well.
     `environment` is what a lock makes of it, with which the record has been compared: where the lock demands a content,
     every file is compared with it; elsewhere frames are, whose digests and members' are both the record's own word.
+    `origins` say for conda packages which channel they are from, as an address without credentials.
     A prefix that envc made before is replaced, an empty folder is used, anything else is PrefixOccupied.
     Locks and unpacked objects stand in the `cache` folder: of several hydrations of one prefix the first does the work,
     and of several prefixes with one object all but the first share its files. Raises WrongMachine, CorruptObject,
@@ -156,6 +158,10 @@ def hydrate(
             write_tree(folder, parts, task, unpacked=unpacked, threads=loading.threads, in_flight=store.in_flight)
             if isinstance(interpreter, HostPython):
                 make_prefix(folder, interpreter, PLATFORMS[record.platform], record_python(record))
+            elif interpreter is not None and interpreter.names_prefix:
+                from envc.install.conda_prefix import settle
+
+                settle(folder, prefix, record, origins=origins or {}, progress=progress, threads=loading.threads)
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
             place = os.path.relpath(error.filename2 or error.filename, folder)
             raise EnvcError(f"two members of the environment want to be {place}") from None
@@ -197,6 +203,7 @@ def ready_environment(
     progress: Progress,
     environment: Environment | None = None,
     force: bool = False,
+    origins: Mapping[Sha256, str] | None = None,
 ) -> Path:
     """The prefix of a record on this machine, made once below `cache` and used in place ever after.
 
@@ -214,6 +221,7 @@ def ready_environment(
         progress=progress,
         environment=environment,
         loading=Loading(force=force),
+        origins=origins,
     )
     return prefix
 

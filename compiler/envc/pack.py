@@ -15,6 +15,8 @@ from typing import Protocol
 import msgspec
 
 from envc.errors import DigestMismatch
+from envc.install.conda_meta import PrefixRecord, decode_record, meta_path
+from envc.install.conda_prefix import changed_paths, link_scripts
 from envc.install.derive import Ledger, derive, is_trusted, look_up
 from envc.install.interpreter import HOST
 from envc.install.machine import machine_requirements
@@ -25,11 +27,12 @@ from envc.model.progress import Progress
 from envc.model.record import Member, Record, RecordObject, StepPointer
 from envc.store.blobs import Blobs
 from envc.store.check import winners
+from envc.store.decode import read_member
 from envc.store.encode import LEVEL, Encoder, Entry, usable_cores
 from envc.store.errors import CorruptBlob, MissingBlob
 from envc.store.keys import environment_key, object_key, step_key
 from envc.store.leases import leased
-from envc.store.objects import StoredObject, put_code
+from envc.store.objects import StoredObject, put_code, range_reader
 from envc.store.records import get_record, put_lock, put_pointer, put_record
 
 _UPLOADS = 8  # objects that are sent to a distant store at once
@@ -102,7 +105,10 @@ def pack(
     with leased(store, [*relied_on, *map(environment_key, environments)]):
         objects, made = _objects(members, request, store, artifacts, ledger, progress, anew=relock is not None)
         content = {key: stored.index.content for key, stored in objects.items()}
-        records = {digest: _record(environment, objects, progress) for digest, environment in environments.items()}
+        metas = _prefix_records(members.values(), objects, store)
+        records = {
+            digest: _record(environment, objects, metas, progress) for digest, environment in environments.items()
+        }
         digests = {digest: _publish(store, record, progress) for digest, record in records.items()}
         lock = put_lock(store, relock(content) if relock else request.lock)
         codes = _codes(request, store)
@@ -207,7 +213,34 @@ def _raise_first(futures: Iterable[Future[StoredObject]]) -> None:
             future.result()
 
 
-def _record(environment: Environment, objects: dict[ObjectId, StoredObject], progress: Progress) -> Record:
+def _prefix_records(
+    members: Iterable[EnvironmentMember], objects: dict[ObjectId, StoredObject], store: Blobs
+) -> dict[Sha256, PrefixRecord]:
+    """What the objects of conda packages say of their paths, by artifact. Raises CorruptBlob."""
+    packages = [member for member in members if member.kind == "conda"]
+
+    def read(member: EnvironmentMember) -> PrefixRecord:
+        stored = objects[member.sha256, member.layout]
+        what = f"the object of {member.file} in {store.name}"
+        try:
+            return decode_record(
+                read_member(stored.index, range_reader(store, stored.key), meta_path(member.file), what)
+            )
+        except ValueError as error:
+            raise CorruptBlob(what, str(error)) from None
+
+    if not packages:
+        return {}
+    with ThreadPoolExecutor(max(1, min(store.in_flight, len(packages))), thread_name_prefix="envc-look") as pool:
+        return dict(zip((member.sha256 for member in packages), pool.map(read, packages), strict=True))
+
+
+def _record(
+    environment: Environment,
+    objects: dict[ObjectId, StoredObject],
+    metas: Mapping[Sha256, PrefixRecord],
+    progress: Progress,
+) -> Record:
     """What hydrate needs to know, with a winner for every path that several members hold."""
     items = []
     for member in environment.members:
@@ -225,23 +258,25 @@ def _record(environment: Environment, objects: dict[ObjectId, StoredObject], pro
         )
     items.sort(key=lambda item: (item.kind, item.name))
     _warn_of_contests(items, progress)
-    return Record(
+    _warn_of_link_scripts(items, progress)
+    record = Record(
         environment=environment.id,
         platform=environment.target.platform,
         python=environment.python.key,
         interpreter=environment.interpreter,
         objects=tuple(items),
         winners=winners(items),
-        made=(STATE, *_made(environment)),
         requirements=machine_requirements(environment.members, environment.target.platform),
     )
+    return msgspec.structs.replace(record, made=tuple(sorted((STATE, *_made(environment, record, metas)))))
 
 
-def _made(environment: Environment) -> tuple[str, ...]:
-    """The paths, sorted, that hydrate makes or rewrites."""
+def _made(environment: Environment, record: Record, metas: Mapping[Sha256, PrefixRecord]) -> Iterable[str]:
+    """The paths that hydrate makes or rewrites, but for its own state."""
     if environment.interpreter == HOST:
         return made_paths(environment.target.facts, environment.python)
-    return ()
+    held = {item.index.artifact: metas[item.index.artifact] for item in record.objects if item.kind == "conda"}
+    return changed_paths(record, held)
 
 
 def _publish(store: Blobs, record: Record, progress: Progress) -> Sha256:
@@ -258,6 +293,13 @@ def _publish(store: Blobs, record: Record, progress: Progress) -> Sha256:
     except (CorruptBlob, DigestMismatch) as error:
         progress.warn(f"the record of an environment is made again: {error}")
     return put_record(store, record, replace=True)
+
+
+def _warn_of_link_scripts(items: list[RecordObject], progress: Progress) -> None:
+    """Name the scripts that conda would run and envc does not: nothing of a package runs before its step does."""
+    for item in items:
+        for path in link_scripts(item) if item.kind == "conda" else ():
+            progress.warn(f"{item.name} {item.version} has {path}, which envc never runs")
 
 
 def _warn_of_contests(items: list[RecordObject], progress: Progress) -> None:

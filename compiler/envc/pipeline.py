@@ -20,12 +20,13 @@ from envc.expand import StepTarget, expand
 from envc.link import choice_of, link
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import LockGraph
-from envc.pose import pose, refuse_conda, refuse_unavailable
+from envc.pose import pose, refuse_unavailable
 from envc.project import (
     Project,
     Selection,
     answers,
     cell_for,
+    channel_addresses,
     check,
     locked,
     open_project,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from envc.hydrate import Loading
     from envc.install.interpreter import Interpreter
     from envc.model.environment import Environment
+    from envc.model.manifest import Manifest
     from envc.model.record import Record, StepPointer
     from envc.pack import Bundled
     from envc.parse.query import Query
@@ -134,7 +136,6 @@ def bundle(project: Project, selection: Selection, options: BundleOptions, aroun
     graph = check(project) if options.record else locked(project, selection)
     closures = Closures(graph)
     cells = select(project, selection)
-    refuse_conda(cells, "bundling")
     code = {globs: code_entries(manifest.root, globs) for globs in {manifest.steps[cell.step].code for cell in cells}}
     request = BundleRequest(
         project=manifest.name,
@@ -159,13 +160,14 @@ def bundle(project: Project, selection: Selection, options: BundleOptions, aroun
         return manifest.lock_path.read_bytes()
 
     store = store_of(project, selection, around)
-    from envc.solving import open_origins
+    from envc.solving import open_artifacts
 
-    with open_origins(manifest, around) as origins:
+    kinds = {member.kind for step in request.steps for member in step.environment.members}
+    with open_artifacts(manifest, around, kinds) as artifacts:
         return pack(
             request,
             store,
-            origins.artifacts,
+            artifacts,
             ledger=Ledger(around.cache / "derived"),
             progress=around.progress,
             relock=relock if options.record else None,
@@ -178,6 +180,7 @@ def bundle(project: Project, selection: Selection, options: BundleOptions, aroun
 class Bound(msgspec.Struct, frozen=True, kw_only=True):
     """A step-target with where the store says it is."""
 
+    manifest: Manifest
     store: Blobs
     environment: Environment  # as the lock has it
     pointer: StepPointer
@@ -202,7 +205,7 @@ def bind(project: Project, cell: StepTarget, selection: Selection, around: Surro
         raise
     if pointer.environment != environment.id:
         raise CorruptBlob(f"{key} in {store.name}", "points to another environment than the lock's")
-    return Bound(store=store, environment=environment, pointer=pointer)
+    return Bound(manifest=project.manifest, store=store, environment=environment, pointer=pointer)
 
 
 def bound_record(bound: Bound) -> Record:
@@ -240,6 +243,7 @@ def ready(bound: Bound, interpreter: Interpreter, around: Surroundings) -> tuple
             progress=around.progress,
             environment=environment,
             force=around.force,
+            origins=channel_addresses(bound.manifest, bound.environment),
         )
         return made, True
 
@@ -261,7 +265,6 @@ def hydrate(
     from envc.hydrate import hydrate as fill
 
     cell = cell_for(project, step, target, around, foreign=target is not None)
-    refuse_conda((cell,), "hydrating")
     interpreter = _interpreter(cell, around) if cell.target.platform == this_platform() else None
     if prefix is None and interpreter is None:
         raise UsageError(
@@ -282,6 +285,7 @@ def hydrate(
             progress=around.progress,
             loading=loading,
             environment=bound.environment,
+            origins=channel_addresses(bound.manifest, bound.environment),
         )
         return where, made
 
@@ -305,7 +309,6 @@ def run(
     written = project.manifest.steps[step].run if step in project.manifest.steps else None
     words = command or (split_command(written) if written else ())
     cell = cell_for(project, step, target, around)
-    refuse_conda((cell,), "running")
     if not words:
         raise UsageError(f"step {step} has no `run`", f"say what to run: `envc run {step} -- python …`")
     if project.graph is None:

@@ -141,13 +141,6 @@ def refuse_unavailable(cells: Iterable[StepTarget], label: Label = render_key_pa
         )
 
 
-def refuse_conda(cells: Iterable[StepTarget], what: str) -> None:
-    """Raise NotAvailable for step-targets with conda packages, which can be locked but not be installed yet."""
-    steps = {cell.step: f"step {cell.step}" for cell in cells if cell.conda}
-    if steps:
-        raise NotAvailable(f"{what} conda packages", tuple(steps.values()), "name other steps with --step")
-
-
 def identity(cell: StepTarget) -> bytes:
     """Equal for two step-targets that are the same problem: the target's floors rather than its name, no origins."""
     return msgspec.msgpack.encode(

@@ -18,6 +18,8 @@ from envc.stale import Freshness, Reason, compare
 from envc.surroundings import Surroundings
 
 if TYPE_CHECKING:
+    from envc.model.digest import Sha256
+    from envc.model.environment import Environment
     from envc.store.blobs import Blobs
     from envc_solvers.pypi.solve import Strategy
 
@@ -164,6 +166,23 @@ def this_platform() -> str:
     from envc.install.interpreter import this_python
 
     return this_python().platform
+
+
+def channel_addresses(manifest: Manifest, environment: Environment) -> dict[Sha256, str]:
+    """The channel of each conda artifact, as prefix records name it: public ones by the address that every conda tool
+    knows, others by their name, so that no address of the manifest leaves it.
+    """
+    members = [member for member in environment.members if member.kind == "conda"]
+    if not members:
+        return {}
+    from envc.fetch.channels import CHANNELS_URL
+
+    addresses = {}
+    for member in members:
+        source = manifest.sources.get(member.source)
+        is_public = source is not None and source.url is None
+        addresses[member.sha256] = f"{CHANNELS_URL if is_public else 'envc:/'}/{member.source}"
+    return addresses
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from envc.errors import Refusal, Unsolvable, render_key_path
-from envc.expand import StepTarget
+from envc.expand import StepTarget, target_of
+from envc.fetch.artifacts import Artifacts
 from envc.fetch.index import Origins
 from envc.fetch.listing import ListedFile
 from envc.fetch.settings import read_settings
@@ -95,6 +97,31 @@ def _archives(member: EnvironmentMember, manifest: Manifest, around: Surrounding
     from envc.fetch.standalone import listed
 
     return listed(member.file, member.sha256, manifest.standalone, around.environ, manifest.root)
+
+
+@contextmanager
+def open_artifacts(manifest: Manifest, around: Surroundings, kinds: Iterable[str]) -> Iterator[Artifacts]:
+    """Where the artifacts of a manifest's lock come from, of those kinds of packages."""
+    with open_origins(manifest, around) as origins:
+        if "conda" not in kinds:
+            yield origins.artifacts
+            return
+        from envc.fetch.channel_files import ChannelFiles
+        from envc.fetch.channels import resolve_channels
+        from envc.fetch.repodata import Channels
+
+        places = resolve_channels(manifest.channels, manifest.sources, origins.keyring, root=manifest.root)
+        with Channels(
+            places,
+            cache=read_settings(around.environ).cache,
+            client=origins.client,
+            progress=around.progress,
+            now=int(around.now.timestamp()),
+            offline=around.offline,
+            refresh=around.refresh,
+        ) as channels:
+            platforms = {target_of(manifest, name).platform for name in manifest.targets}
+            yield origins.artifacts.also(conda=ChannelFiles(channels, places, sorted(platforms)).locate)
 
 
 def line_labels(manifest: Manifest, cells: tuple[StepTarget, ...]) -> Callable[[str], str]:

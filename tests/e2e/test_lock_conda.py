@@ -137,12 +137,7 @@ def test_a_record_without_a_digest_is_hashed_when_it_is_locked(place: Workplace)
     assert "size = 7" in place.lock.read_text()
 
 
-def test_mixed_steps_and_installing_are_refused_plainly(place: Workplace) -> None:
-    place.ok("lock")
-    for verb in (("bundle",), ("hydrate", "one", "--platform", "linux-64", "--prefix", "p"), ("run", "one", "true")):
-        done = place.fails(1, *verb)
-        assert "conda packages is not available yet" in done.err
-        assert "step one" in done.err
+def test_mixed_steps_are_refused_plainly(place: Workplace) -> None:
     place.write(MANIFEST.replace("[steps.one]\n", '[steps.one]\npypi = ["rich"]\n'))
     done = place.fails(1, "lock")
     assert "locking conda and PyPI packages in one step is not available yet" in done.err

@@ -56,6 +56,13 @@ class Artifacts:
         self._progress = progress
         self._offline = offline
 
+    def also(self, **elsewhere: Locate) -> Artifacts:
+        """The same, with further kinds of members."""
+        known = {**self._elsewhere, **elsewhere}
+        return Artifacts(
+            self._folder, self._pages, self._client, self._progress, offline=self._offline, elsewhere=known
+        )
+
     def fetch(self, members: Iterable[EnvironmentMember]) -> Iterator[tuple[EnvironmentMember, Path]]:
         """Verified files of members, each as soon as it is there; the largest are begun first.
 

@@ -60,18 +60,18 @@ class Origins:
 
         Raises UsageError for a source whose URL cannot be used.
         """
-        keyring = Keyring(settings.netrc)
-        self._places = resolve(sources, settings, keyring, root)
+        self.keyring = Keyring(settings.netrc)
+        self._places = resolve(sources, settings, self.keyring, root)
         self._warnings = settings.warnings
         self._progress = progress
-        self._client = client(keyring)
+        self.client = client(self.keyring)  # what else a run downloads comes through it as well
         self._cache = Cache(settings.cache, progress)
         self._page_task = LateTask(progress, "index pages", self._go_online)
         self._metadata_task = LateTask(progress, "metadata", self._go_online)
         self._pages = Pages(
             self._places,
             self._cache,
-            self._client,
+            self.client,
             now=now,
             offline=offline,
             refresh=refresh,
@@ -80,7 +80,7 @@ class Origins:
         self.artifacts = Artifacts(
             settings.cache / "artifacts",
             self._pages,
-            self._client,
+            self.client,
             progress,
             offline=offline,
             elsewhere=elsewhere,
@@ -89,7 +89,7 @@ class Origins:
             self._places,
             self._pages,
             self._cache,
-            self._client,
+            self.client,
             self.artifacts,
             offline=offline,
             refresh=refresh,
@@ -113,7 +113,7 @@ class Origins:
     def close(self) -> None:
         """Stop everything under way, and keep what markers came to."""
         self._workers.stop()
-        self._client.close()
+        self.client.close()
         # A worker that waits for a server would take up to its time-out; it finds the cache closed, which is harmless.
         self._workers.join(0.2)
         for environment, answers in self._answers.items():

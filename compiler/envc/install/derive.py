@@ -11,6 +11,7 @@ from typing import BinaryIO
 import msgspec
 
 from envc.errors import DigestMismatch, EnvcError
+from envc.install.conda import open_conda
 from envc.install.contents import Contents
 from envc.install.standalone import open_standalone
 from envc.install.wheel import Wheel, open_wheel
@@ -155,7 +156,15 @@ def derive(
 
 @contextmanager
 def _open(path: Path, member: EnvironmentMember) -> Iterator[Contents]:
-    """What a verified artifact unpacks to, by its kind."""
+    """What a verified artifact unpacks to, by its kind.
+
+    What a conda package requires is not compared with the lock: channels correct it in their repodata long after a file
+    was made ("repodata patches"), so that the file is known to say something else.
+    """
+    if member.kind == "conda":
+        with open_conda(path, member.file, member.layout, member.sha256) as package:
+            yield package
+        return
     if member.kind == "interpreter":
         with open_standalone(path, member.file) as interpreter:
             yield interpreter

@@ -24,3 +24,7 @@ class BadArtifact(EnvcError):
 
 class BadWheel(BadArtifact):
     """A wheel that is not as the specification has it."""
+
+
+class BadPackage(BadArtifact):
+    """A conda package that is not as the specification has it."""

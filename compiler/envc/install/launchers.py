@@ -66,14 +66,19 @@ def parse_entry_points(text: str) -> tuple[EntryPoint, ...]:
     for kind in kinds:
         section = f"{kind}_scripts"
         for name, reference in reader.items(section) if reader.has_section(section) else ():
-            check_script_name(name)
-            match = _REFERENCE.fullmatch(reference.strip())
-            if match is None or not (_is_dotted(match["module"]) and _is_dotted(match["attribute"])):
-                raise ValueError(f"the entry point {name} refers to {reference[:80]!r}, which is not module:attribute")
             if name in found:
                 raise ValueError(f"the entry point {name} is declared twice")
-            found[name] = EntryPoint(name, match["module"], match["attribute"], kind)
+            found[name] = parse_entry_point(name, reference.strip(), kind)
     return tuple(sorted(found.values()))
+
+
+def parse_entry_point(name: str, reference: str, kind: Literal["console", "gui"]) -> EntryPoint:
+    """One launcher. Raises ValueError for a name that is not a plain file name, and a reference that is no function."""
+    check_script_name(name)
+    match = _REFERENCE.fullmatch(reference)
+    if match is None or not (_is_dotted(match["module"]) and _is_dotted(match["attribute"])):
+        raise ValueError(f"the entry point {name} refers to {reference[:80]!r}, which is not module:attribute")
+    return EntryPoint(name, match["module"], match["attribute"], kind)
 
 
 def check_script_name(name: str) -> None:

@@ -11,6 +11,7 @@ of them came from elsewhere, has the contents compared with them as well.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -51,6 +52,14 @@ class ObjectReader:
         self.contents = contents
         self._spans = check_index(index, self.what)
 
+    def frames_of(self, path: str) -> list[int]:
+        """The numbers of the frames that hold a member, in order; none where there is no such member."""
+        members = self.index.members
+        at = bisect_left(members, path, key=lambda member: member.path)
+        if at == len(members) or members[at].path != path:
+            return []
+        return [number for number, span in enumerate(self._spans) if span.first <= at < span.stop]
+
     def pieces(self, number: int, compressed: Buffer) -> list[Piece]:
         """The members, or the slice of one, in frame `number`, in the order of the tree.
 
@@ -83,6 +92,24 @@ class ObjectReader:
                 position += len(zeros)
             found.append(Piece(member, span.at, data))
         return found
+
+
+def read_member(index: ObjectIndex, read_range: ReadRange, path: str, what: str | None = None) -> bytes:
+    """The content of one file of an object, checked: only the frames that hold it are read.
+
+    Raises CorruptBlob, also where the object has no such file.
+    """
+    reader = ObjectReader(index, what)
+    content = b"".join(
+        piece.data
+        for number in reader.frames_of(path)
+        for piece in reader.pieces(number, read_range(index.frames[number].offset, index.frames[number].length))
+        if piece.member.path == path
+    )
+    expected = next((member.sha256 for member in index.members if member.path == path), "")
+    if sha256(content) != expected:
+        raise CorruptBlob(reader.what, f"has no {path!r} that matches its digest")
+    return content
 
 
 def read_object(index: ObjectIndex, read_range: ReadRange, what: str | None = None) -> Iterator[Piece]:

@@ -1,0 +1,279 @@
+"""What a tree of conda packages still lacks where it is to stand: its own path in the files, and its history.
+
+The objects hold files with placeholders, and prefix records that say where those are (`envc.install.conda_meta`). Here
+each such file is replaced by one that names the prefix. None is written in place: it may share its content with the
+cache, and so with other prefixes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from envc.errors import EnvcError
+from envc.install.conda_meta import (
+    HISTORY,
+    InstalledPath,
+    PathsData,
+    PrefixRecord,
+    decode_record,
+    encode_record,
+    meta_path,
+)
+from envc.install.placeholders import (
+    PrefixTooLong,
+    check_placeholder,
+    is_rewritten,
+    rewrite_binary,
+    rewrite_text,
+    spell_prefix,
+)
+from envc.model.digest import Sha256, sha256
+from envc.model.progress import Progress
+from envc.model.record import MTIME, Member, Record, RecordObject
+from envc.store.encode import usable_cores
+from envc.store.errors import CorruptBlob
+from envc.store.paths import check_path
+
+UNKNOWN = "envc://bundle"  # where packages come from, as far as a single-file bundle knows
+_GROWTH = 64 << 20  # bytes by which a text may grow, however small it was
+_DRAFTS = ".envc/drafts"
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_CODESIGN = "/usr/bin/codesign"
+_MACH_O = (b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")  # 64 bits, and two kinds of fat files
+
+
+class PrefixTooLongFor(EnvcError):
+    """A file of a package has no room for the path of the prefix."""
+
+    hint = "choose a shorter --prefix, or a shorter ENVC_CACHE_DIR"
+
+    def __init__(self, prefix: str, package: str, path: str, room: int) -> None:
+        super().__init__(prefix, package, path, room)
+        self.prefix = prefix
+        self.package = package
+        self.path = path
+        self.room = room  # bytes
+
+    def __str__(self) -> str:
+        length = len(self.prefix.encode())
+        return f"{self.path} of {self.package} has room for a prefix of {self.room} bytes; {self.prefix} has {length}"
+
+    def data(self) -> dict[str, object]:
+        return {"package": self.package, "path": self.path, "room": self.room, "length": len(self.prefix.encode())}
+
+
+def settle(
+    root: Path,
+    prefix: Path,
+    record: Record,
+    *,
+    origins: Mapping[Sha256, str],
+    progress: Progress,
+    threads: int | None = None,
+    codesign: str = _CODESIGN,
+) -> None:
+    """Complete the tree at `root`, which is about to become `prefix`.
+
+    `origins` say for each artifact which channel it is from, as an address without credentials. Raises CorruptBlob for
+    a prefix record that is not the object's, PrefixTooLongFor, and OSErrors for a disk that cannot take the files.
+    """
+    spelt = spell_prefix(str(prefix), record.platform)
+    packages = [_read(root, item) for item in record.objects if item.kind == "conda"]
+    work: list[tuple[RecordObject, InstalledPath, Member]] = []
+    for item, meta in packages:
+        own = _own(record, item)
+        for entry in meta.paths_data.paths:
+            member = own.get(entry.path)
+            if entry.path_type == "directory":
+                (root / entry.path).mkdir(parents=True, exist_ok=True)
+            elif member is not None and member.type == "file" and (entry.no_link or _is_changed(entry, record)):
+                work.append((item, entry, member))
+    drafts = root / _DRAFTS
+    drafts.mkdir(parents=True)
+
+    def rewrite(number: int) -> tuple[str, str]:
+        item, entry, member = work[number]
+        draft = drafts / str(number)
+        return entry.path, _rewrite(root / entry.path, draft, item, entry, member, spelt, record.platform)
+
+    with ThreadPoolExecutor(threads or usable_cores(), thread_name_prefix="envc-rewrite") as pool:
+        digests = dict(pool.map(rewrite, range(len(work))))
+    drafts.rmdir()
+    changed = {entry.path for _, entry, _ in work if entry.file_mode == "binary" and _is_changed(entry, record)}
+    digests |= _sign(root, sorted(changed), record.platform, codesign, progress)
+    for item, meta in packages:
+        own = _own(record, item)
+        _replace(root / meta_path(item.file), drafts, encode_record(_complete(meta, own, digests, origins, record)))
+    (root / HISTORY).write_text(_history(packages, origins), encoding="utf-8", newline="\n")
+    os.utime(root / HISTORY, (MTIME, MTIME))
+
+
+def changed_paths(record: Record, metas: Mapping[Sha256, PrefixRecord]) -> set[str]:
+    """The paths that `settle` makes or rewrites; `metas` are the prefix records of the artifacts."""
+    found = {HISTORY} if metas else set()
+    for item in record.objects:
+        meta = metas.get(item.index.artifact)
+        if meta is not None:
+            own = _own(record, item)
+            found.add(meta_path(item.file))
+            found |= {entry.path for entry in meta.paths_data.paths if entry.path in own and _is_changed(entry, record)}
+    return found
+
+
+def link_scripts(item: RecordObject) -> list[str]:
+    """The scripts of a package that conda would run when it installs or removes it; envc runs none."""
+    names = {
+        f"{folder}/.{item.name}-{when}.{suffix}"
+        for folder, suffix in (("bin", "sh"), ("Scripts", "bat"))
+        for when in ("pre-link", "post-link", "pre-unlink")
+    }
+    return [member.path for member in item.index.members if member.path in names]
+
+
+def _is_changed(entry: InstalledPath, record: Record) -> bool:
+    return bool(entry.prefix_placeholder) and is_rewritten(entry.file_mode, record.platform)
+
+
+def _own(record: Record, item: RecordObject) -> dict[str, Member]:
+    """The members that a package has in the tree; the others belong to whoever else holds their path."""
+    artifact = item.index.artifact
+    winners = record.winners
+    return {member.path: member for member in item.index.members if winners.get(member.path, artifact) == artifact}
+
+
+def _read(root: Path, item: RecordObject) -> tuple[RecordObject, PrefixRecord]:
+    """The prefix record that the object of a package holds. It may come from the cache, so its digest counts."""
+    path, what = meta_path(item.file), f"the object of {item.name} {item.version}"
+    expected = next((member.sha256 for member in item.index.members if member.path == path), "")
+    data = (root / path).read_bytes() if expected else b""
+    if sha256(data) != expected:
+        raise CorruptBlob(what, f"has no {path!r} that matches its digest", "run `envc cache prune --all`, then again")
+    try:
+        meta = decode_record(data)
+        for entry in meta.paths_data.paths:
+            check_path(entry.path)
+            if entry.prefix_placeholder:
+                check_placeholder(entry.prefix_placeholder)
+    except ValueError as error:
+        raise CorruptBlob(what, str(error)) from None
+    return item, meta
+
+
+def _rewrite(
+    path: Path, draft: Path, item: RecordObject, entry: InstalledPath, member: Member, prefix: str, platform: str
+) -> str:
+    """Let another file take the place of one; the digest of what it holds."""
+    digest = hashlib.sha256()
+    writing = os.open(draft, _WRITE, member.mode)
+    try:
+        with path.open("rb") as stream:
+            for piece in _pieces(stream.fileno(), item, entry, prefix, platform):
+                digest.update(piece)
+                rest = memoryview(piece)
+                while rest:
+                    rest = rest[os.write(writing, rest) :]
+    finally:
+        os.close(writing)
+    os.utime(draft, (member.mtime, member.mtime))
+    draft.replace(path)
+    return digest.hexdigest()
+
+
+def _pieces(file: int, item: RecordObject, entry: InstalledPath, prefix: str, platform: str) -> Iterator[bytes]:
+    size = os.fstat(file).st_size
+    if not size:
+        return
+    with mmap.mmap(file, size, access=mmap.ACCESS_READ) as data:
+        if not entry.prefix_placeholder or not is_rewritten(entry.file_mode, platform):
+            yield from (data[at : at + (1 << 24)] for at in range(0, size, 1 << 24))
+        elif entry.file_mode == "text":
+            yield _rewrite_text(data[:], item, entry, prefix, platform)
+        else:
+            try:
+                yield from rewrite_binary(data, entry.prefix_placeholder, prefix)
+            except PrefixTooLong as error:
+                raise PrefixTooLongFor(prefix, f"{item.name} {item.version}", entry.path, error.room) from None
+
+
+def _rewrite_text(data: bytes, item: RecordObject, entry: InstalledPath, prefix: str, platform: str) -> bytes:
+    old = entry.prefix_placeholder
+    if data.count(old.encode()) * len(prefix) > 2 * len(data) + _GROWTH:
+        raise CorruptBlob(f"{entry.path} of {item.name} {item.version}", "would grow beyond all measure")
+    return rewrite_text(data, old, prefix, platform)
+
+
+def _sign(root: Path, paths: Iterable[str], platform: str, codesign: str, progress: Progress) -> dict[str, str]:
+    """Sign programs again whose bytes have changed: Apple silicon runs none with a signature that is not its own.
+
+    As conda does (`conda.core.portability`). The digests of what was signed; a warning where it cannot be done.
+    """
+    if platform != "osx-arm64":
+        return {}
+    digests: dict[str, str] = {}
+    unsigned: list[str] = []
+    for path in paths:
+        place = root / path
+        with place.open("rb") as stream:
+            if stream.read(4) not in _MACH_O:
+                continue
+        try:
+            subprocess.run([codesign, "--sign", "-", "--force", str(place)], check=True, capture_output=True)
+        except (OSError, subprocess.SubprocessError):
+            unsigned.append(path)
+            continue
+        digests[path] = hashlib.sha256(place.read_bytes()).hexdigest()
+    if unsigned:
+        progress.warn(
+            f"{codesign} could not sign {unsigned[0]}"
+            + (f" and {len(unsigned) - 1} others" if unsigned[1:] else "")
+            + ", which name the prefix now; Apple silicon may refuse to run them"
+        )
+    return digests
+
+
+def _complete(
+    meta: PrefixRecord,
+    own: Mapping[str, Member],
+    digests: Mapping[str, str],
+    origins: Mapping[Sha256, str],
+    record: Record,
+) -> PrefixRecord:
+    """The prefix record of a package as it stands in the prefix: what another package overwrote is not in it."""
+    paths = tuple(
+        msgspec.structs.replace(entry, sha256_in_prefix=digests[entry.path]) if entry.path in digests else entry
+        for entry in meta.paths_data.paths
+        if entry.path_type == "directory" or entry.path in own
+    )
+    channel = origins.get(Sha256(meta.sha256), UNKNOWN)
+    return msgspec.structs.replace(
+        meta,
+        files=tuple(entry.path for entry in paths if entry.path_type != "directory"),
+        paths_data=PathsData(paths=paths),
+        url=f"{channel}/{meta.subdir or record.platform}/{meta.fn}",
+        channel=channel,
+    )
+
+
+def _replace(path: Path, drafts: Path, content: bytes) -> None:
+    draft = drafts.with_name(f"{drafts.name}-{path.name}"[:200])
+    draft.write_bytes(content)
+    os.utime(draft, (MTIME, MTIME))
+    draft.replace(path)
+
+
+def _history(packages: Iterable[tuple[RecordObject, PrefixRecord]], origins: Mapping[Sha256, str]) -> str:
+    """What conda's `History` reads: when which packages came. The day is always the same, as all that envc makes is."""
+    lines = ["==> 1980-01-01 00:00:00 <==", "# cmd: envc hydrate"]
+    for item, meta in packages:
+        channel = origins.get(item.index.artifact, UNKNOWN).rpartition("/")[2]
+        subdir = f"/{meta.subdir}" if meta.subdir else ""
+        lines.append(f"+{channel}{subdir}::{meta.name}-{meta.version}-{meta.build}")
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,99 @@
+"""Conda packages from a channel to a step that runs: locked, bundled, hydrated, relocated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conda_channels import write_channel
+from tests.conda_packages import PLACEHOLDER, File, Package, build_conda
+from tests.e2e.command import Workplace, host_platform
+
+MANIFEST = f"""\
+[project]
+name = "demo"
+targets = ["{host_platform()}"]
+python = "3.12"
+channels = ["small"]
+
+[sources.small]
+kind = "conda"
+url = "../channel"
+
+[steps.one]
+conda = ["tool", "lib"]
+run = "tool"
+"""
+
+
+def packages(subdir: str = host_platform()) -> list[Package]:
+    """A `python` that is a shell script, and packages with everything that conda knows."""
+    interpreter = f'#!/bin/sh\n# {PLACEHOLDER}\necho python "$@"\n'
+    return [
+        build_conda(
+            "python",
+            "3.12.4",
+            files={"bin/python3.12": File(interpreter, mode=0o755), "bin/python": File(link="python3.12")},
+            subdir=subdir,
+        ),
+        build_conda(
+            "tool",
+            "1.2",
+            files={
+                "bin/tool": File(f"#!/bin/sh\ncat {PLACEHOLDER}/share/words\n", mode=0o755),
+                "lib/tool.bin": b"\0" + PLACEHOLDER.encode() + b"/lib:" + PLACEHOLDER.encode() + b"\0tail",
+                "lib/same.bin": File(hard="lib/tool.bin"),
+                "share/words": "words\n",
+                "share/plain": File("own\n", no_link=True),
+                "var/empty": File(directory=True),
+                "bin/.tool-post-link.sh": "exit 1\n",
+            },
+            subdir=subdir,
+        ),
+        build_conda(
+            "lib",
+            "2.0",
+            "py_0",
+            files={"site-packages/lib/__init__.py": "X = 1\n", "share/words": "other words\n"},
+            noarch="python",
+            entry_points=["lib-main = lib.cli:main"],
+            format="tar.bz2",
+        ),
+    ]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    workplace = Workplace(tmp_path, None)
+    write_channel(tmp_path / "channel", *packages())
+    workplace.write(MANIFEST)
+    return workplace
+
+
+def meta(prefix: Path, name: str) -> dict[str, Any]:
+    (path,) = prefix.glob(f"conda-meta/{name}-*.json")
+    return json.loads(path.read_text())
+
+
+def test_a_step_is_locked_bundled_and_hydrated(place: Workplace, tmp_path: Path) -> None:
+    place.ok("lock")
+    done = place.ok("bundle")
+    assert "tool 1.2 has bin/.tool-post-link.sh, which envc never runs" in done.err
+    assert "lib and tool both hold share/words" in done.err
+    prefix = tmp_path / "prefix"
+    place.ok("hydrate", "one", "--prefix", str(prefix))
+    assert (prefix / "bin/tool").read_text() == f"#!/bin/sh\ncat {prefix}/share/words\n"
+    spelt = str(prefix).encode()
+    binary = b"\0" + spelt + b"/lib:" + spelt
+    filled = bytes(2 * (len(PLACEHOLDER) - len(spelt)))
+    assert (prefix / "lib/tool.bin").read_bytes() == binary + filled + b"\0tail"
+    assert (prefix / "lib/same.bin").read_bytes() == binary + filled + b"\0tail"
+    assert (prefix / "var/empty").is_dir()
+    assert (prefix / "lib/python3.12/site-packages/lib/__init__.py").exists()
+    assert place.ok("run", "one").out == "words\n"
+    assert meta(prefix, "tool")["url"] == f"envc://small/{host_platform()}/tool-1.2-h0_0.conda"
+    assert "share/words" not in meta(prefix, "lib")["files"]
+    assert not place.ok("hydrate", "one", "--prefix", str(prefix)).err.count("made")
