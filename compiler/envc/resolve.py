@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -18,50 +19,112 @@ from envc_solvers.pypi.index import File
 from envc_solvers.pypi.solve import Problem, solve
 from envc_solvers.solution import Pin, Solution
 
+if TYPE_CHECKING:
+    from envc_solvers.pypi.align import Mode
+
 
 def solve_all(
     problems: tuple[PosedProblem, ...],
     origins: Origins,
     progress: Progress,
     *,
-    align: str = "newest",
+    align: Mode | Literal["off"] = "newest",
     label: Callable[[str], str] = str,
     limits: Limits = Limits(),  # noqa: B008 - a frozen value
 ) -> list[tuple[PosedProblem, Solution]]:
     """Every PyPI problem with its solution, or Unsolvable with every problem that has none.
 
     `label` turns the origin of a requirement into what an explanation shows, such as its line; it is called only when
-    there is something to explain. With `align` "strong", versions of earlier targets are preferred on later ones.
+    there is something to explain. `align` is how much the targets of a step should agree (`envc_solvers.pypi.align`).
     """
     asked = [(posed, posed.problem) for posed in problems if isinstance(posed.problem, Problem)]
     indexes = [_index(posed, problem, origins) for posed, problem in asked]
     for (_, problem), index in zip(asked, indexes, strict=True):
         index.expect(root.requirement for root in problem.roots)
     task = progress.task("solving", len(problems))
-    solutions: list[tuple[PosedProblem, Solution]] = []
+    solutions: list[Solution] = []
     refusals: list[Refusal] = []
-    chosen: dict[str, list[str]] = {}
     for (posed, problem), index in zip(asked, indexes, strict=True):
-        if align == "strong" and chosen:
-            merged = {name: tuple(versions) for name, versions in chosen.items()} | problem.preferences
-            problem = msgspec.structs.replace(problem, preferences=merged)
         answers = origins.answers(problem.target, problem.python)
         try:
-            solution = solve(problem, index, answers, max_tries=limits.candidates, out_of_time=_clock(limits.seconds))
+            solutions.append(
+                solve(problem, index, answers, max_tries=limits.candidates, out_of_time=_clock(limits.seconds))
+            )
         except SolverError as error:
             refusals.append(_refusal(posed, error, label))
-        else:
-            solutions.append((posed, _with_digests(solution, origins, index)))
-            for warning in (*solution.warnings, *kept_out(problem, solution, index)):
-                progress.warn(f"{posed.title}: {warning}")
-            for pin in solution.pins:
-                if pin.version not in chosen.setdefault(pin.name, []):
-                    chosen[pin.name].append(pin.version)
         task.advance()
     task.done()
     if refusals:
         raise Unsolvable(tuple(refusals))
-    return solutions
+    if align != "off" and len(asked) > 1:
+        members = [(posed, problem, index) for (posed, problem), index in zip(asked, indexes, strict=True)]
+        solutions = _align(members, solutions, origins, align, progress, limits)
+    result = []
+    for (posed, problem), index, solution in zip(asked, indexes, solutions, strict=True):
+        for warning in (*solution.warnings, *kept_out(problem, solution, index)):
+            progress.warn(f"{posed.title}: {warning}")
+        result.append((posed, _with_digests(solution, origins, index)))
+    return result
+
+
+def _align(
+    asked: list[tuple[PosedProblem, Problem, ProjectIndex]],
+    solutions: list[Solution],
+    origins: Origins,
+    mode: Mode,
+    progress: Progress,
+    limits: Limits,
+) -> list[Solution]:
+    """The solutions with as many versions in common as wanted, among problems that share a step."""
+    aligned = list(solutions)
+    for group in _sharing_a_step([posed for posed, _, _ in asked]):
+        if not _differ([solutions[number] for number in group]):
+            continue
+        from envc_solvers.pypi.align import Member, align
+        from envc_solvers.pypi.run import Refusal as Refused
+        from envc_solvers.pypi.run import attempt
+
+        members = [
+            Member(problem=problem, index=index, answers=origins.answers(problem.target, problem.python))
+            for _, problem, index in (asked[number] for number in group)
+        ]
+        clock = _clock(limits.seconds)
+
+        def trial(
+            number: int, problem: Problem, members: list[Member] = members, clock: Callable[[], bool] = clock
+        ) -> Solution | None:
+            member = members[number]
+            try:
+                return attempt(problem, member.index, member.answers, limits.candidates, clock)
+            except Refused:
+                return None
+
+        found, apart = align(members, [solutions[number] for number in group], mode, trial)
+        for number, solution in zip(group, found, strict=True):
+            aligned[number] = solution
+        for one in apart:
+            kept = ", ".join(f"{version} on {target}" for target, version in one.versions)
+            steps = ", ".join(asked[group[0]][0].steps)
+            progress.warn(f"{steps}: {one.project} keeps several versions ({kept}): {one.reason}")
+    return aligned
+
+
+def _sharing_a_step(problems: list[PosedProblem]) -> list[list[int]]:
+    """Numbers of the problems that have a step in common, directly or through others; each group in order."""
+    groups: list[tuple[set[str], list[int]]] = []
+    for number, posed in enumerate(problems):
+        steps, numbers = set(posed.steps), [number]
+        for group in [group for group in groups if group[0] & steps]:
+            groups.remove(group)
+            steps |= group[0]
+            numbers += group[1]
+        groups.append((steps, sorted(numbers)))
+    return [numbers for _, numbers in groups if len(numbers) > 1]
+
+
+def _differ(solutions: list[Solution]) -> bool:
+    versions: dict[str, str] = {}
+    return any(versions.setdefault(pin.name, pin.version) != pin.version for one in solutions for pin in one.pins)
 
 
 def _clock(seconds: float) -> Callable[[], bool]:

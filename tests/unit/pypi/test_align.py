@@ -1,0 +1,166 @@
+"""Versions that targets have in common: what `newest` and `strong` reach, and what they say where they do not."""
+
+from __future__ import annotations
+
+from envc_solvers.pypi.align import Apart, Member, Mode, align
+from envc_solvers.pypi.run import Refusal, attempt
+from envc_solvers.pypi.solve import Problem, solve
+from envc_solvers.solution import Solution
+from envc_solvers.target import Python, default_target
+from tests.universe import MemoryIndex, Universe, Version, label
+
+PYTHON = Python(minor=(3, 11))
+
+
+def solved(
+    universe: Universe, roots: list[str], mode: Mode | None, *platforms: str
+) -> tuple[list[dict[str, str]], tuple[Apart, ...]]:
+    members = []
+    for platform in platforms:
+        target = default_target(platform)
+        problem = Problem(target=target, python=PYTHON, roots=label(roots, "roots"))
+        members.append(Member(problem=problem, index=MemoryIndex(universe, target, PYTHON), answers={}))
+    solutions = [solve(m.problem, m.index, m.answers) for m in members]
+    apart: tuple[Apart, ...] = ()
+    if mode is not None:
+
+        def trial(number: int, problem: Problem) -> Solution | None:
+            try:
+                return attempt(problem, members[number].index, members[number].answers, 10_000, None)
+            except Refusal:
+                return None
+
+        solutions, apart = align(members, solutions, mode, trial)
+    return [{pin.name: pin.version for pin in solution.pins} for solution in solutions], apart
+
+
+def wheel(name: str, version: str, platform: str) -> str:
+    return f"{name}-{version}-cp311-cp311-{platform}.whl"
+
+
+LINUX, MAC = "manylinux_2_17_x86_64", "macosx_11_0_arm64"
+
+NEWEST_ON_LINUX_ONLY: Universe = {
+    "lib": {
+        "3.0": Version(files=(wheel("lib", "3.0", LINUX),)),
+        "2.0": Version(),
+        "1.0": Version(),
+    }
+}
+
+
+def test_what_only_one_target_has_stays_there_unless_strong() -> None:
+    apart, said = solved(NEWEST_ON_LINUX_ONLY, ["lib"], "newest", "linux-64", "osx-arm64")
+    assert apart == [{"lib": "3.0"}, {"lib": "2.0"}]
+    assert said == ()
+    together, said = solved(NEWEST_ON_LINUX_ONLY, ["lib"], "strong", "linux-64", "osx-arm64")
+    assert together == [{"lib": "2.0"}, {"lib": "2.0"}]
+    assert said == ()
+
+
+EITHER_OR: Universe = {
+    # Only one of the two can be new. On macOS a third project makes the search decide the other way round.
+    "alpha": {"2.0": Version(requires=("zeta<2",)), "1.0": Version()},
+    "hub": {"1.0": Version(requires=("alpha", "zeta"))},
+    "pin": {"1.0": Version(requires=("zeta; sys_platform == 'darwin'", "hub"))},
+    "zeta": {"2.0": Version(), "1.0": Version()},
+}
+
+
+def test_newest_follows_the_trade_that_an_earlier_target_made() -> None:
+    alone, _ = solved(EITHER_OR, ["pin"], None, "linux-64", "osx-arm64")
+    assert alone[0] == {"alpha": "2.0", "hub": "1.0", "pin": "1.0", "zeta": "1.0"}
+    assert alone[1] == {"alpha": "1.0", "hub": "1.0", "pin": "1.0", "zeta": "2.0"}
+    aligned, _ = solved(EITHER_OR, ["pin"], "newest", "linux-64", "osx-arm64")
+    assert aligned == [alone[0], alone[0]]
+
+
+def test_what_a_package_forbids_on_one_target_is_not_tried() -> None:
+    universe: Universe = {
+        "app": {"1.0": Version(requires=("lib", "old; sys_platform == 'darwin'"))},
+        "old": {"1.0": Version(requires=("lib<2",))},
+        "lib": {"2.0": Version(), "1.0": Version()},
+    }
+    found, said = solved(universe, ["app"], "newest", "linux-64", "osx-arm64")
+    assert [pins["lib"] for pins in found] == ["2.0", "1.0"]
+    assert said == ()
+    found, said = solved(universe, ["app"], "strong", "linux-64", "osx-arm64")
+    assert [pins["lib"] for pins in found] == ["1.0", "1.0"]
+
+
+def test_strong_says_why_not() -> None:
+    universe: Universe = {
+        "lib": {"3.0": Version(files=(wheel("lib", "3.0", LINUX),)), "2.0": Version(files=(wheel("lib", "2.0", MAC),))},
+        "app": {"1.0": Version(requires=("core<2; sys_platform == 'linux'", "core>=2; sys_platform == 'darwin'"))},
+        "core": {"2.0": Version(), "1.0": Version()},
+    }
+    found, said = solved(universe, ["lib", "app"], "strong", "linux-64", "osx-arm64")
+    assert [pins["lib"] for pins in found] == ["3.0", "2.0"]
+    assert said == (
+        Apart(
+            project="core",
+            versions=(("linux-64", "1.0"), ("osx-arm64", "2.0")),
+            reason="no common version can be had everywhere (2.0, 1.0 tried)",
+        ),
+        Apart(
+            project="lib",
+            versions=(("linux-64", "3.0"), ("osx-arm64", "2.0")),
+            reason="no version has files for all of them that the policy and the requirements allow",
+        ),
+    )
+
+
+def test_what_was_settled_stays_while_the_next_is_tried() -> None:
+    """`app` can only agree at 1.0, and then `lib` has to agree at what that version allows."""
+    universe: Universe = {
+        "app": {
+            "2.0": Version(requires=("lib>=2",), files=(wheel("app", "2.0", LINUX),)),
+            "1.0": Version(requires=("lib<3",)),
+        },
+        "lib": {"3.0": Version(), "2.0": Version(files=(wheel("lib", "2.0", LINUX),)), "1.0": Version()},
+    }
+    found, said = solved(universe, ["app"], "strong", "linux-64", "osx-arm64")
+    assert found == [{"app": "1.0", "lib": "1.0"}, {"app": "1.0", "lib": "1.0"}]
+    assert said == ()
+
+
+def test_a_yanked_version_is_not_brought_back() -> None:
+    universe: Universe = {
+        "lib": {
+            "3.0": Version(files=(wheel("lib", "3.0", LINUX),)),
+            "2.0": Version(yanked="broken"),
+            "1.0": Version(),
+        }
+    }
+    found, _ = solved(universe, ["lib"], "strong", "linux-64", "osx-arm64")
+    assert found == [{"lib": "1.0"}, {"lib": "1.0"}]
+
+
+def test_three_targets_agree_where_the_third_has_less() -> None:
+    universe: Universe = {
+        "lib": {
+            "3.0": Version(files=(wheel("lib", "3.0", LINUX), wheel("lib", "3.0", MAC))),
+            "2.0": Version(),
+        }
+    }
+    found, _ = solved(universe, ["lib"], "strong", "linux-64", "osx-arm64", "win-64")
+    assert found == [{"lib": "2.0"}] * 3
+    found, _ = solved(universe, ["lib"], "newest", "linux-64", "osx-arm64", "win-64")
+    assert found == [{"lib": "3.0"}, {"lib": "3.0"}, {"lib": "2.0"}]
+
+
+def test_newest_sacrifices_nothing() -> None:
+    """A common version of a dependency is not worth an older version of what was asked for."""
+    universe: Universe = {
+        "app": {
+            "2.0": Version(requires=("lib<2; sys_platform == 'darwin'", "lib"), files=(wheel("app", "2.0", MAC),)),
+            "1.5": Version(requires=("lib",), files=(wheel("app", "1.5", LINUX),)),
+            "1.0": Version(requires=("lib",)),
+        },
+        "lib": {"2.0": Version(), "1.0": Version()},
+    }
+    alone, _ = solved(universe, ["app"], None, "linux-64", "osx-arm64")
+    assert alone == [{"app": "1.5", "lib": "2.0"}, {"app": "2.0", "lib": "1.0"}]
+    assert solved(universe, ["app"], "newest", "linux-64", "osx-arm64") == (alone, ())
+    together, _ = solved(universe, ["app"], "strong", "linux-64", "osx-arm64")
+    assert together == [{"app": "1.0", "lib": "2.0"}, {"app": "1.0", "lib": "2.0"}]
