@@ -18,6 +18,7 @@ from envc.errors import EnvcError, UsageError
 if TYPE_CHECKING:
     import subprocess
 
+CONDA = "conda"  # the kind of interpreter whose environments conda activates
 # What would let another Python's files in, or start something before the step. The rest of PYTHON* (hash seed,
 # buffering, warnings, UTF-8 mode) is how a user wants Python to behave, and stays.
 LEAKS = (
@@ -67,12 +68,19 @@ def split_command(text: str) -> tuple[str, ...]:
 def environment_variables(launch: Launch, environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of the child: the caller's, cleaned; the environment's on top; the step's own above all."""
     result = {key: value for key, value in environ.items() if key not in LEAKS}
+    folders = [str(_scripts(launch.prefix))]
+    if launch.interpreter == CONDA:
+        from envc.install import activate
+
+        folders = activate.folders(launch.prefix)
+        result.pop("VIRTUAL_ENV", None)
+        result.update(activate.variables(launch.prefix))
+    else:
+        result["VIRTUAL_ENV"] = str(launch.prefix)
+        if os.name == "nt" and launch.interpreter != "host":
+            folders.insert(0, str(launch.prefix))  # where an interpreter stands that is the environment's own
     path = environ.get("PATH") or os.defpath
-    result.update(
-        PATH=f"{_scripts(launch.prefix)}{os.pathsep}{path}",
-        VIRTUAL_ENV=str(launch.prefix),
-        PYTHONNOUSERSITE="1",
-    )
+    result.update(PATH=os.pathsep.join([*folders, path]), PYTHONNOUSERSITE="1")
     result.update(launch.env)
     return result
 
@@ -84,7 +92,7 @@ def run(launch: Launch, environ: Mapping[str, str], *, replace: bool = True) -> 
     that ask a process to end are handed on. Raises CommandNotFound, and EnvcError when the program cannot be started.
     """
     variables = environment_variables(launch, environ)
-    program = _find(launch, variables)
+    program, command = _command(launch, variables)
     try:
         if replace and os.name == "posix":
             os.chdir(launch.cwd)
@@ -94,12 +102,23 @@ def run(launch: Launch, environ: Mapping[str, str], *, replace: bool = True) -> 
             for name in ("SIGPIPE", "SIGXFSZ"):
                 if hasattr(signal, name):
                     signal.signal(getattr(signal, name), signal.SIG_DFL)
-            os.execve(program, launch.command, variables)
+            os.execve(program, command, variables)
         import subprocess
 
-        return _wait(subprocess.Popen([program, *launch.command[1:]], cwd=launch.cwd, env=variables))
+        return _wait(subprocess.Popen([program, *command[1:]], cwd=launch.cwd, env=variables))
     except OSError as error:
         raise EnvcError(f"{launch.command[0]} cannot be started: {error.strerror}") from None
+
+
+def _command(launch: Launch, variables: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """What is started, and all of its words."""
+    if launch.interpreter == CONDA:
+        from envc.install.activate import through_scripts
+
+        wrapped = through_scripts(launch.prefix, launch.command, launch.env, variables["PATH"])
+        if wrapped is not None:
+            return wrapped[0], wrapped
+    return _find(launch, variables), launch.command
 
 
 def _find(launch: Launch, variables: Mapping[str, str]) -> str:

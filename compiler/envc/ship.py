@@ -84,13 +84,15 @@ def own_entries(record: Record, card: StepCard, python: Python) -> Iterator[Entr
     """The files of an environment that come from no artifact, but for its code."""
     yield Entry(path=RECORD_PATH, content=canonical_json(record))
     yield Entry(path=CARD_PATH, content=canonical_json(card))
-    if record.interpreter != HOST:
-        return
     platform = PLATFORMS[record.platform]
-    for path, content in (
-        (SCRIPT, relocate_script(platform, python, record.requirements)),
-        (STAND_IN, stand_in(platform)),
-    ):
+    made: dict[str, bytes | None] = {}
+    if record.interpreter == HOST:
+        made = {SCRIPT: relocate_script(platform, python, record.requirements), STAND_IN: stand_in(platform)}
+    elif any(item.kind == "conda" for item in record.objects):
+        from envc.install.relocate_conda import relocate_conda_script
+
+        made = {SCRIPT: relocate_conda_script(platform, record.requirements)}
+    for path, content in made.items():
         if content is not None:
             yield Entry(path=path, content=content, executable=True)
 

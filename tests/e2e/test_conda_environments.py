@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ run = "tool"
 
 def packages(subdir: str = host_platform()) -> list[Package]:
     """A `python` that is a shell script, and packages with everything that conda knows."""
-    interpreter = f'#!/bin/sh\n# {PLACEHOLDER}\necho python "$@"\n'
+    interpreter = f'#!/bin/sh\n# {PLACEHOLDER}\nexit 3\n'
     return [
         build_conda(
             "python",
@@ -76,6 +78,44 @@ def place(tmp_path: Path) -> Workplace:
 def meta(prefix: Path, name: str) -> dict[str, Any]:
     (path,) = prefix.glob(f"conda-meta/{name}-*.json")
     return json.loads(path.read_text())
+
+
+def tree(folder: Path) -> dict[str, tuple[int, bytes | str]]:
+    """Mode and content of every file below a folder but for its state, and the targets of links."""
+    found: dict[str, tuple[int, bytes | str]] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            found[name] = 0, str(path.readlink())
+        elif path.is_file() and not name.startswith(".envc/"):
+            found[name] = path.stat().st_mode & 0o777, path.read_bytes()
+    return found
+
+
+def test_a_bundle_becomes_the_same_tree_by_tar_and_by_envc(place: Workplace, tmp_path: Path) -> None:
+    place.ok("lock")
+    place.ok("bundle", "--output", "../one.tar.zst")
+    untarred = tmp_path / "untarred"
+    untarred.mkdir()
+    subprocess.run(["tar", "--zstd", "-xf", tmp_path / "one.tar.zst", "-C", untarred], check=True)
+    script = ["sh", str(untarred / ".envc/relocate.sh"), sys.executable]
+    subprocess.run(script, check=True)
+    subprocess.run(script, check=True)
+    by_script = tree(untarred)
+    moved = tmp_path / "elsewhere"
+    untarred.rename(moved)
+    again = subprocess.run(
+        ["sh", moved / ".envc/relocate.sh", sys.executable], capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 1
+    assert f"the files of this tree name {untarred}" in again.stderr
+    place.ok("hydrate", "../one.tar.zst", "--prefix", str(untarred))
+    for path, (mode, content) in tree(untarred).items():
+        if path.startswith("conda-meta/") and path.endswith(".json"):
+            assert json.loads(content) == json.loads(by_script[path][1])
+        else:
+            assert by_script[path] == (mode, content), path
+    assert place.ok("run", "../one.tar.zst").out == "words\n"
 
 
 def test_a_step_is_locked_bundled_and_hydrated(place: Workplace, tmp_path: Path) -> None:

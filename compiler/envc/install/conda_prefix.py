@@ -46,7 +46,7 @@ UNKNOWN = "envc://bundle"  # where packages come from, as far as a single-file b
 _GROWTH = 64 << 20  # bytes by which a text may grow, however small it was
 _DRAFTS = ".envc/drafts"
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-_CODESIGN = "/usr/bin/codesign"
+CODESIGN = "/usr/bin/codesign"
 _MACH_O = (b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")  # 64 bits, and two kinds of fat files
 
 
@@ -78,7 +78,7 @@ def settle(
     origins: Mapping[Sha256, str],
     progress: Progress,
     threads: int | None = None,
-    codesign: str = _CODESIGN,
+    codesign: str = CODESIGN,
 ) -> None:
     """Complete the tree at `root`, which is about to become `prefix`.
 
@@ -269,9 +269,14 @@ def _replace(path: Path, drafts: Path, content: bytes) -> None:
     draft.replace(path)
 
 
+def history_head() -> list[str]:
+    """The first lines of a history. The day is always the same, as everything is that envc makes."""
+    return ["==> 1980-01-01 00:00:00 <==", "# cmd: envc hydrate"]
+
+
 def _history(packages: Iterable[tuple[RecordObject, PrefixRecord]], origins: Mapping[Sha256, str]) -> str:
-    """What conda's `History` reads: when which packages came. The day is always the same, as all that envc makes is."""
-    lines = ["==> 1980-01-01 00:00:00 <==", "# cmd: envc hydrate"]
+    """What conda's `History` reads: when which packages came."""
+    lines = history_head()
     for item, meta in packages:
         channel = origins.get(item.index.artifact, UNKNOWN).rpartition("/")[2]
         subdir = f"/{meta.subdir}" if meta.subdir else ""

@@ -36,6 +36,35 @@ echo "relocate.sh: this machine has no @WANTED@ among: $*" >&2
 exit 1
 """
 
+# What the program of either kind of tree asks of the machine; ends it with 1 where that cannot run the tree.
+CHECKS = """\
+def numbers(version):
+    return [int(part) for part in version.split(".") if part.isdigit()]
+
+
+def check_machine(needs):
+    import os, sys
+
+    def refuse(name, needs, has):
+        sys.exit("relocate.sh: the environment needs %s %s; this machine has %s" % (name, needs, has or "none"))
+
+    if "glibc" in needs or "musl" in needs:
+        try:
+            library, _, has = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+        except (OSError, ValueError):  # musl
+            library = has = ""
+        if "glibc" in needs and numbers(has) < numbers(needs["glibc"]):
+            refuse("glibc", needs["glibc"], has)
+        if "musl" in needs and library == "glibc":
+            refuse("musl", needs["musl"], "glibc " + has)
+    if "macos" in needs:
+        import platform
+
+        has = platform.mac_ver()[0]
+        if numbers(has) < numbers(needs["macos"]):
+            refuse("macos", needs["macos"], has)
+"""
+
 # Ends with 3 on a Python that is not the wanted one, and with 1 where the wanted one cannot be used.
 _PROGRAM = """\
 import os, sys, sysconfig
@@ -46,31 +75,9 @@ if not is_wanted or (sys.platform, sys.maxsize > 2**32) != @SYSTEM@ or os.uname(
     sys.exit(3)
 
 
-def numbers(version):
-    return [int(part) for part in version.split(".") if part.isdigit()]
+@CHECKS@
 
-
-def refuse(name, needs, has):
-    sys.exit("relocate.sh: the environment needs %s %s; this machine has %s" % (name, needs, has or "none"))
-
-
-needs = @NEEDS@
-if "glibc" in needs or "musl" in needs:
-    try:
-        library, _, has = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
-    except (OSError, ValueError):  # musl
-        library = has = ""
-    if "glibc" in needs and numbers(has) < numbers(needs["glibc"]):
-        refuse("glibc", needs["glibc"], has)
-    if "musl" in needs and library == "glibc":
-        refuse("musl", needs["musl"], "glibc " + has)
-if "macos" in needs:
-    import platform
-
-    has = platform.mac_ver()[0]
-    if numbers(has) < numbers(needs["macos"]):
-        refuse("macos", needs["macos"], has)
-
+check_machine(@NEEDS@)
 root = sys.argv[1]
 base = getattr(sys, "_base_executable", None) or sys.executable
 # A name that will not mean another minor after an upgrade: python3.12, not python3.
@@ -110,6 +117,8 @@ _STAND_IN = b"""\
 # Stands here until .envc/relocate.sh has put the interpreter in its place, which the first call does.
 [ -z "${ENVC_RELOCATING:-}" ] || exit 3
 bin=$(dirname "$(realpath "$0" || echo /)")
+# Another first call may have put the interpreter in our place since we were started.
+[ -e "$bin/../.envc/relocate.sh" ] || [ -n "${ENVC_AGAIN:-}" ] || exec env ENVC_AGAIN=1 "$0" "$@"
 if sh "$bin/../.envc/relocate.sh"; then exec "$bin/python" "$@"; fi
 exit 127
 """
@@ -133,6 +142,7 @@ def relocate_script(platform: Platform, python: Python, requirements: Mapping[st
     version = python.minor if python.patch is None else (*python.minor, python.patch)
     values = {
         "PROGRAM": _PROGRAM,
+        "CHECKS": CHECKS,
         "NAMES": " ".join(names),
         "WANTED": f"{name} {'.'.join(map(str, version))}{' (free-threaded)' if flag else ''} for {platform.name}",
         "PARTS": str(len(version)),

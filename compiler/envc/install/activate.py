@@ -1,0 +1,70 @@
+"""What `conda activate` does for a prefix of conda packages: PATH, variables, and the scripts of packages.
+
+Source: conda's `conda.activate` (`_Activator`, `PosixActivator`). Scripts run when a step runs and at no other time; on
+Windows, where they are batch files, they are not run at all.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from envc.errors import EnvcError
+
+_WINDOWS_FOLDERS = ("", "Library/mingw-w64/bin", "Library/usr/bin", "Library/bin", "Scripts", "bin")
+_SCRIPTS = "etc/conda/activate.d"
+_VARIABLES = "etc/conda/env_vars.d"
+# The words behind "--" are the command. A function, so that no script meets words that are not its own; what scripts
+# print is for people, and the output belongs to the command.
+_SOURCE = """\
+__envc_source() { . "$1" >&2; }
+while [ "$1" != -- ]; do __envc_source "$1"; shift; done
+shift
+unset -f __envc_source
+exec "$@"
+"""
+
+
+def folders(prefix: Path, *, windows: bool = os.name == "nt") -> list[str]:
+    """The folders that come first on PATH."""
+    return [str(prefix / folder) for folder in (_WINDOWS_FOLDERS if windows else ("bin",))]
+
+
+def variables(prefix: Path) -> dict[str, str]:
+    """The variables that say which environment is active, and those of packages. Raises EnvcError."""
+    found = {"CONDA_PREFIX": str(prefix), "CONDA_DEFAULT_ENV": str(prefix), "CONDA_SHLVL": "1"}
+    for path in _sorted(prefix / _VARIABLES, ""):
+        try:
+            stated = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise EnvcError(f"{path} cannot be read: {error}") from None
+        for key, value in stated.items():
+            if not key or "=" in key or "\0" in f"{key}{value}":
+                raise EnvcError(f"{path} sets {key[:40]!r}, which no variable can be called or hold")
+        found.update(stated)
+    return found
+
+
+def through_scripts(prefix: Path, command: Sequence[str], env: Mapping[str, str], path: str) -> tuple[str, ...] | None:
+    """A command that sources the activation scripts of packages first; None where there are none.
+
+    `env` are variables that hold whatever the scripts say. Bash reads the scripts where it is on `path`, as `conda run`
+    has it; many are not written for less.
+    """
+    scripts = [str(script) for script in _sorted(prefix / _SCRIPTS, ".sh")] if os.name == "posix" else []
+    if not scripts:
+        return None
+    shell = shutil.which("bash", path=path) or "/bin/sh"
+    last = ("env", *(f"{key}={value}" for key, value in env.items())) if env else ()
+    return (shell, "-c", _SOURCE, shell, *scripts, "--", *last, *command)
+
+
+def _sorted(folder: Path, suffix: str) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.name.endswith(suffix) and path.is_file())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
