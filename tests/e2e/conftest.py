@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,3 +74,10 @@ def workplace(tmp_path: Path, index: IndexServer) -> Workplace:
     place = Workplace(tmp_path, index.url)
     place.write(MANIFEST, main__py=MAIN)
     return place
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a path of few characters."""
+    with tempfile.TemporaryDirectory(prefix="", dir="/tmp") as folder:
+        yield Path(folder)

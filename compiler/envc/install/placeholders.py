@@ -15,6 +15,7 @@ LINUX_LINE = 127  # bytes of a first line that Linux reads (before 5.1; `conda.c
 MACOS_LINE = 512
 _ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")  # as conda tries them on texts
 _SHEBANG = re.compile(rb"#![ ]*(/(?:\\ |[^ \n\r\t])*)([^\n]*)")
+_PYTHON = re.compile(rb"python(?:\d+(?:\.\d+)?)?")
 _CHUNK = 1 << 24
 
 
@@ -55,10 +56,19 @@ def rewrite_text(data: bytes, old: str, new: str, platform: str) -> bytes:
     # A blank would end the name of the program.
     if len(line) <= longest and " " not in new:
         return data
-    program, options = first.groups()
-    return (
-        b"#!/usr/bin/env " + program.rpartition(b"/")[2] + options.replace(old.encode(), new.encode()) + newline + rest
-    )
+    return _long_first_line(*first.groups()).replace(old.encode(), new.encode()) + newline + rest
+
+
+def _long_first_line(program: bytes, options: bytes) -> bytes:
+    """What starts the program where its path is too long for the system, or holds a blank.
+
+    Python is started by the shell under its full path, in lines that Python itself reads as a string; so its scripts
+    run without its folder on PATH. Other programs are looked for on PATH.
+    """
+    name = program.rpartition(b"/")[2]
+    if _PYTHON.fullmatch(name):
+        return b"#!/bin/sh\n'''exec' \"" + program + b'"' + options + b' "$0" "$@" #' + b"'''"
+    return b"#!/usr/bin/env " + name + options
 
 
 def rewrite_binary(data, old: str, new: str):  # type: ignore[no-untyped-def]
