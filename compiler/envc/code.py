@@ -6,15 +6,12 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from envc.errors import EnvcError
+from envc.ignored import Ignored
 from envc.store.encode import Entry
 from envc.store.errors import UnsafePath
 from envc.store.paths import check_path
-
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
 
 
 class CodeError(EnvcError):
@@ -77,7 +74,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 def _default(root: Path) -> Iterator[str]:
     """``*.py`` files below `root`, walking no folder that is ignored, hidden or a virtual environment."""
-    ignored = _Ignored(root)
+    ignored = Ignored(root)
     for place, folders, files in os.walk(root):
         folder = Path(place).relative_to(root).as_posix()
         base = "" if folder == "." else f"{folder}/"
@@ -92,46 +89,3 @@ def _default(root: Path) -> Iterator[str]:
             and not ignored.match(f"{base}{name}/")
         ]
         yield from (base + name for name in files if name.endswith(".py") and not ignored.match(base + name))
-
-
-class _Ignored:
-    """What git would ignore below a folder, without asking git: the rules of gitignore(5).
-
-    Files ``.gitignore`` count from the top of the repository, if there is one; the last pattern that matches decides,
-    and deeper files come later. A folder that is ignored is never entered, so nothing below it can be brought back.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._specs: list[tuple[str, GitIgnoreSpec]] = []  # folder relative to the top, with a slash, and its patterns
-        top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
-        self._prefix = "" if top == root else f"{root.relative_to(top).as_posix()}/"
-        self._add(top / ".git/info/exclude", "")
-        for folder in reversed(root.parents):
-            if folder.is_relative_to(top):
-                relative = folder.relative_to(top).as_posix()
-                self._add(folder / ".gitignore", "" if relative == "." else f"{relative}/")
-        if self._prefix and self.match(""):
-            # The whole project stands in an ignored folder, such as a scratch area: then it is the only authority.
-            self._specs.clear()
-
-    def read(self, folder: Path, base: str) -> None:
-        self._add(folder / ".gitignore", self._prefix + base)
-
-    def match(self, path: str) -> bool:
-        """Whether a path relative to the root, with a slash at the end of a folder, is ignored."""
-        path = self._prefix + path
-        for base, spec in reversed(self._specs):
-            if path.startswith(base) and len(path) > len(base):
-                decision = spec.check_file(path[len(base) :]).include
-                if decision is not None:
-                    return decision
-        return False
-
-    def _add(self, file: Path, base: str) -> None:
-        try:
-            lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        except OSError:
-            return
-        from pathspec import GitIgnoreSpec
-
-        self._specs.append((base, GitIgnoreSpec.from_lines(lines)))

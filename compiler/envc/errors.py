@@ -53,6 +53,27 @@ class NotAvailable(EnvcError):
         return "\n".join([f"{self.what} is not available yet", *(f"  {place}" for place in self.where)])
 
 
+class BuildNotAllowed(EnvcError):
+    """Projects that only a build can give, without leave to build them."""
+
+    def __init__(self, names: tuple[str, ...], where: tuple[str, ...]) -> None:
+        super().__init__(names, where)
+        self.names = names
+        self.where = where
+        listed = ", ".join(f'"{name}"' for name in names)
+        self.hint = (
+            f"a build runs code of the package on this machine; to allow it, write build = [{listed}] under [policy], "
+            "else name a wheel"
+        )
+
+    def __str__(self) -> str:
+        lines = [f"{', '.join(self.names)} would have to be built from source, which the manifest does not allow"]
+        return "\n".join([*lines, *(f"  {place}" for place in self.where)])
+
+    def data(self) -> dict[str, object]:
+        return {"names": list(self.names), "where": list(self.where)}
+
+
 class Mistake:
     """One thing wrong with a manifest."""
 

@@ -113,11 +113,13 @@ def render_dependency(dependency: PyPIDependency) -> str:
     """A PyPI input as the lock's `requires` spells it. Holds no URL that the manifest does not spell."""
     text = f"pypi:{dependency.requirement}"
     if dependency.path is not None:
-        text += f" at {dependency.path}" + (" (editable)" if dependency.editable else "")
+        text += f" at {dependency.path}"
     if dependency.git is not None:
         text += f" from git {dependency.git}" + (f" rev {dependency.rev}" if dependency.rev else "")
     if dependency.subdirectory is not None:
         text += f" in {dependency.subdirectory}"
+    if dependency.sha256 is not None:
+        text += f" with sha256 {dependency.sha256}"
     if dependency.source is not None:
         text += f" from {dependency.source}"
     return text

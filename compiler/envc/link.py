@@ -102,11 +102,18 @@ def _builds_of(
     choices: Mapping[Cell, tuple[Choice, ...]], made: Iterable[Build], before: Iterable[Build]
 ) -> tuple[Build, ...]:
     """How the chosen wheels were built, one of each wheel and source: this run's word, else the lock's before."""
-    chosen = {choice.sha256 for choices_of_cell in choices.values() for choice in choices_of_cell}
-    found: dict[tuple[Sha256, str], Build] = {}
+    by_wheel: dict[Sha256, list[Build]] = {}
     for build in (*made, *before):
-        if build.sha256 in chosen:
+        by_wheel.setdefault(build.sha256, []).append(build)
+    found: dict[tuple[Sha256, str], Build] = {}
+    chosen = {choice.sha256 for choices_of_cell in choices.values() for choice in choices_of_cell}
+    while chosen:
+        # What stood in the environment of a build may itself have been built.
+        following: set[Sha256] = set()
+        for build in (build for digest in chosen for build in by_wheel.pop(digest, ())):
             found.setdefault((build.sha256, build.identity), build)
+            following.update(one.sha256 for one in build.packages)
+        chosen = following
     return tuple(sorted(found.values(), key=lambda build: (build.wheel, build.sha256, build.identity)))
 
 

@@ -19,7 +19,7 @@ from envc.errors import DigestMismatch, UsageError
 from envc.expand import StepTarget, expand
 from envc.link import choice_of, link
 from envc.model.digest import Sha256, sha256
-from envc.model.graph import LockGraph
+from envc.model.graph import Build, LockGraph
 from envc.pose import pose, refuse_unavailable
 from envc.project import (
     Project,
@@ -94,13 +94,23 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
         wanted=planned.wanted,
     )
     choices = dict(planned.choices)
+    builds: tuple[Build, ...] = ()
     if problems:
         from envc.solving import line_labels, solve_problems
 
-        for posed, solution in solve_problems(problems, manifest, around, line_labels(manifest, selected)):
+        answered = solve_problems(
+            problems,
+            manifest,
+            around,
+            line_labels(manifest, selected),
+            lock=None if request.moves.upgrade else graph,
+            release=planned.moving.__contains__,
+        )
+        builds = answered.builds
+        for posed, solution in answered.solutions:
             solved = tuple(choice_of(pin, posed.cells[0]) for pin in solution.pins)
             choices.update(((cell.step, cell.key), solved) for cell in posed.cells)
-    linked = link(planned.asking, choices, planned.options, graph)
+    linked = link(planned.asking, choices, planned.options, graph, builds)
     path, text = manifest.lock_path, lockfile.dumps(linked)
     return LockOutcome(
         path=path,
@@ -163,7 +173,7 @@ def bundle(project: Project, selection: Selection, options: BundleOptions, aroun
     from envc.solving import open_artifacts
 
     kinds = {member.kind for step in request.steps for member in step.environment.members}
-    with open_artifacts(manifest, around, kinds) as artifacts:
+    with open_artifacts(manifest, project.cells, graph, around, kinds) as artifacts:
         return pack(
             request,
             store,
@@ -377,4 +387,4 @@ def solve_once(query: Query, around: Surroundings) -> Solution:
 
     manifest = parse_query(query)
     problems = pose(manifest, expand(manifest), now=around.now)
-    return solve_problems(problems, manifest, around)[0][1]
+    return solve_problems(problems, manifest, around).solutions[0][1]

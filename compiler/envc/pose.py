@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc.cutoff import cutoff
-from envc.errors import NotAvailable, render_key_path
+from envc.errors import BuildNotAllowed, NotAvailable, render_key_path
 from envc.expand import StepTarget
 from envc.model.graph import LockGraph
 from envc.model.manifest import KeyPath, Manifest, PyPIDependency
@@ -35,6 +35,8 @@ class PosedProblem(msgspec.Struct, frozen=True, kw_only=True):
     cells: tuple[StepTarget, ...]  # at least one; they agree on everything that the problem holds
     only: dict[str, str] = {}  # project name: the one source that its requirement names
     standalone: StandaloneWish | None = None  # for steps whose interpreter is an archive of the lock
+    direct: tuple[PyPIDependency, ...] = ()  # requirements that say where their project is, and overrides that do
+    buildable: frozenset[str] = frozenset()  # projects that may be built from source
 
     @property
     def title(self) -> str:
@@ -63,6 +65,7 @@ def pose(
     do yet.
     """
     refuse_unavailable(cells := tuple(cells), label)
+    refuse_builds(manifest, cells, label)
     policy = _policy(manifest, now)
     constraints = _roots(manifest.constraints.pypi, label)
     overrides = _roots(manifest.overrides.pypi, label)
@@ -93,11 +96,21 @@ def pose(
             preferences=preferences,
             locked_files=files,
         )
+        direct = tuple(each for each in (*cell.pypi, *manifest.overrides.pypi) if each.is_direct)
         only = {dep.requirement.name: dep.source for dep in cell.pypi if dep.source is not None}
         wish = None
         if cell.interpreter == "standalone":
             wish = _standalone_wish(lock, cell, release, (wanted or {}).get(cell.python.implementation))
-        result.append(PosedProblem(problem=problem, only=only, cells=tuple(members), standalone=wish))
+        result.append(
+            PosedProblem(
+                problem=problem,
+                only=only,
+                cells=tuple(members),
+                standalone=wish,
+                direct=direct,
+                buildable=frozenset(manifest.policy.build),
+            )
+        )
     return tuple(
         sorted(result, key=lambda p: (tuple(-n for n in p.cells[0].python.minor), p.cells[0].target.name, p.title))
     )
@@ -107,7 +120,6 @@ def refuse_unavailable(cells: Iterable[StepTarget], label: Label = render_key_pa
     """Raise NotAvailable for anything that these step-targets ask of a solver that does not exist yet."""
     mixed: dict[str, str] = {}
     pinned: dict[str, str] = {}
-    direct: dict[str, str] = {}
     for cell in cells:
         if cell.conda and cell.pypi:
             places = f"{label(cell.conda[0].at)} beside {label(cell.pypi[0].at)}"
@@ -116,11 +128,6 @@ def refuse_unavailable(cells: Iterable[StepTarget], label: Label = render_key_pa
             pinned.setdefault(cell.step, f'step {cell.step}: interpreter = "{cell.interpreter}"')
         if cell.conda and cell.python.implementation != "cpython":
             pinned.setdefault(cell.step, f"step {cell.step}: {cell.python.text} from conda channels")
-        for dependency in cell.pypi:
-            if dependency.is_direct:
-                direct.setdefault(
-                    label(dependency.at), f"step {cell.step}: {label(dependency.at)}: {dependency.requirement.name}"
-                )
     if mixed:
         raise NotAvailable(
             "locking conda and PyPI packages in one step",
@@ -133,12 +140,18 @@ def refuse_unavailable(cells: Iterable[StepTarget], label: Label = render_key_pa
             tuple(pinned[step] for step in sorted(pinned)),
             'steps with conda packages take "conda", the others "host"',
         )
-    if direct:
-        raise NotAvailable(
-            "locking a requirement that names a path, a URL or a repository",
-            tuple(direct.values()),
-            "name a release from an index instead",
-        )
+
+
+def refuse_builds(manifest: Manifest, cells: Iterable[StepTarget], label: Label = render_key_path) -> None:
+    """Raise BuildNotAllowed for direct requirements that lead to sources of projects that may not be built."""
+    places: dict[str, str] = {}
+    for dependency in (*(each for cell in cells for each in cell.pypi), *manifest.overrides.pypi):
+        name = dependency.requirement.name
+        leads_to = dependency.git or dependency.path or dependency.requirement.url
+        if (dependency.git or (leads_to and not leads_to.endswith(".whl"))) and name not in manifest.policy.build:
+            places.setdefault(name, f"{label(dependency.at)}: {name}")
+    if places:
+        raise BuildNotAllowed(tuple(sorted(places)), tuple(places[name] for name in sorted(places)))
 
 
 def identity(cell: StepTarget) -> bytes:
@@ -159,7 +172,14 @@ def identity(cell: StepTarget) -> bytes:
 
 
 def _roots(dependencies: Iterable[PyPIDependency], label: Label) -> tuple[Root, ...]:
-    return tuple(Root(dependency.requirement, label(dependency.at)) for dependency in dependencies)
+    """The requirements as a solver takes them: where one says that its project is, the index knows."""
+    return tuple(
+        Root(
+            msgspec.structs.replace(dependency.requirement, url="") if dependency.is_direct else dependency.requirement,
+            label(dependency.at),
+        )
+        for dependency in dependencies
+    )
 
 
 def _policy(manifest: Manifest, now: datetime) -> Policy:

@@ -34,7 +34,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_project(manifest: str | None, around: Surroundings, resolution: Strategy | None = None) -> Project:
-    """parse → expand, and compare with the lock. Reads two files, touches no network.
+    """parse → expand, and compare with the lock. Reads two files and the local projects, touches no network.
 
     With a `resolution` the manifest counts as if its policy said so.
 
@@ -49,15 +49,32 @@ def open_project(manifest: str | None, around: Surroundings, resolution: Strateg
     path = loaded.lock_path
     if not path.exists():
         return Project(manifest=loaded, cells=cells, graph=None, freshness=None)
+    local = _local_digests(loaded, cells)
     try:
         graph = lockfile.load(path)
-        return Project(manifest=loaded, cells=cells, graph=graph, freshness=compare(loaded, cells, graph))
+        return Project(manifest=loaded, cells=cells, graph=graph, freshness=compare(loaded, cells, graph, local))
     except lockfile.LockConflict as conflict:
         graph = lockfile.merge(lockfile.loads(conflict.ours, path), lockfile.loads(conflict.theirs, path))
-        freshness = compare(loaded, cells, graph)
+        freshness = compare(loaded, cells, graph, local)
         markers = Reason("lock", "conflict markers of a merge", "")
         freshness = msgspec.structs.replace(freshness, reasons=(markers, *freshness.reasons))
         return Project(manifest=loaded, cells=cells, graph=graph, freshness=freshness)
+
+
+def _local_digests(manifest: Manifest, cells: tuple[StepTarget, ...]) -> dict[str, str]:
+    """What the paths that requirements name lead to now; "" for what is not there."""
+    paths = {dependency.path for cell in cells for dependency in cell.pypi if dependency.path is not None}
+    if not paths:
+        return {}
+    from envc.local import NotThere, local_digest
+
+    found = {}
+    for path in sorted(paths):
+        try:
+            found[path] = str(local_digest(manifest.root, path, manifest.lock_path))
+        except NotThere:
+            found[path] = ""
+    return found
 
 
 def check(project: Project, selected: tuple[StepTarget, ...] | None = None) -> LockGraph:

@@ -10,7 +10,8 @@ import msgspec
 from envc import lockfile
 from envc.expand import lock_options
 from envc.link import Cell, choice_of, link
-from envc.model.graph import Choice, LockGraph, Package
+from envc.model.digest import Sha256
+from envc.model.graph import Artifact, Build, Choice, LockGraph, Package, SourceFile
 from envc.pose import PosedProblem, pose, refuse_unavailable
 from envc.project import Project, check
 from envc.review.changes import Change, changes
@@ -47,7 +48,8 @@ def recheck(project: Project, around: Surroundings) -> Rechecked:
         problems = tuple(_differences(graph, again))
         if not problems and lockfile.dumps(graph) != lockfile.dumps(again):
             problems = (Problem(where="environments", reason="do not hold what would be solved"),)
-    newest = _link(project, _answers(pose(project.manifest, project.cells, now=around.now), project, around), graph)
+    unpinned = pose(project.manifest, project.cells, now=around.now)
+    newest = _link(project, _answers(unpinned, project, around, None), graph)
     return Rechecked(
         lock=str(project.manifest.lock_path),
         checked=checked,
@@ -63,16 +65,16 @@ def _solve_again(project: Project, graph: LockGraph, around: Surroundings) -> Lo
     for environment in graph.environments:
         cells = [cell for cell in project.cells if cell.step in environment.steps]
         posed += pose(project.manifest, cells, now=around.now, lock=graph)
-    return _link(project, _answers(tuple(posed), project, around), graph)
+    return _link(project, _answers(tuple(posed), project, around, graph), graph)
 
 
 def _answers(
-    problems: tuple[PosedProblem, ...], project: Project, around: Surroundings
+    problems: tuple[PosedProblem, ...], project: Project, around: Surroundings, lock: LockGraph | None
 ) -> dict[Cell, tuple[Choice, ...]]:
     label = line_labels(project.manifest, project.cells)
     return {
         (cell.step, cell.key): tuple(choice_of(pin, cell) for pin in solution.pins)
-        for posed, solution in solve_problems(problems, project.manifest, around, label)
+        for posed, solution in solve_problems(problems, project.manifest, around, label, lock=lock).solutions
         for cell in posed.cells
     }
 
@@ -93,29 +95,37 @@ def _look_for_files(
             listings = list(pool.map(lambda package: origins.files(package.source, package.name), packages))
     problems: list[Problem] = []
     yanked: list[Problem] = []
+    builds = graph.builds_by_wheel()
     for package, listed in zip(packages, listings, strict=True):
-        found, taken_back = _compare(package, listed)
+        found, taken_back = _compare(package, builds, listed)
         problems += found
         yanked += taken_back
     return tuple(sorted(problems)), tuple(sorted(yanked)), sum(len(package.artifacts) for package in packages)
 
 
-def _compare(package: Package, listed: Iterable[File]) -> tuple[list[Problem], list[Problem]]:
+def _compare(
+    package: Package, builds: Mapping[Sha256, tuple[Build, ...]], listed: Iterable[File]
+) -> tuple[list[Problem], list[Problem]]:
     files = {file.name: file for file in listed}
     problems, yanked = [], []
+    served: list[Artifact | SourceFile] = []
     for artifact in package.artifacts:
-        file = files.get(artifact.file)
+        # What was built here was served as the sources that it was built from.
+        sdists = [build.sdist for build in builds.get(artifact.sha256, ()) if build.sdist is not None]
+        served += sdists or [artifact]
+    for locked in served:
+        file = files.get(locked.file)
         if file is None:
-            problems.append(Problem(where=artifact.file, reason=f"{package.source} has no such file any more"))
-        elif file.sha256 and file.sha256 != artifact.sha256:
+            problems.append(Problem(where=locked.file, reason=f"{package.source} has no such file any more"))
+        elif file.sha256 and file.sha256 != locked.sha256:
             problems.append(
                 Problem(
-                    where=artifact.file,
+                    where=locked.file,
                     reason=f"{package.source} has another file of this name, with sha256 {file.sha256}",
                 )
             )
         elif file.yanked is not None:
-            yanked.append(Problem(where=artifact.file, reason=f"was yanked{f': {file.yanked}' if file.yanked else ''}"))
+            yanked.append(Problem(where=locked.file, reason=f"was yanked{f': {file.yanked}' if file.yanked else ''}"))
     return problems, yanked
 
 

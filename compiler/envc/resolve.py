@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
-
-import msgspec
 
 from envc.errors import Refusal, Unsolvable, UsageError
 from envc.fetch.index import Origins, ProjectIndex
@@ -15,11 +12,12 @@ from envc.pose import PosedProblem
 from envc.surroundings import Limits
 from envc_solvers.errors import SolverError
 from envc_solvers.pypi.floors import kept_out
-from envc_solvers.pypi.index import File
+from envc_solvers.pypi.index import Index
 from envc_solvers.pypi.solve import Problem, solve
-from envc_solvers.solution import Pin, Solution
+from envc_solvers.solution import Solution
 
 if TYPE_CHECKING:
+    from envc.direct.sources import Sources
     from envc_solvers.pypi.align import Mode
 
 
@@ -31,25 +29,33 @@ def solve_all(
     align: Mode | Literal["off"] = "newest",
     label: Callable[[str], str] = str,
     limits: Limits = Limits(),  # noqa: B008 - a frozen value
+    sources: Sources | None = None,
 ) -> list[tuple[PosedProblem, Solution]]:
     """Every PyPI problem with its solution, or Unsolvable with every problem that has none.
 
     `label` turns the origin of a requirement into what an explanation shows, such as its line; it is called only when
     there is something to explain. `align` is how much the targets of a step should agree (`envc_solvers.pypi.align`).
+    `sources` are needed where a problem has direct requirements, or may build.
     """
-    asked = [(posed, posed.problem) for posed in problems if isinstance(posed.problem, Problem)]
-    indexes = [_index(posed, problem, origins) for posed, problem in asked]
-    for (_, problem), index in zip(asked, indexes, strict=True):
-        index.expect(root.requirement for root in problem.roots)
+    posed_problems = [(posed, posed.problem) for posed in problems if isinstance(posed.problem, Problem)]
+    indexes = [_index(posed, problem, origins) for posed, problem in posed_problems]
+    for (posed, problem), listed in zip(posed_problems, indexes, strict=True):
+        # No index is told of projects that come from elsewhere.
+        direct = {dependency.requirement.name for dependency in posed.direct}
+        listed.expect(root.requirement for root in problem.roots if root.requirement.name not in direct)
     task = progress.task("solving", len(problems))
     solutions: list[Solution] = []
     refusals: list[Refusal] = []
-    for (posed, problem), index in zip(asked, indexes, strict=True):
+    asked: list[tuple[PosedProblem, Problem, Index]] = []
+    for (posed, problem), listed in zip(posed_problems, indexes, strict=True):
+        if sources is None:
+            asked.append((posed, problem, listed))
+        else:
+            asked.append((posed, *sources.open(posed, problem, listed)))
+    for posed, problem, index in asked:
         answers = origins.answers(problem.target, problem.python)
         try:
-            solutions.append(
-                solve(problem, index, answers, max_tries=limits.candidates, out_of_time=_clock(limits.seconds))
-            )
+            solutions.append(solve(problem, index, answers, max_tries=limits.candidates, out_of_time=limits.clock()))
         except SolverError as error:
             refusals.append(_refusal(posed, error, label))
         task.advance()
@@ -57,18 +63,24 @@ def solve_all(
     if refusals:
         raise Unsolvable(tuple(refusals))
     if align != "off" and len(asked) > 1:
-        members = [(posed, problem, index) for (posed, problem), index in zip(asked, indexes, strict=True)]
-        solutions = _align(members, solutions, origins, align, progress, limits)
+        solutions = _align(asked, solutions, origins, align, progress, limits)
     result = []
-    for (posed, problem), index, solution in zip(asked, indexes, solutions, strict=True):
+    for (posed, problem, index), found in zip(asked, solutions, strict=True):
+        try:
+            solution = found if sources is None else sources.build(problem, index, found)
+        except SolverError as error:
+            refusals.append(_refusal(posed, error, label))
+            continue
         for warning in (*solution.warnings, *kept_out(problem, solution, index)):
             progress.warn(f"{posed.title}: {warning}")
-        result.append((posed, _with_digests(solution, origins, index)))
+        result.append((posed, origins.complete(solution, index.view)))
+    if refusals:
+        raise Unsolvable(tuple(refusals))
     return result
 
 
 def _align(
-    asked: list[tuple[PosedProblem, Problem, ProjectIndex]],
+    asked: list[tuple[PosedProblem, Problem, Index]],
     solutions: list[Solution],
     origins: Origins,
     mode: Mode,
@@ -88,7 +100,7 @@ def _align(
             Member(problem=problem, index=index, answers=origins.answers(problem.target, problem.python))
             for _, problem, index in (asked[number] for number in group)
         ]
-        clock = _clock(limits.seconds)
+        clock = limits.clock()
 
         def trial(
             number: int, problem: Problem, members: list[Member] = members, clock: Callable[[], bool] = clock
@@ -127,12 +139,6 @@ def _differ(solutions: list[Solution]) -> bool:
     return any(versions.setdefault(pin.name, pin.version) != pin.version for one in solutions for pin in one.pins)
 
 
-def _clock(seconds: float) -> Callable[[], bool]:
-    """Says when that time has passed from now."""
-    end = time.monotonic() + seconds
-    return lambda: time.monotonic() > end
-
-
 def _index(posed: PosedProblem, problem: Problem, origins: Origins) -> ProjectIndex:
     cell = posed.cells[0]
     if not cell.indexes and cell.pypi:
@@ -149,23 +155,6 @@ def _index(posed: PosedProblem, problem: Problem, origins: Origins) -> ProjectIn
         policy=problem.policy,
         preferences=problem.preferences,
     )
-
-
-def _with_digests(solution: Solution, origins: Origins, index: ProjectIndex) -> Solution:
-    """The solution with the digests and sizes that no page states, found out from the files themselves."""
-    if all(pin.sha256 and pin.size for pin in solution.pins):
-        return solution
-    pins: list[Pin] = []
-    for pin in solution.pins:
-        if not (pin.sha256 and pin.size):
-            digest, size = origins.identify(pin.source, pin.name, _file_of(index, pin))
-            pin = msgspec.structs.replace(pin, sha256=digest, size=size)
-        pins.append(pin)
-    return msgspec.structs.replace(solution, pins=tuple(pins))
-
-
-def _file_of(index: ProjectIndex, pin: Pin) -> File:
-    return next(f for release in index.view(pin.name).releases for f in release.files if f.name == pin.file)
 
 
 def _refusal(posed: PosedProblem, error: SolverError, label: Callable[[str], str]) -> Refusal:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from envc.errors import Refusal, Unsolvable, render_key_path
 from envc.expand import StepTarget, target_of
@@ -12,11 +15,15 @@ from envc.fetch.index import Origins
 from envc.fetch.listing import ListedFile
 from envc.fetch.settings import read_settings
 from envc.model.environment import EnvironmentMember
+from envc.model.graph import DIRECT, Build, LockGraph
 from envc.model.manifest import KeyPath, Manifest
 from envc.pose import PosedProblem
 from envc.surroundings import Surroundings
 from envc_solvers.pypi.solve import Problem
 from envc_solvers.solution import Solution
+
+if TYPE_CHECKING:
+    from envc.pack import Artifacts as Supplier
 
 
 def solve_problems(
@@ -24,39 +31,88 @@ def solve_problems(
     manifest: Manifest,
     around: Surroundings,
     label: Callable[[str], str] = str,
-) -> list[tuple[PosedProblem, Solution]]:
-    """Every problem with its solution, or Unsolvable with every problem that has none. `label` as for `line_labels`."""
+    *,
+    lock: LockGraph | None = None,
+    release: Callable[[str], bool] = lambda _name: False,
+) -> Solved:
+    """Every problem with its solution, or Unsolvable with every problem that has none. `label` as for `line_labels`.
+
+    What `lock` says that direct requirements led to, and how wheels were built, stands, but for names that `release`
+    says yes to.
+    """
     refusals: list[Refusal] = []
     solutions: list[tuple[PosedProblem, Solution]] = []
+    builds: tuple[Build, ...] = ()
     interpreters = None
     if any(posed.standalone for posed in problems):
         from envc.resolve_standalone import Interpreters
 
         interpreters = Interpreters(problems, manifest, around)
         problems = tuple(map(interpreters.posed, problems))
-    for kind, solve in ((True, _solve_pypi), (False, _solve_conda)):
-        asked = tuple(posed for posed in problems if isinstance(posed.problem, Problem) == kind)
-        if asked:
-            try:
-                solutions += solve(asked, manifest, around, label)
-            except Unsolvable as error:
-                refusals += error.refusals
+    pypi = tuple(posed for posed in problems if isinstance(posed.problem, Problem))
+    conda = tuple(posed for posed in problems if not isinstance(posed.problem, Problem))
+    try:
+        if pypi:
+            solved = _solve_pypi(pypi, manifest, around, label, lock, release)
+            solutions, builds = solved.solutions, solved.builds
+    except Unsolvable as error:
+        refusals += error.refusals
+    try:
+        if conda:
+            solutions = solutions + _solve_conda(conda, manifest, around, label)
+    except Unsolvable as error:
+        refusals += error.refusals
     if refusals:
         raise Unsolvable(tuple(refusals))
     if interpreters is not None:
-        return [(posed, interpreters.solution(posed, solution)) for posed, solution in solutions]
-    return solutions
+        solutions = [(posed, interpreters.solution(posed, solution)) for posed, solution in solutions]
+    return Solved(solutions, builds)
+
+
+class Solved(msgspec.Struct, frozen=True):
+    """The answers of a run."""
+
+    solutions: list[tuple[PosedProblem, Solution]]
+    builds: tuple[Build, ...] = ()  # of wheels that no source serves
 
 
 def _solve_pypi(
-    problems: tuple[PosedProblem, ...], manifest: Manifest, around: Surroundings, label: Callable[[str], str]
-) -> list[tuple[PosedProblem, Solution]]:
+    problems: tuple[PosedProblem, ...],
+    manifest: Manifest,
+    around: Surroundings,
+    label: Callable[[str], str],
+    lock: LockGraph | None,
+    release: Callable[[str], bool],
+) -> Solved:
     from envc.resolve import solve_all
 
     with open_origins(manifest, around) as origins:
-        return solve_all(
-            problems, origins, around.progress, align=manifest.policy.align, label=label, limits=around.limits
+        sources = None
+        if any(posed.direct or posed.buildable for posed in problems):
+            # Builds bring half of the compiler along, which most locks never need.
+            from envc.direct.sources import Sources
+
+            sources = Sources(
+                origins,
+                environ=around.environ,
+                cache=around.cache,
+                root=manifest.root,
+                lock_path=manifest.lock_path,
+                progress=around.progress,
+                lock=lock,
+                release=release,
+                limits=around.limits,
+            )
+        solutions = solve_all(
+            problems,
+            origins,
+            around.progress,
+            align=manifest.policy.align,
+            label=label,
+            limits=around.limits,
+            sources=sources,
         )
+        return Solved(solutions, sources.builder.builds if sources is not None else ())
 
 
 def _solve_conda(
@@ -100,11 +156,32 @@ def _archives(member: EnvironmentMember, manifest: Manifest, around: Surrounding
 
 
 @contextmanager
-def open_artifacts(manifest: Manifest, around: Surroundings, kinds: Iterable[str]) -> Iterator[Artifacts]:
+def open_artifacts(
+    manifest: Manifest, cells: tuple[StepTarget, ...], graph: LockGraph, around: Surroundings, kinds: Iterable[str]
+) -> Iterator[Supplier]:
     """Where the artifacts of a manifest's lock come from, of those kinds of packages."""
     with open_origins(manifest, around) as origins:
+
+        def supply(artifacts: Artifacts) -> Supplier:
+            """The sources alone, unless the lock holds what none of them serves."""
+            if not graph.builds and not DIRECT & {package.source for package in graph.packages}:
+                return artifacts
+            from envc.direct.supply import Supply
+
+            return Supply(
+                artifacts,
+                origins.keyring,
+                manifest,
+                cells,
+                graph,
+                environ=around.environ,
+                cache=around.cache,
+                progress=around.progress,
+                offline=around.offline,
+            )
+
         if "conda" not in kinds:
-            yield origins.artifacts
+            yield supply(origins.artifacts)
             return
         from envc.fetch.channel_files import ChannelFiles
         from envc.fetch.channels import resolve_channels
@@ -121,7 +198,7 @@ def open_artifacts(manifest: Manifest, around: Surroundings, kinds: Iterable[str
             refresh=around.refresh,
         ) as channels:
             platforms = {target_of(manifest, name).platform for name in manifest.targets}
-            yield origins.artifacts.also(conda=ChannelFiles(channels, places, sorted(platforms)).locate)
+            yield supply(origins.artifacts.also(conda=ChannelFiles(channels, places, sorted(platforms)).locate))
 
 
 def line_labels(manifest: Manifest, cells: tuple[StepTarget, ...]) -> Callable[[str], str]:

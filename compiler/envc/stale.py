@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from envc.closure import Closures
 from envc.expand import StepTarget, lock_options
 from envc.link import environment_requires
-from envc.model.graph import LockedEnvironment, LockGraph
+from envc.model.digest import Sha256
+from envc.model.graph import Build, LockedEnvironment, LockGraph
 from envc.model.manifest import Manifest
 
 
@@ -39,9 +40,15 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
         return not self.reasons
 
 
-def compare(manifest: Manifest, cells: tuple[StepTarget, ...], graph: LockGraph) -> Freshness:
-    """Every reason why the lock is stale, and the step-targets that the reasons do not touch."""
+def compare(
+    manifest: Manifest, cells: tuple[StepTarget, ...], graph: LockGraph, local: Mapping[str, str] | None = None
+) -> Freshness:
+    """Every reason why the lock is stale, and the step-targets that the reasons do not touch.
+
+    `local` holds, for each path that a requirement names, the digest of what is there now, "" for nothing.
+    """
     closures = Closures(graph)
+    builds = graph.builds_by_wheel() if local else {}
     options = lock_options(manifest, cells)
     reasons = set(_option_reasons(graph.options, options))
     options_hold = not reasons
@@ -77,6 +84,10 @@ def compare(manifest: Manifest, cells: tuple[StepTarget, ...], graph: LockGraph)
             if missing is not None:
                 reasons.add(Reason(f"{step}.packages", f"{missing} on {cell.key} cannot be found", ""))
                 continue
+            moved = tuple(_moved(cell, closures, builds, local)) if local else ()
+            if moved:
+                reasons.update(moved)
+                continue
             same_target = locked_targets.get(cell.target.name) == targets[cell.target.name]
             place = id(locked), cell.target.name
             if place not in asked:
@@ -86,6 +97,28 @@ def compare(manifest: Manifest, cells: tuple[StepTarget, ...], graph: LockGraph)
     for locked in graph.environments:
         reasons.update(Reason("steps", step, "") for step in locked.steps if step not in by_step)
     return Freshness(reasons=tuple(sorted(reasons)), fresh=frozenset(fresh))
+
+
+def _moved(
+    cell: StepTarget,
+    closures: Closures,
+    builds: Mapping[Sha256, tuple[Build, ...]],
+    local: Mapping[str, str],
+) -> Iterable[Reason]:
+    """The local projects and files of a step-target that are not what was locked any more."""
+    paths = {each.requirement.name: each.path for each in cell.pypi if each.path is not None}
+    for package, artifact in closures.pins(cell.step, cell.key):
+        path = paths.get(package.name)
+        if path is None or package.source != "path":
+            continue
+        made_from = (
+            {build.tree or (build.sdist.sha256 if build.sdist else "") for build in builds[artifact.sha256]}
+            if artifact.sha256 in builds
+            else {artifact.sha256}
+        )
+        now = local.get(path, "")
+        if now not in made_from:
+            yield Reason(f"{cell.step}.{path}", min(made_from)[:12], now[:12])
 
 
 def requires_on(locked: LockedEnvironment, target_name: str) -> tuple[str, ...]:

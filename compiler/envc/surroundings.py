@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +18,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     candidates: int = 200_000  # tried for one problem; the hardest benchmark sets need some thousands
     seconds: float = 900.0  # for one problem, fetching included
+
+    def clock(self) -> Callable[[], bool]:
+        """Says when a search that begins now has to stop."""
+        end = time.monotonic() + self.seconds
+        return lambda: time.monotonic() > end
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):

@@ -143,6 +143,19 @@ class Artifacts:
         with self._local_errors():
             return self._download(source, listed.file.name, listed, expected, listed.file.size, None)
 
+    def adopt(self, path: Path) -> tuple[Path, Sha256, int]:
+        """Keep a file that was made here, under its digest: path, digest and size in bytes. Raises StoreError."""
+        import shutil
+
+        with self._local_errors():
+            digest = sha256_file(path)
+            kept = self._path(digest, path.name)
+            kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft = kept.with_name(f".{kept.name[:200]}.{os.getpid()}")
+            shutil.copyfile(path, draft)
+            draft.replace(kept)
+            return kept, digest, kept.stat().st_size
+
     def _path(self, sha256: Sha256, file: str) -> Path:
         # Both may come from a lock that somebody has edited, and become a path whose file is read, and removed.
         if not is_file_name(file):

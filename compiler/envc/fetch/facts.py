@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from envc.errors import OfflineMiss, SourceUnreachable
 from envc.fetch.artifacts import Artifacts
@@ -64,6 +65,12 @@ class Facts:
             return parse_sha256(file.sha256), file.size
         key = (source, project, file.name)
         return self._identities.get(key, lambda: self._find_identity(source, project, file))
+
+    def obtain(self, source: str, project: str, file: File) -> tuple[Path, Sha256, int]:
+        """A whole listed file: path, digest and size in bytes. Errors as for `identify`, and DigestMismatch."""
+        if file.sha256 and (kept := self._artifacts.kept(parse_sha256(file.sha256), file.name)) is not None:
+            return kept, parse_sha256(file.sha256), kept.stat().st_size
+        return self._artifacts.obtain(source, self._listed(source, project, file, "the file"))
 
     def _find_metadata(self, source: str, project: str, file: File) -> Metadata:
         artifact = file.sha256 or self.identify(source, project, file)[0]

@@ -13,6 +13,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from types import TracebackType
 
+import msgspec
+
 from envc.errors import UsageError
 from envc.fetch.ahead import Walk
 from envc.fetch.artifacts import Artifacts, Locate
@@ -33,6 +35,7 @@ from envc_solvers.pypi.index import File, View
 from envc_solvers.pypi.markers import Answer, Markers, environment_key, marker_environment
 from envc_solvers.pypi.requirement import Metadata, Requirement
 from envc_solvers.pypi.solve import Policy
+from envc_solvers.solution import Pin, Solution
 from envc_solvers.target import Python, Target
 
 _REQUESTS = 24  # at once, while guessing ahead
@@ -64,6 +67,7 @@ class Origins:
         self._places = resolve(sources, settings, self.keyring, root)
         self._warnings = settings.warnings
         self._progress = progress
+        self.offline = offline
         self.client = client(self.keyring)  # what else a run downloads comes through it as well
         self._cache = Cache(settings.cache, progress)
         self._page_task = LateTask(progress, "index pages", self._go_online)
@@ -186,6 +190,23 @@ class Origins:
     def identify(self, source: str, project: str, file: File) -> tuple[Sha256, int]:
         """sha256 and size in bytes of a listed file; as `Facts.identify`."""
         return self._facts.identify(source, project, file)
+
+    def obtain(self, source: str, project: str, file: File) -> tuple[Path, Sha256, int]:
+        """A whole listed file; as `Facts.obtain`."""
+        return self._facts.obtain(source, project, file)
+
+    def complete(self, solution: Solution, view: Callable[[str], View]) -> Solution:
+        """The solution with the digests and sizes that no page states, found out from the files themselves."""
+        if all(pin.sha256 and pin.size for pin in solution.pins):
+            return solution
+        pins: list[Pin] = []
+        for pin in solution.pins:
+            if not (pin.sha256 and pin.size):
+                file = next(f for release in view(pin.name).releases for f in release.files if f.name == pin.file)
+                digest, size = self.identify(pin.source, pin.name, file)
+                pin = msgspec.structs.replace(pin, sha256=digest, size=size)
+            pins.append(pin)
+        return msgspec.structs.replace(solution, pins=tuple(pins))
 
     def unknown(self, name: str, sources: tuple[str, ...]) -> ProjectNotFound:
         """The error for a project that none of those sources knows."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
+
 from envc.fetch.zipped import name_and_version, read_metadata_file, same_version
 from envc_solvers.errors import MetadataUnusable
 from envc_solvers.pypi.requirement import Metadata, Requirement, canonicalize_name, parse, specifiers
@@ -12,6 +14,9 @@ from envc_solvers.pypi.requirement import Metadata, Requirement, canonicalize_na
 _LICENCE_LENGTH = 100  # characters; a longer License field is the text of a licence, not its name
 _HEADER = re.compile(r"([A-Za-z][A-Za-z0-9-]*):[ \t]*(.*)")
 _CLASSIFIER = "License :: "
+_STATIC_SINCE = (2, 2)  # Metadata-Version
+_DECISIVE = frozenset({"version", "requires-dist", "requires-python", "provides-extra"})  # for a solver
+_DYNAMIC_KEYS = frozenset({"version", "dependencies", "optional-dependencies", "requires-python"})  # the same, PEP 621
 
 # Requirements of files that were uploaded before anything checked them, and what they mean. uv repairs the same.
 _REPAIRS = (
@@ -22,6 +27,17 @@ _REPAIRS = (
     (re.compile(r"""([<>=~!]=|[<>])\s*["']([\w.*]+)["']"""), r"\1\2"),  # ">='1.0'"
     (re.compile(r",\s*(?=[,)]|$)"), ""),  # trailing and doubled commas
 )
+
+
+class _ProjectTable(msgspec.Struct, rename="kebab"):
+    """The keys of ``[project]`` that a solver asks about."""
+
+    name: str
+    version: str = ""
+    dependencies: list[str] = []
+    optional_dependencies: dict[str, list[str]] = {}
+    requires_python: str = ""
+    dynamic: list[str] = []
 
 
 def parse_metadata(file: str, data: bytes) -> Metadata:
@@ -48,6 +64,58 @@ def parse_metadata(file: str, data: bytes) -> Metadata:
         extras=tuple(sorted({canonicalize_name(extra) for extra in fields.get("provides-extra", ()) if extra})),
         license=_licence(fields),
     )
+
+
+def static_metadata(file: str, pkg_info: bytes) -> Metadata | None:
+    """What an sdist's PKG-INFO says that every wheel built from it must say too; None where it leaves that open.
+
+    From Metadata-Version 2.2 on, a field that is not listed as Dynamic is final (PEP 643). Raises MetadataUnusable.
+    """
+    fields = _fields(pkg_info.decode("utf-8", errors="replace"))
+    try:
+        version = tuple(int(part) for part in fields.get("metadata-version", ["0"])[0].split("."))
+    except ValueError:
+        return None
+    if version < _STATIC_SINCE or _DECISIVE & {name.strip().lower() for name in fields.get("dynamic", ())}:
+        return None
+    return parse_metadata(file, pkg_info)
+
+
+def project_metadata(file: str, pyproject: bytes) -> Metadata | None:
+    """The same from the ``[project]`` table of a pyproject.toml (PEP 621); None where that leaves anything open.
+
+    Raises MetadataUnusable for a table that makes no sense.
+    """
+    import tomli
+
+    try:
+        project = tomli.loads(pyproject.decode("utf-8")).get("project")
+    except (ValueError, RecursionError):
+        raise MetadataUnusable(file, "its pyproject.toml cannot be read") from None
+    if not isinstance(project, dict):
+        return None
+    try:
+        table = msgspec.convert(project, _ProjectTable)
+    except msgspec.ValidationError as error:
+        raise MetadataUnusable(file, f"its [project] table makes no sense: {error}") from None
+    if not table.version or _DYNAMIC_KEYS & set(table.dynamic):
+        return None
+    requires = [_requirement(file, text) for text in table.dependencies]
+    for extra, texts in table.optional_dependencies.items():
+        requires += [_for_extra(_requirement(file, text), canonicalize_name(extra)) for text in texts]
+    return Metadata(
+        name=canonicalize_name(table.name),
+        version=table.version,
+        requires=tuple(requires),
+        requires_python=_requires_python(table.requires_python),
+        extras=tuple(sorted(map(canonicalize_name, table.optional_dependencies))),
+    )
+
+
+def _for_extra(requirement: Requirement, extra: str) -> Requirement:
+    held = f"({requirement.marker}) and " if " or " in requirement.marker else f"{requirement.marker} and "
+    marker = f'{held if requirement.marker else ""}extra == "{extra}"'
+    return msgspec.structs.replace(requirement, marker=marker)
 
 
 def wheel_metadata(path: Path) -> Metadata:

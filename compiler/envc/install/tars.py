@@ -59,13 +59,13 @@ class Tar:
 
     def content(self, member: TarMember) -> Content:
         """Opens the content of a file or hard link anew."""
-        return partial(self._open, member)
+        return partial(self.open, member)
 
     def read(self, member: TarMember) -> bytes:
-        with self._open(member) as stream:
+        with self.open(member) as stream:
             return stream.read()
 
-    def _open(self, member: TarMember) -> BinaryIO:
+    def open(self, member: TarMember) -> BinaryIO:
         section = _Section(self._scratch, self._lock, member.offset, member.size)
         return cast("BinaryIO", io.BufferedReader(section, _CHUNK))
 

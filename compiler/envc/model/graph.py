@@ -12,6 +12,7 @@ import msgspec
 from envc.model.digest import Sha256
 
 LOCK_VERSION = 1
+DIRECT = frozenset({"url", "path", "git"})  # names of sources whose addresses stand in the manifest's requirements
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +118,13 @@ class LockGraph(msgspec.Struct, frozen=True, kw_only=True):
     environments: tuple[LockedEnvironment, ...]  # sorted by steps
     packages: tuple[Package, ...]  # sorted by kind, name, id
     builds: tuple[Build, ...] = ()  # sorted by wheel, sha256, identity
+
+    def builds_by_wheel(self) -> dict[Sha256, tuple[Build, ...]]:
+        """How each wheel that no source serves was built; equal wheels may come out of several sources."""
+        found: dict[Sha256, tuple[Build, ...]] = {}
+        for build in self.builds:
+            found[build.sha256] = (*found.get(build.sha256, ()), build)
+        return found
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):

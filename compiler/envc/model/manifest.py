@@ -19,13 +19,14 @@ SourceKind = Literal["pypi", "find-links", "conda"]
 class PyPIDependency(msgspec.Struct, frozen=True, kw_only=True):
     """A requirement on a PyPI project, with where it stands and where it must come from."""
 
-    requirement: Requirement  # its `url` holds a direct `url = …`; path and git stand below
+    requirement: Requirement  # its `url` holds a direct `url = …` without fragment; path and git stand below
     at: KeyPath
     source: str | None = None  # name of the source that alone may supply it
     path: str | None = None  # relative to the manifest, POSIX separators
     git: str | None = None
     rev: str | None = None
     subdirectory: str | None = None
+    sha256: str | None = None  # that the file behind `url` must have
     editable: bool = False
 
     @property

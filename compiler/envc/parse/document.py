@@ -40,19 +40,21 @@ PackageCutoff = Annotated[
 class PyPITable(Shape, frozen=True, kw_only=True):
     """A requirement on a PyPI project, written as a table."""
 
-    name: str
+    name: Annotated[str, Meta(description="May be left to a `path` or `url` that ends with it")] = ""
     extras: tuple[str, ...] = ()
     version: Annotated[str, Meta(description='A PEP 440 specifier set: ">=2.1,<3"')] = ""
     marker: Annotated[str, Meta(description="A PEP 508 marker: \"sys_platform != 'win32'\"")] = ""
     source: Annotated[str | None, Meta(description="The source that alone may supply it")] = None
     path: Annotated[str | None, Meta(description="A folder or file, relative to the manifest")] = None
-    url: Annotated[str | None, Meta(description="Of a wheel or source archive")] = None
+    url: Annotated[str | None, Meta(description="Of a wheel or source archive; #sha256=… may follow")] = None
     git: Annotated[str | None, Meta(description="Of a git repository")] = None
     rev: Annotated[str | None, Meta(description="A commit, tag or branch of the git repository")] = None
     subdirectory: Annotated[str | None, Meta(description="Where the project stands in the repository or archive")] = (
         None
     )
-    editable: Annotated[bool, Meta(description="Install a `path` so that edits show at once")] = False
+    editable: Annotated[
+        bool, Meta(description="Accepted for other tools; a lock holds what a `path` was, so it changes nothing")
+    ] = False
 
 
 class CondaTable(Shape, frozen=True, kw_only=True):

@@ -7,23 +7,21 @@ from __future__ import annotations
 
 import re
 
-import msgspec
-
 from envc.errors import render_key_path
 from envc.model.manifest import CondaDependency, Dependencies, KeyPath, PyPIDependency
+from envc.parse.direct import WEB, Address, check_archive, check_git, name_of, read_fragment, read_reference
 from envc.parse.document import CondaTable, DependencyTable, PyPITable
 from envc.parse.names import read_project_name
 from envc.parse.paths import check_inside, path_mistake
 from envc.parse.report import Report
 from envc.parse.sources import SourceNames
-from envc.parse.urls import git_mistake, redact, url_mistake
+from envc.parse.urls import redact, url_mistake
 from envc_solvers.pypi.requirement import Requirement, canonicalize_name, parse
 
 _CONDA = re.compile(r"(?:(?P<channel>[^\s:\[\]]+)::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)(?P<rest>(?:[\s=<>!~\[].*)?)")
 # Ordinary requirements: at most one clause per operator, plain release numbers, no marker. The rest is packaging's.
 _CLAUSE = r"(?:(?:[=!]=|[<>]=?)\s*\d+(?:\.\d+)*|~=\s*\d+(?:\.\d+)+)"
 _PLAIN = re.compile(rf"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*({_CLAUSE}(?:\s*,\s*{_CLAUSE})*)?")
-_WEB = frozenset({"http", "https"})
 
 
 def read_dependencies(report: Report, at: KeyPath, table: DependencyTable, sources: SourceNames) -> Dependencies:
@@ -51,7 +49,9 @@ def read_pypi(report: Report, at: KeyPath, entry: str | PyPITable, sources: Sour
         report.add(at, f"no PEP 508 requirement: {_shown(entry, str(error))}", _reword(entry))
         return None
     _check_marker(report, at, requirement.marker)
-    return _read_url(report, at, requirement) if requirement.url else PyPIDependency(requirement=requirement, at=at)
+    return (
+        read_reference(report, at, requirement) if requirement.url else PyPIDependency(requirement=requirement, at=at)
+    )
 
 
 def read_plain(text: str) -> Requirement | None:
@@ -89,42 +89,6 @@ def _check_marker(report: Report, at: KeyPath, marker: str) -> None:
         report.add(at, "a marker in a manifest cannot ask for an extra", "nobody asks a manifest for extras")
 
 
-def _read_url(report: Report, at: KeyPath, requirement: Requirement) -> PyPIDependency:
-    """``name @ url``; the URL of a git repository is taken apart as pip writes it (``git+https://…@rev#subdirectory=x``)."""
-    url = requirement.url
-    if url.startswith("git+"):
-        plain, _, fragment = url.removeprefix("git+").partition("#")
-        host, slash, path = plain.partition("://")[2].partition("/")
-        path, _, rev = path.partition("@")
-        git = f"{plain.partition('://')[0]}://{host}{slash}{path}"
-        fields = dict(pair.partition("=")[::2] for pair in fragment.split("&") if pair)
-        subdirectory = fields.pop("subdirectory", None)
-        fields.pop("egg", None)
-        if fields:
-            report.add(at, f"{sorted(fields)[0]!r} means nothing behind '#'", "only `subdirectory` is read")
-        _check_git(report, at, git, rev or None)
-        if subdirectory is not None:
-            check_inside(report, at, "subdirectory", subdirectory)
-        return PyPIDependency(
-            requirement=msgspec.structs.replace(requirement, url=""),
-            at=at,
-            git=git,
-            rev=rev or None,
-            subdirectory=subdirectory,
-        )
-    if url.startswith(("hg+", "svn+", "bzr+")):
-        report.add(at, f"{url.partition('+')[0]} repositories cannot be used", "git ones can")
-    elif url.startswith("file:") or "://" not in url:
-        report.add(
-            at,
-            "a file's address holds on one machine only",
-            f'write {{ name = "{requirement.name}", path = "…" }}, relative to the manifest',
-        )
-    elif mistake := url_mistake(url, _WEB):
-        report.add(at, *mistake)
-    return PyPIDependency(requirement=requirement, at=at)
-
-
 def _read_table(report: Report, at: KeyPath, table: PyPITable, sources: SourceNames) -> PyPIDependency:
     direct = [key for key in ("path", "url", "git") if getattr(table, key) is not None]
     if len(direct) > 1:
@@ -138,40 +102,49 @@ def _read_table(report: Report, at: KeyPath, table: PyPITable, sources: SourceNa
             report.add((*at, key), f"`{key}` means nothing without {' or '.join(f'`{host}`' for host in hosts)}")
     if table.path is not None and (mistake := path_mistake(table.path)):
         report.add((*at, "path"), *mistake)
-    if table.url is not None and (mistake := url_mistake(table.url, _WEB)):
-        report.add((*at, "url"), *mistake)
+    address = Address("")
+    if table.url is not None:
+        if mistake := url_mistake(table.url, WEB):
+            report.add((*at, "url"), *mistake)
+        else:
+            address = read_fragment(report, (*at, "url"), table.url)
+            check_archive(report, (*at, "url"), address.plain)
     if table.git is not None:
-        _check_git(report, (*at, "git"), table.git, table.rev, (*at, "rev"))
+        check_git(report, (*at, "git"), table.git, table.rev, (*at, "rev"))
     if table.subdirectory is not None:
         check_inside(report, (*at, "subdirectory"), "subdirectory", table.subdirectory)
     if table.source is not None:
         sources.check(report, (*at, "source"), table.source, "pypi")
     return PyPIDependency(
         requirement=Requirement(
-            name=read_project_name(report, (*at, "name"), table.name),
+            name=_read_name(report, at, table),
             specifier=_read_version(report, (*at, "version"), table.version),
             extras=tuple(
                 sorted({read_project_name(report, (*at, "extras", i), extra) for i, extra in enumerate(table.extras)})
             ),
             marker=_read_marker(report, (*at, "marker"), table.marker),
-            url=table.url or "",
+            url=address.plain,
         ),
         at=at,
         source=table.source,
         path=table.path,
         git=table.git,
         rev=table.rev,
-        subdirectory=table.subdirectory,
+        subdirectory=table.subdirectory or address.subdirectory,
+        sha256=address.sha256,
         editable=table.editable,
     )
 
 
-def _check_git(report: Report, at: KeyPath, git: str, rev: str | None, rev_at: KeyPath | None = None) -> None:
-    if mistake := git_mistake(git):
-        report.add(at, *mistake)
-    # git would take a leading dash for an option.
-    if rev is not None and (not rev or rev.startswith("-") or re.search(r"[\s\x00-\x1f~^:?*\[\\]|\.\.", rev)):
-        report.add(rev_at or at, f"{rev[:80]!r} is no commit, tag or branch")
+def _read_name(report: Report, at: KeyPath, table: PyPITable) -> str:
+    """The name that the table says, else the one that its path or URL ends with."""
+    if table.name:
+        return read_project_name(report, (*at, "name"), table.name)
+    name = name_of((table.url or "").partition("#")[0] or table.path or "")
+    if not name:
+        report.add(at, "lacks `name`")
+        return ""
+    return read_project_name(report, at, name)
 
 
 def _read_version(report: Report, at: KeyPath, version: str) -> str:

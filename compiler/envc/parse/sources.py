@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import combinations
 
+from envc.model.graph import DIRECT
 from envc.model.manifest import KeyPath, PyPIDependency, Source, SourceKind
 from envc.parse.document import SourceTable
 from envc.parse.names import check_names, matches, overlap, read_glob
@@ -78,6 +79,8 @@ def read_sources(
 
 def _check_address(report: Report, at: KeyPath, name: str, table: SourceTable) -> None:
     built_in = BUILT_IN.get(name)
+    if name in DIRECT:
+        report.add(at, f"a source cannot be called {name!r}: a lock means requirements with `{name}` by it")
     if built_in is not None and table.kind != built_in:
         report.add(
             (*at, "kind"), f"the built-in source {name!r} is of kind {built_in!r}", "choose another name for this one"

@@ -172,5 +172,6 @@ def _origin(dependency: PyPIDependency) -> tuple[str | None, ...] | None:
         dependency.git,
         dependency.rev,
         dependency.subdirectory,
+        dependency.sha256,
     )
     return origin if any(origin) else None

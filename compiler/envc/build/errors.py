@@ -1,0 +1,99 @@
+"""What building says no with."""
+
+from __future__ import annotations
+
+from envc.errors import EnvcError
+
+_TAIL = 25  # lines of a failed build that are shown
+
+
+class BadSource(EnvcError):
+    """Sources that cannot be used: a hostile archive, a project that says nothing of itself, another project."""
+
+    def __init__(self, what: str, reason: str, hint: str | None = None) -> None:
+        super().__init__(what, reason)
+        self.what = what
+        self.reason = reason
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.what} cannot be used: {self.reason}"
+
+
+class BuildFailed(EnvcError):
+    """A build that ended with an error, or without a wheel."""
+
+    def __init__(self, what: str, step: str, output: str) -> None:
+        super().__init__(what, step, output)
+        self.what = what
+        self.step = step  # the hook: "build_wheel"
+        self.output = output
+        self.hint = (
+            "build it where it is known to build, and name the wheel instead; or choose a release that has wheels"
+        )
+
+    def __str__(self) -> str:
+        lines = self.output.strip().splitlines()[-_TAIL:]
+        return "\n".join([f"{self.what} cannot be built: {self.step} failed", *(f"  {line}" for line in lines)])
+
+    def data(self) -> dict[str, object]:
+        return {"what": self.what, "step": self.step, "output": self.output}
+
+
+class CrossBuild(EnvcError):
+    """A wheel for one machine kind that another one would have to build."""
+
+    def __init__(self, what: str, target: str, wheel: str) -> None:
+        super().__init__(what, target, wheel)
+        self.what = what
+        self.target = target
+        self.wheel = wheel
+        self.hint = (
+            f"cross-building is impossible: build a wheel for {target} on such a machine and name it in the manifest, "
+            "or leave the target out"
+        )
+
+    def __str__(self) -> str:
+        return f"{self.what} has no wheel for {self.target}, and what this machine builds of it is {self.wheel}"
+
+    def data(self) -> dict[str, object]:
+        return {"what": self.what, "target": self.target, "wheel": self.wheel}
+
+
+class BuildElsewhere(EnvcError):
+    """A wheel that another kind of machine built, and that this one has no means to build again."""
+
+    def __init__(self, what: str, python: str, here: str, reason: str) -> None:
+        super().__init__(what, python, here, reason)
+        self.what = what
+        self.python = python
+        self.here = here
+        self.reason = reason
+        self.hint = f"bundle on a machine that is {python}, or run `envc lock -P NAME` here and bundle what that builds"
+
+    def __str__(self) -> str:
+        return f"{self.what} was built on {self.python} and cannot be built again on {self.here}: {self.reason}"
+
+
+class BuildMismatch(EnvcError):
+    """A wheel that was built again and came out as another one."""
+
+    def __init__(self, what: str, expected: str, actual: str, python: str) -> None:
+        super().__init__(what, expected, actual, python)
+        self.what = what
+        self.expected = expected
+        self.actual = actual
+        self.python = python
+        self.hint = (
+            "its build is not reproducible: bundle on the machine that locked it, or run `envc lock -P NAME` here "
+            "and bundle what that builds"
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what}, built again, is not the wheel that was locked on {self.python}\n"
+            f"  expected sha256 {self.expected}\n  actual   sha256 {self.actual}"
+        )
+
+    def data(self) -> dict[str, object]:
+        return {"what": self.what, "expected": self.expected, "actual": self.actual}

@@ -1,0 +1,213 @@
+"""References: what the direct requirements of a manifest lead to now, or led to when they were locked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from envc.build.errors import BadSource
+from envc.build.origin import Archive, Commit, Origin, Tree
+from envc.errors import DigestMismatch, OfflineMiss
+from envc.expand import render_dependency
+from envc.fetch.artifacts import Artifacts
+from envc.fetch.git import Git
+from envc.fetch.listing import ListedFile
+from envc.fetch.metadata import project_metadata, static_metadata, wheel_metadata
+from envc.local import NotThere, local_digest
+from envc.model.digest import Sha256, parse_sha256
+from envc.model.graph import Build, LockGraph, Package, SourceFile
+from envc.model.manifest import PyPIDependency
+from envc.parse.direct import last_part
+from envc_solvers.errors import MetadataUnusable
+from envc_solvers.pypi.index import File
+from envc_solvers.pypi.requirement import Metadata
+
+_CHANGED = "the file behind that address is another one now: `envc lock -P {name}` takes it, if that is meant to be"
+_ADDRESS = "its address"  # what messages call the source of a direct URL
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """What a direct requirement leads to: a wheel, or the origin of one."""
+
+    name: str  # normalised
+    source: str  # "url", "path", "git"
+    wheel: File | None = None  # with sha256 and size
+    metadata: Metadata | None = None  # None where only a build can tell
+    origin: Origin | None = None
+
+
+class References:
+    """The direct requirements of a run, each looked up once."""
+
+    def __init__(
+        self,
+        artifacts: Artifacts,
+        git: Git,
+        *,
+        root: Path,
+        lock_path: Path,
+        offline: bool,
+        lock: LockGraph | None = None,
+        release: Callable[[str], bool] = lambda _name: False,
+    ) -> None:
+        """Paths are relative to `root`. What `lock` says a requirement led to stands, but for names that `release`
+        says yes to.
+        """
+        self._artifacts = artifacts
+        self._git = git
+        self._root = root
+        self._lock_path = lock_path
+        self._offline = offline
+        self._lock = lock
+        self._release = release
+        self._found: dict[str, Reference] = {}
+
+    def find(self, dependency: PyPIDependency) -> Reference:
+        """What a requirement leads to. Raises BadSource, NotThere, DigestMismatch, SourceUnreachable, OfflineMiss."""
+        key = _address_of(dependency)
+        if key not in self._found:
+            self._found[key] = self._find(dependency)
+        return self._found[key]
+
+    def _find(self, dependency: PyPIDependency) -> Reference:
+        name = dependency.requirement.name
+        if dependency.git is not None:
+            locked = self._locked(dependency, lambda package, file, build: build.commit if build else "")
+            commit = locked or self._git.commit(name, dependency.git, dependency.rev)
+            return self._from_origin(name, "git", self.commit(dependency, commit))
+        if dependency.path is not None:
+            place = self._root / dependency.path
+            if place.is_dir():
+                return self._from_origin(name, "path", self.tree(dependency))
+            if not place.is_file():
+                raise NotThere(dependency.path, "does not exist")
+            return self._from_file(dependency, "path", *self._artifacts.adopt(place))
+        stated = dependency.sha256
+        if stated is None:
+            stated = self._locked(dependency, _file_digest(last_part(dependency.requirement.url)))
+        return self._from_file(dependency, "url", *self.download(dependency, parse_sha256(stated) if stated else None))
+
+    def commit(self, dependency: PyPIDependency, commit: str) -> Commit:
+        """A commit of the repository that a requirement names."""
+        place = dependency.subdirectory or ""
+        return Commit(self._git, dependency.requirement.name, dependency.git or "", commit, place)
+
+    def tree(self, dependency: PyPIDependency) -> Tree:
+        """The local project that a requirement names, as it is now. Raises NotThere."""
+        path = dependency.path or ""
+        digest = local_digest(self._root, path, self._lock_path)
+        return Tree(self._root / path, path, digest, self._lock_path)
+
+    def archive(self, dependency: PyPIDependency, path: Path, source: SourceFile) -> Archive:
+        return Archive(path, source, dependency.subdirectory or "")
+
+    def download(self, dependency: PyPIDependency, expected: Sha256 | None, size: int = 0) -> tuple[Path, Sha256, int]:
+        """The file behind a requirement's URL, from the cache where its digest is known."""
+        url = dependency.requirement.url
+        file = last_part(url)
+        if expected is not None and (kept := self._artifacts.kept(expected, file)) is not None:
+            return kept, expected, kept.stat().st_size
+        if self._offline:
+            raise OfflineMiss(file)
+        try:
+            return self._artifacts.obtain(_ADDRESS, ListedFile(File(name=file, sha256=expected or "", size=size), url))
+        except DigestMismatch as error:
+            if dependency.sha256 is None:
+                error.hint = _CHANGED.format(name=dependency.requirement.name)
+            raise
+
+    def _from_file(self, dependency: PyPIDependency, source: str, path: Path, digest: Sha256, size: int) -> Reference:
+        name = dependency.requirement.name
+        if not path.name.endswith(".whl"):
+            archive = self.archive(dependency, path, SourceFile(file=path.name, size=size, sha256=digest))
+            return self._from_origin(name, source, archive)
+        try:
+            metadata = wheel_metadata(path)
+        except MetadataUnusable as error:
+            raise BadSource(path.name, error.reason) from None
+        _check_name(path.name, name, metadata)
+        return Reference(
+            name=name, source=source, wheel=File(name=path.name, sha256=digest, size=size), metadata=metadata
+        )
+
+    def _from_origin(self, name: str, source: str, origin: Origin) -> Reference:
+        metadata = read_static(origin)
+        if metadata is not None:
+            _check_name(origin.file, name, metadata)
+        return Reference(name=name, source=source, metadata=metadata, origin=origin)
+
+    def _locked(self, dependency: PyPIDependency, read: Callable[[Package, str, Build | None], str]) -> str:
+        """What the lock says of the same requirement: the first that `read` finds, or ""."""
+        name = dependency.requirement.name
+        if self._lock is None or self._release(name):
+            return ""
+        for package, digest, file, build in locked_files(self._lock, dependency):
+            found = read(package, file, build)
+            if found:
+                return found if found != _ITSELF else digest
+        return ""
+
+
+_ITSELF = "the wheel itself"
+
+
+def _file_digest(file: str) -> Callable[[Package, str, Build | None], str]:
+    """Reads the digest of a file of that name: of the wheel, or of the archive that it was built from."""
+
+    def read(package: Package, wheel: str, build: Build | None) -> str:
+        if build is not None and build.sdist is not None and build.sdist.file == file:
+            return build.sdist.sha256
+        return _ITSELF if wheel == file else ""
+
+    return read
+
+
+def locked_files(graph: LockGraph, dependency: PyPIDependency) -> Iterable[tuple[Package, Sha256, str, Build | None]]:
+    """The packages that a lock holds for a direct requirement: with digest and name of each wheel, and its build."""
+    line = render_dependency(dependency)
+    builds = graph.builds_by_wheel()
+    packages = {package.id: package for package in graph.packages}
+    for environment in graph.environments:
+        if not any(each == line or each.startswith(f"{line} @ ") for each in environment.requires):
+            continue
+        for ref in environment.packages:
+            package = packages.get(ref.id)
+            if (
+                package is None
+                or package.name != dependency.requirement.name
+                or package.source != source_of(dependency)
+            ):
+                continue
+            for artifact in package.artifacts:
+                for build in builds.get(artifact.sha256, (None,)):
+                    yield package, artifact.sha256, artifact.file, build
+
+
+def source_of(dependency: PyPIDependency) -> str:
+    """What a lock calls the source of a direct requirement."""
+    return "git" if dependency.git else "path" if dependency.path else "url"
+
+
+def read_static(origin: Origin) -> Metadata | None:
+    """What can be known of a project without building it; None where its build decides. Raises BadSource."""
+    try:
+        pkg_info = origin.read("PKG-INFO") if isinstance(origin, Archive) else None
+        metadata = static_metadata(origin.file, pkg_info) if pkg_info is not None else None
+        if metadata is None and (pyproject := origin.read("pyproject.toml")) is not None:
+            metadata = project_metadata(origin.file, pyproject)
+    except MetadataUnusable as error:
+        raise BadSource(origin.file, error.reason) from None
+    return metadata
+
+
+def _check_name(file: str, name: str, metadata: Metadata) -> None:
+    if metadata.name != name:
+        raise BadSource(file, f"it is {metadata.name}, not {name}", f"write the requirement's name as {metadata.name}")
+
+
+def _address_of(dependency: PyPIDependency) -> str:
+    """What makes two requirements lead to the same thing, whatever their markers and extras."""
+    bare = msgspec.structs.replace(dependency.requirement, marker="", extras=(), specifier="")
+    return render_dependency(msgspec.structs.replace(dependency, requirement=bare))

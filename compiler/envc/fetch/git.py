@@ -1,0 +1,189 @@
+"""git: the one door through which lock and bundle start it, for requirements that name a repository.
+
+Each repository is mirrored below ``<cache>/git`` once, and whole, since build systems read versions off its tags. The
+user's own git configuration decides how to log in; what envc knows of the host (netrc, keyring) is handed to git in its
+environment, never on a command line. Hooks never run, and no message shows an address.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from envc.errors import EnvcError, OfflineMiss, SourceUnreachable
+from envc.model.digest import sha256
+
+if TYPE_CHECKING:
+    from envc.fetch.credentials import Keyring
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SHORT = re.compile(r"[0-9a-f]{7,64}")
+_ADDRESS = re.compile(r"'[^']*'|\S+://\S+|\S+@\S+:\S+")
+_NOISE = ("hint:", "warning:", "remote:", "Cloning", "From ")
+# What would lead git to another repository than the one that is meant.
+_MISLEADING = (
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_CEILING_DIRECTORIES", "GIT_TEMPLATE_DIR",
+)  # fmt: skip
+_QUIET = ("-c", "core.hooksPath=", "-c", "core.fsmonitor=false", "-c", "advice.detachedHead=false")
+
+
+class NoGit(EnvcError):
+    """git is not on this machine."""
+
+    hint = "install git, or name a wheel instead of the repository"
+
+    def __str__(self) -> str:
+        return "a requirement names a git repository, and there is no `git` on PATH"
+
+
+class Git:
+    """The repositories of a run."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str], keyring: Keyring, *, offline: bool) -> None:
+        self._folder = folder  # for the mirrors
+        self._environ = environ
+        self._keyring = keyring
+        self._offline = offline
+        self._commits: dict[tuple[str, str | None], str] = {}
+        self._fetched: set[str] = set()
+
+    def commit(self, name: str, url: str, rev: str | None) -> str:
+        """The commit that a revision means now: a commit as it is, else a tag, else a branch; None is the default one.
+
+        `name` is the project's, for messages. Raises SourceUnreachable, OfflineMiss, NoGit.
+        """
+        if rev is not None and _COMMIT.fullmatch(rev):
+            return rev
+        key = url, rev
+        if key not in self._commits:
+            self._commits[key] = self._ask(name, url, rev)
+        return self._commits[key]
+
+    def _ask(self, name: str, url: str, rev: str | None) -> str:
+        what = f"{rev or 'the default branch'} of {name}"
+        if self._offline:
+            raise OfflineMiss(what)
+        names = (
+            ["HEAD"] if rev is None else [rev] if rev.startswith("refs/") else [f"refs/tags/{rev}", f"refs/heads/{rev}"]
+        )
+        # A tag that has a message is an object of its own; what it stands for is listed behind it with "^{}".
+        asked = [pattern for each in names for pattern in (f"{each}^{{}}", each)]
+        listed = self._run(what, url, "ls-remote", "--", url, *asked)
+        found = {ref: commit for commit, _, ref in (line.partition("\t") for line in listed.splitlines())}
+        for ref in asked:
+            if _COMMIT.fullmatch(found.get(ref, "")):
+                return found[ref]
+        if rev is not None and _SHORT.fullmatch(rev):
+            mirror = self._mirror(name, url)
+            try:
+                return self._run(
+                    what, url, "rev-parse", "--verify", "--quiet", f"{rev}^{{commit}}", folder=mirror
+                ).strip()
+            except SourceUnreachable:
+                pass
+        raise SourceUnreachable(
+            "its git repository", what, "there is no such commit, tag or branch", "correct its `rev` in the manifest"
+        )
+
+    def checkout(self, name: str, url: str, commit: str, folder: Path) -> None:
+        """The files of a commit in a new folder, as a repository of its own. Errors as for `commit`."""
+        what = f"commit {commit[:12]} of {name}"
+        mirror = self._having(name, url, commit)
+        self._run(what, url, "clone", "--quiet", "--no-checkout", "--", str(mirror), str(folder))
+        self._run(what, url, "checkout", "--quiet", "--detach", commit, folder=folder)
+        if (folder / ".gitmodules").is_file():
+            # Their commits are part of this one, so they are as fixed as its own files. Relative addresses count
+            # from where the repository really is.
+            self._run(what, url, "remote", "set-url", "origin", url, folder=folder)
+            self._run(what, url, "submodule", "--quiet", "update", "--init", "--recursive", folder=folder)
+
+    def read(self, name: str, url: str, commit: str, path: str) -> bytes | None:
+        """A file of a commit; None where it has none of that name. Errors as for `commit`."""
+        mirror = self._having(name, url, commit)
+        what = f"{path} of {name}"
+        if not self._run(what, url, "ls-tree", "--name-only", commit, "--", path, folder=mirror).strip():
+            return None
+        return self._run(what, url, "cat-file", "blob", f"{commit}:{path}", folder=mirror).encode()
+
+    def _having(self, name: str, url: str, commit: str) -> Path:
+        """The mirror, once it has that commit."""
+        mirror = self._folder / sha256(url.encode())[:32]
+        if mirror.exists() and self._has(url, mirror, commit):
+            return mirror
+        self._mirror(name, url)
+        if not self._has(url, mirror, commit):
+            what = f"commit {commit[:12]} of {name}"
+            # One that no branch or tag leads to any more may still be had by name.
+            self._run(what, url, "fetch", "--quiet", "--no-tags", "--", url, commit, folder=mirror)
+        return mirror
+
+    def _has(self, url: str, mirror: Path, commit: str) -> bool:
+        try:
+            self._run("", url, "cat-file", "-e", f"{commit}^{{commit}}", folder=mirror)
+        except SourceUnreachable:
+            return False
+        return True
+
+    def _mirror(self, name: str, url: str) -> Path:
+        from filelock import FileLock
+
+        mirror = self._folder / sha256(url.encode())[:32]
+        if url in self._fetched:
+            return mirror
+        what = f"the commits of {name}"
+        if self._offline:
+            raise OfflineMiss(what)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with FileLock(f"{mirror}.lock"):
+            if not (mirror / "HEAD").exists():
+                self._run(what, url, "init", "--quiet", "--bare", str(mirror))
+            heads, tags = "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"
+            self._run(what, url, "fetch", "--quiet", "--prune", "--no-tags", "--", url, heads, tags, folder=mirror)
+        self._fetched.add(url)
+        return mirror
+
+    def _run(self, what: str, url: str, *arguments: str, folder: Path | None = None) -> str:
+        import subprocess
+
+        place = ("-C", str(folder)) if folder is not None else ()
+        try:
+            done = subprocess.run(
+                ["git", *_QUIET, *place, *arguments],
+                env=self._variables(url),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+                umask=0o022 if os.name == "posix" else -1,
+            )
+        except FileNotFoundError:
+            raise NoGit from None
+        if done.returncode:
+            raise SourceUnreachable("its git repository", what, _reason(done.stderr.decode("utf-8", errors="replace")))
+        return done.stdout.decode("utf-8", errors="replace")
+
+    def _variables(self, url: str) -> dict[str, str]:
+        variables = {key: value for key, value in self._environ.items() if key not in _MISLEADING}
+        variables |= {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh", "LC_ALL": "C"}
+        variables.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
+        if "SSL_CERT_FILE" in variables:
+            variables.setdefault("GIT_SSL_CAINFO", variables["SSL_CERT_FILE"])
+        if url.startswith(("https://", "http://")) and (login := self._keyring.login(url)) is not None:
+            number = int(variables.get("GIT_CONFIG_COUNT") or 0)
+            scheme, _, rest = url.partition("://")
+            variables |= {
+                "GIT_CONFIG_COUNT": str(number + 1),
+                f"GIT_CONFIG_KEY_{number}": f"http.{scheme}://{rest.partition('/')[0]}/.extraHeader",
+                f"GIT_CONFIG_VALUE_{number}": f"Authorization: {login.authorization}",
+            }
+        return variables
+
+
+def _reason(message: str) -> str:
+    """The last line in which git says what is wrong, without addresses."""
+    lines = [line.strip() for line in message.splitlines() if line.strip() and not line.startswith(_NOISE)]
+    told = next((line for line in lines if line.startswith("fatal:")), lines[-1] if lines else "git failed")
+    return _ADDRESS.sub("…", told.removeprefix("fatal:").strip())[:300]

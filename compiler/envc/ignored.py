@@ -1,0 +1,52 @@
+"""What git would ignore below a folder, without asking git."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+
+class Ignored:
+    """The rules of gitignore(5) for one folder.
+
+    Files ``.gitignore`` count from the top of the repository, if there is one; the last pattern that matches decides,
+    and deeper files come later. A folder that is ignored is never entered, so nothing below it can be brought back.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._specs: list[tuple[str, GitIgnoreSpec]] = []  # folder relative to the top, with a slash, and its patterns
+        top = next((folder for folder in (root, *root.parents) if (folder / ".git").exists()), root)
+        self._prefix = "" if top == root else f"{root.relative_to(top).as_posix()}/"
+        self._add(top / ".git/info/exclude", "")
+        for folder in reversed(root.parents):
+            if folder.is_relative_to(top):
+                relative = folder.relative_to(top).as_posix()
+                self._add(folder / ".gitignore", "" if relative == "." else f"{relative}/")
+        if self._prefix and self.match(""):
+            # The whole project stands in an ignored folder, such as a scratch area: then it is the only authority.
+            self._specs.clear()
+
+    def read(self, folder: Path, base: str) -> None:
+        self._add(folder / ".gitignore", self._prefix + base)
+
+    def match(self, path: str) -> bool:
+        """Whether a path relative to the root, with a slash at the end of a folder, is ignored."""
+        path = self._prefix + path
+        for base, spec in reversed(self._specs):
+            if path.startswith(base) and len(path) > len(base):
+                decision = spec.check_file(path[len(base) :]).include
+                if decision is not None:
+                    return decision
+        return False
+
+    def _add(self, file: Path, base: str) -> None:
+        try:
+            lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        except OSError:
+            return
+        from pathspec import GitIgnoreSpec
+
+        self._specs.append((base, GitIgnoreSpec.from_lines(lines)))

@@ -1,0 +1,454 @@
+"""Requirements that say where their project is, through the installed command: locked, bundled and run."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import msgspec
+import pytest
+import tomli
+
+from tests.e2e.command import HOST_PYTHON, Workplace, host_platform
+from tests.projects import Repository, backend_wheel, project_files, sdist, write_project, zip_project
+from tests.servers import IndexServer
+from tests.wheels import build_wheel
+
+PLATFORMS = sorted({host_platform(), "linux-64", "win-64"})
+
+
+def manifest(*requirements: str, policy: str = 'build = ["acme"]', targets: list[str] | None = None) -> str:
+    return f"""\
+[project]
+name = "demo"
+targets = {targets or PLATFORMS}
+python = "{HOST_PYTHON}"
+[steps.train]
+pypi = [{", ".join(requirements)}]
+run = "python -c 'import acme; print(acme.__version__)'"
+[policy]
+{policy}
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, index: IndexServer) -> Workplace:
+    index.add(backend_wheel())
+    place = Workplace(tmp_path, index.url)
+    place.env["CARGO_HOME"] = str(tmp_path / "builds.log")
+    return place
+
+
+def built(place: Workplace) -> list[str]:
+    """The projects that were built so far, in order."""
+    log = Path(place.env["CARGO_HOME"])
+    return log.read_text().split() if log.exists() else []
+
+
+def forget(place: Workplace) -> None:
+    """Another machine: nothing is cached, nothing stored."""
+    for folder in (place.cache, place.store):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def locked(place: Workplace) -> dict[str, dict[str, object]]:
+    return {package["id"]: package for package in tomli.loads(place.lock.read_text())["package"]}
+
+
+def build_of(place: Workplace) -> dict[str, object]:
+    (build,) = tomli.loads(place.lock.read_text())["build"]
+    return dict(build)
+
+
+def test_a_wheel_by_url_is_pinned_by_the_digest_that_it_has(place: Workplace, index: IndexServer) -> None:
+    wheel = index.add(build_wheel("acme", "1.0", ["gamma>=1"], files={"acme.py": '__version__ = "direct"\n'}))
+    place.write(manifest(f'"acme @ {index.base}/files/{wheel.file}"', policy=""))
+    place.ok("lock")
+    package = locked(place)["pypi:acme"]
+    assert package["source"] == "url"
+    assert package["artifacts"] == [{"file": wheel.file, "size": wheel.size, "sha256": wheel.sha256}]
+    assert "pypi:gamma" in locked(place)
+    assert not index.requests_for("/simple/acme/")
+    index.forget()
+    assert "unchanged" in place.ok("lock").err
+    assert not index.log
+    forget(place)
+    place.ok("bundle")
+    assert place.ok("run", "train").out == "direct\n"
+
+
+def test_a_wheel_by_url_must_have_the_digest_that_the_manifest_states(place: Workplace, index: IndexServer) -> None:
+    wheel = index.add(build_wheel("acme", "1.0"))
+    place.write(manifest(f'"acme @ {index.base}/files/{wheel.file}#sha256={wheel.sha256}"', policy=""))
+    place.ok("lock")
+    wrong = "0" * 64
+    place.write(manifest(f'"acme @ {index.base}/files/{wheel.file}#sha256={wrong}"', policy=""))
+    assert f"expected sha256 {wrong}" in place.fails(1, "lock").err
+
+
+def test_a_file_that_changed_behind_its_url_is_taken_only_when_asked_for(place: Workplace, index: IndexServer) -> None:
+    first = index.add(build_wheel("acme", "1.0", files={"acme.py": "one = 1\n"}))
+    place.write(manifest(f'"acme @ {index.base}/files/{first.file}"', policy=""))
+    place.ok("lock")
+    second = index.add(build_wheel("acme", "1.0", files={"acme.py": "two = 2\n"}))
+    forget(place)
+    told = place.fails(1, "bundle")
+    assert first.sha256 in told.err and second.sha256 in told.err
+    place.write(manifest(f'"acme @ {index.base}/files/{first.file}"', '"beta"', policy=""))
+    assert "envc lock -P acme" in place.fails(1, "lock").err
+    place.ok("lock", "-P", "acme")
+    assert second.sha256 in place.lock.read_text()
+
+
+def test_what_packages_ask_of_a_direct_project_must_hold(place: Workplace, index: IndexServer) -> None:
+    index.add(build_wheel("user", "1.0", ["acme>=2"]))
+    wheel = index.add(build_wheel("acme", "1.0"))
+    place.write(manifest(f'"acme @ {index.base}/files/{wheel.file}"', '"user"', policy=""))
+    told = place.fails(1, "lock").err
+    assert "acme>=2" in told and "1.0" in told
+
+
+def test_a_direct_wheel_for_another_machine_is_told_so(place: Workplace, index: IndexServer) -> None:
+    wheel = index.add(build_wheel("acme", "1.0", tag="cp311-cp311-macosx_11_0_arm64"))
+    place.write(manifest(f'"acme @ {index.base}/files/{wheel.file}"', policy="", targets=["linux-64"]))
+    assert "macosx_11_0_arm64" in place.fails(1, "lock").err
+
+
+def test_a_wheel_by_path(place: Workplace) -> None:
+    wheel = build_wheel("acme", "1.0", ["gamma"], files={"acme.py": '__version__ = "by path"\n'})
+    place.write(manifest(f'{{ path = "vendor/{wheel.file}" }}', policy=""))
+    (place.checkout / "vendor").mkdir()
+    path = place.checkout / "vendor" / wheel.file
+    path.write_bytes(wheel.data)
+    place.ok("lock")
+    assert locked(place)["pypi:acme"]["source"] == "path"
+    assert str(place.checkout) not in place.lock.read_text()
+    forget(place)
+    place.ok("bundle")
+    assert place.ok("run", "train").out == "by path\n"
+    path.write_bytes(build_wheel("acme", "1.0", files={"acme.py": '__version__ = "new"\n'}).data)
+    assert f"train.vendor/{wheel.file}" in place.fails(1, "lock", "--check").err
+    forget(place)
+    assert "does not match its digest" in place.fails(1, "bundle", "--frozen").err
+    place.ok("lock")
+    place.ok("bundle")
+    assert place.ok("run", "train").out == "new\n"
+    path.unlink()
+    assert f"vendor/{wheel.file} does not exist" in place.fails(1, "lock").err
+
+
+def test_a_local_project_is_built_once_for_all_targets(place: Workplace, index: IndexServer) -> None:
+    place.write(manifest('{ path = "libs/acme" }'))
+    folder = write_project(place.checkout / "libs/acme", project_files("acme", depends='"gamma"', _gitignore="*.tmp\n"))
+    (folder / "_gitignore").rename(folder / ".gitignore")
+    place.ok("lock")
+    assert built(place) == ["acme"]
+    build = build_of(place)
+    assert [one["name"] for one in build["packages"]] == ["tinybuild"]  # type: ignore[attr-defined]
+    assert build["requires"] == ["tinybuild"]
+    assert "pypi:gamma" in locked(place)
+    index.forget()
+    (folder / "notes.tmp").write_text("ignored")
+    (folder / "acme.py").touch()
+    assert "unchanged" in place.ok("lock").err
+    assert not index.log
+    place.ok("bundle")
+    assert place.ok("run", "train").out == "1.0\n"
+    assert built(place) == ["acme"]
+
+
+def test_a_local_project_that_changed_makes_the_lock_stale(place: Workplace) -> None:
+    place.write(manifest('{ path = "libs/acme", editable = true }'))
+    folder = write_project(place.checkout / "libs/acme", project_files("acme"))
+    place.ok("lock")
+    before = place.lock.read_text()
+    (folder / "acme.py").write_text('__version__ = "changed"\n')
+    assert "train.libs/acme" in place.fails(1, "lock", "--check").err
+    assert "train.libs/acme" in place.fails(1, "bundle").err
+    place.ok("lock")
+    assert place.lock.read_text() != before
+    place.ok("bundle")
+    assert place.ok("run", "train").out == "changed\n"
+
+
+def test_another_machine_builds_the_same_wheel_again(place: Workplace, index: IndexServer) -> None:
+    place.write(manifest('{ path = "libs/acme" }'))
+    write_project(place.checkout / "libs/acme", project_files("acme"))
+    place.ok("lock")
+    index.add(backend_wheel("2.0"))  # newer, and not what was locked
+    forget(place)
+    place.ok("bundle")
+    assert built(place) == ["acme", "acme"]
+    assert not any("tinybuild-2.0" in path for path in index.paths)
+    assert place.ok("run", "train").out == "1.0\n"
+
+
+def test_a_build_that_is_not_reproducible_is_told_with_the_way_out(place: Workplace) -> None:
+    place.write(manifest('{ path = "libs/acme" }'))
+    write_project(place.checkout / "libs/acme", project_files("acme", unsteady__txt=""))
+    place.ok("lock")
+    place.ok("bundle")  # here the wheel is in the cache
+    forget(place)
+    told = place.fails(1, "bundle").err
+    assert "is not the wheel that was locked" in told
+    assert "bundle on the machine that locked it" in told
+
+
+def test_without_leave_nothing_is_built(place: Workplace, index: IndexServer) -> None:
+    place.write(manifest('{ path = "libs/acme" }', policy=""))
+    write_project(place.checkout / "libs/acme", project_files("acme"))
+    told = place.fails(1, "lock").err
+    assert "acme would have to be built from source" in told
+    assert 'build = ["acme"] under [policy]' in told
+    assert not built(place)
+
+
+def test_a_wheel_that_only_this_machine_can_use_is_no_wheel_for_others(place: Workplace) -> None:
+    tag = f"cp{HOST_PYTHON.replace('.', '')}-cp{HOST_PYTHON.replace('.', '')}-linux_x86_64"
+    if host_platform() != "linux-64":
+        pytest.skip("the wheel that this test builds is for linux-64")
+    files = project_files("acme", tag__txt=tag)
+    write_project(place.checkout / "libs/acme", files)
+    place.write(manifest('{ path = "libs/acme" }', targets=["linux-64"]))
+    place.ok("lock")
+    assert place.ok("run", "train").out == "1.0\n"
+    place.write(manifest('{ path = "libs/acme" }', targets=["linux-64", "win-64"]))
+    told = place.fails(1, "lock").err
+    assert "has no wheel for win-64" in told and "cross-building is impossible" in told
+
+
+def test_a_failing_build_shows_what_the_backend_said(place: Workplace) -> None:
+    place.write(manifest('{ path = "libs/acme" }'))
+    write_project(place.checkout / "libs/acme", project_files("acme", fail__txt=""))
+    told = place.fails(1, "lock").err
+    assert "cannot be built: build_wheel failed" in told
+    assert "the compiler is not in the mood" in told
+
+
+def test_another_name_than_the_requirement_s(place: Workplace, index: IndexServer) -> None:
+    place.write(manifest('{ name = "acme", path = "libs/other" }'))
+    write_project(place.checkout / "libs/other", project_files("other"))
+    assert "it is other, not acme" in place.fails(1, "lock").err
+    wheel = index.add(build_wheel("other", "1.0"))
+    place.write(manifest(f'"acme @ {index.base}/files/{wheel.file}"', policy=""))
+    assert "it is other, not acme" in place.fails(1, "lock").err
+
+
+def test_a_commit_is_pinned_and_a_branch_moves_when_asked(place: Workplace, tmp_path: Path, index: IndexServer) -> None:
+    repository = Repository(tmp_path / "repository")
+    first = repository.commit({f"py/{path}": text for path, text in project_files("acme", depends='"gamma"').items()})
+    place.write(manifest(f'{{ name = "acme", git = "{repository.url}", rev = "main", subdirectory = "py" }}'))
+    place.ok("lock")
+    assert build_of(place)["commit"] == first
+    assert locked(place)["pypi:acme"]["source"] == "git"
+    second = repository.commit({"py/acme.py": '__version__ = "moved"\n'})
+    index.forget()
+    assert "unchanged" in place.ok("lock").err
+    assert not index.log
+    # Another change solves the step again; the commit stays.
+    text = place.manifest.read_text()
+    place.manifest.write_text(text.replace("pypi = [", 'pypi = ["beta", '))
+    place.ok("lock")
+    assert build_of(place)["commit"] == first
+    forget(place)
+    place.ok("bundle")
+    assert place.ok("run", "train").out == "1.0\n"
+    place.ok("lock", "-P", "acme")
+    assert build_of(place)["commit"] == second
+    place.ok("bundle")
+    assert place.ok("run", "train").out == "moved\n"
+    third = repository.commit({"py/acme.py": '__version__ = "upgraded"\n'})
+    place.ok("lock", "--upgrade")
+    assert build_of(place)["commit"] == third
+
+
+def test_tags_short_commits_and_pip_s_spelling(place: Workplace, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repository")
+    first = repository.commit(project_files("acme"))
+    repository.git("tag", "--annotate", "--message", "one", "v1")
+    repository.commit({"acme.py": "later = 1\n"})
+    for requirement in (
+        f'{{ name = "acme", git = "{repository.url}", rev = "v1" }}',
+        f'{{ name = "acme", git = "{repository.url}", rev = "{first[:10]}" }}',
+        f'{{ name = "acme", git = "{repository.url}", rev = "{first}" }}',
+        f'"acme @ git+{repository.url}@v1"',
+    ):
+        place.write(manifest(requirement))
+        place.ok("lock")
+        assert build_of(place)["commit"] == first
+    place.write(manifest(f'{{ name = "acme", git = "{repository.url}", rev = "v9" }}'))
+    told = place.fails(1, "lock").err
+    assert "there is no such commit, tag or branch" in told
+    assert str(tmp_path / "repository") not in told
+
+
+def test_a_repository_that_is_gone_shows_no_address(place: Workplace, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    place.write(manifest(f'{{ name = "acme", git = "{gone.as_uri()}" }}'))
+    told = place.fails(1, "lock").err
+    assert "cannot get the default branch of acme from its git repository" in told
+    assert str(gone) not in told
+
+
+def test_without_git_the_way_out_is_named(place: Workplace, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repository")
+    repository.commit(project_files("acme"))
+    place.write(manifest(f'{{ name = "acme", git = "{repository.url}" }}'))
+    assert "there is no `git` on PATH" in place.fails(1, "lock", PATH=str(tmp_path)).err
+
+
+def test_an_sdist_of_an_index_is_built_where_there_is_no_wheel(place: Workplace, index: IndexServer) -> None:
+    index.add(build_wheel("acme", "1.0"))
+    source = index.add(sdist("acme", "2.0", project_files("acme", "2.0", depends='"gamma"')))
+    place.write(manifest('"acme"', policy=""))
+    place.ok("lock")
+    assert locked(place)["pypi:acme"]["version"] == "1.0"
+    place.write(manifest('"acme"'))
+    place.ok("lock", "--upgrade")
+    package = locked(place)["pypi:acme"]
+    assert (package["version"], package["source"]) == ("2.0", "pypi")
+    assert build_of(place)["sdist"] == {"file": source.file, "size": source.size, "sha256": source.sha256}
+    forget(place)
+    place.ok("bundle")
+    assert place.ok("run", "train").out == "2.0\n"
+    assert built(place) == ["acme", "acme"]
+    assert "unchanged" in place.ok("lock").err
+
+
+@pytest.mark.parametrize("says", ["pkg-info", "pyproject"])
+def test_static_metadata_is_read_without_building(place: Workplace, index: IndexServer, says: str) -> None:
+    files = project_files("acme", "2.0", depends='"nowhere-to-be-found"')
+    pkg_info = None
+    if says == "pkg-info":
+        pkg_info = "Metadata-Version: 2.2\nName: acme\nVersion: 2.0\nRequires-Dist: nowhere-to-be-found\n\n"
+        files = project_files("acme", None, version__txt="2.0")
+    index.add(sdist("acme", "2.0", files, pkg_info=pkg_info))
+    place.write(manifest('"acme"'))
+    assert "nowhere-to-be-found" in place.fails(1, "lock").err
+    assert not built(place)
+
+
+def test_legacy_metadata_is_had_by_building(place: Workplace, index: IndexServer) -> None:
+    files = project_files("acme", None, version__txt="2.0\n", needs__txt="gamma\n")
+    files["pyproject.toml"] = files["pyproject.toml"].replace('["version"]', '["version", "dependencies"]')
+    files["pyproject.toml"] = files["pyproject.toml"].replace("dependencies = []\n", "")
+    index.add(sdist("acme", "2.0", files))
+    place.write(manifest('"acme"'))
+    place.ok("lock")
+    assert "pypi:gamma" in locked(place)
+    assert built(place) == ["acme"]
+
+
+def test_what_hooks_ask_for_is_locked_too(place: Workplace, index: IndexServer) -> None:
+    write_project(place.checkout / "libs/acme", project_files("acme", **{"build-needs__txt": "gamma"}))
+    place.write(manifest('{ path = "libs/acme" }'))
+    place.ok("lock")
+    build = build_of(place)
+    assert build["requires"] == ["gamma", "tinybuild"]
+    assert [one["name"] for one in build["packages"]] == ["gamma", "tinybuild"]  # type: ignore[attr-defined]
+
+
+def test_a_build_requirement_that_must_be_built_itself(place: Workplace, index: IndexServer) -> None:
+    index.add(sdist("helper", "1.0", project_files("helper")))
+    write_project(place.checkout / "libs/acme", project_files("acme", **{"build-needs__txt": "helper"}))
+    place.write(manifest('{ path = "libs/acme" }', policy='build = ["acme", "helper"]'))
+    place.ok("lock")
+    builds = {build["wheel"] for build in tomli.loads(place.lock.read_text())["build"]}
+    assert builds == {"acme-1.0-py3-none-any.whl", "helper-1.0-py3-none-any.whl"}
+    assert built(place) == ["helper", "acme"]
+    forget(place)
+    place.ok("bundle")
+    assert built(place) == ["helper", "acme"] * 2
+    assert place.ok("run", "train").out == "1.0\n"
+
+
+def test_an_archive_by_url_with_a_subdirectory(place: Workplace, index: IndexServer) -> None:
+    files = {f"python/{path}": text for path, text in project_files("acme").items()}
+    index.behaviour.bodies["/archive/v1.zip"] = ("application/zip", zip_project("acme-v1", files))
+    place.write(manifest(f'{{ name = "acme", url = "{index.base}/archive/v1.zip#subdirectory=python" }}'))
+    place.ok("lock")
+    assert build_of(place)["sdist"]["file"] == "v1.zip"  # type: ignore[index]
+    forget(place)
+    place.ok("bundle")
+    assert place.ok("run", "train").out == "1.0\n"
+
+
+def test_an_sdist_by_path(place: Workplace) -> None:
+    source = sdist("acme", "1.0", project_files("acme"))
+    place.write(manifest(f'{{ path = "vendor/{source.file}" }}'))
+    (place.checkout / "vendor").mkdir()
+    (place.checkout / "vendor" / source.file).write_bytes(source.data)
+    place.ok("lock")
+    assert "unchanged" in place.ok("lock").err
+    forget(place)
+    place.ok("bundle")
+    assert place.ok("run", "train").out == "1.0\n"
+
+
+def test_markers_choose_between_two_places(place: Workplace, index: IndexServer) -> None:
+    one = index.add(build_wheel("acme", "1.0"))
+    other = index.add(build_wheel("acme", "2.0"))
+    place.write(
+        manifest(
+            f"\"acme @ {index.base}/files/{one.file} ; sys_platform == 'win32'\"",
+            f"\"acme @ {index.base}/files/{other.file} ; sys_platform != 'win32'\"",
+            policy="",
+            targets=["linux-64", "win-64"],
+        )
+    )
+    place.ok("lock")
+    assert {package["version"] for package in locked(place).values()} == {"1.0", "2.0"}
+    forget(place)
+    place.ok("bundle")
+    assert place.ok("run", "train").out == "2.0\n"
+    place.write(
+        manifest(
+            f"\"acme @ {index.base}/files/{one.file} ; python_version > '3'\"",
+            f"\"acme @ {index.base}/files/{other.file} ; python_version > '3.1'\"",
+            policy="",
+        )
+    )
+    assert "takes acme from two places" in place.fails(2, "lock").err
+
+
+def test_an_override_may_say_where_a_package_comes_from(place: Workplace, index: IndexServer) -> None:
+    index.add(build_wheel("user", "1.0", ["acme<1"]))
+    wheel = index.add(build_wheel("acme", "1.0"))
+    place.write(manifest('"user"', policy="") + f'[overrides]\npypi = ["acme @ {index.base}/files/{wheel.file}"]\n')
+    place.ok("lock")
+    assert locked(place)["pypi:acme"]["source"] == "url"
+    forget(place)
+    place.ok("bundle")
+
+
+def test_offline_takes_what_is_there_and_names_what_is_not(place: Workplace, index: IndexServer) -> None:
+    wheel = index.add(build_wheel("acme", "1.0"))
+    place.write(manifest(f'"acme @ {index.base}/files/{wheel.file}"', policy=""))
+    assert f"{wheel.file} is not in the cache" in place.fails(1, "lock", "--offline").err
+    place.ok("lock")
+    place.manifest.write_text(place.manifest.read_text().replace(str(PLATFORMS), str([*PLATFORMS, "osx-arm64"])))
+    place.ok("lock", "--offline")
+
+
+def test_credentials_reach_neither_lock_nor_message_nor_store(place: Workplace, index: IndexServer) -> None:
+    wheel = index.add(build_wheel("acme", "1.0"))
+    index.behaviour.auth = ("me", "hunter2")
+    netrc = place.folder / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password hunter2\n")
+    place.write(manifest(f'"acme @ {index.base}/files/{wheel.file}"', policy=""))
+    assert "HTTP 401" in place.fails(1, "lock").err
+    told = place.ok("lock", NETRC=str(netrc)).err
+    place.ok("bundle", NETRC=str(netrc))
+    written = place.lock.read_bytes() + told.encode()
+    written += b"".join(path.read_bytes() for path in place.store.rglob("*") if path.is_file())
+    written += b"".join(path.read_bytes() for path in place.cache.rglob("*") if path.is_file())
+    assert b"hunter2" not in written
+    spelt = place.manifest.read_text().replace("://", "://me:hunter2@")
+    place.manifest.write_text(spelt)
+    assert "hunter2" not in place.fails(2, "lock").err
+
+
+def test_json_names_what_was_refused(place: Workplace) -> None:
+    place.write(manifest('{ path = "libs/acme" }', policy=""))
+    told = msgspec.json.decode(place.fails(1, "lock", "--json").out)
+    assert told["error"]["code"] == "build-not-allowed"
