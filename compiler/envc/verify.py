@@ -12,6 +12,8 @@ import msgspec
 
 from envc.errors import EnvcError, StoreError
 from envc.hydrate import PREFIX, RECORD, Prefix
+from envc.install.conda_meta import InstalledPath
+from envc.install.conda_prefix import original_digest, rewritten_entries
 from envc.model.digest import parse_sha256, sha256, sha256_file
 from envc.model.progress import Progress
 from envc.model.record import Member, Record, RecordObject, StepPointer
@@ -78,9 +80,12 @@ def verify_prefix(prefix: Path, progress: Progress) -> Verified:
     """Compare the files of a prefix with the record that it was made from, which its state names by digest.
 
     What hydrate made, byte-code and the folder ``.envc`` may differ or be added; any other addition is a problem, since
-    Python would import it. Raises NotAPrefix where no such record is.
+    Python would import it. Files that name the prefix are compared as they were before. Raises NotAPrefix where no such
+    record is.
     """
-    record = _prefix_record(prefix)
+    state, record = _prefix_state(prefix)
+    if state.place and Path(state.place).resolve() != prefix.resolve():
+        raise NotAPrefix(prefix, f"its files name {state.place}, where it was made")
     members = {
         member.path: member
         for item in record.objects
@@ -88,10 +93,15 @@ def verify_prefix(prefix: Path, progress: Progress) -> Verified:
         if record.winners.get(member.path, item.index.artifact) == item.index.artifact
     }
     made = set(record.made)
+    rewritten = rewritten_entries(prefix, record) if state.place else {}
     task = progress.task("files", len(members))
 
     def check(member: Member) -> Problem | None:
-        reason = None if member.path in made else _difference(prefix / member.path, member)
+        reason = None
+        if member.path in rewritten:
+            reason = _rewritten_difference(prefix, rewritten[member.path], member, state.place, record.platform)
+        elif member.path not in made:
+            reason = _difference(prefix / member.path, member)
         task.advance()
         return Problem(where=member.path, reason=reason) if reason else None
 
@@ -183,7 +193,7 @@ def _run(store: Blobs, checks: list[tuple[str, Check]], progress: Progress) -> V
     return Verified(checked=len(checks), problems=found)
 
 
-def _prefix_record(prefix: Path) -> Record:
+def _prefix_state(prefix: Path) -> tuple[Prefix, Record]:
     try:
         state = msgspec.json.decode((prefix / PREFIX).read_bytes(), type=Prefix)
         text = (prefix / RECORD).read_bytes()
@@ -197,7 +207,26 @@ def _prefix_record(prefix: Path) -> Record:
         raise NotAPrefix(prefix, f"its {RECORD} is not the record that it was made from")
     record = decode_json(text, Record, str(prefix / RECORD))
     check_record(record, str(prefix / RECORD))
-    return record
+    return state, record
+
+
+def _rewritten_difference(prefix: Path, entry: InstalledPath, member: Member, place: str, platform: str) -> str | None:
+    """What is wrong with a file that names the prefix, if anything.
+
+    It is compared as it was before; where that cannot be told, with the digest that its prefix record says it has here.
+    """
+    path = prefix / member.path
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return "is not the plain file that it was"
+        digest = original_digest(path, entry, place, platform)
+        if digest is None:
+            return None if sha256_file(path) == entry.sha256_in_prefix else "has other content"
+        return None if digest == member.sha256 else "has other content"
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
 
 
 def _difference(path: Path, member: Member) -> str | None:

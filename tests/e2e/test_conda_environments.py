@@ -33,7 +33,7 @@ run = "tool"
 
 def packages(subdir: str = host_platform()) -> list[Package]:
     """A `python` that is a shell script, and packages with everything that conda knows."""
-    interpreter = f'#!/bin/sh\n# {PLACEHOLDER}\nexit 3\n'
+    interpreter = f"#!/bin/sh\n# {PLACEHOLDER}\nexit 3\n"
     return [
         build_conda(
             "python",
@@ -136,4 +136,28 @@ def test_a_step_is_locked_bundled_and_hydrated(place: Workplace, tmp_path: Path)
     assert place.ok("run", "one").out == "words\n"
     assert meta(prefix, "tool")["url"] == f"envc://small/{host_platform()}/tool-1.2-h0_0.conda"
     assert "share/words" not in meta(prefix, "lib")["files"]
-    assert not place.ok("hydrate", "one", "--prefix", str(prefix)).err.count("made")
+    assert place.ok("verify", "--prefix", str(prefix))
+
+
+def test_verify_sees_what_changed_in_files_that_name_the_prefix(place: Workplace, tmp_path: Path) -> None:
+    place.ok("lock")
+    place.ok("bundle")
+    prefix = tmp_path / "prefix"
+    place.ok("hydrate", "one", "--prefix", str(prefix))
+    place.ok("verify", "--prefix", str(prefix))
+    (prefix / "bin/tool").write_text(f"#!/bin/sh\nrm {prefix}/share/words\n")
+    binary = (prefix / "lib/tool.bin").read_bytes()
+    (prefix / "lib/tool.bin").write_bytes(binary.replace(b"tail", b"tale"))
+    (prefix / "share/plain").unlink()
+    done = place.fails(1, "verify", "--prefix", str(prefix))
+    assert done.out.splitlines() == [
+        "bin/tool: has other content",
+        "lib/tool.bin: has other content",
+        "share/plain: is missing",
+    ]
+    moved = tmp_path / "moved"
+    prefix.rename(moved)
+    assert f"its files name {prefix}, where it was made" in place.fails(1, "verify", "--prefix", str(moved)).err
+    place.ok("hydrate", "one", "--prefix", str(moved))
+    place.ok("verify", "--prefix", str(moved))
+    assert str(moved) in (moved / "bin/tool").read_text()

@@ -28,9 +28,12 @@ from envc.install.conda_meta import (
     meta_path,
 )
 from envc.install.placeholders import (
+    LONG_FIRST_LINE,
     PrefixTooLong,
     check_placeholder,
     is_rewritten,
+    restore_binary,
+    restore_text,
     rewrite_binary,
     rewrite_text,
     spell_prefix,
@@ -126,6 +129,40 @@ def changed_paths(record: Record, metas: Mapping[Sha256, PrefixRecord]) -> set[s
             found.add(meta_path(item.file))
             found |= {entry.path for entry in meta.paths_data.paths if entry.path in own and _is_changed(entry, record)}
     return found
+
+
+def rewritten_entries(root: Path, record: Record) -> dict[str, InstalledPath]:
+    """The files of a prefix that name it, by path, as its prefix records tell; broken records tell of none."""
+    found: dict[str, InstalledPath] = {}
+    for item in record.objects:
+        if item.kind != "conda":
+            continue
+        try:
+            meta = decode_record((root / meta_path(item.file)).read_bytes())
+        except (OSError, ValueError):
+            continue
+        own = _own(record, item)
+        found |= {e.path: e for e in meta.paths_data.paths if e.path in own and _is_changed(e, record)}
+    return found
+
+
+def original_digest(path: Path, entry: InstalledPath, prefix: str, platform: str) -> str | None:
+    """The digest that a file had before it was made to name `prefix`; None where that is lost.
+
+    Lost are first lines that became too long, and programs that were signed again. Raises OSError.
+    """
+    spelt, old = spell_prefix(prefix, platform), entry.prefix_placeholder
+    data = path.read_bytes()
+    if entry.file_mode == "text":
+        if data.startswith(LONG_FIRST_LINE):
+            return None
+        return sha256(restore_text(data, old, spelt))
+    if platform == "osx-arm64" and data[:4] in _MACH_O:
+        return None
+    digest = hashlib.sha256()
+    for piece in restore_binary(data, old, spelt):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def link_scripts(item: RecordObject) -> list[str]:

@@ -13,6 +13,7 @@ import re
 SHORTEST, LONGEST = 8, 4096  # characters of a placeholder
 LINUX_LINE = 127  # bytes of a first line that Linux reads (before 5.1; `conda.common.path` and rattler say the same)
 MACOS_LINE = 512
+LONG_FIRST_LINE = b"#!/usr/bin/env "  # begins what takes the place of a first line that is too long
 _ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")  # as conda tries them on texts
 _SHEBANG = re.compile(rb"#![ ]*(/(?:\\ |[^ \n\r\t])*)([^\n]*)")
 _PYTHON = re.compile(rb"python(?:\d+(?:\.\d+)?)?")
@@ -90,3 +91,25 @@ def rewrite_binary(data, old: str, new: str):  # type: ignore[no-untyped-def]
 def _slices(data, start: int, end: int):  # type: ignore[no-untyped-def]
     for at in range(start, end, _CHUNK):
         yield data[at : min(end, at + _CHUNK)]
+
+
+def restore_text(data: bytes, old: str, new: str) -> bytes:
+    """What `rewrite_text` made `data` of, unless it changed the first line or the prefix stood in it before."""
+    for encoding in reversed(_ENCODINGS):
+        data = data.replace(new.encode(encoding), old.encode(encoding))
+    return data
+
+
+def restore_binary(data, old: str, new: str):  # type: ignore[no-untyped-def]
+    """The pieces of what `rewrite_binary` made `data` of, unless the prefix stood in it before."""
+    before, after = old.encode(), new.encode()
+    at, start = 0, data.find(after)
+    while start >= 0:
+        end = data.find(b"\0", start)
+        end = len(data) if end < 0 else end
+        text = data[start:end]
+        yield from _slices(data, at, start)
+        yield text.replace(after, before)
+        at = min(len(data), end + text.count(after) * (len(before) - len(after)))
+        start = data.find(after, at)
+    yield from _slices(data, at, len(data))
