@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
+from envc.fetch.cache import FILE, Cache
+from envc.fetch.room import Holdings
 from envc.install.appear import vanish
 from envc.model.progress import Progress
 
@@ -25,8 +27,9 @@ PARTS = {
     "interpreters": ("interpreters", 1),
     "derived": ("derived digests", 3),
 }
-_INDEX = "index-"  # how the files of the index cache begin
-_FOREVER = frozenset({"index", PARTS["derived"][0]})  # small, or worth more than their place, until everything goes
+_INDEX = "index"
+_INDEX_FILES = (FILE, f"{FILE}-wal", f"{FILE}-shm")
+_WHOLE = frozenset({_INDEX, PARTS["derived"][0]})  # files that go with everything, and never by their age
 
 
 class CachePart(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,24 +56,29 @@ class _Entry(msgspec.Struct, frozen=True):
     used: float  # seconds since 1970: when a file in it was last read, written or linked, if the disk notes it
 
 
-def show(cache: Path) -> tuple[CachePart, ...]:
-    """What the cache holds, by part, in a fixed order."""
+def show(cache: Path, progress: Progress) -> tuple[CachePart, ...]:
+    """What the cache holds, by part, in a fixed order. Of the index cache, projects and artifacts are counted."""
     totals: dict[str, tuple[int, int]] = {}
     for entry in _entries(cache):
         entries, size = totals.get(entry.part, (0, 0))
         totals[entry.part] = entries + 1, size + entry.size
+    if _INDEX in totals:
+        held = _index(cache, progress, lambda index: index.holdings())
+        totals[_INDEX] = held.projects + held.artifacts, totals[_INDEX][1]
     return tuple(CachePart(part=part, entries=entries, size=size) for part, (entries, size) in totals.items())
 
 
 def prune(cache: Path, before: float | None, progress: Progress, *, dry_run: bool = False) -> Pruned:
     """Remove what was not used since `before` (seconds since 1970); with None, everything.
 
-    The index cache is one file that pays for itself with every lock, so it goes only with everything. What is in use
-    on Windows stays, with a warning.
+    What is in use on Windows stays, with a warning.
     """
     entries = size = 0
+    if before is not None and (cache / FILE).exists():
+        gone = _index(cache, progress, lambda index: index.evict(before, dry_run=dry_run))
+        entries, size = gone.projects + gone.artifacts, gone.size
     for entry in _entries(cache):
-        if before is not None and (entry.used >= before or entry.part in _FOREVER):
+        if before is not None and (entry.used >= before or entry.part in _WHOLE):
             continue
         try:
             if not dry_run:
@@ -80,6 +88,14 @@ def prune(cache: Path, before: float | None, progress: Progress, *, dry_run: boo
             continue
         entries, size = entries + 1, size + entry.size
     return Pruned(entries=entries, size=size)
+
+
+def _index(cache: Path, progress: Progress, ask: Callable[[Cache], Holdings]) -> Holdings:
+    index = Cache(cache, progress, now=0)
+    try:
+        return ask(index)
+    finally:
+        index.close()
 
 
 def _remove(entry: _Entry, cache: Path) -> None:
@@ -102,8 +118,8 @@ def _entries(cache: Path) -> Iterator[_Entry]:
         if name in PARTS and _is_folder(path):
             part, depth = PARTS[name]
             yield from (_measure(part, each, seen) for each in _below(path, depth))
-        elif name.startswith(_INDEX):
-            yield _measure("index", path, seen)
+        elif name in _INDEX_FILES:
+            yield _measure(_INDEX, path, seen)
         elif name != LOCKS:
             yield _measure("other", path, seen)
 

@@ -140,7 +140,7 @@ def list_tags(store: Blobs, project: str | None = None) -> tuple[NamedTag, ...]:
 def show_cache(around: Surroundings) -> tuple[CachePart, ...]:
     from envc.caches import show
 
-    return show(around.cache)
+    return show(around.cache, around.progress)
 
 
 def prune_cache(around: Surroundings, unused: timedelta | None, *, dry_run: bool = False) -> Pruned:

@@ -166,11 +166,14 @@ def test_the_cache_can_be_seen_and_pruned_and_everything_comes_back(bundled: Wor
     assert {"artifacts", "environments", "index"} <= parts.keys()
     assert parts["environments"]["entries"] == 1
     assert "environments" in bundled.ok("cache", "show").out
+    assert bundled.ok("cache").out == bundled.ok("cache", "show").out
     assert bundled.ok("cache", "prune", "--json").json["entries"] == 0
     dry = checked("cache", bundled.ok("cache", "prune", "--dry-run", "--json", ENVC_NOW=LATER).json)
     assert dry["entries"] > 0 and dry["removed"] is False  # type: ignore[index]
     assert bundled.ok("cache", "prune", "--json", ENVC_NOW=LATER).json["entries"] == dry["entries"]  # type: ignore[index]
     assert not list(bundled.cache.glob("envs/*"))
+    index = [one for one in bundled.ok("cache", "show", "--json").json["parts"] if one["part"] == "index"]
+    assert index[0]["entries"] == 0, "pages and metadata go by their age as well"
     assert bundled.ok("run", "train").out == "step train alpha 1.1 hello there\n"
     bundled.ok("cache", "prune", "--all")
     assert bundled.ok("cache", "show", "--json").json["parts"] == []

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.command import HOST_PYTHON, Workplace
+from envc.fetch.cache import FILE
+from tests.e2e.command import ENVC, HOST_PYTHON, Workplace
 from tests.replay import Replay
 from tests.servers import Behaviour, IndexServer
 from tests.wheels import build_wheel
@@ -100,3 +107,34 @@ def test_a_recording_is_served_again_from_its_folder(recorded: tuple[Replay, Wor
         place.ok("lock")
         assert again.unrecorded == []
     assert place.lock.read_text() == text
+
+
+def test_locks_at_once_share_one_cache(recorded: tuple[Replay, Workplace], tmp_path: Path) -> None:
+    index, place = recorded
+    others = [Workplace(tmp_path / f"other{number}", index.url) for number in range(4)]
+    for other in others:
+        other.write(MANIFEST)
+        other.env["ENVC_CACHE_DIR"] = str(place.cache)
+    with ThreadPoolExecutor(len(others)) as pool:
+        done = list(pool.map(lambda other: other.run("lock"), others))
+    assert [(one.code, "warning" in one.err) for one in done] == [(0, False)] * len(others)
+    assert len({other.lock.read_bytes() for other in others}) == 1
+    index.stop()
+    place.ok("lock", "--offline")
+    assert place.lock.read_bytes() == others[0].lock.read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals that cannot be caught")
+def test_a_lock_that_was_killed_leaves_a_cache_to_go_on_with(recorded: tuple[Replay, Workplace]) -> None:
+    index, place = recorded
+    for asked in (20, 90, 150):
+        killed = subprocess.Popen([ENVC, "lock"], cwd=place.checkout, env=place.env, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while len(index.log) < asked and killed.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        killed.kill()
+        killed.wait()
+        with closing(sqlite3.connect(place.cache / FILE)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    assert "warning" not in place.ok("lock").err
+    assert place.ok("lock", "--check")

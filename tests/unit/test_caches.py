@@ -15,8 +15,12 @@ import pytest
 from filelock import FileLock
 
 from envc.caches import Pruned, prune, show
+from envc.fetch.cache import Cache, PageState
+from envc.fetch.listing import ListedFile
 from envc.install.appear import appear, vanish
 from envc.model.progress import Silent
+from envc_solvers.pypi.index import File
+from envc_solvers.pypi.requirement import Metadata
 
 DAY = 24 * 3600.0
 NOW = time.time()
@@ -48,13 +52,13 @@ def cache(tmp_path: Path) -> Path:
     fill(cache, "envs/old/.envc/prefix.json", 2)
     fill(cache, "code/cc44/main.py", 3)
     fill(cache, "derived/py3.12-posix/aa/aa11", 64)
-    fill(cache, "index-v1.sqlite", 5000)
+    fill(cache, "index-v1.sqlite", 500)
     fill(cache, "locks/dd.lock", 0)
     return cache
 
 
 def sizes(cache: Path) -> dict[str, tuple[int, int]]:
-    return {part.part: (part.entries, part.size) for part in show(cache)}
+    return {part.part: (part.entries, part.size) for part in show(cache, Silent())}
 
 
 def test_each_part_is_counted_by_what_is_used_as_a_whole(cache: Path) -> None:
@@ -63,9 +67,9 @@ def test_each_part_is_counted_by_what_is_used_as_a_whole(cache: Path) -> None:
         "code": (1, 3),
         "derived digests": (1, 64),
         "environments": (2, 16),
-        "index": (1, 5000),
+        "other": (1, 500),
     }
-    assert show(cache / "nothing") == ()
+    assert show(cache / "nothing", Silent()) == ()
 
 
 @pytest.mark.skipif(not hasattr(os, "link"), reason="needs hard links")
@@ -77,18 +81,41 @@ def test_a_file_with_two_names_takes_its_room_once(cache: Path) -> None:
 
 
 def test_what_was_used_stays_and_the_rest_goes(cache: Path) -> None:
-    assert prune(cache, NOW + 30 * DAY, Silent(), dry_run=True) == Pruned(entries=4, size=1022)
+    assert prune(cache, NOW + 30 * DAY, Silent(), dry_run=True) == Pruned(entries=5, size=1522)
     assert sizes(cache)["artifacts"] == (3, 1110)
-    assert prune(cache, NOW + 30 * DAY, Silent()) == Pruned(entries=4, size=1022)
+    assert prune(cache, NOW + 30 * DAY, Silent()) == Pruned(entries=5, size=1522)
     assert sizes(cache) == {
         "artifacts": (1, 100),
         "derived digests": (1, 64),
         "environments": (1, 7),
-        "index": (1, 5000),
     }
     assert (cache / "envs/new/lib/python/a.py").exists()
     assert [path.name for path in (cache / "envs").iterdir()] == ["new"]
     assert prune(cache, NOW + 30 * DAY, Silent()) == Pruned(entries=0, size=0)
+
+
+def test_the_index_goes_by_what_is_in_it(cache: Path) -> None:
+    for project, now in (("old", NOW), ("used", NOW + 50 * DAY), ("new", NOW + 50 * DAY)):
+        index = Cache(cache, Silent(), now=int(now))
+        state = PageState("abc", "", "", int(now), 600)
+        index.save_page("default", project, state, (ListedFile(File(f"{project}.whl"), "https://example.com/x"),) * 9)
+        index.save_metadata(project, Metadata(project, "1.0"))
+        index.page("default", "used")
+        index.metadata("used")
+        index.close()
+    before = sizes(cache)["index"]
+    assert before[0] == 6
+    assert prune(cache, NOW + 30 * DAY, Silent(), dry_run=True).entries == 5 + 2
+    assert sizes(cache)["index"] == before
+    gone = prune(cache, NOW + 30 * DAY, Silent())
+    assert gone.entries == 5 + 2 and gone.size > 1522
+    assert sizes(cache)["index"][0] == 4
+    index = Cache(cache, Silent(), now=int(NOW))
+    assert index.page("default", "old") is None and index.listing("default", "old") is None
+    assert index.page("default", "used") is not None and index.metadata("used") is not None
+    index.close()
+    assert prune(cache, None, Silent()).entries > 0
+    assert sizes(cache) == {}
 
 
 def test_reading_counts_as_using(cache: Path) -> None:
@@ -114,7 +141,7 @@ def test_linking_counts_as_using(cache: Path) -> None:
 def test_everything_goes_but_for_locks(cache: Path) -> None:
     (cache / "something-else").write_bytes(b"x")
     assert prune(cache, None, Silent()).entries == 9
-    assert show(cache) == ()
+    assert show(cache, Silent()) == ()
     assert (cache / "locks/dd.lock").exists()
 
 
@@ -122,7 +149,7 @@ def test_what_cannot_be_removed_is_named_and_the_rest_goes_on(cache: Path) -> No
     stuck = "n" * 250  # too long to be renamed before it is removed
     fill(cache, f"envs/{stuck}/a.py", 1)
     progress = Silent()
-    assert prune(cache, NOW + 30 * DAY, progress) == Pruned(entries=4, size=1022)
+    assert prune(cache, NOW + 30 * DAY, progress) == Pruned(entries=5, size=1522)
     assert progress.warnings == [f"{cache}/envs/{stuck} stays: File name too long"]
 
 
@@ -133,7 +160,7 @@ def test_links_lead_nowhere_outside(cache: Path, tmp_path: Path) -> None:
     (cache / "code/linked").symlink_to(outside)
     prune(cache, None, Silent())
     assert outside.exists()
-    assert show(cache) == ()
+    assert show(cache, Silent()) == ()
 
 
 # folders that vanish

@@ -6,20 +6,24 @@ import multiprocessing
 import os
 import sqlite3
 import threading
+import time
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 
-from envc.fetch.cache import FILE, Broken, Cache, PageState
+from envc.fetch.cache import DAY, FILE, Broken, Cache, PageState
 from envc.fetch.listing import ListedFile, Listing
+from envc.fetch.room import Holdings
 from envc.model.progress import Silent
 from envc_solvers.pypi.index import File, Release, View
 from envc_solvers.pypi.markers import Answer
 from envc_solvers.pypi.requirement import Metadata, parse
 from tests.strategies import listings, metadatas, views
 
+NOW = 1_800_000_000
 STATE = PageState("abc", '"etag"', "", 1_800_000_000, 600)
 LISTED = ListedFile(File("demo-1.0-py3-none-any.whl", "0" * 64, 10, 5, ">=3.8", ""), "https://example.com/x", "yes")
 VIEW = View("demo", "pypi", (Release("1.0", (LISTED.file,)),))
@@ -27,11 +31,11 @@ VIEW = View("demo", "pypi", (Release("1.0", (LISTED.file,)),))
 
 def reopen(cache: Cache, folder: Path) -> Cache:
     cache.close()
-    return Cache(folder, Silent())
+    return Cache(folder, Silent(), now=NOW)
 
 
 def test_pages_survive(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, Silent())
+    cache = Cache(tmp_path, Silent(), now=NOW)
     cache.save_page("default", "demo", STATE, (LISTED,))
     cache.save_page("default", "gone", PageState("", "", "", 1, 2))
     cache = reopen(cache, tmp_path)
@@ -45,7 +49,7 @@ def test_pages_survive(tmp_path: Path) -> None:
 
 
 def test_a_view_belongs_to_one_content_of_its_page(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, Silent())
+    cache = Cache(tmp_path, Silent(), now=NOW)
     assert cache.view("default", "demo", "cp312") is None
     cache.save_page("default", "demo", STATE, (LISTED,))
     cache.save_view("default", "cp312", STATE.generation, VIEW)
@@ -60,7 +64,7 @@ def test_a_view_belongs_to_one_content_of_its_page(tmp_path: Path) -> None:
 
 
 def test_metadata_good_and_bad(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, Silent())
+    cache = Cache(tmp_path, Silent(), now=NOW)
     metadata = Metadata("demo", "1.0", (parse("other>=1; os_name == 'nt'"),), ">=3.8", ("x",), "MIT")
     cache.save_metadata("a" * 64, metadata)
     cache.save_metadata("b" * 64, Broken("no name"))
@@ -72,7 +76,7 @@ def test_metadata_good_and_bad(tmp_path: Path) -> None:
 
 
 def test_answers_add_up(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, Silent())
+    cache = Cache(tmp_path, Silent(), now=NOW)
     cache.save_answers("env", {"a": Answer(True)})
     cache = reopen(cache, tmp_path)
     cache.save_answers("env", {"b": Answer(False, ("x",))})
@@ -86,7 +90,7 @@ def test_answers_add_up(tmp_path: Path) -> None:
 
 
 def test_digests_belong_to_one_content_of_the_page(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, Silent())
+    cache = Cache(tmp_path, Silent(), now=NOW)
     cache.save_digest("default", "demo", "f.whl", "abc", "0" * 64, 7)
     cache = reopen(cache, tmp_path)
     assert cache.digest("default", "demo", "f.whl", "abc") == ("0" * 64, 7)
@@ -98,7 +102,7 @@ def test_digests_belong_to_one_content_of_the_page(tmp_path: Path) -> None:
 @given(listing=listings(), view=views(), metadata=metadatas())
 def test_what_goes_in_comes_out(listing: Listing, view: View, metadata: Metadata) -> None:
     with TemporaryDirectory() as folder:
-        cache = Cache(Path(folder), Silent())
+        cache = Cache(Path(folder), Silent(), now=NOW)
         cache.save_page("s", view.name, STATE, listing)
         cache.save_view("s", "tags", STATE.generation, view)
         cache.save_metadata("a", metadata)
@@ -116,7 +120,7 @@ def test_what_goes_in_comes_out(listing: Listing, view: View, metadata: Metadata
 def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
     progress = Silent()
-    cache = Cache(tmp_path, progress)
+    cache = Cache(tmp_path, progress, now=NOW)
     cache.save_page("default", "demo", STATE, (LISTED,))
     cache = reopen(cache, tmp_path)
     assert cache.page("default", "demo") == STATE
@@ -126,7 +130,7 @@ def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path, content: bytes)
 
 
 def test_damage_that_shows_while_working_is_set_aside(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, Silent())
+    cache = Cache(tmp_path, Silent(), now=NOW)
     for number in range(200):
         cache.save_page("default", f"demo{number}", STATE, (LISTED,) * 50)
     cache.close()
@@ -135,7 +139,7 @@ def test_damage_that_shows_while_working_is_set_aside(tmp_path: Path) -> None:
     data[8192:] = b"\xa5" * (len(data) - 8192)
     path.write_bytes(data)
     progress = Silent()
-    cache = Cache(tmp_path, progress)
+    cache = Cache(tmp_path, progress, now=NOW)
     assert cache.page("default", "demo7") is None
     cache.save_page("default", "demo", STATE, (LISTED,))
     cache = reopen(cache, tmp_path)
@@ -145,18 +149,18 @@ def test_damage_that_shows_while_working_is_set_aside(tmp_path: Path) -> None:
 
 
 def test_values_that_are_not_what_they_should_be_are_absent(tmp_path: Path) -> None:
-    Cache(tmp_path, Silent()).close()
+    Cache(tmp_path, Silent(), now=NOW).close()
     connection = sqlite3.connect(tmp_path / FILE)
     rows = [b"\xff\xff", b"\x91\x01", "text", 7, None]
     for number, row in enumerate(rows):
-        connection.execute("INSERT INTO pages VALUES ('s', ?, 'g', '', '', 1, 1)", (f"p{number}",))
+        connection.execute("INSERT INTO pages VALUES ('s', ?, 'g', '', '', 1, 1, 1)", (f"p{number}",))
         connection.execute("INSERT INTO listings VALUES ('s', ?, ?)", (f"p{number}", row))
         connection.execute("INSERT INTO views VALUES ('s', ?, 't', 'g', ?)", (f"p{number}", row))
-        connection.execute("INSERT INTO metadata VALUES (?, ?, NULL)", (f"p{number}", row))
+        connection.execute("INSERT INTO metadata VALUES (?, ?, NULL, 1)", (f"p{number}", row))
         connection.execute("INSERT INTO answers VALUES (?, ?)", (f"p{number}", row))
     connection.commit()
     connection.close()
-    cache = Cache(tmp_path, Silent())
+    cache = Cache(tmp_path, Silent(), now=NOW)
     for number in range(len(rows)):
         name = f"p{number}"
         assert cache.listing("s", name) is None
@@ -170,7 +174,7 @@ def test_values_that_are_not_what_they_should_be_are_absent(tmp_path: Path) -> N
 def test_a_folder_that_cannot_be_made_costs_one_warning(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     progress = Silent()
-    cache = Cache(tmp_path / "file" / "cache", progress)
+    cache = Cache(tmp_path / "file" / "cache", progress, now=NOW)
     cache.save_page("default", "demo", STATE, (LISTED,))
     cache.flush()
     assert cache.page("default", "demo") is None
@@ -181,14 +185,14 @@ def test_a_folder_that_cannot_be_made_costs_one_warning(tmp_path: Path) -> None:
 
 
 def test_a_write_that_fails_is_reported_once_and_reading_goes_on(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, Silent())
+    cache = Cache(tmp_path, Silent(), now=NOW)
     cache.save_page("default", "demo", STATE, (LISTED,))
     cache.close()
     blocker = sqlite3.connect(tmp_path / FILE)
     blocker.execute("CREATE TRIGGER full BEFORE INSERT ON metadata BEGIN SELECT RAISE(FAIL, 'disk is full'); END")
     blocker.close()
     progress = Silent()
-    cache = Cache(tmp_path, progress)
+    cache = Cache(tmp_path, progress, now=NOW)
     for artifact in ("a", "b"):
         cache.save_metadata(artifact, Broken("x"))
         cache.flush()
@@ -198,7 +202,7 @@ def test_a_write_that_fails_is_reported_once_and_reading_goes_on(tmp_path: Path)
 
 
 def test_after_closing_nothing_is_found_and_nothing_fails(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, Silent())
+    cache = Cache(tmp_path, Silent(), now=NOW)
     cache.save_page("default", "demo", STATE)
     cache.close()
     cache.close()
@@ -212,7 +216,7 @@ def test_after_closing_nothing_is_found_and_nothing_fails(tmp_path: Path) -> Non
 
 
 def test_threads_write_and_read_at_once(tmp_path: Path) -> None:
-    cache = Cache(tmp_path, Silent())
+    cache = Cache(tmp_path, Silent(), now=NOW)
 
     def work(worker: int) -> None:
         for number in range(50):
@@ -230,7 +234,7 @@ def test_threads_write_and_read_at_once(tmp_path: Path) -> None:
 
 def _fill(folder: str, worker: int) -> None:
     progress = Silent()
-    cache = Cache(Path(folder), progress)
+    cache = Cache(Path(folder), progress, now=NOW)
     for number in range(40):
         cache.save_page("default", f"demo{worker}-{number}", STATE, (LISTED,))
     cache.close()
@@ -245,6 +249,130 @@ def test_processes_begin_and_fill_one_cache_at_once(tmp_path: Path) -> None:
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * 4
-    cache = Cache(tmp_path, Silent())
+    cache = Cache(tmp_path, Silent(), now=NOW)
     assert len(cache.projects()) == 160
     cache.close()
+
+
+def _fill_and_tidy(folder: str, worker: int, rounds: int) -> None:
+    progress = Silent()
+    for turn in range(rounds):
+        cache = Cache(Path(folder), progress, now=NOW + turn * DAY, most=300_000)
+        for number in range(20):
+            cache.save_page("default", f"demo{worker}-{turn}-{number}", STATE, (LISTED,) * 40)
+            cache.save_metadata(f"{worker}-{turn}-{number}", Metadata("demo", "1.0"))
+        cache.close()
+    os._exit(len(progress.warnings))
+
+
+def check_whole(folder: Path) -> None:
+    """The file is sound, and no page is known whose files are not."""
+    with closing(sqlite3.connect(folder / FILE)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        pages, listings = (
+            set(connection.execute(f"SELECT source, project FROM {table}")) for table in ("pages", "listings")
+        )
+        assert pages == listings
+
+
+def test_processes_fill_and_tidy_one_cache_at_once(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_fill_and_tidy, args=(str(tmp_path), worker, 5)) for worker in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 3
+    check_whole(tmp_path)
+    assert (tmp_path / FILE).stat().st_size <= 300_000
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs signals that cannot be caught")
+def test_a_process_that_is_killed_while_it_writes_leaves_a_sound_file(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    for turn in range(4):
+        process = context.Process(target=_fill_and_tidy, args=(str(tmp_path), turn, 10_000))
+        process.start()
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and not _has_pages(tmp_path, f"demo{turn}-"):
+            time.sleep(0.01)
+        time.sleep(0.02 * turn)
+        process.kill()
+        process.join()
+        check_whole(tmp_path)
+        progress = Silent()
+        cache = Cache(tmp_path, progress, now=NOW)
+        cache.save_page("default", f"after{turn}", STATE, (LISTED,))
+        cache = reopen(cache, tmp_path)
+        assert cache.page("default", f"after{turn}") == STATE
+        assert progress.warnings == []
+        cache.close()
+
+
+def _has_pages(folder: Path, prefix: str) -> bool:
+    if not (folder / FILE).exists():
+        return False
+    cache = Cache(folder, Silent(), now=NOW)
+    try:
+        return any(name.startswith(prefix) for name in cache.projects())
+    finally:
+        cache.close()
+
+
+# Room
+
+
+def fill(cache: Cache, name: str, files: int = 100) -> None:
+    cache.save_page("default", name, STATE, (LISTED,) * files)
+    cache.save_view("default", "cp312", STATE.generation, View(name, "pypi", VIEW.releases * files))
+
+
+def test_beyond_its_bound_what_was_not_used_for_longest_goes(tmp_path: Path) -> None:
+    for day in range(30):
+        cache = Cache(tmp_path, Silent(), now=NOW + day * DAY, most=400_000)
+        assert cache.page("default", "day0") == (STATE if day else None)
+        fill(cache, f"day{day}")
+        cache.save_metadata(f"artifact{day}", Metadata("demo", "1.0"))
+        cache.close()
+        assert (tmp_path / FILE).stat().st_size <= 400_000
+    cache = Cache(tmp_path, Silent(), now=NOW, most=400_000)
+    kept = [day for day in range(30) if cache.listing("default", f"day{day}") is not None]
+    assert kept[0] == 0, "asked for every day"
+    assert kept[1:] == list(range(kept[1], 30)) and 8 < kept[1] < 29
+    known = [day for day in range(30) if cache.metadata(f"artifact{day}")]
+    assert known in (kept[1:], kept[2:]), "of one day, metadata goes before projects"
+    assert cache.view("default", "day0", "cp312") is not None
+    assert cache.view("default", "day1", "cp312") is None
+    cache.close()
+
+
+def test_most_runs_only_read(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, Silent(), now=NOW)
+    fill(cache, "demo")
+    cache.save_metadata("a", Metadata("demo", "1.0"))
+    cache.close()
+    before = (tmp_path / FILE).read_bytes()
+    for moment in (NOW, NOW + 60):
+        cache = Cache(tmp_path, Silent(), now=moment)
+        assert cache.view("default", "demo", "cp312") and cache.page("default", "demo") and cache.metadata("a")
+        cache.close()
+        assert (tmp_path / FILE).read_bytes() == before
+
+
+def test_what_is_removed_makes_the_file_smaller(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, Silent(), now=NOW)
+    for number in range(30):
+        fill(cache, f"demo{number}")
+    cache.save_digest("default", "demo1", "f.whl", "abc", "0" * 64, 7)
+    cache = reopen(cache, tmp_path)
+    size = (tmp_path / FILE).stat().st_size
+    held = cache.holdings()
+    assert (held.projects, held.artifacts) == (30, 0)
+    assert cache.evict(NOW, dry_run=True) == cache.evict(NOW - DAY) == Holdings()
+    would = cache.evict(NOW + DAY, dry_run=True)
+    assert would.projects == 30 and cache.holdings() == held
+    assert cache.evict(NOW + DAY) == would
+    assert cache.holdings().projects == 0
+    assert cache.digest("default", "demo1", "f.whl", "abc") is None
+    cache.close()
+    assert (tmp_path / FILE).stat().st_size < size / 4

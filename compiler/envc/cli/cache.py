@@ -16,9 +16,11 @@ from envc.errors import UsageError
 UNUSED = timedelta(days=30)
 
 
-@click.group("cache")
-def command() -> None:
-    """The cache of this machine. Everything in it can be made again."""
+@click.group("cache", invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> int:
+    """The cache of this machine; without a verb, what it holds. Everything in it can be made again."""
+    return int(context.invoke(show)) if context.invoked_subcommand is None else 0
 
 
 @command.command("show")
@@ -43,12 +45,12 @@ def show(as_json: bool) -> int:
     metavar="SPAN",
     help="What nobody used for so long; 30 days unless you say otherwise.",
 )
-@click.option("--all", "everything", is_flag=True, help="Everything, the index cache as well.")
+@click.option("--all", "everything", is_flag=True, help="Everything.")
 @click.option("--dry-run", is_flag=True, help="Remove nothing, only count.")
 @options.quiet_option()
 @options.json_option()
 def prune(unused: timedelta | None, everything: bool, dry_run: bool, quiet: bool, as_json: bool) -> int:
-    """Remove artifacts, environments and whatever else was not used for a while."""
+    """Remove artifacts, environments, pages of indexes and whatever else was not used for a while."""
     if everything and unused is not None:
         raise UsageError("--all and --unused contradict each other", "leave out one of them")
     with Terminal(quiet) as terminal:

@@ -10,27 +10,40 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from envc.model.progress import Progress
 
+T = TypeVar("T")
 Statement = tuple[str, tuple[object, ...]]
 
 _BUSY = 10.0  # seconds that a statement waits for another process
 _BATCH = 128  # statements in one transaction, about
+_LARGEST_JOURNAL = 16 << 20  # bytes that the write-ahead log keeps once it has been written back
 _LAST_WORDS = 10.0  # seconds that closing waits for writes
 
 
 class Database:
     """One file. Thread-safe; what was written is certain to be there only after `flush` or `close`."""
 
-    def __init__(self, path: Path, schema: str, version: int, progress: Progress) -> None:
-        """`schema` creates what is missing, and runs when the file's user_version is not `version`."""
+    def __init__(
+        self,
+        path: Path,
+        schema: str,
+        version: int,
+        progress: Progress,
+        tidy: Callable[[sqlite3.Connection], object],
+    ) -> None:
+        """`schema` creates what is missing, and runs when the file's user_version is not `version`. `tidy` runs at the
+        end, on the connection that has written something."""
         self._path = path
         self._schema = schema
         self._version = version
         self._progress = progress
+        self._tidy = tidy
         self._lock = threading.Lock()  # of the reading connection and of replacing the file
         self._queue: queue.SimpleQueue[tuple[Statement, ...] | threading.Event | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
@@ -63,6 +76,18 @@ class Database:
                 if self._writer is None and self._reader is not None:
                     self._writer = threading.Thread(target=self._write_on, name="cache", daemon=True)
                     self._writer.start()
+
+    def work(self, ask: Callable[[sqlite3.Connection], T]) -> T | None:
+        """What `ask` finds or does on a connection of its own, after all that was handed over; None on any trouble."""
+        self.flush()
+        if self._reader is None:
+            return None
+        try:
+            with closing(self._connect()) as connection:
+                return ask(connection)
+        except sqlite3.Error as error:
+            self._warn(error)
+            return None
 
     def flush(self) -> None:
         """Wait for everything that was handed over."""
@@ -97,6 +122,10 @@ class Database:
             if isinstance(item, threading.Event):
                 item.set()
         if connection is not None:
+            try:
+                self._tidy(connection)
+            except sqlite3.Error:
+                pass  # damaged, or in somebody's hands for too long: a later run finds it as it is
             connection.close()
 
     def _execute(self, connection: sqlite3.Connection | None, batch: list[Statement]) -> sqlite3.Connection | None:
@@ -114,10 +143,13 @@ class Database:
                     self._begin_anew()
                 return None
             # A full disk, or a process that holds the file for too long: a later run asks the network again.
-            self._progress.warn(f"the cache in {self._path.parent} cannot be written ({error}); going on without it")
+            self._warn(error)
             if connection is not None:
                 connection.rollback()
         return connection
+
+    def _warn(self, error: sqlite3.Error) -> None:
+        self._progress.warn(f"the cache in {self._path.parent} cannot be written ({error}); going on without it")
 
     def _open(self) -> sqlite3.Connection | None:
         try:
@@ -139,11 +171,13 @@ class Database:
         try:
             if connection.execute("PRAGMA user_version").fetchone()[0] != self._version:
                 connection.execute("PRAGMA page_size = 8192")
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that what is removed makes the file smaller
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(f"BEGIN IMMEDIATE;{self._schema};PRAGMA user_version={self._version};COMMIT;")
             # No waiting for disks: what a power cut may damage is noticed, set aside and fetched again.
             connection.execute("PRAGMA synchronous = OFF")
             connection.execute("PRAGMA mmap_size = 268435456")
+            connection.execute(f"PRAGMA journal_size_limit = {_LARGEST_JOURNAL}")
         except BaseException:
             connection.close()
             raise

@@ -69,7 +69,7 @@ class Origins:
         self._progress = progress
         self.offline = offline
         self.client = client(self.keyring)  # what else a run downloads comes through it as well
-        self._cache = Cache(settings.cache, progress)
+        self._cache = Cache(settings.cache, progress, now=now)
         self._page_task = LateTask(progress, "index pages", self._go_online)
         self._metadata_task = LateTask(progress, "metadata", self._go_online)
         self._pages = Pages(

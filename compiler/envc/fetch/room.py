@@ -1,0 +1,88 @@
+"""The room that the index cache takes: how much there is in it, and what goes first when it becomes too much.
+
+A project goes as a whole: its page, its files and every view of them, since each is of use to the others. Metadata goes
+by artifact. Both go by the day on which they were last of use.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+MOST = 512 << 20  # bytes; some four thousand projects, for which a lock of the largest kind asks for a tenth
+_KEPT = 3 / 4  # of MOST: what stays when something has to go, so that not every run has to tidy up
+
+_SIZES = """
+SELECT p.used, p.source, p.project,
+  (SELECT coalesce(sum(length(l.data)), 0) FROM listings l WHERE l.source = p.source AND l.project = p.project)
+  + (SELECT coalesce(sum(length(v.data)), 0) FROM views v WHERE v.source = p.source AND v.project = p.project)
+FROM pages p
+UNION ALL
+SELECT m.used, NULL, m.artifact, coalesce(length(m.data), 0) FROM metadata m
+ORDER BY 1, 2, 3
+"""
+_REMOVALS = tuple(f"DELETE FROM {table} WHERE source = ? AND project = ?" for table in (
+    "pages", "listings", "views", "digests"))  # fmt: skip
+
+
+class Holdings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an index cache holds, or what went from it."""
+
+    projects: int = 0
+    artifacts: int = 0  # whose metadata is known
+    size: int = 0  # bytes
+
+
+def taken(connection: sqlite3.Connection) -> int:
+    """Bytes in use within the file."""
+    pages, free, size = (
+        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return (pages - free) * size
+
+
+def holdings(connection: sqlite3.Connection) -> Holdings:
+    projects, artifacts = (
+        int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) for table in ("pages", "metadata")
+    )
+    return Holdings(projects=projects, artifacts=artifacts, size=taken(connection))
+
+
+def tidy(connection: sqlite3.Connection, most: int = MOST) -> Holdings:
+    """Keep within the bound: beyond it, what was not of use for longest goes until three quarters of it are left."""
+    size = taken(connection)
+    return _remove(connection, enough=int(size - _KEPT * most)) if size > most else Holdings()
+
+
+def evict(connection: sqlite3.Connection, before: int, *, dry_run: bool = False) -> Holdings:
+    """Remove what was last of use before that day (of 86,400 s, counted from 1970)."""
+    return _remove(connection, before=before, dry_run=dry_run)
+
+
+def _remove(
+    connection: sqlite3.Connection, *, before: int | None = None, enough: int | None = None, dry_run: bool = False
+) -> Holdings:
+    """Oldest first, in one transaction: what is older than `before`, or until `enough` bytes are gone."""
+    projects = artifacts = size = 0
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for used, source, name, length in connection.execute(_SIZES).fetchall():
+            if (before is not None and used >= before) or (enough is not None and size >= enough):
+                break
+            size += length
+            if source is None:
+                artifacts += 1
+                connection.execute("DELETE FROM metadata WHERE artifact = ?", (name,))
+            else:
+                projects += 1
+                for removal in _REMOVALS:
+                    connection.execute(removal, (source, name))
+        connection.execute("ROLLBACK" if dry_run else "COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
+    if size and not dry_run:
+        connection.executescript("PRAGMA incremental_vacuum")  # execute() would give back a single page
+    return Holdings(projects=projects, artifacts=artifacts, size=size)
