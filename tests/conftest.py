@@ -9,6 +9,7 @@ import sysconfig
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.blob_servers import S3Server
 
@@ -16,6 +17,9 @@ from tests.blob_servers import S3Server
 os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
 # Where the tests run in the background of a shell, SIGINT is ignored, and every process they start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# How long an example takes says more of who else uses the machine than of the example.
+settings.register_profile("envc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("envc")
 
 
 @pytest.fixture(scope="session")
