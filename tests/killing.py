@@ -127,7 +127,7 @@ def kill_hydrates(folder: Path, seed: int, times: int) -> tuple[int, int]:
     def attempt() -> bool:
         made = hydrate(store, records[turn % 2], prefix, interpreter=HOST, cache=cache, progress=Silent())
         for item in records[turn % 2].objects:
-            if not Unpacked(cache / "objects").holds(item.index.layout, item.index.digest):
+            if not Unpacked(cache / "objects").holds(item.index.layout, item.index.bytes_digest):
                 raise EnvcError(f"{item.name} was not kept")
         return made
 

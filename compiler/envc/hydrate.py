@@ -21,7 +21,7 @@ from envc.install.prefix import STATE, make_prefix
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment
 from envc.model.progress import Progress
-from envc.model.record import RECORD_PATH, ObjectIndex, Record, StepPointer
+from envc.model.record import RECORD_PATH, ObjectIndex, Record, StepPointer, bytes_digest
 from envc.store.blobs import Blobs, Ranges
 from envc.store.documents import canonical_json
 from envc.store.errors import CorruptBlob
@@ -109,6 +109,7 @@ def hydrate(
 ) -> bool:
     """Make `prefix` the environment of `record`, on that interpreter; False when it is that already.
 
+    The record has been checked (`store.check`); its indexes are checked here, where they are used.
     Without one the files are unpacked as they are, for looking at a foreign platform's environment. `own` is the
     environment object of a single-file bundle, whose files then stand in the prefix as well.
     `environment` is what a lock makes of it, with which the record has been compared: where the lock demands a content,
@@ -314,23 +315,25 @@ def _parts(store: Ranges, record: Record, environment: Environment | None) -> li
                 read_range=range_reader(store, object_key(layout, artifact)),
                 skipped=frozenset(skipped.get(artifact, ())),
                 contents=contents,
-                names=(item.content,) if contents else (item.index.digest, item.content),
+                names=(item.content,) if contents else (bytes_digest(item.content, item.index.frames), item.content),
             )
         )
     return parts
 
 
 def _losers(record: Record) -> dict[Sha256, list[str]]:
-    """Of each artifact the paths that others write. Raises CorruptBlob where nobody wins."""
-    owners: dict[str, Sha256] = {}
+    """Of each artifact the paths that others write. Raises CorruptBlob where the record names other winners."""
+    from envc.store.check import winners
+
+    if record.winners != winners(record.objects):
+        raise CorruptBlob(f"the record of {record.environment[:12]}", "does not say who wins where objects meet")
     skipped: dict[Sha256, list[str]] = {}
-    for item in record.objects:
-        artifact = item.index.artifact
-        for member in item.index.members:
-            if record.winners.get(member.path, artifact) != artifact:
-                skipped.setdefault(artifact, []).append(member.path)
-            elif owners.setdefault(member.path, artifact) != artifact:
-                raise CorruptBlob(f"the record of {record.environment[:12]}", f"lets two objects write {member.path!r}")
+    if record.winners:
+        for item in record.objects:
+            artifact = item.index.artifact
+            for member in item.index.members:
+                if record.winners.get(member.path, artifact) != artifact:
+                    skipped.setdefault(artifact, []).append(member.path)
     return skipped
 
 

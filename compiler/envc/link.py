@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
 
 from envc.expand import StepTarget
 from envc.model.digest import Sha256, parse_sha256
@@ -17,6 +15,9 @@ from envc.model.environment import usual_site
 from envc.model.graph import Artifact, Build, Choice, LockedEnvironment, LockGraph, Package, PackageRef
 from envc_solvers.pypi.requirement import parse
 from envc_solvers.solution import Pin
+
+if TYPE_CHECKING:
+    from packaging.version import Version
 
 _EXTRA = re.compile(r"""extra\s*==\s*["']([^"']*)["']|["']([^"']*)["']\s*==\s*extra""")
 
@@ -247,6 +248,8 @@ def _assign_ids(releases: set[Release], previous: LockGraph | None) -> dict[Rele
 
 
 def _version_order(version: str) -> tuple[int, Version | str]:
+    from packaging.version import InvalidVersion, Version
+
     try:
         return (1, Version(version))
     except InvalidVersion:
@@ -351,4 +354,6 @@ def extras_of(line: str) -> set[str]:
     _, _, marker = line.partition(";")
     if "extra" not in marker:
         return set()
+    from packaging.utils import canonicalize_name
+
     return {canonicalize_name(a or b) for a, b in _EXTRA.findall(marker)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import shutil
@@ -13,11 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+from packaging.utils import parse_wheel_filename
 
 from tests.benchmarks.measure import benchmark_sets, clean_environment, program, timed
 
 MEMORY = Path("/dev/shm")  # ext4 slows down for minutes when trees are deleted and made again
-EXTRA_SETS = {"torch": ["torch", "transformers"]}  # too large for Linux, where the index serves no CPU build
+# For Linux the index serves builds for CUDA alone: a folder with a CPU build is named with --find-links.
+EXTRA_SETS = {"torch": ["torch", "transformers"]}
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -63,6 +66,8 @@ def options(name: str, text: str | None, *, runs: int = 5) -> argparse.ArgumentP
     parser = argparse.ArgumentParser(prog=name, description=text)
     parser.add_argument("--set", default="datascience", help="a shared set, or torch (default: %(default)s)")
     parser.add_argument("--target", default="linux-64", help="of the set (default: %(default)s)")
+    parser.add_argument("--find-links", type=Path, help="a folder of wheels, whose projects come from there alone")
+    parser.add_argument("--record", action="store_true", help="let the lock demand what every artifact unpacks to")
     parser.add_argument("--runs", type=int, default=runs)
     parser.add_argument("--folder", type=Path, help="where to work, and to find what an earlier run left")
     return parser
@@ -98,15 +103,25 @@ def of_wheels(folder: Path, chosen: argparse.Namespace) -> Scene:
     (place.work / "manifest.toml").write_text(
         f'[project]\nname = "benchmark"\ntargets = ["{chosen.target}"]\npython = "{python}"\n'
         f'exclude-newer = {data["exclude_newer"]}\n\n[steps.all]\nrun = "python -c pass"\npypi = [\n{quoted}]\n'
+        + (_source(chosen.find_links.resolve(), place.work) if chosen.find_links else "")
     )
     place.envc("lock", "-q")
-    place.envc("bundle", "-q")
+    place.envc("bundle", "-q", *(["--record"] if chosen.record else []))
     wheels = folder / "wheels"
     wheels.mkdir(exist_ok=True)
     for path in (place.cache / "artifacts").rglob("*.whl"):
         os.link(path, wheels / path.name)
     (place.work / "done").touch()
     return place
+
+
+def _source(folder: Path, work: Path) -> str:
+    """A source of a manifest in `work`, where paths are relative to the manifest. Files in a folder have no times."""
+    projects = sorted({parse_wheel_filename(path.name)[0] for path in folder.glob("*.whl")})
+    fields = {"kind": "find-links", "url": os.path.relpath(folder, work), "projects": projects}
+    lines = ["", "[sources.folder]", *(f"{key} = {json.dumps(value)}" for key, value in fields.items())]
+    lines += ["", "[policy.exclude-newer-package]", *(f"{project} = false" for project in projects)]
+    return "\n".join([*lines, ""])
 
 
 def removing(path: Path, work: Callable[[], float]) -> Callable[[], float]:

@@ -155,13 +155,13 @@ def test_a_poisoned_ledger_makes_no_poisoned_lock(workplace: Workplace) -> None:
     honest = next(part.content for part in record_of(workplace).objects if part.name == "alpha")
     evil = poison(workplace, "object")
     assert ledger_entry(workplace, evil).exists()
-    ledger_entry(workplace, evil).write_text(evil.index.digest)
+    ledger_entry(workplace, evil).write_text(evil.index.bytes_digest)
     recorded = workplace.ok("bundle", "--platform", host_platform(), "--record")
     assert "the object of alpha-1.1-py3-none-any.whl is made again" in recorded.err
     assert evil.content not in workplace.lock.read_text()
     assert honest in workplace.lock.read_text()
     # From then on the ledger has no say about it.
-    ledger_entry(workplace, poison(workplace, "pointer")).write_text(evil.index.digest)
+    ledger_entry(workplace, poison(workplace, "pointer")).write_text(evil.index.bytes_digest)
     workplace.ok("bundle", "--platform", host_platform())
     assert workplace.ok("run", "train").out == HONEST
 

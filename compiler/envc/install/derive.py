@@ -51,22 +51,22 @@ _DOUBT = "doubted"
 
 
 class Ledger:
-    """Which objects this machine has made, or compared to their last byte with what it would have made: the digest of
-    the index (`ObjectIndex.digest`) per artifact and layout. Lost entries cost time and nothing else.
+    """Which objects this machine has made, or compared to their last byte with what it would have made: their
+    `bytes_digest` per artifact and layout. Lost entries cost time and nothing else.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def get(self, layout: str, artifact: Sha256) -> Sha256 | None:
-        """The digest of the object's index, if it is known."""
+        """The `bytes_digest` of the object, if one is known."""
         try:
             return parse_sha256(self._path(layout, artifact).read_text())
         except (OSError, ValueError):
             return None
 
-    def put(self, layout: str, artifact: Sha256, index: Sha256) -> None:
-        self._write(layout, artifact, index)
+    def put(self, layout: str, artifact: Sha256, made: Sha256) -> None:
+        self._write(layout, artifact, made)
 
     def forget(self, layout: str, artifact: Sha256) -> None:
         """Have the next `pack` derive the object again, whoever vouches for it, and replace the store's if it is not
@@ -118,7 +118,7 @@ def is_trusted(
         return False
     if member.content is not None:
         return stored.index.content == member.content
-    return not anew and (trust_store or stored.index.digest == ledger.get(member.layout, member.sha256))
+    return not anew and (trust_store or stored.index.bytes_digest == ledger.get(member.layout, member.sha256))
 
 
 def derive(
@@ -150,7 +150,7 @@ def derive(
             stored = _write(member, contents, store, encoder)
         else:
             contents.check(_read_members(contents.entries, contents.members))
-    ledger.put(member.layout, member.sha256, stored.index.digest)
+    ledger.put(member.layout, member.sha256, stored.index.bytes_digest)
     return stored
 
 

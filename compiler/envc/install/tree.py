@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
-from typing import Self
 
 import msgspec
 
@@ -19,9 +17,7 @@ from envc.install.unpacked import Unpacked
 from envc.model.digest import Sha256, sha256_file
 from envc.model.progress import Task
 from envc.model.record import Member, ObjectIndex
-from envc.store.ahead import Ahead
 from envc.store.decode import ObjectReader, Piece
-from envc.store.encode import usable_cores
 from envc.store.errors import CorruptBlob, MissingBlob
 from envc.store.index import ReadRange
 
@@ -85,22 +81,8 @@ def write_tree(
     """
     folders = _Folders(root)
     missing = [part for part in parts if not _place(root, part, folders, unpacked, task)]
-    # Largest first: a long object at the end would leave the other cores idle. The first ones are being written while
-    # the indexes of the others are still checked.
-    missing.sort(key=lambda part: -part.size)
-    window = min(in_flight, sum(len(part.index.frames) for part in missing))
-    with _Crew(threads) as crew, Ahead(window) as ahead:
-        for part in missing:
-            reader = ObjectReader(part.index, part.what, contents=part.contents)
-            folders.make(part)
-            for number, frame in enumerate(part.index.frames):
-                read = ahead.add(partial(part.read_range, frame.offset, frame.length))
-                crew.do(part, partial(_write_frame, root, part, reader, number, read, task))
-        crew.finish()
-        for part in missing:
-            for member in _sliced(part):
-                crew.do(part, partial(_finish_sliced, root, part, member))
-        crew.finish()
+    if missing:
+        _write(root, missing, folders, task, threads, in_flight)
     for part in parts:
         for member in part.wanted:
             if member.type == "link":
@@ -108,6 +90,29 @@ def write_tree(
     for part in missing:
         if unpacked is not None and part.names:
             unpacked.keep(root, part.index, part.names[0], part.skipped)
+
+
+def _write(root: Path, parts: list[Part], folders: _Folders, task: Task, threads: int | None, in_flight: int) -> None:
+    """Read, check and write the files of these parts."""
+    from envc.install.crew import Crew
+    from envc.store.ahead import Ahead
+
+    # Largest first: a long object at the end would leave the other cores idle. The first ones are being written while
+    # the indexes of the others are still checked.
+    parts.sort(key=lambda part: -part.size)
+    window = min(in_flight, sum(len(part.index.frames) for part in parts))
+    with Crew(threads) as crew, Ahead(window) as ahead:
+        for part in parts:
+            reader = ObjectReader(part.index, part.what, contents=part.contents)
+            folders.make(part)
+            for number, frame in enumerate(part.index.frames):
+                read = ahead.add(partial(part.read_range, frame.offset, frame.length))
+                crew.do(partial(_guard, part, partial(_write_frame, root, part, reader, number, read, task)))
+        crew.finish()
+        for part in parts:
+            for member in _sliced(part):
+                crew.do(partial(_guard, part, partial(_finish_sliced, root, part, member)))
+        crew.finish()
 
 
 def _place(root: Path, part: Part, folders: _Folders, unpacked: Unpacked | None, task: Task) -> bool:
@@ -142,31 +147,6 @@ class _Folders:
             self._make(parent)
         os.mkdir(f"{self._root}/{folder}")  # noqa: PTH102
         self._made.add(folder)
-
-
-class _Crew:
-    """Threads that write; the first failure stops what has not begun."""
-
-    def __init__(self, threads: int | None) -> None:
-        self._pool = ThreadPoolExecutor(threads or usable_cores() + 1, thread_name_prefix="envc-write")
-        self._futures: list[Future[None]] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def do(self, part: Part, each: Callable[[], None]) -> None:
-        """Begin a piece of work on a part, soon."""
-        self._futures.append(self._pool.submit(_guard, part, each))
-
-    def finish(self) -> None:
-        """Wait until all has been done. Raises the first failure."""
-        futures, self._futures = self._futures, []
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()
 
 
 def _guard(part: Part, each: Callable[[], None]) -> None:

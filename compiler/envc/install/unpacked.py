@@ -2,8 +2,8 @@
 
 ``<cache>/objects/<layout>/<aa>/<name>/<number>`` is the content of an object's member of that number. The name says
 what the files were compared with: it is the content digest if each was compared with its member's digest, else the
-digest of the index, whose frames they came from. So a store that puts other bytes into frames than members say reaches
-nobody but those who trust its very index.
+`bytes_digest` of the object, whose frames were. So a store that puts other bytes into frames than members say reaches
+nobody but those who trust these very frames.
 
 A folder appears by a rename when all that it holds has been checked, and may be removed at any time: a lost object
 costs time and nothing else. A file that is shared by hard link changes with the prefix that changes it, so each is
@@ -19,10 +19,10 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from envc.model.digest import Sha256
 from envc.model.record import Member, ObjectIndex
@@ -34,6 +34,8 @@ _ABANDONED = 24 * 3600  # seconds after which a draft has no writer any more
 _CHUNK = 1 << 20  # bytes copied at once
 _CLONE = 0x40049409  # FICLONE of linux/fs.h
 _BINARY = getattr(os, "O_BINARY", 0)
+_IS_WINDOWS = os.name == "nt"
+_STARTS = {os.stat, os.open, os.link, os.utime, os.unlink} <= os.supports_dir_fd and hasattr(os, "O_DIRECTORY")
 # What a file system answers that cannot do it, for these two places or at all. EMLINK is about one file only.
 _CANNOT = frozenset(
     {errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY}
@@ -69,17 +71,17 @@ class Unpacked:
         cannot take the files.
         """
         folder = self._place_of(index.layout, name)
-        source, target = f"{folder}{os.sep}", f"{root}{os.sep}"
         placed: list[str] = []
         try:
-            for number, member in _files(index.members, skipped):
-                path = f"{source}{number}"
-                _check(path, member)
-                self._share(path, target + member.path, member)
-                placed.append(target + member.path)
+            with _opened(folder) as source, _opened(root) as target:
+                for number, member in _files(index.members, skipped):
+                    if not _is_intact(source, number, member):
+                        raise _Changed
+                    self._share(source, str(number), target, member.path, member)
+                    placed.append(member.path)
         except _Changed:
             for path in placed:
-                Path(path).unlink()
+                (root / path).unlink()
             self._discard(folder)
             return False
         return True
@@ -97,14 +99,13 @@ class Unpacked:
         try:
             draft.mkdir(parents=True)
             self._sweep(drafts)
-            source, target = f"{root}{os.sep}", f"{draft}{os.sep}"
-            for number, member in _files(index.members, skipped):
-                self._share(source + member.path, f"{target}{number}", member)
-                if self._modes == ["copy"] and not self._copies:
-                    break
-            else:
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                draft.rename(folder)
+            with _opened(root) as source, _opened(draft) as target:
+                for number, member in _files(index.members, skipped):
+                    self._share(source, member.path, target, str(number), member)
+                    if self._modes == ["copy"] and not self._copies:
+                        return
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            draft.rename(folder)
         except (OSError, _Changed):
             pass  # a full disk, a cache that is read-only, or another process that kept the same object meanwhile
         finally:
@@ -113,19 +114,22 @@ class Unpacked:
     def _place_of(self, layout: str, name: Sha256) -> Path:
         return self._folder / layout / name[:2] / name
 
-    def _share(self, source: str, target: str, member: Member) -> None:
-        """Let `target` become the file `source`, in the first way that works here. Raises _Changed."""
+    def _share(self, source: _Folder, name: str, target: _Folder, path: str, member: Member) -> None:
+        """Let the file `path` in `target` become the one called `name` in `source`, in the first way that works here.
+
+        Raises _Changed.
+        """
         while True:
             mode = self._modes[0]
             try:
-                _WAYS[mode](source, target, member)
+                _WAYS[mode](source, name, target, path, member)
                 return
             except FileNotFoundError:
                 # The target's folder has been made, so it is the source that somebody has removed.
                 raise _Changed from None
             except OSError as error:
                 if error.errno == errno.EMLINK and mode == "hardlink" and "copy" in self._modes:
-                    _copy(source, target, member)
+                    _copy(source, name, target, path, member)
                     return
                 if error.errno not in _CANNOT or len(self._modes) == 1:
                     raise
@@ -149,6 +153,28 @@ class Unpacked:
                     shutil.rmtree(path, ignore_errors=True)
 
 
+class _Folder(NamedTuple):
+    """A folder, open where the system can start at one: the way to it is then not looked up for every file."""
+
+    start: str  # what a name in it is to be written behind; "" behind an open folder
+    fd: int | None
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[_Folder]:
+    if not _STARTS:
+        yield _Folder(f"{folder}{os.sep}", None)
+        return
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        raise _Changed from None
+    try:
+        yield _Folder("", fd)
+    finally:
+        os.close(fd)
+
+
 def _files(members: Iterable[Member], skipped: frozenset[str]) -> Iterable[tuple[int, Member]]:
     return (
         (number, member)
@@ -157,22 +183,22 @@ def _files(members: Iterable[Member], skipped: frozenset[str]) -> Iterable[tuple
     )
 
 
-def _check(path: str, member: Member) -> None:
+def _is_intact(folder: _Folder, number: int, member: Member) -> bool:
+    """Whether a file of the cache still is what was put there, as far as can be told without reading it."""
     try:
-        status = os.lstat(path)
+        status = os.stat(f"{folder.start}{number}", dir_fd=folder.fd, follow_symlinks=False)
     except OSError:
-        raise _Changed from None
+        return False
     mode = status.st_mode
-    if (
-        status.st_size != member.size
-        or not stat.S_ISREG(mode)
-        or status.st_mtime_ns != member.mtime * 1_000_000_000
-        or (os.name != "nt" and bool(mode & stat.S_IXUSR) != (member.mode == 0o755))
-    ):
-        raise _Changed
+    return (
+        status.st_size == member.size
+        and stat.S_ISREG(mode)
+        and status.st_mtime_ns == member.mtime * 1_000_000_000
+        and (_IS_WINDOWS or bool(mode & stat.S_IXUSR) == (member.mode == 0o755))
+    )
 
 
-def _clone(source: str, target: str, member: Member) -> None:
+def _clone(source: _Folder, name: str, target: _Folder, path: str, member: Member) -> None:
     """A file that shares its blocks with another until one of the two changes."""
     try:
         from fcntl import ioctl
@@ -182,14 +208,14 @@ def _clone(source: str, target: str, member: Member) -> None:
     def fill(reading: int, writing: int) -> None:
         ioctl(writing, _CLONE, reading)
 
-    _create(source, target, member, fill)
+    _create(source, name, target, path, member, fill)
 
 
-def _hardlink(source: str, target: str, member: Member) -> None:
-    os.link(source, target, follow_symlinks=False)
+def _hardlink(source: _Folder, name: str, target: _Folder, path: str, member: Member) -> None:
+    os.link(source.start + name, target.start + path, src_dir_fd=source.fd, dst_dir_fd=target.fd, follow_symlinks=False)
 
 
-def _copy(source: str, target: str, member: Member) -> None:
+def _copy(source: _Folder, name: str, target: _Folder, path: str, member: Member) -> None:
     def fill(reading: int, writing: int) -> None:
         digest = hashlib.sha256()
         while data := os.read(reading, _CHUNK):
@@ -200,25 +226,32 @@ def _copy(source: str, target: str, member: Member) -> None:
         if digest.hexdigest() != member.sha256:
             raise _Changed
 
-    _create(source, target, member, fill)
+    _create(source, name, target, path, member, fill)
 
 
-def _create(source: str, target: str, member: Member, fill: Callable[[int, int], None]) -> None:
+def _create(
+    source: _Folder, name: str, target: _Folder, path: str, member: Member, fill: Callable[[int, int], None]
+) -> None:
     """A new file with the member's mode and time; none if `fill` fails."""
-    reading = os.open(source, os.O_RDONLY | _BINARY)
+    reading = os.open(source.start + name, os.O_RDONLY | _BINARY, dir_fd=source.fd)
+    place = target.start + path
     try:
-        writing = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, member.mode)
+        writing = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, member.mode, dir_fd=target.fd)
         try:
             try:
                 fill(reading, writing)
             finally:
                 os.close(writing)
-            os.utime(target, (member.mtime, member.mtime))
+            os.utime(place, (member.mtime, member.mtime), dir_fd=target.fd)
         except BaseException:
-            Path(target).unlink()
+            os.unlink(place, dir_fd=target.fd)
             raise
     finally:
         os.close(reading)
 
 
-_WAYS: dict[LinkMode, Callable[[str, str, Member], None]] = {"clone": _clone, "hardlink": _hardlink, "copy": _copy}
+_WAYS: dict[LinkMode, Callable[[_Folder, str, _Folder, str, Member], None]] = {
+    "clone": _clone,
+    "hardlink": _hardlink,
+    "copy": _copy,
+}

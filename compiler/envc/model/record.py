@@ -59,17 +59,24 @@ class ObjectIndex(msgspec.Struct, frozen=True, kw_only=True):
         return content_digest(self.members)
 
     @property
-    def digest(self) -> Sha256:
-        """The digest of this document as objects and records hold it: it names the bytes of the object, frame by frame,
-        and with them a tree, whether or not its members' digests are true.
-        """
-        return sha256(msgspec.json.encode(self, order="sorted"))
+    def bytes_digest(self) -> Sha256:
+        """`bytes_digest` of this object."""
+        return bytes_digest(self.content, self.frames)
 
 
 def content_digest(members: tuple[Member, ...]) -> Sha256:
     """The digest of a tree: sha256 over canonical JSON of its members sorted by path, whatever compressed it."""
     rows = [[m.path, m.mode, m.type, m.link, m.size, m.sha256] for m in sorted(members)]
     return sha256(msgspec.json.encode(rows))
+
+
+def bytes_digest(content: Sha256, frames: tuple[Frame, ...]) -> Sha256:
+    """Names a tree as particular frames hold it: sha256 over JSON of its content digest and theirs.
+
+    Frames decide every byte, times included, and whether they hold that content is decided with them. So what one
+    reader found in an object of this name any other would find, whatever somebody else claims of the content.
+    """
+    return sha256(msgspec.json.encode([content, [frame.sha256 for frame in frames]]))
 
 
 class RecordObject(msgspec.Struct, frozen=True, kw_only=True):

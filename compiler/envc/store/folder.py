@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -114,7 +113,7 @@ class FolderBlobs:
         with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
             self._sweep(folder)
-        path = folder / secrets.token_hex(16)
+        path = folder / os.urandom(16).hex()
         try:
             with self._writing():
                 draft = _Draft(path, self.name)

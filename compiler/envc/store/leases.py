@@ -6,7 +6,7 @@ lease before it looks, and removes the lease when its pointers stand. What a kil
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -33,7 +33,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 @contextmanager
 def leased(blobs: Blobs, keys: Iterable[str]) -> Iterator[None]:
     """Keep these keys from being collected: two requests. Raises StoreError when the store cannot be written."""
-    key = lease_key(secrets.token_hex(16))
+    key = lease_key(os.urandom(16).hex())
     blobs.write_new(key, canonical_json(Lease(keys=tuple(sorted(set(keys))))))
     try:
         yield

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -193,7 +192,7 @@ class RemoteBlobs:
         if self._whole:
             yield path
             return
-        temporary = f"{self._root}/{_TEMPORARY}/{secrets.token_hex(16)}"
+        temporary = f"{self._root}/{_TEMPORARY}/{os.urandom(16).hex()}"
         self._fs.makedirs(f"{self._root}/{_TEMPORARY}", exist_ok=True)
         self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
         try:
