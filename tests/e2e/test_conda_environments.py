@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,8 +33,9 @@ run = "tool"
 """
 
 
-def packages(subdir: str = host_platform()) -> list[Package]:
-    """A `python` that is a shell script, and packages with everything that conda knows."""
+def packages(subdir: str = host_platform(), *, empty: bool = True) -> list[Package]:
+    """A `python` that is a shell script, and packages with everything that conda knows; `empty` adds a folder."""
+    folder = {"var/empty": File(directory=True)} if empty else {}
     interpreter = f"#!/bin/sh\n# {PLACEHOLDER}\nexit 3\n"
     return [
         build_conda(
@@ -50,8 +53,8 @@ def packages(subdir: str = host_platform()) -> list[Package]:
                 "lib/same.bin": File(hard="lib/tool.bin"),
                 "share/words": "words\n",
                 "share/plain": File("own\n", no_link=True),
-                "var/empty": File(directory=True),
                 "bin/.tool-post-link.sh": "exit 1\n",
+                **folder,
             },
             subdir=subdir,
         ),
@@ -161,3 +164,42 @@ def test_verify_sees_what_changed_in_files_that_name_the_prefix(place: Workplace
     place.ok("hydrate", "one", "--prefix", str(moved))
     place.ok("verify", "--prefix", str(moved))
     assert str(moved) in (moved / "bin/tool").read_text()
+
+
+@pytest.mark.engines
+def test_py_rattler_reads_what_is_installed_and_agrees_on_the_files(place: Workplace, tmp_path: Path) -> None:
+    import rattler
+
+    # Folders of their own it tries to copy as if they were files (0.28).
+    write_channel(tmp_path / "channel", *packages(empty=False))
+    place.ok("lock")
+    place.ok("bundle")
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    place.ok("hydrate", "one", "--prefix", str(ours))
+
+    async def install() -> None:
+        channel = rattler.Channel(str(tmp_path / "channel"))
+        records = await rattler.solve([channel], ["tool", "lib", "python"], platforms=[host_platform(), "noarch"])
+        await rattler.install(records, theirs, cache_dir=tmp_path / "cache", show_progress=False)
+
+    asyncio.run(install())
+    for path in sorted(theirs.glob("conda-meta/*.json")):
+        left, right = (rattler.PrefixRecord.from_path(side / "conda-meta" / path.name) for side in (ours, theirs))
+        assert (left.name, left.version, left.build, left.subdir) == (
+            right.name,
+            right.version,
+            right.build,
+            right.subdir,
+        )
+        # Of a path that two packages hold it keeps both, and gives it to the one that it installed last.
+        contested = {"share/words", "__clobbers__/tool/share/words"}
+        bytecode = {str(file) for file in right.files if file.suffix == ".pyc"}
+        assert {*map(str, left.files)} - contested == {*map(str, right.files)} - contested - bytecode, path.name
+        for file in {*map(str, left.files)} - contested - {"bin/lib-main"}:
+            text = (ours / file).read_bytes()
+            assert text.replace(os.fsencode(ours), os.fsencode(theirs)).rstrip(b"\0tail") == (
+                theirs / file
+            ).read_bytes().rstrip(b"\0tail"), file
+        for entry in left.paths_data.paths:
+            if str(entry.path_type) != "PathType.directory":
+                assert (ours / entry.relative_path).exists()
