@@ -71,7 +71,7 @@ def ship(
         code=pointer.code if code else None,
         run=pointer.run,
         env=pointer.env,
-        floors=target.declared,
+        floors=target.declared or msgspec.UNSET,
     )
     draft = io.BytesIO()
     entries = (*own_entries(record, card, python), *code)
