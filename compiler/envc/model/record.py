@@ -129,6 +129,6 @@ class StepCard(msgspec.Struct, frozen=True, kw_only=True):
     code: Sha256 | None = None  # content digest of the code, its paths taken from ``.envc/code``
     run: str | None = None
     env: dict[str, str] = {}
-    # What the target declares beyond the defaults: {"cuda": "12.4"}. Left out where it declares nothing, as in cards from
-    # before there were floors, so that equal inputs still give equal bytes.
+    # What the target declares beyond the defaults: {"cuda": "12.4"}. Left out where it declares nothing, as in cards
+    # from before there were floors, so that equal inputs still give equal bytes.
     floors: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
