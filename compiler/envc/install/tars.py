@@ -79,7 +79,7 @@ def open_tar(stream: BinaryIO, compression: Compression, limits: Limits | None =
             _decompress(stream, compression, scratch, limits, size)
             with tarfile.open(fileobj=scratch, mode="r:", errorlevel=2) as archive:
                 members, folders = _members(archive, scratch, limits)
-        except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, *_own_errors(compression)) as error:
             raise ValueError(f"it is not a readable tar archive ({error})") from None
         yield Tar(scratch, members, folders)
 
@@ -95,6 +95,15 @@ def _decompress(stream: BinaryIO, compression: Compression, out: IO[bytes], limi
     if unpacked % _BLOCK:
         raise ValueError("it is cut off")
     out.seek(0)
+
+
+def _own_errors(compression: Compression) -> tuple[type[Exception], ...]:
+    """What a decompressor raises that has an error of its own."""
+    if compression != "zst":
+        return ()
+    from zstandard import ZstdError
+
+    return (ZstdError,)
 
 
 def _reader(stream: BinaryIO, compression: Compression) -> IO[bytes]:

@@ -1,0 +1,365 @@
+"""Conda packages that match their digest and must not be installed: each is refused by name and reason."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from envc.errors import StoreError
+from envc.install.conda import open_conda
+from envc.install.errors import BadArtifact, BadPackage
+from envc.install.zips import Limits
+from envc.model.digest import Sha256
+from envc.model.record import Member
+from envc.store.encode import write_object
+from envc.store.errors import UnsafePath
+from tests.conda_packages import PLACEHOLDER, File, Package, build_conda, conda_archive, tar_member
+from tests.wheels import zip_bytes
+
+PYTHON = "py3.12-posix"
+FILES = {"bin/tool": File("#!/bin/sh\n", mode=0o755), "lib/a": "a"}
+
+
+def open_package(
+    package: Package, folder: Path, layout: str = "any", limits: Limits | None = None
+) -> tuple[Member, ...]:
+    """The members of the object that a package becomes, written and checked."""
+    path = folder / "package"
+    path.write_bytes(package.data)
+    with open_conda(path, package.file, layout, Sha256(package.sha256), limits) as contents:
+        index, _ = write_object(contents.entries, io.BytesIO(), layout=layout, artifact=Sha256(package.sha256), level=1)
+        contents.check(index.members)
+        return index.members
+
+
+def entry(path: str, content: bytes = b"", **more: object) -> dict[str, object]:
+    digest = hashlib.sha256(content).hexdigest()
+    return {"_path": path, "path_type": "hardlink", "sha256": digest, "size_in_bytes": len(content), **more}
+
+
+OTHER = {"bin/tool": entry("bin/tool", b"#!/bin/sh\n"), "lib/a": entry("lib/a", b"a")}
+
+
+def changed(path: str, **fields: object) -> list[dict[str, object]]:
+    """What `paths.json` says, but for one path."""
+    return [value | (fields if key == path else {}) for key, value in OTHER.items()]
+
+
+CASES: dict[str, tuple[Callable[[], Package], str]] = {
+    "a path climbs out": (
+        lambda: build_conda("p", files=FILES, members=[(tar_member("../evil"), b"")]),
+        "'../evil' is not a plain relative path",
+    ),
+    "a path is absolute": (
+        lambda: build_conda("p", files=FILES, members=[(tar_member("/etc/evil"), b"")]),
+        "'/etc/evil' is not a plain relative path",
+    ),
+    "a path has backslashes": (
+        lambda: build_conda("p", files=FILES, members=[(tar_member("..\\evil"), b"")]),
+        "holds a backslash",
+    ),
+    "a link climbs out": (lambda: build_conda("p", files={"lib/x": File(link="../../etc/passwd")}), "leaves the tree"),
+    "a link is absolute": (lambda: build_conda("p", files={"lib/x": File(link="/etc/passwd")}), "is not a plain"),
+    "a file stands below a link": (
+        lambda: build_conda("p", files={"lib": File(link="share"), "lib/x": "", "share/y": ""}),
+        "'lib' is a member and a folder of other members",
+    ),
+    "a hard link leads out": (
+        lambda: build_conda(
+            "p",
+            files=FILES,
+            paths=[*OTHER.values(), entry("lib/x")],
+            members=[(tar_member("lib/x", type=tarfile.LNKTYPE, target="../../etc/passwd"), b"")],
+        ),
+        "is a hard link to '../../etc/passwd', which is no file before it",
+    ),
+    "a device": (
+        lambda: build_conda("p", files=FILES, members=[(tar_member("lib/null", type=tarfile.CHRTYPE), b"")]),
+        "'lib/null' is neither a file, a folder nor a link",
+    ),
+    "a path twice": (
+        lambda: build_conda("p", files=FILES, members=[(tar_member("lib/a"), b"")]),
+        "'lib/a' occurs twice",
+    ),
+    "a file that nothing lists": (
+        lambda: build_conda("p", files=FILES, members=[(tar_member("lib/b"), b"")]),
+        "the archive holds 'lib/b', which info/paths.json does not list",
+    ),
+    "a file that an old list lacks": (
+        lambda: build_conda("p", files=FILES, legacy=True, format="tar.bz2", members=[(tar_member("lib/b"), b"")]),
+        "the archive holds 'lib/b', which info/files does not list",
+    ),
+    "a listed file that is not there": (
+        lambda: build_conda("p", files=FILES, paths=[*OTHER.values(), entry("lib/c")]),
+        "info/paths.json lists 'lib/c', which the archive does not hold",
+    ),
+    "a listed path that climbs out": (
+        lambda: build_conda("p", files=FILES, paths=[*OTHER.values(), entry("../x", path_type="directory")]),
+        "'../x' is not a plain relative path",
+    ),
+    "a listed path twice": (
+        lambda: build_conda("p", files=FILES, paths=[*OTHER.values(), OTHER["lib/a"]]),
+        "info/paths.json lists 'lib/a' twice",
+    ),
+    "another content than listed": (
+        lambda: build_conda("p", files=FILES, paths=changed("lib/a", sha256="0" * 64)),
+        "lib/a does not match its digest in info/paths.json",
+    ),
+    "another size than listed": (
+        lambda: build_conda("p", files=FILES, paths=changed("lib/a", size_in_bytes=7)),
+        "'lib/a' is 1 bytes long, info/paths.json says 7",
+    ),
+    "a digest that is none": (
+        lambda: build_conda("p", files=FILES, paths=changed("lib/a", sha256="x")),
+        "info/paths.json states no sha256 for 'lib/a'",
+    ),
+    "a file that is listed as a link": (
+        lambda: build_conda("p", files=FILES, paths=changed("lib/a", path_type="softlink")),
+        "'lib/a' is a softlink by info/paths.json, and a file in the archive",
+    ),
+    "a link that is listed as a file": (
+        lambda: build_conda(
+            "p", files=FILES | {"lib/a": File(link="b"), "lib/b": ""}, paths=[*OTHER.values(), entry("lib/b")]
+        ),
+        "'lib/a' is a hardlink by info/paths.json, and a link in the archive",
+    ),
+    "a file that is listed as a folder": (
+        lambda: build_conda("p", files=FILES, paths=changed("lib/a", path_type="directory")),
+        "'lib/a' is a folder by info/paths.json, and the archive holds a file",
+    ),
+    "a folder below a file": (
+        lambda: build_conda("p", files=FILES, paths=[*OTHER.values(), {"_path": "lib/a/b", "path_type": "directory"}]),
+        "the folder 'lib/a/b' stands where it has a file",
+    ),
+    "a kind of path that conda does not know": (
+        lambda: build_conda("p", files=FILES, paths=changed("lib/a", path_type="junction")),
+        "info/paths.json cannot be read",
+    ),
+    "a later paths.json": (
+        lambda: build_conda("p", files=FILES, info={"paths.json": json.dumps({"paths": [], "paths_version": 9})}),
+        "info/paths.json is of version 9",
+    ),
+    "a paths.json that is nested without end": (
+        lambda: build_conda("p", files=FILES, info={"paths.json": "[" * 100_000}),
+        "info/paths.json cannot be read",
+    ),
+    "a placeholder that stands for everything": (
+        lambda: build_conda("p", files=FILES, paths=changed("lib/a", prefix_placeholder="a", file_mode="text")),
+        "'lib/a': the placeholder 'a' cannot stand for a prefix",
+    ),
+    "a placeholder without a mode": (
+        lambda: build_conda("p", files=FILES, paths=changed("lib/a", prefix_placeholder=PLACEHOLDER)),
+        "'lib/a' has a placeholder, but is neither text nor binary",
+    ),
+    "a build string that is a path": (
+        lambda: build_conda("p", build="../../x", file="p-1.0-x.conda"),
+        "'pkg-p-1.0-../../x.tar.zst' is not a plain relative path",
+    ),
+    "an index.json of another package": (
+        lambda: build_conda("p", files=FILES, index={"build": "../../x"}),
+        "it is 'p' '1.0' '../../x' by its index.json",
+    ),
+    "no index.json": (
+        lambda: build_conda("p", files=FILES, info={"index.json": "null"}),
+        "info/index.json cannot be read",
+    ),
+    "a noarch kind that nobody knows": (
+        lambda: build_conda("p", files=FILES, index={"noarch": "perl"}),
+        "info/index.json calls it noarch 'perl'",
+    ),
+    "noarch python that is locked as something else": (
+        lambda: build_conda("p", files={"site-packages/p.py": ""}, noarch="python"),
+        "it is noarch python by its index.json, and the lock says otherwise",
+    ),
+    "a prefix record of its own": (
+        lambda: build_conda("p", files={"conda-meta/q-1.0-0.json": "{}"}),
+        "'conda-meta/q-1.0-0.json' is for whoever installs packages to write",
+    ),
+    "a history of its own": (
+        lambda: build_conda("p", files={"Conda-Meta/History": ""}),
+        "is for whoever installs packages to write",
+    ),
+    "a pyvenv.cfg": (
+        lambda: build_conda("p", files={"pyvenv.cfg": "home = /evil"}),
+        "it would make its prefix the virtual environment of another Python",
+    ),
+    "a folder of envc's": (lambda: build_conda("p", files={".envc/record.json": "{}"}), "reserved folder .envc"),
+    "info that pretends to be content": (
+        lambda: build_conda("p", files=FILES, members=[(tar_member("info/index.json"), b"")]),
+        "'info/index.json' stands in the wrong one of its two archives",
+    ),
+    "info that is a link": (
+        lambda: build_conda(
+            "p", files=FILES, format="tar.bz2", info={"link.json": "{}", "paths.json": File(link="files")}
+        ),  # type: ignore[dict-item]
+        "info/paths.json is a link",
+    ),
+}
+NOARCH_CASES: dict[str, tuple[Callable[[], Package], str]] = {
+    "a platform's package that is locked as noarch": (
+        lambda: build_conda("p", files=FILES),
+        "it is no noarch python package by its index.json",
+    ),
+    "an entry point with a separator": (
+        lambda: build_conda("p", noarch="python", entry_points=["../../evil = p:main"]),
+        "the script name '../../evil' is not a plain file name",
+    ),
+    "an entry point with code in it": (
+        lambda: build_conda("p", noarch="python", entry_points=["p = p:main;import os"]),
+        "the entry point p refers to 'p:main;import os', which is not module:attribute",
+    ),
+    "an entry point without a function": (
+        lambda: build_conda("p", noarch="python", entry_points=["p"]),
+        "the entry point 'p' is not name = module:attribute",
+    ),
+    "an entry point twice": (
+        lambda: build_conda("p", noarch="python", entry_points=["p = p:a", "p = p:b"]),
+        "the entry point p is declared twice",
+    ),
+    "an entry point that is the interpreter": (
+        lambda: build_conda("p", noarch="python", entry_points=["python3 = p:main"]),
+        "a script must not be called python3",
+    ),
+    "a script that is the interpreter": (
+        lambda: build_conda("p", files={"python-scripts/python": ""}, noarch="python"),
+        "it would replace the environment's own bin/python",
+    ),
+    "two paths that want one place": (
+        lambda: build_conda("p", files={"python-scripts/x": "", "bin/x": ""}, noarch="python"),
+        "two of its paths want to be 'bin/x'",
+    ),
+    "a way out of site-packages": (
+        lambda: build_conda("p", files=FILES, noarch="python", members=[(tar_member("site-packages/../../x"), b"")]),
+        "'site-packages/../../x' is not a plain relative path",
+    ),
+    "names that differ in case": (
+        lambda: build_conda("p", files={"site-packages/p.py": "", "site-packages/P.py": ""}, noarch="python"),
+        "differs from another path only in case",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_package_is_refused_by_name_and_reason(case: str, tmp_path: Path) -> None:
+    make, reason = CASES[case]
+    package = make()
+    with pytest.raises((BadArtifact, UnsafePath)) as error:
+        open_package(package, tmp_path)
+    assert isinstance(error.value, BadArtifact), "every refusal names the file"
+    assert str(error.value).startswith(f"{package.file} cannot be installed: ")
+    assert reason in str(error.value)
+    assert error.value.hint
+
+
+@pytest.mark.parametrize("case", NOARCH_CASES)
+def test_a_noarch_package_is_refused_by_name_and_reason(case: str, tmp_path: Path) -> None:
+    make, reason = NOARCH_CASES[case]
+    with pytest.raises(BadArtifact) as error:
+        open_package(make(), tmp_path, PYTHON)
+    assert reason in str(error.value)
+
+
+def test_what_is_refused_differs_in_nothing_else_from_what_is_not(tmp_path: Path) -> None:
+    members = open_package(build_conda("p", files=FILES, paths=OTHER.values()), tmp_path)
+    assert [member.path for member in members] == ["bin/tool", "conda-meta/p-1.0-h0_0.json", "lib/a"]
+
+
+# the archives themselves
+
+
+def members_of(package: Package) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(package.data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def repacked(package: Package, members: dict[str, bytes], *, compression: int = zipfile.ZIP_STORED) -> Package:
+    return Package(package.file, package.subdir, zip_bytes(members, compression=compression), package.index)
+
+
+def test_a_conda_file_is_a_zip_archive_of_exactly_two_tar_archives(tmp_path: Path) -> None:
+    package = build_conda("p", files=FILES)
+    members = members_of(package)
+    content, info = members["pkg-p-1.0-h0_0.tar.zst"], members["info-p-1.0-h0_0.tar.zst"]
+    for other, reason in (
+        ({name: data for name, data in members.items() if not name.startswith("pkg")}, "it holds nothing where pkg-p"),
+        (members | {"pkg-q-1.0-h0_0.tar.zst": content}, "it holds pkg-p-1.0-h0_0.tar.zst, pkg-q-1.0-h0_0.tar.zst"),
+        ({name: data for name, data in members.items() if name != "metadata.json"}, "it has no metadata.json"),
+        (members | {"metadata.json": b"{}"}, "its metadata.json cannot be read"),
+        (members | {"metadata.json": b'{"conda_pkg_format_version": 3}'}, "it is of conda package format 3"),
+        (members | {"pkg-p-1.0-h0_0.tar.zst": content[:-9]}, ""),
+        (members | {"pkg-p-1.0-h0_0.tar.zst": b"no zstd"}, "it is not a readable tar archive"),
+        (members | {"info-p-1.0-h0_0.tar.zst": content, "pkg-p-1.0-h0_0.tar.zst": info}, "in the wrong one"),
+    ):
+        with pytest.raises(BadPackage) as error:
+            open_package(repacked(package, other), tmp_path)
+        assert reason in str(error.value)
+    with pytest.raises(BadPackage, match="is compressed twice"):
+        open_package(repacked(package, members, compression=zipfile.ZIP_DEFLATED), tmp_path)
+    assert open_package(repacked(package, members | {"README": b"ignored"}), tmp_path)
+
+
+def test_zip_archives_that_readers_read_differently_are_refused(tmp_path: Path) -> None:
+    package = build_conda("p", files=FILES)
+    for data in (b"#!/bin/sh\n" + package.data, package.data + b"tail", package.data[:-5]):
+        with pytest.raises(BadPackage):
+            open_package(Package(package.file, package.subdir, data, package.index), tmp_path)
+
+
+def test_an_old_package_that_is_cut_or_damaged_is_refused(tmp_path: Path) -> None:
+    package = build_conda("p", files=FILES, format="tar.bz2")
+    for data in (b"", b"BZh91", package.data[:-20], zstandard.compress(b"")):
+        with pytest.raises(BadPackage):
+            open_package(Package(package.file, package.subdir, data, package.index), tmp_path)
+
+
+@pytest.mark.parametrize("format", ["conda", "tar.bz2"])
+def test_bombs_are_refused_before_they_go_off(format: str, tmp_path: Path) -> None:
+    bomb = build_conda("p", files={"lib/zeros": bytes(4 << 20)}, format=format)  # type: ignore[arg-type]
+    with pytest.raises(BadPackage, match="unpacks from"):
+        open_package(bomb, tmp_path, limits=Limits(free=1 << 20, ratio=10))
+    many = build_conda("p", files={f"lib/{number}": "" for number in range(50)}, format=format)  # type: ignore[arg-type]
+    with pytest.raises(BadPackage, match="has more than 20 entries"):
+        open_package(many, tmp_path, limits=Limits(entries=20))
+    info = build_conda("p", files=FILES, info={"paths.json": b" " * 5000}, format=format)  # type: ignore[arg-type]
+    with pytest.raises(BadPackage, match=r"info/paths\.json is a link, or larger than it can be meant"):
+        open_package(info, tmp_path, limits=Limits(small=1000))
+
+
+def test_the_name_of_a_file_says_how_it_is_read(tmp_path: Path) -> None:
+    package = build_conda("p", files=FILES)
+    with pytest.raises(BadPackage, match=r"ends neither in \.conda nor in \.tar\.bz2"):
+        open_package(Package("p-1.0-h0_0.zip", package.subdir, package.data, package.index), tmp_path)
+
+
+def test_archives_with_nothing_in_them_are_refused(tmp_path: Path) -> None:
+    empty = zstandard.compress(bytes(1024))
+    data = conda_archive("p-1.0-h0_0", empty, empty)
+    with pytest.raises(BadPackage, match=r"it has no info/index\.json"):
+        open_package(Package("p-1.0-h0_0.conda", "linux-64", data, {}), tmp_path)
+
+
+def test_a_disk_that_is_full_is_not_the_packages_fault(tmp_path: Path) -> None:
+    """Contents are read again while the object is written; a shorter one is told as what it is."""
+    package = build_conda("p", files=FILES)
+    path = tmp_path / "package"
+    path.write_bytes(package.data)
+    with (
+        open_conda(path, package.file, "any", Sha256(package.sha256)) as contents,
+        pytest.raises(StoreError, match="as announced"),
+    ):
+        write_object(
+            [
+                e if e.size is None else type(e)(path=e.path, content=e.content, size=e.size + 1)
+                for e in contents.entries
+            ],
+            io.BytesIO(),
+            layout="any",
+        )

@@ -1,0 +1,163 @@
+"""Objects of conda packages that somebody forged, with digests that fit: nothing leaves the prefix or fills a disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envc.errors import EnvcError
+from envc.model.digest import Sha256, sha256
+from envc.model.record import Record, RecordObject
+from envc.store.encode import Entry
+from envc.store.errors import CorruptBlob
+from envc.store.keys import object_key
+from tests.conda_environments import PYTHON, bundle_conda, hydrate_conda
+from tests.conda_packages import PLACEHOLDER, build_conda
+from tests.environments import HOST
+from tests.stores import MemoryBlobs, encode
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the files are those of a POSIX package")
+META = "conda-meta/p-1.0-0.json"
+FILES = {"etc/conf": f"{PLACEHOLDER}\n".encode(), "lib/data": b"\0" + PLACEHOLDER.encode() + b"\0"}
+
+
+def paths(**changes: Any) -> dict[str, Any]:
+    """A prefix record whose first path is changed."""
+    first = {
+        "_path": "etc/conf",
+        "path_type": "hardlink",
+        "prefix_placeholder": PLACEHOLDER,
+        "file_mode": "text",
+        **changes,
+    }
+    return {
+        "name": "p",
+        "version": "1.0",
+        "build": "0",
+        "build_number": 0,
+        "subdir": HOST.platform,
+        "depends": [],
+        "fn": "p-1.0-0.conda",
+        "sha256": "0" * 64,
+        "size": 1,
+        "files": [],
+        "paths_data": {"paths": [first], "paths_version": 1},
+    }
+
+
+def forged(store: MemoryBlobs, meta: bytes | None, *, file: str = "p-1.0-0.conda", **files: bytes) -> Record:
+    """The record of an environment with one object, which holds that prefix record."""
+    entries = [Entry(path=path, content=content) for path, content in (FILES | files).items()]
+    if meta is not None:
+        entries.append(Entry(path=META, content=meta))
+    artifact = sha256(b"artifact")
+    data, index = encode(sorted(entries, key=lambda entry: entry.path), layout="any", artifact=artifact)
+    store.blobs[object_key("any", artifact)] = data
+    item = RecordObject(
+        kind="conda", name="p", version="1.0", file=file, content=index.content, size=len(data), index=index
+    )
+    return Record(
+        environment=Sha256("0" * 64),
+        platform=HOST.platform,
+        python=PYTHON.key,
+        interpreter="conda",
+        objects=(item,),
+    )
+
+
+def as_json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+CASES: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
+    "no prefix record": (lambda: {"meta": None}, "has no 'conda-meta/p-1.0-0.json' that matches its digest"),
+    "one that is none": (lambda: {"meta": b"[]"}, "it is no prefix record"),
+    "one that is nested without end": (lambda: {"meta": b"[" * 100_000}, "it is no prefix record"),
+    "a folder outside": (
+        lambda: {"meta": as_json(paths(_path="../outside/made", path_type="directory"))},
+        "'../outside/made' is not a plain relative path",
+    ),
+    "a file outside": (
+        lambda: {"meta": as_json(paths(_path="../outside/precious"))},
+        "'../outside/precious' is not a plain relative path",
+    ),
+    "a placeholder of nothing": (
+        lambda: {"meta": as_json(paths(prefix_placeholder="/"))},
+        "the placeholder '/' cannot stand for a prefix",
+    ),
+    "a text that would fill the disk": (
+        lambda: {"meta": as_json(paths(prefix_placeholder="xxxxxxxx")), "etc/conf": b"xxxxxxxx" * (1 << 20)},
+        "would grow beyond all measure",
+    ),
+    "a file name that is a path": (
+        lambda: {"meta": as_json(paths()), "file": "../../outside/x.conda"},
+        "has no 'conda-meta/../../outside/x.json' that matches its digest",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_forged_prefix_record_is_refused(case: str, tmp_path: Path) -> None:
+    make, reason = CASES[case]
+    store = MemoryBlobs()
+    world = tmp_path / "world"
+    (world / "outside").mkdir(parents=True)
+    (world / "outside/precious").write_text(PLACEHOLDER)
+    prefix = world / ("prefix" + "x" * 60)
+    with pytest.raises(CorruptBlob) as error:
+        hydrate_conda(store, forged(store, **make()), prefix, tmp_path / "cache")
+    assert reason in str(error.value)
+    assert sorted(path.relative_to(world).as_posix() for path in world.rglob("*")) == ["outside", "outside/precious"]
+    assert (world / "outside/precious").read_text() == PLACEHOLDER
+
+
+def test_the_record_that_the_others_are_made_from_is_hydrated(tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    prefix = tmp_path / "prefix"
+    assert hydrate_conda(store, forged(store, as_json(paths())), prefix, tmp_path / "cache")
+    assert (prefix / "etc/conf").read_text() == f"{prefix}\n"
+    assert (prefix / "lib/data").read_bytes() == FILES["lib/data"], "nothing says that it should be rewritten"
+
+
+def test_paths_that_the_object_does_not_hold_are_not_touched(tmp_path: Path) -> None:
+    """Another package's file, and a folder through a link, which stays inside."""
+    store = MemoryBlobs()
+    record = forged(store, as_json(paths(_path="bin/of-another")))
+    other = tmp_path / "prefix"
+    assert hydrate_conda(store, record, other, tmp_path / "cache")
+    assert not (other / "bin").exists()
+
+
+def test_a_cached_prefix_record_that_was_changed_is_noticed(tmp_path: Path) -> None:
+    """The cache shares files by hard link, so whoever edits a prefix in place edits the cache."""
+    store = MemoryBlobs()
+    package = build_conda("p", files={"etc/conf": f"{PLACEHOLDER}\n"}, subdir=HOST.platform)
+    record = bundle_conda(store, tmp_path, package).records[0]
+    hydrate_conda(store, record, tmp_path / "one", tmp_path / "cache", link_mode="hardlink")
+    kept = [
+        path
+        for path in (tmp_path / "cache/objects").rglob("*")
+        if path.is_file() and b"paths_data" in path.read_bytes()
+    ]
+    assert len(kept) == 1
+    status = kept[0].stat()
+    kept[0].write_bytes(kept[0].read_bytes().replace(b"etc/conf", b"etc/CONF"))
+    os.utime(kept[0], ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(EnvcError, match="matches its digest"):
+        hydrate_conda(store, record, tmp_path / "two", tmp_path / "cache", link_mode="hardlink")
+    assert not (tmp_path / "two").exists()
+    hydrate_conda(store, record, tmp_path / "two", tmp_path / "cache", cached=False)
+
+
+def test_a_record_may_not_let_a_package_that_lost_rewrite_the_winners_file(tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    alpha = build_conda("alpha", files={"etc/conf": f"alpha {PLACEHOLDER}\n"}, subdir=HOST.platform)
+    beta = build_conda("beta", files={"etc/conf": f"beta {PLACEHOLDER[:60]}\n"}, subdir=HOST.platform)
+    record = bundle_conda(store, tmp_path, alpha, beta).records[0]
+    hydrate_conda(store, record, tmp_path / "prefix", tmp_path / "cache")
+    assert (tmp_path / "prefix/etc/conf").read_text() == f"beta {PLACEHOLDER[:60]}\n"

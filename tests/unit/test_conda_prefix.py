@@ -1,0 +1,347 @@
+"""What becomes of conda packages in a prefix: places in files, folders, prefix records, and what is never shared."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from envc.hydrate import PREFIX, hydrate
+from envc.install.conda_prefix import PrefixTooLongFor, settle
+from envc.model.digest import sha256
+from envc.model.progress import Silent
+from envc.model.record import MTIME, Record
+from envc.store.decode import read_object
+from envc.store.keys import object_key
+from envc.store.objects import range_reader
+from tests.conda_environments import bundle_conda, hydrate_conda
+from tests.conda_packages import PLACEHOLDER, SECONDS, File, Package, build_conda
+from tests.environments import HOST
+from tests.stores import MemoryBlobs
+
+posix = pytest.mark.skipif(os.name != "posix", reason="the files are those of a POSIX package")
+TOOL = build_conda(
+    "tool",
+    "1.2",
+    files={
+        "bin/tool": File(f"#!{PLACEHOLDER}/bin/sh\n", mode=0o755),
+        "lib/tool.bin": b"\0" + PLACEHOLDER.encode() + b"/lib\0tail",
+        "share/plain": "plain\n",
+        "share/own": File("own\n", no_link=True),
+        "var/log/tool": File(directory=True),
+    },
+    subdir=HOST.platform,
+)
+
+
+class Warnings(Silent):
+    """A progress that remembers what it was warned of."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def warn(self, message: str) -> None:
+        self.heard.append(message)
+
+
+class Bench:
+    """A store with one environment, and prefixes of it that share a cache."""
+
+    def __init__(self, folder: Path, *packages: Package, platform: str = HOST.platform) -> None:
+        self.folder = folder
+        self.store = MemoryBlobs()
+        self.progress = Warnings()
+        self.record: Record = bundle_conda(
+            self.store, folder, *packages, platform=platform, progress=self.progress
+        ).records[0]
+
+    def prefix(self, name: str, **loading: Any) -> Path:
+        prefix = self.folder / name
+        hydrate_conda(self.store, self.record, prefix, self.folder / "cache", progress=self.progress, **loading)
+        return prefix
+
+    def unpacked(self, root: Path) -> Path:
+        """The files as the objects hold them, before anything of them is rewritten."""
+        for item in self.record.objects:
+            key = object_key(item.index.layout, item.index.artifact)
+            for piece in read_object(item.index, range_reader(self.store, key)):
+                path = root / piece.member.path
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(piece.data)
+                path.chmod(piece.member.mode)
+        return root
+
+
+def meta(prefix: Path, name: str) -> dict[str, Any]:
+    (path,) = prefix.glob(f"conda-meta/{name}-*.json")
+    return json.loads(path.read_text())
+
+
+def entries(prefix: Path, name: str) -> dict[str, dict[str, Any]]:
+    return {entry["_path"]: entry for entry in meta(prefix, name)["paths_data"]["paths"]}
+
+
+@posix
+def test_a_cache_serves_prefixes_of_any_length(tmp_path: Path) -> None:
+    """What one prefix makes of a file must reach neither the cache nor another prefix."""
+    bench = Bench(tmp_path, TOOL)
+    for name in ("a", "b" * 30, "c" * 12):
+        prefix = bench.prefix(name, link_mode="hardlink")
+        assert (prefix / "bin/tool").read_text() == f"#!{prefix}/bin/sh\n"
+        binary = (prefix / "lib/tool.bin").read_bytes()
+        assert binary.startswith(b"\0" + os.fsencode(prefix) + b"/lib\0\0")
+        assert (binary[-4:], len(binary)) == (b"tail", len(PLACEHOLDER) + 10)
+    shared = [(tmp_path / name / "share/plain").stat().st_ino for name in ("a", "b" * 30)]
+    assert shared[0] == shared[1], "files that name no prefix are shared"
+    for path in ("bin/tool", "lib/tool.bin", "share/own"):
+        assert (tmp_path / "a" / path).stat().st_nlink == 1, f"{path} is the prefix's own"
+
+
+@posix
+def test_rewritten_files_keep_mode_and_time(tmp_path: Path) -> None:
+    prefix = Bench(tmp_path, TOOL).prefix("prefix")
+    assert (prefix / "bin/tool").stat().st_mode & 0o777 == 0o755
+    assert {(prefix / path).stat().st_mtime for path in ("bin/tool", "lib/tool.bin", "share/plain")} == {SECONDS}
+    assert (prefix / "conda-meta/history").stat().st_mtime == MTIME
+
+
+@posix
+def test_the_same_environment_is_the_same_bytes(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, TOOL)
+    prefix = bench.prefix("prefix")
+    first = {path: path.read_bytes() for path in prefix.rglob("*") if path.is_file()}
+    (prefix / PREFIX).write_text("{}")
+    bench.prefix("prefix", cached=False)
+    assert {path: path.read_bytes() for path in prefix.rglob("*") if path.is_file()} == first
+
+
+@posix
+def test_prefix_records_say_what_stands_in_the_prefix(tmp_path: Path) -> None:
+    prefix = Bench(tmp_path, TOOL).prefix("prefix")
+    record = meta(prefix, "tool")
+    assert (record["name"], record["version"], record["build"]) == ("tool", "1.2", "h0_0")
+    assert (record["fn"], record["sha256"], record["size"]) == (TOOL.file, TOOL.sha256, len(TOOL.data))
+    assert record["url"] == f"envc://bundle/{HOST.platform}/{TOOL.file}", "nobody said which channel it is from"
+    assert record["files"] == ["bin/tool", "lib/tool.bin", "share/own", "share/plain"]
+    found = entries(prefix, "tool")
+    assert found["var/log/tool"] == {"_path": "var/log/tool", "path_type": "directory"}
+    for path in record["files"]:
+        content = (prefix / path).read_bytes()
+        assert found[path]["sha256_in_prefix"] == sha256(content)
+        assert found[path]["size_in_bytes"] == len(TOOL_CONTENT[path])
+        assert found[path]["sha256"] == sha256(TOOL_CONTENT[path])
+    assert found["bin/tool"]["prefix_placeholder"] == PLACEHOLDER
+    assert (found["bin/tool"]["file_mode"], found["lib/tool.bin"]["file_mode"]) == ("text", "binary")
+    assert found["share/own"]["no_link"] is True
+    assert (prefix / "var/log/tool").is_dir()
+    lines = (prefix / "conda-meta/history").read_text().splitlines()
+    assert lines[-1] == f"+bundle/{HOST.platform}::tool-1.2-h0_0"
+
+
+TOOL_CONTENT = {
+    "bin/tool": f"#!{PLACEHOLDER}/bin/sh\n".encode(),
+    "lib/tool.bin": b"\0" + PLACEHOLDER.encode() + b"/lib\0tail",
+    "share/plain": b"plain\n",
+    "share/own": b"own\n",
+}
+
+
+@posix
+def test_everything_that_is_rewritten_is_told_in_the_record(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, TOOL)
+    assert bench.record.made == (
+        ".envc/prefix.json",
+        "bin/tool",
+        "conda-meta/history",
+        "conda-meta/tool-1.2-h0_0.json",
+        "lib/tool.bin",
+    )
+
+
+@posix
+def test_a_record_is_the_same_whether_objects_were_made_or_found(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, TOOL)
+    again = bundle_conda(bench.store, tmp_path, TOOL)
+    assert again.made == ()
+    assert again.records[0] == bench.record
+
+
+@posix
+def test_of_a_path_that_two_packages_hold_only_the_winner_is_rewritten(tmp_path: Path) -> None:
+    first = build_conda("alpha", files={"etc/conf": f"alpha {PLACEHOLDER}\n"}, subdir=HOST.platform)
+    second = build_conda("beta", files={"etc/conf": "beta /opt/built_elsewhere\n"}, subdir=HOST.platform)
+    bench = Bench(tmp_path, first, second)
+    prefix = bench.prefix("prefix")
+    assert bench.progress.heard == ["alpha and beta both hold etc/conf; the one of beta is used"]
+    assert (prefix / "etc/conf").read_text() == "beta /opt/built_elsewhere\n"
+    assert (meta(prefix, "alpha")["files"], meta(prefix, "beta")["files"]) == ([], ["etc/conf"])
+    assert "etc/conf" not in bench.record.made
+
+
+@posix
+def test_a_prefix_that_is_too_long_for_a_file_is_refused_with_both_lengths(tmp_path: Path) -> None:
+    short = "/opt/short_placeholder"
+    package = build_conda(
+        "old", files={"lib/old.so": File(b"\0" + short.encode() + b"/lib\0", placeholder=short)}, subdir=HOST.platform
+    )
+    bench = Bench(tmp_path, package)
+    long = tmp_path / "deeply" / ("x" * 40)
+    with pytest.raises(PrefixTooLongFor) as error:
+        hydrate_conda(bench.store, bench.record, long, tmp_path / "cache")
+    assert str(error.value) == (
+        f"lib/old.so of old 1.0 has room for a prefix of 22 bytes; {long} has {len(os.fsencode(long))}"
+    )
+    assert error.value.hint is not None and "--prefix" in error.value.hint
+    assert list(long.parent.iterdir()) == [], "nothing is left behind"
+
+
+@posix
+def test_empty_files_with_a_placeholder_stay_empty(tmp_path: Path) -> None:
+    entry = {"_path": "etc/none", "path_type": "hardlink", "prefix_placeholder": PLACEHOLDER, "file_mode": "binary"}
+    package = build_conda("p", files={"etc/none": ""}, paths=[entry], subdir=HOST.platform)
+    assert (Bench(tmp_path, package).prefix("prefix") / "etc/none").read_bytes() == b""
+
+
+def test_a_foreign_environment_is_unpacked_as_it_is(tmp_path: Path) -> None:
+    """Windows, packed and looked at elsewhere."""
+    package = build_conda(
+        "tool",
+        files={"Library/bin/tool.dll": b"\0" + PLACEHOLDER.encode() + b"\0", "etc/tool.ini": f"at = {PLACEHOLDER}\n"},
+        subdir="win-64",
+    )
+    noarch = build_conda("lib", files={"site-packages/lib.py": ""}, noarch="python", entry_points=["lib = lib:main"])
+    bench = Bench(tmp_path, package, noarch, platform="win-64")
+    prefix = tmp_path / "prefix"
+    hydrate(bench.store, bench.record, prefix, interpreter=None, cache=tmp_path / "cache", progress=Silent())
+    assert (prefix / "etc/tool.ini").read_text() == f"at = {PLACEHOLDER}\n"
+    launcher = (prefix / "Scripts/lib.exe").read_bytes()
+    assert b"#!<launcher_dir>\\..\\python.exe\n" in launcher, "conda's python stands in the prefix itself"
+    assert (prefix / "Lib/site-packages/lib.py").exists()
+
+
+def test_windows_keeps_its_binaries_and_its_texts_get_forward_slashes(tmp_path: Path) -> None:
+    package = build_conda(
+        "tool",
+        files={"Library/bin/tool.dll": b"\0" + PLACEHOLDER.encode() + b"\0", "etc/tool.ini": f"at = {PLACEHOLDER}\n"},
+        subdir="win-64",
+    )
+    bench = Bench(tmp_path, package, platform="win-64")
+    root = bench.unpacked(tmp_path / "root")
+    place = Path("C:\\Users\\me\\env")
+    settle(root, place, bench.record, origins={}, progress=Silent())
+    assert (root / "etc/tool.ini").read_text() == "at = C:/Users/me/env\n"
+    assert PLACEHOLDER.encode() in (root / "Library/bin/tool.dll").read_bytes()
+    assert "Library/bin/tool.dll" not in bench.record.made
+
+
+@posix
+def test_apple_silicon_gets_new_signatures_for_what_was_rewritten(tmp_path: Path) -> None:
+    program = b"\xcf\xfa\xed\xfe\0" + PLACEHOLDER.encode() + b"\0"
+    package = build_conda(
+        "tool",
+        files={"bin/tool": program, "lib/data.bin": b"\0" + PLACEHOLDER.encode() + b"\0", "bin/other": program[:5]},
+        subdir="osx-arm64",
+    )
+    bench = Bench(tmp_path, package, platform="osx-arm64")
+    signer = tmp_path / "codesign"
+    signer.write_text('#!/bin/sh\n[ "$1 $2 $3" = "--sign - --force" ] && printf signed >> "$4"\n')
+    signer.chmod(0o755)
+    root = bench.unpacked(tmp_path / "root")
+    settle(root, Path("/env"), bench.record, origins={}, progress=bench.progress, codesign=str(signer))
+    signed = (root / "bin/tool").read_bytes()
+    assert signed.endswith(b"signed")
+    assert not (root / "lib/data.bin").read_bytes().endswith(b"signed")
+    assert entries(root, "tool")["bin/tool"]["sha256_in_prefix"] == sha256(signed)
+    assert bench.progress.heard == []
+    again = bench.unpacked(tmp_path / "again")
+    settle(again, Path("/env"), bench.record, origins={}, progress=bench.progress, codesign=str(tmp_path / "none"))
+    (warning,) = bench.progress.heard
+    assert "could not sign bin/tool, which name the prefix now" in warning
+
+
+@posix
+def test_link_scripts_are_told_and_not_run(tmp_path: Path) -> None:
+    package = build_conda(
+        "tool",
+        files={
+            "bin/.tool-post-link.sh": "touch /tmp/evil\n",
+            "bin/.other-post-link.sh": "",
+            "bin/.tool-pre-unlink.sh": "",
+        },
+        subdir=HOST.platform,
+    )
+    bench = Bench(tmp_path, package)
+    assert bench.progress.heard == [
+        "tool 1.0 has bin/.tool-post-link.sh, which envc never runs",
+        "tool 1.0 has bin/.tool-pre-unlink.sh, which envc never runs",
+    ]
+
+
+@posix
+def test_old_packages_are_rewritten_by_their_lists(tmp_path: Path) -> None:
+    files = {
+        "bin/tool": File(f"#!{PLACEHOLDER}/bin/sh\n", mode=0o755),
+        "lib/tool.bin": b"\0" + PLACEHOLDER.encode() + b"\0",
+        "lib/again": File(link="tool.bin"),
+        "lib/same": File(hard="lib/tool.bin"),
+    }
+    package = build_conda(
+        "tool", files=files, format="tar.bz2", legacy=True, info={"no_link": "lib/same\n"}, subdir=HOST.platform
+    )
+    prefix = Bench(tmp_path, package).prefix("prefix")
+    assert (prefix / "bin/tool").read_text() == f"#!{prefix}/bin/sh\n"
+    for path in ("lib/tool.bin", "lib/same", "lib/again"):
+        assert (prefix / path).read_bytes().startswith(b"\0" + os.fsencode(prefix) + b"\0")
+    assert entries(prefix, "tool")["lib/same"]["no_link"] is True
+
+
+@posix
+def test_a_list_without_a_placeholder_means_the_one_that_anaconda_began_with(tmp_path: Path) -> None:
+    old = "/opt/anaconda1anaconda2anaconda3"
+    package = build_conda(
+        "tool",
+        files={"etc/conf": File(f"at = {old}\n", placeholder=None)},
+        format="tar.bz2",
+        legacy=True,
+        info={"has_prefix": "# a remark\netc/conf\n"},
+        subdir=HOST.platform,
+    )
+    prefix = Bench(tmp_path, package).prefix("prefix")
+    assert (prefix / "etc/conf").read_text() == f"at = {prefix}\n"
+
+
+@posix
+def test_a_prefix_that_was_moved_is_made_anew(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, TOOL)
+    bench.prefix("here").rename(tmp_path / "there")
+    prefix = bench.prefix("there")
+    assert (prefix / "bin/tool").read_text() == f"#!{prefix}/bin/sh\n"
+    state = json.loads((prefix / PREFIX).read_bytes())
+    assert (state["place"], state["interpreter"]) == (str(prefix), "conda")
+    before = (prefix / "bin/tool").stat().st_ino
+    bench.prefix("there")
+    assert (prefix / "bin/tool").stat().st_ino == before, "what is there already is left alone"
+
+
+def test_prefix_records_round_trip() -> None:
+    from envc.install.conda_meta import InstalledPath, PathsData, PrefixRecord, decode_record, encode_record
+
+    record = PrefixRecord(
+        name="p",
+        version="1",
+        build="0",
+        build_number=0,
+        subdir="noarch",
+        depends=(),
+        fn="p-1-0.conda",
+        sha256="0" * 64,
+        size=1,
+        files=("a",),
+        paths_data=PathsData(paths=(InstalledPath(path="a", path_type="hardlink", size_in_bytes=0),)),
+    )
+    assert decode_record(encode_record(record)) == record
+    assert msgspec.json.decode(encode_record(record))["paths_data"]["paths"][0]["size_in_bytes"] == 0
