@@ -79,7 +79,7 @@ def open_tar(stream: BinaryIO, compression: Compression, limits: Limits | None =
             _decompress(stream, compression, scratch, limits, size)
             with tarfile.open(fileobj=scratch, mode="r:", errorlevel=2) as archive:
                 members, folders = _members(archive, scratch, limits)
-        except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, *_own_errors(compression)) as error:
+        except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
             raise ValueError(f"it is not a readable tar archive ({error})") from None
         yield Tar(scratch, members, folders)
 
@@ -87,7 +87,7 @@ def open_tar(stream: BinaryIO, compression: Compression, limits: Limits | None =
 def _decompress(stream: BinaryIO, compression: Compression, out: IO[bytes], limits: Limits, size: int) -> None:
     unpacked = 0
     with _reader(stream, compression) as reader:
-        while chunk := reader.read(_CHUNK):
+        while chunk := _read_chunk(reader, compression):
             unpacked += len(chunk)
             if unpacked > limits.unpacked or (unpacked > limits.free and unpacked > limits.ratio * size):
                 raise ValueError(f"it unpacks from {size} to more than {unpacked - len(chunk)} bytes")
@@ -97,13 +97,15 @@ def _decompress(stream: BinaryIO, compression: Compression, out: IO[bytes], limi
     out.seek(0)
 
 
-def _own_errors(compression: Compression) -> tuple[type[Exception], ...]:
-    """What a decompressor raises that has an error of its own."""
+def _read_chunk(reader: IO[bytes], compression: Compression) -> bytes:
     if compression != "zst":
-        return ()
+        return reader.read(_CHUNK)
     from zstandard import ZstdError
 
-    return (ZstdError,)
+    try:
+        return reader.read(_CHUNK)
+    except ZstdError as error:
+        raise EOFError(str(error)) from None
 
 
 def _reader(stream: BinaryIO, compression: Compression) -> IO[bytes]:
