@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from envc.model.manifest import KeyPath
 from envc_solvers.errors import Unanswered
+
+if TYPE_CHECKING:
+    from envc.model.manifest import KeyPath
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 

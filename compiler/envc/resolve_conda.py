@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,20 +15,21 @@ from envc.fetch.channels import ChannelPlace, known_channel, resolve_channels
 from envc.fetch.credentials import Keyring
 from envc.fetch.http import Client
 from envc.fetch.repodata import Channels
-from envc.fetch.settings import FetchSettings, read_settings
-from envc.model.manifest import Source
-from envc.model.progress import Progress
+from envc.fetch.settings import FetchSettings, channel_settings
 from envc.parse.conda_query import DEFAULT_CHANNELS, CondaQuery, parse_conda_query
-from envc.pose import PosedProblem
-from envc.resolve import title_of
-from envc.surroundings import Surroundings
 from envc_solvers.conda.conflict import GaveUp
 from envc_solvers.conda.conflict import Unsolvable as Conflicting
 from envc_solvers.conda.floors import kept_out
-from envc_solvers.conda.index import Repodata
 from envc_solvers.conda.record import RecordUnusable
 from envc_solvers.conda.solve import CondaProblem, Root, solve_conda
-from envc_solvers.solution import Solution
+
+if TYPE_CHECKING:
+    from envc.model.manifest import Source
+    from envc.model.progress import Progress
+    from envc.pose import PosedProblem
+    from envc.surroundings import Surroundings
+    from envc_solvers.conda.index import Repodata
+    from envc_solvers.solution import Solution
 
 
 @contextmanager
@@ -79,7 +81,7 @@ def solve_one(title: str, problem: CondaProblem, repodata: Repodata, label: Call
 
 def solve_query(query: CondaQuery, around: Surroundings) -> Solution:
     """parse → solve, for one command line about conda packages."""
-    settings = read_settings(around.environ)
+    settings = channel_settings(around.environ)
     names = query.channels or DEFAULT_CHANNELS
     with open_channels(
         names, {}, settings, around.progress, now=around.now, offline=around.offline, refresh=around.refresh
@@ -111,6 +113,8 @@ def solve_conda_all(
     problems: tuple[PosedProblem, ...], channels: Channels, progress: Progress, label: Callable[[str], str] = str
 ) -> list[tuple[PosedProblem, Solution]]:
     """Every conda problem with its solution, or Unsolvable with every problem that has none."""
+    from envc.resolve import title_of
+
     asked = [(posed, posed.problem) for posed in problems if isinstance(posed.problem, CondaProblem)]
     task = progress.task("solving", len(asked))
     solutions: list[tuple[PosedProblem, Solution]] = []

@@ -13,7 +13,7 @@ from envc.expand import StepTarget, target_of
 from envc.fetch.artifacts import Artifacts
 from envc.fetch.index import Origins
 from envc.fetch.listing import ListedFile
-from envc.fetch.settings import read_settings
+from envc.fetch.settings import channel_settings, read_settings
 from envc.model.environment import EnvironmentMember
 from envc.model.graph import DIRECT, Build, LockGraph
 from envc.model.manifest import KeyPath, Manifest
@@ -125,7 +125,7 @@ def _solve_conda(
     with open_channels(
         names,
         manifest.sources,
-        read_settings(around.environ),
+        channel_settings(around.environ),
         around.progress,
         now=around.now,
         offline=around.offline,

@@ -163,9 +163,6 @@ def test_a_damaged_cache_heals(server: ChannelServer, runs: Runs, damage: str) -
     data = path.read_bytes()
     changed = data.replace(b'"1.0"', b'"6.6"')
     path.write_bytes({"cut": data[:-4], "changed": changed, "empty": b"", "state": data[:-4]}[damage])
-    if damage == "changed":
-        with pytest.raises(SourceUnreachable, match="the copy in the cache was damaged and is removed"):
-            runs.files(forge)
     assert runs.files(forge) == ["demo-1.0-h_0.conda"]
 
 

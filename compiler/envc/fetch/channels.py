@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
 
 from envc.errors import UsageError
 from envc.fetch.credentials import Keyring, split_credentials
-from envc.fetch.places import local_path
-from envc.model.digest import sha256
-from envc.model.manifest import Source
+from envc.model.digest import short_digest
+
+if TYPE_CHECKING:
+    from envc.model.manifest import Source
 
 CHANNELS_URL = "https://conda.anaconda.org"  # the public channels, as channel names are understood everywhere
 
@@ -61,11 +63,13 @@ def resolve_channels(
         if login is not None:
             keyring.add(plain, login)
         if folder is None and plain.startswith("file:"):
+            from envc.fetch.places import local_path
+
             folder = local_path(plain)
         name = name or plain.rpartition("/")[2]
         if name in places and places[name].url != plain:
             raise UsageError(f"two channels are called {name}", "give them names under [sources] in the manifest")
-        places[name] = ChannelPlace(name, f"{_safe(name)}-{sha256(plain.encode())[:16]}", plain, folder)
+        places[name] = ChannelPlace(name, f"{_safe(name)}-{short_digest(plain)}", plain, folder)
     return places
 
 

@@ -6,7 +6,6 @@ Nothing here is ever rendered: after `split_credentials` no other module holds a
 from __future__ import annotations
 
 import threading
-from base64 import b64encode
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -23,6 +22,8 @@ class Login(msgspec.Struct, frozen=True):
 
     @property
     def authorization(self) -> str:
+        from base64 import b64encode
+
         return "Basic " + b64encode(f"{self.user}:{self.password}".encode()).decode("ascii")
 
     def __repr__(self) -> str:

@@ -51,6 +51,11 @@ class Once(Generic[K, V]):
             raise slot.error
         return slot.value  # type: ignore[return-value]
 
+    def forget(self, key: K) -> None:
+        """Let the next one who asks make it anew."""
+        with self._progress:
+            self._slots.pop(key, None)
+
     def _make(self, slot: _Slot[V], make: Callable[[], V]) -> None:
         try:
             slot.value = make()

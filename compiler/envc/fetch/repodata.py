@@ -7,10 +7,11 @@ solve reaches are ever decoded, or, where the channel publishes shards, fetched.
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 from envc.errors import EnvcError, OfflineMiss, SourceUnreachable
@@ -18,14 +19,14 @@ from envc.fetch.channels import ChannelPlace
 from envc.fetch.http import Client, Cut, Stopped
 from envc.fetch.late import LateTask
 from envc.fetch.once import Once
-from envc.fetch.places import local_path
-from envc.fetch.repodata_files import LARGEST_SHARD, cut_shard, decompress
 from envc.fetch.repodata_subdir import Subdir, Subdirs
 from envc.fetch.slices import Damaged, appearing
-from envc.fetch.workers import Workers
 from envc.model.digest import Sha256, sha256, sha256_file
 from envc.model.progress import Progress
 from envc_solvers.conda.record import Record, RecordUnusable, decode_records
+
+if TYPE_CHECKING:
+    from envc.fetch.workers import Workers
 
 NOARCH = "noarch"
 
@@ -59,7 +60,8 @@ class Channels:
         self._files = Subdirs(self._folder, client, progress, self._task, now=now, offline=offline, refresh=refresh)
         self._subdirs: Once[tuple[str, str], Subdir] = Once()
         self._records: Once[tuple[str, str, str], tuple[Record, ...]] = Once()
-        self._workers = Workers(_REQUESTS, "channel")
+        self._workers: Workers | None = None  # most runs find everything in the cache
+        self._lock = threading.RLock()  # for what happens rarely
 
     def __enter__(self) -> Channels:
         return self
@@ -71,7 +73,8 @@ class Channels:
 
     def close(self) -> None:
         """Drop what was only guessed to be needed."""
-        self._workers.stop()
+        if self._workers is not None:
+            self._workers.stop()
         self._task.done()
 
     def repodata(self, platform: str, order: tuple[str, ...] | None = None) -> PlatformRepodata:
@@ -83,6 +86,10 @@ class Channels:
 
         Raises SourceUnreachable where no subdir serves it, and OfflineMiss.
         """
+        import hashlib
+
+        from envc.fetch.places import local_path
+
         place = self._places[channel]
         for subdir in (platform, NOARCH):
             what = f"{subdir}/{file}, whose record has no digest,"
@@ -111,12 +118,18 @@ class Channels:
         return self._subdirs.get((channel, subdir), lambda: self._files.open(self._places[channel], subdir))
 
     def open_all(self, wanted: Iterable[tuple[str, str]]) -> None:
-        """Open these subdirs, at the same time. Raises the first error."""
-        pairs = list(wanted)
-        for channel, subdir in pairs[1:]:
-            self._workers.submit(lambda pair=(channel, subdir): _forget(lambda: self.subdir(*pair)))  # type: ignore[misc]
-        for channel, subdir in pairs:
-            self.subdir(channel, subdir)
+        """Open these subdirs, those that must be fetched or cut at the same time. Raises the first error."""
+        missing = []
+        for channel, subdir in wanted:
+            opened = self._files.ready(self._places[channel], subdir)
+            if opened is not None:
+                self._subdirs.get((channel, subdir), lambda opened=opened: opened)  # type: ignore[misc]
+            else:
+                missing.append((channel, subdir))
+        for pair in missing[1:]:
+            self._later(lambda pair=pair: self.subdir(*pair))  # type: ignore[misc]
+        for pair in missing:
+            self.subdir(*pair)
 
     def records(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
         """See `Repodata.records`. Also raises SourceUnreachable and OfflineMiss."""
@@ -126,7 +139,16 @@ class Channels:
         """Fetch the shards of these names while nobody waits for them."""
         for name in names:
             if (channel, subdir, name) not in self._records:
-                self._workers.submit(lambda name=name: _forget(lambda: self.records(channel, subdir, name)))  # type: ignore[misc]
+                self._later(lambda name=name: self.records(channel, subdir, name))  # type: ignore[misc]
+
+    def _later(self, work: Callable[[], object]) -> None:
+        """Do something on another thread. Its failure matters only to whoever asks for the same."""
+        with self._lock:
+            if self._workers is None:
+                from envc.fetch.workers import Workers
+
+                self._workers = Workers(_REQUESTS, "channel")
+        self._workers.submit(lambda: _forget(work))
 
     def _find(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
         opened = self.subdir(channel, subdir)
@@ -135,13 +157,33 @@ class Channels:
         try:
             slices = opened.slices.get(name)
         except Damaged:
-            opened.discard()
-            reason = "the copy in the cache was damaged and is removed"
-            raise SourceUnreachable(channel, f"the repodata of {subdir}", reason, "run the command again") from None
+            slices = self._repaired(opened, name)
         if not slices:
             return ()
         data = self._shard(opened, name, slices[0].hex()) if opened.is_sharded else b"{%b}" % b",".join(slices)
         return tuple(decode_records(data, channel, subdir))
+
+    def _repaired(self, damaged: Subdir, name: str) -> list[bytes]:
+        """The slices of a name from a new copy of a subdir whose copy in the cache turned out to be damaged."""
+        channel, subdir = damaged.place.name, damaged.name
+        with self._lock:
+            opened = self.subdir(channel, subdir)
+            if opened is damaged:
+                opened.discard()
+                self._subdirs.forget((channel, subdir))
+                opened = self.subdir(channel, subdir)
+        what = f"the repodata of {subdir}"
+        if opened.digest != damaged.digest or opened.slices is None:
+            # What was read before came from another state of the channel; both together mean nothing.
+            reason = "its copy in the cache was damaged, and the channel has another one now"
+            raise SourceUnreachable(channel, what, reason, "run the command again")
+        try:
+            return opened.slices.get(name)
+        except Damaged:
+            reason = "its copy in the cache is damaged, also after it was made anew"
+            raise SourceUnreachable(
+                channel, what, reason, "look after the disk, or name another ENVC_CACHE_DIR"
+            ) from None
 
     def _shard(self, opened: Subdir, name: str, digest: str) -> bytes:
         """The slice in a shard. Shards never change, so what was fetched once is kept for good."""
@@ -152,6 +194,9 @@ class Channels:
                 return kept[4:]
         except OSError:
             pass
+        from envc.fetch.places import local_path
+        from envc.fetch.repodata_files import LARGEST_SHARD, cut_shard, decompress
+
         what = f"{opened.name}/{digest}.msgpack.zst, the shard of {name},"
         place, url = opened.place, opened.shard_url(digest)
         if url.startswith("file:"):
@@ -235,6 +280,5 @@ def _spec_names(record: Record) -> set[str]:
 
 
 def _forget(work: Callable[[], object]) -> None:
-    """Do something whose failure matters only to whoever asks for it again."""
     with contextlib.suppress(*_FORGETTABLE):
         work()

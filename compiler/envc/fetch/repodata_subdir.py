@@ -12,7 +12,7 @@ import threading
 import time
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urljoin, urlsplit
 
 import msgspec
@@ -21,10 +21,12 @@ from envc.errors import OfflineMiss, SourceUnreachable
 from envc.fetch.channels import ChannelPlace
 from envc.fetch.credentials import split_credentials
 from envc.fetch.http import Client, Reply, max_age
-from envc.fetch.repodata_files import LARGEST_JSON, Cut, Note, cut_repodata, cut_shard_index, decompress
 from envc.fetch.slices import Damaged, Slices, appearing, append_index
 from envc.model.digest import sha256
 from envc.model.progress import Progress, Task
+
+if TYPE_CHECKING:
+    from envc.fetch.repodata_files import Cut, Note
 
 SHARDS = "repodata_shards.msgpack.zst"  # CEP-16
 FILES = (SHARDS, "repodata.json.zst", "repodata.json")  # in the order in which they are tried
@@ -59,7 +61,12 @@ class Subdir:
         self.slices = Slices(path) if path is not None else None
         self._path = path
         self._url = f"{place.url}/{name}/{state.file}"
-        self._note = Note() if self.slices is None else _NOTE.decode(self.slices.note)
+
+    @property
+    def _note(self) -> Note:
+        from envc.fetch.repodata_files import Note
+
+        return Note() if self.slices is None else msgspec.json.decode(self.slices.note, type=Note)
 
     def shard_url(self, digest: str) -> str:
         return self._below(self._note.shards_base_url, f"{digest}.msgpack.zst")
@@ -86,7 +93,6 @@ class Subdir:
 
 
 _STATE = msgspec.json.Decoder(SubdirState)
-_NOTE = msgspec.json.Decoder(Note)
 
 
 class Subdirs:
@@ -106,43 +112,40 @@ class Subdirs:
 
     def open(self, place: ChannelPlace, subdir: str) -> Subdir:
         """A subdir as it is now. Raises SourceUnreachable, and OfflineMiss when asking is forbidden."""
-        state = self._read_state(place, subdir)
-        if state is not None and self._is_fresh(place, state):
-            opened = self._opened(place, subdir, state)
-            if opened is not None:
-                return opened
-            state = None
+        opened = self.ready(place, subdir)
+        if opened is not None:
+            return opened
         if place.folder is not None:
-            return self._from_disk(place, place.folder, subdir, state)
+            return self._from_disk(place, place.folder, subdir)
         if self._offline:
             raise OfflineMiss(f"the repodata of {place.name}/{subdir}")
-        return self._from_network(place, subdir, state)
+        state = self._read_state(place, subdir)
+        # A fresh one would have been ready, if what it leads to were in order.
+        return self._from_network(place, subdir, None if state is None or self._is_fresh(state) else state)
 
-    def _is_fresh(self, place: ChannelPlace, state: SubdirState) -> bool:
-        if place.folder is not None:
-            return False  # its files are looked at
+    def ready(self, place: ChannelPlace, subdir: str) -> Subdir | None:
+        """A subdir of which the cache holds all that is needed; None when it must be fetched or cut."""
+        state = self._read_state(place, subdir)
+        if place.folder is None:
+            return self._opened(place, subdir, state) if state is not None and self._is_fresh(state) else None
+        file, stamp = _on_disk(place, place.folder, subdir)
+        if not file:
+            return Subdir(place, subdir, SubdirState(file=""))
+        if state is None or (state.file, state.modified) != (file, stamp):
+            return None
+        return self._opened(place, subdir, state)
+
+    def _is_fresh(self, state: SubdirState) -> bool:
         # A clock that was set back makes a file look young for ever; as far ahead as behind, it is asked again.
         return self._offline or (not self._refresh and abs(self._now - state.fetched_at) < state.max_age)
 
-    def _from_disk(self, place: ChannelPlace, root: Path, subdir: str, old: SubdirState | None) -> Subdir:
-        folder = root / subdir
-        if not root.is_dir():
-            raise SourceUnreachable(place.name, "its repodata", "there is no such folder")
-        for file in FILES:
-            try:
-                facts = (folder / file).stat()
-                stamp = f"{facts.st_mtime_ns}-{facts.st_size}-{facts.st_ino}"
-                if old is not None and (old.file, old.modified) == (file, stamp):
-                    opened = self._opened(place, subdir, old)
-                    if opened is not None:
-                        return opened
-                data = (folder / file).read_bytes()
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except OSError as error:
-                raise SourceUnreachable(place.name, f"{subdir}/{file}", error.strerror or "unreadable") from None
-            return self._keep(place, subdir, SubdirState(file=file, digest=sha256(data), modified=stamp), data)
-        return Subdir(place, subdir, SubdirState(file=""))
+    def _from_disk(self, place: ChannelPlace, root: Path, subdir: str) -> Subdir:
+        file, stamp = _on_disk(place, root, subdir)
+        try:
+            data = (root / subdir / file).read_bytes()
+        except OSError as error:
+            raise SourceUnreachable(place.name, f"{subdir}/{file}", error.strerror or "unreadable") from None
+        return self._keep(place, subdir, SubdirState(file=file, digest=sha256(data), modified=stamp), data)
 
     def _from_network(self, place: ChannelPlace, subdir: str, old: SubdirState | None) -> Subdir:
         probed_at = self._now
@@ -219,6 +222,9 @@ class Subdirs:
 
     def _write_slices(self, file: BinaryIO, kind: str, data: bytes) -> Note:
         """Write a file of slices from one of FILES. Raises ValueError when it is not what it should be, OSError."""
+        # Imported late: most runs find everything cut.
+        from envc.fetch.repodata_files import LARGEST_JSON, cut_repodata, cut_shard_index, decompress
+
         pieces = decompress(data, LARGEST_JSON) if kind.endswith(".zst") else iter((data,))
         if kind == SHARDS:
             return _finish(file, cut_shard_index(b"".join(pieces)))
@@ -237,7 +243,7 @@ class Subdirs:
             return Subdir(place, subdir, state)
         try:
             return Subdir(place, subdir, state, self._slices_path(place, subdir, state))
-        except (OSError, Damaged, msgspec.DecodeError):
+        except (OSError, Damaged):
             return None
 
     def _slices_path(self, place: ChannelPlace, subdir: str, state: SubdirState) -> Path:
@@ -264,6 +270,24 @@ class Subdirs:
                 is_left = path.suffix == ".partial" and time.time() - path.stat().st_mtime > _LEFT_BEHIND
                 if is_old or is_left:
                     path.unlink()
+
+
+def _on_disk(place: ChannelPlace, root: Path, subdir: str) -> tuple[str, str]:
+    """The one of FILES that a channel on disk has, with time and size; two empty texts for no such subdir.
+
+    Raises SourceUnreachable.
+    """
+    if not root.is_dir():
+        raise SourceUnreachable(place.name, "its repodata", "there is no such folder")
+    for file in FILES:
+        try:
+            facts = (root / subdir / file).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise SourceUnreachable(place.name, f"{subdir}/{file}", error.strerror or "unreadable") from None
+        return file, f"{facts.st_mtime_ns}-{facts.st_size}-{facts.st_ino}"
+    return "", ""
 
 
 def _finish(file: BinaryIO, cut: Cut) -> Note:

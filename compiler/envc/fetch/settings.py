@@ -48,6 +48,11 @@ def read_settings(environ: Mapping[str, str]) -> FetchSettings:
     )
 
 
+def channel_settings(environ: Mapping[str, str]) -> FetchSettings:
+    """The same for runs that ask conda channels only: pip's configuration says nothing of them, and is not read."""
+    return FetchSettings(cache=cache_folder(environ), netrc=_netrc(environ))
+
+
 def cache_folder(environ: Mapping[str, str]) -> Path:
     """``ENVC_CACHE_DIR``, else the user's cache directory as the platform defines it."""
     chosen = environ.get("ENVC_CACHE_DIR")

@@ -6,12 +6,14 @@ costs little more than writing the data down. It appears under its name all at o
 concurrent run can leave or meet half of one::
 
     data
-    entries, sorted: 8 bytes hash of a name, u64 position, u64 length, u32 crc-32 of that slice of the data
-    names, separated by "\\n"
+    hashes, ascending: for each slice the u32 crc-32 of its name
+    entries, in the same order: u64 start and stop of the slice, u32 crc-32 of it, u32 place of its name in the names
+    names, each followed by "\n"
     note
-    u64 lengths of data, entries, names and note, u32 crc-32 of entries and note, "ENVCSLC1"
+    u64 number of slices, u64 lengths of data, names and note, u32 crc-32 of all between data and here, "ENVCSLC2"
 
-A name may have several slices. All integers are little-endian; hashes are compared as bytes.
+A name may have several slices. Integers are in the byte order of this machine, whose cache it is; to another one the
+last eight bytes, which are read as a number, say nothing.
 """
 
 from __future__ import annotations
@@ -20,16 +22,17 @@ import contextlib
 import mmap
 import os
 import struct
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
 from zlib import crc32
 
-_MAGIC = b"ENVCSLC1"
-_ENTRY = struct.Struct("<8sQQI")
-_FOOTER = struct.Struct("<QQQQI8s")
+_MAGIC = int.from_bytes(b"ENVCSLC2", "little")
+_HASH = 4  # bytes
+_ENTRY = struct.Struct("=QQII")
+_FOOTER = struct.Struct("=QQQQIQ")
 
 Span = tuple[str, int, int]  # a name, and where one of its slices starts and stops
 
@@ -51,39 +54,38 @@ class Slices:
         size = len(self._map) - _FOOTER.size
         if size < 0:
             raise Damaged("it is cut short")
-        data, entries, names, note, checksum, magic = _FOOTER.unpack_from(self._map, size)
-        if magic != _MAGIC or data + entries + names + note != size:
+        count, data, names, note, checksum, magic = _FOOTER.unpack_from(self._map, size)
+        self._entries = data + count * _HASH
+        self._names = self._entries + count * _ENTRY.size
+        if magic != _MAGIC or self._names + names + note != size:
             raise Damaged("it is cut short")
-        self._entries = data
-        self._count: int = entries // _ENTRY.size
-        self._names = data + entries, data + entries + names
-        self.note: bytes = self._map[size - note : size]
-        if crc32(self.note, crc32(memoryview(self._map)[data : data + entries])) != checksum:
+        view = memoryview(self._map)
+        if crc32(view[data:size]) != checksum:
             raise Damaged("its index has changed")
+        self._hashes = view[data : self._entries].cast("I")
+        self._note = self._names + names
+        self.note = self._map[self._note : size]
 
     def get(self, name: str) -> list[bytes]:
         """The slices of a name, in the order of the data; none when it is not there. Raises Damaged."""
-        digest = _hash(name)
-        at = bisect_left(_Hashes(self._map, self._entries, self._count), digest)
+        text = name.encode() + b"\n"
+        wanted = crc32(text)
         found = []
-        while at < self._count:
-            key, position, length, checksum = _ENTRY.unpack_from(self._map, self._entries + at * _ENTRY.size)
-            if key != digest:
+        for at in range(bisect_left(self._hashes, wanted), len(self._hashes)):
+            if self._hashes[at] != wanted:
                 break
-            data = self._map[position : position + length]
+            start, stop, checksum, place = _ENTRY.unpack_from(self._map, self._entries + at * _ENTRY.size)
+            if self._map[self._names + place : self._names + place + len(text)] != text:
+                continue
+            data = self._map[start:stop]
             if crc32(data) != checksum:
                 raise Damaged("its data has changed")
             found.append(data)
-            at += 1
         return found
 
     def names(self) -> frozenset[str]:
-        """Every name. Raises Damaged."""
-        start, stop = self._names
-        try:
-            return frozenset(self._map[start:stop].decode().split("\n")) if stop > start else frozenset()
-        except UnicodeDecodeError:
-            raise Damaged("its names have changed") from None
+        """Every name."""
+        return frozenset(self._map[self._names : self._note].decode().split("\n")[:-1])
 
 
 @contextlib.contextmanager
@@ -107,31 +109,20 @@ def append_index(file: BinaryIO, spans: Sequence[Span], note: bytes) -> None:
     length = file.seek(0, os.SEEK_END)
     # An empty file cannot be mapped. The mapping is not closed by name: it goes with the last view of it.
     data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if length else b"")
-    entries = [(_hash(name), start, stop - start, crc32(data[start:stop])) for name, start, stop in spans]
+    places: dict[str, tuple[int, int]] = {}  # name: its hash, its place among the names
+    names = bytearray()
+    entries = []
+    for name, start, stop in spans:
+        if name not in places:
+            text = name.encode() + b"\n"
+            places[name] = crc32(text), len(names)
+            names += text
+        key, place = places[name]
+        entries.append((key, start, stop, crc32(data[start:stop]), place))
     del data
     entries.sort()
-    packed = b"".join([_ENTRY.pack(*entry) for entry in entries])
-    names = "\n".join(dict.fromkeys(name for name, _, _ in spans)).encode()
-    checksum = crc32(note, crc32(packed))
-    file.write(packed + names + note)
-    file.write(_FOOTER.pack(length, len(packed), len(names), len(note), checksum, _MAGIC))
-
-
-class _Hashes(Sequence[bytes]):
-    """The sorted hashes, for bisection."""
-
-    def __init__(self, data: mmap.mmap, start: int, count: int) -> None:
-        self._data = data
-        self._start = start
-        self._count = count
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, at: int) -> bytes:  # type: ignore[override]
-        start = self._start + at * _ENTRY.size
-        return self._data[start : start + 8]
-
-
-def _hash(name: str) -> bytes:
-    return blake2b(name.encode(), digest_size=8).digest()
+    index = array("I", [key for key, *_ in entries]).tobytes()
+    index += b"".join([_ENTRY.pack(*entry) for _, *entry in entries])
+    index += names + note
+    file.write(index)
+    file.write(_FOOTER.pack(len(entries), length, len(names), len(note), crc32(index), _MAGIC))

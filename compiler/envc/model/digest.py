@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 from typing import NewType
+
+try:
+    from _blake2 import blake2b  # the same as hashlib's, which brings OpenSSL along: 2.5 ms of every start
+except ImportError:
+    from hashlib import blake2b
 
 Sha256 = NewType("Sha256", str)  # 64 lower-case hex digits
 
@@ -20,9 +24,18 @@ def parse_sha256(text: str) -> Sha256:
 
 
 def sha256(data: bytes | bytearray | memoryview) -> Sha256:
+    import hashlib  # late: it brings OpenSSL along, and a warm run may have nothing to digest
+
     return Sha256(hashlib.sha256(data).hexdigest())
 
 
+def short_digest(text: str) -> str:
+    """16 hex digits that name a text in keys of the cache, where no digest of another kind is compared with it."""
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
 def sha256_file(path: Path) -> Sha256:
+    import hashlib
+
     with path.open("rb") as stream:
         return Sha256(hashlib.file_digest(stream, "sha256").hexdigest())

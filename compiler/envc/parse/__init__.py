@@ -7,17 +7,13 @@ is a mistake.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import msgspec
-import tomli
+from typing import TYPE_CHECKING, Any
 
 from envc.errors import ManifestError, Mistake, UsageError
-from envc.model.manifest import KeyPath, Manifest
-from envc.parse.document import ManifestDocument
 from envc.parse.find import PYPROJECT, PYPROJECT_PREFIX, find_manifest
-from envc.parse.manifest import read_document
-from envc.parse.report import Report
+
+if TYPE_CHECKING:
+    from envc.model.manifest import KeyPath, Manifest
 
 __all__ = ["find_manifest", "load_manifest", "parse_manifest", "position_of"]
 
@@ -43,6 +39,14 @@ def parse_manifest(text: str, path: Path) -> Manifest:
     In a ``pyproject.toml`` the manifest is the ``[tool.envc]`` table, and the project's name may be left to
     ``[project]``.
     """
+    # Imported late: other modules of this package serve command lines that read no manifest.
+    import msgspec
+    import tomli
+
+    from envc.parse.document import ManifestDocument
+    from envc.parse.manifest import read_document
+    from envc.parse.report import Report
+
     try:
         document: Any = tomli.loads(text)
     except tomli.TOMLDecodeError as error:

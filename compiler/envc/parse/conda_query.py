@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 import msgspec
 
 from envc.errors import UsageError
-from envc.parse.moments import BadMoment, parse_cutoff
-from envc.parse.report import nearest
 from envc_solvers.conda.matchspec import InvalidMatchSpec, parse_matchspec
 from envc_solvers.conda.record import Record
 from envc_solvers.conda.solve import ChannelPriority, CondaProblem, Root
@@ -36,6 +34,8 @@ class CondaQuery(msgspec.Struct, frozen=True, kw_only=True):
 def parse_conda_query(query: CondaQuery, channels: Iterable[str], now: datetime) -> CondaProblem:
     """The problem that the options state; `channels` are the names of its channels. Raises UsageError."""
     if query.platform != NOARCH and query.platform not in PLATFORMS:
+        from envc.parse.report import nearest
+
         near = nearest(query.platform, PLATFORMS)
         raise UsageError(f"--platform {query.platform}: there is no such platform", near or ", ".join(PLATFORMS))
     return CondaProblem(
@@ -77,6 +77,8 @@ def _machine(query: CondaQuery) -> tuple[Record, ...]:
 def _cutoff(text: str | None, now: datetime) -> int | None:
     if text is None:
         return None
+    from envc.parse.moments import BadMoment, parse_cutoff
+
     try:
         value = parse_cutoff(text)
     except BadMoment as error:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import tomli
-
 from envc.errors import UsageError
 
 PYPROJECT = "pyproject.toml"
@@ -63,6 +61,8 @@ def _has_table(pyproject: Path) -> bool:
         return False
     if "envc" not in text:
         return False
+    import tomli
+
     try:
         tool = tomli.loads(text).get("tool")
     except tomli.TOMLDecodeError:
