@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import groupby
 
 from envc_solvers.conda.matchspec import InvalidMatchSpec, MatchSpec, parse_matchspec
 from envc_solvers.conda.pattern import compile_pattern
@@ -24,12 +25,12 @@ class Table:
     """
 
     __slots__ = (
+        "_alike",
         "_bounds",
         "_builds",
         "_depends",
         "_keys",
         "_masks",
-        "_starting",
         "_versions",
         "hidden",
         "name",
@@ -51,13 +52,11 @@ class Table:
         self.records = tuple(each[3] for each in keyed)
         self.origins = tuple(each[2] for each in keyed)  # by rank: place in the order of the channels
         self._keys = tuple(keys[number] for number in self.origins)
-        # A run of ranks that only `order` can tell apart: its first rank for each rank.
-        self._starting: list[int] = []
-        before: tuple[object, ...] = ()
-        for place, (tracked, channel, number, record) in enumerate(keyed):
-            same = (tracked, channel, keys[number], record.build_number)
-            self._starting.append(self._starting[-1] if same == before else place)
-            before = same
+        # By rank: the candidates of its run, which only `order` can tell apart.
+        self._alike: list[int] = []
+        for _, run in groupby(keyed, lambda each: (each[0], each[1], keys[each[2]], each[3].build_number)):
+            start, count = len(self._alike), len(list(run))
+            self._alike += [bit(start + count) - bit(start)] * count
         by_version: dict[bytes, int] = {}
         for place, key in enumerate(self._keys):
             by_version[key] = by_version.get(key, 0) | bit(place)
@@ -106,11 +105,7 @@ class Table:
 
     def alike(self, place: int) -> int:
         """The candidates that only their dependencies and timestamps tell apart from the one of this rank."""
-        first = self._starting[place]
-        stop = place + 1
-        while stop < len(self._starting) and self._starting[stop] == first:
-            stop += 1
-        return bit(stop) - bit(first)
+        return self._alike[place]
 
     def highest(self, mask: int) -> tuple[bool, bytes] | None:
         """The highest version in a mask: whether its first record is free of track_features, and the version's key."""
