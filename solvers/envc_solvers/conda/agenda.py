@@ -21,7 +21,9 @@ class Agenda:
         self._known = {ROOT}
         self._at = 0  # in the queue
         self._done = 0  # dependencies of that candidate that are walked
-        self._marks = [(0, 0, 1)]  # by level: where the walk stood when the next level was begun, and its queue's length
+        self._marks = [
+            (0, 0, 1)
+        ]  # by level: where the walk stood when the next level was begun, and its queue's length
 
     def jumped(self) -> None:
         """Decisions were taken back. What was walked before them rests on choices that still stand."""

@@ -22,13 +22,12 @@ _MOST_WORDS = 1_000  # depends or constrains of one record
 # File name, version, build, sha256 and md5 in one look: this is asked of every record. A file name becomes a part of
 # URLs and paths, the others are shown, and none may look like a path.
 _SANE = re.compile(
-    r"[\w.+!~=@%-]{1,255}\n[^\x00-\x20\x7f/\\]{1,200}\n[^\x00-\x20\x7f/\\]{1,200}\n(?:[0-9a-f]{64})?\n(?:[0-9a-f]{32})?",
+    r"(?=.{5,255}\n)[\w.+!~=@%-]+-[\w.+!~=@%]+-[\w.+!~=@%]+\n"
+    r"[^\x00-\x20\x7f/\\]{1,200}\n[^\x00-\x20\x7f/\\]{1,200}\n(?:[0-9a-f]{64})?\n(?:[0-9a-f]{32})?",
     re.ASCII,
 ).fullmatch
 _FOLDER = re.compile(r"(?!\.)[\w.-]+(?:/(?!\.)[\w.-]+)*", re.ASCII).fullmatch
 _LONGEST_SITE = 48  # such a path becomes a part of names; what is no lower-case letter or digit counts thrice there
-_SHA256 = re.compile(r"(?:[0-9a-f]{64})?").fullmatch
-_MD5 = re.compile(r"(?:[0-9a-f]{32})?").fullmatch
 
 
 class RecordUnusable(SolverError):
@@ -48,7 +47,7 @@ class RecordUnusable(SolverError):
 if TYPE_CHECKING:
     Features = tuple[str, ...]
 else:
-    # Most channels write them into one text, separated by white space or commas. `_place` makes that a tuple.
+    # Most channels write them into one text, separated by white space or commas. `decode_records` makes that a tuple.
     Features = tuple[str, ...] | str
 
 
@@ -90,36 +89,39 @@ def decode_records(data: bytes | memoryview, channel: str, subdir: str) -> list[
         named = _decode_each(data, channel, subdir)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise RecordUnusable(channel, subdir, "…", "it is not JSON") from None
+    sane, place = _SANE, force_setattr  # this loop takes as long as decoding: every look-up counts
     for file, record in named.items():
-        _place(record, channel, subdir, file)
+        # Frozen for everybody else: a copy per record would double the time that decoding takes.
+        place(record, "channel", channel)
+        place(record, "subdir", subdir)
+        place(record, "file", file)
+        if record.timestamp < _SECONDS:
+            place(record, "timestamp", record.timestamp * 1000)
+        if isinstance(record.track_features, str):
+            place(record, "track_features", tuple(record.track_features.replace(",", " ").split()))
+        if record.name != file.rsplit("-", 2)[0] or not sane(
+            f"{file}\n{record.version}\n{record.build}\n{record.sha256}\n{record.md5}"
+        ):
+            raise RecordUnusable(channel, subdir, file, _complaint(record))
+        if not 0 <= record.size < _LARGEST or not 0 <= record.timestamp < _LARGEST * 1000:
+            raise RecordUnusable(channel, subdir, file, "its size or timestamp is out of all bounds")
+        site = record.python_site_packages_path
+        if site and not is_site_folder(site):
+            raise RecordUnusable(channel, subdir, file, "its python_site_packages_path is no folder below a prefix")
+        if len(record.depends) > _MOST_WORDS or len(record.constrains) > _MOST_WORDS:
+            raise RecordUnusable(channel, subdir, file, f"it has more than {_MOST_WORDS} dependencies")
     return list(named.values())
 
 
-def _place(record: Record, channel: str, subdir: str, file: str) -> None:
-    """Say where a record that was just decoded stood, and check it. Raises RecordUnusable."""
-    # Frozen for everybody else: a copy per record would double the time that decoding takes.
-    force_setattr(record, "channel", channel)
-    force_setattr(record, "subdir", subdir)
-    force_setattr(record, "file", file)
-    if 0 < record.timestamp < _SECONDS:
-        force_setattr(record, "timestamp", record.timestamp * 1000)
-    if isinstance(record.track_features, str):
-        force_setattr(record, "track_features", tuple(record.track_features.replace(",", " ").split()))
-    if not _SANE(f"{file}\n{record.version}\n{record.build}\n{record.sha256}\n{record.md5}"):
-        if not _SHA256(record.sha256):
-            raise RecordUnusable(channel, subdir, file, "its sha256 is not 64 hexadecimal digits")
-        if not _MD5(record.md5):
-            raise RecordUnusable(channel, subdir, file, "its md5 is not 32 hexadecimal digits")
-        raise RecordUnusable(channel, subdir, file, "its file name, version or build holds characters that none may")
-    if record.name != name_of(file):
-        raise RecordUnusable(channel, subdir, file, f"it calls itself {record.name[:80]!r}")
-    if not 0 <= record.size < _LARGEST or not 0 <= record.timestamp < _LARGEST * 1000:
-        raise RecordUnusable(channel, subdir, file, "its size or timestamp is out of all bounds")
-    site = record.python_site_packages_path
-    if site and not is_site_folder(site):
-        raise RecordUnusable(channel, subdir, file, "its python_site_packages_path is no folder below a prefix")
-    if len(record.depends) > _MOST_WORDS or len(record.constrains) > _MOST_WORDS:
-        raise RecordUnusable(channel, subdir, file, f"it has more than {_MOST_WORDS} dependencies")
+def _complaint(record: Record) -> str:
+    """What is wrong with the texts of a record."""
+    if not re.fullmatch(r"(?:[0-9a-f]{64})?", record.sha256):
+        return "its sha256 is not 64 hexadecimal digits"
+    if not re.fullmatch(r"(?:[0-9a-f]{32})?", record.md5):
+        return "its md5 is not 32 hexadecimal digits"
+    if record.name == name_of(record.file):
+        return "its file name, version or build holds characters that none may"
+    return f"it calls itself {record.name[:80]!r}"
 
 
 def is_site_folder(path: str) -> bool:

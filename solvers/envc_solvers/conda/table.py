@@ -29,7 +29,6 @@ class Table:
         "_bounds",
         "_builds",
         "_depends",
-        "_keys",
         "_masks",
         "_versions",
         "hidden",
@@ -42,24 +41,26 @@ class Table:
     def __init__(self, name: str, records: Sequence[Record], channel_ranks: Sequence[int] | None = None) -> None:
         """`channel_ranks`, parallel to `records`, ranks by channel before version."""
         self.name = name
-        keyed = [
-            (bool(record.track_features), channel_ranks[number] if channel_ranks else 0, number, record)
-            for number, record in enumerate(records)
-        ]
-        keys = [version_key(record.version) for record in records]
-        keyed.sort(key=lambda each: (keys[each[2]], each[3].build_number), reverse=True)
-        keyed.sort(key=lambda each: each[:2])
-        self.records = tuple(each[3] for each in keyed)
-        self.origins = tuple(each[2] for each in keyed)  # by rank: place in the order of the channels
-        self._keys = tuple(keys[number] for number in self.origins)
+        keys = [(version_key(record.version), record.build_number) for record in records]
+        ranked = sorted(range(len(records)), key=keys.__getitem__, reverse=True)
+        if channel_ranks or any(record.track_features for record in records):
+            groups = [
+                (bool(record.track_features), channel)
+                for record, channel in zip(records, channel_ranks or [0] * len(records), strict=True)
+            ]
+            ranked.sort(key=groups.__getitem__)
+            keys = [(group, *key) for group, key in zip(groups, keys, strict=True)]
+        self.records = tuple([records[number] for number in ranked])
+        self.origins = tuple(ranked)  # by rank: place in the order of the channels
         # By rank: the candidates of its run, which only `order` can tell apart.
         self._alike: list[int] = []
-        for _, run in groupby(keyed, lambda each: (each[0], each[1], keys[each[2]], each[3].build_number)):
-            start, count = len(self._alike), len(list(run))
-            self._alike += [bit(start + count) - bit(start)] * count
         by_version: dict[bytes, int] = {}
-        for place, key in enumerate(self._keys):
-            by_version[key] = by_version.get(key, 0) | bit(place)
+        for _, run in groupby(ranked, keys.__getitem__):
+            count, start = len(list(run)), len(self._alike)
+            same = (1 << count) - 1 << start + 1
+            self._alike += [same] * count
+            key = version_key(self.records[start].version)
+            by_version[key] = by_version.get(key, 0) | same
         self._versions = sorted(by_version)
         self._masks = [by_version[key] for key in self._versions]
         self._bounds = [0]  # candidates whose version is below the one of that index
