@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
 from envc import pipeline, portable
+from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.documents import BundleDocument
 from envc.cli.output import count, print_json

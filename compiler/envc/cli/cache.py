@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import click
-
 from envc import housekeeping
+from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.documents_upkeep import CacheDocument, PruneDocument
 from envc.cli.output import count, mebibytes, print_json
@@ -32,9 +31,9 @@ def show(as_json: bool) -> int:
     if as_json:
         print_json(CacheDocument(folder=str(around.cache), parts=parts))
         return 0
-    click.echo(around.cache)
+    print(around.cache)
     for part in parts:
-        click.echo(f"  {part.part:<18}{part.entries:>8}  {mebibytes(part.size):>12}")
+        print(f"  {part.part:<18}{part.entries:>8}  {mebibytes(part.size):>12}")
     return 0
 
 

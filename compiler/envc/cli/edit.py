@@ -6,9 +6,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import click
-
 from envc import edit, pipeline
+from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.output import lock_lines
 from envc.cli.progress import Terminal
@@ -34,7 +33,7 @@ def init(folder: Path, targets: tuple[str, ...], python: str | None) -> int:
     parse_manifest(text, path)
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(path, text.encode())
-    click.echo(f"wrote {path}", err=True)
+    print(f"wrote {path}", file=sys.stderr)
     return 0
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import click
-
 from envc import housekeeping
+from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.output import count, mebibytes, print_json
 from envc.cli.progress import Terminal

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from envc import pipeline, portable
+from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.output import print_json
 from envc.cli.progress import Terminal
@@ -74,5 +73,5 @@ def command(
     if as_json:
         print_json({"prefix": str(where), "made": made})
     else:
-        click.echo(where)
+        print(where)
     return 0

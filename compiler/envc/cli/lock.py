@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from envc import pipeline
+from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.documents import LockedDocument
 from envc.cli.output import count, lock_lines, print_json

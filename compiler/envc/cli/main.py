@@ -5,13 +5,14 @@ Verbs are imported when they are called: start-up is part of the product.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
+from typing import TYPE_CHECKING
 
-import click
-
-from envc import __version__
+if TYPE_CHECKING:
+    from envc.cli.lazy_click import Command, Group
 
 # verb: module below envc.cli (and the command in it), and its line in the help
 VERBS = {
@@ -31,46 +32,14 @@ VERBS = {
 }
 
 
-class _Verbs(click.Group):
-    """A group whose commands are imported on first use."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in VERBS:
-            return None
-        module, _, attribute = VERBS[name][0].partition(":")
-        command = getattr(importlib.import_module(f"envc.cli.{module}"), attribute or "command")
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0] if args else ""
-        if name and not name.startswith("-") and name not in VERBS:
-            import difflib
-
-            near = difflib.get_close_matches(name, VERBS, n=1)
-            hint = f"; did you mean `envc {near[0]}`?" if near else ""
-            raise click.UsageError(f"there is no command {name!r}{hint}", ctx)
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, message="envc %(version)s")
-def envc() -> None:
-    """Compile a manifest of steps into environments that can be reviewed, shipped and rebuilt."""
-
-
 def main() -> None:
     """The console command. Exit codes: 0 done, 1 expected failure, 2 usage or unexpected error, 130 interrupted."""
-    sys.exit(run(sys.argv[1:]))
+    # Most runs are over before the collector finds anything, and it would look for it many times.
+    gc.set_threshold(100_000)
+    _import_msgspec()
+    code = run(sys.argv[1:])
+    gc.freeze()  # what is alive now needs not be looked through on the way out
+    sys.exit(code)
 
 
 def run(args: list[str]) -> int:
@@ -80,17 +49,18 @@ def run(args: list[str]) -> int:
 
     as_json = "--json" in (args[: args.index("--")] if "--" in args else args)
     try:
-        result = envc.main(args=args, prog_name="envc", standalone_mode=False)
+        call = load_verb(args[0]).read(args[1:]) if args and args[0] in VERBS else None
+        if call is not None:
+            result = call()
+        else:
+            from envc.cli.group import run_by_click
+
+            result = run_by_click(args)
         return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        return 2
     except EnvcError as error:
         report_error(error, as_json)
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+    except KeyboardInterrupt:
         print("interrupted: nothing is half-written; run the same command again and it goes on", file=sys.stderr)
         return 130
     except BrokenPipeError:
@@ -100,3 +70,23 @@ def run(args: list[str]) -> int:
     except Exception as error:
         report_bug(error, as_json)
         return 2
+
+
+def load_verb(name: str) -> Command | Group:
+    """The verb of that name, which is one of VERBS."""
+    module, _, attribute = VERBS[name][0].partition(":")
+    verb: Command | Group = getattr(importlib.import_module(f"envc.cli.{module}"), attribute or "command")
+    return verb
+
+
+def _import_msgspec() -> None:
+    """Import msgspec as where `typing_extensions` is not installed: that one takes as long as all the rest of it.
+
+    What msgspec asks of it stands in `typing` since Python 3.11.
+    """
+    if "typing_extensions" not in sys.modules:
+        sys.modules["typing_extensions"] = None  # type: ignore[assignment]  # "there is no such module"
+        try:
+            import msgspec  # noqa: F401
+        finally:
+            del sys.modules["typing_extensions"]

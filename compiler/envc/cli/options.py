@@ -8,8 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import click
-
+from envc.cli import lazy_click as click
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
 from envc.surroundings import Limits, Surroundings
@@ -18,15 +17,15 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def span(value: str | timedelta) -> timedelta:
-    """A length of time, in all the ways in which a manifest may write one."""
+    """A length of time, in all the ways in which a manifest may write one. Raises UsageError."""
     from envc.parse.moments import BadMoment, parse_cutoff
 
     try:
         length = value if isinstance(value, timedelta) else parse_cutoff(value)
     except BadMoment as error:
-        raise click.BadParameter(str(error)) from None
+        raise UsageError(str(error)) from None
     if not isinstance(length, timedelta):
-        raise click.BadParameter(f'{value!r} is a moment: write a span such as "7 days"')
+        raise UsageError(f'{value!r} is a moment: write a span such as "7 days"')
     return length
 
 

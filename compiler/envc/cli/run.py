@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
 from envc import pipeline, portable
+from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.progress import Terminal
 from envc.project import Selection, open_project

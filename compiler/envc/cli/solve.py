@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import click
-
+from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.output import print_json
 from envc.cli.progress import Terminal
@@ -114,5 +113,5 @@ def _show(solution: Solution, as_json: bool) -> int:
         print_json(SolveDocument.of(solution))
     else:
         for pin in solution.pins:
-            click.echo(f"{pin.name}={pin.version}={pin.build}" if pin.kind == "conda" else f"{pin.name}=={pin.version}")
+            print(f"{pin.name}={pin.version}={pin.build}" if pin.kind == "conda" else f"{pin.name}=={pin.version}")
     return 0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import click
-
+from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.output import count, print_json
 from envc.cli.progress import Terminal
@@ -25,7 +24,7 @@ def command(manifest: str | None, as_json: bool) -> int:
         print_json(shown)
     else:
         for line in _lines(shown):
-            click.echo(line)
+            print(line)
     return 0
 
 

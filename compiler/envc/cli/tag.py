@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import click
-
 from envc import housekeeping
+from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.documents_upkeep import TagsDocument
 from envc.cli.output import print_json
@@ -43,7 +42,7 @@ def command(
         print_json(TagsDocument(tags=tags))
     elif name is None:
         for tag in tags:
-            click.echo(f"{tag.name}  {tag.lock}")
+            print(f"{tag.name}  {tag.lock}")
     else:
         terminal.note(f"{'removed the tag' if delete else 'tagged this lock as'} {name}")
     return 0

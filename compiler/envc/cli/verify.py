@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
 from envc import housekeeping
+from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.output import count, print_json
 from envc.cli.progress import Terminal
@@ -55,6 +54,6 @@ def command(
         print_json(verified)
     else:
         for problem in verified.problems:
-            click.echo(f"{problem.where}: {problem.reason}")
+            print(f"{problem.where}: {problem.reason}")
     terminal.note(f"verified {count(verified.checked, 'item')}, {count(len(verified.problems), 'problem')}")
     return 1 if verified.problems else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, repeat
 
 from envc_solvers.conda.matchspec import InvalidMatchSpec, MatchSpec, parse_matchspec
 from envc_solvers.conda.pattern import compile_pattern
@@ -43,19 +43,18 @@ class Table:
         self.name = name
         keys = [(version_key(record.version), record.build_number) for record in records]
         ranked = sorted(range(len(records)), key=keys.__getitem__, reverse=True)
-        if channel_ranks or any(record.track_features for record in records):
-            groups = [
-                (bool(record.track_features), channel)
-                for record, channel in zip(records, channel_ranks or [0] * len(records), strict=True)
-            ]
+        groups = [
+            (bool(record.track_features), channel)
+            for record, channel in zip(records, channel_ranks or repeat(0), strict=False)
+        ]
+        if len(set(groups)) > 1:
             ranked.sort(key=groups.__getitem__)
-            keys = [(group, *key) for group, key in zip(groups, keys, strict=True)]
         self.records = tuple([records[number] for number in ranked])
         self.origins = tuple(ranked)  # by rank: place in the order of the channels
         # By rank: the candidates of its run, which only `order` can tell apart.
         self._alike: list[int] = []
         by_version: dict[bytes, int] = {}
-        for _, run in groupby(ranked, keys.__getitem__):
+        for _, run in groupby(ranked, lambda number: (groups[number], keys[number])):
             count, start = len(list(run)), len(self._alike)
             same = (1 << count) - 1 << start + 1
             self._alike += [same] * count

@@ -1,0 +1,55 @@
+"""The command line as click sees it: help, mistakes, and whatever `lazy_click` leaves to it."""
+
+from __future__ import annotations
+
+import click
+
+from envc import __version__
+from envc.cli.main import VERBS, load_verb
+
+
+class _Verbs(click.Group):
+    """A group whose commands are imported on first use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        return load_verb(name).as_click()
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in VERBS:
+            import difflib
+
+            near = difflib.get_close_matches(name, VERBS, n=1)
+            hint = f"; did you mean `envc {near[0]}`?" if near else ""
+            raise click.UsageError(f"there is no command {name!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, message="envc %(version)s")
+def envc() -> None:
+    """Compile a manifest of steps into environments that can be reviewed, shipped and rebuilt."""
+
+
+def run_by_click(args: list[str]) -> object:
+    """What a command line gives; usage errors are shown, and give 2. Raises what verbs raise."""
+    try:
+        return envc.main(args=args, prog_name="envc", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except click.Abort:
+        raise KeyboardInterrupt from None

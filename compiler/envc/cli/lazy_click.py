@@ -1,0 +1,223 @@
+"""What verbs are declared with: click's own words, recorded, and click itself only where it is needed.
+
+To import click takes longer than to choose the packages of a small environment. So `command`, `option`, `argument` and
+the types are kept as they are written. A command line of known words in their usual form is read from that; for every
+other one, be it help, a mistake or a rare spelling, click's command is made of the same declaration and reads it. What
+is read here is what click would read (``tests/property/test_command_lines.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import click
+
+Function = Callable[..., Any]
+
+_READ = {"help", "metavar", "multiple", "is_flag", "default", "required", "nargs", "type"}  # settings that `read` knows
+
+
+class Type(NamedTuple):
+    """One of click's types, by name."""
+
+    name: str
+    arguments: tuple[Any, ...]
+    settings: dict[str, Any]
+
+    def as_click(self) -> click.ParamType[Any]:
+        import click
+
+        made = getattr(click, self.name)
+        found: click.ParamType[Any] = made(*self.arguments, **self.settings) if isinstance(made, type) else made
+        return found
+
+
+class Parameter(NamedTuple):
+    """An option or an argument."""
+
+    names: tuple[str, ...]
+    settings: dict[str, Any]
+
+    @property
+    def is_option(self) -> bool:
+        return self.names[0].startswith("-")
+
+    @property
+    def key(self) -> str:
+        """What the function calls it: click's rule."""
+        plain = [name for name in self.names if not name.startswith("-")]
+        long = [name for name in self.names if name.startswith("--")]
+        return (plain or long or list(self.names))[0].lstrip("-").replace("-", "_").lower()
+
+    def default(self) -> Any:
+        """Its value when nobody gives one. Raises _NotPlain where click must say."""
+        settings = self.settings
+        several = settings.get("multiple") or settings.get("nargs") == -1
+        must = not self.is_option and not several and "default" not in settings
+        if settings.keys() - _READ or settings.get("required", must):
+            raise _NotPlain
+        if settings.get("is_flag"):
+            return settings.get("default", False)
+        if several:
+            return ()
+        value = settings.get("default")
+        return value if value is None else self.value(value)
+
+    def value(self, word: Any) -> Any:
+        """What a word means. Raises _NotPlain where click must say."""
+        kind = self.settings.get("type")
+        if kind is None or kind is UNPROCESSED or (_is_choice(kind) and word in kind.arguments[0]):
+            return word
+        raise _NotPlain
+
+    def as_click(self) -> Callable[[Function], Function]:
+        import click
+
+        settings = self.settings
+        if isinstance(settings.get("type"), Type):
+            settings = settings | {"type": settings["type"].as_click()}
+        return (click.option if self.is_option else click.argument)(*self.names, **settings)
+
+
+class Command:
+    """A verb."""
+
+    def __init__(self, name: str, function: Function) -> None:
+        self.name = name
+        self.function = function
+        self.parameters: list[Parameter] = list(reversed(getattr(function, "__declared__", [])))
+
+    def read(self, words: Sequence[str]) -> partial[Any] | None:
+        """The call that a plain command line means; None where click must read it."""
+        try:
+            return partial(self.function, **self._read(words))
+        except _NotPlain:
+            return None
+
+    def _read(self, words: Sequence[str]) -> dict[str, Any]:
+        options = {name: each for each in self.parameters if each.is_option for name in each.names if name[0] == "-"}
+        values: dict[str, Any] = {}
+        given: list[str] = []
+        rest = iter(words)
+        for word in rest:
+            if word == "--":
+                given += rest
+            elif not word.startswith("-"):
+                given.append(word)
+            else:
+                name, equals, text = word.partition("=") if word.startswith("--") else (word, "", "")
+                option = options.get(name)
+                if option is None or option.settings.keys() - _READ:
+                    raise _NotPlain
+                if option.settings.get("is_flag"):
+                    if equals:
+                        raise _NotPlain
+                    values[option.key] = True
+                    continue
+                if not equals:
+                    text = next(rest, "-")
+                    if text.startswith("-"):
+                        raise _NotPlain
+                value = option.value(text)
+                values[option.key] = (*values.get(option.key, ()), value) if option.settings.get("multiple") else value
+        for argument in self.parameters:
+            if not argument.is_option and given:
+                if argument.settings.get("nargs") == -1:
+                    values[argument.key], given = tuple(map(argument.value, given)), []
+                else:
+                    values[argument.key] = argument.value(given.pop(0))
+        if given:
+            raise _NotPlain
+        for each in self.parameters:
+            if each.key not in values:
+                values[each.key] = each.default()
+        return values
+
+    def as_click(self) -> click.Command:
+        import click
+
+        function = self.function
+        for each in reversed(self.parameters):
+            function = each.as_click()(function)
+        return click.command(self.name)(function)
+
+
+class Group:
+    """A verb that has verbs of its own."""
+
+    def __init__(self, name: str, function: Function) -> None:
+        self.name = name
+        self.function = function
+        self.commands: dict[str, Command] = {}
+
+    def command(self, name: str) -> Callable[[Function], Command]:
+        def declare(function: Function) -> Command:
+            made = self.commands[name] = Command(name, function)
+            return made
+
+        return declare
+
+    def read(self, words: Sequence[str]) -> partial[Any] | None:
+        """As for `Command`."""
+        command = self.commands.get(words[0]) if words else None
+        return command.read(words[1:]) if command is not None else None
+
+    def as_click(self) -> click.Command:
+        import click
+
+        made = click.group(self.name)(self.function)
+        for command in self.commands.values():
+            made.add_command(command.as_click())
+        return made
+
+
+def command(name: str) -> Callable[[Function], Command]:
+    return lambda function: Command(name, function)
+
+
+def group(name: str) -> Callable[[Function], Group]:
+    return lambda function: Group(name, function)
+
+
+def option(*names: str, **settings: Any) -> Callable[[Function], Function]:
+    return _recorder(Parameter(names, settings))
+
+
+def argument(name: str, **settings: Any) -> Callable[[Function], Function]:
+    return _recorder(Parameter((name,), settings))
+
+
+def _recorder(parameter: Parameter) -> Callable[[Function], Function]:
+    def record(function: Function) -> Function:
+        if not hasattr(function, "__declared__"):
+            function.__declared__ = []  # type: ignore[attr-defined]
+        function.__declared__.append(parameter)  # type: ignore[attr-defined]
+        return function
+
+    return record
+
+
+UNPROCESSED = Type("UNPROCESSED", (), {})
+
+
+def Choice(values: Sequence[str]) -> Any:
+    return Type("Choice", (tuple(values),), {})
+
+
+def IntRange(**bounds: int) -> Any:
+    return Type("IntRange", (), bounds)
+
+
+def Path(**settings: Any) -> Any:
+    return Type("Path", (), settings)
+
+
+def _is_choice(kind: object) -> bool:
+    return isinstance(kind, Type) and kind.name == "Choice"
+
+
+class _NotPlain(Exception):
+    """Click must read this."""
