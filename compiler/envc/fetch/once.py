@@ -36,6 +36,14 @@ class Once(Generic[K, V]):
 
     def get(self, key: K, make: Callable[[], V]) -> V:
         """The result for `key`, made now if need be. An error is kept too, and raised to everybody who asks."""
+        slot = self._slots.get(key)
+        if slot is None or not slot.done:
+            slot = self._settled(key, make)
+        if slot.error is not None:
+            raise slot.error
+        return slot.value  # type: ignore[return-value]
+
+    def _settled(self, key: K, make: Callable[[], V]) -> _Slot[V]:
         with self._progress:
             slot = self._slots.get(key)
             if slot is None:
@@ -47,9 +55,7 @@ class Once(Generic[K, V]):
                     self._progress.wait()
         if mine:
             self._make(slot, make)
-        if slot.error is not None:
-            raise slot.error
-        return slot.value  # type: ignore[return-value]
+        return slot
 
     def forget(self, key: K) -> None:
         """Let the next one who asks make it anew."""

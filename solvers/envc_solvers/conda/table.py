@@ -123,15 +123,18 @@ class Table:
         return self._depends.get(name, [])
 
     def _read_mentions(self) -> dict[str, list[tuple[str, int, bool]]]:
-        said: dict[tuple[str, bool], int] = {}
+        needed: dict[str, int] = {}
+        limited: dict[str, int] = {}
         for place in ranks(self.open):
-            record = self.records[place]
-            for texts, needed in ((record.depends, True), (record.constrains, False)):
-                for text in texts:
-                    said[text, needed] = said.get((text, needed), 0) | bit(place)
+            record, candidate = self.records[place], bit(place)
+            for text in record.depends:
+                needed[text] = needed.get(text, 0) | candidate
+            for text in record.constrains:
+                limited[text] = limited.get(text, 0) | candidate
         grouped: dict[str, list[tuple[str, int, bool]]] = {}
-        for (text, needed), mask in said.items():
-            grouped.setdefault(spec_name(text), []).append((text, mask, needed))
+        for said, is_needed in ((needed, True), (limited, False)):
+            for text, mask in said.items():
+                grouped.setdefault(spec_name(text), []).append((text, mask, is_needed))
         return grouped
 
 
