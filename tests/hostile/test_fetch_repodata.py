@@ -238,3 +238,21 @@ def test_a_changed_byte_in_slices_is_noticed_or_harmless(data: st.DataObject) ->
             slices.names()
         except Damaged:
             pass
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        (rb'{"x-1-0.conda":5,"y-1-0.conda":{}}', {"x": {"x-1-0.conda": 5}, "y": {"y-1-0.conda": {}}}),
+        (rb'{"x-1-0.conda":{},"x-2-0\u0041.conda":{}}', {"x": {"x-1-0.conda": {}, "x-2-0A.conda": {}}}),
+        ('{"x-1-0.conda":{},"x-2-0é.conda":{}}'.encode(), {"x": {"x-1-0.conda": {}}}),
+        (rb'{"x-1-0.conda":{}, "x-2-0.conda":{}}', {"x": {"x-1-0.conda": {}, "x-2-0.conda": {}}}),
+        (rb'{"x-1-0.conda":1,"x-1-0.conda":12,"z-1-0.conda":3}', {"x": {"x-1-0.conda": 12}, "z": {"z-1-0.conda": 3}}),
+    ],
+    ids=["no table", "escaped", "not ASCII", "white space", "twice"],
+)
+def test_a_table_that_is_spelt_oddly_is_cut_right(table: bytes, expected: dict[str, Any]) -> None:
+    data = b'{"v3":{"conda":{"x-1-0.conda":{}}},"packages":{},"packages.conda":%b}' % table
+    cut = cut_repodata(data)
+    text = cut.data if cut.data is not None else data
+    assert {name: json.loads(b"{%b}" % text[start:stop]) for name, start, stop in cut.spans} == expected

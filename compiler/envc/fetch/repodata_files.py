@@ -7,7 +7,9 @@ They are decoded only when somebody asks for the name.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import accumulate, repeat
 from mmap import mmap
+from operator import add
 from typing import TypeVar
 
 import msgspec
@@ -161,36 +163,50 @@ class _NotPlain(Exception):
     """Repodata in which records do not stand side by side, without white space, under file names without escapes."""
 
 
-def _find(data: bytes | mmap, table: Mapping[str, msgspec.Raw], dropped: Collection[str]) -> list[Span]:
+def _find(data: bytes | mmap, table: dict[str, msgspec.Raw], dropped: Collection[str]) -> list[Span]:
     """Where the names of a table stand in the data that it was decoded from. Raises _NotPlain.
 
     Records are as long as they are, and names as they are spelt; so each one's place follows from the one before, and
-    is looked at where a name begins. That is many times faster than handling every record.
+    is looked at where a name begins, and at the last one. White space and escapes make the data longer than that, never
+    shorter, so a wrong place cannot become right again. That is many times faster than handling every record.
     """
     if not table:
         return []
-    together = "".join(table)
-    if not together.isascii() or not together.isprintable() or '"' in together or "\\" in together:
+    first = data.find(b"%b%b" % next((_key(file), bytes(record)) for file, record in table.items()))
+    if first < 0:
         raise _NotPlain
-    at = data.find(b'"%b":{' % next(iter(table)).encode())
+    # Around a file and its record stand two quotes, a colon and a comma.
+    sizes = map(add, map(len, table), map(len, table.values()))
+    starts = accumulate(map(add, sizes, repeat(4)), initial=first)
     spans: list[Span] = []
-    current, start = "", at
+    current, since = "", first
     prefix, rest = "-", 0
-    for file, record in table.items():
+    last = next(reversed(table))
+    for file, at in zip(table, starts, strict=False):
         # A file of the same name as the one before has exactly one more dash behind it: version-build.
-        if not file.startswith(prefix) or file.count("-", rest) != 1 or file in dropped:
-            if data[at : at + len(file) + 3] != b'"%b":' % file.encode():
-                raise _NotPlain
-            if current:
-                spans.append((current, start, at - 1))
-            current, start = "" if file in dropped else name_of(file), at
-            prefix, rest = current + "-", len(current) + 1
-        at += len(file) + len(record) + 4
+        is_next = file.startswith(prefix) and file.count("-", rest) == 1 and file not in dropped
+        if is_next and file is not last:
+            continue
+        key = _key(file)
+        if len(key) != len(file) + 3 or data[at : at + len(key)] != key:
+            raise _NotPlain
+        if is_next:
+            continue
+        if current:
+            spans.append((current, since, at - 1))
+        current, since = "" if file in dropped else name_of(file), at
+        prefix, rest = current + "-", len(current) + 1
+    end = next(starts)
     if current:
-        spans.append((current, start, at - 1))
-    if data[at - 1 : at] != b"}":
+        spans.append((current, since, end - 1))
+    if data[end - 1 : end] != b"}":
         raise _NotPlain
     return spans
+
+
+def _key(file: str) -> bytes:
+    """How a file and the record behind it begin in plain repodata. No JSON string can hold it, for its quotes."""
+    return b'"%b":' % file.encode("utf-8", "surrogatepass")
 
 
 def _rewrite(records: Iterable[tuple[str, msgspec.Raw]]) -> bytes:

@@ -6,9 +6,9 @@ costs little more than writing the data down. It appears under its name all at o
 concurrent run can leave or meet half of one::
 
     data
-    hashes, ascending: for each slice the u32 crc-32 of its name
-    entries, in the same order: u64 start and stop of the slice, u32 crc-32 of it, u32 place of its name in the names
-    names, each followed by "\n"
+    a table of slices by columns, in the order of the first: u32 crc-32 of the name, u32 crc-32 of the slice,
+      u32 place of its name in the names, u64 start, u64 stop
+    names, each followed by "\n", one for each slice
     note
     u64 number of slices, u64 lengths of data, names and note, u32 crc-32 of all between data and here, "ENVCSLC2"
 
@@ -25,13 +25,19 @@ import struct
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 from zlib import crc32
 
 _MAGIC = int.from_bytes(b"ENVCSLC2", "little")
-_HASH = 4  # bytes
-_ENTRY = struct.Struct("=QQII")
+_COLUMNS: tuple[Literal["I", "Q"], ...] = (
+    "I",
+    "I",
+    "I",
+    "Q",
+    "Q",
+)  # names, slices, places, starts, stops: codes of `array` and `memoryview.cast`
 _FOOTER = struct.Struct("=QQQQIQ")
 
 Span = tuple[str, int, int]  # a name, and where one of its slices starts and stops
@@ -55,14 +61,16 @@ class Slices:
         if size < 0:
             raise Damaged("it is cut short")
         count, data, names, note, checksum, magic = _FOOTER.unpack_from(self._map, size)
-        self._entries = data + count * _HASH
-        self._names = self._entries + count * _ENTRY.size
+        self._names = data + count * sum(map(struct.calcsize, _COLUMNS))
         if magic != _MAGIC or self._names + names + note != size:
             raise Damaged("it is cut short")
         view = memoryview(self._map)
         if crc32(view[data:size]) != checksum:
             raise Damaged("its index has changed")
-        self._hashes = view[data : self._entries].cast("I")
+        self._columns: list[memoryview[int]] = []
+        for code in _COLUMNS:
+            start, data = data, data + count * struct.calcsize(code)
+            self._columns.append(view[start:data].cast(code))
         self._note = self._names + names
         self.note = self._map[self._note : size]
 
@@ -70,15 +78,16 @@ class Slices:
         """The slices of a name, in the order of the data; none when it is not there. Raises Damaged."""
         text = name.encode() + b"\n"
         wanted = crc32(text)
+        hashes, checksums, places, starts, stops = self._columns
         found = []
-        for at in range(bisect_left(self._hashes, wanted), len(self._hashes)):
-            if self._hashes[at] != wanted:
+        for at in range(bisect_left(hashes, wanted), len(hashes)):
+            if hashes[at] != wanted:
                 break
-            start, stop, checksum, place = _ENTRY.unpack_from(self._map, self._entries + at * _ENTRY.size)
-            if self._map[self._names + place : self._names + place + len(text)] != text:
+            place = self._names + places[at]
+            if self._map[place : place + len(text)] != text:
                 continue
-            data = self._map[start:stop]
-            if crc32(data) != checksum:
+            data = self._map[starts[at] : stops[at]]
+            if crc32(data) != checksums[at]:
                 raise Damaged("its data has changed")
             found.append(data)
         return found
@@ -109,20 +118,19 @@ def append_index(file: BinaryIO, spans: Sequence[Span], note: bytes) -> None:
     length = file.seek(0, os.SEEK_END)
     # An empty file cannot be mapped. The mapping is not closed by name: it goes with the last view of it.
     data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if length else b"")
-    places: dict[str, tuple[int, int]] = {}  # name: its hash, its place among the names
-    names = bytearray()
-    entries = []
-    for name, start, stop in spans:
-        if name not in places:
-            text = name.encode() + b"\n"
-            places[name] = crc32(text), len(names)
-            names += text
-        key, place = places[name]
-        entries.append((key, start, stop, crc32(data[start:stop]), place))
+    texts = [name.encode() + b"\n" for name, _, _ in spans]
+    hashes = list(map(crc32, texts))
+    order = sorted(range(len(spans)), key=hashes.__getitem__)
+    columns: tuple[Sequence[int], ...] = (
+        hashes,
+        [crc32(data[start:stop]) for _, start, stop in spans],
+        list(accumulate(map(len, texts), initial=0)),
+        [start for _, start, _ in spans],
+        [stop for _, _, stop in spans],
+    )
     del data
-    entries.sort()
-    index = array("I", [key for key, *_ in entries]).tobytes()
-    index += b"".join([_ENTRY.pack(*entry) for _, *entry in entries])
-    index += names + note
+    table = [array(code, [column[at] for at in order]) for code, column in zip(_COLUMNS, columns, strict=True)]
+    names = b"".join(texts)
+    index = b"".join([*table, names, note])
     file.write(index)
-    file.write(_FOOTER.pack(len(entries), length, len(names), len(note), crc32(index), _MAGIC))
+    file.write(_FOOTER.pack(len(order), length, len(names), len(note), crc32(index), _MAGIC))
