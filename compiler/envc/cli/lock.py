@@ -97,7 +97,7 @@ def _verify(project: Project, around: Surroundings, terminal: Terminal, as_json:
         print_json(found)
     else:
         for problem in found.problems:
-            click.echo(f"{problem.where}: {problem.reason}")
+            print(f"{problem.where}: {problem.reason}")
     for taken_back in found.yanked:
         terminal.warn(f"{taken_back.where} {taken_back.reason}")
     name = project.manifest.lock_path.name
