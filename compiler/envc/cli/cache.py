@@ -15,11 +15,9 @@ from envc.errors import UsageError
 UNUSED = timedelta(days=30)
 
 
-@click.group("cache", invoke_without_command=True)
-@click.pass_context
-def command(context: click.Context) -> int:
+@click.group("cache", otherwise="show")
+def command() -> None:
     """The cache of this machine; without a verb, what it holds. Everything in it can be made again."""
-    return int(context.invoke(show)) if context.invoked_subcommand is None else 0
 
 
 @command.command("show")

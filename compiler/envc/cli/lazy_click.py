@@ -146,11 +146,12 @@ class Command:
 
 
 class Group:
-    """A verb that has verbs of its own."""
+    """A verb that has verbs of its own. `otherwise` is the one that is meant where none is named."""
 
-    def __init__(self, name: str, function: Function) -> None:
+    def __init__(self, name: str, function: Function, otherwise: str | None) -> None:
         self.name = name
         self.function = function
+        self.otherwise = otherwise
         self.commands: dict[str, Command] = {}
 
     def command(self, name: str) -> Callable[[Function], Command]:
@@ -162,15 +163,22 @@ class Group:
 
     def read(self, words: Sequence[str]) -> partial[Any] | None:
         """As for `Command`."""
-        command = self.commands.get(words[0]) if words else None
+        command = self.commands.get(words[0] if words else self.otherwise or "")
         return command.read(words[1:]) if command is not None else None
 
     def as_click(self) -> click.Command:
         import click
 
-        made = click.group(self.name)(self.function)
-        for command in self.commands.values():
-            made.add_command(command.as_click())
+        def begin(context: click.Context) -> object:
+            return context.invoke(made.commands[self.otherwise or ""]) if context.invoked_subcommand is None else None
+
+        made = click.Group(
+            self.name,
+            help=self.function.__doc__,
+            callback=click.pass_context(begin),
+            invoke_without_command=self.otherwise is not None,
+            commands={name: command.as_click() for name, command in self.commands.items()},
+        )
         return made
 
 
@@ -178,8 +186,8 @@ def command(name: str) -> Callable[[Function], Command]:
     return lambda function: Command(name, function)
 
 
-def group(name: str) -> Callable[[Function], Group]:
-    return lambda function: Group(name, function)
+def group(name: str, otherwise: str | None = None) -> Callable[[Function], Group]:
+    return lambda function: Group(name, function, otherwise)
 
 
 def option(*names: str, **settings: Any) -> Callable[[Function], Function]:
