@@ -6,6 +6,7 @@ python -m tests.rattler_install CHANNEL LOCK PREFIX CACHE
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -29,3 +30,4 @@ def install(channel: Path, lock: Path, prefix: Path, cache: Path) -> None:
 
 if __name__ == "__main__":
     install(*map(Path, sys.argv[1:]))
+    os._exit(0)  # py-rattler's threads may outlive the work, and break an ordinary end of the interpreter
