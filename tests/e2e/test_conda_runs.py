@@ -70,6 +70,7 @@ def test_a_hydrated_python_runs_alone(tmp_path: Path, short: Path, length: int) 
         assert done.stdout == f"hello from {prefix}\n" * lines, done.stderr
     done = alone(prefix, "native-tool")
     assert done.stdout == "native\n", done.stderr
+    assert "0 problems" in place.ok("verify", "--prefix", str(prefix)).err
 
 
 @pytest.mark.slow

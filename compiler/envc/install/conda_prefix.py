@@ -28,7 +28,7 @@ from envc.install.conda_meta import (
     meta_path,
 )
 from envc.install.placeholders import (
-    LONG_FIRST_LINE,
+    LONG_FIRST_LINES,
     PrefixTooLong,
     check_placeholder,
     is_rewritten,
@@ -154,7 +154,7 @@ def original_digest(path: Path, entry: InstalledPath, prefix: str, platform: str
     spelt, old = spell_prefix(prefix, platform), entry.prefix_placeholder
     data = path.read_bytes()
     if entry.file_mode == "text":
-        if data.startswith(LONG_FIRST_LINE):
+        if data.startswith(LONG_FIRST_LINES):
             return None
         return sha256(restore_text(data, old, spelt))
     if platform == "osx-arm64" and data[:4] in _MACH_O:

@@ -13,7 +13,8 @@ import re
 SHORTEST, LONGEST = 8, 4096  # characters of a placeholder
 LINUX_LINE = 127  # bytes of a first line that Linux reads (before 5.1; `conda.common.path` and rattler say the same)
 MACOS_LINE = 512
-LONG_FIRST_LINE = b"#!/usr/bin/env "  # begins what takes the place of a first line that is too long
+_BY_SHELL, _BY_PATH = b"#!/bin/sh\n'''exec' \"", b"#!/usr/bin/env "
+LONG_FIRST_LINES = (_BY_SHELL, _BY_PATH)  # begin what takes the place of a first line that is too long
 _ENCODINGS = ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")  # as conda tries them on texts
 _SHEBANG = re.compile(rb"#![ ]*(/(?:\\ |[^ \n\r\t])*)([^\n]*)")
 _PYTHON = re.compile(rb"python(?:\d+(?:\.\d+)?)?")
@@ -68,8 +69,8 @@ def _long_first_line(program: bytes, options: bytes) -> bytes:
     """
     name = program.rpartition(b"/")[2]
     if _PYTHON.fullmatch(name):
-        return b"#!/bin/sh\n'''exec' \"" + program + b'"' + options + b' "$0" "$@" #' + b"'''"
-    return b"#!/usr/bin/env " + name + options
+        return _BY_SHELL + program + b'"' + options + b' "$0" "$@" #' + b"'''"
+    return _BY_PATH + name + options
 
 
 def rewrite_binary(data, old: str, new: str):  # type: ignore[no-untyped-def]
