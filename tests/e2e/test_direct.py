@@ -421,6 +421,32 @@ def test_an_override_may_say_where_a_package_comes_from(place: Workplace, index:
     place.ok("bundle")
 
 
+def test_where_a_package_says_another_is_the_manifest_has_the_last_word(place: Workplace, index: IndexServer) -> None:
+    wheel = index.add(build_wheel("acme", "1.0"))
+    index.add(build_wheel("user", "1.0", ["acme @ https://files.example.com/acme-0.9-py3-none-any.whl"]))
+    place.write(manifest('"user"', policy=""))
+    assert "requires acme from a URL" in place.fails(1, "lock").err
+    place.write(manifest('"user"', f'"acme @ {index.base}/files/{wheel.file}"', policy=""))
+    place.ok("lock")
+    assert "files.example.com" not in place.lock.read_text()
+    forget(place)
+    place.ok("bundle")
+
+
+def test_solve_takes_a_direct_reference(place: Workplace, index: IndexServer) -> None:
+    wheel = index.add(build_wheel("acme", "1.0", ["gamma"]))
+    asked = ("--pypi", f"acme @ {index.base}/files/{wheel.file}", "--platform", "linux-64", "--python", HOST_PYTHON)
+    packages = place.ok("solve", *asked, "--json").json["packages"]
+    assert [(one["name"], one["source"], one["sha256"] == wheel.sha256) for one in packages] == [
+        ("acme", "url", True),
+        ("gamma", "pypi", False),
+    ]
+    told = place.fails(2, "solve", "--pypi", "acme @ https://me:hunter2@files.example.com/acme-1.0-py3-none-any.whl")
+    assert "hunter2" not in told.err
+    git = place.fails(1, "solve", "--pypi", "acme @ git+https://git.example.com/acme", "--platform", "linux-64")
+    assert "would have to be built from source" in git.err
+
+
 def test_offline_takes_what_is_there_and_names_what_is_not(place: Workplace, index: IndexServer) -> None:
     wheel = index.add(build_wheel("acme", "1.0"))
     place.write(manifest(f'"acme @ {index.base}/files/{wheel.file}"', policy=""))

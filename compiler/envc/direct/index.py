@@ -52,6 +52,7 @@ class SourceIndex:
         self._archives: dict[tuple[str, str], Archive] = {}  # by project and file
         self._static: dict[str, Metadata | None] = {}  # by the origin's identity
         self._built: dict[tuple[str, str], Built] = {}  # by project and file of the origin
+        self._overruled: dict[tuple[str, str], Metadata] = {}  # by project and file: as stated
 
     def view(self, name: str) -> View:
         """The project as this target sees it. Raises ProjectNotFound."""
@@ -72,6 +73,17 @@ class SourceIndex:
 
     def metadata(self, view: View, file: File) -> Metadata:
         """The metadata of a file: of an origin, what it says itself or else what its wheel says."""
+        stated = self._stated(view, file)
+        if not any(requirement.url and requirement.name in self._references for requirement in stated.requires):
+            return stated
+        # A package says as well where a project is that the manifest says it of: the manifest's word counts.
+        self._overruled[view.name, file.name] = stated
+        requires = tuple(
+            msgspec.structs.replace(each, url="") if each.name in self._references else each for each in stated.requires
+        )
+        return msgspec.structs.replace(stated, requires=requires)
+
+    def _stated(self, view: View, file: File) -> Metadata:
         built = self._built.get((view.name, file.name))
         if built is not None:
             return built.metadata
@@ -96,7 +108,7 @@ class SourceIndex:
                 continue
             view = self.view(pin.name)
             file = next(file for release in view.releases for file in release.files if file.name == pin.file)
-            before = self.metadata(view, file)
+            before = self._stated(view, file)
             agree &= _says_the_same(before, self._build(view, file).metadata)
         return agree
 
@@ -105,6 +117,8 @@ class SourceIndex:
         return msgspec.structs.replace(solution, pins=tuple(self._built_pin(pin) for pin in solution.pins))
 
     def _built_pin(self, pin: Pin) -> Pin:
+        if (stated := self._overruled.get((pin.name, pin.file))) is not None:
+            pin = msgspec.structs.replace(pin, requires=_lines(stated))
         built = self._built.get((pin.name, pin.file))
         if built is None:
             return pin
@@ -115,7 +129,7 @@ class SourceIndex:
             size=built.size,
             version=built.metadata.version,
             license=built.metadata.license,
-            requires=tuple(sorted({str(requirement) for requirement in built.metadata.requires})),
+            requires=_lines(built.metadata),
         )
 
     def _view_of(self, reference: Reference) -> View:
@@ -160,6 +174,10 @@ class SourceIndex:
         built = self._builder.wheel(name, origin, self._target, self._python, self._lock)
         self._built[name, file.name] = built
         return built.metadata
+
+
+def _lines(metadata: Metadata) -> tuple[str, ...]:
+    return tuple(sorted({str(requirement) for requirement in metadata.requires}))
 
 
 def _says_the_same(one: Metadata, other: Metadata) -> bool:

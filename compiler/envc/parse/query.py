@@ -10,9 +10,10 @@ import msgspec
 
 from envc.errors import UsageError
 from envc.model.manifest import Dependencies, Manifest, ManifestPolicy, PyPIDependency, Source, Step
+from envc.parse.direct import read_reference
 from envc.parse.moments import BadMoment, parse_cutoff
 from envc.parse.python import BadPython, parse_python
-from envc.parse.report import nearest
+from envc.parse.report import Report, nearest
 from envc.parse.sources import BUILT_IN
 from envc_solvers.pypi.requirement import InvalidRequirement, parse
 from envc_solvers.target import PLATFORMS
@@ -81,5 +82,11 @@ def _requirements(option: str, texts: Iterable[str]) -> tuple[PyPIDependency, ..
             requirement = parse(text)
         except InvalidRequirement as error:
             raise UsageError(f"{option} {text}: {str(error).splitlines()[0]}", "write name[extras]>=version") from None
-        found.append(PyPIDependency(requirement=requirement, at=(option,)))
+        if not requirement.url:
+            found.append(PyPIDependency(requirement=requirement, at=(option,)))
+            continue
+        report = Report()
+        found.append(read_reference(report, (option,), requirement))
+        for mistake in report.mistakes:
+            raise UsageError(f"{option} {requirement.name}: {mistake.reason}", mistake.suggestion)
     return tuple(found)

@@ -1,0 +1,128 @@
+"""Source distributions that would write elsewhere, or never end: refused before anything of them is used."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from envc.build import origin as origins
+from envc.build.errors import BadSource
+from envc.build.origin import Archive
+from envc.model.digest import sha256
+from envc.model.graph import SourceFile
+
+
+def archive(folder: Path, data: bytes, file: str = "acme-1.0.tar.gz") -> Archive:
+    path = folder / file
+    path.write_bytes(data)
+    return Archive(path, SourceFile(file=file, size=len(data), sha256=sha256(data)))
+
+
+def tar(*members: tuple[str, bytes | str | None], kind: bytes = tarfile.SYMTYPE) -> bytes:
+    """A tar.gz; a member with text is a link of that kind to it, one with None a folder."""
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as out:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            if isinstance(content, str):
+                info.type, info.linkname = kind, content
+                out.addfile(info)
+            elif content is None:
+                info.type = tarfile.DIRTYPE
+                out.addfile(info)
+            else:
+                info.size = len(content)
+                out.addfile(info, io.BytesIO(content))
+    return gzip.compress(raw.getvalue())
+
+
+def zipped(*members: tuple[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as out:
+        for name, content in members:
+            out.writestr(zipfile.ZipInfo(name), content)
+    return buffer.getvalue()
+
+
+GOOD = ("acme-1.0/PKG-INFO", b"Metadata-Version: 2.2\n")
+HOSTILE: dict[str, Callable[[], bytes]] = {
+    "climbs": lambda: tar(GOOD, ("acme-1.0/../../evil", b"x")),
+    "absolute": lambda: tar(GOOD, ("/tmp/evil", b"x")),
+    "drive": lambda: tar(GOOD, ("C:/evil", b"x")),
+    "backslash": lambda: tar(GOOD, ("acme-1.0\\..\\evil", b"x")),
+    "link out": lambda: tar(GOOD, ("acme-1.0/link", "../../../etc/passwd")),
+    "absolute link": lambda: tar(GOOD, ("acme-1.0/link", "/etc/passwd")),
+    "write through a link": lambda: tar(GOOD, ("acme-1.0/here", "."), ("acme-1.0/here/evil", b"x")),
+    "hard link out": lambda: tar(GOOD, ("acme-1.0/link", "../../etc/passwd"), kind=tarfile.LNKTYPE),
+    "device": lambda: tar(GOOD, ("acme-1.0/null", ""), kind=tarfile.CHRTYPE),
+    "pipe": lambda: tar(GOOD, ("acme-1.0/pipe", ""), kind=tarfile.FIFOTYPE),
+    "twice": lambda: tar(GOOD, ("acme-1.0/a", b"1"), ("acme-1.0/a", b"2")),
+    "file and folder": lambda: tar(GOOD, ("acme-1.0/a", b"1"), ("acme-1.0/a/b", b"2")),
+    "cut off": lambda: tar(GOOD)[:-20],
+    "no tar": lambda: gzip.compress(b"hello" * 1000),
+    "no gzip": lambda: b"hello",
+    "empty": lambda: b"",
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_tar_is_refused_and_nothing_stands_outside(tmp_path: Path, case: str) -> None:
+    source = archive(tmp_path, HOSTILE[case]())
+    inside = tmp_path / "deep" / "er"
+    inside.mkdir(parents=True)
+    with pytest.raises(BadSource, match=r"^acme-1\.0\.tar\.gz cannot be used: "):
+        source.unpack(inside / "source")
+    assert sorted(os.listdir(tmp_path)) == ["acme-1.0.tar.gz", "deep"]
+    assert sorted(os.listdir(tmp_path / "deep")) == ["er"]
+    assert sorted(os.listdir(inside)) == ["source"]
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import msgspec
+
+    small = msgspec.structs.replace(origins.LIMITS, free=1 << 20)
+    monkeypatch.setattr(origins, "LIMITS", small)
+    source = archive(tmp_path, tar(GOOD, ("acme-1.0/zeros", bytes(8 << 20))))
+    with pytest.raises(BadSource, match="it unpacks from"):
+        source.read("PKG-INFO")
+    with pytest.raises(BadSource, match="it unpacks from"):
+        source.unpack(tmp_path / "source")
+
+
+def test_too_many_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import msgspec
+
+    monkeypatch.setattr(origins, "LIMITS", msgspec.structs.replace(origins.LIMITS, entries=10))
+    source = archive(tmp_path, tar(*((f"acme-1.0/{number}", b"") for number in range(11))))
+    with pytest.raises(BadSource, match="more than 10 entries"):
+        source.unpack(tmp_path / "source")
+
+
+@pytest.mark.parametrize("name", ["../evil", "/evil", "acme/../../evil", "acme\\..\\evil"])
+def test_a_hostile_zip_is_refused(tmp_path: Path, name: str) -> None:
+    source = archive(tmp_path, zipped(("acme-1.0/PKG-INFO", b""), (name, b"x")), "acme-1.0.zip")
+    with pytest.raises(BadSource):
+        source.unpack(tmp_path / "source")
+    assert not (tmp_path / "evil").exists()
+
+
+def test_an_honest_archive_keeps_links_inside_and_modes(tmp_path: Path) -> None:
+    source = archive(tmp_path, tar(GOOD, ("acme-1.0/a/one", b"1"), ("acme-1.0/b/two", "../a/one")))
+    project = source.unpack(tmp_path / "source")
+    assert project == tmp_path / "source" / "acme-1.0"
+    assert (project / "b" / "two").read_bytes() == b"1"
+    assert source.read("PKG-INFO") == b"Metadata-Version: 2.2\n"
+    assert source.read("b/two") is None  # a text that decides something is no link
+    assert source.read("setup.py") is None
+
+
+def test_what_is_no_link_in_the_archive_stays_out_of_its_links(tmp_path: Path) -> None:
+    source = archive(tmp_path, tar(GOOD, ("acme-1.0/a", "b"), ("acme-1.0/b", b"1")))
+    assert (source.unpack(tmp_path / "source") / "a").read_bytes() == b"1"
