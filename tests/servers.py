@@ -12,6 +12,9 @@ import base64
 import html
 import json
 import re
+import select
+import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterable
@@ -69,7 +72,12 @@ class _Listed(msgspec.Struct, frozen=True):
 class IndexServer:
     """Serves ``/simple/<project>/``, ``/files/<file>`` (+ ``.metadata``) and ``/links/`` (one flat page of all)."""
 
-    def __init__(self, distributions: Iterable[Distribution] = (), behaviour: Behaviour | None = None) -> None:
+    def __init__(
+        self,
+        distributions: Iterable[Distribution] = (),
+        behaviour: Behaviour | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.behaviour = behaviour or Behaviour()
         self.log: list[Request] = []  # in the order of the answers
         self._files: dict[str, _Listed] = {}
@@ -78,6 +86,10 @@ class IndexServer:
         for distribution in distributions:
             self.add(distribution)
         self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._scheme = "http" if tls is None else "https"
+        if tls is not None:
+            # The handshake is the business of the thread that answers.
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._running = False
 
@@ -92,8 +104,8 @@ class IndexServer:
 
     @property
     def base(self) -> str:
-        """``http://127.0.0.1:<port>``"""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        """``http://127.0.0.1:<port>``; https where it speaks TLS."""
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def url(self) -> str:
@@ -329,3 +341,51 @@ def _span(header: str, size: int) -> tuple[int, int] | None:
     else:
         start, stop = int(match[1]), min(size, int(match[2]) + 1) if match[2] else size
     return (start, stop) if start < stop else None
+
+
+class TunnelProxy:
+    """A proxy that does nothing but CONNECT (RFC 9110, 9.3.6), as between a company and the world."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []  # host and port, and the Proxy-Authorization header
+        handler = type("Tunnel", (_Tunnel,), {"proxy": self})
+        self._server = _Server(("127.0.0.1", 0), handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+
+    def url(self, login: str = "") -> str:
+        return f"http://{login}127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> TunnelProxy:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class _Tunnel(BaseHTTPRequestHandler):
+    proxy: TunnelProxy
+
+    def do_CONNECT(self) -> None:
+        self.proxy.asked.append((self.path, self.headers.get("Proxy-Authorization") or ""))
+        host, _, port = self.path.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=5) as far:
+            self.send_response(200, "here you are")
+            self.end_headers()
+            near = self.connection
+            while True:
+                ready, _, _ = select.select([near, far], [], [], 5)
+                if not ready:
+                    return
+                for one in ready:
+                    data = one.recv(1 << 16)
+                    if not data:
+                        return
+                    (far if one is near else near).sendall(data)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """The proxy keeps its own log."""

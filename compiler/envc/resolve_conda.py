@@ -45,9 +45,9 @@ def open_channels(
     root: Path | None = None,
 ) -> Iterator[tuple[Channels, dict[str, ChannelPlace]]]:
     """Channels by name, path or URL, in this order, and where they live by name."""
-    keyring = Keyring(settings.netrc)
+    keyring = Keyring(settings.netrc, logins=settings.logins, ask=settings.ask)
     places = resolve_channels(names, sources, keyring, root=root)
-    client = Client(keyring)
+    client = Client(keyring, transport=settings.transport)
     try:
         with Channels(
             places,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -79,9 +78,9 @@ def test_a_hostile_tar_is_refused_and_nothing_stands_outside(tmp_path: Path, cas
     inside.mkdir(parents=True)
     with pytest.raises(BadSource, match=r"^acme-1\.0\.tar\.gz cannot be used: "):
         source.unpack(inside / "source")
-    assert sorted(os.listdir(tmp_path)) == ["acme-1.0.tar.gz", "deep"]
-    assert sorted(os.listdir(tmp_path / "deep")) == ["er"]
-    assert sorted(os.listdir(inside)) == ["source"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["acme-1.0.tar.gz", "deep"]
+    assert sorted(path.name for path in (tmp_path / "deep").iterdir()) == ["er"]
+    assert sorted(path.name for path in inside.iterdir()) == ["source"]
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

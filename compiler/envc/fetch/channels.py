@@ -60,13 +60,12 @@ def resolve_channels(
             raise UsageError(f"channel {_shown(text)} cannot be used", "write a name, https://…, file://… or a path")
         plain, login = split_credentials(url)
         plain = plain.partition("#")[0].partition("?")[0].rstrip("/")
-        if login is not None:
-            keyring.add(plain, login)
         if folder is None and plain.startswith("file:"):
             from envc.fetch.places import local_path
 
             folder = local_path(plain)
         name = name or plain.rpartition("/")[2]
+        keyring.declare(name, plain, login)
         if name in places and places[name].url != plain:
             raise UsageError(f"two channels are called {name}", "give them names under [sources] in the manifest")
         places[name] = ChannelPlace(name, f"{_safe(name)}-{short_digest(plain)}", plain, folder)

@@ -6,6 +6,7 @@ Nothing here is ever rendered: after `split_credentials` no other module holds a
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -40,17 +41,35 @@ def split_credentials(url: str) -> tuple[str, Login | None]:
     return urlunsplit(parts._replace(netloc=host)), Login(unquote(user), unquote(password))
 
 
+Ask = Callable[[tuple[str, ...], str], tuple[str, str] | None]  # services, user → user and password
+
+
 class Keyring:
     """The logins of sources by place (scheme, host and port), then those of a netrc file by host. Thread-safe.
 
     A netrc's ``default`` entry is left alone: it would go to every host that a page happens to name.
     """
 
-    def __init__(self, netrc: Path | None = None) -> None:
+    def __init__(
+        self, netrc: Path | None = None, *, logins: Mapping[str, Login] | None = None, ask: Ask | None = None
+    ) -> None:
+        """`logins` are by `login_name` of a source. `ask` asks a keyring, and is only asked about declared sources."""
         self._netrc = netrc
+        self._logins = logins or {}
+        self._ask = ask
         self._by_host: dict[str, Login] | None = None
         self._by_place: dict[tuple[str, str, int], Login] = {}
+        self._services: dict[tuple[str, str, int], str] = {}  # declared sources that a keyring was not asked about yet
         self._lock = threading.Lock()
+
+    def declare(self, name: str, url: str, login: Login | None = None) -> None:
+        """A source stands at that URL, which is free of credentials; `login` is what stood in it before."""
+        given = self._logins.get(login_name(name), Login("", ""))
+        user = given.user or (login.user if login else "")
+        password = given.password or (login.password if login and login.user == user else "")
+        if user or password:
+            self.add(url, Login(user, password))
+        self._services[_place(url)] = url
 
     def add(self, url: str, login: Login) -> None:
         """Remember the login of a source for requests to the same scheme, host and port."""
@@ -59,12 +78,37 @@ class Keyring:
     def login(self, url: str) -> Login | None:
         """What to authenticate a request with, if anything. Raises ValueError for a URL without a sensible port."""
         place = _place(url)
-        if place in self._by_place:
-            return self._by_place[place]
+        known = self._by_place.get(place)
+        if known is not None:
+            return known if known.password else self.refused(url) or known
         with self._lock:
             if self._by_host is None:
                 self._by_host = _read_netrc(self._netrc)
         return self._by_host.get(place[1])
+
+    def refused(self, url: str) -> Login | None:
+        """Another login for a place that refused a request, or whose password is missing; None if there is none.
+
+        A keyring is asked about a place once. Raises UsageError where it cannot be asked.
+        """
+        if self._ask is None:
+            return None
+        place = _place(url)
+        with self._lock:
+            service = self._services.pop(place, None)
+            if service is None:
+                return None
+            known = self._by_place.get(place)
+            found = self._ask((service, urlsplit(service).netloc), known.user if known else "")
+            if found is None:
+                return None
+            login = self._by_place[place] = Login(*found)
+            return login
+
+
+def login_name(source: str) -> str:
+    """How environment variables spell a source: ``acme-models`` is ``ACME_MODELS``."""
+    return "".join(letter.upper() if letter.isalnum() and letter.isascii() else "_" for letter in source)
 
 
 def _place(url: str) -> tuple[str, str, int]:

@@ -16,10 +16,13 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from envc import __version__
-from envc.errors import SourceUnreachable
+from envc.errors import SourceUnreachable, UsageError
 from envc.fetch.credentials import Keyring, split_credentials
+from envc.fetch.settings import Transport
 
 if TYPE_CHECKING:
+    import ssl
+
     from urllib3 import BaseHTTPResponse, PoolManager
 
 CHUNK = 1 << 16  # bytes
@@ -33,7 +36,12 @@ _BUSY = (429, 500, 502, 503, 504)
 _DEFAULT_AGE = 600  # seconds that an answer is used without asking, where its server does not say
 _LONGEST_AGE = 7 * 86_400  # seconds
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,10})")
-_LOGIN_HINT = "put the user and password for that host into a netrc file (NETRC, or .netrc in your home directory)"
+_LOGIN_HINT = (
+    "put the user and password for that host into a netrc file (NETRC, or .netrc in your home directory), or into "
+    "ENVC_SOURCE_<NAME>_USERNAME and ENVC_SOURCE_<NAME>_PASSWORD; ENVC_KEYRING_PROVIDER=subprocess asks a keyring"
+)
+_AUTHORITY_HINT = "name your own authority's certificate in SSL_CERT_FILE, if this is a server of your own"
+_CLIENT_HINT = "name a PEM file with your certificate and its key in SSL_CLIENT_CERT"
 
 
 class Stopped(Exception):
@@ -90,12 +98,14 @@ class Client:
         self,
         keyring: Keyring,
         *,
+        transport: Transport = Transport(),  # noqa: B008 - a frozen value
         connect_timeout: float = 10.0,
         read_timeout: float = 30.0,
         tries: int = _TRIES,
         first_pause: float = _FIRST_PAUSE,
     ) -> None:
         self._keyring = keyring
+        self._transport = transport
         self._connect_timeout = connect_timeout  # seconds
         self._read_timeout = read_timeout  # seconds without a byte
         self._tries = tries
@@ -157,6 +167,7 @@ class Client:
 
     def _request(self, source: str, what: str, url: str, headers: dict[str, str]) -> tuple[BaseHTTPResponse, str]:
         reason, tried, worth = "", 0, self._tries
+        hint: str | None = None
         while tried < worth:
             if self._stopping.is_set():
                 raise Stopped
@@ -165,18 +176,18 @@ class Client:
             try:
                 response, final = self._follow(source, what, url, headers)
             except _Trouble as trouble:
-                reason, worth = trouble.reason, min(trouble.tries, self._tries)
+                reason, worth, hint = trouble.reason, min(trouble.tries, self._tries), trouble.hint
             else:
                 if response.status not in _BUSY:
                     return self._judge(source, what, response), final
-                reason, worth = f"HTTP {response.status}", self._tries
+                reason, worth, hint = f"HTTP {response.status}", self._tries, None
                 wait = _retry_after(response.headers.get("Retry-After"))
                 response.close()
                 if wait is not None and wait > _LONGEST_RETRY_AFTER:
                     raise SourceUnreachable(source, what, f"{reason}, and it asks to wait for {wait:.0f} s")
             if tried < worth:
                 self.pause(tried - 1, wait)
-        raise SourceUnreachable(source, what, f"{reason}, {tried} times" if tried > 1 else reason)
+        raise SourceUnreachable(source, what, f"{reason}, {tried} times" if tried > 1 else reason, hint)
 
     def _judge(self, source: str, what: str, response: BaseHTTPResponse) -> BaseHTTPResponse:
         if response.status in (200, 206, 304, 404, 410, 416):
@@ -189,6 +200,9 @@ class Client:
         """One try, through redirects. Each hop gets the credentials of its own host and of no other."""
         for _ in range(_REDIRECTS):
             response = self._send(url, headers)
+            if response.status == 401 and self._keyring.refused(url) is not None:
+                response.close()
+                response = self._send(url, headers)
             location = response.headers.get("Location")
             if response.status not in (301, 302, 303, 307, 308) or not location:
                 return response, url
@@ -220,8 +234,8 @@ class Client:
             )
         except (exceptions.LocationParseError, ValueError):
             raise _Trouble("its URL is malformed", 1) from None
-        except exceptions.SSLError:
-            raise _Trouble("its TLS certificate is not trusted", 1) from None
+        except exceptions.SSLError as error:
+            raise _tls_trouble(str(error)) from None
         except exceptions.ProxyError:
             raise _Trouble("the proxy cannot be reached", _TRIES_REFUSED) from None
         except exceptions.NameResolutionError:
@@ -244,6 +258,8 @@ class Client:
         with self._lock:
             if self._proxies is None:
                 self._proxies = getproxies()
+                if self._transport.proxy and not self._proxies.keys() & {"http", "https", "all"}:
+                    self._proxies["all"] = self._transport.proxy
             proxy = self._proxies.get(parts.scheme) or self._proxies.get("all") or ""
             if proxy and proxy_bypass(parts.hostname or ""):
                 proxy = ""
@@ -253,15 +269,28 @@ class Client:
                 self._pools[key] = self._new_pool(*key)
             return self._pools[key]
 
-    def _new_pool(self, proxy: str, encrypted: bool) -> PoolManager:
+    def _context(self) -> ssl.SSLContext:
         import ssl
 
+        authorities, own = self._transport.authorities, self._transport.client_certificate
+        try:
+            # The default context reads SSL_CERT_FILE and SSL_CERT_DIR, for companies with an authority of their own.
+            context = ssl.create_default_context(cafile=str(authorities) if authorities else None)
+        except (OSError, ssl.SSLError):
+            raise UsageError(f"{authorities} holds no certificate authorities", "correct pip's `cert`") from None
+        if own is not None:
+            try:
+                context.load_cert_chain(own)
+            except (OSError, ssl.SSLError):
+                raise UsageError(f"{own} holds no certificate with its key", _CLIENT_HINT) from None
+        return context
+
+    def _new_pool(self, proxy: str, encrypted: bool) -> PoolManager:
         import urllib3
 
         from envc.fetch.dial import Names, pool_classes
 
-        # The default context reads SSL_CERT_FILE and SSL_CERT_DIR, which companies with their own authority rely on.
-        context = ssl.create_default_context() if encrypted else None
+        context = self._context() if encrypted else None
         if proxy:
             address, login = split_credentials(proxy if "://" in proxy else f"http://{proxy}")
             headers = {"Proxy-Authorization": login.authorization} if login else None
@@ -274,12 +303,25 @@ class Client:
         return pool
 
 
+def _tls_trouble(message: str) -> _Trouble:
+    """What went wrong with TLS. Only what looks like a broken connection may go away by trying again."""
+    if "CERTIFICATE_REQUIRED" in message or "HANDSHAKE_FAILURE" in message:
+        return _Trouble("it asks for a client certificate", 1, _CLIENT_HINT)
+    if "EOF" in message:
+        # Some servers hang up on who shows no certificate.
+        return _Trouble("the connection broke off", hint=f"if it asks for a client certificate, {_CLIENT_HINT}")
+    if "CERTIFICATE_VERIFY_FAILED" in message:
+        return _Trouble("its TLS certificate is not trusted", 1, _AUTHORITY_HINT)
+    return _Trouble("no TLS connection comes about", 1)
+
+
 class _Trouble(Exception):
     """A try that failed before an answer came."""
 
-    def __init__(self, reason: str, tries: int = 1 << 30) -> None:
+    def __init__(self, reason: str, tries: int = 1 << 30, hint: str | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.hint = hint
         self.tries = tries  # how many tries such trouble is worth
 
 

@@ -55,7 +55,7 @@ class Origins:
         offline: bool = False,
         refresh: bool = False,
         root: Path | None = None,
-        client: Callable[[Keyring], Client] = Client,
+        client: Callable[[Keyring], Client] | None = None,
         elsewhere: Mapping[str, Locate] | None = None,
     ) -> None:
         """`now` is in seconds since the epoch. `refresh` asks for every page again, `offline` for none. `root` is what
@@ -63,12 +63,13 @@ class Origins:
 
         Raises UsageError for a source whose URL cannot be used.
         """
-        self.keyring = Keyring(settings.netrc)
+        self.keyring = Keyring(settings.netrc, logins=settings.logins, ask=settings.ask)
         self._places = resolve(sources, settings, self.keyring, root)
         self._warnings = settings.warnings
         self._progress = progress
         self.offline = offline
-        self.client = client(self.keyring)  # what else a run downloads comes through it as well
+        # What else a run downloads comes through it as well.
+        self.client = client(self.keyring) if client else Client(self.keyring, transport=settings.transport)
         self._cache = Cache(settings.cache, progress, now=now)
         self._page_task = LateTask(progress, "index pages", self._go_online)
         self._metadata_task = LateTask(progress, "metadata", self._go_online)

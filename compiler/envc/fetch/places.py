@@ -61,8 +61,7 @@ def resolve(
             )
         plain, login = split_credentials(url)
         plain = plain.partition("#")[0].rstrip("/")
-        if login is not None:
-            keyring.add(plain, login)
+        keyring.declare(name, plain, login)
         if source.kind == "find-links" and not plain.startswith("file:"):
             plain += "/" if url.partition("#")[0].endswith("/") else ""
         places[name] = Place(name, f"{name}-{sha256(plain.encode())[:16]}", source.kind, plain, source.projects)

@@ -2,12 +2,14 @@
 
 pip's ``index-url`` says *where* the default index lives, so it is honoured. Its ``extra-index-url`` and ``find-links``
 would add candidates that the manifest does not name, which is how dependency confusion starts; they are named in one
-warning and never used.
+warning and never used. Its ``cert``, ``client-cert``, ``proxy`` and ``keyring-provider`` say how servers are reached,
+and are honoured where no variable says it.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +18,19 @@ from urllib.parse import urlsplit
 import msgspec
 
 from envc.errors import UsageError
+from envc.fetch.credentials import Ask, Login
 
+_LOGIN = re.compile(r"ENVC_SOURCE_([A-Z0-9_]+)_(?:USERNAME|PASSWORD)")
+_PIP_KEYS = ("index-url", "extra-index-url", "find-links", "cert", "client-cert", "proxy", "keyring-provider")
 _SECTIONS = ("global", "download", "install")  # of pip's configuration, later ones win
+
+
+class Transport(msgspec.Struct, frozen=True, kw_only=True):
+    """How servers are reached, besides what Python's ssl module and urllib read off the environment themselves."""
+
+    authorities: Path | None = None  # PEM file that replaces the system's certificate authorities
+    client_certificate: Path | None = None  # PEM file with a certificate and its key
+    proxy: str | None = None  # where no variable names one. May hold credentials
 
 
 class FetchSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +39,9 @@ class FetchSettings(msgspec.Struct, frozen=True, kw_only=True):
     cache: Path  # folder for everything that can be fetched again
     index_url: str | None = None  # replaces the default index; None: the ecosystem's own. May hold credentials
     netrc: Path | None = None
+    logins: dict[str, Login] = {}  # by `login_name` of a source
+    ask: Ask | None = None  # a keyring, where the user wants it to be asked
+    transport: Transport = Transport()
     warnings: tuple[str, ...] = ()  # to be shown when the network is used; free of credentials
 
 
@@ -44,6 +60,9 @@ def read_settings(environ: Mapping[str, str]) -> FetchSettings:
         cache=cache_folder(environ),
         index_url=index_url or None,
         netrc=_netrc(environ),
+        logins=_logins(environ),
+        ask=_keyring(environ, pip),
+        transport=_transport(environ, pip),
         warnings=_ignored(pip),
     )
 
@@ -70,6 +89,42 @@ def redact(url: str) -> str:
         return url
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}/…"
+
+
+def _logins(environ: Mapping[str, str]) -> dict[str, Login]:
+    """``ENVC_SOURCE_<NAME>_USERNAME`` and ``…_PASSWORD``; either may be left to the URL, netrc or a keyring."""
+    names = {match[1] for key in environ if (match := _LOGIN.fullmatch(key)) is not None}
+    return {
+        name: Login(
+            environ.get(f"ENVC_SOURCE_{name}_USERNAME", ""),
+            environ.get(f"ENVC_SOURCE_{name}_PASSWORD", ""),
+        )
+        for name in names
+    }
+
+
+def _keyring(environ: Mapping[str, str], pip: Mapping[str, str]) -> Ask | None:
+    """``ENVC_KEYRING_PROVIDER``, else pip's ``keyring-provider``: only "subprocess" lets the command be started."""
+    provider = environ.get("ENVC_KEYRING_PROVIDER")
+    if provider not in (None, "", "disabled", "subprocess"):
+        raise UsageError(f"ENVC_KEYRING_PROVIDER is {provider!r}", "it is `subprocess` or `disabled`")
+    if (provider or pip.get("keyring-provider")) != "subprocess":
+        return None
+    from envc.fetch.keyring_command import ask_keyring
+
+    return lambda services, user: ask_keyring(services, user, environ)
+
+
+def _transport(environ: Mapping[str, str], pip: Mapping[str, str]) -> Transport:
+    """The standard variables count first; ``SSL_CERT_FILE``, ``SSL_CERT_DIR`` and proxies' are read elsewhere."""
+    own = environ.get("SSL_CERT_FILE") or environ.get("SSL_CERT_DIR")
+    authorities = None if own else pip.get("cert")
+    certificate = environ.get("SSL_CLIENT_CERT") or pip.get("client-cert")
+    return Transport(
+        authorities=Path(authorities).expanduser() if authorities else None,
+        client_certificate=Path(certificate).expanduser() if certificate else None,
+        proxy=pip.get("proxy") or None,
+    )
 
 
 def _ignored(pip: Mapping[str, str]) -> tuple[str, ...]:
@@ -102,7 +157,7 @@ def _pip_configuration(environ: Mapping[str, str]) -> dict[str, str]:
         for section in _SECTIONS:
             if parser.has_section(section):
                 found.update(parser.items(section))
-    for key in ("index-url", "extra-index-url", "find-links"):
+    for key in _PIP_KEYS:
         value = environ.get("PIP_" + key.upper().replace("-", "_"))
         if value is not None:
             found[key] = value

@@ -1,0 +1,251 @@
+"""Where packages come from, through the installed command: several sources, their logins, their certificates."""
+
+from __future__ import annotations
+
+import ssl
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tomli
+import trustme
+
+from tests.e2e.command import HOST_PYTHON, Workplace
+from tests.servers import Behaviour, IndexServer, TunnelProxy
+from tests.wheels import build_wheel
+
+SECRET = "hunter2"
+
+
+def manifest(sources: str, indexes: str = '["internal", "pypi"]', pypi: str = '["acme-models"]') -> str:
+    return f"""\
+[project]
+name = "demo"
+targets = ["linux-64"]
+python = "{HOST_PYTHON}"
+indexes = {indexes}
+[steps.train]
+pypi = {pypi}
+{sources}
+"""
+
+
+@pytest.fixture
+def public() -> Iterator[IndexServer]:
+    with IndexServer([build_wheel("acme-models", "99.0"), build_wheel("gamma", "1.0")]) as server:
+        yield server
+
+
+@pytest.fixture
+def internal() -> Iterator[IndexServer]:
+    with IndexServer([build_wheel("acme-models", "1.0", ["gamma"])]) as server:
+        yield server
+
+
+@pytest.fixture
+def place(tmp_path: Path, public: IndexServer) -> Workplace:
+    return Workplace(tmp_path, public.url)
+
+
+def versions(place: Workplace) -> dict[str, tuple[str, str]]:
+    packages = tomli.loads(place.lock.read_text())["package"]
+    return {package["id"].removeprefix("pypi:"): (package["version"], package["source"]) for package in packages}
+
+
+def declared(url: str, more: str = "") -> str:
+    return f'[sources.internal]\nkind = "pypi"\nurl = "{url}"\n{more}'
+
+
+def test_a_higher_version_elsewhere_never_replaces_a_pinned_project(
+    place: Workplace, public: IndexServer, internal: IndexServer
+) -> None:
+    # Even where the public index comes first, and even where the internal one forgets the project.
+    pinned = declared(internal.url, 'projects = ["acme-*"]\n')
+    place.write(manifest(pinned, '["pypi", "internal"]'))
+    place.ok("lock")
+    assert versions(place) == {"acme-models": ("1.0", "internal"), "gamma": ("1.0", "pypi")}
+    place.ok("lock", "--upgrade", "--refresh")
+    assert versions(place)["acme-models"] == ("1.0", "internal")
+    assert not public.requests_for("/simple/acme-models/")
+    internal.remove("acme_models-1.0-py3-none-any.whl")
+    assert "there is no project acme-models in internal" in place.fails(1, "lock", "--upgrade", "--refresh").err
+    assert not public.requests_for("/simple/acme-models/")
+
+
+def test_the_first_index_that_knows_a_project_supplies_it(place: Workplace, internal: IndexServer) -> None:
+    place.write(manifest(declared(internal.url)))
+    place.ok("lock")
+    assert versions(place)["acme-models"] == ("1.0", "internal")
+
+
+def test_trouble_with_the_first_index_is_no_reason_to_ask_the_next(
+    place: Workplace, public: IndexServer, internal: IndexServer
+) -> None:
+    internal.behaviour.status = {"/simple/": 403}
+    place.write(manifest(declared(internal.url)))
+    assert "from internal: HTTP 403" in place.fails(1, "lock").err
+    assert not public.requests_for("/simple/acme-models/")
+
+
+@pytest.mark.parametrize("form", ["html", "folder", "page", "file"])
+def test_other_kinds_of_sources(place: Workplace, internal: IndexServer, tmp_path: Path, form: str) -> None:
+    wheel = build_wheel("acme-models", "1.0", ["gamma"])
+    internal.behaviour.pages = "html"
+    if form == "html":
+        source = declared(internal.url)
+    elif form == "page":
+        source = f'[sources.internal]\nkind = "find-links"\nurl = "{internal.base}/links/"\n'
+    elif form == "folder":
+        (place.checkout / "wheels").mkdir()
+        (place.checkout / "wheels" / wheel.file).write_bytes(wheel.data)
+        source = '[sources.internal]\nkind = "find-links"\nurl = "wheels"\n'
+    else:
+        folder = tmp_path / "mirror" / "acme-models"
+        folder.mkdir(parents=True)
+        (folder / wheel.file).write_bytes(wheel.data)
+        (folder / "index.html").write_text(f'<a href="{wheel.file}#sha256={wheel.sha256}">{wheel.file}</a>')
+        place.write(manifest("", '["pypi"]', '["acme-models<2"]'))
+        place.env["ENVC_INDEX_URL"] = (tmp_path / "mirror").as_uri()
+        assert "there is no project gamma" in place.fails(1, "lock").err
+        (tmp_path / "mirror" / "gamma").mkdir()
+        gamma = build_wheel("gamma", "1.0")
+        (tmp_path / "mirror" / "gamma" / gamma.file).write_bytes(gamma.data)
+        (tmp_path / "mirror" / "gamma" / "index.html").write_text(f'<a href="{gamma.file}">{gamma.file}</a>')
+        place.ok("lock")
+        assert versions(place)["acme-models"] == ("1.0", "pypi")
+        return
+    place.write(manifest(source))
+    place.ok("lock")
+    assert versions(place)["acme-models"] == ("1.0", "internal")
+    place.ok("bundle")
+
+
+def everything_written(place: Workplace) -> bytes:
+    folders = (place.checkout, place.cache, place.store)
+    return b"".join(path.read_bytes() for folder in folders for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def private() -> Iterator[IndexServer]:
+    behaviour = Behaviour(auth=("me", SECRET))
+    with IndexServer([build_wheel("acme-models", "1.0", ["gamma"])], behaviour) as server:
+        yield server
+
+
+KEYRING = """\
+#!{python}
+import sys
+with open({log!r}, "a") as log:
+    print(*sys.argv[1:], file=log)
+words = sys.argv[1:]
+if words[:3] == ["--mode", "creds", "get"] and words[3] == {service!r}:
+    print("me"); print({secret!r})
+elif words == ["get", {service!r}, "me"]:
+    print({secret!r})
+else:
+    sys.exit("nothing known of hunter2")
+"""
+
+
+def keyring(place: Workplace, service: str) -> Path:
+    """A `keyring` command that knows one service; the file that says what it was asked."""
+    folder = place.folder / "bin"
+    folder.mkdir(exist_ok=True)
+    log = folder / "log"
+    command = folder / "keyring"
+    command.write_text(KEYRING.format(python=sys.executable, log=str(log), service=service, secret=SECRET))
+    command.chmod(0o755)
+    place.env["PATH"] = f"{folder}:{place.env['PATH']}"
+    return log
+
+
+@pytest.mark.parametrize(
+    "way", ["netrc", "variables", "keyring", "keyring by user", "keyring by host", "pip's keyring"]
+)
+def test_logins(place: Workplace, private: IndexServer, way: str) -> None:
+    place.write(manifest(declared(private.url)))
+    assert "from internal: HTTP 401" in place.fails(1, "lock").err
+    if way == "netrc":
+        netrc = place.folder / "netrc"
+        netrc.write_text(f"machine 127.0.0.1 login me password {SECRET}\n")
+        env = {"NETRC": str(netrc)}
+    elif way == "variables":
+        env = {"ENVC_SOURCE_INTERNAL_USERNAME": "me", "ENVC_SOURCE_INTERNAL_PASSWORD": SECRET}
+    else:
+        env = {"ENVC_KEYRING_PROVIDER": "subprocess"}
+        host = private.base.removeprefix("http://")
+        asked = keyring(place, host if way == "keyring by host" else private.url)
+        if way == "keyring by user":
+            env["ENVC_SOURCE_INTERNAL_USERNAME"] = "me"
+        elif way == "pip's keyring":
+            env = {"PIP_KEYRING_PROVIDER": "subprocess"}
+    locking, bundling = place.ok("lock", **env), place.ok("bundle", **env)
+    assert versions(place)["acme-models"] == ("1.0", "internal")
+    told = locking.out + locking.err + bundling.out + bundling.err
+    assert SECRET not in told
+    assert SECRET.encode() not in everything_written(place)
+    if "keyring" in way:
+        lines = asked.read_text().splitlines()
+        wanted = f"get {private.url} me" if way == "keyring by user" else f"--mode creds get {private.url}"
+        assert lines[0] == wanted
+        assert len(lines) <= 2 * (2 if way == "keyring by host" else 1)  # once a command
+
+
+def test_a_keyring_is_not_asked_unless_that_is_wanted(place: Workplace, private: IndexServer) -> None:
+    place.write(manifest(declared(private.url)))
+    asked = keyring(place, private.url)
+    place.fails(1, "lock")
+    place.fails(1, "lock", ENVC_KEYRING_PROVIDER="disabled", PIP_KEYRING_PROVIDER="subprocess")
+    assert not asked.exists()
+    assert "it is `subprocess` or `disabled`" in place.fails(2, "lock", ENVC_KEYRING_PROVIDER="import").err
+    (asked.parent / "keyring").unlink()
+    env = {"ENVC_KEYRING_PROVIDER": "subprocess", "PATH": str(asked.parent)}
+    assert "there is no `keyring` on PATH" in place.fails(2, "lock", **env).err
+
+
+def test_a_keyring_that_knows_nothing(place: Workplace, private: IndexServer) -> None:
+    place.write(manifest(declared(private.url)))
+    keyring(place, "https://another.example.com/simple")
+    told = place.fails(1, "lock", ENVC_KEYRING_PROVIDER="subprocess").err
+    assert "from internal: HTTP 401" in told
+    assert SECRET not in told
+
+
+def test_a_private_index_behind_a_proxy_with_an_authority_of_its_own(place: Workplace, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    bundle, own = tmp_path / "authority.pem", tmp_path / "me.pem"
+    authority.cert_pem.write_to_path(bundle)
+    authority.issue_cert("me@example.com").private_key_and_cert_chain_pem.write_to_path(own)
+    wheel = build_wheel("acme-models", "1.0")
+    with IndexServer([wheel], tls=context) as server, TunnelProxy() as proxy:
+        place.write(manifest(declared(server.url), '["internal"]'))
+        env = {"SSL_CERT_FILE": str(bundle), "SSL_CLIENT_CERT": str(own), "https_proxy": proxy.url()}
+        place.ok("lock", **env)
+        place.ok("bundle", **env)
+        assert proxy.asked
+        assert {request.status for request in server.log} == {200}
+        pip = {"PIP_CERT": str(bundle), "PIP_CLIENT_CERT": str(own), "PIP_PROXY": proxy.url()}
+        place.env.pop("SSL_CERT_FILE", None)
+        place.env.pop("SSL_CERT_DIR", None)
+        before = len(proxy.asked)
+        place.ok("lock", "--upgrade", "--refresh", **pip)
+        assert len(proxy.asked) > before
+    assert versions(place)["acme-models"] == ("1.0", "internal")
+
+
+def test_pages_are_used_for_their_time_and_then_asked_for_changes(place: Workplace, internal: IndexServer) -> None:
+    place.write(manifest(declared(internal.url)))
+    place.ok("lock", ENVC_NOW="2026-06-01T00:00:00Z")
+    internal.forget()
+    place.ok("lock", "--upgrade", ENVC_NOW="2026-06-01T00:05:00Z")
+    assert not internal.log  # max-age=600
+    place.ok("lock", "--upgrade", "--refresh", ENVC_NOW="2026-06-01T00:06:00Z")
+    assert [request.status for request in internal.log if "acme" in request.path] == [304]
+    internal.forget()
+    place.ok("lock", "--upgrade", ENVC_NOW="2026-06-01T00:20:00Z")
+    assert [request.status for request in internal.log if "acme" in request.path] == [304]

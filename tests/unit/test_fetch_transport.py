@@ -1,0 +1,176 @@
+"""How servers are reached: own authorities, client certificates, tunnels through proxies, reset connections."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from envc.errors import SourceUnreachable, UsageError
+from envc.fetch.credentials import Keyring, Login
+from envc.fetch.http import Client, Reply
+from envc.fetch.settings import Transport
+from tests.servers import IndexServer, TunnelProxy
+from tests.wheels import build_wheel
+
+PAGE = "/simple/demo/"
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def bundle(authority: trustme.CA, tmp_path: Path) -> Path:
+    path = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(path)
+    return path
+
+
+def context(authority: trustme.CA, *, demands: bool = False) -> ssl.SSLContext:
+    found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(found)
+    if demands:
+        authority.configure_trust(found)
+        found.verify_mode = ssl.CERT_REQUIRED
+    return found
+
+
+@pytest.fixture
+def server(authority: trustme.CA) -> Iterator[IndexServer]:
+    with IndexServer([build_wheel("demo", "1.0")], tls=context(authority)) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def get(url: str, transport: Transport | None = None) -> Reply:
+    http = Client(Keyring(), transport=transport or Transport(), read_timeout=5.0, tries=3, first_pause=0.001)
+    try:
+        return http.get("internal", "the page", url, limit=1 << 20)
+    finally:
+        http.close()
+
+
+def test_an_authority_nobody_knows_is_not_trusted(server: IndexServer) -> None:
+    with pytest.raises(SourceUnreachable, match="its TLS certificate is not trusted") as caught:
+        get(server.base + PAGE)
+    assert "SSL_CERT_FILE" in (caught.value.hint or "")
+    assert not server.log
+
+
+def test_an_own_authority_from_the_environment(
+    server: IndexServer, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    assert get(server.base + PAGE).status == 200
+
+
+def test_an_own_authority_from_pip_s_configuration(server: IndexServer, bundle: Path, tmp_path: Path) -> None:
+    assert get(server.base + PAGE, Transport(authorities=bundle)).status == 200
+    with pytest.raises(UsageError, match="holds no certificate authorities"):
+        get(server.base + PAGE, Transport(authorities=tmp_path / "missing.pem"))
+
+
+def test_a_client_certificate(authority: trustme.CA, bundle: Path, tmp_path: Path) -> None:
+    own = tmp_path / "me.pem"
+    authority.issue_cert("me@example.com").private_key_and_cert_chain_pem.write_to_path(own)
+    with IndexServer([build_wheel("demo", "1.0")], tls=context(authority, demands=True)) as server:
+        reached = get(server.base + PAGE, Transport(authorities=bundle, client_certificate=own))
+        assert reached.status == 200
+        with pytest.raises(SourceUnreachable) as caught:
+            get(server.base + PAGE, Transport(authorities=bundle))
+        assert "SSL_CLIENT_CERT" in (caught.value.hint or "")
+        assert len(server.log) == 1
+    with pytest.raises(UsageError, match="holds no certificate with its key"):
+        get(server.base + PAGE, Transport(authorities=bundle, client_certificate=bundle))
+
+
+def test_a_tunnel_through_a_proxy(server: IndexServer, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with TunnelProxy() as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url("me:secret@"))
+        assert get(server.base + PAGE, Transport(authorities=bundle)).status == 200
+        assert proxy.asked == [(server.base.removeprefix("https://"), Login("me", "secret").authorization)]
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        assert get(server.base + PAGE, Transport(authorities=bundle)).status == 200
+        assert len(proxy.asked) == 1
+    assert "proxy-authorization" not in server.log[0].headers
+
+
+def test_pip_s_proxy_counts_where_no_variable_names_one(
+    server: IndexServer, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with TunnelProxy() as proxy, TunnelProxy() as other:
+        assert get(server.base + PAGE, Transport(authorities=bundle, proxy=proxy.url())).status == 200
+        assert len(proxy.asked) == 1
+        monkeypatch.setenv("https_proxy", other.url())
+        assert get(server.base + PAGE, Transport(authorities=bundle, proxy=proxy.url())).status == 200
+        assert (len(proxy.asked), len(other.asked)) == (1, 1)
+
+
+def test_a_proxy_that_is_not_there_is_told_without_its_login(
+    server: IndexServer, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("https_proxy", "http://me:hunter2@127.0.0.1:9")
+    with pytest.raises(SourceUnreachable, match="the proxy cannot be reached") as caught:
+        get(server.base + PAGE, Transport(authorities=bundle))
+    assert "hunter2" not in str(caught.value)
+
+
+class Resetting:
+    """Drops the first connections with a reset, then answers each with a short page."""
+
+    def __init__(self, resets: int) -> None:
+        self.resets = resets
+        self.connections = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            with connection:
+                self.connections += 1
+                connection.recv(1 << 16)
+                if self.connections <= self.resets:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                else:
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+
+    def close(self) -> None:
+        self._socket.close()
+        self._thread.join(5)
+
+
+@pytest.mark.parametrize("resets", [2, 9])
+def test_connections_that_are_reset_are_made_again_but_not_for_ever(resets: int) -> None:
+    server = Resetting(resets)
+    try:
+        if resets == 2:
+            assert get(server.url).body == b"ok"
+            assert server.connections == 3
+        else:
+            with pytest.raises(SourceUnreachable, match="the connection broke off, 3 times"):
+                get(server.url)
+    finally:
+        server.close()
