@@ -42,7 +42,7 @@ from envc_solvers.mixed.solve import MixedProblem
 from envc_solvers.pypi.index import Index
 from envc_solvers.pypi.markers import Answer
 from envc_solvers.pypi.solve import Problem
-from envc_solvers.target import Python, default_target
+from envc_solvers.target import default_target
 from tests import conda_scenarios, universe
 from tests.channels import MemoryRepodata
 
@@ -128,12 +128,12 @@ def problem_of(asked: Asked) -> MixedProblem:
 
 
 class Asking:
-    """An index for whichever Python conda chooses; `pythons` records which."""
+    """An index for whichever Python conda chooses; `asked` records the problems that it is for."""
 
     def __init__(self, packages: universe.Universe) -> None:
         self._packages = packages
-        self.pythons: list[Python] = []
+        self.asked: list[Problem] = []
 
-    def __call__(self, python: Python) -> tuple[Index, MutableMapping[str, Answer]]:
-        self.pythons.append(python)
-        return universe.MemoryIndex(self._packages, default_target("linux-64"), python), {}
+    def __call__(self, problem: Problem) -> tuple[Problem, Index, MutableMapping[str, Answer]]:
+        self.asked.append(problem)
+        return problem, universe.MemoryIndex(self._packages, problem.target, problem.python), {}

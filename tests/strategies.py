@@ -143,6 +143,7 @@ _PACKAGES = st.builds(
     source=st.sampled_from(["pypi", "conda-forge", "internal_1.x"]),
     released=st.none() | st.dates(),
     license=_TEXT | st.just("https://licenses.example.com/MIT"),
+    pypi=_tuples(st.sampled_from(["torch", "opencv-python", "numpy"]), max_size=2),
     depends=_ANY_LINES.map(tuple),
     artifacts=_tuples(_ARTIFACTS, max_size=3),
 )

@@ -98,6 +98,7 @@ class Closures:
                 license=package.license,
                 noarch=artifact.noarch,
                 site_packages=artifact.site_packages,
+                pypi=package.pypi,
                 requires=package.depends if artifact.depends is None else artifact.depends,
                 content=artifact.content,
             )

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from envc.model.manifest import CondaDependency, Dependencies, Manifest, PyPIDependency, Source
+from envc.model.manifest import CondaDependency, Dependencies, Manifest, PyPIDependency, Source, Step
 from envc.parse.python import choose_python
 from envc_solvers.target import Python, Target, default_target
 
@@ -30,6 +30,15 @@ class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
     def key(self) -> str:
         """The target key: ``linux-64/cp312``."""
         return f"{self.target.name}/{self.python.key}"
+
+    @property
+    def uses_conda(self) -> bool:
+        """Whether channels are asked at all: for packages, or for the interpreter alone."""
+        return bool(self.conda) or self.interpreter == "conda"
+
+    @property
+    def is_mixed(self) -> bool:
+        return self.uses_conda and bool(self.pypi)
 
     @property
     def extras(self) -> frozenset[tuple[str, str]]:
@@ -94,7 +103,7 @@ def _step_target(manifest: Manifest, step_name: str, target_name: str, inputs: _
         step=step_name,
         target=target_of(manifest, target_name),
         python=choose_python(step.python or manifest.python),
-        interpreter=step.interpreter or ("conda" if inputs.conda else "host"),
+        interpreter=step.interpreter or ("conda" if _asks_for_conda(manifest, step) else "host"),
         pypi=inputs.pypi,
         conda=inputs.conda,
         requires=inputs.requires,
@@ -102,6 +111,13 @@ def _step_target(manifest: Manifest, step_name: str, target_name: str, inputs: _
         dedicated=tuple(source for source in allowed if source.kind != "conda" and source.name not in manifest.indexes),
         channels=tuple(by_name[name] for name in manifest.channels if name in by_name),
     )
+
+
+def _asks_for_conda(manifest: Manifest, step: Step) -> bool:
+    """Whether a step has conda packages on any of its targets: it has one kind of interpreter on all of them."""
+    targets = manifest.targets if step.targets is None else step.targets
+    parts = (step.dependencies, *(manifest.groups[group] for group in step.groups))
+    return any(part.conda for part in parts) or any(step.on[name].conda for name in targets if name in step.on)
 
 
 def target_of(manifest: Manifest, name: str) -> Target:
@@ -128,7 +144,8 @@ def render_dependency(dependency: PyPIDependency) -> str:
 def lock_options(manifest: Manifest, cells: tuple[StepTarget, ...]) -> dict[str, object]:
     """Every input that changes results and is not a step's, as plain TOML values with their defaults left out."""
     policy = manifest.policy
-    uses_conda = any(cell.conda for cell in cells)
+    uses_conda = any(cell.uses_conda for cell in cells)
+    is_mixed = any(cell.is_mixed for cell in cells)
     targets = {cell.target.name: cell.target for cell in cells}
     options: dict[str, object] = {
         "targets": {name: target.text for name, target in sorted(targets.items())},
@@ -153,7 +170,7 @@ def lock_options(manifest: Manifest, cells: tuple[StepTarget, ...]) -> dict[str,
         "virtual-packages": {name: dict(sorted(v.items())) for name, v in sorted(manifest.virtual_packages.items())}
         if uses_conda
         else {},
-        "mapping": dict(sorted(manifest.mapping.items())) if uses_conda else {},
+        "mapping": dict(sorted(manifest.mapping.items())) if is_mixed else {},
     }
     defaults = {"prereleases": "if-necessary", "resolution": "highest", "align": "newest", "channel-priority": "strict"}
     return {key: value for key, value in options.items() if value not in (None, [], {}) and value != defaults.get(key)}

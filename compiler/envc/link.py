@@ -62,6 +62,7 @@ def choice_of(pin: Pin, cell: StepTarget) -> Choice:
         site_packages="" if is_usual else pin.site_packages,
         released=datetime.fromtimestamp(pin.uploaded, UTC).date() if pin.uploaded is not None else None,
         license=pin.license,
+        pypi=pin.provides,
         requires=pin.requires,
     )
 
@@ -265,8 +266,10 @@ def _packages(
 ) -> tuple[Package, ...]:
     used: dict[str, dict[Sha256, Choice]] = {}
     serving: dict[Sha256, set[str]] = {}
+    projects: dict[str, set[str]] = {}
     for cell in cells:
         for choice in choices[cell.step, cell.key]:
+            projects.setdefault(ids[choice.sha256], set()).update(choice.pypi)
             used.setdefault(ids[choice.sha256], {})[choice.sha256] = choice
             serving.setdefault(choice.sha256, set()).add(cell.key)
     packages = []
@@ -283,6 +286,7 @@ def _packages(
                 source=chosen[0].source,
                 released=min(released, default=None),
                 license=chosen[0].license,
+                pypi=tuple(sorted(projects[package_id])),
                 depends=requires[chosen[0].sha256] if agree else (),
                 artifacts=tuple(
                     Artifact(

@@ -17,6 +17,7 @@ from envc_solvers.pypi.solve import Policy, Problem, Root
 
 if TYPE_CHECKING:
     from envc_solvers.conda.solve import CondaProblem
+    from envc_solvers.mixed.solve import MixedProblem
 
 Label = Callable[[KeyPath], str]
 
@@ -31,7 +32,7 @@ class StandaloneWish(msgspec.Struct, frozen=True, kw_only=True):
 class PosedProblem(msgspec.Struct, frozen=True, kw_only=True):
     """One run of a solver, and the step-targets that share its answer."""
 
-    problem: Problem | CondaProblem
+    problem: Problem | CondaProblem | MixedProblem
     cells: tuple[StepTarget, ...]  # at least one; they agree on everything that the problem holds
     only: dict[str, str] = {}  # project name: the one source that its requirement names
     standalone: StandaloneWish | None = None  # for steps whose interpreter is an archive of the lock
@@ -42,6 +43,11 @@ class PosedProblem(msgspec.Struct, frozen=True, kw_only=True):
     def title(self) -> str:
         """For progress and errors: ``train on linux-64``."""
         return f"{', '.join(self.steps)} on {self.cells[0].target.name}"
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether the problem is one of both kinds."""
+        return self.cells[0].is_mixed
 
     @property
     def steps(self) -> list[str]:
@@ -75,12 +81,11 @@ def pose(
     result = []
     for members in posed.values():
         cell = members[0]
-        if cell.conda:
+        conda = None
+        if cell.uses_conda:
             from envc.pose_conda import conda_problem
 
             conda = conda_problem(manifest, cell, now=now, lock=lock, release=release, wanted=wanted or {}, label=label)
-            result.append(PosedProblem(problem=conda, cells=tuple(members)))
-            continue
         # Pins of the opposite strategy would be kept as if it had not changed.
         same = lock is not None and lock.options.get("resolution", "highest") == manifest.policy.resolution
         preferences, files = _preferences(lock if same else None, cell, release)
@@ -101,9 +106,14 @@ def pose(
         wish = None
         if cell.interpreter == "standalone":
             wish = _standalone_wish(lock, cell, release, (wanted or {}).get(cell.python.implementation))
+        whole: Problem | CondaProblem | MixedProblem = problem if conda is None else conda
+        if conda is not None and cell.is_mixed:
+            from envc_solvers.mixed.solve import MixedProblem
+
+            whole = MixedProblem(conda=conda, pypi=problem, reserved=_reserved(cell, label))
         result.append(
             PosedProblem(
-                problem=problem,
+                problem=whole,
                 only=only,
                 cells=tuple(members),
                 standalone=wish,
@@ -118,27 +128,15 @@ def pose(
 
 def refuse_unavailable(cells: Iterable[StepTarget], label: Label = render_key_path) -> None:
     """Raise NotAvailable for anything that these step-targets ask of a solver that does not exist yet."""
-    mixed: dict[str, str] = {}
     pinned: dict[str, str] = {}
     for cell in cells:
-        if cell.conda and cell.pypi:
-            places = f"{label(cell.conda[0].at)} beside {label(cell.pypi[0].at)}"
-            mixed.setdefault(cell.step, f"step {cell.step}: {places}")
-        if cell.interpreter != "standalone" and cell.interpreter != ("conda" if cell.conda else "host"):
-            pinned.setdefault(cell.step, f'step {cell.step}: interpreter = "{cell.interpreter}"')
-        if cell.conda and cell.python.implementation != "cpython":
+        if cell.interpreter == "conda" and cell.python.implementation != "cpython":
             pinned.setdefault(cell.step, f"step {cell.step}: {cell.python.text} from conda channels")
-    if mixed:
-        raise NotAvailable(
-            "locking conda and PyPI packages in one step",
-            tuple(mixed[step] for step in sorted(mixed)),
-            "take all packages of the step from conda channels, or all from PyPI",
-        )
     if pinned:
         raise NotAvailable(
             "an interpreter of this kind",
             tuple(pinned[step] for step in sorted(pinned)),
-            'steps with conda packages take "conda", the others "host"',
+            'name a Python such as "3.12", or another interpreter',
         )
 
 
@@ -164,9 +162,9 @@ def identity(cell: StepTarget) -> bytes:
             cell.requires,
             [source.name for source in cell.indexes],
             [source.name for source in cell.dedicated],
-            [source.name for source in cell.channels] if cell.conda else [],
+            [source.name for source in cell.channels] if cell.uses_conda else [],
             # Virtual packages are overridden by the target's name.
-            cell.target.name if cell.conda else "",
+            cell.target.name if cell.uses_conda else "",
         )
     )
 
@@ -180,6 +178,15 @@ def _roots(dependencies: Iterable[PyPIDependency], label: Label) -> tuple[Root, 
         )
         for dependency in dependencies
     )
+
+
+def _reserved(cell: StepTarget, label: Label) -> dict[str, str]:
+    """Projects for which the manifest names a place: no conda package may stand for them."""
+    return {
+        dep.requirement.name: f"{label(dep.at)} takes it from {dep.source or 'an address of its own'}"
+        for dep in cell.pypi
+        if dep.source is not None or dep.is_direct
+    }
 
 
 def _policy(manifest: Manifest, now: datetime) -> Policy:

@@ -15,6 +15,8 @@ from envc_solvers.conda.solve import CondaProblem, Root
 from envc_solvers.conda.virtual import virtual_packages
 from envc_solvers.target import Python
 
+_NO_PYTHON = parse_matchspec("python * none-at-all")  # a build that no package has
+
 
 def conda_problem(
     manifest: Manifest,
@@ -26,13 +28,18 @@ def conda_problem(
     wanted: dict[str, str],
     label: Callable[[KeyPath], str],
 ) -> CondaProblem:
-    """The problem of a step-target without PyPI packages. Its Python is a package like the others.
+    """What a step-target asks of channels. A Python of conda is a package like the others; beside an interpreter from
+    elsewhere no package may bring one.
 
     Raises UsageError for a spec that conda's grammar does not know and for a step without a channel.
     """
-    python = Root(
-        parse_matchspec(python_spec(cell.python)), python_spec(cell.python), label(_python_at(manifest, cell))
-    )
+    specs, constraints = _roots(cell.conda, label), _roots(manifest.constraints.conda, label)
+    if cell.interpreter == "conda":
+        text = python_spec(cell.python)
+        specs = (*specs, Root(parse_matchspec(text), text, label(_python_at(manifest, cell))))
+    else:
+        said = f'interpreter = "{cell.interpreter}"'
+        constraints = (*constraints, Root(_NO_PYTHON, said, label(("steps", cell.step, "interpreter"))))
     overrides = [f"{name}={version}" for name, version in manifest.virtual_packages.get(cell.target.name, {}).items()]
     if not cell.channels:
         raise UsageError(f"step {cell.step} has no conda channel on {cell.target.name}", "name one in project.channels")
@@ -42,11 +49,11 @@ def conda_problem(
     policy = manifest.policy
     return CondaProblem(
         target=cell.target.name,
-        specs=(*_roots(cell.conda, label), python),
+        specs=specs,
         channels=tuple(channel.name for channel in cell.channels),
         priority=policy.channel_priority,
         virtual=virtual_packages(cell.target, overrides),
-        constraints=_roots(manifest.constraints.conda, label),
+        constraints=constraints,
         overrides=_roots(manifest.overrides.conda, label),
         exclude_newer=cutoff(manifest.exclude_newer, now),
         exclude_newer_for={name: cutoff(value, now) for name, value in policy.exclude_newer_package.items()},

@@ -38,7 +38,7 @@ def solve_all(
     `sources` are needed where a problem has direct requirements, or may build.
     """
     posed_problems = [(posed, posed.problem) for posed in problems if isinstance(posed.problem, Problem)]
-    indexes = [_index(posed, problem, origins) for posed, problem in posed_problems]
+    indexes = [index_of(posed, problem, origins) for posed, problem in posed_problems]
     for (posed, problem), listed in zip(posed_problems, indexes, strict=True):
         # No index is told of projects that come from elsewhere.
         direct = {dependency.requirement.name for dependency in posed.direct}
@@ -57,7 +57,7 @@ def solve_all(
         try:
             solutions.append(solve(problem, index, answers, max_tries=limits.candidates, out_of_time=limits.clock()))
         except SolverError as error:
-            refusals.append(_refusal(posed, error, label))
+            refusals.append(refusal_of(posed, error, label))
         task.advance()
     task.done()
     if refusals:
@@ -69,7 +69,7 @@ def solve_all(
         try:
             solution = found if sources is None else sources.build(problem, index, found)
         except SolverError as error:
-            refusals.append(_refusal(posed, error, label))
+            refusals.append(refusal_of(posed, error, label))
             continue
         for warning in (*solution.warnings, *kept_out(problem, solution, index)):
             progress.warn(f"{posed.title}: {warning}")
@@ -139,7 +139,8 @@ def _differ(solutions: list[Solution]) -> bool:
     return any(versions.setdefault(pin.name, pin.version) != pin.version for one in solutions for pin in one.pins)
 
 
-def _index(posed: PosedProblem, problem: Problem, origins: Origins) -> ProjectIndex:
+def index_of(posed: PosedProblem, problem: Problem, origins: Origins) -> ProjectIndex:
+    """What a problem asks. Raises UsageError for a step whose packages no index may supply."""
     cell = posed.cells[0]
     if not cell.indexes and cell.pypi:
         raise UsageError(
@@ -154,10 +155,12 @@ def _index(posed: PosedProblem, problem: Problem, origins: Origins) -> ProjectIn
         dedicated=tuple(source.name for source in cell.dedicated),
         policy=problem.policy,
         preferences=problem.preferences,
+        provided=problem.provided.keys(),
     )
 
 
-def _refusal(posed: PosedProblem, error: SolverError, label: Callable[[str], str]) -> Refusal:
+def refusal_of(posed: PosedProblem, error: SolverError, label: Callable[[str], str]) -> Refusal:
+    """A problem's failure as people are told of it."""
     from envc_solvers.pypi.explain import GaveUp
     from envc_solvers.pypi.explain import Unsolvable as Conflicting
 

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envc.errors import Refusal, SourceUnreachable, Unsolvable
+from envc.errors import EnvcError, Refusal, SourceUnreachable, Unsolvable
 from envc.fetch.channels import ChannelPlace, known_channel, resolve_channels
 from envc.fetch.credentials import Keyring
 from envc.fetch.http import Client
 from envc.fetch.repodata import Channels
 from envc.fetch.settings import FetchSettings, channel_settings
 from envc.parse.conda_query import DEFAULT_CHANNELS, CondaQuery, parse_conda_query
-from envc_solvers.conda.conflict import GaveUp
 from envc_solvers.conda.conflict import Unsolvable as Conflicting
 from envc_solvers.conda.floors import kept_out
 from envc_solvers.conda.record import RecordUnusable
 from envc_solvers.conda.solve import CondaProblem, Root, solve_conda
+from envc_solvers.errors import SolverError
 
 if TYPE_CHECKING:
     from envc.model.manifest import Source
@@ -67,16 +67,30 @@ def solve_one(title: str, problem: CondaProblem, repodata: Repodata, label: Call
     """The solution of a problem. Raises envc's Unsolvable, and what the repodata raises, as EnvcError."""
     try:
         return solve_conda(problem, repodata)
-    except RecordUnusable as error:
+    except SolverError as error:
+        raise refused(title, problem, error, label) from None
+
+
+def refused(title: str, problem: CondaProblem, error: SolverError, label: Callable[[str], str]) -> EnvcError:
+    """What the conda solver or its repodata raised, as people are told of it."""
+    if isinstance(error, RecordUnusable):
         place = f"the record of {error.subdir}/{error.file}"
-        raise SourceUnreachable(error.channel, place, error.reason, "tell the people who keep the channel") from None
-    except Conflicting as error:
+        return SourceUnreachable(error.channel, place, error.reason, "tell the people who keep the channel")
+    if isinstance(error, Conflicting):
         conflict = error.conflict.relabelled(label)
         # Its first line says for which target; the title does.
-        text = "\n".join(str(conflict).splitlines()[1:])
-        raise Unsolvable((Refusal(title, text, conflict.data()),)) from None
-    except GaveUp as error:
-        raise Unsolvable((Refusal(title, str(error), {"target": error.target, "reason": str(error)}),)) from None
+        text = located("\n".join(str(conflict).splitlines()[1:]), problem, label)
+        return Unsolvable((Refusal(title, text, conflict.data()),))
+    return Unsolvable((Refusal(title, str(error), {"target": problem.target, "reason": str(error)}),))
+
+
+def located(text: str, problem: CondaProblem, label: Callable[[str], str]) -> str:
+    """A text about constraints with where they stand."""
+    for root in problem.constraints:
+        said = f"the constraint {root.text} rules it out"
+        if root.origin and said in text:
+            text = text.replace(said, f"the constraint {root.text} ({label(root.origin)}) rules it out")
+    return text
 
 
 def solve_query(query: CondaQuery, around: Surroundings) -> Solution:
@@ -129,7 +143,7 @@ def solve_conda_all(
         else:
             for warning in kept_out(problem, solution, repodata, posed.cells[0].target):
                 progress.warn(f"{posed.title}: {warning}")
-            solutions.append((posed, _with_digests(solution, channels, platform)))
+            solutions.append((posed, with_record_digests(solution, channels, platform)))
         task.advance()
     task.done()
     if refusals:
@@ -137,11 +151,11 @@ def solve_conda_all(
     return solutions
 
 
-def _with_digests(solution: Solution, channels: Channels, platform: str) -> Solution:
+def with_record_digests(solution: Solution, channels: Channels, platform: str) -> Solution:
     """The solution with the digests and sizes that no record states, found out from the files themselves."""
     pins = []
     for pin in solution.pins:
-        if not (pin.sha256 and pin.size):
+        if pin.kind == "conda" and not (pin.sha256 and pin.size):
             digest, size = channels.identify(pin.source, platform, pin.file)
             pin = msgspec.structs.replace(pin, sha256=digest, size=size)
         pins.append(pin)

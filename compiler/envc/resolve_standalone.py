@@ -11,6 +11,7 @@ from envc.model.manifest import Manifest
 from envc.pose import PosedProblem
 from envc.resolve import title_of
 from envc.surroundings import Surroundings
+from envc_solvers.mixed.solve import MixedProblem
 from envc_solvers.pypi.solve import Problem
 from envc_solvers.solution import Pin, Solution
 
@@ -47,10 +48,13 @@ class Interpreters:
     def posed(self, posed: PosedProblem) -> PosedProblem:
         """The problem with the full version of its interpreter, by which markers and Requires-Python are judged."""
         pin = self._of(posed)
-        if pin is None or not isinstance(posed.problem, Problem):
+        problem = posed.problem
+        if pin is None or not isinstance(problem, Problem | MixedProblem):
             return posed
-        python = msgspec.structs.replace(posed.problem.python, patch=pin.patch)
-        return msgspec.structs.replace(posed, problem=msgspec.structs.replace(posed.problem, python=python))
+        replace = msgspec.structs.replace
+        pypi = problem if isinstance(problem, Problem) else problem.pypi
+        fixed = replace(pypi, python=replace(pypi.python, patch=pin.patch))
+        return replace(posed, problem=fixed if isinstance(problem, Problem) else replace(problem, pypi=fixed))
 
     def solution(self, posed: PosedProblem, solution: Solution) -> Solution:
         """The solution with its interpreter among the pins."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,6 +23,8 @@ from envc_solvers.pypi.solve import Problem
 from envc_solvers.solution import Solution
 
 if TYPE_CHECKING:
+    from envc.direct.sources import Sources
+    from envc.fetch.repodata import Channels
     from envc.pack import Artifacts as Supplier
 
 
@@ -40,33 +42,26 @@ def solve_problems(
     What `lock` says that direct requirements led to, and how wheels were built, stands, but for names that `release`
     says yes to.
     """
-    refusals: list[Refusal] = []
-    solutions: list[tuple[PosedProblem, Solution]] = []
-    builds: tuple[Build, ...] = ()
     interpreters = None
     if any(posed.standalone for posed in problems):
         from envc.resolve_standalone import Interpreters
 
         interpreters = Interpreters(problems, manifest, around)
         problems = tuple(map(interpreters.posed, problems))
-    pypi = tuple(posed for posed in problems if isinstance(posed.problem, Problem))
-    conda = tuple(posed for posed in problems if not isinstance(posed.problem, Problem))
-    try:
-        if pypi:
-            solved = _solve_pypi(pypi, manifest, around, label, lock, release)
-            solutions, builds = solved.solutions, solved.builds
-    except Unsolvable as error:
-        refusals += error.refusals
-    try:
-        if conda:
-            solutions = solutions + _solve_conda(conda, manifest, around, label)
-    except Unsolvable as error:
-        refusals += error.refusals
+    refusals: list[Refusal] = []
+    solutions: list[tuple[PosedProblem, Solution]] = []
+    with ExitStack() as opened:
+        run = _Run(problems, manifest, around, label, lock, release, opened)
+        for solve in run.solvers():
+            try:
+                solutions += solve()
+            except Unsolvable as error:
+                refusals += error.refusals
     if refusals:
         raise Unsolvable(tuple(refusals))
     if interpreters is not None:
         solutions = [(posed, interpreters.solution(posed, solution)) for posed, solution in solutions]
-    return Solved(solutions, builds)
+    return Solved(solutions, run.builds)
 
 
 class Solved(msgspec.Struct, frozen=True):
@@ -76,63 +71,98 @@ class Solved(msgspec.Struct, frozen=True):
     builds: tuple[Build, ...] = ()  # of wheels that no source serves
 
 
-def _solve_pypi(
-    problems: tuple[PosedProblem, ...],
-    manifest: Manifest,
-    around: Surroundings,
-    label: Callable[[str], str],
-    lock: LockGraph | None,
-    release: Callable[[str], bool],
-) -> Solved:
-    from envc.resolve import solve_all
+class _Run:
+    """The problems of a run by their kind, over indexes and channels that are opened where a kind needs them."""
 
-    with open_origins(manifest, around) as origins:
-        sources = None
-        if any(posed.direct or posed.buildable for posed in problems):
-            # Builds bring half of the compiler along, which most locks never need.
-            from envc.direct.sources import Sources
+    def __init__(
+        self,
+        problems: tuple[PosedProblem, ...],
+        manifest: Manifest,
+        around: Surroundings,
+        label: Callable[[str], str],
+        lock: LockGraph | None,
+        release: Callable[[str], bool],
+        opened: ExitStack,
+    ) -> None:
+        self._pypi = tuple(posed for posed in problems if isinstance(posed.problem, Problem))
+        self._mixed = tuple(posed for posed in problems if posed.is_mixed)
+        self._conda = tuple(posed for posed in problems if posed.cells[0].uses_conda and not posed.is_mixed)
+        self._manifest = manifest
+        self._around = around
+        self._label = label
+        self._lock = lock
+        self._release = release
+        self._opened = opened
+        self._sources: Sources | None = None
 
-            sources = Sources(
-                origins,
-                environ=around.environ,
-                cache=around.cache,
-                root=manifest.root,
-                lock_path=manifest.lock_path,
-                progress=around.progress,
-                lock=lock,
-                release=release,
-                limits=around.limits,
+    @property
+    def builds(self) -> tuple[Build, ...]:
+        """How wheels were built that no source serves."""
+        return self._sources.builder.builds if self._sources is not None else ()
+
+    def solvers(self) -> Iterator[Callable[[], list[tuple[PosedProblem, Solution]]]]:
+        """One for each kind of problem that there is."""
+        manifest, label = self._manifest, self._label
+        progress, limits = self._around.progress, self._around.limits
+        if self._pypi or self._mixed:
+            origins = self._opened.enter_context(open_origins(manifest, self._around))
+            self._sources = sources = self._open_sources(origins)
+        if self._pypi:
+            from envc.resolve import solve_all
+
+            align = manifest.policy.align
+            yield lambda: solve_all(
+                self._pypi, origins, progress, align=align, label=label, limits=limits, sources=sources
             )
-        solutions = solve_all(
-            problems,
+        if self._conda or self._mixed:
+            channels = self._open_channels()
+        if self._conda:
+            from envc.resolve_conda import solve_conda_all
+
+            yield lambda: solve_conda_all(self._conda, channels, progress, label)
+        if self._mixed:
+            from envc.resolve_mixed import solve_mixed_all
+
+            yield lambda: solve_mixed_all(
+                self._mixed, channels, origins, manifest, progress, label=label, limits=limits, sources=sources
+            )
+
+    def _open_sources(self, origins: Origins) -> Sources | None:
+        if not any(posed.direct or posed.buildable for posed in (*self._pypi, *self._mixed)):
+            return None
+        # Builds bring half of the compiler along, which most locks never need.
+        from envc.direct.sources import Sources
+
+        return Sources(
             origins,
-            around.progress,
-            align=manifest.policy.align,
-            label=label,
-            limits=around.limits,
-            sources=sources,
+            environ=self._around.environ,
+            cache=self._around.cache,
+            root=self._manifest.root,
+            lock_path=self._manifest.lock_path,
+            progress=self._around.progress,
+            lock=self._lock,
+            release=self._release,
+            limits=self._around.limits,
         )
-        return Solved(solutions, sources.builder.builds if sources is not None else ())
 
+    def _open_channels(self) -> Channels:
+        from envc.resolve_conda import open_channels
 
-def _solve_conda(
-    problems: tuple[PosedProblem, ...], manifest: Manifest, around: Surroundings, label: Callable[[str], str]
-) -> list[tuple[PosedProblem, Solution]]:
-    from envc.resolve_conda import open_channels, solve_conda_all
-
-    wanted = {channel.name: channel for posed in problems for channel in posed.cells[0].channels}
-    names = tuple(name for name in manifest.channels if name in wanted)
-    with open_channels(
-        names,
-        manifest.sources,
-        channel_settings(around.environ),
-        around.progress,
-        now=around.now,
-        offline=around.offline,
-        refresh=around.refresh,
-        root=manifest.root,
-    ) as (channels, _):
-        return solve_conda_all(problems, channels, around.progress, label)
+        manifest, around = self._manifest, self._around
+        wanted = {channel.name for posed in (*self._conda, *self._mixed) for channel in posed.cells[0].channels}
+        channels, _ = self._opened.enter_context(
+            open_channels(
+                tuple(name for name in manifest.channels if name in wanted),
+                manifest.sources,
+                channel_settings(around.environ),
+                around.progress,
+                now=around.now,
+                offline=around.offline,
+                refresh=around.refresh,
+                root=manifest.root,
+            )
+        )
+        return channels
 
 
 def open_origins(manifest: Manifest, around: Surroundings) -> Origins:
@@ -214,7 +244,8 @@ def line_labels(manifest: Manifest, cells: tuple[StepTarget, ...]) -> Callable[[
             conda = (*manifest.constraints.conda, *manifest.overrides.conda, *(d for cell in cells for d in cell.conda))
             written: list[KeyPath] = [dependency.at for dependency in pypi]
             written += [dependency.at for dependency in conda]
-            written += [("project", "python"), *(("steps", step, "python") for step in manifest.steps)]
+            written += [("project", "python")]
+            written += [("steps", step, key) for step in manifest.steps for key in ("python", "interpreter")]
             for at in written:
                 place = positions.of((*manifest.prefix, *at))
                 if place is not None:

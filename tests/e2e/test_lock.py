@@ -167,14 +167,6 @@ def test_a_change_to_one_step_asks_only_for_what_is_new(workplace: Workplace, in
     assert not any("native" in path or "beta" in path for path in index.paths)
 
 
-def test_conda_packages_are_named_as_not_available(workplace: Workplace) -> None:
-    workplace.write(MANIFEST + 'conda = ["numpy >=2"]\n')
-    done = workplace.fails(1, "lock")
-    assert "conda" in done.err
-    assert "step report" in done.err
-    assert "not available yet" in done.err
-
-
 # what bad input gets
 
 

@@ -137,13 +137,6 @@ def test_a_record_without_a_digest_is_hashed_when_it_is_locked(place: Workplace)
     assert "size = 7" in place.lock.read_text()
 
 
-def test_mixed_steps_are_refused_plainly(place: Workplace) -> None:
-    place.write(MANIFEST.replace("[steps.one]\n", '[steps.one]\npypi = ["rich"]\n'))
-    done = place.fails(1, "lock")
-    assert "locking conda and PyPI packages in one step is not available yet" in done.err
-    assert "step one" in done.err
-
-
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded channels are not beside this checkout")
 def test_the_example_locks_for_four_platforms_as_often_as_asked(tmp_path: Path) -> None:
     place = Workplace(tmp_path, None)

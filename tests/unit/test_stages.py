@@ -25,6 +25,7 @@ from envc.parse.python import BadPython, choose_python
 from envc.pose import StandaloneWish, pose
 from envc.stale import compare
 from envc_solvers.conda.solve import CondaProblem
+from envc_solvers.mixed.solve import MixedProblem
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 TWO_STEPS = """
@@ -167,16 +168,52 @@ def test_released_names_have_no_preference() -> None:
 
 
 def test_what_no_solver_can_do_yet_is_refused_with_steps_and_places() -> None:
-    manifest = manifest_of(TWO_STEPS + 'conda = ["numpy >=2"]\n[steps.four]\ninterpreter = "standalone"\n')
-    with pytest.raises(NotAvailable) as caught:
+    manifest = manifest_of(TWO_STEPS + 'conda = ["numpy >=2"]\npython = "pypy3.10"\n')
+    with pytest.raises(NotAvailable, match=r"step three: pypy3\.10 from conda channels"):
         pose(manifest, expand(manifest), now=NOW)
-    assert str(caught.value).splitlines() == [
-        "locking conda and PyPI packages in one step is not available yet",
-        "  step three: steps.three.conda[0] beside steps.three.pypi[0]",
+
+
+def test_a_step_of_both_kinds_is_one_problem_of_both() -> None:
+    manifest = manifest_of(TWO_STEPS + 'conda = ["numpy >=2"]\n')
+    posed = {each.steps[0]: each.problem for each in pose(manifest, expand(manifest), now=NOW) if each.is_mixed}
+    mixed = posed.pop("three")
+    assert isinstance(mixed, MixedProblem)
+    assert not posed
+    assert [root.text for root in mixed.conda.specs] == ["numpy >=2", "python 3.12.*"]
+    assert [str(root.requirement) for root in mixed.pypi.roots] == ["alpha>=1"]
+
+
+def test_conda_as_interpreter_needs_no_conda_package() -> None:
+    manifest = manifest_of(TWO_STEPS + '[steps.four]\ninterpreter = "conda"\npypi = ["alpha"]\n')
+    mixed = next(each.problem for each in pose(manifest, expand(manifest), now=NOW) if each.steps == ["four"])
+    assert isinstance(mixed, MixedProblem)
+    assert [root.text for root in mixed.conda.specs] == ["python 3.12.*"]
+
+
+def test_a_step_has_one_kind_of_interpreter_on_all_targets() -> None:
+    manifest = manifest_of(TWO_STEPS + '[steps.three.on.linux-64]\nconda = ["cmake"]\n')
+    assert {cell.interpreter for cell in expand(manifest) if cell.step == "three"} == {"conda"}
+
+
+def test_beside_another_interpreter_conda_may_bring_no_python() -> None:
+    manifest = manifest_of(TWO_STEPS + 'conda = ["cmake"]\ninterpreter = "host"\n')
+    mixed = next(each.problem for each in pose(manifest, expand(manifest), now=NOW) if each.steps == ["three"])
+    assert isinstance(mixed, MixedProblem)
+    assert [root.text for root in mixed.conda.specs] == ["cmake"]
+    assert [(root.text, root.origin) for root in mixed.conda.constraints] == [
+        ('interpreter = "host"', "steps.three.interpreter")
     ]
-    alone = manifest_of(TWO_STEPS + '[steps.four]\ninterpreter = "conda"\n')
-    with pytest.raises(NotAvailable, match='step four: interpreter = "conda"'):
-        pose(alone, expand(alone), now=NOW)
+
+
+def test_a_project_with_a_place_of_its_own_is_not_conda_s_to_supply() -> None:
+    manifest = manifest_of(
+        '[project]\nname = "demo"\ntargets = ["linux-64"]\npython = "3.12"\n'
+        '[sources.internal]\nkind = "pypi"\nurl = "https://packages.example.com/simple"\n'
+        '[steps.one]\nconda = ["numpy"]\npypi = [{ name = "numpy", source = "internal" }, "alpha"]\n'
+    )
+    (posed,) = pose(manifest, expand(manifest), now=NOW)[:1]
+    assert isinstance(posed.problem, MixedProblem)
+    assert posed.problem.reserved == {"numpy": "steps.one.pypi[0] takes it from internal"}
 
 
 def test_a_standalone_interpreter_stays_at_its_locked_release_until_it_may_move() -> None:

@@ -7,7 +7,7 @@ requires on this target. A wrong guess costs a request; the solver's answers nev
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from envc.errors import EnvcError
@@ -45,6 +45,7 @@ class Walk:
         python: Python,
         policy: Policy,
         preferences: Mapping[str, tuple[str, ...]],
+        provided: Collection[str] = (),
     ) -> None:
         self._answers = answers
         self._workers = workers
@@ -52,6 +53,7 @@ class Walk:
         self._python = python
         self._policy = policy
         self._preferences = preferences
+        self._provided = provided
         self._seen: set[Requirement] = set()
         self._specifiers: dict[str, list[str]] = {}
         self._tries: dict[str, int] = {}
@@ -61,7 +63,11 @@ class Walk:
     def expect(self, requirements: Iterable[Requirement], extras: tuple[str, ...] = ()) -> None:
         """Go on from these requirements, which hold if their markers do with one of those extras."""
         for requirement in requirements:
-            if requirement.url or not self._markers.holds(requirement.marker, extras):
+            if (
+                requirement.url
+                or requirement.name in self._provided
+                or not self._markers.holds(requirement.marker, extras)
+            ):
                 continue
             with self._lock:
                 if requirement in self._seen or len(self._seen) >= _MOST_STEPS:

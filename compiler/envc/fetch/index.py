@@ -8,7 +8,7 @@ where packages come from.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import TracebackType
@@ -139,16 +139,19 @@ class Origins:
         dedicated: tuple[str, ...] = (),
         policy: Policy | None = None,
         preferences: Mapping[str, tuple[str, ...]] | None = None,
+        provided: Collection[str] = (),
     ) -> ProjectIndex:
         """What one problem asks. `order` names sources by priority; `dedicated` ones supply only projects that their
         globs match or that `only` (normalised project name: source name) gives to them.
 
-        `policy` and `preferences` are the problem's; they make guesses better and change no answer.
+        `policy`, `preferences` and `provided` are the problem's; they make guesses better and change no answer.
         """
         for name in (*order, *dedicated, *(only or {}).values()):
             if name not in self._places:
                 raise UsageError(f"there is no source {name} that holds PyPI projects")
-        index = ProjectIndex(self, target, python, order, only or {}, dedicated, policy or Policy(), preferences or {})
+        index = ProjectIndex(
+            self, target, python, order, only or {}, dedicated, policy or Policy(), preferences or {}, provided
+        )
         with self._lock:
             self._indexes.append(index)
         if self.is_online:
@@ -202,7 +205,7 @@ class Origins:
             return solution
         pins: list[Pin] = []
         for pin in solution.pins:
-            if not (pin.sha256 and pin.size):
+            if pin.kind == "pypi" and not (pin.sha256 and pin.size):
                 file = next(f for release in view(pin.name).releases for f in release.files if f.name == pin.file)
                 digest, size = self.identify(pin.source, pin.name, file)
                 pin = msgspec.structs.replace(pin, sha256=digest, size=size)
@@ -246,6 +249,7 @@ class ProjectIndex:
         dedicated: tuple[str, ...],
         policy: Policy,
         preferences: Mapping[str, tuple[str, ...]],
+        provided: Collection[str],
     ) -> None:
         self._origins = origins
         self._target = target
@@ -255,6 +259,7 @@ class ProjectIndex:
         self._dedicated = dedicated
         self._policy = policy
         self._preferences = preferences
+        self._provided = provided
         self._views: dict[str, View] = {}
         self._expected: list[Requirement] = []
         self._walk: Walk | None = None
@@ -308,7 +313,9 @@ class ProjectIndex:
             markers = Markers(
                 marker_environment(self._target, self._python), self._origins.answers(self._target, self._python)
             )
-            walk = Walk(self, self._origins.workers, markers, self._python, self._policy, self._preferences)
+            walk = Walk(
+                self, self._origins.workers, markers, self._python, self._policy, self._preferences, self._provided
+            )
             walk.expect(self._expected)
             self._walk = walk
 

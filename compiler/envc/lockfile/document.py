@@ -49,6 +49,7 @@ class PackageTable(Shape, frozen=True, kw_only=True):
     source: Annotated[str, Meta(description="Name of a source, never its address")]
     released: Annotated[date | None, Meta(description="Day (UTC) of the earliest upload among the artifacts")] = None
     license: str = ""
+    pypi: Annotated[tuple[str, ...], Meta(description="PyPI projects that it stands for in steps that mix both")] = ()
     depends: Annotated[tuple[str, ...], Meta(description="The requirements it was solved with, canonical")] = ()
     artifacts: tuple[ArtifactTable, ...]
 

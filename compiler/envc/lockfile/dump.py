@@ -85,6 +85,7 @@ def _canonical_package(package: Package) -> Package:
     return msgspec.structs.replace(
         package,
         license="" if "://" in package.license else package.license,
+        pypi=_sorted_set(package.pypi),
         depends=_sorted_set(package.depends),
         artifacts=_without_doubles(
             _in_order(map(_canonical_artifact, package.artifacts), lambda each: (each.file, each.sha256))
@@ -164,6 +165,8 @@ def _dump_package(package: Package) -> str:
         text += f"released = {package.released.isoformat()}\n"
     if package.license:
         text += f"license = {_dump_string(package.license)}\n"
+    if package.pypi:
+        text += _pair_of_strings("pypi", package.pypi)
     if package.depends:
         text += _pair_of_strings("depends", package.depends)
     return text + _pair_of_lines("artifacts", map(_dump_artifact, package.artifacts))

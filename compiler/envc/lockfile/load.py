@@ -152,6 +152,7 @@ class _Reader:
         self._check(_VERSION, (table.version,), f"{at}.version", "no version")
         self._check(_BUILD, (table.build,), f"{at}.build", "no build string")
         self._check(_SOURCE, (table.source,), f"{at}.source", "no name of a source")
+        self._check(_NAME, table.pypi, f"{at}.pypi", "no name of a project")
         return Package(
             id=table.id,
             version=table.version,
@@ -159,6 +160,7 @@ class _Reader:
             source=table.source,
             released=table.released,
             license=table.license,
+            pypi=table.pypi,
             depends=table.depends,
             artifacts=tuple(
                 self._artifact(artifact, f"{at}.artifacts[{index}]") for index, artifact in enumerate(table.artifacts)

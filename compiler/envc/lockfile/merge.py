@@ -55,7 +55,7 @@ def _distinct(environments: Iterable[LockedEnvironment]) -> Iterable[LockedEnvir
 def _merge_packages(packages: Iterable[Package]) -> tuple[Package, ...]:
     merged: dict[bytes, Package] = {}
     for package in packages:
-        key = msgspec.json.encode(msgspec.structs.replace(package, artifacts=()))
+        key = msgspec.json.encode(msgspec.structs.replace(package, artifacts=(), pypi=()))
         twin = merged.get(key)
         if twin == package:
             continue
@@ -65,7 +65,9 @@ def _merge_packages(packages: Iterable[Package]) -> tuple[Package, ...]:
             key = msgspec.json.encode(package) if twin is not None else key
             merged.setdefault(key, package)
         else:
-            merged[key] = msgspec.structs.replace(package, artifacts=united)
+            # Only a side that mixes both kinds says which projects a package stands for.
+            projects = (*twin.pypi, *package.pypi) if twin is not None else package.pypi
+            merged[key] = msgspec.structs.replace(package, artifacts=united, pypi=projects)
     return tuple(merged.values())
 
 

@@ -37,6 +37,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     source: str  # source name
     released: date | None = None  # day (UTC) of the earliest upload among the artifacts
     license: str = ""
+    pypi: tuple[str, ...] = ()  # projects that a conda package stands for, where a step mixed both kinds; sorted
     depends: tuple[str, ...] = ()  # canonical requirements, sorted; extras' ones only where an extra is asked for
     artifacts: tuple[Artifact, ...]  # sorted by file
 
@@ -142,6 +143,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     site_packages: str = ""
     released: date | None = None
     license: str = ""
+    pypi: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()  # canonical requirements; at least those that the graph's extras ask for
     content: dict[str, Sha256] = {}
 

@@ -16,21 +16,17 @@ from envc_solvers.pypi.conflict import Unsolvable as PyPIUnsolvable
 from envc_solvers.pypi.solve import Root as PyPIRoot
 
 if TYPE_CHECKING:
-    from envc_solvers.conda.index import Repodata
-    from envc_solvers.mixed.names import Names
-    from envc_solvers.mixed.run import Round
-    from envc_solvers.mixed.solve import Ask, MixedProblem
+    from envc_solvers.mixed.run import Round, World
+    from envc_solvers.mixed.solve import MixedProblem
 
 _MOST_TRIALS = 8
 
 
-def refuse(
-    conflict: CondaConflict, problem: MixedProblem, repodata: Repodata, names: Names, ask: Ask, rounds: list[Round]
-) -> Unsolvable:
+def refuse(conflict: CondaConflict, problem: MixedProblem, world: World, rounds: list[Round]) -> Unsolvable:
     """The error for a problem of which conda has no solution left that PyPI could live with."""
     objections = tuple(_objection(rounds[number]) for number in conflict.forbidden)
     found = MixedConflict(conflict, objections)
-    return Unsolvable(msgspec.structs.replace(found, suggestion=_suggest(found, problem, repodata, names, ask)))
+    return Unsolvable(msgspec.structs.replace(found, suggestion=_suggest(found, problem, world)))
 
 
 def give_up(problem: MixedProblem, rounds: list[Round]) -> GaveUp:
@@ -43,15 +39,16 @@ def _objection(failed: Round) -> Objection:
     return Objection(failed.text, error.conflict if isinstance(error, PyPIUnsolvable) else None)
 
 
-def _suggest(conflict: MixedConflict, problem: MixedProblem, repodata: Repodata, names: Names, ask: Ask) -> str:
+def _suggest(conflict: MixedConflict, problem: MixedProblem, world: World) -> str:
     """What helps, tried as a whole; "" when none of the changes tried does."""
-    from envc_solvers.mixed.solve import solve_mixed
+    from envc_solvers.mixed.run import run
+    from envc_solvers.mixed.solve import MAX_ROUNDS
 
     for number, (words, changed) in enumerate(_changes(conflict, problem)):
         if number == _MOST_TRIALS:
             break
         try:
-            solve_mixed(changed, repodata, names, ask)
+            run(changed, world, MAX_ROUNDS)
         except SolverError:
             continue
         return words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,7 +12,7 @@ from envc_solvers.conda.solve import Forbidden, solve_conda
 from envc_solvers.mixed.names import Names, python_version
 from envc_solvers.pypi.journal import Blamed
 from envc_solvers.pypi.run import Refusal, attempt
-from envc_solvers.pypi.solve import MAX_TRIES, Provided
+from envc_solvers.pypi.solve import Provided
 from envc_solvers.pypi.specifier import allows
 from envc_solvers.solution import Pin, Solution
 
@@ -30,21 +30,31 @@ class Round(msgspec.Struct, frozen=True):
     refusal: Refusal | None  # None: the problem reserves the project
 
 
-def run(problem: MixedProblem, repodata: Repodata, names: Names, ask: Ask, max_rounds: int) -> Solution:
+class World(msgspec.Struct, frozen=True):
+    """Who answers the questions of a run, and how long a search of PyPI may take."""
+
+    repodata: Repodata
+    names: Names
+    ask: Ask
+    max_tries: int
+    out_of_time: Callable[[], bool] | None
+
+
+def run(problem: MixedProblem, world: World, max_rounds: int) -> Solution:
     """See `solve.solve_mixed`."""
     rounds: list[Round] = []
     while True:
         forbidden = tuple(each.forbidden for each in rounds)
         try:
-            conda = solve_conda(msgspec.structs.replace(problem.conda, forbidden=forbidden), repodata)
+            conda = solve_conda(msgspec.structs.replace(problem.conda, forbidden=forbidden), world.repodata)
         except CondaUnsolvable as error:
             if not error.conflict.forbidden:
                 raise
             from envc_solvers.mixed.explain import refuse
 
-            raise refuse(error.conflict, problem, repodata, names, ask, rounds) from error
-        chosen = Chosen(conda, names)
-        failed = _reserved(problem, chosen, repodata) or _attempt(problem, chosen, repodata, ask)
+            raise refuse(error.conflict, problem, world, rounds) from error
+        chosen = Chosen(conda, world.names)
+        failed = _reserved(problem, chosen, world) or _attempt(problem, chosen, world)
         if isinstance(failed, Solution):
             return _together(chosen, failed)
         if len(rounds) == max_rounds:
@@ -59,7 +69,6 @@ class Chosen:
 
     def __init__(self, solution: Solution, names: Names) -> None:
         self.solution = solution
-        self.names = names
         self.projects: dict[str, tuple[str, ...]] = {}  # conda name: projects that it stands for
         self.suppliers: dict[str, Pin] = {}  # project: the package that supplies it
         sure: list[tuple[int, str, Pin]] = []
@@ -90,29 +99,29 @@ class Chosen:
         return otherwise
 
 
-def _reserved(problem: MixedProblem, chosen: Chosen, repodata: Repodata) -> Round | None:
+def _reserved(problem: MixedProblem, chosen: Chosen, world: World) -> Round | None:
     """A project that conda supplies though it must not."""
     for project, why in sorted(problem.reserved.items()):
         pin = chosen.suppliers.get(project)
         if pin is not None:
-            records = {pin.name: _failing(problem, repodata, chosen.names, pin.name, project, ())}
+            records = {pin.name: _failing(problem, world, pin.name, project, ())}
             return Round(Forbidden(records, f"cannot supply {project}: {why}"), f"{project}: {why}", None)
     return None
 
 
-def _attempt(problem: MixedProblem, chosen: Chosen, repodata: Repodata, ask: Ask) -> Solution | Round:
+def _attempt(problem: MixedProblem, chosen: Chosen, world: World) -> Solution | Round:
     python = chosen.python(problem.pypi.python)
-    index, answers = ask(python)
     asked = msgspec.structs.replace(problem.pypi, python=python, provided=chosen.provided)
+    asked, index, answers = world.ask(asked)
     try:
-        return attempt(asked, index, answers, MAX_TRIES, None)
+        return attempt(asked, index, answers, world.max_tries, world.out_of_time)
     except Refusal as refusal:
         if not refusal.blamed:
             raise refusal.explained() from None
-        return _round(problem, chosen, repodata, refusal)
+        return _round(problem, chosen, world, refusal)
 
 
-def _round(problem: MixedProblem, chosen: Chosen, repodata: Repodata, refusal: Refusal) -> Round:
+def _round(problem: MixedProblem, chosen: Chosen, world: World, refusal: Refusal) -> Round:
     """What a failure says about conda's packages, of all versions of which it is true."""
     facts: dict[str, list[Blamed]] = {}
     for fact in sorted(refusal.blamed):
@@ -120,7 +129,7 @@ def _round(problem: MixedProblem, chosen: Chosen, repodata: Repodata, refusal: R
     records: dict[str, frozenset[tuple[str, str, str]]] = {}
     for project, said in facts.items():
         name = chosen.suppliers[project].name
-        failing = _failing(problem, repodata, chosen.names, name, project, said)
+        failing = _failing(problem, world, name, project, said)
         # One package may stand for several projects.
         records[name] = records[name] & failing if name in records else failing
     # A version that is blamed for itself fails because of what its extras ask for.
@@ -138,16 +147,16 @@ def _pin(chosen: Chosen, name: str) -> Pin:
 
 
 def _failing(
-    problem: MixedProblem, repodata: Repodata, names: Names, name: str, project: str, facts: Iterable[Blamed]
+    problem: MixedProblem, world: World, name: str, project: str, facts: Iterable[Blamed]
 ) -> frozenset[tuple[str, str, str]]:
     """The records of a name that stand for a project in a version of which all facts hold."""
     facts = tuple(facts)
     found = set()
     for channel in problem.conda.channels:
-        for subdir in repodata.subdirs(channel):
-            for record in repodata.records(channel, subdir, name):
+        for subdir in world.repodata.subdirs(channel):
+            for record in world.repodata.records(channel, subdir, name):
                 version = python_version(record.version)
-                if version is None or project not in names.stands_for(name, record.depends).projects:
+                if version is None or project not in world.names.stands_for(name, record.depends).projects:
                     continue
                 if all(_holds(fact, version) for fact in facts):
                     found.add((channel, subdir, record.file))

@@ -1,0 +1,13 @@
+"""Make a table of numbers with pandas and numpy of conda, and show it with tabulate of PyPI."""
+
+import json
+from pathlib import Path
+
+import numpy
+import pandas
+from tabulate import tabulate
+
+days = numpy.arange(30)
+table = pandas.DataFrame({"day": days, "sold": (days * 7) % 11 + days // 3})
+Path("sold.json").write_text(json.dumps(table.to_dict("list")))
+print(tabulate(table.head(), headers="keys", showindex=False))

@@ -1,0 +1,200 @@
+"""`envc lock` for steps with conda and PyPI packages: channels on disk, an index on the loopback interface."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.command import Workplace
+from tests.e2e.test_lock_conda import ROOT, SHARED, record, write_channel
+from tests.golden.regenerate import check_golden
+from tests.servers import IndexServer
+from tests.wheels import build_wheel
+
+GOLDEN = ROOT / "tests" / "golden" / "locks"
+MANIFEST = """\
+[project]
+name = "demo"
+targets = ["linux-64", "osx-arm64", "win-64"]
+python = "3.12"
+channels = ["small"]
+
+[sources.small]
+kind = "conda"
+url = "channel"
+
+[steps.one]
+conda = ["num"]
+pypi = ["app"]
+
+[steps.two]
+pypi = ["lib"]
+
+[steps.three]
+conda = ["tool"]
+"""
+NUM = {"depends": ["python >=3.12,<3.13.0a0"]}
+
+
+@pytest.fixture
+def index() -> Iterator[IndexServer]:
+    server = IndexServer()
+    server.add(build_wheel("app", "1.0", ["num<2", "lib", 'old; python_full_version < "3.12.4"']))
+    server.add(build_wheel("lib", "1.0"))
+    server.add(build_wheel("num", "9.0"))
+    with server:
+        yield server
+
+
+@pytest.fixture
+def place(tmp_path: Path, index: IndexServer) -> Workplace:
+    place = Workplace(tmp_path, index.url)
+    place.write(MANIFEST)
+    write_numbers(place)
+    return place
+
+
+def write_numbers(place: Workplace, *versions: str) -> None:
+    """The channel, with `num` in these versions for every platform."""
+    versions = versions or ("1.0", "2.0")
+    changes = {
+        subdir.replace("-", "_"): {
+            file: said
+            for version in versions
+            for file, said in record("num", version, f"py312_{subdir[:3]}_0", subdir, **NUM).items()
+        }
+        for subdir in ("linux-64", "osx-arm64", "win-64")
+    }
+    write_channel(place.checkout / "channel", **changes)
+
+
+def test_both_kinds_lock_for_every_platform_together(place: Workplace, index: IndexServer) -> None:
+    done = place.ok("lock")
+    assert "wrote manifest.lock: 3 environments" in done.err
+    check_golden(GOLDEN / "mixed.lock", place.lock.read_text())
+    # The newest num of conda is too new for app: it was solved again, and num was never looked for on the index.
+    assert index.requests_for("/simple/num/") == 0
+    place.ok("lock", "--check")
+    assert "manifest.lock is unchanged" in place.ok("lock").err
+    assert json.loads(place.ok("status", "--json").out)["reasons"] == []
+
+
+def test_locking_one_kind_again_keeps_the_other(place: Workplace, index: IndexServer) -> None:
+    write_numbers(place, "1.0")
+    place.ok("lock")
+    write_numbers(place, "1.0", "1.1", "2.0")
+    index.add(build_wheel("app", "1.5", ["num<2", "lib"]))
+    index.add(build_wheel("lib", "1.5"))
+    place.write(MANIFEST.replace('pypi = ["app"]', 'pypi = ["app", "lib"]'))
+    assert "- " not in (done := place.ok("lock", "--refresh")).err
+    assert "~ " not in done.err
+    assert "~ num 1.0 -> 1.1" in place.ok("lock", "-P", "num", "--refresh").err
+    text = place.lock.read_text()
+    assert "app-1.0" in text
+    assert "~ lib 1.0 -> 1.5" in place.ok("lock", "-P", "lib", "--refresh").err
+    assert "num-1.1" in place.lock.read_text()
+
+
+def test_a_conflict_tells_both_chains_with_their_lines(place: Workplace) -> None:
+    place.write(MANIFEST.replace('conda = ["num"]', 'conda = ["num >=2"]'))
+    done = place.fails(1, "lock")
+    golden = "\n".join(line.rstrip() for line in done.err.splitlines()) + "\n"
+    check_golden(ROOT / "tests" / "golden" / "messages" / "mixed-conflict.txt", golden)
+    assert "(steps.one.conda[0], line 12)" in done.err
+    assert "(steps.one.pypi[0], line 13)" in done.err
+    data = json.loads(place.fails(1, "lock", "--json").out)
+    problem = data["error"]["problems"][0]
+    assert problem["conda"]["roots"][0]["spec"] == "num >=2"
+    assert problem["pypi"][0]["subjects"][0]["project"] == "num"
+    assert not place.lock.exists()
+
+
+def test_the_manifest_s_mapping_goes_first_and_makes_a_lock_stale(place: Workplace) -> None:
+    place.ok("lock")
+    place.write(MANIFEST + "[mapping]\nnum = false\n")
+    assert "options.mapping.num: + false" in place.fails(1, "lock", "--check").err
+    place.fails(1, "lock")  # app needs num<2, which the index does not have
+    place.write(MANIFEST.replace('["app"]', '["lib"]') + '[mapping]\nnum = "lib"\n')
+    place.ok("lock")
+    text = place.lock.read_text()
+    assert 'pypi = ["lib"]' in text
+    assert '"pypi:lib @' not in text  # of step one, lib is conda's
+
+
+def test_an_extra_of_what_conda_brings_adds_what_the_index_says(place: Workplace, index: IndexServer) -> None:
+    index.add(build_wheel("num", "2.0", ["nothing", 'fast; extra == "speed"'], extras=["speed"]))
+    index.add(build_wheel("fast", "0.1"))
+    place.write(MANIFEST.replace('pypi = ["app"]', 'pypi = ["num[speed]"]'))
+    place.ok("lock")
+    text = place.lock.read_text()
+    assert '"pypi:fast"' in text
+    assert "nothing" not in text
+    write_numbers(place, "2.5")
+    place.lock.unlink()
+    assert "num 2.5 has no extra speed" in place.ok("lock", "--refresh").err
+
+
+def test_a_python_of_conda_needs_no_conda_package(place: Workplace) -> None:
+    place.write(MANIFEST.replace("[steps.two]\n", '[steps.two]\ninterpreter = "conda"\n'))
+    place.ok("lock")
+    text = place.lock.read_text()
+    assert 'steps = ["two"]' in text
+    two = text.partition('steps = ["two"]')[2].partition("[[")[0]
+    assert 'interpreter = "conda"' in two
+    assert '"conda:python",' in two
+    assert '"pypi:lib",' in two
+
+
+@pytest.mark.parametrize("kind", ["host", "standalone"])
+def test_beside_another_python_conda_packages_must_not_bring_one(place: Workplace, kind: str) -> None:
+    clash = MANIFEST.replace('conda = ["num"]', f'conda = ["num"]\ninterpreter = "{kind}"')
+    place.write(clash)
+    done = place.fails(1, "lock")
+    assert "cannot solve step one on linux-64" in done.err
+    assert "(steps.one.conda[0], line 12)" in done.err
+    assert f'the constraint interpreter = "{kind}" (steps.one.interpreter, line 13) rules it out' in done.err
+    assert not place.lock.exists()
+
+
+def test_tools_that_need_no_python_stand_beside_that_of_the_host(place: Workplace) -> None:
+    place.write(
+        MANIFEST.replace('conda = ["num"]\npypi = ["app"]', 'conda = ["extra"]\npypi = ["lib"]\ninterpreter = "host"')
+    )
+    place.ok("lock")
+    one = place.lock.read_text().partition('steps = ["one"]')[2].partition("[[")[0]
+    assert 'interpreter = "host"' in one
+    assert "conda:python" not in one
+    assert '"conda:extra",' in one
+    assert '"pypi:lib",' in one
+
+
+def test_a_project_with_a_source_of_its_own_does_not_come_from_conda(place: Workplace, index: IndexServer) -> None:
+    inside = f'[sources.inside]\nkind = "pypi"\nurl = "{index.url}"\n'
+    asked = MANIFEST.replace('pypi = ["app"]', 'pypi = [{ name = "num", source = "inside" }]')
+    place.write(asked.replace("[steps.one]", f"{inside}[steps.one]"))
+    done = place.fails(1, "lock")
+    assert "num 1.0 to 2.0 cannot supply num: steps.one.pypi[0] takes it from inside" in done.err
+
+
+def test_a_real_table_of_names_and_a_real_channel(tmp_path: Path, index: IndexServer) -> None:
+    """The example, over recorded conda-forge and an index that holds what it needs of PyPI."""
+    if not SHARED.is_dir():
+        pytest.skip("the recorded channels are not beside this checkout")
+    index.add(build_wheel("tabulate", "0.9.0"))
+    needs = ["numpy", "pandas>=1.1.5", "scikit-learn>=1.0", "importlib-metadata>=1.0; python_version < '3.8'"]
+    index.add(build_wheel("scikit-lego", "0.9.5", needs))
+    place = Workplace(tmp_path, index.url)
+    shutil.copytree(ROOT / "examples" / "conda-mixed", place.checkout, dirs_exist_ok=True)
+    (place.checkout / "channels").symlink_to(SHARED)
+    text = place.manifest.read_text()
+    place.manifest.write_text(f'{text}\n[sources.conda-forge]\nkind = "conda"\nurl = "channels/conda-forge"\n')
+    place.ok("lock", PYTHONHASHSEED="1")
+    check_golden(GOLDEN / "conda-mixed.lock", place.lock.read_text())
+    place.lock.unlink()
+    place.ok("lock", PYTHONHASHSEED="2")
+    check_golden(GOLDEN / "conda-mixed.lock", place.lock.read_text())
+    place.ok("lock", "--check")
