@@ -21,18 +21,18 @@ from envc.install.derive import Ledger, derive, is_trusted, look_up
 from envc.install.interpreter import HOST
 from envc.install.machine import machine_requirements
 from envc.install.prefix import STATE, made_paths
-from envc.model.digest import Sha256
+from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment, EnvironmentMember
 from envc.model.progress import Progress
-from envc.model.record import Member, Record, RecordObject, StepPointer
+from envc.model.record import Member, ObjectIndex, Record, RecordObject, StepPointer
 from envc.store.blobs import Blobs
 from envc.store.check import winners
 from envc.store.decode import read_member
 from envc.store.encode import LEVEL, Encoder, Entry, usable_cores
 from envc.store.errors import CorruptBlob, MissingBlob
-from envc.store.keys import environment_key, object_key, step_key
+from envc.store.keys import code_key, environment_key, lock_key, object_key, step_key
 from envc.store.leases import leased
-from envc.store.objects import StoredObject, put_code, range_reader
+from envc.store.objects import StoredObject, encode_code, put_code, range_reader
 from envc.store.records import get_record, put_lock, put_pointer, put_record
 
 _UPLOADS = 8  # objects that are sent to a distant store at once
@@ -110,23 +110,10 @@ def pack(
             digest: _record(environment, objects, metas, progress) for digest, environment in environments.items()
         }
         digests = {digest: _publish(store, record, progress) for digest, record in records.items()}
-        lock = put_lock(store, relock(content) if relock else request.lock)
-        codes = _codes(request, store)
-        pointers = {}
-        for digest, step in zip(ids, request.steps, strict=True):
-            code, code_object = codes[step.code]
-            pointers[step.step, step.target] = StepPointer(
-                environment=digest,
-                record=digests[digest],
-                code=code,
-                code_object=code_object,
-                run=step.run,
-                env=step.env,
-            )
-        for (step_name, target), pointer in pointers.items():
-            put_pointer(store, step_key(request.project, lock, step_name, target), pointer)
+        lock = relock(content) if relock else request.lock
+        pointers = _point(request, store, lock, digests)
         return Bundled(
-            lock=lock,
+            lock=sha256(lock),
             pointers=pointers,
             records=tuple(records.values()),
             made=made,
@@ -134,14 +121,38 @@ def pack(
         )
 
 
-def _codes(request: BundleRequest, store: Blobs) -> dict[Code | None, tuple[Sha256 | None, Sha256 | None]]:
-    """The two digests of every code package; steps that share their code share it in the store as well."""
-    digests: dict[Code | None, tuple[Sha256 | None, Sha256 | None]] = {None: (None, None)}
-    with Encoder(level=request.level) as encoder:
+def _point(
+    request: BundleRequest, store: Blobs, lock: bytes, records: Mapping[Sha256, Sha256]
+) -> dict[tuple[str, str], StepPointer]:
+    """Publish code, lock and pointers, to environments whose `records` are there, by environment id."""
+    codes = _codes(request)
+    digest = sha256(lock)
+    keys = [step_key(request.project, digest, step.step, step.target) for step in request.steps]
+    with leased(store, [lock_key(digest), *(code_key(index.content) for index, _ in codes.values()), *keys]):
+        put_lock(store, lock)
+        stored = {code: put_code(store, index, data) for code, (index, data) in codes.items()}
+        pointers: dict[tuple[str, str], StepPointer] = {}
         for step in request.steps:
-            if step.code is not None and step.code not in digests:
-                digests[step.code] = put_code(store, encoder, step.code)
-    return digests
+            code, code_object = stored[step.code] if step.code is not None else (None, None)
+            pointers[step.step, step.target] = StepPointer(
+                environment=step.environment.id,
+                record=records[step.environment.id],
+                code=code,
+                code_object=code_object,
+                run=step.run,
+                env=step.env,
+            )
+        for key, step in zip(keys, request.steps, strict=True):
+            put_pointer(store, key, pointers[step.step, step.target])
+    return pointers
+
+
+def _codes(request: BundleRequest) -> dict[Code, tuple[ObjectIndex, bytes]]:
+    """Every code package; steps that share their code share it in the store as well."""
+    with Encoder(level=request.level) as encoder:
+        return {
+            code: encode_code(encoder, code) for code in {step.code: None for step in request.steps} if code is not None
+        }
 
 
 def _objects(

@@ -23,6 +23,7 @@ from envc.recheck import Rechecked
 from envc.review.status import Status
 from envc.store.bundle import BundleIndex
 from envc.store.leases import Lease
+from envc.store.notices import Notice
 from envc.store.tags import Tag
 from envc.verify import Verified
 
@@ -51,7 +52,7 @@ SCHEMAS: Mapping[str, Format] = {  # by file name without its ending
     "collected": Format("The output of envc gc --json", (Collected, ErrorDocument)),
     "tags": Format("The output of envc tag --json", (TagsDocument, ErrorDocument)),
     "cache": Format("The output of envc cache show --json and envc cache prune --json", (CacheDocument, PruneDocument)),
-    "upkeep": Format("The JSON documents of a store that keep or release environments", (Tag, Lease)),
+    "upkeep": Format("The JSON documents of a store that keep or release environments", (Tag, Lease, Notice)),
     "bundled": Format("The output of envc bundle --json", (BundleDocument, ErrorDocument)),
 }
 

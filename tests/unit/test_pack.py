@@ -67,7 +67,7 @@ def test_everything_is_published_before_what_refers_to_it(tmp_path: Path) -> Non
     store = MemoryBlobs()
     bundle(store, tmp_path, ALPHA, BETA)
     written = [key.split("/")[1] for request, key in store.requests if request.startswith("write")]
-    assert written == ["leases", "objects", "objects", "environments", "locks", "steps"]
+    assert written == ["leases", "objects", "objects", "environments", "leases", "locks", "steps"]
     assert store.requests[-1][0] == "delete"
     assert list(store.list("v1/leases")) == []
 

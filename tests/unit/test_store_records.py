@@ -16,6 +16,7 @@ from envc.store.errors import CorruptBlob, MissingBlob
 from envc.store.keys import code_key, environment_key, object_key, step_key
 from envc.store.objects import (
     StoredObject,
+    encode_code,
     get_code,
     get_object,
     put_code,
@@ -112,9 +113,12 @@ def test_an_object_under_another_name_is_corrupt() -> None:
 def test_code_is_named_by_its_content_and_checked_to_the_last_byte() -> None:
     blobs = MemoryBlobs()
     with Encoder(level=1, threads=1) as encoder:
-        content, digest = put_code(blobs, encoder, TREE)
+        content, digest = put_code(blobs, *encode_code(encoder, TREE))
     with Encoder(level=19, threads=1) as encoder:
-        assert put_code(blobs, encoder, TREE) == (content, digest)  # other bytes, the same tree: the first stay
+        assert put_code(blobs, *encode_code(encoder, TREE)) == (
+            content,
+            digest,
+        )  # other bytes, the same tree: the first stay
     pointer = StepPointer(environment=ARTIFACT, record=ARTIFACT, code=content, code_object=digest)
     loaded = get_code(blobs, pointer)
     assert loaded is not None
@@ -130,7 +134,7 @@ def test_code_is_named_by_its_content_and_checked_to_the_last_byte() -> None:
     with pytest.raises(CorruptBlob, match="another tree"):
         get_code(blobs, poisoned)
     with Encoder(level=1, threads=1) as encoder:
-        assert put_code(blobs, encoder, TREE) == (content, digest)  # the corrupt package is replaced
+        assert put_code(blobs, *encode_code(encoder, TREE)) == (content, digest)  # the corrupt package is replaced
     assert get_code(blobs, pointer) == loaded
 
 

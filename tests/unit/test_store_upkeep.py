@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from envc.errors import EnvcError, UsageError
+from envc.errors import EnvcError, StoreError, UsageError
 from envc.model.digest import Sha256, sha256
 from envc.model.progress import Silent
 from envc.pack import StepBundle
@@ -16,6 +18,7 @@ from envc.store.encode import Entry
 from envc.store.errors import CorruptBlob
 from envc.store.keys import environment_key, object_key, step_key
 from envc.store.leases import leased, read_leases
+from envc.store.notices import NOTICE_SECONDS, Announced, wait_for_collections
 from envc.store.sweep import Collector, Garbage
 from envc.store.tags import delete_tag, is_bundled, put_tag, tags
 from tests.environments import HOST, bundle, environment
@@ -241,12 +244,90 @@ def test_what_is_needed_again_between_looking_and_removing_stays(yard: Yard) -> 
     assert yard.store.exists(step_key("demo", LOCK, "again", HOST.platform))
 
 
+class Hesitant(MemoryBlobs):
+    """A store that lets something else happen before it first removes an object."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    def delete(self, key: str) -> None:
+        if self.meanwhile is not None and key.startswith("v1/objects"):
+            meanwhile, self.meanwhile = self.meanwhile, None
+            meanwhile()
+        super().delete(key)
+
+
+def test_a_bundle_waits_for_the_collection_of_what_it_would_reuse(yard: Yard) -> None:
+    """Looked up in the middle of it, one of the two objects would be found, and then removed."""
+    yard.store = store = Hesitant()
+    yard.bundle(ALPHA, BETA, days_ago=31)
+    bundling = threading.Thread(target=yard.bundle, args=(ALPHA, BETA))
+    waited: list[bool] = []
+
+    def meanwhile() -> None:
+        bundling.start()
+        bundling.join(0.3)
+        waited.append(bundling.is_alive())
+
+    store.meanwhile = meanwhile
+    yard.collect()
+    bundling.join(10)
+    assert waited == [True]
+    assert {key_of(ALPHA), key_of(BETA)} <= yard.objects()
+    assert yard.places() == ["environments", "locks", "objects", "objects", "steps"]
+
+
+def test_a_collection_spares_what_is_leased_after_it_has_looked(yard: Yard) -> None:
+    yard.bundle(ALPHA, days_ago=31)
+    collector = yard.collector()
+    garbage = collector.find()
+    with leased(yard.store, [key_of(ALPHA)]):
+        assert key_of(ALPHA) not in {listed.key for listed in collector.remove(garbage)}
+    assert key_of(ALPHA) in yard.objects()
+
+
+def test_a_notice_holds_back_only_those_who_rely_on_what_it_names() -> None:
+    store = MemoryBlobs()
+    with Announced(store, ["v1/b", "v1/a"]) as notice:
+        wait_for_collections(store, ["v1/c"])
+        waiting = threading.Thread(target=wait_for_collections, args=(store, ["v1/a"]))
+        waiting.start()
+        waiting.join(0.1)
+        assert waiting.is_alive()
+        notice.remove("v1/a")
+    waiting.join(5)
+    assert not waiting.is_alive()
+    assert store.blobs == {}
+
+
+def test_a_notice_is_renewed_and_not_trusted_when_it_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryBlobs()
+    clock = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    with Announced(store, ["v1/a"]) as notice:
+        for clock[0] in (10.0, 70.0, 80.0):
+            notice.remove("v1/a")
+        assert [request for request, _ in store.requests].count("write") == 2
+        clock[0] = 1000.0
+        with pytest.raises(StoreError, match="too slowly"):
+            notice.remove("v1/a")
+
+
+def test_what_a_killed_collection_announced_is_void_soon_and_goes(yard: Yard) -> None:
+    notice = Announced(yard.store, ["v1/a"])
+    notice.__enter__()
+    (key,) = yard.store.blobs
+    yard.store.times[key] = yard.now - NOTICE_SECONDS - 1
+    wait_for_collections(yard.store, ["v1/a"])
+    yard.collect()
+    assert yard.store.blobs == {}
+
+
 def test_readers_never_see_what_leads_nowhere(yard: Yard) -> None:
     yard.bundle(ALPHA, days_ago=400, code="x")
     yard.store.requests.clear()
     yard.collect()
     deleted = [key.split("/")[1] for request, key in yard.store.requests if request == "delete"]
-    assert deleted == ["steps", "environments", "code", "locks", "objects"]
+    assert deleted == ["steps", "environments", "code", "locks", "objects", "notices"]
 
 
 @pytest.mark.parametrize("place", ["steps", "environments", "tags", "leases"])

@@ -17,6 +17,7 @@ STEPS = "v1/steps"
 LOCKS = "v1/locks"
 TAGS = "v1/tags"
 LEASES = "v1/leases"
+NOTICES = "v1/notices"
 
 
 def check_key(key: str) -> str:
@@ -61,6 +62,11 @@ def tag_key(project: str, tag: str) -> str:
 def lease_key(name: str) -> str:
     """`name` is the writer's own choice, which nobody else makes."""
     return f"{LEASES}/{name}.json"
+
+
+def notice_key(name: str) -> str:
+    """`name` is the collection's own choice, which nobody else makes."""
+    return f"{NOTICES}/{name}.json"
 
 
 def unescape(part: str) -> str:

@@ -2,6 +2,7 @@
 
 Objects that a bundle writes are young, and so safe. Those that it finds may be garbage of years ago; it names them in a
 lease before it looks, and removes the lease when its pointers stand. What a killed writer left expires after a day.
+`notices` is the other side of it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from envc.store.blobs import Blobs, Listed
 from envc.store.documents import canonical_json, decode_json
 from envc.store.errors import MissingBlob
 from envc.store.keys import LEASES, lease_key
+from envc.store.notices import wait_for_collections
 
 LEASE_FORMAT = 1
 LEASE_SECONDS = 24 * 3600
@@ -32,10 +34,15 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def leased(blobs: Blobs, keys: Iterable[str]) -> Iterator[None]:
-    """Keep these keys from being collected: two requests. Raises StoreError when the store cannot be written."""
+    """Keep these keys from being collected: three requests. Waits for collections that have announced one of them.
+
+    Raises StoreError when the store cannot be written.
+    """
     key = lease_key(os.urandom(16).hex())
-    blobs.write_new(key, canonical_json(Lease(keys=tuple(sorted(set(keys))))))
+    named = tuple(sorted(set(keys)))
+    blobs.write_new(key, canonical_json(Lease(keys=named)))
     try:
+        wait_for_collections(blobs, named)
         yield
     finally:
         with suppress(StoreError):  # it expires by itself

@@ -64,14 +64,18 @@ def bytes_reader(data: bytes) -> ReadRange:
     return lambda offset, length: data[offset : offset + length]
 
 
-def put_code(blobs: Blobs, encoder: Encoder, entries: Iterable[Entry]) -> tuple[Sha256, Sha256]:
+def encode_code(encoder: Encoder, entries: Iterable[Entry]) -> tuple[ObjectIndex, bytes]:
+    """The index and the bytes of a code package."""
+    draft = io.BytesIO()
+    index, _ = encoder.write_object(entries, draft, layout=CODE_LAYOUT)
+    return index, draft.getvalue()
+
+
+def put_code(blobs: Blobs, index: ObjectIndex, data: bytes) -> tuple[Sha256, Sha256]:
     """Write a code package; answer with its content digest and the sha256 of the bytes that the store holds then.
 
     A corrupt package under its key is replaced.
     """
-    draft = io.BytesIO()
-    index, _ = encoder.write_object(entries, draft, layout=CODE_LAYOUT)
-    data = draft.getvalue()
     key = code_key(index.content)
     if blobs.write_new(key, data):
         return index.content, sha256(data)

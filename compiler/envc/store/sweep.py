@@ -1,9 +1,10 @@
 """Garbage collection: what no tag, no recent step pointer and no lease leads to.
 
-Two passes. The first marks what is reachable and finds the rest; the second, right before anything is removed, marks
-again and spares what became reachable meanwhile. Nothing younger than a day is garbage, whatever leads to it, so a
-bundle that is being published is safe; what an older blob is reused for stands in its lease. Pointers go before records
-and records before objects, so a reader never finds one that leads nowhere because of a run that was interrupted.
+Two passes. The first marks what is reachable and finds the rest. The second announces that it means to remove it, marks
+again, and spares what became reachable meanwhile; who begins to rely on the rest waits until it is over (`notices`).
+Nothing younger than a day is garbage, whatever leads to it, so a bundle that is being published is safe; what an older
+blob is reused for stands in its lease. Pointers go before records and records before objects, so a reader never finds
+one that leads nowhere because of a run that was interrupted.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from envc.store.keys import (
     CODE,
     ENVIRONMENTS,
     LOCKS,
+    NOTICES,
     OBJECTS,
     STEPS,
     code_key,
@@ -34,6 +36,7 @@ from envc.store.keys import (
     object_key,
 )
 from envc.store.leases import read_leases
+from envc.store.notices import NOTICE_SECONDS, Announced
 from envc.store.records import MAX_RECORD, get_pointer
 from envc.store.tags import tags
 
@@ -84,25 +87,28 @@ class Collector:
         return Garbage(blobs=(*garbage, *expired), kept=kept, kept_size=kept_size)
 
     def remove(self, garbage: Garbage) -> tuple[Listed, ...]:
-        """Remove what still is garbage; the blobs that were removed."""
-        reachable, _ = self._mark()
-        doomed = [listed for listed in garbage.blobs if listed.key not in reachable]
-        task = self._progress.task("garbage", len(doomed))
-        try:
-            for place in (*_ORDER, ""):
-                group = [listed.key for listed in doomed if _place(listed.key) == place]
-                for _ in self._all(self._blobs.delete, group):
-                    task.advance()
-        finally:
-            task.done()
+        """Remove what still is garbage; the blobs that were removed. Raises StoreError when that takes too long."""
+        with Announced(self._blobs, [listed.key for listed in garbage.blobs]) as notice:
+            reachable, _ = self._mark()
+            doomed = [listed for listed in garbage.blobs if listed.key not in reachable]
+            task = self._progress.task("garbage", len(doomed))
+            try:
+                for place in (*_ORDER, ""):
+                    group = [listed.key for listed in doomed if _place(listed.key) == place]
+                    for _ in self._all(notice.remove, group):
+                        task.advance()
+            finally:
+                task.done()
         return tuple(doomed)
 
     def _youth(self, place: str) -> float:
         return max(self._recent, YOUNG) if place == STEPS else YOUNG
 
     def _mark(self) -> tuple[set[str], tuple[Listed, ...]]:
-        """The keys that must stay, and expired leases."""
+        """The keys that must stay, and expired leases and notices."""
         leased, expired = read_leases(self._blobs, self._now)
+        notices = self._blobs.scan(NOTICES)
+        expired += tuple(listed for listed in notices if self._now - listed.modified > NOTICE_SECONDS)
         tagged = {(escape(tag.project), tag.lock) for tag in tags(self._blobs)}
         pointers = []
         for listed in self._blobs.scan(STEPS):
