@@ -30,6 +30,7 @@ import hashlib
 import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ class MemoryIndex:
 
     def files(self, name: str) -> tuple[File, ...]:
         if name not in self._universe:
-            raise ProjectNotFound(name, ("pypi",))
+            raise ProjectNotFound(name, ("pypi",), next(iter(get_close_matches(name, self._universe, n=1)), None))
         versions = self._universe[name].items()
         return tuple(file for version, said in versions for file in files_of(name, version, said))
 

@@ -9,6 +9,7 @@ from envc.errors import Refusal, Unsolvable, UsageError
 from envc.fetch.index import Origins, ProjectIndex
 from envc.model.progress import Progress
 from envc.pose import PosedProblem
+from envc.refusal import refusal_of
 from envc.surroundings import Limits
 from envc_solvers.errors import SolverError
 from envc_solvers.pypi.floors import kept_out
@@ -157,27 +158,3 @@ def index_of(posed: PosedProblem, problem: Problem, origins: Origins) -> Project
         preferences=problem.preferences,
         provided=problem.provided.keys(),
     )
-
-
-def refusal_of(posed: PosedProblem, error: SolverError, label: Callable[[str], str]) -> Refusal:
-    """A problem's failure as people are told of it."""
-    from envc_solvers.pypi.explain import GaveUp
-    from envc_solvers.pypi.explain import Unsolvable as Conflicting
-
-    steps, target, python = posed.steps, posed.cells[0].target.name, posed.cells[0].python.text
-    title = title_of(posed)
-    if isinstance(error, Conflicting):
-        conflict = error.conflict.relabelled(label)
-        # Its first line says for which target; the title does, and targets that fail alike are told together.
-        return Refusal(title, "\n".join(str(conflict).splitlines()[1:]), {"steps": steps, **conflict.data()})
-    if isinstance(error, GaveUp):
-        error = GaveUp(error.tried, error.late, error.deciding, error.conflict.relabelled(label))
-        text = f"{error}\ntry: a lower bound for what is named first, or more of --time-limit and --max-candidates"
-        return Refusal(title, text, {"steps": steps, "tried": error.tried, "late": error.late, **error.conflict.data()})
-    return Refusal(title, str(error), {"steps": steps, "target": target, "python": python, "reason": str(error)})
-
-
-def title_of(posed: PosedProblem) -> str:
-    """``steps prepare, train on linux-64 (Python 3.12)``."""
-    steps, cell = posed.steps, posed.cells[0]
-    return f"step{'s' if len(steps) > 1 else ''} {', '.join(steps)} on {cell.target.name} (Python {cell.python.text})"

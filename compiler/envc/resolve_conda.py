@@ -127,7 +127,7 @@ def solve_conda_all(
     problems: tuple[PosedProblem, ...], channels: Channels, progress: Progress, label: Callable[[str], str] = str
 ) -> list[tuple[PosedProblem, Solution]]:
     """Every conda problem with its solution, or Unsolvable with every problem that has none."""
-    from envc.resolve import title_of
+    from envc.refusal import title_of
 
     asked = [(posed, posed.problem) for posed in problems if isinstance(posed.problem, CondaProblem)]
     task = progress.task("solving", len(asked))

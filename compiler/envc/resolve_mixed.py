@@ -14,7 +14,8 @@ from envc.mapping import load_names
 from envc.model.manifest import Manifest
 from envc.model.progress import Progress
 from envc.pose import PosedProblem
-from envc.resolve import index_of, refusal_of, title_of
+from envc.refusal import refusal_of, title_of
+from envc.resolve import index_of
 from envc.resolve_conda import located, refused, with_record_digests
 from envc.surroundings import Limits
 from envc_solvers.conda import floors as conda_floors

@@ -9,7 +9,7 @@ from envc.errors import Refusal, Unsolvable
 from envc.fetch.standalone import NoStandalone, StandalonePython, choose, read_table, table_path
 from envc.model.manifest import Manifest
 from envc.pose import PosedProblem
-from envc.resolve import title_of
+from envc.refusal import title_of
 from envc.surroundings import Surroundings
 from envc_solvers.mixed.solve import MixedProblem
 from envc_solvers.pypi.solve import Problem

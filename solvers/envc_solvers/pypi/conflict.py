@@ -74,11 +74,13 @@ class Conflict(msgspec.Struct, frozen=True):
         return "\n".join(lines)
 
     def told(self) -> list[str]:
-        """The subjects as lines."""
+        """The subjects as lines. Where nobody but the problem itself asks, it was said above what it asks."""
         lines = []
         for subject in self.subjects:
             lines.append(f"{subject.project}: {subject.text}")
-            lines += [f"  {line}" for want in subject.wants for line in _render(want)]
+            asked_by_others = any(w.chain or (w.requirement, w.origin) not in self.roots for w in subject.wants)
+            if asked_by_others or subject.reason == "provided":
+                lines += [f"  {line}" for want in subject.wants for line in _render(want)]
             lines += [f"  nearest: {file}" for file in subject.files]
         return lines
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 
@@ -22,6 +23,7 @@ from envc_solvers.solution import Solution
 _MOST_TRIALS = 10
 _CANDIDATES = 1_500  # in all trials; real sets take some hundreds when nothing stands in the way
 
+_FROM_URL = re.compile(r"requires? (\S+) from a URL")
 Change = tuple[Problem, str, str]  # the changed problem, what to say, and the project whose version is of interest
 
 
@@ -74,6 +76,12 @@ def _changes(problem: Problem, conflict: Conflict, nearest: dict[str, str]) -> I
         kept = tuple(other for other in problem.constraints if other is not limit)
         text = f"leave out the constraint `{limit.requirement}`"
         yield msgspec.structs.replace(problem, constraints=kept), text, limit.requirement.name
+    for override in problem.overrides:
+        if (str(override.requirement), override.origin) in named:
+            kept = tuple(other for other in problem.overrides if other is not override)
+            text = f"leave out the override `{override.requirement}`"
+            yield msgspec.structs.replace(problem, overrides=kept), text, override.requirement.name
+    yield from _sources(problem, conflict)
     for loosened in (_without_upper_bounds, _without_bounds):
         for root in sorted(roots, key=_how_tight):
             specifier = loosened(root.requirement.specifier)
@@ -84,6 +92,7 @@ def _changes(problem: Problem, conflict: Conflict, nearest: dict[str, str]) -> I
                     f"`{other}` instead of `{root.requirement}`",
                     root.requirement.name,
                 )
+    yield from _elsewhere(problem, conflict, roots)
     if len(problem.roots) > 1:
         for root in reversed(roots):
             kept = tuple(other for other in problem.roots if other is not root)
@@ -96,12 +105,35 @@ def _policies(problem: Problem, conflict: Conflict) -> Iterator[Change]:
     replace = msgspec.structs.replace
     for subject in conflict.subjects:
         name = subject.project
-        if policy.prereleases == "never" and "is a pre-release" in subject.text:
+        if policy.prereleases == "never" and "a pre-release" in subject.text:
             changed = replace(policy, prereleases_for=policy.prereleases_for | {name})
             yield replace(problem, policy=changed), f"allow pre-releases of {name}", name
-        if "was uploaded after the cut-off" in subject.text or "has no upload time" in subject.text:
+        if "uploaded after the cut-off" in subject.text or "no upload time" in subject.text:
             changed = replace(policy, exclude_newer_for={**policy.exclude_newer_for, name: None})
             yield replace(problem, policy=changed), f"lift the cut-off for {name}", name
+
+
+def _sources(problem: Problem, conflict: Conflict) -> Iterator[Change]:
+    """What packages take from URLs, taken from the index instead."""
+    for subject in conflict.subjects:
+        for name in dict.fromkeys(_FROM_URL.findall(subject.text)):
+            override = Root(Requirement(name), "suggestion")
+            changed = msgspec.structs.replace(problem, overrides=(*problem.overrides, override))
+            yield changed, f"an override `{name}`, which takes it from the index", name
+
+
+def _elsewhere(problem: Problem, conflict: Conflict, roots: list[Root]) -> Iterator[Change]:
+    """What has files for other systems only, asked for there only."""
+    system = problem.target.facts.sys_platform
+    for subject in conflict.subjects:
+        foreign = subject.reason == "no-file" and not any(
+            "target has" in one or "Python" in one for one in subject.files
+        )
+        for root in roots:
+            if foreign and root.requirement.name == subject.project and not root.requirement.marker:
+                kept = tuple(other for other in problem.roots if other is not root)
+                text = f"`{root.requirement}; sys_platform != '{system}'` instead of `{root.requirement}`"
+                yield msgspec.structs.replace(problem, roots=kept), text, ""
 
 
 def _instead(problem: Problem, root: Root, requirement: Requirement) -> Problem:

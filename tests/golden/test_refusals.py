@@ -1,0 +1,70 @@
+"""What people are told where PyPI requirements have no solution: every file of ``refusals/`` is one situation.
+
+A situation holds a manifest and the packages of an index; beside it stand the text and the JSON of the refusal.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from envc.errors import Unsolvable
+from envc.expand import expand
+from envc.parse import parse_manifest
+from envc.pose import pose
+from envc.refusal import refusal_of
+from envc.solving import line_labels
+from envc_solvers.errors import SolverError
+from envc_solvers.pypi.solve import Problem, solve
+from tests.golden.regenerate import FOLDER, check_golden
+from tests.universe import MemoryIndex, Version
+
+SITUATIONS = sorted(FOLDER.glob("refusals/*.toml"))
+_PROJECT = '[project]\nname = "demo"\npython = "3.11"\n'
+
+
+class Situation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    description: str
+    manifest: str  # what follows [project] with a name and a Python; without targets it is for linux-64
+    packages: dict[str, dict[str, Version]]
+    max_tries: int = 1_000
+
+
+def told(situation: Situation, path: Path) -> Unsolvable:
+    """The error of `envc lock`, from an index in memory."""
+    head = "" if "targets = " in situation.manifest.partition("[")[0] else 'targets = ["linux-64"]\n'
+    path.write_text(_PROJECT + head + situation.manifest, encoding="utf-8")
+    manifest = parse_manifest(path.read_text(encoding="utf-8"), path)
+    cells = expand(manifest)
+    label = line_labels(manifest, cells)
+    refusals = []
+    for posed in pose(manifest, cells, now=datetime(2026, 6, 1, tzinfo=UTC)):
+        problem = posed.problem
+        assert isinstance(problem, Problem)
+        index = MemoryIndex(situation.packages, problem.target, problem.python)
+        try:
+            solve(problem, index, {}, max_tries=situation.max_tries)
+        except SolverError as error:
+            refusals.append(refusal_of(posed, error, label))
+    return Unsolvable(tuple(refusals))
+
+
+@pytest.mark.parametrize("path", SITUATIONS, ids=lambda path: path.stem)
+def test_refusal(path: Path, tmp_path: Path) -> None:
+    situation = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Situation)
+    error = told(situation, tmp_path / "manifest.toml")
+    assert error.refusals, "the situation is one without a solution"
+    check_golden(path.with_suffix(".txt"), f"{error}\n")
+    data = msgspec.json.format(msgspec.json.encode(error.data()), indent=2).decode() + "\n"
+    assert str(tmp_path) not in f"{error}{data}"
+    if path.with_suffix(".json").exists():
+        check_golden(path.with_suffix(".json"), data)
+
+
+def test_every_text_has_its_situation() -> None:
+    assert len(SITUATIONS) >= 20
+    assert sorted(FOLDER.glob("refusals/*.txt")) == [path.with_suffix(".txt") for path in SITUATIONS]
