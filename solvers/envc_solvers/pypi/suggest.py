@@ -126,9 +126,8 @@ def _elsewhere(problem: Problem, conflict: Conflict, roots: list[Root]) -> Itera
     """What has files for other systems only, asked for there only."""
     system = problem.target.facts.sys_platform
     for subject in conflict.subjects:
-        foreign = subject.reason == "no-file" and not any(
-            "target has" in one or "Python" in one for one in subject.files
-        )
+        here = any(word in file for file in subject.files for word in ("target has", "Python", "ABI"))
+        foreign = subject.reason == "no-file" and not here
         for root in roots:
             if foreign and root.requirement.name == subject.project and not root.requirement.marker:
                 kept = tuple(other for other in problem.roots if other is not root)
