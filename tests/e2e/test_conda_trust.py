@@ -1,0 +1,269 @@
+"""What holds for wheels holds for conda packages: digests, poisoned stores and caches, reuse, upkeep."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.channel_server import ChannelServer
+from tests.conda_channels import write_channel
+from tests.conda_packages import PLACEHOLDER, File, Package, build_conda
+from tests.e2e.command import Workplace, host_platform
+from tests.e2e.test_trust import Reach, another_machine, ledger_entry, poison
+
+MANIFEST = """\
+[project]
+name = "demo"
+targets = ["{targets}"]
+python = "3.12"
+channels = ["small"]
+
+[sources.small]
+kind = "conda"
+url = "{url}"
+
+[steps.train]
+conda = ["alpha", "helper"]
+run = "show"
+"""
+HONEST = "honest\n"
+
+
+def packages(subdir: str = host_platform()) -> list[Package]:
+    show = f"#!/bin/sh\ncat {PLACEHOLDER}/share/alpha.py\n"
+    return [
+        build_conda("python", "3.12.4", files={"bin/python": File("#!/bin/sh\n", mode=0o755)}, subdir=subdir),
+        build_conda("alpha", files={"share/alpha.py": HONEST, "bin/show": File(show, mode=0o755)}, subdir=subdir),
+        build_conda(
+            "helper", files={"site-packages/helper.py": "X = 1\n"}, noarch="python", entry_points=["help = h:m"]
+        ),
+    ]
+
+
+def alpha() -> Package:
+    return packages()[1]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    write_channel(tmp_path / "channel", *packages())
+    workplace = Workplace(tmp_path, None)
+    workplace.env["ENVC_INDEX_URL"] = "http://127.0.0.1:9/"  # nobody asks an index
+    workplace.write(MANIFEST.format(url="../channel", targets=host_platform()))
+    workplace.ok("lock")
+    return workplace
+
+
+@pytest.mark.parametrize(
+    ("reach", "says"),
+    [
+        ("object", "frame 0 does not match its digest"),
+        ("record", "does not match its digest"),
+        ("pointer", "holds another content of alpha 1.0 than the lock records"),
+    ],
+)
+def test_a_poisoned_store_is_refused_and_healed(reach: Reach, says: str, place: Workplace, tmp_path: Path) -> None:
+    place.ok("bundle", "--record")
+    assert place.lock.read_text().count("content = {") == 3
+    poison(place, reach)
+    other = another_machine(place, tmp_path / "other")
+    prefix = tmp_path / "prefix"
+    assert says in other.fails(1, "hydrate", "train", "--prefix", str(prefix)).err
+    assert not prefix.exists()
+    healed = other.ok("run", "train")
+    assert healed.out == HONEST
+    assert "deriving it again" in healed.err
+
+
+def test_the_lock_records_what_packages_unpack_to_in_their_layouts(place: Workplace) -> None:
+    place.ok("bundle", "--record")
+    lines = [line for line in place.lock.read_text().splitlines() if "content = {" in line]
+    assert [re.findall(r'content = \{ "?([a-z0-9.-]+)"? =', line) for line in lines] == [
+        ["any"],
+        ["py3.12-posix"],
+        ["any"],
+    ]
+    text = place.lock.read_text()
+    assert place.ok("bundle", "--record", "--json").json["made"] == []
+    assert place.lock.read_text() == text
+    place.lock.write_text(re.sub(r'(any = )"[0-9a-f]{64}"', rf'\1"{"0" * 64}"', text, count=1))
+    assert "the content of alpha-1.0-h0_0.conda in layout any" in place.fails(1, "bundle").err
+
+
+def test_a_poisoned_ledger_makes_no_poisoned_lock(place: Workplace) -> None:
+    place.ok("bundle")
+    evil = poison(place, "object")
+    ledger_entry(place, evil).write_text(evil.index.bytes_digest)
+    done = place.ok("bundle", "--record")
+    assert "the object of alpha-1.0-h0_0.conda is made again" in done.err
+    assert evil.content not in place.lock.read_text()
+    assert place.ok("run", "train").out == HONEST
+
+
+def test_what_was_bundled_is_used_again_without_the_channel(place: Workplace, tmp_path: Path) -> None:
+    place.ok("bundle")
+    (tmp_path / "channel").rename(tmp_path / "gone")
+    assert place.ok("bundle", "--json").json["made"] == []
+    assert place.ok("run", "train").out == HONEST
+    (ready,) = (place.cache / "envs").iterdir()
+    assert len(ready.name) == 24
+    before = (ready / "bin/show").stat().st_ino
+    assert place.ok("run", "train").out == HONEST
+    assert (ready / "bin/show").stat().st_ino == before, "made once"
+    place.ok("verify")
+    place.ok("verify", "--all")
+    place.ok("verify", "--prefix", str(ready))
+    assert place.ok("cache", "prune", "--all").code == 0
+    assert place.ok("run", "train").out == HONEST
+
+
+def test_a_step_runs_at_once_from_a_channel(place: Workplace) -> None:
+    """`run` bundles what the store lacks."""
+    assert place.ok("run", "train").out == HONEST
+
+
+# channels that fail
+
+
+def served(server: ChannelServer, tmp_path: Path, *, files: bool = True) -> Workplace:
+    write_channel(tmp_path / "channel", *packages())
+    server.add_folder("small", tmp_path / "channel")
+    if not files:
+        for path in [path for path in server.files if path.endswith(".conda")]:
+            del server.files[path]
+    workplace = Workplace(tmp_path, None)
+    workplace.write(MANIFEST.format(url=f"{server.base}/small", targets=host_platform()))
+    workplace.ok("lock")
+    return workplace
+
+
+def nothing_is_left(place: Workplace) -> None:
+    assert not [path for path in place.store.rglob("*") if path.is_file() and "objects" in path.parts]
+    assert not [path for path in place.cache.rglob("artifacts/*/*/*") if path.is_file()]
+
+
+def test_a_channel_that_serves_other_bytes_is_refused(tmp_path: Path) -> None:
+    with ChannelServer() as server:
+        place = served(server, tmp_path)
+        for path in [path for path in server.files if path.endswith(".conda")]:
+            server.files[path] = server.files[path][:-1] + b"x"
+        done = place.fails(1, "bundle")
+        assert "does not match its digest" in done.err and "from small" in done.err
+        assert server.base not in done.err
+        nothing_is_left(place)
+
+
+def test_a_channel_that_lost_a_file_is_named(tmp_path: Path) -> None:
+    with ChannelServer() as server:
+        place = served(server, tmp_path, files=False)
+        done = place.fails(1, "bundle")
+        assert re.search(r"cannot get \S+\.conda of \w+ [\d.]+ from small: HTTP 404", done.err)
+        assert "envc lock --upgrade" in done.err
+        nothing_is_left(place)
+
+
+def test_packages_may_live_elsewhere_than_their_repodata(tmp_path: Path) -> None:
+    """CEP-15. The channel's own word for it is asked for only when the usual place has no such file."""
+    with ChannelServer() as server:
+        server.cache_control = "no-cache"
+        place = served(server, tmp_path)
+        for subdir in (host_platform(), "noarch"):
+            document = server.files[f"/small/{subdir}/repodata.json"]
+            for path in [
+                path for path in server.files if path.startswith(f"/small/{subdir}/") and path.endswith(".conda")
+            ]:
+                server.files[path.replace("/small/", "/packages/")] = server.files.pop(path)
+            moved = document.replace(
+                b'"info": {', f'"info": {{"base_url": "{server.base}/packages/{subdir}/", '.encode()
+            )
+            server.files[f"/small/{subdir}/repodata.json"] = moved
+            del server.files[f"/small/{subdir}/repodata.json.zst"]
+        place.ok("bundle")
+        assert place.ok("run", "train").out == HONEST
+
+
+def test_a_download_that_was_cut_goes_on(tmp_path: Path) -> None:
+    with ChannelServer() as server:
+        place = served(server, tmp_path)
+        path = f"/small/{host_platform()}/{alpha().file}"
+        server.cut[path] = 400
+        place.fails(1, "bundle")
+        server.cut.clear()
+        place.ok("bundle")
+
+
+def test_a_login_reaches_the_channel_and_nothing_else(tmp_path: Path) -> None:
+    with ChannelServer() as server:
+        write_channel(tmp_path / "channel", *packages())
+        server.add_folder("small", tmp_path / "channel")
+        server.auth = "Basic bWU6c2VjcmV0"  # me:secret
+        place = Workplace(tmp_path, None)
+        place.write(MANIFEST.format(url=f"{server.base}/small", targets=host_platform()))
+        assert "HTTP 401" in place.fails(1, "lock").err
+        (tmp_path / "home").mkdir()
+        (tmp_path / "home/.netrc").write_text("machine 127.0.0.1 login me password secret\n")
+        place.ok("lock")
+        place.ok("bundle")
+        prefix = tmp_path / "prefix"
+        place.ok("hydrate", "train", "--prefix", str(prefix))
+        for folder in (prefix, place.store, place.cache):
+            for path in folder.rglob("*"):
+                assert not (path.is_file() and b"secret" in path.read_bytes()), path
+        assert server.base.removeprefix("http://") not in "".join(
+            path.read_text() for path in prefix.glob("conda-meta/*")
+        )
+
+
+# packages that are refused
+
+
+@pytest.mark.parametrize(
+    ("hostile", "reason"),
+    [
+        (build_conda("alpha", files={"../evil": ""}, subdir=host_platform()), "'../evil' is not a plain relative path"),
+        (
+            build_conda("alpha", noarch="python", entry_points=["../../evil = a:b"]),
+            "the script name '../../evil' is not a plain file name",
+        ),
+        (
+            build_conda("alpha", files={"lib/x": File(link="../../../etc/passwd")}, subdir=host_platform()),
+            "is a link that leaves the tree",
+        ),
+    ],
+    ids=["path", "entry point", "link"],
+)
+def test_a_hostile_package_is_named_and_leaves_nothing(hostile: Package, reason: str, tmp_path: Path) -> None:
+    others = [package for package in packages() if package.index["name"] != "alpha"]
+    write_channel(tmp_path / "channel", hostile, *others)
+    place = Workplace(tmp_path, None)
+    place.write(MANIFEST.format(url="../channel", targets=host_platform()))
+    place.ok("lock")
+    done = place.fails(1, "bundle")
+    assert "alpha-1.0-h0_0.conda cannot be installed: " in done.err
+    assert reason in done.err
+    kept = [path.name for path in place.store.rglob("*") if path.is_file()]
+    assert hostile.sha256 not in kept
+    assert not list(place.store.glob("v1/environments/*")) and not list(place.store.glob("v1/steps/*"))
+
+
+def test_windows_is_bundled_elsewhere_and_looked_at(tmp_path: Path) -> None:
+    windows = [
+        build_conda("python", "3.12.4", files={"python.exe": b"MZ\0"}, subdir="win-64"),
+        build_conda("alpha", files={"Library/bin/alpha.dll": b"MZ\0", "etc/a": f"{PLACEHOLDER}\\x\n"}, subdir="win-64"),
+        packages()[2],
+    ]
+    write_channel(tmp_path / "channel", *windows)
+    place = Workplace(tmp_path, None)
+    place.write(MANIFEST.format(url="../channel", targets="win-64"))
+    place.ok("lock")
+    place.ok("bundle")
+    prefix = tmp_path / "prefix"
+    place.ok("hydrate", "train", "--platform", "win-64", "--prefix", str(prefix))
+    assert (prefix / "python.exe").exists() and (prefix / "Lib/site-packages/helper.py").exists()
+    assert b"#!<launcher_dir>\\..\\python.exe\n" in (prefix / "Scripts/help.exe").read_bytes()
+    assert (prefix / "etc/a").read_text() == f"{PLACEHOLDER}\\x\n"
+    place.ok("bundle", "--output", "../win.tar.zst")
+    place.ok("hydrate", "../win.tar.zst", "--prefix", str(tmp_path / "from-file"))
+    assert not (tmp_path / "from-file/.envc/relocate.sh").exists()

@@ -1,0 +1,87 @@
+"""What a step of conda packages finds: the folders, variables and scripts of `conda activate`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from envc.errors import EnvcError
+from envc.install import activate
+from envc.run import Launch, environment_variables, run
+
+posix = pytest.mark.skipif(os.name != "posix", reason="scripts are sourced by a POSIX shell")
+
+
+def put(path: Path, text: str, *, executable: bool = False) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    if executable:
+        path.chmod(0o755)
+
+
+def launch(prefix: Path, *command: str, **env: str) -> Launch:
+    return Launch(command=command, prefix=prefix, cwd=prefix, env=env, interpreter="conda")
+
+
+def test_folders_are_those_of_conda(tmp_path: Path) -> None:
+    assert activate.folders(tmp_path, windows=False) == [str(tmp_path / "bin")]
+    relative = [Path(folder).relative_to(tmp_path).as_posix() for folder in activate.folders(tmp_path, windows=True)]
+    assert relative == [".", "Library/mingw-w64/bin", "Library/usr/bin", "Library/bin", "Scripts", "bin"]
+
+
+def test_variables_say_which_environment_it_is(tmp_path: Path) -> None:
+    put(tmp_path / "etc/conda/env_vars.d/b.json", '{"TOOL_HOME": "/b", "TOOL": "b"}')
+    put(tmp_path / "etc/conda/env_vars.d/a.json", '{"TOOL_HOME": "/a"}')
+    outer = {"PATH": "/usr/bin", "VIRTUAL_ENV": "/other", "CONDA_PREFIX": "/other", "PYTHONPATH": "/other"}
+    variables = environment_variables(launch(tmp_path, "true", TOOL="mine"), outer)
+    assert variables["CONDA_PREFIX"] == variables["CONDA_DEFAULT_ENV"] == str(tmp_path)
+    assert (variables["TOOL_HOME"], variables["TOOL"]) == ("/b", "mine")
+    assert variables["PATH"].endswith(f"{os.pathsep}/usr/bin")
+    assert variables["PATH"].startswith(activate.folders(tmp_path)[0])
+    assert variables["PYTHONNOUSERSITE"] == "1"
+    assert "VIRTUAL_ENV" not in variables and "PYTHONPATH" not in variables
+
+
+@pytest.mark.parametrize("text", ["[]", '{"A": 1}', "{", '{"A=B": "x"}', '{"": "x"}', '{"A": "\\u0000"}'])
+def test_a_file_of_variables_that_cannot_be_meant_is_named(text: str, tmp_path: Path) -> None:
+    put(tmp_path / "etc/conda/env_vars.d/a.json", text)
+    with pytest.raises(EnvcError, match=r"a\.json"):
+        activate.variables(tmp_path)
+
+
+@posix
+@pytest.mark.parametrize("with_bash", [True, False])
+def test_scripts_are_sourced_in_their_order_before_the_command(with_bash: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "etc/conda/activate.d"
+    put(folder / "b.sh", 'export ORDER="$ORDER b"; export WHERE="$CONDA_PREFIX/share"; set -- lost; false\n')
+    put(folder / "a.sh", 'export ORDER=a; export MINE=theirs; export PATH="$CONDA_PREFIX/more:$PATH"; echo loud\n')
+    put(folder / "ignored.bat", "exit 1\n")
+    put(tmp_path / "more/tool", '#!/bin/sh\necho "$ORDER|$WHERE|$MINE|$*"\nexit 7\n', executable=True)
+    path = os.environ["PATH"] if with_bash else "/nonexistent"
+    wrapped = activate.through_scripts(tmp_path, ("tool", "one two", "--", "$HOME"), {"MINE": "mine"}, path)
+    assert wrapped is not None
+    if not with_bash:
+        assert wrapped[0] == "/bin/sh"
+    variables = environment_variables(launch(tmp_path, "tool", MINE="mine"), dict(os.environ))
+    done = subprocess.run(wrapped, env=variables, capture_output=True, text=True, check=False)
+    assert done.stdout == f"a b|{tmp_path}/share|mine|one two -- $HOME\n"
+    assert (done.stderr, done.returncode) == ("loud\n", 7)
+
+
+@posix
+def test_a_step_runs_through_its_scripts(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    put(tmp_path / "etc/conda/activate.d/tool.sh", "export TOOL=active\n")
+    code = "import os, sys; print(os.environ['TOOL']); sys.exit(5)"
+    assert run(launch(tmp_path, sys.executable, "-c", code), dict(os.environ), replace=False) == 5
+    assert capfd.readouterr().out == "active\n"
+
+
+@posix
+def test_without_scripts_no_shell_is_started(tmp_path: Path) -> None:
+    assert activate.through_scripts(tmp_path, ("tool",), {}, os.environ["PATH"]) is None
+    put(tmp_path / "etc/conda/activate.d/tool.fish", "")
+    assert activate.through_scripts(tmp_path, ("tool",), {}, os.environ["PATH"]) is None
