@@ -253,7 +253,7 @@ def test_a_commit_is_pinned_and_a_branch_moves_when_asked(place: Workplace, tmp_
     forget(place)
     place.ok("bundle")
     assert place.ok("run", "train").out == "1.0\n"
-    place.ok("lock", "-P", "acme")
+    assert f"~ acme 1.0 @ {first[:8]} -> 1.0 @ {second[:8]}" in place.ok("lock", "-P", "acme").err
     assert build_of(place)["commit"] == second
     place.ok("bundle")
     assert place.ok("run", "train").out == "moved\n"

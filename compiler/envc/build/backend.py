@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,10 @@ class Backend:
             python_executable=str(_python(prefix)),
         )
         try:
-            return hook(hooks)
+            # What a backend wants to tell authors of the project it tells whoever uses it too; that is noise here.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return hook(hooks)
         except BackendUnavailable as error:
             raise BuildFailed(
                 self._what, step, f"{error.traceback}\nthe backend {self._system.backend} is not there"
@@ -131,6 +135,10 @@ class Backend:
     def _variables(self, prefix: Path) -> dict[str, str]:
         kept = {key: self._environ[key] for key in _PASSED if key in self._environ}
         path = f"{_python(prefix).parent}{os.pathsep}{kept.get('PATH') or os.defpath}"
+        if os.name == "posix":
+            # The folder is another one each time, and compilers write it into debug information.
+            elsewhere = f"-fdebug-prefix-map={self._project}=."
+            kept |= {flags: f"{kept.get(flags, '')} {elsewhere}".strip() for flags in ("CFLAGS", "CXXFLAGS")}
         return kept | {
             "PATH": path,
             "HOME": str(self._home),

@@ -149,6 +149,8 @@ class Artifacts:
 
         with self._local_errors():
             digest = sha256_file(path)
+            if (known := self.kept(digest, path.name)) is not None:
+                return known, digest, known.stat().st_size
             kept = self._path(digest, path.name)
             kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft = kept.with_name(f".{kept.name[:200]}.{os.getpid()}")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
-from envc.model.graph import LockGraph
+from envc.model.digest import Sha256
+from envc.model.graph import DIRECT, Build, LockGraph, Package
 
 
 class Change(msgspec.Struct, frozen=True, order=True):
@@ -12,7 +15,7 @@ class Change(msgspec.Struct, frozen=True, order=True):
 
     kind: str
     name: str
-    old: tuple[str, ...]  # sorted; () for a package that is new
+    old: tuple[str, ...]  # sorted; () for a package that is new; "1.0 @ 3f2a91c0" where the manifest says where it is
     new: tuple[str, ...]  # sorted; () for a package that is gone
 
     def __str__(self) -> str:
@@ -35,6 +38,20 @@ def changes(old: LockGraph | None, new: LockGraph) -> tuple[Change, ...]:
 
 def _versions(graph: LockGraph | None) -> dict[tuple[str, str], tuple[str, ...]]:
     found: dict[tuple[str, str], list[str]] = {}
-    for package in graph.packages if graph else ():
-        found.setdefault((package.kind, package.name), []).append(package.version)
+    if graph is not None:
+        builds = graph.builds_by_wheel()
+        for package in graph.packages:
+            version = package.version
+            if package.source in DIRECT:
+                version = f"{version} @ {_state(package, builds)}"
+            found.setdefault((package.kind, package.name), []).append(version)
     return {key: tuple(sorted(versions)) for key, versions in found.items()}
+
+
+def _state(package: Package, builds: Mapping[Sha256, tuple[Build, ...]]) -> str:
+    """What tells two states of a project apart that calls both the same version: the start of its commit or digest."""
+    states: set[str] = set()
+    for artifact in package.artifacts:
+        made_from = [build.identity.rpartition(" ")[2] for build in builds.get(artifact.sha256, ())]
+        states.update(state[:8] for state in made_from or [artifact.sha256])
+    return ", ".join(sorted(states))
