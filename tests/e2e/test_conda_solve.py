@@ -62,6 +62,13 @@ def test_json_lists_what_was_chosen(place: Workplace) -> None:
     }
 
 
+def test_a_digest_that_the_channel_does_not_state_is_null(place: Workplace) -> None:
+    path = place.folder / "channel" / "noarch" / "repodata.json"
+    path.write_text(path.read_text().replace(f'"sha256": "{"ab" * 32}", ', ""))
+    packages = solve(place, "--conda", "tool", "--json").json["packages"]
+    assert [(each["name"], each["sha256"]) for each in packages if each["sha256"] is None] == [("tool", None)]
+
+
 def test_text_is_what_conda_reads(place: Workplace) -> None:
     assert solve(place, "--conda", "python=3.12").out == "openssl=3.3.2=h_0\npython=3.12.7=h_0\n"
 

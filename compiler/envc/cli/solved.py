@@ -15,7 +15,7 @@ class SolvedPackage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     version: str
     build: str = ""  # conda build string
     file: str
-    sha256: str
+    sha256: str | None  # lower-case hex; null where no source states it: a lock finds it out by fetching the file
     source: str  # source name
     depends: tuple[str, ...]  # names of packages of this solution
 
@@ -27,7 +27,7 @@ class SolvedPackage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
             version=pin.version,
             build=pin.build,
             file=pin.file,
-            sha256=pin.sha256,
+            sha256=pin.sha256 or None,
             source=pin.source,
             depends=pin.depends,
         )
