@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     wanted = tuple(chosen.query or ["d02", "d04", "d12", "d26"])
     queries = [q for q in shared_queries() if q.id.startswith(wanted) and q.channels == (_CHANNEL,)]
     print(versions("envc", "py-rattler", "msgspec"))
-    print(f"{'query':26} {'warm s':>8} {'/small':>6} {'cold s':>8} {'/oracle':>7} {'MiB':>6} {'oracle':>6}")
+    print(f"{'query':26} {'warm s':>8} {'/small':>6} {'cold s':>8} {'/oracle':>7} {'of CPU':>6} {'MiB':>6} {'oracle':>6}")
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         grow(base / "channels", chosen.times)
@@ -53,7 +53,9 @@ def main(arguments: list[str]) -> int:
             big, little = (median([pair[side].seconds for pair in warm]) for side in (0, 1))
             first, other = (median([run.seconds for run in runs]) for runs in (cold, oracle))
             peak, other_peak = (max(run.peak for run in runs) for runs in (cold, oracle))
+            first_cpu, other_cpu = (min(run.cpu for run in runs) for runs in (cold, oracle))
             line = f"{query.id:26} {big:8.3f} {big / little:6.2f} {first:8.3f} {first / other:7.2f}"
+            line += f" {first_cpu / other_cpu:6.2f}"
             print(f"{line} {peak:6.0f} {other_peak:6.0f}", flush=True)
     return 0
 
