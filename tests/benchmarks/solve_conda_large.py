@@ -32,7 +32,9 @@ def main(arguments: list[str]) -> int:
     wanted = tuple(chosen.query or ["d02", "d04", "d12", "d26"])
     queries = [q for q in shared_queries() if q.id.startswith(wanted) and q.channels == (_CHANNEL,)]
     print(versions("envc", "py-rattler", "msgspec"))
-    print(f"{'query':26} {'warm s':>8} {'/small':>6} {'cold s':>8} {'/oracle':>7} {'of CPU':>6} {'MiB':>6} {'oracle':>6}")
+    print(
+        f"{'query':26} {'warm s':>8} {'/small':>6} {'cold s':>8} {'/oracle':>7} {'of CPU':>6} {'MiB':>6} {'oracle':>6}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         grow(base / "channels", chosen.times)

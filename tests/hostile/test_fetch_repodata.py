@@ -166,6 +166,21 @@ def test_a_damaged_cache_heals(server: ChannelServer, runs: Runs, damage: str) -
     assert runs.files(forge) == ["demo-1.0-h_0.conda"]
 
 
+def test_a_damaged_copy_of_a_channel_that_has_changed_since_ends_the_run(server: ChannelServer, runs: Runs) -> None:
+    server.files[f"{LINUX}/repodata.json"] = repodata(DEMO | entry("other", "3.0"))
+    forge = f"{server.base}/forge"
+    runs.files(forge)
+    path = next(runs.folder.rglob("linux-64-*.slices"))
+    path.write_bytes(path.read_bytes().replace(b'"1.0"', b'"6.6"'))
+    server.files[f"{LINUX}/repodata.json"] = repodata(DEMO)
+    with runs.open(forge) as channels:
+        view = channels.repodata("linux-64")
+        assert found(view, "other")
+        with pytest.raises(SourceUnreachable, match="was damaged, and the channel has another one now"):
+            found(view, "demo")
+    assert runs.files(forge) == ["demo-1.0-h_0.conda"]
+
+
 def test_a_damaged_shard_in_the_cache_is_fetched_again(server: ChannelServer, runs: Runs) -> None:
     server.files = shards(LINUX, {"demo": DEMO})
     forge = f"{server.base}/forge"
