@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from envc.model.manifest import Manifest
     from envc.model.record import Record, StepPointer
     from envc.pack import Bundled
+    from envc.parse.conda_query import CondaQuery
     from envc.parse.query import Query
     from envc.review.changes import Change
     from envc.store.blobs import Blobs
@@ -380,11 +381,13 @@ def _interpreter(cell: StepTarget, around: Surroundings) -> Interpreter:
 # solve
 
 
-def solve_once(query: Query, around: Surroundings) -> Solution:
-    """parse → expand → pose → solve, for one command line, without a lock."""
+def solve_once(query: Query, around: Surroundings, conda: CondaQuery | None = None) -> Solution:
+    """parse → expand → pose → solve, for one command line, without a lock; beside conda packages if there are some."""
     from envc.parse.query import parse_query
-    from envc.solving import solve_problems
+    from envc.solving import solve_both, solve_problems
 
     manifest = parse_query(query)
     problems = pose(manifest, expand(manifest), now=around.now)
+    if conda is not None:
+        return solve_both(conda, problems[0], manifest, around)
     return solve_problems(problems, manifest, around).solutions[0][1]

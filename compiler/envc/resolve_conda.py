@@ -100,11 +100,11 @@ def solve_query(query: CondaQuery, around: Surroundings) -> Solution:
     with open_channels(
         names, {}, settings, around.progress, now=around.now, offline=around.offline, refresh=around.refresh
     ) as (channels, places):
-        problem = _within(places, parse_conda_query(query, places, around.now))
+        problem = within(places, parse_conda_query(query, places, around.now))
         return solve_one(f"the specs for {query.platform}", problem, channels.repodata(query.platform))
 
 
-def _within(places: Mapping[str, ChannelPlace], problem: CondaProblem) -> CondaProblem:
+def within(places: Mapping[str, ChannelPlace], problem: CondaProblem) -> CondaProblem:
     """The problem with every channel that a spec names called as records call it. Raises UsageError for another."""
 
     def settled(root: Root) -> Root:

@@ -10,8 +10,6 @@ import msgspec
 from envc.errors import EnvcError, Refusal, Unsolvable
 from envc.fetch.index import Origins
 from envc.fetch.repodata import Channels
-from envc.mapping import load_names
-from envc.model.manifest import Manifest
 from envc.model.progress import Progress
 from envc.pose import PosedProblem
 from envc.refusal import refusal_of, title_of
@@ -40,7 +38,7 @@ def solve_mixed_all(
     problems: tuple[PosedProblem, ...],
     channels: Channels,
     origins: Origins,
-    manifest: Manifest,
+    names: Names,
     progress: Progress,
     *,
     label: Callable[[str], str] = str,
@@ -52,7 +50,6 @@ def solve_mixed_all(
     The targets of a step are not aligned: what conda has for one is seldom what it has for another.
     """
     asked = [(posed, posed.problem) for posed in problems if isinstance(posed.problem, MixedProblem)]
-    names = load_names(manifest.mapping)
     task = progress.task("solving", len(asked))
     solutions: list[tuple[PosedProblem, Solution]] = []
     refusals: list[Refusal] = []

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from envc.direct.sources import Sources
     from envc.fetch.repodata import Channels
     from envc.pack import Artifacts as Supplier
+    from envc.parse.conda_query import CondaQuery
 
 
 def solve_problems(
@@ -121,10 +122,12 @@ class _Run:
 
             yield lambda: solve_conda_all(self._conda, channels, progress, label)
         if self._mixed:
+            from envc.mapping import load_names
             from envc.resolve_mixed import solve_mixed_all
 
+            names = load_names(manifest.mapping)
             yield lambda: solve_mixed_all(
-                self._mixed, channels, origins, manifest, progress, label=label, limits=limits, sources=sources
+                self._mixed, channels, origins, names, progress, label=label, limits=limits, sources=sources
             )
 
     def _open_sources(self, origins: Origins) -> Sources | None:
@@ -163,6 +166,39 @@ class _Run:
             )
         )
         return channels
+
+
+def solve_both(asked: CondaQuery, posed: PosedProblem, manifest: Manifest, around: Surroundings) -> Solution:
+    """One command line about packages of both kinds: the conda side as it was given, the PyPI side as it was posed.
+
+    Their Python is conda's, of the minor that was posed.
+    """
+    from envc.mapping import load_names
+    from envc.parse.conda_query import DEFAULT_CHANNELS, parse_conda_query
+    from envc.pose_conda import python_spec
+    from envc.resolve_conda import open_channels, within
+    from envc.resolve_mixed import solve_mixed_all
+    from envc_solvers.mixed.solve import MixedProblem
+
+    assert isinstance(posed.problem, Problem)
+    with (
+        open_origins(manifest, around) as origins,
+        open_channels(
+            asked.channels or DEFAULT_CHANNELS,
+            {},
+            channel_settings(around.environ),
+            around.progress,
+            now=around.now,
+            offline=around.offline,
+            refresh=around.refresh,
+        ) as (channels, places),
+    ):
+        text = python_spec(posed.problem.python)
+        asked = msgspec.structs.replace(asked, specs=(*asked.specs, text))
+        conda = within(places, parse_conda_query(asked, places, around.now))
+        both = msgspec.structs.replace(posed, problem=MixedProblem(conda=conda, pypi=posed.problem))
+        answered = solve_mixed_all((both,), channels, origins, load_names({}), around.progress, limits=around.limits)
+        return answered[0][1]
 
 
 def open_origins(manifest: Manifest, around: Surroundings) -> Origins:

@@ -109,6 +109,8 @@ def test_a_refusal_says_why_and_what_helps(place: Workplace) -> None:
         (["--conda", "python", "--python", "3.12"], "--python says nothing"),
         (["--conda", "python", "--exclude-newer", "yesterday"], "--exclude-newer yesterday"),
         (["--conda", "python", "--constraint", "openssl >="], "--constraint openssl >="),
+        (["--conda", "python", "--pypi", "app", "--constraint", "lib<2"], "--constraint does not say of which kind"),
+        (["--conda", "python", "--pypi", "app", "--override", "lib<2"], "--override does not say of which kind"),
     ],
 )
 def test_mistakes_on_the_command_line(place: Workplace, arguments: list[str], says: str) -> None:
@@ -116,12 +118,6 @@ def test_mistakes_on_the_command_line(place: Workplace, arguments: list[str], sa
     assert done.code == 2, done.err
     assert says in done.err
     assert "Traceback" not in done.err
-
-
-def test_both_kinds_together_are_refused_plainly(place: Workplace) -> None:
-    done = solve(place, "--conda", "python", "--pypi", "requests")
-    assert done.code == 1
-    assert "conda and PyPI packages together is not available yet" in done.err
 
 
 def test_constraints_overrides_and_cutoffs_reach_the_solver(place: Workplace) -> None:

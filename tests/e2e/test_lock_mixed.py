@@ -180,6 +180,23 @@ def test_a_project_with_a_source_of_its_own_does_not_come_from_conda(place: Work
     assert "num 1.0 to 2.0 cannot supply num: steps.one.pypi[0] takes it from inside" in done.err
 
 
+def test_both_kinds_are_solved_from_the_command_line(place: Workplace) -> None:
+    asked = ["--conda", "num", "--pypi", "app", "--channel", "./channel", "--platform", "win-64", "--python", "3.12"]
+    done = place.ok("solve", *asked, "--json")
+    packages = {package["name"]: package for package in done.json["packages"]}
+    assert {name: package["kind"] for name, package in packages.items()} == {
+        "num": "conda",
+        "python": "conda",
+        "app": "pypi",
+        "lib": "pypi",
+    }
+    assert packages["num"]["version"] == "1.0"
+    assert packages["app"]["depends"] == ["lib", "num"]
+    assert place.ok("solve", *asked).out.splitlines()[0] == "num=1.0=py312_win_0"
+    done = place.fails(1, "solve", *asked, "--conda", "num >=2")
+    assert "num 2.0 is not what the PyPI packages allow: num<2" in done.err
+
+
 def test_a_real_table_of_names_and_a_real_channel(tmp_path: Path, index: IndexServer) -> None:
     """The example, over recorded conda-forge and an index that holds what it needs of PyPI."""
     if not SHARED.is_dir():

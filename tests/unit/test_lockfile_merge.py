@@ -103,3 +103,11 @@ def test_what_a_merge_by_text_can_leave_behind() -> None:
         Dangling(("train",), "step train stands in 2 environments"),
     )
     assert loads(dumps(doubled)) == doubled
+
+
+def test_projects_that_one_side_s_mixed_step_found_are_kept() -> None:
+    plain = replace(A, id="conda:a", artifacts=(artifact("a-1.0-0.conda"),))
+    told = replace(plain, pypi=("alpha",))
+    assert merge(_lock(packages=(plain,)), _lock(packages=(told,))).packages == (told,)
+    assert merge(_lock(packages=(told,)), _lock(packages=(plain,))).packages == (told,)
+    assert loads(dumps(_lock(packages=(told,)))).packages == (told,)

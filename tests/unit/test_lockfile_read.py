@@ -35,6 +35,7 @@ PATH = Path("work/manifest.lock")
         ('id = "pypi:torch"\n', "", "package[0]: object missing required field `id`"),
         ('version = "2.5.1"', 'version = "../2"', "package[0].version: '../2' is no version"),
         ('version = "2.5.1"', 'version = "2"\nbuild = "a/b"', "package[0].build: 'a/b' is no build string"),
+        ('version = "2.5.1"', 'version = "2"\npypi = ["A/b"]', "package[0].pypi: 'A/b' is no name of a project"),
         ('source = "pypi"', 'source = "https://x"', "package[0].source: 'https://x' is no name of a source"),
         (", for = [", ', content = { "../x" = "' + digest("x") + '" }, for = [', "package[0].artifacts[0].content: "),
         ("released = 2024-10-29", "released = 3", "package[0].released: expected `date | null`, got `int`"),

@@ -216,6 +216,28 @@ def test_a_project_with_a_place_of_its_own_is_not_conda_s_to_supply() -> None:
     assert posed.problem.reserved == {"numpy": "steps.one.pypi[0] takes it from internal"}
 
 
+def test_a_package_keeps_the_projects_that_any_step_found_for_it() -> None:
+    manifest = manifest_of()
+    cells = expand(manifest)
+    torch = Choice(
+        kind="conda",
+        name="pytorch",
+        version="2.5.1",
+        build="cpu_0",
+        source="conda-forge",
+        file="pytorch-2.5.1-cpu_0.conda",
+        size=1,
+        sha256=Sha256("d" * 64),
+    )
+    mixed = msgspec.structs.replace(torch, pypi=("torch",))
+    for order in ((torch, mixed), (mixed, torch)):
+        choices = {(cell.step, cell.key): (order[number % 2],) for number, cell in enumerate(cells)}
+        graph = link(cells, choices, {})
+        assert [package.pypi for package in graph.packages] == [("torch",)]
+        # What is kept from a lock says it as well.
+        assert Closures(graph).choices(cells[0].step, cells[0].key)[0].pypi == ("torch",)
+
+
 def test_a_standalone_interpreter_stays_at_its_locked_release_until_it_may_move() -> None:
     manifest = manifest_of(TWO_STEPS + '[steps.four]\ninterpreter = "standalone"\npypi = ["alpha"]\n')
     cells = expand(manifest)

@@ -10,7 +10,7 @@ from envc.cli import options
 from envc.cli.output import print_json
 from envc.cli.progress import Terminal
 from envc.cli.solved import SolveDocument
-from envc.errors import NotAvailable, UsageError
+from envc.errors import UsageError
 from envc_solvers.solution import Solution
 
 if TYPE_CHECKING:
@@ -65,15 +65,16 @@ def command(
     with Terminal(quiet) as terminal:
         limits = options.limits(time_limit, max_candidates)
         around = options.surroundings(terminal, offline=offline, refresh=refresh, limits=limits)
+        asked = None
         if conda:
             from envc.parse.conda_query import CondaQuery
-            from envc.resolve_conda import solve_query
 
-            if python is not None or index:
+            if not pypi and (python is not None or index):
                 unfit = "--python" if python is not None else "--index"
                 raise UsageError(f"{unfit} says nothing about conda packages", "ask for `--conda python=3.12`")
-            if pypi:
-                raise NotAvailable("solving conda and PyPI packages together", (), "ask for one kind at a time")
+            if pypi and (constraint or override):
+                unfit = "--constraint" if constraint else "--override"
+                raise UsageError(f"{unfit} does not say of which kind it speaks", "put both kinds into a manifest")
             asked = CondaQuery(
                 specs=conda,
                 platform=platform or _this_platform(),
@@ -84,7 +85,10 @@ def command(
                 constraints=constraint,
                 overrides=override,
             )
-            return _show(solve_query(asked, around), as_json)
+            if not pypi:
+                from envc.resolve_conda import solve_query
+
+                return _show(solve_query(asked, around), as_json)
         from envc.parse.query import Query
         from envc.pipeline import solve_once
 
@@ -99,7 +103,7 @@ def command(
             prereleases=prereleases,
             resolution=resolution,
         )
-        return _show(solve_once(query, around), as_json)
+        return _show(solve_once(query, around, asked), as_json)
 
 
 def _this_platform() -> str:

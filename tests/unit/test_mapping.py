@@ -1,0 +1,124 @@
+"""Which PyPI projects conda packages stand for: the shipped table, what goes before it, and how it is made."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from envc.mapping import FILES, load_names, parse_rows
+from envc.mapping.__main__ import main, render, rows
+from envc_solvers.mixed.names import Names, Stands, python_version
+from tests.servers import IndexServer
+from tests.wheels import build_wheel
+
+ROOT = Path(__file__).parents[2]
+PYTHON = ["python >=3.11,<3.12.0a0", "libstdcxx"]
+
+
+def test_the_manifest_goes_before_the_table_and_the_table_before_the_name() -> None:
+    names = Names({"pytorch": ("torch",), "opencv": ("opencv-python",)}, {"pytorch": "fork", "opencv": False})
+    assert names.stands_for("pytorch", []) == Stands(0, ("fork",))
+    assert names.stands_for("opencv", PYTHON) == Stands(0, ())
+    names = Names({"pytorch": ("torch",)})
+    assert names.stands_for("pytorch", []) == Stands(1, ("torch",))
+    assert names.stands_for("typing_extensions", PYTHON) == Stands(2, ("typing-extensions",))
+
+
+def test_a_name_alone_counts_only_for_what_needs_python() -> None:
+    names = Names({})
+    assert names.stands_for("graphviz", ["libexpat", "pythonic >=1"]).projects == ()
+    assert names.stands_for("ruamel.yaml", ["python"]).projects == ("ruamel-yaml",)
+    assert names.stands_for("mod", ["python_abi 3.11.* *_cp311"]).projects == ("mod",)
+
+
+@pytest.mark.parametrize(
+    ("conda", "pypi"),
+    [("1.26.4", "1.26.4"), ("2024a", "2024a0"), ("1.0_rc1", "1.0rc1"), ("2023.04_03", None), ("1.1.1w", None)],
+)
+def test_conda_versions_as_pypi_spells_them(conda: str, pypi: str | None) -> None:
+    assert python_version(conda) == pypi
+
+
+def test_the_shipped_table() -> None:
+    names = load_names({})
+    for conda, projects in {
+        "pytorch": ("torch",),
+        "matplotlib-base": ("matplotlib",),
+        "msgpack-python": ("msgpack",),
+        "python-build": ("build",),
+        "opencv": ("opencv-python", "opencv-python-headless"),
+        "pyarrow-core": ("pyarrow",),
+        "psycopg2": ("psycopg2", "psycopg2-binary"),
+        "numpy": ("numpy",),
+        "pandas": ("pandas",),
+    }.items():
+        assert names.stands_for(conda, PYTHON).projects == projects
+
+
+def test_the_shipped_files_are_sorted_normalised_and_small() -> None:
+    folder = files("envc.mapping")
+    for file in FILES:
+        text = folder.joinpath(file).read_text(encoding="utf-8")
+        found = parse_rows(text)
+        assert list(found) == sorted(found)
+        for projects in found.values():
+            assert projects == tuple(sorted(projects))
+            assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", project) for project in projects)
+        assert len(text) < 10_000
+    snapshot = folder.joinpath("snapshot.txt").read_text(encoding="utf-8")
+    assert re.search(r"# Source: conda-pypi \S+ of 20\d\d-\d\d-\d\d", snapshot)
+    assert "MIT License" in folder.joinpath("snapshot.LICENSE").read_text(encoding="utf-8")
+
+
+def test_only_names_that_differ_make_rows() -> None:
+    table = {
+        "torch": {"pypi_name": "torch", "conda_name": "pytorch"},
+        "opencv-python": {"pypi_name": "opencv-python", "conda_name": "opencv"},
+        "opencv_Python_headless": {"pypi_name": "opencv_Python_headless", "conda_name": "opencv"},
+        "numpy": {"pypi_name": "numpy", "conda_name": "numpy"},
+        "typing-extensions": {"pypi_name": "typing-extensions", "conda_name": "typing_extensions"},
+        "f" * 60: {"pypi_name": "f" * 60, "conda_name": "made-of-an-address"},
+    }
+    found = rows(table)
+    assert found == {"opencv": ("opencv-python", "opencv-python-headless"), "pytorch": ("torch",)}
+    assert parse_rows(render(found, "1.0", "2026-01-01", "0" * 64)) == found
+
+
+def test_a_snapshot_is_made_from_the_newest_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = '{"torch": {"pypi_name": "torch", "conda_name": "pytorch"}}'
+    said = {
+        "conda_pypi/grayskull_pypi_mapping.json": table,
+        "conda_pypi-2.0.dist-info/licenses/LICENSE": "Do as you like",
+    }
+    with IndexServer([build_wheel("conda-pypi", "1.0"), build_wheel("conda-pypi", "2.0", files=said)]) as index:
+        monkeypatch.setattr(os, "environ", {"ENVC_INDEX_URL": index.url, "ENVC_CACHE_DIR": str(tmp_path / "cache")})
+        main(tmp_path)
+    text = (tmp_path / "snapshot.txt").read_text()
+    assert "# Source: conda-pypi 2.0 of 2026-01-01" in text
+    assert text.endswith("\npytorch torch\n")
+    assert (tmp_path / "snapshot.LICENSE").read_text() == "Do as you like"
+
+
+@pytest.mark.network
+def test_the_snapshot_is_what_its_release_says(tmp_path: Path) -> None:
+    """Unless there is a newer one: then `python -m envc.mapping` makes a new snapshot."""
+    subprocess.run([sys.executable, "-m", "envc.mapping", str(tmp_path)], check=True)
+    shipped = (ROOT / "compiler/envc/mapping/snapshot.txt").read_text().splitlines()
+    made = (tmp_path / "snapshot.txt").read_text().splitlines()
+    if made[1] == shipped[1]:
+        assert made == shipped
+
+
+def test_a_lock_of_one_kind_reads_no_table(tmp_path: Path) -> None:
+    program = (
+        "import sys, envc.pipeline, envc.solving, envc.resolve, envc.resolve_conda\n"
+        "print([name for name in sys.modules if 'mapping' in name and name.startswith('envc') or '.mixed' in name])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
