@@ -6,7 +6,7 @@ import os
 import shutil
 
 from tests.benchmarks.measure import alternate, median, program, timed, versions
-from tests.benchmarks.scene import options, peak, scene, tree_size
+from tests.benchmarks.scene import Meter, options, peak, scene, tree_size
 
 
 def main(arguments: list[str]) -> int:
@@ -30,13 +30,16 @@ def main(arguments: list[str]) -> int:
 
         print(versions("envc", "zstandard"))
         print(f"{chosen.set} on {chosen.target}: {len(place.wheels)} wheels, {tar.stat().st_size / 1e6:.0f} MB of tar")
-        ours, theirs = alternate(chosen.runs, envc, zstd)
+        meters = Meter(envc), Meter(zstd)
+        ours, theirs = alternate(chosen.runs, *meters)
         size, packed = tree_size(store)[1], (place.folder / "tree.tar.zst").stat().st_size
         print(
             f"{'envc bundle':26} {median(ours):7.3f} s   {size / 1e6:.0f} MB, median of {chosen.runs}, in alternation"
         )
         print(f"{'zstd -9':26} {median(theirs):7.3f} s   {packed / 1e6:.0f} MB; envc takes "
               f"{median(ours) / median(theirs):.2f} of the time, {size / packed:.2f} of the room")  # fmt: skip
+        mine, other = (median(meter.cpu) for meter in meters)
+        print(f"{'CPU':26} {mine:7.3f} s   zstd {other:.3f} s; envc takes {mine / other:.2f}")
         shutil.rmtree(store)
         print(f"{'peak memory':26} {peak([program('envc'), *command], place.env, place.work):7} MiB")
         shutil.rmtree(store)
