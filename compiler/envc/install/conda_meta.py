@@ -7,7 +7,7 @@ Source of the fields: ``conda.models.records.PrefixRecord``, whose files rattler
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -25,7 +25,7 @@ PathType = Literal[
 FileMode = Literal["", "text", "binary"]
 
 
-class InstalledPath(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class InstalledPath(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One path of a package in a prefix. What is empty is left out, except for digest and size of a file."""
 
     path: str = msgspec.field(name="_path")  # relative to the prefix
@@ -37,6 +37,38 @@ class InstalledPath(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     file_mode: FileMode = ""
     no_link: bool = False  # must not share its content with another prefix
     original_path: str = ""  # in the package, where a noarch package has it at another place
+
+
+class _Glance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    path_type: PathType
+    prefix_placeholder: str = ""
+    no_link: bool = False
+
+
+class _Glances(msgspec.Struct, frozen=True):
+    paths: tuple[_Glance, ...]
+
+
+class PrefixRecordGlance(msgspec.Struct, frozen=True, kw_only=True):
+    """What names a package in its prefix record, and whether more is to be read there: in half the time."""
+
+    name: str
+    version: str
+    build: str
+    subdir: str
+    fn: str
+    sha256: str
+    paths_data: _Glances
+    url: str = ""
+    channel: str = ""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing is to be done in a prefix: no file rewritten or copied, no folder made."""
+        return not (self.url or self.channel) and not any(
+            entry.prefix_placeholder or entry.no_link or entry.path_type == "directory"
+            for entry in self.paths_data.paths
+        )
 
 
 class PathsData(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,11 +126,29 @@ def encode_record(record: PrefixRecord) -> bytes:
 
 
 _RECORD = msgspec.json.Decoder(PrefixRecord)
+_GLANCE = msgspec.json.Decoder(PrefixRecordGlance)
 
 
 def decode_record(data: bytes) -> PrefixRecord:
     """Raises ValueError for what is no prefix record."""
+    return _decode(_RECORD, data)
+
+
+def glance_at_record(data: bytes) -> PrefixRecordGlance:
+    """Raises ValueError for what is no prefix record."""
+    return _decode(_GLANCE, data)
+
+
+def with_origin(data: bytes, url: str, channel: str) -> bytes:
+    """A prefix record as `encode_record` would write it with these two fields, which it does not have yet."""
+    return b'%s,"url":%s,"channel":%s}\n' % (data.rstrip()[:-1], *map(msgspec.json.encode, (url, channel)))
+
+
+V = TypeVar("V")
+
+
+def _decode(decoder: msgspec.json.Decoder[V], data: bytes) -> V:
     try:
-        return _RECORD.decode(data)
+        return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"it is no prefix record ({error})") from None

@@ -23,9 +23,12 @@ from envc.install.conda_meta import (
     InstalledPath,
     PathsData,
     PrefixRecord,
+    PrefixRecordGlance,
     decode_record,
     encode_record,
+    glance_at_record,
     meta_path,
+    with_origin,
 )
 from envc.install.placeholders import (
     LONG_FIRST_LINES,
@@ -89,16 +92,15 @@ def settle(
     a prefix record that is not the object's, PrefixTooLongFor, and OSErrors for a disk that cannot take the files.
     """
     spelt = spell_prefix(str(prefix), record.platform)
-    packages = [_read(root, item) for item in record.objects if item.kind == "conda"]
+    packages = [_read(root, item, record) for item in record.objects if item.kind == "conda"]
     work: list[tuple[RecordObject, InstalledPath, Member]] = []
-    for item, meta in packages:
-        own = _own(record, item)
-        for entry in meta.paths_data.paths:
-            member = own.get(entry.path)
+    for package in packages:
+        for entry in package.meta.paths_data.paths if package.meta else ():
+            member = package.own.get(entry.path)
             if entry.path_type == "directory":
                 (root / entry.path).mkdir(parents=True, exist_ok=True)
             elif member is not None and member.type == "file" and (entry.no_link or _is_changed(entry, record)):
-                work.append((item, entry, member))
+                work.append((package.item, entry, member))
     drafts = root / _DRAFTS
     drafts.mkdir(parents=True)
 
@@ -112,9 +114,11 @@ def settle(
     drafts.rmdir()
     changed = {entry.path for _, entry, _ in work if entry.file_mode == "binary" and _is_changed(entry, record)}
     digests |= _sign(root, sorted(changed), record.platform, codesign, progress)
-    for item, meta in packages:
-        own = _own(record, item)
-        _replace(root / meta_path(item.file), drafts, encode_record(_complete(meta, own, digests, origins, record)))
+    for package in packages:
+        channel = origins.get(Sha256(package.glance.sha256), UNKNOWN)
+        url = f"{channel}/{package.glance.subdir or record.platform}/{package.glance.fn}"
+        settled = encode_record(_settled(package.meta, package.own, digests)) if package.meta else package.data
+        _replace(root / meta_path(package.item.file), drafts, with_origin(settled, url, channel))
     (root / HISTORY).write_text(_history(packages, origins), encoding="utf-8", newline="\n")
     os.utime(root / HISTORY, (MTIME, MTIME))
 
@@ -186,22 +190,37 @@ def _own(record: Record, item: RecordObject) -> dict[str, Member]:
     return {member.path: member for member in item.index.members if winners.get(member.path, artifact) == artifact}
 
 
-def _read(root: Path, item: RecordObject) -> tuple[RecordObject, PrefixRecord]:
-    """The prefix record that the object of a package holds. It may come from the cache, so its digest counts."""
+class _Package(msgspec.Struct, frozen=True, kw_only=True):
+    """A conda package in the tree, with the prefix record that its object holds."""
+
+    item: RecordObject
+    data: bytes
+    glance: PrefixRecordGlance
+    meta: PrefixRecord | None = None  # only where something is to be done for it
+    own: dict[str, Member] = {}  # likewise
+
+
+def _read(root: Path, item: RecordObject, record: Record) -> _Package:
+    """The prefix record of a package. Its file may come from the cache, so its digest counts."""
     path, what = meta_path(item.file), f"the object of {item.name} {item.version}"
     expected = next((member.sha256 for member in item.index.members if member.path == path), "")
     data = (root / path).read_bytes() if expected else b""
     if sha256(data) != expected:
         raise CorruptBlob(what, f"has no {path!r} that matches its digest", "run `envc cache prune --all`, then again")
     try:
+        glance = glance_at_record(data)
+        own = _own(record, item)
+        if glance.is_plain and len(own) == len(item.index.members):
+            return _Package(item=item, data=data, glance=glance)
         meta = decode_record(data)
         for entry in meta.paths_data.paths:
-            check_path(entry.path)
+            if entry.path_type == "directory":
+                check_path(entry.path)
             if entry.prefix_placeholder:
                 check_placeholder(entry.prefix_placeholder)
     except ValueError as error:
         raise CorruptBlob(what, str(error)) from None
-    return item, meta
+    return _Package(item=item, data=data, glance=glance, meta=meta, own=own)
 
 
 def _rewrite(
@@ -276,27 +295,15 @@ def _sign(root: Path, paths: Iterable[str], platform: str, codesign: str, progre
     return digests
 
 
-def _complete(
-    meta: PrefixRecord,
-    own: Mapping[str, Member],
-    digests: Mapping[str, str],
-    origins: Mapping[Sha256, str],
-    record: Record,
-) -> PrefixRecord:
+def _settled(meta: PrefixRecord, own: Mapping[str, Member], digests: Mapping[str, str]) -> PrefixRecord:
     """The prefix record of a package as it stands in the prefix: what another package overwrote is not in it."""
     paths = tuple(
         msgspec.structs.replace(entry, sha256_in_prefix=digests[entry.path]) if entry.path in digests else entry
         for entry in meta.paths_data.paths
         if entry.path_type == "directory" or entry.path in own
     )
-    channel = origins.get(Sha256(meta.sha256), UNKNOWN)
-    return msgspec.structs.replace(
-        meta,
-        files=tuple(entry.path for entry in paths if entry.path_type != "directory"),
-        paths_data=PathsData(paths=paths),
-        url=f"{channel}/{meta.subdir or record.platform}/{meta.fn}",
-        channel=channel,
-    )
+    files = tuple(entry.path for entry in paths if entry.path_type != "directory")
+    return msgspec.structs.replace(meta, files=files, paths_data=PathsData(paths=paths), url="", channel="")
 
 
 def _replace(path: Path, drafts: Path, content: bytes) -> None:
@@ -311,11 +318,12 @@ def history_head() -> list[str]:
     return ["==> 1980-01-01 00:00:00 <==", "# cmd: envc hydrate"]
 
 
-def _history(packages: Iterable[tuple[RecordObject, PrefixRecord]], origins: Mapping[Sha256, str]) -> str:
+def _history(packages: Iterable[_Package], origins: Mapping[Sha256, str]) -> str:
     """What conda's `History` reads: when which packages came."""
     lines = history_head()
-    for item, meta in packages:
-        channel = origins.get(item.index.artifact, UNKNOWN).rpartition("/")[2]
-        subdir = f"/{meta.subdir}" if meta.subdir else ""
-        lines.append(f"+{channel}{subdir}::{meta.name}-{meta.version}-{meta.build}")
+    for package in packages:
+        glance = package.glance
+        channel = origins.get(package.item.index.artifact, UNKNOWN).rpartition("/")[2]
+        subdir = f"/{glance.subdir}" if glance.subdir else ""
+        lines.append(f"+{channel}{subdir}::{glance.name}-{glance.version}-{glance.build}")
     return "".join(f"{line}\n" for line in lines)
