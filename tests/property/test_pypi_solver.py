@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import random
 from collections.abc import Iterator
 
 import msgspec
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from packaging.version import Version
+from resolvelib.resolvers import ResolutionImpossible
 
+from envc_solvers.errors import ProjectNotFound
 from envc_solvers.pypi.explain import Unsolvable
+from envc_solvers.pypi.journal import Journal
 from envc_solvers.pypi.markers import Markers, marker_environment
+from envc_solvers.pypi.provider import Provider, Unusable
 from envc_solvers.pypi.requirement import Requirement, parse
+from envc_solvers.pypi.resolution import Fact, Search
+from envc_solvers.pypi.run import in_order
 from envc_solvers.pypi.solve import Problem, solve
 from envc_solvers.pypi.specifier import allows
 from envc_solvers.solution import Solution
@@ -32,6 +41,12 @@ constraints = st.lists(requirement_texts(conditional=False), max_size=1)
 
 def reached(universe: Universe, choice: Choice, wanted: list[str]) -> set[str] | None:
     """The projects that requirements lead to under a choice; None when the choice breaks one of them."""
+    found = reached_with_extras(universe, choice, wanted)
+    return None if found is None else {name for name, _ in found}
+
+
+def reached_with_extras(universe: Universe, choice: Choice, wanted: list[str]) -> set[tuple[str, str]] | None:
+    """The same as pairs of a project and an extra, "" for the project itself."""
     done: set[tuple[str, str]] = set()
     queue: list[Requirement] = [parse(text) for text in wanted]
     while queue:
@@ -47,7 +62,7 @@ def reached(universe: Universe, choice: Choice, wanted: list[str]) -> set[str] |
                 stated = parse(text)
                 if MARKERS.holds(stated.marker, [extra] if extra else []):
                     queue.append(stated)
-    return {name for name, _ in done}
+    return done
 
 
 def choices(universe: Universe, limits: list[str]) -> Iterator[Choice]:
@@ -98,6 +113,156 @@ def test_named_roots_alone_have_no_solution(universe: Universe, wanted: list[str
     as_json = msgspec.json.decode(msgspec.json.encode(found.conflict.data()))
     assert [subject["project"] for subject in as_json["subjects"]] == [each.project for each in found.conflict.subjects]
     assert as_json["subjects"], "a refusal always says what it is about"
+
+
+@given(universes(), roots, constraints)
+@settings(max_examples=60, deadline=None)
+def test_a_smallest_set_has_a_solution_without_any_of_its_members(
+    universe: Universe, wanted: list[str], limits: list[str]
+) -> None:
+    """Where a conflict says that it is minimal, each requirement that it names is needed for it."""
+    found = answer(universe, wanted, limits)
+    assume(isinstance(found, Unsolvable) and found.conflict.minimal)
+    assert isinstance(found, Unsolvable)
+    named = {requirement for requirement, _ in found.conflict.roots}
+    kept = sorted({str(parse(text)) for text in wanted} & named)
+    kept_limits = sorted({str(parse(text)) for text in limits} & named)
+    # A requirement stated twice, as a root and as a constraint, is needed only where leaving out both helps.
+    for left_out in {*kept, *kept_limits} - (set(kept) & set(kept_limits)):
+        fewer = [text for text in kept if text != left_out]
+        fewer_limits = [text for text in kept_limits if text != left_out]
+        assert any(reached(universe, choice, fewer) is not None for choice in choices(universe, fewer_limits))
+
+
+@given(universes(), roots, constraints)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+def test_what_is_suggested_leads_to_a_solution(universe: Universe, wanted: list[str], limits: list[str]) -> None:
+    found = answer(universe, wanted, limits)
+    assume(isinstance(found, Unsolvable) and found.conflict.suggestion)
+    assert isinstance(found, Unsolvable)
+    suggestion = found.conflict.suggestion
+    new, _, old = suggestion.partition("; that gives")[0].partition(" instead of ")
+    if old:
+        changed = [new.strip("`") if str(parse(text)) == old.strip("`") else text for text in wanted]
+        changed_limits = limits
+    else:
+        # Of requirements that are stated twice one is left out, and the other may keep it from helping.
+        gone = suggestion.partition("`")[2].partition("`")[0]
+        in_limits = suggestion.startswith("leave out the constraint")
+        changed = wanted if in_limits else without_one(wanted, gone)
+        changed_limits = without_one(limits, gone) if in_limits else limits
+    assert any(reached(universe, choice, changed) is not None for choice in choices(universe, changed_limits))
+
+
+def without_one(texts: list[str], gone: str) -> list[str]:
+    at = next(number for number, text in enumerate(texts) if str(parse(text)) == gone)
+    return texts[:at] + texts[at + 1 :]
+
+
+@given(universes(), roots, constraints)
+@settings(max_examples=120, deadline=None)
+def test_no_solution_is_better_in_the_order_of_decisions(
+    universe: Universe, wanted: list[str], limits: list[str]
+) -> None:
+    """Optimality: whatever was decided before a name, no solution with the same decisions has a better version of it.
+
+    For the first name decided this means the best version that occurs in any solution at all.
+    """
+    _, decided = searched(universe, wanted, limits)
+    assume(decided is not None)
+    assert decided is not None
+    every = solutions(universe, wanted, limits)
+    before: Choice = {}
+    for name, version in decided.items():
+        # Final releases, newest first, then pre-releases: the order of candidates under the default policy.
+        beaten = [other for other in universe[name] if preference(other) < preference(version)]
+        for other in beaten:
+            assert not any(
+                solution.get(name) == other and all(solution.get(n) == v for n, v in before.items())
+                for solution in every
+            ), f"{name} {other} was possible beside {before}"
+        before[name] = version
+
+
+@given(universes(), st.lists(requirement_texts(conditional=False), min_size=1, max_size=1), constraints)
+@settings(max_examples=80, deadline=None)
+def test_a_single_root_gets_the_best_version_of_all_solutions(
+    universe: Universe, wanted: list[str], limits: list[str]
+) -> None:
+    found = answer(universe, wanted, limits)
+    assume(isinstance(found, Solution))
+    assert isinstance(found, Solution)
+    name = parse(wanted[0]).name
+    chosen = next(pin.version for pin in found.pins if pin.name == name)
+    possible = [solution[name] for solution in solutions(universe, wanted, limits)]
+    assert preference(chosen) == min(map(preference, possible))
+
+
+@given(universes(), roots, constraints)
+@settings(max_examples=80, deadline=None)
+def test_nothing_that_is_learned_excludes_a_solution(universe: Universe, wanted: list[str], limits: list[str]) -> None:
+    """The proof of a refusal is made of nogoods: no solution holds all facts of one of them."""
+    search, decided = searched(universe, wanted, limits)
+    for solution in solutions(universe, wanted, limits):
+        pairs = reached_with_extras(universe, solution, wanted) or set()
+        for name, learned in search._nogoods.items():
+            for own, others in learned:
+                facts = [*((name, fact) for fact in own), *others]
+                assert not all(holds(search, solution, pairs, identifier, fact) for identifier, fact in facts)
+    assert decided is not None or not solutions(universe, wanted, limits)
+
+
+def preference(version: str) -> tuple[bool, object]:
+    """Sorts versions as candidates are tried."""
+    parsed = Version(version)
+    return parsed.is_prerelease, Reversed(parsed)
+
+
+@functools.total_ordering
+class Reversed:
+    """Newer versions first."""
+
+    def __init__(self, version: Version) -> None:
+        self.version = version
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Reversed) and self.version == other.version
+
+    def __lt__(self, other: Reversed) -> bool:
+        return self.version > other.version
+
+
+def solutions(universe: Universe, wanted: list[str], limits: list[str]) -> list[Choice]:
+    """Every solution, without what nobody needs."""
+    return [choice for choice in choices(universe, limits) if reached(universe, choice, wanted) == set(choice)]
+
+
+def searched(universe: Universe, wanted: list[str], limits: list[str]) -> tuple[Search, Choice | None]:
+    """A finished search and its decisions in order, extras left out; None when there is no solution."""
+    problem = in_order(
+        Problem(target=TARGET, python=PYTHON, roots=label(wanted, "roots"), constraints=label(limits, "constraints"))
+    )
+    provider = Provider(problem, MemoryIndex(universe, TARGET, PYTHON), MARKERS)
+    search = Search(provider, Journal(), 10_000, None)
+    needs = [need for root in problem.roots for need in provider.needs(root.requirement)]
+    try:
+        state = search.resolve(list(dict.fromkeys(needs)), max_rounds=100_000)
+    except (ResolutionImpossible, ProjectNotFound):
+        return search, None
+    return search, {one.name: one.version for one in state.mapping.values() if not one.extra}
+
+
+def holds(search: Search, solution: Choice, decided: set[tuple[str, str]], identifier: str, fact: Fact) -> bool:
+    """Whether a fact about a decision is true in a solution, which decides these projects and extras."""
+    name, _, extra = identifier.rstrip("]").partition("[")
+    if (name, extra) not in decided:
+        return False
+    every = search._provider.project(name).choice(frozenset())
+    base = next(candidate for candidate in every if candidate.version == solution[name])
+    candidate = base.with_extra(extra) if extra else base
+    with contextlib.suppress(Unusable):
+        search._provider.get_dependencies(candidate)
+    return candidate.has(fact)
 
 
 @given(universes(), roots, constraints, st.integers(0, 1 << 16))

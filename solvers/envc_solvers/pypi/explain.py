@@ -50,7 +50,8 @@ def refuse(
         problem, journal, minimal = _minimise(problem, index, markers, journal)
     else:
         journal.lost[error.name] = error
-        kept = tuple(root for root in problem.roots if root.requirement.name == error.name)
+        # Anyone who asks for it fails alone.
+        kept = tuple(root for root in problem.roots if root.requirement.name == error.name)[:1]
         problem = msgspec.structs.replace(problem, roots=kept, constraints=())
         minimal = True
     conflict = _conflict(problem, index, markers, journal, minimal)
