@@ -1,0 +1,117 @@
+"""Targets that should agree, against a brute-force judge."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from envc_solvers.pypi.align import Member, Mode, align
+from envc_solvers.pypi.markers import Markers, marker_environment
+from envc_solvers.pypi.requirement import Requirement, parse
+from envc_solvers.pypi.run import Refusal, attempt
+from envc_solvers.pypi.solve import Problem
+from envc_solvers.pypi.specifier import allows
+from envc_solvers.solution import Solution
+from envc_solvers.target import Python, Target, default_target
+from tests.strategies import requirement_texts, universes
+from tests.universe import MemoryIndex, Universe, label
+
+PYTHON = Python(minor=(3, 11))
+TARGETS = (default_target("linux-64"), default_target("win-64"))
+
+one_root = st.lists(requirement_texts(conditional=False), min_size=1, max_size=1)
+some_roots = st.lists(requirement_texts(conditional=False), min_size=1, max_size=3)
+
+
+def members_of(universe: Universe, wanted: list[str], limits: tuple[str, ...] = ()) -> list[Member]:
+    return [
+        Member(
+            problem=Problem(
+                target=target,
+                python=PYTHON,
+                roots=label(wanted, "roots"),
+                constraints=label(limits, "constraints"),
+            ),
+            index=MemoryIndex(universe, target, PYTHON),
+            answers={},
+        )
+        for target in TARGETS
+    ]
+
+
+def solution_of(member: Member, problem: Problem | None = None) -> Solution | None:
+    try:
+        return attempt(problem or member.problem, member.index, member.answers, 10_000, None)
+    except Refusal:
+        return None
+
+
+def aligned(
+    universe: Universe, wanted: list[str], mode: Mode
+) -> tuple[list[Solution], list[Solution], list[str]] | None:
+    """Solutions before and after, and the projects that were said to stay apart; None when a target has none."""
+    members = members_of(universe, wanted)
+    alone = [found for member in members if (found := solution_of(member)) is not None]
+    if len(alone) < len(members):
+        return None
+    found, apart = align(members, alone, mode, lambda number, problem: solution_of(members[number], problem))
+    return alone, found, [one.project for one in apart]
+
+
+def versions(solution: Solution) -> dict[str, str]:
+    return {pin.name: pin.version for pin in solution.pins}
+
+
+def is_solution(universe: Universe, target: Target, wanted: list[str], chosen: dict[str, str]) -> bool:
+    """Whether every requirement that holds on a target is met, and nothing is there that nobody needs."""
+    markers = Markers(marker_environment(target, PYTHON), {})
+    done: set[tuple[str, str]] = set()
+    queue: list[Requirement] = [parse(text) for text in wanted]
+    while queue:
+        one = queue.pop()
+        if one.name not in chosen or not allows(one.specifier, chosen[one.name]):
+            return False
+        for extra in ("", *one.extras):
+            if (one.name, extra) not in done:
+                done.add((one.name, extra))
+                stated = map(parse, universe[one.name][chosen[one.name]].requires)
+                queue += [each for each in stated if markers.holds(each.marker, [extra] if extra else [])]
+    return {name for name, _ in done} == set(chosen)
+
+
+def differing(solutions: list[Solution]) -> set[str]:
+    first, second = map(versions, solutions)
+    return {name for name in first.keys() & second.keys() if first[name] != second[name]}
+
+
+@given(universes(), some_roots, st.sampled_from(["newest", "strong"]))
+@settings(max_examples=150, deadline=None)
+def test_what_is_aligned_is_still_a_solution(universe: Universe, wanted: list[str], mode: Mode) -> None:
+    result = aligned(universe, wanted, mode)
+    if result is None:
+        return
+    alone, found, apart = result
+    for target, solution in zip(TARGETS, found, strict=True):
+        assert is_solution(universe, target, wanted, versions(solution))
+    assert versions(found[0]) == versions(alone[0]) or mode == "strong", "the first target leads"
+    if mode == "strong":
+        assert differing(found) == set(apart), "what stays apart is told, and nothing else"
+    else:
+        assert not apart
+        assert len(differing(found)) <= len(differing(alone))
+
+
+@given(universes(), one_root)
+@settings(max_examples=150, deadline=None)
+def test_strong_reaches_a_common_version_of_a_root_wherever_there_is_one(universe: Universe, wanted: list[str]) -> None:
+    result = aligned(universe, wanted, "strong")
+    if result is None:
+        return
+    name = parse(wanted[0]).name
+    chosen = {versions(solution)[name] for solution in result[1]}
+    common = [
+        version
+        for version in universe[name]
+        if all(solution_of(member) for member in members_of(universe, [*wanted, f"{name}=={version}"]))
+    ]
+    assert (len(chosen) == 1) == bool(common)
