@@ -82,10 +82,6 @@ CASES: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
         lambda: {"meta": as_json(paths(_path="../outside/made", path_type="directory"))},
         "'../outside/made' is not a plain relative path",
     ),
-    "a file outside": (
-        lambda: {"meta": as_json(paths(_path="../outside/precious"))},
-        "'../outside/precious' is not a plain relative path",
-    ),
     "a placeholder of nothing": (
         lambda: {"meta": as_json(paths(prefix_placeholder="/"))},
         "the placeholder '/' cannot stand for a prefix",
@@ -127,10 +123,13 @@ def test_the_record_that_the_others_are_made_from_is_hydrated(tmp_path: Path) ->
 def test_paths_that_the_object_does_not_hold_are_not_touched(tmp_path: Path) -> None:
     """Another package's file, and a folder through a link, which stays inside."""
     store = MemoryBlobs()
-    record = forged(store, as_json(paths(_path="bin/of-another")))
-    other = tmp_path / "prefix"
-    assert hydrate_conda(store, record, other, tmp_path / "cache")
-    assert not (other / "bin").exists()
+    (tmp_path / "precious").write_text(PLACEHOLDER)
+    for number, path in enumerate(("bin/of-another", "../precious", str(tmp_path / "precious"))):
+        record = forged(store, as_json(paths(_path=path)))
+        prefix = tmp_path / f"prefix-{number}"
+        assert hydrate_conda(store, record, prefix, tmp_path / "cache", cached=False)
+        assert not (prefix / "bin").exists()
+        assert (tmp_path / "precious").read_text() == PLACEHOLDER
 
 
 def test_a_cached_prefix_record_that_was_changed_is_noticed(tmp_path: Path) -> None:
