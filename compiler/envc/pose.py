@@ -236,4 +236,6 @@ def _preferences(
         if package.version not in versions:
             versions.append(package.version)
         files.update(artifact.sha256 for artifact in package.artifacts)
+    # A wheel that was built stands for the source distribution that the index has.
+    files.update(build.sdist.sha256 for build in lock.builds if build.sdist is not None and build.sha256 in files)
     return {name: tuple(versions) for name, versions in names.items()}, frozenset(files)

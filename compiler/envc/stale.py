@@ -10,7 +10,7 @@ from envc.closure import Closures
 from envc.expand import StepTarget, lock_options
 from envc.link import environment_requires
 from envc.model.digest import Sha256
-from envc.model.graph import Build, LockedEnvironment, LockGraph
+from envc.model.graph import DIRECT, Build, LockedEnvironment, LockGraph
 from envc.model.manifest import Manifest
 
 
@@ -109,15 +109,15 @@ def _moved(
     paths = {each.requirement.name: each.path for each in cell.pypi if each.path is not None}
     for package, artifact in closures.pins(cell.step, cell.key):
         path = paths.get(package.name)
-        if path is None or package.source != "path":
+        # One wheel may have come out of a path and of a repository; then its package bears the name of either.
+        if path is None or package.source not in DIRECT:
             continue
-        made_from = (
-            {build.tree or (build.sdist.sha256 if build.sdist else "") for build in builds[artifact.sha256]}
-            if artifact.sha256 in builds
-            else {artifact.sha256}
-        )
+        made_from: set[str] = {artifact.sha256}
+        if artifact.sha256 in builds:
+            local_builds = [build for build in builds[artifact.sha256] if not build.commit]
+            made_from = {build.sdist.sha256 if build.sdist else build.tree for build in local_builds}
         now = local.get(path, "")
-        if now not in made_from:
+        if made_from and now not in made_from:
             yield Reason(f"{cell.step}.{path}", min(made_from)[:12], now[:12])
 
 

@@ -313,6 +313,13 @@ def test_an_sdist_of_an_index_is_built_where_there_is_no_wheel(place: Workplace,
     assert place.ok("run", "train").out == "2.0\n"
     assert built(place) == ["acme", "acme"]
     assert "unchanged" in place.ok("lock").err
+    # A wheel that comes later is taken when the pin may move, and not before.
+    index.add(build_wheel("acme", "2.0"))
+    place.manifest.write_text(place.manifest.read_text().replace('"acme"]\nrun', '"acme", "beta"]\nrun'))
+    place.ok("lock", "--refresh")
+    assert build_of(place)["sdist"]["file"] == source.file  # type: ignore[index]
+    place.ok("lock", "-P", "acme")
+    assert "build" not in tomli.loads(place.lock.read_text())
 
 
 @pytest.mark.parametrize("says", ["pkg-info", "pyproject"])

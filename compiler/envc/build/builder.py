@@ -131,7 +131,7 @@ class Builder:
         with tempfile.TemporaryDirectory(prefix="envc-build-", ignore_cleanup_errors=True) as scratch:
             folder = Path(scratch)
             project = origin.unpack(folder / "source")
-            if not project.is_dir():
+            if not project.is_dir() or not project.resolve().is_relative_to((folder / "source").resolve()):
                 raise BadSource(origin.file, f"it has no folder {origin.place}", "correct `subdirectory`")
             (folder / "home").mkdir()
             backend = Backend(origin.file, project, system, self._environ, folder / "home")
