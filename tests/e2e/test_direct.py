@@ -72,6 +72,7 @@ def test_a_wheel_by_url_is_pinned_by_the_digest_that_it_has(place: Workplace, in
     index.forget()
     assert "unchanged" in place.ok("lock").err
     assert not index.log
+    place.ok("lock", "--verify")
     forget(place)
     place.ok("bundle")
     assert place.ok("run", "train").out == "direct\n"
@@ -313,6 +314,7 @@ def test_an_sdist_of_an_index_is_built_where_there_is_no_wheel(place: Workplace,
     assert place.ok("run", "train").out == "2.0\n"
     assert built(place) == ["acme", "acme"]
     assert "unchanged" in place.ok("lock").err
+    place.ok("lock", "--verify")
     # A wheel that comes later is taken when the pin may move, and not before.
     index.add(build_wheel("acme", "2.0"))
     place.manifest.write_text(place.manifest.read_text().replace('"acme"]\nrun', '"acme", "beta"]\nrun'))
@@ -416,6 +418,27 @@ def test_markers_choose_between_two_places(place: Workplace, index: IndexServer)
         )
     )
     assert "takes acme from two places" in place.fails(2, "lock").err
+
+
+def test_each_of_two_places_keeps_what_it_led_to(place: Workplace, tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repository")
+    first = repository.commit(project_files("acme"))
+    repository.git("branch", "old")
+    second = repository.commit({"acme.py": "new = 1\n"})
+    place.write(
+        manifest(
+            f"""{{ name = "acme", git = "{repository.url}", rev = "old", marker = "sys_platform == 'win32'" }}""",
+            f"""{{ name = "acme", git = "{repository.url}", rev = "main", marker = "sys_platform != 'win32'" }}""",
+            targets=["linux-64", "win-64"],
+        )
+    )
+    place.ok("lock")
+    commits = {build["commit"] for build in tomli.loads(place.lock.read_text())["build"]}
+    assert commits == {first, second}
+    repository.commit({"acme.py": "newer = 1\n"})
+    place.manifest.write_text(place.manifest.read_text().replace("pypi = [", 'pypi = ["beta", '))
+    place.ok("lock")
+    assert {build["commit"] for build in tomli.loads(place.lock.read_text())["build"]} == commits
 
 
 def test_an_override_may_say_where_a_package_comes_from(place: Workplace, index: IndexServer) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,7 @@ from envc.fetch.listing import ListedFile
 from envc.fetch.metadata import project_metadata, static_metadata, wheel_metadata
 from envc.local import NotThere, local_digest
 from envc.model.digest import Sha256, parse_sha256
-from envc.model.graph import Build, LockGraph, Package, SourceFile
+from envc.model.graph import DIRECT, Artifact, Build, LockGraph, SourceFile
 from envc.model.manifest import PyPIDependency
 from envc.parse.direct import last_part
 from envc_solvers.errors import MetadataUnusable
@@ -64,18 +64,20 @@ class References:
         self._release = release
         self._found: dict[str, Reference] = {}
 
-    def find(self, dependency: PyPIDependency) -> Reference:
-        """What a requirement leads to. Raises BadSource, NotThere, DigestMismatch, SourceUnreachable, OfflineMiss."""
+    def find(self, dependency: PyPIDependency, keys: Iterable[str]) -> Reference:
+        """What a requirement leads to, on these target keys.
+
+        Raises BadSource, NotThere, DigestMismatch, SourceUnreachable, OfflineMiss.
+        """
         key = _address_of(dependency)
         if key not in self._found:
-            self._found[key] = self._find(dependency)
+            self._found[key] = self._find(dependency, frozenset(keys))
         return self._found[key]
 
-    def _find(self, dependency: PyPIDependency) -> Reference:
+    def _find(self, dependency: PyPIDependency, keys: frozenset[str]) -> Reference:
         name = dependency.requirement.name
         if dependency.git is not None:
-            locked = self._locked(dependency, lambda package, file, build: build.commit if build else "")
-            commit = locked or self._git.commit(name, dependency.git, dependency.rev)
+            commit = self._locked(dependency, keys) or self._git.commit(name, dependency.git, dependency.rev)
             return self._from_origin(name, "git", self.commit(dependency, commit))
         if dependency.path is not None:
             place = self._root / dependency.path
@@ -84,9 +86,7 @@ class References:
             if not place.is_file():
                 raise NotThere(dependency.path, "does not exist")
             return self._from_file(dependency, "path", *self._artifacts.adopt(place))
-        stated = dependency.sha256
-        if stated is None:
-            stated = self._locked(dependency, _file_digest(last_part(dependency.requirement.url)))
+        stated = dependency.sha256 or self._locked(dependency, keys)
         return self._from_file(dependency, "url", *self.download(dependency, parse_sha256(stated) if stated else None))
 
     def commit(self, dependency: PyPIDependency, commit: str) -> Commit:
@@ -138,34 +138,38 @@ class References:
             _check_name(origin.file, name, metadata)
         return Reference(name=name, source=source, metadata=metadata, origin=origin)
 
-    def _locked(self, dependency: PyPIDependency, read: Callable[[Package, str, Build | None], str]) -> str:
-        """What the lock says of the same requirement: the first that `read` finds, or ""."""
-        name = dependency.requirement.name
-        if self._lock is None or self._release(name):
+    def _locked(self, dependency: PyPIDependency, keys: frozenset[str]) -> str:
+        """What the lock says that this very requirement led to: a commit, or the sha256 of a file; "" for nothing.
+
+        What it led to on these target keys counts first: a project may be taken from two places, told apart by markers.
+        """
+        if self._lock is None or self._release(dependency.requirement.name):
             return ""
-        for package, digest, file, build in locked_files(self._lock, dependency):
-            found = read(package, file, build)
-            if found:
-                return found if found != _ITSELF else digest
+        here: set[str] = set()
+        anywhere: set[str] = set()
+        for artifact, build in _locked_wheels(self._lock, dependency):
+            state = _state(dependency, artifact, build)
+            if state:
+                anywhere.add(state)
+                if not artifact.targets or keys & set(artifact.targets):
+                    here.add(state)
+        for states in (here, anywhere):
+            if len(states) == 1:
+                return states.pop()
         return ""
 
 
-_ITSELF = "the wheel itself"
+def _state(dependency: PyPIDependency, artifact: Artifact, build: Build | None) -> str:
+    if dependency.git is not None:
+        return build.commit if build is not None else ""
+    file = last_part(dependency.requirement.url)
+    if build is None:
+        return artifact.sha256 if artifact.file == file else ""
+    return build.sdist.sha256 if build.sdist is not None and build.sdist.file == file else ""
 
 
-def _file_digest(file: str) -> Callable[[Package, str, Build | None], str]:
-    """Reads the digest of a file of that name: of the wheel, or of the archive that it was built from."""
-
-    def read(package: Package, wheel: str, build: Build | None) -> str:
-        if build is not None and build.sdist is not None and build.sdist.file == file:
-            return build.sdist.sha256
-        return _ITSELF if wheel == file else ""
-
-    return read
-
-
-def locked_files(graph: LockGraph, dependency: PyPIDependency) -> Iterable[tuple[Package, Sha256, str, Build | None]]:
-    """The packages that a lock holds for a direct requirement: with digest and name of each wheel, and its build."""
+def _locked_wheels(graph: LockGraph, dependency: PyPIDependency) -> Iterator[tuple[Artifact, Build | None]]:
+    """The wheels that a lock holds for a direct requirement, each with its build, if it was built."""
     line = render_dependency(dependency)
     builds = graph.builds_by_wheel()
     packages = {package.id: package for package in graph.packages}
@@ -174,15 +178,11 @@ def locked_files(graph: LockGraph, dependency: PyPIDependency) -> Iterable[tuple
             continue
         for ref in environment.packages:
             package = packages.get(ref.id)
-            if (
-                package is None
-                or package.name != dependency.requirement.name
-                or package.source != source_of(dependency)
-            ):
+            if package is None or package.name != dependency.requirement.name or package.source not in DIRECT:
                 continue
             for artifact in package.artifacts:
                 for build in builds.get(artifact.sha256, (None,)):
-                    yield package, artifact.sha256, artifact.file, build
+                    yield artifact, build
 
 
 def source_of(dependency: PyPIDependency) -> str:

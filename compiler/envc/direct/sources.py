@@ -48,7 +48,7 @@ class Sources:
         """Paths are relative to `root`. `lock` and `release` as for `References`."""
         git = Git(cache / "git", environ, origins.keyring, offline=origins.offline)
         self._origins = origins
-        self.references = References(
+        self._references = References(
             origins.artifacts,
             git,
             root=root,
@@ -83,7 +83,7 @@ class Sources:
             name = dependency.requirement.name
             if not markers.holds(dependency.requirement.marker):
                 continue
-            reference = self.references.find(dependency)
+            reference = self._references.find(dependency, (cell.key for cell in posed.cells))
             earlier = held.setdefault(name, dependency)
             if found.setdefault(name, reference) is not reference:
                 raise UsageError(

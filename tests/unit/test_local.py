@@ -1,0 +1,122 @@
+"""Local projects: which files count, what changes their digest, and what a build gets to see."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from envc.local import NotThere, copy_project, local_digest, project_files
+from envc.model.digest import sha256
+from tests.projects import write_project
+
+FILES = {
+    "pyproject.toml": "[project]\n",
+    "src/acme/__init__.py": "",
+    "src/acme/data/.hidden": "counts",
+    ".gitignore": "*.tmp\n/out/\n!keep.tmp\n",
+    "keep.tmp": "counts",
+    "build/lib/acme.py": "product",
+    "src/build/__init__.py": "counts",
+    "dist/acme-1.0.tar.gz": "product",
+    "acme.egg-info/PKG-INFO": "product",
+    "src/acme.egg-info/PKG-INFO": "product",
+    "src/acme/__pycache__/x.pyc": "code",
+    "notes.tmp": "ignored",
+    "out/file": "ignored",
+    ".github/workflows/ci.yml": "hidden",
+    "env/pyvenv.cfg": "",
+    "env/lib/six.py": "",
+    "manifest.lock": "of this very project",
+}
+COUNTED = [
+    ".gitignore",
+    "keep.tmp",
+    "pyproject.toml",
+    "src/acme/__init__.py",
+    "src/acme/data/.hidden",
+    "src/build/__init__.py",
+]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return write_project(tmp_path / "project", FILES)
+
+
+def digest(project: Path) -> str:
+    return local_digest(project.parent, "project", project / "manifest.lock")
+
+
+def test_what_counts(project: Path) -> None:
+    assert [name for name in project_files(project) if name != "manifest.lock"] == COUNTED
+
+
+def test_a_package_called_build_counts_at_the_top_too(project: Path) -> None:
+    write_project(project, {"build/__init__.py": ""})
+    assert "build/lib/acme.py" in project_files(project)
+
+
+def test_a_project_below_an_ignored_folder_is_its_own_authority(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    write_project(tmp_path, {".gitignore": "scratch/\n", "scratch/acme/setup.py": ""})
+    assert project_files(tmp_path / "scratch/acme") == ["setup.py"]
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path not in COUNTED])
+def test_what_does_not_count_changes_nothing(project: Path, path: str) -> None:
+    before = digest(project)
+    (project / path).write_text("something else")
+    assert digest(project) == before
+
+
+def test_times_and_modes_change_nothing(project: Path) -> None:
+    before = digest(project)
+    os.utime(project / "pyproject.toml", (1, 1))
+    (project / "pyproject.toml").chmod(0o755)
+    assert digest(project) == before
+
+
+@pytest.mark.parametrize("path", COUNTED)
+def test_what_counts_changes_the_digest(project: Path, path: str) -> None:
+    before = digest(project)
+    content = (project / path).read_text()
+    (project / path).write_text(content + "\n")
+    changed = digest(project)
+    assert changed != before
+    (project / path).write_text(content)
+    assert digest(project) == before
+    (project / path).rename(project / f"{path}.other")
+    assert digest(project) not in (before, changed)
+
+
+def test_a_copy_has_the_files_that_count_with_usual_modes(project: Path, tmp_path: Path) -> None:
+    write_project(project, {"run.sh": "#!/bin/sh\n"})
+    (project / "run.sh").chmod(0o700)
+    (project / "pyproject.toml").chmod(0o600)
+    copy_project(project, tmp_path / "copy", project / "manifest.lock")
+    found = {
+        path.relative_to(tmp_path / "copy").as_posix() for path in (tmp_path / "copy").rglob("*") if path.is_file()
+    }
+    assert found == {*COUNTED, "run.sh"}
+    if os.name == "posix":
+        assert (tmp_path / "copy/run.sh").stat().st_mode & 0o777 == 0o755
+        assert (tmp_path / "copy/pyproject.toml").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_file_counts_by_its_digest(tmp_path: Path) -> None:
+    (tmp_path / "acme-1.0-py3-none-any.whl").write_bytes(b"wheel")
+    assert local_digest(tmp_path, "acme-1.0-py3-none-any.whl", tmp_path / "manifest.lock") == sha256(b"wheel")
+
+
+def test_a_path_that_leads_nowhere(tmp_path: Path) -> None:
+    with pytest.raises(NotThere, match="libs/acme does not exist"):
+        local_digest(tmp_path, "libs/acme", tmp_path / "manifest.lock")
+
+
+def test_links_to_files_count_as_files_and_broken_ones_not_at_all(project: Path) -> None:
+    (project / "link.py").symlink_to(project / "pyproject.toml")
+    (project / "broken.py").symlink_to("nowhere")
+    (project / "folder").symlink_to(project / "src")
+    assert {"link.py"} == set(project_files(project)) - {*COUNTED, "manifest.lock"}
