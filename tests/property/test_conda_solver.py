@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import pytest
@@ -15,7 +15,7 @@ from envc_solvers.conda.encode import ROOT
 from envc_solvers.conda.matchspec import parse_matchspec
 from envc_solvers.conda.record import Record
 from envc_solvers.conda.run import Attempt, Shelf
-from envc_solvers.conda.solve import CondaProblem, Root, solve_conda
+from envc_solvers.conda.solve import CondaProblem, Forbidden, Root, solve_conda
 from envc_solvers.conda.version import parse_version
 from envc_solvers.conda.virtual import parse_virtual_package
 from envc_solvers.sat.core import is_solvable
@@ -75,6 +75,38 @@ def test_the_first_spec_gets_the_best_record_of_all_solutions(records: list[Reco
         return
     best = min(rank(choice[name], records) for choice in solutions(records, specs, VIRTUAL))
     assert rank(chosen(found, records)[name], records) == best
+
+
+@given(conda_records(), specs_lists, st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=4), max_size=3))
+@settings(max_examples=300, deadline=None)
+def test_what_is_forbidden_together_is_not_chosen_together(
+    records: list[Record], specs: list[str], picks: list[list[int]]
+) -> None:
+    groups = [{records[pick % len(records)].file: records[pick % len(records)] for pick in group} for group in picks]
+    forbidden = []
+    for group in groups:
+        names: dict[str, frozenset[tuple[str, str, str]]] = {}
+        for each in group.values():
+            names[each.name] = names.get(each.name, frozenset()) | {(each.channel, each.subdir, each.file)}
+        forbidden.append(Forbidden(names, "is forbidden"))
+    asked = msgspec.structs.replace(problem(specs), forbidden=tuple(forbidden))
+
+    def is_allowed(choice: Mapping[str, Record]) -> bool:
+        return not any(
+            all(name in choice and choice[name].file in group for name in {each.name for each in group.values()})
+            for group in groups
+        )
+
+    found = answer(records, asked)
+    if isinstance(found, Unsolvable):
+        assert not any(map(is_allowed, solutions(records, specs, VIRTUAL)))
+        named = [forbidden[number] for number in found.conflict.forbidden]
+        fewer = msgspec.structs.replace(asked, forbidden=tuple(named))
+        assert isinstance(answer(records, fewer), Unsolvable), "what the conflict names is enough for it"
+    else:
+        choice = chosen(found, records)
+        assert complaints(choice, specs, VIRTUAL) == []
+        assert is_allowed(choice)
 
 
 @given(conda_records(), specs_lists)
