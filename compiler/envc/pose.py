@@ -181,11 +181,17 @@ def _roots(dependencies: Iterable[PyPIDependency], label: Label) -> tuple[Root, 
 
 
 def _reserved(cell: StepTarget, label: Label) -> dict[str, str]:
-    """Projects for which the manifest names a place: no conda package may stand for them."""
+    """Projects for which the manifest names a place on this target: no conda package may stand for them."""
+    placed = [dep for dep in cell.pypi if dep.source is not None or dep.is_direct]
+    if not placed:
+        return {}
+    from envc_solvers.pypi.markers import Markers, marker_environment
+
+    markers = Markers(marker_environment(cell.target, cell.python), {})
     return {
         dep.requirement.name: f"{label(dep.at)} takes it from {dep.source or 'an address of its own'}"
-        for dep in cell.pypi
-        if dep.source is not None or dep.is_direct
+        for dep in placed
+        if markers.holds(dep.requirement.marker)
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from envc.lockfile import load, merge, save
 from tests.e2e.command import Workplace
 from tests.e2e.test_lock_conda import ROOT, SHARED, record, write_channel
 from tests.golden.regenerate import check_golden
@@ -79,6 +80,7 @@ def test_both_kinds_lock_for_every_platform_together(place: Workplace, index: In
     # The newest num of conda is too new for app: it was solved again, and num was never looked for on the index.
     assert index.requests_for("/simple/num/") == 0
     place.ok("lock", "--check")
+    place.ok("lock", "--verify")
     assert "manifest.lock is unchanged" in place.ok("lock").err
     assert json.loads(place.ok("status", "--json").out)["reasons"] == []
 
@@ -97,6 +99,25 @@ def test_locking_one_kind_again_keeps_the_other(place: Workplace, index: IndexSe
     assert "app-1.0" in text
     assert "~ lib 1.0 -> 1.5" in place.ok("lock", "-P", "lib", "--refresh").err
     assert "num-1.1" in place.lock.read_text()
+
+
+def test_branches_that_add_a_step_of_each_kind_merge(place: Workplace, index: IndexServer) -> None:
+    added = {
+        "four": '[steps.four]\nconda = ["num <2"]\n',
+        "five": '[steps.five]\nconda = ["num <2", "tool"]\npypi = ["app"]\n',
+    }
+    sides = []
+    for text in added.values():
+        place.write(f"{MANIFEST}\n{text}")
+        place.lock.unlink(missing_ok=True)
+        place.ok("lock")
+        sides.append(load(place.lock))
+    save(merge(*sides), place.lock)
+    place.write(f"{MANIFEST}\n{added['four']}\n{added['five']}")
+    index.forget()
+    place.ok("lock", "--check")
+    assert "manifest.lock is unchanged" in place.ok("lock").err
+    assert index.paths == []
 
 
 def test_a_conflict_tells_both_chains_with_their_lines(place: Workplace) -> None:

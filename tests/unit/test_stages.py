@@ -209,9 +209,10 @@ def test_a_project_with_a_place_of_its_own_is_not_conda_s_to_supply() -> None:
     manifest = manifest_of(
         '[project]\nname = "demo"\ntargets = ["linux-64"]\npython = "3.12"\n'
         '[sources.internal]\nkind = "pypi"\nurl = "https://packages.example.com/simple"\n'
-        '[steps.one]\nconda = ["numpy"]\npypi = [{ name = "numpy", source = "internal" }, "alpha"]\n'
+        '[steps.one]\nconda = ["numpy"]\npypi = [{ name = "numpy", source = "internal" }, "alpha", '
+        '{ name = "pywin32", source = "internal", marker = "sys_platform == \'win32\'" }]\n'
     )
-    (posed,) = pose(manifest, expand(manifest), now=NOW)[:1]
+    (posed,) = pose(manifest, expand(manifest), now=NOW)
     assert isinstance(posed.problem, MixedProblem)
     assert posed.problem.reserved == {"numpy": "steps.one.pypi[0] takes it from internal"}
 
