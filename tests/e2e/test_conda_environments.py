@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from tests import conda_real
 from tests.conda_channels import write_channel
 from tests.conda_packages import PLACEHOLDER, File, Package, build_conda
 from tests.e2e.command import Workplace, host_platform
+from tests.e2e.conda_places import MADE, bundled
 
 MANIFEST = f"""\
 [project]
@@ -203,3 +205,22 @@ def test_py_rattler_reads_what_is_installed_and_agrees_on_the_files(place: Workp
         for entry in left.paths_data.paths:
             if str(entry.path_type) != "PathType.directory":
                 assert (ours / entry.relative_path).exists()
+
+
+@pytest.mark.skipif(bool(conda_real.missing()), reason=str(conda_real.missing()))
+def test_a_real_python_compiles_its_packages_and_lets_an_untarred_bundle_run(tmp_path: Path) -> None:
+    place = bundled(tmp_path, conda_real.real_channel(extra=MADE), "native")
+    prefix = tmp_path / "prefix"
+    place.ok("hydrate", "work", "--prefix", str(prefix), "--bytecode")
+    compiled = [path for path in prefix.rglob("*.pyc") if path.name.startswith("__init__.") and "greeter" in path.parts]
+    assert len(compiled) == 1
+    place.ok("verify", "--prefix", str(prefix))
+    place.ok("bundle", "--output", "../work.tar.zst", "--fast")
+    untarred = tmp_path / "untarred"
+    untarred.mkdir()
+    subprocess.run(["tar", "--zstd", "-xf", tmp_path / "work.tar.zst", "-C", untarred], check=True)
+    environ = {"PATH": "/usr/bin:/bin"}
+    subprocess.run(["sh", untarred / ".envc/relocate.sh"], check=True, env=environ)
+    done = subprocess.run([untarred / "bin/greet"], check=True, env=environ, capture_output=True, text=True)
+    assert done.stdout == f"hello from {untarred}\n"
+    assert (untarred / "etc/native.conf").read_text() == f"prefix = {untarred}\n"

@@ -35,13 +35,22 @@ def is_module(path: str) -> bool:
     return path.endswith(".py") and any(folder in f"/{path.lower()}" for folder in _FOLDERS)
 
 
+def source_of(path: str) -> str:
+    """The source that a member of an environment is the byte-code of; "" for anything else (PEP 3147)."""
+    folder, _, name = path.rpartition("/__pycache__/")
+    stem, _, suffix = name.partition(".")
+    return f"{folder}/{stem}.py" if folder and suffix.endswith("pyc") else ""
+
+
 def compile_tree(root: Path, paths: Iterable[str], python: Interpreter, *, workers: int | None = None) -> None:
-    """Compile the sources at `paths` below `root`, on as many processes as there are cores.
+    """Compile the sources at `paths` below `root`, on as many processes as there are cores, but for those whose
+    byte-code is there: conda packages bring it along.
 
     The bytes depend on the sources, their paths in the prefix and the interpreter. Sources that it cannot read are left
     out. Raises NoBytecode when it does not come to its end.
     """
-    ordered = sorted(path for path in paths if is_module(path))
+    known = set(paths)
+    ordered = sorted({path for path in known if is_module(path)} - {source_of(path) for path in known})
     count = max(1, min(workers or usable_cores(), len(ordered)))
     # Neighbours go to different workers, for a package's sources are of a kind.
     # The draft of a prefix is not where its files say it is; its interpreter finds its libraries all the same.
