@@ -58,17 +58,19 @@ def rewrite_text(data: bytes, old: str, new: str, platform: str) -> bytes:
     # A blank would end the name of the program.
     if len(line) <= longest and " " not in new:
         return data
-    return _long_first_line(*first.groups()).replace(old.encode(), new.encode()) + newline + rest
+    plain = not set("\"'`$\\").intersection(new)
+    return _long_first_line(*first.groups(), plain=plain).replace(old.encode(), new.encode()) + newline + rest
 
 
-def _long_first_line(program: bytes, options: bytes) -> bytes:
+def _long_first_line(program: bytes, options: bytes, *, plain: bool) -> bytes:
     """What starts the program where its path is too long for the system, or holds a blank.
 
     Python is started by the shell under its full path, in lines that Python itself reads as a string; so its scripts
-    run without its folder on PATH. Other programs are looked for on PATH.
+    run without its folder on PATH. Other programs are looked for on PATH, and Python where a path is not `plain` text to
+    the shell.
     """
     name = program.rpartition(b"/")[2]
-    if _PYTHON.fullmatch(name):
+    if plain and _PYTHON.fullmatch(name):
         return _BY_SHELL + program + b'"' + options + b' "$0" "$@" #' + b"'''"
     return _BY_PATH + name + options
 
