@@ -18,7 +18,7 @@ A scenario (``tests/scenarios/pypi/*.toml``) reads like the situation that it sh
 A version may state `requires`, `extras`, `requires-python`, `metadata-requires-python`, `yanked`, `uploaded`, `files`
 (names; default: one pure wheel) and `broken` (why its metadata cannot be read). `[problem]` may state `target`, `musl`,
 `python`, `constraints`, `overrides`, `prereleases`, `prereleases-for`, `strategy`, `exclude-newer`,
-`exclude-newer-for`, `preferences` and `locked-files`. `[expected]` states all `pins`, and perhaps `files` and
+`exclude-newer-for`, `spans`, `preferences` and `locked-files`. `[expected]` states all `pins`, and perhaps `files` and
 `warnings`; or, for what has no solution, `reasons` (project: reason), `roots` (the smallest failing set), `mentions`
 and `suggestion`. `tries` is how many candidates the search may look at. `uv` in `[expected]` says why uv answers
 differently. `rule` is a heading of ``tests/scenarios/README.md``.
@@ -74,6 +74,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_un
     strategy: str = "highest"
     exclude_newer: datetime | None = None
     exclude_newer_for: dict[str, datetime | bool] = {}
+    spans: tuple[str, ...] = ()
     preferences: dict[str, tuple[str, ...]] = {}
     locked_files: tuple[str, ...] = ()
 
@@ -193,6 +194,7 @@ def problem_of(asked: Asked) -> Problem:
             name: int(when.timestamp()) if isinstance(when, datetime) else None
             for name, when in asked.exclude_newer_for.items()
         },
+        "spans": frozenset(asked.spans),
     }
     return Problem(
         target=target,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -197,12 +197,14 @@ def _reserved(cell: StepTarget, label: Label) -> dict[str, str]:
 
 def _policy(manifest: Manifest, now: datetime) -> Policy:
     policy = manifest.policy
+    cutoffs = {"": manifest.exclude_newer, **policy.exclude_newer_package}
     return Policy(
         prereleases=policy.prereleases,
         prereleases_for=frozenset(policy.prereleases_for),
         strategy=policy.resolution,
         exclude_newer=cutoff(manifest.exclude_newer, now),
         exclude_newer_for={name: cutoff(value, now) for name, value in policy.exclude_newer_package.items()},
+        spans=frozenset(name for name, value in cutoffs.items() if isinstance(value, timedelta)),
     )
 
 

@@ -277,3 +277,25 @@ def _merge(folder: Path, base: str, ours: str, theirs: str) -> tuple[str, int]:
         ["git", "merge-file", "-p", "ours", "base", "theirs"], cwd=folder, capture_output=True, text=True, check=False
     )
     return done.stdout, min(done.returncode, 1)
+
+
+def test_a_span_filters_new_choices_and_a_moment_all(workplace: Workplace, index: IndexServer) -> None:
+    """A span moves by itself, so a longer one leaves pins alone; a moment is a statement about everything."""
+    index.add(build_wheel("alpha", "1.2", ["gamma>=1"]), uploaded="2026-05-20T00:00:00Z")
+
+    def with_cutoff(text: str) -> str:
+        return MANIFEST.replace("[groups.base]", f"exclude-newer = {text}\n\n[groups.base]", 1)
+
+    workplace.write(with_cutoff('"7 days"'))
+    workplace.ok("lock")
+    assert 'id = "pypi:alpha"\nversion = "1.2"' in workplace.lock.read_text()
+    workplace.write(with_cutoff('"30 days"'))
+    workplace.ok("lock")
+    assert 'exclude-newer = "P30D"' in workplace.lock.read_text()
+    assert 'id = "pypi:alpha"\nversion = "1.2"' in workplace.lock.read_text()
+    workplace.write(with_cutoff("2026-05-02T00:00:00Z"))
+    workplace.ok("lock")
+    assert 'id = "pypi:alpha"\nversion = "1.1"' in workplace.lock.read_text()
+    workplace.write(with_cutoff('"30 days"'))
+    workplace.ok("lock", "--upgrade")
+    assert 'id = "pypi:alpha"\nversion = "1.1"' in workplace.lock.read_text()

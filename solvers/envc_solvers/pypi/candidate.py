@@ -151,6 +151,11 @@ class Rules:
         policy = self.policy
         return policy.exclude_newer_for.get(name, policy.exclude_newer)
 
+    def _stays(self, file: File, name: str) -> bool:
+        """Whether a locked file outlives its project's cut-off."""
+        span = name if name in self.policy.exclude_newer_for else ""
+        return file.sha256 in self.locked_files and span in self.policy.spans
+
     def prereleases(self, name: str) -> Literal["last", "never", "allow"]:
         """When pre-releases of a project are looked at: like any version, never, or after every final release."""
         policy = self.policy
@@ -161,7 +166,7 @@ class Rules:
     def refuses(self, file: File, name: str, named: bool) -> str | None:
         """Why a file of a matching version is not used, or None. `named`: a requirement names the version exactly."""
         cut_off = self.cut_off(name)
-        if cut_off is not None and (file.uploaded is None or file.uploaded >= cut_off):
+        if cut_off is not None and (file.uploaded is None or file.uploaded >= cut_off) and not self._stays(file, name):
             return "was uploaded after the cut-off" if file.uploaded is not None else "has no upload time"
         if not python_fits(file.requires_python, self.python):
             return f"requires Python {file.requires_python}"

@@ -34,6 +34,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     strategy: Strategy = "highest"
     exclude_newer: int | None = None  # seconds since the epoch, UTC; a file uploaded at or after it does not exist
     exclude_newer_for: dict[str, int | None] = {}  # per name; None lifts the cut-off
+    # Names whose cut-off counts back from now, "" for all that are not in `exclude_newer_for`: it moves by itself, so
+    # that it says nothing of files that are locked already.
+    spans: frozenset[str] = frozenset()
 
 
 class Provided(msgspec.Struct, frozen=True):
