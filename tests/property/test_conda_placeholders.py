@@ -68,7 +68,7 @@ def test_a_text_is_rewritten_in_whatever_encoding_it_is(encoding: str, prefix: s
 def test_a_first_line_that_no_system_would_read_looks_for_its_program_on_path(
     platform: str, longest: int | None
 ) -> None:
-    tail = "/bin/python3.12 -E"
+    tail = "/bin/perl -w"
     for length in (100, 127, 128, 512, 513):
         prefix = "/" + "x" * (length - 3 - len(tail))
         made = rewrite_text(f"#!{OLD}{tail}\n# {OLD}\n".encode(), OLD, prefix, platform).decode()
@@ -76,7 +76,7 @@ def test_a_first_line_that_no_system_would_read_looks_for_its_program_on_path(
         if longest is None or length <= longest:
             assert first == f"#!{prefix}{tail}"
         else:
-            assert first == "#!/usr/bin/env python3.12 -E"
+            assert first == "#!/usr/bin/env perl -w"
         assert second == f"# {prefix}", "only the first line is special"
 
 
@@ -85,6 +85,21 @@ def test_a_prefix_with_a_blank_needs_no_place_in_a_first_line() -> None:
     assert made == b"#!/usr/bin/env perl -w /my env/x\n"
     assert rewrite_text(b"#!/bin/sh\n" + OLD.encode(), OLD, "/my env", "osx-64") == b"#!/bin/sh\n/my env"
     assert rewrite_text(f"#!{OLD}/bin/perl\n".encode(), OLD, "C:/my env", "win-64") == b"#!C:/my env/bin/perl\n"
+
+
+BY_SHELL = "#!/bin/sh\n'''exec' \"{}/bin/python3.12\" -E \"$0\" \"$@\" #'''"
+
+
+@pytest.mark.parametrize("prefix", ["/my env", "/" + "x" * 130], ids=["blank", "long"])
+def test_a_python_script_finds_its_python_without_path(prefix: str) -> None:
+    made = rewrite_text(f"#!{OLD}/bin/python3.12 -E\nprint()\n".encode(), OLD, prefix, "linux-64").decode()
+    assert made == f"{BY_SHELL.format(prefix)}\nprint()\n"
+
+
+@pytest.mark.parametrize("prefix", ['/"; $(evil) "', "/a `evil`", "/it's mine", "/back \\slash"])
+def test_no_shell_reads_a_prefix_that_means_more_to_it(prefix: str) -> None:
+    made = rewrite_text(f"#!{OLD}/bin/python3.12 -E\n".encode(), OLD, prefix, "linux-64").decode()
+    assert made == "#!/usr/bin/env python3.12 -E\n"
 
 
 def test_windows_gets_forward_slashes() -> None:

@@ -66,8 +66,8 @@ def _long_first_line(program: bytes, options: bytes, *, plain: bool) -> bytes:
     """What starts the program where its path is too long for the system, or holds a blank.
 
     Python is started by the shell under its full path, in lines that Python itself reads as a string; so its scripts
-    run without its folder on PATH. Other programs are looked for on PATH, and Python where a path is not `plain` text to
-    the shell.
+    run without its folder on PATH. Other programs are looked for on PATH; so is Python where its path is not `plain`
+    text to a shell.
     """
     name = program.rpartition(b"/")[2]
     if plain and _PYTHON.fullmatch(name):
