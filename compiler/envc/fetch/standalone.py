@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -112,6 +112,7 @@ def read_table(path: Path | None = None) -> Table:
 def _shipped() -> bytes:
     from importlib.resources import files
 
+    # There since 2026.10.25; before that the table was a module, whose form changed.
     return (files("pbs_installer") / "versions.json").read_bytes()
 
 
@@ -249,6 +250,8 @@ def addresses(file: str, place: Standalone, environ: Mapping[str, str], root: Pa
         raise UsageError(f"{file[:100]!r} is not the name of a standalone interpreter", "lock again")
     base = place.url or environ.get(BASE_VARIABLE)
     if base:
+        if urlsplit(base).username is not None:
+            raise UsageError("the place of standalone interpreters holds a login", "put it into a netrc file")
         if "://" not in base:
             base = Path(root, base).absolute().as_uri()
         base = base.rstrip("/")
