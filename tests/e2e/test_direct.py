@@ -10,7 +10,16 @@ import pytest
 import tomli
 
 from tests.e2e.command import HOST_PYTHON, Workplace, host_platform
-from tests.projects import Repository, backend_wheel, project_files, sdist, write_project, zip_project
+from tests.projects import (
+    BACKEND,
+    PYPROJECT,
+    Repository,
+    backend_wheel,
+    project_files,
+    sdist,
+    write_project,
+    zip_project,
+)
 from tests.servers import IndexServer
 from tests.wheels import build_wheel
 
@@ -369,6 +378,49 @@ def test_a_build_requirement_that_must_be_built_itself(place: Workplace, index: 
     place.ok("bundle")
     assert built(place) == ["helper", "acme"] * 2
     assert place.ok("run", "train").out == "1.0\n"
+
+
+def test_what_a_build_needs_and_nobody_has(place: Workplace, index: IndexServer) -> None:
+    write_project(place.checkout / "libs/acme", project_files("acme", **{"build-needs__txt": "nowhere-to-be-found>=2"}))
+    place.write(manifest('{ path = "libs/acme" }'))
+    told = place.fails(1, "lock").err
+    assert "what its build needs cannot be had" in told
+    assert "nowhere-to-be-found" in told
+    write_project(place.checkout / "libs/acme", {"build-needs.txt": "gamma @ https://files.example.com/gamma.whl"})
+    assert "it needs gamma from a URL to be built" in place.fails(1, "lock").err
+
+
+def test_what_a_build_needs_is_not_built_itself_without_leave(place: Workplace, index: IndexServer) -> None:
+    index.add(sdist("helper", "1.0", project_files("helper")))
+    write_project(place.checkout / "libs/acme", project_files("acme", **{"build-needs__txt": "helper"}))
+    place.write(manifest('{ path = "libs/acme" }'))
+    assert "what its build needs cannot be had" in place.fails(1, "lock").err
+    assert not built(place)
+
+
+def test_a_build_that_needs_what_it_builds(place: Workplace, index: IndexServer) -> None:
+    index.add(sdist("helper", "1.0", project_files("helper", **{"build-needs__txt": "helper"})))
+    place.write(manifest('"helper"', policy='build = ["helper"]'))
+    assert "building it needs what it builds: helper → helper" in place.fails(1, "lock").err
+
+
+def test_a_backend_that_stands_in_the_project_itself(place: Workplace, index: IndexServer) -> None:
+    system = '[build-system]\nrequires = []\nbuild-backend = "own"\nbackend-path = ["tools"]\n'
+    files = project_files("acme", **{"tools/own__py": BACKEND})
+    files["pyproject.toml"] = files["pyproject.toml"].replace(PYPROJECT, system)
+    write_project(place.checkout / "libs/acme", files)
+    place.write(manifest('{ path = "libs/acme" }'))
+    place.ok("lock")
+    assert build_of(place)["requires"] == []
+    assert not index.log
+    assert place.ok("run", "train").out == "1.0\n"
+
+
+def test_extras_of_a_direct_reference(place: Workplace, index: IndexServer) -> None:
+    wheel = index.add(build_wheel("acme", "1.0", ['delta; extra == "fast"'], extras=["fast"]))
+    place.write(manifest(f'"acme[fast] @ {index.base}/files/{wheel.file}"', policy=""))
+    place.ok("lock")
+    assert "pypi:delta" in locked(place)
 
 
 def test_an_archive_by_url_with_a_subdirectory(place: Workplace, index: IndexServer) -> None:

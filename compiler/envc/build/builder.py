@@ -103,7 +103,7 @@ class Builder:
         noted: list[Built] = []
 
         def locked(requires: tuple[str, ...]) -> tuple[BuildRequirement, ...]:
-            packages = lock(name, machine, _parsed(origin, requires))
+            packages = lock(name, machine, tuple(map(parse, requires)))
             known = self._noted(origin, machine, requires, packages)
             if known is not None:
                 noted.append(known)
@@ -126,7 +126,7 @@ class Builder:
         lock: Callable[[tuple[str, ...]], tuple[BuildRequirement, ...]],
     ) -> Built:
         """Unpack, make the environment, ask for more requirements, build. `lock` gets all requirements so far."""
-        requires = tuple(sorted(set(system.requires)))
+        requires = _canonical(origin, system.requires)
         packages = lock(requires)
         with tempfile.TemporaryDirectory(prefix="envc-build-", ignore_cleanup_errors=True) as scratch:
             folder = Path(scratch)
@@ -136,7 +136,7 @@ class Builder:
             (folder / "home").mkdir()
             backend = Backend(origin.file, project, system, self._environ, folder / "home")
             prefix = self._isolation.prefix(packages, machine)
-            more = tuple(sorted({*requires, *backend.requires(prefix)}))
+            more = _canonical(origin, (*requires, *backend.requires(prefix)))
             if more != requires:
                 requires, packages = more, lock(more)
                 prefix = self._isolation.prefix(packages, machine)
@@ -201,8 +201,9 @@ class _Noted(Exception):
     """There is a note: nothing needs to be built."""
 
 
-def _parsed(origin: Origin, requires: Iterable[str]) -> tuple[Requirement, ...]:
-    found = []
+def _canonical(origin: Origin, requires: Iterable[str]) -> tuple[str, ...]:
+    """Requirements in canonical form, sorted and without doubles. Raises BadSource for what no index can meet."""
+    found: set[str] = set()
     for text in requires:
         try:
             requirement = parse(text)
@@ -210,5 +211,5 @@ def _parsed(origin: Origin, requires: Iterable[str]) -> tuple[Requirement, ...]:
             raise BadSource(origin.file, f"it needs {text[:100]!r} to be built, which is no requirement") from None
         if requirement.url:
             raise BadSource(origin.file, f"it needs {requirement.name} from a URL to be built")
-        found.append(requirement)
-    return tuple(found)
+        found.add(str(requirement))
+    return tuple(sorted(found))
