@@ -116,6 +116,7 @@ def test_what_packages_ask_of_a_direct_project_must_hold(place: Workplace, index
     place.write(manifest(f'"acme @ {index.base}/files/{wheel.file}"', '"user"', policy=""))
     told = place.fails(1, "lock").err
     assert "acme>=2" in told and "1.0" in told
+    assert "acme is what steps.train.pypi[0], line 6 leads to, and nothing else" in told
 
 
 def test_a_direct_wheel_for_another_machine_is_told_so(place: Workplace, index: IndexServer) -> None:
@@ -341,6 +342,8 @@ def test_static_metadata_is_read_without_building(place: Workplace, index: Index
         pkg_info = "Metadata-Version: 2.2\nName: acme\nVersion: 2.0\nRequires-Dist: nowhere-to-be-found\n\n"
         files = project_files("acme", None, version__txt="2.0")
     index.add(sdist("acme", "2.0", files, pkg_info=pkg_info))
+    place.write(manifest('"acme"', policy=""))
+    assert 'to build acme from source, write build = ["acme"] under [policy]' in place.fails(1, "lock").err
     place.write(manifest('"acme"'))
     assert "nowhere-to-be-found" in place.fails(1, "lock").err
     assert not built(place)

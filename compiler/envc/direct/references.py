@@ -9,7 +9,7 @@ import msgspec
 
 from envc.build.errors import BadSource
 from envc.build.origin import Archive, Commit, Origin, Tree
-from envc.errors import DigestMismatch, OfflineMiss
+from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable
 from envc.expand import render_dependency
 from envc.fetch.artifacts import Artifacts
 from envc.fetch.git import Git
@@ -116,6 +116,10 @@ class References:
         except DigestMismatch as error:
             if dependency.sha256 is None:
                 error.hint = _CHANGED.format(name=dependency.requirement.name)
+            raise
+        except SourceUnreachable as error:
+            if error.reason in ("HTTP 404", "HTTP 410"):
+                error.hint = f"correct the address of {dependency.requirement.name} in the manifest"
             raise
 
     def _from_file(self, dependency: PyPIDependency, source: str, path: Path, digest: Sha256, size: int) -> Reference:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from textwrap import indent
 
 import msgspec
 
@@ -179,7 +180,7 @@ class Sources:
         try:
             solution = self.build(problem, index, self._solve(problem, index))
         except SolverError as error:
-            raise BadSource(name, f"what its build needs cannot be had\n{error}") from None
+            raise BadSource(name, f"what its build needs cannot be had\n{indent(str(error), '  ')}") from None
         finally:
             self._building.pop()
         return tuple(
