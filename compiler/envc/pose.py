@@ -11,7 +11,7 @@ import msgspec
 from envc.cutoff import cutoff
 from envc.errors import BuildNotAllowed, NotAvailable, render_key_path
 from envc.expand import StepTarget
-from envc.model.graph import LockGraph
+from envc.model.graph import LockGraph, Package
 from envc.model.manifest import KeyPath, Manifest, PyPIDependency
 from envc_solvers.pypi.solve import Policy, Problem, Root
 
@@ -25,7 +25,7 @@ Label = Callable[[KeyPath], str]
 class StandaloneWish(msgspec.Struct, frozen=True, kw_only=True):
     """Which release of a standalone interpreter is preferred."""
 
-    locked: str | None = None  # version in the lock, which stays while the table has it
+    locked: Package | None = None  # as the lock has it, with the one archive that serves; it stays while it may
     wanted: str | None = None  # version that was asked for
 
 
@@ -217,9 +217,11 @@ def _standalone_wish(
         return StandaloneWish(wanted=wanted)
     own = {ref.id for env in lock.environments if cell.step in env.steps for ref in env.packages}
     for package in lock.packages:
-        serves = any(not artifact.targets or cell.key in artifact.targets for artifact in package.artifacts)
-        if package.id in own and (package.kind, package.name) == ("interpreter", name) and serves:
-            return StandaloneWish(locked=package.version, wanted=wanted)
+        if package.id not in own or (package.kind, package.name) != ("interpreter", name):
+            continue
+        serving = tuple(a for a in package.artifacts if not a.targets or cell.key in a.targets)
+        if len(serving) == 1:
+            return StandaloneWish(locked=msgspec.structs.replace(package, artifacts=serving), wanted=wanted)
     return StandaloneWish(wanted=wanted)
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time
+
 import msgspec
 
 from envc.cutoff import cutoff
 from envc.errors import Refusal, Unsolvable
-from envc.fetch.standalone import NoStandalone, StandalonePython, choose, read_table, table_path
+from envc.fetch.standalone import NoStandalone, StandalonePython, Table, choose, read_table, table_path
 from envc.model.manifest import Manifest
-from envc.pose import PosedProblem
+from envc.pose import PosedProblem, StandaloneWish
 from envc.refusal import title_of
 from envc.surroundings import Surroundings
 from envc_solvers.mixed.solve import MixedProblem
 from envc_solvers.pypi.solve import Problem
 from envc_solvers.solution import Pin, Solution
+from envc_solvers.target import Python
 
 SOURCE = "standalone"  # what the lock calls the place of the archives
 
@@ -27,18 +30,19 @@ class Interpreters:
         asking = [posed for posed in problems if posed.standalone is not None]
         if not asking:
             return
-        table = read_table(table_path(manifest.standalone, manifest.root))
+        table: Table | None = None
+        exclude_newer = cutoff(manifest.exclude_newer, around.now)
         refusals: list[Refusal] = []
         for posed in asking:
-            cell, wish = posed.cells[0], posed.standalone
+            cell, wish = posed.cells[0], posed.standalone or StandaloneWish()
+            kept = _kept(wish, cell.python, exclude_newer)
+            if kept is not None:
+                self._pins[cell.step, cell.key] = kept
+                continue
+            table = table or read_table(table_path(manifest.standalone, manifest.root))
             try:
                 self._pins[cell.step, cell.key] = choose(
-                    table,
-                    cell.target,
-                    cell.python,
-                    locked=wish.locked if wish else None,
-                    wanted=wish.wanted if wish else None,
-                    exclude_newer=cutoff(manifest.exclude_newer, around.now),
+                    table, cell.target, cell.python, wanted=wish.wanted, exclude_newer=exclude_newer
                 )
             except NoStandalone as error:
                 refusals.append(Refusal(title_of(posed), f"{error}\n  {error.hint}", error.data()))
@@ -77,3 +81,26 @@ class Interpreters:
 
     def _of(self, posed: PosedProblem) -> StandalonePython | None:
         return self._pins.get((posed.cells[0].step, posed.cells[0].key))
+
+
+def _kept(wish: StandaloneWish, python: Python, exclude_newer: int | None) -> StandalonePython | None:
+    """The archive that is locked, unless another is asked for, or it is not allowed any more.
+
+    Whether the table still has it makes no difference: it lists the newest build of each version only.
+    """
+    if wish.locked is None or wish.wanted is not None:
+        return None
+    package, artifact = wish.locked, wish.locked.artifacts[0]
+    uploaded = None
+    if package.released is not None:
+        uploaded = int(datetime.combine(package.released, time(), UTC).timestamp())
+    kept = StandalonePython(
+        implementation=python.implementation,
+        version=package.version,
+        build=package.build,
+        file=artifact.file,
+        sha256=artifact.sha256,
+        uploaded=uploaded,
+    )
+    is_old = exclude_newer is None or (uploaded is not None and uploaded < exclude_newer)
+    return kept if is_old and python.patch in (None, kept.patch) else None

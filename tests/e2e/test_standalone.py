@@ -170,15 +170,17 @@ def test_the_interpreter_stays_until_it_is_let_go(place: Workplace) -> None:
     place.write(MANIFEST.replace("URL", "pythons"))
     write_table(place.checkout / "pythons", {older: small})
     place.ok("lock")
-    write_table(place.checkout / "pythons", {older: small, newer: small})
+    # The table has the newest build of each version only.
+    rebuilt = file_name(f"{major_minor}.1", "20260520", "x86_64-unknown-linux-gnu")
+    write_table(place.checkout / "pythons", {rebuilt: small + b"\0", newer: small})
     manifest = place.manifest.read_text()
     place.write(manifest.replace('["alpha"]', '["alpha", "beta"]'))
     place.ok("lock")
-    assert f'version = "{major_minor}.1"' in place.lock.read_text()
+    assert f'version = "{major_minor}.1"\nbuild = "20260501"' in place.lock.read_text()
     place.ok("lock", "-P", "cpython")
     assert f'version = "{major_minor}.2"' in place.lock.read_text()
     place.ok("lock", "-P", f"cpython=={major_minor}.1")
-    assert f'version = "{major_minor}.1"' in place.lock.read_text()
+    assert f'version = "{major_minor}.1"\nbuild = "20260520"' in place.lock.read_text()
     done = place.fails(1, "lock", "-P", f"cpython=={major_minor}.9")
     assert f"the table has {major_minor}.1, {major_minor}.2" in done.err
 

@@ -255,15 +255,21 @@ def test_a_standalone_interpreter_stays_at_its_locked_release_until_it_may_move(
     choices = {(cell.step, cell.key): (locked,) if cell.step == "four" else () for cell in cells}
     graph = link(cells, choices, {})
 
-    def wishes(**more: Any) -> set[StandaloneWish | None]:
-        return {posed.standalone for posed in pose(manifest, cells, now=NOW, **more) if posed.steps == ["four"]}
+    package = next(package for package in graph.packages if package.kind == "interpreter")
 
-    assert wishes() == {StandaloneWish()}
-    assert wishes(lock=graph) == {StandaloneWish(locked="3.12.9")}
-    assert wishes(lock=graph, wanted={"cpython": "3.12.7"}) == {StandaloneWish(locked="3.12.9", wanted="3.12.7")}
-    assert wishes(lock=graph, release="cpython".__eq__) == {StandaloneWish()}
+    def wish(target: str, **more: Any) -> StandaloneWish | None:
+        found = pose(manifest, cells, now=NOW, **more)
+        return next(p.standalone for p in found if p.steps == ["four"] and p.cells[0].target.name == target)
+
+    for target in manifest.targets:
+        assert wish(target) == StandaloneWish()
+        assert wish(target, lock=graph) == StandaloneWish(locked=package)
+        both = StandaloneWish(locked=package, wanted="3.12.7")
+        assert wish(target, lock=graph, wanted={"cpython": "3.12.7"}) == both
+        assert wish(target, lock=graph, release="cpython".__eq__) == StandaloneWish()
     others = [posed.standalone for posed in pose(manifest, cells, now=NOW) if posed.steps != ["four"]]
-    assert set(others) == {None}
+    assert others
+    assert not any(others)
 
 
 def test_a_conda_step_asks_for_its_python_and_for_what_the_target_offers() -> None:

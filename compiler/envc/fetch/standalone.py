@@ -121,11 +121,10 @@ def choose(
     target: Target,
     python: Python,
     *,
-    locked: str | None = None,
     wanted: str | None = None,
     exclude_newer: int | None = None,
 ) -> StandalonePython:
-    """The archive for a Python on a target: the `locked` version if the table has it, else the newest.
+    """The archive for a Python on a target: of the newest patch release.
 
     `wanted` is a version that is asked for; `exclude_newer` a moment in seconds since the epoch, which a build without
     a day in its name cannot be older than. Raises NoStandalone.
@@ -161,8 +160,7 @@ def choose(
     if wanted is not None and wanted not in old:
         versions = ", ".join(sorted(old, key=lambda version: _newest(old[version])))
         raise NoStandalone(f"{title} in version {wanted}", (f"the table has {versions}",), "ask for one of these")
-    choice = old.get(wanted or locked or "")
-    return (choice or max(old.values(), key=_newest)).python
+    return (old[wanted] if wanted is not None else max(old.values(), key=_newest)).python
 
 
 class _Offer(msgspec.Struct, frozen=True):
