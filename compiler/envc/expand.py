@@ -33,8 +33,8 @@ class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def uses_conda(self) -> bool:
-        """Whether channels are asked at all: for packages, or for the interpreter alone."""
-        return bool(self.conda) or self.interpreter == "conda"
+        """Whether channels are asked at all: for packages with their interpreter, or for the interpreter alone."""
+        return self.interpreter == "conda"
 
     @property
     def is_mixed(self) -> bool:

@@ -15,7 +15,7 @@ import msgspec
 
 from envc import lockfile
 from envc.closure import Closures
-from envc.errors import DigestMismatch, UsageError
+from envc.errors import DigestMismatch, UsageError, render_key_path
 from envc.expand import StepTarget, expand
 from envc.link import choice_of, link
 from envc.model.digest import Sha256, sha256
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from envc.hydrate import Loading
     from envc.install.interpreter import Interpreter
     from envc.model.environment import Environment
-    from envc.model.manifest import Manifest
+    from envc.model.manifest import KeyPath, Manifest
     from envc.model.record import Record, StepPointer
     from envc.pack import Bundled
     from envc.parse.conda_query import CondaQuery
@@ -81,7 +81,7 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
 
     manifest, graph = project.manifest, project.graph
     selected = select(project, request.selection)
-    refuse_unavailable(selected)
+    refuse_unavailable(selected, lambda at: _place(manifest, selected, at))
     start = time.monotonic()
     if graph is not None and request.moves == Moves() and answers(project, selected):
         return LockOutcome(path=manifest.lock_path, graph=graph, left=reasons(project))
@@ -123,6 +123,13 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
         changes=changes(graph, linked),
         left=compare(manifest, project.cells, linked).reasons if len(selected) < len(project.cells) else (),
     )
+
+
+def _place(manifest: Manifest, cells: tuple[StepTarget, ...], at: KeyPath) -> str:
+    """A place in the manifest with its line."""
+    from envc.solving import line_labels
+
+    return line_labels(manifest, cells)(render_key_path(at))
 
 
 # bundle

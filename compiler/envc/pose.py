@@ -129,9 +129,19 @@ def pose(
 def refuse_unavailable(cells: Iterable[StepTarget], label: Label = render_key_path) -> None:
     """Raise NotAvailable for anything that these step-targets ask of a solver that does not exist yet."""
     pinned: dict[str, str] = {}
+    apart: dict[str, str] = {}
     for cell in cells:
+        if cell.conda and cell.interpreter != "conda":
+            said = f'interpreter = "{cell.interpreter}" ({label(("steps", cell.step, "interpreter"))})'
+            apart.setdefault(cell.step, f"step {cell.step}: {cell.conda[0].spec} ({label(cell.conda[0].at)}), {said}")
         if cell.interpreter == "conda" and cell.python.implementation != "cpython":
             pinned.setdefault(cell.step, f"step {cell.step}: {cell.python.text} from conda channels")
+    if apart:
+        raise NotAvailable(
+            "a Python from elsewhere beside conda packages",
+            tuple(apart[step] for step in sorted(apart)),
+            "leave out `interpreter`, and the step's Python is conda's too",
+        )
     if pinned:
         raise NotAvailable(
             "an interpreter of this kind",

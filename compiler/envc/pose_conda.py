@@ -15,8 +15,6 @@ from envc_solvers.conda.solve import CondaProblem, Root
 from envc_solvers.conda.virtual import virtual_packages
 from envc_solvers.target import Python
 
-_NO_PYTHON = parse_matchspec("python * none-at-all")  # a build that no package has
-
 
 def conda_problem(
     manifest: Manifest,
@@ -28,18 +26,12 @@ def conda_problem(
     wanted: dict[str, str],
     label: Callable[[KeyPath], str],
 ) -> CondaProblem:
-    """What a step-target asks of channels. A Python of conda is a package like the others; beside an interpreter from
-    elsewhere no package may bring one.
+    """What a step-target asks of channels. Its Python is a package like the others.
 
     Raises UsageError for a spec that conda's grammar does not know and for a step without a channel.
     """
-    specs, constraints = _roots(cell.conda, label), _roots(manifest.constraints.conda, label)
-    if cell.interpreter == "conda":
-        text = python_spec(cell.python)
-        specs = (*specs, Root(parse_matchspec(text), text, label(_python_at(manifest, cell))))
-    else:
-        said = f'interpreter = "{cell.interpreter}"'
-        constraints = (*constraints, Root(_NO_PYTHON, said, label(("steps", cell.step, "interpreter"))))
+    text = python_spec(cell.python)
+    python = Root(parse_matchspec(text), text, label(_python_at(manifest, cell)))
     overrides = [f"{name}={version}" for name, version in manifest.virtual_packages.get(cell.target.name, {}).items()]
     if not cell.channels:
         raise UsageError(f"step {cell.step} has no conda channel on {cell.target.name}", "name one in project.channels")
@@ -49,11 +41,11 @@ def conda_problem(
     policy = manifest.policy
     return CondaProblem(
         target=cell.target.name,
-        specs=specs,
+        specs=(*_roots(cell.conda, label), python),
         channels=tuple(channel.name for channel in cell.channels),
         priority=policy.channel_priority,
         virtual=virtual_packages(cell.target, overrides),
-        constraints=constraints,
+        constraints=_roots(manifest.constraints.conda, label),
         overrides=_roots(manifest.overrides.conda, label),
         exclude_newer=cutoff(manifest.exclude_newer, now),
         exclude_newer_for={name: cutoff(value, now) for name, value in policy.exclude_newer_package.items()},

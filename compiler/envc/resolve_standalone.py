@@ -13,7 +13,6 @@ from envc.model.manifest import Manifest
 from envc.pose import PosedProblem, StandaloneWish
 from envc.refusal import title_of
 from envc.surroundings import Surroundings
-from envc_solvers.mixed.solve import MixedProblem
 from envc_solvers.pypi.solve import Problem
 from envc_solvers.solution import Pin, Solution
 from envc_solvers.target import Python
@@ -52,13 +51,10 @@ class Interpreters:
     def posed(self, posed: PosedProblem) -> PosedProblem:
         """The problem with the full version of its interpreter, by which markers and Requires-Python are judged."""
         pin = self._of(posed)
-        problem = posed.problem
-        if pin is None or not isinstance(problem, Problem | MixedProblem):
+        if pin is None or not isinstance(posed.problem, Problem):
             return posed
-        replace = msgspec.structs.replace
-        pypi = problem if isinstance(problem, Problem) else problem.pypi
-        fixed = replace(pypi, python=replace(pypi.python, patch=pin.patch))
-        return replace(posed, problem=fixed if isinstance(problem, Problem) else replace(problem, pypi=fixed))
+        python = msgspec.structs.replace(posed.problem.python, patch=pin.patch)
+        return msgspec.structs.replace(posed, problem=msgspec.structs.replace(posed.problem, python=python))
 
     def solution(self, posed: PosedProblem, solution: Solution) -> Solution:
         """The solution with its interpreter among the pins."""

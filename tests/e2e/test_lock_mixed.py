@@ -171,26 +171,19 @@ def test_a_python_of_conda_needs_no_conda_package(place: Workplace) -> None:
 
 
 @pytest.mark.parametrize("kind", ["host", "standalone"])
-def test_beside_another_python_conda_packages_must_not_bring_one(place: Workplace, kind: str) -> None:
-    clash = MANIFEST.replace('conda = ["num"]', f'conda = ["num"]\ninterpreter = "{kind}"')
-    place.write(clash)
+def test_beside_another_python_there_are_no_conda_packages(place: Workplace, kind: str) -> None:
+    place.write(MANIFEST.replace('conda = ["num"]', f'conda = ["num"]\ninterpreter = "{kind}"'))
     done = place.fails(1, "lock")
-    assert "cannot solve step one on linux-64" in done.err
-    assert "(steps.one.conda[0], line 12)" in done.err
-    assert f'the constraint interpreter = "{kind}" (steps.one.interpreter, line 13) rules it out' in done.err
+    assert "a Python from elsewhere beside conda packages" in done.err
+    where = f'(steps.one.conda[0], line 12), interpreter = "{kind}" (steps.one.interpreter, line 13)'
+    assert f"step one: num {where}" in done.err
     assert not place.lock.exists()
 
 
-def test_tools_that_need_no_python_stand_beside_that_of_the_host(place: Workplace) -> None:
-    place.write(
-        MANIFEST.replace('conda = ["num"]\npypi = ["app"]', 'conda = ["extra"]\npypi = ["lib"]\ninterpreter = "host"')
-    )
-    place.ok("lock")
-    one = place.lock.read_text().partition('steps = ["one"]')[2].partition("[[")[0]
-    assert 'interpreter = "host"' in one
-    assert "conda:python" not in one
-    assert '"conda:extra",' in one
-    assert '"pypi:lib",' in one
+def test_a_constraint_of_the_manifest_is_told_with_its_line(place: Workplace) -> None:
+    place.write(f'{MANIFEST}\n[constraints]\nconda = ["num >=3"]\n')
+    done = place.fails(1, "lock")
+    assert "the constraint num >=3 (constraints.conda[0], line 22) rules it out" in done.err
 
 
 def test_a_project_with_a_source_of_its_own_does_not_come_from_conda(place: Workplace, index: IndexServer) -> None:

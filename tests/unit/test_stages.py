@@ -195,13 +195,13 @@ def test_a_step_has_one_kind_of_interpreter_on_all_targets() -> None:
     assert {cell.interpreter for cell in expand(manifest) if cell.step == "three"} == {"conda"}
 
 
-def test_beside_another_interpreter_conda_may_bring_no_python() -> None:
+def test_conda_packages_come_with_conda_s_python() -> None:
     manifest = manifest_of(TWO_STEPS + 'conda = ["cmake"]\ninterpreter = "host"\n')
-    mixed = next(each.problem for each in pose(manifest, expand(manifest), now=NOW) if each.steps == ["three"])
-    assert isinstance(mixed, MixedProblem)
-    assert [root.text for root in mixed.conda.specs] == ["cmake"]
-    assert [(root.text, root.origin) for root in mixed.conda.constraints] == [
-        ('interpreter = "host"', "steps.three.interpreter")
+    with pytest.raises(NotAvailable) as caught:
+        pose(manifest, expand(manifest), now=NOW)
+    assert str(caught.value).splitlines() == [
+        "a Python from elsewhere beside conda packages is not available yet",
+        '  step three: cmake (steps.three.conda[0]), interpreter = "host" (steps.three.interpreter)',
     ]
 
 
