@@ -52,15 +52,22 @@ class Parameter(NamedTuple):
         long = [name for name in self.names if name.startswith("--")]
         return (plain or long or list(self.names))[0].lstrip("-").replace("-", "_").lower()
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it can be read here at all. Of a default that is no text click would infer a type."""
+        default = self.settings.get("default")
+        is_usual = default is None or isinstance(default, str)
+        return is_usual and not self.settings.keys() - _READ and self.settings.get("nargs", -1) == -1
+
     def default(self) -> Any:
         """Its value when nobody gives one. Raises _NotPlain where click must say."""
         settings = self.settings
         several = settings.get("multiple") or settings.get("nargs") == -1
         must = not self.is_option and not several and "default" not in settings
-        if settings.keys() - _READ or settings.get("required", must):
+        if not self.is_plain or settings.get("required", must):
             raise _NotPlain
         if settings.get("is_flag"):
-            return settings.get("default", False)
+            return False
         if several:
             return ()
         value = settings.get("default")
@@ -69,6 +76,8 @@ class Parameter(NamedTuple):
     def value(self, word: Any) -> Any:
         """What a word means. Raises _NotPlain where click must say."""
         kind = self.settings.get("type")
+        if not self.is_plain:
+            raise _NotPlain
         if kind is None or kind is UNPROCESSED or (_is_choice(kind) and word in kind.arguments[0]):
             return word
         raise _NotPlain
@@ -110,7 +119,7 @@ class Command:
             else:
                 name, equals, text = word.partition("=") if word.startswith("--") else (word, "", "")
                 option = options.get(name)
-                if option is None or option.settings.keys() - _READ:
+                if option is None or not option.is_plain:
                     raise _NotPlain
                 if option.settings.get("is_flag"):
                     if equals:
