@@ -267,11 +267,13 @@ class Refusal:
 class Unsolvable(EnvcError):
     """Problems without a solution, each said once however many step-targets share it."""
 
-    hint = "loosen one of the requirements above, or leave out the target that it fails on"
+    hint: str | None = "loosen one of the requirements above, or leave out the target that it fails on"
 
     def __init__(self, refusals: tuple[Refusal, ...]) -> None:
         super().__init__(refusals)
         self.refusals = refusals
+        if all(refusal.data.get("suggestion") for refusal in refusals):
+            self.hint = None  # each has a better one
 
     def __str__(self) -> str:
         together: dict[str, list[str]] = {}

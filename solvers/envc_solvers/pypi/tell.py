@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
 from packaging.version import Version
 
 from envc_solvers.pypi.candidate import Need, Rules, is_prerelease, names_exactly
@@ -15,6 +16,7 @@ from envc_solvers.pypi.specifier import allows, parsed
 from envc_solvers.pypi.tags import explain_file, version_of, wheel_tags
 
 _MOST_REASONS = 3
+_MANY_BOUNDS = 3
 _MOST_FILES = 3
 _SYSTEMS = {"linux": "linux", "macos": "macosx", "windows": "win"}  # as platform tags spell them
 _PLATFORMS = tuple(f"is for {one}" for one in ("manylinux", "musl", "glibc", "linux", "win", "macosx"))
@@ -43,7 +45,8 @@ class Teller:
         askers = list(journal.clashes.get(name, ())) or journal.askers.get(name, [])
         if name in journal.lost and not askers:
             askers = [("", need) for need in self._root_needs(name)]
-        wants = {want: asker[1].specifier for asker in askers if (want := self._want(asker)) is not None}
+        asked = {want: asker for asker in askers if (want := self._want(asker)) is not None}
+        wants = {want: need.specifier for want, (_, need) in asked.items()}
         limits = [limit for limit in self._limits if limit.requirement.name == name]
         limiting = {
             Want(str(limit.requirement), str(limit.requirement), limit.origin, constraint=True): None
@@ -61,7 +64,30 @@ class Teller:
         together = [want for reason, group in alone.items() if reason[0] == "conflict" for want in group]
         if together:
             reason = self._reason(name, {wants[want] for want in together} | narrowed)
-            found.append(Subject(name, (*together, *limiting), *reason))
+            told = self._collapsed({want: asked[want] for want in together})
+            found.append(Subject(name, (*told, *limiting), *reason))
+        return found
+
+    def _collapsed(self, asked: dict[Want, Asker]) -> list[Want]:
+        """Lower bounds that versions of one package state, where they are many, as the lowest of them."""
+        groups: dict[tuple[str, str], list[Want]] = {}
+        for want, (identifier, need) in asked.items():
+            bound = need.specifier.startswith(">=") and "," not in need.specifier
+            # Others stand alone, in their place.
+            groups.setdefault((identifier, "" if bound and identifier else want.requirement), []).append(want)
+        found = []
+        for group in groups.values():
+            if len(group) < _MANY_BOUNDS:
+                found += group
+                continue
+            lowest = min(group, key=lambda want: parsed(asked[want][1].specifier[2:]))
+            versions: dict[str, None] = {}
+            for want in group:
+                versions |= self._journal.versions.get(asked[want], {})
+            last = msgspec.structs.replace(lowest.chain[-1], versions=_span(versions))
+            chain = (*lowest.chain[:-1], last)
+            requirement = f"{lowest.requirement} or more"
+            found.append(msgspec.structs.replace(lowest, requirement=requirement, chain=chain))
         return found
 
     def _provided(
