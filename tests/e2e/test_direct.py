@@ -232,7 +232,7 @@ def test_a_failing_build_shows_what_the_backend_said(place: Workplace) -> None:
     place.write(manifest('{ path = "libs/acme" }'))
     write_project(place.checkout / "libs/acme", project_files("acme", fail__txt=""))
     told = place.fails(1, "lock").err
-    assert "cannot be built: build_wheel failed" in told
+    assert "libs/acme cannot be built: build_wheel failed" in told
     assert "the compiler is not in the mood" in told
 
 
@@ -248,7 +248,7 @@ def test_another_name_than_the_requirement_s(place: Workplace, index: IndexServe
 def test_a_commit_is_pinned_and_a_branch_moves_when_asked(place: Workplace, tmp_path: Path, index: IndexServer) -> None:
     repository = Repository(tmp_path / "repository")
     first = repository.commit({f"py/{path}": text for path, text in project_files("acme", depends='"gamma"').items()})
-    place.write(manifest(f'{{ name = "acme", git = "{repository.url}", rev = "main", subdirectory = "py" }}'))
+    place.write(manifest(f'{{ name = "acme", git = "{repository.url}", rev = "main", subdirectory = "./py/" }}'))
     place.ok("lock")
     assert build_of(place)["commit"] == first
     assert locked(place)["pypi:acme"]["source"] == "git"
@@ -563,3 +563,23 @@ def test_json_names_what_was_refused(place: Workplace) -> None:
     place.write(manifest('{ path = "libs/acme" }', policy=""))
     told = msgspec.json.decode(place.fails(1, "lock", "--json").out)
     assert told["error"]["code"] == "build-not-allowed"
+
+
+def test_a_project_that_is_its_own_manifest(place: Workplace) -> None:
+    files = project_files("acme", depends='"gamma"')
+    files["pyproject.toml"] += f"""
+[tool.envc.project]
+targets = {PLATFORMS}
+python = "{HOST_PYTHON}"
+[tool.envc.steps.train]
+pypi = [{{ name = "acme", path = "." }}]
+run = "python -c 'import acme; print(acme.__version__)'"
+[tool.envc.policy]
+build = ["acme"]
+"""
+    write_project(place.checkout, files)
+    place.ok("lock")
+    assert "unchanged" in place.ok("lock").err
+    place.ok("bundle")
+    assert place.ok("run", "train").out == "1.0\n"
+    assert "unchanged" in place.ok("lock").err

@@ -49,7 +49,7 @@ def build_system(origin: Origin) -> BuildSystem:
     text = origin.read("pyproject.toml")
     if text is None:
         if origin.read("setup.py") is None and origin.read("setup.cfg") is None:
-            raise BadSource(origin.file, "it holds neither pyproject.toml nor setup.py", "correct `subdirectory`")
+            raise BadSource(origin.label, "it holds neither pyproject.toml nor setup.py", "correct `subdirectory`")
         return BuildSystem(*_LEGACY)
     try:
         document: Any = tomli.loads(text.decode("utf-8"))
@@ -57,7 +57,7 @@ def build_system(origin: Origin) -> BuildSystem:
             return BuildSystem(*_LEGACY)
         table = msgspec.convert(document["build-system"], _Table)
     except (ValueError, RecursionError, msgspec.ValidationError) as error:
-        raise BadSource(origin.file, f"its [build-system] makes no sense: {str(error)[:300]}") from None
+        raise BadSource(origin.label, f"its [build-system] makes no sense: {str(error)[:300]}") from None
     return BuildSystem(table.build_backend, tuple(table.requires), tuple(table.backend_path))
 
 

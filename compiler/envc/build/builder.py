@@ -132,9 +132,9 @@ class Builder:
             folder = Path(scratch)
             project = origin.unpack(folder / "source")
             if not project.is_dir() or not project.resolve().is_relative_to((folder / "source").resolve()):
-                raise BadSource(origin.file, f"it has no folder {origin.place}", "correct `subdirectory`")
+                raise BadSource(origin.label, f"it has no folder {origin.place}", "correct `subdirectory`")
             (folder / "home").mkdir()
-            backend = Backend(origin.file, project, system, self._environ, folder / "home")
+            backend = Backend(origin.label, project, system, self._environ, folder / "home")
             prefix = self._isolation.prefix(packages, machine)
             more = _canonical(origin, (*requires, *backend.requires(prefix)))
             if more != requires:
@@ -155,9 +155,9 @@ class Builder:
         try:
             named, _ = name_and_version(wheel.name)
         except ValueError as error:
-            raise BuildFailed(origin.file, "build_wheel", f"it left {wheel.name!r}: {error}") from None
+            raise BuildFailed(origin.label, "build_wheel", f"it left {wheel.name!r}: {error}") from None
         if named != name:
-            raise BadSource(origin.file, f"it is {named}, not {name}", f"write the requirement's name as {named}")
+            raise BadSource(origin.label, f"it is {named}, not {name}", f"write the requirement's name as {named}")
 
     def _kept(self, build: Build) -> Built | None:
         path = self._artifacts.kept(build.sha256, build.wheel)
@@ -208,8 +208,8 @@ def _canonical(origin: Origin, requires: Iterable[str]) -> tuple[str, ...]:
         try:
             requirement = parse(text)
         except InvalidRequirement:
-            raise BadSource(origin.file, f"it needs {text[:100]!r} to be built, which is no requirement") from None
+            raise BadSource(origin.label, f"it needs {text[:100]!r} to be built, which is no requirement") from None
         if requirement.url:
-            raise BadSource(origin.file, f"it needs {requirement.name} from a URL to be built")
+            raise BadSource(origin.label, f"it needs {requirement.name} from a URL to be built")
         found.add(str(requirement))
     return tuple(sorted(found))

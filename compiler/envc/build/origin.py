@@ -12,7 +12,7 @@ from envc.build.errors import BadSource
 from envc.fetch.git import Git
 from envc.install.tars import Compression, open_tar
 from envc.install.zips import Limits, open_zip
-from envc.local import copy_project
+from envc.local import copy_project, local_digest
 from envc.model.graph import Build, SourceFile
 
 # What a source distribution may unpack to: far more than any has, and far less than a disk.
@@ -30,7 +30,11 @@ class Origin(Protocol):
 
     @property
     def file(self) -> str:
-        """A name for messages and for the solver, such as a source distribution has."""
+        """A name for the solver, such as a source distribution has."""
+
+    @property
+    def label(self) -> str:
+        """A name for messages."""
 
     @property
     def place(self) -> str:
@@ -59,6 +63,10 @@ class Archive(msgspec.Struct, frozen=True):
 
     @property
     def file(self) -> str:
+        return self.source.file
+
+    @property
+    def label(self) -> str:
         return self.source.file
 
     def read(self, name: str) -> bytes | None:
@@ -141,6 +149,10 @@ class Commit(msgspec.Struct, frozen=True):
     def file(self) -> str:
         return f"{self.name}-{self.commit[:12]}.tar.gz"
 
+    @property
+    def label(self) -> str:
+        return f"commit {self.commit[:12]} of {self.name}"
+
     def read(self, name: str) -> bytes | None:
         return self.git.read(self.name, self.url, self.commit, f"{self.place}/{name}" if self.place else name)
 
@@ -169,6 +181,10 @@ class Tree(msgspec.Struct, frozen=True):
     def file(self) -> str:
         return f"{self.folder.resolve().name}-{self.digest[:12]}.tar.gz"
 
+    @property
+    def label(self) -> str:
+        return self.path
+
     def read(self, name: str) -> bytes | None:
         try:
             return (self.folder / name).read_bytes()
@@ -180,6 +196,8 @@ class Tree(msgspec.Struct, frozen=True):
             copy_project(self.folder, folder, self.without)
         except OSError as error:
             raise BadSource(self.path, f"its files cannot be copied: {error.strerror}") from None
+        if local_digest(folder.parent, folder.name, self.without) != self.digest:
+            raise BadSource(self.path, "its files changed while they were copied", "run the command again")
         return folder
 
     def described(self, build: Build) -> Build:

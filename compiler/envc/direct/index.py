@@ -170,7 +170,7 @@ class SourceIndex:
 
     def _make(self, name: str, origin: Origin, file: File) -> Metadata:
         if name not in self._buildable:
-            raise BuildNotAllowed((name,), (origin.file,))
+            raise BuildNotAllowed((name,), (origin.label,))
         built = self._builder.wheel(name, origin, self._target, self._python, self._lock)
         self._built[name, file.name] = built
         return built.metadata

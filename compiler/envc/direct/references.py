@@ -91,8 +91,7 @@ class References:
 
     def commit(self, dependency: PyPIDependency, commit: str) -> Commit:
         """A commit of the repository that a requirement names."""
-        place = dependency.subdirectory or ""
-        return Commit(self._git, dependency.requirement.name, dependency.git or "", commit, place)
+        return Commit(self._git, dependency.requirement.name, dependency.git or "", commit, _place(dependency))
 
     def tree(self, dependency: PyPIDependency) -> Tree:
         """The local project that a requirement names, as it is now. Raises NotThere."""
@@ -101,7 +100,8 @@ class References:
         return Tree(self._root / path, path, digest, self._lock_path)
 
     def archive(self, dependency: PyPIDependency, path: Path, source: SourceFile) -> Archive:
-        return Archive(path, source, dependency.subdirectory or "")
+        """An archive that a requirement names, at hand."""
+        return Archive(path, source, _place(dependency))
 
     def download(self, dependency: PyPIDependency, expected: Sha256 | None, size: int = 0) -> tuple[Path, Sha256, int]:
         """The file behind a requirement's URL, from the cache where its digest is known."""
@@ -139,7 +139,7 @@ class References:
     def _from_origin(self, name: str, source: str, origin: Origin) -> Reference:
         metadata = read_static(origin)
         if metadata is not None:
-            _check_name(origin.file, name, metadata)
+            _check_name(origin.label, name, metadata)
         return Reference(name=name, source=source, metadata=metadata, origin=origin)
 
     def _locked(self, dependency: PyPIDependency, keys: frozenset[str]) -> str:
@@ -161,6 +161,12 @@ class References:
             if len(states) == 1:
                 return states.pop()
         return ""
+
+
+def _place(dependency: PyPIDependency) -> str:
+    """The folder of the project within its sources, spelt in the one way that git and archives know."""
+    parts = [part for part in (dependency.subdirectory or "").split("/") if part not in ("", ".")]
+    return "/".join(parts)
 
 
 def _state(dependency: PyPIDependency, artifact: Artifact, build: Build | None) -> str:
@@ -202,7 +208,7 @@ def read_static(origin: Origin) -> Metadata | None:
         if metadata is None and (pyproject := origin.read("pyproject.toml")) is not None:
             metadata = project_metadata(origin.file, pyproject)
     except MetadataUnusable as error:
-        raise BadSource(origin.file, error.reason) from None
+        raise BadSource(origin.label, error.reason) from None
     return metadata
 
 
