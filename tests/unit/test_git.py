@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import os
+import ssl
 import stat
 from pathlib import Path
 
 import pytest
+import trustme
 
 from envc.errors import OfflineMiss, SourceUnreachable
 from envc.fetch.credentials import Keyring, Login
@@ -125,6 +127,24 @@ def serve(repository: Repository, server: IndexServer) -> str:
         if path.is_file()
     }
     return f"{server.base}/acme.git"
+
+
+def test_authorities_and_client_certificates_are_git_s_too(tmp_path: Path) -> None:
+    repository = Repository(tmp_path / "repository")
+    commit = repository.commit({"a": "1"})
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    authority.issue_cert("me@example.com").private_key_and_cert_chain_pem.write_to_path(tmp_path / "me.pem")
+    environ = {"SSL_CERT_FILE": str(tmp_path / "authority.pem"), "SSL_CLIENT_CERT": str(tmp_path / "me.pem")}
+    with IndexServer(tls=context) as server:
+        url = serve(repository, server)
+        assert git(tmp_path, **environ).commit("acme", url, "main") == commit
+        with pytest.raises(SourceUnreachable):
+            git(tmp_path).commit("acme", url, "main")
 
 
 def test_logins_reach_git_and_its_messages_hold_none(tmp_path: Path) -> None:

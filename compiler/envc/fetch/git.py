@@ -169,8 +169,11 @@ class Git:
         variables = {key: value for key, value in self._environ.items() if key not in _MISLEADING}
         variables |= {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh", "LC_ALL": "C"}
         variables.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
-        if "SSL_CERT_FILE" in variables:
-            variables.setdefault("GIT_SSL_CAINFO", variables["SSL_CERT_FILE"])
+        # git knows the same things by names of its own.
+        for ours, its in (("SSL_CERT_FILE", ("GIT_SSL_CAINFO",)), ("SSL_CLIENT_CERT", ("GIT_SSL_CERT", "GIT_SSL_KEY"))):
+            if variables.get(ours):
+                for name in its:
+                    variables.setdefault(name, variables[ours])
         if url.startswith(("https://", "http://")) and (login := self._keyring.login(url)) is not None:
             number = int(variables.get("GIT_CONFIG_COUNT") or 0)
             scheme, _, rest = url.partition("://")
