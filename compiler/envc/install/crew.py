@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Self
 
@@ -14,7 +14,6 @@ class Crew:
 
     def __init__(self, threads: int | None = None) -> None:
         self._pool = ThreadPoolExecutor(threads or usable_cores() + 1, thread_name_prefix="envc-write")
-        self._futures: list[Future[None]] = []
 
     def __enter__(self) -> Self:
         return self
@@ -23,13 +22,13 @@ class Crew:
         """What has begun is waited for, and nothing else begins."""
         self._pool.shutdown(cancel_futures=True)
 
-    def do(self, work: Callable[[], None]) -> None:
+    def do(self, work: Callable[[], None]) -> Future[None]:
         """Begin a piece of work, soon."""
-        self._futures.append(self._pool.submit(work))
+        return self._pool.submit(work)
 
-    def finish(self) -> None:
-        """Wait until all has been done. Raises the first failure, at once."""
-        futures, self._futures = self._futures, []
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()
+
+def finish(pieces: Iterable[Future[None]]) -> None:
+    """Wait until all of these have been done. Raises the first failure, at once."""
+    done, _ = wait(pieces, return_when=FIRST_EXCEPTION)
+    for piece in done:
+        piece.result()

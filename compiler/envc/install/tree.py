@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,6 +21,9 @@ from envc.model.record import Member, ObjectIndex
 from envc.store.decode import ObjectReader, Piece
 from envc.store.errors import CorruptBlob, MissingBlob
 from envc.store.index import ReadRange
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _WRITE = os.O_WRONLY | os.O_CREAT
 for _flag in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):  # each is missing on some system
@@ -73,7 +77,7 @@ def write_tree(
 ) -> None:
     """Write the members of all parts below `root`, an empty folder. `task` advances by compressed bytes.
 
-    Objects that are `unpacked` on this machine are shared from there, the others are kept there when all is written.
+    Objects that are `unpacked` on this machine are shared from there, the others are kept there.
     `in_flight` frames are read ahead of the threads that write, for stores whose answers take their time.
     Raises CorruptBlob for an index that is not one; CorruptObject for bytes that are not there or not what an index
     says; FileExistsError, IsADirectoryError or NotADirectoryError where two members want one place; other OSErrors for
@@ -82,19 +86,24 @@ def write_tree(
     folders = _Folders(root)
     missing = [part for part in parts if not _place(root, part, folders, unpacked, task)]
     if missing:
-        _write(root, missing, folders, task, threads, in_flight)
+        _write(root, missing, folders, unpacked, task, threads, in_flight)
     for part in parts:
         for member in part.wanted:
             if member.type == "link":
                 (root / member.path).symlink_to(member.link)
-    for part in missing:
-        if unpacked is not None and part.names:
-            unpacked.keep(root, part.index, part.names[0], part.skipped)
 
 
-def _write(root: Path, parts: list[Part], folders: _Folders, task: Task, threads: int | None, in_flight: int) -> None:
-    """Read, check and write the files of these parts."""
-    from envc.install.crew import Crew
+def _write(
+    root: Path,
+    parts: list[Part],
+    folders: _Folders,
+    unpacked: Unpacked | None,
+    task: Task,
+    threads: int | None,
+    in_flight: int,
+) -> None:
+    """Read, check and write the files of these parts, and keep each for other prefixes while others are being read."""
+    from envc.install.crew import Crew, finish
     from envc.store.ahead import Ahead
 
     # Largest first: a long object at the end would leave the other cores idle. The first ones are being written while
@@ -102,17 +111,21 @@ def _write(root: Path, parts: list[Part], folders: _Folders, task: Task, threads
     parts.sort(key=lambda part: -part.size)
     window = min(in_flight, sum(len(part.index.frames) for part in parts))
     with Crew(threads) as crew, Ahead(window) as ahead:
+        pieces: list[list[Future[None]]] = []
         for part in parts:
             reader = ObjectReader(part.index, part.what, contents=part.contents)
             folders.make(part)
+            pieces.append([])
             for number, frame in enumerate(part.index.frames):
                 read = ahead.add(partial(part.read_range, frame.offset, frame.length))
-                crew.do(partial(_guard, part, partial(_write_frame, root, part, reader, number, read, task)))
-        crew.finish()
-        for part in parts:
+                work = partial(_guard, part, partial(_write_frame, root, part, reader, number, read, task))
+                pieces[-1].append(crew.do(work))
+        for part, own in zip(parts, pieces, strict=True):
+            finish(own)
             for member in _sliced(part):
-                crew.do(partial(_guard, part, partial(_finish_sliced, root, part, member)))
-        crew.finish()
+                _guard(part, partial(_finish_sliced, root, part, member))
+            if unpacked is not None and part.names:
+                unpacked.keep(root, part.index, part.names[0], part.skipped)
 
 
 def _place(root: Path, part: Part, folders: _Folders, unpacked: Unpacked | None, task: Task) -> bool:
