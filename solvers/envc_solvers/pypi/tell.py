@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import msgspec
@@ -14,8 +15,10 @@ from envc_solvers.pypi.journal import Asker, Journal
 from envc_solvers.pypi.solve import Problem, Root
 from envc_solvers.pypi.specifier import allows, parsed
 from envc_solvers.pypi.tags import explain_file, version_of, wheel_tags
+from envc_solvers.target import Python
 
 _MOST_REASONS = 3
+_FOR_PYTHON = re.compile(r"(free-threaded )?(?:CPython|PyPy|Python) \d+\.(\d+)")
 _MANY_BOUNDS = 3
 _MOST_FILES = 3
 _SYSTEMS = {"linux": "linux", "macos": "macosx", "windows": "win"}  # as platform tags spell them
@@ -166,7 +169,10 @@ class Teller:
                 reason = explain_file(file.name, tags)
                 if reason is not None:
                     matching.append((version, file.name, reason))
-        matching.sort(reverse=True)
+        # Newest versions first, and of each the files for the Pythons that come nearest.
+        matching.sort(key=lambda one: one[1], reverse=True)
+        matching.sort(key=lambda one: _gap(one[2], self._problem.python))
+        matching.sort(key=lambda one: one[0], reverse=True)
         wheels = [(file, reason) for _, file, reason in matching if file.endswith(".whl")]
         if wheels:
             system = _SYSTEMS[self._problem.target.facts.family]
@@ -195,6 +201,14 @@ def _distance(reason: str, system: str) -> int:
     if elsewhere:
         return twice + (2 if system in reason else 3)
     return twice + (1 if python and not floor else 0)
+
+
+def _gap(reason: str, python: Python) -> tuple[bool, int]:
+    """How far the Python that a file is for is from another: first whether it has the same kind of ABI."""
+    found = _FOR_PYTHON.search(reason)
+    if found is None:
+        return False, 0
+    return bool(found[1]) != python.free_threaded, abs(int(found[2]) - python.minor[1])
 
 
 def _told(versions: list[str], why: str) -> str:
