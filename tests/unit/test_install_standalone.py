@@ -21,9 +21,8 @@ SITE = "python/lib/python3.12/site-packages"
 def read(folder: Path, file: str, files: dict[str, Content], limits: Limits | None = None) -> dict[str, str]:
     """Digest or link target by path; every entry is read as its member says."""
     path = folder / "archive"
-    path.write_bytes(
-        archive_of(files, "." + file.split(".", 3)[-1] if file.endswith("zip") else file[file.index(".tar") :])
-    )
+    suffix = next(suffix for suffix in (".zip", ".tar.gz", ".tar.bz2") if file.endswith(suffix))
+    path.write_bytes(archive_of(files, suffix))
     with open_standalone(path, file, limits) as contents:
         for entry, member in zip(contents.entries, contents.members, strict=True):
             assert entry.path == member.path
