@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from envc.errors import StoreError
 from envc.store.blobs import Fill, Listed, display_name
-from envc.store.errors import CorruptBlob, KeyTaken, MissingBlob, NoSuchPlace, NoSuchRange, StoreBusy
-from envc.store.keys import check_key
+from envc.store.distant import DistantBlobs
+from envc.store.errors import KeyTaken, MissingBlob, NoSuchPlace, NoSuchRange, StoreBusy
 from envc.store.retry import Patience
-from envc.store.stream import open_ranges
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
 T = TypeVar("T")
 
-IN_FLIGHT = 24  # requests
 _AT_ONCE = 64 << 20  # bytes up to which a blob is sent in one request, which S3 makes conditional
 _PART = 16 << 20  # bytes of a part of a larger one
 _LOGINS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
@@ -69,88 +66,31 @@ def open_bucket(url: str, environ: Mapping[str, str] = os.environ) -> BucketBlob
     return BucketBlobs(bucket, name)
 
 
-class BucketBlobs:
+class BucketBlobs(DistantBlobs):
     """Blobs in a bucket, below the prefix that the URL names."""
 
-    in_flight = IN_FLIGHT
-
     def __init__(self, bucket: S3Store, name: str) -> None:
+        super().__init__(name, _PATIENCE, at_once=_AT_ONCE)
         self._bucket = bucket
-        self._name = name
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    def read(self, key: str, limit: int) -> bytes:
-        import obstore
-
-        try:
-            data = self._ask(key, lambda: bytes(obstore.get_range(self._bucket, key, start=0, end=limit + 1)))
-        except NoSuchRange:
-            return b""
-        if len(data) > limit:
-            raise CorruptBlob(f"{self._name}: {key}", f"is larger than {limit} bytes")
-        return data
-
-    def read_range(self, key: str, offset: int, length: int) -> bytes:
-        import obstore
-
-        short = CorruptBlob(f"{self._name}: {key}", f"ends before byte {offset + length}")
-
-        def request() -> bytes:
-            data = bytes(obstore.get_range(self._bucket, key, start=offset, length=length)) if length else b""
-            if len(data) != length:
-                raise StoreBusy(short.what, short.reason, worth=2, verdict=short)
-            return data
-
-        try:
-            return self._ask(key, request)
-        except NoSuchRange:
-            raise short from None
 
     def size(self, key: str) -> int:
         import obstore
 
         return self._ask(key, lambda: int(obstore.head(self._bucket, key)["size"]))
 
-    def open(self, key: str) -> BinaryIO:
-        return open_ranges(self, key)
-
     def write_new(self, key: str, data: bytes | Fill) -> bool:
         if not callable(data):
             return self._create(key, data)
-        if self.exists(key):
-            return False
-        with tempfile.TemporaryDirectory(prefix="envc-") as folder:
-            draft = Path(folder) / "blob"
-            with draft.open("wb") as stream:
-                data(stream)
-            if draft.stat().st_size <= _AT_ONCE:
-                return self._create(key, draft.read_bytes())
-            # obstore completes multipart uploads unconditionally: of two writers at once the last one's bytes stay.
-            if self.exists(key):
-                return False
-            self._put(key, draft, use_multipart=True, chunk_size=_PART, max_concurrency=4)
-        return True
+        return not self.exists(key) and self._create_filled(key, data)
 
     def write(self, key: str, data: bytes) -> None:
         self._put(key, data)
-
-    def exists(self, key: str) -> bool:
-        try:
-            return self.size(key) >= 0
-        except MissingBlob:
-            return False
 
     def delete(self, key: str) -> None:
         import obstore
 
         with suppress(MissingBlob):
             self._ask(key, lambda: obstore.delete(self._bucket, key))
-
-    def list(self, prefix: str) -> Iterator[str]:
-        return (listed.key for listed in self.scan(prefix))
 
     def scan(self, prefix: str) -> Iterator[Listed]:
         import obstore
@@ -164,7 +104,18 @@ class BucketBlobs:
 
         return iter(sorted(self._ask(prefix, request)))
 
-    def _create(self, key: str, data: bytes) -> bool:
+    def _fetch(self, key: str, start: int, stop: int) -> bytes:
+        import obstore
+
+        return bytes(obstore.get_range(self._bucket, key, start=start, end=stop))
+
+    def _create(self, key: str, data: bytes | Path) -> bool:
+        if isinstance(data, Path):
+            # obstore completes multipart uploads unconditionally: of two writers at once the last one's bytes stay.
+            if self.exists(key):
+                return False
+            self._put(key, data, use_multipart=True, chunk_size=_PART, max_concurrency=4)
+            return True
         try:
             self._put(key, data, mode="create")
         except KeyTaken:
@@ -178,15 +129,6 @@ class BucketBlobs:
             self._ask(key, lambda: obstore.put(self._bucket, key, data, **options))
         except MissingBlob:
             raise NoSuchPlace(self._name) from None
-
-    def _ask(self, key: str, request: Callable[[], T]) -> T:
-        check_key(key)
-
-        def once() -> T:
-            with self._talking(key):
-                return request()
-
-        return _PATIENCE.ask(once)
 
     @contextmanager
     def _talking(self, key: str) -> Iterator[None]:

@@ -12,24 +12,22 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 from envc.errors import StoreError
 from envc.store.blobs import Fill, Listed, display_name
-from envc.store.errors import CorruptBlob, KeyTaken, MissingBlob, NoSuchPlace, NoSuchRange, StoreBusy
+from envc.store.distant import IN_FLIGHT, DistantBlobs
+from envc.store.errors import KeyTaken, MissingBlob, NoSuchPlace, NoSuchRange, StoreBusy
 from envc.store.keys import check_key
 from envc.store.retry import Patience
-from envc.store.stream import open_ranges
 
 T = TypeVar("T")
 
 PATIENCE = Patience(tries=4)  # on top of what backends do for single requests
-IN_FLIGHT = 24  # requests; more gain nothing on stores that answer within 100 ms
 _TEMPORARY = "tmp"
 _WHOLE = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "r2"})
 _AT_ONCE = 32 << 20  # bytes up to which a blob is sent in one request, which more backends can make conditional
@@ -71,10 +69,8 @@ def open_remote(url: str) -> RemoteBlobs:
     return RemoteBlobs(file_system, root, name, whole=scheme in _WHOLE)
 
 
-class RemoteBlobs:
+class RemoteBlobs(DistantBlobs):
     """Blobs in an fsspec file system, below `root`."""
-
-    in_flight = IN_FLIGHT
 
     def __init__(
         self,
@@ -86,92 +82,49 @@ class RemoteBlobs:
         parts: dict[str, int] | None = None,
         patience: Patience = PATIENCE,
     ) -> None:
+        super().__init__(name, patience, at_once=_AT_ONCE)
         self._fs = file_system
         self._root = root.rstrip("/")
-        self._name = name
         self._whole = whole  # an unfinished write is never seen
         self._parts = parts or {}  # how the backend cuts large uploads
-        self._patience = patience
-
-    @property
-    def name(self) -> str:
-        return self._name
-
-    def read(self, key: str, limit: int) -> bytes:
-        # One byte more than allowed is asked for, so that a huge blob is not fetched to be refused.
-        try:
-            data = self._ask(key, lambda path: bytes(self._fs.cat_file(path, start=0, end=limit + 1)))
-        except NoSuchRange:
-            return b""
-        if len(data) > limit:
-            raise CorruptBlob(f"{self._name}: {key}", f"is larger than {limit} bytes")
-        return data
-
-    def read_range(self, key: str, offset: int, length: int) -> bytes:
-        short = CorruptBlob(f"{self._name}: {key}", f"ends before byte {offset + length}")
-
-        def request(path: str) -> bytes:
-            data = bytes(self._fs.cat_file(path, start=offset, end=offset + length)) if length else b""
-            if len(data) != length:
-                raise StoreBusy(short.what, short.reason, worth=2, verdict=short)
-            return data
-
-        try:
-            return self._ask(key, request)
-        except NoSuchRange:
-            raise short from None
 
     def size(self, key: str) -> int:
-        return self._ask(key, lambda path: int(self._fs.size(path)))
-
-    def open(self, key: str) -> BinaryIO:
-        return open_ranges(self, key)
+        return self._ask(key, lambda: int(self._fs.size(self._path(key))))
 
     def write_new(self, key: str, data: bytes | Fill) -> bool:
         # Where the backend itself refuses to replace, it need not be asked before small blobs are sent.
         if (callable(data) or not self._whole) and self.exists(key):
             return False
-        if not callable(data):
-            return self._create(key, data)
-        with tempfile.TemporaryDirectory(prefix="envc-") as folder:
-            draft = Path(folder) / "blob"
-            with draft.open("wb") as stream:
-                data(stream)
-            if draft.stat().st_size <= _AT_ONCE:
-                return self._create(key, draft.read_bytes())
-            return self._create(key, draft)
+        return self._create_filled(key, data) if callable(data) else self._create(key, data)
 
     def write(self, key: str, data: bytes) -> None:
-        self._ask(key, lambda path: self._send(path, data, "overwrite"))
+        self._ask(key, lambda: self._send(self._path(key), data, "overwrite"))
 
     def exists(self, key: str) -> bool:
-        return self._ask(key, lambda path: bool(self._fs.exists(path)))
+        return self._ask(key, lambda: bool(self._fs.exists(self._path(key))))
 
     def delete(self, key: str) -> None:
         with suppress(MissingBlob):
-            self._ask(key, self._fs.rm_file)
-
-    def list(self, prefix: str) -> Iterator[str]:
-        return (listed.key for listed in self.scan(prefix))
+            self._ask(key, lambda: self._fs.rm_file(self._path(key)))
 
     def scan(self, prefix: str) -> Iterator[Listed]:
         start = len(self._root) + 1
         found: dict[str, dict[str, Any]] = {}
         with suppress(MissingBlob):
-            found = self._ask(prefix, lambda path: self._fs.find(path, detail=True))
+            found = self._ask(prefix, lambda: self._fs.find(self._path(prefix), detail=True))
         return iter(
             sorted(Listed(path[start:], int(info.get("size") or 0), _modified(info)) for path, info in found.items())
         )
 
     def _create(self, key: str, data: bytes | Path) -> bool:
         try:
-            self._ask(key, lambda path: self._send(path, data, "create"))
+            self._ask(key, lambda: self._send(self._path(key), data, "create"))
         except KeyTaken:
             return False
         except _NotOffered:
             if self.exists(key):
                 return False
-            self._ask(key, lambda path: self._send(path, data, "overwrite"))
+            self._ask(key, lambda: self._send(self._path(key), data, "overwrite"))
         return True
 
     def _send(self, path: str, data: bytes | Path, mode: str) -> None:
@@ -203,15 +156,11 @@ class RemoteBlobs:
                 self._fs.rm_file(temporary)
             raise
 
-    def _ask(self, key: str, request: Callable[[str], T]) -> T:
-        """The backend's answer for the path of a key, patiently."""
-        path = f"{self._root}/{check_key(key)}"
+    def _fetch(self, key: str, start: int, stop: int) -> bytes:
+        return bytes(self._fs.cat_file(self._path(key), start=start, end=stop))
 
-        def once() -> T:
-            with self._talking(key):
-                return request(path)
-
-        return self._patience.ask(once)
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{check_key(key)}"
 
     @contextmanager
     def _talking(self, key: str) -> Iterator[None]:

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-    from envc.store.blobs import Blobs
+    from envc.store.blobs import Ranges
 
 _RANGE = 8 << 20  # bytes of a request
 
 
-def open_ranges(blobs: Blobs, key: str) -> BinaryIO:
-    """A stream over a blob that asks for its size now and for its bytes as they are read."""
-    return cast(BinaryIO, io.BufferedReader(_Ranges(blobs, key, blobs.size(key)), _RANGE))
+def open_ranges(blobs: Ranges, key: str, size: int) -> BinaryIO:
+    """A stream over a blob of `size` bytes that asks for them as they are read."""
+    return cast(BinaryIO, io.BufferedReader(_Ranges(blobs, key, size), _RANGE))
 
 
 class _Ranges(io.RawIOBase):
-    def __init__(self, blobs: Blobs, key: str, size: int) -> None:
+    def __init__(self, blobs: Ranges, key: str, size: int) -> None:
         super().__init__()
         self._blobs = blobs
         self._key = key

@@ -91,7 +91,7 @@ class WebBlobs:
         return self._get(key, {}, length, method="HEAD")
 
     def open(self, key: str) -> BinaryIO:
-        return open_ranges(self, key)
+        return open_ranges(self, key, self.size(key))
 
     def exists(self, key: str) -> bool:
         try:
