@@ -10,15 +10,15 @@ import subprocess
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count, cycle
 from pathlib import Path
-from types import TracebackType
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
 import msgspec
+
+from tests.loopback import Handler, Loopback
 
 Fault = Literal["busy", "throttled", "reset", "cut", "lost"]
 """503; 429; the connection is reset before anything is done; half of the body; all is done, but no answer comes."""
@@ -33,7 +33,7 @@ class Answered(msgspec.Struct, frozen=True):
     outcome: str  # status, or the fault
 
 
-class Server:
+class Server(Loopback):
     """A threaded HTTP server; `faults` are dealt out in turn, one to every `every` requests."""
 
     def __init__(self, *, every: int = 0, faults: tuple[Fault, ...] = ("busy", "cut", "reset")) -> None:
@@ -43,12 +43,11 @@ class Server:
         self._turn = cycle(faults)
         self._count = 0
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"owner": self}))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        super().__init__(_Handler)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return self.base
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body of the honest answer."""
@@ -61,17 +60,6 @@ class Server:
 
     def methods(self) -> list[str]:
         return [request.method for request in self.log]
-
-    def __enter__(self) -> Server:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 class FolderServer(Server):
@@ -167,28 +155,19 @@ class S3Server:
         self._process.wait()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that hang up are part of the tests."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class _Handler(Handler):
     owner: Server
 
     def _serve(self) -> None:
         headers = {key.lower(): value for key, value in self.headers.items()}
         body = self._body(headers)
         fault = self.owner.next_fault()
+        extra: dict[str, str] = {}
+        data = b""
         if fault in ("busy", "throttled"):
-            status, extra, data = (503 if fault == "busy" else 429), {}, b""
+            status = 503 if fault == "busy" else 429
         elif fault == "reset":
-            status, extra, data = 0, {}, b""
+            status = 0
         else:
             status, extra, data = self.owner.answer(self.command, self.path, headers, body)
         self.owner.log.append(Answered(self.command, self.path, headers, fault or str(status)))
@@ -226,6 +205,3 @@ class _Handler(BaseHTTPRequestHandler):
         while self.rfile.readline().strip():
             pass
         return b"".join(parts)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """The log is kept by the owner."""

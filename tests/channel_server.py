@@ -7,18 +7,18 @@ import threading
 import time
 from collections.abc import Mapping
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import msgspec
 import zstandard
 
+from tests.loopback import Handler, Loopback
+
 BUILT = Path(__file__).parent / "data" / "conda-index"  # `conda-index --write-shards` made it, with repodata beside
 
 
-class ChannelServer:
+class ChannelServer(Loopback):
     """Serves `files` by path, below which a channel is a folder: ``/forge/linux-64/repodata.json.zst``."""
 
     def __init__(self, files: Mapping[str, bytes] | None = None) -> None:
@@ -33,12 +33,7 @@ class ChannelServer:
         self.busiest = 0  # most requests that were under way at once
         self._busy = 0
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"channel": self}))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-
-    @property
-    def base(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(_Handler)
 
     @property
     def paths(self) -> list[str]:
@@ -59,34 +54,12 @@ class ChannelServer:
         with self._lock:
             self._busy -= 1
 
-    def __enter__(self) -> ChannelServer:
-        self._thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that hang up are part of the tests."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    channel: ChannelServer
+class _Handler(Handler):
+    owner: ChannelServer
 
     def do_GET(self) -> None:
-        channel = self.channel
+        channel = self.owner
         channel.enter()
         try:
             if channel.delay:
@@ -115,21 +88,18 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(200, body, headers)
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.channel.log.append((self.path, status))
+        self.owner.log.append((self.path, status))
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)
         if status != 304:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        cut = self.channel.cut.get(self.path)
+        cut = self.owner.cut.get(self.path)
         if cut is not None and status == 200:
             body, self.close_connection = body[:cut], True
         if status != 304:
             self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """The server keeps its own log."""
 
 
 def entry(name: str, version: str, build: str = "h_0", **fields: Any) -> dict[str, dict[str, Any]]:

@@ -19,13 +19,12 @@ import threading
 import time
 from collections.abc import Iterable
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from tests.loopback import Handler, Loopback
 from tests.wheels import Distribution
 
 UPLOADED = "2026-01-01T00:00:00Z"
@@ -69,7 +68,7 @@ class _Listed(msgspec.Struct, frozen=True):
     yanked: str | None
 
 
-class IndexServer:
+class IndexServer(Loopback):
     """Serves ``/simple/<project>/``, ``/files/<file>`` (+ ``.metadata``) and ``/links/`` (one flat page of all)."""
 
     def __init__(
@@ -85,13 +84,11 @@ class IndexServer:
         self._served = 0
         for distribution in distributions:
             self.add(distribution)
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        super().__init__(_Handler)
         self._scheme = "http" if tls is None else "https"
         if tls is not None:
             # The handshake is the business of the thread that answers.
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        self._running = False
 
     def add(self, distribution: Distribution, *, uploaded: str = UPLOADED, yanked: str | None = None) -> Distribution:
         """List one more file and return it. `yanked` is a reason, "" for none given."""
@@ -104,8 +101,8 @@ class IndexServer:
 
     @property
     def base(self) -> str:
-        """``http://127.0.0.1:<port>``; https where it speaks TLS."""
-        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
+        """As every server's, but https where it speaks TLS."""
+        return super().base.replace("http", self._scheme, 1)
 
     @property
     def url(self) -> str:
@@ -128,27 +125,6 @@ class IndexServer:
         """Empty the log."""
         self.log.clear()
 
-    def start(self) -> None:
-        self._running = True
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop for good: from now on connections are refused."""
-        if self._running:
-            self._running = False
-            self._server.shutdown()
-            self._thread.join()
-            self._server.server_close()
-
-    def __enter__(self) -> IndexServer:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
     def files_of(self, project: str) -> list[_Listed]:
         return [listed for listed in self._files.values() if listed.distribution.project == project]
 
@@ -170,26 +146,15 @@ class IndexServer:
             return self.behaviour.cut.pop(file, None)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that hang up are part of the tests."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    index: IndexServer
+class _Handler(Handler):
+    owner: IndexServer
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
-        behaviour = self.index.behaviour
+        behaviour = self.owner.behaviour
         if behaviour.delay:
             time.sleep(behaviour.delay)
-        if self.index.is_unavailable():
+        if self.owner.is_unavailable():
             extra = {"Retry-After": behaviour.retry_after} if behaviour.retry_after is not None else {}
             return self._answer(503, b"busy", extra)
         if behaviour.auth is not None and self.headers.get("Authorization") != _basic(*behaviour.auth):
@@ -205,16 +170,16 @@ class _Handler(BaseHTTPRequestHandler):
         if match := re.fullmatch(r"/simple/([^/]+)", path):
             return self._answer(301, b"", {"Location": f"{path}/"})
         if path == "/links/":
-            return self._answer(200, self._html(self.index.every_file()), {"Content-Type": "text/html"})
+            return self._answer(200, self._html(self.owner.every_file()), {"Content-Type": "text/html"})
         if path.startswith("/files/"):
             return self._file(path.removeprefix("/files/"))
         return self._answer(404, b"not here")
 
     def _page(self, project: str) -> None:
-        listed = self.index.files_of(project)
+        listed = self.owner.files_of(project)
         if not listed:
             return self._answer(404, b"no such project")
-        behaviour = self.index.behaviour
+        behaviour = self.owner.behaviour
         if behaviour.pages == "json":
             kind, body = _JSON, self._json(project, listed)
         else:
@@ -229,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(200, body, headers)
 
     def _json(self, project: str, listed: list[_Listed]) -> bytes:
-        behaviour = self.index.behaviour
+        behaviour = self.owner.behaviour
         files = []
         for item in listed:
             distribution = item.distribution
@@ -256,38 +221,38 @@ class _Handler(BaseHTTPRequestHandler):
         lines = []
         for item in listed:
             distribution = item.distribution
-            fragment = f"#sha256={distribution.sha256}" if self.index.behaviour.hashes else ""
+            fragment = f"#sha256={distribution.sha256}" if self.owner.behaviour.hashes else ""
             attributes = ""
             if distribution.requires_python:
                 attributes += f' data-requires-python="{html.escape(distribution.requires_python)}"'
             if item.yanked is not None:
                 attributes += f' data-yanked="{html.escape(item.yanked)}"'
-            if self.index.behaviour.metadata == "advertised" and distribution.file.endswith(".whl"):
+            if self.owner.behaviour.metadata == "advertised" and distribution.file.endswith(".whl"):
                 attributes += f' data-core-metadata="sha256={sha256(distribution.metadata).hexdigest()}"'
             url = f"/files/{distribution.file}{fragment}"
             lines.append(f'<a href="{url}"{attributes}>{distribution.file}</a><br/>')
         return ("<!DOCTYPE html><html><body>\n" + "\n".join(lines) + "\n</body></html>\n").encode()
 
     def _file(self, name: str) -> None:
-        behaviour = self.index.behaviour
+        behaviour = self.owner.behaviour
         if behaviour.redirect_files is not None:
             return self._answer(302, b"", {"Location": f"{behaviour.redirect_files}/files/{name}"})
         if name.endswith(".metadata"):
-            owner = self.index.file(name.removesuffix(".metadata"))
+            owner = self.owner.file(name.removesuffix(".metadata"))
             if owner is None or behaviour.metadata == "absent":
                 return self._answer(404, b"no metadata")
             return self._body(name, owner.metadata)
-        distribution = self.index.file(name)
+        distribution = self.owner.file(name)
         if distribution is None:
             return self._answer(404, b"no such file")
         return self._body(name, distribution.data)
 
     def _body(self, name: str, body: bytes) -> None:
-        behaviour = self.index.behaviour
+        behaviour = self.owner.behaviour
         if name in behaviour.corrupt:
             body = body[:-1] + bytes([body[-1] ^ 0xFF])
         headers = {"ETag": f'"{sha256(body).hexdigest()[:16]}"', "Content-Type": "application/octet-stream"}
-        cut = self.index.take_cut(name)
+        cut = self.owner.take_cut(name)
         asked = self.headers.get("Range")
         if asked is None or behaviour.ranges == "ignored":
             return self._answer(200, body, headers, cut)
@@ -305,7 +270,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None, cut: int | None = None) -> None:
         seen = {key.lower(): value for key, value in self.headers.items()}
         path = unquote(urlsplit(self.path).path)
-        self.index.log.append(Request(method=self.command, path=path, headers=seen, status=status))
+        self.owner.log.append(Request(method=self.command, path=path, headers=seen, status=status))
         self.send_response(status)
         for key, value in (headers or {}).items():
             self.send_header(key, value)
@@ -318,13 +283,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif status != 304:
             self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """The server keeps its own log."""
-
-
-def _handler(index: IndexServer) -> type[_Handler]:
-    return type("Handler", (_Handler,), {"index": index})
 
 
 def _basic(user: str, password: str) -> str:
@@ -343,35 +301,22 @@ def _span(header: str, size: int) -> tuple[int, int] | None:
     return (start, stop) if start < stop else None
 
 
-class TunnelProxy:
+class TunnelProxy(Loopback):
     """A proxy that does nothing but CONNECT (RFC 9110, 9.3.6), as between a company and the world."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []  # host and port, and the Proxy-Authorization header
-        handler = type("Tunnel", (_Tunnel,), {"proxy": self})
-        self._server = _Server(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        super().__init__(_Tunnel)
 
     def url(self, login: str = "") -> str:
-        return f"http://{login}127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> TunnelProxy:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        return self.base.replace("//", f"//{login}", 1)
 
 
-class _Tunnel(BaseHTTPRequestHandler):
-    proxy: TunnelProxy
+class _Tunnel(Handler):
+    owner: TunnelProxy
 
     def do_CONNECT(self) -> None:
-        self.proxy.asked.append((self.path, self.headers.get("Proxy-Authorization") or ""))
+        self.owner.asked.append((self.path, self.headers.get("Proxy-Authorization") or ""))
         host, _, port = self.path.rpartition(":")
         with socket.create_connection((host, int(port)), timeout=5) as far:
             self.send_response(200, "here you are")
@@ -386,6 +331,3 @@ class _Tunnel(BaseHTTPRequestHandler):
                     if not data:
                         return
                     (far if one is near else near).sendall(data)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """The proxy keeps its own log."""

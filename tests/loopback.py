@@ -1,0 +1,57 @@
+"""What the servers of the tests share: HTTP on the loopback interface, in a thread, for as long as a block runs."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+
+class Loopback:
+    """A threaded server whose handlers know it as `owner`. Its address is known before it starts."""
+
+    def __init__(self, handler: type[Handler]) -> None:
+        self._server = _Server(("127.0.0.1", 0), type("Handler", (handler,), {"owner": self}))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+
+    @property
+    def base(self) -> str:
+        """URL of the root, without a slash at its end."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop for good: from now on connections are refused."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection. A test's server says in a subclass what its `owner` is."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    owner: Any
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Each server keeps its own log."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Clients that hang up are part of the tests."""
