@@ -41,7 +41,8 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         env = clean_environment()
         for name, text in manifests.items():
-            if not re.search(r"^pypi = ", text, re.MULTILINE):
+            # Conda's packages are chosen by another solver, in other builds on every platform anyway.
+            if not re.search(r"^pypi = ", text, re.MULTILINE) or re.search(r"^conda = ", text, re.MULTILINE):
                 continue
             for mode in MODES:
                 work = Path(folder) / name / mode
