@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from envc.fetch.listing import ADVERTISED, ListedFile, Listing
+from envc.fetch.listing import Hashes, Listing, PageEntry
 from envc.lockfile import canonical
 from envc.model.digest import Sha256
 from envc.model.graph import (
@@ -407,9 +407,21 @@ def index_files() -> st.SearchStrategy[File]:
 
 
 def listings() -> st.SearchStrategy[Listing]:
-    """Whole pages."""
-    cores = st.one_of(st.sampled_from(["", ADVERTISED]), _HEX_DIGESTS)
-    return st.lists(st.builds(ListedFile, index_files(), _ANY_TEXT, cores), max_size=8).map(tuple)
+    """Whole pages, as they are kept: nothing of them has been looked at."""
+    cores = st.one_of(st.none(), st.booleans(), st.dictionaries(_ANY_TEXT, _ANY_TEXT, max_size=2))
+    entries = st.builds(
+        PageEntry,
+        filename=_ANY_TEXT,
+        url=_ANY_TEXT,
+        hashes=st.builds(Hashes, _ANY_TEXT),
+        requires_python=st.one_of(st.none(), _ANY_TEXT),
+        size=st.one_of(st.none(), st.integers(-(1 << 63), (1 << 64) - 1)),
+        upload_time=st.one_of(st.none(), _ANY_TEXT),
+        yanked=st.one_of(st.none(), st.booleans(), _ANY_TEXT),
+        core_metadata=cores,
+        dist_info_metadata=cores,
+    )
+    return st.builds(Listing, _ANY_TEXT, st.lists(entries, max_size=8).map(tuple))
 
 
 def views() -> st.SearchStrategy[View]:

@@ -16,10 +16,9 @@ from filelock import FileLock
 
 from envc.caches import Pruned, prune, show
 from envc.fetch.cache import Cache, PageState
-from envc.fetch.listing import ListedFile
+from envc.fetch.listing import Listing, PageEntry
 from envc.install.appear import appear, vanish
 from envc.model.progress import Silent
-from envc_solvers.pypi.index import File
 from envc_solvers.pypi.requirement import Metadata
 
 DAY = 24 * 3600.0
@@ -98,7 +97,9 @@ def test_the_index_goes_by_what_is_in_it(cache: Path) -> None:
     for project, now in (("old", NOW), ("used", NOW + 50 * DAY), ("new", NOW + 50 * DAY)):
         index = Cache(cache, Silent(), now=int(now))
         state = PageState("abc", "", "", int(now), 600)
-        index.save_page("default", project, state, (ListedFile(File(f"{project}.whl"), "https://example.com/x"),) * 9)
+        index.save_page(
+            "default", project, state, Listing("https://example.com/", (PageEntry(f"{project}.whl", "x"),) * 9)
+        )
         index.save_metadata(project, Metadata(project, "1.0"))
         index.page("default", "used")
         index.metadata("used")

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 
 from envc.fetch.cache import DAY, FILE, Broken, Cache, PageState
-from envc.fetch.listing import ListedFile, Listing
+from envc.fetch.listing import Hashes, Listing, PageEntry
 from envc.fetch.room import Holdings
 from envc.model.progress import Silent
 from envc_solvers.pypi.index import File, Release, View
@@ -25,8 +25,16 @@ from tests.strategies import listings, metadatas, views
 
 NOW = 1_800_000_000
 STATE = PageState("abc", '"etag"', "", 1_800_000_000, 600)
-LISTED = ListedFile(File("demo-1.0-py3-none-any.whl", "0" * 64, 10, 5, ">=3.8", ""), "https://example.com/x", "yes")
-VIEW = View("demo", "pypi", (Release("1.0", (LISTED.file,)),))
+LISTED = PageEntry(
+    "demo-1.0-py3-none-any.whl", "x", Hashes("0" * 64), ">=3.8", 10, "1970-01-01T00:00:05Z", True, {"sha256": "1" * 64}
+)
+PAGE = Listing("https://example.com/simple/demo/", (LISTED,))
+FILE_OF_IT = File("demo-1.0-py3-none-any.whl", "0" * 64, 10, 5, ">=3.8", "")
+VIEW = View("demo", "pypi", (Release("1.0", (FILE_OF_IT,)),))
+
+
+def many(files: int) -> Listing:
+    return Listing(PAGE.url, (LISTED,) * files)
 
 
 def reopen(cache: Cache, folder: Path) -> Cache:
@@ -36,11 +44,11 @@ def reopen(cache: Cache, folder: Path) -> Cache:
 
 def test_pages_survive(tmp_path: Path) -> None:
     cache = Cache(tmp_path, Silent(), now=NOW)
-    cache.save_page("default", "demo", STATE, (LISTED,))
+    cache.save_page("default", "demo", STATE, PAGE)
     cache.save_page("default", "gone", PageState("", "", "", 1, 2))
     cache = reopen(cache, tmp_path)
     assert cache.page("default", "demo") == STATE
-    assert cache.listing("default", "demo") == (LISTED,)
+    assert cache.listing("default", "demo") == PAGE
     assert cache.page("default", "gone") == PageState("", "", "", 1, 2)
     assert cache.page("other", "demo") is None
     assert cache.listing("default", "gone") is None
@@ -51,13 +59,13 @@ def test_pages_survive(tmp_path: Path) -> None:
 def test_a_view_belongs_to_one_content_of_its_page(tmp_path: Path) -> None:
     cache = Cache(tmp_path, Silent(), now=NOW)
     assert cache.view("default", "demo", "cp312") is None
-    cache.save_page("default", "demo", STATE, (LISTED,))
+    cache.save_page("default", "demo", STATE, PAGE)
     cache.save_view("default", "cp312", STATE.generation, VIEW)
     cache = reopen(cache, tmp_path)
     assert cache.view("default", "demo", "cp312") == (STATE, VIEW)
     assert cache.view("default", "demo", "cp311") == (STATE, None)
     newer = PageState("def", "", "", 1_900_000_000, 600)
-    cache.save_page("default", "demo", newer, ())
+    cache.save_page("default", "demo", newer, Listing("", ()))
     cache = reopen(cache, tmp_path)
     assert cache.view("default", "demo", "cp312") == (newer, None)
     cache.close()
@@ -121,7 +129,7 @@ def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path, content: bytes)
     (tmp_path / FILE).write_bytes(content)
     progress = Silent()
     cache = Cache(tmp_path, progress, now=NOW)
-    cache.save_page("default", "demo", STATE, (LISTED,))
+    cache.save_page("default", "demo", STATE, PAGE)
     cache = reopen(cache, tmp_path)
     assert cache.page("default", "demo") == STATE
     assert len(progress.warnings) == (1 if content else 0)
@@ -132,7 +140,7 @@ def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path, content: bytes)
 def test_damage_that_shows_while_working_is_set_aside(tmp_path: Path) -> None:
     cache = Cache(tmp_path, Silent(), now=NOW)
     for number in range(200):
-        cache.save_page("default", f"demo{number}", STATE, (LISTED,) * 50)
+        cache.save_page("default", f"demo{number}", STATE, many(50))
     cache.close()
     path = tmp_path / FILE
     data = bytearray(path.read_bytes())
@@ -141,9 +149,9 @@ def test_damage_that_shows_while_working_is_set_aside(tmp_path: Path) -> None:
     progress = Silent()
     cache = Cache(tmp_path, progress, now=NOW)
     assert cache.page("default", "demo7") is None
-    cache.save_page("default", "demo", STATE, (LISTED,))
+    cache.save_page("default", "demo", STATE, PAGE)
     cache = reopen(cache, tmp_path)
-    assert cache.listing("default", "demo") == (LISTED,)
+    assert cache.listing("default", "demo") == PAGE
     assert progress.warnings == [f"the cache in {tmp_path} was damaged and is made anew"]
     cache.close()
 
@@ -175,7 +183,7 @@ def test_a_folder_that_cannot_be_made_costs_one_warning(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     progress = Silent()
     cache = Cache(tmp_path / "file" / "cache", progress, now=NOW)
-    cache.save_page("default", "demo", STATE, (LISTED,))
+    cache.save_page("default", "demo", STATE, PAGE)
     cache.flush()
     assert cache.page("default", "demo") is None
     assert cache.projects() == []
@@ -186,7 +194,7 @@ def test_a_folder_that_cannot_be_made_costs_one_warning(tmp_path: Path) -> None:
 
 def test_a_write_that_fails_is_reported_once_and_reading_goes_on(tmp_path: Path) -> None:
     cache = Cache(tmp_path, Silent(), now=NOW)
-    cache.save_page("default", "demo", STATE, (LISTED,))
+    cache.save_page("default", "demo", STATE, PAGE)
     cache.close()
     blocker = sqlite3.connect(tmp_path / FILE)
     blocker.execute("CREATE TRIGGER full BEFORE INSERT ON metadata BEGIN SELECT RAISE(FAIL, 'disk is full'); END")
@@ -220,7 +228,7 @@ def test_threads_write_and_read_at_once(tmp_path: Path) -> None:
 
     def work(worker: int) -> None:
         for number in range(50):
-            cache.save_page("default", f"demo{worker}-{number}", STATE, (LISTED,))
+            cache.save_page("default", f"demo{worker}-{number}", STATE, PAGE)
             cache.page("default", f"demo{worker}-{number}")
 
     threads = [threading.Thread(target=work, args=(worker,)) for worker in range(8)]
@@ -236,7 +244,7 @@ def _fill(folder: str, worker: int) -> None:
     progress = Silent()
     cache = Cache(Path(folder), progress, now=NOW)
     for number in range(40):
-        cache.save_page("default", f"demo{worker}-{number}", STATE, (LISTED,))
+        cache.save_page("default", f"demo{worker}-{number}", STATE, PAGE)
     cache.close()
     os._exit(len(progress.warnings))
 
@@ -259,7 +267,7 @@ def _fill_and_tidy(folder: str, worker: int, rounds: int) -> None:
     for turn in range(rounds):
         cache = Cache(Path(folder), progress, now=NOW + turn * DAY, most=300_000)
         for number in range(20):
-            cache.save_page("default", f"demo{worker}-{turn}-{number}", STATE, (LISTED,) * 40)
+            cache.save_page("default", f"demo{worker}-{turn}-{number}", STATE, many(40))
             cache.save_metadata(f"{worker}-{turn}-{number}", Metadata("demo", "1.0"))
         cache.close()
     os._exit(len(progress.warnings))
@@ -302,7 +310,7 @@ def test_a_process_that_is_killed_while_it_writes_leaves_a_sound_file(tmp_path: 
         check_whole(tmp_path)
         progress = Silent()
         cache = Cache(tmp_path, progress, now=NOW)
-        cache.save_page("default", f"after{turn}", STATE, (LISTED,))
+        cache.save_page("default", f"after{turn}", STATE, PAGE)
         cache = reopen(cache, tmp_path)
         assert cache.page("default", f"after{turn}") == STATE
         assert progress.warnings == []
@@ -323,7 +331,7 @@ def _has_pages(folder: Path, prefix: str) -> bool:
 
 
 def fill(cache: Cache, name: str, files: int = 100) -> None:
-    cache.save_page("default", name, STATE, (LISTED,) * files)
+    cache.save_page("default", name, STATE, many(files))
     cache.save_view("default", "cp312", STATE.generation, View(name, "pypi", VIEW.releases * files))
 
 

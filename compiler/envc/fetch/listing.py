@@ -2,12 +2,16 @@
 
 A page is hostile until proven otherwise. What cannot be understood of one file leaves that file out; what cannot be
 understood of the whole page is a ValueError. Artifacts are trusted by digest alone, so a page can at worst hide files.
+
+A page may list ten thousand files of which a target can install a hundred, so entries stay as they were read until
+somebody wants one of them: `listed` is where an entry becomes a file that can be believed.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
@@ -37,38 +41,54 @@ class ListedFile(msgspec.Struct, frozen=True, array_like=True, gc=False):
     core: str = ""  # metadata sibling (PEP 658/714): "" not advertised, ADVERTISED, or its sha256
 
 
-Listing = tuple[ListedFile, ...]  # in the order of the page
-
-
-class _Hashes(msgspec.Struct, frozen=True, gc=False):
+class Hashes(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     sha256: str = ""
 
 
-class _JsonFile(msgspec.Struct, frozen=True, gc=False):
-    """One entry of `files` in PEP 691 and PEP 700; fields that are not read are not decoded."""
+class PageEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One entry of `files`, as PEP 691 and PEP 700 have it and as it is kept; what nobody reads is not decoded."""
 
     filename: str
     url: str
-    hashes: _Hashes = _Hashes()
+    hashes: Hashes = Hashes()
     requires_python: str | None = msgspec.field(name="requires-python", default=None)
     size: int | None = None
-    upload_time: datetime | None = msgspec.field(name="upload-time", default=None)
+    upload_time: str | None = msgspec.field(name="upload-time", default=None)  # RFC 3339
     yanked: bool | str | None = False
     core_metadata: bool | dict[str, str] | None = msgspec.field(name="core-metadata", default=None)
     dist_info_metadata: bool | dict[str, str] | None = msgspec.field(name="dist-info-metadata", default=None)
 
 
-class _JsonPage(msgspec.Struct):
-    files: list[_JsonFile]
+class Listing(msgspec.Struct, frozen=True, array_like=True):
+    """The files of a page, in its order."""
+
+    url: str  # that the entries' URLs are relative to, without credentials
+    entries: tuple[PageEntry, ...]
+
+    def __iter__(self) -> Iterator[ListedFile]:
+        """Every file that can be believed."""
+        for entry in self.entries:
+            found = listed(entry, self.url)
+            if found is not None:
+                yield found
+
+    def at(self, number: int) -> File | None:
+        """The file of one entry; None when it cannot be meant."""
+        found = listed(self.entries[number], self.url)
+        return found.file if found is not None else None
+
+
+class _Page(msgspec.Struct):
+    files: tuple[PageEntry, ...]
 
 
 class _LenientPage(msgspec.Struct):
     files: list[msgspec.Raw]
 
 
-_PAGE = msgspec.json.Decoder(_JsonPage)
+_PAGE = msgspec.json.Decoder(_Page)
 _LENIENT = msgspec.json.Decoder(_LenientPage)
-_FILE = msgspec.json.Decoder(_JsonFile)
+_FILE = msgspec.json.Decoder(PageEntry)
 
 
 def is_file_name(name: str) -> bool:
@@ -92,40 +112,26 @@ def parse_page(body: bytes, content_type: str, url: str) -> Listing:
 def list_folder(folder: Path) -> Listing:
     """The archives of a find-links folder, sorted. Raises OSError."""
     paths = sorted(path for path in folder.iterdir() if path.is_file() and _SAFE_NAME(path.name))
-    return tuple(
-        ListedFile(File(name=path.name, size=path.stat().st_size), path.resolve().as_uri())
-        for path in paths
-        if path.name.endswith((".whl", ".tar.gz", ".zip"))
+    return Listing(
+        "file:///",
+        tuple(
+            PageEntry(filename=path.name, url=path.resolve().as_uri(), size=path.stat().st_size)
+            for path in paths
+            if path.name.endswith((".whl", ".tar.gz", ".zip"))
+        ),
     )
 
 
 def _parse_json(body: bytes, url: str) -> Listing:
     try:
-        entries = _PAGE.decode(body).files
+        return Listing(url, _PAGE.decode(body).files)
     except msgspec.ValidationError:
-        entries = _lenient(body)
+        return Listing(url, _lenient(body))
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise ValueError("it is not JSON") from None
-    listing = []
-    for entry in entries:
-        core = entry.core_metadata if entry.core_metadata is not None else entry.dist_info_metadata
-        listed = _listed(
-            entry.filename,
-            entry.url,
-            url,
-            entry.hashes.sha256,
-            entry.size or 0,
-            entry.upload_time,
-            entry.requires_python or "",
-            None if entry.yanked is False or entry.yanked is None else "" if entry.yanked is True else entry.yanked,
-            (core.get("sha256", ADVERTISED) if isinstance(core, dict) else ADVERTISED) if core else "",
-        )
-        if listed is not None:
-            listing.append(listed)
-    return tuple(listing)
 
 
-def _lenient(body: bytes) -> list[_JsonFile]:
+def _lenient(body: bytes) -> tuple[PageEntry, ...]:
     """The entries of a page that are well typed, when not all of them are."""
     try:
         raw = _LENIENT.decode(body).files
@@ -137,7 +143,7 @@ def _lenient(body: bytes) -> list[_JsonFile]:
             entries.append(_FILE.decode(entry))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
-    return entries
+    return tuple(entries)
 
 
 def _parse_html(body: bytes, url: str) -> Listing:
@@ -147,64 +153,68 @@ def _parse_html(body: bytes, url: str) -> Listing:
     parser = IndexHTMLParser()
     parser.feed(body.decode("utf-8", errors="replace"))
     base = urljoin(url, parser.base_url) if parser.base_url else url
-    listing = []
+    entries = []
     for anchor in parser.anchors:
         href = anchor.get("href")
         if not href:
             continue
         address, _, fragment = href.partition("#")
         algorithm, _, digest = fragment.partition("=")
-        name = unquote(address.partition("?")[0].rpartition("/")[2])
         # PEP 714 renamed the attribute; the old spelling stays in use.
         core = anchor.get("data-core-metadata") or anchor.get("data-dist-info-metadata") or ""
-        listed = _listed(
-            name,
-            address,
-            base,
-            digest if algorithm == "sha256" else "",
-            0,
-            None,
-            anchor.get("data-requires-python") or "",
-            # PEP 592: the attribute may have a reason, or no value at all.
-            (anchor["data-yanked"] or "") if "data-yanked" in anchor else None,
-            core.removeprefix("sha256=") if core.startswith("sha256=") else ADVERTISED if core else "",
+        entries.append(
+            PageEntry(
+                filename=unquote(address.partition("?")[0].rpartition("/")[2]),
+                url=address,
+                hashes=Hashes(digest if algorithm == "sha256" else ""),
+                requires_python=anchor.get("data-requires-python"),
+                # PEP 592: the attribute may have a reason, or no value at all.
+                yanked="data-yanked" in anchor and (anchor["data-yanked"] or True),
+                core_metadata={"sha256": core.removeprefix("sha256=")} if core.startswith("sha256=") else bool(core),
+            )
         )
-        if listed is not None:
-            listing.append(listed)
-    return tuple(listing)
+    return Listing(base, tuple(entries))
 
 
-def _listed(
-    name: str,
-    url: str,
-    base: str,
-    sha256: str,
-    size: int,
-    uploaded: datetime | None,
-    requires_python: str,
-    yanked: str | None,
-    core: str,
-) -> ListedFile | None:
-    """A file, or None for one that cannot be meant. Called for every file of every page: it is worth being quick."""
-    address = url if _PLAIN_URL(url) else _absolute(url, base)
+def listed(entry: PageEntry, base: str) -> ListedFile | None:
+    """An entry of a page at `base` as a file, or None when it cannot be meant."""
+    name = entry.filename
+    address = entry.url if _PLAIN_URL(entry.url) else _absolute(entry.url, base)
     if address is None or not _SAFE_NAME(name):
         return None
+    sha256 = entry.hashes.sha256
     if not _HEX(sha256):
         sha256 = sha256.lower()
         if not _HEX(sha256):
             sha256 = ""
+    uploaded = None
+    if entry.upload_time is not None:
+        try:
+            uploaded = _seconds(datetime.fromisoformat(entry.upload_time))
+        except (ValueError, OverflowError):
+            return None
+    size, yanked = entry.size or 0, entry.yanked
     return ListedFile(
         File(
             name,
             sha256,
             size if 0 <= size < _LARGEST else 0,
-            None if uploaded is None else _seconds(uploaded),
-            requires_python,
-            yanked,
+            uploaded,
+            entry.requires_python or "",
+            None if yanked is False or yanked is None else "" if yanked is True else yanked,
         ),
         address,
-        core if not core or core == ADVERTISED or _HEX(core) else ADVERTISED,
+        _core(entry),
     )
+
+
+def _core(entry: PageEntry) -> str:
+    """What `ListedFile.core` says of the metadata sibling."""
+    stated = entry.core_metadata if entry.core_metadata is not None else entry.dist_info_metadata
+    if not stated:
+        return ""
+    digest = stated.get("sha256", ADVERTISED) if isinstance(stated, dict) else ADVERTISED
+    return digest if _HEX(digest) else ADVERTISED
 
 
 def _absolute(url: str, base: str) -> str | None:

@@ -9,17 +9,18 @@ import msgspec
 from envc.errors import OfflineMiss, SourceUnreachable, UsageError
 from envc.fetch.cache import Cache, PageState
 from envc.fetch.http import Client, Reply, max_age
-from envc.fetch.listing import ACCEPT, ListedFile, Listing, list_folder, parse_page
+from envc.fetch.listing import ACCEPT, ListedFile, Listing, list_folder, listed, parse_page
 from envc.fetch.once import Once
 from envc.fetch.places import Place, local_path
 from envc.model.digest import sha256
 from envc.model.progress import Task
-from envc_solvers.pypi.index import File, View
-from envc_solvers.pypi.tags import rank_files, tag_key, version_of, wheel_tags
+from envc_solvers.pypi.index import View
+from envc_solvers.pypi.tags import Tags, rank_names, tag_key, version_of, wheel_tags
 from envc_solvers.target import Python, Target
 
 LARGEST_PAGE = 1 << 28  # bytes
 _FLAT = ""  # a find-links page is kept under this project name
+_NOTHING = Listing("", ())
 _SDISTS = (".tar.gz", ".zip")
 
 
@@ -60,7 +61,7 @@ class Pages:
         place = self._place(source)
         if place.kind == "find-links":
             listing = self.listing(source, project)
-            return rank_files(project, source, _files(listing), wheel_tags(target, python)) if listing else None
+            return _rank(project, source, listing, wheel_tags(target, python)) if listing.entries else None
         known = self._cache.view(place.key, project, tags)
         if known is not None and self._is_fresh(place, known[0]):
             state, view = known
@@ -72,7 +73,7 @@ class Pages:
             return None
         if view is None:
             listing = self.listing(source, project)
-            view = rank_files(project, source, _files(listing), wheel_tags(target, python))
+            view = _rank(project, source, listing, wheel_tags(target, python))
             self._cache.save_view(place.key, tags, state.generation, view)
         return view
 
@@ -80,9 +81,11 @@ class Pages:
         """Every file of a project, in the order of its page; empty when the source does not know it."""
         place = self._place(source)
         if place.kind == "find-links":
-            return tuple(item for item in self._all(place) if _belongs(item.file.name, project))
+            everything = self._all(place)
+            own = tuple(entry for entry in everything.entries if _belongs(entry.filename, project))
+            return Listing(everything.url, own)
         state = self.state(source, project)
-        return self._stored(place, project) if state.generation else ()
+        return self._stored(place, project) if state.generation else _NOTHING
 
     def find(self, source: str, project: str, file: str, sha256: str) -> ListedFile | None:
         """A file by name and digest, on the page that is at hand however old, else on a fresh one.
@@ -175,7 +178,7 @@ class Pages:
                 except OSError as error:
                     raise SourceUnreachable(place.name, "its files", error.strerror or "unreadable") from None
         state = self.state(place.name, _FLAT)
-        return self._stored(place, _FLAT) if state.generation else ()
+        return self._stored(place, _FLAT) if state.generation else _NOTHING
 
     def _stored(self, place: Place, project: str) -> Listing:
         """A page's files from memory, else from the cache, else from the source once more: its row was damaged."""
@@ -186,19 +189,21 @@ class Pages:
                 if self._offline and not place.is_local:
                     raise OfflineMiss(f"the page of {project or place.name}")
                 self._ask(place, project, None)
-                listing = self._listings.get((place.key, project), ())
+                listing = self._listings.get((place.key, project), _NOTHING)
             self._listings[place.key, project] = listing
         return listing
 
 
-def _files(listing: Listing) -> list[File]:
-    return [item.file for item in listing]
+def _rank(project: str, source: str, listing: Listing, tags: Tags) -> View:
+    return rank_names(project, source, [entry.filename for entry in listing.entries], listing.at, tags)
 
 
 def _pick(listing: Listing, file: str, sha256: str) -> ListedFile | None:
-    for item in listing:
-        if item.file.name == file and item.file.sha256 in (sha256, ""):
-            return item
+    for entry in listing.entries:
+        if entry.filename == file:
+            found = listed(entry, listing.url)
+            if found is not None and found.file.sha256 in (sha256, ""):
+                return found
     return None
 
 

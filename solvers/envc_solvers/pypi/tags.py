@@ -7,7 +7,7 @@ that locks. A view is a pure function of a page's files and the tags.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -153,32 +153,32 @@ def rank_files(name: str, source: str, files: Iterable[File], tags: Tags) -> Vie
     `name` is normalised. Files with a malformed name, or of another project, do not exist. Of equal tags the higher
     build number comes first (PEP 427), then the name decides, so that the order of the page never matters.
     """
+    known = list(files)
+    return rank_names(name, source, [file.name for file in known], known.__getitem__, tags)
+
+
+def rank_names(name: str, source: str, names: Iterable[str], file_at: Callable[[int], File | None], tags: Tags) -> View:
+    """As `rank_files`, for a page that is known by the names of its files: `file_at` is asked for those that fit alone,
+    by their place in the page, and may say that there is no such file.
+    """
     from packaging.version import InvalidVersion, Version
 
     fits: dict[str, bool] = {}  # name part of a file: whether it spells this project
     versions: dict[str, Version | None] = {}  # text: parsed, None when malformed
-    found: dict[Version, list[tuple[int, int, str, str, str, File]]] = {}
-    ranks, compressed = tags.rank, tags._compressed
-    for file in files:
-        text = file.name
+    kinds: dict[str, _Kind | None] = {}  # what stands behind the version: None when it does not fit
+    found: dict[Version, list[tuple[_Kind, str, str, int]]] = {}
+    for number, text in enumerate(names):
         if text[-4:] != ".whl":
             continue
-        parts = text[:-4].split("-")
-        if len(parts) == 5:
-            project, spelling, *tag = parts
-            build, rest = 0, ""
-        elif len(parts) == 6:
-            project, spelling, number, *tag = parts
-            match = _BUILD_TAG.match(number)
-            if match is None:
-                continue
-            # int() of a hostile number with thousands of digits would raise.
-            build, rest = int(match[1][:18]) + 1, match[2]
-        else:
+        parts = text[:-4].split("-", 2)
+        if len(parts) != 3:
             continue
-        tag_text = "-".join(tag)
-        rank = compressed[tag_text] if tag_text in compressed else ranks(tag_text)
-        if rank is None:
+        project, spelling, behind = parts
+        try:
+            kind = kinds[behind]
+        except KeyError:
+            kind = kinds[behind] = _kind(behind, tags)
+        if kind is None:
             continue
         fit = fits.get(project)
         if fit is None:
@@ -193,18 +193,32 @@ def rank_files(name: str, source: str, files: Iterable[File], tags: Tags) -> Vie
                 versions[spelling] = None
         version = versions[spelling]
         if version is not None:
-            found.setdefault(version, []).append((rank, -build, rest, text, spelling, file))
+            found.setdefault(version, []).append((kind, text, spelling, number))
     releases = []
     for version in sorted(found, reverse=True):
-        wheels = sorted(found[version], key=_by_preference)
-        releases.append(Release(wheels[0][4], tuple(wheel[5] for wheel in wheels)))
+        wheels = [(wheel, file_at(wheel[3])) for wheel in sorted(found[version])]
+        files = [(wheel[2], file) for wheel, file in wheels if file is not None]
+        if files:
+            releases.append(Release(files[0][0], tuple(file for _, file in files)))
     return View(name, source, tuple(releases))
 
 
-def _by_preference(wheel: tuple[int, int, str, str, str, File]) -> tuple[int, int, list[int], str]:
-    rank, build, rest, text, _, _ = wheel
+_Kind = tuple[int, int, tuple[int, ...]]  # of a wheel, best first: rank of its tags, build number, rest of its build
+
+
+def _kind(behind: str, tags: Tags) -> _Kind | None:
+    """What stands behind a wheel's version, with or without a build tag; None when no tag of it fits."""
+    parts = behind.split("-")
+    build, rest = 0, ""
+    if len(parts) == 4:
+        match = _BUILD_TAG.match(parts.pop(0))
+        if match is None:
+            return None
+        # int() of a hostile number with thousands of digits would raise.
+        build, rest = int(match[1][:18]) + 1, match[2]
+    rank = tags.rank("-".join(parts)) if len(parts) == 3 else None
     # The rest of a build tag sorts like a string, later ones first.
-    return rank, build, [-ord(letter) for letter in rest] + [1], text
+    return None if rank is None else (rank, -build, (*(-ord(letter) for letter in rest), 1))
 
 
 def version_of(file: str, name: str) -> Version | None:
