@@ -35,6 +35,7 @@ from envc_solvers.pypi.index import File, View
 from envc_solvers.pypi.markers import Answer, Markers, environment_key, marker_environment
 from envc_solvers.pypi.requirement import Metadata, Requirement
 from envc_solvers.pypi.solve import Policy
+from envc_solvers.pypi.tags import wheel_tags
 from envc_solvers.solution import Pin, Solution
 from envc_solvers.target import Python, Target
 
@@ -310,6 +311,7 @@ class ProjectIndex:
     def look_ahead(self) -> None:
         """Begin to guess, with what is expected so far."""
         if self._walk is None:
+            wheel_tags(self._target, self._python)  # now, lest two dozen threads work them out at once
             markers = Markers(
                 marker_environment(self._target, self._python), self._origins.answers(self._target, self._python)
             )

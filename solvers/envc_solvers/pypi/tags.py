@@ -29,10 +29,13 @@ _MACOS = re.compile(r"macosx_(\d+)_(\d+)_(.+)")
 _IMPLEMENTATIONS = {"cp": "CPython", "pp": "PyPy", "py": "Python"}
 
 
+Kind = tuple[int, int, tuple[int, ...]]  # of a wheel, best first: rank of its tags, build number, rest of its build
+
+
 class Tags:
     """The wheel tags that one Python on one target can install, best first."""
 
-    __slots__ = ("_compressed", "order", "python", "ranks", "target")
+    __slots__ = ("_compressed", "_kinds", "order", "python", "ranks", "target")
 
     def __init__(self, target: Target, python: Python) -> None:
         self.target = target
@@ -40,6 +43,7 @@ class Tags:
         self.order = tuple(_tags(target, python))  # "cp311-cp311-manylinux_2_28_x86_64", best first
         self.ranks = {tag: rank for rank, tag in reversed(list(enumerate(self.order)))}
         self._compressed: dict[str, int | None] = {}
+        self._kinds: dict[str, Kind | None] = {}
 
     def rank(self, text: str) -> int | None:
         """The best rank (0 is best) of a file name's tag part, which may be a compressed set; None when none fits.
@@ -51,6 +55,25 @@ class Tags:
         except KeyError:
             found = [self.ranks[tag] for tag in _expand(text) if tag in self.ranks]
             return self._compressed.setdefault(text, min(found, default=None))
+
+    def kind(self, behind: str) -> Kind | None:
+        """What sorts a wheel of a version, from what stands behind that in its name; None when it does not fit."""
+        try:
+            return self._kinds[behind]
+        except KeyError:
+            return self._kinds.setdefault(behind, self._kind(behind.removesuffix(".whl").split("-")))
+
+    def _kind(self, parts: list[str]) -> Kind | None:
+        build, rest = 0, ""
+        if len(parts) == 4:
+            match = _BUILD_TAG.match(parts.pop(0))
+            if match is None:
+                return None
+            # int() of a hostile number with thousands of digits would raise.
+            build, rest = int(match[1][:18]) + 1, match[2]
+        rank = self.rank("-".join(parts)) if len(parts) == 3 else None
+        # The rest of a build tag sorts like a string, later ones first.
+        return None if rank is None else (rank, -build, (*(-ord(letter) for letter in rest), 1))
 
 
 @lru_cache(maxsize=64)
@@ -165,19 +188,13 @@ def rank_names(name: str, source: str, names: Iterable[str], file_at: Callable[[
 
     fits: dict[str, bool] = {}  # name part of a file: whether it spells this project
     versions: dict[str, Version | None] = {}  # text: parsed, None when malformed
-    kinds: dict[str, _Kind | None] = {}  # what stands behind the version: None when it does not fit
-    found: dict[Version, list[tuple[_Kind, str, str, int]]] = {}
+    found: dict[Version, list[tuple[Kind, str, str, int]]] = {}
     for number, text in enumerate(names):
-        if text[-4:] != ".whl":
+        if not text.endswith(".whl"):
             continue
-        parts = text[:-4].split("-", 2)
-        if len(parts) != 3:
-            continue
-        project, spelling, behind = parts
-        try:
-            kind = kinds[behind]
-        except KeyError:
-            kind = kinds[behind] = _kind(behind, tags)
+        project, _, rest = text.partition("-")
+        spelling, _, behind = rest.partition("-")
+        kind = tags.kind(behind)
         if kind is None:
             continue
         fit = fits.get(project)
@@ -201,24 +218,6 @@ def rank_names(name: str, source: str, names: Iterable[str], file_at: Callable[[
         if files:
             releases.append(Release(files[0][0], tuple(file for _, file in files)))
     return View(name, source, tuple(releases))
-
-
-_Kind = tuple[int, int, tuple[int, ...]]  # of a wheel, best first: rank of its tags, build number, rest of its build
-
-
-def _kind(behind: str, tags: Tags) -> _Kind | None:
-    """What stands behind a wheel's version, with or without a build tag; None when no tag of it fits."""
-    parts = behind.split("-")
-    build, rest = 0, ""
-    if len(parts) == 4:
-        match = _BUILD_TAG.match(parts.pop(0))
-        if match is None:
-            return None
-        # int() of a hostile number with thousands of digits would raise.
-        build, rest = int(match[1][:18]) + 1, match[2]
-    rank = tags.rank("-".join(parts)) if len(parts) == 3 else None
-    # The rest of a build tag sorts like a string, later ones first.
-    return None if rank is None else (rank, -build, (*(-ord(letter) for letter in rest), 1))
 
 
 def version_of(file: str, name: str) -> Version | None:
