@@ -13,13 +13,13 @@ from envc.expand import StepTarget
 from envc.model.digest import Sha256, parse_sha256
 from envc.model.environment import usual_site
 from envc.model.graph import Artifact, Build, Choice, LockedEnvironment, LockGraph, Package, PackageRef
-from envc_solvers.pypi.requirement import parse
 from envc_solvers.solution import Pin
 
 if TYPE_CHECKING:
     from packaging.version import Version
 
 _EXTRA = re.compile(r"""extra\s*==\s*["']([^"']*)["']|["']([^"']*)["']\s*==\s*extra""")
+_ASKING = re.compile(r"([a-z0-9-]+)\[([a-z0-9,-]+)\]")  # how a canonical requirement with extras begins
 
 Cell = tuple[str, str]  # step, target key
 Release = tuple[str, str, str, str, str]  # kind, name, version, source, variant: what has one id; see `_releases`
@@ -315,32 +315,37 @@ def _needed_requires(
     Whether an extra is asked for is read off the lines themselves, whatever their markers say, so that the answer is
     a function of the graph and the same whether a line was solved now or kept from the lock before.
     """
-    lines: dict[Sha256, set[str]] = {}
-    names: dict[Sha256, str] = {}
+    kept: dict[Sha256, set[str]] = {}
+    waiting: dict[tuple[str, str], list[tuple[Sha256, str]]] = {}  # by project and extra: lines that hold for it
+    asked: dict[tuple[str, str], None] = {extra: None for cell in cells for extra in sorted(cell.extras)}
+
+    def keep(digest: Sha256, line: str) -> None:
+        kept[digest].add(line)
+        asking = _ASKING.match(line)
+        if asking:
+            asked.update(((asking[1], extra), None) for extra in asking[2].split(","))
+
+    seen: set[tuple[Sha256, tuple[str, ...]]] = set()  # several targets share most of their artifacts
     for chosen in choices.values():
         for choice in chosen:
-            if choice.kind == "pypi":
-                named = (line for line in choice.requires if not names_url(line))
-                lines.setdefault(choice.sha256, set()).update(named)
-                names[choice.sha256] = choice.name
-    extras: dict[str, set[str]] = {}
-    for cell in cells:
-        for name, extra in cell.extras:
-            extras.setdefault(name, set()).add(extra)
-    kept: dict[Sha256, set[str]] = {digest: set() for digest in lines}
-    growing = True
-    while growing:
-        growing = False
-        for digest, candidates in lines.items():
-            asked = extras.get(names[digest], set())
-            for line in candidates - kept[digest]:
-                mentioned = extras_of(line)
-                if not mentioned or mentioned & asked:
-                    kept[digest].add(line)
-                    growing = True
-                    if "[" in line:
-                        requirement = parse(line)
-                        extras.setdefault(requirement.name, set()).update(requirement.extras)
+            if choice.kind != "pypi" or (choice.sha256, choice.requires) in seen:
+                continue
+            seen.add((choice.sha256, choice.requires))
+            kept.setdefault(choice.sha256, set())
+            for line in choice.requires:
+                if names_url(line):
+                    continue
+                extras = extras_of(line)
+                if not extras:
+                    keep(choice.sha256, line)
+                for extra in extras:
+                    waiting.setdefault((choice.name, extra), []).append((choice.sha256, line))
+    followed: set[tuple[str, str]] = set()
+    while more := [extra for extra in asked if extra not in followed]:
+        followed.update(more)
+        for wanted in more:
+            for digest, line in waiting.get(wanted, ()):
+                keep(digest, line)
     result = {digest: tuple(sorted(group)) for digest, group in kept.items()}
     for chosen in choices.values():
         for choice in chosen:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from envc.errors import Refusal, Unsolvable, UsageError
@@ -17,11 +19,28 @@ from envc_solvers.pypi.index import Index
 from envc_solvers.pypi.solve import Problem, solve
 from envc_solvers.solution import Solution
 
+_COLLECT_AFTER = 50_000  # values made since the last look
+
 if TYPE_CHECKING:
     from envc.direct.sources import Sources
     from envc_solvers.pypi.align import Mode
 
 
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Look for reference cycles rarely: a search makes many small values that live as long as it does, and looking
+    through them again and again takes a twentieth of its time.
+    """
+    threshold = gc.get_threshold()
+    if threshold[0]:  # else somebody has switched it off
+        gc.set_threshold(max(threshold[0], _COLLECT_AFTER), *threshold[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*threshold)
+
+
+@_rare_collections()
 def solve_all(
     problems: tuple[PosedProblem, ...],
     origins: Origins,

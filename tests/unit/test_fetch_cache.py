@@ -30,7 +30,7 @@ LISTED = PageEntry(
 )
 PAGE = Listing("https://example.com/simple/demo/", (LISTED,))
 FILE_OF_IT = File("demo-1.0-py3-none-any.whl", "0" * 64, 10, 5, ">=3.8", "")
-VIEW = View("demo", "pypi", (Release("1.0", (FILE_OF_IT,)),))
+VIEW = View("demo", "pypi", (Release.of("1.0", (FILE_OF_IT,)),))
 
 
 def many(files: int) -> Listing:

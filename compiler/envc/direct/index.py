@@ -139,7 +139,7 @@ class SourceIndex:
         assert reference.origin is not None
         file = File(name=reference.origin.file)
         version = reference.metadata.version if reference.metadata else self._make(name, reference.origin, file).version
-        return View(name, source, (Release(version, (file,)),))
+        return View(name, source, (Release.of(version, (file,)),))
 
     def _with_sdists(self, name: str) -> View:
         from packaging.version import Version
@@ -150,8 +150,8 @@ class SourceIndex:
             version = version_of(file.name, name) if file.name.endswith(_SDISTS) else None
             if version is None:
                 continue
-            release = releases.get(version) or Release(str(version), ())
-            releases[version] = Release(release.version, (*release.files, file))
+            release = releases.get(version) or Release.of(str(version), ())
+            releases[version] = Release.of(release.version, (*release.files, file))
         return View(name, view.source, tuple(releases[version] for version in sorted(releases, reverse=True)))
 
     def _origin(self, view: View, file: File) -> Origin:

@@ -57,6 +57,7 @@ class Walk:
         self._seen: set[Requirement] = set()
         self._specifiers: dict[str, list[str]] = {}
         self._tries: dict[str, int] = {}
+        self._places: dict[str, dict[str, int]] = {}  # project: where among its releases each file stands
         self._ahead: dict[str, int] = {}  # project: how far into its releases metadata was asked for
         self._lock = threading.Lock()
 
@@ -84,7 +85,9 @@ class Walk:
             self._tries[view.name] = tries = self._tries.get(view.name, 0) + 1
             if tries < _PATIENCE:
                 return
-            at = next((at for at, release in enumerate(view.releases) if file in release.files), len(view.releases))
+            if view.name not in self._places:
+                self._places[view.name] = {one.name: at for at, each in enumerate(view.releases) for one in each.files}
+            at = self._places[view.name].get(file.name, len(view.releases))
             start = max(at + 1, self._ahead.get(view.name, 0))
             stop = self._ahead[view.name] = max(start, at + 1 + min(2 * tries, _FARTHEST))
         for release in view.releases[start:stop]:

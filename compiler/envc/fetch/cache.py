@@ -21,8 +21,8 @@ from envc_solvers.pypi.index import View
 from envc_solvers.pypi.markers import Answer
 from envc_solvers.pypi.requirement import Metadata
 
-FILE = "index-v3.sqlite"
-_FORMAT = 3  # PRAGMA user_version; a change of any stored type takes a new FILE
+FILE = "index-v4.sqlite"
+_FORMAT = 4  # PRAGMA user_version; a change of any stored type takes a new FILE
 
 DAY = 86_400  # seconds
 

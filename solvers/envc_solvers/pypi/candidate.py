@@ -255,7 +255,7 @@ class ProvidedProject:
 
     def __init__(self, name: str, version: str) -> None:
         nothing = File("")
-        self.view = View(name, "", (Release(version, (nothing,)),))
+        self.view = View(name, "", (Release.of(version, (nothing,)),))
         self.candidate = Candidate(name, version, nothing)
         self.candidate.needs = ()
 

@@ -22,10 +22,26 @@ class File(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Release(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The files of one version that one wheel target can install."""
+    """The files of one version that one wheel target can install.
+
+    A view has hundreds of releases of which a solve looks at one or two, so files stay packed until then.
+    """
 
     version: str  # as the best file's name spells it
-    files: tuple[File, ...]  # best tag first
+    packed: msgspec.Raw  # its files as MessagePack
+
+    @classmethod
+    def of(cls, version: str, files: Iterable[File]) -> Release:
+        return cls(version, msgspec.Raw(_ENCODER.encode(tuple(files))))
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """The files, best tag first; unpacked each time."""
+        return _FILES.decode(self.packed)
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_FILES = msgspec.msgpack.Decoder(tuple[File, ...])
 
 
 class View(msgspec.Struct, frozen=True, array_like=True, gc=False):

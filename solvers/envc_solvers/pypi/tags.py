@@ -216,7 +216,7 @@ def rank_names(name: str, source: str, names: Iterable[str], file_at: Callable[[
         wheels = [(wheel, file_at(wheel[3])) for wheel in sorted(found[version])]
         files = [(wheel[2], file) for wheel, file in wheels if file is not None]
         if files:
-            releases.append(Release(files[0][0], tuple(file for _, file in files)))
+            releases.append(Release.of(files[0][0], (file for _, file in files)))
     return View(name, source, tuple(releases))
 
 

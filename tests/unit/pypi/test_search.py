@@ -196,7 +196,7 @@ def test_a_warm_solve_loads_no_parser() -> None:
         "from envc_solvers.pypi.markers import Answer\n"
         "from envc_solvers.target import Python, default_target\n"
         "class Known:\n"
-        "    def view(self, name): return View(name, 'pypi', (Release('1.0rc1', (File(name + '.whl'),)),))\n"
+        "    def view(self, name): return View(name, 'pypi', (Release.of('1.0rc1', (File(name + '.whl'),)),))\n"
         "    def metadata(self, view, file):\n"
         "        needs = (Requirement('lib', '<2,>=1.0a1', (), 'os_name == \"posix\"'),)\n"
         "        return Metadata(view.name, '1.0rc1', needs if view.name == 'app' else ())\n"
