@@ -426,7 +426,7 @@ def listings() -> st.SearchStrategy[Listing]:
 
 def views() -> st.SearchStrategy[View]:
     """Views, with no regard to what tags would make of their files."""
-    releases = st.builds(Release, _ANY_TEXT, st.lists(index_files(), max_size=3).map(tuple))
+    releases = st.builds(Release.of, _ANY_TEXT, st.lists(index_files(), max_size=3).map(tuple))
     return st.builds(View, _SMALL_NAMES, _SMALL_NAMES, st.lists(releases, max_size=4).map(tuple))
 
 

@@ -142,7 +142,7 @@ def _warm(name: str, place: Scene, targets: list[str], runs: int, *, hard: bool)
     missed = _print(name, "warm", targets, ours, theirs, HARD if hard else budget)
     if name == "airflow":
         megabytes = ours.peak / 1e6
-        print(f"{'':15} memory {megabytes:.0f} of {MEMORY} MB: {'met' if megabytes <= MEMORY else 'MISSED'}")
+        print(f"{'':17} memory {megabytes:.0f} of {MEMORY} MB: {'met' if megabytes <= MEMORY else 'MISSED'}")
         missed |= megabytes > MEMORY
     return missed
 
@@ -164,13 +164,13 @@ def _cold(name: str, place: Scene, targets: list[str], index: Replay, runs: int)
     requests, most, doubled = len(index.log), index.most_in_flight, index.doubled
     ours, theirs = alternate_runs(runs, envc, uv)
     missed = _print(name, "cold", targets, ours, theirs, COLD * theirs.seconds)
-    print(f"{'':15} envc: {requests} requests, {most} at once, {len(doubled)} paths twice {' '.join(doubled[:3])}")
+    print(f"{'':17} envc: {requests} requests, {most} at once, {len(doubled)} paths twice {' '.join(doubled[:3])}")
     return missed or bool(doubled)
 
 
 def _print(name: str, how: str, targets: list[str], ours: Runs, theirs: Runs, budget: float) -> bool:
     print(
-        f"{name:15} {how} {len(targets)}: envc {ours.seconds:.3f} s, uv {theirs.seconds:.3f} s"
+        f"{name:17} {how} {len(targets)}: envc {ours.seconds:.3f} s, uv {theirs.seconds:.3f} s"
         f", ratio {ours.seconds / theirs.seconds:.2f}; CPU at least {ours.cpu:.3f} and {theirs.cpu:.3f} s"
         f"; {verdict(ours.seconds, budget)}",
         flush=True,
