@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ class ChannelServer(Loopback):
         self.status: dict[str, int] = {}  # path: the status that answers it
         self.cut: dict[str, int] = {}  # path: every answer ends after so many bytes
         self.auth: str | None = None  # the Authorization header that is demanded
+        self.ranges = False  # whether a part of a file may be asked for
         self.delay = 0.0  # seconds before each answer
         self.busiest = 0  # most requests that were under way at once
         self._busy = 0
@@ -85,6 +87,11 @@ class _Handler(Handler):
             headers["Last-Modified"] = "Sun, 01 Nov 2026 00:00:00 GMT"
             if self.headers.get("If-Modified-Since") == headers["Last-Modified"]:
                 return self._answer(304, b"", headers)
+        span = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", "")) if channel.ranges else None
+        if span is not None:
+            first, last = int(span[1]), min(int(span[2]), len(body) - 1)
+            headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
+            return self._answer(206, body[first : last + 1], headers)
         return self._answer(200, body, headers)
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:

@@ -25,6 +25,7 @@ PARTS = {
     "code": ("code", 1),
     "repodata": ("channel data", 2),
     "interpreters": ("interpreters", 1),
+    "scripts": ("link scripts", 2),
     "git": ("git repositories", 1),
     "builds": ("builds", 1),
     "derived": ("derived digests", 3),

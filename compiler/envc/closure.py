@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from envc.errors import EnvcError
 from envc.expand import StepTarget
@@ -132,6 +132,16 @@ class Closures:
         return Environment(
             target=cell.target, python=cell.python, interpreter=cell.interpreter, members=tuple(sorted(members))
         )
+
+
+def new_conda(graph: LockGraph, before: LockGraph | None, cells: Iterable[StepTarget]) -> tuple[EnvironmentMember, ...]:
+    """The conda packages of these step-targets that a lock did not hold before, each once."""
+    if not any(package.kind == "conda" for package in graph.packages):
+        return ()
+    known = {artifact.sha256 for package in before.packages for artifact in package.artifacts} if before else set()
+    closures = Closures(graph)
+    members = {member.sha256: member for cell in cells for member in closures.environment(cell).members}
+    return tuple(member for digest, member in members.items() if member.kind == "conda" and digest not in known)
 
 
 def _subdir(package: Package, artifact: Artifact, cell: StepTarget) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc import lockfile
-from envc.closure import Closures
+from envc.closure import Closures, new_conda
 from envc.errors import DigestMismatch, UsageError, render_key_path
 from envc.expand import StepTarget, expand
 from envc.link import choice_of, link
@@ -112,6 +112,10 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
             solved = tuple(choice_of(pin, posed.cells[0]) for pin in solution.pins)
             choices.update(((cell.step, cell.key), solved) for cell in posed.cells)
     linked = link(planned.asking, choices, planned.options, graph, builds)
+    if problems and (fresh := new_conda(linked, graph, planned.solve)):
+        from envc.solving import warn_of_link_scripts
+
+        warn_of_link_scripts(manifest, fresh, around)
     path, text = manifest.lock_path, lockfile.dumps(linked)
     return LockOutcome(
         path=path,

@@ -267,6 +267,26 @@ def open_artifacts(
             yield supply(origins.artifacts.also(conda=ChannelFiles(channels, places, sorted(platforms)).locate))
 
 
+def warn_of_link_scripts(manifest: Manifest, members: Iterable[EnvironmentMember], around: Surroundings) -> None:
+    """Name the scripts of newly locked conda packages that conda would run, and envc does not."""
+    from envc.fetch.channels import resolve_channels
+    from envc.fetch.credentials import Keyring
+    from envc.fetch.http import Client
+    from envc.fetch.link_scripts import LinkScripts
+
+    settings = read_settings(around.environ)
+    keyring = Keyring(settings.netrc)
+    places = resolve_channels(manifest.channels, manifest.sources, keyring, root=manifest.root)
+    client = Client(keyring)
+    try:
+        found = LinkScripts(places, client, settings.cache, offline=around.offline).find(members)
+    finally:
+        client.close()
+    for member, scripts in found.items():
+        for path in scripts:
+            around.progress.warn(f"{member.name} {member.version} has {path}, which envc never runs")
+
+
 def line_labels(manifest: Manifest, cells: tuple[StepTarget, ...]) -> Callable[[str], str]:
     """Adds to a rendered key path the line of the manifest where it stands. Reads the manifest when first asked."""
     lines: dict[str, int] = {}

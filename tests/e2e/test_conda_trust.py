@@ -267,3 +267,58 @@ def test_windows_is_bundled_elsewhere_and_looked_at(tmp_path: Path) -> None:
     place.ok("bundle", "--output", "../win.tar.zst")
     place.ok("hydrate", "../win.tar.zst", "--prefix", str(tmp_path / "from-file"))
     assert not (tmp_path / "from-file/.envc/relocate.sh").exists()
+
+
+# link scripts
+
+
+def with_script(**more: object) -> list[Package]:
+    scripted = build_conda(
+        "alpha",
+        files={"bin/.alpha-post-link.sh": "touch ran\n", "bin/.beta-post-link.sh": "", "share/big": bytes(600_000)},
+        subdir=host_platform(),
+        **more,  # type: ignore[arg-type]
+    )
+    return [scripted, packages()[0], packages()[2]]
+
+
+SAID = "alpha 1.0 has bin/.alpha-post-link.sh, which envc never runs"
+
+
+def test_link_scripts_are_told_when_a_package_is_locked(tmp_path: Path) -> None:
+    with ChannelServer() as server:
+        server.ranges = True
+        write_channel(tmp_path / "channel", *with_script())
+        server.add_folder("small", tmp_path / "channel")
+        place = Workplace(tmp_path, None)
+        place.write(MANIFEST.format(url=f"{server.base}/small", targets=host_platform()))
+        first = place.ok("lock")
+        assert first.err.count("which envc never runs") == 1 and SAID in first.err
+        assert {status for path, status in server.log if path.endswith(".conda")} == {206}
+        assert SAID not in place.ok("lock").err, "it is told when it is new"
+        place.lock.unlink()
+        asked = len(server.log)
+        assert SAID in place.ok("lock").err
+        assert not [path for path in server.paths[asked:] if path.endswith(".conda")], "what was found is kept"
+        assert SAID in place.ok("bundle").err
+        assert not list(tmp_path.rglob("ran"))
+
+
+def test_a_server_without_ranges_sends_no_packages_while_locking(tmp_path: Path) -> None:
+    with ChannelServer() as server:
+        write_channel(tmp_path / "channel", *with_script())
+        server.add_folder("small", tmp_path / "channel")
+        place = Workplace(tmp_path, None)
+        place.write(MANIFEST.format(url=f"{server.base}/small", targets=host_platform()))
+        assert SAID not in place.ok("lock").err
+        assert SAID in place.ok("bundle").err
+        place.lock.unlink()
+        assert SAID in place.ok("lock").err, "a package that is in the cache is looked at there"
+
+
+def test_old_packages_tell_when_they_are_bundled(tmp_path: Path) -> None:
+    write_channel(tmp_path / "channel", *with_script(format="tar.bz2"))
+    place = Workplace(tmp_path, None)
+    place.write(MANIFEST.format(url="../channel", targets=host_platform()))
+    assert SAID not in place.ok("lock").err
+    assert SAID in place.ok("bundle").err

@@ -22,6 +22,7 @@ from envc.fetch.channels import ChannelPlace
 from envc.fetch.credentials import split_credentials
 from envc.fetch.http import Client, Reply, max_age
 from envc.fetch.slices import Damaged, Slices, appearing, append_index
+from envc.model.decoders import decode
 from envc.model.digest import sha256
 from envc.model.progress import Progress, Task
 
@@ -66,7 +67,7 @@ class Subdir:
     def _note(self) -> Note:
         from envc.fetch.repodata_files import Note
 
-        return Note() if self.slices is None else msgspec.json.decode(self.slices.note, type=Note)
+        return Note() if self.slices is None else decode(self.slices.note, Note)
 
     def shard_url(self, digest: str) -> str:
         return self._below(self._note.shards_base_url, f"{digest}.msgpack.zst")

@@ -34,6 +34,7 @@ from envc.install.launchers import is_interpreter, posix_launcher, windows_launc
 from envc.install.layout import Layout, parse_layout
 from envc.install.tars import Tar, TarMember, open_tar
 from envc.install.zips import Limits, open_zip
+from envc.model.decoders import decode
 from envc.model.digest import Sha256, sha256
 from envc.model.record import Member
 from envc.store.encode import Entry
@@ -98,7 +99,7 @@ def _check_format(archive: zipfile.ZipFile, info: zipfile.ZipInfo | None, limits
     if info is None or info.file_size > limits.small:
         raise ValueError(f"it has no {_METADATA}")
     try:
-        stated = msgspec.json.decode(archive.read(info), type=_Format).conda_pkg_format_version
+        stated = decode(archive.read(info), _Format).conda_pkg_format_version
     except msgspec.DecodeError as error:
         raise ValueError(f"its {_METADATA} cannot be read ({error})") from None
     if stated != 2:

@@ -16,6 +16,7 @@ import msgspec
 from envc.install.conda_meta import FileMode
 from envc.install.launchers import EntryPoint, parse_entry_point
 from envc.install.placeholders import check_placeholder
+from envc.model.decoders import decode
 from envc.store.paths import check_path
 
 LEGACY_PLACEHOLDER = "/opt/anaconda1anaconda2anaconda3"  # of a `has_prefix` that names none (conda.base.constants)
@@ -202,6 +203,6 @@ def _lines(data: bytes, name: str) -> list[str]:
 
 def _decode(data: bytes, form: type[V], name: str) -> V:
     try:
-        return msgspec.json.decode(data, type=form)
+        return decode(data, form)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"info/{name} cannot be read ({error})") from None

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from envc.errors import EnvcError
+from envc.fetch.link_scripts import script_names
 from envc.install.conda_meta import (
     HISTORY,
     InstalledPath,
@@ -171,11 +172,7 @@ def original_digest(path: Path, entry: InstalledPath, prefix: str, platform: str
 
 def link_scripts(item: RecordObject) -> list[str]:
     """The scripts of a package that conda would run when it installs or removes it; envc runs none."""
-    names = {
-        f"{folder}/.{item.name}-{when}.{suffix}"
-        for folder, suffix in (("bin", "sh"), ("Scripts", "bat"))
-        for when in ("pre-link", "post-link", "pre-unlink")
-    }
+    names = script_names(item.name)
     return [member.path for member in item.index.members if member.path in names]
 
 

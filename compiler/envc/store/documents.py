@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from envc.model.decoders import decode
 from envc.store.errors import CorruptBlob
 
 Document = TypeVar("Document")
@@ -23,6 +24,6 @@ def canonical_json(value: object) -> bytes:
 def decode_json(text: bytes, form: type[Document], what: str) -> Document:
     """A value of that form. Raises CorruptBlob for anything else, however wrong or deeply nested."""
     try:
-        return msgspec.json.decode(text, type=form)
+        return decode(text, form)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptBlob(what, f"cannot be read as {form.__name__} ({error})") from None
