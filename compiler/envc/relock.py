@@ -96,16 +96,22 @@ def _kept(
     A step-target that is new takes the pins of one with the same inputs.
     """
     staying = {cell: pins for cell, pins in fresh.items() if not any(pin.name in moving for pin in pins)}
-    answers = {identity(cell): pins for cell in selected if (pins := staying.get((cell.step, cell.key))) is not None}
-    kept: dict[Cell, tuple[Choice, ...]] = {}
-    for cell in selected:
-        place = cell.step, cell.key
-        pins = staying.get(place)
-        if pins is None and place not in fresh:
-            pins = answers.get(identity(cell))
-        if pins is not None:
-            kept[place] = pins
+    kept = {place: staying[place] for cell in selected if (place := (cell.step, cell.key)) in staying}
+    new = [cell for cell in selected if (cell.step, cell.key) not in fresh]
+    # Identities cost more than all else here, and most step-targets can be told apart without.
+    alike = {_size(cell) for cell in new}
+    answered = [cell for cell in selected if (cell.step, cell.key) in kept and _size(cell) in alike]
+    answers = {identity(cell): kept[cell.step, cell.key] for cell in answered}
+    if answers:
+        for cell in new:
+            if (pins := answers.get(identity(cell))) is not None:
+                kept[cell.step, cell.key] = pins
     return kept
+
+
+def _size(cell: StepTarget) -> tuple[str, int, int]:
+    """Equal for step-targets of equal identity."""
+    return cell.target.platform, len(cell.pypi), len(cell.conda)
 
 
 def _left_alone(
