@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.e2e.command import Workplace
+from tests.e2e.command import HOST_PYTHON, Workplace
+from tests.projects import backend_wheel, project_files, write_project
 from tests.servers import IndexServer
 from tests.wheels import build_wheel
 
@@ -11,7 +12,7 @@ def test_a_lock_that_holds(workplace: Workplace, index: IndexServer) -> None:
     workplace.ok("lock")
     before = workplace.lock.read_bytes()
     done = workplace.ok("lock", "--verify")
-    assert "manifest.lock is what would be locked; 8 files are where they came from" in done.err
+    assert "manifest.lock is what would be locked; 8 files found at the indexes" in done.err
     assert "would differ" not in done.err
     index.add(build_wheel("alpha", "1.2", ["gamma>=1"]))
     newer = workplace.ok("lock", "--verify", "--json")
@@ -71,3 +72,19 @@ def test_it_stands_alone_and_asks_for_a_fresh_lock(workplace: Workplace, index: 
     workplace.write(workplace.manifest.read_text() + 'pypi = ["delta"]\n')
     stale = workplace.fails(1, "lock", "--verify")
     assert "is out of date" in stale.err
+
+
+def test_a_wheel_by_path_and_a_built_project_are_verified(workplace: Workplace, index: IndexServer) -> None:
+    index.add(backend_wheel())
+    wheel = build_wheel("vendored", "1.0", ["gamma"])
+    (workplace.checkout / "vendor").mkdir()
+    (workplace.checkout / "vendor" / wheel.file).write_bytes(wheel.data)
+    write_project(workplace.checkout / "libs/acme", project_files("acme", depends='"gamma"'))
+    workplace.write(
+        f'[project]\nname = "demo"\ntargets = ["linux-64"]\npython = "{HOST_PYTHON}"\n'
+        f'[steps.only]\npypi = [{{ path = "vendor/{wheel.file}" }}, {{ path = "libs/acme" }}]\n'
+        '[policy]\nbuild = ["acme"]\n'
+    )
+    workplace.ok("lock")
+    done = workplace.ok("lock", "--verify")
+    assert "manifest.lock is what would be locked" in done.err
