@@ -46,6 +46,7 @@ class Behaviour(msgspec.Struct):
     status: dict[str, int] = {}  # path prefix: the status that answers it, such as {"/simple/demo/": 403}
     unavailable: int = 0  # every so many requests one is answered 503; 1 is all of them
     retry_after: str | None = None  # header of those answers
+    moved: str | None = None  # another server's `base`, to which everything is redirected
     redirect_files: str | None = None  # another server's `base`, to which files are redirected
     cut: dict[str, int] = {}  # file: its next answer ends after so many bytes, then the connection drops
     corrupt: set[str] = set()  # files that are served with their last byte changed
@@ -159,6 +160,8 @@ class _Handler(Handler):
             return self._answer(503, b"busy", extra)
         if behaviour.auth is not None and self.headers.get("Authorization") != _basic(*behaviour.auth):
             return self._answer(401, b"who are you?", {"WWW-Authenticate": 'Basic realm="tests"'})
+        if behaviour.moved is not None:
+            return self._answer(302, b"", {"Location": f"{behaviour.moved}{self.path}"})
         for prefix, status in behaviour.status.items():
             if path.startswith(prefix):
                 return self._answer(status, b"as told")

@@ -170,3 +170,32 @@ def test_logins_reach_git_and_its_messages_hold_none(tmp_path: Path) -> None:
         assert "hunter" not in str(caught.value)
     kept = b"".join(path.read_bytes() for path in (tmp_path / "mirrors").rglob("*") if path.is_file())
     assert b"hunter2" not in kept
+
+
+def test_logins_do_not_follow_redirects(tmp_path: Path) -> None:
+    """git asks the place it was sent to for everything that follows."""
+    repository = Repository(tmp_path / "repository")
+    commit = repository.commit({"a": "1"})
+    with IndexServer() as server, IndexServer() as elsewhere:
+        url = serve(repository, server)
+        server.behaviour.auth = ("me", "hunter2")
+        server.behaviour.moved = elsewhere.base.replace("127.0.0.1", "localhost")
+        serve(repository, elsewhere)
+        keyring = Keyring()
+        keyring.add(url, Login("me", "hunter2"))
+        assert git(tmp_path, keyring).commit("acme", url, "main") == commit
+        assert any("authorization" in request.headers for request in server.log)
+        assert elsewhere.log and not any("authorization" in request.headers for request in elsewhere.log)
+
+
+def test_submodules_of_repositories_elsewhere_are_no_folders_of_this_machine(tmp_path: Path) -> None:
+    private = Repository(tmp_path / "private")
+    private.commit({"b": "inside"})
+    repository = Repository(tmp_path / "repository")
+    repository.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", private.url, "deps/private")
+    commit = repository.commit({"a": "1"})
+    with IndexServer() as server:
+        url = serve(repository, server)
+        with pytest.raises(SourceUnreachable, match="not allowed"):
+            git(tmp_path).checkout("acme", url, commit, tmp_path / "out")
+    assert not (tmp_path / "out/deps/private/b").exists()

@@ -1,8 +1,8 @@
 """git: the one door through which lock and bundle start it, for requirements that name a repository.
 
 Each repository is mirrored below ``<cache>/git`` once, and whole, since build systems read versions off its tags. The
-user's own git configuration decides how to log in; what envc knows of the host (netrc, keyring) is handed to git in its
-environment, never on a command line. Hooks never run, and no message shows an address.
+user's own git configuration decides how to log in; what envc knows of the host (netrc, keyring) is offered to git in
+its environment, never on a command line, and for that host alone. Hooks never run, and no message shows an address.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ _MISLEADING = (
     "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_CEILING_DIRECTORIES", "GIT_TEMPLATE_DIR",
 )  # fmt: skip
+# What git asks for a login: gitcredentials(7). Unlike a header of ours, git keeps it from where a server redirects to.
+_HELPER = (
+    """!f() { test "$1" = get && printf 'username=%s\\npassword=%s\\n' "$ENVC_GIT_USER" "$ENVC_GIT_PASSWORD"; }; f"""
+)
+_TRANSPORTS = ("git", "http", "https", "ssh")
 _QUIET = ("-c", "core.hooksPath=", "-c", "core.fsmonitor=false", "-c", "advice.detachedHead=false")
 
 
@@ -97,9 +102,11 @@ class Git:
         self._run(what, url, "checkout", "--quiet", "--detach", commit, folder=folder)
         if (folder / ".gitmodules").is_file():
             # Their commits are part of this one, so they are as fixed as its own files. Relative addresses count
-            # from where the repository really is.
+            # from where the repository really is. One from elsewhere has no say about folders of this machine.
             self._run(what, url, "remote", "set-url", "origin", url, folder=folder)
-            self._run(what, url, "submodule", "--quiet", "update", "--init", "--recursive", folder=folder)
+            transports = ("file", *_TRANSPORTS) if url.startswith("file://") else _TRANSPORTS
+            update = ("submodule", "--quiet", "update", "--init", "--recursive")
+            self._run(what, url, *update, folder=folder, transports=transports)
 
     def read(self, name: str, url: str, commit: str, path: str) -> bytes | None:
         """A file of a commit; None where it has none of that name. Errors as for `commit`."""
@@ -146,14 +153,21 @@ class Git:
         self._fetched.add(url)
         return mirror
 
-    def _run(self, what: str, url: str, *arguments: str, folder: Path | None = None) -> str:
+    def _run(
+        self,
+        what: str,
+        url: str,
+        *arguments: str,
+        folder: Path | None = None,
+        transports: tuple[str, ...] = ("file", *_TRANSPORTS),
+    ) -> str:
         import subprocess
 
         place = ("-C", str(folder)) if folder is not None else ()
         try:
             done = subprocess.run(
                 ["git", *_QUIET, *place, *arguments],
-                env=self._variables(url),
+                env=self._variables(url, transports),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 check=False,
@@ -165,9 +179,9 @@ class Git:
             raise SourceUnreachable("its git repository", what, _reason(done.stderr.decode("utf-8", errors="replace")))
         return done.stdout.decode("utf-8", errors="replace")
 
-    def _variables(self, url: str) -> dict[str, str]:
+    def _variables(self, url: str, transports: tuple[str, ...]) -> dict[str, str]:
         variables = {key: value for key, value in self._environ.items() if key not in _MISLEADING}
-        variables |= {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "file:git:http:https:ssh", "LC_ALL": "C"}
+        variables |= {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": ":".join(transports), "LC_ALL": "C"}
         variables.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
         # git knows the same things by names of its own.
         for ours, its in (("SSL_CERT_FILE", ("GIT_SSL_CAINFO",)), ("SSL_CLIENT_CERT", ("GIT_SSL_CERT", "GIT_SSL_KEY"))):
@@ -175,12 +189,18 @@ class Git:
                 for name in its:
                     variables.setdefault(name, variables[ours])
         if url.startswith(("https://", "http://")) and (login := self._keyring.login(url)) is not None:
-            number = int(variables.get("GIT_CONFIG_COUNT") or 0)
             scheme, _, rest = url.partition("://")
+            helper = f"credential.{scheme}://{rest.partition('/')[0]}.helper"
+            first = int(variables.get("GIT_CONFIG_COUNT") or 0)
             variables |= {
-                "GIT_CONFIG_COUNT": str(number + 1),
-                f"GIT_CONFIG_KEY_{number}": f"http.{scheme}://{rest.partition('/')[0]}/.extraHeader",
-                f"GIT_CONFIG_VALUE_{number}": f"Authorization: {login.authorization}",
+                "ENVC_GIT_USER": login.user,
+                "ENVC_GIT_PASSWORD": login.password,
+                "GIT_CONFIG_COUNT": str(first + 2),
+                # The empty one unlists the user's helpers for this host: they would keep what they did not give.
+                f"GIT_CONFIG_KEY_{first}": helper,
+                f"GIT_CONFIG_VALUE_{first}": "",
+                f"GIT_CONFIG_KEY_{first + 1}": helper,
+                f"GIT_CONFIG_VALUE_{first + 1}": _HELPER,
             }
         return variables
 
