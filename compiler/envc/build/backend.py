@@ -73,14 +73,16 @@ class Backend:
 
     def requires(self, prefix: Path) -> tuple[str, ...]:
         """What the backend asks for besides what the project says (``get_requires_for_build_wheel``)."""
-        return tuple(
-            self._call(prefix, "get_requires_for_build_wheel", lambda hooks: hooks.get_requires_for_build_wheel())
-        )
+        step = "get_requires_for_build_wheel"
+        asked = self._call(prefix, step, lambda hooks: hooks.get_requires_for_build_wheel())
+        if not isinstance(asked, list) or not all(isinstance(each, str) for each in asked):
+            raise BuildFailed(self._what, step, "it did not answer with a list of requirements")
+        return tuple(asked)
 
     def wheel(self, prefix: Path, folder: Path) -> Path:
         """Build the wheel into a folder. Raises BuildFailed."""
-        name: str = self._call(prefix, "build_wheel", lambda hooks: hooks.build_wheel(str(folder)))
-        wheel = folder / Path(name).name
+        name = self._call(prefix, "build_wheel", lambda hooks: hooks.build_wheel(str(folder)))
+        wheel = folder / Path(str(name)).name
         if not wheel.is_file():
             raise BuildFailed(self._what, "build_wheel", "it left no wheel")
         return wheel
@@ -109,6 +111,8 @@ class Backend:
             raise BuildFailed(self._what, step, f"the backend {self._system.backend} has no {step}") from None
         except (ValueError, TypeError) as error:  # a backend-path outside of the project; an answer of a wrong type
             raise BuildFailed(self._what, step, str(error)) from None
+        except FileNotFoundError:  # where an answer should be
+            raise BuildFailed(self._what, step, "".join([*output, "\nit ended without an answer"])) from None
         except _Failed:
             raise BuildFailed(self._what, step, "".join(output)) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 _MOST_CHANGES = 40  # shown one by one
 _MOST_REASONS = 10
+# What moves a cursor, renames a window or turns text around; line ends and tabs stay.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def colours(stream: Any) -> bool:
@@ -27,21 +30,27 @@ def print_json(value: object) -> None:
     sys.stdout.flush()
 
 
+def plain(text: str) -> str:
+    """The text with its control characters spelled out: messages quote what others wrote."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
 def report_error(error: EnvcError, as_json: bool) -> None:
     """An expected failure: the message and the way out."""
     if as_json:
         print_json({"error": {"code": error.code, "message": str(error), "hint": error.hint, **error.data()}})
     label = "\x1b[1;31merror\x1b[0m" if colours(sys.stderr) else "error"
-    print(f"{label}: {error}", file=sys.stderr)
+    print(f"{label}: {plain(str(error))}", file=sys.stderr)
     if error.hint:
-        print(f"  hint: {error.hint}", file=sys.stderr)
+        print(f"  hint: {plain(error.hint)}", file=sys.stderr)
 
 
 def report_bug(error: Exception, as_json: bool) -> None:
     """Something nobody expected: one line, and the traceback only where it was asked for."""
     if as_json:
         print_json({"error": {"code": "internal", "message": f"{type(error).__name__}: {error}", "hint": None}})
-    print(f"error: envc failed in a way it should not: {type(error).__name__}: {error}", file=sys.stderr)
+    what = plain(f"{type(error).__name__}: {error}")
+    print(f"error: envc failed in a way it should not: {what}", file=sys.stderr)
     if os.environ.get("ENVC_TRACEBACK"):
         import traceback
 

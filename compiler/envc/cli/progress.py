@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from envc.cli.output import colours
+from envc.cli.output import colours, plain
 from envc.model.progress import SilentTask, Task
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Terminal:
 
     def note(self, text: str) -> None:
         if not self._quiet:
-            self._print(text)
+            self._print(plain(text))
 
     def warn(self, text: str) -> None:
         with self.lock:
@@ -92,7 +92,7 @@ class Terminal:
                 return
             self._warned.add(text)
         label = "\x1b[33mwarning\x1b[0m" if colours(sys.stderr) else "warning"
-        self._print(f"{label}: {text}")
+        self._print(f"{label}: {plain(text)}")
 
     def bars(self) -> Bars:
         """The drawn bars, started on first use."""
@@ -102,7 +102,7 @@ class Terminal:
 
             columns: list[Any] = [
                 SpinnerColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=28),
                 TextColumn("{task.fields[amount]}"),
             ]

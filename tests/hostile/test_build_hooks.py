@@ -1,0 +1,50 @@
+"""Build backends that answer with nonsense, or not at all."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from envc.build.backend import Backend, BuildSystem
+from envc.build.errors import BuildFailed
+
+NO_LIST = "did not answer with a list of requirements"
+
+
+def backend(folder: Path, body: str) -> tuple[Backend, Path]:
+    """A project whose own backend is `body`, and the prefix that runs it."""
+    prefix, project, home = folder / "prefix", folder / "project", folder / "home"
+    for each in (prefix / "bin", project, home):
+        each.mkdir(parents=True)
+    (prefix / "bin/python").symlink_to(sys.executable)
+    (project / "own.py").write_text(f"import os\n{body}\n")
+    return Backend("acme", project, BuildSystem("own", (), (".",)), {}, home), prefix
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ("return 5", NO_LIST),
+        ("return [5]", NO_LIST),
+        ("return 'setuptools'", NO_LIST),
+        ("return {'setuptools'}", "get_requires_for_build_wheel failed"),
+        ("os._exit(0)", "it ended without an answer"),
+        ("os._exit(9)", "get_requires_for_build_wheel failed"),
+    ],
+)
+def test_requirements_that_are_none(tmp_path: Path, body: str, told: str) -> None:
+    hooks, prefix = backend(tmp_path, f"def get_requires_for_build_wheel(settings=None):\n    {body}")
+    with pytest.raises(BuildFailed, match=told):
+        hooks.requires(prefix)
+
+
+@pytest.mark.parametrize("answer", ["5", "None", "''", "'..'", "'/etc/passwd'", "'../outside.whl'", "'acme.whl\\0'"])
+def test_wheels_that_are_none(tmp_path: Path, answer: str) -> None:
+    body = f"def build_wheel(folder, settings=None, metadata=None):\n    return {answer}"
+    hooks, prefix = backend(tmp_path, body)
+    (tmp_path / "outside.whl").touch()
+    (tmp_path / "wheel").mkdir()
+    with pytest.raises(BuildFailed, match=r"it left no wheel|embedded null"):
+        hooks.wheel(prefix, tmp_path / "wheel")
