@@ -333,6 +333,19 @@ def test_bombs_are_refused_before_they_go_off(format: str, tmp_path: Path) -> No
         open_package(info, tmp_path, limits=Limits(small=1000))
 
 
+@pytest.mark.parametrize("mtime", ["inf", "nan", "1e300", "8589934592"])
+def test_times_that_no_object_can_hold_are_refused(mtime: str, tmp_path: Path) -> None:
+    member = tar_member("lib/dated")
+    member.pax_headers = {"mtime": mtime}
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(member, io.BytesIO())
+    package = build_conda("p", files=FILES)
+    members = members_of(package) | {"pkg-p-1.0-h0_0.tar.zst": zstandard.compress(buffer.getvalue())}
+    with pytest.raises(BadPackage, match=r"'lib/dated' is dated"):
+        open_package(repacked(package, members), tmp_path)
+
+
 def test_the_name_of_a_file_says_how_it_is_read(tmp_path: Path) -> None:
     package = build_conda("p", files=FILES)
     with pytest.raises(BadPackage, match=r"ends neither in \.conda nor in \.tar\.bz2"):

@@ -10,9 +10,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from envc.errors import EnvcError
 from envc.hydrate import PREFIX, hydrate
+from envc.install.conda import open_conda
 from envc.install.conda_prefix import PrefixTooLongFor, settle
-from envc.model.digest import sha256
+from envc.model.digest import Sha256, sha256
 from envc.model.progress import Silent
 from envc.model.record import MTIME, Record
 from envc.store.decode import read_object
@@ -312,6 +314,59 @@ def test_a_list_without_a_placeholder_means_the_one_that_anaconda_began_with(tmp
     )
     prefix = Bench(tmp_path, package).prefix("prefix")
     assert (prefix / "etc/conf").read_text() == f"at = {prefix}\n"
+
+
+@posix
+def test_a_prefix_that_cannot_be_spelt_is_refused(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, TOOL)
+    for name in ("line\nfeed", os.fsdecode(b"not-unicode-\xff")):
+        with pytest.raises(EnvcError, match="cannot stand in files"):
+            bench.prefix(name)
+        assert not (tmp_path / name).exists()
+
+
+GOLDEN = """\
+{"name":"tool","version":"1.2","build":"py_0","build_number":7,"subdir":"noarch","noarch":"python",\
+"depends":["python >=3.9"],"license":"MIT","timestamp":1700000000000,"fn":"tool-1.2-py_0.tar.bz2","sha256":"SHA256",\
+"size":SIZE,"files":["bin/tool","etc/conf","lib/python3.12/site-packages/tool.py"],"paths_data":{"paths":[\
+{"_path":"bin/tool","path_type":"unix_python_entry_point",\
+"sha256":"LAUNCHER","size_in_bytes":LENGTH,"sha256_in_prefix":"LAUNCHER"},\
+{"_path":"etc/conf","path_type":"hardlink",\
+"sha256":"8e84f07bd4ab13da9fc987302b702477cdb343977e46cb8bd519a6fc5a964e42","size_in_bytes":19,\
+"prefix_placeholder":"/opt/placeholder","file_mode":"text"},\
+{"_path":"lib/python3.12/site-packages/tool.py","path_type":"hardlink",\
+"sha256":"01ba4719c80b6fe911b091a7c05124b64eeece964e09c058ef8f9805daca546b","size_in_bytes":1,\
+"sha256_in_prefix":"01ba4719c80b6fe911b091a7c05124b64eeece964e09c058ef8f9805daca546b","no_link":true,\
+"original_path":"site-packages/tool.py"}],"paths_version":1}}
+"""
+
+
+def test_the_prefix_record_in_an_object_is_the_same_text_for_ever(tmp_path: Path) -> None:
+    """Content digests that locks have recorded depend on it."""
+    package = build_conda(
+        "tool",
+        "1.2",
+        "py_0",
+        {
+            "site-packages/tool.py": File("\n", no_link=True),
+            "etc/conf": File("at=/opt/placeholder", placeholder="/opt/placeholder"),
+        },
+        ["python >=3.9"],
+        noarch="python",
+        entry_points=["tool = tool:main"],
+        build_number=7,
+        format="tar.bz2",
+    )
+    path = tmp_path / "package"
+    path.write_bytes(package.data)
+    with open_conda(path, package.file, "py3.12-posix", Sha256(package.sha256)) as contents:
+        members = {member.path: member for member in contents.members}
+        (text,) = (entry.content for entry in contents.entries if entry.path == "conda-meta/tool-1.2-py_0.json")
+    launcher = members["bin/tool"]
+    expected = GOLDEN.replace("SHA256", package.sha256).replace("SIZE", str(len(package.data)))
+    expected = expected.replace("LAUNCHER", launcher.sha256).replace("LENGTH", str(launcher.size))
+    assert isinstance(text, bytes)
+    assert text.decode() == expected
 
 
 @posix

@@ -93,6 +93,8 @@ def settle(
     a prefix record that is not the object's, PrefixTooLongFor, and OSErrors for a disk that cannot take the files.
     """
     spelt = spell_prefix(str(prefix), record.platform)
+    if not spelt.isprintable():
+        raise EnvcError(f"{str(prefix)!r} cannot stand in files: it holds control characters, or is not Unicode")
     packages = [_read(root, item, record) for item in record.objects if item.kind == "conda"]
     work: list[tuple[RecordObject, InstalledPath, Member]] = []
     for package in packages:

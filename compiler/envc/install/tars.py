@@ -22,6 +22,7 @@ import msgspec
 
 from envc.install.zips import Limits
 from envc.store.paths import check_link, check_path
+from envc.store.tar import MAX_OCTAL
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -147,7 +148,9 @@ def _members(
 
 
 def _member(info: tarfile.TarInfo, path: str, scratch: IO[bytes], earlier: dict[str, TarMember]) -> TarMember:
-    mtime = max(0, int(info.mtime))
+    if not info.mtime <= MAX_OCTAL:
+        raise ValueError(f"{path!r} is dated {info.mtime}, which is no time that an object can hold")
+    mtime = int(max(0.0, info.mtime))
     executable = bool(info.mode & 0o111)
     if info.issym():
         check_link(path, info.linkname)
