@@ -146,3 +146,20 @@ def test_the_opposite_strategy_forgets_the_pins(workplace: Workplace) -> None:
     assert versions(workplace, "train", "gamma") == ["2.0"]
     workplace.ok("lock")
     assert versions(workplace, "train", "alpha") == ["1.1"]
+
+
+def test_what_is_left_alone_keeps_the_requirements_of_its_extras(workplace: Workplace) -> None:
+    """The lock holds what an extra needs for as long as a step that it keeps has asked for the extra."""
+    head, _, _ = MANIFEST.partition("[steps.prepare]")
+    steps = '[steps.one]\npypi = ["beta[fast]"]\n\n[steps.two]\npypi = ["alpha"]\n'
+    workplace.write(head + steps)
+    workplace.ok("lock")
+    assert "delta; extra ==" in workplace.lock.read_text()
+    before = environments(workplace)["one"]
+    workplace.write(head + steps.replace("beta[fast]", "beta").replace('"alpha"', '"alpha<1.1"'))
+    workplace.ok("lock", "--step", "two")
+    assert environments(workplace)["one"] == before
+    assert "pypi:delta" in before["packages"]
+    assert "delta; extra ==" in workplace.lock.read_text()
+    workplace.ok("lock", "--step", "one")
+    assert "delta" not in workplace.lock.read_text()
