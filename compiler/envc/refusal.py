@@ -35,9 +35,9 @@ def refusal_of(posed: PosedProblem, error: SolverError, label: Callable[[str], s
             lines.insert(at, f"groups {' and '.join(apart)} exclude each other: name them in separate steps")
         return Refusal(title, "\n".join(lines), {"steps": steps, **conflict.data(), "groups": apart})
     if isinstance(error, GaveUp):
-        error = GaveUp(error.tried, error.late, error.deciding, error.conflict.relabelled(label))
+        error = error.relabelled(label)
         text = f"{error}\ntry: a lower bound for what is named first, or more of --time-limit and --max-candidates"
-        return Refusal(title, text, {"steps": steps, "tried": error.tried, "late": error.late, **error.conflict.data()})
+        return Refusal(title, text, {"steps": steps, **error.data()})
     return Refusal(title, str(error), {"steps": steps, "target": target, "python": python, "reason": str(error)})
 
 

@@ -8,6 +8,8 @@ import msgspec
 
 from envc_solvers.errors import SolverError
 
+_MOST_DECIDED = 4  # decisions that a stopped search names
+
 
 class Step(msgspec.Struct, frozen=True):
     """One link of a chain: a package at some versions, and the requirement of it that leads on."""
@@ -107,17 +109,29 @@ class Unsolvable(SolverError):
 class GaveUp(SolverError):
     """The search reached its limit before it had an answer."""
 
-    def __init__(self, tried: int, late: bool, deciding: str, conflict: Conflict) -> None:
-        super().__init__(tried, late, deciding, conflict)
+    def __init__(self, tried: int, late: bool, deciding: str, decided: tuple[str, ...], conflict: Conflict) -> None:
+        super().__init__(tried, late, deciding, decided, conflict)
         self.tried = tried  # candidates
         self.late = late  # whether it was for time, and not for the number of candidates
         self.deciding = deciding  # the identifier being decided at the end
+        self.decided = decided  # "app 1.0", in the order of decisions
         self.conflict = conflict  # what stood in the way, most often first; not a proof
 
+    def relabelled(self, label: Callable[[str], str]) -> GaveUp:
+        """As `Conflict.relabelled`."""
+        return GaveUp(self.tried, self.late, self.deciding, self.decided, self.conflict.relabelled(label))
+
+    def data(self) -> dict[str, object]:
+        """As plain data, for JSON."""
+        stopped = {"tried": self.tried, "late": self.late, "deciding": self.deciding, "decided": list(self.decided)}
+        return {**stopped, **self.conflict.data()}
+
     def __str__(self) -> str:
+        last = ", ".join(self.decided[-_MOST_DECIDED:])
+        before = f", after {'… ' if len(self.decided) > _MOST_DECIDED else ''}{last}" if last else ""
         return (
             f"the search for {self.conflict.target}, Python {self.conflict.python} was stopped after {self.tried} "
             f"candidates{', when its time was over,' if self.late else ''} while deciding "
-            f"{self.deciding or 'the first project'}; what stood in the way so far:\n"
+            f"{self.deciding or 'the first project'}{before}; what stood in the way so far:\n"
             + "\n".join(str(self.conflict).splitlines()[1:])
         )

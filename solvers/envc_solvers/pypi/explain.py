@@ -43,7 +43,7 @@ def refuse(
     if isinstance(error, SearchLimit):
         journal.put_most_frequent_first()
         conflict = _conflict(problem, index, markers, journal, minimal=False)
-        return GaveUp(error.tried, error.late, journal.last, conflict)
+        return GaveUp(error.tried, error.late, journal.last, error.decided, conflict)
     whole = problem
     if isinstance(error, ResolutionImpossible):
         journal.root_causes(error)

@@ -48,9 +48,10 @@ _MOST_PARENTS = 64  # names required more often than this keep an unminimised bl
 class SearchLimit(Exception):
     """The search was stopped: too many candidates tried, or out of time."""
 
-    def __init__(self, tried: int, *, late: bool) -> None:
-        super().__init__(tried, late)
+    def __init__(self, tried: int, decided: tuple[str, ...], *, late: bool) -> None:
+        super().__init__(tried, decided, late)
         self.tried = tried
+        self.decided = decided  # "app 1.0", in the order of decisions
         self.late = late  # whether it was for time
 
 
@@ -239,9 +240,12 @@ class Search(Resolution[Need, Candidate, str]):
     def _count_try(self) -> None:
         self._journal.tried = self._tries = self._tries + 1
         if self._tries > self._max_tries:
-            raise SearchLimit(self._max_tries, late=False)
+            raise SearchLimit(self._max_tries, self._decided(), late=False)
         if self._out_of_time is not None and self._out_of_time():
-            raise SearchLimit(self._tries - 1, late=True)
+            raise SearchLimit(self._tries - 1, self._decided(), late=True)
+
+    def _decided(self) -> tuple[str, ...]:
+        return tuple(map(repr, self._states[-1].mapping.values()))
 
     # Blame
 
