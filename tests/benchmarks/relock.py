@@ -17,6 +17,7 @@ ADDED = "rich"
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="relock", description=__doc__)
     parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--set", default="web", help="a shared set, of which each step lacks something else")
     chosen = parser.parse_args(arguments)
     print(versions("envc", "resolvelib"))
     missed = False
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> int:
 
         def run(targets: int, kept: bytes | None, *flags: str) -> Run:
             """One lock, after what was there before has been put back."""
-            path.write_text(manifest(10, targets, ADDED if kept is not None else None))
+            path.write_text(manifest(10, targets, ADDED if kept is not None else None, chosen.set))
             lock.unlink(missing_ok=True)
             if kept is not None:
                 lock.write_bytes(kept)
@@ -45,8 +46,9 @@ def main(arguments: list[str]) -> int:
             budget = SHARE * full.seconds + START
             missed |= again.seconds > budget
             print(
-                f"ten steps on {targets} target(s): full lock {full.seconds:.3f} s; with one dependency more "
-                f"{verdict(again.seconds, budget)}; CPU at least {full.cpu:.3f} and {again.cpu:.3f} s",
+                f"{chosen.set}, ten steps, {targets} target(s): full lock {full.seconds:.3f} s; "
+                f"with one dependency more {verdict(again.seconds, budget)}; "
+                f"CPU at least {full.cpu:.3f} and {again.cpu:.3f} s",
                 flush=True,
             )
     return 1 if missed else 0

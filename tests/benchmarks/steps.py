@@ -15,13 +15,13 @@ def groups(name: str = "web") -> list[list[str]]:
     return [[one for at, one in enumerate(requirements) if at % GROUPS != left_out] for left_out in range(GROUPS)]
 
 
-def manifest(steps: int, targets: int, extra: str | None = None) -> str:
-    """A manifest of that many steps over ten groups. `extra` is one more requirement, of the first step alone."""
+def manifest(steps: int, targets: int, extra: str | None = None, name: str = "web") -> str:
+    """A manifest of that many steps over ten groups of a set. `extra` is required by the first step alone."""
     data: dict[str, Any] = benchmark_sets()
     platforms = ", ".join(f'"{platform}"' for platform in list(TARGETS.values())[:targets])
     text = f'[project]\nname = "benchmark"\ntargets = [{platforms}]\npython = "{data["python"]}"\n'
     text += f"exclude-newer = {data['exclude_newer']}\n"
-    for number, requirements in enumerate(groups()):
+    for number, requirements in enumerate(groups(name)):
         text += f"\n[groups.g{number}]\npypi = [\n" + "".join(f'  "{one}",\n' for one in requirements) + "]\n"
     for number in range(steps):
         text += f'\n[steps.s{number}]\ngroups = ["g{number % GROUPS}"]\n'
