@@ -103,7 +103,7 @@ def _canonical_artifact(artifact: Artifact) -> Artifact:
 
 
 def _canonical_build(build: Build) -> Build:
-    packages = sorted(set(build.packages), key=lambda each: (each.name, each.sha256, each.file, each.source))
+    packages = sorted(set(build.packages), key=msgspec.structs.astuple)
     return msgspec.structs.replace(build, requires=_sorted_set(build.requires), packages=tuple(packages))
 
 
