@@ -18,6 +18,7 @@ from tests.conda_packages import PLACEHOLDER, File, Package, build_conda
 from tests.e2e.command import Workplace, host_platform
 from tests.e2e.conda_places import MADE, bundled
 
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the packages hold shell scripts")
 MANIFEST = f"""\
 [project]
 name = "demo"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.conda_packages import PLACEHOLDER, File, Package, build_conda
 from tests.e2e.command import Workplace, host_platform
 from tests.e2e.test_trust import Reach, another_machine, ledger_entry, poison
 
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the packages hold shell scripts")
 MANIFEST = """\
 [project]
 name = "demo"
