@@ -16,7 +16,7 @@ import msgspec
 
 from envc.errors import DigestMismatch
 from envc.install.conda_meta import PrefixRecord, decode_record, meta_path
-from envc.install.conda_prefix import changed_paths, link_scripts
+from envc.install.conda_prefix import changed_paths
 from envc.install.derive import Ledger, derive, is_trusted, look_up
 from envc.install.interpreter import HOST
 from envc.install.machine import machine_requirements
@@ -308,9 +308,16 @@ def _publish(store: Blobs, record: Record, progress: Progress) -> Sha256:
 
 def _warn_of_link_scripts(items: list[RecordObject], progress: Progress) -> None:
     """Name the scripts that conda would run and envc does not: nothing of a package runs before its step does."""
-    for item in items:
-        for path in link_scripts(item) if item.kind == "conda" else ():
-            progress.warn(f"{item.name} {item.version} has {path}, which envc never runs")
+    packages = [item for item in items if item.kind == "conda"]
+    if not packages:
+        return
+    from envc.fetch.link_scripts import script_names
+
+    for item in packages:
+        names = script_names(item.name)
+        for member in item.index.members:
+            if member.path in names:
+                progress.warn(f"{item.name} {item.version} has {member.path}, which envc never runs")
 
 
 def _warn_of_contests(items: list[RecordObject], progress: Progress) -> None:

@@ -10,15 +10,12 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
 from envc.errors import EnvcError
-from envc.fetch.link_scripts import script_names
 from envc.install.conda_meta import (
     HISTORY,
     InstalledPath,
@@ -45,12 +42,12 @@ from envc.install.placeholders import (
 from envc.model.digest import Sha256, sha256
 from envc.model.progress import Progress
 from envc.model.record import MTIME, Member, Record, RecordObject
-from envc.store.encode import usable_cores
 from envc.store.errors import CorruptBlob
 from envc.store.paths import check_path
 
 UNKNOWN = "envc://bundle"  # where packages come from, as far as a single-file bundle knows
 _GROWTH = 64 << 20  # bytes by which a text may grow, however small it was
+_WORTH_THREADS = 16 << 20  # bytes to be rewritten; fewer are done before threads are there
 _DRAFTS = ".envc/drafts"
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 CODESIGN = "/usr/bin/codesign"
@@ -106,14 +103,7 @@ def settle(
                 work.append((package.item, entry, member))
     drafts = root / _DRAFTS
     drafts.mkdir(parents=True)
-
-    def rewrite(number: int) -> tuple[str, str]:
-        item, entry, member = work[number]
-        draft = drafts / str(number)
-        return entry.path, _rewrite(root / entry.path, draft, item, entry, member, spelt, record.platform)
-
-    with ThreadPoolExecutor(threads or usable_cores(), thread_name_prefix="envc-rewrite") as pool:
-        digests = dict(pool.map(rewrite, range(len(work))))
+    digests = _rewrite_all(root, drafts, work, spelt, record.platform, threads)
     drafts.rmdir()
     changed = {entry.path for _, entry, _ in work if entry.file_mode == "binary" and _is_changed(entry, record)}
     digests |= _sign(root, sorted(changed), record.platform, codesign, progress)
@@ -172,12 +162,6 @@ def original_digest(path: Path, entry: InstalledPath, prefix: str, platform: str
     return digest.hexdigest()
 
 
-def link_scripts(item: RecordObject) -> list[str]:
-    """The scripts of a package that conda would run when it installs or removes it; envc runs none."""
-    names = script_names(item.name)
-    return [member.path for member in item.index.members if member.path in names]
-
-
 def _is_changed(entry: InstalledPath, record: Record) -> bool:
     return bool(entry.prefix_placeholder) and is_rewritten(entry.file_mode, record.platform)
 
@@ -220,6 +204,30 @@ def _read(root: Path, item: RecordObject, record: Record) -> _Package:
     except ValueError as error:
         raise CorruptBlob(what, str(error)) from None
     return _Package(item=item, data=data, glance=glance, meta=meta, own=own)
+
+
+def _rewrite_all(
+    root: Path,
+    drafts: Path,
+    work: list[tuple[RecordObject, InstalledPath, Member]],
+    prefix: str,
+    platform: str,
+    threads: int | None,
+) -> dict[str, str]:
+    """Let files of packages name the prefix; the digests of what they hold then, by path."""
+
+    def rewrite(number: int) -> tuple[str, str]:
+        item, entry, member = work[number]
+        return entry.path, _rewrite(root / entry.path, drafts / str(number), item, entry, member, prefix, platform)
+
+    if sum(member.size for _, _, member in work) < _WORTH_THREADS:
+        return dict(map(rewrite, range(len(work))))
+    from concurrent.futures import ThreadPoolExecutor
+
+    from envc.store.encode import usable_cores
+
+    with ThreadPoolExecutor(threads or usable_cores(), thread_name_prefix="envc-rewrite") as pool:
+        return dict(pool.map(rewrite, range(len(work))))
 
 
 def _rewrite(
@@ -272,6 +280,8 @@ def _sign(root: Path, paths: Iterable[str], platform: str, codesign: str, progre
     """
     if platform != "osx-arm64":
         return {}
+    import subprocess
+
     digests: dict[str, str] = {}
     unsigned: list[str] = []
     for path in paths:
