@@ -277,7 +277,7 @@ def warn_of_link_scripts(manifest: Manifest, members: Iterable[EnvironmentMember
     settings = read_settings(around.environ)
     keyring = Keyring(settings.netrc)
     places = resolve_channels(manifest.channels, manifest.sources, keyring, root=manifest.root)
-    client = Client(keyring)
+    client = Client(keyring, read_timeout=10, tries=1)  # what nobody needs is not waited for
     try:
         found = LinkScripts(places, client, settings.cache, offline=around.offline).find(members)
     finally:
