@@ -134,6 +134,22 @@ def test_a_limit_ends_with_what_was_being_tried() -> None:
     assert "lib>=9  required by app 20.0 to 29.0 (10 versions)" in str(error)
 
 
+def test_what_failed_most_often_is_told_first() -> None:
+    universe = {
+        "alpha": {"2.0": Version(requires=("once>=9",)), "1.0": Version()},
+        "beta": {f"{n}.0": Version(requires=("often>=9",)) for n in range(1, 30)},
+        "once": {"1.0": Version()},
+        "often": {"1.0": Version()},
+    }
+    with pytest.raises(GaveUp) as caught:
+        ask(universe, "alpha", "beta", max_tries=12)
+    error = caught.value
+    assert [subject.project for subject in error.conflict.subjects] == ["often", "once"]
+    assert error.decided == ("alpha 1.0",)
+    assert "while deciding beta, after alpha 1.0; what stood in the way" in str(error)
+    assert error.data()["tried"] == 12
+
+
 def test_a_clock_can_stop_the_search() -> None:
     ticks = iter([False, False, True])
     problem = Problem(target=TARGET, python=PYTHON, roots=label(["app"], "roots"))
