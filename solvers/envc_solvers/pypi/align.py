@@ -50,9 +50,9 @@ def align(
 
     "newest": a version chosen for an earlier problem is taken where it is also the first that this one allows (by its
     files, the policy and its own requirements), nothing that was chosen beside it forbids it, and whatever else changes
-    with it changes to versions of earlier problems, too. "strong": for every
-    project that differs, the versions that all problems allow are tried, newest first, until one can be had everywhere;
-    what was settled for one project stays while the next is tried. Returns what could not be settled, too.
+    with it changes to versions of earlier problems, too. "strong": for every project that differs, the versions that
+    all problems allow are tried, newest first, until one can be had everywhere; what was settled for one project stays
+    while the next is tried. Returns what could not be settled, too.
     """
     table = _Table(members, list(solutions), solve)
     table.prefer_earlier()
@@ -102,6 +102,8 @@ class _Table:
 
     def settle(self) -> tuple[Apart, ...]:
         """See "strong"."""
+        # What earlier problems led to is no reason to stay apart from later ones.
+        self._limits = [()] * len(self._members)
         apart: dict[str, Apart] = {}
         for _ in range(_ROUNDS):
             apart = {}

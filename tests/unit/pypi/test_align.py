@@ -164,3 +164,20 @@ def test_newest_sacrifices_nothing() -> None:
     assert solved(universe, ["app"], "newest", "linux-64", "osx-arm64") == (alone, ())
     together, _ = solved(universe, ["app"], "strong", "linux-64", "osx-arm64")
     assert together == [{"app": "1.0", "lib": "2.0"}, {"app": "1.0", "lib": "2.0"}]
+
+
+def test_strong_takes_back_what_newest_had_agreed_on() -> None:
+    """Two targets agree on the newest version, and the third does not have it."""
+    universe: Universe = {
+        **EITHER_OR,
+        "alpha": {
+            "2.0": Version(requires=("zeta<2",), files=(wheel("alpha", "2.0", LINUX), wheel("alpha", "2.0", MAC))),
+            "1.0": Version(),
+        },
+    }
+    found, said = solved(universe, ["pin"], "newest", "linux-64", "osx-arm64", "win-64")
+    assert [pins["alpha"] for pins in found] == ["2.0", "2.0", "1.0"]
+    found, said = solved(universe, ["pin"], "strong", "linux-64", "osx-arm64", "win-64")
+    assert [pins["alpha"] for pins in found] == ["1.0", "1.0", "1.0"]
+    assert len({pins["zeta"] for pins in found}) == 1
+    assert said == ()
