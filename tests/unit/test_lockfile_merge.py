@@ -111,3 +111,15 @@ def test_projects_that_one_side_s_mixed_step_found_are_kept() -> None:
     assert merge(_lock(packages=(plain,)), _lock(packages=(told,))).packages == (told,)
     assert merge(_lock(packages=(told,)), _lock(packages=(plain,))).packages == (told,)
     assert loads(dumps(_lock(packages=(told,)))).packages == (told,)
+
+
+def test_sides_that_disagree_on_where_a_package_goes_both_stay() -> None:
+    """Then its environments are stale; whichever side were taken, the result would depend on the order."""
+    left = SMALL.packages[0].artifacts[0]
+    for changes in ({"noarch": "python"}, {"site_packages": "lib/python/site-packages"}):
+        right = replace(left, **changes)
+        ours, theirs = (
+            replace(SMALL, packages=(replace(SMALL.packages[0], artifacts=(each,)),)) for each in (left, right)
+        )
+        assert merge(ours, theirs) == merge(theirs, ours)
+        assert len(merge(ours, theirs).packages) == 2

@@ -79,7 +79,7 @@ def _unite(left: tuple[Artifact, ...], right: tuple[Artifact, ...]) -> tuple[Art
         if twin is None:
             united[artifact.sha256] = artifact
             continue
-        if (twin.file, twin.size, twin.depends) != (artifact.file, artifact.size, artifact.depends):
+        if _facts(twin) != _facts(artifact):
             return None
         if any(twin.content.get(layout, digest) != digest for layout, digest in artifact.content.items()):
             return None
@@ -94,6 +94,11 @@ def _unite(left: tuple[Artifact, ...], right: tuple[Artifact, ...]) -> tuple[Art
         if any(not artifact.targets for artifact in united.values()) or max(keys.values()) > 1:
             return None
     return tuple(united.values())
+
+
+def _facts(artifact: Artifact) -> tuple[object, ...]:
+    """What is the same wherever a digest is locked."""
+    return (artifact.file, artifact.size, artifact.depends, artifact.noarch, artifact.site_packages)
 
 
 def dangling(graph: LockGraph) -> tuple[Dangling, ...]:
