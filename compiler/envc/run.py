@@ -93,11 +93,12 @@ def run(launch: Launch, environ: Mapping[str, str], *, replace: bool = True) -> 
     """
     variables = environment_variables(launch, environ)
     program, command = _command(launch, variables)
+    # What was said before the command must not come after what it says.
+    sys.stdout.flush()
+    sys.stderr.flush()
     try:
         if replace and os.name == "posix":
             os.chdir(launch.cwd)
-            sys.stdout.flush()
-            sys.stderr.flush()
             # Python ignores these, and what is ignored stays ignored in the program that takes our place.
             for name in ("SIGPIPE", "SIGXFSZ"):
                 if hasattr(signal, name):
