@@ -135,7 +135,7 @@ def test_a_smallest_set_has_a_solution_without_any_of_its_members(
 
 
 @given(universes(), roots, constraints)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 def test_what_is_suggested_leads_to_a_solution(universe: Universe, wanted: list[str], limits: list[str]) -> None:
     found = answer(universe, wanted, limits)
     assume(isinstance(found, Unsolvable) and found.conflict.suggestion)
@@ -160,7 +160,7 @@ def without_one(texts: list[str], gone: str) -> list[str]:
 
 
 @given(universes(), roots, constraints)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_no_solution_is_better_in_the_order_of_decisions(
     universe: Universe, wanted: list[str], limits: list[str]
 ) -> None:
