@@ -275,9 +275,10 @@ def warn_of_link_scripts(manifest: Manifest, members: Iterable[EnvironmentMember
     from envc.fetch.link_scripts import LinkScripts
 
     settings = read_settings(around.environ)
-    keyring = Keyring(settings.netrc)
+    keyring = Keyring(settings.netrc, logins=settings.logins, ask=settings.ask)
     places = resolve_channels(manifest.channels, manifest.sources, keyring, root=manifest.root)
-    client = Client(keyring, read_timeout=10, tries=1)  # what nobody needs is not waited for
+    # What nobody needs is not waited for.
+    client = Client(keyring, transport=settings.transport, read_timeout=10, tries=1)
     try:
         found = LinkScripts(places, client, settings.cache, offline=around.offline).find(members)
     finally:

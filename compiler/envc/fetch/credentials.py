@@ -60,6 +60,7 @@ class Keyring:
         self._by_host: dict[str, Login] | None = None
         self._by_place: dict[tuple[str, str, int], Login] = {}
         self._services: dict[tuple[str, str, int], str] = {}  # declared sources that a keyring was not asked about yet
+        self._answered: dict[tuple[str, str, int], Login] = {}  # what it said of the others
         self._lock = threading.Lock()
 
     def declare(self, name: str, url: str, login: Login | None = None) -> None:
@@ -89,21 +90,20 @@ class Keyring:
     def refused(self, url: str) -> Login | None:
         """Another login for a place that refused a request, or whose password is missing; None if there is none.
 
-        A keyring is asked about a place once. Raises UsageError where it cannot be asked.
+        A keyring is asked about a place once; requests that were under way meanwhile get the same answer. Raises
+        UsageError where it cannot be asked.
         """
         if self._ask is None:
             return None
         place = _place(url)
         with self._lock:
             service = self._services.pop(place, None)
-            if service is None:
-                return None
-            known = self._by_place.get(place)
-            found = self._ask((service, urlsplit(service).netloc), known.user if known else "")
-            if found is None:
-                return None
-            login = self._by_place[place] = Login(*found)
-            return login
+            if service is not None:
+                known = self._by_place.get(place)
+                found = self._ask((service, urlsplit(service).netloc), known.user if known else "")
+                if found is not None:
+                    self._by_place[place] = self._answered[place] = Login(*found)
+            return self._answered.get(place)
 
 
 def login_name(source: str) -> str:

@@ -21,6 +21,8 @@ def ask_keyring(services: tuple[str, ...], user: str, environ: Mapping[str, str]
     import subprocess
 
     for service in services:
+        if service.startswith("-"):  # a host that the command would take for an option
+            continue
         asked = ["get", service, user] if user else ["--mode", "creds", "get", service]
         try:
             done = subprocess.run(

@@ -69,7 +69,13 @@ def read_settings(environ: Mapping[str, str]) -> FetchSettings:
 
 def channel_settings(environ: Mapping[str, str]) -> FetchSettings:
     """The same for runs that ask conda channels only: pip's configuration says nothing of them, and is not read."""
-    return FetchSettings(cache=cache_folder(environ), netrc=_netrc(environ))
+    return FetchSettings(
+        cache=cache_folder(environ),
+        netrc=_netrc(environ),
+        logins=_logins(environ),
+        ask=_keyring(environ, {}),
+        transport=_transport(environ, {}),
+    )
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:

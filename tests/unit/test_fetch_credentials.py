@@ -1,0 +1,40 @@
+"""Logins that a keyring gives."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from envc.fetch.credentials import Keyring, Login
+from envc.fetch.keyring_command import ask_keyring
+
+URL = "https://packages.example.com/simple"
+
+
+def test_requests_that_were_under_way_get_the_answer_too() -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def ask(services: tuple[str, ...], user: str) -> tuple[str, str] | None:
+        asked.append(services)
+        return "me", "secret"
+
+    keyring = Keyring(ask=ask)
+    keyring.declare("internal", URL)
+    # Both pages were asked for before either was refused.
+    assert keyring.refused(f"{URL}/acme/") == keyring.refused(f"{URL}/delta/") == Login("me", "secret")
+    assert keyring.login(URL) == Login("me", "secret")
+    assert asked == [(URL, "packages.example.com")]
+    assert keyring.refused("https://elsewhere.example.com/simple") is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the command is a shell script")
+def test_a_host_is_no_option_of_the_command(tmp_path: Path) -> None:
+    command = tmp_path / "keyring"
+    command.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/log\n')
+    command.chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    services = ("https://--keyring-path=lib/", "--keyring-path=lib")
+    assert ask_keyring(services, "", environ) is None
+    assert (tmp_path / "log").read_text() == "--mode creds get https://--keyring-path=lib/\n"
