@@ -23,6 +23,8 @@ _ASKING = re.compile(r"([a-z0-9-]+)\[([a-z0-9,-]+)\]")  # how a canonical requir
 
 Cell = tuple[str, str]  # step, target key
 Release = tuple[str, str, str, str, str]  # kind, name, version, source, variant: what has one id; see `_releases`
+# An artifact as some step-target has it: two sources may have the very same file.
+Origin = tuple[Sha256, tuple[str, str, str, str]]  # and its kind, name, version, source
 
 
 class Asking(Protocol):
@@ -84,7 +86,7 @@ def link(
     requires = _needed_requires(cells, choices)
     releases = _releases(choices)
     by_release = _assign_ids(set(releases.values()), previous)
-    ids = {digest: by_release[release] for digest, release in releases.items()}
+    ids = {origin: by_release[release] for origin, release in releases.items()}
     environments = tuple(
         sorted(
             (_environment(steps, group, choices, ids) for steps, group in _group(cells, choices)),
@@ -144,7 +146,7 @@ def _group(
                     cell.interpreter,
                     cell.requires,
                     cell.index_names,
-                    sorted(choice.sha256 for choice in choices[step, cell.key]),
+                    sorted(map(_origin, choices[step, cell.key])),
                 )
                 for cell in members
             )
@@ -175,12 +177,12 @@ def _environment(
     steps: tuple[str, ...],
     cells: list[Asking],
     choices: Mapping[Cell, tuple[Choice, ...]],
-    ids: Mapping[Sha256, str],
+    ids: Mapping[Origin, str],
 ) -> LockedEnvironment:
     holding: dict[str, set[str]] = {}
     for cell in cells:
         for choice in choices[cell.step, cell.key]:
-            holding.setdefault(ids[choice.sha256], set()).add(cell.target_name)
+            holding.setdefault(ids[_origin(choice)], set()).add(cell.target_name)
     everywhere = {cell.target_name for cell in cells}
     return LockedEnvironment(
         steps=steps,
@@ -197,7 +199,11 @@ def _environment(
     )
 
 
-def _releases(choices: Mapping[Cell, tuple[Choice, ...]]) -> dict[Sha256, Release]:
+def _origin(choice: Choice) -> Origin:
+    return choice.sha256, choice.release
+
+
+def _releases(choices: Mapping[Cell, tuple[Choice, ...]]) -> dict[Origin, Release]:
     """The release of each artifact. Its variant is "" unless two files of one version are chosen under one target key.
 
     Then the build joins the id, since an id has at most one file per target key (DESIGN section 4).
@@ -208,7 +214,7 @@ def _releases(choices: Mapping[Cell, tuple[Choice, ...]]) -> dict[Sha256, Releas
             files.setdefault((choice.release, key), set()).add(choice.sha256)
     split = {release for (release, _), digests in files.items() if len(digests) > 1}
     return {
-        choice.sha256: (*choice.release, (choice.build or choice.sha256[:8]) if choice.release in split else "")
+        _origin(choice): (*choice.release, (choice.build or choice.sha256[:8]) if choice.release in split else "")
         for chosen in choices.values()
         for choice in chosen
     }
@@ -260,18 +266,19 @@ def _version_order(version: str) -> tuple[int, Version | str]:
 def _packages(
     cells: tuple[Asking, ...],
     choices: Mapping[Cell, tuple[Choice, ...]],
-    ids: Mapping[Sha256, str],
+    ids: Mapping[Origin, str],
     requires: Mapping[Sha256, tuple[str, ...]],
     recorded: Mapping[Sha256, dict[str, Sha256]],
 ) -> tuple[Package, ...]:
     used: dict[str, dict[Sha256, Choice]] = {}
-    serving: dict[Sha256, set[str]] = {}
+    serving: dict[Origin, set[str]] = {}
     projects: dict[str, set[str]] = {}
     for cell in cells:
         for choice in choices[cell.step, cell.key]:
-            projects.setdefault(ids[choice.sha256], set()).update(choice.pypi)
-            used.setdefault(ids[choice.sha256], {})[choice.sha256] = choice
-            serving.setdefault(choice.sha256, set()).add(cell.key)
+            package_id = ids[_origin(choice)]
+            projects.setdefault(package_id, set()).update(choice.pypi)
+            used.setdefault(package_id, {})[choice.sha256] = choice
+            serving.setdefault(_origin(choice), set()).add(cell.key)
     packages = []
     for package_id, by_digest in used.items():
         chosen = sorted(by_digest.values(), key=lambda choice: (choice.file, choice.sha256))
@@ -293,7 +300,7 @@ def _packages(
                         file=choice.file,
                         size=choice.size,
                         sha256=choice.sha256,
-                        targets=tuple(sorted(serving[choice.sha256])) if len(chosen) > 1 else (),
+                        targets=tuple(sorted(serving[_origin(choice)])) if len(chosen) > 1 else (),
                         depends=None if agree else requires[choice.sha256],
                         noarch=choice.noarch,
                         site_packages=choice.site_packages,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import ssl
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,10 @@ import pytest
 import tomli
 import trustme
 
+from tests.channel_server import ChannelServer
 from tests.e2e.command import HOST_PYTHON, Workplace
+from tests.e2e.test_lock_conda import MANIFEST as CONDA_MANIFEST
+from tests.e2e.test_lock_conda import write_channel
 from tests.servers import Behaviour, IndexServer, TunnelProxy
 from tests.wheels import build_wheel
 
@@ -192,6 +197,30 @@ def test_logins(place: Workplace, private: IndexServer, way: str) -> None:
         assert len(lines) <= 2 * (2 if way == "keyring by host" else 1)  # once a command
 
 
+@pytest.mark.parametrize("way", ["variables", "keyring"])
+def test_logins_of_channels(place: Workplace, tmp_path: Path, way: str) -> None:
+    write_channel(tmp_path / "channel")
+    with ChannelServer() as server:
+        server.add_folder("private", tmp_path / "channel")
+        server.auth = "Basic " + b64encode(f"me:{SECRET}".encode()).decode()
+        url = f"{server.base}/private"
+        place.write(CONDA_MANIFEST.replace('"channel"', f'"{url}"').replace("small", "internal"))
+        assert "from internal: HTTP 401" in place.fails(1, "lock").err
+        server.log.clear()
+        if way == "variables":
+            env = {"ENVC_SOURCE_INTERNAL_USERNAME": "me", "ENVC_SOURCE_INTERNAL_PASSWORD": SECRET}
+        else:
+            env = {"ENVC_KEYRING_PROVIDER": "subprocess"}
+            asked = keyring(place, url)
+        told = place.ok("lock", **env).err
+        answers = dict(server.log)  # the last of each path
+        assert SECRET not in told
+        assert SECRET.encode() not in everything_written(place)
+    assert any(path.endswith(".conda") for path in answers)  # looked into for link scripts
+    assert 401 not in answers.values()
+    assert way == "variables" or set(asked.read_text().splitlines()) == {f"--mode creds get {url}"}
+
+
 def test_a_keyring_is_not_asked_unless_that_is_wanted(place: Workplace, private: IndexServer) -> None:
     place.write(manifest(declared(private.url)))
     asked = keyring(place, private.url)
@@ -249,3 +278,22 @@ def test_pages_are_used_for_their_time_and_then_asked_for_changes(place: Workpla
     internal.forget()
     place.ok("lock", "--upgrade", ENVC_NOW="2026-06-01T00:20:00Z")
     assert [request.status for request in internal.log if "acme" in request.path] == [304]
+
+
+def test_one_file_from_two_places_is_two_packages(place: Workplace, public: IndexServer) -> None:
+    """Each step can be bundled from where its own requirement leads, whatever becomes of the other one."""
+    wheel = build_wheel("acme-models", "99.0")
+    (place.checkout / wheel.file).write_bytes(wheel.data)
+    by_path = f'[steps.other]\npypi = [{{ path = "{wheel.file}" }}]\n'
+    place.write(manifest(by_path, '["pypi"]'))
+    place.ok("lock")
+    assert versions(place) == {"acme-models": ("99.0", "pypi"), "acme-models@99.0": ("99.0", "path")}
+    place.ok("lock", "--check")
+    place.ok("bundle")
+    public.remove(wheel.file)
+    place.write(manifest("", '["pypi"]').replace('[steps.train]\npypi = ["acme-models"]\n', by_path))
+    place.ok("lock")
+    assert versions(place) == {"acme-models@99.0": ("99.0", "path")}
+    for folder in (place.cache, place.store):
+        shutil.rmtree(folder)
+    place.ok("bundle")

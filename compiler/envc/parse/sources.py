@@ -26,7 +26,8 @@ class SourceNames:
         """Report a name that is no source of that world, "pypi" (find-links included) or "conda"."""
         if name not in self.kinds:
             near = nearest(name, (known for known, kind in self.kinds.items() if _is_of(kind, world)))
-            declare = f"declare it as [sources.{name}]"
+            is_place = "/" in name or "\\" in name
+            declare = "declare a source with this as its `url`" if is_place else f"declare it as [sources.{name}]"
             report.add(at, f"there is no source {name!r}", f"{near}; or {declare}" if near else declare)
         elif not _is_of(self.kinds[name], world):
             wanted = "a conda channel" if world == "conda" else "a PyPI source"
