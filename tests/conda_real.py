@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -78,15 +80,21 @@ def _wheels(requirements: Iterable[str]) -> list[Path]:
 
 
 def _kept(folder: Path, make: Callable[[Path], None]) -> Path:
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=folder.parent))
-        try:
-            make(made)
-            made.rename(folder)
-        except OSError:
-            if not folder.exists():  # else another process made it meanwhile
-                raise
-        finally:
-            shutil.rmtree(made, ignore_errors=True)
+    """The folder, made if it is not there; folders beside it that nobody used for two weeks are removed then."""
+    if folder.exists():
+        os.utime(folder)
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for other in folder.parent.iterdir():
+        if time.time() - other.stat().st_mtime > 14 * 24 * 3600:
+            shutil.rmtree(other, ignore_errors=True)
+    made = Path(tempfile.mkdtemp(dir=folder.parent))
+    try:
+        make(made)
+        made.rename(folder)
+    except OSError:
+        if not folder.exists():  # else another process made it meanwhile
+            raise
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
     return folder
