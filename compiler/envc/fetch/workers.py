@@ -34,8 +34,8 @@ class Workers:
             self._queue.put((rank, next(self._order), work))
             if self._queue.qsize() > self._idle and len(self._threads) < self._most:
                 thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
+                thread.start()  # which may fail, or be interrupted: then there is nothing to wait for
                 self._threads.append(thread)
-                thread.start()
 
     def stop(self) -> None:
         """Drop what has not begun."""
