@@ -23,7 +23,7 @@ from envc.store.index import read_index
 from envc.store.layout import FRAME, spans
 from envc.store.objects import bytes_reader
 from envc.store.paths import ENVIRONMENT_LAYOUT, check_link, check_path
-from envc.store.tar import BLOCK, END, MAX_OCTAL, encode_header, header_size, tar_size
+from envc.store.tar import BLOCK, END, MAX_OCTAL, encode_header, header_size, padding
 from tests.stores import ARTIFACT, LAYOUT, encode, tree, tree_of
 from tests.strategies import entries
 
@@ -105,6 +105,11 @@ SIZES = st.one_of(
     st.integers(-3, 3).map(lambda n: FRAME + n),
     st.integers(0, 5 * FRAME),
 )
+
+
+def tar_size(member: Member) -> int:
+    """Bytes of the whole member in a tar stream."""
+    return header_size(member) + member.size + padding(member.size)
 
 
 @given(st.lists(st.tuples(SIZES, st.integers(1, 300)), max_size=12))

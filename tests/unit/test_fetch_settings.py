@@ -9,7 +9,7 @@ import pytest
 
 from envc.errors import UsageError
 from envc.fetch.credentials import Keyring, Login
-from envc.fetch.places import DEFAULT_INDEX, default_index_url, local_path, resolve
+from envc.fetch.places import default_index_url, local_path, resolve
 from envc.fetch.settings import FetchSettings, read_settings, redact
 from envc.model.manifest import Source
 
@@ -116,7 +116,7 @@ def places(*sources: Source, index_url: str | None = None) -> dict[str, tuple[st
     return {name: (place.key, place.url) for name, place in found.items()}
 
 
-PYPI = Source(name=DEFAULT_INDEX, kind="pypi")
+PYPI = Source(name="pypi", kind="pypi")
 
 
 def test_the_default_index_has_no_url_until_it_is_needed() -> None:

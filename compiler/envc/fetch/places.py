@@ -16,8 +16,6 @@ from envc.fetch.settings import FetchSettings
 from envc.model.digest import sha256
 from envc.model.manifest import Source
 
-DEFAULT_INDEX = "pypi"
-
 
 class Place(msgspec.Struct, frozen=True):
     """A source, resolved."""

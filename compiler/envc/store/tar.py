@@ -29,11 +29,6 @@ def padding(size: int) -> int:
     return -size % BLOCK
 
 
-def tar_size(member: Member) -> int:
-    """Bytes of the whole member in a tar stream: headers, content, padding."""
-    return header_size(member) + member.size + padding(member.size)
-
-
 def header_size(member: Member) -> int:
     """Bytes before the member's content."""
     if len(member.path) <= _NAME and not member.link and member.size <= MAX_OCTAL and member.path.isascii():

@@ -26,10 +26,6 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     default: bool  # the truth when no extra is asked for
     exceptions: tuple[str, ...] = ()  # extras for which the truth differs, normalised, sorted
 
-    def holds_for(self, extra: str) -> bool:
-        """The truth while looking at one extra alone."""
-        return self.default != (extra in self.exceptions)
-
 
 def marker_environment(target: Target, python: Python) -> dict[str, str]:
     """The eleven marker variables of PEP 508, without ``extra``.
