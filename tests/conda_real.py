@@ -1,4 +1,4 @@
-"""Real channels: this interpreter and real wheels as conda packages, indexed by conda-index, kept for the next session.
+"""Real channels: this interpreter and real wheels as conda packages, indexed by conda-index, kept for the next run.
 
 They lie in the user's cache folder, below what they were made from: the interpreter and the code that makes packages.
 """
