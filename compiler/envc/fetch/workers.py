@@ -59,4 +59,9 @@ class Workers:
                 self._idle -= 1
             if work is None or self._stopped:
                 return
-            work()
+            try:
+                work()
+            except Exception:
+                # After `stop`, what work relies on is closed under it, and nobody waits for what it found.
+                if not self._stopped:
+                    raise
