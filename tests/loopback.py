@@ -12,7 +12,7 @@ class Loopback:
 
     def __init__(self, handler: type[Handler]) -> None:
         self._server = _Server(("127.0.0.1", 0), type("Handler", (handler,), {"owner": self}))
-        # A connection that is announced and gone again before it is accepted would block the server for good (accept(2)).
+        # A connection that is announced, and gone before it is accepted, would block the server for good (accept(2)).
         self._server.socket.settimeout(1)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
