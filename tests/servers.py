@@ -321,7 +321,7 @@ class _Tunnel(Handler):
     def do_CONNECT(self) -> None:
         self.owner.asked.append((self.path, self.headers.get("Proxy-Authorization") or ""))
         host, _, port = self.path.rpartition(":")
-        with socket.create_connection((host, int(port)), timeout=5) as far:
+        with socket.create_connection((host, int(port)), timeout=60) as far:
             self.send_response(200, "here you are")
             self.end_headers()
             near = self.connection

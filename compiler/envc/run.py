@@ -7,9 +7,9 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -29,6 +29,10 @@ LEAKS = (
     "PYTHONEXECUTABLE",
     "PYTHONPLATLIBDIR",
     "__PYVENV_LAUNCHER__",
+)
+# The signals by which others ask a process to end or to look up; Windows has none of them.
+HANDED_ON = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
 )
 
 
@@ -104,9 +108,7 @@ def run(launch: Launch, environ: Mapping[str, str], *, replace: bool = True) -> 
                 if hasattr(signal, name):
                     signal.signal(getattr(signal, name), signal.SIG_DFL)
             os.execve(program, command, variables)
-        import subprocess
-
-        return _wait(subprocess.Popen([program, *command[1:]], cwd=launch.cwd, env=variables))
+        return _run_child([program, *command[1:]], launch.cwd, variables)
     except OSError as error:
         raise EnvcError(f"{launch.command[0]} cannot be started: {error.strerror}") from None
 
@@ -133,18 +135,46 @@ def _find(launch: Launch, variables: Mapping[str, str]) -> str:
     return str(Path(found).absolute())
 
 
-def _wait(child: subprocess.Popen[bytes]) -> int:
-    """Wait for a child. SIGINT is not handed on: a terminal sends it to both."""
-    names = [name for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)]
-    numbers = [getattr(signal, name) for name in names]
-    before = {number: signal.signal(number, lambda got, _: child.send_signal(got)) for number in numbers}
-    before[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
+def _run_child(command: list[str], cwd: Path, variables: Mapping[str, str]) -> int:
+    """Start a child and wait for its end. SIGINT is not handed on: a terminal sends it to both."""
+    import subprocess
+
+    before = {signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None)}
     try:
-        code = child.wait()
+        if os.name == "nt":
+            code = subprocess.Popen(command, cwd=cwd, env=variables).wait()  # no other signal reaches a process there
+        else:
+            code = _handing_on(lambda: subprocess.Popen(command, cwd=cwd, env=variables), before)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     return 128 - code if code < 0 else code
+
+
+def _handing_on(start: Callable[[], subprocess.Popen[bytes]], before: dict[signal.Signals, Any]) -> int:
+    """The code of a child that gets our signals; what handled them is added to `before`.
+
+    Handlers only note a signal. The loop hands it on, and sleeps in a read of the pipe that Python's C handler fills:
+    so no signal is lost, neither one before the child has started nor one just before the sleep.
+    """
+    noted: list[int] = []
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    woken_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        for number in HANDED_ON:
+            before[number] = signal.signal(number, lambda got, _: noted.append(got))
+        before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+        child = start()
+        while (code := child.poll()) is None:
+            while noted:
+                child.send_signal(noted.pop(0))
+            os.read(reader, 512)
+        return code
+    finally:
+        signal.set_wakeup_fd(woken_before)
+        os.close(reader)
+        os.close(writer)
 
 
 def _scripts(prefix: Path) -> Path:

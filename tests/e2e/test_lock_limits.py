@@ -48,7 +48,7 @@ def test_a_time_ends_the_search(workplace: Workplace, index: IndexServer) -> Non
     workplace.write(MANIFEST)
     start = time.monotonic()
     done = workplace.fails(1, "lock", "--time-limit", "1s")
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60
     assert "candidates, when its time was over, while deciding" in done.err
     wrong = workplace.fails(2, "lock", "--time-limit", "2026-01-01")
     assert "is a moment" in wrong.err

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from envc.errors import SourceUnreachable
@@ -208,7 +208,6 @@ KEYS = st.sampled_from(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(st.sampled_from(["demo-1.0-h_0.conda", "demo-1.0-h_0.tar.bz2", "x"]), st.dictionaries(KEYS, JSON))
 )

@@ -59,14 +59,15 @@ def test_every_single_byte(bits: int, tmp_path: Path) -> None:
 slices = st.tuples(st.integers(0, len(WHEEL.data)), st.integers(0, 40))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# Every example writes the same folder anew, and may take its time.
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cut=slices, put=st.binary(max_size=40))
 def test_bytes_cut_out_put_in_and_replaced(cut: tuple[int, int], put: bytes, tmp_path: Path) -> None:
     at, length = cut
     check(WHEEL.data[:at] + put + WHEEL.data[at + length :], tmp_path)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(source=slices, to=st.integers(0, len(WHEEL.data)))
 def test_bytes_moved_within_the_archive(source: tuple[int, int], to: int, tmp_path: Path) -> None:
     at, length = source

@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterator
 
 import msgspec
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
 from resolvelib.resolvers import ResolutionImpossible
@@ -135,7 +135,7 @@ def test_a_smallest_set_has_a_solution_without_any_of_its_members(
 
 
 @given(universes(), roots, constraints)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=40)
 def test_what_is_suggested_leads_to_a_solution(universe: Universe, wanted: list[str], limits: list[str]) -> None:
     found = answer(universe, wanted, limits)
     assume(isinstance(found, Unsolvable) and found.conflict.suggestion)

@@ -192,13 +192,13 @@ def test_a_folder_that_is_being_made_is_left_alone(tmp_path: Path) -> None:
     def hold(folder: Path) -> None:
         (folder / "file").write_bytes(b"x")
         held.set()
-        release.wait(10)
+        release.wait(60)
 
     making = threading.Thread(
         target=lambda: appear(place, locks=locks, is_ours=lambda: False, is_made=place.is_dir, fill=hold)
     )
     making.start()
-    held.wait(10)
+    held.wait(60)
     vanish(place, locks=locks)
     release.set()
     making.join()

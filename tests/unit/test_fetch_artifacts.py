@@ -62,7 +62,7 @@ def server() -> Iterator[IndexServer]:
 
 def quick(keyring: Keyring) -> Client:
     """A client that does not spend the tests' time on waiting."""
-    return Client(keyring, read_timeout=5.0, first_pause=0.001)
+    return Client(keyring, read_timeout=60.0, first_pause=0.001)
 
 
 class Runs:

@@ -24,7 +24,7 @@ LIMIT = 1 << 20
 
 
 @contextmanager
-def client(keyring: Keyring | None = None, read_timeout: float = 5.0, tries: int = 6) -> Iterator[Client]:
+def client(keyring: Keyring | None = None, read_timeout: float = 60.0, tries: int = 6) -> Iterator[Client]:
     found = Client(keyring or Keyring(), read_timeout=read_timeout, tries=tries, first_pause=0.001)
     try:
         yield found

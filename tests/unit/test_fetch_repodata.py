@@ -45,7 +45,7 @@ class Runs:
 
     def open(self, *channels: str, now: int = NOW, **options: Any) -> Channels:
         keyring = Keyring()
-        client = Client(keyring, read_timeout=5.0, first_pause=0.001)
+        client = Client(keyring, read_timeout=60.0, first_pause=0.001)
         places = resolve_channels(channels, {}, keyring)
         return Channels(places, cache=self.folder, client=client, progress=self.progress, now=now, **options)
 

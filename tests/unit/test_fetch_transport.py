@@ -57,7 +57,7 @@ def plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def get(url: str, transport: Transport | None = None) -> Reply:
-    http = Client(Keyring(), transport=transport or Transport(), read_timeout=5.0, tries=3, first_pause=0.001)
+    http = Client(Keyring(), transport=transport or Transport(), read_timeout=60.0, tries=3, first_pause=0.001)
     try:
         return http.get("internal", "the page", url, limit=1 << 20)
     finally:

@@ -15,12 +15,12 @@ def test_work_that_fails_after_the_stop_is_nobody_s_concern() -> None:
 
     def work() -> None:
         begun.set()
-        go.wait(10)
+        go.wait(60)
         raise RuntimeError("the cache was closed")
 
     workers = Workers(2, "test")
     workers.submit(work)
-    assert begun.wait(10)
+    assert begun.wait(60)
     workers.stop()
     go.set()
     workers.join(10)
@@ -42,7 +42,7 @@ def test_work_that_fails_before_is_told() -> None:
     try:
         workers = Workers(1, "test")
         workers.submit(work)
-        assert done.wait(10)
+        assert done.wait(60)
         workers.stop()
         workers.join(10)
     finally:
@@ -56,11 +56,11 @@ def test_what_has_not_begun_is_dropped() -> None:
 
     def first() -> None:
         begun.set()
-        go.wait(10)
+        go.wait(60)
 
     workers = Workers(1, "test")
     workers.submit(first)
-    assert begun.wait(10)
+    assert begun.wait(60)
     workers.submit(lambda: ran.append(1))
     workers.stop()
     workers.submit(lambda: ran.append(2))

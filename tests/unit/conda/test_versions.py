@@ -105,7 +105,7 @@ def test_a_glob_takes_no_time_on_hostile_texts() -> None:
     spec = parse_version_spec("*a" * 200 + "b*c")
     start = time.perf_counter()
     assert not spec.contains(parse_version("1." + "a" * 500))
-    assert time.perf_counter() - start < 0.1
+    assert time.perf_counter() - start < 5  # a search that goes back would take for ever
 
 
 @pytest.mark.parametrize(
