@@ -171,8 +171,9 @@ def _objects(
     found: dict[ObjectId, StoredObject] = {}
     cores = usable_cores()
     with ThreadPoolExecutor(max(4 * cores, store.in_flight), thread_name_prefix="envc-look") as pool:
-        looking = {key: pool.submit(look_up, store, member, progress) for key, member in members.items()}
-        known = {key: future.result() for key, future in looking.items()}
+        # `map` drops what has not begun when it is left early, as by Ctrl-C.
+        looked = pool.map(lambda member: look_up(store, member, progress), members.values())
+        known = dict(zip(members, looked, strict=True))
     missing: dict[ObjectId, EnvironmentMember] = {}
     for key, member in members.items():
         stored = known[key]

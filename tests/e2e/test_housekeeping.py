@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 from tests.blob_servers import FolderServer, S3Server
-from tests.e2e.command import Workplace, host_platform
+from tests.e2e.command import ENVC, Workplace, host_platform
 from tests.e2e.conftest import MANIFEST
 from tests.servers import IndexServer
 
@@ -195,6 +199,42 @@ def test_a_web_server_serves_a_store_to_machines_that_may_not_write(bundled: Wor
         refused = bundled.fails(1, "bundle", "--platform", host_platform(), **away)
         assert "can only be read" in refused.err
         assert "hunter2" not in refused.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send to one process")
+def test_ctrl_c_waits_for_no_store_that_stalls(bundled: Workplace) -> None:
+    """Each request that is under way would be waited for until it is given up, several times half a minute."""
+    asked, go = threading.Event(), threading.Event()
+
+    class Stalling(FolderServer):
+        def answer(
+            self, method: str, path: str, headers: dict[str, str], body: bytes
+        ) -> tuple[int, dict[str, str], bytes]:
+            if "/objects/" in path:
+                asked.set()
+                go.wait(120)
+            return super().answer(method, path, headers, body)
+
+    away = {"ENVC_CACHE_DIR": str(bundled.folder / "away")}
+    with Stalling(bundled.store) as server:
+        away["ENVC_STORE"] = server.url
+        command = subprocess.Popen(
+            [ENVC, "hydrate", "train", "--prefix", str(bundled.folder / "prefix")],
+            cwd=bundled.checkout,
+            env=bundled.env | away,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert asked.wait(60)
+            command.send_signal(signal.SIGINT)
+            _, errors = command.communicate(timeout=60)
+        finally:
+            command.kill()
+            go.set()
+    assert command.returncode == 130, errors
+    assert errors.strip() == "interrupted: nothing is half-written; run the same command again and it goes on"
+    assert not [path for path in bundled.folder.iterdir() if "prefix" in path.name]
 
 
 @pytest.mark.slow

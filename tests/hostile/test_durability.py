@@ -9,15 +9,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from envc.errors import EnvcError, StoreError
 from envc.hydrate import Loading, hydrate
+from envc.install.conda import open_conda
+from envc.model.digest import Sha256
 from envc.model.progress import Silent
 from envc.store.blobs import open_store
 from envc.store.keys import object_key
 from envc.store.objects import get_object, verify_object
 from envc.store.records import get_record
+from envc.store.scratch import NoScratch
+from tests.conda_packages import build_conda
 from tests.environments import HOST, bundle, record_of
 from tests.wheels import Distribution, build_wheel
 
@@ -93,6 +98,26 @@ def test_a_full_disk_takes_no_half_object(small_disk: Path, tmp_path: Path) -> N
     for key in store.list("v1/objects"):
         layout, _, artifact = key.removeprefix("v1/objects/").split("/")
         verify_object(store, get_object(store, artifact=artifact, layout=layout))
+
+
+@pytest.mark.parametrize("work", ["unpack", "upload"])
+def test_a_full_folder_for_temporary_files_is_nobody_s_fault(
+    work: str, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(small_disk))
+    noise = os.urandom(20 << 20)
+    with pytest.raises(NoScratch, match="cannot be written: No space left on device"):
+        if work == "upload":
+            try:
+                bundle(open_store("memory://"), tmp_path, build_wheel("large", files={"noise": noise}, compression=0))
+            finally:
+                fsspec.filesystem("memory").store.clear()
+        else:
+            package = build_conda("large", files={"noise": noise})
+            (tmp_path / "package").write_bytes(package.data)
+            with open_conda(tmp_path / "package", package.file, "any", Sha256(package.sha256)):
+                pass
+    assert list(small_disk.iterdir()) == []
 
 
 WRITER = """

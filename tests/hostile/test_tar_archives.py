@@ -14,6 +14,7 @@ import zstandard
 
 from envc.install.tars import Compression, TarMember, open_tar
 from envc.install.zips import Limits
+from envc.store.scratch import NoScratch
 
 COMPRESS: dict[Compression, Callable[[bytes], bytes]] = {
     "gz": gzip.compress,
@@ -130,6 +131,15 @@ def test_a_bomb_is_refused_before_it_fills_the_disk() -> None:
         read(tar_of((info("a"), bytes(1 << 22))), Limits(free=1 << 20, ratio=2))
 
 
+def test_links_to_a_long_file_are_counted_in_full() -> None:
+    """Each becomes a file: a short archive of them would fill any disk."""
+    links = [info(str(number), tarfile.LNKTYPE, "a") for number in range(40)]
+    data = tar_of((info("a"), bytes(1 << 16)), *links)
+    read(data, Limits(free=1 << 20, ratio=10_000))
+    with pytest.raises(ValueError, match=r"it unpacks from \d+ to 2686976 bytes, hard links included"):
+        read(data, Limits(free=1 << 20, ratio=10))
+
+
 def test_too_many_entries_are_refused() -> None:
     with pytest.raises(ValueError, match="more than 2 entries"):
         read(tar_of(*(info(str(n)) for n in range(3))), Limits(entries=2))
@@ -141,3 +151,11 @@ def test_nothing_of_a_scratch_file_stays(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(ValueError, match="occurs twice"):
         read(tar_of(info("x"), info("x")))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scratch_folder_that_is_not_there_is_not_the_archives_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(NoScratch, match="the folder for temporary files, cannot be written: No such file"):
+        read(tar_of(info("x")))

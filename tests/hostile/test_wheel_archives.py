@@ -7,6 +7,7 @@ import re
 import stat
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -230,6 +231,24 @@ def test_a_large_header_is_read(wheel: Distribution, tmp_path: Path) -> None:
             with new.open(info.filename, "w", force_zip64=True) as member:
                 member.write(old.read(info))
     assert "lib/python3.12/site-packages/demo.py" in install(buffer.getvalue(), tmp_path)
+
+
+@pytest.mark.parametrize("named", ["another.py", "demo.py"])
+def test_a_second_name_in_an_extra_field(named: str, wheel: Distribution, tmp_path: Path) -> None:
+    """Info-ZIP's Unicode path, which unzip and some installers believe where Python's reader does not."""
+    raw = b"demo.py"
+    field = struct.pack("<BL", 1, zlib.crc32(raw)) + named.encode()
+
+    def change(info: zipfile.ZipInfo, data: bytes) -> tuple[zipfile.ZipInfo, bytes]:
+        if info.filename.encode() == raw:
+            info.extra = struct.pack("<HH", 0x7075, len(field)) + field
+        return info, data
+
+    data = rebuilt(wheel, change)
+    if named.encode() == raw:
+        install(data, tmp_path)
+    else:
+        assert "'demo.py' has another name in an extra field" in refusal(data, tmp_path)
 
 
 def test_bytes_before_the_archive(wheel: Distribution, tmp_path: Path) -> None:

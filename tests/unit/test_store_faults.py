@@ -6,6 +6,7 @@ import base64
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from envc.hydrate import hydrate
 from envc.install.tree import CorruptObject
 from envc.model.progress import Silent
 from envc.pack import Bundled
-from envc.store.ahead import Ahead
+from envc.store.ahead import Ahead, Request
 from envc.store.blobs import Blobs, open_store
 from envc.store.errors import CorruptBlob, MissingBlob, StoreBusy
 from envc.store.keys import environment_key, object_key, step_key
@@ -385,3 +386,32 @@ def test_what_a_request_raises_is_raised_where_it_is_taken() -> None:
         assert second() == b"fine"
         with pytest.raises(LookupError, match="no such range"):
             first()
+
+
+def test_nobody_waits_for_answers_that_are_not_wanted_any_more() -> None:
+    """A store that stalls must not hold up Ctrl-C: neither who leaves, nor who takes, nor Python on its way out."""
+    begun, go = threading.Event(), threading.Event()
+    told: list[BaseException] = []
+
+    def stall() -> bytes:
+        begun.set()
+        go.wait(60)
+        return b"late"
+
+    def take(answer: Request) -> None:
+        try:
+            answer()
+        except CancelledError as error:
+            told.append(error)
+
+    with Ahead(2) as ahead:
+        taker = threading.Thread(target=take, args=[ahead.add(stall)])
+        taker.start()
+        assert begun.wait(60)
+        readers = [thread for thread in threading.enumerate() if thread.name.startswith("envc-read")]
+    taker.join(60)
+    assert len(told) == 1
+    assert readers and all(thread.is_alive() and thread.daemon for thread in readers)
+    go.set()
+    for thread in readers:
+        thread.join(60)

@@ -9,10 +9,13 @@ import gc
 import importlib
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from envc.cli.lazy_click import Command, Group
+
+INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
 
 # verb: module below envc.cli (and the command in it), and its line in the help
 VERBS = {
@@ -39,6 +42,10 @@ def main() -> None:
     _import_msgspec()
     code = run(sys.argv[1:])
     gc.freeze()  # what is alive now needs not be looked through on the way out
+    if code == INTERRUPTED:
+        # Python would first wait for threads that wait for servers, and show a traceback to who interrupts that.
+        _flush()
+        os._exit(code)
     sys.exit(code)
 
 
@@ -62,7 +69,7 @@ def run(args: list[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted: nothing is half-written; run the same command again and it goes on", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output stopped; Python would complain again while it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -70,6 +77,12 @@ def run(args: list[str]) -> int:
     except Exception as error:
         report_bug(error, as_json)
         return 2
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
 
 
 def load_verb(name: str) -> Command | Group:

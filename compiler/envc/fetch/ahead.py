@@ -12,7 +12,7 @@ from typing import Protocol
 
 from envc.errors import EnvcError
 from envc.fetch.http import Stopped
-from envc.fetch.workers import Workers
+from envc.workers import Workers
 from envc_solvers.errors import SolverError
 from envc_solvers.pypi.index import File, View
 from envc_solvers.pypi.markers import Markers

@@ -20,10 +20,10 @@ from envc.fetch.http import CHUNK, Client, Cut, Stream
 from envc.fetch.listing import ListedFile, is_file_name
 from envc.fetch.pages import Pages
 from envc.fetch.places import local_path
-from envc.fetch.workers import Workers
 from envc.model.digest import Sha256, parse_sha256, sha256_file
 from envc.model.environment import EnvironmentMember
 from envc.model.progress import Progress, Task
+from envc.workers import Workers
 
 _DOWNLOADS = 8  # at once
 _TRIES = 5  # times that a cut download goes on before it is given up

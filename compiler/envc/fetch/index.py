@@ -26,10 +26,10 @@ from envc.fetch.late import LateTask
 from envc.fetch.pages import Pages
 from envc.fetch.places import resolve
 from envc.fetch.settings import FetchSettings
-from envc.fetch.workers import Workers
 from envc.model.digest import Sha256
 from envc.model.manifest import Source
 from envc.model.progress import Progress
+from envc.workers import Workers
 from envc_solvers.errors import ProjectNotFound
 from envc_solvers.pypi.index import File, View
 from envc_solvers.pypi.markers import Answer, Markers, environment_key, marker_environment

@@ -26,7 +26,7 @@ from envc.model.progress import Progress
 from envc_solvers.conda.record import Record, RecordUnusable, decode_records
 
 if TYPE_CHECKING:
-    from envc.fetch.workers import Workers
+    from envc.workers import Workers
 
 NOARCH = "noarch"
 
@@ -145,7 +145,7 @@ class Channels:
         """Do something on another thread. Its failure matters only to whoever asks for the same."""
         with self._lock:
             if self._workers is None:
-                from envc.fetch.workers import Workers
+                from envc.workers import Workers
 
                 self._workers = Workers(_REQUESTS, "channel")
         self._workers.submit(lambda: _forget(work))

@@ -22,6 +22,7 @@ import msgspec
 
 from envc.install.zips import Limits
 from envc.store.paths import check_link, check_path
+from envc.store.scratch import writing_scratch
 from envc.store.tar import MAX_OCTAL
 
 if TYPE_CHECKING:
@@ -75,14 +76,20 @@ class Tar:
 def open_tar(stream: BinaryIO, compression: Compression, limits: Limits | None = None, *, size: int) -> Iterator[Tar]:
     """The archive behind a compressed stream of `size` bytes. Raises ValueError with the reason where it is refused."""
     limits = limits or Limits()
-    with tempfile.TemporaryFile() as scratch:
+    with _scratch() as scratch:
         try:
             _decompress(stream, compression, scratch, limits, size)
             with tarfile.open(fileobj=scratch, mode="r:", errorlevel=2) as archive:
                 members, folders = _members(archive, scratch, limits)
+            _check_sum(members, limits, size)
         except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
             raise ValueError(f"it is not a readable tar archive ({error})") from None
         yield Tar(scratch, members, folders)
+
+
+def _scratch() -> IO[bytes]:
+    with writing_scratch():
+        return tempfile.TemporaryFile()
 
 
 def _decompress(stream: BinaryIO, compression: Compression, out: IO[bytes], limits: Limits, size: int) -> None:
@@ -90,12 +97,14 @@ def _decompress(stream: BinaryIO, compression: Compression, out: IO[bytes], limi
     with _reader(stream, compression) as reader:
         while chunk := _read_chunk(reader, compression):
             unpacked += len(chunk)
-            if unpacked > limits.unpacked or (unpacked > limits.free and unpacked > limits.ratio * size):
+            if limits.forbid(unpacked, size):
                 raise ValueError(f"it unpacks from {size} to more than {unpacked - len(chunk)} bytes")
-            out.write(chunk)
+            with writing_scratch():
+                out.write(chunk)
     if unpacked % _BLOCK:
         raise ValueError("it is cut off")
-    out.seek(0)
+    with writing_scratch():
+        out.seek(0)
 
 
 def _read_chunk(reader: IO[bytes], compression: Compression) -> bytes:
@@ -176,6 +185,13 @@ def _check_size(info: tarfile.TarInfo, path: str, scratch: IO[bytes]) -> None:
     scratch.seek(at)
     if plain != info.size and info.size < _LARGEST_OCTAL:
         raise ValueError(f"the headers of {path!r} disagree about its size")
+
+
+def _check_sum(members: tuple[TarMember, ...], limits: Limits, size: int) -> None:
+    """Each hard link becomes a file of its own, so a short archive of links to a long file holds much."""
+    unpacked = sum(member.size for member in members)
+    if limits.forbid(unpacked, size):
+        raise ValueError(f"it unpacks from {size} to {unpacked} bytes, hard links included")
 
 
 def _check_end(archive: tarfile.TarFile, scratch: IO[bytes]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import stat
 import struct
 import zipfile
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import msgspec
@@ -21,6 +22,8 @@ _LOCAL = struct.Struct("<4sHHHHHLLLHH")
 _DIRECTORY_END = struct.Struct("<4sHHHHLLH")
 _LARGE_END = 56 + 20  # bytes of a ZIP64 end record and its locator
 _ENCRYPTED, _STREAMED, _STRONG, _UTF_8, _MASKED = 0x1, 0x8, 0x40, 0x800, 0x2000
+_LARGE, _UNICODE_PATH = 0x0001, 0x7075  # kinds of extra fields
+_UNICODE_PATH_HEAD = 1 + 4  # bytes of version and CRC before the name
 _ALIKE = 0xFFFF & ~0x6  # bits 1 and 2 tell how hard the writer tried, nothing about the content
 
 
@@ -32,6 +35,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     ratio: int = 200  # unpacked bytes per byte of the archive …
     free: int = 256 << 20  # … once it unpacks to more bytes than this
     small: int = 64 << 20  # bytes of a file that is read into memory: of the dist-info folder, or a script
+
+    def forbid(self, unpacked: int, size: int) -> bool:
+        """Whether an archive of `size` bytes must not unpack to so many."""
+        return unpacked > self.unpacked or (unpacked > self.free and unpacked > self.ratio * size)
 
 
 def open_zip(stream: BinaryIO, limits: Limits) -> tuple[zipfile.ZipFile, tuple[zipfile.ZipInfo, ...]]:
@@ -58,7 +65,7 @@ def _check_size(infos: list[zipfile.ZipInfo], size: int, limits: Limits) -> None
     if len(infos) > limits.entries:
         raise ValueError(f"it has {len(infos)} entries, more than {limits.entries}")
     unpacked = sum(info.file_size for info in infos)
-    if unpacked > limits.unpacked or (unpacked > limits.free and unpacked > limits.ratio * size):
+    if limits.forbid(unpacked, size):
         raise ValueError(f"it unpacks from {size} to {unpacked} bytes")
 
 
@@ -95,6 +102,8 @@ def _check_local_header(stream: BinaryIO, info: zipfile.ZipInfo) -> int:
     magic, _, flags, method, _, _, crc, packed, unpacked, name_length, extra_length = _LOCAL.unpack(header)
     local_name = stream.read(name_length)
     extra = stream.read(extra_length)
+    _check_extra(name, local_name, extra)
+    _check_extra(name, local_name, info.extra)
     if (
         magic != b"PK\x03\x04"
         or local_name != _raw_name(info, info.flag_bits)
@@ -114,6 +123,20 @@ def _check_local_header(stream: BinaryIO, info: zipfile.ZipInfo) -> int:
     return end + _check_descriptor(stream, end, info, large) if is_streamed else end
 
 
+def _check_extra(name: str, raw: bytes, extra: bytes) -> None:
+    """Info-ZIP's Unicode path (APPNOTE 4.6.9) is a second name for a member, which some readers prefer."""
+    for kind, field in _fields(extra):
+        if kind == _UNICODE_PATH and field[_UNICODE_PATH_HEAD:] != raw:
+            raise ValueError(f"{name!r} has another name in an extra field")
+
+
+def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
+    while len(extra) >= 4:
+        kind, length = struct.unpack_from("<HH", extra)
+        yield kind, extra[4 : 4 + length]
+        extra = extra[4 + length :]
+
+
 def _check_descriptor(stream: BinaryIO, at: int, info: zipfile.ZipInfo, large: bool) -> int:
     """The sizes that follow a streamed member, with or without a signature; return how long they are."""
     stream.seek(at)
@@ -129,12 +152,10 @@ def _check_descriptor(stream: BinaryIO, at: int, info: zipfile.ZipInfo, large: b
 
 def _zip64_sizes(extra: bytes, packed: int, unpacked: int) -> tuple[int, int]:
     """Sizes from the ZIP64 field of a local header, which states both (APPNOTE 4.5.3)."""
-    while len(extra) >= 4:
-        kind, length = struct.unpack_from("<HH", extra)
-        if kind == 1 and length >= 16 and len(extra) >= 20:
-            large_unpacked, large_packed = struct.unpack_from("<QQ", extra, 4)
+    for kind, field in _fields(extra):
+        if kind == _LARGE and len(field) >= 16:
+            large_unpacked, large_packed = struct.unpack_from("<QQ", field)
             return large_packed, large_unpacked
-        extra = extra[4 + length :]
     return packed, unpacked
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar, cast
 
 from envc.store.blobs import Fill, Listed
 from envc.store.errors import CorruptBlob, MissingBlob, NoSuchRange, StoreBusy
 from envc.store.keys import check_key
 from envc.store.retry import Patience
+from envc.store.scratch import ScratchFile, writing_scratch
 from envc.store.stream import open_ranges
 
 T = TypeVar("T")
@@ -93,10 +95,12 @@ class DistantBlobs(ABC):
 
     def _create_filled(self, key: str, fill: Fill) -> bool:
         """Create a blob of what is written first, since its size decides how it is sent."""
-        with tempfile.TemporaryDirectory(prefix="envc-") as folder:
+        with writing_scratch():
+            scratch = tempfile.TemporaryDirectory(prefix="envc-")
+        with scratch as folder:
             draft = Path(folder) / "blob"
-            with draft.open("wb") as stream:
-                fill(stream)
+            with io.BufferedWriter(ScratchFile(draft, "xb")) as stream:
+                fill(cast("BinaryIO", stream))
             return self._create(key, draft.read_bytes() if draft.stat().st_size <= self._at_once else draft)
 
     def _ask(self, key: str, request: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""A few threads for work that waits on networks and disks."""
+"""A few threads for work that waits on networks and disks, which nobody has to wait for."""
 
 from __future__ import annotations
 

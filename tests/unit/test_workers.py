@@ -1,4 +1,4 @@
-"""Threads that fetch: what becomes of their work when nobody wants it any more."""
+"""Threads that wait on networks: what becomes of their work when nobody wants it any more."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from envc.fetch.workers import Workers
+from envc.workers import Workers
 
 
 def test_work_that_fails_after_the_stop_is_nobody_s_concern() -> None:
