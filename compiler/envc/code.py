@@ -7,21 +7,15 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from envc.errors import EnvcError
-from envc.ignored import Ignored
+from envc.errors import Flaw
+from envc.ignored import source_files
 from envc.store.encode import Entry
 from envc.store.errors import UnsafePath
 from envc.store.paths import check_path
 
 
-class CodeError(EnvcError):
+class CodeError(Flaw):
     """Code files that cannot be bundled."""
-
-    def __init__(self, what: str, reason: str, hint: str | None = None) -> None:
-        super().__init__(what, reason)
-        self.what = what
-        self.reason = reason
-        self.hint = hint
 
     def __str__(self) -> str:
         return f"{self.what} {self.reason}"
@@ -74,18 +68,4 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 def _default(root: Path) -> Iterator[str]:
     """``*.py`` files below `root`, walking no folder that is ignored, hidden or a virtual environment."""
-    ignored = Ignored(root)
-    for place, folders, files in os.walk(root):
-        folder = Path(place).relative_to(root).as_posix()
-        base = "" if folder == "." else f"{folder}/"
-        if ".gitignore" in files:
-            ignored.read(Path(place), base)
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".")
-            and name != "__pycache__"
-            and not os.path.lexists(f"{place}/{name}/pyvenv.cfg")
-            and not ignored.match(f"{base}{name}/")
-        ]
-        yield from (base + name for name in files if name.endswith(".py") and not ignored.match(base + name))
+    return source_files(root, lambda name: name.endswith(".py"), lambda _, name: not name.startswith("."))

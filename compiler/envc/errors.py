@@ -240,8 +240,8 @@ class LockFileError(EnvcError):
         return f"{self.path}: {self.reason}"
 
 
-class StoreError(EnvcError):
-    """A store that cannot be read or written."""
+class Flaw(EnvcError):
+    """One thing that cannot be used, why not, and perhaps the way out."""
 
     def __init__(self, what: str, reason: str, hint: str | None = None) -> None:
         super().__init__(what, reason)
@@ -251,6 +251,10 @@ class StoreError(EnvcError):
 
     def __str__(self) -> str:
         return f"{self.what}: {self.reason}"
+
+
+class StoreError(Flaw):
+    """A store that cannot be read or written."""
 
 
 class Refusal:

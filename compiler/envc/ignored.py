@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,3 +52,27 @@ class Ignored:
         from pathspec import GitIgnoreSpec
 
         self._specs.append((base, GitIgnoreSpec.from_lines(lines)))
+
+
+def source_files(root: Path, wanted: Callable[[str], bool], entered: Callable[[str, str], bool]) -> Iterator[str]:
+    """The files below `root` that somebody wrote, as POSIX paths relative to it, in no order.
+
+    Those whose name is `wanted` and that git would not ignore. A folder is asked for with ``entered(base, name)``;
+    `base` is empty or ends with a slash. Byte-code, virtual environments and what git would ignore are never entered,
+    and links to folders are not followed.
+    """
+    ignored = Ignored(root.resolve())
+    for place, folders, files in os.walk(root):
+        relative = Path(place).relative_to(root).as_posix()
+        base = "" if relative == "." else f"{relative}/"
+        if ".gitignore" in files:
+            ignored.read(Path(place), base)
+        folders[:] = [
+            name
+            for name in folders
+            if name != "__pycache__"
+            and entered(base, name)
+            and not os.path.lexists(f"{place}/{name}/pyvenv.cfg")
+            and not ignored.match(f"{base}{name}/")
+        ]
+        yield from (base + name for name in files if wanted(name) and not ignored.match(base + name))

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from envc.errors import EnvcError
-from envc.ignored import Ignored
+from envc.ignored import source_files
 from envc.model.digest import Sha256, sha256, sha256_file
 
 _PRODUCTS = ("build", "dist")  # what builds leave at the top of a project, unless it is a package of that name
@@ -69,29 +68,14 @@ def project_files(folder: Path) -> list[str]:
     All but what git would ignore, byte-code, hidden folders at the top, virtual environments and what builds leave
     behind. A link to a file counts as the file, links to folders are not followed. Raises OSError.
     """
-    return sorted(_walk(folder))
-
-
-def _walk(root: Path) -> Iterator[str]:
-    ignored = Ignored(root.resolve())
-    for place, folders, files in os.walk(root):
-        relative = Path(place).relative_to(root).as_posix()
-        base = "" if relative == "." else f"{relative}/"
-        if ".gitignore" in files:
-            ignored.read(Path(place), base)
-        folders[:] = [
-            name
-            for name in folders
-            if name != "__pycache__"
-            and not name.endswith(".egg-info")
-            and (base or not (name.startswith(".") or _is_product(root / name)))
-            and not os.path.lexists(f"{place}/{name}/pyvenv.cfg")
-            and not ignored.match(f"{base}{name}/")
-        ]
-        for name in files:
-            product = name.endswith((".pyc", ".pyo")) or ignored.match(base + name)
-            if not product and Path(place, name).is_file():
-                yield base + name
+    found = source_files(
+        folder,
+        wanted=lambda name: not name.endswith((".pyc", ".pyo")),
+        entered=lambda base, name: (
+            not name.endswith(".egg-info") and bool(base or not (name.startswith(".") or _is_product(folder / name)))
+        ),
+    )
+    return sorted(path for path in found if Path(folder, path).is_file())
 
 
 def _is_product(folder: Path) -> bool:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from envc.errors import EnvcError
+from envc.errors import EnvcError, Flaw
 
 _TAIL = 25  # lines of a failed build that are shown
 
 
-class BadSource(EnvcError):
+class BadSource(Flaw):
     """Sources that cannot be used: a hostile archive, a project that says nothing of itself, another project."""
-
-    def __init__(self, what: str, reason: str, hint: str | None = None) -> None:
-        super().__init__(what, reason)
-        self.what = what
-        self.reason = reason
-        self.hint = hint
 
     def __str__(self) -> str:
         return f"{self.what} cannot be used: {self.reason}"
