@@ -43,8 +43,8 @@ class UsageError(EnvcError):
         self.hint = hint
 
 
-class NotAvailable(EnvcError):
-    """Something the manifest may ask for that this version cannot do yet."""
+class NoSuchInterpreter(EnvcError):
+    """Steps that ask for an interpreter which the rest of them cannot be on."""
 
     def __init__(self, what: str, where: tuple[str, ...], hint: str | None = None) -> None:
         super().__init__(what, where)
@@ -53,7 +53,7 @@ class NotAvailable(EnvcError):
         self.hint = hint
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.what} is not available yet", *(f"  {place}" for place in self.where)])
+        return "\n".join([self.what, *(f"  {place}" for place in self.where)])
 
 
 class BuildNotAllowed(EnvcError):

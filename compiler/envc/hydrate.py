@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envc.errors import EnvcError, UsageError
+from envc.errors import EnvcError
 from envc.install.interpreter import HostPython, Interpreter
 from envc.install.machine import check_floors, check_platform, machine_of
 from envc.install.prefix import STATE, make_prefix
@@ -232,18 +232,10 @@ def one_at_a_time(environment: Sha256, cache: Path) -> Iterator[None]:
     """Hold back other processes that want the same environment: of fifty that read its record at once, each costs as
     much as a tenth of making it. Whoever gets here looks again whether it is ready. Raises UsageError without a cache.
     """
-    from filelock import FileLock
+    from envc.install.appear import holding
 
-    lock = FileLock(cache / "locks" / f"{environment}.lock")
-    try:
-        (cache / "locks").mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:
-        raise UsageError(f"{cache} cannot be written: {error.strerror}", "choose another ENVC_CACHE_DIR") from None
-    try:
+    with holding(cache / "locks" / f"{environment}.lock"):
         yield
-    finally:
-        lock.release()
 
 
 def _ready_place(

@@ -24,7 +24,7 @@ from envc.install.prefix import STATE, made_paths
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment, EnvironmentMember
 from envc.model.progress import Progress
-from envc.model.record import Member, ObjectIndex, Record, RecordObject, StepPointer
+from envc.model.record import ObjectIndex, Record, RecordObject, StepPointer
 from envc.store.blobs import Blobs
 from envc.store.check import winners
 from envc.store.decode import read_member
@@ -269,7 +269,8 @@ def _record(
             )
         )
     items.sort(key=lambda item: (item.kind, item.name))
-    _warn_of_contests(items, progress)
+    winning = winners(items)
+    _warn_of_contests(items, winning, progress)
     _warn_of_link_scripts(items, progress)
     record = Record(
         environment=environment.id,
@@ -277,7 +278,7 @@ def _record(
         python=environment.python.key,
         interpreter=environment.interpreter,
         objects=tuple(items),
-        winners=winners(items),
+        winners=winning,
         requirements=machine_requirements(environment.members, environment.target.platform),
     )
     return msgspec.structs.replace(record, made=tuple(sorted((STATE, *_made(environment, record, metas)))))
@@ -321,15 +322,19 @@ def _warn_of_link_scripts(items: list[RecordObject], progress: Progress) -> None
                 progress.warn(f"{item.name} {item.version} has {member.path}, which envc never runs")
 
 
-def _warn_of_contests(items: list[RecordObject], progress: Progress) -> None:
-    """Name the paths that two objects hold with different content."""
-    owners: dict[str, tuple[RecordObject, Member]] = {}
-    for item in items:
-        for member in item.index.members:
-            earlier = owners.get(member.path)
-            owners[member.path] = item, member
-            if earlier is None:
-                continue
-            loser, lost = earlier
-            if (lost.sha256, lost.mode, lost.link) != (member.sha256, member.mode, member.link):
-                progress.warn(f"{loser.name} and {item.name} both hold {member.path}; the one of {item.name} is used")
+def _warn_of_contests(items: list[RecordObject], winning: Mapping[str, Sha256], progress: Progress) -> None:
+    """Name the paths that objects hold with different content: a line for each object that loses some to another."""
+    names = {item.index.artifact: item.name for item in items}
+    held = [(item, member) for item in items for member in item.index.members if member.path in winning]
+    won = {member.path: member for item, member in held if winning[member.path] == item.index.artifact}
+    lost: dict[tuple[str, str], list[str]] = {}
+    for item, member in held:
+        path, winner = member.path, won[member.path]
+        if (winner.sha256, winner.mode, winner.link) != (member.sha256, member.mode, member.link):
+            lost.setdefault((item.name, names[winning[path]]), []).append(path)
+    for (loser, best), paths in lost.items():
+        if paths[1:]:
+            what, used = f"{paths[0]} and {len(paths) - 1} more", f"those of {best} are used"
+        else:
+            what, used = paths[0], f"the one of {best} is used"
+        progress.warn(f"{loser} and {best} both hold {what}; {used}")

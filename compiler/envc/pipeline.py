@@ -20,7 +20,7 @@ from envc.expand import StepTarget, expand
 from envc.link import choice_of, link
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Build, LockGraph
-from envc.pose import pose, refuse_unavailable
+from envc.pose import pose, refuse_interpreters
 from envc.project import (
     Project,
     Selection,
@@ -81,7 +81,7 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
 
     manifest, graph = project.manifest, project.graph
     selected = select(project, request.selection)
-    refuse_unavailable(selected, lambda at: _place(manifest, selected, at))
+    refuse_interpreters(selected, lambda at: _place(manifest, selected, at))
     start = time.monotonic()
     if graph is not None and request.moves == Moves() and answers(project, selected):
         return LockOutcome(path=manifest.lock_path, graph=graph, left=reasons(project))
@@ -209,8 +209,8 @@ class Bound(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bind(project: Project, cell: StepTarget, selection: Selection, around: Surroundings) -> Bound:
-    """closure → pointer: one request. Raises CorruptBlob for a pointer to another environment than the lock's."""
-    from envc.store.errors import CorruptBlob, MissingBlob
+    """closure → pointer: one request. Raises NotBundled, and CorruptBlob for a pointer to another environment."""
+    from envc.store.errors import CorruptBlob, MissingBlob, NotBundled
     from envc.store.keys import step_key
     from envc.store.records import get_pointer
 
@@ -220,11 +220,8 @@ def bind(project: Project, cell: StepTarget, selection: Selection, around: Surro
     key = step_key(project.manifest.name, lock_digest, cell.step, cell.target.name)
     try:
         pointer = get_pointer(store, key)
-    except MissingBlob as error:
-        error.hint = (
-            f"run `envc bundle --step {cell.step} --platform {cell.target.name}` where the index can be reached"
-        )
-        raise
+    except MissingBlob:
+        raise NotBundled(store.name, key, cell.step, cell.target.name) from None
     if pointer.environment != environment.id:
         raise CorruptBlob(f"{key} in {store.name}", "points to another environment than the lock's")
     return Bound(manifest=project.manifest, store=store, environment=environment, pointer=pointer)

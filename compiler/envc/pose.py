@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc.cutoff import cutoff
-from envc.errors import BuildNotAllowed, NotAvailable, render_key_path
+from envc.errors import BuildNotAllowed, NoSuchInterpreter, render_key_path
 from envc.expand import StepTarget
 from envc.model.graph import LockGraph, Package
 from envc.model.manifest import KeyPath, Manifest, PyPIDependency
@@ -67,10 +67,10 @@ def pose(
     """The problems of these step-targets, each once, Python descending, then target name.
 
     `lock` supplies preferences, except for names that `release` says yes to; `wanted` holds versions to prefer instead
-    (from ``-P name==version``). `label` renders where a requirement stands. Raises NotAvailable for what no solver can
-    do yet.
+    (from ``-P name==version``). `label` renders where a requirement stands. Raises NoSuchInterpreter where the
+    interpreter of a step does not go with its packages, and BuildNotAllowed.
     """
-    refuse_unavailable(cells := tuple(cells), label)
+    refuse_interpreters(cells := tuple(cells), label)
     refuse_builds(manifest, cells, label)
     policy = _policy(manifest, now)
     constraints = _roots(manifest.constraints.pypi, label)
@@ -126,8 +126,8 @@ def pose(
     )
 
 
-def refuse_unavailable(cells: Iterable[StepTarget], label: Label = render_key_path) -> None:
-    """Raise NotAvailable for anything that these step-targets ask of a solver that does not exist yet."""
+def refuse_interpreters(cells: Iterable[StepTarget], label: Label = render_key_path) -> None:
+    """Raise NoSuchInterpreter where conda packages stand beside another Python than conda's, or it is not CPython."""
     pinned: dict[str, str] = {}
     apart: dict[str, str] = {}
     for cell in cells:
@@ -137,14 +137,14 @@ def refuse_unavailable(cells: Iterable[StepTarget], label: Label = render_key_pa
         if cell.interpreter == "conda" and cell.python.implementation != "cpython":
             pinned.setdefault(cell.step, f"step {cell.step}: {cell.python.text} from conda channels")
     if apart:
-        raise NotAvailable(
-            "a Python from elsewhere beside conda packages",
+        raise NoSuchInterpreter(
+            "an environment of conda packages has conda's own Python, and no other one",
             tuple(apart[step] for step in sorted(apart)),
             "leave out `interpreter`, and the step's Python is conda's too",
         )
     if pinned:
-        raise NotAvailable(
-            "an interpreter of this kind",
+        raise NoSuchInterpreter(
+            "conda channels are asked for CPython only",
             tuple(pinned[step] for step in sorted(pinned)),
             'name a Python such as "3.12", or another interpreter',
         )

@@ -12,7 +12,7 @@ from envc.expand import lock_options
 from envc.link import Cell, choice_of, link
 from envc.model.digest import Sha256
 from envc.model.graph import Artifact, Build, Choice, LockGraph, Package, SourceFile
-from envc.pose import PosedProblem, pose, refuse_unavailable
+from envc.pose import PosedProblem, pose, refuse_interpreters
 from envc.project import Project, check
 from envc.review.changes import Change, changes
 from envc.solving import line_labels, open_origins, solve_problems
@@ -41,7 +41,7 @@ def recheck(project: Project, around: Surroundings) -> Rechecked:
     can be solved any more.
     """
     graph = check(project)
-    refuse_unavailable(project.cells)
+    refuse_interpreters(project.cells)
     problems, yanked, checked = _look_for_files(project, graph, around)
     if not problems:
         again = _solve_again(project, graph, around)

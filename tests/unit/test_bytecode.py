@@ -114,5 +114,15 @@ def test_a_prefix_that_was_compiled_imports_no_source(tmp_path: Path) -> None:
 
 def test_an_interpreter_that_dies_is_reported(tmp_path: Path) -> None:
     broken = msgspec.structs.replace(HOST, executable=shutil.which("false") or "/bin/false")
-    with pytest.raises(NoBytecode, match="made no byte-code"):
+    with pytest.raises(NoBytecode, match=r"made no byte-code: it ended with 1$"):
+        compile_tree(write(tmp_path), SOURCES, broken)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a script stands in for the interpreter")
+def test_what_an_interpreter_says_last_is_passed_on(tmp_path: Path) -> None:
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\ncat >/dev/null\necho Traceback >&2\necho 'OSError: the disk is full' >&2\nexit 3\n")
+    script.chmod(0o755)
+    broken = msgspec.structs.replace(HOST, executable=str(script))
+    with pytest.raises(NoBytecode, match="it ended with 3 and 'OSError: the disk is full'"):
         compile_tree(write(tmp_path), SOURCES, broken)

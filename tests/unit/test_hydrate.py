@@ -334,6 +334,13 @@ def test_a_file_where_another_package_needs_a_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "prefix").exists()
 
 
+def test_a_cache_that_cannot_be_written_is_not_the_prefix_s_fault(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "cache/locks").write_text("")
+    with pytest.raises(UsageError, match="cache/locks cannot be written: File exists") as caught:
+        bench.hydrate(tmp_path / "prefix")
+    assert caught.value.hint == "choose another ENVC_CACHE_DIR"
+
+
 def test_the_disk_may_refuse(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written"):

@@ -15,6 +15,7 @@ import pytest
 from envc.errors import DigestMismatch, StoreError
 from envc.install.derive import Ledger, MetadataMismatch
 from envc.install.errors import BadArtifact, BadWheel
+from envc.install.layout import parse_layout
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import EnvironmentMember
 from envc.model.progress import Silent
@@ -324,6 +325,22 @@ def _with_repaired_checksum(data: bytes) -> bytes:
     changed = data.replace(b"x" * 1000, b"y" * 1000)
     old, new = (zlib.crc32(letter * 1000).to_bytes(4, "little") for letter in (b"x", b"y"))
     return changed.replace(old, new)
+
+
+def test_contests_are_told_once_for_each_pair_of_packages(tmp_path: Path) -> None:
+    """A thousand paths are one line, and of three packages each loser is told who really wins."""
+    files = {f"shared/part{number}.txt": "{}\n" for number in range(1000)}
+    wheels = [
+        build_wheel(name, files={path: text.format(name) for path, text in files.items()})
+        for name in ("alpha", "beta", "gamma")
+    ]
+    progress = Silent()
+    bundle(MemoryBlobs(), tmp_path, *wheels, progress=progress)
+    first = f"{parse_layout(LAYOUT).site}/shared/part0.txt"
+    assert progress.warnings == [
+        f"alpha and gamma both hold {first} and 999 more; those of gamma are used",
+        f"beta and gamma both hold {first} and 999 more; those of gamma are used",
+    ]
 
 
 def test_contested_paths_have_a_winner(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envc.closure import Closures, DanglingLock
-from envc.errors import NotAvailable
+from envc.errors import NoSuchInterpreter
 from envc.expand import StepTarget, expand, lock_options
 from envc.link import extras_of, link
 from envc.lockfile import with_contents
@@ -169,7 +169,7 @@ def test_released_names_have_no_preference() -> None:
 
 def test_what_no_solver_can_do_yet_is_refused_with_steps_and_places() -> None:
     manifest = manifest_of(TWO_STEPS + 'conda = ["numpy >=2"]\npython = "pypy3.10"\n')
-    with pytest.raises(NotAvailable, match=r"step three: pypy3\.10 from conda channels"):
+    with pytest.raises(NoSuchInterpreter, match=r"step three: pypy3\.10 from conda channels"):
         pose(manifest, expand(manifest), now=NOW)
 
 
@@ -197,10 +197,10 @@ def test_a_step_has_one_kind_of_interpreter_on_all_targets() -> None:
 
 def test_conda_packages_come_with_conda_s_python() -> None:
     manifest = manifest_of(TWO_STEPS + 'conda = ["cmake"]\ninterpreter = "host"\n')
-    with pytest.raises(NotAvailable) as caught:
+    with pytest.raises(NoSuchInterpreter) as caught:
         pose(manifest, expand(manifest), now=NOW)
     assert str(caught.value).splitlines() == [
-        "a Python from elsewhere beside conda packages is not available yet",
+        "an environment of conda packages has conda's own Python, and no other one",
         '  step three: cmake (steps.three.conda[0]), interpreter = "host" (steps.three.interpreter)',
     ]
 

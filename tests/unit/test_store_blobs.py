@@ -297,13 +297,20 @@ def test_places_are_folders_or_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert open_store("memory://bucket/x").name == "memory://bucket/x"
 
 
+def test_a_url_of_no_known_kind_is_told_with_those_that_are() -> None:
+    with pytest.raises(StoreError, match=r"^nosuch://host/x: is of no kind that envc or fsspec knows$") as caught:
+        open_store("nosuch://host/x")
+    assert "s3://" in str(caught.value.hint)
+
+
 def test_no_error_shows_credentials() -> None:
     for url in ("nosuch://user:hunter2@host/x?token=hunter2", "https://user:hunter2@127.0.0.1:1/x?sig=hunter2"):
         assert "hunter2" not in display_name(url)
         with pytest.raises(StoreError) as caught:
             open_store(url).read(KEY, 1)
         assert "hunter2" not in f"{caught.value} {caught.value.hint}"
-        assert caught.value.__cause__ is None and caught.value.__suppress_context__
+        assert caught.value.__cause__ is None
+        assert caught.value.__context__ is None or caught.value.__suppress_context__
 
 
 class Failing:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from envc.errors import EnvcError, UsageError
@@ -28,6 +29,20 @@ class PrefixOccupied(EnvcError):
         return f"{self.prefix} exists, and envc did not make it"
 
 
+class DiskFull(EnvcError):
+    """A disk, or what a user may have of it, cannot take a folder."""
+
+    hint = "make room there, or choose another --prefix or ENVC_CACHE_DIR"
+
+    def __init__(self, place: Path, reason: str) -> None:
+        super().__init__(place, reason)
+        self.place = place
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.place} cannot be written: {self.reason}; nothing was left behind"
+
+
 def appear(
     place: Path,
     *,
@@ -41,11 +56,8 @@ def appear(
     Locks stand in the folder `locks`. A folder that `is_ours` is replaced and an empty one is used; anything else is
     PrefixOccupied. Raises what `fill` raises, and EnvcError for OSErrors.
     """
-    from filelock import FileLock
-
-    try:
-        locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(_lock_of(place, locks)):
+    with holding(_lock_of(place, locks)):
+        try:
             _remove_leftovers(place)
             if is_made():
                 return False
@@ -59,8 +71,27 @@ def appear(
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
             return True
+        except OSError as error:
+            raise _disk_error(place, error) from None
+
+
+@contextmanager
+def holding(lock: Path) -> Iterator[None]:
+    """Hold a lock of the cache. Raises UsageError where its folder cannot be written."""
+    from filelock import FileLock
+
+    held = FileLock(lock)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        held.acquire()
     except OSError as error:
-        raise _disk_error(place, error) from None
+        raise UsageError(
+            f"{lock.parent} cannot be written: {error.strerror}", "choose another ENVC_CACHE_DIR"
+        ) from None
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def vanish(place: Path, *, locks: Path) -> None:
@@ -124,5 +155,5 @@ def _remove_leftovers(place: Path) -> None:
 def _disk_error(place: Path, error: OSError) -> EnvcError:
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return EnvcError(f"{place} cannot be written: {reason}; nothing was left behind")
+        return DiskFull(place, reason)
     return UsageError(f"{place} cannot be written: {reason}", "choose another --prefix, or another ENVC_CACHE_DIR")

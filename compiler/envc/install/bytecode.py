@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
 from envc.errors import EnvcError
 from envc.install.interpreter import Interpreter, OwnPython
@@ -56,20 +59,33 @@ def compile_tree(root: Path, paths: Iterable[str], python: Interpreter, *, worke
     # The draft of a prefix is not where its files say it is; its interpreter finds its libraries all the same.
     executable = root / python.executable
     found = {name: str(root / "lib") for name in _LIBRARIES} if isinstance(python, OwnPython) else {}
-    running = [_start(root, ordered[first::count], str(executable), found) for first in range(count)]
-    failures = [process.returncode for process in running if process.wait()]
-    if failures:
-        raise NoBytecode(python.executable, f"it ended with {failures[0]}")
+    with tempfile.TemporaryFile() as said, ExitStack() as stack:
+        running = []
+        for first in range(count):
+            running.append(_start(root, ordered[first::count], str(executable), found, said))
+            stack.callback(_end, running[-1])
+        failures = [process.returncode for process in running if process.wait()]
+        if failures:
+            said.seek(0)
+            lines = said.read().decode("utf-8", "replace").split("\n")
+            told = next((line.strip() for line in reversed(lines) if line.strip()), "")
+            raise NoBytecode(python.executable, f"it ended with {failures[0]}{told and f' and {told[:300]!r}'}")
 
 
-def _start(root: Path, paths: Sequence[str], executable: str, found: dict[str, str]) -> subprocess.Popen[bytes]:
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let no process outlive an interrupted run."""
+    process.kill()
+    process.wait()
+
+
+def _start(
+    root: Path, paths: Sequence[str], executable: str, found: dict[str, str], said: IO[bytes]
+) -> subprocess.Popen[bytes]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     environ = kept | found | {"PYTHONHASHSEED": "0"}  # sets of constants are written in the order of their hashes
     # Not -I: it would ignore the seed. No site, so that nothing of the host's packages is loaded.
     command = [executable, "-s", "-S", "-B", "-W", "ignore", str(_SCRIPT), str(root)]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environ
-    )
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, env=environ)
     try:
         assert process.stdin is not None
         with process.stdin as stream:
@@ -77,7 +93,6 @@ def _start(root: Path, paths: Sequence[str], executable: str, found: dict[str, s
     except BrokenPipeError:
         pass  # it has ended already, and says with which code
     except BaseException:
-        process.kill()
-        process.wait()
+        _end(process)
         raise
     return process

@@ -14,6 +14,15 @@ class MissingBlob(StoreError):
         self.key = key
 
 
+class NotBundled(MissingBlob):
+    """The store does not know a step of that lock on that target."""
+
+    def __init__(self, store: str, key: str, step: str, target: str) -> None:
+        hint = f"run `envc bundle --step {step} --platform {target}` where the index can be reached"
+        super().__init__(store, key, hint)
+        self.reason = f"does not hold {step} on {target} as it is locked"
+
+
 class CorruptBlob(StoreError):
     """Stored bytes that break the format or do not match their digest; nothing of them was used."""
 

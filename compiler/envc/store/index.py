@@ -20,6 +20,7 @@ FOOTER_MAGIC = b"ENVCBND1"
 MAX_INDEX = 128 << 20  # bytes of JSON
 MAX_CONTENT = 1 << 40  # bytes of one member's content
 INDEX_LEVEL = 9
+_STRANGE = "is no object or bundle of envc, or its end is missing"
 _TAIL = 1 << 16  # bytes read at first from the end: holds the index of most objects
 
 _SKIPPABLE_HEADER = struct.Struct("<II")  # magic number, size of the payload
@@ -40,11 +41,11 @@ def read_trailer(size: int, read_range: ReadRange, what: str) -> tuple[bytes, in
     """
     least = _SKIPPABLE_HEADER.size + _FOOTER.size
     if size < least:
-        raise CorruptBlob(what, "is too short to hold an index")
+        raise CorruptBlob(what, _STRANGE)
     tail = read_range(size - min(size, _TAIL), min(size, _TAIL))
     offset, length, magic = _FOOTER.unpack(tail[-_FOOTER.size :])
     if magic != FOOTER_MAGIC:
-        raise CorruptBlob(what, "does not end as an object does")
+        raise CorruptBlob(what, _STRANGE)
     start = offset - _SKIPPABLE_HEADER.size
     if length > MAX_INDEX or start < 0 or offset + length + _FOOTER.size != size:
         raise CorruptBlob(what, "says its index is where it cannot be")

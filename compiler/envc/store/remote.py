@@ -32,6 +32,7 @@ _TEMPORARY = "tmp"
 _WHOLE = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "r2"})
 _AT_ONCE = 32 << 20  # bytes up to which a blob is sent in one request, which more backends can make conditional
 _PARTS = {"chunksize": 16 << 20, "max_concurrency": 4}  # bytes of a part of a larger one, and parts at once
+_KINDS = "name a folder, or a URL such as s3://, gs://, abfs:// or, for reading, https://"
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure", "az": "azure"}
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")  # as backends call it
 _S3 = {
@@ -53,6 +54,8 @@ def open_remote(url: str) -> RemoteBlobs:
 
     name = display_name(url)
     scheme = url.partition("://")[0]
+    if scheme not in fsspec.available_protocols():
+        raise StoreError(name, "is of no kind that envc or fsspec knows", _KINDS)
     try:
         # Listings are not kept: `exists` must see what other machines have just written.
         options = _S3 if scheme in ("s3", "s3a") else {"use_listings_cache": False}
