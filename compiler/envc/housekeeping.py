@@ -50,7 +50,7 @@ def verify_steps(project: Project, selection: Selection, around: Surroundings) -
     for cell in cells:
         try:
             bound = bind(project, cell, selection, around)
-            found.append((bound_record(bound), bound.pointer))
+            found.append((bound_record(bound).record, bound.pointer))
         except EnvcError as error:
             problems.append(Problem(where=f"{cell.step} on {cell.target.name}", reason=str(error)))
     store = choose_store(selection.store, lambda: project.manifest, around)

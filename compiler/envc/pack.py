@@ -27,8 +27,9 @@ from envc.model.progress import Progress
 from envc.model.record import ObjectIndex, Record, RecordObject, StepPointer
 from envc.store.blobs import Blobs
 from envc.store.check import winners
+from envc.store.cores import usable_cores
 from envc.store.decode import read_member
-from envc.store.encode import LEVEL, Encoder, Entry, usable_cores
+from envc.store.encode import LEVEL, Encoder, Entry
 from envc.store.errors import CorruptBlob, MissingBlob
 from envc.store.keys import code_key, environment_key, lock_key, object_key, step_key
 from envc.store.leases import leased

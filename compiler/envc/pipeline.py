@@ -44,12 +44,13 @@ if TYPE_CHECKING:
     from envc.install.interpreter import Interpreter
     from envc.model.environment import Environment
     from envc.model.manifest import KeyPath, Manifest
-    from envc.model.record import Record, StepPointer
+    from envc.model.record import StepPointer
     from envc.pack import Bundled
     from envc.parse.conda_query import CondaQuery
     from envc.parse.query import Query
     from envc.review.changes import Change
     from envc.store.blobs import Blobs
+    from envc.store.records import StoredRecord
     from envc_solvers.solution import Solution
 
 
@@ -227,14 +228,14 @@ def bind(project: Project, cell: StepTarget, selection: Selection, around: Surro
     return Bound(manifest=project.manifest, store=store, environment=environment, pointer=pointer)
 
 
-def bound_record(bound: Bound) -> Record:
+def bound_record(bound: Bound) -> StoredRecord:
     """pointer → record: one request. Raises CorruptBlob unless it names exactly the artifacts that the lock names."""
     from envc.hydrate import check_record
-    from envc.store.records import get_record
+    from envc.store.records import read_record
 
-    record = get_record(bound.store, bound.environment.id, bound.pointer.record)
-    check_record(record, bound.environment, bound.store)
-    return record
+    stored = read_record(bound.store, bound.environment.id, bound.pointer.record)
+    check_record(stored.record, bound.environment, bound.store)
+    return stored
 
 
 def ready(bound: Bound, interpreter: Interpreter, around: Surroundings) -> tuple[Path, bool]:
@@ -253,16 +254,17 @@ def ready(bound: Bound, interpreter: Interpreter, around: Surroundings) -> tuple
         found = look()
         if found is not None:
             return found, False
-        record = bound_record(bound)
+        stored = bound_record(bound)
         made = ready_environment(
             bound.store,
-            record,
+            stored.record,
             interpreter=interpreter,
             cache=cache,
             progress=around.progress,
             environment=environment,
             force=around.force,
             origins=channel_addresses(bound.manifest, bound.environment),
+            text=stored.text,
         )
         return made, True
 
@@ -294,10 +296,10 @@ def hydrate(
         if prefix is None and interpreter is not None:
             return ready(bound, interpreter, around)
         where = around.cwd / (prefix or "")
-        record = bound_record(bound)
+        stored = bound_record(bound)
         made = fill(
             bound.store,
-            record,
+            stored.record,
             where,
             interpreter=interpreter,
             cache=around.cache,
@@ -305,6 +307,7 @@ def hydrate(
             loading=loading,
             environment=bound.environment,
             origins=channel_addresses(bound.manifest, bound.environment),
+            text=stored.text,
         )
         return where, made
 

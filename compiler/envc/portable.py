@@ -63,7 +63,7 @@ def _ship(
     with pipeline.distrust(around):
         return ship(
             bound.store,
-            pipeline.bound_record(bound),
+            pipeline.bound_record(bound).record,
             bound.pointer,
             out,
             project=project.manifest.name,

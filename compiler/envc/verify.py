@@ -19,8 +19,8 @@ from envc.model.progress import Progress
 from envc.model.record import Member, Record, RecordObject, StepPointer
 from envc.store.blobs import Blobs
 from envc.store.check import check_record
+from envc.store.cores import usable_cores
 from envc.store.documents import decode_json
-from envc.store.encode import usable_cores
 from envc.store.errors import CorruptBlob
 from envc.store.keys import CODE, ENVIRONMENTS, LOCKS, OBJECTS, STEPS, code_key, object_key
 from envc.store.objects import MAX_CODE, get_code, get_object, read_code, verify_object

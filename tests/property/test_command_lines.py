@@ -26,6 +26,8 @@ WORDS = (
     "copy",
     "1 day",
     "é",
+    "no/such/folder",
+    ".",
 )
 
 
@@ -75,6 +77,8 @@ def test_plain_lines_mean_what_click_reads(line: tuple[str, list[str]]) -> None:
         ("lock", []),
         ("lock", ["--check", "some/manifest.toml", "-P", "numpy"]),
         ("status", ["--json"]),
+        ("hydrate", ["step", "--prefix", "no/such/folder", "--target=linux-64", "-q"]),
+        ("hydrate", ["step", "--prefix", "."]),
         ("run", ["step", "--", "python", "-c", "print(1)"]),
         ("add", ["numpy", "pandas", "--step", "train"]),
         ("cache show", ["--json"]),

@@ -225,6 +225,44 @@ for turn in range(4):
 """
 
 
+LARGE_PROGRAM = """
+import resource, sys
+from pathlib import Path
+from envc.hydrate import hydrate
+from envc.model.progress import Silent
+from envc.store.blobs import open_store
+from envc.store.cores import usable_cores
+from envc.store.records import get_record
+from tests.environments import HOST
+
+folder, store = Path(sys.argv[1]), open_store(Path(sys.argv[1]) / "store")
+record = get_record(store, sys.argv[2])
+
+def make(name):
+    hydrate(store, record, folder / name, interpreter=HOST, cache=folder / "cache", progress=Silent())
+
+make("first")
+(poisoned,) = (folder / "first").rglob("alpha/m7.py")
+poisoned.write_text("poison")
+before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
+make("second")
+assert (resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt > before) == (usable_cores() > 1)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere this process shares all files itself")
+def test_many_files_are_shared_by_several_processes(tmp_path: Path) -> None:
+    """Which find a file that was changed as one process does."""
+    from envc.store.blobs import open_store
+
+    wheels = [build_wheel(name, files={f"{name}/m{n}.py": "" for n in range(2100)}) for name in ("alpha", "beta")]
+    record = record_of(open_store(tmp_path / "store"), tmp_path, *wheels)
+    command = [sys.executable, "-W", "error", "-c", LARGE_PROGRAM, str(tmp_path), record.environment]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    check(tmp_path / "second", record)
+
+
 def test_many_writers_of_one_object_agree(tmp_path: Path) -> None:
     from envc.store.blobs import open_store
 

@@ -8,6 +8,7 @@ is read here is what click would read (``tests/property/test_command_lines.py``)
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -80,6 +81,9 @@ class Parameter(NamedTuple):
             raise _NotPlain
         if kind is None or kind is UNPROCESSED or (_is_choice(kind) and word in kind.arguments[0]):
             return word
+        # A path is taken as it is, unless something is there that must not be read.
+        if _is_path(kind) and (os.access(word, os.R_OK) or not os.access(word, os.F_OK)):
+            return kind.settings["path_type"](word)
         raise _NotPlain
 
     def as_click(self) -> Callable[[Function], Function]:
@@ -234,6 +238,10 @@ def Path(**settings: Any) -> Any:
 
 def _is_choice(kind: object) -> bool:
     return isinstance(kind, Type) and kind.name == "Choice"
+
+
+def _is_path(kind: object) -> bool:
+    return isinstance(kind, Type) and kind.name == "Path" and kind.settings.keys() == {"path_type"}
 
 
 class _NotPlain(Exception):

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from envc.errors import EnvcError, UsageError
+from envc.install.turns import holding, turn
 from envc.model.digest import sha256
 
 
@@ -69,43 +68,23 @@ def appear(
                 fill(draft)
                 _swap(draft, place, replaced=replaced)
             finally:
-                shutil.rmtree(draft, ignore_errors=True)
+                if draft.exists():
+                    _remove(draft)
             return True
         except OSError as error:
             raise _disk_error(place, error) from None
 
 
-@contextmanager
-def holding(lock: Path) -> Iterator[None]:
-    """Hold a lock of the cache. Raises UsageError where its folder cannot be written."""
-    from filelock import FileLock
-
-    held = FileLock(lock)
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        held.acquire()
-    except OSError as error:
-        raise UsageError(
-            f"{lock.parent} cannot be written: {error.strerror}", "choose another ENVC_CACHE_DIR"
-        ) from None
-    try:
-        yield
-    finally:
-        held.release()
-
-
 def vanish(place: Path, *, locks: Path) -> None:
     """Remove a folder that `appear` made, at once, unless somebody is making it anew just now. Raises OSError."""
-    from filelock import FileLock, Timeout
+    import shutil
 
     locks.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(_lock_of(place, locks), timeout=0):
+    with turn(_lock_of(place, locks), wait=False) as is_ours:
+        if is_ours:
             draft = _sibling(place)
             place.rename(draft)
             shutil.rmtree(draft)
-    except Timeout:
-        return
 
 
 def _lock_of(place: Path, locks: Path) -> Path:
@@ -126,7 +105,7 @@ def _swap(draft: Path, place: Path, *, replaced: bool) -> None:
         old = _sibling(place)
         place.rename(old)
         draft.rename(place)
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(old)
     else:
         draft.rename(place)
 
@@ -149,7 +128,14 @@ def leftovers(place: Path) -> list[Path]:
 def _remove_leftovers(place: Path) -> None:
     """Remove what killed runs left. Only who holds the lock of `place` may do so."""
     for entry in leftovers(place):
-        shutil.rmtree(entry, ignore_errors=True)
+        _remove(entry)
+
+
+def _remove(folder: Path) -> None:
+    """Remove what can be removed; the next run tries again. A folder that simply appears never pays for the import."""
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _disk_error(place: Path, error: OSError) -> EnvcError:

@@ -12,7 +12,7 @@ from typing import IO
 
 from envc.errors import EnvcError
 from envc.install.interpreter import Interpreter, OwnPython
-from envc.store.encode import usable_cores
+from envc.store.cores import usable_cores
 
 _SCRIPT = Path(__file__).with_name("pyc.py")
 _LIBRARIES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")

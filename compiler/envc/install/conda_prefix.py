@@ -224,7 +224,7 @@ def _rewrite_all(
         return dict(map(rewrite, range(len(work))))
     from concurrent.futures import ThreadPoolExecutor
 
-    from envc.store.encode import usable_cores
+    from envc.store.cores import usable_cores
 
     with ThreadPoolExecutor(threads or usable_cores(), thread_name_prefix="envc-rewrite") as pool:
         return dict(pool.map(rewrite, range(len(work))))

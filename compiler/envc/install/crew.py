@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Self
 
-from envc.store.encode import usable_cores
+from envc.store.cores import usable_cores
 
 
 class Crew:

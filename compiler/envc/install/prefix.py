@@ -5,7 +5,6 @@ An environment that brings its own interpreter is none: nothing of this is made 
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from envc.errors import EnvcError
@@ -70,6 +69,8 @@ def _steady(base: Path, python: Python) -> Path:
 
 def _copy_redirectors(folder: Path, base: Path, *, free_threaded: bool) -> None:
     """Copy the programs that start the Python which ``pyvenv.cfg`` names."""
+    import shutil
+
     folder.mkdir(exist_ok=True)
     source = base.parent / "Lib/venv/scripts/nt"
     for name, candidates in _REDIRECTORS.items():

@@ -6,28 +6,40 @@ is written for Python 3.7; what is older fails to read it, and could not serve a
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import sysconfig
 
 
 def facts() -> dict[str, object]:
     """A flat dict; `interpreter.HostPython` is what becomes of it."""
-    machine = sysconfig.get_platform().rpartition("-")[2]
-    if sys.platform != "win32":
-        machine = os.uname()[4]
     return {
         "executable": getattr(sys, "_base_executable", None) or sys.executable,
         "implementation": sys.implementation.name,
         "version": ".".join(map(str, sys.version_info[:3])),
-        "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+        "free_threaded": _is_free_threaded(),
         "system": sys.platform,
-        "machine": machine,
+        "machine": _machine(),
         "bits": 64 if sys.maxsize > 2**32 else 32,
         "glibc": _glibc(),
         "macos": _macos(),
     }
+
+
+def _is_free_threaded() -> bool:
+    flags = getattr(sys, "abiflags", None)
+    if flags is not None:
+        return "t" in flags  # PEP 703; to import sysconfig takes longer than all the rest
+    import sysconfig
+
+    return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+
+def _machine() -> str:
+    if sys.platform != "win32":
+        return os.uname()[4]
+    import sysconfig
+
+    return sysconfig.get_platform().rpartition("-")[2]
 
 
 def _glibc() -> str:
@@ -49,4 +61,6 @@ def _macos() -> str:
 
 
 if __name__ == "__main__":
+    import json
+
     sys.stdout.write(json.dumps(facts()))

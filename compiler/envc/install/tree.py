@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from envc.install.copies import share_out
 from envc.install.unpacked import Unpacked
 from envc.model.digest import Sha256, sha256_file
 from envc.model.progress import Task
 from envc.model.record import Member, ObjectIndex
+from envc.store.cores import usable_cores
 from envc.store.decode import ObjectReader, Piece
 from envc.store.errors import CorruptBlob, MissingBlob
 from envc.store.index import ReadRange
@@ -29,6 +31,7 @@ _WRITE = os.O_WRONLY | os.O_CREAT
 for _flag in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):  # each is missing on some system
     _WRITE |= getattr(os, _flag, 0)
 _TIMES_BY_FILE = os.utime in os.supports_fd
+_FILES_FOR_A_COPY = 4000  # to make a copy of this process takes as long as to share some hundreds of files
 
 
 class CorruptObject(CorruptBlob):
@@ -84,7 +87,7 @@ def write_tree(
     a disk that cannot take them. What was written until then stays.
     """
     folders = _Folders(root)
-    missing = [part for part in parts if not _place(root, part, folders, unpacked, task)]
+    missing = list(parts) if unpacked is None else _place(root, parts, folders, unpacked, task)
     if missing:
         _write(root, missing, folders, unpacked, task, threads, in_flight)
     for part in parts:
@@ -128,15 +131,24 @@ def _write(
                 unpacked.keep(root, part.index, part.names[0], part.skipped)
 
 
-def _place(root: Path, part: Part, folders: _Folders, unpacked: Unpacked | None, task: Task) -> bool:
-    """Whether an object that was unpacked before has been put in place."""
-    for name in part.names:
-        if unpacked is not None and unpacked.holds(part.index.layout, name):
-            folders.make(part)
-            if unpacked.place(root, part.index, name, part.skipped):
-                task.advance(part.size)
-                return True
-    return False
+def _place(root: Path, parts: Sequence[Part], folders: _Folders, unpacked: Unpacked, task: Task) -> list[Part]:
+    """Put objects that were unpacked before in place; answers with those that were not, or are not whole any more."""
+
+    def place(part: Part) -> bool:
+        held = (name for name in part.names if unpacked.holds(part.index.layout, name))
+        return any(unpacked.place(root, part.index, name, part.skipped) for name in held)
+
+    known = [part for part in parts if any(unpacked.holds(part.index.layout, name) for name in part.names)]
+    # Largest first, so that nobody has much left to do when the others are through.
+    known.sort(key=lambda part: -len(part.index.members))
+    for part in known:
+        folders.make(part)
+    files = sum(len(part.index.members) for part in known)
+    copies = min(usable_cores() - 1, files // _FILES_FOR_A_COPY)
+    placed = share_out(lambda number: place(known[number]), len(known), copies=copies)
+    task.advance(sum(part.size for part, is_there in zip(known, placed, strict=True) if is_there))
+    there = {id(part) for part, is_there in zip(known, placed, strict=True) if is_there}
+    return [part for part in parts if id(part) not in there]
 
 
 class _Folders:

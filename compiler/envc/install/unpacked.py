@@ -16,7 +16,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import shutil
 import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -67,8 +66,8 @@ class Unpacked:
         """Give the files of an object their places below `root`, where their folders are. False, and nothing is there,
         when the object is not whole, or not any more.
 
-        Links are not made. Raises FileExistsError when another object's file is there, other OSErrors for a disk that
-        cannot take the files.
+        Links are not made. Nothing is there after an error either: FileExistsError when another object's file is in the
+        way, other OSErrors for a disk that cannot take the files.
         """
         folder = self._place_of(index.layout, name)
         placed: list[str] = []
@@ -79,9 +78,11 @@ class Unpacked:
                         raise _Changed
                     self._share(source, str(number), target, member.path, member)
                     placed.append(member.path)
-        except _Changed:
+        except BaseException as error:
             for path in placed:
                 (root / path).unlink()
+            if not isinstance(error, _Changed):
+                raise
             self._discard(folder)
             return False
         return True
@@ -109,7 +110,7 @@ class Unpacked:
         except (OSError, _Changed):
             pass  # a full disk, a cache that is read-only, or another process that kept the same object meanwhile
         finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            _remove(draft)
 
     def _place_of(self, layout: str, name: Sha256) -> Path:
         return self._folder / layout / name[:2] / name
@@ -140,7 +141,7 @@ class Unpacked:
         with suppress(OSError):
             grave.parent.mkdir(parents=True, exist_ok=True)
             folder.rename(grave)
-        shutil.rmtree(grave, ignore_errors=True)
+        _remove(grave)
 
     def _sweep(self, drafts: Path) -> None:
         """Once per instance: remove what killed runs left."""
@@ -150,7 +151,13 @@ class Unpacked:
         for path in drafts.iterdir():
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > _ABANDONED:
-                    shutil.rmtree(path, ignore_errors=True)
+                    _remove(path)
+
+
+def _remove(folder: Path) -> None:
+    import shutil  # most prefixes need nothing of it
+
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Folder(NamedTuple):

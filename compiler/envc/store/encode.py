@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -18,6 +17,7 @@ import msgspec
 from envc.errors import StoreError
 from envc.model.digest import Sha256, sha256
 from envc.model.record import MTIME, Frame, Member, ObjectIndex, content_digest
+from envc.store.cores import usable_cores
 from envc.store.frames import compress
 from envc.store.index import check_index, encode_trailer
 from envc.store.layout import Span, spans
@@ -167,14 +167,6 @@ def write_object(
     """`Encoder.write_object` for a single object."""
     with Encoder(level=level, threads=threads) as encoder:
         return encoder.write_object(entries, out, layout=layout, artifact=artifact)
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS, Windows
-        return os.cpu_count() or 1
 
 
 def _tar(entries: list[Entry], members: list[Member], digests: list[str]) -> Iterator[bytes]:

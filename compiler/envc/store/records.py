@@ -6,6 +6,8 @@ other. The depth of the indexes in a record is checked where it is used, by `dec
 
 from __future__ import annotations
 
+import msgspec
+
 from envc.errors import DigestMismatch
 from envc.model.digest import Sha256, parse_sha256, sha256
 from envc.model.record import Record, StepPointer
@@ -22,6 +24,14 @@ MAX_LOCK = 64 << 20  # bytes
 _LEVEL = 9
 
 
+class StoredRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that was read from a store and checked. To write it down again takes as long as to check it."""
+
+    record: Record
+    text: bytes  # JSON
+    digest: Sha256  # of the text
+
+
 def put_record(blobs: Blobs, record: Record, *, replace: bool = False) -> Sha256:
     """Write the record of an environment; answer with the digest of the record that the store holds then.
 
@@ -34,20 +44,21 @@ def put_record(blobs: Blobs, record: Record, *, replace: bool = False) -> Sha256
     if replace:
         blobs.write(key, data)
     elif not blobs.write_new(key, data):
-        return _read_record(blobs, record.environment, None)[1]
+        return read_record(blobs, record.environment).digest
     return sha256(text)
 
 
 def get_record(blobs: Blobs, environment: Sha256, digest: Sha256 | None = None) -> Record:
-    """The record of an environment: one request.
+    """The record of an environment. As `read_record`."""
+    return read_record(blobs, environment, digest).record
+
+
+def read_record(blobs: Blobs, environment: Sha256, digest: Sha256 | None = None) -> StoredRecord:
+    """The record of an environment, and its text: one request.
 
     Raises MissingBlob; DigestMismatch when it is not the one of that digest; CorruptBlob when it breaks the format, or
     is about other artifacts than the environment's id says.
     """
-    return _read_record(blobs, environment, digest)[0]
-
-
-def _read_record(blobs: Blobs, environment: Sha256, digest: Sha256 | None) -> tuple[Record, Sha256]:
     key = environment_key(parse_sha256(environment))
     what = f"{blobs.name}: {key}"
     text = decompress(blobs.read(key, MAX_RECORD), what, limit=MAX_RECORD)
@@ -58,7 +69,7 @@ def _read_record(blobs: Blobs, environment: Sha256, digest: Sha256 | None) -> tu
     if record.environment != environment:
         raise CorruptBlob(what, "is the record of another environment")
     check_record(record, what)
-    return record, actual
+    return StoredRecord(record=record, text=text, digest=actual)
 
 
 def put_pointer(blobs: Blobs, key: str, pointer: StepPointer) -> None:
