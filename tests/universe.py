@@ -137,6 +137,7 @@ class MemoryIndex:
         self._tags = wheel_tags(target, python)
         self.asked: list[str] = []
         self.expected: list[Requirement] = []
+        self.expected_files: list[str] = []
 
     def view(self, name: str) -> View:
         return rank_files(name, "pypi", self.files(name), self._tags)
@@ -166,6 +167,9 @@ class MemoryIndex:
 
     def expect(self, requirements: Iterable[Requirement]) -> None:
         self.expected.extend(requirements)
+
+    def expect_metadata(self, view: View, files: Iterable[File]) -> None:
+        self.expected_files.extend(file.name for file in files)
 
 
 def python_of(text: str) -> Python:

@@ -100,6 +100,10 @@ class SourceIndex:
     def expect(self, requirements: Iterable[Requirement]) -> None:
         self._listed.expect(each for each in requirements if each.name not in self._references)
 
+    def expect_metadata(self, view: View, files: Iterable[File]) -> None:
+        if view.name not in self._references:
+            self._listed.expect_metadata(view, (file for file in files if file.name.endswith(".whl")))
+
     def build(self, solution: Solution) -> bool:
         """Build what a solution chose of sources. False if a wheel then says something else than it was chosen by."""
         agree = True

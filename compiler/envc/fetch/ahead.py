@@ -22,8 +22,6 @@ from envc_solvers.target import Python
 
 _MOST_STEPS = 5_000  # of one walk
 _MOST_LOOKS = 200  # releases that one guess looks at
-_PATIENCE = 3  # releases of one project that the solver tries before the ones after them come along
-_FARTHEST = 32  # releases beyond the one that it tries
 _FORGETTABLE = (EnvcError, SolverError, Stopped, InterruptedError)  # whoever needs the answer sees the error again
 
 
@@ -56,9 +54,6 @@ class Walk:
         self._provided = provided
         self._seen: set[Requirement] = set()
         self._specifiers: dict[str, list[str]] = {}
-        self._tries: dict[str, int] = {}
-        self._places: dict[str, dict[str, int]] = {}  # project: where among its releases each file stands
-        self._ahead: dict[str, int] = {}  # project: how far into its releases metadata was asked for
         self._lock = threading.Lock()
 
     def expect(self, requirements: Iterable[Requirement], extras: tuple[str, ...] = ()) -> None:
@@ -79,21 +74,10 @@ class Walk:
                     known.append(requirement.specifier)
             self._workers.submit(lambda requirement=requirement: self._visit(requirement))  # type: ignore[misc]
 
-    def tried(self, view: View, file: File) -> None:
-        """The solver wants this file's metadata. Once it tries release after release, the next ones come along."""
-        with self._lock:
-            self._tries[view.name] = tries = self._tries.get(view.name, 0) + 1
-            if tries < _PATIENCE:
-                return
-            if view.name not in self._places:
-                self._places[view.name] = {one.name: at for at, each in enumerate(view.releases) for one in each.files}
-            at = self._places[view.name].get(file.name, len(view.releases))
-            start = max(at + 1, self._ahead.get(view.name, 0))
-            stop = self._ahead[view.name] = max(start, at + 1 + min(2 * tries, _FARTHEST))
-        for release in view.releases[start:stop]:
-            usable = self._usable(view.name, release.files)
-            if usable is not None:
-                self._workers.submit(lambda usable=usable: self._fetch(view, usable), rank=1)  # type: ignore[misc]
+    def expect_metadata(self, view: View, files: Iterable[File]) -> None:
+        """What the solver knows that it will try is no guess, and leads to none before it is chosen."""
+        for file in files:
+            self._workers.submit(lambda file=file: self._fetch(view, file), rank=1)  # type: ignore[misc]
 
     def _visit(self, requirement: Requirement) -> None:
         try:

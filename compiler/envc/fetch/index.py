@@ -285,8 +285,6 @@ class ProjectIndex:
 
     def metadata(self, view: View, file: File) -> Metadata:
         """The core metadata of a file of that view. Raises MetadataUnusable when the file's own metadata is broken."""
-        if self._walk is not None:
-            self._walk.tried(view, file)
         return self._origins.metadata(view.source, view.name, file)
 
     def expect(self, requirements: Iterable[Requirement]) -> None:
@@ -295,6 +293,11 @@ class ProjectIndex:
             self._walk.expect(requirements)
         else:
             self._expected.extend(requirements)
+
+    def expect_metadata(self, view: View, files: Iterable[File]) -> None:
+        """The metadata of these files will soon be asked for."""
+        if self._walk is not None:
+            self._walk.expect_metadata(view, files)
 
     def find(self, name: str) -> View | None:
         """The view from the first source that knows the project. May be called from any thread."""

@@ -276,16 +276,25 @@ class Choice:
 
     def __iter__(self) -> Iterator[Candidate]:
         at = 0
-        while True:
-            while at < len(self._found):
-                yield self._found[at]
-                at += 1
-            candidate = next(self._more, None)
-            if candidate is None:
+        while at < len(self._found) or self._find():
+            yield self._found[at]
+            at += 1
+
+    def __bool__(self) -> bool:
+        return bool(self._found) or self._find()
+
+    def between(self, start: int, stop: int) -> Iterator[Candidate]:
+        """Those at these places; fewer when there are no more."""
+        for at in range(start, stop):
+            if at >= len(self._found) and not self._find():
                 return
+            yield self._found[at]
+
+    def _find(self) -> bool:
+        """Find one more, if there is one."""
+        for candidate in self._more:
             if candidate.version not in self._seen:
                 self._seen.add(candidate.version)
                 self._found.append(candidate)
-
-    def __bool__(self) -> bool:
-        return bool(self._found) or next(iter(self), None) is not None
+                return True
+        return False

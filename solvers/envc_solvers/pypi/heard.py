@@ -59,3 +59,7 @@ class Heard:
     def expect(self, requirements: Iterable[Requirement]) -> None:
         if not self.closed:
             self._index.expect(requirements)
+
+    def expect_metadata(self, view: View, files: Iterable[File]) -> None:
+        if not self.closed:
+            self._index.expect_metadata(view, files)

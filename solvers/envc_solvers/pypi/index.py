@@ -70,3 +70,9 @@ class Index(Protocol):
 
     def expect(self, requirements: Iterable[Requirement]) -> None:
         """A hint, without an answer: these requirements will soon be asked about. May start fetching."""
+
+    def expect_metadata(self, view: View, files: Iterable[File]) -> None:
+        """A hint, without an answer: the metadata of these files will likely be asked for, in this order.
+
+        `files` costs something to go through, so an index that has no use for the hint leaves it alone.
+        """

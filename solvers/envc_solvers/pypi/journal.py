@@ -73,6 +73,20 @@ class Journal:
         self.clashes.setdefault(asked[0][1].name, {}).update(dict.fromkeys(asked))
         self._count(asked[0][1].name)
 
+    def add(self, other: Journal) -> None:
+        """Take in what another journal of the same search holds."""
+        for identifier, askers in other.askers.items():
+            self.askers.setdefault(identifier, askers)
+        for asker, versions in other.versions.items():
+            self.versions.setdefault(asker, {}).update(versions)
+        for name, clash in other.clashes.items():
+            self.clashes.setdefault(name, {}).update(clash)
+        for name, reasons in other.broken.items():
+            self.broken.setdefault(name, {}).update(reasons)
+        self.lost.update(other.lost)
+        for name, count in other.failures.items():
+            self.failures[name] = self.failures.get(name, 0) + count
+
     def root_causes(self, error: ResolutionImpossible[Need, Candidate]) -> None:
         """The roots by themselves leave no version of a project; nothing was tried."""
         if self.clashes or self.broken or self.lost:

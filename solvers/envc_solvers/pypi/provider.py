@@ -52,6 +52,7 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         self._projects: dict[str, Project | ProvidedProject] = {}
         self.provided: dict[str, Candidate] = {}  # what the problem provides; decided before anything else
         self._needs: dict[tuple[str, str, str], Need] = {}
+        self._announced: set[Need] = set()
         self._refused: dict[Candidate, Unusable] = {}
         self.priorities = Priorities()
         self.limits: dict[str, tuple[str, ...]] = {}  # name: specifiers of the constraints that hold here
@@ -74,7 +75,7 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         return requirement_or_candidate.identifier
 
     def get_dependencies(self, candidate: Candidate) -> tuple[Need, ...]:
-        """What a candidate needs, on this target. Raises Unusable; announces new needs to the index."""
+        """What a candidate needs, on this target. Raises Unusable."""
         if candidate.needs is not None:
             return candidate.needs
         if candidate in self._refused:
@@ -87,16 +88,23 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         needs: dict[Need, None] = {}
         for requirement in requirements:
             needs.update(dict.fromkeys(self.needs(requirement)))
-        if requirements:
-            # Their markers are judged; whoever guesses ahead need not know for which extra they hold.
-            self._index.expect(
-                [one if not one.marker else Requirement(one.name, one.specifier, one.extras) for one in requirements]
-            )
         candidate.needs = tuple(needs)
         candidate.need_set = frozenset(needs)
         return candidate.needs
 
     # What the search and the solution ask
+
+    def announce(self, needs: Iterable[Need]) -> None:
+        """Tell the index what it will soon be asked about; each need once."""
+        new = [need for need in needs if need not in self._announced]
+        if new:
+            self._announced.update(new)
+            self._index.expect([Requirement(one.name, one.specifier, (one.extra,) if one.extra else ()) for one in new])
+
+    def announce_candidates(self, name: str, candidates: Iterable[Candidate]) -> None:
+        """Tell the index which candidates will be looked at next, should the one at hand fall as well."""
+        files = (candidate.file for candidate in candidates if candidate.metadata is None)
+        self._index.expect_metadata(self.project(name).view, files)
 
     def wanted(self, needs: Iterable[Need]) -> frozenset[str]:
         """The specifier sets that these needs, all of one project, and the constraints on it put on a version."""

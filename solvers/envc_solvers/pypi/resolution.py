@@ -21,7 +21,9 @@ candidates. The search is complete: each nogood rules out what was tried, and th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, cast
 
 from resolvelib.reporters import BaseReporter
@@ -31,18 +33,20 @@ from resolvelib.resolvers.resolution import Resolution
 from resolvelib.structs import RequirementInformation, State
 
 from envc_solvers.errors import ProjectNotFound
-from envc_solvers.pypi.candidate import Candidate, Need, Outside
+from envc_solvers.pypi.candidate import Candidate, Choice, Need, Outside
+from envc_solvers.pypi.heard import Unheard
 from envc_solvers.pypi.journal import Blamed, Journal
+from envc_solvers.pypi.nogoods import Atom, Atoms, Nogoods
 from envc_solvers.pypi.provider import Provider, Unusable
 from envc_solvers.pypi.specifier import allows
 
 if TYPE_CHECKING:
     from collections import OrderedDict
 
-Fact = Need | Outside | Candidate
-Atom = tuple[str, Fact]  # identifier of the decision, and what holds of it
-Atoms = dict[Atom, None]  # an ordered set: needs and candidates hash by identity, and the search must not depend on it
 _MOST_PARENTS = 64  # names required more often than this keep an unminimised blame
+_FEW = 2  # candidates of a name that fall before those that follow come along
+_MOST_AHEAD = 32  # candidates beyond the one at hand
+PATIENCE = 5  # candidates that a name loses before others are looked at: by then the order has moved, if it may
 
 
 class SearchLimit(Exception):
@@ -72,7 +76,13 @@ class Search(Resolution[Need, Candidate, str]):
     """One search. `resolve` returns the final state or raises ResolutionImpossible, SearchLimit, an index's error."""
 
     def __init__(
-        self, provider: Provider, journal: Journal, max_tries: int, out_of_time: Callable[[], bool] | None
+        self,
+        provider: Provider,
+        journal: Journal,
+        max_tries: int,
+        out_of_time: Callable[[], bool] | None,
+        *,
+        patience: int = PATIENCE,
     ) -> None:
         reporter: BaseReporter[Need, Candidate, str] = BaseReporter()
         super().__init__(provider, reporter)
@@ -80,11 +90,12 @@ class Search(Resolution[Need, Candidate, str]):
         self._journal = journal
         self._max_tries = max_tries
         self._out_of_time = out_of_time
+        self._patience = patience
         self._tries = 0
         self._provided = provider.provided
+        self._place = provider.priorities.keys.__getitem__  # when to decide an identifier
         self._limited = provider.provided.keys() & provider.limits.keys()  # nobody has held these to their constraints
-        # By identifier: the facts about it and the atoms about others that cannot hold together.
-        self._nogoods: dict[str, list[tuple[tuple[Fact, ...], tuple[Atom, ...]]]] = {}
+        self._nogoods = Nogoods()
         self._blame: Atoms = {}  # why the last name ran out of candidates
         self._retreat: str | None = None  # or: the decision to take back because the order has changed
 
@@ -108,6 +119,8 @@ class Search(Resolution[Need, Candidate, str]):
                 if name in self._provided
             )
             raise
+        finally:
+            self._journal.tried = self._tries
 
     def _resolve(self, requirements: Iterable[Need], max_rounds: int) -> State[Need, Candidate, str]:
         # resolvelib's own dict keeps its order too, but takes ten times as long to copy, which happens every round.
@@ -119,13 +132,12 @@ class Search(Resolution[Need, Candidate, str]):
             except RequirementsConflicted as error:
                 raise ResolutionImpossible(error.criterion.information) from error
         self._push_new_state()
-        place = self._provider.priorities.keys.__getitem__
         for _ in range(max_rounds):
             state = self._states[-1]
             undecided = state.criteria.keys() - state.mapping.keys()
             if not undecided:
                 return state
-            failed = self._attempt_to_pin_criterion(min(undecided, key=place))
+            failed = self._attempt_to_pin_criterion(min(undecided, key=self._place))
             if failed:
                 self._backjump(self._extract_causes(failed))
             else:
@@ -161,23 +173,77 @@ class Search(Resolution[Need, Candidate, str]):
         criterion = state.criteria[name]
         self._journal.decide(name, criterion)
         blame: Atoms = {}
-        tried = []
-        for candidate in self._candidates(name, criterion):
+        tried, lost = [], 0
+        for candidate in self._candidates(criterion):
             self._count_try()
             tried.append(candidate)
-            known = self._forbidden(candidate)
-            reason = known if known is not None else self._try(candidate)
-            if reason is None:
+            known = self._nogoods.forbidden(candidate, self._states[-1].mapping)
+            criteria, reason = (None, known) if known is not None else self._weigh(candidate)
+            if criteria is not None:
+                state.criteria.update(criteria)
                 state.mapping[name] = candidate
                 return []
             blame.update(reason)
-            # What was learned before is no new sign that the order of decisions is bad.
-            culprit = self._latest(reason) if known is None else None
+            if known is not None:
+                # What was learned before is no new sign that the order of decisions is bad.
+                continue
+            culprit = self._latest(reason)
             if culprit is not None and self._provider.priorities.conflict(candidate.name, _project(culprit)):
                 self._retreat = culprit
                 return [criterion]
+            lost += 1
+            if lost == self._patience and (shorter := self._shorter(name, criterion)) is not None:
+                return [shorter]
         self._blame = {**self._why_no_others(name, criterion, tried), **blame}
         return [criterion]
+
+    def _shorter(self, name: str, criterion: Criterion[Need, Candidate]) -> Criterion[Need, Candidate] | None:
+        """A name without a candidate beside the decisions, in place of one that keeps losing them; None without one.
+
+        When the decisions leave nothing of a project with seventy versions, nobody needs to read what three hundred of
+        another one require to see that they have to be taken back. A name of which something is left stays undecided:
+        a failure is seen earlier, and no choice is made differently.
+        """
+        criteria = self._states[-1].criteria
+        undecided = sorted(criteria.keys() - self._states[-1].mapping.keys(), key=self._place)
+        most = sum(1 for _ in criterion.candidates)
+        if len(undecided) >= most:
+            return None  # to look around would cost more than it could save
+        journal = self._journal
+        try:
+            fall: list[tuple[int, Criterion[Need, Candidate]]] = []  # how many candidates, all of a project
+            for other in (criteria[identifier] for identifier in undecided if identifier != name):
+                self._journal = Journal()  # what something is left of has no part in the story
+                if not _extra(other) and self._nothing_of(islice(other.candidates, 1)) is not None:
+                    fall.append((sum(1 for _ in other.candidates), other))
+            for count, other in sorted(fall, key=itemgetter(0)):
+                self._journal = Journal()
+                blame = self._nothing_of(self._candidates(other)) if count < most else None
+                if blame is not None:
+                    identifier = next(other.iter_requirement()).identifier
+                    self._journal.decide(identifier, other)
+                    journal.add(self._journal)
+                    self._blame = {**self._why_no_others(identifier, other, list(other.candidates)), **blame}
+                    return other
+        finally:
+            self._journal = journal
+        return None
+
+    def _nothing_of(self, candidates: Iterable[Candidate]) -> Atoms | None:
+        """Why none of these candidates can be chosen beside the decisions; None when one can, or nobody knows."""
+        blame: Atoms = {}
+        for candidate in candidates:
+            self._count_try()
+            reason = self._nogoods.forbidden(candidate, self._states[-1].mapping)
+            if reason is None:
+                try:
+                    criteria, reason = self._weigh(candidate)
+                except Unheard:
+                    return None
+                if criteria is not None:
+                    return None
+            blame.update(reason)
+        return blame
 
     def _backjump(self, causes: list[RequirementInformation[Need, Candidate]]) -> bool:
         """Learn from the failure and take back the latest decision that had a part in it."""
@@ -190,7 +256,7 @@ class Search(Resolution[Need, Candidate, str]):
                 self._blame = blame
                 raise ResolutionImpossible(causes)
             culprit = latest
-            self._learn(blame)
+            self._nogoods.learn(blame)
         level = list(self._states[-1].mapping).index(culprit) - len(self._provided)
         del self._states[level + 1 :]
         self._push_new_state()
@@ -198,47 +264,62 @@ class Search(Resolution[Need, Candidate, str]):
 
     # One candidate
 
-    def _candidates(self, name: str, criterion: Criterion[Need, Candidate]) -> Iterable[Candidate]:
-        """An extra has one candidate: that of the decided version, which always comes first (see `priority`)."""
+    def _candidates(self, criterion: Criterion[Need, Candidate]) -> Iterator[Candidate]:
+        """Best first. Once a few have fallen, the index hears of those that follow before they are asked about."""
         need = next(criterion.iter_requirement())
         if need.extra:
-            return (self._states[-1].mapping[need.name].with_extra(need.extra),)
-        return criterion.candidates
+            # One candidate: that of the decided version, which always comes first (see `priority`).
+            yield self._states[-1].mapping[need.name].with_extra(need.extra)
+            return
+        candidates = cast("Choice", criterion.candidates)
+        announced = 0
+        for at, candidate in enumerate(candidates):
+            if at >= _FEW:
+                start, announced = max(at + 1, announced), at + 1 + min(2 * at, _MOST_AHEAD)
+                self._provider.announce_candidates(need.name, candidates.between(start, announced))
+            yield candidate
 
-    def _try(self, candidate: Candidate) -> Atoms | None:
-        """Take a candidate's needs into the state. Returns why that is impossible, or None when it is done."""
-        mapping = self._states[-1].mapping
+    def _weigh(self, candidate: Candidate) -> tuple[dict[str, Criterion[Need, Candidate]] | None, Atoms]:
+        """The criteria with a candidate's needs; None, with the reason, when they contradict the decisions."""
+        mapping, known = self._states[-1].mapping, self._states[-1].criteria
         journal = self._journal
         try:
             needs = self._provider.get_dependencies(candidate)
         except Unusable as error:
             journal.unusable(candidate, error.reason)
-            return {}
-        known = self._forbidden(candidate)
-        if known is not None:
-            return known
+            return None, {}
+        forbidden = self._nogoods.forbidden(candidate, mapping)
+        if forbidden is not None:
+            return None, forbidden
         for need in needs:
             pin = candidate if need.identifier == candidate.identifier else mapping.get(need.identifier)
             if pin is None or (allows(need.specifier, pin.version) and need.name not in self._limited):
                 continue
             culprit = self._provider.excluding(need, pin)
             if culprit is not None:
-                others = None if need.name in self._provided else self._states[-1].criteria.get(need.identifier)
+                others = None if need.name in self._provided else known.get(need.identifier)
                 journal.clash(candidate, need, pin, others)
-                return {} if pin is candidate else {(pin.identifier, culprit.outside): None}
+                return None, {} if pin is candidate else {(pin.identifier, culprit.outside): None}
+        criteria = dict(known)
         try:
-            criteria = self._get_updated_criteria(candidate)
+            # What came up already needs nothing new from the index; the rest is looked at by those that survive it.
+            for need in needs:
+                if need.identifier in known:
+                    self._add_to_criteria(criteria, need, candidate)
+            self._provider.announce(needs)
+            for need in needs:
+                if need.identifier not in known:
+                    self._add_to_criteria(criteria, need, candidate)
         except ProjectNotFound as error:
             journal.missing(candidate, error)
-            return {}
+            return None, {}
         except RequirementsConflicted as error:
             journal.empty(candidate, error.criterion)
-            return self._why_empty(candidate, error.criterion)
-        self._states[-1].criteria.update(criteria)
-        return None
+            return None, self._why_empty(candidate, error.criterion)
+        return criteria, {}
 
     def _count_try(self) -> None:
-        self._journal.tried = self._tries = self._tries + 1
+        self._tries += 1
         if self._tries > self._max_tries:
             raise SearchLimit(self._max_tries, self._decided(), late=False)
         if self._out_of_time is not None and self._out_of_time():
@@ -300,30 +381,13 @@ class Search(Resolution[Need, Candidate, str]):
                     needs = rest
         return {atom: None for need in needs if (atom := parents[need]) is not None}
 
-    # Learning
-
-    def _learn(self, nogood: Atoms) -> None:
-        for identifier in dict.fromkeys(identifier for identifier, _ in nogood):
-            own = tuple(fact for name, fact in nogood if name == identifier)
-            others = tuple(atom for atom in nogood if atom[0] != identifier)
-            self._nogoods.setdefault(identifier, []).append((own, others))
-
-    def _forbidden(self, candidate: Candidate) -> Atoms | None:
-        """The atoms of decisions that, by some nogood, exclude a candidate; None when nothing does.
-
-        Before a candidate's needs are known, nogoods that mention them are passed over.
-        """
-        mapping = self._states[-1].mapping
-        for own, others in self._nogoods.get(candidate.identifier, ()):
-            if all(map(candidate.has, own)) and all(
-                (pin := mapping.get(name)) is not None and pin.has(fact) for name, fact in others
-            ):
-                return dict.fromkeys(others)
-        return None
-
 
 def _project(identifier: str) -> str:
     return identifier.partition("[")[0]
+
+
+def _extra(criterion: Criterion[Need, Candidate]) -> str:
+    return next(criterion.iter_requirement()).extra
 
 
 def _askers(criterion: Criterion[Need, Candidate]) -> dict[Need, Atom | None]:

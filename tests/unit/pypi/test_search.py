@@ -6,6 +6,7 @@ import inspect
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 from resolvelib.resolvers.criterion import Criterion
@@ -108,6 +109,55 @@ def test_what_every_version_requires_is_learned_once() -> None:
     with pytest.raises(Unsolvable) as caught:
         ask(universe, "left", "right", max_tries=1_000)
     assert "100 versions" in str(caught.value)
+
+
+def test_the_shortest_way_to_a_failure_is_taken() -> None:
+    """Of two projects that the decisions leave nothing of, the one with fewer versions is read to the end."""
+    universe = {
+        "long": {f"{n}.0": Version(requires=("base>=2", "narrow")) for n in range(1, 101)},
+        "narrow": {f"{n}.0": Version(requires=("base>=2",)) for n in range(1, 13)},
+        "old": {"1.0": Version(requires=("base<2",)), "2.0": Version()},
+        "base": {"1.0": Version(), "2.0": Version()},
+        "wide": {f"{n}.0": Version(requires=("narrow",)) for n in range(1, 101)},
+    }
+    problem = Problem(target=TARGET, python=PYTHON, roots=label(["long", "narrow", "old==1.0", "wide"], "roots"))
+    index = MemoryIndex(universe, TARGET, PYTHON)
+    with pytest.raises(Unsolvable) as caught:
+        solve(problem, index, {})
+    conflict = caught.value.conflict
+    assert {root for root, _ in conflict.roots} == {"narrow", "old==1.0"}
+    assert "narrow 1.0 to 12.0 (12 versions)" in str(caught.value)
+    read = Counter(name.partition("-")[0] for name in index.asked)
+    assert read["narrow"] == 12
+    assert max(read["long"], read["wide"]) <= 6, "no more than it takes to lose patience, and what is suggested"
+
+
+def test_what_something_is_left_of_has_no_part_in_a_refusal() -> None:
+    """Beside a name that keeps losing candidates another one is looked at, whose newest version alone falls."""
+    universe = {
+        "long": {f"{n}.0": Version(requires=("base>=2",)) for n in range(1, 21)},
+        "some": {"1.0": Version(), "2.0": Version(requires=("base>=2",))},
+        "old": {"1.0": Version(requires=("base<2",))},
+        "base": {"1.0": Version(), "2.0": Version()},
+    }
+    with pytest.raises(Unsolvable) as caught:
+        ask(universe, "long", "some", "old==1.0")
+    assert {root for root, _ in caught.value.conflict.roots} == {"long", "old==1.0"}
+    assert "some" not in str(caught.value)
+
+
+def test_the_index_hears_of_candidates_that_follow_those_that_fell() -> None:
+    universe = {
+        "app": {f"{n}.0": Version(requires=("base>=2",)) for n in range(1, 51)} | {"0.5": Version()},
+        "base": {"1.0": Version(), "2.0": Version(), "2.1rc1": Version()},
+    }
+    problem = Problem(target=TARGET, python=PYTHON, roots=label(["app", "base<2"], "roots"))
+    index = MemoryIndex(universe, TARGET, PYTHON)
+    pins = solve(problem, index, {}).pins
+    assert [pin.version for pin in pins] == ["0.5", "1.0"]
+    assert index.expected_files[0] == "app-47.0-py3-none-any.whl", "the one after the third"
+    read = [name for name in index.asked if name.startswith("app")]
+    assert list(dict.fromkeys(index.expected_files)) == read[3:], "in order, and none that no requirement allows"
 
 
 def test_unrelated_decisions_are_jumped_over() -> None:
@@ -217,6 +267,7 @@ def test_a_warm_solve_loads_no_parser() -> None:
         "        needs = (Requirement('lib', '<2,>=1.0a1', (), 'os_name == \"posix\"'),)\n"
         "        return Metadata(view.name, '1.0rc1', needs if view.name == 'app' else ())\n"
         "    def expect(self, requirements): pass\n"
+        "    def expect_metadata(self, view, files): pass\n"
         "problem = Problem(target=default_target('linux-64'), python=Python(minor=(3, 12)),\n"
         "                  roots=(Root(Requirement('app')),))\n"
         "assert len(solve(problem, Known(), {'os_name == \"posix\"': Answer(True)}).pins) == 2\n"
