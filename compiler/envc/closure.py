@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from envc.errors import EnvcError
 from envc.expand import StepTarget
 from envc.model.environment import Environment, EnvironmentMember, python_layout
 from envc.model.graph import Artifact, Choice, LockedEnvironment, LockGraph, Package
+
+Pin = tuple[Package, Artifact]
+Pins = tuple[Pin, ...]
 
 
 class DanglingLock(EnvcError):
@@ -44,70 +47,73 @@ class Closures:
                 # After a merge a step may stand in two environments: then neither is what was reviewed.
                 if claimed[step] == 1:
                     self._environments[step] = environment
-        self._dangling: dict[tuple[int, str], str | None] = {}
+        # Found out once for all steps of an environment, of which a lock has many. Environments and artifacts are told
+        # apart as objects, which the graph keeps alive. An id instead of pins: the lock has no file of that package.
+        self._pins: dict[tuple[int, str], Pins | str] = {}  # by environment and target key
+        self._serving: dict[str, dict[str, Pin]] = {}  # by target key and id
+        self._choices: dict[tuple[int, str], tuple[Choice, ...]] = {}  # by environment and target key
+        self._choice: dict[int, Choice] = {}  # by artifact
 
     def locked(self, step: str) -> LockedEnvironment | None:
         """The environment that holds this step, if there is exactly one."""
         return self._environments.get(step)
 
     def dangling(self, step: str, target_key: str) -> str | None:
-        """The id of a package that the step names on a target and the lock has no file of; None when all is there.
+        """The id of a package that the step names on a target and the lock has no file of; None when all is there."""
+        try:
+            self.pins(step, target_key)
+        except DanglingLock as error:
+            return error.package_id
+        return None
 
-        Found out once for all steps of an environment.
-        """
-        key = id(self._environments.get(step)), target_key
-        if key not in self._dangling:
-            try:
-                self._dangling[key] = None
-                for _ in self.pins(step, target_key):
-                    pass
-            except DanglingLock as error:
-                self._dangling[key] = error.package_id
-        return self._dangling[key]
-
-    def pins(self, step: str, target_key: str) -> Iterator[tuple[Package, Artifact]]:
+    def pins(self, step: str, target_key: str) -> Pins:
         """The packages of a step on a target, each with its artifact there, sorted by id. Raises DanglingLock."""
         environment = self._environments.get(step)
         if environment is None or target_key not in environment.targets:
             raise DanglingLock(step, target_key, "any package")
+        place = id(environment), target_key
+        found = self._pins.get(place)
+        if found is None:
+            found = self._pins[place] = self._find(environment, target_key)
+        if isinstance(found, str):
+            raise DanglingLock(step, target_key, found)
+        return found
+
+    def _find(self, environment: LockedEnvironment, target_key: str) -> Pins | str:
+        """The pins of an environment on a target, or the id of a package that the lock has no file of."""
         target_name = target_key.partition("/")[0]
+        serving = self._serving.setdefault(target_key, {})
+        found = []
         for ref in environment.packages:
             if ref.targets and target_name not in ref.targets:
                 continue
-            package = self._packages.get(ref.id)
-            if package is None or ref.id in self._doubled:
-                raise DanglingLock(step, target_key, ref.id)
-            serving = [a for a in package.artifacts if not a.targets or target_key in a.targets]
-            if len(serving) != 1:
-                raise DanglingLock(step, target_key, ref.id)
-            yield package, serving[0]
+            pin = serving.get(ref.id)
+            if pin is None:
+                package = self._packages.get(ref.id)
+                if package is None or ref.id in self._doubled:
+                    return ref.id
+                artifacts = [each for each in package.artifacts if not each.targets or target_key in each.targets]
+                if len(artifacts) != 1:
+                    return ref.id
+                pin = serving[ref.id] = (package, artifacts[0])
+            found.append(pin)
+        return tuple(found)
 
     def choices(self, step: str, target_key: str) -> tuple[Choice, ...]:
         """The same as link takes it, for step-targets that need no solver. Raises DanglingLock."""
-        return tuple(
-            Choice(
-                kind=package.kind,
-                name=package.name,
-                version=package.version,
-                build=_build(package, artifact),
-                source=package.source,
-                file=artifact.file,
-                size=artifact.size,
-                sha256=artifact.sha256,
-                released=package.released,
-                license=package.license,
-                noarch=artifact.noarch,
-                site_packages=artifact.site_packages,
-                pypi=package.pypi,
-                requires=package.depends if artifact.depends is None else artifact.depends,
-                content=artifact.content,
-            )
-            for package, artifact in self.pins(step, target_key)
-        )
+        pins = self.pins(step, target_key)
+        place = id(self._environments[step]), target_key
+        if place not in self._choices:
+            made = self._choice
+            for package, artifact in pins:
+                if id(artifact) not in made:
+                    made[id(artifact)] = _choice(package, artifact)
+            self._choices[place] = tuple([made[id(artifact)] for _, artifact in pins])
+        return self._choices[place]
 
     def environment(self, cell: StepTarget) -> Environment:
         """What pack and hydrate work on. Raises DanglingLock."""
-        pins = tuple(self.pins(cell.step, cell.key))
+        pins = self.pins(cell.step, cell.key)
         site = next((artifact.site_packages for _, artifact in pins if artifact.site_packages), "")
         layout = python_layout(cell.target, cell.python, cell.interpreter, site)
         members = []
@@ -142,6 +148,26 @@ def new_conda(graph: LockGraph, before: LockGraph | None, cells: Iterable[StepTa
     closures = Closures(graph)
     members = {member.sha256: member for cell in cells for member in closures.environment(cell).members}
     return tuple(member for digest, member in members.items() if member.kind == "conda" and digest not in known)
+
+
+def _choice(package: Package, artifact: Artifact) -> Choice:
+    return Choice(
+        kind=package.kind,
+        name=package.name,
+        version=package.version,
+        build=_build(package, artifact),
+        source=package.source,
+        file=artifact.file,
+        size=artifact.size,
+        sha256=artifact.sha256,
+        released=package.released,
+        license=package.license,
+        noarch=artifact.noarch,
+        site_packages=artifact.site_packages,
+        pypi=package.pypi,
+        requires=package.depends if artifact.depends is None else artifact.depends,
+        content=artifact.content,
+    )
 
 
 def _subdir(package: Package, artifact: Artifact, cell: StepTarget) -> str:

@@ -13,12 +13,13 @@ from envc.expand import StepTarget
 from envc.model.digest import Sha256, parse_sha256
 from envc.model.environment import usual_site
 from envc.model.graph import Artifact, Build, Choice, LockedEnvironment, LockGraph, Package, PackageRef
+from envc_solvers.pypi.requirement import canonicalize_name
 from envc_solvers.solution import Pin
 
 if TYPE_CHECKING:
     from packaging.version import Version
 
-_EXTRA = re.compile(r"""extra\s*==\s*["']([^"']*)["']|["']([^"']*)["']\s*==\s*extra""")
+_EXTRA = r"""extra\s*==\s*["']([^"']*)["']|["']([^"']*)["']\s*==\s*extra"""
 _ASKING = re.compile(r"([a-z0-9-]+)\[([a-z0-9,-]+)\]")  # how a canonical requirement with extras begins
 
 Cell = tuple[str, str]  # step, target key
@@ -83,34 +84,53 @@ def link(
     The result does not depend on the order of `cells` or of the choices.
     """
     cells = tuple(cells)
-    requires = _needed_requires(cells, choices)
-    releases = _releases(choices)
+    chosen = _look_at({(cell.step, cell.key): choices[cell.step, cell.key] for cell in cells})
+    releases = _releases(chosen)
     by_release = _assign_ids(set(releases.values()), previous)
     ids = {origin: by_release[release] for origin, release in releases.items()}
     environments = tuple(
         sorted(
-            (_environment(steps, group, choices, ids) for steps, group in _group(cells, choices)),
+            (_environment(steps, group, chosen.rows, ids) for steps, group in _group(cells, chosen.rows)),
             key=lambda environment: environment.steps,
         )
     )
-    packages = _packages(cells, choices, ids, requires, _recorded(previous))
     return LockGraph(
         options=options,
         environments=environments,
-        packages=packages,
-        builds=_builds_of(choices, builds, previous.builds if previous is not None else ()),
+        packages=_packages(chosen, ids, _needed_requires(cells, chosen.choices), _recorded(previous)),
+        builds=_builds_of(chosen.choices, builds, previous.builds if previous is not None else ()),
     )
 
 
-def _builds_of(
-    choices: Mapping[Cell, tuple[Choice, ...]], made: Iterable[Build], before: Iterable[Build]
-) -> tuple[Build, ...]:
+class _Chosen(msgspec.Struct, frozen=True):
+    """What the step-targets of a graph have."""
+
+    choices: tuple[Choice, ...]  # step-targets share most of them; each once
+    artifacts: dict[Origin, Choice]
+    rows: dict[Cell, tuple[Origin, ...]]
+    serving: dict[str, set[Origin]]  # by target key
+
+
+def _look_at(choices: Mapping[Cell, tuple[Choice, ...]]) -> _Chosen:
+    # They are told apart as objects: to hash all that each says takes longer than all else here.
+    distinct = {id(choice): choice for chosen in choices.values() for choice in chosen}
+    origins = {number: _origin(choice) for number, choice in distinct.items()}
+    rows = {cell: tuple([origins[id(choice)] for choice in chosen]) for cell, chosen in choices.items()}
+    artifacts: dict[Origin, Choice] = {}
+    serving: dict[str, set[Origin]] = {}
+    for cell, row in rows.items():
+        artifacts.update(zip(row, choices[cell], strict=True))
+        serving.setdefault(cell[1], set()).update(row)
+    return _Chosen(tuple(distinct.values()), artifacts, rows, serving)
+
+
+def _builds_of(choices: Iterable[Choice], made: Iterable[Build], before: Iterable[Build]) -> tuple[Build, ...]:
     """How the chosen wheels were built, one of each wheel and source: this run's word, else the lock's before."""
     by_wheel: dict[Sha256, list[Build]] = {}
     for build in (*made, *before):
         by_wheel.setdefault(build.sha256, []).append(build)
     found: dict[tuple[Sha256, str], Build] = {}
-    chosen = {choice.sha256 for choices_of_cell in choices.values() for choice in choices_of_cell}
+    chosen = {choice.sha256 for choice in choices}
     while chosen:
         # What stood in the environment of a build may itself have been built.
         following: set[Sha256] = set()
@@ -127,7 +147,7 @@ def _recorded(previous: LockGraph | None) -> dict[Sha256, dict[str, Sha256]]:
 
 
 def _group(
-    cells: tuple[Asking, ...], choices: Mapping[Cell, tuple[Choice, ...]]
+    cells: tuple[Asking, ...], rows: Mapping[Cell, tuple[Origin, ...]]
 ) -> list[tuple[tuple[str, ...], list[Asking]]]:
     """Steps with equal inputs and pins together, with the step-targets of the first of them.
 
@@ -136,20 +156,18 @@ def _group(
     by_step: dict[str, list[Asking]] = {}
     for cell in cells:
         by_step.setdefault(cell.step, []).append(cell)
-    groups: dict[bytes, list[str]] = {}
+    groups: dict[object, list[str]] = {}
     for step, members in by_step.items():
-        identity = msgspec.msgpack.encode(
-            sorted(
-                (
-                    cell.key,
-                    cell.python_text,
-                    cell.interpreter,
-                    cell.requires,
-                    cell.index_names,
-                    sorted(map(_origin, choices[step, cell.key])),
-                )
-                for cell in members
+        identity = frozenset(
+            (
+                cell.key,
+                cell.python_text,
+                cell.interpreter,
+                cell.requires,
+                cell.index_names,
+                frozenset(rows[step, cell.key]),
             )
+            for cell in members
         )
         groups.setdefault(identity, []).append(step)
     return [(tuple(sorted(steps)), by_step[min(steps)]) for steps in groups.values()]
@@ -176,13 +194,13 @@ def environment_requires(cells: Iterable[Asking]) -> tuple[str, ...]:
 def _environment(
     steps: tuple[str, ...],
     cells: list[Asking],
-    choices: Mapping[Cell, tuple[Choice, ...]],
+    rows: Mapping[Cell, tuple[Origin, ...]],
     ids: Mapping[Origin, str],
 ) -> LockedEnvironment:
     holding: dict[str, set[str]] = {}
     for cell in cells:
-        for choice in choices[cell.step, cell.key]:
-            holding.setdefault(ids[_origin(choice)], set()).add(cell.target_name)
+        for origin in rows[cell.step, cell.key]:
+            holding.setdefault(ids[origin], set()).add(cell.target_name)
     everywhere = {cell.target_name for cell in cells}
     return LockedEnvironment(
         steps=steps,
@@ -203,20 +221,19 @@ def _origin(choice: Choice) -> Origin:
     return choice.sha256, choice.release
 
 
-def _releases(choices: Mapping[Cell, tuple[Choice, ...]]) -> dict[Origin, Release]:
+def _releases(chosen: _Chosen) -> dict[Origin, Release]:
     """The release of each artifact. Its variant is "" unless two files of one version are chosen under one target key.
 
     Then the build joins the id, since an id has at most one file per target key (DESIGN section 4).
     """
-    files: dict[tuple[tuple[str, str, str, str], str], set[Sha256]] = {}
-    for (_, key), chosen in choices.items():
-        for choice in chosen:
-            files.setdefault((choice.release, key), set()).add(choice.sha256)
-    split = {release for (release, _), digests in files.items() if len(digests) > 1}
+    split: set[tuple[str, str, str, str]] = set()
+    for origins in chosen.serving.values():
+        seen: set[tuple[str, str, str, str]] = set()
+        for _, release in origins:
+            (split if release in seen else seen).add(release)
     return {
-        _origin(choice): (*choice.release, (choice.build or choice.sha256[:8]) if choice.release in split else "")
-        for chosen in choices.values()
-        for choice in chosen
+        origin: (*origin[1], (choice.build or choice.sha256[:8]) if origin[1] in split else "")
+        for origin, choice in chosen.artifacts.items()
     }
 
 
@@ -235,7 +252,8 @@ def _assign_ids(releases: set[Release], previous: LockGraph | None) -> dict[Rele
     ids: dict[Release, str] = {}
     for (kind, name), group in by_name.items():
         plain = f"{kind}:{name}"
-        group.sort(key=lambda release: (_version_order(release[2]), release), reverse=True)
+        if len(group) > 1:
+            group.sort(key=lambda release: (_version_order(release[2]), release), reverse=True)
         taken: set[str] = set()
         for release in group:
             # A lock that was merged from two may have given one id to two releases.
@@ -264,58 +282,57 @@ def _version_order(version: str) -> tuple[int, Version | str]:
 
 
 def _packages(
-    cells: tuple[Asking, ...],
-    choices: Mapping[Cell, tuple[Choice, ...]],
+    chosen: _Chosen,
     ids: Mapping[Origin, str],
     requires: Mapping[Sha256, tuple[str, ...]],
     recorded: Mapping[Sha256, dict[str, Sha256]],
 ) -> tuple[Package, ...]:
-    used: dict[str, dict[Sha256, Choice]] = {}
-    serving: dict[Origin, set[str]] = {}
+    keys: dict[Origin, list[str]] = {}
+    for key in sorted(chosen.serving):
+        for origin in chosen.serving[key]:
+            keys.setdefault(origin, []).append(key)
     projects: dict[str, set[str]] = {}
-    for cell in cells:
-        for choice in choices[cell.step, cell.key]:
-            package_id = ids[_origin(choice)]
-            projects.setdefault(package_id, set()).update(choice.pypi)
-            used.setdefault(package_id, {})[choice.sha256] = choice
-            serving.setdefault(_origin(choice), set()).add(cell.key)
+    for choice in chosen.choices:
+        if choice.pypi:
+            projects.setdefault(ids[_origin(choice)], set()).update(choice.pypi)
+    by_id: dict[str, list[Choice]] = {}
+    for origin, choice in chosen.artifacts.items():
+        by_id.setdefault(ids[origin], []).append(choice)
     packages = []
-    for package_id, by_digest in used.items():
-        chosen = sorted(by_digest.values(), key=lambda choice: (choice.file, choice.sha256))
-        agree = len({requires[choice.sha256] for choice in chosen}) == 1
-        builds = {choice.build for choice in chosen}
-        released = [choice.released for choice in chosen if choice.released is not None]
+    for package_id, group in by_id.items():
+        group.sort(key=lambda choice: (choice.file, choice.sha256))
+        agree = len({requires[choice.sha256] for choice in group}) == 1
+        builds = {choice.build for choice in group}
+        released = [choice.released for choice in group if choice.released is not None]
         packages.append(
             Package(
                 id=package_id,
-                version=chosen[0].version,
-                build=chosen[0].build if len(builds) == 1 else "",
-                source=chosen[0].source,
+                version=group[0].version,
+                build=group[0].build if len(builds) == 1 else "",
+                source=group[0].source,
                 released=min(released, default=None),
-                license=chosen[0].license,
-                pypi=tuple(sorted(projects[package_id])),
-                depends=requires[chosen[0].sha256] if agree else (),
+                license=group[0].license,
+                pypi=tuple(sorted(projects.get(package_id, ()))),
+                depends=requires[group[0].sha256] if agree else (),
                 artifacts=tuple(
                     Artifact(
                         file=choice.file,
                         size=choice.size,
                         sha256=choice.sha256,
-                        targets=tuple(sorted(serving[_origin(choice)])) if len(chosen) > 1 else (),
+                        targets=tuple(keys[_origin(choice)]) if len(group) > 1 else (),
                         depends=None if agree else requires[choice.sha256],
                         noarch=choice.noarch,
                         site_packages=choice.site_packages,
                         content=recorded.get(choice.sha256, {}) | choice.content,
                     )
-                    for choice in chosen
+                    for choice in group
                 ),
             )
         )
     return tuple(sorted(packages, key=lambda package: (package.kind, package.name, package.id)))
 
 
-def _needed_requires(
-    cells: tuple[Asking, ...], choices: Mapping[Cell, tuple[Choice, ...]]
-) -> dict[Sha256, tuple[str, ...]]:
+def _needed_requires(cells: tuple[Asking, ...], choices: tuple[Choice, ...]) -> dict[Sha256, tuple[str, ...]]:
     """Per artifact, the requirements that the lock keeps: all but those of extras that nobody in the graph asks for,
     and those that name a URL, which no solver takes and no lock may hold.
 
@@ -333,20 +350,19 @@ def _needed_requires(
             asked.update(((asking[1], extra), None) for extra in asking[2].split(","))
 
     seen: set[tuple[Sha256, tuple[str, ...]]] = set()  # several targets share most of their artifacts
-    for chosen in choices.values():
-        for choice in chosen:
-            if choice.kind != "pypi" or (choice.sha256, choice.requires) in seen:
+    for choice in choices:
+        if choice.kind != "pypi" or (choice.sha256, choice.requires) in seen:
+            continue
+        seen.add((choice.sha256, choice.requires))
+        kept.setdefault(choice.sha256, set())
+        for line in choice.requires:
+            if names_url(line):
                 continue
-            seen.add((choice.sha256, choice.requires))
-            kept.setdefault(choice.sha256, set())
-            for line in choice.requires:
-                if names_url(line):
-                    continue
-                extras = extras_of(line)
-                if not extras:
-                    keep(choice.sha256, line)
-                for extra in extras:
-                    waiting.setdefault((choice.name, extra), []).append((choice.sha256, line))
+            extras = extras_of(line)
+            if not extras:
+                keep(choice.sha256, line)
+            for extra in extras:
+                waiting.setdefault((choice.name, extra), []).append((choice.sha256, line))
     followed: set[tuple[str, str]] = set()
     while more := [extra for extra in asked if extra not in followed]:
         followed.update(more)
@@ -354,9 +370,9 @@ def _needed_requires(
             for digest, line in waiting.get(wanted, ()):
                 keep(digest, line)
     result = {digest: tuple(sorted(group)) for digest, group in kept.items()}
-    for chosen in choices.values():
-        for choice in chosen:
-            result.setdefault(choice.sha256, tuple(sorted(choice.requires)))
+    for choice in choices:
+        if choice.sha256 not in result:
+            result[choice.sha256] = tuple(sorted(choice.requires))
     return result
 
 
@@ -370,6 +386,4 @@ def extras_of(line: str) -> set[str]:
     _, _, marker = line.partition(";")
     if "extra" not in marker:
         return set()
-    from packaging.utils import canonicalize_name
-
-    return {canonicalize_name(a or b) for a, b in _EXTRA.findall(marker)}
+    return {canonicalize_name(a or b) for a, b in re.findall(_EXTRA, marker)}

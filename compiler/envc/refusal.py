@@ -13,7 +13,7 @@ from envc_solvers.errors import SolverError
 if TYPE_CHECKING:
     from envc_solvers.pypi.conflict import Conflict
 
-_GROUP = re.compile(r"groups\.([^.\[]+|\"[^\"]+\")\.")
+_GROUP = r"groups\.([^.\[]+|\"[^\"]+\")\."
 
 
 def refusal_of(posed: PosedProblem, error: SolverError, label: Callable[[str], str]) -> Refusal:
@@ -56,7 +56,7 @@ def _sources(posed: PosedProblem, conflict: Conflict, label: Callable[[str], str
 
 def _groups_apart(roots: tuple[tuple[str, str], ...]) -> list[str]:
     """The groups that exclude each other: those of a failing set to which every requirement of it belongs."""
-    found = [_GROUP.match(origin) for _, origin in roots]
+    found = [re.match(_GROUP, origin) for _, origin in roots]
     names = sorted({match[1] for match in found if match is not None})
     return names if len(names) > 1 and None not in found else []
 

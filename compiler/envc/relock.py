@@ -15,6 +15,7 @@ from envc.model.manifest import Manifest
 from envc.pose import identity
 from envc.project import Project, nearest
 from envc.stale import requires_on
+from envc_solvers.pypi.requirement import canonicalize_name
 
 
 class Moves(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,8 +183,6 @@ def _options(
 
 def _moving(packages: Iterable[str], graph: LockGraph | None) -> tuple[frozenset[str], dict[str, str]]:
     """The names that ``-P`` lets move, and the versions that it asks for. Raises UsageError for an unknown name."""
-    from packaging.utils import canonicalize_name
-
     names: set[str] = set()
     wanted: dict[str, str] = {}
     locked = {package.name for package in graph.packages} if graph else set()

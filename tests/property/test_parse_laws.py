@@ -15,10 +15,8 @@ from envc.parse import parse_manifest
 from envc.parse.document import ManifestDocument
 from envc.parse.names import matches, overlap
 from envc.parse.report import Report
-from envc.parse.requirements import read_plain
 from envc.parse.shape import Shaper
 from envc.parse.urls import redact, url_mistake
-from envc_solvers.pypi.requirement import parse
 from tests.toml_texts import TomlText
 
 _WORDS = [
@@ -66,26 +64,6 @@ def test_globs_overlap_exactly_when_some_name_matches_both(left: str, right: str
     names = ("".join(letters) for size in range(9) for letters in product("ab-", repeat=size))
     witness = next((name for name in names if matches(left, name) and matches(right, name)), None)
     assert overlap(left, right) == overlap(right, left) == (witness is not None)
-
-
-_CLAUSES = st.builds(
-    "{}{}{}".format,
-    st.sampled_from(["==", "!=", ">=", "<=", ">", "<", "~="]),
-    st.sampled_from(["", " "]),
-    st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,3}){0,3}", fullmatch=True),
-)
-
-
-@given(
-    st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,6}[A-Za-z0-9])?", fullmatch=True),
-    st.lists(_CLAUSES, max_size=3),
-    st.sampled_from([",", ", ", " , "]),
-)
-def test_plain_requirements_are_read_as_packaging_reads_them(name: str, clauses: list[str], comma: str) -> None:
-    text = name + comma.join(clauses)
-    plain = read_plain(text)
-    if plain is not None:
-        assert plain == parse(text)
 
 
 @given(st.sampled_from(["https", "git+https", "s3"]), st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.markers import Marker
+from packaging.requirements import InvalidRequirement
+from packaging.requirements import Requirement as Parsed
 from packaging.specifiers import SpecifierSet
 from packaging.tags import parse_tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
@@ -95,6 +98,53 @@ def test_prereleases_are_what_packaging_says(version: str) -> None:
 @given(st.text("aZ09-_.", min_size=1, max_size=12))
 def test_names_are_normalised_as_packaging_does(name: str) -> None:
     assert requirements.canonicalize_name(name) == canonicalize_name(name)
+
+
+_SPACES = st.sampled_from(("", "", " ", "\t", "\n", "\xa0"))
+_NAMES = st.one_of(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,4}", fullmatch=True), st.sampled_from(("", "é", "_a")))
+_EXTRAS = st.one_of(st.just(""), st.lists(_NAMES, max_size=3).map(lambda names: f"[{','.join(names)}]"))
+_CLAUSES = st.one_of(
+    st.builds(
+        "{}{}{}".format,
+        st.sampled_from(("==", "!=", ">=", "<=", ">", "<", "~=", "=", "===")),
+        _SPACES,
+        st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,3}){0,3}(rc1|\.\*|\.)?", fullmatch=True),
+    ),
+    specifier_texts(),
+)
+_CONDITIONS = st.one_of(
+    st.just(""),
+    marker_texts().map("; {}".format),
+    st.builds(
+        "{};{}{}{}{}".format,
+        _SPACES,
+        _SPACES,
+        st.sampled_from(("os_name", "os.name", "sys_platform", "python_version", "python_full_version", "extra", "x")),
+        st.sampled_from(("==", " != ", ">=", "<", "~=", "===", " in ")),
+        st.sampled_from(("'3.9'", '"3.12.1"', "''", '"linux"', "'a b'", "3.9", "'x\"'", "os_name")),
+    ),
+)
+
+
+@given(_NAMES, _SPACES, _EXTRAS, _SPACES, st.lists(_CLAUSES, max_size=3), st.sampled_from((",", " , ")), _CONDITIONS)
+@settings(max_examples=1000, deadline=None)
+def test_requirements_are_read_as_packaging_reads_them(
+    name: str, gap: str, extras: str, space: str, clauses: list[str], comma: str, condition: str
+) -> None:
+    text = f"{name}{gap}{extras}{space}{comma.join(clauses)}{condition}"
+    try:
+        parsed = Parsed(text)
+    except InvalidRequirement as error:
+        with pytest.raises(InvalidRequirement) as raised:
+            requirements.parse(text)
+        assert str(raised.value) == str(error)
+    else:
+        assert requirements.parse(text) == requirements.Requirement(
+            name=canonicalize_name(parsed.name),
+            specifier=str(parsed.specifier),
+            extras=tuple(sorted({canonicalize_name(extra) for extra in parsed.extras})),
+            marker=str(parsed.marker or ""),
+        )
 
 
 def _parsed(name: str) -> list[object]:

@@ -11,7 +11,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     import click
@@ -21,7 +23,7 @@ Function = Callable[..., Any]
 _READ = {"help", "metavar", "multiple", "is_flag", "default", "required", "nargs", "type"}  # settings that `read` knows
 
 
-class Type(NamedTuple):
+class Type(msgspec.Struct, frozen=True):
     """One of click's types, by name."""
 
     name: str
@@ -36,7 +38,7 @@ class Type(NamedTuple):
         return found
 
 
-class Parameter(NamedTuple):
+class Parameter(msgspec.Struct, frozen=True):
     """An option or an argument."""
 
     names: tuple[str, ...]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _MOST_CHANGES = 40  # shown one by one
 _MOST_REASONS = 10
 # What moves a cursor, renames a window or turns text around; line ends and tabs stay.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 
 
 def colours(stream: Any) -> bool:
@@ -32,7 +32,9 @@ def print_json(value: object) -> None:
 
 def plain(text: str) -> str:
     """The text with its control characters spelled out: messages quote what others wrote."""
-    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+    if text.isprintable():
+        return text
+    return re.sub(_CONTROL, lambda found: repr(found[0])[1:-1], text)
 
 
 def report_error(error: EnvcError, as_json: bool) -> None:

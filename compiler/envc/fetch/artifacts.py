@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import queue
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,10 +20,13 @@ from envc.fetch.http import CHUNK, Client, Cut, Stream
 from envc.fetch.listing import ListedFile, is_file_name
 from envc.fetch.pages import Pages
 from envc.fetch.places import local_path
-from envc.model.digest import Sha256, parse_sha256, sha256_file
+from envc.model.digest import Sha256, parse_sha256, running_sha256, sha256, sha256_file
 from envc.model.environment import EnvironmentMember
 from envc.model.progress import Progress, Task
 from envc.workers import Workers
+
+if TYPE_CHECKING:
+    import hashlib
 
 _DOWNLOADS = 8  # at once
 _TRIES = 5  # times that a cut download goes on before it is given up
@@ -171,7 +174,7 @@ class Artifacts:
         from filelock import FileLock
 
         # Without a digest the address has to do as the name of the partial file.
-        key = expected or hashlib.sha256(f"{source}\0{listed.url}".encode()).hexdigest()
+        key = expected or sha256(f"{source}\0{listed.url}".encode())
         partial = self._folder / "partial" / key
         partial.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Two processes that want one file share one download.
@@ -224,7 +227,7 @@ class _Transfer(msgspec.Struct):
     def run(self) -> tuple[Sha256, int, bool]:
         """The digest and length of the finished partial file, and whether an earlier run's bytes are in it."""
         with self.partial.open("a+b") as file:
-            digest = hashlib.sha256()
+            digest = running_sha256()
             length = self._resume(file.fileno(), digest)
             resumed = length > 0
             if self.url.startswith("file:"):
@@ -260,7 +263,7 @@ class _Transfer(msgspec.Struct):
                 if length and not (stream.status == 206 and goes_on):
                     os.ftruncate(file, 0)
                     self._advance(-length)
-                    digest, length = hashlib.sha256(), 0
+                    digest, length = running_sha256(), 0
                 if stream.status == 416:
                     continue
                 self.etag = stream.headers.get("etag", "")

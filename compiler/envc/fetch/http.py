@@ -35,7 +35,7 @@ _REDIRECTS = 8
 _BUSY = (429, 500, 502, 503, 504)
 _DEFAULT_AGE = 600  # seconds that an answer is used without asking, where its server does not say
 _LONGEST_AGE = 7 * 86_400  # seconds
-_MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,10})")
+_MAX_AGE = r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,10})"
 _LOGIN_HINT = (
     "put the user and password for that host into a netrc file (NETRC, or .netrc in your home directory), or into "
     "ENVC_SOURCE_<NAME>_USERNAME and ENVC_SOURCE_<NAME>_PASSWORD; ENVC_KEYRING_PROVIDER=subprocess asks a keyring"
@@ -330,7 +330,7 @@ def max_age(headers: Mapping[str, str]) -> int:
     lower = headers.get("cache-control", "").lower()
     if "no-store" in lower or "no-cache" in lower:
         return 0
-    match = _MAX_AGE.search(lower)
+    match = re.search(_MAX_AGE, lower)
     return min(int(match[1]), _LONGEST_AGE) if match else _DEFAULT_AGE
 
 

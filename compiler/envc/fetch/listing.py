@@ -19,6 +19,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import msgspec
 
 from envc.fetch.credentials import split_credentials
+from envc.model.decoders import decode
 from envc_solvers.pypi.index import File
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
@@ -86,11 +87,6 @@ class _LenientPage(msgspec.Struct):
     files: list[msgspec.Raw]
 
 
-_PAGE = msgspec.json.Decoder(_Page)
-_LENIENT = msgspec.json.Decoder(_LenientPage)
-_FILE = msgspec.json.Decoder(PageEntry)
-
-
 def is_file_name(name: str) -> bool:
     """Whether a name from outside may become the name of a file here: nothing that a file system could take amiss."""
     return _SAFE_NAME(name) is not None
@@ -124,7 +120,7 @@ def list_folder(folder: Path) -> Listing:
 
 def _parse_json(body: bytes, url: str) -> Listing:
     try:
-        return Listing(url, _PAGE.decode(body).files)
+        return Listing(url, decode(body, _Page).files)
     except msgspec.ValidationError:
         return Listing(url, _lenient(body))
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -134,13 +130,13 @@ def _parse_json(body: bytes, url: str) -> Listing:
 def _lenient(body: bytes) -> tuple[PageEntry, ...]:
     """The entries of a page that are well typed, when not all of them are."""
     try:
-        raw = _LENIENT.decode(body).files
+        raw = decode(body, _LenientPage).files
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise ValueError("it is not a page of an index") from None
     entries = []
     for entry in raw:
         try:
-            entries.append(_FILE.decode(entry))
+            entries.append(decode(entry, PageEntry))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
     return tuple(entries)

@@ -20,7 +20,7 @@ import msgspec
 from envc.errors import UsageError
 from envc.fetch.credentials import Ask, Login
 
-_LOGIN = re.compile(r"ENVC_SOURCE_([A-Z0-9_]+)_(?:USERNAME|PASSWORD)")
+_LOGIN = r"ENVC_SOURCE_([A-Z0-9_]+)_(?:USERNAME|PASSWORD)"
 _PIP_KEYS = ("index-url", "extra-index-url", "find-links", "cert", "client-cert", "proxy", "keyring-provider")
 _SECTIONS = ("global", "download", "install")  # of pip's configuration, later ones win
 
@@ -99,7 +99,8 @@ def redact(url: str) -> str:
 
 def _logins(environ: Mapping[str, str]) -> dict[str, Login]:
     """``ENVC_SOURCE_<NAME>_USERNAME`` and ``…_PASSWORD``; either may be left to the URL, netrc or a keyring."""
-    names = {match[1] for key in environ if (match := _LOGIN.fullmatch(key)) is not None}
+    named = [key for key in environ if key.startswith("ENVC_SOURCE_")]  # mostly none, and no pattern has to be made
+    names = {match[1] for key in named if (match := re.fullmatch(_LOGIN, key)) is not None}
     return {
         name: Login(
             environ.get(f"ENVC_SOURCE_{name}_USERNAME", ""),

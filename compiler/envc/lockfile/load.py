@@ -26,7 +26,6 @@ from envc.model.graph import (
     PackageRef,
     SourceFile,
 )
-from envc_solvers.conda.record import is_site_folder
 
 # Ids, names, versions, builds and layouts become parts of paths, and none of them can hold an address.
 _ID = re.compile(r"[a-z]+:[A-Za-z0-9._-]+(?:@[A-Za-z0-9._+!~=:-]+)?")
@@ -170,7 +169,7 @@ class _Reader:
     def _artifact(self, table: ArtifactTable, at: str) -> Artifact:
         self._check(_TARGET_KEY, table.targets, f"{at}.for", 'no target key such as "linux-64/cp312"')
         self._check(_LAYOUT, table.content, f"{at}.content", "no layout")
-        if table.site_packages and not is_site_folder(table.site_packages):
+        if table.site_packages and not _is_site_folder(table.site_packages):
             raise LockFileError(self._path, f"{at}.site-packages: it is no folder below a prefix", _RESTORE)
         return Artifact(
             file=table.file,
@@ -222,3 +221,9 @@ class _Reader:
             if not form.fullmatch(value):
                 raise LockFileError(self._path, f"{at}: {value[:80]!r} is {what}", _RESTORE)
             self._names.add((form, value))
+
+
+def _is_site_folder(text: str) -> bool:
+    from envc_solvers.conda.record import is_site_folder  # late: hardly any lock says so
+
+    return is_site_folder(text)

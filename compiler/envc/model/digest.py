@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NewType
+from typing import TYPE_CHECKING, NewType
 
 try:
     from _blake2 import blake2b  # the same as hashlib's, which brings OpenSSL along: 2.5 ms of every start
 except ImportError:
     from hashlib import blake2b
+
+if TYPE_CHECKING:
+    import hashlib
 
 Sha256 = NewType("Sha256", str)  # 64 lower-case hex digits
 
@@ -24,9 +27,14 @@ def parse_sha256(text: str) -> Sha256:
 
 
 def sha256(data: bytes | bytearray | memoryview) -> Sha256:
+    return Sha256(running_sha256(data).hexdigest())
+
+
+def running_sha256(data: bytes | bytearray | memoryview = b"") -> hashlib._Hash:
+    """A digest that may be fed with more."""
     import hashlib  # late: it brings OpenSSL along, and a warm run may have nothing to digest
 
-    return Sha256(hashlib.sha256(data).hexdigest())
+    return hashlib.sha256(data)
 
 
 def short_digest(text: str) -> str:

@@ -3,8 +3,7 @@
 Meaning (names that must exist, requirements that must parse) is read by the other modules of this room.
 """
 
-from __future__ import annotations
-
+# No annotations as text here: msgspec would compile each of them when it reads its first manifest, which took 2 ms.
 from typing import Annotated, Any, Literal
 
 import msgspec

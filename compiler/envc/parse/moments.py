@@ -6,13 +6,9 @@ import re
 from datetime import UTC, date, datetime, timedelta
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_WORDS = re.compile(
-    r"(\d+)\s*(s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?|w|weeks?)(?![a-z])\s*(?:,\s*)?(?:and\s+)?",
-    re.IGNORECASE,
-)
-_ISO = re.compile(
-    r"P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?"
-)
+# Compiled when the first span is read: most manifests have none.
+_WORDS = r"(\d+)\s*(s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?|w|weeks?)(?![a-z])\s*(?:,\s*)?(?:and\s+)?"
+_ISO = r"P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?"
 _FORMS = 'write "2026-11-01T00:00:00Z", 2026-11-01 or a span such as "7 days"'
 
 
@@ -68,12 +64,13 @@ def _parse_text(text: str) -> datetime | timedelta:
 
 
 def _parse_span(text: str) -> timedelta | None:
-    iso = _ISO.fullmatch(text.upper())
+    iso = re.fullmatch(_ISO, text.upper())
     if iso is not None and any(iso.groupdict().values()):
         return timedelta(**{unit: int(count) for unit, count in iso.groupdict().items() if count})
+    words = re.compile(_WORDS, re.IGNORECASE)
     span, place = timedelta(), 0
     while place < len(text):
-        match = _WORDS.match(text, place)
+        match = words.match(text, place)
         if match is None:
             return None
         span += timedelta(**{_UNITS[match[2][0].lower()]: int(match[1])})

@@ -15,7 +15,7 @@ from envc.parse.moments import BadMoment, parse_cutoff
 from envc.parse.python import BadPython, parse_python
 from envc.parse.report import Report, nearest
 from envc.parse.sources import BUILT_IN
-from envc_solvers.pypi.requirement import InvalidRequirement, parse
+from envc_solvers.pypi import requirement as requirements
 from envc_solvers.target import PLATFORMS
 
 STEP = "solve"
@@ -79,8 +79,8 @@ def _requirements(option: str, texts: Iterable[str]) -> tuple[PyPIDependency, ..
     found = []
     for text in texts:
         try:
-            requirement = parse(text)
-        except InvalidRequirement as error:
+            requirement = requirements.parse(text)
+        except requirements.InvalidRequirement as error:  # by its module, which imports it when it is asked for
             raise UsageError(f"{option} {text}: {str(error).splitlines()[0]}", "write name[extras]>=version") from None
         if not requirement.url:
             found.append(PyPIDependency(requirement=requirement, at=(option,)))

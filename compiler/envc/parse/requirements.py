@@ -16,12 +16,10 @@ from envc.parse.paths import check_inside, path_mistake
 from envc.parse.report import Report
 from envc.parse.sources import SourceNames
 from envc.parse.urls import redact, url_mistake
-from envc_solvers.pypi.requirement import Requirement, canonicalize_name, parse
+from envc_solvers.pypi import requirement as requirements
+from envc_solvers.pypi.requirement import Requirement
 
-_CONDA = re.compile(r"(?:(?P<channel>[^\s:\[\]]+)::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)(?P<rest>(?:[\s=<>!~\[].*)?)")
-# Ordinary requirements: at most one clause per operator, plain release numbers, no marker. The rest is packaging's.
-_CLAUSE = r"(?:(?:[=!]=|[<>]=?)\s*\d+(?:\.\d+)*|~=\s*\d+(?:\.\d+)+)"
-_PLAIN = re.compile(rf"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*({_CLAUSE}(?:\s*,\s*{_CLAUSE})*)?")
+_CONDA = r"(?:(?P<channel>[^\s:\[\]]+)::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)(?P<rest>(?:[\s=<>!~\[].*)?)"
 
 
 def read_dependencies(report: Report, at: KeyPath, table: DependencyTable, sources: SourceNames) -> Dependencies:
@@ -38,31 +36,15 @@ def read_pypi(report: Report, at: KeyPath, entry: str | PyPITable, sources: Sour
     """One PyPI requirement; None when its text cannot be read."""
     if isinstance(entry, PyPITable):
         return _read_table(report, at, entry, sources)
-    requirement = read_plain(entry)
-    if requirement is not None:
-        return PyPIDependency(requirement=requirement, at=at)
-    from packaging.requirements import InvalidRequirement
-
     try:
-        requirement = parse(entry)
-    except InvalidRequirement as error:
+        requirement = requirements.parse(entry)
+    except requirements.InvalidRequirement as error:  # by its module, which imports it when it is asked for
         report.add(at, f"no PEP 508 requirement: {_shown(entry, str(error))}", _reword(entry))
         return None
     _check_marker(report, at, requirement.marker)
     return (
         read_reference(report, at, requirement) if requirement.url else PyPIDependency(requirement=requirement, at=at)
     )
-
-
-def read_plain(text: str) -> Requirement | None:
-    """The same value as `parse` gives, for the plain requirements that nearly all are; None for every other text."""
-    match = _PLAIN.fullmatch(text)
-    if match is None:
-        return None
-    clauses = ["".join(clause.split()) for clause in (match[2] or "").split(",")]
-    if len({clause.rstrip("0123456789.") for clause in clauses}) < len(clauses):
-        return None  # packaging drops one of two clauses that mean the same
-    return Requirement(name=canonicalize_name(match[1]), specifier=",".join(sorted(clauses)))
 
 
 def _shown(entry: str, message: str) -> str:
@@ -192,7 +174,7 @@ def read_conda(report: Report, at: KeyPath, entry: str | CondaTable, sources: So
         at_name: KeyPath = (*at, "name")
     else:
         text, at_name = " ".join(entry.split()), at
-    match = _CONDA.fullmatch(text)
+    match = re.fullmatch(_CONDA, text)
     if match is None:
         report.add(at_name, f"{redact(text)[:120]!r} is no conda MatchSpec", 'write for example "cuda-nvcc >=12,<13"')
         return None

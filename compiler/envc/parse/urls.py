@@ -6,7 +6,7 @@ import re
 
 # Reads further than RFC 3986 does, up to the last "@" before the path, so that no half of a password is left standing.
 _USER_INFO = re.compile(r"(?<=://)[^/\s\"']*@")
-_SCP_LIKE = re.compile(r"[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:(?!//)[^\s]+")  # git@host:team/project.git
+_SCP_LIKE = r"[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:(?!//)[^\s]+"  # git@host:team/project.git
 GIT_SCHEMES = frozenset({"https", "http", "ssh", "git", "file"})
 
 
@@ -41,4 +41,4 @@ def url_mistake(url: str, schemes: frozenset[str] | None = None) -> tuple[str, s
 
 def git_mistake(url: str) -> tuple[str, str | None] | None:
     """The same for the address of a git repository, which may also be written ``git@host:path``."""
-    return None if _SCP_LIKE.fullmatch(url) else url_mistake(url, GIT_SCHEMES)
+    return None if re.fullmatch(_SCP_LIKE, url) else url_mistake(url, GIT_SCHEMES)

@@ -22,10 +22,10 @@ _LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _LEGACY_GLIBC = {alias: (2, minor) for minor, alias in _LEGACY_MANYLINUX.items()}
 _PROJECT_NAME = re.compile(r"[\w\d._]+", re.UNICODE)
 _BUILD_TAG = re.compile(r"(\d+)(.*)")
-_MANYLINUX = re.compile(r"manylinux_(\d+)_(\d+)_(.+)")
-_LEGACY = re.compile(r"(manylinux(?:1|2010|2014))_(.+)")
-_MUSLLINUX = re.compile(r"musllinux_(\d+)_(\d+)_(.+)")
-_MACOS = re.compile(r"macosx_(\d+)_(\d+)_(.+)")
+_MANYLINUX = r"manylinux_(\d+)_(\d+)_(.+)"
+_LEGACY = r"(manylinux(?:1|2010|2014))_(.+)"
+_MUSLLINUX = r"musllinux_(\d+)_(\d+)_(.+)"
+_MACOS = r"macosx_(\d+)_(\d+)_(.+)"
 _IMPLEMENTATIONS = {"cp": "CPython", "pp": "PyPy", "py": "Python"}
 
 
@@ -289,16 +289,16 @@ def _explain_platform(platforms: list[str], target: Target) -> str:
     family, arch = target.facts.family, target.facts.arch
     floors: list[tuple[tuple[int, int], str]] = []
     for platform in platforms:
-        if (match := _MANYLINUX.fullmatch(platform)) and match[3] == arch and target.glibc:
+        if (match := re.fullmatch(_MANYLINUX, platform)) and match[3] == arch and target.glibc:
             version = int(match[1]), int(match[2])
             floors.append((version, f"needs glibc {version[0]}.{version[1]}, target has {target.glibc}"))
-        elif (match := _LEGACY.fullmatch(platform)) and match[2] == arch and target.glibc:
+        elif (match := re.fullmatch(_LEGACY, platform)) and match[2] == arch and target.glibc:
             version = _LEGACY_GLIBC[match[1]]
             floors.append((version, f"needs glibc {version[0]}.{version[1]}, target has {target.glibc}"))
-        elif (match := _MUSLLINUX.fullmatch(platform)) and match[3] == arch and target.musl:
+        elif (match := re.fullmatch(_MUSLLINUX, platform)) and match[3] == arch and target.musl:
             version = int(match[1]), int(match[2])
             floors.append((version, f"needs musl {version[0]}.{version[1]}, target has {target.musl}"))
-        elif (match := _MACOS.fullmatch(platform)) and family == "macos" and match[3] in (arch, "universal2"):
+        elif (match := re.fullmatch(_MACOS, platform)) and family == "macos" and match[3] in (arch, "universal2"):
             version = int(match[1]), int(match[2])
             floors.append((version, f"is for macOS {version[0]}.{version[1]}, target has {target.macos}"))
     if floors:

@@ -257,7 +257,7 @@ def test_a_warm_solve_loads_no_parser() -> None:
     code = (
         "import sys\n"
         "from envc_solvers.pypi.solve import Problem, Root, solve\n"
-        "from envc_solvers.pypi.requirement import Metadata, Requirement\n"
+        "from envc_solvers.pypi.requirement import Metadata, Requirement, parse\n"
         "from envc_solvers.pypi.index import File, Release, View\n"
         "from envc_solvers.pypi.markers import Answer\n"
         "from envc_solvers.target import Python, default_target\n"
@@ -265,11 +265,11 @@ def test_a_warm_solve_loads_no_parser() -> None:
         "    def view(self, name): return View(name, 'pypi', (Release.of('1.0rc1', (File(name + '.whl'),)),))\n"
         "    def metadata(self, view, file):\n"
         "        needs = (Requirement('lib', '<2,>=1.0a1', (), 'os_name == \"posix\"'),)\n"
-        "        return Metadata(view.name, '1.0rc1', needs if view.name == 'app' else ())\n"
+        "        return Metadata(view.name, '1.0rc1', needs if view.name == 'app' else (), '', ('extra',))\n"
         "    def expect(self, requirements): pass\n"
         "    def expect_metadata(self, view, files): pass\n"
         "problem = Problem(target=default_target('linux-64'), python=Python(minor=(3, 12)),\n"
-        "                  roots=(Root(Requirement('app')),))\n"
+        "                  roots=(Root(parse('app [extra] != 3, <2; os_name == \"posix\"')),))\n"
         "assert len(solve(problem, Known(), {'os_name == \"posix\"': Answer(True)}).pins) == 2\n"
         "print(sorted(name for name in sys.modules if name.startswith(('packaging', 'envc.'))))\n"
     )
