@@ -129,7 +129,8 @@ def hydrate(
         if not loading.force:
             check_floors(record.requirements, machine)
     bytecode = loading.bytecode and interpreter is not None
-    prefix = prefix.absolute()
+    # Files may name the prefix, and should not name a folder that it only was reached through.
+    prefix = prefix.resolve() if ".." in prefix.parts else prefix.absolute()
     text = text or canonical_json(record)
     state = _state(
         sha256(text),

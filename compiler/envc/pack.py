@@ -21,6 +21,7 @@ from envc.install.derive import Ledger, derive, is_trusted, look_up
 from envc.install.interpreter import HOST
 from envc.install.machine import machine_requirements
 from envc.install.prefix import STATE, made_paths
+from envc.install.union import check_union, warn_of_contests, warn_of_scripts
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment, EnvironmentMember
 from envc.model.progress import Progress
@@ -35,6 +36,7 @@ from envc.store.keys import code_key, environment_key, lock_key, object_key, ste
 from envc.store.leases import leased
 from envc.store.objects import StoredObject, encode_code, put_code, range_reader
 from envc.store.records import get_record, put_lock, put_pointer, put_record
+from envc_solvers.target import PLATFORMS
 
 _UPLOADS = 8  # objects that are sent to a distant store at once
 
@@ -96,8 +98,8 @@ def pack(
     rest on anybody's word: then only an object that the lock demands already is used as found, and every other one is
     derived from its artifact, whatever the ledger says and whatever content the lock demanded of it before.
 
-    Raises MetadataMismatch, BadArtifact, DigestMismatch (an artifact whose content is not the one that the lock
-    records), StoreError, and what `artifacts` raises.
+    Raises MetadataMismatch, BadArtifact, Unjoinable, DigestMismatch (an artifact whose content is not the one that the
+    lock records), StoreError, and what `artifacts` raises.
     """
     ids = [step.environment.id for step in request.steps]
     environments = {digest: step.environment for digest, step in zip(ids, request.steps, strict=True)}
@@ -270,9 +272,10 @@ def _record(
             )
         )
     items.sort(key=lambda item: (item.kind, item.name))
+    check_union(items)
     winning = winners(items)
-    _warn_of_contests(items, winning, progress)
-    _warn_of_link_scripts(items, progress)
+    warn_of_contests(items, winning, progress)
+    warn_of_scripts(items, PLATFORMS[environment.target.platform], progress)
     record = Record(
         environment=environment.id,
         platform=environment.target.platform,
@@ -307,35 +310,3 @@ def _publish(store: Blobs, record: Record, progress: Progress) -> Sha256:
     except (CorruptBlob, DigestMismatch) as error:
         progress.warn(f"the record of an environment is made again: {error}")
     return put_record(store, record, replace=True)
-
-
-def _warn_of_link_scripts(items: list[RecordObject], progress: Progress) -> None:
-    """Name the scripts that conda would run and envc does not: nothing of a package runs before its step does."""
-    packages = [item for item in items if item.kind == "conda"]
-    if not packages:
-        return
-    from envc.fetch.link_scripts import script_names
-
-    for item in packages:
-        names = script_names(item.name)
-        for member in item.index.members:
-            if member.path in names:
-                progress.warn(f"{item.name} {item.version} has {member.path}, which envc never runs")
-
-
-def _warn_of_contests(items: list[RecordObject], winning: Mapping[str, Sha256], progress: Progress) -> None:
-    """Name the paths that objects hold with different content: a line for each object that loses some to another."""
-    names = {item.index.artifact: item.name for item in items}
-    held = [(item, member) for item in items for member in item.index.members if member.path in winning]
-    won = {member.path: member for item, member in held if winning[member.path] == item.index.artifact}
-    lost: dict[tuple[str, str], list[str]] = {}
-    for item, member in held:
-        path, winner = member.path, won[member.path]
-        if (winner.sha256, winner.mode, winner.link) != (member.sha256, member.mode, member.link):
-            lost.setdefault((item.name, names[winning[path]]), []).append(path)
-    for (loser, best), paths in lost.items():
-        if paths[1:]:
-            what, used = f"{paths[0]} and {len(paths) - 1} more", f"those of {best} are used"
-        else:
-            what, used = paths[0], f"the one of {best} is used"
-        progress.warn(f"{loser} and {best} both hold {what}; {used}")

@@ -104,6 +104,15 @@ def test_a_cache_serves_prefixes_of_any_length(tmp_path: Path) -> None:
 
 
 @posix
+def test_files_name_no_folder_that_the_prefix_was_reached_through(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, TOOL)
+    (tmp_path / "passed").mkdir()
+    bench.prefix("passed/../prefix")
+    (tmp_path / "passed").rmdir()
+    assert (tmp_path / "prefix/bin/tool").read_text() == f"#!{tmp_path}/prefix/bin/sh\n"
+
+
+@posix
 def test_rewritten_files_keep_mode_and_time(tmp_path: Path) -> None:
     prefix = Bench(tmp_path, TOOL).prefix("prefix")
     assert (prefix / "bin/tool").stat().st_mode & 0o777 == 0o755
@@ -281,6 +290,22 @@ def test_link_scripts_are_told_and_not_run(tmp_path: Path) -> None:
         "tool 1.0 has bin/.tool-post-link.sh, which envc never runs",
         "tool 1.0 has bin/.tool-pre-unlink.sh, which envc never runs",
     ]
+
+
+def test_batch_files_that_activate_a_package_are_told_for_windows(tmp_path: Path) -> None:
+    files = {
+        "etc/conda/activate.d/tool.bat": "",
+        "etc/conda/activate.d/tool.sh": "",
+        "etc/conda/deactivate.d/x.bat": "",
+    }
+    bench = Bench(tmp_path, build_conda("tool", files=files, subdir="win-64"), platform="win-64")
+    assert bench.progress.heard == ["tool 1.0 has etc/conda/activate.d/tool.bat, which envc never runs"]
+    assert (
+        Bench(
+            tmp_path / "linux", build_conda("tool", files=files, subdir="linux-64"), platform="linux-64"
+        ).progress.heard
+        == []
+    )
 
 
 @posix

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import socket
 import ssl
 import stat
 from pathlib import Path
@@ -50,6 +51,14 @@ def test_what_revisions_mean(tmp_path: Path) -> None:
         assert found.commit("acme", repository.url, rev) == commit
     with pytest.raises(SourceUnreachable, match="there is no such commit, tag or branch"):
         found.commit("acme", repository.url, "0123456789")
+
+
+def test_a_server_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("envc.fetch.git._SILENCE", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connections are accepted, and never answered
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/acme"
+        with pytest.raises(SourceUnreachable, match="too slow"):
+            git(tmp_path).commit("acme", url, None)
 
 
 def test_a_commit_that_no_branch_leads_to_any_more(tmp_path: Path) -> None:

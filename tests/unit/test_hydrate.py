@@ -326,11 +326,13 @@ def test_two_objects_that_write_one_path_need_a_winner(tmp_path: Path) -> None:
 
 
 def test_a_file_where_another_package_needs_a_folder(tmp_path: Path) -> None:
+    """`bundle` writes no such record; whoever writes to the store may."""
     first = build_wheel("first", files={"shared": "a file"})
     second = build_wheel("second", files={"shared/inner.py": ""})
-    bench = Bench(tmp_path, first, second)
+    bench = Bench(tmp_path, first)
+    objects = (*bench.record.objects, *record_of(bench.store, tmp_path, second).objects)
     with pytest.raises(EnvcError, match="two members of the environment want to be"):
-        bench.hydrate(tmp_path / "prefix")
+        bench.hydrate(tmp_path / "prefix", msgspec.structs.replace(bench.record, objects=objects))
     assert not (tmp_path / "prefix").exists()
 
 

@@ -16,6 +16,7 @@ from envc.errors import DigestMismatch, StoreError
 from envc.install.derive import Ledger, MetadataMismatch
 from envc.install.errors import BadArtifact, BadWheel
 from envc.install.layout import parse_layout
+from envc.install.union import Unjoinable
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import EnvironmentMember
 from envc.model.progress import Silent
@@ -341,6 +342,18 @@ def test_contests_are_told_once_for_each_pair_of_packages(tmp_path: Path) -> Non
         f"alpha and gamma both hold {first} and 999 more; those of gamma are used",
         f"beta and gamma both hold {first} and 999 more; those of gamma are used",
     ]
+
+
+def test_a_file_where_another_package_needs_a_folder_is_refused(tmp_path: Path) -> None:
+    first = build_wheel("first", files={"shared": "a file"})
+    second = build_wheel("second", files={"shared/deep/inner.py": ""})
+    site, store = parse_layout(LAYOUT).site, MemoryBlobs()
+    with pytest.raises(Unjoinable) as refused:
+        bundle(store, tmp_path, second, first)
+    assert str(refused.value) == (
+        f"first holds the file {site}/shared, where second needs a folder for {site}/shared/deep/inner.py"
+    )
+    assert not list(store.list("v1/environments"))
 
 
 def test_contested_paths_have_a_winner(tmp_path: Path) -> None:

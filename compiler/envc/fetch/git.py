@@ -32,6 +32,8 @@ _MISLEADING = (
 _HELPER = (
     """!f() { test "$1" = get && printf 'username=%s\\npassword=%s\\n' "$ENVC_GIT_USER" "$ENVC_GIT_PASSWORD"; }; f"""
 )
+_SILENCE = 120  # seconds without a byte after which a server is given up; one that packs says so every five
+_SSH = f"ssh -oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=30 -oServerAliveCountMax={_SILENCE // 30}"
 _TRANSPORTS = ("git", "http", "https", "ssh")
 _QUIET = ("-c", "core.hooksPath=", "-c", "core.fsmonitor=false", "-c", "advice.detachedHead=false")
 
@@ -182,7 +184,9 @@ class Git:
     def _variables(self, url: str, transports: tuple[str, ...]) -> dict[str, str]:
         variables = {key: value for key, value in self._environ.items() if key not in _MISLEADING}
         variables |= {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": ":".join(transports), "LC_ALL": "C"}
-        variables.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
+        variables.setdefault("GIT_SSH_COMMAND", _SSH)
+        variables.setdefault("GIT_HTTP_LOW_SPEED_LIMIT", "1")  # bytes a second
+        variables.setdefault("GIT_HTTP_LOW_SPEED_TIME", str(_SILENCE))
         # git knows the same things by names of its own.
         for ours, its in (("SSL_CERT_FILE", ("GIT_SSL_CAINFO",)), ("SSL_CLIENT_CERT", ("GIT_SSL_CERT", "GIT_SSL_KEY"))):
             if variables.get(ours):

@@ -63,6 +63,12 @@ def through_scripts(prefix: Path, command: Sequence[str], env: Mapping[str, str]
     return (shell, "-c", _SOURCE, shell, *scripts, "--", *last, *command)
 
 
+def is_activation(path: str, suffix: str) -> bool:
+    """Whether a member of a package is a script of that kind that `conda activate` would run."""
+    folder, _, name = path.rpartition("/")
+    return folder == _SCRIPTS and name.endswith(suffix)
+
+
 def _sorted(folder: Path, suffix: str) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if path.name.endswith(suffix) and path.is_file())
