@@ -208,5 +208,5 @@ def test_code_in_the_cache_is_not_believed(elsewhere: Workplace, file: Path) -> 
     assert elsewhere.ok("run", str(file)).out == "step train alpha 1.1 hello there\n"
     (main,) = elsewhere.cache.glob("code/*/files/.envc/code/main.py")
     main.chmod(0o644)
-    main.write_text("print('poison')\n")
+    main.write_text(main.read_text().replace("step", "evil"))  # of the same size
     assert elsewhere.ok("run", str(file)).out == "step train alpha 1.1 hello there\n"

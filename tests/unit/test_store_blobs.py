@@ -332,6 +332,7 @@ class Failing:
         (PermissionError("https://user:hunter2@host"), "does not allow access"),
         (TimeoutError(110, "Connection timed out", "https://user:hunter2@host"), "Connection timed out"),
         (RuntimeError("https://user:hunter2@host"), "RuntimeError"),
+        (type("NoCredentialsError", (Exception,), {})(), "^s3://bucket: asks for a login, and this machine has none"),
     ],
 )
 def test_whatever_a_backend_raises_is_a_store_error(error: Exception, says: str) -> None:

@@ -33,6 +33,7 @@ _WHOLE = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "
 _AT_ONCE = 32 << 20  # bytes up to which a blob is sent in one request, which more backends can make conditional
 _PARTS = {"chunksize": 16 << 20, "max_concurrency": 4}  # bytes of a part of a larger one, and parts at once
 _KINDS = "name a folder, or a URL such as s3://, gs://, abfs:// or, for reading, https://"
+_LOGIN = "check the credentials that this machine has for the store"
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure", "az": "azure"}
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")  # as backends call it
 _S3 = {
@@ -45,6 +46,8 @@ _HOPELESS = (ArithmeticError, AssertionError, AttributeError, LookupError, Runti
 _HOPELESS_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP})
 # Backends have tried these often enough by then; by name, since their classes are in libraries that may not be there.
 _UNREACHABLE = frozenset({"EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError"})
+# botocore's: it found nothing to log in with, or half of it.
+_NO_LOGIN = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"})
 _NOT_OFFERED = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
@@ -175,13 +178,14 @@ class RemoteBlobs(DistantBlobs):
         except FileExistsError:
             raise KeyTaken(self._name, f"holds {key} already") from None
         except PermissionError:
-            hint = "check the credentials that this machine has for the store"
-            raise StoreError(self._name, f"does not allow access to {key}", hint) from None
+            raise StoreError(self._name, f"does not allow access to {key}", _LOGIN) from None
         except StoreError:
             raise
         except NotImplementedError:
             raise _NotOffered(self._name, f"cannot do this with {key}") from None
         except Exception as error:
+            if type(error).__name__ in _NO_LOGIN:
+                raise StoreError(self._name, "asks for a login, and this machine has none for it", _LOGIN) from None
             number = error.errno if isinstance(error, OSError) else None
             if number in _NOT_OFFERED:
                 raise _NotOffered(self._name, f"cannot do this with {key}") from None
