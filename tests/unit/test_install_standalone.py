@@ -91,6 +91,20 @@ def test_an_archive_that_would_do_harm_is_refused(tmp_path: Path, files: dict[st
     assert str(caught.value).startswith(f"{POSIX} cannot be installed: ")
 
 
+def test_a_list_of_files_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    record = f"{SITE}/pip-25.0.dist-info/RECORD"
+    with pytest.raises(BadArtifact, match="field larger than field limit"):
+        read(tmp_path, POSIX, {"python/bin/python": "", record: "x" * 200_000})
+
+
+def test_a_content_that_its_own_checksum_denies_is_refused(tmp_path: Path) -> None:
+    top = "pypy3.11-v7.3.17-win64"
+    path = tmp_path / "archive"
+    path.write_bytes(archive_of({f"{top}/python.exe": "MZ and more"}, ".zip").replace(b"MZ and", b"MZ or "))
+    with pytest.raises(BadArtifact, match="Bad CRC"), open_standalone(path, PYPY_WINDOWS):
+        pass
+
+
 def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "archive"
     path.write_bytes(b"<html>")

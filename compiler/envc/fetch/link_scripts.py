@@ -8,7 +8,6 @@ bundled, as do those whose server knows no ranges.
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 import zipfile
 from collections.abc import Iterable
@@ -16,16 +15,28 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from envc.errors import EnvcError
 from envc.fetch.channels import ChannelPlace
 from envc.fetch.http import Client, Cut, Stopped
 from envc.fetch.places import local_path
+from envc.model.decoders import decode
 from envc.model.environment import EnvironmentMember
 
 TAIL = 1 << 18  # bytes at the end of a package; they hold what `info/` has of 19 packages in 20
 _LARGEST = 1 << 26  # bytes of `info/` after decompression
 _REQUESTS = 16  # at once
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, tarfile.TarError, NotImplementedError)
+_ENCRYPTED = 0x1  # among the flags of a zip entry
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, tarfile.TarError, RecursionError)
+
+
+class _Path(msgspec.Struct, frozen=True):
+    path: str = msgspec.field(name="_path")
+
+
+class _Paths(msgspec.Struct, frozen=True):
+    paths: tuple[_Path, ...]
 
 
 def script_names(name: str) -> frozenset[str]:
@@ -99,15 +110,21 @@ def _paths(tail: bytes) -> set[str]:
     from zstandard import ZstdDecompressor, ZstdError
 
     with zipfile.ZipFile(io.BytesIO(tail)) as archive:
-        (name,) = (name for name in archive.namelist() if name.startswith("info-"))
-        packed = archive.read(name)
+        (entry,) = (entry for entry in archive.infolist() if entry.filename.startswith("info-"))
+        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & _ENCRYPTED:
+            raise ValueError("not a package that `bundle` would take")
+        packed = archive.read(entry)
     try:
         with ZstdDecompressor().stream_reader(packed) as reader:
             data = reader.read(_LARGEST)
     except ZstdError as error:
         raise ValueError(str(error)) from None
     with tarfile.open(fileobj=io.BytesIO(data)) as info:
-        stream = info.extractfile("info/paths.json")
+        member = info.getmember("info/paths.json")
+        stream = info.extractfile(member) if member.isreg() else None
         if stream is None:
-            return set()
-        return {str(entry["_path"]) for entry in json.load(stream)["paths"]}
+            raise ValueError("its list of paths is no file")
+        try:
+            return {each.path for each in decode(stream.read(), _Paths).paths}
+        except msgspec.DecodeError as error:
+            raise ValueError(str(error)) from None

@@ -11,6 +11,8 @@ import hashlib
 import io
 import posixpath
 import re
+import zipfile
+import zlib
 from calendar import timegm
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -34,6 +36,7 @@ _SUFFIXES: dict[str, Compression] = {".tar.gz": "gz", ".tar.bz2": "bz2"}
 _WINDOWS = "python.exe"
 _POSIX = "bin/python"
 _CHUNK = 1 << 20
+_UNREADABLE = (zipfile.BadZipFile, EOFError, zlib.error)
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -72,8 +75,12 @@ def open_standalone(path: Path, file: str, limits: Limits | None = None) -> Iter
         stream = stack.enter_context(path.open("rb"))
         try:
             files = _read(stream, file, limits or Limits(), stack)
-            yield _contents(file, files)
-        except ValueError as error:
+            contents = _contents(file, files)
+        except (ValueError, csv.Error, *_UNREADABLE) as error:
+            raise BadArtifact(file, str(error)) from None
+        try:
+            yield contents
+        except _UNREADABLE as error:
             raise BadArtifact(file, str(error)) from None
 
 

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, Literal, cast
 import msgspec
 
 from envc.install.zips import Limits
+from envc.store.frames import MAX_WINDOW
 from envc.store.paths import check_link, check_path
 from envc.store.scratch import writing_scratch
 from envc.store.tar import MAX_OCTAL
@@ -35,7 +36,6 @@ Compression = Literal["gz", "bz2", "zst"]
 _BLOCK = 512
 _CHUNK = 1 << 20
 _LARGEST_OCTAL = 8 << 30  # bytes; what a ustar header cannot say
-_LARGEST_WINDOW = 1 << 31  # bytes; what `zstd --long=31` makes
 
 
 class TarMember(msgspec.Struct, frozen=True):
@@ -129,7 +129,7 @@ def _reader(stream: BinaryIO, compression: Compression) -> IO[bytes]:
         return cast("IO[bytes]", bz2.BZ2File(stream, mode="rb"))
     from zstandard import ZstdDecompressor
 
-    decompressor = ZstdDecompressor(max_window_size=_LARGEST_WINDOW)
+    decompressor = ZstdDecompressor(max_window_size=MAX_WINDOW)
     return cast("IO[bytes]", decompressor.stream_reader(stream, read_across_frames=True, closefd=False))
 
 

@@ -1,0 +1,98 @@
+"""What `lock` reads of packages that nobody has verified: it makes a warning, and never an error."""
+
+from __future__ import annotations
+
+import io
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from envc.fetch.credentials import Keyring
+from envc.fetch.http import Client
+from envc.fetch.link_scripts import LinkScripts
+from envc.model.digest import sha256
+from envc.model.environment import EnvironmentMember
+from tests.conda_packages import build_conda, conda_archive, tar_member, zip_bytes
+
+STEM = "tool-1.0-h0_0"
+SCRIPT = "bin/.tool-post-link.sh"
+HONEST = build_conda("tool", files={SCRIPT: "exit 1\n"}).data
+
+
+def found(data: bytes, folder: Path) -> tuple[str, ...]:
+    """The scripts that are told of a package that is in the cache already."""
+    file = f"{STEM}.conda"
+    member = EnvironmentMember(
+        kind="conda",
+        name="tool",
+        version="1.0",
+        source="made",
+        file=file,
+        size=len(data),
+        sha256=sha256(data),
+        layout="any",
+        subdir="linux-64",
+    )
+    place = folder / "artifacts" / member.sha256[:2] / member.sha256 / file
+    place.parent.mkdir(parents=True)
+    place.write_bytes(data)
+    client = Client(Keyring())
+    try:
+        return LinkScripts({}, client, folder, offline=True).find([member]).get(member, ())
+    finally:
+        client.close()
+
+
+def with_paths(text: bytes, member: tarfile.TarInfo | None = None) -> bytes:
+    """A package whose list of paths is that text, or that member of an archive."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        member = member or tar_member("info/paths.json")
+        member.size = len(text)
+        archive.addfile(member, io.BytesIO(text))
+    return conda_archive(STEM, b"", zstandard.compress(out.getvalue()))
+
+
+def with_flag(flag: int) -> bytes:
+    """The honest package with a flag in each entry of the zip archive's directory."""
+    data = bytearray(HONEST)
+    at = data.find(b"PK\x01\x02")
+    while at >= 0:
+        struct.pack_into("<H", data, at + 8, flag)
+        at = data.find(b"PK\x01\x02", at + 1)
+    return bytes(data)
+
+
+def test_the_package_that_the_others_are_made_from_has_a_script(tmp_path: Path) -> None:
+    assert found(HONEST, tmp_path) == (SCRIPT,)
+    assert found(with_paths(b'{"paths": [{"_path": "%s"}]}' % SCRIPT.encode()), tmp_path) == (SCRIPT,)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        with_paths(b"[]"),
+        with_paths(b"null"),
+        with_paths(b'{"paths": 1}'),
+        with_paths(b'{"paths": [1]}'),
+        with_paths(b'{"paths": [{"_path": ["x"]}]}'),
+        with_paths(b'{"paths": [' + b"[" * 100_000),
+        with_paths(b"\xff"),
+        with_paths(b"", tar_member("info/paths.json", type=tarfile.SYMTYPE, target="paths.json")),
+        with_paths(b"", tar_member("info/paths.json", type=tarfile.DIRTYPE)),
+        with_paths(b"", tar_member("info/else.json")),
+        with_flag(0x1),
+        zip_bytes({f"info-{STEM}.tar.zst": bytes(2 << 20)}, compression=zipfile.ZIP_DEFLATED)[:-40],
+        zip_bytes({f"info-{STEM}.tar.zst": b"x"}, compression=zipfile.ZIP_LZMA),
+        zip_bytes({"info-a": b"", "info-b": b""}, compression=zipfile.ZIP_STORED),
+        conda_archive(STEM, b"", b"no frame"),
+        conda_archive(STEM, b"", zstandard.compress(b"no archive")),
+        b"",
+    ],
+)
+def test_what_cannot_be_read_has_none(data: bytes, tmp_path: Path) -> None:
+    assert found(data, tmp_path) == ()
