@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from envc.fetch.repodata_files import Cut, cut_other, cut_plain
+from envc.fetch.repodata_plain import PlainRepodata
 from envc_solvers.conda.record import Record, decode_records, name_of
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "conda"
@@ -56,3 +58,11 @@ def read_channels(channels: Iterable[str], platform: str) -> list[Record]:
             named = {file: entry for file, entry in (kept | newer).items() if entry["name"] == name_of(file)}
             found += decode_records(json.dumps(named).encode(), channel, subdir)
     return found
+
+
+def cut_whole(data: bytes, size: int = 1 << 20) -> Cut:
+    """Repodata, shown in pieces of a size and then cut."""
+    seen = PlainRepodata()
+    for at in range(0, len(data), size):
+        seen.show(data[at : at + size])
+    return cut_plain(data, seen) or cut_other(data)

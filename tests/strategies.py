@@ -504,23 +504,49 @@ _FILE_STEMS = st.builds(
     "{}-{}-{}".format,
     st.sampled_from(["demo", "demo-base", "demo-base-1", "zlib", "a", "dömo", 'd"m', "d\\u0065mo"]),
     st.sampled_from(["1.0", "2.0", "10"]),
-    st.sampled_from(["h_0", "h_1", "-"]),
+    st.sampled_from(["h_0", "h_1", "h_2", "-"]),
 )
+
+
+# What may lie between the braces of a record and look like the end of one, or like another one.
+_IN_RECORDS: list[dict[str, Any]] = [
+    {"license": "}"},
+    {"license": "{"},
+    {"license": '},"zlib-1.0-h_0.conda":{'},
+    {"license": "},", "zlib-1.0-h_0.conda": "{"},
+    {"license": "\\", "url": ":{"},
+    {"extra": {}},
+    {"extra": {"a": {}, "zlib-1.0-h_0.conda": {}, "zlib-1.0-h_1.conda": {}, "zlib-2.0-h_0.conda": {}}},
+    {"extra": [{}, {"zlib-1.0-h_0.conda": {"x": {}}}]},
+    {"/run0": 0},
+]
 
 
 @st.composite
 def repodata_documents(draw: st.DrawFn) -> dict[str, Any]:
-    """A ``repodata.json`` as a value: tables with twins, odd names in any order, and removed files."""
+    """A ``repodata.json`` as a value: tables with twins, odd names and records in any order, and removed files."""
     document: dict[str, Any] = {}
     for table, ending in (("packages", ".tar.bz2"), ("packages.conda", ".conda")):
-        stems = draw(st.lists(st.one_of(_FILE_STEMS, st.sampled_from(["nodash", ""])), max_size=8, unique=True))
+        stems = draw(st.lists(st.one_of(_FILE_STEMS, st.sampled_from(["nodash", ""])), max_size=12, unique=True))
         if draw(st.booleans()):
             stems.sort()
         document[table] = {stem + ending: {"stem": stem, "in": table} for stem in stems}
+        for file in draw(st.lists(st.sampled_from(sorted(document[table])), max_size=2)) if stems else ():
+            document[table][file] |= draw(st.sampled_from(_IN_RECORDS))
     every = [file for table in document.values() for file in table]
     if every:
         document["removed"] = draw(st.lists(st.sampled_from(every), max_size=3))
     document["info"] = {"subdir": draw(st.sampled_from(["linux-64", "packages"]))}
+    if draw(st.integers(0, 3)) == 0:
+        document |= draw(
+            st.sampled_from(
+                [
+                    {"v3": {"conda": {f"zlib-3.0-h_{build}.conda": {} for build in range(4)}}},
+                    {f"zlib-3.0-h_{build}.conda": {} for build in range(4)},
+                    {"packages.whl": {"zlib-3.0-py3-none-any.whl": {}, "/run0": {}}},
+                ]
+            )
+        )
     if draw(st.booleans()):
         document = dict(sorted(document.items()))
     return document

@@ -11,12 +11,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envc.fetch.repodata_files import cut_repodata
 from envc.fetch.slices import Slices, appearing, append_index
 from envc_solvers.conda.matchspec import parse_matchspec
 from envc_solvers.conda.record import name_of
 from envc_solvers.conda.version import Atom, Part, parse_version, prefix_bounds, split_version
 from envc_solvers.conda.versionspec import parse_version_spec
+from tests.channels import cut_whole
 from tests.strategies import conda_versions, repodata_documents
 
 
@@ -151,12 +151,13 @@ def test_slices_give_back_what_was_written(named: dict[str, list[bytes]]) -> Non
     repodata_documents(),
     st.sampled_from([{"separators": (",", ":")}, {}, {"indent": 2}, {"separators": (",", ": ")}]),
     st.booleans(),
+    st.integers(1, 400),
 )
 def test_repodata_is_cut_into_what_it_holds_however_it_is_laid_out(
-    document: dict[str, Any], layout: dict[str, Any], escaped: bool
+    document: dict[str, Any], layout: dict[str, Any], escaped: bool, size: int
 ) -> None:
     data = json.dumps(document, ensure_ascii=escaped, **layout).encode()
-    cut = cut_repodata(data)
+    cut = cut_whole(data, size)
     text = cut.data if cut.data is not None else data
     found: dict[str, dict[str, Any]] = {}
     for name, start, stop in cut.spans:

@@ -7,6 +7,7 @@ solve reaches are ever decoded, or, where the channel publishes shards, fetched.
 from __future__ import annotations
 
 import contextlib
+import io
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -216,7 +217,7 @@ class Channels:
         if sha256(packed) != digest:
             raise SourceUnreachable(place.name, what, "it does not match its digest")
         try:
-            data = cut_shard(b"".join(decompress(packed, LARGEST_SHARD)), name)
+            data = cut_shard(b"".join(decompress(io.BytesIO(packed), len(packed), LARGEST_SHARD)), name)
         except ValueError as error:
             raise SourceUnreachable(place.name, what, str(error)) from None
         with contextlib.suppress(OSError), appearing(path) as file:

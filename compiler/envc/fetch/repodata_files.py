@@ -6,14 +6,14 @@ They are decoded only when somebody asks for the name.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import accumulate, repeat
+from collections.abc import Iterable, Iterator, Mapping
 from mmap import mmap
-from operator import add
-from typing import TypeVar
+from operator import itemgetter
+from typing import BinaryIO, Protocol, TypeVar, cast
 
 import msgspec
 
+from envc.fetch.repodata_plain import NotPlain, PlainRepodata
 from envc.fetch.slices import Span
 from envc_solvers.conda.record import FIELDS, name_of
 
@@ -55,6 +55,16 @@ class _Repodata(msgspec.Struct):
     v3: dict[str, dict[str, msgspec.Raw] | None] | None = None
     removed: list[str] | None = None
 
+    @property
+    def tables(self) -> tuple[dict[str, msgspec.Raw], dict[str, msgspec.Raw]]:
+        return self.packages or {}, self.conda or {}
+
+    @property
+    def note(self) -> Note:
+        info = self.info or _Info()
+        others = (self.wheels, *(self.v3 or {}).values())
+        return Note(base_url=info.base_url or "", skipped=sum(len(other) for other in others if other))
+
 
 class _ShardIndex(msgspec.Struct):
     shards: dict[str, bytes]
@@ -69,31 +79,44 @@ class _Shard(msgspec.Struct):
 
 
 _REPODATA = msgspec.json.Decoder(_Repodata)
-_EACH = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _INDEX = msgspec.msgpack.Decoder(_ShardIndex)
 _SHARD = msgspec.msgpack.Decoder(_Shard)
 
 
-def cut_repodata(data: bytes | mmap) -> Cut:
-    """Find the names in a ``repodata.json``. Raises ValueError when it is none."""
+def cut_plain(data: bytes | mmap, seen: PlainRepodata) -> Cut | None:
+    """Find the names in a ``repodata.json`` that was shown whole; None where it is not plain, or is no repodata."""
     try:
-        repodata = _REPODATA.decode(data)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"it is not repodata ({error})") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"it is not JSON, or cut short ({error})") from None
-    if repodata.packages is None and repodata.conda is None and repodata.v3 is None:
-        raise ValueError("it holds no table of packages")
-    info = repodata.info or _Info()
-    others = (repodata.wheels, *(repodata.v3 or {}).values())
-    note = Note(base_url=info.base_url or "", skipped=sum(len(other) for other in others if other))
-    tables = (repodata.packages or {}, repodata.conda or {})
-    dropped = _dropped(*tables, repodata.removed or [])
-    try:
-        return Cut([span for table in tables for span in _find(data, table, dropped)], note)
-    except _NotPlain:
-        plain = _rewrite([(file, record) for table in tables for file, record in table.items() if file not in dropped])
-        return Cut(_find(plain, _EACH.decode(plain), frozenset()), note, plain)
+        skeleton = seen.skeleton()
+        repodata = _read_repodata(skeleton)
+        found = seen.find(skeleton, repodata.tables)
+    except (NotPlain, ValueError):
+        return None
+    return Cut(sorted(seen.without(data, found, repodata.removed or ()), key=itemgetter(1)), repodata.note)
+
+
+def cut_other(data: bytes | mmap) -> Cut:
+    """Write a ``repodata.json`` of any layout anew, as one plain table. Raises ValueError when it is none.
+
+    A file whose name must be escaped is no package, and is left out.
+    """
+    repodata = _read_repodata(data)
+    dropped = _dropped(*repodata.tables, repodata.removed or ())
+    pieces: list[bytes | msgspec.Raw] = []
+    spans: list[Span] = []
+    length = 1
+    for table in repodata.tables:
+        for file, record in table.items():
+            key = msgspec.json.encode(file)
+            if file in dropped or not file.isascii() or len(key) != len(file) + 2:
+                continue
+            pieces += (b",", key, b":", record)
+            start, length = length, length + len(key) + len(record) + 2
+            name = name_of(file)
+            if spans and spans[-1][0] == name and spans[-1][2] == start - 1:
+                start = spans.pop()[1]
+            if name:
+                spans.append((name, start, length - 1))
+    return Cut(spans, repodata.note, b"{" + b"".join(pieces[1:]) + b"}")
 
 
 def cut_shard_index(data: bytes) -> Cut:
@@ -143,14 +166,24 @@ def cut_shard(data: bytes, name: str) -> bytes:
         raise ValueError(f"it is not a shard ({error})") from None
 
 
-def decompress(data: bytes, largest: int) -> Iterator[bytes]:
-    """The content of zstd frames, in pieces. Raises ValueError when they are damaged or hold more than can be meant."""
+class Readable(Protocol):
+    """What bytes come from."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
+def decompress(source: Readable, size: int, largest: int) -> Iterator[bytes]:
+    """The content of zstd frames that are `size` bytes together, in pieces.
+
+    Raises ValueError when they are damaged, unreadable or hold more than can be meant.
+    """
     import zstandard
 
-    left = min(largest, max(_ALWAYS, len(data) * _USUAL_RATIO))
+    left = min(largest, max(_ALWAYS, size * _USUAL_RATIO))
     try:
-        with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
-            while part := reader.read(_PIECE):
+        # Of a source it wants nothing but that method; its types say more.
+        with zstandard.ZstdDecompressor().stream_reader(cast("BinaryIO", source), read_across_frames=True) as reader:
+            for part in read_pieces(reader):
                 left -= len(part)
                 if left < 0:
                     raise ValueError("it holds far more than such a file may")
@@ -159,64 +192,26 @@ def decompress(data: bytes, largest: int) -> Iterator[bytes]:
         raise ValueError(f"it is not zstd, or cut short ({error})") from None
 
 
-class _NotPlain(Exception):
-    """Repodata in which records do not stand side by side, without white space, under file names without escapes."""
+def read_pieces(source: Readable) -> Iterator[bytes]:
+    """Raises ValueError when that fails."""
+    try:
+        while part := source.read(_PIECE):
+            yield part
+    except OSError as error:
+        raise ValueError(f"it cannot be read ({error.strerror})") from None
 
 
-def _find(data: bytes | mmap, table: dict[str, msgspec.Raw], dropped: Collection[str]) -> list[Span]:
-    """Where the names of a table stand in the data that it was decoded from. Raises _NotPlain.
-
-    Records are as long as they are, and names as they are spelt; so each one's place follows from the one before, and
-    is looked at where a name begins, and at the last one. White space and escapes make the data longer than that, never
-    shorter, so a wrong place cannot become right again. That is many times faster than handling every record.
-    """
-    if not table:
-        return []
-    first = data.find(b"%b%b" % next((_key(file), bytes(record)) for file, record in table.items()))
-    if first < 0:
-        raise _NotPlain
-    # Around a file and its record stand two quotes, a colon and a comma.
-    sizes = map(add, map(len, table), map(len, table.values()))
-    starts = accumulate(map(add, sizes, repeat(4)), initial=first)
-    spans: list[Span] = []
-    current, since = "", first
-    prefix, rest = "-", 0
-    last = next(reversed(table))
-    for file, at in zip(table, starts, strict=False):
-        # A file of the same name as the one before has exactly one more dash behind it: version-build.
-        is_next = file.startswith(prefix) and file.count("-", rest) == 1 and file not in dropped
-        if is_next and file is not last:
-            continue
-        key = _key(file)
-        if len(key) != len(file) + 3 or data[at : at + len(key)] != key:
-            raise _NotPlain
-        if is_next:
-            continue
-        if current:
-            spans.append((current, since, at - 1))
-        current, since = "" if file in dropped else name_of(file), at
-        prefix, rest = current + "-", len(current) + 1
-    end = next(starts)
-    if current:
-        spans.append((current, since, end - 1))
-    if data[end - 1 : end] != b"}":
-        raise _NotPlain
-    return spans
-
-
-def _key(file: str) -> bytes:
-    """How a file and the record behind it begin in plain repodata. No JSON string can hold it, for its quotes."""
-    return b'"%b":' % file.encode("utf-8", "surrogatepass")
-
-
-def _rewrite(records: Iterable[tuple[str, msgspec.Raw]]) -> bytes:
-    """Records as one plain table. A file whose name must be escaped is no package, and is left out."""
-    pieces: list[bytes | msgspec.Raw] = []
-    for file, record in records:
-        key = msgspec.json.encode(file)
-        if file.isascii() and len(key) == len(file) + 2:
-            pieces += (b",", key, b":", record)
-    return b"{" + b"".join(pieces[1:]) + b"}"
+def _read_repodata(data: bytes | mmap) -> _Repodata:
+    """Raises ValueError."""
+    try:
+        repodata = _REPODATA.decode(data)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"it is not repodata ({error})") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"it is not JSON, or cut short ({error})") from None
+    if repodata.packages is None and repodata.conda is None and repodata.v3 is None:
+        raise ValueError("it holds no table of packages")
+    return repodata
 
 
 def _dropped(archives: Mapping[str, V], conda: Mapping[str, V], removed: Iterable[str]) -> frozenset[str]:

@@ -8,6 +8,8 @@ and a run that is killed leaves at most a file that nobody opens.
 from __future__ import annotations
 
 import contextlib
+import io
+import os
 import threading
 import time
 from mmap import ACCESS_READ, mmap
@@ -21,19 +23,21 @@ from envc.errors import OfflineMiss, SourceUnreachable
 from envc.fetch.channels import ChannelPlace
 from envc.fetch.credentials import split_credentials
 from envc.fetch.http import Client, Reply, max_age
-from envc.fetch.slices import Damaged, Slices, appearing, append_index
+from envc.fetch.slices import Damaged, Slices, appearing, append_index, nameless
 from envc.model.decoders import decode
-from envc.model.digest import sha256
+from envc.model.digest import Digesting, Sha256
 from envc.model.progress import Progress, Task
 
 if TYPE_CHECKING:
     from envc.fetch.repodata_files import Cut, Note
+    from envc.fetch.repodata_plain import PlainRepodata
 
 SHARDS = "repodata_shards.msgpack.zst"  # CEP-16
 FILES = (SHARDS, "repodata.json.zst", "repodata.json")  # in the order in which they are tried
 
 _LARGEST_FILE = 1 << 30  # bytes as they are downloaded
 _PROBE_AGAIN = 7 * 86_400  # seconds after which a better kind of file is looked for
+_PIECE = 1 << 18  # bytes
 _TRIES = 3  # at keeping a file, in case a run that got another version of it clears ours away at that moment
 _LEFT_BEHIND = 86_400  # seconds after which a file that an interrupted run left is removed
 
@@ -143,10 +147,10 @@ class Subdirs:
     def _from_disk(self, place: ChannelPlace, root: Path, subdir: str) -> Subdir:
         file, stamp = _on_disk(place, root, subdir)
         try:
-            data = (root / subdir / file).read_bytes()
+            with (root / subdir / file).open("rb", buffering=0) as source:
+                return self._keep(place, subdir, SubdirState(file=file, modified=stamp), source)
         except OSError as error:
             raise SourceUnreachable(place.name, f"{subdir}/{file}", error.strerror or "unreadable") from None
-        return self._keep(place, subdir, SubdirState(file=file, digest=sha256(data), modified=stamp), data)
 
     def _from_network(self, place: ChannelPlace, subdir: str, old: SubdirState | None) -> Subdir:
         probed_at = self._now
@@ -171,14 +175,13 @@ class Subdirs:
                 raise SourceUnreachable(place.name, f"{subdir}/{file}", reason)
             state = SubdirState(
                 file=file,
-                digest=sha256(reply.body),
                 etag=reply.headers.get("etag", ""),
                 modified=reply.headers.get("last-modified", ""),
                 fetched_at=self._now,
                 max_age=age,
                 probed_at=probed_at,
             )
-            return self._keep(place, subdir, state, reply.body)
+            return self._keep(place, subdir, state, io.BytesIO(reply.body))
         state = SubdirState(file="", fetched_at=self._now, max_age=max_age({}))
         self._write_state(place, subdir, state)
         return Subdir(place, subdir, state)
@@ -195,60 +198,84 @@ class Subdirs:
         self._task.advance()
         return reply
 
-    def _keep(self, place: ChannelPlace, subdir: str, state: SubdirState, data: bytes) -> Subdir:
-        """Cut a file that is new, write its slices and open them."""
-        opened = self._opened(place, subdir, state)
+    def _keep(self, place: ChannelPlace, subdir: str, state: SubdirState, source: BinaryIO) -> Subdir:
+        """Cut a file that is new, write its slices and open them. Its digest is found out. Raises OSError."""
+        opened = None
+        if self._read_state(place, subdir) is not None:
+            # There may be slices of the same content, and to digest it takes a tenth of the time.
+            state = msgspec.structs.replace(state, digest=_digest(source))
+            opened = self._opened(place, subdir, state)
         for _ in range(_TRIES):
             if opened is None:
-                self._cut(place, subdir, state, data)
+                state = msgspec.structs.replace(state, digest=self._cut(place, subdir, state.file, source))
                 opened = self._opened(place, subdir, state)
         if opened is None:
             raise SourceUnreachable(place.name, f"{subdir}/{state.file}", "the cache does not keep what is written")
         self._write_state(place, subdir, state)
-        self._sweep(self._slices_path(place, subdir, state))
+        self._sweep(self._slices_path(place, subdir, state.digest))
         return opened
 
-    def _cut(self, place: ChannelPlace, subdir: str, state: SubdirState, data: bytes) -> None:
+    def _cut(self, place: ChannelPlace, subdir: str, name: str, source: BinaryIO) -> Sha256:
+        """Write the slices of a file and return its digest."""
+        size = source.seek(0, os.SEEK_END)
+        source.seek(0)
+        digesting = Digesting(source)
         try:
-            with appearing(self._slices_path(place, subdir, state)) as file:
-                note = self._write_slices(file, state.file, data)
+            with nameless(self._folder / place.key) as (file, appear):
+                note = self._write_slices(file, name, digesting, size)
+                digest = digesting.sha256()
+                appear(self._slices_path(place, subdir, digest))
         except ValueError as error:
-            raise SourceUnreachable(place.name, f"{subdir}/{state.file}", str(error)) from None
+            raise SourceUnreachable(place.name, f"{subdir}/{name}", str(error)) from None
         except OSError as error:
             reason = f"the cache folder cannot be written ({error.strerror})"
-            raise SourceUnreachable(place.name, f"{subdir}/{state.file}", reason) from None
+            raise SourceUnreachable(place.name, f"{subdir}/{name}", reason) from None
         if note.skipped:
             left_out = f"{note.skipped:,} files that are no conda packages; they are left out"
             self._progress.warn(f"{place.name}/{subdir} lists {left_out}")
+        return digest
 
-    def _write_slices(self, file: BinaryIO, kind: str, data: bytes) -> Note:
-        """Write a file of slices from one of FILES. Raises ValueError when it is not what it should be, OSError."""
+    def _write_slices(self, file: BinaryIO, name: str, source: Digesting, size: int) -> Note:
+        """Write slices of one of FILES. Raises ValueError when it is not what it should be or unreadable, OSError."""
         # Imported late: most runs find everything cut.
-        from envc.fetch.repodata_files import LARGEST_JSON, cut_repodata, cut_shard_index, decompress
+        from envc.fetch.repodata_files import LARGEST_JSON, cut_shard_index, decompress, read_pieces
+        from envc.fetch.repodata_plain import PlainRepodata
 
-        pieces = decompress(data, LARGEST_JSON) if kind.endswith(".zst") else iter((data,))
-        if kind == SHARDS:
+        pieces = decompress(source, size, LARGEST_JSON) if name.endswith(".zst") else read_pieces(source)
+        if name == SHARDS:
             return _finish(file, cut_shard_index(b"".join(pieces)))
-        # What is large goes to the disk as it comes and is read from there, one file at a time: so memory holds no more
-        # than the largest, while the next one is on its way.
-        file.writelines(pieces)
+        # What is large goes to the disk as it comes, and is looked at on its way.
+        seen = PlainRepodata()
+        for piece in pieces:
+            file.write(piece)
+            seen.show(piece)
         file.flush()
         if not file.tell():
             raise ValueError("it is not JSON, or cut short (it is empty)")
-        with self._cutting:
-            return _finish(file, cut_repodata(mmap(file.fileno(), 0, access=ACCESS_READ)))
+        return _finish(file, self._cut_repodata(file, seen))
+
+    def _cut_repodata(self, file: BinaryIO, seen: PlainRepodata) -> Cut:
+        """Find the names in a whole file. Raises ValueError when it is no repodata."""
+        from envc.fetch.repodata_files import cut_other, cut_plain
+
+        data = mmap(file.fileno(), 0, access=ACCESS_READ)
+        cut = cut_plain(data, seen)
+        if cut is None:
+            with self._cutting:  # This takes memory: one file at a time.
+                cut = cut_other(data)
+        return cut
 
     def _opened(self, place: ChannelPlace, subdir: str, state: SubdirState) -> Subdir | None:
         """The subdir of that state; None when the cache lacks it or it is damaged."""
         if not state.file:
             return Subdir(place, subdir, state)
         try:
-            return Subdir(place, subdir, state, self._slices_path(place, subdir, state))
+            return Subdir(place, subdir, state, self._slices_path(place, subdir, state.digest))
         except (OSError, Damaged):
             return None
 
-    def _slices_path(self, place: ChannelPlace, subdir: str, state: SubdirState) -> Path:
-        return self._folder / place.key / f"{subdir}-{state.digest[:32]}.slices"
+    def _slices_path(self, place: ChannelPlace, subdir: str, digest: str) -> Path:
+        return self._folder / place.key / f"{subdir}-{digest[:32]}.slices"
 
     def _read_state(self, place: ChannelPlace, subdir: str) -> SubdirState | None:
         try:
@@ -289,6 +316,14 @@ def _on_disk(place: ChannelPlace, root: Path, subdir: str) -> tuple[str, str]:
             raise SourceUnreachable(place.name, f"{subdir}/{file}", error.strerror or "unreadable") from None
         return file, f"{facts.st_mtime_ns}-{facts.st_size}-{facts.st_ino}"
     return "", ""
+
+
+def _digest(source: BinaryIO) -> Sha256:
+    """Raises OSError."""
+    digesting = Digesting(source)
+    while digesting.read(_PIECE):
+        pass
+    return digesting.sha256()
 
 
 def _finish(file: BinaryIO, cut: Cut) -> Note:

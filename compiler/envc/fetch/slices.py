@@ -24,7 +24,7 @@ import os
 import struct
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -98,18 +98,32 @@ class Slices:
 
 
 @contextlib.contextmanager
-def appearing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write and read, which appears under `path` when the block ends well. Raises OSError."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}.partial")
+def nameless(folder: Path) -> Iterator[tuple[BinaryIO, Callable[[Path], None]]]:
+    """A file in a folder to write and read, and what lets it appear under a path; else it is gone afterwards.
+
+    Raises OSError.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = folder / f"{os.getpid()}.{os.urandom(4).hex()}.partial"
     try:
         with partial.open("w+b") as file:
-            yield file
-        partial.replace(path)
-    except BaseException:
+
+            def appear(path: Path) -> None:
+                file.close()
+                partial.replace(path)
+
+            yield file, appear
+    finally:
         with contextlib.suppress(OSError):
             partial.unlink()
-        raise
+
+
+@contextlib.contextmanager
+def appearing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write and read, which appears under `path` when the block ends well. Raises OSError."""
+    with nameless(path.parent) as (file, appear):
+        yield file
+        appear(path)
 
 
 def append_index(file: BinaryIO, spans: Sequence[Span], note: bytes) -> None:
