@@ -106,6 +106,9 @@ def default_target(platform: str) -> Target:
     )
 
 
+_PYPY_8 = (3, 11, 16)  # the first version of the language that PyPy 8 speaks
+
+
 class Python(msgspec.Struct, frozen=True, kw_only=True):
     """The Python to solve for. The minor is always fixed; the patch only when somebody named one."""
 
@@ -119,6 +122,11 @@ class Python(msgspec.Struct, frozen=True, kw_only=True):
         """As wheel tags abbreviate it: ``cp312``, ``cp313t``, ``pp310``."""
         short = {"cpython": "cp", "pypy": "pp"}[self.implementation]
         return f"{short}{self.minor[0]}{self.minor[1]}{'t' if self.free_threaded else ''}"
+
+    @property
+    def pypy_abi(self) -> str:
+        """The ABI that wheel tags of PyPy name: that of 7.3 served every Python from 3.6 on until PyPy 8."""
+        return "pp80" if (*self.minor, self.patch or 0) >= _PYPY_8 else "pp73"
 
     @property
     def full_version(self) -> str:

@@ -109,7 +109,7 @@ def main(arguments: list[str]) -> int:
                 env=env,
                 data=data,
                 requirements=content["requirements"],
-                expect=(1,) if name == "unsat" else (0,),
+                expect=(1,) if content.get("unsolvable", name == "unsat") else (0,),
                 index=index.url if index else None,
             )
             for count in counts:

@@ -129,7 +129,10 @@ def test_the_shipped_table_serves_the_common_platforms() -> None:
         assert url.startswith("https://")
         assert url.endswith(chosen.file.replace("+", "%2B"))
     pypy = choose(table, LINUX, Python(implementation="pypy", minor=(3, 11)))
-    assert pypy.file.startswith("pypy3.11-")
+    assert pypy.file.startswith("pypy3.11-v7.3."), "of the ABI that the lowest patch release has"
+    named = choose(table, LINUX, Python(implementation="pypy", minor=(3, 11), patch=16))
+    assert named.file.startswith("pypy3.11-v8.")
+    assert choose(table, LINUX, Python(implementation="pypy", minor=(3, 12))).file.startswith("pypy3.12-v8.")
 
 
 def test_archives_are_looked_for_where_they_are_kept(tmp_path: Path) -> None:

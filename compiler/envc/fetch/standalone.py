@@ -182,7 +182,13 @@ class _Offer(msgspec.Struct, frozen=True):
             and self.minor == python.minor
             and self.free_threaded == python.free_threaded
             and python.patch in (None, self.python.patch)
+            # The wheels that were chosen for a minor are for one ABI.
+            and (python.implementation == "cpython" or self._as_python.pypy_abi == python.pypy_abi)
         )
+
+    @property
+    def _as_python(self) -> Python:
+        return Python(implementation=self.python.implementation, minor=self.minor, patch=self.python.patch)
 
 
 def _newest(offer: _Offer) -> tuple[int, str]:

@@ -12,7 +12,7 @@ from envc_solvers.target import Implementation, Python
 # The minors that have been released, oldest first. A range picks the newest one that it allows.
 MINORS: dict[Implementation, tuple[tuple[int, int], ...]] = {
     "cpython": tuple((3, minor) for minor in range(8, 16)),
-    "pypy": tuple((3, minor) for minor in range(8, 12)),
+    "pypy": tuple((3, minor) for minor in range(8, 13)),
 }
 
 _VERSION = re.compile(r"(?P<pypy>pypy)?(?P<minor>3\.(?:0|[1-9]\d?))(?P<patch>\.(?:0|[1-9]\d*))?(?P<threads>t)?")

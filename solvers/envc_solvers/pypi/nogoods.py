@@ -14,11 +14,14 @@ Atoms = dict[Atom, None]  # an ordered set: needs and candidates hash by identit
 class Nogoods:
     """Sets of atoms that cannot all hold; in SAT terms, learned clauses of the negated atoms."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_concerning", "_known")
 
     def __init__(self) -> None:
         # By identifier: the facts about it and the atoms about others that cannot hold together.
         self._known: dict[str, list[tuple[tuple[Fact, ...], tuple[Atom, ...]]]] = {}
+        # How many of those were compared with a candidate, and the atoms about others of those whose facts it has:
+        # facts about a candidate never change, and a name with many candidates is gone through again and again.
+        self._concerning: dict[Candidate, tuple[int, list[tuple[Atom, ...]]]] = {}
 
     def learn(self, nogood: Atoms) -> None:
         """Keep a nogood, under every decision that it speaks of."""
@@ -32,9 +35,16 @@ class Nogoods:
 
         Before a candidate's needs are known, nogoods that mention them are passed over.
         """
-        for own, others in self._known.get(candidate.identifier, ()):
-            if all(map(candidate.has, own)) and all(
-                (pin := decided.get(name)) is not None and pin.has(fact) for name, fact in others
-            ):
+        known = self._known.get(candidate.identifier)
+        if known is None:
+            return None
+        compared, concerning = self._concerning.get(candidate) or (0, [])
+        if compared < len(known):
+            found = [others for own, others in known[compared:] if all(map(candidate.has, own))]
+            concerning = [()] if () in found else [*concerning, *found]
+            if candidate.needs is not None:
+                self._concerning[candidate] = len(known), concerning
+        for others in concerning:
+            if all((pin := decided.get(name)) is not None and pin.has(fact) for name, fact in others):
                 return dict.fromkeys(others)
         return None

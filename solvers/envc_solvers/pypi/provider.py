@@ -87,7 +87,7 @@ class Provider(AbstractProvider[Need, Candidate, str]):
             raise
         needs: dict[Need, None] = {}
         for requirement in requirements:
-            needs.update(dict.fromkeys(self.needs(requirement)))
+            needs.update(dict.fromkeys(self.needs(requirement, candidate.name)))
         candidate.needs = tuple(needs)
         candidate.need_set = frozenset(needs)
         return candidate.needs
@@ -137,9 +137,15 @@ class Provider(AbstractProvider[Need, Candidate, str]):
             found = self._projects[name] = Project(self._index.view(name), self._rules, order)
         return found
 
-    def needs(self, requirement: Requirement) -> list[Need]:
-        """A requirement as needs: the project, and each extra of it, all within the same versions."""
-        return [self.need(requirement.name, extra, requirement.specifier) for extra in ("", *requirement.extras)]
+    def needs(self, requirement: Requirement, by: str = "") -> list[Need]:
+        """A requirement of the project `by`, or of the problem, as needs: the project, and each extra of it, all within
+        the same versions.
+        """
+        name, specifier = requirement.name, requirement.specifier
+        found = [self.need(name, extra, specifier) for extra in ("", *requirement.extras)]
+        if specifier and names_exactly(specifier):
+            self.priorities.named_exactly(name, by)
+        return found
 
     def need(self, name: str, extra: str, specifier: str) -> Need:
         """The one Need object for these three; first seen decides a name's place in the search order."""
@@ -147,7 +153,7 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         found = self._needs.get(key)
         if found is None:
             found = self._needs[key] = Need(name, extra, specifier)
-            self.priorities.add(name, extra, exact=bool(specifier) and names_exactly(specifier))
+            self.priorities.add(name, extra)
         return found
 
     def metadata(self, candidate: Candidate) -> Metadata:

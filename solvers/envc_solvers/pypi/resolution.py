@@ -175,9 +175,10 @@ class Search(Resolution[Need, Candidate, str]):
         blame: Atoms = {}
         tried, lost = [], 0
         for candidate in self._candidates(criterion):
-            self._count_try()
             tried.append(candidate)
             known = self._nogoods.forbidden(candidate, self._states[-1].mapping)
+            if known is None:
+                self._count_try()
             criteria, reason = (None, known) if known is not None else self._weigh(candidate)
             if criteria is not None:
                 state.criteria.update(criteria)
@@ -233,9 +234,9 @@ class Search(Resolution[Need, Candidate, str]):
         """Why none of these candidates can be chosen beside the decisions; None when one can, or nobody knows."""
         blame: Atoms = {}
         for candidate in candidates:
-            self._count_try()
             reason = self._nogoods.forbidden(candidate, self._states[-1].mapping)
             if reason is None:
+                self._count_try()
                 try:
                     criteria, reason = self._weigh(candidate)
                 except Unheard:

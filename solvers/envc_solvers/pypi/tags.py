@@ -98,7 +98,9 @@ def tag_key(target: Target, python: Python) -> str:
         floor = f"-macos{target.macos}"
     else:
         floor = ""
-    return f"{python.key}-{target.platform}{floor}"
+    # 3.11 is the one minor that has had both ABIs of PyPy.
+    abi = "-pp80" if python.implementation == "pypy" and python.minor == (3, 11) and python.pypy_abi == "pp80" else ""
+    return f"{python.key}{abi}-{target.platform}{floor}"
 
 
 def _tags(target: Target, python: Python) -> Iterator[str]:
@@ -109,8 +111,7 @@ def _tags(target: Target, python: Python) -> Iterator[str]:
     digits = f"{minor[0]}{minor[1]}"
     if python.implementation == "pypy":
         interpreter = f"pp{digits}"
-        # PyPy has kept the ABI version 7.3 for every Python since 3.8.
-        specific = tags.generic_tags(interpreter, [f"pypy{digits}_pp73"], platforms)
+        specific = tags.generic_tags(interpreter, [f"pypy{digits}_{python.pypy_abi}"], platforms)
         # As packaging's sys_tags and pip do it: pure wheels for PyPy are tagged pp3.
         compatible = tags.compatible_tags(minor, "pp3", platforms)
     else:

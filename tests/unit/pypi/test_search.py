@@ -132,6 +132,21 @@ def test_the_shortest_way_to_a_failure_is_taken() -> None:
     assert max(read["long"], read["wide"]) <= 6, "no more than it takes to lose patience, and what is suggested"
 
 
+def test_exact_pins_do_not_go_ahead_of_the_only_one_who_states_them() -> None:
+    """The family of Home Assistant: an application names every dependency exactly, and others in every release."""
+    parts = ("agent", "client", "codec")
+    universe: Universe = {
+        "service": {
+            f"{n}.0": Version(requires=(f"agent=={n // 2}.0", f"client=={n // 3}.0", f"codec=={n // 5}.0", f"end>={n}"))
+            for n in range(1, 61)
+        },
+        "end": {"1.0": Version()},
+        **{part: {f"{n}.0": Version() for n in range(80)} for part in parts},
+    }
+    pins = ask(universe, *parts, "service", max_tries=150).pins  # 17,000 if the parts stayed ahead
+    assert {pin.name: pin.version for pin in pins}["service"] == "1.0"
+
+
 def test_what_something_is_left_of_has_no_part_in_a_refusal() -> None:
     """Beside a name that keeps losing candidates another one is looked at, whose newest version alone falls."""
     universe = {

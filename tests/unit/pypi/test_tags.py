@@ -95,6 +95,22 @@ def test_pypy() -> None:
     assert not any(tag.startswith("cp") for tag in order)
 
 
+@pytest.mark.parametrize(
+    ("minor", "patch", "abi"),
+    [((3, 11), None, "pp73"), ((3, 11), 15, "pp73"), ((3, 11), 16, "pp80"), ((3, 12), None, "pp80")],
+)
+def test_pypy_8_has_an_abi_of_its_own(minor: tuple[int, int], patch: int | None, abi: str) -> None:
+    python = Python(implementation="pypy", minor=minor, patch=patch)
+    assert wheel_tags(LINUX, python).order[0] == f"pp3{minor[1]}-pypy3{minor[1]}_{abi}-manylinux_2_28_x86_64"
+
+
+def test_pypys_of_two_abis_do_not_share_views() -> None:
+    pythons = [Python(implementation="pypy", minor=(3, 11), patch=patch) for patch in (None, 15, 16, 17)]
+    keys = [tag_key(LINUX, python) for python in pythons]
+    assert keys[0] == keys[1] == "pp311-linux-64-glibc2.28"
+    assert keys[2] == keys[3] == "pp311-pp80-linux-64-glibc2.28"
+
+
 def test_key_leaves_out_what_tags_do_not_depend_on() -> None:
     gpu = Target(name="gpu", platform="linux-64", glibc="2.28", cuda="12.4", archspec="x86_64_v3")
     assert tag_key(gpu, Python(minor=(3, 11), patch=9)) == tag_key(LINUX, PY311) == "cp311-linux-64-glibc2.28"
