@@ -13,6 +13,8 @@ from tests.conda_channels import write_channel
 from tests.conda_packages import PLACEHOLDER, File, Package, build_conda
 from tests.e2e.command import Workplace, host_platform
 from tests.e2e.test_trust import Reach, another_machine, ledger_entry, poison
+from tests.servers import IndexServer
+from tests.wheels import build_wheel
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the packages hold shell scripts")
 MANIFEST = """\
@@ -269,6 +271,30 @@ def test_windows_is_bundled_elsewhere_and_looked_at(tmp_path: Path) -> None:
     place.ok("bundle", "--output", "../win.tar.zst")
     place.ok("hydrate", "../win.tar.zst", "--prefix", str(tmp_path / "from-file"))
     assert not (tmp_path / "from-file/.envc/relocate.sh").exists()
+
+
+def test_packages_stand_where_their_python_keeps_them(tmp_path: Path) -> None:
+    """CEP-17: `python` says so itself, and packages of both kinds follow."""
+    site = "lib/python3.12t/site-packages"
+    python = build_conda(
+        "python",
+        "3.12.4",
+        files={"bin/python": File("#!/bin/sh\n", mode=0o755)},
+        subdir=host_platform(),
+        index={"python_site_packages_path": site},
+    )
+    write_channel(tmp_path / "channel", python, *packages()[1:])
+    with IndexServer([build_wheel("app", files={"app.py": "X = 1\n"})]) as index:
+        place = Workplace(tmp_path, index.url)
+        place.write(f'{MANIFEST.format(url="../channel", targets=host_platform())}pypi = ["app"]\n')
+        place.ok("lock")
+        place.ok("bundle")
+    assert f'site-packages = "{site}"' in place.lock.read_text()
+    prefix = tmp_path / "prefix"
+    place.ok("hydrate", "train", "--prefix", str(prefix))
+    assert {path.name for path in (prefix / site).glob("*.py")} == {"app.py", "helper.py"}
+    assert [path.name for path in (prefix / "lib").iterdir()] == ["python3.12t"]
+    assert "0 problems" in place.ok("verify", "--prefix", str(prefix)).err
 
 
 # link scripts
