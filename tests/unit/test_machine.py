@@ -49,6 +49,12 @@ def member(file: str, kind: str = "pypi", depends: tuple[str, ...] = ()) -> Envi
             {"cuda": "12", "glibc": "2.17"},
         ),
         ([member("a.conda", "conda", ("__osx >=11.0",))], "osx-arm64", {"macos": "11.0"}),
+        ([member("a.conda", "conda", ("__cuda", "__unix"))], "linux-64", {"cuda": "0"}),
+        ([member("a.conda", "conda", ("__cuda>=12",))], "linux-64", {"cuda": "12"}),
+        ([member("a.conda", "conda", ("__cuda 12.*",))], "linux-64", {"cuda": "12"}),
+        ([member("a.conda", "conda", ("__cuda >11|==10.2",))], "linux-64", {"cuda": "10.2"}),
+        ([member("a.conda", "conda", ("__cuda <13,>=11.2", "__cuda >=12"))], "linux-64", {"cuda": "12"}),
+        ([member("a.conda", "conda", ("__cuda <13",))], "linux-64", {"cuda": "0"}),
         ([member("a.conda", "conda", ("__archspec 1 x86_64_v3", "__unix"))], "linux-64", {"archspec": "x86_64_v3"}),
         (
             [
@@ -77,6 +83,8 @@ def test_files_and_dependencies_say_what_they_need(
         ({"glibc": "2.17"}, {}, None),
         ({"glibc": "2.9"}, {}, None),  # numbers, not letters
         ({"glibc": "2.28"}, {}, "needs glibc 2.28; this machine has glibc 2.17"),
+        ({"cuda": "0"}, {"CONDA_OVERRIDE_CUDA": ""}, "needs cuda; this machine has no cuda"),
+        ({"cuda": "12.0"}, {"CONDA_OVERRIDE_CUDA": "12"}, None),
         ({"glibc": "2.28"}, {"CONDA_OVERRIDE_GLIBC": "2.30"}, None),
         ({"glibc": "2.17"}, {"CONDA_OVERRIDE_GLIBC": ""}, "needs glibc 2.17; this machine has no glibc"),
         ({"musl": "1.2"}, {}, "needs musl 1.2; this machine has glibc 2.17"),

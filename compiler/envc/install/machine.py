@@ -21,10 +21,13 @@ _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 
 _PLATFORM = re.compile(r"(manylinux|musllinux|macosx)_(\d+)_(\d+)_")  # PEP 600, 656
 _NAMES = {"manylinux": "glibc", "musllinux": "musl", "macosx": "macos"}
 _VIRTUAL = {"__glibc": "glibc", "__osx": "macos", "__cuda": "cuda", "__archspec": "archspec"}
-_AT_LEAST = re.compile(r"(?:>=|==?|~=)\s*(\d+(?:\.\d+)*)")
+_DEPEND = re.compile(r"(__\w+)\s*(.*)")
+_AT_LEAST = re.compile(r"\s*(?:>=|==?|~=|>)?\s*(\d+(?:\.\d+)*)")  # behind a comma or a bar
 _ARCHSPEC = re.compile(r"__archspec\s*(?:=?=?\s*1(?:\.\*)?)(?:\s+|=)([a-z0-9_]+)")
 
 Version = tuple[int, ...]
+
+_ANY: Version = (0,)  # it has to be there, whichever it is
 
 
 class WrongMachine(EnvcError):
@@ -87,14 +90,21 @@ def _read_tag(tag: str) -> tuple[str, Version]:
 
 
 def _read_depends(depends: Iterable[str]) -> dict[str, Version]:
-    """The lower bounds on virtual packages: ``__glibc >=2.17,<3.0.a0`` asks for glibc 2.17."""
+    """The lower bounds on virtual packages: ``__glibc >=2.17,<3.0.a0`` asks for glibc 2.17, ``__cuda`` for any (0)."""
     needs: dict[str, Version] = {}
     for line in depends:
-        name = _VIRTUAL.get(line.partition(" ")[0])
-        match = _AT_LEAST.search(line)
-        if name not in (None, "archspec") and match is not None:
-            needs[str(name)] = _version(match[1])
+        match = _DEPEND.match(line)
+        name = _VIRTUAL.get(match[1]) if match else None
+        if match is None or name is None or name == "archspec":
+            continue
+        least = min(max(map(_least, either.split(","))) for either in match[2].split("|"))
+        needs[name] = max(needs.get(name, least), least)
     return needs
+
+
+def _least(part: str) -> Version:
+    match = _AT_LEAST.match(part)
+    return _version(match[1]) if match else _ANY
 
 
 def _interpreter_needs(platform: str) -> dict[str, Version]:
@@ -147,17 +157,18 @@ def check_floors(needs: Mapping[str, str], machine: Machine, environ: Mapping[st
     environ = os.environ if environ is None else environ
     lacking: list[tuple[str, str, str]] = []
     for name, version in needs.items():
+        wanted = name if version == "0" else f"{name} {version}"
         if name == "musl":
             if machine.glibc:
-                lacking.append((name, version, f"glibc {machine.glibc}"))
+                lacking.append((name, wanted, f"glibc {machine.glibc}"))
             continue
         has = machine.has(name, environ)
         if not _suffices(name, has, version):
-            lacking.append((name, version, f"{name} {has}" if has else f"no {name}"))
+            lacking.append((name, wanted, f"{name} {has}" if has else f"no {name}"))
     if lacking:
         names = " and ".join(name for name, _, _ in lacking)
         raise WrongMachine(
-            " and ".join(f"{name} {version}" for name, version, _ in lacking),
+            " and ".join(wanted for _, wanted, _ in lacking),
             " and ".join(has for _, _, has in lacking),
             f"lock for a target with an older {names}, or use a newer machine; --force goes on all the same",
         )
@@ -165,7 +176,7 @@ def check_floors(needs: Mapping[str, str], machine: Machine, environ: Mapping[st
 
 def _suffices(name: str, has: str, needs: str) -> bool:
     if name != "archspec":
-        return bool(has) and _version(has) >= _version(needs)
+        return bool(has) and _padded(has) >= _padded(needs)
     from envc.install.hardware import cpu_serves
 
     return cpu_serves(has, needs)
@@ -173,3 +184,8 @@ def _suffices(name: str, has: str, needs: str) -> bool:
 
 def _version(text: str) -> Version:
     return tuple(int(part) for part in text.split(".") if part.isdigit())
+
+
+def _padded(text: str) -> Version:
+    """12 and 12.0 are one version."""
+    return (*_version(text), 0, 0, 0)[:4]
