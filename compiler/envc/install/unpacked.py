@@ -33,7 +33,8 @@ _ABANDONED = 24 * 3600  # seconds after which a draft has no writer any more
 _CHUNK = 1 << 20  # bytes copied at once
 _CLONE = 0x40049409  # FICLONE of linux/fs.h
 _BINARY = getattr(os, "O_BINARY", 0)
-_IS_WINDOWS = os.name == "nt"
+_PROGRAM = stat.S_IFREG if os.name == "nt" else stat.S_IFREG | stat.S_IXUSR
+_TOLD = stat.S_IFMT(0o177777) | _PROGRAM  # what a mode says of a member; the rest is the umask's
 _STARTS = {os.stat, os.open, os.link, os.utime, os.unlink} <= os.supports_dir_fd and hasattr(os, "O_DIRECTORY")
 # What a file system answers that cannot do it, for these two places or at all. EMLINK is about one file only.
 _CANNOT = frozenset(
@@ -74,10 +75,11 @@ class Unpacked:
         try:
             with _opened(folder) as source, _opened(root) as target:
                 for number, member in _files(index.members, skipped):
-                    if not _is_intact(source, number, member):
+                    name, path = str(number), member.path
+                    if not _is_intact(source, name, member):
                         raise _Changed
-                    self._share(source, str(number), target, member.path, member)
-                    placed.append(member.path)
+                    self._share(source, name, target, path, member)
+                    placed.append(path)
         except BaseException as error:
             for path in placed:
                 (root / path).unlink()
@@ -190,18 +192,16 @@ def _files(members: Iterable[Member], skipped: frozenset[str]) -> Iterable[tuple
     )
 
 
-def _is_intact(folder: _Folder, number: int, member: Member) -> bool:
+def _is_intact(folder: _Folder, name: str, member: Member) -> bool:
     """Whether a file of the cache still is what was put there, as far as can be told without reading it."""
     try:
-        status = os.stat(f"{folder.start}{number}", dir_fd=folder.fd, follow_symlinks=False)
+        status = os.stat(folder.start + name, dir_fd=folder.fd, follow_symlinks=False)
     except OSError:
         return False
-    mode = status.st_mode
     return (
         status.st_size == member.size
-        and stat.S_ISREG(mode)
+        and status.st_mode & _TOLD == (_PROGRAM if member.mode == 0o755 else stat.S_IFREG)
         and status.st_mtime_ns == member.mtime * 1_000_000_000
-        and (_IS_WINDOWS or bool(mode & stat.S_IXUSR) == (member.mode == 0o755))
     )
 
 
