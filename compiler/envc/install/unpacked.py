@@ -75,10 +75,10 @@ class Unpacked:
         try:
             with _opened(folder) as source, _opened(root) as target:
                 for number, member in _files(index.members, skipped):
-                    name, path = str(number), member.path
-                    if not _is_intact(source, name, member):
+                    file, path = str(number), member.path
+                    if not _is_intact(source, file, member):
                         raise _Changed
-                    self._share(source, name, target, path, member)
+                    self._share(source, file, target, path, member)
                     placed.append(path)
         except BaseException as error:
             for path in placed:
