@@ -19,7 +19,7 @@ from envc.errors import DigestMismatch, UsageError, render_key_path
 from envc.expand import StepTarget, expand
 from envc.link import choice_of, link
 from envc.model.digest import Sha256, sha256
-from envc.model.graph import Build, LockGraph
+from envc.model.graph import LockGraph
 from envc.pose import pose, refuse_interpreters
 from envc.project import (
     Project,
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from envc.parse.conda_query import CondaQuery
     from envc.parse.query import Query
     from envc.review.changes import Change
+    from envc.solving import Solved
     from envc.store.blobs import Blobs
     from envc.store.records import StoredRecord
     from envc_solvers.solution import Solution
@@ -96,7 +97,7 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
         wanted=planned.wanted,
     )
     choices = dict(planned.choices)
-    builds: tuple[Build, ...] = ()
+    answered: Solved | None = None
     if problems:
         from envc.solving import line_labels, solve_problems
 
@@ -108,15 +109,14 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
             lock=None if request.moves.upgrade else graph,
             release=planned.moving.__contains__,
         )
-        builds = answered.builds
         for posed, solution in answered.solutions:
             solved = tuple(choice_of(pin, posed.cells[0]) for pin in solution.pins)
             choices.update(((cell.step, cell.key), solved) for cell in posed.cells)
-    linked = link(planned.asking, choices, planned.options, graph, builds)
-    if problems and (fresh := new_conda(linked, graph, planned.solve)):
+    linked = link(planned.asking, choices, planned.options, graph, answered.builds if answered is not None else ())
+    if answered is not None and (fresh := new_conda(linked, graph, planned.solve)):
         from envc.solving import warn_of_link_scripts
 
-        warn_of_link_scripts(manifest, fresh, around)
+        warn_of_link_scripts(manifest, fresh, around, answered.keyring)
     path, text = manifest.lock_path, lockfile.dumps(linked)
     return LockOutcome(
         path=path,

@@ -8,10 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from envc import lockfile
+from envc.errors import OfflineMiss
 from envc.expand import lock_options
+from envc.fetch.index import Origins
+from envc.fetch.places import local_path
+from envc.fetch.standalone import addresses, stated
 from envc.link import Cell, choice_of, link
 from envc.model.digest import Sha256
 from envc.model.graph import Artifact, Build, Choice, LockGraph, Package, SourceFile
+from envc.model.manifest import Manifest
 from envc.pose import PosedProblem, pose, refuse_interpreters
 from envc.project import Project, check
 from envc.review.changes import Change, changes
@@ -86,21 +91,56 @@ def _link(project: Project, answers: Mapping[Cell, tuple[Choice, ...]], graph: L
 def _look_for_files(
     project: Project, graph: LockGraph, around: Surroundings
 ) -> tuple[tuple[Problem, ...], tuple[Problem, ...], int]:
-    """Ask every index again for the pages of what is locked: problems, yanked files, and how many were looked for."""
+    """Ask every index again for the pages of what is locked, and for the archives of interpreters: problems, yanked
+    files, and how many were looked for.
+    """
     fresh = msgspec.structs.replace(around, refresh=not around.offline)
     with open_origins(project.manifest, fresh) as origins:
         known = {name for name, source in project.manifest.sources.items() if source.kind != "conda"}
         packages = [package for package in graph.packages if package.kind == "pypi" and package.source in known]
         with ThreadPoolExecutor(_REQUESTS) as pool:
             listings = list(pool.map(lambda package: origins.files(package.source, package.name), packages))
-    problems: list[Problem] = []
+            archives = [
+                (package, artifact)
+                for package in graph.packages
+                if package.kind == "interpreter"
+                for artifact in package.artifacts
+            ]
+            looked = pool.map(lambda archive: _look_for_archive(archive, project.manifest, origins, around), archives)
+            problems = [problem for problem in looked if problem is not None]
     yanked: list[Problem] = []
     builds = graph.builds_by_wheel()
     for package, listed in zip(packages, listings, strict=True):
         found, taken_back = _compare(package, builds, listed)
         problems += found
         yanked += taken_back
-    return tuple(sorted(problems)), tuple(sorted(yanked)), sum(len(package.artifacts) for package in packages)
+    looked_for = len(archives) + sum(len(package.artifacts) for package in packages)
+    return tuple(sorted(problems)), tuple(sorted(yanked)), looked_for
+
+
+def _look_for_archive(
+    archive: tuple[Package, Artifact], manifest: Manifest, origins: Origins, around: Surroundings
+) -> Problem | None:
+    """What is not as the lock says of an archive that holds an interpreter. It is asked for, and not downloaded.
+
+    Raises SourceUnreachable, and OfflineMiss where a server would have to be asked.
+    """
+    package, artifact = archive
+    now = stated(artifact.file, manifest.standalone, manifest.root)
+    if now not in (None, artifact.sha256):
+        return Problem(where=artifact.file, reason=f"the table has another file of this name, with sha256 {now}")
+    what = f"{artifact.file} of {package.name} {package.version}"
+    for url in addresses(artifact.file, manifest.standalone, around.environ, manifest.root):
+        if url.startswith("file:"):
+            found = local_path(url).is_file()
+        elif around.offline:
+            raise OfflineMiss(what)
+        else:
+            with origins.client.open(package.source, what, url, headers={"Range": "bytes=0-0"}) as answer:
+                found = answer.status in (200, 206)
+        if found:
+            return None
+    return Problem(where=artifact.file, reason="is not where the archives are any more")
 
 
 def _compare(

@@ -12,7 +12,6 @@ import msgspec
 
 from envc.errors import EnvcError, Refusal, SourceUnreachable, Unsolvable
 from envc.fetch.channels import ChannelPlace, known_channel, resolve_channels
-from envc.fetch.credentials import Keyring
 from envc.fetch.http import Client
 from envc.fetch.repodata import Channels
 from envc.fetch.settings import FetchSettings, channel_settings
@@ -24,6 +23,7 @@ from envc_solvers.conda.solve import CondaProblem, Root, solve_conda
 from envc_solvers.errors import SolverError
 
 if TYPE_CHECKING:
+    from envc.fetch.credentials import Keyring
     from envc.model.manifest import Source
     from envc.model.progress import Progress
     from envc.pose import PosedProblem
@@ -43,9 +43,10 @@ def open_channels(
     offline: bool = False,
     refresh: bool = False,
     root: Path | None = None,
+    keyring: Keyring | None = None,
 ) -> Iterator[tuple[Channels, dict[str, ChannelPlace]]]:
-    """Channels by name, path or URL, in this order, and where they live by name."""
-    keyring = Keyring(settings.netrc, logins=settings.logins, ask=settings.ask)
+    """Channels by name, path or URL, in this order, and where they live by name. `keyring` is one that the run has."""
+    keyring = keyring or settings.keyring()
     places = resolve_channels(names, sources, keyring, root=root)
     client = Client(keyring, transport=settings.transport)
     try:

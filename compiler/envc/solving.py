@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,6 +25,7 @@ from envc_solvers.solution import Solution
 
 if TYPE_CHECKING:
     from envc.direct.sources import Sources
+    from envc.fetch.credentials import Keyring
     from envc.fetch.repodata import Channels
     from envc.pack import Artifacts as Supplier
     from envc.parse.conda_query import CondaQuery
@@ -62,14 +64,15 @@ def solve_problems(
         raise Unsolvable(tuple(refusals))
     if interpreters is not None:
         solutions = [(posed, interpreters.solution(posed, solution)) for posed, solution in solutions]
-    return Solved(solutions, run.builds)
+    return Solved(solutions, run.builds, run.keyring)
 
 
 class Solved(msgspec.Struct, frozen=True):
     """The answers of a run."""
 
     solutions: list[tuple[PosedProblem, Solution]]
-    builds: tuple[Build, ...] = ()  # of wheels that no source serves
+    builds: tuple[Build, ...]  # of wheels that no source serves
+    keyring: Keyring  # knows the logins of the sources and channels that were asked
 
 
 class _Run:
@@ -95,6 +98,12 @@ class _Run:
         self._release = release
         self._opened = opened
         self._sources: Sources | None = None
+        self._origins: Origins | None = None
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        """The run's. Without indexes what pip's configuration says counts for nothing."""
+        return self._origins.keyring if self._origins else channel_settings(self._around.environ).keyring()
 
     @property
     def builds(self) -> tuple[Build, ...]:
@@ -106,7 +115,7 @@ class _Run:
         manifest, label = self._manifest, self._label
         progress, limits = self._around.progress, self._around.limits
         if self._pypi or self._mixed:
-            origins = self._opened.enter_context(open_origins(manifest, self._around))
+            origins = self._origins = self._opened.enter_context(open_origins(manifest, self._around))
             self._sources = sources = self._open_sources(origins)
         if self._pypi:
             from envc.resolve import solve_all
@@ -163,6 +172,7 @@ class _Run:
                 offline=around.offline,
                 refresh=around.refresh,
                 root=manifest.root,
+                keyring=self.keyring,
             )
         )
         return channels
@@ -191,6 +201,7 @@ def solve_both(asked: CondaQuery, posed: PosedProblem, manifest: Manifest, aroun
             now=around.now,
             offline=around.offline,
             refresh=around.refresh,
+            keyring=origins.keyring,
         ) as (channels, places),
     ):
         text = python_spec(posed.problem.python)
@@ -267,15 +278,18 @@ def open_artifacts(
             yield supply(origins.artifacts.also(conda=ChannelFiles(channels, places, sorted(platforms)).locate))
 
 
-def warn_of_link_scripts(manifest: Manifest, members: Iterable[EnvironmentMember], around: Surroundings) -> None:
-    """Name the scripts of newly locked conda packages that conda would run, and envc does not."""
+def warn_of_link_scripts(
+    manifest: Manifest, members: Iterable[EnvironmentMember], around: Surroundings, keyring: Keyring
+) -> None:
+    """Name the scripts of newly locked conda packages that conda would run, and envc does not.
+
+    `keyring` is the run's, so that none is asked twice.
+    """
     from envc.fetch.channels import resolve_channels
-    from envc.fetch.credentials import Keyring
     from envc.fetch.http import Client
     from envc.fetch.link_scripts import LinkScripts
 
     settings = read_settings(around.environ)
-    keyring = Keyring(settings.netrc, logins=settings.logins, ask=settings.ask)
     places = resolve_channels(manifest.channels, manifest.sources, keyring, root=manifest.root)
     # What nobody needs is not waited for.
     client = Client(keyring, transport=settings.transport, read_timeout=10, tries=1)

@@ -12,7 +12,7 @@ def test_a_lock_that_holds(workplace: Workplace, index: IndexServer) -> None:
     workplace.ok("lock")
     before = workplace.lock.read_bytes()
     done = workplace.ok("lock", "--verify")
-    assert "manifest.lock is what would be locked; 8 files found at the indexes" in done.err
+    assert "manifest.lock is what would be locked; 8 files found where they come from" in done.err
     assert "would differ" not in done.err
     index.add(build_wheel("alpha", "1.2", ["gamma>=1"]))
     newer = workplace.ok("lock", "--verify", "--json")

@@ -222,3 +222,22 @@ def test_another_archive_than_was_locked_is_refused(place: Workplace) -> None:
     done = place.fails(1, "bundle")
     assert "serves other bytes than were locked" in done.err
     assert not (place.store / "v1/objects/any").exists()
+
+
+def test_a_lock_is_verified_with_its_archives(place: Workplace, mirror: str, tmp_path: Path) -> None:
+    pythons, right = place.checkout / "pythons", archive_of({"python/bin/python": "ELF"})
+    write_table(pythons, {LINUX: right})
+    folder = tmp_path / "mirror/20260501"
+    folder.mkdir()
+    (pythons / LINUX).rename(folder / LINUX)
+    place.write(MANIFEST.replace("URL", mirror).replace(f'["{host_platform()}"]', '["linux-64"]'))
+    place.ok("lock")
+    assert "3 files found where they come from" in place.ok("lock", "--verify").err
+    assert LINUX in place.fails(1, "lock", "--verify", "--offline").err
+    (folder / LINUX).unlink()
+    assert place.fails(1, "lock", "--verify").out == f"{LINUX}: is not where the archives are any more\n"
+    write_table(pythons, {LINUX: archive_of({"python/bin/python": "EVIL"})})
+    assert f"{LINUX}: the table has another file of this name" in place.fails(1, "lock", "--verify").out
+    place.write(place.manifest.read_text().replace(mirror, "pythons"))
+    write_table(pythons, {LINUX: right})
+    place.ok("lock", "--verify")

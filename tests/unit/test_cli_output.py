@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
+from envc.cli.group import envc
+from envc.cli.main import run
 from envc.cli.output import plain, report_error
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["lock", "--nosuch"], "No such option"),
+        (["lokc"], "did you mean `envc lock`?"),
+        (["solve", "--channel-priority", "none"], "'none' is not one of"),
+        (["cache", "nosuch"], "nosuch"),
+        (["hydrate"], "STEP"),
+    ],
+)
+def test_usage_errors_are_json_too(args: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*args, "--json"]) == 2
+    shown = capsys.readouterr()
+    error = json.loads(shown.out)["error"]
+    assert error["code"] == UsageError("").code and said in error["message"]
+    assert said in shown.err
+    assert run(args) == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("args", [["--json"], ["show", "--json"]])
+def test_a_group_takes_the_options_of_the_verb_that_is_meant(
+    args: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ENVC_CACHE_DIR", str(tmp_path))
+    assert run(["cache", *args]) == 0
+    shown = capsys.readouterr().out
+    assert json.loads(shown)["folder"] == str(tmp_path)
+    assert envc.main(["cache", *args], standalone_mode=False) == 0
+    assert capsys.readouterr().out == shown
+    assert run(["cache", "-h"]) == 0
+    assert "prune" in capsys.readouterr().out
 
 
 def test_control_characters_are_spelled_out(capsys: pytest.CaptureFixture[str]) -> None:

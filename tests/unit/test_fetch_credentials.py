@@ -29,6 +29,24 @@ def test_requests_that_were_under_way_get_the_answer_too() -> None:
     assert keyring.refused("https://elsewhere.example.com/simple") is None
 
 
+def test_a_source_that_is_declared_twice_is_asked_about_once() -> None:
+    """Every part of a run that resolves channels declares them."""
+    asked: list[str] = []
+
+    def ask(services: tuple[str, ...], user: str) -> tuple[str, str] | None:
+        asked.append(services[0])
+        return (user, "secret") if services[0] == URL else None
+
+    other = "https://other.example.com/channel"
+    keyring = Keyring(ask=ask, logins={"INTERNAL": Login("me", "")})
+    for _ in range(2):
+        keyring.declare("internal", URL)
+        keyring.declare("other", other)
+        assert keyring.login(URL) == Login("me", "secret")
+        assert keyring.refused(other) is None
+    assert asked == [URL, other]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="the command is a shell script")
 def test_a_host_is_no_option_of_the_command(tmp_path: Path) -> None:
     command = tmp_path / "keyring"

@@ -343,7 +343,8 @@ def test_channel_names_paths_and_urls(tmp_path: Path) -> None:
     assert places["local"].folder == tmp_path / "built"
     assert keyring.login("https://conda.example/team/linux-64/x") is not None
     assert not any("secret" in repr(place) for place in places.values())
-    for wrong in (["ftp://me:secret@x.example/y"], ["/a/mine", "/b/mine"], ["https://"], ["http://[x"]):
+    tokens = (["https://x.example/t/secret/y"], ["t/secret/y"], ["https://me:secret@x.example/t/secret"])
+    for wrong in (["ftp://me:secret@x.example/y"], ["/a/mine", "/b/mine"], ["https://"], ["http://[x"], *tokens):
         with pytest.raises(UsageError) as caught:
             resolve_channels(wrong, {}, keyring)
         assert "secret" not in str(caught.value)
@@ -355,7 +356,7 @@ def test_specs_name_channels_by_name_or_place() -> None:
         known_channel("conda-forge", places) == known_channel(f"{CHANNELS_URL}/conda-forge/", places) == "conda-forge"
     )
     assert known_channel("https://me:secret@other.example/x/y", places) == known_channel("y", places) == "y"
-    for wrong in ("bioconda", "https://me:secret@third.example/y"):
+    for wrong in ("bioconda", "https://me:secret@third.example/y", "https://other.example/t/secret/x/y", "t/secret/y"):
         with pytest.raises(UsageError, match="is not in use") as caught:
             known_channel(wrong, places)
         assert "secret" not in str(caught.value)

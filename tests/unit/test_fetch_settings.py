@@ -99,6 +99,7 @@ def test_netrc_is_found(environ: dict[str, str], tmp_path: Path) -> None:
         ("https://me:pw@a.example:8080/p/simple", "https://a.example:8080/…"),
         ("https://token@a.example/simple", "https://a.example/…"),
         ("https://a.example/simple?key=secret", "https://a.example/…"),
+        ("https://a.example/t/secret/simple", "https://a.example/…"),
         ("/srv/wheels", "/srv/wheels"),
     ],
 )

@@ -10,7 +10,7 @@ from envc.model.manifest import PythonRequest
 from envc.parse.moments import BadMoment, parse_cutoff
 from envc.parse.paths import path_mistake
 from envc.parse.python import BadPython, parse_python
-from envc.parse.urls import git_mistake, redact, url_mistake
+from envc.parse.urls import git_mistake, holds_token, redact, url_mistake
 
 
 @pytest.mark.parametrize(
@@ -111,6 +111,15 @@ def test_git_addresses(url: str) -> None:
 )
 def test_what_git_must_not_be_given(url: str) -> None:
     assert git_mistake(url) is not None
+
+
+def test_tokens_of_channels_are_not_shown() -> None:
+    text = "'https://h.example/t/tk-1/x' t/tk-1/y (http://h:8080/conda/t/tk-1/linux-64) 't/tk-1/z::pkg'"
+    assert redact(text) == text.replace("tk-1", "***")
+    for plain in ("https://h.example/t", "https://h.example/art/x", "part/x/y", "t/file.py", "/srv/t/x/y"):
+        assert redact(plain) == plain
+        assert not holds_token(plain)
+    assert holds_token("https://h.example/t/tk-1/x") and holds_token("t/tk-1/x")
 
 
 def test_redaction() -> None:

@@ -6,6 +6,7 @@ import click
 
 from envc import __version__
 from envc.cli.main import VERBS, load_verb
+from envc.cli.output import print_error
 
 
 class _Verbs(click.Group):
@@ -42,13 +43,15 @@ def envc() -> None:
     """Compile a manifest of steps into environments that can be reviewed, shipped and rebuilt."""
 
 
-def run_by_click(args: list[str]) -> object:
+def run_by_click(args: list[str], as_json: bool) -> object:
     """What a command line gives; usage errors are shown, and give 2. Raises what verbs raise."""
     try:
         return envc.main(args=args, prog_name="envc", standalone_mode=False)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:
+        if as_json:
+            print_error("usage", error.format_message(), None)
         error.show()
         return 2
     except click.Abort:

@@ -178,23 +178,27 @@ class Group:
 
     def read(self, words: Sequence[str]) -> partial[Any] | None:
         """As for `Command`."""
-        command = self.commands.get(words[0] if words else self.otherwise or "")
-        return command.read(words[1:]) if command is not None else None
+        is_named = bool(words) and not words[0].startswith("-")
+        command = self.commands.get(words[0] if is_named else self.otherwise or "")
+        return command.read(words[is_named:]) if command is not None else None
 
     def as_click(self) -> click.Command:
         import click
 
-        def begin(context: click.Context) -> object:
-            return context.invoke(made.commands[self.otherwise or ""]) if context.invoked_subcommand is None else None
+        otherwise = self.otherwise
 
-        made = click.Group(
+        class Named(click.Group):
+            """Puts the verb that is meant before options of its own."""
+
+            def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+                is_named = bool(args) and (not args[0].startswith("-") or args[0] in ("--", *ctx.help_option_names))
+                return super().parse_args(ctx, args if is_named or otherwise is None else [otherwise, *args])
+
+        return Named(
             self.name,
             help=self.function.__doc__,
-            callback=click.pass_context(begin),
-            invoke_without_command=self.otherwise is not None,
             commands={name: command.as_click() for name, command in self.commands.items()},
         )
-        return made
 
 
 def command(name: str) -> Callable[[Function], Command]:

@@ -104,7 +104,7 @@ def _verify(project: Project, around: Surroundings, terminal: Terminal, as_json:
     if found.problems:
         terminal.note(f"{name} is not what would be locked: {count(len(found.problems), 'problem')}")
         return 1
-    terminal.note(f"{name} is what would be locked; {count(found.checked, 'file')} found at the indexes")
+    terminal.note(f"{name} is what would be locked; {count(found.checked, 'file')} found where they come from")
     if found.newer:
         news = f"without its pins {count(len(found.newer), 'package')} would differ"
         terminal.note(f"{news}; `envc lock -U --dry-run` shows them")

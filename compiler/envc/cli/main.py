@@ -62,7 +62,7 @@ def run(args: list[str]) -> int:
         else:
             from envc.cli.group import run_by_click
 
-            result = run_by_click(args)
+            result = run_by_click(args, as_json)
         return result if isinstance(result, int) else 0
     except EnvcError as error:
         report_error(error, as_json)

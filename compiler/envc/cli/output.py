@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -37,10 +38,15 @@ def plain(text: str) -> str:
     return re.sub(_CONTROL, lambda found: repr(found[0])[1:-1], text)
 
 
+def print_error(code: str, message: str, hint: str | None, data: Mapping[str, object] | None = None) -> None:
+    """A failure as ``--json`` shows it."""
+    print_json({"error": {"code": code, "message": message, "hint": hint, **(data or {})}})
+
+
 def report_error(error: EnvcError, as_json: bool) -> None:
     """An expected failure: the message and the way out."""
     if as_json:
-        print_json({"error": {"code": error.code, "message": str(error), "hint": error.hint, **error.data()}})
+        print_error(error.code, str(error), error.hint, error.data())
     label = "\x1b[1;31merror\x1b[0m" if colours(sys.stderr) else "error"
     print(f"{label}: {plain(str(error))}", file=sys.stderr)
     if error.hint:
@@ -50,7 +56,7 @@ def report_error(error: EnvcError, as_json: bool) -> None:
 def report_bug(error: Exception, as_json: bool) -> None:
     """Something nobody expected: one line, and the traceback only where it was asked for."""
     if as_json:
-        print_json({"error": {"code": "internal", "message": f"{type(error).__name__}: {error}", "hint": None}})
+        print_error("internal", f"{type(error).__name__}: {error}", None)
     what = plain(f"{type(error).__name__}: {error}")
     print(f"error: envc failed in a way it should not: {what}", file=sys.stderr)
     if os.environ.get("ENVC_TRACEBACK"):

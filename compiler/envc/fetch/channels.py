@@ -12,6 +12,7 @@ import msgspec
 from envc.errors import UsageError
 from envc.fetch.credentials import Keyring, split_credentials
 from envc.model.digest import short_digest
+from envc.parse.urls import TOKEN_HINT, holds_token, redact
 
 if TYPE_CHECKING:
     from envc.model.manifest import Source
@@ -58,6 +59,8 @@ def resolve_channels(
                 name, url = text, f"{base}/{url}"
         if not _is_usable(url):
             raise UsageError(f"channel {_shown(text)} cannot be used", "write a name, https://…, file://… or a path")
+        if holds_token(url):
+            raise UsageError(f"channel {redact(text)} holds a token", TOKEN_HINT)
         plain, login = split_credentials(url)
         plain = plain.partition("#")[0].partition("?")[0].rstrip("/")
         if folder is None and plain.startswith("file:"):
@@ -95,9 +98,10 @@ def _is_usable(url: str) -> bool:
 
 
 def _shown(text: str) -> str:
-    """A channel as it was written, without what may be a password."""
-    scheme, _, rest = text.rpartition("://")
-    return f"{scheme}://…@{rest.rpartition('@')[2]}" if "@" in rest else text
+    """A channel as it was written, without what may be a password or a token."""
+    shown = redact(text)
+    scheme, _, rest = shown.rpartition("://")
+    return f"{scheme}://…@{rest.rpartition('@')[2]}" if "@" in rest else shown
 
 
 def _safe(name: str) -> str:

@@ -59,8 +59,8 @@ class Keyring:
         self._ask = ask
         self._by_host: dict[str, Login] | None = None
         self._by_place: dict[tuple[str, str, int], Login] = {}
-        self._services: dict[tuple[str, str, int], str] = {}  # declared sources that a keyring was not asked about yet
-        self._answered: dict[tuple[str, str, int], Login] = {}  # what it said of the others
+        self._services: dict[tuple[str, str, int], str] = {}  # declared sources, which a keyring may be asked about
+        self._answered: dict[tuple[str, str, int], Login | None] = {}  # what it said of those that it was asked about
         self._lock = threading.Lock()
 
     def declare(self, name: str, url: str, login: Login | None = None) -> None:
@@ -97,12 +97,13 @@ class Keyring:
             return None
         place = _place(url)
         with self._lock:
-            service = self._services.pop(place, None)
-            if service is not None:
+            service = self._services.get(place)
+            if service is not None and place not in self._answered:
                 known = self._by_place.get(place)
                 found = self._ask((service, urlsplit(service).netloc), known.user if known else "")
-                if found is not None:
-                    self._by_place[place] = self._answered[place] = Login(*found)
+                answer = self._answered[place] = Login(*found) if found is not None else None
+                if answer is not None:
+                    self._by_place[place] = answer
             return self._answered.get(place)
 
 

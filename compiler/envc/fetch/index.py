@@ -64,7 +64,7 @@ class Origins:
 
         Raises UsageError for a source whose URL cannot be used.
         """
-        self.keyring = Keyring(settings.netrc, logins=settings.logins, ask=settings.ask)
+        self.keyring = settings.keyring()
         self._places = resolve(sources, settings, self.keyring, root)
         self._warnings = settings.warnings
         self._progress = progress

@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from envc.errors import UsageError
-from envc.fetch.credentials import Ask, Login
+from envc.fetch.credentials import Ask, Keyring, Login
+from envc.parse.urls import holds_token
 
 _LOGIN = r"ENVC_SOURCE_([A-Z0-9_]+)_(?:USERNAME|PASSWORD)"
 _PIP_KEYS = ("index-url", "extra-index-url", "find-links", "cert", "client-cert", "proxy", "keyring-provider")
@@ -43,6 +44,10 @@ class FetchSettings(msgspec.Struct, frozen=True, kw_only=True):
     ask: Ask | None = None  # a keyring, where the user wants it to be asked
     transport: Transport = Transport()
     warnings: tuple[str, ...] = ()  # to be shown when the network is used; free of credentials
+
+    def keyring(self) -> Keyring:
+        """A keyring that knows no source yet. One is enough for a run, so that nobody is asked twice."""
+        return Keyring(self.netrc, logins=self.logins, ask=self.ask)
 
 
 def read_settings(environ: Mapping[str, str]) -> FetchSettings:
@@ -89,9 +94,9 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
 
 
 def redact(url: str) -> str:
-    """A URL that may be shown: of one with credentials or a query, which may be a token, only scheme and host."""
+    """A URL that may be shown: of one with credentials, or with what may be a token, only scheme and host."""
     parts = urlsplit(url)
-    if parts.username is None and parts.password is None and not parts.query:
+    if parts.username is None and parts.password is None and not parts.query and not holds_token(url):
         return url
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}/…"

@@ -275,6 +275,12 @@ def addresses(file: str, place: Standalone, environ: Mapping[str, str], root: Pa
     return (f"{near.rsplit('/', 2)[0]}/{match['build']}/{quote(file)}",)
 
 
+def stated(file: str, place: Standalone, root: Path) -> str | None:
+    """The sha256 that the table states of an archive; None for one that is not its newest build. Raises UsageError."""
+    rows = read_table(table_path(place, root))
+    return next((each.sha256 for row in rows for each in row.files if each.filename == file), None)
+
+
 def table_path(place: Standalone, root: Path) -> Path | None:
     """The table that a manifest names, relative to the manifest; None for the one of pbs-installer."""
     return Path(root, place.table) if place.table is not None else None

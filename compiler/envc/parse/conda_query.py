@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from envc.errors import UsageError
+from envc.parse.urls import redact
 from envc_solvers.conda.matchspec import InvalidMatchSpec, parse_matchspec
 from envc_solvers.conda.record import Record
 from envc_solvers.conda.solve import ChannelPriority, CondaProblem, Root
@@ -56,7 +57,7 @@ def _roots(option: str, texts: Iterable[str]) -> tuple[Root, ...]:
         try:
             spec = parse_matchspec(text)
         except InvalidMatchSpec as error:
-            raise UsageError(f"{option} {text}: {error.reason}", 'such as "numpy >=1.26,<3"') from None
+            raise UsageError(redact(f"{option} {text}: {error.reason}"), 'such as "numpy >=1.26,<3"') from None
         found.append(Root(spec, " ".join(text.split()), option))
     return tuple(found)
 

@@ -11,7 +11,7 @@ from envc.parse.document import SourceTable
 from envc.parse.names import check_names, matches, overlap, read_glob
 from envc.parse.paths import path_mistake
 from envc.parse.report import Report, check_unique, nearest
-from envc.parse.urls import url_mistake
+from envc.parse.urls import TOKEN_HINT, holds_token, url_mistake
 
 BUILT_IN: Mapping[str, SourceKind] = {"pypi": "pypi", "conda-forge": "conda"}
 
@@ -93,6 +93,8 @@ def _check_address(report: Report, at: KeyPath, name: str, table: SourceTable) -
         schemes = frozenset({"http", "https"}) if table.kind == "pypi" else None
         if mistake := url_mistake(table.url, schemes):
             report.add((*at, "url"), *mistake)
+        elif table.kind == "conda" and holds_token(table.url):
+            report.add((*at, "url"), "holds a token, which a manifest must not", TOKEN_HINT)
     elif table.kind == "pypi":
         report.add((*at, "url"), f"{table.url!r} is no URL", 'a folder of files is a source of kind "find-links"')
     elif mistake := path_mistake(table.url):

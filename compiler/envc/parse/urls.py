@@ -10,9 +10,24 @@ _SCP_LIKE = r"[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:(?!//)[^\s]+"  # git@host:t
 GIT_SCHEMES = frozenset({"https", "http", "ssh", "git", "file"})
 
 
+# How channels may be asked with a token: https://conda.anaconda.org/t/<TOKEN>/<CHANNEL> (conda and Anaconda docs), or
+# t/<TOKEN>/<CHANNEL> alone.
+_TOKEN = r"((?:https?://[^\s\"']*?/|(?<![^\s\"'])(?=t/[^/\s\"']+/))t/)[^/\s\"']+"
+TOKEN_HINT = (
+    "leave out `/t/` and the token; envc logs in by variables, netrc or a keyring, and sends no token in a path"
+)
+
+
 def redact(text: str) -> str:
-    """The text without the user names and passwords of the URLs in it."""
+    """The text without the user names and passwords of the URLs in it, and without the tokens of channels."""
+    if "t/" in text:
+        text = re.sub(_TOKEN, r"\1***", text)
     return _USER_INFO.sub("***@", text) if "@" in text else text
+
+
+def holds_token(url: str) -> bool:
+    """Whether the address of a channel has a token in its path."""
+    return re.match(_TOKEN, url) is not None
 
 
 def url_mistake(url: str, schemes: frozenset[str] | None = None) -> tuple[str, str | None] | None:
