@@ -79,14 +79,14 @@ class LockOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOutcome:
     """plan → pose → solve → link → lockfile, for what the lock beside the manifest does not answer."""
-    from envc.review.changes import changes
-
     manifest, graph = project.manifest, project.graph
     selected = select(project, request.selection)
     refuse_interpreters(selected, lambda at: _place(manifest, selected, at))
     start = time.monotonic()
     if graph is not None and request.moves == Moves() and answers(project, selected):
         return LockOutcome(path=manifest.lock_path, graph=graph, left=reasons(project))
+    from envc.review.changes import changes
+
     planned = plan(project, selected, request.moves)
     problems = pose(
         manifest,

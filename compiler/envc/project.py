@@ -156,9 +156,9 @@ def choose_store(chosen: str | None, manifest: Callable[[], Manifest], around: S
         return open_store(place if "://" in place else around.cwd / Path(place).expanduser())
     if place := manifest().store:
         return open_store(place if "://" in place else manifest().root / Path(place).expanduser())
-    from platformdirs import user_data_path
+    from envc.fetch.settings import user_folder
 
-    return open_store(user_data_path("envc", appauthor=False) / "store")
+    return open_store(user_folder("data", around.environ) / "store")
 
 
 def cell_for(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from envc.errors import UsageError
 from envc.fetch.credentials import Keyring, Login
 from envc.fetch.places import default_index_url, local_path, resolve
-from envc.fetch.settings import FetchSettings, read_settings, redact
+from envc.fetch.settings import FetchSettings, read_settings, redact, user_folder
 from envc.model.manifest import Source
 
 
@@ -36,6 +38,27 @@ def test_nothing_set(environ: dict[str, str]) -> None:
     assert settings.netrc is None
     assert settings.warnings == ()
     assert settings.cache.is_absolute() and settings.cache.name == "envc"
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"HOME": "/home/me"},
+        {"HOME": "/home/me/"},
+        {"HOME": "/home/me", "XDG_CACHE_HOME": "/fast/cache", "XDG_DATA_HOME": "/big/data/"},
+        {"HOME": "/home/me", "XDG_CACHE_HOME": "relative", "XDG_DATA_HOME": ""},
+        {},
+    ],
+)
+def test_folders_of_a_user_are_where_platformdirs_has_them(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert user_folder("cache", os.environ) == platformdirs.user_cache_path("envc", appauthor=False)
+    assert user_folder("data", os.environ) == platformdirs.user_data_path("envc", appauthor=False)
 
 
 def test_variables_of_envc_win(environ: dict[str, str], tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from envc import pipeline
 from envc.cli import lazy_click as click
 from envc.cli import options
-from envc.cli.documents import LockedDocument
 from envc.cli.output import count, lock_lines, print_json
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
@@ -83,6 +82,8 @@ def command(
         request = pipeline.LockRequest(moves=moves, selection=selection, dry_run=dry_run)
         outcome = pipeline.lock(project, request, around)
     if as_json:
+        from envc.cli.documents import LockedDocument
+
         print_json(LockedDocument.of(outcome))
     for line in lock_lines(outcome):
         terminal.note(line)
