@@ -145,9 +145,10 @@ def _place(root: Path, parts: Sequence[Part], folders: _Folders, unpacked: Unpac
         folders.make(part)
     files = sum(len(part.index.members) for part in known)
     copies = min(usable_cores() - 1, files // _FILES_FOR_A_COPY)
-    placed = share_out(lambda number: place(known[number]), len(known), copies=copies)
-    task.advance(sum(part.size for part, is_there in zip(known, placed, strict=True) if is_there))
-    there = {id(part) for part, is_there in zip(known, placed, strict=True) if is_there}
+    answers = share_out(lambda number: place(known[number]), len(known), copies=copies)
+    placed = [part for part, is_there in zip(known, answers, strict=True) if is_there]
+    task.advance(sum(part.size for part in placed))
+    there = set(map(id, placed))  # to compare two parts is to compare all of their members
     return [part for part in parts if id(part) not in there]
 
 
