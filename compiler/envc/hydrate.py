@@ -209,8 +209,9 @@ def ready_environment(
     force: bool = False,
     origins: Mapping[Sha256, str] | None = None,
     text: bytes | None = None,
-) -> Path:
-    """The prefix of a record on this machine, made once below `cache` and used in place ever after.
+) -> tuple[Path, bool]:
+    """The prefix of a record on this machine, made once below `cache` and used in place ever after; and whether it was
+    made now.
 
     Any number of processes may ask at once. A prefix that was made when the lock demanded nothing is not one of a lock
     that does. `force` as in `Loading`; the other arguments and errors as for `hydrate`.
@@ -218,7 +219,7 @@ def ready_environment(
     demanded = environment.demanded if environment else None
     text = text or canonical_json(record)
     prefix = _ready_place(record.environment, sha256(text), interpreter, cache, demanded)
-    hydrate(
+    made = hydrate(
         store,
         record,
         prefix,
@@ -230,7 +231,7 @@ def ready_environment(
         origins=origins,
         text=text,
     )
-    return prefix
+    return prefix, made
 
 
 @contextmanager

@@ -255,7 +255,7 @@ def ready(bound: Bound, interpreter: Interpreter, around: Surroundings) -> tuple
         if found is not None:
             return found, False
         stored = bound_record(bound)
-        made = ready_environment(
+        return ready_environment(
             bound.store,
             stored.record,
             interpreter=interpreter,
@@ -266,7 +266,6 @@ def ready(bound: Bound, interpreter: Interpreter, around: Surroundings) -> tuple
             origins=channel_addresses(bound.manifest, bound.environment),
             text=stored.text,
         )
-        return made, True
 
 
 def hydrate(

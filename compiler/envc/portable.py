@@ -6,6 +6,8 @@ the lock names, and what it demands, as a store must.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,19 +114,20 @@ def hydrate(
         )
     interpreter = None if is_foreign else _interpreter(bundle, around)
     if prefix is None and interpreter is not None:
-        return _ready(bundle, environment, interpreter, around), True
+        return _ready(bundle, environment, interpreter, around)
     where = around.cwd / (prefix or "")
-    made = fill(
-        bundle,
-        record,
-        where,
-        interpreter=interpreter,
-        own=bundle.own,
-        cache=around.cache,
-        progress=around.progress,
-        loading=loading,
-        environment=environment,
-    )
+    with _reading():
+        made = fill(
+            bundle,
+            record,
+            where,
+            interpreter=interpreter,
+            own=bundle.own,
+            cache=around.cache,
+            progress=around.progress,
+            loading=loading,
+            environment=environment,
+        )
     return where, made
 
 
@@ -143,10 +146,11 @@ def run(file: Path, command: tuple[str, ...], against: Project | None, around: S
     words = command or (split_command(card.run) if card.run else ())
     if not words:
         raise UsageError(f"step {card.step} has no `run`", f"say what to run: `envc run {file} -- python …`")
-    prefix = _ready(bundle, _locked(bundle, against), _interpreter(bundle, around), around)
+    prefix, _ = _ready(bundle, _locked(bundle, against), _interpreter(bundle, around), around)
     folder = around.cwd
     if card.code is not None:
-        folder = ready_own(bundle, bundle.own, cache=around.cache, progress=around.progress) / CODE_FOLDER
+        with _reading():
+            folder = ready_own(bundle, bundle.own, cache=around.cache, progress=around.progress) / CODE_FOLDER
     return start(
         Launch(command=words, prefix=prefix, cwd=folder, env=card.env, interpreter=bundle.record.interpreter),
         around.environ,
@@ -158,10 +162,25 @@ def open_bundle(file: Path) -> BundleFile:
     from envc.store import bundlefile
     from envc.store.errors import CorruptBlob
 
-    bundle = bundlefile.open_bundle(file)
-    if python_of(bundle).key != bundle.record.python:
-        raise CorruptBlob(bundle.name, "has a card for another Python than its record")
+    with _reading():
+        bundle = bundlefile.open_bundle(file)
+        if python_of(bundle).key != bundle.record.python:
+            raise CorruptBlob(bundle.name, "has a card for another Python than its record")
     return bundle
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Say of a damaged file what helps those who have nothing else."""
+    from envc.install.tree import CorruptObject
+    from envc.store.errors import CorruptBlob
+
+    try:
+        yield
+    except CorruptBlob as error:
+        if error.hint is None or isinstance(error, CorruptObject):
+            error.hint = "get the file again, or write it again with `envc bundle --output`"
+        raise
 
 
 def _locked(bundle: BundleFile, against: Project | None) -> Environment | None:
@@ -204,15 +223,18 @@ def _interpreter(bundle: BundleFile, around: Surroundings) -> Interpreter:
     return found
 
 
-def _ready(bundle: BundleFile, environment: Environment | None, interpreter: Interpreter, around: Surroundings) -> Path:
+def _ready(
+    bundle: BundleFile, environment: Environment | None, interpreter: Interpreter, around: Surroundings
+) -> tuple[Path, bool]:
     from envc.hydrate import ready_environment
 
-    return ready_environment(
-        bundle,
-        bundle.record,
-        interpreter=interpreter,
-        cache=around.cache,
-        progress=around.progress,
-        environment=environment,
-        force=around.force,
-    )
+    with _reading():
+        return ready_environment(
+            bundle,
+            bundle.record,
+            interpreter=interpreter,
+            cache=around.cache,
+            progress=around.progress,
+            environment=environment,
+            force=around.force,
+        )

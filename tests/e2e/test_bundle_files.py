@@ -78,6 +78,19 @@ def test_the_file_is_all_that_another_machine_needs(file: Path, elsewhere: Workp
     assert elsewhere.ok("hydrate", "train.tar.zst", "--prefix", str(prefix), "--json").json["made"] is False
     assert shell([prefix / "bin/say-alpha"]) == "alpha\n"
     assert (prefix / ".envc/code/main.py").exists()
+    assert elsewhere.ok("hydrate", "train.tar.zst", "--json").json["made"] is False, "`run` has made it"
+
+
+def test_a_damaged_file_is_to_be_fetched_or_written_again(file: Path, elsewhere: Workplace) -> None:
+    """Who has nothing but the file cannot bundle."""
+    data = bytearray(file.read_bytes())
+    data[20] ^= 1
+    for bad in (bytes(data), file.read_bytes()[:-9]):
+        (elsewhere.checkout / "bad.zst").write_bytes(bad)
+        for verb in (("run",), ("hydrate", "--prefix", "prefix")):
+            done = elsewhere.fails(1, *verb, "bad.zst")
+            assert "hint: get the file again, or write it again with `envc bundle --output`" in done.err
+        assert [path.name for path in elsewhere.checkout.iterdir()] == ["bad.zst"]
 
 
 def test_every_reader_sees_the_tree_that_hydrate_writes(file: Path, elsewhere: Workplace, tmp_path: Path) -> None:

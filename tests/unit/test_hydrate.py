@@ -394,10 +394,10 @@ def test_a_foreign_environment_may_be_looked_at(target: str, tmp_path: Path) -> 
 
 def test_many_at_once_do_the_work_once(bench: Bench, tmp_path: Path) -> None:
     bench.store.requests.clear()
-    prefixes: list[Path] = []
+    ready: list[tuple[Path, bool]] = []
 
     def work() -> None:
-        prefixes.append(
+        ready.append(
             ready_environment(bench.store, bench.record, interpreter=HOST, cache=tmp_path / "cache", progress=Silent())
         )
 
@@ -406,7 +406,9 @@ def test_many_at_once_do_the_work_once(bench: Bench, tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    prefixes = [prefix for prefix, _ in ready]
     assert len(set(prefixes)) == 1 and len(prefixes) == 8
+    assert [made for _, made in ready].count(True) == 1
     assert len(bench.store.requests) == sum(len(item.index.frames) for item in bench.record.objects)
     assert len(prefixes[0].name) == 24, "paths in its files stay short"
     assert ask(prefixes[0], "import alpha; print(1)") == "1"
@@ -415,9 +417,10 @@ def test_many_at_once_do_the_work_once(bench: Bench, tmp_path: Path) -> None:
 def test_a_ready_environment_is_found_without_the_store(bench: Bench, tmp_path: Path) -> None:
     cache, digest, locked = tmp_path / "cache", record_digest(bench.record), environment(ALPHA, BETA)
     assert find_ready(locked, digest, interpreter=HOST, cache=cache) is None
-    prefix = ready_environment(
+    prefix, made = ready_environment(
         bench.store, bench.record, interpreter=HOST, cache=cache, progress=Silent(), environment=locked
     )
+    assert made
     assert find_ready(locked, digest, interpreter=HOST, cache=cache) == prefix
     other = msgspec.structs.replace(HOST, version=HOST.version + "0")
     assert find_ready(locked, digest, interpreter=other, cache=cache) is None

@@ -138,9 +138,10 @@ class Isolation:
             ledger=Ledger(self._cache / "derived"),
             progress=self._progress,
         )
-        return ready_environment(
+        prefix, _ = ready_environment(
             store, bundled.records[0], interpreter=machine.host, cache=self._cache, progress=self._progress
         )
+        return prefix
 
 
 def _requirements(requires: Iterable[object]) -> tuple[str, ...]:
