@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from envc.errors import UsageError
 from envc.hydrate import Loading, hydrate
 from envc.install.unpacked import LinkMode, Unpacked
 from envc.model.digest import sha256
@@ -181,8 +183,6 @@ def test_a_cache_that_cannot_be_written_costs_time_only(desk: Desk) -> None:
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
 def test_across_file_systems_objects_are_kept_where_that_saves_a_network(desk: Desk, tmp_path: Path) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
         if Path(other).stat().st_dev == tmp_path.stat().st_dev:
             pytest.skip("both folders are on one file system")
@@ -196,6 +196,18 @@ def test_across_file_systems_objects_are_kept_where_that_saves_a_network(desk: D
         (kept,) = Path(other).glob("far/*/??/*")
         assert len(list(kept.iterdir())) == len(item.index.members)
         assert record.objects[0] is item
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
+def test_a_way_of_sharing_that_does_not_work_here_is_told(desk: Desk, tmp_path: Path) -> None:
+    desk.make("first")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        if Path(other).stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip("both folders are on one file system")
+        with pytest.raises(UsageError, match="Invalid cross-device link") as refused:
+            desk.make(f"{other}/second", link_mode="hardlink")
+        assert "leave out --link-mode" in str(refused.value.hint)
+        assert list(Path(other).iterdir()) == []
 
 
 def test_drafts_of_killed_runs_are_removed_after_a_day(desk: Desk) -> None:

@@ -14,6 +14,9 @@ from envc.errors import EnvcError, UsageError
 from envc.install.turns import holding, turn
 from envc.model.digest import sha256
 
+# What a disk answers that cannot share a file in the one way that was asked for, or not with the disk of the cache.
+_NO_SHARING = frozenset({errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY})
+
 
 class PrefixOccupied(EnvcError):
     """A folder that envc did not make is never replaced."""
@@ -142,4 +145,7 @@ def _disk_error(place: Path, error: OSError) -> EnvcError:
     reason = error.strerror or str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(place, reason)
-    return UsageError(f"{place} cannot be written: {reason}", "choose another --prefix, or another ENVC_CACHE_DIR")
+    where = "choose another --prefix, or another ENVC_CACHE_DIR"
+    if error.errno in _NO_SHARING:
+        where = f"leave out --link-mode, and the first way to share files that works here is taken; or {where}"
+    return UsageError(f"{place} cannot be written: {reason}", where)
