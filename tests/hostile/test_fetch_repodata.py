@@ -147,6 +147,18 @@ def test_an_unusable_record_is_named_only_when_it_is_reached(server: ChannelServ
             found(view, "liar")
 
 
+def test_a_record_that_is_no_json_is_named_only_when_it_is_reached(server: ChannelServer, runs: Runs) -> None:
+    table = {file: record for name in "abcd" for file, record in entry(name, "1.0").items()}
+    body = msgspec.json.encode(json.loads(repodata(table)))
+    assert b'"name":"b"' in body
+    server.files[f"{LINUX}/repodata.json"] = body.replace(b'"name":"b"', b'"name":bee')
+    with runs.open(f"{server.base}/forge") as channels:
+        view = channels.repodata("linux-64")
+        assert [len(found(view, name)) for name in "acd"] == [1, 1, 1]
+        with pytest.raises(RecordUnusable, match=r"the record of forge/linux-64/b-1.0-h_0.conda .*it is not JSON"):
+            found(view, "b")
+
+
 def test_names_stay_in_the_cache_folder(server: ChannelServer, runs: Runs) -> None:
     odd = {"../../../x-1-0.conda": DEMO["demo-1.0-h_0.conda"], "nodashes.conda": {}, '\n"\\-1-0.conda': {}}
     server.files[f"{LINUX}/repodata.json"] = repodata(DEMO | odd)

@@ -21,7 +21,7 @@ LARGEST_JSON = 1 << 31  # bytes of repodata after decompression
 LARGEST_SHARD = 1 << 28  # bytes of one shard after decompression
 _USUAL_RATIO = 200  # zstd -19 makes repodata 10 to 20 times smaller
 _ALWAYS = 1 << 24  # bytes that may come out however few went in
-_PIECE = 1 << 20  # bytes
+_PIECE = 1 << 18  # bytes: what was decompressed is still in the processor's cache when it is looked at
 
 V = TypeVar("V")
 

@@ -101,6 +101,7 @@ class PlainRepodata:
     def skeleton(self) -> bytes:
         """What is left of the document when plain records are taken out. Raises NotPlain where that is much."""
         self._keep(self._rest, self._known, len(self._rest))
+        self._known = len(self._rest)
         skeleton = b"".join(self._kept)
         if not self._is_plain or skeleton.count(b'"%b' % _MARK.encode()) != len(self._runs):
             raise NotPlain
@@ -137,22 +138,27 @@ class PlainRepodata:
 
         These are the removed ones, and archives that are also there as .conda.
         """
-        removed_files = {file.encode() for file in removed}
-        archives, conda = ({name for name, _, _ in spans} for spans in found)
-        suspects = (archives & conda) | {name_of(file) for file in removed}
-        suspected: dict[str, tuple[list[Span], list[Span]]] = {}
-        for side, spans in enumerate(found):
+        archives, conda = found
+        shared = {name for name, _, _ in archives} & {name for name, _, _ in conda}
+        twins = {
+            file.removesuffix(b".tar.bz2") + b".conda": file
+            for span in archives
+            if span[0] in shared
+            for file in self._files(data, span)
+        }
+        gone = {file.encode() for file in removed}
+        for span in conda:
+            if span[0] in shared:
+                files = self._files(data, span)
+                if not twins.keys().isdisjoint(files):
+                    gone.update(twins[file] for file in files if file in twins)
+        touched = {name_of(file.decode()) for file in gone}
+        for spans in found:
             for span in spans:
-                if span[0] in suspects:
-                    suspected.setdefault(span[0], ([], []))[side].append(span)
+                if span[0] in touched:
+                    yield from self._split(data, span, gone)
                 else:
                     yield span
-        for sides in suspected.values():
-            old, new = ({file for span in spans for file in self._files(data, span)} for spans in sides)
-            gone = {file for file in old if file.removesuffix(b".tar.bz2") + b".conda" in new}
-            gone |= removed_files & (old | new)
-            for span in (*sides[0], *sides[1]):
-                yield from self._split(data, span, gone) if gone else (span,)
 
     def _files(self, data: bytes | mmap, span: Span) -> list[bytes]:
         """The files in a span."""

@@ -87,8 +87,8 @@ def decode_records(data: bytes | memoryview, channel: str, subdir: str) -> list[
         named = _ALL.decode(data)
     except msgspec.ValidationError:
         named = _decode_each(data, channel, subdir)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise RecordUnusable(channel, subdir, "…", "it is not JSON") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RecordUnusable(channel, subdir, _file_at(data, error), "it is not JSON") from None
     sane, place = _SANE, force_setattr  # this loop takes as long as decoding: every look-up counts
     for file, record in named.items():
         # Frozen for everybody else: a copy per record would double the time that decoding takes.
@@ -136,12 +136,19 @@ def name_of(file: str) -> str:
     return name if len(rest) == 2 else ""
 
 
+def _file_at(data: bytes | memoryview, error: Exception) -> str:
+    """The file in whose record decoding ended; the first one where the error does not say."""
+    place = re.search(r"\(byte (\d+)\)", str(error))
+    files = re.findall(rb'"([^"\\]+-[^-"\\]+-[^-"\\]+)":\s*\{', data[: int(place[1])] if place else data)
+    return files[-1 if place else 0].decode("ascii", "replace") if files else "…"
+
+
 def _decode_each(data: bytes | memoryview, channel: str, subdir: str) -> dict[str, Record]:
     """The records one by one, when not all are well typed."""
     try:
         raw = _EACH.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise RecordUnusable(channel, subdir, "…", "it is not a table of records") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RecordUnusable(channel, subdir, _file_at(data, error), "it is not a table of records") from None
     named = {}
     for file, entry in raw.items():
         try:

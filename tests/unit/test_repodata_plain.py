@@ -1,0 +1,61 @@
+"""Plain repodata is looked at once, while it passes by; what is left of it is small."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from envc.fetch.repodata_files import cut_plain
+from envc.fetch.repodata_plain import NotPlain, PlainRepodata
+
+ODD = {"license": 'a } or {, "x":{', "extra_depends": {"all": ["rope"], "none": []}}
+
+
+def shown(document: dict[str, Any], size: int, **layout: Any) -> tuple[bytes, PlainRepodata]:
+    data = json.dumps(document, **{"separators": (",", ":")} | layout).encode()
+    seen = PlainRepodata()
+    for at in range(0, len(data), size):
+        seen.show(data[at : at + size])
+    return data, seen
+
+
+def channel(odd: str = "") -> dict[str, Any]:
+    """200 names of three files each; one of them may have a record that is not plain."""
+    files = [f"name{name:03}-{version}-h_0" for name in range(200) for version in ("1.0", "1.1", "2.0")]
+    table = {f"{file}.conda": {"file": file, "depends": ["x" * 30]} for file in files}
+    if odd:
+        table[f"{odd}.conda"] |= ODD
+    return {"info": {"subdir": "linux-64"}, "packages": {}, "packages.conda": table, "removed": []}
+
+
+@pytest.mark.parametrize("size", [1, 97, 1000, 1 << 20])
+@pytest.mark.parametrize("odd", ["", "name000-1.0-h_0", "name100-1.1-h_0", "name199-2.0-h_0"])
+def test_names_are_found_and_next_to_nothing_is_decoded(size: int, odd: str) -> None:
+    document = channel(odd)
+    data, seen = shown(document, size)
+    assert len(seen.skeleton()) < 1000 < len(data) / 20
+    cut = cut_plain(data, seen)
+    assert cut is not None and cut.data is None
+    found: dict[str, dict[str, Any]] = {}
+    for name, start, stop in cut.spans:
+        found.setdefault(name, {}).update(json.loads(b"{%b}" % data[start:stop]))
+    assert {file: record for files in found.values() for file, record in files.items()} == document["packages.conda"]
+    assert all(len(files) == 3 and all(file.startswith(f"{name}-") for file in files) for name, files in found.items())
+    assert len(cut.spans) <= 200 + 4  # where something odd stands, a name is in two or three parts
+
+
+def test_records_of_newer_tables_are_taken_for_no_others() -> None:
+    document = channel()
+    data, seen = shown(document | {"v3": {"conda": document["packages.conda"]}, "packages.conda": {}}, 1000)
+    assert cut_plain(data, seen) is None
+
+
+def test_what_is_laid_out_in_another_way_is_given_up_in_time() -> None:
+    """However long it is, no more than some megabytes of it are held."""
+    seen = PlainRepodata()
+    for _ in range(100):
+        seen.show(b'{"a": 1}, ' * 100_000)
+    with pytest.raises(NotPlain):
+        seen.skeleton()
