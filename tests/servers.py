@@ -36,6 +36,7 @@ class Behaviour(msgspec.Struct):
 
     pages: Literal["json", "html"] = "json"
     etag: bool = True
+    modified: str | None = None  # Last-Modified of every page
     cache_control: str | None = "max-age=600"
     metadata: Literal["advertised", "present", "absent"] = "advertised"  # of `.metadata` siblings
     ranges: Literal["honoured", "ignored", "refused"] = "honoured"  # 206, 200 with everything, 416
@@ -193,6 +194,10 @@ class _Handler(Handler):
         if behaviour.etag:
             headers["ETag"] = f'"{sha256(body).hexdigest()[:16]}"'
             if self.headers.get("If-None-Match") == headers["ETag"]:
+                return self._answer(304, b"", headers)
+        if behaviour.modified is not None:
+            headers["Last-Modified"] = behaviour.modified
+            if self.headers.get("If-Modified-Since") == behaviour.modified:
                 return self._answer(304, b"", headers)
         return self._answer(200, body, headers)
 

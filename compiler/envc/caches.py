@@ -114,7 +114,7 @@ def _entries(cache: Path) -> Iterator[_Entry]:
     seen: set[tuple[int, int]] = set()  # device and inode of files with several names
     try:
         names = sorted(entry.name for entry in os.scandir(cache))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     for name in names:
         path = cache / name

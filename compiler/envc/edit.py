@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import codecs
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from envc.errors import UsageError
@@ -29,6 +30,16 @@ def new_manifest(name: str, targets: Iterable[str], python: str) -> str:
     """A first manifest: one step without packages."""
     quoted = ", ".join(f'"{target}"' for target in targets)
     return _NEW.format(name=name, targets=quoted, python=python)
+
+
+def in_bytes(data: bytes, change: Callable[[str], str]) -> bytes:
+    """A manifest as it stands on disk, in UTF-8, with its text changed. What Windows adds to a text stays."""
+    mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
+    text = data[len(mark) :].decode()
+    if text.count("\r\n") < text.count("\n"):
+        return mark + change(text).encode()
+    # New lines shall end as the others do.
+    return mark + change(text.replace("\r\n", "\n")).replace("\n", "\r\n").encode()
 
 
 def add(text: str, table: KeyPath, kind: str, entries: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,26 @@ class UsageError(EnvcError):
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class Unwritable(EnvcError):
+    """A place on this machine that cannot be written, for want of room or of rights."""
+
+    def __init__(self, place: Path | str, error: OSError, hint: str) -> None:
+        """`hint` is the way out of everything but a full disk, where only room helps."""
+        super().__init__(place, error, hint)
+        self.place = place
+        self.reason = error.strerror or str(error)
+        self.is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        self.hint = (
+            "nothing is half-written; make room there, then run the same command again" if self.is_full else hint
+        )
+
+    def __str__(self) -> str:
+        return f"{self.place} cannot be written: {self.reason}"
+
+    def data(self) -> dict[str, object]:
+        return {"place": str(self.place)}
 
 
 class NoSuchInterpreter(EnvcError):
@@ -187,7 +208,7 @@ class SourceUnreachable(EnvcError, Unanswered):
 class OfflineMiss(EnvcError, Unanswered):
     """Work that must stay off the network needs something the cache does not hold."""
 
-    hint = "run the same command once without --offline"
+    hint = "run the same command once without --offline and ENVC_OFFLINE"
 
     def __init__(self, what: str) -> None:
         super().__init__(what)
@@ -200,7 +221,7 @@ class OfflineMiss(EnvcError, Unanswered):
 class StaleLock(EnvcError):
     """The lock does not say what the manifest asks for."""
 
-    hint = "run `envc lock`, or pass --frozen to use the lock as it is"
+    hint = "run `envc lock`"
 
     def __init__(self, path: Path, reasons: tuple[str, ...]) -> None:
         super().__init__(path, reasons)

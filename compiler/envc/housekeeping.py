@@ -11,7 +11,7 @@ import msgspec
 from envc.errors import EnvcError, UsageError
 from envc.model.digest import Sha256, sha256
 from envc.pipeline import bind, bound_record
-from envc.project import Project, Selection, check, choose_store, select
+from envc.project import Project, Selection, check, choose_store, locked, select
 from envc.store.blobs import Blobs
 from envc.surroundings import Surroundings
 
@@ -43,8 +43,7 @@ def verify_steps(project: Project, selection: Selection, around: Surroundings) -
     """bind → verify: all that the store holds for the steps and targets that are meant, compared with the lock."""
     from envc.verify import Problem, Verified, verify_environments
 
-    if project.graph is None or not selection.frozen:
-        check(project)
+    locked(project, selection)
     cells = select(project, selection)
     found, problems = [], []
     for cell in cells:

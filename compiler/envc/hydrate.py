@@ -237,7 +237,7 @@ def ready_environment(
 @contextmanager
 def one_at_a_time(environment: Sha256, cache: Path) -> Iterator[None]:
     """Hold back other processes that want the same environment: of fifty that read its record at once, each costs as
-    much as a tenth of making it. Whoever gets here looks again whether it is ready. Raises UsageError without a cache.
+    much as a tenth of making it. Whoever gets here looks again whether it is ready. Raises Unwritable without a cache.
     """
     from envc.install.turns import holding
 

@@ -16,6 +16,7 @@ from envc.model.manifest import Manifest
 from envc.parse import find_manifest, load_manifest
 from envc.stale import Freshness, Reason, compare
 from envc.surroundings import Surroundings
+from envc_solvers.target import PLATFORMS
 
 if TYPE_CHECKING:
     from envc.model.digest import Sha256
@@ -116,16 +117,17 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 def select(project: Project, selection: Selection) -> tuple[StepTarget, ...]:
     """The step-targets that are meant. Raises UsageError for a name that means none."""
     steps, targets = set(project.manifest.steps), {cell.target.name for cell in project.cells}
-    platforms = {cell.target.platform for cell in project.cells}
-    for what, names, known in (
-        ("step", selection.steps, steps),
-        ("target or platform", selection.targets, targets | platforms),
-    ):
-        for name in names:
-            if name not in known:
-                near = nearest(name, known)
-                hint = f"did you mean {near}?" if near else f"the manifest has {', '.join(sorted(known))}"
-                raise UsageError(f"there is no {what} {name}", hint)
+    for name in selection.steps:
+        if name not in steps:
+            raise UsageError(f"there is no step {name}", _has(name, steps))
+    named = targets | {cell.target.platform for cell in project.cells}
+    for name in selection.targets:
+        if name in PLATFORMS and name not in named:
+            # Spelt right, and so no near miss of a name that the manifest has.
+            hint = f'add "{name}" to the targets of the project or of a step, and run `envc lock`'
+            raise UsageError(f"the manifest has no target for {name}; it has {', '.join(sorted(named))}", hint)
+        if name not in named:
+            raise UsageError(f"there is no target or platform {name}", _has(name, named))
     cells = tuple(
         cell
         for cell in project.cells
@@ -138,9 +140,14 @@ def select(project: Project, selection: Selection) -> tuple[StepTarget, ...]:
 
 
 def locked(project: Project, selection: Selection) -> LockGraph:
+    """The lock; as `check`, unless it is to be taken as it is."""
     if selection.frozen and project.graph is not None:
         return project.graph
-    return check(project)
+    try:
+        return check(project)
+    except StaleLock as error:
+        error.hint = "run `envc lock`, or pass --frozen to use the lock as it is"
+        raise
 
 
 def store_of(project: Project, selection: Selection, around: Surroundings) -> Blobs:
@@ -200,6 +207,12 @@ def channel_addresses(manifest: Manifest, environment: Environment) -> dict[Sha2
         is_public = source is not None and source.url is None
         addresses[member.sha256] = f"{CHANNELS_URL if is_public else 'envc:/'}/{member.source}"
     return addresses
+
+
+def _has(name: str, known: Iterable[str]) -> str:
+    """The way out for a name that the manifest does not have."""
+    near = nearest(name, known)
+    return f"did you mean {near}?" if near else f"the manifest has {', '.join(sorted(known))}"
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

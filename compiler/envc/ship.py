@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from envc.errors import UsageError
+from envc.errors import Unwritable
 from envc.install.interpreter import HOST
 from envc.install.relocate import SCRIPT, STAND_IN, relocate_script, stand_in
 from envc.install.tree import CorruptObject
@@ -57,7 +57,7 @@ def ship(
     """Write the bundle of one step on one target; a file that is there is replaced, at once.
 
     Equal objects, code and card give equal bytes. Raises CorruptObject for an object that is not what the record says,
-    CorruptBlob and DigestMismatch for code that is not what the pointer says, and UsageError where the file cannot be
+    CorruptBlob and DigestMismatch for code that is not what the pointer says, and Unwritable where the file cannot be
     written.
     """
     code = tuple(_code(store, pointer))
@@ -155,7 +155,7 @@ def _replace(out: Path, fill: Callable[[Write], None]) -> Shipped:
             os.fsync(stream.fileno())
         draft.replace(out)
     except OSError as error:
-        raise UsageError(f"{out} cannot be written: {error.strerror or error}", "choose another --output") from None
+        raise Unwritable(out, error, "choose another --output") from None
     finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)

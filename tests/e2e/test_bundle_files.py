@@ -195,7 +195,7 @@ def test_a_file_holds_one_step_and_one_target(workplace: Workplace, elsewhere: W
     done = workplace.fails(2, "bundle", "--output", "x.zst", "--step", "train", *both)
     assert "name it with --platform: linux-64, win-64" in done.err
     assert not (workplace.checkout / "x.zst").exists()
-    assert "choose another --output" in workplace.fails(2, "bundle", "--step", "train", "--output", "main.py/x.zst").err
+    assert "choose another --output" in workplace.fails(1, "bundle", "--step", "train", "--output", "main.py/x.zst").err
     for options in (("--store", "x"), ("--platform", "win-64"), ("--frozen",)):
         assert f"{options[0]} cannot be given" in elsewhere.fails(2, "hydrate", str(file), *options).err
     assert "cannot be read: No such file" in elsewhere.fails(1, "hydrate", "missing.tar.zst").err

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+
+import pytest
+
 from tests.e2e.command import HOST_PYTHON, Workplace
 from tests.e2e.conftest import MANIFEST
 
@@ -21,6 +25,21 @@ def test_a_requirement_that_cannot_be_locked_is_taken_back(workplace: Workplace)
     assert "groups.base.pypi[1], line 7" in done.err
     assert "manifest.toml is as it was" in done.err
     assert workplace.manifest.read_text() == MANIFEST
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\n"])
+def test_a_manifest_from_windows_stays_one(workplace: Workplace, end: str) -> None:
+    def on_disk(text: str) -> bytes:
+        return codecs.BOM_UTF8 + text.replace("\n", end).encode()
+
+    workplace.manifest.write_bytes(on_disk(MANIFEST))
+    workplace.fails(1, "add", "--group", "base", "gamma>=9")
+    assert workplace.manifest.read_bytes() == on_disk(MANIFEST)
+    workplace.ok("add", "--group", "base", "delta")
+    workplace.ok("add", "--step", "report", "gamma")
+    changed = MANIFEST.replace('["alpha>=1"]', '["alpha>=1", "delta"]') + 'pypi = ["gamma"]\n'
+    assert workplace.manifest.read_bytes() == on_disk(changed)
+    workplace.ok("lock", "--check")
 
 
 def test_the_step_must_be_clear(workplace: Workplace) -> None:

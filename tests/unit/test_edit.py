@@ -37,6 +37,11 @@ def test_a_new_entry_stands_as_the_others_do() -> None:
     assert edit.add(TEXT, ("steps", "one"), "pypi", ["delta"]) == TEXT.replace('["gamma"]', '["gamma", "delta"]')
 
 
+def test_mixed_line_ends_stay_as_they_are() -> None:
+    mixed = b"a = 1\r\nb = 2\n"
+    assert edit.in_bytes(mixed, lambda text: text + "c = 3\n") == mixed + b"c = 3\n"
+
+
 def test_a_requirement_on_the_same_project_takes_the_place_of_the_old_one() -> None:
     changed = edit.add(TEXT, ("groups", "base"), "pypi", ["Alpha>=2", "beta[x]"])
     assert '    "Alpha>=2",   # we need this\n    "beta[x]",\n' in changed

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, StoreError, UsageError
+from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, Unwritable, UsageError
 from envc.fetch.credentials import Keyring
 from envc.fetch.http import Client
 from envc.fetch.index import Origins
@@ -282,7 +282,7 @@ def test_redirects_are_followed(server: IndexServer, runs: Runs) -> None:
 def test_a_cache_that_cannot_be_written_is_named(server: IndexServer, runs: Runs) -> None:
     runs.folder.mkdir()
     (runs.folder / "artifacts").write_text("a file where a folder should be")
-    with pytest.raises(StoreError, match="the cache in") as caught:
+    with pytest.raises(Unwritable, match="the cache in") as caught:
         runs.fetch(server.url, wheel_of(server, "demo"))
     assert caught.value.hint is not None and "ENVC_CACHE_DIR" in caught.value.hint
 

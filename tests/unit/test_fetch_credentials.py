@@ -48,6 +48,16 @@ def test_a_source_that_is_declared_twice_is_asked_about_once() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the command is a shell script")
+def test_a_user_without_a_password_finds_it_in_a_netrc(tmp_path: Path) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine packages.example.com login me password secret\n")
+    keyring = Keyring(netrc, ask=lambda services, user: (user, "from the keyring"))
+    keyring.declare("internal", URL, Login("me", ""))
+    keyring.declare("other", "https://packages.example.com:8443/simple", Login("you", ""))
+    assert keyring.login(f"{URL}/acme/") == Login("me", "secret")
+    assert keyring.login("https://packages.example.com:8443/simple") == Login("you", "from the keyring")
+
+
 def test_a_host_is_no_option_of_the_command(tmp_path: Path) -> None:
     command = tmp_path / "keyring"
     command.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/log\n')

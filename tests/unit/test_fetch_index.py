@@ -178,6 +178,24 @@ def test_pages_without_cache_control_are_fresh_for_ten_minutes(server: IndexServ
     assert server.requests_for("/simple/demo/") == 1
 
 
+def test_pages_without_a_tag_are_asked_for_by_their_date(server: IndexServer, runs: Runs) -> None:
+    server.behaviour.etag = False
+    server.behaviour.modified = "Mon, 01 Jun 2026 00:00:00 GMT"
+    runs.lock(server.url)
+    server.forget()
+    runs.lock(server.url, now=NOW + 601)
+    assert [request.status for request in server.log] == [304, 304]
+
+
+@pytest.mark.parametrize("control", ["no-store", "max-age=600, no-cache"])
+def test_pages_that_must_not_be_kept_are_always_asked_for(server: IndexServer, runs: Runs, control: str) -> None:
+    server.behaviour.cache_control = control
+    runs.lock(server.url)
+    server.forget()
+    runs.lock(server.url)
+    assert server.requests_for("/simple/demo/") == 1
+
+
 def test_a_clock_that_was_set_back_does_not_keep_pages_for_ever(server: IndexServer, runs: Runs) -> None:
     runs.lock(server.url)
     server.forget()

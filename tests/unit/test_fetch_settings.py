@@ -108,6 +108,14 @@ def test_pip_adds_no_candidates(environ: dict[str, str]) -> None:
     assert "find-links (/srv/wheels)" in warning
 
 
+def test_what_pip_says_and_envc_does_not_heed_is_told(environ: dict[str, str]) -> None:
+    pip_conf(environ, "[global]\nno-index = true\n[install]\ntrusted-host = packages.example.com\n")
+    no_index, trusted = read_settings(environ).warnings
+    assert "no-index does not count" in no_index and "--offline" in no_index
+    assert "trusted-host does not count" in trusted and "SSL_CERT_FILE" in trusted
+    assert read_settings(environ | {"PIP_NO_INDEX": "0"}).warnings == (trusted,)
+
+
 def test_netrc_is_found(environ: dict[str, str], tmp_path: Path) -> None:
     (Path(environ["HOME"]) / ".netrc").write_text("")
     assert read_settings(environ).netrc == Path(environ["HOME"]) / ".netrc"

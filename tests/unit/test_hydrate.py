@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from envc.errors import EnvcError, UsageError
+from envc.errors import EnvcError, Unwritable
 from envc.hydrate import (
     Loading,
     check_record,
@@ -338,14 +338,14 @@ def test_a_file_where_another_package_needs_a_folder(tmp_path: Path) -> None:
 
 def test_a_cache_that_cannot_be_written_is_not_the_prefix_s_fault(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "cache/locks").write_text("")
-    with pytest.raises(UsageError, match="cache/locks cannot be written: File exists") as caught:
+    with pytest.raises(Unwritable, match="cache/locks cannot be written: File exists") as caught:
         bench.hydrate(tmp_path / "prefix")
     assert caught.value.hint == "choose another ENVC_CACHE_DIR"
 
 
 def test_the_disk_may_refuse(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(Unwritable, match="cannot be written"):
         bench.hydrate(tmp_path / "file/prefix")
 
 

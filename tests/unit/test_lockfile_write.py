@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from envc.errors import LockFileError
+from envc.errors import Unwritable
 from envc.lockfile import dumps, load, save
 from envc.model.graph import LockGraph
 from tests.lock_samples import SMALL, WHOLE
@@ -48,14 +48,14 @@ def test_mode_and_link_of_the_file_before_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(LockFileError, match="cannot be written"):
+    with pytest.raises(Unwritable, match="cannot be written"):
         save(SMALL, tmp_path / "nowhere" / "manifest.lock")
 
 
 def test_a_failed_write_leaves_the_old_lock_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "manifest.lock"
     path.mkdir()
-    with pytest.raises(LockFileError):
+    with pytest.raises(Unwritable):
         save(SMALL, path)
     assert os.listdir(tmp_path) == ["manifest.lock"]  # noqa: PTH208 - the names alone are asked for
 

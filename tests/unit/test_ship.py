@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from envc.errors import DigestMismatch, UsageError
+from envc.errors import DigestMismatch, Unwritable
 from envc.hydrate import hydrate
 from envc.install.tree import CorruptObject
 from envc.model.digest import Sha256, sha256
@@ -142,6 +142,6 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     store, pointer = packed(tmp_path, BETA)
     (tmp_path / "folder").mkdir()
     for out in (tmp_path / "missing/x.zst", tmp_path / "folder"):
-        with pytest.raises(UsageError, match="cannot be written"):
+        with pytest.raises(Unwritable, match="cannot be written"):
             shipped(store, pointer, out)
     assert list((tmp_path / "folder").iterdir()) == []

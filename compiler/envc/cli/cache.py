@@ -38,7 +38,6 @@ def show(as_json: bool) -> int:
 @command.command("prune")
 @click.option(
     "--unused",
-    type=options.span,
     metavar="SPAN",
     help="What nobody used for so long; 30 days unless you say otherwise.",
 )
@@ -46,13 +45,14 @@ def show(as_json: bool) -> int:
 @click.option("--dry-run", is_flag=True, help="Remove nothing, only count.")
 @options.quiet_option()
 @options.json_option()
-def prune(unused: timedelta | None, everything: bool, dry_run: bool, quiet: bool, as_json: bool) -> int:
+def prune(unused: str | None, everything: bool, dry_run: bool, quiet: bool, as_json: bool) -> int:
     """Remove artifacts, environments, pages of indexes and whatever else was not used for a while."""
     if everything and unused is not None:
         raise UsageError("--all and --unused contradict each other", "leave out one of them")
     with Terminal(quiet) as terminal:
+        span = options.span(unused, "--unused") if unused else UNUSED
         around = options.surroundings(terminal)
-        pruned = housekeeping.prune_cache(around, None if everything else unused or UNUSED, dry_run=dry_run)
+        pruned = housekeeping.prune_cache(around, None if everything else span, dry_run=dry_run)
     if as_json:
         print_json(
             PruneDocument(folder=str(around.cache), removed=not dry_run, entries=pruned.entries, size=pruned.size)

@@ -11,7 +11,7 @@ from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.output import lock_lines
 from envc.cli.progress import Terminal
-from envc.errors import EnvcError, UsageError
+from envc.errors import EnvcError, Unwritable, UsageError
 from envc.lockfile import replace_file
 from envc.model.manifest import KeyPath, Manifest
 from envc.parse import parse_manifest
@@ -31,8 +31,7 @@ def init(folder: Path, targets: tuple[str, ...], python: str | None) -> int:
     name = folder.absolute().name or "project"
     text = edit.new_manifest(name, wanted, python or f"{sys.version_info[0]}.{sys.version_info[1]}")
     parse_manifest(text, path)
-    folder.mkdir(parents=True, exist_ok=True)
-    replace_file(path, text.encode())
+    _write(path, text.encode())
     print(f"wrote {path}", file=sys.stderr)
     return 0
 
@@ -85,23 +84,32 @@ def _edit(
         around = options.surroundings(terminal, offline=offline)
         project = open_project(manifest, around)
         path = project.manifest.path
-        before = path.read_text(encoding="utf-8")
+        before = path.read_bytes()
         table = _table(project.manifest, step, group, target)
-        after = change(before, table, "conda" if conda else "pypi", entries)
-        parse_manifest(after, path)
-        replace_file(path, after.encode())
+        after = edit.in_bytes(before, lambda text: change(text, table, "conda" if conda else "pypi", entries))
+        parse_manifest(after.decode("utf-8-sig"), path)
+        _write(path, after)
         if no_lock:
             terminal.note(f"edited {path.name}")
             return 0
         try:
             outcome = pipeline.lock(open_project(str(path), around), pipeline.LockRequest(), around)
         except (EnvcError, KeyboardInterrupt):
-            replace_file(path, before.encode())
+            _write(path, before)
             terminal.note(f"{path.name} is as it was, since it could not be locked")
             raise
         for line in lock_lines(outcome):
             terminal.note(line)
     return 0
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Replace a manifest, or make a first one. Raises Unwritable."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, data)
+    except OSError as error:
+        raise Unwritable(path, error, "check the folder's rights") from None
 
 
 def _table(manifest: Manifest, step: str | None, group: str | None, target: str | None) -> KeyPath:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from envc import housekeeping
 from envc.cli import lazy_click as click
 from envc.cli import options
@@ -16,8 +14,6 @@ from envc.cli.progress import Terminal
 @options.store_option()
 @click.option(
     "--recent",
-    type=options.span,
-    default=housekeeping.RECENT,
     metavar="SPAN",
     help="Keep steps that were bundled within this span; 30 days unless you say otherwise.",
 )
@@ -25,13 +21,14 @@ from envc.cli.progress import Terminal
 @options.quiet_option()
 @options.json_option()
 def command(
-    manifest: str | None, store: str | None, recent: timedelta, delete: bool, quiet: bool, as_json: bool
+    manifest: str | None, store: str | None, recent: str | None, delete: bool, quiet: bool, as_json: bool
 ) -> int:
     """Find what no tag, no recent step and no bundle under way leads to in a store. Removes it only with --delete."""
     with Terminal(quiet) as terminal:
+        span = options.span(recent, "--recent") if recent else housekeeping.RECENT
         around = options.surroundings(terminal)
         blobs = housekeeping.open_store(store, manifest, around)
-        done = housekeeping.collect(blobs, around, recent=recent, remove=delete)
+        done = housekeeping.collect(blobs, around, recent=span, remove=delete)
     if as_json:
         print_json(done)
     verb = "removed" if done.removed else "would remove"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 @click.command("lock")
 @click.argument("manifest", required=False)
+@options.manifest_option("named")
 @click.option("--check", is_flag=True, help="Change nothing; exit 1 with every reason when the lock is out of date.")
 @click.option("--verify", is_flag=True, help="Change nothing; solve again and look for every file where it came from.")
 @click.option("-U", "--upgrade", is_flag=True, help="Let every package move to the newest version that is allowed.")
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 @options.json_option()
 def command(
     manifest: str | None,
+    named: str | None,
     check: bool,
     verify: bool,
     upgrade: bool,
@@ -66,7 +68,7 @@ def command(
     with Terminal(quiet) as terminal:
         limits = options.limits(time_limit, max_candidates)
         around = options.surroundings(terminal, offline=offline, refresh=refresh, limits=limits)
-        project = open_project(manifest, around, resolution)
+        project = open_project(options.one_manifest(manifest, named), around, resolution)
         selection = Selection(steps=steps, targets=targets)
         if verify:
             if check or upgrade or packages or steps or targets or dry_run:

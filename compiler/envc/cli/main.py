@@ -5,6 +5,7 @@ Verbs are imported when they are called: start-up is part of the product.
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import os
@@ -35,6 +36,9 @@ VERBS = {
 }
 
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # no work's own mistake, wherever it shows
+
+
 def main() -> None:
     """The console command. Exit codes: 0 done, 1 expected failure, 2 usage or unexpected error, 130 interrupted."""
     # Most runs are over before the collector finds anything, and it would look for it many times.
@@ -52,7 +56,7 @@ def main() -> None:
 def run(args: list[str]) -> int:
     """Run one command line and return its exit code; never raises, never shows a traceback unless asked to."""
     from envc.cli.output import report_bug, report_error
-    from envc.errors import EnvcError
+    from envc.errors import EnvcError, Unwritable
 
     as_json = "--json" in (args[: args.index("--")] if "--" in args else args)
     try:
@@ -75,6 +79,10 @@ def run(args: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _DISK and error.filename is not None:
+            refused = Unwritable(error.filename, error, "choose another place")
+            report_error(refused, as_json)
+            return refused.exit_code
         report_bug(error, as_json)
         return 2
 

@@ -15,24 +15,34 @@ from envc.surroundings import Limits, Surroundings
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+_SPANS = 'write a span of time such as "90s", "12 hours" or "7 days"'
 
-def span(value: str | timedelta) -> timedelta:
-    """A length of time, in all the ways in which a manifest may write one. Raises UsageError."""
+
+def span(value: str, option: str) -> timedelta:
+    """A length of time, in all the ways in which a manifest may write one. Raises UsageError, naming the option."""
     from envc.parse.moments import BadMoment, parse_cutoff
 
     try:
-        length = value if isinstance(value, timedelta) else parse_cutoff(value)
+        length = parse_cutoff(value)
     except BadMoment as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(f"{option}: {error}", _SPANS) from None
     if not isinstance(length, timedelta):
-        raise UsageError(f'{value!r} is a moment: write a span such as "7 days"')
+        raise UsageError(f"{option}: {value!r} is a moment", _SPANS)
     return length
 
 
-def manifest_option() -> Decorator:
+def one_manifest(argument: str | None, option: str | None) -> str | None:
+    """The manifest of verbs that take it as an argument and, like all others, as ``--manifest``. Raises UsageError."""
+    if argument is not None and option is not None:
+        raise UsageError("the manifest is named twice", "leave out --manifest")
+    return argument if option is None else option
+
+
+def manifest_option(key: str = "manifest") -> Decorator:
     return click.option(
         "-m",
         "--manifest",
+        key,
         metavar="FILE",
         help="The manifest; else ENVC_MANIFEST, else manifest.toml or pyproject.toml here or above.",
     )
@@ -99,7 +109,7 @@ def limits(time_limit: str | None, max_candidates: int | None) -> Limits:
     """What `limit_options` mean."""
     given: dict[str, Any] = {}
     if time_limit is not None:
-        given["seconds"] = span(time_limit).total_seconds()
+        given["seconds"] = span(time_limit, "--time-limit").total_seconds()
     if max_candidates is not None:
         given["candidates"] = max_candidates
     return Limits(**given)

@@ -12,11 +12,12 @@ from envc.review.status import Status, status
 
 @click.command("status")
 @click.argument("manifest", required=False)
+@options.manifest_option("named")
 @options.json_option()
-def command(manifest: str | None, as_json: bool) -> int:
+def command(manifest: str | None, named: str | None, as_json: bool) -> int:
     """Show steps, their environments and ids, and what is stale. Reads two files, asks nobody."""
     around = options.surroundings(Terminal())
-    project = open_project(manifest, around)
+    project = open_project(options.one_manifest(manifest, named), around)
     shown = status(
         project.manifest.name, str(project.manifest.lock_path), project.cells, project.graph, project.freshness
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, StoreError, UsageError
+from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, Unwritable, UsageError
 from envc.fetch.http import CHUNK, Client, Cut, Stream
 from envc.fetch.listing import ListedFile, is_file_name
 from envc.fetch.pages import Pages
@@ -70,7 +70,7 @@ class Artifacts:
         """Verified files of members, each as soon as it is there; the largest are begun first.
 
         The first failure ends it, and the downloads that are under way with it: DigestMismatch, SourceUnreachable,
-        OfflineMiss, or StoreError where the cache folder cannot be written. What was verified until then stays cached.
+        OfflineMiss, or Unwritable for the cache folder. What was verified until then stays cached.
         """
         wanted = sorted(set(members), key=lambda member: (-member.size, member))
         task = self._progress.task("artifacts", sum(member.size for member in wanted), "B")
@@ -147,7 +147,7 @@ class Artifacts:
             return self._download(source, listed.file.name, listed, expected, listed.file.size, None)
 
     def adopt(self, path: Path) -> tuple[Path, Sha256, int]:
-        """Keep a file that was made here, under its digest: path, digest and size in bytes. Raises StoreError."""
+        """Keep a file that was made here, under its digest: path, digest and size in bytes. Raises Unwritable."""
         import shutil
 
         with self._local_errors():
@@ -205,11 +205,7 @@ class Artifacts:
         try:
             yield
         except OSError as error:
-            raise StoreError(
-                f"the cache in {self._folder}",
-                error.strerror or "it cannot be written",
-                "free some space there, or set ENVC_CACHE_DIR to another folder",
-            ) from None
+            raise Unwritable(f"the cache in {self._folder}", error, "set ENVC_CACHE_DIR to another folder") from None
 
 
 class _Transfer(msgspec.Struct):

@@ -80,12 +80,15 @@ class Keyring:
         """What to authenticate a request with, if anything. Raises ValueError for a URL without a sensible port."""
         place = _place(url)
         known = self._by_place.get(place)
-        if known is not None:
-            return known if known.password else self.refused(url) or known
+        if known is not None and known.password:
+            return known
         with self._lock:
             if self._by_host is None:
                 self._by_host = _read_netrc(self._netrc)
-        return self._by_host.get(place[1])
+        found = self._by_host.get(place[1])
+        if known is None or (found is not None and found.user == known.user):
+            return found
+        return self.refused(url) or known
 
     def refused(self, url: str) -> Login | None:
         """Another login for a place that refused a request, or whose password is missing; None if there is none.

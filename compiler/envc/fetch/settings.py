@@ -1,9 +1,9 @@
 """Where fetching happens: the cache folder, the default index, and what pip's own configuration says of them.
 
 pip's ``index-url`` says *where* the default index lives, so it is honoured. Its ``extra-index-url`` and ``find-links``
-would add candidates that the manifest does not name, which is how dependency confusion starts; they are named in one
-warning and never used. Its ``cert``, ``client-cert``, ``proxy`` and ``keyring-provider`` say how servers are reached,
-and are honoured where no variable says it.
+would add candidates that the manifest does not name, which is how dependency confusion starts; they are named in a
+warning and never used, as are its ``no-index`` and ``trusted-host``. Its ``cert``, ``client-cert``, ``proxy`` and
+``keyring-provider`` say how servers are reached, and are honoured where no variable says it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ from envc.fetch.credentials import Ask, Keyring, Login
 from envc.parse.urls import holds_token
 
 _LOGIN = r"ENVC_SOURCE_([A-Z0-9_]+)_(?:USERNAME|PASSWORD)"
-_PIP_KEYS = ("index-url", "extra-index-url", "find-links", "cert", "client-cert", "proxy", "keyring-provider")
+_PIP_KEYS = (
+    "index-url", "no-index", "extra-index-url", "find-links",
+    "cert", "client-cert", "proxy", "keyring-provider", "trusted-host",
+)  # fmt: skip
+_YES = ("1", "y", "yes", "t", "true", "on")  # pip's strtobool
 _SECTIONS = ("global", "download", "install")  # of pip's configuration, later ones win
 
 
@@ -157,9 +161,17 @@ def _ignored(pip: Mapping[str, str]) -> tuple[str, ...]:
         for key in ("extra-index-url", "find-links")
         if pip.get(key, "").strip()
     ]
-    if not named:
-        return ()
-    return (f"pip's {' and '.join(named)} add no candidates here; declare such places under [sources] in the manifest",)
+    warnings = []
+    if named:
+        where = "declare such places under [sources] in the manifest"
+        warnings.append(f"pip's {' and '.join(named)} add no candidates here; {where}")
+    if pip.get("no-index", "").strip().lower() in _YES:
+        warnings.append(
+            "pip's no-index does not count here; --offline keeps off the network, [project] indexes says who is asked"
+        )
+    if pip.get("trusted-host", "").strip():
+        warnings.append("pip's trusted-host does not count here; name your authority's certificate in SSL_CERT_FILE")
+    return tuple(warnings)
 
 
 def _pip_configuration(environ: Mapping[str, str]) -> dict[str, str]:

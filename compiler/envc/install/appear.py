@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from envc.errors import EnvcError, UsageError
+from envc.errors import EnvcError, Unwritable
 from envc.install.turns import holding, turn
 from envc.model.digest import sha256
 
@@ -31,20 +31,6 @@ class PrefixOccupied(EnvcError):
         return f"{self.prefix} exists, and envc did not make it"
 
 
-class DiskFull(EnvcError):
-    """A disk, or what a user may have of it, cannot take a folder."""
-
-    hint = "make room there, or choose another --prefix or ENVC_CACHE_DIR"
-
-    def __init__(self, place: Path, reason: str) -> None:
-        super().__init__(place, reason)
-        self.place = place
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.place} cannot be written: {self.reason}; nothing was left behind"
-
-
 def appear(
     place: Path,
     *,
@@ -56,7 +42,7 @@ def appear(
     """Let `place` become a new folder that `fill` has filled. False when it `is_made` by the time the lock is ours.
 
     Locks stand in the folder `locks`. A folder that `is_ours` is replaced and an empty one is used; anything else is
-    PrefixOccupied. Raises what `fill` raises, and EnvcError for OSErrors.
+    PrefixOccupied. Raises what `fill` raises, and Unwritable for OSErrors.
     """
     with holding(_lock_of(place, locks)):
         try:
@@ -141,11 +127,8 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _disk_error(place: Path, error: OSError) -> EnvcError:
-    reason = error.strerror or str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(place, reason)
+def _disk_error(place: Path, error: OSError) -> Unwritable:
     where = "choose another --prefix, or another ENVC_CACHE_DIR"
     if error.errno in _NO_SHARING:
         where = f"leave out --link-mode, and the first way to share files that works here is taken; or {where}"
-    return UsageError(f"{place} cannot be written: {reason}", where)
+    return Unwritable(place, error, where)

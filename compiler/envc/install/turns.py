@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from envc.errors import UsageError
+from envc.errors import Unwritable
 
 
 @contextmanager
@@ -42,15 +42,13 @@ def turn(file: Path, *, wait: bool = True) -> Iterator[bool]:
 
 @contextmanager
 def holding(file: Path) -> Iterator[None]:
-    """Wait for a turn in the cache, whose folders are made. Raises UsageError where they cannot be written."""
+    """Wait for a turn in the cache, whose folders are made. Raises Unwritable."""
     with ExitStack() as stack:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             stack.enter_context(turn(file))
         except OSError as error:
-            raise UsageError(
-                f"{file.parent} cannot be written: {error.strerror}", "choose another ENVC_CACHE_DIR"
-            ) from None
+            raise Unwritable(file.parent, error, "choose another ENVC_CACHE_DIR") from None
         yield
 
 

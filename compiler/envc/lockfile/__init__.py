@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from envc.errors import LockFileError
+from envc.errors import Unwritable
 from envc.lockfile.conflict import LockConflict
 from envc.lockfile.contents import with_contents
 from envc.lockfile.dump import canonical, dumps
@@ -41,7 +41,7 @@ def save(graph: LockGraph, path: Path) -> bool:
 def save_text(text: str, path: Path) -> bool:
     """Write the text of a lock file, whole or not at all, and only if that changes it. Says whether it did.
 
-    Raises LockFileError where the folder cannot be written.
+    Raises Unwritable.
     """
     data = text.encode()
     try:
@@ -52,9 +52,7 @@ def save_text(text: str, path: Path) -> bool:
     try:
         replace_file(path, data)
     except OSError as error:
-        raise LockFileError(
-            path, f"cannot be written: {error.strerror or error}", "check the folder's rights"
-        ) from None
+        raise Unwritable(path, error, "check the folder's rights") from None
     return True
 
 

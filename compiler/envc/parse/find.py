@@ -26,7 +26,7 @@ def find_manifest(argument: str | None, environ: Mapping[str, str], cwd: Path) -
             return found
     raise UsageError(
         f"there is no manifest in {cwd} or above it",
-        "run `envc init` to write one, or name it: `envc lock path/to/manifest.toml`",
+        "run `envc init` to write one, or name it with --manifest",
     )
 
 

@@ -12,7 +12,7 @@ from envc.errors import UsageError
 from envc.model.manifest import Dependencies, Manifest, ManifestPolicy, PyPIDependency, Source, Step
 from envc.parse.direct import read_reference
 from envc.parse.moments import BadMoment, parse_cutoff
-from envc.parse.python import BadPython, parse_python
+from envc.parse.python import BadPython, choose_python, parse_python
 from envc.parse.report import Report, nearest
 from envc.parse.sources import BUILT_IN
 from envc_solvers.pypi import requirement as requirements
@@ -44,6 +44,7 @@ def parse_query(query: Query) -> Manifest:
         raise UsageError(f"--platform {query.platform}: there is no such platform", near or ", ".join(PLATFORMS))
     try:
         python = parse_python(query.python)
+        choose_python(python)
     except BadPython as error:
         raise UsageError(f"--python {query.python}: {error}", error.suggestion) from None
     try:
