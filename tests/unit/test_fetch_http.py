@@ -15,7 +15,7 @@ import pytest
 from envc import __version__
 from envc.errors import SourceUnreachable
 from envc.fetch.credentials import Keyring, Login, split_credentials
-from envc.fetch.http import Client, Stopped
+from envc.fetch.http import Client, Stopped, back_off
 from tests.servers import IndexServer
 from tests.wheels import build_wheel
 
@@ -212,6 +212,12 @@ def test_redirects_stay_on_the_web(server: IndexServer, elsewhere: str) -> None:
         http.get("pypi", "it", f"{server.base}/files/demo-1.0-py3-none-any.whl", limit=LIMIT)
 
 
+def test_pauses_grow_and_differ() -> None:
+    pauses = [{back_off(attempt, 0.25) for _ in range(20)} for attempt in range(7)]
+    for longest, drawn in zip((0.25, 0.5, 1, 2, 4, 8, 8), pauses, strict=True):
+        assert longest / 2 <= min(drawn) < max(drawn) <= longest
+
+
 # Credentials
 
 
@@ -252,6 +258,14 @@ def test_netrc_is_asked_by_host(server: IndexServer, tmp_path: Path) -> None:
     server.behaviour.auth = ("me", "secret")
     with client(Keyring(netrc)) as http:
         assert http.get("pypi", "the page", server.base + PAGE, limit=LIMIT).status == 200
+
+
+def test_a_netrc_s_default_entry_goes_nowhere(tmp_path: Path) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine one.example login me password secret\ndefault login me password hunter2\n")
+    keyring = Keyring(netrc)
+    assert keyring.login("https://one.example/simple") == Login("me", "secret")
+    assert keyring.login("https://two.example/simple") is None
 
 
 @pytest.mark.parametrize("text", ["machine", "\xff\xfe", "garbage garbage"])

@@ -166,6 +166,8 @@ def test_pages_are_used_unasked_while_they_are_fresh(server: IndexServer, runs: 
     assert server.paths == []
     runs.lock(server.url, now=NOW + 101)
     assert [request.status for request in server.log] == [304, 304]
+    runs.lock(server.url, now=NOW + 200)  # that it is unchanged made it fresh again
+    assert len(server.log) == 2
 
 
 def test_pages_without_cache_control_are_fresh_for_ten_minutes(server: IndexServer, runs: Runs) -> None:

@@ -86,8 +86,12 @@ def test_pip_says_where_the_default_index_lives(environ: dict[str, str]) -> None
     assert read_settings(environ).index_url == "https://two.example/simple"
     pip_conf(environ, "[global]\nindex-url = https://two.example\n[install]\nindex-url = https://three.example\n")
     assert read_settings(environ).index_url == "https://three.example"
-    environ["PIP_INDEX_URL"] = "https://four.example"
-    assert read_settings(environ).index_url == "https://four.example"
+    special = Path(environ["HOME"]) / "special.conf"
+    special.write_text("[global]\nindex-url = https://four.example\n[install]\nindex-url = https://five.example\n")
+    environ["PIP_CONFIG_FILE"] = str(special)
+    assert read_settings(environ).index_url == "https://five.example"
+    environ["PIP_INDEX_URL"] = "https://six.example"
+    assert read_settings(environ).index_url == "https://six.example"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pip looks elsewhere there")

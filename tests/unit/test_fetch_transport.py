@@ -84,6 +84,15 @@ def test_an_own_authority_from_pip_s_configuration(server: IndexServer, bundle: 
         get(server.base + PAGE, Transport(authorities=tmp_path / "missing.pem"))
 
 
+def test_a_redirect_does_not_leave_encryption(server: IndexServer, bundle: Path) -> None:
+    wheel = build_wheel("demo", "1.0")
+    with IndexServer([wheel]) as plain:
+        server.behaviour.redirect_files = plain.base
+        with pytest.raises(SourceUnreachable, match="it redirects away from https"):
+            get(f"{server.base}/files/{wheel.file}", Transport(authorities=bundle))
+        assert not plain.log
+
+
 def test_a_client_certificate(authority: trustme.CA, bundle: Path, tmp_path: Path) -> None:
     own = tmp_path / "me.pem"
     authority.issue_cert("me@example.com").private_key_and_cert_chain_pem.write_to_path(own)
@@ -118,6 +127,10 @@ def test_pip_s_proxy_counts_where_no_variable_names_one(
         monkeypatch.setenv("https_proxy", other.url())
         assert get(server.base + PAGE, Transport(authorities=bundle, proxy=proxy.url())).status == 200
         assert (len(proxy.asked), len(other.asked)) == (1, 1)
+        monkeypatch.delenv("https_proxy")
+        monkeypatch.setenv("all_proxy", other.url())
+        assert get(server.base + PAGE, Transport(authorities=bundle, proxy=proxy.url())).status == 200
+        assert (len(proxy.asked), len(other.asked)) == (1, 2)
 
 
 def test_a_proxy_that_is_not_there_is_told_without_its_login(

@@ -146,10 +146,8 @@ class Client:
                 response.close()
 
     def pause(self, attempt: int, retry_after: float | None = None) -> None:
-        """Wait before another try: exponential, with jitter. Raises Stopped when the client is stopped meanwhile."""
-        import random
-
-        seconds = min(_LONGEST_PAUSE, self._first_pause * 2**attempt) * random.uniform(0.5, 1.0)
+        """Wait before another try. Raises Stopped when the client is stopped meanwhile."""
+        seconds = back_off(attempt, self._first_pause)
         if self._stopping.wait(seconds if retry_after is None else max(seconds, retry_after)):
             raise Stopped
 
@@ -323,6 +321,13 @@ class _Trouble(Exception):
         self.reason = reason
         self.hint = hint
         self.tries = tries  # how many tries such trouble is worth
+
+
+def back_off(attempt: int, first: float) -> float:
+    """Seconds to wait after that many failed tries before: they double, and differ from one who waits to the next."""
+    import random
+
+    return min(_LONGEST_PAUSE, first * 2**attempt) * random.uniform(0.5, 1.0)
 
 
 def max_age(headers: Mapping[str, str]) -> int:
