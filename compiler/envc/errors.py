@@ -64,6 +64,22 @@ class Unwritable(EnvcError):
         return {"place": str(self.place)}
 
 
+class Inaccessible(EnvcError):
+    """A file or folder that this user may not use, or that a full disk does not take, where nothing else is known."""
+
+    def __init__(self, place: str, error: OSError) -> None:
+        super().__init__(place, error)
+        self.place = place
+        self.reason = error.strerror or str(error)
+        self.hint = "see that there is room, and that your user may use it; then run the same command again"
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.reason}"
+
+    def data(self) -> dict[str, object]:
+        return {"place": self.place}
+
+
 class NoSuchInterpreter(EnvcError):
     """Steps that ask for an interpreter which the rest of them cannot be on."""
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
 import pytest
 
-from tests.e2e.command import HOST_PYTHON, Workplace, host_platform
+from tests.e2e.command import ENVC, HOST_PYTHON, Workplace, host_platform
 
 
 @pytest.mark.parametrize(
@@ -82,3 +88,53 @@ def test_places_that_cannot_be_written(workplace: Workplace) -> None:
     assert "choose another --prefix" in workplace.fails(1, "hydrate", "train", "--prefix", place).err
     done = workplace.fails(1, "init", place, "--python", HOST_PYTHON)
     assert "manifest.toml cannot be written: Not a directory" in done.err
+
+
+def without_rights(workplace: Workplace, *words: str) -> subprocess.CompletedProcess[str]:
+    """A run that may do only what the modes of files allow, also where the tests run as root."""
+    before: list[str] = []
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("nothing here takes root's rights away")
+        before = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
+    command = [*before, str(ENVC), *words]
+    return subprocess.run(
+        command, cwd=workplace.checkout, env=workplace.env, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="rights are no modes there")
+def test_places_of_somebody_else(workplace: Workplace) -> None:
+    workplace.ok("lock")
+    workplace.ok("bundle", "--step", "train", "--platform", host_platform())
+    workplace.ok("hydrate", "train")
+    envs = workplace.cache / "envs"
+    envs.chmod(0)
+    workplace.checkout.chmod(0o555)
+    try:
+        shown = without_rights(workplace, "cache")
+        assert shown.returncode == 1 and f"error: {envs}: Permission denied" in shown.stderr
+        assert "that your user may use it" in shown.stderr
+        added = without_rights(workplace, "add", "--step", "report", "delta")
+        assert added.returncode == 1 and "manifest.toml cannot be written: Permission denied" in added.stderr
+        ran = without_rights(workplace, "hydrate", "train")
+        assert ran.returncode == 1 and "Permission denied" in ran.stderr and "ENVC_TRACEBACK" not in ran.stderr
+    finally:
+        for place in (workplace.checkout, envs):
+            place.chmod(0o755)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send to one process")
+def test_ctrl_c_before_anything_has_begun(workplace: Workplace) -> None:
+    """Not a traceback, and above all not half of an extension module, which crashes when it is used."""
+    (workplace.folder / "modules").mkdir()
+    interrupted = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise SystemExit('it went on')\n"
+    (workplace.folder / "modules" / "msgspec.py").write_text(interrupted)
+    env = workplace.env | {"PYTHONPATH": str(workplace.folder / "modules")}
+    # Whoever runs the tests in the background of a shell has interrupts ignored, and children inherit that.
+    script = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    script += "from envc.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "status"], env=env, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")

@@ -88,6 +88,7 @@ def test_a_mirror_is_enough_offline(tmp_path: Path) -> None:
     assert alone.read("acme", repository.url, commit, "py/b") is None
     alone.checkout("acme", repository.url, commit, tmp_path / "out")
     assert (tmp_path / "out/py/a").read_text() == "1"
+    assert alone.commit("acme", repository.url, commit) == commit  # known without asking anybody
     with pytest.raises(OfflineMiss, match="main of acme"):
         alone.commit("acme", repository.url, "main")
 

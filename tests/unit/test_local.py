@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from envc.build.errors import BadSource
+from envc.build.origin import Tree
 from envc.local import NotThere, copy_project, local_digest, project_files
 from envc.model.digest import sha256
 from tests.projects import write_project
@@ -103,6 +105,15 @@ def test_a_copy_has_the_files_that_count_with_usual_modes(project: Path, tmp_pat
     if os.name == "posix":
         assert (tmp_path / "copy/run.sh").stat().st_mode & 0o777 == 0o755
         assert (tmp_path / "copy/pyproject.toml").stat().st_mode & 0o777 == 0o644
+
+
+def test_files_that_change_while_they_are_copied_are_not_built(project: Path, tmp_path: Path) -> None:
+    lock = tmp_path / "manifest.lock"
+    before = local_digest(project.parent, project.name, lock)
+    write_project(project, {"late.py": "x = 1\n"})
+    tree = Tree(folder=project, path=project.name, digest=before, without=lock)
+    with pytest.raises(BadSource, match="its files changed while they were copied"):
+        tree.unpack(tmp_path / "copy")
 
 
 def test_a_file_counts_by_its_digest(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import errno
 import gc
 import importlib
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -36,14 +37,22 @@ VERBS = {
 }
 
 
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # no work's own mistake, wherever it shows
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)  # no mistake of ours, wherever it shows
 
 
 def main() -> None:
     """The console command. Exit codes: 0 done, 1 expected failure, 2 usage or unexpected error, 130 interrupted."""
     # Most runs are over before the collector finds anything, and it would look for it many times.
     gc.set_threshold(100_000)
+    on_interrupt = signal.getsignal(signal.SIGINT)
+    if on_interrupt is signal.default_int_handler:
+        # Nothing is begun yet, so there is nothing to end in order; and an extension module that is interrupted while
+        # it is imported may be left with holes in it, and crash much later.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     _import_msgspec()
+    from envc.cli import output  # noqa: F401 - how an interruption is told
+
+    signal.signal(signal.SIGINT, on_interrupt)
     code = run(sys.argv[1:])
     gc.freeze()  # what is alive now needs not be looked through on the way out
     if code == INTERRUPTED:
@@ -56,7 +65,7 @@ def main() -> None:
 def run(args: list[str]) -> int:
     """Run one command line and return its exit code; never raises, never shows a traceback unless asked to."""
     from envc.cli.output import report_bug, report_error
-    from envc.errors import EnvcError, Unwritable
+    from envc.errors import EnvcError, Inaccessible
 
     as_json = "--json" in (args[: args.index("--")] if "--" in args else args)
     try:
@@ -80,9 +89,8 @@ def run(args: list[str]) -> int:
         return 1
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK and error.filename is not None:
-            refused = Unwritable(error.filename, error, "choose another place")
-            report_error(refused, as_json)
-            return refused.exit_code
+            report_error(Inaccessible(error.filename, error), as_json)
+            return Inaccessible.exit_code
         report_bug(error, as_json)
         return 2
 

@@ -327,7 +327,7 @@ def back_off(attempt: int, first: float) -> float:
     """Seconds to wait after that many failed tries before: they double, and differ from one who waits to the next."""
     import random
 
-    return min(_LONGEST_PAUSE, first * 2**attempt) * random.uniform(0.5, 1.0)
+    return min(_LONGEST_PAUSE, first * 2.0**attempt) * random.uniform(0.5, 1.0)
 
 
 def max_age(headers: Mapping[str, str]) -> int:
