@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from envc.expand import StepTarget, expand
 from envc.link import choice_of, link
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import LockGraph
-from envc.pose import pose, refuse_interpreters
+from envc.pose import pose, refuse_builds, refuse_interpreters
 from envc.project import (
     Project,
     Selection,
@@ -81,13 +82,15 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
     """plan → pose → solve → link → lockfile, for what the lock beside the manifest does not answer."""
     manifest, graph = project.manifest, project.graph
     selected = select(project, request.selection)
-    refuse_interpreters(selected, lambda at: _place(manifest, selected, at))
+    label = partial(_place, manifest, selected)
+    refuse_interpreters(selected, label)
     start = time.monotonic()
     if graph is not None and request.moves == Moves() and answers(project, selected):
         return LockOutcome(path=manifest.lock_path, graph=graph, left=reasons(project))
     from envc.review.changes import changes
 
     planned = plan(project, selected, request.moves)
+    refuse_builds(manifest, planned.solve, label)
     problems = pose(
         manifest,
         planned.solve,

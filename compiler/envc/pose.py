@@ -13,6 +13,7 @@ from envc.errors import BuildNotAllowed, NoSuchInterpreter, render_key_path
 from envc.expand import StepTarget
 from envc.model.graph import LockGraph, Package
 from envc.model.manifest import KeyPath, Manifest, PyPIDependency
+from envc.parse.direct import last_part
 from envc_solvers.pypi.solve import Policy, Problem, Root
 
 if TYPE_CHECKING:
@@ -155,8 +156,9 @@ def refuse_builds(manifest: Manifest, cells: Iterable[StepTarget], label: Label 
     places: dict[str, str] = {}
     for dependency in (*(each for cell in cells for each in cell.pypi), *manifest.overrides.pypi):
         name = dependency.requirement.name
-        leads_to = dependency.git or dependency.path or dependency.requirement.url
-        if (dependency.git or (leads_to and not leads_to.endswith(".whl"))) and name not in manifest.policy.build:
+        leads_to = dependency.path or dependency.requirement.url
+        to_sources = dependency.git or (leads_to and not last_part(leads_to).endswith(".whl"))
+        if to_sources and name not in manifest.policy.build:
             places.setdefault(name, f"{label(dependency.at)}: {name}")
     if places:
         raise BuildNotAllowed(tuple(sorted(places)), tuple(places[name] for name in sorted(places)))

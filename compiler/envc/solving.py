@@ -310,7 +310,7 @@ def line_labels(manifest: Manifest, cells: tuple[StepTarget, ...]) -> Callable[[
         if not lines:
             from envc.parse.positions import Positions
 
-            positions = Positions(manifest.path.read_text(encoding="utf-8"))
+            positions = Positions(manifest.path.read_text(encoding="utf-8-sig"))
             pypi = (*manifest.constraints.pypi, *manifest.overrides.pypi, *(d for cell in cells for d in cell.pypi))
             conda = (*manifest.constraints.conda, *manifest.overrides.conda, *(d for cell in cells for d in cell.conda))
             written: list[KeyPath] = [dependency.at for dependency in pypi]

@@ -87,6 +87,15 @@ def test_a_wheel_by_url_is_pinned_by_the_digest_that_it_has(place: Workplace, in
     assert place.ok("run", "train").out == "direct\n"
 
 
+def test_a_url_may_have_a_query(place: Workplace, index: IndexServer) -> None:
+    wheel = index.add(build_wheel("acme", "1.0"))
+    place.write(manifest(f'{{ url = "{index.base}/files/{wheel.file}?signature=abc" }}', policy=""))
+    place.ok("lock")
+    assert [one["file"] for one in locked(place)["pypi:acme"]["artifacts"]] == [wheel.file]  # type: ignore[attr-defined]
+    forget(place)
+    assert place.ok("run", "train").out == "1.0\n"
+
+
 def test_a_wheel_by_url_must_have_the_digest_that_the_manifest_states(place: Workplace, index: IndexServer) -> None:
     wheel = index.add(build_wheel("acme", "1.0"))
     place.write(manifest(f'"acme @ {index.base}/files/{wheel.file}#sha256={wheel.sha256}"', policy=""))
@@ -210,6 +219,7 @@ def test_without_leave_nothing_is_built(place: Workplace, index: IndexServer) ->
     write_project(place.checkout / "libs/acme", project_files("acme"))
     told = place.fails(1, "lock").err
     assert "acme would have to be built from source" in told
+    assert "steps.train.pypi[0], line 6: acme" in told
     assert 'build = ["acme"] under [policy]' in told
     assert not built(place)
 
