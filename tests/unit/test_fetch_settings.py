@@ -78,6 +78,15 @@ def test_an_index_url_that_is_none_is_named_and_not_shown(environ: dict[str, str
     assert ("ENVC" in str(caught.value)) == (variable == "ENVC_INDEX_URL")
 
 
+@pytest.mark.parametrize("url", ["https://me:hunter2@[::1/simple", "https://a.example:99999/simple", "https:///simple"])
+def test_an_index_url_that_leads_nowhere(environ: dict[str, str], url: str) -> None:
+    with pytest.raises(UsageError, match="ENVC_INDEX_URL is not a URL of an index") as caught:
+        read_settings(environ | {"ENVC_INDEX_URL": url})
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(UsageError, match="the url of source mine cannot be used"):
+        places(Source(name="mine", kind="pypi", url=url))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="pip looks elsewhere there")
 def test_pip_says_where_the_default_index_lives(environ: dict[str, str]) -> None:
     pip_conf(environ, "[global]\nindex-url = https://one.example/simple\n", ".pip")

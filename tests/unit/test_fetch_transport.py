@@ -142,6 +142,17 @@ def test_a_proxy_that_is_not_there_is_told_without_its_login(
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("proxy", ["me:hunter2@127.0.0.1:port", "http://me:hunter2@[::1", "socks5://127.0.0.1:1"])
+def test_a_proxy_that_is_none_is_told_without_its_login(
+    server: IndexServer, bundle: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("https_proxy", proxy)
+    with pytest.raises(UsageError, match="the proxy's URL cannot be used") as caught:
+        get(server.base + PAGE, Transport(authorities=bundle))
+    assert caught.value.hint is not None and "HTTPS_PROXY" in caught.value.hint
+    assert "hunter2" not in f"{caught.value}{caught.value.hint}"
+
+
 class Resetting:
     """Drops the first connections with a reset, then answers each with a short page."""
 

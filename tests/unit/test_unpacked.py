@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from envc.errors import UsageError
+from envc.errors import Unwritable
 from envc.hydrate import Loading, hydrate
 from envc.install.unpacked import LinkMode, Unpacked
 from envc.model.digest import sha256
@@ -204,7 +204,7 @@ def test_a_way_of_sharing_that_does_not_work_here_is_told(desk: Desk, tmp_path: 
     with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
         if Path(other).stat().st_dev == tmp_path.stat().st_dev:
             pytest.skip("both folders are on one file system")
-        with pytest.raises(UsageError, match="Invalid cross-device link") as refused:
+        with pytest.raises(Unwritable, match="Invalid cross-device link") as refused:
             desk.make(f"{other}/second", link_mode="hardlink")
         assert "leave out --link-mode" in str(refused.value.hint)
         assert list(Path(other).iterdir()) == []

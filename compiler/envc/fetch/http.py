@@ -41,6 +41,7 @@ _LOGIN_HINT = (
     "ENVC_SOURCE_<NAME>_USERNAME and ENVC_SOURCE_<NAME>_PASSWORD; ENVC_KEYRING_PROVIDER=subprocess asks a keyring"
 )
 _AUTHORITY_HINT = "name your own authority's certificate in SSL_CERT_FILE, if this is a server of your own"
+_PROXY_HINT = "write http://host:port into HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or pip's `proxy`"
 _CLIENT_HINT = "name a PEM file with your certificate and its key in SSL_CLIENT_CERT"
 
 
@@ -262,7 +263,7 @@ class Client:
             if proxy and proxy_bypass(parts.hostname or ""):
                 proxy = ""
             # Reading the certificates takes longer than a request, so it is left out where they are not needed.
-            key = proxy, "https" in (parts.scheme, urlsplit(proxy).scheme)
+            key = proxy, parts.scheme == "https" or proxy.startswith("https:")
             if key not in self._pools:
                 self._pools[key] = self._new_pool(*key)
             return self._pools[key]
@@ -290,11 +291,14 @@ class Client:
 
         context = self._context() if encrypted else None
         if proxy:
-            address, login = split_credentials(proxy if "://" in proxy else f"http://{proxy}")
-            headers = {"Proxy-Authorization": login.authorization} if login else None
-            pool: PoolManager = urllib3.ProxyManager(
-                address, proxy_headers=headers, num_pools=16, maxsize=32, ssl_context=context
-            )
+            try:
+                address, login = split_credentials(proxy if "://" in proxy else f"http://{proxy}")
+                headers = {"Proxy-Authorization": login.authorization} if login else None
+                pool: PoolManager = urllib3.ProxyManager(
+                    address, proxy_headers=headers, num_pools=16, maxsize=32, ssl_context=context
+                )
+            except (urllib3.exceptions.HTTPError, ValueError):
+                raise UsageError("the proxy's URL cannot be used", _PROXY_HINT) from None
         else:
             pool = urllib3.PoolManager(num_pools=16, maxsize=32, ssl_context=context)
         pool.pool_classes_by_scheme = pool_classes(Names())

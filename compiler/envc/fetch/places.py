@@ -12,7 +12,7 @@ import msgspec
 
 from envc.errors import UsageError
 from envc.fetch.credentials import Keyring, split_credentials
-from envc.fetch.settings import FetchSettings
+from envc.fetch.settings import FetchSettings, is_usable
 from envc.model.digest import sha256
 from envc.model.manifest import Source
 
@@ -53,7 +53,7 @@ def resolve(
             continue
         if "://" not in url:
             url = Path(root or "", url).absolute().as_uri()
-        if urlsplit(url).scheme not in ("http", "https", "file"):
+        if not is_usable(url):
             raise UsageError(
                 f"the url of source {name} cannot be used", "write https://…, http://…, file://… or a path"
             )

@@ -64,7 +64,7 @@ def read_settings(environ: Mapping[str, str]) -> FetchSettings:
     origin, index_url = "ENVC_INDEX_URL", environ.get("ENVC_INDEX_URL")
     if not index_url:
         origin, index_url = "pip's index-url", pip.get("index-url")
-    if index_url and urlsplit(index_url).scheme not in ("http", "https", "file"):
+    if index_url and not is_usable(index_url):
         raise UsageError(f"{origin} is not a URL of an index", hint="it must start with https://, http:// or file://")
     return FetchSettings(
         cache=cache_folder(environ),
@@ -107,6 +107,17 @@ def user_folder(kind: Literal["cache", "data"], environ: Mapping[str, str]) -> P
     from platformdirs import user_cache_path, user_data_path
 
     return (user_cache_path if kind == "cache" else user_data_path)("envc", appauthor=False)
+
+
+def is_usable(url: str) -> bool:
+    """Whether a URL is one that envc can read from, with a host and a port that can be meant."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "file" or (
+            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        )
+    except ValueError:
+        return False
 
 
 def redact(url: str) -> str:

@@ -43,13 +43,14 @@ def url_mistake(url: str, schemes: frozenset[str] | None = None) -> tuple[str, s
 
     try:
         parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises ValueError for what is none
         secret = parts.password is not None or (parts.username is not None and "ssh" not in scheme)
     except ValueError as error:
         return f"{url!r} is no URL: {error}", None
     if secret:
         return (
             "holds a user name or password, which a manifest must not",
-            "remove it; envc reads credentials from a netrc file",
+            "remove it; envc finds logins in a netrc file, a keyring or environment variables",
         )
     return None
 
