@@ -11,7 +11,7 @@ from collections.abc import Iterable, MutableMapping
 
 import msgspec
 
-from envc_solvers.pypi.requirement import canonicalize_name
+from envc_solvers.pypi.requirement import ONE_READER, canonicalize_name
 from envc_solvers.target import Python, Target
 
 # sys.implementation.version of the PyPy line that implements a Python; markers that ask for it are all but unknown.
@@ -97,7 +97,8 @@ def _evaluate(text: str, environment: dict[str, str]) -> Answer:
     if not text:
         return Answer(True)
     try:
-        marker = Marker(text)
+        with ONE_READER:
+            marker = Marker(text)
         default = marker.evaluate({**environment, "extra": ""})
         exceptions = [
             extra

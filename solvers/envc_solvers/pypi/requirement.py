@@ -7,6 +7,7 @@ ordinary manifest holds plain ones, and neither loads it; that is a fifth of the
 from __future__ import annotations
 
 import re
+import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -69,6 +70,11 @@ def canonicalize_name(name: str) -> str:
     return _SEPARATORS.sub("-", name).lower()
 
 
+# packaging reads texts by way of `ast`, whose depth CPython 3.11 counts for all threads together: two that are in there
+# at once may end with a SystemError (its issue 106905).
+ONE_READER = threading.Lock()
+
+
 @lru_cache(maxsize=65536)
 def parse(text: str) -> Requirement:
     """Read one PEP 508 requirement. Raises InvalidRequirement, whose text shows the place."""
@@ -77,7 +83,8 @@ def parse(text: str) -> Requirement:
         return plain
     from packaging.requirements import Requirement as Parsed
 
-    parsed = Parsed(text)
+    with ONE_READER:
+        parsed = Parsed(text)
     return Requirement(
         name=canonicalize_name(parsed.name),
         specifier=str(parsed.specifier),

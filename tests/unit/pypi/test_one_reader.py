@@ -1,0 +1,61 @@
+"""packaging's parser is used by one thread at a time: CPython 3.11 may fail where two are in it at once."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from envc_solvers.pypi.markers import Markers
+from envc_solvers.pypi.requirement import parse
+
+MARKER = '(sys_platform == "linux" or os_name == "{}")'
+READERS: dict[str, Callable[[str], object]] = {
+    "markers": lambda word: Markers({"sys_platform": "linux", "os_name": "posix"}, {}).holds(MARKER.format(word)),
+    "requirements": lambda word: parse(f"acme; {MARKER.format(word)}"),
+}
+
+
+class Visitor:
+    """Its end comes wherever objects are made just now; in the middle of a text it lets another thread read one."""
+
+    def __init__(self, read: Callable[[str], object], seen: list[bool]) -> None:
+        self.itself = self
+        self.read = read
+        self.seen = seen
+
+    def __del__(self) -> None:
+        frame = sys._getframe()
+        while frame.f_back is not None:
+            frame = frame.f_back
+            if frame.f_globals.get("__name__") == "packaging._parser":
+                other = threading.Thread(target=self.read, args=(f"other{len(self.seen)}",), daemon=True)
+                other.start()
+                other.join(0.2)
+                self.seen.append(other.is_alive())
+                return
+
+
+@pytest.fixture(autouse=True)
+def usual_ends() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_who_reads_waits_for_who_is_reading(kind: str) -> None:
+    read, seen = READERS[kind], []
+    read("before")  # imports make objects, too
+    for number in range(1, 200):
+        gc.collect()
+        gc.set_threshold(number)  # so many objects from now on
+        Visitor(read, seen)
+        read(f"text{number}")
+        if seen:
+            break
+    assert seen
+    assert all(seen)  # whoever came meanwhile did not get in
