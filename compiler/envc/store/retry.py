@@ -36,7 +36,7 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
                 self._pause(tried, trouble.wait)
 
     def _pause(self, tried: int, wait: float) -> None:
-        # Full jitter: many machines that were throttled at once must not come back at once.
+        # Jitter: many machines that were throttled at once must not come back at once.
         import random
 
         seconds = min(self.longest, self.first * 2.0 ** (tried - 1)) * random.uniform(0.25, 1.0)
