@@ -286,8 +286,9 @@ class Choice:
     def between(self, start: int, stop: int) -> Iterator[Candidate]:
         """Those at these places; fewer when there are no more."""
         for at in range(start, stop):
-            if at >= len(self._found) and not self._find():
-                return
+            while at >= len(self._found):
+                if not self._find():
+                    return
             yield self._found[at]
 
     def _find(self) -> bool:

@@ -37,7 +37,7 @@ class Teller:
         self._limits = limits
         policy = problem.policy
         self._rules = Rules(policy, problem.python.full_version, problem.preferences, problem.locked_files)
-        self._pages: dict[str, dict[Version, list[str]]] = {}
+        self._pages: dict[str, dict[str, list[str]]] = {}
 
     def subjects(self, name: str) -> list[Subject]:
         """What is wrong about one project; nothing when nobody is known to have asked for it.
@@ -162,11 +162,11 @@ class Teller:
         matching: list[tuple[Version, str, str]] = []  # version, file, reason
         listed = self._listed(name)
         for version, files_of in listed.items():
-            if all(allows(one, str(version)) for one in wanted):
+            if all(allows(one, version) for one in wanted):
                 for file in files_of:
                     reason = explain_file(file, tags)
                     if reason is not None:
-                        matching.append((version, file, reason))
+                        matching.append((parsed(version), file, reason))
         # Newest versions first, and of each the files for the Pythons that come nearest.
         matching.sort(key=lambda one: one[1], reverse=True)
         matching.sort(key=lambda one: _gap(one[2], self._problem.python))
@@ -184,19 +184,19 @@ class Teller:
                 f"what{matches.removeprefix(' that') or ' there is'} exists as source distributions only",
                 files,
             )
-        if len(wanted) > 1 and all(any(allows(one, str(version)) for version in listed) for one in wanted):
+        if len(wanted) > 1 and all(any(allows(one, version) for version in listed) for one in wanted):
             return "conflict", "these requirements cannot all be met", ()
         newest = f"; the newest is {view.releases[0].version}" if view.releases else ""
         return "no-version", f"there is no version{matches}{newest}", ()
 
-    def _listed(self, name: str) -> dict[Version, list[str]]:
+    def _listed(self, name: str) -> dict[str, list[str]]:
         """The files of a project by version, for whatever targets. A page may list ten thousand, and is read once."""
         if name not in self._pages:
             page = self._pages[name] = {}
             for file in self._index.files(name):
                 version = version_of(file.name, name)
                 if version is not None:
-                    page.setdefault(version, []).append(file.name)
+                    page.setdefault(str(version), []).append(file.name)
         return self._pages[name]
 
 

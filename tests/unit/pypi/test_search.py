@@ -13,7 +13,9 @@ from resolvelib.resolvers.criterion import Criterion
 from resolvelib.resolvers.resolution import Resolution
 from resolvelib.structs import State
 
+from envc_solvers.pypi.candidate import Candidate, Choice
 from envc_solvers.pypi.explain import GaveUp, Unsolvable
+from envc_solvers.pypi.index import File
 from envc_solvers.pypi.markers import Answer
 from envc_solvers.pypi.requirement import parse
 from envc_solvers.pypi.solve import Policy, Problem, solve
@@ -173,6 +175,14 @@ def test_the_index_hears_of_candidates_that_follow_those_that_fell() -> None:
     assert index.expected_files[0] == "app-47.0-py3-none-any.whl", "the one after the third"
     read = [name for name in index.asked if name.startswith("app")]
     assert list(dict.fromkeys(index.expected_files)) == read[3:], "in order, and none that no requirement allows"
+
+
+def test_places_of_a_choice_may_be_read_in_any_order() -> None:
+    named = [Candidate("app", f"{n}.0", File("")) for n in range(6)]
+    choice = Choice(iter(named))
+    assert list(choice.between(3, 5)) == named[3:5]
+    assert list(choice.between(1, 9)) == named[1:]
+    assert list(choice) == named
 
 
 def test_unrelated_decisions_are_jumped_over() -> None:
