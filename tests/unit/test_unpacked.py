@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +14,12 @@ import pytest
 
 from envc.errors import Unwritable
 from envc.hydrate import Loading, hydrate
+from envc.install.tree import Part, write_tree
 from envc.install.unpacked import LinkMode, Unpacked
 from envc.model.digest import sha256
 from envc.model.progress import Silent
-from envc.model.record import Record
+from envc.model.record import Record, RecordObject
+from envc.store.keys import object_key
 from tests.environments import HOST, record_of
 from tests.stores import MemoryBlobs
 from tests.wheels import build_wheel
@@ -196,6 +199,30 @@ def test_across_file_systems_objects_are_kept_where_that_saves_a_network(desk: D
         (kept,) = Path(other).glob("far/*/??/*")
         assert len(list(kept.iterdir())) == len(item.index.members)
         assert record.objects[0] is item
+
+
+def test_nothing_is_copied_before_the_prefix_has_its_room(desk: Desk, tmp_path: Path) -> None:
+    """On a disk that is nearly full the copies for the cache would take what the prefix still needs."""
+    kept, early = tmp_path / "kept", []
+
+    def part(item: RecordObject, *, last: bool) -> Part:
+        key = object_key(item.index.layout, item.index.artifact)
+
+        def read_range(offset: int, length: int) -> bytes:
+            end = time.monotonic() + 0.3  # what copies too early does so at once
+            while last and not early and time.monotonic() < end:
+                early.extend(path for path in kept.rglob("*") if path.is_file())
+            return desk.store.read_range(key, offset, length)
+
+        return Part(index=item.index, what=item.name, read_range=read_range, names=(item.content,))
+
+    first, second = sorted(desk.record.objects, key=lambda item: -sum(frame.length for frame in item.index.frames))
+    (tmp_path / "root").mkdir()
+    parts = [part(first, last=False), part(second, last=True)]
+    unpacked = Unpacked(kept, mode="copy")
+    write_tree(tmp_path / "root", parts, Silent().task("files", 1), unpacked=unpacked, threads=2)
+    assert early == []
+    assert len(list(kept.glob("*/??/*"))) == 2
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")

@@ -123,12 +123,17 @@ def _write(
                 read = ahead.add(partial(part.read_range, frame.offset, frame.length))
                 work = partial(_guard, part, partial(_write_frame, root, part, reader, number, read, task))
                 pieces[-1].append(crew.do(work))
+        later: list[Part] = []  # to be kept when the prefix has all the room that it needs
         for part, own in zip(parts, pieces, strict=True):
             finish(own)
             for member in _sliced(part):
                 _guard(part, partial(_finish_sliced, root, part, member))
             if unpacked is not None and part.names:
-                unpacked.keep(root, part.index, part.names[0], part.skipped)
+                is_kept = unpacked.keep(root, part.index, part.names[0], part.skipped, may_copy=False)
+                later += [] if is_kept else [part]
+    for part in later:
+        assert unpacked is not None
+        unpacked.keep(root, part.index, part.names[0], part.skipped)
 
 
 def _place(root: Path, parts: Sequence[Part], folders: _Folders, unpacked: Unpacked, task: Task) -> list[Part]:

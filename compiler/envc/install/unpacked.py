@@ -89,13 +89,20 @@ class Unpacked:
             return False
         return True
 
-    def keep(self, root: Path, index: ObjectIndex, name: Sha256, skipped: frozenset[str]) -> None:
+    def keep(
+        self, root: Path, index: ObjectIndex, name: Sha256, skipped: frozenset[str], *, may_copy: bool = True
+    ) -> bool:
         """Remember an object whose files have been written below `root` and checked. What the disk refuses is let be.
 
+        Unless it `may_copy`, False where nothing else is left: copies take room, which the prefix may still need.
         Skipped members are not kept; who needs them finds the object incomplete.
         """
-        if self._modes == ["copy"] and not self._copies:
-            return
+
+        def must_not() -> bool:
+            return self._modes == ["copy"] and not (self._copies and may_copy)
+
+        if must_not():
+            return not self._copies
         folder = self._place_of(index.layout, name)
         drafts = self._folder / _DRAFTS
         draft = drafts / os.urandom(16).hex()
@@ -105,14 +112,15 @@ class Unpacked:
             with _opened(root) as source, _opened(draft) as target:
                 for number, member in _files(index.members, skipped):
                     self._share(source, member.path, target, str(number), member)
-                    if self._modes == ["copy"] and not self._copies:
-                        return
+                    if must_not():
+                        return not self._copies
             folder.parent.mkdir(parents=True, exist_ok=True)
             draft.rename(folder)
         except (OSError, _Changed):
             pass  # a full disk, a cache that is read-only, or another process that kept the same object meanwhile
         finally:
             _remove(draft)
+        return True
 
     def _place_of(self, layout: str, name: Sha256) -> Path:
         return self._folder / layout / name[:2] / name
