@@ -54,6 +54,29 @@ def test_no_other_program_is_started_and_only_the_index_is_asked(workplace: Work
     assert index.requests_for("/simple/alpha/") == 1
 
 
+def test_a_warm_relock_imports_nothing_that_it_does_not_need(workplace: Workplace) -> None:
+    """Start-up is a good part of a small lock: no parsers, no network, no digests, and click is not needed either."""
+    workplace.ok("lock")
+    before = workplace.lock.read_bytes()
+    workplace.write(MANIFEST + 'pypi = ["delta"]\n')
+    workplace.ok("lock")
+    after = workplace.lock.read_bytes()
+    workplace.lock.write_bytes(before)
+    heavy = {"packaging.requirements", "packaging.tags", "packaging.utils", "click", "urllib3", "ssl", "_hashlib"}
+    heavy |= {"unearth", "rich", "logging", "subprocess", "tomlkit", "platformdirs", "envc_solvers.conda.record"}
+    code = "import sys; from envc.cli.main import run; code = run(['lock', '--offline']); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=workplace.checkout,
+        env=workplace.env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert workplace.lock.read_bytes() == after
+    assert sorted(heavy & set(done.stdout.split())) == []
+
+
 def test_an_unchanged_manifest_touches_no_network(workplace: Workplace, index: IndexServer) -> None:
     workplace.ok("lock")
     index.stop()

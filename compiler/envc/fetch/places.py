@@ -13,7 +13,7 @@ import msgspec
 from envc.errors import UsageError
 from envc.fetch.credentials import Keyring, split_credentials
 from envc.fetch.settings import FetchSettings, is_usable
-from envc.model.digest import sha256
+from envc.model.digest import short_digest
 from envc.model.manifest import Source
 
 
@@ -62,7 +62,7 @@ def resolve(
         keyring.declare(name, plain, login)
         if source.kind == "find-links" and not plain.startswith("file:"):
             plain += "/" if url.partition("#")[0].endswith("/") else ""
-        places[name] = Place(name, f"{name}-{sha256(plain.encode())[:16]}", source.kind, plain, source.projects)
+        places[name] = Place(name, f"{name}-{short_digest(plain)}", source.kind, plain, source.projects)
     return places
 
 
