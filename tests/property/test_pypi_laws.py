@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packaging.markers import Marker
+from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import InvalidRequirement
 from packaging.requirements import Requirement as Parsed
-from packaging.specifiers import SpecifierSet
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.tags import parse_tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
@@ -145,6 +145,31 @@ def test_requirements_are_read_as_packaging_reads_them(
             extras=tuple(sorted({canonicalize_name(extra) for extra in parsed.extras})),
             marker=str(parsed.marker or ""),
         )
+
+
+@given(st.lists(_CLAUSES, max_size=3), st.sampled_from((",", " , ")), st.sampled_from(("", " ", "\n")))
+@settings(max_examples=500, deadline=None)
+def test_specifiers_are_read_as_packaging_reads_them(clauses: list[str], comma: str, edge: str) -> None:
+    text = edge + comma.join(clauses) + edge
+    try:
+        expected = str(SpecifierSet(text))
+    except InvalidSpecifier:
+        with pytest.raises(InvalidSpecifier):
+            requirements.canonical_specifier(text)
+    else:
+        assert requirements.canonical_specifier(text) == expected
+
+
+@given(_CONDITIONS.map(lambda text: text.partition(";")[2]))
+@settings(max_examples=500, deadline=None)
+def test_markers_are_read_as_packaging_reads_them(text: str) -> None:
+    try:
+        expected = str(Marker(text))
+    except InvalidMarker:
+        with pytest.raises(InvalidMarker):
+            requirements.canonical_marker(text)
+    else:
+        assert requirements.canonical_marker(text) == expected
 
 
 def _parsed(name: str) -> list[object]:

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 from envc.model.manifest import PythonRequest
-from envc_solvers.pypi.requirement import specifiers
+from envc_solvers.pypi import requirement as requirements
 from envc_solvers.target import Implementation, Python
 
 # The minors that have been released, oldest first. A range picks the newest one that it allows.
@@ -44,13 +44,11 @@ def parse_python(text: str) -> PythonRequest:
         )
     if not re.match(r"\s*[<>=!~]", text):
         raise BadPython(f"{text!r} is no Python version")
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
     try:
-        specifier = SpecifierSet(text)
-    except InvalidSpecifier as error:
+        specifier = requirements.canonical_specifier(text)
+    except requirements.InvalidSpecifier as error:
         raise BadPython(str(error)) from None
-    return PythonRequest(text=text, specifier=str(specifier))
+    return PythonRequest(text=text, specifier=specifier)
 
 
 @lru_cache(maxsize=1024)
@@ -67,10 +65,11 @@ def choose_python(request: PythonRequest) -> Python:
         if minor in minors:
             return _python(request, minor, patch)
     else:
-        allowed = specifiers(request.specifier)
+        from envc_solvers.pypi.specifier import allows
+
         for minor in reversed(minors):
             for patch in range(_MOST_PATCHES):
-                if allowed.contains(f"{minor[0]}.{minor[1]}.{patch}", prereleases=True):
+                if allows(request.specifier, f"{minor[0]}.{minor[1]}.{patch}"):
                     return _python(request, minor, patch or None)
     known = ", ".join(f"{major}.{minor}" for major, minor in minors)
     raise BadPython(f"no Python that envc knows satisfies {request.text!r}", f"known are {known}")

@@ -130,13 +130,9 @@ def _read_name(report: Report, at: KeyPath, table: PyPITable) -> str:
 
 
 def _read_version(report: Report, at: KeyPath, version: str) -> str:
-    if not version:
-        return ""
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
     try:
-        return str(SpecifierSet(version))
-    except InvalidSpecifier:
+        return requirements.canonical_specifier(version)
+    except requirements.InvalidSpecifier:
         text = version.strip()
         if text == "*":
             suggestion = "leave `version` out to allow every version"
@@ -151,11 +147,9 @@ def _read_version(report: Report, at: KeyPath, version: str) -> str:
 def _read_marker(report: Report, at: KeyPath, marker: str) -> str:
     if not marker:
         return ""
-    from packaging.markers import InvalidMarker, Marker
-
     try:
-        text = str(Marker(marker))
-    except InvalidMarker as error:
+        text = requirements.canonical_marker(marker)
+    except requirements.InvalidMarker as error:
         report.add(at, f"no PEP 508 marker: {error}")
         return ""
     _check_marker(report, at, text)

@@ -14,10 +14,22 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
+    from packaging.markers import InvalidMarker
     from packaging.requirements import InvalidRequirement
-    from packaging.specifiers import SpecifierSet
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-__all__ = ["InvalidRequirement", "Metadata", "Requirement", "canonicalize_name", "parse", "specifiers"]
+__all__ = [
+    "InvalidMarker",
+    "InvalidRequirement",
+    "InvalidSpecifier",
+    "Metadata",
+    "Requirement",
+    "canonical_marker",
+    "canonical_specifier",
+    "canonicalize_name",
+    "parse",
+    "specifiers",
+]
 
 _SEPARATORS = re.compile(r"[-_.]+")
 _IDENTIFIER = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
@@ -31,10 +43,19 @@ _COMPARISON = (
 
 
 def __getattr__(name: str) -> object:
+    """packaging's exceptions, which come with its parsers."""
     if name == "InvalidRequirement":
         from packaging.requirements import InvalidRequirement
 
         return InvalidRequirement
+    if name == "InvalidSpecifier":
+        from packaging.specifiers import InvalidSpecifier
+
+        return InvalidSpecifier
+    if name == "InvalidMarker":
+        from packaging.markers import InvalidMarker
+
+        return InvalidMarker
     raise AttributeError(name)
 
 
@@ -106,19 +127,45 @@ def _parse_plain(text: str) -> Requirement | None:
         return None
     name, listed, behind = found.groups()
     extras = [re.fullmatch(_EXTRA, extra) for extra in listed.split(",")] if listed else []
-    clauses = [_CLAUSE.fullmatch(clause) for clause in behind.split(",")] if behind else []
-    comparison = re.fullmatch(_COMPARISON, condition) if semicolon else None
-    if None in extras or None in clauses or (semicolon and comparison is None):
+    specifier = _plain_specifier(behind)
+    marker = _plain_marker(condition) if semicolon else ""
+    if None in extras or specifier is None or marker is None:
         return None
-    versions = {clause[1] or clause[3]: clause[2] or clause[4] for clause in clauses if clause}
-    if len(versions) < len(clauses):
-        return None  # packaging drops one of two clauses that mean the same
     return Requirement(
         name=canonicalize_name(name),
-        specifier=",".join(sorted(operator + version for operator, version in versions.items())),
+        specifier=specifier,
         extras=tuple(sorted({canonicalize_name(extra[1]) for extra in extras if extra})),
-        marker=f'{comparison[1]} {comparison[2]} "{comparison[3] or comparison[4] or ""}"' if comparison else "",
+        marker=marker,
     )
+
+
+def _plain_specifier(text: str) -> str | None:
+    clauses = [_CLAUSE.fullmatch(clause) for clause in text.split(",")] if text else []
+    versions = {clause[1] or clause[3]: clause[2] or clause[4] for clause in clauses if clause}
+    if len(versions) < len(clauses):
+        return None  # of two clauses that mean the same packaging drops one
+    return ",".join(sorted(operator + version for operator, version in versions.items()))
+
+
+def _plain_marker(text: str) -> str | None:
+    found = re.fullmatch(_COMPARISON, text)
+    return f'{found[1]} {found[2]} "{found[3] or found[4] or ""}"' if found else None
+
+
+def canonical_specifier(text: str) -> str:
+    """A specifier set as a `Requirement` has it. Raises packaging's InvalidSpecifier."""
+    plain = _plain_specifier(text)
+    return str(specifiers(text)) if plain is None else plain
+
+
+def canonical_marker(text: str) -> str:
+    """A marker as a `Requirement` has it. Raises packaging's InvalidMarker."""
+    plain = _plain_marker(text)
+    if plain is not None:
+        return plain
+    from packaging.markers import Marker
+
+    return str(Marker(text))
 
 
 @lru_cache(maxsize=65536)
