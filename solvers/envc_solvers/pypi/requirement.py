@@ -165,7 +165,8 @@ def canonical_marker(text: str) -> str:
         return plain
     from packaging.markers import Marker
 
-    return str(Marker(text))
+    with ONE_READER:
+        return str(Marker(text))
 
 
 @lru_cache(maxsize=65536)
