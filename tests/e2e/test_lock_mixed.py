@@ -174,7 +174,7 @@ def test_a_python_of_conda_needs_no_conda_package(place: Workplace) -> None:
 def test_beside_another_python_there_are_no_conda_packages(place: Workplace, kind: str) -> None:
     place.write(MANIFEST.replace('conda = ["num"]', f'conda = ["num"]\ninterpreter = "{kind}"'))
     done = place.fails(1, "lock")
-    assert "a Python from elsewhere beside conda packages" in done.err
+    assert "an environment of conda packages has conda's own Python, and no other one" in done.err
     where = f'(steps.one.conda[0], line 12), interpreter = "{kind}" (steps.one.interpreter, line 13)'
     assert f"step one: num {where}" in done.err
     assert not place.lock.exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +22,33 @@ MINIMAL = '[project]\nname = "churn"\ntargets = ["linux-64"]\npython = "3.12"\n'
 @pytest.fixture(scope="module")
 def whole() -> Manifest:
     return load_manifest(FOLDER / "whole.toml")
+
+
+def test_an_ordinary_manifest_is_read_without_the_parsers_of_packaging() -> None:
+    """Start-up is part of the product."""
+    text = MINIMAL.replace('"3.12"', '">=3.11,<3.13"') + (
+        "[steps.train]\n"
+        'pypi = ["a", "b[x, y] >=1.0, <2", "c; sys_platform != \'win32\'", '
+        '{ name = "d", version = ">=2", marker = "os_name == \'posix\'", extras = ["z"] }]\n'
+    )
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from envc.expand import expand\n"
+        "from envc.parse import parse_manifest\n"
+        "(cell,) = expand(parse_manifest(sys.argv[1], Path('manifest.toml')))\n"
+        "print(cell.python.key, *cell.requires, sep='\\n')\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('packaging')))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, text], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "cp312",
+        "pypi:a",
+        "pypi:b[x,y]<2,>=1.0",
+        'pypi:c; sys_platform != "win32"',
+        'pypi:d[z]>=2; os_name == "posix"',
+        "packaging packaging.version",
+    ]
 
 
 def test_a_minimal_manifest_has_the_defaults() -> None:
