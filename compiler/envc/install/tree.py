@@ -1,4 +1,4 @@
-"""Objects into a folder, on as many threads as there are cores. Nothing but the folder is ever written to.
+"""Objects into a folder, on all cores. Nothing but the folder is ever written to.
 
 The folder is new and nobody else's. Members are written without following links, into folders that were made here, and
 links come last, so that no write can pass through one (`envc.store.paths` says why the links themselves are harmless).
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envc.install.copies import share_out
+from envc.install.copies import can_share, share_out
 from envc.install.unpacked import Unpacked
 from envc.model.digest import Sha256, sha256_file
 from envc.model.progress import Task
@@ -31,6 +31,7 @@ _WRITE = os.O_WRONLY | os.O_CREAT
 for _flag in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):  # each is missing on some system
     _WRITE |= getattr(os, _flag, 0)
 _TIMES_BY_FILE = os.utime in os.supports_fd
+_BYTES_FOR_A_COPY = 8 << 20  # of frames, which then take ten times as long as to make a copy of this process
 _FILES_FOR_A_COPY = 4000  # to make a copy of this process takes as long as to share some hundreds of files
 
 
@@ -105,13 +106,66 @@ def _write(
     threads: int | None,
     in_flight: int,
 ) -> None:
-    """Read, check and write the files of these parts, and keep each for other prefixes while others are being read."""
+    """Read, check and write the files of these parts, and keep each for other prefixes.
+
+    Copies of this process do it where nothing is to be waited for, threads elsewhere.
+    """
+    # Largest first: a long object at the end would leave the other cores idle.
+    parts.sort(key=lambda part: -part.size)
+    copies = (threads or usable_cores()) - 1
+    is_much = sum(part.size for part in parts) > _BYTES_FOR_A_COPY
+    if in_flight == 1 and copies and is_much and can_share(sum(len(part.index.frames) for part in parts)):
+        _write_with_copies(root, parts, folders, unpacked, task, copies)
+    else:
+        _write_on_threads(root, parts, folders, unpacked, task, threads, in_flight)
+
+
+def _write_with_copies(
+    root: Path, parts: list[Part], folders: _Folders, unpacked: Unpacked | None, task: Task, copies: int
+) -> None:
+    """As `_write`. A fifth faster than threads, which wait for the interpreter after each of 100,000 short calls."""
+    frames: list[tuple[Part, ObjectReader, int]] = []
+    for part in parts:
+        reader = ObjectReader(part.index, part.what, contents=part.contents)
+        folders.make(part)
+        frames += [(part, reader, number) for number in range(len(part.index.frames))]
+
+    def write(at: int) -> bool:
+        part, reader, number = frames[at]
+        frame = part.index.frames[number]
+        read = partial(part.read_range, frame.offset, frame.length)
+        _guard(part, partial(_write_frame, root, part, reader, number, read))
+        return True
+
+    def count(at: int) -> None:
+        part, _, number = frames[at]
+        task.advance(part.index.frames[number].length)
+
+    def complete(at: int) -> bool:
+        _finish_part(root, parts[at])
+        _keep(root, parts[at], unpacked)
+        return True
+
+    share_out(write, len(frames), copies=copies, done=count)
+    files = sum(len(part.index.members) for part in parts)
+    share_out(complete, len(parts), copies=min(copies, files // _FILES_FOR_A_COPY))
+
+
+def _write_on_threads(
+    root: Path,
+    parts: list[Part],
+    folders: _Folders,
+    unpacked: Unpacked | None,
+    task: Task,
+    threads: int | None,
+    in_flight: int,
+) -> None:
+    """As `_write`. The first files are written while the indexes of the others are still checked, and objects are kept
+    while others are being read.
+    """
     from envc.install.crew import Crew, finish
     from envc.store.ahead import Ahead
 
-    # Largest first: a long object at the end would leave the other cores idle. The first ones are being written while
-    # the indexes of the others are still checked.
-    parts.sort(key=lambda part: -part.size)
     window = min(in_flight, sum(len(part.index.frames) for part in parts))
     with Crew(threads) as crew, Ahead(window) as ahead:
         pieces: list[list[Future[None]]] = []
@@ -121,19 +175,33 @@ def _write(
             pieces.append([])
             for number, frame in enumerate(part.index.frames):
                 read = ahead.add(partial(part.read_range, frame.offset, frame.length))
-                work = partial(_guard, part, partial(_write_frame, root, part, reader, number, read, task))
-                pieces[-1].append(crew.do(work))
+                write = partial(_guard, part, partial(_write_frame, root, part, reader, number, read))
+                pieces[-1].append(crew.do(partial(_advance_after, write, task, frame.length)))
         later: list[Part] = []  # to be kept when the prefix has all the room that it needs
         for part, own in zip(parts, pieces, strict=True):
             finish(own)
-            for member in _sliced(part):
-                _guard(part, partial(_finish_sliced, root, part, member))
-            if unpacked is not None and part.names:
-                is_kept = unpacked.keep(root, part.index, part.names[0], part.skipped, may_copy=False)
-                later += [] if is_kept else [part]
+            _finish_part(root, part)
+            later += [] if _keep(root, part, unpacked, may_copy=False) else [part]
     for part in later:
-        assert unpacked is not None
-        unpacked.keep(root, part.index, part.names[0], part.skipped)
+        _keep(root, part, unpacked)
+
+
+def _advance_after(work: Callable[[], None], task: Task, amount: int) -> None:
+    work()
+    task.advance(amount)
+
+
+def _finish_part(root: Path, part: Part) -> None:
+    """What is left to do when all frames of a part have been written."""
+    for member in _sliced(part):
+        _guard(part, partial(_finish_sliced, root, part, member))
+
+
+def _keep(root: Path, part: Part, unpacked: Unpacked | None, *, may_copy: bool = True) -> bool:
+    """`Unpacked.keep`, where anything is to be kept at all."""
+    if unpacked is None or not part.names:
+        return True
+    return unpacked.keep(root, part.index, part.names[0], part.skipped, may_copy=may_copy)
 
 
 def _place(root: Path, parts: Sequence[Part], folders: _Folders, unpacked: Unpacked, task: Task) -> list[Part]:
@@ -193,32 +261,38 @@ def _sliced(part: Part) -> list[Member]:
     return [member for member in part.wanted if member.path in paths] if paths else []
 
 
-def _write_frame(
-    root: Path, part: Part, reader: ObjectReader, number: int, read: Callable[[], bytes], task: Task
-) -> None:
+def _write_frame(root: Path, part: Part, reader: ObjectReader, number: int, read: Callable[[], bytes]) -> None:
+    """Write the files of a frame. Where it fails it removes those that it made alone, and may be called again."""
     base = f"{root}/"
-    for piece in reader.pieces(number, read()):
-        if piece.member.type == "file" and piece.member.path not in part.skipped:
-            _write_piece(base, piece)
-    task.advance(part.index.frames[number].length)
+    written: list[str] = []
+    try:
+        for piece in reader.pieces(number, read()):
+            if piece.member.type == "file" and piece.member.path not in part.skipped:
+                _write_piece(base, piece, written)
+    except BaseException:
+        for path in written:
+            os.unlink(path)  # noqa: PTH108
+        raise
 
 
-def _write_piece(base: str, piece: Piece) -> None:
+def _write_piece(base: str, piece: Piece, written: list[str]) -> None:
     # Slices of one member arrive in any order, so whichever comes first creates the file.
-    flags = _WRITE | os.O_EXCL if piece.is_whole else _WRITE
-    file = os.open(base + piece.member.path, flags, piece.member.mode)
+    path, member, is_whole = base + piece.member.path, piece.member, piece.is_whole
+    file = os.open(path, _WRITE | os.O_EXCL if is_whole else _WRITE, member.mode)
+    if is_whole:
+        written.append(path)
     try:
         if piece.at:
             os.lseek(file, piece.at, os.SEEK_SET)
         rest = piece.data
         while rest:
             rest = rest[os.write(file, rest) :]
-        if piece.is_whole and _TIMES_BY_FILE:
-            os.utime(file, (piece.member.mtime, piece.member.mtime))
+        if is_whole and _TIMES_BY_FILE:
+            os.utime(file, (member.mtime, member.mtime))
     finally:
         os.close(file)
-    if piece.is_whole and not _TIMES_BY_FILE:
-        os.utime(base + piece.member.path, (piece.member.mtime, piece.member.mtime))
+    if is_whole and not _TIMES_BY_FILE:
+        os.utime(path, (member.mtime, member.mtime))
 
 
 def _finish_sliced(root: Path, part: Part, member: Member) -> None:

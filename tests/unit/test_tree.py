@@ -1,0 +1,133 @@
+"""Copies of the process write objects as threads do. Each test is a process of its own: other threads forbid copies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from envc.model.digest import sha256
+from envc.store.documents import canonical_json
+from envc.store.encode import Entry
+from tests.stores import encode, tree_of
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no copies are made")
+
+NOISE = os.urandom(12 << 20)  # more than goes into one frame, and enough to be worth a copy
+OBJECTS = {
+    "large": [Entry(path="lib/large.bin", content=NOISE, executable=True), Entry(path="lib/link", link="large.bin")],
+    "small": [Entry(path=f"small/{number}.txt", content=b"%d" % number) for number in range(300)],
+    "other": [Entry(path="other/deep/text.txt", content=b"text"), Entry(path="other/none", content=b"")],
+}
+START = """
+import os, resource, sys
+from pathlib import Path
+import msgspec
+from envc.install.tree import CorruptObject, Part, write_tree
+from envc.install.unpacked import Unpacked
+from envc.model.record import ObjectIndex
+from envc.store.objects import bytes_reader
+
+class Count:
+    advanced = 0
+
+    def advance(self, amount):
+        self.advanced += amount
+
+def part(path):
+    index = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=ObjectIndex)
+    return Part(index=index, what=path.stem, read_range=bytes_reader(path.read_bytes()), names=(index.content,))
+
+def of_copies():
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
+
+folder = Path(sys.argv[1])
+parts, task = [part(path) for path in sorted(folder.glob("*.object"))], Count()
+root, cache = folder / "root", Unpacked(folder / "cache")
+root.mkdir()
+"""
+
+
+def make(folder: Path, damaged: str = "", at: int = 0) -> None:
+    """The objects, of which a byte of one may be another than it was."""
+    for name, entries in OBJECTS.items():
+        data, index = encode(entries, artifact=sha256(name.encode()), layout="any")
+        if name == damaged:
+            data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        (folder / f"{name}.object").write_bytes(data)
+        (folder / f"{name}.json").write_bytes(canonical_json(index))
+
+
+def run(folder: Path, program: str) -> None:
+    command = [sys.executable, "-W", "error", "-c", START + program, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def found(root: Path) -> dict[str, tuple[int, int, str, bytes]]:
+    """What `tests.stores.tree_of` says, of a folder."""
+    tree = {}
+    for path in root.rglob("*"):
+        status = path.lstat()
+        if path.is_symlink():
+            tree[path.relative_to(root).as_posix()] = (0o777, 0, str(path.readlink()), b"")
+        elif path.is_file():
+            name = path.relative_to(root).as_posix()
+            tree[name] = (status.st_mode & 0o777, int(status.st_mtime), "", path.read_bytes())
+    return tree
+
+
+@pytest.mark.parametrize("threads", [2, 1], ids=["copies", "threads"])
+def test_the_tree_is_the_same(tmp_path: Path, threads: int) -> None:
+    make(tmp_path)
+    program = f"""
+write_tree(root, parts, task, unpacked=cache, threads={threads})
+assert task.advanced == sum(part.size for part in parts), task.advanced
+assert (of_copies() > 0) == ({threads} > 1)
+assert all(cache.holds("any", part.index.content) for part in parts)
+"""
+    run(tmp_path, program)
+    expected = {path: fields for entries in OBJECTS.values() for path, fields in tree_of(entries).items()}
+    links = {path for path, fields in expected.items() if fields[2]}
+    actual = found(tmp_path / "root")
+    assert {path: fields for path, fields in actual.items() if path not in links} == {
+        path: fields for path, fields in expected.items() if path not in links
+    }
+    assert {actual[path][2] for path in links} == {"large.bin"}
+
+
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [("large", 9), ("large", 10 << 20), ("small", 9), ("other", 9)],
+    ids=["first", "later", "small", "last"],
+)
+def test_damage_is_told_of_the_object_that_has_it(tmp_path: Path, name: str, at: int) -> None:
+    make(tmp_path, name, at)
+    program = f"""
+try:
+    write_tree(root, parts, task, unpacked=cache, threads=2)
+except CorruptObject as error:
+    assert error.what == {name!r} and "does not match its digest" in error.reason, error
+    assert of_copies()
+else:
+    raise SystemExit("no error")
+assert not any(cache.holds("any", part.index.content) for part in parts)
+"""
+    run(tmp_path, program)
+
+
+def test_two_members_for_one_place_are_told_of(tmp_path: Path) -> None:
+    make(tmp_path)
+    program = """
+try:
+    write_tree(root, [*parts, parts[1]], task, threads=2)
+except FileExistsError as error:
+    assert error.filename.endswith("other/deep/text.txt"), error
+    assert of_copies()
+else:
+    raise SystemExit("no error")
+"""
+    run(tmp_path, program)
