@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -155,12 +156,20 @@ def _children() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+_PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
 def peak(command: Sequence[str], env: dict[str, str], cwd: Path) -> int:
-    """The largest resident set of a command, in MiB. POSIX."""
-    process = subprocess.Popen(command, env=env, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return int(usage.ru_maxrss // 1024)
+    """The largest resident set of a command, of its largest process if it has several, in MiB. POSIX.
+
+    A small process starts it, as what a process had before it became another program counts as well.
+    """
+    done = subprocess.run([sys.executable, "-c", _PEAK, *command], env=env, cwd=cwd, stdout=subprocess.PIPE, check=True)
+    return int(done.stdout) // 1024
 
 
 def tree_size(path: Path) -> tuple[int, int]:

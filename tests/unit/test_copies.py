@@ -115,6 +115,59 @@ else:
     run(tmp_path, program)
 
 
+def test_after_a_failure_the_piece_that_failed_comes_next(tmp_path: Path) -> None:
+    program = """
+order, noted = [], []
+
+def work(number):
+    if not order and not attend():
+        raise OSError(28, "full")
+    if not order:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)  # until the copy has ended
+    order.append(number)
+    return True
+
+assert share_out(work, 9, copies=1, done=noted.append) == [True] * 9
+assert order == noted == [order[0], *(number for number in range(9) if number != order[0])]
+"""
+    run(tmp_path, program)
+
+
+def test_what_is_done_anywhere_is_noted_here(tmp_path: Path) -> None:
+    program = """
+noted = []
+
+def work(number):
+    attend()
+    (folder / f"{number}-{os.getpid()}").touch()
+    return True
+
+assert share_out(work, 40, copies=2, done=noted.append) == [True] * 40
+assert sorted(noted) == list(range(40))
+assert any(not path.name.endswith(f"-{here}") for path in folder.iterdir())
+"""
+    run(tmp_path, program)
+
+
+def test_a_copy_outlives_its_process_by_one_piece(tmp_path: Path) -> None:
+    program = """
+import time
+
+def work(number):
+    if attend():
+        os.kill(here, signal.SIGKILL)
+    while os.getppid() == here:
+        time.sleep(0.001)
+    (folder / str(number)).touch()
+    return True
+
+share_out(work, 9, copies=1)
+"""
+    with pytest.raises(AssertionError, match="-9"):
+        run(tmp_path, program)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 @pytest.mark.parametrize(
     ("thread", "count", "copies"),
     [(True, 9, 2), (False, 9, 0), (False, 1, 2), (False, 2000, 2), (False, 0, 2)],

@@ -68,6 +68,7 @@ def _with_copies(work: Work, count: int, copies: int, done: Callable[[int], None
             for _ in range(copies):
                 child = os.fork()
                 if not child:
+                    os.close(report)  # whose end nobody else has, so that copies know when this process is gone
                     _be_a_copy(work, waiting, told)
                 children.append(child)
         _close(ends, told)
