@@ -221,6 +221,6 @@ def _read_local(url: str, place: Place, what: str) -> Reply:
     except (FileNotFoundError, NotADirectoryError):
         if place.kind == "pypi" and local_path(place.url or "").is_dir():
             return Reply(404, {}, b"", url)
-        raise SourceUnreachable(place.name, what, "there is no such folder") from None
+        raise SourceUnreachable(place.name, what, "there is no such folder", "correct where that source is") from None
     except OSError as error:
         raise SourceUnreachable(place.name, what, error.strerror or "unreadable") from None
