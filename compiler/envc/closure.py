@@ -47,12 +47,12 @@ class Closures:
                 # After a merge a step may stand in two environments: then neither is what was reviewed.
                 if claimed[step] == 1:
                     self._environments[step] = environment
-        # Found out once for all steps of an environment, of which a lock has many. Environments and artifacts are told
-        # apart as objects, which the graph keeps alive. An id instead of pins: the lock has no file of that package.
+        # Found out once for all steps of an environment, of which a lock has many. Environments, packages and artifacts
+        # are told apart as objects, which the graph keeps alive. An id instead of pins: it has no file there.
         self._pins: dict[tuple[int, str], Pins | str] = {}  # by environment and target key
         self._serving: dict[str, dict[str, Pin]] = {}  # by target key and id
         self._choices: dict[tuple[int, str], tuple[Choice, ...]] = {}  # by environment and target key
-        self._choice: dict[int, Choice] = {}  # by artifact
+        self._choice: dict[tuple[int, int], Choice] = {}  # by package and artifact
 
     def locked(self, step: str) -> LockedEnvironment | None:
         """The environment that holds this step, if there is exactly one."""
@@ -105,10 +105,13 @@ class Closures:
         place = id(self._environments[step]), target_key
         if place not in self._choices:
             made = self._choice
+            chosen = []
             for package, artifact in pins:
-                if id(artifact) not in made:
-                    made[id(artifact)] = _choice(package, artifact)
-            self._choices[place] = tuple([made[id(artifact)] for _, artifact in pins])
+                pair = id(package), id(artifact)
+                if pair not in made:
+                    made[pair] = _choice(package, artifact)
+                chosen.append(made[pair])
+            self._choices[place] = tuple(chosen)
         return self._choices[place]
 
     def environment(self, cell: StepTarget) -> Environment:
