@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,31 @@ def test_control_characters_are_spelled_out(capsys: pytest.CaptureFixture[str]) 
         terminal.warn(hostile)
         terminal.note(hostile)
     assert capsys.readouterr().err == f"warning: {spelled}\n{spelled}\n"
+
+
+ENDING = """
+import atexit, sys, threading, time
+from envc.cli.main import main
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start() if {started} else None
+atexit.register(print, "Python ended")
+sys.argv = ["envc", "--version"]
+main()
+"""
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_python_does_not_end_under_threads_at_work(started: bool) -> None:
+    """To end the interpreter while a daemon runs code of an extension module crashes now and then."""
+    code = ENDING.format(started=started)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("envc")
+    assert done.stdout.endswith("Python ended\n") == (not started)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_output_that_is_lost_is_no_success() -> None:
+    code = ENDING.format(started=True)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode != 0
+    assert "No space left on device" in done.stderr

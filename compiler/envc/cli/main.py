@@ -11,7 +11,6 @@ import importlib
 import os
 import signal
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,9 +54,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, on_interrupt)
     code = run(sys.argv[1:])
     gc.freeze()  # what is alive now needs not be looked through on the way out
-    if code == INTERRUPTED:
-        # Python would first wait for threads that wait for servers, and show a traceback to who interrupts that.
-        _flush()
+    # Python would first wait for threads that wait for servers, and show a traceback to who interrupts that; and where
+    # it does not wait, as for daemons, it ends under them, which some libraries answer with a crash.
+    if (code == INTERRUPTED or _daemons_are_at_work()) and _flush():
         os._exit(code)
     sys.exit(code)
 
@@ -95,10 +94,19 @@ def run(args: list[str]) -> int:
         return 2
 
 
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):
-            stream.flush()
+def _daemons_are_at_work() -> bool:
+    threading = sys.modules.get("threading")
+    return threading is not None and any(thread.daemon for thread in threading.enumerate())
+
+
+def _flush() -> bool:
+    """Whether all that was said could be said. Python tells of what could not."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return False
+    return True
 
 
 def load_verb(name: str) -> Command | Group:
