@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,10 +16,11 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import Version
 
 from envc_solvers.pypi import requirement as requirements
-from envc_solvers.pypi.candidate import is_prerelease
-from envc_solvers.pypi.index import File
+from envc_solvers.pypi.candidate import Order, Project, Rules, is_prerelease
+from envc_solvers.pypi.index import File, Release, View
 from envc_solvers.pypi.markers import Markers, environment_key, marker_environment
-from envc_solvers.pypi.specifier import allows
+from envc_solvers.pypi.solve import Policy
+from envc_solvers.pypi.specifier import allows, place_of
 from envc_solvers.pypi.tags import explain_file, rank_files, tag_key, wheel_tags
 from envc_solvers.target import Python, Target, default_target
 from tests.strategies import marker_texts, pythons, specifier_texts, targets, version_texts, wheel_names
@@ -88,6 +91,30 @@ def test_markers_are_judged_as_packaging_does(target: Target, python: Python, te
 @settings(max_examples=1000, deadline=None)
 def test_specifiers_allow_what_packaging_says(specifier: str, version: str) -> None:
     assert allows(specifier, version) == SpecifierSet(specifier).contains(version, prereleases=True)
+
+
+@given(st.lists(version_texts(), min_size=2, max_size=6))
+def test_a_smaller_place_is_an_older_version(versions: list[str]) -> None:
+    for one, other in itertools.combinations(versions, 2):
+        if place_of(one) < place_of(other):
+            assert Version(one) < Version(other)
+
+
+@given(
+    st.lists(version_texts(), max_size=8, unique_by=Version),
+    st.lists(st.lists(specifier_texts(), max_size=2).map(",".join), max_size=3).map(frozenset),
+    st.sampled_from(("highest", "lowest")),
+)
+@settings(max_examples=1000, deadline=None)
+def test_bisection_passes_over_nothing_that_is_allowed(
+    versions: list[str], wanted: frozenset[str], order: Order
+) -> None:
+    newest_first = sorted(versions, key=Version, reverse=True)
+    view = View("demo", "pypi", tuple(Release.of(version, [File("")]) for version in newest_first))
+    rules = Rules(Policy(prereleases="allow"), "3.11.0", {}, frozenset())
+    found = [candidate.version for candidate in Project(view, rules, order).choice(wanted)]
+    allowed = [version for version in newest_first if all(allows(one, version) for one in wanted)]
+    assert found == (allowed if order == "highest" else allowed[::-1])
 
 
 @given(version_texts())

@@ -6,13 +6,15 @@ stay strings until a specifier or the pre-release rule must look inside, and lis
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 from envc_solvers.pypi.index import File, Release, View
 from envc_solvers.pypi.requirement import Metadata
-from envc_solvers.pypi.specifier import allows, compile_specifier, parsed, release_of
+from envc_solvers.pypi.specifier import allows, compile_specifier, parsed, place_of, release_of, span_of
 
 if TYPE_CHECKING:
     from envc_solvers.pypi.solve import Policy
@@ -200,11 +202,8 @@ class Project:
         named = any(map(names_exactly, wanted))
         rule = self._rules.prereleases(self.view.name)
         preferred = self._preferred()
-        every: Iterable[int] = range(len(releases))
-        if self._order == "lowest":
-            every = reversed(range(len(releases)))
         later: list[int] = []
-        for number in (*preferred, *every) if preferred else every:
+        for number in chain(preferred, self._likely(wanted)):
             version = releases[number].version
             if not _within(wanted, version):
                 continue
@@ -219,6 +218,22 @@ class Project:
         for number in later:
             if (candidate := self._candidate(number, named)) is not None:
                 yield candidate
+
+    def _likely(self, wanted: frozenset[str]) -> Iterator[int]:
+        """The releases that these specifier sets may allow, in the order of the strategy.
+
+        Where the first is not it, those too new or too old are passed over by bisection: a search that goes back
+        through the releases of one project asks for other versions of the next for each, of which there are thousands.
+        """
+        releases, lowest_first = self.view.releases, self._order == "lowest"
+        count = len(releases)
+        if count:
+            yield count - 1 if lowest_first else 0
+        spans = [span_of(specifier) for specifier in wanted] or [span_of("")]
+        lowest, highest = max(span[0] for span in spans), min(span[1] for span in spans)
+        start = bisect_left(releases, True, key=lambda release: place_of(release.version) <= highest)
+        stop = bisect_left(releases, True, start, key=lambda release: place_of(release.version) < lowest)
+        yield from range(min(stop, count - 1) - 1, start - 1, -1) if lowest_first else range(max(start, 1), stop)
 
     def _preferred(self) -> list[int]:
         versions = self._rules.preferences.get(self.view.name)

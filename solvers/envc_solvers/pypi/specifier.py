@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from math import inf
 
 from packaging.version import InvalidVersion, Version
 
@@ -16,6 +17,7 @@ _CLAUSE = re.compile(r"\s*(===|~=|==|!=|<=|>=|<|>)\s*(\S+)\s*")
 _PLAIN = re.compile(r"[0-9]+(?:\.[0-9]+)*", re.ASCII)
 
 Release = tuple[int, ...]
+Place = tuple[int, tuple[float, ...]]  # epoch, and release without trailing zeros: by these versions compare first
 
 
 class Clause:
@@ -90,9 +92,42 @@ def release_of(version: str) -> Release | None:
 
 
 @lru_cache(maxsize=1 << 16)
+def place_of(version: str) -> Place:
+    """Where a valid version stands among others: a version with a smaller place is older (PEP 440)."""
+    plain = release_of(version)
+    return (0, plain) if plain is not None else _place(parsed(version))
+
+
+@lru_cache(maxsize=1 << 16)
+def span_of(specifier: str) -> tuple[Place, Place]:
+    """The lowest and the highest place of what a specifier set may contain; not all that lies between them need be."""
+    lowest, highest = _FIRST, _LAST
+    for clause in compile_specifier(specifier) or ():
+        operator = clause.operator
+        if operator in ("===", "!="):
+            continue
+        at = place_of(clause.text)
+        if operator not in ("<", "<="):
+            lowest = max(lowest, at)
+        if clause.prefix is not None:
+            highest = min(highest, (clause.prefix[0], (*clause.prefix[1], inf)))
+        elif operator not in (">", ">="):
+            highest = min(highest, at)
+    return lowest, highest
+
+
+@lru_cache(maxsize=1 << 16)
 def parsed(version: str) -> Version:
     """The version of a text that is known to be valid."""
     return Version(version)
+
+
+_FIRST: Place = (0, ())
+_LAST: Place = (1 << 62, ())
+
+
+def _place(version: Version) -> Place:
+    return version.epoch, _trimmed(version.release)
 
 
 def _trimmed(release: Release) -> Release:
