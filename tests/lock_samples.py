@@ -108,8 +108,13 @@ WHOLE = LockGraph(
             version="2.3.1",
             source="pypi",
             artifacts=(
-                artifact("torch-2.3.1-cp311-cp311-linux_x86_64.whl", "gpu/cp311", depends=("triton==2.3.1",)),
-                artifact("torch-2.3.1-py3-none-any.whl", "linux-64/cp311", depends=()),
+                artifact(
+                    "torch-2.3.1-cp311-cp311-linux_x86_64.whl",
+                    "gpu/cp311",
+                    depends=("triton==2.3.1",),
+                    yanked='wrong "rpath"',
+                ),
+                artifact("torch-2.3.1-py3-none-any.whl", "linux-64/cp311", depends=(), yanked=""),
             ),
         ),
     ),

@@ -133,6 +133,7 @@ _ARTIFACTS = st.builds(
     depends=st.none() | _ANY_LINES.map(tuple),
     noarch=st.sampled_from(["", "python", "generic"]),
     site_packages=st.sampled_from(["", "lib/python/site-packages"]),
+    yanked=st.none() | st.text(max_size=30) | st.just("see https://user:secret@issues.example.com/7"),
     content=st.dictionaries(st.sampled_from(["py3.11-posix", "nt", "any"]), _DIGESTS, max_size=2),
 )
 _PACKAGES = st.builds(

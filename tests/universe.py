@@ -18,10 +18,10 @@ A scenario (``tests/scenarios/pypi/*.toml``) reads like the situation that it sh
 A version may state `requires`, `extras`, `requires-python`, `metadata-requires-python`, `yanked`, `uploaded`, `files`
 (names; default: one pure wheel) and `broken` (why its metadata cannot be read). `[problem]` may state `target`, `musl`,
 `python`, `constraints`, `overrides`, `prereleases`, `prereleases-for`, `strategy`, `exclude-newer`,
-`exclude-newer-for`, `spans`, `preferences` and `locked-files`. `[expected]` states all `pins`, and perhaps `files` and
-`warnings`; or, for what has no solution, `reasons` (project: reason), `roots` (the smallest failing set), `mentions`
-and `suggestion`. `tries` is how many candidates the search may look at. `uv` in `[expected]` says why uv answers
-differently. `rule` is a heading of ``tests/scenarios/README.md``.
+`exclude-newer-for`, `spans`, `preferences` and `locked-files`. `[expected]` states all `pins`, with every `yanked` one
+(project: reason) and all `warnings`, and perhaps `files`; or, for what has no solution, `reasons` (project: reason),
+`roots` (the smallest failing set), `mentions` and `suggestion`. `tries` is how many candidates the search may look at.
+`uv` in `[expected]` says why uv answers differently. `rule` is a heading of ``tests/scenarios/README.md``.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid
 
     pins: dict[str, str] | None = None  # every project and its version; None: there is no solution
     files: tuple[str, ...] = ()  # file names among those of the pins
-    warnings: tuple[str, ...] | None = None
+    warnings: tuple[str, ...] = ()
+    yanked: dict[str, str] = {}  # every yanked project among the pins and the reason
     reasons: dict[str, str] = {}
     roots: tuple[str, ...] | None = None
     mentions: tuple[str, ...] = ()

@@ -78,8 +78,8 @@ def link(
     builds: Iterable[Build] = (),
 ) -> LockGraph:
     """The graph of these step-targets. `previous` decides which version keeps the plain id, and hands on the content
-    digests that were recorded of artifacts, and how wheels were built: facts of theirs, however they were chosen now.
-    `builds` are those of this run.
+    digests that were recorded of artifacts, how wheels were built, and which files are yanked: what is true of them,
+    however they were chosen now. `builds` are those of this run.
 
     The result does not depend on the order of `cells` or of the choices.
     """
@@ -97,7 +97,7 @@ def link(
     return LockGraph(
         options=options,
         environments=environments,
-        packages=_packages(chosen, ids, _needed_requires(cells, chosen.choices), _recorded(previous)),
+        packages=_packages(chosen, ids, _needed_requires(cells, chosen.choices), _Recorded(previous)),
         builds=_builds_of(chosen.choices, builds, previous.builds if previous is not None else ()),
     )
 
@@ -141,9 +141,16 @@ def _builds_of(choices: Iterable[Choice], made: Iterable[Build], before: Iterabl
     return tuple(sorted(found.values(), key=lambda build: (build.wheel, build.sha256, build.identity)))
 
 
-def _recorded(previous: LockGraph | None) -> dict[Sha256, dict[str, Sha256]]:
-    packages = previous.packages if previous is not None else ()
-    return {artifact.sha256: artifact.content for package in packages for artifact in package.artifacts}
+class _Recorded:
+    """What the lock before says of artifacts and no choice does."""
+
+    def __init__(self, previous: LockGraph | None) -> None:
+        self.contents: dict[Sha256, dict[str, Sha256]] = {}
+        self.yanked: dict[tuple[str, Sha256], str | None] = {}  # by source, too: it is an index's word
+        for package in previous.packages if previous is not None else ():
+            for artifact in package.artifacts:
+                self.contents[artifact.sha256] = artifact.content
+                self.yanked[package.source, artifact.sha256] = artifact.yanked
 
 
 def _group(
@@ -285,7 +292,7 @@ def _packages(
     chosen: _Chosen,
     ids: Mapping[Origin, str],
     requires: Mapping[Sha256, tuple[str, ...]],
-    recorded: Mapping[Sha256, dict[str, Sha256]],
+    recorded: _Recorded,
 ) -> tuple[Package, ...]:
     keys: dict[Origin, list[str]] = {}
     for key in sorted(chosen.serving):
@@ -323,7 +330,8 @@ def _packages(
                         depends=None if agree else requires[choice.sha256],
                         noarch=choice.noarch,
                         site_packages=choice.site_packages,
-                        content=recorded.get(choice.sha256, {}) | choice.content,
+                        content=recorded.contents.get(choice.sha256, {}) | choice.content,
+                        yanked=recorded.yanked.get((choice.source, choice.sha256)),
                     )
                     for choice in group
                 ),

@@ -6,7 +6,7 @@ Stages that touch the network or a store are imported by the verbs that reach th
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -86,8 +86,10 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
     refuse_interpreters(selected, label)
     start = time.monotonic()
     if graph is not None and request.moves == Moves() and answers(project, selected):
+        warn_of_yanked(graph, around)
         return LockOutcome(path=manifest.lock_path, graph=graph, left=reasons(project))
     from envc.review.changes import changes
+    from envc.review.yanked import with_yanked
 
     planned = plan(project, selected, request.moves)
     refuse_builds(manifest, planned.solve, label)
@@ -116,10 +118,13 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
             solved = tuple(choice_of(pin, posed.cells[0]) for pin in solution.pins)
             choices.update(((cell.step, cell.key), solved) for cell in posed.cells)
     linked = link(planned.asking, choices, planned.options, graph, answered.builds if answered is not None else ())
+    if answered is not None:
+        linked = with_yanked(linked, answered.yanked)
     if answered is not None and (fresh := new_conda(linked, graph, planned.solve)):
         from envc.solving import warn_of_link_scripts
 
         warn_of_link_scripts(manifest, fresh, around, answered.keyring)
+    warn_of_yanked(linked, around)
     path, text = manifest.lock_path, lockfile.dumps(linked)
     return LockOutcome(
         path=path,
@@ -131,6 +136,15 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
         changes=changes(graph, linked),
         left=compare(manifest, project.cells, linked).reasons if len(selected) < len(project.cells) else (),
     )
+
+
+def warn_of_yanked(graph: LockGraph, around: Surroundings, cells: Iterable[StepTarget] | None = None) -> None:
+    """Name the files of a lock that their authors took back: all of them, or those of some step-targets."""
+    if graph.holds_yanked:
+        from envc.review.yanked import yanked
+
+        for package in yanked(graph, cells):
+            around.progress.warn(f"{package}\n  hint: {package.hint}")
 
 
 def _place(manifest: Manifest, cells: tuple[StepTarget, ...], at: KeyPath) -> str:
@@ -162,6 +176,7 @@ def bundle(project: Project, selection: Selection, options: BundleOptions, aroun
     graph = check(project) if options.record else locked(project, selection)
     closures = Closures(graph)
     cells = select(project, selection)
+    warn_of_yanked(graph, around, cells)
     code = {globs: code_entries(manifest.root, globs) for globs in {manifest.steps[cell.step].code for cell in cells}}
     request = BundleRequest(
         project=manifest.name,
@@ -398,9 +413,15 @@ def solve_once(query: Query, around: Surroundings, conda: CondaQuery | None = No
     """parse → expand → pose → solve, for one command line, without a lock; beside conda packages if there are some."""
     from envc.parse.query import parse_query
     from envc.solving import solve_both, solve_problems
+    from envc_solvers.pypi.index import was_yanked
 
     manifest = parse_query(query)
     problems = pose(manifest, expand(manifest), now=around.now)
     if conda is not None:
-        return solve_both(conda, problems[0], manifest, around)
-    return solve_problems(problems, manifest, around).solutions[0][1]
+        solution = solve_both(conda, problems[0], manifest, around)
+    else:
+        solution = solve_problems(problems, manifest, around).solutions[0][1]
+    for pin in solution.pins:
+        if pin.yanked is not None:
+            around.progress.warn(f"{pin.name} {pin.version} {was_yanked(pin.yanked)}")
+    return solution

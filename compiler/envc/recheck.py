@@ -20,6 +20,7 @@ from envc.model.manifest import Manifest
 from envc.pose import PosedProblem, pose, refuse_interpreters
 from envc.project import Project, check
 from envc.review.changes import Change, changes
+from envc.review.yanked import Listed, YankedPackage, with_yanked, yanked
 from envc.solving import line_labels, open_origins, solve_problems
 from envc.surroundings import Surroundings
 from envc.verify import Problem
@@ -34,7 +35,8 @@ class Rechecked(msgspec.Struct, frozen=True, kw_only=True):
     lock: str  # path of the lock file
     checked: int  # files that were looked for
     problems: tuple[Problem, ...]  # what is not as the lock says, sorted
-    yanked: tuple[Problem, ...]  # files that may still be used, but that their authors took back, sorted
+    yanked: tuple[YankedPackage, ...]  # what may still be used, but was taken back by its author, sorted
+    restored: tuple[str, ...]  # files that the lock calls yanked, and that are not any more, sorted
     newer: tuple[Change, ...]  # what a lock without any pins would hold instead
 
 
@@ -47,7 +49,7 @@ def recheck(project: Project, around: Surroundings) -> Rechecked:
     """
     graph = check(project)
     refuse_interpreters(project.cells)
-    problems, yanked, checked = _look_for_files(project, graph, around)
+    problems, said, checked = _look_for_files(project, graph, around)
     if not problems:
         again = _solve_again(project, graph, around)
         problems = tuple(_differences(graph, again))
@@ -59,7 +61,8 @@ def recheck(project: Project, around: Surroundings) -> Rechecked:
         lock=str(project.manifest.lock_path),
         checked=checked,
         problems=problems,
-        yanked=yanked,
+        yanked=yanked(with_yanked(graph, said)),
+        restored=tuple(sorted(_restored(graph, said))),
         newer=changes(graph, newest),
     )
 
@@ -90,9 +93,9 @@ def _link(project: Project, answers: Mapping[Cell, tuple[Choice, ...]], graph: L
 
 def _look_for_files(
     project: Project, graph: LockGraph, around: Surroundings
-) -> tuple[tuple[Problem, ...], tuple[Problem, ...], int]:
-    """Ask every index again for the pages of what is locked, and for the archives of interpreters: problems, yanked
-    files, and how many were looked for.
+) -> tuple[tuple[Problem, ...], dict[Listed, str | None], int]:
+    """Ask every index again for the pages of what is locked, and for the archives of interpreters: problems, what was
+    said of yanked files, and how many were looked for.
     """
     fresh = msgspec.structs.replace(around, refresh=not around.offline)
     with open_origins(project.manifest, fresh) as origins:
@@ -108,14 +111,14 @@ def _look_for_files(
             ]
             looked = pool.map(lambda archive: _look_for_archive(archive, project.manifest, origins, around), archives)
             problems = [problem for problem in looked if problem is not None]
-    yanked: list[Problem] = []
+    said: dict[Listed, str | None] = {}
     builds = graph.builds_by_wheel()
     for package, listed in zip(packages, listings, strict=True):
-        found, taken_back = _compare(package, builds, listed)
+        found, words = _compare(package, builds, listed)
         problems += found
-        yanked += taken_back
+        said |= words
     looked_for = len(archives) + sum(len(package.artifacts) for package in packages)
-    return tuple(sorted(problems)), tuple(sorted(yanked)), looked_for
+    return tuple(sorted(problems)), said, looked_for
 
 
 def _look_for_archive(
@@ -145,15 +148,16 @@ def _look_for_archive(
 
 def _compare(
     package: Package, builds: Mapping[Sha256, tuple[Build, ...]], listed: Iterable[File]
-) -> tuple[list[Problem], list[Problem]]:
+) -> tuple[list[Problem], dict[Listed, str | None]]:
     files = {file.name: file for file in listed}
-    problems, yanked = [], []
-    served: list[Artifact | SourceFile] = []
+    problems: list[Problem] = []
+    said: dict[Listed, str | None] = {}
+    served: list[tuple[Artifact, Artifact | SourceFile]] = []
     for artifact in package.artifacts:
         # What was built here was served as the sources that it was built from.
         sdists = [build.sdist for build in builds.get(artifact.sha256, ()) if build.sdist is not None]
-        served += sdists or [artifact]
-    for locked in served:
+        served += [(artifact, sdist) for sdist in sdists] or [(artifact, artifact)]
+    for artifact, locked in served:
         file = files.get(locked.file)
         if file is None:
             problems.append(Problem(where=locked.file, reason=f"{package.source} has no such file any more"))
@@ -164,9 +168,17 @@ def _compare(
                     reason=f"{package.source} has another file of this name, with sha256 {file.sha256}",
                 )
             )
-        elif file.yanked is not None:
-            yanked.append(Problem(where=locked.file, reason=f"was yanked{f': {file.yanked}' if file.yanked else ''}"))
-    return problems, yanked
+        else:
+            said[package.source, artifact.sha256] = file.yanked
+    return problems, said
+
+
+def _restored(graph: LockGraph, said: Mapping[Listed, str | None]) -> Iterable[str]:
+    """The files that a lock calls yanked, and their index does not any more."""
+    for package in graph.packages:
+        for artifact in package.artifacts:
+            if artifact.yanked is not None and said.get((package.source, artifact.sha256), "unasked") is None:
+                yield artifact.file
 
 
 def _differences(old: LockGraph, new: LockGraph) -> Iterable[Problem]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from envc.cli.documents import BundleDocument, ErrorDocument, LockedDocument
+from envc.cli.documents import BundleDocument, CheckedDocument, ErrorDocument, LockedDocument
 from envc.cli.documents_upkeep import CacheDocument, PruneDocument, TagsDocument
 from envc.cli.solved import SolveDocument
 from envc.housekeeping import Collected
@@ -46,7 +46,7 @@ SCHEMAS: Mapping[str, Format] = {  # by file name without its ending
     ),
     "solve": Format("The output of envc solve --json", (SolveDocument, ErrorDocument)),
     "status": Format("The output of envc status --json", (Status, ErrorDocument)),
-    "locked": Format("The output of envc lock --json", (LockedDocument, ErrorDocument)),
+    "locked": Format("The output of envc lock --json", (LockedDocument, CheckedDocument, ErrorDocument)),
     "rechecked": Format("The output of envc lock --verify --json", (Rechecked, ErrorDocument)),
     "verified": Format("The output of envc verify --json", (Verified, ErrorDocument)),
     "collected": Format("The output of envc gc --json", (Collected, ErrorDocument)),

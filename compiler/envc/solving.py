@@ -74,6 +74,12 @@ class Solved(msgspec.Struct, frozen=True):
     builds: tuple[Build, ...]  # of wheels that no source serves
     keyring: Keyring  # knows the logins of the sources and channels that were asked
 
+    @property
+    def yanked(self) -> dict[tuple[str, str], str | None]:
+        """What the indexes said of each file that was chosen: None, or why it was taken back. By source and sha256."""
+        pins = (pin for _, solution in self.solutions for pin in solution.pins)
+        return {(pin.source, pin.sha256): pin.yanked for pin in pins if pin.kind == "pypi"}
+
 
 class _Run:
     """The problems of a run by their kind, over indexes and channels that are opened where a kind needs them."""

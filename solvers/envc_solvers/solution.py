@@ -24,7 +24,7 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True):
     size: int  # bytes; 0 where no source states it
     uploaded: int | None = None  # seconds since the epoch, UTC
     license: str = ""
-    yanked: str | None = None  # a reason, when a yanked file had to be chosen
+    yanked: str | None = None  # why its author took back the file, if he did; "" without a reason (PEP 592)
     extras: tuple[str, ...] = ()  # requested by somebody in this solution, sorted
     requires: tuple[str, ...] = ()  # every requirement the artifact states, canonical, extras' ones included
     provides: tuple[str, ...] = ()  # PyPI projects that a conda package stands for, where somebody asked; sorted

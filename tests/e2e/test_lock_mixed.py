@@ -229,3 +229,12 @@ def test_a_real_table_of_names_and_a_real_channel(tmp_path: Path, index: IndexSe
     place.ok("lock", PYTHONHASHSEED="2")
     check_golden(GOLDEN / "conda-mixed.lock", place.lock.read_text())
     place.ok("lock", "--check")
+
+
+def test_a_yanked_file_beside_conda_packages_is_named_each_time(place: Workplace, index: IndexServer) -> None:
+    index.add(build_wheel("lib", "2.0"), yanked="leaks")
+    place.write(MANIFEST.replace('pypi = ["app"]', 'pypi = ["app", "lib==2.0"]'))
+    told = "warning: one on linux-64, osx-arm64, win-64: lib 2.0 was yanked: leaks\n"
+    assert told in place.ok("lock").err
+    assert told in place.ok("lock", "--check").err
+    assert told in place.ok("lock", "-P", "tool").err

@@ -75,8 +75,8 @@ def test_scenario(scenario: Scenario) -> None:
     solution = solve(problem, index, {}, max_tries=expected.tries)
     assert {pin.name: pin.version for pin in solution.pins} == expected.pins
     assert set(expected.files) <= {pin.file for pin in solution.pins}
-    if expected.warnings is not None:
-        assert solution.warnings == expected.warnings
+    assert solution.warnings == expected.warnings
+    assert {pin.name: pin.yanked for pin in solution.pins if pin.yanked is not None} == expected.yanked
 
 
 def test_the_table_names_every_scenario() -> None:

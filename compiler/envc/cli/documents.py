@@ -9,9 +9,13 @@ import msgspec
 from envc.model.digest import Sha256
 from envc.model.record import StepPointer
 from envc.review.changes import Change
+from envc.review.yanked import YankedPackage, yanked
 from envc.stale import Reason
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from envc.model.graph import LockGraph
     from envc.pack import Bundled
     from envc.pipeline import LockOutcome
     from envc.ship import Shipped
@@ -28,6 +32,7 @@ class LockedDocument(msgspec.Struct, frozen=True, kw_only=True):
     solved: int  # solver runs
     changes: tuple[Change, ...]
     left: tuple[Reason, ...]  # why the lock is out of date beside what was selected
+    yanked: tuple[YankedPackage, ...]  # sorted
 
     @classmethod
     def of(cls, outcome: LockOutcome) -> LockedDocument:
@@ -40,7 +45,20 @@ class LockedDocument(msgspec.Struct, frozen=True, kw_only=True):
             solved=outcome.solved,
             changes=outcome.changes,
             left=outcome.left,
+            yanked=yanked(outcome.graph),
         )
+
+
+class CheckedDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``envc lock --check --json`` writes about a lock that is up to date."""
+
+    lock: str  # path of the lock file
+    stale: tuple[Reason, ...]  # ()
+    yanked: tuple[YankedPackage, ...]  # sorted
+
+    @classmethod
+    def of(cls, path: Path, graph: LockGraph) -> CheckedDocument:
+        return cls(lock=str(path), stale=(), yanked=yanked(graph))
 
 
 class BundledStep(msgspec.Struct, frozen=True, kw_only=True):

@@ -75,9 +75,14 @@ def command(
                 raise UsageError("--verify looks at the whole lock as it is", "leave out what would change it")
             return _verify(project, around, terminal, as_json)
         if check:
-            must_be_fresh(project, select(project, selection))
+            selected = select(project, selection)
+            if project.graph is not None:
+                pipeline.warn_of_yanked(project.graph, around)
+            graph = must_be_fresh(project, selected)
             if as_json:
-                print_json({"lock": str(project.manifest.lock_path), "stale": []})
+                from envc.cli.documents import CheckedDocument
+
+                print_json(CheckedDocument.of(project.manifest.lock_path, graph))
             terminal.note(f"{project.manifest.lock_path.name} is up to date")
             return 0
         moves = Moves(upgrade=upgrade, packages=packages)
@@ -101,8 +106,10 @@ def _verify(project: Project, around: Surroundings, terminal: Terminal, as_json:
     else:
         for problem in found.problems:
             print(f"{problem.where}: {problem.reason}")
-    for taken_back in found.yanked:
-        terminal.warn(f"{taken_back.where} {taken_back.reason}")
+    for package in found.yanked:
+        terminal.warn(f"{package}\n  hint: {package.hint}")
+    for file in found.restored:
+        terminal.note(f"{file} is not yanked any more; the lock says so once a step with it is solved again")
     name = project.manifest.lock_path.name
     if found.problems:
         terminal.note(f"{name} is not what would be locked: {count(len(found.problems), 'problem')}")

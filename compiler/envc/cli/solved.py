@@ -18,6 +18,7 @@ class SolvedPackage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     sha256: str | None  # lower-case hex; null where no source states it: a lock finds it out by fetching the file
     source: str  # source name
     depends: tuple[str, ...]  # names of packages of this solution
+    yanked: str | None = None  # why its author took the file back, "" without a reason
 
     @classmethod
     def of(cls, pin: Pin) -> SolvedPackage:
@@ -30,6 +31,7 @@ class SolvedPackage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
             sha256=pin.sha256 or None,
             source=pin.source,
             depends=pin.depends,
+            yanked=pin.yanked,
         )
 
 

@@ -49,6 +49,7 @@ def _lines(shown: Status) -> list[str]:
     if not shown.locked:
         return [*lines, "", "there is no lock file: run `envc lock`"]
     lines += ["", f"{count(len(shown.steps), 'step-target')}, {count(shown.environments, 'environment')}"]
+    lines += map(str, shown.yanked)
     if shown.fresh:
         return [*lines, "the lock is up to date"]
     return [*lines, "the lock is out of date: run `envc lock`", *(f"  {reason}" for reason in shown.reasons)]

@@ -20,6 +20,7 @@ import msgspec
 
 from envc.fetch.credentials import split_credentials
 from envc.model.decoders import decode
+from envc.model.reason import plain_reason
 from envc_solvers.pypi.index import File
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
@@ -197,7 +198,7 @@ def listed(entry: PageEntry, base: str) -> ListedFile | None:
             size if 0 <= size < _LARGEST else 0,
             uploaded,
             entry.requires_python or "",
-            None if yanked is False or yanked is None else "" if yanked is True else yanked,
+            None if yanked is False or yanked is None else "" if yanked is True else plain_reason(yanked),
         ),
         address,
         _core(entry),

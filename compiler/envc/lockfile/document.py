@@ -36,6 +36,9 @@ class ArtifactTable(Shape, frozen=True, kw_only=True):
     site_packages: Annotated[
         str, Meta(description="Of conda's python (CEP-17): where it keeps packages, if not at the usual place")
     ] = ""
+    yanked: Annotated[
+        str | None, Meta(description="Why its author took it back, as of when it was solved; empty without a reason")
+    ] = None
     content: Annotated[dict[str, Digest], Meta(description="Content digest by layout")] = {}
 
 

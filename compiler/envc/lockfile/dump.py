@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from envc.model.graph import Artifact, Build, BuildRequirement, LockedEnvironment, LockGraph, Package, PackageRef
+from envc.model.reason import plain_reason
 
 _Value = TypeVar("_Value", LockedEnvironment, Package, Artifact, Build)
 HEADER = """\
@@ -34,7 +35,8 @@ _ONE_LINE = frozenset(_OPTIONS)
 def canonical(graph: LockGraph) -> LockGraph:
     """The same graph with every set sorted and free of doubles. `dumps` writes it, `loads` returns it.
 
-    A licence given as an address is left out: a lock holds none that the manifest does not spell.
+    A licence given as an address is left out, and so are addresses among the reasons of yanked files: a lock holds none
+    that the manifest does not spell.
     """
     return LockGraph(
         version=graph.version,
@@ -99,6 +101,7 @@ def _canonical_artifact(artifact: Artifact) -> Artifact:
         targets=_sorted_set(artifact.targets),
         depends=None if artifact.depends is None else _sorted_set(artifact.depends),
         content=dict(sorted(artifact.content.items())),
+        yanked=None if artifact.yanked is None else plain_reason(artifact.yanked),
     )
 
 
@@ -182,6 +185,8 @@ def _dump_artifact(artifact: Artifact) -> str:
         text += f", noarch = {_dump_string(artifact.noarch)}"
     if artifact.site_packages:
         text += f", site-packages = {_dump_string(artifact.site_packages)}"
+    if artifact.yanked is not None:
+        text += f", yanked = {_dump_string(artifact.yanked)}"
     if artifact.content:
         text += f", content = {_dump_value(artifact.content)}"
     return text + " }"

@@ -180,6 +180,7 @@ class _Reader:
             noarch=table.noarch,
             site_packages=table.site_packages,
             content={layout: Sha256(digest) for layout, digest in table.content.items()},
+            yanked=table.yanked,
         )
 
     def _build(self, table: BuildTable, at: str) -> Build:

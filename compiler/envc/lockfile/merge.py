@@ -88,6 +88,8 @@ def _unite(left: tuple[Artifact, ...], right: tuple[Artifact, ...]) -> tuple[Art
             artifact,
             targets=() if everywhere else (*twin.targets, *artifact.targets),
             content={**twin.content, **artifact.content},
+            # Who knows of a yank has seen more; the next lock that solves it says which is true now.
+            yanked=max((said for said in (twin.yanked, artifact.yanked) if said is not None), default=None),
         )
     if len(united) > 1:
         keys = Counter(key for artifact in united.values() for key in set(artifact.targets))

@@ -26,6 +26,9 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     noarch: str = ""  # of a conda package: "python", "generic", or "" for one of a platform
     site_packages: str = ""  # of conda's `python`: where it keeps packages, if that is not where its layout says
     content: dict[str, Sha256] = {}  # layout: content digest, once `bundle --record` has added it
+    # What its index said when a step with it was solved last: None, or the reason why it was taken back, perhaps "".
+    # No fact of the bytes, and so no part of any id.
+    yanked: str | None = None
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +122,11 @@ class LockGraph(msgspec.Struct, frozen=True, kw_only=True):
     environments: tuple[LockedEnvironment, ...]  # sorted by steps
     packages: tuple[Package, ...]  # sorted by kind, name, id
     builds: tuple[Build, ...] = ()  # sorted by wheel, sha256, identity
+
+    @property
+    def holds_yanked(self) -> bool:
+        """Whether a file was taken back by its author, as far as the lock knows."""
+        return any(artifact.yanked is not None for package in self.packages for artifact in package.artifacts)
 
     def builds_by_wheel(self) -> dict[Sha256, tuple[Build, ...]]:
         """How each wheel that no source serves was built; equal wheels may come out of several sources."""

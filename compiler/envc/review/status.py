@@ -10,6 +10,7 @@ from envc.closure import Closures, DanglingLock
 from envc.expand import StepTarget
 from envc.model.digest import Sha256
 from envc.model.graph import LockGraph
+from envc.review.yanked import YankedPackage, yanked
 from envc.stale import Freshness, Reason
 
 
@@ -32,6 +33,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     fresh: bool  # whether it says exactly what the manifest asks for
     steps: tuple[StepStatus, ...]  # in the order of the manifest
     reasons: tuple[Reason, ...]  # why it is stale, sorted
+    yanked: tuple[YankedPackage, ...]  # what the lock holds of it, sorted
 
     @property
     def environments(self) -> int:
@@ -69,4 +71,5 @@ def status(
         fresh=freshness is not None and freshness.is_fresh,
         steps=tuple(steps),
         reasons=freshness.reasons if freshness is not None else (),
+        yanked=yanked(graph) if graph is not None else (),
     )

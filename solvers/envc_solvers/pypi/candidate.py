@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
-from envc_solvers.pypi.index import File, Release, View
+from envc_solvers.pypi.index import File, Release, View, was_yanked
 from envc_solvers.pypi.requirement import Metadata
 from envc_solvers.pypi.specifier import allows, compile_specifier, parsed, place_of, release_of, span_of
 
@@ -173,7 +173,7 @@ class Rules:
         if not python_fits(file.requires_python, self.python):
             return f"requires Python {file.requires_python}"
         if file.yanked is not None and not named and file.sha256 not in self.locked_files:
-            return f"was yanked: {file.yanked}" if file.yanked else "was yanked"
+            return was_yanked(file.yanked)
         return None
 
 

@@ -21,6 +21,11 @@ class File(msgspec.Struct, frozen=True, array_like=True, gc=False):
     yanked: str | None = None  # None: not yanked; else the reason, which may be ""
 
 
+def was_yanked(reason: str) -> str:
+    """What is told of a yanked file: ``was yanked: leaks``, or ``was yanked`` without a reason."""
+    return f"was yanked: {reason}" if reason else "was yanked"
+
+
 class Release(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The files of one version that one wheel target can install.
 

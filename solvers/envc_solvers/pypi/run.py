@@ -141,8 +141,6 @@ def _solution(provider: Provider, decided: Iterable[Candidate], roots_of: list[s
         warnings += [f"{name} {base.version} has no extra {extra}" for extra in extras if extra not in metadata.extras]
         if name in provider.provided:
             continue
-        if base.file.yanked is not None:
-            warnings.append(f"{name} {base.version} was yanked{f': {base.file.yanked}' if base.file.yanked else ''}")
         pins.append(
             Pin(
                 kind="pypi",

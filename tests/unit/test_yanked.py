@@ -1,0 +1,140 @@
+"""What a lock says of files that their authors took back: where it comes from, how long it stays, whom it concerns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from envc.closure import Closures
+from envc.expand import StepTarget, expand, lock_options
+from envc.link import Cell, link
+from envc.lockfile import dumps, loads, merge
+from envc.model.digest import Sha256, sha256
+from envc.model.graph import Choice, LockGraph
+from envc.parse import parse_manifest
+from envc.review.yanked import Place, with_yanked, yanked
+
+MANIFEST = parse_manifest(
+    """
+[project]
+name = "demo"
+targets = ["linux-64", "osx-arm64"]
+python = "3.12"
+
+[steps.one]
+pypi = ["alpha"]
+
+[steps.two]
+pypi = ["alpha", "native"]
+
+[steps.three]
+pypi = ["native"]
+""",
+    Path("manifest.toml"),
+)
+CELLS = expand(MANIFEST)
+OPTIONS = lock_options(MANIFEST, CELLS)
+
+
+def _choice(name: str, platform: str = "any") -> Choice:
+    file = f"{name}-1.0-py3-none-{platform}.whl"
+    return Choice(kind="pypi", name=name, version="1.0", source="pypi", file=file, size=7, sha256=digest(file))
+
+
+def digest(file: str) -> Sha256:
+    return sha256(file.encode())
+
+
+def _answer(cell: StepTarget) -> tuple[Choice, ...]:
+    platforms = {"alpha": "any", "native": cell.target.platform.replace("-", "_")}
+    names = [dependency.requirement.name for dependency in cell.pypi]
+    return tuple(_choice(name, platforms[name]) for name in names)
+
+
+def _lock(cells: tuple[StepTarget, ...] = CELLS, previous: LockGraph | None = None) -> LockGraph:
+    choices: dict[Cell, tuple[Choice, ...]] = {(cell.step, cell.key): _answer(cell) for cell in cells}
+    return link(cells, choices, OPTIONS, previous)
+
+
+ALPHA = ("pypi", digest("alpha-1.0-py3-none-any.whl"))
+LINUX, MAC = (("pypi", digest(f"native-1.0-py3-none-{platform}.whl")) for platform in ("linux_64", "osx_arm64"))
+
+
+def test_steps_and_targets_that_use_the_files_are_named() -> None:
+    graph = with_yanked(_lock(), {ALPHA: "leaks", LINUX: "", MAC: None})
+    alpha, native = yanked(graph)
+    assert alpha.files == ("alpha-1.0-py3-none-any.whl",)
+    assert alpha.places == (Place(("one", "two"), ("linux-64", "osx-arm64")),)
+    assert str(alpha) == "one, two on linux-64, osx-arm64: alpha 1.0 was yanked: leaks"
+    assert "`envc lock -P alpha`" in alpha.hint
+    assert native.files == ("native-1.0-py3-none-linux_64.whl",)
+    assert str(native) == "three, two on linux-64: native 1.0 was yanked"
+
+
+def test_files_of_one_version_may_have_been_taken_back_for_several_reasons() -> None:
+    graph = with_yanked(_lock(), {LINUX: "needs another libc", MAC: "not signed"})
+    assert [(one.reason, one.places) for one in yanked(graph)] == [
+        ("needs another libc", (Place(("three", "two"), ("linux-64",)),)),
+        ("not signed", (Place(("three", "two"), ("osx-arm64",)),)),
+    ]
+
+
+def test_only_what_is_asked_about_is_told() -> None:
+    graph = with_yanked(_lock(), {ALPHA: "leaks", LINUX: "old"})
+    assert [one.name for one in yanked(graph, [cell for cell in CELLS if cell.step == "one"])] == ["alpha"]
+    on_mac = [cell for cell in CELLS if cell.step == "two" and cell.target.name == "osx-arm64"]
+    assert [str(one) for one in yanked(graph, on_mac)] == ["two on osx-arm64: alpha 1.0 was yanked: leaks"]
+
+
+def test_many_steps_are_counted() -> None:
+    [environment, *_] = _lock().environments
+    steps = tuple(f"step-{number:04}" for number in range(1_000))
+    many = msgspec.structs.replace(environment, steps=steps)
+    graph = with_yanked(msgspec.structs.replace(_lock(), environments=(many,)), {ALPHA: "leaks"})
+    assert str(yanked(graph)[0]).startswith(
+        "step-0000, step-0001, step-0002, step-0003, step-0004 and 995 more on linux"
+    )
+
+
+def test_a_lock_that_a_merge_has_broken_is_told_of_as_far_as_it_goes() -> None:
+    graph = with_yanked(_lock(), {ALPHA: "leaks"})
+    assert yanked(msgspec.structs.replace(graph, environments=()))[0].places == ()
+    twice = msgspec.structs.replace(graph, packages=graph.packages * 2)
+    assert [one.name for one in yanked(twice)] == ["alpha", "alpha"]
+    assert yanked(msgspec.structs.replace(graph, packages=())) == ()
+
+
+def test_what_was_recorded_stays_until_an_index_says_otherwise() -> None:
+    before = with_yanked(_lock(), {ALPHA: "leaks"})
+    assert _lock(previous=before) == before
+    assert with_yanked(_lock(previous=before), {LINUX: None}) == before
+    assert with_yanked(_lock(previous=before), {ALPHA: None}) == _lock()
+    assert with_yanked(_lock(previous=before), {ALPHA: "leaks much"}) != before
+    # It is the word of one index about what it serves.
+    assert with_yanked(_lock(), {("elsewhere", ALPHA[1]): "leaks"}) == _lock()
+
+
+def test_a_step_that_leaves_takes_it_along() -> None:
+    before = with_yanked(_lock(), {ALPHA: "leaks"})
+    rest = tuple(cell for cell in CELLS if cell.step == "three")
+    assert not _lock(rest, before).holds_yanked
+
+
+def test_environments_are_the_same_and_the_text_is_not() -> None:
+    plain, marked = _lock(), with_yanked(_lock(), {ALPHA: "leaks", LINUX: ""})
+    for cell in CELLS:
+        assert Closures(plain).environment(cell) == Closures(marked).environment(cell)
+        assert Closures(plain).environment(cell).id == Closures(marked).environment(cell).id
+    assert loads(dumps(marked)) == marked
+    assert dumps(plain) == dumps(marked).replace(', yanked = "leaks"', "").replace(', yanked = ""', "")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "merged"),
+    [(None, "leaks", "leaks"), ("", "leaks", "leaks"), (None, "", ""), ("a", "b", "b"), (None, None, None)],
+)
+def test_branches_that_know_different_things_agree(ours: str | None, theirs: str | None, merged: str | None) -> None:
+    left, right = with_yanked(_lock(), {ALPHA: ours}), with_yanked(_lock(), {ALPHA: theirs})
+    assert merge(left, right) == merge(right, left) == with_yanked(_lock(), {ALPHA: merged})
