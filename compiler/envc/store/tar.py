@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from zlib import adler32
 
 from envc.model.record import Member
 
@@ -39,6 +40,8 @@ def header_size(member: Member) -> int:
 def encode_header(member: Member) -> bytes:
     """All blocks before the content. `mtime` must be within 0 and MAX_OCTAL."""
     path, link = member.path.encode(), member.link.encode()
+    if len(path) <= _NAME and not link and member.size <= MAX_OCTAL and path.isascii():
+        return _header(path, member.mode, member.size, member.mtime, b"0", b"", b"")
     pax: dict[str, bytes] = {}
     if len(link) > _NAME or not link.isascii():
         pax["linkpath"], link = link, b""
@@ -75,7 +78,8 @@ def _split(path: bytes) -> tuple[bytes, bytes]:
 
 def _header(name: bytes, mode: int, size: int, mtime: int, typeflag: bytes, link: bytes, prefix: bytes) -> bytes:
     numbers = b"%07o\0%011o\0%011o\0" % (mode, size, mtime)
-    total = _FIXED_SUM + sum(numbers) + sum(name) + sum(prefix) + sum(link) + typeflag[0]
+    # Adler-32 that starts at 0 has in its low half the sum of the bytes, modulo 65521 (RFC 1950). ASCII stays below.
+    total = _FIXED_SUM + (adler32(numbers + name + prefix + link + typeflag, 0) & 0xFFFF)
     return _HEADER.pack(
         name, numbers[:8], _ZERO, _ZERO, numbers[8:20], numbers[20:], b"%06o\0 " % total, typeflag, link,
         b"ustar\0", b"00", b"", b"", _ZERO, _ZERO, prefix,
