@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from envc.errors import StoreError
 from envc.model.record import Member
 from envc.store.encode import Encoder, Entry
-from envc.store.errors import UnsafePath
-from envc.store.frames import compress
+from envc.store.errors import CorruptBlob, UnsafePath
+from envc.store.frames import compress, decompress
 from envc.store.layout import FRAME, spans
 from envc.store.objects import bytes_reader
 from envc.store.tar import BLOCK
@@ -183,3 +186,33 @@ def test_several_objects_share_an_encoder() -> None:
             thread.join()
     for each, out in zip(sets, outs, strict=True):
         assert out.getvalue() == encode(each, artifact=None)[0]
+
+
+def test_a_checksum_is_compared_unless_the_bytes_are_proven() -> None:
+    frame = bytearray(compress(pattern(5000), 9))
+    assert decompress(frame, "it", raw=5000, limit=FRAME, proven=True) == pattern(5000)
+    frame[-1] ^= 1
+    with pytest.raises(CorruptBlob, match="cannot be decompressed"):
+        decompress(frame, "it", raw=5000, limit=FRAME)
+    assert decompress(frame, "it", raw=5000, limit=FRAME, proven=True) == pattern(5000)
+
+
+def test_a_proven_frame_without_a_checksum_loses_nothing() -> None:
+    frame = zstandard.ZstdCompressor(write_checksum=False).compress(pattern(5000))
+    assert decompress(frame, "it", raw=5000, limit=FRAME, proven=True) == pattern(5000)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 255), st.sampled_from(["changed", "cut", "followed"]))
+def test_a_proven_frame_is_exactly_one_all_the_same(at: int, byte: int, how: str) -> None:
+    frame = compress(pattern(5000), 9)
+    at %= len(frame)
+    others = {
+        "changed": frame[:at] + bytes([byte]) + frame[at + 1 :],
+        "cut": frame[:at],
+        "followed": frame + frame[: at + 1],
+    }
+    try:
+        content = decompress(others[how], "it", raw=5000, limit=FRAME, proven=True)
+    except CorruptBlob:
+        return
+    assert how == "changed" and len(content) == 5000

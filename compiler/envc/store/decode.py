@@ -69,7 +69,7 @@ class ObjectReader:
         frame = self.index.frames[number]
         if sha256(compressed) != frame.sha256:
             raise CorruptBlob(self.what, f"frame {number} does not match its digest")
-        tar = decompress(compressed, self.what, raw=frame.raw, limit=FRAME)
+        tar = decompress(compressed, self.what, raw=frame.raw, limit=FRAME, proven=True)
         view = memoryview(tar)
         span = self._spans[number]
         found: list[Piece] = []

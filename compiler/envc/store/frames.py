@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Buffer = bytes | bytearray | memoryview
 
 SKIPPABLE = 0x184D2A5E  # magic number of the skippable frames that hold an index
+_DESCRIPTOR = 4  # offset of a frame's descriptor, behind its magic number
+_CHECKSUM_FLAG = 1 << 2  # in the descriptor
+_CHECKSUM = 4  # bytes of a checksum, the last ones of a frame
 MAX_WINDOW = 1 << 27  # bytes; what `zstd -d` accepts without being told, and every level here stays below
 
 
@@ -52,8 +55,9 @@ def compress(data: Buffer, level: int) -> bytes:
     return _compressors.at(level).compress(data)
 
 
-def decompress(frame: Buffer, what: str, *, raw: int | None = None, limit: int) -> bytes:
-    """The content of exactly one frame.
+def decompress(frame: Buffer, what: str, *, raw: int | None = None, limit: int, proven: bool = False) -> bytes:
+    """The content of exactly one frame, compared with the frame's own checksum unless its bytes are `proven` to be
+    those that were written.
 
     Nothing is allocated before the frame's own header has announced `raw` bytes (any number, if None), and at most
     `limit`. Raises CorruptBlob for anything else: a longer, shorter, broken, truncated or skippable frame, or bytes
@@ -62,13 +66,27 @@ def decompress(frame: Buffer, what: str, *, raw: int | None = None, limit: int) 
     import zstandard
 
     try:
-        announced = zstandard.get_frame_parameters(frame).content_size
+        header = zstandard.get_frame_parameters(frame)
+        announced = header.content_size
         # The library answers an announced size of 0 without reading on, so an empty content is no frame of ours.
         if not 0 < announced <= limit or (raw is not None and announced != raw):
             raise CorruptBlob(what, f"a frame announces {announced} bytes where {raw or f'1 to {limit}'} belong")
+        if proven and header.has_checksum:
+            frame = _without_checksum(frame)
         content = _decompressor().codec.decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise CorruptBlob(what, f"a frame cannot be decompressed ({error})") from None
     if len(content) != announced:
         raise CorruptBlob(what, f"a frame announces {announced} bytes and holds {len(content)}")
     return content
+
+
+def _without_checksum(frame: Buffer) -> Buffer:
+    """A frame's bytes up to its checksum, with a header that announces none (RFC 8878, 3.1.1 and 3.1.1.1.1).
+
+    The library cannot be told to pass over it, and takes longer to compute it than this copy does
+    (`tests/benchmarks/RESULTS.md`).
+    """
+    bare = bytearray(frame)
+    bare[_DESCRIPTOR] &= ~_CHECKSUM_FLAG
+    return memoryview(bare)[:-_CHECKSUM]
