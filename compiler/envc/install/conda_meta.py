@@ -141,7 +141,8 @@ def glance_at_record(data: bytes) -> PrefixRecordGlance:
 
 def with_origin(data: bytes, url: str, channel: str) -> bytes:
     """A prefix record as `encode_record` would write it with these two fields, which it does not have yet."""
-    return b'%s,"url":%s,"channel":%s}\n' % (data.rstrip()[:-1], *map(msgspec.json.encode, (url, channel)))
+    added = b',"url":%s,"channel":%s}\n' % (msgspec.json.encode(url), msgspec.json.encode(channel))
+    return b"".join((memoryview(data)[: data.rindex(b"}")], added))
 
 
 V = TypeVar("V")

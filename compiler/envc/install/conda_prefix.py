@@ -192,6 +192,8 @@ def _read(root: Path, item: RecordObject, record: Record) -> _Package:
         raise CorruptBlob(what, f"has no {path!r} that matches its digest", "run `envc cache prune --all`, then again")
     try:
         glance = glance_at_record(data)
+        if glance.is_plain and not record.winners:
+            return _Package(item=item, data=data, glance=glance)
         own = _own(record, item)
         if glance.is_plain and len(own) == len(item.index.members):
             return _Package(item=item, data=data, glance=glance)
