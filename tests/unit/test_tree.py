@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from envc.model.digest import sha256
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no co
 NOISE = os.urandom(12 << 20)  # more than goes into one frame, and enough to be worth a copy
 OBJECTS = {
     "large": [Entry(path="lib/large.bin", content=NOISE, executable=True), Entry(path="lib/link", link="large.bin")],
+    "pressed": [Entry(path="lib/pressed.bin", content=bytes(12 << 20))],  # two frames, for one process
     "small": [Entry(path=f"small/{number}.txt", content=b"%d" % number) for number in range(300)],
     "other": [Entry(path="other/deep/text.txt", content=b"text"), Entry(path="other/none", content=b"")],
 }
@@ -51,12 +53,15 @@ root.mkdir()
 """
 
 
-def make(folder: Path, damaged: str = "", at: int = 0) -> None:
-    """The objects, of which a byte of one may be another than it was."""
+def make(folder: Path, damaged: str = "", at: int = 0, *, mistaken: str = "") -> None:
+    """The objects, of which a byte of one may be another than it was, and one's members be said to be others."""
     for name, entries in OBJECTS.items():
         data, index = encode(entries, artifact=sha256(name.encode()), layout="any")
         if name == damaged:
             data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        if name == mistaken:
+            members = [msgspec.structs.replace(member, sha256=sha256(b"other")) for member in index.members]
+            index = msgspec.structs.replace(index, members=tuple(members))
         (folder / f"{name}.object").write_bytes(data)
         (folder / f"{name}.json").write_bytes(canonical_json(index))
 
@@ -101,8 +106,8 @@ assert all(cache.holds("any", part.index.content) for part in parts)
 
 @pytest.mark.parametrize(
     ("name", "at"),
-    [("large", 9), ("large", 10 << 20), ("small", 9), ("other", 9)],
-    ids=["first", "later", "small", "last"],
+    [("large", 9), ("large", 10 << 20), ("pressed", 300), ("small", 9), ("other", 9)],
+    ids=["first", "later", "pressed", "small", "last"],
 )
 def test_damage_is_told_of_the_object_that_has_it(tmp_path: Path, name: str, at: int) -> None:
     make(tmp_path, name, at)
@@ -114,7 +119,23 @@ except CorruptObject as error:
     assert of_copies()
 else:
     raise SystemExit("no error")
-assert not any(cache.holds("any", part.index.content) for part in parts)
+assert not any(cache.holds("any", part.index.content) for part in parts if part.what == {name!r})
+"""
+    run(tmp_path, program)
+
+
+@pytest.mark.parametrize("name", ["pressed", "small"])
+def test_contents_that_are_not_as_demanded_are_told_of(tmp_path: Path, name: str) -> None:
+    make(tmp_path, mistaken=name)
+    program = f"""
+try:
+    write_tree(root, parts, task, unpacked=cache, threads=2)
+except CorruptObject as error:
+    assert error.what == {name!r} and "does not match its digest" in error.reason, error
+    assert of_copies()
+else:
+    raise SystemExit("no error")
+assert not any(cache.holds("any", part.index.content) for part in parts if part.what == {name!r})
 """
     run(tmp_path, program)
 

@@ -7,10 +7,11 @@ links come last, so that no write can pass through one (`envc.store.paths` says 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -32,6 +33,7 @@ for _flag in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):  # each is missing on some
     _WRITE |= getattr(os, _flag, 0)
 _TIMES_BY_FILE = os.utime in os.supports_fd
 _BYTES_FOR_A_COPY = 8 << 20  # of frames, which then take ten times as long as to make a copy of this process
+_RUNS_FOR_EACH = 8  # pieces of work for each process, if all were of one size: the last ones are small
 _FILES_FOR_A_COPY = 4000  # to make a copy of this process takes as long as to share some hundreds of files
 
 
@@ -69,6 +71,11 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
             return self.index.members
         return [member for member in self.index.members if member.path not in self.skipped]
 
+    def reading(self, number: int) -> Callable[[], bytes]:
+        """What reads the bytes of a frame."""
+        frame = self.index.frames[number]
+        return partial(self.read_range, frame.offset, frame.length)
+
 
 def write_tree(
     root: Path,
@@ -87,25 +94,41 @@ def write_tree(
     says; FileExistsError, IsADirectoryError or NotADirectoryError where two members want one place; other OSErrors for
     a disk that cannot take them. What was written until then stays.
     """
-    folders = _Folders(root)
-    missing = list(parts) if unpacked is None else _place(root, parts, folders, unpacked, task)
+    site = _Site(root, _Folders(root), unpacked, task)
+    missing = list(parts) if unpacked is None else _place(site, parts, unpacked)
     if missing:
-        _write(root, missing, folders, unpacked, task, threads, in_flight)
+        _write(site, missing, threads, in_flight)
     for part in parts:
         for member in part.wanted:
             if member.type == "link":
                 (root / member.path).symlink_to(member.link)
 
 
-def _write(
-    root: Path,
-    parts: list[Part],
-    folders: _Folders,
-    unpacked: Unpacked | None,
-    task: Task,
-    threads: int | None,
-    in_flight: int,
-) -> None:
+class _Site(NamedTuple):
+    """Where a tree is made, and who is told."""
+
+    root: Path
+    folders: _Folders
+    unpacked: Unpacked | None
+    task: Task
+
+    def finish(self, part: Part) -> None:
+        """What is left to do when all frames of a part have been written."""
+        for member in _sliced(part):
+            _finish_sliced(self.root, part, member)
+
+    def keep(self, part: Part, *, may_copy: bool = True) -> bool:
+        """`Unpacked.keep`, where anything is to be kept at all."""
+        if self.unpacked is None or not part.names:
+            return True
+        return self.unpacked.keep(self.root, part.index, part.names[0], part.skipped, may_copy=may_copy)
+
+    def is_kept(self, part: Part) -> bool:
+        """Whether `keep` has nothing to do any more."""
+        return self.unpacked is None or not part.names or self.unpacked.holds(part.index.layout, part.names[0])
+
+
+def _write(site: _Site, parts: list[Part], threads: int | None, in_flight: int) -> None:
     """Read, check and write the files of these parts, and keep each for other prefixes.
 
     Copies of this process do it where nothing is to be waited for, threads elsewhere.
@@ -113,53 +136,78 @@ def _write(
     # Largest first: a long object at the end would leave the other cores idle.
     parts.sort(key=lambda part: -part.size)
     copies = (threads or usable_cores()) - 1
-    is_much = sum(part.size for part in parts) > _BYTES_FOR_A_COPY
-    if in_flight == 1 and copies and is_much and can_share(sum(len(part.index.frames) for part in parts)):
-        _write_with_copies(root, parts, folders, unpacked, task, copies)
-    else:
-        _write_on_threads(root, parts, folders, unpacked, task, threads, in_flight)
+    if in_flight == 1 and copies and sum(part.size for part in parts) > _BYTES_FOR_A_COPY:
+        runs = _runs(parts, copies + 1)
+        if can_share(len(runs)):
+            _write_with_copies(site, parts, runs, copies)
+            return
+    _write_on_threads(site, parts, threads, in_flight)
 
 
-def _write_with_copies(
-    root: Path, parts: list[Part], folders: _Folders, unpacked: Unpacked | None, task: Task, copies: int
-) -> None:
-    """As `_write`. A fifth faster than threads, which wait for the interpreter after each of 100,000 short calls."""
-    frames: list[tuple[Part, ObjectReader, int]] = []
+class _Run(NamedTuple):
+    """Frames of one part that follow each other, for one process."""
+
+    part: Part
+    numbers: range
+    size: int  # bytes of the frames
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self.numbers) == len(self.part.index.frames)
+
+
+def _runs(parts: list[Part], processes: int) -> list[_Run]:
+    """All frames of the parts. A part is one run, so that one process alone checks its index, unless it is so large
+    that others would have to wait for it.
+    """
+    most = sum(part.size for part in parts) // (_RUNS_FOR_EACH * processes)
+    runs: list[_Run] = []
     for part in parts:
-        reader = ObjectReader(part.index, part.what, contents=part.contents)
-        folders.make(part)
-        frames += [(part, reader, number) for number in range(len(part.index.frames))]
+        start = size = 0
+        for number, frame in enumerate(part.index.frames):
+            size += frame.length
+            if size >= most or number + 1 == len(part.index.frames):
+                runs.append(_Run(part, range(start, number + 1), size))
+                start, size = number + 1, 0
+    runs.sort(key=lambda run: -run.size)
+    return runs
+
+
+def _write_with_copies(site: _Site, parts: list[Part], runs: list[_Run], copies: int) -> None:
+    """As `_write`. A fifth faster than threads, which wait for the interpreter after each of 100,000 short calls."""
+    readers: dict[int, ObjectReader] = {}
 
     def write(at: int) -> bool:
-        part, reader, number = frames[at]
-        frame = part.index.frames[number]
-        read = partial(part.read_range, frame.offset, frame.length)
-        _guard(part, partial(_write_frame, root, part, reader, number, read))
+        run = runs[at]
+        part, reader = run.part, readers.get(id(run.part))
+        if reader is None:
+            reader = readers[id(part)] = ObjectReader(part.index, part.what, contents=part.contents)
+            site.folders.make(part, beside_others=True)
+        with _guard(part), _removing() as written:
+            for number in run.numbers:
+                _write_pieces(site.root, part, reader.pieces(number, part.reading(number)()), written)
+            if run.is_whole:
+                site.finish(part)
+                site.keep(part, may_copy=False)
         return True
 
-    def count(at: int) -> None:
-        part, _, number = frames[at]
-        task.advance(part.index.frames[number].length)
+    share_out(write, len(runs), copies=copies, done=lambda at: site.task.advance(runs[at].size))
+    whole = {id(run.part) for run in runs if run.is_whole}
+    left = [part for part in parts if id(part) not in whole or not site.is_kept(part)]
 
     def complete(at: int) -> bool:
-        _finish_part(root, parts[at])
-        _keep(root, parts[at], unpacked)
-        return True
+        part = left[at]
+        if id(part) not in whole:
+            with _guard(part):
+                site.finish(part)
+        return site.keep(part)
 
-    share_out(write, len(frames), copies=copies, done=count)
-    files = sum(len(part.index.members) for part in parts)
-    share_out(complete, len(parts), copies=min(copies, files // _FILES_FOR_A_COPY))
+    amount = sum(len(part.index.members) for part in left) // _FILES_FOR_A_COPY
+    amount += sum(member.size for part in left if part.contents for member in _sliced(part)) // _BYTES_FOR_A_COPY
+    share_out(complete, len(left), copies=min(copies, amount))
 
 
-def _write_on_threads(
-    root: Path,
-    parts: list[Part],
-    folders: _Folders,
-    unpacked: Unpacked | None,
-    task: Task,
-    threads: int | None,
-    in_flight: int,
-) -> None:
+def _write_on_threads(site: _Site, parts: list[Part], threads: int | None, in_flight: int) -> None:
     """As `_write`. The first files are written while the indexes of the others are still checked, and objects are kept
     while others are being read.
     """
@@ -171,56 +219,44 @@ def _write_on_threads(
         pieces: list[list[Future[None]]] = []
         for part in parts:
             reader = ObjectReader(part.index, part.what, contents=part.contents)
-            folders.make(part)
+            site.folders.make(part)
             pieces.append([])
-            for number, frame in enumerate(part.index.frames):
-                read = ahead.add(partial(part.read_range, frame.offset, frame.length))
-                write = partial(_guard, part, partial(_write_frame, root, part, reader, number, read))
-                pieces[-1].append(crew.do(partial(_advance_after, write, task, frame.length)))
+            for number in range(len(part.index.frames)):
+                read = ahead.add(part.reading(number))
+                pieces[-1].append(crew.do(partial(_write_frame, site, part, reader, number, read)))
         later: list[Part] = []  # to be kept when the prefix has all the room that it needs
         for part, own in zip(parts, pieces, strict=True):
             finish(own)
-            _finish_part(root, part)
-            later += [] if _keep(root, part, unpacked, may_copy=False) else [part]
+            with _guard(part):
+                site.finish(part)
+            later += [] if site.keep(part, may_copy=False) else [part]
     for part in later:
-        _keep(root, part, unpacked)
+        site.keep(part)
 
 
-def _advance_after(work: Callable[[], None], task: Task, amount: int) -> None:
-    work()
-    task.advance(amount)
+def _write_frame(site: _Site, part: Part, reader: ObjectReader, number: int, read: Callable[[], bytes]) -> None:
+    with _guard(part), _removing() as written:
+        _write_pieces(site.root, part, reader.pieces(number, read()), written)
+    site.task.advance(part.index.frames[number].length)
 
 
-def _finish_part(root: Path, part: Part) -> None:
-    """What is left to do when all frames of a part have been written."""
-    for member in _sliced(part):
-        _guard(part, partial(_finish_sliced, root, part, member))
-
-
-def _keep(root: Path, part: Part, unpacked: Unpacked | None, *, may_copy: bool = True) -> bool:
-    """`Unpacked.keep`, where anything is to be kept at all."""
-    if unpacked is None or not part.names:
-        return True
-    return unpacked.keep(root, part.index, part.names[0], part.skipped, may_copy=may_copy)
-
-
-def _place(root: Path, parts: Sequence[Part], folders: _Folders, unpacked: Unpacked, task: Task) -> list[Part]:
+def _place(site: _Site, parts: Sequence[Part], unpacked: Unpacked) -> list[Part]:
     """Put objects that were unpacked before in place; answers with those that were not, or are not whole any more."""
 
     def place(part: Part) -> bool:
         held = (name for name in part.names if unpacked.holds(part.index.layout, name))
-        return any(unpacked.place(root, part.index, name, part.skipped) for name in held)
+        return any(unpacked.place(site.root, part.index, name, part.skipped) for name in held)
 
     known = [part for part in parts if any(unpacked.holds(part.index.layout, name) for name in part.names)]
     # Largest first, so that nobody has much left to do when the others are through.
     known.sort(key=lambda part: -len(part.index.members))
     for part in known:
-        folders.make(part)
+        site.folders.make(part)
     files = sum(len(part.index.members) for part in known)
     copies = min(usable_cores() - 1, files // _FILES_FOR_A_COPY)
     answers = share_out(lambda number: place(known[number]), len(known), copies=copies)
     placed = [part for part, is_there in zip(known, answers, strict=True) if is_there]
-    task.advance(sum(part.size for part in placed))
+    site.task.advance(sum(part.size for part in placed))
     there = set(map(id, placed))  # to compare two parts is to compare all of their members
     return [part for part in parts if id(part) not in there]
 
@@ -232,27 +268,47 @@ class _Folders:
         self._root = str(root)
         self._made = {""}
 
-    def make(self, part: Part) -> None:
-        """Make the folders of a part's members. Its paths have been checked."""
+    def make(self, part: Part, *, beside_others: bool = False) -> None:
+        """Make the folders of a part's members, whose paths have been checked. `beside_others` says that copies of this
+        process make some of the same.
+        """
         made = self._made
         for member in part.wanted:
             folder = member.path.rpartition("/")[0]
             if folder not in made:
-                self._make(folder)
+                self._make(folder, beside_others)
 
-    def _make(self, folder: str) -> None:
+    def _make(self, folder: str, beside_others: bool) -> None:
         parent = folder.rpartition("/")[0]
         if parent not in self._made:
-            self._make(parent)
-        os.mkdir(f"{self._root}/{folder}")  # noqa: PTH102
+            self._make(parent, beside_others)
+        place = f"{self._root}/{folder}"
+        try:
+            os.mkdir(place)  # noqa: PTH102
+        except FileExistsError:
+            if not (beside_others and os.path.isdir(place)):  # noqa: PTH112
+                raise
         self._made.add(folder)
 
 
-def _guard(part: Part, each: Callable[[], None]) -> None:
+@contextmanager
+def _guard(part: Part) -> Iterator[None]:
     try:
-        each()
+        yield
     except (CorruptBlob, MissingBlob) as error:
         raise CorruptObject(part.what, error.reason, part.index.layout, part.index.artifact) from None
+
+
+@contextmanager
+def _removing() -> Iterator[list[str]]:
+    """Paths of files to be removed again where what follows fails, so that it may be tried once more."""
+    written: list[str] = []
+    try:
+        yield written
+    except BaseException:
+        for path in written:
+            os.unlink(path)  # noqa: PTH108
+        raise
 
 
 def _sliced(part: Part) -> list[Member]:
@@ -261,18 +317,15 @@ def _sliced(part: Part) -> list[Member]:
     return [member for member in part.wanted if member.path in paths] if paths else []
 
 
-def _write_frame(root: Path, part: Part, reader: ObjectReader, number: int, read: Callable[[], bytes]) -> None:
-    """Write the files of a frame. Where it fails it removes those that it made alone, and may be called again."""
+def _write_pieces(root: Path, part: Part, pieces: Iterable[Piece], written: list[str]) -> None:
+    """Write the files of a frame; those that it made alone are `written`.
+
+    A function, so that nothing holds the content of this frame while the next is read: two would not fit into a cache.
+    """
     base = f"{root}/"
-    written: list[str] = []
-    try:
-        for piece in reader.pieces(number, read()):
-            if piece.member.type == "file" and piece.member.path not in part.skipped:
-                _write_piece(base, piece, written)
-    except BaseException:
-        for path in written:
-            os.unlink(path)  # noqa: PTH108
-        raise
+    for piece in pieces:
+        if piece.member.type == "file" and piece.member.path not in part.skipped:
+            _write_piece(base, piece, written)
 
 
 def _write_piece(base: str, piece: Piece, written: list[str]) -> None:
