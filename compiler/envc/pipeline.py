@@ -6,7 +6,7 @@ Stages that touch the network or a store are imported by the verbs that reach th
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from envc.project import (
     select,
     store_of,
     this_platform,
+    warn_of_yanked,
 )
 from envc.relock import Moves, plan
 from envc.stale import Reason, compare
@@ -136,15 +137,6 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
         changes=changes(graph, linked),
         left=compare(manifest, project.cells, linked).reasons if len(selected) < len(project.cells) else (),
     )
-
-
-def warn_of_yanked(graph: LockGraph, around: Surroundings, cells: Iterable[StepTarget] | None = None) -> None:
-    """Name the files of a lock that their authors took back: all of them, or those of some step-targets."""
-    if graph.holds_yanked:
-        from envc.review.yanked import yanked
-
-        for package in yanked(graph, cells):
-            around.progress.warn(f"{package}\n  hint: {package.hint}")
 
 
 def _place(manifest: Manifest, cells: tuple[StepTarget, ...], at: KeyPath) -> str:
@@ -413,15 +405,9 @@ def solve_once(query: Query, around: Surroundings, conda: CondaQuery | None = No
     """parse → expand → pose → solve, for one command line, without a lock; beside conda packages if there are some."""
     from envc.parse.query import parse_query
     from envc.solving import solve_both, solve_problems
-    from envc_solvers.pypi.index import was_yanked
 
     manifest = parse_query(query)
     problems = pose(manifest, expand(manifest), now=around.now)
     if conda is not None:
-        solution = solve_both(conda, problems[0], manifest, around)
-    else:
-        solution = solve_problems(problems, manifest, around).solutions[0][1]
-    for pin in solution.pins:
-        if pin.yanked is not None:
-            around.progress.warn(f"{pin.name} {pin.version} {was_yanked(pin.yanked)}")
-    return solution
+        return solve_both(conda, problems[0], manifest, around)
+    return solve_problems(problems, manifest, around).solutions[0][1]

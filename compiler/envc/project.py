@@ -105,6 +105,15 @@ def answers(project: Project, selected: tuple[StepTarget, ...]) -> bool:
     return all((cell.step, cell.key) in project.freshness.fresh for cell in selected)
 
 
+def warn_of_yanked(graph: LockGraph, around: Surroundings, cells: Iterable[StepTarget] | None = None) -> None:
+    """Name the files of a lock that their authors took back: all of them, or those of some step-targets."""
+    if graph.holds_yanked:
+        from envc.review.yanked import yanked
+
+        for package in yanked(graph, cells):
+            around.progress.warn(f"{package}\n  hint: {package.hint}")
+
+
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """Which step-targets a verb is about, and where their packages are."""
 

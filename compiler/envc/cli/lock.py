@@ -10,7 +10,7 @@ from envc.cli import options
 from envc.cli.output import count, lock_lines, print_json
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
-from envc.project import Project, Selection, open_project, select
+from envc.project import Project, Selection, open_project, select, warn_of_yanked
 from envc.project import check as must_be_fresh
 from envc.relock import Moves
 
@@ -77,7 +77,7 @@ def command(
         if check:
             selected = select(project, selection)
             if project.graph is not None:
-                pipeline.warn_of_yanked(project.graph, around)
+                warn_of_yanked(project.graph, around)
             graph = must_be_fresh(project, selected)
             if as_json:
                 from envc.cli.documents import CheckedDocument

@@ -88,7 +88,7 @@ def command(
             if not pypi:
                 from envc.resolve_conda import solve_query
 
-                return _show(solve_query(asked, around), as_json)
+                return _show(solve_query(asked, around), terminal, as_json)
         from envc.parse.query import Query
         from envc.pipeline import solve_once
 
@@ -103,7 +103,7 @@ def command(
             prereleases=prereleases,
             resolution=resolution,
         )
-        return _show(solve_once(query, around, asked), as_json)
+        return _show(solve_once(query, around, asked), terminal, as_json)
 
 
 def _this_platform() -> str:
@@ -112,7 +112,12 @@ def _this_platform() -> str:
     return this_python().platform
 
 
-def _show(solution: Solution, as_json: bool) -> int:
+def _show(solution: Solution, terminal: Terminal, as_json: bool) -> int:
+    for pin in solution.pins:
+        if pin.yanked is not None:
+            from envc_solvers.pypi.index import was_yanked
+
+            terminal.warn(f"{pin.name} {pin.version} {was_yanked(pin.yanked)}")
     if as_json:
         print_json(SolveDocument.of(solution))
     else:
