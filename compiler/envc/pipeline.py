@@ -36,6 +36,7 @@ from envc.project import (
     store_of,
     this_platform,
     warn_of_yanked,
+    with_lines,
 )
 from envc.relock import Moves, plan
 from envc.stale import Reason, compare
@@ -135,8 +136,13 @@ def lock(project: Project, request: LockRequest, around: Surroundings) -> LockOu
         solved=len(problems),
         seconds=time.monotonic() - start,
         changes=changes(graph, linked),
-        left=compare(manifest, project.cells, linked).reasons if len(selected) < len(project.cells) else (),
+        left=_left(project, linked) if len(selected) < len(project.cells) else (),
     )
+
+
+def _left(project: Project, graph: LockGraph) -> tuple[Reason, ...]:
+    """Why a lock of which a part was solved is out of date still."""
+    return with_lines(project.manifest, compare(project.manifest, project.cells, graph).reasons)
 
 
 def _place(manifest: Manifest, cells: tuple[StepTarget, ...], at: KeyPath) -> str:

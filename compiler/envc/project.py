@@ -12,7 +12,7 @@ from envc import lockfile
 from envc.errors import NoLock, StaleLock, UsageError
 from envc.expand import StepTarget, expand
 from envc.model.graph import LockGraph
-from envc.model.manifest import Manifest
+from envc.model.manifest import KeyPath, Manifest
 from envc.parse import find_manifest, load_manifest
 from envc.stale import Freshness, Reason, compare
 from envc.surroundings import Surroundings
@@ -92,8 +92,23 @@ def check(project: Project, selected: tuple[StepTarget, ...] | None = None) -> L
 
 
 def reasons(project: Project) -> tuple[Reason, ...]:
-    """Why the lock is out of date, sorted."""
-    return project.freshness.reasons if project.freshness is not None else ()
+    """Why the lock is out of date, sorted, with the lines of the manifest."""
+    return with_lines(project.manifest, project.freshness.reasons) if project.freshness is not None else ()
+
+
+def with_lines(manifest: Manifest, reasons: tuple[Reason, ...]) -> tuple[Reason, ...]:
+    """The reasons with the lines that say so. Reads the manifest again, if there is something to say."""
+    if not any(reason.at for reason in reasons):
+        return reasons
+    from envc.parse.positions import Positions
+
+    positions = Positions(manifest.path.read_text(encoding="utf-8-sig"))
+
+    def line(at: KeyPath) -> int | None:
+        place = positions.of((*manifest.prefix, *at)) if at else None
+        return place[0] if place is not None else None
+
+    return tuple(msgspec.structs.replace(reason, line=line(reason.at)) for reason in reasons)
 
 
 def answers(project: Project, selected: tuple[StepTarget, ...]) -> bool:

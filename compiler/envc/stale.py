@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 import msgspec
 
 from envc.closure import Closures
-from envc.expand import StepTarget, lock_options
+from envc.errors import render_key_path
+from envc.expand import StepTarget, lock_options, render_dependency
 from envc.link import environment_requires
 from envc.model.digest import Sha256
 from envc.model.graph import DIRECT, Build, LockedEnvironment, LockGraph
-from envc.model.manifest import Manifest
+from envc.model.manifest import Dependencies, KeyPath, Manifest, Step
 
 
 class Reason(msgspec.Struct, frozen=True, order=True):
@@ -20,13 +22,16 @@ class Reason(msgspec.Struct, frozen=True, order=True):
     key: str  # "options.exclude-newer", "train.requires"
     old: str  # what the lock says; "" for nothing
     new: str  # what the manifest says; "" for nothing
+    at: KeyPath = ()  # where the manifest says it, if that is one place
+    line: int | None = None  # of the manifest, from 1; None until somebody has looked
 
     def __str__(self) -> str:
+        place = f" ({render_key_path(self.at)}, line {self.line})" if self.line is not None else ""
         if not self.old:
-            return f"{self.key}: + {self.new}"
+            return f"{self.key}: + {self.new}{place}"
         if not self.new:
-            return f"{self.key}: - {self.old}"
-        return f"{self.key}: {self.old} -> {self.new}"
+            return f"{self.key}: - {self.old}{place}"
+        return f"{self.key}: {self.old} -> {self.new}{place}"
 
 
 class Freshness(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,13 +55,14 @@ def compare(
     closures = Closures(graph)
     builds = graph.builds_by_wheel() if local else {}
     options = lock_options(manifest, cells)
-    reasons = set(_option_reasons(graph.options, options))
+    reasons = set(_option_reasons(graph.options, options, manifest))
     options_hold = not reasons
     locked_targets, targets = _table(graph.options.get("targets")), _table(options.get("targets"))
     for name in sorted(targets.keys() | locked_targets.keys()):
         old, new = locked_targets.get(name), targets.get(name)
         if old != new:
-            reasons.add(Reason(f"options.targets.{name}", old or "", new or ""))
+            at: KeyPath = ("targets", name) if name in manifest.declared_targets else ("project", "targets")
+            reasons.add(Reason(f"options.targets.{name}", old or "", new or "", at if new else ()))
 
     by_step: dict[str, list[StepTarget]] = {}
     for cell in cells:
@@ -66,16 +72,24 @@ def compare(
     for step, members in by_step.items():
         locked = closures.locked(step)
         if locked is None:
-            reasons.add(Reason("steps", "", step))
+            reasons.add(Reason("steps", "", step, ("steps", step)))
             continue
-        reasons.update(_differences(f"{step}.targets", locked.targets, [cell.key for cell in members]))
-        reasons.update(_differences(f"{step}.requires", locked.requires, environment_requires(members)))
-        for key, old, new in (
-            ("python", locked.python, members[0].python.text),
-            ("interpreter", locked.interpreter, members[0].interpreter),
+        own = manifest.steps[step]
+        reasons.update(
+            _differences(f"{step}.targets", locked.targets, [cell.key for cell in members], partial(_listed_at, own))
+        )
+        reasons.update(
+            _differences(
+                f"{step}.requires", locked.requires, environment_requires(members), partial(_asked_at, members)
+            )
+        )
+        python: KeyPath = ("project", "python") if own.python is None else ("steps", step, "python")
+        for key, old, new, at in (
+            ("python", locked.python, members[0].python.text, python),
+            ("interpreter", locked.interpreter, members[0].interpreter, ("steps", step, "interpreter")),
         ):
             if old != new:
-                reasons.add(Reason(f"{step}.{key}", old, new))
+                reasons.add(Reason(f"{step}.{key}", old, new, at))
         inputs_hold = (locked.python, locked.interpreter) == (members[0].python.text, members[0].interpreter)
         for cell in members:
             if cell.key not in locked.targets:
@@ -106,19 +120,19 @@ def _moved(
     local: Mapping[str, str],
 ) -> Iterable[Reason]:
     """The local projects and files of a step-target that are not what was locked any more."""
-    paths = {each.requirement.name: each.path for each in cell.pypi if each.path is not None}
+    paths = {each.requirement.name: each for each in cell.pypi if each.path is not None}
     for package, artifact in closures.pins(cell.step, cell.key):
-        path = paths.get(package.name)
+        named = paths.get(package.name)
         # One wheel may have come out of a path and of a repository; then its package bears the name of either.
-        if path is None or package.source not in DIRECT:
+        if named is None or named.path is None or package.source not in DIRECT:
             continue
         made_from: set[str] = {artifact.sha256}
         if artifact.sha256 in builds:
             local_builds = [build for build in builds[artifact.sha256] if not build.commit]
             made_from = {build.sdist.sha256 if build.sdist else build.tree for build in local_builds}
-        now = local.get(path, "")
+        now = local.get(named.path, "")
         if made_from and now not in made_from:
-            yield Reason(f"{cell.step}.{path}", min(made_from)[:12], now[:12])
+            yield Reason(f"{cell.step}.{named.path}", min(made_from)[:12], now[:12], named.at)
 
 
 def requires_on(locked: LockedEnvironment, target_name: str) -> tuple[str, ...]:
@@ -137,28 +151,69 @@ def requires_on(locked: LockedEnvironment, target_name: str) -> tuple[str, ...]:
     return tuple(sorted(lines))
 
 
-def _option_reasons(old: dict[str, object], new: dict[str, object]) -> Iterable[Reason]:
+def _option_reasons(old: dict[str, object], new: dict[str, object], manifest: Manifest) -> Iterable[Reason]:
     for key in sorted((old.keys() | new.keys()) - {"targets"}):
         before, after = old.get(key), new.get(key)
         if before == after:
             continue
         if isinstance(before, list | None) and isinstance(after, list | None) and key not in ("indexes", "channels"):
-            yield from _differences(f"options.{key}", map(str, before or ()), map(str, after or ()))
+            at = partial(_option_at, manifest, key)
+            yield from _differences(f"options.{key}", map(str, before or ()), map(str, after or ()), at)
         elif isinstance(before, dict | None) and isinstance(after, dict | None):
             left, right = before or {}, after or {}
             for name in sorted(left.keys() | right.keys()):
                 if left.get(name) != right.get(name):
-                    yield Reason(f"options.{key}.{name}", _text(left.get(name)), _text(right.get(name)))
+                    place = _option_at(manifest, key, name) if name in right else ()
+                    yield Reason(f"options.{key}.{name}", _text(left.get(name)), _text(right.get(name)), place)
         else:
-            yield Reason(f"options.{key}", _text(before), _text(after))
+            place = _option_at(manifest, key, "") if after is not None else ()
+            yield Reason(f"options.{key}", _text(before), _text(after), place)
 
 
-def _differences(key: str, old: Iterable[str], new: Iterable[str]) -> Iterable[Reason]:
+def _differences(key: str, old: Iterable[str], new: Iterable[str], at: Callable[[str], KeyPath]) -> Iterable[Reason]:
+    """Lines that one side has alone; `at` says where the manifest has one."""
     if old == new:
         return
     before, after = set(old), set(new)
     yield from (Reason(key, line, "") for line in sorted(before - after))
-    yield from (Reason(key, "", line) for line in sorted(after - before))
+    yield from (Reason(key, "", line, at(line)) for line in sorted(after - before))
+
+
+def _listed_at(step: Step, _key: str) -> KeyPath:
+    """Where the targets of a step are listed."""
+    return ("project", "targets") if step.targets is None else ("steps", step.name, "targets")
+
+
+def _asked_at(asking: Iterable[StepTarget | Dependencies], line: str) -> KeyPath:
+    """Where somebody asks for what a line of the lock would be."""
+    for each in asking:
+        for dependency in each.pypi:
+            if _is_line(line, render_dependency(dependency)):
+                return dependency.at
+        for package in each.conda:
+            if _is_line(line, f"conda:{package.spec}"):
+                return package.at
+    return ()
+
+
+def _is_line(line: str, asked: str) -> bool:
+    """Whether a line says this, perhaps for some targets alone."""
+    return line == asked or line.rpartition(" @ ")[0] == asked
+
+
+def _option_at(manifest: Manifest, key: str, entry: str) -> KeyPath:
+    """Where the manifest states an option of the lock, or one entry of it."""
+    match key:
+        case "indexes" | "channels" | "exclude-newer":
+            return ("project", key)
+        case "constraints" | "overrides":
+            return _asked_at([manifest.constraints if key == "constraints" else manifest.overrides], entry)
+        case "sources" | "mapping" | "virtual-packages":
+            return (key, entry)
+        case "exclude-newer-package":
+            return ("policy", key, entry)
+        case _:
+            return ("policy", key)
 
 
 def _table(value: object) -> dict[str, str]:

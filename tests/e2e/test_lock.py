@@ -168,12 +168,29 @@ def test_check_lists_every_reason(workplace: Workplace) -> None:
     before = workplace.lock.read_text()
     stale = workplace.fails(1, "lock", "--check")
     assert "prepare.requires: - pypi:alpha>=1\n" in stale.err
-    assert "prepare.requires: + pypi:alpha>=1.1\n" in stale.err
+    assert "prepare.requires: + pypi:alpha>=1.1 (groups.base.pypi[0], line 7)\n" in stale.err
     assert "options.targets.osx-arm64: - macos=13.0" in stale.err
     assert workplace.lock.read_text() == before
     as_json = workplace.fails(1, "lock", "--check", "--json")
     assert as_json.json["error"]["code"] == "stale-lock"
-    assert any("alpha>=1.1" in reason for reason in as_json.json["error"]["reasons"])
+    assert any("alpha>=1.1 (groups.base" in reason for reason in as_json.json["error"]["reasons"])
+    status = workplace.ok("status", "--json").json["reasons"]
+    assert {
+        "key": "train.requires",
+        "old": "",
+        "new": "pypi:alpha>=1.1",
+        "at": ["groups", "base", "pypi", 0],
+        "line": 7,
+    } in status
+    assert all(reason["line"] is None for reason in status if not reason["new"])
+    pyproject = "".join(
+        f"[tool.envc.{line[1:]}" if line.startswith("[") else line for line in MANIFEST.splitlines(keepends=True)
+    )
+    (workplace.checkout / "pyproject.toml").write_text(pyproject)
+    workplace.ok("lock", "pyproject.toml")
+    (workplace.checkout / "pyproject.toml").write_text("# A line more.\n" + pyproject.replace('"native"', '"delta"'))
+    elsewhere = workplace.fails(1, "lock", "--check", "pyproject.toml")
+    assert "train.requires: + pypi:delta (steps.train.pypi[0], line 17)\n" in elsewhere.err
 
 
 def test_a_dry_run_writes_nothing(workplace: Workplace) -> None:

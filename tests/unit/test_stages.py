@@ -13,16 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envc.closure import Closures, DanglingLock
-from envc.errors import NoSuchInterpreter
+from envc.errors import NoSuchInterpreter, render_key_path
 from envc.expand import StepTarget, expand, lock_options
 from envc.link import extras_of, link
 from envc.lockfile import with_contents
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Choice, LockGraph
-from envc.model.manifest import Manifest, PythonRequest
+from envc.model.manifest import KeyPath, Manifest, PythonRequest
 from envc.parse import parse_manifest
 from envc.parse.python import BadPython, choose_python
 from envc.pose import StandaloneWish, pose
+from envc.project import with_lines
 from envc.stale import compare
 from envc_solvers.conda.solve import CondaProblem
 from envc_solvers.mixed.solve import MixedProblem
@@ -489,6 +490,71 @@ def test_every_difference_is_a_reason(old: str, new: str, expected: list[str]) -
     found = reasons(text, linked(manifest_of()))
     for reason in expected:
         assert any(line.startswith(reason) for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "at"),
+    [
+        ("alpha>=1", "alpha>=2", "one.requires", ("groups", "base", "pypi", 0)),
+        ('["gamma"]', '["delta", "gamma"]', "two.requires", ("steps", "two", "on", "osx-arm64", "pypi", 0)),
+        ('["beta[fast]"]', '[]\nconda = ["tool  >=1"]', "two.requires", ("steps", "two", "conda", 0)),
+        ('python = "3.12"', 'python = "3.11"', "one.python", ("project", "python")),
+        ("[steps.three]", '[steps.three]\npython = "3.11"', "three.python", ("steps", "three", "python")),
+        (
+            "[steps.three]",
+            '[steps.three]\ninterpreter = "standalone"',
+            "three.interpreter",
+            ("steps", "three", "interpreter"),
+        ),
+        ("[steps.three]", "[steps.four]", "steps", ("steps", "four")),
+        (', "osx-arm64"]', ', "osx-arm64", "win-64"]', "one.targets", ("project", "targets")),
+        (', "osx-arm64"]', ', "osx-arm64", "win-64"]', "options.targets.win-64", ("project", "targets")),
+        ("[steps.three]", '[steps.three]\ntargets = ["win-64"]', "three.targets", ("steps", "three", "targets")),
+        ("[groups.base]", '[targets.linux-64]\nglibc = "2.31"\n[groups.base]', None, ("targets", "linux-64")),
+        ('name = "demo"', 'name = "demo"\nexclude-newer = "7 days"', None, ("project", "exclude-newer")),
+        ("[groups.base]", '[constraints]\npypi = ["alpha<9"]\n[groups.base]', None, ("constraints", "pypi", 0)),
+        ("[groups.base]", '[overrides]\nconda = ["tool<9"]\n[groups.base]', None, ("overrides", "conda", 0)),
+        ("[groups.base]", '[policy]\nresolution = "lowest"\n[groups.base]', None, ("policy", "resolution")),
+        ("[groups.base]", '[policy]\nbuild = ["alpha"]\n[groups.base]', None, ("policy", "build")),
+        (
+            "[groups.base]",
+            "[policy.exclude-newer-package]\nalpha = false\n[groups.base]",
+            None,
+            ("policy", "exclude-newer-package", "alpha"),
+        ),
+        (
+            "[groups.base]",
+            '[sources.own]\nkind = "pypi"\nurl = "https://packages.example.com/simple"\n[groups.base]',
+            None,
+            ("sources", "own"),
+        ),
+    ],
+)
+def test_a_reason_knows_where_the_manifest_gives_it(
+    tmp_path: Path, old: str, new: str, key: str | None, at: KeyPath
+) -> None:
+    text = TWO_STEPS.replace(old, new)
+    path = tmp_path / "manifest.toml"
+    path.write_text(text)
+    manifest = parse_manifest(text, path)
+    found = with_lines(manifest, compare(manifest, expand(manifest), linked(manifest_of())).reasons)
+    [reason] = [each for each in found if each.new and (each.key == key if key else each.key.startswith("options."))]
+    assert reason.at == at
+    last = at[-1] if isinstance(at[-1], str) else at[-2]
+    assert reason.line is not None and str(last) in text.splitlines()[reason.line - 1]
+    assert str(reason).endswith(f"({render_key_path(at)}, line {reason.line})")
+    assert all(each.line is None for each in found if not each.new)
+
+
+def test_what_the_manifest_does_not_spell_has_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.toml"
+    path.write_text(TWO_STEPS)
+    manifest = parse_manifest(TWO_STEPS, path)
+    cells = expand(manifest)
+    policy = msgspec.structs.replace(manifest.policy, resolution="lowest")
+    commanded = msgspec.structs.replace(manifest, policy=policy)
+    found = with_lines(commanded, compare(commanded, cells, linked(manifest)).reasons)
+    assert [str(reason) for reason in found] == ["options.resolution: + lowest"]
 
 
 def test_a_change_to_one_step_leaves_the_others_fresh() -> None:

@@ -6,7 +6,7 @@ from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.output import count, print_json
 from envc.cli.progress import Terminal
-from envc.project import open_project
+from envc.project import open_project, reasons
 from envc.review.status import Status, status
 
 
@@ -19,7 +19,12 @@ def command(manifest: str | None, named: str | None, as_json: bool) -> int:
     around = options.surroundings(Terminal())
     project = open_project(options.one_manifest(manifest, named), around)
     shown = status(
-        project.manifest.name, str(project.manifest.lock_path), project.cells, project.graph, project.freshness
+        project.manifest.name,
+        str(project.manifest.lock_path),
+        project.cells,
+        project.graph,
+        project.freshness,
+        reasons(project),
     )
     if as_json:
         print_json(shown)

@@ -42,9 +42,14 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def status(
-    project: str, lock: str, cells: Iterable[StepTarget], graph: LockGraph | None, freshness: Freshness | None
+    project: str,
+    lock: str,
+    cells: Iterable[StepTarget],
+    graph: LockGraph | None,
+    freshness: Freshness | None,
+    reasons: tuple[Reason, ...],
 ) -> Status:
-    """The status of every step-target. Asks nobody."""
+    """The status of every step-target; `reasons` are those for which the lock is stale. Asks nobody."""
     closures = Closures(graph) if graph is not None else None
     steps = []
     for cell in cells:
@@ -70,6 +75,6 @@ def status(
         locked=graph is not None,
         fresh=freshness is not None and freshness.is_fresh,
         steps=tuple(steps),
-        reasons=freshness.reasons if freshness is not None else (),
+        reasons=reasons,
         yanked=yanked(graph) if graph is not None else (),
     )
