@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Literal
 
 from envc_solvers.pypi.index import File, Release, View, was_yanked
 from envc_solvers.pypi.requirement import Metadata
-from envc_solvers.pypi.specifier import allows, compile_specifier, parsed, place_of, release_of, span_of
+from envc_solvers.pypi.specifier import (
+    Place,
+    allows,
+    common_span,
+    compile_specifier,
+    parsed,
+    place_of,
+    release_of,
+    span_of,
+)
 
 if TYPE_CHECKING:
     from envc_solvers.pypi.solve import Policy
@@ -193,7 +202,7 @@ class Project:
         """The candidates that satisfy all of these specifier sets, best first. The same object for equal arguments."""
         found = self._choices.get(wanted)
         if found is None:
-            found = self._choices[wanted] = Choice(self._search(wanted))
+            found = self._choices[wanted] = Choice(self, wanted, self._search(wanted))
         return found
 
     def _search(self, wanted: frozenset[str]) -> Iterator[Candidate]:
@@ -229,8 +238,7 @@ class Project:
         count = len(releases)
         if count:
             yield count - 1 if lowest_first else 0
-        spans = [span_of(specifier) for specifier in wanted] or [span_of("")]
-        lowest, highest = max(span[0] for span in spans), min(span[1] for span in spans)
+        lowest, highest = common_span(wanted)
         start = bisect_left(releases, True, key=lambda release: place_of(release.version) <= highest)
         stop = bisect_left(releases, True, start, key=lambda release: place_of(release.version) < lowest)
         yield from range(min(stop, count - 1) - 1, start - 1, -1) if lowest_first else range(max(start, 1), stop)
@@ -276,18 +284,45 @@ class ProvidedProject:
 
     def choice(self, wanted: frozenset[str]) -> Choice:
         """The one candidate if it satisfies all of these specifier sets."""
-        return Choice(iter([self.candidate] if _within(wanted, self.candidate.version) else []))
+        return Choice(self, wanted, iter([self.candidate] if _within(wanted, self.candidate.version) else []))
 
 
 class Choice:
     """Candidates, best first, found one by one as somebody asks; may be read many times."""
 
-    __slots__ = ("_found", "_more", "_seen")
+    __slots__ = ("_found", "_more", "_narrowed", "_project", "_seen", "_span", "_wanted")
 
-    def __init__(self, candidates: Iterator[Candidate]) -> None:
+    def __init__(
+        self, project: Project | ProvidedProject, wanted: frozenset[str], candidates: Iterator[Candidate]
+    ) -> None:
+        self._project = project
+        self._wanted = wanted
         self._more = candidates
         self._found: list[Candidate] = []
         self._seen: set[str] = set()  # a preferred version turns up a second time in its ordinary place
+        self._narrowed: dict[str, Choice] = {"": self}
+        self._span: tuple[Place, Place] | None = None
+
+    def narrowed(self, specifier: str) -> Choice:
+        """The candidates that satisfy one more specifier set. The same object for equal arguments."""
+        found = self._narrowed.get(specifier)
+        if found is None:
+            if self._span is None:
+                self._span = common_span(self._wanted)
+            (lowest, highest), (other_lowest, other_highest) = self._span, span_of(specifier)
+            if lowest > other_highest or other_lowest > highest:
+                # Two exact versions, most often: that nothing is both needs no look at the releases.
+                found = Choice(self._project, self._wanted | {specifier}, iter(()))
+            else:
+                found = self._project.choice(self._wanted | {specifier})
+            self._narrowed[specifier] = found
+        return found
+
+    def count(self, most: int | None = None) -> int:
+        """How many there are; `most` when there are more."""
+        while (most is None or len(self._found) < most) and self._find():
+            pass
+        return len(self._found) if most is None else min(len(self._found), most)
 
     def __iter__(self) -> Iterator[Candidate]:
         at = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from resolvelib.providers import AbstractProvider
@@ -52,6 +52,7 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         self._projects: dict[str, Project | ProvidedProject] = {}
         self.provided: dict[str, Candidate] = {}  # what the problem provides; decided before anything else
         self._needs: dict[tuple[str, str, str], Need] = {}
+        self._choices: dict[Need, Choice] = {}
         self._announced: set[Need] = set()
         self._refused: dict[Candidate, Unusable] = {}
         self.priorities = Priorities()
@@ -106,17 +107,19 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         files = (candidate.file for candidate in candidates if candidate.metadata is None)
         self._index.expect_metadata(self.project(name).view, files)
 
-    def wanted(self, needs: Iterable[Need]) -> frozenset[str]:
-        """The specifier sets that these needs, all of one project, and the constraints on it put on a version."""
-        found = {need.specifier for need in needs if need.specifier}
-        if self.limits:
-            for need in needs:
-                found.update(specifier for specifier in self.limits.get(need.name, ()) if specifier)
-        return frozenset(found)
+    def choice(self, needs: Iterable[Need]) -> Choice:
+        """The versions that all of these needs, of one project or one extra, and the constraints on it allow.
 
-    def choice(self, needs: Collection[Need]) -> Choice:
-        """The versions that all of these needs, of one project or one extra, allow. Raises ProjectNotFound."""
-        return self.project(next(iter(needs)).name).choice(self.wanted(needs))
+        Raises ProjectNotFound.
+        """
+        first, *others = needs
+        found = self._choices.get(first)
+        if found is None:
+            wanted = {first.specifier, *self.limits.get(first.name, ())} - {""}
+            found = self._choices[first] = self.project(first.name).choice(frozenset(wanted))
+        for need in others:
+            found = found.narrowed(need.specifier)
+        return found
 
     def excluding(self, need: Need, pin: Candidate) -> Need | None:
         """What keeps a decided version from meeting a need: the need itself, or a constraint seen as one."""

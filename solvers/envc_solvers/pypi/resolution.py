@@ -27,12 +27,12 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, cast
 
 from resolvelib.reporters import BaseReporter
-from resolvelib.resolvers import RequirementsConflicted, ResolutionImpossible, ResolutionTooDeep
-from resolvelib.resolvers.criterion import Criterion
+from resolvelib.resolvers import ResolutionImpossible, ResolutionTooDeep
 from resolvelib.resolvers.resolution import Resolution
 from resolvelib.structs import RequirementInformation, State
 
 from envc_solvers.errors import ProjectNotFound
+from envc_solvers.pypi.asked import Asked, ask, why_empty, why_no_others
 from envc_solvers.pypi.candidate import Candidate, Choice, Need, Outside
 from envc_solvers.pypi.heard import Unheard
 from envc_solvers.pypi.journal import Blamed, Journal
@@ -43,7 +43,8 @@ from envc_solvers.pypi.specifier import allows
 if TYPE_CHECKING:
     from collections import OrderedDict
 
-_MOST_PARENTS = 64  # names required more often than this keep an unminimised blame
+    from resolvelib.resolvers.criterion import Criterion
+
 _FEW = 2  # candidates of a name that fall before those that follow come along
 _MOST_AHEAD = 32  # candidates beyond the one at hand
 PATIENCE = 5  # candidates that a name loses before others are looked at: by then the order has moved, if it may
@@ -57,19 +58,6 @@ class SearchLimit(Exception):
         self.tried = tried
         self.decided = decided  # "app 1.0", in the order of decisions
         self.late = late  # whether it was for time
-
-
-class Asked(Criterion[Need, Candidate]):
-    """Who asks for a name, and the candidates that all of them allow."""
-
-    def __init__(
-        self,
-        candidates: Iterable[Candidate],
-        information: list[RequirementInformation[Need, Candidate]],
-        askers: dict[Need, Atom | None],
-    ) -> None:
-        super().__init__(candidates, information, ())
-        self.askers = askers  # each need that differs, with the earliest decision that has it; None when a root has it
 
 
 class Search(Resolution[Need, Candidate, str]):
@@ -99,6 +87,11 @@ class Search(Resolution[Need, Candidate, str]):
         self._blame: Atoms = {}  # why the last name ran out of candidates
         self._retreat: str | None = None  # or: the decision to take back because the order has changed
 
+    @property
+    def _asked(self) -> dict[str, Asked]:
+        """Who asks for each name that came up."""
+        return cast("dict[str, Asked]", self._states[-1].criteria)
+
     # The loop
 
     def resolve(self, requirements: Iterable[Need], max_rounds: int) -> State[Need, Candidate, str]:
@@ -127,10 +120,9 @@ class Search(Resolution[Need, Candidate, str]):
         mapping = cast("OrderedDict[str, Candidate]", dict(self._provided))
         self._states = [State(mapping=mapping, criteria={}, backtrack_causes=[])]
         for need in requirements:
-            try:
-                self._add_to_criteria(self.state.criteria, need, parent=None)
-            except RequirementsConflicted as error:
-                raise ResolutionImpossible(error.criterion.information) from error
+            asked = self._asked[need.identifier] = ask(self._asked.get(need.identifier), need, None, self._provider)
+            if not asked.candidates:
+                raise ResolutionImpossible(asked.information)
         self._push_new_state()
         for _ in range(max_rounds):
             state = self._states[-1]
@@ -144,87 +136,63 @@ class Search(Resolution[Need, Candidate, str]):
                 self._push_new_state()
         raise ResolutionTooDeep(max_rounds)
 
-    def _add_to_criteria(
-        self, criteria: dict[str, Criterion[Need, Candidate]], requirement: Need, parent: Candidate | None
-    ) -> None:
-        """Note who asks for what. Raises RequirementsConflicted when no candidate is left, and ProjectNotFound."""
-        known = criteria.get(requirement.identifier)
-        asked = RequirementInformation(requirement, parent)
-        if isinstance(known, Asked):
-            information, askers = [*known.information, asked], known.askers
-        else:
-            information, askers = [asked], {}
-        if known is not None and requirement in askers:
-            # Most needs are somebody else's as well, and take no candidate away.
-            candidates = known.candidates
-            if parent is None:
-                askers = {**askers, requirement: None}
-        else:
-            askers = {**askers, requirement: None if parent is None else (parent.identifier, requirement)}
-            candidates = self._provider.choice(askers)
-        criterion = Asked(candidates, information, askers)
-        if not candidates:
-            raise RequirementsConflicted(criterion)
-        criteria[requirement.identifier] = criterion
-
     def _attempt_to_pin_criterion(self, name: str) -> list[Criterion[Need, Candidate]]:
         """Decide a name: the first candidate that contradicts nothing. Returns the criterion when there is none."""
-        state = self._states[-1]
-        criterion = state.criteria[name]
-        self._journal.decide(name, criterion)
+        asked = self._asked[name]
+        self._journal.decide(name, asked)
         blame: Atoms = {}
         tried, lost = [], 0
-        for candidate in self._candidates(criterion):
+        for candidate in self._candidates(asked):
             tried.append(candidate)
             known = self._nogoods.forbidden(candidate, self._states[-1].mapping)
-            if known is None:
-                self._count_try()
-            criteria, reason = (None, known) if known is not None else self._weigh(candidate)
-            if criteria is not None:
-                state.criteria.update(criteria)
-                state.mapping[name] = candidate
-                return []
-            blame.update(reason)
             if known is not None:
                 # What was learned before is no new sign that the order of decisions is bad.
+                blame.update(known)
                 continue
-            culprit = self._latest(reason)
+            self._count_try()
+            objection = self._objection(candidate)
+            if objection is None:
+                self._choose(candidate)
+                return []
+            blame.update(objection)
+            culprit = self._latest(objection)
             if culprit is not None and self._provider.priorities.conflict(candidate.name, _project(culprit)):
                 self._retreat = culprit
-                return [criterion]
+                return [asked]
             lost += 1
-            if lost == self._patience and (shorter := self._shorter(name, criterion)) is not None:
+            if lost == self._patience and (shorter := self._shorter(name, asked)) is not None:
                 return [shorter]
-        self._blame = {**self._why_no_others(name, criterion, tried), **blame}
-        return [criterion]
+        self._blame = {**self._kept(asked, tried), **blame}
+        return [asked]
 
-    def _shorter(self, name: str, criterion: Criterion[Need, Candidate]) -> Criterion[Need, Candidate] | None:
+    def _shorter(self, name: str, asked: Asked) -> Asked | None:
         """A name without a candidate beside the decisions, in place of one that keeps losing them; None without one.
 
         When the decisions leave nothing of a project with seventy versions, nobody needs to read what three hundred of
         another one require to see that they have to be taken back. A name of which something is left stays undecided:
         a failure is seen earlier, and no choice is made differently.
         """
-        criteria = self._states[-1].criteria
-        undecided = sorted(criteria.keys() - self._states[-1].mapping.keys(), key=self._place)
-        most = sum(1 for _ in criterion.candidates)
+        known = self._asked
+        undecided = sorted(known.keys() - self._states[-1].mapping.keys(), key=self._place)
+        most = asked.candidates.count()
         if len(undecided) >= most:
             return None  # to look around would cost more than it could save
         journal = self._journal
         try:
-            fall: list[tuple[int, Criterion[Need, Candidate]]] = []  # how many candidates, all of a project
-            for other in (criteria[identifier] for identifier in undecided if identifier != name):
-                self._journal = Journal()  # what something is left of has no part in the story
-                if not _extra(other) and self._nothing_of(islice(other.candidates, 1)) is not None:
-                    fall.append((sum(1 for _ in other.candidates), other))
+            self._journal = Journal()  # what something is left of has no part in the story
+            others = [known[identifier] for identifier in undecided if identifier != name]
+            fall = [
+                (other.candidates.count(most), other)  # all of a project
+                for other in others
+                if not other.need.extra and self._nothing_of(islice(other.candidates, 1)) is not None
+            ]
             for count, other in sorted(fall, key=itemgetter(0)):
                 self._journal = Journal()
                 blame = self._nothing_of(self._candidates(other)) if count < most else None
                 if blame is not None:
-                    identifier = next(other.iter_requirement()).identifier
-                    self._journal.decide(identifier, other)
+                    self._journal.decide(other.need.identifier, other)
                     journal.add(self._journal)
-                    self._blame = {**self._why_no_others(identifier, other, list(other.candidates)), **blame}
+                    self._blame = {**self._kept(other, list(other.candidates)), **blame}
                     return other
         finally:
             self._journal = journal
@@ -238,10 +206,10 @@ class Search(Resolution[Need, Candidate, str]):
             if reason is None:
                 self._count_try()
                 try:
-                    criteria, reason = self._weigh(candidate)
+                    reason = self._objection(candidate)
                 except Unheard:
                     return None
-                if criteria is not None:
+                if reason is None:
                     return None
             blame.update(reason)
         return blame
@@ -265,59 +233,87 @@ class Search(Resolution[Need, Candidate, str]):
 
     # One candidate
 
-    def _candidates(self, criterion: Criterion[Need, Candidate]) -> Iterator[Candidate]:
+    def _candidates(self, asked: Asked) -> Iterator[Candidate]:
         """Best first. Once a few have fallen, the index hears of those that follow before they are asked about."""
-        need = next(criterion.iter_requirement())
+        need = asked.need
         if need.extra:
             # One candidate: that of the decided version, which always comes first (see `priority`).
             yield self._states[-1].mapping[need.name].with_extra(need.extra)
             return
-        candidates = cast("Choice", criterion.candidates)
         announced = 0
-        for at, candidate in enumerate(candidates):
-            if at >= _FEW:
+        for at, candidate in enumerate(asked.candidates):
+            if at >= _FEW and candidate.needs is None:
                 start, announced = max(at + 1, announced), at + 1 + min(2 * at, _MOST_AHEAD)
-                self._provider.announce_candidates(need.name, candidates.between(start, announced))
+                self._provider.announce_candidates(need.name, asked.candidates.between(start, announced))
             yield candidate
 
-    def _weigh(self, candidate: Candidate) -> tuple[dict[str, Criterion[Need, Candidate]] | None, Atoms]:
-        """The criteria with a candidate's needs; None, with the reason, when they contradict the decisions."""
-        mapping, known = self._states[-1].mapping, self._states[-1].criteria
+    def _objection(self, candidate: Candidate) -> Atoms | None:
+        """What of the decisions a candidate contradicts, nothing for one that never fits; None when it can be had."""
+        mapping, known = self._states[-1].mapping, self._asked
         journal = self._journal
+        unread = candidate.needs is None
         try:
             needs = self._provider.get_dependencies(candidate)
         except Unusable as error:
             journal.unusable(candidate, error.reason)
-            return None, {}
-        forbidden = self._nogoods.forbidden(candidate, mapping)
-        if forbidden is not None:
-            return None, forbidden
+            return {}
+        if unread and (forbidden := self._nogoods.forbidden(candidate, mapping)) is not None:
+            return forbidden
+        undecided: list[Need] = []
+        new: list[Need] = []
         for need in needs:
             pin = candidate if need.identifier == candidate.identifier else mapping.get(need.identifier)
-            if pin is None or (allows(need.specifier, pin.version) and need.name not in self._limited):
-                continue
-            culprit = self._provider.excluding(need, pin)
-            if culprit is not None:
-                others = None if need.name in self._provided else known.get(need.identifier)
-                journal.clash(candidate, need, pin, others)
-                return None, {} if pin is candidate else {(pin.identifier, culprit.outside): None}
-        criteria = dict(known)
+            if pin is None:
+                (undecided if need.identifier in known else new).append(need)
+            elif not allows(need.specifier, pin.version) or need.name in self._limited:
+                culprit = self._provider.excluding(need, pin)
+                if culprit is not None:
+                    others = None if need.name in self._provided else known.get(need.identifier)
+                    journal.clash(candidate, need, pin, others)
+                    return {} if pin is candidate else {(pin.identifier, culprit.outside): None}
+        left: dict[str, Choice] = {}
         try:
             # What came up already needs nothing new from the index; the rest is looked at by those that survive it.
-            for need in needs:
-                if need.identifier in known:
-                    self._add_to_criteria(criteria, need, candidate)
-            self._provider.announce(needs)
-            for need in needs:
-                if need.identifier not in known:
-                    self._add_to_criteria(criteria, need, candidate)
+            unmet = self._unmet(undecided, left)
+            if unmet is None:
+                self._provider.announce(needs)
+                unmet = self._unmet(new, left)
         except ProjectNotFound as error:
             journal.missing(candidate, error)
-            return None, {}
-        except RequirementsConflicted as error:
-            journal.empty(candidate, error.criterion)
-            return None, self._why_empty(candidate, error.criterion)
-        return criteria, {}
+            return {}
+        if unmet is None:
+            return None
+        asked = known.get(unmet.identifier)
+        for need in needs[: needs.index(unmet) + 1]:
+            if need.identifier == unmet.identifier:
+                asked = ask(asked, need, candidate, self._provider)
+        assert asked is not None
+        journal.empty(candidate, asked)
+        return why_empty(candidate, asked, self._provider)
+
+    def _unmet(self, needs: Iterable[Need], left: dict[str, Choice]) -> Need | None:
+        """The first of a candidate's needs that leaves nothing of a name. `left`: by name, what those before it leave.
+
+        Raises ProjectNotFound.
+        """
+        known = self._asked
+        for need in needs:
+            asked = known.get(need.identifier)
+            if asked is not None and need in asked.askers:
+                continue
+            before = left.get(need.identifier, asked.candidates if asked else None)
+            found = self._provider.choice([need]) if before is None else before.narrowed(need.specifier)
+            if not found:
+                return need
+            left[need.identifier] = found
+        return None
+
+    def _choose(self, candidate: Candidate) -> None:
+        """Decide a candidate to which there is no objection."""
+        known = self._asked
+        for need in self._provider.get_dependencies(candidate):
+            known[need.identifier] = ask(known.get(need.identifier), need, candidate, self._provider)
+        self._states[-1].mapping[candidate.identifier] = candidate
 
     def _count_try(self) -> None:
         self._tries += 1
@@ -330,6 +326,9 @@ class Search(Resolution[Need, Candidate, str]):
         return tuple(map(repr, self._states[-1].mapping.values()))
 
     # Blame
+
+    def _kept(self, asked: Asked, tried: list[Candidate]) -> Atoms:
+        return why_no_others(asked, tried, self._states[-1].mapping, self._provider)
 
     def _latest(self, atoms: Iterable[Atom]) -> str | None:
         """The identifier of the latest decision among atoms; None when there are none but what was provided."""
@@ -346,50 +345,6 @@ class Search(Resolution[Need, Candidate, str]):
                     return {(need.name, culprit.outside): None}
         return {}
 
-    def _why_empty(self, candidate: Candidate, criterion: Criterion[Need, Candidate]) -> Atoms:
-        """Other decisions whose needs, with the candidate's, leave no version of a project."""
-        parents = _askers(criterion)
-        own = [need for need in parents if need in candidate.need_set]
-        others = [need for need in parents if need not in candidate.need_set]
-        project = self._provider.project(own[0].name)
-        if len(others) <= _MOST_PARENTS:
-            # Later decisions are dropped first, so that the search can go back as far as possible.
-            for need in [need for need in reversed(others) if parents[need] is not None]:
-                rest = [other for other in others if other is not need]
-                if not project.choice(self._provider.wanted((*own, *rest))):
-                    others = rest
-        return {
-            atom: None for need in others if (atom := parents[need]) is not None and atom[0] != candidate.identifier
-        }
-
-    def _why_no_others(self, name: str, criterion: Criterion[Need, Candidate], tried: list[Candidate]) -> Atoms:
-        """Decisions whose needs ask for a name and keep it to the candidates that were tried."""
-        parents = _askers(criterion)
-        needs = list(parents)
-        extra = needs[0].extra
-        if extra:
-            base = self._states[-1].mapping[needs[0].name]
-            blame: Atoms = {(base.identifier, base): None}
-            if None not in parents.values():
-                blame.update((atom, None) for atom in list(parents.values())[:1] if atom is not None)
-            return blame
-        project = self._provider.project(name)
-        limit = set(tried)
-        if len(needs) <= _MOST_PARENTS:
-            for need in [need for need in reversed(needs) if parents[need] is not None]:
-                rest = [other for other in needs if other is not need]
-                if rest and limit.issuperset(project.choice(self._provider.wanted(rest))):
-                    needs = rest
-        return {atom: None for need in needs if (atom := parents[need]) is not None}
-
 
 def _project(identifier: str) -> str:
     return identifier.partition("[")[0]
-
-
-def _extra(criterion: Criterion[Need, Candidate]) -> str:
-    return next(criterion.iter_requirement()).extra
-
-
-def _askers(criterion: Criterion[Need, Candidate]) -> dict[Need, Atom | None]:
-    return criterion.askers if isinstance(criterion, Asked) else {}

@@ -8,6 +8,7 @@ importing its specifiers costs as much as the whole search of a small problem.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
 from math import inf
 
@@ -114,6 +115,12 @@ def span_of(specifier: str) -> tuple[Place, Place]:
         elif operator not in (">", ">="):
             highest = min(highest, at)
     return lowest, highest
+
+
+def common_span(wanted: Collection[str]) -> tuple[Place, Place]:
+    """As `span_of`, for what all of these specifier sets may contain."""
+    spans = [span_of(specifier) for specifier in wanted] or [span_of("")]
+    return max(span[0] for span in spans), min(span[1] for span in spans)
 
 
 @lru_cache(maxsize=1 << 16)

@@ -13,9 +13,9 @@ from resolvelib.resolvers.criterion import Criterion
 from resolvelib.resolvers.resolution import Resolution
 from resolvelib.structs import State
 
-from envc_solvers.pypi.candidate import Candidate, Choice
+from envc_solvers.pypi.candidate import Choice, Project, Rules
 from envc_solvers.pypi.explain import GaveUp, Unsolvable
-from envc_solvers.pypi.index import File
+from envc_solvers.pypi.index import File, Release, View
 from envc_solvers.pypi.markers import Answer
 from envc_solvers.pypi.requirement import parse
 from envc_solvers.pypi.solve import Policy, Problem, solve
@@ -35,22 +35,12 @@ def ask(universe: Universe, *roots: str, policy: Policy | None = None, max_tries
 def test_resolvelib_is_as_the_search_expects() -> None:
     """`resolution` overrides these and uses these; a new resolvelib that changes them must be read first."""
     assert list(inspect.signature(Resolution.resolve).parameters) == ["self", "requirements", "max_rounds"]
-    assert list(inspect.signature(Resolution._add_to_criteria).parameters) == [
-        "self",
-        "criteria",
-        "requirement",
-        "parent",
-    ]
     assert list(inspect.signature(Resolution._attempt_to_pin_criterion).parameters) == ["self", "name"]
     assert list(inspect.signature(Resolution._backjump).parameters) == ["self", "causes"]
-    assert list(inspect.signature(Resolution._get_updated_criteria).parameters) == ["self", "candidate"]
     assert list(inspect.signature(Resolution._push_new_state).parameters) == ["self"]
     assert list(inspect.signature(Resolution._extract_causes).parameters) == ["self", "criteron"]
     assert State._fields == ("mapping", "criteria", "backtrack_causes")
     assert list(inspect.signature(Criterion).parameters) == ["candidates", "information", "incompatibilities"]
-    updated = inspect.getsource(Resolution._get_updated_criteria)
-    for part in ("self._p.get_dependencies(candidate=candidate)", "self._add_to_criteria(", "parent=candidate"):
-        assert part in updated
     assert "self._states" in inspect.getsource(Resolution._push_new_state)
 
 
@@ -178,11 +168,29 @@ def test_the_index_hears_of_candidates_that_follow_those_that_fell() -> None:
 
 
 def test_places_of_a_choice_may_be_read_in_any_order() -> None:
-    named = [Candidate("app", f"{n}.0", File("")) for n in range(6)]
-    choice = Choice(iter(named))
-    assert list(choice.between(3, 5)) == named[3:5]
-    assert list(choice.between(1, 9)) == named[1:]
-    assert list(choice) == named
+    choice = choice_of("app", [f"{n}.0" for n in range(5, -1, -1)])
+    assert [candidate.version for candidate in choice.between(3, 5)] == ["2.0", "1.0"]
+    assert [candidate.version for candidate in choice.between(1, 9)] == ["4.0", "3.0", "2.0", "1.0", "0.0"]
+    assert [candidate.version for candidate in choice] == ["5.0", "4.0", "3.0", "2.0", "1.0", "0.0"]
+
+
+def test_candidates_are_counted_as_far_as_somebody_wants_to_know() -> None:
+    choice = choice_of("app", ["3.0", "2.0", "1.0"])
+    assert (choice.count(2), choice.count(), choice.count(2), choice.count(9)) == (2, 3, 2, 3)
+
+
+def test_a_narrowed_choice_is_that_of_all_specifiers_together() -> None:
+    choice = choice_of("app", ["3.0", "2.0", "1.0"])
+    assert list(choice.narrowed(">=2").narrowed("<3")) == list(choice.narrowed("<3,>=2")) == list(choice)[1:2]
+    assert choice.narrowed(">=2").narrowed("") is choice.narrowed(">=2")
+    apart = choice.narrowed("==1.0").narrowed("==2.0")
+    assert not apart
+    assert not apart.narrowed(">=1")
+
+
+def choice_of(name: str, newest_first: list[str]) -> Choice:
+    view = View(name, "pypi", tuple(Release.of(version, [File("")]) for version in newest_first))
+    return Project(view, Rules(Policy(), "3.11.0", {}, frozenset()), "highest").choice(frozenset())
 
 
 def test_unrelated_decisions_are_jumped_over() -> None:
