@@ -133,6 +133,7 @@ WHOLE = LockGraph(
                     file="setuptools-75.0-py3-none-any.whl",
                     size=1000,
                     sha256=digest("setuptools"),
+                    yanked="breaks `pip install -e .`",
                 ),
             ),
         ),

@@ -124,6 +124,7 @@ def _tuples(values: st.SearchStrategy[Any], **sizes: int) -> st.SearchStrategy[A
     return st.lists(values, **sizes).map(tuple)
 
 
+_YANKED = st.none() | st.text(max_size=30) | st.just("see https://user:secret@issues.example.com/7")
 _ARTIFACTS = st.builds(
     Artifact,
     file=_FILES,
@@ -133,7 +134,7 @@ _ARTIFACTS = st.builds(
     depends=st.none() | _ANY_LINES.map(tuple),
     noarch=st.sampled_from(["", "python", "generic"]),
     site_packages=st.sampled_from(["", "lib/python/site-packages"]),
-    yanked=st.none() | st.text(max_size=30) | st.just("see https://user:secret@issues.example.com/7"),
+    yanked=_YANKED,
     content=st.dictionaries(st.sampled_from(["py3.11-posix", "nt", "any"]), _DIGESTS, max_size=2),
 )
 _PACKAGES = st.builds(
@@ -166,6 +167,7 @@ _BUILT_WITH = st.builds(
     file=_FILES,
     size=st.integers(0, 2**60),
     sha256=_DIGESTS,
+    yanked=_YANKED,
 )
 _ORIGINS = st.one_of(
     st.fixed_dictionaries({"commit": _DIGESTS.map(lambda digest: digest[:40]) | _DIGESTS}),

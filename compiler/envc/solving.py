@@ -64,7 +64,7 @@ def solve_problems(
         raise Unsolvable(tuple(refusals))
     if interpreters is not None:
         solutions = [(posed, interpreters.solution(posed, solution)) for posed, solution in solutions]
-    return Solved(solutions, run.builds, run.keyring)
+    return Solved(solutions, run.builds, run.built_with, run.keyring)
 
 
 class Solved(msgspec.Struct, frozen=True):
@@ -72,13 +72,14 @@ class Solved(msgspec.Struct, frozen=True):
 
     solutions: list[tuple[PosedProblem, Solution]]
     builds: tuple[Build, ...]  # of wheels that no source serves
+    built_with: dict[tuple[str, str], str | None]  # as `yanked`, of what builds required
     keyring: Keyring  # knows the logins of the sources and channels that were asked
 
     @property
     def yanked(self) -> dict[tuple[str, str], str | None]:
         """What the indexes said of each file that was chosen: None, or why it was taken back. By source and sha256."""
         pins = (pin for _, solution in self.solutions for pin in solution.pins)
-        return {(pin.source, pin.sha256): pin.yanked for pin in pins if pin.kind == "pypi"}
+        return self.built_with | {(pin.source, pin.sha256): pin.yanked for pin in pins if pin.kind == "pypi"}
 
 
 class _Run:
@@ -115,6 +116,11 @@ class _Run:
     def builds(self) -> tuple[Build, ...]:
         """How wheels were built that no source serves."""
         return self._sources.builder.builds if self._sources is not None else ()
+
+    @property
+    def built_with(self) -> dict[tuple[str, str], str | None]:
+        """What the indexes said of files that builds required."""
+        return self._sources.yanked if self._sources is not None else {}
 
     def solvers(self) -> Iterator[Callable[[], list[tuple[PosedProblem, Solution]]]]:
         """One for each kind of problem that there is."""

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tests.e2e.command import HOST_PYTHON, Workplace, host_platform
-from tests.projects import backend_wheel, project_files, sdist
+from tests.projects import backend_wheel, project_files, sdist, write_project
 from tests.servers import IndexServer
 from tests.wheels import build_wheel
 
@@ -38,6 +38,7 @@ TOLD = {
     "reason": "broken on Sundays",
     "files": ["gamma-2.0-py3-none-any.whl"],
     "places": [{"steps": ["prepare"], "targets": ["linux-64", "win-64"]}],
+    "builds": [],
 }
 
 
@@ -176,6 +177,35 @@ def test_a_yanked_source_distribution_marks_the_wheel_that_is_built_of_it(
     assert told in workplace.ok("lock").err
     assert told in workplace.ok("lock", "--check").err
     assert told in workplace.ok("lock", "--verify").err
+
+
+def test_what_a_wheel_is_built_with_may_be_yanked_too(workplace: Workplace, index: IndexServer) -> None:
+    index.add(backend_wheel(), yanked="forgets files")
+    index.add(backend_wheel("1.1"))
+    system = project_files("acme")["pyproject.toml"].replace('"tinybuild"]', '"tinybuild==1.0"]')
+    project = write_project(workplace.checkout / "acme", project_files("acme", pyproject__toml=system))
+    workplace.write(
+        f'[project]\nname = "demo"\ntargets = ["linux-64", "win-64"]\npython = "{HOST_PYTHON}"\n'
+        '[steps.only]\npypi = [{ path = "acme" }]\n[policy]\nbuild = ["acme"]\n'
+    )
+    told = (
+        "warning: only on linux-64, win-64: acme-1.0-py3-none-any.whl is built with what is yanked: tinybuild 1.0 was "
+        "yanked: forgets files\n  hint: `envc lock -P acme` builds with another version; a requirement that names 1.0 "
+        "exactly has to change first\n"
+    )
+    assert told in workplace.ok("lock").err
+    text = workplace.lock.read_text()
+    assert text.count("yanked") == 1
+    assert told in workplace.ok("lock").err
+    assert told in workplace.ok("lock", "--verify").err
+    assert told in workplace.ok("bundle", "--platform", "linux-64").err.replace("linux-64:", "linux-64, win-64:")
+    # Built again, or taken from what this machine remembers, it is the same wheel.
+    workplace.lock.unlink()
+    assert told in workplace.ok("lock").err
+    assert workplace.lock.read_text() == text
+    write_project(project, project_files("acme", "1.1"))
+    assert "yanked" not in workplace.ok("lock", "-P", "acme").err
+    assert "yanked" not in workplace.lock.read_text()
 
 
 @pytest.mark.parametrize("pages", ["json", "html"])

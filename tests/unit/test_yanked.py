@@ -15,6 +15,7 @@ from envc.model.digest import Sha256, sha256
 from envc.model.graph import Choice, LockGraph
 from envc.parse import parse_manifest
 from envc.review.yanked import Place, with_yanked, yanked
+from tests.lock_samples import WHOLE
 
 MANIFEST = parse_manifest(
     """
@@ -138,3 +139,21 @@ def test_environments_are_the_same_and_the_text_is_not() -> None:
 def test_branches_that_know_different_things_agree(ours: str | None, theirs: str | None, merged: str | None) -> None:
     left, right = with_yanked(_lock(), {ALPHA: ours}), with_yanked(_lock(), {ALPHA: theirs})
     assert merge(left, right) == merge(right, left) == with_yanked(_lock(), {ALPHA: merged})
+
+
+def test_what_wheels_are_built_with_is_told_of_where_the_wheels_are_used() -> None:
+    steps = f"{', '.join(f'train-with-seed-{seed}' for seed in range(10, 15))} and 3 more"
+    built, on_linux, on_gpu = yanked(WHOLE)
+    assert str(on_gpu) == f'{steps} on gpu: torch 2.3.1 was yanked: wrong "rpath"'
+    assert str(on_linux) == f"{steps} on linux-64: torch 2.3.1 was yanked"
+    assert str(built) == (
+        f"{steps} on linux-64: torch-2.3.1-py3-none-any.whl is built with what is yanked: setuptools 75.0 was yanked: "
+        "breaks `pip install -e .`"
+    )
+    assert built.hint.startswith("`envc lock -P torch` builds with another version;")
+    # A wheel that serves builds alone is used by no step.
+    alone = msgspec.structs.replace(WHOLE, packages=(), environments=())
+    assert [str(one).partition(" ")[0] for one in yanked(alone)] == ["torch-2.3.1-py3-none-any.whl"]
+    assert yanked(alone, ()) == ()
+    setuptools = ("pypi", digest("setuptools"))
+    assert not with_yanked(alone, {setuptools: None}).holds_yanked

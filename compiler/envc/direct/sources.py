@@ -69,6 +69,8 @@ class Sources:
         self.builder = Builder(origins.artifacts, environ, cache, progress, before)
         self._limits = limits
         self._building: list[str] = []  # projects whose build requirements are being locked
+        # What indexes said of build requirements, by source and sha256: None, or why a file was taken back.
+        self.yanked: dict[tuple[str, str], str | None] = {}
 
     def _refer(self, posed: PosedProblem, problem: Problem) -> tuple[Problem, dict[str, Reference]]:
         """The problem as the solver takes it, and what its direct requirements lead to on its target.
@@ -183,6 +185,8 @@ class Sources:
             raise BadSource(name, f"what its build needs cannot be had\n{indent(str(error), '  ')}") from None
         finally:
             self._building.pop()
+        pins = self._origins.complete(solution, index.view).pins
+        self.yanked.update(((pin.source, pin.sha256), pin.yanked) for pin in pins)
         return tuple(
             BuildRequirement(
                 name=pin.name,
@@ -192,7 +196,7 @@ class Sources:
                 size=pin.size,
                 sha256=parse_sha256(pin.sha256),
             )
-            for pin in self._origins.complete(solution, index.view).pins
+            for pin in pins
         )
 
     def _solve(self, problem: Problem, index: SourceIndex) -> Solution:

@@ -14,6 +14,9 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_un
 
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64, description="sha256, lower-case hex")]
 Size = Annotated[int, Meta(ge=0, description="Bytes as downloaded; left out where no source states it")]
+Yanked = Annotated[
+    str | None, Meta(description="Why its author took it back, as of when it was solved; empty without a reason")
+]
 # A file name, never a path: it becomes one in caches and stores.
 FileName = Annotated[str, Meta(pattern=r"^[^/\\:\x00-\x1f\x7f]+$", min_length=3, max_length=255)]
 
@@ -36,9 +39,7 @@ class ArtifactTable(Shape, frozen=True, kw_only=True):
     site_packages: Annotated[
         str, Meta(description="Of conda's python (CEP-17): where it keeps packages, if not at the usual place")
     ] = ""
-    yanked: Annotated[
-        str | None, Meta(description="Why its author took it back, as of when it was solved; empty without a reason")
-    ] = None
+    yanked: Yanked = None
     content: Annotated[dict[str, Digest], Meta(description="Content digest by layout")] = {}
 
 
@@ -73,6 +74,7 @@ class BuildRequirementTable(Shape, frozen=True, kw_only=True):
     file: FileName
     size: Size = 0
     sha256: Digest
+    yanked: Yanked = None
 
 
 class BuildTable(Shape, frozen=True, kw_only=True):

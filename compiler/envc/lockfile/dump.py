@@ -101,13 +101,18 @@ def _canonical_artifact(artifact: Artifact) -> Artifact:
         targets=_sorted_set(artifact.targets),
         depends=None if artifact.depends is None else _sorted_set(artifact.depends),
         content=dict(sorted(artifact.content.items())),
-        yanked=None if artifact.yanked is None else plain_reason(artifact.yanked),
+        yanked=_canonical_yanked(artifact.yanked),
     )
 
 
 def _canonical_build(build: Build) -> Build:
-    packages = sorted(set(build.packages), key=msgspec.structs.astuple)
+    stood = {msgspec.structs.replace(one, yanked=_canonical_yanked(one.yanked)) for one in build.packages}
+    packages = sorted(stood, key=msgspec.json.encode)
     return msgspec.structs.replace(build, requires=_sorted_set(build.requires), packages=tuple(packages))
+
+
+def _canonical_yanked(reason: str | None) -> str | None:
+    return None if reason is None else plain_reason(reason)
 
 
 def _sorted_set(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -185,8 +190,7 @@ def _dump_artifact(artifact: Artifact) -> str:
         text += f", noarch = {_dump_string(artifact.noarch)}"
     if artifact.site_packages:
         text += f", site-packages = {_dump_string(artifact.site_packages)}"
-    if artifact.yanked is not None:
-        text += f", yanked = {_dump_string(artifact.yanked)}"
+    text += _dump_yanked(artifact.yanked)
     if artifact.content:
         text += f", content = {_dump_value(artifact.content)}"
     return text + " }"
@@ -208,7 +212,11 @@ def _dump_build(build: Build) -> str:
 def _dump_build_requirement(one: BuildRequirement) -> str:
     named = f"name = {_dump_string(one.name)}, version = {_dump_string(one.version)}"
     file = _dump_file(one.file, one.size, one.sha256)
-    return f"{{ {named}, source = {_dump_string(one.source)}, {file} }}"
+    return f"{{ {named}, source = {_dump_string(one.source)}, {file}{_dump_yanked(one.yanked)} }}"
+
+
+def _dump_yanked(reason: str | None) -> str:
+    return "" if reason is None else f", yanked = {_dump_string(reason)}"
 
 
 def _dump_file(file: str, size: int, sha256: str) -> str:

@@ -210,6 +210,7 @@ class _Reader:
                     file=one.file,
                     size=one.size,
                     sha256=Sha256(one.sha256),
+                    yanked=one.yanked,
                 )
                 for one in table.packages
             ),

@@ -70,6 +70,7 @@ class BuildRequirement(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     size: int  # bytes as downloaded
     sha256: Sha256
+    yanked: str | None = None  # as of an `Artifact`
 
 
 class Build(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +127,9 @@ class LockGraph(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def holds_yanked(self) -> bool:
         """Whether a file was taken back by its author, as far as the lock knows."""
-        return any(artifact.yanked is not None for package in self.packages for artifact in package.artifacts)
+        return any(artifact.yanked is not None for package in self.packages for artifact in package.artifacts) or any(
+            one.yanked is not None for build in self.builds for one in build.packages
+        )
 
     def builds_by_wheel(self) -> dict[Sha256, tuple[Build, ...]]:
         """How each wheel that no source serves was built; equal wheels may come out of several sources."""
