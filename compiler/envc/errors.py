@@ -301,20 +301,22 @@ class Refusal:
 
     def __init__(self, title: str, text: str, data: dict[str, object]) -> None:
         self.title = title  # "step train on linux-64"
-        self.text = text
+        self.text = text  # where there is a way out, the last line is "try: …"
         self.data = data
+
+    @property
+    def says_what_helps(self) -> bool:
+        return self.text.rpartition("\n")[2].startswith("try: ")
 
 
 class Unsolvable(EnvcError):
     """Problems without a solution, each said once however many step-targets share it."""
 
-    hint: str | None = "loosen one of the requirements above, or leave out the target that it fails on"
-
     def __init__(self, refusals: tuple[Refusal, ...]) -> None:
         super().__init__(refusals)
         self.refusals = refusals
-        if all(refusal.data.get("suggestion") for refusal in refusals):
-            self.hint = None  # each has a better one
+        if not all(refusal.says_what_helps for refusal in refusals):
+            self.hint = "loosen one of the requirements above, or leave out the target that it fails on"
 
     def __str__(self) -> str:
         together: dict[str, list[str]] = {}

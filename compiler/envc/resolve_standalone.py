@@ -44,7 +44,7 @@ class Interpreters:
                     table, cell.target, cell.python, wanted=wish.wanted, exclude_newer=exclude_newer
                 )
             except NoStandalone as error:
-                refusals.append(Refusal(title_of(posed), f"{error}\n  {error.hint}", error.data()))
+                refusals.append(Refusal(title_of(posed), f"{error}\ntry: {error.hint}", error.data()))
         if refusals:
             raise Unsolvable(tuple(refusals))
 

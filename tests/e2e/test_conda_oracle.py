@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from envc_solvers.solution import Solution
 from tests.channels import SHARED, MemoryRepodata, read_channels
 from tests.conda_judge import chosen, complaints, rank
 from tests.conda_queries import Query, ask_oracle, files_of, generate, shared_queries, show
+from tests.suggestions import followed
 
 pytestmark = [
     pytest.mark.engines,
@@ -72,6 +74,45 @@ def test_shared_queries_have_the_same_solutions(library: Library, tmp_path: Path
         assert (solution is not None) == verdicts[query.id].solvable, show(query)
         if solution is not None:
             assert files_of(solution, records) == verdicts[query.id].files, show(query)
+
+
+def test_what_is_suggested_for_shared_queries_solves(library: Library, tmp_path: Path) -> None:
+    """By our solver, asked anew, and by the oracle; nothing at all is what neither needs to be asked for."""
+    changed: list[Query] = []
+    refused: list[str] = []
+    for query in shared_queries():
+        records = library.records(query.channels, query.platform)
+        try:
+            solve_conda(query.problem, MemoryRepodata(records, query.platform))
+        except Unsolvable as error:
+            refused.append(query.id)
+            assert error.conflict.suggestion, show(query)
+            changed.append(follow(query, error.conflict.suggestion))
+    assert len(refused) == 10
+    verdicts = ask_oracle([query for query in changed if query.specs], tmp_path)
+    for query in changed:
+        assert solve(query, library.records(query.channels, query.platform)) is not None, show(query)
+        assert not query.specs or verdicts[query.id].solvable, show(query)
+    # Nothing that these two name can be had.
+    assert {query.id for query in changed if not query.specs} == {"d27-unsat-name", "d40-sudoku"}
+
+
+def follow(query: Query, suggestion: str) -> Query:
+    """The query as a suggestion wants it: with other specs, or for a machine that has something more."""
+    machine = re.match(r"a target with (__\w+)(?: ([0-9.]+))?, if", suggestion)
+    if machine is not None:
+        others = tuple(each for each in query.virtual_packages if each.partition("=")[0] != machine[1])
+        return msgspec.structs.replace(query, virtual_packages=(*others, f"{machine[1]}={machine[2] or '999'}"))
+    specs = followed(query.specs, suggestion)
+    assert specs is not None, suggestion
+    return msgspec.structs.replace(query, specs=tuple(specs))
+
+
+def test_no_spec_of_the_sudoku_can_be_had_alone(tmp_path: Path) -> None:
+    """Why leaving out all of them is suggested: the boxes of that channel hold cells of others, ten for nine digits."""
+    sudoku = next(query for query in shared_queries() if query.id == "d40-sudoku")
+    alone = [msgspec.structs.replace(sudoku, id=spec, specs=(spec,)) for spec in sudoku.specs]
+    assert not any(verdict.solvable for verdict in ask_oracle(alone, tmp_path).values())
 
 
 def test_generated_queries_have_the_same_verdicts_and_nearly_always_the_same_solutions(

@@ -100,6 +100,20 @@ def test_a_refusal_says_why_and_what_helps(place: Workplace) -> None:
     assert error["problems"][0]["suggestion"] == "a target with __glibc 2.34, if your machines have it"
 
 
+def test_the_way_out_is_the_last_word(place: Workplace) -> None:
+    alone = solve(place, "--conda", "does-not-exist", "--json")
+    assert alone.code == 1
+    way_out = "leave out `does-not-exist`; nothing else is asked for, so an empty environment remains"
+    assert alone.err.endswith(f"  try: {way_out}\n"), "and no general hint after it"
+    assert alone.json["error"]["hint"] is None
+    assert alone.json["error"]["problems"][0]["suggestion"] == way_out
+    several = solve(place, "--conda", "gpu", "--conda", "lost", "--conda", "openssl 2.*", "--conda", "tool")
+    assert several.code == 1
+    assert several.err.endswith(
+        "  try: `openssl` instead of `openssl 2.*`, and leave out `gpu` and `lost`; that gives openssl 3.3.2 h_0\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -25,6 +25,7 @@ from envc_solvers.solution import Solution
 from tests.channels import MemoryRepodata
 from tests.conda_judge import chosen, complaints, rank, solutions
 from tests.strategies import conda_records, conda_specs
+from tests.suggestions import followed, is_said_to_be_minimal
 
 VIRTUAL = (parse_virtual_package("__glibc=2.28"),)
 
@@ -167,6 +168,26 @@ def test_named_specs_alone_have_no_solution_and_fewer_have_one(records: list[Rec
     assert str(found).count("\n") < 40
     assert conflict.reasons, "a refusal always says why"
     assert msgspec.json.decode(msgspec.json.encode(conflict.data()))["target"] == "linux-64"
+
+
+@given(conda_records(), st.lists(conda_specs(), min_size=1, max_size=5))
+@settings(max_examples=300, deadline=None)
+def test_a_suggestion_that_is_followed_leads_to_a_solution_and_less_does_not(
+    records: list[Record], specs: list[str]
+) -> None:
+    found = answer(records, problem(specs))
+    if isinstance(found, Solution):
+        return
+    suggestion = found.conflict.suggestion
+    assert suggestion, "there is always a way out"
+    left = followed(specs, suggestion)
+    if left is None:
+        return
+    assert solutions(records, left, VIRTUAL)
+    if is_said_to_be_minimal(suggestion):
+        for spec in set(specs) - set(left):
+            unchanged = [other for other in specs if other == spec or other in left]
+            assert not solutions(records, unchanged, VIRTUAL), f"it would do without a change to {spec}"
 
 
 @given(conda_records(), specs_lists, st.integers(0, 1 << 16))

@@ -1,14 +1,16 @@
-"""One change that makes a failed problem solvable, tried before it is said."""
+"""Changes that make a failed problem solvable, tried before they are said."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from envc_solvers.conda.conflict import Reason
+from envc_solvers.conda.failure import specs_at_fault
 from envc_solvers.conda.matchspec import MatchSpec
 from envc_solvers.conda.record import Record
 from envc_solvers.conda.run import Attempt, Shelf
@@ -16,41 +18,84 @@ from envc_solvers.conda.solve import Root
 from envc_solvers.conda.tell import nearest_name
 from envc_solvers.conda.trials import Trials
 from envc_solvers.conda.version import InvalidVersion, version_key
+from envc_solvers.correction import correct, in_words, loosen
 
 if TYPE_CHECKING:
     from envc_solvers.conda.index import Repodata
     from envc_solvers.conda.solve import CondaProblem
+    from envc_solvers.solution import Solution
 
-_CONFLICTS = 120  # in all trial searches
+_CONFLICTS = 120  # in all trials of one change
 _MOST_TRIALS = 12
+_CONFLICTS_OF_SEVERAL = 60  # in all trials of several changes
 _VERSIONS = re.compile(r"[<>=~!]*\s*([0-9][0-9a-z.]*)").findall
 
 Change = tuple["CondaProblem", str, str]  # the changed problem, what to say, and the name whose choice is of interest
 
 
-def suggest(problem: CondaProblem, repodata: Repodata, numbers: tuple[int, ...], reasons: Iterable[Reason]) -> str:
-    """What helps, in words; "" when none of the changes tried does. `numbers` are the specs that fail together."""
-    reasons = list(reasons)
+def suggest(
+    problem: CondaProblem, repodata: Repodata, shelf: Shelf, numbers: tuple[int, ...], reasons: Iterable[Reason]
+) -> str:
+    """What helps, in words: one change where one does, else several; "" only where what fails is none of the specs.
+
+    `shelf` is the problem's, `numbers` are specs that fail together.
+    """
     trials = Trials(_CONFLICTS)
-    for number, (changed, words, name) in enumerate(_changes(problem, repodata, numbers, reasons)):
-        if number == _MOST_TRIALS:
-            break
+    for changed, words, name in islice(_changes(problem, repodata, numbers, list(reasons)), _MOST_TRIALS):
         solution = trials.solution(changed, repodata)
         if solution is not None:
-            chosen = next((f"{pin.name} {pin.version} {pin.build}" for pin in solution.pins if pin.name == name), "")
-            return f"{words}; that gives {chosen}" if chosen else words
-    return _leave_out(problem, repodata, trials)
+            return words + _giving(solution, (name,))
+    return _several(problem, repodata, shelf, numbers) if numbers else ""
 
 
-def _leave_out(problem: CondaProblem, repodata: Repodata, trials: Trials) -> str:
-    """Where several conflicts are independent: specs without which the rest can be met. Earlier ones are kept."""
-    shelf = Shelf(problem, repodata)
-    kept: tuple[int, ...] = ()
-    for number in range(len(problem.specs)):
-        if trials.solves(Attempt(problem, shelf, (*kept, number))):
-            kept = *kept, number
-    dropped = [root.text for number, root in enumerate(problem.specs) if number not in kept]
-    return f"leave out {' and '.join(f'`{text}`' for text in dropped)}" if kept and not trials.is_over else ""
+def _several(problem: CondaProblem, repodata: Repodata, shelf: Shelf, numbers: tuple[int, ...]) -> str:
+    """Specs without which the rest can be met, and what can be asked for in their place."""
+    specs = problem.specs
+    trials = Trials(_CONFLICTS_OF_SEVERAL, frugal=True)
+    dedicated = any(root.spec.channel for root in specs)  # then a spec decides what there is for the others
+
+    def trial(kept: tuple[int, ...]) -> tuple[int, ...] | None:
+        if trials.is_over:
+            return None
+        smaller = msgspec.structs.replace(problem, specs=tuple(specs[number] for number in kept))
+        attempt = Attempt(smaller, Shelf(smaller, repodata) if dedicated else shelf)
+        solves = trials.solves(attempt)
+        if solves is None:
+            return None
+        return () if solves else specs_at_fault(attempt, kept) or kept
+
+    correction = correct(len(specs), numbers, trial)
+    solution: Solution | None = None
+
+    def choices(number: int) -> Iterator[Root]:
+        root = specs[number]
+        meant = _meant(root, problem, repodata) if not shelf.table(root.spec.name).records else None
+        return filter(None, (meant, _bare(root)))
+
+    def solves(taken: dict[int, Root]) -> bool:
+        nonlocal solution
+        roots = tuple(
+            taken.get(number, root)
+            for number, root in enumerate(specs)
+            if number in taken or number not in correction.left_out
+        )
+        found = trials.solution(msgspec.structs.replace(problem, specs=roots), repodata)
+        solution = found or solution
+        return found is not None
+
+    instead = loosen(correction.left_out, choices, solves)
+    texts = {number: root.text for number, root in instead.items()}
+    words = in_words([root.text for root in specs], correction, texts, "specs")
+    return words + _giving(solution, [root.spec.name for root in instead.values()])
+
+
+def _giving(solution: Solution | None, names: Iterable[str]) -> str:
+    """What a solution has of names, after what leads to it."""
+    pins = {pin.name: pin for pin in solution.pins} if solution is not None else {}
+    chosen = [
+        f"{pins[name].name} {pins[name].version} {pins[name].build}" for name in dict.fromkeys(names) if name in pins
+    ]
+    return f"; that gives {', '.join(chosen)}" if chosen else ""
 
 
 def _changes(
@@ -61,11 +106,9 @@ def _changes(
     for number in numbers:
         root = problem.specs[number]
         if any(reason.kind == "no-package" and reason.on == root.spec.name for reason in reasons):
-            close = nearest_name(root.spec.name, problem, repodata)
-            if close is not None:
-                text = root.text.replace(root.spec.name, close)
-                meant = replace(root, spec=replace(root.spec, name=close), text=text)
-                yield _with(problem, number, meant), f"`{text}` instead of `{root.text}`", close
+            meant = _meant(root, problem, repodata)
+            if meant is not None:
+                yield _with(problem, number, meant), f"`{meant.text}` instead of `{root.text}`", meant.spec.name
     for reason in reasons:
         if reason.kind == "virtual":
             yield from _floors(problem, reason.on, reasons)
@@ -77,15 +120,29 @@ def _changes(
             yield replace(problem, constraints=kept), f"leave out the constraint `{root.text}`", ""
     for number in reversed(numbers):
         root = problem.specs[number]
-        bare = MatchSpec(name=root.spec.name)
-        if root.spec != bare:
-            loose = replace(root, spec=bare, text=bare.name)
-            yield _with(problem, number, loose), f"`{bare.name}` instead of `{root.text}`", bare.name
+        bare = _bare(root)
+        if bare is not None:
+            yield _with(problem, number, bare), f"`{bare.text}` instead of `{root.text}`", bare.spec.name
     for number in reversed(numbers):
         specs = problem.specs[:number] + problem.specs[number + 1 :]
-        if not specs:
-            continue
-        yield replace(problem, specs=specs), f"leave out `{problem.specs[number].text}`", ""
+        if specs:
+            yield replace(problem, specs=specs), f"leave out `{problem.specs[number].text}`", ""
+
+
+def _meant(root: Root, problem: CondaProblem, repodata: Repodata) -> Root | None:
+    """The same spec of a package that exists and is spelt alike."""
+    name = root.spec.name
+    close = nearest_name(name, problem, repodata)
+    if close is None:
+        return None
+    spec = msgspec.structs.replace(root.spec, name=close)
+    return msgspec.structs.replace(root, spec=spec, text=root.text.replace(name, close))
+
+
+def _bare(root: Root) -> Root | None:
+    """Any version of the package, where the spec asks for less."""
+    bare = MatchSpec(name=root.spec.name)
+    return msgspec.structs.replace(root, spec=bare, text=bare.name) if root.spec != bare else None
 
 
 def _with(problem: CondaProblem, number: int, root: Root) -> CondaProblem:

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 
 class Trials:
-    """Searches that may take no more than so many conflicts together."""
+    """Searches that may take no more than so many conflicts together, each of them counting as one at least."""
 
-    def __init__(self, conflicts: int) -> None:
+    def __init__(self, conflicts: int, *, frugal: bool = False) -> None:
+        """`frugal`: none takes more than half of what is left, so that a hard one leaves something for the others."""
         self._left = conflicts
+        self._frugal = frugal
 
     @property
     def is_over(self) -> bool:
@@ -28,13 +30,15 @@ class Trials:
         if self.is_over:
             return None
         try:
-            return attempt.solve(self._left)
+            return attempt.solve(self._left // 2 if self._frugal else self._left)
         except SearchLimit:
             return None
         finally:
-            self._left -= len(attempt.search.learned)
+            self._left -= max(1, len(attempt.search.learned))
 
     def solution(self, problem: CondaProblem, repodata: Repodata) -> Solution | None:
         """The solution of a problem, if it is found in time."""
+        if self.is_over:
+            return None
         attempt = Attempt(problem, Shelf(problem, repodata))
         return attempt.solution() if self.solves(attempt) else None

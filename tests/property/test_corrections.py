@@ -1,0 +1,95 @@
+"""Laws of changes to several requirements at once, over everything that can fail together."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from envc_solvers.correction import Correction, correct, in_words, loosen
+from tests.suggestions import followed, is_said_to_be_minimal
+
+MOST = 7
+members = st.sets(st.integers(0, MOST - 1), min_size=1, max_size=3)
+conflicts = st.lists(members, min_size=1, max_size=6)
+corrections = st.builds(
+    lambda left_out, minimal: Correction(tuple(sorted(left_out)), minimal),
+    st.sets(st.integers(0, MOST - 1), min_size=1),
+    st.booleans(),
+)
+
+
+class Judge:
+    """Says what fails together, and counts the questions. It does not know the answer to some."""
+
+    def __init__(self, count: int, conflicts: list[set[int]], unknown: set[int]) -> None:
+        self.count = count
+        self.conflicts = conflicts
+        self.unknown = unknown  # by the number of the question
+        self.asked: list[tuple[int, ...]] = []
+
+    def fails(self, kept: set[int]) -> bool:
+        return any(each <= kept for each in self.conflicts)
+
+    def trial(self, kept: tuple[int, ...]) -> tuple[int, ...] | None:
+        self.asked.append(kept)
+        if len(self.asked) in self.unknown:
+            return None
+        return next((tuple(sorted(each)) for each in self.conflicts if each <= set(kept)), ())
+
+
+def asked(conflicts: list[set[int]], unknown: set[int]) -> tuple[Judge, Correction]:
+    count = max(max(each) for each in conflicts) + 1
+    judge = Judge(count, conflicts, unknown)
+    return judge, correct(count, tuple(sorted(conflicts[0])), judge.trial)
+
+
+@given(conflicts, st.sets(st.integers(1, 2 * MOST)))
+def test_the_rest_can_be_met_and_no_smaller_part_will_do(conflicts: list[set[int]], unknown: set[int]) -> None:
+    judge, found = asked(conflicts, unknown)
+    everything = set(range(judge.count))
+    left_out = set(found.left_out)
+    assert list(found.left_out) == sorted(left_out)
+    assert not judge.fails(everything - left_out)
+    if found.minimal:
+        assert all(judge.fails(everything - left_out | {number}) for number in left_out)
+    if not unknown:
+        assert found.minimal
+
+
+@given(conflicts, st.sets(st.integers(1, 2 * MOST)))
+def test_work_is_bounded_and_nothing_is_asked_that_is_known(conflicts: list[set[int]], unknown: set[int]) -> None:
+    judge, _ = asked(conflicts, unknown)
+    assert len(judge.asked) <= 2 * judge.count
+    assert all(0 < len(kept) < judge.count for kept in judge.asked)
+
+
+def test_what_is_at_fault_most_often_goes() -> None:
+    """Of 0, which excludes all others, and 4 beside 5: two go, where five would if each went for its own conflict."""
+    judge, found = asked([{0, 1}, {0, 2}, {0, 3}, {4, 5}], set())
+    assert found == Correction((0, 5), minimal=True)
+    assert len(judge.asked) <= 6
+
+
+@given(st.sets(st.integers(0, MOST - 1)), st.dictionaries(st.integers(0, MOST - 1), st.integers(0, 2)))
+def test_the_first_choice_that_solves_is_taken(left_out: set[int], wanted: dict[int, int]) -> None:
+    def solves(taken: dict[int, int]) -> bool:
+        return all(wanted.get(number) == choice for number, choice in taken.items())
+
+    taken = loosen(sorted(left_out), lambda _: range(3), solves)
+    assert taken == {number: choice for number, choice in sorted(wanted.items()) if number in left_out}
+
+
+@given(corrections, st.integers(0, 8), st.sets(st.integers(0, MOST - 1)))
+def test_words_say_what_to_do(correction: Correction, more: int, loosened: set[int]) -> None:
+    count = MOST + more
+    texts = [f"p{number} <{number}" for number in range(count)]
+    instead = {number: f"p{number}" for number in correction.left_out if number in loosened}
+    said = in_words(texts, correction, instead, "specs")
+    expected = [
+        instead.get(number, text)
+        for number, text in enumerate(texts)
+        if number in instead or number not in correction.left_out
+    ]
+    assert followed(texts, said) == expected
+    assert ("an empty environment" in said) == (not expected)
+    assert is_said_to_be_minimal(said) == correction.minimal

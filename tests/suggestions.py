@@ -1,0 +1,34 @@
+"""What the solvers suggest, read as people read it: the requirements that are left when a suggestion is followed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_QUOTED = re.compile(r"`([^`]+)`")
+_INSTEAD = re.compile(r"`([^`]+)` instead of `([^`]+)`")
+_REMARKS = re.compile(r"; (?:that gives|nothing else|whether fewer) ")
+
+
+def followed(texts: Sequence[str], suggestion: str) -> list[str] | None:
+    """Requirements as a suggestion wants them; None where it is about something else than requirements."""
+    words = _REMARKS.split(suggestion)[0]
+    instead = _INSTEAD.findall(words)
+    _, leave_out, gone = words.partition("leave out ")
+    if not (instead or leave_out) or gone.startswith(("the constraint ", "the override ")):
+        return None
+    left = list(texts)
+    for new, old in instead:
+        left[left.index(old)] = new
+    if gone.startswith("all but "):
+        return _QUOTED.findall(gone)
+    if gone.startswith("all "):
+        assert gone.split()[1] == str(len(texts))
+        return []
+    for text in _QUOTED.findall(gone):
+        left.remove(text)
+    return left
+
+
+def is_said_to_be_minimal(suggestion: str) -> bool:
+    return "whether fewer" not in suggestion
