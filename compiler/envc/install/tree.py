@@ -322,15 +322,16 @@ def _write_pieces(root: Path, part: Part, pieces: Iterable[Piece], written: list
 
     A function, so that nothing holds the content of this frame while the next is read: two would not fit into a cache.
     """
-    base = f"{root}/"
+    base, skipped = f"{root}/", part.skipped
     for piece in pieces:
-        if piece.member.type == "file" and piece.member.path not in part.skipped:
+        if piece.member.type == "file" and piece.member.path not in skipped:
             _write_piece(base, piece, written)
 
 
 def _write_piece(base: str, piece: Piece, written: list[str]) -> None:
     # Slices of one member arrive in any order, so whichever comes first creates the file.
-    path, member, is_whole = base + piece.member.path, piece.member, piece.is_whole
+    member, is_whole = piece.member, piece.is_whole
+    path = base + member.path
     file = os.open(path, _WRITE | os.O_EXCL if is_whole else _WRITE, member.mode)
     if is_whole:
         written.append(path)
@@ -338,8 +339,8 @@ def _write_piece(base: str, piece: Piece, written: list[str]) -> None:
         if piece.at:
             os.lseek(file, piece.at, os.SEEK_SET)
         rest = piece.data
-        while rest:
-            rest = rest[os.write(file, rest) :]
+        while (count := os.write(file, rest)) < len(rest):
+            rest = rest[count:]
         if is_whole and _TIMES_BY_FILE:
             os.utime(file, (member.mtime, member.mtime))
     finally:

@@ -106,6 +106,7 @@ class Unpacked:
         folder = self._place_of(index.layout, name)
         drafts = self._folder / _DRAFTS
         draft = drafts / os.urandom(16).hex()
+        is_kept = False
         try:
             draft.mkdir(parents=True)
             self._sweep(drafts)
@@ -116,10 +117,12 @@ class Unpacked:
                         return not self._copies
             folder.parent.mkdir(parents=True, exist_ok=True)
             draft.rename(folder)
+            is_kept = True
         except (OSError, _Changed):
             pass  # a full disk, a cache that is read-only, or another process that kept the same object meanwhile
         finally:
-            _remove(draft)
+            if not is_kept:
+                _remove(draft)
         return True
 
     def _place_of(self, layout: str, name: Sha256) -> Path:

@@ -75,21 +75,20 @@ class ObjectReader:
         found: list[Piece] = []
         position = 0
         for member in self.index.members[span.first : span.stop]:
+            size = member.size
             if not span.at:
                 header = encode_header(member)
                 if not tar.startswith(header, position):
                     raise CorruptBlob(self.what, f"the header of {member.path!r} is not what the index says")
                 position += len(header)
-            data = view[position : position + member.size - span.at]
+            data = view[position : position + size - span.at]
             position += len(data)
-            is_whole = len(data) == member.size and member.type == "file"
-            if self.contents and is_whole and sha256(data) != member.sha256:
+            if self.contents and len(data) == size and member.type == "file" and sha256(data) != member.sha256:
                 raise CorruptBlob(self.what, f"{member.path!r} does not match its digest")
-            if span.at + len(data) == member.size:
-                zeros = bytes(padding(member.size))
-                if not tar.startswith(zeros, position):
+            if span.at + len(data) == size and (rest := padding(size)):
+                if not tar.startswith(bytes(rest), position):
                     raise CorruptBlob(self.what, f"the padding after {member.path!r} is not empty")
-                position += len(zeros)
+                position += rest
             found.append(Piece(member, span.at, data))
         return found
 
