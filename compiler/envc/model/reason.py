@@ -18,11 +18,12 @@ def plain_reason(text: str) -> str:
     and addresses, of which a lock holds none, down to host names. A dotted name such as `setup.py` cannot be told from
     one. Applied again it changes nothing.
     """
-    from unicodedata import normalize
+    from unicodedata import category, normalize
 
-    # What cannot be seen joins what stands around it: a character without width would hide an address.
+    # What cannot be seen joins what stands around it: a character without width would hide an address. What this
+    # Python's tables do not know yet stays, so that every Python writes the same lock.
     seen = (" " if each.isspace() else each for each in text[:_LOOKED_AT])
-    words = "".join(each for each in seen if each.isprintable()).split()
+    words = "".join(each for each in seen if category(each) not in ("Cc", "Cf", "Cs", "Co")).split()
     if len(text) > _LOOKED_AT:
         del words[-1:]  # perhaps the first half of an address
     # Full-width letters and signs are read as plain ones by whoever follows them.
