@@ -1,4 +1,4 @@
-"""A package index that was recorded once, and answers from memory as the real one did: gzip, ETag, max-age.
+"""A package index that was recorded once, and answers as the real one did: gzip, ETag, max-age.
 
 with Replay(folder, upstream="https://…/simple") as index:
     ...use index.url: what is asked for the first time is fetched from upstream and kept in the folder...
@@ -8,7 +8,8 @@ with Replay(folder, upstream="https://…/simple") as index:
 
 Addresses of files are rewritten to lead here; everything else of a page stays as it was recorded, the advertised
 metadata above all. Answers are kept by method, path and range, so that two clients which read a wheel in different ways
-each find what they asked for. The server is one thread that parses next to nothing: it must not be what is measured.
+each find what they asked for, and stay in memory once they were read. The server is one thread that parses next to
+nothing: it must not be what is measured.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import gzip
 import ssl
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -30,6 +32,7 @@ import urllib3
 PAGE_TYPE = "application/vnd.pypi.simple.v1+json"
 _PAGE_AGE = 600  # seconds; what public indexes say of their pages
 _FILE_AGE = 365_000_000  # and of their files
+_RECORDED_AT_ONCE = 32
 _KEPT = ("Content-Type", "Content-Range", "Accept-Ranges")
 _REASONS = {200: "OK", 206: "Partial Content", 304: "Not Modified", 404: "Not Found", 416: "Range Not Satisfiable"}
 
@@ -71,8 +74,10 @@ class Replay:
         self._upstream = upstream
         self._in_flight = 0
         self._answers: dict[Asked, Answer] = {}
-        self._pool = urllib3.PoolManager(maxsize=32, ssl_context=ssl.create_default_context())
+        self._pool = urllib3.PoolManager(maxsize=_RECORDED_AT_ONCE, ssl_context=ssl.create_default_context())
         self._loop = asyncio.new_event_loop()
+        # As many as clients ask at once: some solvers read the ends of two thousand wheels.
+        self._loop.set_default_executor(ThreadPoolExecutor(_RECORDED_AT_ONCE))
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._server: asyncio.Server | None = None
         self.clients: set[asyncio.Transport] = set()
@@ -110,9 +115,6 @@ class Replay:
         self._thread.start()
         self.port = self._wait(self._listen(int(chosen.read_text()) if chosen.exists() else 0))
         chosen.write_text(str(self.port))
-        for path in self.folder.glob("*/*.answer"):
-            recorded = msgspec.msgpack.decode(path.read_bytes(), type=_Recorded)
-            self._answers[recorded.asked] = recorded.answer
         return self
 
     def __exit__(
@@ -153,6 +155,8 @@ class Replay:
     async def answer(self, asked: Asked) -> Answer:
         """The recorded answer; else that of upstream, which is recorded."""
         found = self._answers.get(asked)
+        if found is None:
+            found = await self._loop.run_in_executor(None, self._read, asked)
         if found is None and self._upstream is not None:
             found = await self._loop.run_in_executor(None, self._record, asked)
         if found is None:
@@ -163,6 +167,19 @@ class Replay:
         self._in_flight -= 1
         return found
 
+    def _read(self, asked: Asked) -> Answer | None:
+        """What the folder holds: most of it nobody asks for in one run, so it is read when somebody does."""
+        try:
+            packed = self._place(asked).read_bytes()
+        except FileNotFoundError:
+            return None
+        found = self._answers[asked] = msgspec.msgpack.decode(packed, type=_Recorded).answer
+        return found
+
+    def _place(self, asked: Asked) -> Path:
+        name = sha256(msgspec.json.encode(asked)).hexdigest()
+        return self.folder / name[:2] / f"{name}.answer"
+
     def _record(self, asked: Asked) -> Answer:
         place = asked.path.strip("/").split("/", 3)
         if place[0] == "simple" and len(place) == 2:
@@ -171,8 +188,7 @@ class Replay:
             answer = self._record_file(asked, f"{place[1]}://{place[2]}/{place[3]}")
         else:
             answer = Answer(404, {}, b"", 0)
-        name = sha256(msgspec.json.encode(asked)).hexdigest()
-        path = self.folder / name[:2] / f"{name}.answer"
+        path = self._place(asked)
         path.parent.mkdir(exist_ok=True)
         path.with_suffix(".part").write_bytes(msgspec.msgpack.encode(_Recorded(asked, answer)))
         path.with_suffix(".part").replace(path)

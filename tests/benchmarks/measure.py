@@ -74,6 +74,12 @@ def recording_folder() -> Path:
     return user_cache_path("envc-benchmarks", appauthor=False) / "index"
 
 
+def memory_folder() -> Path | None:
+    """A place in memory, if there is one: ext4 slows down for minutes when trees are deleted and made again."""
+    place = Path("/dev/shm")
+    return place if place.is_dir() else None
+
+
 def program(name: str) -> str:
     """A program of this environment, or an exit that says what is missing."""
     beside = Path(sysconfig.get_path("scripts")) / name

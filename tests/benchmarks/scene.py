@@ -17,9 +17,8 @@ from pathlib import Path
 import msgspec
 from packaging.utils import parse_wheel_filename
 
-from tests.benchmarks.measure import benchmark_sets, clean_environment, program, timed
+from tests.benchmarks.measure import benchmark_sets, clean_environment, memory_folder, program, timed
 
-MEMORY = Path("/dev/shm")  # ext4 slows down for minutes when trees are deleted and made again
 # For Linux the index serves builds for CUDA alone: a folder with a CPU build is named with --find-links.
 EXTRA_SETS = {"torch": ["torch", "transformers"]}
 
@@ -85,7 +84,7 @@ def scene(chosen: argparse.Namespace, prepare: Prepare | None = None) -> Iterato
         chosen.folder.mkdir(parents=True, exist_ok=True)
         yield prepare(chosen.folder.resolve(), chosen)
         return
-    with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(dir=memory_folder()) as folder:
         yield prepare(Path(folder), chosen)
 
 

@@ -24,7 +24,9 @@ _END = struct.Struct("<4sHHHHIIH")
 _END64_LOCATOR = struct.Struct("<4sIQI")
 _END64 = struct.Struct("<4sQHHIIQQQQ")
 _CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
+_CENTRAL_SHAPE = struct.Struct("<4s24xHHH")  # of the same: magic, lengths of name, extra field and comment
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
+_METADATA = b".dist-info/METADATA"
 _LONGEST_COMMENT = 0xFFFF
 _ENCRYPTED = 0x1 | 0x40 | 0x2000  # flag bits: traditional, strong, masked directory
 _STORED, _DEFLATED = 0, 8
@@ -151,24 +153,26 @@ def _metadata_entry(file: str, directory: bytes, entries: int) -> _Entry:
     """The one entry that is this wheel's METADATA."""
     name, version = name_and_version(file)
     found: list[_Entry] = []
-    at = 0
+    after = 0
+    last = len(directory) - _CENTRAL.size
+    # Of the thousands of entries that some wheels have one is of interest: the others are no more than stepped over.
     for _ in range(entries):
-        if at + _CENTRAL.size > len(directory):
+        at = after
+        if at > last:
             raise ValueError("its directory is truncated")
-        fields = _CENTRAL.unpack_from(directory, at)
-        if fields[0] != b"PK\x01\x02":
+        magic, name_length, extra_length, comment_length = _CENTRAL_SHAPE.unpack_from(directory, at)
+        if magic != b"PK\x01\x02":
             raise ValueError("its directory is malformed")
-        name_length, extra_length, comment_length = fields[10:13]
         name_at = at + _CENTRAL.size
         extra_at = name_at + name_length
-        raw = directory[name_at:extra_at]
-        at = extra_at + extra_length + comment_length
-        if not raw.endswith(b".dist-info/METADATA") or raw.count(b"/") != 1:
+        after = extra_at + extra_length + comment_length
+        if not directory.endswith(_METADATA, name_at, extra_at) or directory.count(b"/", name_at, extra_at) != 1:
             continue
+        fields = _CENTRAL.unpack_from(directory, at)
         sizes = _sizes(fields[9], fields[8], fields[16], directory[extra_at : extra_at + extra_length])
-        text = raw.decode("utf-8", errors="replace")
+        text = directory[name_at:extra_at].decode("utf-8", errors="replace")
         found.append(_Entry(text, fields[3], fields[4], fields[7], sizes[1], sizes[0], sizes[2]))
-    if at != len(directory):
+    if after != len(directory):
         raise ValueError("its directory holds more than it counts")
     if len(found) != 1:
         raise ValueError(f"it holds {len(found)} METADATA files where one is expected")
