@@ -19,15 +19,13 @@ def followed(texts: Sequence[str], suggestion: str) -> list[str] | None:
         return None
     left = list(texts)
     for new, old in instead:
-        left[left.index(old)] = new
+        left = [new if text == old else text for text in left]
     if gone.startswith("all but "):
         return _QUOTED.findall(gone)
     if gone.startswith("all "):
-        assert gone.split()[1] == str(len(texts))
+        assert gone.split()[1] == str(len(set(texts)))
         return []
-    for text in _QUOTED.findall(gone):
-        left.remove(text)
-    return left
+    return [text for text in left if text not in _QUOTED.findall(gone)]
 
 
 def is_said_to_be_minimal(suggestion: str) -> bool:

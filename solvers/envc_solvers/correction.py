@@ -6,8 +6,8 @@ Requirements are numbers here, in the order in which the problem states them; wh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -74,31 +74,32 @@ def loosen(
     return taken
 
 
-def in_words(texts: Sequence[str], correction: Correction, instead: dict[int, str], kind: str) -> str:
+def in_words(
+    texts: Sequence[str], correction: Correction, instead: Mapping[int, str], kind: Literal["conda", "PyPI"]
+) -> str:
     """A correction as a suggestion says it.
 
     `texts` are all requirements as written, `instead` those that are asked for in the place of some that were to be
-    left out; `kind` is what requirements are called, in the plural: "specs".
+    left out.
     """
-    parts = [f"`{new}` instead of `{texts[number]}`" for number, new in instead.items()]
-    gone = [number for number in correction.left_out if number not in instead]
+    changed = {texts[number]: new for number, new in instead.items()}
+    gone = list(dict.fromkeys(texts[number] for number in correction.left_out if texts[number] not in changed))
+    kept = list(dict.fromkeys(changed.get(text, text) for text in texts if text not in gone))
+    parts = [f"`{new}` instead of `{text}`" for text, new in changed.items()]
     if gone:
-        parts.append(_leave_out([instead.get(number, text) for number, text in enumerate(texts)], gone, kind))
+        parts.append(_leave_out(gone, kept, "specs" if kind == "conda" else "requirements"))
     said = ", and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
-    if len(gone) == len(texts):
-        said += "; nothing else is asked for, so an empty environment remains"
+    if not kept:
+        said += f"; nothing else is asked of {kind}, so no {kind} package remains"
     if not correction.minimal:
         said += "; whether fewer changes would do was not found out"
     return said
 
 
-def _leave_out(texts: Sequence[str], gone: Sequence[int], kind: str) -> str:
-    kept = [number for number in range(len(texts)) if number not in gone]
+def _leave_out(gone: list[str], kept: list[str], what: str) -> str:
     if len(gone) <= max(_MOST_NAMED, len(kept)):
-        return f"leave out {_listed(texts[number] for number in gone)}"
-    if not kept:
-        return f"leave out all {len(texts)} {kind}"
-    return f"leave out all but {_listed(texts[number] for number in kept)}"
+        return f"leave out {_listed(gone)}"
+    return f"leave out all but {_listed(kept)}" if kept else f"leave out all {len(gone)} {what}"
 
 
 def _listed(texts: Iterable[str]) -> str:

@@ -28,6 +28,7 @@ from envc_solvers.pypi.specifier import allows
 from envc_solvers.solution import Solution
 from envc_solvers.target import Python, default_target
 from tests.strategies import requirement_texts, universes
+from tests.suggestions import followed, is_said_to_be_minimal
 from tests.universe import MemoryIndex, Universe, label
 
 TARGET = default_target("linux-64")
@@ -139,20 +140,25 @@ def test_a_smallest_set_has_a_solution_without_any_of_its_members(
 @settings(max_examples=40)
 def test_what_is_suggested_leads_to_a_solution(universe: Universe, wanted: list[str], limits: list[str]) -> None:
     found = answer(universe, wanted, limits)
-    assume(isinstance(found, Unsolvable) and found.conflict.suggestion)
+    assume(isinstance(found, Unsolvable))
     assert isinstance(found, Unsolvable)
     suggestion = found.conflict.suggestion
-    new, _, old = suggestion.partition("; that gives")[0].partition(" instead of ")
-    if old:
-        changed = [new.strip("`") if str(parse(text)) == old.strip("`") else text for text in wanted]
-        changed_limits = limits
-    else:
-        # Of requirements that are stated twice one is left out, and the other may keep it from helping.
+    assert suggestion, "there is always a way out"
+    texts = [str(parse(text)) for text in wanted]
+    changed, changed_limits = followed(texts, suggestion), limits
+    if changed is None:
         gone = suggestion.partition("`")[2].partition("`")[0]
-        in_limits = suggestion.startswith("leave out the constraint")
-        changed = wanted if in_limits else without_one(wanted, gone)
-        changed_limits = without_one(limits, gone) if in_limits else limits
-    assert any(reached(universe, choice, changed) is not None for choice in choices(universe, changed_limits))
+        assert suggestion.startswith("leave out the constraint")
+        changed, changed_limits = wanted, without_one(limits, gone)
+    assert is_solvable(universe, changed, changed_limits)
+    if len(gone_too := set(texts) - set(changed)) > 1 and is_said_to_be_minimal(suggestion):
+        for text in gone_too:
+            unchanged = [other for other in texts if other == text or other in changed]
+            assert not is_solvable(universe, unchanged, limits), f"it would do without a change to {text}"
+
+
+def is_solvable(universe: Universe, wanted: list[str], limits: list[str]) -> bool:
+    return any(reached(universe, choice, wanted) is not None for choice in choices(universe, limits))
 
 
 def without_one(texts: list[str], gone: str) -> list[str]:

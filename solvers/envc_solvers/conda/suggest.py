@@ -83,9 +83,10 @@ def _several(problem: CondaProblem, repodata: Repodata, shelf: Shelf, numbers: t
         solution = found or solution
         return found is not None
 
-    instead = loosen(correction.left_out, choices, solves)
+    # One by itself was tried to be loosened before.
+    instead = loosen(correction.left_out if len(correction.left_out) > 1 else (), choices, solves)
     texts = {number: root.text for number, root in instead.items()}
-    words = in_words([root.text for root in specs], correction, texts, "specs")
+    words = in_words([root.text for root in specs], correction, texts, "conda")
     return words + _giving(solution, [root.spec.name for root in instead.values()])
 
 

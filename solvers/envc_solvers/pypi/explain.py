@@ -16,7 +16,7 @@ from envc_solvers.errors import ProjectNotFound, SolverError
 from envc_solvers.pypi.conflict import Conflict, GaveUp, Subject, Unsolvable, Want
 from envc_solvers.pypi.heard import Heard, Unheard
 from envc_solvers.pypi.index import Index
-from envc_solvers.pypi.journal import Asker, Journal
+from envc_solvers.pypi.journal import Journal
 from envc_solvers.pypi.markers import Markers
 from envc_solvers.pypi.resolution import SearchLimit
 from envc_solvers.pypi.run import search
@@ -113,7 +113,7 @@ def _minimise(problem: Problem, index: Heard, markers: Markers, journal: Journal
         return None
 
     # What the failures lead back to is tried at once; the rest, root by root.
-    reached = _roots_reached(journal, problem)
+    reached = journal.roots_reached()
     first = replace(problem, roots=tuple(root for root in problem.roots if _key(root) in reached))
     if len(first.roots) < len(problem.roots) and (found := fails(first)) is not None:
         problem, journal = first, found
@@ -130,22 +130,6 @@ def _minimise(problem: Problem, index: Heard, markers: Markers, journal: Journal
 
 def _key(root: Root) -> tuple[str, str]:
     return root.requirement.name, root.requirement.specifier
-
-
-def _roots_reached(journal: Journal, problem: Problem) -> set[tuple[str, str]]:
-    """The roots from which the projects in conflict can be reached, by who asked for whom."""
-    found: set[tuple[str, str]] = set()
-    seen: set[str] = set()
-    queue: list[Asker] = [asker for clash in journal.clashes.values() for asker in clash]
-    queue += [asker for name in journal.broken for asker in journal.askers.get(name, ())]
-    while queue:
-        identifier, need = queue.pop()
-        if not identifier:
-            found.add((need.name, need.specifier))
-        elif identifier not in seen:
-            seen.add(identifier)
-            queue += journal.askers.get(identifier, ())
-    return found
 
 
 def _conflict(problem: Problem, index: Index, markers: Markers, journal: Journal, minimal: bool) -> Conflict:

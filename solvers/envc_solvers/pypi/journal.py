@@ -103,6 +103,21 @@ class Journal:
 
         self.clashes, self.broken = ordered(self.clashes), ordered(self.broken)
 
+    def roots_reached(self) -> set[tuple[str, str]]:
+        """The roots from which the projects in conflict can be reached by who asked for whom: (name, specifier)."""
+        found: set[tuple[str, str]] = set()
+        seen: set[str] = set()
+        queue: list[Asker] = [asker for clash in self.clashes.values() for asker in clash]
+        queue += [asker for name in self.broken for asker in self.askers.get(name, ())]
+        while queue:
+            identifier, need = queue.pop()
+            if not identifier:
+                found.add((need.name, need.specifier))
+            elif identifier not in seen:
+                seen.add(identifier)
+                queue += self.askers.get(identifier, ())
+        return found
+
     def _note(self, project: str, candidate: Candidate, need: Need) -> None:
         asker = candidate.identifier, need
         self.clashes.setdefault(project, {})[asker] = None

@@ -1,9 +1,9 @@
-"""One change that makes a failed problem solvable, tried before it is said."""
+"""A change that makes a failed problem solvable, tried before it is said."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 import msgspec
@@ -17,11 +17,12 @@ from envc_solvers.pypi.markers import Markers
 from envc_solvers.pypi.requirement import Requirement
 from envc_solvers.pypi.resolution import SearchLimit
 from envc_solvers.pypi.run import search
+from envc_solvers.pypi.several import Trials, several
 from envc_solvers.pypi.solve import Problem, Root
 from envc_solvers.solution import Solution
 
 _MOST_TRIALS = 10
-_CANDIDATES = 1_500  # in all trials; real sets take some hundreds when nothing stands in the way
+_CANDIDATES = 1_500  # in all trials of one change; real sets take some hundreds when nothing stands in the way
 
 _FROM_URL = re.compile(r"requires? (\S+) from a URL")
 Change = tuple[Problem, str, str]  # the changed problem, what to say, and the project whose version is of interest
@@ -35,31 +36,40 @@ def suggest(
     markers: Markers,
     out_of_time: Callable[[], bool] | None,
 ) -> str:
-    """What helps, in words; "" when none of the changes tried does.
+    """What helps, in words: one change where one does, else several; "" where there was no time to find out.
 
     `problem` is the whole one, so that what is said leads to a solution and not to the next conflict. `nearest` holds
     names that exist for names that do not. The trials may ask the index for more than the failed search did; one that
     does not answer ends them.
     """
     left = _CANDIDATES
-    for changed, words, name in islice(_changes(problem, conflict, nearest), _MOST_TRIALS):
-        journal = Journal()
-        try:
-            solution = search(changed, index, markers, journal, left, out_of_time)
-        except (ResolutionImpossible, ProjectNotFound):
-            left -= journal.tried
-        except (SearchLimit, Unanswered):
-            return ""
-        else:
-            return words + _giving(solution, name)
-        if left <= 0:
-            return ""
-    return ""
+    try:
+        for changed, words, name in islice(_changes(problem, conflict, nearest), _MOST_TRIALS):
+            journal = Journal()
+            try:
+                solution = search(changed, index, markers, journal, left, out_of_time)
+            except (ResolutionImpossible, ProjectNotFound):
+                left -= journal.tried
+            except SearchLimit as limit:
+                if limit.late:
+                    return ""
+                break
+            else:
+                return words + _giving(solution, (name,))
+            if left <= 0:
+                break
+        trials = Trials(problem, index, markers, nearest, out_of_time)
+        words, names = several(problem, conflict, trials, _looser)
+    except (SearchLimit, Unanswered):
+        return ""
+    return words + _giving(trials.solution, names)
 
 
-def _giving(solution: Solution, name: str) -> str:
-    version = next((pin.version for pin in solution.pins if pin.name == name), "")
-    return f"; that gives {name} {version}" if version else ""
+def _giving(solution: Solution | None, names: Iterable[str]) -> str:
+    """What a solution has of names, after what leads to it."""
+    versions = {pin.name: pin.version for pin in solution.pins} if solution is not None else {}
+    chosen = [f"{name} {versions[name]}" for name in dict.fromkeys(names) if name in versions]
+    return f"; that gives {', '.join(chosen)}" if chosen else ""
 
 
 def _changes(problem: Problem, conflict: Conflict, nearest: dict[str, str]) -> Iterator[Change]:
@@ -139,6 +149,13 @@ def _instead(problem: Problem, root: Root, requirement: Requirement) -> Problem:
     other = msgspec.structs.replace(root, requirement=requirement)
     roots = tuple(other if each is root else each for each in problem.roots)
     return msgspec.structs.replace(problem, roots=roots)
+
+
+def _looser(requirement: Requirement) -> Iterator[Requirement]:
+    for loosened in (_without_upper_bounds, _without_bounds):
+        specifier = loosened(requirement.specifier)
+        if specifier != requirement.specifier:
+            yield msgspec.structs.replace(requirement, specifier=specifier)
 
 
 def _how_tight(root: Root) -> tuple[int, str]:
