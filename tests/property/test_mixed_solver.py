@@ -26,6 +26,7 @@ from tests.channels import MemoryRepodata
 from tests.conda_judge import chosen, complaints, solutions
 from tests.mixed_scenarios import Asking
 from tests.strategies import Mixture, mixtures
+from tests.suggestions import followed
 from tests.universe import Universe, label
 
 TARGET = default_target("linux-64")
@@ -145,3 +146,19 @@ def test_named_requirements_alone_do_not_fit_together(asked: Mixture) -> None:
         roots=tuple(root for root in asked.roots if str(parse(root)) in named),
     )
     assert not is_solvable(fewer)
+
+
+@given(mixtures(closed=True))
+@settings(max_examples=100, deadline=None)
+def test_what_is_suggested_leads_to_a_solution(asked: Mixture) -> None:
+    found = answer(asked)
+    if not isinstance(found, Unsolvable) or not found.conflict.suggestion:
+        return
+    specs = list(asked.specs)
+    roots = [str(parse(root)) for root in asked.roots]
+    if set(specs) & set(roots):
+        return  # the words do not say which of the two kinds is meant
+    left, left_roots = followed(specs, found.conflict.suggestion), followed(roots, found.conflict.suggestion)
+    assert left is not None and left_roots is not None
+    changed = Mixture(records=asked.records, specs=tuple(left), packages=asked.packages, roots=tuple(left_roots))
+    assert is_solvable(changed), found.conflict.suggestion

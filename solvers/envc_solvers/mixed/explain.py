@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from envc_solvers.conda.conflict import Conflict as CondaConflict
+from envc_solvers.conda.conflict import Unsolvable as CondaUnsolvable
 from envc_solvers.conda.matchspec import MatchSpec
 from envc_solvers.conda.solve import Root as CondaRoot
+from envc_solvers.correction import correct, in_words
 from envc_solvers.errors import SolverError
 from envc_solvers.mixed.conflict import GaveUp, MixedConflict, Objection, Unsolvable
+from envc_solvers.pypi.conflict import Conflict as PyPIConflict
 from envc_solvers.pypi.conflict import Unsolvable as PyPIUnsolvable
 from envc_solvers.pypi.solve import Root as PyPIRoot
 
@@ -19,7 +23,8 @@ if TYPE_CHECKING:
     from envc_solvers.mixed.run import Round, World
     from envc_solvers.mixed.solve import MixedProblem
 
-_MOST_TRIALS = 8
+_MOST_TRIALS = 8  # of one change
+_MOST_TRIALS_OF_SEVERAL = 16
 
 
 def refuse(conflict: CondaConflict, problem: MixedProblem, world: World, rounds: list[Round]) -> Unsolvable:
@@ -40,26 +45,75 @@ def _objection(failed: Round) -> Objection:
 
 
 def _suggest(conflict: MixedConflict, problem: MixedProblem, world: World) -> str:
-    """What helps, tried as a whole; "" when none of the changes tried does."""
+    """What helps, tried as a whole: one change where one does, else several; "" when nothing that is tried does."""
+    if not world.suggests:
+        return ""
+    world = msgspec.structs.replace(world, suggests=False)
+    for words, changed in islice(_changes(conflict, problem), _MOST_TRIALS):
+        if _refusal(changed, world) is None:
+            return words
+    return _several(conflict, problem, world)
+
+
+def _refusal(problem: MixedProblem, world: World) -> SolverError | None:
+    """Why there is no solution; None where there is one."""
     from envc_solvers.mixed.run import run
     from envc_solvers.mixed.solve import MAX_ROUNDS
 
-    for number, (words, changed) in enumerate(_changes(conflict, problem)):
-        if number == _MOST_TRIALS:
-            break
-        try:
-            run(changed, world, MAX_ROUNDS)
-        except SolverError:
-            continue
-        return words
-    return ""
+    try:
+        run(problem, world, MAX_ROUNDS)
+    except SolverError as error:
+        return error
+    return None
+
+
+def _stated(conflict: MixedConflict | CondaConflict | PyPIConflict) -> set[tuple[str, str]]:
+    """What a conflict is about, of both kinds, as (text, origin)."""
+    if not isinstance(conflict, MixedConflict):
+        return set(conflict.roots)
+    told = (root for each in conflict.objections if each.conflict for root in each.conflict.roots)
+    return {*conflict.conda.roots, *told}
+
+
+def _several(conflict: MixedConflict, problem: MixedProblem, world: World) -> str:
+    """What to leave out where conflicts are independent of each other; "" unless something remains. `python` stays."""
+    specs, roots = problem.conda.specs, problem.pypi.roots
+    stated = [(root.text, root.origin) for root in specs if root.spec.name != "python"]
+    stated += [(str(root.requirement), root.origin) for root in roots]
+    left = _MOST_TRIALS_OF_SEVERAL
+
+    def numbers(failing: set[tuple[str, str]]) -> tuple[int, ...]:
+        return tuple(number for number, each in enumerate(stated) if each in failing)
+
+    def trial(kept: tuple[int, ...]) -> tuple[int, ...] | None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            return None
+        replace = msgspec.structs.replace
+        stay = {stated[number] for number in kept}
+        conda = tuple(root for root in specs if root.spec.name == "python" or (root.text, root.origin) in stay)
+        pypi = tuple(root for root in roots if (str(root.requirement), root.origin) in stay)
+        smaller = replace(problem, conda=replace(problem.conda, specs=conda), pypi=replace(problem.pypi, roots=pypi))
+        error = _refusal(smaller, world)
+        if error is None:
+            return ()
+        if isinstance(error, Unsolvable | CondaUnsolvable | PyPIUnsolvable):
+            return numbers(_stated(error.conflict)) or kept
+        return None
+
+    everything = tuple(range(len(stated)))
+    correction = correct(len(stated), numbers(_stated(conflict)) or everything, trial)
+    if correction.left_out == everything:
+        return ""
+    return in_words([text for text, _ in stated], correction, {}, "conda")
 
 
 def _changes(conflict: MixedConflict, problem: MixedProblem) -> Iterator[tuple[str, MixedProblem]]:
     """The problem with one of the requirements in conflict loosened or left out: loosened first, conda's first."""
     replace = msgspec.structs.replace
-    stated = {root for each in conflict.objections if each.conflict for root in each.conflict.roots}
-    specs = [n for n, root in enumerate(problem.conda.specs) if (root.text, root.origin) in conflict.conda.roots]
+    stated = _stated(conflict)
+    specs = [n for n, root in enumerate(problem.conda.specs) if (root.text, root.origin) in stated]
     roots = [n for n, root in enumerate(problem.pypi.roots) if (str(root.requirement), root.origin) in stated]
 
     def conda(number: int, *instead: CondaRoot) -> MixedProblem:

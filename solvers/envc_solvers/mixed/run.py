@@ -31,13 +31,14 @@ class Round(msgspec.Struct, frozen=True):
 
 
 class World(msgspec.Struct, frozen=True):
-    """Who answers the questions of a run, and how long a search of PyPI may take."""
+    """Who answers the questions of a run, and how much it may take."""
 
     repodata: Repodata
     names: Names
     ask: Ask
     max_tries: int
     out_of_time: Callable[[], bool] | None
+    suggests: bool = True  # whether a refusal looks for changes that help
 
 
 def run(problem: MixedProblem, world: World, max_rounds: int) -> Solution:
