@@ -38,7 +38,7 @@ def correct(count: int, failing: tuple[int, ...], trial: Trial) -> Correction:
     found: tuple[int, ...] | None = failing
     while found:
         faults.update(found)
-        gone = max(found, key=lambda number: (faults[number], number))
+        gone = max(set(found) & set(kept) or kept, key=lambda number: (faults[number], number))
         kept = tuple(number for number in kept if number != gone)
         found = trial(kept) if kept else ()
     if found is None:

@@ -56,6 +56,17 @@ def test_the_rest_can_be_met_and_no_smaller_part_will_do(conflicts: list[set[int
         assert found.minimal
 
 
+@given(conflicts, st.sets(st.integers(0, MOST - 1), min_size=1))
+def test_who_is_wrong_about_what_is_at_fault_is_not_relied_on(conflicts: list[set[int]], blamed: set[int]) -> None:
+    count = max(max(each) for each in conflicts) + 1
+    judge = Judge(count, conflicts, set())
+    found = correct(count, tuple(blamed), lambda kept: tuple(blamed) if judge.trial(kept) else ())
+    rest = set(range(count)) - set(found.left_out)
+    assert found.minimal and not judge.fails(rest)
+    assert all(judge.fails(rest | {number}) for number in found.left_out)
+    assert len(judge.asked) <= 2 * count
+
+
 @given(conflicts, st.sets(st.integers(1, 2 * MOST)))
 def test_work_is_bounded_and_nothing_is_asked_that_is_known(conflicts: list[set[int]], unknown: set[int]) -> None:
     judge, _ = asked(conflicts, unknown)

@@ -13,7 +13,7 @@ from envc.cli.group import envc
 from envc.cli.main import run
 from envc.cli.output import plain, report_error
 from envc.cli.progress import Terminal
-from envc.errors import UsageError
+from envc.errors import Refusal, Unsolvable, UsageError
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,10 @@ def test_output_that_is_lost_is_no_success() -> None:
         done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode != 0
     assert "No space left on device" in done.stderr
+
+
+def test_the_general_hint_stands_only_where_a_refusal_says_nothing_better() -> None:
+    told = Refusal("step a on linux-64", "app\nthere is none\ntry: leave out `app`", {})
+    silent = Refusal("step b on linux-64", "lib\nthere is none", {})
+    assert Unsolvable((told,)).hint is None
+    assert "loosen" in (Unsolvable((told, silent)).hint or "")
