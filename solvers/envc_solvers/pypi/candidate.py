@@ -7,7 +7,7 @@ stay strings until a specifier or the pre-release rule must look inside, and lis
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
@@ -127,6 +127,19 @@ def _within(wanted: frozenset[str], version: str) -> bool:
     return True
 
 
+def places_within(view: View, wanted: Collection[str]) -> range:
+    """Where the releases stand that these specifier sets may allow: those outside are too new or too old.
+
+    Found by bisection: a search that goes back through the releases of one project asks for other versions of the next
+    for each, of which there are thousands.
+    """
+    lowest, highest = common_span(wanted)
+    releases = view.releases
+    start = bisect_left(releases, True, key=lambda release: place_of(release.version) <= highest)
+    stop = bisect_left(releases, True, start, key=lambda release: place_of(release.version) < lowest)
+    return range(start, stop)
+
+
 def canonical(version: str) -> str:
     """A version without what PEP 440 makes no difference of: equal versions have equal texts."""
     from packaging.utils import canonicalize_version
@@ -212,7 +225,7 @@ class Project:
         rule = self._rules.prereleases(self.view.name)
         preferred = self._preferred()
         later: list[int] = []
-        for number in chain(preferred, self._likely(wanted)):
+        for number in chain(preferred, self._in_order(wanted)):
             version = releases[number].version
             if not _within(wanted, version):
                 continue
@@ -228,20 +241,16 @@ class Project:
             if (candidate := self._candidate(number, named)) is not None:
                 yield candidate
 
-    def _likely(self, wanted: frozenset[str]) -> Iterator[int]:
-        """The releases that these specifier sets may allow, in the order of the strategy.
-
-        Where the first is not it, those too new or too old are passed over by bisection: a search that goes back
-        through the releases of one project asks for other versions of the next for each, of which there are thousands.
-        """
-        releases, lowest_first = self.view.releases, self._order == "lowest"
-        count = len(releases)
+    def _in_order(self, wanted: frozenset[str]) -> Iterator[int]:
+        """The releases that these specifier sets may allow, in the order of the strategy."""
+        count, lowest_first = len(self.view.releases), self._order == "lowest"
         if count:
-            yield count - 1 if lowest_first else 0
-        lowest, highest = common_span(wanted)
-        start = bisect_left(releases, True, key=lambda release: place_of(release.version) <= highest)
-        stop = bisect_left(releases, True, start, key=lambda release: place_of(release.version) < lowest)
-        yield from range(min(stop, count - 1) - 1, start - 1, -1) if lowest_first else range(max(start, 1), stop)
+            yield count - 1 if lowest_first else 0  # most often nobody looks further
+        places = places_within(self.view, wanted)
+        if lowest_first:
+            yield from range(min(places.stop, count - 1) - 1, places.start - 1, -1)
+        else:
+            yield from range(max(places.start, 1), places.stop)
 
     def _preferred(self) -> list[int]:
         versions = self._rules.preferences.get(self.view.name)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 from packaging.version import Version
 
-from envc_solvers.pypi.candidate import Need, Rules, is_prerelease, names_exactly
+from envc_solvers.pypi.candidate import Need, Rules, is_prerelease, names_exactly, places_within
 from envc_solvers.pypi.conflict import Step, Subject, Want
 from envc_solvers.pypi.index import Index, View
 from envc_solvers.pypi.journal import Asker, Journal
@@ -135,7 +135,8 @@ class Teller:
         """Which kind of failure it is, in words, and the files that come nearest."""
         view = self._index.view(name)
         matches = " that matches " + " and ".join(sorted(one for one in wanted if one)) if any(wanted) else ""
-        fitting = [release for release in view.releases if all(allows(one, release.version) for one in wanted)]
+        likely = (view.releases[place] for place in places_within(view, wanted))
+        fitting = [release for release in likely if all(allows(one, release.version) for one in wanted)]
         named = any(map(names_exactly, wanted))
         broken = self._journal.broken.get(name, {})
         reasons: dict[str, list[str]] = {}  # why versions cannot be used; "" for those that could be
