@@ -45,7 +45,7 @@ class Journal:
         """A name is about to be decided."""
         self.last = identifier
         if identifier not in self.askers:
-            self.askers[identifier] = self._ask(criterion)
+            self.askers[identifier] = list(self._ask(criterion))
 
     def unusable(self, candidate: Candidate, reason: str) -> None:
         """A candidate can never be chosen."""
@@ -65,13 +65,13 @@ class Journal:
         """A candidate's need does not admit a version that was decided before."""
         self._note(pin.name, candidate, need)
         if criterion is not None:
-            self.clashes[pin.name].update(dict.fromkeys(self._ask(criterion)))
+            self.clashes[pin.name].update(self._ask(criterion))
 
     def empty(self, candidate: Candidate, criterion: Criterion[Need, Candidate]) -> None:
         """With a candidate's needs, no version of a project is left."""
-        asked = self._ask(criterion)
-        self.clashes.setdefault(asked[0][1].name, {}).update(dict.fromkeys(asked))
-        self._count(asked[0][1].name)
+        name = criterion.information[0].requirement.name
+        self.clashes.setdefault(name, {}).update(self._ask(criterion))
+        self._count(name)
 
     def add(self, other: Journal) -> None:
         """Take in what another journal of the same search holds."""
@@ -127,11 +127,17 @@ class Journal:
     def _count(self, project: str) -> None:
         self.failures[project] = self.failures.get(project, 0) + 1
 
-    def _ask(self, criterion: Criterion[Need, Candidate]) -> list[Asker]:
+    def _ask(self, criterion: Criterion[Need, Candidate]) -> dict[Asker, None]:
         found: dict[Asker, None] = {}
+        versions = self.versions
         for need, parent in criterion.information:
-            asker = (parent.identifier if parent else ""), need
+            if parent is None:
+                found["", need] = None
+                continue
+            asker = parent.identifier, need
             found[asker] = None
-            if parent is not None:
-                self.versions.setdefault(asker, {})[parent.version] = None
-        return list(found)
+            if asker in versions:
+                versions[asker][parent.version] = None
+            else:
+                versions[asker] = {parent.version: None}
+        return found
