@@ -234,7 +234,10 @@ class Search(Resolution[Need, Candidate, str]):
     # One candidate
 
     def _candidates(self, asked: Asked) -> Iterator[Candidate]:
-        """Best first. Once a few have fallen, the index hears of those that follow before they are asked about."""
+        """Best first. Once a few have fallen, the index hears of those that follow before they are asked about.
+
+        It heard of what follows a candidate that was read before when that was read.
+        """
         need = asked.need
         if need.extra:
             # One candidate: that of the decided version, which always comes first (see `priority`).
