@@ -69,7 +69,7 @@ class Journal:
 
     def empty(self, candidate: Candidate, criterion: Criterion[Need, Candidate]) -> None:
         """With a candidate's needs, no version of a project is left."""
-        name = criterion.information[0].requirement.name
+        name = next(criterion.iter_requirement()).name
         self.clashes.setdefault(name, {}).update(self._ask(criterion))
         self._count(name)
 
