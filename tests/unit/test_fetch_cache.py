@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 
 from envc.fetch.cache import DAY, FILE, Broken, Cache, PageState
+from envc.fetch.database import Database
 from envc.fetch.listing import Hashes, Listing, PageEntry
 from envc.fetch.room import Holdings
 from envc.model.progress import Silent
@@ -221,6 +223,40 @@ def test_after_closing_nothing_is_found_and_nothing_fails(tmp_path: Path) -> Non
 
 
 # Company
+
+
+def test_closing_waits_for_a_writer_that_is_about_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread is held between making the writer and starting it, until another that closes has to wait or fails."""
+    start, lock, held, closes = threading.Thread.start, threading.Lock(), threading.Event(), threading.Event()
+
+    class Watched:
+        def __enter__(self) -> None:
+            if held.is_set():
+                closes.set()
+            lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            lock.release()
+
+    def start_later(thread: threading.Thread) -> None:
+        if thread.name == "cache":
+            held.set()
+            closes.wait()
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("envc.fetch.database.threading.Lock", Watched)
+        database = Database(tmp_path / "cache", "create table kept (it)", 1, Silent(), lambda _: None)
+    monkeypatch.setattr(threading.Thread, "start", start_later)
+    with ThreadPoolExecutor(2) as pool:
+        writes = pool.submit(database.write, ("insert into kept values (?)", (7,)))
+        held.wait()
+        closing_it = pool.submit(database.close)
+        closing_it.add_done_callback(lambda _: closes.set())
+        closing_it.result()
+        writes.result()
+    with closing(sqlite3.connect(tmp_path / "cache")) as connection:
+        assert connection.execute("select it from kept").fetchall() == [(7,)]
 
 
 def test_threads_write_and_read_at_once(tmp_path: Path) -> None:

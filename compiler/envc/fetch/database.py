@@ -91,20 +91,25 @@ class Database:
 
     def flush(self) -> None:
         """Wait for everything that was handed over."""
-        if self._writer is not None and self._writer.is_alive():
+        if (writer := self._started()) is not None and writer.is_alive():
             written = threading.Event()
             self._queue.put(written)
             written.wait(_LAST_WORDS)
 
     def close(self) -> None:
         """Write what is left. From then on nothing is found and nothing is kept."""
-        if self._writer is not None:
+        if (writer := self._started()) is not None:
             self._queue.put(None)
-            self._writer.join(_LAST_WORDS)
+            writer.join(_LAST_WORDS)
         with self._lock:
             if self._reader is not None:
                 self._reader.close()
                 self._reader = None
+
+    def _started(self) -> threading.Thread | None:
+        """The writing thread, if anything was handed over; whoever is about to start it is waited for."""
+        with self._lock:
+            return self._writer
 
     def _write_on(self) -> None:
         """The writing thread."""
