@@ -28,12 +28,14 @@ from envc.store.index import ReadRange
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from envc.store.blobs import Owned
+
 _WRITE = os.O_WRONLY | os.O_CREAT
 for _flag in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):  # each is missing on some system
     _WRITE |= getattr(os, _flag, 0)
 _TIMES_BY_FILE = os.utime in os.supports_fd
 _BYTES_FOR_A_COPY = 8 << 20  # of frames, which then take ten times as long as to make a copy of this process
-_RUNS_FOR_EACH = 8  # pieces of work for each process, if all were of one size: the last ones are small
+_RUNS_FOR_EACH = 5  # pieces of work for each process, if all were of one size: the last ones are small
 _FILES_FOR_A_COPY = 4000  # to make a copy of this process takes as long as to share some hundreds of files
 
 
@@ -71,7 +73,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
             return self.index.members
         return [member for member in self.index.members if member.path not in self.skipped]
 
-    def reading(self, number: int) -> Callable[[], bytes]:
+    def reading(self, number: int) -> Callable[[], Owned]:
         """What reads the bytes of a frame."""
         frame = self.index.frames[number]
         return partial(self.read_range, frame.offset, frame.length)
@@ -234,7 +236,7 @@ def _write_on_threads(site: _Site, parts: list[Part], threads: int | None, in_fl
         site.keep(part)
 
 
-def _write_frame(site: _Site, part: Part, reader: ObjectReader, number: int, read: Callable[[], bytes]) -> None:
+def _write_frame(site: _Site, part: Part, reader: ObjectReader, number: int, read: Callable[[], Owned]) -> None:
     with _guard(part), _removing() as written:
         _write_pieces(site.root, part, reader.pieces(number, read()), written)
     site.task.advance(part.index.frames[number].length)

@@ -5,6 +5,7 @@ These are the JSON documents of DESIGN section 5; their schemas stand in ``schem
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Literal
 
 import msgspec
@@ -30,6 +31,9 @@ class Member(msgspec.Struct, frozen=True, order=True, gc=False):
     sha256: str = ""  # of the content; "" for links
     link: str = ""  # target of a symbolic link, relative, never leaving the prefix
     mtime: int = MTIME  # seconds since the epoch; no part of the content digest
+
+
+_path = attrgetter("path")
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
@@ -66,7 +70,7 @@ class ObjectIndex(msgspec.Struct, frozen=True, kw_only=True):
 
 def content_digest(members: tuple[Member, ...]) -> Sha256:
     """The digest of a tree: sha256 over canonical JSON of its members sorted by path, whatever compressed it."""
-    rows = [[m.path, m.mode, m.type, m.link, m.size, m.sha256] for m in sorted(members)]
+    rows = [[m.path, m.mode, m.type, m.link, m.size, m.sha256] for m in sorted(members, key=_path)]
     return sha256(msgspec.json.encode(rows))
 
 

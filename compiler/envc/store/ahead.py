@@ -9,11 +9,12 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Self
 
+from envc.store.blobs import Owned
 from envc.workers import Workers
 
-Request = Callable[[], bytes]
+Request = Callable[[], Owned]
 
-_TAKEN: Future[bytes] = Future()  # in place of an answer that memory need not hold any more
+_TAKEN: Future[Owned] = Future()  # in place of an answer that memory need not hold any more
 
 
 class Ahead:
@@ -30,8 +31,8 @@ class Ahead:
     def __init__(self, window: int) -> None:
         self._window = window
         self._waiting: deque[Request] = deque()  # in the order of the sequence, which are begun in it
-        self._answers: list[Future[bytes]] = []
-        self._open: set[Future[bytes]] = set()  # what has no answer yet
+        self._answers: list[Future[Owned]] = []
+        self._open: set[Future[Owned]] = set()  # what has no answer yet
         self._wanted = 0  # how many of the sequence are to be begun by now
         self._lock = threading.Lock()
         self._workers = Workers(window, "envc-read") if window > 1 else None
@@ -58,7 +59,7 @@ class Ahead:
             self._begin(self._workers)
         return partial(self._take, self._workers, number)
 
-    def _take(self, workers: Workers, number: int) -> bytes:
+    def _take(self, workers: Workers, number: int) -> Owned:
         with self._lock:
             self._wanted = max(self._wanted, number + self._window)
             self._begin(workers)
@@ -68,12 +69,12 @@ class Ahead:
 
     def _begin(self, workers: Workers) -> None:
         while self._waiting and len(self._answers) < self._wanted:
-            answer: Future[bytes] = Future()
+            answer: Future[Owned] = Future()
             self._answers.append(answer)
             self._open.add(answer)
             workers.submit(partial(self._answer, answer, self._waiting.popleft()))
 
-    def _answer(self, answer: Future[bytes], request: Request) -> None:
+    def _answer(self, answer: Future[Owned], request: Request) -> None:
         try:
             data = request()
         except BaseException as error:
@@ -81,7 +82,7 @@ class Ahead:
         else:
             self._settle(answer, partial(answer.set_result, data))
 
-    def _settle(self, answer: Future[bytes], settle: Callable[[], None]) -> None:
+    def _settle(self, answer: Future[Owned], settle: Callable[[], None]) -> None:
         with self._lock:
             self._open.discard(answer)
             if not answer.cancelled():

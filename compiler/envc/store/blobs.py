@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+Owned = bytes | bytearray  # bytes that whoever asked for them may change, if they can be changed
 Fill = Callable[[BinaryIO], object]  # writes a blob's bytes; what it answers is not looked at
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: "C://" is a drive
@@ -32,7 +33,7 @@ class Ranges(Protocol):
     @property
     def in_flight(self) -> int: ...
 
-    def read_range(self, key: str, offset: int, length: int) -> bytes: ...
+    def read_range(self, key: str, offset: int, length: int) -> Owned: ...
 
 
 class Blobs(Protocol):
@@ -53,7 +54,7 @@ class Blobs(Protocol):
     def read(self, key: str, limit: int) -> bytes:
         """A whole small blob. Raises CorruptBlob when it is larger than `limit` bytes."""
 
-    def read_range(self, key: str, offset: int, length: int) -> bytes:
+    def read_range(self, key: str, offset: int, length: int) -> Owned:
         """Exactly `length` bytes. Raises CorruptBlob when the blob ends before."""
 
     def size(self, key: str) -> int:

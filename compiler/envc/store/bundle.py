@@ -13,6 +13,7 @@ import msgspec
 
 from envc.model.digest import Sha256, parse_sha256
 from envc.model.record import ObjectIndex
+from envc.store.blobs import Owned
 from envc.store.decode import read_object
 from envc.store.documents import canonical_json, decode_json
 from envc.store.errors import CorruptBlob
@@ -78,14 +79,14 @@ def _copy(source: Source, write: Write) -> None:
     """The bytes of one object, checked on their way: frames, and the trailer that must repeat the index."""
 
     def passing(offset: int, length: int) -> bytes:
-        data = source.read_range(offset, length)
+        data = bytes(source.read_range(offset, length))  # nobody may change what is being written
         write(data)
         return data
 
     for _ in read_object(source.index, passing, source.what):
         pass
     end = check_trailer(source.index, source.size, source.read_range, source.what)
-    write(source.read_range(end, source.size - end))
+    write(bytes(source.read_range(end, source.size - end)))
 
 
 def check_trailer(index: ObjectIndex, size: int, read_range: ReadRange, what: str) -> int:
@@ -117,7 +118,7 @@ def read_bundle(size: int, read_range: ReadRange, what: str) -> BundleIndex:
 def part_reader(part: BundlePart, read_range: ReadRange) -> ReadRange:
     """Ranges of one object of a bundle, counted from its start."""
 
-    def read(offset: int, length: int) -> bytes:
+    def read(offset: int, length: int) -> Owned:
         if not 0 <= offset <= offset + length <= part.length:
             raise CorruptBlob(_what(part), "reaches beyond its place in the bundle")
         return read_range(part.offset + offset, length)

@@ -24,6 +24,7 @@ from envc.model.record import (
     StepCard,
     content_digest,
 )
+from envc.store.blobs import Owned
 from envc.store.bundle import BundlePart, check_trailer, part_reader, read_bundle, read_part
 from envc.store.check import check_record
 from envc.store.decode import read_object
@@ -51,7 +52,7 @@ class BundleFile(msgspec.Struct, frozen=True, kw_only=True):
     def in_flight(self) -> int:
         return 1
 
-    def read_range(self, key: str, offset: int, length: int) -> bytes:
+    def read_range(self, key: str, offset: int, length: int) -> Owned:
         """Ranges of the objects, as a store gives them."""
         part = self.parts.get(key)
         if part is None:

@@ -50,14 +50,16 @@ class FolderBlobs:
             raise CorruptBlob(f"{self.name}: {key}", f"is larger than {limit} bytes")
         return data
 
-    def read_range(self, key: str, offset: int, length: int) -> bytes:
+    def read_range(self, key: str, offset: int, length: int) -> bytearray:
         with self._reading(key), self._path(key).open("rb", buffering=0) as stream:
+            # What is not there needs no room in memory, whatever an index claims.
+            data = bytearray(length if os.fstat(stream.fileno()).st_size >= offset + length else 0)
+            rest = memoryview(data)
             stream.seek(offset)
-            data = stream.read(length)
             # One read answers with 2 GiB at most on Linux, and may answer with less on network file systems.
-            while len(data) < length and (more := stream.read(length - len(data))):
-                data += more
-        if len(data) != length:
+            while rest and (count := stream.readinto(rest)):
+                rest = rest[count:]
+        if rest or len(data) != length:
             raise CorruptBlob(f"{self.name}: {key}", f"ends before byte {offset + length}")
         return data
 

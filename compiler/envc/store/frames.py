@@ -57,7 +57,7 @@ def compress(data: Buffer, level: int) -> bytes:
 
 def decompress(frame: Buffer, what: str, *, raw: int | None = None, limit: int, proven: bool = False) -> bytes:
     """The content of exactly one frame, compared with the frame's own checksum unless its bytes are `proven` to be
-    those that were written.
+    those that were written. These may be changed.
 
     Nothing is allocated before the frame's own header has announced `raw` bytes (any number, if None), and at most
     `limit`. Raises CorruptBlob for anything else: a longer, shorter, broken, truncated or skippable frame, or bytes
@@ -84,9 +84,9 @@ def decompress(frame: Buffer, what: str, *, raw: int | None = None, limit: int, 
 def _without_checksum(frame: Buffer) -> Buffer:
     """A frame's bytes up to its checksum, with a header that announces none (RFC 8878, 3.1.1 and 3.1.1.1.1).
 
-    The library cannot be told to pass over it, and takes longer to compute it than this copy does
+    The library cannot be told to pass over it, and takes longer to compute it than even a copy does
     (`tests/benchmarks/RESULTS.md`).
     """
-    bare = bytearray(frame)
+    bare = frame if isinstance(frame, bytearray) else bytearray(frame)
     bare[_DESCRIPTOR] &= ~_CHECKSUM_FLAG
     return memoryview(bare)[:-_CHECKSUM]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from envc.model.digest import parse_sha256
 from envc.model.record import OBJECT_FORMAT, Member, ObjectIndex
+from envc.store.blobs import Owned
 from envc.store.documents import canonical_json, decode_json
 from envc.store.errors import CorruptBlob, UnsafePath
 from envc.store.frames import SKIPPABLE, compress, decompress
@@ -14,7 +15,7 @@ from envc.store.layout import Span, spans
 from envc.store.paths import check_tree, rules
 from envc.store.tar import MAX_OCTAL
 
-ReadRange = Callable[[int, int], bytes]  # (offset, length) -> exactly that many bytes
+ReadRange = Callable[[int, int], Owned]  # (offset, length) -> exactly that many bytes
 
 FOOTER_MAGIC = b"ENVCBND1"
 MAX_INDEX = 128 << 20  # bytes of JSON

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from envc.model.record import Member
-from envc.store.tar import header_size, padding
+from envc.store.tar import header_size, text_size
 
 FRAME = 8 << 20  # bytes of tar in one frame at most
 
@@ -29,8 +29,7 @@ def spans(members: Iterable[Member]) -> list[Span]:
     cut: list[Span] = []
     first = raw = number = 0
     for number, member in enumerate(members):
-        header = header_size(member)
-        size = header + member.size + padding(member.size)
+        size = text_size(member)
         if raw and raw + size > FRAME:
             cut.append(Span(first, number, raw))
             raw = 0
@@ -39,7 +38,7 @@ def spans(members: Iterable[Member]) -> list[Span]:
         raw += size
         if raw > FRAME:
             cut.append(Span(number, number + 1, FRAME))
-            starts = range(FRAME, size, FRAME)
+            header, starts = header_size(member), range(FRAME, size, FRAME)
             cut += [Span(number, number + 1, min(FRAME, size - start), start - header) for start in starts]
             raw = 0
     if raw:

@@ -18,10 +18,13 @@ END = bytes(2 * BLOCK)  # end-of-archive marker
 
 _NAME = 100  # bytes of the name field and of the linkname field
 _PREFIX = 155  # bytes of the prefix field
-_HEADER = struct.Struct("100s 8s 8s 8s 12s 12s 8s c 100s 6s 2s 32s 32s 8s 8s 155s 12x")
-_ZERO = b"0000000\0"  # uid, gid, device numbers
+# name, mode, uid and gid, size and mtime, checksum, type, link name, what stands between it and the prefix, prefix
+_HEADER = struct.Struct("100s 8s 16s 24s 8s c 100s 88s 155s 12x")
+_ZERO = b"0000000\0"
+_OWNER = 2 * _ZERO
+_MAGIC = b"ustar\x0000" + bytes(64) + 2 * _ZERO  # with version, names of the owner and device numbers
 # The sum over the bytes that are the same in every header, with the checksum field counted as spaces (POSIX).
-_FIXED_SUM = sum(_ZERO) * 4 + sum(b"ustar00") + 8 * ord(" ")
+_FIXED_SUM = sum(_OWNER) + sum(_MAGIC) + 8 * ord(" ")
 _PAX_NAME = b"././@PaxHeader"  # what Python's tarfile calls it, too
 
 
@@ -30,9 +33,20 @@ def padding(size: int) -> int:
     return -size % BLOCK
 
 
+def text_size(member: Member) -> int:
+    """Bytes of the member's whole text: header, content and padding."""
+    return header_size(member) + member.size + -member.size % BLOCK
+
+
 def header_size(member: Member) -> int:
     """Bytes before the member's content."""
-    if len(member.path) <= _NAME and not member.link and member.size <= MAX_OCTAL and member.path.isascii():
+    path = member.path
+    if (
+        not member.link
+        and member.size <= MAX_OCTAL
+        and path.isascii()
+        and (len(path) <= _NAME or _split(path.encode())[1])
+    ):
         return BLOCK
     return len(encode_header(member))
 
@@ -80,10 +94,8 @@ def _header(name: bytes, mode: int, size: int, mtime: int, typeflag: bytes, link
     numbers = b"%07o\0%011o\0%011o\0" % (mode, size, mtime)
     # Adler-32 that starts at 0 has in its low half the sum of the bytes, modulo 65521 (RFC 1950). ASCII stays below.
     total = _FIXED_SUM + (adler32(numbers + name + prefix + link + typeflag, 0) & 0xFFFF)
-    return _HEADER.pack(
-        name, numbers[:8], _ZERO, _ZERO, numbers[8:20], numbers[20:], b"%06o\0 " % total, typeflag, link,
-        b"ustar\0", b"00", b"", b"", _ZERO, _ZERO, prefix,
-    )  # fmt: skip
+    checksum = b"%06o\0 " % total
+    return _HEADER.pack(name, numbers[:8], _OWNER, numbers[8:], checksum, typeflag, link, _MAGIC, prefix)
 
 
 def _pax_record(key: bytes, value: bytes) -> bytes:
