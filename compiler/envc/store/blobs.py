@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-Owned = bytes | bytearray  # bytes that whoever asked for them may change, if they can be changed
+Owned = bytes | bytearray  # nobody else has these bytes, so they may be changed if they can be
 Fill = Callable[[BinaryIO], object]  # writes a blob's bytes; what it answers is not looked at
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: "C://" is a drive

@@ -61,7 +61,7 @@ class ObjectReader:
         return [number for number, span in enumerate(self._spans) if span.first <= at < span.stop]
 
     def pieces(self, number: int, compressed: Buffer) -> list[Piece]:
-        """The members, or the slice of one, in frame `number`, in the order of the tree. `compressed` may be changed.
+        """The members, or the slice of one, in frame `number`, in the order of the tree.
 
         Raises CorruptBlob unless the bytes are exactly that frame. A slice is proven by the frame's digest alone; who
         wants contents compared compares the whole member's sha256 when its last slice has been written.

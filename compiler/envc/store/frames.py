@@ -57,7 +57,7 @@ def compress(data: Buffer, level: int) -> bytes:
 
 def decompress(frame: Buffer, what: str, *, raw: int | None = None, limit: int, proven: bool = False) -> bytes:
     """The content of exactly one frame, compared with the frame's own checksum unless its bytes are `proven` to be
-    those that were written. These may be changed.
+    those that were written.
 
     Nothing is allocated before the frame's own header has announced `raw` bytes (any number, if None), and at most
     `limit`. Raises CorruptBlob for anything else: a longer, shorter, broken, truncated or skippable frame, or bytes
@@ -71,9 +71,8 @@ def decompress(frame: Buffer, what: str, *, raw: int | None = None, limit: int, 
         # The library answers an announced size of 0 without reading on, so an empty content is no frame of ours.
         if not 0 < announced <= limit or (raw is not None and announced != raw):
             raise CorruptBlob(what, f"a frame announces {announced} bytes where {raw or f'1 to {limit}'} belong")
-        if proven and header.has_checksum:
-            frame = _without_checksum(frame)
-        content = _decompressor().codec.decompress(frame, allow_extra_data=False)
+        read = _decompress_unsummed if proven and header.has_checksum else _decompress
+        content = read(frame)
     except zstandard.ZstdError as error:
         raise CorruptBlob(what, f"a frame cannot be decompressed ({error})") from None
     if len(content) != announced:
@@ -81,12 +80,20 @@ def decompress(frame: Buffer, what: str, *, raw: int | None = None, limit: int, 
     return content
 
 
-def _without_checksum(frame: Buffer) -> Buffer:
-    """A frame's bytes up to its checksum, with a header that announces none (RFC 8878, 3.1.1 and 3.1.1.1.1).
+def _decompress(frame: Buffer) -> bytes:
+    return _decompressor().codec.decompress(frame, allow_extra_data=False)
 
-    The library cannot be told to pass over it, and takes longer to compute it than even a copy does
-    (`tests/benchmarks/RESULTS.md`).
+
+def _decompress_unsummed(frame: Buffer) -> bytes:
+    """As `_decompress`, of a frame with a checksum, which is not computed.
+
+    The library cannot be told to pass over one, and takes longer to compute it than even a copy does
+    (`tests/benchmarks/RESULTS.md`). So it gets the bytes before it, behind a header that announces none
+    (RFC 8878, 3.1.1 and 3.1.1.1.1).
     """
     bare = frame if isinstance(frame, bytearray) else bytearray(frame)
     bare[_DESCRIPTOR] &= ~_CHECKSUM_FLAG
-    return memoryview(bare)[:-_CHECKSUM]
+    try:
+        return _decompress(memoryview(bare)[:-_CHECKSUM])
+    finally:
+        bare[_DESCRIPTOR] |= _CHECKSUM_FLAG
