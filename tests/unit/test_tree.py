@@ -72,6 +72,20 @@ def run(folder: Path, program: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def refusing(name: str) -> str:
+    """A program that writes the objects with a copy of the process, and is told that this one is not as it should be."""
+    return f"""
+try:
+    write_tree(root, parts, task, unpacked=cache, threads=2)
+except CorruptObject as error:
+    assert error.what == {name!r} and "does not match its digest" in error.reason, error
+    assert of_copies()
+else:
+    raise SystemExit("no error")
+assert not any(cache.holds("any", part.index.content) for part in parts if part.what == {name!r})
+"""
+
+
 def found(root: Path) -> dict[str, tuple[int, int, str, bytes]]:
     """What `tests.stores.tree_of` says, of a folder."""
     tree = {}
@@ -111,33 +125,13 @@ assert all(cache.holds("any", part.index.content) for part in parts)
 )
 def test_damage_is_told_of_the_object_that_has_it(tmp_path: Path, name: str, at: int) -> None:
     make(tmp_path, name, at)
-    program = f"""
-try:
-    write_tree(root, parts, task, unpacked=cache, threads=2)
-except CorruptObject as error:
-    assert error.what == {name!r} and "does not match its digest" in error.reason, error
-    assert of_copies()
-else:
-    raise SystemExit("no error")
-assert not any(cache.holds("any", part.index.content) for part in parts if part.what == {name!r})
-"""
-    run(tmp_path, program)
+    run(tmp_path, refusing(name))
 
 
 @pytest.mark.parametrize("name", ["pressed", "small"])
 def test_contents_that_are_not_as_demanded_are_told_of(tmp_path: Path, name: str) -> None:
     make(tmp_path, mistaken=name)
-    program = f"""
-try:
-    write_tree(root, parts, task, unpacked=cache, threads=2)
-except CorruptObject as error:
-    assert error.what == {name!r} and "does not match its digest" in error.reason, error
-    assert of_copies()
-else:
-    raise SystemExit("no error")
-assert not any(cache.holds("any", part.index.content) for part in parts if part.what == {name!r})
-"""
-    run(tmp_path, program)
+    run(tmp_path, refusing(name))
 
 
 def test_two_members_for_one_place_are_told_of(tmp_path: Path) -> None:
