@@ -73,7 +73,7 @@ def run(folder: Path, program: str) -> None:
 
 
 def refusing(name: str) -> str:
-    """A program that writes the objects with a copy of the process, and is told that this one is not as it should be."""
+    """A program that writes the objects with a copy of the process, and is told that one is not as it should be."""
     return f"""
 try:
     write_tree(root, parts, task, unpacked=cache, threads=2)
