@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.blob_servers import S3Server
+from tests.support.blob_servers import S3Server
 
 # Peers such as uv are installed beside pytest, whether or not the environment was activated.
 os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])

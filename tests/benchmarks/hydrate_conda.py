@@ -7,11 +7,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from envc.install.interpreter import this_python
-from tests import conda_real
+from envc.shipping.machine.interpreter import this_python
 from tests.benchmarks.measure import alternate, benchmark_sets, clean_environment, median, program, timed, versions
 from tests.benchmarks.scene import Meter, Scene, options, peak, removing, scene, tree_size
 from tests.e2e.command import HOST_PYTHON, host_platform
+from tests.support import conda_real
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,7 +52,7 @@ def main(arguments: list[str]) -> int:
         print(f"{chosen.set}: {len(list(channel.glob('*/*.conda')))} packages, {files} files, {size / 1e6:.0f} MB")
 
         def rattler() -> float:
-            command = [sys.executable, "-m", "tests.rattler_install"]
+            command = [sys.executable, "-m", "tests.support.rattler_install"]
             return timed([*command, str(channel), str(lock), str(theirs), str(their_cache)], place.env, ROOT)
 
         def cold() -> float:

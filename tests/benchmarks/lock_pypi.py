@@ -26,7 +26,7 @@ from tests.benchmarks.measure import (
     verdict,
     versions,
 )
-from tests.replay import Replay
+from tests.support.replay import Replay
 
 START = 0.08  # seconds: what Python's own start may cost
 WARM_ONE = 1.5  # times uv
@@ -130,7 +130,7 @@ def _index(chosen: argparse.Namespace) -> Iterator[Replay | None]:
     if not chosen.cold:
         yield None
         return
-    from envc.fetch.places import default_index_url
+    from envc.fetch.pypi.places import default_index_url
 
     with Replay(chosen.recording, default_index_url(), chosen.latency / 1000) as index:
         yield index

@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 
 from tests.benchmarks.measure import clean_environment, median, program, versions
-from tests.channels import SHARED
-from tests.conda_queries import Query, shared_queries
+from tests.support.channels import SHARED
+from tests.support.conda_queries import Query, shared_queries
 
 
 class Run(msgspec.Struct, frozen=True):

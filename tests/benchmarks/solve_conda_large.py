@@ -14,8 +14,8 @@ import msgspec
 
 from tests.benchmarks.measure import clean_environment, median, versions
 from tests.benchmarks.solve_conda import measured, ours, theirs
-from tests.channels import SHARED
-from tests.conda_queries import shared_queries
+from tests.support.channels import SHARED
+from tests.support.conda_queries import shared_queries
 
 _CHANNEL, _PLATFORM = "conda-forge", "linux-64"
 _NAME = re.compile(r"[A-Za-z0-9_.-]+").match

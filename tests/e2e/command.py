@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from envc.install.interpreter import this_python
+from envc.shipping.machine.interpreter import this_python
 
 ENVC = Path(sysconfig.get_path("scripts")) / ("envc.exe" if sys.platform == "win32" else "envc")
 

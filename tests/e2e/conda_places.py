@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from envc.install.interpreter import this_python
-from tests.conda_packages import PLACEHOLDER, File, build_conda
+from envc.shipping.machine.interpreter import this_python
 from tests.e2e.command import HOST_PYTHON, Workplace, host_platform
+from tests.support.conda_packages import PLACEHOLDER, File, build_conda
 
 GREETER = build_conda(
     "greeter",

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import HOST_PYTHON, Workplace
-from tests.servers import IndexServer
-from tests.wheels import build_sdist, build_wheel
+from tests.support.servers import IndexServer
+from tests.support.wheels import build_sdist, build_wheel
 
 MANIFEST = f"""\
 [project]

@@ -14,7 +14,7 @@ import zstandard
 
 from tests.e2e.command import HOST_PYTHON, Workplace, host_platform
 from tests.e2e.conftest import MANIFEST
-from tests.servers import IndexServer
+from tests.support.servers import IndexServer
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="bundles for Windows are unpacked by `envc hydrate` alone")
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests import conda_real
-from tests.conda_channels import write_channel
-from tests.conda_packages import PLACEHOLDER, File, Package, build_conda
 from tests.e2e.command import Workplace, host_platform
 from tests.e2e.conda_places import MADE, bundled
+from tests.support import conda_real
+from tests.support.conda_channels import write_channel
+from tests.support.conda_packages import PLACEHOLDER, File, Package, build_conda
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the packages hold shell scripts")
 MANIFEST = f"""\

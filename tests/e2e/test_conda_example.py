@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import conda_real
-from tests.conda_packages import build_conda
 from tests.e2e.command import HOST_PYTHON, Workplace, host_platform
+from tests.support import conda_real
+from tests.support.conda_packages import build_conda
 
 pytestmark = [
     pytest.mark.network,

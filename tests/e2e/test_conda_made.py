@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conda_channels import conda_index, write_channel
-from tests.conda_packages import PLACEHOLDER, File, Package, build_conda
+from tests.support.conda_channels import conda_index, write_channel
+from tests.support.conda_packages import PLACEHOLDER, File, Package, build_conda
 
 pytestmark = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("conda_index", "rattler")),

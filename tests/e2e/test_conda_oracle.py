@@ -9,15 +9,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from envc_solvers.conda.conflict import Unsolvable
-from envc_solvers.conda.matchspec import parse_matchspec
-from envc_solvers.conda.record import Record
+from envc_solvers.conda.explain.conflict import CondaUnsolvable
+from envc_solvers.conda.language.matchspec import parse_matchspec
+from envc_solvers.conda.language.record import Record
 from envc_solvers.conda.solve import solve_conda
 from envc_solvers.solution import Solution
-from tests.channels import SHARED, MemoryRepodata, read_channels
-from tests.conda_judge import chosen, complaints, rank
-from tests.conda_queries import Query, ask_oracle, files_of, generate, shared_queries, show
-from tests.suggestions import followed
+from tests.support.channels import SHARED, MemoryRepodata, read_channels
+from tests.support.conda_judge import chosen, complaints, rank
+from tests.support.conda_queries import Query, ask_oracle, files_of, generate, shared_queries, show
+from tests.support.suggestions import followed
 
 pytestmark = [
     pytest.mark.engines,
@@ -58,7 +58,7 @@ def solve(query: Query, records: list[Record]) -> Solution | None:
     """The checked solution of a query; None when it has none, and then the message is checked."""
     try:
         solution = solve_conda(query.problem, MemoryRepodata(records, query.platform))
-    except Unsolvable as error:
+    except CondaUnsolvable as error:
         assert str(error).count("\n") < 40
         return None
     assert complaints(chosen(solution, records), query.specs, query.problem.virtual) == [], show(query)
@@ -84,7 +84,7 @@ def test_what_is_suggested_for_shared_queries_solves(library: Library, tmp_path:
         records = library.records(query.channels, query.platform)
         try:
             solve_conda(query.problem, MemoryRepodata(records, query.platform))
-        except Unsolvable as error:
+        except CondaUnsolvable as error:
             refused.append(query.id)
             assert error.conflict.suggestion, show(query)
             changed.append(follow(query, error.conflict.suggestion))

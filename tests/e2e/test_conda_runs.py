@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import conda_real, namespaces
-from tests.channel_server import ChannelServer
 from tests.e2e.conda_places import MADE, REAL, bundled, prefix_of
+from tests.support import conda_real, namespaces
+from tests.support.channel_server import ChannelServer
 
 pytestmark = [pytest.mark.skipif(bool(conda_real.missing()), reason=str(conda_real.missing()))]
 

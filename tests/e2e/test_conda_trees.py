@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests import conda_real
 from tests.e2e.command import Workplace
 from tests.e2e.conda_places import MADE, REAL, bundled, prefix_of
+from tests.support import conda_real
 
 pytestmark = [
     pytest.mark.engines,
@@ -63,7 +63,7 @@ def both(place: Workplace, channel: Path, prefix: Path) -> tuple[dict[str, Entry
 
     What the prefix records say is compared here, while the prefix stands: py-rattler reads both.
     """
-    from tests.rattler_install import install
+    from tests.support.rattler_install import install
 
     place.ok("hydrate", "work", "--prefix", str(prefix))
     ours, our_records = tree(prefix), records(prefix)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.channel_server import ChannelServer
-from tests.conda_channels import write_channel
-from tests.conda_packages import PLACEHOLDER, File, Package, build_conda
 from tests.e2e.command import Workplace, host_platform
 from tests.e2e.test_trust import Reach, another_machine, ledger_entry, poison
-from tests.servers import IndexServer
-from tests.wheels import build_wheel
+from tests.support.channel_server import ChannelServer
+from tests.support.conda_channels import write_channel
+from tests.support.conda_packages import PLACEHOLDER, File, Package, build_conda
+from tests.support.servers import IndexServer
+from tests.support.wheels import build_wheel
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the packages hold shell scripts")
 MANIFEST = """\

@@ -10,7 +10,7 @@ import pytest
 import tomli
 
 from tests.e2e.command import HOST_PYTHON, Workplace, host_platform
-from tests.projects import (
+from tests.support.projects import (
     BACKEND,
     PYPROJECT,
     Repository,
@@ -20,8 +20,8 @@ from tests.projects import (
     write_project,
     zip_project,
 )
-from tests.servers import IndexServer
-from tests.wheels import build_wheel
+from tests.support.servers import IndexServer
+from tests.support.wheels import build_wheel
 
 PLATFORMS = sorted({host_platform(), "linux-64", "win-64"})
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.command import ENVC, HOST_PYTHON, Workplace, host_platform
 from tests.e2e.conftest import MANIFEST
-from tests.servers import IndexServer
+from tests.support.servers import IndexServer
 
 POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="needs POSIX processes")
 

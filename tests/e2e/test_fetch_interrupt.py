@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import IndexServer
-from tests.wheels import build_wheel
+from tests.support.servers import IndexServer
+from tests.support.wheels import build_wheel
 
 PROJECTS = 60
 SCRIPT = """
 import signal
 import sys
 from pathlib import Path
-from envc.fetch.index import Origins
-from envc.fetch.settings import FetchSettings
+from envc.fetch.pypi.origins import Origins
+from envc.fetch.net.settings import FetchSettings
 from envc.model.manifest import Source
 from envc.model.progress import Silent
-from envc_solvers.pypi.requirement import parse
+from envc_solvers.pypi.language.requirement import parse
 from envc_solvers.target import Python, default_target
 
 # Whoever runs the tests in the background of a shell has interrupts ignored, and children inherit that.

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from envc.fetch.index import Origins
-from envc.fetch.settings import FetchSettings
+from envc.fetch.net.settings import FetchSettings
+from envc.fetch.pypi.origins import Origins
 from envc.model.manifest import Source
 from envc.model.progress import Silent
 from envc_solvers.errors import ProjectNotFound
-from envc_solvers.pypi.requirement import parse
+from envc_solvers.pypi.language.requirement import parse
 from envc_solvers.target import Python, default_target
 
 pytestmark = pytest.mark.network

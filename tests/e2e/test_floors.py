@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import HOST_PYTHON, Workplace, host_platform
-from tests.servers import IndexServer
-from tests.wheels import build_wheel
+from tests.support.servers import IndexServer
+from tests.support.wheels import build_wheel
 
 MANIFEST = f"""\
 [project]

@@ -13,10 +13,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.blob_servers import FolderServer, S3Server
 from tests.e2e.command import ENVC, Workplace, host_platform
 from tests.e2e.conftest import MANIFEST
-from tests.servers import IndexServer
+from tests.support.blob_servers import FolderServer, S3Server
+from tests.support.servers import IndexServer
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
 LATER = "2027-12-01T00:00:00Z"  # after every file that a test writes

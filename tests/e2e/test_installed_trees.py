@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from envc.hydrate import hydrate
 from envc.model.progress import Silent
-from tests.environments import HOST, record_of
-from tests.stores import MemoryBlobs
-from tests.wheels import build_wheel
+from envc.shipping.deliver.hydrate import hydrate
+from tests.support.environments import HOST, record_of
+from tests.support.stores import MemoryBlobs
+from tests.support.wheels import build_wheel
 
 WHEELS = (
     build_wheel(

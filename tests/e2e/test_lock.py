@@ -12,8 +12,8 @@ import pytest
 
 from tests.e2e.command import HOST_PYTHON, Workplace
 from tests.e2e.conftest import MAIN, MANIFEST
-from tests.servers import IndexServer
-from tests.wheels import build_wheel
+from tests.support.servers import IndexServer
+from tests.support.wheels import build_wheel
 
 
 def test_a_manifest_is_locked_for_four_platforms(workplace: Workplace) -> None:
@@ -63,7 +63,15 @@ def test_a_warm_relock_imports_nothing_that_it_does_not_need(workplace: Workplac
     after = workplace.lock.read_bytes()
     workplace.lock.write_bytes(before)
     heavy = {"packaging.requirements", "packaging.tags", "packaging.utils", "click", "urllib3", "ssl", "_hashlib"}
-    heavy |= {"unearth", "rich", "logging", "subprocess", "tomlkit", "platformdirs", "envc_solvers.conda.record"}
+    heavy |= {
+        "unearth",
+        "rich",
+        "logging",
+        "subprocess",
+        "tomlkit",
+        "platformdirs",
+        "envc_solvers.conda.language.record",
+    }
     code = "import sys; from envc.cli.main import run; code = run(['lock', '--offline']); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -7,8 +7,8 @@ import tomllib
 import pytest
 
 from tests.e2e.command import HOST_PYTHON, Workplace
-from tests.servers import IndexServer
-from tests.wheels import build_wheel
+from tests.support.servers import IndexServer
+from tests.support.wheels import build_wheel
 
 _TAG = f"cp{HOST_PYTHON.replace('.', '')}"
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from envc.fetch.cache import FILE
+from envc.fetch.cache.index_cache import FILE
 from tests.e2e.command import ENVC, HOST_PYTHON, Workplace
-from tests.replay import Replay
-from tests.servers import Behaviour, IndexServer
-from tests.wheels import build_wheel
+from tests.support.replay import Replay
+from tests.support.servers import Behaviour, IndexServer
+from tests.support.wheels import build_wheel
 
 WIDTH = 90  # projects that one project requires
 MOST = 24  # requests at once: `envc.fetch.index`

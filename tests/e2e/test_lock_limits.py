@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from tests.e2e.command import HOST_PYTHON, Workplace
-from tests.servers import IndexServer
-from tests.wheels import build_wheel
+from tests.support.servers import IndexServer
+from tests.support.wheels import build_wheel
 
 MANIFEST = f"""\
 [project]

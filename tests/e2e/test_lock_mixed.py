@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from envc.lockfile import load, merge, save
+from envc.locking.lockfile import load, merge, save
 from tests.e2e.command import Workplace
 from tests.e2e.test_lock_conda import ROOT, SHARED, record, write_channel
 from tests.golden.regenerate import check_golden
-from tests.servers import IndexServer
-from tests.wheels import build_wheel
+from tests.support.servers import IndexServer
+from tests.support.wheels import build_wheel
 
 GOLDEN = ROOT / "tests" / "golden" / "locks"
 MANIFEST = """\

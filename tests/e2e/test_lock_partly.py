@@ -6,8 +6,8 @@ import tomllib
 from typing import Any
 
 from tests.e2e.command import HOST_PYTHON, Workplace
-from tests.servers import IndexServer
-from tests.wheels import build_wheel
+from tests.support.servers import IndexServer
+from tests.support.wheels import build_wheel
 
 MANIFEST = f"""\
 [project]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tests.e2e.command import HOST_PYTHON, Workplace
-from tests.projects import backend_wheel, project_files, write_project
-from tests.servers import IndexServer
-from tests.wheels import build_wheel
+from tests.support.projects import backend_wheel, project_files, write_project
+from tests.support.servers import IndexServer
+from tests.support.wheels import build_wheel
 
 
 def test_a_lock_that_holds(workplace: Workplace, index: IndexServer) -> None:

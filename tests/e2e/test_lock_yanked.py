@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from tests.e2e.command import HOST_PYTHON, Workplace, host_platform
-from tests.projects import backend_wheel, project_files, sdist, write_project
-from tests.servers import IndexServer
-from tests.wheels import build_wheel
+from tests.support.projects import backend_wheel, project_files, sdist, write_project
+from tests.support.servers import IndexServer
+from tests.support.wheels import build_wheel
 
 NAMED = f"""\
 [project]

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import conda_real, namespaces
 from tests.e2e.command import Workplace
 from tests.e2e.conda_places import MADE, manifest
 from tests.e2e.test_conda_runs import alone, run_alone
-from tests.servers import IndexServer
-from tests.wheels import build_wheel
+from tests.support import conda_real, namespaces
+from tests.support.servers import IndexServer
+from tests.support.wheels import build_wheel
 
 pytestmark = [pytest.mark.skipif(bool(conda_real.missing()), reason=str(conda_real.missing()))]
 

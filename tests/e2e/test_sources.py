@@ -13,12 +13,12 @@ import pytest
 import tomli
 import trustme
 
-from tests.channel_server import ChannelServer
 from tests.e2e.command import HOST_PYTHON, Workplace
 from tests.e2e.test_lock_conda import MANIFEST as CONDA_MANIFEST
 from tests.e2e.test_lock_conda import write_channel
-from tests.servers import Behaviour, IndexServer, TunnelProxy
-from tests.wheels import build_wheel
+from tests.support.channel_server import ChannelServer
+from tests.support.servers import Behaviour, IndexServer, TunnelProxy
+from tests.support.wheels import build_wheel
 
 SECRET = "hunter2"
 

@@ -15,8 +15,8 @@ from threading import Thread
 import pytest
 
 from tests.e2e.command import HOST_PYTHON, Workplace, host_platform
-from tests.servers import IndexServer
-from tests.standalone_archive import (
+from tests.support.servers import IndexServer
+from tests.support.standalone_archive import (
     FILE,
     VERSION,
     Content,

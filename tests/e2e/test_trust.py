@@ -15,15 +15,15 @@ import pytest
 
 from envc.model.digest import Sha256, sha256
 from envc.model.record import Record, RecordObject
-from envc.store.blobs import open_store
-from envc.store.check import winners
-from envc.store.encode import Entry
-from envc.store.keys import object_key, step_key
-from envc.store.records import get_pointer, get_record, put_pointer, put_record
+from envc.shipping.format.encode import Entry
+from envc.shipping.format.record_rules import winners
+from envc.shipping.store.keys import object_key, step_key
+from envc.shipping.store.open import open_store
+from envc.shipping.store.records import get_pointer, get_record, put_pointer, put_record
 from tests.e2e.command import Workplace, host_platform
 from tests.e2e.conftest import MANIFEST
-from tests.servers import IndexServer
-from tests.stores import encode, tree
+from tests.support.servers import IndexServer
+from tests.support.stores import encode, tree
 
 HONEST = "step train alpha 1.1 hello there\n"
 Reach = Literal["object", "record", "pointer"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from envc.lockfile import canonical, dangling, dumps, loads
+from envc.locking.lockfile import canonical, dangling, dumps, loads
 from envc.model.graph import LockGraph
 from tests.golden.regenerate import FOLDER, check_golden
-from tests.lock_samples import SMALL, WHOLE
+from tests.support.lock_samples import SMALL, WHOLE
 
 
 @pytest.mark.parametrize(

@@ -13,15 +13,16 @@ import msgspec
 import pytest
 
 from envc.errors import Unsolvable
-from envc.expand import expand
-from envc.parse import parse_manifest
-from envc.pose import pose
-from envc.refusal import refusal_of
-from envc.solving import line_labels
+from envc.locking.manifest import parse_manifest
+from envc.locking.plan.expand import expand
+from envc.locking.plan.problems import pose
+from envc.locking.resolve.refusal import refusal_of
+from envc.pipeline.places import line_labels
 from envc_solvers.errors import SolverError
-from envc_solvers.pypi.solve import Problem, solve
+from envc_solvers.pypi.problem import PyPIProblem
+from envc_solvers.pypi.solve import solve_pypi
 from tests.golden.regenerate import FOLDER, check_golden
-from tests.universe import MemoryIndex, Version
+from tests.support.universe import MemoryIndex, Version
 
 SITUATIONS = sorted(FOLDER.glob("refusals/*.toml"))
 _PROJECT = '[project]\nname = "demo"\npython = "3.11"\n'
@@ -39,15 +40,15 @@ def told(situation: Situation, path: Path) -> Unsolvable:
     head = "" if "targets = " in situation.manifest.partition("[")[0] else 'targets = ["linux-64"]\n'
     path.write_text(_PROJECT + head + situation.manifest, encoding="utf-8")
     manifest = parse_manifest(path.read_text(encoding="utf-8"), path)
-    cells = expand(manifest)
-    label = line_labels(manifest, cells)
+    step_targets = expand(manifest)
+    label = line_labels(manifest, step_targets)
     refusals = []
-    for posed in pose(manifest, cells, now=datetime(2026, 6, 1, tzinfo=UTC)):
+    for posed in pose(manifest, step_targets, now=datetime(2026, 6, 1, tzinfo=UTC)):
         problem = posed.problem
-        assert isinstance(problem, Problem)
+        assert isinstance(problem, PyPIProblem)
         index = MemoryIndex(situation.packages, problem.target, problem.python)
         try:
-            solve(problem, index, {}, max_tries=situation.max_tries)
+            solve_pypi(problem, index, {}, max_tries=situation.max_tries)
         except SolverError as error:
             refusals.append(refusal_of(posed, error, label))
     return Unsolvable(tuple(refusals))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from envc.build.backend import Backend, BuildSystem
-from envc.build.errors import BuildFailed
+from envc.locking.builds.backend import Backend, BuildSystem
+from envc.locking.builds.errors import BuildFailed
 
 NO_LIST = "did not answer with a list of requirements"
 

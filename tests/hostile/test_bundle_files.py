@@ -8,25 +8,25 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from envc import portable
 from envc.errors import StoreError
-from envc.hydrate import hydrate, ready_own
 from envc.model.digest import sha256
 from envc.model.progress import Silent
 from envc.model.record import Record, StepCard
-from envc.store.bundle import BundlePart, read_bundle
-from envc.store.bundlefile import BundleFile, open_bundle
-from envc.store.documents import canonical_json
-from envc.store.encode import Entry
-from envc.store.errors import CorruptBlob, MissingBlob
-from envc.store.frames import compress
-from envc.store.index import encode_trailer
-from envc.store.keys import object_key
-from envc.store.objects import bytes_reader
-from envc.store.paths import ENVIRONMENT_LAYOUT
-from tests import vectors
-from tests.stores import encode
-from tests.vectors import BUNDLE, FIRST, SECOND, assemble, card_of, record_of
+from envc.pipeline import single_file
+from envc.shipping.deliver.hydrate import hydrate, ready_own
+from envc.shipping.format.bundle import BundlePart, read_bundle
+from envc.shipping.format.documents import canonical_json
+from envc.shipping.format.encode import Entry
+from envc.shipping.format.errors import CorruptBlob, MissingBlob
+from envc.shipping.format.frames import compress
+from envc.shipping.format.object_index import encode_trailer
+from envc.shipping.format.paths import ENVIRONMENT_LAYOUT
+from envc.shipping.store.bundle_file import BundleFile, open_bundle
+from envc.shipping.store.keys import object_key
+from envc.shipping.store.objects import bytes_reader
+from tests.support import vectors
+from tests.support.stores import encode
+from tests.support.vectors import BUNDLE, FIRST, SECOND, assemble, card_of, record_of
 
 OBJECTS = [
     encode(FIRST, layout="py3.12-posix", artifact=sha256(b"artifact first")),
@@ -210,6 +210,6 @@ def test_a_card_for_another_python(tmp_path: Path) -> None:
         data = bundle_of(card=msgspec.structs.replace(CARD, python=python))
         open_bytes(data, tmp_path)
         with pytest.raises(CorruptBlob, match=says):
-            portable.open_bundle(tmp_path / "bundle.tar.zst")
+            single_file.open_bundle(tmp_path / "bundle.tar.zst")
     open_bytes(bundle_of(card=msgspec.structs.replace(CARD, python="3.12.7")), tmp_path)
-    assert portable.open_bundle(tmp_path / "bundle.tar.zst").card.python == "3.12.7"
+    assert single_file.open_bundle(tmp_path / "bundle.tar.zst").card.python == "3.12.7"

@@ -14,15 +14,15 @@ import pytest
 import zstandard
 
 from envc.errors import StoreError
-from envc.install.conda import open_conda
-from envc.install.errors import BadArtifact, BadPackage
-from envc.install.zips import Limits
 from envc.model.digest import Sha256
 from envc.model.record import Member
-from envc.store.encode import write_object
-from envc.store.errors import UnsafePath
-from tests.conda_packages import PLACEHOLDER, File, Package, build_conda, conda_archive, tar_member
-from tests.wheels import zip_bytes
+from envc.shipping.format.encode import write_object
+from envc.shipping.format.errors import UnsafePath
+from envc.shipping.unpack.conda import open_conda
+from envc.shipping.unpack.errors import BadArtifact, BadPackage
+from envc.shipping.unpack.zips import Limits
+from tests.support.conda_packages import PLACEHOLDER, File, Package, build_conda, conda_archive, tar_member
+from tests.support.wheels import zip_bytes
 
 PYTHON = "py3.12-posix"
 FILES = {"bin/tool": File("#!/bin/sh\n", mode=0o755), "lib/a": "a"}

@@ -13,13 +13,13 @@ import pytest
 from envc.errors import EnvcError
 from envc.model.digest import Sha256, sha256
 from envc.model.record import Record, RecordObject
-from envc.store.encode import Entry
-from envc.store.errors import CorruptBlob
-from envc.store.keys import object_key
-from tests.conda_environments import PYTHON, bundle_conda, hydrate_conda
-from tests.conda_packages import PLACEHOLDER, build_conda
-from tests.environments import HOST
-from tests.stores import MemoryBlobs, encode
+from envc.shipping.format.encode import Entry
+from envc.shipping.format.errors import CorruptBlob
+from envc.shipping.store.keys import object_key
+from tests.support.conda_environments import PYTHON, bundle_conda, hydrate_conda
+from tests.support.conda_packages import PLACEHOLDER, build_conda
+from tests.support.environments import HOST
+from tests.support.stores import MemoryBlobs, encode
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the files are those of a POSIX package")
 META = "conda-meta/p-1.0-0.json"

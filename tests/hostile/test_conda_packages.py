@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conda_channels import write_channel
-from tests.conda_packages import File, Package, build_conda, path_entry, tar_member
 from tests.e2e.command import Workplace
+from tests.support.conda_channels import write_channel
+from tests.support.conda_packages import File, Package, build_conda, path_entry, tar_member
 
 GOOD = {"share/good.txt": "good\n", "bin/good": File("#!/bin/sh\n", mode=0o755)}
 TREE = {path: item if isinstance(item, File) else File(item) for path, item in GOOD.items()}

@@ -13,18 +13,18 @@ import fsspec
 import pytest
 
 from envc.errors import EnvcError, StoreError
-from envc.hydrate import Loading, hydrate
-from envc.install.conda import open_conda
 from envc.model.digest import Sha256
 from envc.model.progress import Silent
-from envc.store.blobs import open_store
-from envc.store.keys import object_key
-from envc.store.objects import get_object, verify_object
-from envc.store.records import get_record
-from envc.store.scratch import NoScratch
-from tests.conda_packages import build_conda
-from tests.environments import HOST, bundle, record_of
-from tests.wheels import Distribution, build_wheel
+from envc.shipping.deliver.hydrate import Loading, hydrate
+from envc.shipping.store.keys import object_key
+from envc.shipping.store.objects import get_object, verify_object
+from envc.shipping.store.open import open_store
+from envc.shipping.store.records import get_record
+from envc.shipping.unpack.conda import open_conda
+from envc.system.scratch import NoScratch
+from tests.support.conda_packages import build_conda
+from tests.support.environments import HOST, bundle, record_of
+from tests.support.wheels import Distribution, build_wheel
 
 ROOT = Path(__file__).parents[2]
 BIG = [build_wheel(f"big{number}", files={f"big{number}.bin": os.urandom(6 << 20)}, compression=0) for number in (1, 2)]
@@ -35,7 +35,7 @@ BIG = [build_wheel(f"big{number}", files={f"big{number}.bin": os.urandom(6 << 20
 @pytest.mark.parametrize("work", ["bundle", "hydrate"])
 def test_killed_at_random_moments(work: str, times: int, tmp_path: Path) -> None:
     """The judgements stand in `tests.killing`, which ends with an error at the first that fails."""
-    command = [sys.executable, "-m", "tests.killing", work, str(tmp_path), str(os.getpid()), str(times)]
+    command = [sys.executable, "-m", "tests.support.killing", work, str(tmp_path), str(os.getpid()), str(times)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{times} killed")
@@ -123,8 +123,8 @@ def test_a_full_folder_for_temporary_files_is_nobody_s_fault(
 WRITER = """
 import sys
 from pathlib import Path
-from envc.store.blobs import open_store
-from tests.environments import bundle
+from envc.shipping.store.open import open_store
+from tests.support.environments import bundle
 from tests.hostile.test_durability import wheels
 
 folder, number = Path(sys.argv[1]), sys.argv[2]

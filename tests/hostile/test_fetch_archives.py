@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envc.fetch.zipped import TAIL, read_metadata
-from tests.wheels import build_wheel, zip_bytes
+from envc.fetch.pypi.wheel_metadata import TAIL, read_metadata
+from tests.support.wheels import build_wheel, zip_bytes
 
 WHEEL = build_wheel("demo", "1.0", requires=["other"])
 FILE = WHEEL.file

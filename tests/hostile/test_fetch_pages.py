@@ -11,18 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envc.errors import EnvcError, SourceUnreachable
-from envc.fetch.credentials import Keyring
-from envc.fetch.http import Client
-from envc.fetch.index import Origins
-from envc.fetch.listing import ADVERTISED, JSON_TYPE, parse_page
-from envc.fetch.settings import FetchSettings
+from envc.fetch.net.credentials import Keyring
+from envc.fetch.net.http import Client
+from envc.fetch.net.settings import FetchSettings
+from envc.fetch.pypi.listing import ADVERTISED, JSON_TYPE, parse_page
+from envc.fetch.pypi.origins import Origins
 from envc.model.manifest import Source
 from envc.model.progress import Silent
 from envc_solvers.errors import SolverError
-from envc_solvers.pypi.index import File
+from envc_solvers.pypi.language.index import File
 from envc_solvers.target import Python, default_target
-from tests.servers import IndexServer
-from tests.wheels import build_wheel
+from tests.support.servers import IndexServer
+from tests.support.wheels import build_wheel
 
 URL = "https://example.com/simple/demo/"
 GOOD = {"filename": "demo-1.0-py3-none-any.whl", "url": "../../files/demo-1.0-py3-none-any.whl", "hashes": {}}

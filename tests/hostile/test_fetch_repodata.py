@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envc.errors import SourceUnreachable
-from envc.fetch.repodata_files import cut_shard, cut_shard_index, decompress
-from envc.fetch.slices import Damaged, Slices, appearing, append_index
-from envc_solvers.conda.record import RecordUnusable, decode_records
-from tests.channel_server import ChannelServer, entry, packed, repodata, shards
-from tests.channels import cut_whole
+from envc.fetch.conda.repodata import cut_shard, cut_shard_index, decompress
+from envc.fetch.conda.slices import Damaged, Slices, appearing, append_index
+from envc_solvers.conda.language.record import RecordUnusable, decode_records
+from tests.support.channel_server import ChannelServer, entry, packed, repodata, shards
+from tests.support.channels import cut_whole
 from tests.unit.test_fetch_repodata import LINUX, Runs, found
 
 DEMO = entry("demo", "1.0")

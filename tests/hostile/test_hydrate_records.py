@@ -8,15 +8,15 @@ import msgspec
 import pytest
 
 from envc.errors import EnvcError
-from envc.hydrate import hydrate
 from envc.model.digest import Sha256, sha256
 from envc.model.progress import Silent
 from envc.model.record import Member, Record, RecordObject
-from envc.store.encode import Entry
-from envc.store.errors import CorruptBlob
-from envc.store.keys import object_key
-from tests.environments import HOST, PYTHON
-from tests.stores import MemoryBlobs, encode
+from envc.shipping.deliver.hydrate import hydrate
+from envc.shipping.format.encode import Entry
+from envc.shipping.format.errors import CorruptBlob
+from envc.shipping.store.keys import object_key
+from tests.support.environments import HOST, PYTHON
+from tests.support.stores import MemoryBlobs, encode
 
 LAYOUT = "any"  # the layout whose objects may hold links
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from envc.fetch.credentials import Keyring
-from envc.fetch.http import Client
-from envc.fetch.link_scripts import LinkScripts
+from envc.fetch.conda.link_scripts import LinkScripts
+from envc.fetch.net.credentials import Keyring
+from envc.fetch.net.http import Client
 from envc.model.digest import sha256
 from envc.model.environment import EnvironmentMember
-from tests.conda_packages import build_conda, conda_archive, tar_member, zip_bytes
+from tests.support.conda_packages import build_conda, conda_archive, tar_member, zip_bytes
 
 STEM = "tool-1.0-h0_0"
 SCRIPT = "bin/.tool-post-link.sh"

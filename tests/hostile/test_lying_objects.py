@@ -12,19 +12,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from envc.hydrate import find_ready, hydrate, ready_environment, record_digest
-from envc.install.tree import CorruptObject
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment
 from envc.model.progress import Silent
 from envc.model.record import ObjectIndex, Record
-from envc.store.encode import Entry
-from envc.store.index import encode_trailer
-from envc.store.keys import object_key
-from envc.verify import verify_prefix
-from tests.environments import HOST, bundle, environment, record_of
-from tests.stores import MemoryBlobs, encode, tree
-from tests.wheels import Distribution, build_wheel
+from envc.shipping.deliver.hydrate import find_ready, hydrate, ready_environment, record_digest
+from envc.shipping.deliver.verify import verify_prefix
+from envc.shipping.format.encode import Entry
+from envc.shipping.format.object_index import encode_trailer
+from envc.shipping.prefix.tree import CorruptObject
+from envc.shipping.store.keys import object_key
+from tests.support.environments import HOST, bundle, environment, record_of
+from tests.support.stores import MemoryBlobs, encode, tree
+from tests.support.wheels import Distribution, build_wheel
 
 SMALL = build_wheel("alpha", files={"alpha.py": "x = 'honest'\n"})
 LARGE = build_wheel("alpha", files={"alpha.py": "x = 'honest'\n" + "#" * 20_000_000})

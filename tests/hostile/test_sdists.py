@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from envc.build import origin as origins
-from envc.build.errors import BadSource
-from envc.build.origin import Archive
+from envc.locking.builds import origin as origins
+from envc.locking.builds.errors import BadSource
+from envc.locking.builds.origin import Archive
 from envc.model.digest import sha256
 from envc.model.graph import SourceFile
 

@@ -13,20 +13,20 @@ import zstandard
 from envc.errors import DigestMismatch
 from envc.model.digest import sha256
 from envc.model.record import Frame, Member, ObjectIndex
-from envc.store.bundle import BundlePart, Source, part_reader, read_bundle, read_part, write_bundle
-from envc.store.decode import ObjectReader, read_object
-from envc.store.documents import canonical_json
-from envc.store.encode import Entry
-from envc.store.errors import CorruptBlob
-from envc.store.frames import compress, decompress
-from envc.store.index import MAX_INDEX, encode_trailer, read_index
-from envc.store.keys import environment_key, step_key
-from envc.store.layout import FRAME
-from envc.store.objects import bytes_reader
-from envc.store.paths import ENVIRONMENT_LAYOUT
-from envc.store.records import MAX_POINTER, MAX_RECORD, get_pointer, get_record
-from envc.store.tar import encode_header, padding
-from tests.stores import ARTIFACT, LAYOUT, MemoryBlobs, encode, tree
+from envc.shipping.format.bundle import BundlePart, Source, part_reader, read_bundle, read_part, write_bundle
+from envc.shipping.format.decode import ObjectReader, read_object
+from envc.shipping.format.documents import canonical_json
+from envc.shipping.format.encode import Entry
+from envc.shipping.format.errors import CorruptBlob
+from envc.shipping.format.frames import compress, decompress
+from envc.shipping.format.object_index import MAX_INDEX, encode_trailer, read_index
+from envc.shipping.format.paths import ENVIRONMENT_LAYOUT
+from envc.shipping.format.spans import FRAME
+from envc.shipping.format.tar import encode_header, padding
+from envc.shipping.store.keys import environment_key, step_key
+from envc.shipping.store.objects import bytes_reader
+from envc.shipping.store.records import MAX_POINTER, MAX_RECORD, get_pointer, get_record
+from tests.support.stores import ARTIFACT, LAYOUT, MemoryBlobs, encode, tree
 
 ENTRIES = [
     Entry(path="bin/tool", content=b"#!/bin/sh\n", executable=True),

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from envc.install.tars import Compression, TarMember, open_tar
-from envc.install.zips import Limits
-from envc.store.scratch import NoScratch
+from envc.shipping.unpack.tars import Compression, TarMember, open_tar
+from envc.shipping.unpack.zips import Limits
+from envc.system.scratch import NoScratch
 
 COMPRESS: dict[Compression, Callable[[bytes], bytes]] = {
     "gz": gzip.compress,

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from envc.install.errors import BadArtifact
-from envc.install.wheel import open_wheel
-from envc.install.zips import Limits
 from envc.model.digest import Sha256
-from envc.store.encode import write_object
-from tests.wheels import Distribution, build_wheel
+from envc.shipping.format.encode import write_object
+from envc.shipping.unpack.errors import BadArtifact
+from envc.shipping.unpack.wheel import open_wheel
+from envc.shipping.unpack.zips import Limits
+from tests.support.wheels import Distribution, build_wheel
 
 LAYOUT = "py3.12-posix"
 FILE = "demo-1.0-py3-none-any.whl"

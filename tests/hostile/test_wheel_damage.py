@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from envc.install.errors import BadWheel
-from envc.install.wheel import open_wheel
 from envc.model.digest import Sha256
-from envc.store.decode import read_object
-from envc.store.encode import write_object
-from envc.store.objects import bytes_reader
-from tests.wheels import build_wheel
+from envc.shipping.format.decode import read_object
+from envc.shipping.format.encode import write_object
+from envc.shipping.store.objects import bytes_reader
+from envc.shipping.unpack.errors import BadWheel
+from envc.shipping.unpack.wheel import open_wheel
+from tests.support.wheels import build_wheel
 
 LAYOUT = "py3.12-posix"
 WHEEL = build_wheel(

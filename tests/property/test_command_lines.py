@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envc.cli.lazy_click import Command, Group
-from envc.cli.main import VERBS, load_verb
+from envc.cli.verbs import VERBS, load_verb
 
 WORDS = (
     "",

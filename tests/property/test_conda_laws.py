@@ -11,13 +11,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envc.fetch.slices import Slices, appearing, append_index
-from envc_solvers.conda.matchspec import parse_matchspec
-from envc_solvers.conda.record import name_of
-from envc_solvers.conda.version import Atom, Part, parse_version, prefix_bounds, split_version
-from envc_solvers.conda.versionspec import parse_version_spec
-from tests.channels import cut_whole
-from tests.strategies import conda_versions, repodata_documents
+from envc.fetch.conda.slices import Slices, appearing, append_index
+from envc_solvers.conda.language.matchspec import parse_matchspec
+from envc_solvers.conda.language.record import name_of
+from envc_solvers.conda.language.version import Atom, Part, parse_version, prefix_bounds, split_version
+from envc_solvers.conda.language.versionspec import parse_version_spec
+from tests.support.channels import cut_whole
+from tests.support.strategies import conda_versions, repodata_documents
 
 
 def compare_atoms(left: Atom, right: Atom) -> int:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envc.install.placeholders import (
+from envc.shipping.unpack.placeholders import (
     LINUX_LINE,
     PrefixTooLong,
     check_placeholder,

@@ -10,22 +10,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envc_solvers.conda.conflict import Unsolvable
-from envc_solvers.conda.encode import ROOT
-from envc_solvers.conda.matchspec import parse_matchspec
-from envc_solvers.conda.record import Record
-from envc_solvers.conda.run import Attempt, Shelf
-from envc_solvers.conda.solve import CondaProblem, Forbidden, Root, solve_conda
-from envc_solvers.conda.version import parse_version
-from envc_solvers.conda.virtual import parse_virtual_package
+from envc_solvers.conda.explain.conflict import CondaUnsolvable
+from envc_solvers.conda.language.matchspec import parse_matchspec
+from envc_solvers.conda.language.record import Record
+from envc_solvers.conda.language.version import parse_version
+from envc_solvers.conda.language.virtual import parse_virtual_package
+from envc_solvers.conda.problem import CondaProblem, CondaRoot, ForbiddenRecords
+from envc_solvers.conda.search.attempt import Attempt
+from envc_solvers.conda.search.encode import ROOT
+from envc_solvers.conda.search.tables import Tables
+from envc_solvers.conda.solve import solve_conda
 from envc_solvers.sat.core import is_solvable
 from envc_solvers.sat.domain import ABSENT, ranks
-from envc_solvers.sat.nogood import Asks, Given, leaves
+from envc_solvers.sat.nogood import Given, Requires, leaves
 from envc_solvers.solution import Solution
-from tests.channels import MemoryRepodata
-from tests.conda_judge import chosen, complaints, rank, solutions
-from tests.strategies import conda_records, conda_specs
-from tests.suggestions import followed, is_said_to_be_minimal
+from tests.support.channels import MemoryRepodata
+from tests.support.conda_judge import chosen, complaints, rank, solutions
+from tests.support.strategies import conda_records, conda_specs
+from tests.support.suggestions import followed, is_said_to_be_minimal
 
 VIRTUAL = (parse_virtual_package("__glibc=2.28"),)
 
@@ -33,14 +35,14 @@ specs_lists = st.lists(conda_specs(), min_size=1, max_size=3)
 
 
 def problem(specs: Sequence[str]) -> CondaProblem:
-    roots = tuple(Root(parse_matchspec(spec), spec, f"specs[{number}]") for number, spec in enumerate(specs))
+    roots = tuple(CondaRoot(parse_matchspec(spec), spec, f"specs[{number}]") for number, spec in enumerate(specs))
     return CondaProblem(target="linux-64", specs=roots, channels=("main",), virtual=VIRTUAL)
 
 
-def answer(records: Sequence[Record], asked: CondaProblem) -> Solution | Unsolvable:
+def answer(records: Sequence[Record], asked: CondaProblem) -> Solution | CondaUnsolvable:
     try:
         return solve_conda(asked, MemoryRepodata(records, "linux-64"))
-    except Unsolvable as error:
+    except CondaUnsolvable as error:
         return error
 
 
@@ -59,7 +61,7 @@ def test_finds_a_solution_exactly_when_there_is_one_in_thousands(records: list[R
 
 def check_verdict(records: list[Record], specs: list[str]) -> None:
     found = answer(records, problem(specs))
-    if isinstance(found, Unsolvable):
+    if isinstance(found, CondaUnsolvable):
         assert not solutions(records, specs, VIRTUAL)
     else:
         assert complaints(chosen(found, records), specs, VIRTUAL) == []
@@ -69,7 +71,7 @@ def check_verdict(records: list[Record], specs: list[str]) -> None:
 @settings(max_examples=300, deadline=None)
 def test_the_first_spec_gets_the_best_record_of_all_solutions(records: list[Record], specs: list[str]) -> None:
     found = answer(records, problem(specs))
-    if isinstance(found, Unsolvable):
+    if isinstance(found, CondaUnsolvable):
         return
     name = parse_matchspec(specs[0]).name
     if name.startswith("__"):
@@ -89,7 +91,7 @@ def test_what_is_forbidden_together_is_not_chosen_together(
         names: dict[str, frozenset[tuple[str, str, str]]] = {}
         for each in group.values():
             names[each.name] = names.get(each.name, frozenset()) | {(each.channel, each.subdir, each.file)}
-        forbidden.append(Forbidden(names, "is forbidden"))
+        forbidden.append(ForbiddenRecords(names, "is forbidden"))
     asked = msgspec.structs.replace(problem(specs), forbidden=tuple(forbidden))
 
     def is_allowed(choice: Mapping[str, Record]) -> bool:
@@ -99,11 +101,11 @@ def test_what_is_forbidden_together_is_not_chosen_together(
         )
 
     found = answer(records, asked)
-    if isinstance(found, Unsolvable):
+    if isinstance(found, CondaUnsolvable):
         assert not any(map(is_allowed, solutions(records, specs, VIRTUAL)))
         named = [forbidden[number] for number in found.conflict.forbidden]
         fewer = msgspec.structs.replace(asked, forbidden=tuple(named))
-        assert isinstance(answer(records, fewer), Unsolvable), "what the conflict names is enough for it"
+        assert isinstance(answer(records, fewer), CondaUnsolvable), "what the conflict names is enough for it"
     else:
         choice = chosen(found, records)
         assert complaints(choice, specs, VIRTUAL) == []
@@ -114,7 +116,7 @@ def test_what_is_forbidden_together_is_not_chosen_together(
 @settings(max_examples=300, deadline=None)
 def test_a_proof_is_made_of_facts_that_contradict_each_other(records: list[Record], specs: list[str]) -> None:
     asked = problem(specs)
-    attempt = Attempt(asked, Shelf(asked, MemoryRepodata(records, "linux-64")))
+    attempt = Attempt(asked, Tables(asked, MemoryRepodata(records, "linux-64")))
     if attempt.solve():
         return
     assert attempt.search.proof is not None
@@ -138,7 +140,7 @@ def test_a_proof_is_made_of_facts_that_contradict_each_other(records: list[Recor
             if not _rules_itself_out(said):
                 assert allowed <= set(ranks(fact.room)), "the record asks for at least as much as the leaf says"
                 assert fact.room & ABSENT or not may_be_absent
-    assert not is_solvable([fact for fact in facts if isinstance(fact, Asks)], ROOT, base.__getitem__, 1_000)
+    assert not is_solvable([fact for fact in facts if isinstance(fact, Requires)], ROOT, base.__getitem__, 1_000)
 
 
 def _names(text: str, name: str) -> bool:
@@ -200,14 +202,14 @@ def test_order_of_names_in_a_channel_makes_no_difference(records: list[Record], 
     if isinstance(one, Solution):
         assert one == other
     else:
-        assert isinstance(other, Unsolvable) and str(one) == str(other)
+        assert isinstance(other, CondaUnsolvable) and str(one) == str(other)
 
 
 @given(conda_records(), specs_lists)
 @settings(max_examples=150, deadline=None)
 def test_preferring_the_answer_gives_the_answer(records: list[Record], specs: list[str]) -> None:
     found = answer(records, problem(specs))
-    if isinstance(found, Unsolvable):
+    if isinstance(found, CondaUnsolvable):
         return
     preferences = {pin.name: (pin.file,) for pin in found.pins}
     assert answer(records, msgspec.structs.replace(problem(specs), preferences=preferences)) == found
@@ -218,7 +220,7 @@ def test_preferring_the_answer_gives_the_answer(records: list[Record], specs: li
 def test_a_constraint_is_a_filter(records: list[Record], specs: list[str], limit: str) -> None:
     spec = parse_matchspec(limit)
     kept = [record for record in records if record.name != spec.name or spec.matches(record)]
-    asked = msgspec.structs.replace(problem(specs), constraints=(Root(spec, limit, "constraints[0]"),))
+    asked = msgspec.structs.replace(problem(specs), constraints=(CondaRoot(spec, limit, "constraints[0]"),))
     narrowed = answer(records, asked)
     assert isinstance(narrowed, Solution) == bool(solutions(kept, specs, VIRTUAL))
     if isinstance(narrowed, Solution):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envc_solvers.correction import Correction, correct, in_words, loosen
-from tests.suggestions import followed, is_said_to_be_minimal
+from tests.support.suggestions import followed, is_said_to_be_minimal
 
 MOST = 7
 members = st.sets(st.integers(0, MOST - 1), min_size=1, max_size=3)

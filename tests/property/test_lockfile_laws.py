@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envc.errors import LockFileError
-from envc.lockfile import canonical, dangling, dumps, loads, merge, with_contents
+from envc.locking.lockfile import canonical, dangling, dumps, loads, merge, with_contents
 from envc.model.digest import Sha256
 from envc.model.graph import LockGraph
-from tests.strategies import locks, shuffle_lock, shuffled_locks
+from tests.support.strategies import locks, shuffle_lock, shuffled_locks
 
 
 @given(locks())

@@ -8,26 +8,26 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given, settings
 
-from envc_solvers.conda.conflict import Unsolvable as CondaUnsolvable
-from envc_solvers.conda.matchspec import parse_matchspec
-from envc_solvers.conda.record import Record
-from envc_solvers.conda.solve import CondaProblem
-from envc_solvers.conda.solve import Root as CondaRoot
-from envc_solvers.mixed.conflict import GaveUp, Unsolvable
+from envc_solvers.conda.explain.conflict import CondaUnsolvable
+from envc_solvers.conda.language.matchspec import parse_matchspec
+from envc_solvers.conda.language.record import Record
+from envc_solvers.conda.problem import CondaProblem, CondaRoot
+from envc_solvers.mixed.conflict import MixedGaveUp, MixedUnsolvable
 from envc_solvers.mixed.names import Names
-from envc_solvers.mixed.solve import MixedProblem, solve_mixed
-from envc_solvers.pypi.explain import Unsolvable as PyPIUnsolvable
-from envc_solvers.pypi.requirement import parse
-from envc_solvers.pypi.solve import Problem
-from envc_solvers.pypi.specifier import allows
+from envc_solvers.mixed.problem import MixedProblem
+from envc_solvers.mixed.solve import solve_mixed
+from envc_solvers.pypi.explain.conflict import PyPIUnsolvable
+from envc_solvers.pypi.language.requirement import parse
+from envc_solvers.pypi.language.specifier import allows
+from envc_solvers.pypi.problem import PyPIProblem
 from envc_solvers.solution import Solution
 from envc_solvers.target import Python, default_target
-from tests.channels import MemoryRepodata
-from tests.conda_judge import chosen, complaints, solutions
-from tests.mixed_scenarios import Asking
-from tests.strategies import Mixture, mixtures
-from tests.suggestions import followed
-from tests.universe import Universe, label
+from tests.support.channels import MemoryRepodata
+from tests.support.conda_judge import chosen, complaints, solutions
+from tests.support.mixed_scenarios import Asking
+from tests.support.strategies import Mixture, mixtures
+from tests.support.suggestions import followed
+from tests.support.universe import Universe, label
 
 TARGET = default_target("linux-64")
 NO_LIMIT = 1_000  # rounds; each forbids something, and the universes are small
@@ -40,12 +40,12 @@ def answer(asked: Mixture, max_rounds: int = NO_LIMIT) -> Solution | Exception:
             specs=tuple(CondaRoot(parse_matchspec(spec), spec) for spec in asked.specs),
             channels=("main",),
         ),
-        pypi=Problem(target=TARGET, python=Python(minor=(3, 11)), roots=label(asked.roots, "roots")),
+        pypi=PyPIProblem(target=TARGET, python=Python(minor=(3, 11)), roots=label(asked.roots, "roots")),
     )
     repodata = MemoryRepodata(asked.records, "linux-64")
     try:
         return solve_mixed(problem, repodata, Names({}), Asking(asked.packages), max_rounds=max_rounds)
-    except (CondaUnsolvable, PyPIUnsolvable, Unsolvable, GaveUp) as error:
+    except (CondaUnsolvable, PyPIUnsolvable, MixedUnsolvable, MixedGaveUp) as error:
         return error
 
 
@@ -110,7 +110,7 @@ def test_finds_a_solution_exactly_when_there_is_one_in_thousands(asked: Mixture)
 
 def check_verdict(asked: Mixture) -> None:
     found = answer(asked)
-    assert not isinstance(found, GaveUp)
+    assert not isinstance(found, MixedGaveUp)
     if isinstance(found, Solution):
         check_solution(asked, found)
     else:
@@ -132,7 +132,7 @@ def test_what_is_found_is_a_solution(asked: Mixture) -> None:
 @settings(max_examples=100, deadline=None)
 def test_named_requirements_alone_do_not_fit_together(asked: Mixture) -> None:
     found = answer(asked)
-    if not isinstance(found, Unsolvable):
+    if not isinstance(found, MixedUnsolvable):
         return
     conflict = found.conflict
     assert conflict.objections
@@ -152,7 +152,7 @@ def test_named_requirements_alone_do_not_fit_together(asked: Mixture) -> None:
 @settings(max_examples=100, deadline=None)
 def test_what_is_suggested_leads_to_a_solution(asked: Mixture) -> None:
     found = answer(asked)
-    if not isinstance(found, Unsolvable) or not found.conflict.suggestion:
+    if not isinstance(found, MixedUnsolvable) or not found.conflict.suggestion:
         return
     specs = list(asked.specs)
     roots = [str(parse(root)) for root in asked.roots]

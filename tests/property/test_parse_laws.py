@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envc.errors import ManifestError
-from envc.parse import parse_manifest
-from envc.parse.document import ManifestDocument
-from envc.parse.names import matches, overlap
-from envc.parse.report import Report
-from envc.parse.shape import Shaper
-from envc.parse.urls import redact, url_mistake
-from tests.toml_texts import TomlText
+from envc.fetch.net.urls import redact, url_mistake
+from envc.locking.manifest import parse_manifest
+from envc.locking.manifest.document import ManifestDocument
+from envc.locking.manifest.names import matches, overlap
+from envc.locking.manifest.report import Report
+from envc.locking.manifest.shape import Shaper
+from tests.support.toml_texts import TomlText
 
 _WORDS = [
     *("project", "sources", "targets", "groups", "steps", "constraints", "policy", "mapping", "virtual-packages"),

@@ -6,15 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envc_solvers.pypi.align import Member, Mode, align
-from envc_solvers.pypi.markers import Markers, marker_environment
-from envc_solvers.pypi.requirement import Requirement, parse
-from envc_solvers.pypi.run import Refusal, attempt
-from envc_solvers.pypi.solve import Problem
-from envc_solvers.pypi.specifier import allows
+from envc_solvers.pypi.language.markers import Markers, marker_environment
+from envc_solvers.pypi.language.requirement import Requirement, parse
+from envc_solvers.pypi.language.specifier import allows
+from envc_solvers.pypi.problem import PyPIProblem
+from envc_solvers.pypi.solve import Refusal, attempt
 from envc_solvers.solution import Solution
 from envc_solvers.target import Python, Target, default_target
-from tests.strategies import requirement_texts, universes
-from tests.universe import MemoryIndex, Universe, label
+from tests.support.strategies import requirement_texts, universes
+from tests.support.universe import MemoryIndex, Universe, label
 
 PYTHON = Python(minor=(3, 11))
 TARGETS = (default_target("linux-64"), default_target("win-64"))
@@ -26,7 +26,7 @@ some_roots = st.lists(requirement_texts(conditional=False), min_size=1, max_size
 def members_of(universe: Universe, wanted: list[str], limits: tuple[str, ...] = ()) -> list[Member]:
     return [
         Member(
-            problem=Problem(
+            problem=PyPIProblem(
                 target=target,
                 python=PYTHON,
                 roots=label(wanted, "roots"),
@@ -39,7 +39,7 @@ def members_of(universe: Universe, wanted: list[str], limits: tuple[str, ...] = 
     ]
 
 
-def solution_of(member: Member, problem: Problem | None = None) -> Solution | None:
+def solution_of(member: Member, problem: PyPIProblem | None = None) -> Solution | None:
     try:
         return attempt(problem or member.problem, member.index, member.answers, 10_000, None)
     except Refusal:

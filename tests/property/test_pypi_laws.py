@@ -15,15 +15,15 @@ from packaging.tags import parse_tag
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from envc_solvers.pypi import requirement as requirements
-from envc_solvers.pypi.candidate import Order, Project, Rules, is_prerelease
-from envc_solvers.pypi.index import File, Release, View
-from envc_solvers.pypi.markers import Markers, environment_key, marker_environment
-from envc_solvers.pypi.solve import Policy
-from envc_solvers.pypi.specifier import allows, place_of
-from envc_solvers.pypi.tags import explain_file, rank_files, tag_key, wheel_tags
+from envc_solvers.pypi.language import requirement as requirements
+from envc_solvers.pypi.language.index import File, Release, View
+from envc_solvers.pypi.language.markers import Markers, environment_key, marker_environment
+from envc_solvers.pypi.language.specifier import allows, place_of
+from envc_solvers.pypi.language.tags import explain_file, rank_files, tag_key, wheel_tags
+from envc_solvers.pypi.problem import Policy
+from envc_solvers.pypi.search.candidate import Order, Project, Rules, is_prerelease
 from envc_solvers.target import Python, Target, default_target
-from tests.strategies import marker_texts, pythons, specifier_texts, targets, version_texts, wheel_names
+from tests.support.strategies import marker_texts, pythons, specifier_texts, targets, version_texts, wheel_names
 
 TAGS = wheel_tags(default_target("linux-64"), Python(minor=(3, 11)))
 

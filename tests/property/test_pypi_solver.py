@@ -15,21 +15,22 @@ from packaging.version import Version
 from resolvelib.resolvers import ResolutionImpossible
 
 from envc_solvers.errors import ProjectNotFound
-from envc_solvers.pypi.explain import Unsolvable
-from envc_solvers.pypi.journal import Journal
-from envc_solvers.pypi.markers import Markers, marker_environment
-from envc_solvers.pypi.nogoods import Fact
-from envc_solvers.pypi.provider import Provider, Unusable
-from envc_solvers.pypi.requirement import Requirement, parse
-from envc_solvers.pypi.resolution import PATIENCE, Search
-from envc_solvers.pypi.run import in_order
-from envc_solvers.pypi.solve import Problem, solve
-from envc_solvers.pypi.specifier import allows
+from envc_solvers.pypi.explain.conflict import PyPIUnsolvable
+from envc_solvers.pypi.language.markers import Markers, marker_environment
+from envc_solvers.pypi.language.requirement import Requirement, parse
+from envc_solvers.pypi.language.specifier import allows
+from envc_solvers.pypi.problem import PyPIProblem
+from envc_solvers.pypi.search.journal import Journal
+from envc_solvers.pypi.search.nogoods import Fact
+from envc_solvers.pypi.search.provider import Provider, Unusable
+from envc_solvers.pypi.search.resolution import PATIENCE, Search
+from envc_solvers.pypi.search.run import in_order
+from envc_solvers.pypi.solve import solve_pypi
 from envc_solvers.solution import Solution
 from envc_solvers.target import Python, default_target
-from tests.strategies import requirement_texts, universes
-from tests.suggestions import followed, is_said_to_be_minimal
-from tests.universe import MemoryIndex, Universe, label
+from tests.support.strategies import requirement_texts, universes
+from tests.support.suggestions import followed, is_said_to_be_minimal
+from tests.support.universe import MemoryIndex, Universe, label
 
 TARGET = default_target("linux-64")
 PYTHON = Python(minor=(3, 11))
@@ -80,13 +81,13 @@ def choices(universe: Universe, limits: list[str]) -> Iterator[Choice]:
         yield dict(pair for pair in combination if pair is not None)
 
 
-def answer(universe: Universe, wanted: list[str], limits: list[str]) -> Solution | Unsolvable:
-    problem = Problem(
+def answer(universe: Universe, wanted: list[str], limits: list[str]) -> Solution | PyPIUnsolvable:
+    problem = PyPIProblem(
         target=TARGET, python=PYTHON, roots=label(wanted, "roots"), constraints=label(limits, "constraints")
     )
     try:
-        return solve(problem, MemoryIndex(universe, TARGET, PYTHON), {})
-    except Unsolvable as error:
+        return solve_pypi(problem, MemoryIndex(universe, TARGET, PYTHON), {})
+    except PyPIUnsolvable as error:
         return error
 
 
@@ -94,7 +95,7 @@ def answer(universe: Universe, wanted: list[str], limits: list[str]) -> Solution
 @settings(max_examples=300, deadline=None)
 def test_finds_a_solution_exactly_when_there_is_one(universe: Universe, wanted: list[str], limits: list[str]) -> None:
     found = answer(universe, wanted, limits)
-    if isinstance(found, Unsolvable):
+    if isinstance(found, PyPIUnsolvable):
         assert not any(reached(universe, choice, wanted) is not None for choice in choices(universe, limits))
         return
     choice = {pin.name: pin.version for pin in found.pins}
@@ -106,8 +107,8 @@ def test_finds_a_solution_exactly_when_there_is_one(universe: Universe, wanted: 
 @settings(max_examples=100, deadline=None)
 def test_named_roots_alone_have_no_solution(universe: Universe, wanted: list[str], limits: list[str]) -> None:
     found = answer(universe, wanted, limits)
-    assume(isinstance(found, Unsolvable))
-    assert isinstance(found, Unsolvable)
+    assume(isinstance(found, PyPIUnsolvable))
+    assert isinstance(found, PyPIUnsolvable)
     named = {requirement for requirement, _ in found.conflict.roots}
     fewer = [text for text in wanted if str(parse(text)) in named]
     fewer_limits = [text for text in limits if str(parse(text)) in named]
@@ -124,8 +125,8 @@ def test_a_smallest_set_has_a_solution_without_any_of_its_members(
 ) -> None:
     """Where a conflict says that it is minimal, each requirement that it names is needed for it."""
     found = answer(universe, wanted, limits)
-    assume(isinstance(found, Unsolvable) and found.conflict.minimal)
-    assert isinstance(found, Unsolvable)
+    assume(isinstance(found, PyPIUnsolvable) and found.conflict.minimal)
+    assert isinstance(found, PyPIUnsolvable)
     named = {requirement for requirement, _ in found.conflict.roots}
     kept = sorted({str(parse(text)) for text in wanted} & named)
     kept_limits = sorted({str(parse(text)) for text in limits} & named)
@@ -140,8 +141,8 @@ def test_a_smallest_set_has_a_solution_without_any_of_its_members(
 @settings(max_examples=40)
 def test_what_is_suggested_leads_to_a_solution(universe: Universe, wanted: list[str], limits: list[str]) -> None:
     found = answer(universe, wanted, limits)
-    assume(isinstance(found, Unsolvable))
-    assert isinstance(found, Unsolvable)
+    assume(isinstance(found, PyPIUnsolvable))
+    assert isinstance(found, PyPIUnsolvable)
     suggestion = found.conflict.suggestion
     assert suggestion, "there is always a way out"
     texts = [str(parse(text)) for text in wanted]
@@ -254,7 +255,9 @@ def searched(
 ) -> tuple[Search, Choice | None]:
     """A finished search and its decisions in order, extras left out; None when there is no solution."""
     problem = in_order(
-        Problem(target=TARGET, python=PYTHON, roots=label(wanted, "roots"), constraints=label(limits, "constraints"))
+        PyPIProblem(
+            target=TARGET, python=PYTHON, roots=label(wanted, "roots"), constraints=label(limits, "constraints")
+        )
     )
     provider = Provider(problem, MemoryIndex(universe, TARGET, PYTHON), MARKERS)
     search = Search(provider, Journal(), 10_000, None, patience=patience)
@@ -289,8 +292,8 @@ def test_order_of_input_makes_no_difference(
     items = list(universe.items())
     random.Random(seed).shuffle(items)
     one, other = answer(universe, wanted, limits), answer(dict(items), shuffled, limits)
-    if isinstance(one, Unsolvable):
-        assert isinstance(other, Unsolvable)
+    if isinstance(one, PyPIUnsolvable):
+        assert isinstance(other, PyPIUnsolvable)
         assert {name for name, _ in one.conflict.roots} == {name for name, _ in other.conflict.roots}
         assert [each.project for each in one.conflict.subjects] == [each.project for each in other.conflict.subjects]
     else:
@@ -303,12 +306,12 @@ def test_preferring_the_answer_gives_the_answer(universe: Universe, wanted: list
     found = answer(universe, wanted, [])
     assume(isinstance(found, Solution))
     assert isinstance(found, Solution)
-    problem = Problem(
+    problem = PyPIProblem(
         target=TARGET,
         python=PYTHON,
         roots=label(wanted, "roots"),
         preferences={pin.name: (pin.version,) for pin in found.pins},
     )
     index = MemoryIndex(universe, TARGET, PYTHON)
-    assert solve(problem, index, {}) == found
+    assert solve_pypi(problem, index, {}) == found
     assert len(index.asked) == len(found.pins), "a preferred solution is confirmed without looking at anything else"

@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 
 from envc.model.digest import sha256
 from envc.model.record import Member
-from envc.store.bundle import Source, part_reader, read_bundle, write_bundle
-from envc.store.encode import Entry
-from envc.store.errors import UnsafePath
-from envc.store.frames import compress
-from envc.store.index import read_index
-from envc.store.layout import FRAME, spans
-from envc.store.objects import bytes_reader
-from envc.store.paths import ENVIRONMENT_LAYOUT, check_link, check_path
-from envc.store.tar import BLOCK, END, MAX_OCTAL, encode_header, header_size, padding
-from tests.stores import ARTIFACT, LAYOUT, encode, tree, tree_of
-from tests.strategies import entries
+from envc.shipping.format.bundle import Source, part_reader, read_bundle, write_bundle
+from envc.shipping.format.encode import Entry
+from envc.shipping.format.errors import UnsafePath
+from envc.shipping.format.frames import compress
+from envc.shipping.format.object_index import read_index
+from envc.shipping.format.paths import ENVIRONMENT_LAYOUT, check_link, check_path
+from envc.shipping.format.spans import FRAME, spans
+from envc.shipping.format.tar import BLOCK, END, MAX_OCTAL, encode_header, header_size, padding
+from envc.shipping.store.objects import bytes_reader
+from tests.support.stores import ARTIFACT, LAYOUT, encode, tree, tree_of
+from tests.support.strategies import entries
 
 
 @given(entries())

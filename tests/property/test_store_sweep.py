@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from envc.model.digest import Sha256, sha256
 from envc.model.progress import Silent
 from envc.model.record import ObjectIndex, Record, RecordObject, StepPointer
-from envc.store.documents import canonical_json
-from envc.store.frames import compress
-from envc.store.keys import code_key, environment_key, lock_key, object_key, step_key
-from envc.store.sweep import YOUNG, Collector
-from envc.store.tags import put_tag
-from tests.stores import MemoryBlobs
+from envc.shipping.format.documents import canonical_json
+from envc.shipping.format.frames import compress
+from envc.shipping.store.keys import code_key, environment_key, lock_key, object_key, step_key
+from envc.shipping.store.tags import put_tag
+from envc.shipping.store.upkeep.collect import YOUNG, Collector
+from tests.support.stores import MemoryBlobs
 
 NOW = 1e9
 RECENT = 30 * 24 * 3600.0

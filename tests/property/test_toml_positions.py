@@ -8,10 +8,10 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
+from envc.locking.manifest import position_of
+from envc.locking.manifest.positions import Positions
 from envc.model.manifest import KeyPath
-from envc.parse import position_of
-from envc.parse.positions import Positions
-from tests.strategies import toml_texts
+from tests.support.strategies import toml_texts
 
 
 @given(toml_texts())

@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from envc_solvers.conda.conflict import Unsolvable
+from envc_solvers.conda.explain.conflict import CondaUnsolvable
 from envc_solvers.conda.solve import solve_conda
-from tests.channels import SHARED, MemoryRepodata
-from tests.conda_scenarios import load, problem_of, titles
 from tests.golden.regenerate import check_golden
+from tests.support.channels import SHARED, MemoryRepodata
+from tests.support.conda_scenarios import load, problem_of, titles
 
 FILES = sorted((Path(__file__).parent / "conda").glob("*.toml"))
 NOT_ASKED = {"constraints", "overrides", "exclude_newer", "exclude_newer_for", "preferences"}  # the oracle cannot
@@ -26,7 +26,7 @@ def test_scenario(path: Path) -> None:
     problem = problem_of(scenario.problem)
     repodata = MemoryRepodata(scenario.records, scenario.problem.platform)
     if scenario.expected.pins is None:
-        with pytest.raises(Unsolvable) as caught:
+        with pytest.raises(CondaUnsolvable) as caught:
             solve_conda(problem, repodata)
         check_golden(path.with_suffix(".txt"), str(caught.value) + "\n")
     else:

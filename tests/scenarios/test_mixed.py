@@ -9,7 +9,7 @@ import pytest
 from envc_solvers.errors import SolverError
 from envc_solvers.mixed.solve import solve_mixed
 from tests.golden.regenerate import check_golden
-from tests.mixed_scenarios import Asking, load, problem_of, repodata_of
+from tests.support.mixed_scenarios import Asking, load, problem_of, repodata_of
 
 FILES = sorted((Path(__file__).parent / "mixed").glob("*.toml"))
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from envc_solvers.pypi.explain import Unsolvable
-from envc_solvers.pypi.solve import solve
+from envc_solvers.pypi.explain.conflict import PyPIUnsolvable
+from envc_solvers.pypi.solve import solve_pypi
 from tests.golden.regenerate import check_golden
-from tests.servers import UPLOADED, Behaviour, IndexServer
-from tests.universe import MemoryIndex, Scenario, Universe, load, problem_of
-from tests.wheels import build_sdist, build_wheel
+from tests.support.servers import UPLOADED, Behaviour, IndexServer
+from tests.support.universe import MemoryIndex, Scenario, Universe, load, problem_of
+from tests.support.wheels import build_sdist, build_wheel
 
 FILES = sorted((Path(__file__).parent / "pypi").glob("*.toml"))
 SCENARIOS = [pytest.param(load(path), id=path.stem) for path in FILES]
@@ -58,8 +58,8 @@ def test_scenario(scenario: Scenario) -> None:
     index = MemoryIndex(scenario.packages, problem.target, problem.python)
     expected = scenario.expected
     if expected.pins is None:
-        with pytest.raises(Unsolvable) as caught:
-            solve(problem, index, {}, max_tries=expected.tries)
+        with pytest.raises(PyPIUnsolvable) as caught:
+            solve_pypi(problem, index, {}, max_tries=expected.tries)
         conflict = caught.value.conflict
         reasons: dict[str, list[str]] = {}
         for subject in conflict.subjects:
@@ -72,7 +72,7 @@ def test_scenario(scenario: Scenario) -> None:
         if expected.suggestion is not None:
             assert conflict.suggestion == expected.suggestion
         return
-    solution = solve(problem, index, {}, max_tries=expected.tries)
+    solution = solve_pypi(problem, index, {}, max_tries=expected.tries)
     assert {pin.name: pin.version for pin in solution.pins} == expected.pins
     assert set(expected.files) <= {pin.file for pin in solution.pins}
     assert solution.warnings == expected.warnings

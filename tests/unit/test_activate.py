@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from envc.errors import EnvcError
-from envc.install import activate
-from envc.run import Launch, environment_variables, run
+from envc.shipping.deliver.run import Launch, environment_variables, run
+from envc.shipping.prefix import activate
 
 posix = pytest.mark.skipif(os.name != "posix", reason="scripts are sourced by a POSIX shell")
 

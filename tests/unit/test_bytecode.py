@@ -12,12 +12,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from envc.hydrate import Loading, hydrate
-from envc.install.bytecode import NoBytecode, compile_tree, is_module
 from envc.model.progress import Silent
-from tests.environments import HOST, record_of
-from tests.stores import MemoryBlobs
-from tests.wheels import build_wheel
+from envc.shipping.deliver.hydrate import Loading, hydrate
+from envc.shipping.prefix.bytecode import NoBytecode, compile_tree, is_module
+from tests.support.environments import HOST, record_of
+from tests.support.stores import MemoryBlobs
+from tests.support.wheels import build_wheel
 
 SITE = "lib/python3/site-packages"
 SOURCES = {

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from envc.caches import Pruned, prune, show
-from envc.fetch.cache import Cache, PageState
-from envc.fetch.listing import Listing, PageEntry
-from envc.install.appear import appear, vanish
+from envc.fetch.cache.index_cache import Cache, PageState
+from envc.fetch.pypi.listing import Listing, PageEntry
 from envc.model.progress import Silent
-from envc_solvers.pypi.requirement import Metadata
+from envc.shipping.deliver.caches import Pruned, prune, show
+from envc.system.atomic_folder import publish_folder, remove_folder
+from envc_solvers.pypi.language.requirement import Metadata
 
 DAY = 24 * 3600.0
 NOW = time.time()
@@ -171,7 +171,7 @@ def test_a_folder_vanishes_at_once_and_can_appear_again(tmp_path: Path) -> None:
     place, locks = tmp_path / "envs/one", tmp_path / "locks"
 
     def make() -> bool:
-        return appear(
+        return publish_folder(
             place,
             locks=locks,
             is_ours=lambda: False,
@@ -180,7 +180,7 @@ def test_a_folder_vanishes_at_once_and_can_appear_again(tmp_path: Path) -> None:
         )
 
     assert make()
-    vanish(place, locks=locks)
+    remove_folder(place, locks=locks)
     assert list(place.parent.iterdir()) == []
     assert make()
 
@@ -195,11 +195,11 @@ def test_a_folder_that_is_being_made_is_left_alone(tmp_path: Path) -> None:
         release.wait(60)
 
     making = threading.Thread(
-        target=lambda: appear(place, locks=locks, is_ours=lambda: False, is_made=place.is_dir, fill=hold)
+        target=lambda: publish_folder(place, locks=locks, is_ours=lambda: False, is_made=place.is_dir, fill=hold)
     )
     making.start()
     held.wait(60)
-    vanish(place, locks=locks)
+    remove_folder(place, locks=locks)
     release.set()
     making.join()
     assert (place / "file").exists()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from envc.code import CodeError, code_entries
-from tests.stores import encode
+from envc.locking.worktree.code import CodeError, code_entries
+from tests.support.stores import encode
 
 
 def plant(root: Path, *paths: str, **contents: str) -> None:

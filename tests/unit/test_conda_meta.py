@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from envc.install.conda_meta import (
+from envc.shipping.unpack.conda_meta import (
     InstalledPath,
     PathsData,
     PrefixRecord,

@@ -11,19 +11,19 @@ import msgspec
 import pytest
 
 from envc.errors import EnvcError
-from envc.hydrate import PREFIX, hydrate
-from envc.install.conda import open_conda
-from envc.install.conda_prefix import PrefixTooLongFor, settle
 from envc.model.digest import Sha256, sha256
 from envc.model.progress import Silent
 from envc.model.record import MTIME, Record
-from envc.store.decode import read_object
-from envc.store.keys import object_key
-from envc.store.objects import range_reader
-from tests.conda_environments import bundle_conda, hydrate_conda
-from tests.conda_packages import PLACEHOLDER, SECONDS, File, Package, build_conda
-from tests.environments import HOST
-from tests.stores import MemoryBlobs
+from envc.shipping.deliver.hydrate import PREFIX, hydrate
+from envc.shipping.format.decode import read_object
+from envc.shipping.prefix.conda_prefix import PrefixTooLongFor, settle
+from envc.shipping.store.keys import object_key
+from envc.shipping.store.objects import range_reader
+from envc.shipping.unpack.conda import open_conda
+from tests.support.conda_environments import bundle_conda, hydrate_conda
+from tests.support.conda_packages import PLACEHOLDER, SECONDS, File, Package, build_conda
+from tests.support.environments import HOST
+from tests.support.stores import MemoryBlobs
 
 posix = pytest.mark.skipif(os.name != "posix", reason="the files are those of a POSIX package")
 TOOL = build_conda(
@@ -408,7 +408,7 @@ def test_a_prefix_that_was_moved_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_prefix_records_round_trip() -> None:
-    from envc.install.conda_meta import InstalledPath, PathsData, PrefixRecord, decode_record, encode_record
+    from envc.shipping.unpack.conda_meta import InstalledPath, PathsData, PrefixRecord, decode_record, encode_record
 
     record = PrefixRecord(
         name="p",

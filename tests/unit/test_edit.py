@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envc import edit
 from envc.errors import UsageError
-from envc.parse import parse_manifest
+from envc.locking.manifest import edit, parse_manifest
 
 TEXT = """\
 # The pipeline.

@@ -10,16 +10,16 @@ import msgspec
 import pytest
 
 from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, Unwritable, UsageError
-from envc.fetch.credentials import Keyring
-from envc.fetch.http import Client
-from envc.fetch.index import Origins
-from envc.fetch.settings import FetchSettings
+from envc.fetch.net.credentials import Keyring
+from envc.fetch.net.http import Client
+from envc.fetch.net.settings import FetchSettings
+from envc.fetch.pypi.origins import Origins
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import EnvironmentMember
 from envc.model.manifest import Source
 from envc.model.progress import Silent, Task
-from tests.servers import IndexServer
-from tests.wheels import Distribution, build_wheel
+from tests.support.servers import IndexServer
+from tests.support.wheels import Distribution, build_wheel
 
 # Incompressible, so that cuts fall inside of it, and more than one chunk long.
 _NOISE = b"".join(bytes.fromhex(sha256(str(number).encode())) for number in range(10_000))

@@ -15,15 +15,15 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 
-from envc.fetch.cache import DAY, FILE, Broken, Cache, PageState
-from envc.fetch.database import Database
-from envc.fetch.listing import Hashes, Listing, PageEntry
-from envc.fetch.room import Holdings
+from envc.fetch.cache.database import Database
+from envc.fetch.cache.eviction import Holdings
+from envc.fetch.cache.index_cache import DAY, FILE, Broken, Cache, PageState
+from envc.fetch.pypi.listing import Hashes, Listing, PageEntry
 from envc.model.progress import Silent
-from envc_solvers.pypi.index import File, Release, View
-from envc_solvers.pypi.markers import Answer
-from envc_solvers.pypi.requirement import Metadata, parse
-from tests.strategies import listings, metadatas, views
+from envc_solvers.pypi.language.index import File, Release, View
+from envc_solvers.pypi.language.markers import Answer
+from envc_solvers.pypi.language.requirement import Metadata, parse
+from tests.support.strategies import listings, metadatas, views
 
 NOW = 1_800_000_000
 STATE = PageState("abc", '"etag"', "", 1_800_000_000, 600)
@@ -245,7 +245,7 @@ def test_closing_waits_for_a_writer_that_is_about_to_start(tmp_path: Path, monke
         start(thread)
 
     with monkeypatch.context() as patch:
-        patch.setattr("envc.fetch.database.threading.Lock", Watched)
+        patch.setattr("envc.fetch.cache.database.threading.Lock", Watched)
         database = Database(tmp_path / "cache", "create table kept (it)", 1, Silent(), lambda _: None)
     monkeypatch.setattr(threading.Thread, "start", start_later)
     with ThreadPoolExecutor(2) as pool:

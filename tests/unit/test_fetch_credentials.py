@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from envc.fetch.credentials import Keyring, Login
-from envc.fetch.keyring_command import ask_keyring
+from envc.fetch.net.credentials import Keyring, Login
+from envc.fetch.net.keyring_command import ask_keyring
 
 URL = "https://packages.example.com/simple"
 

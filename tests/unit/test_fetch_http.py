@@ -14,10 +14,10 @@ import pytest
 
 from envc import __version__
 from envc.errors import SourceUnreachable
-from envc.fetch.credentials import Keyring, Login, split_credentials
-from envc.fetch.http import Client, Stopped, back_off
-from tests.servers import IndexServer
-from tests.wheels import build_wheel
+from envc.fetch.net.credentials import Keyring, Login, split_credentials
+from envc.fetch.net.http import Client, Stopped, back_off
+from tests.support.servers import IndexServer
+from tests.support.wheels import build_wheel
 
 PAGE = "/simple/demo/"
 LIMIT = 1 << 20

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 
 from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, UsageError
-from envc.fetch.credentials import Keyring
-from envc.fetch.http import Client
-from envc.fetch.index import Origins, ProjectIndex
-from envc.fetch.settings import FetchSettings
+from envc.fetch.net.credentials import Keyring
+from envc.fetch.net.http import Client
+from envc.fetch.net.settings import FetchSettings
+from envc.fetch.pypi.origins import Origins, ProjectIndex
 from envc.model.manifest import Source
 from envc.model.progress import Silent
 from envc_solvers.errors import MetadataUnusable, ProjectNotFound
-from envc_solvers.pypi.requirement import Metadata, parse
+from envc_solvers.pypi.language.requirement import Metadata, parse
 from envc_solvers.target import Python, default_target
-from tests.servers import IndexServer
-from tests.wheels import build_sdist, build_wheel
+from tests.support.servers import IndexServer
+from tests.support.wheels import build_sdist, build_wheel
 
 LINUX, WINDOWS = default_target("linux-64"), default_target("win-64")
 PYTHON = Python(minor=(3, 12))
@@ -140,8 +140,8 @@ def test_a_warm_run_imports_no_network_code_and_sends_nothing(server: IndexServe
 WARM = f"""
 import sys
 from pathlib import Path
-from envc.fetch.index import Origins
-from envc.fetch.settings import FetchSettings
+from envc.fetch.pypi.origins import Origins
+from envc.fetch.net.settings import FetchSettings
 from envc.model.manifest import Source
 from envc.model.progress import Silent
 from envc_solvers.target import Python, default_target
@@ -153,7 +153,7 @@ with Origins({{"pypi": source}}, settings=settings, progress=Silent(), now={NOW}
     for name in ("demo", "other"):
         view = index.view(name)
         print(name, index.metadata(view, view.releases[0].files[0]).version)
-heavy = {{"urllib3", "unearth", "ssl", "filelock", "packaging", "envc.fetch.remote", "envc.fetch.metadata"}}
+heavy = {{"urllib3", "unearth", "ssl", "filelock", "packaging", "envc.fetch.pypi.remote", "envc.fetch.pypi.metadata"}}
 print(*sorted(heavy & set(sys.modules)))
 """
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.metadata import parse_email
 
-from envc.fetch.metadata import parse_metadata, wheel_metadata
+from envc.fetch.pypi.metadata import parse_metadata, wheel_metadata
 from envc_solvers.errors import MetadataUnusable
-from tests.wheels import build_wheel
+from tests.support.wheels import build_wheel
 
 FILE = "demo-1.0-py3-none-any.whl"
 

@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 
 from envc.errors import OfflineMiss, SourceUnreachable, UsageError
-from envc.fetch.channels import CHANNELS_URL, known_channel, resolve_channels
-from envc.fetch.credentials import Keyring
-from envc.fetch.http import Client
-from envc.fetch.repodata import Channels
+from envc.fetch.conda.channels import Channels
+from envc.fetch.conda.places import CHANNELS_URL, known_channel, resolve_channels
+from envc.fetch.net.credentials import Keyring
+from envc.fetch.net.http import Client
 from envc.model.manifest import Source
 from envc.model.progress import Silent
-from envc_solvers.conda.index import Repodata
-from envc_solvers.conda.record import Record
-from tests.channel_server import BUILT, ChannelServer, entry, packed, repodata, shards
+from envc_solvers.conda.language.index import Repodata
+from envc_solvers.conda.language.record import Record
+from tests.support.channel_server import BUILT, ChannelServer, entry, packed, repodata, shards
 
 NOW = 1_800_000_000
 LINUX = "/forge/linux-64"
@@ -272,10 +272,10 @@ def test_threads_share_the_work(server: ChannelServer, forge: str, runs: Runs) -
 SCRIPT = """
 import sys
 from pathlib import Path
-from envc.fetch.channels import resolve_channels
-from envc.fetch.credentials import Keyring
-from envc.fetch.http import Client
-from envc.fetch.repodata import Channels
+from envc.fetch.conda.places import resolve_channels
+from envc.fetch.net.credentials import Keyring
+from envc.fetch.net.http import Client
+from envc.fetch.conda.channels import Channels
 from envc.model.progress import Silent
 
 keyring = Keyring()

@@ -9,10 +9,11 @@ from pathlib import Path
 import platformdirs
 import pytest
 
+from envc.context import user_folder
 from envc.errors import UsageError
-from envc.fetch.credentials import Keyring, Login
-from envc.fetch.places import default_index_url, local_path, resolve
-from envc.fetch.settings import FetchSettings, read_settings, redact, user_folder
+from envc.fetch.net.credentials import Keyring, Login
+from envc.fetch.net.settings import FetchSettings, read_settings, redact
+from envc.fetch.pypi.places import default_index_url, local_path, resolve
 from envc.model.manifest import Source
 
 

@@ -13,11 +13,11 @@ import pytest
 import trustme
 
 from envc.errors import SourceUnreachable, UsageError
-from envc.fetch.credentials import Keyring, Login
-from envc.fetch.http import Client, Reply
-from envc.fetch.settings import Transport
-from tests.servers import IndexServer, TunnelProxy
-from tests.wheels import build_wheel
+from envc.fetch.net.credentials import Keyring, Login
+from envc.fetch.net.http import Client, Reply
+from envc.fetch.net.settings import Transport
+from tests.support.servers import IndexServer, TunnelProxy
+from tests.support.wheels import build_wheel
 
 PAGE = "/simple/demo/"
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import zstandard
 
-from envc.store.bundlefile import open_bundle
-from tests.vectors import BUNDLE, CODE, FACTS, build
+from envc.shipping.store.bundle_file import open_bundle
+from tests.support.vectors import BUNDLE, CODE, FACTS, build
 
 DATA = BUNDLE.read_bytes()
 FACTS_KEPT: dict[str, Any] = json.loads(FACTS.read_text(encoding="utf-8"))

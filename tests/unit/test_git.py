@@ -13,10 +13,10 @@ import pytest
 import trustme
 
 from envc.errors import OfflineMiss, SourceUnreachable
-from envc.fetch.credentials import Keyring, Login
 from envc.fetch.git import Git
-from tests.projects import Repository
-from tests.servers import IndexServer
+from envc.fetch.net.credentials import Keyring, Login
+from tests.support.projects import Repository
+from tests.support.servers import IndexServer
 
 ENVIRON = {
     **{key: os.environ[key] for key in ("PATH", "TMPDIR", "SYSTEMROOT") if key in os.environ},

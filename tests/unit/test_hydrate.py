@@ -14,7 +14,10 @@ import msgspec
 import pytest
 
 from envc.errors import EnvcError, Unwritable
-from envc.hydrate import (
+from envc.model.digest import Sha256, sha256
+from envc.model.progress import Silent
+from envc.model.record import Record
+from envc.shipping.deliver.hydrate import (
     Loading,
     check_record,
     find_ready,
@@ -24,21 +27,19 @@ from envc.hydrate import (
     record_digest,
     record_python,
 )
-from envc.install.appear import PrefixOccupied
-from envc.install.machine import WrongMachine
-from envc.install.tree import CorruptObject
-from envc.model.digest import Sha256, sha256
-from envc.model.progress import Silent
-from envc.model.record import Record
-from envc.pack import StepBundle
-from envc.store.blobs import Blobs, open_store
-from envc.store.encode import Entry
-from envc.store.errors import CorruptBlob
-from envc.store.keys import object_key
+from envc.shipping.deliver.pack import StepBundle
+from envc.shipping.format.encode import Entry
+from envc.shipping.format.errors import CorruptBlob
+from envc.shipping.machine.floors import WrongMachine
+from envc.shipping.prefix.tree import CorruptObject
+from envc.shipping.store.blobs import Blobs
+from envc.shipping.store.keys import object_key
+from envc.shipping.store.open import open_store
+from envc.system.atomic_folder import PrefixOccupied
 from envc_solvers.target import Python
-from tests.environments import HOST, bundle, environment, record_of
-from tests.stores import MemoryBlobs
-from tests.wheels import Distribution, build_wheel
+from tests.support.environments import HOST, bundle, environment, record_of
+from tests.support.stores import MemoryBlobs
+from tests.support.wheels import Distribution, build_wheel
 
 ALPHA = build_wheel(
     "alpha",
@@ -235,11 +236,11 @@ def test_what_a_killed_run_left_is_removed(bench: Bench, tmp_path: Path) -> None
 KILLED = """
 import os, sys
 from pathlib import Path
-from envc.hydrate import Loading, hydrate
+from envc.shipping.deliver.hydrate import Loading, hydrate
 from envc.model.progress import Silent
-from envc.store.blobs import open_store
-from envc.store.records import get_record
-from tests.environments import HOST
+from envc.shipping.store.open import open_store
+from envc.shipping.store.records import get_record
+from tests.support.environments import HOST
 
 folder, environment, survived = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 store = open_store(folder / "store")
@@ -304,7 +305,7 @@ def test_a_corrupt_object_is_named_and_leaves_nothing(damage: str, bench: Bench,
 
 def test_a_corrupt_object_is_healed_by_the_next_bundle(bench: Bench, tmp_path: Path) -> None:
     """What the pipeline does: forget, pack, hydrate."""
-    from envc.install.derive import Ledger
+    from envc.shipping.deliver.derive import Ledger
 
     item = bench.record.objects[0]
     flip(bench.store, object_key(item.index.layout, item.index.artifact), 20)

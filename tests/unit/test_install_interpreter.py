@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from envc.errors import EnvcError
-from envc.install.interpreter import HostPython, NoInterpreter, ask, find_host_python, this_python
-from envc.install.prefix import made_paths, make_prefix
+from envc.shipping.machine.interpreter import HostPython, NoInterpreter, ask, find_host_python, this_python
+from envc.shipping.prefix.venv import made_paths, make_prefix
 from envc_solvers.target import PLATFORMS, Python
-from tests.environments import HOST
+from tests.support.environments import HOST
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="the twins of interpreters here are shell scripts")
 
@@ -127,20 +127,20 @@ def test_a_choice_stays_while_it_serves(tmp_path: Path) -> None:
     host = pretend(real, "3.99.1")
     shim = tmp_path / "bin/python3.99"
     pretend(shim, "3.99.1", executable=str(real))
-    around, cache = surroundings(tmp_path), tmp_path / "cache"
+    context, cache = surroundings(tmp_path), tmp_path / "cache"
     python = Python(minor=(3, 99))
     for _ in range(3):
-        assert find_host_python(python, around, cache) == host
+        assert find_host_python(python, context, cache) == host
     assert (times_asked(shim), times_asked(real)) == (1, 1)
 
     first = pretend(tmp_path / "first/python3.99", "3.99.2")
-    elsewhere = {**around, "PATH": f"{tmp_path / 'first'}:{around['PATH']}"}
+    elsewhere = {**context, "PATH": f"{tmp_path / 'first'}:{context['PATH']}"}
     assert find_host_python(python, elsewhere, cache) == first, "another PATH is another question"
-    assert find_host_python(python, around, cache) == host
+    assert find_host_python(python, context, cache) == host
 
     pretend(real, "3.98.11")
     changed = pretend(shim, "3.99.12")
-    assert find_host_python(python, around, cache) == changed, "a choice that no longer serves is made again"
+    assert find_host_python(python, context, cache) == changed, "a choice that no longer serves is made again"
 
 
 @posix
@@ -149,11 +149,11 @@ def test_every_part_of_the_wish_counts(tmp_path: Path) -> None:
     threaded = pretend(tmp_path / "bin/python3.99t", "3.99.1", free_threaded=True)
     pypy = pretend(tmp_path / "bin/pypy3.99", "3.99.1", implementation="pypy")
     exact = pretend(tmp_path / "home/.pyenv/versions/3.99.4/bin/python3.99", "3.99.4")
-    around = surroundings(tmp_path)
-    assert find_host_python(Python(minor=(3, 99)), around) == plain
-    assert find_host_python(Python(minor=(3, 99), free_threaded=True), around) == threaded
-    assert find_host_python(Python(minor=(3, 99), implementation="pypy"), around) == pypy
-    assert find_host_python(Python(minor=(3, 99), patch=4), around) == exact
+    context = surroundings(tmp_path)
+    assert find_host_python(Python(minor=(3, 99)), context) == plain
+    assert find_host_python(Python(minor=(3, 99), free_threaded=True), context) == threaded
+    assert find_host_python(Python(minor=(3, 99), implementation="pypy"), context) == pypy
+    assert find_host_python(Python(minor=(3, 99), patch=4), context) == exact
 
 
 @posix
@@ -175,10 +175,10 @@ def test_a_named_interpreter_is_the_only_candidate(tmp_path: Path) -> None:
     chosen = tmp_path / "chosen"
     host = pretend(chosen, "3.99.7")
     pretend(tmp_path / "bin/python3.99", "3.99.1")
-    around = surroundings(tmp_path, ENVC_PYTHON=str(chosen))
-    assert find_host_python(Python(minor=(3, 99)), around) == host
+    context = surroundings(tmp_path, ENVC_PYTHON=str(chosen))
+    assert find_host_python(Python(minor=(3, 99)), context) == host
     with pytest.raises(NoInterpreter, match=r"CPython 3\.99\.7 in ENVC_PYTHON"):
-        find_host_python(Python(minor=sys.version_info[:2]), around)
+        find_host_python(Python(minor=sys.version_info[:2]), context)
     with pytest.raises(NoInterpreter, match="nothing in ENVC_PYTHON"):
         find_host_python(Python(minor=(3, 99)), surroundings(tmp_path, ENVC_PYTHON=str(tmp_path / "none")))
 
@@ -250,6 +250,6 @@ def test_windows_without_redirectors_is_an_error(tmp_path: Path) -> None:
 
 
 def test_what_an_interpreter_says_is_json_that_older_ones_can_write(tmp_path: Path) -> None:
-    from envc.install import probe
+    from envc.shipping.machine import probe
 
     assert set(json.loads(json.dumps(probe.facts()))) == set(HostPython.__struct_fields__)

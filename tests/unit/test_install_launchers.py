@@ -10,8 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from envc.install.launchers import EntryPoint, parse_entry_points, posix_launcher, posix_script, windows_launcher
-from envc.install.layout import Machine
+from envc.shipping.unpack.launchers import (
+    EntryPoint,
+    parse_entry_points,
+    posix_launcher,
+    posix_script,
+    windows_launcher,
+)
+from envc.shipping.unpack.layout import Machine
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX launchers are shell scripts")
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from envc.install.prefix import made_paths, make_prefix
-from envc.install.relocate import SCRIPT, STAND_IN, relocate_script, stand_in
+from envc.shipping.prefix.relocate import SCRIPT, STAND_IN, relocate_script, stand_in
+from envc.shipping.prefix.venv import made_paths, make_prefix
 from envc_solvers.target import PLATFORMS, Python
-from tests.environments import HOST, PYTHON
+from tests.support.environments import HOST, PYTHON
 
 HERE = PLATFORMS.get(HOST.platform, PLATFORMS["linux-64"])
 SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox") if shutil.which(shell)]

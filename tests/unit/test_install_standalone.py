@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from envc.install.errors import BadArtifact
-from envc.install.standalone import open_standalone
-from envc.install.zips import Limits
 from envc.model.digest import sha256
-from tests.standalone_archive import Content, archive_of, link
+from envc.shipping.unpack.errors import BadArtifact
+from envc.shipping.unpack.standalone import open_standalone
+from envc.shipping.unpack.zips import Limits
+from tests.support.standalone_archive import Content, archive_of, link
 
 POSIX = "cpython-3.12.9+20250205-x86_64-unknown-linux-gnu-install_only_stripped.tar.gz"
 PYPY = "pypy3.11-v7.3.17-linux64.tar.bz2"

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from envc.install.layout import parse_layout
-from envc.install.wheel import Wheel, open_wheel
 from envc.model.digest import Sha256
 from envc.model.environment import python_layout, usual_site
-from envc.store.decode import read_object
-from envc.store.encode import write_object
-from envc.store.keys import check_layout
-from envc.store.objects import bytes_reader
+from envc.shipping.format.decode import read_object
+from envc.shipping.format.encode import write_object
+from envc.shipping.format.paths import check_layout
+from envc.shipping.store.objects import bytes_reader
+from envc.shipping.unpack.layout import parse_layout
+from envc.shipping.unpack.wheel import Wheel, open_wheel
 from envc_solvers.target import PLATFORMS, Python, default_target
-from tests.wheels import Distribution, build_wheel, zip_bytes
+from tests.support.wheels import Distribution, build_wheel, zip_bytes
 
 
 @contextmanager

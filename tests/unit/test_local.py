@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from envc.build.errors import BadSource
-from envc.build.origin import Tree
-from envc.local import NotThere, copy_project, local_digest, project_files
+from envc.locking.builds.errors import BadSource
+from envc.locking.builds.origin import Tree
+from envc.locking.worktree.local import NotThere, copy_project, local_digest, project_files
 from envc.model.digest import sha256
-from tests.projects import write_project
+from tests.support.projects import write_project
 
 FILES = {
     "pyproject.toml": "[project]\n",

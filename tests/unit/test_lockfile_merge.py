@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from envc.lockfile import Dangling, dangling, dumps, loads, merge
+from envc.locking.lockfile import Dangling, dangling, dumps, loads, merge
 from envc.model.graph import LockedEnvironment, LockGraph, Package, PackageRef
-from tests.lock_samples import SMALL, TORCH, artifact, digest
+from tests.support.lock_samples import SMALL, TORCH, artifact, digest
 
 STEPS = ("evaluate", "train")
 TRAIN = SMALL.environments[0]

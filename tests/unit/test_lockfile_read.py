@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from envc.errors import LockFileError
-from envc.lockfile import LockConflict, dumps, load, loads
-from tests.lock_samples import SMALL, digest
+from envc.locking.lockfile import LockConflict, dumps, load, loads
+from tests.support.lock_samples import SMALL, digest
 
 TEXT = dumps(SMALL)
 PATH = Path("work/manifest.lock")

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from envc.errors import Unwritable
-from envc.lockfile import dumps, load, save
+from envc.locking.lockfile import dumps, load, save
 from envc.model.graph import LockGraph
-from tests.lock_samples import SMALL, WHOLE
+from tests.support.lock_samples import SMALL, WHOLE
 
 
 def test_saving_twice_writes_once(tmp_path: Path) -> None:

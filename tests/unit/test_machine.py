@@ -6,11 +6,18 @@ import sys
 
 import pytest
 
-from envc.install.hardware import cpu, cpu_serves, cuda_driver
-from envc.install.interpreter import own_python, this_python
-from envc.install.machine import Machine, WrongMachine, check_floors, check_platform, machine_of, machine_requirements
 from envc.model.digest import Sha256
 from envc.model.environment import EnvironmentMember
+from envc.shipping.machine.floors import (
+    Machine,
+    WrongMachine,
+    check_floors,
+    check_platform,
+    machine_of,
+    machine_requirements,
+)
+from envc.shipping.machine.hardware import cpu, cpu_serves, cuda_driver
+from envc.shipping.machine.interpreter import own_python, this_python
 from envc_solvers.target import PLATFORMS, Target, default_target
 
 OLD = Machine(platform="linux-64", glibc="2.17")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from envc.mapping import FILES, load_names, parse_rows
-from envc.mapping.__main__ import main, render, rows
+from envc.locking.resolve.names import FILES, load_names, parse_rows
+from envc.locking.resolve.names.__main__ import main, render, rows
 from envc_solvers.mixed.names import Names, Stands, python_version
-from tests.servers import IndexServer
-from tests.wheels import build_wheel
+from tests.support.servers import IndexServer
+from tests.support.wheels import build_wheel
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ["python >=3.11,<3.12.0a0", "libstdcxx"]
@@ -62,7 +62,7 @@ def test_the_shipped_table() -> None:
 
 
 def test_the_shipped_files_are_sorted_normalised_and_small() -> None:
-    folder = files("envc.mapping")
+    folder = files("envc.locking.resolve.names")
     for file in FILES:
         text = folder.joinpath(file).read_text(encoding="utf-8")
         found = parse_rows(text)
@@ -107,9 +107,9 @@ def test_a_snapshot_is_made_from_the_newest_release(tmp_path: Path, monkeypatch:
 
 @pytest.mark.network
 def test_the_snapshot_is_what_its_release_says(tmp_path: Path) -> None:
-    """Unless there is a newer one: then `python -m envc.mapping` makes a new snapshot."""
-    subprocess.run([sys.executable, "-m", "envc.mapping", str(tmp_path)], check=True)
-    shipped = (ROOT / "compiler/envc/mapping/snapshot.txt").read_text().splitlines()
+    """Unless there is a newer one: then `python -m envc.locking.resolve.names` makes a new snapshot."""
+    subprocess.run([sys.executable, "-m", "envc.locking.resolve.names", str(tmp_path)], check=True)
+    shipped = (ROOT / "compiler/envc/locking/resolve/names/snapshot.txt").read_text().splitlines()
     made = (tmp_path / "snapshot.txt").read_text().splitlines()
     if made[1] == shipped[1]:
         assert made == shipped
@@ -117,8 +117,9 @@ def test_the_snapshot_is_what_its_release_says(tmp_path: Path) -> None:
 
 def test_a_lock_of_one_kind_reads_no_table(tmp_path: Path) -> None:
     program = (
-        "import sys, envc.pipeline, envc.solving, envc.resolve, envc.resolve_conda\n"
-        "print([name for name in sys.modules if 'mapping' in name and name.startswith('envc') or '.mixed' in name])"
+        "import sys, envc.pipeline.lock, envc.locking.resolve.session, envc.locking.resolve.pypi\n"
+        "import envc.locking.resolve.conda\n"
+        "print([name for name in sys.modules if name.startswith(('envc.locking.resolve.names', 'envc_solvers.mixed'))])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -13,23 +13,23 @@ import msgspec
 import pytest
 
 from envc.errors import DigestMismatch, StoreError
-from envc.install.derive import Ledger, MetadataMismatch
-from envc.install.errors import BadArtifact, BadWheel
-from envc.install.layout import parse_layout
-from envc.install.union import Unjoinable
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import EnvironmentMember
 from envc.model.progress import Silent
-from envc.pack import StepBundle
-from envc.store.blobs import open_store
-from envc.store.encode import Entry
-from envc.store.keys import environment_key, object_key, step_key
-from envc.store.objects import get_code, get_object, verify_object
-from envc.store.records import get_lock, get_pointer, get_record
+from envc.shipping.deliver.contests import Unjoinable
+from envc.shipping.deliver.derive import Ledger, MetadataMismatch
+from envc.shipping.deliver.pack import StepBundle
+from envc.shipping.format.encode import Entry
+from envc.shipping.store.keys import environment_key, object_key, step_key
+from envc.shipping.store.objects import get_code, get_object, verify_object
+from envc.shipping.store.open import open_store
+from envc.shipping.store.records import get_lock, get_pointer, get_record
+from envc.shipping.unpack.errors import BadArtifact, BadWheel
+from envc.shipping.unpack.layout import parse_layout
 from envc_solvers.target import default_target
-from tests.environments import HOST, PYTHON, bundle, environment
-from tests.stores import MemoryBlobs
-from tests.wheels import Distribution, build_wheel
+from tests.support.environments import HOST, PYTHON, bundle, environment
+from tests.support.stores import MemoryBlobs
+from tests.support.wheels import Distribution, build_wheel
 
 ALPHA = build_wheel("alpha", "1.0", ["beta>=1"])
 BETA = build_wheel("beta", "1.0")
@@ -144,8 +144,8 @@ def test_a_poisoned_object_is_named_and_replaced(tmp_path: Path) -> None:
 
 def _rename_artifact(data: bytes, old: Distribution, new: Distribution) -> bytes:
     """The object with another artifact in its index, as an attacker who may write to the store would make it."""
-    from envc.store.index import encode_trailer, read_index
-    from envc.store.objects import bytes_reader
+    from envc.shipping.format.object_index import encode_trailer, read_index
+    from envc.shipping.store.objects import bytes_reader
 
     index = read_index(len(data), bytes_reader(data))
     assert index.artifact == old.sha256
@@ -385,7 +385,7 @@ def test_failed_downloads_stop_everything(tmp_path: Path) -> None:
         def fetch(self, members: object) -> object:
             raise StoreError("the cache", "is full")
 
-    from envc.pack import BundleRequest, pack
+    from envc.shipping.deliver.pack import BundleRequest, pack
 
     step = StepBundle(step="s", target="linux-64", environment=environment(ALPHA, target=default_target("linux-64")))
     request = BundleRequest(project="demo", lock=b"", steps=(step,))
@@ -418,9 +418,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from envc.store.blobs import open_store
-from tests.environments import bundle
-from tests.wheels import build_wheel
+from envc.shipping.store.open import open_store
+from tests.support.environments import bundle
+from tests.support.wheels import build_wheel
 import random
 
 noise = random.Random(0).randbytes(40_000_000)

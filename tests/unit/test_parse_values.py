@@ -6,11 +6,11 @@ from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 
+from envc.fetch.net.urls import git_mistake, holds_token, redact, url_mistake
+from envc.locking.manifest.moments import BadMoment, parse_cutoff
+from envc.locking.manifest.paths import path_mistake
+from envc.locking.manifest.python import BadPython, parse_python
 from envc.model.manifest import PythonRequest
-from envc.parse.moments import BadMoment, parse_cutoff
-from envc.parse.paths import path_mistake
-from envc.parse.python import BadPython, parse_python
-from envc.parse.urls import git_mistake, holds_token, redact, url_mistake
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from envc.fetch.repodata_files import cut_plain
-from envc.fetch.repodata_plain import NotPlain, PlainRepodata
+from envc.fetch.conda.plain_repodata import NotPlain, PlainRepodata
+from envc.fetch.conda.repodata import cut_plain
 
 ODD = {"license": 'a } or {, "x":{', "extra_depends": {"all": ["rope"], "none": []}}
 

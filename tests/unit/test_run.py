@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from envc.errors import EnvcError, UsageError
-from envc.hydrate import hydrate
 from envc.model.progress import Silent
-from envc.run import LEAKS, CommandNotFound, Launch, environment_variables, run, split_command
-from tests.environments import HOST, record_of
-from tests.stores import MemoryBlobs
-from tests.wheels import build_wheel
+from envc.shipping.deliver.hydrate import hydrate
+from envc.shipping.deliver.run import LEAKS, CommandNotFound, Launch, environment_variables, run, split_command
+from tests.support.environments import HOST, record_of
+from tests.support.stores import MemoryBlobs
+from tests.support.wheels import build_wheel
 
 TOOL = build_wheel(
     "tool",
@@ -39,7 +39,7 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
 RUN = """
 import json, os, sys
 from pathlib import Path
-from envc.run import Launch, run
+from envc.shipping.deliver.run import Launch, run
 command, prefix, cwd, environ, replace = json.loads(sys.argv[1])
 print("before", flush=False)  # must not be lost when another program takes this one's place
 launch = Launch(command=tuple(command), prefix=Path(prefix), cwd=Path(cwd))

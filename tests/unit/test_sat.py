@@ -6,19 +6,19 @@ import pytest
 
 from envc_solvers.sat.core import is_solvable, shrink
 from envc_solvers.sat.domain import ABSENT, bit, everything, is_decided, rank, ranks
-from envc_solvers.sat.nogood import Asks, Nogood, leaves
+from envc_solvers.sat.nogood import Nogood, Requires, leaves
 from envc_solvers.sat.search import SearchLimit
 from envc_solvers.sat.trail import Trail
 
 GOAL = 0
 
 
-def pigeons(count: int, holes: int) -> tuple[list[Asks], dict[int, int]]:
+def pigeons(count: int, holes: int) -> tuple[list[Requires], dict[int, int]]:
     """Pigeons that all need a hole of their own; the hole of a pigeon is its candidate."""
     base = {GOAL: bit(0) | ABSENT} | {pigeon: everything(holes) for pigeon in range(1, count + 1)}
-    facts = [Asks(GOAL, bit(0), pigeon, everything(holes) & ~ABSENT) for pigeon in range(1, count + 1)]
+    facts = [Requires(GOAL, bit(0), pigeon, everything(holes) & ~ABSENT) for pigeon in range(1, count + 1)]
     facts += [
-        Asks(one, bit(hole), other, everything(holes) & ~bit(hole))
+        Requires(one, bit(hole), other, everything(holes) & ~bit(hole))
         for one in range(1, count + 1)
         for other in range(1, count + 1)
         for hole in range(holes)
@@ -57,7 +57,7 @@ def test_a_search_can_be_limited() -> None:
 def test_shrinking_leaves_only_what_is_needed() -> None:
     facts, base = pigeons(3, 2)
     base[9] = everything(4)
-    idle = [Asks(GOAL, bit(0), 9, bit(2)), Asks(1, bit(0), 9, everything(4))]
+    idle = [Requires(GOAL, bit(0), 9, bit(2)), Requires(1, bit(0), 9, everything(4))]
     kept = shrink([*idle, *facts], GOAL, base.__getitem__)
     assert not set(idle) & set(kept)
     for fact in kept:
@@ -81,6 +81,6 @@ def test_going_back_restores_every_domain() -> None:
 
 
 def test_leaves_come_once_in_the_order_of_use() -> None:
-    one, two = Asks(0, 2, 1, 2), Asks(0, 2, 2, 2)
+    one, two = Requires(0, 2, 1, 2), Requires(0, 2, 2, 2)
     inner = Nogood({1: 2}, (two, one))
     assert leaves(Nogood({}, (one, inner, inner, two))) == (one, two)

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 import tomli
 
+from envc.cli.schemas import SCHEMAS, render, schema
 from envc.model.digest import sha256
 from envc.model.record import Frame, Member, ObjectIndex, Record, RecordObject, StepPointer
-from envc.schemas import SCHEMAS, render, schema
 from tests.golden.regenerate import FOLDER
 
 ROOT = Path(__file__).parents[2]

@@ -9,23 +9,23 @@ import msgspec
 import pytest
 
 from envc.errors import DigestMismatch, Unwritable
-from envc.hydrate import hydrate
-from envc.install.tree import CorruptObject
 from envc.model.digest import Sha256, sha256
 from envc.model.progress import Silent
 from envc.model.record import StepPointer
-from envc.pack import StepBundle
-from envc.ship import Shipped, ship
-from envc.store.bundle import read_bundle
-from envc.store.bundlefile import open_bundle
-from envc.store.encode import Entry
-from envc.store.keys import code_key, object_key
-from envc.store.objects import bytes_reader
-from envc.store.records import get_record
+from envc.shipping.deliver.hydrate import hydrate
+from envc.shipping.deliver.pack import StepBundle
+from envc.shipping.deliver.ship import Shipped, ship
+from envc.shipping.format.bundle import read_bundle
+from envc.shipping.format.encode import Entry
+from envc.shipping.prefix.tree import CorruptObject
+from envc.shipping.store.bundle_file import open_bundle
+from envc.shipping.store.keys import code_key, object_key
+from envc.shipping.store.objects import bytes_reader
+from envc.shipping.store.records import get_record
 from envc_solvers.target import default_target
-from tests.environments import HOST, PYTHON, bundle, environment
-from tests.stores import MemoryBlobs
-from tests.wheels import Distribution, build_wheel
+from tests.support.environments import HOST, PYTHON, bundle, environment
+from tests.support.stores import MemoryBlobs
+from tests.support.wheels import Distribution, build_wheel
 
 ALPHA = build_wheel("alpha", "1.0", ["beta>=1"], entry_points={"console_scripts": {"alpha": "alpha:main"}})
 BETA = build_wheel("beta", "1.0")

@@ -12,21 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envc.closure import Closures, DanglingLock
 from envc.errors import NoSuchInterpreter, render_key_path
-from envc.expand import StepTarget, expand, lock_options
-from envc.link import extras_of, link
-from envc.lockfile import with_contents
+from envc.locking.lockfile import with_contents
+from envc.locking.manifest import parse_manifest
+from envc.locking.manifest.python import BadPython, choose_python
+from envc.locking.plan.closure import Closures, DanglingLock
+from envc.locking.plan.expand import StepTarget, expand, lock_options
+from envc.locking.plan.freshness import compare
+from envc.locking.plan.link import extras_of, link
+from envc.locking.plan.problems import StandaloneWish, pose
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Choice, LockGraph
 from envc.model.manifest import KeyPath, Manifest, PythonRequest
-from envc.parse import parse_manifest
-from envc.parse.python import BadPython, choose_python
-from envc.pose import StandaloneWish, pose
-from envc.project import with_lines
-from envc.stale import compare
-from envc_solvers.conda.solve import CondaProblem
-from envc_solvers.mixed.solve import MixedProblem
+from envc.pipeline.places import with_lines
+from envc_solvers.conda.problem import CondaProblem
+from envc_solvers.mixed.problem import MixedProblem
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 TWO_STEPS = """
@@ -72,17 +72,19 @@ def choice(name: str, version: str = "1.0", platform: str = "any", requires: tup
 
 def linked(manifest: Manifest, previous: LockGraph | None = None, versions: dict[str, str] | None = None) -> LockGraph:
     """A graph in which every requirement is answered by its own project alone."""
-    cells = expand(manifest)
-    return link(cells, answers(cells, versions or {}), lock_options(manifest, cells), previous)
+    step_targets = expand(manifest)
+    return link(step_targets, answers(step_targets, versions or {}), lock_options(manifest, step_targets), previous)
 
 
-def answers(cells: tuple[StepTarget, ...], versions: dict[str, str]) -> dict[tuple[str, str], tuple[Choice, ...]]:
+def answers(
+    step_targets: tuple[StepTarget, ...], versions: dict[str, str]
+) -> dict[tuple[str, str], tuple[Choice, ...]]:
     return {
-        (cell.step, cell.key): tuple(
-            choice(name, versions.get(f"{cell.step}:{name}", versions.get(name, "1.0")))
-            for name in sorted({dependency.requirement.name for dependency in cell.pypi})
+        (step_target.step, step_target.key): tuple(
+            choice(name, versions.get(f"{step_target.step}:{name}", versions.get(name, "1.0")))
+            for name in sorted({dependency.requirement.name for dependency in step_target.pypi})
         )
-        for cell in cells
+        for step_target in step_targets
     }
 
 
@@ -90,14 +92,16 @@ def answers(cells: tuple[StepTarget, ...], versions: dict[str, str]) -> dict[tup
 
 
 def test_every_step_stands_on_each_of_its_targets() -> None:
-    cells = expand(manifest_of())
-    assert [(cell.step, cell.key) for cell in cells] == [
+    step_targets = expand(manifest_of())
+    assert [(step_target.step, step_target.key) for step_target in step_targets] == [
         (step, f"{target}/cp312") for step in ("one", "two", "three") for target in ("linux-64", "osx-arm64")
     ]
 
 
 def test_additions_for_a_target_hold_there_alone() -> None:
-    by_key = {(cell.step, cell.target.name): cell.requires for cell in expand(manifest_of())}
+    by_key = {
+        (step_target.step, step_target.target.name): step_target.requires for step_target in expand(manifest_of())
+    }
     assert by_key["two", "linux-64"] == ("pypi:alpha>=1", "pypi:beta[fast]")
     assert by_key["two", "osx-arm64"] == ("pypi:alpha>=1", "pypi:beta[fast]", "pypi:gamma")
 
@@ -139,7 +143,7 @@ def test_options_leave_defaults_and_addresses_out() -> None:
 def test_equal_problems_are_posed_once() -> None:
     manifest = manifest_of()
     posed = pose(manifest, expand(manifest), now=NOW)
-    assert [(problem.title, len(problem.cells)) for problem in posed] == [
+    assert [(problem.title, len(problem.step_targets)) for problem in posed] == [
         ("one, three on linux-64", 2),
         ("two on linux-64", 1),
         ("one, three on osx-arm64", 2),
@@ -193,7 +197,7 @@ def test_conda_as_interpreter_needs_no_conda_package() -> None:
 
 def test_a_step_has_one_kind_of_interpreter_on_all_targets() -> None:
     manifest = manifest_of(TWO_STEPS + '[steps.three.on.linux-64]\nconda = ["cmake"]\n')
-    assert {cell.interpreter for cell in expand(manifest) if cell.step == "three"} == {"conda"}
+    assert {step_target.interpreter for step_target in expand(manifest) if step_target.step == "three"} == {"conda"}
 
 
 def test_conda_packages_come_with_conda_s_python() -> None:
@@ -220,7 +224,7 @@ def test_a_project_with_a_place_of_its_own_is_not_conda_s_to_supply() -> None:
 
 def test_a_package_keeps_the_projects_that_any_step_found_for_it() -> None:
     manifest = manifest_of()
-    cells = expand(manifest)
+    step_targets = expand(manifest)
     torch = Choice(
         kind="conda",
         name="pytorch",
@@ -233,16 +237,18 @@ def test_a_package_keeps_the_projects_that_any_step_found_for_it() -> None:
     )
     mixed = msgspec.structs.replace(torch, pypi=("torch",))
     for order in ((torch, mixed), (mixed, torch)):
-        choices = {(cell.step, cell.key): (order[number % 2],) for number, cell in enumerate(cells)}
-        graph = link(cells, choices, {})
+        choices = {
+            (step_target.step, step_target.key): (order[number % 2],) for number, step_target in enumerate(step_targets)
+        }
+        graph = link(step_targets, choices, {})
         assert [package.pypi for package in graph.packages] == [("torch",)]
         # What is kept from a lock says it as well.
-        assert Closures(graph).choices(cells[0].step, cells[0].key)[0].pypi == ("torch",)
+        assert Closures(graph).choices(step_targets[0].step, step_targets[0].key)[0].pypi == ("torch",)
 
 
 def test_a_standalone_interpreter_stays_at_its_locked_release_until_it_may_move() -> None:
     manifest = manifest_of(TWO_STEPS + '[steps.four]\ninterpreter = "standalone"\npypi = ["alpha"]\n')
-    cells = expand(manifest)
+    step_targets = expand(manifest)
     locked = Choice(
         kind="interpreter",
         name="cpython",
@@ -253,14 +259,17 @@ def test_a_standalone_interpreter_stays_at_its_locked_release_until_it_may_move(
         size=0,
         sha256=Sha256("c" * 64),
     )
-    choices = {(cell.step, cell.key): (locked,) if cell.step == "four" else () for cell in cells}
-    graph = link(cells, choices, {})
+    choices = {
+        (step_target.step, step_target.key): (locked,) if step_target.step == "four" else ()
+        for step_target in step_targets
+    }
+    graph = link(step_targets, choices, {})
 
     package = next(package for package in graph.packages if package.kind == "interpreter")
 
     def wish(target: str, **more: Any) -> StandaloneWish | None:
-        found = pose(manifest, cells, now=NOW, **more)
-        return next(p.standalone for p in found if p.steps == ["four"] and p.cells[0].target.name == target)
+        found = pose(manifest, step_targets, now=NOW, **more)
+        return next(p.standalone for p in found if p.steps == ["four"] and p.step_targets[0].target.name == target)
 
     for target in manifest.targets:
         assert wish(target) == StandaloneWish()
@@ -268,7 +277,7 @@ def test_a_standalone_interpreter_stays_at_its_locked_release_until_it_may_move(
         both = StandaloneWish(locked=package, wanted="3.12.7")
         assert wish(target, lock=graph, wanted={"cpython": "3.12.7"}) == both
         assert wish(target, lock=graph, release="cpython".__eq__) == StandaloneWish()
-    others = [posed.standalone for posed in pose(manifest, cells, now=NOW) if posed.steps != ["four"]]
+    others = [posed.standalone for posed in pose(manifest, step_targets, now=NOW) if posed.steps != ["four"]]
     assert others
     assert not any(others)
 
@@ -302,12 +311,15 @@ def test_steps_with_equal_inputs_share_an_environment() -> None:
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_inputs_never_matters(rng: random.Random) -> None:
     manifest = manifest_of()
-    cells = list(expand(manifest))
-    chosen = answers(tuple(cells), {"two:alpha": "2.0"})
-    expected = link(tuple(cells), chosen, {})
-    rng.shuffle(cells)
-    shuffled = {cell: tuple(rng.sample(group, len(group))) for cell, group in rng.sample(sorted(chosen.items()), 6)}
-    assert link(tuple(cells), shuffled, {}) == expected
+    step_targets = list(expand(manifest))
+    chosen = answers(tuple(step_targets), {"two:alpha": "2.0"})
+    expected = link(tuple(step_targets), chosen, {})
+    rng.shuffle(step_targets)
+    shuffled = {
+        step_target: tuple(rng.sample(group, len(group)))
+        for step_target, group in rng.sample(sorted(chosen.items()), 6)
+    }
+    assert link(tuple(step_targets), shuffled, {}) == expected
 
 
 def test_a_further_version_has_its_own_id_and_keeps_it() -> None:
@@ -338,18 +350,18 @@ def test_what_was_recorded_of_an_artifact_stays_however_it_is_chosen() -> None:
 
 
 def test_artifacts_say_whom_they_serve_only_where_there_are_several() -> None:
-    cells = tuple(cell for cell in expand(manifest_of()) if cell.step == "one")
+    step_targets = tuple(step_target for step_target in expand(manifest_of()) if step_target.step == "one")
     chosen = {
         ("one", "linux-64/cp312"): (choice("alpha", platform="linux"), choice("pure")),
         ("one", "osx-arm64/cp312"): (choice("alpha", platform="mac"), choice("pure")),
     }
-    alpha, pure = link(cells, chosen, {}).packages
+    alpha, pure = link(step_targets, chosen, {}).packages
     assert [artifact.targets for artifact in alpha.artifacts] == [("linux-64/cp312",), ("osx-arm64/cp312",)]
     assert [artifact.targets for artifact in pure.artifacts] == [()]
 
 
 def test_requirements_of_extras_are_kept_only_where_somebody_asks_for_the_extra() -> None:
-    cells = tuple(cell for cell in expand(manifest_of()) if cell.step == "two")
+    step_targets = tuple(step_target for step_target in expand(manifest_of()) if step_target.step == "two")
     beta = choice(
         "beta",
         requires=(
@@ -360,7 +372,7 @@ def test_requirements_of_extras_are_kept_only_where_somebody_asks_for_the_extra(
         ),
     )
     deep = choice("deep", requires=('found; extra == "x"', 'lost; extra == "y"'))
-    graph = link(cells, {(cell.step, cell.key): (beta, deep) for cell in cells}, {})
+    graph = link(step_targets, {(step_target.step, step_target.key): (beta, deep) for step_target in step_targets}, {})
     assert [package.depends for package in graph.packages] == [
         ("always", 'deep[x]; extra == "fast"'),
         ('found; extra == "x"',),
@@ -368,9 +380,9 @@ def test_requirements_of_extras_are_kept_only_where_somebody_asks_for_the_extra(
 
 
 def test_requirements_that_differ_stand_on_the_artifacts() -> None:
-    cells = tuple(cell for cell in expand(manifest_of()) if cell.step == "one")
+    step_targets = tuple(step_target for step_target in expand(manifest_of()) if step_target.step == "one")
     linux, mac = (choice("alpha", platform=p, requires=(f"{p}-only",)) for p in ("linux", "mac"))
-    graph = link(cells, {("one", "linux-64/cp312"): (linux,), ("one", "osx-arm64/cp312"): (mac,)}, {})
+    graph = link(step_targets, {("one", "linux-64/cp312"): (linux,), ("one", "osx-arm64/cp312"): (mac,)}, {})
     assert graph.packages[0].depends == ()
     assert [artifact.depends for artifact in graph.packages[0].artifacts] == [("linux-only",), ("mac-only",)]
 
@@ -403,42 +415,56 @@ def built(name: str, build: str, subdir: str) -> Choice:
 
 
 def test_builds_that_differ_per_platform_are_one_package() -> None:
-    cells = tuple(cell for cell in expand(manifest_of()) if cell.step == "one")
-    chosen = {(cell.step, cell.key): (built("lib", f"h{n}_0", cell.target.name),) for n, cell in enumerate(cells)}
-    graph = link(cells, chosen, {})
+    step_targets = tuple(step_target for step_target in expand(manifest_of()) if step_target.step == "one")
+    chosen = {
+        (step_target.step, step_target.key): (built("lib", f"h{n}_0", step_target.target.name),)
+        for n, step_target in enumerate(step_targets)
+    }
+    graph = link(step_targets, chosen, {})
     assert [package.id for package in graph.packages] == ["conda:lib"]
     assert graph.packages[0].build == ""
     closures = Closures(graph)
-    assert {cell: closures.choices(*cell) for cell in chosen} == chosen
+    assert {step_target: closures.choices(*step_target) for step_target in chosen} == chosen
 
 
 def test_two_builds_under_one_target_key_have_ids_of_their_own_and_keep_them() -> None:
-    cells = expand(manifest_of())
+    step_targets = expand(manifest_of())
     chosen = {
-        (cell.step, cell.key): (built("lib", "cuda_0" if cell.step == "two" else "cpu_0", cell.target.name),)
-        for cell in cells
+        (step_target.step, step_target.key): (
+            built("lib", "cuda_0" if step_target.step == "two" else "cpu_0", step_target.target.name),
+        )
+        for step_target in step_targets
     }
-    graph = link(cells, chosen, {})
+    graph = link(step_targets, chosen, {})
     assert [package.id for package in graph.packages] == ["conda:lib@1.0=cpu_0", "conda:lib@1.0=cuda_0"]
-    assert link(cells, chosen, {}, graph) == graph
+    assert link(step_targets, chosen, {}, graph) == graph
     closures = Closures(graph)
-    assert {cell: closures.choices(*cell) for cell in chosen} == chosen
+    assert {step_target: closures.choices(*step_target) for step_target in chosen} == chosen
 
 
 def test_closures_give_back_what_was_linked() -> None:
-    cells = expand(manifest_of())
-    chosen = answers(cells, {"two:alpha": "2.0"})
-    closures = Closures(link(cells, chosen, {}))
-    for cell in cells:
-        assert closures.choices(cell.step, cell.key) == chosen[cell.step, cell.key]
+    step_targets = expand(manifest_of())
+    chosen = answers(step_targets, {"two:alpha": "2.0"})
+    closures = Closures(link(step_targets, chosen, {}))
+    for step_target in step_targets:
+        assert closures.choices(step_target.step, step_target.key) == chosen[step_target.step, step_target.key]
 
 
 def test_equal_content_has_equal_ids_and_targets_differ() -> None:
-    cells = {(cell.step, cell.target.name): cell for cell in expand(manifest_of())}
+    step_targets = {(step_target.step, step_target.target.name): step_target for step_target in expand(manifest_of())}
     closures = Closures(linked(manifest_of()))
-    assert closures.environment(cells["one", "linux-64"]).id == closures.environment(cells["three", "linux-64"]).id
-    assert closures.environment(cells["one", "linux-64"]).id != closures.environment(cells["one", "osx-arm64"]).id
-    assert closures.environment(cells["one", "linux-64"]).id != closures.environment(cells["two", "linux-64"]).id
+    assert (
+        closures.environment(step_targets["one", "linux-64"]).id
+        == closures.environment(step_targets["three", "linux-64"]).id
+    )
+    assert (
+        closures.environment(step_targets["one", "linux-64"]).id
+        != closures.environment(step_targets["one", "osx-arm64"]).id
+    )
+    assert (
+        closures.environment(step_targets["one", "linux-64"]).id
+        != closures.environment(step_targets["two", "linux-64"]).id
+    )
 
 
 def test_a_dangling_id_is_named() -> None:
@@ -550,10 +576,10 @@ def test_what_the_manifest_does_not_spell_has_no_line(tmp_path: Path) -> None:
     path = tmp_path / "manifest.toml"
     path.write_text(TWO_STEPS)
     manifest = parse_manifest(TWO_STEPS, path)
-    cells = expand(manifest)
+    step_targets = expand(manifest)
     policy = msgspec.structs.replace(manifest.policy, resolution="lowest")
     commanded = msgspec.structs.replace(manifest, policy=policy)
-    found = with_lines(commanded, compare(commanded, cells, linked(manifest)).reasons)
+    found = with_lines(commanded, compare(commanded, step_targets, linked(manifest)).reasons)
     assert [str(reason) for reason in found] == ["options.resolution: + lowest"]
 
 

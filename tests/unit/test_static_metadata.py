@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from envc.fetch.metadata import parse_metadata, project_metadata, static_metadata
+from envc.fetch.pypi.metadata import parse_metadata, project_metadata, static_metadata
 from envc_solvers.errors import MetadataUnusable
-from envc_solvers.pypi.requirement import parse
+from envc_solvers.pypi.language.requirement import parse
 
 HEAD = "Metadata-Version: {version}\nName: Acme_X\nVersion: 1.0\nRequires-Dist: beta>=1\n"
 

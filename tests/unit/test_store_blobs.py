@@ -17,13 +17,14 @@ import fsspec
 import pytest
 
 from envc.errors import StoreError
-from envc.store.blobs import Blobs, display_name, open_store
-from envc.store.bucket import BucketBlobs
-from envc.store.errors import CorruptBlob, MissingBlob
-from envc.store.folder import FolderBlobs
-from envc.store.remote import RemoteBlobs, open_remote
-from envc.store.retry import Patience
-from tests.stores import MemoryBlobs
+from envc.shipping.format.errors import CorruptBlob, MissingBlob
+from envc.shipping.store.backends.folder import FolderBlobs
+from envc.shipping.store.backends.fsspec import RemoteBlobs, open_remote
+from envc.shipping.store.backends.retry import Patience
+from envc.shipping.store.backends.s3 import BucketBlobs
+from envc.shipping.store.blobs import Blobs, display_name
+from envc.shipping.store.open import open_store
+from tests.support.stores import MemoryBlobs
 
 KEY = "v1/objects/any/aa/" + "a" * 64
 
@@ -224,7 +225,7 @@ def test_what_killed_writers_left_is_swept_after_a_day(tmp_path: Path) -> None:
 KILLED = """
 import hashlib, os, sys
 from pathlib import Path
-from envc.store.folder import FolderBlobs
+from envc.shipping.store.backends.folder import FolderBlobs
 store = FolderBlobs(Path(sys.argv[1]))
 print("ready", flush=True)
 while True:
@@ -258,7 +259,7 @@ def test_a_write_that_the_disk_refuses_is_the_stores_error(tmp_path: Path) -> No
         import resource, sys
         from pathlib import Path
         from envc.errors import StoreError
-        from envc.store.folder import FolderBlobs
+        from envc.shipping.store.backends.folder import FolderBlobs
         store = FolderBlobs(Path(sys.argv[1]))
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         for data in (bytes(200_000), lambda out: [out.write(bytes(1000)) for _ in range(200)]):
@@ -361,8 +362,9 @@ def test_a_writer_that_loses_the_race_for_a_url_is_told() -> None:
 
 def test_importing_a_folder_store_does_not_import_fsspec() -> None:
     script = (
-        "import sys; from envc.store.blobs import open_store; open_store('/x');"
-        "import envc.store.objects, envc.store.records; print({'fsspec', 'zstandard', 'concurrent'} & set(sys.modules))"
+        "import sys; from envc.shipping.store.open import open_store; open_store('/x');"
+        "import envc.shipping.store.objects, envc.shipping.store.records;"
+        "print({'fsspec', 'zstandard', 'concurrent'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

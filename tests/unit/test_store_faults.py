@@ -14,20 +14,21 @@ import fsspec
 import pytest
 
 from envc.errors import DigestMismatch, StoreError
-from envc.hydrate import hydrate
-from envc.install.tree import CorruptObject
 from envc.model.progress import Silent
-from envc.pack import Bundled
-from envc.store.ahead import Ahead, Request
-from envc.store.blobs import Blobs, open_store
-from envc.store.errors import CorruptBlob, MissingBlob, StoreBusy
-from envc.store.keys import environment_key, object_key, step_key
-from envc.store.records import get_pointer, get_record
-from envc.store.retry import Patience
-from envc.store.web import WebBlobs
-from tests.blob_servers import Fault, FolderServer
-from tests.environments import HOST, bundle
-from tests.wheels import build_wheel
+from envc.shipping.deliver.hydrate import hydrate
+from envc.shipping.deliver.pack import Bundled
+from envc.shipping.format.errors import CorruptBlob, MissingBlob, StoreBusy
+from envc.shipping.prefix.tree import CorruptObject
+from envc.shipping.store.backends.retry import Patience
+from envc.shipping.store.backends.web import WebBlobs
+from envc.shipping.store.blobs import Blobs
+from envc.shipping.store.keys import environment_key, object_key, step_key
+from envc.shipping.store.open import open_store
+from envc.shipping.store.records import get_pointer, get_record
+from envc.system.readahead import ReadAhead, Request
+from tests.support.blob_servers import Fault, FolderServer
+from tests.support.environments import HOST, bundle
+from tests.support.wheels import build_wheel
 
 KEY = "v1/objects/any/aa/" + "a" * 64
 QUICK = Patience(first=0.002, longest=0.01)
@@ -337,7 +338,7 @@ def test_every_request_is_made_once_and_taken_in_any_order() -> None:
         asked.append(number)
         return b"%d" % number
 
-    with Ahead(8) as ahead:
+    with ReadAhead(8) as ahead:
         answers = [ahead.add(partial(request, number)) for number in range(50)]
         order = [*range(1, 50, 2), *range(0, 50, 2)]
         assert [answers[number]() for number in order] == [b"%d" % number for number in order]
@@ -351,7 +352,7 @@ def test_no_more_is_begun_than_the_window_allows() -> None:
         begun.append(number)
         return b""
 
-    with Ahead(8) as ahead:
+    with ReadAhead(8) as ahead:
         answers = [ahead.add(partial(request, number)) for number in range(50)]
         assert begun == []
         answers[0]()
@@ -363,7 +364,7 @@ def test_no_more_is_begun_than_the_window_allows() -> None:
 
 
 def test_what_is_added_while_others_are_taken_is_begun_as_well() -> None:
-    with Ahead(4) as ahead:
+    with ReadAhead(4) as ahead:
         for number in range(20):
             first = ahead.add(lambda number=number: b"%d" % number)  # type: ignore[misc]
             second = ahead.add(lambda number=number: b"%d again" % number)  # type: ignore[misc]
@@ -372,7 +373,7 @@ def test_what_is_added_while_others_are_taken_is_begun_as_well() -> None:
 
 def test_without_a_window_the_taker_asks_itself() -> None:
     seen: list[str] = []
-    with Ahead(1) as ahead:
+    with ReadAhead(1) as ahead:
         assert ahead.add(lambda: seen.append(threading.current_thread().name) or b"x")() == b"x"  # type: ignore[func-returns-value]
     assert seen == [threading.current_thread().name]
 
@@ -381,7 +382,7 @@ def test_what_a_request_raises_is_raised_where_it_is_taken() -> None:
     def fail() -> bytes:
         raise LookupError("no such range")
 
-    with Ahead(2) as ahead:
+    with ReadAhead(2) as ahead:
         first, second = ahead.add(fail), ahead.add(lambda: b"fine")
         assert second() == b"fine"
         with pytest.raises(LookupError, match="no such range"):
@@ -404,7 +405,7 @@ def test_nobody_waits_for_answers_that_are_not_wanted_any_more() -> None:
         except CancelledError as error:
             told.append(error)
 
-    with Ahead(2) as ahead:
+    with ReadAhead(2) as ahead:
         taker = threading.Thread(target=take, args=[ahead.add(stall)])
         taker.start()
         assert begun.wait(60)

@@ -7,11 +7,11 @@ from pathlib import Path
 import zstandard
 
 from envc.model.digest import sha256
-from envc.store.documents import canonical_json
-from envc.store.encode import Entry
-from envc.store.frames import decompress
-from envc.store.layout import FRAME
-from tests.stores import encode
+from envc.shipping.format.documents import canonical_json
+from envc.shipping.format.encode import Entry
+from envc.shipping.format.frames import decompress
+from envc.shipping.format.spans import FRAME
+from tests.support.stores import encode
 
 TEXT = (Path(__file__).parents[2] / "compiler" / "FORMAT.md").read_text(encoding="utf-8")
 TREE = [

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from envc.errors import StoreError
 from envc.model.record import Member
-from envc.store.encode import Encoder, Entry
-from envc.store.errors import CorruptBlob, UnsafePath
-from envc.store.frames import compress, decompress
-from envc.store.layout import FRAME, spans
-from envc.store.objects import bytes_reader
-from envc.store.tar import BLOCK
-from tests.stores import LAYOUT, encode, tree, tree_of
+from envc.shipping.format.encode import Encoder, Entry
+from envc.shipping.format.errors import CorruptBlob, UnsafePath
+from envc.shipping.format.frames import compress, decompress
+from envc.shipping.format.spans import FRAME, spans
+from envc.shipping.format.tar import BLOCK
+from envc.shipping.store.objects import bytes_reader
+from tests.support.stores import LAYOUT, encode, tree, tree_of
 
 
 def pattern(size: int) -> bytes:

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from envc.store.bundle import Source, write_bundle
-from envc.store.encode import Entry
-from envc.store.layout import FRAME
-from envc.store.objects import bytes_reader
-from envc.store.paths import ENVIRONMENT_LAYOUT
-from tests.stores import encode, tree_of
+from envc.shipping.format.bundle import Source, write_bundle
+from envc.shipping.format.encode import Entry
+from envc.shipping.format.paths import ENVIRONMENT_LAYOUT
+from envc.shipping.format.spans import FRAME
+from envc.shipping.store.objects import bytes_reader
+from tests.support.stores import encode, tree_of
 
 TREES = {
     "py3.11-posix": [

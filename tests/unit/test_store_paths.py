@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from envc.model.record import Member
-from envc.store.errors import UnsafePath
-from envc.store.keys import check_key, check_layout, escape, object_key, step_key
-from envc.store.paths import check_link, check_path, check_tree, rules
-from tests.stores import ARTIFACT
+from envc.shipping.format.errors import UnsafePath
+from envc.shipping.format.paths import check_layout, check_link, check_path, check_tree, rules
+from envc.shipping.store.keys import check_key, escape, object_key, step_key
+from tests.support.stores import ARTIFACT
 
 GOOD = [
     "a",

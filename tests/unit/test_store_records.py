@@ -9,22 +9,15 @@ from envc.errors import DigestMismatch
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment, EnvironmentMember
 from envc.model.record import Member, Record, RecordObject, StepPointer
-from envc.store.check import check_record, winners
-from envc.store.documents import canonical_json
-from envc.store.encode import Encoder, Entry
-from envc.store.errors import CorruptBlob, MissingBlob
-from envc.store.keys import code_key, environment_key, object_key, step_key
-from envc.store.objects import (
-    StoredObject,
-    encode_code,
-    get_code,
-    get_object,
-    put_code,
-    verify_object,
-)
-from envc.store.records import get_lock, get_pointer, get_record, put_lock, put_pointer, put_record
+from envc.shipping.format.documents import canonical_json
+from envc.shipping.format.encode import Encoder, Entry
+from envc.shipping.format.errors import CorruptBlob, MissingBlob
+from envc.shipping.format.record_rules import check_record, winners
+from envc.shipping.store.keys import code_key, environment_key, object_key, step_key
+from envc.shipping.store.objects import StoredObject, encode_code, get_code, get_object, put_code, verify_object
+from envc.shipping.store.records import get_lock, get_pointer, get_record, put_lock, put_pointer, put_record
 from envc_solvers.target import Python, default_target
-from tests.stores import ARTIFACT, LAYOUT, MemoryBlobs, encode
+from tests.support.stores import ARTIFACT, LAYOUT, MemoryBlobs, encode
 
 TREE = [Entry(path="pkg/__init__.py", content=b"x = 1\n"), Entry(path="bin/tool", content=b"#!", executable=True)]
 OTHER = [Entry(path="pkg/__init__.py", content=b"x = 2\n")]

@@ -10,18 +10,19 @@ from pathlib import Path
 import pytest
 
 from envc.errors import StoreError
-from envc.hydrate import hydrate
 from envc.model.progress import Silent
-from envc.store.blobs import Blobs, open_store
-from envc.store.bucket import BucketBlobs, open_bucket
-from envc.store.errors import MissingBlob
-from envc.store.keys import step_key
-from envc.store.records import get_pointer, get_record
-from envc.store.remote import RemoteBlobs, open_remote
-from envc.store.sweep import Collector
-from tests.blob_servers import Fault, Proxy, S3Server
-from tests.environments import HOST, bundle
-from tests.wheels import build_wheel
+from envc.shipping.deliver.hydrate import hydrate
+from envc.shipping.format.errors import MissingBlob
+from envc.shipping.store.backends.fsspec import RemoteBlobs, open_remote
+from envc.shipping.store.backends.s3 import BucketBlobs, open_bucket
+from envc.shipping.store.blobs import Blobs
+from envc.shipping.store.keys import step_key
+from envc.shipping.store.open import open_store
+from envc.shipping.store.records import get_pointer, get_record
+from envc.shipping.store.upkeep.collect import Collector
+from tests.support.blob_servers import Fault, Proxy, S3Server
+from tests.support.environments import HOST, bundle
+from tests.support.wheels import build_wheel
 
 pytestmark = pytest.mark.slow
 

@@ -12,18 +12,19 @@ import pytest
 from envc.errors import EnvcError, StoreError, UsageError
 from envc.model.digest import Sha256, sha256
 from envc.model.progress import Silent
-from envc.pack import StepBundle
-from envc.store.blobs import Blobs, open_store
-from envc.store.encode import Entry
-from envc.store.errors import CorruptBlob
-from envc.store.keys import environment_key, object_key, step_key
-from envc.store.leases import leased, read_leases
-from envc.store.notices import NOTICE_SECONDS, Announced, wait_for_collections
-from envc.store.sweep import Collector, Garbage
-from envc.store.tags import delete_tag, is_bundled, put_tag, tags
-from tests.environments import HOST, bundle, environment
-from tests.stores import MemoryBlobs
-from tests.wheels import Distribution, build_wheel
+from envc.shipping.deliver.pack import StepBundle
+from envc.shipping.format.encode import Entry
+from envc.shipping.format.errors import CorruptBlob
+from envc.shipping.store.blobs import Blobs
+from envc.shipping.store.keys import environment_key, object_key, step_key
+from envc.shipping.store.open import open_store
+from envc.shipping.store.tags import delete_tag, is_bundled, put_tag, tags
+from envc.shipping.store.upkeep.collect import Collector, Garbage
+from envc.shipping.store.upkeep.leases import leased, read_leases
+from envc.shipping.store.upkeep.notices import NOTICE_SECONDS, Announced, wait_for_collections
+from tests.support.environments import HOST, bundle, environment
+from tests.support.stores import MemoryBlobs
+from tests.support.wheels import Distribution, build_wheel
 
 DAY = 24 * 3600.0
 ALPHA, BETA, GAMMA = (build_wheel(name, "1.0") for name in ("alpha", "beta", "gamma"))

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from envc.model.digest import sha256
-from envc.store.documents import canonical_json
-from envc.store.encode import Entry
-from tests.stores import encode, tree_of
+from envc.shipping.format.documents import canonical_json
+from envc.shipping.format.encode import Entry
+from tests.support.stores import encode, tree_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no copies are made")
 
@@ -28,10 +28,10 @@ START = """
 import os, resource, sys
 from pathlib import Path
 import msgspec
-from envc.install.tree import CorruptObject, Part, write_tree
-from envc.install.unpacked import Unpacked
+from envc.shipping.prefix.tree import CorruptObject, Part, write_tree
+from envc.shipping.prefix.object_cache import Unpacked
 from envc.model.record import ObjectIndex
-from envc.store.objects import bytes_reader
+from envc.shipping.store.objects import bytes_reader
 
 class Count:
     advanced = 0

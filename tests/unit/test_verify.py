@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from envc.hydrate import hydrate
 from envc.model.progress import Silent
-from envc.pack import Bundled, StepBundle
-from envc.store.blobs import open_store
-from envc.store.encode import Entry
-from envc.store.keys import code_key, environment_key, lock_key, object_key, step_key
-from envc.verify import NotAPrefix, Verified, verify_environments, verify_prefix, verify_store
-from tests.environments import HOST, bundle, environment
-from tests.stores import MemoryBlobs
-from tests.wheels import build_wheel
+from envc.shipping.deliver.hydrate import hydrate
+from envc.shipping.deliver.pack import Bundled, StepBundle
+from envc.shipping.deliver.verify import NotAPrefix, Verified, verify_environments, verify_prefix, verify_store
+from envc.shipping.format.encode import Entry
+from envc.shipping.store.keys import code_key, environment_key, lock_key, object_key, step_key
+from envc.shipping.store.open import open_store
+from tests.support.environments import HOST, bundle, environment
+from tests.support.stores import MemoryBlobs
+from tests.support.wheels import build_wheel
 
 ALPHA = build_wheel("alpha", "1.0", files={"alpha.py": "x = 1\n"}, entry_points={"console_scripts": {"al": "alpha:x"}})
 BETA = build_wheel("beta", "1.0", files={"beta/__init__.py": "", "beta/data.bin": bytes(range(256)) * 99})

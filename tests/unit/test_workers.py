@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from envc.workers import Workers
+from envc.system.workers import Workers
 
 
 def test_work_that_fails_after_the_stop_is_nobody_s_concern() -> None:

@@ -7,15 +7,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from envc.closure import Closures
-from envc.expand import StepTarget, expand, lock_options
-from envc.link import Cell, link
-from envc.lockfile import dumps, loads, merge
+from envc.locking.lockfile import dumps, loads, merge
+from envc.locking.manifest import parse_manifest
+from envc.locking.plan.closure import Closures
+from envc.locking.plan.expand import StepTarget, expand, lock_options
+from envc.locking.plan.link import Cell, link
+from envc.locking.review.yanked import Place, with_yanked, yanked
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Choice, LockGraph
-from envc.parse import parse_manifest
-from envc.review.yanked import Place, with_yanked, yanked
-from tests.lock_samples import WHOLE
+from tests.support.lock_samples import WHOLE
 
 MANIFEST = parse_manifest(
     """
@@ -48,15 +48,17 @@ def digest(file: str) -> Sha256:
     return sha256(file.encode())
 
 
-def _answer(cell: StepTarget) -> tuple[Choice, ...]:
-    platforms = {"alpha": "any", "native": cell.target.platform.replace("-", "_")}
-    names = [dependency.requirement.name for dependency in cell.pypi]
+def _answer(step_target: StepTarget) -> tuple[Choice, ...]:
+    platforms = {"alpha": "any", "native": step_target.target.platform.replace("-", "_")}
+    names = [dependency.requirement.name for dependency in step_target.pypi]
     return tuple(_choice(name, platforms[name]) for name in names)
 
 
-def _lock(cells: tuple[StepTarget, ...] = CELLS, previous: LockGraph | None = None) -> LockGraph:
-    choices: dict[Cell, tuple[Choice, ...]] = {(cell.step, cell.key): _answer(cell) for cell in cells}
-    return link(cells, choices, OPTIONS, previous)
+def _lock(step_targets: tuple[StepTarget, ...] = CELLS, previous: LockGraph | None = None) -> LockGraph:
+    choices: dict[Cell, tuple[Choice, ...]] = {
+        (step_target.step, step_target.key): _answer(step_target) for step_target in step_targets
+    }
+    return link(step_targets, choices, OPTIONS, previous)
 
 
 ALPHA = ("pypi", digest("alpha-1.0-py3-none-any.whl"))
@@ -84,8 +86,12 @@ def test_files_of_one_version_may_have_been_taken_back_for_several_reasons() -> 
 
 def test_only_what_is_asked_about_is_told() -> None:
     graph = with_yanked(_lock(), {ALPHA: "leaks", LINUX: "old"})
-    assert [one.name for one in yanked(graph, [cell for cell in CELLS if cell.step == "one"])] == ["alpha"]
-    on_mac = [cell for cell in CELLS if cell.step == "two" and cell.target.name == "osx-arm64"]
+    assert [one.name for one in yanked(graph, [step_target for step_target in CELLS if step_target.step == "one"])] == [
+        "alpha"
+    ]
+    on_mac = [
+        step_target for step_target in CELLS if step_target.step == "two" and step_target.target.name == "osx-arm64"
+    ]
     assert [str(one) for one in yanked(graph, on_mac)] == ["two on osx-arm64: alpha 1.0 was yanked: leaks"]
 
 
@@ -119,15 +125,15 @@ def test_what_was_recorded_stays_until_an_index_says_otherwise() -> None:
 
 def test_a_step_that_leaves_takes_it_along() -> None:
     before = with_yanked(_lock(), {ALPHA: "leaks"})
-    rest = tuple(cell for cell in CELLS if cell.step == "three")
+    rest = tuple(step_target for step_target in CELLS if step_target.step == "three")
     assert not _lock(rest, before).holds_yanked
 
 
 def test_environments_are_the_same_and_the_text_is_not() -> None:
     plain, marked = _lock(), with_yanked(_lock(), {ALPHA: "leaks", LINUX: ""})
-    for cell in CELLS:
-        assert Closures(plain).environment(cell) == Closures(marked).environment(cell)
-        assert Closures(plain).environment(cell).id == Closures(marked).environment(cell).id
+    for step_target in CELLS:
+        assert Closures(plain).environment(step_target) == Closures(marked).environment(step_target)
+        assert Closures(plain).environment(step_target).id == Closures(marked).environment(step_target).id
     assert loads(dumps(marked)) == marked
     assert dumps(plain) == dumps(marked).replace(', yanked = "leaks"', "").replace(', yanked = ""', "")
 

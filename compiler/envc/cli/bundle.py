@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from envc import pipeline, portable
 from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.documents import BundleDocument
 from envc.cli.output import count, print_json
 from envc.cli.progress import Terminal
-from envc.project import Selection, open_project
+from envc.locking.plan.project import Selection
+from envc.pipeline import single_file
+from envc.pipeline.bundle import BundleOptions, bundle
+from envc.pipeline.project import open_project
 
 LEVELS = {"fast": 3, "normal": 9, "small": 19}  # of zstd
 
@@ -52,14 +54,14 @@ def command(
     """
     shipped = None
     with Terminal(quiet) as terminal:
-        around = options.surroundings(terminal, offline=offline)
-        project = open_project(manifest, around)
+        context = options.surroundings(terminal, offline=offline)
+        project = open_project(manifest, context)
         selection = Selection(steps=steps, targets=targets, store=store, frozen=frozen)
-        choices = pipeline.BundleOptions(level=LEVELS[size or "normal"], trust_store=trust_store, record=record)
+        choices = BundleOptions(level=LEVELS[size or "normal"], trust_store=trust_store, record=record)
         if output is None:
-            bundled = pipeline.bundle(project, selection, choices, around)
+            bundled = bundle(project, selection, choices, context)
         else:
-            bundled, shipped = portable.write(project, selection, choices, output, around)
+            bundled, shipped = single_file.write(project, selection, choices, output, context)
     if as_json:
         print_json(BundleDocument.of(bundled, shipped))
     terminal.note(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from envc import housekeeping
 from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.documents_upkeep import CacheDocument, PruneDocument
 from envc.cli.output import count, mebibytes, print_json
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
+from envc.pipeline import upkeep
 
 UNUSED = timedelta(days=30)
 
@@ -24,12 +24,12 @@ def command() -> None:
 @options.json_option()
 def show(as_json: bool) -> int:
     """Show what the cache holds, and how much room that takes."""
-    around = options.surroundings(Terminal())
-    parts = housekeeping.show_cache(around)
+    context = options.surroundings(Terminal())
+    parts = upkeep.show_cache(context)
     if as_json:
-        print_json(CacheDocument(folder=str(around.cache), parts=parts))
+        print_json(CacheDocument(folder=str(context.cache), parts=parts))
         return 0
-    print(around.cache)
+    print(context.cache)
     for part in parts:
         print(f"  {part.part:<18}{part.entries:>8}  {mebibytes(part.size):>12}")
     return 0
@@ -51,11 +51,11 @@ def prune(unused: str | None, everything: bool, dry_run: bool, quiet: bool, as_j
         raise UsageError("--all and --unused contradict each other", "leave out one of them")
     with Terminal(quiet) as terminal:
         span = options.span(unused, "--unused") if unused else UNUSED
-        around = options.surroundings(terminal)
-        pruned = housekeeping.prune_cache(around, None if everything else span, dry_run=dry_run)
+        context = options.surroundings(terminal)
+        pruned = upkeep.prune_cache(context, None if everything else span, dry_run=dry_run)
     if as_json:
         print_json(
-            PruneDocument(folder=str(around.cache), removed=not dry_run, entries=pruned.entries, size=pruned.size)
+            PruneDocument(folder=str(context.cache), removed=not dry_run, entries=pruned.entries, size=pruned.size)
         )
     verb = "would remove" if dry_run else "removed"
     terminal.note(f"{verb} {count(pruned.entries, 'thing')} ({mebibytes(pruned.size)})")

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from envc.locking.plan.freshness import Reason
+from envc.locking.review.changes import Change
+from envc.locking.review.yanked import YankedPackage, yanked
 from envc.model.digest import Sha256
 from envc.model.record import StepPointer
-from envc.review.changes import Change
-from envc.review.yanked import YankedPackage, yanked
-from envc.stale import Reason
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from envc.model.graph import LockGraph
-    from envc.pack import Bundled
-    from envc.pipeline import LockOutcome
-    from envc.ship import Shipped
+    from envc.pipeline.lock import LockOutcome
+    from envc.shipping.deliver.pack import Bundled
+    from envc.shipping.deliver.ship import Shipped
 
 
 class LockedDocument(msgspec.Struct, frozen=True, kw_only=True):

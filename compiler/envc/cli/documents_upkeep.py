@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from envc.caches import CachePart
-from envc.store.tags import NamedTag
+from envc.shipping.deliver.caches import CachePart
+from envc.shipping.store.tags import NamedTag
 
 
 class TagsDocument(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,16 +6,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from envc import edit, pipeline
 from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.output import lock_lines
 from envc.cli.progress import Terminal
 from envc.errors import EnvcError, Unwritable, UsageError
-from envc.lockfile import replace_file
+from envc.locking.lockfile import replace_file
+from envc.locking.manifest import edit, parse_manifest
 from envc.model.manifest import KeyPath, Manifest
-from envc.parse import parse_manifest
-from envc.project import open_project, this_platform
+from envc.pipeline.lock import LockRequest, lock
+from envc.pipeline.project import open_project, this_platform
 
 
 @click.command("init")
@@ -81,8 +81,8 @@ def _edit(
     quiet: bool,
 ) -> int:
     with Terminal(quiet) as terminal:
-        around = options.surroundings(terminal, offline=offline)
-        project = open_project(manifest, around)
+        context = options.surroundings(terminal, offline=offline)
+        project = open_project(manifest, context)
         path = project.manifest.path
         before = path.read_bytes()
         table = _table(project.manifest, step, group, target)
@@ -93,7 +93,7 @@ def _edit(
             terminal.note(f"edited {path.name}")
             return 0
         try:
-            outcome = pipeline.lock(open_project(str(path), around), pipeline.LockRequest(), around)
+            outcome = lock(open_project(str(path), context), LockRequest(), context)
         except (EnvcError, KeyboardInterrupt):
             _write(path, before)
             terminal.note(f"{path.name} is as it was, since it could not be locked")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from envc import housekeeping
 from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.output import count, mebibytes, print_json
 from envc.cli.progress import Terminal
+from envc.pipeline import upkeep
 
 
 @click.command("gc")
@@ -25,10 +25,10 @@ def command(
 ) -> int:
     """Find what no tag, no recent step and no bundle under way leads to in a store. Removes it only with --delete."""
     with Terminal(quiet) as terminal:
-        span = options.span(recent, "--recent") if recent else housekeeping.RECENT
-        around = options.surroundings(terminal)
-        blobs = housekeeping.open_store(store, manifest, around)
-        done = housekeeping.collect(blobs, around, recent=span, remove=delete)
+        span = options.span(recent, "--recent") if recent else upkeep.RECENT
+        context = options.surroundings(terminal)
+        blobs = upkeep.open_store(store, manifest, context)
+        done = upkeep.collect(blobs, context, recent=span, remove=delete)
     if as_json:
         print_json(done)
     verb = "removed" if done.removed else "would remove"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from envc import __version__
-from envc.cli.main import VERBS, load_verb
 from envc.cli.output import print_error
+from envc.cli.verbs import VERBS, load_verb
 
 
 class _Verbs(click.Group):

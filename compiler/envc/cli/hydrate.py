@@ -5,16 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from envc import pipeline, portable
 from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.output import print_json
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
-from envc.project import Selection, open_project
+from envc.locking.plan.project import Selection
+from envc.pipeline import single_file
+from envc.pipeline.hydrate import hydrate
+from envc.pipeline.project import open_project
 
 if TYPE_CHECKING:
-    from envc.install.unpacked import LinkMode
+    from envc.shipping.prefix.object_cache import LinkMode
 
 
 @click.command("hydrate")
@@ -53,7 +55,7 @@ def command(
     FILE is a single-file bundle, with a separator in its name or ending in .zst: it needs nothing else, and with
     --manifest it must be what the lock names.
     """
-    from envc.hydrate import Loading
+    from envc.shipping.deliver.hydrate import Loading
 
     loading = Loading(link_mode=link_mode, cached=not no_cache, bytecode=bytecode, force=force)
     if prefix is None and loading != Loading(force=force):
@@ -61,15 +63,15 @@ def command(
     if no_cache and link_mode:
         raise UsageError("--no-cache shares no files, so there is no --link-mode", "leave out one")
     with Terminal(quiet) as terminal:
-        around = options.surroundings(terminal, offline=True, force=force)
-        if portable.is_bundle(step):
+        context = options.surroundings(terminal, offline=True, force=force)
+        if single_file.is_bundle(step):
             options.refuse_beside_a_file(step, platform=target, store=store, frozen=frozen)
-            against = open_project(manifest, around) if manifest else None
-            where, made = portable.hydrate(Path(step), prefix, against, around, loading)
+            against = open_project(manifest, context) if manifest else None
+            where, made = single_file.hydrate(Path(step), prefix, against, context, loading)
         else:
-            project = open_project(manifest, around)
+            project = open_project(manifest, context)
             selection = Selection(store=store, frozen=frozen)
-            where, made = pipeline.hydrate(project, step, prefix, target, selection, around, loading)
+            where, made = hydrate(project, step, prefix, target, selection, context, loading)
     if as_json:
         print_json({"prefix": str(where), "made": made})
     else:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from envc import pipeline
 from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.output import count, lock_lines, print_json
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
-from envc.project import Project, Selection, open_project, select, warn_of_yanked
-from envc.project import check as must_be_fresh
-from envc.relock import Moves
+from envc.locking.plan.plan import Moves
+from envc.locking.plan.project import Project, Selection, select
+from envc.pipeline.lock import LockRequest, lock
+from envc.pipeline.project import check as must_be_fresh
+from envc.pipeline.project import open_project, warn_of_yanked
 
 if TYPE_CHECKING:
-    from envc.surroundings import Surroundings
-    from envc_solvers.pypi.solve import Strategy
+    from envc.context import Context
+    from envc_solvers.pypi.problem import Strategy
 
 
 @click.command("lock")
@@ -67,17 +68,17 @@ def command(
     """
     with Terminal(quiet) as terminal:
         limits = options.limits(time_limit, max_candidates)
-        around = options.surroundings(terminal, offline=offline, refresh=refresh, limits=limits)
-        project = open_project(options.one_manifest(manifest, named), around, resolution)
+        context = options.surroundings(terminal, offline=offline, refresh=refresh, limits=limits)
+        project = open_project(options.one_manifest(manifest, named), context, resolution)
         selection = Selection(steps=steps, targets=targets)
         if verify:
             if check or upgrade or packages or steps or targets or dry_run:
                 raise UsageError("--verify looks at the whole lock as it is", "leave out what would change it")
-            return _verify(project, around, terminal, as_json)
+            return _verify(project, context, terminal, as_json)
         if check:
             selected = select(project, selection)
             if project.graph is not None:
-                warn_of_yanked(project.graph, around)
+                warn_of_yanked(project.graph, context)
             graph = must_be_fresh(project, selected)
             if as_json:
                 from envc.cli.documents import CheckedDocument
@@ -86,8 +87,8 @@ def command(
             terminal.note(f"{project.manifest.lock_path.name} is up to date")
             return 0
         moves = Moves(upgrade=upgrade, packages=packages)
-        request = pipeline.LockRequest(moves=moves, selection=selection, dry_run=dry_run)
-        outcome = pipeline.lock(project, request, around)
+        request = LockRequest(moves=moves, selection=selection, dry_run=dry_run)
+        outcome = lock(project, request, context)
     if as_json:
         from envc.cli.documents import LockedDocument
 
@@ -97,10 +98,10 @@ def command(
     return 0
 
 
-def _verify(project: Project, around: Surroundings, terminal: Terminal, as_json: bool) -> int:
-    from envc.recheck import recheck
+def _verify(project: Project, context: Context, terminal: Terminal, as_json: bool) -> int:
+    from envc.pipeline.verify_lock import recheck
 
-    found = recheck(project, around)
+    found = recheck(project, context)
     if as_json:
         print_json(found)
     else:

@@ -10,8 +10,8 @@ from typing import Any
 
 from envc.cli import lazy_click as click
 from envc.cli.progress import Terminal
+from envc.context import Context, Limits
 from envc.errors import UsageError
-from envc.surroundings import Limits, Surroundings
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -20,7 +20,7 @@ _SPANS = 'write a span of time such as "90s", "12 hours" or "7 days"'
 
 def span(value: str, option: str) -> timedelta:
     """A length of time, in all the ways in which a manifest may write one. Raises UsageError, naming the option."""
-    from envc.parse.moments import BadMoment, parse_cutoff
+    from envc.locking.manifest.moments import BadMoment, parse_cutoff
 
     try:
         length = parse_cutoff(value)
@@ -130,9 +130,9 @@ def surroundings(
     refresh: bool = False,
     force: bool = False,
     limits: Limits | None = None,
-) -> Surroundings:
+) -> Context:
     """What a verb hands to the pipeline: the environment variables, the clock and where to report."""
-    return Surroundings(
+    return Context(
         environ=dict(os.environ),
         cwd=Path.cwd(),
         progress=terminal,

@@ -13,7 +13,7 @@ import msgspec
 from envc.errors import EnvcError
 
 if TYPE_CHECKING:
-    from envc.pipeline import LockOutcome
+    from envc.pipeline.lock import LockOutcome
 
 _MOST_CHANGES = 40  # shown one by one
 _MOST_REASONS = 10

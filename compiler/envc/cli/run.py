@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from envc import pipeline, portable
 from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.progress import Terminal
-from envc.project import Selection, open_project
+from envc.locking.plan.project import Selection
+from envc.pipeline import single_file
+from envc.pipeline.project import open_project
+from envc.pipeline.run import run
 
 
 @click.command("run")
@@ -40,11 +42,11 @@ def command(
     separator in its name or ending in .zst: it needs nothing else, and with --manifest it must be what the lock names.
     """
     with Terminal(quiet) as terminal:
-        around = options.surroundings(terminal, offline=offline, force=force)
-        if portable.is_bundle(step):
+        context = options.surroundings(terminal, offline=offline, force=force)
+        if single_file.is_bundle(step):
             options.refuse_beside_a_file(step, platform=target, store=store, from_store=from_store, frozen=frozen)
-            against = open_project(manifest, around) if manifest else None
-            return portable.run(Path(step), arguments, against, around)
-        project = open_project(manifest, around)
+            against = open_project(manifest, context) if manifest else None
+            return single_file.run(Path(step), arguments, against, context)
+        project = open_project(manifest, context)
         selection = Selection(store=store, frozen=frozen)
-        return pipeline.run(project, step, arguments, target, selection, around, from_store=from_store)
+        return run(project, step, arguments, target, selection, context, from_store=from_store)

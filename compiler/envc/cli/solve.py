@@ -14,7 +14,7 @@ from envc.errors import UsageError
 from envc_solvers.solution import Solution
 
 if TYPE_CHECKING:
-    from envc_solvers.conda.solve import ChannelPriority
+    from envc_solvers.conda.problem import ChannelPriority
 
 
 @click.command("solve")
@@ -64,10 +64,10 @@ def command(
     """Resolve requirements once, without a manifest and without writing anything."""
     with Terminal(quiet) as terminal:
         limits = options.limits(time_limit, max_candidates)
-        around = options.surroundings(terminal, offline=offline, refresh=refresh, limits=limits)
+        context = options.surroundings(terminal, offline=offline, refresh=refresh, limits=limits)
         asked = None
         if conda:
-            from envc.parse.conda_query import CondaQuery
+            from envc.locking.manifest.conda_query import CondaQuery
 
             if not pypi and (python is not None or index):
                 unfit = "--python" if python is not None else "--index"
@@ -86,11 +86,11 @@ def command(
                 overrides=override,
             )
             if not pypi:
-                from envc.resolve_conda import solve_query
+                from envc.locking.resolve.conda import solve_query
 
-                return _show(solve_query(asked, around), terminal, as_json)
-        from envc.parse.query import Query
-        from envc.pipeline import solve_once
+                return _show(solve_query(asked, context), terminal, as_json)
+        from envc.locking.manifest.query import Query
+        from envc.pipeline.solve import solve_once
 
         query = Query(
             pypi=pypi,
@@ -103,11 +103,11 @@ def command(
             prereleases=prereleases,
             resolution=resolution,
         )
-        return _show(solve_once(query, around, asked), terminal, as_json)
+        return _show(solve_once(query, context, asked), terminal, as_json)
 
 
 def _this_platform() -> str:
-    from envc.install.interpreter import this_python
+    from envc.shipping.machine.interpreter import this_python
 
     return this_python().platform
 
@@ -115,7 +115,7 @@ def _this_platform() -> str:
 def _show(solution: Solution, terminal: Terminal, as_json: bool) -> int:
     for pin in solution.pins:
         if pin.yanked is not None:
-            from envc_solvers.pypi.index import was_yanked
+            from envc_solvers.pypi.language.index import was_yanked
 
             terminal.warn(f"{pin.name} {pin.version} {was_yanked(pin.yanked)}")
     if as_json:

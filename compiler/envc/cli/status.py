@@ -6,8 +6,9 @@ from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.output import count, print_json
 from envc.cli.progress import Terminal
-from envc.project import open_project, reasons
-from envc.review.status import Status, status
+from envc.locking.review.status import Status, status
+from envc.pipeline.places import reasons
+from envc.pipeline.project import open_project
 
 
 @click.command("status")
@@ -16,12 +17,12 @@ from envc.review.status import Status, status
 @options.json_option()
 def command(manifest: str | None, named: str | None, as_json: bool) -> int:
     """Show steps, their environments and ids, and what is stale. Reads two files, asks nobody."""
-    around = options.surroundings(Terminal())
-    project = open_project(options.one_manifest(manifest, named), around)
+    context = options.surroundings(Terminal())
+    project = open_project(options.one_manifest(manifest, named), context)
     shown = status(
         project.manifest.name,
         str(project.manifest.lock_path),
-        project.cells,
+        project.step_targets,
         project.graph,
         project.freshness,
         reasons(project),
@@ -48,7 +49,9 @@ def _lines(shown: Status) -> list[str]:
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
+        "  ".join(
+            [*(step_target.ljust(width) for step_target, width in zip(row, widths, strict=False)), row[4]]
+        ).rstrip()
         for row in rows
     ]
     if not shown.locked:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from envc import housekeeping
 from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.documents_upkeep import TagsDocument
 from envc.cli.output import print_json
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
-from envc.project import Selection, open_project
+from envc.locking.plan.project import Selection
+from envc.pipeline import upkeep
+from envc.pipeline.project import open_project
 
 
 @click.command("tag")
@@ -30,14 +31,14 @@ def command(
     if name is None and (move or delete):
         raise UsageError("--move and --delete need the name of a tag")
     with Terminal(quiet) as terminal:
-        around = options.surroundings(terminal)
-        project = open_project(manifest, around)
+        context = options.surroundings(terminal)
+        project = open_project(manifest, context)
         selection = Selection(store=store)
         if name is not None and delete:
-            housekeeping.untag(project, name, selection, around)
+            upkeep.untag(project, name, selection, context)
         elif name is not None:
-            housekeeping.tag(project, name, selection, around, move=move)
-        tags = housekeeping.list_tags(housekeeping.open_store(store, manifest, around), project.manifest.name)
+            upkeep.tag(project, name, selection, context, move=move)
+        tags = upkeep.list_tags(upkeep.open_store(store, manifest, context), project.manifest.name)
     if as_json:
         print_json(TagsDocument(tags=tags))
     elif name is None:

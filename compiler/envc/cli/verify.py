@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from envc import housekeeping
 from envc.cli import lazy_click as click
 from envc.cli import options
 from envc.cli.output import count, print_json
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
-from envc.project import Selection, open_project
+from envc.locking.plan.project import Selection
+from envc.pipeline import upkeep
+from envc.pipeline.project import open_project
 
 
 @click.command("verify")
@@ -41,15 +42,15 @@ def command(
     if (whole or prefix is not None) and (targets or steps or (whole and prefix is not None)):
         raise UsageError("--all and --prefix stand alone", "leave out --step and --platform")
     with Terminal(quiet) as terminal:
-        around = options.surroundings(terminal)
+        context = options.surroundings(terminal)
         if prefix is not None:
-            verified = housekeeping.verify_folder(prefix, around)
+            verified = upkeep.verify_folder(prefix, context)
         elif whole:
-            verified = housekeeping.verify_whole_store(housekeeping.open_store(store, manifest, around), around)
+            verified = upkeep.verify_whole_store(upkeep.open_store(store, manifest, context), context)
         else:
-            project = open_project(manifest, around)
+            project = open_project(manifest, context)
             selection = Selection(steps=steps, targets=targets, store=store, frozen=frozen)
-            verified = housekeeping.verify_steps(project, selection, around)
+            verified = upkeep.verify_steps(project, selection, context)
     if as_json:
         print_json(verified)
     else:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, Unwritable, UsageError
-from envc.fetch.http import CHUNK, Client, Cut, Stream
-from envc.fetch.listing import ListedFile, is_file_name
-from envc.fetch.pages import Pages
-from envc.fetch.places import local_path
+from envc.fetch.net.http import CHUNK, Client, Cut, Stream
+from envc.fetch.pypi.listing import ListedFile, is_file_name
+from envc.fetch.pypi.pages import Pages
+from envc.fetch.pypi.places import local_path
 from envc.model.digest import Sha256, parse_sha256, running_sha256, sha256, sha256_file
 from envc.model.environment import EnvironmentMember
 from envc.model.progress import Progress, Task
-from envc.workers import Workers
+from envc.system.workers import Workers
 
 if TYPE_CHECKING:
     import hashlib

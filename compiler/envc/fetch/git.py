@@ -17,7 +17,7 @@ from envc.errors import EnvcError, OfflineMiss, SourceUnreachable
 from envc.model.digest import sha256
 
 if TYPE_CHECKING:
-    from envc.fetch.credentials import Keyring
+    from envc.fetch.net.credentials import Keyring
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHORT = re.compile(r"[0-9a-f]{7,64}")

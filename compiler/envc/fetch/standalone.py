@@ -17,10 +17,10 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from envc.errors import EnvcError, UsageError
-from envc.fetch.listing import ListedFile
+from envc.fetch.pypi.listing import ListedFile
 from envc.model.digest import Sha256, parse_sha256
 from envc.model.manifest import Standalone
-from envc_solvers.pypi.index import File
+from envc_solvers.pypi.language.index import File
 from envc_solvers.target import PLATFORMS, Implementation, Python, Target
 
 BASE_VARIABLE = "PBS_INSTALLER_BASE_URL"  # what pbs-installer itself calls the place of the archives

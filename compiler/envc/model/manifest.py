@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from envc_solvers.pypi.requirement import Requirement
+from envc_solvers.pypi.language.requirement import Requirement
 from envc_solvers.target import Target
 
 KeyPath = tuple[str | int, ...]  # ("steps", "train", "pypi", 0)

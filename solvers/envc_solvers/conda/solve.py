@@ -2,52 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from envc_solvers.conda.matchspec import MatchSpec
-from envc_solvers.conda.record import Record
+from envc_solvers.conda.explain.conflict import CondaGaveUp
+from envc_solvers.conda.problem import CondaProblem
+from envc_solvers.conda.search.attempt import Attempt
+from envc_solvers.conda.search.tables import Tables
+from envc_solvers.sat.search import SearchLimit
+from envc_solvers.solution import Solution
 
 if TYPE_CHECKING:
-    from envc_solvers.conda.index import Repodata
-    from envc_solvers.solution import Solution
-
-ChannelPriority = Literal["strict", "flexible", "disabled"]
-
-
-class Root(msgspec.Struct, frozen=True):
-    """A spec that somebody wrote, with the label that an explanation shows for it."""
-
-    spec: MatchSpec
-    text: str  # as written
-    origin: str = ""  # such as 'steps.train.conda[0], line 12'
-
-
-class Forbidden(msgspec.Struct, frozen=True):
-    """Records of several names of which at least one name must not be chosen; of one name, none of them may.
-
-    In SAT terms, for names a and b: (not a1 or not b1) and (not a1 or not b2) and so on.
-    """
-
-    records: dict[str, frozenset[tuple[str, str, str]]]  # name: (channel, subdir, file)
-    reason: str  # as an explanation says it, after the packages: "is not what PyPI packages allow: numpy>=2"
-
-
-class CondaProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run of the conda solver gets. Equal problems have equal solutions over the same repodata."""
-
-    target: str  # name that an explanation shows
-    specs: tuple[Root, ...]  # in this order the names are decided
-    channels: tuple[str, ...]  # names, by priority; which subdirs count is the repodata's to say
-    priority: ChannelPriority = "strict"
-    virtual: tuple[Record, ...] = ()  # what the machine has, as records: `__glibc` and the like
-    constraints: tuple[Root, ...] = ()  # apply wherever the name occurs, add nothing
-    overrides: tuple[Root, ...] = ()  # replace what packages (not `specs`) say of that name
-    exclude_newer: int | None = None  # seconds since the epoch, UTC; a file made after it does not exist
-    exclude_newer_for: dict[str, int | None] = {}  # per name; None lifts the cut-off
-    preferences: dict[str, tuple[str, ...]] = {}  # name: file names or versions to prefer, best first
-    forbidden: tuple[Forbidden, ...] = ()
+    from envc_solvers.conda.language.index import Repodata
 
 
 def solve_conda(problem: CondaProblem, repodata: Repodata) -> Solution:
@@ -55,9 +20,16 @@ def solve_conda(problem: CondaProblem, repodata: Repodata) -> Solution:
 
     `channel::name` among the specs closes the name's other channels. With strict priority a name comes from the first
     channel that has it, with flexible priority a channel's records are tried before those of later ones, without
-    priority only versions count. Raises Unsolvable with an explained conflict, GaveUp at a limit, and whatever
-    `repodata` raises.
+    priority only versions count. Raises CondaUnsolvable with an explained conflict, CondaGaveUp when the search takes
+    too long, and whatever `repodata` raises.
     """
-    from envc_solvers.conda.run import run
+    tables = Tables(problem, repodata)
+    attempt = Attempt(problem, tables)
+    try:
+        if attempt.solve():
+            return attempt.solution()
+    except SearchLimit as limit:
+        raise CondaGaveUp(problem.target, limit.conflicts) from None
+    from envc_solvers.conda.explain.explain import refuse
 
-    return run(problem, repodata)
+    raise refuse(problem, repodata, tables, attempt)

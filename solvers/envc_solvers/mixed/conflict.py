@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from envc_solvers.conda.conflict import Conflict as CondaConflict
+from envc_solvers.conda.explain.conflict import CondaConflict
 from envc_solvers.errors import SolverError
-from envc_solvers.pypi.conflict import Conflict as PyPIConflict
+from envc_solvers.pypi.explain.conflict import PyPIConflict
 
 
 class Objection(msgspec.Struct, frozen=True):
@@ -68,7 +68,7 @@ class MixedConflict(msgspec.Struct, frozen=True):
         return "\n".join(lines)
 
 
-class Unsolvable(SolverError):
+class MixedUnsolvable(SolverError):
     """No set of conda packages leaves the PyPI packages a solution."""
 
     def __init__(self, conflict: MixedConflict) -> None:
@@ -79,7 +79,7 @@ class Unsolvable(SolverError):
         return str(self.conflict)
 
 
-class GaveUp(SolverError):
+class MixedGaveUp(SolverError):
     """Solving conda again as often as that may be done led to a new objection every time."""
 
     def __init__(self, target: str, rounds: int, objections: tuple[Objection, ...]) -> None:
@@ -88,14 +88,14 @@ class GaveUp(SolverError):
         self.rounds = rounds
         self.objections = objections
 
-    def relabelled(self, label: Callable[[str], str]) -> GaveUp:
+    def relabelled(self, label: Callable[[str], str]) -> MixedGaveUp:
         """The same with other labels for where requirements stand."""
         replace = msgspec.structs.replace
         objections = tuple(
             replace(each, conflict=each.conflict.relabelled(label)) if each.conflict is not None else each
             for each in self.objections
         )
-        return GaveUp(self.target, self.rounds, objections)
+        return MixedGaveUp(self.target, self.rounds, objections)
 
     def __str__(self) -> str:
         lines = [

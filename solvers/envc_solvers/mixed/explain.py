@@ -8,35 +8,38 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envc_solvers.conda.conflict import Conflict as CondaConflict
-from envc_solvers.conda.conflict import Unsolvable as CondaUnsolvable
-from envc_solvers.conda.matchspec import MatchSpec
-from envc_solvers.conda.solve import Root as CondaRoot
+from envc_solvers.conda.explain.conflict import CondaConflict, CondaUnsolvable
+from envc_solvers.conda.language.matchspec import MatchSpec
+from envc_solvers.conda.problem import CondaRoot
 from envc_solvers.correction import correct, in_words
 from envc_solvers.errors import SolverError
-from envc_solvers.mixed.conflict import GaveUp, MixedConflict, Objection, Unsolvable
-from envc_solvers.pypi.conflict import Conflict as PyPIConflict
-from envc_solvers.pypi.conflict import Unsolvable as PyPIUnsolvable
-from envc_solvers.pypi.solve import Root as PyPIRoot
+from envc_solvers.mixed.conflict import MixedConflict, MixedGaveUp, MixedUnsolvable, Objection
+from envc_solvers.mixed.problem import MAX_ROUNDS
+from envc_solvers.mixed.rounds import Answers, Failure, Round, run
+from envc_solvers.pypi.explain.conflict import PyPIConflict, PyPIUnsolvable
+from envc_solvers.pypi.problem import PyPIRoot
 
 if TYPE_CHECKING:
-    from envc_solvers.mixed.run import Round, World
-    from envc_solvers.mixed.solve import MixedProblem
+    from envc_solvers.mixed.problem import MixedProblem
 
 _MOST_TRIALS = 8  # of one change
 _MOST_TRIALS_OF_SEVERAL = 16
 
 
-def refuse(conflict: CondaConflict, problem: MixedProblem, world: World, rounds: list[Round]) -> Unsolvable:
-    """The error for a problem of which conda has no solution left that PyPI could live with."""
-    objections = tuple(_objection(rounds[number]) for number in conflict.forbidden)
-    found = MixedConflict(conflict, objections)
-    return Unsolvable(msgspec.structs.replace(found, suggestion=_suggest(found, problem, world)))
+def explained(failure: Failure, problem: MixedProblem, world: Answers) -> MixedUnsolvable | MixedGaveUp:
+    """The error for a failed run, with a change that was seen to help where one was found."""
+    error = _without_suggestion(failure, problem)
+    if isinstance(error, MixedGaveUp):
+        return error
+    suggestion = _suggest(error.conflict, problem, world)
+    return MixedUnsolvable(msgspec.structs.replace(error.conflict, suggestion=suggestion))
 
 
-def give_up(problem: MixedProblem, rounds: list[Round]) -> GaveUp:
-    """The error for a problem that was solved too often."""
-    return GaveUp(problem.conda.target, len(rounds) - 1, tuple(map(_objection, rounds)))
+def _without_suggestion(failure: Failure, problem: MixedProblem) -> MixedUnsolvable | MixedGaveUp:
+    rounds, conflict = failure.rounds, failure.conflict
+    if conflict is None:
+        return MixedGaveUp(problem.conda.target, len(rounds) - 1, tuple(map(_objection, rounds)))
+    return MixedUnsolvable(MixedConflict(conflict, tuple(_objection(rounds[number]) for number in conflict.forbidden)))
 
 
 def _objection(failed: Round) -> Objection:
@@ -44,24 +47,20 @@ def _objection(failed: Round) -> Objection:
     return Objection(failed.text, error.conflict if isinstance(error, PyPIUnsolvable) else None)
 
 
-def _suggest(conflict: MixedConflict, problem: MixedProblem, world: World) -> str:
+def _suggest(conflict: MixedConflict, problem: MixedProblem, world: Answers) -> str:
     """What helps, tried as a whole: one change where one does, else several; "" when nothing that is tried does."""
-    if not world.suggests:
-        return ""
-    world = msgspec.structs.replace(world, suggests=False)
     for words, changed in islice(_changes(conflict, problem), _MOST_TRIALS):
         if _refusal(changed, world) is None:
             return words
     return _several(conflict, problem, world)
 
 
-def _refusal(problem: MixedProblem, world: World) -> SolverError | None:
+def _refusal(problem: MixedProblem, world: Answers) -> SolverError | None:
     """Why there is no solution; None where there is one."""
-    from envc_solvers.mixed.run import run
-    from envc_solvers.mixed.solve import MAX_ROUNDS
-
     try:
         run(problem, world, MAX_ROUNDS)
+    except Failure as failure:
+        return _without_suggestion(failure, problem)
     except SolverError as error:
         return error
     return None
@@ -75,7 +74,7 @@ def _stated(conflict: MixedConflict | CondaConflict | PyPIConflict) -> set[tuple
     return {*conflict.conda.roots, *told}
 
 
-def _several(conflict: MixedConflict, problem: MixedProblem, world: World) -> str:
+def _several(conflict: MixedConflict, problem: MixedProblem, world: Answers) -> str:
     """What to leave out where conflicts are independent of each other; "" unless something remains. `python` stays."""
     specs, roots = problem.conda.specs, problem.pypi.roots
     stated = [(root.text, root.origin) for root in specs if root.spec.name != "python"]
@@ -98,7 +97,7 @@ def _several(conflict: MixedConflict, problem: MixedProblem, world: World) -> st
         error = _refusal(smaller, world)
         if error is None:
             return ()
-        if isinstance(error, Unsolvable | CondaUnsolvable | PyPIUnsolvable):
+        if isinstance(error, MixedUnsolvable | CondaUnsolvable | PyPIUnsolvable):
             return numbers(_stated(error.conflict)) or kept
         return None
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from envc_solvers.conda.table import spec_name
+from envc_solvers.conda.search.table import spec_name
 
 _SEPARATORS = re.compile(r"[-_.]+")
 _PYTHON = frozenset(("python", "python_abi"))

@@ -11,17 +11,19 @@ from typing import Literal
 
 import msgspec
 
-from envc_solvers.pypi.candidate import Candidate
-from envc_solvers.pypi.index import Index
-from envc_solvers.pypi.markers import Answer, Markers, marker_environment
-from envc_solvers.pypi.provider import Provider
-from envc_solvers.pypi.requirement import Requirement, parse
-from envc_solvers.pypi.solve import Problem, Root
-from envc_solvers.pypi.specifier import allows, parsed
+from envc_solvers.pypi.language.index import Index
+from envc_solvers.pypi.language.markers import Answer, Markers, marker_environment
+from envc_solvers.pypi.language.requirement import Requirement, parse
+from envc_solvers.pypi.language.specifier import allows, parsed
+from envc_solvers.pypi.problem import PyPIProblem, PyPIRoot
+from envc_solvers.pypi.search.candidate import Candidate
+from envc_solvers.pypi.search.provider import Provider
 from envc_solvers.solution import Solution
 
 Mode = Literal["newest", "strong"]
-Trial = Callable[[int, Problem], "Solution | None"]  # number of the problem, and it with more limits; None: no solution
+Trial = Callable[
+    [int, PyPIProblem], "Solution | None"
+]  # number of the problem, and it with more limits; None: no solution
 
 _MOST_VERSIONS = 24  # common versions of one project that are tried
 _ROUNDS = 2  # what is settled for one project may take another apart
@@ -38,7 +40,7 @@ class Apart(msgspec.Struct, frozen=True, kw_only=True):
 class Member(msgspec.Struct, frozen=True, kw_only=True):
     """One of the problems that should agree."""
 
-    problem: Problem
+    problem: PyPIProblem
     index: Index
     answers: MutableMapping[str, Answer]
 
@@ -67,7 +69,7 @@ class _Table:
         self.solutions = solutions
         self._members = members
         self._solve = solve
-        self._limits: list[tuple[Root, ...]] = [()] * len(members)
+        self._limits: list[tuple[PyPIRoot, ...]] = [()] * len(members)
         self._markers = [
             Markers(marker_environment(m.problem.target, m.problem.python), m.answers) for m in self._members
         ]
@@ -88,7 +90,7 @@ class _Table:
             for one in wanted.items():
                 self._follow(number, [_limit(*one)])
 
-    def _follow(self, number: int, limits: list[Root]) -> bool:
+    def _follow(self, number: int, limits: list[PyPIRoot]) -> bool:
         """As `_try`, unless a project would get a version that neither this problem nor an earlier one has."""
         before = self.solutions[number], self._limits[number]
         known = self._versions(range(number + 1))
@@ -130,7 +132,7 @@ class _Table:
             return f"none of the {_MOST_VERSIONS} first of {len(common)} common versions can be had everywhere"
         return f"no common version can be had everywhere ({_listed(common)} tried)"
 
-    def _try_everywhere(self, numbers: Iterable[int], limit: Root) -> bool:
+    def _try_everywhere(self, numbers: Iterable[int], limit: PyPIRoot) -> bool:
         before = list(self.solutions), list(self._limits)
         for number in numbers:
             if not self._try(number, [limit]):
@@ -138,7 +140,7 @@ class _Table:
                 return False
         return True
 
-    def _try(self, number: int, limits: list[Root]) -> bool:
+    def _try(self, number: int, limits: list[PyPIRoot]) -> bool:
         """Solve a problem with further limits, and keep that if it can be done."""
         problem = self._members[number].problem
         together = (*self._limits[number], *limits)
@@ -200,10 +202,10 @@ class _Table:
         return self._providers[number].project(name).choice(frozenset(wanted))
 
 
-def _limit(name: str, version: str) -> Root:
+def _limit(name: str, version: str) -> PyPIRoot:
     # "==" would name a yanked file exactly, and so allow it.
     public = version.partition("+")[0]
-    return Root(Requirement(name, f"<={public},>={public}"), "alignment")
+    return PyPIRoot(Requirement(name, f"<={public},>={public}"), "alignment")
 
 
 def _listed(versions: list[str]) -> str:

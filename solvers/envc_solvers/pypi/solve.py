@@ -3,70 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
-import msgspec
+from resolvelib.resolvers import ResolutionImpossible
 
-from envc_solvers.pypi.requirement import Requirement
-from envc_solvers.target import Python, Target
+from envc_solvers.errors import ProjectNotFound, SolverError
+from envc_solvers.pypi.language.markers import Answer, Markers, marker_environment
+from envc_solvers.pypi.problem import MAX_TRIES, PyPIProblem
+from envc_solvers.pypi.search.journal import Journal
+from envc_solvers.pypi.search.replay import Replay
+from envc_solvers.pypi.search.resolution import SearchLimit
+from envc_solvers.pypi.search.run import in_order, search
+from envc_solvers.solution import Solution
 
 if TYPE_CHECKING:
-    from envc_solvers.pypi.index import Index
-    from envc_solvers.pypi.markers import Answer
-    from envc_solvers.solution import Solution
-
-Prereleases = Literal["if-necessary", "never", "allow"]
-Strategy = Literal["highest", "lowest", "lowest-direct"]
+    from envc_solvers.pypi.language.index import Index
 
 
-class Root(msgspec.Struct, frozen=True):
-    """A requirement that somebody wrote, with the label that an explanation shows for it."""
-
-    requirement: Requirement
-    origin: str = ""  # such as 'steps.train.pypi[0], line 12'
-
-
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """Which candidates may be chosen, and which are preferred."""
-
-    prereleases: Prereleases = "if-necessary"
-    prereleases_for: frozenset[str] = frozenset()  # names whose pre-releases are allowed as well
-    strategy: Strategy = "highest"
-    exclude_newer: int | None = None  # seconds since the epoch, UTC; a file uploaded at or after it does not exist
-    exclude_newer_for: dict[str, int | None] = {}  # per name; None lifts the cut-off
-    # Names whose cut-off counts back from now, "" for all that are not in `exclude_newer_for`: it moves by itself, so
-    # that it says nothing of files that are locked already.
-    spans: frozenset[str] = frozenset()
-
-
-class Provided(msgspec.Struct, frozen=True):
-    """A project that stands in the environment already: nothing of it is chosen, and it is no pin of the solution."""
-
-    version: str  # PEP 440
-    by: str  # who brings it, as explanations show it: "numpy 1.26.4 of conda"
-
-
-class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run of the PyPI solver gets. Equal problems have equal solutions over the same index."""
-
-    target: Target
-    python: Python
-    roots: tuple[Root, ...]
-    constraints: tuple[Root, ...] = ()  # apply wherever the name occurs, add nothing
-    overrides: tuple[Root, ...] = ()  # replace what packages (not roots) require of that name
-    policy: Policy = Policy()
-    preferences: dict[
-        str, tuple[str, ...]
-    ] = {}  # name: versions to prefer, best first (from the lock, or other targets)
-    locked_files: frozenset[str] = frozenset()  # sha256 of files already locked: they stay usable when yanked
-    provided: dict[str, Provided] = {}  # by normalised name
-
-
-MAX_TRIES = 200_000  # candidates; the hardest benchmark sets need some thousands
-
-
-def solve(
-    problem: Problem,
+def solve_pypi(
+    problem: PyPIProblem,
     index: Index,
     answers: MutableMapping[str, Answer],
     *,
@@ -80,6 +35,55 @@ def solve(
     makes no difference. Raises Unsolvable with an explained conflict, GaveUp at a limit, and whatever the index raises
     about sources that do not answer.
     """
-    from envc_solvers.pypi.run import run
+    try:
+        return attempt(problem, index, answers, max_tries, out_of_time)
+    except Refusal as refusal:
+        raise refusal.explained() from refusal
 
-    return run(problem, index, answers, max_tries, out_of_time)
+
+def attempt(
+    problem: PyPIProblem,
+    index: Index,
+    answers: MutableMapping[str, Answer],
+    max_tries: int,
+    out_of_time: Callable[[], bool] | None,
+) -> Solution:
+    """As `solve.solve`, but raises Refusal where that raises Unsolvable or GaveUp."""
+    markers = Markers(marker_environment(problem.target, problem.python), answers)
+    problem = in_order(problem)
+    stated = (*problem.roots, *problem.constraints, *problem.overrides)
+    direct = [root for root in stated if root.requirement.url and markers.holds(root.requirement.marker)]
+    if direct:
+        from envc_solvers.pypi.explain.explain import refuse_urls
+
+        raise refuse_urls(problem, direct)
+    journal = Journal()
+    heard = Replay(index)
+    try:
+        return search(problem, heard, markers, journal, max_tries, out_of_time)
+    except (ResolutionImpossible, ProjectNotFound, SearchLimit) as error:
+        raise Refusal(error, problem, heard, markers, journal, out_of_time) from error
+
+
+class Refusal(Exception):
+    """A search without a solution, not explained yet: who only wants to know whom to blame pays for nothing else."""
+
+    def __init__(
+        self,
+        error: ResolutionImpossible[Any, Any] | ProjectNotFound | SearchLimit,
+        problem: PyPIProblem,
+        heard: Replay,
+        markers: Markers,
+        journal: Journal,
+        out_of_time: Callable[[], bool] | None,
+    ) -> None:
+        super().__init__(error)
+        self.error = error
+        self.blamed = journal.blamed  # what of provided versions it rests on; empty where it fails whatever they are
+        self._known = (problem, heard, markers, journal, out_of_time)
+
+    def explained(self) -> SolverError:
+        """Unsolvable or GaveUp. Searches again, only over what the index has said already."""
+        from envc_solvers.pypi.explain.explain import refuse
+
+        return refuse(self.error, *self._known)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from envc_solvers.sat.domain import ABSENT, is_decided
-from envc_solvers.sat.nogood import Asks, Barred
+from envc_solvers.sat.nogood import Forbidden, Requires
 from envc_solvers.sat.search import Search, SearchLimit
 from envc_solvers.sat.trail import Trail
 
@@ -13,7 +13,7 @@ _CONFLICTS = 200  # in one trial; a trial that needs more counts as solvable
 _CONFLICTS_IN_ALL = 300  # then the facts stay as they are
 
 
-Fact = Asks | Barred
+Fact = Requires | Forbidden
 
 
 def shrink(facts: Sequence[Fact], goal: int, base: Callable[[int], int]) -> list[Fact]:
@@ -51,7 +51,7 @@ def _search(facts: Sequence[Fact], goal: int, base: Callable[[int], int]) -> tup
 
 def variables(fact: Fact) -> tuple[int, ...]:
     """The variables that a fact speaks of."""
-    if isinstance(fact, Barred):
+    if isinstance(fact, Forbidden):
         return tuple(variable for variable, _ in fact.literals)
     return fact.asker, fact.variable
 
@@ -65,12 +65,12 @@ class _Facts:
         for variable in dict.fromkeys([goal, *(each for fact in facts for each in variables(fact))]):
             numbers[variable] = self.trail.add_variable(base(variable))
         self.goal = numbers[goal]
-        self._facts: dict[int, list[Asks]] = {}
-        self.barred: list[Barred] = []
+        self._facts: dict[int, list[Requires]] = {}
+        self.barred: list[Forbidden] = []
         for fact in facts:
-            if isinstance(fact, Barred):
+            if isinstance(fact, Forbidden):
                 renumbered = tuple((numbers[variable], mask) for variable, mask in fact.literals)
-                self.barred.append(Barred(renumbered, fact.number))
+                self.barred.append(Forbidden(renumbered, fact.number))
                 continue
             renamed = fact._replace(asker=numbers[fact.asker], variable=numbers[fact.variable])
             self._facts.setdefault(renamed.asker, []).append(renamed)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Asks(NamedTuple):
+class Requires(NamedTuple):
     """A leaf of a proof: each candidate in `who` asks that `variable` is within `room`.
 
     As a nogood: {(asker, who), (variable, everything but room)}.
@@ -29,7 +29,7 @@ class Given(NamedTuple):
     room: int
 
 
-class Barred(NamedTuple):
+class Forbidden(NamedTuple):
     """A leaf of a proof: somebody else has found that these literals cannot all hold."""
 
     literals: tuple[tuple[int, int], ...]  # (variable, set), each variable once
@@ -46,12 +46,12 @@ class Nogood:
         self.why = why  # resolving these, in order, gives the literals
 
 
-Reason = Asks | Given | Barred | Nogood
+Reason = Requires | Given | Forbidden | Nogood
 
 
-def leaves(proof: Nogood) -> tuple[Asks | Given | Barred, ...]:
+def leaves(proof: Nogood) -> tuple[Requires | Given | Forbidden, ...]:
     """The facts that a nogood rests on, each once, in the order in which the search used them first."""
-    found: dict[Asks | Given | Barred, None] = {}
+    found: dict[Requires | Given | Forbidden, None] = {}
     seen: set[int] = set()
     stack: list[Reason] = [proof]
     while stack:

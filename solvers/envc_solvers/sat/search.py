@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from envc_solvers.sat.domain import ABSENT
-from envc_solvers.sat.nogood import Asks, Barred, Given, Nogood, Reason
+from envc_solvers.sat.nogood import Forbidden, Given, Nogood, Reason, Requires
 from envc_solvers.sat.trail import Asked, Cause, Trail
 
 
@@ -37,7 +37,7 @@ class Theory(Protocol):
 class Search:
     """One search. `trail` is shared with the theory, which adds variables and reads domains."""
 
-    def __init__(self, theory: Theory, trail: Trail, barred: Iterable[Barred] = ()) -> None:
+    def __init__(self, theory: Theory, trail: Trail, barred: Iterable[Forbidden] = ()) -> None:
         """`barred` holds from the start; none of its literals may hold by what the variables begin with."""
         self._theory = theory
         self._trail = trail
@@ -85,9 +85,9 @@ class Search:
                 continue
             who, left = self._theory.askers(variable, other, ~now)
             if other == variable:
-                nogood = Nogood({variable: who}, (Asks(variable, who, other, left),))
+                nogood = Nogood({variable: who}, (Requires(variable, who, other, left),))
             else:
-                nogood = Nogood({variable: who, other: ~left}, (Asks(variable, who, other, left),))
+                nogood = Nogood({variable: who, other: ~left}, (Requires(variable, who, other, left),))
             return None if trail.narrow(variable, ~who, nogood) else self._emptied(variable)
         trail.decide(variable, candidate)
         return None
@@ -157,7 +157,7 @@ class Search:
         """
         if isinstance(cause, Asked):
             who, left = self._theory.askers(cause.asker, variable, cause.room | held)
-            return {cause.asker: who, variable: ~left}, Asks(cause.asker, who, variable, left)
+            return {cause.asker: who, variable: ~left}, Requires(cause.asker, who, variable, left)
         assert cause is not None, "a decision has no reason"
         return dict(cause.literals), cause
 

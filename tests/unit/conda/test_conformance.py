@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from envc_solvers.conda.matchspec import InvalidMatchSpec, MatchSpec, parse_matchspec
-from envc_solvers.conda.record import Record
-from envc_solvers.conda.version import POST, InvalidVersion, Part, parse_version, prefix_bounds, split_version
-from envc_solvers.conda.versionspec import InvalidVersionSpec, parse_version_spec
-from tests.channels import SHARED
+from envc_solvers.conda.language.matchspec import InvalidMatchSpec, MatchSpec, parse_matchspec
+from envc_solvers.conda.language.record import Record
+from envc_solvers.conda.language.version import POST, InvalidVersion, Part, parse_version, prefix_bounds, split_version
+from envc_solvers.conda.language.versionspec import InvalidVersionSpec, parse_version_spec
+from tests.support.channels import SHARED
 
 FACTS = SHARED / "conformance"
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from envc_solvers.conda.floors import kept_out
-from envc_solvers.conda.solve import CondaProblem, solve_conda
-from envc_solvers.conda.virtual import virtual_packages
+from envc_solvers.conda.explain.floors import kept_out
+from envc_solvers.conda.language.virtual import virtual_packages
+from envc_solvers.conda.problem import CondaProblem
+from envc_solvers.conda.solve import solve_conda
 from envc_solvers.target import Target, default_target
-from tests.channels import MemoryRepodata
-from tests.conda_scenarios import Said, label, record_of
+from tests.support.channels import MemoryRepodata
+from tests.support.conda_scenarios import Said, label, record_of
 
 OLD = Target(name="old", platform="linux-64", glibc="2.17", archspec="x86_64_v2")
 RECORDS = {

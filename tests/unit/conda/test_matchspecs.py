@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from envc_solvers.conda.matchspec import InvalidMatchSpec, parse_matchspec
-from envc_solvers.conda.record import Record
+from envc_solvers.conda.language.matchspec import InvalidMatchSpec, parse_matchspec
+from envc_solvers.conda.language.record import Record
 
 SHA256 = "6074ab8153fa6e4915cc761840c31e318ce911a678861db9db527ec6452c2cdb"
 MD5 = "d176f2730b627d227630c09dd182abe6"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from envc_solvers.conda.record import Record, RecordUnusable, decode_records, name_of
+from envc_solvers.conda.language.record import Record, RecordUnusable, decode_records, name_of
 
 FILE = "demo-1.0-py_0.conda"
 SHA256 = "6074ab8153fa6e4915cc761840c31e318ce911a678861db9db527ec6452c2cdb"

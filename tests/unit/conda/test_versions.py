@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from envc_solvers.conda.version import InvalidVersion, parse_version, version_key
-from envc_solvers.conda.versionspec import EVERY, InvalidVersionSpec, parse_version_spec
+from envc_solvers.conda.language.version import InvalidVersion, parse_version, version_key
+from envc_solvers.conda.language.versionspec import EVERY, InvalidVersionSpec, parse_version_spec
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from envc_solvers.conda.record import Record
-from envc_solvers.conda.virtual import parse_virtual_package, virtual_packages
+from envc_solvers.conda.language.record import Record
+from envc_solvers.conda.language.virtual import parse_virtual_package, virtual_packages
 from envc_solvers.target import Target, default_target
 
 

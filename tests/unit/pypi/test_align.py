@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from envc_solvers.pypi.align import Apart, Member, Mode, align
-from envc_solvers.pypi.run import Refusal, attempt
-from envc_solvers.pypi.solve import Problem, solve
+from envc_solvers.pypi.problem import PyPIProblem
+from envc_solvers.pypi.solve import Refusal, attempt, solve_pypi
 from envc_solvers.solution import Solution
 from envc_solvers.target import Python, default_target
-from tests.universe import MemoryIndex, Universe, Version, label
+from tests.support.universe import MemoryIndex, Universe, Version, label
 
 PYTHON = Python(minor=(3, 11))
 
@@ -18,13 +18,13 @@ def solved(
     members = []
     for platform in platforms:
         target = default_target(platform)
-        problem = Problem(target=target, python=PYTHON, roots=label(roots, "roots"))
+        problem = PyPIProblem(target=target, python=PYTHON, roots=label(roots, "roots"))
         members.append(Member(problem=problem, index=MemoryIndex(universe, target, PYTHON), answers={}))
-    solutions = [solve(m.problem, m.index, m.answers) for m in members]
+    solutions = [solve_pypi(m.problem, m.index, m.answers) for m in members]
     apart: tuple[Apart, ...] = ()
     if mode is not None:
 
-        def trial(number: int, problem: Problem) -> Solution | None:
+        def trial(number: int, problem: PyPIProblem) -> Solution | None:
             try:
                 return attempt(problem, members[number].index, members[number].answers, 10_000, None)
             except Refusal:

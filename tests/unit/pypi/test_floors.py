@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from envc_solvers.pypi.floors import kept_out
-from envc_solvers.pypi.requirement import parse
-from envc_solvers.pypi.solve import Policy, Problem, Root, solve
+from envc_solvers.pypi.explain.floors import kept_out
+from envc_solvers.pypi.language.requirement import parse
+from envc_solvers.pypi.problem import Policy, PyPIProblem, PyPIRoot
+from envc_solvers.pypi.solve import solve_pypi
 from envc_solvers.target import Python, Target, default_target
-from tests.universe import MemoryIndex, Universe, Version
+from tests.support.universe import MemoryIndex, Universe, Version
 
 PYTHON = Python(minor=(3, 11))
 OLD = Target(name="old", platform="linux-64", glibc="2.17", archspec="x86_64_v2")
@@ -25,9 +26,9 @@ def release(name: str, version: str, file: str, **more: Any) -> Version:
 
 
 def lines(universe: Universe, target: Target, *roots: str, **more: Any) -> tuple[str, ...]:
-    problem = Problem(target=target, python=PYTHON, roots=tuple(Root(parse(text)) for text in roots), **more)
+    problem = PyPIProblem(target=target, python=PYTHON, roots=tuple(PyPIRoot(parse(text)) for text in roots), **more)
     index = MemoryIndex(universe, target, PYTHON)
-    return kept_out(problem, solve(problem, index, {}), index)
+    return kept_out(problem, solve_pypi(problem, index, {}), index)
 
 
 UNIVERSE: Universe = {
@@ -59,7 +60,7 @@ def test_nothing_is_told_of_what_nobody_declared() -> None:
     [
         (("lib<2",), {}),
         (("lib", "app"), {}),  # another package asks for the old one
-        (("lib",), {"constraints": (Root(parse("lib<2")),)}),
+        (("lib",), {"constraints": (PyPIRoot(parse("lib<2")),)}),
         (("lib",), {"policy": Policy(strategy="lowest")}),
     ],
 )

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from envc_solvers.pypi.markers import Markers
-from envc_solvers.pypi.requirement import parse
+from envc_solvers.pypi.language.markers import Markers
+from envc_solvers.pypi.language.requirement import parse
 
 MARKER = '(sys_platform == "linux" or os_name == "{}")'
 READERS: dict[str, Callable[[str], object]] = {

@@ -13,23 +13,24 @@ from resolvelib.resolvers.criterion import Criterion
 from resolvelib.resolvers.resolution import Resolution
 from resolvelib.structs import State
 
-from envc_solvers.pypi.candidate import Choice, Project, Rules
-from envc_solvers.pypi.explain import GaveUp, Unsolvable
-from envc_solvers.pypi.index import File, Release, View
-from envc_solvers.pypi.markers import Answer
-from envc_solvers.pypi.requirement import parse
-from envc_solvers.pypi.solve import Policy, Problem, solve
+from envc_solvers.pypi.explain.conflict import PyPIGaveUp, PyPIUnsolvable
+from envc_solvers.pypi.language.index import File, Release, View
+from envc_solvers.pypi.language.markers import Answer
+from envc_solvers.pypi.language.requirement import parse
+from envc_solvers.pypi.problem import Policy, PyPIProblem
+from envc_solvers.pypi.search.candidate import Choice, Project, Rules
+from envc_solvers.pypi.solve import solve_pypi
 from envc_solvers.solution import Pin, Solution
 from envc_solvers.target import Python, default_target
-from tests.universe import MemoryIndex, Universe, Version, label
+from tests.support.universe import MemoryIndex, Universe, Version, label
 
 TARGET = default_target("linux-64")
 PYTHON = Python(minor=(3, 11))
 
 
 def ask(universe: Universe, *roots: str, policy: Policy | None = None, max_tries: int = 10_000) -> Solution:
-    problem = Problem(target=TARGET, python=PYTHON, roots=label(roots, "roots"), policy=policy or Policy())
-    return solve(problem, MemoryIndex(universe, TARGET, PYTHON), {}, max_tries=max_tries)
+    problem = PyPIProblem(target=TARGET, python=PYTHON, roots=label(roots, "roots"), policy=policy or Policy())
+    return solve_pypi(problem, MemoryIndex(universe, TARGET, PYTHON), {}, max_tries=max_tries)
 
 
 def test_resolvelib_is_as_the_search_expects() -> None:
@@ -74,20 +75,20 @@ def test_a_pin_says_everything_a_lock_needs() -> None:
 
 def test_only_what_is_chosen_is_read() -> None:
     universe = {"app": {f"{n}.0": Version(requires=("lib",)) for n in range(50)}, "lib": {"1.0": Version()}}
-    problem = Problem(target=TARGET, python=PYTHON, roots=label(["app"], "roots"))
+    problem = PyPIProblem(target=TARGET, python=PYTHON, roots=label(["app"], "roots"))
     index = MemoryIndex(universe, TARGET, PYTHON)
-    solve(problem, index, {})
+    solve_pypi(problem, index, {})
     assert index.asked == ["app-49.0-py3-none-any.whl", "lib-1.0-py3-none-any.whl"]
     assert index.expected == [parse("app"), parse("lib")], "needs are announced before they are asked about"
 
 
 def test_known_answers_are_not_worked_out_again() -> None:
     universe = {"app": {"1.0": Version(requires=("lib; os_name == 'posix'",))}, "lib": {"1.0": Version()}}
-    problem = Problem(target=TARGET, python=PYTHON, roots=label(["app"], "roots"))
+    problem = PyPIProblem(target=TARGET, python=PYTHON, roots=label(["app"], "roots"))
     answers = {'os_name == "posix"': Answer(False)}
-    assert [pin.name for pin in solve(problem, MemoryIndex(universe, TARGET, PYTHON), answers).pins] == ["app"]
+    assert [pin.name for pin in solve_pypi(problem, MemoryIndex(universe, TARGET, PYTHON), answers).pins] == ["app"]
     fresh: dict[str, Answer] = {}
-    solve(problem, MemoryIndex(universe, TARGET, PYTHON), fresh)
+    solve_pypi(problem, MemoryIndex(universe, TARGET, PYTHON), fresh)
     assert fresh == {'os_name == "posix"': Answer(True)}
 
 
@@ -98,7 +99,7 @@ def test_what_every_version_requires_is_learned_once() -> None:
         "right": {f"{n}.0": Version(requires=("base>=1",)) for n in range(1, 101)},
         "base": {"0.1": Version(), "1.0": Version()},
     }
-    with pytest.raises(Unsolvable) as caught:
+    with pytest.raises(PyPIUnsolvable) as caught:
         ask(universe, "left", "right", max_tries=1_000)
     assert "100 versions" in str(caught.value)
 
@@ -112,10 +113,10 @@ def test_the_shortest_way_to_a_failure_is_taken() -> None:
         "base": {"1.0": Version(), "2.0": Version()},
         "wide": {f"{n}.0": Version(requires=("narrow",)) for n in range(1, 101)},
     }
-    problem = Problem(target=TARGET, python=PYTHON, roots=label(["long", "narrow", "old==1.0", "wide"], "roots"))
+    problem = PyPIProblem(target=TARGET, python=PYTHON, roots=label(["long", "narrow", "old==1.0", "wide"], "roots"))
     index = MemoryIndex(universe, TARGET, PYTHON)
-    with pytest.raises(Unsolvable) as caught:
-        solve(problem, index, {})
+    with pytest.raises(PyPIUnsolvable) as caught:
+        solve_pypi(problem, index, {})
     conflict = caught.value.conflict
     assert {root for root, _ in conflict.roots} == {"narrow", "old==1.0"}
     assert "narrow 1.0 to 12.0 (12 versions)" in str(caught.value)
@@ -147,7 +148,7 @@ def test_what_something_is_left_of_has_no_part_in_a_refusal() -> None:
         "old": {"1.0": Version(requires=("base<2",))},
         "base": {"1.0": Version(), "2.0": Version()},
     }
-    with pytest.raises(Unsolvable) as caught:
+    with pytest.raises(PyPIUnsolvable) as caught:
         ask(universe, "long", "some", "old==1.0")
     assert {root for root, _ in caught.value.conflict.roots} == {"long", "old==1.0"}
     assert "some" not in str(caught.value)
@@ -158,9 +159,9 @@ def test_the_index_hears_of_candidates_that_follow_those_that_fell() -> None:
         "app": {f"{n}.0": Version(requires=("base>=2",)) for n in range(1, 51)} | {"0.5": Version()},
         "base": {"1.0": Version(), "2.0": Version(), "2.1rc1": Version()},
     }
-    problem = Problem(target=TARGET, python=PYTHON, roots=label(["app", "base<2"], "roots"))
+    problem = PyPIProblem(target=TARGET, python=PYTHON, roots=label(["app", "base<2"], "roots"))
     index = MemoryIndex(universe, TARGET, PYTHON)
-    pins = solve(problem, index, {}).pins
+    pins = solve_pypi(problem, index, {}).pins
     assert [pin.version for pin in pins] == ["0.5", "1.0"]
     assert index.expected_files[0] == "app-47.0-py3-none-any.whl", "the one after the third"
     read = [name for name in index.asked if name.startswith("app")]
@@ -209,7 +210,7 @@ def test_a_limit_ends_with_what_was_being_tried() -> None:
         "app": {f"{n}.0": Version(requires=("lib>=9",)) for n in range(1, 30)},
         "lib": {"1.0": Version()},
     }
-    with pytest.raises(GaveUp) as caught:
+    with pytest.raises(PyPIGaveUp) as caught:
         ask(universe, "app", max_tries=10)
     error = caught.value
     assert (error.tried, error.deciding) == (10, "app")
@@ -224,7 +225,7 @@ def test_what_failed_most_often_is_told_first() -> None:
         "once": {"1.0": Version()},
         "often": {"1.0": Version()},
     }
-    with pytest.raises(GaveUp) as caught:
+    with pytest.raises(PyPIGaveUp) as caught:
         ask(universe, "alpha", "beta", max_tries=12)
     error = caught.value
     assert [subject.project for subject in error.conflict.subjects] == ["often", "once"]
@@ -235,10 +236,10 @@ def test_what_failed_most_often_is_told_first() -> None:
 
 def test_a_clock_can_stop_the_search() -> None:
     ticks = iter([False, False, True])
-    problem = Problem(target=TARGET, python=PYTHON, roots=label(["app"], "roots"))
+    problem = PyPIProblem(target=TARGET, python=PYTHON, roots=label(["app"], "roots"))
     universe = {"app": {"1.0": Version(requires=("lib",))}, "lib": {"1.0": Version(requires=("end",))}, "end": {}}
-    with pytest.raises(GaveUp):
-        solve(
+    with pytest.raises(PyPIGaveUp):
+        solve_pypi(
             problem,
             MemoryIndex({**universe, "end": {"1.0": Version()}}, TARGET, PYTHON),
             {},
@@ -247,16 +248,16 @@ def test_a_clock_can_stop_the_search() -> None:
 
 
 def test_a_root_from_a_url_is_refused_with_its_label() -> None:
-    with pytest.raises(Unsolvable) as caught:
+    with pytest.raises(PyPIUnsolvable) as caught:
         ask({"app": {"1.0": Version()}}, "app @ https://example.invalid/app-1.0-py3-none-any.whl")
     assert [subject.reason for subject in caught.value.conflict.subjects] == ["from-url"]
     assert caught.value.conflict.roots[0][1] == "roots[0]"
 
 
 _HASHED = """
+from tests.support.universe import Version
 from tests.unit.pypi.test_search import ask
-from tests.universe import Version
-from envc_solvers.pypi.explain import Unsolvable
+from envc_solvers.pypi.explain.conflict import PyPIUnsolvable
 names = ["ant", "bee", "cat", "dog"]
 universe = {name: {f"{v}.0": Version(requires=(f"core{'<' if i % 2 else '>='}{v}",)) for v in range(1, 7)}
             for i, name in enumerate(names)}
@@ -266,7 +267,7 @@ universe["core"] = {}
 universe["core"]["0.1"] = Version()
 try:
     ask(universe, *names)
-except Unsolvable as error:
+except PyPIUnsolvable as error:
     print(error)
 """
 
@@ -289,10 +290,11 @@ def test_a_warm_solve_loads_no_parser() -> None:
     """Start-up is part of the product: parsed requirements and answers come from the cache."""
     code = (
         "import sys\n"
-        "from envc_solvers.pypi.solve import Problem, Root, solve\n"
-        "from envc_solvers.pypi.requirement import Metadata, Requirement, parse\n"
-        "from envc_solvers.pypi.index import File, Release, View\n"
-        "from envc_solvers.pypi.markers import Answer\n"
+        "from envc_solvers.pypi.problem import PyPIProblem, PyPIRoot\n"
+        "from envc_solvers.pypi.solve import solve_pypi\n"
+        "from envc_solvers.pypi.language.requirement import Metadata, Requirement, parse\n"
+        "from envc_solvers.pypi.language.index import File, Release, View\n"
+        "from envc_solvers.pypi.language.markers import Answer\n"
         "from envc_solvers.target import Python, default_target\n"
         "class Known:\n"
         "    def view(self, name): return View(name, 'pypi', (Release.of('1.0rc1', (File(name + '.whl'),)),))\n"
@@ -301,9 +303,9 @@ def test_a_warm_solve_loads_no_parser() -> None:
         "        return Metadata(view.name, '1.0rc1', needs if view.name == 'app' else (), '', ('extra',))\n"
         "    def expect(self, requirements): pass\n"
         "    def expect_metadata(self, view, files): pass\n"
-        "problem = Problem(target=default_target('linux-64'), python=Python(minor=(3, 12)),\n"
-        "                  roots=(Root(parse('app [extra] != 3, <2; os_name == \"posix\"')),))\n"
-        "assert len(solve(problem, Known(), {'os_name == \"posix\"': Answer(True)}).pins) == 2\n"
+        "problem = PyPIProblem(target=default_target('linux-64'), python=Python(minor=(3, 12)),\n"
+        "                  roots=(PyPIRoot(parse('app [extra] != 3, <2; os_name == \"posix\"')),))\n"
+        "assert len(solve_pypi(problem, Known(), {'os_name == \"posix\"': Answer(True)}).pins) == 2\n"
         "print(sorted(name for name in sys.modules if name.startswith(('packaging', 'envc.'))))\n"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 
 from envc_solvers.errors import Unanswered
-from envc_solvers.pypi.conflict import GaveUp, Unsolvable
-from envc_solvers.pypi.index import View
-from envc_solvers.pypi.solve import Problem, solve
+from envc_solvers.pypi.explain.conflict import PyPIGaveUp, PyPIUnsolvable
+from envc_solvers.pypi.language.index import View
+from envc_solvers.pypi.problem import PyPIProblem
+from envc_solvers.pypi.solve import solve_pypi
 from envc_solvers.target import Python, default_target
-from tests.universe import MemoryIndex, Universe, Version, label
+from tests.support.universe import MemoryIndex, Universe, Version, label
 
 TARGET = default_target("linux-64")
 PYTHON = Python(minor=(3, 11))
@@ -20,7 +21,7 @@ UNIVERSE: Universe = {
     "core": {"2.0": Version()},
     "lib": {"1.0": Version()},
 }
-PROBLEM = Problem(target=TARGET, python=PYTHON, roots=label(["app", "lib", "tool"], "roots"))
+PROBLEM = PyPIProblem(target=TARGET, python=PYTHON, roots=label(["app", "lib", "tool"], "roots"))
 HELPS = "leave out `app` and `tool`"
 
 
@@ -46,8 +47,8 @@ def test_an_index_that_says_no_more_ends_the_trials() -> None:
     found = set()
     for most in range(len(UNIVERSE) + 1):
         try:
-            solve(PROBLEM, Stopping(most), {})
-        except Unsolvable as error:
+            solve_pypi(PROBLEM, Stopping(most), {})
+        except PyPIUnsolvable as error:
             assert error.conflict.roots and error.conflict.subjects
             found.add(error.conflict.suggestion)
         except Silent:
@@ -60,15 +61,15 @@ def test_time_that_is_over_ends_the_trials() -> None:
     for most in range(60):
         clock = itertools.count()
         try:
-            solve(
+            solve_pypi(
                 PROBLEM,
                 MemoryIndex(UNIVERSE, TARGET, PYTHON),
                 {},
                 out_of_time=lambda clock=clock, most=most: next(clock) >= most,
             )
-        except Unsolvable as error:
+        except PyPIUnsolvable as error:
             assert error.conflict.roots and error.conflict.subjects
             found.add(error.conflict.suggestion)
-        except GaveUp:
+        except PyPIGaveUp:
             found.add("gave up")
     assert found == {"gave up", "", HELPS}

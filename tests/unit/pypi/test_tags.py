@@ -8,8 +8,8 @@ import sys
 import pytest
 from packaging.tags import sys_tags
 
-from envc_solvers.pypi.index import File
-from envc_solvers.pypi.tags import explain_file, rank_files, tag_key, wheel_tags
+from envc_solvers.pypi.language.index import File
+from envc_solvers.pypi.language.tags import explain_file, rank_files, tag_key, wheel_tags
 from envc_solvers.target import PLATFORMS, Python, Target, default_target
 
 LINUX = default_target("linux-64")

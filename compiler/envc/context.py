@@ -1,0 +1,77 @@
+"""Everything a verb takes from outside its arguments."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from envc.errors import UsageError
+from envc.model.progress import Progress
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """When a search for versions is stopped. No result depends on them, only whether there is one."""
+
+    candidates: int = 200_000  # tried for one problem; the hardest benchmark sets need some thousands
+    seconds: float = 900.0  # for one problem, fetching included
+
+    def clock(self) -> Callable[[], bool]:
+        """Says when a search that begins now has to stop."""
+        end = time.monotonic() + self.seconds
+        return lambda: time.monotonic() > end
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """The environment variables, the working directory, the clock, where to report, leave to use the network."""
+
+    environ: Mapping[str, str]
+    cwd: Path
+    progress: Progress
+    offline: bool = False
+    refresh: bool = False
+    force: bool = False  # also on a machine that lacks what an environment was solved for
+    limits: Limits = Limits()
+
+    @property
+    def now(self) -> datetime:
+        """``ENVC_NOW`` if set, else the clock; always aware."""
+        text = self.environ.get("ENVC_NOW")
+        if not text:
+            return datetime.now(UTC)
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            raise UsageError(f"ENVC_NOW is {text!r}, which is not a time", "write 2026-11-01T00:00:00Z") from None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    @property
+    def cache(self) -> Path:
+
+        return cache_folder(self.environ)
+
+
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """``ENVC_CACHE_DIR``, else the user's cache directory as the platform defines it."""
+    chosen = environ.get("ENVC_CACHE_DIR")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    return user_folder("cache", environ)
+
+
+def user_folder(kind: Literal["cache", "data"], environ: Mapping[str, str]) -> Path:
+    """envc's folder of that kind for this user, as the platform defines it."""
+    home = environ.get("HOME", "")
+    if sys.platform == "linux" and home.startswith("/") and "ANDROID_ROOT" not in environ:
+        # What platformdirs says there (XDG Base Directory Specification). To import it takes 6 ms of every run.
+        variable, usual = ("XDG_CACHE_HOME", ".cache") if kind == "cache" else ("XDG_DATA_HOME", ".local/share")
+        chosen = environ.get(variable, "")
+        return Path(chosen if chosen.startswith("/") else f"{home}/{usual}", "envc")
+    from platformdirs import user_cache_path, user_data_path
+
+    return (user_cache_path if kind == "cache" else user_data_path)("envc", appauthor=False)

@@ -1,0 +1,1 @@
+"""The cache of what indexes and channels said."""

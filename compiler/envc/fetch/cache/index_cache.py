@@ -1,0 +1,189 @@
+"""What fetching remembers between runs: pages, views of them, metadata, and what markers came to.
+
+Everything here can be fetched again. Sources appear by cache key (``default``, or name and digest), never by URL.
+Projects and metadata know the day on which they were last of use, and `room` removes what was of none for longest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from envc.fetch.cache import eviction
+from envc.fetch.cache.database import Database, Statement
+from envc.fetch.cache.eviction import Holdings
+from envc.fetch.pypi.listing import Listing
+from envc.model.progress import Progress
+from envc_solvers.pypi.language.index import View
+from envc_solvers.pypi.language.markers import Answer
+from envc_solvers.pypi.language.requirement import Metadata
+
+FILE = "index-v4.sqlite"
+_FORMAT = 4  # PRAGMA user_version; a change of any stored type takes a new FILE
+
+DAY = 86_400  # seconds
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS pages (
+  source TEXT, project TEXT, generation TEXT, etag TEXT, modified TEXT, fetched_at INTEGER, max_age INTEGER,
+  used INTEGER, PRIMARY KEY (source, project)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS listings (source TEXT, project TEXT, data BLOB, PRIMARY KEY (source, project));
+CREATE TABLE IF NOT EXISTS views (
+  source TEXT, project TEXT, tags TEXT, generation TEXT, data BLOB, PRIMARY KEY (source, project, tags));
+CREATE TABLE IF NOT EXISTS metadata (artifact TEXT PRIMARY KEY, data BLOB, reason TEXT, used INTEGER);
+CREATE TABLE IF NOT EXISTS digests (
+  source TEXT, project TEXT, file TEXT, generation TEXT, sha256 TEXT, size INTEGER,
+  PRIMARY KEY (source, project, file)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS answers (environment TEXT PRIMARY KEY, data BLOB)
+"""
+
+
+class PageState(msgspec.Struct, frozen=True):
+    """What is known of a page besides its files."""
+
+    generation: str  # names the page's content; "" when the source does not know the project
+    etag: str
+    modified: str  # Last-Modified, as the server spelt it
+    fetched_at: int  # seconds since the epoch
+    max_age: int  # seconds
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """Metadata that is known to be unusable, with the reason."""
+
+    reason: str
+
+
+class Cache:
+    """The cache of one folder. Thread-safe; close it when done."""
+
+    def __init__(self, folder: Path, progress: Progress, *, now: int, most: int = eviction.MOST) -> None:
+        """`now` is in seconds since the epoch. Whoever writes sees to it that the file keeps below `most` bytes."""
+        self._today = now // DAY
+        self._database = Database(folder / FILE, _SCHEMA, _FORMAT, progress, lambda one: eviction.tidy(one, most))
+        self._view = msgspec.msgpack.Decoder(View)
+        self._listing = msgspec.msgpack.Decoder(Listing)
+        self._metadata = msgspec.msgpack.Decoder(Metadata)
+        self._answers = msgspec.msgpack.Decoder(dict[str, Answer])
+
+    def flush(self) -> None:
+        """Wait until everything that was saved so far is in the file."""
+        self._database.flush()
+
+    def close(self) -> None:
+        """From now on nothing is found and nothing is kept."""
+        self._database.close()
+
+    def page(self, source: str, project: str) -> PageState | None:
+        row = self._database.one(
+            "SELECT generation, etag, modified, fetched_at, max_age, used FROM pages WHERE source = ? AND project = ?",
+            (source, project),
+        )
+        if row is None:
+            return None
+        self._use_page(source, project, row[5])
+        return PageState(*row[:5])
+
+    def save_page(self, source: str, project: str, state: PageState, listing: Listing | None = None) -> None:
+        """Keep a page. Without a listing only its state changes: the content is what it was, or is absent."""
+        statements: list[Statement] = [
+            (
+                "INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (source, project, *msgspec.structs.astuple(state), self._today),
+            )
+        ]
+        if listing is not None:
+            data = msgspec.msgpack.encode(listing)
+            statements.append(("INSERT OR REPLACE INTO listings VALUES (?, ?, ?)", (source, project, data)))
+        self._database.write(*statements)
+
+    def listing(self, source: str, project: str) -> Listing | None:
+        """Every file of the project, whatever the page's age."""
+        row = self._database.one("SELECT data FROM listings WHERE source = ? AND project = ?", (source, project))
+        return self._decode(self._listing, row[0]) if row else None
+
+    def view(self, source: str, project: str, tags: str) -> tuple[PageState, View | None] | None:
+        """The page's state with the view of it for those tags, if that was kept for this content."""
+        row = self._database.one(
+            "SELECT p.generation, p.etag, p.modified, p.fetched_at, p.max_age, v.data, p.used"
+            " FROM pages p LEFT JOIN views v"
+            " ON v.source = p.source AND v.project = p.project AND v.tags = ? AND v.generation = p.generation"
+            " WHERE p.source = ? AND p.project = ?",
+            (tags, source, project),
+        )
+        if row is None:
+            return None
+        self._use_page(source, project, row[6])
+        return PageState(*row[:5]), None if row[5] is None else self._decode(self._view, row[5])
+
+    def save_view(self, source: str, tags: str, generation: str, view: View) -> None:
+        data = msgspec.msgpack.encode(view)
+        row = (source, view.name, tags, generation, data)
+        self._database.write(("INSERT OR REPLACE INTO views VALUES (?, ?, ?, ?, ?)", row))
+
+    def metadata(self, artifact: str) -> Metadata | Broken | None:
+        """The metadata of the artifact of that sha256."""
+        row = self._database.one("SELECT data, reason, used FROM metadata WHERE artifact = ?", (artifact,))
+        if row is None:
+            return None
+        if row[2] != self._today:
+            self._database.write(("UPDATE metadata SET used = ? WHERE artifact = ?", (self._today, artifact)))
+        return Broken(row[1]) if row[1] is not None else self._decode(self._metadata, row[0])
+
+    def save_metadata(self, artifact: str, metadata: Metadata | Broken) -> None:
+        reason = metadata.reason if isinstance(metadata, Broken) else None
+        row = (artifact, None if reason is not None else msgspec.msgpack.encode(metadata), reason, self._today)
+        self._database.write(("INSERT OR REPLACE INTO metadata VALUES (?, ?, ?, ?)", row))
+
+    def digest(self, source: str, project: str, file: str, generation: str) -> tuple[str, int] | None:
+        """sha256 and size of a file whose page does not state them, found out for that content of the page."""
+        row = self._database.one(
+            "SELECT sha256, size FROM digests WHERE source = ? AND project = ? AND file = ? AND generation = ?",
+            (source, project, file, generation),
+        )
+        return (row[0], row[1]) if row else None
+
+    def save_digest(self, source: str, project: str, file: str, generation: str, sha256: str, size: int) -> None:
+        row = (source, project, file, generation, sha256, size)
+        self._database.write(("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?)", row))
+
+    def answers(self, environment: str) -> dict[str, Answer]:
+        """What markers came to in that marker environment; a fresh dict."""
+        row = self._database.one("SELECT data FROM answers WHERE environment = ?", (environment,))
+        return (self._decode(self._answers, row[0]) if row else None) or {}
+
+    def save_answers(self, environment: str, answers: Mapping[str, Answer], *, replace: bool = False) -> None:
+        """Add answers, or keep only these. Two processes that do so at once may lose some, never mix them up."""
+        data = msgspec.msgpack.encode(dict(answers) if replace else self.answers(environment) | dict(answers))
+        self._database.write(("INSERT OR REPLACE INTO answers VALUES (?, ?)", (environment, data)))
+
+    def projects(self) -> list[str]:
+        """Names of all projects that some source is known to have."""
+        self.flush()
+        rows = self._database.all("SELECT DISTINCT project FROM pages WHERE generation <> '' AND project <> ''")
+        return [row[0] for row in rows]
+
+    def holdings(self) -> Holdings:
+        """What there is in it."""
+        return self._database.work(eviction.holdings) or Holdings()
+
+    def evict(self, before: float, *, dry_run: bool = False) -> Holdings:
+        """Remove what was last of use on an earlier day than `before` (seconds since the epoch); says what that was."""
+        day = int(before // DAY)
+        return self._database.work(lambda connection: eviction.evict(connection, day, dry_run=dry_run)) or Holdings()
+
+    def _use_page(self, source: str, project: str, used: int) -> None:
+        """Note the day; once a day, so that most runs only read."""
+        if used != self._today:
+            values = (self._today, source, project)
+            self._database.write(("UPDATE pages SET used = ? WHERE source = ? AND project = ?", values))
+
+    def _decode(self, decoder: msgspec.msgpack.Decoder[Any], data: object) -> Any:
+        """A stored value, or None when it is not what it should be: then it is as good as absent."""
+        try:
+            return decoder.decode(data)  # type: ignore[arg-type]
+        except (msgspec.DecodeError, TypeError, UnicodeDecodeError):
+            return None

@@ -1,0 +1,39 @@
+"""Where the package files of conda channels are. Their digests decide whether they are what a lock means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from envc.errors import SourceUnreachable
+from envc.fetch.conda.channels import NOARCH, Channels
+from envc.fetch.conda.places import ChannelPlace
+from envc.fetch.pypi.listing import ListedFile
+from envc.model.environment import EnvironmentMember
+from envc_solvers.pypi.language.index import File
+
+
+class ChannelFiles:
+    """Package files stand beside the repodata of their subdir, unless that says otherwise (CEP-15).
+
+    Repodata may be large, so it is asked only about files that are not there. Old channels have noarch packages in the
+    subdirs of platforms, so these are looked at in the end.
+    """
+
+    def __init__(self, channels: Channels, places: Mapping[str, ChannelPlace], platforms: Iterable[str]) -> None:
+        self._channels = channels
+        self._places = places
+        self._platforms = tuple(platforms)
+
+    def locate(self, member: EnvironmentMember) -> Iterator[ListedFile]:
+        """Where the file of a member may be, the likeliest place first. Raises SourceUnreachable and OfflineMiss."""
+        place = self._places.get(member.source)
+        if place is None:
+            what = f"{member.file} of {member.name} {member.version}"
+            raise SourceUnreachable(member.source, what, "the manifest has no such channel", "run `envc lock`")
+        file = File(name=member.file, sha256=member.sha256, size=member.size)
+        tried = f"{place.url}/{member.subdir}/{member.file}"
+        yield ListedFile(file=file, url=tried)
+        for subdir in dict.fromkeys((member.subdir, NOARCH, *self._platforms)):
+            url = self._channels.subdir(place.name, subdir).file_url(member.file)
+            if url != tried:
+                yield ListedFile(file=file, url=url)

@@ -1,0 +1,285 @@
+"""Channel data: what the conda solver asks, answered from files that channels publish and from the cache.
+
+All repodata is treated as if it were sharded: a name is looked up in its subdir, and only the records of names that a
+solve reaches are ever decoded, or, where the channel publishes shards, fetched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from envc.errors import EnvcError, OfflineMiss, SourceUnreachable
+from envc.fetch.conda.places import ChannelPlace
+from envc.fetch.conda.slices import Damaged, appearing
+from envc.fetch.conda.subdir import Subdir, Subdirs
+from envc.fetch.late_task import LateTask
+from envc.fetch.net.http import Client, Cut, Stopped
+from envc.model.digest import Sha256, sha256, sha256_file
+from envc.model.progress import Progress
+from envc.system.once import Once
+from envc_solvers.conda.language.record import Record, RecordUnusable, decode_records
+
+if TYPE_CHECKING:
+    from envc.system.workers import Workers
+
+NOARCH = "noarch"
+
+_REQUESTS = 24  # at once
+_LARGEST_DOWNLOAD = 1 << 26  # bytes of one shard as it is downloaded
+_FORGETTABLE = (EnvcError, RecordUnusable, Stopped, InterruptedError)  # whoever needs the answer sees the error again
+_NAME_ENDS = " <>=!~[\t"
+
+
+class Channels:
+    """The channels of a run. Thread-safe; close it when done."""
+
+    def __init__(
+        self,
+        places: Mapping[str, ChannelPlace],
+        *,
+        cache: Path,
+        client: Client,
+        progress: Progress,
+        now: int,
+        offline: bool = False,
+        refresh: bool = False,
+    ) -> None:
+        """`now` is in seconds since the epoch. `refresh` asks for every subdir again, `offline` for none. The client
+        stays the caller's."""
+        self._places = places
+        self._folder = cache / "repodata"
+        self._client = client
+        self._offline = offline
+        self._task = LateTask(progress, "channel data")
+        self._files = Subdirs(self._folder, client, progress, self._task, now=now, offline=offline, refresh=refresh)
+        self._subdirs: Once[tuple[str, str], Subdir] = Once()
+        self._records: Once[tuple[str, str, str], tuple[Record, ...]] = Once()
+        self._workers: Workers | None = None  # most runs find everything in the cache
+        self._lock = threading.RLock()  # for what happens rarely
+
+    def __enter__(self) -> Channels:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop what was only guessed to be needed."""
+        if self._workers is not None:
+            self._workers.stop()
+        self._task.done()
+
+    def repodata(self, platform: str, order: tuple[str, ...] | None = None) -> PlatformRepodata:
+        """What a solve for that platform asks; `order` names the channels that count, by default all."""
+        return PlatformRepodata(self, order if order is not None else tuple(self._places), platform)
+
+    def identify(self, channel: str, platform: str, file: str) -> tuple[Sha256, int]:
+        """Digest and size of a package file whose record does not state them, found out by fetching it.
+
+        Raises SourceUnreachable where no subdir serves it, and OfflineMiss.
+        """
+        import hashlib
+
+        from envc.fetch.pypi.places import local_path
+
+        place = self._places[channel]
+        for subdir in (platform, NOARCH):
+            what = f"{subdir}/{file}, whose record has no digest,"
+            url = self.subdir(channel, subdir).file_url(file)
+            if url.startswith("file:"):
+                with contextlib.suppress(OSError):
+                    path = local_path(url)
+                    return sha256_file(path), path.stat().st_size
+                continue
+            if self._offline:
+                raise OfflineMiss(what)
+            try:
+                with self._client.open(place.name, what, url) as stream:
+                    if stream.status == 200:
+                        digest, size = hashlib.sha256(), 0
+                        for chunk in stream.chunks():
+                            digest.update(chunk)
+                            size += len(chunk)
+                        return Sha256(digest.hexdigest()), size
+            except Cut:
+                raise SourceUnreachable(channel, what, "the download was cut") from None
+        raise SourceUnreachable(channel, f"{file}, whose record has no digest,", "the channel does not serve it")
+
+    def subdir(self, channel: str, subdir: str) -> Subdir:
+        """A subdir, open. Raises SourceUnreachable, OfflineMiss."""
+        return self._subdirs.get((channel, subdir), lambda: self._files.open(self._places[channel], subdir))
+
+    def open_all(self, wanted: Iterable[tuple[str, str]]) -> None:
+        """Open these subdirs, those that must be fetched or cut at the same time. Raises the first error."""
+        missing = []
+        for channel, subdir in wanted:
+            opened = self._files.ready(self._places[channel], subdir)
+            if opened is not None:
+                self._subdirs.get((channel, subdir), lambda opened=opened: opened)  # type: ignore[misc]
+            else:
+                missing.append((channel, subdir))
+        for pair in missing[1:]:
+            self._later(lambda pair=pair: self.subdir(*pair))  # type: ignore[misc]
+        for pair in missing:
+            self.subdir(*pair)
+
+    def records(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
+        """See `Repodata.records`. Also raises SourceUnreachable and OfflineMiss."""
+        return self._records.get((channel, subdir, name), lambda: self._find(channel, subdir, name))
+
+    def expect(self, channel: str, subdir: str, names: Iterable[str]) -> None:
+        """Fetch the shards of these names while nobody waits for them."""
+        for name in names:
+            if (channel, subdir, name) not in self._records:
+                self._later(lambda name=name: self.records(channel, subdir, name))  # type: ignore[misc]
+
+    def _later(self, work: Callable[[], object]) -> None:
+        """Do something on another thread. Its failure matters only to whoever asks for the same."""
+        with self._lock:
+            if self._workers is None:
+                from envc.system.workers import Workers
+
+                self._workers = Workers(_REQUESTS, "channel")
+        self._workers.submit(lambda: _forget(work))
+
+    def _find(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
+        opened = self.subdir(channel, subdir)
+        if opened.slices is None:
+            return ()
+        try:
+            slices = opened.slices.get(name)
+        except Damaged:
+            slices = self._repaired(opened, name)
+        if not slices:
+            return ()
+        data = self._shard(opened, name, slices[0].hex()) if opened.is_sharded else b"{%b}" % b",".join(slices)
+        return tuple(decode_records(data, channel, subdir))
+
+    def _repaired(self, damaged: Subdir, name: str) -> list[bytes]:
+        """The slices of a name from a new copy of a subdir whose copy in the cache turned out to be damaged."""
+        channel, subdir = damaged.place.name, damaged.name
+        with self._lock:
+            opened = self.subdir(channel, subdir)
+            if opened is damaged:
+                opened.discard()
+                self._subdirs.forget((channel, subdir))
+                opened = self.subdir(channel, subdir)
+        what = f"the repodata of {subdir}"
+        if opened.digest != damaged.digest or opened.slices is None:
+            # What was read before came from another state of the channel; both together mean nothing.
+            reason = "its copy in the cache was damaged, and the channel has another one now"
+            raise SourceUnreachable(channel, what, reason, "run the command again")
+        try:
+            return opened.slices.get(name)
+        except Damaged:
+            reason = "its copy in the cache is damaged, also after it was made anew"
+            raise SourceUnreachable(
+                channel, what, reason, "look after the disk, or name another ENVC_CACHE_DIR"
+            ) from None
+
+    def _shard(self, opened: Subdir, name: str, digest: str) -> bytes:
+        """The slice in a shard. Shards never change, so what was fetched once is kept for good."""
+        path = self._folder / "shards" / digest[:2] / digest
+        try:
+            kept = path.read_bytes()
+            if kept[:4] == crc32(kept[4:]).to_bytes(4, "little"):
+                return kept[4:]
+        except OSError:
+            pass
+        from envc.fetch.conda.repodata import LARGEST_SHARD, cut_shard, decompress
+        from envc.fetch.pypi.places import local_path
+
+        what = f"{opened.name}/{digest}.msgpack.zst, the shard of {name},"
+        place, url = opened.place, opened.shard_url(digest)
+        if url.startswith("file:"):
+            try:
+                packed = local_path(url).read_bytes()
+            except OSError as error:
+                raise SourceUnreachable(place.name, what, error.strerror or "unreadable") from None
+        else:
+            if self._offline:
+                raise OfflineMiss(f"the shard of {name} of {place.name}/{opened.name}")
+            self._task.grow(1)
+            reply = self._client.get(place.name, what, url, limit=_LARGEST_DOWNLOAD)
+            self._task.advance()
+            if reply.status != 200:
+                raise SourceUnreachable(place.name, what, f"HTTP {reply.status}")
+            packed = reply.body
+        if sha256(packed) != digest:
+            raise SourceUnreachable(place.name, what, "it does not match its digest")
+        try:
+            data = cut_shard(b"".join(decompress(io.BytesIO(packed), len(packed), LARGEST_SHARD)), name)
+        except ValueError as error:
+            raise SourceUnreachable(place.name, what, str(error)) from None
+        with contextlib.suppress(OSError), appearing(path) as file:
+            file.write(crc32(data).to_bytes(4, "little") + data)
+        return data
+
+
+class PlatformRepodata:
+    """The channels of a run as one platform sees them: an implementation of `envc_solvers.conda.index.Repodata`."""
+
+    def __init__(self, channels: Channels, order: tuple[str, ...], platform: str) -> None:
+        self._channels = channels
+        self._order = order
+        self._subdirs = (platform, NOARCH) if platform != NOARCH else (NOARCH,)
+        self._sharded: list[tuple[str, str]] | None = None  # subdirs that fetch name by name; None: not opened yet
+
+    def subdirs(self, channel: str) -> tuple[str, ...]:
+        self._open()
+        return self._subdirs
+
+    def records(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
+        self._open()
+        found = self._channels.records(channel, subdir, name)
+        if self._sharded and found:
+            # The newest build tells best what will be asked for next.
+            newest = max(found, key=lambda record: record.timestamp)
+            self.expect(_spec_names(newest))
+        return found
+
+    def names(self, channel: str, subdir: str) -> frozenset[str]:
+        slices = self._channels.subdir(channel, subdir).slices
+        return slices.names() if slices is not None else frozenset()
+
+    def digest(self, channel: str, subdir: str) -> str:
+        return self._channels.subdir(channel, subdir).digest
+
+    def expect(self, names: Iterable[str]) -> None:
+        wanted = list(names)
+        for channel, subdir in self._open():
+            self._channels.expect(channel, subdir, wanted)
+
+    def _open(self) -> list[tuple[str, str]]:
+        """Open every subdir once. Raises SourceUnreachable for a channel that has none of them."""
+        if self._sharded is None:
+            pairs = [(channel, subdir) for channel in self._order for subdir in self._subdirs]
+            self._channels.open_all(pairs)
+            for channel in self._order:
+                if all(self._channels.subdir(channel, subdir).slices is None for subdir in self._subdirs):
+                    raise SourceUnreachable(channel, "its repodata", f"it has neither {' nor '.join(self._subdirs)}")
+            self._sharded = [pair for pair in pairs if self._channels.subdir(*pair).is_sharded]
+        return self._sharded
+
+
+def _spec_names(record: Record) -> set[str]:
+    """The names in a record's dependencies, read no further than a guess needs."""
+    names = set()
+    for text in record.depends:
+        end = min((at for mark in _NAME_ENDS if (at := text.find(mark)) > 0), default=len(text))
+        names.add(text[:end])
+    return names
+
+
+def _forget(work: Callable[[], object]) -> None:
+    with contextlib.suppress(*_FORGETTABLE):
+        work()

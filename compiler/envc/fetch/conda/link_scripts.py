@@ -1,0 +1,130 @@
+"""Which conda packages have scripts that conda would run when it installs them: told when a package is locked.
+
+The names of a package's files stand at the end of its `.conda` file, so one ranged request tells. What it says is not
+verified, since the file is not; it makes a warning and nothing else. Packages in the old format tell when they are
+bundled, as do those whose server knows no ranges.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from envc.errors import EnvcError
+from envc.fetch.conda.places import ChannelPlace
+from envc.fetch.net.http import Client, Cut, Stopped
+from envc.fetch.pypi.places import local_path
+from envc.model.decoders import decode
+from envc.model.environment import EnvironmentMember
+
+TAIL = 1 << 18  # bytes at the end of a package; they hold what `info/` has of 19 packages in 20
+_LARGEST = 1 << 26  # bytes of `info/` after decompression
+_REQUESTS = 16  # at once
+_ENCRYPTED = 0x1  # among the flags of a zip entry
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, tarfile.TarError, RecursionError)
+
+
+class _Path(msgspec.Struct, frozen=True):
+    path: str = msgspec.field(name="_path")
+
+
+class _Paths(msgspec.Struct, frozen=True):
+    paths: tuple[_Path, ...]
+
+
+def script_names(name: str) -> frozenset[str]:
+    """The paths that conda would run for a package of that name."""
+    return frozenset(
+        f"{folder}/.{name}-{when}.{suffix}"
+        for folder, suffix in (("bin", "sh"), ("Scripts", "bat"))
+        for when in ("pre-link", "post-link", "pre-unlink")
+    )
+
+
+class LinkScripts:
+    """Looks at packages of channels. What it found is kept by the digest of the package."""
+
+    def __init__(self, places: dict[str, ChannelPlace], client: Client, cache: Path, *, offline: bool) -> None:
+        self._places = places
+        self._client = client
+        self._notes = cache / "scripts"
+        self._artifacts = cache / "artifacts"
+        self._offline = offline
+
+    def find(self, members: Iterable[EnvironmentMember]) -> dict[EnvironmentMember, tuple[str, ...]]:
+        """The scripts of those packages that have some, as far as it can be told at this price."""
+        wanted = sorted(set(members))
+        with ThreadPoolExecutor(_REQUESTS, thread_name_prefix="envc-scripts") as pool:
+            return {member: found for member, found in zip(wanted, pool.map(self._of, wanted), strict=True) if found}
+
+    def _of(self, member: EnvironmentMember) -> tuple[str, ...]:
+        if not member.file.endswith(".conda"):
+            return ()
+        note = self._notes / member.sha256[:2] / member.sha256
+        with suppress(OSError, UnicodeDecodeError):
+            return tuple(sorted(script_names(member.name).intersection(note.read_text(encoding="utf-8").splitlines())))
+        try:
+            tail = self._tail(member)
+            if tail is None:
+                return ()
+            found = tuple(sorted(script_names(member.name) & _paths(tail)))
+        except (*_UNREADABLE, EnvcError, Cut, Stopped):
+            return ()
+        with suppress(OSError):
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text("".join(f"{path}\n" for path in found), encoding="utf-8")
+        return found
+
+    def _tail(self, member: EnvironmentMember) -> bytes | None:
+        """The end of a package file, from wherever it costs least; None where it cannot be had."""
+        with suppress(OSError):
+            return _end_of(self._artifacts / member.sha256[:2] / member.sha256 / member.file)
+        place = self._places.get(member.source)
+        if place is None:
+            return None
+        url = f"{place.url}/{member.subdir}/{member.file}"
+        if url.startswith("file:"):
+            return _end_of(local_path(url))
+        if self._offline:
+            return None
+        span = {"Range": f"bytes={max(0, member.size - TAIL)}-{member.size - 1}", "Accept-Encoding": "identity"}
+        with self._client.open(member.source, f"the end of {member.file}", url, headers=span) as stream:
+            return stream.read(TAIL) if stream.status == 206 else None
+
+
+def _end_of(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - TAIL))
+        return stream.read(TAIL)
+
+
+def _paths(tail: bytes) -> set[str]:
+    """The paths that a package lists, from the end of its file. Raises one of _UNREADABLE where that is not enough."""
+    from zstandard import ZstdDecompressor, ZstdError
+
+    with zipfile.ZipFile(io.BytesIO(tail)) as archive:
+        (entry,) = (entry for entry in archive.infolist() if entry.filename.startswith("info-"))
+        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & _ENCRYPTED:
+            raise ValueError("not a package that `bundle` would take")
+        packed = archive.read(entry)
+    try:
+        with ZstdDecompressor().stream_reader(packed) as reader:
+            data = reader.read(_LARGEST)
+    except ZstdError as error:
+        raise ValueError(str(error)) from None
+    with tarfile.open(fileobj=io.BytesIO(data)) as info:
+        member = info.getmember("info/paths.json")
+        stream = info.extractfile(member) if member.isreg() else None
+        if stream is None:
+            raise ValueError("its list of paths is no file")
+        try:
+            return {each.path for each in decode(stream.read(), _Paths).paths}
+        except msgspec.DecodeError as error:
+            raise ValueError(str(error)) from None

@@ -1,0 +1,108 @@
+"""Where conda channels live: each channel that a run names as a place with a cache key, and credentials kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+from envc.errors import UsageError
+from envc.fetch.net.credentials import Keyring, split_credentials
+from envc.fetch.net.urls import TOKEN_HINT, holds_token, redact
+from envc.model.digest import short_digest
+
+if TYPE_CHECKING:
+    from envc.model.manifest import Source
+
+CHANNELS_URL = "https://conda.anaconda.org"  # the public channels, as channel names are understood everywhere
+
+
+class ChannelPlace(msgspec.Struct, frozen=True):
+    """A channel, resolved."""
+
+    name: str  # the only thing that may be shown
+    key: str  # names it in the cache: name and digest of the credential-free URL
+    url: str  # without credentials and trailing slash
+    folder: Path | None = None  # of a channel on disk
+
+
+def resolve_channels(
+    channels: Iterable[str],
+    sources: Mapping[str, Source],
+    keyring: Keyring,
+    *,
+    base: str = CHANNELS_URL,
+    root: Path | None = None,
+) -> dict[str, ChannelPlace]:
+    """The places of channels by name, in their order; credentials go into the keyring.
+
+    A channel is the name of a source, a URL, a path (relative to `root`, else to the working directory; one that is
+    not absolute starts with a dot), or the name of a public channel below `base`. Raises UsageError for a text that is
+    none of these, and for two channels of one name.
+    """
+    places: dict[str, ChannelPlace] = {}
+    for text in channels:
+        source = sources.get(text)
+        url = source.url if source is not None and source.url is not None else text
+        # A source has the name that the manifest gives it, a public channel its own; others are called by the end of
+        # their URL or path.
+        name = text if source is not None else ""
+        folder = None
+        if "://" not in url:
+            if url is not text or url.startswith((".", "/", "~")) or Path(url).is_absolute():
+                folder = Path(root or "", Path(url).expanduser()).absolute()
+                url = folder.as_uri()
+            else:
+                name, url = text, f"{base}/{url}"
+        if not _is_usable(url):
+            raise UsageError(f"channel {_shown(text)} cannot be used", "write a name, https://…, file://… or a path")
+        if holds_token(url):
+            raise UsageError(f"channel {redact(text)} holds a token", TOKEN_HINT)
+        plain, login = split_credentials(url)
+        plain = plain.partition("#")[0].partition("?")[0].rstrip("/")
+        if folder is None and plain.startswith("file:"):
+            from envc.fetch.pypi.places import local_path
+
+            folder = local_path(plain)
+        name = name or plain.rpartition("/")[2]
+        keyring.declare(name, plain, login)
+        if name in places and places[name].url != plain:
+            raise UsageError(f"two channels are called {name}", "give them names under [sources] in the manifest")
+        places[name] = ChannelPlace(name, f"{_safe(name)}-{short_digest(plain)}", plain, folder)
+    return places
+
+
+def known_channel(text: str, places: Mapping[str, ChannelPlace]) -> str:
+    """The name of the channel that a match spec names, by its name or by where it lives.
+
+    Raises UsageError when it is none of those in use.
+    """
+    if text in places:
+        return text
+    url = split_credentials(text)[0] if "://" in text else f"{CHANNELS_URL}/{text}"
+    for place in places.values():
+        if place.url == url.rstrip("/"):
+            return place.name
+    raise UsageError(f"channel {_shown(text)} is not in use", f"the channels are: {', '.join(places)}")
+
+
+def _is_usable(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "file" or (parts.scheme in ("http", "https") and bool(parts.hostname))
+    except ValueError:
+        return False
+
+
+def _shown(text: str) -> str:
+    """A channel as it was written, without what may be a password or a token."""
+    shown = redact(text)
+    scheme, _, rest = shown.rpartition("://")
+    return f"{scheme}://…@{rest.rpartition('@')[2]}" if "@" in rest else shown
+
+
+def _safe(name: str) -> str:
+    return "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in name)[:40]

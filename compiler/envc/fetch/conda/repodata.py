@@ -1,0 +1,220 @@
+"""The files that channels publish, cut into names: monolithic repodata, and shards with their index (CEP-16).
+
+Monolithic repodata stays as it is, and what is kept for a name is where its records stand: ``"file":{…},"file":{…}``.
+They are decoded only when somebody asks for the name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from mmap import mmap
+from operator import itemgetter
+from typing import BinaryIO, Protocol, TypeVar, cast
+
+import msgspec
+
+from envc.fetch.conda.plain_repodata import NotPlain, PlainRepodata
+from envc.fetch.conda.slices import Span
+from envc_solvers.conda.language.record import FIELDS, name_of
+
+LARGEST_JSON = 1 << 31  # bytes of repodata after decompression
+LARGEST_SHARD = 1 << 28  # bytes of one shard after decompression
+_USUAL_RATIO = 200  # zstd -19 makes repodata 10 to 20 times smaller
+_ALWAYS = 1 << 24  # bytes that may come out however few went in
+_PIECE = 1 << 18  # bytes: what was decompressed is still in the processor's cache when it is looked at
+
+V = TypeVar("V")
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """Where names stand in data."""
+
+    spans: list[Span]
+    note: Note
+    data: bytes | None = None  # what to keep instead of the data that was cut
+
+
+class Note(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file says besides records."""
+
+    base_url: str = ""  # of package files (CEP-15); may be relative to the file's own URL
+    shards_base_url: str = ""  # of shards, likewise
+    skipped: int = 0  # records of kinds that envc does not know, such as wheels
+
+
+class _Info(msgspec.Struct, frozen=True):
+    base_url: str | None = None
+    shards_base_url: str | None = None
+
+
+class _Repodata(msgspec.Struct):
+    info: _Info | None = None
+    packages: dict[str, msgspec.Raw] | None = None
+    conda: dict[str, msgspec.Raw] | None = msgspec.field(name="packages.conda", default=None)
+    wheels: dict[str, msgspec.Raw] | None = msgspec.field(name="packages.whl", default=None)
+    v3: dict[str, dict[str, msgspec.Raw] | None] | None = None
+    removed: list[str] | None = None
+
+    @property
+    def tables(self) -> tuple[dict[str, msgspec.Raw], dict[str, msgspec.Raw]]:
+        return self.packages or {}, self.conda or {}
+
+    @property
+    def note(self) -> Note:
+        info = self.info or _Info()
+        others = (self.wheels, *(self.v3 or {}).values())
+        return Note(base_url=info.base_url or "", skipped=sum(len(other) for other in others if other))
+
+
+class _ShardIndex(msgspec.Struct):
+    shards: dict[str, bytes]
+    info: _Info | None = None
+    version: int = 1
+
+
+class _Shard(msgspec.Struct):
+    packages: dict[str, dict[str, object]] | None = None
+    conda: dict[str, dict[str, object]] | None = msgspec.field(name="packages.conda", default=None)
+    removed: list[str] | None = None
+
+
+_REPODATA = msgspec.json.Decoder(_Repodata)
+_INDEX = msgspec.msgpack.Decoder(_ShardIndex)
+_SHARD = msgspec.msgpack.Decoder(_Shard)
+
+
+def cut_plain(data: bytes | mmap, seen: PlainRepodata) -> Cut | None:
+    """Find the names in a ``repodata.json`` that was shown whole; None where it is not plain, or is no repodata."""
+    try:
+        skeleton = seen.skeleton()
+        repodata = _read_repodata(skeleton)
+        found = seen.find(skeleton, repodata.tables)
+    except (NotPlain, ValueError):
+        return None
+    return Cut(sorted(seen.without(data, found, repodata.removed or ()), key=itemgetter(1)), repodata.note)
+
+
+def cut_other(data: bytes | mmap) -> Cut:
+    """Write a ``repodata.json`` of any layout anew, as one plain table. Raises ValueError when it is none.
+
+    A file whose name must be escaped is no package, and is left out.
+    """
+    repodata = _read_repodata(data)
+    dropped = _dropped(*repodata.tables, repodata.removed or ())
+    pieces: list[bytes | msgspec.Raw] = []
+    spans: list[Span] = []
+    length = 1
+    for table in repodata.tables:
+        for file, record in table.items():
+            key = msgspec.json.encode(file)
+            if file in dropped or not file.isascii() or len(key) != len(file) + 2:
+                continue
+            pieces += (b",", key, b":", record)
+            start, length = length, length + len(key) + len(record) + 2
+            name = name_of(file)
+            if spans and spans[-1][0] == name and spans[-1][2] == start - 1:
+                start = spans.pop()[1]
+            if name:
+                spans.append((name, start, length - 1))
+    return Cut(spans, repodata.note, b"{" + b"".join(pieces[1:]) + b"}")
+
+
+def cut_shard_index(data: bytes) -> Cut:
+    """Read a ``repodata_shards.msgpack``: what is kept for a name is the sha256 of its shard, 32 bytes.
+
+    Raises ValueError when it is no index of shards.
+    """
+    try:
+        index = _INDEX.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"it is not an index of shards ({error})") from None
+    if index.version != 1:
+        raise ValueError(f"it is of version {index.version}, and envc knows version 1")
+    for name, digest in index.shards.items():
+        if len(digest) != 32:
+            raise ValueError(f"its digest of {name[:80]!r} is not a sha256")
+    info = index.info or _Info()
+    note = Note(base_url=info.base_url or "", shards_base_url=info.shards_base_url or "")
+    spans = [(name, 32 * at, 32 * at + 32) for at, name in enumerate(index.shards)]
+    return Cut(spans, note, b"".join(index.shards.values()))
+
+
+def cut_shard(data: bytes, name: str) -> bytes:
+    """The records of a name from its shard, as the JSON object ``{file: record}`` that repodata.json would hold.
+
+    Raises ValueError when it is no shard, or that of another name.
+    """
+    try:
+        shard = _SHARD.decode(data)
+        tables = (shard.packages or {}, shard.conda or {})
+        dropped = _dropped(*tables, shard.removed or [])
+        records = {
+            file: {
+                key: value.hex() if isinstance(value, bytes) else value
+                for key, value in record.items()
+                if key in FIELDS
+            }
+            for table in tables
+            for file, record in table.items()
+            if file not in dropped
+        }
+        stranger = next((file for file in records if name_of(file) != name), None)
+        if stranger is not None:
+            raise ValueError(f"it holds {stranger[:120]!r}, which is no package {name[:80]!r}")
+        return msgspec.json.encode(records)
+    except (msgspec.DecodeError, msgspec.EncodeError, UnicodeDecodeError, RecursionError, TypeError) as error:
+        raise ValueError(f"it is not a shard ({error})") from None
+
+
+class Readable(Protocol):
+    """What bytes come from."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
+def decompress(source: Readable, size: int, largest: int) -> Iterator[bytes]:
+    """The content of zstd frames that are `size` bytes together, in pieces.
+
+    Raises ValueError when they are damaged, unreadable or hold more than can be meant.
+    """
+    import zstandard
+
+    left = min(largest, max(_ALWAYS, size * _USUAL_RATIO))
+    try:
+        # Of a source it wants nothing but that method; its types say more.
+        with zstandard.ZstdDecompressor().stream_reader(cast("BinaryIO", source), read_across_frames=True) as reader:
+            for part in read_pieces(reader):
+                left -= len(part)
+                if left < 0:
+                    raise ValueError("it holds far more than such a file may")
+                yield part
+    except zstandard.ZstdError as error:
+        raise ValueError(f"it is not zstd, or cut short ({error})") from None
+
+
+def read_pieces(source: Readable) -> Iterator[bytes]:
+    """Raises ValueError when that fails."""
+    try:
+        while part := source.read(_PIECE):
+            yield part
+    except OSError as error:
+        raise ValueError(f"it cannot be read ({error.strerror})") from None
+
+
+def _read_repodata(data: bytes | mmap) -> _Repodata:
+    """Raises ValueError."""
+    try:
+        repodata = _REPODATA.decode(data)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"it is not repodata ({error})") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"it is not JSON, or cut short ({error})") from None
+    if repodata.packages is None and repodata.conda is None and repodata.v3 is None:
+        raise ValueError("it holds no table of packages")
+    return repodata
+
+
+def _dropped(archives: Mapping[str, V], conda: Mapping[str, V], removed: Iterable[str]) -> frozenset[str]:
+    """The files that do not count: removed ones, and the .tar.bz2 of what is also there as .conda."""
+    twins = (file for file in archives if file.removesuffix(".tar.bz2") + ".conda" in conda) if conda else ()
+    return frozenset((*removed, *twins))

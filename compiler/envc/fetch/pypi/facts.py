@@ -1,0 +1,139 @@
+"""Facts of artifacts: their metadata, and digest and size where no page states them. Each found out once, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from envc.errors import OfflineMiss, SourceUnreachable
+from envc.fetch.artifacts import Artifacts
+from envc.fetch.cache.index_cache import Broken, Cache
+from envc.fetch.net.http import Client
+from envc.fetch.pypi.listing import ListedFile
+from envc.fetch.pypi.pages import Pages
+from envc.fetch.pypi.places import Place
+from envc.model.digest import Sha256, parse_sha256
+from envc.model.progress import Task
+from envc.system.once import Once
+from envc_solvers.errors import MetadataUnusable
+from envc_solvers.pypi.language.index import File
+from envc_solvers.pypi.language.requirement import Metadata
+
+
+class Facts:
+    """Facts of the files that pages list. Thread-safe."""
+
+    def __init__(
+        self,
+        places: Mapping[str, Place],
+        pages: Pages,
+        cache: Cache,
+        client: Client,
+        artifacts: Artifacts,
+        *,
+        offline: bool,
+        refresh: bool,
+        task: Task,
+    ) -> None:
+        self._places = places
+        self._pages = pages
+        self._cache = cache
+        self._client = client
+        self._artifacts = artifacts
+        self._offline = offline
+        self._refresh = refresh
+        self._task = task
+        self._metadata: Once[str, Metadata] = Once()
+        self._identities: Once[tuple[str, str, str], tuple[Sha256, int]] = Once()
+
+    def metadata(self, source: str, project: str, file: File) -> Metadata:
+        """The metadata of a file that a source lists.
+
+        Raises MetadataUnusable when the file's own metadata is broken; else SourceUnreachable, OfflineMiss,
+        DigestMismatch.
+        """
+        key = file.sha256 or f"{source}/{project}/{file.name}"
+        return self._metadata.get(key, lambda: self._find_metadata(source, project, file))
+
+    def identify(self, source: str, project: str, file: File) -> tuple[Sha256, int]:
+        """sha256 and size in bytes of a listed file, found out where the page does not state them.
+
+        Without a stated digest the file is downloaded whole, and stays cached. Raises SourceUnreachable, OfflineMiss,
+        StoreError.
+        """
+        if file.sha256 and file.size:
+            return parse_sha256(file.sha256), file.size
+        key = (source, project, file.name)
+        return self._identities.get(key, lambda: self._find_identity(source, project, file))
+
+    def obtain(self, source: str, project: str, file: File) -> tuple[Path, Sha256, int]:
+        """A whole listed file: path, digest and size in bytes. Errors as for `identify`, and DigestMismatch."""
+        if file.sha256 and (kept := self._artifacts.kept(parse_sha256(file.sha256), file.name)) is not None:
+            return kept, parse_sha256(file.sha256), kept.stat().st_size
+        return self._artifacts.obtain(source, self._listed(source, project, file, "the file"))
+
+    def _find_metadata(self, source: str, project: str, file: File) -> Metadata:
+        artifact = file.sha256 or self.identify(source, project, file)[0]
+        known = self._cache.metadata(artifact)
+        if isinstance(known, Broken) and not self._refresh:
+            raise MetadataUnusable(file.name, known.reason)
+        if isinstance(known, Metadata):
+            return known
+        listed = self._listed(source, project, file, "the metadata of")
+        try:
+            metadata = self._read_metadata(source, listed, artifact)
+        except MetadataUnusable as error:
+            self._cache.save_metadata(artifact, Broken(error.reason))
+            raise
+        self._cache.save_metadata(artifact, metadata)
+        return metadata
+
+    def _read_metadata(self, source: str, listed: ListedFile, artifact: str) -> Metadata:
+        # Imported here: work that finds everything in the cache needs none of this.
+        from envc.fetch.pypi.metadata import parse_metadata, wheel_metadata
+        from envc.fetch.pypi.remote import NoShortcut, remote_metadata
+
+        file = listed.file.name
+        if listed.file.sha256 and not listed.url.startswith("file:"):
+            self._task.grow(1)
+            try:
+                return parse_metadata(file, remote_metadata(self._client, source, listed))
+            except ValueError as error:
+                raise MetadataUnusable(file, str(error)) from None
+            except NoShortcut:
+                pass
+            finally:
+                self._task.advance()
+        path = self._artifacts.kept(parse_sha256(artifact), file)
+        return wheel_metadata(path or self._artifacts.obtain(source, listed)[0])
+
+    def _find_identity(self, source: str, project: str, file: File) -> tuple[Sha256, int]:
+        from envc.fetch.pypi.remote import NoShortcut, remote_size
+
+        place = self._places[source]
+        # A local file may change at any time; a remote one is what its page of that content promised.
+        generation = "" if place.is_local or place.kind != "pypi" else self._pages.state(source, project).generation
+        if generation:
+            known = self._cache.digest(place.key, project, file.name, generation)
+            if known is not None and file.sha256 in ("", known[0]):
+                return parse_sha256(known[0]), known[1]
+        listed = self._listed(source, project, file, "the digest of")
+        found: tuple[Sha256, int] | None = None
+        if listed.file.sha256 and not listed.url.startswith("file:"):
+            try:
+                found = parse_sha256(listed.file.sha256), remote_size(self._client, source, listed)
+            except NoShortcut:
+                pass
+        sha256, size = found or self._artifacts.obtain(source, listed)[1:]
+        if generation:
+            self._cache.save_digest(place.key, project, file.name, generation, sha256, size)
+        return sha256, size
+
+    def _listed(self, source: str, project: str, file: File, purpose: str) -> ListedFile:
+        """The place of a file, for something that must be asked of its source."""
+        listed = self._pages.find(source, project, file.name, file.sha256)
+        if listed is None:
+            raise SourceUnreachable(source, f"{purpose} {file.name}", "its page no longer lists that file")
+        if self._offline and not listed.url.startswith("file:"):
+            raise OfflineMiss(f"{purpose} {file.name}")
+        return listed

@@ -1,0 +1,233 @@
+"""A project's page on an index, as a compact value: PEP 691 JSON, PEP 503 HTML, and folders of files.
+
+A page is hostile until proven otherwise. What cannot be understood of one file leaves that file out; what cannot be
+understood of the whole page is a ValueError. Artifacts are trusted by digest alone, so a page can at worst hide files.
+
+A page may list ten thousand files of which a target can install a hundred, so entries stay as they were read until
+somebody wants one of them: `listed` is where an entry becomes a file that can be believed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+import msgspec
+
+from envc.fetch.net.credentials import split_credentials
+from envc.model.decoders import decode
+from envc.model.reason import plain_reason
+from envc_solvers.pypi.language.index import File
+
+JSON_TYPE = "application/vnd.pypi.simple.v1+json"
+ACCEPT = f"{JSON_TYPE}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
+ADVERTISED = "yes"
+
+_HEX = re.compile(r"[0-9a-f]{64}").fullmatch
+_LARGEST = 1 << 53  # bytes; beyond it a size is nonsense
+_WEB = ("http://", "https://")
+_SAFE_NAME = re.compile(r"\w[\w.+!~-]{0,239}").fullmatch
+# Most indexes state such addresses; to take them as they are saves seconds on a large lock.
+_PLAIN_URL = re.compile(r"https?://[\w.:-]+/[^@#\s]*").fullmatch
+
+
+class ListedFile(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A file with the place it is served from."""
+
+    file: File
+    url: str  # absolute, without credentials and fragment
+    core: str = ""  # metadata sibling (PEP 658/714): "" not advertised, ADVERTISED, or its sha256
+
+
+class Hashes(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    sha256: str = ""
+
+
+class PageEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One entry of `files`, as PEP 691 and PEP 700 have it and as it is kept; what nobody reads is not decoded."""
+
+    filename: str
+    url: str
+    hashes: Hashes = Hashes()
+    requires_python: str | None = msgspec.field(name="requires-python", default=None)
+    size: int | None = None
+    upload_time: str | None = msgspec.field(name="upload-time", default=None)  # RFC 3339
+    yanked: bool | str | None = False
+    core_metadata: bool | dict[str, str] | None = msgspec.field(name="core-metadata", default=None)
+    dist_info_metadata: bool | dict[str, str] | None = msgspec.field(name="dist-info-metadata", default=None)
+
+
+class Listing(msgspec.Struct, frozen=True, array_like=True):
+    """The files of a page, in its order."""
+
+    url: str  # that the entries' URLs are relative to, without credentials
+    entries: tuple[PageEntry, ...]
+
+    def __iter__(self) -> Iterator[ListedFile]:
+        """Every file that can be believed."""
+        for entry in self.entries:
+            found = listed(entry, self.url)
+            if found is not None:
+                yield found
+
+    def at(self, number: int) -> File | None:
+        """The file of one entry; None when it cannot be meant."""
+        found = listed(self.entries[number], self.url)
+        return found.file if found is not None else None
+
+
+class _Page(msgspec.Struct):
+    files: tuple[PageEntry, ...]
+
+
+class _LenientPage(msgspec.Struct):
+    files: list[msgspec.Raw]
+
+
+def is_file_name(name: str) -> bool:
+    """Whether a name from outside may become the name of a file here: nothing that a file system could take amiss."""
+    return _SAFE_NAME(name) is not None
+
+
+def parse_page(body: bytes, content_type: str, url: str) -> Listing:
+    """Read a page that was served from `url`. Raises ValueError when it is no page of an index."""
+    kind = content_type.partition(";")[0].strip().lower()
+    try:
+        if kind.endswith("json"):
+            return _parse_json(body, url)
+        if kind in ("text/html", "application/vnd.pypi.simple.v1+html", ""):
+            return _parse_html(body, url)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    raise ValueError(f"its content type is {kind[:60]!r}, neither JSON nor HTML")
+
+
+def list_folder(folder: Path) -> Listing:
+    """The archives of a find-links folder, sorted. Raises OSError."""
+    paths = sorted(path for path in folder.iterdir() if path.is_file() and _SAFE_NAME(path.name))
+    return Listing(
+        "file:///",
+        tuple(
+            PageEntry(filename=path.name, url=path.resolve().as_uri(), size=path.stat().st_size)
+            for path in paths
+            if path.name.endswith((".whl", ".tar.gz", ".zip"))
+        ),
+    )
+
+
+def _parse_json(body: bytes, url: str) -> Listing:
+    try:
+        return Listing(url, decode(body, _Page).files)
+    except msgspec.ValidationError:
+        return Listing(url, _lenient(body))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise ValueError("it is not JSON") from None
+
+
+def _lenient(body: bytes) -> tuple[PageEntry, ...]:
+    """The entries of a page that are well typed, when not all of them are."""
+    try:
+        raw = decode(body, _LenientPage).files
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise ValueError("it is not a page of an index") from None
+    entries = []
+    for entry in raw:
+        try:
+            entries.append(decode(entry, PageEntry))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+    return tuple(entries)
+
+
+def _parse_html(body: bytes, url: str) -> Listing:
+    # unearth brings an HTTP client along, which costs 0.2 s; pages in HTML are the exception.
+    from unearth.collector import IndexHTMLParser
+
+    parser = IndexHTMLParser()
+    parser.feed(body.decode("utf-8", errors="replace"))
+    base = urljoin(url, parser.base_url) if parser.base_url else url
+    entries = []
+    for anchor in parser.anchors:
+        href = anchor.get("href")
+        if not href:
+            continue
+        address, _, fragment = href.partition("#")
+        algorithm, _, digest = fragment.partition("=")
+        # PEP 714 renamed the attribute; the old spelling stays in use.
+        core = anchor.get("data-core-metadata") or anchor.get("data-dist-info-metadata") or ""
+        entries.append(
+            PageEntry(
+                filename=unquote(address.partition("?")[0].rpartition("/")[2]),
+                url=address,
+                hashes=Hashes(digest if algorithm == "sha256" else ""),
+                requires_python=anchor.get("data-requires-python"),
+                # PEP 592: the attribute may have a reason, or no value at all.
+                yanked="data-yanked" in anchor and (anchor["data-yanked"] or True),
+                core_metadata={"sha256": core.removeprefix("sha256=")} if core.startswith("sha256=") else bool(core),
+            )
+        )
+    return Listing(base, tuple(entries))
+
+
+def listed(entry: PageEntry, base: str) -> ListedFile | None:
+    """An entry of a page at `base` as a file, or None when it cannot be meant."""
+    name = entry.filename
+    address = entry.url if _PLAIN_URL(entry.url) else _absolute(entry.url, base)
+    if address is None or not _SAFE_NAME(name):
+        return None
+    sha256 = entry.hashes.sha256
+    if not _HEX(sha256):
+        sha256 = sha256.lower()
+        if not _HEX(sha256):
+            sha256 = ""
+    uploaded = None
+    if entry.upload_time is not None:
+        try:
+            uploaded = _seconds(datetime.fromisoformat(entry.upload_time))
+        except (ValueError, OverflowError):
+            return None
+    size, yanked = entry.size or 0, entry.yanked
+    return ListedFile(
+        File(
+            name,
+            sha256,
+            size if 0 <= size < _LARGEST else 0,
+            uploaded,
+            entry.requires_python or "",
+            None if yanked is False or yanked is None else "" if yanked is True else plain_reason(yanked),
+        ),
+        address,
+        _core(entry),
+    )
+
+
+def _core(entry: PageEntry) -> str:
+    """What `ListedFile.core` says of the metadata sibling."""
+    stated = entry.core_metadata if entry.core_metadata is not None else entry.dist_info_metadata
+    if not stated:
+        return ""
+    digest = stated.get("sha256", ADVERTISED) if isinstance(stated, dict) else ADVERTISED
+    return digest if _HEX(digest) else ADVERTISED
+
+
+def _absolute(url: str, base: str) -> str | None:
+    """The absolute address, or None when it leads to something other than the web (or, from a folder, a file)."""
+    try:
+        url = urljoin(base, url).partition("#")[0]
+        scheme, host, *_ = urlsplit(url)
+        if scheme == "file":
+            return url if base.startswith("file:") and not host else None
+        return split_credentials(url)[0] if url.startswith(_WEB) and host else None
+    except ValueError:
+        return None
+
+
+def _seconds(moment: datetime) -> int:
+    """Seconds since the epoch, rounded up, so that a cut-off within that second still excludes the file."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return math.ceil(moment.timestamp())

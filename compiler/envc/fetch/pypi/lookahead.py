@@ -1,0 +1,144 @@
+"""Guessing ahead: while the solver thinks about one project, what it will likely ask for next comes in.
+
+The guess is a walk over requirements: of each project the candidate that would be tried first, then what that one
+requires on this target. A wrong guess costs a request; the solver's answers never depend on any of this.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
+
+from envc.errors import EnvcError
+from envc.fetch.net.http import Stopped
+from envc.system.workers import Workers
+from envc_solvers.errors import SolverError
+from envc_solvers.pypi.language.index import File, View
+from envc_solvers.pypi.language.markers import Markers
+from envc_solvers.pypi.language.requirement import Metadata, Requirement, specifiers
+from envc_solvers.pypi.problem import Policy
+from envc_solvers.target import Python
+
+_MOST_STEPS = 5_000  # of one walk
+_MOST_LOOKS = 200  # releases that one guess looks at
+_FORGETTABLE = (EnvcError, SolverError, Stopped, InterruptedError)  # whoever needs the answer sees the error again
+
+
+class Answers(Protocol):
+    """What a walk asks; every method may be called from any thread."""
+
+    def find(self, name: str) -> View | None: ...
+    def metadata_of(self, view: View, file: File) -> Metadata: ...
+
+
+class Walk:
+    """One problem's guesses. Thread-safe."""
+
+    def __init__(
+        self,
+        answers: Answers,
+        workers: Workers,
+        markers: Markers,
+        python: Python,
+        policy: Policy,
+        preferences: Mapping[str, tuple[str, ...]],
+        provided: Collection[str] = (),
+    ) -> None:
+        self._answers = answers
+        self._workers = workers
+        self._markers = markers
+        self._python = python
+        self._policy = policy
+        self._preferences = preferences
+        self._provided = provided
+        self._seen: set[Requirement] = set()
+        self._specifiers: dict[str, list[str]] = {}
+        self._lock = threading.Lock()
+
+    def expect(self, requirements: Iterable[Requirement], extras: tuple[str, ...] = ()) -> None:
+        """Go on from these requirements, which hold if their markers do with one of those extras."""
+        for requirement in requirements:
+            if (
+                requirement.url
+                or requirement.name in self._provided
+                or not self._markers.holds(requirement.marker, extras)
+            ):
+                continue
+            with self._lock:
+                if requirement in self._seen or len(self._seen) >= _MOST_STEPS:
+                    continue
+                self._seen.add(requirement)
+                known = self._specifiers.setdefault(requirement.name, [])
+                if requirement.specifier and requirement.specifier not in known:
+                    known.append(requirement.specifier)
+            self._workers.submit(lambda requirement=requirement: self._visit(requirement))  # type: ignore[misc]
+
+    def expect_metadata(self, view: View, files: Iterable[File]) -> None:
+        """What the solver knows that it will try is no guess, and leads to none before it is chosen."""
+        for file in files:
+            self._workers.submit(lambda file=file: self._fetch(view, file), rank=1)  # type: ignore[misc]
+
+    def _visit(self, requirement: Requirement) -> None:
+        try:
+            view = self._answers.find(requirement.name)
+            file = self._likely(view, requirement) if view is not None else None
+            if view is None or file is None:
+                return
+            metadata = self._answers.metadata_of(view, file)
+        except _FORGETTABLE:
+            return
+        self.expect(metadata.requires, requirement.extras)
+
+    def _fetch(self, view: View, file: File) -> None:
+        try:
+            self._answers.metadata_of(view, file)
+        except _FORGETTABLE:
+            return
+
+    def _likely(self, view: View, requirement: Requirement) -> File | None:
+        """The file that would be tried first, given all that is known so far; else given this requirement alone."""
+        with self._lock:
+            known = tuple(self._specifiers.get(view.name, ()))
+        return self._first(view, known) or (self._first(view, (requirement.specifier,)) if len(known) > 1 else None)
+
+    def _first(self, view: View, wanted: tuple[str, ...]) -> File | None:
+        from packaging.specifiers import InvalidSpecifier
+        from packaging.version import Version
+
+        try:
+            sets = [specifiers(text) for text in wanted]
+        except InvalidSpecifier:
+            return None
+        preferred = self._preferences.get(view.name, ())
+        releases = sorted(view.releases, key=lambda release: release.version not in preferred) if preferred else None
+        allowed = self._policy.prereleases == "allow" or view.name in self._policy.prereleases_for
+        fallback = None  # a pre-release, where there is nothing else
+        for release in (releases or view.releases)[:_MOST_LOOKS]:
+            version = Version(release.version)
+            if not all(one.contains(version, prereleases=True) for one in sets):
+                continue
+            file = self._usable(view.name, release.files)
+            if file is None:
+                continue
+            if allowed or not version.is_prerelease:
+                return file
+            fallback = fallback or file
+        return fallback
+
+    def _usable(self, name: str, files: tuple[File, ...]) -> File | None:
+        """The best file that policy and Python do not rule out."""
+        from packaging.specifiers import InvalidSpecifier
+
+        cutoff = self._policy.exclude_newer_for.get(name, self._policy.exclude_newer)
+        for file in files:
+            if file.yanked is not None or (cutoff is not None and (file.uploaded is None or file.uploaded >= cutoff)):
+                continue
+            try:
+                if not file.requires_python or specifiers(file.requires_python).contains(
+                    self._python.full_version, prereleases=True
+                ):
+                    return file
+            except InvalidSpecifier:
+                continue
+        return None

@@ -1,0 +1,207 @@
+"""Core metadata (PEP 566, 643, 639) as solver and lock need it, read tolerantly from the files that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+
+from envc.fetch.pypi.wheel_metadata import name_and_version, read_metadata_file, same_version
+from envc_solvers.errors import MetadataUnusable
+from envc_solvers.pypi.language.requirement import Metadata, Requirement, canonicalize_name, parse, specifiers
+
+_LICENCE_LENGTH = 100  # characters; a longer License field is the text of a licence, not its name
+_HEADER = re.compile(r"([A-Za-z][A-Za-z0-9-]*):[ \t]*(.*)")
+_CLASSIFIER = "License :: "
+_STATIC_SINCE = (2, 2)  # Metadata-Version
+_DECISIVE = frozenset({"version", "requires-dist", "requires-python", "provides-extra"})  # for a solver
+_DYNAMIC_KEYS = frozenset({"version", "dependencies", "optional-dependencies", "requires-python"})  # the same, PEP 621
+
+# Requirements of files that were uploaded before anything checked them, and what they mean. uv repairs the same.
+_REPAIRS = (
+    (re.compile(r"((?:[<>=~!]=|[<>])\s*\d[\d.*]*)\s*(?=[<>=~!])"), r"\1,"),  # ">=7.2.0<8.0.0", ">=1.0 <2"
+    (re.compile(r"(>=|<=|>|<)\s*(\d+(?:\.\d+)*)\.\*"), r"\1\2"),  # ">=3.6.*"
+    (re.compile(r"(==|!=)\s*(\d+(?:\.\d+)*)\*"), r"\1\2.*"),  # "!=3.0*"
+    (re.compile(r"~=\s*(\d+)(?=\s*(?:[,)]|$))"), r"~=\1.0"),  # "~=3"
+    (re.compile(r"""([<>=~!]=|[<>])\s*["']([\w.*]+)["']"""), r"\1\2"),  # ">='1.0'"
+    (re.compile(r",\s*(?=[,)]|$)"), ""),  # trailing and doubled commas
+)
+
+
+class _ProjectTable(msgspec.Struct, rename="kebab"):
+    """The keys of ``[project]`` that a solver asks about."""
+
+    name: str
+    version: str = ""
+    dependencies: list[str] = []
+    optional_dependencies: dict[str, list[str]] = {}
+    requires_python: str = ""
+    dynamic: list[str] = []
+
+
+def parse_metadata(file: str, data: bytes) -> Metadata:
+    """Read the METADATA of a wheel (or the PKG-INFO of an sdist) of that file name.
+
+    Raises MetadataUnusable when a required field is missing, when name or version contradict a wheel's file name, or
+    when a requirement means nothing even after the usual repairs.
+    """
+    fields = _fields(data.decode("utf-8", errors="replace"))
+    name, version = _single(file, fields, "name"), _single(file, fields, "version")
+    if file.endswith(".whl"):
+        try:
+            expected = name_and_version(file)
+        except ValueError as error:
+            raise MetadataUnusable(file, str(error)) from None
+        if canonicalize_name(name) != expected[0] or not same_version(version, expected[1]):
+            raise MetadataUnusable(file, f"it calls itself {name[:100]} {version[:100]}")
+    requires = tuple(_requirement(file, text) for text in fields.get("requires-dist", ()))
+    return Metadata(
+        name=canonicalize_name(name),
+        version=version,
+        requires=requires,
+        requires_python=_requires_python(fields.get("requires-python", [""])[0].strip()),
+        extras=tuple(sorted({canonicalize_name(extra) for extra in fields.get("provides-extra", ()) if extra})),
+        license=_licence(fields),
+    )
+
+
+def static_metadata(file: str, pkg_info: bytes) -> Metadata | None:
+    """What an sdist's PKG-INFO says that every wheel built from it must say too; None where it leaves that open.
+
+    From Metadata-Version 2.2 on, a field that is not listed as Dynamic is final (PEP 643). Raises MetadataUnusable.
+    """
+    fields = _fields(pkg_info.decode("utf-8", errors="replace"))
+    try:
+        version = tuple(int(part) for part in fields.get("metadata-version", ["0"])[0].split("."))
+    except ValueError:
+        return None
+    if version < _STATIC_SINCE or _DECISIVE & {name.strip().lower() for name in fields.get("dynamic", ())}:
+        return None
+    return parse_metadata(file, pkg_info)
+
+
+def project_metadata(file: str, pyproject: bytes) -> Metadata | None:
+    """The same from the ``[project]`` table of a pyproject.toml (PEP 621); None where that leaves anything open.
+
+    Raises MetadataUnusable for a table that makes no sense.
+    """
+    import tomli
+
+    try:
+        project = tomli.loads(pyproject.decode("utf-8")).get("project")
+    except (ValueError, RecursionError):
+        raise MetadataUnusable(file, "its pyproject.toml cannot be read") from None
+    if not isinstance(project, dict):
+        return None
+    try:
+        table = msgspec.convert(project, _ProjectTable)
+    except msgspec.ValidationError as error:
+        raise MetadataUnusable(file, f"its [project] table makes no sense: {error}") from None
+    if not table.version or _DYNAMIC_KEYS & set(table.dynamic):
+        return None
+    requires = [_requirement(file, text) for text in table.dependencies]
+    for extra, texts in table.optional_dependencies.items():
+        requires += [_for_extra(_requirement(file, text), canonicalize_name(extra)) for text in texts]
+    return Metadata(
+        name=canonicalize_name(table.name),
+        version=table.version,
+        requires=tuple(requires),
+        requires_python=_requires_python(table.requires_python),
+        extras=tuple(sorted(map(canonicalize_name, table.optional_dependencies))),
+    )
+
+
+def _for_extra(requirement: Requirement, extra: str) -> Requirement:
+    held = f"({requirement.marker}) and " if " or " in requirement.marker else f"{requirement.marker} and "
+    marker = f'{held if requirement.marker else ""}extra == "{extra}"'
+    return msgspec.structs.replace(requirement, marker=marker)
+
+
+def wheel_metadata(path: Path) -> Metadata:
+    """The metadata of a wheel on disk; its bytes have been verified. Raises MetadataUnusable and OSError."""
+    try:
+        data = read_metadata_file(path)
+    except ValueError as error:
+        raise MetadataUnusable(path.name, str(error)) from None
+    return parse_metadata(path.name, data)
+
+
+def _fields(text: str) -> dict[str, list[str]]:
+    """The header fields, by lower-case name, in order; the description after the first empty line is left out.
+
+    A field goes on in lines that begin with white space (RFC 822 as the core metadata specification uses it).
+    """
+    fields: dict[str, list[str]] = {}
+    values: list[str] | None = None
+    for line in text.removeprefix("\ufeff").split("\n"):
+        line = line.rstrip("\r")
+        if not line:
+            break
+        if line[0] in " \t":
+            if values is not None:
+                values[-1] += "\n" + line
+            continue
+        match = _HEADER.fullmatch(line)
+        if match is None:
+            break  # as email parsers do: what is no header begins the body
+        values = fields.setdefault(match[1].lower(), [])
+        values.append(match[2].rstrip())
+    return fields
+
+
+def _single(file: str, fields: dict[str, list[str]], name: str) -> str:
+    values = fields.get(name, [])
+    if len(values) != 1 or not values[0].strip():
+        raise MetadataUnusable(file, f"it states {len(values) or 'no'} values of {name.title()}")
+    return values[0].strip()
+
+
+def _requirement(file: str, text: str) -> Requirement:
+    text = " ".join(text.split())
+    requirement = _parsed(text)
+    specifier, semicolon, marker = text.partition(";")
+    for pattern, replacement in _REPAIRS:
+        if requirement is not None:
+            return requirement
+        specifier = pattern.sub(replacement, specifier)
+        requirement = _parsed(specifier.strip() + semicolon + marker)
+    if requirement is None:
+        raise MetadataUnusable(file, f"its requirement {text[:200]!r} is malformed")
+    return requirement
+
+
+def _parsed(text: str) -> Requirement | None:
+    from packaging.requirements import InvalidRequirement
+
+    try:
+        return parse(text)
+    except (InvalidRequirement, RecursionError):
+        return None
+
+
+def _requires_python(text: str) -> str:
+    """As stated; repaired like a requirement where it would mean nothing, and then perhaps still meaningless."""
+    from packaging.specifiers import InvalidSpecifier
+
+    for pattern, replacement in _REPAIRS:
+        try:
+            specifiers(text)
+        except InvalidSpecifier:
+            text = pattern.sub(replacement, text).strip()
+        else:
+            break
+    return text
+
+
+def _licence(fields: dict[str, list[str]]) -> str:
+    expression = fields.get("license-expression", [""])[0].strip()
+    if expression:
+        return expression[:_LICENCE_LENGTH]
+    named = fields.get("license", [""])[0].strip()
+    if named and named != "UNKNOWN" and "\n" not in named and len(named) <= _LICENCE_LENGTH:
+        return named
+    classifiers = [
+        text.rpartition("::")[2].strip() for text in fields.get("classifier", ()) if text.startswith(_CLASSIFIER)
+    ]
+    return ", ".join(name for name in dict.fromkeys(classifiers) if name != "OSI Approved")

@@ -1,0 +1,328 @@
+"""Origins: everything that comes from indexes. One for a run; it gives each problem its `Index`.
+
+The first-index rule: the first source that knows a project supplies it. "Does not know" is a 404 and nothing else; any
+other trouble ends the work, since to go on with the next source would let whoever disturbs the first one choose
+where packages come from.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from envc.errors import UsageError
+from envc.fetch.artifacts import Artifacts, Locate
+from envc.fetch.cache.index_cache import Cache
+from envc.fetch.late_task import LateTask
+from envc.fetch.net.credentials import Keyring
+from envc.fetch.net.http import Client
+from envc.fetch.net.settings import FetchSettings
+from envc.fetch.pypi.facts import Facts
+from envc.fetch.pypi.lookahead import Walk
+from envc.fetch.pypi.pages import Pages
+from envc.fetch.pypi.places import resolve
+from envc.model.digest import Sha256
+from envc.model.manifest import Source
+from envc.model.progress import Progress
+from envc.system.workers import Workers
+from envc_solvers.errors import ProjectNotFound
+from envc_solvers.pypi.language.index import File, View
+from envc_solvers.pypi.language.markers import Answer, Markers, environment_key, marker_environment
+from envc_solvers.pypi.language.requirement import Metadata, Requirement
+from envc_solvers.pypi.language.tags import wheel_tags
+from envc_solvers.pypi.problem import Policy
+from envc_solvers.solution import Pin, Solution
+from envc_solvers.target import Python, Target
+
+_REQUESTS = 24  # at once, while guessing ahead
+_MOST_ANSWERS = 20_000  # markers kept per environment; beyond that only those of the last run stay
+
+
+class Origins:
+    """The sources of a run. Thread-safe: problems may be solved in several threads. Close it when done."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, Source],
+        *,
+        settings: FetchSettings,
+        progress: Progress,
+        now: int,
+        offline: bool = False,
+        refresh: bool = False,
+        root: Path | None = None,
+        client: Callable[[Keyring], Client] | None = None,
+        elsewhere: Mapping[str, Locate] | None = None,
+    ) -> None:
+        """`now` is in seconds since the epoch. `refresh` asks for every page again, `offline` for none. `root` is what
+        the paths of find-links folders are relative to, `elsewhere` as for `Artifacts`.
+
+        Raises UsageError for a source whose URL cannot be used.
+        """
+        self.keyring = settings.keyring()
+        self._places = resolve(sources, settings, self.keyring, root)
+        self._warnings = settings.warnings
+        self._progress = progress
+        self.offline = offline
+        # What else a run downloads comes through it as well.
+        self.client = client(self.keyring) if client else Client(self.keyring, transport=settings.transport)
+        self._cache = Cache(settings.cache, progress, now=now)
+        self._page_task = LateTask(progress, "index pages", self._go_online)
+        self._metadata_task = LateTask(progress, "metadata", self._go_online)
+        self._pages = Pages(
+            self._places,
+            self._cache,
+            self.client,
+            now=now,
+            offline=offline,
+            refresh=refresh,
+            task=self._page_task,
+        )
+        self.artifacts = Artifacts(
+            settings.cache / "artifacts",
+            self._pages,
+            self.client,
+            progress,
+            offline=offline,
+            elsewhere=elsewhere,
+        )
+        self._facts = Facts(
+            self._places,
+            self._pages,
+            self._cache,
+            self.client,
+            self.artifacts,
+            offline=offline,
+            refresh=refresh,
+            task=self._metadata_task,
+        )
+        self._answers: dict[str, dict[str, Answer]] = {}
+        self._stored_answers: dict[str, int] = {}
+        self._indexes: list[ProjectIndex] = []
+        self._workers = Workers(_REQUESTS, "fetch")
+        self._lock = threading.Lock()
+        self.is_online = False  # whether this run has asked the network for anything
+
+    def __enter__(self) -> Origins:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop everything under way, and keep what markers came to."""
+        self._workers.stop()
+        self.client.close()
+        # A worker that waits for a server would take up to its time-out; it finds the cache closed, which is harmless.
+        self._workers.join(0.2)
+        for environment, answers in self._answers.items():
+            stored = self._stored_answers[environment]
+            if len(answers) > stored:
+                self._cache.save_answers(environment, answers, replace=stored > _MOST_ANSWERS)
+        self._page_task.done()
+        self._metadata_task.done()
+        self._cache.close()
+
+    def index(
+        self,
+        target: Target,
+        python: Python,
+        order: tuple[str, ...],
+        only: Mapping[str, str] | None = None,
+        *,
+        dedicated: tuple[str, ...] = (),
+        policy: Policy | None = None,
+        preferences: Mapping[str, tuple[str, ...]] | None = None,
+        provided: Collection[str] = (),
+    ) -> ProjectIndex:
+        """What one problem asks. `order` names sources by priority; `dedicated` ones supply only projects that their
+        globs match or that `only` (normalised project name: source name) gives to them.
+
+        `policy`, `preferences` and `provided` are the problem's; they make guesses better and change no answer.
+        """
+        for name in (*order, *dedicated, *(only or {}).values()):
+            if name not in self._places:
+                raise UsageError(f"there is no source {name} that holds PyPI projects")
+        index = ProjectIndex(
+            self, target, python, order, only or {}, dedicated, policy or Policy(), preferences or {}, provided
+        )
+        with self._lock:
+            self._indexes.append(index)
+        if self.is_online:
+            index.look_ahead()
+        return index
+
+    def suppliers(
+        self, project: str, order: tuple[str, ...], only: Mapping[str, str], dedicated: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """Names of the sources that may supply a project, in the order in which they are asked."""
+        if project in only:
+            return (only[project],)
+        allowed = [self._places[name] for name in (*order, *dedicated)]
+        claimed = [place.name for place in allowed if any(fnmatchcase(project, glob) for glob in place.projects)]
+        if claimed:
+            return (claimed[0],)
+        return tuple(name for name in order if not self._places[name].projects)
+
+    def answers(self, target: Target, python: Python) -> dict[str, Answer]:
+        """What markers came to on that target. What is added to it is kept when this is closed."""
+        environment = environment_key(target, python)
+        with self._lock:
+            if environment not in self._answers:
+                self._answers[environment] = found = self._cache.answers(environment)
+                self._stored_answers[environment] = len(found)
+            return self._answers[environment]
+
+    def view(self, source: str, project: str, target: Target, python: Python) -> View | None:
+        """A project of one source; None when that source does not know it."""
+        return self._pages.view(source, project, target, python)
+
+    def files(self, source: str, project: str) -> tuple[File, ...]:
+        """Every file that a source lists for a project."""
+        return tuple(item.file for item in self._pages.listing(source, project))
+
+    def metadata(self, source: str, project: str, file: File) -> Metadata:
+        """The metadata of a file that a source lists; as `Facts.metadata`."""
+        return self._facts.metadata(source, project, file)
+
+    def identify(self, source: str, project: str, file: File) -> tuple[Sha256, int]:
+        """sha256 and size in bytes of a listed file; as `Facts.identify`."""
+        return self._facts.identify(source, project, file)
+
+    def obtain(self, source: str, project: str, file: File) -> tuple[Path, Sha256, int]:
+        """A whole listed file; as `Facts.obtain`."""
+        return self._facts.obtain(source, project, file)
+
+    def complete(self, solution: Solution, view: Callable[[str], View]) -> Solution:
+        """The solution with the digests and sizes that no page states, found out from the files themselves."""
+        if all(pin.sha256 and pin.size for pin in solution.pins):
+            return solution
+        pins: list[Pin] = []
+        for pin in solution.pins:
+            if pin.kind == "pypi" and not (pin.sha256 and pin.size):
+                file = next(f for release in view(pin.name).releases for f in release.files if f.name == pin.file)
+                digest, size = self.identify(pin.source, pin.name, file)
+                pin = msgspec.structs.replace(pin, sha256=digest, size=size)
+            pins.append(pin)
+        return msgspec.structs.replace(solution, pins=tuple(pins))
+
+    def unknown(self, name: str, sources: tuple[str, ...]) -> ProjectNotFound:
+        """The error for a project that none of those sources knows."""
+        # Reading the shipped list takes as long as all other imports here, and is for errors alone.
+        from envc.fetch.pypi.known_names import nearest
+
+        return ProjectNotFound(name, sources, nearest(name, self._cache.projects()))
+
+    @property
+    def workers(self) -> Workers:
+        return self._workers
+
+    def _go_online(self) -> None:
+        """The first request is about to be made: from now on guessing ahead pays."""
+        with self._lock:
+            if self.is_online:
+                return
+            self.is_online = True
+            indexes = list(self._indexes)
+        for warning in self._warnings:
+            self._progress.warn(warning)
+        for index in indexes:
+            index.look_ahead()
+
+
+class ProjectIndex:
+    """`envc_solvers.pypi.index.Index` for one problem: its target, its Python, its sources."""
+
+    def __init__(
+        self,
+        origins: Origins,
+        target: Target,
+        python: Python,
+        order: tuple[str, ...],
+        only: Mapping[str, str],
+        dedicated: tuple[str, ...],
+        policy: Policy,
+        preferences: Mapping[str, tuple[str, ...]],
+        provided: Collection[str],
+    ) -> None:
+        self._origins = origins
+        self._target = target
+        self._python = python
+        self._order = order
+        self._only = only
+        self._dedicated = dedicated
+        self._policy = policy
+        self._preferences = preferences
+        self._provided = provided
+        self._views: dict[str, View] = {}
+        self._expected: list[Requirement] = []
+        self._walk: Walk | None = None
+
+    def view(self, name: str) -> View:
+        """The project as this target sees it. Raises ProjectNotFound when no source knows it."""
+        view = self._views.get(name)
+        if view is None:
+            view = self.find(name)
+            if view is None:
+                raise self._origins.unknown(name, self._suppliers(name))
+            self._views[name] = view
+        return view
+
+    def files(self, name: str) -> tuple[File, ...]:
+        """All files of a project, from the source that supplies it; () when none knows it."""
+        for source in self._suppliers(name):
+            files = self._origins.files(source, name)
+            if files:
+                return files
+        return ()
+
+    def metadata(self, view: View, file: File) -> Metadata:
+        """The core metadata of a file of that view. Raises MetadataUnusable when the file's own metadata is broken."""
+        return self._origins.metadata(view.source, view.name, file)
+
+    def expect(self, requirements: Iterable[Requirement]) -> None:
+        """These requirements will soon be asked about. Costs next to nothing while the cache knows everything."""
+        if self._walk is not None:
+            self._walk.expect(requirements)
+        else:
+            self._expected.extend(requirements)
+
+    def expect_metadata(self, view: View, files: Iterable[File]) -> None:
+        """The metadata of these files will soon be asked for."""
+        if self._walk is not None:
+            self._walk.expect_metadata(view, files)
+
+    def find(self, name: str) -> View | None:
+        """The view from the first source that knows the project. May be called from any thread."""
+        for source in self._suppliers(name):
+            view = self._origins.view(source, name, self._target, self._python)
+            if view is not None:
+                return view
+        return None
+
+    def metadata_of(self, view: View, file: File) -> Metadata:
+        """As `metadata`, for guesses. May be called from any thread."""
+        return self._origins.metadata(view.source, view.name, file)
+
+    def look_ahead(self) -> None:
+        """Begin to guess, with what is expected so far."""
+        if self._walk is None:
+            wheel_tags(self._target, self._python)  # now, lest two dozen threads work them out at once
+            markers = Markers(
+                marker_environment(self._target, self._python), self._origins.answers(self._target, self._python)
+            )
+            walk = Walk(
+                self, self._origins.workers, markers, self._python, self._policy, self._preferences, self._provided
+            )
+            walk.expect(self._expected)
+            self._walk = walk
+
+    def _suppliers(self, name: str) -> tuple[str, ...]:
+        return self._origins.suppliers(name, self._order, self._only, self._dedicated)

@@ -1,0 +1,226 @@
+"""Pages of projects: fresh from the cache where possible, from the source where not, each at most once per process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from envc.errors import OfflineMiss, SourceUnreachable, UsageError
+from envc.fetch.cache.index_cache import Cache, PageState
+from envc.fetch.net.http import Client, Reply, max_age
+from envc.fetch.pypi.listing import ACCEPT, ListedFile, Listing, list_folder, listed, parse_page
+from envc.fetch.pypi.places import Place, local_path
+from envc.model.digest import sha256
+from envc.model.progress import Task
+from envc.system.once import Once
+from envc_solvers.pypi.language.index import View
+from envc_solvers.pypi.language.tags import Tags, rank_names, tag_key, version_of, wheel_tags
+from envc_solvers.target import Python, Target
+
+LARGEST_PAGE = 1 << 28  # bytes
+_FLAT = ""  # a find-links page is kept under this project name
+_NOTHING = Listing("", ())
+_SDISTS = (".tar.gz", ".zip")
+
+
+class Pages:
+    """The pages of all places. Thread-safe."""
+
+    def __init__(
+        self,
+        places: Mapping[str, Place],
+        cache: Cache,
+        client: Client,
+        *,
+        now: int,
+        offline: bool = False,
+        refresh: bool = False,
+        task: Task,
+    ) -> None:
+        self._places = places
+        self._cache = cache
+        self._client = client
+        self._now = now  # seconds since the epoch
+        self._offline = offline
+        self._refresh = refresh
+        self._task = task
+        self._states: Once[tuple[str, str], PageState] = Once()
+        self._views: Once[tuple[str, str, str], View | None] = Once()
+        self._listings: dict[tuple[str, str], Listing] = {}
+
+    def view(self, source: str, project: str, target: Target, python: Python) -> View | None:
+        """The project as those wheel tags see it; None when the source does not know it.
+
+        Raises SourceUnreachable, and OfflineMiss when asking is forbidden.
+        """
+        tags = tag_key(target, python)
+        return self._views.get((source, project, tags), lambda: self._view(source, project, tags, target, python))
+
+    def _view(self, source: str, project: str, tags: str, target: Target, python: Python) -> View | None:
+        place = self._place(source)
+        if place.kind == "find-links":
+            listing = self.listing(source, project)
+            return _rank(project, source, listing, wheel_tags(target, python)) if listing.entries else None
+        known = self._cache.view(place.key, project, tags)
+        if known is not None and self._is_fresh(place, known[0]):
+            state, view = known
+        else:
+            state, view = self.state(source, project), None
+            if known is not None and known[0].generation == state.generation:
+                view = known[1]
+        if not state.generation:
+            return None
+        if view is None:
+            listing = self.listing(source, project)
+            view = _rank(project, source, listing, wheel_tags(target, python))
+            self._cache.save_view(place.key, tags, state.generation, view)
+        return view
+
+    def listing(self, source: str, project: str) -> Listing:
+        """Every file of a project, in the order of its page; empty when the source does not know it."""
+        place = self._place(source)
+        if place.kind == "find-links":
+            everything = self._all(place)
+            own = tuple(entry for entry in everything.entries if _belongs(entry.filename, project))
+            return Listing(everything.url, own)
+        state = self.state(source, project)
+        return self._stored(place, project) if state.generation else _NOTHING
+
+    def find(self, source: str, project: str, file: str, sha256: str) -> ListedFile | None:
+        """A file by name and digest, on the page that is at hand however old, else on a fresh one.
+
+        An old page is as good as a new one here, since the digest decides.
+        """
+        place = self._place(source)
+        if place.kind == "pypi" and not place.is_local and (place.name, project) not in self._states:
+            state = self._cache.page(place.key, project)
+            if state is not None and state.generation:
+                found = _pick(self._stored(place, project), file, sha256)
+                if found is not None:
+                    return found
+        return _pick(self.listing(source, project), file, sha256)
+
+    def state(self, source: str, project: str) -> PageState:
+        """What is known of a page, fresh. Its generation is "" when the source does not know the project."""
+        return self._states.get((source, project), lambda: self._state(self._place(source), project))
+
+    def _state(self, place: Place, project: str) -> PageState:
+        state = self._cache.page(place.key, project)
+        if state is not None and self._is_fresh(place, state):
+            return state
+        if self._offline and not place.is_local:
+            raise OfflineMiss(f"the page of {project or place.name}")
+        return self._ask(place, project, state)
+
+    def _ask(self, place: Place, project: str, old: PageState | None) -> PageState:
+        what = f"the page of {project}" if project else "its page"
+        url = place.page_url(project)
+        if place.is_local:
+            reply = _read_local(url, place, what)
+        else:
+            self._task.grow(1)
+            headers = {"Accept": ACCEPT}
+            if old is not None and old.generation and old.etag:
+                headers["If-None-Match"] = old.etag
+            elif old is not None and old.generation and old.modified:
+                headers["If-Modified-Since"] = old.modified
+            reply = self._client.get(place.name, what, url, limit=LARGEST_PAGE, headers=headers)
+            self._task.advance()
+        age = max_age(reply.headers)
+        if reply.status == 304 and old is not None:
+            state = msgspec.structs.replace(old, fetched_at=self._now, max_age=age)
+            self._cache.save_page(place.key, project, state)
+            return state
+        if reply.status in (404, 410):
+            state = PageState("", "", "", self._now, age)
+            self._cache.save_page(place.key, project, state)
+            return state
+        if reply.status != 200:
+            raise SourceUnreachable(place.name, what, f"HTTP {reply.status}, which makes no sense here")
+        etag, modified = reply.headers.get("etag", ""), reply.headers.get("last-modified", "")
+        # The content names the generation: a server that knows no validators still spares us parsing a page twice.
+        state = PageState(sha256(reply.body)[:20], etag, modified, self._now, age)
+        if old is not None and old.generation == state.generation:
+            self._cache.save_page(place.key, project, state)
+            return state
+        try:
+            listing = parse_page(reply.body, reply.headers.get("content-type", ""), reply.url)
+        except ValueError as error:
+            raise SourceUnreachable(place.name, what, str(error)) from None
+        self._listings[place.key, project] = listing
+        self._cache.save_page(place.key, project, state, listing)
+        return state
+
+    def _place(self, source: str) -> Place:
+        try:
+            return self._places[source]
+        except KeyError:
+            raise UsageError(
+                f"there is no source {source} that holds PyPI projects",
+                f"declare [sources.{source}] in the manifest again, or lock again without it",
+            ) from None
+
+    def _is_fresh(self, place: Place, state: PageState) -> bool:
+        if place.is_local:
+            return False  # reading the file is no dearer than reading the cache, and always right
+        if self._offline:
+            return True
+        # A clock that was set back makes a page look young for ever; as far ahead as behind, it is asked again.
+        return not self._refresh and abs(self._now - state.fetched_at) < state.max_age
+
+    def _all(self, place: Place) -> Listing:
+        if place.is_local:
+            folder = local_path(place.url or "")
+            if folder.is_dir():
+                try:
+                    return list_folder(folder)
+                except OSError as error:
+                    raise SourceUnreachable(place.name, "its files", error.strerror or "unreadable") from None
+        state = self.state(place.name, _FLAT)
+        return self._stored(place, _FLAT) if state.generation else _NOTHING
+
+    def _stored(self, place: Place, project: str) -> Listing:
+        """A page's files from memory, else from the cache, else from the source once more: its row was damaged."""
+        listing = self._listings.get((place.key, project))
+        if listing is None:
+            listing = self._cache.listing(place.key, project)
+            if listing is None:
+                if self._offline and not place.is_local:
+                    raise OfflineMiss(f"the page of {project or place.name}")
+                self._ask(place, project, None)
+                listing = self._listings.get((place.key, project), _NOTHING)
+            self._listings[place.key, project] = listing
+        return listing
+
+
+def _rank(project: str, source: str, listing: Listing, tags: Tags) -> View:
+    return rank_names(project, source, [entry.filename for entry in listing.entries], listing.at, tags)
+
+
+def _pick(listing: Listing, file: str, sha256: str) -> ListedFile | None:
+    for entry in listing.entries:
+        if entry.filename == file:
+            found = listed(entry, listing.url)
+            if found is not None and found.file.sha256 in (sha256, ""):
+                return found
+    return None
+
+
+def _belongs(file: str, project: str) -> bool:
+    return file.endswith((".whl", *_SDISTS)) and version_of(file, project) is not None
+
+
+def _read_local(url: str, place: Place, what: str) -> Reply:
+    """The page of a source on disk: ``index.html`` of the project's folder, or a find-links page itself."""
+    path = local_path(url)
+    if place.kind == "pypi" or path.is_dir():
+        path = path / "index.html"
+    try:
+        return Reply(200, {"content-type": "text/html"}, path.read_bytes(), path.resolve().as_uri())
+    except (FileNotFoundError, NotADirectoryError):
+        if place.kind == "pypi" and local_path(place.url or "").is_dir():
+            return Reply(404, {}, b"", url)
+        raise SourceUnreachable(place.name, what, "there is no such folder", "correct where that source is") from None
+    except OSError as error:
+        raise SourceUnreachable(place.name, what, error.strerror or "unreadable") from None

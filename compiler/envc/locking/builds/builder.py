@@ -1,0 +1,215 @@
+"""Builds: a wheel out of an origin, made once, kept by its digest, and made again the way the lock says."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from envc.fetch.artifacts import Artifacts
+from envc.fetch.pypi.metadata import wheel_metadata
+from envc.fetch.pypi.wheel_metadata import name_and_version
+from envc.locking.builds.backend import Backend, BuildSystem, build_system
+from envc.locking.builds.environment import FOLDER, Isolation, Machine, Supplier, fits, machine_for, python_of
+from envc.locking.builds.errors import BadSource, BuildElsewhere, BuildFailed, BuildMismatch, CrossBuild
+from envc.locking.builds.origin import Origin
+from envc.model.digest import Sha256, sha256
+from envc.model.graph import Build, BuildRequirement
+from envc.model.progress import Progress
+from envc_solvers.errors import MetadataUnusable
+from envc_solvers.pypi.language.requirement import InvalidRequirement, Metadata, Requirement, parse
+from envc_solvers.target import Python, Target
+
+# Locks requirements for an interpreter of this machine. Raises EnvcError where they cannot be met.
+LockRequirements = Callable[[str, Machine, tuple[Requirement, ...]], tuple[BuildRequirement, ...]]
+
+
+class Built(msgspec.Struct, frozen=True):
+    """A wheel that was built on this machine, now or before."""
+
+    path: Path
+    size: int  # bytes
+    metadata: Metadata
+    build: Build
+
+
+class Builder:
+    """The builds of a run."""
+
+    def __init__(
+        self,
+        artifacts: Artifacts,
+        environ: Mapping[str, str],
+        cache: Path,
+        progress: Progress,
+        before: Iterable[Build] = (),
+        supplier: Supplier | None = None,
+    ) -> None:
+        """`before` are the builds of the lock: what was built so is taken as it is. `supplier` gives what builds
+        require; without one it comes from `artifacts`.
+        """
+        self._artifacts = artifacts
+        self._environ = environ
+        self._cache = cache
+        self._progress = progress
+        self._isolation = Isolation(supplier or artifacts, cache, progress)
+        self._before = tuple(before)
+        self._made: dict[tuple[str, str, str], dict[str, Built]] = {}  # origin and name; by machine key
+
+    @property
+    def builds(self) -> tuple[Build, ...]:
+        """What was built, or taken as built before, in this run."""
+        return tuple(built.build for made in self._made.values() for built in made.values())
+
+    def wheel(self, name: str, origin: Origin, target: Target, python: Python, lock: LockRequirements) -> Built:
+        """A wheel of `origin` that fits that target.
+
+        Raises CrossBuild, BuildFailed, BadSource, and what `lock` raises.
+        """
+        made = self._made.setdefault((origin.identity, origin.place, name), {})
+        for built in made.values():
+            if fits(built.build.wheel, name, target, python):
+                return built
+        for build in self._before:
+            if build.identity == origin.identity and fits(build.wheel, name, target, python):
+                known = self._kept(build)
+                if known is not None:
+                    made[build.python] = known
+                    return known
+        machine = machine_for(python, self._environ, self._cache)
+        if machine.key not in made:
+            made[machine.key] = self._build(name, origin, machine, lock)
+        built = made[machine.key]
+        if not fits(built.build.wheel, name, target, python):
+            raise CrossBuild(f"{name} {built.metadata.version}", f"{target.name}/{python.key}", built.build.wheel)
+        return built
+
+    def again(self, name: str, origin: Origin, build: Build) -> Built:
+        """The wheel that a build of the lock made, made again. Raises BuildMismatch where it comes out another one."""
+        what = build.wheel
+        machine = machine_for(python_of(build.python), self._environ, self._cache)
+        for one in build.packages:
+            if not fits(one.file, one.name, machine.target, machine.python):
+                raise BuildElsewhere(what, build.python, machine.key, f"it was built with {one.file}")
+        built = self._run(name, origin, machine, build_system(origin), lambda _: build.packages)
+        if built.build.sha256 != build.sha256:
+            raise BuildMismatch(what, build.sha256, built.build.sha256, build.python)
+        return built
+
+    def _build(self, name: str, origin: Origin, machine: Machine, lock: LockRequirements) -> Built:
+        system = build_system(origin)
+        noted: list[Built] = []
+
+        def locked(requires: tuple[str, ...]) -> tuple[BuildRequirement, ...]:
+            packages = lock(name, machine, tuple(map(parse, requires)))
+            known = self._noted(origin, machine, requires, packages)
+            if known is not None:
+                noted.append(known)
+                raise _Noted
+            return packages
+
+        try:
+            built = self._run(name, origin, machine, system, locked)
+        except _Noted:
+            return noted[0]
+        self._note(origin, machine, built.build)
+        return built
+
+    def _run(
+        self,
+        name: str,
+        origin: Origin,
+        machine: Machine,
+        system: BuildSystem,
+        lock: Callable[[tuple[str, ...]], tuple[BuildRequirement, ...]],
+    ) -> Built:
+        """Unpack, make the environment, ask for more requirements, build. `lock` gets all requirements so far."""
+        requires = _canonical(origin, system.requires)
+        packages = lock(requires)
+        with tempfile.TemporaryDirectory(prefix="envc-build-", ignore_cleanup_errors=True) as scratch:
+            folder = Path(scratch)
+            project = origin.unpack(folder / "source")
+            if not project.is_dir() or not project.resolve().is_relative_to((folder / "source").resolve()):
+                raise BadSource(origin.label, f"it has no folder {origin.place}", "correct `subdirectory`")
+            (folder / "home").mkdir()
+            backend = Backend(origin.label, project, system, self._environ, folder / "home")
+            prefix = self._isolation.prefix(packages, machine)
+            more = _canonical(origin, (*requires, *backend.requires(prefix)))
+            if more != requires:
+                requires, packages = more, lock(more)
+                prefix = self._isolation.prefix(packages, machine)
+            (folder / "wheel").mkdir()
+            task = self._progress.task(f"building {name}", 1)
+            try:
+                wheel = backend.wheel(prefix, folder / "wheel")
+            finally:
+                task.done()
+            self._check(name, origin, wheel)
+            path, digest, size = self._artifacts.adopt(wheel)
+        build = Build(wheel=path.name, sha256=digest, python=machine.key, requires=requires, packages=packages)
+        return Built(path, size, self._metadata(path), origin.described(build))
+
+    def _check(self, name: str, origin: Origin, wheel: Path) -> None:
+        try:
+            named, _ = name_and_version(wheel.name)
+        except ValueError as error:
+            raise BuildFailed(origin.label, "build_wheel", f"it left {wheel.name!r}: {error}") from None
+        if named != name:
+            raise BadSource(origin.label, f"it is {named}, not {name}", f"write the requirement's name as {named}")
+
+    def _kept(self, build: Build) -> Built | None:
+        path = self._artifacts.kept(build.sha256, build.wheel)
+        return None if path is None else Built(path, path.stat().st_size, self._metadata(path), build)
+
+    def _metadata(self, path: Path) -> Metadata:
+        try:
+            return wheel_metadata(path)
+        except MetadataUnusable as error:
+            raise BadSource(path.name, error.reason) from None
+
+    # A note says what came of the same sources with the same requirements on the same interpreter before.
+
+    def _noted(
+        self, origin: Origin, machine: Machine, requires: tuple[str, ...], packages: tuple[BuildRequirement, ...]
+    ) -> Built | None:
+        try:
+            build = msgspec.json.decode(self._note_path(origin, machine).read_bytes(), type=Build)
+        except (OSError, msgspec.DecodeError):
+            return None
+        if (build.identity, build.python, build.packages) != (origin.identity, machine.key, packages):
+            return None
+        return self._kept(build) if set(requires) <= set(build.requires) else None
+
+    def _note(self, origin: Origin, machine: Machine, build: Build) -> None:
+        path = self._note_path(origin, machine)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_suffix(".draft")
+            draft.write_bytes(msgspec.json.encode(build))
+            draft.replace(path)
+        except OSError:
+            pass  # a note that cannot be kept costs a build and nothing else
+
+    def _note_path(self, origin: Origin, machine: Machine) -> Path:
+        key: Sha256 = sha256(f"{origin.identity}\0{origin.place}\0{machine.host.digest}".encode())
+        return self._cache / FOLDER / "notes" / f"{key}.json"
+
+
+class _Noted(Exception):
+    """There is a note: nothing needs to be built."""
+
+
+def _canonical(origin: Origin, requires: Iterable[str]) -> tuple[str, ...]:
+    """Requirements in canonical form, sorted and without doubles. Raises BadSource for what no index can meet."""
+    found: set[str] = set()
+    for text in requires:
+        try:
+            requirement = parse(text)
+        except InvalidRequirement:
+            raise BadSource(origin.label, f"it needs {text[:100]!r} to be built, which is no requirement") from None
+        if requirement.url:
+            raise BadSource(origin.label, f"it needs {requirement.name} from a URL to be built")
+        found.add(str(requirement))
+    return tuple(sorted(found))

@@ -1,0 +1,159 @@
+"""The environment of a build: locked wheels on an interpreter of this machine, made as every other environment is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from envc.model.digest import Sha256
+from envc.model.environment import Environment, EnvironmentMember, python_layout
+from envc.model.graph import BuildRequirement
+from envc.model.progress import Progress
+from envc.shipping.machine.interpreter import HostPython, NoInterpreter, find_host_python, this_python
+from envc_solvers.pypi.language.index import File
+from envc_solvers.pypi.language.tags import rank_files, wheel_tags
+from envc_solvers.target import PLATFORMS, Python, Target
+
+FOLDER = "builds"  # in the cache: objects of build requirements, and notes of what was built
+_MUSL = "1.2"  # what a Linux without glibc is taken for; its interpreter does not say
+_LEVEL = 1  # of zstd: these objects are read once or twice, on this machine
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """An interpreter of this machine, as a target that build requirements are locked for."""
+
+    host: HostPython
+    target: Target
+    python: Python
+
+    @property
+    def key(self) -> str:
+        """As `model.graph.Build.python`."""
+        return f"{self.target.platform}/{self.python.key}"
+
+
+def machine_for(python: Python, environ: Mapping[str, str], cache: Path) -> Machine:
+    """The interpreter that builds for a Python: one of that minor where this machine has it, else the running one.
+
+    Most wheels are the same whoever builds them; those that are not will not fit the target.
+    """
+    wanted = msgspec.structs.replace(python, patch=None)
+    try:
+        host = find_host_python(wanted, environ, cache)
+    except NoInterpreter:
+        host = this_python()
+    facts = PLATFORMS[host.platform]
+    major, minor, patch, *_ = (int(part) for part in host.version.split("."))
+    return Machine(
+        host,
+        Target(
+            name=host.platform,
+            platform=host.platform,
+            glibc=host.glibc or None,
+            musl=_MUSL if facts.family == "linux" and not host.glibc else None,
+            macos=host.macos or None,
+        ),
+        Python(
+            implementation="pypy" if host.implementation == "pypy" else "cpython",
+            minor=(major, minor),
+            patch=patch,
+            free_threaded=host.free_threaded,
+        ),
+    )
+
+
+def python_of(key: str) -> Python:
+    """The Python of a target key: ``linux-64/cp312``."""
+    text = key.rpartition("/")[2]
+    digits = text.removesuffix("t")[2:]
+    return Python(
+        implementation="pypy" if text.startswith("pp") else "cpython",
+        minor=(int(digits[0]), int(digits[1:])),
+        free_threaded=text.endswith("t"),
+    )
+
+
+def fits(wheel: str, name: str, target: Target, python: Python) -> bool:
+    """Whether a wheel of that file name, of that project, can be installed there."""
+    return bool(rank_files(name, "", [File(name=wheel)], wheel_tags(target, python)).releases)
+
+
+class Supplier(Protocol):
+    """Where verified wheels come from."""
+
+    def fetch(self, members: Iterable[EnvironmentMember]) -> Iterator[tuple[EnvironmentMember, Path]]:
+        """Each member with a file that has its sha256, in any order. Raises EnvcError."""
+
+
+class Isolation:
+    """Makes environments for builds; equal ones once, below the cache."""
+
+    def __init__(self, artifacts: Supplier, cache: Path, progress: Progress) -> None:
+        self._artifacts = artifacts
+        self._cache = cache
+        self._progress = progress
+
+    def prefix(self, packages: tuple[BuildRequirement, ...], machine: Machine) -> Path:
+        """A prefix with exactly these wheels. Raises what fetching, `pack` and `hydrate` raise."""
+        from envc.fetch.pypi.metadata import wheel_metadata
+        from envc.shipping.deliver.derive import Ledger
+        from envc.shipping.deliver.hydrate import ready_environment
+        from envc.shipping.deliver.pack import BundleRequest, StepBundle, pack
+        from envc.shipping.store.open import open_store
+
+        layout = python_layout(machine.target, machine.python, "host")
+        wanted = [
+            EnvironmentMember(
+                kind="pypi",
+                name=one.name,
+                version=one.version,
+                source=one.source,
+                file=one.file,
+                size=one.size,
+                sha256=one.sha256,
+                layout=layout,
+            )
+            for one in packages
+        ]
+        found = dict(self._artifacts.fetch(wanted))
+        members = tuple(
+            # What they require was judged when they were locked, from these very files.
+            msgspec.structs.replace(member, depends=_requirements(wheel_metadata(found[member]).requires))
+            for member in sorted(wanted)
+        )
+        environment = Environment(target=machine.target, python=machine.python, interpreter="host", members=members)
+        store = open_store(self._cache / FOLDER / "store")
+        bundled = pack(
+            BundleRequest(
+                project="build",
+                lock=b"",
+                steps=(StepBundle(step="build", target=machine.target.name, environment=environment),),
+                level=_LEVEL,
+            ),
+            store,
+            _Found({member.sha256: path for member, path in found.items()}),
+            ledger=Ledger(self._cache / "derived"),
+            progress=self._progress,
+        )
+        prefix, _ = ready_environment(
+            store, bundled.records[0], interpreter=machine.host, cache=self._cache, progress=self._progress
+        )
+        return prefix
+
+
+def _requirements(requires: Iterable[object]) -> tuple[str, ...]:
+    return tuple(sorted({str(each) for each in requires if not getattr(each, "url", "")}))
+
+
+class _Found:
+    """Artifacts that are on this machine already."""
+
+    def __init__(self, paths: Mapping[Sha256, Path]) -> None:
+        self._paths = paths
+
+    def fetch(self, members: Iterable[EnvironmentMember]) -> Iterator[tuple[EnvironmentMember, Path]]:
+        for member in members:
+            yield member, self._paths[member.sha256]

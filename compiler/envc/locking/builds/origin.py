@@ -1,0 +1,223 @@
+"""Origins: what a wheel can be built from. An archive, a commit of a git repository, a folder of this machine."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import IO, BinaryIO, Protocol
+
+import msgspec
+
+from envc.fetch.git import Git
+from envc.locking.builds.errors import BadSource
+from envc.locking.worktree.local import copy_project, local_digest
+from envc.model.graph import Build, SourceFile
+from envc.shipping.unpack.tars import Compression, open_tar
+from envc.shipping.unpack.zips import Limits, open_zip
+
+# What a source distribution may unpack to: far more than any has, and far less than a disk.
+LIMITS = Limits(entries=100_000, unpacked=4 << 30, ratio=200, free=64 << 20)
+_LARGEST_TEXT = 1 << 24  # bytes of a PKG-INFO or pyproject.toml
+_COMPRESSIONS: dict[str, Compression] = {".tar.gz": "gz", ".tgz": "gz", ".tar.bz2": "bz2"}
+
+
+class Origin(Protocol):
+    """Sources of one project."""
+
+    @property
+    def identity(self) -> str:
+        """Equal for equal sources; as `model.graph.Build.identity`."""
+
+    @property
+    def file(self) -> str:
+        """A name for the solver, such as a source distribution has."""
+
+    @property
+    def label(self) -> str:
+        """A name for messages."""
+
+    @property
+    def place(self) -> str:
+        """Where in the sources the project stands; with the identity it says what is built."""
+
+    def read(self, name: str) -> bytes | None:
+        """A file at the top of the project; None where there is none. Raises EnvcError."""
+
+    def unpack(self, folder: Path) -> Path:
+        """Write the sources below a new folder, and return that of the project. Raises EnvcError."""
+
+    def described(self, build: Build) -> Build:
+        """The build with what it was built from."""
+
+
+class Archive(msgspec.Struct, frozen=True):
+    """A source distribution, or another archive of a project, that is on this machine and has its digest."""
+
+    path: Path
+    source: SourceFile
+    place: str = ""
+
+    @property
+    def identity(self) -> str:
+        return f"sdist {self.source.sha256}"
+
+    @property
+    def file(self) -> str:
+        return self.source.file
+
+    @property
+    def label(self) -> str:
+        return self.source.file
+
+    def read(self, name: str) -> bytes | None:
+        wanted = f"{self.place}/{name}" if self.place else name
+        with self.path.open("rb") as stream:
+            try:
+                if self.file.endswith(".zip"):
+                    archive, infos = open_zip(stream, LIMITS)
+                    top = _top([info.orig_filename for info in infos])
+                    found = next((info for info in infos if info.orig_filename == top + wanted), None)
+                    return None if found is None else _small(archive.read(found))
+                with open_tar(stream, self._compression, LIMITS, size=self.source.size) as tar:
+                    top = _top([member.path for member in tar.members])
+                    member = next((each for each in tar.members if each.path == top + wanted and not each.link), None)
+                    if member is None:
+                        return None
+                    if member.size > _LARGEST_TEXT:
+                        raise ValueError(f"its {name} is too large")
+                    return tar.read(member)
+            except ValueError as error:
+                raise BadSource(self.file, str(error)) from None
+
+    def unpack(self, folder: Path) -> Path:
+        folder.mkdir()
+        with self.path.open("rb") as stream:
+            try:
+                unpack = self._unpack_zip if self.file.endswith(".zip") else self._unpack_tar
+                top = unpack(stream, folder)
+            except FileExistsError as error:
+                raise BadSource(self.file, f"it holds {Path(error.filename).name!r} twice") from None
+            except (ValueError, NotADirectoryError) as error:
+                raise BadSource(self.file, str(error)) from None
+        return folder / top / self.place
+
+    def described(self, build: Build) -> Build:
+        return msgspec.structs.replace(build, sdist=self.source)
+
+    @property
+    def _compression(self) -> Compression:
+        for suffix, compression in _COMPRESSIONS.items():
+            if self.file.endswith(suffix):
+                return compression
+        raise ValueError("it is no archive that envc reads")
+
+    def _unpack_zip(self, stream: BinaryIO, folder: Path) -> str:
+        archive, infos = open_zip(stream, LIMITS)
+        for info in infos:
+            with archive.open(info) as content:
+                _write(folder / info.orig_filename, content, executable=bool(info.external_attr >> 16 & 0o111))
+        return _top([info.orig_filename for info in infos])
+
+    def _unpack_tar(self, stream: BinaryIO, folder: Path) -> str:
+        with open_tar(stream, self._compression, LIMITS, size=self.source.size) as tar:
+            for member in tar.members:
+                if not member.link:
+                    with tar.open(member) as content:
+                        _write(folder / member.path, content, executable=member.executable)
+            # Links come last, so that nothing is ever written through one.
+            for member in tar.members:
+                if member.link:
+                    (folder / member.path).parent.mkdir(parents=True, exist_ok=True)
+                    (folder / member.path).symlink_to(member.link)
+            return _top([member.path for member in tar.members])
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """A commit of a git repository."""
+
+    git: Git
+    name: str  # of the project, for messages
+    url: str
+    commit: str
+    place: str = ""
+
+    @property
+    def identity(self) -> str:
+        return f"commit {self.commit}"
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}-{self.commit[:12]}.tar.gz"
+
+    @property
+    def label(self) -> str:
+        return f"commit {self.commit[:12]} of {self.name}"
+
+    def read(self, name: str) -> bytes | None:
+        return self.git.read(self.name, self.url, self.commit, f"{self.place}/{name}" if self.place else name)
+
+    def unpack(self, folder: Path) -> Path:
+        self.git.checkout(self.name, self.url, self.commit, folder)
+        return folder / self.place
+
+    def described(self, build: Build) -> Build:
+        return msgspec.structs.replace(build, commit=self.commit)
+
+
+class Tree(msgspec.Struct, frozen=True):
+    """A local project, with the digest that its files had."""
+
+    folder: Path
+    path: str  # as the manifest spells it
+    digest: str
+    without: Path  # a file that does not count: the lock
+    place: str = ""
+
+    @property
+    def identity(self) -> str:
+        return f"tree {self.digest}"
+
+    @property
+    def file(self) -> str:
+        return f"{self.folder.resolve().name}-{self.digest[:12]}.tar.gz"
+
+    @property
+    def label(self) -> str:
+        return self.path
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return (self.folder / name).read_bytes()
+        except OSError:
+            return None
+
+    def unpack(self, folder: Path) -> Path:
+        try:
+            copy_project(self.folder, folder, self.without)
+        except OSError as error:
+            raise BadSource(self.path, f"its files cannot be copied: {error.strerror}") from None
+        if local_digest(folder.parent, folder.name, self.without) != self.digest:
+            raise BadSource(self.path, "its files changed while they were copied", "run the command again")
+        return folder
+
+    def described(self, build: Build) -> Build:
+        return msgspec.structs.replace(build, tree=self.digest)
+
+
+def _top(paths: list[str]) -> str:
+    """The one folder that everything stands in, with a slash (PEP 517); "" where there is none."""
+    tops = {path.partition("/")[0] for path in paths}
+    return f"{tops.pop()}/" if len(tops) == 1 and all("/" in path for path in paths) else ""
+
+
+def _small(data: bytes) -> bytes:
+    if len(data) > _LARGEST_TEXT:
+        raise ValueError("a text at its top is too large")
+    return data
+
+
+def _write(path: Path, content: IO[bytes], *, executable: bool) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("xb") as out:
+        shutil.copyfileobj(content, out, 1 << 20)
+    path.chmod(0o755 if executable else 0o644)

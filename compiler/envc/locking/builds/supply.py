@@ -1,0 +1,145 @@
+"""Supply: where bundle gets what a lock names: from the cache, from indexes, from the addresses of the manifest, and,
+for a wheel that nobody serves, by building it again the way the lock says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from envc.errors import DigestMismatch, EnvcError, SourceUnreachable
+from envc.fetch.artifacts import Artifacts
+from envc.fetch.git import Git
+from envc.fetch.net.credentials import Keyring
+from envc.locking.builds.builder import Builder
+from envc.locking.builds.errors import BadSource
+from envc.locking.builds.origin import Archive, Origin
+from envc.locking.builds.references import References, source_of
+from envc.locking.plan.expand import StepTarget
+from envc.locking.worktree.local import NotThere
+from envc.model.digest import sha256_file
+from envc.model.environment import EnvironmentMember
+from envc.model.graph import DIRECT, Build, LockGraph, SourceFile
+from envc.model.manifest import Manifest, PyPIDependency
+from envc.model.progress import Progress
+
+_STALE = "run `envc lock`"
+
+
+class Supply:
+    """Verified artifacts for `pack`, and for the environments of builds."""
+
+    def __init__(
+        self,
+        artifacts: Artifacts,
+        keyring: Keyring,
+        manifest: Manifest,
+        step_targets: Iterable[StepTarget],
+        graph: LockGraph,
+        *,
+        environ: Mapping[str, str],
+        cache: Path,
+        progress: Progress,
+        offline: bool,
+    ) -> None:
+        self._artifacts = artifacts
+        self._root = manifest.root
+        self._builds = graph.builds_by_wheel()
+        self._direct: dict[tuple[str, str], list[PyPIDependency]] = {}  # by name and source
+        for dependency in (
+            *(each for step_target in step_targets for each in step_target.pypi),
+            *manifest.overrides.pypi,
+        ):
+            if dependency.is_direct:
+                key = dependency.requirement.name, source_of(dependency)
+                self._direct.setdefault(key, []).append(dependency)
+        git = Git(cache / "git", environ, keyring, offline=offline)
+        self._references = References(artifacts, git, root=manifest.root, lock_path=manifest.lock_path, offline=offline)
+        self._builder = Builder(artifacts, environ, cache, progress, supplier=self)
+
+    def fetch(self, members: Iterable[EnvironmentMember]) -> Iterator[tuple[EnvironmentMember, Path]]:
+        """Each member with a file that has its sha256, in any order.
+
+        Raises what `Artifacts.fetch` raises; BadSource and NotThere where the manifest does not lead to what was
+        locked; BuildElsewhere, BuildFailed and BuildMismatch where a wheel cannot be built again.
+        """
+        listed = []
+        for member in members:
+            if member.source in DIRECT or member.sha256 in self._builds:
+                yield member, self._artifacts.kept(member.sha256, member.file) or self._find(member)
+            else:
+                listed.append(member)
+        if listed:
+            yield from self._artifacts.fetch(listed)
+
+    def _find(self, member: EnvironmentMember) -> Path:
+        """A wheel that is not in the cache. Of several places that may have it, the first that does supplies it."""
+        attempts = self._attempts(member)
+        failure: EnvcError | None = None
+        for build, dependency in attempts:
+            try:
+                if build is not None:
+                    return self._builder.again(member.name, self._origin(member, build, dependency), build).path
+                if dependency is not None:
+                    return self._wheel(member, dependency)
+            except (SourceUnreachable, DigestMismatch, NotThere, BadSource) as error:
+                failure = failure or error
+        raise failure or BadSource(member.file, "the manifest does not say any more where it comes from", _STALE)
+
+    def _attempts(self, member: EnvironmentMember) -> list[tuple[Build | None, PyPIDependency | None]]:
+        dependencies: list[PyPIDependency | None] = [*self._direct.get((member.name, member.source), ())]
+        if member.source not in DIRECT:
+            dependencies = [None]
+        builds: tuple[Build | None, ...] = self._builds.get(member.sha256, (None,))
+        return [(build, dependency) for build in builds for dependency in dependencies]
+
+    def _wheel(self, member: EnvironmentMember, dependency: PyPIDependency) -> Path:
+        if dependency.path is None:
+            return self._references.download(dependency, member.sha256, member.size)[0]
+        place = self._root / dependency.path
+        if not place.is_file():
+            raise NotThere(dependency.path, "does not exist")
+        actual = sha256_file(place)
+        if actual != member.sha256:
+            raise DigestMismatch(dependency.path, member.sha256, actual, f"if the new file is meant to be, {_STALE}")
+        return self._artifacts.adopt(place)[0]
+
+    def _origin(self, member: EnvironmentMember, build: Build, dependency: PyPIDependency | None) -> Origin:
+        """What a build of the lock was made out of."""
+        if dependency is None:
+            return self._listed(member, build)
+        if build.commit:
+            return self._references.commit(dependency, build.commit)
+        if build.tree:
+            tree = self._references.tree(dependency)
+            if tree.digest != build.tree:
+                raise BadSource(tree.path, "its files are not those that were locked", _STALE)
+            return tree
+        source = _sdist(build)
+        if dependency.path is None:
+            path, _, _ = self._references.download(dependency, source.sha256, source.size)
+        else:
+            path = self._root / dependency.path
+            if not path.is_file() or sha256_file(path) != source.sha256:
+                raise BadSource(dependency.path, "it is not the file that was locked", _STALE)
+        return self._references.archive(dependency, path, source)
+
+    def _listed(self, member: EnvironmentMember, build: Build) -> Archive:
+        source = _sdist(build)
+        sdist = EnvironmentMember(
+            kind=member.kind,
+            name=member.name,
+            version=member.version,
+            source=member.source,
+            file=source.file,
+            size=source.size,
+            sha256=source.sha256,
+            layout="",
+        )
+        return Archive(self._artifacts.get(sdist), source)
+
+
+def _sdist(build: Build) -> SourceFile:
+    if build.sdist is None:
+        raise BadSource(build.wheel, "the lock does not say what it was built from", _STALE)
+    return build.sdist

@@ -1,0 +1,74 @@
+"""lockfile: a lock graph as a file that people review.
+
+Its goals: complete, readable, the same bytes for the same inputs, small diffs, merges without conflicts, no secrets, no
+hosts. `dump` writes it, `load` reads it, `merge` puts two of them together.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from envc.errors import Unwritable
+from envc.locking.lockfile.conflict import LockConflict
+from envc.locking.lockfile.contents import with_contents
+from envc.locking.lockfile.dump import canonical, dumps
+from envc.locking.lockfile.load import load, loads
+from envc.locking.lockfile.merge import Dangling, dangling, merge
+from envc.model.graph import LockGraph
+
+__all__ = [
+    "Dangling",
+    "LockConflict",
+    "canonical",
+    "dangling",
+    "dumps",
+    "load",
+    "loads",
+    "merge",
+    "replace_file",
+    "save",
+    "save_text",
+    "with_contents",
+]
+
+
+def save(graph: LockGraph, path: Path) -> bool:
+    """Write a lock file; as `save_text`."""
+    return save_text(dumps(graph), path)
+
+
+def save_text(text: str, path: Path) -> bool:
+    """Write the text of a lock file, whole or not at all, and only if that changes it. Says whether it did.
+
+    Raises Unwritable.
+    """
+    data = text.encode()
+    try:
+        if path.read_bytes() == data:
+            return False
+    except OSError:
+        pass  # no file yet, or none that can be read: writing will tell
+    try:
+        replace_file(path, data)
+    except OSError as error:
+        raise Unwritable(path, error, "check the folder's rights") from None
+    return True
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, keeping its mode and following links. Raises OSError."""
+    # Through a symbolic link, the file it leads to is the one to replace.
+    path = Path(os.path.realpath(path))
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        if path.exists():
+            temporary.chmod(path.stat().st_mode & 0o7777)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,231 @@
+"""load: the text of a lock file becomes a lock graph. The text is hostile until all of it has been looked at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import tomli
+
+from envc.errors import LockFileError
+from envc.locking.lockfile.conflict import LockConflict, split_conflict
+from envc.locking.lockfile.document import ArtifactTable, BuildTable, EnvironmentTable, LockDocument, PackageTable
+from envc.locking.lockfile.dump import canonical
+from envc.model.digest import Sha256
+from envc.model.graph import (
+    LOCK_VERSION,
+    Artifact,
+    Build,
+    BuildRequirement,
+    LockedEnvironment,
+    LockGraph,
+    Package,
+    PackageRef,
+    SourceFile,
+)
+
+# Ids, names, versions, builds and layouts become parts of paths, and none of them can hold an address.
+_ID = re.compile(r"[a-z]+:[A-Za-z0-9._-]+(?:@[A-Za-z0-9._+!~=:-]+)?")
+_TARGET = re.compile(r"[A-Za-z0-9_.-]+")
+_TARGET_KEY = re.compile(r"[A-Za-z0-9_.-]+/(?:-|[a-z]+[0-9]+t?)")
+_VERSION = re.compile(r"[A-Za-z0-9._+!~-]+")
+_BUILD = re.compile(r"[A-Za-z0-9._+-]*")
+_SOURCE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_LAYOUT = re.compile(r"[a-z][a-z0-9.-]*")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+# What git is given by name, so it may be nothing but a digest.
+_COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})?")
+_TREE = re.compile(r"(?:[0-9a-f]{64})?")
+_STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_UNTITLED = Path("lock file")
+
+
+def loads(text: str, path: Path | None = None) -> LockGraph:
+    """Read a lock. `path` only names it in errors.
+
+    Raises LockConflict for a text with merge markers, LockFileError for everything else that is wrong: not TOML, a
+    newer format, a wrong type, an unknown key, a malformed digest, id or name.
+    """
+    path = path or _UNTITLED
+    if "<<<<<<<" in text and (sides := split_conflict(text)) is not None:
+        raise LockConflict(path, *sides)
+    try:
+        raw: dict[str, Any] = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise LockFileError(path, f"not TOML: {error}", _RESTORE) from None
+    except RecursionError:
+        raise LockFileError(path, "is nested too deeply", _RESTORE) from None
+    _check_version(raw.get("version"), path)
+    try:
+        document = msgspec.convert(raw, LockDocument)
+    except msgspec.ValidationError as error:
+        raise LockFileError(path, _reword(str(error)), _RESTORE) from None
+    return _Reader(path).graph(document)
+
+
+def load(path: Path) -> LockGraph:
+    """Read a lock file. Raises FileNotFoundError where there is none, else as `loads` does."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise LockFileError(path, f"cannot be read: {error.strerror or error}", "check the file's rights") from None
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise LockFileError(path, f"is not UTF-8 at byte {error.start}", _RESTORE) from None
+    return loads(text, path)
+
+
+_RESTORE = "take it back from version control, or delete it and run `envc lock`"
+
+
+def _check_version(version: object, path: Path) -> None:
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise LockFileError(path, "`version` is missing or no number", _RESTORE)
+    if version > LOCK_VERSION:
+        raise LockFileError(path, f"is lock format {version}; this envc reads {LOCK_VERSION}", "upgrade envc")
+    if version < LOCK_VERSION:
+        raise LockFileError(path, f"is lock format {version}, which never was", _RESTORE)
+
+
+def _reword(message: str) -> str:
+    """msgspec's message with the key path first: ``package[3].artifacts[0].size: expected `int`, got `str```."""
+    reason, _, place = message.partition(" - at `$")
+    key_path = place.rstrip("`").lstrip(".")
+    reason = reason[:1].lower() + reason[1:]
+    return f"{key_path}: {reason}" if key_path else reason
+
+
+class _Reader:
+    """Checks what types cannot say. Lines that many environments share are read once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._refs: dict[str, PackageRef] = {}
+        self._names: set[tuple[re.Pattern[str], str]] = set()
+
+    def graph(self, document: LockDocument) -> LockGraph:
+        return canonical(
+            LockGraph(
+                version=document.version,
+                options=document.options,
+                environments=tuple(
+                    self._environment(table, f"environment[{index}]")
+                    for index, table in enumerate(document.environment)
+                ),
+                packages=tuple(self._package(table, f"package[{i}]") for i, table in enumerate(document.package)),
+                builds=tuple(self._build(table, f"build[{i}]") for i, table in enumerate(document.build)),
+            )
+        )
+
+    def _environment(self, table: EnvironmentTable, at: str) -> LockedEnvironment:
+        self._check(_STEP, table.steps, f"{at}.steps", "no name of a step")
+        self._check(_TARGET_KEY, table.targets, f"{at}.targets", 'no target key such as "linux-64/cp312"')
+        return LockedEnvironment(
+            steps=table.steps,
+            targets=table.targets,
+            python=table.python,
+            interpreter=table.interpreter,
+            requires=table.requires,
+            packages=tuple(
+                self._refs.get(line) or self._ref(line, f"{at}.packages[{index}]")
+                for index, line in enumerate(table.packages)
+            ),
+        )
+
+    def _ref(self, line: str, at: str) -> PackageRef:
+        package_id, separator, targets = line.partition(" @ ")
+        ref = PackageRef(package_id, tuple(targets.split(", ")) if separator else ())
+        self._check(_ID, (package_id,), at, "no package id")
+        self._check(_TARGET, ref.targets, at, "no name of a target")
+        self._refs[line] = ref
+        return ref
+
+    def _package(self, table: PackageTable, at: str) -> Package:
+        self._check(_ID, (table.id,), f"{at}.id", "no package id")
+        self._check(_VERSION, (table.version,), f"{at}.version", "no version")
+        self._check(_BUILD, (table.build,), f"{at}.build", "no build string")
+        self._check(_SOURCE, (table.source,), f"{at}.source", "no name of a source")
+        self._check(_NAME, table.pypi, f"{at}.pypi", "no name of a project")
+        return Package(
+            id=table.id,
+            version=table.version,
+            build=table.build,
+            source=table.source,
+            released=table.released,
+            license=table.license,
+            pypi=table.pypi,
+            depends=table.depends,
+            artifacts=tuple(
+                self._artifact(artifact, f"{at}.artifacts[{index}]") for index, artifact in enumerate(table.artifacts)
+            ),
+        )
+
+    def _artifact(self, table: ArtifactTable, at: str) -> Artifact:
+        self._check(_TARGET_KEY, table.targets, f"{at}.for", 'no target key such as "linux-64/cp312"')
+        self._check(_LAYOUT, table.content, f"{at}.content", "no layout")
+        if table.site_packages and not _is_site_folder(table.site_packages):
+            raise LockFileError(self._path, f"{at}.site-packages: it is no folder below a prefix", _RESTORE)
+        return Artifact(
+            file=table.file,
+            size=table.size,
+            sha256=Sha256(table.sha256),
+            targets=table.targets,
+            depends=table.depends,
+            noarch=table.noarch,
+            site_packages=table.site_packages,
+            content={layout: Sha256(digest) for layout, digest in table.content.items()},
+            yanked=table.yanked,
+        )
+
+    def _build(self, table: BuildTable, at: str) -> Build:
+        self._check(_COMMIT, (table.commit,), f"{at}.commit", "no commit")
+        self._check(_TREE, (table.tree,), f"{at}.tree", "no digest")
+        self._check(_TARGET_KEY, (table.python,), f"{at}.python", 'no platform with a Python, such as "linux-64/cp312"')
+        if bool(table.commit) + bool(table.tree) + (table.sdist is not None) != 1:
+            raise LockFileError(self._path, f"{at}: needs one of `commit`, `tree` and `sdist`", _RESTORE)
+        for index, one in enumerate(table.packages):
+            self._check(_NAME, (one.name,), f"{at}.packages[{index}].name", "no name of a project")
+            self._check(_VERSION, (one.version,), f"{at}.packages[{index}].version", "no version")
+            self._check(_SOURCE, (one.source,), f"{at}.packages[{index}].source", "no name of a source")
+        sdist = table.sdist
+        return Build(
+            wheel=table.wheel,
+            sha256=Sha256(table.sha256),
+            commit=table.commit,
+            tree=table.tree,
+            sdist=None if sdist is None else SourceFile(file=sdist.file, size=sdist.size, sha256=Sha256(sdist.sha256)),
+            python=table.python,
+            requires=table.requires,
+            packages=tuple(
+                BuildRequirement(
+                    name=one.name,
+                    version=one.version,
+                    source=one.source,
+                    file=one.file,
+                    size=one.size,
+                    sha256=Sha256(one.sha256),
+                    yanked=one.yanked,
+                )
+                for one in table.packages
+            ),
+        )
+
+    def _check(self, form: re.Pattern[str], values: Iterable[str], at: str, what: str) -> None:
+        for value in values:
+            if (form, value) in self._names:
+                continue
+            if not form.fullmatch(value):
+                raise LockFileError(self._path, f"{at}: {value[:80]!r} is {what}", _RESTORE)
+            self._names.add((form, value))
+
+
+def _is_site_folder(text: str) -> bool:
+    from envc_solvers.conda.language.record import is_site_folder  # late: hardly any lock says so
+
+    return is_site_folder(text)

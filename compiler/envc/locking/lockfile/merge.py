@@ -1,0 +1,137 @@
+"""merge: two locks of one manifest become one by key. What contradicts itself is left to be solved again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from envc.locking.lockfile.dump import canonical, render_ref
+from envc.model.digest import Sha256
+from envc.model.graph import Artifact, LockedEnvironment, LockGraph, Package, PackageRef
+
+
+class Dangling(msgspec.Struct, frozen=True, order=True):
+    """Something that a lock speaks of and does not say, or says twice."""
+
+    steps: tuple[str, ...]  # of the environment, which is stale for it
+    reason: str
+
+
+def merge(ours: LockGraph, theirs: LockGraph) -> LockGraph:
+    """Both graphs in one; neither side comes first, except in options that differ, where ours stands.
+
+    Packages go by id: those that differ in nothing but their artifacts are united, others stand twice, which
+    `dangling` reports and closures refuse. Environments go by their steps: of two with the same step, neither stands
+    unless they are equal.
+    """
+    environments = {*map(_environment_key, ours.environments), *map(_environment_key, theirs.environments)}
+    claims = Counter(step for key in environments for step in key[0])
+    return canonical(
+        LockGraph(
+            version=max(ours.version, theirs.version),
+            options={**theirs.options, **ours.options},
+            environments=tuple(
+                environment
+                for environment in _distinct((*ours.environments, *theirs.environments))
+                if all(claims[step] == 1 for step in environment.steps)
+            ),
+            packages=_merge_packages((*ours.packages, *theirs.packages)),
+            # Each is a fact of its wheel; one that neither side's packages use any more goes with the next lock.
+            builds=(*ours.builds, *theirs.builds),
+        )
+    )
+
+
+def _environment_key(environment: LockedEnvironment) -> tuple[tuple[str, ...], bytes]:
+    return environment.steps, msgspec.json.encode(environment)
+
+
+def _distinct(environments: Iterable[LockedEnvironment]) -> Iterable[LockedEnvironment]:
+    return {_environment_key(environment): environment for environment in environments}.values()
+
+
+def _merge_packages(packages: Iterable[Package]) -> tuple[Package, ...]:
+    merged: dict[bytes, Package] = {}
+    for package in packages:
+        key = msgspec.json.encode(msgspec.structs.replace(package, artifacts=(), pypi=()))
+        twin = merged.get(key)
+        if twin == package:
+            continue
+        united = None if twin is None else _unite(twin.artifacts, package.artifacts)
+        if united is None:
+            # A twin whose artifacts contradict this one's stands beside it, under a key of its own.
+            key = msgspec.json.encode(package) if twin is not None else key
+            merged.setdefault(key, package)
+        else:
+            # Only a side that mixes both kinds says which projects a package stands for.
+            projects = (*twin.pypi, *package.pypi) if twin is not None else package.pypi
+            merged[key] = msgspec.structs.replace(package, artifacts=united, pypi=projects)
+    return tuple(merged.values())
+
+
+def _unite(left: tuple[Artifact, ...], right: tuple[Artifact, ...]) -> tuple[Artifact, ...] | None:
+    """The artifacts of both sides; None where a digest is said to be two things, or a target key would have two."""
+    united: dict[Sha256, Artifact] = {}
+    for artifact in (*left, *right):
+        twin = united.get(artifact.sha256)
+        if twin is None:
+            united[artifact.sha256] = artifact
+            continue
+        if _facts(twin) != _facts(artifact):
+            return None
+        if any(twin.content.get(layout, digest) != digest for layout, digest in artifact.content.items()):
+            return None
+        everywhere = not twin.targets or not artifact.targets
+        united[artifact.sha256] = msgspec.structs.replace(
+            artifact,
+            targets=() if everywhere else (*twin.targets, *artifact.targets),
+            content={**twin.content, **artifact.content},
+            # Who knows of a yank has seen more; the next lock that solves it says which is true now.
+            yanked=max((said for said in (twin.yanked, artifact.yanked) if said is not None), default=None),
+        )
+    if len(united) > 1:
+        keys = Counter(key for artifact in united.values() for key in set(artifact.targets))
+        if any(not artifact.targets for artifact in united.values()) or max(keys.values()) > 1:
+            return None
+    return tuple(united.values())
+
+
+def _facts(artifact: Artifact) -> tuple[object, ...]:
+    """What is the same wherever a digest is locked."""
+    return (artifact.file, artifact.size, artifact.depends, artifact.noarch, artifact.site_packages)
+
+
+def dangling(graph: LockGraph) -> tuple[Dangling, ...]:
+    """What makes environments of this graph unusable, sorted; () for every graph that `envc lock` wrote."""
+    held: dict[str, list[Package]] = {}
+    for package in graph.packages:
+        held.setdefault(package.id, []).append(package)
+    claims = Counter(step for environment in graph.environments for step in environment.steps)
+    known: dict[tuple[PackageRef, tuple[str, ...]], tuple[str, ...]] = {}  # environments share most of their lines
+    found: set[Dangling] = set()
+    for environment in graph.environments:
+        steps, targets = environment.steps, environment.targets
+        found |= {Dangling(steps, f"step {s} stands in {claims[s]} environments") for s in steps if claims[s] > 1}
+        for ref in environment.packages:
+            reasons = known.get((ref, targets))
+            if reasons is None:
+                reasons = known[ref, targets] = tuple(_faults(ref, targets, held.get(ref.id, [])))
+            found.update(Dangling(steps, reason) for reason in reasons)
+    return tuple(sorted(found))
+
+
+def _faults(ref: PackageRef, target_keys: tuple[str, ...], packages: list[Package]) -> Iterable[str]:
+    """Why a line of an environment with these targets leads nowhere."""
+    if len(packages) != 1:
+        yield f"{ref.id} stands {len(packages)} times in the lock" if packages else f"{ref.id} is not in the lock"
+        return
+    names = {key: key.partition("/")[0] for key in target_keys}
+    if not set(names.values()).issuperset(ref.targets):
+        yield f"{render_ref(ref)} is for a target that the environment lacks"
+    for key, name in names.items():
+        if not ref.targets or name in ref.targets:
+            serving = sum(not artifact.targets or key in artifact.targets for artifact in packages[0].artifacts)
+            if serving != 1:
+                yield f"{ref.id} has {serving or 'no'} files for {key}"

@@ -1,0 +1,128 @@
+"""edit: changes to the text of a manifest that keep the author's layout. Text in, text out."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from envc.errors import UsageError
+from envc.model.manifest import KeyPath
+from envc_solvers.pypi.language.requirement import InvalidRequirement, parse
+
+if TYPE_CHECKING:
+    from tomlkit import TOMLDocument
+    from tomlkit.items import Array
+
+_NEW = """\
+[project]
+name = "{name}"
+targets = [{targets}]
+python = "{python}"
+
+[steps.main]
+pypi = []
+run = "python main.py"
+"""
+
+
+def new_manifest(name: str, targets: Iterable[str], python: str) -> str:
+    """A first manifest: one step without packages."""
+    quoted = ", ".join(f'"{target}"' for target in targets)
+    return _NEW.format(name=name, targets=quoted, python=python)
+
+
+def in_bytes(data: bytes, change: Callable[[str], str]) -> bytes:
+    """A manifest as it stands on disk, in UTF-8, with its text changed. What Windows adds to a text stays."""
+    mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
+    text = data[len(mark) :].decode()
+    if text.count("\r\n") < text.count("\n"):
+        return mark + change(text).encode()
+    # New lines shall end as the others do.
+    return mark + change(text.replace("\r\n", "\n")).replace("\n", "\r\n").encode()
+
+
+def add(text: str, table: KeyPath, kind: str, entries: Iterable[str]) -> str:
+    """The manifest with these requirements in ``table.kind``; one on the same project takes the place of the old one.
+
+    `table` leads from the root of the text to a step, a group or a step's additions for a target, and is made where it
+    is missing. Raises UsageError for a requirement that cannot be read.
+    """
+    document = _parse(text)
+    array = _array(document, table, kind)
+    for entry in entries:
+        name = _name(entry, kind)
+        places = [place for place, old in enumerate(array) if _name_of(old, kind) == name]
+        if places:
+            array[places[0]] = entry
+        else:
+            _append(array, entry)
+    return document.as_string()
+
+
+def remove(text: str, table: KeyPath, kind: str, names: Iterable[str]) -> str:
+    """The manifest without requirements on these projects in ``table.kind``. Raises UsageError for one not there."""
+    document = _parse(text)
+    array = _array(document, table, kind)
+    for name in names:
+        wanted = _name(name, kind)
+        places = [place for place, old in enumerate(array) if _name_of(old, kind) == wanted]
+        if not places:
+            listed = ", ".join(_name_of(old, kind) for old in array)
+            where = ".".join(str(part) for part in (*table, kind))
+            raise UsageError(f"{where} has no {wanted}", f"it has {listed}" if listed else "it is empty")
+        for place in reversed(places):
+            del array[place]
+    return document.as_string()
+
+
+def _parse(text: str) -> TOMLDocument:
+    import tomlkit
+
+    return tomlkit.parse(text)
+
+
+def _array(document: TOMLDocument, table: KeyPath, kind: str) -> Array:
+    import tomlkit
+
+    place: Any = document
+    for part in table:
+        if part not in place:
+            place[part] = tomlkit.table(is_super_table=part in ("steps", "groups", "on"))
+        place = place[part]
+    if kind not in place:
+        place[kind] = tomlkit.array()
+    array: Array = place[kind]
+    return array
+
+
+def _append(array: Array, entry: str) -> None:
+    """Add an entry the way the others stand: each on its line, or all on one."""
+    if "\n" in array.as_string():
+        array.add_line(entry, indent=_indent(array))
+    else:
+        array.append(entry)
+
+
+def _indent(array: Array) -> str:
+    lines = [line for line in array.as_string().splitlines()[1:] if line.strip() not in ("", "]")]
+    return lines[0][: len(lines[0]) - len(lines[0].lstrip())] if lines else "  "
+
+
+def _name_of(entry: object, kind: str) -> str:
+    """The project or package that an entry of the manifest, a string or a table, is about."""
+    if isinstance(entry, dict):
+        return _name(str(entry.get("name", "")), kind)
+    try:
+        return _name(str(entry), kind)
+    except UsageError:
+        return ""  # a mistake of the author, which the parser reports
+
+
+def _name(text: str, kind: str) -> str:
+    if kind == "conda":
+        return text.rpartition("::")[2].replace("=", " ").replace("<", " ").replace(">", " ").split()[0].lower()
+    try:
+        return parse(text).name
+    except InvalidRequirement:
+        raise UsageError(f"{text!r} is no requirement", "write name[extras]>=version") from None

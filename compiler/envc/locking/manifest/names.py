@@ -1,0 +1,86 @@
+"""Names: what they may consist of, and which projects a glob can reach."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from envc.locking.manifest.report import Report
+from envc.model.manifest import KeyPath
+from envc_solvers.pypi.language.requirement import canonicalize_name
+
+# Names become parts of paths and keys of the lock.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_PROJECT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # PEP 508
+_GLOB = re.compile(r"[A-Za-z0-9._*?-]+")
+
+
+def check_name(report: Report, at: KeyPath, kind: str, name: str) -> None:
+    """Report a name of a step, group, target, source or project that cannot be one."""
+    if not name:
+        report.add(at, f"the name of a {kind} must not be empty")
+    elif not _NAME.fullmatch(name) or name.endswith("."):
+        report.add(
+            at,
+            f"{name[:120]!r} cannot name a {kind}",
+            "use at most 100 letters, digits, '.', '_' and '-', with a letter, digit or '_' first and no '.' last",
+        )
+
+
+def check_names(report: Report, at: KeyPath, kind: str, names: Iterable[str]) -> None:
+    """The same for the keys of a table, of which no two may differ in case alone: they become files."""
+    folded: dict[str, str] = {}
+    for name in names:
+        check_name(report, (*at, name), kind, name)
+        twin = folded.setdefault(name.casefold(), name)
+        if twin != name:
+            report.add((*at, name), f"differs from {twin!r} in case alone, which not every file system can tell apart")
+
+
+def read_project_name(report: Report, at: KeyPath, name: str) -> str:
+    """A PyPI project's name in its normalised form (PEP 503)."""
+    if not _PROJECT.fullmatch(name):
+        report.add(at, f"{name[:120]!r} is no name of a PyPI project")
+    return canonicalize_name(name)
+
+
+def read_glob(report: Report, at: KeyPath, glob: str) -> str:
+    """A glob over project names, normalised as they are. Only ``*`` and ``?`` are special."""
+    if not _GLOB.fullmatch(glob):
+        report.add(at, f"{glob[:120]!r} matches no project name", "use letters, digits, '-', '*' and '?'")
+    return re.sub(r"[-_.]+", "-", glob).lower()
+
+
+def matches(glob: str, name: str) -> bool:
+    """Whether a normalised name is one of the glob's."""
+    return re.fullmatch(re.escape(glob).replace(r"\*", ".*").replace(r"\?", "."), name) is not None
+
+
+def overlap(left: str, right: str) -> bool:
+    """Whether some name matches both globs.
+
+    Walks the product of the two patterns' automata: `reached` holds the places in `right` that are possible after as
+    much of `left` as was read.
+    """
+    reached = _skip_stars(right, {0})
+    for character in left:
+        if character == "*":
+            reached = set(range(min(reached), len(right) + 1)) if reached else reached
+            continue
+        following = set()
+        for place in reached:
+            if place < len(right):
+                if right[place] == "*":
+                    following.add(place)
+                elif "?" in (character, right[place]) or character == right[place]:
+                    following.add(place + 1)
+        reached = _skip_stars(right, following)
+    return len(right) in reached
+
+
+def _skip_stars(pattern: str, reached: set[int]) -> set[int]:
+    for place in sorted(reached):
+        while place < len(pattern) and pattern[place] == "*":
+            place += 1
+            reached.add(place)
+    return reached

@@ -1,0 +1,79 @@
+"""Which Python somebody asks for: "3.12", "3.12.7", "3.13t", "pypy3.10", ">=3.11,<3.13"."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from envc.model.manifest import PythonRequest
+from envc_solvers.pypi.language import requirement as requirements
+from envc_solvers.target import Implementation, Python
+
+# The minors that have been released, oldest first. A range picks the newest one that it allows.
+MINORS: dict[Implementation, tuple[tuple[int, int], ...]] = {
+    "cpython": tuple((3, minor) for minor in range(8, 16)),
+    "pypy": tuple((3, minor) for minor in range(8, 13)),
+}
+
+_VERSION = re.compile(r"(?P<pypy>pypy)?(?P<minor>3\.(?:0|[1-9]\d?))(?P<patch>\.(?:0|[1-9]\d*))?(?P<threads>t)?")
+_EXACT = re.compile(r"==(?P<major>\d+)\.(?P<minor>\d+)\.(?P<patch>\d+|\*)")  # what `parse_python` makes of a version
+_MOST_PATCHES = 100  # of one minor; no Python had more than 20 or so
+_FORMS = 'write "3.12", "3.12.7", "3.13t", "pypy3.10" or a range such as ">=3.11,<3.13"'
+
+
+class BadPython(ValueError):
+    """A request that cannot be read. `suggestion` is the way out."""
+
+    def __init__(self, reason: str, suggestion: str = _FORMS) -> None:
+        super().__init__(reason)
+        self.suggestion = suggestion
+
+
+def parse_python(text: str) -> PythonRequest:
+    """Read a request. Whether that Python exists is not asked here. Raises BadPython."""
+    match = _VERSION.fullmatch(text.strip())
+    if match is not None:
+        free_threaded = match["threads"] is not None
+        if free_threaded and (match["pypy"] or int(match["minor"][2:]) < 13):
+            raise BadPython(f"there is no free-threaded {text.strip()[:-1]}", 'free threading begins with "3.13t"')
+        return PythonRequest(
+            text=text,
+            implementation="pypy" if match["pypy"] else "cpython",
+            free_threaded=free_threaded,
+            specifier=f"=={match['minor']}{match['patch'] or '.*'}",
+        )
+    if not re.match(r"\s*[<>=!~]", text):
+        raise BadPython(f"{text!r} is no Python version")
+    try:
+        specifier = requirements.canonical_specifier(text)
+    except requirements.InvalidSpecifier as error:
+        raise BadPython(str(error)) from None
+    return PythonRequest(text=text, specifier=specifier)
+
+
+@lru_cache(maxsize=1024)
+def choose_python(request: PythonRequest) -> Python:
+    """The newest minor that the request allows, at the lowest patch release that it allows.
+
+    Raises BadPython when it allows no released minor.
+    """
+    minors = MINORS[request.implementation]
+    exact = _EXACT.fullmatch(request.specifier)
+    if exact is not None:
+        minor = (int(exact["major"]), int(exact["minor"]))
+        patch = None if exact["patch"] == "*" else int(exact["patch"])
+        if minor in minors:
+            return _python(request, minor, patch)
+    else:
+        from envc_solvers.pypi.language.specifier import allows
+
+        for minor in reversed(minors):
+            for patch in range(_MOST_PATCHES):
+                if allows(request.specifier, f"{minor[0]}.{minor[1]}.{patch}"):
+                    return _python(request, minor, patch or None)
+    known = ", ".join(f"{major}.{minor}" for major, minor in minors)
+    raise BadPython(f"no Python that envc knows satisfies {request.text!r}", f"known are {known}")
+
+
+def _python(request: PythonRequest, minor: tuple[int, int], patch: int | None) -> Python:
+    return Python(implementation=request.implementation, minor=minor, patch=patch, free_threaded=request.free_threaded)

@@ -1,0 +1,58 @@
+"""What is wrong with a manifest, collected while it is read, so that all of it is told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from envc.errors import Mistake
+from envc.fetch.net.urls import redact
+from envc.model.manifest import KeyPath
+
+_LIST_AT_MOST = 8  # names that a suggestion spells out where none is near
+
+
+class Report:
+    """The mistakes found so far. Key paths are relative to the manifest's root table."""
+
+    def __init__(self) -> None:
+        self.mistakes: list[Mistake] = []
+
+    def add(self, at: KeyPath, reason: str, suggestion: str | None = None) -> None:
+        """Note a mistake. Credentials in what it quotes are blotted out here, whoever quotes."""
+        self.mistakes.append(Mistake(at, redact(reason), redact(suggestion) if suggestion else None))
+
+    def unknown(self, at: KeyPath, kind: str, name: str, known: Iterable[str]) -> None:
+        """A name that means nothing here."""
+        self.add(at, f"there is no {kind} {name!r}", nearest(name, known))
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """A suggestion of the name that was meant, or of all there are when they are few."""
+    import difflib
+
+    names = sorted(known)
+    by_folded = {candidate.casefold(): candidate for candidate in names}
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=1)
+    if close:
+        return f"did you mean {by_folded[close[0]]!r}?"
+    if 0 < len(names) <= _LIST_AT_MOST:
+        return f"known: {', '.join(names)}"
+    return None
+
+
+def check_unique(report: Report, at: KeyPath, names: Collection[str]) -> None:
+    """A list that is a set: the second of two equal names is a mistake."""
+    if len(set(names)) == len(names):
+        return
+    seen: set[str] = set()
+    for index, name in enumerate(names):
+        if name in seen:
+            report.add((*at, index), f"{name!r} stands here twice")
+        seen.add(name)
+
+
+def table_of(document: object, key: str) -> dict[str, Any]:
+    """A table of a document that may be of any shape; empty where there is none."""
+    value = document.get(key) if isinstance(document, dict) else None
+    return value if isinstance(value, dict) else {}

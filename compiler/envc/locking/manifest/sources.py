@@ -1,0 +1,141 @@
+"""Sources: where packages come from, and which of two would be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import combinations
+
+from envc.fetch.net.urls import TOKEN_HINT, holds_token, url_mistake
+from envc.locking.manifest.document import SourceTable
+from envc.locking.manifest.names import check_names, matches, overlap, read_glob
+from envc.locking.manifest.paths import path_mistake
+from envc.locking.manifest.report import Report, check_unique, nearest
+from envc.model.graph import DIRECT
+from envc.model.manifest import KeyPath, PyPIDependency, Source, SourceKind
+
+BUILT_IN: Mapping[str, SourceKind] = {"pypi": "pypi", "conda-forge": "conda"}
+
+
+class SourceNames:
+    """The sources that a manifest may speak of; None as kind where the declaration is itself a mistake."""
+
+    def __init__(self, kinds: Mapping[str, SourceKind | None]) -> None:
+        self.kinds: dict[str, SourceKind | None] = {**BUILT_IN, **kinds}
+
+    def check(self, report: Report, at: KeyPath, name: str, world: SourceKind) -> None:
+        """Report a name that is no source of that world, "pypi" (find-links included) or "conda"."""
+        if name not in self.kinds:
+            near = nearest(name, (known for known, kind in self.kinds.items() if _is_of(kind, world)))
+            is_place = "/" in name or "\\" in name
+            declare = "declare a source with this as its `url`" if is_place else f"declare it as [sources.{name}]"
+            report.add(at, f"there is no source {name!r}", f"{near}; or {declare}" if near else declare)
+        elif not _is_of(self.kinds[name], world):
+            wanted = "a conda channel" if world == "conda" else "a PyPI source"
+            report.add(at, f"{name!r} is a source of kind {self.kinds[name]!r}, not {wanted}")
+
+    def check_list(self, report: Report, at: KeyPath, names: tuple[str, ...], world: SourceKind) -> None:
+        """The same for a list in order of priority."""
+        check_unique(report, at, names)
+        for index, name in enumerate(names):
+            self.check(report, (*at, index), name, world)
+
+
+def _is_of(kind: SourceKind | None, world: SourceKind) -> bool:
+    return kind is None or (kind == "conda") == (world == "conda")
+
+
+def read_sources(
+    report: Report, tables: Mapping[str, SourceTable], steps: Iterable[str], is_target: Mapping[str, object]
+) -> dict[str, Source]:
+    """Declared and built-in sources, by name. Two that claim the same project for one step and target are a mistake."""
+    known_steps = set(steps)
+    check_names(report, ("sources",), "source", tables)
+    sources = {name: Source(name=name, kind=kind) for name, kind in BUILT_IN.items()}
+    for name, table in tables.items():
+        at: KeyPath = ("sources", name)
+        _check_address(report, at, name, table)
+        if table.kind == "conda" and table.projects:
+            report.add(
+                (*at, "projects"),
+                "a conda channel claims no PyPI projects",
+                f'write "{name}::package" where a package must come from it',
+            )
+        for index, step in enumerate(table.steps):
+            if step not in known_steps:
+                report.unknown((*at, "steps", index), "step", step, known_steps)
+        for index, target in enumerate(table.targets):
+            if target not in is_target:
+                report.unknown((*at, "targets", index), "target", target, is_target)
+        sources[name] = Source(
+            name=name,
+            kind=table.kind,
+            url=table.url,
+            projects=tuple(read_glob(report, (*at, "projects", i), glob) for i, glob in enumerate(table.projects)),
+            steps=table.steps,
+            targets=table.targets,
+        )
+    _check_overlaps(report, sources.values())
+    return sources
+
+
+def _check_address(report: Report, at: KeyPath, name: str, table: SourceTable) -> None:
+    built_in = BUILT_IN.get(name)
+    if name in DIRECT:
+        report.add(at, f"a source cannot be called {name!r}: a lock means requirements with `{name}` by it")
+    if built_in is not None and table.kind != built_in:
+        report.add(
+            (*at, "kind"), f"the built-in source {name!r} is of kind {built_in!r}", "choose another name for this one"
+        )
+    elif table.url is None:
+        if built_in is None:
+            report.add(at, "lacks `url`")
+    elif "://" in table.url:
+        schemes = frozenset({"http", "https"}) if table.kind == "pypi" else None
+        if mistake := url_mistake(table.url, schemes):
+            report.add((*at, "url"), *mistake)
+        elif table.kind == "conda" and holds_token(table.url):
+            report.add((*at, "url"), "holds a token, which a manifest must not", TOKEN_HINT)
+    elif table.kind == "pypi":
+        report.add((*at, "url"), f"{table.url!r} is no URL", 'a folder of files is a source of kind "find-links"')
+    elif mistake := path_mistake(table.url):
+        report.add((*at, "url"), *mistake)
+
+
+def _check_overlaps(report: Report, sources: Iterable[Source]) -> None:
+    claiming = [source for source in sources if source.projects and source.kind != "conda"]
+    for left, right in combinations(claiming, 2):
+        if _apart(left.steps, right.steps) or _apart(left.targets, right.targets):
+            continue
+        for index, glob in enumerate(right.projects):
+            rival = next((other for other in left.projects if overlap(glob, other)), None)
+            if rival is not None:
+                report.add(
+                    ("sources", right.name, "projects", index),
+                    f"{glob!r} and {rival!r} of source {left.name!r} claim the same projects",
+                    "a project comes from one source; narrow one of the two, by name or by `steps` or `targets`",
+                )
+
+
+def _apart(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+    """Whether two narrowings exclude each other; () is no narrowing."""
+    return bool(left) and bool(right) and not set(left) & set(right)
+
+
+def check_claim(report: Report, dependency: PyPIDependency, step: str, sources: Mapping[str, Source]) -> None:
+    """Report a requirement that names one source while another claims its project for that step."""
+    wanted = dependency.source and sources.get(dependency.source)
+    if not wanted:
+        return
+    at = (*dependency.at, "source")
+    if wanted.steps and step not in wanted.steps:
+        report.add(at, f"source {wanted.name!r} is not for step {step!r}", f"add it to sources.{wanted.name}.steps")
+    name = dependency.requirement.name
+    for source in sources.values():
+        narrowed = source.steps and step not in source.steps
+        if source is wanted or narrowed or _apart(source.targets, wanted.targets):
+            continue
+        glob = next((glob for glob in source.projects if matches(glob, name)), None)
+        if glob is not None:
+            report.add(
+                at, f"source {source.name!r} claims {name!r} with {glob!r}", "name the same source in both places"
+            )

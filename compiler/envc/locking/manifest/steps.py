@@ -1,0 +1,177 @@
+"""Steps and groups: what they need, in which order they come, and what contradicts itself in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from envc.errors import render_key_path
+from envc.locking.manifest.document import DependencyTable, StepTable
+from envc.locking.manifest.names import check_names
+from envc.locking.manifest.paths import check_inside
+from envc.locking.manifest.python import BadPython, choose_python, parse_python
+from envc.locking.manifest.report import Report, check_unique
+from envc.locking.manifest.requirements import read_dependencies
+from envc.locking.manifest.sources import SourceNames, check_claim
+from envc.model.manifest import Dependencies, KeyPath, PyPIDependency, PythonRequest, Source, Step
+
+_VARIABLE = re.compile(r"[^=\x00-\x20\x7f]+")
+
+
+class Names(msgspec.Struct, frozen=True, kw_only=True):
+    """Every name that a step may use, those whose declaration is itself a mistake included."""
+
+    steps: Mapping[str, object]
+    groups: Mapping[str, object]
+    targets: Mapping[str, object]  # declared ones and platforms
+    sources: SourceNames
+
+
+def read_groups(report: Report, tables: Mapping[str, DependencyTable], sources: SourceNames) -> dict[str, Dependencies]:
+    check_names(report, ("groups",), "group", tables)
+    return {name: read_dependencies(report, ("groups", name), table, sources) for name, table in tables.items()}
+
+
+def read_steps(
+    report: Report, tables: Mapping[str, StepTable], names: Names, project_targets: tuple[str, ...]
+) -> dict[str, Step]:
+    """The steps in the order of the file, each checked by itself; then the order between them."""
+    check_names(report, ("steps",), "step", tables)
+    steps = {name: _read_step(report, name, table, names, project_targets) for name, table in tables.items()}
+    _check_cycles(report, steps)
+    return steps
+
+
+def _read_step(report: Report, name: str, table: StepTable, names: Names, project_targets: tuple[str, ...]) -> Step:
+    at: KeyPath = ("steps", name)
+    for key, kind, known in (("needs", "step", names.steps), ("groups", "group", names.groups)):
+        used: tuple[str, ...] = getattr(table, key)
+        check_unique(report, (*at, key), used)
+        for index, other in enumerate(used):
+            if other not in known:
+                report.unknown((*at, key, index), kind, other, known)
+    if table.targets is not None:
+        check_targets(report, (*at, "targets"), table.targets, names.targets)
+    targets = project_targets if table.targets is None else table.targets
+    for target in table.on:
+        if target not in names.targets:
+            report.unknown((*at, "on", target), "target", target, [each for each in targets if each in names.targets])
+        elif target not in targets:
+            report.add(
+                (*at, "on", target),
+                f"step {name!r} has no target {target!r}, so this adds nothing",
+                f"its targets: {', '.join(targets)}" if targets else None,
+            )
+    for index, glob in enumerate(table.code or ()):
+        check_inside(report, (*at, "code", index), "code", glob)
+    if table.run is not None and not table.run.strip():
+        report.add((*at, "run"), "is empty", "leave it out where a step runs nothing")
+    for variable, value in table.env.items():
+        if not _VARIABLE.fullmatch(variable):
+            report.add((*at, "env", variable), f"{variable!r} cannot name an environment variable")
+        if "\x00" in value:
+            report.add((*at, "env", variable), "no environment variable can hold a NUL character")
+    return Step(
+        name=name,
+        needs=table.needs,
+        groups=table.groups,
+        targets=table.targets,
+        python=None if table.python is None else read_python(report, (*at, "python"), table.python),
+        interpreter=table.interpreter,
+        code=table.code,
+        run=table.run,
+        env=table.env,
+        dependencies=read_dependencies(report, at, table, names.sources),
+        on={
+            target: read_dependencies(report, (*at, "on", target), additions, names.sources)
+            for target, additions in table.on.items()
+        },
+    )
+
+
+def read_python(report: Report, at: KeyPath, text: str) -> PythonRequest | None:
+    """The Python that is asked for, if there is one."""
+    try:
+        request = parse_python(text)
+        choose_python(request)
+    except BadPython as error:
+        report.add(at, str(error), error.suggestion)
+        return None
+    return request
+
+
+def check_targets(report: Report, at: KeyPath, targets: tuple[str, ...], known: Mapping[str, object]) -> None:
+    """Report what is no target in a list of them, and an empty list."""
+    if not targets:
+        report.add(at, "names no target", 'write for example ["linux-64", "osx-arm64"]')
+    check_unique(report, at, targets)
+    for index, target in enumerate(targets):
+        if target not in known:
+            report.unknown((*at, index), "target", target, known)
+
+
+def _check_cycles(report: Report, steps: Mapping[str, Step]) -> None:
+    """Report each ring of steps that wait for each other once, where it closes. A walk in depth without recursion."""
+    finished: set[str] = set()
+    for start in steps:
+        trail: dict[str, Iterator[tuple[int, str]]] = {}  # the steps being looked at, with what they still need
+        if start not in finished:
+            trail[start] = enumerate(steps[start].needs)
+        while trail:
+            step = next(reversed(trail))
+            for index, other in trail[step]:
+                if other in trail:
+                    order = list(trail)
+                    ring = [*order[order.index(other) :], other]
+                    report.add(("steps", step, "needs", index), f"steps wait for each other: {' → '.join(ring)}")
+                elif other in steps and other not in finished:
+                    trail[other] = enumerate(steps[other].needs)
+                    break
+            else:
+                finished.add(step)
+                del trail[step]
+
+
+def check_agreement(
+    report: Report, steps: Mapping[str, Step], groups: Mapping[str, Dependencies], sources: Mapping[str, Source]
+) -> None:
+    """Report projects that one step would take from two places. What is mistaken already is left out of it."""
+    mistaken = {mistake.key_path[:length] for mistake in report.mistakes for length in range(len(mistake.key_path) + 1)}
+    for step in steps.values():
+        shared = [step.dependencies, *(groups[group] for group in step.groups if group in groups)]
+        for parts in [shared, *([*shared, additions] for additions in step.on.values())]:
+            origins: dict[str, PyPIDependency] = {}
+            for part in parts:
+                for dependency in part.pypi:
+                    if dependency.at in mistaken:
+                        continue
+                    check_claim(report, dependency, step.name, sources)
+                    _check_origin(report, dependency, origins, step.name)
+
+
+def _check_origin(report: Report, dependency: PyPIDependency, origins: dict[str, PyPIDependency], step: str) -> None:
+    # Markers may keep two origins apart, so only what holds on every target is compared.
+    if dependency.requirement.marker or _origin(dependency) is None:
+        return
+    earlier = origins.setdefault(dependency.requirement.name, dependency)
+    if _origin(earlier) != _origin(dependency):
+        report.add(
+            dependency.at,
+            f"step {step!r} takes {dependency.requirement.name} from another place at {render_key_path(earlier.at)}",
+            "make them agree, or tell them apart with markers",
+        )
+
+
+def _origin(dependency: PyPIDependency) -> tuple[str | None, ...] | None:
+    origin = (
+        dependency.source,
+        dependency.requirement.url or None,
+        dependency.path,
+        dependency.git,
+        dependency.rev,
+        dependency.subdirectory,
+        dependency.sha256,
+    )
+    return origin if any(origin) else None

@@ -1,0 +1,193 @@
+"""closure: what a lock graph says of one step on one target."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from envc.errors import EnvcError
+from envc.locking.plan.expand import StepTarget
+from envc.model.environment import Environment, EnvironmentMember, python_layout
+from envc.model.graph import Artifact, Choice, LockedEnvironment, LockGraph, Package
+
+Pin = tuple[Package, Artifact]
+Pins = tuple[Pin, ...]
+
+
+class DanglingLock(EnvcError):
+    """A lock that names a package, or a file for a target, that it does not hold; a merge can leave one behind."""
+
+    hint = "run `envc lock`"
+
+    def __init__(self, step: str, target_key: str, package_id: str) -> None:
+        super().__init__(step, target_key, package_id)
+        self.step = step
+        self.target_key = target_key
+        self.package_id = package_id
+
+    def __str__(self) -> str:
+        return f"the lock has no file of {self.package_id} for step {self.step} on {self.target_key}"
+
+
+class Closures:
+    """A lock graph with its tables of look-up built once."""
+
+    def __init__(self, graph: LockGraph) -> None:
+        self.graph = graph
+        self._packages: dict[str, Package] = {}
+        self._doubled: set[str] = set()
+        for package in graph.packages:
+            if package.id in self._packages:
+                self._doubled.add(package.id)
+            self._packages[package.id] = package
+        self._environments: dict[str, LockedEnvironment] = {}
+        claimed = Counter(step for environment in graph.environments for step in environment.steps)
+        for environment in graph.environments:
+            for step in environment.steps:
+                # After a merge a step may stand in two environments: then neither is what was reviewed.
+                if claimed[step] == 1:
+                    self._environments[step] = environment
+        # Found out once for all steps of an environment, of which a lock has many. Environments, packages and artifacts
+        # are told apart as objects, which the graph keeps alive. An id instead of pins: it has no file there.
+        self._pins: dict[tuple[int, str], Pins | str] = {}  # by environment and target key
+        self._serving: dict[str, dict[str, Pin]] = {}  # by target key and id
+        self._choices: dict[tuple[int, str], tuple[Choice, ...]] = {}  # by environment and target key
+        self._choice: dict[tuple[int, int], Choice] = {}  # by package and artifact
+
+    def locked(self, step: str) -> LockedEnvironment | None:
+        """The environment that holds this step, if there is exactly one."""
+        return self._environments.get(step)
+
+    def dangling(self, step: str, target_key: str) -> str | None:
+        """The id of a package that the step names on a target and the lock has no file of; None when all is there."""
+        try:
+            self.pins(step, target_key)
+        except DanglingLock as error:
+            return error.package_id
+        return None
+
+    def pins(self, step: str, target_key: str) -> Pins:
+        """The packages of a step on a target, each with its artifact there, sorted by id. Raises DanglingLock."""
+        environment = self._environments.get(step)
+        if environment is None or target_key not in environment.targets:
+            raise DanglingLock(step, target_key, "any package")
+        place = id(environment), target_key
+        found = self._pins.get(place)
+        if found is None:
+            found = self._pins[place] = self._find(environment, target_key)
+        if isinstance(found, str):
+            raise DanglingLock(step, target_key, found)
+        return found
+
+    def _find(self, environment: LockedEnvironment, target_key: str) -> Pins | str:
+        """The pins of an environment on a target, or the id of a package that the lock has no file of."""
+        target_name = target_key.partition("/")[0]
+        serving = self._serving.setdefault(target_key, {})
+        found = []
+        for ref in environment.packages:
+            if ref.targets and target_name not in ref.targets:
+                continue
+            pin = serving.get(ref.id)
+            if pin is None:
+                package = self._packages.get(ref.id)
+                if package is None or ref.id in self._doubled:
+                    return ref.id
+                artifacts = [each for each in package.artifacts if not each.targets or target_key in each.targets]
+                if len(artifacts) != 1:
+                    return ref.id
+                pin = serving[ref.id] = (package, artifacts[0])
+            found.append(pin)
+        return tuple(found)
+
+    def choices(self, step: str, target_key: str) -> tuple[Choice, ...]:
+        """The same as link takes it, for step-targets that need no solver. Raises DanglingLock."""
+        pins = self.pins(step, target_key)
+        place = id(self._environments[step]), target_key
+        if place not in self._choices:
+            made = self._choice
+            chosen = []
+            for package, artifact in pins:
+                pair = id(package), id(artifact)
+                if pair not in made:
+                    made[pair] = _choice(package, artifact)
+                chosen.append(made[pair])
+            self._choices[place] = tuple(chosen)
+        return self._choices[place]
+
+    def environment(self, step_target: StepTarget) -> Environment:
+        """What pack and hydrate work on. Raises DanglingLock."""
+        pins = self.pins(step_target.step, step_target.key)
+        site = next((artifact.site_packages for _, artifact in pins if artifact.site_packages), "")
+        layout = python_layout(step_target.target, step_target.python, step_target.interpreter, site)
+        members = []
+        for package, artifact in pins:
+            # What does not depend on where Python keeps packages is the same object wherever it is used.
+            place = layout if package.kind == "pypi" or artifact.noarch == "python" else "any"
+            members.append(
+                EnvironmentMember(
+                    kind=package.kind,
+                    name=package.name,
+                    version=package.version,
+                    source=package.source,
+                    file=artifact.file,
+                    size=artifact.size,
+                    sha256=artifact.sha256,
+                    layout=place,
+                    subdir=_subdir(package, artifact, step_target),
+                    depends=package.depends if artifact.depends is None else artifact.depends,
+                    content=artifact.content.get(place),
+                )
+            )
+        return Environment(
+            target=step_target.target,
+            python=step_target.python,
+            interpreter=step_target.interpreter,
+            members=tuple(sorted(members)),
+        )
+
+
+def new_conda(
+    graph: LockGraph, before: LockGraph | None, step_targets: Iterable[StepTarget]
+) -> tuple[EnvironmentMember, ...]:
+    """The conda packages of these step-targets that a lock did not hold before, each once."""
+    if not any(package.kind == "conda" for package in graph.packages):
+        return ()
+    known = {artifact.sha256 for package in before.packages for artifact in package.artifacts} if before else set()
+    closures = Closures(graph)
+    members = {
+        member.sha256: member for step_target in step_targets for member in closures.environment(step_target).members
+    }
+    return tuple(member for digest, member in members.items() if member.kind == "conda" and digest not in known)
+
+
+def _choice(package: Package, artifact: Artifact) -> Choice:
+    return Choice(
+        kind=package.kind,
+        name=package.name,
+        version=package.version,
+        build=_build(package, artifact),
+        source=package.source,
+        file=artifact.file,
+        size=artifact.size,
+        sha256=artifact.sha256,
+        released=package.released,
+        license=package.license,
+        noarch=artifact.noarch,
+        site_packages=artifact.site_packages,
+        pypi=package.pypi,
+        requires=package.depends if artifact.depends is None else artifact.depends,
+        content=artifact.content,
+    )
+
+
+def _subdir(package: Package, artifact: Artifact, step_target: StepTarget) -> str:
+    if package.kind != "conda":
+        return ""
+    return "noarch" if artifact.noarch else step_target.target.platform
+
+
+def _build(package: Package, artifact: Artifact) -> str:
+    """The build string, which a package with several builds leaves to its files: ``name-version-build.conda``."""
+    if package.build or package.kind != "conda":
+        return package.build
+    return artifact.file.removesuffix(".conda").removesuffix(".tar.bz2").rpartition("-")[2]

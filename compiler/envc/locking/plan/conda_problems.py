@@ -1,0 +1,101 @@
+"""pose_conda: what one step-target asks of conda channels, as a problem for the conda solver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+
+from envc.errors import UsageError
+from envc.locking.plan.cutoff import cutoff
+from envc.locking.plan.expand import StepTarget
+from envc.model.graph import LockGraph
+from envc.model.manifest import CondaDependency, KeyPath, Manifest
+from envc_solvers.conda.language.matchspec import InvalidMatchSpec, parse_matchspec
+from envc_solvers.conda.language.virtual import virtual_packages
+from envc_solvers.conda.problem import CondaProblem, CondaRoot
+from envc_solvers.target import Python
+
+
+def conda_problem(
+    manifest: Manifest,
+    step_target: StepTarget,
+    *,
+    now: datetime,
+    lock: LockGraph | None,
+    release: Callable[[str], bool],
+    wanted: dict[str, str],
+    label: Callable[[KeyPath], str],
+) -> CondaProblem:
+    """What a step-target asks of channels. Its Python is a package like the others.
+
+    Raises UsageError for a spec that conda's grammar does not know and for a step without a channel.
+    """
+    text = python_spec(step_target.python)
+    python = CondaRoot(parse_matchspec(text), text, label(_python_at(manifest, step_target)))
+    overrides = [
+        f"{name}={version}" for name, version in manifest.virtual_packages.get(step_target.target.name, {}).items()
+    ]
+    if not step_target.channels:
+        raise UsageError(
+            f"step {step_target.step} has no conda channel on {step_target.target.name}", "name one in project.channels"
+        )
+    preferences = _preferences(lock, step_target, release)
+    for name, version in wanted.items():
+        preferences[name] = (version, *preferences.get(name, ()))
+    policy = manifest.policy
+    return CondaProblem(
+        target=step_target.target.name,
+        specs=(*_roots(step_target.conda, label), python),
+        channels=tuple(channel.name for channel in step_target.channels),
+        priority=policy.channel_priority,
+        virtual=virtual_packages(step_target.target, overrides),
+        constraints=_roots(manifest.constraints.conda, label),
+        overrides=_roots(manifest.overrides.conda, label),
+        exclude_newer=cutoff(manifest.exclude_newer, now),
+        exclude_newer_for={name: cutoff(value, now) for name, value in policy.exclude_newer_package.items()},
+        preferences=preferences,
+    )
+
+
+def python_spec(python: Python) -> str:
+    """The Python of a step as a MatchSpec: the minor that expand chose, and the patch if one was named."""
+    version = f"{python.minor[0]}.{python.minor[1]}"
+    number = f"{version}.*" if python.patch is None else f"{version}.{python.patch}.*"
+    return f"python {number} *_cp{python.minor[0]}{python.minor[1]}t" if python.free_threaded else f"python {number}"
+
+
+def _python_at(manifest: Manifest, step_target: StepTarget) -> KeyPath:
+    return ("steps", step_target.step, "python") if manifest.steps[step_target.step].python else ("project", "python")
+
+
+def _roots(dependencies: Iterable[CondaDependency], label: Callable[[KeyPath], str]) -> tuple[CondaRoot, ...]:
+    found = []
+    for dependency in dependencies:
+        try:
+            spec = parse_matchspec(dependency.spec)
+        except InvalidMatchSpec as error:
+            raise UsageError(
+                f"{label(dependency.at)}: {dependency.spec}: {error.reason}", 'write it as "numpy >=1.26,<3"'
+            ) from None
+        found.append(CondaRoot(spec, dependency.spec, label(dependency.at)))
+    return tuple(found)
+
+
+def _preferences(
+    lock: LockGraph | None, step_target: StepTarget, release: Callable[[str], bool]
+) -> dict[str, tuple[str, ...]]:
+    """Per name the files that the lock holds, the step's own environment first, then their versions."""
+    if lock is None:
+        return {}
+    packages = {package.id: package for package in lock.packages}
+    own = [ref.id for env in lock.environments if step_target.step in env.steps for ref in env.packages]
+    files: dict[str, list[str]] = {}
+    versions: dict[str, list[str]] = {}
+    for package_id in [*own, *packages]:
+        package = packages.get(package_id)
+        if package is None or package.kind != "conda" or release(package.name):
+            continue
+        serving = [a.file for a in package.artifacts if not a.targets or step_target.key in a.targets]
+        files.setdefault(package.name, []).extend(serving)
+        versions.setdefault(package.name, []).append(package.version)
+    return {name: tuple(dict.fromkeys([*files[name], *versions[name]])) for name in files}

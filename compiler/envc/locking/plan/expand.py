@@ -1,0 +1,202 @@
+"""expand: a manifest becomes one value per step and target, holding everything that decides what is locked there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from envc.locking.manifest.python import choose_python
+from envc.model.manifest import CondaDependency, Dependencies, Manifest, PyPIDependency, Source, Step
+from envc_solvers.target import Python, Target, default_target
+
+
+class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """One step on one target."""
+
+    step: str
+    target: Target
+    python: Python
+    interpreter: str  # "host", "conda", "standalone"
+    pypi: tuple[PyPIDependency, ...]  # in the order of the manifest: step, groups, additions for the target
+    conda: tuple[CondaDependency, ...]
+    requires: tuple[str, ...]  # both in canonical form, sorted and without doubles
+    indexes: tuple[Source, ...]  # sources of PyPI projects, in order of priority
+    dedicated: tuple[Source, ...]  # sources that supply only the projects they name
+    channels: tuple[Source, ...]  # of conda packages, in order of priority
+
+    @property
+    def key(self) -> str:
+        """The target key: ``linux-64/cp312``."""
+        return f"{self.target.name}/{self.python.key}"
+
+    @property
+    def uses_conda(self) -> bool:
+        """Whether channels are asked at all: for packages with their interpreter, or for the interpreter alone."""
+        return self.interpreter == "conda"
+
+    @property
+    def is_mixed(self) -> bool:
+        return self.uses_conda and bool(self.pypi)
+
+    @property
+    def extras(self) -> frozenset[tuple[str, str]]:
+        """The extras that the inputs ask for themselves: project and extra, normalised."""
+        return frozenset((d.requirement.name, extra) for d in self.pypi for extra in d.requirement.extras)
+
+    @property
+    def target_name(self) -> str:
+        return self.target.name
+
+    @property
+    def python_text(self) -> str:
+        return self.python.text
+
+    @property
+    def index_names(self) -> tuple[str, ...]:
+        return tuple(source.name for source in self.indexes)
+
+
+class _Inputs(msgspec.Struct, frozen=True):
+    """What groups and steps ask for together."""
+
+    pypi: tuple[PyPIDependency, ...]
+    conda: tuple[CondaDependency, ...]
+    requires: tuple[str, ...]
+
+
+def expand(manifest: Manifest) -> tuple[StepTarget, ...]:
+    """Every step on each of its targets, in the order of the manifest."""
+    # A thousand steps over ten groups ask for ten different things. Parts are told apart as objects, which the manifest
+    # keeps alive: to compare them by value would take longer than to render them again.
+    known: dict[tuple[int, ...], _Inputs] = {}
+    step_targets = []
+    for step_name, step in manifest.steps.items():
+        shared = (step.dependencies, *(manifest.groups[group] for group in step.groups))
+        for target_name in manifest.targets if step.targets is None else step.targets:
+            own = (step.on[target_name],) if target_name in step.on else ()
+            parts = tuple(part for part in (*shared, *own) if part.pypi or part.conda)
+            identity = tuple(map(id, parts))
+            if identity not in known:
+                known[identity] = _inputs(parts)
+            step_targets.append(_step_target(manifest, step_name, target_name, known[identity]))
+    return tuple(step_targets)
+
+
+def _inputs(parts: tuple[Dependencies, ...]) -> _Inputs:
+    pypi = tuple(dependency for part in parts for dependency in part.pypi)
+    conda = tuple(dependency for part in parts for dependency in part.conda)
+    lines = {render_dependency(dependency) for dependency in pypi} | {f"conda:{one.spec}" for one in conda}
+    return _Inputs(pypi, conda, tuple(sorted(lines)))
+
+
+def _step_target(manifest: Manifest, step_name: str, target_name: str, inputs: _Inputs) -> StepTarget:
+    step = manifest.steps[step_name]
+    allowed = [
+        source
+        for source in manifest.sources.values()
+        if (not source.steps or step_name in source.steps) and (not source.targets or target_name in source.targets)
+    ]
+    by_name = {source.name: source for source in allowed}
+    return StepTarget(
+        step=step_name,
+        target=target_of(manifest, target_name),
+        python=choose_python(step.python or manifest.python),
+        interpreter=step.interpreter or ("conda" if _asks_for_conda(manifest, step) else "host"),
+        pypi=inputs.pypi,
+        conda=inputs.conda,
+        requires=inputs.requires,
+        indexes=tuple(by_name[name] for name in manifest.indexes if name in by_name),
+        dedicated=tuple(source for source in allowed if source.kind != "conda" and source.name not in manifest.indexes),
+        channels=tuple(by_name[name] for name in manifest.channels if name in by_name),
+    )
+
+
+def _asks_for_conda(manifest: Manifest, step: Step) -> bool:
+    """Whether a step has conda packages on any of its targets: it has one kind of interpreter on all of them."""
+    targets = manifest.targets if step.targets is None else step.targets
+    parts = (step.dependencies, *(manifest.groups[group] for group in step.groups))
+    return any(part.conda for part in parts) or any(step.on[name].conda for name in targets if name in step.on)
+
+
+def target_of(manifest: Manifest, name: str) -> Target:
+    """A declared target, or the implicit one of a platform's name."""
+    return manifest.declared_targets.get(name) or default_target(name)
+
+
+def render_dependency(dependency: PyPIDependency) -> str:
+    """A PyPI input as the lock's `requires` spells it. Holds no URL that the manifest does not spell."""
+    text = f"pypi:{dependency.requirement}"
+    if dependency.path is not None:
+        text += f" at {dependency.path}"
+    if dependency.git is not None:
+        text += f" from git {dependency.git}" + (f" rev {dependency.rev}" if dependency.rev else "")
+    if dependency.subdirectory is not None:
+        text += f" in {dependency.subdirectory}"
+    if dependency.sha256 is not None:
+        text += f" with sha256 {dependency.sha256}"
+    if dependency.source is not None:
+        text += f" from {dependency.source}"
+    return text
+
+
+def lock_options(manifest: Manifest, step_targets: tuple[StepTarget, ...]) -> dict[str, object]:
+    """Every input that changes results and is not a step's, as plain TOML values with their defaults left out."""
+    policy = manifest.policy
+    uses_conda = any(step_target.uses_conda for step_target in step_targets)
+    is_mixed = any(step_target.is_mixed for step_target in step_targets)
+    targets = {step_target.target.name: step_target.target for step_target in step_targets}
+    options: dict[str, object] = {
+        "targets": {name: target.text for name, target in sorted(targets.items())},
+        "indexes": list(manifest.indexes) if any(step_target.pypi for step_target in step_targets) else [],
+        "channels": list(manifest.channels) if uses_conda else [],
+        "sources": {
+            name: render_source(source)
+            for name, source in sorted(manifest.sources.items())
+            if source.url is not None and (uses_conda or source.kind != "conda")
+        },
+        "exclude-newer": render_cutoff(manifest.exclude_newer),
+        "exclude-newer-package": {
+            name: render_cutoff(value) for name, value in sorted(policy.exclude_newer_package.items())
+        },
+        "constraints": _sorted_requires(manifest.constraints),
+        "overrides": _sorted_requires(manifest.overrides),
+        "prereleases": sorted(policy.prereleases_for) or policy.prereleases,
+        "resolution": policy.resolution,
+        "align": policy.align,
+        "build": sorted(policy.build),
+        "channel-priority": policy.channel_priority if uses_conda else "strict",
+        "virtual-packages": {name: dict(sorted(v.items())) for name, v in sorted(manifest.virtual_packages.items())}
+        if uses_conda
+        else {},
+        "mapping": dict(sorted(manifest.mapping.items())) if is_mixed else {},
+    }
+    defaults = {"prereleases": "if-necessary", "resolution": "highest", "align": "newest", "channel-priority": "strict"}
+    return {key: value for key, value in options.items() if value not in (None, [], {}) and value != defaults.get(key)}
+
+
+def _sorted_requires(dependencies: Dependencies) -> list[str]:
+    return sorted(
+        {render_dependency(dependency) for dependency in dependencies.pypi}
+        | {f"conda:{dependency.spec}" for dependency in dependencies.conda}
+    )
+
+
+def render_source(source: Source) -> str:
+    """A declared source without its address: ``pypi projects=acme-* steps=train``."""
+    parts: list[str] = [source.kind]
+    for label, values in (("projects", source.projects), ("steps", source.steps), ("targets", source.targets)):
+        if values:
+            parts.append(f"{label}={','.join(sorted(values))}")
+    return " ".join(parts)
+
+
+def render_cutoff(value: datetime | timedelta | Literal[False] | None) -> str | bool | None:
+    """A cut-off as the lock spells it: RFC 3339 in UTC, an ISO 8601 duration for a span, false where it is lifted."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, timedelta):
+        days, seconds = value.days, value.seconds
+        return f"P{days}D" if not seconds else f"P{days}DT{seconds}S" if days else f"PT{seconds}S"
+    return value

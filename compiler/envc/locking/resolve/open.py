@@ -1,0 +1,111 @@
+"""Indexes, channels and artifacts of a manifest, opened for a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from envc.context import Context
+from envc.fetch.artifacts import Artifacts
+from envc.fetch.net.settings import read_settings
+from envc.fetch.pypi.listing import ListedFile
+from envc.fetch.pypi.origins import Origins
+from envc.locking.plan.expand import StepTarget, target_of
+from envc.model.environment import EnvironmentMember
+from envc.model.graph import DIRECT, LockGraph
+from envc.model.manifest import Manifest
+
+if TYPE_CHECKING:
+    from envc.fetch.net.credentials import Keyring
+    from envc.shipping.deliver.pack import Artifacts as Supplier
+
+
+def open_origins(manifest: Manifest, context: Context) -> Origins:
+    """The indexes of a manifest. Use it as a context manager."""
+    return Origins(
+        {name: source for name, source in manifest.sources.items() if source.kind != "conda"},
+        settings=read_settings(context.environ),
+        progress=context.progress,
+        now=int(context.now.timestamp()),
+        offline=context.offline,
+        refresh=context.refresh,
+        root=manifest.root,
+        elsewhere={"interpreter": lambda member: _archives(member, manifest, context)},
+    )
+
+
+def _archives(member: EnvironmentMember, manifest: Manifest, context: Context) -> tuple[ListedFile, ...]:
+    from envc.fetch.standalone import listed
+
+    return listed(member.file, member.sha256, manifest.standalone, context.environ, manifest.root)
+
+
+@contextmanager
+def open_artifacts(
+    manifest: Manifest, step_targets: tuple[StepTarget, ...], graph: LockGraph, context: Context, kinds: Iterable[str]
+) -> Iterator[Supplier]:
+    """Where the artifacts of a manifest's lock come from, of those kinds of packages."""
+    with open_origins(manifest, context) as origins:
+
+        def supply(artifacts: Artifacts) -> Supplier:
+            """The sources alone, unless the lock holds what none of them serves."""
+            if not graph.builds and not DIRECT & {package.source for package in graph.packages}:
+                return artifacts
+            from envc.locking.builds.supply import Supply
+
+            return Supply(
+                artifacts,
+                origins.keyring,
+                manifest,
+                step_targets,
+                graph,
+                environ=context.environ,
+                cache=context.cache,
+                progress=context.progress,
+                offline=context.offline,
+            )
+
+        if "conda" not in kinds:
+            yield supply(origins.artifacts)
+            return
+        from envc.fetch.conda.channel_files import ChannelFiles
+        from envc.fetch.conda.channels import Channels
+        from envc.fetch.conda.places import resolve_channels
+
+        places = resolve_channels(manifest.channels, manifest.sources, origins.keyring, root=manifest.root)
+        with Channels(
+            places,
+            cache=read_settings(context.environ).cache,
+            client=origins.client,
+            progress=context.progress,
+            now=int(context.now.timestamp()),
+            offline=context.offline,
+            refresh=context.refresh,
+        ) as channels:
+            platforms = {target_of(manifest, name).platform for name in manifest.targets}
+            yield supply(origins.artifacts.also(conda=ChannelFiles(channels, places, sorted(platforms)).locate))
+
+
+def warn_of_link_scripts(
+    manifest: Manifest, members: Iterable[EnvironmentMember], context: Context, keyring: Keyring
+) -> None:
+    """Name the scripts of newly locked conda packages that conda would run, and envc does not.
+
+    `keyring` is the run's, so that none is asked twice.
+    """
+    from envc.fetch.conda.link_scripts import LinkScripts
+    from envc.fetch.conda.places import resolve_channels
+    from envc.fetch.net.http import Client
+
+    settings = read_settings(context.environ)
+    places = resolve_channels(manifest.channels, manifest.sources, keyring, root=manifest.root)
+    # What nobody needs is not waited for.
+    client = Client(keyring, transport=settings.transport, read_timeout=10, tries=1)
+    try:
+        found = LinkScripts(places, client, settings.cache, offline=context.offline).find(members)
+    finally:
+        client.close()
+    for member, scripts in found.items():
+        for path in scripts:
+            context.progress.warn(f"{member.name} {member.version} has {path}, which envc never runs")

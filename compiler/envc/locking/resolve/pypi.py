@@ -1,0 +1,182 @@
+"""resolve: the problems of a run handed to the solvers, over the sources that the manifest names."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+from envc.context import Limits
+from envc.errors import Refusal, Unsolvable, UsageError
+from envc.fetch.pypi.origins import Origins, ProjectIndex
+from envc.locking.plan.problems import PosedProblem
+from envc.locking.resolve.refusal import refusal_of
+from envc.model.progress import Progress
+from envc_solvers.errors import SolverError
+from envc_solvers.pypi.explain.floors import kept_out
+from envc_solvers.pypi.language.index import Index
+from envc_solvers.pypi.problem import PyPIProblem
+from envc_solvers.pypi.solve import solve_pypi
+from envc_solvers.solution import Solution
+
+_COLLECT_AFTER = 50_000  # values made since the last look
+
+if TYPE_CHECKING:
+    from envc.locking.builds.sources import Sources
+    from envc_solvers.pypi.align import Mode
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Look for reference cycles rarely: a search makes many small values that live as long as it does, and looking
+    through them again and again takes a twentieth of its time.
+    """
+    threshold = gc.get_threshold()
+    if threshold[0]:  # else somebody has switched it off
+        gc.set_threshold(max(threshold[0], _COLLECT_AFTER), *threshold[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*threshold)
+
+
+@_rare_collections()
+def solve_all(
+    problems: tuple[PosedProblem, ...],
+    origins: Origins,
+    progress: Progress,
+    *,
+    align: Mode | Literal["off"] = "newest",
+    label: Callable[[str], str] = str,
+    limits: Limits = Limits(),  # noqa: B008 - a frozen value
+    sources: Sources | None = None,
+) -> list[tuple[PosedProblem, Solution]]:
+    """Every PyPI problem with its solution, or Unsolvable with every problem that has none.
+
+    `label` turns the origin of a requirement into what an explanation shows, such as its line; it is called only when
+    there is something to explain. `align` is how much the targets of a step should agree (`envc_solvers.pypi.align`).
+    `sources` are needed where a problem has direct requirements, or may build.
+    """
+    posed_problems = [(posed, posed.problem) for posed in problems if isinstance(posed.problem, PyPIProblem)]
+    indexes = [index_of(posed, problem, origins) for posed, problem in posed_problems]
+    for (posed, problem), listed in zip(posed_problems, indexes, strict=True):
+        # No index is told of projects that come from elsewhere.
+        direct = {dependency.requirement.name for dependency in posed.direct}
+        listed.expect(root.requirement for root in problem.roots if root.requirement.name not in direct)
+    task = progress.task("solving", len(problems))
+    solutions: list[Solution] = []
+    refusals: list[Refusal] = []
+    asked: list[tuple[PosedProblem, PyPIProblem, Index]] = []
+    for (posed, problem), listed in zip(posed_problems, indexes, strict=True):
+        if sources is None:
+            asked.append((posed, problem, listed))
+        else:
+            asked.append((posed, *sources.open(posed, problem, listed)))
+    for posed, problem, index in asked:
+        answers = origins.answers(problem.target, problem.python)
+        try:
+            solutions.append(
+                solve_pypi(problem, index, answers, max_tries=limits.candidates, out_of_time=limits.clock())
+            )
+        except SolverError as error:
+            refusals.append(refusal_of(posed, error, label))
+        task.advance()
+    task.done()
+    if refusals:
+        raise Unsolvable(tuple(refusals))
+    if align != "off" and len(asked) > 1:
+        solutions = _align(asked, solutions, origins, align, progress, limits)
+    result = []
+    for (posed, problem, index), found in zip(asked, solutions, strict=True):
+        try:
+            solution = found if sources is None else sources.build(problem, index, found)
+        except SolverError as error:
+            refusals.append(refusal_of(posed, error, label))
+            continue
+        for warning in (*solution.warnings, *kept_out(problem, solution, index)):
+            progress.warn(f"{posed.title}: {warning}")
+        result.append((posed, origins.complete(solution, index.view)))
+    if refusals:
+        raise Unsolvable(tuple(refusals))
+    return result
+
+
+def _align(
+    asked: list[tuple[PosedProblem, PyPIProblem, Index]],
+    solutions: list[Solution],
+    origins: Origins,
+    mode: Mode,
+    progress: Progress,
+    limits: Limits,
+) -> list[Solution]:
+    """The solutions with as many versions in common as wanted, among problems that share a step."""
+    aligned = list(solutions)
+    for group in _sharing_a_step([posed for posed, _, _ in asked]):
+        if not _differ([solutions[number] for number in group]):
+            continue
+        from envc_solvers.pypi.align import Member, align
+        from envc_solvers.pypi.solve import Refusal as Refused
+        from envc_solvers.pypi.solve import attempt
+
+        members = [
+            Member(problem=problem, index=index, answers=origins.answers(problem.target, problem.python))
+            for _, problem, index in (asked[number] for number in group)
+        ]
+        clock = limits.clock()
+
+        def trial(
+            number: int, problem: PyPIProblem, members: list[Member] = members, clock: Callable[[], bool] = clock
+        ) -> Solution | None:
+            member = members[number]
+            try:
+                return attempt(problem, member.index, member.answers, limits.candidates, clock)
+            except Refused:
+                return None
+
+        found, apart = align(members, [solutions[number] for number in group], mode, trial)
+        for number, solution in zip(group, found, strict=True):
+            aligned[number] = solution
+        for one in apart:
+            kept = ", ".join(f"{version} on {target}" for target, version in one.versions)
+            steps = ", ".join(asked[group[0]][0].steps)
+            progress.warn(f"{steps}: {one.project} keeps several versions ({kept}): {one.reason}")
+    return aligned
+
+
+def _sharing_a_step(problems: list[PosedProblem]) -> list[list[int]]:
+    """Numbers of the problems that have a step in common, directly or through others; each group in order."""
+    groups: list[tuple[set[str], list[int]]] = []
+    for number, posed in enumerate(problems):
+        steps, numbers = set(posed.steps), [number]
+        for group in [group for group in groups if group[0] & steps]:
+            groups.remove(group)
+            steps |= group[0]
+            numbers += group[1]
+        groups.append((steps, sorted(numbers)))
+    return [numbers for _, numbers in groups if len(numbers) > 1]
+
+
+def _differ(solutions: list[Solution]) -> bool:
+    versions: dict[str, str] = {}
+    return any(versions.setdefault(pin.name, pin.version) != pin.version for one in solutions for pin in one.pins)
+
+
+def index_of(posed: PosedProblem, problem: PyPIProblem, origins: Origins) -> ProjectIndex:
+    """What a problem asks. Raises UsageError for a step whose packages no index may supply."""
+    step_target = posed.step_targets[0]
+    if not step_target.indexes and step_target.pypi:
+        raise UsageError(
+            f"step {step_target.step} asks for PyPI packages on {step_target.target.name}, but no index may supply it",
+            "widen `steps` or `targets` of a source, or name another one in project.indexes",
+        )
+    return origins.index(
+        problem.target,
+        problem.python,
+        tuple(source.name for source in step_target.indexes),
+        posed.only,
+        dedicated=tuple(source.name for source in step_target.dedicated),
+        policy=problem.policy,
+        preferences=problem.preferences,
+        provided=problem.provided.keys(),
+    )

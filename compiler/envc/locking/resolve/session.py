@@ -1,0 +1,220 @@
+"""solving: every problem of a run answered, PyPI's over the indexes and conda's over the channels of the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envc.context import Context
+from envc.errors import Refusal, Unsolvable
+from envc.fetch.net.settings import channel_settings
+from envc.fetch.pypi.origins import Origins
+from envc.locking.plan.problems import PosedProblem
+from envc.model.graph import Build, LockGraph
+from envc.model.manifest import Manifest
+from envc_solvers.pypi.problem import PyPIProblem
+from envc_solvers.solution import Solution
+
+if TYPE_CHECKING:
+    from envc.fetch.conda.channels import Channels
+    from envc.fetch.net.credentials import Keyring
+    from envc.locking.builds.sources import Sources
+    from envc.locking.manifest.conda_query import CondaQuery
+from envc.locking.resolve.open import open_origins
+
+
+def solve_problems(
+    problems: tuple[PosedProblem, ...],
+    manifest: Manifest,
+    context: Context,
+    label: Callable[[str], str] = str,
+    *,
+    lock: LockGraph | None = None,
+    release: Callable[[str], bool] = lambda _name: False,
+) -> Solved:
+    """Every problem with its solution, or Unsolvable with every problem that has none. `label` as for `line_labels`.
+
+    What `lock` says that direct requirements led to, and how wheels were built, stands, but for names that `release`
+    says yes to.
+    """
+    interpreters = None
+    if any(posed.standalone for posed in problems):
+        from envc.locking.resolve.standalone import Interpreters
+
+        interpreters = Interpreters(problems, manifest, context)
+        problems = tuple(map(interpreters.posed, problems))
+    refusals: list[Refusal] = []
+    solutions: list[tuple[PosedProblem, Solution]] = []
+    with ExitStack() as opened:
+        run = _Run(problems, manifest, context, label, lock, release, opened)
+        for solve in run.solvers():
+            try:
+                solutions += solve()
+            except Unsolvable as error:
+                refusals += error.refusals
+    if refusals:
+        raise Unsolvable(tuple(refusals))
+    if interpreters is not None:
+        solutions = [(posed, interpreters.solution(posed, solution)) for posed, solution in solutions]
+    return Solved(solutions, run.builds, run.built_with, run.keyring)
+
+
+class Solved(msgspec.Struct, frozen=True):
+    """The answers of a run."""
+
+    solutions: list[tuple[PosedProblem, Solution]]
+    builds: tuple[Build, ...]  # of wheels that no source serves
+    built_with: dict[tuple[str, str], str | None]  # as `yanked`, of what builds required
+    keyring: Keyring  # knows the logins of the sources and channels that were asked
+
+    @property
+    def yanked(self) -> dict[tuple[str, str], str | None]:
+        """What the indexes said of each file that was chosen: None, or why it was taken back. By source and sha256."""
+        pins = (pin for _, solution in self.solutions for pin in solution.pins)
+        return self.built_with | {(pin.source, pin.sha256): pin.yanked for pin in pins if pin.kind == "pypi"}
+
+
+class _Run:
+    """The problems of a run by their kind, over indexes and channels that are opened where a kind needs them."""
+
+    def __init__(
+        self,
+        problems: tuple[PosedProblem, ...],
+        manifest: Manifest,
+        context: Context,
+        label: Callable[[str], str],
+        lock: LockGraph | None,
+        release: Callable[[str], bool],
+        opened: ExitStack,
+    ) -> None:
+        self._pypi = tuple(posed for posed in problems if isinstance(posed.problem, PyPIProblem))
+        self._mixed = tuple(posed for posed in problems if posed.is_mixed)
+        self._conda = tuple(posed for posed in problems if posed.step_targets[0].uses_conda and not posed.is_mixed)
+        self._manifest = manifest
+        self._context = context
+        self._label = label
+        self._lock = lock
+        self._release = release
+        self._opened = opened
+        self._sources: Sources | None = None
+        self._origins: Origins | None = None
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        """The run's. Without indexes what pip's configuration says counts for nothing."""
+        return self._origins.keyring if self._origins else channel_settings(self._context.environ).keyring()
+
+    @property
+    def builds(self) -> tuple[Build, ...]:
+        """How wheels were built that no source serves."""
+        return self._sources.builder.builds if self._sources is not None else ()
+
+    @property
+    def built_with(self) -> dict[tuple[str, str], str | None]:
+        """What the indexes said of files that builds required."""
+        return self._sources.yanked if self._sources is not None else {}
+
+    def solvers(self) -> Iterator[Callable[[], list[tuple[PosedProblem, Solution]]]]:
+        """One for each kind of problem that there is."""
+        manifest, label = self._manifest, self._label
+        progress, limits = self._context.progress, self._context.limits
+        if self._pypi or self._mixed:
+            origins = self._origins = self._opened.enter_context(open_origins(manifest, self._context))
+            self._sources = sources = self._open_sources(origins)
+        if self._pypi:
+            from envc.locking.resolve.pypi import solve_all
+
+            align = manifest.policy.align
+            yield lambda: solve_all(
+                self._pypi, origins, progress, align=align, label=label, limits=limits, sources=sources
+            )
+        if self._conda or self._mixed:
+            channels = self._open_channels()
+        if self._conda:
+            from envc.locking.resolve.conda import solve_conda_all
+
+            yield lambda: solve_conda_all(self._conda, channels, progress, label)
+        if self._mixed:
+            from envc.locking.resolve.mixed import solve_mixed_all
+            from envc.locking.resolve.names import load_names
+
+            names = load_names(manifest.mapping)
+            yield lambda: solve_mixed_all(
+                self._mixed, channels, origins, names, progress, label=label, limits=limits, sources=sources
+            )
+
+    def _open_sources(self, origins: Origins) -> Sources | None:
+        if not any(posed.direct or posed.buildable for posed in (*self._pypi, *self._mixed)):
+            return None
+        # Builds bring half of the compiler along, which most locks never need.
+        from envc.locking.builds.sources import Sources
+
+        return Sources(
+            origins,
+            environ=self._context.environ,
+            cache=self._context.cache,
+            root=self._manifest.root,
+            lock_path=self._manifest.lock_path,
+            progress=self._context.progress,
+            lock=self._lock,
+            release=self._release,
+            limits=self._context.limits,
+        )
+
+    def _open_channels(self) -> Channels:
+        from envc.locking.resolve.conda import open_channels
+
+        manifest, context = self._manifest, self._context
+        wanted = {channel.name for posed in (*self._conda, *self._mixed) for channel in posed.step_targets[0].channels}
+        channels, _ = self._opened.enter_context(
+            open_channels(
+                tuple(name for name in manifest.channels if name in wanted),
+                manifest.sources,
+                channel_settings(context.environ),
+                context.progress,
+                now=context.now,
+                offline=context.offline,
+                refresh=context.refresh,
+                root=manifest.root,
+                keyring=self.keyring,
+            )
+        )
+        return channels
+
+
+def solve_both(asked: CondaQuery, posed: PosedProblem, manifest: Manifest, context: Context) -> Solution:
+    """One command line about packages of both kinds: the conda side as it was given, the PyPI side as it was posed.
+
+    Their Python is conda's, of the minor that was posed.
+    """
+    from envc.locking.manifest.conda_query import DEFAULT_CHANNELS, parse_conda_query
+    from envc.locking.plan.conda_problems import python_spec
+    from envc.locking.resolve.conda import open_channels, within
+    from envc.locking.resolve.mixed import solve_mixed_all
+    from envc.locking.resolve.names import load_names
+    from envc_solvers.mixed.problem import MixedProblem
+
+    assert isinstance(posed.problem, PyPIProblem)
+    with (
+        open_origins(manifest, context) as origins,
+        open_channels(
+            asked.channels or DEFAULT_CHANNELS,
+            {},
+            channel_settings(context.environ),
+            context.progress,
+            now=context.now,
+            offline=context.offline,
+            refresh=context.refresh,
+            keyring=origins.keyring,
+        ) as (channels, places),
+    ):
+        text = python_spec(posed.problem.python)
+        asked = msgspec.structs.replace(asked, specs=(*asked.specs, text))
+        conda = within(places, parse_conda_query(asked, places, context.now))
+        both = msgspec.structs.replace(posed, problem=MixedProblem(conda=conda, pypi=posed.problem))
+        answered = solve_mixed_all((both,), channels, origins, load_names({}), context.progress, limits=context.limits)
+        return answered[0][1]

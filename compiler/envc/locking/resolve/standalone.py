@@ -1,0 +1,102 @@
+"""resolve_standalone: the archive of each standalone interpreter, chosen before packages, for it fixes the patch."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+
+import msgspec
+
+from envc.context import Context
+from envc.errors import Refusal, Unsolvable
+from envc.fetch.standalone import NoStandalone, StandalonePython, Table, choose, read_table, table_path
+from envc.locking.plan.cutoff import cutoff
+from envc.locking.plan.problems import PosedProblem, StandaloneWish
+from envc.locking.resolve.refusal import title_of
+from envc.model.manifest import Manifest
+from envc_solvers.pypi.problem import PyPIProblem
+from envc_solvers.solution import Pin, Solution
+from envc_solvers.target import Python
+
+SOURCE = "standalone"  # what the lock calls the place of the archives
+
+
+class Interpreters:
+    """The interpreters of a run's problems, by the first step-target that each problem answers."""
+
+    def __init__(self, problems: tuple[PosedProblem, ...], manifest: Manifest, context: Context) -> None:
+        """Choose them. Raises Unsolvable with every problem that gets none, and UsageError for a broken table."""
+        self._pins: dict[tuple[str, str], StandalonePython] = {}
+        asking = [posed for posed in problems if posed.standalone is not None]
+        if not asking:
+            return
+        table: Table | None = None
+        exclude_newer = cutoff(manifest.exclude_newer, context.now)
+        refusals: list[Refusal] = []
+        for posed in asking:
+            step_target, wish = posed.step_targets[0], posed.standalone or StandaloneWish()
+            kept = _kept(wish, step_target.python, exclude_newer)
+            if kept is not None:
+                self._pins[step_target.step, step_target.key] = kept
+                continue
+            table = table or read_table(table_path(manifest.standalone, manifest.root))
+            try:
+                self._pins[step_target.step, step_target.key] = choose(
+                    table, step_target.target, step_target.python, wanted=wish.wanted, exclude_newer=exclude_newer
+                )
+            except NoStandalone as error:
+                refusals.append(Refusal(title_of(posed), f"{error}\ntry: {error.hint}", error.data()))
+        if refusals:
+            raise Unsolvable(tuple(refusals))
+
+    def posed(self, posed: PosedProblem) -> PosedProblem:
+        """The problem with the full version of its interpreter, by which markers and Requires-Python are judged."""
+        pin = self._of(posed)
+        if pin is None or not isinstance(posed.problem, PyPIProblem):
+            return posed
+        python = msgspec.structs.replace(posed.problem.python, patch=pin.patch)
+        return msgspec.structs.replace(posed, problem=msgspec.structs.replace(posed.problem, python=python))
+
+    def solution(self, posed: PosedProblem, solution: Solution) -> Solution:
+        """The solution with its interpreter among the pins."""
+        pin = self._of(posed)
+        if pin is None:
+            return solution
+        interpreter = Pin(
+            kind="interpreter",
+            name=pin.implementation,
+            version=pin.version,
+            build=pin.build,
+            source=SOURCE,
+            file=pin.file,
+            sha256=pin.sha256,
+            size=0,
+            uploaded=pin.uploaded,
+        )
+        pins = sorted((*solution.pins, interpreter), key=lambda each: (each.kind, each.name))
+        return msgspec.structs.replace(solution, pins=tuple(pins))
+
+    def _of(self, posed: PosedProblem) -> StandalonePython | None:
+        return self._pins.get((posed.step_targets[0].step, posed.step_targets[0].key))
+
+
+def _kept(wish: StandaloneWish, python: Python, exclude_newer: int | None) -> StandalonePython | None:
+    """The archive that is locked, unless another is asked for, or it is not allowed any more.
+
+    Whether the table still has it makes no difference: it lists the newest build of each version only.
+    """
+    if wish.locked is None or wish.wanted is not None:
+        return None
+    package, artifact = wish.locked, wish.locked.artifacts[0]
+    uploaded = None
+    if package.released is not None:
+        uploaded = int(datetime.combine(package.released, time(), UTC).timestamp())
+    kept = StandalonePython(
+        implementation=python.implementation,
+        version=package.version,
+        build=package.build,
+        file=artifact.file,
+        sha256=artifact.sha256,
+        uploaded=uploaded,
+    )
+    is_old = exclude_newer is None or (uploaded is not None and uploaded < exclude_newer)
+    return kept if is_old and python.patch in (None, kept.patch) else None

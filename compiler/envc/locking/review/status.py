@@ -1,0 +1,80 @@
+"""status: steps and environments of a project, and what is stale."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from envc.locking.plan.closure import Closures, DanglingLock
+from envc.locking.plan.expand import StepTarget
+from envc.locking.plan.freshness import Freshness, Reason
+from envc.locking.review.yanked import YankedPackage, yanked
+from envc.model.digest import Sha256
+from envc.model.graph import LockGraph
+
+
+class StepStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One step on one target."""
+
+    step: str
+    target: str  # target key: "linux-64/cp312"
+    environment: Sha256 | None  # environment id; None where the lock has no answer
+    packages: int
+    fresh: bool  # whether the lock still answers what the manifest asks for here
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``envc status`` shows."""
+
+    project: str
+    lock: str  # path of the lock file
+    locked: bool  # whether there is one
+    fresh: bool  # whether it says exactly what the manifest asks for
+    steps: tuple[StepStatus, ...]  # in the order of the manifest
+    reasons: tuple[Reason, ...]  # why it is stale, sorted
+    yanked: tuple[YankedPackage, ...]  # what the lock holds of it, sorted
+
+    @property
+    def environments(self) -> int:
+        """How many distinct environments the fresh step-targets share."""
+        return len({step.environment for step in self.steps if step.environment})
+
+
+def status(
+    project: str,
+    lock: str,
+    step_targets: Iterable[StepTarget],
+    graph: LockGraph | None,
+    freshness: Freshness | None,
+    reasons: tuple[Reason, ...],
+) -> Status:
+    """The status of every step-target; `reasons` are those for which the lock is stale. Asks nobody."""
+    closures = Closures(graph) if graph is not None else None
+    steps = []
+    for step_target in step_targets:
+        environment, packages = None, 0
+        if closures is not None:
+            try:
+                found = closures.environment(step_target)
+                environment, packages = found.id, len(found.members)
+            except DanglingLock:
+                pass
+        steps.append(
+            StepStatus(
+                step=step_target.step,
+                target=step_target.key,
+                environment=environment,
+                packages=packages,
+                fresh=freshness is not None and (step_target.step, step_target.key) in freshness.fresh,
+            )
+        )
+    return Status(
+        project=project,
+        lock=lock,
+        locked=graph is not None,
+        fresh=freshness is not None and freshness.is_fresh,
+        steps=tuple(steps),
+        reasons=reasons,
+        yanked=yanked(graph) if graph is not None else (),
+    )

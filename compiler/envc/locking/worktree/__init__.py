@@ -1,0 +1,1 @@
+"""Which of the user's own files count."""

@@ -1,0 +1,71 @@
+"""Code files: which of a project's files belong to a step, and what they are as members of an object."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from envc.errors import Flaw
+from envc.locking.worktree.ignored import source_files
+from envc.shipping.format.encode import Entry
+from envc.shipping.format.errors import UnsafePath
+from envc.shipping.format.paths import check_path
+
+
+class CodeError(Flaw):
+    """Code files that cannot be bundled."""
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.reason}"
+
+
+def code_entries(root: Path, globs: tuple[str, ...] | None) -> tuple[Entry, ...]:
+    """The code files of a step, sorted by path relative to `root`, the folder of the manifest.
+
+    With `globs`, the files that match one of them, and the files below folders that match one; ignored or not. Without,
+    every ``*.py`` below the manifest but for what git would ignore, hidden folders and virtual environments. A link is
+    bundled as the file that it leads to. Raises CodeError for a glob without a file, for a file that is not below
+    `root`, and for names that cannot travel to every system.
+    """
+    paths = sorted(set(_matching(root, globs) if globs is not None else _default(root)))
+    base = root.resolve()
+    entries = []
+    for path in paths:
+        file = root / path
+        try:
+            if not file.resolve().is_relative_to(base):
+                raise CodeError(path, "leads out of the folder of the manifest", "bundle a copy of the file instead")
+            check_path(path)
+            mode = file.stat().st_mode
+            if not stat.S_ISREG(mode):
+                raise CodeError(path, "is not a plain file", "leave it out with `code`")
+            entries.append(Entry(path=path, content=file, executable=bool(mode & 0o111) and os.name != "nt"))
+        except UnsafePath as error:
+            raise CodeError(path, error.reason, "rename the file, or leave it out with `code`") from None
+        except OSError as error:
+            raise CodeError(path, f"cannot be read: {error.strerror}") from None
+    return tuple(entries)
+
+
+def _matching(root: Path, globs: tuple[str, ...]) -> Iterator[str]:
+    for pattern in globs:
+        found = False
+        for match in sorted(root.glob(pattern)):
+            for file in _files_below(match) if match.is_dir() else (match,):
+                found = True
+                yield file.relative_to(root).as_posix()
+        if not found:
+            raise CodeError(f"the code pattern {pattern!r}", "matches no file", "correct it in the step's `code`")
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        yield from (Path(place, name) for name in files)
+
+
+def _default(root: Path) -> Iterator[str]:
+    """``*.py`` files below `root`, walking no folder that is ignored, hidden or a virtual environment."""
+    return source_files(root, lambda name: name.endswith(".py"), lambda _, name: not name.startswith("."))

@@ -1,0 +1,1 @@
+"""One module per verb: the stages it runs, in order."""

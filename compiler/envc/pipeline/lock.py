@@ -1,0 +1,123 @@
+"""``envc lock``: plan, pose, solve, link, write."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envc.context import Context
+from envc.errors import render_key_path
+from envc.locking import lockfile
+from envc.locking.plan.closure import new_conda
+from envc.locking.plan.expand import StepTarget
+from envc.locking.plan.freshness import Reason, compare
+from envc.locking.plan.link import choice_of, link
+from envc.locking.plan.plan import Moves, plan
+from envc.locking.plan.problems import pose, refuse_builds, refuse_interpreters
+from envc.locking.plan.project import Project, Selection, answers, select
+from envc.model.graph import LockGraph
+from envc.pipeline.places import reasons, with_lines
+from envc.pipeline.project import (
+    warn_of_yanked,
+)
+
+if TYPE_CHECKING:
+    from envc.locking.resolve.session import Solved
+    from envc.locking.review.changes import Change
+    from envc.model.manifest import KeyPath, Manifest
+
+
+class LockRequest(msgspec.Struct, frozen=True, kw_only=True):
+    moves: Moves = Moves()  # what need not stay
+    selection: Selection = Selection()  # the step-targets to answer; all others stay as they are
+    dry_run: bool = False
+
+
+class LockOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a lock came to."""
+
+    path: Path
+    graph: LockGraph
+    changed: bool = False
+    written: bool = False
+    solved: int = 0  # solver runs
+    seconds: float = 0.0
+    changes: tuple[Change, ...] = ()
+    left: tuple[Reason, ...] = ()  # why the lock is out of date beside what was selected
+
+
+def lock(project: Project, request: LockRequest, context: Context) -> LockOutcome:
+    """plan → pose → solve → link → lockfile, for what the lock beside the manifest does not answer."""
+    manifest, graph = project.manifest, project.graph
+    selected = select(project, request.selection)
+    label = partial(_place, manifest, selected)
+    refuse_interpreters(selected, label)
+    start = time.monotonic()
+    if graph is not None and request.moves == Moves() and answers(project, selected):
+        warn_of_yanked(graph, context)
+        return LockOutcome(path=manifest.lock_path, graph=graph, left=reasons(project))
+    from envc.locking.review.changes import changes
+    from envc.locking.review.yanked import with_yanked
+
+    planned = plan(project, selected, request.moves)
+    refuse_builds(manifest, planned.solve, label)
+    problems = pose(
+        manifest,
+        planned.solve,
+        now=context.now,
+        lock=None if request.moves.upgrade else graph,
+        release=planned.moving.__contains__,
+        wanted=planned.wanted,
+    )
+    choices = dict(planned.choices)
+    answered: Solved | None = None
+    if problems:
+        from envc.locking.resolve.session import solve_problems
+        from envc.pipeline.places import line_labels
+
+        answered = solve_problems(
+            problems,
+            manifest,
+            context,
+            line_labels(manifest, selected),
+            lock=None if request.moves.upgrade else graph,
+            release=planned.moving.__contains__,
+        )
+        for posed, solution in answered.solutions:
+            solved = tuple(choice_of(pin, posed.step_targets[0]) for pin in solution.pins)
+            choices.update(((step_target.step, step_target.key), solved) for step_target in posed.step_targets)
+    linked = link(planned.asking, choices, planned.options, graph, answered.builds if answered is not None else ())
+    if answered is not None:
+        linked = with_yanked(linked, answered.yanked)
+    if answered is not None and (fresh := new_conda(linked, graph, planned.solve)):
+        from envc.locking.resolve.open import warn_of_link_scripts
+
+        warn_of_link_scripts(manifest, fresh, context, answered.keyring)
+    warn_of_yanked(linked, context)
+    path, text = manifest.lock_path, lockfile.dumps(linked)
+    return LockOutcome(
+        path=path,
+        graph=linked,
+        changed=not path.exists() or path.read_bytes() != text.encode(),
+        written=not request.dry_run and lockfile.save_text(text, path),
+        solved=len(problems),
+        seconds=time.monotonic() - start,
+        changes=changes(graph, linked),
+        left=_left(project, linked) if len(selected) < len(project.step_targets) else (),
+    )
+
+
+def _left(project: Project, graph: LockGraph) -> tuple[Reason, ...]:
+    """Why a lock of which a part was solved is out of date still."""
+    return with_lines(project.manifest, compare(project.manifest, project.step_targets, graph).reasons)
+
+
+def _place(manifest: Manifest, step_targets: tuple[StepTarget, ...], at: KeyPath) -> str:
+    """A place in the manifest with its line."""
+    from envc.pipeline.places import line_labels
+
+    return line_labels(manifest, step_targets)(render_key_path(at))

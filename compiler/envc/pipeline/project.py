@@ -1,0 +1,172 @@
+"""project: what every verb starts from: a manifest with its lock, and the step-targets that a command line means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envc.context import Context
+from envc.errors import NoLock, StaleLock, UsageError
+from envc.locking import lockfile
+from envc.locking.manifest import find_manifest, load_manifest
+from envc.locking.plan.expand import StepTarget, expand
+from envc.locking.plan.freshness import Reason, compare
+from envc.model.graph import LockGraph
+from envc.model.manifest import Manifest
+
+if TYPE_CHECKING:
+    from envc.model.digest import Sha256
+    from envc.model.environment import Environment
+    from envc.shipping.store.blobs import Blobs
+    from envc_solvers.pypi.problem import Strategy
+from envc.locking.plan.project import Project, Selection, answers, select
+from envc.pipeline.places import reasons
+
+
+def open_project(manifest: str | None, context: Context, resolution: Strategy | None = None) -> Project:
+    """parse → expand, and compare with the lock. Reads two files and the local projects, touches no network.
+
+    With a `resolution` the manifest counts as if its policy said so.
+
+    A lock with conflict markers is read as the two locks that a merge left, put together by key; it is stale, and what
+    the two sides say alike is kept when it is locked again.
+    """
+    loaded = load_manifest(find_manifest(manifest, context.environ, context.cwd))
+    if resolution is not None:
+        replace = msgspec.structs.replace
+        loaded = replace(loaded, policy=replace(loaded.policy, resolution=resolution))
+    step_targets = expand(loaded)
+    path = loaded.lock_path
+    if not path.exists():
+        return Project(manifest=loaded, step_targets=step_targets, graph=None, freshness=None)
+    local = _local_digests(loaded, step_targets)
+    try:
+        graph = lockfile.load(path)
+        return Project(
+            manifest=loaded,
+            step_targets=step_targets,
+            graph=graph,
+            freshness=compare(loaded, step_targets, graph, local),
+        )
+    except lockfile.LockConflict as conflict:
+        graph = lockfile.merge(lockfile.loads(conflict.ours, path), lockfile.loads(conflict.theirs, path))
+        freshness = compare(loaded, step_targets, graph, local)
+        markers = Reason("lock", "conflict markers of a merge", "")
+        freshness = msgspec.structs.replace(freshness, reasons=(markers, *freshness.reasons))
+        return Project(manifest=loaded, step_targets=step_targets, graph=graph, freshness=freshness)
+
+
+def _local_digests(manifest: Manifest, step_targets: tuple[StepTarget, ...]) -> dict[str, str]:
+    """What the paths that requirements name lead to now; "" for what is not there."""
+    paths = {
+        dependency.path
+        for step_target in step_targets
+        for dependency in step_target.pypi
+        if dependency.path is not None
+    }
+    if not paths:
+        return {}
+    from envc.locking.worktree.local import NotThere, local_digest
+
+    found = {}
+    for path in sorted(paths):
+        try:
+            found[path] = str(local_digest(manifest.root, path, manifest.lock_path))
+        except NotThere:
+            found[path] = ""
+    return found
+
+
+def check(project: Project, selected: tuple[StepTarget, ...] | None = None) -> LockGraph:
+    """The lock. Raises NoLock, or StaleLock with every reason unless it says what the manifest asks for.
+
+    Of a lock that answers what is `selected` nothing more is asked.
+    """
+    path = project.manifest.lock_path
+    if project.graph is None:
+        raise NoLock(path)
+    if not answers(project, project.step_targets if selected is None else selected):
+        raise StaleLock(path, tuple(str(reason) for reason in reasons(project)))
+    return project.graph
+
+
+def warn_of_yanked(graph: LockGraph, context: Context, step_targets: Iterable[StepTarget] | None = None) -> None:
+    """Name the files of a lock that their authors took back: all of them, or those of some step-targets."""
+    if graph.holds_yanked:
+        from envc.locking.review.yanked import yanked
+
+        for package in yanked(graph, step_targets):
+            context.progress.warn(f"{package}\n  hint: {package.hint}")
+
+
+def locked(project: Project, selection: Selection) -> LockGraph:
+    """The lock; as `check`, unless it is to be taken as it is."""
+    if selection.frozen and project.graph is not None:
+        return project.graph
+    try:
+        return check(project)
+    except StaleLock as error:
+        error.hint = "run `envc lock`, or pass --frozen to use the lock as it is"
+        raise
+
+
+def store_of(project: Project, selection: Selection, context: Context) -> Blobs:
+    return choose_store(selection.store, lambda: project.manifest, context)
+
+
+def choose_store(chosen: str | None, manifest: Callable[[], Manifest], context: Context) -> Blobs:
+    """``--store``, else ``ENVC_STORE``, else the manifest's, else a folder in the user's data directory."""
+    from envc.shipping.store.open import open_store
+
+    place = chosen or context.environ.get("ENVC_STORE")
+    if place:
+        return open_store(place if "://" in place else context.cwd / Path(place).expanduser())
+    if place := manifest().store:
+        return open_store(place if "://" in place else manifest().root / Path(place).expanduser())
+    from envc.context import user_folder
+
+    return open_store(user_folder("data", context.environ) / "store")
+
+
+def step_target_for(
+    project: Project, step: str, target: str | None, context: Context, *, foreign: bool = False
+) -> StepTarget:
+    """The step on the target that is named, else on the first of its targets that is of this machine's platform."""
+    step_targets = select(project, Selection(steps=(step,), targets=(target,) if target else ()))
+    here = this_platform()
+    fitting = [step_target for step_target in step_targets if foreign or step_target.target.platform == here]
+    if not fitting:
+        has = ", ".join(step_target.target.name for step_target in select(project, Selection(steps=(step,))))
+        raise UsageError(
+            f"step {step} has no target for this machine, which is {here}; it has {has}",
+            f'add "{here}" to the targets of the project or of the step, and run `envc lock`',
+        )
+    # A target named as its platform is the plain one; a declared one, such as "gpu", has to be asked for.
+    return min(fitting, key=lambda step_target: step_target.target.name != step_target.target.platform)
+
+
+def this_platform() -> str:
+    """The platform of the interpreter that envc runs in."""
+    from envc.shipping.machine.interpreter import this_python
+
+    return this_python().platform
+
+
+def channel_addresses(manifest: Manifest, environment: Environment) -> dict[Sha256, str]:
+    """The channel of each conda artifact, as prefix records name it: public ones by the address that every conda tool
+    knows, others by their name, so that no address of the manifest leaves it.
+    """
+    members = [member for member in environment.members if member.kind == "conda"]
+    if not members:
+        return {}
+    from envc.fetch.conda.places import CHANNELS_URL
+
+    addresses = {}
+    for member in members:
+        source = manifest.sources.get(member.source)
+        is_public = source is not None and source.url is None
+        addresses[member.sha256] = f"{CHANNELS_URL if is_public else 'envc:/'}/{member.source}"
+    return addresses

@@ -1,0 +1,246 @@
+"""The verbs on a single-file bundle: writing one from a project, and making or running an environment from one.
+
+A bundle needs neither manifest nor lock nor store. Whoever has them may name the manifest: then the file must hold what
+the lock names, and what it demands, as a store must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envc.context import Context
+from envc.errors import UsageError
+from envc.locking.plan.project import Project, Selection, select
+from envc.model.digest import sha256
+from envc.pipeline.bundle import BundleOptions
+from envc.pipeline.bundle import bundle as bundle_to_store
+from envc.pipeline.hydrate import bind, bound_record, distrust
+from envc.pipeline.project import check, open_project, step_target_for, this_platform
+
+if TYPE_CHECKING:
+    from envc.locking.plan.expand import StepTarget
+    from envc.model.environment import Environment
+    from envc.shipping.deliver.hydrate import Loading
+    from envc.shipping.deliver.pack import Bundled
+    from envc.shipping.deliver.ship import Shipped
+    from envc.shipping.machine.interpreter import Interpreter
+    from envc.shipping.store.bundle_file import BundleFile
+    from envc_solvers.target import Python
+
+
+def is_bundle(argument: str) -> bool:
+    """Whether an argument names a file rather than a step: it holds a separator, or ends in ``.zst``."""
+    return "/" in argument or "\\" in argument or argument.endswith(".zst")
+
+
+def write(
+    project: Project, selection: Selection, options: BundleOptions, output: Path, context: Context
+) -> tuple[Bundled, Shipped]:
+    """bundle → ship: one step-target into the store, and from there into a file."""
+    from envc.shipping.prefix.tree import CorruptObject
+
+    step_target = _one_step_target(project, selection, context)
+    one = msgspec.structs.replace(selection, steps=(step_target.step,), targets=(step_target.target.name,))
+    bundled = bundle_to_store(project, one, options, context)
+    if options.record:
+        project = open_project(str(project.manifest.path), context)
+    try:
+        shipped = _ship(project, step_target, one, options, context.cwd / output, context)
+    except CorruptObject as error:
+        context.progress.warn(f"{error}; deriving it again")
+        bundled = bundle_to_store(project, one, options, context)
+        shipped = _ship(project, step_target, one, options, context.cwd / output, context)
+    return bundled, shipped
+
+
+def _ship(
+    project: Project, step_target: StepTarget, one: Selection, options: BundleOptions, out: Path, context: Context
+) -> Shipped:
+    from envc.shipping.deliver.ship import ship
+
+    bound = bind(project, step_target, one, context)
+    with distrust(context):
+        return ship(
+            bound.store,
+            bound_record(bound).record,
+            bound.pointer,
+            out,
+            project=project.manifest.name,
+            step=step_target.step,
+            target=step_target.target,
+            lock=sha256(project.manifest.lock_path.read_bytes()),
+            python=step_target.python,
+            level=options.level,
+        )
+
+
+def _one_step_target(project: Project, selection: Selection, context: Context) -> StepTarget:
+    """The step-target that is meant; where none is named, the only step, on the target for this machine."""
+    step_targets = select(project, selection)
+    steps = sorted({step_target.step for step_target in step_targets})
+    if len(steps) > 1:
+        raise UsageError("a file holds one step", f"name it with --step: {', '.join(steps)}")
+    if len(step_targets) == 1:
+        return step_targets[0]
+    if selection.targets:
+        names = ", ".join(sorted(step_target.target.name for step_target in step_targets))
+        raise UsageError("a file holds one target", f"name it with --platform: {names}")
+    return step_target_for(project, steps[0], None, context)
+
+
+def hydrate(
+    file: Path,
+    prefix: Path | None,
+    against: Project | None,
+    context: Context,
+    loading: Loading | None = None,
+) -> tuple[Path, bool]:
+    """The prefix of a bundle, and whether it had to be made. Without a `prefix` it is one in the cache.
+
+    A foreign bundle is unpacked without an interpreter, and so needs a `prefix`.
+    """
+    from envc.shipping.deliver.hydrate import hydrate as fill
+
+    bundle = open_bundle(context.cwd / file)
+    environment = _locked(bundle, against)
+    record = bundle.record
+    is_foreign = record.platform != this_platform()
+    if prefix is None and is_foreign:
+        raise UsageError(
+            f"an environment for {record.platform} cannot run here", "name a folder to unpack it: --prefix"
+        )
+    interpreter = None if is_foreign else _interpreter(bundle, context)
+    if prefix is None and interpreter is not None:
+        return _ready(bundle, environment, interpreter, context)
+    where = context.cwd / (prefix or "")
+    with _reading():
+        made = fill(
+            bundle,
+            record,
+            where,
+            interpreter=interpreter,
+            own=bundle.own,
+            cache=context.cache,
+            progress=context.progress,
+            loading=loading,
+            environment=environment,
+        )
+    return where, made
+
+
+def run(file: Path, command: tuple[str, ...], against: Project | None, context: Context) -> int:
+    """hydrate, where it is missing, then the step, in the folder of the bundled code.
+
+    Does not return where exec is possible.
+    """
+    from envc.model.record import CODE_FOLDER
+    from envc.shipping.deliver.hydrate import ready_own
+    from envc.shipping.deliver.run import Launch, split_command
+    from envc.shipping.deliver.run import run as start
+
+    bundle = open_bundle(context.cwd / file)
+    card = bundle.card
+    words = command or (split_command(card.run) if card.run else ())
+    if not words:
+        raise UsageError(f"step {card.step} has no `run`", f"say what to run: `envc run {file} -- python …`")
+    prefix, _ = _ready(bundle, _locked(bundle, against), _interpreter(bundle, context), context)
+    folder = context.cwd
+    if card.code is not None:
+        with _reading():
+            folder = ready_own(bundle, bundle.own, cache=context.cache, progress=context.progress) / CODE_FOLDER
+    return start(
+        Launch(command=words, prefix=prefix, cwd=folder, env=card.env, interpreter=bundle.record.interpreter),
+        context.environ,
+    )
+
+
+def open_bundle(file: Path) -> BundleFile:
+    """A bundle whose documents fit each other."""
+    from envc.shipping.format.errors import CorruptBlob
+    from envc.shipping.store import bundle_file
+
+    with _reading():
+        bundle = bundle_file.open_bundle(file)
+        if python_of(bundle).key != bundle.record.python:
+            raise CorruptBlob(bundle.name, "has a card for another Python than its record")
+    return bundle
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Say of a damaged file what helps those who have nothing else."""
+    from envc.shipping.format.errors import CorruptBlob
+    from envc.shipping.prefix.tree import CorruptObject
+
+    try:
+        yield
+    except CorruptBlob as error:
+        if error.hint is None or isinstance(error, CorruptObject):
+            error.hint = "get the file again, or write it again with `envc bundle --output`"
+        raise
+
+
+def _locked(bundle: BundleFile, against: Project | None) -> Environment | None:
+    """What the lock of a named project makes of the bundle's environment. Raises CorruptBlob where they differ."""
+    if against is None:
+        return None
+    from envc.locking.plan.closure import Closures
+    from envc.shipping.deliver.hydrate import check_record
+
+    card = bundle.card
+    graph = check(against)
+    step_targets = [
+        step_target
+        for step_target in against.step_targets
+        if (step_target.step, step_target.target.name) == (card.step, card.target)
+    ]
+    if not step_targets:
+        raise UsageError(f"the manifest has no step {card.step} on {card.target}, which {bundle.path.name} is for")
+    environment = Closures(graph).environment(step_targets[0])
+    check_record(bundle.record, environment, bundle)
+    return environment
+
+
+def python_of(bundle: BundleFile) -> Python:
+    """The Python that a bundle was solved for. Raises CorruptBlob when its card names none."""
+    from envc.locking.manifest.python import BadPython, choose_python, parse_python
+    from envc.shipping.format.errors import CorruptBlob
+
+    try:
+        return choose_python(parse_python(bundle.card.python))
+    except BadPython as error:
+        raise CorruptBlob(bundle.name, f"has a card without a Python ({error})") from None
+
+
+def _interpreter(bundle: BundleFile, context: Context) -> Interpreter:
+    from envc.shipping.machine.interpreter import find_interpreter
+
+    record, floors = bundle.record, bundle.card.floors
+    found = find_interpreter(record.interpreter, python_of(bundle), record.platform, context.environ, context.cache)
+    if floors and not context.force:
+        from envc.shipping.machine.floors import check_floors, machine_of
+
+        check_floors(floors, machine_of(found), context.environ)
+    return found
+
+
+def _ready(
+    bundle: BundleFile, environment: Environment | None, interpreter: Interpreter, context: Context
+) -> tuple[Path, bool]:
+    from envc.shipping.deliver.hydrate import ready_environment
+
+    with _reading():
+        return ready_environment(
+            bundle,
+            bundle.record,
+            interpreter=interpreter,
+            cache=context.cache,
+            progress=context.progress,
+            environment=environment,
+            force=context.force,
+        )

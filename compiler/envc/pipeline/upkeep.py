@@ -1,0 +1,153 @@
+"""The verbs that look after stores and caches: `envc.pipeline`'s second page."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envc.context import Context
+from envc.errors import EnvcError, UsageError
+from envc.locking.plan.project import Project, Selection, select
+from envc.model.digest import Sha256, sha256
+from envc.pipeline.hydrate import bind, bound_record
+from envc.pipeline.project import check, choose_store, locked
+from envc.shipping.store.blobs import Blobs
+
+if TYPE_CHECKING:
+    from envc.model.manifest import Manifest
+    from envc.shipping.deliver.caches import CachePart, Pruned
+    from envc.shipping.deliver.verify import Verified
+    from envc.shipping.store.tags import NamedTag
+    from envc.shipping.store.upkeep.collect import Garbage
+
+RECENT = timedelta(days=30)
+
+
+def open_store(store: str | None, manifest: str | None, context: Context) -> Blobs:
+    """The store that is meant. A manifest is looked for only where nothing else names one."""
+
+    def found() -> Manifest:
+        from envc.locking.manifest import find_manifest, load_manifest
+
+        return load_manifest(find_manifest(manifest, context.environ, context.cwd))
+
+    return choose_store(store, found, context)
+
+
+# verify
+
+
+def verify_steps(project: Project, selection: Selection, context: Context) -> Verified:
+    """bind → verify: all that the store holds for the steps and targets that are meant, compared with the lock."""
+    from envc.shipping.deliver.verify import Problem, Verified, verify_environments
+
+    locked(project, selection)
+    step_targets = select(project, selection)
+    found, problems = [], []
+    for step_target in step_targets:
+        try:
+            bound = bind(project, step_target, selection, context)
+            found.append((bound_record(bound).record, bound.pointer))
+        except EnvcError as error:
+            problems.append(Problem(where=f"{step_target.step} on {step_target.target.name}", reason=str(error)))
+    store = choose_store(selection.store, lambda: project.manifest, context)
+    verified = verify_environments(store, found, context.progress)
+    return Verified(
+        checked=len(step_targets) + verified.checked, problems=tuple(sorted([*problems, *verified.problems]))
+    )
+
+
+def verify_whole_store(store: Blobs, context: Context) -> Verified:
+    """Everything that a store holds, whoever bundled it."""
+    from envc.shipping.deliver.verify import verify_store
+
+    return verify_store(store, context.progress)
+
+
+def verify_folder(prefix: Path, context: Context) -> Verified:
+    """A prefix, compared with the record that it was made from."""
+    from envc.shipping.deliver.verify import verify_prefix
+
+    return verify_prefix(context.cwd / prefix, context.progress)
+
+
+# gc and tags
+
+
+class Collected(msgspec.Struct, frozen=True, kw_only=True):
+    """What a collection found, and whether it was removed."""
+
+    store: str
+    removed: bool
+    garbage: int  # blobs
+    garbage_size: int  # bytes
+    kept: int  # blobs
+    kept_size: int  # bytes
+
+
+def collect(store: Blobs, context: Context, *, recent: timedelta = RECENT, remove: bool = False) -> Collected:
+    """What no tag, recent pointer or lease leads to; counted, and removed only if asked to."""
+    from envc.shipping.store.upkeep.collect import Collector
+
+    collector = Collector(store, now=context.now.timestamp(), recent=recent.total_seconds(), progress=context.progress)
+    garbage: Garbage = collector.find()
+    gone = collector.remove(garbage) if remove else garbage.blobs
+    return Collected(
+        store=store.name,
+        removed=remove,
+        garbage=len(gone),
+        garbage_size=sum(listed.size for listed in gone),
+        kept=garbage.kept,
+        kept_size=garbage.kept_size,
+    )
+
+
+def tag(project: Project, name: str, selection: Selection, context: Context, *, move: bool = False) -> Sha256:
+    """Keep the environments of the lock as it stands. Raises UsageError unless the store holds one, and where the name
+    stands for another lock and may not move.
+    """
+    from envc.shipping.store.tags import is_bundled, put_tag
+
+    check(project)
+    lock = sha256(project.manifest.lock_path.read_bytes())
+    store = choose_store(selection.store, lambda: project.manifest, context)
+    if not is_bundled(store, project.manifest.name, lock):
+        raise EnvcError(f"{store.name} holds nothing that was bundled by this lock: run `envc bundle` first")
+    if not put_tag(store, project.manifest.name, name, lock, move=move):
+        raise UsageError(f"the tag {name} stands for another lock", "pass --move to let it stand for this one")
+    return lock
+
+
+def untag(project: Project, name: str, selection: Selection, context: Context) -> None:
+    """Remove a tag. Raises UsageError when there is none of that name."""
+    from envc.shipping.store.tags import delete_tag
+
+    store = choose_store(selection.store, lambda: project.manifest, context)
+    if not delete_tag(store, project.manifest.name, name):
+        raise UsageError(f"{store.name} holds no tag {name} of {project.manifest.name}")
+
+
+def list_tags(store: Blobs, project: str | None = None) -> tuple[NamedTag, ...]:
+    from envc.shipping.store.tags import tags
+
+    return tuple(tags(store, project))
+
+
+# cache
+
+
+def show_cache(context: Context) -> tuple[CachePart, ...]:
+    from envc.shipping.deliver.caches import show
+
+    return show(context.cache, context.progress)
+
+
+def prune_cache(context: Context, unused: timedelta | None, *, dry_run: bool = False) -> Pruned:
+    """Remove what was not used for that long; with None, everything."""
+    from envc.shipping.deliver.caches import prune
+
+    before = None if unused is None else context.now.timestamp() - unused.total_seconds()
+    return prune(context.cache, before, context.progress, dry_run=dry_run)

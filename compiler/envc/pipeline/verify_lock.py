@@ -1,0 +1,201 @@
+"""recheck: whether a lock is what would be locked, and whether its files are where they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from envc.context import Context
+from envc.errors import OfflineMiss
+from envc.fetch.pypi.origins import Origins
+from envc.fetch.pypi.places import local_path
+from envc.fetch.standalone import addresses, stated
+from envc.locking import lockfile
+from envc.locking.plan.expand import lock_options
+from envc.locking.plan.link import Cell, choice_of, link
+from envc.locking.plan.problems import PosedProblem, pose, refuse_interpreters
+from envc.locking.plan.project import Project
+from envc.locking.resolve.open import open_origins
+from envc.locking.resolve.session import solve_problems
+from envc.locking.review.changes import Change, changes
+from envc.locking.review.yanked import Listed, YankedPackage, with_yanked, yanked
+from envc.model.digest import Sha256
+from envc.model.graph import Artifact, Build, Choice, LockGraph, Package, SourceFile
+from envc.model.manifest import Manifest
+from envc.pipeline.places import line_labels
+from envc.pipeline.project import check
+from envc.shipping.deliver.verify import Problem
+from envc_solvers.pypi.language.index import File
+
+_REQUESTS = 16  # at once
+
+
+class Rechecked(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found out about a lock. It holds if there are no problems."""
+
+    lock: str  # path of the lock file
+    checked: int  # files that were looked for
+    problems: tuple[Problem, ...]  # what is not as the lock says, sorted
+    yanked: tuple[YankedPackage, ...]  # what may still be used, but was taken back by its author, sorted
+    restored: tuple[str, ...]  # files that the lock calls yanked, and that are not any more, sorted
+    newer: tuple[Change, ...]  # what a lock without any pins would hold instead
+
+
+def recheck(project: Project, context: Context) -> Rechecked:
+    """Solve everything again, in memory, once with the lock's pins preferred and once without any.
+
+    The first must give the lock to the letter: else a pin is not what its source says, or breaks a requirement or the
+    policy. What the second gives besides is news and no problem. Raises NoLock, StaleLock, and Unsolvable where nothing
+    can be solved any more.
+    """
+    graph = check(project)
+    refuse_interpreters(project.step_targets)
+    problems, said, checked = _look_for_files(project, graph, context)
+    if not problems:
+        again = _solve_again(project, graph, context)
+        problems = tuple(_differences(graph, again))
+        if not problems and lockfile.dumps(graph) != lockfile.dumps(again):
+            problems = (Problem(where="environments", reason="do not hold what would be solved"),)
+    unpinned = pose(project.manifest, project.step_targets, now=context.now)
+    newest = _link(project, _answers(unpinned, project, context, None), graph)
+    return Rechecked(
+        lock=str(project.manifest.lock_path),
+        checked=checked,
+        problems=problems,
+        yanked=yanked(with_yanked(graph, said)),
+        restored=tuple(sorted(_restored(graph, said))),
+        newer=changes(graph, newest),
+    )
+
+
+def _solve_again(project: Project, graph: LockGraph, context: Context) -> LockGraph:
+    """What locking gives when it prefers what is locked. Steps that the lock keeps apart are solved apart."""
+    posed: list[PosedProblem] = []
+    for environment in graph.environments:
+        step_targets = [step_target for step_target in project.step_targets if step_target.step in environment.steps]
+        posed += pose(project.manifest, step_targets, now=context.now, lock=graph)
+    return _link(project, _answers(tuple(posed), project, context, graph), graph)
+
+
+def _answers(
+    problems: tuple[PosedProblem, ...], project: Project, context: Context, lock: LockGraph | None
+) -> dict[Cell, tuple[Choice, ...]]:
+    label = line_labels(project.manifest, project.step_targets)
+    return {
+        (step_target.step, step_target.key): tuple(choice_of(pin, step_target) for pin in solution.pins)
+        for posed, solution in solve_problems(problems, project.manifest, context, label, lock=lock).solutions
+        for step_target in posed.step_targets
+    }
+
+
+def _link(project: Project, answers: Mapping[Cell, tuple[Choice, ...]], graph: LockGraph) -> LockGraph:
+    return link(project.step_targets, answers, lock_options(project.manifest, project.step_targets), graph)
+
+
+def _look_for_files(
+    project: Project, graph: LockGraph, context: Context
+) -> tuple[tuple[Problem, ...], dict[Listed, str | None], int]:
+    """Ask every index again for the pages of what is locked, and for the archives of interpreters: problems, what was
+    said of yanked files, and how many were looked for.
+    """
+    fresh = msgspec.structs.replace(context, refresh=not context.offline)
+    with open_origins(project.manifest, fresh) as origins:
+        known = {name for name, source in project.manifest.sources.items() if source.kind != "conda"}
+        packages = [package for package in graph.packages if package.kind == "pypi" and package.source in known]
+        with ThreadPoolExecutor(_REQUESTS) as pool:
+            listings = list(pool.map(lambda package: origins.files(package.source, package.name), packages))
+            archives = [
+                (package, artifact)
+                for package in graph.packages
+                if package.kind == "interpreter"
+                for artifact in package.artifacts
+            ]
+            looked = pool.map(lambda archive: _look_for_archive(archive, project.manifest, origins, context), archives)
+            problems = [problem for problem in looked if problem is not None]
+    said: dict[Listed, str | None] = {}
+    builds = graph.builds_by_wheel()
+    for package, listed in zip(packages, listings, strict=True):
+        found, words = _compare(package, builds, listed)
+        problems += found
+        said |= words
+    looked_for = len(archives) + sum(len(package.artifacts) for package in packages)
+    return tuple(sorted(problems)), said, looked_for
+
+
+def _look_for_archive(
+    archive: tuple[Package, Artifact], manifest: Manifest, origins: Origins, context: Context
+) -> Problem | None:
+    """What is not as the lock says of an archive that holds an interpreter. It is asked for, and not downloaded.
+
+    Raises SourceUnreachable, and OfflineMiss where a server would have to be asked.
+    """
+    package, artifact = archive
+    now = stated(artifact.file, manifest.standalone, manifest.root)
+    if now not in (None, artifact.sha256):
+        return Problem(where=artifact.file, reason=f"the table has another file of this name, with sha256 {now}")
+    what = f"{artifact.file} of {package.name} {package.version}"
+    for url in addresses(artifact.file, manifest.standalone, context.environ, manifest.root):
+        if url.startswith("file:"):
+            found = local_path(url).is_file()
+        elif context.offline:
+            raise OfflineMiss(what)
+        else:
+            with origins.client.open(package.source, what, url, headers={"Range": "bytes=0-0"}) as answer:
+                found = answer.status in (200, 206)
+        if found:
+            return None
+    return Problem(where=artifact.file, reason="is not where the archives are any more")
+
+
+def _compare(
+    package: Package, builds: Mapping[Sha256, tuple[Build, ...]], listed: Iterable[File]
+) -> tuple[list[Problem], dict[Listed, str | None]]:
+    files = {file.name: file for file in listed}
+    problems: list[Problem] = []
+    said: dict[Listed, str | None] = {}
+    served: list[tuple[Artifact, Artifact | SourceFile]] = []
+    for artifact in package.artifacts:
+        # What was built here was served as the sources that it was built from.
+        sdists = [build.sdist for build in builds.get(artifact.sha256, ()) if build.sdist is not None]
+        served += [(artifact, sdist) for sdist in sdists] or [(artifact, artifact)]
+    for artifact, locked in served:
+        file = files.get(locked.file)
+        if file is None:
+            problems.append(Problem(where=locked.file, reason=f"{package.source} has no such file any more"))
+        elif file.sha256 and file.sha256 != locked.sha256:
+            problems.append(
+                Problem(
+                    where=locked.file,
+                    reason=f"{package.source} has another file of this name, with sha256 {file.sha256}",
+                )
+            )
+        else:
+            said[package.source, artifact.sha256] = file.yanked
+    return problems, said
+
+
+def _restored(graph: LockGraph, said: Mapping[Listed, str | None]) -> Iterable[str]:
+    """The files that a lock calls yanked, and their index does not any more."""
+    for package in graph.packages:
+        for artifact in package.artifacts:
+            if artifact.yanked is not None and said.get((package.source, artifact.sha256), "unasked") is None:
+                yield artifact.file
+
+
+def _differences(old: LockGraph, new: LockGraph) -> Iterable[Problem]:
+    """What the lock says of packages, beside what was solved."""
+    before = {package.id: package for package in old.packages}
+    after = {package.id: package for package in new.packages}
+    for name in sorted(before.keys() | after.keys()):
+        if name not in after:
+            yield Problem(where=name, reason="would not be locked")
+        elif name not in before:
+            yield Problem(where=name, reason=f"{after[name].version} would be locked too")
+        elif before[name].version != after[name].version:
+            reason = f"is locked at {before[name].version}; {after[name].version} would be"
+            yield Problem(where=name, reason=reason)
+        elif before[name] != after[name]:
+            different = [f for f in Package.__struct_fields__ if getattr(before[name], f) != getattr(after[name], f)]
+            yield Problem(where=name, reason=f"its {' and '.join(different)} would be others")

@@ -1,1 +1,0 @@
-"""Reviewing: reading verbs over lock graphs."""

@@ -1,0 +1,1 @@
+"""Lock file to store to prefix. Imports nothing of `locking`."""

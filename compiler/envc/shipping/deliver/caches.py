@@ -1,0 +1,167 @@
+"""The cache of this machine: what it holds, and what nobody has used for a while. All of it can be made again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from envc.fetch.cache.eviction import Holdings
+from envc.fetch.cache.index_cache import FILE, Cache
+from envc.model.progress import Progress
+from envc.system.atomic_folder import remove_folder
+
+LOCKS = "locks"  # of files that are being made; removing one would let two work at once
+
+# Name in the cache: what people call it, and how many folders down the things stand that are used or not as a whole.
+PARTS = {
+    "artifacts": ("artifacts", 2),
+    "envs": ("environments", 1),
+    "objects": ("unpacked objects", 3),
+    "code": ("code", 1),
+    "repodata": ("channel data", 2),
+    "interpreters": ("interpreters", 1),
+    "scripts": ("link scripts", 2),
+    "git": ("git repositories", 1),
+    "builds": ("builds", 1),
+    "derived": ("derived digests", 3),
+}
+_INDEX = "index"
+_INDEX_FILES = (FILE, f"{FILE}-wal", f"{FILE}-shm")
+_WHOLE = frozenset({_INDEX, PARTS["derived"][0]})  # files that go with everything, and never by their age
+
+
+class CachePart(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of thing in the cache."""
+
+    part: str
+    entries: int
+    size: int  # bytes; what is linked to several places counts where it is met first
+
+
+class Pruned(msgspec.Struct, frozen=True, kw_only=True):
+    """What a prune removed, or would remove."""
+
+    entries: int
+    size: int  # bytes
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """Something that is used, or not, as a whole."""
+
+    part: str
+    path: Path
+    size: int  # bytes
+    used: float  # seconds since 1970: when a file in it was last read, written or linked, if the disk notes it
+
+
+def show(cache: Path, progress: Progress) -> tuple[CachePart, ...]:
+    """What the cache holds, by part, in a fixed order. Of the index cache, projects and artifacts are counted."""
+    totals: dict[str, tuple[int, int]] = {}
+    for entry in _entries(cache):
+        entries, size = totals.get(entry.part, (0, 0))
+        totals[entry.part] = entries + 1, size + entry.size
+    if _INDEX in totals:
+        held = _index(cache, progress, lambda index: index.holdings())
+        totals[_INDEX] = held.projects + held.artifacts, totals[_INDEX][1]
+    return tuple(CachePart(part=part, entries=entries, size=size) for part, (entries, size) in totals.items())
+
+
+def prune(cache: Path, before: float | None, progress: Progress, *, dry_run: bool = False) -> Pruned:
+    """Remove what was not used since `before` (seconds since 1970); with None, everything.
+
+    What is in use on Windows stays, with a warning.
+    """
+    entries = size = 0
+    if before is not None and (cache / FILE).exists():
+        gone = _index(cache, progress, lambda index: index.evict(before, dry_run=dry_run))
+        entries, size = gone.projects + gone.artifacts, gone.size
+    for entry in _entries(cache):
+        if before is not None and (entry.used >= before or entry.part in _WHOLE):
+            continue
+        try:
+            if not dry_run:
+                _remove(entry, cache)
+        except OSError as error:
+            progress.warn(f"{entry.path} stays: {error.strerror}")
+            continue
+        entries, size = entries + 1, size + entry.size
+    return Pruned(entries=entries, size=size)
+
+
+def _index(cache: Path, progress: Progress, ask: Callable[[Cache], Holdings]) -> Holdings:
+    index = Cache(cache, progress, now=0)
+    try:
+        return ask(index)
+    finally:
+        index.close()
+
+
+def _remove(entry: _Entry, cache: Path) -> None:
+    if not _is_folder(entry.path):
+        entry.path.unlink(missing_ok=True)
+    elif entry.part == PARTS["envs"][0]:
+        remove_folder(entry.path, locks=cache / LOCKS)
+    else:
+        shutil.rmtree(entry.path)
+
+
+def _entries(cache: Path) -> Iterator[_Entry]:
+    seen: set[tuple[int, int]] = set()  # device and inode of files with several names
+    try:
+        names = sorted(entry.name for entry in os.scandir(cache))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        path = cache / name
+        if name in PARTS and _is_folder(path):
+            part, depth = PARTS[name]
+            yield from (_measure(part, each, seen) for each in _below(path, depth))
+        elif name in _INDEX_FILES:
+            yield _measure(_INDEX, path, seen)
+        elif name != LOCKS:
+            yield _measure("other", path, seen)
+
+
+def _below(folder: Path, depth: int) -> Iterator[Path]:
+    """What stands `depth` levels down; files that stand higher count by themselves."""
+    for path in sorted(folder.iterdir()):
+        if depth > 1 and _is_folder(path):
+            yield from _below(path, depth - 1)
+        else:
+            yield path
+
+
+def _is_folder(path: Path) -> bool:
+    """Links are no folders here: what they lead to is nobody's to remove."""
+    return path.is_dir() and not path.is_symlink()
+
+
+def _measure(part: str, path: Path, seen: set[tuple[int, int]]) -> _Entry:
+    size, used = 0, 0.0
+    with suppress(OSError):  # somebody removed it meanwhile
+        used = path.lstat().st_mtime  # looking at a folder counts as reading it, so only its changes are of use
+    for file in _files(path):
+        with suppress(OSError):
+            status = file.lstat()
+            # Files of objects have the times of their artifacts; but linking one notes the time as its change.
+            used = max(used, status.st_atime, status.st_mtime, status.st_ctime)
+            if status.st_nlink > 1:
+                identity = status.st_dev, status.st_ino
+                if identity in seen:
+                    continue
+                seen.add(identity)
+            size += status.st_size
+    return _Entry(part, path, size, used)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if _is_folder(path):
+        for place, _, files in os.walk(path):
+            yield from (Path(place, file) for file in files)
+    else:
+        yield path

@@ -1,0 +1,358 @@
+"""hydrate: from a store's record to a prefix that runs, without any index or network but the store's own.
+
+A prefix appears at once, by a rename, when everything in it has been checked; until then it is a temporary sibling that
+the next run removes. ``.envc/record.json`` in it is the record it was made from, ``.envc/prefix.json`` says for what.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envc.errors import EnvcError
+from envc.model.digest import Sha256, sha256
+from envc.model.environment import Environment
+from envc.model.progress import Progress
+from envc.model.record import RECORD_PATH, ObjectIndex, Record, StepPointer, bytes_digest
+from envc.shipping.format.documents import canonical_json
+from envc.shipping.format.errors import CorruptBlob
+from envc.shipping.machine.floors import check_floors, check_platform, machine_of
+from envc.shipping.machine.interpreter import HostPython, Interpreter
+from envc.shipping.prefix.venv import STATE, make_prefix
+from envc.shipping.store.blobs import Blobs, Ranges
+from envc_solvers.target import PLATFORMS, Python
+
+if TYPE_CHECKING:
+    from envc.shipping.format.object_index import ReadRange
+    from envc.shipping.prefix.object_cache import LinkMode
+    from envc.shipping.prefix.tree import Part
+
+RECORD = RECORD_PATH
+PREFIX = STATE
+
+
+class Prefix(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``.envc/prefix.json`` says."""
+
+    record: Sha256  # digest of the record
+    interpreter: HostPython | str | None  # the kind of its own one; None for a tree that was unpacked to be looked at
+    place: str = ""  # the path that its files name; "" where none does, and the prefix may be moved
+    own: Sha256 | None = None  # content digest of the environment's own files, for a prefix from a single-file bundle
+    bytecode: bool = False  # whether sources were compiled
+    demanded: Sha256 | None = None  # `Environment.demanded` of the lock that its contents were compared with
+
+
+class Loading(msgspec.Struct, frozen=True, kw_only=True):
+    """How files get to their places."""
+
+    link_mode: LinkMode | None = None  # how unpacked objects are shared; None: reflink, else hard link, else copy
+    cached: bool = True  # share with what this machine has unpacked before
+    bytecode: bool = False  # compile the sources
+    threads: int | None = None  # that decompress and write
+    force: bool = False  # also on a machine that lacks what the files ask for
+
+
+def record_digest(record: Record) -> Sha256:
+    """The digest by which step pointers name a record."""
+    return sha256(canonical_json(record))
+
+
+def record_python(record: Record) -> Python:
+    """The Python that a record is for."""
+    key = record.python.removesuffix("t")
+    return Python(
+        implementation="pypy" if key.startswith("pp") else "cpython",
+        minor=(int(key[2]), int(key[3:])),
+        free_threaded=record.python.endswith("t"),
+    )
+
+
+def check_record(record: Record, environment: Environment, store: Ranges) -> None:
+    """Raise CorruptBlob unless a record holds exactly the artifacts that the lock names, with the content it demands.
+
+    This is the link from the lock to the store: behind it stand the digests of frames and members.
+    """
+    what = f"the record of {environment.id[:12]} in {store.name}"
+    if (record.environment, record.platform, record.python, record.interpreter) != (
+        environment.id,
+        environment.target.platform,
+        environment.python.key,
+        environment.interpreter,
+    ):
+        raise CorruptBlob(what, "is the record of another environment")
+    held = sorted((item.index.artifact, item.index.layout, item.kind, item.name) for item in record.objects)
+    if held != sorted((member.sha256, member.layout, member.kind, member.name) for member in environment.members):
+        raise CorruptBlob(what, "does not hold the artifacts that the lock names")
+    content = {(item.index.artifact, item.index.layout): item.content for item in record.objects}
+    for member in environment.members:
+        if member.content is not None and content[member.sha256, member.layout] != member.content:
+            raise CorruptBlob(what, f"holds another content of {member.name} {member.version} than the lock records")
+
+
+def hydrate(
+    store: Ranges,
+    record: Record,
+    prefix: Path,
+    *,
+    interpreter: Interpreter | None,
+    cache: Path,
+    progress: Progress,
+    own: ObjectIndex | None = None,
+    loading: Loading | None = None,
+    environment: Environment | None = None,
+    origins: Mapping[Sha256, str] | None = None,
+    text: bytes | None = None,
+) -> bool:
+    """Make `prefix` the environment of `record`, on that interpreter; False when it is that already.
+
+    The record has been checked (`store.check`); its indexes are checked here, where they are used.
+    Without one the files are unpacked as they are, for looking at a foreign platform's environment. `own` is the
+    environment object of a single-file bundle, whose files then stand in the prefix as well.
+    `environment` is what a lock makes of it, with which the record has been compared: where the lock demands a content,
+    every file is compared with it; elsewhere frames are, whose digests and members' are both the record's own word.
+    `origins` say for conda packages which channel they are from, as an address without credentials.
+    `text` is the record as it was read, for one that was; else its canonical JSON serves.
+    A prefix that envc made before is replaced, an empty folder is used, anything else is PrefixOccupied.
+    Locks and unpacked objects stand in the `cache` folder: of several hydrations of one prefix the first does the work,
+    and of several prefixes with one object all but the first share its files. Raises WrongMachine, CorruptObject,
+    CorruptBlob, StoreError, NoBytecode, and EnvcError where the disk cannot take the files.
+    """
+    loading = loading or Loading()
+    if interpreter is not None:
+        machine = machine_of(interpreter)
+        check_platform(record.platform, machine)
+        if not loading.force:
+            check_floors(record.requirements, machine)
+    bytecode = loading.bytecode and interpreter is not None
+    # Files may name the prefix, and should not name a folder that it only was reached through.
+    prefix = prefix.resolve() if ".." in prefix.parts else prefix.absolute()
+    text = text or canonical_json(record)
+    state = _state(
+        sha256(text),
+        interpreter,
+        prefix,
+        own=own.artifact if own else None,
+        bytecode=bytecode,
+        demanded=environment.demanded if environment else None,
+    )
+    from envc.system.atomic_folder import leftovers, publish_folder
+
+    # A run that was killed after the rename left what it had replaced; `appear` removes that, under the lock.
+    if _is_made(prefix, state) and not leftovers(prefix):
+        return False
+    from envc.shipping.prefix.object_cache import Unpacked
+    from envc.shipping.prefix.tree import write_tree
+
+    parts = _parts(store, record, environment)
+    unpacked = None
+    if loading.cached:
+        # Where files cannot be shared, copies are worth their room only if they save a network's time.
+        unpacked = Unpacked(cache / "objects", mode=loading.link_mode, copies=store.in_flight > 1)
+    if own is not None:
+        parts.append(_own_part(store, own, record.made if interpreter is not None else ()))
+
+    def fill(folder: Path) -> None:
+        task = progress.task("files", sum(part.size for part in parts), "B")
+        try:
+            write_tree(folder, parts, task, unpacked=unpacked, threads=loading.threads, in_flight=store.in_flight)
+            if isinstance(interpreter, HostPython):
+                make_prefix(folder, interpreter, PLATFORMS[record.platform], record_python(record))
+            elif interpreter is not None and interpreter.names_prefix:
+                from envc.shipping.prefix.conda_prefix import settle
+
+                settle(folder, prefix, record, origins=origins or {}, progress=progress, threads=loading.threads)
+        except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+            place = os.path.relpath(error.filename2 or error.filename, folder)
+            raise EnvcError(f"two members of the environment want to be {place}") from None
+        finally:
+            task.done()
+        if bytecode and interpreter is not None:
+            from envc.shipping.prefix.bytecode import compile_tree
+
+            compile_tree(folder, {member.path for item in record.objects for member in item.index.members}, interpreter)
+        (folder / ".envc").mkdir(exist_ok=True)
+        (folder / RECORD).write_bytes(text)
+        (folder / PREFIX).write_bytes(msgspec.json.format(canonical_json(state)) + b"\n")
+
+    return publish_folder(
+        prefix,
+        locks=cache / "locks",
+        is_ours=(prefix / PREFIX).is_file,
+        is_made=lambda: _is_made(prefix, state),
+        fill=fill,
+    )
+
+
+def find_ready(environment: Environment, record: Sha256, *, interpreter: Interpreter, cache: Path) -> Path | None:
+    """The prefix that `ready_environment` made for the record of that digest, if it did: one file is read.
+
+    A step pointer names the record, so a step that ran before needs none. That the record is the lock's, and that the
+    files are what the lock demands, was checked when the prefix was made.
+    """
+    prefix = _ready_place(environment.id, record, interpreter, cache, environment.demanded)
+    return prefix if _is_made(prefix, _state(record, interpreter, prefix, demanded=environment.demanded)) else None
+
+
+def ready_environment(
+    store: Ranges,
+    record: Record,
+    *,
+    interpreter: Interpreter,
+    cache: Path,
+    progress: Progress,
+    environment: Environment | None = None,
+    force: bool = False,
+    origins: Mapping[Sha256, str] | None = None,
+    text: bytes | None = None,
+) -> tuple[Path, bool]:
+    """The prefix of a record on this machine, made once below `cache` and used in place ever after; and whether it was
+    made now.
+
+    Any number of processes may ask at once. A prefix that was made when the lock demanded nothing is not one of a lock
+    that does. `force` as in `Loading`; the other arguments and errors as for `hydrate`.
+    """
+    demanded = environment.demanded if environment else None
+    text = text or canonical_json(record)
+    prefix = _ready_place(record.environment, sha256(text), interpreter, cache, demanded)
+    made = hydrate(
+        store,
+        record,
+        prefix,
+        interpreter=interpreter,
+        cache=cache,
+        progress=progress,
+        environment=environment,
+        loading=Loading(force=force),
+        origins=origins,
+        text=text,
+    )
+    return prefix, made
+
+
+@contextmanager
+def one_at_a_time(environment: Sha256, cache: Path) -> Iterator[None]:
+    """Hold back other processes that want the same environment: of fifty that read its record at once, each costs as
+    much as a tenth of making it. Whoever gets here looks again whether it is ready. Raises Unwritable without a cache.
+    """
+    from envc.system.locks import holding
+
+    with holding(cache / "locks" / f"{environment}.lock"):
+        yield
+
+
+def _ready_place(
+    environment: Sha256, record: Sha256, interpreter: Interpreter, cache: Path, demanded: Sha256 | None
+) -> Path:
+    # Short: conda packages have room for a prefix of 255 characters, and the kernel for less in a script's first line.
+    # 96 bits are beyond anybody's search all the same.
+    name = sha256(msgspec.json.encode([environment, record, interpreter.digest, demanded]))[:24]
+    return cache / "envs" / name
+
+
+def ready_code(store: Blobs, pointer: StepPointer, *, cache: Path, progress: Progress) -> Path | None:
+    """The folder of a step's bundled code, unpacked once below `cache`; None for a step that was bundled without."""
+    if pointer.code is None:
+        return None
+    from envc.shipping.prefix.code_cache import code_folder
+    from envc.shipping.store.objects import bytes_reader, get_code
+
+    def find() -> tuple[ObjectIndex, ReadRange]:
+        found = get_code(store, pointer)
+        if found is None:
+            raise CorruptBlob(store.name, "holds a pointer that names code by one of its two digests only")
+        return found[0], bytes_reader(found[1])
+
+    return code_folder(pointer.code, find, cache=cache, progress=progress)
+
+
+def ready_own(bundle: Ranges, own: ObjectIndex, *, cache: Path, progress: Progress) -> Path:
+    """The folder of a bundle's own files, of which the code is one part, unpacked once below `cache`."""
+    from envc.shipping.prefix.code_cache import code_folder
+    from envc.shipping.store.keys import object_key
+    from envc.shipping.store.objects import range_reader
+
+    read_range = range_reader(bundle, object_key(own.layout, own.artifact))
+    return code_folder(own.artifact, lambda: (own, read_range), cache=cache, progress=progress)
+
+
+def _own_part(store: Ranges, own: ObjectIndex, made: tuple[str, ...]) -> Part:
+    """The environment object, without what stands in for the paths that are made here."""
+    from envc.shipping.prefix.tree import Part
+    from envc.shipping.store.keys import object_key
+    from envc.shipping.store.objects import range_reader
+
+    return Part(
+        index=own,
+        what=f"the environment's own files in {store.name}",
+        read_range=range_reader(store, object_key(own.layout, own.artifact)),
+        skipped=frozenset(made),
+    )
+
+
+def _parts(store: Ranges, record: Record, environment: Environment | None) -> list[Part]:
+    """The objects of a record without the members that lose."""
+    from envc.shipping.prefix.tree import Part
+    from envc.shipping.store.keys import object_key
+    from envc.shipping.store.objects import range_reader
+
+    members = environment.members if environment else ()
+    demanded = {(member.sha256, member.layout) for member in members if member.content is not None}
+    skipped = _losers(record)
+    parts: list[Part] = []
+    for item in record.objects:
+        artifact, layout = item.index.artifact, item.index.layout
+        contents = (artifact, layout) in demanded
+        parts.append(
+            Part(
+                index=item.index,
+                what=f"the object of {item.name} {item.version} in {store.name}",
+                read_range=range_reader(store, object_key(layout, artifact)),
+                skipped=frozenset(skipped.get(artifact, ())),
+                contents=contents,
+                names=(item.content,) if contents else (bytes_digest(item.content, item.index.frames), item.content),
+            )
+        )
+    return parts
+
+
+def _losers(record: Record) -> dict[Sha256, list[str]]:
+    """Of each artifact the paths that others write."""
+    skipped: dict[Sha256, list[str]] = {}
+    if record.winners:
+        for item in record.objects:
+            artifact = item.index.artifact
+            for member in item.index.members:
+                if record.winners.get(member.path, artifact) != artifact:
+                    skipped.setdefault(artifact, []).append(member.path)
+    return skipped
+
+
+def _state(
+    record: Sha256,
+    interpreter: Interpreter | None,
+    prefix: Path,
+    *,
+    demanded: Sha256 | None,
+    own: Sha256 | None = None,
+    bytecode: bool = False,
+) -> Prefix:
+    """What is to be said of an environment at `prefix`."""
+    said: HostPython | str | None
+    if interpreter is None or isinstance(interpreter, HostPython):
+        said, place = interpreter, ""
+    else:
+        said, place = interpreter.kind, str(prefix) if interpreter.names_prefix else ""
+    return Prefix(record=record, interpreter=said, place=place, own=own, bytecode=bytecode, demanded=demanded)
+
+
+def _is_made(prefix: Path, state: Prefix) -> bool:
+    """Whether a prefix is there already. Prefixes appear whole, so its own word is enough."""
+    try:
+        return msgspec.json.decode((prefix / PREFIX).read_bytes(), type=Prefix) == state
+    except (OSError, msgspec.DecodeError):
+        return False

@@ -1,0 +1,312 @@
+"""pack: environments into a store, as objects and records, with each step's pointer and code.
+
+Order of publishing: a lease, objects, then records, then code and lock, then pointers; so whatever a reader finds is
+complete, and what it leads to is not collected meanwhile.
+A run that was interrupted goes on where it stopped, for what is there already is not made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from envc.errors import DigestMismatch
+from envc.model.digest import Sha256, sha256
+from envc.model.environment import Environment, EnvironmentMember
+from envc.model.progress import Progress
+from envc.model.record import ObjectIndex, Record, RecordObject, StepPointer
+from envc.shipping.deliver.contests import check_union, warn_of_contests, warn_of_scripts
+from envc.shipping.deliver.derive import Ledger, derive, is_trusted, look_up
+from envc.shipping.format.decode import read_member
+from envc.shipping.format.encode import LEVEL, Encoder, Entry
+from envc.shipping.format.errors import CorruptBlob, MissingBlob
+from envc.shipping.format.record_rules import winners
+from envc.shipping.machine.floors import machine_requirements
+from envc.shipping.machine.interpreter import HOST
+from envc.shipping.prefix.conda_prefix import changed_paths
+from envc.shipping.prefix.venv import STATE, made_paths
+from envc.shipping.store.blobs import Blobs
+from envc.shipping.store.keys import code_key, environment_key, lock_key, object_key, step_key
+from envc.shipping.store.objects import StoredObject, encode_code, put_code, range_reader
+from envc.shipping.store.records import get_record, put_lock, put_pointer, put_record
+from envc.shipping.store.upkeep.leases import leased
+from envc.shipping.unpack.conda_meta import PrefixRecord, decode_record, meta_path
+from envc.system.cores import usable_cores
+from envc_solvers.target import PLATFORMS
+
+_UPLOADS = 8  # objects that are sent to a distant store at once
+
+ObjectId = tuple[Sha256, str]  # artifact, layout
+Code = tuple[Entry, ...]
+Relock = Callable[[Mapping[ObjectId, Sha256]], bytes]  # content digests -> the lock file that holds them
+
+
+class StepBundle(msgspec.Struct, frozen=True, kw_only=True):
+    """One step on one target."""
+
+    step: str
+    target: str  # target name
+    environment: Environment
+    code: Code | None = None  # None bundles no code
+    run: str | None = None
+    env: dict[str, str] = {}
+
+
+class BundleRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a store shall hold afterwards."""
+
+    project: str
+    lock: bytes  # the lock file as it stands
+    steps: tuple[StepBundle, ...]
+    level: int = LEVEL  # of zstd; 3 is fast, 19 is small
+    trust_store: bool = False  # believe objects that others made
+
+
+class Bundled(msgspec.Struct, frozen=True, kw_only=True):
+    """What pack did."""
+
+    lock: Sha256  # digest under which the steps' pointers stand
+    pointers: dict[tuple[str, str], StepPointer]  # by step and target name
+    records: tuple[Record, ...]  # one for each distinct environment
+    made: tuple[EnvironmentMember, ...]  # objects that were derived in this run
+    content: dict[ObjectId, Sha256]  # content digest per artifact and layout, which a lock may record
+
+
+class Artifacts(Protocol):
+    """Where verified artifacts come from."""
+
+    def fetch(self, members: Iterable[EnvironmentMember]) -> Iterator[tuple[EnvironmentMember, Path]]:
+        """Each member with a file that has its sha256, in any order. Raises EnvcError."""
+
+
+def pack(
+    request: BundleRequest,
+    store: Blobs,
+    artifacts: Artifacts,
+    *,
+    ledger: Ledger,
+    progress: Progress,
+    relock: Relock | None = None,
+) -> Bundled:
+    """Write what the steps need into the store, each object and each environment once.
+
+    With `relock`, the content digests go into the lock before it is published. What a lock demands for good must not
+    rest on anybody's word: then only an object that the lock demands already is used as found, and every other one is
+    derived from its artifact, whatever the ledger says and whatever content the lock demanded of it before.
+
+    Raises MetadataMismatch, BadArtifact, Unjoinable, DigestMismatch (an artifact whose content is not the one that the
+    lock records), StoreError, and what `artifacts` raises.
+    """
+    ids = [step.environment.id for step in request.steps]
+    environments = {digest: step.environment for digest, step in zip(ids, request.steps, strict=True)}
+    members = {(member.sha256, member.layout): member for each in environments.values() for member in each.members}
+    relied_on = [object_key(layout, artifact) for artifact, layout in members]
+    with leased(store, [*relied_on, *map(environment_key, environments)]):
+        objects, made = _objects(members, request, store, artifacts, ledger, progress, anew=relock is not None)
+        content = {key: stored.index.content for key, stored in objects.items()}
+        metas = _prefix_records(members.values(), objects, store)
+        records = {
+            digest: _record(environment, objects, metas, progress) for digest, environment in environments.items()
+        }
+        digests = {digest: _publish(store, record, progress) for digest, record in records.items()}
+        lock = relock(content) if relock else request.lock
+        pointers = _point(request, store, lock, digests)
+        return Bundled(
+            lock=sha256(lock),
+            pointers=pointers,
+            records=tuple(records.values()),
+            made=made,
+            content=content,
+        )
+
+
+def _point(
+    request: BundleRequest, store: Blobs, lock: bytes, records: Mapping[Sha256, Sha256]
+) -> dict[tuple[str, str], StepPointer]:
+    """Publish code, lock and pointers, to environments whose `records` are there, by environment id."""
+    codes = _codes(request)
+    digest = sha256(lock)
+    keys = [step_key(request.project, digest, step.step, step.target) for step in request.steps]
+    with leased(store, [lock_key(digest), *(code_key(index.content) for index, _ in codes.values()), *keys]):
+        put_lock(store, lock)
+        stored = {code: put_code(store, index, data) for code, (index, data) in codes.items()}
+        pointers: dict[tuple[str, str], StepPointer] = {}
+        for step in request.steps:
+            code, code_object = stored[step.code] if step.code is not None else (None, None)
+            pointers[step.step, step.target] = StepPointer(
+                environment=step.environment.id,
+                record=records[step.environment.id],
+                code=code,
+                code_object=code_object,
+                run=step.run,
+                env=step.env,
+            )
+        for key, step in zip(keys, request.steps, strict=True):
+            put_pointer(store, key, pointers[step.step, step.target])
+    return pointers
+
+
+def _codes(request: BundleRequest) -> dict[Code, tuple[ObjectIndex, bytes]]:
+    """Every code package; steps that share their code share it in the store as well."""
+    with Encoder(level=request.level) as encoder:
+        return {
+            code: encode_code(encoder, code) for code in {step.code: None for step in request.steps} if code is not None
+        }
+
+
+def _objects(
+    members: dict[ObjectId, EnvironmentMember],
+    request: BundleRequest,
+    store: Blobs,
+    artifacts: Artifacts,
+    ledger: Ledger,
+    progress: Progress,
+    *,
+    anew: bool,
+) -> tuple[dict[ObjectId, StoredObject], tuple[EnvironmentMember, ...]]:
+    """Every object, as the store holds it in the end, and the members whose objects were derived; `anew` says that
+    neither the ledger nor an older demand of the lock counts.
+    """
+    found: dict[ObjectId, StoredObject] = {}
+    cores = usable_cores()
+    with ThreadPoolExecutor(max(4 * cores, store.in_flight), thread_name_prefix="envc-look") as pool:
+        # `map` drops what has not begun when it is left early, as by Ctrl-C.
+        looked = pool.map(lambda member: look_up(store, member, progress), members.values())
+        known = dict(zip(members, looked, strict=True))
+    missing: dict[ObjectId, EnvironmentMember] = {}
+    for key, member in members.items():
+        stored = known[key]
+        if stored is not None and is_trusted(stored, member, ledger, trust_store=request.trust_store, anew=anew):
+            found[key] = stored
+        else:
+            missing[key] = msgspec.structs.replace(member, content=None) if anew else member
+    if not missing:
+        return found, ()
+    # One artifact may be wanted in several layouts: it is fetched once.
+    layouts: dict[Sha256, list[EnvironmentMember]] = {}
+    for member in missing.values():
+        layouts.setdefault(member.sha256, []).append(member)
+    task = progress.task("objects", sum(member.size for member in missing.values()), "B")
+
+    def work(member: EnvironmentMember, path: Path, encoder: Encoder) -> StoredObject:
+        stored = known[member.sha256, member.layout]
+        made = derive(member, path, stored, store, encoder, ledger, progress)
+        task.advance(member.size)
+        return made
+
+    fetched = artifacts.fetch([members[0] for members in layouts.values()])
+    # The encoder is left first: what still writes when something failed is refused there, and so the pool ends soon.
+    # Encoding is bounded by the encoder; more threads than cores let uploads wait together.
+    threads = max(cores, min(_UPLOADS, store.in_flight))
+    with ThreadPoolExecutor(threads, thread_name_prefix="envc-pack") as pool, Encoder(level=request.level) as encoder:
+        working: dict[ObjectId, Future[StoredObject]] = {}
+        try:
+            for member, path in fetched:
+                for each in layouts[member.sha256]:
+                    working[each.sha256, each.layout] = pool.submit(work, each, path, encoder)
+                _raise_first(working.values())
+            for key, future in working.items():
+                found[key] = future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        finally:
+            if isinstance(fetched, Generator):
+                fetched.close()  # else a traceback would keep the downloads alive
+            task.done()
+    return found, tuple(missing.values())
+
+
+def _raise_first(futures: Iterable[Future[StoredObject]]) -> None:
+    """Stop the downloads when an object has failed already."""
+    for future in futures:
+        if future.done():
+            future.result()
+
+
+def _prefix_records(
+    members: Iterable[EnvironmentMember], objects: dict[ObjectId, StoredObject], store: Blobs
+) -> dict[Sha256, PrefixRecord]:
+    """What the objects of conda packages say of their paths, by artifact. Raises CorruptBlob."""
+    packages = [member for member in members if member.kind == "conda"]
+
+    def read(member: EnvironmentMember) -> PrefixRecord:
+        stored = objects[member.sha256, member.layout]
+        what = f"the object of {member.file} in {store.name}"
+        try:
+            return decode_record(
+                read_member(stored.index, range_reader(store, stored.key), meta_path(member.file), what)
+            )
+        except ValueError as error:
+            raise CorruptBlob(what, str(error)) from None
+
+    if not packages:
+        return {}
+    with ThreadPoolExecutor(max(1, min(store.in_flight, len(packages))), thread_name_prefix="envc-look") as pool:
+        return dict(zip((member.sha256 for member in packages), pool.map(read, packages), strict=True))
+
+
+def _record(
+    environment: Environment,
+    objects: dict[ObjectId, StoredObject],
+    metas: Mapping[Sha256, PrefixRecord],
+    progress: Progress,
+) -> Record:
+    """What hydrate needs to know, with a winner for every path that several members hold."""
+    items = []
+    for member in environment.members:
+        stored = objects[member.sha256, member.layout]
+        items.append(
+            RecordObject(
+                kind=member.kind,
+                name=member.name,
+                version=member.version,
+                file=member.file,
+                content=stored.index.content,
+                size=stored.size,
+                index=stored.index,
+            )
+        )
+    items.sort(key=lambda item: (item.kind, item.name))
+    check_union(items)
+    winning = winners(items)
+    warn_of_contests(items, winning, progress)
+    warn_of_scripts(items, PLATFORMS[environment.target.platform], progress)
+    record = Record(
+        environment=environment.id,
+        platform=environment.target.platform,
+        python=environment.python.key,
+        interpreter=environment.interpreter,
+        objects=tuple(items),
+        winners=winning,
+        requirements=machine_requirements(environment.members, environment.target.platform),
+    )
+    return msgspec.structs.replace(record, made=tuple(sorted((STATE, *_made(environment, record, metas)))))
+
+
+def _made(environment: Environment, record: Record, metas: Mapping[Sha256, PrefixRecord]) -> Iterable[str]:
+    """The paths that hydrate makes or rewrites, but for its own state."""
+    if environment.interpreter == HOST:
+        return made_paths(environment.target.facts, environment.python)
+    held = {item.index.artifact: metas[item.index.artifact] for item in record.objects if item.kind == "conda"}
+    return changed_paths(record, held)
+
+
+def _publish(store: Blobs, record: Record, progress: Progress) -> Sha256:
+    """Put a record into the store; answer with its digest.
+
+    One that is there and says the same of the objects stays, for the pointers of other locks name its digest.
+    """
+    try:
+        there = get_record(store, record.environment)
+        if (there.objects, there.winners) == (record.objects, record.winners):
+            return put_record(store, record)
+    except MissingBlob:
+        pass
+    except (CorruptBlob, DigestMismatch) as error:
+        progress.warn(f"the record of an environment is made again: {error}")
+    return put_record(store, record, replace=True)

@@ -1,0 +1,162 @@
+"""ship: the environment of one step from a store into one file, which needs neither the store nor envc to be read.
+
+The file is the objects of the record, one after the other as the store holds them, and then the environment's own
+files: record, card, code, and what makes the tree run after `tar` has unpacked it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from envc.errors import Unwritable
+from envc.model.digest import Sha256
+from envc.model.record import CARD_PATH, CODE_FOLDER, RECORD_PATH, Record, RecordObject, StepCard, StepPointer
+from envc.shipping.format.bundle import Source, Write, write_bundle
+from envc.shipping.format.decode import read_object
+from envc.shipping.format.documents import canonical_json
+from envc.shipping.format.encode import LEVEL, Entry, write_object
+from envc.shipping.format.errors import CorruptBlob, MissingBlob
+from envc.shipping.format.paths import ENVIRONMENT_LAYOUT
+from envc.shipping.machine.interpreter import HOST
+from envc.shipping.prefix.relocate import SCRIPT, STAND_IN, relocate_script, stand_in
+from envc.shipping.prefix.tree import CorruptObject
+from envc.shipping.store.blobs import Blobs
+from envc.shipping.store.keys import object_key
+from envc.shipping.store.objects import bytes_reader, get_code, range_reader
+from envc_solvers.target import PLATFORMS, Python, Target
+
+
+class Shipped(msgspec.Struct, frozen=True, kw_only=True):
+    """A bundle that was written."""
+
+    path: Path
+    size: int  # bytes
+    sha256: Sha256  # of the whole file
+
+
+def ship(
+    store: Blobs,
+    record: Record,
+    pointer: StepPointer,
+    out: Path,
+    *,
+    project: str,
+    step: str,
+    target: Target,
+    lock: Sha256,
+    python: Python,
+    level: int = LEVEL,
+) -> Shipped:
+    """Write the bundle of one step on one target; a file that is there is replaced, at once.
+
+    Equal objects, code and card give equal bytes. Raises CorruptObject for an object that is not what the record says,
+    CorruptBlob and DigestMismatch for code that is not what the pointer says, and Unwritable where the file cannot be
+    written.
+    """
+    code = tuple(_code(store, pointer))
+    card = StepCard(
+        project=project,
+        step=step,
+        target=target.name,
+        python=python.text,
+        lock=lock,
+        record=pointer.record,
+        code=pointer.code if code else None,
+        run=pointer.run,
+        env=pointer.env,
+        floors=target.declared or msgspec.UNSET,
+    )
+    draft = io.BytesIO()
+    entries = (*own_entries(record, card, python), *code)
+    index, size = write_object(entries, draft, layout=ENVIRONMENT_LAYOUT, level=level)
+    own = Source(index=index, size=size, read_range=bytes_reader(draft.getvalue()), what="the environment's own files")
+    return _replace(out, lambda write: _write(store, record, own, write))
+
+
+def own_entries(record: Record, card: StepCard, python: Python) -> Iterator[Entry]:
+    """The files of an environment that come from no artifact, but for its code."""
+    yield Entry(path=RECORD_PATH, content=canonical_json(record))
+    yield Entry(path=CARD_PATH, content=canonical_json(card))
+    platform = PLATFORMS[record.platform]
+    made: dict[str, bytes | None] = {}
+    if record.interpreter == HOST:
+        made = {SCRIPT: relocate_script(platform, python, record.requirements), STAND_IN: stand_in(platform)}
+    elif any(item.kind == "conda" for item in record.objects):
+        from envc.shipping.prefix.relocate_conda import relocate_conda_script
+
+        made = {SCRIPT: relocate_conda_script(platform, record.requirements)}
+    for path, content in made.items():
+        if content is not None:
+            yield Entry(path=path, content=content, executable=True)
+
+
+def _code(store: Blobs, pointer: StepPointer) -> Iterator[Entry]:
+    """The step's code as the store has it: what the pointer names, not what the working tree holds by now."""
+    found = get_code(store, pointer)
+    if found is None:
+        return
+    index, data = found
+    contents: dict[str, bytearray] = {}
+    for piece in read_object(index, bytes_reader(data)):
+        contents.setdefault(piece.member.path, bytearray()).extend(piece.data)
+    for member in index.members:
+        if member.type != "file":
+            raise CorruptBlob(f"the code of a step in {store.name}", f"holds the link {member.path!r}")
+        yield Entry(
+            path=f"{CODE_FOLDER}/{member.path}",
+            content=bytes(contents[member.path]),
+            executable=member.mode == 0o755,
+            mtime=member.mtime,
+        )
+
+
+def _write(store: Blobs, record: Record, own: Source, write: Write) -> None:
+    """The bytes of the bundle. Raises CorruptObject, which says which object is to be derived again."""
+    writing: RecordObject | None = None
+
+    def sources() -> Iterator[Source]:
+        nonlocal writing
+        for item in record.objects:
+            writing = item
+            key = object_key(item.index.layout, item.index.artifact)
+            what = f"the object of {item.name} {item.version} in {store.name}"
+            yield Source(index=item.index, size=item.size, read_range=range_reader(store, key), what=what)
+        writing = None
+
+    try:
+        write_bundle(sources(), own, write)
+    except (CorruptBlob, MissingBlob) as error:
+        if writing is None:
+            raise
+        raise CorruptObject(error.what, error.reason, writing.index.layout, writing.index.artifact) from None
+
+
+def _replace(out: Path, fill: Callable[[Write], None]) -> Shipped:
+    """Let a file appear at once, or not at all."""
+    draft = out.with_name(f".{out.name}.{os.urandom(8).hex()}")
+    digest = hashlib.sha256()
+    try:
+        with draft.open("xb") as stream:
+
+            def write(data: bytes) -> None:
+                digest.update(data)
+                stream.write(data)
+
+            fill(write)
+            size = stream.tell()
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.replace(out)
+    except OSError as error:
+        raise Unwritable(out, error, "choose another --output") from None
+    finally:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+    return Shipped(path=out, size=size, sha256=Sha256(digest.hexdigest()))

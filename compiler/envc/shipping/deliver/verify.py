@@ -1,0 +1,262 @@
+"""verify: whether stores and prefixes still are what they were. Everything is read; nothing is changed or trusted."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from envc.errors import EnvcError, StoreError
+from envc.model.digest import parse_sha256, sha256, sha256_file
+from envc.model.progress import Progress
+from envc.model.record import Member, Record, RecordObject, StepPointer
+from envc.shipping.deliver.hydrate import PREFIX, RECORD, Prefix
+from envc.shipping.format.documents import decode_json
+from envc.shipping.format.errors import CorruptBlob
+from envc.shipping.format.record_rules import check_record
+from envc.shipping.prefix.conda_prefix import original_digest, rewritten_entries
+from envc.shipping.store.blobs import Blobs
+from envc.shipping.store.keys import CODE, ENVIRONMENTS, LOCKS, OBJECTS, STEPS, code_key, object_key
+from envc.shipping.store.objects import MAX_CODE, get_code, get_object, read_code, verify_object
+from envc.shipping.store.records import get_lock, get_pointer, get_record
+from envc.shipping.unpack.conda_meta import InstalledPath
+from envc.system.cores import usable_cores
+
+Check = Callable[[], object]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, order=True):
+    """One thing that is not as it should be."""
+
+    where: str  # key in the store, path in the prefix, or step and target
+    reason: str
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """What was looked at, and what was found."""
+
+    checked: int  # blobs or files
+    problems: tuple[Problem, ...]  # sorted
+
+
+class NotAPrefix(EnvcError):
+    """A folder that says nothing about what it should hold."""
+
+    hint = "name a folder that `envc hydrate --prefix` made"
+
+    def __init__(self, prefix: Path, reason: str) -> None:
+        super().__init__(prefix, reason)
+        self.prefix = prefix
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.prefix} cannot be verified: {self.reason}"
+
+
+def verify_environments(
+    store: Blobs, environments: Iterable[tuple[Record, StepPointer]], progress: Progress
+) -> Verified:
+    """Read every object and code package that these records and pointers lead to, each once, down to its last byte."""
+    checks: dict[str, Check] = {}
+    for record, pointer in environments:
+        for item in record.objects:
+            key = object_key(item.index.layout, item.index.artifact)
+            checks[f"{key} {item.content}"] = _object_check(store, key, item)
+        if pointer.code is not None:
+            checks[code_key(pointer.code)] = _code_check(store, pointer)
+    return _run(store, [(key.partition(" ")[0], check) for key, check in checks.items()], progress)
+
+
+def verify_store(store: Blobs, progress: Progress) -> Verified:
+    """Read everything that a store holds under a key of its format."""
+    return _run(store, list(_store_checks(store)), progress)
+
+
+def verify_prefix(prefix: Path, progress: Progress) -> Verified:
+    """Compare the files of a prefix with the record that it was made from, which its state names by digest.
+
+    What hydrate made, byte-code and the folder ``.envc`` may differ or be added; any other addition is a problem, since
+    Python would import it. Files that name the prefix are compared as they were before. Raises NotAPrefix where no such
+    record is.
+    """
+    state, record = _prefix_state(prefix)
+    if state.place and Path(state.place).resolve() != prefix.resolve():
+        raise NotAPrefix(prefix, f"its files name {state.place}, where it was made")
+    members = {
+        member.path: member
+        for item in record.objects
+        for member in item.index.members
+        if record.winners.get(member.path, item.index.artifact) == item.index.artifact
+    }
+    made = set(record.made)
+    rewritten = rewritten_entries(prefix, record) if state.place else {}
+    task = progress.task("files", len(members))
+
+    def check(member: Member) -> Problem | None:
+        reason = None
+        if member.path in rewritten:
+            reason = _rewritten_difference(prefix, rewritten[member.path], member, state.place, record.platform)
+        elif member.path not in made:
+            reason = _difference(prefix / member.path, member)
+        task.advance()
+        return Problem(where=member.path, reason=reason) if reason else None
+
+    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="envc-verify") as pool:
+        problems = [problem for problem in pool.map(check, members.values()) if problem]
+    task.done()
+    known = members.keys() | made
+    problems += [Problem(where=path, reason="was added") for path in _files(prefix) if path not in known]
+    return Verified(checked=len(members), problems=tuple(sorted(problems)))
+
+
+def _object_check(store: Blobs, key: str, item: RecordObject) -> Check:
+    def check() -> None:
+        stored = get_object(store, artifact=item.index.artifact, layout=item.index.layout)
+        if stored.index != item.index or stored.size != item.size:
+            raise CorruptBlob(f"{store.name}: {key}", "is another object than the record says")
+        verify_object(store, stored, item.content)
+
+    return check
+
+
+def _code_check(store: Blobs, pointer: StepPointer) -> Check:
+    return lambda: get_code(store, pointer)
+
+
+def _store_checks(store: Blobs) -> Iterator[tuple[str, Check]]:
+    """A check for each blob. What has no place in the format is left alone: it may be another program's."""
+    for listed in store.scan("v1"):
+        place, _, rest = listed.key.removeprefix("v1/").partition("/")
+        check = _CHECKS.get(f"v1/{place}")
+        if check is not None:
+            yield listed.key, lambda check=check, key=listed.key, rest=rest: check(store, key, rest)  # type: ignore[misc]
+
+
+def _check_object(store: Blobs, key: str, rest: str) -> None:
+    layout, _, place = rest.partition("/")
+    artifact = parse_sha256(place.rpartition("/")[2])
+    if object_key(layout, artifact) != key:
+        raise ValueError("does not stand where its name says")
+    verify_object(store, get_object(store, artifact=artifact, layout=layout))
+
+
+def _check_record(store: Blobs, key: str, rest: str) -> None:
+    get_record(store, parse_sha256(rest.removesuffix(".json.zst")))
+
+
+def _check_code(store: Blobs, key: str, rest: str) -> None:
+    read_code(store.read(key, MAX_CODE), f"{store.name}: {key}", parse_sha256(rest))
+
+
+def _check_pointer(store: Blobs, key: str, rest: str) -> None:
+    pointer = get_pointer(store, key)
+    get_record(store, pointer.environment, pointer.record)
+    get_code(store, pointer)
+
+
+def _check_lock(store: Blobs, key: str, rest: str) -> None:
+    get_lock(store, parse_sha256(rest))
+
+
+_CHECKS: dict[str, Callable[[Blobs, str, str], None]] = {
+    OBJECTS: _check_object,
+    ENVIRONMENTS: _check_record,
+    CODE: _check_code,
+    STEPS: _check_pointer,
+    LOCKS: _check_lock,
+}
+
+
+def _run(store: Blobs, checks: list[tuple[str, Check]], progress: Progress) -> Verified:
+    task = progress.task("blobs", len(checks))
+
+    def run(item: tuple[str, Check]) -> Problem | None:
+        key, check = item
+        try:
+            check()
+        except StoreError as error:
+            return Problem(where=key, reason=error.reason)
+        except (EnvcError, ValueError) as error:
+            return Problem(where=key, reason=str(error))
+        finally:
+            task.advance()
+        return None
+
+    threads = max(usable_cores(), min(8, store.in_flight))
+    with ThreadPoolExecutor(threads, thread_name_prefix="envc-verify") as pool:
+        found = tuple(sorted(problem for problem in pool.map(run, checks) if problem))
+    task.done()
+    return Verified(checked=len(checks), problems=found)
+
+
+def _prefix_state(prefix: Path) -> tuple[Prefix, Record]:
+    try:
+        state = msgspec.json.decode((prefix / PREFIX).read_bytes(), type=Prefix)
+        text = (prefix / RECORD).read_bytes()
+    except FileNotFoundError:
+        raise NotAPrefix(prefix, "envc did not make it") from None
+    except OSError as error:
+        raise NotAPrefix(prefix, error.strerror or "it cannot be read") from None
+    except msgspec.DecodeError:
+        raise NotAPrefix(prefix, f"its {PREFIX} is damaged") from None
+    if sha256(text) != state.record:
+        raise NotAPrefix(prefix, f"its {RECORD} is not the record that it was made from")
+    record = decode_json(text, Record, str(prefix / RECORD))
+    check_record(record, str(prefix / RECORD))
+    return state, record
+
+
+def _rewritten_difference(prefix: Path, entry: InstalledPath, member: Member, place: str, platform: str) -> str | None:
+    """What is wrong with a file that names the prefix, if anything.
+
+    It is compared as it was before; where that cannot be told, with the digest that its prefix record says it has here.
+    """
+    path = prefix / member.path
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return "is not the plain file that it was"
+        digest = original_digest(path, entry, place, platform)
+        if digest is None:
+            return None if sha256_file(path) == entry.sha256_in_prefix else "has other content"
+        return None if digest == member.sha256 else "has other content"
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _difference(path: Path, member: Member) -> str | None:
+    """What is wrong with a file, if anything."""
+    try:
+        status = path.lstat()
+        if member.type == "link":
+            if not stat.S_ISLNK(status.st_mode):
+                return "is not the link that it was"
+            return None if path.readlink().as_posix() == member.link else "leads elsewhere"
+        if not stat.S_ISREG(status.st_mode):
+            return "is not the plain file that it was"
+        if status.st_size != member.size or sha256_file(path) != member.sha256:
+            return "has other content"
+        if os.name == "posix" and bool(status.st_mode & 0o100) != bool(member.mode & 0o100):
+            return "is executable" if status.st_mode & 0o100 else "is not executable any more"
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return None
+
+
+def _files(prefix: Path) -> Iterator[str]:
+    """Files and links below a prefix, without ``.envc`` and byte-code."""
+    for place, folders, files in os.walk(prefix):
+        base = Path(place).relative_to(prefix).as_posix()
+        base = "" if base == "." else f"{base}/"
+        if not base and ".envc" in folders:
+            folders.remove(".envc")
+        yield from (f"{base}{name}" for name in folders if Path(place, name).is_symlink())
+        if not base.endswith("__pycache__/"):
+            yield from (f"{base}{name}" for name in files)

@@ -1,0 +1,191 @@
+"""What an environment asks of a machine, and whether this one has it.
+
+Two things ask: the files that were chosen, which say so in their tags and dependencies (`machine_requirements`), and
+the target that they were chosen for, where the manifest declares another floor than the default (`Target.declared`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from envc.errors import EnvcError
+from envc.model.environment import EnvironmentMember
+from envc.shipping.machine.interpreter import HostPython, Interpreter, this_python
+from envc_solvers.target import PLATFORMS
+
+_LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}  # PEP 513, 571, 599
+_PLATFORM = re.compile(r"(manylinux|musllinux|macosx)_(\d+)_(\d+)_")  # PEP 600, 656
+_NAMES = {"manylinux": "glibc", "musllinux": "musl", "macosx": "macos"}
+_VIRTUAL = {"__glibc": "glibc", "__osx": "macos", "__cuda": "cuda", "__archspec": "archspec"}
+_DEPEND = re.compile(r"(__\w+)\s*(.*)")
+_AT_LEAST = re.compile(r"\s*(?:>=|==?|~=|>)?\s*(\d+(?:\.\d+)*)")  # behind a comma or a bar
+_ARCHSPEC = re.compile(r"__archspec\s*(?:=?=?\s*1(?:\.\*)?)(?:\s+|=)([a-z0-9_]+)")
+
+Version = tuple[int, ...]
+
+_ANY: Version = (0,)  # it has to be there, whichever it is
+
+
+class WrongMachine(EnvcError):
+    """An environment that this machine cannot run."""
+
+    def __init__(self, needs: str, has: str, hint: str) -> None:
+        super().__init__(needs, has)
+        self.needs = needs
+        self.has = has
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"the environment needs {self.needs}; this machine has {self.has}"
+
+    def data(self) -> dict[str, object]:
+        return {"needs": self.needs, "has": self.has}
+
+
+def machine_requirements(members: Iterable[EnvironmentMember], platform: str) -> dict[str, str]:
+    """The lowest ``glibc``, ``musl``, ``macos``, ``cuda`` and ``archspec`` that suffice for these members.
+
+    A wheel with several platform tags asks for the most modest of them, a conda package for what its dependencies on
+    virtual packages say, a standalone interpreter for what its project promises; what is pure asks for nothing.
+    """
+    found: dict[str, Version] = {}
+    cpus: set[str] = set()
+    for member in members:
+        if member.kind == "conda":
+            needs = _read_depends(member.depends)
+            cpus.update(match[1] for line in member.depends if (match := _ARCHSPEC.match(line)))
+        elif member.kind == "interpreter":
+            needs = _interpreter_needs(platform)
+        else:
+            needs = _read_tags(member.file)
+        for name, version in needs.items():
+            found[name] = max(found.get(name, version), version)
+    result = {name: ".".join(map(str, version)) for name, version in found.items()}
+    if cpus:
+        result["archspec"] = max(cpus)  # levels sort by their number
+    return dict(sorted(result.items()))
+
+
+def _read_tags(file: str) -> dict[str, Version]:
+    needs: dict[str, Version] = {}
+    for tag in file.removesuffix(".whl").rpartition("-")[2].split("."):
+        name, version = _read_tag(tag)
+        if name:
+            needs[name] = min(needs.get(name, version), version)
+    return needs
+
+
+def _read_tag(tag: str) -> tuple[str, Version]:
+    legacy = _LEGACY.get(tag.partition("_")[0])
+    if legacy is not None:
+        return "glibc", legacy
+    match = _PLATFORM.match(tag)
+    if match is None:
+        return "", ()
+    return _NAMES[match[1]], (int(match[2]), int(match[3]))
+
+
+def _read_depends(depends: Iterable[str]) -> dict[str, Version]:
+    """The lower bounds on virtual packages: ``__glibc >=2.17,<3.0.a0`` asks for glibc 2.17, ``__cuda`` for any (0)."""
+    needs: dict[str, Version] = {}
+    for line in depends:
+        match = _DEPEND.match(line)
+        name = _VIRTUAL.get(match[1]) if match else None
+        if match is None or name is None or name == "archspec":
+            continue
+        least = min(max(map(_least, either.split(","))) for either in match[2].split("|"))
+        needs[name] = max(needs.get(name, least), least)
+    return needs
+
+
+def _least(part: str) -> Version:
+    match = _AT_LEAST.match(part)
+    return _version(match[1]) if match else _ANY
+
+
+def _interpreter_needs(platform: str) -> dict[str, Version]:
+    """What python-build-standalone promises ("Runtime Requirements" in its documentation); PyPy asks for no more."""
+    facts = PLATFORMS[platform]
+    if facts.family == "linux":
+        return {"glibc": (2, 17)}
+    if facts.family == "macos":
+        return {"macos": (11, 0) if facts.arch == "arm64" else (10, 15)}
+    return {}
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """What an environment may rely on where it is to run."""
+
+    platform: str  # conda's name of it
+    glibc: str = ""  # "2.36"; "" where the C library is another one
+    macos: str = ""  # "14.5"; "" elsewhere
+
+    def has(self, name: str, environ: Mapping[str, str]) -> str:
+        """The machine's ``glibc``, ``macos``, ``cuda`` or ``archspec``; "" where it has none."""
+        from envc.shipping.machine.hardware import cpu, cuda_driver, overridden
+
+        said = overridden(name, environ)
+        if said is not None:
+            return said
+        if name == "cuda":
+            return cuda_driver()
+        return cpu() if name == "archspec" else {"glibc": self.glibc, "macos": self.macos}.get(name, "")
+
+
+def machine_of(interpreter: Interpreter) -> Machine:
+    """The machine as that interpreter sees it; as envc's own does, for one that is not there before its environment."""
+    host = interpreter if isinstance(interpreter, HostPython) else this_python()
+    return Machine(platform=host.platform, glibc=host.glibc, macos=host.macos)
+
+
+def check_platform(platform: str, machine: Machine) -> None:
+    """Raise WrongMachine unless programs for `platform` are this machine's own."""
+    if platform != machine.platform:
+        raise WrongMachine(
+            platform,
+            machine.platform,
+            f"lock and bundle the step for {machine.platform}; with --platform its files can be looked at here",
+        )
+
+
+def check_floors(needs: Mapping[str, str], machine: Machine, environ: Mapping[str, str] | None = None) -> None:
+    """Raise WrongMachine, with both numbers of everything that is lacking, unless the machine has what is needed."""
+    environ = os.environ if environ is None else environ
+    lacking: list[tuple[str, str, str]] = []
+    for name, version in needs.items():
+        wanted = name if version == "0" else f"{name} {version}"
+        if name == "musl":
+            if machine.glibc:
+                lacking.append((name, wanted, f"glibc {machine.glibc}"))
+            continue
+        has = machine.has(name, environ)
+        if not _suffices(name, has, version):
+            lacking.append((name, wanted, f"{name} {has}" if has else f"no {name}"))
+    if lacking:
+        names = " and ".join(name for name, _, _ in lacking)
+        raise WrongMachine(
+            " and ".join(wanted for _, wanted, _ in lacking),
+            " and ".join(has for _, _, has in lacking),
+            f"lock for a target with an older {names}, or use a newer machine; --force goes on all the same",
+        )
+
+
+def _suffices(name: str, has: str, needs: str) -> bool:
+    if name != "archspec":
+        return bool(has) and _padded(has) >= _padded(needs)
+    from envc.shipping.machine.hardware import cpu_serves
+
+    return cpu_serves(has, needs)
+
+
+def _version(text: str) -> Version:
+    return tuple(int(part) for part in text.split(".") if part.isdigit())
+
+
+def _padded(text: str) -> Version:
+    """12 and 12.0 are one version."""
+    return (*_version(text), 0, 0, 0)[:4]

@@ -1,0 +1,272 @@
+"""Finding the interpreter of a ``host`` environment: which Pythons this machine has, and what they are."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from envc.errors import EnvcError
+from envc.model.digest import sha256
+from envc.shipping.machine import probe
+from envc_solvers.target import PLATFORMS, Platform, Python
+
+HOST = "host"  # the kind of interpreter that an environment does not bring along
+_TIMEOUT = 20  # seconds for an interpreter to start; network file systems are slow
+_SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
+_NARROW = {"x86_64": "i686", "amd64": "win32", "aarch64": "armv7l"}  # what 32 bits on that CPU are
+# The variables that say where interpreters are looked for.
+_PLACES = (
+    "PATH", "HOME", "USERPROFILE", "XDG_DATA_HOME", "LOCALAPPDATA", "APPDATA", "UV_PYTHON_INSTALL_DIR", "PYENV_ROOT",
+)  # fmt: skip
+# What macOS calls itself, whatever it is, to programs built for 10.15 and older; SYSTEM_VERSION_COMPAT=0 prevents it.
+_DISGUISED = "10.16"
+
+
+class HostPython(msgspec.Struct, frozen=True, kw_only=True):
+    """An interpreter of this machine, as it describes itself. Never one of a virtual environment."""
+
+    executable: str  # the base executable, absolute
+    implementation: str  # "cpython", "pypy"
+    version: str  # "3.12.7"
+    free_threaded: bool
+    system: str  # sys.platform
+    machine: str  # of the operating system or, on Windows, of the interpreter
+    bits: int
+    glibc: str = ""  # "2.36"; "" where the C library is another one
+    macos: str = ""  # "14.5"; "" elsewhere
+
+    @property
+    def platform(self) -> str:
+        """The conda name of the platform that the interpreter is for; what it says itself where that is unknown."""
+        arch = {"x64": "x86_64"}.get(self.machine.lower(), self.machine.lower())
+        if self.bits == 32:
+            arch = _NARROW.get(arch, arch)
+        for platform in PLATFORMS.values():
+            if (platform.family, platform.arch) == (_SYSTEMS.get(self.system), arch):
+                return platform.name
+        return f"{self.system}-{self.machine}"
+
+    @property
+    def digest(self) -> str:
+        """Names the interpreter in the cache: another path, version or kind is another name."""
+        return sha256(msgspec.json.encode(self, order="sorted"))
+
+    @property
+    def text(self) -> str:
+        """Such as ``CPython 3.13.1 (free-threaded)``."""
+        name = {"cpython": "CPython", "pypy": "PyPy"}.get(self.implementation, self.implementation)
+        return f"{name} {self.version}{' (free-threaded)' if self.free_threaded else ''}"
+
+    def serves(self, python: Python) -> bool:
+        """Whether environments that were solved for `python` run on it."""
+        parts = tuple(int(part) for part in self.version.split("."))
+        return (
+            self.implementation == python.implementation
+            and parts[:2] == python.minor
+            and self.free_threaded == python.free_threaded
+            and python.patch in (None, parts[2])
+        )
+
+
+class OwnPython(msgspec.Struct, frozen=True, kw_only=True):
+    """The interpreter that an environment brings along: a package of conda, or an archive that stands alone."""
+
+    kind: str  # "conda", "standalone"
+    executable: str  # relative to the prefix
+
+    @property
+    def digest(self) -> str:
+        """Names the interpreter in the cache. It is a part of the environment, which has a name already."""
+        return self.kind
+
+    @property
+    def names_prefix(self) -> bool:
+        """Whether files of the environment hold the path of its prefix, which then cannot be moved."""
+        return self.kind == "conda"
+
+
+Interpreter = HostPython | OwnPython
+
+
+def own_python(kind: str, platform: Platform) -> OwnPython:
+    """Where an environment with an interpreter of that kind has it."""
+    return OwnPython(kind=kind, executable="python.exe" if platform.family == "windows" else "bin/python")
+
+
+def find_interpreter(
+    kind: str, python: Python, platform: str, environ: Mapping[str, str], cache: Path | None = None
+) -> Interpreter:
+    """What an environment runs on here: its own interpreter, or one of this machine. Raises NoInterpreter."""
+    return find_host_python(python, environ, cache) if kind == HOST else own_python(kind, PLATFORMS[platform])
+
+
+class NoInterpreter(EnvcError):
+    """No Python of this machine is the one that an environment was locked for."""
+
+    def __init__(self, wanted: str, found: tuple[str, ...]) -> None:
+        super().__init__(wanted, found)
+        self.wanted = wanted
+        self.found = found  # "CPython 3.11.7 in /usr/bin/python3"
+        self.hint = f"install {wanted}, or name its executable in ENVC_PYTHON"
+
+    def __str__(self) -> str:
+        lines = [f"this machine has no {self.wanted} that envc can find"]
+        return "\n".join([*lines, *(f"  found {what}" for what in self.found)])
+
+    def data(self) -> dict[str, object]:
+        return {"wanted": self.wanted, "found": list(self.found)}
+
+
+def find_host_python(python: Python, environ: Mapping[str, str], cache: Path | None = None) -> HostPython:
+    """The first interpreter of this machine that is the wanted one. Raises NoInterpreter with what there is instead.
+
+    ``ENVC_PYTHON`` alone if set; else the running one, ``PATH``, and the places where installers put theirs. With a
+    `cache` folder, answers are kept there and asked for again when the executable changes; and the choice stays as long
+    as it serves and the variables that say where to look are the same.
+    """
+    wanted = _describe(python)
+    chosen = environ.get("ENVC_PYTHON")
+    if chosen:
+        host = ask(Path(chosen).expanduser(), cache)
+        if host is None or not host.serves(python):
+            raise NoInterpreter(wanted, (f"{host.text if host else 'nothing'} in ENVC_PYTHON, {chosen}",))
+        return host
+    running = this_python()
+    if running.serves(python):
+        return running
+    choice = _choice_note(python, environ, cache) if cache else None
+    kept = _kept_choice(choice, cache)
+    if kept is not None and kept.serves(python):
+        return kept
+    asked: dict[str, HostPython] = {running.executable: running}
+    for candidate in _candidates(python, environ):
+        host = ask(candidate, cache)
+        if host is None:
+            continue
+        if host.serves(python):
+            if choice is not None:
+                _keep(choice, os.fsencode(host.executable))
+            return host
+        asked.setdefault(host.executable, host)
+    raise NoInterpreter(wanted, tuple(sorted(f"{host.text} in {path}" for path, host in asked.items())))
+
+
+def this_python() -> HostPython:
+    """The interpreter that envc runs in, or rather the one that its virtual environment leads to."""
+    host = msgspec.convert(probe.facts(), HostPython)
+    if host.macos == _DISGUISED:
+        return ask(Path(host.executable)) or host
+    return host
+
+
+def ask(executable: Path, cache: Path | None = None) -> HostPython | None:
+    """Let an executable describe itself; None when it is no Python that can."""
+    try:
+        status = executable.stat()
+    except OSError:
+        return None
+    seen = [str(executable.absolute()), str(executable.resolve()), status.st_mtime_ns, status.st_size, status.st_ino]
+    note = cache / "interpreters" / f"{sha256(msgspec.json.encode(seen))}.json" if cache else None
+    if note is not None:
+        try:
+            return msgspec.json.decode(note.read_bytes(), type=HostPython)
+        except (OSError, msgspec.DecodeError):
+            pass
+    import subprocess
+
+    environ = {key: value for key, value in os.environ.items() if key != "__PYVENV_LAUNCHER__"}
+    environ["SYSTEM_VERSION_COMPAT"] = "0"
+    try:
+        answer = subprocess.run(
+            [executable, "-I", probe.__file__], capture_output=True, timeout=_TIMEOUT, check=True, env=environ
+        ).stdout
+        host = msgspec.json.decode(answer, type=HostPython)
+    except (OSError, subprocess.SubprocessError, msgspec.DecodeError):
+        return None
+    # A shim may lead to another interpreter tomorrow without changing itself, so only real executables are noted.
+    if note is not None and Path(host.executable).resolve() == executable.resolve():
+        _keep(note, msgspec.json.encode(host))
+    return host
+
+
+def _keep(note: Path, text: bytes) -> None:
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        draft = note.with_suffix(f".{os.getpid()}")
+        draft.write_bytes(text)
+        draft.replace(note)
+    except OSError:
+        pass  # a cache that cannot be written costs time and nothing else
+
+
+def _choice_note(python: Python, environ: Mapping[str, str], cache: Path) -> Path:
+    """Where the choice for a Python is kept: looking through shims costs more than all the rest of a start."""
+    places = [python.text, *(environ.get(name, "") for name in _PLACES)]
+    return cache / "interpreters" / f"{sha256(msgspec.json.encode(places))}.choice"
+
+
+def _kept_choice(choice: Path | None, cache: Path | None) -> HostPython | None:
+    try:
+        return ask(Path(os.fsdecode(choice.read_bytes())), cache) if choice else None
+    except (OSError, ValueError):
+        return None
+
+
+def _candidates(python: Python, environ: Mapping[str, str]) -> Iterator[Path]:
+    """Executables whose names or places suggest the wanted Python, the likeliest first; each path once."""
+    names = _names(python)
+    seen: set[Path] = set()
+    for folder in _folders(python, environ):
+        for name in names:
+            path = folder / name
+            if path not in seen and os.access(path, os.X_OK) and path.is_file():
+                seen.add(path)
+                yield path
+
+
+def _names(python: Python) -> tuple[str, ...]:
+    minor = f"{python.minor[0]}.{python.minor[1]}"
+    if sys.platform == "win32":
+        return (f"python{minor}t.exe", "python.exe") if python.free_threaded else ("python.exe",)
+    if python.implementation == "pypy":
+        return (f"pypy{minor}", "pypy3")
+    return (f"python{minor}{'t' if python.free_threaded else ''}", "python3")
+
+
+def _folders(python: Python, environ: Mapping[str, str]) -> Iterator[Path]:
+    yield from (Path(folder) for folder in environ.get("PATH", "").split(os.pathsep) if folder)
+    home = Path(environ.get("HOME") or environ.get("USERPROFILE") or Path.home())
+    data = Path(environ.get("XDG_DATA_HOME") or home / ".local/share")
+    minor = f"{python.minor[0]}.{python.minor[1]}"
+    roots = [
+        Path(environ.get("UV_PYTHON_INSTALL_DIR") or data / "uv/python"),
+        Path(environ.get("PYENV_ROOT") or home / ".pyenv") / "versions",
+        data / "mise/installs/python",
+        home / ".asdf/installs/python",
+    ]
+    if sys.platform == "win32":
+        local = Path(environ.get("LOCALAPPDATA") or home / "AppData/Local")
+        roots += [Path(environ.get("APPDATA") or home / "AppData/Roaming") / "uv/python", local / "Programs/Python"]
+    for root in roots:
+        try:
+            entries = [entry for entry in root.iterdir() if minor.replace(".", "") in entry.name.replace(".", "")]
+        except OSError:
+            continue
+        # Newest first: names sort well enough for that, and any patch release serves.
+        for folder in sorted(entries, reverse=True):
+            yield from (folder / "bin", folder)
+    if sys.platform == "darwin":
+        yield Path(f"/Library/Frameworks/Python.framework/Versions/{minor}/bin")
+        yield Path("/opt/homebrew/bin")
+    if sys.platform != "win32":
+        yield from (Path("/usr/local/bin"), Path("/usr/bin"))
+
+
+def _describe(python: Python) -> str:
+    name = "PyPy" if python.implementation == "pypy" else "CPython"
+    patch = "" if python.patch is None else f".{python.patch}"
+    return f"{name} {python.minor[0]}.{python.minor[1]}{patch}{' (free-threaded)' if python.free_threaded else ''}"

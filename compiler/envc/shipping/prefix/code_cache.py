@@ -1,0 +1,73 @@
+"""Code in the cache: unpacked once by content digest, and compared with that digest before every use.
+
+``<cache>/code/<content digest>/files`` is the tree, ``members.json`` beside it the list of its members, whose digest is
+the folder's name. Code is small, and it is what a step runs first; so what is in the cache is not believed. What a
+step itself has written among the files stays.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from envc.model.digest import Sha256, sha256_file
+from envc.model.progress import Progress
+from envc.model.record import Member, ObjectIndex, content_digest
+from envc.shipping.format.object_index import ReadRange
+from envc.system.atomic_folder import publish_folder
+
+_FILES = "files"
+_MEMBERS = "members.json"
+
+
+def code_folder(
+    content: Sha256, find: Callable[[], tuple[ObjectIndex, ReadRange]], *, cache: Path, progress: Progress
+) -> Path:
+    """The folder that holds the tree of that content digest; `find` is asked for the object only where it is missing.
+
+    Raises what `find` raises, CorruptObject, and EnvcError where the disk cannot take the files.
+    """
+    folder = cache / "code" / content
+    if not _is_whole(folder, content):
+        _unpack(folder, content, *find(), cache=cache, progress=progress)
+    return folder / _FILES
+
+
+def _unpack(
+    folder: Path, content: Sha256, index: ObjectIndex, read_range: ReadRange, *, cache: Path, progress: Progress
+) -> None:
+    from envc.shipping.prefix.tree import Part, write_tree
+
+    def fill(draft: Path) -> None:
+        (draft / _FILES).mkdir()
+        task = progress.task("code", sum(frame.length for frame in index.frames), "B")
+        what = f"the code {content[:12]}"
+        write_tree(draft / _FILES, [Part(index=index, what=what, read_range=read_range)], task)
+        task.done()
+        (draft / _MEMBERS).write_bytes(msgspec.json.encode(index.members))
+
+    def is_made() -> bool:
+        return _is_whole(folder, content)
+
+    publish_folder(folder, locks=cache / "locks", is_ours=lambda: True, is_made=is_made, fill=fill)
+
+
+def _is_whole(folder: Path, content: Sha256) -> bool:
+    files = folder / _FILES
+    try:
+        members = msgspec.json.decode((folder / _MEMBERS).read_bytes(), type=tuple[Member, ...])
+        return content_digest(members) == content and all(_is_there(files / each.path, each) for each in members)
+    except (OSError, msgspec.DecodeError):
+        return False
+
+
+def _is_there(path: Path, member: Member) -> bool:
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size != member.size:
+        return False
+    is_executable = os.name == "nt" or bool(status.st_mode & stat.S_IXUSR) == (member.mode == 0o755)
+    return is_executable and sha256_file(path) == member.sha256

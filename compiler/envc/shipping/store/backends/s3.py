@@ -1,0 +1,152 @@
+"""An S3 bucket through obstore, where that is installed: it starts in 0.03 s instead of 0.5 s, and needs no event loop.
+
+obstore reads its settings from the environment alone. So it is used only where everything stands there: keys, or the
+token files of clusters, and the region or an endpoint. Profiles, shared configuration files and single sign-on are
+left to s3fs, which knows them all.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from envc.errors import StoreError
+from envc.shipping.format.errors import KeyTaken, MissingBlob, NoSuchPlace, NoSuchRange, StoreBusy
+from envc.shipping.store.backends.object_store import DistantBlobs
+from envc.shipping.store.backends.retry import Patience
+from envc.shipping.store.blobs import Fill, Listed, display_name
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+T = TypeVar("T")
+
+_AT_ONCE = 64 << 20  # bytes up to which a blob is sent in one request, which S3 makes conditional
+_PART = 16 << 20  # bytes of a part of a larger one
+_LOGINS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+_PLACES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+_PATIENCE = Patience(tries=2)  # on top of obstore's own, which are over single requests
+
+
+def open_bucket(url: str, environ: Mapping[str, str] = os.environ) -> BucketBlobs | None:
+    """The store in a bucket; None where obstore is not installed, or has not all that it needs."""
+    if environ.get("AWS_PROFILE") or not all(any(map(environ.get, names)) for names in (_LOGINS, _PLACES)):
+        return None
+    try:
+        from obstore.store import S3Store
+    except ImportError:
+        return None
+    if "@" in url:  # keys in the URL, which are s3fs' own idea
+        return None
+    endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+    place: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
+    name = display_name(url)
+    try:
+        bucket = S3Store.from_url(
+            url,
+            **place,
+            client_options={"allow_http": (endpoint or "").startswith("http://")},
+            retry_config={
+                "max_retries": 8,
+                "backoff": {
+                    "init_backoff": timedelta(milliseconds=100),
+                    "max_backoff": timedelta(seconds=5),
+                    "base": 2,
+                },
+                "retry_timeout": timedelta(seconds=60),
+            },
+        )
+    except Exception as error:  # its text may spell the URL, with its credentials
+        raise StoreError(name, f"cannot be opened as a store ({type(error).__name__})") from None
+    return BucketBlobs(bucket, name)
+
+
+class BucketBlobs(DistantBlobs):
+    """Blobs in a bucket, below the prefix that the URL names."""
+
+    def __init__(self, bucket: S3Store, name: str) -> None:
+        super().__init__(name, _PATIENCE, at_once=_AT_ONCE)
+        self._bucket = bucket
+
+    def size(self, key: str) -> int:
+        import obstore
+
+        return self._ask(key, lambda: int(obstore.head(self._bucket, key)["size"]))
+
+    def write_new(self, key: str, data: bytes | Fill) -> bool:
+        if not callable(data):
+            return self._create(key, data)
+        return not self.exists(key) and self._create_filled(key, data)
+
+    def write(self, key: str, data: bytes) -> None:
+        self._put(key, data)
+
+    def delete(self, key: str) -> None:
+        import obstore
+
+        with suppress(MissingBlob):
+            self._ask(key, lambda: obstore.delete(self._bucket, key))
+
+    def scan(self, prefix: str) -> Iterator[Listed]:
+        import obstore
+
+        def request() -> list[Listed]:
+            return [
+                Listed(meta["path"], meta["size"], meta["last_modified"].timestamp())
+                for chunk in obstore.list(self._bucket, prefix)
+                for meta in chunk
+            ]
+
+        return iter(sorted(self._ask(prefix, request)))
+
+    def _fetch(self, key: str, start: int, stop: int) -> bytes:
+        import obstore
+
+        return bytes(obstore.get_range(self._bucket, key, start=start, end=stop))
+
+    def _create(self, key: str, data: bytes | Path) -> bool:
+        if isinstance(data, Path):
+            # obstore completes multipart uploads unconditionally: of two writers at once the last one's bytes stay.
+            if self.exists(key):
+                return False
+            self._put(key, data, use_multipart=True, chunk_size=_PART, max_concurrency=4)
+            return True
+        try:
+            self._put(key, data, mode="create")
+        except KeyTaken:
+            return False
+        return True
+
+    def _put(self, key: str, data: bytes | Path, **options: Any) -> None:
+        import obstore
+
+        try:
+            self._ask(key, lambda: obstore.put(self._bucket, key, data, **options))
+        except MissingBlob:
+            raise NoSuchPlace(self._name) from None
+
+    @contextmanager
+    def _talking(self, key: str) -> Iterator[None]:
+        """Whatever obstore raises becomes this store's error, without its text, which spells the URL."""
+        from obstore import exceptions
+
+        try:
+            yield
+        except (FileNotFoundError, exceptions.NotFoundError):
+            raise MissingBlob(self._name, key) from None
+        except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
+            raise KeyTaken(self._name, f"holds {key} already") from None
+        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
+            hint = "check the credentials that this machine has for the store"
+            raise StoreError(self._name, f"does not allow access to {key}", hint) from None
+        except (exceptions.BaseError, OSError) as error:
+            if "416 Range Not Satisfiable" in str(error):
+                raise NoSuchRange(self._name, f"has no such range in {key}") from None
+            status = re.search(r"status code: (\d{3})", str(error))
+            reason = f"HTTP {status[1]}" if status else "no connection, or one that broke off"
+            raise StoreBusy(self._name, f"failed at {key}: {reason}") from None

@@ -1,0 +1,148 @@
+"""A single-file bundle on this machine, opened and checked: a record, a card, and ranges of the objects behind them.
+
+What is checked here makes every reader see one tree: the parts are the record's objects, in its order, and each ends
+with the index that the record repeats, so that nothing can stand between the frames that hydrate reads and those that
+`tar` sees. The frames themselves are checked when they are read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from envc.errors import StoreError
+from envc.model.digest import Sha256, sha256
+from envc.model.record import (
+    CARD_FORMAT,
+    CARD_PATH,
+    CODE_FOLDER,
+    RECORD_PATH,
+    Member,
+    ObjectIndex,
+    Record,
+    StepCard,
+    content_digest,
+)
+from envc.shipping.format.bundle import BundlePart, check_trailer, part_reader, read_bundle, read_part
+from envc.shipping.format.decode import read_object
+from envc.shipping.format.documents import canonical_json, decode_json
+from envc.shipping.format.errors import CorruptBlob, MissingBlob
+from envc.shipping.format.paths import RESERVED
+from envc.shipping.format.record_rules import check_record
+from envc.shipping.store.keys import object_key
+from envc.shipping.store.records import MAX_POINTER, MAX_RECORD
+from envc.system.buffers import Owned
+
+
+class BundleFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A bundle whose documents have been checked. Any number of threads may read from it."""
+
+    path: Path
+    parts: dict[str, BundlePart]  # by the key that the object would have in a store
+    record: Record
+    card: StepCard
+    own: ObjectIndex  # the environment's own files
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    @property
+    def in_flight(self) -> int:
+        return 1
+
+    def read_range(self, key: str, offset: int, length: int) -> Owned:
+        """Ranges of the objects, as a store gives them."""
+        part = self.parts.get(key)
+        if part is None:
+            raise MissingBlob(self.name, key)
+        return part_reader(part, _File(self.path).read_range)(offset, length)
+
+
+def open_bundle(path: Path) -> BundleFile:
+    """Read the documents of a bundle. Raises CorruptBlob for anything that is not one bundle in exactly one way, and
+    StoreError when the file cannot be read.
+    """
+    file = _File(path)
+    what = str(path)
+    index = read_bundle(file.size(), file.read_range, what)
+    *parts, last = index.parts
+    own = read_part(last, file.read_range)
+    texts = _documents(own, last, file)
+    record = decode_json(texts.get(RECORD_PATH, b""), Record, f"{what}: {RECORD_PATH}")
+    card = decode_json(texts.get(CARD_PATH, b""), StepCard, f"{what}: {CARD_PATH}")
+    check_record(record, f"{what}: {RECORD_PATH}")
+    _check_card(card, record, texts, own, what)
+    if [(part.artifact, part.layout, part.length) for part in parts] != [
+        (item.index.artifact, item.index.layout, item.size) for item in record.objects
+    ]:
+        raise CorruptBlob(what, "does not hold the objects of its record, in the order of the record")
+    for part, item in zip(parts, record.objects, strict=True):
+        check_trailer(item.index, part.length, part_reader(part, file.read_range), f"{what}: the object of {item.name}")
+    keys = {object_key(part.layout, part.artifact): part for part in index.parts}
+    return BundleFile(path=path, parts=keys, record=record, card=card, own=own)
+
+
+def _documents(own: ObjectIndex, part: BundlePart, file: _File) -> dict[str, bytes]:
+    """Record and card. The whole object is read, and compared with its digests."""
+    limits = {RECORD_PATH: MAX_RECORD, CARD_PATH: MAX_POINTER}
+    texts: dict[str, bytearray] = {}
+    what = f"{file.path}: the environment's own files"
+    for piece in read_object(own, part_reader(part, file.read_range), what):
+        path = piece.member.path
+        if path in limits:
+            if piece.member.size > limits[path]:
+                raise CorruptBlob(what, f"{path} is larger than {limits[path]} bytes")
+            texts.setdefault(path, bytearray()).extend(piece.data)
+    return {path: bytes(text) for path, text in texts.items()}
+
+
+def _check_card(card: StepCard, record: Record, texts: dict[str, bytes], own: ObjectIndex, what: str) -> None:
+    """Raise CorruptBlob unless the environment's own files fit each other and stand where they may."""
+    if card.format != CARD_FORMAT:
+        raise CorruptBlob(what, f"has a card of format {card.format}; this envc reads {CARD_FORMAT}", "upgrade envc")
+    if own.artifact != own.content:
+        raise CorruptBlob(what, "does not name its own files by their content")
+    if texts[RECORD_PATH] != canonical_json(record) or sha256(texts[RECORD_PATH]) != card.record:
+        raise CorruptBlob(what, "holds another record than its card says")
+    if code_digest(own) != card.code:
+        raise CorruptBlob(what, "holds other code than its card says")
+    for member in own.members:
+        if not member.path.startswith(f"{RESERVED}/") and member.path not in record.made:
+            raise CorruptBlob(what, f"holds {member.path!r} among the environment's own files")
+
+
+def code_digest(own: ObjectIndex) -> Sha256 | None:
+    """The content digest of the code in an environment object, by which stores name it; None without code."""
+    start = f"{CODE_FOLDER}/"
+    code: tuple[Member, ...] = tuple(
+        msgspec.structs.replace(member, path=member.path.removeprefix(start))
+        for member in own.members
+        if member.path.startswith(start)
+    )
+    return content_digest(code) if code else None
+
+
+class _File:
+    """Ranges of a file. Opened for each: a bundle may be read for long, and by many threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def size(self) -> int:
+        try:
+            return self.path.stat().st_size
+        except OSError as error:
+            raise StoreError(str(self.path), f"cannot be read: {error.strerror}") from None
+
+    def read_range(self, offset: int, length: int) -> bytes:
+        try:
+            with self.path.open("rb") as stream:
+                stream.seek(offset)
+                data = stream.read(length)
+        except OSError as error:
+            raise StoreError(str(self.path), f"cannot be read: {error.strerror}") from None
+        if len(data) != length:
+            raise CorruptBlob(str(self.path), f"ends before byte {offset + length}")
+        return data

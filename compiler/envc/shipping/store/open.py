@@ -1,0 +1,43 @@
+"""The store at a folder or URL."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from envc.shipping.store.blobs import Blobs
+
+
+def open_store(place: str | Path) -> Blobs:
+    """The store at a folder or at any URL that fsspec knows; nothing is created or asked yet.
+
+    Raises StoreError when nothing is installed that can speak with such a URL.
+    """
+    if isinstance(place, Path):
+        from envc.shipping.store.backends.folder import FolderBlobs
+
+        return FolderBlobs(place)
+    if not _URL.match(place):
+        return open_store(Path(place).expanduser())
+    url = urlsplit(place)
+    if url.scheme in ("file", "local"):
+        from urllib.request import url2pathname
+
+        return open_store(Path(url2pathname(url.path)))
+    if url.scheme in ("http", "https"):
+        from envc.shipping.store.backends.web import WebBlobs
+
+        return WebBlobs(place)
+    if url.scheme in ("s3", "s3a"):
+        from envc.shipping.store.backends.s3 import open_bucket
+
+        bucket = open_bucket(place)
+        if bucket is not None:
+            return bucket
+    from envc.shipping.store.backends.fsspec import open_remote
+
+    return open_remote(place)
+
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: "C://" is a drive

@@ -1,0 +1,107 @@
+"""What a store says about environments and steps, as values: records, step pointers, locks.
+
+Everything that is read back is checked before it is handed out: size, digest, JSON, types, and that the fields fit each
+other. The depth of the indexes in a record is checked where it is used, by `decode.ObjectReader`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from envc.errors import DigestMismatch
+from envc.model.digest import Sha256, parse_sha256, sha256
+from envc.model.record import Record, StepPointer
+from envc.shipping.format.documents import canonical_json, decode_json
+from envc.shipping.format.errors import CorruptBlob
+from envc.shipping.format.frames import compress, decompress
+from envc.shipping.format.record_rules import check_record
+from envc.shipping.store.blobs import Blobs
+from envc.shipping.store.keys import environment_key, lock_key
+
+MAX_RECORD = 256 << 20  # bytes of JSON; a record of 100,000 files has about 20 MiB
+MAX_POINTER = 1 << 20  # bytes
+MAX_LOCK = 64 << 20  # bytes
+_LEVEL = 9
+
+
+class StoredRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that was read from a store and checked. To write it down again takes as long as to check it."""
+
+    record: Record
+    text: bytes  # JSON
+    digest: Sha256  # of the text
+
+
+def put_record(blobs: Blobs, record: Record, *, replace: bool = False) -> Sha256:
+    """Write the record of an environment; answer with the digest of the record that the store holds then.
+
+    The first record stays, since pointers name its digest, unless `replace` says that it is not to be used. Raises
+    CorruptBlob when it stays and is not one.
+    """
+    text = canonical_json(record)
+    data = compress(text, _LEVEL)
+    key = environment_key(record.environment)
+    if replace:
+        blobs.write(key, data)
+    elif not blobs.write_new(key, data):
+        return read_record(blobs, record.environment).digest
+    return sha256(text)
+
+
+def get_record(blobs: Blobs, environment: Sha256, digest: Sha256 | None = None) -> Record:
+    """The record of an environment. As `read_record`."""
+    return read_record(blobs, environment, digest).record
+
+
+def read_record(blobs: Blobs, environment: Sha256, digest: Sha256 | None = None) -> StoredRecord:
+    """The record of an environment, and its text: one request.
+
+    Raises MissingBlob; DigestMismatch when it is not the one of that digest; CorruptBlob when it breaks the format, or
+    is about other artifacts than the environment's id says.
+    """
+    key = environment_key(parse_sha256(environment))
+    what = f"{blobs.name}: {key}"
+    text = decompress(blobs.read(key, MAX_RECORD), what, limit=MAX_RECORD)
+    actual = sha256(text)
+    if digest is not None and actual != digest:
+        raise DigestMismatch(what, digest, actual)
+    record = decode_json(text, Record, what)
+    if record.environment != environment:
+        raise CorruptBlob(what, "is the record of another environment")
+    check_record(record, what)
+    return StoredRecord(record=record, text=text, digest=actual)
+
+
+def put_pointer(blobs: Blobs, key: str, pointer: StepPointer) -> None:
+    """Let a step's key (`keys.step_key`) point to its environment, from now on."""
+    blobs.write(key, canonical_json(pointer))
+
+
+def get_pointer(blobs: Blobs, key: str) -> StepPointer:
+    """What a step runs in: one request. Raises MissingBlob and CorruptBlob."""
+    what = f"{blobs.name}: {key}"
+    pointer = decode_json(blobs.read(key, MAX_POINTER), StepPointer, what)
+    try:
+        for digest in (pointer.environment, pointer.record, pointer.code, pointer.code_object):
+            if digest is not None:
+                parse_sha256(digest)
+    except ValueError as error:
+        raise CorruptBlob(what, str(error)) from None
+    if (pointer.code is None) != (pointer.code_object is None):
+        raise CorruptBlob(what, "names code by one of its two digests only")
+    return pointer
+
+
+def put_lock(blobs: Blobs, text: bytes) -> Sha256:
+    """Keep a lock file; answer with its digest, under which steps point to their environments."""
+    digest = sha256(text)
+    blobs.write_new(lock_key(digest), text)
+    return digest
+
+
+def get_lock(blobs: Blobs, digest: Sha256) -> bytes:
+    key = lock_key(parse_sha256(digest))
+    text = blobs.read(key, MAX_LOCK)
+    if sha256(text) != digest:
+        raise DigestMismatch(f"{blobs.name}: {key}", digest, sha256(text))
+    return text

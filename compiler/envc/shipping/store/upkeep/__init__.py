@@ -1,0 +1,1 @@
+"""Garbage collection, leases and notices."""

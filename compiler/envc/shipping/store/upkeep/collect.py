@@ -1,0 +1,187 @@
+"""Garbage collection: what no tag, no recent step pointer and no lease leads to.
+
+Two passes. The first marks what is reachable and finds the rest. The second announces that it means to remove it, marks
+again, and spares what became reachable meanwhile; who begins to rely on the rest waits until it is over (`notices`).
+Nothing younger than a day is garbage, whatever leads to it, so a bundle that is being published is safe; what an older
+blob is reused for stands in its lease. Pointers go before records and records before objects, so a reader never finds
+one that leads nowhere because of a run that was interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import msgspec
+
+from envc.model.digest import Sha256
+from envc.model.progress import Progress
+from envc.model.record import StepPointer
+from envc.shipping.format.documents import decode_json
+from envc.shipping.format.errors import CorruptBlob, MissingBlob
+from envc.shipping.format.frames import decompress
+from envc.shipping.store.blobs import Blobs, Listed
+from envc.shipping.store.keys import (
+    CODE,
+    ENVIRONMENTS,
+    LOCKS,
+    NOTICES,
+    OBJECTS,
+    STEPS,
+    code_key,
+    environment_key,
+    escape,
+    lock_key,
+    object_key,
+)
+from envc.shipping.store.records import MAX_RECORD, get_pointer
+from envc.shipping.store.tags import tags
+from envc.shipping.store.upkeep.leases import read_leases
+from envc.shipping.store.upkeep.notices import NOTICE_SECONDS, Announced
+
+YOUNG = 24 * 3600  # seconds
+_ORDER = (STEPS, ENVIRONMENTS, CODE, LOCKS, OBJECTS)  # of removal; leases come last
+_MOST_THREADS = 16
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Garbage(msgspec.Struct, frozen=True, kw_only=True):
+    """What may go, and how much stays."""
+
+    blobs: tuple[Listed, ...]  # in the order of removal
+    kept: int  # blobs
+    kept_size: int  # bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes that removing it frees."""
+        return sum(listed.size for listed in self.blobs)
+
+
+class Collector:
+    """Finds and removes garbage in one store. `now` in seconds since 1970; pointers are recent for `recent` seconds."""
+
+    def __init__(self, blobs: Blobs, *, now: float, recent: float, progress: Progress) -> None:
+        self._blobs = blobs
+        self._now = now
+        self._recent = recent
+        self._progress = progress
+        self._objects: dict[str, tuple[str, ...]] = {}  # record key: keys of its objects
+
+    def find(self) -> Garbage:
+        """Everything that nothing leads to. Raises CorruptBlob for a pointer, record, tag or lease that cannot be
+        read: what it leads to is unknown, and may be all there is.
+        """
+        reachable, expired = self._mark()
+        garbage: list[Listed] = []
+        kept = kept_size = 0
+        for place in _ORDER:
+            for listed in self._blobs.scan(place):
+                if listed.key in reachable or self._now - listed.modified < self._youth(place):
+                    kept, kept_size = kept + 1, kept_size + listed.size
+                else:
+                    garbage.append(listed)
+        return Garbage(blobs=(*garbage, *expired), kept=kept, kept_size=kept_size)
+
+    def remove(self, garbage: Garbage) -> tuple[Listed, ...]:
+        """Remove what still is garbage; the blobs that were removed. Raises StoreError when that takes too long."""
+        with Announced(self._blobs, [listed.key for listed in garbage.blobs]) as notice:
+            reachable, _ = self._mark()
+            doomed = [listed for listed in garbage.blobs if listed.key not in reachable]
+            task = self._progress.task("garbage", len(doomed))
+            try:
+                for place in (*_ORDER, ""):
+                    group = [listed.key for listed in doomed if _place(listed.key) == place]
+                    for _ in self._all(notice.remove, group):
+                        task.advance()
+            finally:
+                task.done()
+        return tuple(doomed)
+
+    def _youth(self, place: str) -> float:
+        return max(self._recent, YOUNG) if place == STEPS else YOUNG
+
+    def _mark(self) -> tuple[set[str], tuple[Listed, ...]]:
+        """The keys that must stay, and expired leases and notices."""
+        leased, expired = read_leases(self._blobs, self._now)
+        notices = self._blobs.scan(NOTICES)
+        expired += tuple(listed for listed in notices if self._now - listed.modified > NOTICE_SECONDS)
+        tagged = {(escape(tag.project), tag.lock) for tag in tags(self._blobs)}
+        pointers = []
+        for listed in self._blobs.scan(STEPS):
+            project, lock = _owner(listed.key)
+            if (project, lock) in tagged or self._now - listed.modified < self._youth(STEPS):
+                pointers.append((listed.key, lock))
+        reachable = {key for key, _ in pointers} | leased
+        records: dict[str, None] = {}
+        for lock, pointer in self._all(self._read_pointer, pointers):
+            if pointer is None:
+                continue
+            records[environment_key(pointer.environment)] = None
+            reachable.add(lock_key(lock))
+            if pointer.code is not None:
+                reachable.add(code_key(pointer.code))
+        records.update((key, None) for key in leased if _place(key) == ENVIRONMENTS)
+        for key, objects in zip(records, self._all(self._objects_of, list(records)), strict=True):
+            reachable.add(key)
+            reachable.update(objects)
+        return reachable, expired
+
+    def _read_pointer(self, item: tuple[str, Sha256]) -> tuple[Sha256, StepPointer | None]:
+        key, lock = item
+        try:
+            return lock, get_pointer(self._blobs, key)
+        except MissingBlob:  # somebody else collects at the same time
+            return lock, None
+
+    def _objects_of(self, key: str) -> tuple[str, ...]:
+        """The keys of a record's objects; of a record that is missing, none. Records never lose objects, so once read
+        is enough.
+        """
+        if key not in self._objects:
+            what = f"{self._blobs.name}: {key}"
+            try:
+                text = decompress(self._blobs.read(key, MAX_RECORD), what, limit=MAX_RECORD)
+            except MissingBlob:
+                self._progress.warn(f"{what} is missing, although a step leads to it")
+                return ()
+            try:
+                found = decode_json(text, _Record, what)
+                self._objects[key] = tuple(object_key(o.index.layout, o.index.artifact) for o in found.objects)
+            except ValueError as error:
+                raise CorruptBlob(what, str(error)) from None
+        return self._objects[key]
+
+    def _all(self, work: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
+        threads = min(_MOST_THREADS, self._blobs.in_flight, len(items))
+        if threads <= 1:
+            return map(work, items)
+        with ThreadPoolExecutor(threads, thread_name_prefix="envc-gc") as pool:
+            return list(pool.map(work, items))
+
+
+def _place(key: str) -> str:
+    return next((place for place in _ORDER if key.startswith(f"{place}/")), "")
+
+
+def _owner(key: str) -> tuple[str, Sha256]:
+    """Escaped project and lock of a step pointer's key."""
+    parts = key.removeprefix(f"{STEPS}/").split("/")
+    return parts[0], Sha256(parts[1] if len(parts) > 1 else "")
+
+
+# A record without what collecting does not need: indexes are nearly all of its text.
+class _Index(msgspec.Struct, frozen=True):
+    artifact: Sha256
+    layout: str
+
+
+class _Object(msgspec.Struct, frozen=True):
+    index: _Index
+
+
+class _Record(msgspec.Struct, frozen=True):
+    objects: tuple[_Object, ...]

@@ -1,0 +1,62 @@
+"""Leases: what a bundle that is under way relies on, so that `gc` leaves it alone until a pointer leads there.
+
+Objects that a bundle writes are young, and so safe. Those that it finds may be garbage of years ago; it names them in a
+lease before it looks, and removes the lease when its pointers stand. What a killed writer left expires after a day.
+`notices` is the other side of it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+
+import msgspec
+
+from envc.errors import StoreError
+from envc.shipping.format.documents import canonical_json, decode_json
+from envc.shipping.format.errors import MissingBlob
+from envc.shipping.store.blobs import Blobs, Listed
+from envc.shipping.store.keys import LEASES, lease_key
+from envc.shipping.store.upkeep.notices import wait_for_collections
+
+LEASE_FORMAT = 1
+LEASE_SECONDS = 24 * 3600
+MAX_LEASE = 64 << 20  # bytes
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``v1/leases/<name>.json`` says. Its age is that of the blob, by the store's own clock."""
+
+    format: int = LEASE_FORMAT
+    keys: tuple[str, ...]  # sorted
+
+
+@contextmanager
+def leased(blobs: Blobs, keys: Iterable[str]) -> Iterator[None]:
+    """Keep these keys from being collected: three requests. Waits for collections that have announced one of them.
+
+    Raises StoreError when the store cannot be written.
+    """
+    key = lease_key(os.urandom(16).hex())
+    named = tuple(sorted(set(keys)))
+    blobs.write_new(key, canonical_json(Lease(keys=named)))
+    try:
+        wait_for_collections(blobs, named)
+        yield
+    finally:
+        with suppress(StoreError):  # it expires by itself
+            blobs.delete(key)
+
+
+def read_leases(blobs: Blobs, now: float) -> tuple[frozenset[str], tuple[Listed, ...]]:
+    """The keys that live leases name, and the leases that have expired."""
+    keys: set[str] = set()
+    expired = []
+    for listed in blobs.scan(LEASES):
+        if now - listed.modified > LEASE_SECONDS:
+            expired.append(listed)
+            continue
+        with suppress(MissingBlob):  # its bundle has just ended
+            keys.update(decode_json(blobs.read(listed.key, MAX_LEASE), Lease, f"{blobs.name}: {listed.key}").keys)
+    return frozenset(keys), tuple(expired)

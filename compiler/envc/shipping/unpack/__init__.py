@@ -1,0 +1,1 @@
+"""What an artifact unpacks to. Nothing of it is executed."""

@@ -1,0 +1,337 @@
+"""A conda package as the files of a layout: ``.conda`` and ``.tar.bz2``, read without any conda program.
+
+Files stay as the package has them, placeholders included: what is rewritten for a prefix is rewritten there, and the
+prefix record that the object holds says where (`envc.install.conda_meta`). Final are the launchers of noarch python,
+which find their interpreter beside themselves. Every content is hashed while the object is written and compared with
+what ``paths.json`` promised; the two must speak of the same paths. Nothing is executed, link scripts least of all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+import msgspec
+
+from envc.model.decoders import decode
+from envc.model.digest import Sha256, sha256
+from envc.model.record import Member
+from envc.shipping.format.encode import Entry
+from envc.shipping.format.paths import check_path, check_tree, rules
+from envc.shipping.unpack.conda_info import (
+    Index,
+    PackagePath,
+    above,
+    read_entry_points,
+    read_index,
+    read_legacy_paths,
+    read_paths,
+)
+from envc.shipping.unpack.conda_meta import (
+    InstalledPath,
+    PathsData,
+    PrefixRecord,
+    encode_record,
+    is_meta,
+    meta_path,
+    stem_of,
+)
+from envc.shipping.unpack.contents import Contents
+from envc.shipping.unpack.errors import BadPackage
+from envc.shipping.unpack.launchers import is_interpreter, posix_launcher, windows_launcher
+from envc.shipping.unpack.layout import Layout, parse_layout
+from envc.shipping.unpack.tars import Tar, TarMember, open_tar
+from envc.shipping.unpack.zips import Limits, open_zip
+
+ANY = "any"  # the layout of packages whose files do not depend on where Python keeps its own
+_METADATA = "metadata.json"
+_UNREADABLE = (zipfile.BadZipFile, EOFError, zlib.error)
+
+
+@contextmanager
+def open_conda(
+    path: Path, file: str, layout: str, artifact: Sha256, limits: Limits | None = None
+) -> Iterator[Contents]:
+    """Read the package at `path`, whose name in its channel is `file` and whose digest is `artifact`, for a layout.
+
+    The bytes at `path` must have been verified, and the caller reads the entries before leaving the context. Raises
+    BadPackage, which names file and reason, for anything that is not as the specification has it or that DESIGN
+    section 10 forbids.
+    """
+    with ExitStack() as stack:
+        try:
+            info, content = _open(path, file, limits or Limits(), stack)
+            package = _Reader(file, layout, artifact, path.stat().st_size, info, content, limits or Limits()).read()
+        except (ValueError, *_UNREADABLE) as error:
+            raise BadPackage(file, str(error)) from None
+        try:
+            yield package
+        except _UNREADABLE as error:
+            raise BadPackage(file, str(error)) from None
+
+
+def _open(path: Path, file: str, limits: Limits, stack: ExitStack) -> tuple[Tar, Tar]:
+    """The archives that hold ``info/`` and everything else; one for both where the package is a single one."""
+    stream = stack.enter_context(path.open("rb"))
+    if file.endswith(".tar.bz2"):
+        tar = stack.enter_context(open_tar(stream, "bz2", limits, size=path.stat().st_size))
+        return tar, tar
+    if not file.endswith(".conda"):
+        raise ValueError("its name ends neither in .conda nor in .tar.bz2")
+    archive, infos = open_zip(stream, limits)
+    by_name = {info.orig_filename: info for info in infos}
+    tars = []
+    for part in ("info", "pkg"):
+        name = f"{part}-{stem_of(file)}.tar.zst"
+        named = sorted(other for other in by_name if other.startswith(f"{part}-"))
+        if named != [name]:
+            raise ValueError(f"it holds {', '.join(named)[:200] or 'nothing'} where {name} should be")
+        info = by_name[name]
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{name} is compressed twice")
+        tars.append(stack.enter_context(open_tar(archive.open(info), "zst", limits, size=info.file_size)))  # type: ignore[arg-type]
+    _check_format(archive, by_name.get(_METADATA), limits)
+    return tars[0], tars[1]
+
+
+class _Format(msgspec.Struct, frozen=True):
+    conda_pkg_format_version: int
+
+
+def _check_format(archive: zipfile.ZipFile, info: zipfile.ZipInfo | None, limits: Limits) -> None:
+    if info is None or info.file_size > limits.small:
+        raise ValueError(f"it has no {_METADATA}")
+    try:
+        stated = decode(archive.read(info), _Format).conda_pkg_format_version
+    except msgspec.DecodeError as error:
+        raise ValueError(f"its {_METADATA} cannot be read ({error})") from None
+    if stated != 2:
+        raise ValueError(f"it is of conda package format {stated}, and this envc reads 2")
+
+
+class _Reader:
+    """The steps of reading one package. Every step raises ValueError with its reason."""
+
+    def __init__(
+        self, file: str, layout: str, artifact: Sha256, size: int, info: Tar, content: Tar, limits: Limits
+    ) -> None:
+        self.file = file
+        self.layout_name = layout
+        self.layout: Layout | None = None if layout == ANY else parse_layout(layout)
+        self.artifact = artifact
+        self.size = size
+        self.info = info
+        self.limits = limits
+        self.about = {member.path: member for member in info.members if member.path.startswith("info/")}
+        self.content = content
+        self.files = {member.path: member for member in content.members if not member.path.startswith("info/")}
+        if info is not content:
+            self._check_split()
+        self.entries: dict[str, tuple[Entry, Member]] = {}  # by path in the prefix
+        self.installed: dict[str, InstalledPath] = {}  # by path in the prefix
+
+    def _check_split(self) -> None:
+        """What stands in the other archive would be seen by some readers only."""
+        strangers = [member.path for member in self.info.members if member.path not in self.about]
+        strangers += [member.path for member in self.content.members if member.path not in self.files]
+        if strangers:
+            raise ValueError(f"{strangers[0]!r} stands in the wrong one of its two archives")
+
+    def read(self) -> Contents:
+        index = read_index(self._required("index.json"))
+        if f"{index.name}-{index.version}-{index.build}" != stem_of(self.file):
+            raise ValueError(f"it is {index.name[:80]!r} {index.version[:80]!r} {index.build[:80]!r} by its index.json")
+        if (index.kind == "python") != (self.layout is not None):
+            told = "noarch python" if index.kind == "python" else "no noarch python package"
+            raise ValueError(f"it is {told} by its index.json, and the lock says otherwise: run `envc lock --upgrade`")
+        for path, entry in self._paths().items():
+            self._add(path, entry)
+        self._add_launchers(index)
+        self._add_record(index)
+        ordered = [self.entries[path] for path in sorted(self.entries)]
+        members = tuple(member for _, member in ordered)
+        check_tree(members, **rules(self.layout_name))
+        self._check_folders(members)
+        return Contents(self.file, tuple(entry for entry, _ in ordered), members, promised="info/paths.json")
+
+    def _paths(self) -> dict[str, PackagePath]:
+        """What the package says of its paths, which are those that it has."""
+        told = self._optional("paths.json")
+        name = "info/paths.json"
+        if told is not None:
+            paths = read_paths(told)
+        else:
+            name = "info/files"
+            links = (path for path, member in self.files.items() if member.link)
+            folders = (path for path in self.content.folders if f"{path}/".partition("/")[0] != "info")
+            has_prefix, no_link = (self._optional(part) or b"" for part in ("has_prefix", "no_link"))
+            paths = read_legacy_paths(self._required("files"), has_prefix, no_link, links, folders)
+        for path, entry in paths.items():
+            if entry.path_type == "directory":
+                if path in self.files:
+                    raise ValueError(f"{path!r} is a folder by {name}, and the archive holds a file")
+            elif path not in self.files:
+                raise ValueError(f"{name} lists {path!r}, which the archive does not hold")
+        unlisted = sorted(self.files.keys() - paths.keys())
+        if unlisted:
+            raise ValueError(f"the archive holds {unlisted[0]!r}, which {name} does not list")
+        return paths
+
+    def _add(self, path: str, entry: PackagePath) -> None:
+        place = self._place(path)
+        self._check_place(place)
+        original = path if place != path else ""
+        if entry.path_type == "directory":
+            self.installed[place] = InstalledPath(path=place, path_type="directory", original_path=original)
+            return
+        member = self.files[path]
+        if (entry.path_type == "softlink") != bool(member.link):
+            kind = "a link" if member.link else "a file"
+            raise ValueError(f"{path!r} is a {entry.path_type} by info/paths.json, and {kind} in the archive")
+        if member.link:
+            made = Member(path=place, type="link", mode=0o777, link=member.link, mtime=member.mtime)
+            self.entries[place] = Entry(path=place, link=member.link, mtime=member.mtime), made
+            self.installed[place] = InstalledPath(path=place, path_type="softlink", original_path=original)
+            return
+        if entry.size_in_bytes not in (None, member.size):
+            raise ValueError(f"{path!r} is {member.size} bytes long, info/paths.json says {entry.size_in_bytes}")
+        digest = entry.sha256 or self._digest(member)
+        self._put(place, member, digest)
+        is_rewritten = entry.prefix_placeholder is not None
+        self.installed[place] = InstalledPath(
+            path=place,
+            path_type="hardlink",
+            sha256=digest,
+            size_in_bytes=member.size,
+            sha256_in_prefix=None if is_rewritten else digest,
+            prefix_placeholder=entry.prefix_placeholder or "",
+            file_mode=entry.file_mode or "" if is_rewritten else "",
+            no_link=entry.no_link,
+            original_path=original,
+        )
+
+    def _put(self, place: str, member: TarMember, digest: str) -> None:
+        entry = Entry(
+            path=place,
+            content=self.content.content(member),
+            size=member.size,
+            executable=member.executable,
+            mtime=member.mtime,
+        )
+        self.entries[place] = entry, msgspec.structs.replace(entry.member(), sha256=digest)
+
+    def _place(self, path: str) -> str:
+        """Where a path goes; for noarch python as conda's `get_python_noarch_target_path` has it."""
+        if self.layout is not None:
+            first, _, rest = path.partition("/")
+            if rest and first == "site-packages":
+                return f"{self.layout.site}/{rest}"
+            if rest and first == "python-scripts":
+                return f"{self.layout.scripts}/{rest}"
+        return path
+
+    def _check_place(self, place: str) -> None:
+        check_path(place, windows=self.layout is not None and self.layout.windows is not None)
+        if place in self.installed:
+            raise ValueError(f"two of its paths want to be {place!r}")
+        if place.lower() == "pyvenv.cfg":
+            raise ValueError("it would make its prefix the virtual environment of another Python")
+        if is_meta(place):
+            raise ValueError(f"{place!r} is for whoever installs packages to write")
+        if self.layout is not None:
+            folder, _, name = place.rpartition("/")
+            interpreters = {self.layout.scripts.lower(), self.layout.python.lower().rpartition("/")[0]}
+            if folder.lower() in interpreters and is_interpreter(name):
+                raise ValueError(f"it would replace the environment's own {place}")
+
+    def _add_launchers(self, index: Index) -> None:
+        """One launcher per entry point; it replaces a script of that name, as it does under conda."""
+        told = self._optional("link.json") if self.layout is not None else None
+        if told is None or self.layout is None:
+            return
+        for point in read_entry_points(told):
+            place = f"{self.layout.scripts}/{point.name}"
+            if self.layout.windows is None:
+                self._add_made(place, posix_launcher(point), "unix_python_entry_point")
+            else:
+                content = windows_launcher(point, self.layout.windows, self.layout.to_python)
+                self._add_made(f"{place}.exe", content, "windows_python_entry_point_exe")
+
+    def _add_made(self, place: str, content: bytes, path_type: str) -> None:
+        self.installed.pop(place, None)
+        self._check_place(place)
+        digest = sha256(content)
+        entry = Entry(path=place, content=content, executable=True)
+        self.entries[place] = entry, msgspec.structs.replace(entry.member(), sha256=digest)
+        self.installed[place] = InstalledPath(
+            path=place,
+            path_type=path_type,  # type: ignore[arg-type]
+            sha256=digest,
+            size_in_bytes=len(content),
+            sha256_in_prefix=digest,
+        )
+
+    def _add_record(self, index: Index) -> None:
+        paths = tuple(self.installed[path] for path in sorted(self.installed))
+        features = index.track_features or ""
+        record = PrefixRecord(
+            name=index.name,
+            version=index.version,
+            build=index.build,
+            build_number=index.build_number,
+            subdir=index.subdir,
+            noarch=index.kind,
+            depends=index.depends,
+            constrains=index.constrains,
+            track_features=features if isinstance(features, str) else " ".join(features),
+            features=index.features or "",
+            license=index.license or "",
+            license_family=index.license_family or "",
+            timestamp=index.timestamp,
+            python_site_packages_path=index.python_site_packages_path or "",
+            arch=index.arch,
+            platform=index.platform,
+            fn=self.file,
+            sha256=self.artifact,
+            size=self.size,
+            files=tuple(path.path for path in paths if path.path_type != "directory"),
+            paths_data=PathsData(paths=paths),
+        )
+        place, content = meta_path(self.file), encode_record(record)
+        check_path(place)
+        entry = Entry(path=place, content=content)
+        self.entries[place] = entry, msgspec.structs.replace(entry.member(), sha256=sha256(content))
+
+    def _check_folders(self, members: tuple[Member, ...]) -> None:
+        """A folder that is asked for stands neither in the place of a file nor below one."""
+        taken = {member.path for member in members}
+        for entry in self.installed.values():
+            if entry.path_type == "directory" and not taken.isdisjoint((entry.path, *above(entry.path))):
+                raise ValueError(f"the folder {entry.path!r} stands where it has a file")
+
+    def _digest(self, member: TarMember) -> str:
+        digest = hashlib.sha256()
+        stream = cast("IO[bytes]", self.content.content(member)())  # type: ignore[operator]
+        with stream:
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+    def _required(self, name: str) -> bytes:
+        data = self._optional(name)
+        if data is None:
+            raise ValueError(f"it has no info/{name}")
+        return data
+
+    def _optional(self, name: str) -> bytes | None:
+        member = self.about.get(f"info/{name}")
+        if member is None:
+            return None
+        if member.link or member.size > self.limits.small:
+            raise ValueError(f"info/{name} is a link, or larger than it can be meant")
+        return self.info.read(member)

@@ -1,0 +1,208 @@
+"""What a conda package says of itself below ``info/``: `index.json`, its paths, and its launchers.
+
+Sources: conda's documentation "Conda package specification"; CEP-26 for names; for packages older than `paths.json`
+(2017) the three lists ``files``, ``has_prefix`` and ``no_link``, read as conda's `read_paths_json` reads them.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from typing import Literal, TypeVar
+
+import msgspec
+
+from envc.model.decoders import decode
+from envc.shipping.format.paths import check_path
+from envc.shipping.unpack.conda_meta import FileMode
+from envc.shipping.unpack.launchers import EntryPoint, parse_entry_point
+from envc.shipping.unpack.placeholders import check_placeholder
+
+LEGACY_PLACEHOLDER = "/opt/anaconda1anaconda2anaconda3"  # of a `has_prefix` that names none (conda.base.constants)
+_HEX = re.compile(r"[0-9a-f]{64}").fullmatch
+
+V = TypeVar("V")
+
+
+class Index(msgspec.Struct, frozen=True, kw_only=True):
+    """``info/index.json``, but for what nobody reads here."""
+
+    name: str
+    version: str
+    build: str
+    build_number: int = 0
+    subdir: str = ""
+    noarch: str | bool | None = None
+    depends: tuple[str, ...] = ()
+    constrains: tuple[str, ...] = ()
+    track_features: str | tuple[str, ...] | None = None
+    features: str | None = None
+    license: str | None = None
+    license_family: str | None = None
+    timestamp: int = 0
+    python_site_packages_path: str | None = None
+    arch: str | None = None
+    platform: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """``python``, ``generic``, or "" for a package of one platform; ``true`` is how generic began."""
+        return "generic" if self.noarch is True else self.noarch or ""
+
+
+class PackagePath(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of ``paths.json``."""
+
+    path: str = msgspec.field(name="_path")
+    path_type: Literal["hardlink", "softlink", "directory"] = "hardlink"
+    sha256: str | None = None
+    size_in_bytes: int | None = None
+    prefix_placeholder: str | None = None
+    file_mode: FileMode | None = None
+    no_link: bool = False
+
+
+class _Paths(msgspec.Struct, frozen=True):
+    paths: tuple[PackagePath, ...]
+    paths_version: int = 1
+
+
+class _Noarch(msgspec.Struct, frozen=True):
+    type: str | bool
+    entry_points: tuple[str, ...] = ()
+
+
+class _Link(msgspec.Struct, frozen=True):
+    noarch: _Noarch | None = None
+
+
+def read_index(data: bytes) -> Index:
+    """Raises ValueError where it cannot be meant."""
+    index = _decode(data, Index, "index.json")
+    if index.kind not in ("", "python", "generic"):
+        raise ValueError(f"info/index.json calls it noarch {index.kind[:40]!r}")
+    return index
+
+
+def read_paths(data: bytes) -> dict[str, PackagePath]:
+    """The entries of ``paths.json`` by path. Raises ValueError for what is none, and for a path that occurs twice."""
+    document = _decode(data, _Paths, "paths.json")
+    if document.paths_version != 1:
+        raise ValueError(f"info/paths.json is of version {document.paths_version}, and envc reads version 1")
+    found: dict[str, PackagePath] = {}
+    for entry in document.paths:
+        check_path(entry.path)
+        if entry.path in found:
+            raise ValueError(f"info/paths.json lists {entry.path!r} twice")
+        found[entry.path] = _checked(entry)
+    return found
+
+
+def read_legacy_paths(
+    files: bytes, has_prefix: bytes, no_link: bytes, links: Iterable[str], folders: Iterable[str]
+) -> dict[str, PackagePath]:
+    """What the lists of an old package say, in the form of ``paths.json``.
+
+    `links` and `folders` are those of its archive. The lists are of files; a folder without any counts all the same.
+    Raises ValueError for a list that cannot be read.
+    """
+    placeholders = dict(_has_prefix(line) for line in _lines(has_prefix, "has_prefix"))
+    unlinked = set(_lines(no_link, "no_link"))
+    soft, empty = set(links), set(folders)
+    found: dict[str, PackagePath] = {}
+    for path in _lines(files, "files"):
+        if path in empty:
+            continue
+        check_path(path)
+        empty.difference_update(above(path))
+        placeholder, mode = placeholders.pop(path, ("", ""))
+        entry = PackagePath(
+            path=path,
+            path_type="softlink" if path in soft else "hardlink",
+            prefix_placeholder=placeholder or None,
+            file_mode=_mode(mode, path) if placeholder else None,
+            no_link=path in unlinked,
+        )
+        if path in found:
+            raise ValueError(f"info/files lists {path!r} twice")
+        found[path] = _checked(entry)
+    found |= {path: PackagePath(path=path, path_type="directory") for path in sorted(empty)}
+    if placeholders:
+        raise ValueError(f"info/has_prefix lists {min(placeholders)!r}, which info/files does not")
+    return found
+
+
+def read_entry_points(data: bytes) -> tuple[EntryPoint, ...]:
+    """The launchers that the ``link.json`` of a noarch python package asks for, sorted by name.
+
+    Raises ValueError for one that is no ``name = module:attribute``, or whose name is no file name.
+    """
+    link = _decode(data, _Link, "link.json")
+    found: dict[str, EntryPoint] = {}
+    for line in link.noarch.entry_points if link.noarch else ():
+        name, equals, reference = line.partition("=")
+        if not equals:
+            raise ValueError(f"the entry point {line[:80]!r} is not name = module:attribute")
+        point = parse_entry_point(name.strip(), reference.strip(), "console")
+        if point.name in found:
+            raise ValueError(f"the entry point {point.name} is declared twice")
+        found[point.name] = point
+    return tuple(found[name] for name in sorted(found))
+
+
+def above(path: str) -> Iterator[str]:
+    """The folders that a path stands in, the nearest first."""
+    while path := path.rpartition("/")[0]:
+        yield path
+
+
+def _checked(entry: PackagePath) -> PackagePath:
+    if entry.sha256 is not None and not _HEX(entry.sha256):
+        raise ValueError(f"info/paths.json states no sha256 for {entry.path!r}")
+    placeholder = entry.prefix_placeholder
+    if placeholder is None:
+        return entry
+    try:
+        check_placeholder(placeholder)
+    except ValueError as error:
+        raise ValueError(f"{entry.path!r}: {error}") from None
+    if not entry.file_mode or entry.path_type != "hardlink":
+        raise ValueError(f"{entry.path!r} has a placeholder, but is neither text nor binary")
+    return entry
+
+
+def _mode(text: str, path: str) -> FileMode:
+    if text == "text":
+        return "text"
+    if text == "binary":
+        return "binary"
+    raise ValueError(f"info/has_prefix calls {path!r} {text[:40]!r}, which is neither text nor binary")
+
+
+def _has_prefix(line: str) -> tuple[str, tuple[str, str]]:
+    """Path, placeholder and mode of a line; ``"placeholder" mode "path"`` with or without quotes, or a path alone."""
+    try:
+        parts = [part.strip("\"'") for part in shlex.split(line, posix=False)]
+    except ValueError:
+        parts = []
+    if len(parts) == 1:
+        return parts[0], (LEGACY_PLACEHOLDER, "text")
+    if len(parts) == 3:
+        return parts[2], (parts[0], parts[1])
+    raise ValueError(f"info/has_prefix has the line {line[:80]!r}")
+
+
+def _lines(data: bytes, name: str) -> list[str]:
+    try:
+        lines = (line.strip() for line in data.decode().splitlines())
+    except UnicodeDecodeError:
+        raise ValueError(f"info/{name} is not UTF-8") from None
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def _decode(data: bytes, form: type[V], name: str) -> V:
+    try:
+        return decode(data, form)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"info/{name} cannot be read ({error})") from None

@@ -1,0 +1,24 @@
+"""What an artifact unpacks to: the form that wheels, conda packages and interpreters share before they are written."""
+
+from __future__ import annotations
+
+import msgspec
+
+from envc.model.record import Member
+from envc.shipping.format.encode import Entry
+from envc.shipping.unpack.errors import BadArtifact
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """An open artifact: the entries of its object, and the members that those must turn out to be."""
+
+    file: str
+    entries: tuple[Entry, ...]  # sorted by path
+    members: tuple[Member, ...]  # the same entries with the digests that the artifact itself promises
+    promised: str  # where in the artifact the digests stand, for errors
+
+    def check(self, written: tuple[Member, ...]) -> None:
+        """Raise BadArtifact unless the members that were written are those that were promised."""
+        for promised, actual in zip(self.members, written, strict=True):
+            if promised != actual:
+                raise BadArtifact(self.file, f"{promised.path} does not match its digest in {self.promised}")

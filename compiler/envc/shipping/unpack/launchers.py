@@ -1,0 +1,185 @@
+"""Launchers: the small programs in ``bin`` or ``Scripts`` that start a function or a script of a package.
+
+They hold no absolute path. On POSIX a launcher is one file that is both a shell script and a Python script: the shell
+finds ``python`` beside the launcher's real path and hands the same file on; Python reads the shell's line as a string.
+On Windows it is the small program that the ``installer`` package carries, which reads ``<launcher_dir>`` in the line
+after it as its own folder (distlib's form), followed by a zip archive with the Python part.
+"""
+
+from __future__ import annotations
+
+import io
+import keyword
+import re
+import tokenize
+import zipfile
+from configparser import ConfigParser
+from configparser import Error as ConfigError
+from typing import Literal
+
+import msgspec
+
+from envc.shipping.unpack.layout import Machine
+
+# Without `|| echo /` a machine that lacks `realpath` would run ./python of the current folder; so it finds nothing.
+_EXEC = b"""'''exec' "$(dirname "$(realpath "$0" || echo /)")"/python "$0" "$@"\n' '''"""
+_SHEBANG = b"#!/bin/sh\n"
+
+_NAME = re.compile(r"\w(?:[\w.+ -]*[\w+-])?")
+_REFERENCE = re.compile(r"(?P<module>[\w.]+)\s*:\s*(?P<attribute>[\w.]+)\s*(?:\[(?P<extras>[^\[\]]*)\])?")
+_INTERPRETER = re.compile(r"pythonw?[\d.]*t?(?:\.exe)?", re.IGNORECASE)
+_COOKIE = re.compile(rb"[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")  # PEP 263
+
+_PROGRAMS: dict[tuple[str, Machine], tuple[str, str]] = {
+    ("console", "x64"): ("t64.exe", "81a618f21cb87db9076134e70388b6e9cb7c2106739011b6a51772d22cae06b7"),
+    ("console", "x86"): ("t32.exe", "6b4195e640a85ac32eb6f9628822a622057df1e459df7c17a12f97aeabc9415b"),
+    ("console", "arm64"): ("t64-arm.exe", "ebc4c06b7d95e74e315419ee7e88e1d0f71e9e9477538c00a93a9ff8c66a6cfc"),
+    ("gui", "x64"): ("w64.exe", "7a319ffaba23a017d7b1e18ba726ba6c54c53d6446db55f92af53c279894f8ad"),
+    ("gui", "x86"): ("w32.exe", "47872cc77f8e18cf642f868f23340a468e537e64521d9a3a416c8b84384d064b"),
+    ("gui", "arm64"): ("w64-arm.exe", "c5dc9884a8f458371550e09bd396e5418bf375820a31b9899f6499bf391c7b2e"),
+}
+
+
+class EntryPoint(msgspec.Struct, frozen=True, order=True):
+    """A function that a package wants to be started by name. Module and attribute are dotted identifiers."""
+
+    name: str
+    module: str
+    attribute: str
+    kind: Literal["console", "gui"] = "console"
+
+
+def parse_entry_points(text: str) -> tuple[EntryPoint, ...]:
+    """The launchers that ``entry_points.txt`` asks for, sorted by name (PyPA specification "Entry points").
+
+    Extras behind a reference are read and have no effect. Raises ValueError for a file that cannot be read, a name
+    that is not a plain file name, a reference that is not ``module:attribute``, and two entries of one name.
+    """
+    reader = ConfigParser(delimiters=("=",), comment_prefixes=("#", ";"), interpolation=None, strict=True)
+    reader.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
+    try:
+        reader.read_string(text)
+    except ConfigError as error:
+        raise ValueError(f"entry_points.txt cannot be read: {str(error).splitlines()[0]}") from None
+    found: dict[str, EntryPoint] = {}
+    kinds: tuple[Literal["console", "gui"], ...] = ("console", "gui")
+    for kind in kinds:
+        section = f"{kind}_scripts"
+        for name, reference in reader.items(section) if reader.has_section(section) else ():
+            if name in found:
+                raise ValueError(f"the entry point {name} is declared twice")
+            found[name] = parse_entry_point(name, reference.strip(), kind)
+    return tuple(sorted(found.values()))
+
+
+def parse_entry_point(name: str, reference: str, kind: Literal["console", "gui"]) -> EntryPoint:
+    """One launcher. Raises ValueError for a name that is not a plain file name, and a reference that is no function."""
+    check_script_name(name)
+    match = _REFERENCE.fullmatch(reference)
+    if match is None or not (_is_dotted(match["module"]) and _is_dotted(match["attribute"])):
+        raise ValueError(f"the entry point {name} refers to {reference[:80]!r}, which is not module:attribute")
+    return EntryPoint(name, match["module"], match["attribute"], kind)
+
+
+def check_script_name(name: str) -> None:
+    """Raise ValueError for a script that is no plain file name, or that would stand in for the interpreter."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"the script name {name[:80]!r} is not a plain file name")
+    if is_interpreter(name):
+        raise ValueError(f"a script must not be called {name}: it would replace the interpreter")
+
+
+def is_interpreter(name: str) -> bool:
+    """Whether a file of that name beside the launchers would be taken for the environment's Python."""
+    return _INTERPRETER.fullmatch(name) is not None
+
+
+def posix_launcher(entry_point: EntryPoint) -> bytes:
+    """A file for ``bin`` that calls the entry point."""
+    return _SHEBANG + _EXEC + b"\n" + _call(entry_point)
+
+
+def windows_launcher(entry_point: EntryPoint, machine: Machine, to_python: str = "") -> bytes:
+    """An ``.exe`` for ``Scripts`` that calls the entry point. The same bytes every time.
+
+    `to_python` is the way from there to the folder of the interpreter: "" or ``../``.
+    """
+    python = "pythonw.exe" if entry_point.kind == "gui" else "python.exe"
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as writer:
+        member = zipfile.ZipInfo("__main__.py")  # dated 1980-01-01
+        member.create_system = 0
+        writer.writestr(member, _call(entry_point))
+    way = to_python.replace("/", "\\")
+    return _program(entry_point.kind, machine) + f"#!<launcher_dir>\\{way}{python}\n".encode() + archive.getvalue()
+
+
+def posix_script(content: bytes) -> bytes | None:
+    """A script that begins with ``#!python``, made to find its interpreter; None for anything else (PEP 427).
+
+    A coding cookie stays on one of the first two lines (PEP 263). A docstring is joined with the shell's line, so
+    that it stays the module's first statement and ``from __future__`` may follow.
+    """
+    first, _, rest = content.partition(b"\n")
+    if not first.startswith(b"#!python"):
+        return None
+    cookie, newline, after = rest.partition(b"\n")
+    if _COOKIE.match(cookie):
+        head, body = _SHEBANG + cookie.rstrip(b"\r") + b"\n", after
+    else:
+        head, body = _SHEBANG, cookie + newline + after
+    line = _docstring_line(head + body)
+    if line is None:
+        return head + _EXEC + b"\n" + body
+    lines = io.BytesIO(head + body).readlines()
+    return b"".join(lines[:line]) + _EXEC + b" \\\n" + b"".join(lines[line:])
+
+
+def _docstring_line(source: bytes) -> int | None:
+    """How many lines precede the docstring of a module; None without one. Comments alone stand before it."""
+    try:
+        for token in tokenize.tokenize(io.BytesIO(source).readline):
+            if token.type in (tokenize.ENCODING, tokenize.COMMENT, tokenize.NL):
+                continue
+            if token.type == tokenize.STRING and re.match(r"[rRuU]?['\"]", token.string):
+                return token.start[0] - 1
+            return None
+    except (tokenize.TokenError, SyntaxError, UnicodeDecodeError):
+        pass  # not Python as this interpreter knows it; the script may be for another one
+    return None
+
+
+def _call(entry_point: EntryPoint) -> bytes:
+    first = entry_point.attribute.partition(".")[0]
+    return (
+        "import sys\n"
+        f"from {entry_point.module} import {first}\n"
+        'if __name__ == "__main__":\n'
+        '    sys.argv[0] = sys.argv[0].removesuffix(".exe")\n'
+        f"    sys.exit({entry_point.attribute}())\n"
+    ).encode()
+
+
+def _is_dotted(text: str) -> bool:
+    return all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split("."))
+
+
+def _program(kind: str, machine: Machine) -> bytes:
+    """A launcher program of the ``installer`` package. Objects hold it, so that its bytes must be the known ones."""
+    from importlib.resources import files
+
+    from envc.model.digest import sha256
+
+    name, expected = _PROGRAMS[kind, machine]
+    data = (files("installer._scripts") / name).read_bytes()
+    actual = sha256(data)
+    if actual != expected:
+        from envc.errors import DigestMismatch
+
+        raise DigestMismatch(
+            f"the launcher {name} of the installed `installer` package",
+            expected,
+            actual,
+            "objects must come out the same everywhere: install a release of `installer` from 1.0 to 1.1",
+        )
+    return data

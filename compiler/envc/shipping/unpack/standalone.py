@@ -1,0 +1,149 @@
+"""A standalone interpreter as the files of a prefix: the archives of python-build-standalone and of PyPy.
+
+Both are one folder that may stand anywhere, which becomes the prefix. What other people's installers have put into its
+site-packages stays behind, with the scripts that belong to it: an environment holds what its lock names.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import posixpath
+import re
+import zipfile
+import zlib
+from calendar import timegm
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import msgspec
+
+from envc.shipping.format.encode import Content, Entry
+from envc.shipping.format.paths import check_tree, rules
+from envc.shipping.unpack.contents import Contents
+from envc.shipping.unpack.errors import BadArtifact
+from envc.shipping.unpack.tars import Compression, open_tar
+from envc.shipping.unpack.zips import Limits, open_zip
+
+_SITE = re.compile(r"(?:lib/(?:python|pypy)3\.\d+t?|Lib)/site-packages/")
+_RECORD = re.compile(r".*/site-packages/[^/]+\.dist-info/RECORD")
+_NAMED = re.compile(r"bin/(?:python|pypy)3\.\d+t?")
+_SUFFIXES: dict[str, Compression] = {".tar.gz": "gz", ".tar.bz2": "bz2"}
+_WINDOWS = "python.exe"
+_POSIX = "bin/python"
+_CHUNK = 1 << 20
+_UNREADABLE = (zipfile.BadZipFile, EOFError, zlib.error)
+
+
+class _File(msgspec.Struct, frozen=True):
+    """A file or link of an archive, with its path in the prefix."""
+
+    path: str
+    content: Content = b""
+    size: int = 0
+    executable: bool = False
+    mtime: int = 0
+    link: str = ""
+
+    def read(self) -> bytes:
+        with self.open() as stream:
+            return stream.read()
+
+    def open(self) -> BinaryIO:
+        return cast("Callable[[], BinaryIO]", self.content)()
+
+    def digest(self) -> str:
+        digest = hashlib.sha256()
+        with self.open() as stream:
+            while chunk := stream.read(_CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest()
+
+
+@contextmanager
+def open_standalone(path: Path, file: str, limits: Limits | None = None) -> Iterator[Contents]:
+    """Read the archive at `path`, which its source calls `file`. Nothing is executed.
+
+    Its bytes must have been verified, and the caller reads the entries before leaving the context. Raises BadArtifact
+    for what cannot be unpacked safely, and for an archive that holds no interpreter.
+    """
+    with ExitStack() as stack:
+        stream = stack.enter_context(path.open("rb"))
+        try:
+            files = _read(stream, file, limits or Limits(), stack)
+            contents = _contents(file, files)
+        except (ValueError, csv.Error, *_UNREADABLE) as error:
+            raise BadArtifact(file, str(error)) from None
+        try:
+            yield contents
+        except _UNREADABLE as error:
+            raise BadArtifact(file, str(error)) from None
+
+
+def _read(stream: BinaryIO, file: str, limits: Limits, stack: ExitStack) -> dict[str, _File]:
+    """Every file below the one folder that the archive is, by its path there."""
+    found: list[_File] = []
+    if file.endswith(".zip"):
+        archive, infos = open_zip(stream, limits)
+        for info in infos:
+            opened = partial(cast("Callable[..., BinaryIO]", archive.open), info)
+            found.append(_File(info.orig_filename, opened, info.file_size, mtime=timegm(info.date_time)))
+    else:
+        compression = next((kind for suffix, kind in _SUFFIXES.items() if file.endswith(suffix)), None)
+        if compression is None:
+            raise ValueError("it is no archive that envc knows")
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(0)
+        tar = stack.enter_context(open_tar(stream, compression, limits, size=size))
+        for member in tar.members:
+            content = tar.content(member) if not member.link else b""
+            found.append(_File(member.path, content, member.size, member.executable, member.mtime, member.link))
+    tops = {each.path.partition("/")[0] for each in found}
+    if len(tops) != 1 or any("/" not in each.path for each in found):
+        raise ValueError("it is not one folder")
+    top = f"{tops.pop()}/"
+    below = [msgspec.structs.replace(each, path=each.path.removeprefix(top)) for each in found]
+    return {each.path: each for each in below}
+
+
+def _contents(file: str, files: dict[str, _File]) -> Contents:
+    _leave_packages(files)
+    if _WINDOWS not in files and _POSIX not in files:
+        # PyPy's archives for some platforms have it under its own name only.
+        named = sorted(path for path in files if _NAMED.fullmatch(path))
+        if not named:
+            raise ValueError("it holds no interpreter")
+        files[_POSIX] = _File(_POSIX, link=posixpath.basename(named[0]), mtime=files[named[0]].mtime)
+    ordered = [files[path] for path in sorted(files)]
+    entries = tuple(
+        Entry(
+            path=each.path,
+            content=each.content,
+            size=each.size,
+            executable=each.executable,
+            link=each.link,
+            mtime=each.mtime,
+        )
+        for each in ordered
+    )
+    members = tuple(
+        entry.member() if each.link else msgspec.structs.replace(entry.member(), sha256=each.digest())
+        for entry, each in zip(entries, ordered, strict=True)
+    )
+    check_tree(members, **rules("any"))
+    return Contents(file, entries, members, "the archive")
+
+
+def _leave_packages(files: dict[str, _File]) -> None:
+    """Take out what stands in site-packages, and whatever else the RECORDs there list (PEP 376)."""
+    for path in [path for path in files if _RECORD.fullmatch(path)]:
+        site = posixpath.dirname(posixpath.dirname(path))
+        for row in csv.reader(io.StringIO(files[path].read().decode("utf-8", "replace"))):
+            if row:
+                files.pop(posixpath.normpath(f"{site}/{row[0]}"), None)
+    for path in [path for path in files if _SITE.match(path)]:
+        del files[path]

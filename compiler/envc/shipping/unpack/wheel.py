@@ -1,0 +1,257 @@
+"""A wheel as the files of a layout (PyPA specification "Binary distribution format", PEP 427).
+
+Everything is decided from the archive's directory, RECORD and the small files of the dist-info folder. Contents are
+read once, while the object is written; `Wheel.check` then compares what was read with what RECORD promised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from envc.fetch.pypi.metadata import parse_metadata
+from envc.model.digest import sha256
+from envc.model.record import Member
+from envc.shipping.format.encode import Entry
+from envc.shipping.format.paths import check_path, check_tree, rules
+from envc.shipping.unpack.contents import Contents
+from envc.shipping.unpack.errors import BadWheel
+from envc.shipping.unpack.launchers import (
+    check_script_name,
+    is_interpreter,
+    parse_entry_points,
+    posix_launcher,
+    posix_script,
+    windows_launcher,
+)
+from envc.shipping.unpack.layout import Layout, parse_layout
+from envc.shipping.unpack.records import Row, parse_record, render_record
+from envc.shipping.unpack.zips import Limits, open_zip
+from envc_solvers.errors import MetadataUnusable
+from envc_solvers.pypi.language.requirement import Metadata
+
+INSTALLER = b"envc\n"  # content of the INSTALLER file (PEP 376)
+
+_SIGNATURES = frozenset(("RECORD.jws", "RECORD.p7s"))  # of the RECORD that is replaced; they may be missing from it
+_REPLACED = _SIGNATURES | {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}  # an installer's to write
+
+
+_UNREADABLE = (zipfile.BadZipFile, EOFError, zlib.error)
+
+
+class Wheel(Contents, frozen=True):
+    """An open wheel, whose RECORD promises the digests of its files."""
+
+    metadata: Metadata  # its own, which may differ from what an index says of it
+
+
+@contextmanager
+def open_wheel(path: Path, file: str, layout: str, limits: Limits | None = None) -> Iterator[Wheel]:
+    """Read the wheel at `path`, whose name on the index is `file`, for a layout. Nothing is executed.
+
+    The bytes at `path` must have been verified, and the caller reads the entries before leaving the context. Raises
+    BadWheel, which names file and reason, for anything that the specification or DESIGN section 10 forbids.
+    """
+    with path.open("rb") as stream:
+        try:
+            wheel = _Reader(stream, file, parse_layout(layout), limits or Limits()).read()
+        except MetadataUnusable as error:
+            raise BadWheel(file, error.reason) from None
+        except (ValueError, *_UNREADABLE) as error:
+            raise BadWheel(file, str(error)) from None
+        try:
+            yield wheel
+        except _UNREADABLE as error:
+            raise BadWheel(file, str(error)) from None
+
+
+class _Reader:
+    """The steps of reading one wheel. Every step raises ValueError with its reason."""
+
+    def __init__(self, stream: BinaryIO, file: str, layout: Layout, limits: Limits) -> None:
+        self.file = file
+        self.layout = layout
+        self.limits = limits
+        self.archive, infos = open_zip(stream, limits)
+        self.infos = {info.orig_filename: info for info in infos}
+        self.entries: dict[str, tuple[Entry, Member]] = {}  # by path
+
+    def read(self) -> Wheel:
+        name, version = _parse_file_name(self.file)
+        stem = self._find_dist_info(name, version)
+        self._check_wheel_version(f"{stem}.dist-info/WHEEL")
+        rows = parse_record(self._text(f"{stem}.dist-info/RECORD"))
+        self._check_listed(rows, f"{stem}.dist-info")
+        metadata = parse_metadata(self.file, self._bytes(f"{stem}.dist-info/METADATA"))
+        for path, info in self.infos.items():
+            place = self._place(path, stem)
+            if place is not None:
+                self._add(place, info, rows[path], is_script=path.startswith(f"{stem}.data/scripts/"))
+        self._add_launchers(f"{stem}.dist-info/entry_points.txt")
+        folder = f"{self.layout.site}/{stem}.dist-info"
+        self._add_made(f"{folder}/INSTALLER", INSTALLER)
+        members = [member for _, member in self.entries.values()]
+        record = f"{folder}/RECORD"
+        self._add_made(record, render_record(members, record, self.layout.site, self.layout.to_prefix))
+        ordered = [self.entries[path] for path in sorted(self.entries)]
+        promised = tuple(member for _, member in ordered)
+        check_tree(promised, **rules(self.layout.name))
+        return Wheel(self.file, tuple(entry for entry, _ in ordered), promised, "RECORD", metadata)
+
+    def _find_dist_info(self, name: str, version: Version) -> str:
+        """The stem that dist-info and data folders share, as the wheel spells it."""
+        tops = {path.partition("/")[0] for path in self.infos if "/" in path}
+        found = sorted(top for top in tops if top.lower().endswith(".dist-info"))
+        if len(found) != 1:
+            raise ValueError(f"it holds {len(found)} dist-info folders instead of one: {', '.join(found)[:200]}")
+        stem, dot, suffix = found[0].rpartition(".")
+        if not dot or suffix != "dist-info" or not _is_stem(stem, name, version):
+            raise ValueError(f"its dist-info folder {found[0]!r} belongs to another package or version")
+        strangers = [top for top in tops if top.endswith(".data") and top != f"{stem}.data"]
+        for stranger in strangers:
+            if _is_stem(stranger.removesuffix(".data"), name, version):
+                raise ValueError(f"its folders {found[0]!r} and {stranger!r} are spelt differently")
+        return stem
+
+    def _check_wheel_version(self, path: str) -> None:
+        from email.parser import HeaderParser
+
+        stated = str(HeaderParser().parsestr(self._text(path)).get("Wheel-Version", "")).strip()
+        major, _, minor = stated.partition(".")
+        if not (major.isdigit() and minor.isdigit()):
+            raise ValueError(f"its Wheel-Version {stated[:40]!r} cannot be read")
+        if int(major) != 1:
+            raise ValueError(f"it is of wheel format {stated}, and this envc reads 1.x")
+
+    def _check_listed(self, rows: dict[str, Row], dist_info: str) -> None:
+        """Every file stands in RECORD with a digest and every line of RECORD is a file; RECORD itself has no digest."""
+        exempt = {f"{dist_info}/{name}" for name in (*_SIGNATURES, "RECORD")}
+        for path, info in self.infos.items():
+            row = rows.get(path)
+            if path in exempt:
+                continue
+            if row is None or not row.algorithm:
+                raise ValueError(f"{path} has no digest in RECORD" if row else f"{path} is not listed in RECORD")
+            if row.size not in (None, info.file_size):
+                raise ValueError(f"{path} is {info.file_size} bytes long, RECORD says {row.size}")
+        missing = sorted(rows.keys() - self.infos.keys() - exempt)
+        if missing:
+            raise ValueError(f"RECORD lists {missing[0]!r}, which the archive does not hold")
+
+    def _place(self, path: str, stem: str) -> str | None:
+        """Where a file of the archive goes, relative to the prefix; None for what is written anew."""
+        site = self.layout.site
+        first, _, rest = path.partition("/")
+        if first == f"{stem}.dist-info":
+            return None if rest in _REPLACED else f"{site}/{path}"
+        if first != f"{stem}.data":
+            return f"{site}/{path}"
+        key, _, below = rest.partition("/")
+        folder = {
+            "purelib": site,
+            "platlib": site,
+            "scripts": self.layout.scripts,
+            "headers": f"{self.layout.headers}/{canonicalize_name(stem.rpartition('-')[0])}",
+            "data": "",
+        }.get(key)
+        if folder is None or not below:
+            raise ValueError(f"{path!r} is in none of the folders that a wheel's data may have")
+        if key == "scripts":
+            check_script_name(below)
+        return f"{folder}/{below}" if folder else below
+
+    def _add(self, place: str, info: zipfile.ZipInfo, row: Row, *, is_script: bool) -> None:
+        self._check_place(place)
+        if is_script and self.layout.windows is None and (made := posix_script(self._verified(info, row))) is not None:
+            self._add_made(place, made, executable=True)
+            return
+        executable = is_script or bool(info.external_attr >> 16 & 0o111)
+        digest = row.digest.hex() if row.algorithm == "sha256" else sha256(self._verified(info, row))
+        member = Member(path=place, mode=0o755 if executable else 0o644, size=info.file_size, sha256=digest)
+        content = cast("partial[BinaryIO]", partial(self._open, info))
+        entry = Entry(path=place, content=content, size=info.file_size, executable=executable)
+        self.entries[place] = entry, member
+
+    def _add_launchers(self, path: str) -> None:
+        """One launcher per entry point; it replaces a script of that name, as in pip."""
+        if path not in self.infos:
+            return
+        for entry_point in parse_entry_points(self._text(path)):
+            place = f"{self.layout.scripts}/{entry_point.name}"
+            if self.layout.windows is None:
+                self.entries.pop(place, None)
+                self._add_made(place, posix_launcher(entry_point), executable=True)
+            else:
+                self.entries.pop(f"{place}.exe", None)
+                launcher = windows_launcher(entry_point, self.layout.windows, self.layout.to_python)
+                self._add_made(f"{place}.exe", launcher, executable=True)
+
+    def _add_made(self, place: str, content: bytes, *, executable: bool = False) -> None:
+        self._check_place(place)
+        member = Member(path=place, mode=0o755 if executable else 0o644, size=len(content), sha256=sha256(content))
+        self.entries[place] = Entry(path=place, content=content, executable=executable), member
+
+    def _check_place(self, place: str) -> None:
+        check_path(place, windows=self.layout.windows is not None)
+        if place in self.entries:
+            raise ValueError(f"two of its files want to be {place!r}")
+        folder, _, name = place.rpartition("/")
+        if place.lower() == "pyvenv.cfg":
+            raise ValueError("it would replace the environment's own pyvenv.cfg")
+        interpreters = {self.layout.scripts.lower(), self.layout.python.lower().rpartition("/")[0]}
+        if folder.lower() in interpreters and is_interpreter(name):
+            raise ValueError(f"it would replace the environment's own {place}")
+
+    def _open(self, info: zipfile.ZipInfo) -> IO[bytes]:
+        return self.archive.open(info)
+
+    def _verified(self, info: zipfile.ZipInfo, row: Row) -> bytes:
+        """A small file's content, compared with its digest in RECORD."""
+        content = self._bytes(info.orig_filename)
+        if hashlib.new(row.algorithm, content).digest() != row.digest:
+            raise ValueError(f"{info.orig_filename} does not match its digest in RECORD")
+        return content
+
+    def _bytes(self, path: str) -> bytes:
+        info = self.infos.get(path)
+        if info is None:
+            raise ValueError(f"it has no {path}")
+        if info.file_size > self.limits.small:
+            raise ValueError(f"{path} is {info.file_size} bytes long")
+        return self.archive.read(info)
+
+    def _text(self, path: str) -> str:
+        try:
+            return self._bytes(path).decode()
+        except UnicodeDecodeError:
+            raise ValueError(f"{path} is not UTF-8") from None
+
+
+def _parse_file_name(file: str) -> tuple[str, Version]:
+    try:
+        name, version, _, _ = parse_wheel_filename(file)
+    except (InvalidWheelFilename, InvalidVersion) as error:
+        raise ValueError(str(error)) from None
+    return name, version
+
+
+def _is_stem(stem: str, name: str, version: Version) -> bool:
+    stated_name, _, stated_version = stem.rpartition("-")
+    return canonicalize_name(stated_name) == name and _is_version(stated_version, version)
+
+
+def _is_version(text: str, version: Version) -> bool:
+    """Whether a version is the same one; folder names may write an underscore for a hyphen (PEP 427, "Escaping")."""
+    try:
+        return Version(text.replace("_", "-")) == version or Version(text) == version
+    except InvalidVersion:
+        return False

@@ -1,0 +1,193 @@
+"""Zip archives that every reader reads alike.
+
+A zip file states its content twice, in headers before each member and in a directory at the end, and readers differ in
+which they believe. An archive where the two disagree, or where bytes stand that neither accounts for, is refused, so
+that what a scanner saw is what gets installed. Refused as well: encryption, methods other than stored and deflated,
+links and devices, names that leave the folder or collide, and archives that unpack to far more than they hold.
+"""
+
+from __future__ import annotations
+
+import stat
+import struct
+import zipfile
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import msgspec
+
+from envc.shipping.format.paths import check_path, fold
+
+_LOCAL = struct.Struct("<4sHHHHHLLLHH")
+_DIRECTORY_END = struct.Struct("<4sHHHHLLH")
+_LARGE_END = 56 + 20  # bytes of a ZIP64 end record and its locator
+_ENCRYPTED, _STREAMED, _STRONG, _UTF_8, _MASKED = 0x1, 0x8, 0x40, 0x800, 0x2000
+_LARGE, _UNICODE_PATH = 0x0001, 0x7075  # kinds of extra fields
+_UNICODE_PATH_HEAD = 1 + 4  # bytes of version and CRC before the name
+_ALIKE = 0xFFFF & ~0x6  # bits 1 and 2 tell how hard the writer tried, nothing about the content
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What an archive may unpack to."""
+
+    entries: int = 250_000
+    unpacked: int = 32 << 30  # bytes
+    ratio: int = 200  # unpacked bytes per byte of the archive …
+    free: int = 256 << 20  # … once it unpacks to more bytes than this
+    small: int = 64 << 20  # bytes of a file that is read into memory: of the dist-info folder, or a script
+
+    def forbid(self, unpacked: int, size: int) -> bool:
+        """Whether an archive of `size` bytes must not unpack to so many."""
+        return unpacked > self.unpacked or (unpacked > self.free and unpacked > self.ratio * size)
+
+
+def open_zip(stream: BinaryIO, limits: Limits) -> tuple[zipfile.ZipFile, tuple[zipfile.ZipInfo, ...]]:
+    """A checked archive, and its files in the order of the directory. Raises ValueError with the reason."""
+    try:
+        archive = zipfile.ZipFile(stream)
+    except (zipfile.BadZipFile, struct.error, ValueError, OSError, NotImplementedError) as error:
+        raise ValueError(f"it is not a readable zip archive ({error})") from None
+    infos = archive.infolist()
+    _check_size(infos, stream.seek(0, 2), limits)
+    seen: set[str] = set()
+    for info in infos:
+        _check_entry(info)
+        name = info.orig_filename.removesuffix("/")
+        check_path(name)
+        if fold(name) in seen:
+            raise ValueError(f"{name!r} occurs twice, or differs from another entry only in case")
+        seen.add(fold(name))
+    _check_bytes(stream, archive, infos)
+    return archive, tuple(info for info in infos if not info.orig_filename.endswith("/"))
+
+
+def _check_size(infos: list[zipfile.ZipInfo], size: int, limits: Limits) -> None:
+    if len(infos) > limits.entries:
+        raise ValueError(f"it has {len(infos)} entries, more than {limits.entries}")
+    unpacked = sum(info.file_size for info in infos)
+    if limits.forbid(unpacked, size):
+        raise ValueError(f"it unpacks from {size} to {unpacked} bytes")
+
+
+def _check_entry(info: zipfile.ZipInfo) -> None:
+    name = info.orig_filename
+    if info.flag_bits & (_ENCRYPTED | _STRONG | _MASKED):
+        raise ValueError(f"{name!r} is encrypted")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name!r} is compressed with method {info.compress_type}")
+    kind = stat.S_IFMT(info.external_attr >> 16)  # whatever system the entry claims to come from: readers look here
+    if kind not in (0, stat.S_IFDIR if name.endswith("/") else stat.S_IFREG):
+        raise ValueError(f"{name!r} is neither a file nor a folder")
+    if name.endswith("/") and info.file_size:
+        raise ValueError(f"{name!r} is a folder with content")
+
+
+def _check_bytes(stream: BinaryIO, archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> None:
+    """Walk the archive as a streaming reader would: each byte before the directory belongs to one member."""
+    position = 0
+    for info in sorted(infos, key=lambda info: info.header_offset):
+        name = info.orig_filename
+        if info.header_offset != position:
+            raise ValueError(f"bytes before {name!r} belong to no entry, or entries overlap")
+        position = _check_local_header(stream, info)
+    if position != archive.start_dir:
+        raise ValueError("bytes before the directory belong to no entry")
+    _check_end(stream, archive, infos)
+
+
+def _check_local_header(stream: BinaryIO, info: zipfile.ZipInfo) -> int:
+    """Compare a member's own header with the directory; return where its bytes end."""
+    name = info.orig_filename
+    header = _read(stream, info.header_offset, _LOCAL.size)
+    magic, _, flags, method, _, _, crc, packed, unpacked, name_length, extra_length = _LOCAL.unpack(header)
+    local_name = stream.read(name_length)
+    extra = stream.read(extra_length)
+    _check_extra(name, local_name, extra)
+    _check_extra(name, local_name, info.extra)
+    if (
+        magic != b"PK\x03\x04"
+        or local_name != _raw_name(info, info.flag_bits)
+        or (flags ^ info.flag_bits) & _ALIKE
+        or method != info.compress_type
+    ):
+        raise ValueError(f"the header of {name!r} and the directory disagree")
+    large = 0xFFFFFFFF in (packed, unpacked)
+    if large:
+        packed, unpacked = _zip64_sizes(extra, packed, unpacked)
+    stated = (crc, packed, unpacked)
+    actual = (info.CRC, info.compress_size, info.file_size)
+    end = info.header_offset + _LOCAL.size + len(local_name) + len(extra) + info.compress_size
+    is_streamed = bool(flags & _STREAMED)
+    if stated != actual and not (is_streamed and stated == (0, 0, 0)):
+        raise ValueError(f"the header of {name!r} and the directory disagree about its size")
+    return end + _check_descriptor(stream, end, info, large) if is_streamed else end
+
+
+def _check_extra(name: str, raw: bytes, extra: bytes) -> None:
+    """Info-ZIP's Unicode path (APPNOTE 4.6.9) is a second name for a member, which some readers prefer."""
+    for kind, field in _fields(extra):
+        if kind == _UNICODE_PATH and field[_UNICODE_PATH_HEAD:] != raw:
+            raise ValueError(f"{name!r} has another name in an extra field")
+
+
+def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
+    while len(extra) >= 4:
+        kind, length = struct.unpack_from("<HH", extra)
+        yield kind, extra[4 : 4 + length]
+        extra = extra[4 + length :]
+
+
+def _check_descriptor(stream: BinaryIO, at: int, info: zipfile.ZipInfo, large: bool) -> int:
+    """The sizes that follow a streamed member, with or without a signature; return how long they are."""
+    stream.seek(at)
+    data = stream.read(24)
+    actual = (info.CRC, info.compress_size, info.file_size)
+    for signature in (b"PK\x07\x08", b""):
+        for layout in (struct.Struct("<LQQ"), struct.Struct("<LLL")) if large else (struct.Struct("<LLL"),):
+            body = data[len(signature) : len(signature) + layout.size]
+            if data.startswith(signature) and len(body) == layout.size and layout.unpack(body) == actual:
+                return len(signature) + layout.size
+    raise ValueError(f"what follows {info.orig_filename!r} and the directory disagree about its size")
+
+
+def _zip64_sizes(extra: bytes, packed: int, unpacked: int) -> tuple[int, int]:
+    """Sizes from the ZIP64 field of a local header, which states both (APPNOTE 4.5.3)."""
+    for kind, field in _fields(extra):
+        if kind == _LARGE and len(field) >= 16:
+            large_unpacked, large_packed = struct.unpack_from("<QQ", field)
+            return large_packed, large_unpacked
+    return packed, unpacked
+
+
+def _check_end(stream: BinaryIO, archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> None:
+    """The end record stands where the file ends, and says of the directory what is so.
+
+    A lie about its offset would be corrected by Python's reader, and would lead others elsewhere.
+    """
+    at = stream.seek(0, 2) - _DIRECTORY_END.size - len(archive.comment)
+    magic, disk, start_disk, here, total, _, offset, comment = _DIRECTORY_END.unpack(
+        _read(stream, at, _DIRECTORY_END.size)
+    )
+    if magic != b"PK\x05\x06" or disk or start_disk or comment != len(archive.comment):
+        raise ValueError("bytes follow its end")
+    if here != total or total not in (len(infos), 0xFFFF):
+        raise ValueError("its end and its directory disagree about the number of entries")
+    offsets = {offset} - {0xFFFFFFFF}
+    if at >= _LARGE_END:
+        large = _read(stream, at - _LARGE_END, _LARGE_END)
+        if large.startswith(b"PK\x06\x06") and large[-20:].startswith(b"PK\x06\x07"):
+            offsets |= {*struct.unpack_from("<Q", large, 48)}
+    if offsets != {archive.start_dir}:
+        raise ValueError("its end and its directory disagree about where the directory stands")
+
+
+def _raw_name(info: zipfile.ZipInfo, flags: int) -> bytes:
+    return info.orig_filename.encode("utf-8" if flags & _UTF_8 else "cp437")
+
+
+def _read(stream: BinaryIO, at: int, length: int) -> bytes:
+    stream.seek(max(at, 0))
+    data = stream.read(length)
+    if at < 0 or len(data) != length:
+        raise ValueError("it is cut off")
+    return data

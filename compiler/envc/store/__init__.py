@@ -1,1 +1,0 @@
-"""Stores: blobs behind fsspec, objects and archives in their byte format."""

@@ -1,0 +1,1 @@
+"""Threads, processes, file locks and disks. Knows no package."""

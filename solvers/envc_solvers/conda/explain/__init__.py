@@ -1,0 +1,1 @@
+"""Why no choice is possible."""

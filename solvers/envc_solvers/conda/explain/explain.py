@@ -1,0 +1,52 @@
+"""Why there is no solution: the proof of a failed search turned into a `Conflict`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envc_solvers.conda.explain.conflict import CondaConflict, CondaUnsolvable
+from envc_solvers.conda.explain.failure import Failure, failure_of
+from envc_solvers.conda.explain.suggest import suggest
+from envc_solvers.conda.explain.trials import Trials
+from envc_solvers.conda.explain.wording import Wording
+from envc_solvers.conda.search.attempt import Attempt
+from envc_solvers.conda.search.tables import Tables
+
+if TYPE_CHECKING:
+    from envc_solvers.conda.language.index import Repodata
+    from envc_solvers.conda.problem import CondaProblem
+
+_CONFLICTS = 120  # in all trial searches for fewer specs
+
+
+def refuse(problem: CondaProblem, repodata: Repodata, shelf: Tables, attempt: Attempt) -> CondaUnsolvable:
+    """The error for a failed search. Trial searches look for fewer specs that fail, and for a change that helps."""
+    failure, minimal = _minimise(problem, shelf, failure_of(attempt, tuple(range(len(problem.specs)))))
+    reasons = Wording(problem, repodata, failure.attempt.encoder).reasons(failure.facts)
+    return CondaUnsolvable(
+        CondaConflict(
+            target=problem.target,
+            roots=tuple((problem.specs[number].text, problem.specs[number].origin) for number in failure.numbers),
+            minimal=minimal,
+            reasons=tuple(reasons),
+            suggestion=suggest(problem, repodata, shelf, failure.numbers, reasons),
+            forbidden=failure.forbidden,
+        )
+    )
+
+
+def _minimise(problem: CondaProblem, shelf: Tables, failure: Failure) -> tuple[Failure, bool]:
+    """A failure of fewest specs, and whether leaving out each of them was seen to help."""
+    trials = Trials(_CONFLICTS, frugal=True)
+    minimal = True
+    for number in failure.numbers:
+        if number not in failure.numbers:
+            continue
+        fewer = tuple(other for other in failure.numbers if other != number)
+        trial = Attempt(problem, shelf, fewer)
+        solved = trials.solves(trial)
+        if solved is None:
+            minimal = False
+        elif not solved:
+            failure = failure_of(trial, fewer)
+    return failure, minimal

@@ -1,0 +1,113 @@
+"""What a declared floor costs: newer packages that exist for machines a little newer than the target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from envc_solvers.conda.language.index import Repodata
+from envc_solvers.conda.language.matchspec import InvalidMatchSpec, MatchSpec, parse_matchspec
+from envc_solvers.conda.language.record import Record
+from envc_solvers.conda.language.version import parse_version
+from envc_solvers.conda.problem import CondaProblem
+from envc_solvers.solution import Pin, Solution
+from envc_solvers.target import Target
+
+_FLOORS = {"glibc": "__glibc", "macos": "__osx", "cuda": "__cuda"}
+# Higher than any that exist. Packages bound glibc to its major version.
+_ANY = {"__glibc": "2.99", "__osx": "99.0", "__cuda": "99.0"}
+
+
+def kept_out(problem: CondaProblem, solution: Solution, repodata: Repodata, target: Target) -> tuple[str, ...]:
+    """One line for each package of which a newer version would fit into the solution but for a declared floor:
+    ``tool 1.0 is locked: 2.0 needs __glibc >=2.34, target has 2.28``.
+
+    Nothing for targets with the default floors. Raises what `repodata` raises.
+    """
+    declared = {_FLOORS[floor]: value for floor, value in target.declared.items() if floor in _FLOORS}
+    if not declared:
+        return ()
+    search = _Search(problem, solution, declared)
+    lines = []
+    for pin in solution.pins:
+        if pin.kind != "conda":
+            continue
+        records = [
+            record
+            for subdir in repodata.subdirs(pin.source)
+            for record in repodata.records(pin.source, subdir, pin.name)
+        ]
+        found = search.newest(pin, records)
+        if found is not None:
+            record, needs = found
+            has = declared[needs.partition(" ")[0]]
+            lines.append(f"{pin.name} {pin.version} is locked: {record.version} needs {needs}, target has {has}")
+    return tuple(lines)
+
+
+class _Search:
+    def __init__(self, problem: CondaProblem, solution: Solution, declared: Mapping[str, str]) -> None:
+        self._problem = problem
+        self._declared = declared
+        self._here = {record.name: record for record in problem.virtual}
+        self._generous = {
+            name: msgspec.structs.replace(record, version=_ANY[name]) if name in declared else record
+            for name, record in self._here.items()
+        }
+        self._pins = {pin.name: _record(pin) for pin in solution.pins if pin.kind == "conda"}
+        self._wanted: dict[str, list[MatchSpec]] = {}
+        for root in (*problem.specs, *problem.constraints):
+            self._wanted.setdefault(root.spec.name, []).append(root.spec)
+        for pin in solution.pins:
+            for spec in _specs(pin.requires) or ():
+                self._wanted.setdefault(spec.name, []).append(spec)
+
+    def newest(self, pin: Pin, records: list[Record]) -> tuple[Record, str] | None:
+        """The newest record that only a floor keeps out, and the dependency by which it does."""
+        best: tuple[Record, str] | None = None
+        least = parse_version(pin.version)
+        for record in records:
+            version = parse_version(record.version)
+            if version <= least or record.track_features or not self._is_wanted(record):
+                continue
+            needs = self._floor(record)
+            if needs is not None:
+                best, least = (record, needs), version
+        return best
+
+    def _is_wanted(self, record: Record) -> bool:
+        problem = self._problem
+        cut_off = problem.exclude_newer_for.get(record.name, problem.exclude_newer)
+        if cut_off is not None and record.timestamp > cut_off * 1000:
+            return False
+        return all(spec.matches(record) for spec in self._wanted.get(record.name, ()))
+
+    def _floor(self, record: Record) -> str | None:
+        """The dependency that a newer machine would meet, if all others are met by the solution as it is."""
+        kept: str | None = None
+        specs = _specs(record.depends)
+        if specs is None:
+            return None
+        for text, spec in zip(record.depends, specs, strict=True):
+            if spec.name.startswith("__"):
+                here, generous = self._here.get(spec.name), self._generous.get(spec.name)
+                if generous is None or not spec.matches(generous):
+                    return None
+                if here is None or not spec.matches(here):
+                    kept = kept or text
+            elif spec.name in self._pins and not spec.matches(self._pins[spec.name]):
+                return None
+        return kept
+
+
+def _specs(texts: tuple[str, ...]) -> list[MatchSpec] | None:
+    """The specs of a record; None where one cannot be read, for then the record cannot be chosen."""
+    try:
+        return [parse_matchspec(text) for text in texts]
+    except InvalidMatchSpec:
+        return None
+
+
+def _record(pin: Pin) -> Record:
+    return Record(name=pin.name, version=pin.version, build=pin.build, channel=pin.source, file=pin.file)

@@ -1,0 +1,175 @@
+"""Changes that make a failed problem solvable, tried before they are said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envc_solvers.conda.explain.conflict import Reason
+from envc_solvers.conda.explain.failure import specs_at_fault
+from envc_solvers.conda.explain.trials import Trials
+from envc_solvers.conda.explain.wording import nearest_name
+from envc_solvers.conda.language.matchspec import MatchSpec
+from envc_solvers.conda.language.record import Record
+from envc_solvers.conda.language.version import InvalidVersion, version_key
+from envc_solvers.conda.problem import CondaRoot
+from envc_solvers.conda.search.attempt import Attempt
+from envc_solvers.conda.search.tables import Tables
+from envc_solvers.correction import correct, in_words, loosen
+
+if TYPE_CHECKING:
+    from envc_solvers.conda.language.index import Repodata
+    from envc_solvers.conda.problem import CondaProblem
+    from envc_solvers.solution import Solution
+
+_CONFLICTS = 120  # in all trials of one change
+_MOST_TRIALS = 12
+_CONFLICTS_OF_SEVERAL = 60  # in all trials of several changes
+_VERSIONS = re.compile(r"[<>=~!]*\s*([0-9][0-9a-z.]*)").findall
+
+Change = tuple["CondaProblem", str, str]  # the changed problem, what to say, and the name whose choice is of interest
+
+
+def suggest(
+    problem: CondaProblem, repodata: Repodata, shelf: Tables, numbers: tuple[int, ...], reasons: Iterable[Reason]
+) -> str:
+    """What helps, in words: one change where one does, else several; "" only where what fails is none of the specs.
+
+    `shelf` is the problem's, `numbers` are specs that fail together.
+    """
+    trials = Trials(_CONFLICTS)
+    for changed, words, name in islice(_changes(problem, repodata, numbers, list(reasons)), _MOST_TRIALS):
+        solution = trials.solution(changed, repodata)
+        if solution is not None:
+            return words + _giving(solution, (name,))
+    return _several(problem, repodata, shelf, numbers) if numbers else ""
+
+
+def _several(problem: CondaProblem, repodata: Repodata, shelf: Tables, numbers: tuple[int, ...]) -> str:
+    """Specs without which the rest can be met, and what can be asked for in their place."""
+    specs = problem.specs
+    trials = Trials(_CONFLICTS_OF_SEVERAL, frugal=True)
+    dedicated = any(root.spec.channel for root in specs)  # then a spec decides what there is for the others
+
+    def trial(kept: tuple[int, ...]) -> tuple[int, ...] | None:
+        if trials.is_over:
+            return None
+        smaller = msgspec.structs.replace(problem, specs=tuple(specs[number] for number in kept))
+        attempt = Attempt(smaller, Tables(smaller, repodata) if dedicated else shelf)
+        solves = trials.solves(attempt)
+        if solves is None:
+            return None
+        return () if solves else specs_at_fault(attempt, kept) or kept
+
+    correction = correct(len(specs), numbers, trial)
+    solution: Solution | None = None
+
+    def choices(number: int) -> Iterator[CondaRoot]:
+        root = specs[number]
+        meant = _meant(root, problem, repodata) if not shelf.table(root.spec.name).records else None
+        return filter(None, (meant, _bare(root)))
+
+    def solves(taken: dict[int, CondaRoot]) -> bool:
+        nonlocal solution
+        roots = tuple(
+            taken.get(number, root)
+            for number, root in enumerate(specs)
+            if number in taken or number not in correction.left_out
+        )
+        found = trials.solution(msgspec.structs.replace(problem, specs=roots), repodata)
+        solution = found or solution
+        return found is not None
+
+    # One by itself was tried to be loosened before.
+    instead = loosen(correction.left_out if len(correction.left_out) > 1 else (), choices, solves)
+    texts = {number: root.text for number, root in instead.items()}
+    words = in_words([root.text for root in specs], correction, texts, "conda")
+    return words + _giving(solution, [root.spec.name for root in instead.values()])
+
+
+def _giving(solution: Solution | None, names: Iterable[str]) -> str:
+    """What a solution has of names, after what leads to it."""
+    pins = {pin.name: pin for pin in solution.pins} if solution is not None else {}
+    chosen = [
+        f"{pins[name].name} {pins[name].version} {pins[name].build}" for name in dict.fromkeys(names) if name in pins
+    ]
+    return f"; that gives {', '.join(chosen)}" if chosen else ""
+
+
+def _changes(
+    problem: CondaProblem, repodata: Repodata, numbers: tuple[int, ...], reasons: list[Reason]
+) -> Iterator[Change]:
+    """Changes, the smallest first."""
+    replace = msgspec.structs.replace
+    for number in numbers:
+        root = problem.specs[number]
+        if any(reason.kind == "no-package" and reason.on == root.spec.name for reason in reasons):
+            meant = _meant(root, problem, repodata)
+            if meant is not None:
+                yield _with(problem, number, meant), f"`{meant.text}` instead of `{root.text}`", meant.spec.name
+    for reason in reasons:
+        if reason.kind == "virtual":
+            yield from _floors(problem, reason.on, reasons)
+    if any(reason.kind == "hidden" for reason in reasons):
+        if problem.priority == "strict" and len(problem.channels) > 1:
+            yield replace(problem, priority="flexible"), 'channel priority "flexible"', ""
+        for number, root in enumerate(problem.constraints):
+            kept = problem.constraints[:number] + problem.constraints[number + 1 :]
+            yield replace(problem, constraints=kept), f"leave out the constraint `{root.text}`", ""
+    for number in reversed(numbers):
+        root = problem.specs[number]
+        bare = _bare(root)
+        if bare is not None:
+            yield _with(problem, number, bare), f"`{bare.text}` instead of `{root.text}`", bare.spec.name
+    for number in reversed(numbers):
+        specs = problem.specs[:number] + problem.specs[number + 1 :]
+        if specs:
+            yield replace(problem, specs=specs), f"leave out `{problem.specs[number].text}`", ""
+
+
+def _meant(root: CondaRoot, problem: CondaProblem, repodata: Repodata) -> CondaRoot | None:
+    """The same spec of a package that exists and is spelt alike."""
+    name = root.spec.name
+    close = nearest_name(name, problem, repodata)
+    if close is None:
+        return None
+    spec = msgspec.structs.replace(root.spec, name=close)
+    return msgspec.structs.replace(root, spec=spec, text=root.text.replace(name, close))
+
+
+def _bare(root: CondaRoot) -> CondaRoot | None:
+    """Any version of the package, where the spec asks for less."""
+    bare = MatchSpec(name=root.spec.name)
+    return msgspec.structs.replace(root, spec=bare, text=bare.name) if root.spec != bare else None
+
+
+def _with(problem: CondaProblem, number: int, root: CondaRoot) -> CondaProblem:
+    specs = (*problem.specs[:number], root, *problem.specs[number + 1 :])
+    return msgspec.structs.replace(problem, specs=specs)
+
+
+def _floors(problem: CondaProblem, name: str, reasons: list[Reason]) -> Iterator[Change]:
+    """Machines that have a virtual package in a version that a spec names, or in any where no spec names one."""
+    specs = [
+        reason.text.partition(name)[2]
+        for reason in reasons
+        if reason.on == name and reason.kind in ("needs", "constrains")
+    ]
+    asked = {version for spec in specs for version in _VERSIONS(spec) if _is_version(version)}
+    for version in sorted(asked, key=version_key) or [""]:
+        others = tuple(record for record in problem.virtual if record.name != name)
+        machine = (*others, Record(name=name, version=version or "999", build="0"))
+        changed = msgspec.structs.replace(problem, virtual=machine)
+        yield changed, f"a target with {f'{name} {version}'.strip()}, if your machines have it", ""
+
+
+def _is_version(text: str) -> bool:
+    try:
+        version_key(text)
+    except InvalidVersion:
+        return False
+    return True

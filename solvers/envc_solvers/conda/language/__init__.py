@@ -1,0 +1,1 @@
+"""What versions, match specs and records mean."""

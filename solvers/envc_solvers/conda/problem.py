@@ -1,0 +1,50 @@
+"""What one run of the conda solver gets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from envc_solvers.conda.language.matchspec import MatchSpec
+from envc_solvers.conda.language.record import Record
+
+if TYPE_CHECKING:
+    pass
+
+
+ChannelPriority = Literal["strict", "flexible", "disabled"]
+
+
+class CondaRoot(msgspec.Struct, frozen=True):
+    """A spec that somebody wrote, with the label that an explanation shows for it."""
+
+    spec: MatchSpec
+    text: str  # as written
+    origin: str = ""  # such as 'steps.train.conda[0], line 12'
+
+
+class ForbiddenRecords(msgspec.Struct, frozen=True):
+    """Records of several names of which at least one name must not be chosen; of one name, none of them may.
+
+    In SAT terms, for names a and b: (not a1 or not b1) and (not a1 or not b2) and so on.
+    """
+
+    records: dict[str, frozenset[tuple[str, str, str]]]  # name: (channel, subdir, file)
+    reason: str  # as an explanation says it, after the packages: "is not what PyPI packages allow: numpy>=2"
+
+
+class CondaProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run of the conda solver gets. Equal problems have equal solutions over the same repodata."""
+
+    target: str  # name that an explanation shows
+    specs: tuple[CondaRoot, ...]  # in this order the names are decided
+    channels: tuple[str, ...]  # names, by priority; which subdirs count is the repodata's to say
+    priority: ChannelPriority = "strict"
+    virtual: tuple[Record, ...] = ()  # what the machine has, as records: `__glibc` and the like
+    constraints: tuple[CondaRoot, ...] = ()  # apply wherever the name occurs, add nothing
+    overrides: tuple[CondaRoot, ...] = ()  # replace what packages (not `specs`) say of that name
+    exclude_newer: int | None = None  # seconds since the epoch, UTC; a file made after it does not exist
+    exclude_newer_for: dict[str, int | None] = {}  # per name; None lifts the cut-off
+    preferences: dict[str, tuple[str, ...]] = {}  # name: file names or versions to prefer, best first
+    forbidden: tuple[ForbiddenRecords, ...] = ()

@@ -1,0 +1,60 @@
+"""Which name is decided next: breadth first from the problem's specs over the candidates chosen so far."""
+
+from __future__ import annotations
+
+from envc_solvers.conda.search.encode import ROOT, Encoder
+from envc_solvers.conda.search.order import Order
+from envc_solvers.sat.domain import is_decided
+
+
+class Agenda:
+    """A walk over chosen candidates that stops at the first dependency without a choice.
+
+    What the problem asks for is decided before what follows from it, so its own names get the best candidates. The
+    walk goes on where it stopped; when decisions are taken back, where it stood before the first of them.
+    """
+
+    def __init__(self, encoder: Encoder, order: Order) -> None:
+        self._encoder = encoder
+        self._order = order
+        self._queue = [ROOT]
+        self._known = {ROOT}
+        self._at = 0  # in the queue
+        self._done = 0  # dependencies of that candidate that are walked
+        self._marks = [
+            (0, 0, 1)
+        ]  # by level: where the walk stood when the next level was begun, and its queue's length
+
+    def jumped(self) -> None:
+        """Decisions were taken back. What was walked before them rests on choices that still stand."""
+        self._at, self._done, length = self._marks[self._encoder.trail.level]
+        self._known.difference_update(self._queue[length:])
+        del self._queue[length:]
+
+    def next_decision(self) -> tuple[int, int] | None:
+        """The first needed name without a choice and its best candidate; None when every need is met."""
+        trail = self._encoder.trail
+        domains = trail.domains
+        queue, known = self._queue, self._known
+        while self._at < len(queue):
+            variable = queue[self._at]
+            needs = self._encoder.needs(variable, domains[variable])
+            for done in range(self._done, len(needs)):
+                other, room = needs[done]
+                domain = domains[other]
+                if not is_decided(domain):
+                    self._done = done
+                    del self._marks[trail.level :]
+                    self._marks.append((self._at, done, len(queue)))
+                    return other, self._order.best(other, domain, room)
+                if other not in known:
+                    known.add(other)
+                    queue.append(other)
+            self._at += 1
+            self._done = 0
+        return None
+
+    @property
+    def walked(self) -> tuple[int, ...]:
+        """The variables that the walk has reached, ROOT first."""
+        return tuple(self._queue)

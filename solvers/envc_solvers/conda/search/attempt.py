@@ -1,0 +1,93 @@
+"""One run of the solver: the problem encoded, searched, and the answer read off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envc_solvers.conda.language.record import Record
+from envc_solvers.conda.search.agenda import Agenda
+from envc_solvers.conda.search.encode import ROOT, Encoder, Requires
+from envc_solvers.conda.search.order import Order
+from envc_solvers.conda.search.tables import Tables
+from envc_solvers.sat.domain import bit, rank
+from envc_solvers.sat.nogood import Forbidden
+from envc_solvers.sat.search import Search
+from envc_solvers.sat.trail import Trail
+from envc_solvers.solution import Pin, Solution
+
+if TYPE_CHECKING:
+    from envc_solvers.conda.problem import CondaProblem, ForbiddenRecords
+
+MAX_CONFLICTS = 20_000  # hard problems of real channels meet some hundreds
+
+
+class Attempt:
+    """One search over a problem, or over some of its specs."""
+
+    def __init__(self, problem: CondaProblem, shelf: Tables, numbers: tuple[int, ...] | None = None) -> None:
+        """`numbers` are the specs of the problem that count; all of them if it is None."""
+        trail = Trail()
+        roots = problem.specs if numbers is None else tuple(problem.specs[number] for number in numbers)
+        overrides = {root.spec.name: root.spec for root in problem.overrides}
+        self.shelf = shelf
+        self.encoder = Encoder(shelf.table, [root.spec for root in roots], trail, overrides)
+        self.agenda = Agenda(self.encoder, Order(self.encoder, problem.preferences))
+        barred = (self._barred(number, each) for number, each in enumerate(problem.forbidden))
+        self.search = Search(_Meaning(self.encoder, self.agenda), trail, barred)
+
+    def _barred(self, number: int, forbidden: ForbiddenRecords) -> Forbidden:
+        """What is forbidden as literals. Its names become variables, whether the search reaches them or not."""
+        literals = []
+        for name, files in forbidden.records.items():
+            variable = self.encoder.variable(name)
+            records = self.encoder.tables[variable].records
+            mask = sum(bit(at) for at, each in enumerate(records) if (each.channel, each.subdir, each.file) in files)
+            literals.append((variable, mask))
+        return Forbidden(tuple(literals), number)
+
+    def solve(self, max_conflicts: int = MAX_CONFLICTS) -> bool:
+        """Search. Raises SearchLimit."""
+        return self.search.solve(ROOT, max_conflicts)
+
+    def solution(self) -> Solution:
+        """What a successful search found."""
+        encoder = self.encoder
+        domains = encoder.trail.domains
+        chosen: dict[str, tuple[Record, Requires]] = {}
+        for variable in self.agenda.walked[1:]:
+            record = encoder.tables[variable].records[rank(domains[variable])]
+            chosen[record.name] = record, encoder.needs(variable, domains[variable])
+        names = {name for name in chosen if not name.startswith("__")}
+        pins = []
+        for name in sorted(names):
+            record, needs = chosen[name]
+            reached = {encoder.tables[other].name for other, _ in needs}
+            pins.append(
+                Pin(
+                    kind="conda",
+                    name=name,
+                    version=record.version,
+                    build=record.build,
+                    noarch=record.noarch,
+                    site_packages=record.python_site_packages_path if name == "python" else "",
+                    source=record.channel,
+                    file=record.file,
+                    sha256=record.sha256,
+                    size=record.size,
+                    uploaded=record.timestamp // 1000 or None,
+                    license=record.license,
+                    requires=record.depends,
+                    depends=tuple(sorted(reached & names - {name})),
+                )
+            )
+        return Solution(pins=tuple(pins), roots=tuple(sorted({spec.name for spec in encoder.specs} & names)))
+
+
+class _Meaning:
+    """The search's view of a problem."""
+
+    def __init__(self, encoder: Encoder, agenda: Agenda) -> None:
+        self.asks = encoder.asks
+        self.askers = encoder.askers
+        self.next_decision = agenda.next_decision
+        self.jumped = agenda.jumped

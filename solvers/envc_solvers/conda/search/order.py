@@ -1,0 +1,91 @@
+"""Which of several candidates is tried first."""
+
+from __future__ import annotations
+
+from envc_solvers.conda.search.encode import Encoder
+from envc_solvers.conda.search.table import spec_name
+from envc_solvers.sat.domain import ABSENT, bit, rank, ranks
+
+Best = tuple[bool, bool, bytes]  # there is a version; its record has no track_features; its key
+
+
+class Order:
+    """The order of candidates: preferred ones, then by the table's rank, then by what their dependencies reach.
+
+    Records of one version and build number are builds against different things. The build wins whose specs reach the
+    higher versions of the names that all of these builds depend on, names in alphabetical order; then the younger
+    one; then the first in the order of channels. Which records are compared follows from the spec that asks, so the
+    same two builds may be ordered differently for two specs: so do mamba and rattler, whose answers are the measure.
+    """
+
+    def __init__(self, encoder: Encoder, preferred: dict[str, tuple[str, ...]]) -> None:
+        self._encoder = encoder
+        self._preferred = preferred  # name: files or versions, best first
+        self._orders: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._highest: dict[str, Best] = {}
+
+    def best(self, variable: int, candidates: int, room: int) -> int:
+        """The candidate (one bit) to try first among `candidates`, which a spec that allows `room` needs."""
+        candidates &= ~ABSENT
+        table = self._encoder.tables[variable]
+        for wish in self._preferred.get(table.name, ()):
+            wished = sum(
+                bit(place)
+                for place in ranks(candidates)
+                if wish in (table.records[place].file, table.records[place].version)
+            )
+            if wished:
+                candidates = wished
+                break
+        first = candidates & -candidates
+        alike = table.alike(rank(first))
+        tied = candidates & alike
+        if tied == first:
+            return first
+        return next(candidate for candidate in self._ordered(variable, alike & room) if candidate & tied)
+
+    def _ordered(self, variable: int, group: int) -> tuple[int, ...]:
+        """Candidates that the table ranks alike, best first."""
+        found = self._orders.get((variable, group))
+        if found is None:
+            table = self._encoder.tables[variable]
+            specs: dict[int, dict[str, list[str]]] = {}
+            for place in ranks(group):
+                of_place = specs[place] = {}
+                for text in table.records[place].depends:
+                    of_place.setdefault(spec_name(text), []).append(text)
+            shared = sorted(set.intersection(*(set(of_place) for of_place in specs.values())) - {""})
+            # Stable: records that nothing tells apart keep the order of the channels, which is that of ranks.
+            by_age = sorted(specs, key=lambda place: -table.records[place].timestamp)
+            ordered = self._refine(by_age, specs, shared, 0)
+            found = self._orders[variable, group] = tuple(map(bit, ordered))
+        return found
+
+    def _refine(
+        self, places: list[int], specs: dict[int, dict[str, list[str]]], shared: list[str], start: int
+    ) -> list[int]:
+        """Order by the shared names from `start` on. A name that is not needed to tell records apart is not reached."""
+        for number in range(start, len(shared)):
+            name = shared[number]
+            reached = {place: self._reach_together(specs[place][name]) for place in places}
+            if len(set(reached.values())) > 1:
+                ordered: list[int] = []
+                for each in sorted(set(reached.values()), reverse=True):
+                    same = [place for place in places if reached[place] == each]
+                    ordered += self._refine(same, specs, shared, number + 1) if len(same) > 1 else same
+                return ordered
+        return places
+
+    def _reach_together(self, texts: list[str]) -> Best:
+        """What several specs of one record on a name allow each: the lowest counts, as none may be exceeded."""
+        reached = [each for each in map(self._reach, texts) if each[0]]
+        return min(reached, default=(False, False, b""))
+
+    def _reach(self, text: str) -> Best:
+        """The highest version that a spec allows, hidden records included."""
+        found = self._highest.get(text)
+        if found is None:
+            variable, room = self._encoder.room(text)
+            highest = self._encoder.tables[variable].highest(room)
+            found = self._highest[text] = (True, *highest) if highest else (False, False, b"")
+        return found

@@ -1,0 +1,149 @@
+"""The records of one name, ranked, and what specs on that name leave of them."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import groupby, repeat
+
+from envc_solvers.conda.language.matchspec import InvalidMatchSpec, MatchSpec, parse_matchspec
+from envc_solvers.conda.language.pattern import compile_pattern
+from envc_solvers.conda.language.record import Record
+from envc_solvers.conda.language.version import parse_version, version_key
+from envc_solvers.conda.language.versionspec import VersionSpec
+from envc_solvers.sat.domain import bit, everything, ranks
+
+_NAME = re.compile(r"\s*([A-Za-z0-9_][\w.-]*)(?![\w.:/*-])").match
+
+
+class Table:
+    """One name's records, best first: without track_features, channel where that counts, version, build number.
+
+    Records equal in all of these stand side by side in the order in which the channels list them; `order` tells them
+    apart when a choice between them comes up.
+    """
+
+    __slots__ = (
+        "_alike",
+        "_bounds",
+        "_builds",
+        "_depends",
+        "_masks",
+        "_versions",
+        "hidden",
+        "name",
+        "open",
+        "origins",
+        "records",
+    )
+
+    def __init__(self, name: str, records: Sequence[Record], channel_ranks: Sequence[int] | None = None) -> None:
+        """`channel_ranks`, parallel to `records`, ranks by channel before version."""
+        self.name = name
+        keys = [(version_key(record.version), record.build_number) for record in records]
+        ranked = sorted(range(len(records)), key=keys.__getitem__, reverse=True)
+        groups = [
+            (bool(record.track_features), channel)
+            for record, channel in zip(records, channel_ranks or repeat(0), strict=False)
+        ]
+        if len(set(groups)) > 1:
+            ranked.sort(key=groups.__getitem__)
+        self.records = tuple([records[number] for number in ranked])
+        self.origins = tuple(ranked)  # by rank: place in the order of the channels
+        # By rank: the candidates of its run, which only `order` can tell apart.
+        self._alike: list[int] = []
+        by_version: dict[bytes, int] = {}
+        for _, run in groupby(ranked, lambda number: (groups[number], keys[number])):
+            count, start = len(list(run)), len(self._alike)
+            same = (1 << count) - 1 << start + 1
+            self._alike += [same] * count
+            key = version_key(self.records[start].version)
+            by_version[key] = by_version.get(key, 0) | same
+        self._versions = sorted(by_version)
+        self._masks = [by_version[key] for key in self._versions]
+        self._bounds = [0]  # candidates whose version is below the one of that index
+        for mask in self._masks:
+            self._bounds.append(self._bounds[-1] | mask)
+        self._builds: dict[str, int] = {}
+        self._depends: dict[str, list[tuple[str, int, bool]]] | None = None
+        self.open = everything(len(self.records))  # what may be chosen
+        self.hidden: dict[str, int] = {}  # why not: those candidates
+
+    def hide(self, mask: int, reason: str) -> None:
+        """Keep candidates from being chosen. They still count in `highest`."""
+        mask &= self.open & ~1
+        if mask:
+            self.open &= ~mask
+            self.hidden[reason] = self.hidden.get(reason, 0) | mask
+
+    def matching(self, spec: MatchSpec) -> int:
+        """The candidates that a spec on this name allows, hidden ones included."""
+        mask = self._within(spec.version) if spec.version is not None else self._bounds[-1]
+        if spec.build and mask:
+            mask &= self._built(spec.build)
+        if spec.is_simple or not mask:
+            return mask
+        return sum(bit(place) for place in ranks(mask) if spec.matches_besides_version(self.records[place]))
+
+    def _within(self, spec: VersionSpec) -> int:
+        spans = spec.spans
+        if spans is None:
+            return sum(
+                bit(place) for place, record in enumerate(self.records) if spec.contains(parse_version(record.version))
+            )
+        mask = 0
+        for low, high in spans:
+            mask |= self._bounds[bisect_left(self._versions, high)] & ~self._bounds[bisect_left(self._versions, low)]
+        return mask
+
+    def _built(self, pattern: str) -> int:
+        if pattern not in self._builds:
+            matches = compile_pattern(pattern)
+            self._builds[pattern] = sum(bit(place) for place, each in enumerate(self.records) if matches(each.build))
+        return self._builds[pattern]
+
+    def alike(self, place: int) -> int:
+        """The candidates that only their dependencies and timestamps tell apart from the one of this rank."""
+        return self._alike[place]
+
+    def highest(self, mask: int) -> tuple[bool, bytes] | None:
+        """The highest version in a mask: whether its first record is free of track_features, and the version's key."""
+        for number in range(len(self._versions) - 1, -1, -1):
+            newest = mask & self._masks[number]
+            if newest:
+                first = min(ranks(newest), key=self.origins.__getitem__)
+                return not self.records[first].track_features, self._versions[number]
+        return None
+
+    def mentions(self, name: str) -> list[tuple[str, int, bool]]:
+        """What candidates that may be chosen say of a name: spec text, those who say it, whether it is a dependency."""
+        if self._depends is None:
+            self._depends = self._read_mentions()
+        return self._depends.get(name, [])
+
+    def _read_mentions(self) -> dict[str, list[tuple[str, int, bool]]]:
+        needed: dict[str, int] = {}
+        limited: dict[str, int] = {}
+        for place in ranks(self.open):
+            record, candidate = self.records[place], bit(place)
+            for text in record.depends:
+                needed[text] = needed.get(text, 0) | candidate
+            for text in record.constrains:
+                limited[text] = limited.get(text, 0) | candidate
+        grouped: dict[str, list[tuple[str, int, bool]]] = {}
+        for said, is_needed in ((needed, True), (limited, False)):
+            for text, mask in said.items():
+                grouped.setdefault(spec_name(text), []).append((text, mask, is_needed))
+        return grouped
+
+
+def spec_name(text: str) -> str:
+    """The package name in a spec's text, lower case, without reading the rest; "" where there is none."""
+    match = _NAME(text)
+    if match:
+        return match[1].lower()
+    try:
+        return parse_matchspec(text).name
+    except InvalidMatchSpec:
+        return ""

@@ -1,0 +1,192 @@
+"""One run: conda, PyPI, and what PyPI objects to back to conda."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envc_solvers.conda.explain.conflict import CondaConflict, CondaUnsolvable
+from envc_solvers.conda.problem import ForbiddenRecords
+from envc_solvers.conda.solve import solve_conda
+from envc_solvers.mixed.names import Names, python_version
+from envc_solvers.pypi.language.specifier import allows
+from envc_solvers.pypi.problem import Provided
+from envc_solvers.pypi.search.journal import Blamed
+from envc_solvers.pypi.solve import Refusal, attempt
+from envc_solvers.solution import Pin, Solution
+
+if TYPE_CHECKING:
+    from envc_solvers.conda.language.index import Repodata
+    from envc_solvers.mixed.problem import Ask, MixedProblem
+    from envc_solvers.target import Python
+
+
+class Round(msgspec.Struct, frozen=True):
+    """A solution of conda that PyPI could not live with."""
+
+    forbidden: ForbiddenRecords
+    text: str  # why, in a line
+    refusal: Refusal | None  # None: the problem reserves the project
+
+
+class Answers(msgspec.Struct, frozen=True):
+    """Who answers the questions of a run, and how much it may take."""
+
+    repodata: Repodata
+    names: Names
+    ask: Ask
+    max_tries: int
+    out_of_time: Callable[[], bool] | None
+
+
+class Failure(Exception):
+    """Conda and PyPI have no common solution, or none was found. Not explained yet: `explain.explained` does that."""
+
+    def __init__(self, rounds: list[Round], conflict: CondaConflict | None) -> None:
+        super().__init__(rounds, conflict)
+        self.rounds = rounds  # in order; what PyPI objected to
+        self.conflict = conflict  # of conda with what was forbidden; None where the limit of rounds was reached
+
+
+def run(problem: MixedProblem, world: Answers, max_rounds: int) -> Solution:
+    """As `solve.solve_mixed`, but raises Failure where that raises MixedUnsolvable or MixedGaveUp."""
+    rounds: list[Round] = []
+    while True:
+        forbidden = tuple(each.forbidden for each in rounds)
+        try:
+            conda = solve_conda(msgspec.structs.replace(problem.conda, forbidden=forbidden), world.repodata)
+        except CondaUnsolvable as error:
+            if not error.conflict.forbidden:
+                raise
+            raise Failure(rounds, error.conflict) from error
+        chosen = Chosen(conda, world.names)
+        failed = _reserved(problem, chosen, world) or _attempt(problem, chosen, world)
+        if isinstance(failed, Solution):
+            return _together(chosen, failed)
+        if len(rounds) == max_rounds:
+            raise Failure([*rounds, failed], None)
+        rounds.append(failed)
+
+
+class Chosen:
+    """A solution of conda, and the projects that it stands for."""
+
+    def __init__(self, solution: Solution, names: Names) -> None:
+        self.solution = solution
+        self.projects: dict[str, tuple[str, ...]] = {}  # conda name: projects that it stands for
+        self.suppliers: dict[str, Pin] = {}  # project: the package that supplies it
+        sure: list[tuple[int, str, Pin]] = []
+        for pin in solution.pins:
+            stands = names.stands_for(pin.name, pin.requires)
+            if stands.projects and python_version(pin.version) is not None:
+                self.projects[pin.name] = stands.projects
+                sure.append((stands.doubt, pin.name, pin))
+        for _, name, pin in sorted(sure, key=lambda each: each[:2]):
+            for project in self.projects[name]:
+                self.suppliers.setdefault(project, pin)
+
+    @property
+    def provided(self) -> dict[str, Provided]:
+        return {
+            project: Provided(python_version(pin.version) or "", f"{pin.name} {pin.version} of conda")
+            for project, pin in self.suppliers.items()
+        }
+
+    def python(self, otherwise: Python) -> Python:
+        """The Python of this solution, to the patch; `otherwise` where it has none."""
+        for pin in self.solution.pins:
+            if pin.name == "python":
+                numbers = [int(part) for part in pin.version.split(".")[:3] if part.isdecimal()]
+                if len(numbers) >= 2:
+                    patch = numbers[2] if len(numbers) > 2 else None
+                    return msgspec.structs.replace(otherwise, minor=(numbers[0], numbers[1]), patch=patch)
+        return otherwise
+
+
+def _reserved(problem: MixedProblem, chosen: Chosen, world: Answers) -> Round | None:
+    """A project that conda supplies though it must not."""
+    for project, why in sorted(problem.reserved.items()):
+        pin = chosen.suppliers.get(project)
+        if pin is not None:
+            records = {pin.name: _failing(problem, world, pin.name, project, ())}
+            return Round(ForbiddenRecords(records, f"cannot supply {project}: {why}"), f"{project}: {why}", None)
+    return None
+
+
+def _attempt(problem: MixedProblem, chosen: Chosen, world: Answers) -> Solution | Round:
+    python = chosen.python(problem.pypi.python)
+    asked = msgspec.structs.replace(problem.pypi, python=python, provided=chosen.provided)
+    asked, index, answers = world.ask(asked)
+    try:
+        return attempt(asked, index, answers, world.max_tries, world.out_of_time)
+    except Refusal as refusal:
+        if not refusal.blamed:
+            raise refusal.explained() from None
+        return _round(problem, chosen, world, refusal)
+
+
+def _round(problem: MixedProblem, chosen: Chosen, world: Answers, refusal: Refusal) -> Round:
+    """What a failure says about conda's packages, of all versions of which it is true."""
+    facts: dict[str, list[Blamed]] = {}
+    for fact in sorted(refusal.blamed):
+        facts.setdefault(fact.name, []).append(fact)
+    records: dict[str, frozenset[tuple[str, str, str]]] = {}
+    for project, said in facts.items():
+        name = chosen.suppliers[project].name
+        failing = _failing(problem, world, name, project, said)
+        # One package may stand for several projects.
+        records[name] = records[name] & failing if name in records else failing
+    # A version that is blamed for itself fails because of what its extras ask for.
+    wanted = [
+        f"{fact.name}{fact.outside or ' in another version'}"
+        for fact in sorted(refusal.blamed, key=lambda fact: (not fact.outside, fact))
+    ]
+    blamed = " beside ".join(f"{pin.name} {pin.version}" for name in records for pin in [_pin(chosen, name)])
+    reason = f"is not what the PyPI packages allow: {' or '.join(wanted)}"
+    return Round(ForbiddenRecords(records, reason), f"{blamed} {reason}", refusal)
+
+
+def _pin(chosen: Chosen, name: str) -> Pin:
+    return next(pin for pin in chosen.solution.pins if pin.name == name)
+
+
+def _failing(
+    problem: MixedProblem, world: Answers, name: str, project: str, facts: Iterable[Blamed]
+) -> frozenset[tuple[str, str, str]]:
+    """The records of a name that stand for a project in a version of which all facts hold."""
+    facts = tuple(facts)
+    found = set()
+    for channel in problem.conda.channels:
+        for subdir in world.repodata.subdirs(channel):
+            for record in world.repodata.records(channel, subdir, name):
+                version = python_version(record.version)
+                if version is None or project not in world.names.stands_for(name, record.depends).projects:
+                    continue
+                if all(_holds(fact, version) for fact in facts):
+                    found.add((channel, subdir, record.file))
+    return frozenset(found)
+
+
+def _holds(fact: Blamed, version: str) -> bool:
+    return not allows(fact.outside, version) if fact.outside else fact.version == version
+
+
+def _together(chosen: Chosen, pypi: Solution) -> Solution:
+    """Both solutions in one. What PyPI packages need of conda is named by the conda package that supplies it."""
+    conda = [msgspec.structs.replace(pin, provides=chosen.projects.get(pin.name, ())) for pin in chosen.solution.pins]
+    found = [
+        msgspec.structs.replace(
+            pin,
+            depends=tuple(
+                sorted({chosen.suppliers[name].name if name in chosen.suppliers else name for name in pin.depends})
+            ),
+        )
+        for pin in pypi.pins
+    ]
+    return Solution(
+        pins=(*conda, *found),
+        roots=tuple(sorted({*chosen.solution.roots, *pypi.roots})),
+        warnings=(*chosen.solution.warnings, *pypi.warnings),
+    )

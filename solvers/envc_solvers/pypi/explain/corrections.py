@@ -1,0 +1,113 @@
+"""Several changes that make a failed problem solvable where no single one does, tried before they are said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import msgspec
+from resolvelib.resolvers import ResolutionImpossible
+
+from envc_solvers.correction import correct, in_words, loosen
+from envc_solvers.errors import ProjectNotFound
+from envc_solvers.pypi.explain.conflict import PyPIConflict
+from envc_solvers.pypi.language.index import Index
+from envc_solvers.pypi.language.markers import Markers
+from envc_solvers.pypi.language.requirement import Requirement
+from envc_solvers.pypi.problem import PyPIProblem, PyPIRoot
+from envc_solvers.pypi.search.journal import Journal
+from envc_solvers.pypi.search.resolution import SearchLimit
+from envc_solvers.pypi.search.run import search
+from envc_solvers.solution import Solution
+
+_CANDIDATES = 2_000  # in all trials; real sets take some hundreds when nothing stands in the way
+
+
+class Trials:
+    """Searches for parts of a problem. None may try more candidates than half of what all may still try together."""
+
+    def __init__(
+        self,
+        problem: PyPIProblem,
+        index: Index,
+        markers: Markers,
+        nearest: dict[str, str],
+        out_of_time: Callable[[], bool] | None,
+    ) -> None:
+        self._problem = problem
+        self._index = index
+        self._markers = markers
+        self._out_of_time = out_of_time
+        self._left = _CANDIDATES
+        self.nearest = dict(nearest)  # names that exist for names that do not; more come up with every failure
+        self.solution: Solution | None = None  # that of the last success
+
+    def failing(self, roots: tuple[PyPIRoot, ...]) -> tuple[PyPIRoot, ...] | None:
+        """Requirements at fault where these cannot be met together; None where that was not found out.
+
+        Raises SearchLimit when the time for the problem is over, and what the index raises.
+        """
+        if self._left <= 0:
+            return None
+        journal = Journal()
+        problem = msgspec.structs.replace(self._problem, roots=roots)
+        try:
+            self.solution = search(problem, self._index, self._markers, journal, self._left // 2, self._out_of_time)
+            return ()
+        except ResolutionImpossible as error:
+            journal.root_causes(error)
+        except ProjectNotFound as error:
+            journal.lost[error.name] = error
+        except SearchLimit as limit:
+            if limit.late:
+                raise
+            return None
+        finally:
+            self._left -= max(1, journal.tried)
+        lost = journal.lost
+        self.nearest |= {name: error.nearest for name, error in lost.items() if error.nearest is not None}
+        reached = journal.roots_reached()
+        wanted = [(root, root.requirement) for root in roots]
+        found = tuple(root for root, one in wanted if one.name in lost or (one.name, one.specifier) in reached)
+        return found or roots
+
+
+def several(
+    problem: PyPIProblem,
+    conflict: PyPIConflict,
+    trials: Trials,
+    looser: Callable[[Requirement], Iterator[Requirement]],
+) -> tuple[str, tuple[str, ...]]:
+    """What helps, in words, and the projects whose versions are of interest.
+
+    `looser` says what to ask for in the place of a requirement, the least change first. Raises as `Trials.failing`.
+    """
+    roots = problem.roots
+    numbers = {id(root): number for number, root in enumerate(roots)}
+
+    def trial(kept: tuple[int, ...]) -> tuple[int, ...] | None:
+        found = trials.failing(tuple(roots[number] for number in kept))
+        return None if found is None else tuple(numbers[id(root)] for root in found)
+
+    named = set(conflict.roots)
+    failing = tuple(n for n, root in enumerate(roots) if (str(root.requirement), root.origin) in named)
+    correction = correct(len(roots), failing or tuple(range(len(roots))), trial)
+
+    def choices(number: int) -> Iterator[Requirement]:
+        wanted = roots[number].requirement
+        if wanted.name in trials.nearest:
+            yield msgspec.structs.replace(wanted, name=trials.nearest[wanted.name])
+        yield from looser(wanted)
+
+    def solves(taken: dict[int, Requirement]) -> bool:
+        changed = (
+            msgspec.structs.replace(root, requirement=taken[number]) if number in taken else root
+            for number, root in enumerate(roots)
+            if number in taken or number not in correction.left_out
+        )
+        return trials.failing(tuple(changed)) == ()
+
+    # One by itself was tried to be loosened before.
+    instead = loosen(correction.left_out if len(correction.left_out) > 1 else (), choices, solves)
+    texts = {number: str(requirement) for number, requirement in instead.items()}
+    words = in_words([str(root.requirement) for root in roots], correction, texts, "PyPI")
+    return words, tuple(requirement.name for requirement in instead.values())

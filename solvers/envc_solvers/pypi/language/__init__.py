@@ -1,0 +1,1 @@
+"""What requirements, markers and tags mean."""

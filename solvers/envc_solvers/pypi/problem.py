@@ -1,0 +1,65 @@
+"""What one run of the PyPI solver gets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from envc_solvers.pypi.language.requirement import Requirement
+from envc_solvers.target import Python, Target
+
+if TYPE_CHECKING:
+    pass
+
+
+Prereleases = Literal["if-necessary", "never", "allow"]
+
+
+Strategy = Literal["highest", "lowest", "lowest-direct"]
+
+
+class PyPIRoot(msgspec.Struct, frozen=True):
+    """A requirement that somebody wrote, with the label that an explanation shows for it."""
+
+    requirement: Requirement
+    origin: str = ""  # such as 'steps.train.pypi[0], line 12'
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """Which candidates may be chosen, and which are preferred."""
+
+    prereleases: Prereleases = "if-necessary"
+    prereleases_for: frozenset[str] = frozenset()  # names whose pre-releases are allowed as well
+    strategy: Strategy = "highest"
+    exclude_newer: int | None = None  # seconds since the epoch, UTC; a file uploaded at or after it does not exist
+    exclude_newer_for: dict[str, int | None] = {}  # per name; None lifts the cut-off
+    # Names whose cut-off counts back from now, "" for all that are not in `exclude_newer_for`: it moves by itself, so
+    # that it says nothing of files that are locked already.
+    spans: frozenset[str] = frozenset()
+
+
+class Provided(msgspec.Struct, frozen=True):
+    """A project that stands in the environment already: nothing of it is chosen, and it is no pin of the solution."""
+
+    version: str  # PEP 440
+    by: str  # who brings it, as explanations show it: "numpy 1.26.4 of conda"
+
+
+class PyPIProblem(msgspec.Struct, frozen=True, kw_only=True):
+    """What one run of the PyPI solver gets. Equal problems have equal solutions over the same index."""
+
+    target: Target
+    python: Python
+    roots: tuple[PyPIRoot, ...]
+    constraints: tuple[PyPIRoot, ...] = ()  # apply wherever the name occurs, add nothing
+    overrides: tuple[PyPIRoot, ...] = ()  # replace what packages (not roots) require of that name
+    policy: Policy = Policy()
+    preferences: dict[
+        str, tuple[str, ...]
+    ] = {}  # name: versions to prefer, best first (from the lock, or other targets)
+    locked_files: frozenset[str] = frozenset()  # sha256 of files already locked: they stay usable when yanked
+    provided: dict[str, Provided] = {}  # by normalised name
+
+
+MAX_TRIES = 200_000  # candidates; the hardest benchmark sets need some thousands

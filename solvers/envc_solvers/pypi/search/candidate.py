@@ -1,0 +1,360 @@
+"""Candidates: which versions of a project may be chosen, in which order, and with which file.
+
+Everything here is lazy. A page may list thousands of versions while a solve looks at the newest one or two, so versions
+stay strings until a specifier or the pre-release rule must look inside, and lists grow only as far as they are read.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection, Iterator
+from functools import lru_cache
+from itertools import chain
+from typing import TYPE_CHECKING, Literal
+
+from envc_solvers.pypi.language.index import File, Release, View, was_yanked
+from envc_solvers.pypi.language.requirement import Metadata
+from envc_solvers.pypi.language.specifier import (
+    Place,
+    allows,
+    common_span,
+    compile_specifier,
+    parsed,
+    place_of,
+    release_of,
+    span_of,
+)
+
+if TYPE_CHECKING:
+    from envc_solvers.pypi.problem import Policy
+
+Order = Literal["highest", "lowest"]
+
+
+class Need:
+    """A requirement as the search sees it: one identifier and the versions it allows.
+
+    Needs are interned (see `Provider.need`): packages that require the same thing share the object, so what is learned
+    about one version of a package holds for every version with the same needs.
+    """
+
+    __slots__ = ("extra", "identifier", "name", "outside", "specifier")
+
+    def __init__(self, name: str, extra: str, specifier: str) -> None:
+        self.name = name
+        self.extra = extra  # "" for the project itself
+        self.identifier = f"{name}[{extra}]" if extra else name
+        self.specifier = specifier
+        self.outside = Outside(self)
+
+    def __repr__(self) -> str:
+        return f"{self.identifier}{self.specifier}"
+
+
+class Outside:
+    """The fact that a decided version is not among those that a need allows."""
+
+    __slots__ = ("need",)
+
+    def __init__(self, need: Need) -> None:
+        self.need = need
+
+    def __repr__(self) -> str:
+        return f"not {self.need!r}"
+
+
+class Candidate:
+    """One version of a project; or, with an extra, what that extra adds to that very version."""
+
+    __slots__ = ("base", "extra", "extras", "file", "identifier", "metadata", "name", "need_set", "needs", "version")
+
+    def __init__(self, name: str, version: str, file: File, base: Candidate | None = None, extra: str = "") -> None:
+        self.name = name
+        self.version = version  # as the best file's name spells it
+        self.file = file
+        self.extra = extra
+        self.identifier = f"{name}[{extra}]" if extra else name
+        self.base = base or self
+        self.extras: dict[str, Candidate] = {}
+        self.metadata: Metadata | None = None  # of the base, once asked for
+        self.needs: tuple[Need, ...] | None = None  # once asked for
+        self.need_set: frozenset[Need] = frozenset()
+
+    def has(self, fact: Need | Candidate | Outside) -> bool:
+        """Whether a fact of a nogood holds of this candidate (see `resolution`)."""
+        if isinstance(fact, Need):
+            return fact in self.need_set
+        if isinstance(fact, Outside):
+            return not allows(fact.need.specifier, self.version)
+        return fact is self
+
+    def with_extra(self, extra: str) -> Candidate:
+        """The candidate for one extra of this version; always the same object."""
+        found = self.extras.get(extra)
+        if found is None:
+            found = self.extras[extra] = Candidate(self.name, self.version, self.file, self, extra)
+        return found
+
+    def __repr__(self) -> str:
+        return f"{self.identifier} {self.version}"
+
+
+@lru_cache(maxsize=4096)
+def python_fits(requires_python: str, python: str) -> bool:
+    """Whether a Requires-Python admits a Python. A malformed one says nothing, as in pip (PEP 345, PEP 503)."""
+    return compile_specifier(requires_python) is None or allows(requires_python, python)
+
+
+@lru_cache(maxsize=1 << 16)
+def names_exactly(specifier: str) -> bool:
+    """Whether a specifier set holds ``==`` or ``===`` without a wildcard, and so may reach yanked files (PEP 592)."""
+    return any(
+        clause.startswith("===") or (clause.startswith("==") and not clause.endswith(".*"))
+        for clause in specifier.split(",")
+    )
+
+
+def is_prerelease(version: str) -> bool:
+    """Whether a version is a pre-release or a development release (PEP 440)."""
+    return release_of(version) is None and parsed(version).is_prerelease
+
+
+def _within(wanted: frozenset[str], version: str) -> bool:
+    """Whether all specifier sets allow a version. A loop: `all` over a generator takes twice as long."""
+    for specifier in wanted:  # noqa: SIM110
+        if not allows(specifier, version):
+            return False
+    return True
+
+
+def places_within(view: View, wanted: Collection[str]) -> range:
+    """Where the releases stand that these specifier sets may allow: those outside are too new or too old.
+
+    Found by bisection: a search that goes back through the releases of one project asks for other versions of the next
+    for each, of which there are thousands.
+    """
+    lowest, highest = common_span(wanted)
+    releases = view.releases
+    start = bisect_left(releases, True, key=lambda release: place_of(release.version) <= highest)
+    stop = bisect_left(releases, True, start, key=lambda release: place_of(release.version) < lowest)
+    return range(start, stop)
+
+
+def canonical(version: str) -> str:
+    """A version without what PEP 440 makes no difference of: equal versions have equal texts."""
+    from packaging.utils import canonicalize_version
+
+    return canonicalize_version(version)
+
+
+class Rules:
+    """What decides over candidates besides specifiers: the policy, the Python and the files already locked."""
+
+    __slots__ = ("locked_files", "policy", "preferences", "python")
+
+    def __init__(
+        self,
+        policy: Policy,
+        python: str,  # full version
+        preferences: dict[str, tuple[str, ...]],
+        locked_files: frozenset[str],
+    ) -> None:
+        self.policy = policy
+        self.python = python
+        self.preferences = preferences
+        self.locked_files = locked_files
+
+    def locked_first(self, files: tuple[File, ...]) -> tuple[File, ...]:
+        """A release's files with those already locked before better ones that came later: a pin keeps its file."""
+        if not self.locked_files or files[0].sha256 in self.locked_files:
+            return files
+        return tuple(sorted(files, key=lambda file: file.sha256 not in self.locked_files))
+
+    def cut_off(self, name: str) -> int | None:
+        """The time from which on files of that project do not exist; None for no limit."""
+        policy = self.policy
+        return policy.exclude_newer_for.get(name, policy.exclude_newer)
+
+    def _stays(self, file: File, name: str) -> bool:
+        """Whether a locked file outlives its project's cut-off."""
+        span = name if name in self.policy.exclude_newer_for else ""
+        return file.sha256 in self.locked_files and span in self.policy.spans
+
+    def prereleases(self, name: str) -> Literal["last", "never", "allow"]:
+        """When pre-releases of a project are looked at: like any version, never, or after every final release."""
+        policy = self.policy
+        if policy.prereleases == "allow" or name in policy.prereleases_for:
+            return "allow"
+        return "last" if policy.prereleases == "if-necessary" else "never"
+
+    def refuses(self, file: File, name: str, named: bool) -> str | None:
+        """Why a file of a matching version is not used, or None. `named`: a requirement names the version exactly."""
+        cut_off = self.cut_off(name)
+        if cut_off is not None and (file.uploaded is None or file.uploaded >= cut_off) and not self._stays(file, name):
+            return "was uploaded after the cut-off" if file.uploaded is not None else "has no upload time"
+        if not python_fits(file.requires_python, self.python):
+            return f"requires Python {file.requires_python}"
+        if file.yanked is not None and not named and file.sha256 not in self.locked_files:
+            return was_yanked(file.yanked)
+        return None
+
+
+class Project:
+    """A project's view under the rules of one problem; hands out candidates."""
+
+    __slots__ = ("_choices", "_made", "_order", "_rules", "view")
+
+    def __init__(self, view: View, rules: Rules, order: Order) -> None:
+        self.view = view
+        self._rules = rules
+        self._order = order
+        self._made: dict[tuple[int, bool], Candidate | None] = {}
+        self._choices: dict[frozenset[str], Choice] = {}
+
+    def choice(self, wanted: frozenset[str]) -> Choice:
+        """The candidates that satisfy all of these specifier sets, best first. The same object for equal arguments."""
+        found = self._choices.get(wanted)
+        if found is None:
+            found = self._choices[wanted] = Choice(self, wanted, self._search(wanted))
+        return found
+
+    def _search(self, wanted: frozenset[str]) -> Iterator[Candidate]:
+        """Preferred versions first, then the order of the strategy; pre-releases where the policy puts them."""
+        releases = self.view.releases
+        named = any(map(names_exactly, wanted))
+        rule = self._rules.prereleases(self.view.name)
+        preferred = self._preferred()
+        later: list[int] = []
+        for number in chain(preferred, self._in_order(wanted)):
+            version = releases[number].version
+            if not _within(wanted, version):
+                continue
+            if rule != "allow" and is_prerelease(version):
+                if rule == "never":
+                    continue
+                if number not in preferred:
+                    later.append(number)
+                    continue
+            if (candidate := self._candidate(number, named)) is not None:
+                yield candidate
+        for number in later:
+            if (candidate := self._candidate(number, named)) is not None:
+                yield candidate
+
+    def _in_order(self, wanted: frozenset[str]) -> Iterator[int]:
+        """The releases that these specifier sets may allow, in the order of the strategy."""
+        count, lowest_first = len(self.view.releases), self._order == "lowest"
+        if count:
+            yield count - 1 if lowest_first else 0  # most often nobody looks further
+        places = places_within(self.view, wanted)
+        if lowest_first:
+            yield from range(min(places.stop, count - 1) - 1, places.start - 1, -1)
+        else:
+            yield from range(max(places.start, 1), places.stop)
+
+    def _preferred(self) -> list[int]:
+        versions = self._rules.preferences.get(self.view.name)
+        if not versions:
+            return []
+        releases = self.view.releases
+        numbers = {release.version: number for number, release in enumerate(releases)}
+        if not all(version in numbers for version in versions):
+            # Somebody spelt a version in his own way: "2" for "2.0.0".
+            numbers = {canonical(release.version): number for number, release in enumerate(releases)}
+            versions = tuple(canonical(version) for version in versions)
+        return [numbers[version] for version in versions if version in numbers]
+
+    def _candidate(self, number: int, named: bool) -> Candidate | None:
+        key = number, named
+        if key not in self._made:
+            release = self.view.releases[number]
+            found = None
+            for file in self._rules.locked_first(release.files):
+                if self._rules.refuses(file, self.view.name, named) is None:
+                    # One object per version, so that a pin is the same candidate whoever asked for it.
+                    other = self._made.get((number, not named))
+                    same = other is not None and other.file is file
+                    found = other if same else Candidate(self.view.name, release.version, file)
+                    break
+            self._made[key] = found
+        return self._made[key]
+
+
+class ProvidedProject:
+    """A project that the problem provides: one candidate without needs, whatever the policy says of it."""
+
+    __slots__ = ("candidate", "view")
+
+    def __init__(self, name: str, version: str) -> None:
+        nothing = File("")
+        self.view = View(name, "", (Release.of(version, (nothing,)),))
+        self.candidate = Candidate(name, version, nothing)
+        self.candidate.needs = ()
+
+    def choice(self, wanted: frozenset[str]) -> Choice:
+        """The one candidate if it satisfies all of these specifier sets."""
+        return Choice(self, wanted, iter([self.candidate] if _within(wanted, self.candidate.version) else []))
+
+
+class Choice:
+    """Candidates, best first, found one by one as somebody asks; may be read many times."""
+
+    __slots__ = ("_found", "_more", "_narrowed", "_project", "_seen", "_span", "_wanted")
+
+    def __init__(
+        self, project: Project | ProvidedProject, wanted: frozenset[str], candidates: Iterator[Candidate]
+    ) -> None:
+        self._project = project
+        self._wanted = wanted
+        self._more = candidates
+        self._found: list[Candidate] = []
+        self._seen: set[str] = set()  # a preferred version turns up a second time in its ordinary place
+        self._narrowed: dict[str, Choice] = {"": self}
+        self._span: tuple[Place, Place] | None = None
+
+    def narrowed(self, specifier: str) -> Choice:
+        """The candidates that satisfy one more specifier set. The same object for equal arguments."""
+        found = self._narrowed.get(specifier)
+        if found is None:
+            if self._span is None:
+                self._span = common_span(self._wanted)
+            (lowest, highest), (other_lowest, other_highest) = self._span, span_of(specifier)
+            if lowest > other_highest or other_lowest > highest:
+                # Two exact versions, most often: that nothing is both needs no look at the releases.
+                found = Choice(self._project, self._wanted | {specifier}, iter(()))
+            else:
+                found = self._project.choice(self._wanted | {specifier})
+            self._narrowed[specifier] = found
+        return found
+
+    def count(self, most: int | None = None) -> int:
+        """How many there are; `most` when there are more."""
+        while (most is None or len(self._found) < most) and self._find():
+            pass
+        return len(self._found) if most is None else min(len(self._found), most)
+
+    def __iter__(self) -> Iterator[Candidate]:
+        at = 0
+        while at < len(self._found) or self._find():
+            yield self._found[at]
+            at += 1
+
+    def __bool__(self) -> bool:
+        return bool(self._found) or self._find()
+
+    def between(self, start: int, stop: int) -> Iterator[Candidate]:
+        """Those at these places; fewer when there are no more."""
+        for at in range(start, stop):
+            while at >= len(self._found):
+                if not self._find():
+                    return
+            yield self._found[at]
+
+    def _find(self) -> bool:
+        """Find one more, if there is one."""
+        for candidate in self._more:
+            if candidate.version not in self._seen:
+                self._seen.add(candidate.version)
+                self._found.append(candidate)
+                return True
+        return False

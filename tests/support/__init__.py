@@ -1,0 +1,1 @@
+"""Servers, channels, wheels, stores and judges that tests share."""

@@ -1,0 +1,68 @@
+"""Conda channels for tests: folders of repodata read whole, and universes in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from envc.fetch.conda.plain_repodata import PlainRepodata
+from envc.fetch.conda.repodata import Cut, cut_other, cut_plain
+from envc_solvers.conda.language.record import Record, decode_records, name_of
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "conda"
+CHANNELS = SHARED / "channels"
+
+
+class MemoryRepodata:
+    """The in-memory twin of the `Repodata` protocol. `asked` records the names whose records were read, in order."""
+
+    def __init__(self, records: Iterable[Record], platform: str) -> None:
+        self._subdirs = tuple(dict.fromkeys((platform, "noarch")))
+        self._records: dict[tuple[str, str, str], list[Record]] = {}
+        for record in records:
+            self._records.setdefault((record.channel, record.subdir, record.name), []).append(record)
+        self.asked: list[str] = []
+
+    def subdirs(self, channel: str) -> tuple[str, ...]:
+        return self._subdirs
+
+    def names(self, channel: str, subdir: str) -> frozenset[str]:
+        return frozenset(name for at, below, name in self._records if (at, below) == (channel, subdir))
+
+    def digest(self, channel: str, subdir: str) -> str:
+        return f"{channel}/{subdir}"
+
+    def records(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
+        self.asked.append(name)
+        return tuple(self._records.get((channel, subdir, name), ()))
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Everything is here already."""
+
+
+def read_channels(channels: Iterable[str], platform: str) -> list[Record]:
+    """Every record of the shared channels that a solve for a platform may look at; `.conda` before `.tar.bz2`."""
+    import zstandard
+
+    found: list[Record] = []
+    for channel in channels:
+        for subdir in dict.fromkeys((platform, "noarch")):
+            path = CHANNELS / channel / subdir / "repodata.json.zst"
+            if not path.exists():
+                continue
+            document = json.loads(zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read())
+            entries = document.get("packages", {})
+            newer = document.get("packages.conda", {})
+            kept = {file: entry for file, entry in entries.items() if file[: -len(".tar.bz2")] + ".conda" not in newer}
+            named = {file: entry for file, entry in (kept | newer).items() if entry["name"] == name_of(file)}
+            found += decode_records(json.dumps(named).encode(), channel, subdir)
+    return found
+
+
+def cut_whole(data: bytes, size: int = 1 << 20) -> Cut:
+    """Repodata, shown in pieces of a size and then cut."""
+    seen = PlainRepodata()
+    for at in range(0, len(data), size):
+        seen.show(data[at : at + size])
+    return cut_plain(data, seen) or cut_other(data)

@@ -1,0 +1,84 @@
+"""Environments of conda packages that the tests build, packed and hydrated without a channel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from envc.model.digest import Sha256
+from envc.model.environment import Environment, EnvironmentMember, python_layout
+from envc.model.progress import Progress, Silent
+from envc.model.record import Record
+from envc.shipping.deliver.derive import Ledger
+from envc.shipping.deliver.hydrate import Loading, hydrate
+from envc.shipping.deliver.pack import Bundled, BundleRequest, StepBundle, pack
+from envc.shipping.machine.interpreter import own_python
+from envc.shipping.store.blobs import Blobs
+from envc_solvers.target import PLATFORMS, Python, default_target
+from tests.support.conda_packages import Package
+from tests.support.environments import HOST
+
+PYTHON = Python(minor=(3, 12))
+
+
+def conda_environment(*packages: Package, platform: str = HOST.platform) -> Environment:
+    """The environment of these packages."""
+    target = default_target(platform)
+    members = []
+    for package in packages:
+        index = package.index
+        is_python = index.get("noarch") == "python"
+        members.append(
+            EnvironmentMember(
+                kind="conda",
+                name=index["name"],
+                version=index["version"],
+                source="small",
+                file=package.file,
+                size=len(package.data),
+                sha256=Sha256(package.sha256),
+                layout=python_layout(target, PYTHON, "conda") if is_python else "any",
+                subdir=package.subdir,
+            )
+        )
+    return Environment(target=target, python=PYTHON, interpreter="conda", members=tuple(sorted(members)))
+
+
+class Shelf:
+    """Packages that are at hand."""
+
+    def __init__(self, folder: Path, *packages: Package) -> None:
+        self._folder = folder
+        self._packages = {package.sha256: package for package in packages}
+
+    def fetch(self, members: Iterable[EnvironmentMember]) -> Iterator[tuple[EnvironmentMember, Path]]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for member in members:
+            path = self._folder / member.sha256
+            path.write_bytes(self._packages[member.sha256].data)
+            yield member, path
+
+
+def bundle_conda(
+    store: Blobs, folder: Path, *packages: Package, platform: str = HOST.platform, progress: Progress | None = None
+) -> Bundled:
+    """Pack one step of these packages."""
+    step = StepBundle(step="step", target=platform, environment=conda_environment(*packages, platform=platform))
+    request = BundleRequest(project="demo", lock=b"the lock\n", steps=(step,), level=1)
+    shelf = Shelf(folder / "packages", *packages)
+    return pack(request, store, shelf, ledger=Ledger(folder / "cache/derived"), progress=progress or Silent())
+
+
+def hydrate_conda(
+    store: Blobs, record: Record, prefix: Path, cache: Path, *, progress: Progress | None = None, **loading: object
+) -> bool:
+    """Make the environment of a record at `prefix`."""
+    return hydrate(
+        store,
+        record,
+        prefix,
+        interpreter=own_python("conda", PLATFORMS[record.platform]),
+        cache=cache,
+        progress=progress or Silent(),
+        loading=Loading(**loading),  # type: ignore[arg-type]
+    )

@@ -1,0 +1,135 @@
+"""Scenario files of the conda solver (``tests/scenarios/conda/*.toml``): a tiny universe and what a solver must answer.
+
+A scenario reads like the situation that it shows::
+
+    description = "The newest build needs something that does not exist, so the one before is taken."
+
+    [channels.main.linux-64]
+    "app 2.0 0" = { depends = ["missing"] }
+    "app 1.0 0" = {}
+
+    [problem]
+    specs = ["app"]
+
+    [expected]
+    pins = ["main/linux-64/app 1.0 0"]
+
+A record may state what repodata may state; its build number is what follows the last underscore of its build. Without
+`pins` the problem has no solution, and the file's namesake ``.txt`` holds what people are told.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from envc_solvers.conda.language.matchspec import parse_matchspec
+from envc_solvers.conda.language.record import Record
+from envc_solvers.conda.language.virtual import parse_virtual_package
+from envc_solvers.conda.problem import ChannelPriority, CondaProblem, CondaRoot
+from envc_solvers.solution import Solution
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a universe says about one record."""
+
+    depends: tuple[str, ...] = ()
+    constrains: tuple[str, ...] = ()
+    track_features: tuple[str, ...] = ()
+    timestamp: int = 0  # seconds
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
+    """A problem as scenario files write it."""
+
+    specs: tuple[str, ...]
+    platform: str = "linux-64"
+    channels: tuple[str, ...] = ("main",)
+    priority: ChannelPriority = "strict"
+    virtual: tuple[str, ...] = ("__glibc=2.28",)
+    constraints: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    exclude_newer: int | None = None
+    exclude_newer_for: dict[str, int | bool] = {}  # false lifts the cut-off
+    preferences: dict[str, tuple[str, ...]] = {}
+
+
+class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a solver must answer."""
+
+    pins: tuple[str, ...] | None = None  # every record; None: there is no solution
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One scenario file."""
+
+    description: str
+    channels: dict[str, dict[str, dict[str, Said]]]  # channel: subdir: "name version build": record
+    problem: Asked
+    expected: Expected
+
+    @property
+    def records(self) -> list[Record]:
+        return [
+            record_of(channel, subdir, title, said)
+            for channel, subdirs in self.channels.items()
+            for subdir, titles in subdirs.items()
+            for title, said in titles.items()
+        ]
+
+
+def load(path: Path) -> Scenario:
+    """Read a scenario; whatever the format does not know is an error."""
+    return msgspec.convert(tomllib.loads(path.read_text()), Scenario)
+
+
+def problem_of(asked: Asked) -> CondaProblem:
+    """The problem that a scenario states; specs are labelled by their place."""
+    return CondaProblem(
+        target=asked.platform,
+        specs=label(asked.specs, "specs"),
+        channels=asked.channels,
+        priority=asked.priority,
+        virtual=tuple(map(parse_virtual_package, asked.virtual)),
+        constraints=label(asked.constraints, "constraints"),
+        overrides=label(asked.overrides, "overrides"),
+        exclude_newer=asked.exclude_newer,
+        exclude_newer_for={
+            name: None if when is False else int(when) for name, when in asked.exclude_newer_for.items()
+        },
+        preferences=asked.preferences,
+    )
+
+
+def label(specs: tuple[str, ...], where: str) -> tuple[CondaRoot, ...]:
+    """Specs with their origins, such as ``specs[0]``."""
+    return tuple(CondaRoot(parse_matchspec(spec), spec, f"{where}[{number}]") for number, spec in enumerate(specs))
+
+
+def titles(solution: Solution, records: list[Record]) -> tuple[str, ...]:
+    """A solution as scenarios write it."""
+    subdirs = {(record.channel, record.file): record.subdir for record in records}
+    return tuple(
+        f"{pin.source}/{subdirs[pin.source, pin.file]}/{pin.name} {pin.version} {pin.build}" for pin in solution.pins
+    )
+
+
+def record_of(channel: str, subdir: str, title: str, said: Said) -> Record:
+    """The record of a title such as ``numpy 2.1 py312_0``."""
+    name, version, build = title.split()
+    number = build.rpartition("_")[2]
+    return Record(
+        name=name,
+        version=version,
+        build=build,
+        build_number=int(number) if number.isdecimal() else 0,
+        depends=said.depends,
+        constrains=said.constrains,
+        track_features=said.track_features,
+        timestamp=said.timestamp * 1000,
+        channel=channel,
+        subdir=subdir,
+        file=f"{name}-{version}-{build}.conda",
+    )

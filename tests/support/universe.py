@@ -1,0 +1,218 @@
+"""Tiny package universes: an index in memory, and scenario files that hold one with what a solver must make of it.
+
+A scenario (``tests/scenarios/pypi/*.toml``) reads like the situation that it shows::
+
+    rule = "passed-over"
+    description = "The newest version needs something that does not exist, so the one before is taken."
+
+    [packages.app]
+    "2.0" = { requires = ["missing"] }
+    "1.0" = {}
+
+    [problem]
+    roots = ["app"]
+
+    [expected]
+    pins = { app = "1.0" }
+
+A version may state `requires`, `extras`, `requires-python`, `metadata-requires-python`, `yanked`, `uploaded`, `files`
+(names; default: one pure wheel) and `broken` (why its metadata cannot be read). `[problem]` may state `target`, `musl`,
+`python`, `constraints`, `overrides`, `prereleases`, `prereleases-for`, `strategy`, `exclude-newer`,
+`exclude-newer-for`, `spans`, `preferences` and `locked-files`. `[expected]` states all `pins`, with every `yanked` one
+(project: reason) and all `warnings`, and perhaps `files`; or, for what has no solution, `reasons` (project: reason),
+`roots` (the smallest failing set), `mentions` and `suggestion`. `tries` is how many candidates the search may look at.
+`uv` in `[expected]` says why uv answers differently. `rule` is a heading of ``tests/scenarios/README.md``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from envc_solvers.errors import MetadataUnusable, ProjectNotFound
+from envc_solvers.pypi.language.index import File, View
+from envc_solvers.pypi.language.requirement import Metadata, Requirement, parse
+from envc_solvers.pypi.language.tags import rank_files, wheel_tags
+from envc_solvers.pypi.problem import Policy, PyPIProblem, PyPIRoot
+from envc_solvers.target import Python, Target, default_target
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
+    """What a universe says about one version of a project."""
+
+    requires: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    requires_python: str = ""
+    metadata_requires_python: str | None = None  # where the metadata says something else than the page
+    yanked: str | None = None
+    uploaded: datetime | None = None
+    files: tuple[str, ...] | None = None  # None: one wheel for every Python and platform
+    broken: str | None = None
+
+
+Universe = Mapping[str, Mapping[str, Version]]  # project: version: what it says
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
+    """A problem as scenario files write it."""
+
+    roots: tuple[str, ...]
+    constraints: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+    target: str = "linux-64"
+    musl: str | None = None
+    python: str = "3.11"
+    prereleases: str = "if-necessary"
+    prereleases_for: tuple[str, ...] = ()
+    strategy: str = "highest"
+    exclude_newer: datetime | None = None
+    exclude_newer_for: dict[str, datetime | bool] = {}
+    spans: tuple[str, ...] = ()
+    preferences: dict[str, tuple[str, ...]] = {}
+    locked_files: tuple[str, ...] = ()
+
+
+class Expected(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
+    """What a solver must answer."""
+
+    pins: dict[str, str] | None = None  # every project and its version; None: there is no solution
+    files: tuple[str, ...] = ()  # file names among those of the pins
+    warnings: tuple[str, ...] = ()
+    yanked: dict[str, str] = {}  # every yanked project among the pins and the reason
+    reasons: dict[str, str] = {}
+    roots: tuple[str, ...] | None = None
+    mentions: tuple[str, ...] = ()
+    suggestion: str | None = None
+    tries: int = 1_000
+    uv: str | None = None
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One scenario file."""
+
+    rule: str
+    description: str
+    packages: dict[str, dict[str, Version]]
+    problem: Asked
+    expected: Expected
+
+
+def load(path: Path) -> Scenario:
+    """Read a scenario; whatever the format does not know is an error."""
+    return msgspec.convert(tomllib.loads(path.read_text()), Scenario)
+
+
+def digest(file: str) -> str:
+    """The sha256 that a universe claims for a file."""
+    return hashlib.sha256(file.encode()).hexdigest()
+
+
+def files_of(name: str, version: str, said: Version) -> list[File]:
+    """The files of one version as an index page lists them."""
+    names = said.files if said.files is not None else (f"{name.replace('-', '_')}-{version}-py3-none-any.whl",)
+    return [
+        File(
+            name=file,
+            sha256=digest(file),
+            size=len(file),
+            uploaded=int(said.uploaded.timestamp()) if said.uploaded else None,
+            requires_python=said.requires_python,
+            yanked=said.yanked,
+        )
+        for file in names
+    ]
+
+
+class MemoryIndex:
+    """The in-memory twin of the `Index` protocol. `asked` records the files whose metadata was read, in order."""
+
+    def __init__(self, universe: Universe, target: Target, python: Python) -> None:
+        self._universe = universe
+        self._tags = wheel_tags(target, python)
+        self.asked: list[str] = []
+        self.expected: list[Requirement] = []
+        self.expected_files: list[str] = []
+
+    def view(self, name: str) -> View:
+        return rank_files(name, "pypi", self.files(name), self._tags)
+
+    def files(self, name: str) -> tuple[File, ...]:
+        if name not in self._universe:
+            raise ProjectNotFound(name, ("pypi",), next(iter(get_close_matches(name, self._universe, n=1)), None))
+        versions = self._universe[name].items()
+        return tuple(file for version, said in versions for file in files_of(name, version, said))
+
+    def metadata(self, view: View, file: File) -> Metadata:
+        self.asked.append(file.name)
+        for version, said in self._universe[view.name].items():
+            if file in files_of(view.name, version, said):
+                if said.broken is not None:
+                    raise MetadataUnusable(file.name, said.broken)
+                return Metadata(
+                    name=view.name,
+                    version=version,
+                    requires=tuple(parse(text) for text in said.requires),
+                    requires_python=(
+                        said.requires_python if said.metadata_requires_python is None else said.metadata_requires_python
+                    ),
+                    extras=tuple(sorted(said.extras)),
+                )
+        raise AssertionError(f"{file.name} is of another view")
+
+    def expect(self, requirements: Iterable[Requirement]) -> None:
+        self.expected.extend(requirements)
+
+    def expect_metadata(self, view: View, files: Iterable[File]) -> None:
+        self.expected_files.extend(file.name for file in files)
+
+
+def python_of(text: str) -> Python:
+    """``3.11``, ``3.11.4``, ``3.13t`` or ``pypy3.10``."""
+    free_threaded = text.endswith("t")
+    numbers = [int(part) for part in text.removeprefix("pypy").rstrip("t").split(".")]
+    return Python(
+        implementation="pypy" if text.startswith("pypy") else "cpython",
+        minor=(numbers[0], numbers[1]),
+        patch=numbers[2] if len(numbers) > 2 else None,
+        free_threaded=free_threaded,
+    )
+
+
+def problem_of(asked: Asked) -> PyPIProblem:
+    """The problem that a scenario states; roots are labelled by their place."""
+    target = default_target(asked.target)
+    if asked.musl:
+        target = msgspec.structs.replace(target, glibc=None, musl=asked.musl)
+    policy: dict[str, Any] = {
+        "prereleases": asked.prereleases,
+        "prereleases_for": frozenset(asked.prereleases_for),
+        "strategy": asked.strategy,
+        "exclude_newer": int(asked.exclude_newer.timestamp()) if asked.exclude_newer else None,
+        "exclude_newer_for": {
+            name: int(when.timestamp()) if isinstance(when, datetime) else None
+            for name, when in asked.exclude_newer_for.items()
+        },
+        "spans": frozenset(asked.spans),
+    }
+    return PyPIProblem(
+        target=target,
+        python=python_of(asked.python),
+        roots=label(asked.roots, "roots"),
+        constraints=label(asked.constraints, "constraints"),
+        overrides=label(asked.overrides, "overrides"),
+        policy=Policy(**policy),
+        preferences=dict(asked.preferences),
+        locked_files=frozenset(map(digest, asked.locked_files)),
+    )
+
+
+def label(requirements: Iterable[str], where: str) -> tuple[PyPIRoot, ...]:
+    """Requirements with their origins, such as ``roots[0]``."""
+    return tuple(PyPIRoot(parse(text), f"{where}[{number}]") for number, text in enumerate(requirements))

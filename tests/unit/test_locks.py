@@ -1,0 +1,52 @@
+"""Turns: one at a time, however the lock is made."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import FileLock, Timeout
+
+from envc.system.locks import file_lock
+
+
+@pytest.fixture(params=["the system's own lock", "the library's"])
+def file(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    if request.param == "the library's":
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+    return tmp_path / "one.lock"
+
+
+def test_who_does_not_wait_is_told_that_it_is_not_his_turn(file: Path) -> None:
+    with file_lock(file) as first:
+        with file_lock(file, wait=False) as second:
+            assert (first, second) == (True, False)
+        with file_lock(file, wait=False) as third:
+            assert not third
+    with file_lock(file, wait=False) as fourth:
+        assert fourth
+
+
+def test_a_turn_ends_with_an_error_too(file: Path) -> None:
+    with pytest.raises(ValueError, match="halfway"), file_lock(file):
+        raise ValueError("halfway")
+    with file_lock(file, wait=False) as mine:
+        assert mine
+
+
+def test_both_kinds_of_lock_keep_each_other_out(tmp_path: Path) -> None:
+    """Older versions of envc lock with the library."""
+    file = tmp_path / "one.lock"
+    with file_lock(file), pytest.raises(Timeout):
+        FileLock(file, timeout=0).acquire()
+    with FileLock(file), file_lock(file, wait=False) as mine:
+        assert not mine
+    with file_lock(file, wait=False) as mine:
+        assert mine
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError), file_lock(tmp_path / "file/one.lock"):
+        raise AssertionError
