@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from envc.model.progress import Silent
-from envc.shipping.deliver.hydrate import hydrate
+from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate
 from tests.support.environments import HOST, record_of
 from tests.support.stores import MemoryBlobs
 from tests.support.wheels import build_wheel
@@ -61,7 +61,13 @@ def files(prefix: Path) -> dict[str, tuple[bool, bytes]]:
 def test_uv_installs_the_same_files(tmp_path: Path) -> None:
     store = MemoryBlobs()
     record = record_of(store, tmp_path, *WHEELS)
-    hydrate(store, record, tmp_path / "ours", interpreter=HOST, cache=tmp_path / "cache", progress=Silent())
+    hydrate(
+        StoredEnvironment(store, record),
+        tmp_path / "ours",
+        interpreter=HOST,
+        cache=tmp_path / "cache",
+        progress=Silent(),
+    )
     theirs = tmp_path / "theirs"
     quiet = {"check": True, "capture_output": True, "env": {**os.environ, "UV_CACHE_DIR": str(tmp_path / "uv")}}
     subprocess.run(["uv", "venv", "--python", HOST.executable, theirs], **quiet)

@@ -13,7 +13,7 @@ from envc.model.digest import sha256
 from envc.model.progress import Silent
 from envc.model.record import Record, StepCard
 from envc.pipeline import single_file
-from envc.shipping.deliver.hydrate import hydrate, ready_own
+from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate, ready_own
 from envc.shipping.format.bundle import BundlePart, read_bundle
 from envc.shipping.format.documents import canonical_json
 from envc.shipping.format.encode import Entry
@@ -68,7 +68,11 @@ def signed(record: Record) -> StepCard:
 def test_the_bundle_that_the_others_are_made_from_is_read(tmp_path: Path) -> None:
     bundle = open_bytes(bundle_of(), tmp_path)
     assert hydrate(
-        bundle, bundle.record, tmp_path / "p", interpreter=None, own=bundle.own, cache=tmp_path, progress=Silent()
+        StoredEnvironment(bundle, bundle.record, own=bundle.own),
+        tmp_path / "p",
+        interpreter=None,
+        cache=tmp_path,
+        progress=Silent(),
     )
     assert (tmp_path / "p/bin/tool").read_bytes() == b"#!/bin/sh\necho second\n"
     assert (tmp_path / "p/.envc/code/main.py").exists()
@@ -169,7 +173,13 @@ def test_every_flipped_byte_is_found_or_changes_nothing(tmp_path: Path) -> None:
 
 
 def _hydrated(bundle: BundleFile, prefix: Path) -> dict[str, bytes]:
-    hydrate(bundle, bundle.record, prefix, interpreter=None, own=bundle.own, cache=prefix.parent, progress=Silent())
+    hydrate(
+        StoredEnvironment(bundle, bundle.record, own=bundle.own),
+        prefix,
+        interpreter=None,
+        cache=prefix.parent,
+        progress=Silent(),
+    )
     return {
         path.relative_to(prefix).as_posix(): str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
         for path in prefix.rglob("*")
@@ -188,13 +198,25 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
     whole = bundle.path.read_bytes()
     bundle.path.write_bytes(whole[:200])
     with pytest.raises(CorruptBlob, match="ends before byte"):
-        hydrate(bundle, bundle.record, tmp_path / "p", interpreter=None, cache=tmp_path, progress=Silent())
+        hydrate(
+            StoredEnvironment(bundle, bundle.record),
+            tmp_path / "p",
+            interpreter=None,
+            cache=tmp_path,
+            progress=Silent(),
+        )
     bundle.path.write_bytes(bytes(len(whole)))
     with pytest.raises(CorruptBlob, match="does not match its digest"):
         ready_own(bundle, bundle.own, cache=tmp_path, progress=Silent())
     bundle.path.unlink()
     with pytest.raises(StoreError, match="cannot be read"):
-        hydrate(bundle, bundle.record, tmp_path / "p", interpreter=None, cache=tmp_path, progress=Silent())
+        hydrate(
+            StoredEnvironment(bundle, bundle.record),
+            tmp_path / "p",
+            interpreter=None,
+            cache=tmp_path,
+            progress=Silent(),
+        )
     assert not (tmp_path / "p").exists()
 
 

@@ -15,7 +15,7 @@ import pytest
 from envc.errors import EnvcError, StoreError
 from envc.model.digest import Sha256
 from envc.model.progress import Silent
-from envc.shipping.deliver.hydrate import Loading, hydrate
+from envc.shipping.deliver.hydrate import Loading, StoredEnvironment, hydrate
 from envc.shipping.store.keys import object_key
 from envc.shipping.store.objects import get_object, verify_object
 from envc.shipping.store.open import open_store
@@ -59,17 +59,26 @@ def test_a_full_disk_takes_no_half_prefix(small_disk: Path, tmp_path: Path) -> N
     store = open_store(tmp_path / "store")
     one, both = record_of(store, tmp_path, BIG[0]), record_of(store, tmp_path, *BIG)
     prefix, cache = small_disk / "prefix", small_disk / "cache"
-    assert hydrate(store, one, prefix, interpreter=HOST, cache=cache, progress=Silent())
+    assert hydrate(StoredEnvironment(store, one), prefix, interpreter=HOST, cache=cache, progress=Silent())
     with pytest.raises(EnvcError, match="cannot be written: No space left on device"):
         # Copies, so that what is unpacked already does not make room.
-        hydrate(store, both, prefix, interpreter=HOST, cache=cache, progress=Silent(), loading=Loading(cached=False))
+        hydrate(
+            StoredEnvironment(store, both),
+            prefix,
+            interpreter=HOST,
+            cache=cache,
+            progress=Silent(),
+            loading=Loading(cached=False),
+        )
     # What was there is there, and works.
-    assert not hydrate(store, one, prefix, interpreter=HOST, cache=cache, progress=Silent())
+    assert not hydrate(StoredEnvironment(store, one), prefix, interpreter=HOST, cache=cache, progress=Silent())
     assert [path.name for path in small_disk.iterdir() if path.name.startswith(".")] == []
     # With room made, the same goes through.
     shutil.rmtree(prefix)
     shutil.rmtree(cache / "objects")
-    assert hydrate(store, both, small_disk / "other", interpreter=HOST, cache=cache, progress=Silent())
+    assert hydrate(
+        StoredEnvironment(store, both), small_disk / "other", interpreter=HOST, cache=cache, progress=Silent()
+    )
 
 
 def test_a_full_disk_costs_the_cache_and_not_the_prefix(small_disk: Path, tmp_path: Path) -> None:
@@ -77,8 +86,7 @@ def test_a_full_disk_costs_the_cache_and_not_the_prefix(small_disk: Path, tmp_pa
     record = record_of(store, tmp_path, *BIG)
     loading = Loading(link_mode="copy")
     assert hydrate(
-        store,
-        record,
+        StoredEnvironment(store, record),
         small_disk / "prefix",
         interpreter=HOST,
         cache=small_disk / "cache",

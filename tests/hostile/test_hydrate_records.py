@@ -11,7 +11,7 @@ from envc.errors import EnvcError
 from envc.model.digest import Sha256, sha256
 from envc.model.progress import Silent
 from envc.model.record import Member, Record, RecordObject
-from envc.shipping.deliver.hydrate import hydrate
+from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate
 from envc.shipping.format.encode import Entry
 from envc.shipping.format.errors import CorruptBlob
 from envc.shipping.store.keys import object_key
@@ -63,7 +63,13 @@ def outside(tmp_path: Path) -> Path:
 def refused(store: MemoryBlobs, record: Record, outside: Path, error: type[EnvcError] = EnvcError) -> str:
     prefix = outside.parent / "prefix"
     with pytest.raises(error) as caught:
-        hydrate(store, record, prefix, interpreter=HOST, cache=outside.parent.parent / "cache", progress=Silent())
+        hydrate(
+            StoredEnvironment(store, record),
+            prefix,
+            interpreter=HOST,
+            cache=outside.parent.parent / "cache",
+            progress=Silent(),
+        )
     assert list(outside.iterdir()) == []
     assert [entry.name for entry in outside.parent.iterdir()] == ["outside"]
     return str(caught.value)
@@ -73,7 +79,9 @@ def test_the_record_that_the_others_are_made_from_is_hydrated(tmp_path: Path, ou
     store = MemoryBlobs()
     record = make_record(store, [Entry(path="lib/a", content=b"a"), Entry(path="lib/b", link="a")])
     prefix = outside.parent / "prefix"
-    assert hydrate(store, record, prefix, interpreter=HOST, cache=tmp_path / "cache", progress=Silent())
+    assert hydrate(
+        StoredEnvironment(store, record), prefix, interpreter=HOST, cache=tmp_path / "cache", progress=Silent()
+    )
     assert (prefix / "lib/b").read_bytes() == b"a"
 
 

@@ -16,7 +16,7 @@ from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment
 from envc.model.progress import Silent
 from envc.model.record import ObjectIndex, Record
-from envc.shipping.deliver.hydrate import find_ready, hydrate, ready_environment, record_digest
+from envc.shipping.deliver.hydrate import StoredEnvironment, find_ready, hydrate, ready_environment, record_digest
 from envc.shipping.deliver.verify import verify_prefix
 from envc.shipping.format.encode import Entry
 from envc.shipping.format.object_index import encode_trailer
@@ -65,13 +65,15 @@ class Desk:
         """What alpha.py says in a prefix."""
         prefix = self.folder / name
         hydrate(
-            self.lying if lying else self.honest,
-            self.forged if lying else self.record,
+            StoredEnvironment(
+                self.lying if lying else self.honest,
+                self.forged if lying else self.record,
+                environment=self.locked() if demanded else None,
+            ),
             prefix,
             interpreter=HOST,
             cache=self.folder / "cache",
             progress=Silent(),
-            environment=self.locked() if demanded else None,
         )
         (path,) = prefix.rglob("alpha.py")
         return path.read_text()[5:11]
@@ -126,11 +128,14 @@ def test_a_prefix_from_before_the_demand_is_made_again(desk: Desk) -> None:
 
 def test_a_ready_environment_from_before_the_demand_is_not_found(desk: Desk) -> None:
     cache = desk.folder / "cache"
-    ready_environment(desk.lying, desk.forged, interpreter=HOST, cache=cache, progress=Silent())
+    ready_environment(StoredEnvironment(desk.lying, desk.forged), interpreter=HOST, cache=cache, progress=Silent())
     assert find_ready(desk.locked(), record_digest(desk.forged), interpreter=HOST, cache=cache) is None
     with pytest.raises(CorruptObject):
         ready_environment(
-            desk.lying, desk.forged, interpreter=HOST, cache=cache, progress=Silent(), environment=desk.locked()
+            StoredEnvironment(desk.lying, desk.forged, environment=desk.locked()),
+            interpreter=HOST,
+            cache=cache,
+            progress=Silent(),
         )
 
 

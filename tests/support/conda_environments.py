@@ -10,7 +10,7 @@ from envc.model.environment import Environment, EnvironmentMember, python_layout
 from envc.model.progress import Progress, Silent
 from envc.model.record import Record
 from envc.shipping.deliver.derive import Ledger
-from envc.shipping.deliver.hydrate import Loading, hydrate
+from envc.shipping.deliver.hydrate import Loading, StoredEnvironment, hydrate
 from envc.shipping.deliver.pack import Bundled, BundleRequest, StepBundle, pack
 from envc.shipping.machine.interpreter import own_python
 from envc.shipping.store.blobs import Blobs
@@ -74,8 +74,7 @@ def hydrate_conda(
 ) -> bool:
     """Make the environment of a record at `prefix`."""
     return hydrate(
-        store,
-        record,
+        StoredEnvironment(store, record),
         prefix,
         interpreter=own_python("conda", PLATFORMS[record.platform]),
         cache=cache,

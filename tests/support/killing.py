@@ -19,7 +19,7 @@ from envc.errors import EnvcError
 from envc.model.digest import sha256
 from envc.model.progress import Silent
 from envc.model.record import Record
-from envc.shipping.deliver.hydrate import hydrate
+from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate
 from envc.shipping.deliver.pack import Bundled
 from envc.shipping.format.errors import MissingBlob
 from envc.shipping.prefix import object_cache, tree  # noqa: F401 - imported before the clock runs
@@ -127,7 +127,9 @@ def kill_hydrates(folder: Path, seed: int, times: int) -> tuple[int, int]:
     turn = 0
 
     def attempt() -> bool:
-        made = hydrate(store, records[turn % 2], prefix, interpreter=HOST, cache=cache, progress=Silent())
+        made = hydrate(
+            StoredEnvironment(store, records[turn % 2]), prefix, interpreter=HOST, cache=cache, progress=Silent()
+        )
         for item in records[turn % 2].objects:
             if not Unpacked(cache / "objects").holds(item.index.layout, item.index.bytes_digest):
                 raise EnvcError(f"{item.name} was not kept")

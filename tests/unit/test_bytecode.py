@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from envc.model.progress import Silent
-from envc.shipping.deliver.hydrate import Loading, hydrate
+from envc.shipping.deliver.hydrate import Loading, StoredEnvironment, hydrate
 from envc.shipping.prefix.bytecode import NoBytecode, compile_tree, is_module
 from tests.support.environments import HOST, record_of
 from tests.support.stores import MemoryBlobs
@@ -94,11 +94,11 @@ def test_what_an_import_may_reach(path: str, expected: bool) -> None:
 def test_a_prefix_that_was_compiled_imports_no_source(tmp_path: Path) -> None:
     store = MemoryBlobs()
     wheel = build_wheel("alpha", files={"alpha.py": "print(__cached__)\n"})
-    record = record_of(store, tmp_path, wheel)
+    stored = StoredEnvironment(store, record_of(store, tmp_path, wheel))
     prefix = tmp_path / "prefix"
     arguments = {"interpreter": HOST, "cache": tmp_path / "cache", "progress": Silent()}
-    assert hydrate(store, record, prefix, loading=Loading(bytecode=True), **arguments)  # type: ignore[arg-type]
-    assert not hydrate(store, record, prefix, loading=Loading(bytecode=True), **arguments)  # type: ignore[arg-type]
+    assert hydrate(stored, prefix, loading=Loading(bytecode=True), **arguments)  # type: ignore[arg-type]
+    assert not hydrate(stored, prefix, loading=Loading(bytecode=True), **arguments)  # type: ignore[arg-type]
     (source,) = prefix.rglob("alpha.py")
     cached = Path(importlib.util.cache_from_source(str(source)))
     before = cached.read_bytes()
@@ -108,7 +108,7 @@ def test_a_prefix_that_was_compiled_imports_no_source(tmp_path: Path) -> None:
     assert done.stdout.strip() == str(cached)
     assert cached.read_bytes() == before
     # Asked for without byte-code, the prefix is another one; and no byte-code came into the cache.
-    assert hydrate(store, record, prefix, **arguments)  # type: ignore[arg-type]
+    assert hydrate(stored, prefix, **arguments)  # type: ignore[arg-type]
     assert made(prefix) == {}
 
 

@@ -14,7 +14,7 @@ from envc.errors import EnvcError
 from envc.model.digest import Sha256, sha256
 from envc.model.progress import Silent
 from envc.model.record import MTIME, Record
-from envc.shipping.deliver.hydrate import PREFIX, hydrate
+from envc.shipping.deliver.hydrate import PREFIX, StoredEnvironment, hydrate
 from envc.shipping.format.decode import read_object
 from envc.shipping.prefix.conda_prefix import PrefixTooLongFor, settle
 from envc.shipping.store.keys import object_key
@@ -227,7 +227,13 @@ def test_a_foreign_environment_is_unpacked_as_it_is(tmp_path: Path) -> None:
     noarch = build_conda("lib", files={"site-packages/lib.py": ""}, noarch="python", entry_points=["lib = lib:main"])
     bench = Bench(tmp_path, package, noarch, platform="win-64")
     prefix = tmp_path / "prefix"
-    hydrate(bench.store, bench.record, prefix, interpreter=None, cache=tmp_path / "cache", progress=Silent())
+    hydrate(
+        StoredEnvironment(bench.store, bench.record),
+        prefix,
+        interpreter=None,
+        cache=tmp_path / "cache",
+        progress=Silent(),
+    )
     assert (prefix / "etc/tool.ini").read_text() == f"at = {PLACEHOLDER}\n"
     launcher = (prefix / "Scripts/lib.exe").read_bytes()
     assert b"#!<launcher_dir>\\..\\python.exe\n" in launcher, "conda's python stands in the prefix itself"

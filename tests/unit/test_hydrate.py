@@ -19,6 +19,7 @@ from envc.model.progress import Silent
 from envc.model.record import Record
 from envc.shipping.deliver.hydrate import (
     Loading,
+    StoredEnvironment,
     check_record,
     find_ready,
     hydrate,
@@ -66,7 +67,7 @@ class Bench:
         self, prefix: Path, record: Record | None = None, store: Blobs | None = None, **options: object
     ) -> bool:
         arguments = {"interpreter": HOST, "cache": self.folder / "cache", "progress": self.progress} | options
-        return hydrate(store or self.store, record or self.record, prefix, **arguments)  # type: ignore[arg-type]
+        return hydrate(StoredEnvironment(store or self.store, record or self.record), prefix, **arguments)  # type: ignore[arg-type]
 
     def siblings(self, prefix: Path) -> list[str]:
         return sorted(entry.name for entry in prefix.parent.iterdir() if entry.name.startswith("."))
@@ -236,7 +237,7 @@ def test_what_a_killed_run_left_is_removed(bench: Bench, tmp_path: Path) -> None
 KILLED = """
 import os, sys
 from pathlib import Path
-from envc.shipping.deliver.hydrate import Loading, hydrate
+from envc.shipping.deliver.hydrate import Loading, StoredEnvironment, hydrate
 from envc.model.progress import Silent
 from envc.shipping.store.open import open_store
 from envc.shipping.store.records import get_record
@@ -256,7 +257,8 @@ def deadly(key, offset, length):
 
 store.read_range = deadly
 once = Loading(threads=1)
-hydrate(store, record, folder / "prefix", interpreter=HOST, cache=folder / "cache", progress=Silent(), loading=once)
+stored = StoredEnvironment(store, record)
+hydrate(stored, folder / "prefix", interpreter=HOST, cache=folder / "cache", progress=Silent(), loading=once)
 """
 
 
@@ -271,7 +273,9 @@ def test_a_run_that_is_killed_leaves_no_prefix(survived: int, tmp_path: Path) ->
     prefix = tmp_path / "prefix"
     assert not prefix.exists()
     assert list(tmp_path.glob(".prefix.envc-*"))
-    assert hydrate(store, record, prefix, interpreter=HOST, cache=tmp_path / "cache", progress=Silent())
+    assert hydrate(
+        StoredEnvironment(store, record), prefix, interpreter=HOST, cache=tmp_path / "cache", progress=Silent()
+    )
     assert not list(tmp_path.glob(".*"))
     assert ask(prefix, "import alpha, beta; print(1)") == "1"
 
@@ -387,7 +391,13 @@ def test_a_foreign_environment_may_be_looked_at(target: str, tmp_path: Path) -> 
     store = MemoryBlobs()
     step = StepBundle(step="s", target=target, environment=environment(ALPHA, BETA, target=target))
     record = bundle(store, tmp_path, ALPHA, BETA, steps=(step,))[0].records[0]
-    assert hydrate(store, record, tmp_path / "prefix", interpreter=None, cache=tmp_path / "cache", progress=Silent())
+    assert hydrate(
+        StoredEnvironment(store, record),
+        tmp_path / "prefix",
+        interpreter=None,
+        cache=tmp_path / "cache",
+        progress=Silent(),
+    )
     scripts = tmp_path / "prefix" / ("Scripts" if target == "win-64" else "bin")
     assert [entry.name for entry in scripts.iterdir()] == ["alpha.exe" if target == "win-64" else "alpha"]
     assert not (tmp_path / "prefix/pyvenv.cfg").exists()
@@ -399,7 +409,12 @@ def test_many_at_once_do_the_work_once(bench: Bench, tmp_path: Path) -> None:
 
     def work() -> None:
         ready.append(
-            ready_environment(bench.store, bench.record, interpreter=HOST, cache=tmp_path / "cache", progress=Silent())
+            ready_environment(
+                StoredEnvironment(bench.store, bench.record),
+                interpreter=HOST,
+                cache=tmp_path / "cache",
+                progress=Silent(),
+            )
         )
 
     threads = [threading.Thread(target=work) for _ in range(8)]
@@ -419,7 +434,10 @@ def test_a_ready_environment_is_found_without_the_store(bench: Bench, tmp_path: 
     cache, digest, locked = tmp_path / "cache", record_digest(bench.record), environment(ALPHA, BETA)
     assert find_ready(locked, digest, interpreter=HOST, cache=cache) is None
     prefix, made = ready_environment(
-        bench.store, bench.record, interpreter=HOST, cache=cache, progress=Silent(), environment=locked
+        StoredEnvironment(bench.store, bench.record, environment=locked),
+        interpreter=HOST,
+        cache=cache,
+        progress=Silent(),
     )
     assert made
     assert find_ready(locked, digest, interpreter=HOST, cache=cache) == prefix

@@ -16,7 +16,7 @@ from envc.errors import Unwritable
 from envc.model.digest import sha256
 from envc.model.progress import Silent
 from envc.model.record import Record, RecordObject
-from envc.shipping.deliver.hydrate import Loading, hydrate
+from envc.shipping.deliver.hydrate import Loading, StoredEnvironment, hydrate
 from envc.shipping.prefix.object_cache import LinkMode, Unpacked
 from envc.shipping.prefix.tree import Part, write_tree
 from envc.shipping.store.keys import object_key
@@ -47,8 +47,7 @@ class Desk:
         self.store.requests.clear()
         prefix = self.folder / name
         assert hydrate(
-            self.store,
-            record or self.record,
+            StoredEnvironment(self.store, record or self.record),
             prefix,
             interpreter=HOST,
             cache=self.cache,
@@ -250,7 +249,7 @@ def test_drafts_of_killed_runs_are_removed_after_a_day(desk: Desk) -> None:
 PROGRAM = """
 import sys
 from pathlib import Path
-from envc.shipping.deliver.hydrate import hydrate
+from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate
 from envc.model.progress import Silent
 from envc.shipping.store.open import open_store
 from envc.shipping.store.records import get_record
@@ -260,14 +259,15 @@ folder, environment, number = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 store = open_store(folder / "store")
 for turn in range(4):
     prefix = folder / f"prefix-{number}-{turn}"
-    hydrate(store, get_record(store, environment), prefix, interpreter=HOST, cache=folder / "cache", progress=Silent())
+    stored = StoredEnvironment(store, get_record(store, environment))
+    hydrate(stored, prefix, interpreter=HOST, cache=folder / "cache", progress=Silent())
 """
 
 
 LARGE_PROGRAM = """
 import resource, sys
 from pathlib import Path
-from envc.shipping.deliver.hydrate import hydrate
+from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate
 from envc.model.progress import Silent
 from envc.shipping.store.open import open_store
 from envc.system.cores import usable_cores
@@ -278,7 +278,8 @@ folder, store = Path(sys.argv[1]), open_store(Path(sys.argv[1]) / "store")
 record = get_record(store, sys.argv[2])
 
 def make(name):
-    hydrate(store, record, folder / name, interpreter=HOST, cache=folder / "cache", progress=Silent())
+    stored = StoredEnvironment(store, record)
+    hydrate(stored, folder / name, interpreter=HOST, cache=folder / "cache", progress=Silent())
 
 make("first")
 (poisoned,) = (folder / "first").rglob("alpha/m7.py")

@@ -14,7 +14,7 @@ import pytest
 
 from envc.errors import EnvcError, UsageError
 from envc.model.progress import Silent
-from envc.shipping.deliver.hydrate import hydrate
+from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate
 from envc.shipping.deliver.run import LEAKS, CommandNotFound, Launch, environment_variables, run, split_command
 from tests.support.environments import HOST, record_of
 from tests.support.stores import MemoryBlobs
@@ -32,7 +32,13 @@ def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     store = MemoryBlobs()
     record = record_of(store, folder, TOOL)
-    hydrate(store, record, folder / "pre fix", interpreter=HOST, cache=folder / "cache", progress=Silent())
+    hydrate(
+        StoredEnvironment(store, record),
+        folder / "pre fix",
+        interpreter=HOST,
+        cache=folder / "cache",
+        progress=Silent(),
+    )
     return folder / "pre fix"
 
 

@@ -12,9 +12,9 @@ from envc.errors import DigestMismatch, Unwritable
 from envc.model.digest import Sha256, sha256
 from envc.model.progress import Silent
 from envc.model.record import StepPointer
-from envc.shipping.deliver.hydrate import hydrate
+from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate
 from envc.shipping.deliver.pack import StepBundle
-from envc.shipping.deliver.ship import Shipped, ship
+from envc.shipping.deliver.ship import Shipped, ShipRequest, ship
 from envc.shipping.format.bundle import read_bundle
 from envc.shipping.format.encode import Entry
 from envc.shipping.prefix.tree import CorruptObject
@@ -50,17 +50,16 @@ def packed(
 
 def shipped(store: MemoryBlobs, pointer: StepPointer, out: Path) -> Shipped:
     record = get_record(store, pointer.environment, pointer.record)
-    return ship(
-        store,
-        record,
-        pointer,
-        out,
+    request = ShipRequest(
         project="demo",
         step="train",
         target=default_target(HOST.platform),
-        lock=Sha256("0" * 64),
         python=PYTHON,
+        lock=Sha256("0" * 64),
+        record=record,
+        pointer=pointer,
     )
+    return ship(request, store, out)
 
 
 def test_the_file_is_the_objects_of_the_store(tmp_path: Path) -> None:
@@ -92,7 +91,13 @@ def test_the_winner_of_a_contested_path_stands_last(tmp_path: Path) -> None:
     store, pointer = packed(tmp_path, SECOND, FIRST)
     bundle = open_bundle(shipped(store, pointer, tmp_path / "x.zst").path)
     assert [item.name for item in bundle.record.objects] == ["first", "second"]
-    hydrate(bundle, bundle.record, tmp_path / "p", interpreter=None, cache=tmp_path / "cache", progress=Silent())
+    hydrate(
+        StoredEnvironment(bundle, bundle.record),
+        tmp_path / "p",
+        interpreter=None,
+        cache=tmp_path / "cache",
+        progress=Silent(),
+    )
     assert [path.read_text() for path in (tmp_path / "p").rglob("shared.py")] == ["2\n"]
 
 

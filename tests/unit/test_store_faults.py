@@ -15,7 +15,7 @@ import pytest
 
 from envc.errors import DigestMismatch, StoreError
 from envc.model.progress import Silent
-from envc.shipping.deliver.hydrate import hydrate
+from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate
 from envc.shipping.deliver.pack import Bundled
 from envc.shipping.format.errors import CorruptBlob, MissingBlob, StoreBusy
 from envc.shipping.prefix.tree import CorruptObject
@@ -237,7 +237,13 @@ class Distant:
         pointer = get_pointer(store, self.pointer_key)
         record = get_record(store, pointer.environment, pointer.record)
         prefix = self.folder / f"prefix-{time.monotonic_ns()}"
-        hydrate(store, record, prefix, interpreter=HOST, cache=self.folder / f"{prefix.name}-cache", progress=Silent())
+        hydrate(
+            StoredEnvironment(store, record),
+            prefix,
+            interpreter=HOST,
+            cache=self.folder / f"{prefix.name}-cache",
+            progress=Silent(),
+        )
         return prefix
 
 
@@ -260,8 +266,7 @@ def test_a_store_in_memory_serves_the_python_api(tmp_path: Path) -> None:
     store = open_store("memory://bucket/team")
     bundled, _ = bundle(store, tmp_path, *WHEELS[:2])
     hydrate(
-        open_store("memory://bucket/team"),
-        bundled.records[0],
+        StoredEnvironment(open_store("memory://bucket/team"), bundled.records[0]),
         tmp_path / "prefix",
         interpreter=HOST,
         cache=tmp_path / "cache",

@@ -11,7 +11,7 @@ import pytest
 
 from envc.errors import StoreError
 from envc.model.progress import Silent
-from envc.shipping.deliver.hydrate import hydrate
+from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate
 from envc.shipping.format.errors import MissingBlob
 from envc.shipping.store.backends.fsspec import RemoteBlobs, open_remote
 from envc.shipping.store.backends.s3 import BucketBlobs, open_bucket
@@ -110,7 +110,13 @@ def test_bundle_and_hydrate_through_a_third_of_faults(
         store = open_with(client, url, s3_server, monkeypatch, proxy.url)
         bundled, _ = bundle(store, tmp_path, *WHEELS)
         record = get_record(store, bundled.records[0].environment)
-        hydrate(store, record, tmp_path / "prefix", interpreter=HOST, cache=tmp_path / "cache", progress=Silent())
+        hydrate(
+            StoredEnvironment(store, record),
+            tmp_path / "prefix",
+            interpreter=HOST,
+            cache=tmp_path / "cache",
+            progress=Silent(),
+        )
         assert {request.outcome for request in proxy.log} > {"busy", "reset"}
     for number, _ in enumerate(WHEELS):
         assert list((tmp_path / "prefix").rglob(f"m{number}.py"))
@@ -156,7 +162,13 @@ def test_hydrate_asks_for_two_blobs_and_ranges_and_nothing_else(
         store = open_with(client, url, s3_server, monkeypatch, proxy.url)
         pointer = get_pointer(store, step_key("demo", bundled.lock, "step", HOST.platform))
         record = get_record(store, pointer.environment, pointer.record)
-        hydrate(store, record, tmp_path / "prefix", interpreter=HOST, cache=tmp_path / "cache", progress=Silent())
+        hydrate(
+            StoredEnvironment(store, record),
+            tmp_path / "prefix",
+            interpreter=HOST,
+            cache=tmp_path / "cache",
+            progress=Silent(),
+        )
         frames = sum(len(item.index.frames) for item in record.objects)
         assert proxy.methods() == ["GET"] * (2 + frames)
         assert not [request for request in proxy.log if "list-type" in request.path or "range" not in request.headers]

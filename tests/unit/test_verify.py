@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from envc.model.progress import Silent
-from envc.shipping.deliver.hydrate import hydrate
+from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate
 from envc.shipping.deliver.pack import Bundled, StepBundle
 from envc.shipping.deliver.verify import NotAPrefix, Verified, verify_environments, verify_prefix, verify_store
 from envc.shipping.format.encode import Entry
@@ -36,7 +36,13 @@ class Bench:
         (self.record,) = self.bundled.records
         (self.pointer,) = self.bundled.pointers.values()
         self.prefix = folder / "prefix"
-        hydrate(self.store, self.record, self.prefix, interpreter=HOST, cache=folder / "cache", progress=Silent())
+        hydrate(
+            StoredEnvironment(self.store, self.record),
+            self.prefix,
+            interpreter=HOST,
+            cache=folder / "cache",
+            progress=Silent(),
+        )
 
     @property
     def site(self) -> Path:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from envc.model.environment import Environment
     from envc.model.manifest import Manifest
     from envc.model.record import StepPointer
-    from envc.shipping.deliver.hydrate import Loading
+    from envc.shipping.deliver.hydrate import Loading, StoredEnvironment
     from envc.shipping.machine.interpreter import Interpreter
     from envc.shipping.store.blobs import Blobs
     from envc.shipping.store.records import StoredRecord
@@ -83,6 +83,20 @@ def bound_record(bound: Bound) -> StoredRecord:
     return stored
 
 
+def stored_environment(bound: Bound) -> StoredEnvironment:
+    """pointer → record, with what the lock and the manifest say about it. Raises what `bound_record` raises."""
+    from envc.shipping.deliver.hydrate import StoredEnvironment
+
+    stored = bound_record(bound)
+    return StoredEnvironment(
+        bound.store,
+        stored.record,
+        text=stored.text,
+        environment=bound.environment,
+        origins=channel_addresses(bound.manifest, bound.environment),
+    )
+
+
 def ready(bound: Bound, interpreter: Interpreter, context: Context) -> tuple[Path, bool]:
     """The environment in the cache, and whether it was made now: record → hydrate, by one process for all that ask."""
     from envc.shipping.deliver.hydrate import find_ready, one_at_a_time, ready_environment
@@ -99,17 +113,9 @@ def ready(bound: Bound, interpreter: Interpreter, context: Context) -> tuple[Pat
         found = look()
         if found is not None:
             return found, False
-        stored = bound_record(bound)
+        stored = stored_environment(bound)
         return ready_environment(
-            bound.store,
-            stored.record,
-            interpreter=interpreter,
-            cache=cache,
-            progress=context.progress,
-            environment=environment,
-            force=context.force,
-            origins=channel_addresses(bound.manifest, bound.environment),
-            text=stored.text,
+            stored, interpreter=interpreter, cache=cache, progress=context.progress, force=context.force
         )
 
 
@@ -140,18 +146,13 @@ def hydrate(
         if prefix is None and interpreter is not None:
             return ready(bound, interpreter, context)
         where = context.cwd / (prefix or "")
-        stored = bound_record(bound)
         made = fill(
-            bound.store,
-            stored.record,
+            stored_environment(bound),
             where,
             interpreter=interpreter,
             cache=context.cache,
             progress=context.progress,
             loading=loading,
-            environment=bound.environment,
-            origins=channel_addresses(bound.manifest, bound.environment),
-            text=stored.text,
         )
         return where, made
 

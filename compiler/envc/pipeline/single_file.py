@@ -61,22 +61,20 @@ def write(
 def _ship(
     project: Project, step_target: StepTarget, one: Selection, options: BundleOptions, out: Path, context: Context
 ) -> Shipped:
-    from envc.shipping.deliver.ship import ship
+    from envc.shipping.deliver.ship import ShipRequest, ship
 
     bound = bind(project, step_target, one, context)
     with distrust(context):
-        return ship(
-            bound.store,
-            bound_record(bound).record,
-            bound.pointer,
-            out,
+        request = ShipRequest(
             project=project.manifest.name,
             step=step_target.step,
             target=step_target.target,
-            lock=sha256(project.manifest.lock_path.read_bytes()),
             python=step_target.python,
-            level=options.level,
+            lock=sha256(project.manifest.lock_path.read_bytes()),
+            record=bound_record(bound).record,
+            pointer=bound.pointer,
         )
+        return ship(request, bound.store, out, level=options.level)
 
 
 def _one_step_target(project: Project, selection: Selection, context: Context) -> StepTarget:
@@ -104,6 +102,7 @@ def hydrate(
 
     A foreign bundle is unpacked without an interpreter, and so needs a `prefix`.
     """
+    from envc.shipping.deliver.hydrate import StoredEnvironment
     from envc.shipping.deliver.hydrate import hydrate as fill
 
     bundle = open_bundle(context.cwd / file)
@@ -120,15 +119,12 @@ def hydrate(
     where = context.cwd / (prefix or "")
     with _reading():
         made = fill(
-            bundle,
-            record,
+            StoredEnvironment(bundle, record, environment=environment, own=bundle.own),
             where,
             interpreter=interpreter,
-            own=bundle.own,
             cache=context.cache,
             progress=context.progress,
             loading=loading,
-            environment=environment,
         )
     return where, made
 
@@ -232,15 +228,13 @@ def _interpreter(bundle: BundleFile, context: Context) -> Interpreter:
 def _ready(
     bundle: BundleFile, environment: Environment | None, interpreter: Interpreter, context: Context
 ) -> tuple[Path, bool]:
-    from envc.shipping.deliver.hydrate import ready_environment
+    from envc.shipping.deliver.hydrate import StoredEnvironment, ready_environment
 
     with _reading():
         return ready_environment(
-            bundle,
-            bundle.record,
+            StoredEnvironment(bundle, bundle.record, environment=environment),
             interpreter=interpreter,
             cache=context.cache,
             progress=context.progress,
-            environment=environment,
             force=context.force,
         )

@@ -100,7 +100,7 @@ class Isolation:
         """A prefix with exactly these wheels. Raises what fetching, `pack` and `hydrate` raise."""
         from envc.fetch.pypi.metadata import wheel_metadata
         from envc.shipping.deliver.derive import Ledger
-        from envc.shipping.deliver.hydrate import ready_environment
+        from envc.shipping.deliver.hydrate import StoredEnvironment, ready_environment
         from envc.shipping.deliver.pack import BundleRequest, StepBundle, pack
         from envc.shipping.store.open import open_store
 
@@ -138,9 +138,8 @@ class Isolation:
             ledger=Ledger(self._cache / "derived"),
             progress=self._progress,
         )
-        prefix, _ = ready_environment(
-            store, bundled.records[0], interpreter=machine.host, cache=self._cache, progress=self._progress
-        )
+        stored = StoredEnvironment(store, bundled.records[0])
+        prefix, _ = ready_environment(stored, interpreter=machine.host, cache=self._cache, progress=self._progress)
         return prefix
 
 

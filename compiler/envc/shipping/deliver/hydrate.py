@@ -94,64 +94,78 @@ def check_record(record: Record, environment: Environment, store: Ranges) -> Non
             raise CorruptBlob(what, f"holds another content of {member.name} {member.version} than the lock records")
 
 
+class StoredEnvironment(msgspec.Struct, frozen=True):
+    """An environment to be hydrated: where it is stored, and what the store and the lock say about it."""
+
+    store: Ranges
+    record: Record  # already checked by `store.records`; its indexes are checked here, before they are used
+    text: bytes | None = None  # the record's JSON as it was read; None: its canonical JSON
+    environment: Environment | None = None  # as the lock has it; the record has been compared with it
+    own: ObjectIndex | None = None  # the environment object of a single-file bundle
+    origins: Mapping[Sha256, str] = {}  # artifact of a conda package: address of its channel, without credentials
+
+    @property
+    def json(self) -> bytes:
+        """The record's JSON."""
+        return self.text or canonical_json(self.record)
+
+    @property
+    def demanded(self) -> Sha256 | None:
+        """`Environment.demanded` of the lock; None without a lock."""
+        return self.environment.demanded if self.environment else None
+
+
 def hydrate(
-    store: Ranges,
-    record: Record,
+    stored: StoredEnvironment,
     prefix: Path,
     *,
     interpreter: Interpreter | None,
     cache: Path,
     progress: Progress,
-    own: ObjectIndex | None = None,
     loading: Loading | None = None,
-    environment: Environment | None = None,
-    origins: Mapping[Sha256, str] | None = None,
-    text: bytes | None = None,
 ) -> bool:
-    """Make `prefix` the environment of `record`, on that interpreter; False when it is that already.
+    """Make `prefix` the stored environment, on that interpreter. Returns False if it already is.
 
-    The record has been checked (`store.check`); its indexes are checked here, where they are used.
-    Without one the files are unpacked as they are, for looking at a foreign platform's environment. `own` is the
-    environment object of a single-file bundle, whose files then stand in the prefix as well.
-    `environment` is what a lock makes of it, with which the record has been compared: where the lock demands a content,
-    every file is compared with it; elsewhere frames are, whose digests and members' are both the record's own word.
-    `origins` say for conda packages which channel they are from, as an address without credentials.
-    `text` is the record as it was read, for one that was; else its canonical JSON serves.
-    A prefix that envc made before is replaced, an empty folder is used, anything else is PrefixOccupied.
-    Locks and unpacked objects stand in the `cache` folder: of several hydrations of one prefix the first does the work,
-    and of several prefixes with one object all but the first share its files. Raises WrongMachine, CorruptObject,
-    CorruptBlob, StoreError, NoBytecode, and EnvcError where the disk cannot take the files.
+    Without an interpreter, the files are unpacked unchanged, so that an environment for a foreign platform can be
+    inspected. The files of `stored.own` are written to the prefix as well. Where the lock demands a content digest,
+    every file is compared with its digest. Elsewhere only frames are, since both digests come from the same record.
+
+    A prefix that envc made before is replaced, and an empty folder is used; anything else raises PrefixOccupied.
+    Locks and unpacked objects are kept in the `cache` folder: of several hydrations of one prefix, the first does the
+    work, and of several prefixes that hold one object, all but the first share its files. Raises WrongMachine,
+    CorruptObject, CorruptBlob, StoreError, NoBytecode, and EnvcError if the disk cannot take the files.
     """
     loading = loading or Loading()
+    store, record, own = stored.store, stored.record, stored.own
     if interpreter is not None:
         machine = machine_of(interpreter)
         check_platform(record.platform, machine)
         if not loading.force:
             check_floors(record.requirements, machine)
     bytecode = loading.bytecode and interpreter is not None
-    # Files may name the prefix, and should not name a folder that it only was reached through.
+    # Files may contain the path of the prefix. It must not depend on a folder that was only passed through.
     prefix = prefix.resolve() if ".." in prefix.parts else prefix.absolute()
-    text = text or canonical_json(record)
+    text = stored.json
     state = _state(
         sha256(text),
         interpreter,
         prefix,
         own=own.artifact if own else None,
         bytecode=bytecode,
-        demanded=environment.demanded if environment else None,
+        demanded=stored.demanded,
     )
     from envc.system.atomic_folder import leftovers, publish_folder
 
-    # A run that was killed after the rename left what it had replaced; `appear` removes that, under the lock.
+    # A run that was killed after the rename left the old prefix behind; `publish_folder` removes it, under the lock.
     if _is_made(prefix, state) and not leftovers(prefix):
         return False
     from envc.shipping.prefix.object_cache import Unpacked
     from envc.shipping.prefix.tree import write_tree
 
-    parts = _parts(store, record, environment)
+    parts = _parts(store, record, stored.environment)
     unpacked = None
     if loading.cached:
-        # Where files cannot be shared, copies are worth their room only if they save a network's time.
+        # Where files cannot be shared, copies are worth their disk space only if they save network time.
         unpacked = Unpacked(cache / "objects", mode=loading.link_mode, copies=store.in_flight > 1)
     if own is not None:
         parts.append(_own_part(store, own, record.made if interpreter is not None else ()))
@@ -165,7 +179,7 @@ def hydrate(
             elif interpreter is not None and interpreter.names_prefix:
                 from envc.shipping.prefix.conda_prefix import settle
 
-                settle(folder, prefix, record, origins=origins or {}, progress=progress, threads=loading.threads)
+                settle(folder, prefix, record, origins=stored.origins, progress=progress, threads=loading.threads)
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
             place = os.path.relpath(error.filename2 or error.filename, folder)
             raise EnvcError(f"two members of the environment want to be {place}") from None
@@ -199,38 +213,18 @@ def find_ready(environment: Environment, record: Sha256, *, interpreter: Interpr
 
 
 def ready_environment(
-    store: Ranges,
-    record: Record,
-    *,
-    interpreter: Interpreter,
-    cache: Path,
-    progress: Progress,
-    environment: Environment | None = None,
-    force: bool = False,
-    origins: Mapping[Sha256, str] | None = None,
-    text: bytes | None = None,
+    stored: StoredEnvironment, *, interpreter: Interpreter, cache: Path, progress: Progress, force: bool = False
 ) -> tuple[Path, bool]:
-    """The prefix of a record on this machine, made once below `cache` and used in place ever after; and whether it was
-    made now.
+    """The prefix of an environment on this machine, and whether this call made it. It is made once below `cache`, and
+    used in place from then on.
 
-    Any number of processes may ask at once. A prefix that was made when the lock demanded nothing is not one of a lock
-    that does. `force` as in `Loading`; the other arguments and errors as for `hydrate`.
+    Any number of processes may call this at once. A prefix that was made while the lock demanded no content is not
+    used for a lock that does. `force` as in `Loading`; the other arguments and errors as for `hydrate`.
     """
-    demanded = environment.demanded if environment else None
-    text = text or canonical_json(record)
-    prefix = _ready_place(record.environment, sha256(text), interpreter, cache, demanded)
-    made = hydrate(
-        store,
-        record,
-        prefix,
-        interpreter=interpreter,
-        cache=cache,
-        progress=progress,
-        environment=environment,
-        loading=Loading(force=force),
-        origins=origins,
-        text=text,
-    )
+    digest = sha256(stored.json)
+    prefix = _ready_place(stored.record.environment, digest, interpreter, cache, stored.demanded)
+    loading = Loading(force=force)
+    made = hydrate(stored, prefix, interpreter=interpreter, cache=cache, progress=progress, loading=loading)
     return prefix, made
 
 

@@ -41,40 +41,41 @@ class Shipped(msgspec.Struct, frozen=True, kw_only=True):
     sha256: Sha256  # of the whole file
 
 
-def ship(
-    store: Blobs,
-    record: Record,
-    pointer: StepPointer,
-    out: Path,
-    *,
-    project: str,
-    step: str,
-    target: Target,
-    lock: Sha256,
-    python: Python,
-    level: int = LEVEL,
-) -> Shipped:
-    """Write the bundle of one step on one target; a file that is there is replaced, at once.
+class ShipRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One step on one target, as it was bundled."""
+
+    project: str
+    step: str
+    target: Target
+    python: Python
+    lock: Sha256  # digest of the lock file
+    record: Record
+    pointer: StepPointer  # to that record
+
+
+def ship(request: ShipRequest, store: Blobs, out: Path, *, level: int = LEVEL) -> Shipped:
+    """Write the bundle of one step on one target. An existing file is replaced atomically.
 
     Equal objects, code and card give equal bytes. Raises CorruptObject for an object that is not what the record says,
     CorruptBlob and DigestMismatch for code that is not what the pointer says, and Unwritable where the file cannot be
     written.
     """
+    record, pointer = request.record, request.pointer
     code = tuple(_code(store, pointer))
     card = StepCard(
-        project=project,
-        step=step,
-        target=target.name,
-        python=python.text,
-        lock=lock,
+        project=request.project,
+        step=request.step,
+        target=request.target.name,
+        python=request.python.text,
+        lock=request.lock,
         record=pointer.record,
         code=pointer.code if code else None,
         run=pointer.run,
         env=pointer.env,
-        floors=target.declared or msgspec.UNSET,
+        floors=request.target.declared or msgspec.UNSET,
     )
     draft = io.BytesIO()
-    entries = (*own_entries(record, card, python), *code)
+    entries = (*own_entries(record, card, request.python), *code)
     index, size = write_object(entries, draft, layout=ENVIRONMENT_LAYOUT, level=level)
     own = Source(index=index, size=size, read_range=bytes_reader(draft.getvalue()), what="the environment's own files")
     return _replace(out, lambda write: _write(store, record, own, write))
