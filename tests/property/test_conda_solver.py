@@ -124,11 +124,11 @@ def test_a_proof_is_made_of_facts_that_contradict_each_other(records: list[Recor
     tables, base = attempt.encoder.tables, attempt.encoder.trail.base
     for fact in facts:
         if isinstance(fact, Given):
-            assert not base[fact.variable] & ~fact.room, "a domain starts as the leaf says"
+            assert not base[fact.variable] & ~fact.allowed, "a domain starts as the leaf says"
             continue
         name = tables[fact.variable].name
-        for place in ranks(fact.who) if fact.asker != ROOT else [-1]:
-            said = tables[fact.asker].records[place] if place >= 0 else None
+        for place in ranks(fact.candidates) if fact.requirer != ROOT else [-1]:
+            said = tables[fact.requirer].records[place] if place >= 0 else None
             texts = specs if said is None else said.depends
             limits = () if said is None else said.constrains
             allowed = {
@@ -138,8 +138,8 @@ def test_a_proof_is_made_of_facts_that_contradict_each_other(records: list[Recor
             }
             may_be_absent = not any(_names(text, name) for text in texts)
             if not _rules_itself_out(said):
-                assert allowed <= set(ranks(fact.room)), "the record asks for at least as much as the leaf says"
-                assert fact.room & ABSENT or not may_be_absent
+                assert allowed <= set(ranks(fact.allowed)), "the record asks for at least as much as the leaf says"
+                assert fact.allowed & ABSENT or not may_be_absent
     assert not is_solvable([fact for fact in facts if isinstance(fact, Requires)], ROOT, base.__getitem__, 1_000)
 
 

@@ -112,7 +112,7 @@ def test_bisection_passes_over_nothing_that_is_allowed(
     newest_first = sorted(versions, key=Version, reverse=True)
     view = View("demo", "pypi", tuple(Release.of(version, [File("")]) for version in newest_first))
     rules = Rules(Policy(prereleases="allow"), "3.11.0", {}, frozenset())
-    found = [candidate.version for candidate in Project(view, rules, order).choice(wanted)]
+    found = [candidate.version for candidate in Project(view, rules, order).candidates(wanted)]
     allowed = [version for version in newest_first if all(allows(one, version) for one in wanted)]
     assert found == (allowed if order == "highest" else allowed[::-1])
 

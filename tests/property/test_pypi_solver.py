@@ -274,7 +274,7 @@ def holds(search: Search, solution: Choice, decided: set[tuple[str, str]], ident
     name, _, extra = identifier.rstrip("]").partition("[")
     if (name, extra) not in decided:
         return False
-    every = search._provider.project(name).choice(frozenset())
+    every = search._provider.project(name).candidates(frozenset())
     base = next(candidate for candidate in every if candidate.version == solution[name])
     candidate = base.with_extra(extra) if extra else base
     with contextlib.suppress(Unusable):

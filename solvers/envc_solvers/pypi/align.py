@@ -199,7 +199,7 @@ class _Table:
             for root in stated
             if root.requirement.name == name and root.requirement.specifier and markers.holds(root.requirement.marker)
         }
-        return self._providers[number].project(name).choice(frozenset(wanted))
+        return self._providers[number].project(name).candidates(frozenset(wanted))
 
 
 def _limit(name: str, version: str) -> PyPIRoot:

@@ -11,7 +11,7 @@ from envc_solvers.errors import ProjectNotFound, SolverError
 from envc_solvers.pypi.language.markers import Answer, Markers, marker_environment
 from envc_solvers.pypi.problem import MAX_TRIES, PyPIProblem
 from envc_solvers.pypi.search.journal import Journal
-from envc_solvers.pypi.search.replay import Replay
+from envc_solvers.pypi.search.replay import RecordedIndex
 from envc_solvers.pypi.search.resolution import SearchLimit
 from envc_solvers.pypi.search.run import in_order, search
 from envc_solvers.solution import Solution
@@ -58,11 +58,11 @@ def attempt(
 
         raise refuse_urls(problem, direct)
     journal = Journal()
-    heard = Replay(index)
+    recorded = RecordedIndex(index)
     try:
-        return search(problem, heard, markers, journal, max_tries, out_of_time)
+        return search(problem, recorded, markers, journal, max_tries, out_of_time)
     except (ResolutionImpossible, ProjectNotFound, SearchLimit) as error:
-        raise Refusal(error, problem, heard, markers, journal, out_of_time) from error
+        raise Refusal(error, problem, recorded, markers, journal, out_of_time) from error
 
 
 class Refusal(Exception):
@@ -72,7 +72,7 @@ class Refusal(Exception):
         self,
         error: ResolutionImpossible[Any, Any] | ProjectNotFound | SearchLimit,
         problem: PyPIProblem,
-        heard: Replay,
+        recorded: RecordedIndex,
         markers: Markers,
         journal: Journal,
         out_of_time: Callable[[], bool] | None,
@@ -80,7 +80,7 @@ class Refusal(Exception):
         super().__init__(error)
         self.error = error
         self.blamed = journal.blamed  # what of provided versions it rests on; empty where it fails whatever they are
-        self._known = (problem, heard, markers, journal, out_of_time)
+        self._known = (problem, recorded, markers, journal, out_of_time)
 
     def explained(self) -> SolverError:
         """Unsolvable or GaveUp. Searches again, only over what the index has said already."""

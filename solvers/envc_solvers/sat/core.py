@@ -46,14 +46,14 @@ def is_solvable(facts: Sequence[Fact], goal: int, base: Callable[[int], int], ma
 
 def _search(facts: Sequence[Fact], goal: int, base: Callable[[int], int]) -> tuple[Search, _Facts]:
     theory = _Facts(facts, base, goal)
-    return Search(theory, theory.trail, theory.barred), theory
+    return Search(theory, theory.trail, theory.forbidden), theory
 
 
 def variables(fact: Fact) -> tuple[int, ...]:
     """The variables that a fact speaks of."""
     if isinstance(fact, Forbidden):
         return tuple(variable for variable, _ in fact.literals)
-    return fact.asker, fact.variable
+    return fact.requirer, fact.variable
 
 
 class _Facts:
@@ -66,25 +66,25 @@ class _Facts:
             numbers[variable] = self.trail.add_variable(base(variable))
         self.goal = numbers[goal]
         self._facts: dict[int, list[Requires]] = {}
-        self.barred: list[Forbidden] = []
+        self.forbidden: list[Forbidden] = []
         for fact in facts:
             if isinstance(fact, Forbidden):
                 renumbered = tuple((numbers[variable], mask) for variable, mask in fact.literals)
-                self.barred.append(Forbidden(renumbered, fact.number))
+                self.forbidden.append(Forbidden(renumbered, fact.number))
                 continue
-            renamed = fact._replace(asker=numbers[fact.asker], variable=numbers[fact.variable])
-            self._facts.setdefault(renamed.asker, []).append(renamed)
+            renamed = fact._replace(requirer=numbers[fact.requirer], variable=numbers[fact.variable])
+            self._facts.setdefault(renamed.requirer, []).append(renamed)
 
-    def asks(self, variable: int, candidate: int) -> list[tuple[int, int]]:
-        return [(fact.variable, fact.room) for fact in self._facts.get(variable, ()) if fact.who & candidate]
+    def requires(self, variable: int, candidate: int) -> list[tuple[int, int]]:
+        return [(fact.variable, fact.allowed) for fact in self._facts.get(variable, ()) if fact.candidates & candidate]
 
-    def askers(self, variable: int, other: int, room: int) -> tuple[int, int]:
-        who, left = 0, 0
+    def requirers(self, variable: int, other: int, allowed: int) -> tuple[int, int]:
+        candidates, left = 0, 0
         for fact in self._facts.get(variable, ()):
-            if fact.variable == other and not fact.room & ~room:
-                who |= fact.who
-                left |= fact.room
-        return who, left
+            if fact.variable == other and not fact.allowed & ~allowed:
+                candidates |= fact.candidates
+                left |= fact.allowed
+        return candidates, left
 
     def next_decision(self) -> tuple[int, int] | None:
         for variable, domain in enumerate(self.trail.domains):
@@ -92,5 +92,5 @@ class _Facts:
                 return variable, domain & -domain
         return None
 
-    def jumped(self) -> None:
+    def backjumped(self) -> None:
         """Nothing is kept between decisions."""

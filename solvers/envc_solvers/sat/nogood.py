@@ -11,22 +11,22 @@ from typing import NamedTuple
 
 
 class Requires(NamedTuple):
-    """A leaf of a proof: each candidate in `who` asks that `variable` is within `room`.
+    """A leaf of a proof: each candidate in `candidates` asks that `variable` is within `allowed`.
 
     As a nogood: {(asker, who), (variable, everything but room)}.
     """
 
-    asker: int
-    who: int  # candidates of `asker`
+    requirer: int
+    candidates: int  # candidates of `requirer`
     variable: int
-    room: int  # with ABSENT where the asker only constrains
+    allowed: int  # with ABSENT where the asker only constrains
 
 
 class Given(NamedTuple):
-    """A leaf of a proof: `variable` is within `room` from the start."""
+    """A leaf of a proof: `variable` is within `allowed` from the start."""
 
     variable: int
-    room: int
+    allowed: int
 
 
 class Forbidden(NamedTuple):
@@ -39,11 +39,11 @@ class Forbidden(NamedTuple):
 class Nogood:
     """Literals that cannot all hold. Without literals it is the proof that there is no solution."""
 
-    __slots__ = ("literals", "why")
+    __slots__ = ("literals", "reasons")
 
-    def __init__(self, literals: dict[int, int], why: tuple[Reason, ...]) -> None:
+    def __init__(self, literals: dict[int, int], reasons: tuple[Reason, ...]) -> None:
         self.literals = literals  # variable: set
-        self.why = why  # resolving these, in order, gives the literals
+        self.reasons = reasons  # resolving these, in order, gives the literals
 
 
 Reason = Requires | Given | Forbidden | Nogood
@@ -60,5 +60,5 @@ def leaves(proof: Nogood) -> tuple[Requires | Given | Forbidden, ...]:
             found.setdefault(reason)
         elif id(reason) not in seen:
             seen.add(id(reason))
-            stack.extend(reversed(reason.why))
+            stack.extend(reversed(reason.reasons))
     return tuple(found)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from envc_solvers.sat.domain import ABSENT
 from envc_solvers.sat.nogood import Forbidden, Given, Nogood, Reason, Requires
-from envc_solvers.sat.trail import Asked, Cause, Trail
+from envc_solvers.sat.trail import Cause, RequiredBy, Trail
 
 
 class SearchLimit(Exception):
@@ -21,27 +21,27 @@ class SearchLimit(Exception):
 class Theory(Protocol):
     """What the variables mean. Everything is asked for lazily, and the same question has the same answer."""
 
-    def asks(self, variable: int, candidate: int) -> Iterable[tuple[int, int]]:
+    def requires(self, variable: int, candidate: int) -> Iterable[tuple[int, int]]:
         """What a candidate (one bit) asks of others, as (variable, room). May add variables to the trail."""
 
-    def askers(self, variable: int, other: int, room: int) -> tuple[int, int]:
-        """All candidates of `variable` that keep `other` within `room`, and the union of what they leave of it."""
+    def requirers(self, variable: int, other: int, allowed: int) -> tuple[int, int]:
+        """All candidates of `variable` that keep `other` within `allowed`, and the union of what they leave of it."""
 
     def next_decision(self) -> tuple[int, int] | None:
         """An undecided variable that is needed, and the candidate (one bit of its domain) to try; None when done."""
 
-    def jumped(self) -> None:
+    def backjumped(self) -> None:
         """Decisions were taken back."""
 
 
 class Search:
     """One search. `trail` is shared with the theory, which adds variables and reads domains."""
 
-    def __init__(self, theory: Theory, trail: Trail, barred: Iterable[Forbidden] = ()) -> None:
-        """`barred` holds from the start; none of its literals may hold by what the variables begin with."""
+    def __init__(self, theory: Theory, trail: Trail, forbidden: Iterable[Forbidden] = ()) -> None:
+        """`forbidden` holds from the start; none of its literals may hold by what the variables begin with."""
         self._theory = theory
         self._trail = trail
-        self._barred = tuple(Nogood(dict(leaf.literals), (leaf,)) for leaf in barred)
+        self._forbidden = tuple(Nogood(dict(leaf.literals), (leaf,)) for leaf in forbidden)
         self._head = 0  # steps before this one are propagated
         self._watchers: dict[int, list[Nogood]] = {}  # by variable: the nogoods that it may make unit
         self._watched: dict[int, tuple[int, int]] = {}  # by id of a nogood: its two watched variables
@@ -54,7 +54,7 @@ class Search:
         Raises SearchLimit after `max_conflicts`.
         """
         self._trail.narrow(goal, ~ABSENT, Nogood({goal: ABSENT}, ()))
-        for nogood in self._barred:
+        for nogood in self._forbidden:
             first, *others = nogood.literals
             if not others:
                 self._trail.narrow(first, ~nogood.literals[first], nogood)
@@ -79,16 +79,16 @@ class Search:
         Ruling out keeps the level; it costs neither a conflict nor the decisions made since its cause.
         """
         trail = self._trail
-        for other, room in self._theory.asks(variable, candidate):
+        for other, allowed in self._theory.requires(variable, candidate):
             now = trail.domains[other]
-            if now & room:
+            if now & allowed:
                 continue
-            who, left = self._theory.askers(variable, other, ~now)
+            candidates, left = self._theory.requirers(variable, other, ~now)
             if other == variable:
-                nogood = Nogood({variable: who}, (Requires(variable, who, other, left),))
+                nogood = Nogood({variable: candidates}, (Requires(variable, candidates, other, left),))
             else:
-                nogood = Nogood({variable: who, other: ~left}, (Requires(variable, who, other, left),))
-            return None if trail.narrow(variable, ~who, nogood) else self._emptied(variable)
+                nogood = Nogood({variable: candidates, other: ~left}, (Requires(variable, candidates, other, left),))
+            return None if trail.narrow(variable, ~candidates, nogood) else self._emptied(variable)
         trail.decide(variable, candidate)
         return None
 
@@ -105,8 +105,8 @@ class Search:
                 if conflict is not None:
                     return conflict
             if after & (after - 1) == 0 and after != ABSENT:
-                for other, room in self._theory.asks(variable, after):
-                    if domains[other] & ~room and not trail.narrow(other, room, Asked(variable, room)):
+                for other, allowed in self._theory.requires(variable, after):
+                    if domains[other] & ~allowed and not trail.narrow(other, allowed, RequiredBy(variable, allowed)):
                         return self._emptied(other)
         return None
 
@@ -146,8 +146,8 @@ class Search:
     def _emptied(self, variable: int) -> Nogood:
         """The conflict "nothing is left of a variable": its last step, seen as a nogood that holds."""
         step = self._trail.steps[self._trail.history[variable][-1]]
-        literals, why = self._reason(variable, 0, step.cause)
-        return Nogood(literals, (why,))
+        literals, leaf = self._reason(variable, 0, step.cause)
+        return Nogood(literals, (leaf,))
 
     def _reason(self, variable: int, held: int, cause: Cause) -> tuple[dict[int, int], Reason]:
         """A nogood that made `variable` shrink into `held`, as general as it can be without saying more of `variable`.
@@ -155,44 +155,46 @@ class Search:
         Everything that keeps the variable within what the cause left of it or within `held` is as good a reason as the
         cause itself: all candidates that ask for no more than that are named together.
         """
-        if isinstance(cause, Asked):
-            who, left = self._theory.askers(cause.asker, variable, cause.room | held)
-            return {cause.asker: who, variable: ~left}, Requires(cause.asker, who, variable, left)
+        if isinstance(cause, RequiredBy):
+            candidates, left = self._theory.requirers(cause.requirer, variable, cause.allowed | held)
+            return {cause.requirer: candidates, variable: ~left}, Requires(cause.requirer, candidates, variable, left)
         assert cause is not None, "a decision has no reason"
         return dict(cause.literals), cause
 
     def _learn(self, conflict: Nogood) -> bool:
         """Resolve a conflict to its first unique implication point and jump back; False at the proof's end."""
         trail = self._trail
-        why: list[Reason] = list(conflict.why) if id(conflict) not in self._watched else [conflict]
+        reasons: list[Reason] = list(conflict.reasons) if id(conflict) not in self._watched else [conflict]
         literals: dict[int, int] = {}
         since: dict[int, int] = {}
-        self._merge(conflict.literals, literals, since, why)
+        self._merge(conflict.literals, literals, since, reasons)
         while literals:
             latest = max(since, key=since.__getitem__)
             position = since[latest]
             level = trail.level_of(position)
             rest = max((since[each] for each in since if each != latest), default=-1)
             if level and (rest < 0 or trail.level_of(rest) < level):
-                self._assert(Nogood(literals, tuple(why)), latest, trail.level_of(rest) if rest >= 0 else 0, rest)
+                self._assert(Nogood(literals, tuple(reasons)), latest, trail.level_of(rest) if rest >= 0 else 0, rest)
                 return True
             step = trail.steps[position]
             held = literals.pop(latest)
             del since[latest]
             reason, leaf = self._reason(latest, held, step.cause)
-            why.append(leaf)
+            reasons.append(leaf)
             own = reason.pop(latest)
-            self._merge(reason, literals, since, why)
-            self._merge({latest: own | held}, literals, since, why)
-        self.proof = Nogood({}, tuple(why))
+            self._merge(reason, literals, since, reasons)
+            self._merge({latest: own | held}, literals, since, reasons)
+        self.proof = Nogood({}, tuple(reasons))
         return False
 
-    def _merge(self, more: dict[int, int], literals: dict[int, int], since: dict[int, int], why: list[Reason]) -> None:
+    def _merge(
+        self, more: dict[int, int], literals: dict[int, int], since: dict[int, int], reasons: list[Reason]
+    ) -> None:
         """Join literals: those of one variable intersect, those that hold from the start are facts of the proof."""
         trail = self._trail
         for variable, mask in more.items():
             if not trail.base[variable] & ~mask:
-                why.append(Given(variable, mask))
+                reasons.append(Given(variable, mask))
                 continue
             both = mask & literals.get(variable, -1)
             literals[variable] = both
@@ -207,7 +209,7 @@ class Search:
             self._watch(nogood, variable, partner)
         trail.back_to(level)
         self._head = min(self._head, len(trail.steps))
-        self._theory.jumped()
+        self._theory.backjumped()
         trail.narrow(variable, ~nogood.literals[variable], nogood)
 
     def _watch(self, nogood: Nogood, first: int, second: int) -> None:

@@ -8,14 +8,17 @@ from typing import NamedTuple
 from envc_solvers.sat.nogood import Nogood
 
 
-class Asked(NamedTuple):
-    """Why a domain shrank: the decided candidate of `asker` asked for it. The proof's leaf is made only when needed."""
+class RequiredBy(NamedTuple):
+    """Why a domain shrank: the decided candidate of `requirer` requires it.
 
-    asker: int
-    room: int
+    The proof leaf is built only when a conflict needs it.
+    """
+
+    requirer: int
+    allowed: int
 
 
-Cause = Asked | Nogood | None  # None: a decision
+Cause = RequiredBy | Nogood | None  # None: a decision
 
 
 class Step(NamedTuple):

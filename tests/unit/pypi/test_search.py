@@ -18,7 +18,7 @@ from envc_solvers.pypi.language.index import File, Release, View
 from envc_solvers.pypi.language.markers import Answer
 from envc_solvers.pypi.language.requirement import parse
 from envc_solvers.pypi.problem import Policy, PyPIProblem
-from envc_solvers.pypi.search.candidate import Choice, Project, Rules
+from envc_solvers.pypi.search.candidate import Candidates, Project, Rules
 from envc_solvers.pypi.solve import solve_pypi
 from envc_solvers.solution import Pin, Solution
 from envc_solvers.target import Python, default_target
@@ -189,9 +189,9 @@ def test_a_narrowed_choice_is_that_of_all_specifiers_together() -> None:
     assert not apart.narrowed(">=1")
 
 
-def choice_of(name: str, newest_first: list[str]) -> Choice:
+def choice_of(name: str, newest_first: list[str]) -> Candidates:
     view = View(name, "pypi", tuple(Release.of(version, [File("")]) for version in newest_first))
-    return Project(view, Rules(Policy(), "3.11.0", {}, frozenset()), "highest").choice(frozenset())
+    return Project(view, Rules(Policy(), "3.11.0", {}, frozenset()), "highest").candidates(frozenset())
 
 
 def test_unrelated_decisions_are_jumped_over() -> None:

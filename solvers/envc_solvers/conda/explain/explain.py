@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 _CONFLICTS = 120  # in all trial searches for fewer specs
 
 
-def refuse(problem: CondaProblem, repodata: Repodata, shelf: Tables, attempt: Attempt) -> CondaUnsolvable:
+def refuse(problem: CondaProblem, repodata: Repodata, tables: Tables, attempt: Attempt) -> CondaUnsolvable:
     """The error for a failed search. Trial searches look for fewer specs that fail, and for a change that helps."""
-    failure, minimal = _minimise(problem, shelf, failure_of(attempt, tuple(range(len(problem.specs)))))
+    failure, minimal = _minimise(problem, tables, failure_of(attempt, tuple(range(len(problem.specs)))))
     reasons = Wording(problem, repodata, failure.attempt.encoder).reasons(failure.facts)
     return CondaUnsolvable(
         CondaConflict(
@@ -29,13 +29,13 @@ def refuse(problem: CondaProblem, repodata: Repodata, shelf: Tables, attempt: At
             roots=tuple((problem.specs[number].text, problem.specs[number].origin) for number in failure.numbers),
             minimal=minimal,
             reasons=tuple(reasons),
-            suggestion=suggest(problem, repodata, shelf, failure.numbers, reasons),
+            suggestion=suggest(problem, repodata, tables, failure.numbers, reasons),
             forbidden=failure.forbidden,
         )
     )
 
 
-def _minimise(problem: CondaProblem, shelf: Tables, failure: Failure) -> tuple[Failure, bool]:
+def _minimise(problem: CondaProblem, tables: Tables, failure: Failure) -> tuple[Failure, bool]:
     """A failure of fewest specs, and whether leaving out each of them was seen to help."""
     trials = Trials(_CONFLICTS, frugal=True)
     minimal = True
@@ -43,7 +43,7 @@ def _minimise(problem: CondaProblem, shelf: Tables, failure: Failure) -> tuple[F
         if number not in failure.numbers:
             continue
         fewer = tuple(other for other in failure.numbers if other != number)
-        trial = Attempt(problem, shelf, fewer)
+        trial = Attempt(problem, tables, fewer)
         solved = trials.solves(trial)
         if solved is None:
             minimal = False

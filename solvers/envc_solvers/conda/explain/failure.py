@@ -29,7 +29,7 @@ def failure_of(attempt: Attempt, numbers: tuple[int, ...]) -> Failure:
     used = _used(attempt)
     origins = _named(used, attempt, numbers)
     facts: list[Fact] = [fact for fact, _ in origins]
-    facts += [leaf for leaf in used if isinstance(leaf, Forbidden) or leaf.asker != ROOT]
+    facts += [leaf for leaf in used if isinstance(leaf, Forbidden) or leaf.requirer != ROOT]
     if len(facts) <= _MOST_FACTS:
         facts = shrink(facts, ROOT, attempt.encoder.trail.base.__getitem__)
     kept = {id(fact) for fact in facts}
@@ -52,10 +52,10 @@ def _named(used: list[Requires | Forbidden], attempt: Attempt, numbers: tuple[in
 
     The search takes specs on one name together; people wrote them apart.
     """
-    named = {leaf.variable for leaf in used if isinstance(leaf, Requires) and leaf.asker == ROOT}
-    asked = zip(numbers, attempt.encoder.needs(ROOT, ROOT_CANDIDATE), strict=True)
+    named = {leaf.variable for leaf in used if isinstance(leaf, Requires) and leaf.requirer == ROOT}
+    asked = zip(numbers, attempt.encoder.dependencies(ROOT, ROOT_CANDIDATE), strict=True)
     return [
-        (Requires(ROOT, ROOT_CANDIDATE, variable, room), number)
-        for number, (variable, room) in asked
+        (Requires(ROOT, ROOT_CANDIDATE, variable, allowed), number)
+        for number, (variable, allowed) in asked
         if variable in named
     ]

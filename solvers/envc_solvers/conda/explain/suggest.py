@@ -35,21 +35,21 @@ Change = tuple["CondaProblem", str, str]  # the changed problem, what to say, an
 
 
 def suggest(
-    problem: CondaProblem, repodata: Repodata, shelf: Tables, numbers: tuple[int, ...], reasons: Iterable[Reason]
+    problem: CondaProblem, repodata: Repodata, tables: Tables, numbers: tuple[int, ...], reasons: Iterable[Reason]
 ) -> str:
     """What helps, in words: one change where one does, else several; "" only where what fails is none of the specs.
 
-    `shelf` is the problem's, `numbers` are specs that fail together.
+    `tables` is the problem's, `numbers` are specs that fail together.
     """
     trials = Trials(_CONFLICTS)
     for changed, words, name in islice(_changes(problem, repodata, numbers, list(reasons)), _MOST_TRIALS):
         solution = trials.solution(changed, repodata)
         if solution is not None:
             return words + _giving(solution, (name,))
-    return _several(problem, repodata, shelf, numbers) if numbers else ""
+    return _several(problem, repodata, tables, numbers) if numbers else ""
 
 
-def _several(problem: CondaProblem, repodata: Repodata, shelf: Tables, numbers: tuple[int, ...]) -> str:
+def _several(problem: CondaProblem, repodata: Repodata, tables: Tables, numbers: tuple[int, ...]) -> str:
     """Specs without which the rest can be met, and what can be asked for in their place."""
     specs = problem.specs
     trials = Trials(_CONFLICTS_OF_SEVERAL, frugal=True)
@@ -59,7 +59,7 @@ def _several(problem: CondaProblem, repodata: Repodata, shelf: Tables, numbers: 
         if trials.is_over:
             return None
         smaller = msgspec.structs.replace(problem, specs=tuple(specs[number] for number in kept))
-        attempt = Attempt(smaller, Tables(smaller, repodata) if dedicated else shelf)
+        attempt = Attempt(smaller, Tables(smaller, repodata) if dedicated else tables)
         solves = trials.solves(attempt)
         if solves is None:
             return None
@@ -70,7 +70,7 @@ def _several(problem: CondaProblem, repodata: Repodata, shelf: Tables, numbers: 
 
     def choices(number: int) -> Iterator[CondaRoot]:
         root = specs[number]
-        meant = _meant(root, problem, repodata) if not shelf.table(root.spec.name).records else None
+        meant = _meant(root, problem, repodata) if not tables.table(root.spec.name).records else None
         return filter(None, (meant, _bare(root)))
 
     def solves(taken: dict[int, CondaRoot]) -> bool:

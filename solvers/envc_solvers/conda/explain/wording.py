@@ -37,23 +37,23 @@ class Wording:
         all_facts = list(all_facts)
         facts = [fact for fact in all_facts if isinstance(fact, Requires)]
         found: dict[Reason, None] = {}
-        for asker in self._in_order(facts):
+        for requirer in self._in_order(facts):
             on: dict[int, list[Requires]] = {}
             for fact in facts:
-                if fact.asker == asker:
+                if fact.requirer == requirer:
                     on.setdefault(fact.variable, []).append(fact)
             for variable, group in on.items():
-                for reason in self._tell(asker, variable, group, self._relevant(asker, facts)):
+                for reason in self._tell(requirer, variable, group, self._relevant(requirer, facts)):
                     found[reason] = None
-        barred = [fact for fact in all_facts if isinstance(fact, Forbidden)]
-        found.update((self._forbidden(fact, facts), None) for fact in barred)
+        forbidden = [fact for fact in all_facts if isinstance(fact, Forbidden)]
+        found.update((self._forbidden(fact, facts), None) for fact in forbidden)
         return list(found)
 
     def _forbidden(self, fact: Forbidden, facts: list[Requires]) -> Reason:
         spans = []
         for variable, mask in fact.literals:
             table = self._encoder.tables[variable]
-            left = mask & table.open
+            left = mask & table.selectable
             spans.append(f"{table.name} {span(table, left & self._relevant(variable, facts) or left or mask)}")
         text = f"{' beside '.join(spans)} {self._problem.forbidden[fact.number].reason}"
         return Reason("forbidden", "", self._encoder.tables[fact.literals[0][0]].name, text)
@@ -63,12 +63,12 @@ class Wording:
         """The askers, breadth first from the specs."""
         order = dict.fromkeys([ROOT])
         queue = [ROOT]
-        for asker in queue:
+        for requirer in queue:
             for fact in facts:
-                if fact.asker == asker and fact.variable not in order:
+                if fact.requirer == requirer and fact.variable not in order:
                     order[fact.variable] = None
                     queue.append(fact.variable)
-        return [each for each in order if any(fact.asker == each for fact in facts)]
+        return [each for each in order if any(fact.requirer == each for fact in facts)]
 
     def _relevant(self, variable: int, facts: list[Requires]) -> int:
         """The candidates of a name that are in question: what the specs leave, else all that somebody asks for."""
@@ -76,51 +76,51 @@ class Wording:
         by_others = 0
         for fact in facts:
             if fact.variable == variable:
-                if fact.asker == ROOT:
-                    by_specs &= fact.room
+                if fact.requirer == ROOT:
+                    by_specs &= fact.allowed
                 else:
-                    by_others |= fact.room
+                    by_others |= fact.allowed
         return by_specs if by_specs != -1 else by_others or -1
 
-    def _tell(self, asker: int, variable: int, group: list[Requires], relevant: int) -> list[Reason]:
+    def _tell(self, requirer: int, variable: int, group: list[Requires], relevant: int) -> list[Reason]:
         """One name's facts about another, and why nothing can meet them if so."""
-        who, room = 0, 0
+        candidates, allowed = 0, 0
         for fact in group:
-            who |= fact.who
-            room |= fact.room
+            candidates |= fact.candidates
+            allowed |= fact.allowed
         name = self._encoder.tables[variable].name
         base = self._encoder.trail.base[variable]
-        met = bool(room & base)
-        if asker == ROOT:
+        met = bool(allowed & base)
+        if requirer == ROOT:
             # The specs themselves are told before all reasons.
             texts = [root.text for root in self._problem.specs if root.spec.name == name]
             for fact in group:
-                base &= fact.room
+                base &= fact.allowed
             if met and not base:
                 return [Reason("no-version", "", name, f"no {name} meets {' and '.join(texts)}")]
-            return [] if met else [self._unmet("", variable, texts, room)]
-        table = self._encoder.tables[asker]
-        who = who & relevant & table.open & ~ABSENT or who & table.open & ~ABSENT
-        package = f"{table.name} {span(table, who)}".strip()
+            return [] if met else [self._unmet("", variable, texts, allowed)]
+        table = self._encoder.tables[requirer]
+        candidates = candidates & relevant & table.selectable & ~ABSENT or candidates & table.selectable & ~ABSENT
+        package = f"{table.name} {span(table, candidates)}".strip()
         if variable == NOTHING:
-            return [Reason("unreadable", package, "", f"{package} {self._unreadable(table, who)}")]
-        said = [(text, needed) for text, mask, needed in table.mentions(name) if mask & who]
+            return [Reason("unreadable", package, "", f"{package} {self._unreadable(table, candidates)}")]
+        said = [(text, needed) for text, mask, needed in table.mentions(name) if mask & candidates]
         texts = list(dict.fromkeys(text for text, _ in said))
         needed = any(needs for _, needs in said)
         other = self._encoder.tables[variable]
         wanted = " or ".join(texts)
         if len(texts) > _MOST_SPECS:
-            left = span(other, room & ~ABSENT)
+            left = span(other, allowed & ~ABSENT)
             wanted = f"{name} {left} ({len(texts)} different specs)" if left else f"{wanted[:60]}…"
         kind: Kind = "needs" if needed else "constrains"
         verb = "needs" if needed else "allows only"
         reasons = [Reason(kind, package, name, f"{package} {verb} {wanted}")]
         if not met:
-            reasons.append(self._unmet(package, variable, texts, room))
+            reasons.append(self._unmet(package, variable, texts, allowed))
         return reasons
 
-    def _unreadable(self, table: Table, who: int) -> str:
-        for place in ranks(who):
+    def _unreadable(self, table: Table, candidates: int) -> str:
+        for place in ranks(candidates):
             record = table.records[place]
             for text in (*record.depends, *record.constrains):
                 try:
@@ -129,7 +129,7 @@ class Wording:
                     return f"asks for something that cannot be read: {error}"
         return "rules itself out"
 
-    def _unmet(self, package: str, variable: int, texts: list[str], room: int) -> Reason:
+    def _unmet(self, package: str, variable: int, texts: list[str], allowed: int) -> Reason:
         """Why nothing meets a spec, whatever else is chosen."""
         table = self._encoder.tables[variable]
         name = table.name
@@ -141,7 +141,7 @@ class Wording:
             return Reason("virtual", package, name, f"but {self._problem.target} has {has}")
         if not table.records:
             return Reason("no-package", package, name, self._missing(name))
-        hidden = [f"{span(table, mask & room)}, but {why}" for why, mask in table.hidden.items() if mask & room]
+        hidden = [f"{span(table, mask & allowed)}, but {why}" for why, mask in table.hidden.items() if mask & allowed]
         if hidden:
             return Reason("hidden", package, name, f"there is {name} {'; '.join(hidden)}")
         return self._no_match(package, table, wanted, texts)

@@ -25,7 +25,7 @@ class Agenda:
             (0, 0, 1)
         ]  # by level: where the walk stood when the next level was begun, and its queue's length
 
-    def jumped(self) -> None:
+    def backjumped(self) -> None:
         """Decisions were taken back. What was walked before them rests on choices that still stand."""
         self._at, self._done, length = self._marks[self._encoder.trail.level]
         self._known.difference_update(self._queue[length:])
@@ -38,15 +38,15 @@ class Agenda:
         queue, known = self._queue, self._known
         while self._at < len(queue):
             variable = queue[self._at]
-            needs = self._encoder.needs(variable, domains[variable])
-            for done in range(self._done, len(needs)):
-                other, room = needs[done]
+            dependencies = self._encoder.dependencies(variable, domains[variable])
+            for done in range(self._done, len(dependencies)):
+                other, allowed = dependencies[done]
                 domain = domains[other]
                 if not is_decided(domain):
                     self._done = done
                     del self._marks[trail.level :]
                     self._marks.append((self._at, done, len(queue)))
-                    return other, self._order.best(other, domain, room)
+                    return other, self._order.best(other, domain, allowed)
                 if other not in known:
                     known.add(other)
                     queue.append(other)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from envc_solvers.conda.language.record import Record
 from envc_solvers.conda.search.agenda import Agenda
-from envc_solvers.conda.search.encode import ROOT, Encoder, Requires
+from envc_solvers.conda.search.encode import ROOT, Encoder, Requirements
 from envc_solvers.conda.search.order import Order
 from envc_solvers.conda.search.tables import Tables
 from envc_solvers.sat.domain import bit, rank
@@ -24,18 +24,18 @@ MAX_CONFLICTS = 20_000  # hard problems of real channels meet some hundreds
 class Attempt:
     """One search over a problem, or over some of its specs."""
 
-    def __init__(self, problem: CondaProblem, shelf: Tables, numbers: tuple[int, ...] | None = None) -> None:
+    def __init__(self, problem: CondaProblem, tables: Tables, numbers: tuple[int, ...] | None = None) -> None:
         """`numbers` are the specs of the problem that count; all of them if it is None."""
         trail = Trail()
         roots = problem.specs if numbers is None else tuple(problem.specs[number] for number in numbers)
         overrides = {root.spec.name: root.spec for root in problem.overrides}
-        self.shelf = shelf
-        self.encoder = Encoder(shelf.table, [root.spec for root in roots], trail, overrides)
+        self.tables = tables
+        self.encoder = Encoder(tables.table, [root.spec for root in roots], trail, overrides)
         self.agenda = Agenda(self.encoder, Order(self.encoder, problem.preferences))
-        barred = (self._barred(number, each) for number, each in enumerate(problem.forbidden))
-        self.search = Search(_Meaning(self.encoder, self.agenda), trail, barred)
+        forbidden = (self._forbidden(number, each) for number, each in enumerate(problem.forbidden))
+        self.search = Search(_CondaTheory(self.encoder, self.agenda), trail, forbidden)
 
-    def _barred(self, number: int, forbidden: ForbiddenRecords) -> Forbidden:
+    def _forbidden(self, number: int, forbidden: ForbiddenRecords) -> Forbidden:
         """What is forbidden as literals. Its names become variables, whether the search reaches them or not."""
         literals = []
         for name, files in forbidden.records.items():
@@ -53,15 +53,15 @@ class Attempt:
         """What a successful search found."""
         encoder = self.encoder
         domains = encoder.trail.domains
-        chosen: dict[str, tuple[Record, Requires]] = {}
+        chosen: dict[str, tuple[Record, Requirements]] = {}
         for variable in self.agenda.walked[1:]:
             record = encoder.tables[variable].records[rank(domains[variable])]
-            chosen[record.name] = record, encoder.needs(variable, domains[variable])
+            chosen[record.name] = record, encoder.dependencies(variable, domains[variable])
         names = {name for name in chosen if not name.startswith("__")}
         pins = []
         for name in sorted(names):
-            record, needs = chosen[name]
-            reached = {encoder.tables[other].name for other, _ in needs}
+            record, dependencies = chosen[name]
+            reached = {encoder.tables[other].name for other, _ in dependencies}
             pins.append(
                 Pin(
                     kind="conda",
@@ -83,11 +83,11 @@ class Attempt:
         return Solution(pins=tuple(pins), roots=tuple(sorted({spec.name for spec in encoder.specs} & names)))
 
 
-class _Meaning:
+class _CondaTheory:
     """The search's view of a problem."""
 
     def __init__(self, encoder: Encoder, agenda: Agenda) -> None:
-        self.asks = encoder.asks
-        self.askers = encoder.askers
+        self.requires = encoder.requires
+        self.requirers = encoder.requirers
         self.next_decision = agenda.next_decision
-        self.jumped = agenda.jumped
+        self.backjumped = agenda.backjumped

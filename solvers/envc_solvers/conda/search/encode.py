@@ -13,7 +13,7 @@ ROOT = 0  # the problem itself: one candidate, which asks for the problem's spec
 NOTHING = 1  # a name that no record has: what a candidate asks for that can never be chosen
 ROOT_CANDIDATE = bit(0)
 
-Requires = tuple[tuple[int, int], ...]  # (variable, room)
+Requirements = tuple[tuple[int, int], ...]  # (variable, room)
 
 
 class Encoder:
@@ -34,15 +34,15 @@ class Encoder:
         self._load = load
         self._overrides = overrides or {}
         self._variables: dict[str, int] = {}
-        self._rooms: dict[str, tuple[int, int]] = {}  # spec text: the variable of its name, the candidates it allows
-        self._asks: dict[tuple[int, int], Requires] = {}
-        self._needs: dict[tuple[int, int], Requires] = {}
+        self._allowed: dict[str, tuple[int, int]] = {}  # spec text: the variable of its name, the candidates it allows
+        self._requires: dict[tuple[int, int], Requirements] = {}
+        self._dependencies: dict[tuple[int, int], Requirements] = {}
         self._groups: dict[tuple[int, int], list[tuple[int, int]]] = {}
         self.tables: list[Table] = [Table("", ()), Table("", ())]  # by variable
         trail.add_variable(ROOT_CANDIDATE | ABSENT)
         trail.add_variable(ABSENT)
         self.specs = tuple(specs)
-        self._needs[ROOT, ROOT_CANDIDATE] = tuple(
+        self._dependencies[ROOT, ROOT_CANDIDATE] = tuple(
             (variable, self.tables[variable].matching(spec))
             for spec in self.specs
             for variable in (self.variable(spec.name),)
@@ -54,12 +54,12 @@ class Encoder:
         if found is None:
             table = self._load(name)
             self.tables.append(table)
-            found = self._variables[name] = self.trail.add_variable(table.open)
+            found = self._variables[name] = self.trail.add_variable(table.selectable)
         return found
 
-    def room(self, text: str) -> tuple[int, int]:
+    def allowed(self, text: str) -> tuple[int, int]:
         """What a spec's text allows, as (variable, candidates); NOTHING and no candidates for a text that is none."""
-        found = self._rooms.get(text)
+        found = self._allowed.get(text)
         if found is None:
             try:
                 spec = parse_matchspec(text)
@@ -69,71 +69,71 @@ class Encoder:
                 spec = self._overrides.get(spec.name, spec)
                 variable = self.variable(spec.name)
                 found = variable, self.tables[variable].matching(spec)
-            self._rooms[text] = found
+            self._allowed[text] = found
         return found
 
-    def needs(self, variable: int, candidate: int) -> Requires:
+    def dependencies(self, variable: int, candidate: int) -> Requirements:
         """What a candidate depends on, as (variable, candidates allowed), in the order of its record."""
-        found = self._needs.get((variable, candidate))
+        found = self._dependencies.get((variable, candidate))
         if found is None:
             record = self.tables[variable].records[rank(candidate)]
-            found = self._needs[variable, candidate] = tuple(map(self.room, record.depends))
+            found = self._dependencies[variable, candidate] = tuple(map(self.allowed, record.depends))
         return found
 
-    def asks(self, variable: int, candidate: int) -> Requires:
+    def requires(self, variable: int, candidate: int) -> Requirements:
         """What a candidate asks of every name, each name once: its dependencies and constraints together."""
-        found = self._asks.get((variable, candidate))
+        found = self._requires.get((variable, candidate))
         if found is None:
-            rooms: dict[int, int] = {}
-            for other, room in self.needs(variable, candidate):
-                rooms[other] = rooms.get(other, -1) & room
+            allowed_by: dict[int, int] = {}
+            for other, allowed in self.dependencies(variable, candidate):
+                allowed_by[other] = allowed_by.get(other, -1) & allowed
             if variable != ROOT:
                 for text in self.tables[variable].records[rank(candidate)].constrains:
-                    other, room = self.room(text)
-                    rooms[other] = rooms.get(other, -1) & (room | ABSENT if other != NOTHING else 0)
-            own = rooms.pop(variable, candidate)
+                    other, allowed = self.allowed(text)
+                    allowed_by[other] = allowed_by.get(other, -1) & (allowed | ABSENT if other != NOTHING else 0)
+            own = allowed_by.pop(variable, candidate)
             if not own & candidate:
-                rooms[NOTHING] = 0
-            found = self._asks[variable, candidate] = tuple(rooms.items())
+                allowed_by[NOTHING] = 0
+            found = self._requires[variable, candidate] = tuple(allowed_by.items())
         return found
 
-    def askers(self, variable: int, other: int, room: int) -> tuple[int, int]:
-        """All candidates of `variable` that keep `other` within `room`, and the union of what they leave of it."""
-        who, left = 0, 0
-        for each, mask in self._said(variable, other):
-            if not each & ~room:
-                who |= mask
+    def requirers(self, variable: int, other: int, allowed: int) -> tuple[int, int]:
+        """All candidates of `variable` that keep `other` within `allowed`, and the union of what they leave of it."""
+        candidates, left = 0, 0
+        for each, mask in self._groups_of(variable, other):
+            if not each & ~allowed:
+                candidates |= mask
                 left |= each
-        return who, left
+        return candidates, left
 
-    def _said(self, variable: int, other: int) -> list[tuple[int, int]]:
+    def _groups_of(self, variable: int, other: int) -> list[tuple[int, int]]:
         """What candidates say of a name: each room that is left by some of them, and those."""
         found = self._groups.get((variable, other))
         if found is None:
             if variable == ROOT:
-                rooms = {ROOT_CANDIDATE: dict(self.asks(ROOT, ROOT_CANDIDATE))[other]}
+                allowed_by = {ROOT_CANDIDATE: dict(self.requires(ROOT, ROOT_CANDIDATE))[other]}
             elif other == NOTHING:
-                rooms = {
+                allowed_by = {
                     bit(place): 0
-                    for place in ranks(self.tables[variable].open)
-                    if any(asked == NOTHING for asked, _ in self.asks(variable, bit(place)))
+                    for place in ranks(self.tables[variable].selectable)
+                    if any(asked == NOTHING for asked, _ in self.requires(variable, bit(place)))
                 }
             else:
-                rooms = self._rooms_of(variable, other)
+                allowed_by = self._allowed_by_candidate(variable, other)
             together: dict[int, int] = {}
-            for candidate, room in rooms.items():
-                together[room] = together.get(room, 0) | candidate
+            for candidate, allowed in allowed_by.items():
+                together[allowed] = together.get(allowed, 0) | candidate
             found = self._groups[variable, other] = list(together.items())
         return found
 
-    def _rooms_of(self, variable: int, other: int) -> dict[int, int]:
+    def _allowed_by_candidate(self, variable: int, other: int) -> dict[int, int]:
         """What each candidate that mentions a name leaves of it."""
-        rooms: dict[int, int] = {}
+        allowed_by: dict[int, int] = {}
         for text, mask, needed in self.tables[variable].mentions(self.tables[other].name):
-            target, room = self.room(text)
+            target, allowed = self.allowed(text)
             if target == other:
-                room = room if needed else room | ABSENT
+                allowed = allowed if needed else allowed | ABSENT
                 for place in ranks(mask):
                     candidate = bit(place)
-                    rooms[candidate] = rooms.get(candidate, -1) & room
-        return rooms
+                    allowed_by[candidate] = allowed_by.get(candidate, -1) & allowed
+        return allowed_by

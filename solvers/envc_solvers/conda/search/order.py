@@ -24,8 +24,8 @@ class Order:
         self._orders: dict[tuple[int, int], tuple[int, ...]] = {}
         self._highest: dict[str, Best] = {}
 
-    def best(self, variable: int, candidates: int, room: int) -> int:
-        """The candidate (one bit) to try first among `candidates`, which a spec that allows `room` needs."""
+    def best(self, variable: int, candidates: int, allowed: int) -> int:
+        """The candidate (one bit) to try first among `candidates`, which a spec that allows `allowed` needs."""
         candidates &= ~ABSENT
         table = self._encoder.tables[variable]
         for wish in self._preferred.get(table.name, ()):
@@ -42,7 +42,7 @@ class Order:
         tied = candidates & alike
         if tied == first:
             return first
-        return next(candidate for candidate in self._ordered(variable, alike & room) if candidate & tied)
+        return next(candidate for candidate in self._ordered(variable, alike & allowed) if candidate & tied)
 
     def _ordered(self, variable: int, group: int) -> tuple[int, ...]:
         """Candidates that the table ranks alike, best first."""
@@ -85,7 +85,7 @@ class Order:
         """The highest version that a spec allows, hidden records included."""
         found = self._highest.get(text)
         if found is None:
-            variable, room = self._encoder.room(text)
-            highest = self._encoder.tables[variable].highest(room)
+            variable, allowed = self._encoder.allowed(text)
+            highest = self._encoder.tables[variable].highest(allowed)
             found = self._highest[text] = (True, *highest) if highest else (False, False, b"")
         return found

@@ -33,9 +33,9 @@ class Table:
         "_versions",
         "hidden",
         "name",
-        "open",
         "origins",
         "records",
+        "selectable",
     )
 
     def __init__(self, name: str, records: Sequence[Record], channel_ranks: Sequence[int] | None = None) -> None:
@@ -67,14 +67,14 @@ class Table:
             self._bounds.append(self._bounds[-1] | mask)
         self._builds: dict[str, int] = {}
         self._depends: dict[str, list[tuple[str, int, bool]]] | None = None
-        self.open = everything(len(self.records))  # what may be chosen
+        self.selectable = everything(len(self.records))  # what may be chosen
         self.hidden: dict[str, int] = {}  # why not: those candidates
 
     def hide(self, mask: int, reason: str) -> None:
         """Keep candidates from being chosen. They still count in `highest`."""
-        mask &= self.open & ~1
+        mask &= self.selectable & ~1
         if mask:
-            self.open &= ~mask
+            self.selectable &= ~mask
             self.hidden[reason] = self.hidden.get(reason, 0) | mask
 
     def matching(self, spec: MatchSpec) -> int:
@@ -125,7 +125,7 @@ class Table:
     def _read_mentions(self) -> dict[str, list[tuple[str, int, bool]]]:
         needed: dict[str, int] = {}
         limited: dict[str, int] = {}
-        for place in ranks(self.open):
+        for place in ranks(self.selectable):
             record, candidate = self.records[place], bit(place)
             for text in record.depends:
                 needed[text] = needed.get(text, 0) | candidate

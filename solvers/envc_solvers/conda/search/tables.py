@@ -37,7 +37,7 @@ class Tables:
         if name.startswith("__"):
             table = Table(name, [self._virtual[name]] if name in self._virtual else [])
             if table.records:
-                table.open &= ~ABSENT  # what the machine has is there, whether anybody asks for it or not
+                table.selectable &= ~ABSENT  # what the machine has is there, whether anybody asks for it or not
             return table
         problem = self._problem
         records: list[Record] = []

@@ -56,14 +56,14 @@ class Trials:
         except ResolutionImpossible as error:
             journal.root_causes(error)
         except ProjectNotFound as error:
-            journal.lost[error.name] = error
+            journal.not_found[error.name] = error
         except SearchLimit as limit:
-            if limit.late:
+            if limit.timed_out:
                 raise
             return None
         finally:
             self._left -= max(1, journal.tried)
-        lost = journal.lost
+        lost = journal.not_found
         self.nearest |= {name: error.nearest for name, error in lost.items() if error.nearest is not None}
         reached = journal.roots_reached()
         wanted = [(root, root.requirement) for root in roots]

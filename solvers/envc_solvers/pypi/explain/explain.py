@@ -20,7 +20,7 @@ from envc_solvers.pypi.language.index import Index
 from envc_solvers.pypi.language.markers import Markers
 from envc_solvers.pypi.problem import PyPIProblem, PyPIRoot
 from envc_solvers.pypi.search.journal import Journal
-from envc_solvers.pypi.search.replay import NotRecorded, Replay
+from envc_solvers.pypi.search.replay import NotRecorded, RecordedIndex
 from envc_solvers.pypi.search.resolution import SearchLimit
 from envc_solvers.pypi.search.run import search
 
@@ -32,7 +32,7 @@ _MOST_SUBJECTS = 5
 def refuse(
     error: ResolutionImpossible[Any, Any] | ProjectNotFound | SearchLimit,
     problem: PyPIProblem,
-    index: Replay,
+    index: RecordedIndex,
     markers: Markers,
     journal: Journal,
     out_of_time: Callable[[], bool] | None,
@@ -41,19 +41,19 @@ def refuse(
     if isinstance(error, SearchLimit):
         journal.put_most_frequent_first()
         conflict = _conflict(problem, index, markers, journal, minimal=False)
-        return PyPIGaveUp(error.tried, error.late, journal.last, error.decided, conflict)
+        return PyPIGaveUp(error.tried, error.timed_out, journal.last, error.decided, conflict)
     whole = problem
     if isinstance(error, ResolutionImpossible):
         journal.root_causes(error)
         problem, journal, minimal = _minimise(problem, index, markers, journal)
     else:
-        journal.lost[error.name] = error
+        journal.not_found[error.name] = error
         # Anyone who asks for it fails alone.
         kept = tuple(root for root in problem.roots if root.requirement.name == error.name)[:1]
         problem = msgspec.structs.replace(problem, roots=kept, constraints=())
         minimal = True
     conflict = _conflict(problem, index, markers, journal, minimal)
-    nearest = {name: error.nearest for name, error in journal.lost.items() if error.nearest is not None}
+    nearest = {name: error.nearest for name, error in journal.not_found.items() if error.nearest is not None}
     suggestion = suggest(whole, conflict, nearest, index, markers, out_of_time)
     return PyPIUnsolvable(msgspec.structs.replace(conflict, suggestion=suggestion))
 
@@ -81,7 +81,7 @@ def refuse_urls(problem: PyPIProblem, roots: list[PyPIRoot]) -> PyPIUnsolvable:
 
 
 def _minimise(
-    problem: PyPIProblem, index: Replay, markers: Markers, journal: Journal
+    problem: PyPIProblem, index: RecordedIndex, markers: Markers, journal: Journal
 ) -> tuple[PyPIProblem, Journal, bool]:
     """The smallest failing set of roots and constraints that a bounded number of trial searches finds.
 
@@ -106,7 +106,7 @@ def _minimise(
             # A failure that rests on other provided versions would be another story.
             return attempt if attempt.blamed <= told else None
         except ProjectNotFound as error:
-            attempt.lost[error.name] = error
+            attempt.not_found[error.name] = error
             return attempt
         except (NotRecorded, SearchLimit):
             minimal = False
@@ -137,7 +137,7 @@ def _conflict(problem: PyPIProblem, index: Index, markers: Markers, journal: Jou
     limits = [root for root in problem.constraints if markers.holds(root.requirement.marker)]
     teller = Wording(problem, index, journal, holding, limits)
     # In the order in which they were met: why the newest candidates failed comes first.
-    names = dict.fromkeys([*journal.clashes, *journal.broken, *journal.lost])
+    names = dict.fromkeys([*journal.clashes, *journal.broken, *journal.not_found])
     subjects = [subject for name in names for subject in teller.subjects(name)]
     told = {subject.project for subject in subjects}
     # An override is part of the story wherever it says what is wanted of a project that cannot be had.

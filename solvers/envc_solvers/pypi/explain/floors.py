@@ -46,8 +46,8 @@ def _best(
     """The version that would be chosen on a newer machine, if it is newer and this target has no file of it."""
     files = index.files(pin.name)
     view = rank_files(pin.name, pin.source, files, wheel_tags(generous, problem.python))
-    choice = Project(view, rules, "highest").choice(wanted.get(pin.name, frozenset()))
-    best = next(iter(choice), None)
+    candidates = Project(view, rules, "highest").candidates(wanted.get(pin.name, frozenset()))
+    best = next(iter(candidates), None)
     if best is None or parsed(best.version) <= parsed(pin.version):
         return None
     usable = {parsed(release.version) for release in index.view(pin.name).releases}

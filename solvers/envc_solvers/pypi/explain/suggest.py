@@ -51,7 +51,7 @@ def suggest(
             except (ResolutionImpossible, ProjectNotFound):
                 left -= journal.tried
             except SearchLimit as limit:
-                if limit.late:
+                if limit.timed_out:
                     return ""
                 break
             else:

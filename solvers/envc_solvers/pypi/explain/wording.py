@@ -14,7 +14,7 @@ from envc_solvers.pypi.language.specifier import allows, parsed
 from envc_solvers.pypi.language.tags import explain_file, version_of, wheel_tags
 from envc_solvers.pypi.problem import PyPIProblem, PyPIRoot
 from envc_solvers.pypi.search.candidate import Need, Rules, is_prerelease, names_exactly, places_within
-from envc_solvers.pypi.search.journal import Asker, Journal
+from envc_solvers.pypi.search.journal import Journal, Requirer
 from envc_solvers.target import Python
 
 _MOST_REASONS = 3
@@ -48,18 +48,18 @@ class Wording:
         be met alone is a conflict.
         """
         journal = self._journal
-        askers = list(journal.clashes.get(name, ())) or journal.askers.get(name, [])
-        if name in journal.lost and not askers:
-            askers = [("", need) for need in self._root_needs(name)]
-        asked = {want: asker for asker in askers if (want := self._want(asker)) is not None}
+        requirers = list(journal.clashes.get(name, ())) or journal.requirers.get(name, [])
+        if name in journal.not_found and not requirers:
+            requirers = [("", need) for need in self._root_needs(name)]
+        asked = {want: requirer for requirer in requirers if (want := self._want(requirer)) is not None}
         wants = {want: need.specifier for want, (_, need) in asked.items()}
         limits = [limit for limit in self._limits if limit.requirement.name == name]
         limiting = {
             Want(str(limit.requirement), str(limit.requirement), limit.origin, constraint=True): None
             for limit in limits
         }
-        if name in journal.lost:
-            return [Subject(name, (*wants, *limiting), "no-project", str(journal.lost[name]))]
+        if name in journal.not_found:
+            return [Subject(name, (*wants, *limiting), "no-project", str(journal.not_found[name]))]
         if name in self._problem.provided:
             return self._provided(name, wants, limits, limiting)
         narrowed = {limit.requirement.specifier for limit in limits}
@@ -74,7 +74,7 @@ class Wording:
             found.append(Subject(name, (*told, *limiting), *reason))
         return found
 
-    def _collapsed(self, asked: dict[Want, Asker]) -> list[Want]:
+    def _collapsed(self, asked: dict[Want, Requirer]) -> list[Want]:
         """Lower bounds that versions of one package state, where they are many, as the lowest of them."""
         groups: dict[tuple[str, str], list[Want]] = {}
         for want, (identifier, need) in asked.items():
@@ -110,10 +110,10 @@ class Wording:
     def _root_needs(self, name: str) -> list[Need]:
         return [Need(name, "", root.requirement.specifier) for root in self._roots if root.requirement.name == name]
 
-    def _want(self, asker: Asker) -> Want | None:
+    def _want(self, requirer: Requirer) -> Want | None:
         """An asker with the chain that leads from a root to it."""
         steps: list[Step] = []
-        identifier, need = asker
+        identifier, need = requirer
         requirement = str(need)
         seen: set[str] = set()
         while identifier:
@@ -122,11 +122,11 @@ class Wording:
             seen.add(identifier)
             versions = _span(self._journal.versions.get((identifier, need), {}))
             steps.append(Step(identifier, versions, str(need)))
-            askers = self._journal.askers.get(identifier, [])
-            if not askers:
+            requirers = self._journal.requirers.get(identifier, [])
+            if not requirers:
                 return None
             # A root's own requirement makes the shortest chain.
-            identifier, need = min(askers, key=lambda one: one[0] != "")
+            identifier, need = min(requirers, key=lambda one: one[0] != "")
         for root in self._roots:
             wanted = root.requirement
             if wanted.name == need.name and wanted.specifier == need.specifier:

@@ -117,9 +117,9 @@ def span_of(specifier: str) -> tuple[Place, Place]:
     return lowest, highest
 
 
-def common_span(wanted: Collection[str]) -> tuple[Place, Place]:
+def common_span(specifiers: Collection[str]) -> tuple[Place, Place]:
     """As `span_of`, for what all of these specifier sets may contain."""
-    spans = [span_of(specifier) for specifier in wanted] or [span_of("")]
+    spans = [span_of(specifier) for specifier in specifiers] or [span_of("")]
     return max(span[0] for span in spans), min(span[1] for span in spans)
 
 

@@ -119,21 +119,21 @@ def is_prerelease(version: str) -> bool:
     return release_of(version) is None and parsed(version).is_prerelease
 
 
-def _within(wanted: frozenset[str], version: str) -> bool:
+def _within(specifiers: frozenset[str], version: str) -> bool:
     """Whether all specifier sets allow a version. A loop: `all` over a generator takes twice as long."""
-    for specifier in wanted:  # noqa: SIM110
+    for specifier in specifiers:  # noqa: SIM110
         if not allows(specifier, version):
             return False
     return True
 
 
-def places_within(view: View, wanted: Collection[str]) -> range:
+def places_within(view: View, specifiers: Collection[str]) -> range:
     """Where the releases stand that these specifier sets may allow: those outside are too new or too old.
 
     Found by bisection: a search that goes back through the releases of one project asks for other versions of the next
     for each, of which there are thousands.
     """
-    lowest, highest = common_span(wanted)
+    lowest, highest = common_span(specifiers)
     releases = view.releases
     start = bisect_left(releases, True, key=lambda release: place_of(release.version) <= highest)
     stop = bisect_left(releases, True, start, key=lambda release: place_of(release.version) < lowest)
@@ -202,32 +202,32 @@ class Rules:
 class Project:
     """A project's view under the rules of one problem; hands out candidates."""
 
-    __slots__ = ("_choices", "_made", "_order", "_rules", "view")
+    __slots__ = ("_by_specifiers", "_made", "_order", "_rules", "view")
 
     def __init__(self, view: View, rules: Rules, order: Order) -> None:
         self.view = view
         self._rules = rules
         self._order = order
         self._made: dict[tuple[int, bool], Candidate | None] = {}
-        self._choices: dict[frozenset[str], Choice] = {}
+        self._by_specifiers: dict[frozenset[str], Candidates] = {}
 
-    def choice(self, wanted: frozenset[str]) -> Choice:
+    def candidates(self, specifiers: frozenset[str]) -> Candidates:
         """The candidates that satisfy all of these specifier sets, best first. The same object for equal arguments."""
-        found = self._choices.get(wanted)
+        found = self._by_specifiers.get(specifiers)
         if found is None:
-            found = self._choices[wanted] = Choice(self, wanted, self._search(wanted))
+            found = self._by_specifiers[specifiers] = Candidates(self, specifiers, self._search(specifiers))
         return found
 
-    def _search(self, wanted: frozenset[str]) -> Iterator[Candidate]:
+    def _search(self, specifiers: frozenset[str]) -> Iterator[Candidate]:
         """Preferred versions first, then the order of the strategy; pre-releases where the policy puts them."""
         releases = self.view.releases
-        named = any(map(names_exactly, wanted))
+        named = any(map(names_exactly, specifiers))
         rule = self._rules.prereleases(self.view.name)
         preferred = self._preferred()
         later: list[int] = []
-        for number in chain(preferred, self._in_order(wanted)):
+        for number in chain(preferred, self._in_order(specifiers)):
             version = releases[number].version
-            if not _within(wanted, version):
+            if not _within(specifiers, version):
                 continue
             if rule != "allow" and is_prerelease(version):
                 if rule == "never":
@@ -241,12 +241,12 @@ class Project:
             if (candidate := self._candidate(number, named)) is not None:
                 yield candidate
 
-    def _in_order(self, wanted: frozenset[str]) -> Iterator[int]:
+    def _in_order(self, specifiers: frozenset[str]) -> Iterator[int]:
         """The releases that these specifier sets may allow, in the order of the strategy."""
         count, lowest_first = len(self.view.releases), self._order == "lowest"
         if count:
             yield count - 1 if lowest_first else 0  # most often nobody looks further
-        places = places_within(self.view, wanted)
+        places = places_within(self.view, specifiers)
         if lowest_first:
             yield from range(min(places.stop, count - 1) - 1, places.start - 1, -1)
         else:
@@ -291,39 +291,41 @@ class ProvidedProject:
         self.candidate = Candidate(name, version, nothing)
         self.candidate.needs = ()
 
-    def choice(self, wanted: frozenset[str]) -> Choice:
+    def candidates(self, specifiers: frozenset[str]) -> Candidates:
         """The one candidate if it satisfies all of these specifier sets."""
-        return Choice(self, wanted, iter([self.candidate] if _within(wanted, self.candidate.version) else []))
+        return Candidates(
+            self, specifiers, iter([self.candidate] if _within(specifiers, self.candidate.version) else [])
+        )
 
 
-class Choice:
+class Candidates:
     """Candidates, best first, found one by one as somebody asks; may be read many times."""
 
-    __slots__ = ("_found", "_more", "_narrowed", "_project", "_seen", "_span", "_wanted")
+    __slots__ = ("_found", "_more", "_narrowed", "_project", "_seen", "_span", "_specifiers")
 
     def __init__(
-        self, project: Project | ProvidedProject, wanted: frozenset[str], candidates: Iterator[Candidate]
+        self, project: Project | ProvidedProject, specifiers: frozenset[str], candidates: Iterator[Candidate]
     ) -> None:
         self._project = project
-        self._wanted = wanted
+        self._specifiers = specifiers
         self._more = candidates
         self._found: list[Candidate] = []
         self._seen: set[str] = set()  # a preferred version turns up a second time in its ordinary place
-        self._narrowed: dict[str, Choice] = {"": self}
+        self._narrowed: dict[str, Candidates] = {"": self}
         self._span: tuple[Place, Place] | None = None
 
-    def narrowed(self, specifier: str) -> Choice:
+    def narrowed(self, specifier: str) -> Candidates:
         """The candidates that satisfy one more specifier set. The same object for equal arguments."""
         found = self._narrowed.get(specifier)
         if found is None:
             if self._span is None:
-                self._span = common_span(self._wanted)
+                self._span = common_span(self._specifiers)
             (lowest, highest), (other_lowest, other_highest) = self._span, span_of(specifier)
             if lowest > other_highest or other_lowest > highest:
                 # Two exact versions, most often: that nothing is both needs no look at the releases.
-                found = Choice(self._project, self._wanted | {specifier}, iter(()))
+                found = Candidates(self._project, self._specifiers | {specifier}, iter(()))
             else:
-                found = self._project.choice(self._wanted | {specifier})
+                found = self._project.candidates(self._specifiers | {specifier})
             self._narrowed[specifier] = found
         return found
 

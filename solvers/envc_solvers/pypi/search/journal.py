@@ -22,20 +22,20 @@ class Blamed(NamedTuple):
     version: str = ""  # or it is this very version
 
 
-Asker = tuple[str, Need]  # identifier of the decision that asks, "" for a root; and what it asks
+Requirer = tuple[str, Need]  # identifier of the decision that asks, "" for a root; and what it asks
 
 
 class Journal:
     """Failures by the project they are about, in the order in which they were first seen."""
 
-    __slots__ = ("askers", "blamed", "broken", "clashes", "failures", "last", "lost", "tried", "versions")
+    __slots__ = ("blamed", "broken", "clashes", "failures", "last", "not_found", "requirers", "tried", "versions")
 
     def __init__(self) -> None:
-        self.askers: dict[str, list[Asker]] = {}  # identifier: who asked for it when it was first decided
-        self.versions: dict[Asker, dict[str, None]] = {}  # versions of the asker that were seen to ask this
-        self.clashes: dict[str, dict[Asker, None]] = {}  # project: needs that could not be met together
+        self.requirers: dict[str, list[Requirer]] = {}  # identifier: who asked for it when it was first decided
+        self.versions: dict[Requirer, dict[str, None]] = {}  # versions of the asker that were seen to ask this
+        self.clashes: dict[str, dict[Requirer, None]] = {}  # project: needs that could not be met together
         self.broken: dict[str, dict[str, str]] = {}  # project: version: why it can never be chosen
-        self.lost: dict[str, ProjectNotFound] = {}  # project: nobody supplies it
+        self.not_found: dict[str, ProjectNotFound] = {}  # project: nobody supplies it
         self.failures: dict[str, int] = {}  # project: how many candidates fell because of it
         self.blamed: frozenset[Blamed] = frozenset()  # what a search that failed for good says of provided versions
         self.last: str = ""  # identifier that was being decided last
@@ -44,8 +44,8 @@ class Journal:
     def decide(self, identifier: str, criterion: Criterion[Need, Candidate]) -> None:
         """A name is about to be decided."""
         self.last = identifier
-        if identifier not in self.askers:
-            self.askers[identifier] = list(self._ask(criterion))
+        if identifier not in self.requirers:
+            self.requirers[identifier] = list(self._requirers_of(criterion))
 
     def unusable(self, candidate: Candidate, reason: str) -> None:
         """A candidate can never be chosen."""
@@ -54,7 +54,7 @@ class Journal:
 
     def missing(self, candidate: Candidate, error: ProjectNotFound) -> None:
         """A candidate needs a project that nobody supplies."""
-        self.lost[error.name] = error
+        self.not_found[error.name] = error
         for need in candidate.needs or ():
             if need.name == error.name:
                 self._note(error.name, candidate, need)
@@ -65,31 +65,31 @@ class Journal:
         """A candidate's need does not admit a version that was decided before."""
         self._note(pin.name, candidate, need)
         if criterion is not None:
-            self.clashes[pin.name].update(self._ask(criterion))
+            self.clashes[pin.name].update(self._requirers_of(criterion))
 
     def empty(self, candidate: Candidate, criterion: Criterion[Need, Candidate]) -> None:
         """With a candidate's needs, no version of a project is left."""
         name = next(criterion.iter_requirement()).name
-        self.clashes.setdefault(name, {}).update(self._ask(criterion))
+        self.clashes.setdefault(name, {}).update(self._requirers_of(criterion))
         self._count(name)
 
     def add(self, other: Journal) -> None:
         """Take in what another journal of the same search holds."""
-        for identifier, askers in other.askers.items():
-            self.askers.setdefault(identifier, askers)
-        for asker, versions in other.versions.items():
-            self.versions.setdefault(asker, {}).update(versions)
+        for identifier, requirers in other.requirers.items():
+            self.requirers.setdefault(identifier, requirers)
+        for requirer, versions in other.versions.items():
+            self.versions.setdefault(requirer, {}).update(versions)
         for name, clash in other.clashes.items():
             self.clashes.setdefault(name, {}).update(clash)
         for name, reasons in other.broken.items():
             self.broken.setdefault(name, {}).update(reasons)
-        self.lost.update(other.lost)
+        self.not_found.update(other.not_found)
         for name, count in other.failures.items():
             self.failures[name] = self.failures.get(name, 0) + count
 
     def root_causes(self, error: ResolutionImpossible[Need, Candidate]) -> None:
         """The roots by themselves leave no version of a project; nothing was tried."""
-        if self.clashes or self.broken or self.lost:
+        if self.clashes or self.broken or self.not_found:
             return
         for need, parent in error.causes:
             if parent is None:
@@ -107,37 +107,37 @@ class Journal:
         """The roots from which the projects in conflict can be reached by who asked for whom: (name, specifier)."""
         found: set[tuple[str, str]] = set()
         seen: set[str] = set()
-        queue: list[Asker] = [asker for clash in self.clashes.values() for asker in clash]
-        queue += [asker for name in self.broken for asker in self.askers.get(name, ())]
+        queue: list[Requirer] = [requirer for clash in self.clashes.values() for requirer in clash]
+        queue += [requirer for name in self.broken for requirer in self.requirers.get(name, ())]
         while queue:
             identifier, need = queue.pop()
             if not identifier:
                 found.add((need.name, need.specifier))
             elif identifier not in seen:
                 seen.add(identifier)
-                queue += self.askers.get(identifier, ())
+                queue += self.requirers.get(identifier, ())
         return found
 
     def _note(self, project: str, candidate: Candidate, need: Need) -> None:
-        asker = candidate.identifier, need
-        self.clashes.setdefault(project, {})[asker] = None
-        self.versions.setdefault(asker, {})[candidate.version] = None
+        requirer = candidate.identifier, need
+        self.clashes.setdefault(project, {})[requirer] = None
+        self.versions.setdefault(requirer, {})[candidate.version] = None
         self._count(project)
 
     def _count(self, project: str) -> None:
         self.failures[project] = self.failures.get(project, 0) + 1
 
-    def _ask(self, criterion: Criterion[Need, Candidate]) -> dict[Asker, None]:
-        found: dict[Asker, None] = {}
+    def _requirers_of(self, criterion: Criterion[Need, Candidate]) -> dict[Requirer, None]:
+        found: dict[Requirer, None] = {}
         versions = self.versions
         for need, parent in criterion.information:
             if parent is None:
                 found["", need] = None
                 continue
-            asker = parent.identifier, need
-            found[asker] = None
-            if asker in versions:
-                versions[asker][parent.version] = None
+            requirer = parent.identifier, need
+            found[requirer] = None
+            if requirer in versions:
+                versions[requirer][parent.version] = None
             else:
-                versions[asker] = {parent.version: None}
+                versions[requirer] = {parent.version: None}
         return found

@@ -14,7 +14,7 @@ from envc_solvers.pypi.language.requirement import Metadata, Requirement
 from envc_solvers.pypi.language.specifier import allows
 from envc_solvers.pypi.search.candidate import (
     Candidate,
-    Choice,
+    Candidates,
     Need,
     Order,
     Project,
@@ -52,7 +52,7 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         self._projects: dict[str, Project | ProvidedProject] = {}
         self.provided: dict[str, Candidate] = {}  # what the problem provides; decided before anything else
         self._needs: dict[tuple[str, str, str], Need] = {}
-        self._choices: dict[Need, Choice] = {}
+        self._candidates: dict[Need, Candidates] = {}
         self._announced: set[Need] = set()
         self._refused: dict[Candidate, Unusable] = {}
         self.priorities = Priorities()
@@ -107,16 +107,16 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         files = (candidate.file for candidate in candidates if candidate.metadata is None)
         self._index.expect_metadata(self.project(name).view, files)
 
-    def choice(self, needs: Iterable[Need]) -> Choice:
+    def candidates(self, needs: Iterable[Need]) -> Candidates:
         """The versions that all of these needs, of one project or one extra, and the constraints on it allow.
 
         Raises ProjectNotFound.
         """
         first, *others = needs
-        found = self._choices.get(first)
+        found = self._candidates.get(first)
         if found is None:
-            wanted = {first.specifier, *self.limits.get(first.name, ())} - {""}
-            found = self._choices[first] = self.project(first.name).choice(frozenset(wanted))
+            specifiers = {first.specifier, *self.limits.get(first.name, ())} - {""}
+            found = self._candidates[first] = self.project(first.name).candidates(frozenset(specifiers))
         for need in others:
             found = found.narrowed(need.specifier)
         return found

@@ -13,8 +13,8 @@ class NotRecorded(Exception):
     """A trial search asked for something that the index has not said yet."""
 
 
-class Replay:
-    """Passes questions on and keeps the answers; once `closed`, raises Unheard for anything new."""
+class RecordedIndex:
+    """Passes questions on and keeps the answers; once `closed`, raises NotRecorded for anything new."""
 
     __slots__ = ("_index", "_metadata", "_views", "closed")
 

@@ -33,8 +33,8 @@ from resolvelib.structs import RequirementInformation, State
 
 from envc_solvers.errors import ProjectNotFound
 from envc_solvers.pypi.language.specifier import allows
-from envc_solvers.pypi.search.candidate import Candidate, Choice, Need, Outside
-from envc_solvers.pypi.search.criterion import NeedCriterion, ask, why_empty, why_no_others
+from envc_solvers.pypi.search.candidate import Candidate, Candidates, Need, Outside
+from envc_solvers.pypi.search.criterion import SearchCriterion, why_empty, why_no_others, with_need
 from envc_solvers.pypi.search.journal import Blamed, Journal
 from envc_solvers.pypi.search.nogoods import Atom, Atoms, Nogoods
 from envc_solvers.pypi.search.provider import Provider, Unusable
@@ -53,11 +53,11 @@ PATIENCE = 5  # candidates that a name loses before others are looked at: by the
 class SearchLimit(Exception):
     """The search was stopped: too many candidates tried, or out of time."""
 
-    def __init__(self, tried: int, decided: tuple[str, ...], *, late: bool) -> None:
-        super().__init__(tried, decided, late)
+    def __init__(self, tried: int, decided: tuple[str, ...], *, timed_out: bool) -> None:
+        super().__init__(tried, decided, timed_out)
         self.tried = tried
         self.decided = decided  # "app 1.0", in the order of decisions
-        self.late = late  # whether it was for time
+        self.timed_out = timed_out  # whether it was for time
 
 
 class Search(Resolution[Need, Candidate, str]):
@@ -88,9 +88,9 @@ class Search(Resolution[Need, Candidate, str]):
         self._retreat: str | None = None  # or: the decision to take back because the order has changed
 
     @property
-    def _asked(self) -> dict[str, NeedCriterion]:
+    def _criteria(self) -> dict[str, SearchCriterion]:
         """Who asks for each name that came up."""
-        return cast("dict[str, NeedCriterion]", self._states[-1].criteria)
+        return cast("dict[str, SearchCriterion]", self._states[-1].criteria)
 
     # The loop
 
@@ -120,9 +120,11 @@ class Search(Resolution[Need, Candidate, str]):
         mapping = cast("OrderedDict[str, Candidate]", dict(self._provided))
         self._states = [State(mapping=mapping, criteria={}, backtrack_causes=[])]
         for need in requirements:
-            asked = self._asked[need.identifier] = ask(self._asked.get(need.identifier), need, None, self._provider)
-            if not asked.candidates:
-                raise ResolutionImpossible(asked.information)
+            criterion = self._criteria[need.identifier] = with_need(
+                self._criteria.get(need.identifier), need, None, self._provider
+            )
+            if not criterion.candidates:
+                raise ResolutionImpossible(criterion.information)
         self._push_new_state()
         for _ in range(max_rounds):
             state = self._states[-1]
@@ -138,11 +140,11 @@ class Search(Resolution[Need, Candidate, str]):
 
     def _attempt_to_pin_criterion(self, name: str) -> list[Criterion[Need, Candidate]]:
         """Decide a name: the first candidate that contradicts nothing. Returns the criterion when there is none."""
-        asked = self._asked[name]
-        self._journal.decide(name, asked)
+        criterion = self._criteria[name]
+        self._journal.decide(name, criterion)
         blame: Atoms = {}
-        tried, lost = [], 0
-        for candidate in self._candidates(asked):
+        tried, rejected = [], 0
+        for candidate in self._candidates(criterion):
             tried.append(candidate)
             known = self._nogoods.forbidden(candidate, self._states[-1].mapping)
             if known is not None:
@@ -158,23 +160,23 @@ class Search(Resolution[Need, Candidate, str]):
             culprit = self._latest(objection)
             if culprit is not None and self._provider.priorities.conflict(candidate.name, _project(culprit)):
                 self._retreat = culprit
-                return [asked]
-            lost += 1
-            if lost == self._patience and (shorter := self._shorter(name, asked)) is not None:
+                return [criterion]
+            rejected += 1
+            if rejected == self._patience and (shorter := self._shorter(name, criterion)) is not None:
                 return [shorter]
-        self._blame = {**self._kept(asked, tried), **blame}
-        return [asked]
+        self._blame = {**self._kept(criterion, tried), **blame}
+        return [criterion]
 
-    def _shorter(self, name: str, asked: NeedCriterion) -> NeedCriterion | None:
+    def _shorter(self, name: str, criterion: SearchCriterion) -> SearchCriterion | None:
         """A name without a candidate beside the decisions, in place of one that keeps losing them; None without one.
 
         When the decisions leave nothing of a project with seventy versions, nobody needs to read what three hundred of
         another one require to see that they have to be taken back. A name of which something is left stays undecided:
         a failure is seen earlier, and no choice is made differently.
         """
-        known = self._asked
+        known = self._criteria
         undecided = sorted(known.keys() - self._states[-1].mapping.keys(), key=self._place)
-        most = asked.candidates.count()
+        most = criterion.candidates.count()
         if len(undecided) >= most:
             return None  # to look around would cost more than it could save
         journal = self._journal
@@ -233,26 +235,26 @@ class Search(Resolution[Need, Candidate, str]):
 
     # One candidate
 
-    def _candidates(self, asked: NeedCriterion) -> Iterator[Candidate]:
+    def _candidates(self, criterion: SearchCriterion) -> Iterator[Candidate]:
         """Best first. Once a few have fallen, the index hears of those that follow before they are asked about.
 
         It heard of what follows a candidate that was read before when that was read.
         """
-        need = asked.need
+        need = criterion.need
         if need.extra:
             # One candidate: that of the decided version, which always comes first (see `priority`).
             yield self._states[-1].mapping[need.name].with_extra(need.extra)
             return
         announced = 0
-        for at, candidate in enumerate(asked.candidates):
+        for at, candidate in enumerate(criterion.candidates):
             if at >= _FEW and candidate.needs is None:
                 start, announced = max(at + 1, announced), at + 1 + min(2 * at, _MOST_AHEAD)
-                self._provider.announce_candidates(need.name, asked.candidates.between(start, announced))
+                self._provider.announce_candidates(need.name, criterion.candidates.between(start, announced))
             yield candidate
 
     def _objection(self, candidate: Candidate) -> Atoms | None:
         """What of the decisions a candidate contradicts, nothing for one that never fits; None when it can be had."""
-        mapping, known = self._states[-1].mapping, self._asked
+        mapping, known = self._states[-1].mapping, self._criteria
         journal = self._journal
         unread = candidate.needs is None
         try:
@@ -274,7 +276,7 @@ class Search(Resolution[Need, Candidate, str]):
                     others = None if need.name in self._provided else known.get(need.identifier)
                     journal.clash(candidate, need, pin, others)
                     return {} if pin is candidate else {(pin.identifier, culprit.outside): None}
-        left: dict[str, Choice] = {}
+        left: dict[str, Candidates] = {}
         try:
             # What came up already needs nothing new from the index; the rest is looked at by those that survive it.
             unmet = self._unmet(undecided, left)
@@ -286,26 +288,26 @@ class Search(Resolution[Need, Candidate, str]):
             return {}
         if unmet is None:
             return None
-        asked = known.get(unmet.identifier)
+        criterion = known.get(unmet.identifier)
         for need in needs[: needs.index(unmet) + 1]:
             if need.identifier == unmet.identifier:
-                asked = ask(asked, need, candidate, self._provider)
-        assert asked is not None
-        journal.empty(candidate, asked)
-        return why_empty(candidate, asked, self._provider)
+                criterion = with_need(criterion, need, candidate, self._provider)
+        assert criterion is not None
+        journal.empty(candidate, criterion)
+        return why_empty(candidate, criterion, self._provider)
 
-    def _unmet(self, needs: Iterable[Need], left: dict[str, Choice]) -> Need | None:
+    def _unmet(self, needs: Iterable[Need], left: dict[str, Candidates]) -> Need | None:
         """The first of a candidate's needs that leaves nothing of a name. `left`: by name, what those before it leave.
 
         Raises ProjectNotFound.
         """
-        known = self._asked
+        known = self._criteria
         for need in needs:
-            asked = known.get(need.identifier)
-            if asked is not None and need in asked.askers:
+            criterion = known.get(need.identifier)
+            if criterion is not None and need in criterion.requirers:
                 continue
-            before = left.get(need.identifier, asked.candidates if asked else None)
-            found = self._provider.choice([need]) if before is None else before.narrowed(need.specifier)
+            before = left.get(need.identifier, criterion.candidates if criterion else None)
+            found = self._provider.candidates([need]) if before is None else before.narrowed(need.specifier)
             if not found:
                 return need
             left[need.identifier] = found
@@ -313,25 +315,25 @@ class Search(Resolution[Need, Candidate, str]):
 
     def _choose(self, candidate: Candidate) -> None:
         """Decide a candidate to which there is no objection."""
-        known = self._asked
+        known = self._criteria
         for need in self._provider.get_dependencies(candidate):
-            known[need.identifier] = ask(known.get(need.identifier), need, candidate, self._provider)
+            known[need.identifier] = with_need(known.get(need.identifier), need, candidate, self._provider)
         self._states[-1].mapping[candidate.identifier] = candidate
 
     def _count_try(self) -> None:
         self._tries += 1
         if self._tries > self._max_tries:
-            raise SearchLimit(self._max_tries, self._decided(), late=False)
+            raise SearchLimit(self._max_tries, self._decided(), timed_out=False)
         if self._out_of_time is not None and self._out_of_time():
-            raise SearchLimit(self._tries - 1, self._decided(), late=True)
+            raise SearchLimit(self._tries - 1, self._decided(), timed_out=True)
 
     def _decided(self) -> tuple[str, ...]:
         return tuple(map(repr, self._states[-1].mapping.values()))
 
     # Blame
 
-    def _kept(self, asked: NeedCriterion, tried: list[Candidate]) -> Atoms:
-        return why_no_others(asked, tried, self._states[-1].mapping, self._provider)
+    def _kept(self, criterion: SearchCriterion, tried: list[Candidate]) -> Atoms:
+        return why_no_others(criterion, tried, self._states[-1].mapping, self._provider)
 
     def _latest(self, atoms: Iterable[Atom]) -> str | None:
         """The identifier of the latest decision among atoms; None when there are none but what was provided."""
