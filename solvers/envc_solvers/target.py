@@ -106,6 +106,7 @@ def default_target(platform: str) -> Target:
     )
 
 
+_PREFIXES: dict[Implementation, str] = {"cpython": "cp", "pypy": "pp"}  # of `Python.key`
 _PYPY_8 = (3, 11, 16)  # the first version of the language that PyPy 8 speaks
 
 
@@ -119,9 +120,8 @@ class Python(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """As wheel tags abbreviate it: ``cp312``, ``cp313t``, ``pp310``."""
-        short = {"cpython": "cp", "pypy": "pp"}[self.implementation]
-        return f"{short}{self.minor[0]}{self.minor[1]}{'t' if self.free_threaded else ''}"
+        """As wheel tags abbreviate it: ``cp312``, ``cp313t``, ``pp310``. `parse_python_key` reads it back."""
+        return f"{_PREFIXES[self.implementation]}{self.minor[0]}{self.minor[1]}{'t' if self.free_threaded else ''}"
 
     @property
     def pypy_abi(self) -> str:
@@ -139,3 +139,20 @@ class Python(msgspec.Struct, frozen=True, kw_only=True):
         prefix = "pypy" if self.implementation == "pypy" else ""
         patch = "" if self.patch is None else f".{self.patch}"
         return f"{prefix}{self.minor[0]}.{self.minor[1]}{patch}{'t' if self.free_threaded else ''}"
+
+
+def parse_python_key(key: str) -> Python:
+    """Read a `Python.key`, which holds no patch release. Raises ValueError for any other text.
+
+    >>> parse_python_key("cp313t")
+    Python(implementation='cpython', minor=(3, 13), patch=None, free_threaded=True)
+    """
+    prefix, digits = key[:2], key[2:].removesuffix("t")
+    major, minor = digits[:1], digits[1:]
+    is_number = digits.isascii() and digits.isdecimal() and (minor == "0" or not minor.startswith("0"))
+    for implementation, expected in _PREFIXES.items():
+        if prefix == expected and 1 <= len(minor) <= 3 and is_number:
+            return Python(
+                implementation=implementation, minor=(int(major), int(minor)), free_threaded=key.endswith("t")
+            )
+    raise ValueError(f"{key[:20]!r} is not the key of a Python")

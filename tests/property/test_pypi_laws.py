@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,7 +24,7 @@ from envc_solvers.pypi.language.specifier import allows, place_of
 from envc_solvers.pypi.language.tags import explain_file, rank_files, tag_key, wheel_tags
 from envc_solvers.pypi.problem import Policy
 from envc_solvers.pypi.search.candidate import Order, Project, Rules, is_prerelease
-from envc_solvers.target import Python, Target, default_target
+from envc_solvers.target import Python, Target, default_target, parse_python_key
 from tests.support.strategies import marker_texts, pythons, specifier_texts, targets, version_texts, wheel_names
 
 TAGS = wheel_tags(default_target("linux-64"), Python(minor=(3, 11)))
@@ -221,3 +223,18 @@ def _parsed(name: str) -> list[object]:
         return list(parse_tag("-".join(name.removesuffix(".whl").split("-")[-3:])))
     except ValueError:
         return []
+
+
+@given(pythons())
+def test_a_python_key_is_read_back(python: Python) -> None:
+    assert parse_python_key(python.key) == msgspec.structs.replace(python, patch=None)
+
+
+@given(st.from_regex(r"(cp|pp|py|c)?[0-9]{0,5}t{0,2}", fullmatch=True) | st.text(max_size=6))
+def test_a_text_is_a_python_key_or_refused(text: str) -> None:
+    try:
+        python = parse_python_key(text)
+    except ValueError:
+        assert re.fullmatch(r"(cp|pp)[0-9](0|[1-9][0-9]{0,2})t?", text) is None
+    else:
+        assert python.key == text

@@ -15,7 +15,7 @@ from envc.model.progress import Progress
 from envc.shipping.machine.interpreter import HostPython, NoInterpreter, find_host_python, this_python
 from envc_solvers.pypi.language.index import File
 from envc_solvers.pypi.language.tags import rank_files, wheel_tags
-from envc_solvers.target import PLATFORMS, Python, Target
+from envc_solvers.target import PLATFORMS, Python, Target, parse_python_key
 
 FOLDER = "builds"  # in the cache: objects of build requirements, and notes of what was built
 _MUSL = "1.2"  # what a Linux without glibc is taken for; its interpreter does not say
@@ -67,13 +67,7 @@ def machine_for(python: Python, environ: Mapping[str, str], cache: Path) -> Mach
 
 def python_of(key: str) -> Python:
     """The Python of a target key: ``linux-64/cp312``."""
-    text = key.rpartition("/")[2]
-    digits = text.removesuffix("t")[2:]
-    return Python(
-        implementation="pypy" if text.startswith("pp") else "cpython",
-        minor=(int(digits[0]), int(digits[1:])),
-        free_threaded=text.endswith("t"),
-    )
+    return parse_python_key(key.rpartition("/")[2])
 
 
 def fits(wheel: str, name: str, target: Target, python: Python) -> bool:

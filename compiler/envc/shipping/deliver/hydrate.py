@@ -25,7 +25,7 @@ from envc.shipping.machine.floors import check_floors, check_platform, machine_o
 from envc.shipping.machine.interpreter import HostPython, Interpreter
 from envc.shipping.prefix.venv import STATE, make_prefix
 from envc.shipping.store.blobs import Blobs, Ranges
-from envc_solvers.target import PLATFORMS, Python
+from envc_solvers.target import PLATFORMS, Python, parse_python_key
 
 if TYPE_CHECKING:
     from envc.shipping.format.object_index import ReadRange
@@ -64,12 +64,7 @@ def record_digest(record: Record) -> Sha256:
 
 def record_python(record: Record) -> Python:
     """The Python that a record is for."""
-    key = record.python.removesuffix("t")
-    return Python(
-        implementation="pypy" if key.startswith("pp") else "cpython",
-        minor=(int(key[2]), int(key[3:])),
-        free_threaded=record.python.endswith("t"),
-    )
+    return parse_python_key(record.python)
 
 
 def check_record(record: Record, environment: Environment, store: Ranges) -> None:

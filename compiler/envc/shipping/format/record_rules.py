@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import chain
 from operator import attrgetter
@@ -12,9 +11,8 @@ from envc.model.environment import environment_id
 from envc.model.record import RECORD_FORMAT, Record, RecordObject
 from envc.shipping.format.errors import CorruptBlob
 from envc.shipping.format.paths import check_layout, check_path
-from envc_solvers.target import PLATFORMS, Python
+from envc_solvers.target import PLATFORMS, parse_python_key
 
-_PYTHON = re.compile(r"(cp|pp)([0-9])([0-9]{1,3})(t?)")
 _INTERPRETERS = ("conda", "host", "standalone")
 
 
@@ -76,17 +74,15 @@ def winners(objects: Sequence[RecordObject]) -> dict[str, Sha256]:
 
 
 def _environment_id(record: Record) -> str:
-    python = _PYTHON.fullmatch(record.python)
+    try:
+        python = parse_python_key(record.python)
+    except ValueError:
+        python = None
     if python is None or record.platform not in PLATFORMS or record.interpreter not in _INTERPRETERS:
         raise ValueError("its platform, Python or interpreter is unknown")
-    implementation, major, minor, free_threaded = python.groups()
     return environment_id(
         platform=record.platform,
-        python=Python(
-            implementation="pypy" if implementation == "pp" else "cpython",
-            minor=(int(major), int(minor)),
-            free_threaded=bool(free_threaded),
-        ),
+        python=python,
         interpreter=record.interpreter,
         members=((part.index.artifact, part.index.layout) for part in record.objects),
     )
