@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from envc.errors import SourceUnreachable
 from envc.fetch.conda.repodata import cut_shard, cut_shard_index, decompress
-from envc.fetch.conda.slices import Damaged, Slices, appearing, append_index
+from envc.fetch.conda.slices import Damaged, Slices, append_index
+from envc.system.atomic_file import atomic_file
 from envc_solvers.conda.language.record import RecordUnusable, decode_records
 from tests.support.channel_server import ChannelServer, entry, packed, repodata, shards
 from tests.support.channels import cut_whole
@@ -252,7 +253,7 @@ def test_a_changed_byte_in_slices_is_noticed_or_harmless(data: st.DataObject) ->
 
     with TemporaryDirectory() as folder:
         path = Path(folder) / "x.slices"
-        with appearing(path) as file:
+        with atomic_file(path) as file:
             file.write(b"aaaaabbbbbccccc")
             append_index(file, [("a", 0, 5), ("bb", 5, 10), ("ccc", 10, 15)], b"{}")
         whole = bytearray(path.read_bytes())

@@ -11,7 +11,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envc.fetch.conda.slices import Slices, appearing, append_index
+from envc.fetch.conda.slices import Slices, append_index
+from envc.system.atomic_file import atomic_file
 from envc_solvers.conda.language.matchspec import parse_matchspec
 from envc_solvers.conda.language.record import name_of
 from envc_solvers.conda.language.version import Atom, Part, parse_version, prefix_bounds, split_version
@@ -134,7 +135,7 @@ def test_slices_give_back_what_was_written(named: dict[str, list[bytes]]) -> Non
     with TemporaryDirectory() as folder:
         path = Path(folder) / "x.slices"
         spans = []
-        with appearing(path) as file:
+        with atomic_file(path) as file:
             for name, slices in named.items():
                 for data in slices:
                     spans.append((name, file.tell(), file.tell() + len(data)))

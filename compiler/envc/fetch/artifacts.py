@@ -23,6 +23,9 @@ from envc.fetch.pypi.places import local_path
 from envc.model.digest import Sha256, parse_sha256, running_sha256, sha256, sha256_file
 from envc.model.environment import EnvironmentMember
 from envc.model.progress import Progress, Task
+from envc.system.atomic_file import atomic_file
+from envc.system.buffers import write_all
+from envc.system.locks import file_lock
 from envc.system.workers import Workers
 
 if TYPE_CHECKING:
@@ -156,9 +159,8 @@ class Artifacts:
                 return known, digest, known.stat().st_size
             kept = self._path(digest, path.name)
             kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft = kept.with_name(f".{kept.name[:200]}.{os.getpid()}")
-            shutil.copyfile(path, draft)
-            draft.replace(kept)
+            with path.open("rb") as source, atomic_file(kept) as file:
+                shutil.copyfileobj(source, file, CHUNK * 16)
             return kept, digest, kept.stat().st_size
 
     def _path(self, sha256: Sha256, file: str) -> Path:
@@ -171,14 +173,12 @@ class Artifacts:
     def _download(
         self, source: str, what: str, listed: ListedFile, expected: Sha256 | None, size: int, task: Task | None
     ) -> tuple[Path, Sha256, int]:
-        from filelock import FileLock
-
         # Without a digest the address has to do as the name of the partial file.
         key = expected or sha256(f"{source}\0{listed.url}".encode())
         partial = self._folder / "partial" / key
         partial.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Two processes that want one file share one download.
-        with FileLock(f"{partial}.lock"):
+        with file_lock(Path(f"{partial}.lock")):
             if expected is not None and (kept := self.kept(expected, listed.file.name)) is not None:
                 return kept, expected, kept.stat().st_size
             if listed.url.startswith("file:") or expected is None:
@@ -195,6 +195,7 @@ class Artifacts:
                 raise DigestMismatch(f"{what}, from {source},{told}", expected or "", actual, _WRONG_HINT)
             path = self._path(actual, listed.file.name)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Not an `atomic_file`: an interrupted download stays, and the next run resumes it.
             partial.replace(path)
         # The lock file goes too. Who waits on its removed inode finds the finished file, or downloads it alone.
         Path(f"{partial}.lock").unlink(missing_ok=True)
@@ -273,7 +274,7 @@ class _Transfer(msgspec.Struct):
         """Append the body; the new length, and whether the body reached its end."""
         try:
             for chunk in stream.chunks():
-                _write_all(file, chunk)
+                write_all(file, chunk)
                 digest.update(chunk)
                 length += len(chunk)
                 self._advance(len(chunk))
@@ -291,7 +292,7 @@ class _Transfer(msgspec.Struct):
         length = 0
         with source:
             while chunk := source.read(CHUNK * 16):
-                _write_all(file, chunk)
+                write_all(file, chunk)
                 digest.update(chunk)
                 length += len(chunk)
                 self._advance(len(chunk))
@@ -300,9 +301,3 @@ class _Transfer(msgspec.Struct):
     def _advance(self, amount: int) -> None:
         if self.task is not None:
             self.task.advance(amount)
-
-
-def _write_all(file: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(file, view) :]

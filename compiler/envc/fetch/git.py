@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from envc.errors import EnvcError, OfflineMiss, SourceUnreachable
 from envc.model.digest import sha256
+from envc.system.locks import file_lock
 
 if TYPE_CHECKING:
     from envc.fetch.net.credentials import Keyring
@@ -138,8 +139,6 @@ class Git:
         return True
 
     def _mirror(self, name: str, url: str) -> Path:
-        from filelock import FileLock
-
         mirror = self._folder / sha256(url.encode())[:32]
         if url in self._fetched:
             return mirror
@@ -147,7 +146,7 @@ class Git:
         if self._offline:
             raise OfflineMiss(what)
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with FileLock(f"{mirror}.lock"):
+        with file_lock(Path(f"{mirror}.lock")):
             if not (mirror / "HEAD").exists():
                 self._run(what, url, "init", "--quiet", "--bare", str(mirror))
             heads, tags = "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"

@@ -1,5 +1,17 @@
-"""Bytes in memory, and how they are handed on."""
+"""Bytes in memory: who owns them, and how they are written."""
 
 from __future__ import annotations
 
-Owned = bytes | bytearray  # held by one owner only, so a bytearray may be changed in place
+import os
+
+Owned = bytes | bytearray  # has exactly one owner, so a bytearray may be changed in place
+
+
+def write_all(file: int, data: Owned | memoryview) -> None:
+    """Write all of `data` to a file descriptor. One `os.write` may write less (at most 2 GiB on Linux)."""
+    count = os.write(file, data)
+    if count < len(data):
+        rest = memoryview(data)
+        while count < len(rest):
+            rest = rest[count:]
+            count = os.write(file, rest)

@@ -17,12 +17,13 @@ from zlib import crc32
 
 from envc.errors import EnvcError, OfflineMiss, SourceUnreachable
 from envc.fetch.conda.places import ChannelPlace
-from envc.fetch.conda.slices import Damaged, appearing
+from envc.fetch.conda.slices import Damaged
 from envc.fetch.conda.subdir import Subdir, Subdirs
 from envc.fetch.late_task import LateTask
 from envc.fetch.net.http import Client, Cut, Stopped
 from envc.model.digest import Sha256, sha256, sha256_file
 from envc.model.progress import Progress
+from envc.system.atomic_file import write_file
 from envc.system.once import Once
 from envc_solvers.conda.language.record import Record, RecordUnusable, decode_records
 
@@ -220,8 +221,9 @@ class Channels:
             data = cut_shard(b"".join(decompress(io.BytesIO(packed), len(packed), LARGEST_SHARD)), name)
         except ValueError as error:
             raise SourceUnreachable(place.name, what, str(error)) from None
-        with contextlib.suppress(OSError), appearing(path) as file:
-            file.write(crc32(data).to_bytes(4, "little") + data)
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_file(path, crc32(data).to_bytes(4, "little") + data)
         return data
 
 

@@ -23,6 +23,7 @@ from envc.fetch.net.http import Client, Cut, Stopped
 from envc.fetch.pypi.places import local_path
 from envc.model.decoders import decode
 from envc.model.environment import EnvironmentMember
+from envc.system.atomic_file import write_file
 
 TAIL = 1 << 18  # bytes at the end of a package; they hold what `info/` has of 19 packages in 20
 _LARGEST = 1 << 26  # bytes of `info/` after decompression
@@ -79,7 +80,7 @@ class LinkScripts:
             return ()
         with suppress(OSError):
             note.parent.mkdir(parents=True, exist_ok=True)
-            note.write_text("".join(f"{path}\n" for path in found), encoding="utf-8")
+            write_file(note, "".join(f"{path}\n" for path in found).encode())
         return found
 
     def _tail(self, member: EnvironmentMember) -> bytes | None:

@@ -18,13 +18,12 @@ last eight bytes, which are read as a number, say nothing.
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 import struct
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -95,35 +94,6 @@ class Slices:
     def names(self) -> frozenset[str]:
         """Every name."""
         return frozenset(self._map[self._names : self._note].decode().split("\n")[:-1])
-
-
-@contextlib.contextmanager
-def nameless(folder: Path) -> Iterator[tuple[BinaryIO, Callable[[Path], None]]]:
-    """A file in a folder to write and read, and what lets it appear under a path; else it is gone afterwards.
-
-    Raises OSError.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = folder / f"{os.getpid()}.{os.urandom(4).hex()}.partial"
-    try:
-        with partial.open("w+b") as file:
-
-            def appear(path: Path) -> None:
-                file.close()
-                partial.replace(path)
-
-            yield file, appear
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-
-
-@contextlib.contextmanager
-def appearing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write and read, which appears under `path` when the block ends well. Raises OSError."""
-    with nameless(path.parent) as (file, appear):
-        yield file
-        appear(path)
 
 
 def append_index(file: BinaryIO, spans: Sequence[Span], note: bytes) -> None:

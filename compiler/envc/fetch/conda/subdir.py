@@ -21,12 +21,13 @@ import msgspec
 
 from envc.errors import OfflineMiss, SourceUnreachable
 from envc.fetch.conda.places import ChannelPlace
-from envc.fetch.conda.slices import Damaged, Slices, appearing, append_index, nameless
+from envc.fetch.conda.slices import Damaged, Slices, append_index
 from envc.fetch.net.credentials import split_credentials
 from envc.fetch.net.http import Client, Reply, max_age
 from envc.model.decoders import decode
 from envc.model.digest import Digesting, Sha256
 from envc.model.progress import Progress, Task
+from envc.system.atomic_file import SUFFIX, unnamed_file, write_file
 
 if TYPE_CHECKING:
     from envc.fetch.conda.plain_repodata import PlainRepodata
@@ -221,10 +222,12 @@ class Subdirs:
         source.seek(0)
         digesting = Digesting(source)
         try:
-            with nameless(self._folder / place.key) as (file, appear):
+            folder = self._folder / place.key
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with unnamed_file(folder) as (file, publish):
                 note = self._write_slices(file, name, digesting, size)
                 digest = digesting.sha256()
-                appear(self._slices_path(place, subdir, digest))
+                publish(self._slices_path(place, subdir, digest))
         except ValueError as error:
             raise SourceUnreachable(place.name, f"{subdir}/{name}", str(error)) from None
         except OSError as error:
@@ -286,8 +289,9 @@ class Subdirs:
     def _write_state(self, place: ChannelPlace, subdir: str, state: SubdirState) -> None:
         """A state that cannot be written is asked for again by the next run."""
         path = self._folder / place.key / f"{subdir}.json"
-        with contextlib.suppress(OSError), appearing(path) as file:
-            file.write(msgspec.json.encode(state))
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_file(path, msgspec.json.encode(state))
 
     def _sweep(self, current: Path) -> None:
         """Remove what this subdir's older files and interrupted runs left; another run may hold them open."""
@@ -295,7 +299,7 @@ class Subdirs:
         for path in current.parent.iterdir():
             with contextlib.suppress(OSError):
                 is_old = path.name.startswith(f"{subdir}-") and path.suffix == ".slices" and path != current
-                is_left = path.suffix == ".partial" and time.time() - path.stat().st_mtime > _LEFT_BEHIND
+                is_left = path.suffix == SUFFIX and time.time() - path.stat().st_mtime > _LEFT_BEHIND
                 if is_old or is_left:
                     path.unlink()
 

@@ -18,6 +18,7 @@ from envc.locking.builds.origin import Origin
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Build, BuildRequirement
 from envc.model.progress import Progress
+from envc.system.atomic_file import write_file
 from envc_solvers.errors import MetadataUnusable
 from envc_solvers.pypi.language.requirement import InvalidRequirement, Metadata, Requirement, parse
 from envc_solvers.target import Python, Target
@@ -186,9 +187,7 @@ class Builder:
         path = self._note_path(origin, machine)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_suffix(".draft")
-            draft.write_bytes(msgspec.json.encode(build))
-            draft.replace(path)
+            write_file(path, msgspec.json.encode(build))
         except OSError:
             pass  # a note that cannot be kept costs a build and nothing else
 

@@ -58,17 +58,11 @@ def save_text(text: str, path: Path) -> bool:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Write a file whole or not at all, keeping its mode and following links. Raises OSError."""
+    from envc.system.atomic_file import atomic_file
+
     # Through a symbolic link, the file it leads to is the one to replace.
     path = Path(os.path.realpath(path))
-    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
-    try:
-        with temporary.open("xb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
+    with atomic_file(path, durable=True) as stream:
+        stream.write(data)
         if path.exists():
-            temporary.chmod(path.stat().st_mode & 0o7777)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+            Path(stream.name).chmod(path.stat().st_mode & 0o7777)

@@ -24,6 +24,7 @@ from envc.shipping.unpack.conda import open_conda
 from envc.shipping.unpack.contents import Contents
 from envc.shipping.unpack.standalone import open_standalone
 from envc.shipping.unpack.wheel import Wheel, open_wheel
+from envc.system.atomic_file import write_file
 
 
 class MetadataMismatch(EnvcError):
@@ -85,7 +86,7 @@ class Ledger:
         path = self._path(layout, artifact)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            write_file(path, text.encode())
         except OSError:
             pass
 

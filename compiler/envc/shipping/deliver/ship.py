@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -30,6 +28,7 @@ from envc.shipping.prefix.tree import CorruptObject
 from envc.shipping.store.blobs import Blobs
 from envc.shipping.store.keys import object_key
 from envc.shipping.store.objects import bytes_reader, get_code, range_reader
+from envc.system.atomic_file import atomic_file
 from envc_solvers.target import PLATFORMS, Python, Target
 
 
@@ -140,11 +139,10 @@ def _write(store: Blobs, record: Record, own: Source, write: Write) -> None:
 
 
 def _replace(out: Path, fill: Callable[[Write], None]) -> Shipped:
-    """Let a file appear at once, or not at all."""
-    draft = out.with_name(f".{out.name}.{os.urandom(8).hex()}")
+    """Replace a file atomically by what `fill` writes."""
     digest = hashlib.sha256()
     try:
-        with draft.open("xb") as stream:
+        with atomic_file(out, durable=True) as stream:
 
             def write(data: bytes) -> None:
                 digest.update(data)
@@ -152,12 +150,6 @@ def _replace(out: Path, fill: Callable[[Write], None]) -> Shipped:
 
             fill(write)
             size = stream.tell()
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.replace(out)
     except OSError as error:
         raise Unwritable(out, error, "choose another --output") from None
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
     return Shipped(path=out, size=size, sha256=Sha256(digest.hexdigest()))

@@ -194,11 +194,11 @@ def ask(executable: Path, cache: Path | None = None) -> HostPython | None:
 
 
 def _keep(note: Path, text: bytes) -> None:
+    from envc.system.atomic_file import write_file
+
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
-        draft = note.with_suffix(f".{os.getpid()}")
-        draft.write_bytes(text)
-        draft.replace(note)
+        write_file(note, text)
     except OSError:
         pass  # a cache that cannot be written costs time and nothing else
 

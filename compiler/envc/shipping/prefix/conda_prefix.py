@@ -44,6 +44,7 @@ from envc.shipping.unpack.placeholders import (
     rewrite_text,
     spell_prefix,
 )
+from envc.system.buffers import write_all
 
 UNKNOWN = "envc://bundle"  # where packages come from, as far as a single-file bundle knows
 _GROWTH = 64 << 20  # bytes by which a text may grow, however small it was
@@ -242,9 +243,7 @@ def _rewrite(
         with path.open("rb") as stream:
             for piece in _pieces(stream.fileno(), item, entry, prefix, platform):
                 digest.update(piece)
-                rest = memoryview(piece)
-                while rest:
-                    rest = rest[os.write(writing, rest) :]
+                write_all(writing, piece)
     finally:
         os.close(writing)
     os.utime(draft, (member.mtime, member.mtime))

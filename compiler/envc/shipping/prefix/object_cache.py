@@ -25,6 +25,7 @@ from typing import Literal, NamedTuple
 
 from envc.model.digest import Sha256
 from envc.model.record import Member, ObjectIndex
+from envc.system.buffers import write_all
 
 LinkMode = Literal["clone", "hardlink", "copy"]
 
@@ -238,9 +239,7 @@ def _copy(source: _Folder, name: str, target: _Folder, path: str, member: Member
         digest = hashlib.sha256()
         while data := os.read(reading, _CHUNK):
             digest.update(data)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.write(writing, rest) :]
+            write_all(writing, data)
         if digest.hexdigest() != member.sha256:
             raise _Changed
 

@@ -22,6 +22,7 @@ from envc.shipping.format.decode import ObjectReader, Piece
 from envc.shipping.format.errors import CorruptBlob, MissingBlob
 from envc.shipping.format.object_index import ReadRange
 from envc.shipping.prefix.object_cache import Unpacked
+from envc.system.buffers import write_all
 from envc.system.cores import usable_cores
 from envc.system.forks import can_share, share_out
 
@@ -340,9 +341,7 @@ def _write_piece(base: str, piece: Piece, written: list[str]) -> None:
     try:
         if piece.at:
             os.lseek(file, piece.at, os.SEEK_SET)
-        rest = piece.data
-        while (count := os.write(file, rest)) < len(rest):
-            rest = rest[count:]
+        write_all(file, piece.data)
         if is_whole and _TIMES_BY_FILE:
             os.utime(file, (member.mtime, member.mtime))
     finally:

@@ -1,0 +1,60 @@
+"""A file that appears complete under its name, or not at all, even if the run that writes it is killed.
+
+It is written to a temporary file in the same folder, which is then renamed. A killed run leaves such a file, whose name
+ends in ``.partial``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+SUFFIX = ".partial"  # of temporary files
+
+
+@contextmanager
+def atomic_file(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
+    """A file to write and read that replaces `path` when the block ends without an exception.
+
+    The folder must exist. With `durable`, the content is on disk before the rename, so that a power failure leaves
+    either the old or the new content. Raises OSError.
+    """
+    with unnamed_file(path.parent, durable=durable) as (file, publish):
+        yield file
+        publish(path)
+
+
+@contextmanager
+def unnamed_file(folder: Path, *, durable: bool = False) -> Iterator[tuple[BinaryIO, Callable[[Path], None]]]:
+    """A file in `folder` to write and read, and a function that closes it and renames it to a path on the same disk.
+
+    If the function is not called, the file is deleted. `durable` and errors as for `atomic_file`.
+    """
+    draft = folder / f".{os.getpid()}.{os.urandom(8).hex()}{SUFFIX}"
+    is_published = False
+    try:
+        with draft.open("x+b") as file:
+
+            def publish(path: Path) -> None:
+                nonlocal is_published
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+                file.close()
+                draft.replace(path)
+                is_published = True
+
+            yield file, publish
+    finally:
+        if not is_published:
+            with suppress(OSError):
+                draft.unlink()
+
+
+def write_file(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Replace the content of `path` atomically. As `atomic_file`."""
+    with atomic_file(path, durable=durable) as file:
+        file.write(data)
