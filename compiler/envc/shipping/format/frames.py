@@ -88,7 +88,7 @@ def _decompress_unsummed(frame: Buffer) -> bytes:
     """As `_decompress`, of a frame with a checksum, which is not computed.
 
     The library cannot be told to pass over one, and takes longer to compute it than even a copy does
-    (`tests/benchmarks/RESULTS.md`). So it gets the bytes before it, behind a header that announces none
+    (`tests/benchmarks/NOTEBOOK.md`). So it gets the bytes before it, behind a header that announces none
     (RFC 8878, 3.1.1 and 3.1.1.1.1).
     """
     bare = frame if isinstance(frame, bytearray) else bytearray(frame)
