@@ -1,4 +1,4 @@
-"""Make a table of numbers with pandas and numpy of conda, and show it with tabulate of PyPI."""
+"""Makes a table of numbers with pandas and numpy from conda, and prints it with tabulate from PyPI."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Show what was learned, with tabulate of PyPI on a Python of conda."""
+"""Prints the fitted model as a table, with tabulate from PyPI on conda's Python."""
 
 import json
 from pathlib import Path

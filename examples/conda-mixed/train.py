@@ -1,4 +1,4 @@
-"""Fit the table with scikit-learn of conda."""
+"""Fits a line to the table with scikit-learn from conda."""
 
 import json
 from pathlib import Path

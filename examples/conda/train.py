@@ -1,4 +1,4 @@
-"""Fits a classifier to the prepared table and keeps its predictions."""
+"""Fits a classifier to the prepared table and writes its predictions."""
 
 import pandas as pd
 import sklearn

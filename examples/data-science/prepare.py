@@ -1,4 +1,4 @@
-"""Makes a small table of flower-like measurements and writes it where the next step looks."""
+"""Makes a small table of flower-like measurements and writes it for the next step."""
 
 import random
 from pathlib import Path

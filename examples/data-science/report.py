@@ -1,4 +1,4 @@
-"""Prints how often each kind was recognised."""
+"""Prints how often each kind was classified correctly."""
 
 import pandas as pd
 

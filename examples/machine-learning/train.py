@@ -1,4 +1,4 @@
-"""Trains a very small transformer on made-up sequences, so that it needs no download at run time."""
+"""Trains a very small transformer on generated sequences, so that it downloads nothing at run time."""
 
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel

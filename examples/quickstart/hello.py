@@ -1,4 +1,4 @@
-"""Says which packages this step got, and where they came from."""
+"""Prints the packages of this step and the prefix that they are in."""
 
 import sys
 from importlib import metadata
