@@ -176,16 +176,10 @@ def distrust(context: Context) -> Iterator[None]:
 
 def interpreter_for(step_target: StepTarget, context: Context) -> Interpreter:
     """What the step runs on here. Raises WrongMachine where the manifest declares more than this machine has."""
-    from envc.shipping.machine.interpreter import find_interpreter
+    from envc.shipping.machine.floors import suitable_interpreter
 
-    found = find_interpreter(
-        step_target.interpreter, step_target.python, step_target.target.platform, context.environ, context.cache
-    )
-    if step_target.target.declared and not context.force:
-        from envc.shipping.machine.floors import check_floors, machine_of
-
-        check_floors(step_target.target.declared, machine_of(found), context.environ)
-    return found
+    target = step_target.target
+    return suitable_interpreter(step_target.interpreter, step_target.python, target.platform, target.declared, context)
 
 
 # solve

@@ -214,15 +214,10 @@ def python_of(bundle: BundleFile) -> Python:
 
 
 def _interpreter(bundle: BundleFile, context: Context) -> Interpreter:
-    from envc.shipping.machine.interpreter import find_interpreter
+    from envc.shipping.machine.floors import suitable_interpreter
 
-    record, floors = bundle.record, bundle.card.floors
-    found = find_interpreter(record.interpreter, python_of(bundle), record.platform, context.environ, context.cache)
-    if floors and not context.force:
-        from envc.shipping.machine.floors import check_floors, machine_of
-
-        check_floors(floors, machine_of(found), context.environ)
-    return found
+    record, floors = bundle.record, bundle.card.floors or {}
+    return suitable_interpreter(record.interpreter, python_of(bundle), record.platform, floors, context)
 
 
 def _ready(

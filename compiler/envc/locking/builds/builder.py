@@ -57,6 +57,7 @@ class Builder:
         self._progress = progress
         self._isolation = Isolation(supplier or artifacts, cache, progress)
         self._before = tuple(before)
+        self._machines: dict[Python, Machine] = {}
         self._made: dict[tuple[str, str, str], dict[str, Built]] = {}  # origin and name; by machine key
 
     @property
@@ -79,7 +80,7 @@ class Builder:
                 if known is not None:
                     made[build.python] = known
                     return known
-        machine = machine_for(python, self._environ, self._cache)
+        machine = self._machine_for(python)
         if machine.key not in made:
             made[machine.key] = self._build(name, origin, machine, lock)
         built = made[machine.key]
@@ -90,7 +91,7 @@ class Builder:
     def again(self, name: str, origin: Origin, build: Build) -> Built:
         """The wheel that a build of the lock made, made again. Raises BuildMismatch where it comes out another one."""
         what = build.wheel
-        machine = machine_for(python_of(build.python), self._environ, self._cache)
+        machine = self._machine_for(python_of(build.python))
         for one in build.packages:
             if not fits(one.file, one.name, machine.target, machine.python):
                 raise BuildElsewhere(what, build.python, machine.key, f"it was built with {one.file}")
@@ -98,6 +99,12 @@ class Builder:
         if built.build.sha256 != build.sha256:
             raise BuildMismatch(what, build.sha256, built.build.sha256, build.python)
         return built
+
+    def _machine_for(self, python: Python) -> Machine:
+        """`machine_for`, once for each Python: interpreters are searched for on disk."""
+        if python not in self._machines:
+            self._machines[python] = machine_for(python, self._environ, self._cache)
+        return self._machines[python]
 
     def _build(self, name: str, origin: Origin, machine: Machine, lock: LockRequirements) -> Built:
         system = build_system(origin)

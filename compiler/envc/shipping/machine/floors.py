@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from envc.context import Context
 from envc.errors import EnvcError
 from envc.model.environment import EnvironmentMember
-from envc.shipping.machine.interpreter import HostPython, Interpreter, this_python
-from envc_solvers.target import PLATFORMS
+from envc.shipping.machine.interpreter import HostPython, Interpreter, find_interpreter, this_python
+from envc_solvers.target import PLATFORMS, Python
 
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}  # PEP 513, 571, 599
 _PLATFORM = re.compile(r"(manylinux|musllinux|macosx)_(\d+)_(\d+)_")  # PEP 600, 656
@@ -172,6 +173,18 @@ def check_floors(needs: Mapping[str, str], machine: Machine, environ: Mapping[st
             " and ".join(has for _, _, has in lacking),
             f"lock for a target with an older {names}, or use a newer machine; --force goes on all the same",
         )
+
+
+def suitable_interpreter(
+    kind: str, python: Python, platform: str, floors: Mapping[str, str], context: Context
+) -> Interpreter:
+    """The interpreter that an environment runs on here. Raises NoInterpreter, and WrongMachine unless this machine has
+    the `floors` that the target declares or the user forces it.
+    """
+    found = find_interpreter(kind, python, platform, context.environ, context.cache)
+    if floors and not context.force:
+        check_floors(floors, machine_of(found), context.environ)
+    return found
 
 
 def _suffices(name: str, has: str, needs: str) -> bool:

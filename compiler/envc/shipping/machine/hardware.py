@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import cache
 
 _VARIABLES = {
     "glibc": "CONDA_OVERRIDE_GLIBC",
@@ -25,6 +26,7 @@ def overridden(name: str, environ: Mapping[str, str]) -> str | None:
     return environ.get(_VARIABLES.get(name, ""))
 
 
+@cache
 def cuda_driver() -> str:
     """The newest CUDA that the installed driver serves, such as ``12.4``; "" without a driver."""
     import ctypes
@@ -41,6 +43,7 @@ def cuda_driver() -> str:
     return ""
 
 
+@cache
 def cpu() -> str:
     """The CPU as archspec names it, such as ``x86_64_v4`` or ``zen4``; "" where it does not know."""
     from archspec.cpu import host

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -155,8 +156,9 @@ def find_host_python(python: Python, environ: Mapping[str, str], cache: Path | N
     raise NoInterpreter(wanted, tuple(sorted(f"{host.text} in {path}" for path, host in asked.items())))
 
 
+@functools.cache
 def this_python() -> HostPython:
-    """The interpreter that envc runs in, or rather the one that its virtual environment leads to."""
+    """The interpreter that envc runs in, or the base interpreter of its virtual environment."""
     host = msgspec.convert(probe.facts(), HostPython)
     if host.macos == _DISGUISED:
         return ask(Path(host.executable)) or host
