@@ -1,4 +1,4 @@
-"""What a solver knows of the machine it solves for: platform, target, Python. Never the machine it runs on."""
+"""Platforms, targets and Pythons: what a solver knows about the machine it solves for, never the one it runs on."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ PLATFORMS: dict[str, Platform] = {
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """A named machine kind: a platform with the floors that an environment may rely on."""
+    """A named kind of machine: a platform and the floors that an environment may rely on."""
 
     name: str
     platform: str  # a key of PLATFORMS
-    glibc: str | None = None  # "2.28"; Linux only, excludes musl
+    glibc: str | None = None  # "2.28"; Linux only, never together with musl
     musl: str | None = None  # "1.2"; Linux only
     macos: str | None = None  # "13.0"; macOS only
     cuda: str | None = None  # "12.4"; only when declared
@@ -67,7 +67,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def text(self) -> str:
-        """The canonical one-line form: platform (unless the name says it), then the floors.
+        """The canonical one-line form: the platform unless it is the name, then the floors.
 
         ``"linux-64 glibc=2.28 cuda=12.4"`` for a target ``gpu``; ``"glibc=2.28"`` for the target ``linux-64``.
         """
@@ -80,10 +80,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def declared(self) -> dict[str, str]:
-        """The floors that somebody chose: those which are not the defaults of the platform."""
-        usual = default_target(self.platform)
+        """The floors that differ from the defaults of the platform."""
+        default = default_target(self.platform)
         floors = {field: getattr(self, field) for field in FLOORS}
-        return {field: value for field, value in floors.items() if value not in (None, getattr(usual, field))}
+        return {field: value for field, value in floors.items() if value not in (None, getattr(default, field))}
 
 
 FLOORS = ("glibc", "musl", "macos", "cuda", "archspec")
@@ -107,11 +107,11 @@ def default_target(platform: str) -> Target:
 
 
 _PREFIXES: dict[Implementation, str] = {"cpython": "cp", "pypy": "pp"}  # of `Python.key`
-_PYPY_8 = (3, 11, 16)  # the first version of the language that PyPy 8 speaks
+_PYPY_8 = (3, 11, 16)  # the first Python version that PyPy 8 implements
 
 
 class Python(msgspec.Struct, frozen=True, kw_only=True):
-    """The Python to solve for. The minor is always fixed; the patch only when somebody named one."""
+    """The Python to solve for. The minor version is always fixed, the patch release only if the user named one."""
 
     implementation: Implementation = "cpython"
     minor: tuple[int, int]  # (3, 12)
@@ -120,22 +120,22 @@ class Python(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """As wheel tags abbreviate it: ``cp312``, ``cp313t``, ``pp310``. `parse_python_key` reads it back."""
+        """The abbreviation used in wheel tags: ``cp312``, ``cp313t``, ``pp310``. `parse_python_key` reads it back."""
         return f"{_PREFIXES[self.implementation]}{self.minor[0]}{self.minor[1]}{'t' if self.free_threaded else ''}"
 
     @property
     def pypy_abi(self) -> str:
-        """The ABI that wheel tags of PyPy name: that of 7.3 served every Python from 3.6 on until PyPy 8."""
+        """The ABI in the wheel tags of PyPy: every Python from 3.6 on had that of 7.3 until PyPy 8."""
         return "pp80" if (*self.minor, self.patch or 0) >= _PYPY_8 else "pp73"
 
     @property
     def full_version(self) -> str:
-        """The version markers and Requires-Python are judged by: the lowest patch release unless one is named."""
+        """The version for markers and Requires-Python: the lowest patch release unless one is named."""
         return f"{self.minor[0]}.{self.minor[1]}.{self.patch or 0}"
 
     @property
     def text(self) -> str:
-        """As the manifest writes it: ``3.12``, ``3.12.7``, ``3.13t``, ``pypy3.10``."""
+        """As written in the manifest: ``3.12``, ``3.12.7``, ``3.13t``, ``pypy3.10``."""
         prefix = "pypy" if self.implementation == "pypy" else ""
         patch = "" if self.patch is None else f".{self.patch}"
         return f"{prefix}{self.minor[0]}.{self.minor[1]}{patch}{'t' if self.free_threaded else ''}"
@@ -147,12 +147,10 @@ def parse_python_key(key: str) -> Python:
     >>> parse_python_key("cp313t")
     Python(implementation='cpython', minor=(3, 13), patch=None, free_threaded=True)
     """
-    prefix, digits = key[:2], key[2:].removesuffix("t")
+    prefix, digits, free_threaded = key[:2], key[2:].removesuffix("t"), key.endswith("t")
     major, minor = digits[:1], digits[1:]
     is_number = digits.isascii() and digits.isdecimal() and (minor == "0" or not minor.startswith("0"))
     for implementation, expected in _PREFIXES.items():
         if prefix == expected and 1 <= len(minor) <= 3 and is_number:
-            return Python(
-                implementation=implementation, minor=(int(major), int(minor)), free_threaded=key.endswith("t")
-            )
+            return Python(implementation=implementation, minor=(int(major), int(minor)), free_threaded=free_threaded)
     raise ValueError(f"{key[:20]!r} is not the key of a Python")
