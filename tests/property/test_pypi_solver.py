@@ -23,8 +23,8 @@ from envc_solvers.pypi.problem import PyPIProblem
 from envc_solvers.pypi.search.journal import Journal
 from envc_solvers.pypi.search.nogoods import Fact
 from envc_solvers.pypi.search.provider import Provider, Unusable
-from envc_solvers.pypi.search.resolution import PATIENCE, Search
 from envc_solvers.pypi.search.run import in_order
+from envc_solvers.pypi.search.search import PATIENCE, Search
 from envc_solvers.pypi.solve import solve_pypi
 from envc_solvers.solution import Solution
 from envc_solvers.target import Python, default_target

@@ -12,8 +12,8 @@ from envc_solvers.pypi.language.markers import Answer, Markers, marker_environme
 from envc_solvers.pypi.problem import MAX_TRIES, PyPIProblem
 from envc_solvers.pypi.search.journal import Journal
 from envc_solvers.pypi.search.replay import RecordedIndex
-from envc_solvers.pypi.search.resolution import SearchLimit
 from envc_solvers.pypi.search.run import in_order, search
+from envc_solvers.pypi.search.search import SearchLimit
 from envc_solvers.solution import Solution
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ def ask(universe: Universe, *roots: str, policy: Policy | None = None, max_tries
 
 
 def test_resolvelib_is_as_the_search_expects() -> None:
-    """`resolution` overrides these and uses these; a new resolvelib that changes them must be read first."""
+    """`pypi.search.resolution` replaces or uses these. Read a new resolvelib that changes them before upgrading."""
     assert list(inspect.signature(Resolution.resolve).parameters) == ["self", "requirements", "max_rounds"]
     assert list(inspect.signature(Resolution._attempt_to_pin_criterion).parameters) == ["self", "name"]
     assert list(inspect.signature(Resolution._backjump).parameters) == ["self", "causes"]

@@ -21,8 +21,8 @@ from envc_solvers.pypi.language.markers import Markers
 from envc_solvers.pypi.problem import PyPIProblem, PyPIRoot
 from envc_solvers.pypi.search.journal import Journal
 from envc_solvers.pypi.search.replay import NotRecorded, RecordedIndex
-from envc_solvers.pypi.search.resolution import SearchLimit
 from envc_solvers.pypi.search.run import search
+from envc_solvers.pypi.search.search import SearchLimit
 
 _MOST_TRIALS = 24  # searches spent on finding a smaller set of roots
 _TRIES_EACH = 2_000  # candidates in each of them

@@ -17,8 +17,8 @@ from envc_solvers.pypi.language.markers import Markers
 from envc_solvers.pypi.language.requirement import Requirement
 from envc_solvers.pypi.problem import PyPIProblem, PyPIRoot
 from envc_solvers.pypi.search.journal import Journal
-from envc_solvers.pypi.search.resolution import SearchLimit
 from envc_solvers.pypi.search.run import search
+from envc_solvers.pypi.search.search import SearchLimit
 from envc_solvers.solution import Solution
 
 _MOST_TRIALS = 10

@@ -11,7 +11,7 @@ from envc_solvers.pypi.problem import PyPIProblem, PyPIRoot
 from envc_solvers.pypi.search.candidate import Candidate, Need
 from envc_solvers.pypi.search.journal import Journal
 from envc_solvers.pypi.search.provider import Provider
-from envc_solvers.pypi.search.resolution import Search
+from envc_solvers.pypi.search.search import Search
 from envc_solvers.solution import Pin, Solution
 
 if TYPE_CHECKING:
