@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envc.cli.lazy_click import Command, Group
+from envc.cli.commands import Command, Group
 from envc.cli.verbs import VERBS, load_verb
 
 WORDS = (
@@ -82,6 +82,9 @@ def test_plain_lines_mean_what_click_reads(line: tuple[str, list[str]]) -> None:
         ("run", ["step", "--", "python", "-c", "print(1)"]),
         ("add", ["numpy", "pandas", "--step", "train"]),
         ("cache show", ["--json"]),
+        ("bundle", ["--small", "--output", "no/such/file.zst"]),
+        ("init", []),
+        ("init", ["no/such/folder", "--target", "linux-64"]),
     ],
 )
 def test_usual_lines_are_read_without_click(name: str, words: list[str]) -> None:

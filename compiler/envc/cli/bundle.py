@@ -1,12 +1,13 @@
 """``envc bundle``."""
 
-from __future__ import annotations
-
 from pathlib import Path
+from typing import Annotated, Literal
 
-from envc.cli import lazy_click as click
-from envc.cli import options
+import msgspec
+
+from envc.cli.commands import option, verb
 from envc.cli.documents import BundleDocument
+from envc.cli.options import AsJson, Frozen, Manifest, Offline, Quiet, Steps, Store, Targets, make_context
 from envc.cli.output import count, print_json
 from envc.cli.progress import Terminal
 from envc.locking.plan.project import Selection
@@ -17,52 +18,49 @@ from envc.pipeline.project import open_project
 LEVELS = {"fast": 3, "normal": 9, "small": 19}  # of zstd
 
 
-@click.command("bundle")
-@options.manifest_option()
-@click.option("--platform", "--target", "targets", multiple=True, metavar="T", help="Only these targets or platforms.")
-@click.option("--step", "steps", multiple=True, metavar="S", help="Only these steps.")
-@options.store_option()
-@click.option(
-    "--output", type=click.Path(path_type=Path), metavar="FILE", help="Also write one step-target as one file."
-)
-@click.option("--record", is_flag=True, help="Write what every artifact unpacks to into the lock.")
-@click.option("--fast", "size", flag_value="fast", help="Compress less (zstd 3).")
-@click.option("--small", "size", flag_value="small", help="Compress more (zstd 19).")
-@click.option("--trust-store", is_flag=True, help="Reuse objects that other machines made, without deriving them.")
-@options.frozen_option()
-@options.offline_option()
-@options.quiet_option()
-@options.json_option()
-def command(
-    manifest: str | None,
-    targets: tuple[str, ...],
-    steps: tuple[str, ...],
-    store: str | None,
-    output: Path | None,
-    record: bool,
-    size: str | None,
-    trust_store: bool,
-    frozen: bool,
-    offline: bool,
-    quiet: bool,
-    as_json: bool,
-) -> int:
+class BundleVerbOptions(msgspec.Struct, frozen=True, kw_only=True):
+    manifest: Manifest = None
+    targets: Targets = ()
+    steps: Steps = ()
+    store: Store = None
+    output: Annotated[
+        Path | None, option("--output", metavar="FILE", help="Also write one step-target as one file.")
+    ] = None
+    record: Annotated[bool, option("--record", help="Write what every artifact unpacks to into the lock.")] = False
+    size: Annotated[
+        Literal["fast", "small"] | None,
+        option("--fast", flag_value="fast", help="Compress less (zstd 3)."),
+        option("--small", flag_value="small", help="Compress more (zstd 19)."),
+    ] = None
+    trust_store: Annotated[
+        bool, option("--trust-store", help="Reuse objects that other machines made, without deriving them.")
+    ] = False
+    frozen: Frozen = False
+    offline: Offline = False
+    quiet: Quiet = False
+    as_json: AsJson = False
+
+
+@verb("bundle", BundleVerbOptions)
+def command(options: BundleVerbOptions) -> int:
     """Write the packages of locked environments to the store: every step and target, or those that are named.
 
     Equal environments are stored once, and objects that are there already are kept. FILE is a zstd-compressed tar,
     which `envc hydrate`, `envc run` and any tar read; `sh .envc/relocate.sh` then makes the unpacked tree run.
     """
     shipped = None
-    with Terminal(quiet) as terminal:
-        context = options.surroundings(terminal, offline=offline)
-        project = open_project(manifest, context)
-        selection = Selection(steps=steps, targets=targets, store=store, frozen=frozen)
-        choices = BundleOptions(level=LEVELS[size or "normal"], trust_store=trust_store, record=record)
-        if output is None:
+    with Terminal(options.quiet) as terminal:
+        context = make_context(terminal, offline=options.offline)
+        project = open_project(options.manifest, context)
+        selection = Selection(steps=options.steps, targets=options.targets, store=options.store, frozen=options.frozen)
+        choices = BundleOptions(
+            level=LEVELS[options.size or "normal"], trust_store=options.trust_store, record=options.record
+        )
+        if options.output is None:
             bundled = bundle(project, selection, choices, context)
         else:
-            bundled, shipped = single_file.write(project, selection, choices, output, context)
-    if as_json:
+            bundled, shipped = single_file.write(project, selection, choices, options.output, context)
+    if options.as_json:
         print_json(BundleDocument.of(bundled, shipped))
     terminal.note(
         f"bundled {count(len(bundled.pointers), 'step-target')} in {count(len(bundled.records), 'environment')}, "

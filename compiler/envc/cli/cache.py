@@ -1,12 +1,13 @@
 """``envc cache``."""
 
-from __future__ import annotations
-
 from datetime import timedelta
+from typing import Annotated
 
-from envc.cli import lazy_click as click
-from envc.cli import options
+import msgspec
+
+from envc.cli.commands import Group, option
 from envc.cli.documents_upkeep import CacheDocument, PruneDocument
+from envc.cli.options import AsJson, Quiet, make_context, span
 from envc.cli.output import count, mebibytes, print_json
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
@@ -15,18 +16,23 @@ from envc.pipeline import upkeep
 UNUSED = timedelta(days=30)
 
 
-@click.group("cache", otherwise="show")
-def command() -> None:
-    """The cache of this machine; without a verb, what it holds. Everything in it can be made again."""
+command = Group(
+    "cache",
+    help="The cache of this machine; without a verb, what it holds. Everything in it can be made again.",
+    default="show",
+)
 
 
-@command.command("show")
-@options.json_option()
-def show(as_json: bool) -> int:
+class ShowOptions(msgspec.Struct, frozen=True, kw_only=True):
+    as_json: AsJson = False
+
+
+@command.verb("show", ShowOptions)
+def show(options: ShowOptions) -> int:
     """Show what the cache holds, and how much room that takes."""
-    context = options.surroundings(Terminal())
+    context = make_context(Terminal())
     parts = upkeep.show_cache(context)
-    if as_json:
+    if options.as_json:
         print_json(CacheDocument(folder=str(context.cache), parts=parts))
         return 0
     print(context.cache)
@@ -35,28 +41,32 @@ def show(as_json: bool) -> int:
     return 0
 
 
-@command.command("prune")
-@click.option(
-    "--unused",
-    metavar="SPAN",
-    help="What nobody used for so long; 30 days unless you say otherwise.",
-)
-@click.option("--all", "everything", is_flag=True, help="Everything.")
-@click.option("--dry-run", is_flag=True, help="Remove nothing, only count.")
-@options.quiet_option()
-@options.json_option()
-def prune(unused: str | None, everything: bool, dry_run: bool, quiet: bool, as_json: bool) -> int:
+class PruneOptions(msgspec.Struct, frozen=True, kw_only=True):
+    unused: Annotated[
+        str | None,
+        option("--unused", metavar="SPAN", help="What nobody used for so long; 30 days unless you say otherwise."),
+    ] = None
+    everything: Annotated[bool, option("--all", help="Everything.")] = False
+    dry_run: Annotated[bool, option("--dry-run", help="Remove nothing, only count.")] = False
+    quiet: Quiet = False
+    as_json: AsJson = False
+
+
+@command.verb("prune", PruneOptions)
+def prune(options: PruneOptions) -> int:
     """Remove artifacts, environments, pages of indexes and whatever else was not used for a while."""
-    if everything and unused is not None:
+    if options.everything and options.unused is not None:
         raise UsageError("--all and --unused contradict each other", "leave out one of them")
-    with Terminal(quiet) as terminal:
-        span = options.span(unused, "--unused") if unused else UNUSED
-        context = options.surroundings(terminal)
-        pruned = upkeep.prune_cache(context, None if everything else span, dry_run=dry_run)
-    if as_json:
+    with Terminal(options.quiet) as terminal:
+        unused = span(options.unused, "--unused") if options.unused else UNUSED
+        context = make_context(terminal)
+        pruned = upkeep.prune_cache(context, None if options.everything else unused, dry_run=options.dry_run)
+    if options.as_json:
         print_json(
-            PruneDocument(folder=str(context.cache), removed=not dry_run, entries=pruned.entries, size=pruned.size)
+            PruneDocument(
+                folder=str(context.cache), removed=not options.dry_run, entries=pruned.entries, size=pruned.size
+            )
         )
-    verb = "would remove" if dry_run else "removed"
+    verb = "would remove" if options.dry_run else "removed"
     terminal.note(f"{verb} {count(pruned.entries, 'thing')} ({mebibytes(pruned.size)})")
     return 0

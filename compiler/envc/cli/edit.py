@@ -1,13 +1,15 @@
 """``envc init``, ``envc add`` and ``envc remove``: a manifest edited, its layout kept."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
-from envc.cli import lazy_click as click
-from envc.cli import options
+import msgspec
+
+from envc.cli.commands import argument, option, verb
+from envc.cli.options import Manifest as ManifestOption
+from envc.cli.options import Offline, Quiet, make_context
 from envc.cli.output import lock_lines
 from envc.cli.progress import Terminal
 from envc.errors import EnvcError, Unwritable, UsageError
@@ -18,78 +20,79 @@ from envc.pipeline.lock import LockRequest, lock
 from envc.pipeline.project import open_project, this_platform
 
 
-@click.command("init")
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
-@click.option("--target", "targets", multiple=True, metavar="T", help="A platform; else this machine's and linux-64.")
-@click.option("--python", metavar="V", help="Such as 3.12; else the running minor.")
-def init(folder: Path, targets: tuple[str, ...], python: str | None) -> int:
+class InitOptions(msgspec.Struct, frozen=True, kw_only=True):
+    folder: Annotated[Path, argument(is_folder=True)] = Path()
+    targets: Annotated[
+        tuple[str, ...], option("--target", metavar="T", help="A platform; else this machine's and linux-64.")
+    ] = ()
+    python: Annotated[str | None, option("--python", metavar="V", help="Such as 3.12; else the running minor.")] = None
+
+
+@verb("init", InitOptions)
+def init(options: InitOptions) -> int:
     """Write a first manifest.toml into FOLDER."""
-    path = folder / "manifest.toml"
+    path = options.folder / "manifest.toml"
     if path.exists():
         raise UsageError(f"{path} exists already", "edit it, or `envc add` packages to it")
-    wanted = targets or tuple(dict.fromkeys(["linux-64", this_platform()]))
-    name = folder.absolute().name or "project"
-    text = edit.new_manifest(name, wanted, python or f"{sys.version_info[0]}.{sys.version_info[1]}")
+    targets = options.targets or tuple(dict.fromkeys(["linux-64", this_platform()]))
+    name = options.folder.absolute().name or "project"
+    text = edit.new_manifest(name, targets, options.python or f"{sys.version_info[0]}.{sys.version_info[1]}")
     parse_manifest(text, path)
     _write(path, text.encode())
     print(f"wrote {path}", file=sys.stderr)
     return 0
 
 
-def _table_options(command: Callable[..., int]) -> Callable[..., int]:
-    for decorate in (
-        options.quiet_option(),
-        options.offline_option(),
-        click.option("--no-lock", is_flag=True, help="Only edit the manifest."),
-        click.option("--conda", is_flag=True, help="These are conda packages."),
-        click.option("--target", metavar="T", help="Only for this target of the step."),
-        click.option("--group", metavar="G", help="The group that is meant."),
-        click.option("--step", metavar="S", help="The step that is meant; may be left out where there is one."),
-        options.manifest_option(),
-    ):
-        command = decorate(command)
-    return command
+class EditOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The options that add and remove share."""
+
+    manifest: ManifestOption = None
+    step: Annotated[
+        str | None, option("--step", metavar="S", help="The step that is meant; may be left out where there is one.")
+    ] = None
+    group: Annotated[str | None, option("--group", metavar="G", help="The group that is meant.")] = None
+    target: Annotated[str | None, option("--target", metavar="T", help="Only for this target of the step.")] = None
+    conda: Annotated[bool, option("--conda", help="These are conda packages.")] = False
+    no_lock: Annotated[bool, option("--no-lock", help="Only edit the manifest.")] = False
+    offline: Offline = False
+    quiet: Quiet = False
 
 
-@click.command("add")
-@click.argument("requirements", nargs=-1, required=True)
-@_table_options
-def add(requirements: tuple[str, ...], **chosen: object) -> int:
+class AddOptions(EditOptions, frozen=True, kw_only=True):
+    requirements: Annotated[tuple[str, ...], argument()]
+
+
+class RemoveOptions(EditOptions, frozen=True, kw_only=True):
+    names: Annotated[tuple[str, ...], argument()]
+
+
+@verb("add", AddOptions)
+def add(options: AddOptions) -> int:
     """Add REQUIREMENTS to a step or a group, and lock. One on the same project is replaced."""
-    return _edit(edit.add, requirements, **chosen)  # type: ignore[arg-type]
+    return _edit(edit.add, options.requirements, options)
 
 
-@click.command("remove")
-@click.argument("names", nargs=-1, required=True)
-@_table_options
-def remove(names: tuple[str, ...], **chosen: object) -> int:
+@verb("remove", RemoveOptions)
+def remove(options: RemoveOptions) -> int:
     """Remove the requirements on NAMES from a step or a group, and lock."""
-    return _edit(edit.remove, names, **chosen)  # type: ignore[arg-type]
+    return _edit(edit.remove, options.names, options)
 
 
 def _edit(
     change: Callable[[str, KeyPath, str, tuple[str, ...]], str],
     entries: tuple[str, ...],
-    *,
-    manifest: str | None,
-    step: str | None,
-    group: str | None,
-    target: str | None,
-    conda: bool,
-    no_lock: bool,
-    offline: bool,
-    quiet: bool,
+    options: EditOptions,
 ) -> int:
-    with Terminal(quiet) as terminal:
-        context = options.surroundings(terminal, offline=offline)
-        project = open_project(manifest, context)
+    with Terminal(options.quiet) as terminal:
+        context = make_context(terminal, offline=options.offline)
+        project = open_project(options.manifest, context)
         path = project.manifest.path
         before = path.read_bytes()
-        table = _table(project.manifest, step, group, target)
-        after = edit.in_bytes(before, lambda text: change(text, table, "conda" if conda else "pypi", entries))
+        table = _table(project.manifest, options.step, options.group, options.target)
+        after = edit.in_bytes(before, lambda text: change(text, table, "conda" if options.conda else "pypi", entries))
         parse_manifest(after.decode("utf-8-sig"), path)
         _write(path, after)
-        if no_lock:
+        if options.no_lock:
             terminal.note(f"edited {path.name}")
             return 0
         try:

@@ -1,35 +1,41 @@
 """``envc gc``."""
 
-from __future__ import annotations
+from typing import Annotated
 
-from envc.cli import lazy_click as click
-from envc.cli import options
+import msgspec
+
+from envc.cli.commands import option, verb
+from envc.cli.options import AsJson, Manifest, Quiet, Store, make_context, span
 from envc.cli.output import count, mebibytes, print_json
 from envc.cli.progress import Terminal
 from envc.pipeline import upkeep
 
 
-@click.command("gc")
-@options.manifest_option()
-@options.store_option()
-@click.option(
-    "--recent",
-    metavar="SPAN",
-    help="Keep steps that were bundled within this span; 30 days unless you say otherwise.",
-)
-@click.option("--delete", is_flag=True, help="Really remove what was found.")
-@options.quiet_option()
-@options.json_option()
-def command(
-    manifest: str | None, store: str | None, recent: str | None, delete: bool, quiet: bool, as_json: bool
-) -> int:
+class GcOptions(msgspec.Struct, frozen=True, kw_only=True):
+    manifest: Manifest = None
+    store: Store = None
+    recent: Annotated[
+        str | None,
+        option(
+            "--recent",
+            metavar="SPAN",
+            help="Keep steps that were bundled within this span; 30 days unless you say otherwise.",
+        ),
+    ] = None
+    delete: Annotated[bool, option("--delete", help="Really remove what was found.")] = False
+    quiet: Quiet = False
+    as_json: AsJson = False
+
+
+@verb("gc", GcOptions)
+def command(options: GcOptions) -> int:
     """Find what no tag, no recent step and no bundle under way leads to in a store. Removes it only with --delete."""
-    with Terminal(quiet) as terminal:
-        span = options.span(recent, "--recent") if recent else upkeep.RECENT
-        context = options.surroundings(terminal)
-        blobs = upkeep.open_store(store, manifest, context)
-        done = upkeep.collect(blobs, context, recent=span, remove=delete)
-    if as_json:
+    with Terminal(options.quiet) as terminal:
+        recent = span(options.recent, "--recent") if options.recent else upkeep.RECENT
+        context = make_context(terminal)
+        blobs = upkeep.open_store(options.store, options.manifest, context)
+        done = upkeep.collect(blobs, context, recent=recent, remove=options.delete)
+    if options.as_json:
         print_json(done)
     verb = "removed" if done.removed else "would remove"
     terminal.note(

@@ -1,4 +1,4 @@
-"""The command line as click sees it: help, mistakes, and whatever `lazy_click` leaves to it."""
+"""The command line as click sees it: help, mistakes, and every line that `envc.cli.commands` does not read itself."""
 
 from __future__ import annotations
 
@@ -43,10 +43,11 @@ def envc() -> None:
     """Compile a manifest of steps into environments that can be reviewed, shipped and rebuilt."""
 
 
-def run_by_click(args: list[str], as_json: bool) -> object:
-    """What a command line gives; usage errors are shown, and give 2. Raises what verbs raise."""
+def run_by_click(args: list[str], as_json: bool) -> int:
+    """The exit code of a command line; usage errors are shown, and give 2. Raises what verbs raise."""
     try:
-        return envc.main(args=args, prog_name="envc", standalone_mode=False)
+        result = envc.main(args=args, prog_name="envc", standalone_mode=False)
+        return result if isinstance(result, int) else 0
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.ClickException as error:

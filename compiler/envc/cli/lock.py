@@ -1,13 +1,25 @@
 """``envc lock``."""
 
-from __future__ import annotations
+from typing import Annotated, Literal
 
-from typing import TYPE_CHECKING
+import msgspec
 
-from envc.cli import lazy_click as click
-from envc.cli import options
+from envc.cli.commands import argument, option, verb
+from envc.cli.options import (
+    AsJson,
+    Manifest,
+    MaxCandidates,
+    Offline,
+    Quiet,
+    Refresh,
+    TimeLimit,
+    limits,
+    make_context,
+    one_manifest,
+)
 from envc.cli.output import count, lock_lines, print_json
 from envc.cli.progress import Terminal
+from envc.context import Context
 from envc.errors import UsageError
 from envc.locking.plan.plan import Moves
 from envc.locking.plan.project import Project, Selection, select
@@ -15,86 +27,98 @@ from envc.pipeline.lock import LockRequest, lock
 from envc.pipeline.project import check as must_be_fresh
 from envc.pipeline.project import open_project, warn_of_yanked
 
-if TYPE_CHECKING:
-    from envc.context import Context
-    from envc_solvers.pypi.problem import Strategy
+
+class LockOptions(msgspec.Struct, frozen=True, kw_only=True):
+    manifest: Annotated[str | None, argument()] = None
+    manifest_option: Manifest = None
+    check: Annotated[
+        bool, option("--check", help="Change nothing; exit 1 with every reason when the lock is out of date.")
+    ] = False
+    verify: Annotated[
+        bool, option("--verify", help="Change nothing; solve again and look for every file where it came from.")
+    ] = False
+    upgrade: Annotated[
+        bool, option("-U", "--upgrade", help="Let every package move to the newest version that is allowed.")
+    ] = False
+    packages: Annotated[
+        tuple[str, ...],
+        option(
+            "-P",
+            "--upgrade-package",
+            metavar="NAME[==VERSION]",
+            help="Let this package move; may be given several times.",
+        ),
+    ] = ()
+    steps: Annotated[
+        tuple[str, ...], option("--step", metavar="S", help="Lock only these steps again; the others stay.")
+    ] = ()
+    targets: Annotated[
+        tuple[str, ...], option("--target", "--platform", metavar="T", help="Only these targets or platforms.")
+    ] = ()
+    resolution: Annotated[
+        Literal["highest", "lowest", "lowest-direct"] | None,
+        option("--resolution", help="Which versions of PyPI projects to prefer, instead of what the manifest says."),
+    ] = None
+    dry_run: Annotated[bool, option("--dry-run", help="Solve and show what would change, but write nothing.")] = False
+    refresh: Refresh = False
+    time_limit: TimeLimit = None
+    max_candidates: MaxCandidates = None
+    offline: Offline = False
+    quiet: Quiet = False
+    as_json: AsJson = False
 
 
-@click.command("lock")
-@click.argument("manifest", required=False)
-@options.manifest_option("named")
-@click.option("--check", is_flag=True, help="Change nothing; exit 1 with every reason when the lock is out of date.")
-@click.option("--verify", is_flag=True, help="Change nothing; solve again and look for every file where it came from.")
-@click.option("-U", "--upgrade", is_flag=True, help="Let every package move to the newest version that is allowed.")
-@click.option(
-    "-P",
-    "--upgrade-package",
-    "packages",
-    multiple=True,
-    metavar="NAME[==VERSION]",
-    help="Let this package move; may be given several times.",
-)
-@click.option("--step", "steps", multiple=True, metavar="S", help="Lock only these steps again; the others stay.")
-@click.option("--target", "--platform", "targets", multiple=True, metavar="T", help="Only these targets or platforms.")
-@options.resolution_option()
-@click.option("--dry-run", is_flag=True, help="Solve and show what would change, but write nothing.")
-@click.option("--refresh", is_flag=True, help="Ask the indexes again, however recently they were asked.")
-@options.limit_options()
-@options.offline_option()
-@options.quiet_option()
-@options.json_option()
-def command(
-    manifest: str | None,
-    named: str | None,
-    check: bool,
-    verify: bool,
-    upgrade: bool,
-    packages: tuple[str, ...],
-    steps: tuple[str, ...],
-    targets: tuple[str, ...],
-    resolution: Strategy | None,
-    dry_run: bool,
-    refresh: bool,
-    time_limit: str | None,
-    max_candidates: int | None,
-    offline: bool,
-    quiet: bool,
-    as_json: bool,
-) -> int:
+@verb("lock", LockOptions)
+def command(options: LockOptions) -> int:
     """Compile MANIFEST into its lock file.
 
     Pins stay unless the manifest forces a change. A lock that is up to date is left alone without touching the network.
     With --step or --target the rest of the lock stays as it is, even where it is out of date.
     """
-    with Terminal(quiet) as terminal:
-        limits = options.limits(time_limit, max_candidates)
-        context = options.surroundings(terminal, offline=offline, refresh=refresh, limits=limits)
-        project = open_project(options.one_manifest(manifest, named), context, resolution)
-        selection = Selection(steps=steps, targets=targets)
-        if verify:
-            if check or upgrade or packages or steps or targets or dry_run:
+    with Terminal(options.quiet) as terminal:
+        context = make_context(
+            terminal,
+            offline=options.offline,
+            refresh=options.refresh,
+            limits=limits(options.time_limit, options.max_candidates),
+        )
+        project = open_project(one_manifest(options.manifest, options.manifest_option), context, options.resolution)
+        if options.verify:
+            if (
+                options.check
+                or options.upgrade
+                or options.packages
+                or options.steps
+                or options.targets
+                or options.dry_run
+            ):
                 raise UsageError("--verify looks at the whole lock as it is", "leave out what would change it")
-            return _verify(project, context, terminal, as_json)
-        if check:
-            selected = select(project, selection)
-            if project.graph is not None:
-                warn_of_yanked(project.graph, context)
-            graph = must_be_fresh(project, selected)
-            if as_json:
-                from envc.cli.documents import CheckedDocument
-
-                print_json(CheckedDocument.of(project.manifest.lock_path, graph))
-            terminal.note(f"{project.manifest.lock_path.name} is up to date")
-            return 0
-        moves = Moves(upgrade=upgrade, packages=packages)
-        request = LockRequest(moves=moves, selection=selection, dry_run=dry_run)
+            return _verify(project, context, terminal, options.as_json)
+        selection = Selection(steps=options.steps, targets=options.targets)
+        if options.check:
+            return _check(project, selection, context, terminal, options.as_json)
+        moves = Moves(upgrade=options.upgrade, packages=options.packages)
+        request = LockRequest(moves=moves, selection=selection, dry_run=options.dry_run)
         outcome = lock(project, request, context)
-    if as_json:
+    if options.as_json:
         from envc.cli.documents import LockedDocument
 
         print_json(LockedDocument.of(outcome))
     for line in lock_lines(outcome):
         terminal.note(line)
+    return 0
+
+
+def _check(project: Project, selection: Selection, context: Context, terminal: Terminal, as_json: bool) -> int:
+    selected = select(project, selection)
+    if project.graph is not None:
+        warn_of_yanked(project.graph, context)
+    graph = must_be_fresh(project, selected)
+    if as_json:
+        from envc.cli.documents import CheckedDocument
+
+        print_json(CheckedDocument.of(project.manifest.lock_path, graph))
+    terminal.note(f"{project.manifest.lock_path.name} is up to date")
     return 0
 
 

@@ -53,12 +53,10 @@ def run(args: list[str]) -> int:
     try:
         call = load_verb(args[0]).read(args[1:]) if args and args[0] in VERBS else None
         if call is not None:
-            result = call()
-        else:
-            from envc.cli.group import run_by_click
+            return call()
+        from envc.cli.group import run_by_click
 
-            result = run_by_click(args, as_json)
-        return result if isinstance(result, int) else 0
+        return run_by_click(args, as_json)
     except EnvcError as error:
         report_error(error, as_json)
         return error.exit_code

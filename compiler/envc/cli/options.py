@@ -1,19 +1,51 @@
 """Options that several verbs share, spelt once."""
 
-from __future__ import annotations
-
 import os
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from envc.cli import lazy_click as click
+from envc.cli.commands import option
 from envc.cli.progress import Terminal
 from envc.context import Context, Limits
 from envc.errors import UsageError
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+Manifest = Annotated[
+    str | None,
+    option(
+        "-m",
+        "--manifest",
+        metavar="FILE",
+        help="The manifest; else ENVC_MANIFEST, else manifest.toml or pyproject.toml here or above.",
+    ),
+]
+Store = Annotated[
+    str | None,
+    option("--store", metavar="URL", help="A folder or an fsspec URL; else ENVC_STORE, else the manifest's `store`."),
+]
+Steps = Annotated[tuple[str, ...], option("--step", metavar="S", help="Only these steps.")]
+Targets = Annotated[
+    tuple[str, ...], option("--platform", "--target", metavar="T", help="Only these targets or platforms.")
+]
+Frozen = Annotated[bool, option("--frozen", help="Use the lock as it is, without asking whether it is stale.")]
+Force = Annotated[bool, option("--force", help="Go on where this machine lacks what the environment was solved for.")]
+Offline = Annotated[bool, option("--offline", help="Never touch the network; ENVC_OFFLINE does the same.")]
+Refresh = Annotated[bool, option("--refresh", help="Ask the indexes again, however recently they were asked.")]
+TimeLimit = Annotated[
+    str | None,
+    option("--time-limit", metavar="SPAN", help='Stop solving a problem after such as "90s"; else 15 minutes.'),
+]
+MaxCandidates = Annotated[
+    int | None,
+    option(
+        "--max-candidates",
+        metavar="N",
+        minimum=1,
+        help="Stop solving a problem after this many candidates; else 200000.",
+    ),
+]
+Quiet = Annotated[bool, option("-q", "--quiet", help="Say nothing but errors and warnings.")]
+AsJson = Annotated[bool, option("--json", help="Write JSON to standard output.")]
 
 _SPANS = 'write a span of time such as "90s", "12 hours" or "7 days"'
 
@@ -38,75 +70,8 @@ def one_manifest(argument: str | None, option: str | None) -> str | None:
     return argument if option is None else option
 
 
-def manifest_option(key: str = "manifest") -> Decorator:
-    return click.option(
-        "-m",
-        "--manifest",
-        key,
-        metavar="FILE",
-        help="The manifest; else ENVC_MANIFEST, else manifest.toml or pyproject.toml here or above.",
-    )
-
-
-def store_option() -> Decorator:
-    return click.option(
-        "--store", metavar="URL", help="A folder or an fsspec URL; else ENVC_STORE, else the manifest's `store`."
-    )
-
-
-def offline_option() -> Decorator:
-    return click.option("--offline", is_flag=True, help="Never touch the network; ENVC_OFFLINE does the same.")
-
-
-def json_option() -> Decorator:
-    return click.option("--json", "as_json", is_flag=True, help="Write JSON to standard output.")
-
-
-def quiet_option() -> Decorator:
-    return click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and warnings.")
-
-
-def frozen_option() -> Decorator:
-    return click.option("--frozen", is_flag=True, help="Use the lock as it is, without asking whether it is stale.")
-
-
-def force_option() -> Decorator:
-    return click.option(
-        "--force", is_flag=True, help="Go on where this machine lacks what the environment was solved for."
-    )
-
-
-def resolution_option() -> Decorator:
-    return click.option(
-        "--resolution",
-        type=click.Choice(["highest", "lowest", "lowest-direct"]),
-        help="Which versions of PyPI projects to prefer, instead of what the manifest says.",
-    )
-
-
-def limit_options() -> Decorator:
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        for option in (
-            click.option(
-                "--time-limit",
-                metavar="SPAN",
-                help='Stop solving a problem after such as "90s"; else 15 minutes.',
-            ),
-            click.option(
-                "--max-candidates",
-                type=click.IntRange(min=1),
-                metavar="N",
-                help="Stop solving a problem after this many candidates; else 200000.",
-            ),
-        ):
-            function = option(function)
-        return function
-
-    return decorate
-
-
 def limits(time_limit: str | None, max_candidates: int | None) -> Limits:
-    """What `limit_options` mean."""
+    """The limits that `TimeLimit` and `MaxCandidates` set."""
     given: dict[str, Any] = {}
     if time_limit is not None:
         given["seconds"] = span(time_limit, "--time-limit").total_seconds()
@@ -123,7 +88,7 @@ def refuse_beside_a_file(file: str, **options: object) -> None:
         raise UsageError(f"{names} cannot be given with {file}: a bundle holds one target, and needs no store")
 
 
-def surroundings(
+def make_context(
     terminal: Terminal,
     *,
     offline: bool = False,

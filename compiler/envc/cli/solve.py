@@ -1,12 +1,12 @@
 """``envc solve``."""
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from envc.cli import lazy_click as click
-from envc.cli import options
+import msgspec
+
+from envc.cli.commands import option, verb
+from envc.cli.options import AsJson, MaxCandidates, Offline, Quiet, Refresh, TimeLimit, limits, make_context
 from envc.cli.output import print_json
 from envc.cli.progress import Terminal
 from envc.cli.solved import SolveDocument
@@ -14,96 +14,117 @@ from envc.errors import UsageError
 from envc_solvers.solution import Solution
 
 if TYPE_CHECKING:
-    from envc_solvers.conda.problem import ChannelPriority
+    from envc.locking.manifest.conda_query import CondaQuery
+    from envc.locking.manifest.query import Query
 
 
-@click.command("solve")
-@click.option("--pypi", multiple=True, metavar="REQ", help="A PEP 508 requirement; may be given several times.")
-@click.option("--conda", multiple=True, metavar="SPEC", help="A conda MatchSpec; may be given several times.")
-@click.option("--channel", multiple=True, metavar="C", help="A channel's name, path or URL; the first one wins.")
-@click.option("--channel-priority", type=click.Choice(["strict", "flexible", "disabled"]), default="strict")
-@click.option("--virtual-package", multiple=True, metavar="V", help="Such as __glibc=2.28; instead of the defaults.")
-@click.option("--platform", metavar="P", help="The platform to solve for; else this machine's.")
-@click.option(
-    "--python",
-    metavar="V",
-    help="Such as 3.12, 3.12.7, 3.13t, pypy3.10; else the running minor.",
-)
-@click.option("--index", metavar="URL", multiple=True, help="An index instead of the default one; the first one wins.")
-@click.option("--exclude-newer", metavar="T", help='A time such as 2026-11-01T00:00:00Z, or a span such as "7 days".')
-@click.option("--constraint", multiple=True, metavar="REQ", help="Narrow a project wherever it occurs.")
-@click.option("--override", multiple=True, metavar="REQ", help="Replace what packages require of a project.")
-@click.option("--prereleases", type=click.Choice(["if-necessary", "never", "allow"]), default="if-necessary")
-@click.option("--resolution", type=click.Choice(["highest", "lowest", "lowest-direct"]), default="highest")
-@click.option("--refresh", is_flag=True, help="Ask the indexes again, however recently they were asked.")
-@options.limit_options()
-@options.offline_option()
-@options.quiet_option()
-@options.json_option()
-def command(
-    pypi: tuple[str, ...],
-    conda: tuple[str, ...],
-    channel: tuple[str, ...],
-    channel_priority: ChannelPriority,
-    virtual_package: tuple[str, ...],
-    platform: str | None,
-    python: str | None,
-    index: tuple[str, ...],
-    exclude_newer: str | None,
-    constraint: tuple[str, ...],
-    override: tuple[str, ...],
-    prereleases: str,
-    resolution: str,
-    refresh: bool,
-    time_limit: str | None,
-    max_candidates: int | None,
-    offline: bool,
-    quiet: bool,
-    as_json: bool,
-) -> int:
+class SolveOptions(msgspec.Struct, frozen=True, kw_only=True):
+    pypi: Annotated[
+        tuple[str, ...], option("--pypi", metavar="REQ", help="A PEP 508 requirement; may be given several times.")
+    ] = ()
+    conda: Annotated[
+        tuple[str, ...], option("--conda", metavar="SPEC", help="A conda MatchSpec; may be given several times.")
+    ] = ()
+    channel: Annotated[
+        tuple[str, ...],
+        option("--channel", metavar="C", help="A channel's name, path or URL; the first one wins."),
+    ] = ()
+    channel_priority: Annotated[Literal["strict", "flexible", "disabled"], option("--channel-priority")] = "strict"
+    virtual_package: Annotated[
+        tuple[str, ...],
+        option("--virtual-package", metavar="V", help="Such as __glibc=2.28; instead of the defaults."),
+    ] = ()
+    platform: Annotated[
+        str | None, option("--platform", metavar="P", help="The platform to solve for; else this machine's.")
+    ] = None
+    python: Annotated[
+        str | None,
+        option("--python", metavar="V", help="Such as 3.12, 3.12.7, 3.13t, pypy3.10; else the running minor."),
+    ] = None
+    index: Annotated[
+        tuple[str, ...],
+        option("--index", metavar="URL", help="An index instead of the default one; the first one wins."),
+    ] = ()
+    exclude_newer: Annotated[
+        str | None,
+        option(
+            "--exclude-newer",
+            metavar="T",
+            help='A time such as 2026-11-01T00:00:00Z, or a span such as "7 days".',
+        ),
+    ] = None
+    constraint: Annotated[
+        tuple[str, ...], option("--constraint", metavar="REQ", help="Narrow a project wherever it occurs.")
+    ] = ()
+    override: Annotated[
+        tuple[str, ...], option("--override", metavar="REQ", help="Replace what packages require of a project.")
+    ] = ()
+    prereleases: Annotated[Literal["if-necessary", "never", "allow"], option("--prereleases")] = "if-necessary"
+    resolution: Annotated[Literal["highest", "lowest", "lowest-direct"], option("--resolution")] = "highest"
+    refresh: Refresh = False
+    time_limit: TimeLimit = None
+    max_candidates: MaxCandidates = None
+    offline: Offline = False
+    quiet: Quiet = False
+    as_json: AsJson = False
+
+
+@verb("solve", SolveOptions)
+def command(options: SolveOptions) -> int:
     """Resolve requirements once, without a manifest and without writing anything."""
-    with Terminal(quiet) as terminal:
-        limits = options.limits(time_limit, max_candidates)
-        context = options.surroundings(terminal, offline=offline, refresh=refresh, limits=limits)
-        asked = None
-        if conda:
-            from envc.locking.manifest.conda_query import CondaQuery
+    with Terminal(options.quiet) as terminal:
+        context = make_context(
+            terminal,
+            offline=options.offline,
+            refresh=options.refresh,
+            limits=limits(options.time_limit, options.max_candidates),
+        )
+        conda = _conda_query(options) if options.conda else None
+        if conda is not None and not options.pypi:
+            from envc.locking.resolve.conda import solve_query
 
-            if not pypi and (python is not None or index):
-                unfit = "--python" if python is not None else "--index"
-                raise UsageError(f"{unfit} says nothing about conda packages", "ask for `--conda python=3.12`")
-            if pypi and (constraint or override):
-                unfit = "--constraint" if constraint else "--override"
-                raise UsageError(f"{unfit} does not say of which kind it speaks", "put both kinds into a manifest")
-            asked = CondaQuery(
-                specs=conda,
-                platform=platform or _this_platform(),
-                channels=channel,
-                priority=channel_priority,
-                virtual=virtual_package,
-                exclude_newer=exclude_newer,
-                constraints=constraint,
-                overrides=override,
-            )
-            if not pypi:
-                from envc.locking.resolve.conda import solve_query
-
-                return _show(solve_query(asked, context), terminal, as_json)
-        from envc.locking.manifest.query import Query
+            return _show(solve_query(conda, context), terminal, options.as_json)
         from envc.pipeline.solve import solve_once
 
-        query = Query(
-            pypi=pypi,
-            platform=platform or _this_platform(),
-            python=python or f"{sys.version_info[0]}.{sys.version_info[1]}",
-            indexes=index,
-            exclude_newer=exclude_newer,
-            constraints=constraint,
-            overrides=override,
-            prereleases=prereleases,
-            resolution=resolution,
-        )
-        return _show(solve_once(query, context, asked), terminal, as_json)
+        return _show(solve_once(_query(options), context, conda), terminal, options.as_json)
+
+
+def _conda_query(options: SolveOptions) -> "CondaQuery":
+    """The part of the question that is about conda packages. Raises UsageError for options that do not fit it."""
+    from envc.locking.manifest.conda_query import CondaQuery
+
+    if not options.pypi and (options.python is not None or options.index):
+        unfit = "--python" if options.python is not None else "--index"
+        raise UsageError(f"{unfit} says nothing about conda packages", "ask for `--conda python=3.12`")
+    if options.pypi and (options.constraint or options.override):
+        unfit = "--constraint" if options.constraint else "--override"
+        raise UsageError(f"{unfit} does not say of which kind it speaks", "put both kinds into a manifest")
+    return CondaQuery(
+        specs=options.conda,
+        platform=options.platform or _this_platform(),
+        channels=options.channel,
+        priority=options.channel_priority,
+        virtual=options.virtual_package,
+        exclude_newer=options.exclude_newer,
+        constraints=options.constraint,
+        overrides=options.override,
+    )
+
+
+def _query(options: SolveOptions) -> "Query":
+    from envc.locking.manifest.query import Query
+
+    return Query(
+        pypi=options.pypi,
+        platform=options.platform or _this_platform(),
+        python=options.python or f"{sys.version_info[0]}.{sys.version_info[1]}",
+        indexes=options.index,
+        exclude_newer=options.exclude_newer,
+        constraints=options.constraint,
+        overrides=options.override,
+        prereleases=options.prereleases,
+        resolution=options.resolution,
+    )
 
 
 def _this_platform() -> str:

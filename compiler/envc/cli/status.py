@@ -1,9 +1,11 @@
 """``envc status``."""
 
-from __future__ import annotations
+from typing import Annotated
 
-from envc.cli import lazy_click as click
-from envc.cli import options
+import msgspec
+
+from envc.cli.commands import argument, verb
+from envc.cli.options import AsJson, Manifest, make_context, one_manifest
 from envc.cli.output import count, print_json
 from envc.cli.progress import Terminal
 from envc.locking.review.status import Status, status
@@ -11,14 +13,17 @@ from envc.pipeline.places import reasons
 from envc.pipeline.project import open_project
 
 
-@click.command("status")
-@click.argument("manifest", required=False)
-@options.manifest_option("named")
-@options.json_option()
-def command(manifest: str | None, named: str | None, as_json: bool) -> int:
+class StatusOptions(msgspec.Struct, frozen=True, kw_only=True):
+    manifest: Annotated[str | None, argument()] = None
+    manifest_option: Manifest = None
+    as_json: AsJson = False
+
+
+@verb("status", StatusOptions)
+def command(options: StatusOptions) -> int:
     """Show steps, their environments and ids, and what is stale. Reads two files, asks nobody."""
-    context = options.surroundings(Terminal())
-    project = open_project(options.one_manifest(manifest, named), context)
+    context = make_context(Terminal())
+    project = open_project(one_manifest(options.manifest, options.manifest_option), context)
     shown = status(
         project.manifest.name,
         str(project.manifest.lock_path),
@@ -27,7 +32,7 @@ def command(manifest: str | None, named: str | None, as_json: bool) -> int:
         project.freshness,
         reasons(project),
     )
-    if as_json:
+    if options.as_json:
         print_json(shown)
     else:
         for line in _lines(shown):

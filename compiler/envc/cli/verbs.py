@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from envc.cli.lazy_click import Command, Group
+    from envc.cli.commands import Command, Group
 
 
 # verb: module below envc.cli (and the command in it), and its line in the help

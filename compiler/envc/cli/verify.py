@@ -1,11 +1,12 @@
 """``envc verify``."""
 
-from __future__ import annotations
-
 from pathlib import Path
+from typing import Annotated
 
-from envc.cli import lazy_click as click
-from envc.cli import options
+import msgspec
+
+from envc.cli.commands import option, verb
+from envc.cli.options import AsJson, Frozen, Manifest, Quiet, Steps, Store, Targets, make_context
 from envc.cli.output import count, print_json
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
@@ -14,44 +15,42 @@ from envc.pipeline import upkeep
 from envc.pipeline.project import open_project
 
 
-@click.command("verify")
-@options.manifest_option()
-@click.option("--platform", "--target", "targets", multiple=True, metavar="T", help="Only these targets or platforms.")
-@click.option("--step", "steps", multiple=True, metavar="S", help="Only these steps.")
-@click.option("--all", "whole", is_flag=True, help="Everything that the store holds, without asking the lock.")
-@click.option("--prefix", type=click.Path(path_type=Path), metavar="DIR", help="A hydrated folder instead of a store.")
-@options.store_option()
-@options.frozen_option()
-@options.quiet_option()
-@options.json_option()
-def command(
-    manifest: str | None,
-    targets: tuple[str, ...],
-    steps: tuple[str, ...],
-    whole: bool,
-    prefix: Path | None,
-    store: str | None,
-    frozen: bool,
-    quiet: bool,
-    as_json: bool,
-) -> int:
+class VerifyOptions(msgspec.Struct, frozen=True, kw_only=True):
+    manifest: Manifest = None
+    targets: Targets = ()
+    steps: Steps = ()
+    whole: Annotated[bool, option("--all", help="Everything that the store holds, without asking the lock.")] = False
+    prefix: Annotated[Path | None, option("--prefix", metavar="DIR", help="A hydrated folder instead of a store.")] = (
+        None
+    )
+    store: Store = None
+    frozen: Frozen = False
+    quiet: Quiet = False
+    as_json: AsJson = False
+
+
+@verb("verify", VerifyOptions)
+def command(options: VerifyOptions) -> int:
     """Read what the store holds for the lock to its last byte, or compare a prefix with its record.
 
     Changes nothing. Exit code 1 when anything is not as it should be; `envc bundle` makes objects again.
     """
-    if (whole or prefix is not None) and (targets or steps or (whole and prefix is not None)):
+    whole, prefix = options.whole, options.prefix
+    if (whole or prefix is not None) and (options.targets or options.steps or (whole and prefix is not None)):
         raise UsageError("--all and --prefix stand alone", "leave out --step and --platform")
-    with Terminal(quiet) as terminal:
-        context = options.surroundings(terminal)
+    with Terminal(options.quiet) as terminal:
+        context = make_context(terminal)
         if prefix is not None:
             verified = upkeep.verify_folder(prefix, context)
         elif whole:
-            verified = upkeep.verify_whole_store(upkeep.open_store(store, manifest, context), context)
+            verified = upkeep.verify_whole_store(upkeep.open_store(options.store, options.manifest, context), context)
         else:
-            project = open_project(manifest, context)
-            selection = Selection(steps=steps, targets=targets, store=store, frozen=frozen)
+            project = open_project(options.manifest, context)
+            selection = Selection(
+                steps=options.steps, targets=options.targets, store=options.store, frozen=options.frozen
+            )
             verified = upkeep.verify_steps(project, selection, context)
-    if as_json:
+    if options.as_json:
         print_json(verified)
     else:
         for problem in verified.problems:
