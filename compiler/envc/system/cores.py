@@ -1,4 +1,4 @@
-"""The number of cores that CPU-bound work can use."""
+"""How many cores there are for work that keeps them busy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def usable_cores() -> int:
-    """The number of cores that this process may use."""
+    """Cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS, Windows
