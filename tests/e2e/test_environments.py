@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -60,6 +61,26 @@ def test_an_environment_of_the_cache_is_made_once(workplace: Workplace) -> None:
     first = workplace.ok("hydrate", "train", "--json").json
     assert first["made"] is True
     assert workplace.ok("hydrate", "train", "--json").json == {"prefix": first["prefix"], "made": False}
+
+
+@POSIX_ONLY
+def test_a_warm_run_imports_no_network_code(workplace: Workplace) -> None:
+    workplace.ok("run", "train")
+    network = {"urllib3", "ssl", "http.client", "urllib.request", "envc.fetch.net.http", "envc.fetch.net.settings"}
+    for name in network:
+        assert importlib.util.find_spec(name) is not None, name
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", ENVC, "run", "train"],
+        cwd=workplace.checkout,
+        env=workplace.env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "step train alpha 1.1 hello there\n"
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "envc.pipeline.run" in imported
+    assert sorted(network & imported) == []
 
 
 def test_equal_environments_are_stored_once_and_foreign_platforms_as_easily(workplace: Workplace) -> None:

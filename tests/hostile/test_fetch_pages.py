@@ -18,6 +18,7 @@ from envc.fetch.pypi.listing import ADVERTISED, JSON_TYPE, parse_page
 from envc.fetch.pypi.origins import Origins
 from envc.model.manifest import Source
 from envc.model.progress import Silent
+from envc.system.retries import RetryPolicy
 from envc_solvers.errors import SolverError
 from envc_solvers.pypi.language.index import File
 from envc_solvers.target import Python, default_target
@@ -210,7 +211,7 @@ def server() -> Iterator[IndexServer]:
 
 
 def quick(keyring: Keyring) -> Client:
-    return Client(keyring, first_pause=0.001)
+    return Client(keyring, retries=RetryPolicy(first=0.001))
 
 
 def ask(url: str, folder: Path) -> Exception:

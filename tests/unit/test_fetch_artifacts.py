@@ -18,6 +18,7 @@ from envc.model.digest import Sha256, sha256
 from envc.model.environment import EnvironmentMember
 from envc.model.manifest import Source
 from envc.model.progress import Silent, Task
+from envc.system.retries import RetryPolicy
 from tests.support.servers import IndexServer
 from tests.support.wheels import Distribution, build_wheel
 
@@ -62,7 +63,7 @@ def server() -> Iterator[IndexServer]:
 
 def quick(keyring: Keyring) -> Client:
     """A client that does not spend the tests' time on waiting."""
-    return Client(keyring, read_timeout=60.0, first_pause=0.001)
+    return Client(keyring, read_timeout=60.0, retries=RetryPolicy(first=0.001))
 
 
 class Runs:

@@ -15,7 +15,8 @@ import pytest
 from envc import __version__
 from envc.errors import SourceUnreachable
 from envc.fetch.net.credentials import Keyring, Login, split_credentials
-from envc.fetch.net.http import Client, Stopped, back_off
+from envc.fetch.net.http import Client, Stopped
+from envc.system.retries import RetryPolicy
 from tests.support.servers import IndexServer
 from tests.support.wheels import build_wheel
 
@@ -25,7 +26,7 @@ LIMIT = 1 << 20
 
 @contextmanager
 def client(keyring: Keyring | None = None, read_timeout: float = 60.0, tries: int = 6) -> Iterator[Client]:
-    found = Client(keyring or Keyring(), read_timeout=read_timeout, tries=tries, first_pause=0.001)
+    found = Client(keyring or Keyring(), read_timeout=read_timeout, retries=RetryPolicy(tries=tries, first=0.001))
     try:
         yield found
     finally:
@@ -213,7 +214,8 @@ def test_redirects_stay_on_the_web(server: IndexServer, elsewhere: str) -> None:
 
 
 def test_pauses_grow_and_differ() -> None:
-    pauses = [{back_off(attempt, 0.25) for _ in range(20)} for attempt in range(7)]
+    policy = RetryPolicy(first=0.25, longest=8.0)
+    pauses = [{policy.delay(failed) for _ in range(20)} for failed in range(1, 8)]
     for longest, drawn in zip((0.25, 0.5, 1, 2, 4, 8, 8), pauses, strict=True):
         assert longest / 2 <= min(drawn) < max(drawn) <= longest
 

@@ -18,6 +18,7 @@ from envc.fetch.net.settings import FetchSettings
 from envc.fetch.pypi.origins import Origins, ProjectIndex
 from envc.model.manifest import Source
 from envc.model.progress import Silent
+from envc.system.retries import RetryPolicy
 from envc_solvers.errors import MetadataUnusable, ProjectNotFound
 from envc_solvers.pypi.language.requirement import Metadata, parse
 from envc_solvers.target import Python, default_target
@@ -40,7 +41,7 @@ def server() -> Iterator[IndexServer]:
 
 def quick(keyring: Keyring) -> Client:
     """A client that does not spend the tests' time on waiting."""
-    return Client(keyring, read_timeout=60.0, first_pause=0.001)
+    return Client(keyring, read_timeout=60.0, retries=RetryPolicy(first=0.001))
 
 
 class Runs:

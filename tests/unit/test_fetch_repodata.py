@@ -21,6 +21,7 @@ from envc.fetch.net.credentials import Keyring
 from envc.fetch.net.http import Client
 from envc.model.manifest import Source
 from envc.model.progress import Silent
+from envc.system.retries import RetryPolicy
 from envc_solvers.conda.language.index import Repodata
 from envc_solvers.conda.language.record import Record
 from tests.support.channel_server import BUILT, ChannelServer, entry, packed, repodata, shards
@@ -45,7 +46,7 @@ class Runs:
 
     def open(self, *channels: str, now: int = NOW, **options: Any) -> Channels:
         keyring = Keyring()
-        client = Client(keyring, read_timeout=60.0, first_pause=0.001)
+        client = Client(keyring, read_timeout=60.0, retries=RetryPolicy(first=0.001))
         places = resolve_channels(channels, {}, keyring)
         return Channels(places, cache=self.folder, client=client, progress=self.progress, now=now, **options)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import struct
 import threading
 from collections.abc import Iterator
@@ -16,6 +15,8 @@ from envc.errors import SourceUnreachable, UsageError
 from envc.fetch.net.credentials import Keyring, Login
 from envc.fetch.net.http import Client, Reply
 from envc.fetch.net.settings import Transport
+from envc.system.retries import RetryPolicy
+from tests.support.certificates import forget_network_variables, server_context
 from tests.support.servers import IndexServer, TunnelProxy
 from tests.support.wheels import build_wheel
 
@@ -34,30 +35,21 @@ def bundle(authority: trustme.CA, tmp_path: Path) -> Path:
     return path
 
 
-def context(authority: trustme.CA, *, demands: bool = False) -> ssl.SSLContext:
-    found = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(found)
-    if demands:
-        authority.configure_trust(found)
-        found.verify_mode = ssl.CERT_REQUIRED
-    return found
-
-
 @pytest.fixture
 def server(authority: trustme.CA) -> Iterator[IndexServer]:
-    with IndexServer([build_wheel("demo", "1.0")], tls=context(authority)) as server:
+    with IndexServer([build_wheel("demo", "1.0")], tls=server_context(authority)) as server:
         yield server
 
 
 @pytest.fixture(autouse=True)
 def plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
+    forget_network_variables(monkeypatch)
 
 
 def get(url: str, transport: Transport | None = None) -> Reply:
-    http = Client(Keyring(), transport=transport or Transport(), read_timeout=60.0, tries=3, first_pause=0.001)
+    http = Client(
+        Keyring(), transport=transport or Transport(), read_timeout=60.0, retries=RetryPolicy(tries=3, first=0.001)
+    )
     try:
         return http.get("internal", "the page", url, limit=1 << 20)
     finally:
@@ -96,7 +88,7 @@ def test_a_redirect_does_not_leave_encryption(server: IndexServer, bundle: Path)
 def test_a_client_certificate(authority: trustme.CA, bundle: Path, tmp_path: Path) -> None:
     own = tmp_path / "me.pem"
     authority.issue_cert("me@example.com").private_key_and_cert_chain_pem.write_to_path(own)
-    with IndexServer([build_wheel("demo", "1.0")], tls=context(authority, demands=True)) as server:
+    with IndexServer([build_wheel("demo", "1.0")], tls=server_context(authority, demands=True)) as server:
         reached = get(server.base + PAGE, Transport(authorities=bundle, client_certificate=own))
         assert reached.status == 200
         with pytest.raises(SourceUnreachable) as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -360,11 +361,14 @@ def test_a_writer_that_loses_the_race_for_a_url_is_told() -> None:
     assert not store.write_new(KEY, b"x")
 
 
-def test_importing_a_folder_store_does_not_import_fsspec() -> None:
+def test_opening_a_folder_store_imports_no_other_backend_and_no_network_code() -> None:
+    heavy = {"fsspec", "zstandard", "concurrent", "urllib3", "ssl", "envc.fetch.net.http", "envc.fetch.net.settings"}
+    for name in heavy:
+        assert importlib.util.find_spec(name) is not None, name
     script = (
         "import sys; from envc.shipping.store.open import open_store; open_store('/x');"
         "import envc.shipping.store.objects, envc.shipping.store.records;"
-        "print({'fsspec', 'zstandard', 'concurrent'} & set(sys.modules))"
+        f"print({heavy!r} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -185,7 +185,7 @@ def test_keys_of_people_s_names_reach_the_file_that_they_name(folder: Path) -> N
 @pytest.mark.parametrize("fault", ["busy", "throttled", "reset", "cut"])
 def test_every_second_answer_may_fail(folder: Path, fault: Fault) -> None:
     with FolderServer(folder, every=2, faults=(fault,)) as server:
-        store = WebBlobs(server.url, patience=QUICK)
+        store = WebBlobs(server.url, retries=QUICK)
         for _ in range(10):
             assert store.read(KEY, 10) == b"0123456789"
             assert store.read_range(KEY, 2, 8) == b"23456789"
@@ -198,13 +198,13 @@ def test_every_second_answer_may_fail(folder: Path, fault: Fault) -> None:
 def test_a_store_that_never_recovers_is_named(folder: Path, fault: Fault, says: str) -> None:
     with FolderServer(folder, every=1, faults=(fault,)) as server:
         with pytest.raises(StoreError, match=says):
-            WebBlobs(server.url, patience=QUICK).read_range(KEY, 0, 4)
+            WebBlobs(server.url, retries=QUICK).read_range(KEY, 0, 4)
         assert len(server.log) == 6
 
 
 def test_a_server_that_is_gone_is_said_to_be(folder: Path) -> None:
     with FolderServer(folder) as server:
-        store = WebBlobs(server.url, patience=QUICK)
+        store = WebBlobs(server.url, retries=QUICK)
     with pytest.raises(StoreError, match="connection refused, 3 times"):
         store.read(KEY, 1)
 
@@ -217,7 +217,7 @@ def test_an_answer_to_another_range_is_not_taken(folder: Path) -> None:
             return 206, {"Content-Range": "bytes 0-3/10"}, b"0123"
 
     with Lying(folder) as server, pytest.raises(StoreError, match="another range"):
-        WebBlobs(server.url, patience=QUICK).read_range(KEY, 4, 4)
+        WebBlobs(server.url, retries=QUICK).read_range(KEY, 4, 4)
 
 
 # what hydrate asks of a distant store
@@ -279,7 +279,7 @@ def test_a_store_in_memory_serves_the_python_api(tmp_path: Path) -> None:
 def test_a_third_of_the_answers_may_fail_without_anybody_noticing(distant: Distant) -> None:
     faults: tuple[Fault, ...] = ("busy", "cut", "reset")
     with FolderServer(distant.folder / "store", every=3, faults=faults) as server:
-        prefix = distant.hydrate(WebBlobs(server.url, patience=QUICK))
+        prefix = distant.hydrate(WebBlobs(server.url, retries=QUICK))
         assert {request.outcome for request in server.log} > set(faults)
     for number, _ in enumerate(WHEELS):
         assert list(prefix.rglob(f"m{number}.py"))
@@ -329,7 +329,7 @@ def test_an_object_that_is_there_in_part_is_refused_by_name(distant: Distant, ke
         assert isinstance(server, FolderServer)
         server.replaced[key] = part
         with pytest.raises(CorruptObject, match="ends before byte"):
-            distant.hydrate(WebBlobs(server.url, patience=QUICK))
+            distant.hydrate(WebBlobs(server.url, retries=QUICK))
     assert not [path for path in distant.folder.iterdir() if ".envc-" in path.name]
 
 

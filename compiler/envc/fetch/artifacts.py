@@ -267,7 +267,7 @@ class _Transfer(msgspec.Struct):
                 length, whole = self._write(file, digest, length, stream)
             if whole:
                 return digest, length
-            self.client.pause(attempt)
+            self.client.pause(attempt + 1)
         raise SourceUnreachable(self.source, self.what, f"the download broke off {_TRIES} times")
 
     def _write(self, file: int, digest: hashlib._Hash, length: int, stream: Stream) -> tuple[int, bool]:

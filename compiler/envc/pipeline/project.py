@@ -123,9 +123,9 @@ def choose_store(chosen: str | None, manifest: Callable[[], Manifest], context: 
 
     place = chosen or context.environ.get("ENVC_STORE")
     if place:
-        return open_store(place if "://" in place else context.cwd / Path(place).expanduser())
+        return open_store(place if "://" in place else context.cwd / Path(place).expanduser(), context.environ)
     if place := manifest().store:
-        return open_store(place if "://" in place else manifest().root / Path(place).expanduser())
+        return open_store(place if "://" in place else manifest().root / Path(place).expanduser(), context.environ)
     from envc.context import user_folder
 
     return open_store(user_folder("data", context.environ) / "store")

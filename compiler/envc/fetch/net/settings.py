@@ -34,7 +34,7 @@ _SECTIONS = ("global", "download", "install")  # of pip's configuration, later o
 class Transport(msgspec.Struct, frozen=True, kw_only=True):
     """How servers are reached, besides what Python's ssl module and urllib read off the environment themselves."""
 
-    authorities: Path | None = None  # PEM file that replaces the system's certificate authorities
+    authorities: Path | None = None  # PEM file, or folder, that replaces the system's certificate authorities
     client_certificate: Path | None = None  # PEM file with a certificate and its key
     proxy: str | None = None  # where no variable names one. May hold credentials
 
@@ -88,6 +88,11 @@ def channel_settings(environ: Mapping[str, str]) -> FetchSettings:
     )
 
 
+def read_transport(environ: Mapping[str, str]) -> Transport:
+    """How to reach servers that are neither indexes nor channels: as indexes are reached."""
+    return _transport(environ, _pip_configuration(environ))
+
+
 def is_usable(url: str) -> bool:
     """Whether a URL is one that envc can read from, with a host and a port that can be meant."""
     try:
@@ -134,9 +139,12 @@ def _keyring(environ: Mapping[str, str], pip: Mapping[str, str]) -> Ask | None:
 
 
 def _transport(environ: Mapping[str, str], pip: Mapping[str, str]) -> Transport:
-    """The standard variables count first; ``SSL_CERT_FILE``, ``SSL_CERT_DIR`` and proxies' are read elsewhere."""
+    """The standard variables come first, then pip's configuration, then ``REQUESTS_CA_BUNDLE``, as in pip.
+
+    ``SSL_CERT_FILE``, ``SSL_CERT_DIR`` and the proxy variables are read by the ssl module and urllib themselves.
+    """
     own = environ.get("SSL_CERT_FILE") or environ.get("SSL_CERT_DIR")
-    authorities = None if own else pip.get("cert")
+    authorities = None if own else pip.get("cert") or environ.get("REQUESTS_CA_BUNDLE")
     certificate = environ.get("SSL_CLIENT_CERT") or pip.get("client-cert")
     return Transport(
         authorities=Path(authorities).expanduser() if authorities else None,

@@ -119,7 +119,7 @@ class _Ranges:
                 except ValueError:
                     raise NoShortcut from None
                 except Cut:
-                    self._client.pause(attempt)
+                    self._client.pause(attempt + 1)
                     continue
                 if len(body) != int(match[2]) - int(match[1]) + 1:
                     raise NoShortcut

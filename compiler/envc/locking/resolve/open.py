@@ -97,11 +97,12 @@ def warn_of_link_scripts(
     from envc.fetch.conda.link_scripts import LinkScripts
     from envc.fetch.conda.places import resolve_channels
     from envc.fetch.net.http import Client
+    from envc.system.retries import RetryPolicy
 
     settings = read_settings(context.environ)
     places = resolve_channels(manifest.channels, manifest.sources, keyring, root=manifest.root)
     # What nobody needs is not waited for.
-    client = Client(keyring, transport=settings.transport, read_timeout=10, tries=1)
+    client = Client(keyring, transport=settings.transport, read_timeout=10, retries=RetryPolicy(tries=1))
     try:
         found = LinkScripts(places, client, settings.cache, offline=context.offline).find(members)
     finally:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from envc.shipping.store.blobs import Blobs
 
 
-def open_store(place: str | Path) -> Blobs:
+def open_store(place: str | Path, environ: Mapping[str, str] | None = None) -> Blobs:
     """The store at a folder or at any URL that fsspec knows; nothing is created or asked yet.
 
+    `environ` says how a web server is reached; by default, the environment variables of this process.
     Raises StoreError when nothing is installed that can speak with such a URL.
     """
     if isinstance(place, Path):
@@ -26,9 +29,10 @@ def open_store(place: str | Path) -> Blobs:
 
         return open_store(Path(url2pathname(url.path)))
     if url.scheme in ("http", "https"):
+        from envc.fetch.net.settings import read_transport
         from envc.shipping.store.backends.web import WebBlobs
 
-        return WebBlobs(place)
+        return WebBlobs(place, transport=read_transport(os.environ if environ is None else environ))
     if url.scheme in ("s3", "s3a"):
         from envc.shipping.store.backends.s3 import open_bucket
 

@@ -6,22 +6,15 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-import msgspec
-
 from envc.errors import StoreError
 from envc.shipping.format.errors import StoreBusy
+from envc.system.retries import LONGEST_RETRY_AFTER, RetryPolicy
 
 T = TypeVar("T")
 
-_LONGEST_WAIT = 60.0  # seconds; a store that asks for more is reported instead
 
-
-class Patience(msgspec.Struct, frozen=True, kw_only=True):
-    """How often a request is tried, and how long is waited between."""
-
-    tries: int = 6
-    first: float = 0.1  # seconds at most before the second try; doubles with each
-    longest: float = 5.0  # seconds
+class Patience(RetryPolicy, frozen=True, kw_only=True):
+    """A retry policy for requests that raise StoreBusy."""
 
     def ask(self, request: Callable[[], T]) -> T:
         """The answer to a request that raises StoreBusy when it is to be tried again; in the end, StoreError."""
@@ -31,21 +24,14 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 return request()
             except StoreBusy as trouble:
-                if tried >= min(self.tries, trouble.worth) or trouble.wait > _LONGEST_WAIT:
+                if tried >= min(self.tries, trouble.worth) or trouble.wait > LONGEST_RETRY_AFTER:
                     raise _give_up(trouble, tried) from None
-                self._pause(tried, trouble.wait)
-
-    def _pause(self, tried: int, wait: float) -> None:
-        # Jitter: many machines that were throttled at once must not come back at once.
-        import random
-
-        seconds = min(self.longest, self.first * 2.0 ** (tried - 1)) * random.uniform(0.25, 1.0)
-        time.sleep(max(seconds, wait))
+                time.sleep(max(self.delay(tried), trouble.wait))
 
 
 def _give_up(trouble: StoreBusy, tried: int) -> StoreError:
     if trouble.verdict is not None:
         return trouble.verdict
-    if trouble.wait > _LONGEST_WAIT:
+    if trouble.wait > LONGEST_RETRY_AFTER:
         return StoreError(trouble.what, f"{trouble.reason}, and it asks to wait for {trouble.wait:.0f} s")
     return StoreError(trouble.what, f"{trouble.reason}{f', {tried} times' if tried > 1 else ''}", trouble.hint)
