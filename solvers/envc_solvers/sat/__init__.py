@@ -1,1 +1,1 @@
-"""A conflict-driven search over variables with finite domains. It knows nothing of packages."""
+"""A conflict-driven search over variables with finite domains. It knows nothing about packages."""

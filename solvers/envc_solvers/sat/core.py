@@ -1,4 +1,4 @@
-"""The smallest set of facts found that has no solution, from the proof of a larger one."""
+"""Unsatisfiable cores: reduce facts without a solution to those that are needed for the contradiction."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from envc_solvers.sat.search import Search, SearchLimit
 from envc_solvers.sat.trail import Trail
 
 _CONFLICTS = 200  # in one trial; a trial that needs more counts as solvable
-_CONFLICTS_IN_ALL = 300  # then the facts stay as they are
+_CONFLICTS_IN_ALL = 300  # in all trials; after that no more facts are dropped
 
 
 Fact = Requires | Forbidden
 
 
 def shrink(facts: Sequence[Fact], goal: int, base: Callable[[int], int]) -> list[Fact]:
-    """Facts that have no solution together, without those that are not needed for that; in the given order.
+    """Drop facts as long as the rest has no solution. The result keeps the given order.
 
-    `base` is the domain that a variable starts with. Tried from the last to the first, each fact once: leaving out
-    any one of the result makes the rest solvable, or too hard to tell.
+    `base` is the initial domain of a variable. Each fact is tried once, from the last to the first. Without any one
+    fact of the result, the others have a solution or are too hard to decide.
     """
     kept = list(facts)
     spent = 0
@@ -39,7 +39,7 @@ def shrink(facts: Sequence[Fact], goal: int, base: Callable[[int], int]) -> list
 
 
 def is_solvable(facts: Sequence[Fact], goal: int, base: Callable[[int], int], max_conflicts: int) -> bool:
-    """Whether facts alone leave a solution in which `goal` is needed. Raises SearchLimit."""
+    """Whether the facts have a solution in which `goal` is chosen. Raises SearchLimit."""
     search, theory = _search(facts, goal, base)
     return search.solve(theory.goal, max_conflicts)
 
@@ -50,14 +50,14 @@ def _search(facts: Sequence[Fact], goal: int, base: Callable[[int], int]) -> tup
 
 
 def variables(fact: Fact) -> tuple[int, ...]:
-    """The variables that a fact speaks of."""
+    """The variables that a fact mentions."""
     if isinstance(fact, Forbidden):
         return tuple(variable for variable, _ in fact.literals)
     return fact.requirer, fact.variable
 
 
 class _Facts:
-    """A theory that knows some facts and nothing else. Its variables are those of the facts, numbered anew."""
+    """A theory made of some facts and nothing else. It numbers the variables of the facts from 0."""
 
     def __init__(self, facts: Sequence[Fact], base: Callable[[int], int], goal: int) -> None:
         self.trail = Trail()
@@ -93,4 +93,4 @@ class _Facts:
         return None
 
     def backjumped(self) -> None:
-        """Nothing is kept between decisions."""
+        """No state depends on decisions."""

@@ -1,4 +1,4 @@
-"""The search: decide, propagate, learn from the conflict, jump back (CDCL over finite domains)."""
+"""The search: decide, propagate, learn from conflicts, jump back (CDCL over finite domains)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from envc_solvers.sat.trail import Cause, RequiredBy, Trail
 
 
 class SearchLimit(Exception):
-    """The search met more conflicts than it may."""
+    """The search met more conflicts than allowed."""
 
     def __init__(self, conflicts: int) -> None:
         super().__init__(conflicts)
@@ -19,39 +19,39 @@ class SearchLimit(Exception):
 
 
 class Theory(Protocol):
-    """What the variables mean. Everything is asked for lazily, and the same question has the same answer."""
+    """What the variables mean. The search calls these methods lazily. Equal arguments must give equal results."""
 
     def requires(self, variable: int, candidate: int) -> Iterable[tuple[int, int]]:
-        """What a candidate (one bit) asks of others, as (variable, room). May add variables to the trail."""
+        """The requirements of a candidate (one bit) as (variable, allowed). May add variables to the trail."""
 
     def requirers(self, variable: int, other: int, allowed: int) -> tuple[int, int]:
-        """All candidates of `variable` that keep `other` within `allowed`, and the union of what they leave of it."""
+        """All candidates of `variable` that restrict `other` to a part of `allowed`, and the union of these parts."""
 
     def next_decision(self) -> tuple[int, int] | None:
-        """An undecided variable that is needed, and the candidate (one bit of its domain) to try; None when done."""
+        """A required variable that is undecided, and its candidate to try (one bit); None if all are decided."""
 
     def backjumped(self) -> None:
-        """Decisions were taken back."""
+        """Called after decisions were taken back."""
 
 
 class Search:
     """One search. `trail` is shared with the theory, which adds variables and reads domains."""
 
     def __init__(self, theory: Theory, trail: Trail, forbidden: Iterable[Forbidden] = ()) -> None:
-        """`forbidden` holds from the start; none of its literals may hold by what the variables begin with."""
+        """`forbidden` applies from the start. None of its literals may contain the initial domain of its variable."""
         self._theory = theory
         self._trail = trail
         self._forbidden = tuple(Nogood(dict(leaf.literals), (leaf,)) for leaf in forbidden)
-        self._head = 0  # steps before this one are propagated
-        self._watchers: dict[int, list[Nogood]] = {}  # by variable: the nogoods that it may make unit
+        self._head = 0  # position on the trail: all steps before it are propagated
+        self._watchers: dict[int, list[Nogood]] = {}  # by variable: the nogoods that watch it
         self._watched: dict[int, tuple[int, int]] = {}  # by id of a nogood: its two watched variables
         self.learned: list[Nogood] = []
-        self.proof: Nogood | None = None  # set when `solve` has said no
+        self.proof: Nogood | None = None  # set when `solve` returns False
 
     def solve(self, goal: int, max_conflicts: int) -> bool:
-        """Decide `goal` and every variable that is needed then. False when it cannot be done; `proof` says why.
+        """Choose a candidate for `goal` and for every variable that is then required.
 
-        Raises SearchLimit after `max_conflicts`.
+        Returns False if that is impossible; then `proof` is set. Raises SearchLimit after `max_conflicts`.
         """
         self._trail.narrow(goal, ~ABSENT, Nogood({goal: ABSENT}, ()))
         for nogood in self._forbidden:
@@ -66,17 +66,18 @@ class Search:
                 choice = self._theory.next_decision()
                 if choice is None:
                     return True
-                conflict = self._try(*choice)
+                conflict = self._decide(*choice)
             if conflict is not None:
                 if not self._learn(conflict):
                     return False
                 if len(self.learned) > max_conflicts:
                     raise SearchLimit(len(self.learned))
 
-    def _try(self, variable: int, candidate: int) -> Nogood | None:
-        """Decide, unless the candidate asks for what is already impossible: then rule out all that ask the same.
+    def _decide(self, variable: int, candidate: int) -> Nogood | None:
+        """Decide, unless the candidate requires something that is already impossible.
 
-        Ruling out keeps the level; it costs neither a conflict nor the decisions made since its cause.
+        In that case, rule out all candidates with an equal or narrower requirement on the current level. That costs no
+        conflict, and the decisions made since its cause stand. Returns a conflict if nothing is left of the variable.
         """
         trail = self._trail
         for other, allowed in self._theory.requires(variable, candidate):
@@ -88,12 +89,12 @@ class Search:
                 nogood = Nogood({variable: candidates}, (Requires(variable, candidates, other, left),))
             else:
                 nogood = Nogood({variable: candidates, other: ~left}, (Requires(variable, candidates, other, left),))
-            return None if trail.narrow(variable, ~candidates, nogood) else self._emptied(variable)
+            return None if trail.narrow(variable, ~candidates, nogood) else self._empty_domain_conflict(variable)
         trail.decide(variable, candidate)
         return None
 
     def _propagate(self) -> Nogood | None:
-        """Draw every conclusion; a nogood whose literals all hold where that fails."""
+        """Draw all conclusions. Returns the conflict, a nogood whose literals all hold, if there is one."""
         trail = self._trail
         steps, domains = trail.steps, trail.domains
         while self._head < len(steps):
@@ -101,17 +102,17 @@ class Search:
             variable, after = step.variable, step.after
             self._head += 1
             if variable in self._watchers:
-                conflict = self._visit(variable)
+                conflict = self._visit_watchers(variable)
                 if conflict is not None:
                     return conflict
             if after & (after - 1) == 0 and after != ABSENT:
                 for other, allowed in self._theory.requires(variable, after):
                     if domains[other] & ~allowed and not trail.narrow(other, allowed, RequiredBy(variable, allowed)):
-                        return self._emptied(other)
+                        return self._empty_domain_conflict(other)
         return None
 
-    def _visit(self, variable: int) -> Nogood | None:
-        """Look at the nogoods that watch a variable whose domain has shrunk."""
+    def _visit_watchers(self, variable: int) -> Nogood | None:
+        """Check the nogoods that watch a variable whose domain has shrunk. Returns a conflict if there is one."""
         trail = self._trail
         domains = trail.domains
         kept: list[Nogood] = []
@@ -125,7 +126,7 @@ class Search:
             first, second = self._watched[id(nogood)]
             partner = second if first == variable else first
             elsewhere = domains[partner] & ~literals[partner]
-            if elsewhere != domains[partner]:  # else the partner's literal is false, and the nogood satisfied
+            if elsewhere != domains[partner]:  # otherwise the partner's literal is false
                 moved = next(
                     (each for each, mask in literals.items() if each not in (first, second) and domains[each] & ~mask),
                     None,
@@ -143,17 +144,17 @@ class Search:
         self._watchers[variable] = kept
         return conflict
 
-    def _emptied(self, variable: int) -> Nogood:
-        """The conflict "nothing is left of a variable": its last step, seen as a nogood that holds."""
+    def _empty_domain_conflict(self, variable: int) -> Nogood:
+        """The conflict of a variable with an empty domain: the cause of its last step, as a nogood that holds."""
         step = self._trail.steps[self._trail.history[variable][-1]]
         literals, leaf = self._reason(variable, 0, step.cause)
         return Nogood(literals, (leaf,))
 
     def _reason(self, variable: int, held: int, cause: Cause) -> tuple[dict[int, int], Reason]:
-        """A nogood that made `variable` shrink into `held`, as general as it can be without saying more of `variable`.
+        """The literals of a nogood that moved `variable` into `held`, and the reason for the proof.
 
-        Everything that keeps the variable within what the cause left of it or within `held` is as good a reason as the
-        cause itself: all candidates that ask for no more than that are named together.
+        The nogood is generalised: a candidate that restricts the variable to what the cause allows, or to `held`, is as
+        good a reason as the cause itself. So all such candidates of the requirer are included.
         """
         if isinstance(cause, RequiredBy):
             candidates, left = self._theory.requirers(cause.requirer, variable, cause.allowed | held)
@@ -162,7 +163,10 @@ class Search:
         return dict(cause.literals), cause
 
     def _learn(self, conflict: Nogood) -> bool:
-        """Resolve a conflict to its first unique implication point and jump back; False at the proof's end."""
+        """Resolve a conflict to its first unique implication point and jump back.
+
+        Returns False if no literal is left; then `proof` is set.
+        """
         trail = self._trail
         reasons: list[Reason] = list(conflict.reasons) if id(conflict) not in self._watched else [conflict]
         literals: dict[int, int] = {}
@@ -174,7 +178,8 @@ class Search:
             level = trail.level_of(position)
             rest = max((since[each] for each in since if each != latest), default=-1)
             if level and (rest < 0 or trail.level_of(rest) < level):
-                self._assert(Nogood(literals, tuple(reasons)), latest, trail.level_of(rest) if rest >= 0 else 0, rest)
+                target = trail.level_of(rest) if rest >= 0 else 0
+                self._keep_and_backjump(Nogood(literals, tuple(reasons)), latest, target, rest)
                 return True
             step = trail.steps[position]
             held = literals.pop(latest)
@@ -190,7 +195,7 @@ class Search:
     def _merge(
         self, more: dict[int, int], literals: dict[int, int], since: dict[int, int], reasons: list[Reason]
     ) -> None:
-        """Join literals: those of one variable intersect, those that hold from the start are facts of the proof."""
+        """Add literals: sets of one variable are intersected; a literal that always holds becomes a `Given`."""
         trail = self._trail
         for variable, mask in more.items():
             if not trail.base[variable] & ~mask:
@@ -200,8 +205,8 @@ class Search:
             literals[variable] = both
             since[variable] = trail.since(variable, both)
 
-    def _assert(self, nogood: Nogood, variable: int, level: int, partner_since: int) -> None:
-        """Keep a nogood, go back to where it is unit, and draw its conclusion."""
+    def _keep_and_backjump(self, nogood: Nogood, variable: int, level: int, partner_since: int) -> None:
+        """Keep a nogood, jump back to `level`, at which it is unit, and draw its conclusion."""
         trail = self._trail
         self.learned.append(nogood)
         if len(nogood.literals) > 1:

@@ -1,4 +1,4 @@
-"""The trail: how each domain came to be what it is, and the way back."""
+"""The trail: every change of a domain with its cause, so that changes can be explained and undone."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from envc_solvers.sat.nogood import Nogood
 
 
 class RequiredBy(NamedTuple):
-    """Why a domain shrank: the decided candidate of `requirer` requires it.
+    """The cause of a change: the decided candidate of `requirer` requires a value in `allowed`.
 
-    The proof leaf is built only when a conflict needs it.
+    It becomes a `Requires` of the proof only when a conflict needs it.
     """
 
     requirer: int
@@ -22,7 +22,7 @@ Cause = RequiredBy | Nogood | None  # None: a decision
 
 
 class Step(NamedTuple):
-    """One domain became smaller."""
+    """One change: a domain became smaller."""
 
     variable: int
     before: int
@@ -31,19 +31,22 @@ class Step(NamedTuple):
 
 
 class Trail:
-    """Domains with their history. A level is a decision and what followed from it; level 0 has no decision."""
+    """Domains with their history.
+
+    A level holds a decision and the steps that follow from it. Level 0 has no decision.
+    """
 
     __slots__ = ("base", "domains", "history", "levels", "steps")
 
     def __init__(self) -> None:
-        self.base: list[int] = []  # by variable: the domain it started with
-        self.domains: list[int] = []  # by variable: the domain now
+        self.base: list[int] = []  # by variable: its initial domain
+        self.domains: list[int] = []  # by variable: its current domain
         self.history: list[list[int]] = []  # by variable: positions of its steps, ascending
         self.steps: list[Step] = []
         self.levels: list[int] = []  # position of the decision of each level, from level 1
 
     def add_variable(self, domain: int) -> int:
-        """A new variable. Its domain is a fact of level 0 even if it is met later."""
+        """Add a variable. Its initial domain belongs to level 0, whatever the current level."""
         self.base.append(domain)
         self.domains.append(domain)
         self.history.append([])
@@ -57,7 +60,7 @@ class Trail:
         return bisect_right(self.levels, position)
 
     def narrow(self, variable: int, mask: int, cause: Cause) -> bool:
-        """Leave of a domain what is in `mask`; False when nothing is left (the step is on the trail even then)."""
+        """Intersect a domain with `mask`. Returns False if nothing is left; the step is on the trail even then."""
         before = self.domains[variable]
         after = before & mask
         if after != before:
@@ -82,7 +85,7 @@ class Trail:
             self.history[step.variable].pop()
 
     def since(self, variable: int, mask: int) -> int:
-        """The position of the step since which the variable is within `mask`, which its base is not."""
+        """The position of the step that moved the variable into `mask`. Its initial domain is not within `mask`."""
         for position in self.history[variable]:
             if not self.steps[position].after & ~mask:
                 return position
