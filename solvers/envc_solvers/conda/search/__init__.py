@@ -1,1 +1,1 @@
-"""How packages are chosen."""
+"""The search for a solution of a conda problem."""

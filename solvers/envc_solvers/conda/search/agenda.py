@@ -1,4 +1,4 @@
-"""Which name is decided next: breadth first from the problem's specs over the candidates chosen so far."""
+"""The order in which names are decided: breadth first from the problem's specs, over the candidates chosen so far."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from envc_solvers.sat.domain import is_decided
 
 
 class Agenda:
-    """A walk over chosen candidates that stops at the first dependency without a choice.
+    """A walk over the chosen candidates that stops at the first dependency without a choice.
 
-    What the problem asks for is decided before what follows from it, so its own names get the best candidates. The
-    walk goes on where it stopped; when decisions are taken back, where it stood before the first of them.
+    Names in the problem's specs are decided before the dependencies of their candidates, so they get the best
+    candidates. The walk resumes where it stopped. After a backjump it resumes where it stood before the first decision
+    that was taken back.
     """
 
     def __init__(self, encoder: Encoder, order: Order) -> None:
@@ -19,20 +20,20 @@ class Agenda:
         self._order = order
         self._queue = [ROOT]
         self._known = {ROOT}
-        self._at = 0  # in the queue
-        self._done = 0  # dependencies of that candidate that are walked
+        self._at = 0  # position in the queue
+        self._done = 0  # dependencies of the candidate there that were visited
         self._marks = [
             (0, 0, 1)
-        ]  # by level: where the walk stood when the next level was begun, and its queue's length
+        ]  # by level: position, dependencies visited and length of the queue when the next level began
 
     def backjumped(self) -> None:
-        """Decisions were taken back. What was walked before them rests on choices that still stand."""
+        """Forget what was visited since the first decision that was taken back. Earlier choices still stand."""
         self._at, self._done, length = self._marks[self._encoder.trail.level]
         self._known.difference_update(self._queue[length:])
         del self._queue[length:]
 
     def next_decision(self) -> tuple[int, int] | None:
-        """The first needed name without a choice and its best candidate; None when every need is met."""
+        """The first required name without a choice and its best candidate; None if every dependency is met."""
         trail = self._encoder.trail
         domains = trail.domains
         queue, known = self._queue, self._known
@@ -56,5 +57,5 @@ class Agenda:
 
     @property
     def walked(self) -> tuple[int, ...]:
-        """The variables that the walk has reached, ROOT first."""
+        """The variables that the walk reached, ROOT first."""
         return tuple(self._queue)

@@ -1,4 +1,4 @@
-"""One run of the solver: the problem encoded, searched, and the answer read off."""
+"""One run of the solver: encode the problem, search, and read off the solution."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Attempt:
     """One search over a problem, or over some of its specs."""
 
     def __init__(self, problem: CondaProblem, tables: Tables, numbers: tuple[int, ...] | None = None) -> None:
-        """`numbers` are the specs of the problem that count; all of them if it is None."""
+        """`numbers` selects specs of the problem; None selects all."""
         trail = Trail()
         roots = problem.specs if numbers is None else tuple(problem.specs[number] for number in numbers)
         overrides = {root.spec.name: root.spec for root in problem.overrides}
@@ -36,7 +36,7 @@ class Attempt:
         self.search = Search(_CondaTheory(self.encoder, self.agenda), trail, forbidden)
 
     def _forbidden(self, number: int, forbidden: ForbiddenRecords) -> Forbidden:
-        """What is forbidden as literals. Its names become variables, whether the search reaches them or not."""
+        """Forbidden records as literals. Their names become variables even if the search never reaches them."""
         literals = []
         for name, files in forbidden.records.items():
             variable = self.encoder.variable(name)
@@ -50,7 +50,7 @@ class Attempt:
         return self.search.solve(ROOT, max_conflicts)
 
     def solution(self) -> Solution:
-        """What a successful search found."""
+        """The solution that a successful search found."""
         encoder = self.encoder
         domains = encoder.trail.domains
         chosen: dict[str, tuple[Record, Requirements]] = {}
@@ -84,7 +84,7 @@ class Attempt:
 
 
 class _CondaTheory:
-    """The search's view of a problem."""
+    """The theory of the SAT search for a conda problem (see `envc_solvers.sat.search.Theory`)."""
 
     def __init__(self, encoder: Encoder, agenda: Agenda) -> None:
         self.requires = encoder.requires

@@ -1,4 +1,7 @@
-"""Names become variables, records candidates, specs the sets of candidates that they leave: lazily, name by name."""
+"""The encoding for the SAT search: a name is a variable, a record is a candidate, a spec is the set that it allows.
+
+Everything is encoded lazily, name by name.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,18 @@ from envc_solvers.conda.search.table import Table
 from envc_solvers.sat.domain import ABSENT, bit, rank, ranks
 from envc_solvers.sat.trail import Trail
 
-ROOT = 0  # the problem itself: one candidate, which asks for the problem's specs
-NOTHING = 1  # a name that no record has: what a candidate asks for that can never be chosen
+ROOT = 0  # the variable of the problem itself; its one candidate requires the problem's specs
+NOTHING = 1  # a variable without candidates; a candidate that requires it can never be chosen
 ROOT_CANDIDATE = bit(0)
 
-Requirements = tuple[tuple[int, int], ...]  # (variable, room)
+Requirements = tuple[tuple[int, int], ...]  # (variable, allowed candidates)
 
 
 class Encoder:
-    """All names that a search has reached. It adds them to `trail` as they come up.
+    """The names that a search has reached. It adds a variable to `trail` for each new name.
 
-    `load` makes the table of a name, with everything hidden that may not be chosen; `specs` are what the problem
-    itself asks for, in order; `overrides` replace what packages say of a name.
+    `load` builds the table of a name and hides all records that must not be chosen. `specs` are the problem's own
+    specs, in order. An entry of `overrides` replaces every spec of a package on that name.
     """
 
     def __init__(
@@ -49,7 +52,7 @@ class Encoder:
         )
 
     def variable(self, name: str) -> int:
-        """The variable of a name; its table is loaded when the name comes up first."""
+        """The variable of a name. The table of the name is loaded the first time."""
         found = self._variables.get(name)
         if found is None:
             table = self._load(name)
@@ -58,7 +61,10 @@ class Encoder:
         return found
 
     def allowed(self, text: str) -> tuple[int, int]:
-        """What a spec's text allows, as (variable, candidates); NOTHING and no candidates for a text that is none."""
+        """The variable of a spec's name and the candidates that the spec allows.
+
+        For an invalid spec: NOTHING and no candidates.
+        """
         found = self._allowed.get(text)
         if found is None:
             try:
@@ -73,7 +79,7 @@ class Encoder:
         return found
 
     def dependencies(self, variable: int, candidate: int) -> Requirements:
-        """What a candidate depends on, as (variable, candidates allowed), in the order of its record."""
+        """The dependencies of a candidate, in the order of its record."""
         found = self._dependencies.get((variable, candidate))
         if found is None:
             record = self.tables[variable].records[rank(candidate)]
@@ -81,7 +87,7 @@ class Encoder:
         return found
 
     def requires(self, variable: int, candidate: int) -> Requirements:
-        """What a candidate asks of every name, each name once: its dependencies and constraints together."""
+        """The dependencies and constraints of a candidate together, each name once."""
         found = self._requires.get((variable, candidate))
         if found is None:
             allowed_by: dict[int, int] = {}
@@ -98,7 +104,7 @@ class Encoder:
         return found
 
     def requirers(self, variable: int, other: int, allowed: int) -> tuple[int, int]:
-        """All candidates of `variable` that keep `other` within `allowed`, and the union of what they leave of it."""
+        """All candidates of `variable` that restrict `other` to a part of `allowed`, and the union of these parts."""
         candidates, left = 0, 0
         for each, mask in self._groups_of(variable, other):
             if not each & ~allowed:
@@ -107,7 +113,7 @@ class Encoder:
         return candidates, left
 
     def _groups_of(self, variable: int, other: int) -> list[tuple[int, int]]:
-        """What candidates say of a name: each room that is left by some of them, and those."""
+        """The candidates of `variable` grouped by what they allow of `other`: (allowed, candidates)."""
         found = self._groups.get((variable, other))
         if found is None:
             if variable == ROOT:
@@ -116,7 +122,7 @@ class Encoder:
                 allowed_by = {
                     bit(place): 0
                     for place in ranks(self.tables[variable].selectable)
-                    if any(asked == NOTHING for asked, _ in self.requires(variable, bit(place)))
+                    if any(required == NOTHING for required, _ in self.requires(variable, bit(place)))
                 }
             else:
                 allowed_by = self._allowed_by_candidate(variable, other)
@@ -127,7 +133,7 @@ class Encoder:
         return found
 
     def _allowed_by_candidate(self, variable: int, other: int) -> dict[int, int]:
-        """What each candidate that mentions a name leaves of it."""
+        """By candidate of `variable` that mentions `other`: what it allows of `other`."""
         allowed_by: dict[int, int] = {}
         for text, mask, needed in self.tables[variable].mentions(self.tables[other].name):
             target, allowed = self.allowed(text)

@@ -1,4 +1,4 @@
-"""Which of several candidates is tried first."""
+"""The order in which the candidates of a name are tried."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from envc_solvers.conda.search.encode import Encoder
 from envc_solvers.conda.search.table import spec_name
 from envc_solvers.sat.domain import ABSENT, bit, rank, ranks
 
-Best = tuple[bool, bool, bytes]  # there is a version; its record has no track_features; its key
+Best = tuple[bool, bool, bytes]  # whether a version exists; whether its record has no track_features; its key
 
 
 class Order:
-    """The order of candidates: preferred ones, then by the table's rank, then by what their dependencies reach.
+    """The order of candidates: preferred ones, then by rank in the table, then by the versions that they depend on.
 
-    Records of one version and build number are builds against different things. The build wins whose specs reach the
-    higher versions of the names that all of these builds depend on, names in alphabetical order; then the younger
-    one; then the first in the order of channels. Which records are compared follows from the spec that asks, so the
-    same two builds may be ordered differently for two specs: so do mamba and rattler, whose answers are the measure.
+    Records with the same version and build number were built against different dependencies. Among them, the build
+    comes first whose specs allow the higher versions of the names that all of them depend on, with names in
+    alphabetical order; then the newer build; then the one from the earlier channel. Only records that the requiring
+    spec allows are compared, so two specs may order the same two builds differently. mamba and rattler do the same, and
+    their solutions are the reference.
     """
 
     def __init__(self, encoder: Encoder, preferred: dict[str, tuple[str, ...]]) -> None:
@@ -25,7 +26,7 @@ class Order:
         self._highest: dict[str, Best] = {}
 
     def best(self, variable: int, candidates: int, allowed: int) -> int:
-        """The candidate (one bit) to try first among `candidates`, which a spec that allows `allowed` needs."""
+        """The candidate (one bit) to try first among `candidates`, for a spec that allows `allowed`."""
         candidates &= ~ABSENT
         table = self._encoder.tables[variable]
         for wish in self._preferred.get(table.name, ()):
@@ -45,7 +46,7 @@ class Order:
         return next(candidate for candidate in self._ordered(variable, alike & allowed) if candidate & tied)
 
     def _ordered(self, variable: int, group: int) -> tuple[int, ...]:
-        """Candidates that the table ranks alike, best first."""
+        """Candidates that the table ranks equal, best first."""
         found = self._orders.get((variable, group))
         if found is None:
             table = self._encoder.tables[variable]
@@ -55,7 +56,7 @@ class Order:
                 for text in table.records[place].depends:
                     of_place.setdefault(spec_name(text), []).append(text)
             shared = sorted(set.intersection(*(set(of_place) for of_place in specs.values())) - {""})
-            # Stable: records that nothing tells apart keep the order of the channels, which is that of ranks.
+            # The sort is stable: records that are equal in everything keep the order of ranks, which is the channels'.
             by_age = sorted(specs, key=lambda place: -table.records[place].timestamp)
             ordered = self._refine(by_age, specs, shared, 0)
             found = self._orders[variable, group] = tuple(map(bit, ordered))
@@ -64,7 +65,7 @@ class Order:
     def _refine(
         self, places: list[int], specs: dict[int, dict[str, list[str]]], shared: list[str], start: int
     ) -> list[int]:
-        """Order by the shared names from `start` on. A name that is not needed to tell records apart is not reached."""
+        """Order by the shared names from `start` on. Names that are not needed for that are not loaded."""
         for number in range(start, len(shared)):
             name = shared[number]
             reached = {place: self._reach_together(specs[place][name]) for place in places}
@@ -77,12 +78,12 @@ class Order:
         return places
 
     def _reach_together(self, texts: list[str]) -> Best:
-        """What several specs of one record on a name allow each: the lowest counts, as none may be exceeded."""
+        """The highest version that all specs of one record on a name allow: the lowest of their highest versions."""
         reached = [each for each in map(self._reach, texts) if each[0]]
         return min(reached, default=(False, False, b""))
 
     def _reach(self, text: str) -> Best:
-        """The highest version that a spec allows, hidden records included."""
+        """The highest version that a spec allows, counting hidden records."""
         found = self._highest.get(text)
         if found is None:
             variable, allowed = self._encoder.allowed(text)

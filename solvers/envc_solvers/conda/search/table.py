@@ -1,4 +1,4 @@
-"""The records of one name, ranked, and what specs on that name leave of them."""
+"""The ranked records of one name, and the candidates that specs on that name allow."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _NAME = re.compile(r"\s*([A-Za-z0-9_][\w.-]*)(?![\w.:/*-])").match
 
 
 class Table:
-    """One name's records, best first: without track_features, channel where that counts, version, build number.
+    """The records of one name, best first: by absence of track_features, channel if it counts, version, build number.
 
-    Records equal in all of these stand side by side in the order in which the channels list them; `order` tells them
-    apart when a choice between them comes up.
+    Records that are equal in all of these are neighbours, in the order in which the channels list them. `order` ranks
+    them when one of them has to be chosen.
     """
 
     __slots__ = (
@@ -39,7 +39,7 @@ class Table:
     )
 
     def __init__(self, name: str, records: Sequence[Record], channel_ranks: Sequence[int] | None = None) -> None:
-        """`channel_ranks`, parallel to `records`, ranks by channel before version."""
+        """With `channel_ranks`, parallel to `records`, the channel counts before the version."""
         self.name = name
         keys = [(version_key(record.version), record.build_number) for record in records]
         ranked = sorted(range(len(records)), key=keys.__getitem__, reverse=True)
@@ -50,8 +50,8 @@ class Table:
         if len(set(groups)) > 1:
             ranked.sort(key=groups.__getitem__)
         self.records = tuple([records[number] for number in ranked])
-        self.origins = tuple(ranked)  # by rank: place in the order of the channels
-        # By rank: the candidates of its run, which only `order` can tell apart.
+        self.origins = tuple(ranked)  # by rank: position in the order of the channels
+        # By rank: all candidates of that rank's run of equal records, which only `order` can rank.
         self._alike: list[int] = []
         by_version: dict[bytes, int] = {}
         for _, run in groupby(ranked, lambda number: (groups[number], keys[number])):
@@ -62,31 +62,31 @@ class Table:
             by_version[key] = by_version.get(key, 0) | same
         self._versions = sorted(by_version)
         self._masks = [by_version[key] for key in self._versions]
-        self._bounds = [0]  # candidates whose version is below the one of that index
+        self._bounds = [0]  # by index: candidates with a lower version than the one at that index
         for mask in self._masks:
             self._bounds.append(self._bounds[-1] | mask)
         self._builds: dict[str, int] = {}
         self._depends: dict[str, list[tuple[str, int, bool]]] | None = None
-        self.selectable = everything(len(self.records))  # what may be chosen
-        self.hidden: dict[str, int] = {}  # why not: those candidates
+        self.selectable = everything(len(self.records))  # what may be chosen, with ABSENT
+        self.hidden: dict[str, int] = {}  # reason: the candidates that must not be chosen for it
 
     def hide(self, mask: int, reason: str) -> None:
-        """Keep candidates from being chosen. They still count in `highest`."""
+        """Exclude candidates from being chosen. `highest` still counts them."""
         mask &= self.selectable & ~1
         if mask:
             self.selectable &= ~mask
             self.hidden[reason] = self.hidden.get(reason, 0) | mask
 
     def matching(self, spec: MatchSpec) -> int:
-        """The candidates that a spec on this name allows, hidden ones included."""
-        mask = self._within(spec.version) if spec.version is not None else self._bounds[-1]
+        """The candidates that a spec on this name allows, including hidden ones."""
+        mask = self._matching_version(spec.version) if spec.version is not None else self._bounds[-1]
         if spec.build and mask:
-            mask &= self._built(spec.build)
+            mask &= self._matching_build(spec.build)
         if spec.is_simple or not mask:
             return mask
         return sum(bit(place) for place in ranks(mask) if spec.matches_besides_version(self.records[place]))
 
-    def _within(self, spec: VersionSpec) -> int:
+    def _matching_version(self, spec: VersionSpec) -> int:
         spans = spec.spans
         if spans is None:
             return sum(
@@ -97,18 +97,18 @@ class Table:
             mask |= self._bounds[bisect_left(self._versions, high)] & ~self._bounds[bisect_left(self._versions, low)]
         return mask
 
-    def _built(self, pattern: str) -> int:
+    def _matching_build(self, pattern: str) -> int:
         if pattern not in self._builds:
             matches = compile_pattern(pattern)
             self._builds[pattern] = sum(bit(place) for place, each in enumerate(self.records) if matches(each.build))
         return self._builds[pattern]
 
     def alike(self, place: int) -> int:
-        """The candidates that only their dependencies and timestamps tell apart from the one of this rank."""
+        """The candidates that differ from the one of this rank only in their dependencies and timestamps."""
         return self._alike[place]
 
     def highest(self, mask: int) -> tuple[bool, bytes] | None:
-        """The highest version in a mask: whether its first record is free of track_features, and the version's key."""
+        """The highest version in a mask: whether its first record has no track_features, and its key."""
         for number in range(len(self._versions) - 1, -1, -1):
             newest = mask & self._masks[number]
             if newest:
@@ -117,7 +117,7 @@ class Table:
         return None
 
     def mentions(self, name: str) -> list[tuple[str, int, bool]]:
-        """What candidates that may be chosen say of a name: spec text, those who say it, whether it is a dependency."""
+        """The specs on a name in candidates that may be chosen: (spec text, candidates, whether it is a dependency)."""
         if self._depends is None:
             self._depends = self._read_mentions()
         return self._depends.get(name, [])
@@ -132,14 +132,14 @@ class Table:
             for text in record.constrains:
                 limited[text] = limited.get(text, 0) | candidate
         grouped: dict[str, list[tuple[str, int, bool]]] = {}
-        for said, is_needed in ((needed, True), (limited, False)):
-            for text, mask in said.items():
+        for specs, is_needed in ((needed, True), (limited, False)):
+            for text, mask in specs.items():
                 grouped.setdefault(spec_name(text), []).append((text, mask, is_needed))
         return grouped
 
 
 def spec_name(text: str) -> str:
-    """The package name in a spec's text, lower case, without reading the rest; "" where there is none."""
+    """The package name in a spec's text, lower case; "" if there is none. The rest is usually not parsed."""
     match = _NAME(text)
     if match:
         return match[1].lower()

@@ -1,4 +1,4 @@
-"""The candidate tables of one problem."""
+"""The candidate tables of one problem, with every record hidden that its policy excludes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class Tables:
-    """The tables of a problem, made when a name comes up. Attempts at parts of the same problem may share it."""
+    """The tables of a problem, built on demand. Attempts at parts of the same problem may share one instance."""
 
     def __init__(self, problem: CondaProblem, repodata: Repodata) -> None:
         self._problem = problem
         self._repodata = repodata
         self._virtual = {record.name: record for record in problem.virtual}
-        self._dedicated: dict[str, str] = {}  # name: the one channel that the problem's specs name for it
+        self._dedicated: dict[str, str] = {}  # name: the only channel for it, named by a spec of the problem
         for root in problem.specs:
             if root.spec.channel:
                 self._dedicated.setdefault(root.spec.name, root.spec.channel)
@@ -37,7 +37,7 @@ class Tables:
         if name.startswith("__"):
             table = Table(name, [self._virtual[name]] if name in self._virtual else [])
             if table.records:
-                table.selectable &= ~ABSENT  # what the machine has is there, whether anybody asks for it or not
+                table.selectable &= ~ABSENT  # a virtual package of the machine is always present
             return table
         problem = self._problem
         records: list[Record] = []
