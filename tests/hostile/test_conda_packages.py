@@ -125,5 +125,5 @@ def test_a_record_whose_build_or_version_is_a_path_is_not_locked(tmp_path: Path,
     place.write(manifest(["tool"]))
     done = place.fails(1, "lock")
     assert "tool-1.0-h0_0.conda" in done.err
-    assert "version or build holds characters that none may" in done.err
+    assert "version or build contains characters that are not allowed" in done.err
     assert not place.lock.exists()

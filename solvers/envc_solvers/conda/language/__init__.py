@@ -1,1 +1,1 @@
-"""What versions, match specs and records mean."""
+"""Versions, version specs, match specs and records of conda, and their meaning."""

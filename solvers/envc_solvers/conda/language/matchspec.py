@@ -1,7 +1,7 @@
-"""Match specs: which records of a package somebody accepts (conda documentation, "Package match specifications").
+"""Match specs: sets of records of one package (conda documentation, "Package match specifications").
 
-``channel/subdir::name version build [key=value, …]`` with all but the name optional. Notations that mean something else
-than they seem to (features, conditions, extras) are refused rather than read as if they were not there.
+The form is ``channel/subdir::name version build [key=value, …]``; only the name is required. Notations that are not
+supported (features, conditions, extras) are errors, because ignoring them would change the meaning.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SUBDIRS = frozenset(
 ARCHIVES = (".conda", ".tar.bz2")
 
 _LONGEST = 8192  # characters
-# Nine specs of ten in repodata look like this, and mean what they seem to.
+# Nine of ten specs in repodata have this form, which needs no special cases.
 _PLAIN = re.compile(
     r"([a-z0-9_][a-z0-9_.-]*)"
     r"(?: ([0-9a-z_.*]+|(?:>=|<=|!=|>|<)[0-9a-z_.*]+(?:,(?:>=|<=|!=|>|<)[0-9a-z_.*]+)*)(?: ([A-Za-z0-9_.*]+))?)?"
@@ -51,13 +51,13 @@ _PLAIN = re.compile(
 _NAME = re.compile(r"[a-z0-9_][a-z0-9_.+-]{0,199}").fullmatch
 _SPLIT = re.compile(r"([^ =<>!~\[]*)(.*)", re.DOTALL).fullmatch
 _BRACKETS = re.compile(r"\[([^][]*)\]")
-_PARENTHESES = re.compile(r"\((?:optional|target=)[^()]*\)$")  # conda's own notes, which match nothing
+_PARENTHESES = re.compile(r"\((?:optional|target=)[^()]*\)$")  # annotations of conda that restrict nothing
 _PAIR = re.compile(r"""\s*([a-z0-9_]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s,"']+))\s*(?:,|(?=\s)|$)""")
 _GAPS = re.compile(r"\s*([,|])\s*|([=<>!~])\s+")
 _GLUED_BUILD = re.compile(r"(.*[^=!|,<>~])=([^=,|<>~ ]+)").fullmatch
 _NUMBER = re.compile(r"(==|!=|<=|>=|<|>|=)?\s*([0-9]{1,18})").fullmatch
 _HEX = {"md5": re.compile(r"[0-9a-f]{32}").fullmatch, "sha256": re.compile(r"[0-9a-f]{64}").fullmatch}
-_IGNORED = frozenset({"features", "target", "optional"})  # conda reads these and matches nothing by them
+_IGNORED = frozenset({"features", "target", "optional"})  # conda accepts these and ignores them
 _KEYS = ("version", "build", "build_number", "channel", "subdir", "fn", "url", "md5", "sha256", "license")
 _UNSUPPORTED = {
     "when": "conditional dependencies are not supported",
@@ -68,7 +68,7 @@ _UNSUPPORTED = {
 
 
 class InvalidMatchSpec(ValueError):
-    """A text that is no match spec, or one that envc refuses."""
+    """A text that is not a match spec, or that uses an unsupported notation."""
 
     def __init__(self, text: str, reason: str) -> None:
         super().__init__(text, reason)
@@ -80,7 +80,7 @@ class InvalidMatchSpec(ValueError):
 
 
 class MatchSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """Which records of one package are accepted. A field that is None accepts everything."""
+    """A set of records of one package. A field that is None accepts everything."""
 
     name: str  # lower case
     version: VersionSpec | None = None
@@ -92,7 +92,7 @@ class MatchSpec(msgspec.Struct, frozen=True, kw_only=True):
     md5: str | None = None
     sha256: str | None = None
     license: str | None = None
-    url: str | None = None  # of the file, without a fragment; says the same as channel, subdir and file
+    url: str | None = None  # of the file, without a fragment; redundant with channel, subdir and file
 
     def matches(self, record: Record) -> bool:
         return (
@@ -102,7 +102,7 @@ class MatchSpec(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def matches_besides_version(self, record: Record) -> bool:
-        """Whether build, build number, place and digests fit; for callers that found the versions by bisection."""
+        """Whether everything but name and version matches. For callers that found the versions by bisection."""
         return (
             (not self.build or compile_pattern(self.build)(record.build))
             and (not self.build_number or _number_fits(self.build_number, record.build_number))
@@ -116,13 +116,13 @@ class MatchSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_simple(self) -> bool:
-        """Whether name, version and build are all that it looks at."""
+        """Whether it restricts only name, version and build."""
         return not (
             self.build_number or self.channel or self.subdir or self.file or self.sha256 or self.md5 or self.license
         )
 
     def __str__(self) -> str:
-        """The canonical form, which conda reads the same way."""
+        """The canonical form, to which conda gives the same meaning."""
         text, brackets = self.name, []
         if self.channel:
             text = f"{self.channel}/{self.subdir}::{text}" if self.subdir else f"{self.channel}::{text}"
@@ -130,7 +130,7 @@ class MatchSpec(msgspec.Struct, frozen=True, kw_only=True):
             brackets.append(f"subdir={self.subdir}")
         version = self.version.text if self.version is not None and not self.version.is_any else ""
         exact = False
-        # A star in a version behind == is a part of it; outside of brackets it would make a pattern.
+        # After ==, a star is part of the version. Outside of brackets it would make a pattern.
         if (
             any(mark in version for mark in "><$^|,")
             or (version[:2] in ("!=", "~=") and self.build)
@@ -161,7 +161,7 @@ class MatchSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 @lru_cache(maxsize=1 << 16)
 def parse_matchspec(text: str) -> MatchSpec:
-    """Read a match spec. Raises InvalidMatchSpec."""
+    """Parse a match spec. Raises InvalidMatchSpec."""
     if len(text) > _LONGEST:
         raise InvalidMatchSpec(text, f"it has more than {_LONGEST} characters")
     try:
@@ -180,7 +180,7 @@ def _parse(text: str) -> MatchSpec:
     body = text.strip()
     if body.partition("#")[0].rstrip().endswith(ARCHIVES) and "[" not in body:
         return _parse_file(body)
-    body = body.partition("#")[0].rstrip()  # what follows is a comment
+    body = body.partition("#")[0].rstrip()  # the rest is a comment
     if body.endswith("@"):
         raise ValueError(_UNSUPPORTED["track_features"])
     if " if " in body or ";" in body:
@@ -212,7 +212,7 @@ def _parse(text: str) -> MatchSpec:
 
 
 def _read_pairs(text: str) -> dict[str, str]:
-    """What stands in brackets: ``key=value`` pairs between commas or white space."""
+    """Parse the content of brackets: ``key=value`` pairs, separated by commas or white space."""
     fields: dict[str, str] = {}
     at = 0
     while at < len(text) and text[at:].strip():
@@ -223,7 +223,7 @@ def _read_pairs(text: str) -> dict[str, str]:
         if key in _UNSUPPORTED:
             raise ValueError(_UNSUPPORTED[key])
         if key not in _KEYS and key != "name" and key not in _IGNORED:
-            raise ValueError(f"nothing can be matched by {key!r}")
+            raise ValueError(f"no spec can match by {key!r}")
         fields[key] = next((value for value in match.groups()[1:] if value is not None), "").strip()
         at = match.end()
     return fields
@@ -239,17 +239,17 @@ def _read_name(name: str) -> str:
 
 
 def _read_version_and_build(tail: str) -> tuple[str, str | None]:
-    """The version spec and the build in what follows a name: ``=1.8=py27_0``, `` >=1.8,<2 py27_0``, ``==1.8``."""
+    """Parse the version spec and the build after a name: ``=1.8=py27_0``, `` >=1.8,<2 py27_0``, ``==1.8``."""
     words = _GAPS.sub(lambda match: match[1] or match[2], tail).split()
     if len(words) > 2:
-        raise ValueError(f"a version and a build may follow the name, and {words[2][:80]!r} is one more")
+        raise ValueError(f"only a version and a build may follow the name, but {words[2][:80]!r} is left over")
     version = words[0] if words else ""
     build = words[1].removeprefix("=") if len(words) == 2 else None
     if build is None and (glued := _GLUED_BUILD(version)):
         version, build = glued.groups()
     if version == "=":
         return "", build
-    # "=1.7" means 1.7.*, but "=1.7=py27_0" means just 1.7: conda's notation of a version with its build.
+    # "=1.7" means 1.7.*, but "=1.7=py27_0" means exactly 1.7: it is conda's notation for a version with its build.
     if version.startswith("=") and build and not any(mark in version[1:] for mark in "=,|"):
         version = version[1:]
     elif version.startswith("==") and not build and not any(mark in version[2:] for mark in "=,|"):
@@ -261,7 +261,7 @@ def _read_version_and_build(tail: str) -> tuple[str, str | None]:
 
 def _read_place(place: str) -> tuple[str | None, str | None]:
     """Channel and subdir of ``conda-forge/linux-64``; either may be None."""
-    # A namespace may stand between two colons and is ignored, as conda does; a URL has colons of its own.
+    # A namespace between two colons is ignored, as in conda. The colons of a URL do not count.
     if "://" not in place:
         place = place.partition(":")[0]
     place = place.rstrip("/")
@@ -309,13 +309,13 @@ def _number_fits(spec: str, number: int) -> bool:
 
 
 def _parse_file(text: str) -> MatchSpec:
-    """The spec of one file: a URL or a path, with ``#md5`` or ``#sha256:…`` as explicit lock files write them."""
+    """Parse the spec of one file: a URL or a path, with ``#md5`` or ``#sha256:…`` as in explicit lock files."""
     url, _, digest = text.partition("#")
     folder, _, file = url.rstrip().rpartition("/")
     stem = next((file.removesuffix(ending) for ending in ARCHIVES if file.endswith(ending)), "")
     parts = stem.rsplit("-", 2)
     if len(parts) != 3:
-        raise ValueError("a package file is called name-version-build.conda or .tar.bz2")
+        raise ValueError("the file name is not of the form name-version-build.conda or .tar.bz2")
     channel, subdir = _read_place(folder)
     key, _, value = digest.strip().rpartition(":")
     return _with_digests(

@@ -1,4 +1,4 @@
-"""Patterns over short texts, as match specs use them: globs, and regular expressions that cannot run away."""
+"""The patterns of match specs: globs, and regular expressions that cannot take exponential time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ Predicate = Callable[[str], bool]
 
 @lru_cache(maxsize=1 << 12)
 def compile_pattern(text: str) -> Predicate:
-    """A test for a whole text: equality, a glob with ``*``, or a regular expression from ``^`` to ``$``.
+    """A predicate on a whole text: equality, a glob with ``*``, or a regular expression from ``^`` to ``$``.
 
-    Raises ValueError for an expression that is malformed, or that a hostile channel could have written to keep us busy.
+    Raises ValueError for a regular expression that is malformed, or that could take too long: a hostile channel may
+    have written it.
     """
     if text.startswith("^") or text.endswith("$"):
         return _compile_regex(text)
@@ -43,7 +44,7 @@ def compile_pattern(text: str) -> Predicate:
 def _compile_regex(text: str) -> Predicate:
     if not (text.startswith("^") and text.endswith("$")):
         raise ValueError("a regular expression starts with ^ and ends with $")
-    # A repeated group is what makes matching exponential; without it and back references it is polynomial.
+    # Repeated groups make matching exponential. Without them and without back references it is polynomial.
     if len(text) > _LONGEST or _REPEATED_GROUP.search(text) or _BACK_REFERENCE.search(text):
         raise ValueError("this regular expression is too complicated")
     if sum(map(text.count, "*+{?")) > _MOST_REPEATS:

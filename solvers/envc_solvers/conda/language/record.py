@@ -1,7 +1,8 @@
-"""Records: what a channel says of one package file, as values, read from raw repodata.
+"""Records: what a channel states about one package file, as values, decoded from raw repodata.
 
-Repodata is written by many programs of many years, and by hand. What it means beyond doubt is read; of what cannot be
-meant (digests that are none, a name that is not the file's) the error names channel, subdir and file.
+Repodata was written by many programs over many years, and by hand. Whatever has one clear meaning is accepted. Anything
+that cannot be right (an invalid digest, a name that differs from the file's) raises an error that names channel, subdir
+and file.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ from envc_solvers.errors import SolverError
 
 Noarch = Literal["", "python", "generic"]
 
-_SECONDS = 253_402_300_800  # timestamps below are seconds, as in old repodata: it is the year 10000 in seconds
-_LARGEST = 1 << 53  # bytes of a file, and milliseconds; beyond it a number is nonsense
+_SECONDS = 253_402_300_800  # the year 10000 in seconds; smaller timestamps are seconds, as in old repodata
+_LARGEST = 1 << 53  # bytes of a file, and milliseconds; larger numbers are certainly wrong
 _MOST_WORDS = 1_000  # depends or constrains of one record
-# File name, version, build, sha256 and md5 in one look: this is asked of every record. A file name becomes a part of
-# URLs and paths, the others are shown, and none may look like a path.
+# File name, version, build, sha256 and md5 in one match, because every record is checked. File names become parts of
+# URLs and paths, the other texts are shown to users, and none may look like a path.
 _SANE = re.compile(
     r"(?=.{5,255}\n)[\w.+!~=@%-]+-[\w.+!~=@%]+-[\w.+!~=@%]+\n"
     r"[^\x00-\x20\x7f/\\]{1,200}\n[^\x00-\x20\x7f/\\]{1,200}\n(?:[0-9a-f]{64})?\n(?:[0-9a-f]{32})?",
     re.ASCII,
 ).fullmatch
 _FOLDER = re.compile(r"(?!\.)[\w.-]+(?:/(?!\.)[\w.-]+)*", re.ASCII).fullmatch
-_LONGEST_SITE = 48  # such a path becomes a part of names; what is no lower-case letter or digit counts thrice there
+_LONGEST_SITE = 48  # characters; the path becomes part of names, where any but a-z, 0-9 and / takes three
 
 
 class RecordUnusable(SolverError):
-    """A record contradicts itself, or makes no sense."""
+    """A record contradicts itself or is invalid."""
 
     def __init__(self, channel: str, subdir: str, file: str, reason: str) -> None:
         super().__init__(channel, subdir, file, reason)
@@ -47,35 +48,35 @@ class RecordUnusable(SolverError):
 if TYPE_CHECKING:
     Features = tuple[str, ...]
 else:
-    # Most channels write them into one text, separated by white space or commas. `decode_records` makes that a tuple.
+    # Most channels write one text, separated by white space or commas, which `decode_records` turns into a tuple.
     Features = tuple[str, ...] | str
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
-    """One package file of a channel. The last three fields are not the record's own words: they say where it stood."""
+    """One package file of a channel. The last three fields state where it was found and are not part of the record."""
 
     name: str
     version: str
     build: str
     build_number: int = 0
-    depends: tuple[str, ...] = ()  # match specs, unread: most are never reached
+    depends: tuple[str, ...] = ()  # match specs, not parsed: most are never needed
     constrains: tuple[str, ...] = ()
     track_features: Features = ()
-    timestamp: int = 0  # milliseconds since the epoch, UTC; 0 where the channel does not say
-    size: int = 0  # bytes; 0 where the channel does not say
-    sha256: str = ""  # lower-case hex; "" where the channel does not say
-    md5: str = ""  # lower-case hex; "" where the channel does not say
+    timestamp: int = 0  # milliseconds since the epoch, UTC; 0 if the channel does not state it
+    size: int = 0  # bytes; 0 if the channel does not state it
+    sha256: str = ""  # lower-case hex; "" if the channel does not state it
+    md5: str = ""  # lower-case hex; "" if the channel does not state it
     noarch: Noarch = ""
     license: str = ""
     python_site_packages_path: str = ""  # CEP-17; of `python` itself
     channel: str = ""  # name
-    subdir: str = ""  # the one it was listed in
+    subdir: str = ""  # the one that lists it
     file: str = ""  # "python-3.12.7-hc5c86c4_0_cpython.conda"
 
 
 FIELDS = frozenset(Record.__struct_fields__) - {"channel", "subdir", "file"}  # keys of repodata that are read
 
-# What a record says of its own place is not read: it stands where it was found.
+# The channel and subdir that a record itself states are ignored; where it was found counts.
 _ALL = msgspec.json.Decoder(dict[str, Record])
 _EACH = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ONE = msgspec.json.Decoder(Record)
@@ -89,9 +90,9 @@ def decode_records(data: bytes | memoryview, channel: str, subdir: str) -> list[
         named = _decode_each(data, channel, subdir)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordUnusable(channel, subdir, _file_at(data, error), "it is not JSON") from None
-    sane, place = _SANE, force_setattr  # this loop takes as long as decoding: every look-up counts
+    sane, place = _SANE, force_setattr  # this loop takes as long as decoding, so every name lookup counts
     for file, record in named.items():
-        # Frozen for everybody else: a copy per record would double the time that decoding takes.
+        # Records are frozen for all other code. A copy of each record would double the decoding time.
         place(record, "channel", channel)
         place(record, "subdir", subdir)
         place(record, "file", file)
@@ -104,24 +105,24 @@ def decode_records(data: bytes | memoryview, channel: str, subdir: str) -> list[
         ):
             raise RecordUnusable(channel, subdir, file, _complaint(record))
         if not 0 <= record.size < _LARGEST or not 0 <= record.timestamp < _LARGEST * 1000:
-            raise RecordUnusable(channel, subdir, file, "its size or timestamp is out of all bounds")
+            raise RecordUnusable(channel, subdir, file, "its size or timestamp is out of range")
         site = record.python_site_packages_path
         if site and not is_site_folder(site):
-            raise RecordUnusable(channel, subdir, file, "its python_site_packages_path is no folder below a prefix")
+            raise RecordUnusable(channel, subdir, file, "its python_site_packages_path is not a folder below a prefix")
         if len(record.depends) > _MOST_WORDS or len(record.constrains) > _MOST_WORDS:
             raise RecordUnusable(channel, subdir, file, f"it has more than {_MOST_WORDS} dependencies")
     return list(named.values())
 
 
 def _complaint(record: Record) -> str:
-    """What is wrong with the texts of a record."""
+    """The reason why the texts of a record are not valid."""
     if not re.fullmatch(r"(?:[0-9a-f]{64})?", record.sha256):
         return "its sha256 is not 64 hexadecimal digits"
     if not re.fullmatch(r"(?:[0-9a-f]{32})?", record.md5):
         return "its md5 is not 32 hexadecimal digits"
     if record.name == name_of(record.file):
-        return "its file name, version or build holds characters that none may"
-    return f"it calls itself {record.name[:80]!r}"
+        return "its file name, version or build contains characters that are not allowed"
+    return f"it names the package {record.name[:80]!r}, and its file name another one"
 
 
 def is_site_folder(path: str) -> bool:
@@ -131,24 +132,24 @@ def is_site_folder(path: str) -> bool:
 
 
 def name_of(file: str) -> str:
-    """The package name in a file name, ``name-version-build.conda``; "" when there is none."""
+    """The package name in a file name such as ``name-version-build.conda``; "" if there is none."""
     name, *rest = file.rsplit("-", 2)
     return name if len(rest) == 2 else ""
 
 
 def _file_at(data: bytes | memoryview, error: Exception) -> str:
-    """The file in whose record decoding ended; the first one where the error does not say."""
+    """The file of the record at which decoding failed; the first one if the error has no position."""
     place = re.search(r"\(byte (\d+)\)", str(error))
     files = re.findall(rb'"([^"\\]+-[^-"\\]+-[^-"\\]+)":\s*\{', data[: int(place[1])] if place else data)
     return files[-1 if place else 0].decode("ascii", "replace") if files else "…"
 
 
 def _decode_each(data: bytes | memoryview, channel: str, subdir: str) -> dict[str, Record]:
-    """The records one by one, when not all are well typed."""
+    """Decode the records one by one, because some have fields of unexpected types."""
     try:
         raw = _EACH.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RecordUnusable(channel, subdir, _file_at(data, error), "it is not a table of records") from None
+        raise RecordUnusable(channel, subdir, _file_at(data, error), "it is not an object of records") from None
     named = {}
     for file, entry in raw.items():
         try:
@@ -159,28 +160,28 @@ def _decode_each(data: bytes | memoryview, channel: str, subdir: str) -> dict[st
 
 
 def _decode_odd(entry: msgspec.Raw, channel: str, subdir: str, file: str) -> Record:
-    """A record with null, words or truth values where others have lists and texts."""
+    """Decode a record that has null, strings or Booleans where other records have arrays and strings."""
     try:
         given = msgspec.json.decode(entry)
         if not isinstance(given, dict):
-            raise ValueError("it is not a table")
+            raise ValueError("it is not an object")
         return _odd_record(given)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise RecordUnusable(channel, subdir, file, str(error)) from None
 
 
 def _odd_record(given: dict[object, object]) -> Record:
-    """The record that a table of any types means. Raises ValueError where that is in doubt."""
+    """The record that an object with fields of any types means. Raises ValueError if that is not clear."""
     fields = {str(key): value for key, value in given.items() if value is not None and key in FIELDS}
     noarch = fields.get("noarch")
     if isinstance(noarch, bool):
-        fields["noarch"] = "generic" if noarch else ""  # before there were two kinds of noarch
+        fields["noarch"] = "generic" if noarch else ""  # from the time before there were two kinds of noarch
     for key in ("timestamp", "size"):
         value = fields.get(key)
         if isinstance(value, float) and value == value // 1:
             fields[key] = int(value)
     for key in ("license", "build_number"):
-        # Said for people only, or to order builds: no reason to leave a package out.
+        # Informative, or only for the order of builds: no reason to reject the package.
         if key in fields and not isinstance(fields[key], str if key == "license" else int):
             del fields[key]
     return msgspec.convert(fields, Record)

@@ -1,7 +1,7 @@
 """Conda versions and their order (conda documentation, "Version ordering").
 
-A version becomes a key of bytes whose order is the order of versions, so that sorting, bisection and equality are done
-by comparing memory, and keys may be stored. ``1.0`` and ``1.0.0`` have the same key.
+Each version has a key: bytes that sort as versions do. So sorting, bisection and equality are comparisons of bytes, and
+keys can be stored. ``1.0`` and ``1.0.0`` have the same key.
 """
 
 from __future__ import annotations
@@ -12,34 +12,34 @@ from functools import lru_cache
 
 import msgspec
 
-POST = float("inf")  # "post" comes after every number
-DEV = "DEV"  # "dev" comes before every other word: upper case sorts before lower case
+POST = float("inf")  # "post" sorts after every number
+DEV = "DEV"  # "dev" sorts before every other word, as upper case does before lower case
 TOP = b"\xff"  # greater than every key
 
 Atom = int | float | str  # a float is always POST
-Part = tuple[Atom, ...]  # what stands between two dots: it starts with a number, words and numbers alternate
+Part = tuple[Atom, ...]  # the text between two dots; starts with a number, then words and numbers alternate
 
 _PLAIN = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})*").fullmatch
 _ALLOWED = re.compile(r"[*.+!_0-9a-z]+").fullmatch
 _ATOMS = re.compile(r"[0-9]+|[*]+|[^0-9*]+").findall
 _LONGEST = 512  # characters; real versions have at most 60
 
-# Tags of the key format. Where one sequence ends, the other is compared with zeros without end; so what comes next in
-# a sequence is ordered: a word, zeros and then a word, the end, zeros and then a number, a number.
-_LEAST = b"\x00"  # below every word; only bounds hold it
+# Tags of the key format. A sequence that ends is compared as if endless zeros followed. So the possible next elements
+# of a sequence have this order: a word, zeros and then a word, the end, zeros and then a number, a number.
+_LEAST = b"\x00"  # below every word; only in bounds
 _WORD = b"\x10"
 _ZERO_THEN_WORD = b"\x20"
-_EMPTY_THEN_WORD = b"\x30"  # the same among parts, with their number
+_EMPTY_THEN_WORD = b"\x30"  # the same for empty parts; their number follows
 _END = b"\x40"
 _EMPTY_THEN_NUMBER = b"\x50"
 _ZERO_THEN_NUMBER = b"\x60"
 _NUMBER = 0x80  # plus the number of bytes that follow
 _POST = b"\xfe"
-_MOST = b"\xff"  # above every number; only bounds hold it
+_MOST = b"\xff"  # above every number; only in bounds
 
 
 class InvalidVersion(ValueError):
-    """A text that is no conda version."""
+    """A text that is not a conda version."""
 
     def __init__(self, text: str, reason: str) -> None:
         super().__init__(text, reason)
@@ -51,7 +51,7 @@ class InvalidVersion(ValueError):
 
 
 class Version(msgspec.Struct, frozen=True, eq=False):
-    """A version as it was spelt, compared by its key."""
+    """A version as written, compared by its key."""
 
     text: str
     key: bytes
@@ -76,7 +76,7 @@ class Version(msgspec.Struct, frozen=True, eq=False):
 
 
 def parse_version(text: str) -> Version:
-    """Read a version. Raises InvalidVersion."""
+    """Parse a version. Raises InvalidVersion."""
     return Version(text, version_key(text))
 
 
@@ -91,24 +91,24 @@ def version_key(text: str) -> bytes:
 
 @lru_cache(maxsize=1 << 14)
 def prefix_bounds(text: str) -> tuple[bytes, bytes]:
-    """The keys between which every version stands that starts with this one, and no other: low < key < high.
+    """The bounds of the versions that start with this one, and of no others: low < key < high.
 
-    ``1.2`` starts 1.2, 1.2.3 and 1.2a; ``1.2a`` starts 1.2a and 1.2alpha. Raises InvalidVersion.
+    1.2, 1.2.3 and 1.2a start with ``1.2``; 1.2a and 1.2alpha start with ``1.2a``. Raises InvalidVersion.
     """
     (epoch, *parts), local = split_version(text)
     head = _encode_epoch(epoch)
     if local:
-        # With a local part in the prefix everything before it is compared in full.
+        # If the prefix has a local part, everything before it must be equal.
         head, parts = head + _encode_parts(parts), list(local)
     last = parts[-1][-1]
-    # A word starts every longer word; "~" comes after whatever a version may hold.
+    # A word is a prefix of longer words. "~" sorts after every character of a version.
     beyond = (*parts[-1][:-1], last + "~") if isinstance(last, str) else parts[-1]
     low = head + _encode_parts(parts[:-1], (parts[-1], _LEAST))
     return low, head + _encode_parts(parts[:-1], (beyond, _MOST))
 
 
 def split_version(text: str) -> tuple[list[Part], list[Part]]:
-    """The parts of a version, the epoch first, and those of its local version. Raises InvalidVersion."""
+    """The parts of a version, the epoch first, and the parts of its local version. Raises InvalidVersion."""
     version = text.strip().lower()
     if not version:
         raise InvalidVersion(text, "it is empty")
@@ -117,14 +117,14 @@ def split_version(text: str) -> tuple[list[Part], list[Part]]:
     if "-" in version and "_" not in version:
         version = version.replace("-", "_")
     if not _ALLOWED(version):
-        raise InvalidVersion(text, "it holds a character other than letters, digits and . _ - + ! *")
+        raise InvalidVersion(text, "it contains a character other than letters, digits and . _ - + ! *")
     epoch, mark, rest = version.rpartition("!")
     if mark and not epoch.isdecimal():
         raise InvalidVersion(text, "its epoch, before the !, is not a number")
     main, plus, local = rest.partition("+")
     if "+" in local:
         raise InvalidVersion(text, "it has more than one +")
-    # An underscore at the very end belongs to the last part: openssl's 1.0.1_ comes before 1.0.1a.
+    # An underscore at the very end belongs to the last part, so that openssl's 1.0.1_ sorts before 1.0.1a.
     tail = "_" if main.endswith("_") else ""
     pieces = main.removesuffix("_").replace("_", ".").split(".")
     pieces[-1] += tail
@@ -146,7 +146,7 @@ def _atom(run: str) -> Atom:
 
 
 def _encode_numbers(numbers: list[str]) -> bytes:
-    """Parts that are one number each, encoded as `_encode_parts` does: nine versions of ten are such."""
+    """`_encode_parts` for parts that are one number each. Nine of ten versions have only such parts."""
     encoded, empty = b"", 0
     for digits in numbers:
         part = _encode_number_part(digits)
@@ -162,7 +162,7 @@ def _encode_numbers(numbers: list[str]) -> bytes:
 
 @lru_cache(maxsize=1 << 12)
 def _encode_number_part(digits: str) -> bytes:
-    """b"" for zero, which is what comes after the end anyway."""
+    """Encode a part that is one number. Zero is b"", because a sequence that ends compares as if zeros followed."""
     number = int(digits)
     return _encode_number(number) + _END if number else b""
 
@@ -172,7 +172,7 @@ def _encode_epoch(epoch: Part) -> bytes:
 
 
 def _encode_parts(parts: Iterable[Part], bound: tuple[Part, bytes] | None = None) -> bytes:
-    """Parts, then the end; or, for a bound, a last part that goes on with a thing below or above all others."""
+    """Encode parts and the end. For a bound, a last part with an element below or above all others is added."""
     encoded, empty = b"", 0
     items: list[tuple[Part, bytes]] = [(part, b"") for part in parts]
     if bound is not None:
@@ -193,7 +193,7 @@ def _encode_parts(parts: Iterable[Part], bound: tuple[Part, bytes] | None = None
 
 
 def _encode_atoms(part: Part, extreme: bytes) -> bytes:
-    """One part, up to its end. Numbers and words alternate, so no two zeros follow each other."""
+    """Encode one part with its end. Numbers and words alternate, so two zeros never follow each other."""
     encoded, zero = b"", False
     for atom in part:
         if atom == 0:
@@ -214,9 +214,9 @@ def _encode_number(number: int | float) -> bytes:
     if isinstance(number, float):
         return _POST
     size = (number.bit_length() + 7) // 8
-    # 512 characters make numbers of up to 213 bytes, which one tag byte cannot tell; nobody has more than 112.
+    # 512 characters hold numbers of up to 213 bytes, but the tag byte has space for 112. No real version needs more.
     if size > 0x70:
-        raise InvalidVersion(str(number), "it holds a number that is too large")
+        raise InvalidVersion(str(number), "it contains a number that is too large")
     return bytes((_NUMBER + size,)) + number.to_bytes(size, "big")
 
 

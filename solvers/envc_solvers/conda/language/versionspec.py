@@ -1,8 +1,8 @@
-"""Version specs of conda (conda documentation, "Package match specifications"): what a version must be.
+"""Version specs: sets of versions (conda documentation, "Package match specifications").
 
-Every comparison is an interval of version keys, and intervals are closed under ``,`` and ``|``. So a spec is a sorted
-list of disjoint intervals, and the versions it allows are found in a sorted list by bisection. Only globs within a
-version (``1.*.1``) and regular expressions look at texts instead.
+Every comparison is an interval of version keys, and ``,`` and ``|`` of intervals give intervals. So a spec is a sorted
+list of disjoint intervals, and bisection finds the versions that it allows in a sorted list. Only globs within a
+version (``1.*.1``) and regular expressions are matched against texts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from envc_solvers.conda.language.pattern import compile_pattern
 from envc_solvers.conda.language.version import TOP, Version, prefix_bounds, version_key
 
-Span = tuple[bytes, bytes]  # keys from the first on, before the second
+Span = tuple[bytes, bytes]  # an interval of keys; the second one is excluded
 Spans = tuple[Span, ...]  # ascending, disjoint
 
 EVERY: Spans = ((b"", TOP),)
@@ -29,7 +29,7 @@ _MOST_SPANS = 1024
 
 
 class InvalidVersionSpec(ValueError):
-    """A text that is no version spec."""
+    """A text that is not a version spec."""
 
     def __init__(self, text: str, reason: str) -> None:
         super().__init__(text, reason)
@@ -41,25 +41,25 @@ class InvalidVersionSpec(ValueError):
 
 
 class Glob(msgspec.Struct, frozen=True):
-    """A glob or regular expression over the version as it is spelt."""
+    """A glob or regular expression over the text of the version."""
 
     pattern: str
 
 
 class Every(msgspec.Struct, frozen=True):
-    """All of these (``,``)."""
+    """All of these terms hold (``,``)."""
 
     terms: tuple[Term, ...]
 
 
 class Some(msgspec.Struct, frozen=True):
-    """One of these (``|``)."""
+    """At least one of these terms holds (``|``)."""
 
     terms: tuple[Term, ...]
 
 
 class Within(msgspec.Struct, frozen=True):
-    """The version's key stands in one of the intervals."""
+    """The key of the version is in one of the intervals."""
 
     spans: Spans
 
@@ -68,14 +68,14 @@ Term = Within | Glob | Every | Some
 
 
 class VersionSpec(msgspec.Struct, frozen=True):
-    """What a version must be."""
+    """A set of versions."""
 
     text: str  # without white space
     term: Term
 
     @property
     def spans(self) -> Spans | None:
-        """The intervals of version keys that it allows; None when it looks at texts, and `contains` must be asked."""
+        """The intervals of version keys that it allows; None if it matches texts, so that only `contains` can tell."""
         return self.term.spans if isinstance(self.term, Within) else None
 
     @property
@@ -88,7 +88,7 @@ class VersionSpec(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=1 << 16)
 def parse_version_spec(text: str) -> VersionSpec:
-    """Read a version spec. Raises InvalidVersionSpec."""
+    """Parse a version spec. Raises InvalidVersionSpec."""
     if len(text) > _LONGEST:
         raise InvalidVersionSpec(text, f"it has more than {_LONGEST} characters")
     try:
@@ -125,7 +125,7 @@ class _Parser:
         while at < len(text):
             match = _TOKENS.match(text, at)
             if match is None:
-                raise ValueError("it ends with white space only")
+                raise ValueError("something is missing at its end")
             self._tokens.append(match[1].strip())
             at = match.end()
         self._at = 0
@@ -133,7 +133,7 @@ class _Parser:
     def parse(self) -> Term:
         term = self._some(0)
         if self._at < len(self._tokens):
-            raise ValueError(f"{self._tokens[self._at]!r} is not expected there")
+            raise ValueError(f"{self._tokens[self._at]!r} is not expected after the rest")
         return term
 
     def _some(self, depth: int) -> Term:
@@ -151,7 +151,7 @@ class _Parser:
     def _primary(self, depth: int) -> Term:
         if self._take("("):
             if depth > _DEEPEST:
-                raise ValueError("it is nested too deeply")
+                raise ValueError(f"it has more than {_DEEPEST} levels of parentheses")
             term = self._some(depth + 1)
             if not self._take(")"):
                 raise ValueError("a parenthesis is not closed")
@@ -169,7 +169,7 @@ class _Parser:
 
 
 def _comparison(text: str) -> Term:
-    """One comparison, without ``,`` and ``|``."""
+    """Parse one comparison, without ``,`` and ``|``."""
     if text[:1] == "^" or text[-1:] == "$":
         compile_pattern(text)
         return Glob(text)
@@ -200,14 +200,14 @@ def _compare(operator: str, text: str) -> Spans:
             return _complement(*_starting(version))
         case "~=":
             if is_prefix:
-                raise ValueError("~= takes no .*")
-            # PEP 440's compatible release: at least this, and the same up to its last but one part.
+                raise ValueError("~= cannot be combined with .*")
+            # The compatible release of PEP 440: at least this version, and equal in all parts but the last.
             stem = version.rpartition(".")[0]
             if not stem:
-                raise ValueError("~= needs a version of two parts or more")
+                raise ValueError("~= needs a version with at least two parts")
             return _cut(((version_key(version), TOP),), (_starting(stem),))
     key = version_key(version)
-    after = key + b"\x00"  # no key starts another, so nothing stands between
+    after = key + b"\x00"  # no key is a prefix of another, so no key lies between
     match operator:
         case "==":
             return ((key, after),)
@@ -259,7 +259,7 @@ def _unite(terms: list[Term]) -> Term:
 
 
 def _cut(left: Spans, right: Spans) -> Spans:
-    """What two lists of intervals have in common."""
+    """The intersection of two lists of intervals."""
     common = []
     for low, high in left:
         for start, stop in right:

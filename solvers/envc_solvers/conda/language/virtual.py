@@ -1,4 +1,4 @@
-"""Virtual packages: facts of a machine that packages depend on like packages (conda documentation, CEP-30)."""
+"""Virtual packages: properties of a machine that packages depend on as if they were packages (conda docs, CEP-30)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from envc_solvers.conda.language.record import Record
 from envc_solvers.conda.language.version import InvalidVersion, parse_version
 from envc_solvers.target import Family, Target
 
-_LINUX = "5.10"  # kernel; a floor that every distribution with glibc 2.28 or newer exceeds in practice
+_LINUX = "5.10"  # kernel; in practice every distribution with glibc 2.28 or newer has a newer one
 _WINDOWS = "10"
 _BARE: dict[Family, tuple[str, ...]] = {
     "linux": ("__unix", f"__linux={_LINUX}"),
@@ -18,9 +18,9 @@ _BARE: dict[Family, tuple[str, ...]] = {
 
 
 def virtual_packages(target: Target, overrides: Iterable[str] = ()) -> tuple[Record, ...]:
-    """What a target offers, sorted by name. An override (see `parse_virtual_package`) takes the place of its namesake.
+    """The virtual packages of a target, sorted by name. An override replaces the package of the same name.
 
-    Raises ValueError for an override that is none.
+    Overrides are texts for `parse_virtual_package`. Raises ValueError for an invalid one.
     """
     texts = [*_BARE[target.facts.family]]
     for name, version in (("__glibc", target.glibc), ("__osx", target.macos), ("__cuda", target.cuda)):
@@ -33,7 +33,7 @@ def virtual_packages(target: Target, overrides: Iterable[str] = ()) -> tuple[Rec
 
 
 def parse_virtual_package(text: str) -> Record:
-    """Read ``__name``, ``__name=version`` or ``__name=version=build``. Raises ValueError."""
+    """Parse ``__name``, ``__name=version`` or ``__name=version=build``. Raises ValueError."""
     name, _, rest = text.strip().partition("=")
     version, _, build = rest.partition("=")
     if not name.startswith("__") or len(name) < 3 or not name.replace("_", "").isalnum():
