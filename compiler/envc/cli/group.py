@@ -29,10 +29,10 @@ class _Verbs(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0] if args else ""
         if name and not name.startswith("-") and name not in VERBS:
-            import difflib
+            from envc_solvers.nearest import nearest_name
 
-            near = difflib.get_close_matches(name, VERBS, n=1)
-            hint = f"; did you mean `envc {near[0]}`?" if near else ""
+            near = nearest_name(name, VERBS)
+            hint = f"; did you mean `envc {near}`?" if near else ""
             raise click.UsageError(f"there is no command {name!r}{hint}", ctx)
         return super().resolve_command(ctx, args)
 

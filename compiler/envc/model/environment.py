@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from envc.model.digest import Sha256, sha256
+from envc.model.kinds import ArtifactKind, InterpreterKind
 from envc_solvers.target import Python, Target
 
 ENVIRONMENT_FORMAT = 1
@@ -15,7 +16,7 @@ ENVIRONMENT_FORMAT = 1
 class EnvironmentMember(msgspec.Struct, frozen=True, kw_only=True, order=True):
     """One artifact in one layout, with what is needed to find and check it."""
 
-    kind: str  # "pypi", "conda", "interpreter"
+    kind: ArtifactKind
     name: str
     version: str
     source: str  # source name
@@ -33,7 +34,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 
     target: Target
     python: Python
-    interpreter: str  # "host", "conda", "standalone"
+    interpreter: InterpreterKind
     members: tuple[EnvironmentMember, ...]  # sorted
 
     @property
@@ -66,7 +67,7 @@ def environment_id(*, platform: str, python: Python, interpreter: str, members: 
     return sha256(msgspec.json.encode(identity, order="sorted"))
 
 
-def python_layout(target: Target, python: Python, interpreter: str, site: str = "") -> str:
+def python_layout(target: Target, python: Python, interpreter: InterpreterKind, site: str = "") -> str:
     """The layout of wheels and noarch conda packages for that Python on that target.
 
     Windows puts their files below ``Lib/site-packages`` whatever the version, but launchers are programs for one kind

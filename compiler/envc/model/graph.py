@@ -10,9 +10,14 @@ from datetime import date
 import msgspec
 
 from envc.model.digest import Sha256
+from envc.model.kinds import ArtifactKind, BuildOrigin
 
 LOCK_VERSION = 1
-DIRECT = frozenset({"url", "path", "git"})  # names of sources whose addresses stand in the manifest's requirements
+
+
+def target_name_of(target_key: str) -> str:
+    """The name of the target in a target key: ``linux-64`` of ``linux-64/cp312``."""
+    return target_key.partition("/")[0]
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,8 +50,8 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     artifacts: tuple[Artifact, ...]  # sorted by file
 
     @property
-    def kind(self) -> str:
-        return self.id.partition(":")[0]
+    def kind(self) -> ArtifactKind:
+        return self.id.partition(":")[0]  # type: ignore[return-value]
 
     @property
     def name(self) -> str:
@@ -91,10 +96,20 @@ class Build(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def identity(self) -> str:
-        """What it was made out of: equal for equal sources, wherever they live."""
+        """Names the sources that it was built from: equal for equal sources, wherever they are."""
+        return f"{self.origin} {self.state}"
+
+    @property
+    def origin(self) -> BuildOrigin:
+        """Which of the three fields is set."""
         if self.sdist is not None:
-            return f"sdist {self.sdist.sha256}"
-        return f"commit {self.commit}" if self.commit else f"tree {self.tree}"
+            return "sdist"
+        return "commit" if self.commit else "tree"
+
+    @property
+    def state(self) -> str:
+        """The digest or commit that tells these sources from others of the same origin."""
+        return self.sdist.sha256 if self.sdist is not None else self.commit or self.tree
 
 
 class PackageRef(msgspec.Struct, frozen=True, order=True):
@@ -142,7 +157,7 @@ class LockGraph(msgspec.Struct, frozen=True, kw_only=True):
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """One package chosen for one step-target, from a solver or from the lock before."""
 
-    kind: str
+    kind: ArtifactKind
     name: str
     version: str
     build: str = ""

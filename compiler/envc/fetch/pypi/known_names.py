@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.resources import files
 
+from envc_solvers.nearest import STRICT, nearest_name
 
-def nearest(name: str, met: Iterable[str]) -> str | None:
+
+def nearest_project(name: str, met: Iterable[str]) -> str | None:
     """The known project whose name is spelt most like `name` (both normalised); None when none comes near."""
-    import difflib
-
-    known = {*met, *_shipped()} - {name}
-    # A swapped or doubled letter scores above 0.8; below that, suggestions mislead more often than they help.
-    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.8)), None)
+    return nearest_name(name, {*met, *_shipped()} - {name}, STRICT)
 
 
 def _shipped() -> list[str]:

@@ -216,9 +216,9 @@ class Origins:
     def unknown(self, name: str, sources: tuple[str, ...]) -> ProjectNotFound:
         """The error for a project that none of those sources knows."""
         # Reading the shipped list takes as long as all other imports here, and is for errors alone.
-        from envc.fetch.pypi.known_names import nearest
+        from envc.fetch.pypi.known_names import nearest_project
 
-        return ProjectNotFound(name, sources, nearest(name, self._cache.projects()))
+        return ProjectNotFound(name, sources, nearest_project(name, self._cache.projects()))
 
     @property
     def workers(self) -> Workers:

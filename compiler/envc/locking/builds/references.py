@@ -18,7 +18,8 @@ from envc.locking.manifest.direct import last_part
 from envc.locking.plan.expand import render_dependency
 from envc.locking.worktree.local import NotThere, local_digest
 from envc.model.digest import Sha256, parse_sha256
-from envc.model.graph import DIRECT, Artifact, Build, LockGraph, SourceFile
+from envc.model.graph import Artifact, Build, LockGraph, SourceFile
+from envc.model.kinds import DIRECT_SOURCES, DirectSource
 from envc.model.manifest import PyPIDependency
 from envc_solvers.errors import MetadataUnusable
 from envc_solvers.pypi.language.index import File
@@ -32,7 +33,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     """What a direct requirement leads to: a wheel, or the origin of one."""
 
     name: str  # normalised
-    source: str  # "url", "path", "git"
+    source: DirectSource
     wheel: File | None = None  # with sha256 and size
     metadata: Metadata | None = None  # None where only a build can tell
     origin: Origin | None = None
@@ -122,7 +123,9 @@ class References:
                 error.hint = f"correct the address of {dependency.requirement.name} in the manifest"
             raise
 
-    def _from_file(self, dependency: PyPIDependency, source: str, path: Path, digest: Sha256, size: int) -> Reference:
+    def _from_file(
+        self, dependency: PyPIDependency, source: DirectSource, path: Path, digest: Sha256, size: int
+    ) -> Reference:
         name = dependency.requirement.name
         if not path.name.endswith(".whl"):
             archive = self.archive(dependency, path, SourceFile(file=path.name, size=size, sha256=digest))
@@ -136,7 +139,7 @@ class References:
             name=name, source=source, wheel=File(name=path.name, sha256=digest, size=size), metadata=metadata
         )
 
-    def _from_origin(self, name: str, source: str, origin: Origin) -> Reference:
+    def _from_origin(self, name: str, source: DirectSource, origin: Origin) -> Reference:
         metadata = read_static(origin)
         if metadata is not None:
             _check_name(origin.label, name, metadata)
@@ -188,14 +191,14 @@ def _locked_wheels(graph: LockGraph, dependency: PyPIDependency) -> Iterator[tup
             continue
         for ref in environment.packages:
             package = packages.get(ref.id)
-            if package is None or package.name != dependency.requirement.name or package.source not in DIRECT:
+            if package is None or package.name != dependency.requirement.name or package.source not in DIRECT_SOURCES:
                 continue
             for artifact in package.artifacts:
                 for build in builds.get(artifact.sha256, (None,)):
                     yield artifact, build
 
 
-def source_of(dependency: PyPIDependency) -> str:
+def source_of(dependency: PyPIDependency) -> DirectSource:
     """What a lock calls the source of a direct requirement."""
     return "git" if dependency.git else "path" if dependency.path else "url"
 

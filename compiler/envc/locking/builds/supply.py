@@ -19,7 +19,8 @@ from envc.locking.plan.expand import StepTarget
 from envc.locking.worktree.local import NotThere
 from envc.model.digest import sha256_file
 from envc.model.environment import EnvironmentMember
-from envc.model.graph import DIRECT, Build, LockGraph, SourceFile
+from envc.model.graph import Build, LockGraph, SourceFile
+from envc.model.kinds import DIRECT_SOURCES
 from envc.model.manifest import Manifest, PyPIDependency
 from envc.model.progress import Progress
 
@@ -65,7 +66,7 @@ class Supply:
         """
         listed = []
         for member in members:
-            if member.source in DIRECT or member.sha256 in self._builds:
+            if member.source in DIRECT_SOURCES or member.sha256 in self._builds:
                 yield member, self._artifacts.kept(member.sha256, member.file) or self._find(member)
             else:
                 listed.append(member)
@@ -88,7 +89,7 @@ class Supply:
 
     def _attempts(self, member: EnvironmentMember) -> list[tuple[Build | None, PyPIDependency | None]]:
         dependencies: list[PyPIDependency | None] = [*self._direct.get((member.name, member.source), ())]
-        if member.source not in DIRECT:
+        if member.source not in DIRECT_SOURCES:
             dependencies = [None]
         builds: tuple[Build | None, ...] = self._builds.get(member.sha256, (None,))
         return [(build, dependency) for build in builds for dependency in dependencies]

@@ -9,7 +9,7 @@ import msgspec
 
 from envc.locking.lockfile.dump import canonical, render_ref
 from envc.model.digest import Sha256
-from envc.model.graph import Artifact, LockedEnvironment, LockGraph, Package, PackageRef
+from envc.model.graph import Artifact, LockedEnvironment, LockGraph, Package, PackageRef, target_name_of
 
 
 class Dangling(msgspec.Struct, frozen=True, order=True):
@@ -127,7 +127,7 @@ def _faults(ref: PackageRef, target_keys: tuple[str, ...], packages: list[Packag
     if len(packages) != 1:
         yield f"{ref.id} stands {len(packages)} times in the lock" if packages else f"{ref.id} is not in the lock"
         return
-    names = {key: key.partition("/")[0] for key in target_keys}
+    names = {key: target_name_of(key) for key in target_keys}
     if not set(names.values()).issuperset(ref.targets):
         yield f"{render_ref(ref)} is for a target that the environment lacks"
     for key, name in names.items():

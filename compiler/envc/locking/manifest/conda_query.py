@@ -35,9 +35,9 @@ class CondaQuery(msgspec.Struct, frozen=True, kw_only=True):
 def parse_conda_query(query: CondaQuery, channels: Iterable[str], now: datetime) -> CondaProblem:
     """The problem that the options state; `channels` are the names of its channels. Raises UsageError."""
     if query.platform != NOARCH and query.platform not in PLATFORMS:
-        from envc.locking.manifest.report import nearest
+        from envc.locking.manifest.report import suggest_name
 
-        near = nearest(query.platform, PLATFORMS)
+        near = suggest_name(query.platform, PLATFORMS)
         raise UsageError(f"--platform {query.platform}: there is no such platform", near or ", ".join(PLATFORMS))
     return CondaProblem(
         target=query.platform,

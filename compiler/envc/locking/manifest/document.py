@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from envc.model.kinds import InterpreterKind, SourceKind
+
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True, omit_defaults=True):
     """A TOML table whose keys are all known."""
@@ -16,7 +18,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_un
 
 PythonText = Annotated[str, Meta(description='"3.12", "3.12.7", "3.13t", "pypy3.10" or a range such as ">=3.11,<3.13"')]
 Interpreter = Annotated[
-    Literal["conda", "standalone", "host"],
+    InterpreterKind,
     Meta(description='Where the interpreter comes from; default: "conda" for steps with conda packages, else "host"'),
 ]
 # A TOML date-time or date reaches a JSON Schema as text. msgspec forbids unions of text and dates, hence Any.
@@ -102,7 +104,7 @@ class ProjectTable(Shape, frozen=True, kw_only=True):
 class SourceTable(Shape, frozen=True, kw_only=True):
     """Where packages come from."""
 
-    kind: Literal["pypi", "find-links", "conda"]
+    kind: SourceKind
     url: Annotated[
         str | None, Meta(description="Without user name and password: those come from netrc or a keyring")
     ] = None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from envc.errors import UsageError
+from envc.model.kinds import DependencyKind
 from envc.model.manifest import KeyPath
 from envc_solvers.pypi.language.requirement import InvalidRequirement, parse
 
@@ -42,7 +43,7 @@ def in_bytes(data: bytes, change: Callable[[str], str]) -> bytes:
     return mark + change(text.replace("\r\n", "\n")).replace("\n", "\r\n").encode()
 
 
-def add(text: str, table: KeyPath, kind: str, entries: Iterable[str]) -> str:
+def add(text: str, table: KeyPath, kind: DependencyKind, entries: Iterable[str]) -> str:
     """The manifest with these requirements in ``table.kind``; one on the same project takes the place of the old one.
 
     `table` leads from the root of the text to a step, a group or a step's additions for a target, and is made where it
@@ -60,7 +61,7 @@ def add(text: str, table: KeyPath, kind: str, entries: Iterable[str]) -> str:
     return document.as_string()
 
 
-def remove(text: str, table: KeyPath, kind: str, names: Iterable[str]) -> str:
+def remove(text: str, table: KeyPath, kind: DependencyKind, names: Iterable[str]) -> str:
     """The manifest without requirements on these projects in ``table.kind``. Raises UsageError for one not there."""
     document = _parse(text)
     array = _array(document, table, kind)
@@ -82,7 +83,7 @@ def _parse(text: str) -> TOMLDocument:
     return tomlkit.parse(text)
 
 
-def _array(document: TOMLDocument, table: KeyPath, kind: str) -> Array:
+def _array(document: TOMLDocument, table: KeyPath, kind: DependencyKind) -> Array:
     import tomlkit
 
     place: Any = document
@@ -109,7 +110,7 @@ def _indent(array: Array) -> str:
     return lines[0][: len(lines[0]) - len(lines[0].lstrip())] if lines else "  "
 
 
-def _name_of(entry: object, kind: str) -> str:
+def _name_of(entry: object, kind: DependencyKind) -> str:
     """The project or package that an entry of the manifest, a string or a table, is about."""
     if isinstance(entry, dict):
         return _name(str(entry.get("name", "")), kind)
@@ -119,7 +120,7 @@ def _name_of(entry: object, kind: str) -> str:
         return ""  # a mistake of the author, which the parser reports
 
 
-def _name(text: str, kind: str) -> str:
+def _name(text: str, kind: DependencyKind) -> str:
     if kind == "conda":
         return text.rpartition("::")[2].replace("=", " ").replace("<", " ").replace(">", " ").split()[0].lower()
     try:

@@ -12,7 +12,7 @@ from envc.errors import UsageError
 from envc.locking.manifest.direct import read_reference
 from envc.locking.manifest.moments import BadMoment, parse_cutoff
 from envc.locking.manifest.python import BadPython, choose_python, parse_python
-from envc.locking.manifest.report import Report, nearest
+from envc.locking.manifest.report import Report, suggest_name
 from envc.locking.manifest.sources import BUILT_IN
 from envc.model.manifest import Dependencies, Manifest, ManifestPolicy, PyPIDependency, Source, Step
 from envc_solvers.pypi.language import requirement as requirements
@@ -40,7 +40,7 @@ def parse_query(query: Query) -> Manifest:
     if not query.pypi:
         raise UsageError("there is nothing to solve", "name a requirement: `envc solve --pypi 'requests>=2'`")
     if query.platform not in PLATFORMS:
-        near = nearest(query.platform, PLATFORMS)
+        near = suggest_name(query.platform, PLATFORMS)
         raise UsageError(f"--platform {query.platform}: there is no such platform", near or ", ".join(PLATFORMS))
     try:
         python = parse_python(query.python)

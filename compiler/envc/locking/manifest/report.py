@@ -8,6 +8,7 @@ from typing import Any
 from envc.errors import Mistake
 from envc.fetch.net.urls import redact
 from envc.model.manifest import KeyPath
+from envc_solvers.nearest import nearest_name
 
 _LIST_AT_MOST = 8  # names that a suggestion spells out where none is near
 
@@ -24,18 +25,16 @@ class Report:
 
     def unknown(self, at: KeyPath, kind: str, name: str, known: Iterable[str]) -> None:
         """A name that means nothing here."""
-        self.add(at, f"there is no {kind} {name!r}", nearest(name, known))
+        self.add(at, f"there is no {kind} {name!r}", suggest_name(name, known))
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def suggest_name(name: str, known: Iterable[str]) -> str | None:
     """A suggestion of the name that was meant, or of all there are when they are few."""
-    import difflib
-
     names = sorted(known)
     by_folded = {candidate.casefold(): candidate for candidate in names}
-    close = difflib.get_close_matches(name.casefold(), by_folded, n=1)
-    if close:
-        return f"did you mean {by_folded[close[0]]!r}?"
+    close = nearest_name(name.casefold(), by_folded)
+    if close is not None:
+        return f"did you mean {by_folded[close]!r}?"
     if 0 < len(names) <= _LIST_AT_MOST:
         return f"known: {', '.join(names)}"
     return None

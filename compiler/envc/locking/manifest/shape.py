@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec.inspect as types
 
-from envc.locking.manifest.report import Report, nearest
+from envc.locking.manifest.report import Report, suggest_name
 from envc.model.manifest import KeyPath
 
 _ABSENT: Any = object()  # stands for a value that was left out
@@ -61,7 +61,7 @@ class Shaper:
                 if value in values:
                     return value
                 allowed = ", ".join(f'"{choice}"' for choice in values)
-                suggestion = nearest(value, map(str, values))
+                suggestion = suggest_name(value, map(str, values))
                 hint = suggestion if suggestion and suggestion.startswith("did") else None
                 self._report.add(at, f'expected one of {allowed}, found "{value[:80]}"', hint)
                 return _ABSENT
@@ -79,7 +79,7 @@ class Shaper:
         table = {}
         for key, item in value.items():
             if key not in fields:
-                self._report.add((*at, key), "unknown key", nearest(key, fields))
+                self._report.add((*at, key), "unknown key", suggest_name(key, fields))
                 continue
             checked = self._check(item, fields[key].type, (*at, key))
             if checked is not _ABSENT:

@@ -9,9 +9,9 @@ from envc.fetch.net.urls import TOKEN_HINT, holds_token, url_mistake
 from envc.locking.manifest.document import SourceTable
 from envc.locking.manifest.names import check_names, matches, overlap, read_glob
 from envc.locking.manifest.paths import path_mistake
-from envc.locking.manifest.report import Report, check_unique, nearest
-from envc.model.graph import DIRECT
-from envc.model.manifest import KeyPath, PyPIDependency, Source, SourceKind
+from envc.locking.manifest.report import Report, check_unique, suggest_name
+from envc.model.kinds import DIRECT_SOURCES, DependencyKind, SourceKind
+from envc.model.manifest import KeyPath, PyPIDependency, Source
 
 BUILT_IN: Mapping[str, SourceKind] = {"pypi": "pypi", "conda-forge": "conda"}
 
@@ -22,26 +22,26 @@ class SourceNames:
     def __init__(self, kinds: Mapping[str, SourceKind | None]) -> None:
         self.kinds: dict[str, SourceKind | None] = {**BUILT_IN, **kinds}
 
-    def check(self, report: Report, at: KeyPath, name: str, world: SourceKind) -> None:
-        """Report a name that is no source of that world, "pypi" (find-links included) or "conda"."""
+    def check(self, report: Report, at: KeyPath, name: str, kind: DependencyKind) -> None:
+        """Report a name that is not a source of packages of that kind. A find-links source supplies PyPI packages."""
         if name not in self.kinds:
-            near = nearest(name, (known for known, kind in self.kinds.items() if _is_of(kind, world)))
+            near = suggest_name(name, (known for known, of in self.kinds.items() if _supplies(of, kind)))
             is_place = "/" in name or "\\" in name
             declare = "declare a source with this as its `url`" if is_place else f"declare it as [sources.{name}]"
             report.add(at, f"there is no source {name!r}", f"{near}; or {declare}" if near else declare)
-        elif not _is_of(self.kinds[name], world):
-            wanted = "a conda channel" if world == "conda" else "a PyPI source"
-            report.add(at, f"{name!r} is a source of kind {self.kinds[name]!r}, not {wanted}")
+        elif not _supplies(self.kinds[name], kind):
+            expected = "a conda channel" if kind == "conda" else "a PyPI source"
+            report.add(at, f"{name!r} is a source of kind {self.kinds[name]!r}, not {expected}")
 
-    def check_list(self, report: Report, at: KeyPath, names: tuple[str, ...], world: SourceKind) -> None:
+    def check_list(self, report: Report, at: KeyPath, names: tuple[str, ...], kind: DependencyKind) -> None:
         """The same for a list in order of priority."""
         check_unique(report, at, names)
         for index, name in enumerate(names):
-            self.check(report, (*at, index), name, world)
+            self.check(report, (*at, index), name, kind)
 
 
-def _is_of(kind: SourceKind | None, world: SourceKind) -> bool:
-    return kind is None or (kind == "conda") == (world == "conda")
+def _supplies(source: SourceKind | None, kind: DependencyKind) -> bool:
+    return source is None or (source == "conda") == (kind == "conda")
 
 
 def read_sources(
@@ -80,7 +80,7 @@ def read_sources(
 
 def _check_address(report: Report, at: KeyPath, name: str, table: SourceTable) -> None:
     built_in = BUILT_IN.get(name)
-    if name in DIRECT:
+    if name in DIRECT_SOURCES:
         report.add(at, f"a source cannot be called {name!r}: a lock means requirements with `{name}` by it")
     if built_in is not None and table.kind != built_in:
         report.add(

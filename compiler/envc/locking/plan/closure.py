@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from envc.errors import EnvcError
 from envc.locking.plan.expand import StepTarget
 from envc.model.environment import Environment, EnvironmentMember, python_layout
-from envc.model.graph import Artifact, Choice, LockedEnvironment, LockGraph, Package
+from envc.model.graph import Artifact, Choice, LockedEnvironment, LockGraph, Package, target_name_of
 
 Pin = tuple[Package, Artifact]
 Pins = tuple[Pin, ...]
@@ -81,7 +81,7 @@ class Closures:
 
     def _find(self, environment: LockedEnvironment, target_key: str) -> Pins | str:
         """The pins of an environment on a target, or the id of a package that the lock has no file of."""
-        target_name = target_key.partition("/")[0]
+        target_name = target_name_of(target_key)
         serving = self._serving.setdefault(target_key, {})
         found = []
         for ref in environment.packages:

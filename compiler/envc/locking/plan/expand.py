@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from envc.locking.manifest.python import choose_python
+from envc.model.kinds import InterpreterKind
 from envc.model.manifest import CondaDependency, Dependencies, Manifest, PyPIDependency, Source, Step
 from envc_solvers.target import Python, Target, default_target
 
@@ -18,7 +19,7 @@ class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
     step: str
     target: Target
     python: Python
-    interpreter: str  # "host", "conda", "standalone"
+    interpreter: InterpreterKind
     pypi: tuple[PyPIDependency, ...]  # in the order of the manifest: step, groups, additions for the target
     conda: tuple[CondaDependency, ...]
     requires: tuple[str, ...]  # both in canonical form, sorted and without doubles

@@ -12,7 +12,8 @@ from envc.locking.plan.closure import Closures
 from envc.locking.plan.expand import StepTarget, lock_options, render_dependency
 from envc.locking.plan.link import environment_requires
 from envc.model.digest import Sha256
-from envc.model.graph import DIRECT, Build, LockedEnvironment, LockGraph
+from envc.model.graph import Build, LockedEnvironment, LockGraph, target_name_of
+from envc.model.kinds import DIRECT_SOURCES
 from envc.model.manifest import Dependencies, KeyPath, Manifest, Step
 
 
@@ -129,7 +130,7 @@ def _moved(
     for package, artifact in closures.pins(step_target.step, step_target.key):
         named = paths.get(package.name)
         # One wheel may have come out of a path and of a repository; then its package bears the name of either.
-        if named is None or named.path is None or package.source not in DIRECT:
+        if named is None or named.path is None or package.source not in DIRECT_SOURCES:
             continue
         made_from: set[str] = {artifact.sha256}
         if artifact.sha256 in builds:
@@ -142,7 +143,7 @@ def _moved(
 
 def requires_on(locked: LockedEnvironment, target_name: str) -> tuple[str, ...]:
     """The locked inputs that concern one target, without the target names behind them."""
-    known = {key.partition("/")[0] for key in locked.targets}
+    known = {target_name_of(key) for key in locked.targets}
     lines = set()
     for line in locked.requires:
         text, _, behind = line.rpartition(" @ ")

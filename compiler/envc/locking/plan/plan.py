@@ -12,9 +12,10 @@ from envc.locking.plan.expand import StepTarget, lock_options
 from envc.locking.plan.freshness import requires_on
 from envc.locking.plan.link import Asking, Cell
 from envc.locking.plan.problems import identity
-from envc.locking.plan.project import Project, nearest
-from envc.model.graph import Choice, LockGraph
+from envc.locking.plan.project import Project
+from envc.model.graph import Choice, LockGraph, target_name_of
 from envc.model.manifest import Manifest
+from envc_solvers.nearest import nearest_name
 from envc_solvers.pypi.language.requirement import canonicalize_name
 
 
@@ -136,7 +137,7 @@ def _left_alone(
     for environment in graph.environments:
         for step in environment.steps:
             for key in environment.targets:
-                target_name = key.partition("/")[0]
+                target_name = target_name_of(key)
                 if (step, target_name) in chosen or closures.locked(step) is not environment:
                     continue
                 try:
@@ -203,7 +204,7 @@ def _moving(packages: Iterable[str], graph: LockGraph | None) -> tuple[frozenset
         written = written.strip().lower()
         name = written if written in locked else canonicalize_name(written)
         if graph is not None and name not in locked:
-            near = nearest(name, locked)
+            near = nearest_name(name, locked)
             raise UsageError(f"-P {text}: the lock holds no package {name}", f"did you mean {near}?" if near else None)
         names.add(name)
         if version:

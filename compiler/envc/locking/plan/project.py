@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,10 +11,8 @@ from envc.locking.plan.expand import StepTarget
 from envc.locking.plan.freshness import Freshness
 from envc.model.graph import LockGraph
 from envc.model.manifest import Manifest
+from envc_solvers.nearest import nearest_name
 from envc_solvers.target import PLATFORMS
-
-if TYPE_CHECKING:
-    pass
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,14 +67,7 @@ def answers(project: Project, selected: tuple[StepTarget, ...]) -> bool:
     return all((step_target.step, step_target.key) in project.freshness.fresh for step_target in selected)
 
 
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The known name that is spelt most alike, if any is."""
-    import difflib
-
-    return next(iter(difflib.get_close_matches(name, sorted(names), n=1)), None)
-
-
 def _has(name: str, known: Iterable[str]) -> str:
     """The way out for a name that the manifest does not have."""
-    near = nearest(name, known)
+    near = nearest_name(name, known)
     return f"did you mean {near}?" if near else f"the manifest has {', '.join(sorted(known))}"

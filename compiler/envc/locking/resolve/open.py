@@ -13,7 +13,8 @@ from envc.fetch.pypi.listing import ListedFile
 from envc.fetch.pypi.origins import Origins
 from envc.locking.plan.expand import StepTarget, target_of
 from envc.model.environment import EnvironmentMember
-from envc.model.graph import DIRECT, LockGraph
+from envc.model.graph import LockGraph
+from envc.model.kinds import DIRECT_SOURCES
 from envc.model.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def open_artifacts(
 
         def supply(artifacts: Artifacts) -> Supplier:
             """The sources alone, unless the lock holds what none of them serves."""
-            if not graph.builds and not DIRECT & {package.source for package in graph.packages}:
+            if not graph.builds and not DIRECT_SOURCES & {package.source for package in graph.packages}:
                 return artifacts
             from envc.locking.builds.supply import Supply
 

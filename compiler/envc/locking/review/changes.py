@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import msgspec
 
 from envc.model.digest import Sha256
-from envc.model.graph import DIRECT, Build, LockGraph, Package
+from envc.model.graph import Build, LockGraph, Package
+from envc.model.kinds import DIRECT_SOURCES
 
 
 class Change(msgspec.Struct, frozen=True, order=True):
@@ -42,7 +43,7 @@ def _versions(graph: LockGraph | None) -> dict[tuple[str, str], tuple[str, ...]]
         builds = graph.builds_by_wheel()
         for package in graph.packages:
             version = package.version
-            if package.source in DIRECT:
+            if package.source in DIRECT_SOURCES:
                 version = f"{version} @ {_state(package, builds)}"
             found.setdefault((package.kind, package.name), []).append(version)
     return {key: tuple(sorted(versions)) for key, versions in found.items()}
@@ -52,6 +53,6 @@ def _state(package: Package, builds: Mapping[Sha256, tuple[Build, ...]]) -> str:
     """What tells two states of a project apart that calls both the same version: the start of its commit or digest."""
     states: set[str] = set()
     for artifact in package.artifacts:
-        made_from = [build.identity.rpartition(" ")[2] for build in builds.get(artifact.sha256, ())]
+        made_from = [build.state for build in builds.get(artifact.sha256, ())]
         states.update(state[:8] for state in made_from or [artifact.sha256])
     return ", ".join(sorted(states))

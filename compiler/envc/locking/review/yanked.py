@@ -8,7 +8,7 @@ import msgspec
 
 from envc.locking.plan.closure import Pin
 from envc.locking.plan.expand import StepTarget
-from envc.model.graph import Artifact, Build, BuildRequirement, LockGraph, Package
+from envc.model.graph import Artifact, Build, BuildRequirement, LockGraph, Package, target_name_of
 from envc_solvers.pypi.language.index import was_yanked
 
 Listed = tuple[str, str]  # source and sha256 of a file
@@ -136,7 +136,7 @@ class _Uses:
                 if ref.id != package.id:
                     continue
                 for key in environment.targets:
-                    name = key.partition("/")[0]
+                    name = target_name_of(key)
                     if (artifact.targets and key not in artifact.targets) or (ref.targets and name not in ref.targets):
                         continue
                     for step in environment.steps:

@@ -12,7 +12,7 @@ import msgspec
 from envc_solvers.conda.explain.conflict import Reason
 from envc_solvers.conda.explain.failure import specs_at_fault
 from envc_solvers.conda.explain.trials import Trials
-from envc_solvers.conda.explain.wording import nearest_name
+from envc_solvers.conda.explain.wording import nearest_package
 from envc_solvers.conda.language.matchspec import MatchSpec
 from envc_solvers.conda.language.record import Record
 from envc_solvers.conda.language.version import InvalidVersion, version_key
@@ -134,7 +134,7 @@ def _changes(
 def _meant(root: CondaRoot, problem: CondaProblem, repodata: Repodata) -> CondaRoot | None:
     """The same spec of a package that exists and is spelt alike."""
     name = root.spec.name
-    close = nearest_name(name, problem, repodata)
+    close = nearest_package(name, problem, repodata)
     if close is None:
         return None
     spec = msgspec.structs.replace(root.spec, name=close)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from envc_solvers.conda.language.matchspec import InvalidMatchSpec, parse_matchs
 from envc_solvers.conda.language.version import version_key
 from envc_solvers.conda.search.encode import NOTHING, ROOT, Encoder
 from envc_solvers.conda.search.table import Table
+from envc_solvers.nearest import STRICT, nearest_name
 from envc_solvers.sat.core import Fact
 from envc_solvers.sat.domain import ABSENT, ranks
 from envc_solvers.sat.nogood import Forbidden, Requires
@@ -181,21 +181,19 @@ class Wording:
         ]
         if elsewhere:
             return f"{text} for {self._problem.target}; there is one for {', '.join(elsewhere)}"
-        close = nearest_name(name, self._problem, self._repodata)
+        close = nearest_package(name, self._problem, self._repodata)
         return f"{text}; did you mean {close}?" if close else text
 
 
-def nearest_name(name: str, problem: CondaProblem, repodata: Repodata) -> str | None:
+def nearest_package(name: str, problem: CondaProblem, repodata: Repodata) -> str | None:
     """A package that exists for the problem's platform and is spelt alike."""
-    names = sorted(
-        {
-            known
-            for channel in problem.channels
-            for subdir in repodata.subdirs(channel)
-            for known in repodata.names(channel, subdir)
-        }
-    )
-    return next(iter(difflib.get_close_matches(name, names, n=1, cutoff=0.8)), None)
+    known = {
+        other
+        for channel in problem.channels
+        for subdir in repodata.subdirs(channel)
+        for other in repodata.names(channel, subdir)
+    }
+    return nearest_name(name, known, STRICT)
 
 
 def span(table: Table, mask: int) -> str:

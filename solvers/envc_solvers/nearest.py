@@ -1,0 +1,17 @@
+"""The known name that is spelt most like another, for "did you mean"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+# A swapped or doubled letter scores above 0.8. Among thousands of names, suggestions below that mislead more often
+# than they help.
+STRICT = 0.8
+LENIENT = 0.6
+
+
+def nearest_name(name: str, known: Iterable[str], least: float = LENIENT) -> str | None:
+    """The known name most similar to `name`; None if the similarity of all of them (0 to 1) is below `least`."""
+    import difflib  # late: only mistakes need it
+
+    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=least)), None)
