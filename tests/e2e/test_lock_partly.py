@@ -109,16 +109,16 @@ def test_what_holds_for_the_whole_lock_is_not_locked_in_part(workplace: Workplac
     workplace.ok("lock")
     before = workplace.lock.read_text()
     for changed, arguments, told in (
-        (MANIFEST + '\n[constraints]\npypi = ["alpha<1.1"]\n', ("--step", "train"), "it holds for the whole lock"),
+        (MANIFEST + '\n[constraints]\npypi = ["alpha<1.1"]\n', ("--step", "train"), "it applies to the whole lock"),
         (
             MANIFEST.replace("[steps.train]", '[steps.train]\npython = "3.10"'),
             ("--target", "linux-64"),
-            "it holds for all targets of step train",
+            "it applies to all targets of step train",
         ),
         (
             MANIFEST + '\n[targets.osx-arm64]\nplatform = "osx-arm64"\nmacos = "14.0"\n',
             ("--step", "train"),
-            "it holds for every step on osx-arm64",
+            "it applies to every step on osx-arm64",
         ),
     ):
         workplace.write(changed)

@@ -62,7 +62,7 @@ def test_other_readers_agree_that_it_is_toml(graph: LockGraph) -> None:
 @given(shuffled_locks())
 def test_no_address_stands_in_a_lock_but_in_what_people_wrote(graph: LockGraph) -> None:
     spelled = [
-        *(line for environment in graph.environments for line in environment.requires),
+        *(one.line for environment in graph.environments for one in environment.requires),
         *(line for package in graph.packages for line in package.depends),
         *(line for package in graph.packages for each in package.artifacts for line in each.depends or ()),
     ]

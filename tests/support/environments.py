@@ -8,7 +8,8 @@ from pathlib import Path
 
 from envc.fetch.pypi.metadata import parse_metadata
 from envc.model.digest import Sha256
-from envc.model.environment import Environment, EnvironmentMember, python_layout
+from envc.model.environment import Environment, EnvironmentMember
+from envc.model.layout_names import python_layout
 from envc.model.progress import Progress, Silent
 from envc.model.record import Record
 from envc.shipping.deliver.derive import Ledger

@@ -16,6 +16,7 @@ from envc.model.graph import (
     PackageRef,
     SourceFile,
 )
+from envc.model.lock_lines import LockedInput
 
 
 def digest(text: str) -> Sha256:
@@ -46,7 +47,7 @@ SMALL = LockGraph(
             targets=("gpu/cp311", "linux-64/cp311", "osx-arm64/cp311"),
             python="3.11.9",
             interpreter="host",
-            requires=("pypi:torch>=2.4",),
+            requires=(LockedInput("pypi:torch>=2.4"),),
             packages=(PackageRef("pypi:torch"),),
         ),
     ),
@@ -68,7 +69,7 @@ WHOLE = LockGraph(
             steps=("clean",),
             targets=("linux-64/-",),
             interpreter="conda",
-            requires=("conda:openssl",),
+            requires=(LockedInput("conda:openssl"),),
             packages=(PackageRef("conda:openssl"),),
         ),
         LockedEnvironment(steps=("empty",), targets=("linux-64/cp312",), python="3.12", requires=(), packages=()),
@@ -77,7 +78,11 @@ WHOLE = LockGraph(
             targets=("gpu/cp311", "linux-64/cp311", "osx-arm64/cp311"),
             python="3.11.9",
             interpreter="host",
-            requires=("pypi:mlx @ osx-arm64", 'pypi:tqdm; sys_platform != "win32"', "pypi:torch>=2.4"),
+            requires=(
+                LockedInput("pypi:mlx", ("osx-arm64",)),
+                LockedInput('pypi:tqdm; sys_platform != "win32"'),
+                LockedInput("pypi:torch>=2.4"),
+            ),
             packages=(
                 PackageRef("pypi:mlx", ("osx-arm64",)),
                 PackageRef("pypi:torch"),

@@ -21,6 +21,7 @@ from envc.model.graph import (
     PackageRef,
     SourceFile,
 )
+from envc.model.lock_lines import LockedInput
 from envc.model.manifest import KeyPath
 from envc.model.record import MTIME
 from envc.shipping.format.encode import Entry
@@ -155,7 +156,7 @@ _ENVIRONMENTS = st.builds(
     targets=_tuples(_TARGET_KEYS, max_size=3),
     python=st.sampled_from(["", "3.12", "3.13t"]),
     interpreter=st.sampled_from(["", "host", "conda"]),
-    requires=_ANY_LINES.map(tuple),
+    requires=_ANY_LINES.map(lambda lines: tuple(map(LockedInput, lines))),
     packages=_tuples(st.builds(PackageRef, _IDS, _tuples(_TARGETS, max_size=2)), max_size=4),
 )
 _SDISTS = st.builds(SourceFile, file=_FILES, size=st.integers(0, 2**60), sha256=_DIGESTS)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from envc.model.digest import Sha256
-from envc.model.environment import python_layout, usual_site
+from envc.model.layout_names import python_layout, usual_site
 from envc.shipping.format.decode import read_object
 from envc.shipping.format.encode import write_object
 from envc.shipping.format.paths import check_layout

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from envc.locking.lockfile import Dangling, dangling, dumps, loads, merge
 from envc.model.graph import LockedEnvironment, LockGraph, Package, PackageRef
+from envc.model.lock_lines import LockedInput
 from tests.support.lock_samples import SMALL, TORCH, artifact, digest
 
 STEPS = ("evaluate", "train")
@@ -23,7 +24,7 @@ def _environment(step: str, *names: str) -> LockedEnvironment:
         steps=(step,),
         targets=("linux-64/cp312",),
         python="3.12",
-        requires=tuple(f"pypi:{name}" for name in names),
+        requires=tuple(LockedInput(f"pypi:{name}") for name in names),
         packages=tuple(PackageRef(f"pypi:{name}") for name in names),
     )
 

@@ -19,14 +19,16 @@ from envc.locking.manifest.python import BadPython, choose_python
 from envc.locking.plan.closure import Closures, DanglingLock
 from envc.locking.plan.expand import StepTarget, expand, lock_options
 from envc.locking.plan.freshness import compare
-from envc.locking.plan.link import extras_of, link
+from envc.locking.plan.link import link
 from envc.locking.plan.problems import StandaloneWish, pose
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Choice, LockGraph
+from envc.model.lock_lines import StatedRequirement
 from envc.model.manifest import KeyPath, Manifest, PythonRequest
 from envc.pipeline.places import with_lines
 from envc_solvers.conda.problem import CondaProblem
 from envc_solvers.mixed.problem import MixedProblem
+from envc_solvers.pypi.language.requirement import parse
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 TWO_STEPS = """
@@ -66,7 +68,7 @@ def choice(name: str, version: str = "1.0", platform: str = "any", requires: tup
         file=file,
         size=len(file),
         sha256=sha256(file.encode()),
-        requires=requires,
+        requires=tuple(map(StatedRequirement.read, requires)),
     )
 
 
@@ -300,7 +302,11 @@ def test_a_conda_step_asks_for_its_python_and_for_what_the_target_offers() -> No
 def test_steps_with_equal_inputs_share_an_environment() -> None:
     graph = linked(manifest_of())
     assert [environment.steps for environment in graph.environments] == [("one", "three"), ("two",)]
-    assert graph.environments[1].requires == ("pypi:alpha>=1", "pypi:beta[fast]", "pypi:gamma @ osx-arm64")
+    assert tuple(one.line for one in graph.environments[1].requires) == (
+        "pypi:alpha>=1",
+        "pypi:beta[fast]",
+        "pypi:gamma @ osx-arm64",
+    )
     assert [str(ref.id) + str(ref.targets) for ref in graph.environments[1].packages] == [
         "pypi:alpha()",
         "pypi:beta()",
@@ -397,7 +403,8 @@ def test_requirements_that_differ_stand_on_the_artifacts() -> None:
     ],
 )
 def test_extras_are_read_off_a_requirement(line: str, extras: set[str]) -> None:
-    assert extras_of(line) == extras
+    assert set(StatedRequirement.read(line).only_for) == extras
+    assert set(StatedRequirement.of(parse(line)).only_for) == extras
 
 
 def built(name: str, build: str, subdir: str) -> Choice:

@@ -10,8 +10,8 @@ import pytest
 from envc.locking.lockfile import dumps, loads, merge
 from envc.locking.manifest import parse_manifest
 from envc.locking.plan.closure import Closures
-from envc.locking.plan.expand import StepTarget, expand, lock_options
-from envc.locking.plan.link import Cell, link
+from envc.locking.plan.expand import StepTarget, StepTargetId, expand, lock_options
+from envc.locking.plan.link import link
 from envc.locking.review.yanked import Place, with_yanked, yanked
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Choice, LockGraph
@@ -55,7 +55,7 @@ def _answer(step_target: StepTarget) -> tuple[Choice, ...]:
 
 
 def _lock(step_targets: tuple[StepTarget, ...] = CELLS, previous: LockGraph | None = None) -> LockGraph:
-    choices: dict[Cell, tuple[Choice, ...]] = {
+    choices: dict[StepTargetId, tuple[Choice, ...]] = {
         (step_target.step, step_target.key): _answer(step_target) for step_target in step_targets
     }
     return link(step_targets, choices, OPTIONS, previous)

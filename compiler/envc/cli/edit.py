@@ -15,6 +15,7 @@ from envc.cli.progress import Terminal
 from envc.errors import EnvcError, Unwritable, UsageError
 from envc.locking.lockfile import replace_file
 from envc.locking.manifest import edit, parse_manifest
+from envc.model.kinds import DependencyKind
 from envc.model.manifest import KeyPath, Manifest
 from envc.pipeline.lock import LockRequest, lock
 from envc.pipeline.project import open_project, this_platform
@@ -79,7 +80,7 @@ def remove(options: RemoveOptions) -> int:
 
 
 def _edit(
-    change: Callable[[str, KeyPath, str, tuple[str, ...]], str],
+    change: Callable[[str, KeyPath, DependencyKind, tuple[str, ...]], str],
     entries: tuple[str, ...],
     options: EditOptions,
 ) -> int:

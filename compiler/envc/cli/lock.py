@@ -21,7 +21,7 @@ from envc.cli.output import count, lock_lines, print_json
 from envc.cli.progress import Terminal
 from envc.context import Context
 from envc.errors import UsageError
-from envc.locking.plan.plan import Moves
+from envc.locking.plan.plan import NamedUpgrade, Upgrades
 from envc.locking.plan.project import Project, Selection, select
 from envc.pipeline.lock import LockRequest, lock
 from envc.pipeline.project import check as must_be_fresh
@@ -97,8 +97,9 @@ def command(options: LockOptions) -> int:
         selection = Selection(steps=options.steps, targets=options.targets)
         if options.check:
             return _check(project, selection, context, terminal, options.as_json)
-        moves = Moves(upgrade=options.upgrade, packages=options.packages)
-        request = LockRequest(moves=moves, selection=selection, dry_run=options.dry_run)
+        named = tuple(map(NamedUpgrade.parse, options.packages))
+        upgrades = Upgrades(everything=options.upgrade, packages=named)
+        request = LockRequest(upgrades=upgrades, selection=selection, dry_run=options.dry_run)
         outcome = lock(project, request, context)
     if options.as_json:
         from envc.cli.documents import LockedDocument

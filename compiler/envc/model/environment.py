@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from envc.model.digest import Sha256, sha256
 from envc.model.kinds import ArtifactKind, InterpreterKind
 from envc_solvers.target import Python, Target
+
+if TYPE_CHECKING:
+    from envc.model.graph import Artifact, BuildRequirement, Package, SourceFile
 
 ENVIRONMENT_FORMAT = 1
 
@@ -27,6 +31,49 @@ class EnvironmentMember(msgspec.Struct, frozen=True, kw_only=True, order=True):
     subdir: str = ""  # of a conda package: where its channel has it
     depends: tuple[str, ...] = ()  # the requirements that were locked; `bundle` compares the artifact's own
     content: Sha256 | None = None  # the content digest the lock demands, if it records one
+
+    @classmethod
+    def of_locked(cls, package: Package, artifact: Artifact, layout: str, platform: str) -> EnvironmentMember:
+        """A package of a lock with the artifact that serves a target of that platform.
+
+        `layout` is that of the environment. An artifact that does not depend on where Python keeps packages has the
+        same object in every environment.
+        """
+        own = layout if package.kind == "pypi" or artifact.noarch == "python" else "any"
+        subdir = ("noarch" if artifact.noarch else platform) if package.kind == "conda" else ""
+        return cls(
+            kind=package.kind,
+            name=package.name,
+            version=package.version,
+            source=package.source,
+            file=artifact.file,
+            size=artifact.size,
+            sha256=artifact.sha256,
+            layout=own,
+            subdir=subdir,
+            depends=package.depends if artifact.depends is None else artifact.depends,
+            content=artifact.content.get(own),
+        )
+
+    @classmethod
+    def of_build_requirement(cls, one: BuildRequirement, layout: str) -> EnvironmentMember:
+        """A wheel of the environment of a build."""
+        return cls(
+            kind="pypi",
+            name=one.name,
+            version=one.version,
+            source=one.source,
+            file=one.file,
+            size=one.size,
+            sha256=one.sha256,
+            layout=layout,
+        )
+
+    def replaced_by(self, sdist: SourceFile) -> EnvironmentMember:
+        """The source distribution that this wheel was built from, from the same source. It has no layout."""
+        return msgspec.structs.replace(
+            self, file=sdist.file, size=sdist.size, sha256=sdist.sha256, layout="", depends=(), content=None
+        )
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,46 +112,3 @@ def environment_id(*, platform: str, python: Python, interpreter: str, members: 
         "members": sorted(members),
     }
     return sha256(msgspec.json.encode(identity, order="sorted"))
-
-
-def python_layout(target: Target, python: Python, interpreter: InterpreterKind, site: str = "") -> str:
-    """The layout of wheels and noarch conda packages for that Python on that target.
-
-    Windows puts their files below ``Lib/site-packages`` whatever the version, but launchers are programs for one kind
-    of CPU, and look for Python beside themselves (``nt``, ``nt-arm64``, ``nt-x86``) or, where the environment brings
-    its own interpreter, in the folder above (``nt-own``, ``nt-own-arm64``, ``nt-own-x86``). On POSIX the path holds
-    the version and Python is always beside the launchers.
-
-    `site` is the folder where an interpreter keeps packages, if it is not the layout's own (CEP-17); the name then
-    ends with it: ``py3.14-posix--lib-python-site.2dpackages``.
-    """
-    if target.facts.family == "windows":
-        own = "" if interpreter == "host" else "-own"
-        name = f"nt{own}" + {"amd64": "", "arm64": "-arm64", "win32": "-x86"}[target.facts.arch]
-    else:
-        minor = f"{python.minor[0]}.{python.minor[1]}"
-        if python.implementation == "pypy":
-            name = f"pypy{minor}-posix"
-        else:
-            name = f"py{minor}{'t' if python.free_threaded else ''}-posix"
-    return f"{name}--{_spell(site)}" if site and site != usual_site(target, python) else name
-
-
-def usual_site(target: Target, python: Python) -> str:
-    """Where that Python keeps packages, relative to the prefix, unless somebody says otherwise."""
-    if target.facts.family == "windows":
-        return "Lib/site-packages"
-    minor = f"{python.minor[0]}.{python.minor[1]}"
-    if python.implementation == "pypy":
-        return f"lib/pypy{minor}/site-packages"
-    return f"lib/python{minor}{'t' if python.free_threaded else ''}/site-packages"
-
-
-def _spell(path: str) -> str:
-    """A path in the letters that names of layouts may have: ``/`` as ``-``, what else they lack as ``.`` and two hex
-    digits for each byte.
-    """
-    return "".join(_LETTERS.get(byte) or f".{byte:02x}" for byte in path.encode())
-
-
-_LETTERS = {ord(letter): letter for letter in "abcdefghijklmnopqrstuvwxyz0123456789"} | {ord("/"): "-"}

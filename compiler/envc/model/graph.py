@@ -1,16 +1,36 @@
 """The lock graph: everything a lock file says, as values.
 
-Sets stand in the graph as sorted tuples, so that equal graphs are equal values and their text is the same.
+Sets are sorted tuples here, so that equal graphs are equal values and have the same text.
+
+One artifact passes through several shapes on its way from an index to a prefix. Each knows what the next stage needs
+and nothing else. Each is converted in one place, a constructor beside the target type:
+
+* ``File`` (solvers): a file as an index or channel lists it. ``ListedFile`` (`fetch`) adds its URL, which no later
+  shape has, so that no address reaches a lock.
+* ``Pin`` (solvers): the file that a solver chose for one target. Its digest may be missing.
+* `Choice`: the same as a lock can hold it, with a digest and a day. It comes from a pin (`Choice.of_pin`) or from the
+  lock before (`Choice.of_locked`).
+* `Package` with its `Artifact` (`Artifact.of_choice`): what all targets chose of one release, merged for review.
+* `BuildRequirement` (`BuildRequirement.of_pin`) and `SourceFile`: the files behind a wheel that no source serves.
+* ``EnvironmentMember`` (`model.environment`): one artifact of one step on one target, with its layout.
+* ``RecordObject`` (`model.record`): its object in a store.
 """
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from envc.model.digest import Sha256
+from envc.model.digest import Sha256, parse_sha256
 from envc.model.kinds import ArtifactKind, BuildOrigin
+from envc.model.layout_names import usual_site
+from envc.model.lock_lines import LockedInput, StatedRequirement
+
+if TYPE_CHECKING:
+    from envc_solvers.solution import Pin
+    from envc_solvers.target import Python, Target
 
 LOCK_VERSION = 1
 
@@ -35,6 +55,29 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     # No fact of the bytes, and so no part of any id.
     yanked: str | None = None
 
+    @classmethod
+    def of_choice(
+        cls,
+        choice: Choice,
+        *,
+        targets: tuple[str, ...],
+        depends: tuple[str, ...] | None,
+        content: dict[str, Sha256],
+        yanked: str | None,
+    ) -> Artifact:
+        """The file that was chosen, with what only a whole graph can say of it."""
+        return cls(
+            file=choice.file,
+            size=choice.size,
+            sha256=choice.sha256,
+            targets=targets,
+            depends=depends,
+            noarch=choice.noarch,
+            site_packages=choice.site_packages,
+            content=content,
+            yanked=yanked,
+        )
+
 
 class Package(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a package with the artifacts that this lock uses of it. A fact of its digests."""
@@ -57,6 +100,11 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         return self.id.partition(":")[2].partition("@")[0]
 
+    @property
+    def variant(self) -> str:
+        """The build string in ids of packages of which one target has several builds; "" in all others."""
+        return self.id.partition("=")[2]
+
 
 class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
     """A source distribution, known by its sha256."""
@@ -76,6 +124,18 @@ class BuildRequirement(msgspec.Struct, frozen=True, kw_only=True):
     size: int  # bytes as downloaded
     sha256: Sha256
     yanked: str | None = None  # as of an `Artifact`
+
+    @classmethod
+    def of_pin(cls, pin: Pin) -> BuildRequirement:
+        """A solver's pin. Raises ValueError if its digest is missing or malformed."""
+        return cls(
+            name=pin.name,
+            version=pin.version,
+            source=pin.source,
+            file=pin.file,
+            size=pin.size,
+            sha256=parse_sha256(pin.sha256),
+        )
 
 
 class Build(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,8 +186,12 @@ class LockedEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[str, ...]  # target keys "linux-64/cp312", sorted
     python: str = ""  # Python.text, "" without Python
     interpreter: str = ""  # "host", "conda", "standalone", "" without Python
-    requires: tuple[str, ...]  # expanded inputs in canonical form, sorted
+    requires: tuple[LockedInput, ...]  # expanded inputs, sorted by their lines
     packages: tuple[PackageRef, ...]  # sorted
+
+    def requires_on(self, target_name: str) -> tuple[str, ...]:
+        """The inputs that concern one target, in canonical form, sorted and without doubles."""
+        return tuple(sorted({one.text for one in self.requires if not one.targets or target_name in one.targets}))
 
 
 class LockGraph(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,10 +234,64 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     released: date | None = None
     license: str = ""
     pypi: tuple[str, ...] = ()
-    requires: tuple[str, ...] = ()  # canonical requirements; at least those that the graph's extras ask for
+    requires: tuple[StatedRequirement, ...] = ()  # of a PyPI artifact; at least those of the extras that are asked for
+    specs: tuple[str, ...] = ()  # of a conda package: the MatchSpecs of its record, sorted
     content: dict[str, Sha256] = {}
 
+    @classmethod
+    def of_pin(cls, pin: Pin, target: Target, python: Python) -> Choice:
+        """A solver's pin for that target and Python. Raises ValueError if its digest is missing or malformed."""
+        is_pypi = pin.kind == "pypi"
+        return cls(
+            kind=pin.kind,
+            name=pin.name,
+            version=pin.version,
+            build=pin.build,
+            source=pin.source,
+            file=pin.file,
+            size=pin.size,
+            sha256=parse_sha256(pin.sha256),
+            noarch=pin.noarch,
+            site_packages="" if pin.site_packages == usual_site(target, python) else pin.site_packages,
+            released=datetime.fromtimestamp(pin.uploaded, UTC).date() if pin.uploaded is not None else None,
+            license=pin.license,
+            pypi=pin.provides,
+            requires=tuple(map(StatedRequirement.read, pin.requires)) if is_pypi else (),
+            specs=() if is_pypi else pin.requires,
+        )
+
+    @classmethod
+    def of_locked(cls, package: Package, artifact: Artifact) -> Choice:
+        """A package of a lock with one of its artifacts."""
+        is_pypi = package.kind == "pypi"
+        depends = package.depends if artifact.depends is None else artifact.depends
+        return cls(
+            kind=package.kind,
+            name=package.name,
+            version=package.version,
+            build=_build(package, artifact),
+            source=package.source,
+            file=artifact.file,
+            size=artifact.size,
+            sha256=artifact.sha256,
+            released=package.released,
+            license=package.license,
+            noarch=artifact.noarch,
+            site_packages=artifact.site_packages,
+            pypi=package.pypi,
+            requires=tuple(map(StatedRequirement.read, depends)) if is_pypi else (),
+            specs=() if is_pypi else depends,
+            content=artifact.content,
+        )
+
     @property
-    def release(self) -> tuple[str, str, str, str]:
-        """What makes two choices the same package of the graph, unless one target would get two files of it."""
+    def release(self) -> tuple[ArtifactKind, str, str, str]:
+        """Equal for choices that are one package of the graph, unless a target would get two files of it."""
         return (self.kind, self.name, self.version, self.source)
+
+
+def _build(package: Package, artifact: Artifact) -> str:
+    """The build string. A package with several builds leaves it to its files: ``name-version-build.conda``."""
+    if package.build or package.kind != "conda":
+        return package.build
+    return artifact.file.removesuffix(".conda").removesuffix(".tar.bz2").rpartition("-")[2]

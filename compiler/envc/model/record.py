@@ -6,11 +6,14 @@ These are the JSON documents of DESIGN section 5; their schemas stand in ``schem
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from envc.model.digest import Sha256, sha256
+
+if TYPE_CHECKING:
+    from envc.model.environment import EnvironmentMember
 
 OBJECT_FORMAT = 1
 RECORD_FORMAT = 1
@@ -93,6 +96,19 @@ class RecordObject(msgspec.Struct, frozen=True, kw_only=True):
     content: Sha256
     size: int  # bytes of the whole object in the store
     index: ObjectIndex
+
+    @classmethod
+    def of_member(cls, member: EnvironmentMember, index: ObjectIndex, size: int) -> RecordObject:
+        """The object of a member of an environment, of that size in the store."""
+        return cls(
+            kind=member.kind,
+            name=member.name,
+            version=member.version,
+            file=member.file,
+            content=index.content,
+            size=size,
+            index=index,
+        )
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

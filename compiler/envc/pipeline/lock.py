@@ -15,11 +15,11 @@ from envc.locking import lockfile
 from envc.locking.plan.closure import new_conda
 from envc.locking.plan.expand import StepTarget
 from envc.locking.plan.freshness import Reason, compare
-from envc.locking.plan.link import choice_of, link
-from envc.locking.plan.plan import Moves, plan
+from envc.locking.plan.link import link
+from envc.locking.plan.plan import Upgrades, plan
 from envc.locking.plan.problems import pose, refuse_builds, refuse_interpreters
 from envc.locking.plan.project import Project, Selection, answers, select
-from envc.model.graph import LockGraph
+from envc.model.graph import Choice, LockGraph
 from envc.pipeline.places import reasons, with_lines
 from envc.pipeline.project import (
     warn_of_yanked,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class LockRequest(msgspec.Struct, frozen=True, kw_only=True):
-    moves: Moves = Moves()  # what need not stay
+    upgrades: Upgrades = Upgrades()
     selection: Selection = Selection()  # the step-targets to answer; all others stay as they are
     dry_run: bool = False
 
@@ -57,21 +57,21 @@ def lock(project: Project, request: LockRequest, context: Context) -> LockOutcom
     label = partial(_place, manifest, selected)
     refuse_interpreters(selected, label)
     start = time.monotonic()
-    if graph is not None and request.moves == Moves() and answers(project, selected):
+    if graph is not None and request.upgrades == Upgrades() and answers(project, selected):
         warn_of_yanked(graph, context)
         return LockOutcome(path=manifest.lock_path, graph=graph, left=reasons(project))
     from envc.locking.review.changes import changes
     from envc.locking.review.yanked import with_yanked
 
-    planned = plan(project, selected, request.moves)
+    planned = plan(project, selected, request.upgrades)
     refuse_builds(manifest, planned.solve, label)
     problems = pose(
         manifest,
         planned.solve,
         now=context.now,
-        lock=None if request.moves.upgrade else graph,
-        release=planned.moving.__contains__,
-        wanted=planned.wanted,
+        lock=None if request.upgrades.everything else graph,
+        release=planned.unpinned.__contains__,
+        wanted=planned.requested,
     )
     choices = dict(planned.choices)
     answered: Solved | None = None
@@ -84,13 +84,16 @@ def lock(project: Project, request: LockRequest, context: Context) -> LockOutcom
             manifest,
             context,
             line_labels(manifest, selected),
-            lock=None if request.moves.upgrade else graph,
-            release=planned.moving.__contains__,
+            lock=None if request.upgrades.everything else graph,
+            release=planned.unpinned.__contains__,
         )
         for posed, solution in answered.solutions:
-            solved = tuple(choice_of(pin, posed.step_targets[0]) for pin in solution.pins)
-            choices.update(((step_target.step, step_target.key), solved) for step_target in posed.step_targets)
-    linked = link(planned.asking, choices, planned.options, graph, answered.builds if answered is not None else ())
+            first = posed.step_targets[0]
+            solved = tuple(Choice.of_pin(pin, first.target, first.python) for pin in solution.pins)
+            choices.update((step_target.id, solved) for step_target in posed.step_targets)
+    linked = link(
+        planned.step_targets, choices, planned.options, graph, answered.builds if answered is not None else ()
+    )
     if answered is not None:
         linked = with_yanked(linked, answered.yanked)
     if answered is not None and (fresh := new_conda(linked, graph, planned.solve)):

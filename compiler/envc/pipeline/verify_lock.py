@@ -13,8 +13,8 @@ from envc.fetch.pypi.origins import Origins
 from envc.fetch.pypi.places import local_path
 from envc.fetch.standalone import addresses, stated
 from envc.locking import lockfile
-from envc.locking.plan.expand import lock_options
-from envc.locking.plan.link import Cell, choice_of, link
+from envc.locking.plan.expand import StepTargetId, lock_options
+from envc.locking.plan.link import link
 from envc.locking.plan.problems import PosedProblem, pose, refuse_interpreters
 from envc.locking.plan.project import Project
 from envc.locking.resolve.open import open_origins
@@ -81,16 +81,16 @@ def _solve_again(project: Project, graph: LockGraph, context: Context) -> LockGr
 
 def _answers(
     problems: tuple[PosedProblem, ...], project: Project, context: Context, lock: LockGraph | None
-) -> dict[Cell, tuple[Choice, ...]]:
+) -> dict[StepTargetId, tuple[Choice, ...]]:
     label = line_labels(project.manifest, project.step_targets)
     return {
-        (step_target.step, step_target.key): tuple(choice_of(pin, step_target) for pin in solution.pins)
+        step_target.id: tuple(Choice.of_pin(pin, step_target.target, step_target.python) for pin in solution.pins)
         for posed, solution in solve_problems(problems, project.manifest, context, label, lock=lock).solutions
         for step_target in posed.step_targets
     }
 
 
-def _link(project: Project, answers: Mapping[Cell, tuple[Choice, ...]], graph: LockGraph) -> LockGraph:
+def _link(project: Project, answers: Mapping[StepTargetId, tuple[Choice, ...]], graph: LockGraph) -> LockGraph:
     return link(project.step_targets, answers, lock_options(project.manifest, project.step_targets), graph)
 
 

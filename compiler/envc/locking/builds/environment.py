@@ -9,8 +9,9 @@ from typing import Protocol
 import msgspec
 
 from envc.model.digest import Sha256
-from envc.model.environment import Environment, EnvironmentMember, python_layout
+from envc.model.environment import Environment, EnvironmentMember
 from envc.model.graph import BuildRequirement
+from envc.model.layout_names import python_layout
 from envc.model.progress import Progress
 from envc.shipping.machine.interpreter import HostPython, NoInterpreter, find_host_python, this_python
 from envc_solvers.pypi.language.index import File
@@ -99,19 +100,7 @@ class Isolation:
         from envc.shipping.store.open import open_store
 
         layout = python_layout(machine.target, machine.python, "host")
-        wanted = [
-            EnvironmentMember(
-                kind="pypi",
-                name=one.name,
-                version=one.version,
-                source=one.source,
-                file=one.file,
-                size=one.size,
-                sha256=one.sha256,
-                layout=layout,
-            )
-            for one in packages
-        ]
+        wanted = [EnvironmentMember.of_build_requirement(one, layout) for one in packages]
         found = dict(self._artifacts.fetch(wanted))
         members = tuple(
             # What they require was judged when they were locked, from these very files.

@@ -183,11 +183,11 @@ def _state(dependency: PyPIDependency, artifact: Artifact, build: Build | None) 
 
 def _locked_wheels(graph: LockGraph, dependency: PyPIDependency) -> Iterator[tuple[Artifact, Build | None]]:
     """The wheels that a lock holds for a direct requirement, each with its build, if it was built."""
-    line = render_dependency(dependency)
+    text = render_dependency(dependency)
     builds = graph.builds_by_wheel()
     packages = {package.id: package for package in graph.packages}
     for environment in graph.environments:
-        if not any(each == line or each.startswith(f"{line} @ ") for each in environment.requires):
+        if not any(one.text == text for one in environment.requires):
             continue
         for ref in environment.packages:
             package = packages.get(ref.id)

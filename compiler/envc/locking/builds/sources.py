@@ -18,7 +18,6 @@ from envc.locking.builds.errors import BadSource
 from envc.locking.builds.references import Reference, References
 from envc.locking.builds.source_index import SourceIndex
 from envc.locking.plan.problems import PosedProblem
-from envc.model.digest import parse_sha256
 from envc.model.graph import BuildRequirement, LockGraph
 from envc.model.manifest import PyPIDependency
 from envc.model.progress import Progress
@@ -188,17 +187,7 @@ class Sources:
             self._building.pop()
         pins = self._origins.complete(solution, index.view).pins
         self.yanked.update(((pin.source, pin.sha256), pin.yanked) for pin in pins)
-        return tuple(
-            BuildRequirement(
-                name=pin.name,
-                version=pin.version,
-                source=pin.source,
-                file=pin.file,
-                size=pin.size,
-                sha256=parse_sha256(pin.sha256),
-            )
-            for pin in pins
-        )
+        return tuple(map(BuildRequirement.of_pin, pins))
 
     def _solve(self, problem: PyPIProblem, index: SourceIndex) -> Solution:
         answers = self._origins.answers(problem.target, problem.python)

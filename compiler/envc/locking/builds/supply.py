@@ -126,18 +126,8 @@ class Supply:
         return self._references.archive(dependency, path, source)
 
     def _listed(self, member: EnvironmentMember, build: Build) -> Archive:
-        source = _sdist(build)
-        sdist = EnvironmentMember(
-            kind=member.kind,
-            name=member.name,
-            version=member.version,
-            source=member.source,
-            file=source.file,
-            size=source.size,
-            sha256=source.sha256,
-            layout="",
-        )
-        return Archive(self._artifacts.get(sdist), source)
+        sdist = _sdist(build)
+        return Archive(self._artifacts.get(member.replaced_by(sdist)), sdist)
 
 
 def _sdist(build: Build) -> SourceFile:

@@ -10,11 +10,22 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
 
-from envc.model.graph import Artifact, Build, BuildRequirement, LockedEnvironment, LockGraph, Package, PackageRef
+from envc.model.graph import (
+    Artifact,
+    Build,
+    BuildRequirement,
+    LockedEnvironment,
+    LockGraph,
+    Package,
+    PackageRef,
+    target_name_of,
+)
+from envc.model.lock_lines import LockedInput
 from envc.model.reason import plain_reason
 
 _Value = TypeVar("_Value", LockedEnvironment, Package, Artifact, Build)
@@ -74,9 +85,18 @@ def _canonical_environment(environment: LockedEnvironment) -> LockedEnvironment:
         environment,
         steps=_sorted_set(environment.steps),
         targets=_sorted_set(environment.targets),
-        requires=_sorted_set(environment.requires),
+        requires=_canonical_inputs(environment),
         packages=tuple(sorted(set(map(_canonical_ref, environment.packages)))),
     )
+
+
+def _canonical_inputs(environment: LockedEnvironment) -> tuple[LockedInput, ...]:
+    inputs = set(environment.requires)
+    ambiguous = [one for one in inputs if " @ " in one.line]
+    if ambiguous:
+        known = set(map(target_name_of, environment.targets))
+        inputs = inputs.difference(ambiguous).union(LockedInput.read(one.line, known) for one in ambiguous)
+    return tuple(sorted(inputs, key=attrgetter("line")))
 
 
 def _canonical_ref(ref: PackageRef) -> PackageRef:
@@ -159,7 +179,7 @@ def _dump_environment(environment: LockedEnvironment) -> str:
         text += f"python = {_dump_string(environment.python)}\n"
     if environment.interpreter:
         text += f"interpreter = {_dump_string(environment.interpreter)}\n"
-    text += _pair_of_lines("requires", map(_dump_string, environment.requires))
+    text += _pair_of_lines("requires", (_dump_string(one.line) for one in environment.requires))
     text += _pair_of_lines("packages", (_dump_string(render_ref(ref)) for ref in environment.packages))
     return text
 

@@ -25,7 +25,9 @@ from envc.model.graph import (
     Package,
     PackageRef,
     SourceFile,
+    target_name_of,
 )
+from envc.model.lock_lines import LockedInput
 
 # Ids, names, versions, builds and layouts become parts of paths, and none of them can hold an address.
 _ID = re.compile(r"[a-z]+:[A-Za-z0-9._-]+(?:@[A-Za-z0-9._+!~=:-]+)?")
@@ -107,6 +109,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._refs: dict[str, PackageRef] = {}
+        self._plain_inputs: dict[str, LockedInput] = {}
         self._names: set[tuple[re.Pattern[str], str]] = set()
 
     def graph(self, document: LockDocument) -> LockGraph:
@@ -131,11 +134,18 @@ class _Reader:
             targets=table.targets,
             python=table.python,
             interpreter=table.interpreter,
-            requires=table.requires,
+            requires=self._inputs(table),
             packages=tuple(
                 self._refs.get(line) or self._ref(line, f"{at}.packages[{index}]")
                 for index, line in enumerate(table.packages)
             ),
+        )
+
+    def _inputs(self, table: EnvironmentTable) -> tuple[LockedInput, ...]:
+        known = frozenset(map(target_name_of, table.targets))
+        return tuple(
+            LockedInput.read(line, known) if " @ " in line else self._plain_inputs.setdefault(line, LockedInput(line))
+            for line in table.requires
         )
 
     def _ref(self, line: str, at: str) -> PackageRef:

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from envc.errors import EnvcError
 from envc.locking.plan.expand import StepTarget
-from envc.model.environment import Environment, EnvironmentMember, python_layout
+from envc.model.environment import Environment, EnvironmentMember
 from envc.model.graph import Artifact, Choice, LockedEnvironment, LockGraph, Package, target_name_of
+from envc.model.layout_names import python_layout
 
 Pin = tuple[Package, Artifact]
 Pins = tuple[Pin, ...]
@@ -109,7 +110,7 @@ class Closures:
             for package, artifact in pins:
                 pair = id(package), id(artifact)
                 if pair not in made:
-                    made[pair] = _choice(package, artifact)
+                    made[pair] = Choice.of_locked(package, artifact)
                 chosen.append(made[pair])
             self._choices[place] = tuple(chosen)
         return self._choices[place]
@@ -121,23 +122,7 @@ class Closures:
         layout = python_layout(step_target.target, step_target.python, step_target.interpreter, site)
         members = []
         for package, artifact in pins:
-            # What does not depend on where Python keeps packages is the same object wherever it is used.
-            place = layout if package.kind == "pypi" or artifact.noarch == "python" else "any"
-            members.append(
-                EnvironmentMember(
-                    kind=package.kind,
-                    name=package.name,
-                    version=package.version,
-                    source=package.source,
-                    file=artifact.file,
-                    size=artifact.size,
-                    sha256=artifact.sha256,
-                    layout=place,
-                    subdir=_subdir(package, artifact, step_target),
-                    depends=package.depends if artifact.depends is None else artifact.depends,
-                    content=artifact.content.get(place),
-                )
-            )
+            members.append(EnvironmentMember.of_locked(package, artifact, layout, step_target.target.platform))
         return Environment(
             target=step_target.target,
             python=step_target.python,
@@ -158,36 +143,3 @@ def new_conda(
         member.sha256: member for step_target in step_targets for member in closures.environment(step_target).members
     }
     return tuple(member for digest, member in members.items() if member.kind == "conda" and digest not in known)
-
-
-def _choice(package: Package, artifact: Artifact) -> Choice:
-    return Choice(
-        kind=package.kind,
-        name=package.name,
-        version=package.version,
-        build=_build(package, artifact),
-        source=package.source,
-        file=artifact.file,
-        size=artifact.size,
-        sha256=artifact.sha256,
-        released=package.released,
-        license=package.license,
-        noarch=artifact.noarch,
-        site_packages=artifact.site_packages,
-        pypi=package.pypi,
-        requires=package.depends if artifact.depends is None else artifact.depends,
-        content=artifact.content,
-    )
-
-
-def _subdir(package: Package, artifact: Artifact, step_target: StepTarget) -> str:
-    if package.kind != "conda":
-        return ""
-    return "noarch" if artifact.noarch else step_target.target.platform
-
-
-def _build(package: Package, artifact: Artifact) -> str:
-    """The build string, which a package with several builds leaves to its files: ``name-version-build.conda``."""
-    if package.build or package.kind != "conda":
-        return package.build
-    return artifact.file.removesuffix(".conda").removesuffix(".tar.bz2").rpartition("-")[2]

@@ -12,6 +12,8 @@ from envc.model.kinds import InterpreterKind
 from envc.model.manifest import CondaDependency, Dependencies, Manifest, PyPIDependency, Source, Step
 from envc_solvers.target import Python, Target, default_target
 
+StepTargetId = tuple[str, str]  # step, target key
+
 
 class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
     """One step on one target."""
@@ -26,6 +28,10 @@ class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
     indexes: tuple[Source, ...]  # sources of PyPI projects, in order of priority
     dedicated: tuple[Source, ...]  # sources that supply only the projects they name
     channels: tuple[Source, ...]  # of conda packages, in order of priority
+
+    @property
+    def id(self) -> StepTargetId:
+        return self.step, self.key
 
     @property
     def key(self) -> str:

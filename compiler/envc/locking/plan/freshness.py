@@ -1,19 +1,21 @@
-"""stale: what a lock was made from, beside what the manifest says now. Reads values, asks nobody."""
+"""freshness: which step-targets a lock still answers, and how it differs from the manifest. No I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from typing import Literal
 
 import msgspec
 
 from envc.errors import render_key_path
 from envc.locking.plan.closure import Closures
-from envc.locking.plan.expand import StepTarget, lock_options, render_dependency
-from envc.locking.plan.link import environment_requires
+from envc.locking.plan.expand import StepTarget, StepTargetId, lock_options, render_dependency
+from envc.locking.plan.link import environment_inputs
 from envc.model.digest import Sha256
-from envc.model.graph import Build, LockedEnvironment, LockGraph, target_name_of
+from envc.model.graph import Build, LockedEnvironment, LockGraph
 from envc.model.kinds import DIRECT_SOURCES
+from envc.model.lock_lines import LockedInput
 from envc.model.manifest import Dependencies, KeyPath, Manifest, Step
 
 
@@ -24,7 +26,7 @@ class Reason(msgspec.Struct, frozen=True, order=True):
     old: str  # what the lock says; "" for nothing
     new: str  # what the manifest says; "" for nothing
     at: KeyPath = ()  # where the manifest says it, if that is one place
-    line: int | None = None  # of the manifest, from 1; None until somebody has looked
+    line: int | None = None  # of the manifest, from 1; None until it is looked up
 
     def __str__(self) -> str:
         place = f" ({render_key_path(self.at)}, line {self.line})" if self.line is not None else ""
@@ -35,11 +37,20 @@ class Reason(msgspec.Struct, frozen=True, order=True):
         return f"{self.key}: {self.old} -> {self.new}{place}"
 
 
+class Scope(msgspec.Struct, frozen=True):
+    """The part of a lock that a difference concerns."""
+
+    kind: Literal["lock", "target", "step"]
+    name: str = ""  # of the target or step
+    all_targets: bool = False  # of a step: whether it can only hold for all its targets together
+
+
 class Freshness(msgspec.Struct, frozen=True, kw_only=True):
     """Which step-targets a lock still answers."""
 
-    reasons: tuple[Reason, ...]  # sorted; empty when the lock says exactly what the manifest asks for
-    fresh: frozenset[tuple[str, str]]  # (step, target key) whose pins can be kept as they are
+    reasons: tuple[Reason, ...]  # sorted; empty if the lock says exactly what the manifest asks for
+    scopes: dict[Reason, Scope] = {}
+    fresh: frozenset[StepTargetId]  # step-targets whose packages can be kept as they are
 
     @property
     def is_fresh(self) -> bool:
@@ -49,112 +60,143 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
 def compare(
     manifest: Manifest, step_targets: tuple[StepTarget, ...], graph: LockGraph, local: Mapping[str, str] | None = None
 ) -> Freshness:
-    """Every reason why the lock is stale, and the step-targets that the reasons do not touch.
+    """Every reason why the lock is stale, and the step-targets that the reasons do not concern.
 
     `local` holds, for each path that a requirement names, the digest of what is there now, "" for nothing.
     """
-    closures = Closures(graph)
-    builds = graph.builds_by_wheel() if local else {}
-    options = lock_options(manifest, step_targets)
-    reasons = set(_option_reasons(graph.options, options, manifest))
-    options_hold = not reasons
-    locked_targets, targets = _table(graph.options.get("targets")), _table(options.get("targets"))
-    for name in sorted(targets.keys() | locked_targets.keys()):
-        old, new = locked_targets.get(name), targets.get(name)
-        if old != new:
-            at: KeyPath = ("targets", name) if name in manifest.declared_targets else ("project", "targets")
-            reasons.add(Reason(f"options.targets.{name}", old or "", new or "", at if new else ()))
+    return _Comparison(manifest, step_targets, graph, local or {}).freshness()
 
-    by_step: dict[str, list[StepTarget]] = {}
-    for step_target in step_targets:
-        by_step.setdefault(step_target.step, []).append(step_target)
-    fresh: set[tuple[str, str]] = set()
-    asked: dict[tuple[int, str], tuple[str, ...]] = {}  # by environment and target: its locked inputs
-    for step, members in by_step.items():
-        locked = closures.locked(step)
-        if locked is None:
-            reasons.add(Reason("steps", "", step, ("steps", step)))
-            continue
-        own = manifest.steps[step]
-        reasons.update(
-            _differences(
-                f"{step}.targets",
-                locked.targets,
-                [step_target.key for step_target in members],
-                partial(_listed_at, own),
-            )
+
+class _Comparison:
+    def __init__(
+        self,
+        manifest: Manifest,
+        step_targets: tuple[StepTarget, ...],
+        graph: LockGraph,
+        local: Mapping[str, str],
+    ) -> None:
+        self._manifest = manifest
+        self._graph = graph
+        self._local = local
+        self._closures = Closures(graph)
+        self._builds = graph.builds_by_wheel() if local else {}
+        self._options = lock_options(manifest, step_targets)
+        self._by_step: dict[str, list[StepTarget]] = {}
+        for step_target in step_targets:
+            self._by_step.setdefault(step_target.step, []).append(step_target)
+        self._scopes: dict[Reason, Scope] = {}
+        self._inputs: dict[tuple[int, str], tuple[str, ...]] = {}  # locked inputs by environment and target
+        # Steps that use the same groups share their tuples of inputs, so these are told apart by identity.
+        self._environment_inputs: dict[tuple[tuple[str, int], ...], tuple[LockedInput, ...]] = {}
+
+    def freshness(self) -> Freshness:
+        self._add(Scope("lock"), _option_reasons(self._graph.options, self._options, self._manifest))
+        options_hold = not self._scopes
+        same_targets = self._compare_targets()
+        fresh: set[StepTargetId] = set()
+        for step, members in self._by_step.items():
+            locked = self._closures.locked(step)
+            if locked is None:
+                self._add(Scope("step", step), [Reason("steps", "", step, ("steps", step))])
+                continue
+            python_holds = self._compare_step(locked, members)
+            for step_target in members:
+                if step_target.key not in locked.targets or not self._packages_hold(step_target):
+                    continue
+                inputs_hold = self._locked_inputs(locked, step_target.target_name) == step_target.requires
+                if options_hold and python_holds and step_target.target_name in same_targets and inputs_hold:
+                    fresh.add(step_target.id)
+        for locked in self._graph.environments:
+            for step in locked.steps:
+                if step not in self._by_step:
+                    self._add(Scope("step", step), [Reason("steps", step, "")])
+        return Freshness(reasons=tuple(sorted(self._scopes)), scopes=self._scopes, fresh=frozenset(fresh))
+
+    def _add(self, scope: Scope, reasons: Iterable[Reason]) -> None:
+        self._scopes.update((reason, scope) for reason in reasons)
+
+    def _compare_targets(self) -> frozenset[str]:
+        """Note which targets have changed. Returns the names of those that have not."""
+        locked, wanted = _table(self._graph.options.get("targets")), _table(self._options.get("targets"))
+        for name in sorted(wanted.keys() | locked.keys()):
+            old, new = locked.get(name), wanted.get(name)
+            if old != new:
+                declared = name in self._manifest.declared_targets
+                at: KeyPath = ("targets", name) if declared else ("project", "targets")
+                self._add(
+                    Scope("target", name),
+                    [Reason(f"options.targets.{name}", old or "", new or "", at if new else ())],
+                )
+        return frozenset(name for name, text in wanted.items() if locked.get(name) == text)
+
+    def _compare_step(self, locked: LockedEnvironment, members: list[StepTarget]) -> bool:
+        """Note how the inputs of a step differ. Returns whether its Python and interpreter are the locked ones."""
+        step, own = members[0].step, self._manifest.steps[members[0].step]
+        target_keys = [step_target.key for step_target in members]
+        self._add(
+            Scope("step", step),
+            _differences(f"{step}.targets", locked.targets, target_keys, partial(_targets_at, own)),
         )
-        reasons.update(
-            _differences(
-                f"{step}.requires", locked.requires, environment_requires(members), partial(_asked_at, members)
-            )
-        )
+        inputs = self._inputs_of(members)
+        if locked.requires != inputs:
+            self._add(Scope("step", step), _input_reasons(f"{step}.requires", locked.requires, inputs, members))
         python: KeyPath = ("project", "python") if own.python is None else ("steps", step, "python")
-        for key, old, new, at in (
+        pairs = (
             ("python", locked.python, members[0].python.text, python),
             ("interpreter", locked.interpreter, members[0].interpreter, ("steps", step, "interpreter")),
-        ):
-            if old != new:
-                reasons.add(Reason(f"{step}.{key}", old, new, at))
-        inputs_hold = (locked.python, locked.interpreter) == (members[0].python.text, members[0].interpreter)
-        for step_target in members:
-            if step_target.key not in locked.targets:
-                continue
-            missing = closures.dangling(step, step_target.key)
-            if missing is not None:
-                reasons.add(Reason(f"{step}.packages", f"{missing} on {step_target.key} cannot be found", ""))
-                continue
-            moved = tuple(_moved(step_target, closures, builds, local)) if local else ()
-            if moved:
-                reasons.update(moved)
-                continue
-            same_target = locked_targets.get(step_target.target.name) == targets[step_target.target.name]
-            place = id(locked), step_target.target.name
-            if place not in asked:
-                asked[place] = requires_on(locked, step_target.target.name)
-            if options_hold and inputs_hold and same_target and asked[place] == step_target.requires:
-                fresh.add((step, step_target.key))
-    for locked in graph.environments:
-        reasons.update(Reason("steps", step, "") for step in locked.steps if step not in by_step)
-    return Freshness(reasons=tuple(sorted(reasons)), fresh=frozenset(fresh))
+        )
+        changed = [Reason(f"{step}.{key}", old, new, at) for key, old, new, at in pairs if old != new]
+        if changed:
+            self._add(Scope("step", step, all_targets=True), changed)
+        return not changed
+
+    def _inputs_of(self, members: list[StepTarget]) -> tuple[LockedInput, ...]:
+        """The inputs of a step's environment. Steps that use the same groups share them."""
+        key = tuple((step_target.target_name, id(step_target.requires)) for step_target in members)
+        if key not in self._environment_inputs:
+            self._environment_inputs[key] = environment_inputs(members)
+        return self._environment_inputs[key]
+
+    def _locked_inputs(self, locked: LockedEnvironment, target_name: str) -> tuple[str, ...]:
+        place = id(locked), target_name
+        if place not in self._inputs:
+            self._inputs[place] = locked.requires_on(target_name)
+        return self._inputs[place]
+
+    def _packages_hold(self, step_target: StepTarget) -> bool:
+        """Whether the lock has every file of a step-target, and its local projects are as they were locked."""
+        step = step_target.step
+        missing = self._closures.dangling(step, step_target.key)
+        if missing is not None:
+            lost = Reason(f"{step}.packages", f"{missing} on {step_target.key} cannot be found", "")
+            self._add(Scope("step", step), [lost])
+            return False
+        if not self._local:
+            return True
+        changed = list(_changed_files(step_target, self._closures, self._builds, self._local))
+        self._add(Scope("step", step), changed)
+        return not changed
 
 
-def _moved(
+def _changed_files(
     step_target: StepTarget,
     closures: Closures,
     builds: Mapping[Sha256, tuple[Build, ...]],
     local: Mapping[str, str],
 ) -> Iterable[Reason]:
-    """The local projects and files of a step-target that are not what was locked any more."""
+    """The local projects and files of a step-target that have changed since they were locked."""
     paths = {each.requirement.name: each for each in step_target.pypi if each.path is not None}
     for package, artifact in closures.pins(step_target.step, step_target.key):
-        named = paths.get(package.name)
-        # One wheel may have come out of a path and of a repository; then its package bears the name of either.
-        if named is None or named.path is None or package.source not in DIRECT_SOURCES:
+        dependency = paths.get(package.name)
+        # One wheel may have been built from a path and from a repository. Its package then has the name of either.
+        if dependency is None or dependency.path is None or package.source not in DIRECT_SOURCES:
             continue
         made_from: set[str] = {artifact.sha256}
         if artifact.sha256 in builds:
-            local_builds = [build for build in builds[artifact.sha256] if not build.commit]
-            made_from = {build.sdist.sha256 if build.sdist else build.tree for build in local_builds}
-        now = local.get(named.path, "")
+            made_from = {build.state for build in builds[artifact.sha256] if build.origin != "commit"}
+        now = local.get(dependency.path, "")
         if made_from and now not in made_from:
-            yield Reason(f"{step_target.step}.{named.path}", min(made_from)[:12], now[:12], named.at)
-
-
-def requires_on(locked: LockedEnvironment, target_name: str) -> tuple[str, ...]:
-    """The locked inputs that concern one target, without the target names behind them."""
-    known = {target_name_of(key) for key in locked.targets}
-    lines = set()
-    for line in locked.requires:
-        text, _, behind = line.rpartition(" @ ")
-        names = set(behind.split(", "))
-        # A direct reference holds " @ " too: what stands behind is only read as targets where it names some.
-        if text and names <= known:
-            if target_name in names:
-                lines.add(text)
-        else:
-            lines.add(line)
-    return tuple(sorted(lines))
+            yield Reason(f"{step_target.step}.{dependency.path}", min(made_from)[:12], now[:12], dependency.at)
 
 
 def _option_reasons(old: dict[str, object], new: dict[str, object], manifest: Manifest) -> Iterable[Reason]:
@@ -176,35 +218,38 @@ def _option_reasons(old: dict[str, object], new: dict[str, object], manifest: Ma
             yield Reason(f"options.{key}", _text(before), _text(after), place)
 
 
+def _input_reasons(
+    key: str, old: tuple[LockedInput, ...], new: tuple[LockedInput, ...], members: list[StepTarget]
+) -> Iterable[Reason]:
+    """The inputs that only one side has."""
+    before, after = {one.line: one for one in old}, {one.line: one for one in new}
+    yield from (Reason(key, line, "") for line in sorted(before.keys() - after.keys()))
+    for line in sorted(after.keys() - before.keys()):
+        yield Reason(key, "", line, _input_at(members, after[line].text))
+
+
 def _differences(key: str, old: Iterable[str], new: Iterable[str], at: Callable[[str], KeyPath]) -> Iterable[Reason]:
-    """Lines that one side has alone; `at` says where the manifest has one."""
-    if old == new:
-        return
+    """The lines that only one side has. `at` gives the place of a line in the manifest."""
     before, after = set(old), set(new)
     yield from (Reason(key, line, "") for line in sorted(before - after))
     yield from (Reason(key, "", line, at(line)) for line in sorted(after - before))
 
 
-def _listed_at(step: Step, _key: str) -> KeyPath:
+def _targets_at(step: Step, _key: str) -> KeyPath:
     """Where the targets of a step are listed."""
     return ("project", "targets") if step.targets is None else ("steps", step.name, "targets")
 
 
-def _asked_at(asking: Iterable[StepTarget | Dependencies], line: str) -> KeyPath:
-    """Where somebody asks for what a line of the lock would be."""
-    for each in asking:
-        for dependency in each.pypi:
-            if _is_line(line, render_dependency(dependency)):
+def _input_at(tables: Iterable[StepTarget | Dependencies], text: str) -> KeyPath:
+    """Where the manifest states an input, given in canonical form."""
+    for table in tables:
+        for dependency in table.pypi:
+            if render_dependency(dependency) == text:
                 return dependency.at
-        for package in each.conda:
-            if _is_line(line, f"conda:{package.spec}"):
+        for package in table.conda:
+            if f"conda:{package.spec}" == text:
                 return package.at
     return ()
-
-
-def _is_line(line: str, asked: str) -> bool:
-    """Whether a line says this, perhaps for some targets alone."""
-    return line == asked or line.rpartition(" @ ")[0] == asked
 
 
 def _option_at(manifest: Manifest, key: str, entry: str) -> KeyPath:
@@ -213,7 +258,7 @@ def _option_at(manifest: Manifest, key: str, entry: str) -> KeyPath:
         case "indexes" | "channels" | "exclude-newer":
             return ("project", key)
         case "constraints" | "overrides":
-            return _asked_at([manifest.constraints if key == "constraints" else manifest.overrides], entry)
+            return _input_at([manifest.constraints if key == "constraints" else manifest.overrides], entry)
         case "sources" | "mapping" | "virtual-packages":
             return (key, entry)
         case "exclude-newer-package":

@@ -64,7 +64,7 @@ def answers(project: Project, selected: tuple[StepTarget, ...]) -> bool:
         return False
     if len(selected) == len(project.step_targets):
         return project.freshness.is_fresh
-    return all((step_target.step, step_target.key) in project.freshness.fresh for step_target in selected)
+    return all(step_target.id in project.freshness.fresh for step_target in selected)
 
 
 def _has(name: str, known: Iterable[str]) -> str:

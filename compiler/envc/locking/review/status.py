@@ -66,7 +66,7 @@ def status(
                 target=step_target.key,
                 environment=environment,
                 packages=packages,
-                fresh=freshness is not None and (step_target.step, step_target.key) in freshness.fresh,
+                fresh=freshness is not None and step_target.id in freshness.fresh,
             )
         )
     return Status(

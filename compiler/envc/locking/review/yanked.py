@@ -57,9 +57,7 @@ def yanked(graph: LockGraph, step_targets: Iterable[StepTarget] | None = None) -
     """What a lock knows to be yanked, sorted: all of it, or what some step-targets use."""
     if not graph.holds_yanked:
         return ()
-    uses = _Uses(
-        graph, None if step_targets is None else {(step_target.step, step_target.key) for step_target in step_targets}
-    )
+    uses = _Uses(graph, None if step_targets is None else {step_target.id for step_target in step_targets})
     found = [*_in_steps(graph, uses), *_in_builds(graph, uses)]
     return tuple(sorted(each for each in found if each.places or step_targets is None))
 

@@ -260,17 +260,7 @@ def _record(
     items = []
     for member in environment.members:
         stored = objects[member.sha256, member.layout]
-        items.append(
-            RecordObject(
-                kind=member.kind,
-                name=member.name,
-                version=member.version,
-                file=member.file,
-                content=stored.index.content,
-                size=stored.size,
-                index=stored.index,
-            )
-        )
+        items.append(RecordObject.of_member(member, stored.index, stored.size))
     items.sort(key=lambda item: (item.kind, item.name))
     check_union(items)
     winning = winners(items)

@@ -1,0 +1,88 @@
+"""The lines of a lock that have parts: each is read once and carried as a value until it is written again.
+
+Reading and writing stand side by side here, so that one undoes the other.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envc_solvers.pypi.language.requirement import canonicalize_name
+
+if TYPE_CHECKING:
+    from envc_solvers.pypi.language.requirement import Requirement
+
+Extra = tuple[str, str]  # project and extra, both normalised
+
+# How a canonical requirement with extras begins. A bracket further on belongs to a path or a URL.
+_WITH_EXTRAS = re.compile(r"([a-z0-9-]+)\[([a-z0-9,-]+)\]")
+_EXTRA_CLAUSE = r"""extra\s*==\s*["']([^"']*)["']|["']([^"']*)["']\s*==\s*extra"""
+
+
+class LockedInput(msgspec.Struct, frozen=True):
+    """One line of an environment's ``requires``: ``pypi:torch>=2`` or ``pypi:colorama @ win-64, gpu``."""
+
+    text: str  # kind and canonical requirement: "pypi:torch[cuda]>=2", "conda:numpy >=1.26"
+    targets: tuple[str, ...] = ()  # names of the targets that ask for it, sorted; () for all of the environment's
+
+    @classmethod
+    def read(cls, line: str, known: Iterable[str]) -> LockedInput:
+        """Read a line of an environment with these target names.
+
+        A direct reference holds " @ " too. What follows it is read as targets only if all of it names some.
+        """
+        text, _, listed = line.rpartition(" @ ")
+        if not text:
+            return cls(line)
+        names = set(listed.split(", "))
+        return cls(text, tuple(sorted(names))) if names.issubset(known) else cls(line)
+
+    @property
+    def line(self) -> str:
+        return f"{self.text} @ {', '.join(self.targets)}" if self.targets else self.text
+
+    @property
+    def extras(self) -> frozenset[Extra]:
+        """The extras that a PyPI requirement asks for."""
+        kind, _, requirement = self.text.partition(":")
+        return frozenset(_extras_asked(requirement)) if kind == "pypi" else frozenset()
+
+
+class StatedRequirement(msgspec.Struct, frozen=True, gc=False):
+    """A requirement that a PyPI artifact states, with the parts by which a lock decides whether to keep it."""
+
+    text: str  # in canonical form
+    asks_for: tuple[Extra, ...] = ()  # the extras of its project that it asks for
+    only_for: tuple[str, ...] = ()  # the extras of the artifact that it holds for, normalised, sorted; () for all
+    is_direct: bool = False  # whether it names a URL (PEP 508)
+
+    @classmethod
+    def of(cls, requirement: Requirement) -> StatedRequirement:
+        return cls(
+            str(requirement),
+            tuple((requirement.name, extra) for extra in requirement.extras),
+            _extras_compared(requirement.marker),
+            bool(requirement.url),
+        )
+
+    @classmethod
+    def read(cls, line: str) -> StatedRequirement:
+        """Read a requirement in canonical form; a full parse would take ten times as long."""
+        head, _, marker = line.partition(";")
+        return cls(line, _extras_asked(line), _extras_compared(marker), " @ " in head)
+
+
+def _extras_asked(requirement: str) -> tuple[Extra, ...]:
+    found = _WITH_EXTRAS.match(requirement)
+    return tuple((found[1], extra) for extra in found[2].split(",")) if found is not None else ()
+
+
+def _extras_compared(marker: str) -> tuple[str, ...]:
+    """The extras that a marker compares with."""
+    if "extra" not in marker:
+        return ()
+    return tuple(sorted({canonicalize_name(left or right) for left, right in re.findall(_EXTRA_CLAUSE, marker)}))
