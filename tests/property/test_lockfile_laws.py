@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import tomli
 from hypothesis import given
@@ -9,9 +11,12 @@ from hypothesis import strategies as st
 
 from envc.errors import LockFileError
 from envc.locking.lockfile import canonical, dangling, dumps, loads, merge, with_contents
-from envc.model.digest import Sha256
-from envc.model.graph import LockGraph
-from tests.support.strategies import locks, shuffle_lock, shuffled_locks
+from envc.locking.plan.expand import expand, lock_options
+from envc.locking.plan.link import link
+from envc.model.digest import Sha256, sha256
+from envc.model.graph import Artifact, Choice, LockGraph
+from envc.model.manifest import Manifest
+from tests.support.strategies import addresses, locks, placed_manifests, replaced, shuffle_lock, shuffled_locks
 
 
 @given(locks())
@@ -59,8 +64,53 @@ def test_other_readers_agree_that_it_is_toml(graph: LockGraph) -> None:
     assert tomli.loads(dumps(graph).replace("\n", "\r\n"))["version"] == 1
 
 
+@given(placed_manifests(), st.data())
+def test_no_address_stands_in_a_lock_but_in_what_people_wrote(manifest: Manifest, data: st.DataObject) -> None:
+    """Other addresses of the sources and other links among what an index says of its files give the same lock."""
+    text = dumps(_answered(manifest, data))
+    assert dumps(_answered(replaced(manifest, data.draw), data)) == text
+    written = {each.git for step in manifest.steps.values() for each in step.dependencies.pypi if each.git}
+    assert set(re.findall(r"[^\s\"]*://[^\s\"]*", text)) == written
+
+
+def _answered(manifest: Manifest, data: st.DataObject) -> LockGraph:
+    """A lock of a manifest. The licence, some requirements and the yank of each wheel name an address."""
+    step_targets = expand(manifest)
+    rows: dict[tuple[str, str], tuple[Choice, ...]] = {}
+    choices: dict[str, Choice] = {}
+    for step_target in step_targets:
+        names = sorted({each.requirement.name for each in step_target.pypi})
+        for name in names:
+            if name not in choices:
+                choices[name] = _wheel(name, data.draw(addresses()), data.draw(addresses()))
+        rows[step_target.step, step_target.key] = tuple(choices[name] for name in names)
+    graph = link(step_targets, rows, lock_options(manifest, step_targets))
+
+    def yanked(artifact: Artifact) -> Artifact:
+        return msgspec.structs.replace(artifact, yanked=f"see {data.draw(addresses())} first")
+
+    packages = (
+        msgspec.structs.replace(package, artifacts=tuple(map(yanked, package.artifacts))) for package in graph.packages
+    )
+    return msgspec.structs.replace(graph, packages=tuple(packages))
+
+
+def _wheel(name: str, page: str, link: str) -> Choice:
+    return Choice(
+        kind="pypi",
+        name=name,
+        version="1.0",
+        source="pypi",
+        file=f"{name}-1.0-py3-none-any.whl",
+        size=1,
+        sha256=sha256(name.encode()),
+        license=page,
+        requires=("a", f"acme @ {link}", f"b-example @ {page} ; os_name == 'nt'"),
+    )
+
+
 @given(shuffled_locks())
-def test_no_address_stands_in_a_lock_but_in_what_people_wrote(graph: LockGraph) -> None:
+def test_no_licence_and_no_reason_of_a_yank_holds_an_address(graph: LockGraph) -> None:
     spelled = [
         *(one.line for environment in graph.environments for one in environment.requires),
         *(line for package in graph.packages for line in package.depends),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Callable
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import InvalidRequirement
@@ -25,7 +26,15 @@ from envc_solvers.pypi.language.tags import explain_file, rank_files, tag_key, w
 from envc_solvers.pypi.problem import Policy
 from envc_solvers.pypi.search.candidate import Order, Project, Rules, is_prerelease
 from envc_solvers.target import Python, Target, default_target, parse_python_key
-from tests.support.strategies import marker_texts, pythons, specifier_texts, targets, version_texts, wheel_names
+from tests.support.strategies import (
+    marker_texts,
+    near_pairs,
+    pythons,
+    specifier_texts,
+    targets,
+    version_texts,
+    wheel_names,
+)
 
 TAGS = wheel_tags(default_target("linux-64"), Python(minor=(3, 11)))
 
@@ -70,12 +79,36 @@ def test_a_file_is_usable_or_has_a_reason(name: str, target: Target, python: Pyt
     assert (explain_file(name, tags) is None) == fits
 
 
-@given(targets(), targets(), pythons(), pythons())
-def test_equal_keys_mean_equal_tags(one: Target, other: Target, python: Python, another: Python) -> None:
-    if tag_key(one, python) == tag_key(other, another):
-        assert wheel_tags(one, python).order == wheel_tags(other, another).order
-    if environment_key(one, python) == environment_key(other, another):
-        assert marker_environment(one, python) == marker_environment(other, another)
+@given(near_pairs())
+@settings(max_examples=500)
+def test_equal_keys_mean_equal_tags(pair: tuple[tuple[Target, Python], tuple[Target, Python]]) -> None:
+    one, other = pair
+    if tag_key(*one) == tag_key(*other):
+        assert wheel_tags(*one).order == wheel_tags(*other).order
+    if environment_key(*one) == environment_key(*other):
+        assert marker_environment(*one) == marker_environment(*other)
+
+
+@pytest.mark.parametrize("key", [tag_key, environment_key])
+@pytest.mark.parametrize("python_differs", [True, False])
+def test_the_pairs_of_that_law_differ_and_yet_share_a_key(
+    key: Callable[[Target, Python], str], python_differs: bool
+) -> None:
+    """No error is raised: hypothesis finds such a pair, so the law above compares more than equal inputs."""
+    find(
+        near_pairs(),
+        lambda pair: key(*pair[0]) == key(*pair[1]) and pair[0][python_differs] != pair[1][python_differs],
+    )
+
+
+def test_two_keys_may_have_the_same_tags() -> None:
+    """No error is raised: no wheel of that platform is as old as either floor, so both have the same tags."""
+    find(
+        near_pairs(),
+        lambda pair: (
+            tag_key(*pair[0]) != tag_key(*pair[1]) and wheel_tags(*pair[0]).order == wheel_tags(*pair[1]).order
+        ),
+    )
 
 
 @given(targets(), pythons(), marker_texts(), st.sampled_from(("", "x", "fast-path")))

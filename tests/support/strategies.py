@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from envc.fetch.pypi.listing import Hashes, Listing, PageEntry
 from envc.locking.lockfile import canonical
+from envc.locking.manifest import parse_manifest
 from envc.model.digest import Sha256
 from envc.model.graph import (
     Artifact,
@@ -22,7 +24,7 @@ from envc.model.graph import (
     SourceFile,
 )
 from envc.model.lock_lines import LockedInput
-from envc.model.manifest import KeyPath
+from envc.model.manifest import KeyPath, Manifest
 from envc.model.record import MTIME
 from envc.shipping.format.encode import Entry
 from envc.shipping.format.errors import UnsafePath
@@ -242,6 +244,50 @@ def shuffle_lock(graph: LockGraph, draw: st.DrawFn) -> LockGraph:
     )
 
 
+# Manifests whose sources, projects and steps bear the same few names as the hosts, users and folders of addresses
+
+
+_WORDS = st.sampled_from(("a", "acme", "b.example", "pypi"))
+_PROJECT_WORDS = st.sampled_from(("a", "acme", "b-example"))
+
+
+@st.composite
+def addresses(draw: st.DrawFn) -> str:
+    """The URL of a source, an index page or a file, now and then with credentials."""
+    user = draw(st.sampled_from(("", "", "{}@", "{}:{}@")))
+    scheme = draw(st.sampled_from(("https", "http", "file", "s3")))
+    return f"{scheme}://{user.format(draw(_WORDS), draw(_WORDS))}{draw(_WORDS)}/{draw(_WORDS)}"
+
+
+@st.composite
+def placed_manifests(draw: st.DrawFn) -> Manifest:
+    """Manifests of a few steps with declared sources; `replaced` puts those elsewhere."""
+    names = draw(st.lists(_WORDS.filter(lambda word: word != "pypi"), min_size=1, max_size=3, unique=True))
+    steps = draw(st.lists(_PROJECT_WORDS, min_size=1, max_size=3, unique=True))
+    kinds = {name: draw(st.sampled_from(("pypi", "find-links"))) for name in names}
+    indexes = draw(st.permutations(["pypi", *(name for name in names if kinds[name] == "pypi")]))
+    lines = ["[project]", 'name = "demo"', 'targets = ["linux-64"]', 'python = "3.12"', f"indexes = {indexes}"]
+    for name in names:
+        claimed = f"\nprojects = ['{name}-*']" if draw(st.booleans()) else ""
+        lines.append(f"[sources.'{name}']\nkind = '{kinds[name]}'\nurl = 'https://example.com'{claimed}")
+        lines.append(f"steps = {[draw(st.sampled_from(steps))]}" if draw(st.booleans()) else "")
+    for step in steps:
+        wanted = draw(st.lists(_PROJECT_WORDS, max_size=2, unique=True))
+        git = f"{{ name = 'made', git = 'https://{draw(_WORDS)}/made', rev = '{40 * 'a'}' }}"
+        entries = [*map(repr, wanted), *([git] if draw(st.booleans()) else [])]
+        lines.append(f"[steps.{step}]\npypi = [{', '.join(entries)}]")
+    return replaced(parse_manifest("\n".join(lines), Path("manifest.toml")), draw)
+
+
+def replaced(manifest: Manifest, draw: st.DrawFn) -> Manifest:
+    """The same manifest with its declared sources at other addresses."""
+    sources = {
+        name: msgspec.structs.replace(source, url=draw(addresses())) if source.url is not None else source
+        for name, source in manifest.sources.items()
+    }
+    return msgspec.structs.replace(manifest, sources=sources)
+
+
 # Universes of packages for the PyPI solver
 
 
@@ -354,6 +400,46 @@ def pythons(draw: st.DrawFn) -> Python:
     if draw(st.integers(0, 4)) == 0:
         return Python(implementation="pypy", minor=minor, patch=patch)
     return Python(minor=minor, patch=patch, free_threaded=minor[1] >= 13 and draw(st.booleans()))
+
+
+_FLOORS: dict[str, tuple[str | None, ...]] = {
+    "glibc": (None, "2.5", "2.12", "2.17", "2.28"),
+    "musl": (None, "1.1", "1.2"),
+    "macos": (None, "10.15", "11.0", "13.0"),
+    "cuda": (None, "12.4"),
+    "archspec": (None, "x86_64_v2"),
+}
+
+
+@st.composite
+def near_pairs(draw: st.DrawFn) -> tuple[tuple[Target, Python], tuple[Target, Python]]:
+    """Two targets with a Python each, alike but for a few fields: those that a key must tell apart, and others."""
+    # PyPy's ABI changed with 3.11.16.
+    changing = st.builds(
+        Python, implementation=st.just("pypy"), minor=st.just((3, 11)), patch=st.sampled_from((15, 16))
+    )
+    target, python = draw(targets()), draw(st.one_of(pythons(), pythons(), changing))
+    family = PLATFORMS[target.platform].family
+    floors = {"linux": ("glibc", "musl"), "macos": ("macos",), "windows": ()}[family]
+    field = draw(st.sampled_from(("", "name", "platform", *floors, "cuda", "archspec")))
+    other = target
+    if field == "name":
+        other = msgspec.structs.replace(target, name="other")
+    elif field == "platform":
+        siblings = [name for name, platform in PLATFORMS.items() if platform.family == family]
+        other = msgspec.structs.replace(target, platform=draw(st.sampled_from(siblings)))
+    elif field:
+        excluded = {"glibc": {"musl": None}, "musl": {"glibc": None}}.get(field, {})
+        other = msgspec.structs.replace(target, **{field: draw(st.sampled_from(_FLOORS[field]))}, **excluded)
+    field = draw(st.sampled_from(("", "", "minor", "patch", "implementation", "free_threaded")))
+    values: dict[str, Any] = {
+        "minor": (3, python.minor[1] + draw(st.sampled_from((-1, 1)))),
+        "patch": draw(st.sampled_from((None, 0, 4, 15, 16))),
+        "implementation": "cpython" if python.implementation == "pypy" else "pypy",
+        "free_threaded": not python.free_threaded,
+    }
+    another = msgspec.structs.replace(python, **{field: values[field]}) if field else python
+    return (target, python), (other, another)
 
 
 _MARKER_ATOMS = (
