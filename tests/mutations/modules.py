@@ -1,0 +1,26 @@
+"""The modules that mutants are made of, and the test files beside each."""
+
+from __future__ import annotations
+
+_SOLVER = "solvers/envc_solvers"
+_COMPILER = "compiler/envc"
+
+# The fastest file first: a mutant is tried until the first failure. Slow files stand here only where they are needed.
+TESTS: dict[str, tuple[str, ...]] = {
+    f"{_COMPILER}/locking/plan/link.py": ("unit/test_stages.py", "unit/test_yanked.py"),
+    f"{_COMPILER}/locking/plan/freshness.py": ("unit/test_stages.py",),
+    f"{_COMPILER}/locking/lockfile/merge.py": ("unit/test_lockfile_merge.py",),
+    f"{_COMPILER}/shipping/store/upkeep/collect.py": ("unit/test_store_upkeep.py", "property/test_store_sweep.py"),
+    f"{_COMPILER}/shipping/unpack/wheel.py": (
+        "unit/test_install_wheel.py",
+        "hostile/test_wheel_archives.py",
+        "hostile/test_wheel_damage.py",
+    ),
+    f"{_COMPILER}/shipping/format/decode.py": (
+        "hostile/test_store_objects.py",
+        "unit/test_store_frames.py",
+        "property/test_store_objects.py",
+    ),
+    f"{_SOLVER}/conda/language/versionspec.py": ("unit/conda/test_versions.py", "property/test_conda_laws.py"),
+    f"{_SOLVER}/pypi/search/nogoods.py": ("unit/pypi/test_search.py", "property/test_pypi_solver.py"),
+}
