@@ -189,6 +189,7 @@ def test_packages_may_live_elsewhere_than_their_repodata(tmp_path: Path) -> None
 
 
 def test_a_download_that_was_cut_goes_on(tmp_path: Path) -> None:
+    """`ok` checks the exit code: the second run completes what the first one could not."""
     with ChannelServer() as server:
         place = served(server, tmp_path)
         path = f"/small/{host_platform()}/{alpha().file}"

@@ -12,6 +12,7 @@ import pytest
 
 from tests.e2e.command import HOST_PYTHON, Workplace
 from tests.e2e.conftest import MAIN, MANIFEST
+from tests.support.imports import assert_importable
 from tests.support.servers import IndexServer
 from tests.support.wheels import build_wheel
 
@@ -72,6 +73,7 @@ def test_a_warm_relock_imports_nothing_that_it_does_not_need(workplace: Workplac
         "platformdirs",
         "envc_solvers.conda.language.record",
     }
+    assert_importable(heavy)
     code = "import sys; from envc.cli.main import run; code = run(['lock', '--offline']); print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code],

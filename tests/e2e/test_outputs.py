@@ -27,6 +27,7 @@ SCHEMAS = Path(__file__).parents[2] / "schemas"
     ],
 )
 def test_an_output_is_what_its_schema_says(workplace: Workplace, schema: str, verb: tuple[str, ...]) -> None:
+    """No error is raised: `validate` accepts the document that the verb prints."""
     if schema == "bundled":
         workplace.ok("lock")
     document = json.loads(workplace.run(*verb).out)

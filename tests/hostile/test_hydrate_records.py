@@ -90,6 +90,7 @@ def test_the_record_that_the_others_are_made_from_is_hydrated(tmp_path: Path, ou
     ["../outside/x", "/tmp/x", "lib/../../outside/x", "..", "a\\b", "C:/x", "lib//x", ".envc/record.json", "x\0y"],
 )
 def test_a_member_outside_of_the_prefix(path: str, outside: Path) -> None:
+    """`refused` checks the error, and that nothing was written in or outside of the prefix."""
     store = MemoryBlobs()
     record = make_record(store, [Entry(path="lib/a", content=b"a")])
     refused(store, with_member(record, 0, path=path), outside, CorruptBlob)
@@ -97,6 +98,7 @@ def test_a_member_outside_of_the_prefix(path: str, outside: Path) -> None:
 
 @pytest.mark.parametrize("target", ["../../outside", "/etc", "../..", "..\\..", "a/../../../outside"])
 def test_a_link_out_of_the_prefix(target: str, outside: Path) -> None:
+    """`refused` checks the error, and that nothing was written in or outside of the prefix."""
     store = MemoryBlobs()
     record = make_record(store, [Entry(path="lib/link", link="a")])
     refused(store, with_member(record, 0, link=target), outside, CorruptBlob)
@@ -126,6 +128,7 @@ def test_a_configuration_that_names_another_interpreter(outside: Path) -> None:
 
 
 def test_a_record_that_says_two_objects_are_one(outside: Path) -> None:
+    """`refused` checks the error, and that nothing was written."""
     store = MemoryBlobs()
     record = make_record(store, [Entry(path="a", content=b"a")], [Entry(path="b", content=b"b")])
     first, second = record.objects
@@ -135,6 +138,7 @@ def test_a_record_that_says_two_objects_are_one(outside: Path) -> None:
 
 
 def test_sizes_that_do_not_fit(outside: Path) -> None:
+    """`refused` checks the error, and that nothing was written."""
     store = MemoryBlobs()
     record = make_record(store, [Entry(path="a", content=b"a" * 1000)])
     for size in (0, 999, 1001, 1 << 39, -1):

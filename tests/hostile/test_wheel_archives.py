@@ -343,11 +343,13 @@ def test_an_end_that_counts_other_entries(field: int, wheel: Distribution, tmp_p
 
 
 def test_a_truncated_archive(wheel: Distribution, tmp_path: Path) -> None:
+    """`refusal` checks that BadArtifact is raised, and no other error, at every length."""
     for length in range(0, len(wheel.data), 37):
         refusal(wheel.data[:length], tmp_path)
 
 
 def test_content_that_does_not_unpack(wheel: Distribution, tmp_path: Path) -> None:
+    """`refusal` checks that BadArtifact is raised, and not an error of the decompressor."""
     at = wheel.data.index(b"demo.py") + len(b"demo.py") + 3
     refusal(wheel.data[:at] + bytes([wheel.data[at] ^ 0xFF]) + wheel.data[at + 1 :], tmp_path)
 
@@ -377,6 +379,7 @@ def test_metadata_that_would_fill_the_memory(wheel: Distribution, tmp_path: Path
     "file", ["demo.whl", "demo-1.0.zip", "demo-one-py3-none-any.whl", "../demo-1.0-py3-none-any.whl"]
 )
 def test_a_file_name_that_is_no_wheels(file: str, wheel: Distribution, tmp_path: Path) -> None:
+    """`refusal` checks that BadArtifact is raised and names the file."""
     refusal(wheel.data, tmp_path, file=file)
 
 
@@ -426,6 +429,7 @@ def test_a_wheel_without_one_of_its_own_files(missing: str, wheel: Distribution,
 
 @pytest.mark.parametrize("folder", ["other-1.0.dist-info", "demo-2.0.dist-info", "DEMO-1.0.DIST-INFO"])
 def test_a_second_dist_info_folder(folder: str, tmp_path: Path) -> None:
+    """`refusal` checks that BadArtifact is raised, however the second folder is spelt."""
     data = build_wheel("demo", files={"demo.py": "", f"{folder}/METADATA": "Name: other\nVersion: 1.0\n"}).data
     refusal(data, tmp_path)
 
@@ -500,5 +504,6 @@ def test_files_that_meet_in_one_place(tmp_path: Path) -> None:
     ],
 )
 def test_entry_points_that_hold_separators_or_code(name: str, reference: str, tmp_path: Path) -> None:
+    """`refusal` checks that BadArtifact is raised before a launcher is written."""
     wheel = build_wheel("demo", entry_points={"console_scripts": {name: reference}})
     refusal(wheel.data, tmp_path)

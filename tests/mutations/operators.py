@@ -179,5 +179,6 @@ class _Finder(cst.CSTVisitor):
         self._replace(node, str(value - 1))
 
     def visit_Return(self, node: cst.Return) -> None:
-        if node.value is not None and self._text(node.value) != "None":
+        # None and False are equally false, and another mutant changes the constant.
+        if node.value is not None and self._text(node.value) not in ("None", "True", "False"):
             self._replace(node.value, "None")

@@ -22,6 +22,7 @@ from envc.system.retries import RetryPolicy
 from envc_solvers.errors import MetadataUnusable, ProjectNotFound
 from envc_solvers.pypi.language.requirement import Metadata, parse
 from envc_solvers.target import Python, default_target
+from tests.support.imports import assert_importable
 from tests.support.servers import IndexServer
 from tests.support.wheels import build_sdist, build_wheel
 
@@ -131,6 +132,7 @@ def test_metadata_of_a_large_wheel_is_read_from_its_end(server: IndexServer, run
 def test_a_warm_run_imports_no_network_code_and_sends_nothing(server: IndexServer, runs: Runs) -> None:
     runs.lock(server.url)
     server.forget()
+    assert_importable(HEAVY)
     done = subprocess.run(
         [sys.executable, "-c", WARM, str(runs.folder), server.url], capture_output=True, text=True, check=True
     )
@@ -138,6 +140,7 @@ def test_a_warm_run_imports_no_network_code_and_sends_nothing(server: IndexServe
     assert server.paths == []
 
 
+HEAVY = {"urllib3", "unearth", "ssl", "filelock", "packaging", "envc.fetch.pypi.remote", "envc.fetch.pypi.metadata"}
 WARM = f"""
 import sys
 from pathlib import Path
@@ -154,8 +157,7 @@ with Origins({{"pypi": source}}, settings=settings, progress=Silent(), now={NOW}
     for name in ("demo", "other"):
         view = index.view(name)
         print(name, index.metadata(view, view.releases[0].files[0]).version)
-heavy = {{"urllib3", "unearth", "ssl", "filelock", "packaging", "envc.fetch.pypi.remote", "envc.fetch.pypi.metadata"}}
-print(*sorted(heavy & set(sys.modules)))
+print(*sorted({HEAVY} & set(sys.modules)))
 """
 
 

@@ -43,6 +43,7 @@ def run(folder: Path, program: str, *arguments: str) -> None:
 
 
 def test_every_number_is_done_once_by_someone(tmp_path: Path) -> None:
+    """The program asserts it; `run` checks that the program ends without an error."""
     program = """
 def work(number):
     attend()
@@ -63,6 +64,7 @@ check_that_nobody_is_left()
     ["return False", "raise OSError(28, 'full')", "raise KeyboardInterrupt"],
 )
 def test_what_fails_in_a_copy_is_done_here(tmp_path: Path, failure: str) -> None:
+    """The program asserts it; `run` checks that the program ends without an error."""
     program = f"""
 done = []
 
@@ -80,6 +82,7 @@ check_that_nobody_is_left()
 
 
 def test_an_error_is_raised_here_and_leaves_no_copy(tmp_path: Path) -> None:
+    """The program asserts it; `run` checks that the program ends without an error."""
     program = """
 def work(number):
     if attend():
@@ -116,6 +119,7 @@ else:
 
 
 def test_after_a_failure_the_piece_that_failed_comes_next(tmp_path: Path) -> None:
+    """The program asserts it; `run` checks that the program ends without an error."""
     program = """
 from contextlib import suppress
 
@@ -137,6 +141,7 @@ assert order == noted == [order[0], *(number for number in range(9) if number !=
 
 
 def test_what_is_done_anywhere_is_noted_here(tmp_path: Path) -> None:
+    """The program asserts it; `run` checks that the program ends without an error."""
     program = """
 noted = []
 
@@ -177,6 +182,7 @@ share_out(work, 9, copies=1)
     ids=["another thread", "no copies wanted", "one piece", "more pieces than a pipe takes", "nothing to do"],
 )
 def test_everything_is_done_here(tmp_path: Path, thread: bool, count: int, copies: int) -> None:
+    """The program asserts it; `run` checks that the program ends without an error."""
     program = f"""
 if {thread}:
     end = threading.Event()

@@ -14,6 +14,7 @@ import pytest
 from envc.locking.resolve.names import FILES, load_names, parse_rows
 from envc.locking.resolve.names.__main__ import main, render, rows
 from envc_solvers.mixed.names import Names, Stands, python_version
+from tests.support.imports import assert_importable
 from tests.support.servers import IndexServer
 from tests.support.wheels import build_wheel
 
@@ -116,10 +117,12 @@ def test_the_snapshot_is_what_its_release_says(tmp_path: Path) -> None:
 
 
 def test_a_lock_of_one_kind_reads_no_table(tmp_path: Path) -> None:
+    heavy = "envc.locking.resolve.names", "envc_solvers.mixed"
+    assert_importable(heavy)
     program = (
         "import sys, envc.pipeline.lock, envc.locking.resolve.session, envc.locking.resolve.pypi\n"
         "import envc.locking.resolve.conda\n"
-        "print([name for name in sys.modules if name.startswith(('envc.locking.resolve.names', 'envc_solvers.mixed'))])"
+        f"print([name for name in sys.modules if name.startswith({heavy})])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

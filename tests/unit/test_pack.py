@@ -290,12 +290,14 @@ def test_metadata_that_was_locked_must_be_the_artifacts_own(
 
 @pytest.mark.parametrize("locked", [("gamma>=1",), ('delta; extra == "fast"', "gamma>=1")])
 def test_extras_are_locked_only_where_somebody_asks_for_them(locked: tuple[str, ...], tmp_path: Path) -> None:
+    """No error is raised: the lock may leave out or keep the requirements of an extra."""
     wheel = build_wheel("alpha", "1.0", ["gamma>=1", 'delta; extra == "fast"'], extras=["fast"])
     step = StepBundle(step="step", target=HOST.platform, environment=environment(wheel, depends=locked))
     bundle(MemoryBlobs(), tmp_path, wheel, steps=(step,))
 
 
 def test_requirements_that_name_a_url_are_not_locked(tmp_path: Path) -> None:
+    """No error is raised: a wheel's requirement that names a URL need not be in the lock."""
     wheel = build_wheel("alpha", "1.0", ["gamma>=1", "delta @ https://example.com/delta-1.0-py3-none-any.whl"])
     step = StepBundle(step="step", target=HOST.platform, environment=environment(wheel, depends=("gamma>=1",)))
     bundle(MemoryBlobs(), tmp_path, wheel, steps=(step,))

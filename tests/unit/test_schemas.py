@@ -47,6 +47,7 @@ def test_it_is_a_schema(name: str) -> None:
 
 @pytest.mark.parametrize("path", [FOLDER / "whole.toml", *sorted(ROOT.glob("examples/*/manifest.toml"))], ids=str)
 def test_manifests_without_mistakes_satisfy_it(path: Path) -> None:
+    """No error is raised: `validate` accepts the manifest."""
     _validator("manifest").validate(_plain(tomli.loads(path.read_text(encoding="utf-8"))))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from envc.shipping.store.backends.retry import Patience
 from envc.shipping.store.backends.s3 import BucketBlobs
 from envc.shipping.store.blobs import Blobs, display_name
 from envc.shipping.store.open import open_store
+from tests.support.imports import assert_importable
 from tests.support.stores import MemoryBlobs
 
 KEY = "v1/objects/any/aa/" + "a" * 64
@@ -363,8 +363,7 @@ def test_a_writer_that_loses_the_race_for_a_url_is_told() -> None:
 
 def test_opening_a_folder_store_imports_no_other_backend_and_no_network_code() -> None:
     heavy = {"fsspec", "zstandard", "concurrent", "urllib3", "ssl", "envc.fetch.net.http", "envc.fetch.net.settings"}
-    for name in heavy:
-        assert importlib.util.find_spec(name) is not None, name
+    assert_importable(heavy)
     script = (
         "import sys; from envc.shipping.store.open import open_store; open_store('/x');"
         "import envc.shipping.store.objects, envc.shipping.store.records;"

@@ -124,17 +124,20 @@ assert all(cache.holds("any", part.index.content) for part in parts)
     ids=["first", "later", "pressed", "small", "last"],
 )
 def test_damage_is_told_of_the_object_that_has_it(tmp_path: Path, name: str, at: int) -> None:
+    """The program of `refusing` asserts it; `run` checks that the program ends without an error."""
     make(tmp_path, name, at)
     run(tmp_path, refusing(name))
 
 
 @pytest.mark.parametrize("name", ["pressed", "small"])
 def test_contents_that_are_not_as_demanded_are_told_of(tmp_path: Path, name: str) -> None:
+    """The program of `refusing` asserts it; `run` checks that the program ends without an error."""
     make(tmp_path, mistaken=name)
     run(tmp_path, refusing(name))
 
 
 def test_two_members_for_one_place_are_told_of(tmp_path: Path) -> None:
+    """The program asserts it; `run` checks that the program ends without an error."""
     make(tmp_path)
     program = """
 try:
