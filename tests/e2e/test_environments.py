@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import signal
@@ -15,6 +14,7 @@ import pytest
 
 from tests.e2e.command import ENVC, HOST_PYTHON, Workplace, host_platform
 from tests.e2e.conftest import MANIFEST
+from tests.support.imports import assert_importable
 from tests.support.servers import IndexServer
 
 POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="needs POSIX processes")
@@ -67,8 +67,7 @@ def test_an_environment_of_the_cache_is_made_once(workplace: Workplace) -> None:
 def test_a_warm_run_imports_no_network_code(workplace: Workplace) -> None:
     workplace.ok("run", "train")
     network = {"urllib3", "ssl", "http.client", "urllib.request", "envc.fetch.net.http", "envc.fetch.net.settings"}
-    for name in network:
-        assert importlib.util.find_spec(name) is not None, name
+    assert_importable(network)
     done = subprocess.run(
         [sys.executable, "-X", "importtime", ENVC, "run", "train"],
         cwd=workplace.checkout,
