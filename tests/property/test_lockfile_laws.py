@@ -15,6 +15,7 @@ from envc.locking.plan.expand import expand, lock_options
 from envc.locking.plan.link import link
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Artifact, Choice, LockGraph
+from envc.model.lock_lines import StatedRequirement
 from envc.model.manifest import Manifest
 from tests.support.strategies import addresses, locks, placed_manifests, replaced, shuffle_lock, shuffled_locks
 
@@ -96,6 +97,7 @@ def _answered(manifest: Manifest, data: st.DataObject) -> LockGraph:
 
 
 def _wheel(name: str, page: str, link: str) -> Choice:
+    requires = "a", f"acme @ {link}", f"b-example @ {page} ; os_name == 'nt'"
     return Choice(
         kind="pypi",
         name=name,
@@ -105,7 +107,7 @@ def _wheel(name: str, page: str, link: str) -> Choice:
         size=1,
         sha256=sha256(name.encode()),
         license=page,
-        requires=("a", f"acme @ {link}", f"b-example @ {page} ; os_name == 'nt'"),
+        requires=tuple(map(StatedRequirement.read, requires)),
     )
 
 
