@@ -299,7 +299,7 @@ def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(workplace: Workplace,
     command.send_signal(signal.SIGINT)
     _, errors = command.communicate(timeout=20)
     assert command.returncode == 130, errors
-    assert errors.strip() == "interrupted: nothing is half-written; run the same command again and it goes on"
+    assert errors.strip() == "interrupted: no file is half-written; run the same command again to continue"
     assert workplace.lock.exists() == (verb == "bundle")
     index.behaviour.delay = 0
     workplace.ok(verb)

@@ -235,7 +235,7 @@ def test_ctrl_c_waits_for_no_store_that_stalls(bundled: Workplace) -> None:
             command.kill()
             go.set()
     assert command.returncode == 130, errors
-    assert errors.strip() == "interrupted: nothing is half-written; run the same command again and it goes on"
+    assert errors.strip() == "interrupted: no file is half-written; run the same command again to continue"
     assert not [path for path in bundled.folder.iterdir() if "prefix" in path.name]
 
 

@@ -1,51 +1,36 @@
-"""The command line: options in, one call of the pipeline, text or JSON out.
+"""The console command: run one command line, and turn every outcome into an exit code.
 
-Verbs are imported when they are called: start-up is part of the product.
+A verb is imported when it is called, because start-up time is part of the product (`envc.cli.startup`).
 """
 
 from __future__ import annotations
 
 import errno
-import gc
 import os
-import signal
 import sys
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
+from envc.cli import startup
 from envc.cli.verbs import VERBS, load_verb
 
-INTERRUPTED = 130  # 128 and the number of SIGINT, as shells have it
-
-
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)  # no mistake of ours, wherever it shows
+INTERRUPTED = 130  # 128 plus the number of SIGINT, as shells report it
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)  # never a bug of envc, wherever raised
 
 
 def main() -> None:
     """The console command. Exit codes: 0 done, 1 expected failure, 2 usage or unexpected error, 130 interrupted."""
-    # Most runs are over before the collector finds anything, and it would look for it many times.
-    gc.set_threshold(100_000)
-    on_interrupt = signal.getsignal(signal.SIGINT)
-    if on_interrupt is signal.default_int_handler:
-        # Nothing is begun yet, so there is nothing to end in order; and an extension module that is interrupted while
-        # it is imported may be left with holes in it, and crash much later.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    _import_msgspec()
-    from envc.cli import output  # noqa: F401 - how an interruption is told
-
-    signal.signal(signal.SIGINT, on_interrupt)
+    startup.collect_rarely()
+    startup.import_basics()
     code = run(sys.argv[1:])
-    gc.freeze()  # what is alive now needs not be looked through on the way out
-    # Python would first wait for threads that wait for servers, and show a traceback to who interrupts that; and where
-    # it does not wait, as for daemons, it ends under them, which some libraries answer with a crash.
-    if (code == INTERRUPTED or _daemons_are_at_work()) and _flush():
+    startup.skip_last_collection()
+    # Python would first wait for threads that wait for servers, and a second Ctrl-C would show a traceback. It does not
+    # wait for daemon threads, and some libraries crash when the interpreter is finalised while such a thread runs.
+    if (code == INTERRUPTED or _daemons_are_running()) and _flush():
         os._exit(code)
     sys.exit(code)
 
 
 def run(args: list[str]) -> int:
-    """Run one command line and return its exit code; never raises, never shows a traceback unless asked to."""
+    """Run one command line and return its exit code. Never raises; shows a traceback only with ENVC_TRACEBACK set."""
     from envc.cli.output import report_bug, report_error
     from envc.errors import EnvcError, Inaccessible
 
@@ -61,10 +46,10 @@ def run(args: list[str]) -> int:
         report_error(error, as_json)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted: nothing is half-written; run the same command again and it goes on", file=sys.stderr)
+        print("interrupted: no file is half-written; run the same command again to continue", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output stopped; Python would complain again while it closes standard output.
+        # The reader of our output has closed the pipe. Python would report that again when it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
@@ -75,29 +60,16 @@ def run(args: list[str]) -> int:
         return 2
 
 
-def _daemons_are_at_work() -> bool:
+def _daemons_are_running() -> bool:
     threading = sys.modules.get("threading")
     return threading is not None and any(thread.daemon for thread in threading.enumerate())
 
 
 def _flush() -> bool:
-    """Whether all that was said could be said. Python tells of what could not."""
+    """Flush standard output and error; False where that fails, which Python then reports itself when it exits."""
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError:
         return False
     return True
-
-
-def _import_msgspec() -> None:
-    """Import msgspec as where `typing_extensions` is not installed: that one takes as long as all the rest of it.
-
-    What msgspec asks of it stands in `typing` since Python 3.11.
-    """
-    if "typing_extensions" not in sys.modules:
-        sys.modules["typing_extensions"] = None  # type: ignore[assignment]  # "there is no such module"
-        try:
-            import msgspec  # noqa: F401
-        finally:
-            del sys.modules["typing_extensions"]
