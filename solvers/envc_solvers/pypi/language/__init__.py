@@ -1,1 +1,1 @@
-"""What requirements, markers and tags mean."""
+"""Requirements, markers, specifiers and wheel tags, and their meaning."""

@@ -1,4 +1,4 @@
-"""What the solver asks of the outside. Implementations fetch and cache; the in-memory twin serves tests."""
+"""The interface through which the solver reads indexes. Implementations fetch and cache; tests use one in memory."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from envc_solvers.pypi.language.requirement import Metadata, Requirement
 
 
 class File(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One file of a project, as an index page lists it."""
+    """One file of a project, as listed on an index page."""
 
     name: str  # "torch-2.5.1-cp311-cp311-manylinux1_x86_64.whl"
-    sha256: str = ""  # lower-case hex; "" when the index does not say
-    size: int = 0  # bytes; 0 when the index does not say
-    uploaded: int | None = None  # seconds since the epoch, UTC, rounded up; None when the index does not say
+    sha256: str = ""  # lower-case hex; "" if the index does not state it
+    size: int = 0  # bytes; 0 if the index does not state it
+    uploaded: int | None = None  # seconds since the epoch, UTC, rounded up; None if the index does not state it
     requires_python: str = ""
-    yanked: str | None = None  # None: not yanked; else the reason, which may be ""
+    yanked: str | None = None  # None if not yanked; otherwise the reason, which may be ""
 
 
 def was_yanked(reason: str) -> str:
-    """What is told of a yanked file: ``was yanked: leaks``, or ``was yanked`` without a reason."""
+    """The wording for a yanked file: ``was yanked: leaks``, or ``was yanked`` without a reason."""
     return f"was yanked: {reason}" if reason else "was yanked"
 
 
 class Release(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The files of one version that one wheel target can install.
+    """The files of one version that can be installed on one target.
 
-    A view has hundreds of releases of which a solve looks at one or two, so files stay packed until then.
+    A view has hundreds of releases, and a solve looks at one or two of them. So the files stay packed until needed.
     """
 
     version: str  # as the best file's name spells it
-    packed: msgspec.Raw  # its files as MessagePack
+    packed: msgspec.Raw  # the files as MessagePack
 
     @classmethod
     def of(cls, version: str, files: Iterable[File]) -> Release:
@@ -41,7 +41,7 @@ class Release(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def files(self) -> tuple[File, ...]:
-        """The files, best tag first; unpacked each time."""
+        """The files, best tag first. They are unpacked on each access."""
         return _FILES.decode(self.packed)
 
 
@@ -50,34 +50,34 @@ _FILES = msgspec.msgpack.Decoder(tuple[File, ...])
 
 
 class View(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A project as one wheel target sees it: the compact index that is cached per project and target.
+    """The files of a project that one target can install: the compact index, cached for each project and target.
 
-    It depends on the page and the wheel tags alone. Requires-Python, yanking and `exclude-newer` are judged by the
-    solver, so that one view serves every policy.
+    It depends on nothing but the page and the wheel tags. The solver applies Requires-Python, yanking and
+    `exclude-newer`, so one view serves every policy.
     """
 
     name: str  # normalised
-    source: str  # name of the source that supplies it
+    source: str  # name of the source that it comes from
     releases: tuple[Release, ...]  # newest first (PEP 440)
 
 
 class Index(Protocol):
-    """Answers questions about projects for one wheel target. Every method may be called from one thread only."""
+    """The projects of some sources, for one target. Every method is called from one thread only."""
 
     def view(self, name: str) -> View:
-        """The project as this target sees it. Raises ProjectNotFound when no source knows it."""
+        """The view of a project for this target. Raises ProjectNotFound if no source has it."""
 
     def files(self, name: str) -> tuple[File, ...]:
-        """All files of a project, sdists and other targets' wheels included; asked only to explain a failure."""
+        """All files of a project, with sdists and the wheels of other targets. Used only to explain a failure."""
 
     def metadata(self, view: View, file: File) -> Metadata:
-        """The core metadata of a file of that view. Raises MetadataUnusable when the file's own metadata is broken."""
+        """The core metadata of a file of that view. Raises MetadataUnusable if the file's own metadata is broken."""
 
     def expect(self, requirements: Iterable[Requirement]) -> None:
-        """A hint, without an answer: these requirements will soon be asked about. May start fetching."""
+        """A hint that `view` will soon be called for these requirements. May start fetching; returns nothing."""
 
     def expect_metadata(self, view: View, files: Iterable[File]) -> None:
-        """A hint, without an answer: the metadata of these files will likely be asked for, in this order.
+        """A hint that `metadata` will likely be called for these files, in this order. Returns nothing.
 
-        `files` costs something to go through, so an index that has no use for the hint leaves it alone.
+        Iterating over `files` takes time, so an index that ignores the hint should not iterate.
         """

@@ -1,7 +1,7 @@
-"""PEP 508 markers: the environment of a target and a Python, and answers that are kept.
+"""PEP 508 markers: the environment of a target and a Python, and the results of markers in it.
 
-A marker's truth for one environment depends on nothing but the extras asked for, so it is worked out once and can be
-stored; a warm solve reads answers and never loads packaging's marker parser.
+The result of a marker in one environment depends only on the requested extras, so it is computed once and can be
+stored. A warm solve reads stored results and never imports packaging's marker parser.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterable, MutableMapping
 
 import msgspec
 
-from envc_solvers.pypi.language.requirement import ONE_READER, canonicalize_name
+from envc_solvers.pypi.language.requirement import PARSER_LOCK, canonicalize_name
 from envc_solvers.target import Python, Target
 
-# sys.implementation.version of the PyPy line that implements a Python; markers that ask for it are all but unknown.
+# sys.implementation.version of PyPy. Almost no marker compares it.
 _PYPY_VERSION = "7.3.0"
 _EXTRA_SEPARATORS = re.compile(r"[\s,|]+")
 _LITERAL = re.compile(r"""'([^']*)'|"([^"]*)\"""")
@@ -23,15 +23,15 @@ _LITERAL = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Whether a marker holds in one environment, for every choice of extras."""
 
-    default: bool  # the truth when no extra is asked for
-    exceptions: tuple[str, ...] = ()  # extras for which the truth differs, normalised, sorted
+    default: bool  # the result without extras
+    exceptions: tuple[str, ...] = ()  # extras with the opposite result, normalised, sorted
 
 
 def marker_environment(target: Target, python: Python) -> dict[str, str]:
     """The eleven marker variables of PEP 508, without ``extra``.
 
-    ``platform_release`` and ``platform_version`` are empty, as uv has them for a foreign platform: a target is every
-    machine above its floors, not one kernel.
+    ``platform_release`` and ``platform_version`` are empty, as in uv for a foreign platform: a target stands for every
+    machine above its floors and not for one kernel.
     """
     facts = target.facts
     pypy = python.implementation == "pypy"
@@ -51,7 +51,7 @@ def marker_environment(target: Target, python: Python) -> dict[str, str]:
 
 
 def environment_key(target: Target, python: Python) -> str:
-    """A short name for the marker environment: equal keys have equal environments. Answers are stored by it.
+    """A short name for the marker environment. Equal keys imply equal environments, so answers are stored under it.
 
     >>> from envc_solvers.target import default_target
     >>> environment_key(default_target("win-64"), Python(minor=(3, 12)))
@@ -61,19 +61,19 @@ def environment_key(target: Target, python: Python) -> str:
 
 
 class Markers:
-    """Answers questions about markers for one environment."""
+    """The results of markers in one environment."""
 
     __slots__ = ("answers", "environment")
 
     def __init__(self, environment: dict[str, str], answers: MutableMapping[str, Answer]) -> None:
         self.environment = environment
-        self.answers = answers  # by marker text; grows, and may be stored under `environment_key`
+        self.answers = answers  # by marker text; new ones are added; may be stored under `environment_key`
 
     def answer(self, marker: str) -> Answer:
-        """What is known of a marker; the empty one always holds.
+        """The result of a marker. The empty marker always holds.
 
-        A marker that cannot be parsed or evaluated never holds. pip stops there with an error, uv lets it hold; but a
-        requirement that only an extra or another platform may have meant must not reach everybody.
+        A marker that cannot be parsed or evaluated never holds. pip stops with an error and uv lets it hold. But a
+        requirement that was perhaps meant for an extra or another platform must not apply everywhere.
         """
         known = self.answers.get(marker)
         if known is None:
@@ -81,7 +81,7 @@ class Markers:
         return known
 
     def holds(self, marker: str, extras: Iterable[str] = ()) -> bool:
-        """Whether a marker holds with no extra, or with one of the given ones (normalised)."""
+        """Whether a marker holds without extras or with one of the given extras (normalised)."""
         if not marker:
             return True
         answer = self.answer(marker)
@@ -97,7 +97,7 @@ def _evaluate(text: str, environment: dict[str, str]) -> Answer:
     if not text:
         return Answer(True)
     try:
-        with ONE_READER:
+        with PARSER_LOCK:
             marker = Marker(text)
         default = marker.evaluate({**environment, "extra": ""})
         exceptions = [
@@ -111,11 +111,11 @@ def _evaluate(text: str, environment: dict[str, str]) -> Answer:
 
 
 def _mentioned_extras(marker: str) -> set[str]:
-    """Every name that a marker could compare with ``extra``, normalised (PEP 685). It may hold more."""
+    """All names that a marker may compare with ``extra``, and perhaps others; normalised (PEP 685)."""
     if "extra" not in marker:
         return set()
     found: set[str] = set()
     for single, double in _LITERAL.findall(marker):
-        # `extra in "a b"` is a containment test in a string that lists names.
+        # In `extra in "a b"` the string lists several names.
         found.update(canonicalize_name(name) for name in _EXTRA_SEPARATORS.split(single or double) if name)
     return found

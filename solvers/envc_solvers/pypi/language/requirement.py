@@ -1,7 +1,8 @@
-"""Requirements and metadata as the PyPI solver reads them: parsed once, compact enough to be cached as they are.
+"""Requirements and core metadata: parsed once, and compact enough to be cached as they are.
 
-packaging's parser is imported by the functions that need it. A warm solve reads parsed requirements from the cache, an
-ordinary manifest holds plain ones, and neither loads it; that is a fifth of the time of a lock that needs no work.
+packaging's parser is imported only by the functions that need it. A warm solve reads parsed requirements from the
+cache, and an ordinary manifest has plain requirements. Neither imports the parser, which saves a fifth of the time of a
+lock that is up to date.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ _COMPARISON = (
 
 
 def __getattr__(name: str) -> object:
-    """packaging's exceptions, which come with its parsers."""
+    """Import packaging's exceptions on first use, because they come with its parsers."""
     if name == "InvalidRequirement":
         from packaging.requirements import InvalidRequirement
 
@@ -76,11 +77,11 @@ class Requirement(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Metadata(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a solver and a lock need of an artifact's core metadata. A fact of the artifact's digest."""
+    """The part of an artifact's core metadata that solvers and locks need. It depends only on the artifact's digest."""
 
     name: str  # normalised
     version: str  # as the metadata spells it
-    requires: tuple[Requirement, ...] = ()  # Requires-Dist, in the file's order, extras' ones included
+    requires: tuple[Requirement, ...] = ()  # Requires-Dist, in the order of the file, including those of extras
     requires_python: str = ""
     extras: tuple[str, ...] = ()  # Provides-Extra, normalised, sorted
     license: str = ""  # License-Expression, or a short License, or the licence classifiers joined by ", "
@@ -91,20 +92,20 @@ def canonicalize_name(name: str) -> str:
     return _SEPARATORS.sub("-", name).lower()
 
 
-# packaging reads texts by way of `ast`, whose depth CPython 3.11 counts for all threads together: two that are in there
-# at once may end with a SystemError (its issue 106905).
-ONE_READER = threading.Lock()
+# packaging parses with `ast`. CPython 3.11 counts its recursion depth for all threads together, so two threads that
+# parse at the same time may raise SystemError (CPython issue 106905).
+PARSER_LOCK = threading.Lock()
 
 
 @lru_cache(maxsize=65536)
 def parse(text: str) -> Requirement:
-    """Read one PEP 508 requirement. Raises InvalidRequirement, whose text shows the place."""
+    """Parse one PEP 508 requirement. Raises InvalidRequirement, whose text shows the position."""
     plain = _parse_plain(text)
     if plain is not None:
         return plain
     from packaging.requirements import Requirement as Parsed
 
-    with ONE_READER:
+    with PARSER_LOCK:
         parsed = Parsed(text)
     return Requirement(
         name=canonicalize_name(parsed.name),
@@ -116,18 +117,18 @@ def parse(text: str) -> Requirement:
 
 
 def _parse_plain(text: str) -> Requirement | None:
-    """What packaging reads in the plain requirements that nearly all are; None for every other text.
+    """Parse a plain requirement with the same result as packaging; None for any other text. Nearly all are plain.
 
-    Plain are extras, clauses of plain release numbers with different operators, and markers that compare one variable
-    with one text.
+    A plain requirement may have extras, clauses with plain release numbers and different operators, and a marker that
+    compares one variable with one string.
     """
     head, semicolon, condition = text.partition(";")
     found = _HEAD.fullmatch(head)
     if found is None:
         return None
-    name, listed, behind = found.groups()
+    name, listed, suffix = found.groups()
     extras = [re.fullmatch(_EXTRA, extra) for extra in listed.split(",")] if listed else []
-    specifier = _plain_specifier(behind)
+    specifier = _plain_specifier(suffix)
     marker = _plain_marker(condition) if semicolon else ""
     if None in extras or specifier is None or marker is None:
         return None
@@ -143,7 +144,7 @@ def _plain_specifier(text: str) -> str | None:
     clauses = [_CLAUSE.fullmatch(clause) for clause in text.split(",")] if text else []
     versions = {clause[1] or clause[3]: clause[2] or clause[4] for clause in clauses if clause}
     if len(versions) < len(clauses):
-        return None  # of two clauses that mean the same packaging drops one
+        return None  # packaging drops one of two equivalent clauses
     return ",".join(sorted(operator + version for operator, version in versions.items()))
 
 
@@ -153,19 +154,19 @@ def _plain_marker(text: str) -> str | None:
 
 
 def canonical_specifier(text: str) -> str:
-    """A specifier set as a `Requirement` has it. Raises packaging's InvalidSpecifier."""
+    """The canonical form of a specifier set, as in `Requirement`. Raises packaging's InvalidSpecifier."""
     plain = _plain_specifier(text)
     return str(specifiers(text)) if plain is None else plain
 
 
 def canonical_marker(text: str) -> str:
-    """A marker as a `Requirement` has it. Raises packaging's InvalidMarker."""
+    """The canonical form of a marker, as in `Requirement`. Raises packaging's InvalidMarker."""
     plain = _plain_marker(text)
     if plain is not None:
         return plain
     from packaging.markers import Marker
 
-    with ONE_READER:
+    with PARSER_LOCK:
         return str(Marker(text))
 
 

@@ -1,8 +1,8 @@
 """Whether a version satisfies a specifier set (PEP 440, version specifiers).
 
-packaging is the reference, and the judge in the tests. It is not used here because a solve asks this question tens of
-thousands of times, almost always about plain release numbers, for which comparing tuples is enough; and because
-importing its specifiers costs as much as the whole search of a small problem.
+packaging is the reference, and the tests compare with it. It is not used here for two reasons. A solve makes this check
+tens of thousands of times, almost always for plain release numbers, for which comparing tuples is enough. And importing
+its specifiers takes as long as the whole search of a small problem.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CLAUSE = re.compile(r"\s*(===|~=|==|!=|<=|>=|<|>)\s*(\S+)\s*")
 _PLAIN = re.compile(r"[0-9]+(?:\.[0-9]+)*", re.ASCII)
 
 Release = tuple[int, ...]
-Place = tuple[int, tuple[float, ...]]  # epoch, and release without trailing zeros: by these versions compare first
+Place = tuple[int, tuple[float, ...]]  # epoch, and release without trailing zeros: the first things to be compared
 
 
 class Clause:
@@ -30,7 +30,7 @@ class Clause:
         self.operator = operator
         self.text = text  # without a trailing ".*"
         self.plain = release_of(text)
-        self.prefix: tuple[int, Release] | None = None  # epoch and release segments that must come first
+        self.prefix: tuple[int, Release] | None = None  # epoch and release segments that a version must start with
         self._parsed: Version | None = None
 
     @property
@@ -42,9 +42,9 @@ class Clause:
 
 @lru_cache(maxsize=1 << 18)
 def allows(specifier: str, version: str) -> bool:
-    """Whether a specifier set contains a valid version, pre-releases included. "" contains every version.
+    """Whether a specifier set contains a valid version, also a pre-release. "" contains every version.
 
-    A malformed specifier contains nothing; one that a person wrote was refused when it was parsed.
+    A malformed specifier contains nothing. In a manifest it was an error when the manifest was parsed.
     """
     if not specifier:
         return True
@@ -57,7 +57,7 @@ def allows(specifier: str, version: str) -> bool:
 
 @lru_cache(maxsize=1 << 16)
 def compile_specifier(specifier: str) -> tuple[Clause, ...] | None:
-    """The clauses of a specifier set; None when it is malformed."""
+    """The clauses of a specifier set; None if it is malformed."""
     clauses = []
     for part in specifier.split(","):
         if not part.strip():
@@ -86,7 +86,7 @@ def compile_specifier(specifier: str) -> tuple[Clause, ...] | None:
 
 @lru_cache(maxsize=1 << 16)
 def release_of(version: str) -> Release | None:
-    """A version that is nothing but a release number, without trailing zeros; None for any other."""
+    """The release of a version that consists of nothing else, without trailing zeros; None for other versions."""
     if _PLAIN.fullmatch(version) is None:
         return None
     return _trimmed(tuple(map(int, version.split("."))))
@@ -94,14 +94,14 @@ def release_of(version: str) -> Release | None:
 
 @lru_cache(maxsize=1 << 16)
 def place_of(version: str) -> Place:
-    """Where a valid version stands among others: a version with a smaller place is older (PEP 440)."""
+    """The place of a valid version. A version with a smaller place is older (PEP 440)."""
     plain = release_of(version)
     return (0, plain) if plain is not None else _place(parsed(version))
 
 
 @lru_cache(maxsize=1 << 16)
 def span_of(specifier: str) -> tuple[Place, Place]:
-    """The lowest and the highest place of what a specifier set may contain; not all that lies between them need be."""
+    """The lowest and highest place that a version in a specifier set may have. Not all versions between are in it."""
     lowest, highest = _FIRST, _LAST
     for clause in compile_specifier(specifier) or ():
         operator = clause.operator
@@ -118,14 +118,14 @@ def span_of(specifier: str) -> tuple[Place, Place]:
 
 
 def common_span(specifiers: Collection[str]) -> tuple[Place, Place]:
-    """As `span_of`, for what all of these specifier sets may contain."""
+    """As `span_of`, for versions that are in all of these specifier sets."""
     spans = [span_of(specifier) for specifier in specifiers] or [span_of("")]
     return max(span[0] for span in spans), min(span[1] for span in spans)
 
 
 @lru_cache(maxsize=1 << 16)
 def parsed(version: str) -> Version:
-    """The version of a text that is known to be valid."""
+    """Parse a version that is known to be valid."""
     return Version(version)
 
 
@@ -167,15 +167,15 @@ def _holds(clause: Clause, version: str, plain: Release | None) -> bool:
 
 
 def _starts(release: Release, prefix: Release) -> bool:
-    """Whether a release begins with a prefix, as if both had zeros without end."""
+    """Whether a release begins with a prefix, as if endless zeros followed both."""
     padded = release + (0,) * (len(prefix) - len(release))
     return padded[: len(prefix)] == prefix
 
 
 def _holds_in_full(clause: Clause, version: Version) -> bool:
-    """The comparison with everything that PEP 440 knows: epochs, pre-, post-, development and local versions."""
+    """The comparison with all features of PEP 440: epochs, pre-, post-, development and local versions."""
     operator, other = clause.operator, clause.version
-    # Only an exact comparison with a local version looks at local versions.
+    # Local versions count only in an exact comparison with a local version.
     public = version if version.local is None else parsed(version.public)
     if clause.prefix is not None:
         within = public.epoch == clause.prefix[0] and _starts(public.release, clause.prefix[1])
@@ -190,9 +190,9 @@ def _holds_in_full(clause: Clause, version: Version) -> bool:
         return public <= other
     same_release = (version.epoch, _trimmed(version.release)) == (other.epoch, _trimmed(other.release))
     if operator == "<":
-        # "<2" is not meant to reach "2.0rc1", nor "<2.post1" to reach "2.post1.dev0".
+        # "<2" does not include "2.0rc1", and "<2.post1" does not include "2.post1.dev0".
         before = same_release and version.is_prerelease and version.post == other.post
         return version < other and not (before and not other.is_prerelease)
-    # ">1" is reached neither by "1.post1" nor by "1+local".
+    # ">1" includes neither "1.post1" nor "1+local".
     after = same_release and version.pre == other.pre and version.post is not None
     return public > other and not (after and other.post is None and other.dev is None)

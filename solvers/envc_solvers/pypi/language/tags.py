@@ -1,7 +1,7 @@
-"""Wheel tags of a target and a Python, and what they make of a project's files (PEP 425, 427, 600, 656).
+"""The wheel tags of a target and a Python, and the files of a project that they select (PEP 425, 427, 600, 656).
 
-Tags are built from packaging.tags' building blocks with explicit arguments, so that they never depend on the machine
-that locks. A view is a pure function of a page's files and the tags.
+Tags are built by functions of packaging.tags with explicit arguments, so they never depend on the machine that locks. A
+view is a pure function of the files on a page and the tags.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ _MACOS = r"macosx_(\d+)_(\d+)_(.+)"
 _IMPLEMENTATIONS = {"cp": "CPython", "pp": "PyPy", "py": "Python"}
 
 
-Kind = tuple[int, int, tuple[int, ...]]  # of a wheel, best first: rank of its tags, build number, rest of its build
+# Sort key of the wheels of one version, best first: rank of the tags, negated build number, rest of the build tag.
+Kind = tuple[int, int, tuple[int, ...]]
 
 
 class Tags:
-    """The wheel tags that one Python on one target can install, best first."""
+    """The wheel tags that can be installed for one Python on one target, best first."""
 
     __slots__ = ("_compressed", "_kinds", "order", "python", "ranks", "target")
 
@@ -46,9 +47,9 @@ class Tags:
         self._kinds: dict[str, Kind | None] = {}
 
     def rank(self, text: str) -> int | None:
-        """The best rank (0 is best) of a file name's tag part, which may be a compressed set; None when none fits.
+        """The best rank (0 is best) of the tags in a file name, which may be a compressed set; None if none matches.
 
-        A set that is not well-formed fits nothing.
+        A malformed set matches nothing.
         """
         try:
             return self._compressed[text]
@@ -56,12 +57,12 @@ class Tags:
             found = [self.ranks[tag] for tag in _expand(text) if tag in self.ranks]
             return self._compressed.setdefault(text, min(found, default=None))
 
-    def kind(self, behind: str) -> Kind | None:
-        """What sorts a wheel of a version, from what stands behind that in its name; None when it does not fit."""
+    def kind(self, suffix: str) -> Kind | None:
+        """The sort key of a wheel, from the part of its name after the version; None if its tags do not match."""
         try:
-            return self._kinds[behind]
+            return self._kinds[suffix]
         except KeyError:
-            return self._kinds.setdefault(behind, self._kind(behind.removesuffix(".whl").split("-")))
+            return self._kinds.setdefault(suffix, self._kind(suffix.removesuffix(".whl").split("-")))
 
     def _kind(self, parts: list[str]) -> Kind | None:
         build, rest = 0, ""
@@ -69,10 +70,10 @@ class Tags:
             match = _BUILD_TAG.match(parts.pop(0))
             if match is None:
                 return None
-            # int() of a hostile number with thousands of digits would raise.
+            # int() raises for thousands of digits, which a hostile name may have.
             build, rest = int(match[1][:18]) + 1, match[2]
         rank = self.rank("-".join(parts)) if len(parts) == 3 else None
-        # The rest of a build tag sorts like a string, later ones first.
+        # The rest of a build tag sorts as a string, in descending order.
         return None if rank is None else (rank, -build, (*(-ord(letter) for letter in rest), 1))
 
 
@@ -83,7 +84,7 @@ def wheel_tags(target: Target, python: Python) -> Tags:
 
 
 def tag_key(target: Target, python: Python) -> str:
-    """A short name for the tag list: equal keys have equal tags. Views are cached by it.
+    """A short name for the tag list. Equal keys imply equal tags, so views are cached under it.
 
     >>> from envc_solvers.target import default_target
     >>> tag_key(default_target("linux-64"), Python(minor=(3, 12)))
@@ -98,7 +99,7 @@ def tag_key(target: Target, python: Python) -> str:
         floor = f"-macos{target.macos}"
     else:
         floor = ""
-    # 3.11 is the one minor that has had both ABIs of PyPy.
+    # 3.11 is the only minor version that had both ABIs of PyPy.
     abi = "-pp80" if python.implementation == "pypy" and python.minor == (3, 11) and python.pypy_abi == "pp80" else ""
     return f"{python.key}{abi}-{target.platform}{floor}"
 
@@ -112,7 +113,7 @@ def _tags(target: Target, python: Python) -> Iterator[str]:
     if python.implementation == "pypy":
         interpreter = f"pp{digits}"
         specific = tags.generic_tags(interpreter, [f"pypy{digits}_{python.pypy_abi}"], platforms)
-        # As packaging's sys_tags and pip do it: pure wheels for PyPy are tagged pp3.
+        # As in packaging's sys_tags and pip: pure wheels for PyPy have the tag pp3.
         compatible = tags.compatible_tags(minor, "pp3", platforms)
     else:
         interpreter = f"cp{digits}"
@@ -127,8 +128,8 @@ def _tags(target: Target, python: Python) -> Iterator[str]:
 def _platforms(target: Target) -> Iterator[str]:
     """Platform tags, best first.
 
-    A plain ``linux_x86_64`` comes last, as in uv: such a wheel states no floor. packaging puts it first, which suits a
-    wheel that was just built on the machine that installs it, and nothing else.
+    A plain ``linux_x86_64`` comes last, as in uv, because such a wheel states no floor. packaging puts it first, which
+    is right only for a wheel that was just built on the machine that installs it.
     """
     family, arch = target.facts.family, target.facts.arch
     if family == "windows":
@@ -142,7 +143,7 @@ def _platforms(target: Target) -> Iterator[str]:
             major, minor = _numbers(target.musl)
             yield from (f"musllinux_{major}_{step}_{arch}" for step in range(minor, -1, -1))
         elif target.glibc:
-            # PEP 600: x86 begins with manylinux1's glibc 2.5, every other CPU with manylinux2014's 2.17.
+            # PEP 600: x86 starts with glibc 2.5 (manylinux1), every other CPU with 2.17 (manylinux2014).
             oldest = 5 if arch in ("x86_64", "i686") else 17
             major, minor = _numbers(target.glibc)
             for step in range(minor, oldest - 1, -1):
@@ -158,32 +159,33 @@ def _numbers(text: str) -> tuple[int, int]:
 
 
 def _expand(text: str) -> list[str]:
-    """The single tags of a compressed set, lower case; none when it is malformed (PEP 425)."""
+    """The single tags of a compressed set, lower case; none if it is malformed (PEP 425)."""
     parts = text.lower().split("-")
     if len(parts) != 3:
         return []
     interpreters, abis, platforms = (part.split(".") for part in parts)
     if "" in interpreters or "" in abis or "" in platforms or not all(map(str.isidentifier, interpreters)):
         return []
-    # A hostile page may name a set whose product is astronomical; no real wheel comes near this.
+    # A hostile page may name a set with an astronomical number of tags. No real wheel comes near this limit.
     if len(interpreters) * len(abis) * len(platforms) > 4096:
         return []
     return [f"{one}-{two}-{three}" for one in interpreters for two in abis for three in platforms]
 
 
 def rank_files(name: str, source: str, files: Iterable[File], tags: Tags) -> View:
-    """A page as those tags see it: versions newest first, the usable wheels of each with the best tag first.
+    """The view of a page for these tags: versions newest first, and the usable wheels of each, best tag first.
 
-    `name` is normalised. Files with a malformed name, or of another project, do not exist. Of equal tags the higher
-    build number comes first (PEP 427), then the name decides, so that the order of the page never matters.
+    `name` is normalised. Files with a malformed name or of another project are ignored. Among equal tags, the higher
+    build number comes first (PEP 427), then the order of names, so the order of the page never matters.
     """
     known = list(files)
     return rank_names(name, source, [file.name for file in known], known.__getitem__, tags)
 
 
 def rank_names(name: str, source: str, names: Iterable[str], file_at: Callable[[int], File | None], tags: Tags) -> View:
-    """As `rank_files`, for a page that is known by the names of its files: `file_at` is asked for those that fit alone,
-    by their place in the page, and may say that there is no such file.
+    """As `rank_files`, for a page of which only the names of files are known.
+
+    `file_at` is called only for files that match, with their position on the page. It may return None for no file.
     """
     from packaging.version import InvalidVersion, Version
 
@@ -194,8 +196,8 @@ def rank_names(name: str, source: str, names: Iterable[str], file_at: Callable[[
         if not text.endswith(".whl"):
             continue
         project, _, rest = text.partition("-")
-        spelling, _, behind = rest.partition("-")
-        kind = tags.kind(behind)
+        spelling, _, suffix = rest.partition("-")
+        kind = tags.kind(suffix)
         if kind is None:
             continue
         fit = fits.get(project)
@@ -222,7 +224,7 @@ def rank_names(name: str, source: str, names: Iterable[str], file_at: Callable[[
 
 
 def version_of(file: str, name: str) -> Version | None:
-    """The version that a wheel's or an sdist's file name states for that project; None when it states none."""
+    """The version of that project in the name of a wheel or an sdist; None if there is none."""
     from packaging.version import InvalidVersion, Version
 
     if file.endswith(".whl"):
@@ -242,9 +244,9 @@ def version_of(file: str, name: str) -> Version | None:
 
 
 def explain_file(file: str, tags: Tags) -> str | None:
-    """Why a file cannot be installed with those tags; None when it can be.
+    """Why a file cannot be installed with these tags; None if it can be.
 
-    The reason completes a sentence that begins with the file: "needs glibc 2.34, target has 2.28".
+    The reason completes a sentence that starts with the file: "needs glibc 2.34, target has 2.28".
     """
     if not file.endswith(".whl"):
         is_sdist = file.endswith((".tar.gz", ".zip", ".tar.bz2", ".tgz"))
@@ -286,7 +288,7 @@ def _explain_python(pairs: list[tuple[str, str]], python: Python) -> str:
 
 
 def _explain_platform(platforms: list[str], target: Target) -> str:
-    """The nearest platform's reason: a floor that is too low before a different system."""
+    """The reason for the nearest platform: a floor that is too low counts as nearer than a different system."""
     family, arch = target.facts.family, target.facts.arch
     floors: list[tuple[tuple[int, int], str]] = []
     for platform in platforms:
