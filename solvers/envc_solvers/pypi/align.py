@@ -1,7 +1,7 @@
-"""The same versions on several targets, wherever they can be had.
+"""Alignment: the same versions on several targets, as far as possible.
 
-Each problem is solved by itself first. Where solutions differ, problems are solved again with versions of the others as
-limits; a limit only narrows, so that every answer is a solution of the problem as it was posed.
+Each problem is solved by itself first. If solutions differ, problems are solved again with versions of the others as
+limits. A limit only narrows a problem, so every result is a solution of the original problem.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from envc_solvers.solution import Solution
 Mode = Literal["newest", "strong"]
 Trial = Callable[
     [int, PyPIProblem], "Solution | None"
-]  # number of the problem, and it with more limits; None: no solution
+]  # number of the problem, and the problem with more limits; returns None without a solution
 
 _MOST_VERSIONS = 24  # common versions of one project that are tried
-_ROUNDS = 2  # what is settled for one project may take another apart
+_ROUNDS = 2  # because settling one project may separate another
 
 
 class Apart(msgspec.Struct, frozen=True, kw_only=True):
-    """A project that keeps more than one version although one was wanted, and why."""
+    """A project that keeps different versions on several targets although `strong` was requested, with the reason."""
 
     project: str
     versions: tuple[tuple[str, str], ...]  # target and version, in the order of the problems
@@ -48,22 +48,22 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 def align(
     members: Sequence[Member], solutions: Sequence[Solution], mode: Mode, solve: Trial
 ) -> tuple[list[Solution], tuple[Apart, ...]]:
-    """The solutions of problems that should agree, with as many versions in common as the mode asks for.
+    """Align the solutions of some problems. Returns the solutions and the projects that stay apart.
 
-    "newest": a version chosen for an earlier problem is taken where it is also the first that this one allows (by its
-    files, the policy and its own requirements), nothing that was chosen beside it forbids it, and whatever else changes
-    with it changes to versions of earlier problems, too. "strong": for every project that differs, the versions that
-    all problems allow are tried, newest first, until one can be had everywhere; what was settled for one project stays
-    while the next is tried. Returns what could not be settled, too.
+    "newest": a version chosen for an earlier problem is also used for a later one, if three conditions hold. It is the
+    first version that the later problem allows (by its files, policy, roots and constraints); no package chosen there
+    forbids it; and every version that changes as a consequence changes to one of an earlier problem. "strong": in
+    addition, for every project that differs, the versions that all problems allow are tried, newest first, until one
+    works for all of them. A settled project keeps its version while the next ones are tried.
     """
-    table = _Table(members, list(solutions), solve)
-    table.prefer_earlier()
-    apart = table.settle() if mode == "strong" else ()
-    return table.solutions, apart
+    alignment = _Alignment(members, list(solutions), solve)
+    alignment.prefer_earlier()
+    apart = alignment.settle() if mode == "strong" else ()
+    return alignment.solutions, apart
 
 
-class _Table:
-    """Problems beside their solutions, and the limits that were put on them."""
+class _Alignment:
+    """The problems, their current solutions, and the limits that were added to each."""
 
     def __init__(self, members: Sequence[Member], solutions: list[Solution], solve: Trial) -> None:
         self.solutions = solutions
@@ -76,22 +76,22 @@ class _Table:
         self._providers: dict[int, Provider] = {}
 
     def prefer_earlier(self) -> None:
-        """See "newest"."""
+        """Apply "newest"."""
         for number in range(1, len(self._members)):
-            wanted = {
+            earlier = {
                 name: versions[0]
                 for name, versions in self._versions(range(number)).items()
                 if (own := self._version(number, name)) is not None
                 and own != versions[0]
-                and self._is_welcome(number, name, versions[0])
+                and self._is_acceptable(number, name, versions[0])
             }
-            if not wanted or self._follow(number, [_limit(*one) for one in wanted.items()]):
+            if not earlier or self._solve_with_earlier_versions(number, [_limit(*one) for one in earlier.items()]):
                 continue
-            for one in wanted.items():
-                self._follow(number, [_limit(*one)])
+            for one in earlier.items():
+                self._solve_with_earlier_versions(number, [_limit(*one)])
 
-    def _follow(self, number: int, limits: list[PyPIRoot]) -> bool:
-        """As `_try`, unless a project would get a version that neither this problem nor an earlier one has."""
+    def _solve_with_earlier_versions(self, number: int, limits: list[PyPIRoot]) -> bool:
+        """As `_try`, but fails if a project gets a version that neither this problem nor an earlier one had."""
         before = self.solutions[number], self._limits[number]
         known = self._versions(range(number + 1))
         if not self._try(number, limits):
@@ -103,8 +103,8 @@ class _Table:
         return True
 
     def settle(self) -> tuple[Apart, ...]:
-        """See "strong"."""
-        # What earlier problems led to is no reason to stay apart from later ones.
+        """Apply "strong" and return the projects that stay apart."""
+        # A limit from "newest" must not keep a project apart from later problems.
         self._limits = [()] * len(self._members)
         apart: dict[str, Apart] = {}
         for _ in range(_ROUNDS):
@@ -118,7 +118,7 @@ class _Table:
         return tuple(apart.values())
 
     def _settle_one(self, name: str) -> str | None:
-        """Bring a project to one version; else why that is impossible."""
+        """Find one version of a project for all problems. Returns None, or the reason why that is impossible."""
         holding = [number for number in range(len(self._members)) if self._version(number, name) is not None]
         allowed = [[candidate.version for candidate in self._allowed(number, name)] for number in holding]
         everywhere = [set(map(parsed, versions)) for versions in allowed]
@@ -141,7 +141,7 @@ class _Table:
         return True
 
     def _try(self, number: int, limits: list[PyPIRoot]) -> bool:
-        """Solve a problem with further limits, and keep that if it can be done."""
+        """Solve a problem with more limits, and keep the solution and the limits if there is one."""
         problem = self._members[number].problem
         together = (*self._limits[number], *limits)
         own = {pin.name: pin.version for pin in self.solutions[number].pins}
@@ -158,7 +158,7 @@ class _Table:
         return [name for name, versions in self._versions(range(len(self._members))).items() if len(versions) > 1]
 
     def _versions(self, numbers: Iterable[int]) -> dict[str, list[str]]:
-        """Per project the distinct versions that these solutions have, in their order."""
+        """By project: the distinct versions in these solutions, in their order."""
         found: dict[str, list[str]] = {}
         for number in numbers:
             for pin in self.solutions[number].pins:
@@ -174,8 +174,8 @@ class _Table:
         pairs = ((m.problem.target.name, self._version(number, name)) for number, m in enumerate(self._members))
         return tuple((target, version) for target, version in pairs if version is not None)
 
-    def _is_welcome(self, number: int, name: str, version: str) -> bool:
-        """Whether a version is the first that a problem allows, and no chosen package forbids it."""
+    def _is_acceptable(self, number: int, name: str, version: str) -> bool:
+        """Whether a version is the first that a problem allows and no chosen package forbids it."""
         first = next(iter(self._allowed(number, name)), None)
         if first is None or parsed(first.version) != parsed(version):
             return False
@@ -189,21 +189,21 @@ class _Table:
         return True
 
     def _allowed(self, number: int, name: str) -> Iterable[Candidate]:
-        """The candidates that a problem's files, policy, roots and constraints leave of a project, best first."""
+        """The candidates of a project that the problem's files, policy, roots and constraints allow, best first."""
         member, markers = self._members[number], self._markers[number]
         if number not in self._providers:
             self._providers[number] = Provider(member.problem, member.index, markers)
         stated = (*member.problem.roots, *member.problem.constraints)
-        wanted = {
+        specifiers = {
             root.requirement.specifier
             for root in stated
             if root.requirement.name == name and root.requirement.specifier and markers.holds(root.requirement.marker)
         }
-        return self._providers[number].project(name).candidates(frozenset(wanted))
+        return self._providers[number].project(name).candidates(frozenset(specifiers))
 
 
 def _limit(name: str, version: str) -> PyPIRoot:
-    # "==" would name a yanked file exactly, and so allow it.
+    # "==" would name the version exactly, which allows yanked files.
     public = version.partition("+")[0]
     return PyPIRoot(Requirement(name, f"<={public},>={public}"), "alignment")
 
