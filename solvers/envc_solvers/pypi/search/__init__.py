@@ -1,1 +1,1 @@
-"""How candidates are chosen."""
+"""The search for a solution of a PyPI problem."""

@@ -1,7 +1,7 @@
 """Candidates: which versions of a project may be chosen, in which order, and with which file.
 
-Everything here is lazy. A page may list thousands of versions while a solve looks at the newest one or two, so versions
-stay strings until a specifier or the pre-release rule must look inside, and lists grow only as far as they are read.
+Everything here is lazy. A page may list thousands of versions, of which a solve looks at the newest one or two. So
+versions stay strings until a specifier or the pre-release rule has to parse them, and lists grow only as they are read.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ Order = Literal["highest", "lowest"]
 
 
 class Need:
-    """A requirement as the search sees it: one identifier and the versions it allows.
+    """A requirement in the search: one identifier and the versions that it allows.
 
-    Needs are interned (see `Provider.need`): packages that require the same thing share the object, so what is learned
+    Needs are interned (see `Provider.need`): packages with equal requirements share one object. So whatever is learned
     about one version of a package holds for every version with the same needs.
     """
 
@@ -52,7 +52,7 @@ class Need:
 
 
 class Outside:
-    """The fact that a decided version is not among those that a need allows."""
+    """The fact that a decided version is outside the versions that a need allows."""
 
     __slots__ = ("need",)
 
@@ -64,24 +64,24 @@ class Outside:
 
 
 class Candidate:
-    """One version of a project; or, with an extra, what that extra adds to that very version."""
+    """One version of a project; or, with an extra, what the extra adds to this version."""
 
     __slots__ = ("base", "extra", "extras", "file", "identifier", "metadata", "name", "need_set", "needs", "version")
 
     def __init__(self, name: str, version: str, file: File, base: Candidate | None = None, extra: str = "") -> None:
         self.name = name
-        self.version = version  # as the best file's name spells it
+        self.version = version  # as written in the name of the best file
         self.file = file
         self.extra = extra
         self.identifier = f"{name}[{extra}]" if extra else name
         self.base = base or self
         self.extras: dict[str, Candidate] = {}
-        self.metadata: Metadata | None = None  # of the base, once asked for
-        self.needs: tuple[Need, ...] | None = None  # once asked for
+        self.metadata: Metadata | None = None  # of the base; None until it is read
+        self.needs: tuple[Need, ...] | None = None  # None until the metadata is read
         self.need_set: frozenset[Need] = frozenset()
 
     def has(self, fact: Need | Candidate | Outside) -> bool:
-        """Whether a fact of a nogood holds of this candidate (see `resolution`)."""
+        """Whether a fact of a nogood holds for this candidate (see `nogoods`)."""
         if isinstance(fact, Need):
             return fact in self.need_set
         if isinstance(fact, Outside):
@@ -89,7 +89,7 @@ class Candidate:
         return fact is self
 
     def with_extra(self, extra: str) -> Candidate:
-        """The candidate for one extra of this version; always the same object."""
+        """The candidate for one extra of this version. Equal extras give the same object."""
         found = self.extras.get(extra)
         if found is None:
             found = self.extras[extra] = Candidate(self.name, self.version, self.file, self, extra)
@@ -101,13 +101,13 @@ class Candidate:
 
 @lru_cache(maxsize=4096)
 def python_fits(requires_python: str, python: str) -> bool:
-    """Whether a Requires-Python admits a Python. A malformed one says nothing, as in pip (PEP 345, PEP 503)."""
+    """Whether Requires-Python allows a Python. A malformed one allows every Python, as in pip (PEP 345, PEP 503)."""
     return compile_specifier(requires_python) is None or allows(requires_python, python)
 
 
 @lru_cache(maxsize=1 << 16)
 def names_exactly(specifier: str) -> bool:
-    """Whether a specifier set holds ``==`` or ``===`` without a wildcard, and so may reach yanked files (PEP 592)."""
+    """Whether a specifier set has ``==`` or ``===`` without a wildcard, and so may allow yanked files (PEP 592)."""
     return any(
         clause.startswith("===") or (clause.startswith("==") and not clause.endswith(".*"))
         for clause in specifier.split(",")
@@ -128,10 +128,10 @@ def _within(specifiers: frozenset[str], version: str) -> bool:
 
 
 def places_within(view: View, specifiers: Collection[str]) -> range:
-    """Where the releases stand that these specifier sets may allow: those outside are too new or too old.
+    """The positions of the releases that these specifier sets may allow. All others are too new or too old.
 
-    Found by bisection: a search that goes back through the releases of one project asks for other versions of the next
-    for each, of which there are thousands.
+    They are found by bisection. A search that tries one release of a project after the other may need other versions of
+    a second project for each, and that project may have thousands of releases.
     """
     lowest, highest = common_span(specifiers)
     releases = view.releases
@@ -141,14 +141,14 @@ def places_within(view: View, specifiers: Collection[str]) -> range:
 
 
 def canonical(version: str) -> str:
-    """A version without what PEP 440 makes no difference of: equal versions have equal texts."""
+    """The canonical text of a version: versions that PEP 440 treats as equal have equal texts."""
     from packaging.utils import canonicalize_version
 
     return canonicalize_version(version)
 
 
 class Rules:
-    """What decides over candidates besides specifiers: the policy, the Python and the files already locked."""
+    """The rules besides specifiers that decide which candidates may be chosen: policy, Python and locked files."""
 
     __slots__ = ("locked_files", "policy", "preferences", "python")
 
@@ -165,23 +165,23 @@ class Rules:
         self.locked_files = locked_files
 
     def locked_first(self, files: tuple[File, ...]) -> tuple[File, ...]:
-        """A release's files with those already locked before better ones that came later: a pin keeps its file."""
+        """The files of a release, locked files first, so that a pin keeps its file when a better one is uploaded."""
         if not self.locked_files or files[0].sha256 in self.locked_files:
             return files
         return tuple(sorted(files, key=lambda file: file.sha256 not in self.locked_files))
 
     def cut_off(self, name: str) -> int | None:
-        """The time from which on files of that project do not exist; None for no limit."""
+        """The cut-off of a project: files uploaded at or after this time are ignored. None for no limit."""
         policy = self.policy
         return policy.exclude_newer_for.get(name, policy.exclude_newer)
 
     def _stays(self, file: File, name: str) -> bool:
-        """Whether a locked file outlives its project's cut-off."""
+        """Whether a file is locked and the cut-off of its project does not apply to locked files."""
         span = name if name in self.policy.exclude_newer_for else ""
         return file.sha256 in self.locked_files and span in self.policy.spans
 
     def prereleases(self, name: str) -> Literal["last", "never", "allow"]:
-        """When pre-releases of a project are looked at: like any version, never, or after every final release."""
+        """When pre-releases of a project are tried: like any version, never, or after every final release."""
         policy = self.policy
         if policy.prereleases == "allow" or name in policy.prereleases_for:
             return "allow"
@@ -200,7 +200,7 @@ class Rules:
 
 
 class Project:
-    """A project's view under the rules of one problem; hands out candidates."""
+    """A project under the rules of one problem: the candidates in its view."""
 
     __slots__ = ("_by_specifiers", "_made", "_order", "_rules", "view")
 
@@ -212,7 +212,7 @@ class Project:
         self._by_specifiers: dict[frozenset[str], Candidates] = {}
 
     def candidates(self, specifiers: frozenset[str]) -> Candidates:
-        """The candidates that satisfy all of these specifier sets, best first. The same object for equal arguments."""
+        """The candidates that satisfy all of these specifier sets, best first. Equal arguments give the same object."""
         found = self._by_specifiers.get(specifiers)
         if found is None:
             found = self._by_specifiers[specifiers] = Candidates(self, specifiers, self._search(specifiers))
@@ -245,7 +245,7 @@ class Project:
         """The releases that these specifier sets may allow, in the order of the strategy."""
         count, lowest_first = len(self.view.releases), self._order == "lowest"
         if count:
-            yield count - 1 if lowest_first else 0  # most often nobody looks further
+            yield count - 1 if lowest_first else 0  # usually no other is needed
         places = places_within(self.view, specifiers)
         if lowest_first:
             yield from range(min(places.stop, count - 1) - 1, places.start - 1, -1)
@@ -259,7 +259,7 @@ class Project:
         releases = self.view.releases
         numbers = {release.version: number for number, release in enumerate(releases)}
         if not all(version in numbers for version in versions):
-            # Somebody spelt a version in his own way: "2" for "2.0.0".
+            # A version may be written in another way, such as "2" for "2.0.0".
             numbers = {canonical(release.version): number for number, release in enumerate(releases)}
             versions = tuple(canonical(version) for version in versions)
         return [numbers[version] for version in versions if version in numbers]
@@ -271,7 +271,7 @@ class Project:
             found = None
             for file in self._rules.locked_first(release.files):
                 if self._rules.refuses(file, self.view.name, named) is None:
-                    # One object per version, so that a pin is the same candidate whoever asked for it.
+                    # One object for each version, so that equal pins are the same candidate.
                     other = self._made.get((number, not named))
                     same = other is not None and other.file is file
                     found = other if same else Candidate(self.view.name, release.version, file)
@@ -281,7 +281,7 @@ class Project:
 
 
 class ProvidedProject:
-    """A project that the problem provides: one candidate without needs, whatever the policy says of it."""
+    """A project that the problem provides: one candidate without needs, regardless of the policy."""
 
     __slots__ = ("candidate", "view")
 
@@ -299,7 +299,7 @@ class ProvidedProject:
 
 
 class Candidates:
-    """Candidates, best first, found one by one as somebody asks; may be read many times."""
+    """A list of candidates, best first. They are found one by one while iterating; iterating again reuses them."""
 
     __slots__ = ("_found", "_more", "_narrowed", "_project", "_seen", "_span", "_specifiers")
 
@@ -310,19 +310,19 @@ class Candidates:
         self._specifiers = specifiers
         self._more = candidates
         self._found: list[Candidate] = []
-        self._seen: set[str] = set()  # a preferred version turns up a second time in its ordinary place
+        self._seen: set[str] = set()  # a preferred version is found a second time in its ordinary position
         self._narrowed: dict[str, Candidates] = {"": self}
         self._span: tuple[Place, Place] | None = None
 
     def narrowed(self, specifier: str) -> Candidates:
-        """The candidates that satisfy one more specifier set. The same object for equal arguments."""
+        """The candidates that satisfy one more specifier set. Equal arguments give the same object."""
         found = self._narrowed.get(specifier)
         if found is None:
             if self._span is None:
                 self._span = common_span(self._specifiers)
             (lowest, highest), (other_lowest, other_highest) = self._span, span_of(specifier)
             if lowest > other_highest or other_lowest > highest:
-                # Two exact versions, most often: that nothing is both needs no look at the releases.
+                # Usually two exact versions. No release has to be looked at to see that none satisfies both.
                 found = Candidates(self._project, self._specifiers | {specifier}, iter(()))
             else:
                 found = self._project.candidates(self._specifiers | {specifier})
@@ -330,7 +330,7 @@ class Candidates:
         return found
 
     def count(self, most: int | None = None) -> int:
-        """How many there are; `most` when there are more."""
+        """The number of candidates, or `most` if there are more."""
         while (most is None or len(self._found) < most) and self._find():
             pass
         return len(self._found) if most is None else min(len(self._found), most)
@@ -345,7 +345,7 @@ class Candidates:
         return bool(self._found) or self._find()
 
     def between(self, start: int, stop: int) -> Iterator[Candidate]:
-        """Those at these places; fewer when there are no more."""
+        """The candidates at these positions; fewer if there are no more."""
         for at in range(start, stop):
             while at >= len(self._found):
                 if not self._find():
@@ -353,7 +353,7 @@ class Candidates:
             yield self._found[at]
 
     def _find(self) -> bool:
-        """Find one more, if there is one."""
+        """Find one more candidate. Returns False if there is none."""
         for candidate in self._more:
             if candidate.version not in self._seen:
                 self._seen.add(candidate.version)

@@ -1,4 +1,4 @@
-"""What a search saw fail, kept for the explanation; a search that succeeds throws it away."""
+"""The failures that a search met, recorded for an explanation. A search that succeeds discards them."""
 
 from __future__ import annotations
 
@@ -15,45 +15,45 @@ _Kept = TypeVar("_Kept")
 
 
 class Blamed(NamedTuple):
-    """A fact about a provided version on which a failure rests: every version of which it holds fails the same way."""
+    """A fact about a provided version that causes a failure. Every version with this fact fails in the same way."""
 
     name: str
-    outside: str = ""  # the version is not within this specifier set;
-    version: str = ""  # or it is this very version
+    outside: str = ""  # the version is outside this specifier set,
+    version: str = ""  # or it is exactly this version
 
 
-Requirer = tuple[str, Need]  # identifier of the decision that asks, "" for a root; and what it asks
+Requirer = tuple[str, Need]  # identifier of the decision, "" for a root; and its need
 
 
 class Journal:
-    """Failures by the project they are about, in the order in which they were first seen."""
+    """Failures by project, in the order in which they first occurred."""
 
     __slots__ = ("blamed", "broken", "clashes", "failures", "last", "not_found", "requirers", "tried", "versions")
 
     def __init__(self) -> None:
-        self.requirers: dict[str, list[Requirer]] = {}  # identifier: who asked for it when it was first decided
-        self.versions: dict[Requirer, dict[str, None]] = {}  # versions of the asker that were seen to ask this
+        self.requirers: dict[str, list[Requirer]] = {}  # identifier: the needs on it when it was first decided
+        self.versions: dict[Requirer, dict[str, None]] = {}  # versions of the requirer that have this need
         self.clashes: dict[str, dict[Requirer, None]] = {}  # project: needs that could not be met together
         self.broken: dict[str, dict[str, str]] = {}  # project: version: why it can never be chosen
-        self.not_found: dict[str, ProjectNotFound] = {}  # project: nobody supplies it
-        self.failures: dict[str, int] = {}  # project: how many candidates fell because of it
-        self.blamed: frozenset[Blamed] = frozenset()  # what a search that failed for good says of provided versions
-        self.last: str = ""  # identifier that was being decided last
-        self.tried: int = 0  # candidates, once the search is over
+        self.not_found: dict[str, ProjectNotFound] = {}  # project: no source has it
+        self.failures: dict[str, int] = {}  # project: how many candidates were rejected because of it
+        self.blamed: frozenset[Blamed] = frozenset()  # the facts about provided versions that a final failure rests on
+        self.last: str = ""  # the identifier that was decided last, or failed
+        self.tried: int = 0  # candidates; set when the search ends
 
     def decide(self, identifier: str, criterion: Criterion[Need, Candidate]) -> None:
-        """A name is about to be decided."""
+        """Record that a name is about to be decided."""
         self.last = identifier
         if identifier not in self.requirers:
             self.requirers[identifier] = list(self._requirers_of(criterion))
 
     def unusable(self, candidate: Candidate, reason: str) -> None:
-        """A candidate can never be chosen."""
+        """Record that a candidate can never be chosen."""
         self.broken.setdefault(candidate.name, {})[candidate.version] = reason
         self._count(candidate.name)
 
     def missing(self, candidate: Candidate, error: ProjectNotFound) -> None:
-        """A candidate needs a project that nobody supplies."""
+        """Record that a candidate needs a project that no source has."""
         self.not_found[error.name] = error
         for need in candidate.needs or ():
             if need.name == error.name:
@@ -62,19 +62,19 @@ class Journal:
     def clash(
         self, candidate: Candidate, need: Need, pin: Candidate, criterion: Criterion[Need, Candidate] | None
     ) -> None:
-        """A candidate's need does not admit a version that was decided before."""
+        """Record that a candidate's need does not allow a decided version."""
         self._note(pin.name, candidate, need)
         if criterion is not None:
             self.clashes[pin.name].update(self._requirers_of(criterion))
 
     def empty(self, candidate: Candidate, criterion: Criterion[Need, Candidate]) -> None:
-        """With a candidate's needs, no version of a project is left."""
+        """Record that a candidate's needs leave no version of a project."""
         name = next(criterion.iter_requirement()).name
         self.clashes.setdefault(name, {}).update(self._requirers_of(criterion))
         self._count(name)
 
     def add(self, other: Journal) -> None:
-        """Take in what another journal of the same search holds."""
+        """Add the records of another journal of the same search."""
         for identifier, requirers in other.requirers.items():
             self.requirers.setdefault(identifier, requirers)
         for requirer, versions in other.versions.items():
@@ -88,7 +88,7 @@ class Journal:
             self.failures[name] = self.failures.get(name, 0) + count
 
     def root_causes(self, error: ResolutionImpossible[Need, Candidate]) -> None:
-        """The roots by themselves leave no version of a project; nothing was tried."""
+        """Record that the roots alone leave no version of a project, so that nothing was tried."""
         if self.clashes or self.broken or self.not_found:
             return
         for need, parent in error.causes:
@@ -96,7 +96,7 @@ class Journal:
                 self.clashes.setdefault(need.name, {})[("", need)] = None
 
     def put_most_frequent_first(self) -> None:
-        """Order what is kept by how many candidates fell because of it, for a search that was stopped."""
+        """Sort the records by how many candidates each project had rejected, for a search that was stopped."""
 
         def ordered(table: dict[str, _Kept]) -> dict[str, _Kept]:
             return dict(sorted(table.items(), key=lambda item: -self.failures.get(item[0], 0)))
@@ -104,7 +104,7 @@ class Journal:
         self.clashes, self.broken = ordered(self.clashes), ordered(self.broken)
 
     def roots_reached(self) -> set[tuple[str, str]]:
-        """The roots from which the projects in conflict can be reached by who asked for whom: (name, specifier)."""
+        """The roots that lead to the projects in conflict, along recorded needs: (name, specifier)."""
         found: set[tuple[str, str]] = set()
         seen: set[str] = set()
         queue: list[Requirer] = [requirer for clash in self.clashes.values() for requirer in clash]

@@ -1,4 +1,4 @@
-"""Nogoods: what the search has learnt cannot hold together, so that it never tries it again."""
+"""Nogoods: combinations of facts that the search has learned to be impossible, so that it never tries them again."""
 
 from __future__ import annotations
 
@@ -7,33 +7,35 @@ from collections.abc import Mapping
 from envc_solvers.pypi.search.candidate import Candidate, Need, Outside
 
 Fact = Need | Outside | Candidate
-Atom = tuple[str, Fact]  # identifier of the decision, and what holds of it
-Atoms = dict[Atom, None]  # an ordered set: needs and candidates hash by identity, and the search must not depend on it
+Atom = tuple[str, Fact]  # identifier of a decision, and a fact about it
+# An ordered set. Needs and candidates hash by identity, so the order of a plain set would differ between runs.
+Atoms = dict[Atom, None]
 
 
 class Nogoods:
-    """Sets of atoms that cannot all hold; in SAT terms, learned clauses of the negated atoms."""
+    """Sets of atoms that cannot all hold. In SAT terms, learned clauses of the negated atoms."""
 
     __slots__ = ("_concerning", "_known")
 
     def __init__(self) -> None:
-        # By identifier: the facts about it and the atoms about others that cannot hold together.
+        # By identifier: for each nogood, the facts about it and the atoms about other identifiers.
         self._known: dict[str, list[tuple[tuple[Fact, ...], tuple[Atom, ...]]]] = {}
-        # How many of those were compared with a candidate, and the atoms about others of those whose facts it has:
-        # facts about a candidate never change, and a name with many candidates is gone through again and again.
+        # By candidate: how many of these nogoods were compared with it, and the atoms about other identifiers of those
+        # whose facts hold for it. This saves time, because facts about a candidate never change, and a name with many
+        # candidates is tried again and again.
         self._concerning: dict[Candidate, tuple[int, list[tuple[Atom, ...]]]] = {}
 
     def learn(self, nogood: Atoms) -> None:
-        """Keep a nogood, under every decision that it speaks of."""
+        """Keep a nogood, under every identifier that it mentions."""
         for identifier in dict.fromkeys(identifier for identifier, _ in nogood):
             own = tuple(fact for name, fact in nogood if name == identifier)
             others = tuple(atom for atom in nogood if atom[0] != identifier)
             self._known.setdefault(identifier, []).append((own, others))
 
     def forbidden(self, candidate: Candidate, decided: Mapping[str, Candidate]) -> Atoms | None:
-        """The atoms of decisions that, by some nogood, exclude a candidate; None when nothing does.
+        """The atoms of decisions that exclude a candidate by some nogood; None if no nogood does.
 
-        Before a candidate's needs are known, nogoods that mention them are passed over.
+        As long as the needs of a candidate are unknown, nogoods that mention them are skipped.
         """
         known = self._known.get(candidate.identifier)
         if known is None:

@@ -1,35 +1,35 @@
-"""Which name the search decides next."""
+"""The order in which names are decided."""
 
 from __future__ import annotations
 
-CONFLICT_THRESHOLD = 5  # candidates lost to (or thrown out by) earlier decisions before a name moves forward
+CONFLICT_THRESHOLD = 5  # conflicts of a name, as the affected one or as the culprit, before it moves forward
 
 _EXACT, _EARLY, _LATE, _ORDINARY = range(4)
 
 
 class Priorities:
-    """The order of decisions, as uv has it and as pip's experience confirms.
+    """The order of decisions. It is that of uv and matches pip's experience.
 
-    First names pinned exactly by somebody; then names that keep losing candidates to earlier decisions; then names
-    whose decisions keep throwing out other names' candidates; then the rest in the order in which they came up, breadth
-    first. A project comes before its extras. Unlike in uv, a name that one project alone pins exactly gives way to that
-    project, should it keep losing candidates for it.
+    First come names with an exact requirement; then names that lost several candidates to earlier decisions; then names
+    whose decisions cost other names several candidates; then the rest in the order in which they were first required,
+    breadth first. A project comes before its extras. There is one difference from uv: if only one project requires
+    exact versions of a name and that project keeps losing candidates to it, the project is decided first.
 
-    A name moves forward at most three times, and once more for each time that it gave way, which happens at most once:
-    so the search ends.
+    A name moves forward at most three times, and once more after it moved back for such a project, which happens at
+    most once. So the search ends.
     """
 
     __slots__ = ("_affected", "_culprits", "_exactly", "keys")
 
     def __init__(self) -> None:
-        # By identifier: class, place of the project, place within it. Identifiers sort by when to decide them.
+        # By identifier: class, position of the project, position within the project. Lower keys are decided first.
         self.keys: dict[str, tuple[int, int, int]] = {}
         self._affected: dict[str, int] = {}
         self._culprits: dict[str, int] = {}
         self._exactly: dict[str, set[str]] = {}  # name: projects that name its versions exactly, "" for the problem
 
     def add(self, name: str, extra: str) -> None:
-        """Note an identifier that came up."""
+        """Add an identifier that is required for the first time."""
         keys = self.keys
         known = keys.get(name)
         if known is None:
@@ -40,7 +40,7 @@ class Priorities:
                 keys[identifier] = (known[0], known[1], len(keys))
 
     def named_exactly(self, name: str, by: str) -> None:
-        """Note that a candidate of the project `by`, or the problem for "", names versions of a project exactly."""
+        """Note that the project `by`, or the problem for "", requires an exact version of a project."""
         known = self._exactly.setdefault(name, set())
         if by not in known:
             known.add(by)
@@ -48,9 +48,9 @@ class Priorities:
                 self._move(name, _EXACT)
 
     def conflict(self, affected: str, culprit: str) -> bool:
-        """A candidate of the project `affected` fell to the decision on `culprit`.
+        """Note that a candidate of the project `affected` was rejected because of the decision on `culprit`.
 
-        Returns whether the culprit should be taken back, because the order between the two has just changed.
+        Returns whether that decision should be taken back, because the order of the two has just changed.
         """
         self._affected[affected] = self._affected.get(affected, 0) + 1
         self._culprits[culprit] = self._culprits.get(culprit, 0) + 1
@@ -63,7 +63,8 @@ class Priorities:
             changed = True
         exact = self.keys[culprit][0] == _EXACT
         if exact and self._affected[affected] >= CONFLICT_THRESHOLD and self._exactly.get(culprit) == {affected}:
-            # Which version is named follows from a decision that comes too late as long as this one stands before it.
+            # The exact version depends on the decision on `affected`, which comes too late as long as the culprit
+            # is decided first.
             self._move(culprit, _LATE)
             changed = True
         return changed and self.keys[affected] < self.keys[culprit]

@@ -1,4 +1,4 @@
-"""What the search asks about packages: their versions, what these need, and which name to decide next."""
+"""The search's view of packages: their candidates, the needs of these, and the order in which names are decided."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Unusable(SolverError):
-    """A candidate that can never be chosen, whatever else is. The search goes on without it."""
+    """A candidate can never be chosen, whatever else is chosen. The search continues without it."""
 
     def __init__(self, candidate: Candidate, reason: str) -> None:
         super().__init__(candidate, reason)
@@ -40,7 +40,7 @@ class Unusable(SolverError):
 
 
 class Provider(AbstractProvider[Need, Candidate, str]):
-    """Answers the questions of one search; every answer is worked out once."""
+    """Projects, candidates and needs for one search. Every result is computed once."""
 
     def __init__(self, problem: PyPIProblem, index: Index, markers: Markers) -> None:
         self._index = index
@@ -50,33 +50,33 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         self._strategy = problem.policy.strategy
         self._direct = frozenset(root.requirement.name for root in problem.roots)
         self._projects: dict[str, Project | ProvidedProject] = {}
-        self.provided: dict[str, Candidate] = {}  # what the problem provides; decided before anything else
+        self.provided: dict[str, Candidate] = {}  # by name: what the problem provides; decided before anything else
         self._needs: dict[tuple[str, str, str], Need] = {}
         self._candidates: dict[Need, Candidates] = {}
         self._announced: set[Need] = set()
         self._refused: dict[Candidate, Unusable] = {}
         self.priorities = Priorities()
         self.limits: dict[str, tuple[str, ...]] = {}  # name: specifiers of the constraints that hold here
-        self._overrides: dict[str, list[Requirement]] = {}  # name: replacements that hold here, maybe none
+        self._overrides: dict[str, list[Requirement]] = {}  # name: replacements that hold here, perhaps none
         for constraint in problem.constraints:
             one = constraint.requirement
             if markers.holds(one.marker):
                 self.limits[one.name] = (*self.limits.get(one.name, ()), one.specifier)
-        for name, said in problem.provided.items():
-            project = self._projects[name] = ProvidedProject(name, said.version)
+        for name, provided in problem.provided.items():
+            project = self._projects[name] = ProvidedProject(name, provided.version)
             self.provided[name] = project.candidate
         for override in problem.overrides:
             kept = self._overrides.setdefault(override.requirement.name, [])
             if markers.holds(override.requirement.marker):
                 kept.append(override.requirement)
 
-    # What resolvelib asks
+    # The interface of resolvelib
 
     def identify(self, requirement_or_candidate: Need | Candidate) -> str:
         return requirement_or_candidate.identifier
 
     def get_dependencies(self, candidate: Candidate) -> tuple[Need, ...]:
-        """What a candidate needs, on this target. Raises Unusable."""
+        """The needs of a candidate on this target. Raises Unusable."""
         if candidate.needs is not None:
             return candidate.needs
         if candidate in self._refused:
@@ -93,24 +93,24 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         candidate.need_set = frozenset(needs)
         return candidate.needs
 
-    # What the search and the solution ask
+    # Used by the search and for the solution
 
     def announce(self, needs: Iterable[Need]) -> None:
-        """Tell the index what it will soon be asked about; each need once."""
+        """Tell the index which needs will be looked up soon. Each need is announced once."""
         new = [need for need in needs if need not in self._announced]
         if new:
             self._announced.update(new)
             self._index.expect([Requirement(one.name, one.specifier, (one.extra,) if one.extra else ()) for one in new])
 
     def announce_candidates(self, name: str, candidates: Iterable[Candidate]) -> None:
-        """Tell the index which candidates will be looked at next, should the one at hand fall as well."""
+        """Tell the index which candidates come next if the current one is rejected too."""
         files = (candidate.file for candidate in candidates if candidate.metadata is None)
         self._index.expect_metadata(self.project(name).view, files)
 
     def candidates(self, needs: Iterable[Need]) -> Candidates:
-        """The versions that all of these needs, of one project or one extra, and the constraints on it allow.
+        """The candidates that satisfy all of these needs and the constraints on their project.
 
-        Raises ProjectNotFound.
+        The needs are of one project or of one extra. Raises ProjectNotFound.
         """
         first, *others = needs
         found = self._candidates.get(first)
@@ -122,7 +122,7 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         return found
 
     def excluding(self, need: Need, pin: Candidate) -> Need | None:
-        """What keeps a decided version from meeting a need: the need itself, or a constraint seen as one."""
+        """What keeps a decided version from meeting a need: the need itself, or a constraint as a need; else None."""
         if not allows(need.specifier, pin.version):
             return need
         if pin.name in self.provided:
@@ -132,7 +132,7 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         return None
 
     def project(self, name: str) -> Project | ProvidedProject:
-        """Raises ProjectNotFound."""
+        """A project by its normalised name. Raises ProjectNotFound."""
         found = self._projects.get(name)
         if found is None:
             lowest = self._strategy == "lowest" or (self._strategy == "lowest-direct" and name in self._direct)
@@ -141,8 +141,9 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         return found
 
     def needs(self, requirement: Requirement, by: str = "") -> list[Need]:
-        """A requirement of the project `by`, or of the problem, as needs: the project, and each extra of it, all within
-        the same versions.
+        """A requirement of the project `by`, or of the problem for "", as needs: one for the project and each extra.
+
+        All of them allow the same versions.
         """
         name, specifier = requirement.name, requirement.specifier
         found = [self.need(name, extra, specifier) for extra in ("", *requirement.extras)]
@@ -151,7 +152,7 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         return found
 
     def need(self, name: str, extra: str, specifier: str) -> Need:
-        """The one Need object for these three; first seen decides a name's place in the search order."""
+        """The Need object for these three. The first need on a name determines its position in the order of names."""
         key = name, extra, specifier
         found = self._needs.get(key)
         if found is None:
@@ -160,7 +161,7 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         return found
 
     def metadata(self, candidate: Candidate) -> Metadata:
-        """The metadata of a candidate's file. Raises Unusable when it cannot stand for that version on this Python."""
+        """The metadata of a candidate's file. Raises Unusable if it is broken or requires another Python."""
         base = candidate.base
         if base.metadata is None and base.name in self.provided:
             base.metadata = self._published(base)
@@ -175,7 +176,7 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         return base.metadata
 
     def _published(self, provided: Candidate) -> Metadata:
-        """What an index says of the version that is provided, for its extras; nothing where it does not know it."""
+        """The index's metadata of a provided version, for its extras; empty if the index lacks the version."""
         try:
             view = self._index.view(provided.name)
             same = canonical(provided.version)
@@ -187,13 +188,13 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         return Metadata(name=provided.name, version=provided.version)
 
     def _requirements(self, candidate: Candidate, metadata: Metadata) -> list[Requirement]:
-        """What holds of a candidate's Requires-Dist, overrides applied. Raises Unusable for a direct reference."""
+        """The requirements of a candidate that hold here, with overrides. Raises Unusable for a direct reference."""
         extra = candidate.extra
         answer = self._markers.answer
         found: list[Requirement] = []
         for requirement in metadata.requires:
             if extra:
-                # What holds without the extra as well is the base candidate's business.
+                # A requirement that holds without the extra belongs to the base candidate.
                 if not requirement.marker:
                     continue
                 known = answer(requirement.marker)

@@ -1,4 +1,4 @@
-"""An index that remembers what it said, so that an explanation can search again without fetching anything."""
+"""An index that records its answers, so that an explanation can search again without fetching anything."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from envc_solvers.pypi.language.requirement import Metadata, Requirement
 
 
 class NotRecorded(Exception):
-    """A trial search asked for something that the index has not said yet."""
+    """A trial search needs something that was not recorded."""
 
 
 class RecordedIndex:
-    """Passes questions on and keeps the answers; once `closed`, raises NotRecorded for anything new."""
+    """Records the answers of another index. Once `closed`, it replays them and raises NotRecorded for anything new."""
 
     __slots__ = ("_index", "_metadata", "_views", "closed")
 

@@ -1,4 +1,4 @@
-"""One run of the solver: search, then a solution or an explanation."""
+"""One run of the solver: sort the problem, search, and read off the solution."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NO_LIMIT = 1 << 62  # resolvelib's rounds; tries are limited instead
 
 
 def in_order(problem: PyPIProblem) -> PyPIProblem:
-    """The same problem with its requirements sorted, so that no answer depends on how they were listed."""
+    """The problem with its requirements sorted, so that their order in the manifest makes no difference."""
     from msgspec.structs import replace
 
     return replace(
@@ -40,7 +40,7 @@ def search(
     max_tries: int,
     out_of_time: Callable[[], bool] | None,
 ) -> Solution:
-    """Search a problem whose requirements are in order. Raises ResolutionImpossible, ProjectNotFound or SearchLimit."""
+    """Search a problem with sorted requirements. Raises ResolutionImpossible, ProjectNotFound or SearchLimit."""
     provider = Provider(problem, index, markers)
     roots = [root.requirement for root in problem.roots if markers.holds(root.requirement.marker)]
     index.expect([Requirement(root.name, root.specifier, root.extras) for root in roots])
