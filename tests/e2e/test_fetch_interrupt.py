@@ -18,7 +18,9 @@ SCRIPT = """
 import signal
 import sys
 from pathlib import Path
-from envc.fetch.pypi.origins import Origins
+from envc.context import Context
+from envc.fetch.context import fetch_context
+from envc.fetch.pypi.origins import Origins, SourceOrder
 from envc.fetch.net.settings import FetchSettings
 from envc.model.manifest import Source
 from envc.model.progress import Silent
@@ -30,8 +32,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings = FetchSettings(cache=Path(sys.argv[1]))
 source = Source(name="pypi", kind="pypi", url=sys.argv[2])
 names = [f"demo{number}" for number in range(int(sys.argv[3]))]
-with Origins({"pypi": source}, settings=settings, progress=Silent(), now=1_800_000_000) as origins:
-    index = origins.index(default_target("linux-64"), Python(minor=(3, 12)), ("pypi",))
+context = Context(environ={"ENVC_NOW": "2027-01-15T08:00:00Z"}, cwd=Path(), progress=Silent())
+with Origins({"pypi": source}, fetch_context(settings, context)) as origins:
+    index = origins.index(default_target("linux-64"), Python(minor=(3, 12)), SourceOrder(("pypi",)))
     index.expect([parse(name) for name in names])
     for name in names:
         view = index.view(name)

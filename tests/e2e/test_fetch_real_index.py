@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from envc.fetch.net.settings import FetchSettings
-from envc.fetch.pypi.origins import Origins
+from envc.fetch.pypi.origins import Origins, SourceOrder
 from envc.model.manifest import Source
-from envc.model.progress import Silent
 from envc_solvers.errors import ProjectNotFound
 from envc_solvers.pypi.language.requirement import parse
 from envc_solvers.target import Python, default_target
+from tests.support.fetching import fetching
 
 pytestmark = pytest.mark.network
 
@@ -30,8 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def open_origins(folder: Path, *, offline: bool = False) -> Origins:
     sources = {"pypi": Source(name="pypi", kind="pypi", url=os.environ.get("ENVC_INDEX_URL"))}
-    settings = FetchSettings(cache=folder)
-    return Origins(sources, settings=settings, progress=Silent(), now=int(time.time()), offline=offline)
+    return Origins(sources, fetching(folder, now=int(time.time()), offline=offline))
 
 
 @pytest.fixture
@@ -42,7 +40,7 @@ def origins(folder: Path) -> Iterator[Origins]:
 
 def test_every_target_sees_wheels_with_digest_size_and_time(origins: Origins) -> None:
     for target in TARGETS:
-        index = origins.index(target, PYTHON, ("pypi",))
+        index = origins.index(target, PYTHON, SourceOrder(("pypi",)))
         view = index.view("numpy")
         files = [release.files[0] for release in view.releases[:20]]
         assert len(files) == 20
@@ -51,7 +49,7 @@ def test_every_target_sees_wheels_with_digest_size_and_time(origins: Origins) ->
 
 @pytest.mark.parametrize("name", ["requests", "numpy", "torch", "polars", "boto3", "zstandard"])
 def test_metadata_is_read_without_the_wheel(origins: Origins, folder: Path, name: str) -> None:
-    index = origins.index(TARGETS[0], PYTHON, ("pypi",))
+    index = origins.index(TARGETS[0], PYTHON, SourceOrder(("pypi",)))
     index.expect([parse(name)])
     view = index.view(name)
     for release in (view.releases[0], view.releases[len(view.releases) // 2]):
@@ -61,18 +59,18 @@ def test_metadata_is_read_without_the_wheel(origins: Origins, folder: Path, name
 
 
 def test_a_project_that_nobody_made(origins: Origins) -> None:
-    index = origins.index(TARGETS[0], PYTHON, ("pypi",))
+    index = origins.index(TARGETS[0], PYTHON, SourceOrder(("pypi",)))
     with pytest.raises(ProjectNotFound, match=r"did you mean apache-airflow-providers-google\?"):
         index.view("apache-airflow-providers-googel")
 
 
 def test_what_was_asked_once_is_there_offline(folder: Path) -> None:
     with open_origins(folder) as origins:
-        index = origins.index(TARGETS[0], PYTHON, ("pypi",))
+        index = origins.index(TARGETS[0], PYTHON, SourceOrder(("pypi",)))
         view = index.view("requests")
         metadata = index.metadata(view, view.releases[0].files[0])
     with open_origins(folder, offline=True) as origins:
-        index = origins.index(TARGETS[0], PYTHON, ("pypi",))
+        index = origins.index(TARGETS[0], PYTHON, SourceOrder(("pypi",)))
         assert index.view("requests") == view
         assert index.metadata(view, view.releases[0].files[0]) == metadata
         assert not origins.is_online

@@ -12,11 +12,10 @@ import pytest
 import zstandard
 
 from envc.fetch.conda.link_scripts import LinkScripts
-from envc.fetch.net.credentials import Keyring
-from envc.fetch.net.http import Client
 from envc.model.digest import sha256
 from envc.model.environment import EnvironmentMember
 from tests.support.conda_packages import build_conda, conda_archive, tar_member, zip_bytes
+from tests.support.fetching import fetching
 
 STEM = "tool-1.0-h0_0"
 SCRIPT = "bin/.tool-post-link.sh"
@@ -40,11 +39,7 @@ def found(data: bytes, folder: Path) -> tuple[str, ...]:
     place = folder / "artifacts" / member.sha256[:2] / member.sha256 / file
     place.parent.mkdir(parents=True)
     place.write_bytes(data)
-    client = Client(Keyring())
-    try:
-        return LinkScripts({}, client, folder, offline=True).find([member]).get(member, ())
-    finally:
-        client.close()
+    return LinkScripts({}, fetching(folder, now=1, offline=True)).find([member]).get(member, ())
 
 
 def with_paths(text: bytes, member: tarfile.TarInfo | None = None) -> bytes:

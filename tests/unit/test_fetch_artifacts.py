@@ -10,15 +10,12 @@ import msgspec
 import pytest
 
 from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, Unwritable, UsageError
-from envc.fetch.net.credentials import Keyring
-from envc.fetch.net.http import Client
-from envc.fetch.net.settings import FetchSettings
 from envc.fetch.pypi.origins import Origins
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import EnvironmentMember
 from envc.model.manifest import Source
 from envc.model.progress import Silent, Task
-from envc.system.retries import RetryPolicy
+from tests.support.fetching import fetching
 from tests.support.servers import IndexServer
 from tests.support.wheels import Distribution, build_wheel
 
@@ -61,11 +58,6 @@ def server() -> Iterator[IndexServer]:
         yield server
 
 
-def quick(keyring: Keyring) -> Client:
-    """A client that does not spend the tests' time on waiting."""
-    return Client(keyring, read_timeout=60.0, retries=RetryPolicy(first=0.001))
-
-
 class Runs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -74,11 +66,7 @@ class Runs:
     def open(self, url: str, **options: Any) -> Origins:
         return Origins(
             {"pypi": Source(name="pypi", kind=options.pop("kind", "pypi"), url=url)},
-            settings=FetchSettings(cache=self.folder),
-            progress=self.progress,
-            now=options.pop("now", 1_800_000_000),
-            client=quick,
-            **options,
+            fetching(self.folder, self.progress, now=options.pop("now", 1_800_000_000), **options),
         )
 
     def fetch(self, url: str, *wheels: Distribution, **options: Any) -> dict[str, bytes]:

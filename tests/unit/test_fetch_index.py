@@ -12,16 +12,14 @@ from typing import Any
 import pytest
 
 from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, UsageError
-from envc.fetch.net.credentials import Keyring
-from envc.fetch.net.http import Client
 from envc.fetch.net.settings import FetchSettings
-from envc.fetch.pypi.origins import Origins, ProjectIndex
+from envc.fetch.pypi.origins import Origins, ProjectIndex, SourceOrder
 from envc.model.manifest import Source
 from envc.model.progress import Silent
-from envc.system.retries import RetryPolicy
 from envc_solvers.errors import MetadataUnusable, ProjectNotFound
 from envc_solvers.pypi.language.requirement import Metadata, parse
 from envc_solvers.target import Python, default_target
+from tests.support.fetching import fetching
 from tests.support.imports import assert_importable
 from tests.support.servers import IndexServer
 from tests.support.wheels import build_sdist, build_wheel
@@ -40,11 +38,6 @@ def server() -> Iterator[IndexServer]:
         yield server
 
 
-def quick(keyring: Keyring) -> Client:
-    """A client that does not spend the tests' time on waiting."""
-    return Client(keyring, read_timeout=60.0, retries=RetryPolicy(first=0.001))
-
-
 class Runs:
     """Runs over one cache folder."""
 
@@ -55,13 +48,12 @@ class Runs:
     def open(self, *urls: str, now: int = NOW, sources: dict[str, Source] | None = None, **options: Any) -> Origins:
         names = ["pypi", "second", "third"]
         found = sources or {n: Source(name=n, kind="pypi", url=url) for n, url in zip(names, urls, strict=False)}
-        settings = FetchSettings(cache=self.folder)
-        return Origins(found, settings=settings, progress=self.progress, now=now, client=quick, **options)
+        return Origins(found, fetching(self.folder, self.progress, now=now, **options))
 
     def lock(self, *urls: str, **options: Any) -> dict[str, Metadata]:
         """The newest version of `demo` and what it needs here, as a solver would ask."""
         with self.open(*urls, **options) as origins:
-            return closure(origins.index(LINUX, PYTHON, ("pypi",)))
+            return closure(origins.index(LINUX, PYTHON, SourceOrder(("pypi",))))
 
 
 def closure(index: ProjectIndex) -> dict[str, Metadata]:
@@ -83,7 +75,7 @@ def test_a_project_is_seen_newest_first(server: IndexServer, runs: Runs) -> None
     server.add(build_wheel("demo", "10.0"))
     server.add(build_sdist("demo", "11.0"))
     with runs.open(server.url) as origins:
-        index = origins.index(LINUX, PYTHON, ("pypi",))
+        index = origins.index(LINUX, PYTHON, SourceOrder(("pypi",)))
         assert [release.version for release in index.view("demo").releases] == ["10.0", "2.0", "1.0"]
         assert "demo-11.0.tar.gz" in [file.name for file in index.files("demo")]
 
@@ -144,7 +136,9 @@ HEAVY = {"urllib3", "unearth", "ssl", "filelock", "packaging", "envc.fetch.pypi.
 WARM = f"""
 import sys
 from pathlib import Path
-from envc.fetch.pypi.origins import Origins
+from envc.context import Context
+from envc.fetch.context import fetch_context
+from envc.fetch.pypi.origins import Origins, SourceOrder
 from envc.fetch.net.settings import FetchSettings
 from envc.model.manifest import Source
 from envc.model.progress import Silent
@@ -152,8 +146,10 @@ from envc_solvers.target import Python, default_target
 
 source = Source(name="pypi", kind="pypi", url=sys.argv[2])
 settings = FetchSettings(cache=Path(sys.argv[1]))
-with Origins({{"pypi": source}}, settings=settings, progress=Silent(), now={NOW}) as origins:
-    index = origins.index(default_target("linux-64"), Python(minor=(3, 12)), ("pypi",))
+context = Context(environ={{"ENVC_NOW": "2027-01-15T08:00:00Z"}}, cwd=Path(), progress=Silent())
+assert context.now.timestamp() == {NOW}
+with Origins({{"pypi": source}}, fetch_context(settings, context)) as origins:
+    index = origins.index(default_target("linux-64"), Python(minor=(3, 12)), SourceOrder(("pypi",)))
     for name in ("demo", "other"):
         view = index.view(name)
         print(name, index.metadata(view, view.releases[0].files[0]).version)
@@ -232,7 +228,7 @@ def test_offline_says_what_is_missing(server: IndexServer, runs: Runs) -> None:
     with pytest.raises(OfflineMiss, match="the page of demo is not in the cache"):
         runs.lock(server.url, offline=True)
     with runs.open(server.url) as origins:
-        origins.index(LINUX, PYTHON, ("pypi",)).view("demo")
+        origins.index(LINUX, PYTHON, SourceOrder(("pypi",))).view("demo")
     with pytest.raises(OfflineMiss, match=r"the metadata of demo-2\.0-py3-none-any\.whl"):
         runs.lock(server.url, offline=True)
     assert server.requests_for("/simple/other/") == 0
@@ -241,7 +237,7 @@ def test_offline_says_what_is_missing(server: IndexServer, runs: Runs) -> None:
 def test_a_view_is_per_wheel_tags(server: IndexServer, runs: Runs) -> None:
     server.add(build_wheel("demo", "3.0", tag="cp312-cp312-win_amd64"))
     with runs.open(server.url) as origins:
-        linux, windows = (origins.index(target, PYTHON, ("pypi",)) for target in (LINUX, WINDOWS))
+        linux, windows = (origins.index(target, PYTHON, SourceOrder(("pypi",))) for target in (LINUX, WINDOWS))
         assert linux.view("demo").releases[0].version == "2.0"
         assert windows.view("demo").releases[0].version == "3.0"
     assert server.requests_for("/simple/demo/") == 1
@@ -251,7 +247,7 @@ def test_threads_share_every_request(server: IndexServer, runs: Runs) -> None:
     server.behaviour.delay = 0.02
     targets = [default_target(name) for name in ("linux-64", "linux-aarch64", "osx-arm64", "win-64")] * 2
     with runs.open(server.url) as origins, ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(lambda target: closure(origins.index(target, PYTHON, ("pypi",))), targets))
+        results = list(pool.map(lambda target: closure(origins.index(target, PYTHON, SourceOrder(("pypi",)))), targets))
     assert all(result == results[0] for result in results)
     assert sorted(server.paths) == sorted(set(server.paths))
 
@@ -262,7 +258,7 @@ def test_a_solver_s_path_is_walked_ahead_of_it(server: IndexServer, runs: Runs) 
         requires = [f"link{step + 1}"] if step < chain - 1 else []
         server.add(build_wheel(f"link{step}", "1.0", requires=requires))
     with runs.open(server.url) as origins:
-        index = origins.index(LINUX, PYTHON, ("pypi",))
+        index = origins.index(LINUX, PYTHON, SourceOrder(("pypi",)))
         index.expect([parse("link0"), parse("demo")])
         index.view("demo")
         # Nobody asks for the links; they come because link0 is expected.
@@ -276,7 +272,7 @@ def test_a_solver_s_path_is_walked_ahead_of_it(server: IndexServer, runs: Runs) 
 
 def test_an_unknown_project_is_named_with_its_neighbour(server: IndexServer, runs: Runs) -> None:
     with runs.open(server.url) as origins:
-        index = origins.index(LINUX, PYTHON, ("pypi",))
+        index = origins.index(LINUX, PYTHON, SourceOrder(("pypi",)))
         with pytest.raises(ProjectNotFound) as caught:
             index.view("reqeusts")
         assert str(caught.value) == "there is no project reqeusts in pypi; did you mean requests?"
@@ -291,7 +287,7 @@ def test_an_unknown_project_is_named_with_its_neighbour(server: IndexServer, run
 def test_that_a_project_is_unknown_is_remembered(server: IndexServer, runs: Runs) -> None:
     for _ in range(2):
         with runs.open(server.url) as origins, pytest.raises(ProjectNotFound):
-            origins.index(LINUX, PYTHON, ("pypi",)).view("nowhere")
+            origins.index(LINUX, PYTHON, SourceOrder(("pypi",))).view("nowhere")
     assert server.requests_for("/simple/nowhere/") == 1
 
 
@@ -301,7 +297,7 @@ def test_that_a_project_is_unknown_is_remembered(server: IndexServer, runs: Runs
 def test_the_first_index_that_knows_a_project_supplies_it(server: IndexServer, runs: Runs) -> None:
     with IndexServer([build_wheel("demo", "9.0"), build_wheel("extra", "1.0")]) as second:
         with runs.open(server.url, second.url) as origins:
-            index = origins.index(LINUX, PYTHON, ("pypi", "second"))
+            index = origins.index(LINUX, PYTHON, SourceOrder(("pypi", "second")))
             assert index.view("demo").source == "pypi"
             assert index.view("demo").releases[0].version == "2.0"
             assert index.view("extra").source == "second"
@@ -315,7 +311,7 @@ def test_trouble_with_the_first_index_is_never_a_reason_to_ask_the_next(
     server.behaviour.status = {"/simple/extra/": status}
     with IndexServer([build_wheel("extra", "1.0")]) as second, runs.open(server.url, second.url) as origins:
         with pytest.raises(SourceUnreachable, match=f"cannot get the page of extra from pypi: HTTP {status}"):
-            origins.index(LINUX, PYTHON, ("pypi", "second")).view("extra")
+            origins.index(LINUX, PYTHON, SourceOrder(("pypi", "second"))).view("extra")
         assert second.paths == []
 
 
@@ -330,8 +326,8 @@ def test_a_project_that_a_source_claims_comes_from_there_and_nowhere_else(server
         }
         with runs.open(sources=sources) as origins:
             for index in (
-                origins.index(LINUX, PYTHON, ("pypi",), dedicated=("internal",)),
-                origins.index(LINUX, PYTHON, ("internal", "pypi")),
+                origins.index(LINUX, PYTHON, SourceOrder(("pypi",), dedicated=("internal",))),
+                origins.index(LINUX, PYTHON, SourceOrder(("internal", "pypi"))),
             ):
                 assert index.view("acme-core").releases[0].version == "1.0"
                 assert index.view("demo").releases[0].version == "2.0"
@@ -343,12 +339,12 @@ def test_a_project_that_a_source_claims_comes_from_there_and_nowhere_else(server
 def test_a_requirement_may_name_its_source(server: IndexServer, runs: Runs) -> None:
     with IndexServer([build_wheel("demo", "7.0"), build_wheel("spare", "1.0")]) as second:
         with runs.open(server.url, second.url) as origins:
-            index = origins.index(LINUX, PYTHON, ("pypi",), {"demo": "second"}, dedicated=("second",))
+            index = origins.index(LINUX, PYTHON, SourceOrder(("pypi",), {"demo": "second"}, dedicated=("second",)))
             assert index.view("demo").releases[0].version == "7.0"
             with pytest.raises(ProjectNotFound):
                 index.view("spare")
             with pytest.raises(UsageError, match="there is no source elsewhere"):
-                origins.index(LINUX, PYTHON, ("elsewhere",))
+                origins.index(LINUX, PYTHON, SourceOrder(("elsewhere",)))
         assert server.requests_for("/simple/demo/") == 0
 
 
@@ -363,7 +359,7 @@ def test_find_links(server: IndexServer, runs: Runs, tmp_path: Path, form: str) 
     with IndexServer([wheel, build_wheel("other", "6.0")]) as pages:
         url = {"folder": str(folder), "uri": folder.as_uri(), "page": f"{pages.base}/links/"}[form]
         with runs.open(sources={"pypi": Source(name="pypi", kind="find-links", url=url)}) as origins:
-            index = origins.index(LINUX, PYTHON, ("pypi",))
+            index = origins.index(LINUX, PYTHON, SourceOrder(("pypi",)))
             assert closure(index)["demo"].version == "5.0"
             view = index.view("demo")
             identity = origins.identify("pypi", "demo", view.releases[0].files[0])
@@ -381,13 +377,13 @@ def test_an_index_of_plain_files(runs: Runs, tmp_path: Path) -> None:
     url = (tmp_path / "simple").as_uri()
     for offline in (False, True):
         with runs.open(url, offline=offline) as origins:
-            index = origins.index(LINUX, PYTHON, ("pypi",))
+            index = origins.index(LINUX, PYTHON, SourceOrder(("pypi",)))
             view = index.view("demo")
             assert index.metadata(view, view.releases[0].files[0]).version == "5.0"
             with pytest.raises(ProjectNotFound):
                 index.view("other")
     with runs.open((tmp_path / "gone").as_uri()) as origins, pytest.raises(SourceUnreachable, match="no such folder"):
-        origins.index(LINUX, PYTHON, ("pypi",)).view("demo")
+        origins.index(LINUX, PYTHON, SourceOrder(("pypi",))).view("demo")
 
 
 # What indexes leave out, and what they get wrong
@@ -399,7 +395,7 @@ def test_digest_and_size_are_found_out_where_no_page_states_them(server: IndexSe
     assert wheel is not None
     for _ in range(2):
         with runs.open(server.url) as origins:
-            index = origins.index(LINUX, PYTHON, ("pypi",))
+            index = origins.index(LINUX, PYTHON, SourceOrder(("pypi",)))
             file = index.view("demo").releases[0].files[0]
             assert (file.sha256, file.size) == ("", 0)
             assert origins.identify("pypi", "demo", file) == (wheel.sha256, wheel.size)
@@ -412,7 +408,7 @@ def test_a_missing_size_alone_costs_one_byte(server: IndexServer, runs: Runs) ->
     wheel = server.file("demo-2.0-py3-none-any.whl")
     assert wheel is not None
     with runs.open(server.url) as origins:
-        file = origins.index(LINUX, PYTHON, ("pypi",)).view("demo").releases[0].files[0]
+        file = origins.index(LINUX, PYTHON, SourceOrder(("pypi",))).view("demo").releases[0].files[0]
         assert origins.identify("pypi", "demo", file) == (wheel.sha256, wheel.size)
     assert server.log[-1].headers["range"] == "bytes=-1"
 
@@ -461,7 +457,7 @@ def test_what_was_fetched_before_trouble_is_kept(server: IndexServer, runs: Runs
 
 def test_answers_to_markers_are_kept(server: IndexServer, runs: Runs) -> None:
     with runs.open(server.url) as origins:
-        index = origins.index(LINUX, PYTHON, ("pypi",))
+        index = origins.index(LINUX, PYTHON, SourceOrder(("pypi",)))
         index.expect(parse(text) for text in ("demo; os_name == 'nt'", "demo; os_name == 'posix'"))
         index.view("demo")
     with runs.open(server.url) as origins:
@@ -476,7 +472,7 @@ def test_settings_warnings_are_shown_when_the_network_is_used(server: IndexServe
     settings = FetchSettings(cache=tmp_path, warnings=("ignored things",))
     sources = {"pypi": Source(name="pypi", kind="pypi", url=server.url)}
     for _ in range(2):
-        with Origins(sources, settings=settings, progress=progress, now=NOW) as origins:
+        with Origins(sources, fetching(settings, progress, now=NOW)) as origins:
             assert progress.warnings == ([] if not origins.is_online and not _ else ["ignored things"])
-            origins.index(LINUX, PYTHON, ("pypi",)).view("demo")
+            origins.index(LINUX, PYTHON, SourceOrder(("pypi",))).view("demo")
     assert progress.warnings == ["ignored things"]

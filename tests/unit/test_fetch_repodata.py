@@ -18,13 +18,12 @@ from envc.errors import OfflineMiss, SourceUnreachable, UsageError
 from envc.fetch.conda.channels import Channels
 from envc.fetch.conda.places import CHANNELS_URL, known_channel, resolve_channels
 from envc.fetch.net.credentials import Keyring
-from envc.fetch.net.http import Client
 from envc.model.manifest import Source
 from envc.model.progress import Silent
-from envc.system.retries import RetryPolicy
 from envc_solvers.conda.language.index import Repodata
 from envc_solvers.conda.language.record import Record
 from tests.support.channel_server import BUILT, ChannelServer, entry, packed, repodata, shards
+from tests.support.fetching import fetching
 
 NOW = 1_800_000_000
 LINUX = "/forge/linux-64"
@@ -46,9 +45,8 @@ class Runs:
 
     def open(self, *channels: str, now: int = NOW, **options: Any) -> Channels:
         keyring = Keyring()
-        client = Client(keyring, read_timeout=60.0, retries=RetryPolicy(first=0.001))
         places = resolve_channels(channels, {}, keyring)
-        return Channels(places, cache=self.folder, client=client, progress=self.progress, now=now, **options)
+        return Channels(places, fetching(self.folder, self.progress, now=now, keyring=keyring, **options))
 
     def files(self, channel: str, name: str = "demo", **options: Any) -> list[str]:
         """The files of a name on linux-64, as one run sees them."""
@@ -274,6 +272,8 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from envc.fetch.conda.places import resolve_channels
+from envc.fetch.context import FetchContext
+from envc.fetch.net.settings import FetchSettings
 from envc.fetch.net.credentials import Keyring
 from envc.fetch.net.http import Client
 from envc.fetch.conda.channels import Channels
@@ -281,8 +281,10 @@ from envc.model.progress import Silent
 
 keyring = Keyring()
 places = resolve_channels([sys.argv[2]], {}, keyring)
-cache = Path(sys.argv[1])
-with Channels(places, cache=cache, client=Client(keyring), progress=Silent(), now=int(sys.argv[3])) as channels:
+settings = FetchSettings(cache=Path(sys.argv[1]))
+client, now = Client(keyring), int(sys.argv[3])
+context = FetchContext(settings=settings, keyring=keyring, client=client, progress=Silent(), now=now)
+with Channels(places, context) as channels:
     view = channels.repodata("linux-64")
     names = sorted(view.names("forge", "linux-64"))
     print(sum(len(view.records("forge", "linux-64", name)) for name in names))

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, Unwritable, UsageError
+from envc.fetch.context import FetchContext
 from envc.fetch.net.http import CHUNK, Client, Cut, Stream
 from envc.fetch.pypi.listing import ListedFile, is_file_name
 from envc.fetch.pypi.pages import Pages
 from envc.fetch.pypi.places import local_path
 from envc.model.digest import Sha256, parse_sha256, running_sha256, sha256, sha256_file
 from envc.model.environment import EnvironmentMember
-from envc.model.progress import Progress, Task
+from envc.model.progress import Task
 from envc.system.atomic_file import atomic_file
 from envc.system.buffers import write_all
 from envc.system.locks import file_lock
@@ -44,30 +45,19 @@ Locate = Callable[[EnvironmentMember], Iterable[ListedFile]]  # the places of a 
 class Artifacts:
     """Gets artifacts by digest. Thread-safe."""
 
-    def __init__(
-        self,
-        folder: Path,
-        pages: Pages,
-        client: Client,
-        progress: Progress,
-        *,
-        offline: bool,
-        elsewhere: Mapping[str, Locate] | None = None,
-    ) -> None:
-        """`elsewhere` tells by kind of member where those are that no index has."""
-        self._folder = folder
+    def __init__(self, pages: Pages, context: FetchContext, elsewhere: Mapping[str, Locate] | None = None) -> None:
+        """`elsewhere` locates members that no index has, by their kind."""
         self._pages = pages
+        self._context = context
         self._elsewhere = elsewhere or {}
-        self._client = client
-        self._progress = progress
-        self._offline = offline
+        self._folder = context.cache / "artifacts"
+        self._client = context.client
+        self._progress = context.progress
+        self._offline = context.offline
 
     def also(self, **elsewhere: Locate) -> Artifacts:
         """The same, with further kinds of members."""
-        known = {**self._elsewhere, **elsewhere}
-        return Artifacts(
-            self._folder, self._pages, self._client, self._progress, offline=self._offline, elsewhere=known
-        )
+        return Artifacts(self._pages, self._context, {**self._elsewhere, **elsewhere})
 
     def fetch(self, members: Iterable[EnvironmentMember]) -> Iterator[tuple[EnvironmentMember, Path]]:
         """Verified files of members, each as soon as it is there; the largest are begun first.

@@ -142,7 +142,7 @@ def _look_for_archive(
         elif context.offline:
             raise OfflineMiss(what)
         else:
-            with origins.client.open(package.source, what, url, headers={"Range": "bytes=0-0"}) as answer:
+            with origins.context.client.open(package.source, what, url, headers={"Range": "bytes=0-0"}) as answer:
                 found = answer.status in (200, 206)
         if found:
             return None

@@ -10,7 +10,6 @@ import contextlib
 import io
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -19,10 +18,10 @@ from envc.errors import EnvcError, OfflineMiss, SourceUnreachable
 from envc.fetch.conda.places import ChannelPlace
 from envc.fetch.conda.slices import Damaged
 from envc.fetch.conda.subdir import Subdir, Subdirs
+from envc.fetch.context import FetchContext
 from envc.fetch.late_task import LateTask
-from envc.fetch.net.http import Client, Cut, Stopped
+from envc.fetch.net.http import Cut, Stopped
 from envc.model.digest import Sha256, sha256, sha256_file
-from envc.model.progress import Progress
 from envc.system.atomic_file import write_file
 from envc.system.once import Once
 from envc_solvers.conda.language.record import Record, RecordUnusable, decode_records
@@ -41,25 +40,14 @@ _NAME_ENDS = " <>=!~[\t"
 class Channels:
     """The channels of a run. Thread-safe; close it when done."""
 
-    def __init__(
-        self,
-        places: Mapping[str, ChannelPlace],
-        *,
-        cache: Path,
-        client: Client,
-        progress: Progress,
-        now: int,
-        offline: bool = False,
-        refresh: bool = False,
-    ) -> None:
-        """`now` is in seconds since the epoch. `refresh` asks for every subdir again, `offline` for none. The client
-        stays the caller's."""
+    def __init__(self, places: Mapping[str, ChannelPlace], context: FetchContext) -> None:
+        """The caller closes the context's client."""
         self._places = places
-        self._folder = cache / "repodata"
-        self._client = client
-        self._offline = offline
-        self._task = LateTask(progress, "channel data")
-        self._files = Subdirs(self._folder, client, progress, self._task, now=now, offline=offline, refresh=refresh)
+        self._folder = context.cache / "repodata"
+        self._client = context.client
+        self._offline = context.offline
+        self._task = LateTask(context.progress, "channel data")
+        self._files = Subdirs(self._folder, context, self._task)
         self._subdirs: Once[tuple[str, str], Subdir] = Once()
         self._records: Once[tuple[str, str, str], tuple[Record, ...]] = Once()
         self._workers: Workers | None = None  # most runs find everything in the cache

@@ -19,7 +19,8 @@ import msgspec
 
 from envc.errors import EnvcError
 from envc.fetch.conda.places import ChannelPlace
-from envc.fetch.net.http import Client, Cut, Stopped
+from envc.fetch.context import FetchContext
+from envc.fetch.net.http import Cut, Stopped
 from envc.fetch.pypi.places import local_path
 from envc.model.decoders import decode
 from envc.model.environment import EnvironmentMember
@@ -52,12 +53,12 @@ def script_names(name: str) -> frozenset[str]:
 class LinkScripts:
     """Looks at packages of channels. What it found is kept by the digest of the package."""
 
-    def __init__(self, places: dict[str, ChannelPlace], client: Client, cache: Path, *, offline: bool) -> None:
+    def __init__(self, places: dict[str, ChannelPlace], context: FetchContext) -> None:
         self._places = places
-        self._client = client
-        self._notes = cache / "scripts"
-        self._artifacts = cache / "artifacts"
-        self._offline = offline
+        self._client = context.client
+        self._notes = context.cache / "scripts"
+        self._artifacts = context.cache / "artifacts"
+        self._offline = context.offline
 
     def find(self, members: Iterable[EnvironmentMember]) -> dict[EnvironmentMember, tuple[str, ...]]:
         """The scripts of those packages that have some, as far as it can be told at this price."""

@@ -22,11 +22,12 @@ import msgspec
 from envc.errors import OfflineMiss, SourceUnreachable
 from envc.fetch.conda.places import ChannelPlace
 from envc.fetch.conda.slices import Damaged, Slices, append_index
+from envc.fetch.context import FetchContext
 from envc.fetch.net.credentials import split_credentials
-from envc.fetch.net.http import Client, Reply, max_age
+from envc.fetch.net.http import Reply, max_age
 from envc.model.decoders import decode
 from envc.model.digest import Digesting, Sha256
-from envc.model.progress import Progress, Task
+from envc.model.progress import Task
 from envc.system.atomic_file import SUFFIX, unnamed_file, write_file
 
 if TYPE_CHECKING:
@@ -104,16 +105,14 @@ _STATE = msgspec.json.Decoder(SubdirState)
 class Subdirs:
     """Opens subdirs, and gets them when they are not there or too old. Thread-safe; one run asks once for each."""
 
-    def __init__(
-        self, folder: Path, client: Client, progress: Progress, task: Task, *, now: int, offline: bool, refresh: bool
-    ) -> None:
+    def __init__(self, folder: Path, context: FetchContext, task: Task) -> None:
         self._folder = folder
-        self._client = client
-        self._progress = progress
+        self._client = context.client
+        self._progress = context.progress
         self._task = task
-        self._now = now  # seconds since the epoch
-        self._offline = offline
-        self._refresh = refresh
+        self._now = context.now  # seconds since the epoch
+        self._offline = context.offline
+        self._refresh = context.refresh
         self._cutting = threading.Lock()
 
     def open(self, place: ChannelPlace, subdir: str) -> Subdir:

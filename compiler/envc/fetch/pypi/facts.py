@@ -8,7 +8,7 @@ from pathlib import Path
 from envc.errors import OfflineMiss, SourceUnreachable
 from envc.fetch.artifacts import Artifacts
 from envc.fetch.cache.index_cache import Broken, Cache
-from envc.fetch.net.http import Client
+from envc.fetch.context import FetchContext
 from envc.fetch.pypi.listing import ListedFile
 from envc.fetch.pypi.pages import Pages
 from envc.fetch.pypi.places import Place
@@ -28,20 +28,17 @@ class Facts:
         places: Mapping[str, Place],
         pages: Pages,
         cache: Cache,
-        client: Client,
         artifacts: Artifacts,
-        *,
-        offline: bool,
-        refresh: bool,
+        context: FetchContext,
         task: Task,
     ) -> None:
         self._places = places
         self._pages = pages
         self._cache = cache
-        self._client = client
         self._artifacts = artifacts
-        self._offline = offline
-        self._refresh = refresh
+        self._client = context.client
+        self._offline = context.offline
+        self._refresh = context.refresh
         self._task = task
         self._metadata: Once[str, Metadata] = Once()
         self._identities: Once[tuple[str, str, str], tuple[Sha256, int]] = Once()

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
+import msgspec
+
 from envc.errors import EnvcError
 from envc.fetch.net.http import Stopped
 from envc.system.workers import Workers
@@ -23,6 +25,14 @@ from envc_solvers.target import Python
 _MOST_STEPS = 5_000  # of one walk
 _MOST_LOOKS = 200  # releases that one guess looks at
 _FORGETTABLE = (EnvcError, SolverError, Stopped, InterruptedError)  # whoever needs the answer sees the error again
+
+
+class Hints(msgspec.Struct, frozen=True, kw_only=True):
+    """What a problem says besides its requirements. Hints make guesses better and change no answer."""
+
+    policy: Policy = Policy()
+    preferences: Mapping[str, tuple[str, ...]] = {}  # versions to prefer, best first, by normalised project name
+    provided: Collection[str] = ()  # projects that no index has to supply
 
 
 class Answers(Protocol):
@@ -41,17 +51,15 @@ class Walk:
         workers: Workers,
         markers: Markers,
         python: Python,
-        policy: Policy,
-        preferences: Mapping[str, tuple[str, ...]],
-        provided: Collection[str] = (),
+        hints: Hints,
     ) -> None:
         self._answers = answers
         self._workers = workers
         self._markers = markers
         self._python = python
-        self._policy = policy
-        self._preferences = preferences
-        self._provided = provided
+        self._policy = hints.policy
+        self._preferences = hints.preferences
+        self._provided = hints.provided
         self._seen: set[Requirement] = set()
         self._specifiers: dict[str, list[str]] = {}
         self._lock = threading.Lock()

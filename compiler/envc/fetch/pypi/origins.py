@@ -8,7 +8,7 @@ where packages come from.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import TracebackType
@@ -18,29 +18,36 @@ import msgspec
 from envc.errors import UsageError
 from envc.fetch.artifacts import Artifacts, Locate
 from envc.fetch.cache.index_cache import Cache
+from envc.fetch.context import FetchContext
 from envc.fetch.late_task import LateTask
-from envc.fetch.net.credentials import Keyring
-from envc.fetch.net.http import Client
-from envc.fetch.net.settings import FetchSettings
 from envc.fetch.pypi.facts import Facts
-from envc.fetch.pypi.lookahead import Walk
+from envc.fetch.pypi.lookahead import Hints, Walk
 from envc.fetch.pypi.pages import Pages
 from envc.fetch.pypi.places import resolve
 from envc.model.digest import Sha256
 from envc.model.manifest import Source
-from envc.model.progress import Progress
 from envc.system.workers import Workers
 from envc_solvers.errors import ProjectNotFound
 from envc_solvers.pypi.language.index import File, View
 from envc_solvers.pypi.language.markers import Answer, Markers, environment_key, marker_environment
 from envc_solvers.pypi.language.requirement import Metadata, Requirement
 from envc_solvers.pypi.language.tags import wheel_tags
-from envc_solvers.pypi.problem import Policy
 from envc_solvers.solution import Pin, Solution
 from envc_solvers.target import Python, Target
 
 _REQUESTS = 24  # at once, while guessing ahead
 _MOST_ANSWERS = 20_000  # markers kept per environment; beyond that only those of the last run stay
+
+
+NO_HINTS = Hints()
+
+
+class SourceOrder(msgspec.Struct, frozen=True):
+    """The sources that may supply the projects of a problem."""
+
+    order: tuple[str, ...]  # names by priority
+    only: Mapping[str, str] = {}  # name of the one source of a project, by normalised project name
+    dedicated: tuple[str, ...] = ()  # names of sources that supply only projects of `only`, or that their globs match
 
 
 class Origins:
@@ -49,58 +56,23 @@ class Origins:
     def __init__(
         self,
         sources: Mapping[str, Source],
+        context: FetchContext,
         *,
-        settings: FetchSettings,
-        progress: Progress,
-        now: int,
-        offline: bool = False,
-        refresh: bool = False,
         root: Path | None = None,
-        client: Callable[[Keyring], Client] | None = None,
         elsewhere: Mapping[str, Locate] | None = None,
     ) -> None:
-        """`now` is in seconds since the epoch. `refresh` asks for every page again, `offline` for none. `root` is what
-        the paths of find-links folders are relative to, `elsewhere` as for `Artifacts`.
+        """`root` is what the paths of find-links folders are relative to, `elsewhere` as for `Artifacts`.
 
         Raises UsageError for a source whose URL cannot be used.
         """
-        self.keyring = settings.keyring()
-        self._places = resolve(sources, settings, self.keyring, root)
-        self._warnings = settings.warnings
-        self._progress = progress
-        self.offline = offline
-        # What else a run downloads comes through it as well.
-        self.client = client(self.keyring) if client else Client(self.keyring, transport=settings.transport)
-        self._cache = Cache(settings.cache, progress, now=now)
-        self._page_task = LateTask(progress, "index pages", self._go_online)
-        self._metadata_task = LateTask(progress, "metadata", self._go_online)
-        self._pages = Pages(
-            self._places,
-            self._cache,
-            self.client,
-            now=now,
-            offline=offline,
-            refresh=refresh,
-            task=self._page_task,
-        )
-        self.artifacts = Artifacts(
-            settings.cache / "artifacts",
-            self._pages,
-            self.client,
-            progress,
-            offline=offline,
-            elsewhere=elsewhere,
-        )
-        self._facts = Facts(
-            self._places,
-            self._pages,
-            self._cache,
-            self.client,
-            self.artifacts,
-            offline=offline,
-            refresh=refresh,
-            task=self._metadata_task,
-        )
+        self.context = context
+        self._places = resolve(sources, context.settings, context.keyring, root)
+        self._cache = Cache(context.cache, context.progress, now=context.now)
+        self._page_task = LateTask(context.progress, "index pages", self._go_online)
+        self._metadata_task = LateTask(context.progress, "metadata", self._go_online)
+        self._pages = Pages(self._places, self._cache, context, self._page_task)
+        self.artifacts = Artifacts(self._pages, context, elsewhere)
+        self._facts = Facts(self._places, self._pages, self._cache, self.artifacts, context, self._metadata_task)
         self._answers: dict[str, dict[str, Answer]] = {}
         self._stored_answers: dict[str, int] = {}
         self._indexes: list[ProjectIndex] = []
@@ -117,9 +89,9 @@ class Origins:
         self.close()
 
     def close(self) -> None:
-        """Stop everything under way, and keep what markers came to."""
+        """Stop everything under way, keep what markers came to, and close the context's client."""
         self._workers.stop()
-        self.client.close()
+        self.context.client.close()
         # A worker that waits for a server would take up to its time-out; it finds the cache closed, which is harmless.
         self._workers.join(0.2)
         for environment, answers in self._answers.items():
@@ -130,46 +102,27 @@ class Origins:
         self._metadata_task.done()
         self._cache.close()
 
-    def index(
-        self,
-        target: Target,
-        python: Python,
-        order: tuple[str, ...],
-        only: Mapping[str, str] | None = None,
-        *,
-        dedicated: tuple[str, ...] = (),
-        policy: Policy | None = None,
-        preferences: Mapping[str, tuple[str, ...]] | None = None,
-        provided: Collection[str] = (),
-    ) -> ProjectIndex:
-        """What one problem asks. `order` names sources by priority; `dedicated` ones supply only projects that their
-        globs match or that `only` (normalised project name: source name) gives to them.
-
-        `policy`, `preferences` and `provided` are the problem's; they make guesses better and change no answer.
-        """
-        for name in (*order, *dedicated, *(only or {}).values()):
+    def index(self, target: Target, python: Python, sources: SourceOrder, hints: Hints = NO_HINTS) -> ProjectIndex:
+        """What one problem asks. Raises UsageError for a source that is not there."""
+        for name in (*sources.order, *sources.dedicated, *sources.only.values()):
             if name not in self._places:
                 raise UsageError(f"there is no source {name} that holds PyPI projects")
-        index = ProjectIndex(
-            self, target, python, order, only or {}, dedicated, policy or Policy(), preferences or {}, provided
-        )
+        index = ProjectIndex(self, target, python, sources, hints)
         with self._lock:
             self._indexes.append(index)
         if self.is_online:
             index.look_ahead()
         return index
 
-    def suppliers(
-        self, project: str, order: tuple[str, ...], only: Mapping[str, str], dedicated: tuple[str, ...]
-    ) -> tuple[str, ...]:
+    def suppliers(self, project: str, sources: SourceOrder) -> tuple[str, ...]:
         """Names of the sources that may supply a project, in the order in which they are asked."""
-        if project in only:
-            return (only[project],)
-        allowed = [self._places[name] for name in (*order, *dedicated)]
+        if project in sources.only:
+            return (sources.only[project],)
+        allowed = [self._places[name] for name in (*sources.order, *sources.dedicated)]
         claimed = [place.name for place in allowed if any(fnmatchcase(project, glob) for glob in place.projects)]
         if claimed:
             return (claimed[0],)
-        return tuple(name for name in order if not self._places[name].projects)
+        return tuple(name for name in sources.order if not self._places[name].projects)
 
     def answers(self, target: Target, python: Python) -> dict[str, Answer]:
         """What markers came to on that target. What is added to it is kept when this is closed."""
@@ -231,8 +184,8 @@ class Origins:
                 return
             self.is_online = True
             indexes = list(self._indexes)
-        for warning in self._warnings:
-            self._progress.warn(warning)
+        for warning in self.context.settings.warnings:
+            self.context.progress.warn(warning)
         for index in indexes:
             index.look_ahead()
 
@@ -240,27 +193,12 @@ class Origins:
 class ProjectIndex:
     """`envc_solvers.pypi.index.Index` for one problem: its target, its Python, its sources."""
 
-    def __init__(
-        self,
-        origins: Origins,
-        target: Target,
-        python: Python,
-        order: tuple[str, ...],
-        only: Mapping[str, str],
-        dedicated: tuple[str, ...],
-        policy: Policy,
-        preferences: Mapping[str, tuple[str, ...]],
-        provided: Collection[str],
-    ) -> None:
+    def __init__(self, origins: Origins, target: Target, python: Python, sources: SourceOrder, hints: Hints) -> None:
         self._origins = origins
         self._target = target
         self._python = python
-        self._order = order
-        self._only = only
-        self._dedicated = dedicated
-        self._policy = policy
-        self._preferences = preferences
-        self._provided = provided
+        self._sources = sources
+        self._hints = hints
         self._views: dict[str, View] = {}
         self._expected: list[Requirement] = []
         self._walk: Walk | None = None
@@ -318,11 +256,9 @@ class ProjectIndex:
             markers = Markers(
                 marker_environment(self._target, self._python), self._origins.answers(self._target, self._python)
             )
-            walk = Walk(
-                self, self._origins.workers, markers, self._python, self._policy, self._preferences, self._provided
-            )
+            walk = Walk(self, self._origins.workers, markers, self._python, self._hints)
             walk.expect(self._expected)
             self._walk = walk
 
     def _suppliers(self, name: str) -> tuple[str, ...]:
-        return self._origins.suppliers(name, self._order, self._only, self._dedicated)
+        return self._origins.suppliers(name, self._sources)

@@ -8,7 +8,8 @@ import msgspec
 
 from envc.errors import OfflineMiss, SourceUnreachable, UsageError
 from envc.fetch.cache.index_cache import Cache, PageState
-from envc.fetch.net.http import Client, Reply, max_age
+from envc.fetch.context import FetchContext
+from envc.fetch.net.http import Reply, max_age
 from envc.fetch.pypi.listing import ACCEPT, ListedFile, Listing, list_folder, listed, parse_page
 from envc.fetch.pypi.places import Place, local_path
 from envc.model.digest import sha256
@@ -31,19 +32,15 @@ class Pages:
         self,
         places: Mapping[str, Place],
         cache: Cache,
-        client: Client,
-        *,
-        now: int,
-        offline: bool = False,
-        refresh: bool = False,
+        context: FetchContext,
         task: Task,
     ) -> None:
         self._places = places
         self._cache = cache
-        self._client = client
-        self._now = now  # seconds since the epoch
-        self._offline = offline
-        self._refresh = refresh
+        self._client = context.client
+        self._now = context.now  # seconds since the epoch
+        self._offline = context.offline
+        self._refresh = context.refresh
         self._task = task
         self._states: Once[tuple[str, str], PageState] = Once()
         self._views: Once[tuple[str, str, str], View | None] = Once()

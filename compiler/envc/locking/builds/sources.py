@@ -11,7 +11,8 @@ import msgspec
 from envc.context import Limits
 from envc.errors import UsageError, render_key_path
 from envc.fetch.git import Git
-from envc.fetch.pypi.origins import Origins, ProjectIndex
+from envc.fetch.pypi.lookahead import Hints
+from envc.fetch.pypi.origins import Origins, ProjectIndex, SourceOrder
 from envc.locking.builds.builder import Builder
 from envc.locking.builds.environment import Machine
 from envc.locking.builds.errors import BadSource
@@ -47,14 +48,14 @@ class Sources:
         limits: Limits,
     ) -> None:
         """Paths are relative to `root`. `lock` and `release` as for `References`."""
-        git = Git(cache / "git", environ, origins.keyring, offline=origins.offline)
+        git = Git(cache / "git", environ, origins.context.keyring, offline=origins.context.offline)
         self._origins = origins
         self._references = References(
             origins.artifacts,
             git,
             root=root,
             lock_path=lock_path,
-            offline=origins.offline,
+            offline=origins.context.offline,
             lock=lock,
             release=release,
         )
@@ -167,7 +168,9 @@ class Sources:
             roots=tuple(PyPIRoot(requirement, f"to build {name}") for requirement in requires),
             policy=msgspec.structs.replace(policy, strategy="highest"),
         )
-        listed = self._origins.index(machine.target, machine.python, order, dedicated=dedicated, policy=policy)
+        listed = self._origins.index(
+            machine.target, machine.python, SourceOrder(order, dedicated=dedicated), Hints(policy=policy)
+        )
         index = SourceIndex(
             listed,
             self._origins,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,8 @@ import msgspec
 from envc.errors import EnvcError, Refusal, SourceUnreachable, Unsolvable
 from envc.fetch.conda.channels import Channels
 from envc.fetch.conda.places import ChannelPlace, known_channel, resolve_channels
-from envc.fetch.net.http import Client
-from envc.fetch.net.settings import FetchSettings, channel_settings
+from envc.fetch.context import FetchContext, fetch_context
+from envc.fetch.net.settings import channel_settings
 from envc.locking.manifest.conda_query import DEFAULT_CHANNELS, CondaQuery, parse_conda_query
 from envc_solvers.conda.explain.conflict import CondaUnsolvable as Conflicting
 from envc_solvers.conda.explain.floors import kept_out
@@ -25,7 +24,6 @@ from envc_solvers.errors import SolverError
 
 if TYPE_CHECKING:
     from envc.context import Context
-    from envc.fetch.net.credentials import Keyring
     from envc.locking.plan.problems import PosedProblem
     from envc.model.manifest import Source
     from envc.model.progress import Progress
@@ -37,32 +35,20 @@ if TYPE_CHECKING:
 def open_channels(
     names: tuple[str, ...],
     sources: Mapping[str, Source],
-    settings: FetchSettings,
-    progress: Progress,
+    context: FetchContext,
     *,
-    now: datetime,
-    offline: bool = False,
-    refresh: bool = False,
     root: Path | None = None,
-    keyring: Keyring | None = None,
 ) -> Iterator[tuple[Channels, dict[str, ChannelPlace]]]:
-    """Channels by name, path or URL, in this order, and where they live by name. `keyring` is one that the run has."""
-    keyring = keyring or settings.keyring()
-    places = resolve_channels(names, sources, keyring, root=root)
-    client = Client(keyring, transport=settings.transport)
+    """Channels by name, path or URL, in this order, and where they live by name.
+
+    The context's client is closed at the end.
+    """
+    places = resolve_channels(names, sources, context.keyring, root=root)
     try:
-        with Channels(
-            places,
-            cache=settings.cache,
-            client=client,
-            progress=progress,
-            now=int(now.timestamp()),
-            offline=offline,
-            refresh=refresh,
-        ) as channels:
+        with Channels(places, context) as channels:
             yield channels, places
     finally:
-        client.close()
+        context.client.close()
 
 
 def solve_one(title: str, problem: CondaProblem, repodata: Repodata, label: Callable[[str], str] = str) -> Solution:
@@ -97,11 +83,8 @@ def located(text: str, problem: CondaProblem, label: Callable[[str], str]) -> st
 
 def solve_query(query: CondaQuery, context: Context) -> Solution:
     """parse → solve, for one command line about conda packages."""
-    settings = channel_settings(context.environ)
-    names = query.channels or DEFAULT_CHANNELS
-    with open_channels(
-        names, {}, settings, context.progress, now=context.now, offline=context.offline, refresh=context.refresh
-    ) as (channels, places):
+    fetching = fetch_context(channel_settings(context.environ), context)
+    with open_channels(query.channels or DEFAULT_CHANNELS, {}, fetching) as (channels, places):
         problem = within(places, parse_conda_query(query, places, context.now))
         return solve_one(f"the specs for {query.platform}", problem, channels.repodata(query.platform))
 

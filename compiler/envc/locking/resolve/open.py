@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from envc.context import Context
 from envc.fetch.artifacts import Artifacts
+from envc.fetch.context import fetch_context
 from envc.fetch.net.settings import read_settings
 from envc.fetch.pypi.listing import ListedFile
 from envc.fetch.pypi.origins import Origins
@@ -26,11 +27,7 @@ def open_origins(manifest: Manifest, context: Context) -> Origins:
     """The indexes of a manifest. Use it as a context manager."""
     return Origins(
         {name: source for name, source in manifest.sources.items() if source.kind != "conda"},
-        settings=read_settings(context.environ),
-        progress=context.progress,
-        now=int(context.now.timestamp()),
-        offline=context.offline,
-        refresh=context.refresh,
+        fetch_context(read_settings(context.environ), context),
         root=manifest.root,
         elsewhere={"interpreter": lambda member: _archives(member, manifest, context)},
     )
@@ -57,7 +54,7 @@ def open_artifacts(
 
             return Supply(
                 artifacts,
-                origins.keyring,
+                origins.context.keyring,
                 manifest,
                 step_targets,
                 graph,
@@ -74,16 +71,8 @@ def open_artifacts(
         from envc.fetch.conda.channels import Channels
         from envc.fetch.conda.places import resolve_channels
 
-        places = resolve_channels(manifest.channels, manifest.sources, origins.keyring, root=manifest.root)
-        with Channels(
-            places,
-            cache=read_settings(context.environ).cache,
-            client=origins.client,
-            progress=context.progress,
-            now=int(context.now.timestamp()),
-            offline=context.offline,
-            refresh=context.refresh,
-        ) as channels:
+        places = resolve_channels(manifest.channels, manifest.sources, origins.context.keyring, root=manifest.root)
+        with Channels(places, origins.context) as channels:
             platforms = {target_of(manifest, name).platform for name in manifest.targets}
             yield supply(origins.artifacts.also(conda=ChannelFiles(channels, places, sorted(platforms)).locate))
 
@@ -105,7 +94,7 @@ def warn_of_link_scripts(
     # What nobody needs is not waited for.
     client = Client(keyring, transport=settings.transport, read_timeout=10, retries=RetryPolicy(tries=1))
     try:
-        found = LinkScripts(places, client, settings.cache, offline=context.offline).find(members)
+        found = LinkScripts(places, fetch_context(settings, context, keyring, client)).find(members)
     finally:
         client.close()
     for member, scripts in found.items():

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from envc.context import Limits
 from envc.errors import Refusal, Unsolvable, UsageError
-from envc.fetch.pypi.origins import Origins, ProjectIndex
+from envc.fetch.pypi.lookahead import Hints
+from envc.fetch.pypi.origins import Origins, ProjectIndex, SourceOrder
 from envc.locking.plan.problems import PosedProblem
 from envc.locking.resolve.refusal import refusal_of
 from envc.model.progress import Progress
@@ -173,10 +174,10 @@ def index_of(posed: PosedProblem, problem: PyPIProblem, origins: Origins) -> Pro
     return origins.index(
         problem.target,
         problem.python,
-        tuple(source.name for source in step_target.indexes),
-        posed.only,
-        dedicated=tuple(source.name for source in step_target.dedicated),
-        policy=problem.policy,
-        preferences=problem.preferences,
-        provided=problem.provided.keys(),
+        SourceOrder(
+            tuple(source.name for source in step_target.indexes),
+            posed.only,
+            tuple(source.name for source in step_target.dedicated),
+        ),
+        Hints(policy=problem.policy, preferences=problem.preferences, provided=problem.provided.keys()),
     )

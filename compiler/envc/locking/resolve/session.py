@@ -11,6 +11,7 @@ import msgspec
 
 from envc.context import Context
 from envc.errors import Refusal, Unsolvable
+from envc.fetch.context import fetch_context
 from envc.fetch.net.settings import channel_settings
 from envc.fetch.pypi.origins import Origins
 from envc.locking.plan.problems import PosedProblem
@@ -106,7 +107,7 @@ class _Run:
     @cached_property
     def keyring(self) -> Keyring:
         """The run's. Without indexes what pip's configuration says counts for nothing."""
-        return self._origins.keyring if self._origins else channel_settings(self._context.environ).keyring()
+        return self._origins.context.keyring if self._origins else channel_settings(self._context.environ).keyring()
 
     @property
     def builds(self) -> tuple[Build, ...]:
@@ -174,13 +175,8 @@ class _Run:
             open_channels(
                 tuple(name for name in manifest.channels if name in wanted),
                 manifest.sources,
-                channel_settings(context.environ),
-                context.progress,
-                now=context.now,
-                offline=context.offline,
-                refresh=context.refresh,
+                fetch_context(channel_settings(context.environ), context, self.keyring),
                 root=manifest.root,
-                keyring=self.keyring,
             )
         )
         return channels
@@ -204,12 +200,7 @@ def solve_both(asked: CondaQuery, posed: PosedProblem, manifest: Manifest, conte
         open_channels(
             asked.channels or DEFAULT_CHANNELS,
             {},
-            channel_settings(context.environ),
-            context.progress,
-            now=context.now,
-            offline=context.offline,
-            refresh=context.refresh,
-            keyring=origins.keyring,
+            fetch_context(channel_settings(context.environ), context, origins.context.keyring),
         ) as (channels, places),
     ):
         text = python_spec(posed.problem.python)

@@ -14,8 +14,10 @@ from typing import Any
 
 import msgspec
 
+from envc.context import Context
+from envc.fetch.context import fetch_context
 from envc.fetch.net.settings import read_settings
-from envc.fetch.pypi.origins import Origins
+from envc.fetch.pypi.origins import Origins, SourceOrder
 from envc.model.digest import parse_sha256
 from envc.model.environment import EnvironmentMember
 from envc.model.manifest import Source
@@ -53,14 +55,10 @@ def render(found: dict[str, tuple[str, ...]], release: str, day: str, sha256: st
 def main(folder: Path) -> None:
     """Write ``snapshot.txt`` and ``snapshot.LICENSE``."""
     target, python = default_target("linux-64"), Python(minor=(3, 12))
-    with Origins(
-        {"pypi": Source(name="pypi", kind="pypi")},
-        settings=read_settings(dict(os.environ)),
-        progress=Silent(),
-        now=int(datetime.now(UTC).timestamp()),
-        refresh=True,
-    ) as origins:
-        view = origins.index(target, python, ("pypi",)).view(PROJECT)
+    context = Context(environ=os.environ, cwd=Path.cwd(), progress=Silent(), refresh=True)
+    fetching = fetch_context(read_settings(context.environ), context)
+    with Origins({"pypi": Source(name="pypi", kind="pypi")}, fetching) as origins:
+        view = origins.index(target, python, SourceOrder(("pypi",))).view(PROJECT)
         release = view.releases[0]
         file = release.files[0]
         member = EnvironmentMember(

@@ -1,0 +1,48 @@
+"""What all fetches of a run share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from envc.context import Context
+from envc.fetch.net.credentials import Keyring
+from envc.fetch.net.http import Client
+from envc.fetch.net.settings import FetchSettings
+from envc.model.progress import Progress
+
+
+class FetchContext(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings, credentials, connections and the clock of everything that a run fetches."""
+
+    settings: FetchSettings
+    keyring: Keyring
+    client: Client
+    progress: Progress
+    now: int  # seconds since the epoch
+    offline: bool = False  # nothing is requested from the network
+    refresh: bool = False  # every page and subdir is requested again
+
+    @property
+    def cache(self) -> Path:
+        return self.settings.cache
+
+
+def fetch_context(
+    settings: FetchSettings, context: Context, keyring: Keyring | None = None, client: Client | None = None
+) -> FetchContext:
+    """The fetch context of a run. `keyring` and `client` are by default new ones, as the settings have them.
+
+    The code that opens indexes or channels with the context closes its client.
+    """
+    keyring = keyring or settings.keyring()
+    return FetchContext(
+        settings=settings,
+        keyring=keyring,
+        client=client or Client(keyring, transport=settings.transport),
+        progress=context.progress,
+        now=int(context.now.timestamp()),
+        offline=context.offline,
+        refresh=context.refresh,
+    )
