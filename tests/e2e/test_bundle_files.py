@@ -200,7 +200,7 @@ def test_a_file_holds_one_step_and_one_target(workplace: Workplace, elsewhere: W
         assert f"{options[0]} cannot be given" in elsewhere.fails(2, "hydrate", str(file), *options).err
     assert "cannot be read: No such file" in elsewhere.fails(1, "hydrate", "missing.tar.zst").err
     (elsewhere.checkout / "plain.zst").write_bytes(zstandard.compress(os.urandom(100)))
-    assert "is no object or bundle of envc, or its end is missing" in elsewhere.fails(1, "run", "plain.zst").err
+    assert "is not an object or bundle of envc, or its end is missing" in elsewhere.fails(1, "run", "plain.zst").err
 
 
 def test_with_a_manifest_the_file_must_be_what_the_lock_names(workplace: Workplace, file: Path) -> None:

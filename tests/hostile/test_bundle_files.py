@@ -97,7 +97,7 @@ def test_the_bundle_that_the_others_are_made_from_is_read(tmp_path: Path) -> Non
         ),
         ("another record than its card", spaced_record()),
         (
-            "other files win",
+            "its winners are not",
             bundle_of(
                 forged := msgspec.structs.replace(RECORD, winners={"bin/tool": sha256(b"artifact first")}),
                 signed(forged),

@@ -156,22 +156,22 @@ def with_frame(number: int = 0, **changes: object) -> Change:
         (lambda index: msgspec.structs.replace(index, artifact="x"), "not a sha256"),
         (lambda index: msgspec.structs.replace(index, frames=()), "has 0 frames"),
         (lambda index: msgspec.structs.replace(index, frames=index.frames * 2), "has 2 frames"),
-        (lambda index: msgspec.structs.replace(index, members=index.members[:-1]), "does not hold the members"),
+        (lambda index: msgspec.structs.replace(index, members=index.members[:-1]), "does not contain the members"),
         (lambda index: msgspec.structs.replace(index, members=index.members[::-1]), "out of order"),
         (with_frame(offset=1), "does not follow"),
         (with_frame(offset=-1), "does not follow"),
         (with_frame(length=0), "does not follow"),
         (with_frame(length=-5), "does not follow"),
         (with_frame(length=1 << 70), "its frames end at byte"),
-        (with_frame(raw=512), "does not hold the members"),
-        (with_frame(raw=1 << 40), "does not hold the members"),
-        (with_frame(raw=-512), "does not hold the members"),
+        (with_frame(raw=512), "does not contain the members"),
+        (with_frame(raw=1 << 40), "does not contain the members"),
+        (with_frame(raw=-512), "does not contain the members"),
         (with_frame(sha256="0" * 64), "frame 0 does not match its digest"),
         (with_frame(sha256=""), "not a sha256"),
-        (with_frame(path="bin/tool"), "does not hold the members"),
-        (with_frame(at=512), "does not hold the members"),
-        (with_frame(mode=0o755), "does not hold the members"),
-        (with_members(FILE), "does not hold the members"),
+        (with_frame(path="bin/tool"), "does not contain the members"),
+        (with_frame(at=512), "does not contain the members"),
+        (with_frame(mode=0o755), "does not contain the members"),
+        (with_members(FILE), "does not contain the members"),
         (with_members(FILE, FILE), "occurs twice"),
         (with_members(FILE, Member("a/b", sha256=NOTHING)), "a folder of other members"),
         (with_members(LINK, Member("a/b", sha256=NOTHING)), "a folder of other members"),
@@ -190,8 +190,8 @@ def with_frame(number: int = 0, **changes: object) -> Change:
         (with_members(Member("a", size=-1, sha256=NOTHING)), "not a plain file"),
         (with_members(Member("a", size=1 << 62, sha256=NOTHING)), "not a plain file"),
         (with_members(Member("a", sha256="A" * 64)), "not a sha256"),
-        (with_members(Member("a", sha256=NOTHING, mtime=-1)), "a time that tar cannot say"),
-        (with_members(Member("a", sha256=NOTHING, mtime=1 << 40)), "a time that tar cannot say"),
+        (with_members(Member("a", sha256=NOTHING, mtime=-1)), "a time that tar cannot store"),
+        (with_members(Member("a", sha256=NOTHING, mtime=1 << 40)), "a time that tar cannot store"),
     ],
 )
 def test_an_index_that_lies_is_corrupt(change: Change, says: str) -> None:
@@ -296,7 +296,7 @@ def test_a_huge_index_is_not_fetched() -> None:
         assert length <= MAX_INDEX
         return bytes(length - 24) + footer
 
-    with pytest.raises(CorruptBlob, match="where it cannot be"):
+    with pytest.raises(CorruptBlob, match="an impossible place"):
         read_index(size, read_range)
 
 
@@ -354,7 +354,7 @@ def test_an_index_of_another_shape_is_corrupt(text: bytes) -> None:
 def test_a_footer_that_points_elsewhere_is_corrupt(offset: int, length: int) -> None:
     payload = b"0123456789"
     data = struct.pack("<II", 0x184D2A5E, 34) + payload + struct.pack("<QQ8s", offset, length, b"ENVCBND1")
-    with pytest.raises(CorruptBlob, match="where it cannot be"):
+    with pytest.raises(CorruptBlob, match="an impossible place"):
         read_index(len(data), bytes_reader(data))
 
 
@@ -438,8 +438,8 @@ def test_a_bundle_cannot_pass_one_object_off_as_another() -> None:
     for says, changes in {
         "another artifact or layout": {"artifact": sha256(b"other")},
         "of another artifact or layout": {"layout": "nt"},
-        "do not follow": {"offset": 1},
-        "not follow each other": {"length": 5},
+        "not contiguous": {"offset": 1},
+        "not contiguous": {"length": 5},
         "not a sha256": {"artifact": "x"},
         "not a layout": {"layout": "../x"},
     }.items():

@@ -1,1 +1,1 @@
-"""The bytes of objects and bundles (FORMAT.md)."""
+"""The bytes of objects and bundles, as FORMAT.md specifies them."""

@@ -1,7 +1,7 @@
-"""A bundle: objects one after the other in a single file, readable by anything that reads zstd-compressed tar.
+"""A bundle: a single file of concatenated objects, which any program that reads zstd-compressed tar can unpack.
 
-No object is encoded again. Objects hold no end-of-archive marker, so their tar streams join to one, which a last frame
-ends; between them stand their indexes, in skippable frames that decompressors pass over.
+No object is encoded again. Objects contain no end-of-archive marker, so their tar streams join into one, which a last
+frame ends. Between the tar streams are the indexes, in skippable frames that decompressors ignore.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from envc.shipping.format.paths import ENVIRONMENT_LAYOUT, check_layout
 from envc.shipping.format.tar import END
 from envc.system.buffers import Owned
 
-Write = Callable[[bytes], object]  # takes all of the bytes, or raises
+Write = Callable[[bytes], object]  # writes all of the bytes, or raises
 
 BUNDLE_FORMAT = 1
 
@@ -44,21 +44,21 @@ class BundleIndex(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """An object that goes into a bundle."""
+    """An object to be written into a bundle."""
 
     index: ObjectIndex
     size: int  # bytes, index included
     read_range: ReadRange
-    what: str  # names it in errors
+    what: str  # its name in errors
 
 
 def write_bundle(objects: Iterable[Source], environment: Source, write: Write) -> BundleIndex:
-    """Write a bundle of objects, in the order given, and of the environment's own files.
+    """Write a bundle of objects, in the given order, followed by the environment's own files.
 
-    Where two objects hold one path, `tar` keeps the later one's member: give the winner last. Every object is read to
-    the digest of its last member, since programs that unpack the bundle check nothing; `objects` is asked for the next
-    one when the one before has been written. Raises CorruptBlob when one is
-    not what its index says, and what reading and writing raise; what was written until then is of no use.
+    If two objects contain the same path, `tar` keeps the member of the later one, so the winner must come last. Every
+    object is verified down to the digest of its last member, because programs that unpack the bundle check nothing. The
+    next item of `objects` is requested when the previous one has been written. Raises CorruptBlob if an object is not
+    what its index says, and what reading and writing raise; the output is then unusable.
     """
     if environment.index.layout != ENVIRONMENT_LAYOUT:
         raise ValueError(f"a bundle ends with an environment object, not with one of layout {environment.index.layout}")
@@ -75,33 +75,33 @@ def write_bundle(objects: Iterable[Source], environment: Source, write: Write) -
 
 
 def _copy(source: Source, write: Write) -> None:
-    """The bytes of one object, checked on their way: frames, and the trailer that must repeat the index."""
+    """Copy the bytes of one object and check them: the frames, and the trailer, which must repeat the index."""
 
-    def passing(offset: int, length: int) -> bytes:
-        data = bytes(source.read_range(offset, length))  # nobody may change what is being written
+    def read_and_write(offset: int, length: int) -> bytes:
+        data = bytes(source.read_range(offset, length))  # immutable while it is being written
         write(data)
         return data
 
-    for _ in read_object(source.index, passing, source.what):
+    for _ in read_object(source.index, read_and_write, source.what):
         pass
     end = check_trailer(source.index, source.size, source.read_range, source.what)
     write(bytes(source.read_range(end, source.size - end)))
 
 
 def check_trailer(index: ObjectIndex, size: int, read_range: ReadRange, what: str) -> int:
-    """The offset where the trailer of an object of `size` bytes starts. Raises CorruptBlob unless it is that index,
-    and nothing stands between the frames and it: a program that decompresses everything would read it, too.
+    """The offset at which the trailer of an object of `size` bytes starts. Raises CorruptBlob unless the trailer is
+    that index and follows the frames directly: a program that decompresses everything would read bytes between them.
     """
     text, start = read_trailer(size, read_range, what)
     if start != sum(frame.length for frame in index.frames) or text != canonical_json(index):
-        raise CorruptBlob(what, "holds another index than the record")
+        raise CorruptBlob(what, "contains another index than the record")
     return start
 
 
 def read_bundle(size: int, read_range: ReadRange, what: str) -> BundleIndex:
-    """The index of a bundle of `size` bytes. Raises CorruptBlob unless its parts and its ends are the whole file.
+    """The index of a bundle of `size` bytes. Raises CorruptBlob unless the file consists of its parts and its end.
 
-    Each part is then read with `read_part` and `part_reader`, as any object.
+    Each part is then read like any object, with `read_part` and `part_reader`.
     """
     text, start = read_trailer(size, read_range, what)
     index = decode_json(text, BundleIndex, what)
@@ -115,18 +115,18 @@ def read_bundle(size: int, read_range: ReadRange, what: str) -> BundleIndex:
 
 
 def part_reader(part: BundlePart, read_range: ReadRange) -> ReadRange:
-    """Ranges of one object of a bundle, counted from its start."""
+    """Reads ranges of one object of a bundle. Offsets count from the start of the object."""
 
     def read(offset: int, length: int) -> Owned:
         if not 0 <= offset <= offset + length <= part.length:
-            raise CorruptBlob(_what(part), "reaches beyond its place in the bundle")
+            raise CorruptBlob(_what(part), "extends beyond its place in the bundle")
         return read_range(part.offset + offset, length)
 
     return read
 
 
 def read_part(part: BundlePart, read_range: ReadRange) -> ObjectIndex:
-    """The index of one object of a bundle. Raises CorruptBlob, also when it is another object than the bundle says."""
+    """The index of one object of a bundle. Raises CorruptBlob, also if it is another object than the bundle says."""
     index = read_index(part.length, part_reader(part, read_range), _what(part))
     if (index.artifact, index.layout) != (part.artifact, part.layout):
         raise CorruptBlob(_what(part), "is the object of another artifact or layout")
@@ -134,19 +134,21 @@ def read_part(part: BundlePart, read_range: ReadRange) -> ObjectIndex:
 
 
 def _check(index: BundleIndex) -> int:
-    """The end of the last part. Raises ValueError unless the parts follow each other from 0, the environment last."""
+    """The offset after the last part. Raises ValueError unless the parts are contiguous from 0, the environment
+    last.
+    """
     if index.format != BUNDLE_FORMAT:
-        raise ValueError(f"bundle format {index.format}, this envc reads {BUNDLE_FORMAT}")
+        raise ValueError(f"bundle format {index.format}; this envc reads {BUNDLE_FORMAT}")
     layouts = [check_layout(part.layout) for part in index.parts]
     if ENVIRONMENT_LAYOUT in layouts[:-1] or layouts[-1:] != [ENVIRONMENT_LAYOUT]:
         raise ValueError("its environment object is not the last one")
     if len({(part.artifact, part.layout) for part in index.parts}) != len(index.parts):
-        raise ValueError("it holds an object twice")
+        raise ValueError("it contains an object twice")
     position = 0
     for part in index.parts:
         parse_sha256(part.artifact)
         if part.offset != position or part.length <= 0:
-            raise ValueError("its objects do not follow each other")
+            raise ValueError("its objects are not contiguous")
         position += part.length
     return position
 

@@ -1,11 +1,12 @@
-"""From the bytes of an object to its members. Nothing is handed out before everything about its frame was checked.
+"""Reads the members of an object from its bytes. No member is returned before its whole frame has been checked.
 
-The chain: the index is trusted because a digest of it was (a record's), or because the result is compared with a
-content digest; the index gives each frame's sha256, checked before decompression; the index also gives the whole tar
-text except contents, so headers are compared instead of interpreted, and no two readers can see different trees.
+The chain of trust: the index is trusted because a digest of it is (the record's), or because the result is compared
+with a content digest. The index states the sha256 of each frame, which is checked before decompression. It also
+determines the whole tar stream except the contents, so headers are compared instead of parsed, and no two readers can
+see different trees.
 
-Frames prove every byte to whoever trusts the index as a whole. Who trusts the members alone, because a content digest
-of them came from elsewhere, has the contents compared with them as well.
+For a caller that trusts the whole index, the frame digests prove every byte. A caller that trusts only the members,
+because their content digest came from elsewhere, has the contents compared with the members as well.
 """
 
 from __future__ import annotations
@@ -33,19 +34,19 @@ class Piece(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether this is the whole content, which a reader that compares contents has compared already."""
+        """Whether this is the whole content. A reader that compares contents has then compared it already."""
         return len(self.data) == self.member.size
 
 
 class ObjectReader:
-    """Reads the frames of one object, in any order, from any number of threads."""
+    """Reads the frames of one object, in any order and from any number of threads."""
 
     __slots__ = ("_spans", "contents", "index", "what")
 
     def __init__(self, index: ObjectIndex, what: str | None = None, *, contents: bool = True) -> None:
-        """With `contents` each content is compared with its member's digest, else with its frame's alone.
+        """With `contents`, each content is compared with its member's digest; otherwise only frames are checked.
 
-        Raises CorruptBlob unless the index is one that `index.check_index` accepts.
+        Raises CorruptBlob unless `object_index.check_index` accepts the index.
         """
         self.what = what or f"object {index.artifact[:12]} ({index.layout})"
         self.index = index
@@ -53,7 +54,7 @@ class ObjectReader:
         self._spans = check_index(index, self.what)
 
     def frames_of(self, path: str) -> list[int]:
-        """The numbers of the frames that hold a member, in order; none where there is no such member."""
+        """The numbers of the frames that contain a member, in order; empty if there is no such member."""
         members = self.index.members
         at = bisect_left(members, path, key=lambda member: member.path)
         if at == len(members) or members[at].path != path:
@@ -63,8 +64,8 @@ class ObjectReader:
     def pieces(self, number: int, compressed: Buffer) -> list[Piece]:
         """The members, or the slice of one, in frame `number`, in the order of the tree.
 
-        Raises CorruptBlob unless the bytes are exactly that frame. A slice is proven by the frame's digest alone; who
-        wants contents compared compares the whole member's sha256 when its last slice has been written.
+        Raises CorruptBlob unless the bytes are exactly that frame. A slice is proven only by the digest of its frame. A
+        caller that compares contents must compare the sha256 of the whole member after writing its last slice.
         """
         frame = self.index.frames[number]
         if sha256(compressed) != frame.sha256:
@@ -94,9 +95,9 @@ class ObjectReader:
 
 
 def read_member(index: ObjectIndex, read_range: ReadRange, path: str, what: str | None = None) -> bytes:
-    """The content of one file of an object, checked: only the frames that hold it are read.
+    """The checked content of one file of an object. Only the frames that contain it are read.
 
-    Raises CorruptBlob, also where the object has no such file.
+    Raises CorruptBlob, also if the object has no such file.
     """
     reader = ObjectReader(index, what)
     content = b"".join(
@@ -112,9 +113,9 @@ def read_member(index: ObjectIndex, read_range: ReadRange, path: str, what: str 
 
 
 def read_object(index: ObjectIndex, read_range: ReadRange, what: str | None = None) -> Iterator[Piece]:
-    """All pieces of an object, in the order of the tree, checked down to the digest of every member.
+    """All pieces of an object in the order of the tree, checked down to the digest of every member.
 
-    Raises CorruptBlob; for a member larger than a frame possibly after its first slices were handed out.
+    Raises CorruptBlob. For a member larger than a frame, its first slices may have been yielded before.
     """
     reader = ObjectReader(index, what)
     running = hashlib.sha256()

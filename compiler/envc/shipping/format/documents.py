@@ -1,4 +1,4 @@
-"""The JSON documents of a store: one text for each value, and nothing but values of the right shape back."""
+"""The JSON documents of a store: each value has exactly one text, and reading accepts only values of the right type."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Document = TypeVar("Document")
 
 
 def canonical_json(value: object) -> bytes:
-    """The one JSON text of a value: keys sorted, no white space, UTF-8, every field written.
+    """The canonical JSON of a value: keys sorted, no white space, UTF-8, every field written.
 
-    Defaults are not left out: msgspec tells them by identity, so the same number would be left out or written
+    Default values are not omitted: msgspec recognises them by identity, so an equal number would be omitted or written
     depending on how it was computed.
     """
     return msgspec.json.encode(value, order="sorted")
 
 
 def decode_json(text: bytes, form: type[Document], what: str) -> Document:
-    """A value of that form. Raises CorruptBlob for anything else, however wrong or deeply nested."""
+    """A value of that type. Raises CorruptBlob for anything else, including text that is nested too deeply."""
     try:
         return decode(text, form)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

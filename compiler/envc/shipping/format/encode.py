@@ -1,4 +1,4 @@
-"""From entries to the bytes of an object. The bytes depend on the entries, the level and libzstd: on nothing else."""
+"""Writes entries as the bytes of an object, which depend only on the entries, the level and the version of libzstd."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from envc.system.cores import usable_cores
 LEVEL = 9  # `--fast` is 3, `--small` is 19
 _CHUNK = 1 << 20  # bytes read at once from a content
 
-Content = bytes | Path | Callable[[], BinaryIO]  # a callable opens the content anew; the stream is closed after reading
+Content = bytes | Path | Callable[[], BinaryIO]  # a callable opens the content; the stream is closed after reading
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A member to be written, with where its content comes from."""
+    """A member to be written, and the source of its content."""
 
     path: str
     content: Content = b""
-    size: int | None = None  # bytes; needed for a callable, else found out
+    size: int | None = None  # bytes; required for a callable, otherwise determined from the content
     executable: bool = False
     link: str = ""  # target of a symbolic link; "" for a file
     mtime: int = MTIME
 
     def member(self) -> Member:
-        """The member without its digest. Raises OSError when the file of a Path is not there."""
+        """The member without its digest. Raises OSError if the file of a Path does not exist."""
         if self.link:
             return Member(path=self.path, type="link", mode=0o777, link=self.link, mtime=self.mtime)
         size = self.size
@@ -61,17 +61,17 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Encoder:
-    """Threads that compress frames. Several objects may be written at once, each from a thread of its own.
+    """A thread pool that compresses frames. Several objects may be written at once, each from its own thread.
 
-    Memory is bounded whatever the objects' size and number: at most ``2 * threads`` frames of tar, and as many
-    compressed ones for each object that is being written.
+    Memory is bounded, independent of the size and number of objects: at most ``2 * threads`` frames of tar, and as many
+    compressed frames for each object that is being written.
     """
 
     def __init__(self, *, level: int = LEVEL, threads: int | None = None) -> None:
         self._level = level
         self._threads = threads or usable_cores()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="envc-encode")
-        self._room = threading.BoundedSemaphore(2 * self._threads)
+        self._budget = threading.BoundedSemaphore(2 * self._threads)
 
     def __enter__(self) -> Self:
         return self
@@ -82,11 +82,11 @@ class Encoder:
     def write_object(
         self, entries: Iterable[Entry], out: BinaryIO, *, layout: str, artifact: Sha256 | None = None
     ) -> tuple[ObjectIndex, int]:
-        """Write the object of these entries, given in any order; answer with its index and its size in bytes.
+        """Write the object of these entries, given in any order. Returns its index and its size in bytes.
 
-        Without an `artifact` (code, an environment's own files) the object is named by its content digest. Raises
-        UnsafePath for a tree that must not be written, StoreError when a content is not as long as announced, and what
-        reading the contents and writing to `out` raise.
+        Without an `artifact` (code, an environment's own files), the object is named by its content digest. Raises
+        UnsafePath for a tree that must not be written, StoreError if a content does not have the announced length, and
+        what reading the contents and writing to `out` raise.
         """
         ordered = sorted(entries, key=lambda entry: entry.path)
         members = [entry.member() for entry in ordered]
@@ -98,16 +98,16 @@ class Encoder:
         position = 0
         with closing(self._compressed(raw)) as compressed_frames:
             for span, (compressed, digest) in zip(cut, compressed_frames, strict=True):
-                goes_on = members[span.first] if span.at else None
+                continued = members[span.first] if span.at else None
                 frames.append(
                     Frame(
                         offset=position,
                         length=len(compressed),
                         raw=span.raw,
                         sha256=digest,
-                        path=goes_on.path if goes_on else "",
+                        path=continued.path if continued else "",
                         at=span.at,
-                        mode=goes_on.mode if goes_on else 0,
+                        mode=continued.mode if continued else 0,
                     )
                 )
                 out.write(compressed)
@@ -118,7 +118,8 @@ class Encoder:
         index = ObjectIndex(
             artifact=artifact or content_digest(whole), layout=layout, frames=tuple(frames), members=whole
         )
-        # What we write is what we would read: a writer that disagrees with the reader must fail here, not in a year.
+        # The reader's checks run on what was written: a writer that disagrees with the reader must fail here, not
+        # later.
         check_index(index, "the object being written", end=position)
         trailer = encode_trailer(index, position)
         out.write(trailer)
@@ -129,12 +130,12 @@ class Encoder:
         pending: deque[Future[tuple[bytes, Sha256]]] = deque()
         try:
             while True:
-                self._room.acquire()
+                self._budget.acquire()
                 try:
                     frame = next(raw)
                     pending.append(self._pool.submit(self._compress, frame))
                 except BaseException as stop:
-                    self._room.release()
+                    self._budget.release()
                     if isinstance(stop, StopIteration):
                         break
                     raise
@@ -145,14 +146,14 @@ class Encoder:
         finally:
             for future in pending:
                 if future.cancel():
-                    self._room.release()
+                    self._budget.release()
 
     def _compress(self, frame: bytes) -> tuple[bytes, Sha256]:
         try:
             compressed = compress(frame, self._level)
             return compressed, sha256(compressed)
         finally:
-            self._room.release()
+            self._budget.release()
 
 
 def write_object(
@@ -170,7 +171,7 @@ def write_object(
 
 
 def _tar(entries: list[Entry], members: list[Member], digests: list[str]) -> Iterator[bytes]:
-    """The tar stream of the members, in pieces of at most about a mebibyte; digests are added as contents end."""
+    """The tar stream of the members, in pieces of about one mebibyte at most. A digest is added after each content."""
     for entry, member in zip(entries, members, strict=True):
         yield encode_header(member)
         if member.type == "link":
@@ -190,7 +191,7 @@ def _tar(entries: list[Entry], members: list[Member], digests: list[str]) -> Ite
 
 
 def _frames_of(tar: Iterator[bytes], cut: list[Span]) -> Iterator[bytes]:
-    """The tar stream in pieces of the spans' sizes."""
+    """The tar stream, cut into frames of the sizes of the spans."""
     buffer = bytearray()
     for span in cut:
         while len(buffer) < span.raw:
@@ -198,5 +199,5 @@ def _frames_of(tar: Iterator[bytes], cut: list[Span]) -> Iterator[bytes]:
         frame = bytes(memoryview(buffer)[: span.raw])
         del buffer[: span.raw]
         yield frame
-    for _ in tar:  # to its end: the last digest is taken after the last byte
+    for _ in tar:  # exhausts it: the last digest is added after the last byte
         pass

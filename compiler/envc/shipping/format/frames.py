@@ -1,6 +1,6 @@
-"""zstd frames: one-shot, checked, bounded. RFC 8878.
+"""zstd frames (RFC 8878): compressed and decompressed in one call, checked and bounded.
 
-Compressors and decompressors are kept per thread: they are costly to make and must not be shared.
+Compressors and decompressors are kept per thread: they are expensive to create and must not be shared.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 Buffer = bytes | bytearray | memoryview
 
-SKIPPABLE = 0x184D2A5E  # magic number of the skippable frames that hold an index
-_DESCRIPTOR = 4  # offset of a frame's descriptor, behind its magic number
+SKIPPABLE = 0x184D2A5E  # magic number of the skippable frames that contain an index
+_DESCRIPTOR = 4  # offset of a frame's descriptor, after its magic number
 _CHECKSUM_FLAG = 1 << 2  # in the descriptor
-_CHECKSUM = 4  # bytes of a checksum, the last ones of a frame
-MAX_WINDOW = 1 << 27  # bytes; what `zstd -d` accepts without being told, and every level here stays below
+_CHECKSUM = 4  # bytes of a checksum, at the end of a frame
+MAX_WINDOW = 1 << 27  # bytes; the default limit of `zstd -d`, which no level used here exceeds
 
 
 class _Compressors(threading.local):
@@ -51,32 +51,31 @@ def _decompressor() -> _Decompressor:
 
 
 def compress(data: Buffer, level: int) -> bytes:
-    """One frame with content size and checksum. The same bytes for the same data, level and libzstd, in any thread."""
+    """One frame with content size and checksum. Equal data, level and libzstd give equal bytes, in any thread."""
     return _compressors.at(level).compress(data)
 
 
 def decompress(frame: Buffer, what: str, *, raw: int | None = None, limit: int, proven: bool = False) -> bytes:
-    """The content of exactly one frame, compared with the frame's own checksum unless its bytes are `proven` to be
+    """The content of exactly one frame. It is compared with the frame's checksum unless its bytes are `proven` to be
     those that were written.
 
-    Nothing is allocated before the frame's own header has announced `raw` bytes (any number, if None), and at most
-    `limit`. Raises CorruptBlob for anything else: a longer, shorter, broken, truncated or skippable frame, or bytes
-    that follow it.
+    Nothing is allocated unless the frame's header announces `raw` bytes (any number, if None) and at most `limit`.
+    Raises CorruptBlob for anything else: a longer, shorter, broken, truncated or skippable frame, or trailing bytes.
     """
     import zstandard
 
     try:
         header = zstandard.get_frame_parameters(frame)
         announced = header.content_size
-        # The library answers an announced size of 0 without reading on, so an empty content is no frame of ours.
+        # For an announced size of 0 the library returns without reading on, so envc never writes an empty content.
         if not 0 < announced <= limit or (raw is not None and announced != raw):
-            raise CorruptBlob(what, f"a frame announces {announced} bytes where {raw or f'1 to {limit}'} belong")
-        read = _decompress_unsummed if proven and header.has_checksum else _decompress
+            raise CorruptBlob(what, f"a frame announces {announced} bytes instead of {raw or f'1 to {limit}'}")
+        read = _decompress_without_checksum if proven and header.has_checksum else _decompress
         content = read(frame)
     except zstandard.ZstdError as error:
         raise CorruptBlob(what, f"a frame cannot be decompressed ({error})") from None
     if len(content) != announced:
-        raise CorruptBlob(what, f"a frame announces {announced} bytes and holds {len(content)}")
+        raise CorruptBlob(what, f"a frame announces {announced} bytes and contains {len(content)}")
     return content
 
 
@@ -84,12 +83,12 @@ def _decompress(frame: Buffer) -> bytes:
     return _decompressor().codec.decompress(frame, allow_extra_data=False)
 
 
-def _decompress_unsummed(frame: Buffer) -> bytes:
-    """As `_decompress`, of a frame with a checksum, which is not computed.
+def _decompress_without_checksum(frame: Buffer) -> bytes:
+    """As `_decompress`, for a frame with a checksum, without computing it.
 
-    The library cannot be told to pass over one, and takes longer to compute it than even a copy does
-    (`tests/benchmarks/NOTEBOOK.md`). So it gets the bytes before it, behind a header that announces none
-    (RFC 8878, 3.1.1 and 3.1.1.1.1).
+    The library has no option to skip the checksum, and computing it takes longer than even copying the bytes
+    (`tests/benchmarks/NOTEBOOK.md`). So the library gets the bytes before the checksum, with a header that announces
+    none (RFC 8878, 3.1.1 and 3.1.1.1.1).
     """
     bare = frame if isinstance(frame, bytearray) else bytearray(frame)
     bare[_DESCRIPTOR] &= ~_CHECKSUM_FLAG

@@ -1,4 +1,4 @@
-"""The index at the end of an object: what is in it, frame by frame, and the checks that make it safe to act on."""
+"""The index at the end of an object, which lists its frames and members, and the checks that make it safe to use."""
 
 from __future__ import annotations
 
@@ -21,46 +21,46 @@ FOOTER_MAGIC = b"ENVCBND1"
 MAX_INDEX = 128 << 20  # bytes of JSON
 MAX_CONTENT = 1 << 40  # bytes of one member's content
 INDEX_LEVEL = 9
-_STRANGE = "is no object or bundle of envc, or its end is missing"
-_TAIL = 1 << 16  # bytes read at first from the end: holds the index of most objects
+_UNKNOWN = "is not an object or bundle of envc, or its end is missing"
+_TAIL = 1 << 16  # bytes read first from the end; contains the index of most objects
 
 _SKIPPABLE_HEADER = struct.Struct("<II")  # magic number, size of the payload
 _FOOTER = struct.Struct("<QQ8s")  # offset and length of the compressed index, FOOTER_MAGIC
 
 
 def encode_trailer(document: object, offset: int) -> bytes:
-    """The skippable frame that ends an object or a bundle, when it starts at `offset`."""
+    """The skippable frame at the end of an object or a bundle, if it starts at `offset`."""
     payload = compress(canonical_json(document), INDEX_LEVEL)
     footer = _FOOTER.pack(offset + _SKIPPABLE_HEADER.size, len(payload), FOOTER_MAGIC)
     return _SKIPPABLE_HEADER.pack(SKIPPABLE, len(payload) + len(footer)) + payload + footer
 
 
 def read_trailer(size: int, read_range: ReadRange, what: str) -> tuple[bytes, int]:
-    """The JSON text of the skippable frame at the end of `size` bytes, and the offset where that frame starts.
+    """The JSON text of the skippable frame at the end of `size` bytes, and the offset at which that frame starts.
 
-    Raises CorruptBlob when the end is not such a frame. Reads once or twice.
+    Raises CorruptBlob if the bytes do not end with such a frame. Makes one or two reads.
     """
     least = _SKIPPABLE_HEADER.size + _FOOTER.size
     if size < least:
-        raise CorruptBlob(what, _STRANGE)
+        raise CorruptBlob(what, _UNKNOWN)
     tail = read_range(size - min(size, _TAIL), min(size, _TAIL))
     offset, length, magic = _FOOTER.unpack(tail[-_FOOTER.size :])
     if magic != FOOTER_MAGIC:
-        raise CorruptBlob(what, _STRANGE)
+        raise CorruptBlob(what, _UNKNOWN)
     start = offset - _SKIPPABLE_HEADER.size
     if length > MAX_INDEX or start < 0 or offset + length + _FOOTER.size != size:
-        raise CorruptBlob(what, "says its index is where it cannot be")
+        raise CorruptBlob(what, "states an impossible place for its index")
     if size - start > len(tail):
         tail = read_range(start, size - start)
     frame = tail[len(tail) - (size - start) :]
     if _SKIPPABLE_HEADER.unpack(frame[: _SKIPPABLE_HEADER.size]) != (SKIPPABLE, length + _FOOTER.size):
-        raise CorruptBlob(what, "holds its index in something that is not a skippable frame")
+        raise CorruptBlob(what, "does not store its index in a skippable frame")
     payload = frame[_SKIPPABLE_HEADER.size : -_FOOTER.size]
     return decompress(payload, what, limit=MAX_INDEX), start
 
 
 def read_index(size: int, read_range: ReadRange, what: str = "an object") -> ObjectIndex:
-    """Read the index of an object of `size` bytes. Raises CorruptBlob unless it and its frames are the whole object."""
+    """Read the index of an object of `size` bytes. Raises CorruptBlob unless the object is its frames and its index."""
     text, end = read_trailer(size, read_range, what)
     index = decode_json(text, ObjectIndex, what)
     check_index(index, what, end=end)
@@ -68,11 +68,11 @@ def read_index(size: int, read_range: ReadRange, what: str = "an object") -> Obj
 
 
 def check_index(index: ObjectIndex, what: str, *, end: int | None = None) -> list[Span]:
-    """Raise CorruptBlob unless the index describes exactly one safe tree in exactly one way; answers with its spans.
+    """Raise CorruptBlob unless the index describes exactly one safe tree in exactly one way. Returns its spans.
 
-    What holds afterwards: the format is known; members are sorted, unique, safe to write, with digests and sizes that
-    can be; frames follow each other without a gap from 0 (to `end`, if given), hold at most FRAME bytes each and are
-    cut as `layout.spans` cuts these members.
+    Afterwards the following holds. The format is known. Members are sorted, unique and safe to write, with valid
+    digests and sizes. Frames are contiguous from 0 (to `end`, if given), contain at most FRAME bytes each, and are cut
+    as `spans.spans` cuts these members.
     """
     if index.format != OBJECT_FORMAT:
         raise CorruptBlob(what, f"is object format {index.format}; this envc reads {OBJECT_FORMAT}", "upgrade envc")
@@ -91,9 +91,9 @@ def check_index(index: ObjectIndex, what: str, *, end: int | None = None) -> lis
 
 
 def check_member(member: Member) -> None:
-    """Raise ValueError unless the fields of a member fit each other."""
+    """Raise ValueError unless the fields of a member are consistent."""
     if not 0 <= member.mtime <= MAX_OCTAL:
-        raise ValueError(f"{member.path[:200]!r} has a time that tar cannot say")
+        raise ValueError(f"{member.path[:200]!r} has a time that tar cannot store")
     if member.type == "file":
         parse_sha256(member.sha256)
         if member.mode not in (0o644, 0o755) or not 0 <= member.size <= MAX_CONTENT or member.link:
@@ -104,13 +104,13 @@ def check_member(member: Member) -> None:
 
 def _check_frames(index: ObjectIndex, cut: list[Span], what: str, end: int | None) -> None:
     if len(cut) != len(index.frames):
-        raise CorruptBlob(what, f"has {len(index.frames)} frames where its members fill {len(cut)}")
+        raise CorruptBlob(what, f"has {len(index.frames)} frames, but its members fill {len(cut)}")
     position = 0
     for number, (frame, span) in enumerate(zip(index.frames, cut, strict=True)):
-        goes_on = index.members[span.first] if span.at else None
-        expected = (span.raw, goes_on.path if goes_on else "", span.at, goes_on.mode if goes_on else 0)
+        continued = index.members[span.first] if span.at else None
+        expected = (span.raw, continued.path if continued else "", span.at, continued.mode if continued else 0)
         if (frame.raw, frame.path, frame.at, frame.mode) != expected:
-            raise CorruptBlob(what, f"frame {number} does not hold the members that belong there")
+            raise CorruptBlob(what, f"frame {number} does not contain the members that belong there")
         if frame.offset != position or frame.length <= 0:
             raise CorruptBlob(what, f"frame {number} does not follow the one before")
         try:
@@ -119,4 +119,4 @@ def _check_frames(index: ObjectIndex, cut: list[Span], what: str, end: int | Non
             raise CorruptBlob(what, f"frame {number}: {error}") from None
         position += frame.length
     if end is not None and position != end:
-        raise CorruptBlob(what, f"its frames end at byte {position}, its index starts at byte {end}")
+        raise CorruptBlob(what, f"its frames end at byte {position}, but its index starts at byte {end}")

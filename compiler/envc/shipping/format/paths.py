@@ -1,7 +1,7 @@
-"""Which paths may stand in an object: the one place where a name from outside becomes a place on disk.
+"""Which paths an object may contain: the only place where an untrusted name becomes a path on disk.
 
-A tree that passes `check_tree` can be written below any folder in any order, by any number of threads, without a write
-that leaves the folder: no member stands below another, and every link stays inside whatever links it passes through.
+A tree that passes `check_tree` can be written below any folder, in any order and by any number of threads, and no write
+leaves the folder: no member is below another member, and every link stays inside, whatever links it passes through.
 """
 
 from __future__ import annotations
@@ -13,39 +13,39 @@ from collections.abc import Iterable
 from envc.model.record import Member
 from envc.shipping.format.errors import UnsafePath
 
-MAX_PART = 255  # bytes of UTF-8; what the usual file systems allow
+MAX_PART = 255  # bytes of UTF-8; the limit of common file systems
 MAX_PATH = 1024  # bytes of UTF-8; PATH_MAX of macOS, the smallest among the platforms
-RESERVED = ".envc"  # folder of an environment's own files; only the environment object may hold it
+RESERVED = ".envc"  # folder of an environment's own files; only the environment object may contain it
 ENVIRONMENT_LAYOUT = "environment"
 
-_REFUSED = re.compile(r"[\x00-\x1f\x7f\\]")
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
 _DRIVE = re.compile(r"[A-Za-z]:")
-_WINDOWS_REFUSED = re.compile(r'[<>:"|?*]')
+_WINDOWS_FORBIDDEN = re.compile(r'[<>:"|?*]')
 _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
 _NO_NAMES = frozenset(("", ".", ".."))
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")  # a last part that is safe wherever its folder is
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")  # a last part that is safe in every folder
 
 
 def check_path(path: str, *, windows: bool = False) -> None:
-    """Raise UnsafePath unless `path` names a place below a folder on every system, by the same name.
+    """Raise UnsafePath unless `path` names a place below a folder on every system, with the same name.
 
-    Refused: absolute, drive and UNC names, ``.``, ``..`` and empty parts, backslashes, control characters, text that
-    is not Unicode, and over-long names. `windows` also refuses what Windows reads as something else: device names,
-    streams, wildcards, parts that end in a dot or a space.
+    Rejected: absolute, drive and UNC names; ``.``, ``..`` and empty parts; backslashes; control characters; text that
+    is not Unicode; names that are too long. `windows` also rejects names that Windows interprets differently: device
+    names, streams, wildcards, and parts that end in a dot or a space.
     """
     parts = path.split("/")
     if not _NO_NAMES.isdisjoint(parts):
         raise UnsafePath(path, "is not a plain relative path")
-    if _REFUSED.search(path):
-        raise UnsafePath(path, "holds a backslash or a control character")
+    if _FORBIDDEN.search(path):
+        raise UnsafePath(path, "contains a backslash or a control character")
     if _DRIVE.match(path):
         raise UnsafePath(path, "starts with a drive")
     if len(path) > MAX_PART or not path.isascii():
         _check_length(path, parts)
     if windows:
         for part in parts:
-            if _WINDOWS_REFUSED.search(part) or part[-1] in ". " or _WINDOWS_DEVICE.fullmatch(part):
-                raise UnsafePath(path, "is not a file name on Windows")
+            if _WINDOWS_FORBIDDEN.search(part) or part[-1] in ". " or _WINDOWS_DEVICE.fullmatch(part):
+                raise UnsafePath(path, "is not a valid file name on Windows")
 
 
 def _check_length(path: str, parts: list[str]) -> None:
@@ -58,11 +58,11 @@ def _check_length(path: str, parts: list[str]) -> None:
 
 
 def check_link(path: str, target: str, *, windows: bool = False) -> None:
-    """Raise UnsafePath unless the link at `path` leads to a place below the folder that holds the tree.
+    """Raise UnsafePath unless the link at `path` points to a place below the root of the tree.
 
-    The target is relative, and ``..`` stands only at its start: so every ``..`` climbs real folders, and what follows
-    only descends, through links that obey the same rule. Counting parts lexically is not enough: ``a/b/x/..`` leaves
-    the tree when ``x`` is a link to its root.
+    The target must be relative, with ``..`` only at its start. So every ``..`` climbs real folders, and the rest only
+    descends, through links that obey the same rule. Counting parts lexically is not enough: ``a/b/x/..`` leaves the
+    tree if ``x`` is a link to its root.
     """
     parts = target.split("/")
     up = 0
@@ -78,32 +78,32 @@ def check_link(path: str, target: str, *, windows: bool = False) -> None:
 
 
 def fold(path: str) -> str:
-    """What a case-insensitive, normalising file system takes for the same name."""
+    """A key that is equal for names that a case-insensitive, normalising file system treats as the same."""
     return (
         path.lower() if path.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
     )
 
 
 def check_tree(members: Iterable[Member], *, windows: bool, fold_case: bool, reserved: bool = False) -> None:
-    """Raise UnsafePath unless the members, in this order, are one tree that is safe to write.
+    """Raise UnsafePath unless the members, in this order, form one tree that is safe to write.
 
-    Strictly ascending by path; every path and link safe; no member below another; with `fold_case` no two paths that a
-    case-insensitive file system would merge. `reserved` allows the folder ``.envc``.
+    Paths must be strictly ascending, every path and link safe, and no member below another. With `fold_case`, a
+    case-insensitive file system must not merge any two paths. `reserved` allows the folder ``.envc``.
     """
     previous = ""
-    place = "/"  # the folder of the member before; no path has this one
+    previous_folder = "/"  # of the previous member; no path has this folder
     names: set[str] = set()
     folders: set[str] = set()
     for member in members:
         path = member.path
         folder, _, last = path.rpartition("/")
-        is_neighbour = folder == place
-        # Of a neighbour only the last part is new, and all but a few of those are plain.
+        is_neighbour = folder == previous_folder
+        # Only the last part of a neighbour is new, and nearly all of these are plain.
         if windows or not is_neighbour or not _PLAIN_NAME.fullmatch(last) or len(path) > MAX_PART:
             check_path(path, windows=windows)
         if path <= previous:
             raise UnsafePath(path, "is out of order" if path != previous else "occurs twice")
-        previous, place = path, folder
+        previous, previous_folder = path, folder
         if member.link:
             check_link(path, member.link, windows=windows)
         name = fold(path) if fold_case else path
@@ -113,18 +113,18 @@ def check_tree(members: Iterable[Member], *, windows: bool, fold_case: bool, res
         if is_neighbour and folder:
             continue
         if not reserved and (fold(path) + "/").startswith(RESERVED + "/"):
-            raise UnsafePath(path, f"stands in the reserved folder {RESERVED}")
+            raise UnsafePath(path, f"is in the reserved folder {RESERVED}")
         while (name := name.rpartition("/")[0]) and name not in folders:
             folders.add(name)
     if not names.isdisjoint(folders):
-        raise UnsafePath(min(names & folders), "is a member and a folder of other members")
+        raise UnsafePath(min(names & folders), "is both a member and a folder of other members")
 
 
 def rules(layout: str) -> dict[str, bool]:
     """The arguments of `check_tree` for a layout.
 
-    Windows layouts obey Windows' names. Conda packages (``any``) may differ in case, as terminfo's do; whoever writes
-    one to a case-insensitive disk checks with `fold_case` again.
+    Windows layouts follow the rules for Windows names. Paths of conda packages (``any``) may differ only in case, as
+    terminfo's do; code that writes one to a case-insensitive disk must check again with `fold_case`.
     """
     return {
         "windows": layout.startswith("nt"),
@@ -134,7 +134,7 @@ def rules(layout: str) -> dict[str, bool]:
 
 
 def check_layout(layout: str) -> str:
-    """The layout itself. Raises ValueError if it is not a name that may stand in a key."""
+    """The layout itself. Raises ValueError if a key must not contain it."""
     if not _LAYOUT.fullmatch(layout):
         raise ValueError(f"{layout[:80]!r} is not a layout")
     return layout

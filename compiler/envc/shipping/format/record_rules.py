@@ -1,4 +1,4 @@
-"""Whether a record, well-formed as it is, can be about the environment that it claims."""
+"""Whether a well-formed record is consistent, and describes the environment that it names."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _INTERPRETERS = ("conda", "host", "standalone")
 
 
 def check_record(record: Record, what: str) -> None:
-    """Raise CorruptBlob unless the record's parts agree.
+    """Raise CorruptBlob unless the record is consistent.
 
-    Checked: format, names, order, every object's content digest against its members, its size against its frames, the
-    winners against the objects (`winners`, so that no record can choose which files are left out), and the environment
-    id against artifacts, layouts, platform and Python.
+    Checked are the format, names and order; the content digest of every object against its members, and its size
+    against its frames; the winners against the objects (see `winners`; no record can choose which files are left out);
+    and the environment id against artifacts, layouts, platform and Python.
     """
     if record.format != RECORD_FORMAT:
         raise CorruptBlob(what, f"is record format {record.format}; this envc reads {RECORD_FORMAT}", "upgrade envc")
@@ -37,7 +37,7 @@ def check_record(record: Record, what: str) -> None:
 def _check_objects(record: Record) -> None:
     order = [(part.kind, part.name) for part in record.objects]
     if order != sorted(set(order)):
-        raise ValueError("its objects are out of order, or one is named twice")
+        raise ValueError("its objects are out of order, or one occurs twice")
     for part in record.objects:
         parse_sha256(part.index.artifact)
         check_layout(part.index.layout)
@@ -49,20 +49,20 @@ def _check_objects(record: Record) -> None:
 
 def _check_paths(record: Record) -> None:
     if record.winners != winners(record.objects):
-        raise ValueError("it lets other files win than its objects and their order say")
+        raise ValueError("its winners are not those that follow from its objects and their order")
     for path in record.made:
         check_path(path)
     if list(record.made) != sorted(set(record.made)):
-        raise ValueError("the paths that are made at hydrate are out of order")
+        raise ValueError("its paths that hydrate makes are out of order")
 
 
 def winners(objects: Sequence[RecordObject]) -> dict[str, Sha256]:
-    """The artifact that writes each contested path, sorted: the last in the record's order that holds it, as if all
-    were installed one after the other.
+    """For each contested path, the artifact whose member is written, sorted by path. A contested path is one that
+    several objects contain. The last of them in the order of the record wins, as if all were installed one by one.
     """
     trees = [part.index.members for part in objects]
     if len(set(map(attrgetter("path"), chain.from_iterable(trees)))) == sum(map(len, trees)):
-        return {}  # as for most; finding it out this way takes a third of the time
+        return {}  # true for most environments; this check takes a third of the time
     holders: dict[str, Sha256] = {}
     contested: dict[str, Sha256] = {}
     for part in objects:

@@ -1,4 +1,4 @@
-"""How a tree is cut into frames: a function of its members alone, so writers agree and readers can check it."""
+"""How a tree is cut into frames. It depends only on the members, so all writers agree and readers can check it."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import NamedTuple
 from envc.model.record import Member
 from envc.shipping.format.tar import header_size, text_size
 
-FRAME = 8 << 20  # bytes of tar in one frame at most
+FRAME = 8 << 20  # maximal bytes of tar in one frame
 
 
 class Span(NamedTuple):
-    """What one frame holds: whole members, or a slice of one that is larger than a frame."""
+    """What one frame contains: whole members, or a slice of a member that is larger than a frame."""
 
     first: int  # number of its first member
     stop: int  # one past its last member
     raw: int  # bytes of tar
-    at: int = 0  # offset in the content where a continued frame goes on; 0 for a frame that starts with a header
+    at: int = 0  # offset in the content at which a continued frame starts; 0 for a frame that starts with a header
 
 
 def spans(members: Iterable[Member]) -> list[Span]:
     """Cut the members, in their order, into frames.
 
-    Members are gathered while their sum is at most FRAME. A larger one starts its own frame and goes on in frames of
-    exactly FRAME bytes of tar; its last frame ends with it.
+    Members are gathered while their sum is at most FRAME. A larger member starts its own frame and continues in frames
+    of exactly FRAME bytes of tar; its last frame ends with it.
     """
     cut: list[Span] = []
     first = raw = number = 0
