@@ -438,7 +438,7 @@ def test_a_bundle_cannot_pass_one_object_off_as_another() -> None:
     for says, changes in {
         "another artifact or layout": {"artifact": sha256(b"other")},
         "of another artifact or layout": {"layout": "nt"},
-        "not contiguous": {"offset": 1},
+        "are not contiguous": {"offset": 1},
         "not contiguous": {"length": 5},
         "not a sha256": {"artifact": "x"},
         "not a layout": {"layout": "../x"},
