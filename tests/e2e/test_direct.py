@@ -397,24 +397,24 @@ def test_what_a_build_needs_and_nobody_has(place: Workplace, index: IndexServer)
     write_project(place.checkout / "libs/acme", project_files("acme", **{"build-needs__txt": "nowhere-to-be-found>=2"}))
     place.write(manifest('{ path = "libs/acme" }'))
     told = place.fails(1, "lock").err
-    assert "what its build needs cannot be had" in told
+    assert "its build requirements cannot be solved" in told
     assert "nowhere-to-be-found" in told
     write_project(place.checkout / "libs/acme", {"build-needs.txt": "gamma @ https://files.example.com/gamma.whl"})
-    assert "it needs gamma from a URL to be built" in place.fails(1, "lock").err
+    assert "its build requires gamma from a URL" in place.fails(1, "lock").err
 
 
 def test_what_a_build_needs_is_not_built_itself_without_leave(place: Workplace, index: IndexServer) -> None:
     index.add(sdist("helper", "1.0", project_files("helper")))
     write_project(place.checkout / "libs/acme", project_files("acme", **{"build-needs__txt": "helper"}))
     place.write(manifest('{ path = "libs/acme" }'))
-    assert "what its build needs cannot be had" in place.fails(1, "lock").err
+    assert "its build requirements cannot be solved" in place.fails(1, "lock").err
     assert not built(place)
 
 
 def test_a_build_that_needs_what_it_builds(place: Workplace, index: IndexServer) -> None:
     index.add(sdist("helper", "1.0", project_files("helper", **{"build-needs__txt": "helper"})))
     place.write(manifest('"helper"', policy='build = ["helper"]'))
-    assert "building it needs what it builds: helper → helper" in place.fails(1, "lock").err
+    assert "its build requires itself: helper → helper" in place.fails(1, "lock").err
 
 
 def test_a_backend_that_stands_in_the_project_itself(place: Workplace, index: IndexServer) -> None:

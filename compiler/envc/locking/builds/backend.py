@@ -1,4 +1,4 @@
-"""The build backend of a project: what it asks for, and its hooks run by an interpreter of their own (PEP 517, 518)."""
+"""The build backend of a project: its requirements, and its hooks, run by a separate interpreter (PEP 517, 518)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from envc.locking.builds.errors import BadSource, BuildFailed
 from envc.locking.builds.origin import Origin
 from envc.model.record import MTIME
 
-# A project without a [build-system] is built by setuptools in the way of old (PEP 517, "Source trees").
+# A project without a [build-system] is built by setuptools in the legacy way (PEP 517, "Source trees").
 _LEGACY = ("setuptools.build_meta:__legacy__", ("setuptools>=40.8.0",))
-# What a compiler and the tools around it need to know of this machine; everything else stays outside.
+# The variables that a compiler and related tools need. The backend gets no others.
 _PASSED = (
     "PATH", "PATHEXT", "SYSTEMROOT", "SYSTEMDRIVE", "COMSPEC", "WINDIR", "PROCESSOR_ARCHITECTURE",
     "NUMBER_OF_PROCESSORS", "PROGRAMFILES", "PROGRAMFILES(X86)", "PROGRAMDATA", "VCINSTALLDIR", "VSINSTALLDIR",
@@ -29,7 +29,7 @@ _PASSED = (
 
 
 class BuildSystem(msgspec.Struct, frozen=True):
-    """What a pyproject.toml says of how its project is built."""
+    """The ``[build-system]`` table of a project."""
 
     backend: str
     requires: tuple[str, ...]  # as written
@@ -43,7 +43,7 @@ class _Table(msgspec.Struct, rename="kebab"):
 
 
 def build_system(origin: Origin) -> BuildSystem:
-    """How a project is built. Raises BadSource for one that does not say it in a way that makes sense."""
+    """How a project is built. Raises BadSource if it does not say so, or not in a valid form."""
     import tomli
 
     text = origin.read("pyproject.toml")
@@ -57,7 +57,7 @@ def build_system(origin: Origin) -> BuildSystem:
             return BuildSystem(*_LEGACY)
         table = msgspec.convert(document["build-system"], _Table)
     except (ValueError, RecursionError, msgspec.ValidationError) as error:
-        raise BadSource(origin.label, f"its [build-system] makes no sense: {str(error)[:300]}") from None
+        raise BadSource(origin.label, f"its [build-system] table is invalid: {str(error)[:300]}") from None
     return BuildSystem(table.build_backend, tuple(table.requires), tuple(table.backend_path))
 
 
@@ -72,12 +72,12 @@ class Backend:
         self._home = home  # an empty folder
 
     def requires(self, prefix: Path) -> tuple[str, ...]:
-        """What the backend asks for besides what the project says (``get_requires_for_build_wheel``)."""
+        """The requirements that the backend adds to those of the project (``get_requires_for_build_wheel``)."""
         step = "get_requires_for_build_wheel"
-        asked = self._call(prefix, step, lambda hooks: hooks.get_requires_for_build_wheel())
-        if not isinstance(asked, list) or not all(isinstance(each, str) for each in asked):
+        answer = self._call(prefix, step, lambda hooks: hooks.get_requires_for_build_wheel())
+        if not isinstance(answer, list) or not all(isinstance(each, str) for each in answer):
             raise BuildFailed(self._what, step, "it did not answer with a list of requirements")
-        return tuple(asked)
+        return tuple(answer)
 
     def wheel(self, prefix: Path, folder: Path) -> Path:
         """Build the wheel into a folder. Raises BuildFailed."""
@@ -99,19 +99,19 @@ class Backend:
             python_executable=str(_python(prefix)),
         )
         try:
-            # What a backend wants to tell authors of the project it tells whoever uses it too; that is noise here.
+            # Warnings of a backend are for the authors of the project.
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 return hook(hooks)
         except BackendUnavailable as error:
             raise BuildFailed(
-                self._what, step, f"{error.traceback}\nthe backend {self._system.backend} is not there"
+                self._what, step, f"{error.traceback}\nthe backend {self._system.backend} cannot be imported"
             ) from None
         except HookMissing:
             raise BuildFailed(self._what, step, f"the backend {self._system.backend} has no {step}") from None
-        except (ValueError, TypeError) as error:  # a backend-path outside of the project; an answer of a wrong type
+        except (ValueError, TypeError) as error:  # a backend-path outside the project; an answer of a wrong type
             raise BuildFailed(self._what, step, str(error)) from None
-        except FileNotFoundError:  # where an answer should be
+        except FileNotFoundError:  # the file with the answer
             raise BuildFailed(self._what, step, "".join([*output, "\nit ended without an answer"])) from None
         except _Failed:
             raise BuildFailed(self._what, step, "".join(output)) from None
@@ -140,14 +140,14 @@ class Backend:
         kept = {key: self._environ[key] for key in _PASSED if key in self._environ}
         path = f"{_python(prefix).parent}{os.pathsep}{kept.get('PATH') or os.defpath}"
         if os.name == "posix":
-            # The folder is another one each time, and compilers write it into debug information.
-            elsewhere = f"-fdebug-prefix-map={self._project}=."
-            kept |= {flags: f"{kept.get(flags, '')} {elsewhere}".strip() for flags in ("CFLAGS", "CXXFLAGS")}
+            # The folder differs from build to build, and compilers write it into debug information.
+            prefix_map = f"-fdebug-prefix-map={self._project}=."
+            kept |= {flags: f"{kept.get(flags, '')} {prefix_map}".strip() for flags in ("CFLAGS", "CXXFLAGS")}
         return kept | {
             "PATH": path,
             "HOME": str(self._home),
             "USERPROFILE": str(self._home),
-            # The same sources shall give the same wheel, whenever and wherever.
+            # The same sources should give the same wheel at any time and place.
             "SOURCE_DATE_EPOCH": str(MTIME),
             "PYTHONHASHSEED": "0",
             "PYTHONNOUSERSITE": "1",
@@ -155,13 +155,13 @@ class Backend:
             "PYTHONUTF8": "1",
             "LC_ALL": "C.UTF-8",
             "TZ": "UTC",
-            # An environment that was locked is all there is: nothing may be fetched into it.
+            # The environment is locked: pip must not install anything into it.
             "PIP_NO_INDEX": "1",
         }
 
 
 class _Failed(Exception):
-    """A hook ended with an error; what it wrote says why."""
+    """A hook ended with an error. Its output says why."""
 
 
 def _python(prefix: Path) -> Path:

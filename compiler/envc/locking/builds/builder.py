@@ -1,13 +1,14 @@
-"""Builds: a wheel out of an origin, made once, kept by its digest, and made again the way the lock says."""
+"""Builds: a wheel built from its sources once, kept by its digest, and built again as the lock describes."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
+from envc.context import Context
 from envc.fetch.artifacts import Artifacts
 from envc.fetch.pypi.metadata import wheel_metadata
 from envc.fetch.pypi.wheel_metadata import name_and_version
@@ -17,13 +18,12 @@ from envc.locking.builds.errors import BadSource, BuildElsewhere, BuildFailed, B
 from envc.locking.builds.origin import Origin
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Build, BuildRequirement
-from envc.model.progress import Progress
 from envc.system.atomic_file import write_file
 from envc_solvers.errors import MetadataUnusable
 from envc_solvers.pypi.language.requirement import InvalidRequirement, Metadata, Requirement, parse
 from envc_solvers.target import Python, Target
 
-# Locks requirements for an interpreter of this machine. Raises EnvcError where they cannot be met.
+# Locks requirements for an interpreter of this machine. Raises EnvcError if they cannot be met.
 LockRequirements = Callable[[str, Machine, tuple[Requirement, ...]], tuple[BuildRequirement, ...]]
 
 
@@ -42,27 +42,25 @@ class Builder:
     def __init__(
         self,
         artifacts: Artifacts,
-        environ: Mapping[str, str],
-        cache: Path,
-        progress: Progress,
+        context: Context,
         before: Iterable[Build] = (),
         supplier: Supplier | None = None,
     ) -> None:
-        """`before` are the builds of the lock: what was built so is taken as it is. `supplier` gives what builds
-        require; without one it comes from `artifacts`.
+        """`before` are the builds of the lock, whose wheels are used if the cache has them. Build requirements come
+        from `supplier`, or from `artifacts` if there is none.
         """
         self._artifacts = artifacts
-        self._environ = environ
-        self._cache = cache
-        self._progress = progress
-        self._isolation = Isolation(supplier or artifacts, cache, progress)
+        self._environ = context.environ
+        self._cache = context.cache
+        self._progress = context.progress
+        self._isolation = Isolation(supplier or artifacts, context.cache, context.progress)
         self._before = tuple(before)
         self._machines: dict[Python, Machine] = {}
         self._made: dict[tuple[str, str, str], dict[str, Built]] = {}  # origin and name; by machine key
 
     @property
     def builds(self) -> tuple[Build, ...]:
-        """What was built, or taken as built before, in this run."""
+        """The builds of this run, those included whose wheels were in the cache."""
         return tuple(built.build for made in self._made.values() for built in made.values())
 
     def wheel(self, name: str, origin: Origin, target: Target, python: Python, lock: LockRequirements) -> Built:
@@ -89,7 +87,7 @@ class Builder:
         return built
 
     def again(self, name: str, origin: Origin, build: Build) -> Built:
-        """The wheel that a build of the lock made, made again. Raises BuildMismatch where it comes out another one."""
+        """Repeat a build of the lock. Raises BuildMismatch if the wheel comes out different."""
         what = build.wheel
         machine = self._machine_for(python_of(build.python))
         for one in build.packages:
@@ -108,21 +106,21 @@ class Builder:
 
     def _build(self, name: str, origin: Origin, machine: Machine, lock: LockRequirements) -> Built:
         system = build_system(origin)
-        noted: list[Built] = []
+        cached: list[Built] = []
 
         def locked(requires: tuple[str, ...]) -> tuple[BuildRequirement, ...]:
             packages = lock(name, machine, tuple(map(parse, requires)))
-            known = self._noted(origin, machine, requires, packages)
+            known = self._cached(origin, machine, requires, packages)
             if known is not None:
-                noted.append(known)
-                raise _Noted
+                cached.append(known)
+                raise _AlreadyBuilt
             return packages
 
         try:
             built = self._run(name, origin, machine, system, locked)
-        except _Noted:
-            return noted[0]
-        self._note(origin, machine, built.build)
+        except _AlreadyBuilt:
+            return cached[0]
+        self._remember(origin, machine, built.build)
         return built
 
     def _run(
@@ -133,7 +131,10 @@ class Builder:
         system: BuildSystem,
         lock: Callable[[tuple[str, ...]], tuple[BuildRequirement, ...]],
     ) -> Built:
-        """Unpack, make the environment, ask for more requirements, build. `lock` gets all requirements so far."""
+        """Unpack, make the environment, ask the backend for more requirements, build.
+
+        `lock` is called with all requirements that are known so far.
+        """
         requires = _canonical(origin, system.requires)
         packages = lock(requires)
         with tempfile.TemporaryDirectory(prefix="envc-build-", ignore_cleanup_errors=True) as scratch:
@@ -165,7 +166,7 @@ class Builder:
         except ValueError as error:
             raise BuildFailed(origin.label, "build_wheel", f"it left {wheel.name!r}: {error}") from None
         if named != name:
-            raise BadSource(origin.label, f"it is {named}, not {name}", f"write the requirement's name as {named}")
+            raise BadSource(origin.label, f"it is {named}, not {name}", f"write {named} as the requirement's name")
 
     def _kept(self, build: Build) -> Built | None:
         path = self._artifacts.kept(build.sha256, build.wheel)
@@ -177,45 +178,47 @@ class Builder:
         except MetadataUnusable as error:
             raise BadSource(path.name, error.reason) from None
 
-    # A note says what came of the same sources with the same requirements on the same interpreter before.
+    # The cache records the last build of each origin by each interpreter. It holds if the requirements are the same.
 
-    def _noted(
+    def _cached(
         self, origin: Origin, machine: Machine, requires: tuple[str, ...], packages: tuple[BuildRequirement, ...]
     ) -> Built | None:
         try:
-            build = msgspec.json.decode(self._note_path(origin, machine).read_bytes(), type=Build)
+            build = msgspec.json.decode(self._record_path(origin, machine).read_bytes(), type=Build)
         except (OSError, msgspec.DecodeError):
             return None
         if (build.identity, build.python, build.packages) != (origin.identity, machine.key, packages):
             return None
         return self._kept(build) if set(requires) <= set(build.requires) else None
 
-    def _note(self, origin: Origin, machine: Machine, build: Build) -> None:
-        path = self._note_path(origin, machine)
+    def _remember(self, origin: Origin, machine: Machine, build: Build) -> None:
+        path = self._record_path(origin, machine)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_file(path, msgspec.json.encode(build))
         except OSError:
-            pass  # a note that cannot be kept costs a build and nothing else
+            pass  # without the record, the next run builds again
 
-    def _note_path(self, origin: Origin, machine: Machine) -> Path:
+    def _record_path(self, origin: Origin, machine: Machine) -> Path:
         key: Sha256 = sha256(f"{origin.identity}\0{origin.place}\0{machine.host.digest}".encode())
         return self._cache / FOLDER / "notes" / f"{key}.json"
 
 
-class _Noted(Exception):
-    """There is a note: nothing needs to be built."""
+class _AlreadyBuilt(Exception):
+    """The cache has the wheel, so that nothing needs to be built."""
 
 
 def _canonical(origin: Origin, requires: Iterable[str]) -> tuple[str, ...]:
-    """Requirements in canonical form, sorted and without doubles. Raises BadSource for what no index can meet."""
+    """Requirements in canonical form, sorted and without doubles. Raises BadSource for those that no index can meet."""
     found: set[str] = set()
     for text in requires:
         try:
             requirement = parse(text)
         except InvalidRequirement:
-            raise BadSource(origin.label, f"it needs {text[:100]!r} to be built, which is no requirement") from None
+            raise BadSource(
+                origin.label, f"its build requires {text[:100]!r}, which is not a valid requirement"
+            ) from None
         if requirement.url:
-            raise BadSource(origin.label, f"it needs {requirement.name} from a URL to be built")
+            raise BadSource(origin.label, f"its build requires {requirement.name} from a URL")
         found.add(str(requirement))
     return tuple(sorted(found))

@@ -1,4 +1,4 @@
-"""The environment of a build: locked wheels on an interpreter of this machine, made as every other environment is."""
+"""The environment of a build: locked wheels on an interpreter of this machine, made like every other environment."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from envc_solvers.pypi.language.index import File
 from envc_solvers.pypi.language.tags import rank_files, wheel_tags
 from envc_solvers.target import PLATFORMS, Python, Target, parse_python_key
 
-FOLDER = "builds"  # in the cache: objects of build requirements, and notes of what was built
-_MUSL = "1.2"  # what a Linux without glibc is taken for; its interpreter does not say
+FOLDER = "builds"  # in the cache: objects of build requirements, and records of builds
+_MUSL = "1.2"  # assumed on a Linux without glibc, whose interpreter does not report its libc
 _LEVEL = 1  # of zstd: these objects are read once or twice, on this machine
 
 
@@ -37,17 +37,17 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 def machine_for(python: Python, environ: Mapping[str, str], cache: Path) -> Machine:
-    """The interpreter that builds for a Python: one of that minor where this machine has it, else the running one.
+    """The interpreter that builds for a Python: one of that minor if this machine has it, else the running one.
 
-    Most wheels are the same whoever builds them; those that are not will not fit the target.
+    Most wheels do not depend on the interpreter that builds them. Those that do will not fit the target.
     """
-    wanted = msgspec.structs.replace(python, patch=None)
+    minor = msgspec.structs.replace(python, patch=None)
     try:
-        host = find_host_python(wanted, environ, cache)
+        host = find_host_python(minor, environ, cache)
     except NoInterpreter:
         host = this_python()
     facts = PLATFORMS[host.platform]
-    major, minor, patch, *_ = (int(part) for part in host.version.split("."))
+    x, y, patch, *_ = (int(part) for part in host.version.split("."))
     return Machine(
         host,
         Target(
@@ -59,7 +59,7 @@ def machine_for(python: Python, environ: Mapping[str, str], cache: Path) -> Mach
         ),
         Python(
             implementation="pypy" if host.implementation == "pypy" else "cpython",
-            minor=(major, minor),
+            minor=(x, y),
             patch=patch,
             free_threaded=host.free_threaded,
         ),
@@ -72,7 +72,7 @@ def python_of(key: str) -> Python:
 
 
 def fits(wheel: str, name: str, target: Target, python: Python) -> bool:
-    """Whether a wheel of that file name, of that project, can be installed there."""
+    """Whether a wheel of that project, by its file name, can be installed there."""
     return bool(rank_files(name, "", [File(name=wheel)], wheel_tags(target, python)).releases)
 
 
@@ -84,7 +84,7 @@ class Supplier(Protocol):
 
 
 class Isolation:
-    """Makes environments for builds; equal ones once, below the cache."""
+    """Makes environments for builds, equal ones once, in the cache."""
 
     def __init__(self, artifacts: Supplier, cache: Path, progress: Progress) -> None:
         self._artifacts = artifacts
@@ -100,12 +100,12 @@ class Isolation:
         from envc.shipping.store.open import open_store
 
         layout = python_layout(machine.target, machine.python, "host")
-        wanted = [EnvironmentMember.of_build_requirement(one, layout) for one in packages]
-        found = dict(self._artifacts.fetch(wanted))
+        listed = [EnvironmentMember.of_build_requirement(one, layout) for one in packages]
+        found = dict(self._artifacts.fetch(listed))
         members = tuple(
-            # What they require was judged when they were locked, from these very files.
+            # Their requirements were met when they were locked, from these files.
             msgspec.structs.replace(member, depends=_requirements(wheel_metadata(found[member]).requires))
-            for member in sorted(wanted)
+            for member in sorted(listed)
         )
         environment = Environment(target=machine.target, python=machine.python, interpreter="host", members=members)
         store = open_store(self._cache / FOLDER / "store")
@@ -131,7 +131,7 @@ def _requirements(requires: Iterable[object]) -> tuple[str, ...]:
 
 
 class _Found:
-    """Artifacts that are on this machine already."""
+    """Artifacts that are already on this machine."""
 
     def __init__(self, paths: Mapping[Sha256, Path]) -> None:
         self._paths = paths

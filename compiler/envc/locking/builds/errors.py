@@ -1,4 +1,4 @@
-"""What building says no with."""
+"""The errors of builds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _TAIL = 25  # lines of a failed build that are shown
 
 
 class BadSource(Flaw):
-    """Sources that cannot be used: a hostile archive, a project that says nothing of itself, another project."""
+    """Sources that cannot be used: a hostile archive, a project without metadata, or the wrong project."""
 
     def __str__(self) -> str:
         return f"{self.what} cannot be used: {self.reason}"
@@ -23,7 +23,7 @@ class BuildFailed(EnvcError):
         self.step = step  # the hook: "build_wheel"
         self.output = output
         self.hint = (
-            "build it where it is known to build, and name the wheel instead; or choose a release that has wheels"
+            "build the wheel on a machine where that works and name it instead, or choose a release that has wheels"
         )
 
     def __str__(self) -> str:
@@ -35,7 +35,7 @@ class BuildFailed(EnvcError):
 
 
 class CrossBuild(EnvcError):
-    """A wheel for one machine kind that another one would have to build."""
+    """A wheel that can only be built on another kind of machine."""
 
     def __init__(self, what: str, target: str, wheel: str) -> None:
         super().__init__(what, target, wheel)
@@ -43,19 +43,19 @@ class CrossBuild(EnvcError):
         self.target = target
         self.wheel = wheel
         self.hint = (
-            f"cross-building is impossible: build a wheel for {target} on such a machine and name it in the manifest, "
+            f"cross-building is impossible: build a wheel on a {target} machine and name it in the manifest, "
             "or leave the target out"
         )
 
     def __str__(self) -> str:
-        return f"{self.what} has no wheel for {self.target}, and what this machine builds of it is {self.wheel}"
+        return f"{self.what} has no wheel for {self.target}, and this machine can only build {self.wheel}"
 
     def data(self) -> dict[str, object]:
         return {"what": self.what, "target": self.target, "wheel": self.wheel}
 
 
 class BuildElsewhere(EnvcError):
-    """A wheel that another kind of machine built, and that this one has no means to build again."""
+    """A wheel that was built on another kind of machine and cannot be built again on this one."""
 
     def __init__(self, what: str, python: str, here: str, reason: str) -> None:
         super().__init__(what, python, here, reason)
@@ -63,14 +63,14 @@ class BuildElsewhere(EnvcError):
         self.python = python
         self.here = here
         self.reason = reason
-        self.hint = f"bundle on a machine that is {python}, or run `envc lock -P NAME` here and bundle what that builds"
+        self.hint = f"bundle on a {python} machine, or run `envc lock -P NAME` here and bundle the wheel that it builds"
 
     def __str__(self) -> str:
         return f"{self.what} was built on {self.python} and cannot be built again on {self.here}: {self.reason}"
 
 
 class BuildMismatch(EnvcError):
-    """A wheel that was built again and came out as another one."""
+    """A wheel that came out different when it was built again."""
 
     def __init__(self, what: str, expected: str, actual: str, python: str) -> None:
         super().__init__(what, expected, actual, python)
@@ -80,7 +80,7 @@ class BuildMismatch(EnvcError):
         self.python = python
         self.hint = (
             "its build is not reproducible: bundle on the machine that locked it, or run `envc lock -P NAME` here "
-            "and bundle what that builds"
+            "and bundle the wheel that it builds"
         )
 
     def __str__(self) -> str:

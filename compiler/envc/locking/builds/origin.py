@@ -1,4 +1,4 @@
-"""Origins: what a wheel can be built from. An archive, a commit of a git repository, a folder of this machine."""
+"""Origins: the sources of a wheel. An archive, a commit of a git repository, or a folder of this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from envc.model.graph import Build, SourceFile
 from envc.shipping.unpack.tars import Compression, open_tar
 from envc.shipping.unpack.zips import Limits, open_zip
 
-# What a source distribution may unpack to: far more than any has, and far less than a disk.
+# The limits for unpacking a source distribution: far more than any needs, and far less than a disk holds.
 LIMITS = Limits(entries=100_000, unpacked=4 << 30, ratio=200, free=64 << 20)
 _LARGEST_TEXT = 1 << 24  # bytes of a PKG-INFO or pyproject.toml
 _COMPRESSIONS: dict[str, Compression] = {".tar.gz": "gz", ".tgz": "gz", ".tar.bz2": "bz2"}
@@ -38,20 +38,20 @@ class Origin(Protocol):
 
     @property
     def place(self) -> str:
-        """Where in the sources the project stands; with the identity it says what is built."""
+        """The folder of the project within the sources. Together with the identity it names what is built."""
 
     def read(self, name: str) -> bytes | None:
-        """A file at the top of the project; None where there is none. Raises EnvcError."""
+        """A file at the top of the project; None if there is none. Raises EnvcError."""
 
     def unpack(self, folder: Path) -> Path:
-        """Write the sources below a new folder, and return that of the project. Raises EnvcError."""
+        """Write the sources below a new folder. Returns the folder of the project in it. Raises EnvcError."""
 
     def described(self, build: Build) -> Build:
-        """The build with what it was built from."""
+        """The build with its origin filled in."""
 
 
 class Archive(msgspec.Struct, frozen=True):
-    """A source distribution, or another archive of a project, that is on this machine and has its digest."""
+    """A source distribution or another archive of a project, on this machine and verified by its digest."""
 
     path: Path
     source: SourceFile
@@ -70,17 +70,17 @@ class Archive(msgspec.Struct, frozen=True):
         return self.source.file
 
     def read(self, name: str) -> bytes | None:
-        wanted = f"{self.place}/{name}" if self.place else name
+        below = f"{self.place}/{name}" if self.place else name
         with self.path.open("rb") as stream:
             try:
                 if self.file.endswith(".zip"):
                     archive, infos = open_zip(stream, LIMITS)
                     top = _top([info.orig_filename for info in infos])
-                    found = next((info for info in infos if info.orig_filename == top + wanted), None)
+                    found = next((info for info in infos if info.orig_filename == top + below), None)
                     return None if found is None else _small(archive.read(found))
                 with open_tar(stream, self._compression, LIMITS, size=self.source.size) as tar:
                     top = _top([member.path for member in tar.members])
-                    member = next((each for each in tar.members if each.path == top + wanted and not each.link), None)
+                    member = next((each for each in tar.members if each.path == top + below and not each.link), None)
                     if member is None:
                         return None
                     if member.size > _LARGEST_TEXT:
@@ -109,7 +109,7 @@ class Archive(msgspec.Struct, frozen=True):
         for suffix, compression in _COMPRESSIONS.items():
             if self.file.endswith(suffix):
                 return compression
-        raise ValueError("it is no archive that envc reads")
+        raise ValueError("envc cannot read this kind of archive")
 
     def _unpack_zip(self, stream: BinaryIO, folder: Path) -> str:
         archive, infos = open_zip(stream, LIMITS)
@@ -124,7 +124,7 @@ class Archive(msgspec.Struct, frozen=True):
                 if not member.link:
                     with tar.open(member) as content:
                         _write(folder / member.path, content, executable=member.executable)
-            # Links come last, so that nothing is ever written through one.
+            # Links are made last, so that nothing is written through one.
             for member in tar.members:
                 if member.link:
                     (folder / member.path).parent.mkdir(parents=True, exist_ok=True)
@@ -170,7 +170,7 @@ class Tree(msgspec.Struct, frozen=True):
     folder: Path
     path: str  # as the manifest spells it
     digest: str
-    without: Path  # a file that does not count: the lock
+    without: Path  # the lock, which is left out
     place: str = ""
 
     @property
@@ -205,7 +205,7 @@ class Tree(msgspec.Struct, frozen=True):
 
 
 def _top(paths: list[str]) -> str:
-    """The one folder that everything stands in, with a slash (PEP 517); "" where there is none."""
+    """The one folder that holds everything, with a slash (PEP 517); "" if there is none."""
     tops = {path.partition("/")[0] for path in paths}
     return f"{tops.pop()}/" if len(tops) == 1 and all("/" in path for path in paths) else ""
 

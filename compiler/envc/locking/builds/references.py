@@ -1,4 +1,4 @@
-"""References: what the direct requirements of a manifest lead to now, or led to when they were locked."""
+"""References: the wheels and sources that the direct requirements of a manifest point at, now or when locked."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from envc.locking.worktree.local import NotThere, local_digest
 from envc.model.digest import Sha256, parse_sha256
 from envc.model.graph import Artifact, Build, LockGraph, SourceFile
 from envc.model.kinds import DIRECT_SOURCES, DirectSource
-from envc.model.manifest import PyPIDependency
+from envc.model.manifest import Manifest, PyPIDependency
 from envc_solvers.errors import MetadataUnusable
 from envc_solvers.pypi.language.index import File
 from envc_solvers.pypi.language.requirement import Metadata
 
-_CHANGED = "the file behind that address is another one now: `envc lock -P {name}` takes it, if that is meant to be"
+_CHANGED = "the file at that address has changed: `envc lock -P {name}` takes the new one, if that is intended"
 _ADDRESS = "its address"  # what messages call the source of a direct URL
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
-    """What a direct requirement leads to: a wheel, or the origin of one."""
+    """What a direct requirement points at: a wheel, or the sources of one."""
 
     name: str  # normalised
     source: DirectSource
     wheel: File | None = None  # with sha256 and size
-    metadata: Metadata | None = None  # None where only a build can tell
+    metadata: Metadata | None = None  # None if only a build can tell
     origin: Origin | None = None
 
 
@@ -46,27 +46,24 @@ class References:
         self,
         artifacts: Artifacts,
         git: Git,
+        manifest: Manifest,
         *,
-        root: Path,
-        lock_path: Path,
         offline: bool,
         lock: LockGraph | None = None,
         release: Callable[[str], bool] = lambda _name: False,
     ) -> None:
-        """Paths are relative to `root`. What `lock` says a requirement led to stands, but for names that `release`
-        says yes to.
-        """
+        """The commits and files that `lock` holds are kept, except for names for which `release` is true."""
         self._artifacts = artifacts
         self._git = git
-        self._root = root
-        self._lock_path = lock_path
+        self._root = manifest.root
+        self._lock_path = manifest.lock_path
         self._offline = offline
         self._lock = lock
         self._release = release
         self._found: dict[str, Reference] = {}
 
     def find(self, dependency: PyPIDependency, keys: Iterable[str]) -> Reference:
-        """What a requirement leads to, on these target keys.
+        """What a requirement points at, on these target keys.
 
         Raises BadSource, NotThere, DigestMismatch, SourceUnreachable, OfflineMiss.
         """
@@ -101,11 +98,11 @@ class References:
         return Tree(self._root / path, path, digest, self._lock_path)
 
     def archive(self, dependency: PyPIDependency, path: Path, source: SourceFile) -> Archive:
-        """An archive that a requirement names, at hand."""
+        """An archive that a requirement names, already downloaded to `path`."""
         return Archive(path, source, _place(dependency))
 
     def download(self, dependency: PyPIDependency, expected: Sha256 | None, size: int = 0) -> tuple[Path, Sha256, int]:
-        """The file behind a requirement's URL, from the cache where its digest is known."""
+        """The file at a requirement's URL, with its digest and size. Taken from the cache if its digest is known."""
         url = dependency.requirement.url
         file = last_part(url)
         if expected is not None and (kept := self._artifacts.kept(expected, file)) is not None:
@@ -146,9 +143,9 @@ class References:
         return Reference(name=name, source=source, metadata=metadata, origin=origin)
 
     def _locked(self, dependency: PyPIDependency, keys: frozenset[str]) -> str:
-        """What the lock says that this very requirement led to: a commit, or the sha256 of a file; "" for nothing.
+        """The commit or the sha256 of a file that was locked for exactly this requirement; "" if there is none.
 
-        What it led to on these target keys counts first: a project may be taken from two places, told apart by markers.
+        Those of these target keys come first, since markers may tell two places of one project apart.
         """
         if self._lock is None or self._release(dependency.requirement.name):
             return ""
@@ -167,7 +164,7 @@ class References:
 
 
 def _place(dependency: PyPIDependency) -> str:
-    """The folder of the project within its sources, spelt in the one way that git and archives know."""
+    """The folder of the project within its sources, spelt as git and archives do."""
     parts = [part for part in (dependency.subdirectory or "").split("/") if part not in ("", ".")]
     return "/".join(parts)
 
@@ -199,12 +196,12 @@ def _locked_wheels(graph: LockGraph, dependency: PyPIDependency) -> Iterator[tup
 
 
 def source_of(dependency: PyPIDependency) -> DirectSource:
-    """What a lock calls the source of a direct requirement."""
+    """The name that a lock gives to the source of a direct requirement."""
     return "git" if dependency.git else "path" if dependency.path else "url"
 
 
 def read_static(origin: Origin) -> Metadata | None:
-    """What can be known of a project without building it; None where its build decides. Raises BadSource."""
+    """The metadata that is known without building; None if only a build can tell. Raises BadSource."""
     try:
         pkg_info = origin.read("PKG-INFO") if isinstance(origin, Archive) else None
         metadata = static_metadata(origin.file, pkg_info) if pkg_info is not None else None
@@ -217,10 +214,10 @@ def read_static(origin: Origin) -> Metadata | None:
 
 def _check_name(file: str, name: str, metadata: Metadata) -> None:
     if metadata.name != name:
-        raise BadSource(file, f"it is {metadata.name}, not {name}", f"write the requirement's name as {metadata.name}")
+        raise BadSource(file, f"it is {metadata.name}, not {name}", f"write {metadata.name} as the requirement's name")
 
 
 def _address_of(dependency: PyPIDependency) -> str:
-    """What makes two requirements lead to the same thing, whatever their markers and extras."""
+    """Equal for requirements that point at the same thing, whatever their markers and extras."""
     bare = msgspec.structs.replace(dependency.requirement, marker="", extras=(), specifier="")
     return render_dependency(msgspec.structs.replace(dependency, requirement=bare))

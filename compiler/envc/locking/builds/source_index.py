@@ -21,11 +21,19 @@ from envc_solvers.target import Python, Target
 _SDISTS = (".tar.gz", ".zip", ".tar.bz2")
 
 
-class SourceIndex:
-    """`envc_solvers.pypi.index.Index`: what the sources list, with the manifest's own word on some projects.
+class BuildRules(msgspec.Struct, frozen=True, kw_only=True):
+    """How source distributions become wheels for one problem."""
 
-    A project that may be built has its sdists as further files, behind the wheels of each version. What is chosen in
-    the end is built by `built`.
+    builder: Builder
+    buildable: frozenset[str]  # projects that may be built
+    lock: LockRequirements  # locks build requirements
+
+
+class SourceIndex:
+    """`envc_solvers.pypi.language.index.Index` over the sources, and over the direct requirements of the manifest.
+
+    If a project may be built, its source distributions are listed after the wheels of each version. `build` builds
+    those that a solution has chosen.
     """
 
     def __init__(
@@ -36,18 +44,14 @@ class SourceIndex:
         python: Python,
         *,
         references: Mapping[str, Reference],
-        buildable: frozenset[str],
-        builder: Builder,
-        lock: LockRequirements,
+        builds: BuildRules,
     ) -> None:
         self._listed = listed
         self._origins = origins
         self._target = target
         self._python = python
         self._references = references
-        self._buildable = buildable
-        self._builder = builder
-        self._lock = lock
+        self._builds = builds
         self._views: dict[str, View] = {}
         self._archives: dict[tuple[str, str], Archive] = {}  # by project and file
         self._static: dict[str, Metadata | None] = {}  # by the origin's identity
@@ -59,7 +63,7 @@ class SourceIndex:
         if name not in self._views:
             if name in self._references:
                 self._views[name] = self._view_of(self._references[name])
-            elif name in self._buildable:
+            elif name in self._builds.buildable:
                 self._views[name] = self._with_sdists(name)
             else:
                 return self._listed.view(name)
@@ -72,11 +76,11 @@ class SourceIndex:
         return (reference.wheel,) if reference.wheel is not None else ()
 
     def metadata(self, view: View, file: File) -> Metadata:
-        """The metadata of a file: of an origin, what it says itself or else what its wheel says."""
+        """The metadata of a file. For sources it is what they state, else what the wheel built from them states."""
         stated = self._stated(view, file)
         if not any(requirement.url and requirement.name in self._references for requirement in stated.requires):
             return stated
-        # A package says as well where a project is that the manifest says it of: the manifest's word counts.
+        # Where package and manifest both give the address of a project, the manifest's counts.
         self._overruled[view.name, file.name] = stated
         requires = tuple(
             msgspec.structs.replace(each, url="") if each.name in self._references else each for each in stated.requires
@@ -105,19 +109,19 @@ class SourceIndex:
             self._listed.expect_metadata(view, (file for file in files if file.name.endswith(".whl")))
 
     def build(self, solution: Solution) -> bool:
-        """Build what a solution chose of sources. False if a wheel then says something else than it was chosen by."""
-        agree = True
+        """Build the sources that a solution chose. False if a wheel's metadata differs from what they stated."""
+        agrees = True
         for pin in solution.pins:
             if pin.file.endswith(".whl") or (pin.name, pin.file) in self._built:
                 continue
             view = self.view(pin.name)
             file = next(file for release in view.releases for file in release.files if file.name == pin.file)
             before = self._stated(view, file)
-            agree &= _says_the_same(before, self._build(view, file).metadata)
-        return agree
+            agrees &= _solves_alike(before, self._build(view, file).metadata)
+        return agrees
 
     def built(self, solution: Solution) -> Solution:
-        """The solution with the wheels that were built in place of what they were built from."""
+        """The solution with the built wheels in place of their sources."""
         return msgspec.structs.replace(solution, pins=tuple(self._built_pin(pin) for pin in solution.pins))
 
     def _built_pin(self, pin: Pin) -> Pin:
@@ -173,9 +177,9 @@ class SourceIndex:
         return self._built[view.name, file.name]
 
     def _make(self, name: str, origin: Origin, file: File) -> Metadata:
-        if name not in self._buildable:
+        if name not in self._builds.buildable:
             raise BuildNotAllowed((name,), (origin.label,))
-        built = self._builder.wheel(name, origin, self._target, self._python, self._lock)
+        built = self._builds.builder.wheel(name, origin, self._target, self._python, self._builds.lock)
         self._built[name, file.name] = built
         return built.metadata
 
@@ -184,8 +188,8 @@ def _lines(metadata: Metadata) -> tuple[str, ...]:
     return tuple(sorted({str(requirement) for requirement in metadata.requires}))
 
 
-def _says_the_same(one: Metadata, other: Metadata) -> bool:
-    """Whether a solver would come to the same with either."""
+def _solves_alike(one: Metadata, other: Metadata) -> bool:
+    """Whether a solver finds the same solution with either."""
     return (one.version, set(one.requires), one.requires_python, one.extras) == (
         other.version,
         set(other.requires),

@@ -1,14 +1,13 @@
-"""Sources: what a run needs besides indexes where its manifest names direct requirements, or allows builds."""
+"""Sources: direct requirements and builds, which a run needs besides indexes if its manifest has or allows them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from textwrap import indent
 
 import msgspec
 
-from envc.context import Limits
+from envc.context import Context
 from envc.errors import UsageError, render_key_path
 from envc.fetch.git import Git
 from envc.fetch.pypi.lookahead import Hints
@@ -17,11 +16,10 @@ from envc.locking.builds.builder import Builder
 from envc.locking.builds.environment import Machine
 from envc.locking.builds.errors import BadSource
 from envc.locking.builds.references import Reference, References
-from envc.locking.builds.source_index import SourceIndex
+from envc.locking.builds.source_index import BuildRules, SourceIndex
 from envc.locking.plan.problems import PosedProblem
 from envc.model.graph import BuildRequirement, LockGraph
-from envc.model.manifest import PyPIDependency
-from envc.model.progress import Progress
+from envc.model.manifest import Manifest, PyPIDependency
 from envc_solvers.errors import SolverError
 from envc_solvers.pypi.language.index import Index
 from envc_solvers.pypi.language.markers import Markers, marker_environment
@@ -31,35 +29,33 @@ from envc_solvers.pypi.solve import solve_pypi
 from envc_solvers.solution import Solution
 
 
+class _RequirementRules(msgspec.Struct, frozen=True):
+    """How build requirements are locked: as the step does that needs the build."""
+
+    order: SourceOrder
+    policy: Policy
+    buildable: frozenset[str]  # projects that may be built from source
+
+
 class Sources:
     """The direct requirements and the builds of a run."""
 
     def __init__(
         self,
         origins: Origins,
+        manifest: Manifest,
+        context: Context,
         *,
-        environ: Mapping[str, str],
-        cache: Path,
-        root: Path,
-        lock_path: Path,
-        progress: Progress,
         lock: LockGraph | None,
         release: Callable[[str], bool],
-        limits: Limits,
     ) -> None:
-        """Paths are relative to `root`. `lock` and `release` as for `References`."""
-        git = Git(cache / "git", environ, origins.context.keyring, offline=origins.context.offline)
+        """`lock` and `release` as for `References`."""
+        git = Git(context.cache / "git", context.environ, origins.context.keyring, offline=context.offline)
         self._origins = origins
         self._references = References(
-            origins.artifacts,
-            git,
-            root=root,
-            lock_path=lock_path,
-            offline=origins.context.offline,
-            lock=lock,
-            release=release,
+            origins.artifacts, git, manifest, offline=context.offline, lock=lock, release=release
         )
-        # A wheel is built anew where its name is released: with newer build requirements, perhaps.
+        # A wheel is built anew if its name is released, since newer build requirements may apply.
         released = {
             artifact.sha256
             for package in (lock.packages if lock is not None else ())
@@ -67,28 +63,45 @@ class Sources:
             for artifact in package.artifacts
         }
         before = [build for build in (lock.builds if lock is not None else ()) if build.sha256 not in released]
-        self.builder = Builder(origins.artifacts, environ, cache, progress, before)
-        self._limits = limits
+        self.builder = Builder(origins.artifacts, context, before)
+        self._limits = context.limits
         self._building: list[str] = []  # projects whose build requirements are being locked
-        # What indexes said of build requirements, by source and sha256: None, or why a file was taken back.
+        # What indexes say of build requirements, by source and sha256: None, or why a file was yanked.
         self.yanked: dict[tuple[str, str], str | None] = {}
 
-    def _refer(self, posed: PosedProblem, problem: PyPIProblem) -> tuple[PyPIProblem, dict[str, Reference]]:
-        """The problem as the solver takes it, and what its direct requirements lead to on its target.
+    def open(self, posed: PosedProblem, problem: PyPIProblem, listed: ProjectIndex) -> tuple[PyPIProblem, SourceIndex]:
+        """A problem as the solver takes it, and its index: the files of the sources and those of direct requirements.
 
-        What somebody points at is wanted, whatever the policy says of pre-releases and upload times.
+        Raises EnvcError for a direct requirement whose target does not exist.
+        """
+        problem, references = self._refer(posed, problem)
+        step_target = posed.step_targets[0]
+        rules = _RequirementRules(
+            order=SourceOrder(
+                tuple(source.name for source in step_target.indexes),
+                dedicated=tuple(source.name for source in step_target.dedicated),
+            ),
+            policy=problem.policy,
+            buildable=posed.buildable,
+        )
+        return problem, self._index(problem, listed, references, rules)
+
+    def _refer(self, posed: PosedProblem, problem: PyPIProblem) -> tuple[PyPIProblem, dict[str, Reference]]:
+        """The problem as the solver takes it, and its direct requirements that apply to its target.
+
+        A project that the manifest points at is allowed, whatever the policy says of pre-releases and upload times.
         """
         markers = Markers(
             marker_environment(problem.target, problem.python), self._origins.answers(problem.target, problem.python)
         )
-        held: dict[str, PyPIDependency] = {}
+        first: dict[str, PyPIDependency] = {}
         found: dict[str, Reference] = {}
         for dependency in posed.direct:
             name = dependency.requirement.name
             if not markers.holds(dependency.requirement.marker):
                 continue
             reference = self._references.find(dependency, (step_target.key for step_target in posed.step_targets))
-            earlier = held.setdefault(name, dependency)
+            earlier = first.setdefault(name, dependency)
             if found.setdefault(name, reference) is not reference:
                 raise UsageError(
                     f"{posed.title} takes {name} from two places: {render_key_path(earlier.at)} and "
@@ -104,19 +117,11 @@ class Sources:
         )
         return msgspec.structs.replace(problem, policy=policy), found
 
-    def open(self, posed: PosedProblem, problem: PyPIProblem, listed: ProjectIndex) -> tuple[PyPIProblem, SourceIndex]:
-        """A problem as the solver takes it, and its index: what the sources list, and what direct requirements lead to.
-
-        Raises EnvcError for a reference that leads nowhere.
-        """
-        problem, references = self._refer(posed, problem)
-        return problem, self._index(posed, problem, listed, references)
-
     def build(self, problem: PyPIProblem, index: Index, solution: Solution) -> Solution:
-        """A solution of such a problem with wheels in place of the sources that it chose.
+        """A solution of such a problem, with wheels in place of the sources that it chose.
 
-        Solved again where a wheel says something else than its sources did. Raises what the solver raises, and
-        EnvcError for a build that fails.
+        The problem is solved again if a wheel's metadata differs from what its sources stated. Raises what the solver
+        raises, and EnvcError for a build that fails.
         """
         assert isinstance(index, SourceIndex)
         while not index.build(solution):
@@ -124,68 +129,42 @@ class Sources:
         return index.built(solution)
 
     def _index(
-        self, posed: PosedProblem, problem: PyPIProblem, listed: ProjectIndex, references: Mapping[str, Reference]
+        self,
+        problem: PyPIProblem,
+        listed: ProjectIndex,
+        references: Mapping[str, Reference],
+        rules: _RequirementRules,
     ) -> SourceIndex:
-        step_target = posed.step_targets[0]
-        order = tuple(source.name for source in step_target.indexes)
-        dedicated = tuple(source.name for source in step_target.dedicated)
-
         def lock(name: str, machine: Machine, requires: tuple[Requirement, ...]) -> tuple[BuildRequirement, ...]:
-            return self._lock(name, machine, requires, order, dedicated, problem.policy, posed.buildable)
+            return self._lock(name, machine, requires, rules)
 
-        return SourceIndex(
-            listed,
-            self._origins,
-            problem.target,
-            problem.python,
-            references=references,
-            buildable=posed.buildable,
-            builder=self.builder,
-            lock=lock,
-        )
+        builds = BuildRules(builder=self.builder, buildable=rules.buildable, lock=lock)
+        return SourceIndex(listed, self._origins, problem.target, problem.python, references=references, builds=builds)
 
     def _lock(
-        self,
-        name: str,
-        machine: Machine,
-        requires: tuple[Requirement, ...],
-        order: tuple[str, ...],
-        dedicated: tuple[str, ...],
-        policy: Policy,
-        buildable: frozenset[str],
+        self, name: str, machine: Machine, requires: tuple[Requirement, ...], rules: _RequirementRules
     ) -> tuple[BuildRequirement, ...]:
-        """Lock build requirements for this machine, from the same sources and by the same cut-offs as all else.
+        """Lock build requirements for this machine, from the same sources and by the same cut-offs as the step.
 
-        The manifest's constraints do not count: they speak of the steps' environments. A build requirement may itself
-        have to be built, if that is allowed, but not for its own build.
+        The manifest's constraints do not apply, since they are about the environments of steps. A build requirement
+        may itself have to be built, if that is allowed, but not for its own build.
         """
         if name in self._building:
             ring = " → ".join([*self._building[self._building.index(name) :], name])
-            raise BadSource(name, f"building it needs what it builds: {ring}", "name a wheel of one of them")
+            raise BadSource(name, f"its build requires itself: {ring}", "name a wheel of one of them")
         problem = PyPIProblem(
             target=machine.target,
             python=machine.python,
             roots=tuple(PyPIRoot(requirement, f"to build {name}") for requirement in requires),
-            policy=msgspec.structs.replace(policy, strategy="highest"),
+            policy=msgspec.structs.replace(rules.policy, strategy="highest"),
         )
-        listed = self._origins.index(
-            machine.target, machine.python, SourceOrder(order, dedicated=dedicated), Hints(policy=policy)
-        )
-        index = SourceIndex(
-            listed,
-            self._origins,
-            machine.target,
-            machine.python,
-            references={},
-            buildable=buildable,
-            builder=self.builder,
-            lock=lambda other, there, needs: self._lock(other, there, needs, order, dedicated, policy, buildable),
-        )
+        listed = self._origins.index(machine.target, machine.python, rules.order, Hints(policy=rules.policy))
+        index = self._index(problem, listed, {}, rules)
         self._building.append(name)
         try:
             solution = self.build(problem, index, self._solve(problem, index))
         except SolverError as error:
-            raise BadSource(name, f"what its build needs cannot be had\n{indent(str(error), '  ')}") from None
+            raise BadSource(name, f"its build requirements cannot be solved\n{indent(str(error), '  ')}") from None
         finally:
             self._building.pop()
         pins = self._origins.complete(solution, index.view).pins

@@ -1,12 +1,15 @@
-"""Supply: where bundle gets what a lock names: from the cache, from indexes, from the addresses of the manifest, and,
-for a wheel that nobody serves, by building it again the way the lock says.
+"""Supply: the artifacts of a lock, fetched or built again.
+
+They come from the cache, from indexes and from the addresses of the manifest. A wheel that no source serves is built
+again as the lock describes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from envc.context import Context
 from envc.errors import DigestMismatch, EnvcError, SourceUnreachable
 from envc.fetch.artifacts import Artifacts
 from envc.fetch.git import Git
@@ -22,7 +25,6 @@ from envc.model.environment import EnvironmentMember
 from envc.model.graph import Build, LockGraph, SourceFile
 from envc.model.kinds import DIRECT_SOURCES
 from envc.model.manifest import Manifest, PyPIDependency
-from envc.model.progress import Progress
 
 _STALE = "run `envc lock`"
 
@@ -37,11 +39,7 @@ class Supply:
         manifest: Manifest,
         step_targets: Iterable[StepTarget],
         graph: LockGraph,
-        *,
-        environ: Mapping[str, str],
-        cache: Path,
-        progress: Progress,
-        offline: bool,
+        context: Context,
     ) -> None:
         self._artifacts = artifacts
         self._root = manifest.root
@@ -54,15 +52,15 @@ class Supply:
             if dependency.is_direct:
                 key = dependency.requirement.name, source_of(dependency)
                 self._direct.setdefault(key, []).append(dependency)
-        git = Git(cache / "git", environ, keyring, offline=offline)
-        self._references = References(artifacts, git, root=manifest.root, lock_path=manifest.lock_path, offline=offline)
-        self._builder = Builder(artifacts, environ, cache, progress, supplier=self)
+        git = Git(context.cache / "git", context.environ, keyring, offline=context.offline)
+        self._references = References(artifacts, git, manifest, offline=context.offline)
+        self._builder = Builder(artifacts, context, supplier=self)
 
     def fetch(self, members: Iterable[EnvironmentMember]) -> Iterator[tuple[EnvironmentMember, Path]]:
         """Each member with a file that has its sha256, in any order.
 
-        Raises what `Artifacts.fetch` raises; BadSource and NotThere where the manifest does not lead to what was
-        locked; BuildElsewhere, BuildFailed and BuildMismatch where a wheel cannot be built again.
+        Raises what `Artifacts.fetch` raises; BadSource and NotThere if the manifest no longer points at what was
+        locked; BuildElsewhere, BuildFailed and BuildMismatch if a wheel cannot be built again.
         """
         listed = []
         for member in members:
@@ -74,7 +72,7 @@ class Supply:
             yield from self._artifacts.fetch(listed)
 
     def _find(self, member: EnvironmentMember) -> Path:
-        """A wheel that is not in the cache. Of several places that may have it, the first that does supplies it."""
+        """A wheel that is not in the cache, from the first place that has it."""
         attempts = self._attempts(member)
         failure: EnvcError | None = None
         for build, dependency in attempts:
@@ -85,7 +83,7 @@ class Supply:
                     return self._wheel(member, dependency)
             except (SourceUnreachable, DigestMismatch, NotThere, BadSource) as error:
                 failure = failure or error
-        raise failure or BadSource(member.file, "the manifest does not say any more where it comes from", _STALE)
+        raise failure or BadSource(member.file, "the manifest no longer says where it comes from", _STALE)
 
     def _attempts(self, member: EnvironmentMember) -> list[tuple[Build | None, PyPIDependency | None]]:
         dependencies: list[PyPIDependency | None] = [*self._direct.get((member.name, member.source), ())]
@@ -102,11 +100,11 @@ class Supply:
             raise NotThere(dependency.path, "does not exist")
         actual = sha256_file(place)
         if actual != member.sha256:
-            raise DigestMismatch(dependency.path, member.sha256, actual, f"if the new file is meant to be, {_STALE}")
+            raise DigestMismatch(dependency.path, member.sha256, actual, f"if the new file is intended, {_STALE}")
         return self._artifacts.adopt(place)[0]
 
     def _origin(self, member: EnvironmentMember, build: Build, dependency: PyPIDependency | None) -> Origin:
-        """What a build of the lock was made out of."""
+        """The sources that a build of the lock was made from."""
         if dependency is None:
             return self._listed(member, build)
         if build.commit:
@@ -114,7 +112,7 @@ class Supply:
         if build.tree:
             tree = self._references.tree(dependency)
             if tree.digest != build.tree:
-                raise BadSource(tree.path, "its files are not those that were locked", _STALE)
+                raise BadSource(tree.path, "its files are not the locked ones", _STALE)
             return tree
         source = _sdist(build)
         if dependency.path is None:
@@ -122,7 +120,7 @@ class Supply:
         else:
             path = self._root / dependency.path
             if not path.is_file() or sha256_file(path) != source.sha256:
-                raise BadSource(dependency.path, "it is not the file that was locked", _STALE)
+                raise BadSource(dependency.path, "it is not the locked file", _STALE)
         return self._references.archive(dependency, path, source)
 
     def _listed(self, member: EnvironmentMember, build: Build) -> Archive:

@@ -52,17 +52,7 @@ def open_artifacts(
                 return artifacts
             from envc.locking.builds.supply import Supply
 
-            return Supply(
-                artifacts,
-                origins.context.keyring,
-                manifest,
-                step_targets,
-                graph,
-                environ=context.environ,
-                cache=context.cache,
-                progress=context.progress,
-                offline=context.offline,
-            )
+            return Supply(artifacts, origins.context.keyring, manifest, step_targets, graph, context)
 
         if "conda" not in kinds:
             yield supply(origins.artifacts)

@@ -154,17 +154,7 @@ class _Run:
         # Builds bring half of the compiler along, which most locks never need.
         from envc.locking.builds.sources import Sources
 
-        return Sources(
-            origins,
-            environ=self._context.environ,
-            cache=self._context.cache,
-            root=self._manifest.root,
-            lock_path=self._manifest.lock_path,
-            progress=self._context.progress,
-            lock=self._lock,
-            release=self._release,
-            limits=self._context.limits,
-        )
+        return Sources(origins, self._manifest, self._context, lock=self._lock, release=self._release)
 
     def _open_channels(self) -> Channels:
         from envc.locking.resolve.conda import open_channels
