@@ -12,13 +12,13 @@ from envc.cli.output import count, print_json
 from envc.cli.progress import Terminal
 from envc.locking.plan.project import Selection
 from envc.pipeline import single_file
-from envc.pipeline.bundle import BundleOptions, bundle
+from envc.pipeline.bundle import BundleRequest, bundle
 from envc.pipeline.project import open_project
 
 LEVELS = {"fast": 3, "normal": 9, "small": 19}  # of zstd
 
 
-class BundleVerbOptions(msgspec.Struct, frozen=True, kw_only=True):
+class BundleOptions(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Manifest = None
     targets: Targets = ()
     steps: Steps = ()
@@ -41,8 +41,8 @@ class BundleVerbOptions(msgspec.Struct, frozen=True, kw_only=True):
     as_json: AsJson = False
 
 
-@verb("bundle", BundleVerbOptions)
-def command(options: BundleVerbOptions) -> int:
+@verb("bundle", BundleOptions)
+def command(options: BundleOptions) -> int:
     """Write the packages of locked environments to the store: every step and target, or those that are named.
 
     Equal environments are stored once, and objects that are there already are kept. FILE is a zstd-compressed tar,
@@ -53,13 +53,16 @@ def command(options: BundleVerbOptions) -> int:
         context = make_context(terminal, offline=options.offline)
         project = open_project(options.manifest, context)
         selection = Selection(steps=options.steps, targets=options.targets, store=options.store, frozen=options.frozen)
-        choices = BundleOptions(
-            level=LEVELS[options.size or "normal"], trust_store=options.trust_store, record=options.record
+        request = BundleRequest(
+            selection=selection,
+            level=LEVELS[options.size or "normal"],
+            trust_store=options.trust_store,
+            record=options.record,
         )
         if options.output is None:
-            bundled = bundle(project, selection, choices, context)
+            bundled = bundle(project, request, context)
         else:
-            bundled, shipped = single_file.write(project, selection, choices, options.output, context)
+            bundled, shipped = single_file.write(project, request, options.output, context)
     if options.as_json:
         print_json(BundleDocument.of(bundled, shipped))
     terminal.note(

@@ -12,7 +12,7 @@ from envc.cli.progress import Terminal
 from envc.errors import UsageError
 from envc.locking.plan.project import Selection
 from envc.pipeline import single_file
-from envc.pipeline.hydrate import hydrate
+from envc.pipeline.hydrate import HydrateRequest, hydrate
 from envc.pipeline.project import open_project
 
 
@@ -63,8 +63,14 @@ def command(options: HydrateOptions) -> int:
             where, made = single_file.hydrate(Path(options.step), options.prefix, against, context, loading)
         else:
             project = open_project(options.manifest, context)
-            selection = Selection(store=options.store, frozen=options.frozen)
-            where, made = hydrate(project, options.step, options.prefix, options.target, selection, context, loading)
+            request = HydrateRequest(
+                step=options.step,
+                target=options.target,
+                prefix=options.prefix,
+                selection=Selection(store=options.store, frozen=options.frozen),
+                loading=loading,
+            )
+            where, made = hydrate(project, request, context)
     if options.as_json:
         print_json({"prefix": str(where), "made": made})
     else:

@@ -11,7 +11,7 @@ from envc.cli.progress import Terminal
 from envc.locking.plan.project import Selection
 from envc.pipeline import single_file
 from envc.pipeline.project import open_project
-from envc.pipeline.run import run
+from envc.pipeline.run import RunRequest, run
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,13 +52,11 @@ def command(options: RunOptions) -> int:
             against = open_project(options.manifest, context) if options.manifest else None
             return single_file.run(Path(options.step), options.arguments, against, context)
         project = open_project(options.manifest, context)
-        selection = Selection(store=options.store, frozen=options.frozen)
-        return run(
-            project,
-            options.step,
-            options.arguments,
-            options.target,
-            selection,
-            context,
+        request = RunRequest(
+            step=options.step,
+            command=options.arguments,
+            target=options.target,
+            selection=Selection(store=options.store, frozen=options.frozen),
             from_store=options.from_store,
         )
+        return run(project, request, context)

@@ -131,9 +131,7 @@ def choose_store(chosen: str | None, manifest: Callable[[], Manifest], context: 
     return open_store(user_folder("data", context.environ) / "store")
 
 
-def step_target_for(
-    project: Project, step: str, target: str | None, context: Context, *, foreign: bool = False
-) -> StepTarget:
+def step_target_for(project: Project, step: str, target: str | None, *, foreign: bool = False) -> StepTarget:
     """The step on the target that is named, else on the first of its targets that is of this machine's platform."""
     step_targets = select(project, Selection(steps=(step,), targets=(target,) if target else ()))
     here = this_platform()

@@ -17,9 +17,9 @@ from envc.context import Context
 from envc.errors import UsageError
 from envc.locking.plan.project import Project, Selection, select
 from envc.model.digest import sha256
-from envc.pipeline.bundle import BundleOptions
+from envc.pipeline.bundle import BundleRequest
 from envc.pipeline.bundle import bundle as bundle_to_store
-from envc.pipeline.hydrate import bind, bound_record, distrust
+from envc.pipeline.locate import corrupt_objects_forgotten, locate, located_record
 from envc.pipeline.project import check, open_project, step_target_for, this_platform
 
 if TYPE_CHECKING:
@@ -38,46 +38,43 @@ def is_bundle(argument: str) -> bool:
     return "/" in argument or "\\" in argument or argument.endswith(".zst")
 
 
-def write(
-    project: Project, selection: Selection, options: BundleOptions, output: Path, context: Context
-) -> tuple[Bundled, Shipped]:
-    """bundle → ship: one step-target into the store, and from there into a file."""
+def write(project: Project, request: BundleRequest, output: Path, context: Context) -> tuple[Bundled, Shipped]:
+    """bundle → locate → ship: one step-target into the store, and from there into a file."""
     from envc.shipping.prefix.tree import CorruptObject
 
-    step_target = _one_step_target(project, selection, context)
-    one = msgspec.structs.replace(selection, steps=(step_target.step,), targets=(step_target.target.name,))
-    bundled = bundle_to_store(project, one, options, context)
-    if options.record:
+    step_target = _one_step_target(project, request.selection)
+    one = msgspec.structs.replace(request.selection, steps=(step_target.step,), targets=(step_target.target.name,))
+    request = msgspec.structs.replace(request, selection=one)
+    bundled = bundle_to_store(project, request, context)
+    if request.record:
         project = open_project(str(project.manifest.path), context)
     try:
-        shipped = _ship(project, step_target, one, options, context.cwd / output, context)
+        shipped = _ship(project, step_target, request, context.cwd / output, context)
     except CorruptObject as error:
         context.progress.warn(f"{error}; deriving it again")
-        bundled = bundle_to_store(project, one, options, context)
-        shipped = _ship(project, step_target, one, options, context.cwd / output, context)
+        bundled = bundle_to_store(project, request, context)
+        shipped = _ship(project, step_target, request, context.cwd / output, context)
     return bundled, shipped
 
 
-def _ship(
-    project: Project, step_target: StepTarget, one: Selection, options: BundleOptions, out: Path, context: Context
-) -> Shipped:
+def _ship(project: Project, step_target: StepTarget, request: BundleRequest, out: Path, context: Context) -> Shipped:
     from envc.shipping.deliver.ship import ShipRequest, ship
 
-    bound = bind(project, step_target, one, context)
-    with distrust(context):
-        request = ShipRequest(
+    located = locate(project, step_target, request.selection, context)
+    with corrupt_objects_forgotten(context):
+        shipping = ShipRequest(
             project=project.manifest.name,
             step=step_target.step,
             target=step_target.target,
             python=step_target.python,
             lock=sha256(project.manifest.lock_path.read_bytes()),
-            record=bound_record(bound).record,
-            pointer=bound.pointer,
+            record=located_record(located).record,
+            pointer=located.pointer,
         )
-        return ship(request, bound.store, out, level=options.level)
+        return ship(shipping, located.store, out, level=request.level)
 
 
-def _one_step_target(project: Project, selection: Selection, context: Context) -> StepTarget:
+def _one_step_target(project: Project, selection: Selection) -> StepTarget:
     """The step-target that is meant; where none is named, the only step, on the target for this machine."""
     step_targets = select(project, selection)
     steps = sorted({step_target.step for step_target in step_targets})
@@ -88,7 +85,7 @@ def _one_step_target(project: Project, selection: Selection, context: Context) -
     if selection.targets:
         names = ", ".join(sorted(step_target.target.name for step_target in step_targets))
         raise UsageError("a file holds one target", f"name it with --platform: {names}")
-    return step_target_for(project, steps[0], None, context)
+    return step_target_for(project, steps[0], None)
 
 
 def hydrate(

@@ -12,7 +12,7 @@ from envc.context import Context
 from envc.errors import EnvcError, UsageError
 from envc.locking.plan.project import Project, Selection, select
 from envc.model.digest import Sha256, sha256
-from envc.pipeline.hydrate import bind, bound_record
+from envc.pipeline.locate import locate, located_record
 from envc.pipeline.project import check, choose_store, locked
 from envc.shipping.store.blobs import Blobs
 
@@ -41,7 +41,7 @@ def open_store(store: str | None, manifest: str | None, context: Context) -> Blo
 
 
 def verify_steps(project: Project, selection: Selection, context: Context) -> Verified:
-    """bind → verify: all that the store holds for the steps and targets that are meant, compared with the lock."""
+    """locate → record → verify: what the store holds for the selected steps and targets, compared with the lock."""
     from envc.shipping.deliver.verify import Problem, Verified, verify_environments
 
     locked(project, selection)
@@ -49,8 +49,8 @@ def verify_steps(project: Project, selection: Selection, context: Context) -> Ve
     found, problems = [], []
     for step_target in step_targets:
         try:
-            bound = bind(project, step_target, selection, context)
-            found.append((bound_record(bound).record, bound.pointer))
+            located = locate(project, step_target, selection, context)
+            found.append((located_record(located).record, located.pointer))
         except EnvcError as error:
             problems.append(Problem(where=f"{step_target.step} on {step_target.target.name}", reason=str(error)))
     store = choose_store(selection.store, lambda: project.manifest, context)

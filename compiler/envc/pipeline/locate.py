@@ -1,0 +1,133 @@
+"""Stages that several verbs share: find a locked step-target in a store, and make its environment ready here.
+
+Stages that touch the network or a store are imported by the functions that reach them: start-up is part of the product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from envc.context import Context
+from envc.locking.plan.closure import Closures
+from envc.locking.plan.expand import StepTarget
+from envc.locking.plan.project import Project, Selection
+from envc.model.digest import sha256
+from envc.pipeline.project import channel_addresses, locked, store_of
+
+if TYPE_CHECKING:
+    from envc.model.environment import Environment
+    from envc.model.manifest import Manifest
+    from envc.model.record import StepPointer
+    from envc.shipping.deliver.hydrate import StoredEnvironment
+    from envc.shipping.machine.interpreter import Interpreter
+    from envc.shipping.store.blobs import Blobs
+    from envc.shipping.store.records import StoredRecord
+
+
+class Located(msgspec.Struct, frozen=True, kw_only=True):
+    """A step-target whose pointer was found in a store."""
+
+    manifest: Manifest
+    store: Blobs
+    environment: Environment  # as the lock has it
+    pointer: StepPointer
+
+
+def locate(project: Project, step_target: StepTarget, selection: Selection, context: Context) -> Located:
+    """closure → pointer: one request. Raises NotBundled, and CorruptBlob for a pointer to another environment."""
+    from envc.shipping.format.errors import CorruptBlob, MissingBlob, NotBundled
+    from envc.shipping.store.keys import step_key
+    from envc.shipping.store.records import get_pointer
+
+    store = store_of(project, selection, context)
+    environment = Closures(locked(project, selection)).environment(step_target)
+    lock_digest = sha256(project.manifest.lock_path.read_bytes())
+    key = step_key(project.manifest.name, lock_digest, step_target.step, step_target.target.name)
+    try:
+        pointer = get_pointer(store, key)
+    except MissingBlob:
+        raise NotBundled(store.name, key, step_target.step, step_target.target.name) from None
+    if pointer.environment != environment.id:
+        raise CorruptBlob(f"{key} in {store.name}", "points to another environment than the lock's")
+    return Located(manifest=project.manifest, store=store, environment=environment, pointer=pointer)
+
+
+def located_record(located: Located) -> StoredRecord:
+    """pointer → record: one request. Raises CorruptBlob unless it names exactly the artifacts that the lock names."""
+    from envc.shipping.deliver.hydrate import check_record
+    from envc.shipping.store.records import read_record
+
+    stored = read_record(located.store, located.environment.id, located.pointer.record)
+    check_record(stored.record, located.environment, located.store)
+    return stored
+
+
+def stored_environment(located: Located) -> StoredEnvironment:
+    """pointer → record, with what the lock and the manifest say about it. Raises what `located_record` raises."""
+    from envc.shipping.deliver.hydrate import StoredEnvironment
+
+    stored = located_record(located)
+    return StoredEnvironment(
+        located.store,
+        stored.record,
+        text=stored.text,
+        environment=located.environment,
+        origins=channel_addresses(located.manifest, located.environment),
+    )
+
+
+def make_ready(located: Located, interpreter: Interpreter, context: Context) -> tuple[Path, bool]:
+    """record → hydrate: the environment's prefix in the cache, and whether this call made it.
+
+    Of several processes that need the same environment at once, one makes it.
+    """
+    from envc.shipping.deliver.hydrate import find_ready, one_at_a_time, ready_environment
+
+    environment, cache = located.environment, context.cache
+
+    def find() -> Path | None:
+        return find_ready(environment, located.pointer.record, interpreter=interpreter, cache=cache)
+
+    found = find()
+    if found is not None:
+        return found, False
+    with one_at_a_time(environment.id, cache):
+        found = find()
+        if found is not None:
+            return found, False
+        stored = stored_environment(located)
+        return ready_environment(
+            stored, interpreter=interpreter, cache=cache, progress=context.progress, force=context.force
+        )
+
+
+@contextmanager
+def corrupt_objects_forgotten(context: Context) -> Iterator[None]:
+    """Where the body meets a corrupt object, let the next bundle derive it again and compare it with the store's."""
+    from envc.shipping.format.errors import CorruptBlob
+
+    try:
+        yield
+    except CorruptBlob as error:
+        # Imported here: a step that is ready needs neither, and they would take a tenth of its start-up time.
+        from envc.shipping.deliver.derive import Ledger
+        from envc.shipping.prefix.tree import CorruptObject
+
+        if isinstance(error, CorruptObject):
+            Ledger(context.cache / "derived").forget(error.layout, error.artifact)
+        raise
+
+
+def interpreter_for(step_target: StepTarget, context: Context) -> Interpreter:
+    """The interpreter that the step runs on here. Raises NoInterpreter, and WrongMachine where this machine lacks what
+    the manifest declares.
+    """
+    from envc.shipping.machine.floors import suitable_interpreter
+
+    target = step_target.target
+    return suitable_interpreter(step_target.interpreter, step_target.python, target.platform, target.declared, context)
