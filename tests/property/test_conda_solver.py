@@ -35,7 +35,7 @@ specs_lists = st.lists(conda_specs(), min_size=1, max_size=3)
 
 
 def problem(specs: Sequence[str]) -> CondaProblem:
-    roots = tuple(CondaRoot(parse_matchspec(spec), spec, f"specs[{number}]") for number, spec in enumerate(specs))
+    roots = tuple(CondaRoot(parse_matchspec(spec), spec, ("specs", number)) for number, spec in enumerate(specs))
     return CondaProblem(target="linux-64", specs=roots, channels=("main",), virtual=VIRTUAL)
 
 
@@ -220,7 +220,7 @@ def test_preferring_the_answer_gives_the_answer(records: list[Record], specs: li
 def test_a_constraint_is_a_filter(records: list[Record], specs: list[str], limit: str) -> None:
     spec = parse_matchspec(limit)
     kept = [record for record in records if record.name != spec.name or spec.matches(record)]
-    asked = msgspec.structs.replace(problem(specs), constraints=(CondaRoot(spec, limit, "constraints[0]"),))
+    asked = msgspec.structs.replace(problem(specs), constraints=(CondaRoot(spec, limit, ("constraints", 0)),))
     narrowed = answer(records, asked)
     assert isinstance(narrowed, Solution) == bool(solutions(kept, specs, VIRTUAL))
     if isinstance(narrowed, Solution):

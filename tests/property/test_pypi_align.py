@@ -9,7 +9,7 @@ from envc_solvers.pypi.align import Member, Mode, align
 from envc_solvers.pypi.language.markers import Markers, marker_environment
 from envc_solvers.pypi.language.requirement import Requirement, parse
 from envc_solvers.pypi.language.specifier import allows
-from envc_solvers.pypi.problem import PyPIProblem
+from envc_solvers.pypi.problem import Budget, PyPIProblem
 from envc_solvers.pypi.solve import Refusal, attempt
 from envc_solvers.solution import Solution
 from envc_solvers.target import Python, Target, default_target
@@ -41,7 +41,7 @@ def members_of(universe: Universe, wanted: list[str], limits: tuple[str, ...] = 
 
 def solution_of(member: Member, problem: PyPIProblem | None = None) -> Solution | None:
     try:
-        return attempt(problem or member.problem, member.index, member.answers, 10_000, None)
+        return attempt(problem or member.problem, member.index, member.answers, Budget(max_tries=10_000))
     except Refusal:
         return None
 

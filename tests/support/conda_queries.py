@@ -44,7 +44,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     def problem(self) -> CondaProblem:
         return CondaProblem(
             target=self.platform,
-            specs=tuple(CondaRoot(parse_matchspec(spec), spec, f"specs[{n}]") for n, spec in enumerate(self.specs)),
+            specs=tuple(CondaRoot(parse_matchspec(spec), spec, ("specs", n)) for n, spec in enumerate(self.specs)),
             channels=self.channels,
             priority=self.channel_priority,
             virtual=tuple(map(parse_virtual_package, self.virtual_packages)),

@@ -215,4 +215,4 @@ def problem_of(asked: Asked) -> PyPIProblem:
 
 def label(requirements: Iterable[str], where: str) -> tuple[PyPIRoot, ...]:
     """Requirements with their origins, such as ``roots[0]``."""
-    return tuple(PyPIRoot(parse(text), f"{where}[{number}]") for number, text in enumerate(requirements))
+    return tuple(PyPIRoot(parse(text), (*where.split("."), number)) for number, text in enumerate(requirements))

@@ -205,7 +205,7 @@ class _Alignment:
 def _limit(name: str, version: str) -> PyPIRoot:
     # "==" would name the version exactly, which allows yanked files.
     public = version.partition("+")[0]
-    return PyPIRoot(Requirement(name, f"<={public},>={public}"), "alignment")
+    return PyPIRoot(Requirement(name, f"<={public},>={public}"))
 
 
 def _listed(versions: list[str]) -> str:

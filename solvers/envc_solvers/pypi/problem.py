@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from typing import Literal
 
 import msgspec
 
+from envc_solvers.origin import KeyPath
 from envc_solvers.pypi.language.requirement import Requirement
 from envc_solvers.target import Python, Target
 
-if TYPE_CHECKING:
-    pass
-
+MAX_TRIES = 200_000  # candidates; the hardest benchmark sets need some thousands
 
 Prereleases = Literal["if-necessary", "never", "allow"]
-
-
 Strategy = Literal["highest", "lowest", "lowest-direct"]
 
 
 class PyPIRoot(msgspec.Struct, frozen=True):
-    """A requirement that somebody wrote, with the label that an explanation shows for it."""
+    """A requirement of the problem itself, and where it is written."""
 
     requirement: Requirement
-    origin: str = ""  # such as 'steps.train.pypi[0], line 12'
+    origin: KeyPath = ()
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,10 +38,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Provided(msgspec.Struct, frozen=True):
-    """A project that stands in the environment already: nothing of it is chosen, and it is no pin of the solution."""
+    """A project that is in the environment already: the solver does not choose it and does not pin it."""
 
     version: str  # PEP 440
-    by: str  # who brings it, as explanations show it: "numpy 1.26.4 of conda"
+    by: str  # the package that provides it, as explanations show it: "numpy 1.26.4 of conda"
 
 
 class PyPIProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,4 +60,8 @@ class PyPIProblem(msgspec.Struct, frozen=True, kw_only=True):
     provided: dict[str, Provided] = {}  # by normalised name
 
 
-MAX_TRIES = 200_000  # candidates; the hardest benchmark sets need some thousands
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """When a search is stopped."""
+
+    max_tries: int = MAX_TRIES  # candidates
+    out_of_time: Callable[[], bool] | None = None  # called before each candidate; True stops the search

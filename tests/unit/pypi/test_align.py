@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from envc_solvers.pypi.align import Apart, Member, Mode, align
-from envc_solvers.pypi.problem import PyPIProblem
+from envc_solvers.pypi.problem import Budget, PyPIProblem
 from envc_solvers.pypi.solve import Refusal, attempt, solve_pypi
 from envc_solvers.solution import Solution
 from envc_solvers.target import Python, default_target
@@ -26,7 +26,7 @@ def solved(
 
         def trial(number: int, problem: PyPIProblem) -> Solution | None:
             try:
-                return attempt(problem, members[number].index, members[number].answers, 10_000, None)
+                return attempt(problem, members[number].index, members[number].answers, Budget(max_tries=10_000))
             except Refusal:
                 return None
 

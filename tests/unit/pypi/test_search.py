@@ -251,7 +251,7 @@ def test_a_root_from_a_url_is_refused_with_its_label() -> None:
     with pytest.raises(PyPIUnsolvable) as caught:
         ask({"app": {"1.0": Version()}}, "app @ https://example.invalid/app-1.0-py3-none-any.whl")
     assert [subject.reason for subject in caught.value.conflict.subjects] == ["from-url"]
-    assert caught.value.conflict.roots[0][1] == "roots[0]"
+    assert caught.value.conflict.roots[0][1] == ("roots", 0)
 
 
 _HASHED = """

@@ -1,42 +1,15 @@
-"""What a refusal holds: requirements without a common solution, and why, as values that render as text and data."""
+"""Why a PyPI problem has no solution: requirements without a common solution as values, and their text and data."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import msgspec
 
 from envc_solvers.errors import SolverError
+from envc_solvers.origin import KeyPath, ShowPlace, render_key_path
+from envc_solvers.pypi.explain.subjects import ProvidedOutside, Subject
+from envc_solvers.pypi.explain.wording import cause_text, nearest_files, requirement_text, subject_text
 
 _MOST_DECIDED = 4  # decisions that a stopped search names
-
-
-class Step(msgspec.Struct, frozen=True):
-    """One link of a chain: a package at some versions, and the requirement of it that leads on."""
-
-    package: str  # with its extra, if it is asked for: "fastapi[standard]"
-    versions: str  # "2.5.0", "2.5.0 to 2.9.2 (14 versions)"
-    requires: str  # "typing-extensions>=4.6.1"
-
-
-class Want(msgspec.Struct, frozen=True):
-    """A requirement on the project in question, and how it comes about."""
-
-    requirement: str
-    root: str  # the problem's own requirement at the beginning of the chain
-    origin: str  # the label of that one
-    chain: tuple[Step, ...] = ()  # from the root to this requirement; () when the root states it
-    constraint: bool = False  # whether it only narrows what others ask for
-
-
-class Subject(msgspec.Struct, frozen=True):
-    """A project for which no version will do."""
-
-    project: str
-    wants: tuple[Want, ...]
-    reason: str  # "conflict", "no-project", "no-version", "no-file", "only-sdists", "refused", "from-url", "provided"
-    text: str  # the reason in words
-    files: tuple[str, ...] = ()  # files that come nearest
 
 
 class PyPIConflict(msgspec.Struct, frozen=True):
@@ -44,55 +17,67 @@ class PyPIConflict(msgspec.Struct, frozen=True):
 
     target: str
     python: str
-    roots: tuple[tuple[str, str], ...]  # requirement and origin, of the smallest failing set that was found
+    roots: tuple[tuple[str, KeyPath], ...]  # requirement and origin, of the smallest failing set that was found
     minimal: bool  # whether leaving out any one of them was seen to help
     subjects: tuple[Subject, ...]
     suggestion: str = ""  # a change that was seen to make the problem solvable
 
-    def relabelled(self, label: Callable[[str], str]) -> PyPIConflict:
-        """The same conflict with other labels for where requirements stand; `label` maps the old ones."""
-        replace = msgspec.structs.replace
-        return replace(
-            self,
-            roots=tuple((requirement, label(origin)) for requirement, origin in self.roots),
-            subjects=tuple(
-                replace(s, wants=tuple(replace(want, origin=label(want.origin)) for want in s.wants))
-                for s in self.subjects
-            ),
-        )
+    @property
+    def headline(self) -> str:
+        return f"no set of versions meets the requirements for {self.target}, Python {self.python}"
 
-    def data(self) -> dict[str, object]:
-        """As plain data, for JSON."""
-        data: dict[str, object] = msgspec.to_builtins(self)
-        data["roots"] = [{"requirement": requirement, "origin": origin} for requirement, origin in self.roots]
-        return data
+    def root_lines(self, show: ShowPlace = render_key_path) -> list[str]:
+        """The requirements, each with its place."""
+        return [f"{requirement}{f'  ({show(origin)})' if origin else ''}" for requirement, origin in self.roots]
 
-    def __str__(self) -> str:
-        lines = [f"no set of versions meets the requirements for {self.target}, Python {self.python}"]
-        lines += [f"  {requirement}{f'  ({origin})' if origin else ''}" for requirement, origin in self.roots]
-        lines += self.told()
-        if self.suggestion:
-            lines.append(f"try: {self.suggestion}")
-        return "\n".join(lines)
-
-    def told(self) -> list[str]:
-        """The subjects as lines. Where nobody but the problem itself asks, it was said above what it asks."""
+    def subject_lines(self, show: ShowPlace = render_key_path) -> list[str]:
+        """The subjects. Requirements that only the problem itself states are not repeated: the roots show them."""
         lines = []
         for subject in self.subjects:
-            lines.append(f"{subject.project}: {subject.text}")
-            asked_by_others = any(w.chain or (w.requirement, w.origin) not in self.roots for w in subject.wants)
-            if asked_by_others or subject.reason == "provided":
-                lines += [f"  {line}" for want in subject.wants for line in _render(want)]
-            lines += [f"  nearest: {file}" for file in subject.files]
+            lines.append(f"{subject.project}: {subject_text(subject)}")
+            is_shown = all(not each.chain and (each.requirement, each.origin) in self.roots for each in subject.causes)
+            if not is_shown or isinstance(subject, ProvidedOutside):
+                lines += [f"  {cause_text(cause, show)}" for cause in subject.causes]
+            lines += [f"  nearest: {file}" for file in nearest_files(subject)]
         return lines
 
+    def lines(self, show: ShowPlace = render_key_path) -> list[str]:
+        """The roots and the subjects."""
+        return [*(f"  {line}" for line in self.root_lines(show)), *self.subject_lines(show)]
 
-def _render(want: Want) -> list[str]:
-    if not want.chain:
-        where = ", ".join(part for part in ("constraint" if want.constraint else "", want.origin) if part)
-        return [f"{want.requirement}{f'  ({where})' if where else ''}"]
-    steps = [f"{step.package} {step.versions}" for step in want.chain]
-    return [f"{want.requirement}  required by {' ← '.join(reversed(steps))} ← {want.root}"]
+    def data(self, show: ShowPlace = render_key_path) -> dict[str, object]:
+        """As plain data, for JSON."""
+        return {
+            "target": self.target,
+            "python": self.python,
+            "roots": [{"requirement": requirement, "origin": show(origin)} for requirement, origin in self.roots],
+            "minimal": self.minimal,
+            "subjects": [_subject_data(subject, show) for subject in self.subjects],
+            "suggestion": self.suggestion,
+        }
+
+    def __str__(self) -> str:
+        suggestion = [f"try: {self.suggestion}"] if self.suggestion else []
+        return "\n".join([self.headline, *self.lines(), *suggestion])
+
+
+def _subject_data(subject: Subject, show: ShowPlace) -> dict[str, object]:
+    return {
+        "project": subject.project,
+        "wants": [
+            {
+                "requirement": requirement_text(cause),
+                "root": cause.root,
+                "origin": show(cause.origin),
+                "chain": msgspec.to_builtins(cause.chain),
+                "constraint": cause.constraint,
+            }
+            for cause in subject.causes
+        ],
+        "reason": subject.reason,
+        "text": subject_text(subject),
+        "files": list(nearest_files(subject)),
+    }
 
 
 class PyPIUnsolvable(SolverError):
@@ -109,29 +94,41 @@ class PyPIUnsolvable(SolverError):
 class PyPIGaveUp(SolverError):
     """The search reached its limit before it had an answer."""
 
-    def __init__(self, tried: int, late: bool, deciding: str, decided: tuple[str, ...], conflict: PyPIConflict) -> None:
-        super().__init__(tried, late, deciding, decided, conflict)
+    suggestion = ""
+
+    def __init__(
+        self, tried: int, timed_out: bool, deciding: str, decided: tuple[str, ...], conflict: PyPIConflict
+    ) -> None:
+        super().__init__(tried, timed_out, deciding, decided, conflict)
         self.tried = tried  # candidates
-        self.late = late  # whether it was for time, and not for the number of candidates
+        self.timed_out = timed_out  # whether the time was over, rather than the number of candidates reached
         self.deciding = deciding  # the identifier being decided at the end
         self.decided = decided  # "app 1.0", in the order of decisions
         self.conflict = conflict  # what stood in the way, most often first; not a proof
 
-    def relabelled(self, label: Callable[[str], str]) -> PyPIGaveUp:
-        """As `Conflict.relabelled`."""
-        return PyPIGaveUp(self.tried, self.late, self.deciding, self.decided, self.conflict.relabelled(label))
-
-    def data(self) -> dict[str, object]:
-        """As plain data, for JSON."""
-        stopped = {"tried": self.tried, "late": self.late, "deciding": self.deciding, "decided": list(self.decided)}
-        return {**stopped, **self.conflict.data()}
-
-    def __str__(self) -> str:
+    @property
+    def headline(self) -> str:
         last = ", ".join(self.decided[-_MOST_DECIDED:])
         before = f", after {'… ' if len(self.decided) > _MOST_DECIDED else ''}{last}" if last else ""
         return (
             f"the search for {self.conflict.target}, Python {self.conflict.python} was stopped after {self.tried} "
-            f"candidates{', when its time was over,' if self.late else ''} while deciding "
-            f"{self.deciding or 'the first project'}{before}; what stood in the way so far:\n"
-            + "\n".join(str(self.conflict).splitlines()[1:])
+            f"candidates{', when its time was over,' if self.timed_out else ''} while deciding "
+            f"{self.deciding or 'the first project'}{before}; what stood in the way so far:"
         )
+
+    def lines(self, show: ShowPlace = render_key_path) -> list[str]:
+        """Where the search was, and what stood in the way."""
+        return [self.headline, *self.conflict.lines(show)]
+
+    def data(self, show: ShowPlace = render_key_path) -> dict[str, object]:
+        """As plain data, for JSON."""
+        stopped = {
+            "tried": self.tried,
+            "late": self.timed_out,
+            "deciding": self.deciding,
+            "decided": list(self.decided),
+        }
+        return {**stopped, **self.conflict.data(show)}
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())

@@ -1,4 +1,4 @@
-"""Several changes that make a failed problem solvable where no single one does, tried before they are said."""
+"""Several changes that make a failed problem solvable where no single one does, each tried before it is suggested."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from resolvelib.resolvers import ResolutionImpossible
 from envc_solvers.correction import correct, in_words, loosen
 from envc_solvers.errors import ProjectNotFound
 from envc_solvers.pypi.explain.conflict import PyPIConflict
-from envc_solvers.pypi.language.index import Index
-from envc_solvers.pypi.language.markers import Markers
 from envc_solvers.pypi.language.requirement import Requirement
-from envc_solvers.pypi.problem import PyPIProblem, PyPIRoot
+from envc_solvers.pypi.problem import Budget, PyPIProblem, PyPIRoot
 from envc_solvers.pypi.search.journal import Journal
-from envc_solvers.pypi.search.run import search
+from envc_solvers.pypi.search.run import SearchContext, search
 from envc_solvers.pypi.search.search import SearchLimit
 from envc_solvers.solution import Solution
 
@@ -25,33 +23,25 @@ _CANDIDATES = 2_000  # in all trials; real sets take some hundreds when nothing 
 class Trials:
     """Searches for parts of a problem. None may try more candidates than half of what all may still try together."""
 
-    def __init__(
-        self,
-        problem: PyPIProblem,
-        index: Index,
-        markers: Markers,
-        nearest: dict[str, str],
-        out_of_time: Callable[[], bool] | None,
-    ) -> None:
+    def __init__(self, problem: PyPIProblem, context: SearchContext, nearest: dict[str, str]) -> None:
         self._problem = problem
-        self._index = index
-        self._markers = markers
-        self._out_of_time = out_of_time
+        self._context = context
         self._left = _CANDIDATES
-        self.nearest = dict(nearest)  # names that exist for names that do not; more come up with every failure
+        self.nearest = dict(nearest)  # existing names for names that do not exist; a failure may add more
         self.solution: Solution | None = None  # that of the last success
 
     def failing(self, roots: tuple[PyPIRoot, ...]) -> tuple[PyPIRoot, ...] | None:
-        """Requirements at fault where these cannot be met together; None where that was not found out.
+        """The requirements at fault if these cannot be met together, else (); None where neither was found out.
 
         Raises SearchLimit when the time for the problem is over, and what the index raises.
         """
         if self._left <= 0:
             return None
         journal = Journal()
-        problem = msgspec.structs.replace(self._problem, roots=roots)
+        replace = msgspec.structs.replace
+        budget = Budget(max_tries=self._left // 2, out_of_time=self._context.budget.out_of_time)
         try:
-            self.solution = search(problem, self._index, self._markers, journal, self._left // 2, self._out_of_time)
+            self.solution = search(replace(self._problem, roots=roots), replace(self._context, budget=budget), journal)
             return ()
         except ResolutionImpossible as error:
             journal.root_causes(error)
@@ -66,8 +56,8 @@ class Trials:
         lost = journal.not_found
         self.nearest |= {name: error.nearest for name, error in lost.items() if error.nearest is not None}
         reached = journal.roots_reached()
-        wanted = [(root, root.requirement) for root in roots]
-        found = tuple(root for root, one in wanted if one.name in lost or (one.name, one.specifier) in reached)
+        stated = [(root, root.requirement) for root in roots]
+        found = tuple(root for root, one in stated if one.name in lost or (one.name, one.specifier) in reached)
         return found or roots
 
 
@@ -77,9 +67,9 @@ def several(
     trials: Trials,
     looser: Callable[[Requirement], Iterator[Requirement]],
 ) -> tuple[str, tuple[str, ...]]:
-    """What helps, in words, and the projects whose versions are of interest.
+    """A suggestion in words, and the projects whose new versions it should name.
 
-    `looser` says what to ask for in the place of a requirement, the least change first. Raises as `Trials.failing`.
+    `looser` gives replacements for a requirement, the smallest change first. Raises as `Trials.failing`.
     """
     roots = problem.roots
     numbers = {id(root): number for number, root in enumerate(roots)}
@@ -93,10 +83,10 @@ def several(
     correction = correct(len(roots), failing or tuple(range(len(roots))), trial)
 
     def choices(number: int) -> Iterator[Requirement]:
-        wanted = roots[number].requirement
-        if wanted.name in trials.nearest:
-            yield msgspec.structs.replace(wanted, name=trials.nearest[wanted.name])
-        yield from looser(wanted)
+        requirement = roots[number].requirement
+        if requirement.name in trials.nearest:
+            yield msgspec.structs.replace(requirement, name=trials.nearest[requirement.name])
+        yield from looser(requirement)
 
     def solves(taken: dict[int, Requirement]) -> bool:
         changed = (
@@ -106,7 +96,7 @@ def several(
         )
         return trials.failing(tuple(changed)) == ()
 
-    # One by itself was tried to be loosened before.
+    # `suggest` has tried to loosen single requirements before.
     instead = loosen(correction.left_out if len(correction.left_out) > 1 else (), choices, solves)
     texts = {number: str(requirement) for number, requirement in instead.items()}
     words = in_words([str(root.requirement) for root in roots], correction, texts, "PyPI")

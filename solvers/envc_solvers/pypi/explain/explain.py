@@ -1,4 +1,4 @@
-"""Why there is no solution: a failed search turned into a `Conflict`.
+"""Why there is no solution: a failed search turned into a `PyPIConflict`.
 
 A conflict names the smallest set of the problem's own requirements that was found to fail, and the projects on which
 they disagree, with the chain of packages that leads to each requirement.
@@ -6,22 +6,20 @@ they disagree, with the chain of packages that leads to each requirement.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from resolvelib.resolvers import ResolutionImpossible
 
-from envc_solvers.errors import ProjectNotFound, SolverError
-from envc_solvers.pypi.explain.conflict import PyPIConflict, PyPIGaveUp, PyPIUnsolvable, Subject, Want
+from envc_solvers.errors import ProjectNotFound
+from envc_solvers.pypi.explain.conflict import PyPIConflict, PyPIGaveUp, PyPIUnsolvable
+from envc_solvers.pypi.explain.diagnose import Diagnosis
+from envc_solvers.pypi.explain.subjects import Cause, FromUrl
 from envc_solvers.pypi.explain.suggest import suggest
-from envc_solvers.pypi.explain.wording import Wording
-from envc_solvers.pypi.language.index import Index
-from envc_solvers.pypi.language.markers import Markers
-from envc_solvers.pypi.problem import PyPIProblem, PyPIRoot
+from envc_solvers.pypi.problem import Budget, PyPIProblem, PyPIRoot
 from envc_solvers.pypi.search.journal import Journal
-from envc_solvers.pypi.search.replay import NotRecorded, RecordedIndex
-from envc_solvers.pypi.search.run import search
+from envc_solvers.pypi.search.replay import NotRecorded
+from envc_solvers.pypi.search.run import SearchContext, search
 from envc_solvers.pypi.search.search import SearchLimit
 
 _MOST_TRIALS = 24  # searches spent on finding a smaller set of roots
@@ -32,43 +30,36 @@ _MOST_SUBJECTS = 5
 def refuse(
     error: ResolutionImpossible[Any, Any] | ProjectNotFound | SearchLimit,
     problem: PyPIProblem,
-    index: RecordedIndex,
-    markers: Markers,
+    context: SearchContext,
     journal: Journal,
-    out_of_time: Callable[[], bool] | None,
-) -> SolverError:
-    """The error to raise for a failed search; a smaller failing set of roots is looked for without asking for more."""
+) -> PyPIUnsolvable | PyPIGaveUp:
+    """The error for a failed search. Looks for a smaller failing set of roots in what the index has answered so far."""
     if isinstance(error, SearchLimit):
         journal.put_most_frequent_first()
-        conflict = _conflict(problem, index, markers, journal, minimal=False)
+        conflict = _conflict(problem, context, journal, minimal=False)
         return PyPIGaveUp(error.tried, error.timed_out, journal.last, error.decided, conflict)
     whole = problem
     if isinstance(error, ResolutionImpossible):
         journal.root_causes(error)
-        problem, journal, minimal = _minimise(problem, index, markers, journal)
+        problem, journal, minimal = _minimise(problem, context, journal)
     else:
         journal.not_found[error.name] = error
-        # Anyone who asks for it fails alone.
+        # Any requirement on it fails alone.
         kept = tuple(root for root in problem.roots if root.requirement.name == error.name)[:1]
         problem = msgspec.structs.replace(problem, roots=kept, constraints=())
         minimal = True
-    conflict = _conflict(problem, index, markers, journal, minimal)
-    nearest = {name: error.nearest for name, error in journal.not_found.items() if error.nearest is not None}
-    suggestion = suggest(whole, conflict, nearest, index, markers, out_of_time)
+    conflict = _conflict(problem, context, journal, minimal)
+    nearest = {name: lost.nearest for name, lost in journal.not_found.items() if lost.nearest is not None}
+    suggestion = suggest(whole, context, conflict, nearest)
     return PyPIUnsolvable(msgspec.structs.replace(conflict, suggestion=suggestion))
 
 
 def refuse_urls(problem: PyPIProblem, roots: list[PyPIRoot]) -> PyPIUnsolvable:
-    """The error for requirements that name a URL: an index has no say about them, and nothing else is searched."""
-    subjects = [
-        Subject(
-            root.requirement.name,
-            (Want(str(root.requirement), str(root.requirement), root.origin),),
-            "from-url",
-            "a direct reference cannot be chosen from an index",
-        )
+    """The error for requirements that name a URL. An index cannot supply them, so that nothing is searched."""
+    subjects = (
+        FromUrl(root.requirement.name, (Cause(str(root.requirement), str(root.requirement), root.origin),))
         for root in roots
-    ]
+    )
     return PyPIUnsolvable(
         PyPIConflict(
             target=problem.target.name,
@@ -80,17 +71,16 @@ def refuse_urls(problem: PyPIProblem, roots: list[PyPIRoot]) -> PyPIUnsolvable:
     )
 
 
-def _minimise(
-    problem: PyPIProblem, index: RecordedIndex, markers: Markers, journal: Journal
-) -> tuple[PyPIProblem, Journal, bool]:
+def _minimise(problem: PyPIProblem, context: SearchContext, journal: Journal) -> tuple[PyPIProblem, Journal, bool]:
     """The smallest failing set of roots and constraints that a bounded number of trial searches finds.
 
     Returns the reduced problem, the journal of its failure, and whether every further reduction was seen to succeed.
     """
-    index.closed = True
     replace = msgspec.structs.replace
+    context.index.closed = True
+    of_trials = replace(context, budget=Budget(max_tries=_TRIES_EACH))
     minimal, trials = True, 0
-    told = journal.blamed
+    blamed = journal.blamed
 
     def fails(trial: PyPIProblem) -> Journal | None:
         nonlocal minimal, trials
@@ -100,11 +90,11 @@ def _minimise(
         trials += 1
         attempt = Journal()
         try:
-            search(trial, index, markers, attempt, _TRIES_EACH, None)
+            search(trial, of_trials, attempt)
         except ResolutionImpossible as error:
             attempt.root_causes(error)
-            # A failure that rests on other provided versions would be another story.
-            return attempt if attempt.blamed <= told else None
+            # A failure that rests on other provided versions is a different conflict.
+            return attempt if attempt.blamed <= blamed else None
         except ProjectNotFound as error:
             attempt.not_found[error.name] = error
             return attempt
@@ -112,7 +102,7 @@ def _minimise(
             minimal = False
         return None
 
-    # What the failures lead back to is tried at once; the rest, root by root.
+    # First all roots at once that the failures do not lead back to; then root by root.
     reached = journal.roots_reached()
     first = replace(problem, roots=tuple(root for root in problem.roots if _key(root) in reached))
     if len(first.roots) < len(problem.roots) and (found := fails(first)) is not None:
@@ -124,7 +114,7 @@ def _minimise(
             trial = replace(problem, **{field: kept})
             if (found := fails(trial)) is not None:
                 problem, journal = trial, found
-    index.closed = False
+    context.index.closed = False
     return problem, journal, minimal
 
 
@@ -132,22 +122,23 @@ def _key(root: PyPIRoot) -> tuple[str, str]:
     return root.requirement.name, root.requirement.specifier
 
 
-def _conflict(problem: PyPIProblem, index: Index, markers: Markers, journal: Journal, minimal: bool) -> PyPIConflict:
-    holding = [root for root in problem.roots if markers.holds(root.requirement.marker)]
-    limits = [root for root in problem.constraints if markers.holds(root.requirement.marker)]
-    teller = Wording(problem, index, journal, holding, limits)
+def _conflict(problem: PyPIProblem, context: SearchContext, journal: Journal, minimal: bool) -> PyPIConflict:
+    diagnosis = Diagnosis(problem, context, journal)
     # In the order in which they were met: why the newest candidates failed comes first.
     names = dict.fromkeys([*journal.clashes, *journal.broken, *journal.not_found])
-    subjects = [subject for name in names for subject in teller.subjects(name)]
-    told = {subject.project for subject in subjects}
-    # An override is part of the story wherever it says what is wanted of a project that cannot be had.
-    replacing = [
-        root for root in problem.overrides if root.requirement.name in told and markers.holds(root.requirement.marker)
+    subjects = [subject for name in names for subject in diagnosis.subjects(name)]
+    projects = {subject.project for subject in subjects}
+    # An override is part of the conflict where it says which version is required of a project that cannot be had.
+    overrides = [
+        root
+        for root in problem.overrides
+        if root.requirement.name in projects and context.markers.holds(root.requirement.marker)
     ]
+    stated = (*diagnosis.roots, *diagnosis.constraints, *overrides)
     return PyPIConflict(
         target=problem.target.name,
         python=problem.python.text,
-        roots=tuple((str(root.requirement), root.origin) for root in (*holding, *limits, *replacing)),
+        roots=tuple((str(root.requirement), root.origin) for root in stated),
         minimal=minimal,
         subjects=tuple(subjects[:_MOST_SUBJECTS]),
     )

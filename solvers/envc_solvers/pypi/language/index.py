@@ -21,9 +21,9 @@ class File(msgspec.Struct, frozen=True, array_like=True, gc=False):
     yanked: str | None = None  # None if not yanked; otherwise the reason, which may be ""
 
 
-def was_yanked(reason: str) -> str:
+def was_yanked(reason: str, *, plural: bool = False) -> str:
     """The wording for a yanked file: ``was yanked: leaks``, or ``was yanked`` without a reason."""
-    return f"was yanked: {reason}" if reason else "was yanked"
+    return f"{'were' if plural else 'was'} yanked{f': {reason}' if reason else ''}"
 
 
 class Release(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from envc_solvers.pypi.language.index import File, Release, View
 from envc_solvers.pypi.language.requirement import canonicalize_name
 from envc_solvers.target import Python, Target
@@ -243,52 +245,88 @@ def version_of(file: str, name: str) -> Version | None:
         return None
 
 
+class FileMismatch(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a file cannot be installed with some tags."""
+
+    file: str
+    reason: str  # in words; completes a sentence that begins with the file
+    above_floor: bool = False  # it is for this system and CPU, and needs a newer or another C library, or a newer macOS
+    platforms: tuple[str, ...] = ()  # its platform tags, if it is for another system or CPU
+    other_python: bool = False  # it is for another Python or ABI
+    built_for: tuple[bool, int] | None = None  # the first Python that it is for: whether free-threaded, and the minor
+
+
 def explain_file(file: str, tags: Tags) -> str | None:
     """Why a file cannot be installed with these tags; None if it can be.
 
     The reason completes a sentence that starts with the file: "needs glibc 2.34, target has 2.28".
     """
+    found = mismatch(file, tags)
+    return None if found is None else found.reason
+
+
+def mismatch(file: str, tags: Tags) -> FileMismatch | None:
+    """As `explain_file`, as a value."""
     if not file.endswith(".whl"):
         is_sdist = file.endswith((".tar.gz", ".zip", ".tar.bz2", ".tgz"))
-        return "is a source distribution" if is_sdist else f"is a .{file.rpartition('.')[2]} file, not a wheel"
+        reason = "is a source distribution" if is_sdist else f"is a .{file.rpartition('.')[2]} file, not a wheel"
+        return FileMismatch(file=file, reason=reason)
     text = "-".join(file[:-4].split("-")[-3:])
     if tags.rank(text) is not None:
         return None
     single = [tuple(tag.split("-")) for tag in _expand(text)]
     if not single:
-        return "has a malformed name"
-    platforms = {tag.rpartition("-")[2] for tag in tags.order} | {"any"}
-    here = [tag for tag in single if tag[2] in platforms]
+        return FileMismatch(file=file, reason="has a malformed name")
+    ours = {tag.rpartition("-")[2] for tag in tags.order} | {"any"}
+    here = [tag for tag in single if tag[2] in ours]
     if here:
-        return _explain_python([(tag[0], tag[1]) for tag in here], tags.python)
-    reason = _explain_platform(sorted({tag[2] for tag in single}), tags.target)
+        reason, built_for = _explain_python([(tag[0], tag[1]) for tag in here], tags.python)
+        return FileMismatch(file=file, reason=reason, other_python=True, built_for=built_for)
+    platforms = sorted({tag[2] for tag in single})
+    reason, above_floor = _explain_platform(platforms, tags.target)
+    others = () if above_floor else tuple(platforms)
     pairs = {tag.rpartition("-")[0] for tag in tags.order}
     if any(f"{tag[0]}-{tag[1]}" in pairs for tag in single):
-        return reason
-    return f"{reason} and {_explain_python([(tag[0], tag[1]) for tag in single], tags.python)}"
+        return FileMismatch(file=file, reason=reason, above_floor=above_floor, platforms=others)
+    python, built_for = _explain_python([(tag[0], tag[1]) for tag in single], tags.python)
+    return FileMismatch(
+        file=file,
+        reason=f"{reason} and {python}",
+        above_floor=above_floor,
+        platforms=others,
+        other_python=True,
+        built_for=built_for,
+    )
 
 
-def _explain_python(pairs: list[tuple[str, str]], python: Python) -> str:
+def _explain_python(pairs: list[tuple[str, str]], python: Python) -> tuple[str, tuple[bool, int] | None]:
+    """The reason, and the first Python that the tags name with a minor: whether it is free-threaded, and the minor."""
     names = []
+    built_for: tuple[bool, int] | None = None
     for interpreter, abi in pairs:
         implementation = _IMPLEMENTATIONS.get(interpreter[:2], interpreter[:2])
         digits = interpreter[2:]
         version = f"{digits[0]}.{digits[1:]}" if len(digits) > 1 else digits
+        is_free_threaded = abi.startswith("cp") and abi.endswith("t")
         if abi == "abi3" and python.free_threaded:
             reason = f"uses the stable ABI, which free-threaded {python.text} does not offer"
         elif abi == "abi3":
             reason = f"needs {implementation} {version} or newer"
-        elif abi.startswith("cp") and abi.endswith("t"):
+        elif is_free_threaded:
             reason = f"is for free-threaded {implementation} {version}"
         else:
             reason = f"is for {implementation} {version}"
+        is_named = interpreter[:2] in _IMPLEMENTATIONS and digits[1:].isdecimal()
+        if built_for is None and is_named and not (abi == "abi3" and python.free_threaded):
+            # int() of a hostile number with thousands of digits would raise.
+            built_for = is_free_threaded, int(digits[1:10])
         if reason not in names:
             names.append(reason)
-    return " and ".join(names)
+    return " and ".join(names), built_for
 
 
-def _explain_platform(platforms: list[str], target: Target) -> str:
-    """The reason for the nearest platform: a floor that is too low counts as nearer than a different system."""
+def _explain_platform(platforms: list[str], target: Target) -> tuple[str, bool]:
+    """The nearest platform's reason, and whether it is only that a floor is too low or the C library another one."""
     family, arch = target.facts.family, target.facts.arch
     floors: list[tuple[tuple[int, int], str]] = []
     for platform in platforms:
@@ -305,9 +343,9 @@ def _explain_platform(platforms: list[str], target: Target) -> str:
             version = int(match[1]), int(match[2])
             floors.append((version, f"is for macOS {version[0]}.{version[1]}, target has {target.macos}"))
     if floors:
-        return min(floors)[1]
+        return min(floors)[1], True
     if family == "linux" and target.musl and any(p.startswith("manylinux") and p.endswith(arch) for p in platforms):
-        return f"is for glibc, target has musl {target.musl}"
+        return f"is for glibc, target has musl {target.musl}", True
     if family == "linux" and target.glibc and any(p.startswith("musllinux") and p.endswith(arch) for p in platforms):
-        return f"is for musl, target has glibc {target.glibc}"
-    return f"is for {', '.join(platforms)}"
+        return f"is for musl, target has glibc {target.glibc}", True
+    return f"is for {', '.join(platforms)}", False

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
-from envc_solvers.pypi.language.index import File, Release, View, was_yanked
+from envc_solvers.pypi.language.index import File, Release, View
 from envc_solvers.pypi.language.requirement import Metadata
 from envc_solvers.pypi.language.specifier import (
     Place,
@@ -24,6 +24,7 @@ from envc_solvers.pypi.language.specifier import (
     release_of,
     span_of,
 )
+from envc_solvers.pypi.search.rejection import NO_UPLOAD_TIME, TOO_NEW, Rejection
 
 if TYPE_CHECKING:
     from envc_solvers.pypi.problem import Policy
@@ -187,15 +188,15 @@ class Rules:
             return "allow"
         return "last" if policy.prereleases == "if-necessary" else "never"
 
-    def refuses(self, file: File, name: str, named: bool) -> str | None:
+    def refuses(self, file: File, name: str, named: bool) -> Rejection | None:
         """Why a file of a matching version is not used, or None. `named`: a requirement names the version exactly."""
         cut_off = self.cut_off(name)
         if cut_off is not None and (file.uploaded is None or file.uploaded >= cut_off) and not self._stays(file, name):
-            return "was uploaded after the cut-off" if file.uploaded is not None else "has no upload time"
+            return TOO_NEW if file.uploaded is not None else NO_UPLOAD_TIME
         if not python_fits(file.requires_python, self.python):
-            return f"requires Python {file.requires_python}"
+            return Rejection("requires-python", file.requires_python)
         if file.yanked is not None and not named and file.sha256 not in self.locked_files:
-            return was_yanked(file.yanked)
+            return Rejection("yanked", file.yanked)
         return None
 
 

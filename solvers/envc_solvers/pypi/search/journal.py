@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from envc_solvers.errors import ProjectNotFound
 from envc_solvers.pypi.search.candidate import Candidate, Need
+from envc_solvers.pypi.search.rejection import Rejection
 
 if TYPE_CHECKING:
     from resolvelib.resolvers import ResolutionImpossible
@@ -34,7 +35,7 @@ class Journal:
         self.requirers: dict[str, list[Requirer]] = {}  # identifier: the needs on it when it was first decided
         self.versions: dict[Requirer, dict[str, None]] = {}  # versions of the requirer that have this need
         self.clashes: dict[str, dict[Requirer, None]] = {}  # project: needs that could not be met together
-        self.broken: dict[str, dict[str, str]] = {}  # project: version: why it can never be chosen
+        self.broken: dict[str, dict[str, Rejection]] = {}  # project: version: why it can never be chosen
         self.not_found: dict[str, ProjectNotFound] = {}  # project: no source has it
         self.failures: dict[str, int] = {}  # project: how many candidates were rejected because of it
         self.blamed: frozenset[Blamed] = frozenset()  # the facts about provided versions that a final failure rests on
@@ -47,7 +48,7 @@ class Journal:
         if identifier not in self.requirers:
             self.requirers[identifier] = list(self._requirers_of(criterion))
 
-    def unusable(self, candidate: Candidate, reason: str) -> None:
+    def unusable(self, candidate: Candidate, reason: Rejection) -> None:
         """Record that a candidate can never be chosen."""
         self.broken.setdefault(candidate.name, {})[candidate.version] = reason
         self._count(candidate.name)

@@ -25,6 +25,7 @@ from envc_solvers.pypi.search.candidate import (
     python_fits,
 )
 from envc_solvers.pypi.search.priority import Priorities
+from envc_solvers.pypi.search.rejection import Rejection
 
 if TYPE_CHECKING:
     from envc_solvers.pypi.problem import PyPIProblem
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
 class Unusable(SolverError):
     """A candidate can never be chosen, whatever else is chosen. The search continues without it."""
 
-    def __init__(self, candidate: Candidate, reason: str) -> None:
+    def __init__(self, candidate: Candidate, reason: Rejection) -> None:
         super().__init__(candidate, reason)
         self.candidate = candidate
-        self.reason = reason  # completes "foo 1.0 …"
+        self.reason = reason
 
 
 class Provider(AbstractProvider[Need, Candidate, str]):
@@ -169,9 +170,9 @@ class Provider(AbstractProvider[Need, Candidate, str]):
             try:
                 metadata = self._index.metadata(self.project(base.name).view, base.file)
             except MetadataUnusable as error:
-                raise Unusable(candidate, f"has metadata that cannot be used: {error.reason}") from error
+                raise Unusable(candidate, Rejection("metadata", error.reason)) from error
             if not python_fits(metadata.requires_python, self._python):
-                raise Unusable(candidate, f"requires Python {metadata.requires_python}")
+                raise Unusable(candidate, Rejection("requires-python", metadata.requires_python))
             base.metadata = metadata
         return base.metadata
 
@@ -205,7 +206,7 @@ class Provider(AbstractProvider[Need, Candidate, str]):
             if requirement.name in self._overrides:
                 found.extend(one for one in self._overrides[requirement.name] if one not in found)
             elif requirement.url:
-                raise Unusable(candidate, f"requires {requirement.name} from a URL")
+                raise Unusable(candidate, Rejection("url", requirement.name))
             else:
                 found.append(requirement)
         return found

@@ -1,30 +1,36 @@
-"""One run of the solver: sort the problem, search, and read off the solution."""
+"""One search over a problem whose requirements are in order, and its solution."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
+import msgspec
+
+from envc_solvers.origin import KeyPath
 from envc_solvers.pypi.language.markers import Markers
 from envc_solvers.pypi.language.requirement import Requirement
-from envc_solvers.pypi.problem import PyPIProblem, PyPIRoot
+from envc_solvers.pypi.problem import Budget, PyPIProblem, PyPIRoot
 from envc_solvers.pypi.search.candidate import Candidate, Need
 from envc_solvers.pypi.search.journal import Journal
 from envc_solvers.pypi.search.provider import Provider
+from envc_solvers.pypi.search.replay import RecordedIndex
 from envc_solvers.pypi.search.search import Search
 from envc_solvers.solution import Pin, Solution
-
-if TYPE_CHECKING:
-    from envc_solvers.pypi.language.index import Index
 
 _NO_LIMIT = 1 << 62  # resolvelib's rounds; tries are limited instead
 
 
+class SearchContext(msgspec.Struct, frozen=True):
+    """What the searches for one target and Python share: everything but the problem."""
+
+    index: RecordedIndex
+    markers: Markers
+    budget: Budget = Budget()
+
+
 def in_order(problem: PyPIProblem) -> PyPIProblem:
     """The problem with its requirements sorted, so that their order in the manifest makes no difference."""
-    from msgspec.structs import replace
-
-    return replace(
+    return msgspec.structs.replace(
         problem,
         roots=_sorted(problem.roots),
         constraints=_sorted(problem.constraints),
@@ -32,27 +38,26 @@ def in_order(problem: PyPIProblem) -> PyPIProblem:
     )
 
 
-def search(
-    problem: PyPIProblem,
-    index: Index,
-    markers: Markers,
-    journal: Journal,
-    max_tries: int,
-    out_of_time: Callable[[], bool] | None,
-) -> Solution:
+def search(problem: PyPIProblem, context: SearchContext, journal: Journal) -> Solution:
     """Search a problem with sorted requirements. Raises ResolutionImpossible, ProjectNotFound or SearchLimit."""
+    index, markers, budget = context.index, context.markers, context.budget
     provider = Provider(problem, index, markers)
     roots = [root.requirement for root in problem.roots if markers.holds(root.requirement.marker)]
     index.expect([Requirement(root.name, root.specifier, root.extras) for root in roots])
     needs: dict[Need, None] = {}
     for requirement in roots:
         needs.update(dict.fromkeys(provider.needs(requirement)))
-    state = Search(provider, journal, max_tries, out_of_time).resolve(list(needs), max_rounds=_NO_LIMIT)
+    state = Search(provider, journal, budget.max_tries, budget.out_of_time).resolve(list(needs), max_rounds=_NO_LIMIT)
     return _solution(provider, state.mapping.values(), roots_of=[root.name for root in roots])
 
 
 def _sorted(roots: tuple[PyPIRoot, ...]) -> tuple[PyPIRoot, ...]:
-    return tuple(sorted(roots, key=lambda root: (_sort_key(root), root.origin)))
+    return tuple(sorted(roots, key=lambda root: (_sort_key(root), _place_key(root.origin))))
+
+
+def _place_key(origin: KeyPath) -> tuple[tuple[bool, str | int], ...]:
+    """Sorts key paths in which a number may stand where another one has a name."""
+    return tuple((isinstance(part, str), part) for part in origin)
 
 
 def _sort_key(root: PyPIRoot) -> tuple[str, str, tuple[str, ...], str, str]:

@@ -1,0 +1,19 @@
+"""Why a version or one of its files can never be chosen, as a value that explanations put into words."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+RejectionKind = Literal["too-new", "no-upload-time", "requires-python", "yanked", "prerelease", "metadata", "url"]
+
+
+class Rejection(NamedTuple):
+    """One reason, of one kind."""
+
+    kind: RejectionKind
+    detail: str = ""  # the Requires-Python, why it was yanked, what is wrong with the metadata, the project with a URL
+
+
+TOO_NEW = Rejection("too-new")
+NO_UPLOAD_TIME = Rejection("no-upload-time")
+PRERELEASE = Rejection("prerelease")
