@@ -91,7 +91,7 @@ def test_what_is_forbidden_together_is_not_chosen_together(
         names: dict[str, frozenset[tuple[str, str, str]]] = {}
         for each in group.values():
             names[each.name] = names.get(each.name, frozenset()) | {(each.channel, each.subdir, each.file)}
-        forbidden.append(ForbiddenRecords(names, "is forbidden"))
+        forbidden.append(ForbiddenRecords(names, ("is forbidden",)))
     asked = msgspec.structs.replace(problem(specs), forbidden=tuple(forbidden))
 
     def is_allowed(choice: Mapping[str, Record]) -> bool:

@@ -10,7 +10,7 @@ from envc_solvers.pypi.language.markers import Markers, marker_environment
 from envc_solvers.pypi.language.requirement import Requirement, parse
 from envc_solvers.pypi.language.specifier import allows
 from envc_solvers.pypi.problem import Budget, PyPIProblem
-from envc_solvers.pypi.solve import Refusal, attempt
+from envc_solvers.pypi.solve import FailedSearch, attempt
 from envc_solvers.solution import Solution
 from envc_solvers.target import Python, Target, default_target
 from tests.support.strategies import requirement_texts, universes
@@ -42,7 +42,7 @@ def members_of(universe: Universe, wanted: list[str], limits: tuple[str, ...] = 
 def solution_of(member: Member, problem: PyPIProblem | None = None) -> Solution | None:
     try:
         return attempt(problem or member.problem, member.index, member.answers, Budget(max_tries=10_000))
-    except Refusal:
+    except FailedSearch:
         return None
 
 

@@ -105,7 +105,9 @@ def problem_of(asked: Asked) -> CondaProblem:
 
 def label(specs: tuple[str, ...], where: str) -> tuple[CondaRoot, ...]:
     """Specs with their origins, such as ``specs[0]``."""
-    return tuple(CondaRoot(parse_matchspec(spec), spec, (*where.split("."), number)) for number, spec in enumerate(specs))
+    return tuple(
+        CondaRoot(parse_matchspec(spec), spec, (*where.split("."), number)) for number, spec in enumerate(specs)
+    )
 
 
 def titles(solution: Solution, records: list[Record]) -> tuple[str, ...]:

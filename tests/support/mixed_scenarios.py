@@ -123,7 +123,7 @@ def problem_of(asked: Asked) -> MixedProblem:
             roots=universe.label(asked.pypi, "pypi"),
             constraints=universe.label(asked.pypi_constraints, "constraints.pypi"),
         ),
-        reserved=asked.reserved,
+        reserved={project: (why,) for project, why in asked.reserved.items()},
     )
 
 

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
 from envc_solvers.conda.language.matchspec import MatchSpec
 from envc_solvers.conda.language.record import Record
-
-if TYPE_CHECKING:
-    pass
-
+from envc_solvers.origin import KeyPath, Phrase
 
 ChannelPriority = Literal["strict", "flexible", "disabled"]
 
 
 class CondaRoot(msgspec.Struct, frozen=True):
-    """A spec that somebody wrote, with the label that an explanation shows for it."""
+    """A spec of the problem itself, and where it is written."""
 
     spec: MatchSpec
     text: str  # as written
-    origin: str = ""  # such as 'steps.train.conda[0], line 12'
+    origin: KeyPath = ()
 
 
 class ForbiddenRecords(msgspec.Struct, frozen=True):
@@ -31,7 +28,7 @@ class ForbiddenRecords(msgspec.Struct, frozen=True):
     """
 
     records: dict[str, frozenset[tuple[str, str, str]]]  # name: (channel, subdir, file)
-    reason: str  # as an explanation says it, after the packages: "is not what PyPI packages allow: numpy>=2"
+    reason: Phrase  # completes a sentence about the packages: "is not what PyPI packages allow: numpy>=2"
 
 
 class CondaProblem(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The front door: a problem in, a solution or an explained refusal out."""
+"""The front door of the conda solver: a problem in, a solution or an explained error out."""
 
 from __future__ import annotations
 

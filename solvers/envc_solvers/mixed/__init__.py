@@ -1,1 +1,1 @@
-"""conda and PyPI packages in one environment: conda first, and a PyPI conflict with its choice is fed back."""
+"""conda and PyPI packages in one environment: conda is solved first; a PyPI conflict with its choice is fed back."""

@@ -1,27 +1,26 @@
-"""What a refusal of a mixed problem holds: the conda side, and what PyPI has against it."""
+"""Why a mixed problem has no solution: the conda side and the PyPI objections as values, and their text and data."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import msgspec
 
 from envc_solvers.conda.explain.conflict import CondaConflict
 from envc_solvers.errors import SolverError
+from envc_solvers.origin import Phrase, ShowPlace, render, render_key_path
 from envc_solvers.pypi.explain.conflict import PyPIConflict
 
 
 class Objection(msgspec.Struct, frozen=True):
-    """Why PyPI cannot live with a choice of conda's: for requirements of its own, or because of what was asked for."""
+    """Why the PyPI side cannot accept a choice of conda's."""
 
-    text: str  # in a line
-    conflict: PyPIConflict | None = None  # None: nothing was searched, the problem itself rules it out
+    reason: Phrase  # in a line
+    conflict: PyPIConflict | None = None  # None: nothing was searched, since the problem itself rules the choice out
 
 
 class MixedConflict(msgspec.Struct, frozen=True):
     """Why the two kinds have no common solution."""
 
-    conda: CondaConflict  # why nothing else is left for conda
+    conda: CondaConflict  # why conda has no other choice
     objections: tuple[Objection, ...]  # those that this rests on, in the order in which they came up
     suggestion: str = ""  # a change that was seen to make the whole problem solvable
 
@@ -29,43 +28,39 @@ class MixedConflict(msgspec.Struct, frozen=True):
     def target(self) -> str:
         return self.conda.target
 
-    def relabelled(self, label: Callable[[str], str]) -> MixedConflict:
-        """The same conflict with other labels for where requirements stand; `label` maps the old ones."""
-        replace = msgspec.structs.replace
-        return replace(
-            self,
-            conda=self.conda.relabelled(label),
-            objections=tuple(
-                replace(each, conflict=each.conflict.relabelled(label)) if each.conflict is not None else each
-                for each in self.objections
-            ),
-        )
+    @property
+    def headline(self) -> str:
+        return f"the conda packages and the PyPI packages for {self.target} do not fit together"
 
-    def data(self) -> dict[str, object]:
+    def lines(self, show: ShowPlace = render_key_path) -> list[str]:
+        """The requirements of both kinds, why conda has no other choice, and why PyPI packages do not allow it."""
+        pypi = [each.conflict for each in self.objections if each.conflict is not None]
+        roots = dict.fromkeys(line for conflict in pypi for line in conflict.root_lines(show))
+        objections: dict[str, None] = {}
+        for each in self.objections:
+            own = [render(each.reason, show)] if each.conflict is None else each.conflict.subject_lines(show)
+            objections |= dict.fromkeys(own)
+        return [
+            *(f"  conda: {line}" for line in self.conda.root_lines(show)),
+            *(f"  PyPI: {line}" for line in roots),
+            "because",
+            *(f"  {line}" for line in self.conda.reason_lines(show)),
+            "and on the side of PyPI",
+            *(f"  {line}" for line in objections),
+        ]
+
+    def data(self, show: ShowPlace = render_key_path) -> dict[str, object]:
         """As plain data, for JSON."""
         return {
             "target": self.target,
-            "conda": self.conda.data(),
-            "pypi": [each.conflict.data() for each in self.objections if each.conflict is not None],
+            "conda": self.conda.data(show),
+            "pypi": [each.conflict.data(show) for each in self.objections if each.conflict is not None],
             "suggestion": self.suggestion,
         }
 
     def __str__(self) -> str:
-        lines = [f"the conda packages and the PyPI packages for {self.target} do not fit together"]
-        lines += [f"  conda: {spec}{f'  ({origin})' if origin else ''}" for spec, origin in self.conda.roots]
-        roots = dict.fromkeys(root for each in self.objections if each.conflict for root in each.conflict.roots)
-        lines += [f"  PyPI: {requirement}{f'  ({origin})' if origin else ''}" for requirement, origin in roots]
-        told = str(msgspec.structs.replace(self.conda, suggestion="")).splitlines()
-        lines += told[told.index("because") :]
-        subjects = dict.fromkeys(
-            line
-            for each in self.objections
-            for line in (each.conflict.told() if each.conflict is not None else [each.text])
-        )
-        lines += ["and on the side of PyPI", *(f"  {line}" for line in subjects)]
-        if self.suggestion:
-            lines.append(f"try: {self.suggestion}")
-        return "\n".join(lines)
+        suggestion = [f"try: {self.suggestion}"] if self.suggestion else []
+        return "\n".join([self.headline, *self.lines(), *suggestion])
 
 
 class MixedUnsolvable(SolverError):
@@ -80,7 +75,9 @@ class MixedUnsolvable(SolverError):
 
 
 class MixedGaveUp(SolverError):
-    """Solving conda again as often as that may be done led to a new objection every time."""
+    """conda was solved again as often as allowed, and the PyPI side objected to every solution."""
+
+    suggestion = "say among the conda packages which versions PyPI can live with"
 
     def __init__(self, target: str, rounds: int, objections: tuple[Objection, ...]) -> None:
         super().__init__(target, rounds, objections)
@@ -88,20 +85,17 @@ class MixedGaveUp(SolverError):
         self.rounds = rounds
         self.objections = objections
 
-    def relabelled(self, label: Callable[[str], str]) -> MixedGaveUp:
-        """The same with other labels for where requirements stand."""
-        replace = msgspec.structs.replace
-        objections = tuple(
-            replace(each, conflict=each.conflict.relabelled(label)) if each.conflict is not None else each
-            for each in self.objections
-        )
-        return MixedGaveUp(self.target, self.rounds, objections)
+    def lines(self, show: ShowPlace = render_key_path) -> list[str]:
+        """How often conda was solved, and the objections."""
+        return [
+            f"conda was solved {self.rounds} times again for {self.target}, and PyPI objected to every solution;"
+            " it was not found out whether there is one. The objections were",
+            *(f"  {render(each.reason, show)}" for each in self.objections),
+        ]
+
+    def data(self, show: ShowPlace = render_key_path) -> dict[str, object]:
+        """As plain data, for JSON."""
+        return {"target": self.target, "reason": "\n".join([*self.lines(show), f"try: {self.suggestion}"])}
 
     def __str__(self) -> str:
-        lines = [
-            f"conda was solved {self.rounds} times again for {self.target}, and PyPI objected to every solution;"
-            " it was not found out whether there is one. The objections were"
-        ]
-        lines += [f"  {each.text}" for each in self.objections]
-        lines.append("try: say among the conda packages which versions PyPI can live with")
-        return "\n".join(lines)
+        return "\n".join([*self.lines(), f"try: {self.suggestion}"])

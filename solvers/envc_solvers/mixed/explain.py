@@ -1,4 +1,4 @@
-"""Why conda and PyPI packages do not fit together: both chains, and a change that was seen to help."""
+"""Why conda and PyPI packages do not fit together: a failed run turned into a `MixedConflict`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from envc_solvers.errors import SolverError
 from envc_solvers.mixed.conflict import MixedConflict, MixedGaveUp, MixedUnsolvable, Objection
 from envc_solvers.mixed.problem import MAX_ROUNDS
 from envc_solvers.mixed.rounds import Answers, Failure, Round, run
+from envc_solvers.origin import KeyPath
 from envc_solvers.pypi.explain.conflict import PyPIConflict, PyPIUnsolvable
 from envc_solvers.pypi.problem import PyPIRoot
 
@@ -26,12 +27,12 @@ _MOST_TRIALS = 8  # of one change
 _MOST_TRIALS_OF_SEVERAL = 16
 
 
-def explained(failure: Failure, problem: MixedProblem, world: Answers) -> MixedUnsolvable | MixedGaveUp:
+def explained(failure: Failure, problem: MixedProblem, answers: Answers) -> MixedUnsolvable | MixedGaveUp:
     """The error for a failed run, with a change that was seen to help where one was found."""
     error = _without_suggestion(failure, problem)
     if isinstance(error, MixedGaveUp):
         return error
-    suggestion = _suggest(error.conflict, problem, world)
+    suggestion = _suggest(error.conflict, problem, answers)
     return MixedUnsolvable(msgspec.structs.replace(error.conflict, suggestion=suggestion))
 
 
@@ -43,22 +44,22 @@ def _without_suggestion(failure: Failure, problem: MixedProblem) -> MixedUnsolva
 
 
 def _objection(failed: Round) -> Objection:
-    error = failed.refusal.explained() if failed.refusal is not None else None
-    return Objection(failed.text, error.conflict if isinstance(error, PyPIUnsolvable) else None)
+    error = failed.search.explained() if failed.search is not None else None
+    return Objection(failed.reason, error.conflict if isinstance(error, PyPIUnsolvable) else None)
 
 
-def _suggest(conflict: MixedConflict, problem: MixedProblem, world: Answers) -> str:
-    """What helps, tried as a whole: one change where one does, else several; "" when nothing that is tried does."""
+def _suggest(conflict: MixedConflict, problem: MixedProblem, answers: Answers) -> str:
+    """A suggestion, each tried on the whole problem: one change where one helps, else several; "" if none is found."""
     for words, changed in islice(_changes(conflict, problem), _MOST_TRIALS):
-        if _refusal(changed, world) is None:
+        if _refusal(changed, answers) is None:
             return words
-    return _several(conflict, problem, world)
+    return _several(conflict, problem, answers)
 
 
-def _refusal(problem: MixedProblem, world: Answers) -> SolverError | None:
-    """Why there is no solution; None where there is one."""
+def _refusal(problem: MixedProblem, answers: Answers) -> SolverError | None:
+    """The error if there is no solution, else None."""
     try:
-        run(problem, world, MAX_ROUNDS)
+        run(problem, answers, MAX_ROUNDS)
     except Failure as failure:
         return _without_suggestion(failure, problem)
     except SolverError as error:
@@ -66,22 +67,25 @@ def _refusal(problem: MixedProblem, world: Answers) -> SolverError | None:
     return None
 
 
-def _stated(conflict: MixedConflict | CondaConflict | PyPIConflict) -> set[tuple[str, str]]:
-    """What a conflict is about, of both kinds, as (text, origin)."""
+Stated = tuple[str, KeyPath]  # a requirement of either kind as it is written, and where
+
+
+def _roots_of(conflict: MixedConflict | CondaConflict | PyPIConflict) -> set[Stated]:
+    """The requirements that a conflict rests on."""
     if not isinstance(conflict, MixedConflict):
         return set(conflict.roots)
-    told = (root for each in conflict.objections if each.conflict for root in each.conflict.roots)
-    return {*conflict.conda.roots, *told}
+    pypi = (root for each in conflict.objections if each.conflict for root in each.conflict.roots)
+    return {*conflict.conda.roots, *pypi}
 
 
-def _several(conflict: MixedConflict, problem: MixedProblem, world: Answers) -> str:
-    """What to leave out where conflicts are independent of each other; "" unless something remains. `python` stays."""
+def _several(conflict: MixedConflict, problem: MixedProblem, answers: Answers) -> str:
+    """Requirements to leave out where several conflicts are independent; "" if none would remain. `python` stays."""
     specs, roots = problem.conda.specs, problem.pypi.roots
-    stated = [(root.text, root.origin) for root in specs if root.spec.name != "python"]
+    stated: list[Stated] = [(root.text, root.origin) for root in specs if root.spec.name != "python"]
     stated += [(str(root.requirement), root.origin) for root in roots]
     left = _MOST_TRIALS_OF_SEVERAL
 
-    def numbers(failing: set[tuple[str, str]]) -> tuple[int, ...]:
+    def numbers(failing: set[Stated]) -> tuple[int, ...]:
         return tuple(number for number, each in enumerate(stated) if each in failing)
 
     def trial(kept: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -90,19 +94,19 @@ def _several(conflict: MixedConflict, problem: MixedProblem, world: Answers) -> 
         if left < 0:
             return None
         replace = msgspec.structs.replace
-        stay = {stated[number] for number in kept}
-        conda = tuple(root for root in specs if root.spec.name == "python" or (root.text, root.origin) in stay)
-        pypi = tuple(root for root in roots if (str(root.requirement), root.origin) in stay)
+        staying = {stated[number] for number in kept}
+        conda = tuple(root for root in specs if root.spec.name == "python" or (root.text, root.origin) in staying)
+        pypi = tuple(root for root in roots if (str(root.requirement), root.origin) in staying)
         smaller = replace(problem, conda=replace(problem.conda, specs=conda), pypi=replace(problem.pypi, roots=pypi))
-        error = _refusal(smaller, world)
+        error = _refusal(smaller, answers)
         if error is None:
             return ()
         if isinstance(error, MixedUnsolvable | CondaUnsolvable | PyPIUnsolvable):
-            return numbers(_stated(error.conflict)) or kept
+            return numbers(_roots_of(error.conflict)) or kept
         return None
 
     everything = tuple(range(len(stated)))
-    correction = correct(len(stated), numbers(_stated(conflict)) or everything, trial)
+    correction = correct(len(stated), numbers(_roots_of(conflict)) or everything, trial)
     if correction.left_out == everything:
         return ""
     return in_words([text for text, _ in stated], correction, {}, "conda")
@@ -111,7 +115,7 @@ def _several(conflict: MixedConflict, problem: MixedProblem, world: Answers) -> 
 def _changes(conflict: MixedConflict, problem: MixedProblem) -> Iterator[tuple[str, MixedProblem]]:
     """The problem with one of the requirements in conflict loosened or left out: loosened first, conda's first."""
     replace = msgspec.structs.replace
-    stated = _stated(conflict)
+    stated = _roots_of(conflict)
     specs = [n for n, root in enumerate(problem.conda.specs) if (root.text, root.origin) in stated]
     roots = [n for n, root in enumerate(problem.pypi.roots) if (str(root.requirement), root.origin) in stated]
 
@@ -129,11 +133,11 @@ def _changes(conflict: MixedConflict, problem: MixedProblem) -> Iterator[tuple[s
         if root.spec != bare:
             yield f"`{bare.name}` instead of `{root.text}`", conda(number, replace(root, spec=bare, text=bare.name))
     for number in roots:
-        wanted = problem.pypi.roots[number].requirement
-        if wanted.specifier:
-            loose = replace(wanted, specifier="")
+        requirement = problem.pypi.roots[number].requirement
+        if requirement.specifier:
+            loose = replace(requirement, specifier="")
             instead = replace(problem.pypi.roots[number], requirement=loose)
-            yield f"`{loose}` instead of `{wanted}`", pypi(number, instead)
+            yield f"`{loose}` instead of `{requirement}`", pypi(number, instead)
     for number in reversed(specs):
         root = problem.conda.specs[number]
         if root.spec.name != "python":

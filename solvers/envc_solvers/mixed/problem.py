@@ -1,4 +1,4 @@
-"""What one run over both ecosystems gets."""
+"""What one run of the solver for both ecosystems gets."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc_solvers.conda.problem import CondaProblem
+from envc_solvers.origin import Phrase
 from envc_solvers.pypi.problem import PyPIProblem
 
 if TYPE_CHECKING:
     from envc_solvers.pypi.language.index import Index
     from envc_solvers.pypi.language.markers import Answer
 
-
 MAX_ROUNDS = 8  # times that conda is solved again
 
-
-# Who answers a problem of PyPI, which is made for the Python and the projects of one solution of conda: the problem as
-# the index wants it put, the index, and what is known of markers there.
-Ask = Callable[[PyPIProblem], "tuple[PyPIProblem, Index, MutableMapping[str, Answer]]"]
+# Opens an index for a PyPI problem, which is made for the Python and the projects of one solution of conda. Returns
+# the problem as that index needs it, the index, and the known answers of markers in that environment.
+OpenIndex = Callable[[PyPIProblem], "tuple[PyPIProblem, Index, MutableMapping[str, Answer]]"]
 
 
 class MixedProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,4 +27,4 @@ class MixedProblem(msgspec.Struct, frozen=True, kw_only=True):
 
     conda: CondaProblem
     pypi: PyPIProblem  # its Python is that of conda's `python`, to the patch, where the solution of conda has one
-    reserved: dict[str, str] = {}  # project that must not come from conda: what says so, for explanations
+    reserved: dict[str, Phrase] = {}  # project that must not come from conda: why not, for explanations

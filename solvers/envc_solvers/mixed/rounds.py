@@ -1,8 +1,8 @@
-"""One run: conda, PyPI, and what PyPI objects to back to conda."""
+"""One run: solve conda, then PyPI; forbid to conda what PyPI objects to, and solve again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,38 +11,38 @@ from envc_solvers.conda.explain.conflict import CondaConflict, CondaUnsolvable
 from envc_solvers.conda.problem import ForbiddenRecords
 from envc_solvers.conda.solve import solve_conda
 from envc_solvers.mixed.names import Names, python_version
+from envc_solvers.origin import Phrase
 from envc_solvers.pypi.language.specifier import allows
-from envc_solvers.pypi.problem import Provided
+from envc_solvers.pypi.problem import Budget, Provided
 from envc_solvers.pypi.search.journal import Blamed
-from envc_solvers.pypi.solve import Refusal, attempt
+from envc_solvers.pypi.solve import FailedSearch, attempt
 from envc_solvers.solution import Pin, Solution
 
 if TYPE_CHECKING:
     from envc_solvers.conda.language.index import Repodata
-    from envc_solvers.mixed.problem import Ask, MixedProblem
+    from envc_solvers.mixed.problem import MixedProblem, OpenIndex
     from envc_solvers.target import Python
 
 
 class Round(msgspec.Struct, frozen=True):
-    """A solution of conda that PyPI could not live with."""
+    """A solution of conda that the PyPI side cannot accept."""
 
-    forbidden: ForbiddenRecords
-    text: str  # why, in a line
-    refusal: Refusal | None  # None: the problem reserves the project
+    forbidden: ForbiddenRecords  # to conda from now on
+    reason: Phrase  # in a line
+    search: FailedSearch | None  # None: the problem reserves the project
 
 
 class Answers(msgspec.Struct, frozen=True):
-    """Who answers the questions of a run, and how much it may take."""
+    """What a run asks for packages, and how long each search of PyPI may take."""
 
     repodata: Repodata
     names: Names
-    ask: Ask
-    max_tries: int
-    out_of_time: Callable[[], bool] | None
+    open_index: OpenIndex
+    budget: Budget
 
 
 class Failure(Exception):
-    """Conda and PyPI have no common solution, or none was found. Not explained yet: `explain.explained` does that."""
+    """conda and PyPI have no common solution, or none was found. `explain.explained` turns it into an error."""
 
     def __init__(self, rounds: list[Round], conflict: CondaConflict | None) -> None:
         super().__init__(rounds, conflict)
@@ -50,19 +50,19 @@ class Failure(Exception):
         self.conflict = conflict  # of conda with what was forbidden; None where the limit of rounds was reached
 
 
-def run(problem: MixedProblem, world: Answers, max_rounds: int) -> Solution:
+def run(problem: MixedProblem, answers: Answers, max_rounds: int) -> Solution:
     """As `solve.solve_mixed`, but raises Failure where that raises MixedUnsolvable or MixedGaveUp."""
     rounds: list[Round] = []
     while True:
         forbidden = tuple(each.forbidden for each in rounds)
         try:
-            conda = solve_conda(msgspec.structs.replace(problem.conda, forbidden=forbidden), world.repodata)
+            conda = solve_conda(msgspec.structs.replace(problem.conda, forbidden=forbidden), answers.repodata)
         except CondaUnsolvable as error:
             if not error.conflict.forbidden:
                 raise
             raise Failure(rounds, error.conflict) from error
-        chosen = Chosen(conda, world.names)
-        failed = _reserved(problem, chosen, world) or _attempt(problem, chosen, world)
+        chosen = Chosen(conda, answers.names)
+        failed = _reserved(problem, chosen, answers) or _attempt(problem, chosen, answers)
         if isinstance(failed, Solution):
             return _together(chosen, failed)
         if len(rounds) == max_rounds:
@@ -77,13 +77,13 @@ class Chosen:
         self.solution = solution
         self.projects: dict[str, tuple[str, ...]] = {}  # conda name: projects that it stands for
         self.suppliers: dict[str, Pin] = {}  # project: the package that supplies it
-        sure: list[tuple[int, str, Pin]] = []
+        by_doubt: list[tuple[int, str, Pin]] = []
         for pin in solution.pins:
             stands = names.stands_for(pin.name, pin.requires)
             if stands.projects and python_version(pin.version) is not None:
                 self.projects[pin.name] = stands.projects
-                sure.append((stands.doubt, pin.name, pin))
-        for _, name, pin in sorted(sure, key=lambda each: each[:2]):
+                by_doubt.append((stands.doubt, pin.name, pin))
+        for _, name, pin in sorted(by_doubt, key=lambda each: each[:2]):
             for project in self.projects[name]:
                 self.suppliers.setdefault(project, pin)
 
@@ -105,47 +105,47 @@ class Chosen:
         return otherwise
 
 
-def _reserved(problem: MixedProblem, chosen: Chosen, world: Answers) -> Round | None:
+def _reserved(problem: MixedProblem, chosen: Chosen, answers: Answers) -> Round | None:
     """A project that conda supplies though it must not."""
-    for project, why in sorted(problem.reserved.items()):
+    for project, why in sorted(problem.reserved.items(), key=lambda item: item[0]):
         pin = chosen.suppliers.get(project)
         if pin is not None:
-            records = {pin.name: _failing(problem, world, pin.name, project, ())}
-            return Round(ForbiddenRecords(records, f"cannot supply {project}: {why}"), f"{project}: {why}", None)
+            records = {pin.name: _failing(problem, answers, pin.name, project, ())}
+            return Round(ForbiddenRecords(records, (f"cannot supply {project}: ", *why)), (f"{project}: ", *why), None)
     return None
 
 
-def _attempt(problem: MixedProblem, chosen: Chosen, world: Answers) -> Solution | Round:
+def _attempt(problem: MixedProblem, chosen: Chosen, answers: Answers) -> Solution | Round:
     python = chosen.python(problem.pypi.python)
-    asked = msgspec.structs.replace(problem.pypi, python=python, provided=chosen.provided)
-    asked, index, answers = world.ask(asked)
+    beside = msgspec.structs.replace(problem.pypi, python=python, provided=chosen.provided)
+    pypi, index, marker_answers = answers.open_index(beside)
     try:
-        return attempt(asked, index, answers, world.max_tries, world.out_of_time)
-    except Refusal as refusal:
-        if not refusal.blamed:
-            raise refusal.explained() from None
-        return _round(problem, chosen, world, refusal)
+        return attempt(pypi, index, marker_answers, answers.budget)
+    except FailedSearch as failed:
+        if not failed.blamed:
+            raise failed.explained() from None
+        return _round(problem, chosen, answers, failed)
 
 
-def _round(problem: MixedProblem, chosen: Chosen, world: Answers, refusal: Refusal) -> Round:
-    """What a failure says about conda's packages, of all versions of which it is true."""
-    facts: dict[str, list[Blamed]] = {}
-    for fact in sorted(refusal.blamed):
-        facts.setdefault(fact.name, []).append(fact)
+def _round(problem: MixedProblem, chosen: Chosen, answers: Answers, failed: FailedSearch) -> Round:
+    """A failure as what it means for conda's packages, in all versions for which it holds."""
+    by_project: dict[str, list[Blamed]] = {}
+    for fact in sorted(failed.blamed):
+        by_project.setdefault(fact.name, []).append(fact)
     records: dict[str, frozenset[tuple[str, str, str]]] = {}
-    for project, said in facts.items():
+    for project, facts in by_project.items():
         name = chosen.suppliers[project].name
-        failing = _failing(problem, world, name, project, said)
+        failing = _failing(problem, answers, name, project, facts)
         # One package may stand for several projects.
         records[name] = records[name] & failing if name in records else failing
-    # A version that is blamed for itself fails because of what its extras ask for.
-    wanted = [
+    # A version that is blamed for itself fails because of what its extras require.
+    allowed = [
         f"{fact.name}{fact.outside or ' in another version'}"
-        for fact in sorted(refusal.blamed, key=lambda fact: (not fact.outside, fact))
+        for fact in sorted(failed.blamed, key=lambda fact: (not fact.outside, fact))
     ]
     blamed = " beside ".join(f"{pin.name} {pin.version}" for name in records for pin in [_pin(chosen, name)])
-    reason = f"is not what the PyPI packages allow: {' or '.join(wanted)}"
-    return Round(ForbiddenRecords(records, reason), f"{blamed} {reason}", refusal)
+    reason = f"is not what the PyPI packages allow: {' or '.join(allowed)}"
+    return Round(ForbiddenRecords(records, (reason,)), (f"{blamed} {reason}",), failed)
 
 
 def _pin(chosen: Chosen, name: str) -> Pin:
@@ -153,16 +153,16 @@ def _pin(chosen: Chosen, name: str) -> Pin:
 
 
 def _failing(
-    problem: MixedProblem, world: Answers, name: str, project: str, facts: Iterable[Blamed]
+    problem: MixedProblem, answers: Answers, name: str, project: str, facts: Iterable[Blamed]
 ) -> frozenset[tuple[str, str, str]]:
     """The records of a name that stand for a project in a version of which all facts hold."""
     facts = tuple(facts)
     found = set()
     for channel in problem.conda.channels:
-        for subdir in world.repodata.subdirs(channel):
-            for record in world.repodata.records(channel, subdir, name):
+        for subdir in answers.repodata.subdirs(channel):
+            for record in answers.repodata.records(channel, subdir, name):
                 version = python_version(record.version)
-                if version is None or project not in world.names.stands_for(name, record.depends).projects:
+                if version is None or project not in answers.names.stands_for(name, record.depends).projects:
                     continue
                 if all(_holds(fact, version) for fact in facts):
                     found.add((channel, subdir, record.file))
@@ -174,9 +174,9 @@ def _holds(fact: Blamed, version: str) -> bool:
 
 
 def _together(chosen: Chosen, pypi: Solution) -> Solution:
-    """Both solutions in one. What PyPI packages need of conda is named by the conda package that supplies it."""
+    """Both solutions in one. A PyPI package that needs a project of conda's depends on the conda package."""
     conda = [msgspec.structs.replace(pin, provides=chosen.projects.get(pin.name, ())) for pin in chosen.solution.pins]
-    found = [
+    others = [
         msgspec.structs.replace(
             pin,
             depends=tuple(
@@ -186,7 +186,7 @@ def _together(chosen: Chosen, pypi: Solution) -> Solution:
         for pin in pypi.pins
     ]
     return Solution(
-        pins=(*conda, *found),
+        pins=(*conda, *others),
         roots=tuple(sorted({*chosen.solution.roots, *pypi.roots})),
         warnings=(*chosen.solution.warnings, *pypi.warnings),
     )

@@ -37,12 +37,12 @@ def solve_pypi(
     """
     try:
         return attempt(problem, index, answers, Budget(max_tries=max_tries, out_of_time=out_of_time))
-    except Refusal as refusal:
-        raise refusal.explained() from refusal
+    except FailedSearch as failed:
+        raise failed.explained() from failed
 
 
 def attempt(problem: PyPIProblem, index: Index, answers: MutableMapping[str, Answer], budget: Budget) -> Solution:
-    """As `solve_pypi`, but raises Refusal where that raises PyPIUnsolvable or PyPIGaveUp."""
+    """As `solve_pypi`, but raises FailedSearch where that raises PyPIUnsolvable or PyPIGaveUp."""
     markers = Markers(marker_environment(problem.target, problem.python), answers)
     problem = in_order(problem)
     stated = (*problem.roots, *problem.constraints, *problem.overrides)
@@ -55,11 +55,11 @@ def attempt(problem: PyPIProblem, index: Index, answers: MutableMapping[str, Ans
     try:
         return search(problem, context, journal)
     except (ResolutionImpossible, ProjectNotFound, SearchLimit) as error:
-        raise Refusal(error, problem, context, journal) from error
+        raise FailedSearch(error, problem, context, journal) from error
 
 
-class Refusal(Exception):
-    """A search without a solution, not explained yet, so that a caller that only needs `blamed` pays for nothing else."""
+class FailedSearch(Exception):
+    """A search without a solution. It is explained on demand: a caller that needs `blamed` alone pays for no more."""
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from envc_solvers.pypi.align import Apart, Member, Mode, align
 from envc_solvers.pypi.problem import Budget, PyPIProblem
-from envc_solvers.pypi.solve import Refusal, attempt, solve_pypi
+from envc_solvers.pypi.solve import FailedSearch, attempt, solve_pypi
 from envc_solvers.solution import Solution
 from envc_solvers.target import Python, default_target
 from tests.support.universe import MemoryIndex, Universe, Version, label
@@ -27,7 +27,7 @@ def solved(
         def trial(number: int, problem: PyPIProblem) -> Solution | None:
             try:
                 return attempt(problem, members[number].index, members[number].answers, Budget(max_tries=10_000))
-            except Refusal:
+            except FailedSearch:
                 return None
 
         solutions, apart = align(members, solutions, mode, trial)

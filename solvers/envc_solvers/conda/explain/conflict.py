@@ -1,64 +1,65 @@
-"""What a refusal holds: specs without a common solution, and why, as values that render as text and data."""
+"""Why a conda problem has no solution: specs without a common solution as values, and their text and data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
-
 import msgspec
 
+from envc_solvers.conda.explain.reasons import Reason
+from envc_solvers.conda.explain.wording import reason_text
 from envc_solvers.errors import SolverError
+from envc_solvers.origin import KeyPath, ShowPlace, render_key_path
 
 _MOST_LINES = 24  # of reasons; with the specs, notes and the suggestion a message stays below 40 lines
-
-Kind = Literal[
-    "needs", "constrains", "no-package", "no-version", "no-build", "virtual", "hidden", "unreadable", "forbidden"
-]
-
-
-class Reason(msgspec.Struct, frozen=True):
-    """One fact of the conflict."""
-
-    kind: Kind
-    package: str  # who asks, with versions: "numpy 1.22.0 to 1.26.4"; "" for the specs themselves
-    on: str  # the name in question
-    text: str  # in words
 
 
 class CondaConflict(msgspec.Struct, frozen=True):
     """Why a problem has no solution."""
 
     target: str
-    roots: tuple[tuple[str, str], ...]  # spec and origin, of the smallest failing set that was found
+    roots: tuple[tuple[str, KeyPath], ...]  # spec and origin, of the smallest failing set that was found
     minimal: bool  # whether leaving out any one of them was seen to help
-    reasons: tuple[Reason, ...]  # who asks first, what cannot be met last
+    reasons: tuple[Reason, ...]  # in the order of the dependencies, from the specs on
     suggestion: str = ""  # a change that was seen to make the problem solvable
-    forbidden: tuple[int, ...] = ()  # of what the problem forbids, that which the conflict rests on; ascending
+    forbidden: tuple[int, ...] = ()  # numbers of the problem's `forbidden` that the conflict rests on; ascending
 
-    def relabelled(self, label: Callable[[str], str]) -> CondaConflict:
-        """The same conflict with other labels for where specs stand; `label` maps the old ones."""
-        return msgspec.structs.replace(self, roots=tuple((spec, label(origin)) for spec, origin in self.roots))
+    @property
+    def headline(self) -> str:
+        return f"no set of packages meets the specs for {self.target}"
 
-    def data(self) -> dict[str, object]:
+    def root_lines(self, show: ShowPlace = render_key_path) -> list[str]:
+        """The specs, each with its place."""
+        return [f"{spec}{f'  ({show(origin)})' if origin else ''}" for spec, origin in self.roots]
+
+    def reason_lines(self, show: ShowPlace = render_key_path) -> list[str]:
+        """The reasons; of very many, the first and the last ones."""
+        lines = [reason_text(reason, show) for reason in self.reasons]
+        if len(lines) <= _MOST_LINES:
+            return lines
+        half = _MOST_LINES // 2
+        return [*lines[:half], f"… {len(lines) - 2 * half} more", *lines[-half:]]
+
+    def lines(self, show: ShowPlace = render_key_path) -> list[str]:
+        """The specs and the reasons."""
+        roots = (f"  {line}" for line in self.root_lines(show))
+        return [*roots, "because", *(f"  {line}" for line in self.reason_lines(show))]
+
+    def data(self, show: ShowPlace = render_key_path) -> dict[str, object]:
         """As plain data, for JSON."""
-        data: dict[str, object] = msgspec.to_builtins(self)
-        data["roots"] = [{"spec": spec, "origin": origin} for spec, origin in self.roots]
-        return data
+        return {
+            "target": self.target,
+            "roots": [{"spec": spec, "origin": show(origin)} for spec, origin in self.roots],
+            "minimal": self.minimal,
+            "reasons": [
+                {"kind": reason.kind, "package": reason.package, "on": reason.on, "text": reason_text(reason, show)}
+                for reason in self.reasons
+            ],
+            "suggestion": self.suggestion,
+            "forbidden": list(self.forbidden),
+        }
 
     def __str__(self) -> str:
-        lines = [f"no set of packages meets the specs for {self.target}"]
-        lines += [f"  {spec}{f'  ({origin})' if origin else ''}" for spec, origin in self.roots]
-        lines.append("because")
-        shown = self.reasons
-        if len(shown) > _MOST_LINES:
-            shown = (*shown[: _MOST_LINES // 2], *shown[-_MOST_LINES // 2 :])
-        for number, reason in enumerate(shown):
-            if len(shown) < len(self.reasons) and number == _MOST_LINES // 2:
-                lines.append(f"  … {len(self.reasons) - len(shown)} more")
-            lines.append(f"  {reason.text}")
-        if self.suggestion:
-            lines.append(f"try: {self.suggestion}")
-        return "\n".join(lines)
+        suggestion = [f"try: {self.suggestion}"] if self.suggestion else []
+        return "\n".join([self.headline, *self.lines(), *suggestion])
 
 
 class CondaUnsolvable(SolverError):

@@ -1,14 +1,14 @@
-"""Why there is no solution: the proof of a failed search turned into a `Conflict`."""
+"""Why there is no solution: the proof of a failed search turned into a `CondaConflict`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from envc_solvers.conda.explain.conflict import CondaConflict, CondaUnsolvable
+from envc_solvers.conda.explain.diagnose import Diagnosis
 from envc_solvers.conda.explain.failure import Failure, failure_of
 from envc_solvers.conda.explain.suggest import suggest
 from envc_solvers.conda.explain.trials import Trials
-from envc_solvers.conda.explain.wording import Wording
 from envc_solvers.conda.search.attempt import Attempt
 from envc_solvers.conda.search.tables import Tables
 
@@ -22,7 +22,7 @@ _CONFLICTS = 120  # in all trial searches for fewer specs
 def refuse(problem: CondaProblem, repodata: Repodata, tables: Tables, attempt: Attempt) -> CondaUnsolvable:
     """The error for a failed search. Trial searches look for fewer specs that fail, and for a change that helps."""
     failure, minimal = _minimise(problem, tables, failure_of(attempt, tuple(range(len(problem.specs)))))
-    reasons = Wording(problem, repodata, failure.attempt.encoder).reasons(failure.facts)
+    reasons = Diagnosis(problem, repodata, failure.attempt.encoder).reasons(failure.facts)
     return CondaUnsolvable(
         CondaConflict(
             target=problem.target,

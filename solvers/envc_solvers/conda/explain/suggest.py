@@ -1,4 +1,4 @@
-"""Changes that make a failed problem solvable, tried before they are said."""
+"""Changes that make a failed problem solvable, tried before they are suggested."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envc_solvers.conda.explain.conflict import Reason
+from envc_solvers.conda.explain.diagnose import nearest_package
 from envc_solvers.conda.explain.failure import specs_at_fault
+from envc_solvers.conda.explain.reasons import Hidden, Limiting, NoPackage, Reason, Virtual
 from envc_solvers.conda.explain.trials import Trials
-from envc_solvers.conda.explain.wording import nearest_package
-from envc_solvers.conda.language.matchspec import MatchSpec
+from envc_solvers.conda.language.matchspec import InvalidMatchSpec, MatchSpec, parse_matchspec
 from envc_solvers.conda.language.record import Record
 from envc_solvers.conda.language.version import InvalidVersion, version_key
 from envc_solvers.conda.problem import CondaRoot
@@ -31,15 +31,15 @@ _MOST_TRIALS = 12
 _CONFLICTS_OF_SEVERAL = 60  # in all trials of several changes
 _VERSIONS = re.compile(r"[<>=~!]*\s*([0-9][0-9a-z.]*)").findall
 
-Change = tuple["CondaProblem", str, str]  # the changed problem, what to say, and the name whose choice is of interest
+Change = tuple["CondaProblem", str, str]  # the changed problem, the words for it, and the name whose pin to name
 
 
 def suggest(
     problem: CondaProblem, repodata: Repodata, tables: Tables, numbers: tuple[int, ...], reasons: Iterable[Reason]
 ) -> str:
-    """What helps, in words: one change where one does, else several; "" only where what fails is none of the specs.
+    """A suggestion in words: one change where one helps, else several; "" only where none of the specs is at fault.
 
-    `tables` is the problem's, `numbers` are specs that fail together.
+    `tables` are the problem's; `numbers` are those of specs that fail together.
     """
     trials = Trials(_CONFLICTS)
     for changed, words, name in islice(_changes(problem, repodata, numbers, list(reasons)), _MOST_TRIALS):
@@ -50,10 +50,10 @@ def suggest(
 
 
 def _several(problem: CondaProblem, repodata: Repodata, tables: Tables, numbers: tuple[int, ...]) -> str:
-    """Specs without which the rest can be met, and what can be asked for in their place."""
+    """Specs to leave out so that the rest can be met, and looser specs in place of some of them."""
     specs = problem.specs
     trials = Trials(_CONFLICTS_OF_SEVERAL, frugal=True)
-    dedicated = any(root.spec.channel for root in specs)  # then a spec decides what there is for the others
+    dedicated = any(root.spec.channel for root in specs)  # then a spec decides which records others may match
 
     def trial(kept: tuple[int, ...]) -> tuple[int, ...] | None:
         if trials.is_over:
@@ -70,8 +70,8 @@ def _several(problem: CondaProblem, repodata: Repodata, tables: Tables, numbers:
 
     def choices(number: int) -> Iterator[CondaRoot]:
         root = specs[number]
-        meant = _meant(root, problem, repodata) if not tables.table(root.spec.name).records else None
-        return filter(None, (meant, _bare(root)))
+        similar = _similar(root, problem, repodata) if not tables.table(root.spec.name).records else None
+        return filter(None, (similar, _bare(root)))
 
     def solves(taken: dict[int, CondaRoot]) -> bool:
         nonlocal solution
@@ -84,7 +84,7 @@ def _several(problem: CondaProblem, repodata: Repodata, tables: Tables, numbers:
         solution = found or solution
         return found is not None
 
-    # One by itself was tried to be loosened before.
+    # `suggest` has tried to loosen single specs before.
     instead = loosen(correction.left_out if len(correction.left_out) > 1 else (), choices, solves)
     texts = {number: root.text for number, root in instead.items()}
     words = in_words([root.text for root in specs], correction, texts, "conda")
@@ -92,7 +92,7 @@ def _several(problem: CondaProblem, repodata: Repodata, tables: Tables, numbers:
 
 
 def _giving(solution: Solution | None, names: Iterable[str]) -> str:
-    """What a solution has of names, after what leads to it."""
+    """The pins that a solution has of these names, as the end of a suggestion."""
     pins = {pin.name: pin for pin in solution.pins} if solution is not None else {}
     chosen = [
         f"{pins[name].name} {pins[name].version} {pins[name].build}" for name in dict.fromkeys(names) if name in pins
@@ -107,14 +107,14 @@ def _changes(
     replace = msgspec.structs.replace
     for number in numbers:
         root = problem.specs[number]
-        if any(reason.kind == "no-package" and reason.on == root.spec.name for reason in reasons):
-            meant = _meant(root, problem, repodata)
-            if meant is not None:
-                yield _with(problem, number, meant), f"`{meant.text}` instead of `{root.text}`", meant.spec.name
+        if any(isinstance(reason, NoPackage) and reason.on == root.spec.name for reason in reasons):
+            similar = _similar(root, problem, repodata)
+            if similar is not None:
+                yield _with(problem, number, similar), f"`{similar.text}` instead of `{root.text}`", similar.spec.name
     for reason in reasons:
-        if reason.kind == "virtual":
+        if isinstance(reason, Virtual):
             yield from _floors(problem, reason.on, reasons)
-    if any(reason.kind == "hidden" for reason in reasons):
+    if any(isinstance(reason, Hidden) for reason in reasons):
         if problem.priority == "strict" and len(problem.channels) > 1:
             yield replace(problem, priority="flexible"), 'channel priority "flexible"', ""
         for number, root in enumerate(problem.constraints):
@@ -131,8 +131,8 @@ def _changes(
             yield replace(problem, specs=specs), f"leave out `{problem.specs[number].text}`", ""
 
 
-def _meant(root: CondaRoot, problem: CondaProblem, repodata: Repodata) -> CondaRoot | None:
-    """The same spec of a package that exists and is spelt alike."""
+def _similar(root: CondaRoot, problem: CondaProblem, repodata: Repodata) -> CondaRoot | None:
+    """The same spec of a package that exists and has a similar name."""
     name = root.spec.name
     close = nearest_package(name, problem, repodata)
     if close is None:
@@ -142,7 +142,7 @@ def _meant(root: CondaRoot, problem: CondaProblem, repodata: Repodata) -> CondaR
 
 
 def _bare(root: CondaRoot) -> CondaRoot | None:
-    """Any version of the package, where the spec asks for less."""
+    """The spec of any version of the package; None if that is what the root says."""
     bare = MatchSpec(name=root.spec.name)
     return msgspec.structs.replace(root, spec=bare, text=bare.name) if root.spec != bare else None
 
@@ -154,17 +154,23 @@ def _with(problem: CondaProblem, number: int, root: CondaRoot) -> CondaProblem:
 
 def _floors(problem: CondaProblem, name: str, reasons: list[Reason]) -> Iterator[Change]:
     """Machines that have a virtual package in a version that a spec names, or in any where no spec names one."""
-    specs = [
-        reason.text.partition(name)[2]
-        for reason in reasons
-        if reason.on == name and reason.kind in ("needs", "constrains")
-    ]
-    asked = {version for spec in specs for version in _VERSIONS(spec) if _is_version(version)}
-    for version in sorted(asked, key=version_key) or [""]:
+    specs = [spec for reason in reasons if isinstance(reason, Limiting) and reason.on == name for spec in reason.specs]
+    versions = {version for spec in specs for version in _versions_of(spec)}
+    for version in sorted(versions, key=version_key) or [""]:
         others = tuple(record for record in problem.virtual if record.name != name)
         machine = (*others, Record(name=name, version=version or "999", build="0"))
         changed = msgspec.structs.replace(problem, virtual=machine)
         yield changed, f"a target with {f'{name} {version}'.strip()}, if your machines have it", ""
+
+
+def _versions_of(spec: str) -> Iterator[str]:
+    """The versions that a spec names: ``2.17`` and ``3.0.a0`` of ``__glibc >=2.17,<3.0.a0``."""
+    try:
+        version = parse_matchspec(spec).version
+    except InvalidMatchSpec:
+        return
+    if version is not None:
+        yield from filter(_is_version, _VERSIONS(version.text))
 
 
 def _is_version(text: str) -> bool:

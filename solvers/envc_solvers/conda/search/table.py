@@ -6,15 +6,25 @@ import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import groupby, repeat
+from typing import Literal, NamedTuple
 
 from envc_solvers.conda.language.matchspec import InvalidMatchSpec, MatchSpec, parse_matchspec
 from envc_solvers.conda.language.pattern import compile_pattern
 from envc_solvers.conda.language.record import Record
 from envc_solvers.conda.language.version import parse_version, version_key
 from envc_solvers.conda.language.versionspec import VersionSpec
+from envc_solvers.origin import KeyPath
 from envc_solvers.sat.domain import bit, everything, ranks
 
 _NAME = re.compile(r"\s*([A-Za-z0-9_][\w.-]*)(?![\w.:/*-])").match
+
+
+class HiddenBy(NamedTuple):
+    """Why records of a name must not be chosen, whatever else is."""
+
+    kind: Literal["constraint", "channel-of-a-spec", "channel-priority", "too-new"]
+    by: str = ""  # the constraint as written; the channel that the name comes from instead
+    origin: KeyPath = ()  # where the constraint is written
 
 
 class Table:
@@ -68,9 +78,9 @@ class Table:
         self._builds: dict[str, int] = {}
         self._depends: dict[str, list[tuple[str, int, bool]]] | None = None
         self.selectable = everything(len(self.records))  # what may be chosen, with ABSENT
-        self.hidden: dict[str, int] = {}  # reason: the candidates that must not be chosen for it
+        self.hidden: dict[HiddenBy, int] = {}  # reason: the candidates that must not be chosen for it
 
-    def hide(self, mask: int, reason: str) -> None:
+    def hide(self, mask: int, reason: HiddenBy) -> None:
         """Exclude candidates from being chosen. `highest` still counts them."""
         mask &= self.selectable & ~1
         if mask:

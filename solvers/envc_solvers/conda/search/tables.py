@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from envc_solvers.conda.language.record import Record
-from envc_solvers.conda.search.table import Table
+from envc_solvers.conda.search.table import HiddenBy, Table
 from envc_solvers.sat.domain import ABSENT, bit
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Tables:
         self._hide_newer(table)
         for root in problem.constraints:
             if root.spec.name == name:
-                table.hide(~table.matching(root.spec), f"the constraint {root.text} rules it out")
+                table.hide(~table.matching(root.spec), HiddenBy("constraint", root.text, root.origin))
         return table
 
     def _hide_channels(self, table: Table) -> None:
@@ -61,13 +61,13 @@ class Tables:
         if dedicated is not None:
             for channel in listed:
                 if channel != dedicated:
-                    table.hide(_of_channel(table, channel), f"a spec wants {table.name} from {dedicated}")
+                    table.hide(_of_channel(table, channel), HiddenBy("channel-of-a-spec", dedicated))
             listed = dict.fromkeys(channel for channel in listed if channel == dedicated)
         if self._problem.priority == "strict":
             first, *others = [*listed, ""]
             for channel in others:
                 if channel:
-                    table.hide(_of_channel(table, channel), f"by channel priority {table.name} comes from {first}")
+                    table.hide(_of_channel(table, channel), HiddenBy("channel-priority", first))
 
     def _by_channel(self, table: Table) -> list[int]:
         return sorted(range(len(table.records)), key=table.origins.__getitem__)
@@ -77,7 +77,7 @@ class Tables:
         limit = problem.exclude_newer_for.get(table.name, problem.exclude_newer)
         if limit is not None:
             newer = sum(bit(place) for place, each in enumerate(table.records) if each.timestamp > limit * 1000)
-            table.hide(newer, "it is newer than the cut-off")
+            table.hide(newer, HiddenBy("too-new"))
 
 
 def _of_channel(table: Table, channel: str) -> int:
