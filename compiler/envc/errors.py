@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import errno
-import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 
 from envc_solvers.errors import Unanswered
-
-if TYPE_CHECKING:
-    from envc.model.manifest import KeyPath
-
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+from envc_solvers.origin import KeyPath, Phrase, ShowPlace, render, render_key_path
 
 
 class EnvcError(Exception):
@@ -80,23 +76,34 @@ class Inaccessible(EnvcError):
         return {"place": self.place}
 
 
-class NoSuchInterpreter(EnvcError):
-    """Steps that ask for an interpreter which the rest of them cannot be on."""
+class LocatedError(EnvcError):
+    """A failure that names places of the manifest. Their lines are shown once `line_of` is set."""
 
-    def __init__(self, what: str, where: tuple[str, ...], hint: str | None = None) -> None:
+    line_of: Callable[[KeyPath], int | None] = staticmethod(lambda at: None)  # from 1; None where there is no line
+
+    def show(self, at: KeyPath) -> str:
+        """A place as messages show it: ``steps.train.pypi[0], line 12``."""
+        key, line = render_key_path(at), self.line_of(at)
+        return key if line is None else f"{key}, line {line}"
+
+
+class NoSuchInterpreter(LocatedError):
+    """Steps that ask for an interpreter which does not fit the rest of the step."""
+
+    def __init__(self, what: str, where: tuple[Phrase, ...], hint: str | None = None) -> None:
         super().__init__(what, where)
         self.what = what
         self.where = where
         self.hint = hint
 
     def __str__(self) -> str:
-        return "\n".join([self.what, *(f"  {place}" for place in self.where)])
+        return "\n".join([self.what, *(f"  {render(place, self.show)}" for place in self.where)])
 
 
-class BuildNotAllowed(EnvcError):
-    """Projects that only a build can give, without leave to build them."""
+class BuildNotAllowed(LocatedError):
+    """Projects that exist as source only, while the manifest does not allow to build them."""
 
-    def __init__(self, names: tuple[str, ...], where: tuple[str, ...]) -> None:
+    def __init__(self, names: tuple[str, ...], where: tuple[Phrase, ...]) -> None:
         super().__init__(names, where)
         self.names = names
         self.where = where
@@ -108,10 +115,14 @@ class BuildNotAllowed(EnvcError):
 
     def __str__(self) -> str:
         lines = [f"{', '.join(self.names)} would have to be built from source, which the manifest does not allow"]
-        return "\n".join([*lines, *(f"  {place}" for place in self.where)])
+        return "\n".join([*lines, *(f"  {place}" for place in self._places)])
 
     def data(self) -> dict[str, object]:
-        return {"names": list(self.names), "where": list(self.where)}
+        return {"names": list(self.names), "where": self._places}
+
+    @property
+    def _places(self) -> list[str]:
+        return [render(place, self.show) for place in self.where]
 
 
 class Mistake:
@@ -171,18 +182,6 @@ class ManifestError(EnvcError):
                 for mistake in self.mistakes
             ],
         }
-
-
-def render_key_path(key_path: KeyPath) -> str:
-    """``("steps", "train", "pypi", 0)`` as ``steps.train.pypi[0]``; keys that TOML would quote are quoted."""
-    text = ""
-    for part in key_path:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            shown = part if _BARE_KEY.fullmatch(part) else msgspec.json.encode(part).decode()
-            text += f"{'.' if text else ''}{shown}"
-    return text
 
 
 class DigestMismatch(EnvcError):
@@ -294,38 +293,63 @@ class StoreError(Flaw):
     """A store that cannot be read or written."""
 
 
-class Refusal:
-    """One problem that has no answer: for whom, and the solver's own words and data."""
+class Explanation(Protocol):
+    """Why a problem has no solution. It consists of values, and becomes text only when it is shown."""
 
-    __slots__ = ("data", "text", "title")
+    def lines(self, show: ShowPlace, /) -> list[str]:
+        """The explanation for people, without a heading and a suggestion."""
 
-    def __init__(self, title: str, text: str, data: dict[str, object]) -> None:
-        self.title = title  # "step train on linux-64"
-        self.text = text  # where there is a way out, the last line is "try: …"
-        self.data = data
-
-    @property
-    def says_what_helps(self) -> bool:
-        return self.text.rpartition("\n")[2].startswith("try: ")
+    def data(self, show: ShowPlace, /) -> dict[str, object]:
+        """The explanation for ``--json``."""
 
 
-class Unsolvable(EnvcError):
-    """Problems without a solution, each said once however many step-targets share it."""
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """One problem without a solution."""
+
+    title: str  # "step train on linux-64"
+    why: Explanation
+    steps: tuple[str, ...] | None = None  # that have the problem; None where there are no steps
+    groups: tuple[str, ...] | None = None  # that exclude each other; None where that was not looked for
+    notes: tuple[Phrase, ...] = ()  # what the manifest adds to the explanation
+    suggestion: str = ""  # a change that helps
+
+    def lines(self, show: ShowPlace) -> list[str]:
+        """The refusal for people, without the title."""
+        lines = self.why.lines(show)
+        if self.groups:
+            lines.append(f"groups {' and '.join(self.groups)} exclude each other: name them in separate steps")
+        lines += [render(note, show) for note in self.notes]
+        return [*lines, f"try: {self.suggestion}"] if self.suggestion else lines
+
+    def data(self, show: ShowPlace) -> dict[str, object]:
+        """The refusal for ``--json``."""
+        data: dict[str, object] = {"title": self.title}
+        if self.steps is not None:
+            data["steps"] = list(self.steps)
+        data |= self.why.data(show)
+        if self.groups is not None:
+            data["groups"] = list(self.groups)
+        return data
+
+
+class Unsolvable(LocatedError):
+    """Problems without a solution, each shown once however many step-targets share it."""
 
     def __init__(self, refusals: tuple[Refusal, ...]) -> None:
         super().__init__(refusals)
         self.refusals = refusals
-        if not all(refusal.says_what_helps for refusal in refusals):
+        if not all(refusal.suggestion for refusal in refusals):
             self.hint = "loosen one of the requirements above, or leave out the target that it fails on"
 
     def __str__(self) -> str:
-        together: dict[str, list[str]] = {}
+        titles: dict[tuple[str, ...], list[str]] = {}  # by the lines that they share
         for refusal in self.refusals:
-            together.setdefault(refusal.text, []).append(refusal.title)
-        parts = []
-        for text, titles in together.items():
-            parts.append("\n".join([f"cannot solve {'; '.join(titles)}", *(f"  {line}" for line in text.splitlines())]))
-        return "\n".join(parts)
+            titles.setdefault(tuple(refusal.lines(self.show)), []).append(refusal.title)
+        lines = []
+        for shared, together in titles.items():
+            lines.append(f"cannot solve {'; '.join(together)}")
+            lines += [f"  {line}" for line in shared]
+        return "\n".join(lines)
 
     def data(self) -> dict[str, object]:
-        return {"problems": [{"title": refusal.title, **refusal.data} for refusal in self.refusals]}
+        return {"problems": [refusal.data(self.show) for refusal in self.refusals]}

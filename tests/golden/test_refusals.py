@@ -16,8 +16,8 @@ from envc.errors import Unsolvable
 from envc.locking.manifest import parse_manifest
 from envc.locking.plan.expand import expand
 from envc.locking.plan.problems import pose
-from envc.locking.resolve.refusal import refusal_of
-from envc.pipeline.places import line_labels
+from envc.locking.resolve.refusal import pypi_refusal
+from envc.pipeline.places import located
 from envc_solvers.errors import SolverError
 from envc_solvers.pypi.problem import PyPIProblem
 from envc_solvers.pypi.solve import solve_pypi
@@ -41,7 +41,6 @@ def told(situation: Situation, path: Path) -> Unsolvable:
     path.write_text(_PROJECT + head + situation.manifest, encoding="utf-8")
     manifest = parse_manifest(path.read_text(encoding="utf-8"), path)
     step_targets = expand(manifest)
-    label = line_labels(manifest, step_targets)
     refusals = []
     for posed in pose(manifest, step_targets, now=datetime(2026, 6, 1, tzinfo=UTC)):
         problem = posed.problem
@@ -50,8 +49,10 @@ def told(situation: Situation, path: Path) -> Unsolvable:
         try:
             solve_pypi(problem, index, {}, max_tries=situation.max_tries)
         except SolverError as error:
-            refusals.append(refusal_of(posed, error, label))
-    return Unsolvable(tuple(refusals))
+            refusals.append(pypi_refusal(posed, error))
+    with pytest.raises(Unsolvable) as caught, located(manifest):
+        raise Unsolvable(tuple(refusals))
+    return caught.value
 
 
 @pytest.mark.parametrize("path", SITUATIONS, ids=lambda path: path.stem)

@@ -14,6 +14,7 @@ from envc.cli.main import run
 from envc.cli.output import plain, report_error
 from envc.cli.progress import Terminal
 from envc.errors import Refusal, Unsolvable, UsageError
+from envc.locking.resolve.refusal import Message
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_output_that_is_lost_is_no_success() -> None:
 
 
 def test_the_general_hint_stands_only_where_a_refusal_says_nothing_better() -> None:
-    told = Refusal("step a on linux-64", "app\nthere is none\ntry: leave out `app`", {})
-    silent = Refusal("step b on linux-64", "lib\nthere is none", {})
+    told = Refusal(title="step a on linux-64", why=Message("there is no app", {}), suggestion="leave out `app`")
+    silent = Refusal(title="step b on linux-64", why=Message("there is no lib", {}))
     assert Unsolvable((told,)).hint is None
     assert "loosen" in (Unsolvable((told, silent)).hint or "")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envc.errors import NoSuchInterpreter, render_key_path
+from envc.errors import NoSuchInterpreter
 from envc.locking.lockfile import with_contents
 from envc.locking.manifest import parse_manifest
 from envc.locking.manifest.python import BadPython, choose_python
@@ -28,6 +28,7 @@ from envc.model.manifest import KeyPath, Manifest, PythonRequest
 from envc.pipeline.places import with_lines
 from envc_solvers.conda.problem import CondaProblem
 from envc_solvers.mixed.problem import MixedProblem
+from envc_solvers.origin import render_key_path
 from envc_solvers.pypi.language.requirement import parse
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -221,7 +222,7 @@ def test_a_project_with_a_place_of_its_own_is_not_conda_s_to_supply() -> None:
     )
     (posed,) = pose(manifest, expand(manifest), now=NOW)
     assert isinstance(posed.problem, MixedProblem)
-    assert posed.problem.reserved == {"numpy": "steps.one.pypi[0] takes it from internal"}
+    assert posed.problem.reserved == {"numpy": (("steps", "one", "pypi", 0), " takes it from internal")}
 
 
 def test_a_package_keeps_the_projects_that_any_step_found_for_it() -> None:

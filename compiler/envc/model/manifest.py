@@ -9,10 +9,11 @@ from typing import Literal
 import msgspec
 
 from envc.model.kinds import InterpreterKind, SourceKind
+from envc_solvers import origin
 from envc_solvers.pypi.language.requirement import Requirement
 from envc_solvers.target import Target
 
-KeyPath = tuple[str | int, ...]  # ("steps", "train", "pypi", 0)
+KeyPath = origin.KeyPath
 
 
 class PyPIDependency(msgspec.Struct, frozen=True, kw_only=True):

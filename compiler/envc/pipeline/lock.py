@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from envc.context import Context
-from envc.errors import render_key_path
 from envc.locking import lockfile
 from envc.locking.plan.closure import new_conda
-from envc.locking.plan.expand import StepTarget
 from envc.locking.plan.freshness import Reason, compare
 from envc.locking.plan.link import link
 from envc.locking.plan.plan import Upgrades, plan
-from envc.locking.plan.problems import pose, refuse_builds, refuse_interpreters
+from envc.locking.plan.problems import pose, refuse_interpreters
 from envc.locking.plan.project import Project, Selection, answers, select
 from envc.model.graph import Choice, LockGraph
-from envc.pipeline.places import reasons, with_lines
+from envc.pipeline.places import located, reasons, with_lines
 from envc.pipeline.project import (
     warn_of_yanked,
 )
@@ -28,7 +25,6 @@ from envc.pipeline.project import (
 if TYPE_CHECKING:
     from envc.locking.resolve.session import Solved
     from envc.locking.review.changes import Change
-    from envc.model.manifest import KeyPath, Manifest
 
 
 class LockRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,10 +48,14 @@ class LockOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 def lock(project: Project, request: LockRequest, context: Context) -> LockOutcome:
     """plan → pose → solve → link → lockfile, for what the lock beside the manifest does not answer."""
+    with located(project.manifest):
+        return _lock(project, request, context)
+
+
+def _lock(project: Project, request: LockRequest, context: Context) -> LockOutcome:
     manifest, graph = project.manifest, project.graph
     selected = select(project, request.selection)
-    label = partial(_place, manifest, selected)
-    refuse_interpreters(selected, label)
+    refuse_interpreters(selected)
     start = time.monotonic()
     if graph is not None and request.upgrades == Upgrades() and answers(project, selected):
         warn_of_yanked(graph, context)
@@ -64,7 +64,6 @@ def lock(project: Project, request: LockRequest, context: Context) -> LockOutcom
     from envc.locking.review.yanked import with_yanked
 
     planned = plan(project, selected, request.upgrades)
-    refuse_builds(manifest, planned.solve, label)
     problems = pose(
         manifest,
         planned.solve,
@@ -77,13 +76,11 @@ def lock(project: Project, request: LockRequest, context: Context) -> LockOutcom
     answered: Solved | None = None
     if problems:
         from envc.locking.resolve.session import solve_problems
-        from envc.pipeline.places import line_labels
 
         answered = solve_problems(
             problems,
             manifest,
             context,
-            line_labels(manifest, selected),
             lock=None if request.upgrades.everything else graph,
             release=planned.unpinned.__contains__,
         )
@@ -117,10 +114,3 @@ def lock(project: Project, request: LockRequest, context: Context) -> LockOutcom
 def _left(project: Project, graph: LockGraph) -> tuple[Reason, ...]:
     """Why a lock of which a part was solved is out of date still."""
     return with_lines(project.manifest, compare(project.manifest, project.step_targets, graph).reasons)
-
-
-def _place(manifest: Manifest, step_targets: tuple[StepTarget, ...], at: KeyPath) -> str:
-    """A place in the manifest with its line."""
-    from envc.pipeline.places import line_labels
-
-    return line_labels(manifest, step_targets)(render_key_path(at))

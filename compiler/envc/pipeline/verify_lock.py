@@ -24,7 +24,7 @@ from envc.locking.review.yanked import Listed, YankedPackage, with_yanked, yanke
 from envc.model.digest import Sha256
 from envc.model.graph import Artifact, Build, Choice, LockGraph, Package, SourceFile
 from envc.model.manifest import Manifest
-from envc.pipeline.places import line_labels
+from envc.pipeline.places import located
 from envc.pipeline.project import check
 from envc.shipping.deliver.verify import Problem
 from envc_solvers.pypi.language.index import File
@@ -51,6 +51,11 @@ def recheck(project: Project, context: Context) -> Rechecked:
     can be solved any more.
     """
     graph = check(project)
+    with located(project.manifest):
+        return _recheck(project, graph, context)
+
+
+def _recheck(project: Project, graph: LockGraph, context: Context) -> Rechecked:
     refuse_interpreters(project.step_targets)
     problems, said, checked = _look_for_files(project, graph, context)
     if not problems:
@@ -82,10 +87,9 @@ def _solve_again(project: Project, graph: LockGraph, context: Context) -> LockGr
 def _answers(
     problems: tuple[PosedProblem, ...], project: Project, context: Context, lock: LockGraph | None
 ) -> dict[StepTargetId, tuple[Choice, ...]]:
-    label = line_labels(project.manifest, project.step_targets)
     return {
         step_target.id: tuple(Choice.of_pin(pin, step_target.target, step_target.python) for pin in solution.pins)
-        for posed, solution in solve_problems(problems, project.manifest, context, label, lock=lock).solutions
+        for posed, solution in solve_problems(problems, project.manifest, context, lock=lock).solutions
         for step_target in posed.step_targets
     }
 

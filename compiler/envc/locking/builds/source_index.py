@@ -178,7 +178,7 @@ class SourceIndex:
 
     def _make(self, name: str, origin: Origin, file: File) -> Metadata:
         if name not in self._builds.buildable:
-            raise BuildNotAllowed((name,), (origin.label,))
+            raise BuildNotAllowed((name,), ((origin.label,),))
         built = self._builds.builder.wheel(name, origin, self._target, self._python, self._builds.lock)
         self._built[name, file.name] = built
         return built.metadata

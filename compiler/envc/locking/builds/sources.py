@@ -8,7 +8,7 @@ from textwrap import indent
 import msgspec
 
 from envc.context import Context
-from envc.errors import UsageError, render_key_path
+from envc.errors import UsageError
 from envc.fetch.git import Git
 from envc.fetch.pypi.lookahead import Hints
 from envc.fetch.pypi.origins import Origins, ProjectIndex, SourceOrder
@@ -21,6 +21,7 @@ from envc.locking.plan.problems import PosedProblem
 from envc.model.graph import BuildRequirement, LockGraph
 from envc.model.manifest import Manifest, PyPIDependency
 from envc_solvers.errors import SolverError
+from envc_solvers.origin import render_key_path
 from envc_solvers.pypi.language.index import Index
 from envc_solvers.pypi.language.markers import Markers, marker_environment
 from envc_solvers.pypi.language.requirement import Requirement
@@ -155,7 +156,7 @@ class Sources:
         problem = PyPIProblem(
             target=machine.target,
             python=machine.python,
-            roots=tuple(PyPIRoot(requirement, f"to build {name}") for requirement in requires),
+            roots=tuple(PyPIRoot(requirement) for requirement in requires),
             policy=msgspec.structs.replace(rules.policy, strategy="highest"),
         )
         listed = self._origins.index(machine.target, machine.python, rules.order, Hints(policy=rules.policy))

@@ -58,7 +58,7 @@ def _roots(option: str, texts: Iterable[str]) -> tuple[CondaRoot, ...]:
             spec = parse_matchspec(text)
         except InvalidMatchSpec as error:
             raise UsageError(redact(f"{option} {text}: {error.reason}"), 'such as "numpy >=1.26,<3"') from None
-        found.append(CondaRoot(spec, " ".join(text.split()), option))
+        found.append(CondaRoot(spec, " ".join(text.split()), (option,)))
     return tuple(found)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 
-from envc.errors import render_key_path
 from envc.fetch.net.urls import redact, url_mistake
 from envc.locking.manifest.direct import WEB, Address, check_archive, check_git, name_of, read_fragment, read_reference
 from envc.locking.manifest.document import CondaTable, DependencyTable, PyPITable
@@ -16,6 +15,7 @@ from envc.locking.manifest.paths import check_inside, path_mistake
 from envc.locking.manifest.report import Report
 from envc.locking.manifest.sources import SourceNames
 from envc.model.manifest import CondaDependency, Dependencies, KeyPath, PyPIDependency
+from envc_solvers.origin import render_key_path
 from envc_solvers.pypi.language import requirement as requirements
 from envc_solvers.pypi.language.requirement import Requirement
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from envc.errors import render_key_path
 from envc.locking.manifest.document import DependencyTable, StepTable
 from envc.locking.manifest.names import check_names
 from envc.locking.manifest.paths import check_inside
@@ -16,6 +15,7 @@ from envc.locking.manifest.report import Report, check_unique
 from envc.locking.manifest.requirements import read_dependencies
 from envc.locking.manifest.sources import SourceNames, check_claim
 from envc.model.manifest import Dependencies, KeyPath, PyPIDependency, PythonRequest, Source, Step
+from envc_solvers.origin import render_key_path
 
 _VARIABLE = re.compile(r"[^=\x00-\x20\x7f]+")
 

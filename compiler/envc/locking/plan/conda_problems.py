@@ -13,6 +13,7 @@ from envc.model.manifest import CondaDependency, KeyPath, Manifest
 from envc_solvers.conda.language.matchspec import InvalidMatchSpec, parse_matchspec
 from envc_solvers.conda.language.virtual import virtual_packages
 from envc_solvers.conda.problem import CondaProblem, CondaRoot
+from envc_solvers.origin import render_key_path
 from envc_solvers.target import Python
 
 
@@ -24,14 +25,13 @@ def conda_problem(
     lock: LockGraph | None,
     release: Callable[[str], bool],
     wanted: dict[str, str],
-    label: Callable[[KeyPath], str],
 ) -> CondaProblem:
     """What a step-target asks of channels. Its Python is a package like the others.
 
     Raises UsageError for a spec that conda's grammar does not know and for a step without a channel.
     """
     text = python_spec(step_target.python)
-    python = CondaRoot(parse_matchspec(text), text, label(_python_at(manifest, step_target)))
+    python = CondaRoot(parse_matchspec(text), text, _python_at(manifest, step_target))
     overrides = [
         f"{name}={version}" for name, version in manifest.virtual_packages.get(step_target.target.name, {}).items()
     ]
@@ -45,12 +45,12 @@ def conda_problem(
     policy = manifest.policy
     return CondaProblem(
         target=step_target.target.name,
-        specs=(*_roots(step_target.conda, label), python),
+        specs=(*_roots(step_target.conda), python),
         channels=tuple(channel.name for channel in step_target.channels),
         priority=policy.channel_priority,
         virtual=virtual_packages(step_target.target, overrides),
-        constraints=_roots(manifest.constraints.conda, label),
-        overrides=_roots(manifest.overrides.conda, label),
+        constraints=_roots(manifest.constraints.conda),
+        overrides=_roots(manifest.overrides.conda),
         exclude_newer=cutoff(manifest.exclude_newer, now),
         exclude_newer_for={name: cutoff(value, now) for name, value in policy.exclude_newer_package.items()},
         preferences=preferences,
@@ -68,16 +68,16 @@ def _python_at(manifest: Manifest, step_target: StepTarget) -> KeyPath:
     return ("steps", step_target.step, "python") if manifest.steps[step_target.step].python else ("project", "python")
 
 
-def _roots(dependencies: Iterable[CondaDependency], label: Callable[[KeyPath], str]) -> tuple[CondaRoot, ...]:
+def _roots(dependencies: Iterable[CondaDependency]) -> tuple[CondaRoot, ...]:
     found = []
     for dependency in dependencies:
         try:
             spec = parse_matchspec(dependency.spec)
         except InvalidMatchSpec as error:
             raise UsageError(
-                f"{label(dependency.at)}: {dependency.spec}: {error.reason}", 'write it as "numpy >=1.26,<3"'
+                f"{render_key_path(dependency.at)}: {dependency.spec}: {error.reason}", 'write it as "numpy >=1.26,<3"'
             ) from None
-        found.append(CondaRoot(spec, dependency.spec, label(dependency.at)))
+        found.append(CondaRoot(spec, dependency.spec, dependency.at))
     return tuple(found)
 
 

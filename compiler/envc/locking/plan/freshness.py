@@ -8,7 +8,6 @@ from typing import Literal
 
 import msgspec
 
-from envc.errors import render_key_path
 from envc.locking.plan.closure import Closures
 from envc.locking.plan.expand import StepTarget, StepTargetId, lock_options, render_dependency
 from envc.locking.plan.link import environment_inputs
@@ -17,6 +16,7 @@ from envc.model.graph import Build, LockedEnvironment, LockGraph
 from envc.model.kinds import DIRECT_SOURCES
 from envc.model.lock_lines import LockedInput
 from envc.model.manifest import Dependencies, KeyPath, Manifest, Step
+from envc_solvers.origin import render_key_path
 
 
 class Reason(msgspec.Struct, frozen=True, order=True):

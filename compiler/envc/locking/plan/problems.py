@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envc.errors import BuildNotAllowed, NoSuchInterpreter, render_key_path
+from envc.errors import BuildNotAllowed, NoSuchInterpreter
 from envc.locking.manifest.direct import last_part
 from envc.locking.plan.cutoff import cutoff
 from envc.locking.plan.expand import StepTarget
 from envc.model.graph import LockGraph, Package
-from envc.model.manifest import KeyPath, Manifest, PyPIDependency
+from envc.model.manifest import Manifest, PyPIDependency
+from envc_solvers.origin import Phrase
 from envc_solvers.pypi.problem import Policy, PyPIProblem, PyPIRoot
 
 if TYPE_CHECKING:
     from envc_solvers.conda.problem import CondaProblem
     from envc_solvers.mixed.problem import MixedProblem
-
-Label = Callable[[KeyPath], str]
 
 
 class StandaloneWish(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,19 +62,18 @@ def pose(
     lock: LockGraph | None = None,
     release: Callable[[str], bool] = lambda _name: False,
     wanted: dict[str, str] | None = None,
-    label: Label = render_key_path,
 ) -> tuple[PosedProblem, ...]:
     """The problems of these step-targets, each once, Python descending, then target name.
 
     `lock` supplies preferences, except for names that `release` says yes to; `wanted` holds versions to prefer instead
-    (from ``-P name==version``). `label` renders where a requirement stands. Raises NoSuchInterpreter where the
+    (from ``-P name==version``). Raises NoSuchInterpreter where the
     interpreter of a step does not go with its packages, and BuildNotAllowed.
     """
-    refuse_interpreters(step_targets := tuple(step_targets), label)
-    refuse_builds(manifest, step_targets, label)
+    refuse_interpreters(step_targets := tuple(step_targets))
+    refuse_builds(manifest, step_targets)
     policy = _policy(manifest, now)
-    constraints = _roots(manifest.constraints.pypi, label)
-    overrides = _roots(manifest.overrides.pypi, label)
+    constraints = _roots(manifest.constraints.pypi)
+    overrides = _roots(manifest.overrides.pypi)
     posed: dict[bytes, list[StepTarget]] = {}
     for step_target in step_targets:
         posed.setdefault(identity(step_target), []).append(step_target)
@@ -86,9 +84,7 @@ def pose(
         if step_target.uses_conda:
             from envc.locking.plan.conda_problems import conda_problem
 
-            conda = conda_problem(
-                manifest, step_target, now=now, lock=lock, release=release, wanted=wanted or {}, label=label
-            )
+            conda = conda_problem(manifest, step_target, now=now, lock=lock, release=release, wanted=wanted or {})
         # Pins of the opposite strategy would be kept as if it had not changed.
         same = lock is not None and lock.options.get("resolution", "highest") == manifest.policy.resolution
         preferences, files = _preferences(lock if same else None, step_target, release)
@@ -97,7 +93,7 @@ def pose(
         problem = PyPIProblem(
             target=step_target.target,
             python=step_target.python,
-            roots=_roots(step_target.pypi, label),
+            roots=_roots(step_target.pypi),
             constraints=constraints,
             overrides=overrides,
             policy=policy,
@@ -113,7 +109,7 @@ def pose(
         if conda is not None and step_target.is_mixed:
             from envc_solvers.mixed.problem import MixedProblem
 
-            whole = MixedProblem(conda=conda, pypi=problem, reserved=_reserved(step_target, label))
+            whole = MixedProblem(conda=conda, pypi=problem, reserved=_reserved(step_target))
         result.append(
             PosedProblem(
                 problem=whole,
@@ -132,44 +128,42 @@ def pose(
     )
 
 
-def refuse_interpreters(step_targets: Iterable[StepTarget], label: Label = render_key_path) -> None:
+def refuse_interpreters(step_targets: Iterable[StepTarget]) -> None:
     """Raise NoSuchInterpreter where conda packages stand beside another Python than conda's, or it is not CPython."""
-    pinned: dict[str, str] = {}
-    apart: dict[str, str] = {}
+    not_cpython: dict[str, Phrase] = {}
+    beside: dict[str, Phrase] = {}
     for step_target in step_targets:
+        step = step_target.step
         if step_target.conda and step_target.interpreter != "conda":
-            said = f'interpreter = "{step_target.interpreter}" ({label(("steps", step_target.step, "interpreter"))})'
-            apart.setdefault(
-                step_target.step,
-                f"step {step_target.step}: {step_target.conda[0].spec} ({label(step_target.conda[0].at)}), {said}",
-            )
+            first = step_target.conda[0]
+            interpreter = f'interpreter = "{step_target.interpreter}"'
+            at = ("steps", step, "interpreter")
+            beside.setdefault(step, (f"step {step}: {first.spec} (", first.at, f"), {interpreter} (", at, ")"))
         if step_target.interpreter == "conda" and step_target.python.implementation != "cpython":
-            pinned.setdefault(
-                step_target.step, f"step {step_target.step}: {step_target.python.text} from conda channels"
-            )
-    if apart:
+            not_cpython.setdefault(step, (f"step {step}: {step_target.python.text} from conda channels",))
+    if beside:
         raise NoSuchInterpreter(
             "an environment of conda packages has conda's own Python, and no other one",
-            tuple(apart[step] for step in sorted(apart)),
+            tuple(beside[step] for step in sorted(beside)),
             "leave out `interpreter`, and the step's Python is conda's too",
         )
-    if pinned:
+    if not_cpython:
         raise NoSuchInterpreter(
             "conda channels are asked for CPython only",
-            tuple(pinned[step] for step in sorted(pinned)),
+            tuple(not_cpython[step] for step in sorted(not_cpython)),
             'name a Python such as "3.12", or another interpreter',
         )
 
 
-def refuse_builds(manifest: Manifest, step_targets: Iterable[StepTarget], label: Label = render_key_path) -> None:
+def refuse_builds(manifest: Manifest, step_targets: Iterable[StepTarget]) -> None:
     """Raise BuildNotAllowed for direct requirements that lead to sources of projects that may not be built."""
-    places: dict[str, str] = {}
+    places: dict[str, Phrase] = {}
     for dependency in (*(each for step_target in step_targets for each in step_target.pypi), *manifest.overrides.pypi):
         name = dependency.requirement.name
         leads_to = dependency.path or dependency.requirement.url
         to_sources = dependency.git or (leads_to and not last_part(leads_to).endswith(".whl"))
         if to_sources and name not in manifest.policy.build:
-            places.setdefault(name, f"{label(dependency.at)}: {name}")
+            places.setdefault(name, (dependency.at, f": {name}"))
     if places:
         raise BuildNotAllowed(tuple(sorted(places)), tuple(places[name] for name in sorted(places)))
 
@@ -191,18 +185,18 @@ def identity(step_target: StepTarget) -> bytes:
     )
 
 
-def _roots(dependencies: Iterable[PyPIDependency], label: Label) -> tuple[PyPIRoot, ...]:
+def _roots(dependencies: Iterable[PyPIDependency]) -> tuple[PyPIRoot, ...]:
     """The requirements as a solver takes them: where one says that its project is, the index knows."""
     return tuple(
         PyPIRoot(
             msgspec.structs.replace(dependency.requirement, url="") if dependency.is_direct else dependency.requirement,
-            label(dependency.at),
+            dependency.at,
         )
         for dependency in dependencies
     )
 
 
-def _reserved(step_target: StepTarget, label: Label) -> dict[str, str]:
+def _reserved(step_target: StepTarget) -> dict[str, Phrase]:
     """Projects for which the manifest names a place on this target: no conda package may stand for them."""
     placed = [dep for dep in step_target.pypi if dep.source is not None or dep.is_direct]
     if not placed:
@@ -211,7 +205,7 @@ def _reserved(step_target: StepTarget, label: Label) -> dict[str, str]:
 
     markers = Markers(marker_environment(step_target.target, step_target.python), {})
     return {
-        dep.requirement.name: f"{label(dep.at)} takes it from {dep.source or 'an address of its own'}"
+        dep.requirement.name: (dep.at, f" takes it from {dep.source or 'an address of its own'}")
         for dep in placed
         if markers.holds(dep.requirement.marker)
     }

@@ -1,23 +1,22 @@
-"""resolve_conda: problems for the conda solver, over the channels that somebody names."""
+"""Problems for the conda solver, solved over the channels of a manifest or a command line."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from envc.errors import EnvcError, Refusal, SourceUnreachable, Unsolvable
+from envc.errors import Refusal, Unsolvable
 from envc.fetch.conda.channels import Channels
 from envc.fetch.conda.places import ChannelPlace, known_channel, resolve_channels
 from envc.fetch.context import FetchContext, fetch_context
 from envc.fetch.net.settings import channel_settings
 from envc.locking.manifest.conda_query import DEFAULT_CHANNELS, CondaQuery, parse_conda_query
-from envc_solvers.conda.explain.conflict import CondaUnsolvable as Conflicting
+from envc.locking.resolve.refusal import conda_error, title_of
 from envc_solvers.conda.explain.floors import kept_out
-from envc_solvers.conda.language.record import RecordUnusable
 from envc_solvers.conda.problem import CondaProblem, CondaRoot
 from envc_solvers.conda.solve import solve_conda
 from envc_solvers.errors import SolverError
@@ -39,9 +38,9 @@ def open_channels(
     *,
     root: Path | None = None,
 ) -> Iterator[tuple[Channels, dict[str, ChannelPlace]]]:
-    """Channels by name, path or URL, in this order, and where they live by name.
+    """Channels by name, path or URL, in this order, and their places by name.
 
-    The context's client is closed at the end.
+    Paths are relative to `root`. The client of `context` is closed at the end.
     """
     places = resolve_channels(names, sources, context.keyring, root=root)
     try:
@@ -51,34 +50,12 @@ def open_channels(
         context.client.close()
 
 
-def solve_one(title: str, problem: CondaProblem, repodata: Repodata, label: Callable[[str], str] = str) -> Solution:
-    """The solution of a problem. Raises envc's Unsolvable, and what the repodata raises, as EnvcError."""
+def solve_one(title: str, problem: CondaProblem, repodata: Repodata) -> Solution:
+    """The solution of a problem. Raises Unsolvable, and what the repodata raises, as EnvcError."""
     try:
         return solve_conda(problem, repodata)
     except SolverError as error:
-        raise refused(title, problem, error, label) from None
-
-
-def refused(title: str, problem: CondaProblem, error: SolverError, label: Callable[[str], str]) -> EnvcError:
-    """What the conda solver or its repodata raised, as people are told of it."""
-    if isinstance(error, RecordUnusable):
-        place = f"the record of {error.subdir}/{error.file}"
-        return SourceUnreachable(error.channel, place, error.reason, "tell the people who keep the channel")
-    if isinstance(error, Conflicting):
-        conflict = error.conflict.relabelled(label)
-        # Its first line says for which target; the title does.
-        text = located("\n".join(str(conflict).splitlines()[1:]), problem, label)
-        return Unsolvable((Refusal(title, text, conflict.data()),))
-    return Unsolvable((Refusal(title, str(error), {"target": problem.target, "reason": str(error)}),))
-
-
-def located(text: str, problem: CondaProblem, label: Callable[[str], str]) -> str:
-    """A text about constraints with where they stand."""
-    for root in problem.constraints:
-        said = f"the constraint {root.text} rules it out"
-        if root.origin and said in text:
-            text = text.replace(said, f"the constraint {root.text} ({label(root.origin)}) rules it out")
-    return text
+        raise conda_error(title, problem.target, error) from None
 
 
 def solve_query(query: CondaQuery, context: Context) -> Solution:
@@ -90,13 +67,13 @@ def solve_query(query: CondaQuery, context: Context) -> Solution:
 
 
 def within(places: Mapping[str, ChannelPlace], problem: CondaProblem) -> CondaProblem:
-    """The problem with every channel that a spec names called as records call it. Raises UsageError for another."""
+    """The problem with each channel of a spec under the name that records use. Raises UsageError for an unknown one."""
 
     def settled(root: CondaRoot) -> CondaRoot:
         if root.spec.channel is None:
             return root
         spec = msgspec.structs.replace(root.spec, channel=known_channel(root.spec.channel, places))
-        # What was written is shown in explanations, and a URL may hold a password.
+        # Explanations show the text as written, and a URL may hold a password.
         text = root.text if "@" not in root.spec.channel else str(spec)
         return msgspec.structs.replace(root, spec=spec, text=text)
 
@@ -109,20 +86,18 @@ def within(places: Mapping[str, ChannelPlace], problem: CondaProblem) -> CondaPr
 
 
 def solve_conda_all(
-    problems: tuple[PosedProblem, ...], channels: Channels, progress: Progress, label: Callable[[str], str] = str
+    problems: tuple[PosedProblem, ...], channels: Channels, progress: Progress
 ) -> list[tuple[PosedProblem, Solution]]:
-    """Every conda problem with its solution, or Unsolvable with every problem that has none."""
-    from envc.locking.resolve.refusal import title_of
-
-    asked = [(posed, posed.problem) for posed in problems if isinstance(posed.problem, CondaProblem)]
-    task = progress.task("solving", len(asked))
+    """Every conda problem with its solution. Raises Unsolvable with every problem that has none."""
+    posed_problems = [(posed, posed.problem) for posed in problems if isinstance(posed.problem, CondaProblem)]
+    task = progress.task("solving", len(posed_problems))
     solutions: list[tuple[PosedProblem, Solution]] = []
     refusals: list[Refusal] = []
-    for posed, problem in asked:
+    for posed, problem in posed_problems:
         platform = posed.step_targets[0].target.platform
         repodata = channels.repodata(platform, problem.channels)
         try:
-            solution = solve_one(title_of(posed), problem, repodata, label)
+            solution = solve_one(title_of(posed), problem, repodata)
         except Unsolvable as error:
             refusals += error.refusals
         else:
@@ -137,7 +112,7 @@ def solve_conda_all(
 
 
 def with_record_digests(solution: Solution, channels: Channels, platform: str) -> Solution:
-    """The solution with the digests and sizes that no record states, found out from the files themselves."""
+    """The solution with the digests and sizes that no record states, read from the files themselves."""
     pins = []
     for pin in solution.pins:
         if pin.kind == "conda" and not (pin.sha256 and pin.size):

@@ -1,9 +1,9 @@
-"""resolve: the problems of a run handed to the solvers, over the sources that the manifest names."""
+"""PyPI problems, solved over the indexes of the manifest, and aligned."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +12,7 @@ from envc.errors import Refusal, Unsolvable, UsageError
 from envc.fetch.pypi.lookahead import Hints
 from envc.fetch.pypi.origins import Origins, ProjectIndex, SourceOrder
 from envc.locking.plan.problems import PosedProblem
-from envc.locking.resolve.refusal import refusal_of
+from envc.locking.resolve.refusal import pypi_refusal
 from envc.model.progress import Progress
 from envc_solvers.errors import SolverError
 from envc_solvers.pypi.explain.floors import kept_out
@@ -21,7 +21,7 @@ from envc_solvers.pypi.problem import PyPIProblem
 from envc_solvers.pypi.solve import solve_pypi
 from envc_solvers.solution import Solution
 
-_COLLECT_AFTER = 50_000  # values made since the last look
+_COLLECT_AFTER = 50_000  # values made since the last collection
 
 if TYPE_CHECKING:
     from envc.locking.builds.sources import Sources
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def _rare_collections() -> Iterator[None]:
-    """Look for reference cycles rarely: a search makes many small values that live as long as it does, and looking
-    through them again and again takes a twentieth of its time.
+    """Collect reference cycles rarely. A search makes many small values that live as long as the search, and the
+    collector would spend a twentieth of its time on scanning them again and again.
     """
     threshold = gc.get_threshold()
-    if threshold[0]:  # else somebody has switched it off
+    if threshold[0]:  # otherwise the collector is switched off
         gc.set_threshold(max(threshold[0], _COLLECT_AFTER), *threshold[1:])
     try:
         yield
@@ -49,51 +49,49 @@ def solve_all(
     progress: Progress,
     *,
     align: Mode | Literal["off"] = "newest",
-    label: Callable[[str], str] = str,
     limits: Limits = Limits(),  # noqa: B008 - a frozen value
     sources: Sources | None = None,
 ) -> list[tuple[PosedProblem, Solution]]:
-    """Every PyPI problem with its solution, or Unsolvable with every problem that has none.
+    """Every PyPI problem with its solution. Raises Unsolvable with every problem that has none.
 
-    `label` turns the origin of a requirement into what an explanation shows, such as its line; it is called only when
-    there is something to explain. `align` is how much the targets of a step should agree (`envc_solvers.pypi.align`).
-    `sources` are needed where a problem has direct requirements, or may build.
+    `align` is how much the targets of a step should agree (`envc_solvers.pypi.align`). `sources` are needed where a
+    problem has direct requirements or may build.
     """
     posed_problems = [(posed, posed.problem) for posed in problems if isinstance(posed.problem, PyPIProblem)]
     indexes = [index_of(posed, problem, origins) for posed, problem in posed_problems]
     for (posed, problem), listed in zip(posed_problems, indexes, strict=True):
-        # No index is told of projects that come from elsewhere.
+        # Names of projects that come from elsewhere are not sent to an index.
         direct = {dependency.requirement.name for dependency in posed.direct}
         listed.expect(root.requirement for root in problem.roots if root.requirement.name not in direct)
     task = progress.task("solving", len(problems))
     solutions: list[Solution] = []
     refusals: list[Refusal] = []
-    asked: list[tuple[PosedProblem, PyPIProblem, Index]] = []
+    opened: list[tuple[PosedProblem, PyPIProblem, Index]] = []
     for (posed, problem), listed in zip(posed_problems, indexes, strict=True):
         if sources is None:
-            asked.append((posed, problem, listed))
+            opened.append((posed, problem, listed))
         else:
-            asked.append((posed, *sources.open(posed, problem, listed)))
-    for posed, problem, index in asked:
+            opened.append((posed, *sources.open(posed, problem, listed)))
+    for posed, problem, index in opened:
         answers = origins.answers(problem.target, problem.python)
         try:
             solutions.append(
                 solve_pypi(problem, index, answers, max_tries=limits.candidates, out_of_time=limits.clock())
             )
         except SolverError as error:
-            refusals.append(refusal_of(posed, error, label))
+            refusals.append(pypi_refusal(posed, error))
         task.advance()
     task.done()
     if refusals:
         raise Unsolvable(tuple(refusals))
-    if align != "off" and len(asked) > 1:
-        solutions = _align(asked, solutions, origins, align, progress, limits)
+    if align != "off" and len(opened) > 1:
+        solutions = _align(opened, solutions, origins, align, progress, limits)
     result = []
-    for (posed, problem, index), found in zip(asked, solutions, strict=True):
+    for (posed, problem, index), found in zip(opened, solutions, strict=True):
         try:
             solution = found if sources is None else sources.build(problem, index, found)
         except SolverError as error:
-            refusals.append(refusal_of(posed, error, label))
+            refusals.append(pypi_refusal(posed, error))
             continue
         for warning in (*solution.warnings, *kept_out(problem, solution, index)):
             progress.warn(f"{posed.title}: {warning}")
@@ -104,7 +102,7 @@ def solve_all(
 
 
 def _align(
-    asked: list[tuple[PosedProblem, PyPIProblem, Index]],
+    opened: list[tuple[PosedProblem, PyPIProblem, Index]],
     solutions: list[Solution],
     origins: Origins,
     mode: Mode,
@@ -113,26 +111,26 @@ def _align(
 ) -> list[Solution]:
     """The solutions with as many versions in common as wanted, among problems that share a step."""
     aligned = list(solutions)
-    for group in _sharing_a_step([posed for posed, _, _ in asked]):
+    for group in _sharing_a_step([posed for posed, _, _ in opened]):
         if not _differ([solutions[number] for number in group]):
             continue
         from envc_solvers.pypi.align import Member, align
-        from envc_solvers.pypi.solve import Refusal as Refused
-        from envc_solvers.pypi.solve import attempt
+        from envc_solvers.pypi.problem import Budget
+        from envc_solvers.pypi.solve import FailedSearch, attempt
 
         members = [
             Member(problem=problem, index=index, answers=origins.answers(problem.target, problem.python))
-            for _, problem, index in (asked[number] for number in group)
+            for _, problem, index in (opened[number] for number in group)
         ]
-        clock = limits.clock()
+        budget = Budget(max_tries=limits.candidates, out_of_time=limits.clock())
 
         def trial(
-            number: int, problem: PyPIProblem, members: list[Member] = members, clock: Callable[[], bool] = clock
+            number: int, problem: PyPIProblem, members: list[Member] = members, budget: Budget = budget
         ) -> Solution | None:
             member = members[number]
             try:
-                return attempt(problem, member.index, member.answers, limits.candidates, clock)
-            except Refused:
+                return attempt(problem, member.index, member.answers, budget)
+            except FailedSearch:
                 return None
 
         found, apart = align(members, [solutions[number] for number in group], mode, trial)
@@ -140,7 +138,7 @@ def _align(
             aligned[number] = solution
         for one in apart:
             kept = ", ".join(f"{version} on {target}" for target, version in one.versions)
-            steps = ", ".join(asked[group[0]][0].steps)
+            steps = ", ".join(opened[group[0]][0].steps)
             progress.warn(f"{steps}: {one.project} keeps several versions ({kept}): {one.reason}")
     return aligned
 
@@ -164,7 +162,7 @@ def _differ(solutions: list[Solution]) -> bool:
 
 
 def index_of(posed: PosedProblem, problem: PyPIProblem, origins: Origins) -> ProjectIndex:
-    """What a problem asks. Raises UsageError for a step whose packages no index may supply."""
+    """The index of a problem. Raises UsageError for a step whose packages no index may supply."""
     step_target = posed.step_targets[0]
     if not step_target.indexes and step_target.pypi:
         raise UsageError(

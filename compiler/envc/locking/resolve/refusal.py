@@ -1,64 +1,98 @@
-"""refusal: a problem without an answer, as people are told of it."""
+"""Problems without a solution as refusals: the solver's explanation with what the manifest adds to it."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from envc.errors import Refusal, render_key_path
+import msgspec
+
+from envc.errors import EnvcError, Refusal, SourceUnreachable, Unsolvable
 from envc.locking.plan.problems import PosedProblem
 from envc_solvers.errors import SolverError
+from envc_solvers.origin import KeyPath, Phrase, ShowPlace, render_key_path
 
 if TYPE_CHECKING:
     from envc_solvers.pypi.explain.conflict import PyPIConflict
 
-_GROUP = r"groups\.([^.\[]+|\"[^\"]+\")\."
+
+class Message(msgspec.Struct, frozen=True):
+    """An explanation that is one text and names no place."""
+
+    text: str
+    details: dict[str, object]
+
+    def lines(self, show: ShowPlace) -> list[str]:
+        return self.text.splitlines()
+
+    def data(self, show: ShowPlace) -> dict[str, object]:
+        return self.details
 
 
-def refusal_of(posed: PosedProblem, error: SolverError, label: Callable[[str], str]) -> Refusal:
-    """What a PyPI solver said no with. `label` turns the origin of a requirement into what is shown for it."""
-    from envc_solvers.pypi.explain.conflict import PyPIGaveUp
-    from envc_solvers.pypi.explain.conflict import PyPIUnsolvable as Conflicting
+def pypi_refusal(posed: PosedProblem, error: SolverError) -> Refusal:
+    """The refusal for an error of the PyPI solver."""
+    from envc_solvers.pypi.explain.conflict import PyPIGaveUp, PyPIUnsolvable
 
-    steps, target, python = posed.steps, posed.step_targets[0].target.name, posed.step_targets[0].python.text
-    title = title_of(posed)
-    if isinstance(error, Conflicting):
+    title, steps = title_of(posed), tuple(posed.steps)
+    if isinstance(error, PyPIUnsolvable):
         conflict = error.conflict
-        apart = _groups_apart(conflict.roots)
-        conflict = conflict.relabelled(label)
-        # Its first line says for which target; the title does, and targets that fail alike are told together.
-        lines = str(conflict).splitlines()[1:]
-        at = len(lines) - bool(conflict.suggestion)
-        lines[at:at] = _sources(posed, conflict, label)
-        if apart:
-            lines.insert(at, f"groups {' and '.join(apart)} exclude each other: name them in separate steps")
-        return Refusal(title, "\n".join(lines), {"steps": steps, **conflict.data(), "groups": apart})
+        return Refusal(
+            title=title,
+            why=conflict,
+            steps=steps,
+            groups=_groups_apart([origin for _, origin in conflict.roots]),
+            notes=tuple(_notes(posed, conflict)),
+            suggestion=conflict.suggestion,
+        )
     if isinstance(error, PyPIGaveUp):
-        error = error.relabelled(label)
-        text = f"{error}\ntry: a lower bound for what is named first, or more of --time-limit and --max-candidates"
-        return Refusal(title, text, {"steps": steps, **error.data()})
-    return Refusal(title, str(error), {"steps": steps, "target": target, "python": python, "reason": str(error)})
+        suggestion = "a lower bound for what is named first, or more of --time-limit and --max-candidates"
+        return Refusal(title=title, why=error, steps=steps, suggestion=suggestion)
+    first = posed.step_targets[0]
+    details: dict[str, object] = {"target": first.target.name, "python": first.python.text, "reason": str(error)}
+    return Refusal(title=title, why=Message(str(error), details), steps=steps)
 
 
-def _sources(posed: PosedProblem, conflict: PyPIConflict, label: Callable[[str], str]) -> list[str]:
-    """What the solver cannot know of a project: that the manifest says where it is, or that it might be built."""
+def conda_error(title: str, target: str, error: SolverError) -> EnvcError:
+    """Unsolvable for an error of the conda solver; SourceUnreachable for a record that cannot be used."""
+    from envc_solvers.conda.explain.conflict import CondaUnsolvable
+    from envc_solvers.conda.language.record import RecordUnusable
+
+    if isinstance(error, RecordUnusable):
+        place = f"the record of {error.subdir}/{error.file}"
+        return SourceUnreachable(error.channel, place, error.reason, "tell the people who keep the channel")
+    if isinstance(error, CondaUnsolvable):
+        return Unsolvable((Refusal(title=title, why=error.conflict, suggestion=error.conflict.suggestion),))
+    return Unsolvable((Refusal(title=title, why=Message(str(error), {"target": target, "reason": str(error)})),))
+
+
+def mixed_error(posed: PosedProblem, target: str, error: SolverError) -> EnvcError:
+    """Unsolvable for an error of the mixed solver, which may be one of either kind alone."""
+    from envc_solvers.mixed.conflict import MixedGaveUp, MixedUnsolvable
+    from envc_solvers.pypi.explain.conflict import PyPIGaveUp, PyPIUnsolvable
+
+    if isinstance(error, PyPIUnsolvable | PyPIGaveUp):
+        return Unsolvable((pypi_refusal(posed, error),))
+    if not isinstance(error, MixedUnsolvable | MixedGaveUp):
+        return conda_error(title_of(posed), target, error)
+    why = error.conflict if isinstance(error, MixedUnsolvable) else error
+    return Unsolvable((Refusal(title=title_of(posed), why=why, steps=tuple(posed.steps), suggestion=why.suggestion),))
+
+
+def _notes(posed: PosedProblem, conflict: PyPIConflict) -> Iterator[Phrase]:
+    """What the solver cannot know of a project: that the manifest says where it is, or that it could be built."""
     direct = {dependency.requirement.name: dependency.at for dependency in posed.direct}
-    lines = []
     for subject in conflict.subjects:
         if subject.project in direct:
-            place = label(render_key_path(direct[subject.project]))
-            lines.append(f"{subject.project} is what {place} leads to, and nothing else")
+            yield f"{subject.project} is what ", direct[subject.project], " leads to, and nothing else"
         elif subject.reason == "only-sdists":
-            lines.append(f'to build {subject.project} from source, write build = ["{subject.project}"] under [policy]')
-    return lines
+            yield (f'to build {subject.project} from source, write build = ["{subject.project}"] under [policy]',)
 
 
-def _groups_apart(roots: tuple[tuple[str, str], ...]) -> list[str]:
-    """The groups that exclude each other: those of a failing set to which every requirement of it belongs."""
-    found = [re.match(_GROUP, origin) for _, origin in roots]
-    names = sorted({match[1] for match in found if match is not None})
-    return names if len(names) > 1 and None not in found else []
+def _groups_apart(origins: list[KeyPath]) -> tuple[str, ...]:
+    """The groups that exclude each other: those of a failing set of which every requirement is in a group."""
+    names = {render_key_path(origin[1:2]) for origin in origins if origin[:1] == ("groups",)}
+    is_of_groups = all(origin[:1] == ("groups",) for origin in origins)
+    return tuple(sorted(names)) if len(names) > 1 and is_of_groups else ()
 
 
 def title_of(posed: PosedProblem) -> str:

@@ -1,4 +1,4 @@
-"""solving: every problem of a run answered, PyPI's over the indexes and conda's over the channels of the manifest."""
+"""All problems of a run solved: those of PyPI over the indexes, those of conda over the channels of the manifest."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from envc.fetch.context import fetch_context
 from envc.fetch.net.settings import channel_settings
 from envc.fetch.pypi.origins import Origins
 from envc.locking.plan.problems import PosedProblem
+from envc.locking.resolve.open import open_origins
 from envc.model.graph import Build, LockGraph
 from envc.model.manifest import Manifest
 from envc_solvers.pypi.problem import PyPIProblem
@@ -25,22 +26,20 @@ if TYPE_CHECKING:
     from envc.fetch.net.credentials import Keyring
     from envc.locking.builds.sources import Sources
     from envc.locking.manifest.conda_query import CondaQuery
-from envc.locking.resolve.open import open_origins
 
 
 def solve_problems(
     problems: tuple[PosedProblem, ...],
     manifest: Manifest,
     context: Context,
-    label: Callable[[str], str] = str,
     *,
     lock: LockGraph | None = None,
     release: Callable[[str], bool] = lambda _name: False,
 ) -> Solved:
-    """Every problem with its solution, or Unsolvable with every problem that has none. `label` as for `line_labels`.
+    """Every problem with its solution. Raises Unsolvable with every problem that has none.
 
-    What `lock` says that direct requirements led to, and how wheels were built, stands, but for names that `release`
-    says yes to.
+    Where `lock` states what a direct requirement resolved to, or how a wheel was built, that stays as it is, unless
+    `release` returns true for the name.
     """
     interpreters = None
     if any(posed.standalone for posed in problems):
@@ -51,7 +50,7 @@ def solve_problems(
     refusals: list[Refusal] = []
     solutions: list[tuple[PosedProblem, Solution]] = []
     with ExitStack() as opened:
-        run = _Run(problems, manifest, context, label, lock, release, opened)
+        run = _Run(problems, manifest, context, lock, release, opened)
         for solve in run.solvers():
             try:
                 solutions += solve()
@@ -65,29 +64,28 @@ def solve_problems(
 
 
 class Solved(msgspec.Struct, frozen=True):
-    """The answers of a run."""
+    """The solutions of a run."""
 
     solutions: list[tuple[PosedProblem, Solution]]
     builds: tuple[Build, ...]  # of wheels that no source serves
-    built_with: dict[tuple[str, str], str | None]  # as `yanked`, of what builds required
-    keyring: Keyring  # knows the logins of the sources and channels that were asked
+    built_with: dict[tuple[str, str], str | None]  # as `yanked`, for what builds required
+    keyring: Keyring  # holds the logins of the sources and channels that were used
 
     @property
     def yanked(self) -> dict[tuple[str, str], str | None]:
-        """What the indexes said of each file that was chosen: None, or why it was taken back. By source and sha256."""
+        """Of each chosen file of an index, by source and sha256: why it was yanked, or None."""
         pins = (pin for _, solution in self.solutions for pin in solution.pins)
         return self.built_with | {(pin.source, pin.sha256): pin.yanked for pin in pins if pin.kind == "pypi"}
 
 
 class _Run:
-    """The problems of a run by their kind, over indexes and channels that are opened where a kind needs them."""
+    """The problems of a run by their kind. Indexes and channels are opened only if a problem needs them."""
 
     def __init__(
         self,
         problems: tuple[PosedProblem, ...],
         manifest: Manifest,
         context: Context,
-        label: Callable[[str], str],
         lock: LockGraph | None,
         release: Callable[[str], bool],
         opened: ExitStack,
@@ -97,7 +95,6 @@ class _Run:
         self._conda = tuple(posed for posed in problems if posed.step_targets[0].uses_conda and not posed.is_mixed)
         self._manifest = manifest
         self._context = context
-        self._label = label
         self._lock = lock
         self._release = release
         self._opened = opened
@@ -106,52 +103,47 @@ class _Run:
 
     @cached_property
     def keyring(self) -> Keyring:
-        """The run's. Without indexes what pip's configuration says counts for nothing."""
+        """The keyring of the run. pip's configuration counts only if the run uses an index."""
         return self._origins.context.keyring if self._origins else channel_settings(self._context.environ).keyring()
 
     @property
     def builds(self) -> tuple[Build, ...]:
-        """How wheels were built that no source serves."""
+        """How the wheels that no source serves were built."""
         return self._sources.builder.builds if self._sources is not None else ()
 
     @property
     def built_with(self) -> dict[tuple[str, str], str | None]:
-        """What the indexes said of files that builds required."""
+        """As `Solved.yanked`, for what builds required."""
         return self._sources.yanked if self._sources is not None else {}
 
     def solvers(self) -> Iterator[Callable[[], list[tuple[PosedProblem, Solution]]]]:
-        """One for each kind of problem that there is."""
-        manifest, label = self._manifest, self._label
+        """One function for each kind of problem that the run has."""
         progress, limits = self._context.progress, self._context.limits
         if self._pypi or self._mixed:
-            origins = self._origins = self._opened.enter_context(open_origins(manifest, self._context))
+            origins = self._origins = self._opened.enter_context(open_origins(self._manifest, self._context))
             self._sources = sources = self._open_sources(origins)
         if self._pypi:
             from envc.locking.resolve.pypi import solve_all
 
-            align = manifest.policy.align
-            yield lambda: solve_all(
-                self._pypi, origins, progress, align=align, label=label, limits=limits, sources=sources
-            )
+            align = self._manifest.policy.align
+            yield lambda: solve_all(self._pypi, origins, progress, align=align, limits=limits, sources=sources)
         if self._conda or self._mixed:
             channels = self._open_channels()
         if self._conda:
             from envc.locking.resolve.conda import solve_conda_all
 
-            yield lambda: solve_conda_all(self._conda, channels, progress, label)
+            yield lambda: solve_conda_all(self._conda, channels, progress)
         if self._mixed:
-            from envc.locking.resolve.mixed import solve_mixed_all
+            from envc.locking.resolve.mixed import MixedSources, solve_mixed_all
             from envc.locking.resolve.names import load_names
 
-            names = load_names(manifest.mapping)
-            yield lambda: solve_mixed_all(
-                self._mixed, channels, origins, names, progress, label=label, limits=limits, sources=sources
-            )
+            over = MixedSources(channels, origins, load_names(self._manifest.mapping), sources)
+            yield lambda: solve_mixed_all(self._mixed, over, progress, limits)
 
     def _open_sources(self, origins: Origins) -> Sources | None:
         if not any(posed.direct or posed.buildable for posed in (*self._pypi, *self._mixed)):
             return None
-        # Builds bring half of the compiler along, which most locks never need.
+        # Builds import half of the compiler, which most locks never need.
         from envc.locking.builds.sources import Sources
 
         return Sources(origins, self._manifest, self._context, lock=self._lock, release=self._release)
@@ -160,10 +152,10 @@ class _Run:
         from envc.locking.resolve.conda import open_channels
 
         manifest, context = self._manifest, self._context
-        wanted = {channel.name for posed in (*self._conda, *self._mixed) for channel in posed.step_targets[0].channels}
+        needed = {channel.name for posed in (*self._conda, *self._mixed) for channel in posed.step_targets[0].channels}
         channels, _ = self._opened.enter_context(
             open_channels(
-                tuple(name for name in manifest.channels if name in wanted),
+                tuple(name for name in manifest.channels if name in needed),
                 manifest.sources,
                 fetch_context(channel_settings(context.environ), context, self.keyring),
                 root=manifest.root,
@@ -172,15 +164,15 @@ class _Run:
         return channels
 
 
-def solve_both(asked: CondaQuery, posed: PosedProblem, manifest: Manifest, context: Context) -> Solution:
-    """One command line about packages of both kinds: the conda side as it was given, the PyPI side as it was posed.
+def solve_both(query: CondaQuery, posed: PosedProblem, manifest: Manifest, context: Context) -> Solution:
+    """The solution for one command line that asks for packages of both kinds.
 
-    Their Python is conda's, of the minor that was posed.
+    `query` is the conda side as it was given, `posed` the PyPI side. Python comes from conda, in the minor of `posed`.
     """
     from envc.locking.manifest.conda_query import DEFAULT_CHANNELS, parse_conda_query
     from envc.locking.plan.conda_problems import python_spec
     from envc.locking.resolve.conda import open_channels, within
-    from envc.locking.resolve.mixed import solve_mixed_all
+    from envc.locking.resolve.mixed import MixedSources, solve_mixed_all
     from envc.locking.resolve.names import load_names
     from envc_solvers.mixed.problem import MixedProblem
 
@@ -188,14 +180,14 @@ def solve_both(asked: CondaQuery, posed: PosedProblem, manifest: Manifest, conte
     with (
         open_origins(manifest, context) as origins,
         open_channels(
-            asked.channels or DEFAULT_CHANNELS,
+            query.channels or DEFAULT_CHANNELS,
             {},
             fetch_context(channel_settings(context.environ), context, origins.context.keyring),
         ) as (channels, places),
     ):
         text = python_spec(posed.problem.python)
-        asked = msgspec.structs.replace(asked, specs=(*asked.specs, text))
-        conda = within(places, parse_conda_query(asked, places, context.now))
+        query = msgspec.structs.replace(query, specs=(*query.specs, text))
+        conda = within(places, parse_conda_query(query, places, context.now))
         both = msgspec.structs.replace(posed, problem=MixedProblem(conda=conda, pypi=posed.problem))
-        answered = solve_mixed_all((both,), channels, origins, load_names({}), context.progress, limits=context.limits)
-        return answered[0][1]
+        over = MixedSources(channels, origins, load_names({}))
+        return solve_mixed_all((both,), over, context.progress, context.limits)[0][1]

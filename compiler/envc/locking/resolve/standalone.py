@@ -1,4 +1,4 @@
-"""resolve_standalone: the archive of each standalone interpreter, chosen before packages, for it fixes the patch."""
+"""The archive of each standalone interpreter. It is chosen before the packages, because it fixes the patch release."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from envc.errors import Refusal, Unsolvable
 from envc.fetch.standalone import NoStandalone, StandalonePython, Table, choose, read_table, table_path
 from envc.locking.plan.cutoff import cutoff
 from envc.locking.plan.problems import PosedProblem, StandaloneWish
-from envc.locking.resolve.refusal import title_of
+from envc.locking.resolve.refusal import Message, title_of
 from envc.model.manifest import Manifest
 from envc_solvers.pypi.problem import PyPIProblem
 from envc_solvers.solution import Pin, Solution
 from envc_solvers.target import Python
 
-SOURCE = "standalone"  # what the lock calls the place of the archives
+SOURCE = "standalone"  # the name of the archives' source in the lock
 
 
 class Interpreters:
-    """The interpreters of a run's problems, by the first step-target that each problem answers."""
+    """The interpreters of a run's problems, by the first step-target of each problem."""
 
     def __init__(self, problems: tuple[PosedProblem, ...], manifest: Manifest, context: Context) -> None:
-        """Choose them. Raises Unsolvable with every problem that gets none, and UsageError for a broken table."""
+        """Choose them. Raises Unsolvable with every problem without one, and UsageError for a broken table."""
         self._pins: dict[tuple[str, str], StandalonePython] = {}
-        asking = [posed for posed in problems if posed.standalone is not None]
-        if not asking:
+        with_archive = [posed for posed in problems if posed.standalone is not None]
+        if not with_archive:
             return
         table: Table | None = None
         exclude_newer = cutoff(manifest.exclude_newer, context.now)
         refusals: list[Refusal] = []
-        for posed in asking:
+        for posed in with_archive:
             step_target, wish = posed.step_targets[0], posed.standalone or StandaloneWish()
             kept = _kept(wish, step_target.python, exclude_newer)
             if kept is not None:
@@ -44,12 +44,13 @@ class Interpreters:
                     table, step_target.target, step_target.python, wanted=wish.wanted, exclude_newer=exclude_newer
                 )
             except NoStandalone as error:
-                refusals.append(Refusal(title_of(posed), f"{error}\ntry: {error.hint}", error.data()))
+                why = Message(str(error), error.data())
+                refusals.append(Refusal(title=title_of(posed), why=why, suggestion=error.hint or ""))
         if refusals:
             raise Unsolvable(tuple(refusals))
 
     def posed(self, posed: PosedProblem) -> PosedProblem:
-        """The problem with the full version of its interpreter, by which markers and Requires-Python are judged."""
+        """The problem with the full version of its interpreter, which markers and Requires-Python are checked against."""
         pin = self._of(posed)
         if pin is None or not isinstance(posed.problem, PyPIProblem):
             return posed
@@ -80,9 +81,9 @@ class Interpreters:
 
 
 def _kept(wish: StandaloneWish, python: Python, exclude_newer: int | None) -> StandalonePython | None:
-    """The archive that is locked, unless another is asked for, or it is not allowed any more.
+    """The archive that is locked, unless another one is requested or it is no longer allowed.
 
-    Whether the table still has it makes no difference: it lists the newest build of each version only.
+    The table need not list it any more: it has only the newest build of each version.
     """
     if wish.locked is None or wish.wanted is not None:
         return None
