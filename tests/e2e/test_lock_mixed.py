@@ -191,7 +191,7 @@ def test_a_project_with_a_source_of_its_own_does_not_come_from_conda(place: Work
     asked = MANIFEST.replace('pypi = ["app"]', 'pypi = [{ name = "num", source = "inside" }]')
     place.write(asked.replace("[steps.one]", f"{inside}[steps.one]"))
     done = place.fails(1, "lock")
-    assert "num 1.0 to 2.0 cannot supply num: steps.one.pypi[0] takes it from inside" in done.err
+    assert "num 1.0 to 2.0 cannot supply num: it comes from inside (steps.one.pypi[0], line 16)" in done.err
 
 
 def test_both_kinds_are_solved_from_the_command_line(place: Workplace) -> None:

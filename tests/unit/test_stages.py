@@ -222,7 +222,7 @@ def test_a_project_with_a_place_of_its_own_is_not_conda_s_to_supply() -> None:
     )
     (posed,) = pose(manifest, expand(manifest), now=NOW)
     assert isinstance(posed.problem, MixedProblem)
-    assert posed.problem.reserved == {"numpy": (("steps", "one", "pypi", 0), " takes it from internal")}
+    assert posed.problem.reserved == {"numpy": ("it comes from internal (", ("steps", "one", "pypi", 0), ")")}
 
 
 def test_a_package_keeps_the_projects_that_any_step_found_for_it() -> None:

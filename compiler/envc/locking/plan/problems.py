@@ -205,7 +205,7 @@ def _reserved(step_target: StepTarget) -> dict[str, Phrase]:
 
     markers = Markers(marker_environment(step_target.target, step_target.python), {})
     return {
-        dep.requirement.name: (dep.at, f" takes it from {dep.source or 'an address of its own'}")
+        dep.requirement.name: (f"it comes from {dep.source or 'an address of its own'} (", dep.at, ")")
         for dep in placed
         if markers.holds(dep.requirement.marker)
     }

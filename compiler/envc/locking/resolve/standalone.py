@@ -50,7 +50,7 @@ class Interpreters:
             raise Unsolvable(tuple(refusals))
 
     def posed(self, posed: PosedProblem) -> PosedProblem:
-        """The problem with the full version of its interpreter, which markers and Requires-Python are checked against."""
+        """The problem with the full version of its interpreter, on which markers and Requires-Python depend."""
         pin = self._of(posed)
         if pin is None or not isinstance(posed.problem, PyPIProblem):
             return posed
