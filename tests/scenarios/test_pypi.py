@@ -26,8 +26,9 @@ _UV_PLATFORMS = {
 _HEAD = """\
 # Scenarios of the PyPI solver
 
-Each file is a tiny universe of packages, a problem and the answer. This page is made from the files by `test_pypi.py`.
-`pytest -m engines tests/scenarios` asks uv about the same packages; a file where uv answers otherwise says why."""
+Each file has a tiny universe of packages, a problem, and the expected result. `test_pypi.py` generates this page from
+the files. `pytest -m engines tests/scenarios` solves the same packages with uv; where uv has another result, the file
+states the reason."""
 _RULES = {
     "versions": "Versions and ranges",
     "local-versions": "Local versions",
@@ -44,7 +45,7 @@ _RULES = {
     "constraints": "Constraints",
     "overrides": "Overrides",
     "files": "What counts as a candidate",
-    "passed-over": "What is passed over",
+    "passed-over": "Skipped versions",
     "order": "Strategies and preferences",
     "search": "The search",
     "hard": "Hard families",
