@@ -24,7 +24,7 @@ from envc_solvers.pypi.language.markers import Markers, environment_key, marker_
 from envc_solvers.pypi.language.specifier import allows, place_of
 from envc_solvers.pypi.language.tags import explain_file, rank_files, tag_key, wheel_tags
 from envc_solvers.pypi.problem import Policy
-from envc_solvers.pypi.search.candidate import Order, Project, Rules, is_prerelease
+from envc_solvers.pypi.search.project import Order, Project, Rules, is_prerelease
 from envc_solvers.target import Python, Target, default_target, parse_python_key
 from tests.support.strategies import (
     marker_texts,

@@ -18,7 +18,7 @@ from envc_solvers.pypi.language.index import File, Release, View
 from envc_solvers.pypi.language.markers import Answer
 from envc_solvers.pypi.language.requirement import parse
 from envc_solvers.pypi.problem import Policy, PyPIProblem
-from envc_solvers.pypi.search.candidate import Candidates, Project, Rules
+from envc_solvers.pypi.search.project import Candidates, Project, Rules
 from envc_solvers.pypi.solve import solve_pypi
 from envc_solvers.solution import Pin, Solution
 from envc_solvers.target import Python, default_target

@@ -29,14 +29,14 @@ class Order:
         """The candidate (one bit) to try first among `candidates`, for a spec that allows `allowed`."""
         candidates &= ~ABSENT
         table = self._encoder.tables[variable]
-        for wish in self._preferred.get(table.name, ()):
-            wished = sum(
+        for preference in self._preferred.get(table.name, ()):
+            preferred = sum(
                 bit(place)
                 for place in ranks(candidates)
-                if wish in (table.records[place].file, table.records[place].version)
+                if preference in (table.records[place].file, table.records[place].version)
             )
-            if wished:
-                candidates = wished
+            if preferred:
+                candidates = preferred
                 break
         first = candidates & -candidates
         alike = table.alike(rank(first))

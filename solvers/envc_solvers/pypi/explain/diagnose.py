@@ -24,8 +24,9 @@ from envc_solvers.pypi.language.index import View
 from envc_solvers.pypi.language.specifier import allows, parsed
 from envc_solvers.pypi.language.tags import FileMismatch, mismatch, version_of, wheel_tags
 from envc_solvers.pypi.problem import PyPIProblem, PyPIRoot
-from envc_solvers.pypi.search.candidate import Need, Rules, is_prerelease, names_exactly, places_within
+from envc_solvers.pypi.search.candidate import Need
 from envc_solvers.pypi.search.journal import Journal, Requirer
+from envc_solvers.pypi.search.project import Rules, is_prerelease, names_exactly, places_within
 from envc_solvers.pypi.search.rejection import PRERELEASE, Rejection
 from envc_solvers.pypi.search.run import SearchContext
 from envc_solvers.target import Python

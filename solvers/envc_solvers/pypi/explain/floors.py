@@ -11,7 +11,8 @@ from envc_solvers.pypi.language.requirement import parse
 from envc_solvers.pypi.language.specifier import parsed
 from envc_solvers.pypi.language.tags import explain_file, rank_files, wheel_tags
 from envc_solvers.pypi.problem import PyPIProblem, PyPIRoot
-from envc_solvers.pypi.search.candidate import Candidate, Project, Rules
+from envc_solvers.pypi.search.candidate import Candidate
+from envc_solvers.pypi.search.project import Project, Rules
 from envc_solvers.solution import Pin, Solution
 from envc_solvers.target import Target
 

@@ -1,4 +1,4 @@
-"""Blame: the decisions because of which a name has no candidate left, as few as can be found quickly."""
+"""Blame: the decisions that leave a name without candidates, as few as can be found quickly."""
 
 from __future__ import annotations
 

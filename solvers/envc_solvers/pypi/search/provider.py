@@ -12,10 +12,10 @@ from envc_solvers.pypi.language.index import Index
 from envc_solvers.pypi.language.markers import Markers
 from envc_solvers.pypi.language.requirement import Metadata, Requirement
 from envc_solvers.pypi.language.specifier import allows
-from envc_solvers.pypi.search.candidate import (
-    Candidate,
+from envc_solvers.pypi.search.candidate import Candidate, Need
+from envc_solvers.pypi.search.priority import Priorities
+from envc_solvers.pypi.search.project import (
     Candidates,
-    Need,
     Order,
     Project,
     ProvidedProject,
@@ -24,7 +24,6 @@ from envc_solvers.pypi.search.candidate import (
     names_exactly,
     python_fits,
 )
-from envc_solvers.pypi.search.priority import Priorities
 from envc_solvers.pypi.search.rejection import Rejection
 
 if TYPE_CHECKING:

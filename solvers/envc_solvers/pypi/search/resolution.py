@@ -26,8 +26,9 @@ from resolvelib.reporters import BaseReporter
 from resolvelib.resolvers import Criterion, Resolution, ResolutionImpossible, ResolutionTooDeep
 from resolvelib.structs import RequirementInformation, State
 
-from envc_solvers.pypi.search.candidate import Candidate, Candidates, Need
+from envc_solvers.pypi.search.candidate import Candidate, Need
 from envc_solvers.pypi.search.nogoods import Atom
+from envc_solvers.pypi.search.project import Candidates
 from envc_solvers.pypi.search.provider import Provider
 
 if TYPE_CHECKING:

@@ -26,9 +26,10 @@ from resolvelib.resolvers import ResolutionImpossible
 from envc_solvers.errors import ProjectNotFound
 from envc_solvers.pypi.language.specifier import allows
 from envc_solvers.pypi.search.blame import why_empty, why_no_others
-from envc_solvers.pypi.search.candidate import Candidate, Candidates, Need, Outside
+from envc_solvers.pypi.search.candidate import Candidate, Need, Outside
 from envc_solvers.pypi.search.journal import Blamed, Journal
 from envc_solvers.pypi.search.nogoods import Atom, Atoms, Nogoods
+from envc_solvers.pypi.search.project import Candidates
 from envc_solvers.pypi.search.provider import Provider, Unusable
 from envc_solvers.pypi.search.replay import NotRecorded
 from envc_solvers.pypi.search.resolution import DecisionLoop, SearchCriterion, with_need
