@@ -130,7 +130,7 @@ def _index(chosen: argparse.Namespace) -> Iterator[Replay | None]:
     if not chosen.cold:
         yield None
         return
-    from envc.fetch.pypi.places import default_index_url
+    from envc.fetch.pypi.source_locations import default_index_url
 
     with Replay(chosen.recording, default_index_url(), chosen.latency / 1000) as index:
         yield index

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from envc.context import Context
 from envc.fetch.context import fetch_context
-from envc.fetch.pypi.origins import Origins, SourceOrder
+from envc.fetch.pypi.indexes import Indexes, SourceOrder
 from envc.fetch.net.settings import FetchSettings
 from envc.model.manifest import Source
 from envc.model.progress import Silent
@@ -33,7 +33,7 @@ settings = FetchSettings(cache=Path(sys.argv[1]))
 source = Source(name="pypi", kind="pypi", url=sys.argv[2])
 names = [f"demo{number}" for number in range(int(sys.argv[3]))]
 context = Context(environ={"ENVC_NOW": "2027-01-15T08:00:00Z"}, cwd=Path(), progress=Silent())
-with Origins({"pypi": source}, fetch_context(settings, context)) as origins:
+with Indexes({"pypi": source}, fetch_context(settings, context)) as origins:
     index = origins.index(default_target("linux-64"), Python(minor=(3, 12)), SourceOrder(("pypi",)))
     index.expect([parse(name) for name in names])
     for name in names:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from envc.fetch.pypi.origins import Origins, SourceOrder
+from envc.fetch.pypi.indexes import Indexes, SourceOrder
 from envc.model.manifest import Source
 from envc_solvers.errors import ProjectNotFound
 from envc_solvers.pypi.language.requirement import parse
@@ -27,18 +27,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def open_origins(folder: Path, *, offline: bool = False) -> Origins:
+def open_origins(folder: Path, *, offline: bool = False) -> Indexes:
     sources = {"pypi": Source(name="pypi", kind="pypi", url=os.environ.get("ENVC_INDEX_URL"))}
-    return Origins(sources, fetching(folder, now=int(time.time()), offline=offline))
+    return Indexes(sources, fetching(folder, now=int(time.time()), offline=offline))
 
 
 @pytest.fixture
-def origins(folder: Path) -> Iterator[Origins]:
+def origins(folder: Path) -> Iterator[Indexes]:
     with open_origins(folder) as origins:
         yield origins
 
 
-def test_every_target_sees_wheels_with_digest_size_and_time(origins: Origins) -> None:
+def test_every_target_sees_wheels_with_digest_size_and_time(origins: Indexes) -> None:
     for target in TARGETS:
         index = origins.index(target, PYTHON, SourceOrder(("pypi",)))
         view = index.view("numpy")
@@ -48,7 +48,7 @@ def test_every_target_sees_wheels_with_digest_size_and_time(origins: Origins) ->
 
 
 @pytest.mark.parametrize("name", ["requests", "numpy", "torch", "polars", "boto3", "zstandard"])
-def test_metadata_is_read_without_the_wheel(origins: Origins, folder: Path, name: str) -> None:
+def test_metadata_is_read_without_the_wheel(origins: Indexes, folder: Path, name: str) -> None:
     index = origins.index(TARGETS[0], PYTHON, SourceOrder(("pypi",)))
     index.expect([parse(name)])
     view = index.view(name)
@@ -58,7 +58,7 @@ def test_metadata_is_read_without_the_wheel(origins: Origins, folder: Path, name
     assert not list((folder / "artifacts").glob("??/*/*.whl"))
 
 
-def test_a_project_that_nobody_made(origins: Origins) -> None:
+def test_a_project_that_nobody_made(origins: Indexes) -> None:
     index = origins.index(TARGETS[0], PYTHON, SourceOrder(("pypi",)))
     with pytest.raises(ProjectNotFound, match=r"did you mean apache-airflow-providers-google\?"):
         index.view("apache-airflow-providers-googel")

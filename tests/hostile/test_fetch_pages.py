@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envc.errors import EnvcError, SourceUnreachable
+from envc.fetch.pypi.indexes import Indexes, SourceOrder
 from envc.fetch.pypi.listing import ADVERTISED, JSON_TYPE, parse_page
-from envc.fetch.pypi.origins import Origins, SourceOrder
 from envc.model.manifest import Source
 from envc_solvers.errors import SolverError
 from envc_solvers.pypi.language.index import File
@@ -209,7 +209,7 @@ def server() -> Iterator[IndexServer]:
 def ask(url: str, folder: Path) -> Exception:
     """The error that the project `demo` of that index ends in."""
     sources = {"internal": Source(name="internal", kind="pypi", url=url)}
-    with Origins(sources, fetching(folder, now=1)) as origins:
+    with Indexes(sources, fetching(folder, now=1)) as origins:
         index = origins.index(default_target("linux-64"), Python(minor=(3, 12)), SourceOrder(("internal",)))
         with pytest.raises((EnvcError, SolverError)) as caught:
             view = index.view("demo")
@@ -268,7 +268,7 @@ def test_a_private_index_works_with_credentials_in_its_url(server: IndexServer, 
     assert isinstance(ask(server.url, tmp_path / "without"), SourceUnreachable)
     sources = {"internal": Source(name="internal", kind="pypi", url=server.url_with("someone", "hunter2"))}
     for _ in range(2):
-        with Origins(sources, fetching(tmp_path, now=1)) as origins:
+        with Indexes(sources, fetching(tmp_path, now=1)) as origins:
             index = origins.index(default_target("linux-64"), Python(minor=(3, 12)), SourceOrder(("internal",)))
             view = index.view("demo")
             assert index.metadata(view, view.releases[0].files[0]).version == "1.0"

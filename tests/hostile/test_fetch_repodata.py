@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envc.errors import SourceUnreachable
-from envc.fetch.conda.repodata import cut_shard, cut_shard_index, decompress
+from envc.fetch.conda.repodata import decompress, index_shards, records_of_shard
 from envc.fetch.conda.slices import Damaged, Slices, append_index
 from envc.system.atomic_file import atomic_file
 from envc_solvers.conda.language.record import RecordUnusable, decode_records
@@ -238,8 +238,8 @@ def test_any_bytes_are_cut_or_refused(data: bytes) -> None:
     """No error but ValueError is raised, whatever the bytes are."""
     for read in (
         cut_whole,
-        cut_shard_index,
-        lambda data: cut_shard(data, "demo"),
+        index_shards,
+        lambda data: records_of_shard(data, "demo"),
         lambda data: list(decompress(BytesIO(data), len(data), 99)),
     ):
         try:

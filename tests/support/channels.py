@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from envc.fetch.conda.plain_repodata import PlainRepodata
-from envc.fetch.conda.repodata import Cut, cut_other, cut_plain
+from envc.fetch.conda.plain_repodata import PlainRepodataScanner
+from envc.fetch.conda.repodata import RepodataIndex, index_plain_repodata, index_repodata
 from envc_solvers.conda.language.record import Record, decode_records, name_of
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "conda"
@@ -60,9 +60,9 @@ def read_channels(channels: Iterable[str], platform: str) -> list[Record]:
     return found
 
 
-def cut_whole(data: bytes, size: int = 1 << 20) -> Cut:
+def cut_whole(data: bytes, size: int = 1 << 20) -> RepodataIndex:
     """Repodata, shown in pieces of a size and then cut."""
-    seen = PlainRepodata()
+    scanner = PlainRepodataScanner()
     for at in range(0, len(data), size):
-        seen.show(data[at : at + size])
-    return cut_plain(data, seen) or cut_other(data)
+        scanner.feed(data[at : at + size])
+    return index_plain_repodata(data, scanner) or index_repodata(data)

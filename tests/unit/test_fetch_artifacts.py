@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, Unwritable, UsageError
-from envc.fetch.pypi.origins import Origins
+from envc.fetch.pypi.indexes import Indexes
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import EnvironmentMember
 from envc.model.manifest import Source
@@ -63,8 +63,8 @@ class Runs:
         self.folder = folder
         self.progress = Counted()
 
-    def open(self, url: str, **options: Any) -> Origins:
-        return Origins(
+    def open(self, url: str, **options: Any) -> Indexes:
+        return Indexes(
             {"pypi": Source(name="pypi", kind=options.pop("kind", "pypi"), url=url)},
             fetching(self.folder, self.progress, now=options.pop("now", 1_800_000_000), **options),
         )

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 
 from envc.fetch.cache.database import Database
-from envc.fetch.cache.eviction import Holdings
+from envc.fetch.cache.eviction import CacheUsage
 from envc.fetch.cache.index_cache import DAY, FILE, Broken, Cache, PageState
 from envc.fetch.pypi.listing import Hashes, Listing, PageEntry
 from envc.model.progress import Silent
@@ -301,7 +301,7 @@ def test_processes_begin_and_fill_one_cache_at_once(tmp_path: Path) -> None:
 def _fill_and_tidy(folder: str, worker: int, rounds: int) -> None:
     progress = Silent()
     for turn in range(rounds):
-        cache = Cache(Path(folder), progress, now=NOW + turn * DAY, most=300_000)
+        cache = Cache(Path(folder), progress, now=NOW + turn * DAY, largest=300_000)
         for number in range(20):
             cache.save_page("default", f"demo{worker}-{turn}-{number}", STATE, many(40))
             cache.save_metadata(f"{worker}-{turn}-{number}", Metadata("demo", "1.0"))
@@ -373,13 +373,13 @@ def fill(cache: Cache, name: str, files: int = 100) -> None:
 
 def test_beyond_its_bound_what_was_not_used_for_longest_goes(tmp_path: Path) -> None:
     for day in range(30):
-        cache = Cache(tmp_path, Silent(), now=NOW + day * DAY, most=400_000)
+        cache = Cache(tmp_path, Silent(), now=NOW + day * DAY, largest=400_000)
         assert cache.page("default", "day0") == (STATE if day else None)
         fill(cache, f"day{day}")
         cache.save_metadata(f"artifact{day}", Metadata("demo", "1.0"))
         cache.close()
         assert (tmp_path / FILE).stat().st_size <= 400_000
-    cache = Cache(tmp_path, Silent(), now=NOW, most=400_000)
+    cache = Cache(tmp_path, Silent(), now=NOW, largest=400_000)
     kept = [day for day in range(30) if cache.listing("default", f"day{day}") is not None]
     assert kept[0] == 0, "asked for every day"
     assert kept[1:] == list(range(kept[1], 30)) and 8 < kept[1] < 29
@@ -410,13 +410,13 @@ def test_what_is_removed_makes_the_file_smaller(tmp_path: Path) -> None:
     cache.save_digest("default", "demo1", "f.whl", "abc", "0" * 64, 7)
     cache = reopen(cache, tmp_path)
     size = (tmp_path / FILE).stat().st_size
-    held = cache.holdings()
+    held = cache.usage()
     assert (held.projects, held.artifacts) == (30, 0)
-    assert cache.evict(NOW, dry_run=True) == cache.evict(NOW - DAY) == Holdings()
+    assert cache.evict(NOW, dry_run=True) == cache.evict(NOW - DAY) == CacheUsage()
     would = cache.evict(NOW + DAY, dry_run=True)
-    assert would.projects == 30 and cache.holdings() == held
+    assert would.projects == 30 and cache.usage() == held
     assert cache.evict(NOW + DAY) == would
-    assert cache.holdings().projects == 0
+    assert cache.usage().projects == 0
     assert cache.digest("default", "demo1", "f.whl", "abc") is None
     cache.close()
     assert (tmp_path / FILE).stat().st_size < size / 4

@@ -16,34 +16,38 @@ URL = "https://packages.example.com/simple"
 def test_requests_that_were_under_way_get_the_answer_too() -> None:
     asked: list[tuple[str, ...]] = []
 
-    def ask(services: tuple[str, ...], user: str) -> tuple[str, str] | None:
+    def lookup(services: tuple[str, ...], user: str) -> tuple[str, str] | None:
         asked.append(services)
         return "me", "secret"
 
-    keyring = Keyring(ask=ask)
+    keyring = Keyring(lookup=lookup)
     keyring.declare("internal", URL)
     # Both pages were asked for before either was refused.
-    assert keyring.refused(f"{URL}/acme/") == keyring.refused(f"{URL}/delta/") == Login("me", "secret")
+    assert (
+        keyring.login_after_refusal(f"{URL}/acme/")
+        == keyring.login_after_refusal(f"{URL}/delta/")
+        == Login("me", "secret")
+    )
     assert keyring.login(URL) == Login("me", "secret")
     assert asked == [(URL, "packages.example.com")]
-    assert keyring.refused("https://elsewhere.example.com/simple") is None
+    assert keyring.login_after_refusal("https://elsewhere.example.com/simple") is None
 
 
 def test_a_source_that_is_declared_twice_is_asked_about_once() -> None:
     """Every part of a run that resolves channels declares them."""
     asked: list[str] = []
 
-    def ask(services: tuple[str, ...], user: str) -> tuple[str, str] | None:
+    def lookup(services: tuple[str, ...], user: str) -> tuple[str, str] | None:
         asked.append(services[0])
         return (user, "secret") if services[0] == URL else None
 
     other = "https://other.example.com/channel"
-    keyring = Keyring(ask=ask, logins={"INTERNAL": Login("me", "")})
+    keyring = Keyring(lookup=lookup, logins={"INTERNAL": Login("me", "")})
     for _ in range(2):
         keyring.declare("internal", URL)
         keyring.declare("other", other)
         assert keyring.login(URL) == Login("me", "secret")
-        assert keyring.refused(other) is None
+        assert keyring.login_after_refusal(other) is None
     assert asked == [URL, other]
 
 
@@ -51,7 +55,7 @@ def test_a_source_that_is_declared_twice_is_asked_about_once() -> None:
 def test_a_user_without_a_password_finds_it_in_a_netrc(tmp_path: Path) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine packages.example.com login me password secret\n")
-    keyring = Keyring(netrc, ask=lambda services, user: (user, "from the keyring"))
+    keyring = Keyring(netrc, lookup=lambda services, user: (user, "from the keyring"))
     keyring.declare("internal", URL, Login("me", ""))
     keyring.declare("other", "https://packages.example.com:8443/simple", Login("you", ""))
     assert keyring.login(f"{URL}/acme/") == Login("me", "secret")

@@ -1,4 +1,4 @@
-"""Pages and metadata through `Origins`, against a real server."""
+"""Pages and metadata through `Indexes`, against a real server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, UsageError
 from envc.fetch.net.settings import FetchSettings
-from envc.fetch.pypi.origins import Origins, ProjectIndex, SourceOrder
+from envc.fetch.pypi.indexes import Indexes, ProjectIndex, SourceOrder
 from envc.model.manifest import Source
 from envc.model.progress import Silent
 from envc_solvers.errors import MetadataUnusable, ProjectNotFound
@@ -45,10 +45,10 @@ class Runs:
         self.folder = folder
         self.progress = Silent()
 
-    def open(self, *urls: str, now: int = NOW, sources: dict[str, Source] | None = None, **options: Any) -> Origins:
+    def open(self, *urls: str, now: int = NOW, sources: dict[str, Source] | None = None, **options: Any) -> Indexes:
         names = ["pypi", "second", "third"]
         found = sources or {n: Source(name=n, kind="pypi", url=url) for n, url in zip(names, urls, strict=False)}
-        return Origins(found, fetching(self.folder, self.progress, now=now, **options))
+        return Indexes(found, fetching(self.folder, self.progress, now=now, **options))
 
     def lock(self, *urls: str, **options: Any) -> dict[str, Metadata]:
         """The newest version of `demo` and what it needs here, as a solver would ask."""
@@ -138,7 +138,7 @@ import sys
 from pathlib import Path
 from envc.context import Context
 from envc.fetch.context import fetch_context
-from envc.fetch.pypi.origins import Origins, SourceOrder
+from envc.fetch.pypi.indexes import Indexes, SourceOrder
 from envc.fetch.net.settings import FetchSettings
 from envc.model.manifest import Source
 from envc.model.progress import Silent
@@ -148,7 +148,7 @@ source = Source(name="pypi", kind="pypi", url=sys.argv[2])
 settings = FetchSettings(cache=Path(sys.argv[1]))
 context = Context(environ={{"ENVC_NOW": "2027-01-15T08:00:00Z"}}, cwd=Path(), progress=Silent())
 assert context.now.timestamp() == {NOW}
-with Origins({{"pypi": source}}, fetch_context(settings, context)) as origins:
+with Indexes({{"pypi": source}}, fetch_context(settings, context)) as origins:
     index = origins.index(default_target("linux-64"), Python(minor=(3, 12)), SourceOrder(("pypi",)))
     for name in ("demo", "other"):
         view = index.view(name)
@@ -472,7 +472,7 @@ def test_settings_warnings_are_shown_when_the_network_is_used(server: IndexServe
     settings = FetchSettings(cache=tmp_path, warnings=("ignored things",))
     sources = {"pypi": Source(name="pypi", kind="pypi", url=server.url)}
     for _ in range(2):
-        with Origins(sources, fetching(settings, progress, now=NOW)) as origins:
+        with Indexes(sources, fetching(settings, progress, now=NOW)) as origins:
             assert progress.warnings == ([] if not origins.is_online and not _ else ["ignored things"])
             origins.index(LINUX, PYTHON, SourceOrder(("pypi",))).view("demo")
     assert progress.warnings == ["ignored things"]

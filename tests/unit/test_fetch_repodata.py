@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from envc.errors import OfflineMiss, SourceUnreachable, UsageError
+from envc.fetch.conda.channel_locations import CHANNELS_URL, known_channel, resolve_channels
 from envc.fetch.conda.channels import Channels
-from envc.fetch.conda.places import CHANNELS_URL, known_channel, resolve_channels
 from envc.fetch.net.credentials import Keyring
 from envc.model.manifest import Source
 from envc.model.progress import Silent
@@ -271,7 +271,7 @@ def test_threads_share_the_work(server: ChannelServer, forge: str, runs: Runs) -
 SCRIPT = """
 import sys
 from pathlib import Path
-from envc.fetch.conda.places import resolve_channels
+from envc.fetch.conda.channel_locations import resolve_channels
 from envc.fetch.context import FetchContext
 from envc.fetch.net.settings import FetchSettings
 from envc.fetch.net.credentials import Keyring

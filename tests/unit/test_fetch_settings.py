@@ -13,7 +13,8 @@ from envc.context import user_folder
 from envc.errors import UsageError
 from envc.fetch.net.credentials import Keyring, Login
 from envc.fetch.net.settings import FetchSettings, read_settings, redact
-from envc.fetch.pypi.places import default_index_url, local_path, resolve
+from envc.fetch.net.urls import local_path
+from envc.fetch.pypi.source_locations import default_index_url, resolve_sources
 from envc.model.manifest import Source
 
 
@@ -85,7 +86,7 @@ def test_an_index_url_that_leads_nowhere(environ: dict[str, str], url: str) -> N
         read_settings(environ | {"ENVC_INDEX_URL": url})
     assert "hunter2" not in str(caught.value)
     with pytest.raises(UsageError, match="the url of source mine cannot be used"):
-        places(Source(name="mine", kind="pypi", url=url))
+        locations(Source(name="mine", kind="pypi", url=url))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pip looks elsewhere there")
@@ -155,8 +156,8 @@ def test_redact(url: str, shown: str) -> None:
 # Places
 
 
-def places(*sources: Source, index_url: str | None = None) -> dict[str, tuple[str, str | None]]:
-    found = resolve(
+def locations(*sources: Source, index_url: str | None = None) -> dict[str, tuple[str, str | None]]:
+    found = resolve_sources(
         {source.name: source for source in sources}, FetchSettings(cache=Path(), index_url=index_url), Keyring()
     )
     return {name: (place.key, place.url) for name, place in found.items()}
@@ -166,23 +167,23 @@ PYPI = Source(name="pypi", kind="pypi")
 
 
 def test_the_default_index_has_no_url_until_it_is_needed() -> None:
-    assert places(PYPI) == {"pypi": ("default", None)}
+    assert locations(PYPI) == {"pypi": ("default", None)}
 
 
 def test_the_cache_key_follows_the_place_and_not_its_credentials() -> None:
-    [(key, url)] = places(PYPI, index_url="https://me:hunter2@a.example/simple/").values()
+    [(key, url)] = locations(PYPI, index_url="https://me:hunter2@a.example/simple/").values()
     assert url == "https://a.example/simple"
     assert key.startswith("pypi-") and key != "default"
-    assert places(PYPI, index_url="https://a.example/simple") == {"pypi": (key, url)}
-    assert places(PYPI, index_url="https://b.example/simple")["pypi"][0] != key
+    assert locations(PYPI, index_url="https://a.example/simple") == {"pypi": (key, url)}
+    assert locations(PYPI, index_url="https://b.example/simple")["pypi"][0] != key
     same = Source(name="mine", kind="pypi", url="https://a.example/simple")
-    assert places(same)["mine"][0] == key.replace("pypi-", "mine-")
+    assert locations(same)["mine"][0] == key.replace("pypi-", "mine-")
 
 
 def test_credentials_go_into_the_keyring() -> None:
     keyring = Keyring()
     source = Source(name="mine", kind="pypi", url="https://me:p%40w@a.example/simple")
-    resolve({"mine": source}, FetchSettings(cache=Path()), keyring)
+    resolve_sources({"mine": source}, FetchSettings(cache=Path()), keyring)
     assert keyring.login("https://a.example:443/other/path") == Login("me", "p@w")
     assert keyring.login("http://a.example/simple") is None
     assert keyring.login("https://b.example/simple") is None
@@ -191,24 +192,26 @@ def test_credentials_go_into_the_keyring() -> None:
 def test_paths_become_file_urls(tmp_path: Path) -> None:
     folder = tmp_path / "with space"
     folder.mkdir()
-    [(_, url)] = places(Source(name="links", kind="find-links", url=str(folder))).values()
+    [(_, url)] = locations(Source(name="links", kind="find-links", url=str(folder))).values()
     assert url is not None and local_path(url) == folder
 
 
 def test_a_relative_path_is_relative_to_the_root(tmp_path: Path) -> None:
     source = Source(name="links", kind="find-links", url="../wheels")
-    [place] = resolve({"links": source}, FetchSettings(cache=Path()), Keyring(), tmp_path / "project").values()
-    assert place.url is not None and local_path(place.url).resolve() == tmp_path / "wheels"
+    [location] = resolve_sources(
+        {"links": source}, FetchSettings(cache=Path()), Keyring(), tmp_path / "project"
+    ).values()
+    assert location.url is not None and local_path(location.url).resolve() == tmp_path / "wheels"
 
 
 def test_conda_channels_are_no_places_for_projects() -> None:
-    assert places(Source(name="conda-forge", kind="conda")) == {}
+    assert locations(Source(name="conda-forge", kind="conda")) == {}
 
 
 @pytest.mark.parametrize("url", ["ftp://a.example", "git+https://me:hunter2@a.example/x"])
 def test_a_url_that_cannot_be_used_is_named_by_its_source(url: str) -> None:
     with pytest.raises(UsageError, match="the url of source mine cannot be used") as caught:
-        places(Source(name="mine", kind="pypi", url=url))
+        locations(Source(name="mine", kind="pypi", url=url))
     assert "hunter2" not in str(caught.value)
 
 

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from envc.fetch.conda.plain_repodata import NotPlain, PlainRepodata
-from envc.fetch.conda.repodata import cut_plain
+from envc.fetch.conda.plain_repodata import NotPlain, PlainRepodataScanner
+from envc.fetch.conda.repodata import index_plain_repodata
 
 ODD = {"license": 'a } or {, "x":{', "extra_depends": {"all": ["rope"], "none": []}}
 
 
-def shown(document: dict[str, Any], size: int, **layout: Any) -> tuple[bytes, PlainRepodata]:
+def shown(document: dict[str, Any], size: int, **layout: Any) -> tuple[bytes, PlainRepodataScanner]:
     data = json.dumps(document, **{"separators": (",", ":")} | layout).encode()
-    seen = PlainRepodata()
+    scanner = PlainRepodataScanner()
     for at in range(0, len(data), size):
-        seen.show(data[at : at + size])
-    return data, seen
+        scanner.feed(data[at : at + size])
+    return data, scanner
 
 
 def channel(odd: str = "") -> dict[str, Any]:
@@ -34,9 +34,9 @@ def channel(odd: str = "") -> dict[str, Any]:
 @pytest.mark.parametrize("odd", ["", "name000-1.0-h_0", "name100-1.1-h_0", "name199-2.0-h_0"])
 def test_names_are_found_and_next_to_nothing_is_decoded(size: int, odd: str) -> None:
     document = channel(odd)
-    data, seen = shown(document, size)
-    assert len(seen.skeleton()) < 1000 < len(data) / 20
-    cut = cut_plain(data, seen)
+    data, scanner = shown(document, size)
+    assert len(scanner.skeleton()) < 1000 < len(data) / 20
+    cut = index_plain_repodata(data, scanner)
     assert cut is not None and cut.data is None
     found: dict[str, dict[str, Any]] = {}
     for name, start, stop in cut.spans:
@@ -48,14 +48,14 @@ def test_names_are_found_and_next_to_nothing_is_decoded(size: int, odd: str) -> 
 
 def test_records_of_newer_tables_are_taken_for_no_others() -> None:
     document = channel()
-    data, seen = shown(document | {"v3": {"conda": document["packages.conda"]}, "packages.conda": {}}, 1000)
-    assert cut_plain(data, seen) is None
+    data, scanner = shown(document | {"v3": {"conda": document["packages.conda"]}, "packages.conda": {}}, 1000)
+    assert index_plain_repodata(data, scanner) is None
 
 
 def test_what_is_laid_out_in_another_way_is_given_up_in_time() -> None:
     """However long it is, no more than some megabytes of it are held."""
-    seen = PlainRepodata()
+    scanner = PlainRepodataScanner()
     for _ in range(100):
-        seen.show(b'{"a": 1}, ' * 100_000)
+        scanner.feed(b'{"a": 1}, ' * 100_000)
     with pytest.raises(NotPlain):
-        seen.skeleton()
+        scanner.skeleton()

@@ -17,10 +17,10 @@ import msgspec
 
 from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, Unwritable, UsageError
 from envc.fetch.context import FetchContext
-from envc.fetch.net.http import CHUNK, Client, Cut, Stream
+from envc.fetch.net.http import CHUNK, Client, Stream, Truncated
+from envc.fetch.net.urls import local_path
 from envc.fetch.pypi.listing import ListedFile, is_file_name
 from envc.fetch.pypi.pages import Pages
-from envc.fetch.pypi.places import local_path
 from envc.model.digest import Sha256, parse_sha256, running_sha256, sha256, sha256_file
 from envc.model.environment import EnvironmentMember
 from envc.model.progress import Task
@@ -39,25 +39,25 @@ _MOVED_HINT = "the source no longer serves this file; run `envc lock --upgrade` 
 _WRONG_HINT = "the source serves other bytes than were locked: do not install them before you know why"
 
 
-Locate = Callable[[EnvironmentMember], Iterable[ListedFile]]  # the places of a file, best first
+Locator = Callable[[EnvironmentMember], Iterable[ListedFile]]  # the places of a file, best first
 
 
 class Artifacts:
     """Gets artifacts by digest. Thread-safe."""
 
-    def __init__(self, pages: Pages, context: FetchContext, elsewhere: Mapping[str, Locate] | None = None) -> None:
-        """`elsewhere` locates members that no index has, by their kind."""
+    def __init__(self, pages: Pages, context: FetchContext, locators: Mapping[str, Locator] | None = None) -> None:
+        """`locators` locates members that no index has, by their kind."""
         self._pages = pages
         self._context = context
-        self._elsewhere = elsewhere or {}
+        self._locators = locators or {}
         self._folder = context.cache / "artifacts"
         self._client = context.client
         self._progress = context.progress
         self._offline = context.offline
 
-    def also(self, **elsewhere: Locate) -> Artifacts:
+    def with_locators(self, **locators: Locator) -> Artifacts:
         """The same, with further kinds of members."""
-        return Artifacts(self._pages, self._context, {**self._elsewhere, **elsewhere})
+        return Artifacts(self._pages, self._context, {**self._locators, **locators})
 
     def fetch(self, members: Iterable[EnvironmentMember]) -> Iterator[tuple[EnvironmentMember, Path]]:
         """Verified files of members, each as soon as it is there; the largest are begun first.
@@ -90,7 +90,7 @@ class Artifacts:
 
     def get(self, member: EnvironmentMember, task: Task | None = None) -> Path:
         """One verified file. Errors as for `fetch`."""
-        kept = self.kept(member.sha256, member.file)
+        kept = self.cached(member.sha256, member.file)
         if kept is not None:
             if task is not None:
                 task.advance(member.size)
@@ -109,7 +109,7 @@ class Artifacts:
 
     def _places(self, member: EnvironmentMember, what: str) -> Iterable[ListedFile]:
         """Where a member's file may be, best first."""
-        locate = self._elsewhere.get(member.kind)
+        locate = self._locators.get(member.kind)
         if locate is not None:
             return locate(member)
         listed = self._pages.find(member.source, member.name, member.file, member.sha256)
@@ -119,7 +119,7 @@ class Artifacts:
             )
         return (listed,)
 
-    def kept(self, sha256: Sha256, file: str) -> Path | None:
+    def cached(self, sha256: Sha256, file: str) -> Path | None:
         """A file that is cached already and still matches its digest. One that does not is removed."""
         path = self._path(sha256, file)
         try:
@@ -145,7 +145,7 @@ class Artifacts:
 
         with self._local_errors():
             digest = sha256_file(path)
-            if (known := self.kept(digest, path.name)) is not None:
+            if (known := self.cached(digest, path.name)) is not None:
                 return known, digest, known.stat().st_size
             kept = self._path(digest, path.name)
             kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -169,7 +169,7 @@ class Artifacts:
         partial.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Two processes that want one file share one download.
         with file_lock(Path(f"{partial}.lock")):
-            if expected is not None and (kept := self.kept(expected, listed.file.name)) is not None:
+            if expected is not None and (kept := self.cached(expected, listed.file.name)) is not None:
                 return kept, expected, kept.stat().st_size
             if listed.url.startswith("file:") or expected is None:
                 partial.unlink(missing_ok=True)
@@ -270,7 +270,7 @@ class _Transfer(msgspec.Struct):
                 self._advance(len(chunk))
                 if length > (self.size or _LARGEST):
                     return length, True  # too long, so the digest cannot match; no need to read on
-        except Cut:
+        except Truncated:
             return length, False
         return length, True
 

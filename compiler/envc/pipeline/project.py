@@ -160,7 +160,7 @@ def channel_addresses(manifest: Manifest, environment: Environment) -> dict[Sha2
     members = [member for member in environment.members if member.kind == "conda"]
     if not members:
         return {}
-    from envc.fetch.conda.places import CHANNELS_URL
+    from envc.fetch.conda.channel_locations import CHANNELS_URL
 
     addresses = {}
     for member in members:

@@ -9,8 +9,8 @@ import msgspec
 
 from envc.context import Context
 from envc.errors import OfflineMiss
-from envc.fetch.pypi.origins import Origins
-from envc.fetch.pypi.places import local_path
+from envc.fetch.net.urls import local_path
+from envc.fetch.pypi.indexes import Indexes
 from envc.fetch.standalone import addresses, stated
 from envc.locking import lockfile
 from envc.locking.plan.expand import StepTargetId, lock_options
@@ -129,7 +129,7 @@ def _look_for_files(
 
 
 def _look_for_archive(
-    archive: tuple[Package, Artifact], manifest: Manifest, origins: Origins, context: Context
+    archive: tuple[Package, Artifact], manifest: Manifest, origins: Indexes, context: Context
 ) -> Problem | None:
     """What is not as the lock says of an archive that holds an interpreter. It is asked for, and not downloaded.
 

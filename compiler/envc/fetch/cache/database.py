@@ -20,10 +20,10 @@ from envc.model.progress import Progress
 T = TypeVar("T")
 Statement = tuple[str, tuple[object, ...]]
 
-_BUSY = 10.0  # seconds that a statement waits for another process
-_BATCH = 128  # statements in one transaction, about
+_BUSY_TIMEOUT = 10.0  # seconds that a statement waits for another process
+_BATCH_SIZE = 128  # statements in one transaction, about
 _LARGEST_JOURNAL = 16 << 20  # bytes that the write-ahead log keeps once it has been written back
-_LAST_WORDS = 10.0  # seconds that closing waits for writes
+_CLOSE_TIMEOUT = 10.0  # seconds that closing waits for writes
 
 
 class Database:
@@ -35,15 +35,15 @@ class Database:
         schema: str,
         version: int,
         progress: Progress,
-        tidy: Callable[[sqlite3.Connection], object],
+        before_close: Callable[[sqlite3.Connection], object],
     ) -> None:
-        """`schema` creates what is missing, and runs when the file's user_version is not `version`. `tidy` runs at the
-        end, on the connection that has written something."""
+        """`schema` creates missing tables, and is run when the file's user_version is not `version`. `before_close` is
+        called once on the writing connection, if something was written."""
         self._path = path
         self._schema = schema
         self._version = version
         self._progress = progress
-        self._tidy = tidy
+        self._before_close = before_close
         self._lock = threading.Lock()  # of the reading connection and of replacing the file
         self._queue: queue.SimpleQueue[tuple[Statement, ...] | threading.Event | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
@@ -63,7 +63,7 @@ class Database:
                 return self._reader.execute(statement, values).fetchall()
             except sqlite3.Error as error:
                 if _is_damage(error):
-                    self._begin_anew()
+                    self._recreate()
                 return []
 
     def write(self, *statements: Statement) -> None:
@@ -74,44 +74,44 @@ class Database:
         if self._writer is None:
             with self._lock:
                 if self._writer is None and self._reader is not None:
-                    self._writer = threading.Thread(target=self._write_on, name="cache", daemon=True)
+                    self._writer = threading.Thread(target=self._run_writer, name="cache", daemon=True)
                     self._writer.start()
 
-    def work(self, ask: Callable[[sqlite3.Connection], T]) -> T | None:
+    def run(self, action: Callable[[sqlite3.Connection], T]) -> T | None:
         """What `ask` finds or does on a connection of its own, after all that was handed over; None on any trouble."""
         self.flush()
         if self._reader is None:
             return None
         try:
             with closing(self._connect()) as connection:
-                return ask(connection)
+                return action(connection)
         except sqlite3.Error as error:
             self._warn(error)
             return None
 
     def flush(self) -> None:
         """Wait for everything that was handed over."""
-        if (writer := self._started()) is not None and writer.is_alive():
+        if (writer := self._writer_thread()) is not None and writer.is_alive():
             written = threading.Event()
             self._queue.put(written)
-            written.wait(_LAST_WORDS)
+            written.wait(_CLOSE_TIMEOUT)
 
     def close(self) -> None:
         """Write what is left. From then on nothing is found and nothing is kept."""
-        if (writer := self._started()) is not None:
+        if (writer := self._writer_thread()) is not None:
             self._queue.put(None)
-            writer.join(_LAST_WORDS)
+            writer.join(_CLOSE_TIMEOUT)
         with self._lock:
             if self._reader is not None:
                 self._reader.close()
                 self._reader = None
 
-    def _started(self) -> threading.Thread | None:
+    def _writer_thread(self) -> threading.Thread | None:
         """The writing thread, if anything was handed over; whoever is about to start it is waited for."""
         with self._lock:
             return self._writer
 
-    def _write_on(self) -> None:
+    def _run_writer(self) -> None:
         """The writing thread."""
         connection: sqlite3.Connection | None = None
         item: tuple[Statement, ...] | threading.Event | None = ()
@@ -120,7 +120,7 @@ class Database:
             item = self._queue.get()
             while isinstance(item, tuple):
                 batch.extend(item)
-                if self._queue.empty() or len(batch) > _BATCH:
+                if self._queue.empty() or len(batch) > _BATCH_SIZE:
                     break
                 item = self._queue.get()
             connection = self._execute(connection, batch)
@@ -128,7 +128,7 @@ class Database:
                 item.set()
         if connection is not None:
             try:
-                self._tidy(connection)
+                self._before_close(connection)
             except sqlite3.Error:
                 pass  # damaged, or in somebody's hands for too long: a later run finds it as it is
             connection.close()
@@ -145,7 +145,7 @@ class Database:
                 if connection is not None:
                     connection.close()
                 with self._lock:
-                    self._begin_anew()
+                    self._recreate()
                 return None
             # A full disk, or a process that holds the file for too long: a later run asks the network again.
             self._warn(error)
@@ -172,7 +172,7 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         # Autocommit: transactions are begun by name. The locks here make up for what check_same_thread would check.
-        connection = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
         try:
             if connection.execute("PRAGMA user_version").fetchone()[0] != self._version:
                 connection.execute("PRAGMA page_size = 8192")
@@ -188,7 +188,7 @@ class Database:
             raise
         return connection
 
-    def _begin_anew(self) -> None:
+    def _recreate(self) -> None:
         """Replace a file that turned out to be broken while it was in use. The lock is held."""
         if self._reader is not None:
             self._reader.close()

@@ -10,8 +10,8 @@ import sqlite3
 
 import msgspec
 
-MOST = 512 << 20  # bytes; some four thousand projects, for which a lock of the largest kind asks for a tenth
-_KEPT = 3 / 4  # of MOST: what stays when something has to go, so that not every run has to tidy up
+LARGEST = 512 << 20  # bytes; some four thousand projects, for which a lock of the largest kind asks for a tenth
+_SHARE_KEPT = 3 / 4  # of LARGEST: what stays when something has to go, so that not every run has to tidy up
 
 _SIZES = """
 SELECT p.used, p.source, p.project,
@@ -26,7 +26,7 @@ _REMOVALS = tuple(f"DELETE FROM {table} WHERE source = ? AND project = ?" for ta
     "pages", "listings", "views", "digests"))  # fmt: skip
 
 
-class Holdings(msgspec.Struct, frozen=True, kw_only=True):
+class CacheUsage(msgspec.Struct, frozen=True, kw_only=True):
     """What an index cache holds, or what went from it."""
 
     projects: int = 0
@@ -34,7 +34,7 @@ class Holdings(msgspec.Struct, frozen=True, kw_only=True):
     size: int = 0  # bytes
 
 
-def taken(connection: sqlite3.Connection) -> int:
+def used_bytes(connection: sqlite3.Connection) -> int:
     """Bytes in use within the file."""
     pages, free, size = (
         int(connection.execute(f"PRAGMA {name}").fetchone()[0])
@@ -43,27 +43,27 @@ def taken(connection: sqlite3.Connection) -> int:
     return (pages - free) * size
 
 
-def holdings(connection: sqlite3.Connection) -> Holdings:
+def usage(connection: sqlite3.Connection) -> CacheUsage:
     projects, artifacts = (
         int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]) for table in ("pages", "metadata")
     )
-    return Holdings(projects=projects, artifacts=artifacts, size=taken(connection))
+    return CacheUsage(projects=projects, artifacts=artifacts, size=used_bytes(connection))
 
 
-def tidy(connection: sqlite3.Connection, most: int = MOST) -> Holdings:
+def shrink(connection: sqlite3.Connection, largest: int = LARGEST) -> CacheUsage:
     """Keep within the bound: beyond it, what was not of use for longest goes until three quarters of it are left."""
-    size = taken(connection)
-    return _remove(connection, enough=int(size - _KEPT * most)) if size > most else Holdings()
+    size = used_bytes(connection)
+    return _remove(connection, enough=int(size - _SHARE_KEPT * largest)) if size > largest else CacheUsage()
 
 
-def evict(connection: sqlite3.Connection, before: int, *, dry_run: bool = False) -> Holdings:
+def evict(connection: sqlite3.Connection, before: int, *, dry_run: bool = False) -> CacheUsage:
     """Remove what was last of use before that day (of 86,400 s, counted from 1970)."""
     return _remove(connection, before=before, dry_run=dry_run)
 
 
 def _remove(
     connection: sqlite3.Connection, *, before: int | None = None, enough: int | None = None, dry_run: bool = False
-) -> Holdings:
+) -> CacheUsage:
     """Oldest first, in one transaction: what is older than `before`, or until `enough` bytes are gone."""
     projects = artifacts = size = 0
     connection.execute("BEGIN IMMEDIATE")
@@ -85,4 +85,4 @@ def _remove(
         raise
     if size and not dry_run:
         connection.executescript("PRAGMA incremental_vacuum")  # execute() would give back a single page
-    return Holdings(projects=projects, artifacts=artifacts, size=size)
+    return CacheUsage(projects=projects, artifacts=artifacts, size=size)

@@ -14,7 +14,7 @@ import msgspec
 
 from envc.fetch.cache import eviction
 from envc.fetch.cache.database import Database, Statement
-from envc.fetch.cache.eviction import Holdings
+from envc.fetch.cache.eviction import CacheUsage
 from envc.fetch.pypi.listing import Listing
 from envc.model.progress import Progress
 from envc_solvers.pypi.language.index import View
@@ -60,10 +60,12 @@ class Broken(msgspec.Struct, frozen=True):
 class Cache:
     """The cache of one folder. Thread-safe; close it when done."""
 
-    def __init__(self, folder: Path, progress: Progress, *, now: int, most: int = eviction.MOST) -> None:
+    def __init__(self, folder: Path, progress: Progress, *, now: int, largest: int = eviction.LARGEST) -> None:
         """`now` is in seconds since the epoch. Whoever writes sees to it that the file keeps below `most` bytes."""
         self._today = now // DAY
-        self._database = Database(folder / FILE, _SCHEMA, _FORMAT, progress, lambda one: eviction.tidy(one, most))
+        self._database = Database(
+            folder / FILE, _SCHEMA, _FORMAT, progress, lambda connection: eviction.shrink(connection, largest)
+        )
         self._view = msgspec.msgpack.Decoder(View)
         self._listing = msgspec.msgpack.Decoder(Listing)
         self._metadata = msgspec.msgpack.Decoder(Metadata)
@@ -166,14 +168,14 @@ class Cache:
         rows = self._database.all("SELECT DISTINCT project FROM pages WHERE generation <> '' AND project <> ''")
         return [row[0] for row in rows]
 
-    def holdings(self) -> Holdings:
+    def usage(self) -> CacheUsage:
         """What there is in it."""
-        return self._database.work(eviction.holdings) or Holdings()
+        return self._database.run(eviction.usage) or CacheUsage()
 
-    def evict(self, before: float, *, dry_run: bool = False) -> Holdings:
+    def evict(self, before: float, *, dry_run: bool = False) -> CacheUsage:
         """Remove what was last of use on an earlier day than `before` (seconds since the epoch); says what that was."""
         day = int(before // DAY)
-        return self._database.work(lambda connection: eviction.evict(connection, day, dry_run=dry_run)) or Holdings()
+        return self._database.run(lambda connection: eviction.evict(connection, day, dry_run=dry_run)) or CacheUsage()
 
     def _use_page(self, source: str, project: str, used: int) -> None:
         """Note the day; once a day, so that most runs only read."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from envc.errors import SourceUnreachable
+from envc.fetch.conda.channel_locations import ChannelLocation
 from envc.fetch.conda.channels import NOARCH, Channels
-from envc.fetch.conda.places import ChannelPlace
 from envc.fetch.pypi.listing import ListedFile
 from envc.model.environment import EnvironmentMember
 from envc_solvers.pypi.language.index import File
@@ -19,21 +19,21 @@ class ChannelFiles:
     subdirs of platforms, so these are looked at in the end.
     """
 
-    def __init__(self, channels: Channels, places: Mapping[str, ChannelPlace], platforms: Iterable[str]) -> None:
+    def __init__(self, channels: Channels, locations: Mapping[str, ChannelLocation], platforms: Iterable[str]) -> None:
         self._channels = channels
-        self._places = places
+        self._locations = locations
         self._platforms = tuple(platforms)
 
     def locate(self, member: EnvironmentMember) -> Iterator[ListedFile]:
-        """Where the file of a member may be, the likeliest place first. Raises SourceUnreachable and OfflineMiss."""
-        place = self._places.get(member.source)
-        if place is None:
+        """Where the file of a member may be, the likeliest location first. Raises SourceUnreachable and OfflineMiss."""
+        location = self._locations.get(member.source)
+        if location is None:
             what = f"{member.file} of {member.name} {member.version}"
             raise SourceUnreachable(member.source, what, "the manifest has no such channel", "run `envc lock`")
         file = File(name=member.file, sha256=member.sha256, size=member.size)
-        tried = f"{place.url}/{member.subdir}/{member.file}"
+        tried = f"{location.url}/{member.subdir}/{member.file}"
         yield ListedFile(file=file, url=tried)
         for subdir in dict.fromkeys((member.subdir, NOARCH, *self._platforms)):
-            url = self._channels.subdir(place.name, subdir).file_url(member.file)
+            url = self._channels.subdir(location.name, subdir).file_url(member.file)
             if url != tried:
                 yield ListedFile(file=file, url=url)

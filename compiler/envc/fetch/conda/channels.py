@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from envc.errors import EnvcError, OfflineMiss, SourceUnreachable
-from envc.fetch.conda.places import ChannelPlace
+from envc.fetch.conda.channel_locations import ChannelLocation
 from envc.fetch.conda.slices import Damaged
 from envc.fetch.conda.subdir import Subdir, Subdirs
 from envc.fetch.context import FetchContext
-from envc.fetch.late_task import LateTask
-from envc.fetch.net.http import Cut, Stopped
+from envc.fetch.lazy_task import LazyTask
+from envc.fetch.net.http import Stopped, Truncated
 from envc.model.digest import Sha256, sha256, sha256_file
 from envc.system.atomic_file import write_file
 from envc.system.once import Once
@@ -33,20 +33,20 @@ NOARCH = "noarch"
 
 _REQUESTS = 24  # at once
 _LARGEST_DOWNLOAD = 1 << 26  # bytes of one shard as it is downloaded
-_FORGETTABLE = (EnvcError, RecordUnusable, Stopped, InterruptedError)  # whoever needs the answer sees the error again
+_IGNORED = (EnvcError, RecordUnusable, Stopped, InterruptedError)  # whoever needs the answer sees the error again
 _NAME_ENDS = " <>=!~[\t"
 
 
 class Channels:
     """The channels of a run. Thread-safe; close it when done."""
 
-    def __init__(self, places: Mapping[str, ChannelPlace], context: FetchContext) -> None:
+    def __init__(self, locations: Mapping[str, ChannelLocation], context: FetchContext) -> None:
         """The caller closes the context's client."""
-        self._places = places
+        self._locations = locations
         self._folder = context.cache / "repodata"
         self._client = context.client
         self._offline = context.offline
-        self._task = LateTask(context.progress, "channel data")
+        self._task = LazyTask(context.progress, "channel data")
         self._files = Subdirs(self._folder, context, self._task)
         self._subdirs: Once[tuple[str, str], Subdir] = Once()
         self._records: Once[tuple[str, str, str], tuple[Record, ...]] = Once()
@@ -69,7 +69,7 @@ class Channels:
 
     def repodata(self, platform: str, order: tuple[str, ...] | None = None) -> PlatformRepodata:
         """What a solve for that platform asks; `order` names the channels that count, by default all."""
-        return PlatformRepodata(self, order if order is not None else tuple(self._places), platform)
+        return PlatformRepodata(self, order if order is not None else tuple(self._locations), platform)
 
     def identify(self, channel: str, platform: str, file: str) -> tuple[Sha256, int]:
         """Digest and size of a package file whose record does not state them, found out by fetching it.
@@ -78,9 +78,9 @@ class Channels:
         """
         import hashlib
 
-        from envc.fetch.pypi.places import local_path
+        from envc.fetch.net.urls import local_path
 
-        place = self._places[channel]
+        location = self._locations[channel]
         for subdir in (platform, NOARCH):
             what = f"{subdir}/{file}, whose record has no digest,"
             url = self.subdir(channel, subdir).file_url(file)
@@ -92,70 +92,70 @@ class Channels:
             if self._offline:
                 raise OfflineMiss(what)
             try:
-                with self._client.open(place.name, what, url) as stream:
+                with self._client.open(location.name, what, url) as stream:
                     if stream.status == 200:
                         digest, size = hashlib.sha256(), 0
                         for chunk in stream.chunks():
                             digest.update(chunk)
                             size += len(chunk)
                         return Sha256(digest.hexdigest()), size
-            except Cut:
+            except Truncated:
                 raise SourceUnreachable(channel, what, "the download was cut") from None
         raise SourceUnreachable(channel, f"{file}, whose record has no digest,", "the channel does not serve it")
 
     def subdir(self, channel: str, subdir: str) -> Subdir:
         """A subdir, open. Raises SourceUnreachable, OfflineMiss."""
-        return self._subdirs.get((channel, subdir), lambda: self._files.open(self._places[channel], subdir))
+        return self._subdirs.get((channel, subdir), lambda: self._files.open(self._locations[channel], subdir))
 
     def open_all(self, wanted: Iterable[tuple[str, str]]) -> None:
-        """Open these subdirs, those that must be fetched or cut at the same time. Raises the first error."""
+        """Open these subdirs, those that must be fetched or indexed at the same time. Raises the first error."""
         missing = []
         for channel, subdir in wanted:
-            opened = self._files.ready(self._places[channel], subdir)
+            opened = self._files.cached(self._locations[channel], subdir)
             if opened is not None:
                 self._subdirs.get((channel, subdir), lambda opened=opened: opened)  # type: ignore[misc]
             else:
                 missing.append((channel, subdir))
         for pair in missing[1:]:
-            self._later(lambda pair=pair: self.subdir(*pair))  # type: ignore[misc]
+            self._in_background(lambda pair=pair: self.subdir(*pair))  # type: ignore[misc]
         for pair in missing:
             self.subdir(*pair)
 
     def records(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
         """See `Repodata.records`. Also raises SourceUnreachable and OfflineMiss."""
-        return self._records.get((channel, subdir, name), lambda: self._find(channel, subdir, name))
+        return self._records.get((channel, subdir, name), lambda: self._load(channel, subdir, name))
 
     def expect(self, channel: str, subdir: str, names: Iterable[str]) -> None:
         """Fetch the shards of these names while nobody waits for them."""
         for name in names:
             if (channel, subdir, name) not in self._records:
-                self._later(lambda name=name: self.records(channel, subdir, name))  # type: ignore[misc]
+                self._in_background(lambda name=name: self.records(channel, subdir, name))  # type: ignore[misc]
 
-    def _later(self, work: Callable[[], object]) -> None:
+    def _in_background(self, work: Callable[[], object]) -> None:
         """Do something on another thread. Its failure matters only to whoever asks for the same."""
         with self._lock:
             if self._workers is None:
                 from envc.system.workers import Workers
 
                 self._workers = Workers(_REQUESTS, "channel")
-        self._workers.submit(lambda: _forget(work))
+        self._workers.submit(lambda: _ignore_errors(work))
 
-    def _find(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
+    def _load(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
         opened = self.subdir(channel, subdir)
         if opened.slices is None:
             return ()
         try:
             slices = opened.slices.get(name)
         except Damaged:
-            slices = self._repaired(opened, name)
+            slices = self._repair(opened, name)
         if not slices:
             return ()
         data = self._shard(opened, name, slices[0].hex()) if opened.is_sharded else b"{%b}" % b",".join(slices)
         return tuple(decode_records(data, channel, subdir))
 
-    def _repaired(self, damaged: Subdir, name: str) -> list[bytes]:
+    def _repair(self, damaged: Subdir, name: str) -> list[bytes]:
         """The slices of a name from a new copy of a subdir whose copy in the cache turned out to be damaged."""
-        channel, subdir = damaged.place.name, damaged.name
+        channel, subdir = damaged.location.name, damaged.name
         with self._lock:
             opened = self.subdir(channel, subdir)
             if opened is damaged:
@@ -184,31 +184,31 @@ class Channels:
                 return kept[4:]
         except OSError:
             pass
-        from envc.fetch.conda.repodata import LARGEST_SHARD, cut_shard, decompress
-        from envc.fetch.pypi.places import local_path
+        from envc.fetch.conda.repodata import LARGEST_SHARD, decompress, records_of_shard
+        from envc.fetch.net.urls import local_path
 
         what = f"{opened.name}/{digest}.msgpack.zst, the shard of {name},"
-        place, url = opened.place, opened.shard_url(digest)
+        location, url = opened.location, opened.shard_url(digest)
         if url.startswith("file:"):
             try:
                 packed = local_path(url).read_bytes()
             except OSError as error:
-                raise SourceUnreachable(place.name, what, error.strerror or "unreadable") from None
+                raise SourceUnreachable(location.name, what, error.strerror or "unreadable") from None
         else:
             if self._offline:
-                raise OfflineMiss(f"the shard of {name} of {place.name}/{opened.name}")
+                raise OfflineMiss(f"the shard of {name} of {location.name}/{opened.name}")
             self._task.grow(1)
-            reply = self._client.get(place.name, what, url, limit=_LARGEST_DOWNLOAD)
+            reply = self._client.get(location.name, what, url, limit=_LARGEST_DOWNLOAD)
             self._task.advance()
             if reply.status != 200:
-                raise SourceUnreachable(place.name, what, f"HTTP {reply.status}")
+                raise SourceUnreachable(location.name, what, f"HTTP {reply.status}")
             packed = reply.body
         if sha256(packed) != digest:
-            raise SourceUnreachable(place.name, what, "it does not match its digest")
+            raise SourceUnreachable(location.name, what, "it does not match its digest")
         try:
-            data = cut_shard(b"".join(decompress(io.BytesIO(packed), len(packed), LARGEST_SHARD)), name)
+            data = records_of_shard(b"".join(decompress(io.BytesIO(packed), len(packed), LARGEST_SHARD)), name)
         except ValueError as error:
-            raise SourceUnreachable(place.name, what, str(error)) from None
+            raise SourceUnreachable(location.name, what, str(error)) from None
         with contextlib.suppress(OSError):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_file(path, crc32(data).to_bytes(4, "little") + data)
@@ -270,6 +270,6 @@ def _spec_names(record: Record) -> set[str]:
     return names
 
 
-def _forget(work: Callable[[], object]) -> None:
-    with contextlib.suppress(*_FORGETTABLE):
+def _ignore_errors(work: Callable[[], object]) -> None:
+    with contextlib.suppress(*_IGNORED):
         work()

@@ -18,10 +18,10 @@ from pathlib import Path
 import msgspec
 
 from envc.errors import EnvcError
-from envc.fetch.conda.places import ChannelPlace
+from envc.fetch.conda.channel_locations import ChannelLocation
 from envc.fetch.context import FetchContext
-from envc.fetch.net.http import Cut, Stopped
-from envc.fetch.pypi.places import local_path
+from envc.fetch.net.http import Stopped, Truncated
+from envc.fetch.net.urls import local_path
 from envc.model.decoders import decode
 from envc.model.environment import EnvironmentMember
 from envc.system.atomic_file import write_file
@@ -53,8 +53,8 @@ def script_names(name: str) -> frozenset[str]:
 class LinkScripts:
     """Looks at packages of channels. What it found is kept by the digest of the package."""
 
-    def __init__(self, places: dict[str, ChannelPlace], context: FetchContext) -> None:
-        self._places = places
+    def __init__(self, locations: dict[str, ChannelLocation], context: FetchContext) -> None:
+        self._locations = locations
         self._client = context.client
         self._notes = context.cache / "scripts"
         self._artifacts = context.cache / "artifacts"
@@ -77,7 +77,7 @@ class LinkScripts:
             if tail is None:
                 return ()
             found = tuple(sorted(script_names(member.name) & _paths(tail)))
-        except (*_UNREADABLE, EnvcError, Cut, Stopped):
+        except (*_UNREADABLE, EnvcError, Truncated, Stopped):
             return ()
         with suppress(OSError):
             note.parent.mkdir(parents=True, exist_ok=True)
@@ -88,10 +88,10 @@ class LinkScripts:
         """The end of a package file, from wherever it costs least; None where it cannot be had."""
         with suppress(OSError):
             return _end_of(self._artifacts / member.sha256[:2] / member.sha256 / member.file)
-        place = self._places.get(member.source)
-        if place is None:
+        location = self._locations.get(member.source)
+        if location is None:
             return None
-        url = f"{place.url}/{member.subdir}/{member.file}"
+        url = f"{location.url}/{member.subdir}/{member.file}"
         if url.startswith("file:"):
             return _end_of(local_path(url))
         if self._offline:

@@ -52,7 +52,7 @@ class _Run:
         return zip(names, self.starts, [*(start - 1 for start in self.starts[1:]), self.stop], strict=True)
 
 
-class PlainRepodata:
+class PlainRepodataScanner:
     """Repodata that is shown piece by piece, and then says where its names stand."""
 
     def __init__(self) -> None:
@@ -62,12 +62,12 @@ class PlainRepodata:
         self._runs: list[_Run] = []
         self._is_open = False  # whether the last run may go on
         self._kept: list[bytes] = []  # parts of the skeleton
-        self._places: list[tuple[int, int]] = []  # where they stand: in the skeleton, in the document
+        self._offsets: list[tuple[int, int]] = []  # where they stand: in the skeleton, in the document
         self._length = 0  # bytes of the skeleton
         self._singles: dict[int, str] = {}  # where records of the skeleton start in the document: their files
         self._is_plain = True
 
-    def show(self, piece: bytes) -> None:
+    def feed(self, piece: bytes) -> None:
         """Show the next piece of the document. What is not plain is refused at the end."""
         if self._length + len(self._rest) > _LARGEST_REST:
             self._is_plain = False
@@ -124,8 +124,8 @@ class PlainRepodata:
                     spans += self._runs[int(file.removeprefix(_MARK))].spans()
                     runs += 1
                 elif name := name_of(file):
-                    kept_at, place = self._places[bisect_right(self._places, (at, self._seen)) - 1]
-                    start = place + at - kept_at
+                    kept_at, offset = self._offsets[bisect_right(self._offsets, (at, self._seen)) - 1]
+                    start = offset + at - kept_at
                     self._singles[start] = file
                     spans.append((name, start, start + len(member)))
             found.append(spans)
@@ -188,7 +188,7 @@ class PlainRepodata:
             self._kept.append(mark)
             self._length += len(mark)
             self._is_open = False
-        self._places.append((self._length, self._seen + start))
+        self._offsets.append((self._length, self._seen + start))
         self._kept.append(text[start:stop])
         self._length += stop - start
 

@@ -13,7 +13,7 @@ from typing import BinaryIO, Protocol, TypeVar, cast
 
 import msgspec
 
-from envc.fetch.conda.plain_repodata import NotPlain, PlainRepodata
+from envc.fetch.conda.plain_repodata import NotPlain, PlainRepodataScanner
 from envc.fetch.conda.slices import Span
 from envc_solvers.conda.language.record import FIELDS, name_of
 
@@ -26,7 +26,7 @@ _PIECE = 1 << 18  # bytes: what was decompressed is still in the processor's cac
 V = TypeVar("V")
 
 
-class Cut(msgspec.Struct, frozen=True):
+class RepodataIndex(msgspec.Struct, frozen=True):
     """Where names stand in data."""
 
     spans: list[Span]
@@ -83,18 +83,18 @@ _INDEX = msgspec.msgpack.Decoder(_ShardIndex)
 _SHARD = msgspec.msgpack.Decoder(_Shard)
 
 
-def cut_plain(data: bytes | mmap, seen: PlainRepodata) -> Cut | None:
+def index_plain_repodata(data: bytes | mmap, scanner: PlainRepodataScanner) -> RepodataIndex | None:
     """Find the names in a ``repodata.json`` that was shown whole; None where it is not plain, or is no repodata."""
     try:
-        skeleton = seen.skeleton()
+        skeleton = scanner.skeleton()
         repodata = _read_repodata(skeleton)
-        found = seen.find(skeleton, repodata.tables)
+        found = scanner.find(skeleton, repodata.tables)
     except (NotPlain, ValueError):
         return None
-    return Cut(sorted(seen.without(data, found, repodata.removed or ()), key=itemgetter(1)), repodata.note)
+    return RepodataIndex(sorted(scanner.without(data, found, repodata.removed or ()), key=itemgetter(1)), repodata.note)
 
 
-def cut_other(data: bytes | mmap) -> Cut:
+def index_repodata(data: bytes | mmap) -> RepodataIndex:
     """Write a ``repodata.json`` of any layout anew, as one plain table. Raises ValueError when it is none.
 
     A file whose name must be escaped is no package, and is left out.
@@ -116,10 +116,10 @@ def cut_other(data: bytes | mmap) -> Cut:
                 start = spans.pop()[1]
             if name:
                 spans.append((name, start, length - 1))
-    return Cut(spans, repodata.note, b"{" + b"".join(pieces[1:]) + b"}")
+    return RepodataIndex(spans, repodata.note, b"{" + b"".join(pieces[1:]) + b"}")
 
 
-def cut_shard_index(data: bytes) -> Cut:
+def index_shards(data: bytes) -> RepodataIndex:
     """Read a ``repodata_shards.msgpack``: what is kept for a name is the sha256 of its shard, 32 bytes.
 
     Raises ValueError when it is no index of shards.
@@ -136,10 +136,10 @@ def cut_shard_index(data: bytes) -> Cut:
     info = index.info or _Info()
     note = Note(base_url=info.base_url or "", shards_base_url=info.shards_base_url or "")
     spans = [(name, 32 * at, 32 * at + 32) for at, name in enumerate(index.shards)]
-    return Cut(spans, note, b"".join(index.shards.values()))
+    return RepodataIndex(spans, note, b"".join(index.shards.values()))
 
 
-def cut_shard(data: bytes, name: str) -> bytes:
+def records_of_shard(data: bytes, name: str) -> bytes:
     """The records of a name from its shard, as the JSON object ``{file: record}`` that repodata.json would hold.
 
     Raises ValueError when it is no shard, or that of another name.

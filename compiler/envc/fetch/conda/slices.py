@@ -7,7 +7,7 @@ concurrent run can leave or meet half of one::
 
     data
     a table of slices by columns, in the order of the first: u32 crc-32 of the name, u32 crc-32 of the slice,
-      u32 place of its name in the names, u64 start, u64 stop
+      u32 offset of its name in the names, u64 start, u64 stop
     names, each followed by "\n", one for each slice
     note
     u64 number of slices, u64 lengths of data, names and note, u32 crc-32 of all between data and here, "ENVCSLC2"
@@ -36,7 +36,7 @@ _COLUMNS: tuple[Literal["I", "Q"], ...] = (
     "I",
     "Q",
     "Q",
-)  # names, slices, places, starts, stops: codes of `array` and `memoryview.cast`
+)  # names, slices, offsets, starts, stops: codes of `array` and `memoryview.cast`
 _FOOTER = struct.Struct("=QQQQIQ")
 
 Span = tuple[str, int, int]  # a name, and where one of its slices starts and stops
@@ -76,14 +76,14 @@ class Slices:
     def get(self, name: str) -> list[bytes]:
         """The slices of a name, in the order of the data; none when it is not there. Raises Damaged."""
         text = name.encode() + b"\n"
-        wanted = crc32(text)
-        hashes, checksums, places, starts, stops = self._columns
+        target = crc32(text)
+        hashes, checksums, offsets, starts, stops = self._columns
         found = []
-        for at in range(bisect_left(hashes, wanted), len(hashes)):
-            if hashes[at] != wanted:
+        for at in range(bisect_left(hashes, target), len(hashes)):
+            if hashes[at] != target:
                 break
-            place = self._names + places[at]
-            if self._map[place : place + len(text)] != text:
+            offset = self._names + offsets[at]
+            if self._map[offset : offset + len(text)] != text:
                 continue
             data = self._map[starts[at] : stops[at]]
             if crc32(data) != checksums[at]:

@@ -1,4 +1,4 @@
-"""One subdir of a channel: fetched where it must be, cut once, and opened without being read.
+"""One subdir of a channel: fetched where it must be, indexed once, and opened without being read.
 
 ``<cache>/repodata/<channel>/<subdir>.json`` says what is known of the subdir, ``<subdir>-<digest>.slices`` beside it
 holds its names (see `envc.fetch.slices`). Both appear whole under their names, so any number of runs may share them,
@@ -20,7 +20,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 
 from envc.errors import OfflineMiss, SourceUnreachable
-from envc.fetch.conda.places import ChannelPlace
+from envc.fetch.conda.channel_locations import ChannelLocation
 from envc.fetch.conda.slices import Damaged, Slices, append_index
 from envc.fetch.context import FetchContext
 from envc.fetch.net.credentials import split_credentials
@@ -31,8 +31,8 @@ from envc.model.progress import Task
 from envc.system.atomic_file import SUFFIX, unnamed_file, write_file
 
 if TYPE_CHECKING:
-    from envc.fetch.conda.plain_repodata import PlainRepodata
-    from envc.fetch.conda.repodata import Cut, Note
+    from envc.fetch.conda.plain_repodata import PlainRepodataScanner
+    from envc.fetch.conda.repodata import Note, RepodataIndex
 
 SHARDS = "repodata_shards.msgpack.zst"  # CEP-16
 FILES = (SHARDS, "repodata.json.zst", "repodata.json")  # in the order in which they are tried
@@ -59,15 +59,15 @@ class SubdirState(msgspec.Struct, frozen=True, kw_only=True):
 class Subdir:
     """The names of a subdir, open for reading."""
 
-    def __init__(self, place: ChannelPlace, name: str, state: SubdirState, path: Path | None = None) -> None:
+    def __init__(self, location: ChannelLocation, name: str, state: SubdirState, path: Path | None = None) -> None:
         """`path` is the file of slices, None where the channel has no such subdir. Raises OSError, Damaged."""
-        self.place = place
+        self.location = location
         self.name = name
         self.is_sharded = state.file == SHARDS
         self.digest = state.digest
         self.slices = Slices(path) if path is not None else None
         self._path = path
-        self._url = f"{place.url}/{name}/{state.file}"
+        self._url = f"{location.url}/{name}/{state.file}"
 
     @property
     def _note(self) -> Note:
@@ -76,7 +76,7 @@ class Subdir:
         return Note() if self.slices is None else decode(self.slices.note, Note)
 
     def shard_url(self, digest: str) -> str:
-        return self._below(self._note.shards_base_url, f"{digest}.msgpack.zst")
+        return self._resolve(self._note.shards_base_url, f"{digest}.msgpack.zst")
 
     def discard(self) -> None:
         """Forget what turned out to be damaged; the next run gets it anew."""
@@ -86,17 +86,19 @@ class Subdir:
 
     def file_url(self, file: str) -> str:
         """Where a package file is downloaded from (CEP-15). Raises SourceUnreachable."""
-        return self._below(self._note.base_url, file)
+        return self._resolve(self._note.base_url, file)
 
-    def _below(self, base: str, file: str) -> str:
+    def _resolve(self, base: str, file: str) -> str:
         try:
             url = urljoin(urljoin(self._url, base if not base or base.endswith("/") else base + "/"), file)
             # A channel may send us elsewhere on the web, not to files of this machine, nor with a login that it chose.
-            if urlsplit(url).scheme in ("http", "https") or (self.place.folder is not None and url.startswith("file:")):
+            if urlsplit(url).scheme in ("http", "https") or (
+                self.location.folder is not None and url.startswith("file:")
+            ):
                 return split_credentials(url)[0]
         except ValueError:
             pass
-        raise SourceUnreachable(self.place.name, f"{self.name}/{file}", "its base URL cannot be used")
+        raise SourceUnreachable(self.location.name, f"{self.name}/{file}", "its base URL cannot be used")
 
 
 _STATE = msgspec.json.Decoder(SubdirState)
@@ -113,66 +115,66 @@ class Subdirs:
         self._now = context.now  # seconds since the epoch
         self._offline = context.offline
         self._refresh = context.refresh
-        self._cutting = threading.Lock()
+        self._indexing = threading.Lock()
 
-    def open(self, place: ChannelPlace, subdir: str) -> Subdir:
+    def open(self, location: ChannelLocation, subdir: str) -> Subdir:
         """A subdir as it is now. Raises SourceUnreachable, and OfflineMiss when asking is forbidden."""
-        opened = self.ready(place, subdir)
+        opened = self.cached(location, subdir)
         if opened is not None:
             return opened
-        if place.folder is not None:
-            return self._from_disk(place, place.folder, subdir)
+        if location.folder is not None:
+            return self._from_disk(location, location.folder, subdir)
         if self._offline:
-            raise OfflineMiss(f"the repodata of {place.name}/{subdir}")
-        state = self._read_state(place, subdir)
+            raise OfflineMiss(f"the repodata of {location.name}/{subdir}")
+        state = self._read_state(location, subdir)
         # A fresh one would have been ready, if what it leads to were in order.
-        return self._from_network(place, subdir, None if state is None or self._is_fresh(state) else state)
+        return self._from_network(location, subdir, None if state is None or self._is_fresh(state) else state)
 
-    def ready(self, place: ChannelPlace, subdir: str) -> Subdir | None:
-        """A subdir of which the cache holds all that is needed; None when it must be fetched or cut."""
-        state = self._read_state(place, subdir)
-        if place.folder is None:
-            return self._opened(place, subdir, state) if state is not None and self._is_fresh(state) else None
-        file, stamp = _on_disk(place, place.folder, subdir)
+    def cached(self, location: ChannelLocation, subdir: str) -> Subdir | None:
+        """A subdir of which the cache holds all that is needed; None when it must be fetched or indexed."""
+        state = self._read_state(location, subdir)
+        if location.folder is None:
+            return self._open_cached(location, subdir, state) if state is not None and self._is_fresh(state) else None
+        file, stamp = _on_disk(location, location.folder, subdir)
         if not file:
-            return Subdir(place, subdir, SubdirState(file=""))
+            return Subdir(location, subdir, SubdirState(file=""))
         if state is None or (state.file, state.modified) != (file, stamp):
             return None
-        return self._opened(place, subdir, state)
+        return self._open_cached(location, subdir, state)
 
     def _is_fresh(self, state: SubdirState) -> bool:
         # A clock that was set back makes a file look young for ever; as far ahead as behind, it is asked again.
         return self._offline or (not self._refresh and abs(self._now - state.fetched_at) < state.max_age)
 
-    def _from_disk(self, place: ChannelPlace, root: Path, subdir: str) -> Subdir:
-        file, stamp = _on_disk(place, root, subdir)
+    def _from_disk(self, location: ChannelLocation, root: Path, subdir: str) -> Subdir:
+        file, stamp = _on_disk(location, root, subdir)
         try:
             with (root / subdir / file).open("rb", buffering=0) as source:
-                return self._keep(place, subdir, SubdirState(file=file, modified=stamp), source)
+                return self._store(location, subdir, SubdirState(file=file, modified=stamp), source)
         except OSError as error:
-            raise SourceUnreachable(place.name, f"{subdir}/{file}", error.strerror or "unreadable") from None
+            raise SourceUnreachable(location.name, f"{subdir}/{file}", error.strerror or "unreadable") from None
 
-    def _from_network(self, place: ChannelPlace, subdir: str, old: SubdirState | None) -> Subdir:
+    def _from_network(self, location: ChannelLocation, subdir: str, old: SubdirState | None) -> Subdir:
         probed_at = self._now
         files: tuple[str, ...] = FILES
         if old is not None and old.file and abs(self._now - old.probed_at) < _PROBE_AGAIN:
             # What it had it most likely has still, and the conditional request below is all that is needed.
             probed_at, files = old.probed_at, (old.file, *(file for file in FILES if file != old.file))
         for file in files:
-            reply = self._ask(place, subdir, file, old)
+            reply = self._request(location, subdir, file, old)
             age = max_age(reply.headers)
             if reply.status == 304 and old is not None:
                 state = msgspec.structs.replace(old, fetched_at=self._now, max_age=age, probed_at=probed_at)
-                opened = self._opened(place, subdir, state)
+                opened = self._open_cached(location, subdir, state)
                 if opened is not None:
-                    self._write_state(place, subdir, state)
+                    self._write_state(location, subdir, state)
                     return opened
-                reply = self._ask(place, subdir, file, None)
+                reply = self._request(location, subdir, file, None)
             if reply.status in (404, 410):
                 continue
             if reply.status != 200:
                 reason = f"HTTP {reply.status}, which makes no sense here"
-                raise SourceUnreachable(place.name, f"{subdir}/{file}", reason)
+                raise SourceUnreachable(location.name, f"{subdir}/{file}", reason)
             state = SubdirState(
                 file=file,
                 etag=reply.headers.get("etag", ""),
@@ -181,118 +183,118 @@ class Subdirs:
                 max_age=age,
                 probed_at=probed_at,
             )
-            return self._keep(place, subdir, state, io.BytesIO(reply.body))
+            return self._store(location, subdir, state, io.BytesIO(reply.body))
         state = SubdirState(file="", fetched_at=self._now, max_age=max_age({}))
-        self._write_state(place, subdir, state)
-        return Subdir(place, subdir, state)
+        self._write_state(location, subdir, state)
+        return Subdir(location, subdir, state)
 
-    def _ask(self, place: ChannelPlace, subdir: str, file: str, old: SubdirState | None) -> Reply:
+    def _request(self, location: ChannelLocation, subdir: str, file: str, old: SubdirState | None) -> Reply:
         headers = {}
         if old is not None and old.file == file and old.etag:
             headers["If-None-Match"] = old.etag
         elif old is not None and old.file == file and old.modified:
             headers["If-Modified-Since"] = old.modified
-        url = f"{place.url}/{subdir}/{file}"
+        url = f"{location.url}/{subdir}/{file}"
         self._task.grow(1)
-        reply = self._client.get(place.name, f"{subdir}/{file}", url, limit=_LARGEST_FILE, headers=headers)
+        reply = self._client.get(location.name, f"{subdir}/{file}", url, limit=_LARGEST_FILE, headers=headers)
         self._task.advance()
         return reply
 
-    def _keep(self, place: ChannelPlace, subdir: str, state: SubdirState, source: BinaryIO) -> Subdir:
-        """Cut a file that is new, write its slices and open them. Its digest is found out. Raises OSError."""
+    def _store(self, location: ChannelLocation, subdir: str, state: SubdirState, source: BinaryIO) -> Subdir:
+        """RepodataIndex a file that is new, write its slices and open them. Its digest is found out. Raises OSError."""
         opened = None
-        if self._read_state(place, subdir) is not None:
+        if self._read_state(location, subdir) is not None:
             # There may be slices of the same content, and to digest it takes a tenth of the time.
             state = msgspec.structs.replace(state, digest=_digest(source))
-            opened = self._opened(place, subdir, state)
+            opened = self._open_cached(location, subdir, state)
         for _ in range(_TRIES):
             if opened is None:
-                state = msgspec.structs.replace(state, digest=self._cut(place, subdir, state.file, source))
-                opened = self._opened(place, subdir, state)
+                state = msgspec.structs.replace(state, digest=self._write_index(location, subdir, state.file, source))
+                opened = self._open_cached(location, subdir, state)
         if opened is None:
-            raise SourceUnreachable(place.name, f"{subdir}/{state.file}", "the cache does not keep what is written")
-        self._write_state(place, subdir, state)
-        self._sweep(self._slices_path(place, subdir, state.digest))
+            raise SourceUnreachable(location.name, f"{subdir}/{state.file}", "the cache does not keep what is written")
+        self._write_state(location, subdir, state)
+        self._remove_leftovers(self._slices_path(location, subdir, state.digest))
         return opened
 
-    def _cut(self, place: ChannelPlace, subdir: str, name: str, source: BinaryIO) -> Sha256:
+    def _write_index(self, location: ChannelLocation, subdir: str, name: str, source: BinaryIO) -> Sha256:
         """Write the slices of a file and return its digest."""
         size = source.seek(0, os.SEEK_END)
         source.seek(0)
         digesting = Digesting(source)
         try:
-            folder = self._folder / place.key
+            folder = self._folder / location.key
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with unnamed_file(folder) as (file, publish):
                 note = self._write_slices(file, name, digesting, size)
                 digest = digesting.sha256()
-                publish(self._slices_path(place, subdir, digest))
+                publish(self._slices_path(location, subdir, digest))
         except ValueError as error:
-            raise SourceUnreachable(place.name, f"{subdir}/{name}", str(error)) from None
+            raise SourceUnreachable(location.name, f"{subdir}/{name}", str(error)) from None
         except OSError as error:
             reason = f"the cache folder cannot be written ({error.strerror})"
-            raise SourceUnreachable(place.name, f"{subdir}/{name}", reason) from None
+            raise SourceUnreachable(location.name, f"{subdir}/{name}", reason) from None
         if note.skipped:
             left_out = f"{note.skipped:,} files that are no conda packages; they are left out"
-            self._progress.warn(f"{place.name}/{subdir} lists {left_out}")
+            self._progress.warn(f"{location.name}/{subdir} lists {left_out}")
         return digest
 
     def _write_slices(self, file: BinaryIO, name: str, source: Digesting, size: int) -> Note:
         """Write slices of one of FILES. Raises ValueError when it is not what it should be or unreadable, OSError."""
-        # Imported late: most runs find everything cut.
-        from envc.fetch.conda.plain_repodata import PlainRepodata
-        from envc.fetch.conda.repodata import LARGEST_JSON, cut_shard_index, decompress, read_pieces
+        # Imported late: most runs find everything indexed.
+        from envc.fetch.conda.plain_repodata import PlainRepodataScanner
+        from envc.fetch.conda.repodata import LARGEST_JSON, decompress, index_shards, read_pieces
 
         pieces = decompress(source, size, LARGEST_JSON) if name.endswith(".zst") else read_pieces(source)
         if name == SHARDS:
-            return _finish(file, cut_shard_index(b"".join(pieces)))
+            return _finish(file, index_shards(b"".join(pieces)))
         # What is large goes to the disk as it comes, and is looked at on its way.
-        seen = PlainRepodata()
+        scanner = PlainRepodataScanner()
         for piece in pieces:
             file.write(piece)
-            seen.show(piece)
+            scanner.feed(piece)
         file.flush()
         if not file.tell():
             raise ValueError("it is not JSON, or cut short (it is empty)")
-        return _finish(file, self._cut_repodata(file, seen))
+        return _finish(file, self._index_repodata(file, scanner))
 
-    def _cut_repodata(self, file: BinaryIO, seen: PlainRepodata) -> Cut:
+    def _index_repodata(self, file: BinaryIO, scanner: PlainRepodataScanner) -> RepodataIndex:
         """Find the names in a whole file. Raises ValueError when it is no repodata."""
-        from envc.fetch.conda.repodata import cut_other, cut_plain
+        from envc.fetch.conda.repodata import index_plain_repodata, index_repodata
 
         data = mmap(file.fileno(), 0, access=ACCESS_READ)
-        cut = cut_plain(data, seen)
-        if cut is None:
-            with self._cutting:  # This takes memory: one file at a time.
-                cut = cut_other(data)
-        return cut
+        index = index_plain_repodata(data, scanner)
+        if index is None:
+            with self._indexing:  # This takes memory: one file at a time.
+                index = index_repodata(data)
+        return index
 
-    def _opened(self, place: ChannelPlace, subdir: str, state: SubdirState) -> Subdir | None:
+    def _open_cached(self, location: ChannelLocation, subdir: str, state: SubdirState) -> Subdir | None:
         """The subdir of that state; None when the cache lacks it or it is damaged."""
         if not state.file:
-            return Subdir(place, subdir, state)
+            return Subdir(location, subdir, state)
         try:
-            return Subdir(place, subdir, state, self._slices_path(place, subdir, state.digest))
+            return Subdir(location, subdir, state, self._slices_path(location, subdir, state.digest))
         except (OSError, Damaged):
             return None
 
-    def _slices_path(self, place: ChannelPlace, subdir: str, digest: str) -> Path:
-        return self._folder / place.key / f"{subdir}-{digest[:32]}.slices"
+    def _slices_path(self, location: ChannelLocation, subdir: str, digest: str) -> Path:
+        return self._folder / location.key / f"{subdir}-{digest[:32]}.slices"
 
-    def _read_state(self, place: ChannelPlace, subdir: str) -> SubdirState | None:
+    def _read_state(self, location: ChannelLocation, subdir: str) -> SubdirState | None:
         try:
-            return _STATE.decode((self._folder / place.key / f"{subdir}.json").read_bytes())
+            return _STATE.decode((self._folder / location.key / f"{subdir}.json").read_bytes())
         except (OSError, msgspec.DecodeError):
             return None
 
-    def _write_state(self, place: ChannelPlace, subdir: str, state: SubdirState) -> None:
+    def _write_state(self, location: ChannelLocation, subdir: str, state: SubdirState) -> None:
         """A state that cannot be written is asked for again by the next run."""
-        path = self._folder / place.key / f"{subdir}.json"
+        path = self._folder / location.key / f"{subdir}.json"
         with contextlib.suppress(OSError):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_file(path, msgspec.json.encode(state))
 
-    def _sweep(self, current: Path) -> None:
+    def _remove_leftovers(self, current: Path) -> None:
         """Remove what this subdir's older files and interrupted runs left; another run may hold them open."""
         subdir = current.name.rpartition("-")[0]
         for path in current.parent.iterdir():
@@ -303,20 +305,20 @@ class Subdirs:
                     path.unlink()
 
 
-def _on_disk(place: ChannelPlace, root: Path, subdir: str) -> tuple[str, str]:
+def _on_disk(location: ChannelLocation, root: Path, subdir: str) -> tuple[str, str]:
     """The one of FILES that a channel on disk has, with time and size; two empty texts for no such subdir.
 
     Raises SourceUnreachable.
     """
     if not root.is_dir():
-        raise SourceUnreachable(place.name, "its repodata", "there is no such folder")
+        raise SourceUnreachable(location.name, "its repodata", "there is no such folder")
     for file in FILES:
         try:
             facts = (root / subdir / file).stat()
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            raise SourceUnreachable(place.name, f"{subdir}/{file}", error.strerror or "unreadable") from None
+            raise SourceUnreachable(location.name, f"{subdir}/{file}", error.strerror or "unreadable") from None
         return file, f"{facts.st_mtime_ns}-{facts.st_size}-{facts.st_ino}"
     return "", ""
 
@@ -329,11 +331,11 @@ def _digest(source: BinaryIO) -> Sha256:
     return digesting.sha256()
 
 
-def _finish(file: BinaryIO, cut: Cut) -> Note:
-    """Complete a file that holds what was cut. Raises OSError."""
-    if cut.data is not None:
+def _finish(file: BinaryIO, index: RepodataIndex) -> Note:
+    """Complete a file that holds what was indexed. Raises OSError."""
+    if index.data is not None:
         file.seek(0)
         file.truncate()
-        file.write(cut.data)
-    append_index(file, cut.spans, msgspec.json.encode(cut.note))
-    return cut.note
+        file.write(index.data)
+    append_index(file, index.spans, msgspec.json.encode(index.note))
+    return index.note

@@ -41,7 +41,7 @@ def split_credentials(url: str) -> tuple[str, Login | None]:
     return urlunsplit(parts._replace(netloc=host)), Login(unquote(user), unquote(password))
 
 
-Ask = Callable[[tuple[str, ...], str], tuple[str, str] | None]  # services, user → user and password
+KeyringLookup = Callable[[tuple[str, ...], str], tuple[str, str] | None]  # services, user → user and password
 
 
 class Keyring:
@@ -51,16 +51,20 @@ class Keyring:
     """
 
     def __init__(
-        self, netrc: Path | None = None, *, logins: Mapping[str, Login] | None = None, ask: Ask | None = None
+        self,
+        netrc: Path | None = None,
+        *,
+        logins: Mapping[str, Login] | None = None,
+        lookup: KeyringLookup | None = None,
     ) -> None:
-        """`logins` are by `login_name` of a source. `ask` asks a keyring, and is only asked about declared sources."""
+        """`logins` are by `login_name` of a source. `lookup` is only called for declared sources."""
         self._netrc = netrc
         self._logins = logins or {}
-        self._ask = ask
+        self._lookup = lookup
         self._by_host: dict[str, Login] | None = None
-        self._by_place: dict[tuple[str, str, int], Login] = {}
+        self._by_server: dict[tuple[str, str, int], Login] = {}
         self._services: dict[tuple[str, str, int], str] = {}  # declared sources, which a keyring may be asked about
-        self._answered: dict[tuple[str, str, int], Login | None] = {}  # what it said of those that it was asked about
+        self._looked_up: dict[tuple[str, str, int], Login | None] = {}  # what it said of those that it was asked about
         self._lock = threading.Lock()
 
     def declare(self, name: str, url: str, login: Login | None = None) -> None:
@@ -70,44 +74,44 @@ class Keyring:
         password = given.password or (login.password if login and login.user == user else "")
         if user or password:
             self.add(url, Login(user, password))
-        self._services[_place(url)] = url
+        self._services[_server(url)] = url
 
     def add(self, url: str, login: Login) -> None:
         """Remember the login of a source for requests to the same scheme, host and port."""
-        self._by_place[_place(url)] = login
+        self._by_server[_server(url)] = login
 
     def login(self, url: str) -> Login | None:
         """What to authenticate a request with, if anything. Raises ValueError for a URL without a sensible port."""
-        place = _place(url)
-        known = self._by_place.get(place)
+        server = _server(url)
+        known = self._by_server.get(server)
         if known is not None and known.password:
             return known
         with self._lock:
             if self._by_host is None:
                 self._by_host = _read_netrc(self._netrc)
-        found = self._by_host.get(place[1])
+        found = self._by_host.get(server[1])
         if known is None or (found is not None and found.user == known.user):
             return found
-        return self.refused(url) or known
+        return self.login_after_refusal(url) or known
 
-    def refused(self, url: str) -> Login | None:
+    def login_after_refusal(self, url: str) -> Login | None:
         """Another login for a place that refused a request, or whose password is missing; None if there is none.
 
         A keyring is asked about a place once; requests that were under way meanwhile get the same answer. Raises
         UsageError where it cannot be asked.
         """
-        if self._ask is None:
+        if self._lookup is None:
             return None
-        place = _place(url)
+        server = _server(url)
         with self._lock:
-            service = self._services.get(place)
-            if service is not None and place not in self._answered:
-                known = self._by_place.get(place)
-                found = self._ask((service, urlsplit(service).netloc), known.user if known else "")
-                answer = self._answered[place] = Login(*found) if found is not None else None
+            service = self._services.get(server)
+            if service is not None and server not in self._looked_up:
+                known = self._by_server.get(server)
+                found = self._lookup((service, urlsplit(service).netloc), known.user if known else "")
+                answer = self._looked_up[server] = Login(*found) if found is not None else None
                 if answer is not None:
-                    self._by_place[place] = answer
-            return self._answered.get(place)
+                    self._by_server[server] = answer
+            return self._looked_up.get(server)
 
 
 def login_name(source: str) -> str:
@@ -115,7 +119,7 @@ def login_name(source: str) -> str:
     return "".join(letter.upper() if letter.isalnum() and letter.isascii() else "_" for letter in source)
 
 
-def _place(url: str) -> tuple[str, str, int]:
+def _server(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
 

@@ -45,7 +45,7 @@ class Stopped(Exception):
     """The client was stopped while this request was under way."""
 
 
-class Cut(Exception):
+class Truncated(Exception):
     """A body ended before its announced length, or the connection broke while it was read."""
 
 
@@ -97,12 +97,12 @@ class Stream:
         self._response = response
 
     def chunks(self) -> Iterator[bytes]:
-        """The body, decoded, in pieces of at most CHUNK bytes. Raises Cut when it ends early."""
+        """The body, decoded, in pieces of at most CHUNK bytes. Raises Truncated when it ends early."""
         while chunk := self._read(CHUNK):
             yield chunk
 
     def read(self, limit: int) -> bytes:
-        """The whole body. Raises ValueError when it is longer than `limit` bytes, Cut when it ends early."""
+        """The whole body. Raises ValueError when it is longer than `limit` bytes, Truncated when it ends early."""
         parts, size = [], 0
         for chunk in self.chunks():
             size += len(chunk)
@@ -112,7 +112,7 @@ class Stream:
         return b"".join(parts)
 
     def read_span(self, skip: int, length: int) -> bytes:
-        """At most `length` bytes of the body, after the first `skip`. Raises Cut when the connection breaks.
+        """At most `length` bytes of the body, after the first `skip`. Raises Truncated when the connection breaks.
 
         They are read at once, so that a range of some megabytes is not copied together from small pieces.
         """
@@ -134,7 +134,7 @@ class Stream:
         try:
             return self._response.read(amount, decode_content=True)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Cut from error
+            raise Truncated from error
 
 
 class Client:
@@ -199,7 +199,7 @@ class Client:
     ) -> T:
         """What `read` makes of an answer, whatever its status. Statuses of a busy server are retried before that.
 
-        `read` raises Cut or FailedTry to have the request sent again; its other errors pass through. Raises
+        `read` raises Truncated or FailedTry to have the request sent again; its other errors pass through. Raises
         RequestFailed after the last try.
         """
 
@@ -207,7 +207,7 @@ class Client:
             stream = self._answer(method, url, headers or {})
             try:
                 return read(stream)
-            except Cut:
+            except Truncated:
                 raise FailedTry("the answer was cut short") from None
             finally:
                 stream.close()
@@ -248,7 +248,7 @@ class Client:
         """One try, through redirects. Raises FailedTry and RequestFailed."""
         for _ in range(_REDIRECTS):
             stream = self._send(method, url, headers)
-            if stream.status == 401 and self._keyring.refused(url) is not None:
+            if stream.status == 401 and self._keyring.login_after_refusal(url) is not None:
                 stream.close()
                 stream = self._send(method, url, headers)
             if stream.status in _BUSY:

@@ -19,7 +19,7 @@ import msgspec
 
 from envc.context import cache_folder
 from envc.errors import UsageError
-from envc.fetch.net.credentials import Ask, Keyring, Login
+from envc.fetch.net.credentials import Keyring, KeyringLookup, Login
 from envc.fetch.net.urls import holds_token
 
 _LOGIN = r"ENVC_SOURCE_([A-Z0-9_]+)_(?:USERNAME|PASSWORD)"
@@ -46,13 +46,13 @@ class FetchSettings(msgspec.Struct, frozen=True, kw_only=True):
     index_url: str | None = None  # replaces the default index; None: the ecosystem's own. May hold credentials
     netrc: Path | None = None
     logins: dict[str, Login] = {}  # by `login_name` of a source
-    ask: Ask | None = None  # a keyring, where the user wants it to be asked
+    lookup: KeyringLookup | None = None  # a keyring, where the user wants it to be asked
     transport: Transport = Transport()
     warnings: tuple[str, ...] = ()  # to be shown when the network is used; free of credentials
 
     def keyring(self) -> Keyring:
         """A keyring that knows no source yet. One is enough for a run, so that nobody is asked twice."""
-        return Keyring(self.netrc, logins=self.logins, ask=self.ask)
+        return Keyring(self.netrc, logins=self.logins, lookup=self.lookup)
 
 
 def read_settings(environ: Mapping[str, str]) -> FetchSettings:
@@ -71,7 +71,7 @@ def read_settings(environ: Mapping[str, str]) -> FetchSettings:
         index_url=index_url or None,
         netrc=_netrc(environ),
         logins=_logins(environ),
-        ask=_keyring(environ, pip),
+        lookup=_keyring(environ, pip),
         transport=_transport(environ, pip),
         warnings=_ignored(pip),
     )
@@ -83,7 +83,7 @@ def channel_settings(environ: Mapping[str, str]) -> FetchSettings:
         cache=cache_folder(environ),
         netrc=_netrc(environ),
         logins=_logins(environ),
-        ask=_keyring(environ, {}),
+        lookup=_keyring(environ, {}),
         transport=_transport(environ, {}),
     )
 
@@ -126,7 +126,7 @@ def _logins(environ: Mapping[str, str]) -> dict[str, Login]:
     }
 
 
-def _keyring(environ: Mapping[str, str], pip: Mapping[str, str]) -> Ask | None:
+def _keyring(environ: Mapping[str, str], pip: Mapping[str, str]) -> KeyringLookup | None:
     """``ENVC_KEYRING_PROVIDER``, else pip's ``keyring-provider``: only "subprocess" lets the command be started."""
     provider = environ.get("ENVC_KEYRING_PROVIDER")
     if provider not in (None, "", "disabled", "subprocess"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 # Reads further than RFC 3986 does, up to the last "@" before the path, so that no half of a password is left standing.
 _USER_INFO = re.compile(r"(?<=://)[^/\s\"']*@")
@@ -58,3 +59,11 @@ def url_mistake(url: str, schemes: frozenset[str] | None = None) -> tuple[str, s
 def git_mistake(url: str) -> tuple[str, str | None] | None:
     """The same for the address of a git repository, which may also be written ``git@host:path``."""
     return None if re.fullmatch(_SCP_LIKE, url) else url_mistake(url, GIT_SCHEMES)
+
+
+def local_path(url: str) -> Path:
+    """The path that a file URL names."""
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    return Path(url2pathname(urlsplit(url).path))

@@ -11,7 +11,7 @@ from envc.fetch.cache.index_cache import Broken, Cache
 from envc.fetch.context import FetchContext
 from envc.fetch.pypi.listing import ListedFile
 from envc.fetch.pypi.pages import Pages
-from envc.fetch.pypi.places import Place
+from envc.fetch.pypi.source_locations import SourceLocation
 from envc.model.digest import Sha256, parse_sha256
 from envc.model.progress import Task
 from envc.system.once import Once
@@ -25,14 +25,14 @@ class Facts:
 
     def __init__(
         self,
-        places: Mapping[str, Place],
+        locations: Mapping[str, SourceLocation],
         pages: Pages,
         cache: Cache,
         artifacts: Artifacts,
         context: FetchContext,
         task: Task,
     ) -> None:
-        self._places = places
+        self._locations = locations
         self._pages = pages
         self._cache = cache
         self._artifacts = artifacts
@@ -65,7 +65,7 @@ class Facts:
 
     def obtain(self, source: str, project: str, file: File) -> tuple[Path, Sha256, int]:
         """A whole listed file: path, digest and size in bytes. Errors as for `identify`, and DigestMismatch."""
-        if file.sha256 and (kept := self._artifacts.kept(parse_sha256(file.sha256), file.name)) is not None:
+        if file.sha256 and (kept := self._artifacts.cached(parse_sha256(file.sha256), file.name)) is not None:
             return kept, parse_sha256(file.sha256), kept.stat().st_size
         return self._artifacts.obtain(source, self._listed(source, project, file, "the file"))
 
@@ -101,17 +101,19 @@ class Facts:
                 pass
             finally:
                 self._task.advance()
-        path = self._artifacts.kept(parse_sha256(artifact), file)
+        path = self._artifacts.cached(parse_sha256(artifact), file)
         return wheel_metadata(path or self._artifacts.obtain(source, listed)[0])
 
     def _find_identity(self, source: str, project: str, file: File) -> tuple[Sha256, int]:
         from envc.fetch.pypi.remote import NoShortcut, remote_size
 
-        place = self._places[source]
+        location = self._locations[source]
         # A local file may change at any time; a remote one is what its page of that content promised.
-        generation = "" if place.is_local or place.kind != "pypi" else self._pages.state(source, project).generation
+        generation = (
+            "" if location.is_local or location.kind != "pypi" else self._pages.state(source, project).generation
+        )
         if generation:
-            known = self._cache.digest(place.key, project, file.name, generation)
+            known = self._cache.digest(location.key, project, file.name, generation)
             if known is not None and file.sha256 in ("", known[0]):
                 return parse_sha256(known[0]), known[1]
         listed = self._listed(source, project, file, "the digest of")
@@ -123,11 +125,11 @@ class Facts:
                 pass
         sha256, size = found or self._artifacts.obtain(source, listed)[1:]
         if generation:
-            self._cache.save_digest(place.key, project, file.name, generation, sha256, size)
+            self._cache.save_digest(location.key, project, file.name, generation, sha256, size)
         return sha256, size
 
     def _listed(self, source: str, project: str, file: File, purpose: str) -> ListedFile:
-        """The place of a file, for something that must be asked of its source."""
+        """The location of a file, for something that must be asked of its source."""
         listed = self._pages.find(source, project, file.name, file.sha256)
         if listed is None:
             raise SourceUnreachable(source, f"{purpose} {file.name}", "its page no longer lists that file")

@@ -10,8 +10,9 @@ from envc.errors import OfflineMiss, SourceUnreachable, UsageError
 from envc.fetch.cache.index_cache import Cache, PageState
 from envc.fetch.context import FetchContext
 from envc.fetch.net.http import Reply, max_age
+from envc.fetch.net.urls import local_path
 from envc.fetch.pypi.listing import ACCEPT, ListedFile, Listing, list_folder, listed, parse_page
-from envc.fetch.pypi.places import Place, local_path
+from envc.fetch.pypi.source_locations import SourceLocation
 from envc.model.digest import sha256
 from envc.model.progress import Task
 from envc.system.once import Once
@@ -26,16 +27,16 @@ _SDISTS = (".tar.gz", ".zip")
 
 
 class Pages:
-    """The pages of all places. Thread-safe."""
+    """The pages of all locations. Thread-safe."""
 
     def __init__(
         self,
-        places: Mapping[str, Place],
+        locations: Mapping[str, SourceLocation],
         cache: Cache,
         context: FetchContext,
         task: Task,
     ) -> None:
-        self._places = places
+        self._locations = locations
         self._cache = cache
         self._client = context.client
         self._now = context.now  # seconds since the epoch
@@ -55,12 +56,12 @@ class Pages:
         return self._views.get((source, project, tags), lambda: self._view(source, project, tags, target, python))
 
     def _view(self, source: str, project: str, tags: str, target: Target, python: Python) -> View | None:
-        place = self._place(source)
-        if place.kind == "find-links":
+        location = self._location(source)
+        if location.kind == "find-links":
             listing = self.listing(source, project)
             return _rank(project, source, listing, wheel_tags(target, python)) if listing.entries else None
-        known = self._cache.view(place.key, project, tags)
-        if known is not None and self._is_fresh(place, known[0]):
+        known = self._cache.view(location.key, project, tags)
+        if known is not None and self._is_fresh(location, known[0]):
             state, view = known
         else:
             state, view = self.state(source, project), None
@@ -71,50 +72,50 @@ class Pages:
         if view is None:
             listing = self.listing(source, project)
             view = _rank(project, source, listing, wheel_tags(target, python))
-            self._cache.save_view(place.key, tags, state.generation, view)
+            self._cache.save_view(location.key, tags, state.generation, view)
         return view
 
     def listing(self, source: str, project: str) -> Listing:
         """Every file of a project, in the order of its page; empty when the source does not know it."""
-        place = self._place(source)
-        if place.kind == "find-links":
-            everything = self._all(place)
+        location = self._location(source)
+        if location.kind == "find-links":
+            everything = self._all(location)
             own = tuple(entry for entry in everything.entries if _belongs(entry.filename, project))
             return Listing(everything.url, own)
         state = self.state(source, project)
-        return self._stored(place, project) if state.generation else _NOTHING
+        return self._stored(location, project) if state.generation else _NOTHING
 
     def find(self, source: str, project: str, file: str, sha256: str) -> ListedFile | None:
         """A file by name and digest, on the page that is at hand however old, else on a fresh one.
 
         An old page is as good as a new one here, since the digest decides.
         """
-        place = self._place(source)
-        if place.kind == "pypi" and not place.is_local and (place.name, project) not in self._states:
-            state = self._cache.page(place.key, project)
+        location = self._location(source)
+        if location.kind == "pypi" and not location.is_local and (location.name, project) not in self._states:
+            state = self._cache.page(location.key, project)
             if state is not None and state.generation:
-                found = _pick(self._stored(place, project), file, sha256)
+                found = _pick(self._stored(location, project), file, sha256)
                 if found is not None:
                     return found
         return _pick(self.listing(source, project), file, sha256)
 
     def state(self, source: str, project: str) -> PageState:
         """What is known of a page, fresh. Its generation is "" when the source does not know the project."""
-        return self._states.get((source, project), lambda: self._state(self._place(source), project))
+        return self._states.get((source, project), lambda: self._state(self._location(source), project))
 
-    def _state(self, place: Place, project: str) -> PageState:
-        state = self._cache.page(place.key, project)
-        if state is not None and self._is_fresh(place, state):
+    def _state(self, location: SourceLocation, project: str) -> PageState:
+        state = self._cache.page(location.key, project)
+        if state is not None and self._is_fresh(location, state):
             return state
-        if self._offline and not place.is_local:
-            raise OfflineMiss(f"the page of {project or place.name}")
-        return self._ask(place, project, state)
+        if self._offline and not location.is_local:
+            raise OfflineMiss(f"the page of {project or location.name}")
+        return self._ask(location, project, state)
 
-    def _ask(self, place: Place, project: str, old: PageState | None) -> PageState:
+    def _ask(self, location: SourceLocation, project: str, old: PageState | None) -> PageState:
         what = f"the page of {project}" if project else "its page"
-        url = place.page_url(project)
-        if place.is_local:
-            reply = _read_local(url, place, what)
+        url = location.page_url(project)
+        if location.is_local:
+            reply = _read_local(url, location, what)
         else:
             self._task.grow(1)
             headers = {"Accept": ACCEPT}
@@ -122,72 +123,72 @@ class Pages:
                 headers["If-None-Match"] = old.etag
             elif old is not None and old.generation and old.modified:
                 headers["If-Modified-Since"] = old.modified
-            reply = self._client.get(place.name, what, url, limit=LARGEST_PAGE, headers=headers)
+            reply = self._client.get(location.name, what, url, limit=LARGEST_PAGE, headers=headers)
             self._task.advance()
         age = max_age(reply.headers)
         if reply.status == 304 and old is not None:
             state = msgspec.structs.replace(old, fetched_at=self._now, max_age=age)
-            self._cache.save_page(place.key, project, state)
+            self._cache.save_page(location.key, project, state)
             return state
         if reply.status in (404, 410):
             state = PageState("", "", "", self._now, age)
-            self._cache.save_page(place.key, project, state)
+            self._cache.save_page(location.key, project, state)
             return state
         if reply.status != 200:
-            raise SourceUnreachable(place.name, what, f"HTTP {reply.status}, which makes no sense here")
+            raise SourceUnreachable(location.name, what, f"HTTP {reply.status}, which makes no sense here")
         etag, modified = reply.headers.get("etag", ""), reply.headers.get("last-modified", "")
         # The content names the generation: a server that knows no validators still spares us parsing a page twice.
         state = PageState(sha256(reply.body)[:20], etag, modified, self._now, age)
         if old is not None and old.generation == state.generation:
-            self._cache.save_page(place.key, project, state)
+            self._cache.save_page(location.key, project, state)
             return state
         try:
             listing = parse_page(reply.body, reply.headers.get("content-type", ""), reply.url)
         except ValueError as error:
-            raise SourceUnreachable(place.name, what, str(error)) from None
-        self._listings[place.key, project] = listing
-        self._cache.save_page(place.key, project, state, listing)
+            raise SourceUnreachable(location.name, what, str(error)) from None
+        self._listings[location.key, project] = listing
+        self._cache.save_page(location.key, project, state, listing)
         return state
 
-    def _place(self, source: str) -> Place:
+    def _location(self, source: str) -> SourceLocation:
         try:
-            return self._places[source]
+            return self._locations[source]
         except KeyError:
             raise UsageError(
                 f"there is no source {source} that holds PyPI projects",
                 f"declare [sources.{source}] in the manifest again, or lock again without it",
             ) from None
 
-    def _is_fresh(self, place: Place, state: PageState) -> bool:
-        if place.is_local:
+    def _is_fresh(self, location: SourceLocation, state: PageState) -> bool:
+        if location.is_local:
             return False  # reading the file is no dearer than reading the cache, and always right
         if self._offline:
             return True
         # A clock that was set back makes a page look young for ever; as far ahead as behind, it is asked again.
         return not self._refresh and abs(self._now - state.fetched_at) < state.max_age
 
-    def _all(self, place: Place) -> Listing:
-        if place.is_local:
-            folder = local_path(place.url or "")
+    def _all(self, location: SourceLocation) -> Listing:
+        if location.is_local:
+            folder = local_path(location.url or "")
             if folder.is_dir():
                 try:
                     return list_folder(folder)
                 except OSError as error:
-                    raise SourceUnreachable(place.name, "its files", error.strerror or "unreadable") from None
-        state = self.state(place.name, _FLAT)
-        return self._stored(place, _FLAT) if state.generation else _NOTHING
+                    raise SourceUnreachable(location.name, "its files", error.strerror or "unreadable") from None
+        state = self.state(location.name, _FLAT)
+        return self._stored(location, _FLAT) if state.generation else _NOTHING
 
-    def _stored(self, place: Place, project: str) -> Listing:
+    def _stored(self, location: SourceLocation, project: str) -> Listing:
         """A page's files from memory, else from the cache, else from the source once more: its row was damaged."""
-        listing = self._listings.get((place.key, project))
+        listing = self._listings.get((location.key, project))
         if listing is None:
-            listing = self._cache.listing(place.key, project)
+            listing = self._cache.listing(location.key, project)
             if listing is None:
-                if self._offline and not place.is_local:
-                    raise OfflineMiss(f"the page of {project or place.name}")
-                self._ask(place, project, None)
-                listing = self._listings.get((place.key, project), _NOTHING)
-            self._listings[place.key, project] = listing
+                if self._offline and not location.is_local:
+                    raise OfflineMiss(f"the page of {project or location.name}")
+                self._ask(location, project, None)
+                listing = self._listings.get((location.key, project), _NOTHING)
+            self._listings[location.key, project] = listing
         return listing
 
 
@@ -208,16 +209,18 @@ def _belongs(file: str, project: str) -> bool:
     return file.endswith((".whl", *_SDISTS)) and version_of(file, project) is not None
 
 
-def _read_local(url: str, place: Place, what: str) -> Reply:
+def _read_local(url: str, location: SourceLocation, what: str) -> Reply:
     """The page of a source on disk: ``index.html`` of the project's folder, or a find-links page itself."""
     path = local_path(url)
-    if place.kind == "pypi" or path.is_dir():
+    if location.kind == "pypi" or path.is_dir():
         path = path / "index.html"
     try:
         return Reply(200, {"content-type": "text/html"}, path.read_bytes(), path.resolve().as_uri())
     except (FileNotFoundError, NotADirectoryError):
-        if place.kind == "pypi" and local_path(place.url or "").is_dir():
+        if location.kind == "pypi" and local_path(location.url or "").is_dir():
             return Reply(404, {}, b"", url)
-        raise SourceUnreachable(place.name, what, "there is no such folder", "correct where that source is") from None
+        raise SourceUnreachable(
+            location.name, what, "there is no such folder", "correct where that source is"
+        ) from None
     except OSError as error:
-        raise SourceUnreachable(place.name, what, error.strerror or "unreadable") from None
+        raise SourceUnreachable(location.name, what, error.strerror or "unreadable") from None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from envc.errors import DigestMismatch, SourceUnreachable
-from envc.fetch.net.http import Client, Cut
+from envc.fetch.net.http import Client, Truncated
 from envc.fetch.pypi.listing import ADVERTISED, ListedFile
 from envc.fetch.pypi.wheel_metadata import LARGEST_METADATA, TAIL, read_metadata
 from envc.model.digest import sha256
@@ -118,7 +118,7 @@ class _Ranges:
                     body = stream.read(limit)
                 except ValueError:
                     raise NoShortcut from None
-                except Cut:
+                except Truncated:
                     self._client.pause(attempt + 1)
                     continue
                 if len(body) != int(match[2]) - int(match[1]) + 1:

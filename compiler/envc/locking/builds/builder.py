@@ -169,7 +169,7 @@ class Builder:
             raise BadSource(origin.label, f"it is {named}, not {name}", f"write {named} as the requirement's name")
 
     def _kept(self, build: Build) -> Built | None:
-        path = self._artifacts.kept(build.sha256, build.wheel)
+        path = self._artifacts.cached(build.sha256, build.wheel)
         return None if path is None else Built(path, path.stat().st_size, self._metadata(path), build)
 
     def _metadata(self, path: Path) -> Metadata:

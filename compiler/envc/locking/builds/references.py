@@ -105,7 +105,7 @@ class References:
         """The file at a requirement's URL, with its digest and size. Taken from the cache if its digest is known."""
         url = dependency.requirement.url
         file = last_part(url)
-        if expected is not None and (kept := self._artifacts.kept(expected, file)) is not None:
+        if expected is not None and (kept := self._artifacts.cached(expected, file)) is not None:
             return kept, expected, kept.stat().st_size
         if self._offline:
             raise OfflineMiss(file)

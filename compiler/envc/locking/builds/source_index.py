@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from envc.errors import BuildNotAllowed
-from envc.fetch.pypi.origins import Origins, ProjectIndex
+from envc.fetch.pypi.indexes import Indexes, ProjectIndex
 from envc.locking.builds.builder import Builder, Built, LockRequirements
 from envc.locking.builds.origin import Archive, Origin
 from envc.locking.builds.references import Reference, read_static
@@ -39,7 +39,7 @@ class SourceIndex:
     def __init__(
         self,
         listed: ProjectIndex,
-        origins: Origins,
+        origins: Indexes,
         target: Target,
         python: Python,
         *,

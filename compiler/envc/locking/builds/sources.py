@@ -10,8 +10,8 @@ import msgspec
 from envc.context import Context
 from envc.errors import UsageError
 from envc.fetch.git import Git
-from envc.fetch.pypi.lookahead import Hints
-from envc.fetch.pypi.origins import Origins, ProjectIndex, SourceOrder
+from envc.fetch.pypi.indexes import Indexes, ProjectIndex, SourceOrder
+from envc.fetch.pypi.prefetch import Hints
 from envc.locking.builds.builder import Builder
 from envc.locking.builds.environment import Machine
 from envc.locking.builds.errors import BadSource
@@ -43,7 +43,7 @@ class Sources:
 
     def __init__(
         self,
-        origins: Origins,
+        origins: Indexes,
         manifest: Manifest,
         context: Context,
         *,

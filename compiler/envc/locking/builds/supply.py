@@ -65,7 +65,7 @@ class Supply:
         listed = []
         for member in members:
             if member.source in DIRECT_SOURCES or member.sha256 in self._builds:
-                yield member, self._artifacts.kept(member.sha256, member.file) or self._find(member)
+                yield member, self._artifacts.cached(member.sha256, member.file) or self._find(member)
             else:
                 listed.append(member)
         if listed:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc.errors import Refusal, Unsolvable
+from envc.fetch.conda.channel_locations import ChannelLocation, known_channel, resolve_channels
 from envc.fetch.conda.channels import Channels
-from envc.fetch.conda.places import ChannelPlace, known_channel, resolve_channels
 from envc.fetch.context import FetchContext, fetch_context
 from envc.fetch.net.settings import channel_settings
 from envc.locking.manifest.conda_query import DEFAULT_CHANNELS, CondaQuery, parse_conda_query
@@ -37,7 +37,7 @@ def open_channels(
     context: FetchContext,
     *,
     root: Path | None = None,
-) -> Iterator[tuple[Channels, dict[str, ChannelPlace]]]:
+) -> Iterator[tuple[Channels, dict[str, ChannelLocation]]]:
     """Channels by name, path or URL, in this order, and their places by name.
 
     Paths are relative to `root`. The client of `context` is closed at the end.
@@ -66,7 +66,7 @@ def solve_query(query: CondaQuery, context: Context) -> Solution:
         return solve_one(f"the specs for {query.platform}", problem, channels.repodata(query.platform))
 
 
-def within(places: Mapping[str, ChannelPlace], problem: CondaProblem) -> CondaProblem:
+def within(places: Mapping[str, ChannelLocation], problem: CondaProblem) -> CondaProblem:
     """The problem with each channel of a spec under the name that records use. Raises UsageError for an unknown one."""
 
     def settled(root: CondaRoot) -> CondaRoot:

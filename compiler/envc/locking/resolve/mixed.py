@@ -10,7 +10,7 @@ import msgspec
 from envc.context import Limits
 from envc.errors import Refusal, Unsolvable
 from envc.fetch.conda.channels import Channels
-from envc.fetch.pypi.origins import Origins
+from envc.fetch.pypi.indexes import Indexes
 from envc.locking.plan.problems import PosedProblem
 from envc.locking.resolve.conda import with_record_digests
 from envc.locking.resolve.pypi import index_of
@@ -35,7 +35,7 @@ class MixedSources(msgspec.Struct, frozen=True):
     """What the mixed problems of a run are solved over."""
 
     channels: Channels
-    origins: Origins
+    origins: Indexes
     names: Names
     sources: Sources | None = None  # as for `pypi.solve_all`
 

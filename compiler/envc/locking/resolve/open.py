@@ -10,8 +10,8 @@ from envc.context import Context
 from envc.fetch.artifacts import Artifacts
 from envc.fetch.context import fetch_context
 from envc.fetch.net.settings import read_settings
+from envc.fetch.pypi.indexes import Indexes
 from envc.fetch.pypi.listing import ListedFile
-from envc.fetch.pypi.origins import Origins
 from envc.locking.plan.expand import StepTarget, target_of
 from envc.model.environment import EnvironmentMember
 from envc.model.graph import LockGraph
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from envc.shipping.deliver.pack import Artifacts as Supplier
 
 
-def open_origins(manifest: Manifest, context: Context) -> Origins:
+def open_origins(manifest: Manifest, context: Context) -> Indexes:
     """The indexes of a manifest. Use it as a context manager."""
-    return Origins(
+    return Indexes(
         {name: source for name, source in manifest.sources.items() if source.kind != "conda"},
         fetch_context(read_settings(context.environ), context),
         root=manifest.root,
-        elsewhere={"interpreter": lambda member: _archives(member, manifest, context)},
+        locators={"interpreter": lambda member: _archives(member, manifest, context)},
     )
 
 
@@ -58,13 +58,15 @@ def open_artifacts(
             yield supply(origins.artifacts)
             return
         from envc.fetch.conda.channel_files import ChannelFiles
+        from envc.fetch.conda.channel_locations import resolve_channels
         from envc.fetch.conda.channels import Channels
-        from envc.fetch.conda.places import resolve_channels
 
         places = resolve_channels(manifest.channels, manifest.sources, origins.context.keyring, root=manifest.root)
         with Channels(places, origins.context) as channels:
             platforms = {target_of(manifest, name).platform for name in manifest.targets}
-            yield supply(origins.artifacts.also(conda=ChannelFiles(channels, places, sorted(platforms)).locate))
+            yield supply(
+                origins.artifacts.with_locators(conda=ChannelFiles(channels, places, sorted(platforms)).locate)
+            )
 
 
 def warn_of_link_scripts(
@@ -74,8 +76,8 @@ def warn_of_link_scripts(
 
     `keyring` is the run's, so that none is asked twice.
     """
+    from envc.fetch.conda.channel_locations import resolve_channels
     from envc.fetch.conda.link_scripts import LinkScripts
-    from envc.fetch.conda.places import resolve_channels
     from envc.fetch.net.http import Client
     from envc.system.retries import RetryPolicy
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from envc.context import Limits
 from envc.errors import Refusal, Unsolvable, UsageError
-from envc.fetch.pypi.lookahead import Hints
-from envc.fetch.pypi.origins import Origins, ProjectIndex, SourceOrder
+from envc.fetch.pypi.indexes import Indexes, ProjectIndex, SourceOrder
+from envc.fetch.pypi.prefetch import Hints
 from envc.locking.plan.problems import PosedProblem
 from envc.locking.resolve.refusal import pypi_refusal
 from envc.model.progress import Progress
@@ -45,7 +45,7 @@ def _rare_collections() -> Iterator[None]:
 @_rare_collections()
 def solve_all(
     problems: tuple[PosedProblem, ...],
-    origins: Origins,
+    origins: Indexes,
     progress: Progress,
     *,
     align: Mode | Literal["off"] = "newest",
@@ -104,7 +104,7 @@ def solve_all(
 def _align(
     opened: list[tuple[PosedProblem, PyPIProblem, Index]],
     solutions: list[Solution],
-    origins: Origins,
+    origins: Indexes,
     mode: Mode,
     progress: Progress,
     limits: Limits,
@@ -161,7 +161,7 @@ def _differ(solutions: list[Solution]) -> bool:
     return any(versions.setdefault(pin.name, pin.version) != pin.version for one in solutions for pin in one.pins)
 
 
-def index_of(posed: PosedProblem, problem: PyPIProblem, origins: Origins) -> ProjectIndex:
+def index_of(posed: PosedProblem, problem: PyPIProblem, origins: Indexes) -> ProjectIndex:
     """The index of a problem. Raises UsageError for a step whose packages no index may supply."""
     step_target = posed.step_targets[0]
     if not step_target.indexes and step_target.pypi:

@@ -13,7 +13,7 @@ from envc.context import Context
 from envc.errors import Refusal, Unsolvable
 from envc.fetch.context import fetch_context
 from envc.fetch.net.settings import channel_settings
-from envc.fetch.pypi.origins import Origins
+from envc.fetch.pypi.indexes import Indexes
 from envc.locking.plan.problems import PosedProblem
 from envc.locking.resolve.open import open_origins
 from envc.model.graph import Build, LockGraph
@@ -99,7 +99,7 @@ class _Run:
         self._release = release
         self._opened = opened
         self._sources: Sources | None = None
-        self._origins: Origins | None = None
+        self._origins: Indexes | None = None
 
     @cached_property
     def keyring(self) -> Keyring:
@@ -140,7 +140,7 @@ class _Run:
             over = MixedSources(channels, origins, load_names(self._manifest.mapping), sources)
             yield lambda: solve_mixed_all(self._mixed, over, progress, limits)
 
-    def _open_sources(self, origins: Origins) -> Sources | None:
+    def _open_sources(self, origins: Indexes) -> Sources | None:
         if not any(posed.direct or posed.buildable for posed in (*self._pypi, *self._mixed)):
             return None
         # Builds import half of the compiler, which most locks never need.

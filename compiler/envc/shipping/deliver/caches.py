@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from envc.fetch.cache.eviction import Holdings
+from envc.fetch.cache.eviction import CacheUsage
 from envc.fetch.cache.index_cache import FILE, Cache
 from envc.model.progress import Progress
 from envc.system.atomic_folder import remove_folder
@@ -66,7 +66,7 @@ def show(cache: Path, progress: Progress) -> tuple[CachePart, ...]:
         entries, size = totals.get(entry.part, (0, 0))
         totals[entry.part] = entries + 1, size + entry.size
     if _INDEX in totals:
-        held = _index(cache, progress, lambda index: index.holdings())
+        held = _index(cache, progress, lambda index: index.usage())
         totals[_INDEX] = held.projects + held.artifacts, totals[_INDEX][1]
     return tuple(CachePart(part=part, entries=entries, size=size) for part, (entries, size) in totals.items())
 
@@ -93,7 +93,7 @@ def prune(cache: Path, before: float | None, progress: Progress, *, dry_run: boo
     return Pruned(entries=entries, size=size)
 
 
-def _index(cache: Path, progress: Progress, ask: Callable[[Cache], Holdings]) -> Holdings:
+def _index(cache: Path, progress: Progress, ask: Callable[[Cache], CacheUsage]) -> CacheUsage:
     index = Cache(cache, progress, now=0)
     try:
         return ask(index)

@@ -17,7 +17,7 @@ import msgspec
 from envc.context import Context
 from envc.fetch.context import fetch_context
 from envc.fetch.net.settings import read_settings
-from envc.fetch.pypi.origins import Origins, SourceOrder
+from envc.fetch.pypi.indexes import Indexes, SourceOrder
 from envc.model.digest import parse_sha256
 from envc.model.environment import EnvironmentMember
 from envc.model.manifest import Source
@@ -57,7 +57,7 @@ def main(folder: Path) -> None:
     target, python = default_target("linux-64"), Python(minor=(3, 12))
     context = Context(environ=os.environ, cwd=Path.cwd(), progress=Silent(), refresh=True)
     fetching = fetch_context(read_settings(context.environ), context)
-    with Origins({"pypi": Source(name="pypi", kind="pypi")}, fetching) as origins:
+    with Indexes({"pypi": Source(name="pypi", kind="pypi")}, fetching) as origins:
         view = origins.index(target, python, SourceOrder(("pypi",))).view(PROJECT)
         release = view.releases[0]
         file = release.files[0]

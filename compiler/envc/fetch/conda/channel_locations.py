@@ -1,4 +1,4 @@
-"""Where conda channels live: each channel that a run names as a place with a cache key, and credentials kept apart."""
+"""Where the conda channels of a run are: URL, folder and cache key of each, with credentials kept apart."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CHANNELS_URL = "https://conda.anaconda.org"  # the public channels, as channel names are understood everywhere
 
 
-class ChannelPlace(msgspec.Struct, frozen=True):
+class ChannelLocation(msgspec.Struct, frozen=True):
     """A channel, resolved."""
 
     name: str  # the only thing that may be shown
@@ -36,14 +36,14 @@ def resolve_channels(
     *,
     base: str = CHANNELS_URL,
     root: Path | None = None,
-) -> dict[str, ChannelPlace]:
-    """The places of channels by name, in their order; credentials go into the keyring.
+) -> dict[str, ChannelLocation]:
+    """The locations of channels by name, in their order; credentials go into the keyring.
 
     A channel is the name of a source, a URL, a path (relative to `root`, else to the working directory; one that is
     not absolute starts with a dot), or the name of a public channel below `base`. Raises UsageError for a text that is
     none of these, and for two channels of one name.
     """
-    places: dict[str, ChannelPlace] = {}
+    locations: dict[str, ChannelLocation] = {}
     for text in channels:
         source = sources.get(text)
         url = source.url if source is not None and source.url is not None else text
@@ -64,29 +64,29 @@ def resolve_channels(
         plain, login = split_credentials(url)
         plain = plain.partition("#")[0].partition("?")[0].rstrip("/")
         if folder is None and plain.startswith("file:"):
-            from envc.fetch.pypi.places import local_path
+            from envc.fetch.net.urls import local_path
 
             folder = local_path(plain)
         name = name or plain.rpartition("/")[2]
         keyring.declare(name, plain, login)
-        if name in places and places[name].url != plain:
+        if name in locations and locations[name].url != plain:
             raise UsageError(f"two channels are called {name}", "give them names under [sources] in the manifest")
-        places[name] = ChannelPlace(name, f"{_safe(name)}-{short_digest(plain)}", plain, folder)
-    return places
+        locations[name] = ChannelLocation(name, f"{_safe(name)}-{short_digest(plain)}", plain, folder)
+    return locations
 
 
-def known_channel(text: str, places: Mapping[str, ChannelPlace]) -> str:
+def known_channel(text: str, locations: Mapping[str, ChannelLocation]) -> str:
     """The name of the channel that a match spec names, by its name or by where it lives.
 
     Raises UsageError when it is none of those in use.
     """
-    if text in places:
+    if text in locations:
         return text
     url = split_credentials(text)[0] if "://" in text else f"{CHANNELS_URL}/{text}"
-    for place in places.values():
-        if place.url == url.rstrip("/"):
-            return place.name
-    raise UsageError(f"channel {_shown(text)} is not in use", f"the channels are: {', '.join(places)}")
+    for location in locations.values():
+        if location.url == url.rstrip("/"):
+            return location.name
+    raise UsageError(f"channel {_shown(text)} is not in use", f"the channels are: {', '.join(locations)}")
 
 
 def _is_usable(url: str) -> bool:

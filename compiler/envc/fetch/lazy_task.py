@@ -8,7 +8,7 @@ from collections.abc import Callable
 from envc.model.progress import Progress, Task
 
 
-class LateTask:
+class LazyTask:
     """A task that is announced by its first piece of work. Thread-safe."""
 
     def __init__(self, progress: Progress, label: str, begin: Callable[[], None] | None = None) -> None:

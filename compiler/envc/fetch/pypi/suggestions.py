@@ -8,9 +8,9 @@ from importlib.resources import files
 from envc_solvers.nearest import STRICT, nearest_name
 
 
-def nearest_project(name: str, met: Iterable[str]) -> str | None:
+def nearest_project(name: str, cached: Iterable[str]) -> str | None:
     """The known project whose name is spelt most like `name` (both normalised); None when none comes near."""
-    return nearest_name(name, {*met, *_shipped()} - {name}, STRICT)
+    return nearest_name(name, {*cached, *_shipped()} - {name}, STRICT)
 
 
 def _shipped() -> list[str]:

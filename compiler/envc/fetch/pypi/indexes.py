@@ -1,4 +1,4 @@
-"""Origins: everything that comes from indexes. One for a run; it gives each problem its `Index`.
+"""Indexes: everything that comes from indexes. One for a run; it gives each problem its `Index`.
 
 The first-index rule: the first source that knows a project supplies it. "Does not know" is a 404 and nothing else; any
 other trouble ends the work, since to go on with the next source would let whoever disturbs the first one choose
@@ -16,14 +16,14 @@ from types import TracebackType
 import msgspec
 
 from envc.errors import UsageError
-from envc.fetch.artifacts import Artifacts, Locate
+from envc.fetch.artifacts import Artifacts, Locator
 from envc.fetch.cache.index_cache import Cache
 from envc.fetch.context import FetchContext
-from envc.fetch.late_task import LateTask
+from envc.fetch.lazy_task import LazyTask
 from envc.fetch.pypi.facts import Facts
-from envc.fetch.pypi.lookahead import Hints, Walk
 from envc.fetch.pypi.pages import Pages
-from envc.fetch.pypi.places import resolve
+from envc.fetch.pypi.prefetch import Hints, Prefetcher
+from envc.fetch.pypi.source_locations import resolve_sources
 from envc.model.digest import Sha256
 from envc.model.manifest import Source
 from envc.system.workers import Workers
@@ -50,7 +50,7 @@ class SourceOrder(msgspec.Struct, frozen=True):
     dedicated: tuple[str, ...] = ()  # names of sources that supply only projects of `only`, or that their globs match
 
 
-class Origins:
+class Indexes:
     """The sources of a run. Thread-safe: problems may be solved in several threads. Close it when done."""
 
     def __init__(
@@ -59,28 +59,28 @@ class Origins:
         context: FetchContext,
         *,
         root: Path | None = None,
-        elsewhere: Mapping[str, Locate] | None = None,
+        locators: Mapping[str, Locator] | None = None,
     ) -> None:
-        """`root` is what the paths of find-links folders are relative to, `elsewhere` as for `Artifacts`.
+        """`root` is what the paths of find-links folders are relative to, `locators` as for `Artifacts`.
 
         Raises UsageError for a source whose URL cannot be used.
         """
         self.context = context
-        self._places = resolve(sources, context.settings, context.keyring, root)
+        self._locations = resolve_sources(sources, context.settings, context.keyring, root)
         self._cache = Cache(context.cache, context.progress, now=context.now)
-        self._page_task = LateTask(context.progress, "index pages", self._go_online)
-        self._metadata_task = LateTask(context.progress, "metadata", self._go_online)
-        self._pages = Pages(self._places, self._cache, context, self._page_task)
-        self.artifacts = Artifacts(self._pages, context, elsewhere)
-        self._facts = Facts(self._places, self._pages, self._cache, self.artifacts, context, self._metadata_task)
+        self._page_task = LazyTask(context.progress, "index pages", self._go_online)
+        self._metadata_task = LazyTask(context.progress, "metadata", self._go_online)
+        self._pages = Pages(self._locations, self._cache, context, self._page_task)
+        self.artifacts = Artifacts(self._pages, context, locators)
+        self._facts = Facts(self._locations, self._pages, self._cache, self.artifacts, context, self._metadata_task)
         self._answers: dict[str, dict[str, Answer]] = {}
         self._stored_answers: dict[str, int] = {}
-        self._indexes: list[ProjectIndex] = []
+        self._opened: list[ProjectIndex] = []
         self._workers = Workers(_REQUESTS, "fetch")
         self._lock = threading.Lock()
         self.is_online = False  # whether this run has asked the network for anything
 
-    def __enter__(self) -> Origins:
+    def __enter__(self) -> Indexes:
         return self
 
     def __exit__(
@@ -105,24 +105,26 @@ class Origins:
     def index(self, target: Target, python: Python, sources: SourceOrder, hints: Hints = NO_HINTS) -> ProjectIndex:
         """What one problem asks. Raises UsageError for a source that is not there."""
         for name in (*sources.order, *sources.dedicated, *sources.only.values()):
-            if name not in self._places:
+            if name not in self._locations:
                 raise UsageError(f"there is no source {name} that holds PyPI projects")
         index = ProjectIndex(self, target, python, sources, hints)
         with self._lock:
-            self._indexes.append(index)
+            self._opened.append(index)
         if self.is_online:
-            index.look_ahead()
+            index.start_prefetching()
         return index
 
     def suppliers(self, project: str, sources: SourceOrder) -> tuple[str, ...]:
         """Names of the sources that may supply a project, in the order in which they are asked."""
         if project in sources.only:
             return (sources.only[project],)
-        allowed = [self._places[name] for name in (*sources.order, *sources.dedicated)]
-        claimed = [place.name for place in allowed if any(fnmatchcase(project, glob) for glob in place.projects)]
+        allowed = [self._locations[name] for name in (*sources.order, *sources.dedicated)]
+        claimed = [
+            location.name for location in allowed if any(fnmatchcase(project, glob) for glob in location.projects)
+        ]
         if claimed:
             return (claimed[0],)
-        return tuple(name for name in sources.order if not self._places[name].projects)
+        return tuple(name for name in sources.order if not self._locations[name].projects)
 
     def answers(self, target: Target, python: Python) -> dict[str, Answer]:
         """What markers came to on that target. What is added to it is kept when this is closed."""
@@ -169,7 +171,7 @@ class Origins:
     def unknown(self, name: str, sources: tuple[str, ...]) -> ProjectNotFound:
         """The error for a project that none of those sources knows."""
         # Reading the shipped list takes as long as all other imports here, and is for errors alone.
-        from envc.fetch.pypi.known_names import nearest_project
+        from envc.fetch.pypi.suggestions import nearest_project
 
         return ProjectNotFound(name, sources, nearest_project(name, self._cache.projects()))
 
@@ -183,25 +185,25 @@ class Origins:
             if self.is_online:
                 return
             self.is_online = True
-            indexes = list(self._indexes)
+            indexes = list(self._opened)
         for warning in self.context.settings.warnings:
             self.context.progress.warn(warning)
         for index in indexes:
-            index.look_ahead()
+            index.start_prefetching()
 
 
 class ProjectIndex:
     """`envc_solvers.pypi.index.Index` for one problem: its target, its Python, its sources."""
 
-    def __init__(self, origins: Origins, target: Target, python: Python, sources: SourceOrder, hints: Hints) -> None:
-        self._origins = origins
+    def __init__(self, indexes: Indexes, target: Target, python: Python, sources: SourceOrder, hints: Hints) -> None:
+        self._indexes = indexes
         self._target = target
         self._python = python
         self._sources = sources
         self._hints = hints
         self._views: dict[str, View] = {}
         self._expected: list[Requirement] = []
-        self._walk: Walk | None = None
+        self._prefetcher: Prefetcher | None = None
 
     def view(self, name: str) -> View:
         """The project as this target sees it. Raises ProjectNotFound when no source knows it."""
@@ -209,56 +211,56 @@ class ProjectIndex:
         if view is None:
             view = self.find(name)
             if view is None:
-                raise self._origins.unknown(name, self._suppliers(name))
+                raise self._indexes.unknown(name, self._suppliers(name))
             self._views[name] = view
         return view
 
     def files(self, name: str) -> tuple[File, ...]:
         """All files of a project, from the source that supplies it; () when none knows it."""
         for source in self._suppliers(name):
-            files = self._origins.files(source, name)
+            files = self._indexes.files(source, name)
             if files:
                 return files
         return ()
 
     def metadata(self, view: View, file: File) -> Metadata:
         """The core metadata of a file of that view. Raises MetadataUnusable when the file's own metadata is broken."""
-        return self._origins.metadata(view.source, view.name, file)
+        return self._indexes.metadata(view.source, view.name, file)
 
     def expect(self, requirements: Iterable[Requirement]) -> None:
         """These requirements will soon be asked about. Costs next to nothing while the cache knows everything."""
-        if self._walk is not None:
-            self._walk.expect(requirements)
+        if self._prefetcher is not None:
+            self._prefetcher.expect(requirements)
         else:
             self._expected.extend(requirements)
 
     def expect_metadata(self, view: View, files: Iterable[File]) -> None:
         """The metadata of these files will soon be asked for."""
-        if self._walk is not None:
-            self._walk.expect_metadata(view, files)
+        if self._prefetcher is not None:
+            self._prefetcher.expect_metadata(view, files)
 
     def find(self, name: str) -> View | None:
         """The view from the first source that knows the project. May be called from any thread."""
         for source in self._suppliers(name):
-            view = self._origins.view(source, name, self._target, self._python)
+            view = self._indexes.view(source, name, self._target, self._python)
             if view is not None:
                 return view
         return None
 
     def metadata_of(self, view: View, file: File) -> Metadata:
         """As `metadata`, for guesses. May be called from any thread."""
-        return self._origins.metadata(view.source, view.name, file)
+        return self._indexes.metadata(view.source, view.name, file)
 
-    def look_ahead(self) -> None:
+    def start_prefetching(self) -> None:
         """Begin to guess, with what is expected so far."""
-        if self._walk is None:
+        if self._prefetcher is None:
             wheel_tags(self._target, self._python)  # now, lest two dozen threads work them out at once
             markers = Markers(
-                marker_environment(self._target, self._python), self._origins.answers(self._target, self._python)
+                marker_environment(self._target, self._python), self._indexes.answers(self._target, self._python)
             )
-            walk = Walk(self, self._origins.workers, markers, self._python, self._hints)
-            walk.expect(self._expected)
-            self._walk = walk
+            prefetcher = Prefetcher(self, self._indexes.workers, markers, self._python, self._hints)
+            prefetcher.expect(self._expected)
+            self._prefetcher = prefetcher
 
     def _suppliers(self, name: str) -> tuple[str, ...]:
-        return self._origins.suppliers(name, self._sources)
+        return self._indexes.suppliers(name, self._sources)

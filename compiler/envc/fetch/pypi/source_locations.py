@@ -1,4 +1,4 @@
-"""Where sources live: each source of the manifest as a place with a cache key, and credentials kept apart."""
+"""Where sources live: each source of the manifest as a location with a cache key, and credentials kept apart."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 
@@ -17,7 +17,7 @@ from envc.model.digest import short_digest
 from envc.model.manifest import Source
 
 
-class Place(msgspec.Struct, frozen=True):
+class SourceLocation(msgspec.Struct, frozen=True):
     """A source, resolved."""
 
     name: str  # source name, the only thing that may be shown
@@ -36,20 +36,20 @@ class Place(msgspec.Struct, frozen=True):
         return url if self.kind == "find-links" else f"{url}/{quote(project)}/"
 
 
-def resolve(
+def resolve_sources(
     sources: Mapping[str, Source], settings: FetchSettings, keyring: Keyring, root: Path | None = None
-) -> dict[str, Place]:
-    """The places of all sources that hold PyPI projects; their credentials go into the keyring.
+) -> dict[str, SourceLocation]:
+    """The locations of all sources that hold PyPI projects; their credentials go into the keyring.
 
     A path stands relative to `root`, else to the working directory. Raises UsageError for a URL that envc cannot read.
     """
-    places = {}
+    locations = {}
     for name, source in sources.items():
         if source.kind == "conda":
             continue
         url = source.url if source.url is not None else settings.index_url
         if url is None:
-            places[name] = Place(name, "default", source.kind, None, source.projects)
+            locations[name] = SourceLocation(name, "default", source.kind, None, source.projects)
             continue
         if "://" not in url:
             url = Path(root or "", url).absolute().as_uri()
@@ -62,15 +62,8 @@ def resolve(
         keyring.declare(name, plain, login)
         if source.kind == "find-links" and not plain.startswith("file:"):
             plain += "/" if url.partition("#")[0].endswith("/") else ""
-        places[name] = Place(name, f"{name}-{short_digest(plain)}", source.kind, plain, source.projects)
-    return places
-
-
-def local_path(url: str) -> Path:
-    """The path that a file URL names."""
-    from urllib.request import url2pathname
-
-    return Path(url2pathname(urlsplit(url).path))
+        locations[name] = SourceLocation(name, f"{name}-{short_digest(plain)}", source.kind, plain, source.projects)
+    return locations
 
 
 @cache

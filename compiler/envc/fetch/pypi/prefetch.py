@@ -1,6 +1,6 @@
 """Guessing ahead: while the solver thinks about one project, what it will likely ask for next comes in.
 
-The guess is a walk over requirements: of each project the candidate that would be tried first, then what that one
+The guess is a prefetcher over requirements: of each project the candidate that would be tried first, then what that one
 requires on this target. A wrong guess costs a request; the solver's answers never depend on any of this.
 """
 
@@ -22,9 +22,9 @@ from envc_solvers.pypi.language.requirement import Metadata, Requirement, specif
 from envc_solvers.pypi.problem import Policy
 from envc_solvers.target import Python
 
-_MOST_STEPS = 5_000  # of one walk
-_MOST_LOOKS = 200  # releases that one guess looks at
-_FORGETTABLE = (EnvcError, SolverError, Stopped, InterruptedError)  # whoever needs the answer sees the error again
+_MAX_STEPS = 5_000  # of one walk
+_MAX_RELEASES = 200  # releases that one guess looks at
+_IGNORED = (EnvcError, SolverError, Stopped, InterruptedError)  # whoever needs the answer sees the error again
 
 
 class Hints(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,25 +35,25 @@ class Hints(msgspec.Struct, frozen=True, kw_only=True):
     provided: Collection[str] = ()  # projects that no index has to supply
 
 
-class Answers(Protocol):
-    """What a walk asks; every method may be called from any thread."""
+class Lookups(Protocol):
+    """What a prefetcher asks; every method may be called from any thread."""
 
     def find(self, name: str) -> View | None: ...
     def metadata_of(self, view: View, file: File) -> Metadata: ...
 
 
-class Walk:
+class Prefetcher:
     """One problem's guesses. Thread-safe."""
 
     def __init__(
         self,
-        answers: Answers,
+        lookups: Lookups,
         workers: Workers,
         markers: Markers,
         python: Python,
         hints: Hints,
     ) -> None:
-        self._answers = answers
+        self._lookups = lookups
         self._workers = workers
         self._markers = markers
         self._python = python
@@ -74,7 +74,7 @@ class Walk:
             ):
                 continue
             with self._lock:
-                if requirement in self._seen or len(self._seen) >= _MOST_STEPS:
+                if requirement in self._seen or len(self._seen) >= _MAX_STEPS:
                     continue
                 self._seen.add(requirement)
                 known = self._specifiers.setdefault(requirement.name, [])
@@ -89,19 +89,19 @@ class Walk:
 
     def _visit(self, requirement: Requirement) -> None:
         try:
-            view = self._answers.find(requirement.name)
+            view = self._lookups.find(requirement.name)
             file = self._likely(view, requirement) if view is not None else None
             if view is None or file is None:
                 return
-            metadata = self._answers.metadata_of(view, file)
-        except _FORGETTABLE:
+            metadata = self._lookups.metadata_of(view, file)
+        except _IGNORED:
             return
         self.expect(metadata.requires, requirement.extras)
 
     def _fetch(self, view: View, file: File) -> None:
         try:
-            self._answers.metadata_of(view, file)
-        except _FORGETTABLE:
+            self._lookups.metadata_of(view, file)
+        except _IGNORED:
             return
 
     def _likely(self, view: View, requirement: Requirement) -> File | None:
@@ -122,7 +122,7 @@ class Walk:
         releases = sorted(view.releases, key=lambda release: release.version not in preferred) if preferred else None
         allowed = self._policy.prereleases == "allow" or view.name in self._policy.prereleases_for
         fallback = None  # a pre-release, where there is nothing else
-        for release in (releases or view.releases)[:_MOST_LOOKS]:
+        for release in (releases or view.releases)[:_MAX_RELEASES]:
             version = Version(release.version)
             if not all(one.contains(version, prereleases=True) for one in sets):
                 continue
