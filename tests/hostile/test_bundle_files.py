@@ -68,7 +68,7 @@ def signed(record: Record) -> StepCard:
 def test_the_bundle_that_the_others_are_made_from_is_read(tmp_path: Path) -> None:
     bundle = open_bytes(bundle_of(), tmp_path)
     assert hydrate(
-        StoredEnvironment(bundle, bundle.record, own=bundle.own),
+        StoredEnvironment(bundle, bundle.record, own_files=bundle.own_files),
         tmp_path / "p",
         interpreter=None,
         cache=tmp_path,
@@ -87,8 +87,8 @@ def test_the_bundle_that_the_others_are_made_from_is_read(tmp_path: Path) -> Non
         ("other code than its card", bundle_of(card=msgspec.structs.replace(CARD, code=sha256(b"")))),
         ("other code than its card", bundle_of(card=msgspec.structs.replace(CARD, code=None))),
         ("card of format 2", bundle_of(card=msgspec.structs.replace(CARD, format=2))),
-        ("does not hold the objects of its record", bundle_of(objects=OBJECTS[::-1])),
-        ("does not hold the objects of its record", bundle_of(objects=OBJECTS[:1])),
+        ("does not contain the objects of its record", bundle_of(objects=OBJECTS[::-1])),
+        ("does not contain the objects of its record", bundle_of(objects=OBJECTS[:1])),
         ("cannot be read as Record", bundle_of(change=lambda entries: entries[1:])),
         ("cannot be read as StepCard", bundle_of(change=lambda entries: [entries[0], *entries[2:]])),
         (
@@ -174,7 +174,7 @@ def test_every_flipped_byte_is_found_or_changes_nothing(tmp_path: Path) -> None:
 
 def _hydrated(bundle: BundleFile, prefix: Path) -> dict[str, bytes]:
     hydrate(
-        StoredEnvironment(bundle, bundle.record, own=bundle.own),
+        StoredEnvironment(bundle, bundle.record, own_files=bundle.own_files),
         prefix,
         interpreter=None,
         cache=prefix.parent,
@@ -207,7 +207,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
         )
     bundle.path.write_bytes(bytes(len(whole)))
     with pytest.raises(CorruptBlob, match="does not match its digest"):
-        ready_own(bundle, bundle.own, cache=tmp_path, progress=Silent())
+        ready_own(bundle, bundle.own_files, cache=tmp_path, progress=Silent())
     bundle.path.unlink()
     with pytest.raises(StoreError, match="cannot be read"):
         hydrate(

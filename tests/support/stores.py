@@ -12,7 +12,7 @@ from envc.model.record import ObjectIndex
 from envc.shipping.format.decode import read_object
 from envc.shipping.format.encode import Encoder, Entry
 from envc.shipping.format.errors import CorruptBlob, MissingBlob
-from envc.shipping.store.blobs import Fill, Listed
+from envc.shipping.store.blobs import Listed, WriteTo
 from envc.shipping.store.keys import check_key
 from envc.shipping.store.objects import bytes_reader
 
@@ -49,7 +49,7 @@ class MemoryBlobs:
     def open(self, key: str) -> BinaryIO:
         return io.BytesIO(self._get("open", key))
 
-    def write_new(self, key: str, data: bytes | Fill) -> bool:
+    def write_new(self, key: str, data: bytes | WriteTo) -> bool:
         self.requests.append(("write_new", check_key(key)))
         if key in self.blobs:
             return False

@@ -36,7 +36,7 @@ def test_what_was_written_then_is_read_today() -> None:
     assert bundle.record.environment == FACTS_KEPT["environment"]
     assert bundle.card.code == FACTS_KEPT["code"]
     assert bundle.card.env == {"GREETING": "héllo"}
-    assert bundle.own.content == FACTS_KEPT["objects"][-1]["content"]
+    assert bundle.own_files.content == FACTS_KEPT["objects"][-1]["content"]
 
 
 # A stranger: standard library and libzstd, written after compiler/FORMAT.md, section by section.

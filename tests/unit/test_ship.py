@@ -106,7 +106,7 @@ def test_a_step_without_code(code: tuple[Entry, ...] | None, tmp_path: Path) -> 
     store, pointer = packed(tmp_path, BETA, code=code)
     bundle = open_bundle(shipped(store, pointer, tmp_path / "x.zst").path)
     assert bundle.card.code is None
-    assert not any(member.path.startswith(".envc/code") for member in bundle.own.members)
+    assert not any(member.path.startswith(".envc/code") for member in bundle.own_files.members)
 
 
 def test_what_is_not_whole_is_not_shipped(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from envc.errors import StoreError
 from envc.shipping.format.errors import CorruptBlob, MissingBlob
 from envc.shipping.store.backends.folder import FolderBlobs
 from envc.shipping.store.backends.fsspec import RemoteBlobs, open_remote
-from envc.shipping.store.backends.retry import Patience
+from envc.shipping.store.backends.retry import StoreRetries
 from envc.shipping.store.backends.s3 import BucketBlobs
 from envc.shipping.store.blobs import Blobs, display_name
 from envc.shipping.store.open import open_store
@@ -300,7 +300,7 @@ def test_places_are_folders_or_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_url_of_no_known_kind_is_told_with_those_that_are() -> None:
-    with pytest.raises(StoreError, match=r"^nosuch://host/x: is of no kind that envc or fsspec knows$") as caught:
+    with pytest.raises(StoreError, match=r"^nosuch://host/x: is of no kind that envc or fsspec supports$") as caught:
         open_store("nosuch://host/x")
     assert "s3://" in str(caught.value.hint)
 
@@ -334,11 +334,14 @@ class Failing:
         (PermissionError("https://user:hunter2@host"), "does not allow access"),
         (TimeoutError(110, "Connection timed out", "https://user:hunter2@host"), "Connection timed out"),
         (RuntimeError("https://user:hunter2@host"), "RuntimeError"),
-        (type("NoCredentialsError", (Exception,), {})(), "^s3://bucket: asks for a login, and this machine has none"),
+        (
+            type("NoCredentialsError", (Exception,), {})(),
+            "^s3://bucket: requires a login, and this machine has no credentials",
+        ),
     ],
 )
 def test_whatever_a_backend_raises_is_a_store_error(error: Exception, says: str) -> None:
-    store = RemoteBlobs(Failing(error), "bucket", "s3://bucket", whole=True, patience=Patience(tries=2, first=0.001))
+    store = RemoteBlobs(Failing(error), "bucket", "s3://bucket", whole=True, retries=StoreRetries(tries=2, first=0.001))
     for ask in (
         lambda: store.read(KEY, 1),
         lambda: store.write(KEY, b""),

@@ -19,7 +19,7 @@ from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate
 from envc.shipping.deliver.pack import Bundled
 from envc.shipping.format.errors import CorruptBlob, MissingBlob, StoreBusy
 from envc.shipping.prefix.tree import CorruptObject
-from envc.shipping.store.backends.retry import Patience
+from envc.shipping.store.backends.retry import StoreRetries
 from envc.shipping.store.backends.web import WebBlobs
 from envc.shipping.store.blobs import Blobs
 from envc.shipping.store.keys import environment_key, object_key, step_key
@@ -31,7 +31,7 @@ from tests.support.environments import HOST, bundle
 from tests.support.wheels import build_wheel
 
 KEY = "v1/objects/any/aa/" + "a" * 64
-QUICK = Patience(first=0.002, longest=0.01)
+QUICK = StoreRetries(first=0.002, longest=0.01)
 WHEELS = [build_wheel(f"package-{number}", "1.0", files={f"m{number}.py": "x = 1\n" * 999}) for number in range(12)]
 
 
@@ -50,7 +50,7 @@ def server(folder: Path) -> Iterator[FolderServer]:
         yield serving
 
 
-# patience
+# retries
 
 
 class Flaky:
@@ -70,30 +70,30 @@ class Flaky:
 
 def test_trouble_that_goes_away_is_not_seen() -> None:
     flaky = Flaky(5)
-    assert QUICK.ask(flaky) == "answer"
+    assert QUICK.run(flaky) == "answer"
     assert flaky.asked == 6
 
 
 def test_trouble_that_stays_is_said_once_with_the_number_of_tries() -> None:
     flaky = Flaky(99)
     with pytest.raises(StoreError, match="the store: is busy, 6 times") as caught:
-        QUICK.ask(flaky)
+        QUICK.run(flaky)
     assert (flaky.asked, type(caught.value)) == (6, StoreError)
 
 
 def test_some_trouble_is_worth_fewer_tries_and_means_something_in_the_end() -> None:
     flaky = Flaky(99, worth=2, verdict=CorruptBlob("the blob", "is short"))
     with pytest.raises(CorruptBlob, match="the blob: is short"):
-        QUICK.ask(flaky)
+        QUICK.run(flaky)
     assert flaky.asked == 2
 
 
 def test_what_the_store_asks_to_wait_is_waited() -> None:
     start = time.monotonic()
-    QUICK.ask(Flaky(1, wait=0.15))
+    QUICK.run(Flaky(1, wait=0.15))
     assert time.monotonic() - start >= 0.15
     with pytest.raises(StoreError, match="it asks to wait for 3600 s"):
-        QUICK.ask(Flaky(1, wait=3600.0))
+        QUICK.run(Flaky(1, wait=3600.0))
 
 
 def test_other_errors_pass_at_once() -> None:
@@ -101,7 +101,7 @@ def test_other_errors_pass_at_once() -> None:
         raise MissingBlob("the store", KEY)
 
     with pytest.raises(MissingBlob):
-        QUICK.ask(fail)
+        QUICK.run(fail)
 
 
 # a web server

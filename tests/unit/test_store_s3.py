@@ -1,4 +1,4 @@
-"""S3 through both of its clients, against a real S3 server: the same bytes, few requests, and patience with faults."""
+"""S3 through both of its clients, against a real S3 server: the same bytes, few requests, and retries with faults."""
 
 from __future__ import annotations
 

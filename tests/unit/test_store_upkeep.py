@@ -351,7 +351,7 @@ def test_a_missing_record_is_named_and_does_not_stop_the_rest(yard: Yard) -> Non
     yard.bundle(BETA, step="old", days_ago=400)
     yard.collect()
     assert yard.objects() == {key_of(ALPHA)}
-    assert "is missing, although a step leads to it" in yard.progress.warnings[0]
+    assert "is missing, although a step refers to it" in yard.progress.warnings[0]
 
 
 def test_a_folder_and_a_url_are_collected_alike(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def hydrate(
     where = context.cwd / (prefix or "")
     with _reading():
         made = fill(
-            StoredEnvironment(bundle, record, environment=environment, own=bundle.own),
+            StoredEnvironment(bundle, record, environment=environment, own_files=bundle.own_files),
             where,
             interpreter=interpreter,
             cache=context.cache,
@@ -145,7 +145,7 @@ def run(file: Path, command: tuple[str, ...], against: Project | None, context: 
     folder = context.cwd
     if card.code is not None:
         with _reading():
-            folder = ready_own(bundle, bundle.own, cache=context.cache, progress=context.progress) / CODE_FOLDER
+            folder = ready_own(bundle, bundle.own_files, cache=context.cache, progress=context.progress) / CODE_FOLDER
     return start(
         Launch(command=words, prefix=prefix, cwd=folder, env=card.env, interpreter=bundle.record.interpreter),
         context.environ,

@@ -96,7 +96,7 @@ class StoredEnvironment(msgspec.Struct, frozen=True):
     record: Record  # already checked by `store.records`; its indexes are checked here, before they are used
     text: bytes | None = None  # the record's JSON as it was read; None: its canonical JSON
     environment: Environment | None = None  # as the lock has it; the record has been compared with it
-    own: ObjectIndex | None = None  # the environment object of a single-file bundle
+    own_files: ObjectIndex | None = None  # the environment object of a single-file bundle
     origins: Mapping[Sha256, str] = {}  # artifact of a conda package: address of its channel, without credentials
 
     @property
@@ -122,8 +122,9 @@ def hydrate(
     """Make `prefix` the stored environment, on that interpreter. Returns False if it already is.
 
     Without an interpreter, the files are unpacked unchanged, so that an environment for a foreign platform can be
-    inspected. The files of `stored.own` are written to the prefix as well. Where the lock demands a content digest,
-    every file is compared with its digest. Elsewhere only frames are, since both digests come from the same record.
+    inspected. The files of `stored.own_files` are written to the prefix as well. Where the lock demands a content
+    digest, every file is compared with its digest. Elsewhere only frames are, since both digests come from the same
+    record.
 
     A prefix that envc made before is replaced, and an empty folder is used; anything else raises PrefixOccupied.
     Locks and unpacked objects are kept in the `cache` folder: of several hydrations of one prefix, the first does the
@@ -131,7 +132,7 @@ def hydrate(
     CorruptObject, CorruptBlob, StoreError, NoBytecode, and EnvcError if the disk cannot take the files.
     """
     loading = loading or Loading()
-    store, record, own = stored.store, stored.record, stored.own
+    store, record, own = stored.store, stored.record, stored.own_files
     if interpreter is not None:
         machine = machine_of(interpreter)
         check_platform(record.platform, machine)

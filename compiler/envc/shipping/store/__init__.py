@@ -1,1 +1,1 @@
-"""Blobs under keys."""
+"""The store: blobs under keys, and what they mean."""

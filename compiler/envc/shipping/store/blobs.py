@@ -1,4 +1,4 @@
-"""The store as bytes under keys: the one interface behind which folders and buckets look the same."""
+"""The interface of a store, bytes under keys, which hides the differences between folders and buckets."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import msgspec
 
 from envc.system.buffers import Owned
 
-Fill = Callable[[BinaryIO], object]  # writes a blob's bytes; what it answers is not looked at
+WriteTo = Callable[[BinaryIO], object]  # writes the bytes of a blob to a stream; its result is ignored
 
 
 class Listed(msgspec.Struct, frozen=True, order=True):
-    """A blob as housekeeping sees it."""
+    """A blob with what listing it tells."""
 
     key: str
     size: int  # bytes
-    modified: float  # seconds since 1970, by the store's clock
+    modified: float  # seconds since 1970, by the clock of the store
 
 
 class Ranges(Protocol):
-    """What hydrate needs of a store: pieces of objects, as `Blobs` gives them. A single-file bundle offers as much."""
+    """The part of `Blobs` that hydrate needs: ranges of objects. A single-file bundle offers it as well."""
 
     @property
     def name(self) -> str: ...
@@ -36,49 +36,51 @@ class Ranges(Protocol):
 class Blobs(Protocol):
     """Bytes under keys, for any number of threads and processes at once.
 
-    Every method raises StoreError, which shows the store's `name`, and MissingBlob where it reads what is not there. A
-    blob is there entirely or not at all. Keys obey `keys.check_key`; another key is a ValueError.
+    Every method may raise StoreError, which shows the `name` of the store. Reading a blob that does not exist raises
+    MissingBlob. A blob exists as a whole or not at all. A key that `keys.check_key` rejects raises ValueError.
     """
 
     @property
     def name(self) -> str:
-        """For people: a folder, or a URL without credentials and query."""
+        """For messages: a folder, or a URL without credentials and query."""
 
     @property
     def in_flight(self) -> int:
-        """How many requests at once make sense; 1 where reading does not wait for a network."""
+        """How many concurrent requests are useful; 1 if reading does not wait for a network."""
 
     def read(self, key: str, limit: int) -> bytes:
-        """A whole small blob. Raises CorruptBlob when it is larger than `limit` bytes."""
+        """A whole small blob. Raises CorruptBlob if it is larger than `limit` bytes."""
 
     def read_range(self, key: str, offset: int, length: int) -> Owned:
-        """Exactly `length` bytes. Raises CorruptBlob when the blob ends before."""
+        """Exactly `length` bytes. Raises CorruptBlob if the blob ends earlier."""
 
     def size(self, key: str) -> int:
-        """Bytes of a blob. Not on the path of hydrate, whose record knows all sizes."""
+        """The size of a blob in bytes. Hydrate does not need it, since records contain all sizes."""
 
     def open(self, key: str) -> BinaryIO:
-        """A stream over a blob, to be closed by the caller. Reading it may raise StoreError and OSError."""
+        """A stream over a blob, which the caller must close. Reading it may raise StoreError and OSError."""
 
-    def write_new(self, key: str, data: bytes | Fill) -> bool:
-        """Create a blob; the first writer wins. False, and nothing changed, when the key exists by then.
+    def write_new(self, key: str, data: bytes | WriteTo) -> bool:
+        """Create a blob. The first writer wins: if the key exists, returns False and changes nothing.
 
-        What `data` raises passes through, and nothing is created.
+        If `data` raises, the exception is passed on, and nothing is created.
         """
 
     def write(self, key: str, data: bytes) -> None:
-        """Create or replace a blob at once: readers see the old bytes or the new ones."""
+        """Create or replace a blob atomically: readers see either the old or the new bytes."""
 
     def exists(self, key: str) -> bool: ...
 
     def delete(self, key: str) -> None:
-        """Remove a blob; one that is not there is no error."""
+        """Remove a blob. It is no error if the blob does not exist."""
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Keys that start with ``prefix/``, sorted. For housekeeping only: costs one request per thousand blobs."""
+        """Keys that start with ``prefix/``, sorted. Only for maintenance, since it costs one request per thousand
+        blobs.
+        """
 
     def scan(self, prefix: str) -> Iterator[Listed]:
-        """What `list` names, with size and time, at the same price."""
+        """The blobs that `list` names, with size and time, at the same cost."""
 
 
 def display_name(url: str) -> str:

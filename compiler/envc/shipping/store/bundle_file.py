@@ -1,8 +1,8 @@
-"""A single-file bundle on this machine, opened and checked: a record, a card, and ranges of the objects behind them.
+"""A single-file bundle on this machine, opened and checked: its record, its card, and ranges of its objects.
 
-What is checked here makes every reader see one tree: the parts are the record's objects, in its order, and each ends
-with the index that the record repeats, so that nothing can stand between the frames that hydrate reads and those that
-`tar` sees. The frames themselves are checked when they are read.
+The checks ensure that every reader sees the same tree: the parts are the objects of the record, in the same order, and
+each ends with the index that the record repeats. So there cannot be bytes that `tar` reads and hydrate does not. The
+frames themselves are checked when they are read.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from envc.system.buffers import Owned
 
 
 class BundleFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A bundle whose documents have been checked. Any number of threads may read from it."""
+    """A bundle with checked documents. Any number of threads may read from it."""
 
     path: Path
-    parts: dict[str, BundlePart]  # by the key that the object would have in a store
+    parts: dict[str, BundlePart]  # by the key that the object has in a store
     record: Record
     card: StepCard
-    own: ObjectIndex  # the environment's own files
+    own_files: ObjectIndex  # the environment object
 
     @property
     def name(self) -> str:
@@ -53,7 +53,7 @@ class BundleFile(msgspec.Struct, frozen=True, kw_only=True):
         return 1
 
     def read_range(self, key: str, offset: int, length: int) -> Owned:
-        """Ranges of the objects, as a store gives them."""
+        """As `Ranges.read_range`."""
         part = self.parts.get(key)
         if part is None:
             raise MissingBlob(self.name, key)
@@ -61,8 +61,8 @@ class BundleFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_bundle(path: Path) -> BundleFile:
-    """Read the documents of a bundle. Raises CorruptBlob for anything that is not one bundle in exactly one way, and
-    StoreError when the file cannot be read.
+    """Read and check the documents of a bundle. Raises CorruptBlob unless the file is exactly one valid bundle, and
+    StoreError if it cannot be read.
     """
     file = _File(path)
     what = str(path)
@@ -77,15 +77,15 @@ def open_bundle(path: Path) -> BundleFile:
     if [(part.artifact, part.layout, part.length) for part in parts] != [
         (item.index.artifact, item.index.layout, item.size) for item in record.objects
     ]:
-        raise CorruptBlob(what, "does not hold the objects of its record, in the order of the record")
+        raise CorruptBlob(what, "does not contain the objects of its record in the order of the record")
     for part, item in zip(parts, record.objects, strict=True):
         check_trailer(item.index, part.length, part_reader(part, file.read_range), f"{what}: the object of {item.name}")
     keys = {object_key(part.layout, part.artifact): part for part in index.parts}
-    return BundleFile(path=path, parts=keys, record=record, card=card, own=own)
+    return BundleFile(path=path, parts=keys, record=record, card=card, own_files=own)
 
 
 def _documents(own: ObjectIndex, part: BundlePart, file: _File) -> dict[str, bytes]:
-    """Record and card. The whole object is read, and compared with its digests."""
+    """The texts of record and card. The whole object is read, and compared with its digests."""
     limits = {RECORD_PATH: MAX_RECORD, CARD_PATH: MAX_POINTER}
     texts: dict[str, bytearray] = {}
     what = f"{file.path}: the environment's own files"
@@ -99,22 +99,22 @@ def _documents(own: ObjectIndex, part: BundlePart, file: _File) -> dict[str, byt
 
 
 def _check_card(card: StepCard, record: Record, texts: dict[str, bytes], own: ObjectIndex, what: str) -> None:
-    """Raise CorruptBlob unless the environment's own files fit each other and stand where they may."""
+    """Raise CorruptBlob unless the environment's own files are consistent and in permitted places."""
     if card.format != CARD_FORMAT:
         raise CorruptBlob(what, f"has a card of format {card.format}; this envc reads {CARD_FORMAT}", "upgrade envc")
     if own.artifact != own.content:
         raise CorruptBlob(what, "does not name its own files by their content")
     if texts[RECORD_PATH] != canonical_json(record) or sha256(texts[RECORD_PATH]) != card.record:
-        raise CorruptBlob(what, "holds another record than its card says")
+        raise CorruptBlob(what, "contains another record than its card names")
     if code_digest(own) != card.code:
-        raise CorruptBlob(what, "holds other code than its card says")
+        raise CorruptBlob(what, "contains other code than its card names")
     for member in own.members:
         if not member.path.startswith(f"{RESERVED}/") and member.path not in record.made:
-            raise CorruptBlob(what, f"holds {member.path!r} among the environment's own files")
+            raise CorruptBlob(what, f"contains {member.path!r} among the environment's own files")
 
 
 def code_digest(own: ObjectIndex) -> Sha256 | None:
-    """The content digest of the code in an environment object, by which stores name it; None without code."""
+    """The content digest of the code in an environment object, which is its name in stores. None without code."""
     start = f"{CODE_FOLDER}/"
     code: tuple[Member, ...] = tuple(
         msgspec.structs.replace(member, path=member.path.removeprefix(start))
@@ -125,7 +125,7 @@ def code_digest(own: ObjectIndex) -> Sha256 | None:
 
 
 class _File:
-    """Ranges of a file. Opened for each: a bundle may be read for long, and by many threads."""
+    """Ranges of a file. It is opened for each range, since a bundle may be read for long and by many threads."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""Where things stand in a store (DESIGN section 5). Keys are relative, with ``/`` between parts."""
+"""The keys of a store (compiler/FORMAT.md, "Store"). Keys are relative, with ``/`` between parts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOTICES = "v1/notices"
 
 
 def check_key(key: str) -> str:
-    """The key itself. Raises ValueError if it could be anything but a place below the store's root."""
+    """The key itself. Raises ValueError if it could name anything but a place below the root of the store."""
     if len(key) > 1024 or not all(_KEY.fullmatch(part) for part in key.split("/")):
         raise ValueError(f"{key[:200]!r} is not a key of a store")
     return key
@@ -40,7 +40,7 @@ def code_key(content: Sha256) -> str:
 
 
 def step_key(project: str, lock: Sha256, step: str, target: str) -> str:
-    """`lock` is the sha256 of the lock file's bytes; names of people are escaped."""
+    """`lock` is the sha256 of the bytes of the lock file. Names that users choose are escaped."""
     return f"{STEPS}/{escape(project)}/{lock}/{escape(step)}/{escape(target)}.json"
 
 
@@ -53,26 +53,27 @@ def tag_key(project: str, tag: str) -> str:
 
 
 def lease_key(name: str) -> str:
-    """`name` is the writer's own choice, which nobody else makes."""
+    """`name` is unique; the writer chooses it at random."""
     return f"{LEASES}/{name}.json"
 
 
 def notice_key(name: str) -> str:
-    """`name` is the collection's own choice, which nobody else makes."""
+    """`name` is unique; the collection chooses it at random."""
     return f"{NOTICES}/{name}.json"
 
 
 def unescape(part: str) -> str:
-    """The name that `escape` wrote as one part of a key."""
+    """The name that `escape` turned into one part of a key."""
     from urllib.parse import unquote
 
     return unquote(part)
 
 
 def escape(name: str) -> str:
-    """A name as one part of a key: what is not an ASCII letter, digit or ``._-`` as ``%XX`` (UTF-8), a leading dot too.
+    """A name as one part of a key. Characters other than ASCII letters, digits and ``._-``, and a leading dot, become
+    ``%XX`` for each byte of UTF-8.
 
-    Raises ValueError for an empty name, and for one that is too long for a file name.
+    Raises ValueError for an empty name, and for a name that is too long for a file name.
     """
     text = "".join(c if c in _PLAIN else "".join(f"%{byte:02X}" for byte in c.encode()) for c in name)
     if text.startswith("."):

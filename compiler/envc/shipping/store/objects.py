@@ -1,4 +1,4 @@
-"""Objects and code packages under their keys, checked as they are read back."""
+"""Objects and code packages in a store. What is read is checked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from envc.shipping.format.object_index import ReadRange, read_index
 from envc.shipping.store.blobs import Blobs, Ranges
 from envc.shipping.store.keys import code_key, object_key
 
-if TYPE_CHECKING:  # reading starts no thread pool, so it need not import one
+if TYPE_CHECKING:  # not needed for reading, and it imports a thread pool
     from envc.shipping.format.encode import Encoder, Entry
 
 MAX_CODE = 1 << 30  # bytes of a code package
@@ -25,7 +25,7 @@ CODE_LAYOUT = "code"
 
 
 class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
-    """An object as a store holds it."""
+    """An object in a store."""
 
     key: str
     size: int  # bytes, index included
@@ -33,7 +33,7 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def get_object(blobs: Blobs, *, artifact: Sha256, layout: str) -> StoredObject:
-    """What the store holds of an artifact in a layout: three requests. Raises MissingBlob and CorruptBlob."""
+    """The object of an artifact in a layout. Makes three requests. Raises MissingBlob and CorruptBlob."""
     key = object_key(layout, artifact)
     size = blobs.size(key)
     index = read_index(size, range_reader(blobs, key), f"{blobs.name}: {key}")
@@ -43,9 +43,9 @@ def get_object(blobs: Blobs, *, artifact: Sha256, layout: str) -> StoredObject:
 
 
 def verify_object(blobs: Blobs, stored: StoredObject, content: Sha256 | None = None) -> None:
-    """Read an object to its last byte. Raises CorruptBlob unless its frames hold what its index says.
+    """Read and verify a whole object. Raises CorruptBlob unless its frames contain what its index says.
 
-    With `content`, DigestMismatch unless the tree is the one of that content digest.
+    With `content`, raises DigestMismatch unless the tree has that content digest.
     """
     what = f"{blobs.name}: {stored.key}"
     if content is not None and stored.index.content != content:
@@ -60,37 +60,37 @@ def range_reader(blobs: Ranges, key: str) -> ReadRange:
 
 
 def bytes_reader(data: bytes) -> ReadRange:
-    """Ranges of bytes at hand."""
+    """Ranges of bytes in memory."""
     return lambda offset, length: data[offset : offset + length]
 
 
 def encode_code(encoder: Encoder, entries: Iterable[Entry]) -> tuple[ObjectIndex, bytes]:
-    """The index and the bytes of a code package."""
-    draft = io.BytesIO()
-    index, _ = encoder.write_object(entries, draft, layout=CODE_LAYOUT)
-    return index, draft.getvalue()
+    """A code package: its index and its bytes."""
+    buffer = io.BytesIO()
+    index, _ = encoder.write_object(entries, buffer, layout=CODE_LAYOUT)
+    return index, buffer.getvalue()
 
 
 def put_code(blobs: Blobs, index: ObjectIndex, data: bytes) -> tuple[Sha256, Sha256]:
-    """Write a code package; answer with its content digest and the sha256 of the bytes that the store holds then.
+    """Write a code package. Returns its content digest, and the sha256 of the bytes that the store then contains.
 
-    A corrupt package under its key is replaced.
+    If the package under its key is corrupt, it is replaced.
     """
     key = code_key(index.content)
     if blobs.write_new(key, data):
         return index.content, sha256(data)
-    # Another level or libzstd may have written it: what counts is that it is the same tree.
+    # It may have been written with another level or version of libzstd. It only has to be the same tree.
     try:
-        there = blobs.read(key, MAX_CODE)
-        read_code(there, f"{blobs.name}: {key}", index.content)
+        stored = blobs.read(key, MAX_CODE)
+        read_code(stored, f"{blobs.name}: {key}", index.content)
     except CorruptBlob:
         blobs.write(key, data)
         return index.content, sha256(data)
-    return index.content, sha256(there)
+    return index.content, sha256(stored)
 
 
 def get_code(blobs: Blobs, pointer: StepPointer) -> tuple[ObjectIndex, bytes] | None:
-    """The code package of a step, its bytes compared with the pointer's digest; None for a step without code."""
+    """The code package of a step, whose bytes match the digest in the pointer. None for a step without code."""
     if pointer.code is None or pointer.code_object is None:
         return None
     key = code_key(pointer.code)
@@ -101,10 +101,10 @@ def get_code(blobs: Blobs, pointer: StepPointer) -> tuple[ObjectIndex, bytes] | 
 
 
 def read_code(data: bytes, what: str, content: Sha256) -> ObjectIndex:
-    """The index of a code package, read to its last byte. Raises CorruptBlob unless it is the tree of that digest."""
+    """The index of a code package, which is verified completely. Raises CorruptBlob unless its tree has that digest."""
     index = read_index(len(data), bytes_reader(data), what)
     if (index.layout, index.content) != (CODE_LAYOUT, content):
-        raise CorruptBlob(what, "is another tree than its name says")
+        raise CorruptBlob(what, "contains another tree than its name says")
     for _ in read_object(index, bytes_reader(data), what):
         pass
     return index

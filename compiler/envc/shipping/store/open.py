@@ -1,4 +1,4 @@
-"""The store at a folder or URL."""
+"""Opens the store at a folder or URL."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from envc.shipping.store.blobs import Blobs
 
 
 def open_store(place: str | Path, environ: Mapping[str, str] | None = None) -> Blobs:
-    """The store at a folder or at any URL that fsspec knows; nothing is created or asked yet.
+    """The store at a folder, or at any URL that fsspec supports. Nothing is created or requested yet.
 
-    `environ` says how a web server is reached; by default, the environment variables of this process.
-    Raises StoreError when nothing is installed that can speak with such a URL.
+    `environ` contains the settings for web servers; by default, the environment variables of this process.
+    Raises StoreError if no installed library supports such a URL.
     """
     if isinstance(place, Path):
         from envc.shipping.store.backends.folder import FolderBlobs
@@ -44,4 +44,4 @@ def open_store(place: str | Path, environ: Mapping[str, str] | None = None) -> B
     return open_remote(place)
 
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # two letters at least: "C://" is a drive
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # at least two letters, since "C://" is a drive

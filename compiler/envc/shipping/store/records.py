@@ -1,7 +1,7 @@
-"""What a store says about environments and steps, as values: records, step pointers, locks.
+"""The documents of a store: records of environments, step pointers, and lock files.
 
-Everything that is read back is checked before it is handed out: size, digest, JSON, types, and that the fields fit each
-other. The depth of the indexes in a record is checked where it is used, by `decode.ObjectReader`.
+Everything that is read is checked before it is returned: size, digest, JSON, types, and the consistency of the fields.
+The details of the indexes in a record are checked before they are used, by `decode.ObjectReader`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LEVEL = 9
 
 
 class StoredRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A record that was read from a store and checked. To write it down again takes as long as to check it."""
+    """A record that was read from a store and checked. Its text is kept, since encoding takes as long as checking."""
 
     record: Record
     text: bytes  # JSON
@@ -33,10 +33,10 @@ class StoredRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def put_record(blobs: Blobs, record: Record, *, replace: bool = False) -> Sha256:
-    """Write the record of an environment; answer with the digest of the record that the store holds then.
+    """Write the record of an environment. Returns the digest of the record that the store then contains.
 
-    The first record stays, since pointers name its digest, unless `replace` says that it is not to be used. Raises
-    CorruptBlob when it stays and is not one.
+    An existing record stays, since pointers name its digest, unless `replace` is set because it must not be used.
+    Raises CorruptBlob if an existing record stays and is corrupt.
     """
     text = canonical_json(record)
     data = compress(text, _LEVEL)
@@ -54,10 +54,10 @@ def get_record(blobs: Blobs, environment: Sha256, digest: Sha256 | None = None) 
 
 
 def read_record(blobs: Blobs, environment: Sha256, digest: Sha256 | None = None) -> StoredRecord:
-    """The record of an environment, and its text: one request.
+    """The record of an environment, and its text. Makes one request.
 
-    Raises MissingBlob; DigestMismatch when it is not the one of that digest; CorruptBlob when it breaks the format, or
-    is about other artifacts than the environment's id says.
+    Raises MissingBlob; DigestMismatch if the record does not have that digest; and CorruptBlob if it violates the
+    format, or names other artifacts than the id of the environment does.
     """
     key = environment_key(parse_sha256(environment))
     what = f"{blobs.name}: {key}"
@@ -73,12 +73,12 @@ def read_record(blobs: Blobs, environment: Sha256, digest: Sha256 | None = None)
 
 
 def put_pointer(blobs: Blobs, key: str, pointer: StepPointer) -> None:
-    """Let a step's key (`keys.step_key`) point to its environment, from now on."""
+    """Make the key of a step (`keys.step_key`) point to its environment."""
     blobs.write(key, canonical_json(pointer))
 
 
 def get_pointer(blobs: Blobs, key: str) -> StepPointer:
-    """What a step runs in: one request. Raises MissingBlob and CorruptBlob."""
+    """The pointer under a step's key. Makes one request. Raises MissingBlob and CorruptBlob."""
     what = f"{blobs.name}: {key}"
     pointer = decode_json(blobs.read(key, MAX_POINTER), StepPointer, what)
     try:
@@ -88,12 +88,12 @@ def get_pointer(blobs: Blobs, key: str) -> StepPointer:
     except ValueError as error:
         raise CorruptBlob(what, str(error)) from None
     if (pointer.code is None) != (pointer.code_object is None):
-        raise CorruptBlob(what, "names code by one of its two digests only")
+        raise CorruptBlob(what, "names code by only one of its two digests")
     return pointer
 
 
 def put_lock(blobs: Blobs, text: bytes) -> Sha256:
-    """Keep a lock file; answer with its digest, under which steps point to their environments."""
+    """Store a lock file. Returns its digest, which is part of the keys of step pointers."""
     digest = sha256(text)
     blobs.write_new(lock_key(digest), text)
     return digest

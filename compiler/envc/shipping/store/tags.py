@@ -1,4 +1,4 @@
-"""Tags: names that keep all environments of one lock in a store, however long nobody bundles it again."""
+"""Tags: names that keep all environments of one lock in a store, even if it is not bundled again for a long time."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ MAX_TAG = 1 << 16  # bytes
 
 
 class Tag(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``v1/tags/<project>/<name>.json`` says."""
+    """The content of ``v1/tags/<project>/<name>.json``."""
 
     format: int = TAG_FORMAT
     lock: Sha256  # digest of the lock file whose step pointers are kept
 
 
 class NamedTag(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """A tag with its place."""
+    """A tag with its name and project."""
 
     project: str
     name: str
@@ -33,7 +33,7 @@ class NamedTag(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 def put_tag(blobs: Blobs, project: str, name: str, lock: Sha256, *, move: bool = False) -> bool:
-    """Let a name stand for the environments of a lock; False when it stands for another one and may not `move`."""
+    """Give the environments of a lock a name. Returns False if the name belongs to another lock and must not `move`."""
     key = _key(project, name)
     data = canonical_json(Tag(lock=lock))
     if move:
@@ -43,15 +43,15 @@ def put_tag(blobs: Blobs, project: str, name: str, lock: Sha256, *, move: bool =
 
 
 def delete_tag(blobs: Blobs, project: str, name: str) -> bool:
-    """Remove a tag; False when there is none."""
+    """Remove a tag. Returns False if there is none."""
     key = _key(project, name)
-    there = blobs.exists(key)
+    existed = blobs.exists(key)
     blobs.delete(key)
-    return there
+    return existed
 
 
 def tags(blobs: Blobs, project: str | None = None) -> Iterator[NamedTag]:
-    """All tags of a store, or of a project in it, sorted. Raises CorruptBlob for one that cannot be read."""
+    """All tags of a store, or of one project, sorted. Raises CorruptBlob for a tag that cannot be read."""
     for key in blobs.list(f"{TAGS}/{escape(project)}" if project is not None else TAGS):
         owner, _, name = key.removeprefix(f"{TAGS}/").partition("/")
         lock = _read(blobs, key).lock
@@ -59,7 +59,7 @@ def tags(blobs: Blobs, project: str | None = None) -> Iterator[NamedTag]:
 
 
 def is_bundled(blobs: Blobs, project: str, lock: Sha256) -> bool:
-    """Whether a store holds a step pointer of that lock."""
+    """Whether a store contains a step pointer of that lock."""
     return any(True for _ in blobs.list(f"{STEPS}/{escape(project)}/{lock}"))
 
 
@@ -67,7 +67,7 @@ def _key(project: str, name: str) -> str:
     try:
         return tag_key(project, name)
     except ValueError as error:
-        raise UsageError(str(error), "a tag is a short name, such as v1.2") from None
+        raise UsageError(str(error), "choose a short name, such as v1.2") from None
 
 
 def _read(blobs: Blobs, key: str) -> Tag:

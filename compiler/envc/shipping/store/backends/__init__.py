@@ -1,1 +1,1 @@
-"""The stores behind `Blobs`."""
+"""Implementations of `Blobs` for folders, object stores and web servers."""

@@ -1,9 +1,12 @@
-"""A store in a folder, without fsspec: importing that takes longer than reading a pointer.
+"""A store in a folder. It does not use fsspec, whose import takes longer than reading a pointer.
 
-Writing: the bytes go to ``tmp/`` inside the store, are flushed to the disk (fsync), and then get their name: by a hard
-link, which fails when the name exists, or by a rename where a blob may be replaced. A name therefore never stands for
-half of its bytes, not even after a power cut. Folders are not synced: a name lost that way is a blob that is missing,
-which the next bundle makes good.
+A blob is written to ``tmp/`` inside the store and flushed to disk (fsync). Then it gets its name: by a hard link, which
+fails if the name exists, or by a rename if a blob may be replaced. So a name never refers to incomplete bytes, not even
+after a power failure. Folders are not synced: a name that is lost that way is a missing blob, which the next bundle
+writes again.
+
+`system.atomic_file` does not serve here: a blob must not replace another, and errors of the disk must be told from
+errors of reading the content.
 """
 
 from __future__ import annotations
@@ -19,14 +22,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from envc.errors import StoreError
 from envc.shipping.format.errors import CorruptBlob, MissingBlob
-from envc.shipping.store.blobs import Fill, Listed
+from envc.shipping.store.blobs import Listed, WriteTo
 from envc.shipping.store.keys import check_key
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _TEMPORARY = "tmp"
-_ABANDONED = 24 * 3600  # seconds after which a temporary file belongs to a writer that was killed
+_ABANDONED = 24 * 3600  # seconds after which the writer of a temporary file is considered dead
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 
 
@@ -52,11 +55,11 @@ class FolderBlobs:
 
     def read_range(self, key: str, offset: int, length: int) -> bytearray:
         with self._reading(key), self._path(key).open("rb", buffering=0) as stream:
-            # What is not there needs no room in memory, whatever an index claims.
+            # Memory is allocated only for bytes that exist, whatever an index claims.
             data = bytearray(length if os.fstat(stream.fileno()).st_size >= offset + length else 0)
             rest = memoryview(data)
             stream.seek(offset)
-            # One read answers with 2 GiB at most on Linux, and may answer with less on network file systems.
+            # One read returns at most 2 GiB on Linux, and may return less on network file systems.
             while rest and (count := stream.readinto(rest)):
                 rest = rest[count:]
         if rest or len(data) != length:
@@ -71,7 +74,7 @@ class FolderBlobs:
         with self._reading(key):
             return self._path(key).open("rb")
 
-    def write_new(self, key: str, data: bytes | Fill) -> bool:
+    def write_new(self, key: str, data: bytes | WriteTo) -> bool:
         path = self._path(key)
         if path.exists():
             return False
@@ -100,7 +103,7 @@ class FolderBlobs:
         for folder, _, files in os.walk(self._path(prefix)):
             base = Path(folder).relative_to(self._root).as_posix()
             for file in files:
-                with suppress(FileNotFoundError):  # somebody removed it meanwhile
+                with suppress(FileNotFoundError):  # another process has just removed it
                     status = Path(folder, file).stat()
                     found.append(Listed(f"{base}/{file}", status.st_size, status.st_mtime))
         return iter(sorted(found))
@@ -109,8 +112,8 @@ class FolderBlobs:
         return self._root / check_key(key)
 
     @contextmanager
-    def _temporary(self, data: bytes | Fill) -> Iterator[Path]:
-        """A file on the store's own disk that holds the data; it is gone afterwards, unless it was renamed."""
+    def _temporary(self, data: bytes | WriteTo) -> Iterator[Path]:
+        """A temporary file with the data, on the disk of the store. It is removed afterwards unless it was renamed."""
         folder = self._root / _TEMPORARY
         with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
@@ -118,8 +121,8 @@ class FolderBlobs:
         path = folder / os.urandom(16).hex()
         try:
             with self._writing():
-                draft = _Draft(path, self.name)
-            with io.BufferedWriter(draft) as stream:
+                file = _BlobFile(path, self.name)
+            with io.BufferedWriter(file) as stream:
                 if callable(data):
                     data(stream)
                 else:
@@ -133,7 +136,7 @@ class FolderBlobs:
                 path.unlink(missing_ok=True)
 
     def _sweep(self, folder: Path) -> None:
-        """Once per process: remove what killed writers left."""
+        """Remove what killed writers left behind, once per process."""
         if self._swept:
             return
         self._swept = True
@@ -156,11 +159,11 @@ class FolderBlobs:
         try:
             yield
         except OSError as error:
-            raise _refusal(error, self.name) from error
+            raise _write_error(error, self.name) from error
 
 
-class _Draft(io.FileIO):
-    """A new file of a store. Its failing writes are the store's errors, unlike what reading a content may raise."""
+class _BlobFile(io.FileIO):
+    """A new file of a store. Its write errors are StoreErrors, which tells them from errors of reading the content."""
 
     def __init__(self, path: Path, store: str) -> None:
         super().__init__(path, "xb")
@@ -170,13 +173,13 @@ class _Draft(io.FileIO):
         try:
             return super().write(data)
         except OSError as error:
-            raise _refusal(error, self._store) from error
+            raise _write_error(error, self._store) from error
 
 
-def _refusal(error: OSError, store: str) -> StoreError:
-    """What a failed write means, and the way out."""
+def _write_error(error: OSError, store: str) -> StoreError:
+    """The error for a failed write, with a hint."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StoreError(store, "its disk is full", "make room, then run the same command again")
+        return StoreError(store, "its disk is full", "free some space, then run the same command again")
     hint = "choose a folder that you may write to, with `store` in the manifest, --store or ENVC_STORE"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StoreError(store, "cannot be written to", hint)
@@ -184,10 +187,10 @@ def _refusal(error: OSError, store: str) -> StoreError:
 
 
 def _name_new(temporary: Path, path: Path) -> bool:
-    """Give a finished file its name, unless the name is taken: then False."""
+    """Give a complete file its name. Returns False if the name is taken."""
     if os.name == "nt":
         try:
-            temporary.rename(path)  # fails there when the name is taken
+            temporary.rename(path)  # fails on Windows if the name is taken
         except FileExistsError:
             return False
         return True
@@ -198,7 +201,8 @@ def _name_new(temporary: Path, path: Path) -> bool:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        # No hard links here. Two writers at once may both succeed: the last one's bytes stay, verified as any are.
+        # There are no hard links here. Of two concurrent writers both may succeed; the bytes of the last one stay, and
+        # are verified when they are read, as always.
         if path.exists():
             return False
         temporary.replace(path)

@@ -1,11 +1,12 @@
 """A store at a URL, through fsspec.
 
-Object stores publish a blob whole or not at all, and most create one only if its key is free (`mode="create"`): S3, GCS
-and Azure by a conditional request. File-like backends get a temporary blob that is moved to its name. A backend that
-cannot refuse to replace lets the last of two writers at once win, which is safe because bytes are verified when read.
+Object stores publish a blob as a whole or not at all. Most can create a blob only if its key is free
+(`mode="create"`): S3, GCS and Azure do so by a conditional request. On file-like backends, a temporary blob is written
+and moved to its name. On a backend that cannot refuse to replace a blob, the last of two concurrent writers wins, which
+is safe because bytes are verified when they are read.
 
-An upload that breaks off is sent again: by the part where the backend knows multipart uploads, else as a whole. What an
-earlier run published is there and is not sent again, so the unit in which a bundle resumes is the object.
+An upload that breaks off is sent again: only the failed part if the backend supports multipart uploads, otherwise the
+whole blob. What an earlier run published is not sent again, so an interrupted bundle resumes with the next object.
 """
 
 from __future__ import annotations
@@ -20,62 +21,62 @@ from typing import Any, TypeVar
 
 from envc.errors import StoreError
 from envc.shipping.format.errors import KeyTaken, MissingBlob, NoSuchPlace, NoSuchRange, StoreBusy
-from envc.shipping.store.backends.object_store import IN_FLIGHT, DistantBlobs
-from envc.shipping.store.backends.retry import Patience
-from envc.shipping.store.blobs import Fill, Listed, display_name
+from envc.shipping.store.backends.object_store import IN_FLIGHT, ObjectStoreBlobs
+from envc.shipping.store.backends.retry import StoreRetries
+from envc.shipping.store.blobs import Listed, WriteTo, display_name
 from envc.shipping.store.keys import check_key
 
 T = TypeVar("T")
 
-PATIENCE = Patience(tries=4)  # on top of what backends do for single requests
+RETRIES = StoreRetries(tries=4)  # in addition to the retries of the backends
 _TEMPORARY = "tmp"
 _WHOLE = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "r2"})
 _AT_ONCE = 32 << 20  # bytes up to which a blob is sent in one request, which more backends can make conditional
-_PARTS = {"chunksize": 16 << 20, "max_concurrency": 4}  # bytes of a part of a larger one, and parts at once
+_PARTS = {"chunksize": 16 << 20, "max_concurrency": 4}  # bytes of a part of a larger blob, and concurrent parts
 _KINDS = "name a folder, or a URL such as s3://, gs://, abfs:// or, for reading, https://"
 _LOGIN = "check the credentials that this machine has for the store"
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "abfss": "azure", "az": "azure"}
-_TIMES = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")  # as backends call it
+_TIMES = ("LastModified", "last_modified", "updated", "mtime", "modified", "created")  # the names that backends use
 _S3 = {
     "use_listings_cache": False,
-    # Request by request, with jitter, below our own patience: so a part that fails is sent again alone.
+    # Single requests are retried with jitter, below our own retries, so that a failed part is sent again alone.
     "config_kwargs": {"retries": {"mode": "standard", "max_attempts": 5}, "max_pool_connections": 2 * IN_FLIGHT},
 }
-# What a bug in a backend or a wrong call looks like; trying again would only hide it.
-_HOPELESS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-_HOPELESS_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP})
-# Backends have tried these often enough by then; by name, since their classes are in libraries that may not be there.
+# Exceptions of bugs in a backend and of wrong calls. Another try would only hide them.
+_PERMANENT = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+_PERMANENT_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP})
+# Backends have already retried these. By name, since their classes are in libraries that may not be installed.
 _UNREACHABLE = frozenset({"EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError"})
-# botocore's: it found nothing to log in with, or half of it.
+# Exceptions of botocore: it found no credentials, or only a part of them.
 _NO_LOGIN = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"})
 _NOT_OFFERED = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
 def open_remote(url: str) -> RemoteBlobs:
-    """The store at a URL. Raises StoreError when fsspec, or the library that it needs for this URL, cannot open it."""
+    """The store at a URL. Raises StoreError if fsspec, or the library that it needs for this URL, cannot open it."""
     import fsspec
 
     name = display_name(url)
     scheme = url.partition("://")[0]
     if scheme not in fsspec.available_protocols():
-        raise StoreError(name, "is of no kind that envc or fsspec knows", _KINDS)
+        raise StoreError(name, "is of no kind that envc or fsspec supports", _KINDS)
     try:
-        # Listings are not kept: `exists` must see what other machines have just written.
+        # Listings are not cached: `exists` must see what other machines have just written.
         options = _S3 if scheme in ("s3", "s3a") else {"use_listings_cache": False}
         file_system, root = fsspec.core.url_to_fs(url, **options)
     except ImportError as error:
         extra = _EXTRAS.get(scheme)
         hint = f"install envc[{extra}]" if extra else None
         raise StoreError(name, f"needs a library that is not installed ({error.name or scheme})", hint) from None
-    except Exception as error:  # whatever a backend raises may spell the URL, with its credentials
+    except Exception as error:  # the text of any exception may contain the URL with its credentials
         raise StoreError(name, f"cannot be opened as a store ({type(error).__name__})") from None
     if scheme in ("s3", "s3a"):
-        file_system.retries = 2  # of what botocore has tried already; for hosts that refuse, 5 times 5 is half a minute
+        file_system.retries = 2  # times those of botocore; 5 times 5 takes half a minute on a refusing host
         return RemoteBlobs(file_system, root, name, whole=True, parts=_PARTS)
     return RemoteBlobs(file_system, root, name, whole=scheme in _WHOLE)
 
 
-class RemoteBlobs(DistantBlobs):
+class RemoteBlobs(ObjectStoreBlobs):
     """Blobs in an fsspec file system, below `root`."""
 
     def __init__(
@@ -86,51 +87,51 @@ class RemoteBlobs(DistantBlobs):
         *,
         whole: bool,
         parts: dict[str, int] | None = None,
-        patience: Patience = PATIENCE,
+        retries: StoreRetries = RETRIES,
     ) -> None:
-        super().__init__(name, patience, at_once=_AT_ONCE)
+        super().__init__(name, retries, at_once=_AT_ONCE)
         self._fs = file_system
         self._root = root.rstrip("/")
-        self._whole = whole  # an unfinished write is never seen
-        self._parts = parts or {}  # how the backend cuts large uploads
+        self._whole = whole  # whether an unfinished write is never visible
+        self._parts = parts or {}  # how the backend splits large uploads
 
     def size(self, key: str) -> int:
-        return self._ask(key, lambda: int(self._fs.size(self._path(key))))
+        return self._request(key, lambda: int(self._fs.size(self._path(key))))
 
-    def write_new(self, key: str, data: bytes | Fill) -> bool:
-        # Where the backend itself refuses to replace, it need not be asked before small blobs are sent.
+    def write_new(self, key: str, data: bytes | WriteTo) -> bool:
+        # If the backend itself refuses to replace a blob, small blobs are sent without a check.
         if (callable(data) or not self._whole) and self.exists(key):
             return False
-        return self._create_filled(key, data) if callable(data) else self._create(key, data)
+        return self._create_from(key, data) if callable(data) else self._create(key, data)
 
     def write(self, key: str, data: bytes) -> None:
-        self._ask(key, lambda: self._send(self._path(key), data, "overwrite"))
+        self._request(key, lambda: self._send(self._path(key), data, "overwrite"))
 
     def exists(self, key: str) -> bool:
-        return self._ask(key, lambda: bool(self._fs.exists(self._path(key))))
+        return self._request(key, lambda: bool(self._fs.exists(self._path(key))))
 
     def delete(self, key: str) -> None:
         with suppress(MissingBlob):
-            self._ask(key, lambda: self._fs.rm_file(self._path(key)))
+            self._request(key, lambda: self._fs.rm_file(self._path(key)))
 
     def scan(self, prefix: str) -> Iterator[Listed]:
         start = len(self._root) + 1
         found: dict[str, dict[str, Any]] = {}
         with suppress(MissingBlob):
-            found = self._ask(prefix, lambda: self._fs.find(self._path(prefix), detail=True))
+            found = self._request(prefix, lambda: self._fs.find(self._path(prefix), detail=True))
         return iter(
             sorted(Listed(path[start:], int(info.get("size") or 0), _modified(info)) for path, info in found.items())
         )
 
     def _create(self, key: str, data: bytes | Path) -> bool:
         try:
-            self._ask(key, lambda: self._send(self._path(key), data, "create"))
+            self._request(key, lambda: self._send(self._path(key), data, "create"))
         except KeyTaken:
             return False
         except _NotOffered:
             if self.exists(key):
                 return False
-            self._ask(key, lambda: self._send(self._path(key), data, "overwrite"))
+            self._request(key, lambda: self._send(self._path(key), data, "overwrite"))
         return True
 
     def _send(self, path: str, data: bytes | Path, mode: str) -> None:
@@ -147,7 +148,7 @@ class RemoteBlobs(DistantBlobs):
 
     @contextmanager
     def _target(self, path: str) -> Iterator[str]:
-        """Where to write what shall stand at `path`."""
+        """The path to which a blob for `path` is written."""
         if self._whole:
             yield path
             return
@@ -169,8 +170,10 @@ class RemoteBlobs(DistantBlobs):
         return f"{self._root}/{check_key(key)}"
 
     @contextmanager
-    def _talking(self, key: str) -> Iterator[None]:
-        """Whatever the backend raises becomes this store's error, without its text, which may spell credentials."""
+    def _translating_errors(self, key: str) -> Iterator[None]:
+        """Turn exceptions of the backend into errors of this store, without their texts, which may contain
+        credentials.
+        """
         try:
             yield
         except FileNotFoundError:
@@ -185,26 +188,28 @@ class RemoteBlobs(DistantBlobs):
             raise _NotOffered(self._name, f"cannot do this with {key}") from None
         except Exception as error:
             if type(error).__name__ in _NO_LOGIN:
-                raise StoreError(self._name, "asks for a login, and this machine has none for it", _LOGIN) from None
+                raise StoreError(
+                    self._name, "requires a login, and this machine has no credentials for it", _LOGIN
+                ) from None
             number = error.errno if isinstance(error, OSError) else None
             if number in _NOT_OFFERED:
                 raise _NotOffered(self._name, f"cannot do this with {key}") from None
-            if number == errno.EINVAL:  # S3's answer to a range that begins at the end, or behind it
+            if number == errno.EINVAL:  # the answer of S3 to a range that begins at the end or after it
                 raise NoSuchRange(self._name, f"has no such range in {key}") from None
             reason = os.strerror(number) if number else type(error).__name__
             failed = f"failed at {key}: {reason}"
-            if isinstance(error, _HOPELESS) or number in _HOPELESS_NUMBERS:
+            if isinstance(error, _PERMANENT) or number in _PERMANENT_NUMBERS:
                 raise StoreError(self._name, failed) from None
             unreachable = isinstance(error, ConnectionRefusedError) or type(error).__name__ in _UNREACHABLE
-            raise StoreBusy(self._name, failed, worth=1 if unreachable else self._patience.tries) from None
+            raise StoreBusy(self._name, failed, worth=1 if unreachable else self._retries.tries) from None
 
 
 class _NotOffered(StoreError):
-    """The backend cannot do what was asked."""
+    """The backend does not support the operation."""
 
 
 def _modified(info: dict[str, Any]) -> float:
-    """When a blob was written: just now, if the backend does not say; then `gc` leaves it alone."""
+    """When a blob was written. If the backend does not say, it counts as new, so that `gc` keeps it."""
     import time
 
     for key in _TIMES:

@@ -1,4 +1,4 @@
-"""What clients of object stores do alike, whichever library speaks for them: reading by ranges, creating blobs."""
+"""What all clients of object stores have in common: reading by ranges, and creating blobs."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from typing import BinaryIO, TypeVar, cast
 
 from envc.shipping.format.errors import CorruptBlob, MissingBlob, NoSuchRange, StoreBusy
 from envc.shipping.store.backends.ranges import open_ranges
-from envc.shipping.store.backends.retry import Patience
-from envc.shipping.store.blobs import Fill, Listed
+from envc.shipping.store.backends.retry import StoreRetries
+from envc.shipping.store.blobs import Listed, WriteTo
 from envc.shipping.store.keys import check_key
 from envc.system.scratch import ScratchFile, writing_scratch
 
 T = TypeVar("T")
 
-IN_FLIGHT = 24  # requests; more gain nothing on stores that answer within 100 ms
+IN_FLIGHT = 24  # concurrent requests; more gain nothing on stores that answer within 100 ms
 
 
-class DistantBlobs(ABC):
-    """The part of `Blobs` that is the same for every library; a client adds the requests themselves."""
+class ObjectStoreBlobs(ABC):
+    """The part of `Blobs` that is the same for every library. A subclass adds the requests."""
 
     in_flight = IN_FLIGHT
 
-    def __init__(self, name: str, patience: Patience, *, at_once: int) -> None:
+    def __init__(self, name: str, retries: StoreRetries, *, at_once: int) -> None:
         self._name = name
-        self._patience = patience
-        self._at_once = at_once  # bytes up to which a blob is sent in one request, which stores make conditional
+        self._retries = retries
+        self._at_once = at_once  # bytes up to which a blob is sent in one request, which can be conditional
 
     @abstractmethod
-    def _talking(self, key: str) -> AbstractContextManager[None]:
-        """Turn whatever the library raises into this store's errors, without texts that may spell credentials.
+    def _translating_errors(self, key: str) -> AbstractContextManager[None]:
+        """Turn exceptions of the library into errors of this store, without their texts, which may contain credentials.
 
-        MissingBlob, NoSuchRange, KeyTaken, StoreBusy for what is worth another try, and StoreError for the rest.
+        They become MissingBlob, NoSuchRange, KeyTaken, StoreBusy if another try may succeed, and StoreError otherwise.
         """
 
     @abstractmethod
     def _fetch(self, key: str, start: int, stop: int) -> bytes:
-        """Bytes `start` to `stop` of a blob, or to its end where that comes first: one request."""
+        """Bytes `start` to `stop` of a blob, or to its end if that comes first. Makes one request."""
 
     @abstractmethod
     def _create(self, key: str, data: bytes | Path) -> bool:
-        """Create a blob, patiently; False when the key exists by then."""
+        """Create a blob, with retries. Returns False if the key exists."""
 
     @abstractmethod
     def size(self, key: str) -> int: ...
@@ -58,9 +58,9 @@ class DistantBlobs(ABC):
         return self._name
 
     def read(self, key: str, limit: int) -> bytes:
-        # One byte more than allowed is asked for, so that a huge blob is not fetched to be refused.
+        # One byte more than allowed is requested, so that a huge blob is not downloaded only to be rejected.
         try:
-            data = self._ask(key, lambda: self._fetch(key, 0, limit + 1))
+            data = self._request(key, lambda: self._fetch(key, 0, limit + 1))
         except NoSuchRange:
             return b""
         if len(data) > limit:
@@ -77,7 +77,7 @@ class DistantBlobs(ABC):
             return data
 
         try:
-            return self._ask(key, request)
+            return self._request(key, request)
         except NoSuchRange:
             raise short from None
 
@@ -93,21 +93,21 @@ class DistantBlobs(ABC):
     def list(self, prefix: str) -> Iterator[str]:
         return (listed.key for listed in self.scan(prefix))
 
-    def _create_filled(self, key: str, fill: Fill) -> bool:
-        """Create a blob of what is written first, since its size decides how it is sent."""
+    def _create_from(self, key: str, write: WriteTo) -> bool:
+        """Create a blob from a temporary file with its content, since the size decides how it is sent."""
         with writing_scratch():
             scratch = tempfile.TemporaryDirectory(prefix="envc-")
         with scratch as folder:
-            draft = Path(folder) / "blob"
-            with io.BufferedWriter(ScratchFile(draft, "xb")) as stream:
-                fill(cast("BinaryIO", stream))
-            return self._create(key, draft.read_bytes() if draft.stat().st_size <= self._at_once else draft)
+            file = Path(folder) / "blob"
+            with io.BufferedWriter(ScratchFile(file, "xb")) as stream:
+                write(cast("BinaryIO", stream))
+            return self._create(key, file.read_bytes() if file.stat().st_size <= self._at_once else file)
 
-    def _ask(self, key: str, request: Callable[[], T]) -> T:
+    def _request(self, key: str, request: Callable[[], T]) -> T:
         check_key(key)
 
         def once() -> T:
-            with self._talking(key):
+            with self._translating_errors(key):
                 return request()
 
-        return self._patience.ask(once)
+        return self._retries.run(once)

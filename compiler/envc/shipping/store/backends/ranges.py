@@ -1,4 +1,4 @@
-"""A blob as a stream, by ranges: what was read already is not asked for again when a connection breaks."""
+"""A blob as a stream that is read by ranges. If a connection breaks, only the current range is requested again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RANGE = 8 << 20  # bytes of a request
 
 
 def open_ranges(blobs: Ranges, key: str, size: int) -> BinaryIO:
-    """A stream over a blob of `size` bytes that asks for them as they are read."""
+    """A stream over a blob of `size` bytes, which are requested as they are read."""
     return cast(BinaryIO, io.BufferedReader(_Ranges(blobs, key, size), _RANGE))
 
 

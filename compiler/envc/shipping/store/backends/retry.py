@@ -1,4 +1,4 @@
-"""Patience with stores that throttle, reset and cut: a request is tried again, later each time and never in step."""
+"""Retries of requests to stores that throttle, reset or cut off connections: later each time, and with jitter."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from envc.system.retries import LONGEST_RETRY_AFTER, RetryPolicy
 T = TypeVar("T")
 
 
-class Patience(RetryPolicy, frozen=True, kw_only=True):
+class StoreRetries(RetryPolicy, frozen=True, kw_only=True):
     """A retry policy for requests that raise StoreBusy."""
 
-    def ask(self, request: Callable[[], T]) -> T:
-        """The answer to a request that raises StoreBusy when it is to be tried again; in the end, StoreError."""
-        tried = 0
+    def run(self, request: Callable[[], T]) -> T:
+        """The result of a request, which is repeated while it raises StoreBusy. Raises StoreError in the end."""
+        tries = 0
         while True:
-            tried += 1
+            tries += 1
             try:
                 return request()
-            except StoreBusy as trouble:
-                if tried >= min(self.tries, trouble.worth) or trouble.wait > LONGEST_RETRY_AFTER:
-                    raise _give_up(trouble, tried) from None
-                time.sleep(max(self.delay(tried), trouble.wait))
+            except StoreBusy as failure:
+                if tries >= min(self.tries, failure.worth) or failure.wait > LONGEST_RETRY_AFTER:
+                    raise _final_error(failure, tries) from None
+                time.sleep(max(self.delay(tries), failure.wait))
 
 
-def _give_up(trouble: StoreBusy, tried: int) -> StoreError:
-    if trouble.verdict is not None:
-        return trouble.verdict
-    if trouble.wait > LONGEST_RETRY_AFTER:
-        return StoreError(trouble.what, f"{trouble.reason}, and it asks to wait for {trouble.wait:.0f} s")
-    return StoreError(trouble.what, f"{trouble.reason}{f', {tried} times' if tried > 1 else ''}", trouble.hint)
+def _final_error(failure: StoreBusy, tries: int) -> StoreError:
+    if failure.verdict is not None:
+        return failure.verdict
+    if failure.wait > LONGEST_RETRY_AFTER:
+        return StoreError(failure.what, f"{failure.reason}, and it asks to wait for {failure.wait:.0f} s")
+    return StoreError(failure.what, f"{failure.reason}{f', {tries} times' if tries > 1 else ''}", failure.hint)

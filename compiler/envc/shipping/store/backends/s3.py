@@ -1,8 +1,8 @@
-"""An S3 bucket through obstore, where that is installed: it starts in 0.03 s instead of 0.5 s, and needs no event loop.
+"""An S3 bucket through obstore, if that is installed: it starts in 0.03 s instead of 0.5 s, and needs no event loop.
 
-obstore reads its settings from the environment alone. So it is used only where everything stands there: keys, or the
-token files of clusters, and the region or an endpoint. Profiles, shared configuration files and single sign-on are
-left to s3fs, which knows them all.
+obstore reads its settings only from environment variables. So it is used only if these contain everything: keys or the
+token files of clusters, and the region or an endpoint. For profiles, shared configuration files and single sign-on,
+s3fs is used, which supports all of them.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from envc.errors import StoreError
 from envc.shipping.format.errors import KeyTaken, MissingBlob, NoSuchPlace, NoSuchRange, StoreBusy
-from envc.shipping.store.backends.object_store import DistantBlobs
-from envc.shipping.store.backends.retry import Patience
-from envc.shipping.store.blobs import Fill, Listed, display_name
+from envc.shipping.store.backends.object_store import ObjectStoreBlobs
+from envc.shipping.store.backends.retry import StoreRetries
+from envc.shipping.store.blobs import Listed, WriteTo, display_name
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
 T = TypeVar("T")
 
-_AT_ONCE = 64 << 20  # bytes up to which a blob is sent in one request, which S3 makes conditional
-_PART = 16 << 20  # bytes of a part of a larger one
+_AT_ONCE = 64 << 20  # bytes up to which a blob is sent in one request, which can be conditional
+_PART = 16 << 20  # bytes of a part of a larger blob
 _LOGINS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
 _PLACES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
-_PATIENCE = Patience(tries=2)  # on top of obstore's own, which are over single requests
+_RETRIES = StoreRetries(tries=2)  # in addition to the retries of obstore for single requests
 
 
 def open_bucket(url: str, environ: Mapping[str, str] = os.environ) -> BucketBlobs | None:
-    """The store in a bucket; None where obstore is not installed, or has not all that it needs."""
+    """The store in a bucket. None if obstore is not installed, or lacks settings."""
     if environ.get("AWS_PROFILE") or not all(any(map(environ.get, names)) for names in (_LOGINS, _PLACES)):
         return None
     try:
         from obstore.store import S3Store
     except ImportError:
         return None
-    if "@" in url:  # keys in the URL, which are s3fs' own idea
+    if "@" in url:  # keys in the URL are a feature of s3fs
         return None
     endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
     place: dict[str, Any] = {"endpoint": endpoint} if endpoint else {}
@@ -61,27 +61,27 @@ def open_bucket(url: str, environ: Mapping[str, str] = os.environ) -> BucketBlob
                 "retry_timeout": timedelta(seconds=60),
             },
         )
-    except Exception as error:  # its text may spell the URL, with its credentials
+    except Exception as error:  # its text may contain the URL with its credentials
         raise StoreError(name, f"cannot be opened as a store ({type(error).__name__})") from None
     return BucketBlobs(bucket, name)
 
 
-class BucketBlobs(DistantBlobs):
-    """Blobs in a bucket, below the prefix that the URL names."""
+class BucketBlobs(ObjectStoreBlobs):
+    """Blobs in a bucket, below the prefix in the URL."""
 
     def __init__(self, bucket: S3Store, name: str) -> None:
-        super().__init__(name, _PATIENCE, at_once=_AT_ONCE)
+        super().__init__(name, _RETRIES, at_once=_AT_ONCE)
         self._bucket = bucket
 
     def size(self, key: str) -> int:
         import obstore
 
-        return self._ask(key, lambda: int(obstore.head(self._bucket, key)["size"]))
+        return self._request(key, lambda: int(obstore.head(self._bucket, key)["size"]))
 
-    def write_new(self, key: str, data: bytes | Fill) -> bool:
+    def write_new(self, key: str, data: bytes | WriteTo) -> bool:
         if not callable(data):
             return self._create(key, data)
-        return not self.exists(key) and self._create_filled(key, data)
+        return not self.exists(key) and self._create_from(key, data)
 
     def write(self, key: str, data: bytes) -> None:
         self._put(key, data)
@@ -90,7 +90,7 @@ class BucketBlobs(DistantBlobs):
         import obstore
 
         with suppress(MissingBlob):
-            self._ask(key, lambda: obstore.delete(self._bucket, key))
+            self._request(key, lambda: obstore.delete(self._bucket, key))
 
     def scan(self, prefix: str) -> Iterator[Listed]:
         import obstore
@@ -102,7 +102,7 @@ class BucketBlobs(DistantBlobs):
                 for meta in chunk
             ]
 
-        return iter(sorted(self._ask(prefix, request)))
+        return iter(sorted(self._request(prefix, request)))
 
     def _fetch(self, key: str, start: int, stop: int) -> bytes:
         import obstore
@@ -126,13 +126,13 @@ class BucketBlobs(DistantBlobs):
         import obstore
 
         try:
-            self._ask(key, lambda: obstore.put(self._bucket, key, data, **options))
+            self._request(key, lambda: obstore.put(self._bucket, key, data, **options))
         except MissingBlob:
             raise NoSuchPlace(self._name) from None
 
     @contextmanager
-    def _talking(self, key: str) -> Iterator[None]:
-        """Whatever obstore raises becomes this store's error, without its text, which spells the URL."""
+    def _translating_errors(self, key: str) -> Iterator[None]:
+        """Turn exceptions of obstore into errors of this store, without their texts, which contain the URL."""
         from obstore import exceptions
 
         try:
@@ -148,5 +148,5 @@ class BucketBlobs(DistantBlobs):
             if "416 Range Not Satisfiable" in str(error):
                 raise NoSuchRange(self._name, f"has no such range in {key}") from None
             status = re.search(r"status code: (\d{3})", str(error))
-            reason = f"HTTP {status[1]}" if status else "no connection, or one that broke off"
+            reason = f"HTTP {status[1]}" if status else "no connection, or a broken one"
             raise StoreBusy(self._name, f"failed at {key}: {reason}") from None

@@ -18,7 +18,7 @@ from envc.fetch.net.http import Client, FailedTry, RequestFailed, Stream
 from envc.fetch.net.settings import Transport
 from envc.shipping.format.errors import CorruptBlob, MissingBlob, NoSuchRange
 from envc.shipping.store.backends.ranges import open_ranges
-from envc.shipping.store.blobs import Fill, Listed, display_name
+from envc.shipping.store.blobs import Listed, WriteTo, display_name
 from envc.shipping.store.keys import check_key
 from envc.system.retries import RetryPolicy
 
@@ -105,7 +105,7 @@ class WebBlobs:
         except MissingBlob:
             return False
 
-    def write_new(self, key: str, data: bytes | Fill) -> bool:
+    def write_new(self, key: str, data: bytes | WriteTo) -> bool:
         raise self._read_only(key)
 
     def write(self, key: str, data: bytes) -> None:

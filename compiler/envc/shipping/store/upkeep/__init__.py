@@ -1,1 +1,1 @@
-"""Garbage collection, leases and notices."""
+"""Garbage collection of a store, with its leases and notices."""

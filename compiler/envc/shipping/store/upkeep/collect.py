@@ -1,10 +1,10 @@
-"""Garbage collection: what no tag, no recent step pointer and no lease leads to.
+"""Garbage collection: removes blobs that cannot be reached from a tag, a recent step pointer or a lease.
 
-Two passes. The first marks what is reachable and finds the rest. The second announces that it means to remove it, marks
-again, and spares what became reachable meanwhile; who begins to rely on the rest waits until it is over (`notices`).
-Nothing younger than a day is garbage, whatever leads to it, so a bundle that is being published is safe; what an older
-blob is reused for stands in its lease. Pointers go before records and records before objects, so a reader never finds
-one that leads nowhere because of a run that was interrupted.
+It makes two passes. The first marks what is reachable, and finds the rest. The second announces in a notice what it is
+going to remove, marks again, and spares what became reachable in the meantime. Bundles that need one of the announced
+blobs wait until the collection has ended (`notices`). A blob younger than a day is never garbage, so a bundle that is
+being published is safe; older blobs that it reuses are named in its lease. Pointers are removed before records, and
+records before objects, so that an interrupted run leaves no dangling reference.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ from envc.shipping.store.upkeep.leases import read_leases
 from envc.shipping.store.upkeep.notices import NOTICE_SECONDS, Announced
 
 YOUNG = 24 * 3600  # seconds
-_ORDER = (STEPS, ENVIRONMENTS, CODE, LOCKS, OBJECTS)  # of removal; leases come last
-_MOST_THREADS = 16
+_ORDER = (STEPS, ENVIRONMENTS, CODE, LOCKS, OBJECTS)  # of removal; expired leases and notices come last
+_MAX_THREADS = 16
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class Garbage(msgspec.Struct, frozen=True, kw_only=True):
-    """What may go, and how much stays."""
+    """The blobs that may be removed, and how much stays."""
 
     blobs: tuple[Listed, ...]  # in the order of removal
     kept: int  # blobs
@@ -57,12 +57,14 @@ class Garbage(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def size(self) -> int:
-        """Bytes that removing it frees."""
+        """The bytes that removing them frees."""
         return sum(listed.size for listed in self.blobs)
 
 
 class Collector:
-    """Finds and removes garbage in one store. `now` in seconds since 1970; pointers are recent for `recent` seconds."""
+    """Finds and removes garbage in one store. `now` is in seconds since 1970; a pointer is recent for `recent`
+    seconds.
+    """
 
     def __init__(self, blobs: Blobs, *, now: float, recent: float, progress: Progress) -> None:
         self._blobs = blobs
@@ -72,22 +74,22 @@ class Collector:
         self._objects: dict[str, tuple[str, ...]] = {}  # record key: keys of its objects
 
     def find(self) -> Garbage:
-        """Everything that nothing leads to. Raises CorruptBlob for a pointer, record, tag or lease that cannot be
-        read: what it leads to is unknown, and may be all there is.
+        """All unreachable blobs. Raises CorruptBlob for a pointer, record, tag or lease that cannot be read: it might
+        refer to anything in the store.
         """
         reachable, expired = self._mark()
         garbage: list[Listed] = []
         kept = kept_size = 0
         for place in _ORDER:
             for listed in self._blobs.scan(place):
-                if listed.key in reachable or self._now - listed.modified < self._youth(place):
+                if listed.key in reachable or self._now - listed.modified < self._min_age(place):
                     kept, kept_size = kept + 1, kept_size + listed.size
                 else:
                     garbage.append(listed)
         return Garbage(blobs=(*garbage, *expired), kept=kept, kept_size=kept_size)
 
     def remove(self, garbage: Garbage) -> tuple[Listed, ...]:
-        """Remove what still is garbage; the blobs that were removed. Raises StoreError when that takes too long."""
+        """Remove what is still garbage, and return the removed blobs. Raises StoreError if that takes too long."""
         with Announced(self._blobs, [listed.key for listed in garbage.blobs]) as notice:
             reachable, _ = self._mark()
             doomed = [listed for listed in garbage.blobs if listed.key not in reachable]
@@ -101,11 +103,11 @@ class Collector:
                 task.done()
         return tuple(doomed)
 
-    def _youth(self, place: str) -> float:
+    def _min_age(self, place: str) -> float:
         return max(self._recent, YOUNG) if place == STEPS else YOUNG
 
     def _mark(self) -> tuple[set[str], tuple[Listed, ...]]:
-        """The keys that must stay, and expired leases and notices."""
+        """The keys that must stay, and the expired leases and notices."""
         leased, expired = read_leases(self._blobs, self._now)
         notices = self._blobs.scan(NOTICES)
         expired += tuple(listed for listed in notices if self._now - listed.modified > NOTICE_SECONDS)
@@ -113,7 +115,7 @@ class Collector:
         pointers = []
         for listed in self._blobs.scan(STEPS):
             project, lock = _owner(listed.key)
-            if (project, lock) in tagged or self._now - listed.modified < self._youth(STEPS):
+            if (project, lock) in tagged or self._now - listed.modified < self._min_age(STEPS):
                 pointers.append((listed.key, lock))
         reachable = {key for key, _ in pointers} | leased
         records: dict[str, None] = {}
@@ -134,19 +136,19 @@ class Collector:
         key, lock = item
         try:
             return lock, get_pointer(self._blobs, key)
-        except MissingBlob:  # somebody else collects at the same time
+        except MissingBlob:  # another collection has just removed it
             return lock, None
 
     def _objects_of(self, key: str) -> tuple[str, ...]:
-        """The keys of a record's objects; of a record that is missing, none. Records never lose objects, so once read
-        is enough.
+        """The keys of a record's objects; none if the record is missing. A record never loses objects, so it is read
+        only once.
         """
         if key not in self._objects:
             what = f"{self._blobs.name}: {key}"
             try:
                 text = decompress(self._blobs.read(key, MAX_RECORD), what, limit=MAX_RECORD)
             except MissingBlob:
-                self._progress.warn(f"{what} is missing, although a step leads to it")
+                self._progress.warn(f"{what} is missing, although a step refers to it")
                 return ()
             try:
                 found = decode_json(text, _Record, what)
@@ -156,7 +158,7 @@ class Collector:
         return self._objects[key]
 
     def _all(self, work: Callable[[T], R], items: Sequence[T]) -> Iterable[R]:
-        threads = min(_MOST_THREADS, self._blobs.in_flight, len(items))
+        threads = min(_MAX_THREADS, self._blobs.in_flight, len(items))
         if threads <= 1:
             return map(work, items)
         with ThreadPoolExecutor(threads, thread_name_prefix="envc-gc") as pool:
@@ -168,12 +170,12 @@ def _place(key: str) -> str:
 
 
 def _owner(key: str) -> tuple[str, Sha256]:
-    """Escaped project and lock of a step pointer's key."""
+    """The escaped project and the lock in the key of a step pointer."""
     parts = key.removeprefix(f"{STEPS}/").split("/")
     return parts[0], Sha256(parts[1] if len(parts) > 1 else "")
 
 
-# A record without what collecting does not need: indexes are nearly all of its text.
+# The part of a record that collecting needs. Frames and members, which are not decoded, are nearly all of its text.
 class _Index(msgspec.Struct, frozen=True):
     artifact: Sha256
     layout: str

@@ -1,8 +1,8 @@
-"""Leases: what a bundle that is under way relies on, so that `gc` leaves it alone until a pointer leads there.
+"""Leases: name the blobs that a running bundle needs, so that `gc` keeps them until a pointer refers to them.
 
-Objects that a bundle writes are young, and so safe. Those that it finds may be garbage of years ago; it names them in a
-lease before it looks, and removes the lease when its pointers stand. What a killed writer left expires after a day.
-`notices` is the other side of it.
+Objects that a bundle writes are young, and therefore safe. Objects that it finds may be garbage from long ago. It names
+them in a lease before it looks for them, and removes the lease once its pointers are published. The lease of a killed
+run expires after a day. `notices` is the counterpart.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_LEASE = 64 << 20  # bytes
 
 
 class Lease(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``v1/leases/<name>.json`` says. Its age is that of the blob, by the store's own clock."""
+    """The content of ``v1/leases/<name>.json``. Its age is the age of the blob, by the clock of the store."""
 
     format: int = LEASE_FORMAT
     keys: tuple[str, ...]  # sorted
@@ -34,9 +34,10 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def leased(blobs: Blobs, keys: Iterable[str]) -> Iterator[None]:
-    """Keep these keys from being collected: three requests. Waits for collections that have announced one of them.
+    """Protect these keys from being collected while the body runs. Makes three requests, and waits for collections
+    that have announced one of the keys.
 
-    Raises StoreError when the store cannot be written.
+    Raises StoreError if the store cannot be written.
     """
     key = lease_key(os.urandom(16).hex())
     named = tuple(sorted(set(keys)))
@@ -50,7 +51,7 @@ def leased(blobs: Blobs, keys: Iterable[str]) -> Iterator[None]:
 
 
 def read_leases(blobs: Blobs, now: float) -> tuple[frozenset[str], tuple[Listed, ...]]:
-    """The keys that live leases name, and the leases that have expired."""
+    """The keys that valid leases name, and the leases that have expired."""
     keys: set[str] = set()
     expired = []
     for listed in blobs.scan(LEASES):

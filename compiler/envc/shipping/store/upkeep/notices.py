@@ -1,11 +1,11 @@
-"""Notices: what a collection is about to remove, so that no bundle begins to rely on it meanwhile.
+"""Notices: name the blobs that a collection is going to remove, so that no bundle starts to rely on them meanwhile.
 
-A bundle names what it relies on in a lease and then looks for notices; a collection names what it means to remove in a
-notice and then looks for leases. Whoever looks second sees the other, if a listing shows what was written before it, as
-those of folders, S3, GCS and Azure do. So either the collection spares a blob, or the bundle waits until the
-collection is over, and makes again what is missing then.
+A bundle names the blobs that it needs in a lease, and then looks for notices. A collection names the blobs that it is
+going to remove in a notice, and then looks for leases. The one that looks second sees the other, provided that a
+listing shows everything written before it, as those of folders, S3, GCS and Azure do. So either the collection spares a
+blob, or the bundle waits until the collection has ended, and makes again what is then missing.
 
-A notice is renewed while its collection works, and void five minutes after that ended without removing it.
+A notice is renewed while its collection works. It is void five minutes after a collection ended without removing it.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from envc.shipping.store.keys import NOTICES, notice_key
 NOTICE_FORMAT = 1
 NOTICE_SECONDS = 300
 MAX_NOTICE = 256 << 20  # bytes
-_RENEWED = 60  # seconds after which a notice is written again
-_TRUSTED = 240  # seconds after which its writer no longer counts on it
-_PAUSE = 0.5  # seconds between two looks
+_RENEWAL = 60  # seconds after which a notice is written again
+_VALIDITY = 240  # seconds after which the writer of a notice no longer relies on it
+_PAUSE = 0.5  # seconds between two listings
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``v1/notices/<name>.json`` says. Its age is that of the blob, by the store's own clock."""
+    """The content of ``v1/notices/<name>.json``. Its age is the age of the blob, by the clock of the store."""
 
     format: int = NOTICE_FORMAT
     keys: tuple[str, ...]  # sorted
 
 
 class Announced:
-    """A notice that stands while its block runs. Raises StoreError when the store cannot be written."""
+    """A notice that exists while its block runs. Raises StoreError if the store cannot be written."""
 
     def __init__(self, blobs: Blobs, keys: Iterable[str]) -> None:
         self._blobs = blobs
@@ -59,12 +59,12 @@ class Announced:
             self._blobs.delete(self._key)
 
     def remove(self, key: str) -> None:
-        """Remove a blob that the notice names. Raises StoreError when nobody can be sure of the notice any more."""
+        """Remove a blob that the notice names. Raises StoreError if the notice may have become void."""
         with self._lock:
             age = time.monotonic() - self._written
-            if age > _TRUSTED:
-                raise StoreError(self._blobs.name, "was collected too slowly to go on safely", "run `envc gc` again")
-            if age > _RENEWED:
+            if age > _VALIDITY:
+                raise StoreError(self._blobs.name, "was collected too slowly to continue safely", "run `envc gc` again")
+            if age > _RENEWAL:
                 now = time.monotonic()
                 self._blobs.write(self._key, self._text)
                 self._written = now
@@ -72,10 +72,10 @@ class Announced:
 
 
 def wait_for_collections(blobs: Blobs, keys: Collection[str]) -> None:
-    """Return when no collection is about to remove any of these: one request, and more only where one is."""
+    """Wait until no collection is going to remove any of these. Makes one request if there is no such collection."""
     end = time.monotonic() + NOTICE_SECONDS
-    mine = frozenset(keys)
-    while time.monotonic() < end and _is_announced(blobs, mine):
+    needed = frozenset(keys)
+    while time.monotonic() < end and _is_announced(blobs, needed):
         time.sleep(_PAUSE)
 
 
