@@ -120,11 +120,17 @@ def test_the_way_out_is_the_last_word(place: Workplace) -> None:
         (["--conda", "py*"], "patterns of names are not supported"),
         (["--conda", "python >>3"], "python >>3"),
         (["--conda", "python", "--virtual-package", "glibc=2.28"], "two underscores"),
-        (["--conda", "python", "--python", "3.12"], "--python says nothing"),
+        (["--conda", "python", "--python", "3.12"], "--python does not apply to conda packages"),
         (["--conda", "python", "--exclude-newer", "yesterday"], "--exclude-newer yesterday"),
         (["--conda", "python", "--constraint", "openssl >="], "--constraint openssl >="),
-        (["--conda", "python", "--pypi", "app", "--constraint", "lib<2"], "--constraint does not say of which kind"),
-        (["--conda", "python", "--pypi", "app", "--override", "lib<2"], "--override does not say of which kind"),
+        (
+            ["--conda", "python", "--pypi", "app", "--constraint", "lib<2"],
+            "--constraint does not say whether it is about PyPI or conda",
+        ),
+        (
+            ["--conda", "python", "--pypi", "app", "--override", "lib<2"],
+            "--override does not say whether it is about PyPI or conda",
+        ),
     ],
 )
 def test_mistakes_on_the_command_line(place: Workplace, arguments: list[str], says: str) -> None:

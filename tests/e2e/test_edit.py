@@ -23,7 +23,7 @@ def test_from_an_empty_folder_to_a_running_step(workplace: Workplace) -> None:
 def test_a_requirement_that_cannot_be_locked_is_taken_back(workplace: Workplace) -> None:
     done = workplace.fails(1, "add", "--group", "base", "gamma>=9")
     assert "groups.base.pypi[1], line 7" in done.err
-    assert "manifest.toml is as it was" in done.err
+    assert "manifest.toml was restored" in done.err
     assert workplace.manifest.read_text() == MANIFEST
 
 

@@ -103,7 +103,7 @@ def test_a_prefix_is_compared_with_its_record_without_manifest_or_store(bundled:
         ("usercustomize.py", "was added"),
     ]
     assert "envc did not make it" in bundled.fails(1, "verify", "--prefix", str(tmp_path)).err
-    assert "stand alone" in bundled.fails(2, "verify", "--prefix", str(prefix), "--all").err
+    assert "--all and --prefix cannot be combined" in bundled.fails(2, "verify", "--prefix", str(prefix), "--all").err
 
 
 # gc and tag
@@ -129,7 +129,7 @@ def test_gc_takes_a_span_and_no_manifest(bundled: Workplace) -> None:
     assert bundled.ok("gc", "--json", "--recent", "5000 days", **later).json["garbage"] == 0
     assert bundled.ok("gc", "--json", "--recent", "P2D", **later).json["garbage"] == count
     assert "neither a moment nor a span" in bundled.fails(2, "gc", "--recent", "soon").err
-    assert "is a moment" in bundled.fails(2, "gc", "--recent", "2026-01-01").err
+    assert "is a point in time, not a span" in bundled.fails(2, "gc", "--recent", "2026-01-01").err
     other = bundled.folder / "empty"
     assert bundled.ok("gc", "--json", "--store", str(other)).json["kept"] == 0
 

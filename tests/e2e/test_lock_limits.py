@@ -51,4 +51,4 @@ def test_a_time_ends_the_search(workplace: Workplace, index: IndexServer) -> Non
     assert time.monotonic() - start < 60
     assert "candidates, when its time was over, while deciding" in done.err
     wrong = workplace.fails(2, "lock", "--time-limit", "2026-01-01")
-    assert "is a moment" in wrong.err
+    assert "is a point in time, not a span" in wrong.err

@@ -12,7 +12,7 @@ def test_a_lock_that_holds(workplace: Workplace, index: IndexServer) -> None:
     workplace.ok("lock")
     before = workplace.lock.read_bytes()
     done = workplace.ok("lock", "--verify")
-    assert "manifest.lock is what would be locked; 8 files found where they come from" in done.err
+    assert "manifest.lock matches what would be locked; 8 files found at their sources" in done.err
     assert "would differ" not in done.err
     index.add(build_wheel("alpha", "1.2", ["gamma>=1"]))
     newer = workplace.ok("lock", "--verify", "--json")
@@ -27,7 +27,7 @@ def test_a_lock_of_pins_that_are_old_or_differ_by_target_holds(workplace: Workpl
     index.add(build_wheel("alpha", "1.2", ["gamma>=1"]))
     workplace.ok("lock", "--upgrade", "--step", "report", "--target", "win-64", "--refresh")
     done = workplace.ok("lock", "--verify")
-    assert "is what would be locked" in done.err
+    assert "matches what would be locked" in done.err
     assert "would differ" in done.err
 
 
@@ -36,7 +36,7 @@ def test_files_that_are_gone_or_others_are_named(workplace: Workplace, index: In
     index.remove("gamma-2.0-py3-none-any.whl")
     gone = workplace.fails(1, "lock", "--verify")
     assert gone.out == "gamma-2.0-py3-none-any.whl: pypi has no such file any more\n"
-    assert "manifest.lock is not what would be locked: 1 problem" in gone.err
+    assert "manifest.lock does not match what would be locked: 1 problem" in gone.err
     index.add(build_wheel("gamma", "2.0", files={"gamma.py": "SOMETHING = 'else'\n"}))
     other = workplace.fails(1, "lock", "--verify")
     assert "gamma-2.0-py3-none-any.whl: pypi has another file of this name, with sha256" in other.out
@@ -68,7 +68,7 @@ def test_it_stands_alone_and_asks_for_a_fresh_lock(workplace: Workplace, index: 
     workplace.fails(1, "lock", "--verify")
     workplace.ok("lock")
     wrong = workplace.fails(2, "lock", "--verify", "--upgrade")
-    assert "--verify looks at the whole lock as it is" in wrong.err
+    assert "--verify checks the whole lock and changes nothing" in wrong.err
     workplace.write(workplace.manifest.read_text() + 'pypi = ["delta"]\n')
     stale = workplace.fails(1, "lock", "--verify")
     assert "is out of date" in stale.err
@@ -87,4 +87,4 @@ def test_a_wheel_by_path_and_a_built_project_are_verified(workplace: Workplace, 
     )
     workplace.ok("lock")
     done = workplace.ok("lock", "--verify")
-    assert "manifest.lock is what would be locked" in done.err
+    assert "manifest.lock matches what would be locked" in done.err

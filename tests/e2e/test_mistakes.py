@@ -18,7 +18,7 @@ from tests.e2e.command import ENVC, HOST_PYTHON, Workplace, host_platform
     [
         (("lock", "--time-limit", "soon"), "--time-limit: 'soon' is neither a moment nor a span"),
         (("gc", "--recent", "2 months"), "--recent: '2 months' is no fixed span"),
-        (("cache", "prune", "--unused", "2026-01-01"), "--unused: '2026-01-01' is a moment"),
+        (("cache", "prune", "--unused", "2026-01-01"), "--unused: '2026-01-01' is a point in time, not a span"),
     ],
 )
 def test_spans_name_their_option(workplace: Workplace, words: tuple[str, ...], told: str) -> None:
@@ -46,7 +46,7 @@ def test_the_manifest_may_be_named_alike_for_every_verb(workplace: Workplace) ->
     workplace.ok("lock", *named, cwd=elsewhere)
     workplace.ok("bundle", *named, "--platform", host_platform(), "--step", "train", cwd=elsewhere)
     assert "the lock is up to date" in workplace.ok("status", "-m", str(workplace.manifest), cwd=elsewhere).out
-    assert "named twice" in workplace.fails(2, "lock", "manifest.toml", *named).err
+    assert "given twice" in workplace.fails(2, "lock", "manifest.toml", *named).err
     assert "name it with --manifest" in workplace.fails(2, "run", "train", cwd=elsewhere).err
 
 
@@ -84,7 +84,7 @@ def test_places_that_cannot_be_written(workplace: Workplace) -> None:
         told = workplace.fails(1, *words, **no_cache).err
         assert f"{place}" in told and "cannot be written: Not a directory" in told and "ENVC_CACHE_DIR" in told
     assert workplace.ok("cache", **no_cache).out == f"{place}\n"
-    assert "removed 0 things" in workplace.ok("cache", "prune", "--all", **no_cache).err
+    assert "removed 0 items" in workplace.ok("cache", "prune", "--all", **no_cache).err
     assert "choose another --prefix" in workplace.fails(1, "hydrate", "train", "--prefix", place).err
     done = workplace.fails(1, "init", place, "--python", HOST_PYTHON)
     assert "manifest.toml cannot be written: Not a directory" in done.err

@@ -232,7 +232,7 @@ def test_a_lock_is_verified_with_its_archives(place: Workplace, mirror: str, tmp
     (pythons / LINUX).rename(folder / LINUX)
     place.write(MANIFEST.replace("URL", mirror).replace(f'["{host_platform()}"]', '["linux-64"]'))
     place.ok("lock")
-    assert "3 files found where they come from" in place.ok("lock", "--verify").err
+    assert "3 files found at their sources" in place.ok("lock", "--verify").err
     assert LINUX in place.fails(1, "lock", "--verify", "--offline").err
     (folder / LINUX).unlink()
     assert place.fails(1, "lock", "--verify").out == f"{LINUX}: is not where the archives are any more\n"

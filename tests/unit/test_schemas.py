@@ -35,7 +35,7 @@ def _plain(value: Any) -> Any:
 
 @pytest.mark.parametrize("name", SCHEMAS)
 def test_the_file_is_what_the_types_say(name: str) -> None:
-    """If this fails, run ``python -m envc.schemas schemas`` and review the difference."""
+    """If this fails, run ``python -m envc.cli.schemas schemas`` and review the difference."""
     assert (ROOT / "schemas" / f"{name}.schema.json").read_text(encoding="utf-8") == render(name)
 
 

@@ -24,16 +24,18 @@ class BundleOptions(msgspec.Struct, frozen=True, kw_only=True):
     steps: Steps = ()
     store: Store = None
     output: Annotated[
-        Path | None, option("--output", metavar="FILE", help="Also write one step-target as one file.")
+        Path | None, option("--output", metavar="FILE", help="Also write one step on one target as a single file.")
     ] = None
-    record: Annotated[bool, option("--record", help="Write what every artifact unpacks to into the lock.")] = False
+    record: Annotated[
+        bool, option("--record", help="Record in the lock the content that every artifact unpacks to.")
+    ] = False
     size: Annotated[
         Literal["fast", "small"] | None,
-        option("--fast", flag_value="fast", help="Compress less (zstd 3)."),
-        option("--small", flag_value="small", help="Compress more (zstd 19)."),
+        option("--fast", flag_value="fast", help="Compress less (zstd level 3)."),
+        option("--small", flag_value="small", help="Compress more (zstd level 19)."),
     ] = None
     trust_store: Annotated[
-        bool, option("--trust-store", help="Reuse objects that other machines made, without deriving them.")
+        bool, option("--trust-store", help="Reuse objects that other machines made, without deriving them again.")
     ] = False
     frozen: Frozen = False
     offline: Offline = False
@@ -43,10 +45,11 @@ class BundleOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 @verb("bundle", BundleOptions)
 def command(options: BundleOptions) -> int:
-    """Write the packages of locked environments to the store: every step and target, or those that are named.
+    """Write the packages of locked environments to the store, for all steps and targets or the selected ones.
 
-    Equal environments are stored once, and objects that are there already are kept. FILE is a zstd-compressed tar,
-    which `envc hydrate`, `envc run` and any tar read; `sh .envc/relocate.sh` then makes the unpacked tree run.
+    Equal environments are stored once, and objects that exist already are kept. FILE is a zstd-compressed tar that
+    `envc hydrate`, `envc run` and any tar program can read. In a tree unpacked with tar,
+    run `sh .envc/relocate.sh` first.
     """
     shipped = None
     with Terminal(options.quiet) as terminal:

@@ -18,7 +18,7 @@ UNUSED = timedelta(days=30)
 
 command = Group(
     "cache",
-    help="The cache of this machine; without a verb, what it holds. Everything in it can be made again.",
+    help="Show or prune the cache of this machine. Without a command, show it. Everything in it can be made again.",
     default="show",
 )
 
@@ -29,7 +29,7 @@ class ShowOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 @command.verb("show", ShowOptions)
 def show(options: ShowOptions) -> int:
-    """Show what the cache holds, and how much room that takes."""
+    """Show what the cache holds and how much space it takes."""
     context = make_context(Terminal())
     parts = upkeep.show_cache(context)
     if options.as_json:
@@ -44,17 +44,17 @@ def show(options: ShowOptions) -> int:
 class PruneOptions(msgspec.Struct, frozen=True, kw_only=True):
     unused: Annotated[
         str | None,
-        option("--unused", metavar="SPAN", help="What nobody used for so long; 30 days unless you say otherwise."),
+        option("--unused", metavar="SPAN", help="Remove what was not used for this long. Default: 30 days."),
     ] = None
-    everything: Annotated[bool, option("--all", help="Everything.")] = False
-    dry_run: Annotated[bool, option("--dry-run", help="Remove nothing, only count.")] = False
+    everything: Annotated[bool, option("--all", help="Remove everything.")] = False
+    dry_run: Annotated[bool, option("--dry-run", help="Count, but remove nothing.")] = False
     quiet: Quiet = False
     as_json: AsJson = False
 
 
 @command.verb("prune", PruneOptions)
 def prune(options: PruneOptions) -> int:
-    """Remove artifacts, environments, pages of indexes and whatever else was not used for a while."""
+    """Remove artifacts, environments, index pages and everything else that was not used for a while."""
     if options.everything and options.unused is not None:
         raise UsageError("--all and --unused contradict each other", "leave out one of them")
     with Terminal(options.quiet) as terminal:
@@ -68,5 +68,5 @@ def prune(options: PruneOptions) -> int:
             )
         )
     verb = "would remove" if options.dry_run else "removed"
-    terminal.note(f"{verb} {count(pruned.entries, 'thing')} ({mebibytes(pruned.size)})")
+    terminal.note(f"{verb} {count(pruned.entries, 'item')} ({mebibytes(pruned.size)})")
     return 0

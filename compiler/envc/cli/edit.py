@@ -1,4 +1,4 @@
-"""``envc init``, ``envc add`` and ``envc remove``: a manifest edited, its layout kept."""
+"""``envc init``, ``envc add`` and ``envc remove``, which keep the layout of the manifest."""
 
 import sys
 from collections.abc import Callable
@@ -24,9 +24,17 @@ from envc.pipeline.project import open_project, this_platform
 class InitOptions(msgspec.Struct, frozen=True, kw_only=True):
     folder: Annotated[Path, argument(is_folder=True)] = Path()
     targets: Annotated[
-        tuple[str, ...], option("--target", metavar="T", help="A platform; else this machine's and linux-64.")
+        tuple[str, ...],
+        option(
+            "--target",
+            metavar="PLATFORM",
+            help="Target this platform. Repeatable. Default: linux-64 and this machine's.",
+        ),
     ] = ()
-    python: Annotated[str | None, option("--python", metavar="V", help="Such as 3.12; else the running minor.")] = None
+    python: Annotated[
+        str | None,
+        option("--python", metavar="VERSION", help="Use this Python, such as 3.12. Default: the one that runs envc."),
+    ] = None
 
 
 @verb("init", InitOptions)
@@ -34,7 +42,7 @@ def init(options: InitOptions) -> int:
     """Write a first manifest.toml into FOLDER."""
     path = options.folder / "manifest.toml"
     if path.exists():
-        raise UsageError(f"{path} exists already", "edit it, or `envc add` packages to it")
+        raise UsageError(f"{path} exists already", "edit it, or add packages with `envc add`")
     targets = options.targets or tuple(dict.fromkeys(["linux-64", this_platform()]))
     name = options.folder.absolute().name or "project"
     text = edit.new_manifest(name, targets, options.python or f"{sys.version_info[0]}.{sys.version_info[1]}")
@@ -45,16 +53,18 @@ def init(options: InitOptions) -> int:
 
 
 class EditOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The options that add and remove share."""
+    """The options of both add and remove."""
 
     manifest: ManifestOption = None
     step: Annotated[
-        str | None, option("--step", metavar="S", help="The step that is meant; may be left out where there is one.")
+        str | None, option("--step", metavar="STEP", help="Edit this step. May be left out if there is only one.")
     ] = None
-    group: Annotated[str | None, option("--group", metavar="G", help="The group that is meant.")] = None
-    target: Annotated[str | None, option("--target", metavar="T", help="Only for this target of the step.")] = None
-    conda: Annotated[bool, option("--conda", help="These are conda packages.")] = False
-    no_lock: Annotated[bool, option("--no-lock", help="Only edit the manifest.")] = False
+    group: Annotated[str | None, option("--group", metavar="GROUP", help="Edit this group.")] = None
+    target: Annotated[str | None, option("--target", metavar="TARGET", help="Edit only this target of the step.")] = (
+        None
+    )
+    conda: Annotated[bool, option("--conda", help="Treat the packages as conda packages.")] = False
+    no_lock: Annotated[bool, option("--no-lock", help="Edit the manifest without locking.")] = False
     offline: Offline = False
     quiet: Quiet = False
 
@@ -69,7 +79,7 @@ class RemoveOptions(EditOptions, frozen=True, kw_only=True):
 
 @verb("add", AddOptions)
 def add(options: AddOptions) -> int:
-    """Add REQUIREMENTS to a step or a group, and lock. One on the same project is replaced."""
+    """Add REQUIREMENTS to a step or a group, and lock. Requirements on the same projects are replaced."""
     return _edit(edit.add, options.requirements, options)
 
 
@@ -100,7 +110,7 @@ def _edit(
             outcome = lock(open_project(str(path), context), LockRequest(), context)
         except (EnvcError, KeyboardInterrupt):
             _write(path, before)
-            terminal.note(f"{path.name} is as it was, since it could not be locked")
+            terminal.note(f"{path.name} was restored, because it could not be locked")
             raise
         for line in lock_lines(outcome):
             terminal.note(line)
@@ -108,19 +118,19 @@ def _edit(
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Replace a manifest, or make a first one. Raises Unwritable."""
+    """Write the manifest atomically, in a folder that may not exist yet. Raises Unwritable."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, data)
     except OSError as error:
-        raise Unwritable(path, error, "check the folder's rights") from None
+        raise Unwritable(path, error, "check the permissions of the folder") from None
 
 
 def _table(manifest: Manifest, step: str | None, group: str | None, target: str | None) -> KeyPath:
-    """The key path of the table that the options mean. Raises UsageError where they mean none."""
+    """The key path of the table that the options select. Raises UsageError where they select none."""
     if group is not None:
         if step is not None or target is not None:
-            raise UsageError("--group stands alone", "name a step, or a group, not both")
+            raise UsageError("--group cannot be used with --step or --target", "name a step or a group, not both")
         return (*manifest.prefix, "groups", group)
     if step is None:
         if len(manifest.steps) != 1:

@@ -19,17 +19,17 @@ class GcOptions(msgspec.Struct, frozen=True, kw_only=True):
         option(
             "--recent",
             metavar="SPAN",
-            help="Keep steps that were bundled within this span; 30 days unless you say otherwise.",
+            help="Keep steps that were bundled within this time. Default: 30 days.",
         ),
     ] = None
-    delete: Annotated[bool, option("--delete", help="Really remove what was found.")] = False
+    delete: Annotated[bool, option("--delete", help="Remove what was found.")] = False
     quiet: Quiet = False
     as_json: AsJson = False
 
 
 @verb("gc", GcOptions)
 def command(options: GcOptions) -> int:
-    """Find what no tag, no recent step and no bundle under way leads to in a store. Removes it only with --delete."""
+    """Find blobs in a store that no tag, recent step or bundle in progress uses. Removes them only with --delete."""
     with Terminal(options.quiet) as terminal:
         recent = span(options.recent, "--recent") if options.recent else upkeep.RECENT
         context = make_context(terminal)
@@ -43,5 +43,5 @@ def command(options: GcOptions) -> int:
         f"{count(done.kept, 'blob')} ({mebibytes(done.kept_size)}) are in use"
     )
     if done.garbage and not done.removed:
-        terminal.note("nothing was changed: pass --delete to remove it")
+        terminal.note("nothing was removed: pass --delete to remove them")
     return 0

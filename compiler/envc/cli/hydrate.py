@@ -19,18 +19,29 @@ from envc.pipeline.project import open_project
 class HydrateOptions(msgspec.Struct, frozen=True, kw_only=True):
     step: Annotated[str, argument(metavar="STEP|FILE")]
     manifest: Manifest = None
-    prefix: Annotated[Path | None, option("--prefix", metavar="DIR", help="Where; else a folder of the cache.")] = None
+    prefix: Annotated[
+        Path | None, option("--prefix", metavar="DIR", help="Use this folder. Default: a folder of the cache.")
+    ] = None
     target: Annotated[
         str | None,
-        option("--platform", "--target", metavar="T", help="The target; a foreign one is only unpacked."),
+        option(
+            "--platform",
+            "--target",
+            metavar="TARGET",
+            help="Use this target; one of another platform is only unpacked.",
+        ),
     ] = None
-    bytecode: Annotated[bool, option("--bytecode", help="Compile the sources now, not at their first import.")] = False
+    bytecode: Annotated[
+        bool, option("--bytecode", help="Compile the sources now instead of at their first import.")
+    ] = False
     link_mode: Annotated[
         Literal["clone", "hardlink", "copy"] | None,
-        option("--link-mode", help="How files are shared with other prefixes; else the first of these that works."),
+        option(
+            "--link-mode", help="Share files with other prefixes like this. Default: the first of these that works."
+        ),
     ] = None
     no_cache: Annotated[
-        bool, option("--no-cache", help="Share nothing with what this machine has unpacked before.")
+        bool, option("--no-cache", help="Share no files with what this machine has unpacked before.")
     ] = False
     store: Store = None
     frozen: Frozen = False
@@ -41,10 +52,10 @@ class HydrateOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 @verb("hydrate", HydrateOptions)
 def command(options: HydrateOptions) -> int:
-    """Rebuild the environment of STEP from the store alone, every byte checked. Prints the prefix.
+    """Rebuild the environment of STEP from the store alone, checking every byte. Prints the prefix.
 
-    FILE is a single-file bundle, with a separator in its name or ending in .zst: it needs nothing else, and with
-    --manifest it must be what the lock names.
+    FILE is a single-file bundle: its name holds a path separator or ends in .zst. It needs neither a manifest nor a
+    store. With --manifest it must match the lock.
     """
     from envc.shipping.deliver.hydrate import Loading
 
@@ -52,9 +63,11 @@ def command(options: HydrateOptions) -> int:
         link_mode=options.link_mode, cached=not options.no_cache, bytecode=options.bytecode, force=options.force
     )
     if options.prefix is None and loading != Loading(force=options.force):
-        raise UsageError("--bytecode, --link-mode and --no-cache are for a folder of yours", "name it: --prefix DIR")
+        raise UsageError(
+            "--bytecode, --link-mode and --no-cache need --prefix", "name the folder to fill: --prefix DIR"
+        )
     if options.no_cache and options.link_mode:
-        raise UsageError("--no-cache shares no files, so there is no --link-mode", "leave out one")
+        raise UsageError("--no-cache shares no files, so --link-mode has no effect", "leave out one of them")
     with Terminal(options.quiet) as terminal:
         context = make_context(terminal, offline=True, force=options.force)
         if single_file.is_bundle(options.step):

@@ -12,6 +12,7 @@ from envc.cli.options import (
     Offline,
     Quiet,
     Refresh,
+    Targets,
     TimeLimit,
     limits,
     make_context,
@@ -32,13 +33,13 @@ class LockOptions(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Annotated[str | None, argument()] = None
     manifest_option: Manifest = None
     check: Annotated[
-        bool, option("--check", help="Change nothing; exit 1 with every reason when the lock is out of date.")
+        bool, option("--check", help="Change nothing; exit with 1 and list every reason if the lock is out of date.")
     ] = False
     verify: Annotated[
-        bool, option("--verify", help="Change nothing; solve again and look for every file where it came from.")
+        bool, option("--verify", help="Change nothing; solve again and check that every file is still at its source.")
     ] = False
     upgrade: Annotated[
-        bool, option("-U", "--upgrade", help="Let every package move to the newest version that is allowed.")
+        bool, option("-U", "--upgrade", help="Upgrade every package to the newest version that is allowed.")
     ] = False
     packages: Annotated[
         tuple[str, ...],
@@ -46,18 +47,16 @@ class LockOptions(msgspec.Struct, frozen=True, kw_only=True):
             "-P",
             "--upgrade-package",
             metavar="NAME[==VERSION]",
-            help="Let this package move; may be given several times.",
+            help="Upgrade this package, or move it to VERSION. Repeatable.",
         ),
     ] = ()
     steps: Annotated[
-        tuple[str, ...], option("--step", metavar="S", help="Lock only these steps again; the others stay.")
+        tuple[str, ...], option("--step", metavar="STEP", help="Lock only this step again. Repeatable.")
     ] = ()
-    targets: Annotated[
-        tuple[str, ...], option("--target", "--platform", metavar="T", help="Only these targets or platforms.")
-    ] = ()
+    targets: Targets = ()
     resolution: Annotated[
         Literal["highest", "lowest", "lowest-direct"] | None,
-        option("--resolution", help="Which versions of PyPI projects to prefer, instead of what the manifest says."),
+        option("--resolution", help="Prefer these versions of PyPI projects, whatever the manifest says."),
     ] = None
     dry_run: Annotated[bool, option("--dry-run", help="Solve and show what would change, but write nothing.")] = False
     refresh: Refresh = False
@@ -72,8 +71,8 @@ class LockOptions(msgspec.Struct, frozen=True, kw_only=True):
 def command(options: LockOptions) -> int:
     """Compile MANIFEST into its lock file.
 
-    Pins stay unless the manifest forces a change. A lock that is up to date is left alone without touching the network.
-    With --step or --target the rest of the lock stays as it is, even where it is out of date.
+    Pins stay unless the manifest forces a change. A lock that is up to date is left unchanged, without using the
+    network. With --step or --target, the rest of the lock stays as it is, even where it is out of date.
     """
     with Terminal(options.quiet) as terminal:
         context = make_context(
@@ -92,7 +91,9 @@ def command(options: LockOptions) -> int:
                 or options.targets
                 or options.dry_run
             ):
-                raise UsageError("--verify looks at the whole lock as it is", "leave out what would change it")
+                raise UsageError(
+                    "--verify checks the whole lock and changes nothing", "leave out the options that select or change"
+                )
             return _verify(project, context, terminal, options.as_json)
         selection = Selection(steps=options.steps, targets=options.targets)
         if options.check:
@@ -135,12 +136,12 @@ def _verify(project: Project, context: Context, terminal: Terminal, as_json: boo
     for package in found.yanked:
         terminal.warn(f"{package}\n  hint: {package.hint}")
     for file in found.restored:
-        terminal.note(f"{file} is not yanked any more; the lock says so once a step with it is solved again")
+        terminal.note(f"{file} is no longer yanked; the lock will say so once a step that uses it is solved again")
     name = project.manifest.lock_path.name
     if found.problems:
-        terminal.note(f"{name} is not what would be locked: {count(len(found.problems), 'problem')}")
+        terminal.note(f"{name} does not match what would be locked: {count(len(found.problems), 'problem')}")
         return 1
-    terminal.note(f"{name} is what would be locked; {count(found.checked, 'file')} found where they come from")
+    terminal.note(f"{name} matches what would be locked; {count(found.checked, 'file')} found at their sources")
     if found.newer:
         news = f"without its pins {count(len(found.newer), 'package')} would differ"
         terminal.note(f"{news}; `envc lock -U --dry-run` shows them")

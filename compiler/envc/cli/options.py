@@ -1,4 +1,4 @@
-"""Options that several verbs share, spelt once."""
+"""Options that several verbs share, and the values that are made from them."""
 
 import os
 from datetime import timedelta
@@ -16,24 +16,35 @@ Manifest = Annotated[
         "-m",
         "--manifest",
         metavar="FILE",
-        help="The manifest; else ENVC_MANIFEST, else manifest.toml or pyproject.toml here or above.",
+        help="Use this manifest. Default: ENVC_MANIFEST, else manifest.toml or pyproject.toml here or above.",
     ),
 ]
 Store = Annotated[
     str | None,
-    option("--store", metavar="URL", help="A folder or an fsspec URL; else ENVC_STORE, else the manifest's `store`."),
+    option(
+        "--store",
+        metavar="URL",
+        help="Use this store, a folder or an fsspec URL. Default: ENVC_STORE, else the manifest's `store`.",
+    ),
 ]
-Steps = Annotated[tuple[str, ...], option("--step", metavar="S", help="Only these steps.")]
+Steps = Annotated[tuple[str, ...], option("--step", metavar="STEP", help="Select this step. Repeatable.")]
 Targets = Annotated[
-    tuple[str, ...], option("--platform", "--target", metavar="T", help="Only these targets or platforms.")
+    tuple[str, ...],
+    option("--platform", "--target", metavar="TARGET", help="Select this target or platform. Repeatable."),
 ]
-Frozen = Annotated[bool, option("--frozen", help="Use the lock as it is, without asking whether it is stale.")]
-Force = Annotated[bool, option("--force", help="Go on where this machine lacks what the environment was solved for.")]
-Offline = Annotated[bool, option("--offline", help="Never touch the network; ENVC_OFFLINE does the same.")]
-Refresh = Annotated[bool, option("--refresh", help="Ask the indexes again, however recently they were asked.")]
+Frozen = Annotated[bool, option("--frozen", help="Use the lock as it is, even if it is out of date.")]
+Force = Annotated[
+    bool, option("--force", help="Continue even if this machine lacks what the environment was solved for.")
+]
+Offline = Annotated[bool, option("--offline", help="Do not use the network. ENVC_OFFLINE=1 does the same.")]
+Refresh = Annotated[bool, option("--refresh", help="Ask the indexes again, however recent their cached answers are.")]
 TimeLimit = Annotated[
     str | None,
-    option("--time-limit", metavar="SPAN", help='Stop solving a problem after such as "90s"; else 15 minutes.'),
+    option(
+        "--time-limit",
+        metavar="SPAN",
+        help='Stop solving a problem after this time, such as "90s". Default: 15 minutes.',
+    ),
 ]
 MaxCandidates = Annotated[
     int | None,
@@ -41,17 +52,17 @@ MaxCandidates = Annotated[
         "--max-candidates",
         metavar="N",
         minimum=1,
-        help="Stop solving a problem after this many candidates; else 200000.",
+        help="Stop solving a problem after trying this many candidates. Default: 200000.",
     ),
 ]
-Quiet = Annotated[bool, option("-q", "--quiet", help="Say nothing but errors and warnings.")]
+Quiet = Annotated[bool, option("-q", "--quiet", help="Print only errors and warnings.")]
 AsJson = Annotated[bool, option("--json", help="Write JSON to standard output.")]
 
 _SPANS = 'write a span of time such as "90s", "12 hours" or "7 days"'
 
 
 def span(value: str, option: str) -> timedelta:
-    """A length of time, in all the ways in which a manifest may write one. Raises UsageError, naming the option."""
+    """The length of time that `value` states, in any form that manifests accept. Raises UsageError naming `option`."""
     from envc.locking.manifest.moments import BadMoment, parse_cutoff
 
     try:
@@ -59,14 +70,14 @@ def span(value: str, option: str) -> timedelta:
     except BadMoment as error:
         raise UsageError(f"{option}: {error}", _SPANS) from None
     if not isinstance(length, timedelta):
-        raise UsageError(f"{option}: {value!r} is a moment", _SPANS)
+        raise UsageError(f"{option}: {value!r} is a point in time, not a span", _SPANS)
     return length
 
 
 def one_manifest(argument: str | None, option: str | None) -> str | None:
-    """The manifest of verbs that take it as an argument and, like all others, as ``--manifest``. Raises UsageError."""
+    """The manifest of a verb that takes it as an argument or as ``--manifest``. Raises UsageError if both are given."""
     if argument is not None and option is not None:
-        raise UsageError("the manifest is named twice", "leave out --manifest")
+        raise UsageError("the manifest is given twice", "leave out --manifest")
     return argument if option is None else option
 
 
@@ -81,11 +92,11 @@ def limits(time_limit: str | None, max_candidates: int | None) -> Limits:
 
 
 def refuse_beside_a_file(file: str, **options: object) -> None:
-    """Raise UsageError for options that mean nothing to a single-file bundle."""
+    """Raise UsageError if one of the `options`, by name and value, was given together with a single-file bundle."""
     given = [name for name, value in options.items() if value]
     if given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise UsageError(f"{names} cannot be given with {file}: a bundle holds one target, and needs no store")
+        raise UsageError(f"{names} cannot be used with {file}: a bundle holds one target and needs no store")
 
 
 def make_context(
@@ -96,7 +107,7 @@ def make_context(
     force: bool = False,
     limits: Limits | None = None,
 ) -> Context:
-    """What a verb hands to the pipeline: the environment variables, the clock and where to report."""
+    """The context in which a verb calls the pipeline, from this process and the options of the command line."""
     return Context(
         environ=dict(os.environ),
         cwd=Path.cwd(),

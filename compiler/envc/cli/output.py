@@ -1,4 +1,4 @@
-"""What people and machines read: data on standard output, everything else on standard error."""
+"""Text and JSON for users: data on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from envc.errors import EnvcError
 if TYPE_CHECKING:
     from envc.pipeline.lock import LockOutcome
 
-_MOST_CHANGES = 40  # shown one by one
+_MOST_CHANGES = 40  # lines in one report
 _MOST_REASONS = 10
-# What moves a cursor, renames a window or turns text around; line ends and tabs stay.
+# Characters that move the cursor, rename a window or change the direction of text; line ends and tabs are kept.
 _CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 
 
 def colours(stream: Any) -> bool:
-    """Whether that stream is a terminal that may be coloured (the NO_COLOR convention)."""
+    """Whether the stream is a terminal that takes colours (the NO_COLOR convention)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
@@ -32,19 +32,19 @@ def print_json(value: object) -> None:
 
 
 def plain(text: str) -> str:
-    """The text with its control characters spelled out: messages quote what others wrote."""
+    """The text with its control characters escaped, because messages quote text of unknown origin."""
     if text.isprintable():
         return text
     return re.sub(_CONTROL, lambda found: repr(found[0])[1:-1], text)
 
 
 def print_error(code: str, message: str, hint: str | None, data: Mapping[str, object] | None = None) -> None:
-    """A failure as ``--json`` shows it."""
+    """Write a failure as ``--json`` shows it."""
     print_json({"error": {"code": code, "message": message, "hint": hint, **(data or {})}})
 
 
 def report_error(error: EnvcError, as_json: bool) -> None:
-    """An expected failure: the message and the way out."""
+    """Show an expected failure: the message and the hint."""
     if as_json:
         print_error(error.code, str(error), error.hint, error.data())
     label = "\x1b[1;31merror\x1b[0m" if colours(sys.stderr) else "error"
@@ -54,17 +54,17 @@ def report_error(error: EnvcError, as_json: bool) -> None:
 
 
 def report_bug(error: Exception, as_json: bool) -> None:
-    """Something nobody expected: one line, and the traceback only where it was asked for."""
+    """Show an unexpected failure in one line; with ENVC_TRACEBACK set, also its traceback."""
     if as_json:
         print_error("internal", f"{type(error).__name__}: {error}", None)
     what = plain(f"{type(error).__name__}: {error}")
-    print(f"error: envc failed in a way it should not: {what}", file=sys.stderr)
+    print(f"error: unexpected failure, a bug in envc: {what}", file=sys.stderr)
     if os.environ.get("ENVC_TRACEBACK"):
         import traceback
 
         traceback.print_exception(error)
     else:
-        print("  hint: set ENVC_TRACEBACK=1 to see where, and report it", file=sys.stderr)
+        print("  hint: run it again with ENVC_TRACEBACK=1 to see where it failed, and report it", file=sys.stderr)
 
 
 def mebibytes(size: int) -> str:
@@ -78,10 +78,10 @@ def count(number: int, noun: str) -> str:
 
 
 def lock_lines(outcome: LockOutcome) -> list[str]:
-    """For people: what changed, what the lock holds now, and what of it is out of date still."""
-    left = [f"out of date beside what was selected: {reason}" for reason in outcome.left[:_MOST_REASONS]]
+    """The report of a lock: what changed, what the lock holds now, and what is still out of date."""
+    left = [f"still out of date, but not selected: {reason}" for reason in outcome.left[:_MOST_REASONS]]
     if len(outcome.left) > _MOST_REASONS:
-        left.append(f"and {len(outcome.left) - _MOST_REASONS} reasons more; `envc status` shows all")
+        left.append(f"and {len(outcome.left) - _MOST_REASONS} more reasons; `envc status` shows all")
     if not outcome.changed:
         return [f"{outcome.path.name} is unchanged", *left]
     lines = [f"  {change}" for change in outcome.changes[:_MOST_CHANGES]]

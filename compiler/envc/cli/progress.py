@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-_SHOW_AFTER = 0.3  # seconds; quicker work leaves no trace, and does not pay for importing the bars
+_SHOW_AFTER = 0.3  # seconds; shorter work shows no bar, and rich is not imported for it
 
 
 class _BarTask:
-    """A task that becomes a bar once the command has run for a moment."""
+    """A task that is shown as a bar once the command has run for 0.3 seconds."""
 
     def __init__(self, owner: Terminal, label: str, total: int | None, unit: str) -> None:
         self._owner = owner
@@ -60,7 +60,7 @@ class _BarTask:
 
 
 class Terminal:
-    """The command line's Progress. Use it as a context manager, so that bars never outlive the command."""
+    """Progress for the command line. Used as a context manager, which removes the bars at the end."""
 
     def __init__(self, quiet: bool = False) -> None:
         self.lock = threading.RLock()
@@ -95,7 +95,7 @@ class Terminal:
         self._print(f"{label}: {plain(text)}")
 
     def bars(self) -> Bars:
-        """The drawn bars, started on first use."""
+        """The bars, which are first drawn when this is first called."""
         if self._bars is None:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn

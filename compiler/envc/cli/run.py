@@ -20,10 +20,10 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Manifest = None
     target: Annotated[
         str | None,
-        option("--platform", "--target", metavar="T", help="One of the step's targets for this machine."),
+        option("--platform", "--target", metavar="TARGET", help="Use this target, one for this machine's platform."),
     ] = None
     store: Store = None
-    from_store: Annotated[bool, option("--from-store", help="Use the bundled code instead of the working tree's.")] = (
+    from_store: Annotated[bool, option("--from-store", help="Run the bundled code instead of the working tree's.")] = (
         False
     )
     frozen: Frozen = False
@@ -34,10 +34,12 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 @verb("run", RunOptions)
 def command(options: RunOptions) -> int:
-    """Run STEP in its environment: its `run` command, or the one behind `--`.
+    """Run STEP in its environment: its `run` command, or the command after `--`.
 
-    Locks when there is no lock, and bundles and hydrates what is missing. FILE is a single-file bundle, with a
-    separator in its name or ending in .zst: it needs nothing else, and with --manifest it must be what the lock names.
+    Locks if there is no lock, and bundles and hydrates what is missing.
+
+    FILE is a single-file bundle: its name holds a path separator or ends in .zst. It needs neither a manifest nor a
+    store. With --manifest it must match the lock.
     """
     with Terminal(options.quiet) as terminal:
         context = make_context(terminal, offline=options.offline, force=options.force)

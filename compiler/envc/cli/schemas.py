@@ -1,6 +1,6 @@
 """JSON Schemas of every file format, made from the types that read and write them.
 
-``python -m envc.schemas FOLDER`` writes them; a test keeps the ones in the repository equal.
+``python -m envc.cli.schemas FOLDER`` writes them. A test compares them with those in the repository.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Format(msgspec.Struct, frozen=True):
     """One file format."""
 
     title: str
-    types: tuple[Any, ...]  # a document is one of them
+    types: tuple[Any, ...]  # a document has one of these types
     is_toml: bool = False
 
 
-SCHEMAS: Mapping[str, Format] = {  # by file name without its ending
+SCHEMAS: Mapping[str, Format] = {  # by file name, without its extension
     "manifest": Format("manifest.toml, and the [tool.envc] table of a pyproject.toml", (ManifestDocument,), True),
     "lock": Format("manifest.lock", (LockDocument,), True),
     "record": Format(
@@ -58,7 +58,7 @@ SCHEMAS: Mapping[str, Format] = {  # by file name without its ending
 
 
 def schema(name: str) -> dict[str, Any]:
-    """One JSON Schema, draft 2020-12. Date-times and dates of TOML stand in it as the text they are written as."""
+    """One JSON Schema, draft 2020-12. Dates and date-times of TOML are described as strings."""
     described = SCHEMAS[name]
     roots, components = msgspec.json.schema_components(described.types, ref_template="#/$defs/{name}")
     root = roots[0] if len(roots) == 1 else {"anyOf": list(roots)}
@@ -67,7 +67,7 @@ def schema(name: str) -> dict[str, Any]:
 
 
 def _without_nulls(part: Any) -> Any:
-    """What a TOML document can be: a key may be left out, but TOML has no null."""
+    """The schema without nulls, which TOML lacks: a key may be left out instead."""
     if isinstance(part, list):
         return [_without_nulls(item) for item in part]
     if not isinstance(part, dict):

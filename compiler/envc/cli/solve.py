@@ -20,47 +20,74 @@ if TYPE_CHECKING:
 
 class SolveOptions(msgspec.Struct, frozen=True, kw_only=True):
     pypi: Annotated[
-        tuple[str, ...], option("--pypi", metavar="REQ", help="A PEP 508 requirement; may be given several times.")
+        tuple[str, ...], option("--pypi", metavar="REQ", help="Require this, as in PEP 508. Repeatable.")
     ] = ()
     conda: Annotated[
-        tuple[str, ...], option("--conda", metavar="SPEC", help="A conda MatchSpec; may be given several times.")
+        tuple[str, ...], option("--conda", metavar="SPEC", help="Require this, a conda MatchSpec. Repeatable.")
     ] = ()
     channel: Annotated[
         tuple[str, ...],
-        option("--channel", metavar="C", help="A channel's name, path or URL; the first one wins."),
+        option(
+            "--channel",
+            metavar="CHANNEL",
+            help="Use this channel: a name, path or URL. Repeatable; the first has priority.",
+        ),
     ] = ()
-    channel_priority: Annotated[Literal["strict", "flexible", "disabled"], option("--channel-priority")] = "strict"
+    channel_priority: Annotated[
+        Literal["strict", "flexible", "disabled"],
+        option("--channel-priority", help="Set how strictly channels take precedence. Default: strict."),
+    ] = "strict"
     virtual_package: Annotated[
         tuple[str, ...],
-        option("--virtual-package", metavar="V", help="Such as __glibc=2.28; instead of the defaults."),
+        option(
+            "--virtual-package",
+            metavar="SPEC",
+            help="Assume this virtual package, such as __glibc=2.28, and not the defaults. Repeatable.",
+        ),
     ] = ()
     platform: Annotated[
-        str | None, option("--platform", metavar="P", help="The platform to solve for; else this machine's.")
+        str | None, option("--platform", metavar="PLATFORM", help="Solve for this platform. Default: this machine's.")
     ] = None
     python: Annotated[
         str | None,
-        option("--python", metavar="V", help="Such as 3.12, 3.12.7, 3.13t, pypy3.10; else the running minor."),
+        option(
+            "--python",
+            metavar="VERSION",
+            help="Solve for this Python, such as 3.12, 3.12.7, 3.13t or pypy3.10. Default: the one that runs envc.",
+        ),
     ] = None
     index: Annotated[
         tuple[str, ...],
-        option("--index", metavar="URL", help="An index instead of the default one; the first one wins."),
+        option(
+            "--index",
+            metavar="URL",
+            help="Use this index instead of the default one. Repeatable; the first has priority.",
+        ),
     ] = ()
     exclude_newer: Annotated[
         str | None,
         option(
             "--exclude-newer",
-            metavar="T",
-            help='A time such as 2026-11-01T00:00:00Z, or a span such as "7 days".',
+            metavar="TIME",
+            help='Ignore files newer than this: a time such as 2026-11-01T00:00:00Z, or an age such as "7 days".',
         ),
     ] = None
     constraint: Annotated[
-        tuple[str, ...], option("--constraint", metavar="REQ", help="Narrow a project wherever it occurs.")
+        tuple[str, ...],
+        option("--constraint", metavar="REQ", help="Restrict a project wherever it is required. Repeatable."),
     ] = ()
     override: Annotated[
-        tuple[str, ...], option("--override", metavar="REQ", help="Replace what packages require of a project.")
+        tuple[str, ...],
+        option("--override", metavar="REQ", help="Replace what packages require of a project. Repeatable."),
     ] = ()
-    prereleases: Annotated[Literal["if-necessary", "never", "allow"], option("--prereleases")] = "if-necessary"
-    resolution: Annotated[Literal["highest", "lowest", "lowest-direct"], option("--resolution")] = "highest"
+    prereleases: Annotated[
+        Literal["if-necessary", "never", "allow"],
+        option("--prereleases", help="Set when pre-releases may be chosen. Default: if-necessary."),
+    ] = "if-necessary"
+    resolution: Annotated[
+        Literal["highest", "lowest", "lowest-direct"],
+        option("--resolution", help="Prefer these versions of PyPI projects. Default: highest."),
+    ] = "highest"
     refresh: Refresh = False
     time_limit: TimeLimit = None
     max_candidates: MaxCandidates = None
@@ -90,15 +117,16 @@ def command(options: SolveOptions) -> int:
 
 
 def _conda_query(options: SolveOptions) -> "CondaQuery":
-    """The part of the question that is about conda packages. Raises UsageError for options that do not fit it."""
+    """What the command line says about conda packages. Raises UsageError for options that do not apply to them."""
     from envc.locking.manifest.conda_query import CondaQuery
 
     if not options.pypi and (options.python is not None or options.index):
-        unfit = "--python" if options.python is not None else "--index"
-        raise UsageError(f"{unfit} says nothing about conda packages", "ask for `--conda python=3.12`")
+        if options.python is not None:
+            raise UsageError("--python does not apply to conda packages", "ask for `--conda python=3.12`")
+        raise UsageError("--index does not apply to conda packages", "name their channels with --channel")
     if options.pypi and (options.constraint or options.override):
-        unfit = "--constraint" if options.constraint else "--override"
-        raise UsageError(f"{unfit} does not say of which kind it speaks", "put both kinds into a manifest")
+        name = "--constraint" if options.constraint else "--override"
+        raise UsageError(f"{name} does not say whether it is about PyPI or conda", "put both kinds into a manifest")
     return CondaQuery(
         specs=options.conda,
         platform=options.platform or _this_platform(),

@@ -21,7 +21,7 @@ class StatusOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 @verb("status", StatusOptions)
 def command(options: StatusOptions) -> int:
-    """Show steps, their environments and ids, and what is stale. Reads two files, asks nobody."""
+    """Show the steps, their environments with ids, and what is out of date. Uses no network."""
     context = make_context(Terminal())
     project = open_project(one_manifest(options.manifest, options.manifest_option), context)
     shown = status(

@@ -19,20 +19,20 @@ class TagOptions(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str | None, argument()] = None
     manifest: Manifest = None
     store: Store = None
-    move: Annotated[bool, option("--move", help="Let a name that stands for another lock stand for this one.")] = False
-    delete: Annotated[bool, option("--delete", help="Remove the tag.")] = False
+    move: Annotated[bool, option("--move", help="Move a tag of another lock to this one.")] = False
+    delete: Annotated[bool, option("--delete", help="Delete the tag.")] = False
     quiet: Quiet = False
     as_json: AsJson = False
 
 
 @verb("tag", TagOptions)
 def command(options: TagOptions) -> int:
-    """Give the lock as it stands a NAME in the store, so that `envc gc` keeps its environments.
+    """Tag the current lock as NAME in the store, so that `envc gc` keeps its environments.
 
     Without a NAME, list the tags of the project.
     """
     if options.name is None and (options.move or options.delete):
-        raise UsageError("--move and --delete need the name of a tag")
+        raise UsageError("--move and --delete need the name of a tag", "write it after `envc tag`")
     with Terminal(options.quiet) as terminal:
         context = make_context(terminal)
         project = open_project(options.manifest, context)

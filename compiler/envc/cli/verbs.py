@@ -1,4 +1,4 @@
-"""The table of verbs, and how one is loaded when it is called."""
+"""The table of verbs. A verb is loaded when it is called."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ if TYPE_CHECKING:
     from envc.cli.commands import Command, Group
 
 
-# verb: module below envc.cli (and the command in it), and its line in the help
+# verb: its module in envc.cli (and the command in it, if that is not `command`), and its line in the help
 VERBS = {
     "init": ("edit:init", "Write a first manifest."),
     "add": ("edit:add", "Add requirements to a step or a group, and lock."),
     "remove": ("edit:remove", "Remove requirements from a step or a group, and lock."),
     "lock": ("lock", "Compile the manifest into its lock file."),
-    "status": ("status", "Show steps, environments, ids and what is stale."),
+    "status": ("status", "Show steps, environments, ids and what is out of date."),
     "bundle": ("bundle", "Write the packages of locked environments to the store."),
     "hydrate": ("hydrate", "Rebuild a step's environment from the store alone."),
     "run": ("run", "Run a step in its environment."),
-    "verify": ("verify", "Check what a store or a prefix holds, to its last byte."),
-    "gc": ("gc", "Find, and remove, what nothing in a store leads to."),
-    "tag": ("tag", "Give the lock a name in the store, so that its environments are kept."),
+    "verify": ("verify", "Check every byte of what a store or a prefix holds."),
+    "gc": ("gc", "Find and remove unused blobs of a store."),
+    "tag": ("tag", "Tag the lock in the store, so that its environments are kept."),
     "cache": ("cache", "Show or prune the cache of this machine."),
     "solve": ("solve", "Resolve requirements once, without a manifest."),
 }
 
 
 def load_verb(name: str) -> Command | Group:
-    """The verb of that name, which is one of VERBS."""
+    """The verb of that name, a key of VERBS."""
     module, _, attribute = VERBS[name][0].partition(":")
     verb: Command | Group = getattr(importlib.import_module(f"envc.cli.{module}"), attribute or "command")
     return verb

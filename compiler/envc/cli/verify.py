@@ -19,10 +19,12 @@ class VerifyOptions(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Manifest = None
     targets: Targets = ()
     steps: Steps = ()
-    whole: Annotated[bool, option("--all", help="Everything that the store holds, without asking the lock.")] = False
-    prefix: Annotated[Path | None, option("--prefix", metavar="DIR", help="A hydrated folder instead of a store.")] = (
-        None
+    whole: Annotated[bool, option("--all", help="Check everything that the store holds, without reading the lock.")] = (
+        False
     )
+    prefix: Annotated[
+        Path | None, option("--prefix", metavar="DIR", help="Check this hydrated folder instead of a store.")
+    ] = None
     store: Store = None
     frozen: Frozen = False
     quiet: Quiet = False
@@ -31,13 +33,15 @@ class VerifyOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 @verb("verify", VerifyOptions)
 def command(options: VerifyOptions) -> int:
-    """Read what the store holds for the lock to its last byte, or compare a prefix with its record.
+    """Check every byte that the store holds for the lock, or compare a prefix with its record.
 
-    Changes nothing. Exit code 1 when anything is not as it should be; `envc bundle` makes objects again.
+    Changes nothing. Exits with 1 if there is a problem; `envc bundle` makes damaged objects again.
     """
     whole, prefix = options.whole, options.prefix
     if (whole or prefix is not None) and (options.targets or options.steps or (whole and prefix is not None)):
-        raise UsageError("--all and --prefix stand alone", "leave out --step and --platform")
+        raise UsageError(
+            "--all and --prefix cannot be combined, nor used with --step or --platform", "leave out all but one"
+        )
     with Terminal(options.quiet) as terminal:
         context = make_context(terminal)
         if prefix is not None:
