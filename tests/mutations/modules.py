@@ -5,8 +5,9 @@ from __future__ import annotations
 _SOLVER = "solvers/envc_solvers"
 _COMPILER = "compiler/envc"
 
+_EVERYWHERE = ("unit/test_values.py",)  # reads the source of all modules
 # The fastest file first: a mutant is tried until the first failure. Slow files stand here only where they are needed.
-TESTS: dict[str, tuple[str, ...]] = {
+_BESIDE: dict[str, tuple[str, ...]] = {
     f"{_COMPILER}/locking/plan/link.py": ("unit/test_stages.py", "unit/test_yanked.py"),
     f"{_COMPILER}/locking/plan/package_ids.py": ("unit/test_stages.py", "unit/test_yanked.py"),
     f"{_COMPILER}/locking/plan/freshness.py": ("unit/test_stages.py",),
@@ -25,3 +26,4 @@ TESTS: dict[str, tuple[str, ...]] = {
     f"{_SOLVER}/conda/language/versionspec.py": ("unit/conda/test_versions.py", "property/test_conda_laws.py"),
     f"{_SOLVER}/pypi/search/nogoods.py": ("unit/pypi/test_search.py", "property/test_pypi_solver.py"),
 }
+TESTS = {module: (*files, *_EVERYWHERE) for module, files in _BESIDE.items()}

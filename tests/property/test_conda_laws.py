@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envc.fetch.conda.slices import Slices, append_index
@@ -107,6 +108,57 @@ def test_specs_hold_exactly_what_their_comparisons_say(first: str, second: str, 
         assert parse_version_spec(f"(>{second}|{operator}{first}),!={second}").contains(version) is (
             (other > 0 or holds) and other != 0
         )
+
+
+# Few versions, so that intervals touch, overlap and repeat each other.
+_FEW = st.sampled_from(["1", "1.1", "1.1.3", "1.2", "2", "2.1.3", "3"])
+_Judge = Callable[[str], bool]
+
+
+@st.composite
+def _comparisons(draw: st.DrawFn) -> tuple[str, _Judge]:
+    """One comparison, and what it means by definition."""
+    operator = draw(st.sampled_from(["", "==", "!=", ">=", ">", "<=", "<", "=", "*", "!=*", "~=", "glob"]))
+    version = draw(_FEW)
+    match operator:
+        case "glob":
+            return "*.1.3", lambda text: text.endswith(".1.3")
+        case "=":
+            return f"={version}", lambda text: starts_with(text, version)
+        case "*":
+            return f"{version}.*", lambda text: starts_with(text, version)
+        case "!=*":
+            return f"!={version}.*", lambda text: not starts_with(text, version)
+        case "~=":
+            stem, two = version.rpartition(".")[0], "." in version
+            text = f"~={version}" if two else f"~={version}.0"
+            return text, lambda other: compare(other, version) >= 0 and starts_with(other, stem if two else version)
+    orders = {"": (0,), "==": (0,), "!=": (-1, 1), ">=": (0, 1), ">": (1,), "<=": (-1, 0), "<": (-1,)}[operator]
+    return operator + version, lambda text: compare(text, version) in orders
+
+
+def _combined(parts: st.SearchStrategy[tuple[str, _Judge]]) -> st.SearchStrategy[tuple[str, _Judge]]:
+    def combine(mark: str, chosen: list[tuple[str, _Judge]]) -> tuple[str, _Judge]:
+        every = all if mark == "," else any
+        return f"({mark.join(text for text, _ in chosen)})", lambda text: every(judge(text) for _, judge in chosen)
+
+    return st.builds(combine, st.sampled_from([",", "|"]), st.lists(parts, min_size=1, max_size=3))
+
+
+@given(st.recursive(_comparisons(), _combined, max_leaves=6))
+@settings(max_examples=300)
+def test_a_spec_allows_what_its_parts_allow_together(drawn: tuple[str, _Judge]) -> None:
+    text, judge = drawn
+    spec = parse_version_spec(text)
+    for version in ("0.9", "1", "1.0.1", "1.1", "1.1.3", "1.1.4", "1.2", "1.3", "2", "2.1.3", "2.2", "3", "3.1"):
+        assert spec.contains(parse_version(version)) is judge(version), version
+
+
+@given(st.recursive(_comparisons(), _combined, max_leaves=6))
+def test_intervals_ascend_and_neither_touch_nor_are_empty(drawn: tuple[str, _Judge]) -> None:
+    spans = parse_version_spec(drawn[0]).spans
+    bounds = [bound for span in spans or () for bound in span]
+    assert bounds == sorted(set(bounds))
 
 
 @given(

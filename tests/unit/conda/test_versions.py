@@ -85,6 +85,7 @@ def test_specs_are_intervals_whose_union_is_merged() -> None:
     assert len(parse_version_spec("!=3.0.*,!=3.1.*").spans or ()) == 3
     assert parse_version_spec("1.*.3").spans is None
     assert parse_version_spec("*").is_any
+    assert not parse_version_spec(">=0").is_any
 
 
 def test_globs_and_expressions_look_at_the_text() -> None:
@@ -109,15 +110,96 @@ def test_a_glob_takes_no_time_on_hostile_texts() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1,", "|1", ">=", "=>1", "~=1", "~=1.2.*", "(1", "1)", "()", "^1", "1$", "(" * 99 + "1" + ")" * 99]
+    ("text", "reason"),
+    [
+        ("", "is empty"),
+        ("1,", "comparison is missing"),
+        ("|1", "comparison is missing"),
+        ("1,|2", "comparison is missing"),
+        ("()", "comparison is missing"),
+        ("1|  ", "comparison is missing"),
+        (">=", "one operator and a version"),
+        ("=>1", "one operator and a version"),
+        ("~=1", "at least two parts"),
+        ("~=1.2.*", r"~= cannot be combined with \.\*"),
+        ("!=*", "is empty"),
+        ("(1", "not closed"),
+        ("(1,2", "not closed"),
+        ("1)", r"'\)' is not expected"),
+        ("1^2$", r"'\^2\$' is not expected"),
+        ("^1", "regular expression"),
+        ("1$", "regular expression"),
+        ("1 2", "'1 2' is not a version"),
+    ],
 )
-def test_no_version_specs(text: str) -> None:
-    with pytest.raises(InvalidVersionSpec, match="is not a version spec"):
+def test_no_version_specs(text: str, reason: str) -> None:
+    with pytest.raises(InvalidVersionSpec, match=f"is not a version spec: .*{reason}"):
         parse_version_spec(text)
 
 
-def test_long_specs_are_refused() -> None:
+def test_a_message_shows_the_beginning_of_a_long_spec() -> None:
+    with pytest.raises(InvalidVersionSpec) as refused:
+        parse_version_spec("1" * 100 + ")")
+    assert str(refused.value).startswith(f"'{'1' * 80}' is not")
+
+
+def test_white_space_in_a_spec_means_nothing() -> None:
+    spec = parse_version_spec("  >= 1.2 , ( < 2 | ^3\\.[0-9]+$ )  ")
+    assert spec.text == ">=1.2,(<2|^3\\.[0-9]+$)"
+    assert spec == parse_version_spec(spec.text)
+    assert parse_version_spec(" ^1$ ") == parse_version_spec("^1$")
+    assert parse_version_spec("\t1.2 ").term == parse_version_spec("1.2").term
+
+
+def test_a_compatible_release_may_differ_in_its_last_part() -> None:
+    assert allowed("~=1.4.2", "1.4.1", "1.4.2", "1.4.9", "1.5", "2.4.2") == ["1.4.2", "1.4.9"]
+    assert allowed("~=1.4", "1.3", "1.4", "1.9", "2.0") == ["1.4", "1.9"]
+
+
+def test_a_star_behind_a_relation() -> None:
+    assert allowed("!=1.2.*", "1.1", "1.2", "1.2.9", "1.3") == ["1.1", "1.3"]
+    assert allowed("!=1.2*", "1.1", "1.2", "1.2.9", "1.3") == ["1.1", "1.3"]
+    assert allowed("=1.2*", "1.1", "1.2", "1.2.9", "1.3") == ["1.2", "1.2.9"]
+    assert allowed("=1.2.*", "1.1", "1.2", "1.2.9", "1.3") == ["1.2", "1.2.9"]
+    # conda ignores the star behind other relations.
+    assert allowed("==1.2.*", "1.1", "1.2", "1.2.9", "1.3") == ["1.2"]
+    assert allowed(">=1.2.*", "1.1", "1.2", "1.2.9", "1.3") == ["1.2", "1.2.9", "1.3"]
+    assert allowed("<1.2.*", "1.1", "1.2", "1.2.9", "1.3") == ["1.1"]
+    for text in ("=*", "==*", ">=*"):
+        assert parse_version_spec(text).is_any
+    assert not parse_version_spec("<*").is_any
+
+
+def test_parentheses_around_one_comparison_change_nothing() -> None:
+    for text in ("1.2", "1.*.3", ">=1", "^1$", "*"):
+        assert parse_version_spec(f"(({text}))").term == parse_version_spec(text).term
+
+
+def test_intervals_that_touch_or_hold_nothing() -> None:
+    assert parse_version_spec(">=1,<2|>=2,<3").spans == parse_version_spec(">=1,<3").spans
+    assert parse_version_spec("<2,>=2").spans == ()
+    assert len(parse_version_spec("1.*|3.*|>=2").spans or ()) == 2
+
+
+def test_every_value_of_a_spec_can_be_hashed() -> None:
+    assert len({parse_version_spec(text) for text in ("1", ">=1,1.*.3", "1|1.*.3", "1", "1 ")}) == 3
+
+
+def test_specs_that_are_long_or_deep_are_refused() -> None:
+    assert parse_version_spec("1" + " " * 4095).spans == parse_version_spec("1").spans
     with pytest.raises(InvalidVersionSpec, match="more than 4096 characters"):
-        parse_version_spec("|".join(["1.2.3"] * 1000))
+        parse_version_spec("1" + " " * 4096)
+    assert parse_version_spec("(" * 32 + "1" + ")" * 32).spans == parse_version_spec("1").spans
+    with pytest.raises(InvalidVersionSpec, match="more than 32 levels"):
+        parse_version_spec("(" * 33 + "1" + ")" * 33)
+
+
+def test_specs_with_too_many_alternatives_are_refused() -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    versions = [first + second for first in letters for second in letters + "123456789"]
+    versions += [f"{number}{letter}" for number in range(1, 10) for letter in letters]
+    assert len(parse_version_spec(f"({'|'.join(versions[:1024])})").spans or ()) == 1024
+    with pytest.raises(InvalidVersionSpec, match="too many alternatives"):
+        parse_version_spec(f"({'|'.join(versions[:1025])})")
     halves = "(" + "|".join(f"{n}.*" for n in range(60)) + ")"
     assert parse_version_spec(f"{halves},{halves}").spans

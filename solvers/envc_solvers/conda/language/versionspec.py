@@ -150,7 +150,7 @@ class _Parser:
 
     def _primary(self, depth: int) -> Term:
         if self._take("("):
-            if depth > _DEEPEST:
+            if depth >= _DEEPEST:
                 raise ValueError(f"it has more than {_DEEPEST} levels of parentheses")
             term = self._some(depth + 1)
             if not self._take(")"):

@@ -1,0 +1,38 @@
+"""Values are frozen: what was compared, hashed or cached once stays as it was."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+# Shapes that a decoder fills, in the module that reads them at once, and the state of one download.
+MUTABLE = {
+    "_LenientPage",
+    "_Page",
+    "_ProjectTable",
+    "_Repodata",
+    "_Shard",
+    "_ShardIndex",
+    "_Table",
+    "_Transfer",
+}
+
+
+def structs() -> Iterator[tuple[str, bool]]:
+    """The structs of both packages: name, and whether it is frozen."""
+    for folder in (ROOT / "compiler" / "envc", ROOT / "solvers" / "envc_solvers"):
+        for file in sorted(folder.rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if not isinstance(node, ast.ClassDef):
+                    continue
+                options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                if "frozen" in options or any("Struct" in ast.unparse(base) for base in node.bases):
+                    yield node.name, options.get("frozen") == "True"
+
+
+def test_every_struct_is_frozen_but_those_that_only_carry_what_is_decoded() -> None:
+    found = list(structs())
+    assert len(found) > 100
+    assert {name for name, frozen in found if not frozen} == MUTABLE
