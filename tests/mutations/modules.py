@@ -19,8 +19,8 @@ _BESIDE: dict[str, tuple[str, ...]] = {
         "hostile/test_wheel_damage.py",
     ),
     f"{_COMPILER}/shipping/format/decode.py": (
+        "unit/test_store_members.py",
         "hostile/test_store_objects.py",
-        "unit/test_store_frames.py",
         "property/test_store_objects.py",
     ),
     f"{_SOLVER}/conda/language/versionspec.py": ("unit/conda/test_versions.py", "property/test_conda_laws.py"),
