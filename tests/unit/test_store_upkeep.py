@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from envc.errors import EnvcError, StoreError, UsageError
 from envc.model.digest import Sha256, sha256
-from envc.model.progress import Silent
+from envc.model.progress import Silent, Task
 from envc.shipping.deliver.pack import StepBundle
 from envc.shipping.format.encode import Entry
 from envc.shipping.format.errors import CorruptBlob
-from envc.shipping.store.blobs import Blobs
+from envc.shipping.store.blobs import Blobs, Listed
 from envc.shipping.store.keys import environment_key, object_key, step_key
 from envc.shipping.store.open import open_store
 from envc.shipping.store.tags import delete_tag, is_bundled, put_tag, tags
@@ -352,6 +352,153 @@ def test_a_missing_record_is_named_and_does_not_stop_the_rest(yard: Yard) -> Non
     yard.collect()
     assert yard.objects() == {key_of(ALPHA)}
     assert "is missing, although a step refers to it" in yard.progress.warnings[0]
+
+
+def test_ages_are_exact_to_the_second(yard: Yard) -> None:
+    yard.bundle(ALPHA)
+    pointer = step_key("demo", LOCK, "step", HOST.platform)
+    yard.store.times[pointer] = yard.now - 30 * DAY + 1
+    assert yard.collector().find().blobs == ()
+    yard.store.times[pointer] = yard.now - 30 * DAY
+    assert [listed.key for listed in yard.collector().find().blobs] == [pointer]
+    yard.store.times[key_of(ALPHA)] = yard.now - 86_399
+    assert [listed.key for listed in yard.collector().find().blobs] == [pointer]
+    yard.store.times[key_of(ALPHA)] = yard.now - 86_400
+    assert [listed.key for listed in yard.collector().find().blobs] == [pointer, key_of(ALPHA)]
+
+
+def test_a_notice_expires_when_it_is_older_than_it_may_be(yard: Yard) -> None:
+    notice = "v1/notices/left.json"
+    yard.store.blobs[notice] = b"{}"
+    yard.store.times[notice] = yard.now - NOTICE_SECONDS
+    assert yard.collector().find().blobs == ()
+    yard.store.times[notice] -= 1
+    assert [listed.key for listed in yard.collector().find().blobs] == [notice]
+
+
+def test_an_object_that_two_kept_steps_share_is_kept_and_counted_once(yard: Yard) -> None:
+    yard.bundle(ALPHA, step="one")
+    yard.bundle(ALPHA, step="two")
+    garbage = yard.collector().find()
+    assert (garbage.blobs, garbage.size) == ((), 0)
+    assert (garbage.kept, garbage.kept_size) == (5, sum(map(len, yard.store.blobs.values())))
+
+
+def test_a_stray_file_among_the_pointers_goes_when_it_is_old(yard: Yard) -> None:
+    yard.bundle(ALPHA)
+    stray = "v1/steps/stray"
+    yard.store.blobs[stray] = b"anything"
+    yard.store.times[stray] = yard.now - 31 * DAY
+    assert [listed.key for listed in yard.collect().blobs] == [stray]
+    yard.store.blobs[stray] = b"anything"
+    yard.store.times[stray] = yard.now
+    with pytest.raises(EnvcError, match=stray):
+        yard.collect()
+
+
+class Hasty(MemoryBlobs):
+    """A store where another collection removes pointers after they were listed."""
+
+    def scan(self, prefix: str) -> Iterator[Listed]:
+        found = list(super().scan(prefix))
+        if prefix == "v1/steps":
+            for listed in found:
+                self.blobs.pop(listed.key, None)
+        return iter(found)
+
+
+def test_a_pointer_that_another_collection_removes_leads_nowhere(yard: Yard) -> None:
+    yard.store = Hasty()
+    yard.bundle(ALPHA, days_ago=2)
+    assert [listed.key.split("/")[1] for listed in yard.collector().find().blobs] == [
+        "environments",
+        "locks",
+        "objects",
+    ]
+
+
+class Counting(Silent):
+    """Progress that notes how much work was announced, how much was done, and whether the task was ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.totals: list[tuple[str, int | None]] = []
+        self.advanced = 0
+        self.ended = 0
+
+    def task(self, label: str, total: int | None = None, unit: str = "") -> Task:
+        self.totals.append((label, total))
+        return self
+
+    def advance(self, amount: int = 1) -> None:
+        self.advanced += amount
+
+    def grow(self, amount: int) -> None:
+        raise AssertionError("the amount is known before")
+
+    def done(self) -> None:
+        self.ended += 1
+
+
+def test_progress_counts_what_is_removed(yard: Yard) -> None:
+    yard.progress = progress = Counting()
+    yard.bundle(ALPHA, days_ago=400, code="x")
+    yard.collect()
+    assert (progress.totals, progress.advanced, progress.ended) == ([("garbage", 5)], 5, 1)
+
+
+def test_a_record_is_read_once_for_looking_and_removing(yard: Yard) -> None:
+    yard.bundle(ALPHA)
+    yard.bundle(BETA, step="old", days_ago=400)
+    yard.store.requests.clear()
+    yard.collect()
+    record = environment_key(environment(ALPHA).id)
+    assert yard.store.requests.count(("read", record)) == 1
+
+
+class Meeting(MemoryBlobs):
+    """A store whose first removals wait for each other. It notes how many go on at once, and in which threads."""
+
+    def __init__(self, in_flight: int, expected: int) -> None:
+        super().__init__()
+        self.in_flight = in_flight
+        self.expected = expected  # removals at once
+        self.most = self.active = 0
+        self.threads: set[str] = set()
+        self.lock = threading.Lock()
+        self.met = threading.Event()
+
+    def delete(self, key: str) -> None:
+        with self.lock:
+            self.threads.add(threading.current_thread().name.partition("_")[0])
+            self.active += 1
+            self.most = max(self.most, self.active)
+        if self.active == self.expected and not self.met.is_set():
+            time.sleep(0.05)  # for one more to come, if there is one
+            self.met.set()
+        self.met.wait(5)
+        super().delete(key)
+        with self.lock:
+            self.active -= 1
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "objects", "most"),
+    [(64, 40, 16), (5, 40, 5), (64, 3, 3), (2, 3, 2), (1, 3, 1), (64, 1, 1)],
+)
+def test_blobs_are_removed_by_as_many_threads_as_the_store_takes(
+    yard: Yard, in_flight: int, objects: int, most: int
+) -> None:
+    yard.store = store = Meeting(in_flight, most)
+    for number in range(objects):
+        key = object_key("any", sha256(b"%d" % number))
+        store.blobs[key] = b"object"
+        store.times[key] = yard.now - 2 * DAY
+    garbage = yard.collect()
+    assert store.blobs == {}
+    assert len(garbage.blobs) == objects
+    assert store.most == most
+    assert ("envc-gc" in store.threads) is (most > 1)
 
 
 def test_a_folder_and_a_url_are_collected_alike(tmp_path: Path) -> None:
