@@ -64,13 +64,13 @@ CASES: dict[str, tuple[Callable[[], Package], str]] = {
     ),
     "a path has backslashes": (
         lambda: build_conda("p", files=FILES, members=[(tar_member("..\\evil"), b"")]),
-        "holds a backslash",
+        "contains a backslash",
     ),
     "a link climbs out": (lambda: build_conda("p", files={"lib/x": File(link="../../etc/passwd")}), "leaves the tree"),
     "a link is absolute": (lambda: build_conda("p", files={"lib/x": File(link="/etc/passwd")}), "is not a plain"),
     "a file stands below a link": (
         lambda: build_conda("p", files={"lib": File(link="share"), "lib/x": "", "share/y": ""}),
-        "'lib' is a member and a folder of other members",
+        "'lib' is both a member and a folder of other members",
     ),
     "a hard link leads out": (
         lambda: build_conda(

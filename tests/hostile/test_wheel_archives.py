@@ -114,7 +114,7 @@ def test_a_name_that_ends_early_for_some_readers(tmp_path: Path) -> None:
 def test_names_that_windows_reads_as_something_else(path: str, tmp_path: Path) -> None:
     data = build_wheel("demo", files={path: "x = 1\n"}).data
     assert f"lib/python3.12/site-packages/{path}" in install(data, tmp_path)
-    assert "not a file name on Windows" in refusal(data, tmp_path, layout="nt")
+    assert "not a valid file name on Windows" in refusal(data, tmp_path, layout="nt")
 
 
 def test_an_entry_that_occurs_twice(wheel: Distribution, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_entries_that_differ_in_unicode_normal_form_alone(tmp_path: Path) -> Non
 
 def test_a_file_below_a_file(tmp_path: Path) -> None:
     data = build_wheel("demo", files={"demo": "x", "demo/inner.py": ""}).data
-    assert "is a member and a folder" in refusal(data, tmp_path)
+    assert "is both a member and a folder" in refusal(data, tmp_path)
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFDIR])
@@ -447,11 +447,106 @@ def test_metadata_of_another_package_or_version(metadata: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("version", "reason"), [("2.0", "wheel format 2.0"), ("one", "cannot be read"), ("", "cannot be read")]
+    ("version", "reason"),
+    [
+        ("2.0", "wheel format 2.0"),
+        ("0.9", "wheel format 0.9"),
+        *((text, "cannot be read") for text in ("one", "", "1", "1.", ".1", "1.x", "x.0", "-1.0", "1.0.0")),
+        ("1" * 50, f"'{'1' * 40}' cannot be read"),
+    ],
 )
 def test_a_wheel_format_that_is_not_known(version: str, reason: str, tmp_path: Path) -> None:
     wheel = build_wheel("demo", extra_dist_info={"WHEEL": f"Wheel-Version: {version}\n"})
     assert reason in refusal(wheel.data, tmp_path)
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.9", "1.10"])
+def test_a_wheel_of_a_later_minor_format_is_read(version: str, tmp_path: Path) -> None:
+    wheel = build_wheel("demo", extra_dist_info={"WHEEL": f"Wheel-Version: {version}\n"})
+    assert "lib/python3.12/site-packages/demo.py" in install(wheel.data, tmp_path)
+
+
+def test_the_message_about_many_dist_info_folders_is_cut(tmp_path: Path) -> None:
+    folders = [f"{'x' * 60}-{number}.dist-info" for number in range(5)]
+    wheel = build_wheel("demo", files={f"{folder}/METADATA": "" for folder in folders})
+    reason = refusal(wheel.data, tmp_path)
+    assert "6 dist-info folders" in reason
+    assert reason.endswith(": " + ", ".join(sorted([DIST_INFO, *folders]))[:200])
+
+
+def test_a_data_folder_that_is_spelt_differently(tmp_path: Path) -> None:
+    wheel = build_wheel("demo", files={"Demo-1.0.data/purelib/demo.py": ""})
+    assert f"'{DIST_INFO}' and 'Demo-1.0.data' are spelt differently" in refusal(wheel.data, tmp_path)
+
+
+def test_a_folder_that_looks_like_the_data_of_another_package_is_a_package(tmp_path: Path) -> None:
+    wheel = build_wheel("demo", files={"other-1.0.data/x.py": "", "demo.data/y.py": ""})
+    site = "lib/python3.12/site-packages"
+    assert {f"{site}/other-1.0.data/x.py", f"{site}/demo.data/y.py"} < install(wheel.data, tmp_path)
+
+
+@pytest.mark.parametrize("path", ["demo-1.0.data/loose.py", "demo-1.0.data/stdlib/os.py", "demo-1.0.data/purelib"])
+def test_data_outside_of_its_folders(path: str, tmp_path: Path) -> None:
+    reason = refusal(build_wheel("demo", files={path: ""}).data, tmp_path)
+    assert f"'{path}' is in none of the folders" in reason
+
+
+@pytest.mark.parametrize("file", ["RECORD.jws", "RECORD.p7s"])
+def test_a_signature_may_be_missing_from_record_and_is_not_installed(file: str, tmp_path: Path) -> None:
+    wheel = build_wheel("demo", extra_dist_info={file: "signature"})
+    line = re.compile(rf"{DIST_INFO}/{file},[^\n]*\n".encode())
+    data = rebuilt(wheel, lambda info, data: (info, line.sub(b"", data)))
+    for each in (data, wheel.data):
+        assert not [path for path in install(each, tmp_path) if path.endswith(file)]
+    missing = rebuilt(wheel, lambda info, data: None if info.filename.endswith(file) else (info, data))
+    assert install(missing, tmp_path)
+
+
+@pytest.mark.parametrize(("size", "refused"), [("", False), ("13", True), ("0", True)])
+def test_a_size_in_record_must_be_right_where_it_is_given(size: str, refused: bool, tmp_path: Path) -> None:
+    wheel = build_wheel("demo", files={"demo.py": "x = 1\n"})
+    line = re.compile(rb"(demo\.py,sha256=[^,]*,)6\n")
+    data = rebuilt(wheel, lambda info, data: (info, line.sub(rb"\g<1>" + size.encode() + b"\n", data)))
+    if refused:
+        assert f"demo.py is 6 bytes long, RECORD says {size}" in refusal(data, tmp_path)
+    else:
+        assert install(data, tmp_path)
+
+
+def test_a_script_as_large_as_the_limit_is_read(tmp_path: Path) -> None:
+    script = "#!python\n" + "#" * 5000
+    wheel = build_wheel("demo", files={"demo-1.0.data/scripts/demo": script})
+    assert "bin/demo" in install(wheel.data, tmp_path, limits=Limits(small=len(script)))
+    reason = refusal(wheel.data, tmp_path, limits=Limits(small=len(script) - 1))
+    assert f"demo-1.0.data/scripts/demo is {len(script)} bytes long" in reason
+
+
+@pytest.mark.parametrize("name", ["WHEEL", "RECORD", "entry_points.txt"])
+def test_texts_that_are_not_utf_8(name: str, tmp_path: Path) -> None:
+    wheel = build_wheel("demo", extra_dist_info={name: b"\xff"} if name != "RECORD" else {})
+    data = rebuilt(wheel, lambda info, data: (info, b"\xff" if info.filename.endswith(name) else data))
+    assert f"{name} is not UTF-8" in refusal(data, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("layout", "path", "refused"),
+    [
+        ("nt-own", "data/python.exe", True),
+        ("nt-own", "data/Python3.exe", True),
+        ("nt", "data/Scripts/python.exe", True),
+        ("nt", "data/SCRIPTS/Python.exe", True),
+        ("nt", "data/share/python.exe", False),
+        ("nt", "data/python.exe", False),
+        (LAYOUT, "data/share/python", False),
+        (LAYOUT, "data/share/pyvenv.cfg", False),
+    ],
+)
+def test_only_the_folders_of_the_interpreter_are_its_own(layout: str, path: str, refused: bool, tmp_path: Path) -> None:
+    wheel = build_wheel("demo", files={f"demo-1.0.data/{path}": "evil"})
+    if refused:
+        assert "replace the environment's own" in refusal(wheel.data, tmp_path, layout=layout)
+    else:
+        assert install(wheel.data, tmp_path, layout=layout)
 
 
 def test_a_data_folder_that_does_not_exist(tmp_path: Path) -> None:

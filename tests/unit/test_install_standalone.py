@@ -82,7 +82,7 @@ def test_a_zip_archive_is_read_as_well(tmp_path: Path) -> None:
         # Inside of the archive, and outside of the prefix that its one folder becomes.
         ({"python/bin/python": "", "python/l": link("python/l", "../x")}, "leaves the tree"),
         ({"python/bin/python": "", "python/.envc/record.json": "{}"}, "reserved folder"),
-        ({"python/bin/python": "", "python/bin/python/x": ""}, "is a member and a folder"),
+        ({"python/bin/python": "", "python/bin/python/x": ""}, "is both a member and a folder"),
     ],
 )
 def test_an_archive_that_would_do_harm_is_refused(tmp_path: Path, files: dict[str, Content], reason: str) -> None:

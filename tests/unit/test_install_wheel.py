@@ -172,6 +172,42 @@ def test_an_entry_point_replaces_a_script_of_its_name(tmp_path: Path) -> None:
     assert b"from demo import main" in tree(wheel, tmp_path)["bin/demo"][1]
 
 
+@pytest.mark.parametrize(
+    ("layout", "place", "start"), [("py3.12-posix", "bin/demo", b"#!/bin/sh\n"), ("nt", "Scripts/demo.exe", b"MZ")]
+)
+def test_a_launcher_is_executable_and_replaces_what_the_wheel_puts_there(
+    layout: str, place: str, start: bytes, tmp_path: Path
+) -> None:
+    wheel = build_wheel(
+        "demo",
+        files={"demo.py": "", f"demo-1.0.data/scripts/{place.rpartition('/')[2]}": "#!/bin/old\n"},
+        entry_points={"console_scripts": {"demo": "demo:main"}},
+    )
+    mode, content = tree(wheel, tmp_path, layout)[place]
+    assert (mode, content[: len(start)]) == (0o755, start)
+
+
+@pytest.mark.parametrize(
+    ("mode", "installed"), [(0o644, 0o644), (0o666, 0o644), (0o744, 0o755), (0o654, 0o755), (0o645, 0o755), (0, 0o644)]
+)
+def test_a_file_is_executable_if_anybody_may_execute_it(mode: int, installed: int, tmp_path: Path) -> None:
+    wheel = build_wheel("demo", files={"demo.py": "", "tool": ""})
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(wheel.data)) as old, zipfile.ZipFile(buffer, "w") as new:
+        for info in old.infolist():
+            if info.filename == "tool":
+                info.external_attr = (0o100000 | mode) << 16
+            new.writestr(info, old.read(info))
+    changed = Distribution(wheel.file, wheel.name, wheel.version, buffer.getvalue(), b"")
+    assert tree(changed, tmp_path)["lib/python3.12/site-packages/tool"][0] == installed
+
+
+def test_the_version_of_a_folder_may_be_spelt_in_another_way(tmp_path: Path) -> None:
+    wheel = build_wheel("demo", "1.0.0")
+    other = Distribution("demo-1.0-py3-none-any.whl", wheel.name, "1.0", wheel.data, b"")
+    assert "lib/python3.12/site-packages/demo-1.0.0.dist-info/RECORD" in tree(other, tmp_path)
+
+
 @pytest.mark.parametrize("algorithm", ["sha384", "sha512"])
 def test_stronger_digests_than_sha256_are_checked(algorithm: str, tmp_path: Path) -> None:
     import base64
