@@ -145,7 +145,7 @@ def test_a_link_within_the_project_is_the_file_it_leads_to(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["back\\slash.py", "new\nline.py"])
 def test_names_that_cannot_travel_are_refused(name: str, tmp_path: Path) -> None:
     plant(tmp_path, name)
-    with pytest.raises(CodeError, match="holds a backslash or a control character"):
+    with pytest.raises(CodeError, match="contains a backslash or a control character"):
         paths(tmp_path)
 
 
