@@ -1,1 +1,1 @@
-"""The values that move through the compiler; no room here does any work with the outside."""
+"""The values that move through the compiler. Nothing here does I/O, but for reading a file to digest it."""

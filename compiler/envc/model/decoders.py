@@ -1,8 +1,7 @@
-"""JSON decoders that any thread may ask for.
+"""JSON decoders that are safe to use from several threads.
 
-msgspec learns the fields of a type when it is first asked to decode it, and lets other threads see what it has learnt
-so far. Two threads that decode their first value of one type at the same moment may crash the interpreter (seen with
-0.22).
+msgspec collects the fields of a type when it first decodes one, and other threads can see the unfinished result. Two
+threads that decode their first value of one type at the same moment may crash the interpreter (seen with 0.22).
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ import msgspec
 
 T = TypeVar("T")
 
-_KNOWN: dict[type[Any], msgspec.json.Decoder[Any]] = {}
-_LEARNING = threading.Lock()
+_DECODERS: dict[type[Any], msgspec.json.Decoder[Any]] = {}
+_CREATING = threading.Lock()
 
 
-def decode(data: bytes | memoryview, form: type[T]) -> T:
-    """A value of that form. Raises what `msgspec.json.decode` raises."""
-    known = _KNOWN.get(form)
-    if known is None:
-        with _LEARNING:
-            known = _KNOWN[form] = msgspec.json.Decoder(form)
-    value: T = known.decode(data)
+def decode(data: bytes | memoryview, kind: type[T]) -> T:
+    """A value of that type. Raises what `msgspec.json.decode` raises."""
+    decoder = _DECODERS.get(kind)
+    if decoder is None:
+        with _CREATING:
+            decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
+    value: T = decoder.decode(data)
     return value

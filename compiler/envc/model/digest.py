@@ -1,4 +1,4 @@
-"""Digests: the only names that envc trusts. Always sha256, always lower-case hex."""
+"""Digests, by which envc verifies everything it downloads. Always sha256, always lower-case hex."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NewType
 
 try:
-    from _blake2 import blake2b  # the same as hashlib's, which brings OpenSSL along: 2.5 ms of every start
+    from _blake2 import blake2b  # the same as hashlib's, which loads OpenSSL: 2.5 ms of every start
 except ImportError:
     from hashlib import blake2b
 
@@ -20,7 +20,7 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 
 
 def parse_sha256(text: str) -> Sha256:
-    """Read a digest that came from outside. Raises ValueError unless it is 64 lower-case hex digits."""
+    """Read a digest from an untrusted text. Raises ValueError unless it is 64 lower-case hex digits."""
     if not _HEX.fullmatch(text):
         raise ValueError(f"{text[:80]!r} is not a sha256 digest")
     return Sha256(text)
@@ -31,14 +31,14 @@ def sha256(data: bytes | bytearray | memoryview) -> Sha256:
 
 
 def running_sha256(data: bytes | bytearray | memoryview = b"") -> hashlib._Hash:
-    """A digest that may be fed with more."""
-    import hashlib  # late: it brings OpenSSL along, and a warm run may have nothing to digest
+    """A digest that can be updated with further data."""
+    import hashlib  # late: it loads OpenSSL, and a warm run may have nothing to digest
 
     return hashlib.sha256(data)
 
 
 def short_digest(text: str) -> str:
-    """16 hex digits that name a text in keys of the cache, where no digest of another kind is compared with it."""
+    """16 hex digits that stand for a text in keys of the cache. Never compared with digests of another kind."""
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -50,18 +50,18 @@ def sha256_file(path: Path) -> Sha256:
 
 
 class Digesting:
-    """A stream that is digested while it is read once, from where it stands."""
+    """Computes the digest of a stream while it is read, from its current position."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self._digest = running_sha256()
 
     def read(self, size: int = -1) -> bytes:
-        """What the stream's own method returns."""
+        """The same as the stream's own method."""
         data = self._stream.read(size)
         self._digest.update(data)
         return data
 
     def sha256(self) -> Sha256:
-        """The digest of what was read."""
+        """The digest of the data read so far."""
         return Sha256(self._digest.hexdigest())

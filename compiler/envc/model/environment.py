@@ -18,7 +18,7 @@ ENVIRONMENT_FORMAT = 1
 
 
 class EnvironmentMember(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """One artifact in one layout, with what is needed to find and check it."""
+    """One artifact in one layout, with what is needed to fetch and verify it."""
 
     kind: ArtifactKind
     name: str
@@ -27,9 +27,9 @@ class EnvironmentMember(msgspec.Struct, frozen=True, kw_only=True, order=True):
     file: str
     size: int  # bytes as downloaded
     sha256: Sha256
-    layout: str  # "py3.11-posix", "py3.13t-posix", "pypy3.10-posix", "nt", "nt-own-arm64", "any"; see `python_layout`
-    subdir: str = ""  # of a conda package: where its channel has it
-    depends: tuple[str, ...] = ()  # the requirements that were locked; `bundle` compares the artifact's own
+    layout: str  # "py3.11-posix", "pypy3.10-posix", "nt-own-arm64", "any"; see `model.layout_names`
+    subdir: str = ""  # of a conda package: the folder of its channel that has it
+    depends: tuple[str, ...] = ()  # the locked requirements; `bundle` compares them with the artifact's own
     content: Sha256 | None = None  # the content digest the lock demands, if it records one
 
     @classmethod
@@ -77,7 +77,7 @@ class EnvironmentMember(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """What pack and hydrate work on."""
+    """The artifacts of one step on one target, as pack and hydrate take them."""
 
     target: Target
     python: Python
@@ -86,7 +86,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> Sha256:
-        """Equal content, equal id, whichever steps use it (DESIGN section 1)."""
+        """Equal for environments of equal content, whichever steps use them."""
         return environment_id(
             platform=self.target.platform,
             python=self.python,
@@ -96,7 +96,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def demanded(self) -> Sha256 | None:
-        """Names the content that the lock demands of the members; None where it demands none."""
+        """A digest of the content that the lock demands of the members; None if it demands none."""
         rows = [(member.sha256, member.layout, member.content) for member in self.members if member.content]
         return sha256(msgspec.json.encode(sorted(rows))) if rows else None
 

@@ -41,18 +41,18 @@ def target_name_of(target_key: str) -> str:
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):
-    """One downloadable file, known by its sha256; where it lives is looked up by (source, file, sha256)."""
+    """One downloadable file, identified by its sha256. Its address is looked up by (source, file, sha256)."""
 
     file: str
     size: int  # bytes as downloaded
     sha256: Sha256
-    targets: tuple[str, ...] = ()  # target keys it serves, sorted; () for every target key that uses the package
-    depends: tuple[str, ...] | None = None  # only where the package's artifacts state different requirements
-    noarch: str = ""  # of a conda package: "python", "generic", or "" for one of a platform
-    site_packages: str = ""  # of conda's `python`: where it keeps packages, if that is not where its layout says
-    content: dict[str, Sha256] = {}  # layout: content digest, once `bundle --record` has added it
-    # What its index said when a step with it was solved last: None, or the reason why it was taken back, perhaps "".
-    # No fact of the bytes, and so no part of any id.
+    targets: tuple[str, ...] = ()  # target keys that use it, sorted; () for all that use the package
+    depends: tuple[str, ...] | None = None  # only if the package's artifacts state different requirements
+    noarch: str = ""  # of a conda package: "python", "generic", or "" if it is for one platform
+    site_packages: str = ""  # of conda's `python`: where it keeps packages, if not at the usual place
+    content: dict[str, Sha256] = {}  # content digest by layout, once `bundle --record` has added it
+    # What its index said when it was last solved: None, or the reason why it was yanked, perhaps "". This is no fact of
+    # the bytes, and so no part of any id.
     yanked: str | None = None
 
     @classmethod
@@ -80,16 +80,16 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a package with the artifacts that this lock uses of it. A fact of its digests."""
+    """One version of a package with the artifacts of it that this lock uses."""
 
     id: str  # "pypi:torch", and "pypi:torch@2.3.1" for a further version in the same lock
     version: str
-    build: str = ""  # conda build string, where all artifacts have the same
+    build: str = ""  # conda build string, if all artifacts have the same
     source: str  # source name
     released: date | None = None  # day (UTC) of the earliest upload among the artifacts
     license: str = ""
-    pypi: tuple[str, ...] = ()  # projects that a conda package stands for, where a step mixed both kinds; sorted
-    depends: tuple[str, ...] = ()  # canonical requirements, sorted; extras' ones only where an extra is asked for
+    pypi: tuple[str, ...] = ()  # projects that a conda package supplies in steps that mix both kinds, sorted
+    depends: tuple[str, ...] = ()  # canonical requirements, sorted; those of an extra only if it is asked for
     artifacts: tuple[Artifact, ...]  # sorted by file
 
     @property
@@ -107,7 +107,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
-    """A source distribution, known by its sha256."""
+    """A source distribution, identified by its sha256."""
 
     file: str
     size: int  # bytes as downloaded
@@ -115,7 +115,7 @@ class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BuildRequirement(msgspec.Struct, frozen=True, kw_only=True):
-    """One wheel that stood in the environment of a build."""
+    """One wheel of the environment of a build."""
 
     name: str  # normalised
     version: str
@@ -139,19 +139,19 @@ class BuildRequirement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Build(msgspec.Struct, frozen=True, kw_only=True):
-    """How a wheel was made that no source serves: out of what, by which Python, with what beside it.
+    """How a wheel was built that no source serves: from which sources, by which Python, with which other packages.
 
-    Exactly one of `commit`, `tree` and `sdist` says out of what. Where that lives is the manifest's to say, or the
-    package's source's.
+    Exactly one of `commit`, `tree` and `sdist` is set. The address of these sources is in the manifest, or known to
+    the source of the package.
     """
 
     wheel: str  # file name
     sha256: Sha256  # of the wheel
     commit: str = ""  # of a git repository, 40 or 64 lower-case hex digits
-    tree: str = ""  # digest of a local project's files (see `envc.local`)
+    tree: str = ""  # digest of a local project's files (see `locking.worktree.local`)
     sdist: SourceFile | None = None
-    python: str  # platform and Python that made it: "linux-64/cp312"
-    requires: tuple[str, ...] = ()  # what its build system asked for, canonical, sorted
+    python: str  # platform and Python that built it: "linux-64/cp312"
+    requires: tuple[str, ...] = ()  # the requirements of its build system, canonical, sorted
     packages: tuple[BuildRequirement, ...] = ()  # sorted by name
 
     @property
@@ -176,11 +176,11 @@ class PackageRef(msgspec.Struct, frozen=True, order=True):
     """A package in an environment. Renders as ``pypi:torch`` or ``pypi:colorama @ win-64/cp312``."""
 
     id: str
-    targets: tuple[str, ...] = ()  # target names where it holds, sorted; () for all of the environment's
+    targets: tuple[str, ...] = ()  # names of the targets that have it, sorted; () for all of the environment's
 
 
 class LockedEnvironment(msgspec.Struct, frozen=True, kw_only=True):
-    """What one set of equal inputs was solved to. Its key is `steps`."""
+    """The packages of steps with equal inputs. Its key is `steps`."""
 
     steps: tuple[str, ...]  # sorted
     targets: tuple[str, ...]  # target keys "linux-64/cp312", sorted
@@ -198,20 +198,20 @@ class LockGraph(msgspec.Struct, frozen=True, kw_only=True):
     """A whole lock."""
 
     version: int = LOCK_VERSION
-    options: dict[str, object] = {}  # every input that changes results and is not a step's; plain TOML values, by key
+    options: dict[str, object] = {}  # every input that changes results and is not a step's: plain TOML values, by key
     environments: tuple[LockedEnvironment, ...]  # sorted by steps
     packages: tuple[Package, ...]  # sorted by kind, name, id
     builds: tuple[Build, ...] = ()  # sorted by wheel, sha256, identity
 
     @property
     def holds_yanked(self) -> bool:
-        """Whether a file was taken back by its author, as far as the lock knows."""
+        """Whether the lock records any file as yanked."""
         return any(artifact.yanked is not None for package in self.packages for artifact in package.artifacts) or any(
             one.yanked is not None for build in self.builds for one in build.packages
         )
 
     def builds_by_wheel(self) -> dict[Sha256, tuple[Build, ...]]:
-        """How each wheel that no source serves was built; equal wheels may come out of several sources."""
+        """The builds of each wheel that no source serves. Several sources may give the same wheel."""
         found: dict[Sha256, tuple[Build, ...]] = {}
         for build in self.builds:
             found[build.sha256] = (*found.get(build.sha256, ()), build)
@@ -219,7 +219,7 @@ class LockGraph(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """One package chosen for one step-target, from a solver or from the lock before."""
+    """One package chosen for one step-target, by a solver or by the lock before."""
 
     kind: ArtifactKind
     name: str

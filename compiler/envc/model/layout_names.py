@@ -9,12 +9,12 @@ from envc_solvers.target import Python, Target
 def python_layout(target: Target, python: Python, interpreter: InterpreterKind, site: str = "") -> str:
     """The layout of wheels and noarch conda packages for that Python on that target.
 
-    Windows puts their files below ``Lib/site-packages`` whatever the version, but launchers are programs for one kind
-    of CPU, and look for Python beside themselves (``nt``, ``nt-arm64``, ``nt-x86``) or, where the environment brings
-    its own interpreter, in the folder above (``nt-own``, ``nt-own-arm64``, ``nt-own-x86``). On POSIX the path holds
-    the version and Python is always beside the launchers.
+    On Windows the files are below ``Lib/site-packages``, whatever the version. But launchers are programs for one kind
+    of CPU. They look for Python in their own folder (``nt``, ``nt-arm64``, ``nt-x86``) or, if the environment has its
+    own interpreter, in the folder above (``nt-own``, ``nt-own-arm64``, ``nt-own-x86``). On POSIX the path contains the
+    version, and Python is always in the folder of the launchers.
 
-    `site` is the folder where an interpreter keeps packages, if it is not the layout's own (CEP-17); the name then
+    `site` is the folder where an interpreter keeps packages, if it differs from the usual one (CEP-17). The name then
     ends with it: ``py3.14-posix--lib-python-site.2dpackages``.
     """
     if target.facts.family == "windows":
@@ -30,7 +30,7 @@ def python_layout(target: Target, python: Python, interpreter: InterpreterKind, 
 
 
 def usual_site(target: Target, python: Python) -> str:
-    """Where that Python keeps packages, relative to the prefix, unless somebody says otherwise."""
+    """The folder where that Python keeps packages by default, relative to the prefix."""
     if target.facts.family == "windows":
         return "Lib/site-packages"
     minor = f"{python.minor[0]}.{python.minor[1]}"
@@ -40,8 +40,9 @@ def usual_site(target: Target, python: Python) -> str:
 
 
 def _spell(path: str) -> str:
-    """A path in the letters that names of layouts may have: ``/`` as ``-``, what else they lack as ``.`` and two hex
-    digits for each byte.
+    """A path in the characters that names of layouts may have.
+
+    ``/`` becomes ``-``. Every other byte that they may not have becomes ``.`` and two hex digits.
     """
     return "".join(_LETTERS.get(byte) or f".{byte:02x}" for byte in path.encode())
 

@@ -17,16 +17,16 @@ KeyPath = origin.KeyPath
 
 
 class PyPIDependency(msgspec.Struct, frozen=True, kw_only=True):
-    """A requirement on a PyPI project, with where it stands and where it must come from."""
+    """A requirement on a PyPI project, with its place in the manifest and the place that it must come from."""
 
-    requirement: Requirement  # its `url` holds a direct `url = …` without fragment; path and git stand below
+    requirement: Requirement  # its `url` is that of a direct `url = …`, without the fragment
     at: KeyPath
-    source: str | None = None  # name of the source that alone may supply it
+    source: str | None = None  # name of the only source that may supply it
     path: str | None = None  # relative to the manifest, POSIX separators
     git: str | None = None
     rev: str | None = None
     subdirectory: str | None = None
-    sha256: str | None = None  # that the file behind `url` must have
+    sha256: str | None = None  # that the file at `url` must have
     editable: bool = False
 
     @property
@@ -35,39 +35,39 @@ class PyPIDependency(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CondaDependency(msgspec.Struct, frozen=True, kw_only=True):
-    """A conda MatchSpec; its grammar is read by the conda solver."""
+    """A conda MatchSpec. The conda solver parses it."""
 
-    spec: str  # white space normalised
+    spec: str  # with white space normalised
     at: KeyPath
 
 
 class Dependencies(msgspec.Struct, frozen=True, kw_only=True):
-    """What one table asks for, in the order of the file."""
+    """The requirements of one table, in the order of the file."""
 
     pypi: tuple[PyPIDependency, ...] = ()
     conda: tuple[CondaDependency, ...] = ()
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """Where packages come from. `pypi` and `conda-forge` exist without being declared; their url is None."""
+    """An index, a channel or a folder of packages. `pypi` and `conda-forge` need no declaration; their url is None."""
 
     name: str
     kind: SourceKind
     url: str | None = None  # None: the built-in default of that name. Never written to a lock or a store
-    projects: tuple[str, ...] = ()  # globs over normalised names: these come from here and nowhere else
+    projects: tuple[str, ...] = ()  # globs over normalised names: these projects come only from here
     steps: tuple[str, ...] = ()  # () is all
     targets: tuple[str, ...] = ()  # () is all
 
 
 class Standalone(msgspec.Struct, frozen=True, kw_only=True):
-    """Where standalone interpreters come from, where it is not what ``pbs-installer`` says."""
+    """The origin of standalone interpreters, if it is not the one that ``pbs-installer`` knows."""
 
     url: str | None = None  # of a folder with the archives; a path is relative to the manifest
-    table: str | None = None  # path of a table in the form of pbs-installer's, relative to the manifest
+    table: str | None = None  # path of a table in the format of pbs-installer's, relative to the manifest
 
 
 class PythonRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Which Python somebody asked for, before a minor is chosen."""
+    """A requested Python, before a minor version is chosen."""
 
     text: str  # as written
     implementation: Literal["cpython", "pypy"] = "cpython"
@@ -92,6 +92,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ManifestPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """The ``[policy]`` table: which candidates are allowed, and which are preferred."""
+
     prereleases: Literal["if-necessary", "never", "allow"] = "if-necessary"
     prereleases_for: tuple[str, ...] = ()  # normalised names, when the manifest gives a list
     resolution: Literal["highest", "lowest", "lowest-direct"] = "highest"
@@ -102,7 +104,7 @@ class ManifestPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole manifest. Only `envc.parse` builds one, and only when it found no mistake."""
+    """A whole manifest. It is only made if `locking.manifest` finds no mistake."""
 
     path: Path  # of the file
     prefix: KeyPath = ()  # ("tool", "envc") in a pyproject.toml
@@ -110,7 +112,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[str, ...]  # the project's, in the order of the file
     python: PythonRequest
     channels: tuple[str, ...] = ("conda-forge",)
-    indexes: tuple[str, ...] = ("pypi",)  # the first that knows a project supplies it
+    indexes: tuple[str, ...] = ("pypi",)  # the first that has a project supplies it
     store: str | None = None  # an fsspec URL or a folder relative to the manifest
     exclude_newer: datetime | timedelta | None = None  # aware; a span counts back from now
     sources: dict[str, Source]  # declared and built-in ones, by name

@@ -1,4 +1,4 @@
-"""How long work reports itself. The command line draws it; everything else hands it on."""
+"""Progress of long work: the interface through which it is reported. The command line draws it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ class Task(Protocol):
 
     def advance(self, amount: int = 1) -> None: ...
     def grow(self, amount: int) -> None:
-        """More work turned up."""
+        """Raise the total."""
 
     def done(self) -> None: ...
 
 
 class Progress(Protocol):
-    """Where tasks are announced. Thread-safe; silent unless standard error is a terminal."""
+    """Reports work to the user. Thread-safe."""
 
     def task(self, label: str, total: int | None = None, unit: str = "") -> Task:
-        """Announce work. `unit` is "B" for bytes, else what is counted."""
+        """Begin to report a piece of work. `unit` is "B" for bytes, else the name of the counted things."""
 
     def note(self, text: str) -> None:
-        """One line that stays: what was done, such as "locked 3 environments in 1.2 s"."""
+        """Print a line about finished work, such as "locked 3 environments in 1.2 s"."""
 
     def warn(self, text: str) -> None:
-        """One line of warning, shown once however often it is given."""
+        """Print a warning. The same warning is printed only once."""
 
 
 class SilentTask:
-    """A task that nobody sees."""
+    """A task that is not shown."""
 
     def advance(self, amount: int = 1) -> None:
         pass
@@ -42,7 +42,7 @@ class SilentTask:
 
 
 class Silent:
-    """Progress that nobody sees; it keeps notes and warnings, which tests read."""
+    """Progress that is not shown. It keeps notes and warnings for tests."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []

@@ -1,6 +1,6 @@
-"""What a store says: of one object (its index), of one environment (its record), of one step (its pointer).
+"""The JSON documents of a store: the index of an object, the record of an environment, the pointer of a step.
 
-These are the JSON documents of DESIGN section 5; their schemas stand in ``schemas/``.
+``compiler/FORMAT.md`` describes them; their schemas are in ``schemas/``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 OBJECT_FORMAT = 1
 RECORD_FORMAT = 1
 CARD_FORMAT = 1
-RECORD_PATH = ".envc/record.json"  # in a prefix and in a bundle: the record it was made from
+RECORD_PATH = ".envc/record.json"  # in a prefix and in a bundle: the record that it was made from
 CARD_PATH = ".envc/step.json"  # in a bundle: its StepCard
 CODE_FOLDER = ".envc/code"  # in a bundle: the step's code
-MTIME = 315532800  # 1980-01-01T00:00:00Z: the time of wheels' and generated files, the earliest that a zip file can say
+MTIME = 315532800  # 1980-01-01T00:00:00Z: the time of wheels' and generated files, the earliest in a zip file
 
 
 class Member(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -44,11 +44,11 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
 
     offset: int  # bytes from the start of the object
     length: int  # bytes, compressed
-    raw: int  # bytes of tar it holds
+    raw: int  # bytes of tar, decompressed
     sha256: Sha256  # of the compressed bytes, checked before they are decompressed
-    path: str = ""  # for a continued member: which one goes on at the start of this frame
-    at: int = 0  # for a continued member: offset of this frame's first byte in its content
-    mode: int = 0  # for a continued member: its mode
+    path: str = ""  # of the member that continues at the start of this frame, if one does
+    at: int = 0  # of a continued member: offset of this frame's first byte in its content
+    mode: int = 0  # of a continued member
 
 
 class ObjectIndex(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ class ObjectIndex(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def content(self) -> Sha256:
-        """The content digest of the tree, whatever frames hold it."""
+        """The content digest of the tree. It does not depend on the frames."""
         return content_digest(self.members)
 
     @property
@@ -72,22 +72,22 @@ class ObjectIndex(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def content_digest(members: tuple[Member, ...]) -> Sha256:
-    """The digest of a tree: sha256 over canonical JSON of its members sorted by path, whatever compressed it."""
+    """The digest of a tree: sha256 over canonical JSON of its members sorted by path. Compression has no effect."""
     rows = [[m.path, m.mode, m.type, m.link, m.size, m.sha256] for m in sorted(members, key=_path)]
     return sha256(msgspec.json.encode(rows))
 
 
 def bytes_digest(content: Sha256, frames: tuple[Frame, ...]) -> Sha256:
-    """Names a tree as particular frames hold it: sha256 over JSON of its content digest and theirs.
+    """The digest of a tree in particular frames: sha256 over JSON of its content digest and theirs.
 
-    Frames decide every byte, times included, and whether they hold that content is decided with them. So what one
-    reader found in an object of this name any other would find, whatever somebody else claims of the content.
+    The frames determine every byte, times included, and so whether they hold that content. If one reader has verified
+    an object of this digest, every reader would find the same, even if somebody lies about the content.
     """
     return sha256(msgspec.json.encode([content, [frame.sha256 for frame in frames]]))
 
 
 class RecordObject(msgspec.Struct, frozen=True, kw_only=True):
-    """One object of an environment, with all that hydrate needs to load it without asking for its index."""
+    """One object of an environment, with its index, so that hydrate need not fetch that."""
 
     kind: str
     name: str
@@ -112,7 +112,7 @@ class RecordObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What a store says about one environment. Its digest is the sha256 of its uncompressed canonical JSON."""
+    """The contents of one environment. Its digest is the sha256 of its uncompressed canonical JSON."""
 
     format: int = RECORD_FORMAT
     environment: Sha256  # environment id
@@ -120,13 +120,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     python: str  # Python.key: "cp312"
     interpreter: str
     objects: tuple[RecordObject, ...]  # sorted by kind, name
-    winners: dict[str, Sha256] = {}  # contested path: artifact whose member is written; the others' are skipped
-    made: tuple[str, ...] = ()  # paths that hydrate makes or rewrites, sorted
-    requirements: dict[str, str] = {}  # what the machine must offer: {"glibc": "2.28"}
+    winners: dict[str, Sha256] = {}  # by path that several artifacts have: the artifact whose file is written
+    made: tuple[str, ...] = ()  # paths that hydrate creates or rewrites, sorted
+    requirements: dict[str, str] = {}  # floors that the machine must meet: {"glibc": "2.28"}
 
 
 class StepPointer(msgspec.Struct, frozen=True, kw_only=True):
-    """What one step on one target runs in, for one lock."""
+    """The environment and code of one step on one target, for one lock."""
 
     environment: Sha256
     record: Sha256  # digest of the record
@@ -137,18 +137,18 @@ class StepPointer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepCard(msgspec.Struct, frozen=True, kw_only=True):
-    """What a single-file bundle says of its step: ``.envc/step.json``. The record stands beside it."""
+    """The step of a single-file bundle: ``.envc/step.json``, beside the record."""
 
     format: int = CARD_FORMAT
     project: str
     step: str
     target: str  # target name
     python: str  # Python.text: the minor, and the patch release where the manifest names one
-    lock: Sha256  # digest of the lock file that it was bundled by
+    lock: Sha256  # digest of the lock file that it was bundled from
     record: Sha256  # digest of the record
     code: Sha256 | None = None  # content digest of the code, its paths taken from ``.envc/code``
     run: str | None = None
     env: dict[str, str] = {}
-    # What the target declares beyond the defaults: {"cuda": "12.4"}. Left out where it declares nothing, as in cards
-    # from before there were floors, so that equal inputs still give equal bytes.
+    # The floors that the target declares beyond the defaults: {"cuda": "12.4"}. Left out if there are none, as in cards
+    # of versions without floors, so that equal inputs still give equal bytes.
     floors: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
