@@ -1,4 +1,4 @@
-"""What envc says no with. An expected failure (exit 1) is an ``EnvcError``; anything else is a bug (exit 2)."""
+"""The errors that envc expects. Each is an ``EnvcError`` (exit 1); any other exception is a bug (exit 2)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from envc_solvers.origin import KeyPath, Phrase, ShowPlace, render, render_key_p
 
 
 class EnvcError(Exception):
-    """An expected failure. ``str()`` is the whole message for people; ``hint`` is the way out."""
+    """An expected failure. ``str()`` is the whole message for the user; ``hint`` says how to fix it."""
 
     exit_code = 1
     hint: str | None = None
@@ -26,12 +26,12 @@ class EnvcError(Exception):
         return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
 
     def data(self) -> dict[str, object]:
-        """What ``--json`` shows besides code, message and hint."""
+        """The fields that ``--json`` shows besides code, message and hint."""
         return {}
 
 
 class UsageError(EnvcError):
-    """The command line or the surroundings do not make sense together."""
+    """The command line contradicts itself, the manifest or the environment variables."""
 
     exit_code = 2
 
@@ -41,16 +41,16 @@ class UsageError(EnvcError):
 
 
 class Unwritable(EnvcError):
-    """A place on this machine that cannot be written, for want of room or of rights."""
+    """A place on this machine that cannot be written, because the disk is full or the user lacks permission."""
 
     def __init__(self, place: Path | str, error: OSError, hint: str) -> None:
-        """`hint` is the way out of everything but a full disk, where only room helps."""
+        """`hint` is for every cause but a full disk."""
         super().__init__(place, error, hint)
         self.place = place
         self.reason = error.strerror or str(error)
         self.is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         self.hint = (
-            "nothing is half-written; make room there, then run the same command again" if self.is_full else hint
+            "nothing is half-written; free some space there, then run the same command again" if self.is_full else hint
         )
 
     def __str__(self) -> str:
@@ -61,13 +61,13 @@ class Unwritable(EnvcError):
 
 
 class Inaccessible(EnvcError):
-    """A file or folder that this user may not use, or that a full disk does not take, where nothing else is known."""
+    """A file or folder that cannot be used, because of permissions or a full disk. Used where no other error fits."""
 
     def __init__(self, place: str, error: OSError) -> None:
         super().__init__(place, error)
         self.place = place
         self.reason = error.strerror or str(error)
-        self.hint = "see that there is room, and that your user may use it; then run the same command again"
+        self.hint = "check the free space and the permissions there, then run the same command again"
 
     def __str__(self) -> str:
         return f"{self.place}: {self.reason}"
@@ -109,8 +109,8 @@ class BuildNotAllowed(LocatedError):
         self.where = where
         listed = ", ".join(f'"{name}"' for name in names)
         self.hint = (
-            f"a build runs code of the package on this machine; to allow it, write build = [{listed}] under [policy], "
-            "else name a wheel"
+            f"a build runs code of the package on this machine; to allow it, write build = [{listed}] under [policy]; "
+            "otherwise name a wheel"
         )
 
     def __str__(self) -> str:
@@ -126,7 +126,7 @@ class BuildNotAllowed(LocatedError):
 
 
 class Mistake:
-    """One thing wrong with a manifest."""
+    """One mistake in a manifest."""
 
     __slots__ = ("column", "key_path", "line", "reason", "suggestion")
 
@@ -146,7 +146,7 @@ class Mistake:
 
 
 class ManifestError(EnvcError):
-    """Every mistake of a manifest, in one report."""
+    """All mistakes of a manifest, in one report."""
 
     exit_code = 2
 
@@ -185,7 +185,7 @@ class ManifestError(EnvcError):
 
 
 class DigestMismatch(EnvcError):
-    """Bytes are not what their name says."""
+    """A file whose digest is not the expected one."""
 
     def __init__(self, what: str, expected: str, actual: str, hint: str | None = None) -> None:
         super().__init__(what, expected, actual)
@@ -204,7 +204,7 @@ class DigestMismatch(EnvcError):
 
 
 class SourceUnreachable(EnvcError, Unanswered):
-    """A source did not answer, or refused. Never a reason to ask the next source."""
+    """A source that did not answer, or refused to. The next source is never asked instead."""
 
     def __init__(self, source: str, what: str, reason: str, hint: str | None = None) -> None:
         super().__init__(source, what, reason)
@@ -213,7 +213,7 @@ class SourceUnreachable(EnvcError, Unanswered):
         self.reason = reason  # "HTTP 503 after 4 tries", "connection refused"
         self.hint = (
             hint
-            or "check the network and the source's settings, then run the command again; it goes on where it stopped"
+            or "check the network and the source's settings, then run the command again; it continues where it stopped"
         )
 
     def __str__(self) -> str:
@@ -221,7 +221,7 @@ class SourceUnreachable(EnvcError, Unanswered):
 
 
 class OfflineMiss(EnvcError, Unanswered):
-    """Work that must stay off the network needs something the cache does not hold."""
+    """Something that the cache does not hold, in a run that must not use the network."""
 
     hint = "run the same command once without --offline and ENVC_OFFLINE"
 
@@ -230,11 +230,11 @@ class OfflineMiss(EnvcError, Unanswered):
         self.what = what
 
     def __str__(self) -> str:
-        return f"{self.what} is not in the cache, and --offline forbids asking for it"
+        return f"{self.what} is not in the cache, and --offline forbids fetching it"
 
 
 class StaleLock(EnvcError):
-    """The lock does not say what the manifest asks for."""
+    """A lock that does not match its manifest."""
 
     hint = "run `envc lock`"
 
@@ -251,7 +251,7 @@ class StaleLock(EnvcError):
 
 
 class NoLock(EnvcError):
-    """There is no lock beside the manifest."""
+    """A manifest without a lock beside it."""
 
     hint = "run `envc lock`"
 
@@ -276,8 +276,8 @@ class LockFileError(EnvcError):
         return f"{self.path}: {self.reason}"
 
 
-class Flaw(EnvcError):
-    """One thing that cannot be used, why not, and perhaps the way out."""
+class Unusable(EnvcError):
+    """One thing that cannot be used, with the reason and perhaps a way to fix it."""
 
     def __init__(self, what: str, reason: str, hint: str | None = None) -> None:
         super().__init__(what, reason)
@@ -289,7 +289,7 @@ class Flaw(EnvcError):
         return f"{self.what}: {self.reason}"
 
 
-class StoreError(Flaw):
+class StoreError(Unusable):
     """A store that cannot be read or written."""
 
 

@@ -107,7 +107,7 @@ def test_everything_cached_locks_offline(workplace: Workplace, index: IndexServe
 
 def test_offline_with_an_empty_cache_says_what_is_missing(workplace: Workplace) -> None:
     done = workplace.fails(1, "lock", "--offline")
-    assert "is not in the cache, and --offline forbids asking for it" in done.err
+    assert "is not in the cache, and --offline forbids fetching it" in done.err
     assert not workplace.lock.exists()
 
 

@@ -114,7 +114,7 @@ def test_places_of_somebody_else(workplace: Workplace) -> None:
     try:
         shown = without_rights(workplace, "cache")
         assert shown.returncode == 1 and f"error: {envs}: Permission denied" in shown.stderr
-        assert "that your user may use it" in shown.stderr
+        assert "check the free space and the permissions there" in shown.stderr
         added = without_rights(workplace, "add", "--step", "report", "delta")
         assert added.returncode == 1 and "manifest.toml cannot be written: Permission denied" in added.stderr
         ran = without_rights(workplace, "hydrate", "train")

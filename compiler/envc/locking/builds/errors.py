@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from envc.errors import EnvcError, Flaw
+from envc.errors import EnvcError, Unusable
 
 _TAIL = 25  # lines of a failed build that are shown
 
 
-class BadSource(Flaw):
+class BadSource(Unusable):
     """Sources that cannot be used: a hostile archive, a project without metadata, or the wrong project."""
 
     def __str__(self) -> str:

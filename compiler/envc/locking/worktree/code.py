@@ -7,14 +7,14 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from envc.errors import Flaw
+from envc.errors import Unusable
 from envc.locking.worktree.ignored import source_files
 from envc.shipping.format.encode import Entry
 from envc.shipping.format.errors import UnsafePath
 from envc.shipping.format.paths import check_path
 
 
-class CodeError(Flaw):
+class CodeError(Unusable):
     """Code files that cannot be bundled."""
 
     def __str__(self) -> str:
