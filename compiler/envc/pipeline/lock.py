@@ -14,7 +14,7 @@ from envc.locking.plan.closure import new_conda
 from envc.locking.plan.freshness import Reason, compare
 from envc.locking.plan.link import link
 from envc.locking.plan.plan import Upgrades, plan
-from envc.locking.plan.problems import pose, refuse_interpreters
+from envc.locking.plan.problems import pose
 from envc.locking.plan.project import Project, Selection, answers, select
 from envc.model.graph import Choice, LockGraph
 from envc.pipeline.places import located, reasons, with_lines
@@ -55,7 +55,6 @@ def lock(project: Project, request: LockRequest, context: Context) -> LockOutcom
 def _lock(project: Project, request: LockRequest, context: Context) -> LockOutcome:
     manifest, graph = project.manifest, project.graph
     selected = select(project, request.selection)
-    refuse_interpreters(selected)
     start = time.monotonic()
     if graph is not None and request.upgrades == Upgrades() and answers(project, selected):
         warn_of_yanked(graph, context)

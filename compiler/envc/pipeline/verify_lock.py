@@ -15,7 +15,7 @@ from envc.fetch.standalone import addresses, stated
 from envc.locking import lockfile
 from envc.locking.plan.expand import StepTargetId, lock_options
 from envc.locking.plan.link import link
-from envc.locking.plan.problems import PosedProblem, pose, refuse_interpreters
+from envc.locking.plan.problems import PosedProblem, pose
 from envc.locking.plan.project import Project
 from envc.locking.resolve.open import open_origins
 from envc.locking.resolve.session import solve_problems
@@ -56,14 +56,13 @@ def recheck(project: Project, context: Context) -> Rechecked:
 
 
 def _recheck(project: Project, graph: LockGraph, context: Context) -> Rechecked:
-    refuse_interpreters(project.step_targets)
+    unpinned = pose(project.manifest, project.step_targets, now=context.now)
     problems, said, checked = _look_for_files(project, graph, context)
     if not problems:
         again = _solve_again(project, graph, context)
         problems = tuple(_differences(graph, again))
         if not problems and lockfile.dumps(graph) != lockfile.dumps(again):
             problems = (Problem(where="environments", reason="do not hold what would be solved"),)
-    unpinned = pose(project.manifest, project.step_targets, now=context.now)
     newest = _link(project, _answers(unpinned, project, context, None), graph)
     return Rechecked(
         lock=str(project.manifest.lock_path),

@@ -69,8 +69,8 @@ def pose(
     (from ``-P name==version``). Raises NoSuchInterpreter where the
     interpreter of a step does not go with its packages, and BuildNotAllowed.
     """
-    refuse_interpreters(step_targets := tuple(step_targets))
-    refuse_builds(manifest, step_targets)
+    _refuse_interpreters(step_targets := tuple(step_targets))
+    _refuse_builds(manifest, step_targets)
     policy = _policy(manifest, now)
     constraints = _roots(manifest.constraints.pypi)
     overrides = _roots(manifest.overrides.pypi)
@@ -128,7 +128,7 @@ def pose(
     )
 
 
-def refuse_interpreters(step_targets: Iterable[StepTarget]) -> None:
+def _refuse_interpreters(step_targets: Iterable[StepTarget]) -> None:
     """Raise NoSuchInterpreter where conda packages stand beside another Python than conda's, or it is not CPython."""
     not_cpython: dict[str, Phrase] = {}
     beside: dict[str, Phrase] = {}
@@ -155,7 +155,7 @@ def refuse_interpreters(step_targets: Iterable[StepTarget]) -> None:
         )
 
 
-def refuse_builds(manifest: Manifest, step_targets: Iterable[StepTarget]) -> None:
+def _refuse_builds(manifest: Manifest, step_targets: Iterable[StepTarget]) -> None:
     """Raise BuildNotAllowed for direct requirements that lead to sources of projects that may not be built."""
     places: dict[str, Phrase] = {}
     for dependency in (*(each for step_target in step_targets for each in step_target.pypi), *manifest.overrides.pypi):
