@@ -14,27 +14,21 @@ from pathlib import Path
 
 import msgspec
 
+from envc.system import zip_structures as zips
 from envc_solvers.pypi.language.requirement import canonicalize_name
 
 TAIL = 1 << 16  # bytes that the first read takes; holds directory and METADATA of 9 wheels in 10
 LARGEST_METADATA = 1 << 24  # bytes
 _LARGEST_DIRECTORY = 1 << 26  # bytes
-_MOST_ENTRIES = 1 << 18
-_END = struct.Struct("<4sHHHHIIH")
-_END64_LOCATOR = struct.Struct("<4sIQI")
-_END64 = struct.Struct("<4sQHHIIQQQQ")
-_CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
-_CENTRAL_SHAPE = struct.Struct("<4s24xHHH")  # of the same: magic, lengths of name, extra field and comment
-_LOCAL = struct.Struct("<4sHHHHHIIIHH")
+_MAX_ENTRIES = 1 << 18
 _METADATA = b".dist-info/METADATA"
 _LONGEST_COMMENT = 0xFFFF
-_ENCRYPTED = 0x1 | 0x40 | 0x2000  # flag bits: traditional, strong, masked directory
 _STORED, _DEFLATED = 0, 8
 
 Read = Callable[[int, int], bytes]  # (offset, length) → exactly that many bytes
 
 
-class _Entry(msgspec.Struct, frozen=True):
+class _Member(msgspec.Struct, frozen=True):
     name: str
     flags: int
     method: int
@@ -50,13 +44,13 @@ def read_metadata(file: str, size: int, read: Read) -> bytes:
     `read` is asked for two or three spans, all within the file, from the end towards the start. Raises ValueError, and
     whatever `read` raises.
     """
-    entry = _metadata_entry(file, *_directory(size, read))
-    directory_limit = size - _END.size
-    if entry.offset + _LOCAL.size + entry.compressed > directory_limit:
+    member = _metadata_entry(file, *_directory(size, read))
+    directory_limit = size - zips.END.size
+    if member.offset + zips.LOCAL.size + member.compressed > directory_limit:
         raise ValueError("METADATA lies outside the archive")
     # The local header's extra field may differ in length from the directory's, so read a little more than needed.
-    length = min(_LOCAL.size + len(entry.name.encode()) + 512 + entry.compressed, size - entry.offset)
-    return _content(entry, read(entry.offset, length))
+    length = min(zips.LOCAL.size + len(member.name.encode()) + 512 + member.compressed, size - member.offset)
+    return _content(member, read(member.offset, length))
 
 
 def read_metadata_file(path: Path) -> bytes:
@@ -95,24 +89,25 @@ def same_version(one: str, other: str) -> bool:
 
 def _directory(size: int, read: Read) -> tuple[bytes, int]:
     """The bytes of the central directory and the number of its entries."""
-    if size < _END.size:
+    if size < zips.END.size:
         raise ValueError("it is too short for a zip archive")
     start = max(0, size - TAIL)
     tail = read(start, size - start)
-    at = _find_end(tail)
-    if at < 0 and start > 0 and _END.size + _LONGEST_COMMENT > TAIL:
-        start = max(0, size - _END.size - _LONGEST_COMMENT)
+    at = zips.find_end(tail)
+    if at < 0 and start > 0 and zips.END.size + _LONGEST_COMMENT > TAIL:
+        start = max(0, size - zips.END.size - _LONGEST_COMMENT)
         tail = read(start, size - start)
-        at = _find_end(tail)
+        at = zips.find_end(tail)
     if at < 0:
         raise ValueError("it is not a zip archive")
-    _, disk, first_disk, here, entries, length, offset, _ = _END.unpack_from(tail, at)
+    record: zips.End | zips.Zip64End = zips.read_end(tail, at)
     end = start + at  # of the directory
-    if 0xFFFF in (disk, entries) or 0xFFFFFFFF in (length, offset):
-        disk, first_disk, here, entries, length, offset, end = _end64(tail, start, at, read)
-    if disk or first_disk or here != entries:
+    if zips.DEFERRED_COUNT in (record.disk, record.entries) or zips.DEFERRED in (record.length, record.offset):
+        record, end = _zip64_end(tail, start, at, read)
+    entries, length, offset = record.entries, record.length, record.offset
+    if record.disk or record.first_disk or record.entries_here != entries:
         raise ValueError("it is one of several volumes")
-    if entries > _MOST_ENTRIES or length > _LARGEST_DIRECTORY:
+    if entries > _MAX_ENTRIES or length > _LARGEST_DIRECTORY:
         raise ValueError("its directory is too large")
     if offset + length != end:
         # Bytes between directory and end record, or before the archive, are where zip parsers disagree.
@@ -123,55 +118,51 @@ def _directory(size: int, read: Read) -> tuple[bytes, int]:
     return missing + tail[: length - len(missing)], entries
 
 
-def _find_end(tail: bytes) -> int:
-    """Where the end record starts; its comment must reach exactly to the end of the file. -1 for none."""
-    at = tail.rfind(b"PK\x05\x06")
-    while at >= 0:
-        if at + _END.size <= len(tail):
-            comment: int = _END.unpack_from(tail, at)[7]
-            if at + _END.size + comment == len(tail):
-                return at
-        at = tail.rfind(b"PK\x05\x06", 0, at)
-    return -1
-
-
-def _end64(tail: bytes, start: int, at: int, read: Read) -> tuple[int, int, int, int, int, int, int]:
-    """What the zip64 end record says, as disk, first disk, entries here, entries, length, offset, own position."""
-    if at < _END64_LOCATOR.size:
+def _zip64_end(tail: bytes, start: int, at: int, read: Read) -> tuple[zips.Zip64End, int]:
+    """The ZIP64 end record and its position, which must be where its locator, before the end record, says."""
+    locator_at = at - zips.ZIP64_LOCATOR.size
+    if locator_at < 0:
         raise ValueError("its zip64 locator is missing")
-    magic, _, position, disks = _END64_LOCATOR.unpack_from(tail, at - _END64_LOCATOR.size)
-    if magic != b"PK\x06\x07" or disks > 1 or position + _END64.size != start + at - _END64_LOCATOR.size:
+    locator = zips.read_zip64_locator(tail, locator_at)
+    position = locator.offset
+    if (
+        locator.magic != zips.ZIP64_LOCATOR_MAGIC
+        or locator.disks > 1
+        or position + zips.ZIP64_END.size != start + locator_at
+    ):
         raise ValueError("its zip64 locator is malformed")
-    raw = tail[position - start :] if position >= start else read(position, _END64.size)
-    magic, length_of_record, _, _, disk, first_disk, here, entries, length, offset = _END64.unpack_from(raw)
-    if magic != b"PK\x06\x06" or length_of_record != _END64.size - 12:
+    raw = tail[position - start :] if position >= start else read(position, zips.ZIP64_END.size)
+    record = zips.read_zip64_end(raw)
+    if record.magic != zips.ZIP64_END_MAGIC or record.length_of_rest != zips.ZIP64_END.size - 12:
         raise ValueError("its zip64 end record is malformed")
-    return disk, first_disk, here, entries, length, offset, position
+    return record, position
 
 
-def _metadata_entry(file: str, directory: bytes, entries: int) -> _Entry:
+def _metadata_entry(file: str, directory: bytes, entries: int) -> _Member:
     """The one entry that is this wheel's METADATA."""
     name, version = name_and_version(file)
-    found: list[_Entry] = []
+    found: list[_Member] = []
     after = 0
-    last = len(directory) - _CENTRAL.size
-    # Of the thousands of entries that some wheels have one is of interest: the others are no more than stepped over.
+    entry_size, read_lengths = zips.ENTRY.size, zips.ENTRY_LENGTHS.unpack_from
+    last = len(directory) - entry_size
+    # Some wheels have thousands of entries, and one is needed; only the lengths of the others are read.
     for _ in range(entries):
         at = after
         if at > last:
             raise ValueError("its directory is truncated")
-        magic, name_length, extra_length, comment_length = _CENTRAL_SHAPE.unpack_from(directory, at)
-        if magic != b"PK\x01\x02":
+        magic, name_length, extra_length, comment_length = read_lengths(directory, at)
+        if magic != zips.ENTRY_MAGIC:
             raise ValueError("its directory is malformed")
-        name_at = at + _CENTRAL.size
+        name_at = at + entry_size
         extra_at = name_at + name_length
         after = extra_at + extra_length + comment_length
         if not directory.endswith(_METADATA, name_at, extra_at) or directory.count(b"/", name_at, extra_at) != 1:
             continue
-        fields = _CENTRAL.unpack_from(directory, at)
-        sizes = _sizes(fields[9], fields[8], fields[16], directory[extra_at : extra_at + extra_length])
+        entry = zips.read_entry(directory, at)
+        extra = directory[extra_at : extra_at + extra_length]
+        unpacked, packed, offset = _sizes(entry.unpacked, entry.packed, entry.offset, extra)
         text = directory[name_at:extra_at].decode("utf-8", errors="replace")
-        found.append(_Entry(text, fields[3], fields[4], fields[7], sizes[1], sizes[0], sizes[2]))
+        found.append(_Member(text, entry.flags, entry.method, entry.crc, packed, unpacked, offset))
     if after != len(directory):
         raise ValueError("its directory holds more than it counts")
     if len(found) != 1:
@@ -182,52 +173,53 @@ def _metadata_entry(file: str, directory: bytes, entries: int) -> _Entry:
     return found[0]
 
 
-def _sizes(size: int, compressed: int, offset: int, extra: bytes) -> tuple[int, int, int]:
-    """Size, compressed size and offset, taken from the zip64 extra field where the directory defers to it."""
-    values = [size, compressed, offset]
-    deferred = [index for index, value in enumerate(values) if value == 0xFFFFFFFF]
-    at = 0
-    while deferred and at + 4 <= len(extra):
-        identifier, length = struct.unpack_from("<HH", extra, at)
-        if identifier == 1 and length >= 8 * len(deferred) and at + 4 + length <= len(extra):
+def _sizes(unpacked: int, packed: int, offset: int, extra: bytes) -> tuple[int, int, int]:
+    """Unpacked and packed size, and offset, from the ZIP64 extra field where the entry defers to it."""
+    values = [unpacked, packed, offset]
+    deferred = [index for index, value in enumerate(values) if value == zips.DEFERRED]
+    if not deferred:
+        return unpacked, packed, offset
+    for kind, length, field in zips.extra_fields(extra):
+        if kind == zips.ZIP64 and length == len(field) >= 8 * len(deferred):
             for position, index in enumerate(deferred):
-                values[index] = struct.unpack_from("<Q", extra, at + 4 + 8 * position)[0]
+                values[index] = struct.unpack_from("<Q", field, 8 * position)[0]
             return values[0], values[1], values[2]
-        at += 4 + length
-    if deferred:
-        raise ValueError("its zip64 sizes are missing")
-    return size, compressed, offset
+    raise ValueError("its zip64 sizes are missing")
 
 
-def _content(entry: _Entry, data: bytes) -> bytes:
-    """The entry's content, out of bytes that start with its local header."""
-    if entry.flags & _ENCRYPTED:
+def _content(member: _Member, data: bytes) -> bytes:
+    """The member's content, out of bytes that start with its local header."""
+    if member.flags & zips.ENCRYPTED:
         raise ValueError("its METADATA is encrypted")
-    if entry.method not in (_STORED, _DEFLATED):
-        raise ValueError(f"its METADATA uses compression method {entry.method}")
-    if entry.size > LARGEST_METADATA or entry.compressed > LARGEST_METADATA:
+    if member.method not in (_STORED, _DEFLATED):
+        raise ValueError(f"its METADATA uses compression method {member.method}")
+    if member.size > LARGEST_METADATA or member.compressed > LARGEST_METADATA:
         raise ValueError("its METADATA is too large")
-    if len(data) < _LOCAL.size:
+    if len(data) < zips.LOCAL.size:
         raise ValueError("the archive is truncated")
-    magic, _, flags, method, _, _, _, compressed, size, name_length, extra_length = _LOCAL.unpack_from(data)
-    name = data[_LOCAL.size : _LOCAL.size + name_length]
+    header = zips.read_local_header(data)
+    name = data[zips.LOCAL.size : zips.LOCAL.size + header.name_length]
     agrees = (
-        magic == b"PK\x03\x04"
-        and method == entry.method
-        and flags == entry.flags
-        and name == entry.name.encode()
-        # With a data descriptor (bit 3) or zip64 the local sizes stand elsewhere.
-        and (flags & 0x8 or 0xFFFFFFFF in (compressed, size) or (compressed, size) == (entry.compressed, entry.size))
+        header.magic == zips.LOCAL_MAGIC
+        and header.method == member.method
+        and header.flags == member.flags
+        and name == member.name.encode()
+        # With a data descriptor or ZIP64 the local sizes are stated elsewhere.
+        and (
+            header.flags & zips.STREAMED
+            or zips.DEFERRED in (header.packed, header.unpacked)
+            or (header.packed, header.unpacked) == (member.compressed, member.size)
+        )
     )
     if not agrees:
         raise ValueError("the local header of METADATA contradicts the directory")
-    start = _LOCAL.size + name_length + extra_length
-    raw = data[start : start + entry.compressed]
-    if len(raw) != entry.compressed:
+    start = zips.LOCAL.size + header.name_length + header.extra_length
+    raw = data[start : start + member.compressed]
+    if len(raw) != member.compressed:
         raise ValueError("the local header of METADATA is longer than usual headers are")
-    if entry.method == _DEFLATED:
-        raw = _inflate(raw, entry.size)
-    if len(raw) != entry.size or zlib.crc32(raw) != entry.crc:
+    if member.method == _DEFLATED:
+        raw = _inflate(raw, member.size)
+    if len(raw) != member.size or zlib.crc32(raw) != member.crc:
         raise ValueError("its METADATA is damaged")
     return raw
 

@@ -11,18 +11,13 @@ from __future__ import annotations
 import stat
 import struct
 import zipfile
-from collections.abc import Iterator
 from typing import BinaryIO
 
 import msgspec
 
 from envc.shipping.format.paths import check_path, fold
+from envc.system import zip_structures as zips
 
-_LOCAL = struct.Struct("<4sHHHHHLLLHH")
-_DIRECTORY_END = struct.Struct("<4sHHHHLLH")
-_LARGE_END = 56 + 20  # bytes of a ZIP64 end record and its locator
-_ENCRYPTED, _STREAMED, _STRONG, _UTF_8, _MASKED = 0x1, 0x8, 0x40, 0x800, 0x2000
-_LARGE, _UNICODE_PATH = 0x0001, 0x7075  # kinds of extra fields
 _UNICODE_PATH_HEAD = 1 + 4  # bytes of version and CRC before the name
 _ALIKE = 0xFFFF & ~0x6  # bits 1 and 2 tell how hard the writer tried, nothing about the content
 
@@ -71,7 +66,7 @@ def _check_size(infos: list[zipfile.ZipInfo], size: int, limits: Limits) -> None
 
 def _check_entry(info: zipfile.ZipInfo) -> None:
     name = info.orig_filename
-    if info.flag_bits & (_ENCRYPTED | _STRONG | _MASKED):
+    if info.flag_bits & zips.ENCRYPTED:
         raise ValueError(f"{name!r} is encrypted")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name!r} is compressed with method {info.compress_type}")
@@ -98,52 +93,45 @@ def _check_bytes(stream: BinaryIO, archive: zipfile.ZipFile, infos: list[zipfile
 def _check_local_header(stream: BinaryIO, info: zipfile.ZipInfo) -> int:
     """Compare a member's own header with the directory; return where its bytes end."""
     name = info.orig_filename
-    header = _read(stream, info.header_offset, _LOCAL.size)
-    magic, _, flags, method, _, _, crc, packed, unpacked, name_length, extra_length = _LOCAL.unpack(header)
-    local_name = stream.read(name_length)
-    extra = stream.read(extra_length)
+    header = zips.read_local_header(_read(stream, info.header_offset, zips.LOCAL.size))
+    local_name = stream.read(header.name_length)
+    extra = stream.read(header.extra_length)
     _check_extra(name, local_name, extra)
     _check_extra(name, local_name, info.extra)
     if (
-        magic != b"PK\x03\x04"
+        header.magic != zips.LOCAL_MAGIC
         or local_name != _raw_name(info, info.flag_bits)
-        or (flags ^ info.flag_bits) & _ALIKE
-        or method != info.compress_type
+        or (header.flags ^ info.flag_bits) & _ALIKE
+        or header.method != info.compress_type
     ):
         raise ValueError(f"the header of {name!r} and the directory disagree")
-    large = 0xFFFFFFFF in (packed, unpacked)
-    if large:
+    packed, unpacked = header.packed, header.unpacked
+    is_large = zips.DEFERRED in (packed, unpacked)
+    if is_large:
         packed, unpacked = _zip64_sizes(extra, packed, unpacked)
-    stated = (crc, packed, unpacked)
+    stated = (header.crc, packed, unpacked)
     actual = (info.CRC, info.compress_size, info.file_size)
-    end = info.header_offset + _LOCAL.size + len(local_name) + len(extra) + info.compress_size
-    is_streamed = bool(flags & _STREAMED)
+    end = info.header_offset + zips.LOCAL.size + len(local_name) + len(extra) + info.compress_size
+    is_streamed = bool(header.flags & zips.STREAMED)
     if stated != actual and not (is_streamed and stated == (0, 0, 0)):
         raise ValueError(f"the header of {name!r} and the directory disagree about its size")
-    return end + _check_descriptor(stream, end, info, large) if is_streamed else end
+    return end + _check_descriptor(stream, end, info, is_large) if is_streamed else end
 
 
 def _check_extra(name: str, raw: bytes, extra: bytes) -> None:
     """Info-ZIP's Unicode path (APPNOTE 4.6.9) is a second name for a member, which some readers prefer."""
-    for kind, field in _fields(extra):
-        if kind == _UNICODE_PATH and field[_UNICODE_PATH_HEAD:] != raw:
+    for kind, _, field in zips.extra_fields(extra):
+        if kind == zips.UNICODE_PATH and field[_UNICODE_PATH_HEAD:] != raw:
             raise ValueError(f"{name!r} has another name in an extra field")
 
 
-def _fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
-    while len(extra) >= 4:
-        kind, length = struct.unpack_from("<HH", extra)
-        yield kind, extra[4 : 4 + length]
-        extra = extra[4 + length :]
-
-
-def _check_descriptor(stream: BinaryIO, at: int, info: zipfile.ZipInfo, large: bool) -> int:
+def _check_descriptor(stream: BinaryIO, at: int, info: zipfile.ZipInfo, is_large: bool) -> int:
     """The sizes that follow a streamed member, with or without a signature; return how long they are."""
     stream.seek(at)
     data = stream.read(24)
     actual = (info.CRC, info.compress_size, info.file_size)
-    for signature in (b"PK\x07\x08", b""):
-        for layout in (struct.Struct("<LQQ"), struct.Struct("<LLL")) if large else (struct.Struct("<LLL"),):
+    for signature in (zips.DESCRIPTOR_MAGIC, b""):
+        for layout in (zips.ZIP64_DESCRIPTOR, zips.DESCRIPTOR) if is_large else (zips.DESCRIPTOR,):
             body = data[len(signature) : len(signature) + layout.size]
             if data.startswith(signature) and len(body) == layout.size and layout.unpack(body) == actual:
                 return len(signature) + layout.size
@@ -152,8 +140,8 @@ def _check_descriptor(stream: BinaryIO, at: int, info: zipfile.ZipInfo, large: b
 
 def _zip64_sizes(extra: bytes, packed: int, unpacked: int) -> tuple[int, int]:
     """Sizes from the ZIP64 field of a local header, which states both (APPNOTE 4.5.3)."""
-    for kind, field in _fields(extra):
-        if kind == _LARGE and len(field) >= 16:
+    for kind, _, field in zips.extra_fields(extra):
+        if kind == zips.ZIP64 and len(field) >= 16:
             large_unpacked, large_packed = struct.unpack_from("<QQ", field)
             return large_packed, large_unpacked
     return packed, unpacked
@@ -164,25 +152,26 @@ def _check_end(stream: BinaryIO, archive: zipfile.ZipFile, infos: list[zipfile.Z
 
     A lie about its offset would be corrected by Python's reader, and would lead others elsewhere.
     """
-    at = stream.seek(0, 2) - _DIRECTORY_END.size - len(archive.comment)
-    magic, disk, start_disk, here, total, _, offset, comment = _DIRECTORY_END.unpack(
-        _read(stream, at, _DIRECTORY_END.size)
-    )
-    if magic != b"PK\x05\x06" or disk or start_disk or comment != len(archive.comment):
+    at = stream.seek(0, 2) - zips.END.size - len(archive.comment)
+    end = zips.read_end(_read(stream, at, zips.END.size))
+    if end.magic != zips.END_MAGIC or end.disk or end.first_disk or end.comment_length != len(archive.comment):
         raise ValueError("bytes follow its end")
-    if here != total or total not in (len(infos), 0xFFFF):
+    if end.entries_here != end.entries or end.entries not in (len(infos), zips.DEFERRED_COUNT):
         raise ValueError("its end and its directory disagree about the number of entries")
-    offsets = {offset} - {0xFFFFFFFF}
-    if at >= _LARGE_END:
-        large = _read(stream, at - _LARGE_END, _LARGE_END)
-        if large.startswith(b"PK\x06\x06") and large[-20:].startswith(b"PK\x06\x07"):
-            offsets |= {*struct.unpack_from("<Q", large, 48)}
+    offsets = {end.offset} - {zips.DEFERRED}
+    large_at = at - zips.ZIP64_LOCATOR.size - zips.ZIP64_END.size
+    if large_at >= 0:
+        large = _read(stream, large_at, at - large_at)
+        locator = zips.read_zip64_locator(large, zips.ZIP64_END.size)
+        record = zips.read_zip64_end(large)
+        if record.magic == zips.ZIP64_END_MAGIC and locator.magic == zips.ZIP64_LOCATOR_MAGIC:
+            offsets.add(record.offset)
     if offsets != {archive.start_dir}:
         raise ValueError("its end and its directory disagree about where the directory stands")
 
 
 def _raw_name(info: zipfile.ZipInfo, flags: int) -> bytes:
-    return info.orig_filename.encode("utf-8" if flags & _UTF_8 else "cp437")
+    return info.orig_filename.encode("utf-8" if flags & zips.UTF_8 else "cp437")
 
 
 def _read(stream: BinaryIO, at: int, length: int) -> bytes:

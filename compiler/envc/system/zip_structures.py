@@ -1,0 +1,153 @@
+"""The structures of ZIP archives (PKWARE's APPNOTE 6.3), as bytes and as values.
+
+What is accepted is decided where they are read: the METADATA of a wheel by ranged reads, and whole archives when they
+are unpacked. Nothing here checks more than that enough bytes are there.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+LOCAL_MAGIC = b"PK\x03\x04"
+ENTRY_MAGIC = b"PK\x01\x02"
+END_MAGIC = b"PK\x05\x06"
+ZIP64_END_MAGIC = b"PK\x06\x06"
+ZIP64_LOCATOR_MAGIC = b"PK\x06\x07"
+DESCRIPTOR_MAGIC = b"PK\x07\x08"
+
+LOCAL = struct.Struct("<4sHHHHHIIIHH")
+ENTRY = struct.Struct("<4sHHHHHHIIIHHHHHII")
+ENTRY_LENGTHS = struct.Struct("<4s24xHHH")  # of an ENTRY: magic, lengths of name, extra field and comment
+END = struct.Struct("<4sHHHHIIH")
+ZIP64_END = struct.Struct("<4sQHHIIQQQQ")
+ZIP64_LOCATOR = struct.Struct("<4sIQI")
+DESCRIPTOR = struct.Struct("<III")  # CRC-32, packed and unpacked size; may follow DESCRIPTOR_MAGIC
+ZIP64_DESCRIPTOR = struct.Struct("<IQQ")
+
+ENCRYPTED = 0x1 | 0x40 | 0x2000  # flag bits: traditional and strong encryption, masked directory
+STREAMED = 0x8  # flag bit: a descriptor after the content states its CRC-32 and sizes
+UTF_8 = 0x800  # flag bit: the name is UTF-8, otherwise CP437
+
+ZIP64 = 0x0001  # kind of extra field: sizes and offset of 64 bits
+UNICODE_PATH = 0x7075  # kind of extra field: Info-ZIP's second name
+
+DEFERRED = 0xFFFFFFFF  # a size or offset that the ZIP64 extra field or end record states
+DEFERRED_COUNT = 0xFFFF  # a count or disk number that the ZIP64 end record states
+
+
+class LocalHeader(NamedTuple):
+    """What precedes a member's content. Name and extra field follow it."""
+
+    magic: bytes
+    version: int
+    flags: int
+    method: int
+    time: int
+    date: int
+    crc: int
+    packed: int  # bytes
+    unpacked: int  # bytes
+    name_length: int
+    extra_length: int
+
+
+class Entry(NamedTuple):
+    """A member's entry in the directory at the end. Name, extra field and comment follow it."""
+
+    magic: bytes
+    made_by: int
+    version: int
+    flags: int
+    method: int
+    time: int
+    date: int
+    crc: int
+    packed: int  # bytes
+    unpacked: int  # bytes
+    name_length: int
+    extra_length: int
+    comment_length: int
+    disk: int
+    internal: int
+    external: int
+    offset: int  # of the local header
+
+
+class End(NamedTuple):
+    """The end record: where the directory is. A comment follows it."""
+
+    magic: bytes
+    disk: int
+    first_disk: int  # of the directory
+    entries_here: int  # on this disk
+    entries: int
+    length: int  # bytes of the directory
+    offset: int  # of the directory
+    comment_length: int
+
+
+class Zip64End(NamedTuple):
+    """The end record with 64-bit numbers, before its locator and the plain end record."""
+
+    magic: bytes
+    length_of_rest: int  # bytes of the record after this field
+    made_by: int
+    version: int
+    disk: int
+    first_disk: int
+    entries_here: int
+    entries: int
+    length: int  # bytes of the directory
+    offset: int  # of the directory
+
+
+class Zip64Locator(NamedTuple):
+    """Where the ZIP64 end record is."""
+
+    magic: bytes
+    disk: int
+    offset: int  # of the ZIP64 end record
+    disks: int
+
+
+def read_local_header(data: bytes, at: int = 0) -> LocalHeader:
+    return LocalHeader._make(LOCAL.unpack_from(data, at))
+
+
+def read_entry(data: bytes, at: int) -> Entry:
+    return Entry._make(ENTRY.unpack_from(data, at))
+
+
+def read_end(data: bytes, at: int = 0) -> End:
+    return End._make(END.unpack_from(data, at))
+
+
+def read_zip64_end(data: bytes, at: int = 0) -> Zip64End:
+    return Zip64End._make(ZIP64_END.unpack_from(data, at))
+
+
+def read_zip64_locator(data: bytes, at: int) -> Zip64Locator:
+    return Zip64Locator._make(ZIP64_LOCATOR.unpack_from(data, at))
+
+
+def find_end(tail: bytes) -> int:
+    """Where the end record starts in the last bytes of an archive; -1 for none.
+
+    Its comment must reach exactly to the end of the file.
+    """
+    at = tail.rfind(END_MAGIC)
+    while at >= 0:
+        if at + END.size <= len(tail) and at + END.size + read_end(tail, at).comment_length == len(tail):
+            return at
+        at = tail.rfind(END_MAGIC, 0, at)
+    return -1
+
+
+def extra_fields(extra: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Kind, stated length and content of each extra field. The content of the last one may be shorter than stated."""
+    while len(extra) >= 4:
+        kind, length = struct.unpack_from("<HH", extra)
+        yield kind, length, extra[4 : 4 + length]
+        extra = extra[4 + length :]
