@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    from envc_solvers.pypi.language.requirement import Requirement
 
 Kind = Literal["pypi", "conda", "interpreter"]
 
@@ -26,7 +29,8 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True):
     license: str = ""
     yanked: str | None = None  # the reason if the file is yanked, "" without a reason; None if it is not (PEP 592)
     extras: tuple[str, ...] = ()  # the extras requested in this solution, sorted
-    requires: tuple[str, ...] = ()  # every requirement the artifact states, canonical, including those of extras
+    requires: tuple[Requirement, ...] = ()  # every requirement that a PyPI artifact states, including those of extras
+    specs: tuple[str, ...] = ()  # the MatchSpecs of a conda record's ``depends``, as it writes them
     provides: tuple[str, ...] = ()  # PyPI projects that a conda package stands for, in a mixed problem; sorted
     depends: tuple[str, ...] = ()  # names of the pins of this solution that it was solved with, sorted
 

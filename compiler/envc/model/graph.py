@@ -241,7 +241,6 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of_pin(cls, pin: Pin, target: Target, python: Python) -> Choice:
         """A solver's pin for that target and Python. Raises ValueError if its digest is missing or malformed."""
-        is_pypi = pin.kind == "pypi"
         return cls(
             kind=pin.kind,
             name=pin.name,
@@ -256,8 +255,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
             released=datetime.fromtimestamp(pin.uploaded, UTC).date() if pin.uploaded is not None else None,
             license=pin.license,
             pypi=pin.provides,
-            requires=tuple(map(StatedRequirement.read, pin.requires)) if is_pypi else (),
-            specs=() if is_pypi else pin.requires,
+            requires=tuple(map(StatedRequirement.of, pin.requires)),
+            specs=pin.specs,
         )
 
     @classmethod

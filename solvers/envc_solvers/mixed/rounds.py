@@ -79,7 +79,7 @@ class Chosen:
         self.suppliers: dict[str, Pin] = {}  # project: the package that supplies it
         by_doubt: list[tuple[int, str, Pin]] = []
         for pin in solution.pins:
-            stands = names.stands_for(pin.name, pin.requires)
+            stands = names.stands_for(pin.name, pin.specs)
             if stands.projects and python_version(pin.version) is not None:
                 self.projects[pin.name] = stands.projects
                 by_doubt.append((stands.doubt, pin.name, pin))

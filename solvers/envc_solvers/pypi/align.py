@@ -13,7 +13,7 @@ import msgspec
 
 from envc_solvers.pypi.language.index import Index
 from envc_solvers.pypi.language.markers import Answer, Markers, marker_environment
-from envc_solvers.pypi.language.requirement import Requirement, parse
+from envc_solvers.pypi.language.requirement import Requirement
 from envc_solvers.pypi.language.specifier import allows, parsed
 from envc_solvers.pypi.problem import PyPIProblem, PyPIRoot
 from envc_solvers.pypi.search.candidate import Candidate
@@ -182,8 +182,7 @@ class _Alignment:
         holds = self._markers[number].holds
         for pin in self.solutions[number].pins:
             if name in pin.depends:
-                stated = [parse(line) for line in pin.requires if line.startswith(name)]
-                needs = [one for one in stated if one.name == name and holds(one.marker, pin.extras)]
+                needs = [one for one in pin.requires if one.name == name and holds(one.marker, pin.extras)]
                 if not all(allows(one.specifier, version) for one in needs):
                     return False
         return True

@@ -68,7 +68,7 @@ def test_a_pin_says_everything_a_lock_needs() -> None:
         size=24,
         yanked="old",
         extras=("x",),
-        requires=("lib>=1", 'other; os_name == "nt"', 'tool; extra == "x"'),
+        requires=tuple(map(parse, ("lib>=1", 'other; os_name == "nt"', 'tool; extra == "x"'))),
         depends=("lib", "tool"),
     )
 

@@ -13,7 +13,7 @@ from envc.locking.builds.origin import Archive, Origin
 from envc.locking.builds.references import Reference, read_static
 from envc.model.graph import SourceFile
 from envc_solvers.pypi.language.index import File, Release, View
-from envc_solvers.pypi.language.requirement import Metadata, Requirement
+from envc_solvers.pypi.language.requirement import Metadata, Requirement, sorted_requirements
 from envc_solvers.pypi.language.tags import rank_files, version_of, wheel_tags
 from envc_solvers.solution import Pin, Solution
 from envc_solvers.target import Python, Target
@@ -126,7 +126,7 @@ class SourceIndex:
 
     def _built_pin(self, pin: Pin) -> Pin:
         if (stated := self._overruled.get((pin.name, pin.file))) is not None:
-            pin = msgspec.structs.replace(pin, requires=_lines(stated))
+            pin = msgspec.structs.replace(pin, requires=sorted_requirements(stated.requires))
         built = self._built.get((pin.name, pin.file))
         if built is None:
             return pin
@@ -137,7 +137,7 @@ class SourceIndex:
             size=built.size,
             version=built.metadata.version,
             license=built.metadata.license,
-            requires=_lines(built.metadata),
+            requires=sorted_requirements(built.metadata.requires),
         )
 
     def _view_of(self, reference: Reference) -> View:
@@ -182,10 +182,6 @@ class SourceIndex:
         built = self._builds.builder.wheel(name, origin, self._target, self._python, self._builds.lock)
         self._built[name, file.name] = built
         return built.metadata
-
-
-def _lines(metadata: Metadata) -> tuple[str, ...]:
-    return tuple(sorted({str(requirement) for requirement in metadata.requires}))
 
 
 def _solves_alike(one: Metadata, other: Metadata) -> bool:

@@ -60,7 +60,7 @@ class _Search:
         for root in (*problem.specs, *problem.constraints):
             self._wanted.setdefault(root.spec.name, []).append(root.spec)
         for pin in solution.pins:
-            for spec in _specs(pin.requires) or ():
+            for spec in _specs(pin.specs) or ():
                 self._wanted.setdefault(spec.name, []).append(spec)
 
     def newest(self, pin: Pin, records: list[Record]) -> tuple[Record, str] | None:

@@ -76,7 +76,7 @@ class Attempt:
                     size=record.size,
                     uploaded=record.timestamp // 1000 or None,
                     license=record.license,
-                    requires=record.depends,
+                    specs=record.depends,
                     depends=tuple(sorted(reached & names - {name})),
                 )
             )

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from envc_solvers.pypi.language.index import Index
-from envc_solvers.pypi.language.requirement import parse
 from envc_solvers.pypi.language.specifier import parsed
 from envc_solvers.pypi.language.tags import explain_file, rank_files, wheel_tags
 from envc_solvers.pypi.problem import PyPIProblem, PyPIRoot
@@ -70,7 +69,6 @@ def _stated(problem: PyPIProblem, pins: Iterable[Pin]) -> Iterator[tuple[str, st
     for root in roots:
         yield root.requirement.name, root.requirement.specifier
     for pin in pins:
-        for text in pin.requires:
-            requirement = parse(text)
+        for requirement in pin.requires:
             if requirement.name not in overridden:
                 yield requirement.name, requirement.specifier

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ __all__ = [
     "canonical_specifier",
     "canonicalize_name",
     "parse",
+    "sorted_requirements",
     "specifiers",
 ]
 
@@ -74,6 +76,11 @@ class Requirement(msgspec.Struct, frozen=True, array_like=True, gc=False):
         url = f" @ {self.url}" if self.url else ""
         marker = f"{' ' if self.url else ''}; {self.marker}" if self.marker else ""
         return f"{self.name}{extras}{self.specifier}{url}{marker}"
+
+
+def sorted_requirements(requirements: Iterable[Requirement]) -> tuple[Requirement, ...]:
+    """Requirements without doubles, sorted by their text."""
+    return tuple(sorted(set(requirements), key=str))
 
 
 class Metadata(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -8,7 +8,7 @@ import msgspec
 
 from envc_solvers.origin import KeyPath
 from envc_solvers.pypi.language.markers import Markers
-from envc_solvers.pypi.language.requirement import Requirement
+from envc_solvers.pypi.language.requirement import Requirement, sorted_requirements
 from envc_solvers.pypi.problem import Budget, PyPIProblem, PyPIRoot
 from envc_solvers.pypi.search.candidate import Candidate, Need
 from envc_solvers.pypi.search.journal import Journal
@@ -93,7 +93,7 @@ def _solution(provider: Provider, decided: Iterable[Candidate], roots_of: list[s
                 license=metadata.license,
                 yanked=base.file.yanked,
                 extras=extras,
-                requires=tuple(sorted({str(requirement) for requirement in metadata.requires})),
+                requires=sorted_requirements(metadata.requires),
                 depends=tuple(sorted({need.name for candidate in group for need in candidate.needs or ()} - {name})),
             )
         )
