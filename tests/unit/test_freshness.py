@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from envc.locking.plan.expand import StepTarget, expand, lock_options
-from envc.locking.plan.freshness import Freshness, Reason, compare
+from envc.locking.plan.freshness import Freshness, Reason, Scope, compare
 from envc.locking.plan.link import link
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Build, Choice, LockGraph, SourceFile
@@ -159,6 +159,22 @@ def test_a_step_whose_package_is_lost_is_stale_there_alone() -> None:
         ("two.packages", "pypi:gamma on osx-arm64/cp312 cannot be found", "")
     ]
     assert freshness.fresh == {each.id for each in expand(manifest)} - {("two", "osx-arm64/cp312")}
+
+
+def test_each_reason_says_which_part_of_the_lock_it_concerns() -> None:
+    text = with_policy('resolution = "lowest"').replace("[steps.three]\n", '[steps.three]\npython = "3.11"\n')
+    text = text.replace("beta[fast]", "beta") + '[targets.linux-64]\nglibc = "2.31"\n[steps.four]\n'
+    manifest = manifest_of(text)
+    freshness = compare(manifest, expand(manifest), linked(manifest_of()))
+    assert set(freshness.scopes) == set(freshness.reasons)
+    assert {reason.key: scope for reason, scope in freshness.scopes.items()} == {
+        "options.resolution": Scope("lock"),
+        "options.targets.linux-64": Scope("target", "linux-64"),
+        "steps": Scope("step", "four"),
+        "three.python": Scope("step", "three", all_targets=True),
+        "three.targets": Scope("step", "three"),
+        "two.requires": Scope("step", "two"),
+    }
 
 
 # local projects and files

@@ -5,9 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from envc.locking.lockfile import Dangling, dangling, dumps, loads, merge
-from envc.model.graph import LockedEnvironment, LockGraph, Package, PackageRef
+from envc.model.graph import Artifact, LockedEnvironment, LockGraph, Package, PackageRef
 from envc.model.lock_lines import LockedInput
-from tests.support.lock_samples import SMALL, TORCH, artifact, digest
+from tests.support.lock_samples import SMALL, TORCH, WHOLE, artifact, digest
 
 STEPS = ("evaluate", "train")
 TRAIN = SMALL.environments[0]
@@ -124,3 +124,118 @@ def test_sides_that_disagree_on_where_a_package_goes_both_stay() -> None:
         )
         assert merge(ours, theirs) == merge(theirs, ours)
         assert len(merge(ours, theirs).packages) == 2
+
+
+def test_options_of_both_sides_are_there_and_ours_stand_where_they_differ() -> None:
+    ours = LockGraph(version=1, options={"align": "off", "build": ["a"]}, environments=(), packages=())
+    theirs = LockGraph(version=2, options={"align": "strong", "resolution": "lowest"}, environments=(), packages=())
+    merged = merge(ours, theirs)
+    assert merged.options == {"align": "off", "build": ["a"], "resolution": "lowest"}
+    assert merge(theirs, ours).options == {"align": "strong", "build": ["a"], "resolution": "lowest"}
+    assert merged.version == merge(theirs, ours).version == 2
+
+
+LINUX, MAC = TORCH.artifacts
+
+
+def united(left: Artifact, right: Artifact) -> tuple[Artifact, ...] | None:
+    """The artifacts of a package of which each side has one; None where the package stands twice."""
+    ours, theirs = (_lock(packages=(replace(TORCH, artifacts=(each,)),)) for each in (left, right))
+    assert merge(ours, theirs) == merge(theirs, ours)
+    packages = merge(ours, theirs).packages
+    return packages[0].artifacts if len(packages) == 1 else None
+
+
+def test_one_file_serves_the_targets_of_both_sides() -> None:
+    left, right = replace(LINUX, targets=("gpu/cp311",)), replace(LINUX, targets=("linux-64/cp311",))
+    assert united(left, right) == (LINUX,)
+    everywhere = replace(LINUX, targets=())
+    assert united(left, everywhere) == (everywhere,)
+    assert united(everywhere, everywhere) == (everywhere,)
+
+
+def test_two_files_serve_different_targets_or_are_not_united() -> None:
+    assert united(LINUX, MAC) == (LINUX, MAC)
+    assert united(replace(LINUX, targets=()), MAC) is None
+    assert united(LINUX, replace(MAC, targets=())) is None
+    assert united(LINUX, replace(MAC, targets=(*MAC.targets, LINUX.targets[0]))) is None
+
+
+def test_a_file_that_names_a_target_twice_serves_it_once() -> None:
+    assert united(replace(LINUX, targets=(*LINUX.targets, *LINUX.targets)), MAC) == (LINUX, MAC)
+
+
+def test_a_yank_that_one_side_knows_of_is_kept() -> None:
+    for one, other, kept in ((None, "", ""), (None, "broken", "broken"), ("", "broken", "broken"), ("a", "b", "b")):
+        found = united(replace(LINUX, yanked=one), replace(LINUX, yanked=other))
+        assert found is not None and found[0].yanked == kept
+    assert united(LINUX, LINUX) == (LINUX,)
+
+
+def test_contents_of_one_layout_must_agree() -> None:
+    left = replace(LINUX, content={"nt": digest("a"), "any": digest("b")})
+    assert united(left, replace(LINUX, content={"nt": digest("a"), "code": digest("c")})) == (
+        replace(LINUX, content={"nt": digest("a"), "any": digest("b"), "code": digest("c")}),
+    )
+    assert united(left, replace(LINUX, content={"nt": digest("other")})) is None
+
+
+def test_facts_of_one_digest_must_agree() -> None:
+    for changes in ({"file": "torch-2.5.1-py3-none-any.whl"}, {"size": 1}, {"depends": ()}, {"depends": ("x",)}):
+        assert united(LINUX, replace(LINUX, **changes)) is None
+
+
+def test_packages_that_differ_in_more_than_their_files_stand_twice() -> None:
+    for changes in ({"license": "MIT"}, {"depends": ("x",)}, {"released": None}, {"source": "inner"}):
+        merged = merge(_lock(packages=(TORCH,)), _lock(packages=(replace(TORCH, **changes),)))
+        assert len(merged.packages) == 2
+
+
+def test_merging_again_with_either_side_changes_nothing() -> None:
+    other = replace(TORCH, artifacts=(replace(LINUX, size=1), MAC))
+    for theirs in (
+        other,
+        replace(TORCH, version="3"),
+        replace(TORCH, artifacts=(MAC,)),
+        replace(TORCH, pypi=("torch",)),
+    ):
+        ours, others = _lock(_environment("x", "a"), packages=(TORCH, A)), _lock(packages=(theirs,))
+        merged = merge(ours, others)
+        assert merge(merged, others) == merge(others, merged) == merge(merged, ours) == merged
+
+
+def test_builds_of_both_sides_are_kept() -> None:
+    (build,) = WHOLE.builds
+    other = replace(build, sha256=digest("another wheel"))
+    merged = merge(replace(SMALL, builds=(build,)), replace(SMALL, builds=(other, build)))
+    assert {each.sha256 for each in merged.builds} == {build.sha256, other.sha256}
+    assert len(merged.builds) == 2
+
+
+def test_environments_of_one_step_that_differ_in_anything_are_left_out() -> None:
+    environment = _environment("x", "a")
+    for changes in ({"python": "3.13"}, {"interpreter": "conda"}, {"requires": ()}, {"targets": ("win-64/cp312",)}):
+        changed = replace(environment, **changes)
+        assert merge(_lock(environment, packages=(A,)), _lock(changed, packages=(A,))).environments == ()
+
+
+def test_how_often_a_package_or_step_stands_is_counted() -> None:
+    thrice = replace(SMALL, packages=tuple(replace(TORCH, version=version) for version in "123"))
+    assert dangling(thrice) == (Dangling(STEPS, "pypi:torch stands 3 times in the lock"),)
+    one = _environment("x", "a")
+    doubled = _lock(one, replace(one, steps=("x", "y")), packages=(A,))
+    assert dangling(doubled) == (
+        Dangling(("x",), "step x stands in 2 environments"),
+        Dangling(("x", "y"), "step x stands in 2 environments"),
+    )
+
+
+def test_a_line_for_one_target_needs_a_file_for_that_target_alone() -> None:
+    only = replace(TRAIN, packages=(PackageRef("pypi:torch", ("osx-arm64",)),))
+    assert dangling(replace(SMALL, environments=(only,))) == ()
+    linux_alone = replace(TORCH, artifacts=(LINUX,))
+    assert dangling(replace(SMALL, environments=(only,), packages=(linux_alone,))) == (
+        Dangling(STEPS, "pypi:torch has no files for osx-arm64/cp311"),
+    )
+    without = replace(TORCH, artifacts=(replace(LINUX, targets=()),))
+    assert dangling(replace(SMALL, packages=(without,))) == ()
