@@ -79,7 +79,7 @@ CASES: dict[str, tuple[Callable[[], Package], str]] = {
             paths=[*OTHER.values(), entry("lib/x")],
             members=[(tar_member("lib/x", type=tarfile.LNKTYPE, target="../../etc/passwd"), b"")],
         ),
-        "is a hard link to '../../etc/passwd', which is no file before it",
+        "is a hard link to '../../etc/passwd', which is not an earlier file",
     ),
     "a device": (
         lambda: build_conda("p", files=FILES, members=[(tar_member("lib/null", type=tarfile.CHRTYPE), b"")]),
@@ -91,15 +91,15 @@ CASES: dict[str, tuple[Callable[[], Package], str]] = {
     ),
     "a file that nothing lists": (
         lambda: build_conda("p", files=FILES, members=[(tar_member("lib/b"), b"")]),
-        "the archive holds 'lib/b', which info/paths.json does not list",
+        "the archive contains 'lib/b', which info/paths.json does not list",
     ),
     "a file that an old list lacks": (
         lambda: build_conda("p", files=FILES, legacy=True, format="tar.bz2", members=[(tar_member("lib/b"), b"")]),
-        "the archive holds 'lib/b', which info/files does not list",
+        "the archive contains 'lib/b', which info/files does not list",
     ),
     "a listed file that is not there": (
         lambda: build_conda("p", files=FILES, paths=[*OTHER.values(), entry("lib/c")]),
-        "info/paths.json lists 'lib/c', which the archive does not hold",
+        "info/paths.json lists 'lib/c', which is not in the archive",
     ),
     "a listed path that climbs out": (
         lambda: build_conda("p", files=FILES, paths=[*OTHER.values(), entry("../x", path_type="directory")]),
@@ -115,29 +115,29 @@ CASES: dict[str, tuple[Callable[[], Package], str]] = {
     ),
     "another size than listed": (
         lambda: build_conda("p", files=FILES, paths=changed("lib/a", size_in_bytes=7)),
-        "'lib/a' is 1 bytes long, info/paths.json says 7",
+        "'lib/a' has 1 bytes; info/paths.json says 7",
     ),
     "a digest that is none": (
         lambda: build_conda("p", files=FILES, paths=changed("lib/a", sha256="x")),
-        "info/paths.json states no sha256 for 'lib/a'",
+        "info/paths.json states an invalid sha256 for 'lib/a'",
     ),
     "a file that is listed as a link": (
         lambda: build_conda("p", files=FILES, paths=changed("lib/a", path_type="softlink")),
-        "'lib/a' is a softlink by info/paths.json, and a file in the archive",
+        "'lib/a' is a softlink in info/paths.json, but a file in the archive",
     ),
     "a link that is listed as a file": (
         lambda: build_conda(
             "p", files=FILES | {"lib/a": File(link="b"), "lib/b": ""}, paths=[*OTHER.values(), entry("lib/b")]
         ),
-        "'lib/a' is a hardlink by info/paths.json, and a link in the archive",
+        "'lib/a' is a hardlink in info/paths.json, but a link in the archive",
     ),
     "a file that is listed as a folder": (
         lambda: build_conda("p", files=FILES, paths=changed("lib/a", path_type="directory")),
-        "'lib/a' is a folder by info/paths.json, and the archive holds a file",
+        "'lib/a' is a folder in info/paths.json, but a file in the archive",
     ),
     "a folder below a file": (
         lambda: build_conda("p", files=FILES, paths=[*OTHER.values(), {"_path": "lib/a/b", "path_type": "directory"}]),
-        "the folder 'lib/a/b' stands where it has a file",
+        "the folder 'lib/a/b' is in the place of a file",
     ),
     "a kind of path that conda does not know": (
         lambda: build_conda("p", files=FILES, paths=changed("lib/a", path_type="junction")),
@@ -145,7 +145,7 @@ CASES: dict[str, tuple[Callable[[], Package], str]] = {
     ),
     "a later paths.json": (
         lambda: build_conda("p", files=FILES, info={"paths.json": json.dumps({"paths": [], "paths_version": 9})}),
-        "info/paths.json is of version 9",
+        "info/paths.json has version 9",
     ),
     "a paths.json that is nested without end": (
         lambda: build_conda("p", files=FILES, info={"paths.json": "[" * 100_000}),
@@ -173,28 +173,28 @@ CASES: dict[str, tuple[Callable[[], Package], str]] = {
     ),
     "a noarch kind that nobody knows": (
         lambda: build_conda("p", files=FILES, index={"noarch": "perl"}),
-        "info/index.json calls it noarch 'perl'",
+        "info/index.json states the noarch kind 'perl'",
     ),
     "noarch python that is locked as something else": (
         lambda: build_conda("p", files={"site-packages/p.py": ""}, noarch="python"),
-        "it is noarch python by its index.json, and the lock says otherwise",
+        "it is a noarch python package by its index.json, but the lock says otherwise",
     ),
     "a prefix record of its own": (
         lambda: build_conda("p", files={"conda-meta/q-1.0-0.json": "{}"}),
-        "'conda-meta/q-1.0-0.json' is for whoever installs packages to write",
+        "'conda-meta/q-1.0-0.json' may only be written by the program that installs packages",
     ),
     "a history of its own": (
         lambda: build_conda("p", files={"Conda-Meta/History": ""}),
-        "is for whoever installs packages to write",
+        "may only be written by the program that installs packages",
     ),
     "a pyvenv.cfg": (
         lambda: build_conda("p", files={"pyvenv.cfg": "home = /evil"}),
-        "it would make its prefix the virtual environment of another Python",
+        "it would turn the prefix into a virtual environment of another Python",
     ),
     "a folder of envc's": (lambda: build_conda("p", files={".envc/record.json": "{}"}), "reserved folder .envc"),
     "info that pretends to be content": (
         lambda: build_conda("p", files=FILES, members=[(tar_member("info/index.json"), b"")]),
-        "'info/index.json' stands in the wrong one of its two archives",
+        "'info/index.json' is in the wrong one of its two archives",
     ),
     "info that is a link": (
         lambda: build_conda(
@@ -206,7 +206,7 @@ CASES: dict[str, tuple[Callable[[], Package], str]] = {
 NOARCH_CASES: dict[str, tuple[Callable[[], Package], str]] = {
     "a platform's package that is locked as noarch": (
         lambda: build_conda("p", files=FILES),
-        "it is no noarch python package by its index.json",
+        "it is not a noarch python package by its index.json",
     ),
     "an entry point with a separator": (
         lambda: build_conda("p", noarch="python", entry_points=["../../evil = p:main"]),
@@ -234,7 +234,7 @@ NOARCH_CASES: dict[str, tuple[Callable[[], Package], str]] = {
     ),
     "two paths that want one place": (
         lambda: build_conda("p", files={"python-scripts/x": "", "bin/x": ""}, noarch="python"),
-        "two of its paths want to be 'bin/x'",
+        "two of its paths would become 'bin/x'",
     ),
     "a way out of site-packages": (
         lambda: build_conda("p", files=FILES, noarch="python", members=[(tar_member("site-packages/../../x"), b"")]),
@@ -289,7 +289,10 @@ def test_a_conda_file_is_a_zip_archive_of_exactly_two_tar_archives(tmp_path: Pat
     members = members_of(package)
     content, info = members["pkg-p-1.0-h0_0.tar.zst"], members["info-p-1.0-h0_0.tar.zst"]
     for other, reason in (
-        ({name: data for name, data in members.items() if not name.startswith("pkg")}, "it holds nothing where pkg-p"),
+        (
+            {name: data for name, data in members.items() if not name.startswith("pkg")},
+            "it contains nothing instead of pkg-p",
+        ),
         (members | {"pkg-q-1.0-h0_0.tar.zst": content}, "it holds pkg-p-1.0-h0_0.tar.zst, pkg-q-1.0-h0_0.tar.zst"),
         ({name: data for name, data in members.items() if name != "metadata.json"}, "it has no metadata.json"),
         (members | {"metadata.json": b"{}"}, "its metadata.json cannot be read"),
@@ -329,7 +332,7 @@ def test_bombs_are_refused_before_they_go_off(format: str, tmp_path: Path) -> No
     with pytest.raises(BadPackage, match="has more than 20 entries"):
         open_package(many, tmp_path, limits=Limits(entries=20))
     info = build_conda("p", files=FILES, info={"paths.json": b" " * 5000}, format=format)  # type: ignore[arg-type]
-    with pytest.raises(BadPackage, match=r"info/paths\.json is a link, or larger than it can be meant"):
+    with pytest.raises(BadPackage, match=r"info/paths\.json is a link, or larger than"):
         open_package(info, tmp_path, limits=Limits(small=1000))
 
 

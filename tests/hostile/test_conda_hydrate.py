@@ -76,8 +76,8 @@ def as_json(value: Any) -> bytes:
 
 CASES: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     "no prefix record": (lambda: {"meta": None}, "has no 'conda-meta/p-1.0-0.json' that matches its digest"),
-    "one that is none": (lambda: {"meta": b"[]"}, "it is no prefix record"),
-    "one that is nested without end": (lambda: {"meta": b"[" * 100_000}, "it is no prefix record"),
+    "one that is none": (lambda: {"meta": b"[]"}, "its prefix record cannot be read"),
+    "one that is nested without end": (lambda: {"meta": b"[" * 100_000}, "its prefix record cannot be read"),
     "a folder outside": (
         lambda: {"meta": as_json(paths(_path="../outside/made", path_type="directory"))},
         "'../outside/made' is not a plain relative path",

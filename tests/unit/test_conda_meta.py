@@ -9,8 +9,8 @@ from envc.shipping.unpack.conda_meta import (
     InstalledPath,
     PathsData,
     PrefixRecord,
+    decode_summary,
     encode_record,
-    glance_at_record,
     with_origin,
 )
 
@@ -51,11 +51,11 @@ def test_an_origin_is_added_as_if_it_had_been_there(channel: str) -> None:
 )
 def test_what_needs_work_is_seen_at_a_glance(change: dict[str, object]) -> None:
     other = msgspec.structs.replace(FILE, path="share/other", **change)
-    assert not glance_at_record(encode_record(record(FILE, other))).is_plain
+    assert not decode_summary(encode_record(record(FILE, other))).is_plain
 
 
 def test_a_record_without_work_is_plain_unless_it_has_an_origin() -> None:
-    glance = glance_at_record(encode_record(record(FILE)))
+    glance = decode_summary(encode_record(record(FILE)))
     assert glance.is_plain
     assert (glance.name, glance.version, glance.build, glance.subdir) == ("tool", "1.0", "h0_0", "linux-64")
-    assert not glance_at_record(encode_record(record(FILE, channel="other"))).is_plain
+    assert not decode_summary(encode_record(record(FILE, channel="other"))).is_plain

@@ -26,10 +26,10 @@ from envc.shipping.unpack.conda_meta import (
     InstalledPath,
     PathsData,
     PrefixRecord,
-    PrefixRecordGlance,
+    PrefixRecordSummary,
     decode_record,
+    decode_summary,
     encode_record,
-    glance_at_record,
     meta_path,
     with_origin,
 )
@@ -109,8 +109,8 @@ def settle(
     changed = {entry.path for _, entry, _ in work if entry.file_mode == "binary" and _is_changed(entry, record)}
     digests |= _sign(root, sorted(changed), record.platform, codesign, progress)
     for package in packages:
-        channel = origins.get(Sha256(package.glance.sha256), UNKNOWN)
-        url = f"{channel}/{package.glance.subdir or record.platform}/{package.glance.fn}"
+        channel = origins.get(Sha256(package.summary.sha256), UNKNOWN)
+        url = f"{channel}/{package.summary.subdir or record.platform}/{package.summary.fn}"
         settled = encode_record(_settled(package.meta, package.own, digests)) if package.meta else package.data
         _replace(root / meta_path(package.item.file), drafts, with_origin(settled, url, channel))
     (root / HISTORY).write_text(_history(packages, origins), encoding="utf-8", newline="\n")
@@ -179,7 +179,7 @@ class _Package(msgspec.Struct, frozen=True, kw_only=True):
 
     item: RecordObject
     data: bytes
-    glance: PrefixRecordGlance
+    summary: PrefixRecordSummary
     meta: PrefixRecord | None = None  # only where something is to be done for it
     own: dict[str, Member] = {}  # likewise
 
@@ -192,12 +192,12 @@ def _read(root: Path, item: RecordObject, record: Record) -> _Package:
     if sha256(data) != expected:
         raise CorruptBlob(what, f"has no {path!r} that matches its digest", "run `envc cache prune --all`, then again")
     try:
-        glance = glance_at_record(data)
-        if glance.is_plain and not record.winners:
-            return _Package(item=item, data=data, glance=glance)
+        summary = decode_summary(data)
+        if summary.is_plain and not record.winners:
+            return _Package(item=item, data=data, summary=summary)
         own = _own(record, item)
-        if glance.is_plain and len(own) == len(item.index.members):
-            return _Package(item=item, data=data, glance=glance)
+        if summary.is_plain and len(own) == len(item.index.members):
+            return _Package(item=item, data=data, summary=summary)
         meta = decode_record(data)
         for entry in meta.paths_data.paths:
             if entry.path_type == "directory":
@@ -206,7 +206,7 @@ def _read(root: Path, item: RecordObject, record: Record) -> _Package:
                 check_placeholder(entry.prefix_placeholder)
     except ValueError as error:
         raise CorruptBlob(what, str(error)) from None
-    return _Package(item=item, data=data, glance=glance, meta=meta, own=own)
+    return _Package(item=item, data=data, summary=summary, meta=meta, own=own)
 
 
 def _rewrite_all(
@@ -332,8 +332,8 @@ def _history(packages: Iterable[_Package], origins: Mapping[Sha256, str]) -> str
     """What conda's `History` reads: when which packages came."""
     lines = history_head()
     for package in packages:
-        glance = package.glance
+        summary = package.summary
         channel = origins.get(package.item.index.artifact, UNKNOWN).rpartition("/")[2]
-        subdir = f"/{glance.subdir}" if glance.subdir else ""
-        lines.append(f"+{channel}{subdir}::{glance.name}-{glance.version}-{glance.build}")
+        subdir = f"/{summary.subdir}" if summary.subdir else ""
+        lines.append(f"+{channel}{subdir}::{summary.name}-{summary.version}-{summary.build}")
     return "".join(f"{line}\n" for line in lines)

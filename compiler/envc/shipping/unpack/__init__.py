@@ -1,1 +1,1 @@
-"""What an artifact unpacks to. Nothing of it is executed."""
+"""Reads artifacts as the files of an environment. Nothing in an artifact is executed."""

@@ -1,9 +1,9 @@
-"""A conda package as the files of a layout: ``.conda`` and ``.tar.bz2``, read without any conda program.
+"""Reads a conda package, ``.conda`` or ``.tar.bz2``, as the files of a layout. No conda program is used.
 
-Files stay as the package has them, placeholders included: what is rewritten for a prefix is rewritten there, and the
-prefix record that the object holds says where (`envc.install.conda_meta`). Final are the launchers of noarch python,
-which find their interpreter beside themselves. Every content is hashed while the object is written and compared with
-what ``paths.json`` promised; the two must speak of the same paths. Nothing is executed, link scripts least of all.
+Files stay as they are in the package, including placeholders. Placeholders are replaced in the prefix; the prefix
+record in the object says in which files (`unpack.conda_meta`). The launchers of noarch python packages are final, since
+they find the interpreter in their own folder. Every content is hashed while the object is written, and compared with
+``paths.json``, which must list exactly the paths of the archive. Nothing is executed, in particular no link script.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from envc.shipping.unpack.layout import Layout, parse_layout
 from envc.shipping.unpack.tars import Tar, TarMember, open_tar
 from envc.shipping.unpack.zips import Limits, open_zip
 
-ANY = "any"  # the layout of packages whose files do not depend on where Python keeps its own
+ANY = "any"  # the layout of packages whose files do not depend on the folders of Python
 _METADATA = "metadata.json"
 _UNREADABLE = (zipfile.BadZipFile, EOFError, zlib.error)
 
@@ -57,11 +57,10 @@ _UNREADABLE = (zipfile.BadZipFile, EOFError, zlib.error)
 def open_conda(
     path: Path, file: str, layout: str, artifact: Sha256, limits: Limits | None = None
 ) -> Iterator[Contents]:
-    """Read the package at `path`, whose name in its channel is `file` and whose digest is `artifact`, for a layout.
+    """Read the package at `path` for a layout. In its channel it is called `file`; its digest is `artifact`.
 
-    The bytes at `path` must have been verified, and the caller reads the entries before leaving the context. Raises
-    BadPackage, which names file and reason, for anything that is not as the specification has it or that DESIGN
-    section 10 forbids.
+    The bytes at `path` must have been verified, and the caller must read the entries before leaving the context. Raises
+    BadPackage, which names file and reason, for a package that violates the specification or is unsafe to unpack.
     """
     with ExitStack() as stack:
         try:
@@ -76,7 +75,7 @@ def open_conda(
 
 
 def _open(path: Path, file: str, limits: Limits, stack: ExitStack) -> tuple[Tar, Tar]:
-    """The archives that hold ``info/`` and everything else; one for both where the package is a single one."""
+    """The archive with ``info/``, and the archive with everything else. In the old format they are the same archive."""
     stream = stack.enter_context(path.open("rb"))
     if file.endswith(".tar.bz2"):
         tar = stack.enter_context(open_tar(stream, "bz2", limits, size=path.stat().st_size))
@@ -90,7 +89,7 @@ def _open(path: Path, file: str, limits: Limits, stack: ExitStack) -> tuple[Tar,
         name = f"{part}-{stem_of(file)}.tar.zst"
         named = sorted(other for other in by_name if other.startswith(f"{part}-"))
         if named != [name]:
-            raise ValueError(f"it holds {', '.join(named)[:200] or 'nothing'} where {name} should be")
+            raise ValueError(f"it contains {', '.join(named)[:200] or 'nothing'} instead of {name}")
         info = by_name[name]
         if info.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"{name} is compressed twice")
@@ -111,7 +110,7 @@ def _check_format(archive: zipfile.ZipFile, info: zipfile.ZipInfo | None, limits
     except msgspec.DecodeError as error:
         raise ValueError(f"its {_METADATA} cannot be read ({error})") from None
     if stated != 2:
-        raise ValueError(f"it is of conda package format {stated}, and this envc reads 2")
+        raise ValueError(f"it has conda package format {stated}; this envc reads 2")
 
 
 class _Reader:
@@ -127,7 +126,7 @@ class _Reader:
         self.size = size
         self.info = info
         self.limits = limits
-        self.about = {member.path: member for member in info.members if member.path.startswith("info/")}
+        self.info_members = {member.path: member for member in info.members if member.path.startswith("info/")}
         self.content = content
         self.files = {member.path: member for member in content.members if not member.path.startswith("info/")}
         if info is not content:
@@ -136,19 +135,19 @@ class _Reader:
         self.installed: dict[str, InstalledPath] = {}  # by path in the prefix
 
     def _check_split(self) -> None:
-        """What stands in the other archive would be seen by some readers only."""
-        strangers = [member.path for member in self.info.members if member.path not in self.about]
-        strangers += [member.path for member in self.content.members if member.path not in self.files]
-        if strangers:
-            raise ValueError(f"{strangers[0]!r} stands in the wrong one of its two archives")
+        """Raise ValueError for a member in the wrong archive: only some readers would see it."""
+        misplaced = [member.path for member in self.info.members if member.path not in self.info_members]
+        misplaced += [member.path for member in self.content.members if member.path not in self.files]
+        if misplaced:
+            raise ValueError(f"{misplaced[0]!r} is in the wrong one of its two archives")
 
     def read(self) -> Contents:
         index = read_index(self._required("index.json"))
         if f"{index.name}-{index.version}-{index.build}" != stem_of(self.file):
             raise ValueError(f"it is {index.name[:80]!r} {index.version[:80]!r} {index.build[:80]!r} by its index.json")
         if (index.kind == "python") != (self.layout is not None):
-            told = "noarch python" if index.kind == "python" else "no noarch python package"
-            raise ValueError(f"it is {told} by its index.json, and the lock says otherwise: run `envc lock --upgrade`")
+            kind = "a noarch python package" if index.kind == "python" else "not a noarch python package"
+            raise ValueError(f"it is {kind} by its index.json, but the lock says otherwise: run `envc lock --upgrade`")
         for path, entry in self._paths().items():
             self._add(path, entry)
         self._add_launchers(index)
@@ -160,11 +159,11 @@ class _Reader:
         return Contents(self.file, tuple(entry for entry, _ in ordered), members, promised="info/paths.json")
 
     def _paths(self) -> dict[str, PackagePath]:
-        """What the package says of its paths, which are those that it has."""
-        told = self._optional("paths.json")
+        """What the package says about its paths. They must be the paths that it contains."""
+        listed = self._optional("paths.json")
         name = "info/paths.json"
-        if told is not None:
-            paths = read_paths(told)
+        if listed is not None:
+            paths = read_paths(listed)
         else:
             name = "info/files"
             links = (path for path, member in self.files.items() if member.link)
@@ -174,12 +173,12 @@ class _Reader:
         for path, entry in paths.items():
             if entry.path_type == "directory":
                 if path in self.files:
-                    raise ValueError(f"{path!r} is a folder by {name}, and the archive holds a file")
+                    raise ValueError(f"{path!r} is a folder in {name}, but a file in the archive")
             elif path not in self.files:
-                raise ValueError(f"{name} lists {path!r}, which the archive does not hold")
+                raise ValueError(f"{name} lists {path!r}, which is not in the archive")
         unlisted = sorted(self.files.keys() - paths.keys())
         if unlisted:
-            raise ValueError(f"the archive holds {unlisted[0]!r}, which {name} does not list")
+            raise ValueError(f"the archive contains {unlisted[0]!r}, which {name} does not list")
         return paths
 
     def _add(self, path: str, entry: PackagePath) -> None:
@@ -192,14 +191,14 @@ class _Reader:
         member = self.files[path]
         if (entry.path_type == "softlink") != bool(member.link):
             kind = "a link" if member.link else "a file"
-            raise ValueError(f"{path!r} is a {entry.path_type} by info/paths.json, and {kind} in the archive")
+            raise ValueError(f"{path!r} is a {entry.path_type} in info/paths.json, but {kind} in the archive")
         if member.link:
             made = Member(path=place, type="link", mode=0o777, link=member.link, mtime=member.mtime)
             self.entries[place] = Entry(path=place, link=member.link, mtime=member.mtime), made
             self.installed[place] = InstalledPath(path=place, path_type="softlink", original_path=original)
             return
         if entry.size_in_bytes not in (None, member.size):
-            raise ValueError(f"{path!r} is {member.size} bytes long, info/paths.json says {entry.size_in_bytes}")
+            raise ValueError(f"{path!r} has {member.size} bytes; info/paths.json says {entry.size_in_bytes}")
         digest = entry.sha256 or self._digest(member)
         self._put(place, member, digest)
         is_rewritten = entry.prefix_placeholder is not None
@@ -226,7 +225,7 @@ class _Reader:
         self.entries[place] = entry, msgspec.structs.replace(entry.member(), sha256=digest)
 
     def _place(self, path: str) -> str:
-        """Where a path goes; for noarch python as conda's `get_python_noarch_target_path` has it."""
+        """The path in the prefix. For noarch python packages as in conda's `get_python_noarch_target_path`."""
         if self.layout is not None:
             first, _, rest = path.partition("/")
             if rest and first == "site-packages":
@@ -238,11 +237,11 @@ class _Reader:
     def _check_place(self, place: str) -> None:
         check_path(place, windows=self.layout is not None and self.layout.windows is not None)
         if place in self.installed:
-            raise ValueError(f"two of its paths want to be {place!r}")
+            raise ValueError(f"two of its paths would become {place!r}")
         if place.lower() == "pyvenv.cfg":
-            raise ValueError("it would make its prefix the virtual environment of another Python")
+            raise ValueError("it would turn the prefix into a virtual environment of another Python")
         if is_meta(place):
-            raise ValueError(f"{place!r} is for whoever installs packages to write")
+            raise ValueError(f"{place!r} may only be written by the program that installs packages")
         if self.layout is not None:
             folder, _, name = place.rpartition("/")
             interpreters = {self.layout.scripts.lower(), self.layout.python.lower().rpartition("/")[0]}
@@ -250,19 +249,19 @@ class _Reader:
                 raise ValueError(f"it would replace the environment's own {place}")
 
     def _add_launchers(self, index: Index) -> None:
-        """One launcher per entry point; it replaces a script of that name, as it does under conda."""
-        told = self._optional("link.json") if self.layout is not None else None
-        if told is None or self.layout is None:
+        """Add one launcher for each entry point. It replaces a script of that name, as in conda."""
+        link = self._optional("link.json") if self.layout is not None else None
+        if link is None or self.layout is None:
             return
-        for point in read_entry_points(told):
+        for point in read_entry_points(link):
             place = f"{self.layout.scripts}/{point.name}"
             if self.layout.windows is None:
-                self._add_made(place, posix_launcher(point), "unix_python_entry_point")
+                self._add_generated(place, posix_launcher(point), "unix_python_entry_point")
             else:
                 content = windows_launcher(point, self.layout.windows, self.layout.to_python)
-                self._add_made(f"{place}.exe", content, "windows_python_entry_point_exe")
+                self._add_generated(f"{place}.exe", content, "windows_python_entry_point_exe")
 
-    def _add_made(self, place: str, content: bytes, path_type: str) -> None:
+    def _add_generated(self, place: str, content: bytes, path_type: str) -> None:
         self.installed.pop(place, None)
         self._check_place(place)
         digest = sha256(content)
@@ -308,11 +307,11 @@ class _Reader:
         self.entries[place] = entry, msgspec.structs.replace(entry.member(), sha256=sha256(content))
 
     def _check_folders(self, members: tuple[Member, ...]) -> None:
-        """A folder that is asked for stands neither in the place of a file nor below one."""
+        """Raise ValueError if a listed folder has the path of a file, or is below one."""
         taken = {member.path for member in members}
         for entry in self.installed.values():
             if entry.path_type == "directory" and not taken.isdisjoint((entry.path, *above(entry.path))):
-                raise ValueError(f"the folder {entry.path!r} stands where it has a file")
+                raise ValueError(f"the folder {entry.path!r} is in the place of a file")
 
     def _digest(self, member: TarMember) -> str:
         digest = hashlib.sha256()
@@ -329,9 +328,9 @@ class _Reader:
         return data
 
     def _optional(self, name: str) -> bytes | None:
-        member = self.about.get(f"info/{name}")
+        member = self.info_members.get(f"info/{name}")
         if member is None:
             return None
         if member.link or member.size > self.limits.small:
-            raise ValueError(f"info/{name} is a link, or larger than it can be meant")
+            raise ValueError(f"info/{name} is a link, or larger than {self.limits.small} bytes")
         return self.info.read(member)

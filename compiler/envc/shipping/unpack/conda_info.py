@@ -1,7 +1,7 @@
-"""What a conda package says of itself below ``info/``: `index.json`, its paths, and its launchers.
+"""The metadata of a conda package below ``info/``: `index.json`, its paths, and its launchers.
 
-Sources: conda's documentation "Conda package specification"; CEP-26 for names; for packages older than `paths.json`
-(2017) the three lists ``files``, ``has_prefix`` and ``no_link``, read as conda's `read_paths_json` reads them.
+Sources: conda's documentation "Conda package specification", and CEP-26 for names. Packages older than `paths.json`
+(2017) have the three lists ``files``, ``has_prefix`` and ``no_link``, which are read as in conda's `read_paths_json`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from envc.shipping.unpack.conda_meta import FileMode
 from envc.shipping.unpack.launchers import EntryPoint, parse_entry_point
 from envc.shipping.unpack.placeholders import check_placeholder
 
-LEGACY_PLACEHOLDER = "/opt/anaconda1anaconda2anaconda3"  # of a `has_prefix` that names none (conda.base.constants)
+LEGACY_PLACEHOLDER = "/opt/anaconda1anaconda2anaconda3"  # for a `has_prefix` that names none (conda.base.constants)
 _HEX = re.compile(r"[0-9a-f]{64}").fullmatch
 
 V = TypeVar("V")
 
 
 class Index(msgspec.Struct, frozen=True, kw_only=True):
-    """``info/index.json``, but for what nobody reads here."""
+    """The fields of ``info/index.json`` that are used here."""
 
     name: str
     version: str
@@ -47,7 +47,7 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> str:
-        """``python``, ``generic``, or "" for a package of one platform; ``true`` is how generic began."""
+        """``python``, ``generic``, or "" for a package of one platform. ``true`` is the old spelling of ``generic``."""
         return "generic" if self.noarch is True else self.noarch or ""
 
 
@@ -78,18 +78,18 @@ class _Link(msgspec.Struct, frozen=True):
 
 
 def read_index(data: bytes) -> Index:
-    """Raises ValueError where it cannot be meant."""
+    """Raises ValueError for an invalid index."""
     index = _decode(data, Index, "index.json")
     if index.kind not in ("", "python", "generic"):
-        raise ValueError(f"info/index.json calls it noarch {index.kind[:40]!r}")
+        raise ValueError(f"info/index.json states the noarch kind {index.kind[:40]!r}")
     return index
 
 
 def read_paths(data: bytes) -> dict[str, PackagePath]:
-    """The entries of ``paths.json`` by path. Raises ValueError for what is none, and for a path that occurs twice."""
+    """The entries of ``paths.json`` by path. Raises ValueError for an invalid document or a path that occurs twice."""
     document = _decode(data, _Paths, "paths.json")
     if document.paths_version != 1:
-        raise ValueError(f"info/paths.json is of version {document.paths_version}, and envc reads version 1")
+        raise ValueError(f"info/paths.json has version {document.paths_version}; envc reads version 1")
     found: dict[str, PackagePath] = {}
     for entry in document.paths:
         check_path(entry.path)
@@ -102,10 +102,10 @@ def read_paths(data: bytes) -> dict[str, PackagePath]:
 def read_legacy_paths(
     files: bytes, has_prefix: bytes, no_link: bytes, links: Iterable[str], folders: Iterable[str]
 ) -> dict[str, PackagePath]:
-    """What the lists of an old package say, in the form of ``paths.json``.
+    """The lists of an old package as entries of ``paths.json``.
 
-    `links` and `folders` are those of its archive. The lists are of files; a folder without any counts all the same.
-    Raises ValueError for a list that cannot be read.
+    `links` and `folders` are those of its archive. The lists contain only files; empty folders are added from the
+    archive. Raises ValueError for a list that cannot be read.
     """
     placeholders = dict(_has_prefix(line) for line in _lines(has_prefix, "has_prefix"))
     unlinked = set(_lines(no_link, "no_link"))
@@ -129,14 +129,14 @@ def read_legacy_paths(
         found[path] = _checked(entry)
     found |= {path: PackagePath(path=path, path_type="directory") for path in sorted(empty)}
     if placeholders:
-        raise ValueError(f"info/has_prefix lists {min(placeholders)!r}, which info/files does not")
+        raise ValueError(f"info/has_prefix lists {min(placeholders)!r}, but info/files does not")
     return found
 
 
 def read_entry_points(data: bytes) -> tuple[EntryPoint, ...]:
-    """The launchers that the ``link.json`` of a noarch python package asks for, sorted by name.
+    """The entry points in the ``link.json`` of a noarch python package, sorted by name.
 
-    Raises ValueError for one that is no ``name = module:attribute``, or whose name is no file name.
+    Raises ValueError for one that is not ``name = module:attribute``, or whose name is not a file name.
     """
     link = _decode(data, _Link, "link.json")
     found: dict[str, EntryPoint] = {}
@@ -152,14 +152,14 @@ def read_entry_points(data: bytes) -> tuple[EntryPoint, ...]:
 
 
 def above(path: str) -> Iterator[str]:
-    """The folders that a path stands in, the nearest first."""
+    """The folders that contain a path, the innermost first."""
     while path := path.rpartition("/")[0]:
         yield path
 
 
 def _checked(entry: PackagePath) -> PackagePath:
     if entry.sha256 is not None and not _HEX(entry.sha256):
-        raise ValueError(f"info/paths.json states no sha256 for {entry.path!r}")
+        raise ValueError(f"info/paths.json states an invalid sha256 for {entry.path!r}")
     placeholder = entry.prefix_placeholder
     if placeholder is None:
         return entry
@@ -181,7 +181,7 @@ def _mode(text: str, path: str) -> FileMode:
 
 
 def _has_prefix(line: str) -> tuple[str, tuple[str, str]]:
-    """Path, placeholder and mode of a line; ``"placeholder" mode "path"`` with or without quotes, or a path alone."""
+    """Path, placeholder and mode of a line. A line is ``"placeholder" mode "path"``, quoted or not, or only a path."""
     try:
         parts = [part.strip("\"'") for part in shlex.split(line, posix=False)]
     except ValueError:
@@ -190,7 +190,7 @@ def _has_prefix(line: str) -> tuple[str, tuple[str, str]]:
         return parts[0], (LEGACY_PLACEHOLDER, "text")
     if len(parts) == 3:
         return parts[2], (parts[0], parts[1])
-    raise ValueError(f"info/has_prefix has the line {line[:80]!r}")
+    raise ValueError(f"info/has_prefix has the invalid line {line[:80]!r}")
 
 
 def _lines(data: bytes, name: str) -> list[str]:

@@ -1,8 +1,9 @@
-"""What conda tools know of an installed package: ``conda-meta/<name>-<version>-<build>.json``, its prefix record.
+"""Prefix records: ``conda-meta/<name>-<version>-<build>.json``, which describe installed packages to conda tools.
 
-The object of a conda package holds one, with everything that follows from the package alone; so what has to be
-rewritten in a prefix is covered by the object's content digest. Hydrate completes it (`envc.install.conda_prefix`).
-Source of the fields: ``conda.models.records.PrefixRecord``, whose files rattler reads and writes as well.
+The object of a conda package contains a prefix record with everything that follows from the package alone. So the
+content digest of the object covers which files have to be rewritten in a prefix. Hydrate completes the record
+(`prefix.conda_prefix`). The fields are those of ``conda.models.records.PrefixRecord``, which rattler also reads and
+writes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 FOLDER = "conda-meta"
-HISTORY = f"{FOLDER}/history"  # without it conda takes a folder for no environment
+HISTORY = f"{FOLDER}/history"  # conda recognises an environment by this file
 
 PathType = Literal[
     "hardlink",
@@ -26,31 +27,33 @@ FileMode = Literal["", "text", "binary"]
 
 
 class InstalledPath(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One path of a package in a prefix. What is empty is left out, except for digest and size of a file."""
+    """One path of a package in a prefix. Empty fields are omitted, except the digest and size of a file."""
 
     path: str = msgspec.field(name="_path")  # relative to the prefix
     path_type: PathType
-    sha256: str | None = None  # of the content as the package has it; None for links and folders
+    sha256: str | None = None  # of the content in the package; None for links and folders
     size_in_bytes: int | None = None
-    sha256_in_prefix: str | None = None  # None where it is known only once the prefix is
-    prefix_placeholder: str = ""  # what stands for the prefix in the file; "" where nothing does
+    sha256_in_prefix: str | None = None  # None while it depends on the prefix
+    prefix_placeholder: str = ""  # the text that the file contains in place of the prefix; "" if there is none
     file_mode: FileMode = ""
-    no_link: bool = False  # must not share its content with another prefix
-    original_path: str = ""  # in the package, where a noarch package has it at another place
+    no_link: bool = False  # the file must not share its content with another prefix
+    original_path: str = ""  # path in the package, if it differs in a noarch package
 
 
-class _Glance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class _PathSummary(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     path_type: PathType
     prefix_placeholder: str = ""
     no_link: bool = False
 
 
-class _Glances(msgspec.Struct, frozen=True):
-    paths: tuple[_Glance, ...]
+class _PathSummaries(msgspec.Struct, frozen=True):
+    paths: tuple[_PathSummary, ...]
 
 
-class PrefixRecordGlance(msgspec.Struct, frozen=True, kw_only=True):
-    """What names a package in its prefix record, and whether more is to be read there: in half the time."""
+class PrefixRecordSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of a prefix record that identify the package, and that show whether the rest is needed. Decoding them
+    takes half the time.
+    """
 
     name: str
     version: str
@@ -58,13 +61,15 @@ class PrefixRecordGlance(msgspec.Struct, frozen=True, kw_only=True):
     subdir: str
     fn: str
     sha256: str
-    paths_data: _Glances
+    paths_data: _PathSummaries
     url: str = ""
     channel: str = ""
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing is to be done in a prefix: no file rewritten or copied, no folder made."""
+        """Whether a prefix needs no change for the package: no file is rewritten or copied, and no folder is
+        created.
+        """
         return not (self.url or self.channel) and not any(
             entry.prefix_placeholder or entry.no_link or entry.path_type == "directory"
             for entry in self.paths_data.paths
@@ -77,7 +82,7 @@ class PathsData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PrefixRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is known of a package in a prefix. The first fields are those of ``index.json``."""
+    """A package in a prefix. The first fields are those of ``index.json``."""
 
     name: str
     version: str
@@ -100,23 +105,23 @@ class PrefixRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     size: int
     files: tuple[str, ...]
     paths_data: PathsData
-    url: str = ""  # by hydrate
-    channel: str = ""  # by hydrate
+    url: str = ""  # set by hydrate
+    channel: str = ""  # set by hydrate
     requested_spec: str = ""
 
 
 def meta_path(file: str) -> str:
-    """Where the prefix record of a package file stands in a prefix."""
+    """The path of a package's prefix record in a prefix."""
     return f"{FOLDER}/{stem_of(file)}.json"
 
 
 def stem_of(file: str) -> str:
-    """``name-version-build``, without the suffix of a package file."""
+    """``name-version-build``: the name of a package file without its suffix."""
     return file.removesuffix(".conda").removesuffix(".tar.bz2")
 
 
 def is_meta(path: str) -> bool:
-    """Whether a path is one of those that say what is installed; only envc itself may write them."""
+    """Whether a path describes what is installed. Only envc itself may write such paths."""
     folder, _, name = path.lower().rpartition("/")
     return folder == FOLDER and (name.endswith(".json") or name == "history")
 
@@ -126,21 +131,21 @@ def encode_record(record: PrefixRecord) -> bytes:
 
 
 _RECORD = msgspec.json.Decoder(PrefixRecord)
-_GLANCE = msgspec.json.Decoder(PrefixRecordGlance)
+_SUMMARY = msgspec.json.Decoder(PrefixRecordSummary)
 
 
 def decode_record(data: bytes) -> PrefixRecord:
-    """Raises ValueError for what is no prefix record."""
+    """Raises ValueError if the text is not a prefix record."""
     return _decode(_RECORD, data)
 
 
-def glance_at_record(data: bytes) -> PrefixRecordGlance:
-    """Raises ValueError for what is no prefix record."""
-    return _decode(_GLANCE, data)
+def decode_summary(data: bytes) -> PrefixRecordSummary:
+    """Raises ValueError if the text is not a prefix record."""
+    return _decode(_SUMMARY, data)
 
 
 def with_origin(data: bytes, url: str, channel: str) -> bytes:
-    """A prefix record as `encode_record` would write it with these two fields, which it does not have yet."""
+    """The text of a prefix record, with these two fields added as `encode_record` would write them."""
     added = b',"url":%s,"channel":%s}\n' % (msgspec.json.encode(url), msgspec.json.encode(channel))
     return b"".join((memoryview(data)[: data.rindex(b"}")], added))
 
@@ -152,4 +157,4 @@ def _decode(decoder: msgspec.json.Decoder[V], data: bytes) -> V:
     try:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"it is no prefix record ({error})") from None
+        raise ValueError(f"its prefix record cannot be read ({error})") from None

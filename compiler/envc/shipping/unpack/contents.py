@@ -1,4 +1,4 @@
-"""What an artifact unpacks to: the form that wheels, conda packages and interpreters share before they are written."""
+"""The contents of an artifact, in the form that wheels, conda packages and interpreters have in common."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from envc.shipping.unpack.errors import BadArtifact
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """An open artifact: the entries of its object, and the members that those must turn out to be."""
+    """An open artifact: the entries of its object, and the members that these must result in."""
 
     file: str
     entries: tuple[Entry, ...]  # sorted by path
-    members: tuple[Member, ...]  # the same entries with the digests that the artifact itself promises
-    promised: str  # where in the artifact the digests stand, for errors
+    members: tuple[Member, ...]  # the same entries, with the digests that the artifact itself states
+    promised: str  # where the artifact states the digests; used in errors
 
     def check(self, written: tuple[Member, ...]) -> None:
-        """Raise BadArtifact unless the members that were written are those that were promised."""
+        """Raise BadArtifact unless the members that were written have the stated digests."""
         for promised, actual in zip(self.members, written, strict=True):
             if promised != actual:
                 raise BadArtifact(self.file, f"{promised.path} does not match its digest in {self.promised}")

@@ -1,4 +1,4 @@
-"""What installing says no with."""
+"""Errors of artifacts that must not be installed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from envc.errors import EnvcError
 
 
 class BadArtifact(EnvcError):
-    """An artifact that matches its digest and still must not be installed."""
+    """An artifact that matches its digest, but must not be installed."""
 
-    hint = "the file is as its publisher made it: choose another version of the package, or report this to its authors"
+    hint = (
+        "this is how its publisher made the file: choose another version of the package, or report this to its authors"
+    )
 
     def __init__(self, file: str, reason: str) -> None:
         super().__init__(file, reason)
@@ -23,8 +25,8 @@ class BadArtifact(EnvcError):
 
 
 class BadWheel(BadArtifact):
-    """A wheel that is not as the specification has it."""
+    """A wheel that violates the specification, or is unsafe to unpack."""
 
 
 class BadPackage(BadArtifact):
-    """A conda package that is not as the specification has it."""
+    """A conda package that violates the specification, or is unsafe to unpack."""

@@ -1,9 +1,9 @@
 """Launchers: the small programs in ``bin`` or ``Scripts`` that start a function or a script of a package.
 
-They hold no absolute path. On POSIX a launcher is one file that is both a shell script and a Python script: the shell
-finds ``python`` beside the launcher's real path and hands the same file on; Python reads the shell's line as a string.
-On Windows it is the small program that the ``installer`` package carries, which reads ``<launcher_dir>`` in the line
-after it as its own folder (distlib's form), followed by a zip archive with the Python part.
+They contain no absolute path. On POSIX, a launcher is a file that is both a shell script and a Python script: the shell
+runs the ``python`` in the folder of the launcher's real path with the same file, and Python reads the line of the shell
+as a string. On Windows, it is a small program from the ``installer`` package, followed by a line in which the program
+replaces ``<launcher_dir>`` by its own folder (the format of distlib), and by a zip archive with the Python part.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msgspec
 
 from envc.shipping.unpack.layout import Machine
 
-# Without `|| echo /` a machine that lacks `realpath` would run ./python of the current folder; so it finds nothing.
+# Without `|| echo /`, a machine that lacks `realpath` would run ./python in the current folder. So it finds nothing.
 _EXEC = b"""'''exec' "$(dirname "$(realpath "$0" || echo /)")"/python "$0" "$@"\n' '''"""
 _SHEBANG = b"#!/bin/sh\n"
 
@@ -41,7 +41,7 @@ _PROGRAMS: dict[tuple[str, Machine], tuple[str, str]] = {
 
 
 class EntryPoint(msgspec.Struct, frozen=True, order=True):
-    """A function that a package wants to be started by name. Module and attribute are dotted identifiers."""
+    """A function of a package that a launcher calls. Module and attribute are dotted identifiers."""
 
     name: str
     module: str
@@ -50,9 +50,9 @@ class EntryPoint(msgspec.Struct, frozen=True, order=True):
 
 
 def parse_entry_points(text: str) -> tuple[EntryPoint, ...]:
-    """The launchers that ``entry_points.txt`` asks for, sorted by name (PyPA specification "Entry points").
+    """The entry points in ``entry_points.txt`` that need launchers, sorted by name (PyPA specification "Entry points").
 
-    Extras behind a reference are read and have no effect. Raises ValueError for a file that cannot be read, a name
+    Extras after a reference have no effect. Raises ValueError for a file that cannot be read, a name
     that is not a plain file name, a reference that is not ``module:attribute``, and two entries of one name.
     """
     reader = ConfigParser(delimiters=("=",), comment_prefixes=("#", ";"), interpolation=None, strict=True)
@@ -73,7 +73,9 @@ def parse_entry_points(text: str) -> tuple[EntryPoint, ...]:
 
 
 def parse_entry_point(name: str, reference: str, kind: Literal["console", "gui"]) -> EntryPoint:
-    """One launcher. Raises ValueError for a name that is not a plain file name, and a reference that is no function."""
+    """One entry point. Raises ValueError unless the name is a plain file name and the reference
+    ``module:attribute``.
+    """
     check_script_name(name)
     match = _REFERENCE.fullmatch(reference)
     if match is None or not (_is_dotted(match["module"]) and _is_dotted(match["attribute"])):
@@ -82,7 +84,7 @@ def parse_entry_point(name: str, reference: str, kind: Literal["console", "gui"]
 
 
 def check_script_name(name: str) -> None:
-    """Raise ValueError for a script that is no plain file name, or that would stand in for the interpreter."""
+    """Raise ValueError for a name that is not a plain file name, or that would replace the interpreter."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"the script name {name[:80]!r} is not a plain file name")
     if is_interpreter(name):
@@ -90,7 +92,7 @@ def check_script_name(name: str) -> None:
 
 
 def is_interpreter(name: str) -> bool:
-    """Whether a file of that name beside the launchers would be taken for the environment's Python."""
+    """Whether a file of that name in the folder of the launchers would be run as the environment's Python."""
     return _INTERPRETER.fullmatch(name) is not None
 
 
@@ -100,9 +102,9 @@ def posix_launcher(entry_point: EntryPoint) -> bytes:
 
 
 def windows_launcher(entry_point: EntryPoint, machine: Machine, to_python: str = "") -> bytes:
-    """An ``.exe`` for ``Scripts`` that calls the entry point. The same bytes every time.
+    """An ``.exe`` for ``Scripts`` that calls the entry point. Its bytes are always the same.
 
-    `to_python` is the way from there to the folder of the interpreter: "" or ``../``.
+    `to_python` is the relative path from there to the folder of the interpreter: "" or ``../``.
     """
     python = "pythonw.exe" if entry_point.kind == "gui" else "python.exe"
     archive = io.BytesIO()
@@ -115,10 +117,10 @@ def windows_launcher(entry_point: EntryPoint, machine: Machine, to_python: str =
 
 
 def posix_script(content: bytes) -> bytes | None:
-    """A script that begins with ``#!python``, made to find its interpreter; None for anything else (PEP 427).
+    """A script that begins with ``#!python``, changed to find its interpreter. None for anything else (PEP 427).
 
-    A coding cookie stays on one of the first two lines (PEP 263). A docstring is joined with the shell's line, so
-    that it stays the module's first statement and ``from __future__`` may follow.
+    A coding cookie stays on one of the first two lines (PEP 263). A docstring is joined with the line of the shell, so
+    that it is still the first statement of the module, and ``from __future__`` may follow.
     """
     first, _, rest = content.partition(b"\n")
     if not first.startswith(b"#!python"):
@@ -136,7 +138,7 @@ def posix_script(content: bytes) -> bytes | None:
 
 
 def _docstring_line(source: bytes) -> int | None:
-    """How many lines precede the docstring of a module; None without one. Comments alone stand before it."""
+    """The number of lines before the docstring of a module, which are only comments. None without a docstring."""
     try:
         for token in tokenize.tokenize(io.BytesIO(source).readline):
             if token.type in (tokenize.ENCODING, tokenize.COMMENT, tokenize.NL):
@@ -145,7 +147,7 @@ def _docstring_line(source: bytes) -> int | None:
                 return token.start[0] - 1
             return None
     except (tokenize.TokenError, SyntaxError, UnicodeDecodeError):
-        pass  # not Python as this interpreter knows it; the script may be for another one
+        pass  # invalid for this version of Python; the script may be for another one
     return None
 
 
@@ -165,7 +167,7 @@ def _is_dotted(text: str) -> bool:
 
 
 def _program(kind: str, machine: Machine) -> bytes:
-    """A launcher program of the ``installer`` package. Objects hold it, so that its bytes must be the known ones."""
+    """A launcher program of the ``installer`` package. Objects contain it, so its bytes must be the expected ones."""
     from importlib.resources import files
 
     from envc.model.digest import sha256
@@ -180,6 +182,6 @@ def _program(kind: str, machine: Machine) -> bytes:
             f"the launcher {name} of the installed `installer` package",
             expected,
             actual,
-            "objects must come out the same everywhere: install a release of `installer` from 1.0 to 1.1",
+            "objects must be the same on every machine: install a release of `installer` from 1.0 to 1.1",
         )
     return data

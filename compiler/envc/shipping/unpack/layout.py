@@ -1,7 +1,7 @@
-"""Where the files of a wheel go, read from the name of a layout (DESIGN section 1).
+"""The folders for the files of a wheel, derived from the name of a layout.
 
-The names are made by ``envc.model.environment.python_layout``. Places follow the ``venv`` scheme of ``sysconfig``, and
-for headers the folder that pip uses inside a virtual environment.
+The names come from ``envc.model.environment.python_layout``. The folders follow the ``venv`` scheme of ``sysconfig``;
+headers go to the folder that pip uses inside a virtual environment.
 """
 
 from __future__ import annotations
@@ -25,26 +25,28 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     """The folders of one layout, relative to the prefix, POSIX separators."""
 
     name: str
-    site: str  # purelib and platlib, which are one folder in every virtual environment
+    site: str  # purelib and platlib, which are the same folder in every virtual environment
     scripts: str
-    headers: str  # each distribution has its own folder below
-    python: str  # the interpreter that launchers look for
+    headers: str  # contains a folder for each distribution
+    python: str  # the interpreter that launchers run
     windows: Machine | None = None  # the CPU that .exe launchers are for; None on POSIX
 
     @property
     def to_prefix(self) -> str:
-        """The way from `site` to the prefix, as RECORD writes it: ``../../../``."""
+        """The relative path from `site` to the prefix, as in RECORD: ``../../../``."""
         return "../" * (self.site.count("/") + 1)
 
     @property
     def to_python(self) -> str:
-        """The way from the scripts to the folder of the interpreter: "" where it stands beside them, or ``../``."""
+        """The relative path from the scripts to the folder of the interpreter: "" if they are in the same, or
+        ``../``.
+        """
         return "" if self.python.startswith(f"{self.scripts}/") else "../"
 
 
 @lru_cache(maxsize=64)
 def parse_layout(name: str) -> Layout:
-    """The folders that a layout's name stands for. Raises ValueError for a name that is none for Python's files."""
+    """The folders of the layout of that name. Raises ValueError if it is not a layout for files of Python."""
     family, _, site = name.partition("--")
     if site and not _SITE.fullmatch(site):
         raise ValueError(f"{name!r} is not a layout of wheels")
@@ -69,16 +71,16 @@ def parse_layout(name: str) -> Layout:
         )
     else:
         raise ValueError(f"{name!r} is not a layout of wheels")
-    return msgspec.structs.replace(layout, site=_read(site)) if site else layout
+    return msgspec.structs.replace(layout, site=_decode_path(site)) if site else layout
 
 
-def _read(site: str) -> str:
-    """The path that `python_layout` spelt. Raises ValueError when it leads out of the prefix."""
+def _decode_path(site: str) -> str:
+    """The path that `python_layout` encoded. Raises ValueError if it leaves the prefix."""
     try:
         path = (
             re.sub(r"\.(..)", lambda match: chr(int(match[1], 16)), site.replace("-", "/")).encode("latin-1").decode()
         )
     except UnicodeDecodeError:
-        raise ValueError(f"{site!r} spells no path") from None
+        raise ValueError(f"{site!r} is not an encoded path") from None
     check_path(path)
     return path

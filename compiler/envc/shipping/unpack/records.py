@@ -1,4 +1,4 @@
-"""RECORD: the files of a distribution with their digests (PyPA specification "Recording installed projects")."""
+"""RECORD, the list of a distribution's files and digests (PyPA specification "Recording installed projects")."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import msgspec
 
 from envc.model.record import Member
 
-_STRONG = {"sha256": 32, "sha384": 48, "sha512": 64}  # bytes; weaker ones are not permitted (PEP 427)
+_STRONG = {"sha256": 32, "sha384": 48, "sha512": 64}  # bytes; weaker algorithms are not permitted (PEP 427)
 
 
 class Row(msgspec.Struct, frozen=True):
     """One line of RECORD."""
 
-    path: str  # relative to the folder that holds the dist-info folder, POSIX separators
-    algorithm: str  # "" for the lines that must not have a digest
+    path: str  # relative to the folder that contains the dist-info folder, POSIX separators
+    algorithm: str  # "" for lines without a digest
     digest: bytes
-    size: int | None  # bytes, where it is stated
+    size: int | None  # bytes; None if not stated
 
 
 def parse_record(text: str) -> dict[str, Row]:
-    """The lines by path. Raises ValueError for a line that cannot be read and for two lines that contradict each other.
+    """The lines by path. Raises ValueError for a line that cannot be read, and for lines that contradict each other.
 
-    Backslashes, which old tools wrote on Windows, are read as separators.
+    Backslashes, which old tools wrote on Windows, count as separators.
     """
     rows: dict[str, Row] = {}
     try:
@@ -51,7 +51,9 @@ def _row(path: str, stated: str, size: str) -> Row:
     digest = b""
     if stated:
         if algorithm not in _STRONG:
-            raise ValueError(f"RECORD has a {algorithm[:20]} digest for {path!r}; sha256 is the least that counts")
+            raise ValueError(
+                f"RECORD has a {algorithm[:20]} digest for {path!r}; sha256 is the weakest that is accepted"
+            )
         try:
             digest = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
         except ValueError:
@@ -64,8 +66,8 @@ def _row(path: str, stated: str, size: str) -> Row:
 def render_record(members: Iterable[Member], record: str, site: str, to_prefix: str) -> bytes:
     """A RECORD of installed files: one line for each member and one for RECORD itself, sorted by path.
 
-    `record` is its own path and `site` the folder that the lines are relative to, both relative to the prefix;
-    `to_prefix` is the way from `site` to the prefix.
+    `record` is the path of RECORD, and `site` the folder that the lines are relative to; both are relative to the
+    prefix. `to_prefix` is the relative path from `site` to the prefix.
     """
     lines = [(_relative(record, site, to_prefix), "", "")]
     for member in members:

@@ -1,7 +1,7 @@
-"""A standalone interpreter as the files of a prefix: the archives of python-build-standalone and of PyPy.
+"""Reads a standalone interpreter as the files of a prefix: the archives of python-build-standalone and of PyPy.
 
-Both are one folder that may stand anywhere, which becomes the prefix. What other people's installers have put into its
-site-packages stays behind, with the scripts that belong to it: an environment holds what its lock names.
+Both consist of one relocatable folder, which becomes the prefix. The packages in its site-packages, such as pip, are
+left out with their scripts: an environment contains only what its lock names.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _UNREADABLE = (zipfile.BadZipFile, EOFError, zlib.error)
 
 
 class _File(msgspec.Struct, frozen=True):
-    """A file or link of an archive, with its path in the prefix."""
+    """A file or link in an archive, with its path in the prefix."""
 
     path: str
     content: Content = b""
@@ -68,8 +68,8 @@ class _File(msgspec.Struct, frozen=True):
 def open_standalone(path: Path, file: str, limits: Limits | None = None) -> Iterator[Contents]:
     """Read the archive at `path`, which its source calls `file`. Nothing is executed.
 
-    Its bytes must have been verified, and the caller reads the entries before leaving the context. Raises BadArtifact
-    for what cannot be unpacked safely, and for an archive that holds no interpreter.
+    Its bytes must have been verified, and the caller must read the entries before leaving the context. Raises
+    BadArtifact for an archive that cannot be unpacked safely, or that contains no interpreter.
     """
     with ExitStack() as stack:
         stream = stack.enter_context(path.open("rb"))
@@ -85,7 +85,7 @@ def open_standalone(path: Path, file: str, limits: Limits | None = None) -> Iter
 
 
 def _read(stream: BinaryIO, file: str, limits: Limits, stack: ExitStack) -> dict[str, _File]:
-    """Every file below the one folder that the archive is, by its path there."""
+    """All files of the archive by their paths in its only folder."""
     found: list[_File] = []
     if file.endswith(".zip"):
         archive, infos = open_zip(stream, limits)
@@ -111,9 +111,9 @@ def _read(stream: BinaryIO, file: str, limits: Limits, stack: ExitStack) -> dict
 
 
 def _contents(file: str, files: dict[str, _File]) -> Contents:
-    _leave_packages(files)
+    _remove_packages(files)
     if _WINDOWS not in files and _POSIX not in files:
-        # PyPy's archives for some platforms have it under its own name only.
+        # Archives of PyPy for some platforms contain the interpreter only under its own name.
         named = sorted(path for path in files if _NAMED.fullmatch(path))
         if not named:
             raise ValueError("it holds no interpreter")
@@ -138,8 +138,8 @@ def _contents(file: str, files: dict[str, _File]) -> Contents:
     return Contents(file, entries, members, "the archive")
 
 
-def _leave_packages(files: dict[str, _File]) -> None:
-    """Take out what stands in site-packages, and whatever else the RECORDs there list (PEP 376)."""
+def _remove_packages(files: dict[str, _File]) -> None:
+    """Remove the files in site-packages, and all other files that the RECORDs there list (PEP 376)."""
     for path in [path for path in files if _RECORD.fullmatch(path)]:
         site = posixpath.dirname(posixpath.dirname(path))
         for row in csv.reader(io.StringIO(files[path].read().decode("utf-8", "replace"))):

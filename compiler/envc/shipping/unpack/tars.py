@@ -1,8 +1,8 @@
-"""Tar archives that every reader reads alike, of artifacts that come as such: conda packages, interpreters, sdists.
+"""Tar archives that every reader reads in the same way: conda packages, interpreters and sdists.
 
-The archive is decompressed once, into a scratch file without a name, and its members are read from there. Refused are
-names that leave the folder or occur twice, links out of it, devices, sparse files, headers that say a size twice and
-differently, bytes that belong to no member, and archives that unpack to far more than they hold.
+The archive is decompressed once, into a temporary file without a name, and its members are read from there. Rejected
+are names that leave the folder or occur twice, links out of it, devices, sparse files, headers that state two different
+sizes, bytes that belong to no member, and archives that unpack to far more than their size.
 """
 
 from __future__ import annotations
@@ -35,32 +35,32 @@ Compression = Literal["gz", "bz2", "zst"]
 
 _BLOCK = 512
 _CHUNK = 1 << 20
-_LARGEST_OCTAL = 8 << 30  # bytes; what a ustar header cannot say
+_LARGEST_OCTAL = 8 << 30  # bytes; the smallest size that a ustar header cannot express
 
 
 class TarMember(msgspec.Struct, frozen=True):
-    """One file or link of an archive. Folders are not told: files bring theirs along."""
+    """One file or link of an archive. Folders are no members, since the paths of files imply them."""
 
     path: str
-    size: int = 0  # bytes; of a hard link that of the file it leads to
+    size: int = 0  # bytes; for a hard link, the size of its target
     executable: bool = False
     mtime: int = 0  # seconds since the epoch
-    link: str = ""  # target of a symbolic link, as written
-    hard: str = ""  # path of the earlier member that a hard link leads to
-    offset: int = 0  # of the content in the scratch file
+    link: str = ""  # target of a symbolic link, as in the archive
+    hard: str = ""  # path of the earlier member that is the target of a hard link
+    offset: int = 0  # of the content in the temporary file
 
 
 class Tar:
-    """An open archive. Its contents may be read from any number of threads, until it is closed."""
+    """An open archive. Any number of threads may read its contents until it is closed."""
 
     def __init__(self, scratch: IO[bytes], members: tuple[TarMember, ...], folders: tuple[str, ...]) -> None:
         self.members = members  # in the order of the archive
-        self.folders = folders  # those that have a header of their own
+        self.folders = folders  # folders with a header of their own
         self._scratch = scratch
         self._lock = threading.Lock()
 
     def content(self, member: TarMember) -> Content:
-        """Opens the content of a file or hard link anew."""
+        """A function that opens the content of a file or hard link."""
         return partial(self.open, member)
 
     def read(self, member: TarMember) -> bytes:
@@ -74,7 +74,7 @@ class Tar:
 
 @contextmanager
 def open_tar(stream: BinaryIO, compression: Compression, limits: Limits | None = None, *, size: int) -> Iterator[Tar]:
-    """The archive behind a compressed stream of `size` bytes. Raises ValueError with the reason where it is refused."""
+    """The archive in a compressed stream of `size` bytes. Raises ValueError with the reason if it is rejected."""
     limits = limits or Limits()
     with _scratch() as scratch:
         try:
@@ -158,7 +158,7 @@ def _members(
 
 def _member(info: tarfile.TarInfo, path: str, scratch: IO[bytes], earlier: dict[str, TarMember]) -> TarMember:
     if not info.mtime <= MAX_OCTAL:
-        raise ValueError(f"{path!r} is dated {info.mtime}, which is no time that an object can hold")
+        raise ValueError(f"{path!r} is dated {info.mtime}, a time that an object cannot store")
     mtime = int(max(0.0, info.mtime))
     executable = bool(info.mode & 0o111)
     if info.issym():
@@ -167,7 +167,7 @@ def _member(info: tarfile.TarInfo, path: str, scratch: IO[bytes], earlier: dict[
     if info.islnk():
         target = earlier.get(info.linkname.removeprefix("./"))
         if target is None or target.link:
-            raise ValueError(f"{path!r} is a hard link to {info.linkname[:200]!r}, which is no file before it")
+            raise ValueError(f"{path!r} is a hard link to {info.linkname[:200]!r}, which is not an earlier file")
         return msgspec.structs.replace(target, path=path, hard=target.hard or target.path)
     if not info.isreg() or info.issparse():
         raise ValueError(f"{path!r} is neither a file, a folder nor a link")
@@ -176,7 +176,7 @@ def _member(info: tarfile.TarInfo, path: str, scratch: IO[bytes], earlier: dict[
 
 
 def _check_size(info: tarfile.TarInfo, path: str, scratch: IO[bytes]) -> None:
-    """An extended header may state the size again; readers differ in which of two they believe."""
+    """Compare the two sizes of a member with an extended header. Readers differ in which of them they use."""
     if "size" not in info.pax_headers:
         return
     at = scratch.tell()
@@ -188,24 +188,26 @@ def _check_size(info: tarfile.TarInfo, path: str, scratch: IO[bytes]) -> None:
 
 
 def _check_sum(members: tuple[TarMember, ...], limits: Limits, size: int) -> None:
-    """Each hard link becomes a file of its own, so a short archive of links to a long file holds much."""
+    """Check the total size. Each hard link becomes a file, so a small archive of links to a large file unpacks to
+    much.
+    """
     unpacked = sum(member.size for member in members)
     if limits.forbid(unpacked, size):
         raise ValueError(f"it unpacks from {size} to {unpacked} bytes, hard links included")
 
 
 def _check_end(archive: tarfile.TarFile, scratch: IO[bytes]) -> None:
-    """Behind the last member stand zeros: tarfile takes a broken header, and none at all, for the end as well."""
+    """Check that only zeros follow the last member, because tarfile also stops at a broken or missing header."""
     scratch.seek(archive.offset)
     if not scratch.read(1):
         raise ValueError("it is cut off")
     while chunk := scratch.read(_CHUNK):
         if chunk.count(0) != len(chunk):
-            raise ValueError("bytes behind its last entry belong to no entry")
+            raise ValueError("bytes after its last entry belong to no entry")
 
 
 class _Section(io.RawIOBase):
-    """A span of a file that others read at the same time."""
+    """A section of a file that several threads read."""
 
     def __init__(self, file: IO[bytes], lock: threading.Lock, offset: int, size: int) -> None:
         self._file, self._lock = file, lock

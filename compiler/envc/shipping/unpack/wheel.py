@@ -1,7 +1,7 @@
-"""A wheel as the files of a layout (PyPA specification "Binary distribution format", PEP 427).
+"""Reads a wheel as the files of a layout (PyPA specification "Binary distribution format", PEP 427).
 
-Everything is decided from the archive's directory, RECORD and the small files of the dist-info folder. Contents are
-read once, while the object is written; `Wheel.check` then compares what was read with what RECORD promised.
+All decisions are based on the archive's directory, RECORD and the small files of the dist-info folder. Contents are
+read once, while the object is written; `Wheel.check` then compares their digests with those in RECORD.
 """
 
 from __future__ import annotations
@@ -41,25 +41,25 @@ from envc_solvers.pypi.language.requirement import Metadata
 
 INSTALLER = b"envc\n"  # content of the INSTALLER file (PEP 376)
 
-_SIGNATURES = frozenset(("RECORD.jws", "RECORD.p7s"))  # of the RECORD that is replaced; they may be missing from it
-_REPLACED = _SIGNATURES | {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}  # an installer's to write
+_SIGNATURES = frozenset(("RECORD.jws", "RECORD.p7s"))  # of the RECORD, which is replaced; it need not list them
+_REPLACED = _SIGNATURES | {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}  # written by installers
 
 
 _UNREADABLE = (zipfile.BadZipFile, EOFError, zlib.error)
 
 
 class Wheel(Contents, frozen=True):
-    """An open wheel, whose RECORD promises the digests of its files."""
+    """An open wheel, whose RECORD states the digests of its files."""
 
-    metadata: Metadata  # its own, which may differ from what an index says of it
+    metadata: Metadata  # of the wheel itself, which may differ from what an index states
 
 
 @contextmanager
 def open_wheel(path: Path, file: str, layout: str, limits: Limits | None = None) -> Iterator[Wheel]:
     """Read the wheel at `path`, whose name on the index is `file`, for a layout. Nothing is executed.
 
-    The bytes at `path` must have been verified, and the caller reads the entries before leaving the context. Raises
-    BadWheel, which names file and reason, for anything that the specification or DESIGN section 10 forbids.
+    The bytes at `path` must have been verified, and the caller must read the entries before leaving the context. Raises
+    BadWheel, which names file and reason, for a wheel that violates the specification or is unsafe to unpack.
     """
     with path.open("rb") as stream:
         try:
@@ -98,21 +98,21 @@ class _Reader:
                 self._add(place, info, rows[path], is_script=path.startswith(f"{stem}.data/scripts/"))
         self._add_launchers(f"{stem}.dist-info/entry_points.txt")
         folder = f"{self.layout.site}/{stem}.dist-info"
-        self._add_made(f"{folder}/INSTALLER", INSTALLER)
+        self._add_generated(f"{folder}/INSTALLER", INSTALLER)
         members = [member for _, member in self.entries.values()]
         record = f"{folder}/RECORD"
-        self._add_made(record, render_record(members, record, self.layout.site, self.layout.to_prefix))
+        self._add_generated(record, render_record(members, record, self.layout.site, self.layout.to_prefix))
         ordered = [self.entries[path] for path in sorted(self.entries)]
         promised = tuple(member for _, member in ordered)
         check_tree(promised, **rules(self.layout.name))
         return Wheel(self.file, tuple(entry for entry, _ in ordered), promised, "RECORD", metadata)
 
     def _find_dist_info(self, name: str, version: Version) -> str:
-        """The stem that dist-info and data folders share, as the wheel spells it."""
+        """The common stem of the dist-info and data folders, as spelt in the wheel."""
         tops = {path.partition("/")[0] for path in self.infos if "/" in path}
         found = sorted(top for top in tops if top.lower().endswith(".dist-info"))
         if len(found) != 1:
-            raise ValueError(f"it holds {len(found)} dist-info folders instead of one: {', '.join(found)[:200]}")
+            raise ValueError(f"it contains {len(found)} dist-info folders instead of one: {', '.join(found)[:200]}")
         stem, dot, suffix = found[0].rpartition(".")
         if not dot or suffix != "dist-info" or not _is_stem(stem, name, version):
             raise ValueError(f"its dist-info folder {found[0]!r} belongs to another package or version")
@@ -142,13 +142,13 @@ class _Reader:
             if row is None or not row.algorithm:
                 raise ValueError(f"{path} has no digest in RECORD" if row else f"{path} is not listed in RECORD")
             if row.size not in (None, info.file_size):
-                raise ValueError(f"{path} is {info.file_size} bytes long, RECORD says {row.size}")
+                raise ValueError(f"{path} has {info.file_size} bytes; RECORD says {row.size}")
         missing = sorted(rows.keys() - self.infos.keys() - exempt)
         if missing:
-            raise ValueError(f"RECORD lists {missing[0]!r}, which the archive does not hold")
+            raise ValueError(f"RECORD lists {missing[0]!r}, which is not in the archive")
 
     def _place(self, path: str, stem: str) -> str | None:
-        """Where a file of the archive goes, relative to the prefix; None for what is written anew."""
+        """The path of a file relative to the prefix. None for files that envc writes anew."""
         site = self.layout.site
         first, _, rest = path.partition("/")
         if first == f"{stem}.dist-info":
@@ -164,7 +164,7 @@ class _Reader:
             "data": "",
         }.get(key)
         if folder is None or not below:
-            raise ValueError(f"{path!r} is in none of the folders that a wheel's data may have")
+            raise ValueError(f"{path!r} is in none of the data folders that a wheel may have")
         if key == "scripts":
             check_script_name(below)
         return f"{folder}/{below}" if folder else below
@@ -172,7 +172,7 @@ class _Reader:
     def _add(self, place: str, info: zipfile.ZipInfo, row: Row, *, is_script: bool) -> None:
         self._check_place(place)
         if is_script and self.layout.windows is None and (made := posix_script(self._verified(info, row))) is not None:
-            self._add_made(place, made, executable=True)
+            self._add_generated(place, made, executable=True)
             return
         executable = is_script or bool(info.external_attr >> 16 & 0o111)
         digest = row.digest.hex() if row.algorithm == "sha256" else sha256(self._verified(info, row))
@@ -182,20 +182,20 @@ class _Reader:
         self.entries[place] = entry, member
 
     def _add_launchers(self, path: str) -> None:
-        """One launcher per entry point; it replaces a script of that name, as in pip."""
+        """Add one launcher for each entry point. It replaces a script of that name, as in pip."""
         if path not in self.infos:
             return
         for entry_point in parse_entry_points(self._text(path)):
             place = f"{self.layout.scripts}/{entry_point.name}"
             if self.layout.windows is None:
                 self.entries.pop(place, None)
-                self._add_made(place, posix_launcher(entry_point), executable=True)
+                self._add_generated(place, posix_launcher(entry_point), executable=True)
             else:
                 self.entries.pop(f"{place}.exe", None)
                 launcher = windows_launcher(entry_point, self.layout.windows, self.layout.to_python)
-                self._add_made(f"{place}.exe", launcher, executable=True)
+                self._add_generated(f"{place}.exe", launcher, executable=True)
 
-    def _add_made(self, place: str, content: bytes, *, executable: bool = False) -> None:
+    def _add_generated(self, place: str, content: bytes, *, executable: bool = False) -> None:
         self._check_place(place)
         member = Member(path=place, mode=0o755 if executable else 0o644, size=len(content), sha256=sha256(content))
         self.entries[place] = Entry(path=place, content=content, executable=executable), member
@@ -203,7 +203,7 @@ class _Reader:
     def _check_place(self, place: str) -> None:
         check_path(place, windows=self.layout.windows is not None)
         if place in self.entries:
-            raise ValueError(f"two of its files want to be {place!r}")
+            raise ValueError(f"two of its files would become {place!r}")
         folder, _, name = place.rpartition("/")
         if place.lower() == "pyvenv.cfg":
             raise ValueError("it would replace the environment's own pyvenv.cfg")
@@ -215,7 +215,7 @@ class _Reader:
         return self.archive.open(info)
 
     def _verified(self, info: zipfile.ZipInfo, row: Row) -> bytes:
-        """A small file's content, compared with its digest in RECORD."""
+        """The content of a small file, checked against its digest in RECORD."""
         content = self._bytes(info.orig_filename)
         if hashlib.new(row.algorithm, content).digest() != row.digest:
             raise ValueError(f"{info.orig_filename} does not match its digest in RECORD")
@@ -250,7 +250,7 @@ def _is_stem(stem: str, name: str, version: Version) -> bool:
 
 
 def _is_version(text: str, version: Version) -> bool:
-    """Whether a version is the same one; folder names may write an underscore for a hyphen (PEP 427, "Escaping")."""
+    """Whether a text is that version. Folder names may use an underscore for a hyphen (PEP 427, "Escaping")."""
     try:
         return Version(text.replace("_", "-")) == version or Version(text) == version
     except InvalidVersion:
