@@ -1,6 +1,6 @@
-"""Several changes at once: what to leave out or to loosen where no single change makes a failed problem solvable.
+"""Several changes at once: requirements to leave out or to loosen where no single change makes a problem solvable.
 
-Requirements are numbers here, in the order in which the problem states them; what they ask for is the caller's to know.
+Requirements are numbers here, in the order of the problem. Only the caller knows what they require.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-_MOST_NAMED = 5  # requirements that are named one by one where it takes fewer words to name the others
+_MOST_NAMED = 5  # requirements to leave out that are listed, even if fewer remain
 
-# For some requirements: () if they can be met together, else those that cannot; None where that was not found out.
+# Takes some requirements. Returns () if they can be met together, else those at fault; None if neither was found out.
 Trial = Callable[[tuple[int, ...]], tuple[int, ...] | None]
 Choice = TypeVar("Choice")
 
 
 class Correction(msgspec.Struct, frozen=True):
-    """Requirements without which the others can be met (in the words of the field, a correction set)."""
+    """Requirements without which the others can be met (a correction set)."""
 
     left_out: tuple[int, ...]  # ascending
-    minimal: bool  # whether the others were seen to fail together with any one of these
+    minimal: bool  # whether the others were seen to fail with each one of these
 
 
 def correct(count: int, failing: tuple[int, ...], trial: Trial) -> Correction:
-    """What to leave out of `count` requirements, of which `failing` cannot be met together.
+    """Requirements to leave out of `count` ones, of which `failing` cannot be met together.
 
-    As long as the rest fails, that one of the requirements at fault goes which was at fault most often so far, and the
-    last of these; where nobody can tell whether the rest fails, all go. Then each comes back, first ones first, that
-    the rest can be met with. What `trial` names guides the choice and is not relied on. It is called at most twice for
-    each requirement, and never for none or for all of them.
+    While the rest fails, the requirement that has been at fault most often is removed; of several, the last one. If a
+    trial has no result, all are removed. Then they are added again one by one, in order, if the rest can be met with
+    them. The requirements that `trial` returns only guide the choice; the result is correct whatever they are. `trial`
+    is called at most twice for each requirement, and never with none or all of them.
     """
     kept = tuple(range(count))
     faults: Counter[int] = Counter()
@@ -61,9 +61,9 @@ def loosen(
     choices: Callable[[int], Iterable[Choice]],
     solves: Callable[[dict[int, Choice]], bool],
 ) -> dict[int, Choice]:
-    """What to ask for instead of requirements that were to be left out, where there is something.
+    """Replacements for requirements that would be left out, where there are any.
 
-    For one after the other the first of its `choices` is taken that `solves` beside those taken before it.
+    For each in order, takes the first of its `choices` for which `solves` is true beside the ones taken before.
     """
     taken: dict[int, Choice] = {}
     for number in left_out:
@@ -77,10 +77,9 @@ def loosen(
 def in_words(
     texts: Sequence[str], correction: Correction, instead: Mapping[int, str], kind: Literal["conda", "PyPI"]
 ) -> str:
-    """A correction as a suggestion says it.
+    """The words of a suggestion for a correction.
 
-    `texts` are all requirements as written, `instead` those that are asked for in the place of some that were to be
-    left out.
+    `texts` are all requirements as written, `instead` the replacements for some of those to be left out.
     """
     changed = {texts[number]: new for number, new in instead.items()}
     gone = list(dict.fromkeys(texts[number] for number in correction.left_out if texts[number] not in changed))
@@ -88,12 +87,12 @@ def in_words(
     parts = [f"`{new}` instead of `{text}`" for text, new in changed.items()]
     if gone:
         parts.append(_leave_out(gone, kept, "specs" if kind == "conda" else "requirements"))
-    said = ", and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
+    words = ", and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
     if not kept:
-        said += f"; nothing else is asked of {kind}, so no {kind} package remains"
+        words += f"; no other {kind} package is required, so none remains"
     if not correction.minimal:
-        said += "; whether fewer changes would do was not found out"
-    return said
+        words += "; fewer changes might be enough"
+    return words
 
 
 def _leave_out(gone: list[str], kept: list[str], what: str) -> str:

@@ -1,27 +1,27 @@
-"""What solvers raise. Errors carry data and render it in ``__str__``."""
+"""The errors of the solvers. They carry data and render it in ``__str__``."""
 
 from __future__ import annotations
 
 
 class SolverError(Exception):
-    """Anything a solver says no with."""
+    """Base of all errors of the solvers."""
 
 
 class Unanswered(Exception):
-    """Base of what an index raises when it cannot answer now: a source that is down, or leave to ask that was refused.
+    """Base of the errors of an index that cannot answer: a source is down, or the network must not be used.
 
-    It ends a search. Where a search only served an explanation, it ends that part of the explanation.
+    It ends a search. If the search was only made for an explanation, it ends that part of the explanation.
     """
 
 
 class ProjectNotFound(SolverError):
-    """No source that may supply the project knows it."""
+    """None of the sources that may supply the project knows it."""
 
     def __init__(self, name: str, sources: tuple[str, ...], nearest: str | None = None) -> None:
         super().__init__(name, sources, nearest)
         self.name = name
-        self.sources = sources  # names of the sources that were asked
-        self.nearest = nearest  # a project name that exists and is spelt alike
+        self.sources = sources  # names of the sources that were searched
+        self.nearest = nearest  # a project that exists and has a similar name
 
     def __str__(self) -> str:
         where = " or ".join(self.sources) or "any source"
@@ -30,7 +30,7 @@ class ProjectNotFound(SolverError):
 
 
 class MetadataUnusable(SolverError):
-    """A file's core metadata cannot be read; the candidate is skipped and the reason kept."""
+    """The core metadata of a file cannot be read. The candidate is skipped, and the reason is kept."""
 
     def __init__(self, file: str, reason: str) -> None:
         super().__init__(file, reason)

@@ -23,8 +23,8 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True):
     site_packages: str = ""  # of conda's `python`: where it keeps packages, if its record states it (CEP-17)
     source: str  # source name, never a URL
     file: str
-    sha256: str  # "" only where no source states it; the caller hashes the file before it locks
-    size: int  # bytes; 0 where no source states it
+    sha256: str  # "" only if no source states it; the caller then hashes the file before it writes the lock
+    size: int  # bytes; 0 if no source states it
     uploaded: int | None = None  # seconds since the epoch, UTC
     license: str = ""
     yanked: str | None = None  # the reason if the file is yanked, "" without a reason; None if it is not (PEP 592)

@@ -103,7 +103,7 @@ def test_a_refusal_says_why_and_what_helps(place: Workplace) -> None:
 def test_the_way_out_is_the_last_word(place: Workplace) -> None:
     alone = solve(place, "--conda", "does-not-exist", "--json")
     assert alone.code == 1
-    way_out = "leave out `does-not-exist`; nothing else is asked of conda, so no conda package remains"
+    way_out = "leave out `does-not-exist`; no other conda package is required, so none remains"
     assert alone.err.endswith(f"  try: {way_out}\n"), "and no general hint after it"
     assert alone.json["error"]["hint"] is None
     assert alone.json["error"]["problems"][0]["suggestion"] == way_out

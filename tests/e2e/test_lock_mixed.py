@@ -174,7 +174,7 @@ def test_a_python_of_conda_needs_no_conda_package(place: Workplace) -> None:
 def test_beside_another_python_there_are_no_conda_packages(place: Workplace, kind: str) -> None:
     place.write(MANIFEST.replace('conda = ["num"]', f'conda = ["num"]\ninterpreter = "{kind}"'))
     done = place.fails(1, "lock")
-    assert "an environment of conda packages has conda's own Python, and no other one" in done.err
+    assert "a step with conda packages uses conda's own Python, and no other" in done.err
     where = f'(steps.one.conda[0], line 12), interpreter = "{kind}" (steps.one.interpreter, line 13)'
     assert f"step one: num {where}" in done.err
     assert not place.lock.exists()
@@ -208,7 +208,7 @@ def test_both_kinds_are_solved_from_the_command_line(place: Workplace) -> None:
     assert packages["app"]["depends"] == ["lib", "num"]
     assert place.ok("solve", *asked).out.splitlines()[0] == "num=1.0=py312_win_0"
     done = place.fails(1, "solve", *asked, "--conda", "num >=2")
-    assert "num 2.0 is not what the PyPI packages allow: num<2" in done.err
+    assert "num 2.0 is excluded by the PyPI packages, which need num<2" in done.err
 
 
 def test_a_real_table_of_names_and_a_real_channel(tmp_path: Path, index: IndexServer) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 _QUOTED = re.compile(r"`([^`]+)`")
 _INSTEAD = re.compile(r"`([^`]+)` instead of `([^`]+)`")
-_REMARKS = re.compile(r"; (?:that gives|nothing else|whether fewer) ")
+_REMARKS = re.compile(r"; (?:that gives|no other|fewer changes) ")
 
 
 def followed(texts: Sequence[str], suggestion: str) -> list[str] | None:
@@ -29,4 +29,4 @@ def followed(texts: Sequence[str], suggestion: str) -> list[str] | None:
 
 
 def is_said_to_be_minimal(suggestion: str) -> bool:
-    return "whether fewer" not in suggestion
+    return "fewer changes" not in suggestion

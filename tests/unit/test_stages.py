@@ -20,7 +20,7 @@ from envc.locking.plan.closure import Closures, DanglingLock
 from envc.locking.plan.expand import StepTarget, expand, lock_options
 from envc.locking.plan.freshness import compare
 from envc.locking.plan.link import link
-from envc.locking.plan.problems import StandaloneWish, pose
+from envc.locking.plan.problems import StandalonePreference, pose
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Choice, LockGraph
 from envc.model.lock_lines import StatedRequirement
@@ -208,7 +208,7 @@ def test_conda_packages_come_with_conda_s_python() -> None:
     with pytest.raises(NoSuchInterpreter) as caught:
         pose(manifest, expand(manifest), now=NOW)
     assert str(caught.value).splitlines() == [
-        "an environment of conda packages has conda's own Python, and no other one",
+        "a step with conda packages uses conda's own Python, and no other",
         '  step three: cmake (steps.three.conda[0]), interpreter = "host" (steps.three.interpreter)',
     ]
 
@@ -270,16 +270,16 @@ def test_a_standalone_interpreter_stays_at_its_locked_release_until_it_may_move(
 
     package = next(package for package in graph.packages if package.kind == "interpreter")
 
-    def wish(target: str, **more: Any) -> StandaloneWish | None:
+    def wish(target: str, **more: Any) -> StandalonePreference | None:
         found = pose(manifest, step_targets, now=NOW, **more)
         return next(p.standalone for p in found if p.steps == ["four"] and p.step_targets[0].target.name == target)
 
     for target in manifest.targets:
-        assert wish(target) == StandaloneWish()
-        assert wish(target, lock=graph) == StandaloneWish(locked=package)
-        both = StandaloneWish(locked=package, wanted="3.12.7")
-        assert wish(target, lock=graph, wanted={"cpython": "3.12.7"}) == both
-        assert wish(target, lock=graph, release="cpython".__eq__) == StandaloneWish()
+        assert wish(target) == StandalonePreference()
+        assert wish(target, lock=graph) == StandalonePreference(locked=package)
+        both = StandalonePreference(locked=package, requested="3.12.7")
+        assert wish(target, lock=graph, requested={"cpython": "3.12.7"}) == both
+        assert wish(target, lock=graph, release="cpython".__eq__) == StandalonePreference()
     others = [posed.standalone for posed in pose(manifest, step_targets, now=NOW) if posed.steps != ["four"]]
     assert others
     assert not any(others)

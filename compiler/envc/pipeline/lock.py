@@ -69,7 +69,7 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
         now=context.now,
         lock=None if request.upgrades.everything else graph,
         release=planned.unpinned.__contains__,
-        wanted=planned.requested,
+        requested=planned.requested,
     )
     choices = dict(planned.choices)
     answered: Solved | None = None

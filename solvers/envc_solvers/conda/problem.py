@@ -1,4 +1,4 @@
-"""What one run of the conda solver gets."""
+"""The input of the conda solver."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ class CondaRoot(msgspec.Struct, frozen=True):
 
 
 class ForbiddenRecords(msgspec.Struct, frozen=True):
-    """Records of several names of which at least one name must not be chosen; of one name, none of them may.
+    """Records that must not be chosen together: of several names, not one record of each; of one name, none of them.
 
     In SAT terms, for names a and b: (not a1 or not b1) and (not a1 or not b2) and so on.
     """
 
     records: dict[str, frozenset[tuple[str, str, str]]]  # name: (channel, subdir, file)
-    reason: Phrase  # completes a sentence about the packages: "is not what PyPI packages allow: numpy>=2"
+    reason: Phrase  # completes a sentence about the packages: "is excluded by the PyPI packages, which need numpy>=2"
 
 
 class CondaProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run of the conda solver gets. Equal problems have equal solutions over the same repodata."""
+    """The input of one run of the conda solver. Equal problems have equal solutions over the same repodata."""
 
-    target: str  # name that an explanation shows
-    specs: tuple[CondaRoot, ...]  # in this order the names are decided
-    channels: tuple[str, ...]  # names, by priority; which subdirs count is the repodata's to say
+    target: str  # name, for explanations
+    specs: tuple[CondaRoot, ...]  # the names are decided in this order
+    channels: tuple[str, ...]  # names, by priority; the repodata decides which subdirs count
     priority: ChannelPriority = "strict"
-    virtual: tuple[Record, ...] = ()  # what the machine has, as records: `__glibc` and the like
+    virtual: tuple[Record, ...] = ()  # virtual packages of the target, such as `__glibc`
     constraints: tuple[CondaRoot, ...] = ()  # apply wherever the name occurs, add nothing
-    overrides: tuple[CondaRoot, ...] = ()  # replace what packages (not `specs`) say of that name
-    exclude_newer: int | None = None  # seconds since the epoch, UTC; a file made after it does not exist
+    overrides: tuple[CondaRoot, ...] = ()  # replace the specs of packages (not `specs`) on that name
+    exclude_newer: int | None = None  # seconds since the epoch, UTC; files made after it are ignored
     exclude_newer_for: dict[str, int | None] = {}  # per name; None lifts the cut-off
     preferences: dict[str, tuple[str, ...]] = {}  # name: file names or versions to prefer, best first
     forbidden: tuple[ForbiddenRecords, ...] = ()

@@ -30,7 +30,7 @@ class MixedConflict(msgspec.Struct, frozen=True):
 
     @property
     def headline(self) -> str:
-        return f"the conda packages and the PyPI packages for {self.target} do not fit together"
+        return f"the conda packages and the PyPI packages for {self.target} are incompatible"
 
     def lines(self, show: ShowPlace = render_key_path) -> list[str]:
         """The requirements of both kinds, why conda has no other choice, and why PyPI packages do not allow it."""
@@ -45,7 +45,7 @@ class MixedConflict(msgspec.Struct, frozen=True):
             *(f"  PyPI: {line}" for line in roots),
             "because",
             *(f"  {line}" for line in self.conda.reason_lines(show)),
-            "and on the side of PyPI",
+            "and on the PyPI side",
             *(f"  {line}" for line in objections),
         ]
 
@@ -77,7 +77,7 @@ class MixedUnsolvable(SolverError):
 class MixedGaveUp(SolverError):
     """conda was solved again as often as allowed, and the PyPI side objected to every solution."""
 
-    suggestion = "say among the conda packages which versions PyPI can live with"
+    suggestion = "add specs to the conda packages for the versions that the PyPI packages need"
 
     def __init__(self, target: str, rounds: int, objections: tuple[Objection, ...]) -> None:
         super().__init__(target, rounds, objections)
@@ -88,8 +88,8 @@ class MixedGaveUp(SolverError):
     def lines(self, show: ShowPlace = render_key_path) -> list[str]:
         """How often conda was solved, and the objections."""
         return [
-            f"conda was solved {self.rounds} times again for {self.target}, and PyPI objected to every solution;"
-            " it was not found out whether there is one. The objections were",
+            f"no solution was found for {self.target}, although there may be one: "
+            f"conda was solved {self.rounds + 1} times, and the PyPI packages excluded every solution:",
             *(f"  {render(each.reason, show)}" for each in self.objections),
         ]
 

@@ -1,4 +1,4 @@
-"""Which PyPI projects a conda package stands for."""
+"""The PyPI projects that conda packages stand for."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _PYTHON = frozenset(("python", "python_abi"))
 
 
 class Stands(NamedTuple):
-    """What a conda package stands for. Sorts by how sure that is, surest first."""
+    """The projects that a conda package stands for. Sorts by certainty, most certain first."""
 
-    doubt: int  # 0: the problem says so; 1: the table says so; 2: it is called so and needs Python
+    doubt: int  # 0: stated by the problem; 1: stated by the table; 2: it has that name and needs Python
     projects: tuple[str, ...]  # normalised, sorted; () for none
 
 
 class Names:
     """A mapping from conda names to PyPI projects.
 
-    What the problem says of a name goes first, then the table. A name that neither knows stands for the project of the
-    same name if the package needs Python: published tables lack a third of the Python packages of conda-forge, most
-    of which are called alike, while a C library may share its name with a project that has nothing to do with it. pixi
-    takes the same name for every package of conda-forge, whether it needs Python or not.
+    The overrides of the problem come first, then the table. A name in neither stands for the project of the same name
+    if the package needs Python. Published tables lack a third of the Python packages of conda-forge, most of which have
+    the same name on PyPI, while a C library may share its name with an unrelated project. pixi takes the same name for
+    every package of conda-forge, whether it needs Python or not.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class Names:
 
     def stands_for(self, name: str, depends: Iterable[str]) -> Stands:
         """The projects of a conda package with these dependencies, as its record spells them."""
-        said = self._overrides.get(name)
-        if said is not None:
-            return Stands(0, (said,) if said else ())
+        project = self._overrides.get(name)
+        if project is not None:
+            return Stands(0, (project,) if project else ())
         if name in self._table:
             return Stands(1, self._table[name])
         if any(spec_name(text) in _PYTHON for text in depends):
@@ -49,7 +49,7 @@ class Names:
 
 @lru_cache(maxsize=4096)
 def python_version(conda_version: str) -> str | None:
-    """A conda version as PEP 440 spells it; None when it has no meaning there, so that it meets no requirement."""
+    """A conda version as PEP 440 spells it; None if PEP 440 does not allow it, so that it meets no requirement."""
     from packaging.version import InvalidVersion, Version
 
     try:

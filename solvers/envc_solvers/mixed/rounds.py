@@ -90,7 +90,7 @@ class Chosen:
     @property
     def provided(self) -> dict[str, Provided]:
         return {
-            project: Provided(python_version(pin.version) or "", f"{pin.name} {pin.version} of conda")
+            project: Provided(python_version(pin.version) or "", f"{pin.name} {pin.version} from conda")
             for project, pin in self.suppliers.items()
         }
 
@@ -143,8 +143,8 @@ def _round(problem: MixedProblem, chosen: Chosen, answers: Answers, failed: Fail
         f"{fact.name}{fact.outside or ' in another version'}"
         for fact in sorted(failed.blamed, key=lambda fact: (not fact.outside, fact))
     ]
-    blamed = " beside ".join(f"{pin.name} {pin.version}" for name in records for pin in [_pin(chosen, name)])
-    reason = f"is not what the PyPI packages allow: {' or '.join(allowed)}"
+    blamed = " with ".join(f"{pin.name} {pin.version}" for name in records for pin in [_pin(chosen, name)])
+    reason = f"is excluded by the PyPI packages, which need {' or '.join(allowed)}"
     return Round(ForbiddenRecords(records, (reason,)), (f"{blamed} {reason}",), failed)
 
 

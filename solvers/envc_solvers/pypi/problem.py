@@ -1,4 +1,4 @@
-"""What one run of the PyPI solver gets."""
+"""The input of the PyPI solver."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     prereleases: Prereleases = "if-necessary"
     prereleases_for: frozenset[str] = frozenset()  # names whose pre-releases are allowed as well
     strategy: Strategy = "highest"
-    exclude_newer: int | None = None  # seconds since the epoch, UTC; a file uploaded at or after it does not exist
+    exclude_newer: int | None = None  # seconds since the epoch, UTC; files uploaded at or after it are ignored
     exclude_newer_for: dict[str, int | None] = {}  # per name; None lifts the cut-off
-    # Names whose cut-off counts back from now, "" for all that are not in `exclude_newer_for`: it moves by itself, so
-    # that it says nothing of files that are locked already.
+    # Names whose cut-off counts back from now, "" for all that are not in `exclude_newer_for`. It moves with time, so
+    # it does not apply to files that are already locked.
     spans: frozenset[str] = frozenset()
 
 
@@ -41,17 +41,17 @@ class Provided(msgspec.Struct, frozen=True):
     """A project that is in the environment already: the solver does not choose it and does not pin it."""
 
     version: str  # PEP 440
-    by: str  # the package that provides it, as explanations show it: "numpy 1.26.4 of conda"
+    by: str  # the package that provides it, as explanations show it: "numpy 1.26.4 from conda"
 
 
 class PyPIProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run of the PyPI solver gets. Equal problems have equal solutions over the same index."""
+    """The input of one run of the PyPI solver. Equal problems have equal solutions over the same index."""
 
     target: Target
     python: Python
     roots: tuple[PyPIRoot, ...]
     constraints: tuple[PyPIRoot, ...] = ()  # apply wherever the name occurs, add nothing
-    overrides: tuple[PyPIRoot, ...] = ()  # replace what packages (not roots) require of that name
+    overrides: tuple[PyPIRoot, ...] = ()  # replace the requirements of packages (not of roots) on that name
     policy: Policy = Policy()
     preferences: dict[
         str, tuple[str, ...]

@@ -1,4 +1,4 @@
-"""pose_conda: what one step-target asks of conda channels, as a problem for the conda solver."""
+"""What one step-target requires from conda channels, as a problem for the conda solver."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def conda_problem(
     now: datetime,
     lock: LockGraph | None,
     release: Callable[[str], bool],
-    wanted: dict[str, str],
+    requested: dict[str, str],
 ) -> CondaProblem:
-    """What a step-target asks of channels. Its Python is a package like the others.
+    """The conda problem of a step-target. Its Python is a package like the others. Arguments as for `pose`.
 
-    Raises UsageError for a spec that conda's grammar does not know and for a step without a channel.
+    Raises UsageError for a spec that is not a match spec, and for a step without a channel.
     """
     text = python_spec(step_target.python)
     python = CondaRoot(parse_matchspec(text), text, _python_at(manifest, step_target))
@@ -40,7 +40,7 @@ def conda_problem(
             f"step {step_target.step} has no conda channel on {step_target.target.name}", "name one in project.channels"
         )
     preferences = _preferences(lock, step_target, release)
-    for name, version in wanted.items():
+    for name, version in requested.items():
         preferences[name] = (version, *preferences.get(name, ()))
     policy = manifest.policy
     return CondaProblem(
@@ -84,7 +84,7 @@ def _roots(dependencies: Iterable[CondaDependency]) -> tuple[CondaRoot, ...]:
 def _preferences(
     lock: LockGraph | None, step_target: StepTarget, release: Callable[[str], bool]
 ) -> dict[str, tuple[str, ...]]:
-    """Per name the files that the lock holds, the step's own environment first, then their versions."""
+    """By name, the files in the lock, the step's own environment first, then their versions."""
     if lock is None:
         return {}
     packages = {package.id: package for package in lock.packages}

@@ -1,4 +1,4 @@
-"""pose: what must be solved becomes problems, and equal problems become one."""
+"""Step-targets to solve as problems for the solvers. Step-targets with equal problems share one."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ if TYPE_CHECKING:
     from envc_solvers.mixed.problem import MixedProblem
 
 
-class StandaloneWish(msgspec.Struct, frozen=True, kw_only=True):
+class StandalonePreference(msgspec.Struct, frozen=True, kw_only=True):
     """Which release of a standalone interpreter is preferred."""
 
-    locked: Package | None = None  # as the lock has it, with the one archive that serves; it stays while it may
-    wanted: str | None = None  # version that was asked for
+    locked: Package | None = None  # as in the lock, with the one archive for this target; kept while it is allowed
+    requested: str | None = None  # version
 
 
 class PosedProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of a solver, and the step-targets that share its answer."""
+    """One run of a solver, and the step-targets that share its solution."""
 
     problem: PyPIProblem | CondaProblem | MixedProblem
-    step_targets: tuple[StepTarget, ...]  # at least one; they agree on everything that the problem holds
-    only: dict[str, str] = {}  # project name: the one source that its requirement names
-    standalone: StandaloneWish | None = None  # for steps whose interpreter is an archive of the lock
-    direct: tuple[PyPIDependency, ...] = ()  # requirements that say where their project is, and overrides that do
+    step_targets: tuple[StepTarget, ...]  # at least one; they agree on everything in the problem
+    only: dict[str, str] = {}  # project name: the source that its requirement names
+    standalone: StandalonePreference | None = None  # for steps with a standalone interpreter
+    direct: tuple[PyPIDependency, ...] = ()  # requirements and overrides with a path, URL or git repository
     buildable: frozenset[str] = frozenset()  # projects that may be built from source
 
     @property
     def title(self) -> str:
-        """For progress and errors: ``train on linux-64``."""
+        """For progress and messages: ``train on linux-64``."""
         return f"{', '.join(self.steps)} on {self.step_targets[0].target.name}"
 
     @property
@@ -61,14 +61,15 @@ def pose(
     now: datetime,
     lock: LockGraph | None = None,
     release: Callable[[str], bool] = lambda _name: False,
-    wanted: dict[str, str] | None = None,
+    requested: dict[str, str] | None = None,
 ) -> tuple[PosedProblem, ...]:
-    """The problems of these step-targets, each once, Python descending, then target name.
+    """The problems of these step-targets, each once, by Python descending, then by target name.
 
-    `lock` supplies preferences, except for names that `release` says yes to; `wanted` holds versions to prefer instead
-    (from ``-P name==version``). Raises NoSuchInterpreter where the
-    interpreter of a step does not go with its packages, and BuildNotAllowed.
+    What `lock` holds is preferred, except for names for which `release` returns true. `requested` holds versions to
+    prefer to that (from ``-P name==version``). Raises NoSuchInterpreter for a step whose interpreter does not fit its
+    packages, and BuildNotAllowed.
     """
+    requested = requested or {}
     _refuse_interpreters(step_targets := tuple(step_targets))
     _refuse_builds(manifest, step_targets)
     policy = _policy(manifest, now)
@@ -84,11 +85,11 @@ def pose(
         if step_target.uses_conda:
             from envc.locking.plan.conda_problems import conda_problem
 
-            conda = conda_problem(manifest, step_target, now=now, lock=lock, release=release, wanted=wanted or {})
-        # Pins of the opposite strategy would be kept as if it had not changed.
+            conda = conda_problem(manifest, step_target, now=now, lock=lock, release=release, requested=requested)
+        # Otherwise a change of the strategy would have no effect: the old pins would be preferred.
         same = lock is not None and lock.options.get("resolution", "highest") == manifest.policy.resolution
         preferences, files = _preferences(lock if same else None, step_target, release)
-        for name, version in (wanted or {}).items():
+        for name, version in requested.items():
             preferences[name] = (version, *preferences.get(name, ()))
         problem = PyPIProblem(
             target=step_target.target,
@@ -102,9 +103,10 @@ def pose(
         )
         direct = tuple(each for each in (*step_target.pypi, *manifest.overrides.pypi) if each.is_direct)
         only = {dep.requirement.name: dep.source for dep in step_target.pypi if dep.source is not None}
-        wish = None
+        standalone = None
         if step_target.interpreter == "standalone":
-            wish = _standalone_wish(lock, step_target, release, (wanted or {}).get(step_target.python.implementation))
+            release_of_python = requested.get(step_target.python.implementation)
+            standalone = _standalone_preference(lock, step_target, release, release_of_python)
         whole: PyPIProblem | CondaProblem | MixedProblem = problem if conda is None else conda
         if conda is not None and step_target.is_mixed:
             from envc_solvers.mixed.problem import MixedProblem
@@ -115,7 +117,7 @@ def pose(
                 problem=whole,
                 only=only,
                 step_targets=tuple(members),
-                standalone=wish,
+                standalone=standalone,
                 direct=direct,
                 buildable=frozenset(manifest.policy.build),
             )
@@ -129,7 +131,7 @@ def pose(
 
 
 def _refuse_interpreters(step_targets: Iterable[StepTarget]) -> None:
-    """Raise NoSuchInterpreter where conda packages stand beside another Python than conda's, or it is not CPython."""
+    """Raise NoSuchInterpreter for a step with conda packages and another Python than conda's, or with conda's PyPy."""
     not_cpython: dict[str, Phrase] = {}
     beside: dict[str, Phrase] = {}
     for step_target in step_targets:
@@ -143,33 +145,33 @@ def _refuse_interpreters(step_targets: Iterable[StepTarget]) -> None:
             not_cpython.setdefault(step, (f"step {step}: {step_target.python.text} from conda channels",))
     if beside:
         raise NoSuchInterpreter(
-            "an environment of conda packages has conda's own Python, and no other one",
+            "a step with conda packages uses conda's own Python, and no other",
             tuple(beside[step] for step in sorted(beside)),
-            "leave out `interpreter`, and the step's Python is conda's too",
+            "remove `interpreter`; the step then uses conda's Python",
         )
     if not_cpython:
         raise NoSuchInterpreter(
-            "conda channels are asked for CPython only",
+            "only CPython can come from conda channels",
             tuple(not_cpython[step] for step in sorted(not_cpython)),
-            'name a Python such as "3.12", or another interpreter',
+            'set `python` to a version such as "3.12", or choose another interpreter',
         )
 
 
 def _refuse_builds(manifest: Manifest, step_targets: Iterable[StepTarget]) -> None:
-    """Raise BuildNotAllowed for direct requirements that lead to sources of projects that may not be built."""
+    """Raise BuildNotAllowed for direct requirements on sources of projects that may not be built."""
     places: dict[str, Phrase] = {}
     for dependency in (*(each for step_target in step_targets for each in step_target.pypi), *manifest.overrides.pypi):
         name = dependency.requirement.name
-        leads_to = dependency.path or dependency.requirement.url
-        to_sources = dependency.git or (leads_to and not last_part(leads_to).endswith(".whl"))
-        if to_sources and name not in manifest.policy.build:
+        address = dependency.path or dependency.requirement.url
+        is_source = dependency.git or (address and not last_part(address).endswith(".whl"))
+        if is_source and name not in manifest.policy.build:
             places.setdefault(name, (dependency.at, f": {name}"))
     if places:
         raise BuildNotAllowed(tuple(sorted(places)), tuple(places[name] for name in sorted(places)))
 
 
 def identity(step_target: StepTarget) -> bytes:
-    """Equal for two step-targets that are the same problem: the target's floors rather than its name, no origins."""
+    """Equal for two step-targets with the same problem. Counts the target's floors but not its name, and no origins."""
     return msgspec.msgpack.encode(
         (
             msgspec.structs.replace(step_target.target, name=""),
@@ -179,14 +181,14 @@ def identity(step_target: StepTarget) -> bytes:
             [source.name for source in step_target.indexes],
             [source.name for source in step_target.dedicated],
             [source.name for source in step_target.channels] if step_target.uses_conda else [],
-            # Virtual packages are overridden by the target's name.
+            # The manifest overrides virtual packages by the name of the target.
             step_target.target.name if step_target.uses_conda else "",
         )
     )
 
 
 def _roots(dependencies: Iterable[PyPIDependency]) -> tuple[PyPIRoot, ...]:
-    """The requirements as a solver takes them: where one says that its project is, the index knows."""
+    """The requirements for the solver. Their URLs are left out, since the index of the problem resolves these."""
     return tuple(
         PyPIRoot(
             msgspec.structs.replace(dependency.requirement, url="") if dependency.is_direct else dependency.requirement,
@@ -197,7 +199,7 @@ def _roots(dependencies: Iterable[PyPIDependency]) -> tuple[PyPIRoot, ...]:
 
 
 def _reserved(step_target: StepTarget) -> dict[str, Phrase]:
-    """Projects for which the manifest names a place on this target: no conda package may stand for them."""
+    """Projects that conda must not supply, since the manifest names a source or an address for them on this target."""
     placed = [dep for dep in step_target.pypi if dep.source is not None or dep.is_direct]
     if not placed:
         return {}
@@ -224,21 +226,21 @@ def _policy(manifest: Manifest, now: datetime) -> Policy:
     )
 
 
-def _standalone_wish(
-    lock: LockGraph | None, step_target: StepTarget, release: Callable[[str], bool], wanted: str | None
-) -> StandaloneWish:
-    """The interpreter's release that the step's own environment has, unless it may move."""
+def _standalone_preference(
+    lock: LockGraph | None, step_target: StepTarget, release: Callable[[str], bool], requested: str | None
+) -> StandalonePreference:
+    """The release of the interpreter in the step's own environment, unless its name is released."""
     name = step_target.python.implementation
     if lock is None or release(name):
-        return StandaloneWish(wanted=wanted)
+        return StandalonePreference(requested=requested)
     own = {ref.id for env in lock.environments if step_target.step in env.steps for ref in env.packages}
     for package in lock.packages:
         if package.id not in own or (package.kind, package.name) != ("interpreter", name):
             continue
         serving = tuple(a for a in package.artifacts if not a.targets or step_target.key in a.targets)
         if len(serving) == 1:
-            return StandaloneWish(locked=msgspec.structs.replace(package, artifacts=serving), wanted=wanted)
-    return StandaloneWish(wanted=wanted)
+            return StandalonePreference(locked=msgspec.structs.replace(package, artifacts=serving), requested=requested)
+    return StandalonePreference(requested=requested)
 
 
 def _preferences(
@@ -249,7 +251,7 @@ def _preferences(
         return {}, frozenset()
     packages = {package.id: package for package in lock.packages}
     refs = [ref for env in lock.environments if step_target.step in env.steps for ref in env.packages]
-    # What the step has on this very target before what it has on others.
+    # The step's packages on this very target before those on other targets.
     refs.sort(key=lambda ref: bool(ref.targets) and step_target.target.name not in ref.targets)
     own = [ref.id for ref in refs]
     names: dict[str, list[str]] = {}
@@ -262,6 +264,6 @@ def _preferences(
         if package.version not in versions:
             versions.append(package.version)
         files.update(artifact.sha256 for artifact in package.artifacts)
-    # A wheel that was built stands for the source distribution that the index has.
+    # For a wheel that was built, the index has the source distribution.
     files.update(build.sdist.sha256 for build in lock.builds if build.sdist is not None and build.sha256 in files)
     return {name: tuple(versions) for name, versions in names.items()}, frozenset(files)

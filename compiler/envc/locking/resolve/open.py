@@ -1,4 +1,4 @@
-"""Indexes, channels and artifacts of a manifest, opened for a run."""
+"""The indexes, channels and artifacts of a manifest, opened for a run."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def _archives(member: EnvironmentMember, manifest: Manifest, context: Context) -
 def open_artifacts(
     manifest: Manifest, step_targets: tuple[StepTarget, ...], graph: LockGraph, context: Context, kinds: Iterable[str]
 ) -> Iterator[Supplier]:
-    """Where the artifacts of a manifest's lock come from, of those kinds of packages."""
+    """A supplier of the artifacts of a manifest's lock, for packages of these kinds."""
     with open_origins(manifest, context) as origins:
 
         def supply(artifacts: Artifacts) -> Supplier:
-            """The sources alone, unless the lock holds what none of them serves."""
+            """The sources alone, unless the lock has an artifact that none of them serves."""
             if not graph.builds and not DIRECT_SOURCES & {package.source for package in graph.packages}:
                 return artifacts
             from envc.locking.builds.supply import Supply
@@ -72,9 +72,9 @@ def open_artifacts(
 def warn_of_link_scripts(
     manifest: Manifest, members: Iterable[EnvironmentMember], context: Context, keyring: Keyring
 ) -> None:
-    """Name the scripts of newly locked conda packages that conda would run, and envc does not.
+    """Warn about scripts in newly locked conda packages, which conda would run and envc does not.
 
-    `keyring` is the run's, so that none is asked twice.
+    `keyring` is that of the run, so that no login is looked up twice.
     """
     from envc.fetch.conda.channel_locations import resolve_channels
     from envc.fetch.conda.link_scripts import LinkScripts
@@ -83,7 +83,7 @@ def warn_of_link_scripts(
 
     settings = read_settings(context.environ)
     places = resolve_channels(manifest.channels, manifest.sources, keyring, root=manifest.root)
-    # What nobody needs is not waited for.
+    # These warnings are not worth a long wait.
     client = Client(keyring, transport=settings.transport, read_timeout=10, retries=RetryPolicy(tries=1))
     try:
         found = LinkScripts(places, fetch_context(settings, context, keyring, client)).find(members)

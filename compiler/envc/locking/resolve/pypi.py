@@ -60,7 +60,7 @@ def solve_all(
     posed_problems = [(posed, posed.problem) for posed in problems if isinstance(posed.problem, PyPIProblem)]
     indexes = [index_of(posed, problem, origins) for posed, problem in posed_problems]
     for (posed, problem), listed in zip(posed_problems, indexes, strict=True):
-        # Names of projects that come from elsewhere are not sent to an index.
+        # The names of projects that come from elsewhere are not sent to an index.
         direct = {dependency.requirement.name for dependency in posed.direct}
         listed.expect(root.requirement for root in problem.roots if root.requirement.name not in direct)
     task = progress.task("solving", len(problems))
@@ -109,7 +109,7 @@ def _align(
     progress: Progress,
     limits: Limits,
 ) -> list[Solution]:
-    """The solutions with as many versions in common as wanted, among problems that share a step."""
+    """The solutions with as many versions in common as `mode` requires, among problems that share a step."""
     aligned = list(solutions)
     for group in _sharing_a_step([posed for posed, _, _ in opened]):
         if not _differ([solutions[number] for number in group]):
@@ -166,7 +166,8 @@ def index_of(posed: PosedProblem, problem: PyPIProblem, origins: Indexes) -> Pro
     step_target = posed.step_targets[0]
     if not step_target.indexes and step_target.pypi:
         raise UsageError(
-            f"step {step_target.step} asks for PyPI packages on {step_target.target.name}, but no index may supply it",
+            f"step {step_target.step} requires PyPI packages on {step_target.target.name}, "
+            "but no index may supply them",
             "widen `steps` or `targets` of a source, or name another one in project.indexes",
         )
     return origins.index(

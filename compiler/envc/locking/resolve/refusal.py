@@ -45,7 +45,7 @@ def pypi_refusal(posed: PosedProblem, error: SolverError) -> Refusal:
             suggestion=conflict.suggestion,
         )
     if isinstance(error, PyPIGaveUp):
-        suggestion = "a lower bound for what is named first, or more of --time-limit and --max-candidates"
+        suggestion = "set a lower bound for the project named first, or raise --time-limit or --max-candidates"
         return Refusal(title=title, why=error, steps=steps, suggestion=suggestion)
     first = posed.step_targets[0]
     details: dict[str, object] = {"target": first.target.name, "python": first.python.text, "reason": str(error)}
@@ -59,7 +59,7 @@ def conda_error(title: str, target: str, error: SolverError) -> EnvcError:
 
     if isinstance(error, RecordUnusable):
         place = f"the record of {error.subdir}/{error.file}"
-        return SourceUnreachable(error.channel, place, error.reason, "tell the people who keep the channel")
+        return SourceUnreachable(error.channel, place, error.reason, "report it to the maintainers of the channel")
     if isinstance(error, CondaUnsolvable):
         return Unsolvable((Refusal(title=title, why=error.conflict, suggestion=error.conflict.suggestion),))
     return Unsolvable((Refusal(title=title, why=Message(str(error), {"target": target, "reason": str(error)})),))
@@ -79,11 +79,11 @@ def mixed_error(posed: PosedProblem, target: str, error: SolverError) -> EnvcErr
 
 
 def _notes(posed: PosedProblem, conflict: PyPIConflict) -> Iterator[Phrase]:
-    """What the solver cannot know of a project: that the manifest says where it is, or that it could be built."""
+    """Notes on what the solver does not know: that the manifest has a reference to a project, or may have it built."""
     direct = {dependency.requirement.name: dependency.at for dependency in posed.direct}
     for subject in conflict.subjects:
         if subject.project in direct:
-            yield f"{subject.project} is what ", direct[subject.project], " leads to, and nothing else"
+            yield f"{subject.project} can only come from the reference at ", direct[subject.project]
         elif subject.reason == "only-sdists":
             yield (f'to build {subject.project} from source, write build = ["{subject.project}"] under [policy]',)
 

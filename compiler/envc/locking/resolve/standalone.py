@@ -10,7 +10,7 @@ from envc.context import Context
 from envc.errors import Refusal, Unsolvable
 from envc.fetch.standalone import NoStandalone, StandalonePython, Table, choose, read_table, table_path
 from envc.locking.plan.cutoff import cutoff
-from envc.locking.plan.problems import PosedProblem, StandaloneWish
+from envc.locking.plan.problems import PosedProblem, StandalonePreference
 from envc.locking.resolve.refusal import Message, title_of
 from envc.model.manifest import Manifest
 from envc_solvers.pypi.problem import PyPIProblem
@@ -33,15 +33,19 @@ class Interpreters:
         exclude_newer = cutoff(manifest.exclude_newer, context.now)
         refusals: list[Refusal] = []
         for posed in with_archive:
-            step_target, wish = posed.step_targets[0], posed.standalone or StandaloneWish()
-            kept = _kept(wish, step_target.python, exclude_newer)
+            step_target, preference = posed.step_targets[0], posed.standalone or StandalonePreference()
+            kept = _kept(preference, step_target.python, exclude_newer)
             if kept is not None:
                 self._pins[step_target.step, step_target.key] = kept
                 continue
             table = table or read_table(table_path(manifest.standalone, manifest.root))
             try:
                 self._pins[step_target.step, step_target.key] = choose(
-                    table, step_target.target, step_target.python, wanted=wish.wanted, exclude_newer=exclude_newer
+                    table,
+                    step_target.target,
+                    step_target.python,
+                    wanted=preference.requested,
+                    exclude_newer=exclude_newer,
                 )
             except NoStandalone as error:
                 why = Message(str(error), error.data())
@@ -80,14 +84,14 @@ class Interpreters:
         return self._pins.get((posed.step_targets[0].step, posed.step_targets[0].key))
 
 
-def _kept(wish: StandaloneWish, python: Python, exclude_newer: int | None) -> StandalonePython | None:
+def _kept(preference: StandalonePreference, python: Python, exclude_newer: int | None) -> StandalonePython | None:
     """The archive that is locked, unless another one is requested or it is no longer allowed.
 
     The table need not list it any more: it has only the newest build of each version.
     """
-    if wish.locked is None or wish.wanted is not None:
+    if preference.locked is None or preference.requested is not None:
         return None
-    package, artifact = wish.locked, wish.locked.artifacts[0]
+    package, artifact = preference.locked, preference.locked.artifacts[0]
     uploaded = None
     if package.released is not None:
         uploaded = int(datetime.combine(package.released, time(), UTC).timestamp())

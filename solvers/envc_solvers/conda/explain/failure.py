@@ -9,14 +9,14 @@ from envc_solvers.conda.search.encode import ROOT, ROOT_CANDIDATE
 from envc_solvers.sat.core import Fact, shrink
 from envc_solvers.sat.nogood import Forbidden, Requires, leaves
 
-_MOST_FACTS = 250  # a larger proof is told as it is
+_MOST_FACTS = 250  # a larger proof is not reduced
 
 
 class Failure(msgspec.Struct, frozen=True):
     """A search that failed, and a small set of facts that fails by itself."""
 
     attempt: Attempt
-    numbers: tuple[int, ...]  # the problem's specs that the facts need, ascending
+    numbers: tuple[int, ...]  # of the problem's specs among the facts, ascending
     facts: tuple[Fact, ...]
 
     @property
@@ -25,7 +25,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 def failure_of(attempt: Attempt, numbers: tuple[int, ...]) -> Failure:
-    """What failed in an attempt at these specs, without what is not needed for that. Every fact costs a search."""
+    """The failure of an attempt at these specs, reduced to facts that all are necessary. Each fact costs a search."""
     used = _used(attempt)
     origins = _named(used, attempt, numbers)
     facts: list[Fact] = [fact for fact, _ in origins]
@@ -37,7 +37,7 @@ def failure_of(attempt: Attempt, numbers: tuple[int, ...]) -> Failure:
 
 
 def specs_at_fault(attempt: Attempt, numbers: tuple[int, ...]) -> tuple[int, ...]:
-    """Those of the specs of a failed attempt that fail together as its proof has it; fewer might."""
+    """The specs of a failed attempt that its proof uses. A part of them may fail as well."""
     return tuple(number for _, number in _named(_used(attempt), attempt, numbers))
 
 
@@ -48,14 +48,14 @@ def _used(attempt: Attempt) -> list[Requires | Forbidden]:
 
 
 def _named(used: list[Requires | Forbidden], attempt: Attempt, numbers: tuple[int, ...]) -> list[tuple[Requires, int]]:
-    """The specs among what a proof uses, as facts with their numbers.
+    """The specs that a proof uses, as facts with their numbers.
 
-    The search takes specs on one name together; people wrote them apart.
+    The search combines all specs on one name; the problem states them separately.
     """
     named = {leaf.variable for leaf in used if isinstance(leaf, Requires) and leaf.requirer == ROOT}
-    asked = zip(numbers, attempt.encoder.dependencies(ROOT, ROOT_CANDIDATE), strict=True)
+    stated = zip(numbers, attempt.encoder.dependencies(ROOT, ROOT_CANDIDATE), strict=True)
     return [
         (Requires(ROOT, ROOT_CANDIDATE, variable, allowed), number)
-        for number, (variable, allowed) in asked
+        for number, (variable, allowed) in stated
         if variable in named
     ]

@@ -1,4 +1,4 @@
-"""What a declared floor costs: newer packages that exist for machines a little newer than the target."""
+"""What a declared floor costs: newer packages that need a higher floor."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from envc_solvers.solution import Pin, Solution
 from envc_solvers.target import Target
 
 _FLOORS = {"glibc": "__glibc", "macos": "__osx", "cuda": "__cuda"}
-# Higher than any that exist. Packages bound glibc to its major version.
+# Higher than any that exist. Packages limit glibc to its major version.
 _ANY = {"__glibc": "2.99", "__osx": "99.0", "__cuda": "99.0"}
 
 
 def kept_out(problem: CondaProblem, solution: Solution, repodata: Repodata, target: Target) -> tuple[str, ...]:
-    """One line for each package of which a newer version would fit into the solution but for a declared floor:
+    """One line for each package of which only a declared floor excludes a newer version from the solution:
     ``tool 1.0 is locked: 2.0 needs __glibc >=2.34, target has 2.28``.
 
     Nothing for targets with the default floors. Raises what `repodata` raises.
@@ -56,35 +56,35 @@ class _Search:
             for name, record in self._here.items()
         }
         self._pins = {pin.name: _record(pin) for pin in solution.pins if pin.kind == "conda"}
-        self._wanted: dict[str, list[MatchSpec]] = {}
+        self._specs_on: dict[str, list[MatchSpec]] = {}
         for root in (*problem.specs, *problem.constraints):
-            self._wanted.setdefault(root.spec.name, []).append(root.spec)
+            self._specs_on.setdefault(root.spec.name, []).append(root.spec)
         for pin in solution.pins:
             for spec in _specs(pin.specs) or ():
-                self._wanted.setdefault(spec.name, []).append(spec)
+                self._specs_on.setdefault(spec.name, []).append(spec)
 
     def newest(self, pin: Pin, records: list[Record]) -> tuple[Record, str] | None:
-        """The newest record that only a floor keeps out, and the dependency by which it does."""
+        """The newest record that only a floor excludes, and the dependency that needs a higher one."""
         best: tuple[Record, str] | None = None
         least = parse_version(pin.version)
         for record in records:
             version = parse_version(record.version)
-            if version <= least or record.track_features or not self._is_wanted(record):
+            if version <= least or record.track_features or not self._is_allowed(record):
                 continue
             needs = self._floor(record)
             if needs is not None:
                 best, least = (record, needs), version
         return best
 
-    def _is_wanted(self, record: Record) -> bool:
+    def _is_allowed(self, record: Record) -> bool:
         problem = self._problem
         cut_off = problem.exclude_newer_for.get(record.name, problem.exclude_newer)
         if cut_off is not None and record.timestamp > cut_off * 1000:
             return False
-        return all(spec.matches(record) for spec in self._wanted.get(record.name, ()))
+        return all(spec.matches(record) for spec in self._specs_on.get(record.name, ()))
 
     def _floor(self, record: Record) -> str | None:
-        """The dependency that a newer machine would meet, if all others are met by the solution as it is."""
+        """The dependency that a higher floor would meet, if the solution meets all others."""
         kept: str | None = None
         specs = _specs(record.depends)
         if specs is None:
@@ -102,7 +102,7 @@ class _Search:
 
 
 def _specs(texts: tuple[str, ...]) -> list[MatchSpec] | None:
-    """The specs of a record; None where one cannot be read, for then the record cannot be chosen."""
+    """The specs of a record; None if one cannot be read, since the record cannot be chosen then."""
     try:
         return [parse_matchspec(text) for text in texts]
     except InvalidMatchSpec:

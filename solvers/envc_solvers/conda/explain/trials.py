@@ -1,4 +1,4 @@
-"""Searches on trial: what an explanation may spend on finding out what would happen if."""
+"""Trial searches of an explanation, with a limit on their total cost."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Trials:
-    """Searches that may take no more than so many conflicts together, each of them counting as one at least."""
+    """Searches with a limit on the conflicts of all of them together. Each search counts as at least one conflict."""
 
     def __init__(self, conflicts: int, *, frugal: bool = False) -> None:
-        """`frugal`: none takes more than half of what is left, so that a hard one leaves something for the others."""
+        """`frugal`: no search may use more than half of the remaining conflicts, so that others have some left."""
         self._left = conflicts
         self._frugal = frugal
 
@@ -27,7 +27,7 @@ class Trials:
         return self._left <= 0
 
     def solves(self, attempt: Attempt) -> bool | None:
-        """Whether an attempt succeeds; None when that was not found out."""
+        """Whether an attempt succeeds; None if the limit was reached first."""
         if self.is_over:
             return None
         try:
@@ -38,7 +38,7 @@ class Trials:
             self._left -= max(1, len(attempt.search.learned))
 
     def solution(self, problem: CondaProblem, repodata: Repodata) -> Solution | None:
-        """The solution of a problem, if it is found in time."""
+        """The solution of a problem; None if there is none or the limit was reached first."""
         if self.is_over:
             return None
         attempt = Attempt(problem, Tables(problem, repodata))

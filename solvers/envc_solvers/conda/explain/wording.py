@@ -47,10 +47,10 @@ def reason_text(reason: Reason, show: ShowPlace) -> str:
             return f"there is {reason.on} {'; '.join(parts)}"
         case Unreadable():
             if reason.error:
-                return f"{reason.package} asks for something that cannot be read: {reason.error}"
-            return f"{reason.package} rules itself out"
+                return f"{reason.package} states a dependency that cannot be read: {reason.error}"
+            return f"{reason.package} excludes itself"
         case ForbiddenChoice():
-            return f"{' beside '.join(reason.packages)} {render(reason.reason, show)}"
+            return f"{' with '.join(reason.packages)} {render(reason.reason, show)}"
         case _:
             raise AssertionError(f"no words for {type(reason).__name__}")
 
@@ -77,7 +77,7 @@ def _hidden_by(why: HiddenBy, name: str, show: ShowPlace) -> str:
             place = f" ({show(why.origin)})" if why.origin else ""
             return f"the constraint {why.by}{place} rules it out"
         case "channel-of-a-spec":
-            return f"a spec wants {name} from {why.by}"
+            return f"a spec requires {name} from {why.by}"
         case "channel-priority":
             return f"by channel priority {name} comes from {why.by}"
         case "too-new":

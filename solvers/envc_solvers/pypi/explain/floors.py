@@ -1,4 +1,4 @@
-"""What a declared floor costs: newer files that exist for machines a little newer than the target."""
+"""What a declared floor costs: newer versions whose files need a higher floor."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ _ANY = {"glibc": "2.99", "musl": "1.99", "macos": "99.0"}
 
 
 def kept_out(problem: PyPIProblem, solution: Solution, index: Index) -> tuple[str, ...]:
-    """One line for each project of which a newer version would do but for the floor that somebody declared:
+    """One line for each project of which only a declared floor excludes a newer version:
     ``numpy 2.2.6 is locked: 2.3.5 needs glibc 2.28, target has 2.17``.
 
-    Nothing for targets with the default floors, whose pages are not read again. The newer version is one that what is
-    required of the project here allows; whether its own requirements could be met is not asked.
+    Nothing for targets with the default floors; their pages are not read again. All requirements on the project in this
+    solution allow the newer version. Its own requirements are not checked.
     """
     floors = {name: high for name, high in _ANY.items() if name in problem.target.declared}
     if not floors or problem.policy.strategy != "highest":
         return ()
     generous = msgspec.structs.replace(problem.target, **floors)
     rules = Rules(problem.policy, problem.python.full_version, {}, frozenset())
-    wanted = _wanted(problem, solution.pins)
+    specifiers = _specifiers(problem, solution.pins)
     lines = []
     for pin in solution.pins:
-        if pin.kind == "pypi" and (best := _best(pin, problem, generous, rules, wanted, index)) is not None:
+        if pin.kind == "pypi" and (best := _best(pin, problem, generous, rules, specifiers, index)) is not None:
             reason = explain_file(best.file.name, wheel_tags(problem.target, problem.python))
             lines.append(f"{pin.name} {pin.version} is locked: {best.version} {reason}")
     return tuple(lines)
 
 
 def _best(
-    pin: Pin, problem: PyPIProblem, generous: Target, rules: Rules, wanted: dict[str, frozenset[str]], index: Index
+    pin: Pin, problem: PyPIProblem, generous: Target, rules: Rules, specifiers: dict[str, frozenset[str]], index: Index
 ) -> Candidate | None:
-    """The version that would be chosen on a newer machine, if it is newer and this target has no file of it."""
+    """The version that a higher floor would allow, if it is newer and has no file for this target."""
     files = index.files(pin.name)
     view = rank_files(pin.name, pin.source, files, wheel_tags(generous, problem.python))
-    candidates = Project(view, rules, "highest").candidates(wanted.get(pin.name, frozenset()))
+    candidates = Project(view, rules, "highest").candidates(specifiers.get(pin.name, frozenset()))
     best = next(iter(candidates), None)
     if best is None or parsed(best.version) <= parsed(pin.version):
         return None
@@ -54,8 +54,8 @@ def _best(
     return best if parsed(best.version) not in usable else None
 
 
-def _wanted(problem: PyPIProblem, pins: Iterable[Pin]) -> dict[str, frozenset[str]]:
-    """Per project every specifier that somebody states of it, as if each marker held."""
+def _specifiers(problem: PyPIProblem, pins: Iterable[Pin]) -> dict[str, frozenset[str]]:
+    """By project, all specifiers of requirements on it, as if every marker held."""
     found: dict[str, set[str]] = {}
     for name, specifier in _stated(problem, pins):
         if specifier:

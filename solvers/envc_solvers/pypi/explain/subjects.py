@@ -106,4 +106,4 @@ class ProvidedOutside(Subject, frozen=True):
 
     reason = "provided"
 
-    by: str  # "numpy 1.26.4 of conda"
+    by: str  # "numpy 1.26.4 from conda"

@@ -38,8 +38,9 @@ def subject_text(subject: Subject) -> str:
         case NoFile():
             return f"no file{_that_match(subject.specifiers)} is for this target"
         case OnlySdists():
-            matching = f"what matches {' and '.join(subject.specifiers)}" if subject.specifiers else "what there is"
-            return f"{matching} exists as source distributions only"
+            if subject.specifiers:
+                return f"only source distributions match {' and '.join(subject.specifiers)}"
+            return "there are only source distributions"
         case Refused():
             reasons = "; ".join(_rejection(versions, why) for versions, why in subject.rejected[:_MOST_REASONS])
             if subject.every:
@@ -48,7 +49,9 @@ def subject_text(subject: Subject) -> str:
         case FromUrl():
             return "a direct reference cannot be chosen from an index"
         case ProvidedOutside():
-            return f"{subject.by} is not what {'these allow' if len(subject.causes) > 1 else 'this allows'}"
+            return (
+                f"{subject.by} does not meet {'these requirements' if len(subject.causes) > 1 else 'this requirement'}"
+            )
         case _:
             raise AssertionError(f"no words for {type(subject).__name__}")
 
