@@ -32,7 +32,7 @@ def test_a_number_of_candidates_ends_the_search(workplace: Workplace, index: Ind
     done = workplace.fails(1, "lock", "--max-candidates", "3", "--json")
     assert "was stopped after 3 candidates while deciding" in done.err
     assert "upper  (steps.only.pypi[0], line 7)" in done.err
-    assert "more of --time-limit and --max-candidates" in done.err
+    assert "raise --time-limit or --max-candidates" in done.err
     problem = done.json["error"]["problems"][0]
     assert (problem["tried"], problem["late"]) == (3, False)
     assert not workplace.lock.exists()
