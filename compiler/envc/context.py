@@ -1,4 +1,4 @@
-"""Everything a verb takes from outside its arguments."""
+"""Everything that a verb takes from its surroundings rather than from its arguments."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from envc.model.progress import Progress
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """When a search for versions is stopped. No result depends on them, only whether there is one."""
+    """When a search for versions is stopped. They decide whether there is a result, never which one."""
 
     candidates: int = 200_000  # tried for one problem; the hardest benchmark sets need some thousands
-    seconds: float = 900.0  # for one problem, fetching included
+    seconds: float = 900.0  # for one problem, including downloads
 
     def clock(self) -> Callable[[], bool]:
-        """Says when a search that begins now has to stop."""
+        """A function that returns whether a search that starts now has to stop."""
         end = time.monotonic() + self.seconds
         return lambda: time.monotonic() > end
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """The environment variables, the working directory, the clock, where to report, leave to use the network."""
+    """The environment variables, working directory and clock, where to report, and what the user allows."""
 
     environ: Mapping[str, str]
     cwd: Path
     progress: Progress
-    offline: bool = False
-    refresh: bool = False
-    force: bool = False  # also on a machine that lacks what an environment was solved for
+    offline: bool = False  # never use the network
+    refresh: bool = False  # ask indexes again, however recent their cached answers are
+    force: bool = False  # continue on a machine that lacks what an environment was solved for
     limits: Limits = Limits()
 
     @property
@@ -52,7 +52,6 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cache(self) -> Path:
-
         return cache_folder(self.environ)
 
 
@@ -68,7 +67,7 @@ def user_folder(kind: Literal["cache", "data"], environ: Mapping[str, str]) -> P
     """envc's folder of that kind for this user, as the platform defines it."""
     home = environ.get("HOME", "")
     if sys.platform == "linux" and home.startswith("/") and "ANDROID_ROOT" not in environ:
-        # What platformdirs says there (XDG Base Directory Specification). To import it takes 6 ms of every run.
+        # The rule of platformdirs (XDG Base Directory Specification). Importing it would add 5 ms to every run.
         variable, usual = ("XDG_CACHE_HOME", ".cache") if kind == "cache" else ("XDG_DATA_HOME", ".local/share")
         chosen = environ.get(variable, "")
         return Path(chosen if chosen.startswith("/") else f"{home}/{usual}", "envc")

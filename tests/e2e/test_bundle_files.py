@@ -190,14 +190,14 @@ def test_a_file_for_windows_is_looked_at_anywhere(workplace: Workplace, elsewher
 
 def test_a_file_holds_one_step_and_one_target(workplace: Workplace, elsewhere: Workplace, file: Path) -> None:
     done = workplace.fails(2, "bundle", "--output", "x.zst")
-    assert "name it with --step: prepare, report, train" in done.err
+    assert "name one with --step: prepare, report, train" in done.err
     both = ("--platform", "linux-64", "--platform", "win-64")
     done = workplace.fails(2, "bundle", "--output", "x.zst", "--step", "train", *both)
-    assert "name it with --platform: linux-64, win-64" in done.err
+    assert "name one with --platform: linux-64, win-64" in done.err
     assert not (workplace.checkout / "x.zst").exists()
     assert "choose another --output" in workplace.fails(1, "bundle", "--step", "train", "--output", "main.py/x.zst").err
     for options in (("--store", "x"), ("--platform", "win-64"), ("--frozen",)):
-        assert f"{options[0]} cannot be given" in elsewhere.fails(2, "hydrate", str(file), *options).err
+        assert f"{options[0]} cannot be used with" in elsewhere.fails(2, "hydrate", str(file), *options).err
     assert "cannot be read: No such file" in elsewhere.fails(1, "hydrate", "missing.tar.zst").err
     (elsewhere.checkout / "plain.zst").write_bytes(zstandard.compress(os.urandom(100)))
     assert "is not an object or bundle of envc, or its end is missing" in elsewhere.fails(1, "run", "plain.zst").err

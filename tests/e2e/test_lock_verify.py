@@ -35,7 +35,7 @@ def test_files_that_are_gone_or_others_are_named(workplace: Workplace, index: In
     workplace.ok("lock")
     index.remove("gamma-2.0-py3-none-any.whl")
     gone = workplace.fails(1, "lock", "--verify")
-    assert gone.out == "gamma-2.0-py3-none-any.whl: pypi has no such file any more\n"
+    assert gone.out == "gamma-2.0-py3-none-any.whl: pypi no longer has this file\n"
     assert "manifest.lock does not match what would be locked: 1 problem" in gone.err
     index.add(build_wheel("gamma", "2.0", files={"gamma.py": "SOMETHING = 'else'\n"}))
     other = workplace.fails(1, "lock", "--verify")
@@ -48,7 +48,7 @@ def test_a_pin_that_breaks_the_rules_is_named(workplace: Workplace) -> None:
     workplace.lock.write_text(text.replace('depends = ["gamma>=1"]', 'depends = ["gamma>=1", "zeta"]'))
     done = workplace.fails(1, "lock", "--verify", "--json")
     assert [problem["where"] for problem in done.json["problems"]] == ["pypi:alpha"]
-    assert done.json["problems"][0]["reason"] == "its depends would be others"
+    assert done.json["problems"][0]["reason"] == "its depends would differ"
 
 
 def test_a_yanked_pin_stays_with_a_warning_each_time(workplace: Workplace, index: IndexServer) -> None:

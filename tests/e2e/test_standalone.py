@@ -235,9 +235,9 @@ def test_a_lock_is_verified_with_its_archives(place: Workplace, mirror: str, tmp
     assert "3 files found at their sources" in place.ok("lock", "--verify").err
     assert LINUX in place.fails(1, "lock", "--verify", "--offline").err
     (folder / LINUX).unlink()
-    assert place.fails(1, "lock", "--verify").out == f"{LINUX}: is not where the archives are any more\n"
+    assert place.fails(1, "lock", "--verify").out == f"{LINUX}: is no longer at its source\n"
     write_table(pythons, {LINUX: archive_of({"python/bin/python": "EVIL"})})
-    assert f"{LINUX}: the table has another file of this name" in place.fails(1, "lock", "--verify").out
+    assert f"{LINUX}: the table of archives has another file of this name" in place.fails(1, "lock", "--verify").out
     place.write(place.manifest.read_text().replace(mirror, "pythons"))
     write_table(pythons, {LINUX: right})
     place.ok("lock", "--verify")

@@ -223,10 +223,10 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
 def test_a_card_for_another_python(tmp_path: Path) -> None:
     """The interpreter is chosen by the card, and the files are for the record's."""
     cases = {
-        "3.11": "another Python",
-        "pypy3.10": "another Python",
-        "x": "without a Python",
-        "3.12t": "without a Python",
+        "3.11": "one Python in its card and another in its record",
+        "pypy3.10": "one Python in its card and another in its record",
+        "x": "without a valid Python",
+        "3.12t": "without a valid Python",
     }
     for python, says in cases.items():
         data = bundle_of(card=msgspec.structs.replace(CARD, python=python))

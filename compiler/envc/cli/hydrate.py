@@ -72,8 +72,8 @@ def command(options: HydrateOptions) -> int:
         context = make_context(terminal, offline=True, force=options.force)
         if single_file.is_bundle(options.step):
             refuse_beside_a_file(options.step, platform=options.target, store=options.store, frozen=options.frozen)
-            against = open_project(options.manifest, context) if options.manifest else None
-            where, made = single_file.hydrate(Path(options.step), options.prefix, against, context, loading)
+            project = open_project(options.manifest, context) if options.manifest else None
+            where, made = single_file.hydrate(Path(options.step), options.prefix, project, context, loading)
         else:
             project = open_project(options.manifest, context)
             request = HydrateRequest(

@@ -25,8 +25,7 @@ from envc.errors import UsageError
 from envc.locking.plan.plan import NamedUpgrade, Upgrades
 from envc.locking.plan.project import Project, Selection, select
 from envc.pipeline.lock import LockRequest, lock
-from envc.pipeline.project import check as must_be_fresh
-from envc.pipeline.project import open_project, warn_of_yanked
+from envc.pipeline.project import open_project, require_fresh_lock, warn_of_yanked
 
 
 class LockOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +114,7 @@ def _check(project: Project, selection: Selection, context: Context, terminal: T
     selected = select(project, selection)
     if project.graph is not None:
         warn_of_yanked(project.graph, context)
-    graph = must_be_fresh(project, selected)
+    graph = require_fresh_lock(project, selected)
     if as_json:
         from envc.cli.documents import CheckedDocument
 

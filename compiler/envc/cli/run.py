@@ -51,8 +51,8 @@ def command(options: RunOptions) -> int:
                 from_store=options.from_store,
                 frozen=options.frozen,
             )
-            against = open_project(options.manifest, context) if options.manifest else None
-            return single_file.run(Path(options.step), options.arguments, against, context)
+            project = open_project(options.manifest, context) if options.manifest else None
+            return single_file.run(Path(options.step), options.arguments, project, context)
         project = open_project(options.manifest, context)
         request = RunRequest(
             step=options.step,

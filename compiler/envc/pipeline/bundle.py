@@ -1,4 +1,4 @@
-"""``envc bundle``: closures, then pack."""
+"""``envc bundle``: find the closures of the selected step-targets, then pack them."""
 
 from __future__ import annotations
 
@@ -13,31 +13,34 @@ from envc.locking import lockfile
 from envc.locking.plan.closure import Closures
 from envc.locking.plan.project import Project, Selection, select
 from envc.model.digest import Sha256
-from envc.pipeline.project import check, locked, store_of, warn_of_yanked
+from envc.pipeline.project import require_fresh_lock, require_lock, store_of, warn_of_yanked
 
 if TYPE_CHECKING:
     from envc.shipping.deliver.pack import Bundled
 
 
 class BundleRequest(msgspec.Struct, frozen=True, kw_only=True):
-    selection: Selection = Selection()  # the step-targets to bundle, and where to
+    selection: Selection = Selection()  # the step-targets to bundle, and the store
     level: int = 9  # of zstd
-    trust_store: bool = False  # believe objects that other machines made
-    record: bool = False  # write the content digests into the lock, for hydrate to demand
+    trust_store: bool = False  # use objects that other machines made without deriving them again
+    record: bool = False  # write content digests into the lock, which hydrate then requires
 
 
 def bundle(project: Project, request: BundleRequest, context: Context) -> Bundled:
-    """closure → pack: what the lock names, verified, into the store; with `record`, what it holds into the lock."""
+    """closure → pack: put what the lock names into the store, verified; with `record`, its contents into the lock.
+
+    Raises UsageError, NoLock, StaleLock, and what `shipping.deliver.pack` raises.
+    """
     from envc.locking.worktree.code import code_entries
     from envc.shipping.deliver.derive import Ledger
     from envc.shipping.deliver.pack import BundleRequest as PackRequest
     from envc.shipping.deliver.pack import StepBundle, pack
 
     if request.record and request.trust_store:
-        raise UsageError("--record writes what was derived here, and --trust-store derives nothing", "leave out one")
+        raise UsageError("--record needs objects derived here, and --trust-store skips that", "leave out one of them")
     manifest = project.manifest
-    # A lock that is stale, or in the middle of a merge, is used as it is with --frozen, but nothing is added to it.
-    graph = check(project) if request.record else locked(project, request.selection)
+    # With --frozen a lock may be stale or hold conflict markers. Nothing is written into such a lock.
+    graph = require_fresh_lock(project) if request.record else require_lock(project, request.selection)
     closures = Closures(graph)
     step_targets = select(project, request.selection)
     warn_of_yanked(graph, context, step_targets)

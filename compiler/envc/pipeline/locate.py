@@ -17,7 +17,7 @@ from envc.locking.plan.closure import Closures
 from envc.locking.plan.expand import StepTarget
 from envc.locking.plan.project import Project, Selection
 from envc.model.digest import sha256
-from envc.pipeline.project import channel_addresses, locked, store_of
+from envc.pipeline.project import channel_addresses, require_lock, store_of
 
 if TYPE_CHECKING:
     from envc.model.environment import Environment
@@ -45,7 +45,7 @@ def locate(project: Project, step_target: StepTarget, selection: Selection, cont
     from envc.shipping.store.records import get_pointer
 
     store = store_of(project, selection, context)
-    environment = Closures(locked(project, selection)).environment(step_target)
+    environment = Closures(require_lock(project, selection)).environment(step_target)
     lock_digest = sha256(project.manifest.lock_path.read_bytes())
     key = step_key(project.manifest.name, lock_digest, step_target.step, step_target.target.name)
     try:
@@ -53,7 +53,7 @@ def locate(project: Project, step_target: StepTarget, selection: Selection, cont
     except MissingBlob:
         raise NotBundled(store.name, key, step_target.step, step_target.target.name) from None
     if pointer.environment != environment.id:
-        raise CorruptBlob(f"{key} in {store.name}", "points to another environment than the lock's")
+        raise CorruptBlob(f"{key} in {store.name}", "points to an environment that is not the lock's")
     return Located(manifest=project.manifest, store=store, environment=environment, pointer=pointer)
 
 

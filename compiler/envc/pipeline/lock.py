@@ -1,4 +1,4 @@
-"""``envc lock``: plan, pose, solve, link, write."""
+"""``envc lock``: plan, pose, solve, link and write."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from envc.locking.plan.problems import pose
 from envc.locking.plan.project import Project, Selection, answers, select
 from envc.model.graph import Choice, LockGraph
 from envc.pipeline.places import located, reasons, with_lines
-from envc.pipeline.project import (
-    warn_of_yanked,
-)
+from envc.pipeline.project import warn_of_yanked
 
 if TYPE_CHECKING:
     from envc.locking.resolve.session import Solved
@@ -29,12 +27,12 @@ if TYPE_CHECKING:
 
 class LockRequest(msgspec.Struct, frozen=True, kw_only=True):
     upgrades: Upgrades = Upgrades()
-    selection: Selection = Selection()  # the step-targets to answer; all others stay as they are
+    selection: Selection = Selection()  # the step-targets to lock; the others stay as they are
     dry_run: bool = False
 
 
 class LockOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a lock came to."""
+    """The result of a lock."""
 
     path: Path
     graph: LockGraph
@@ -43,11 +41,14 @@ class LockOutcome(msgspec.Struct, frozen=True, kw_only=True):
     solved: int = 0  # solver runs
     seconds: float = 0.0
     changes: tuple[Change, ...] = ()
-    left: tuple[Reason, ...] = ()  # why the lock is out of date beside what was selected
+    left: tuple[Reason, ...] = ()  # why the lock is still out of date for step-targets that were not selected
 
 
 def lock(project: Project, request: LockRequest, context: Context) -> LockOutcome:
-    """plan → pose → solve → link → lockfile, for what the lock beside the manifest does not answer."""
+    """plan → pose → solve → link → lockfile, for the step-targets that the existing lock does not answer.
+
+    Raises UsageError, NoSuchInterpreter, BuildNotAllowed, Unsolvable and OfflineMiss, with the lines of the manifest.
+    """
     with located(project.manifest):
         return _lock(project, request, context)
 
@@ -111,5 +112,5 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
 
 
 def _left(project: Project, graph: LockGraph) -> tuple[Reason, ...]:
-    """Why a lock of which a part was solved is out of date still."""
+    """Why the lock is still out of date after a part of it was solved."""
     return with_lines(project.manifest, compare(project.manifest, project.step_targets, graph).reasons)

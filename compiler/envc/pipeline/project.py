@@ -1,4 +1,4 @@
-"""project: what every verb starts from: a manifest with its lock, and the step-targets that a command line means."""
+"""What every verb starts from: a manifest with its lock, the selected step-targets and the store."""
 
 from __future__ import annotations
 
@@ -14,25 +14,23 @@ from envc.locking import lockfile
 from envc.locking.manifest import find_manifest, load_manifest
 from envc.locking.plan.expand import StepTarget, expand
 from envc.locking.plan.freshness import Reason, compare
+from envc.locking.plan.project import Project, Selection, answers, select
 from envc.model.graph import LockGraph
 from envc.model.manifest import Manifest
+from envc.pipeline.places import reasons
 
 if TYPE_CHECKING:
     from envc.model.digest import Sha256
     from envc.model.environment import Environment
     from envc.shipping.store.blobs import Blobs
     from envc_solvers.pypi.problem import Strategy
-from envc.locking.plan.project import Project, Selection, answers, select
-from envc.pipeline.places import reasons
 
 
 def open_project(manifest: str | None, context: Context, resolution: Strategy | None = None) -> Project:
-    """parse → expand, and compare with the lock. Reads two files and the local projects, touches no network.
+    """parse → expand, then compare with the lock. Reads the manifest, the lock and local projects; uses no network.
 
-    With a `resolution` the manifest counts as if its policy said so.
-
-    A lock with conflict markers is read as the two locks that a merge left, put together by key; it is stale, and what
-    the two sides say alike is kept when it is locked again.
+    A `resolution` replaces the one in the manifest's policy. A lock with conflict markers is read as two locks, merged
+    by key. The result counts as stale, and locking again keeps what both sides agree on.
     """
     loaded = load_manifest(find_manifest(manifest, context.environ, context.cwd))
     if resolution is not None:
@@ -60,7 +58,7 @@ def open_project(manifest: str | None, context: Context, resolution: Strategy | 
 
 
 def _local_digests(manifest: Manifest, step_targets: tuple[StepTarget, ...]) -> dict[str, str]:
-    """What the paths that requirements name lead to now; "" for what is not there."""
+    """The digests of the local projects that requirements name by path, by path; "" for one that does not exist."""
     paths = {
         dependency.path
         for step_target in step_targets
@@ -80,10 +78,10 @@ def _local_digests(manifest: Manifest, step_targets: tuple[StepTarget, ...]) -> 
     return found
 
 
-def check(project: Project, selected: tuple[StepTarget, ...] | None = None) -> LockGraph:
-    """The lock. Raises NoLock, or StaleLock with every reason unless it says what the manifest asks for.
+def require_fresh_lock(project: Project, selected: tuple[StepTarget, ...] | None = None) -> LockGraph:
+    """The lock. Raises NoLock, and StaleLock with every reason unless it is up to date.
 
-    Of a lock that answers what is `selected` nothing more is asked.
+    With `selected`, it has to be up to date only for these step-targets.
     """
     path = project.manifest.lock_path
     if project.graph is None:
@@ -94,7 +92,7 @@ def check(project: Project, selected: tuple[StepTarget, ...] | None = None) -> L
 
 
 def warn_of_yanked(graph: LockGraph, context: Context, step_targets: Iterable[StepTarget] | None = None) -> None:
-    """Name the files of a lock that their authors took back: all of them, or those of some step-targets."""
+    """Warn of yanked files in a lock: all of them, or those that `step_targets` use."""
     if graph.holds_yanked:
         from envc.locking.review.yanked import yanked
 
@@ -102,12 +100,12 @@ def warn_of_yanked(graph: LockGraph, context: Context, step_targets: Iterable[St
             context.progress.warn(f"{package}\n  hint: {package.hint}")
 
 
-def locked(project: Project, selection: Selection) -> LockGraph:
-    """The lock; as `check`, unless it is to be taken as it is."""
+def require_lock(project: Project, selection: Selection) -> LockGraph:
+    """The lock, as `require_fresh_lock` returns it; with `selection.frozen`, also a stale one."""
     if selection.frozen and project.graph is not None:
         return project.graph
     try:
-        return check(project)
+        return require_fresh_lock(project)
     except StaleLock as error:
         error.hint = "run `envc lock`, or pass --frozen to use the lock as it is"
         raise
@@ -118,7 +116,7 @@ def store_of(project: Project, selection: Selection, context: Context) -> Blobs:
 
 
 def choose_store(chosen: str | None, manifest: Callable[[], Manifest], context: Context) -> Blobs:
-    """``--store``, else ``ENVC_STORE``, else the manifest's, else a folder in the user's data directory."""
+    """The `chosen` store, else ``ENVC_STORE``, else the manifest's, else a folder in the user's data directory."""
     from envc.shipping.store.open import open_store
 
     place = chosen or context.environ.get("ENVC_STORE")
@@ -132,7 +130,10 @@ def choose_store(chosen: str | None, manifest: Callable[[], Manifest], context: 
 
 
 def step_target_for(project: Project, step: str, target: str | None, *, foreign: bool = False) -> StepTarget:
-    """The step on the target that is named, else on the first of its targets that is of this machine's platform."""
+    """The step on that target, else on its target for this machine's platform. A `foreign` target may be named as well.
+
+    Raises UsageError where there is none.
+    """
     step_targets = select(project, Selection(steps=(step,), targets=(target,) if target else ()))
     here = this_platform()
     fitting = [step_target for step_target in step_targets if foreign or step_target.target.platform == here]
@@ -142,7 +143,7 @@ def step_target_for(project: Project, step: str, target: str | None, *, foreign:
             f"step {step} has no target for this machine, which is {here}; it has {has}",
             f'add "{here}" to the targets of the project or of the step, and run `envc lock`',
         )
-    # A target named as its platform is the plain one; a declared one, such as "gpu", has to be asked for.
+    # The target named like its platform is the default; a declared one, such as "gpu", has to be named.
     return min(fitting, key=lambda step_target: step_target.target.name != step_target.target.platform)
 
 
@@ -154,8 +155,10 @@ def this_platform() -> str:
 
 
 def channel_addresses(manifest: Manifest, environment: Environment) -> dict[Sha256, str]:
-    """The channel of each conda artifact, as prefix records name it: public ones by the address that every conda tool
-    knows, others by their name, so that no address of the manifest leaves it.
+    """The channel of each conda artifact, as prefix records name it.
+
+    Public channels have the address that every conda tool knows. Other channels have only their name, so that no
+    address of the manifest gets into a prefix.
     """
     members = [member for member in environment.members if member.kind == "conda"]
     if not members:

@@ -1,7 +1,7 @@
-"""The verbs on a single-file bundle: writing one from a project, and making or running an environment from one.
+"""The verbs on single-file bundles: write one from a project, and hydrate or run an environment from one.
 
-A bundle needs neither manifest nor lock nor store. Whoever has them may name the manifest: then the file must hold what
-the lock names, and what it demands, as a store must.
+A bundle needs no manifest, lock or store. Where a manifest is named all the same, the file must hold what its lock
+names and requires, as a store must.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from envc.model.digest import sha256
 from envc.pipeline.bundle import BundleRequest
 from envc.pipeline.bundle import bundle as bundle_to_store
 from envc.pipeline.locate import corrupt_objects_forgotten, locate, located_record
-from envc.pipeline.project import check, open_project, step_target_for, this_platform
+from envc.pipeline.project import open_project, require_fresh_lock, step_target_for, this_platform
 
 if TYPE_CHECKING:
     from envc.locking.plan.expand import StepTarget
@@ -75,35 +75,38 @@ def _ship(project: Project, step_target: StepTarget, request: BundleRequest, out
 
 
 def _one_step_target(project: Project, selection: Selection) -> StepTarget:
-    """The step-target that is meant; where none is named, the only step, on the target for this machine."""
+    """The selected step-target; without a selection, the only step, on the target for this machine."""
     step_targets = select(project, selection)
     steps = sorted({step_target.step for step_target in step_targets})
     if len(steps) > 1:
-        raise UsageError("a file holds one step", f"name it with --step: {', '.join(steps)}")
+        raise UsageError(
+            "a file holds one step, and the project has several", f"name one with --step: {', '.join(steps)}"
+        )
     if len(step_targets) == 1:
         return step_targets[0]
     if selection.targets:
         names = ", ".join(sorted(step_target.target.name for step_target in step_targets))
-        raise UsageError("a file holds one target", f"name it with --platform: {names}")
+        raise UsageError("a file holds one target, and several are selected", f"name one with --platform: {names}")
     return step_target_for(project, steps[0], None)
 
 
 def hydrate(
     file: Path,
     prefix: Path | None,
-    against: Project | None,
+    project: Project | None,
     context: Context,
     loading: Loading | None = None,
 ) -> tuple[Path, bool]:
-    """The prefix of a bundle, and whether it had to be made. Without a `prefix` it is one in the cache.
+    """hydrate: the prefix of a bundle, and whether this call made it. Without a `prefix`, it is one in the cache.
 
-    A foreign bundle is unpacked without an interpreter, and so needs a `prefix`.
+    A bundle for another platform is unpacked without an interpreter, and only into a `prefix`. The lock of `project`,
+    if given, must name what the bundle holds.
     """
     from envc.shipping.deliver.hydrate import StoredEnvironment
     from envc.shipping.deliver.hydrate import hydrate as fill
 
     bundle = open_bundle(context.cwd / file)
-    environment = _locked(bundle, against)
+    environment = _locked_environment(bundle, project)
     record = bundle.record
     is_foreign = record.platform != this_platform()
     if prefix is None and is_foreign:
@@ -126,10 +129,10 @@ def hydrate(
     return where, made
 
 
-def run(file: Path, command: tuple[str, ...], against: Project | None, context: Context) -> int:
-    """hydrate, where it is missing, then the step, in the folder of the bundled code.
+def run(file: Path, command: tuple[str, ...], project: Project | None, context: Context) -> int:
+    """hydrate, where that is missing, then the command, in the folder of the bundled code.
 
-    Does not return where exec is possible.
+    Does not return where exec is possible. Raises UsageError where there is no command.
     """
     from envc.model.record import CODE_FOLDER
     from envc.shipping.deliver.hydrate import ready_own
@@ -141,7 +144,7 @@ def run(file: Path, command: tuple[str, ...], against: Project | None, context: 
     words = command or (split_command(card.run) if card.run else ())
     if not words:
         raise UsageError(f"step {card.step} has no `run`", f"say what to run: `envc run {file} -- python …`")
-    prefix, _ = _ready(bundle, _locked(bundle, against), _interpreter(bundle, context), context)
+    prefix, _ = _ready(bundle, _locked_environment(bundle, project), _interpreter(bundle, context), context)
     folder = context.cwd
     if card.code is not None:
         with _reading():
@@ -153,20 +156,20 @@ def run(file: Path, command: tuple[str, ...], against: Project | None, context: 
 
 
 def open_bundle(file: Path) -> BundleFile:
-    """A bundle whose documents fit each other."""
+    """Open a bundle. Raises CorruptBlob where its documents contradict each other."""
     from envc.shipping.format.errors import CorruptBlob
     from envc.shipping.store import bundle_file
 
     with _reading():
         bundle = bundle_file.open_bundle(file)
         if python_of(bundle).key != bundle.record.python:
-            raise CorruptBlob(bundle.name, "has a card for another Python than its record")
+            raise CorruptBlob(bundle.name, "names one Python in its card and another in its record")
     return bundle
 
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """Say of a damaged file what helps those who have nothing else."""
+    """Give errors of the body about a damaged bundle the hint to get the file again."""
     from envc.shipping.format.errors import CorruptBlob
     from envc.shipping.prefix.tree import CorruptObject
 
@@ -178,36 +181,38 @@ def _reading() -> Iterator[None]:
         raise
 
 
-def _locked(bundle: BundleFile, against: Project | None) -> Environment | None:
-    """What the lock of a named project makes of the bundle's environment. Raises CorruptBlob where they differ."""
-    if against is None:
+def _locked_environment(bundle: BundleFile, project: Project | None) -> Environment | None:
+    """The bundle's environment as the lock of `project` has it. Raises CorruptBlob where the two differ."""
+    if project is None:
         return None
     from envc.locking.plan.closure import Closures
     from envc.shipping.deliver.hydrate import check_record
 
     card = bundle.card
-    graph = check(against)
+    graph = require_fresh_lock(project)
     step_targets = [
         step_target
-        for step_target in against.step_targets
+        for step_target in project.step_targets
         if (step_target.step, step_target.target.name) == (card.step, card.target)
     ]
     if not step_targets:
-        raise UsageError(f"the manifest has no step {card.step} on {card.target}, which {bundle.path.name} is for")
+        raise UsageError(
+            f"the manifest has no step {card.step} on {card.target}, which {bundle.path.name} was made for"
+        )
     environment = Closures(graph).environment(step_targets[0])
     check_record(bundle.record, environment, bundle)
     return environment
 
 
 def python_of(bundle: BundleFile) -> Python:
-    """The Python that a bundle was solved for. Raises CorruptBlob when its card names none."""
+    """The Python that a bundle was solved for. Raises CorruptBlob if its card names none."""
     from envc.locking.manifest.python import BadPython, choose_python, parse_python
     from envc.shipping.format.errors import CorruptBlob
 
     try:
         return choose_python(parse_python(bundle.card.python))
     except BadPython as error:
-        raise CorruptBlob(bundle.name, f"has a card without a Python ({error})") from None
+        raise CorruptBlob(bundle.name, f"has a card without a valid Python ({error})") from None
 
 
 def _interpreter(bundle: BundleFile, context: Context) -> Interpreter:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def solve_once(query: Query, context: Context, conda: CondaQuery | None = None) -> Solution:
-    """parse → expand → pose → solve, for one command line, without a lock; beside conda packages if there are some."""
+    """parse → expand → pose → solve, for one command line, without a lock; together with `conda` packages if given."""
     from envc.locking.manifest.query import parse_query
     from envc.locking.resolve.session import solve_both, solve_problems
 

@@ -1,4 +1,4 @@
-"""The verbs that look after stores and caches: `envc.pipeline`'s second page."""
+"""The verbs that maintain stores and caches: ``envc verify``, ``gc``, ``tag`` and ``cache``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from envc.errors import EnvcError, UsageError
 from envc.locking.plan.project import Project, Selection, select
 from envc.model.digest import Sha256, sha256
 from envc.pipeline.locate import locate, located_record
-from envc.pipeline.project import check, choose_store, locked
+from envc.pipeline.project import choose_store, require_fresh_lock, require_lock
 from envc.shipping.store.blobs import Blobs
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ RECENT = timedelta(days=30)
 
 
 def open_store(store: str | None, manifest: str | None, context: Context) -> Blobs:
-    """The store that is meant. A manifest is looked for only where nothing else names one."""
+    """The store, as `choose_store` chooses it. The manifest is read only where nothing else names a store."""
 
     def found() -> Manifest:
         from envc.locking.manifest import find_manifest, load_manifest
@@ -44,7 +44,7 @@ def verify_steps(project: Project, selection: Selection, context: Context) -> Ve
     """locate → record → verify: what the store holds for the selected steps and targets, compared with the lock."""
     from envc.shipping.deliver.verify import Problem, Verified, verify_environments
 
-    locked(project, selection)
+    require_lock(project, selection)
     step_targets = select(project, selection)
     found, problems = [], []
     for step_target in step_targets:
@@ -61,14 +61,14 @@ def verify_steps(project: Project, selection: Selection, context: Context) -> Ve
 
 
 def verify_whole_store(store: Blobs, context: Context) -> Verified:
-    """Everything that a store holds, whoever bundled it."""
+    """Check everything that a store holds, whichever project it belongs to."""
     from envc.shipping.deliver.verify import verify_store
 
     return verify_store(store, context.progress)
 
 
 def verify_folder(prefix: Path, context: Context) -> Verified:
-    """A prefix, compared with the record that it was made from."""
+    """Compare a prefix with the record that it was made from."""
     from envc.shipping.deliver.verify import verify_prefix
 
     return verify_prefix(context.cwd / prefix, context.progress)
@@ -89,7 +89,7 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def collect(store: Blobs, context: Context, *, recent: timedelta = RECENT, remove: bool = False) -> Collected:
-    """What no tag, recent pointer or lease leads to; counted, and removed only if asked to."""
+    """Count the blobs that no tag, recent pointer or lease refers to; with `remove`, delete them."""
     from envc.shipping.store.upkeep.collect import Collector
 
     collector = Collector(store, now=context.now.timestamp(), recent=recent.total_seconds(), progress=context.progress)
@@ -106,23 +106,23 @@ def collect(store: Blobs, context: Context, *, recent: timedelta = RECENT, remov
 
 
 def tag(project: Project, name: str, selection: Selection, context: Context, *, move: bool = False) -> Sha256:
-    """Keep the environments of the lock as it stands. Raises UsageError unless the store holds one, and where the name
-    stands for another lock and may not move.
+    """Tag the lock, so that its environments are kept. Raises EnvcError where the store holds none of them, and
+    UsageError where the tag is another lock's and `move` is not set.
     """
     from envc.shipping.store.tags import is_bundled, put_tag
 
-    check(project)
+    require_fresh_lock(project)
     lock = sha256(project.manifest.lock_path.read_bytes())
     store = choose_store(selection.store, lambda: project.manifest, context)
     if not is_bundled(store, project.manifest.name, lock):
-        raise EnvcError(f"{store.name} holds nothing that was bundled by this lock: run `envc bundle` first")
+        raise EnvcError(f"{store.name} holds no environment of this lock: run `envc bundle` first")
     if not put_tag(store, project.manifest.name, name, lock, move=move):
-        raise UsageError(f"the tag {name} stands for another lock", "pass --move to let it stand for this one")
+        raise UsageError(f"the tag {name} belongs to another lock", "pass --move to move it to this one")
     return lock
 
 
 def untag(project: Project, name: str, selection: Selection, context: Context) -> None:
-    """Remove a tag. Raises UsageError when there is none of that name."""
+    """Delete a tag. Raises UsageError if it does not exist."""
     from envc.shipping.store.tags import delete_tag
 
     store = choose_store(selection.store, lambda: project.manifest, context)
@@ -146,7 +146,7 @@ def show_cache(context: Context) -> tuple[CachePart, ...]:
 
 
 def prune_cache(context: Context, unused: timedelta | None, *, dry_run: bool = False) -> Pruned:
-    """Remove what was not used for that long; with None, everything."""
+    """Remove what was not used for that time; with None, everything."""
     from envc.shipping.deliver.caches import prune
 
     before = None if unused is None else context.now.timestamp() - unused.total_seconds()

@@ -1,4 +1,4 @@
-"""recheck: whether a lock is what would be locked, and whether its files are where they came from."""
+"""``envc lock --verify``: whether a lock matches what would be locked, and its files are still at their sources."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from envc.model.digest import Sha256
 from envc.model.graph import Artifact, Build, Choice, LockGraph, Package, SourceFile
 from envc.model.manifest import Manifest
 from envc.pipeline.places import located
-from envc.pipeline.project import check
+from envc.pipeline.project import require_fresh_lock
 from envc.shipping.deliver.verify import Problem
 from envc_solvers.pypi.language.index import File
 
@@ -44,38 +44,39 @@ class Rechecked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def recheck(project: Project, context: Context) -> Rechecked:
-    """Solve everything again, in memory, once with the lock's pins preferred and once without any.
+    """Solve everything again in memory, once with the lock's pins preferred and once without pins.
 
-    The first must give the lock to the letter: else a pin is not what its source says, or breaks a requirement or the
-    policy. What the second gives besides is news and no problem. Raises NoLock, StaleLock, and Unsolvable where nothing
-    can be solved any more.
+    The first solution must give the same lock, byte for byte. Otherwise a pin differs from its source, or violates a
+    requirement or the policy. Differences of the second solution are reported as newer packages, not as problems.
+
+    Raises NoLock, StaleLock, and Unsolvable where the requirements can no longer be solved.
     """
-    graph = check(project)
+    graph = require_fresh_lock(project)
     with located(project.manifest):
         return _recheck(project, graph, context)
 
 
 def _recheck(project: Project, graph: LockGraph, context: Context) -> Rechecked:
     unpinned = pose(project.manifest, project.step_targets, now=context.now)
-    problems, said, checked = _look_for_files(project, graph, context)
+    problems, yank_reasons, checked = _look_for_files(project, graph, context)
     if not problems:
         again = _solve_again(project, graph, context)
         problems = tuple(_differences(graph, again))
         if not problems and lockfile.dumps(graph) != lockfile.dumps(again):
-            problems = (Problem(where="environments", reason="do not hold what would be solved"),)
+            problems = (Problem(where="environments", reason="do not match what would be solved"),)
     newest = _link(project, _answers(unpinned, project, context, None), graph)
     return Rechecked(
         lock=str(project.manifest.lock_path),
         checked=checked,
         problems=problems,
-        yanked=yanked(with_yanked(graph, said)),
-        restored=tuple(sorted(_restored(graph, said))),
+        yanked=yanked(with_yanked(graph, yank_reasons)),
+        restored=tuple(sorted(_restored(graph, yank_reasons))),
         newer=changes(graph, newest),
     )
 
 
 def _solve_again(project: Project, graph: LockGraph, context: Context) -> LockGraph:
-    """What locking gives when it prefers what is locked. Steps that the lock keeps apart are solved apart."""
+    """The lock that is solved when the locked versions are preferred. Each environment of the lock is solved alone."""
     posed: list[PosedProblem] = []
     for environment in graph.environments:
         step_targets = [step_target for step_target in project.step_targets if step_target.step in environment.steps]
@@ -100,8 +101,9 @@ def _link(project: Project, answers: Mapping[StepTargetId, tuple[Choice, ...]], 
 def _look_for_files(
     project: Project, graph: LockGraph, context: Context
 ) -> tuple[tuple[Problem, ...], dict[Listed, str | None], int]:
-    """Ask every index again for the pages of what is locked, and for the archives of interpreters: problems, what was
-    said of yanked files, and how many were looked for.
+    """Ask every source again for the locked files, archives of interpreters included.
+
+    Returns the problems, why the index yanks each file (None for files that it does not yank), and the number of files.
     """
     fresh = msgspec.structs.replace(context, refresh=not context.offline)
     with open_origins(project.manifest, fresh) as origins:
@@ -117,27 +119,29 @@ def _look_for_files(
             ]
             looked = pool.map(lambda archive: _look_for_archive(archive, project.manifest, origins, context), archives)
             problems = [problem for problem in looked if problem is not None]
-    said: dict[Listed, str | None] = {}
+    yank_reasons: dict[Listed, str | None] = {}
     builds = graph.builds_by_wheel()
     for package, listed in zip(packages, listings, strict=True):
-        found, words = _compare(package, builds, listed)
-        problems += found
-        said |= words
+        package_problems, package_reasons = _compare(package, builds, listed)
+        problems += package_problems
+        yank_reasons |= package_reasons
     looked_for = len(archives) + sum(len(package.artifacts) for package in packages)
-    return tuple(sorted(problems)), said, looked_for
+    return tuple(sorted(problems)), yank_reasons, looked_for
 
 
 def _look_for_archive(
     archive: tuple[Package, Artifact], manifest: Manifest, origins: Indexes, context: Context
 ) -> Problem | None:
-    """What is not as the lock says of an archive that holds an interpreter. It is asked for, and not downloaded.
+    """The problem of an archive that holds an interpreter, if there is one. The archive is not downloaded.
 
     Raises SourceUnreachable, and OfflineMiss where a server would have to be asked.
     """
     package, artifact = archive
     now = stated(artifact.file, manifest.standalone, manifest.root)
     if now not in (None, artifact.sha256):
-        return Problem(where=artifact.file, reason=f"the table has another file of this name, with sha256 {now}")
+        return Problem(
+            where=artifact.file, reason=f"the table of archives has another file of this name, with sha256 {now}"
+        )
     what = f"{artifact.file} of {package.name} {package.version}"
     for url in addresses(artifact.file, manifest.standalone, context.environ, manifest.root):
         if url.startswith("file:"):
@@ -149,7 +153,7 @@ def _look_for_archive(
                 found = answer.status in (200, 206)
         if found:
             return None
-    return Problem(where=artifact.file, reason="is not where the archives are any more")
+    return Problem(where=artifact.file, reason="is no longer at its source")
 
 
 def _compare(
@@ -157,16 +161,16 @@ def _compare(
 ) -> tuple[list[Problem], dict[Listed, str | None]]:
     files = {file.name: file for file in listed}
     problems: list[Problem] = []
-    said: dict[Listed, str | None] = {}
+    yank_reasons: dict[Listed, str | None] = {}
     served: list[tuple[Artifact, Artifact | SourceFile]] = []
     for artifact in package.artifacts:
-        # What was built here was served as the sources that it was built from.
+        # A wheel that was built here was served as the source distribution that it was built from.
         sdists = [build.sdist for build in builds.get(artifact.sha256, ()) if build.sdist is not None]
         served += [(artifact, sdist) for sdist in sdists] or [(artifact, artifact)]
     for artifact, locked in served:
         file = files.get(locked.file)
         if file is None:
-            problems.append(Problem(where=locked.file, reason=f"{package.source} has no such file any more"))
+            problems.append(Problem(where=locked.file, reason=f"{package.source} no longer has this file"))
         elif file.sha256 and file.sha256 != locked.sha256:
             problems.append(
                 Problem(
@@ -175,30 +179,30 @@ def _compare(
                 )
             )
         else:
-            said[package.source, artifact.sha256] = file.yanked
-    return problems, said
+            yank_reasons[package.source, artifact.sha256] = file.yanked
+    return problems, yank_reasons
 
 
-def _restored(graph: LockGraph, said: Mapping[Listed, str | None]) -> Iterable[str]:
-    """The files that a lock calls yanked, and their index does not any more."""
+def _restored(graph: LockGraph, yank_reasons: Mapping[Listed, str | None]) -> Iterable[str]:
+    """The files that the lock calls yanked and that their index no longer does."""
     for package in graph.packages:
         for artifact in package.artifacts:
-            if artifact.yanked is not None and said.get((package.source, artifact.sha256), "unasked") is None:
+            if artifact.yanked is not None and yank_reasons.get((package.source, artifact.sha256), "unknown") is None:
                 yield artifact.file
 
 
 def _differences(old: LockGraph, new: LockGraph) -> Iterable[Problem]:
-    """What the lock says of packages, beside what was solved."""
+    """The packages that differ between the lock and what was solved."""
     before = {package.id: package for package in old.packages}
     after = {package.id: package for package in new.packages}
     for name in sorted(before.keys() | after.keys()):
         if name not in after:
             yield Problem(where=name, reason="would not be locked")
         elif name not in before:
-            yield Problem(where=name, reason=f"{after[name].version} would be locked too")
+            yield Problem(where=name, reason=f"{after[name].version} would be locked as well")
         elif before[name].version != after[name].version:
-            reason = f"is locked at {before[name].version}; {after[name].version} would be"
+            reason = f"is locked at {before[name].version}, but {after[name].version} would be locked"
             yield Problem(where=name, reason=reason)
         elif before[name] != after[name]:
             different = [f for f in Package.__struct_fields__ if getattr(before[name], f) != getattr(after[name], f)]
-            yield Problem(where=name, reason=f"its {' and '.join(different)} would be others")
+            yield Problem(where=name, reason=f"its {' and '.join(different)} would differ")
