@@ -227,7 +227,7 @@ def test_a_keyring_is_not_asked_unless_that_is_wanted(place: Workplace, private:
     place.fails(1, "lock")
     place.fails(1, "lock", ENVC_KEYRING_PROVIDER="disabled", PIP_KEYRING_PROVIDER="subprocess")
     assert not asked.exists()
-    assert "it is `subprocess` or `disabled`" in place.fails(2, "lock", ENVC_KEYRING_PROVIDER="import").err
+    assert "it must be `subprocess` or `disabled`" in place.fails(2, "lock", ENVC_KEYRING_PROVIDER="import").err
     (asked.parent / "keyring").unlink()
     env = {"ENVC_KEYRING_PROVIDER": "subprocess", "PATH": str(asked.parent)}
     assert "there is no `keyring` on PATH" in place.fails(2, "lock", **env).err

@@ -1,1 +1,1 @@
-"""HTTP, credentials and settings."""
+"""HTTP, credentials and network settings."""

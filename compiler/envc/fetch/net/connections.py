@@ -1,9 +1,9 @@
 """Connections that share one look-up of each host name.
 
-Two dozen connections that are opened at once would send two dozen look-ups at once, and resolvers that drop some of
-them (a well-known trait of container networks) make whoever waits for those lose five seconds.
+Two dozen connections opened at once would send two dozen DNS look-ups at once. Resolvers that drop some of them, as in
+many container networks, then delay those connections by five seconds.
 
-This is the one module that touches urllib3's private parts, in the way that its own SOCKS support does.
+This is the only module that uses private parts of urllib3, in the same way as urllib3's own SOCKS support.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError
 
 
 class Names:
-    """Addresses by host name, each looked up once, one at a time."""
+    """Addresses by host name. Each name is looked up once, and one at a time."""
 
     def __init__(self) -> None:
         self._addresses: dict[str, list[str]] = {}
         self._lock = threading.Lock()
 
     def addresses(self, host: str) -> list[str]:
-        """The addresses of a host, best first. Raises socket.gaierror; a failure is not remembered."""
+        """The addresses of a host, best first. Raises socket.gaierror; failures are not cached."""
         with self._lock:
             if host not in self._addresses:
                 found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
@@ -33,9 +33,9 @@ class Names:
 
 
 def pool_classes(names: Names) -> dict[str, type[HTTPConnectionPool]]:
-    """What a PoolManager's ``pool_classes_by_scheme`` holds, for connections that look up names in `names`."""
+    """The ``pool_classes_by_scheme`` of a PoolManager whose connections look up host names in `names`."""
 
-    def dial(connection: HTTPConnection) -> socket.socket:
+    def connect(connection: HTTPConnection) -> socket.socket:
         host = connection._dns_host
         try:
             addresses = names.addresses(host)
@@ -43,7 +43,7 @@ def pool_classes(names: Names) -> dict[str, type[HTTPConnectionPool]]:
             raise NameResolutionError(host, connection, socket.gaierror(str(error))) from error
         failure: ConnectTimeoutError | None = None
         for address in addresses:
-            # Only what is dialled changes: TLS goes on to demand a certificate for the name.
+            # Only the address to connect to changes. TLS still requires a certificate for the name.
             connection._dns_host = address
             try:
                 return HTTPConnection._new_conn(connection)
@@ -55,11 +55,11 @@ def pool_classes(names: Names) -> dict[str, type[HTTPConnectionPool]]:
 
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:
-            return dial(self)
+            return connect(self)
 
     class Encrypted(HTTPSConnection):
         def _new_conn(self) -> socket.socket:
-            return dial(self)
+            return connect(self)
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain

@@ -1,6 +1,6 @@
-"""Credentials: taken out of URLs at the edge, and given only to the host they belong to.
+"""Credentials: removed from URLs when these are read, and sent only to the server they belong to.
 
-Nothing here is ever rendered: after `split_credentials` no other module holds a URL with a user in it.
+They are never shown: after `split_credentials`, no other module holds a URL with a user in it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Login(msgspec.Struct, frozen=True):
 
 
 def split_credentials(url: str) -> tuple[str, Login | None]:
-    """The URL without its user part, and what stood there."""
+    """The URL without user and password, and these as a login."""
     parts = urlsplit(url)
     userinfo, at, host = parts.netloc.rpartition("@")
     if not at:
@@ -41,13 +41,13 @@ def split_credentials(url: str) -> tuple[str, Login | None]:
     return urlunsplit(parts._replace(netloc=host)), Login(unquote(user), unquote(password))
 
 
-KeyringLookup = Callable[[tuple[str, ...], str], tuple[str, str] | None]  # services, user → user and password
+KeyringLookup = Callable[[tuple[str, ...], str], tuple[str, str] | None]  # (services, user) → (user, password)
 
 
 class Keyring:
-    """The logins of sources by place (scheme, host and port), then those of a netrc file by host. Thread-safe.
+    """Logins of sources by server (scheme, host and port), and of a netrc file by host. Thread-safe.
 
-    A netrc's ``default`` entry is left alone: it would go to every host that a page happens to name.
+    The ``default`` entry of a netrc file is ignored: it would be sent to every host that a page names.
     """
 
     def __init__(
@@ -57,18 +57,18 @@ class Keyring:
         logins: Mapping[str, Login] | None = None,
         lookup: KeyringLookup | None = None,
     ) -> None:
-        """`logins` are by `login_name` of a source. `lookup` is only called for declared sources."""
+        """`logins` are keyed by the `login_name` of a source. `lookup` is called for declared sources only."""
         self._netrc = netrc
         self._logins = logins or {}
         self._lookup = lookup
         self._by_host: dict[str, Login] | None = None
         self._by_server: dict[tuple[str, str, int], Login] = {}
-        self._services: dict[tuple[str, str, int], str] = {}  # declared sources, which a keyring may be asked about
-        self._looked_up: dict[tuple[str, str, int], Login | None] = {}  # what it said of those that it was asked about
+        self._services: dict[tuple[str, str, int], str] = {}  # URLs of declared sources
+        self._looked_up: dict[tuple[str, str, int], Login | None] = {}  # results of `lookup`
         self._lock = threading.Lock()
 
     def declare(self, name: str, url: str, login: Login | None = None) -> None:
-        """A source stands at that URL, which is free of credentials; `login` is what stood in it before."""
+        """Declare a source. `url` has no credentials; `login` is what its URL contained."""
         given = self._logins.get(login_name(name), Login("", ""))
         user = given.user or (login.user if login else "")
         password = given.password or (login.password if login and login.user == user else "")
@@ -77,11 +77,11 @@ class Keyring:
         self._services[_server(url)] = url
 
     def add(self, url: str, login: Login) -> None:
-        """Remember the login of a source for requests to the same scheme, host and port."""
+        """Use this login for requests to the scheme, host and port of `url`."""
         self._by_server[_server(url)] = login
 
     def login(self, url: str) -> Login | None:
-        """What to authenticate a request with, if anything. Raises ValueError for a URL without a sensible port."""
+        """The login for a request, or None. Raises ValueError for a URL with an invalid port."""
         server = _server(url)
         known = self._by_server.get(server)
         if known is not None and known.password:
@@ -95,10 +95,10 @@ class Keyring:
         return self.login_after_refusal(url) or known
 
     def login_after_refusal(self, url: str) -> Login | None:
-        """Another login for a place that refused a request, or whose password is missing; None if there is none.
+        """Another login for a server that refused a request, or whose password is unknown; None if there is none.
 
-        A keyring is asked about a place once; requests that were under way meanwhile get the same answer. Raises
-        UsageError where it cannot be asked.
+        The system's keyring is asked once for each server, and concurrent requests get the same answer. Raises
+        UsageError if it cannot be asked.
         """
         if self._lookup is None:
             return None
@@ -115,7 +115,7 @@ class Keyring:
 
 
 def login_name(source: str) -> str:
-    """How environment variables spell a source: ``acme-models`` is ``ACME_MODELS``."""
+    """The name of a source in environment variables: ``ACME_MODELS`` for ``acme-models``."""
     return "".join(letter.upper() if letter.isalnum() and letter.isascii() else "_" for letter in source)
 
 
@@ -125,7 +125,7 @@ def _server(url: str) -> tuple[str, str, int]:
 
 
 def _read_netrc(path: Path | None) -> dict[str, Login]:
-    """Logins by host. A file that cannot be read holds none: it may be meant for other programs."""
+    """Logins by host. A file that cannot be read is ignored: it may be meant for other programs."""
     if path is None:
         return {}
     import netrc

@@ -1,7 +1,7 @@
-"""The `keyring` command: the one door through which fetching starts it, where the user has asked for that.
+"""Look-ups in the system's keyring through the `keyring` command, if the user has enabled them.
 
-It is asked as pip's and uv's "subprocess" providers ask: for the URL of a source, then for its host. What it answers is
-held in memory, for that source alone; what it writes to stderr is dropped, for it may name accounts.
+As in the "subprocess" providers of pip and uv, the command is called with the URL of a source, then with its host. Its
+answer is held in memory, and used for that source only. Its stderr is discarded, since it may contain account names.
 """
 
 from __future__ import annotations
@@ -10,33 +10,34 @@ from collections.abc import Mapping
 
 from envc.errors import UsageError
 
-_LONGEST = 120  # seconds; a keyring that is locked may ask its user first
+_TIMEOUT = 120  # seconds; a locked keyring may prompt the user first
 
 
 def ask_keyring(services: tuple[str, ...], user: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
-    """User and password that the command knows of one of these services; None where it knows none.
+    """The user and password of the first of these services that the keyring knows, or None.
 
-    Without a user it is asked for one as well (keyring 25.2 and newer). Raises UsageError where there is no command.
+    If `user` is empty, the keyring is asked for the user, too, which takes keyring 25.2 or newer. Raises UsageError if
+    the command is not installed.
     """
     import subprocess
 
     for service in services:
-        if service.startswith("-"):  # a host that the command would take for an option
+        if service.startswith("-"):  # the command would parse such a host as an option
             continue
-        asked = ["get", service, user] if user else ["--mode", "creds", "get", service]
+        arguments = ["get", service, user] if user else ["--mode", "creds", "get", service]
         try:
             done = subprocess.run(
-                ["keyring", *asked],
+                ["keyring", *arguments],
                 env=dict(environ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                timeout=_LONGEST,
+                timeout=_TIMEOUT,
                 check=False,
             )
         except FileNotFoundError:
             raise UsageError(
-                "the keyring provider is `subprocess`, and there is no `keyring` on PATH",
+                "the keyring provider is `subprocess`, but there is no `keyring` on PATH",
                 "install it, or set ENVC_KEYRING_PROVIDER=disabled",
             ) from None
         except subprocess.TimeoutExpired:

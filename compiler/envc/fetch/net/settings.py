@@ -1,9 +1,9 @@
-"""Where fetching happens: the cache folder, the default index, and what pip's own configuration says of them.
+"""Settings of fetching: the cache folder, the default index, credentials, and how servers are reached.
 
-pip's ``index-url`` says *where* the default index lives, so it is honoured. Its ``extra-index-url`` and ``find-links``
-would add candidates that the manifest does not name, which is how dependency confusion starts; they are named in a
-warning and never used, as are its ``no-index`` and ``trusted-host``. Its ``cert``, ``client-cert``, ``proxy`` and
-``keyring-provider`` say how servers are reached, and are honoured where no variable says it.
+They come from environment variables and pip's configuration. pip's ``index-url`` is used, since it says *where* the
+default index is. pip's ``extra-index-url`` and ``find-links`` would add candidates that the manifest does not name,
+which is how dependency confusion starts. They are never used, and a warning names them, as it does ``no-index`` and
+``trusted-host``. pip's ``cert``, ``client-cert``, ``proxy`` and ``keyring-provider`` are used if no variable is set.
 """
 
 from __future__ import annotations
@@ -32,33 +32,33 @@ _SECTIONS = ("global", "download", "install")  # of pip's configuration, later o
 
 
 class Transport(msgspec.Struct, frozen=True, kw_only=True):
-    """How servers are reached, besides what Python's ssl module and urllib read off the environment themselves."""
+    """How servers are reached, apart from the variables that Python's ssl module and urllib read themselves."""
 
     authorities: Path | None = None  # PEM file, or folder, that replaces the system's certificate authorities
     client_certificate: Path | None = None  # PEM file with a certificate and its key
-    proxy: str | None = None  # where no variable names one. May hold credentials
+    proxy: str | None = None  # used if no variable names a proxy. May hold credentials
 
 
 class FetchSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The surroundings that fetching depends on, read once."""
+    """The settings of a run, read once."""
 
-    cache: Path  # folder for everything that can be fetched again
-    index_url: str | None = None  # replaces the default index; None: the ecosystem's own. May hold credentials
+    cache: Path  # folder of everything that can be fetched again
+    index_url: str | None = None  # of the default index; None: the public one. May hold credentials
     netrc: Path | None = None
     logins: dict[str, Login] = {}  # by `login_name` of a source
-    lookup: KeyringLookup | None = None  # a keyring, where the user wants it to be asked
+    lookup: KeyringLookup | None = None  # in the system's keyring, if the user has enabled it
     transport: Transport = Transport()
-    warnings: tuple[str, ...] = ()  # to be shown when the network is used; free of credentials
+    warnings: tuple[str, ...] = ()  # shown when the network is used; without credentials
 
     def keyring(self) -> Keyring:
-        """A keyring that knows no source yet. One is enough for a run, so that nobody is asked twice."""
+        """A keyring without sources. A run shares one, so that the user is prompted only once."""
         return Keyring(self.netrc, logins=self.logins, lookup=self.lookup)
 
 
 def read_settings(environ: Mapping[str, str]) -> FetchSettings:
     """Read the settings from environment variables and pip's configuration files.
 
-    ``ENVC_CACHE_DIR`` and ``ENVC_INDEX_URL`` win over everything else. Raises UsageError for an index URL that is none.
+    ``ENVC_CACHE_DIR`` and ``ENVC_INDEX_URL`` take precedence. Raises UsageError for an invalid index URL.
     """
     pip = _pip_configuration(environ)
     origin, index_url = "ENVC_INDEX_URL", environ.get("ENVC_INDEX_URL")
@@ -78,7 +78,7 @@ def read_settings(environ: Mapping[str, str]) -> FetchSettings:
 
 
 def channel_settings(environ: Mapping[str, str]) -> FetchSettings:
-    """The same for runs that ask conda channels only: pip's configuration says nothing of them, and is not read."""
+    """Settings of a run that uses conda channels only. pip's configuration is not about them, and is not read."""
     return FetchSettings(
         cache=cache_folder(environ),
         netrc=_netrc(environ),
@@ -89,12 +89,12 @@ def channel_settings(environ: Mapping[str, str]) -> FetchSettings:
 
 
 def read_transport(environ: Mapping[str, str]) -> Transport:
-    """How to reach servers that are neither indexes nor channels: as indexes are reached."""
+    """How a store behind a web server is reached: as indexes are."""
     return _transport(environ, _pip_configuration(environ))
 
 
 def is_usable(url: str) -> bool:
-    """Whether a URL is one that envc can read from, with a host and a port that can be meant."""
+    """Whether envc can read from this URL: its scheme is supported, and it has a valid host and port."""
     try:
         parts = urlsplit(url)
         return parts.scheme == "file" or (
@@ -105,7 +105,7 @@ def is_usable(url: str) -> bool:
 
 
 def redact(url: str) -> str:
-    """A URL that may be shown: of one with credentials, or with what may be a token, only scheme and host."""
+    """The URL as it may be shown. If it has credentials, a query or a channel token, only scheme and host remain."""
     parts = urlsplit(url)
     if parts.username is None and parts.password is None and not parts.query and not holds_token(url):
         return url
@@ -114,9 +114,9 @@ def redact(url: str) -> str:
 
 
 def _logins(environ: Mapping[str, str]) -> dict[str, Login]:
-    """``ENVC_SOURCE_<NAME>_USERNAME`` and ``…_PASSWORD``; either may be left to the URL, netrc or a keyring."""
-    named = [key for key in environ if key.startswith("ENVC_SOURCE_")]  # mostly none, and no pattern has to be made
-    names = {match[1] for key in named if (match := re.fullmatch(_LOGIN, key)) is not None}
+    """``ENVC_SOURCE_<NAME>_USERNAME`` and ``…_PASSWORD``. The URL, netrc or a keyring may supply the other one."""
+    keys = [key for key in environ if key.startswith("ENVC_SOURCE_")]  # usually none: no pattern has to be compiled
+    names = {match[1] for key in keys if (match := re.fullmatch(_LOGIN, key)) is not None}
     return {
         name: Login(
             environ.get(f"ENVC_SOURCE_{name}_USERNAME", ""),
@@ -127,10 +127,10 @@ def _logins(environ: Mapping[str, str]) -> dict[str, Login]:
 
 
 def _keyring(environ: Mapping[str, str], pip: Mapping[str, str]) -> KeyringLookup | None:
-    """``ENVC_KEYRING_PROVIDER``, else pip's ``keyring-provider``: only "subprocess" lets the command be started."""
+    """``ENVC_KEYRING_PROVIDER``, else pip's ``keyring-provider``. The command is run for "subprocess" only."""
     provider = environ.get("ENVC_KEYRING_PROVIDER")
     if provider not in (None, "", "disabled", "subprocess"):
-        raise UsageError(f"ENVC_KEYRING_PROVIDER is {provider!r}", "it is `subprocess` or `disabled`")
+        raise UsageError(f"ENVC_KEYRING_PROVIDER is {provider!r}", "it must be `subprocess` or `disabled`")
     if (provider or pip.get("keyring-provider")) != "subprocess":
         return None
     from envc.fetch.net.keyring_command import ask_keyring
@@ -154,40 +154,41 @@ def _transport(environ: Mapping[str, str], pip: Mapping[str, str]) -> Transport:
 
 
 def _ignored(pip: Mapping[str, str]) -> tuple[str, ...]:
-    named = [
+    """Warnings about options of pip that envc does not use."""
+    candidates = [
         f"{key} ({', '.join(redact(url) for url in pip[key].split())})"
         for key in ("extra-index-url", "find-links")
         if pip.get(key, "").strip()
     ]
     warnings = []
-    if named:
-        where = "declare such places under [sources] in the manifest"
-        warnings.append(f"pip's {' and '.join(named)} add no candidates here; {where}")
+    if candidates:
+        hint = "declare these locations under [sources] in the manifest"
+        warnings.append(f"pip's {' and '.join(candidates)} are ignored; {hint}")
     if pip.get("no-index", "").strip().lower() in _YES:
         warnings.append(
-            "pip's no-index does not count here; --offline keeps off the network, [project] indexes says who is asked"
+            "pip's no-index is ignored; use --offline to stay off the network, and `indexes` in [project] to name indexes"
         )
     if pip.get("trusted-host", "").strip():
-        warnings.append("pip's trusted-host does not count here; name your authority's certificate in SSL_CERT_FILE")
+        warnings.append("pip's trusted-host is ignored; name your authority's certificate in SSL_CERT_FILE")
     return tuple(warnings)
 
 
 def _pip_configuration(environ: Mapping[str, str]) -> dict[str, str]:
-    """pip's index options: files from the most general to the most special, then PIP_* variables."""
+    """pip's index options: from its files, the most general first, then from PIP_* variables."""
     found: dict[str, str] = {}
     for path in _pip_files(environ):
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             continue
-        # Imported late: most machines have no such file, and the warm path should not pay for it.
+        # Imported here: most machines have no such file, and a run without fetching should not pay for the import.
         import configparser
 
         parser = configparser.RawConfigParser()
         try:
             parser.read_string(text)
         except configparser.Error:
-            continue  # pip itself will complain
+            continue  # pip itself reports it
         for section in _SECTIONS:
             if parser.has_section(section):
                 found.update(parser.items(section))
@@ -199,9 +200,9 @@ def _pip_configuration(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _pip_files(environ: Mapping[str, str]) -> list[Path]:
-    """Where pip looks, in its order (pip documentation, "Location" of configuration files)."""
-    special = environ.get("PIP_CONFIG_FILE")
-    if special in (os.devnull, "/dev/null"):
+    """The files that pip reads, in its order (pip documentation, "Location" of configuration files)."""
+    chosen = environ.get("PIP_CONFIG_FILE")
+    if chosen in (os.devnull, "/dev/null"):
         return []
     home = Path(environ.get("HOME") or environ.get("USERPROFILE") or Path.home())
     name = "pip.ini" if sys.platform == "win32" else "pip.conf"
@@ -217,7 +218,7 @@ def _pip_files(environ: Mapping[str, str]) -> list[Path]:
             shared.insert(0, Path("/Library/Application Support/pip") / name)
             user.append(home / "Library/Application Support/pip" / name)
     site = [Path(sys.prefix) / name]
-    return [*shared, *user, *site, *([Path(special)] if special else [])]
+    return [*shared, *user, *site, *([Path(chosen)] if chosen else [])]
 
 
 def _netrc(environ: Mapping[str, str]) -> Path | None:

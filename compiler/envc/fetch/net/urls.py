@@ -1,17 +1,17 @@
-"""Addresses that a manifest may hold: well-formed, and without secrets, because manifests are committed."""
+"""URLs that a manifest may contain: well-formed and without secrets, because manifests are committed."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-# Reads further than RFC 3986 does, up to the last "@" before the path, so that no half of a password is left standing.
+# Matches more than RFC 3986 allows, up to the last "@" before the path, so that no part of a password remains.
 _USER_INFO = re.compile(r"(?<=://)[^/\s\"']*@")
 _SCP_LIKE = r"[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:(?!//)[^\s]+"  # git@host:team/project.git
 GIT_SCHEMES = frozenset({"https", "http", "ssh", "git", "file"})
 
 
-# How channels may be asked with a token: https://conda.anaconda.org/t/<TOKEN>/<CHANNEL> (conda and Anaconda docs), or
+# A channel URL with a token: https://conda.anaconda.org/t/<TOKEN>/<CHANNEL> (conda and Anaconda docs), or
 # t/<TOKEN>/<CHANNEL> alone.
 _TOKEN = r"((?:https?://[^\s\"']*?/|(?<![^\s\"'])(?=t/[^/\s\"']+/))t/)[^/\s\"']+"
 TOKEN_HINT = (
@@ -20,34 +20,34 @@ TOKEN_HINT = (
 
 
 def redact(text: str) -> str:
-    """The text without the user names and passwords of the URLs in it, and without the tokens of channels."""
+    """The text without user names and passwords in URLs, and without the tokens of channels."""
     if "t/" in text:
         text = re.sub(_TOKEN, r"\1***", text)
     return _USER_INFO.sub("***@", text) if "@" in text else text
 
 
 def holds_token(url: str) -> bool:
-    """Whether the address of a channel has a token in its path."""
+    """Whether the URL of a channel has a token in its path."""
     return re.match(_TOKEN, url) is not None
 
 
 def url_mistake(url: str, schemes: frozenset[str] | None = None) -> tuple[str, str | None] | None:
-    """What is wrong with a URL and the way out; None if nothing is. `schemes` limits what it may start with."""
+    """The mistake in a URL and how to correct it; None if there is none. `schemes` are the allowed schemes."""
     scheme, separator, _ = url.partition("://")
     if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
-        return f"{url!r} is no URL", None
+        return f"{url!r} is not a URL", None
     if any(ord(character) <= 32 or ord(character) == 127 for character in url):
-        return f"{url!r} holds white space or control characters", None
+        return f"{url!r} contains white space or control characters", None
     if schemes is not None and scheme.lower() not in schemes:
         return f"{url!r} cannot be used here", f"use {', '.join(sorted(schemes))}"
     from urllib.parse import urlsplit
 
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises ValueError for what is none
+        parts.port  # noqa: B018 - raises ValueError if it is not a port
         secret = parts.password is not None or (parts.username is not None and "ssh" not in scheme)
     except ValueError as error:
-        return f"{url!r} is no URL: {error}", None
+        return f"{url!r} is not a URL: {error}", None
     if secret:
         return (
             "holds a user name or password, which a manifest must not",
@@ -57,7 +57,7 @@ def url_mistake(url: str, schemes: frozenset[str] | None = None) -> tuple[str, s
 
 
 def git_mistake(url: str) -> tuple[str, str | None] | None:
-    """The same for the address of a git repository, which may also be written ``git@host:path``."""
+    """As `url_mistake`, for the URL of a git repository, which may also be written ``git@host:path``."""
     return None if re.fullmatch(_SCP_LIKE, url) else url_mistake(url, GIT_SCHEMES)
 
 
