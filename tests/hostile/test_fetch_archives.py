@@ -152,9 +152,9 @@ def test_a_lie_is_noticed(data: bytes, reason: str) -> None:
         ({"demo.py": b""}, "0 METADATA"),
         ({PLACE: b"a", "other-1.0.dist-info/METADATA": b"b"}, "2 METADATA"),
         ({f"folder/{PLACE}": b"a"}, "0 METADATA"),
-        ({"other-1.0.dist-info/METADATA": b"a"}, "another package's place"),
-        ({"demo-2.0.dist-info/METADATA": b"a"}, "another package's place"),
-        ({"demo.dist-info/METADATA": b"a"}, "another package's place"),
+        ({"other-1.0.dist-info/METADATA": b"a"}, "the folder of another package"),
+        ({"demo-2.0.dist-info/METADATA": b"a"}, "the folder of another package"),
+        ({"demo.dist-info/METADATA": b"a"}, "the folder of another package"),
         ({PLACE: b"\0" * (1 << 25)}, "too large"),
     ],
 )
@@ -182,7 +182,7 @@ def test_a_bomb_is_not_inflated() -> None:
 
 @pytest.mark.parametrize("file", ["demo.whl", "demo-1.0.tar.gz", "demo-1.0-py3-none-any.zip", "-", ""])
 def test_only_wheels_have_it(file: str) -> None:
-    with pytest.raises(ValueError, match="its name is not a wheel's"):
+    with pytest.raises(ValueError, match="its name is not that of a wheel"):
         read(WHEEL.data, file)
 
 

@@ -166,7 +166,7 @@ def _ignored(pip: Mapping[str, str]) -> tuple[str, ...]:
         warnings.append(f"pip's {' and '.join(candidates)} are ignored; {hint}")
     if pip.get("no-index", "").strip().lower() in _YES:
         warnings.append(
-            "pip's no-index is ignored; use --offline to stay off the network, and `indexes` in [project] to name indexes"
+            "pip's no-index is ignored; --offline forbids network access, and `indexes` in [project] names the indexes"
         )
     if pip.get("trusted-host", "").strip():
         warnings.append("pip's trusted-host is ignored; name your authority's certificate in SSL_CERT_FILE")

@@ -1,1 +1,1 @@
-"""Package indexes."""
+"""Package indexes: pages, files and their metadata."""

@@ -1,4 +1,4 @@
-"""Facts of artifacts: their metadata, and digest and size where no page states them. Each found out once, and kept."""
+"""Facts of artifacts: metadata, and digest and size if no page states them. Each is determined once and cached."""
 
 from __future__ import annotations
 
@@ -44,19 +44,18 @@ class Facts:
         self._identities: Once[tuple[str, str, str], tuple[Sha256, int]] = Once()
 
     def metadata(self, source: str, project: str, file: File) -> Metadata:
-        """The metadata of a file that a source lists.
+        """The metadata of a listed file.
 
-        Raises MetadataUnusable when the file's own metadata is broken; else SourceUnreachable, OfflineMiss,
-        DigestMismatch.
+        Raises MetadataUnusable if the file's own metadata is broken; SourceUnreachable, OfflineMiss, DigestMismatch.
         """
         key = file.sha256 or f"{source}/{project}/{file.name}"
         return self._metadata.get(key, lambda: self._find_metadata(source, project, file))
 
     def identify(self, source: str, project: str, file: File) -> tuple[Sha256, int]:
-        """sha256 and size in bytes of a listed file, found out where the page does not state them.
+        """The sha256 and size in bytes of a listed file, determined from the file if its page does not state them.
 
-        Without a stated digest the file is downloaded whole, and stays cached. Raises SourceUnreachable, OfflineMiss,
-        StoreError.
+        Without a stated digest the whole file is downloaded, and stays in the cache. Raises SourceUnreachable,
+        OfflineMiss, Unwritable.
         """
         if file.sha256 and file.size:
             return parse_sha256(file.sha256), file.size
@@ -64,9 +63,9 @@ class Facts:
         return self._identities.get(key, lambda: self._find_identity(source, project, file))
 
     def obtain(self, source: str, project: str, file: File) -> tuple[Path, Sha256, int]:
-        """A whole listed file: path, digest and size in bytes. Errors as for `identify`, and DigestMismatch."""
-        if file.sha256 and (kept := self._artifacts.cached(parse_sha256(file.sha256), file.name)) is not None:
-            return kept, parse_sha256(file.sha256), kept.stat().st_size
+        """A listed file, downloaded: path, digest and size in bytes. Errors as for `identify`, and DigestMismatch."""
+        if file.sha256 and (cached := self._artifacts.cached(parse_sha256(file.sha256), file.name)) is not None:
+            return cached, parse_sha256(file.sha256), cached.stat().st_size
         return self._artifacts.obtain(source, self._listed(source, project, file, "the file"))
 
     def _find_metadata(self, source: str, project: str, file: File) -> Metadata:
@@ -86,7 +85,7 @@ class Facts:
         return metadata
 
     def _read_metadata(self, source: str, listed: ListedFile, artifact: str) -> Metadata:
-        # Imported here: work that finds everything in the cache needs none of this.
+        # Imported here: a run that finds everything in the cache needs none of this.
         from envc.fetch.pypi.metadata import parse_metadata, wheel_metadata
         from envc.fetch.pypi.remote import NoShortcut, remote_metadata
 
@@ -108,7 +107,7 @@ class Facts:
         from envc.fetch.pypi.remote import NoShortcut, remote_size
 
         location = self._locations[source]
-        # A local file may change at any time; a remote one is what its page of that content promised.
+        # A local file may change at any time. A remote file stays the same while the content of its page does.
         generation = (
             "" if location.is_local or location.kind != "pypi" else self._pages.state(source, project).generation
         )
@@ -129,7 +128,7 @@ class Facts:
         return sha256, size
 
     def _listed(self, source: str, project: str, file: File, purpose: str) -> ListedFile:
-        """The location of a file, for something that must be asked of its source."""
+        """The file with its URL, for a request to its source. Raises OfflineMiss if requests are forbidden."""
         listed = self._pages.find(source, project, file.name, file.sha256)
         if listed is None:
             raise SourceUnreachable(source, f"{purpose} {file.name}", "its page no longer lists that file")

@@ -1,8 +1,8 @@
-"""Indexes: everything that comes from indexes. One for a run; it gives each problem its `Index`.
+"""The indexes of a run, and the `Index` of each problem.
 
-The first-index rule: the first source that knows a project supplies it. "Does not know" is a 404 and nothing else; any
-other trouble ends the work, since to go on with the next source would let whoever disturbs the first one choose
-where packages come from.
+First-index rule: the first source that knows a project supplies it. Only a 404 means that a source does not know a
+project. Any other failure ends the run: if the next source were tried instead, an attacker who disturbs the first one
+could choose where packages come from.
 """
 
 from __future__ import annotations
@@ -35,9 +35,8 @@ from envc_solvers.pypi.language.tags import wheel_tags
 from envc_solvers.solution import Pin, Solution
 from envc_solvers.target import Python, Target
 
-_REQUESTS = 24  # at once, while guessing ahead
-_MOST_ANSWERS = 20_000  # markers kept per environment; beyond that only those of the last run stay
-
+_REQUESTS = 24  # concurrent requests while prefetching
+_MAX_ANSWERS = 20_000  # markers cached per environment; beyond that only those of the last run are kept
 
 NO_HINTS = Hints()
 
@@ -45,13 +44,13 @@ NO_HINTS = Hints()
 class SourceOrder(msgspec.Struct, frozen=True):
     """The sources that may supply the projects of a problem."""
 
-    order: tuple[str, ...]  # names by priority
-    only: Mapping[str, str] = {}  # name of the one source of a project, by normalised project name
-    dedicated: tuple[str, ...] = ()  # names of sources that supply only projects of `only`, or that their globs match
+    order: tuple[str, ...]  # source names by priority
+    only: Mapping[str, str] = {}  # normalised project name → the one source that may supply it
+    dedicated: tuple[str, ...] = ()  # sources that supply only projects that `only` assigns or their globs match
 
 
 class Indexes:
-    """The sources of a run. Thread-safe: problems may be solved in several threads. Close it when done."""
+    """The indexes of a run, to be closed at its end. Thread-safe: problems may be solved in several threads."""
 
     def __init__(
         self,
@@ -61,7 +60,7 @@ class Indexes:
         root: Path | None = None,
         locators: Mapping[str, Locator] | None = None,
     ) -> None:
-        """`root` is what the paths of find-links folders are relative to, `locators` as for `Artifacts`.
+        """Paths of find-links folders are relative to `root`. `locators` as for `Artifacts`.
 
         Raises UsageError for a source whose URL cannot be used.
         """
@@ -78,7 +77,7 @@ class Indexes:
         self._opened: list[ProjectIndex] = []
         self._workers = Workers(_REQUESTS, "fetch")
         self._lock = threading.Lock()
-        self.is_online = False  # whether this run has asked the network for anything
+        self.is_online = False  # whether this run has sent a request
 
     def __enter__(self) -> Indexes:
         return self
@@ -89,21 +88,21 @@ class Indexes:
         self.close()
 
     def close(self) -> None:
-        """Stop everything under way, keep what markers came to, and close the context's client."""
+        """Stop running requests, save the values of markers, and close the context's client."""
         self._workers.stop()
         self.context.client.close()
-        # A worker that waits for a server would take up to its time-out; it finds the cache closed, which is harmless.
+        # A worker that waits for a server may take until its time-out. It then finds the cache closed, without harm.
         self._workers.join(0.2)
         for environment, answers in self._answers.items():
             stored = self._stored_answers[environment]
             if len(answers) > stored:
-                self._cache.save_answers(environment, answers, replace=stored > _MOST_ANSWERS)
+                self._cache.save_answers(environment, answers, replace=stored > _MAX_ANSWERS)
         self._page_task.done()
         self._metadata_task.done()
         self._cache.close()
 
     def index(self, target: Target, python: Python, sources: SourceOrder, hints: Hints = NO_HINTS) -> ProjectIndex:
-        """What one problem asks. Raises UsageError for a source that is not there."""
+        """The index of one problem. Raises UsageError for an unknown source."""
         for name in (*sources.order, *sources.dedicated, *sources.only.values()):
             if name not in self._locations:
                 raise UsageError(f"there is no source {name} that holds PyPI projects")
@@ -115,7 +114,7 @@ class Indexes:
         return index
 
     def suppliers(self, project: str, sources: SourceOrder) -> tuple[str, ...]:
-        """Names of the sources that may supply a project, in the order in which they are asked."""
+        """The sources that may supply a project, by name, in the order in which they are tried."""
         if project in sources.only:
             return (sources.only[project],)
         allowed = [self._locations[name] for name in (*sources.order, *sources.dedicated)]
@@ -127,7 +126,7 @@ class Indexes:
         return tuple(name for name in sources.order if not self._locations[name].projects)
 
     def answers(self, target: Target, python: Python) -> dict[str, Answer]:
-        """What markers came to on that target. What is added to it is kept when this is closed."""
+        """The known values of markers on that target, a dict to add to. It is saved by `close`."""
         environment = environment_key(target, python)
         with self._lock:
             if environment not in self._answers:
@@ -136,7 +135,7 @@ class Indexes:
             return self._answers[environment]
 
     def view(self, source: str, project: str, target: Target, python: Python) -> View | None:
-        """A project of one source; None when that source does not know it."""
+        """A project as one source lists it; None if the source does not know it."""
         return self._pages.view(source, project, target, python)
 
     def files(self, source: str, project: str) -> tuple[File, ...]:
@@ -144,19 +143,19 @@ class Indexes:
         return tuple(item.file for item in self._pages.listing(source, project))
 
     def metadata(self, source: str, project: str, file: File) -> Metadata:
-        """The metadata of a file that a source lists; as `Facts.metadata`."""
+        """The metadata of a listed file, as `Facts.metadata`."""
         return self._facts.metadata(source, project, file)
 
     def identify(self, source: str, project: str, file: File) -> tuple[Sha256, int]:
-        """sha256 and size in bytes of a listed file; as `Facts.identify`."""
+        """The sha256 and size in bytes of a listed file, as `Facts.identify`."""
         return self._facts.identify(source, project, file)
 
     def obtain(self, source: str, project: str, file: File) -> tuple[Path, Sha256, int]:
-        """A whole listed file; as `Facts.obtain`."""
+        """A listed file, downloaded, as `Facts.obtain`."""
         return self._facts.obtain(source, project, file)
 
     def complete(self, solution: Solution, view: Callable[[str], View]) -> Solution:
-        """The solution with the digests and sizes that no page states, found out from the files themselves."""
+        """The solution with the digests and sizes that no page states, determined from the files themselves."""
         if all(pin.sha256 and pin.size for pin in solution.pins):
             return solution
         pins: list[Pin] = []
@@ -170,7 +169,7 @@ class Indexes:
 
     def unknown(self, name: str, sources: tuple[str, ...]) -> ProjectNotFound:
         """The error for a project that none of those sources knows."""
-        # Reading the shipped list takes as long as all other imports here, and is for errors alone.
+        # Reading the shipped list takes as long as all other imports here, and is needed for errors only.
         from envc.fetch.pypi.suggestions import nearest_project
 
         return ProjectNotFound(name, sources, nearest_project(name, self._cache.projects()))
@@ -180,7 +179,7 @@ class Indexes:
         return self._workers
 
     def _go_online(self) -> None:
-        """The first request is about to be made: from now on guessing ahead pays."""
+        """Start prefetching: the first request is about to be sent, so the cache does not hold everything."""
         with self._lock:
             if self.is_online:
                 return
@@ -193,7 +192,7 @@ class Indexes:
 
 
 class ProjectIndex:
-    """`envc_solvers.pypi.index.Index` for one problem: its target, its Python, its sources."""
+    """The index of one problem: an `envc_solvers.pypi.language.index.Index` for its target, Python and sources."""
 
     def __init__(self, indexes: Indexes, target: Target, python: Python, sources: SourceOrder, hints: Hints) -> None:
         self._indexes = indexes
@@ -206,7 +205,7 @@ class ProjectIndex:
         self._prefetcher: Prefetcher | None = None
 
     def view(self, name: str) -> View:
-        """The project as this target sees it. Raises ProjectNotFound when no source knows it."""
+        """The project with the files that are usable on the target. Raises ProjectNotFound if no source knows it."""
         view = self._views.get(name)
         if view is None:
             view = self.find(name)
@@ -216,7 +215,7 @@ class ProjectIndex:
         return view
 
     def files(self, name: str) -> tuple[File, ...]:
-        """All files of a project, from the source that supplies it; () when none knows it."""
+        """All files of a project from the source that supplies it; () if no source knows it."""
         for source in self._suppliers(name):
             files = self._indexes.files(source, name)
             if files:
@@ -224,18 +223,18 @@ class ProjectIndex:
         return ()
 
     def metadata(self, view: View, file: File) -> Metadata:
-        """The core metadata of a file of that view. Raises MetadataUnusable when the file's own metadata is broken."""
+        """The core metadata of a file of that view. Raises MetadataUnusable if the file's own metadata is broken."""
         return self._indexes.metadata(view.source, view.name, file)
 
     def expect(self, requirements: Iterable[Requirement]) -> None:
-        """These requirements will soon be asked about. Costs next to nothing while the cache knows everything."""
+        """Announce requirements that will soon be looked up. This costs next to nothing unless the run is online."""
         if self._prefetcher is not None:
             self._prefetcher.expect(requirements)
         else:
             self._expected.extend(requirements)
 
     def expect_metadata(self, view: View, files: Iterable[File]) -> None:
-        """The metadata of these files will soon be asked for."""
+        """Announce files whose metadata will soon be read."""
         if self._prefetcher is not None:
             self._prefetcher.expect_metadata(view, files)
 
@@ -248,13 +247,13 @@ class ProjectIndex:
         return None
 
     def metadata_of(self, view: View, file: File) -> Metadata:
-        """As `metadata`, for guesses. May be called from any thread."""
+        """As `metadata`, for prefetching. May be called from any thread."""
         return self._indexes.metadata(view.source, view.name, file)
 
     def start_prefetching(self) -> None:
-        """Begin to guess, with what is expected so far."""
+        """Start a prefetcher with the requirements announced so far."""
         if self._prefetcher is None:
-            wheel_tags(self._target, self._python)  # now, lest two dozen threads work them out at once
+            wheel_tags(self._target, self._python)  # computed once here, rather than in two dozen threads
             markers = Markers(
                 marker_environment(self._target, self._python), self._indexes.answers(self._target, self._python)
             )

@@ -1,10 +1,10 @@
-"""A project's page on an index, as a compact value: PEP 691 JSON, PEP 503 HTML, and folders of files.
+"""The page of a project on an index, as a compact value: PEP 691 JSON, PEP 503 HTML, and folders of files.
 
-A page is hostile until proven otherwise. What cannot be understood of one file leaves that file out; what cannot be
-understood of the whole page is a ValueError. Artifacts are trusted by digest alone, so a page can at worst hide files.
+Pages are not trusted. An entry that cannot be understood is left out; a page that cannot be understood is a ValueError.
+Artifacts are trusted by their digest only, so the worst that a page can do is to hide files.
 
-A page may list ten thousand files of which a target can install a hundred, so entries stay as they were read until
-somebody wants one of them: `listed` is where an entry becomes a file that can be believed.
+A page may list ten thousand files, and a target may be able to install a hundred of them. So entries stay as they were
+read until one is needed. Then `listed` checks the entry and makes a file of it.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ ACCEPT = f"{JSON_TYPE}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0
 ADVERTISED = "yes"
 
 _HEX = re.compile(r"[0-9a-f]{64}").fullmatch
-_LARGEST = 1 << 53  # bytes; beyond it a size is nonsense
+_LARGEST = 1 << 53  # bytes; larger sizes are ignored
 _WEB = ("http://", "https://")
 _SAFE_NAME = re.compile(r"\w[\w.+!~-]{0,239}").fullmatch
-# Most indexes state such addresses; to take them as they are saves seconds on a large lock.
+# Most indexes state such URLs. Using them as they are saves seconds on a large lock.
 _PLAIN_URL = re.compile(r"https?://[\w.:-]+/[^@#\s]*").fullmatch
 
 
 class ListedFile(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A file with the place it is served from."""
+    """A file with its URL."""
 
     file: File
     url: str  # absolute, without credentials and fragment
-    core: str = ""  # metadata sibling (PEP 658/714): "" not advertised, ADVERTISED, or its sha256
+    core: str = ""  # metadata sibling (PEP 658 and 714): "" if not advertised, else ADVERTISED or its sha256
 
 
 class Hashes(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -48,7 +48,7 @@ class Hashes(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class PageEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """One entry of `files`, as PEP 691 and PEP 700 have it and as it is kept; what nobody reads is not decoded."""
+    """One entry of `files` (PEP 691 and 700), as it is cached. Fields that are not used are not decoded."""
 
     filename: str
     url: str
@@ -64,18 +64,18 @@ class PageEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 class Listing(msgspec.Struct, frozen=True, array_like=True):
     """The files of a page, in its order."""
 
-    url: str  # that the entries' URLs are relative to, without credentials
+    url: str  # base of the entries' URLs, without credentials
     entries: tuple[PageEntry, ...]
 
     def __iter__(self) -> Iterator[ListedFile]:
-        """Every file that can be believed."""
+        """Every valid file."""
         for entry in self.entries:
             found = listed(entry, self.url)
             if found is not None:
                 yield found
 
     def at(self, number: int) -> File | None:
-        """The file of one entry; None when it cannot be meant."""
+        """The file of one entry; None if the entry is invalid."""
         found = listed(self.entries[number], self.url)
         return found.file if found is not None else None
 
@@ -89,12 +89,12 @@ class _LenientPage(msgspec.Struct):
 
 
 def is_file_name(name: str) -> bool:
-    """Whether a name from outside may become the name of a file here: nothing that a file system could take amiss."""
+    """Whether an untrusted name may be used as a file name on this machine."""
     return _SAFE_NAME(name) is not None
 
 
 def parse_page(body: bytes, content_type: str, url: str) -> Listing:
-    """Read a page that was served from `url`. Raises ValueError when it is no page of an index."""
+    """Read a page that was served from `url`. Raises ValueError if it is not a page of an index."""
     kind = content_type.partition(";")[0].strip().lower()
     try:
         if kind.endswith("json"):
@@ -129,7 +129,7 @@ def _parse_json(body: bytes, url: str) -> Listing:
 
 
 def _lenient(body: bytes) -> tuple[PageEntry, ...]:
-    """The entries of a page that are well typed, when not all of them are."""
+    """The well-typed entries of a page that has others, too."""
     try:
         raw = decode(body, _LenientPage).files
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -144,7 +144,7 @@ def _lenient(body: bytes) -> tuple[PageEntry, ...]:
 
 
 def _parse_html(body: bytes, url: str) -> Listing:
-    # unearth brings an HTTP client along, which costs 0.2 s; pages in HTML are the exception.
+    # unearth imports an HTTP client, which takes 0.2 s. HTML pages are the exception.
     from unearth.collector import IndexHTMLParser
 
     parser = IndexHTMLParser()
@@ -157,7 +157,7 @@ def _parse_html(body: bytes, url: str) -> Listing:
             continue
         address, _, fragment = href.partition("#")
         algorithm, _, digest = fragment.partition("=")
-        # PEP 714 renamed the attribute; the old spelling stays in use.
+        # PEP 714 renamed the attribute; the old name is still in use.
         core = anchor.get("data-core-metadata") or anchor.get("data-dist-info-metadata") or ""
         entries.append(
             PageEntry(
@@ -165,7 +165,7 @@ def _parse_html(body: bytes, url: str) -> Listing:
                 url=address,
                 hashes=Hashes(digest if algorithm == "sha256" else ""),
                 requires_python=anchor.get("data-requires-python"),
-                # PEP 592: the attribute may have a reason, or no value at all.
+                # The attribute may have a reason or no value (PEP 592).
                 yanked="data-yanked" in anchor and (anchor["data-yanked"] or True),
                 core_metadata={"sha256": core.removeprefix("sha256=")} if core.startswith("sha256=") else bool(core),
             )
@@ -174,7 +174,7 @@ def _parse_html(body: bytes, url: str) -> Listing:
 
 
 def listed(entry: PageEntry, base: str) -> ListedFile | None:
-    """An entry of a page at `base` as a file, or None when it cannot be meant."""
+    """An entry of a page at `base` as a file, or None if it is invalid."""
     name = entry.filename
     address = entry.url if _PLAIN_URL(entry.url) else _absolute(entry.url, base)
     if address is None or not _SAFE_NAME(name):
@@ -206,7 +206,7 @@ def listed(entry: PageEntry, base: str) -> ListedFile | None:
 
 
 def _core(entry: PageEntry) -> str:
-    """What `ListedFile.core` says of the metadata sibling."""
+    """The value of `ListedFile.core` for an entry."""
     stated = entry.core_metadata if entry.core_metadata is not None else entry.dist_info_metadata
     if not stated:
         return ""
@@ -215,7 +215,7 @@ def _core(entry: PageEntry) -> str:
 
 
 def _absolute(url: str, base: str) -> str | None:
-    """The absolute address, or None when it leads to something other than the web (or, from a folder, a file)."""
+    """The absolute URL, or None if it is neither on the web nor, on a page from disk, a file."""
     try:
         url = urljoin(base, url).partition("#")[0]
         scheme, host, *_ = urlsplit(url)
@@ -227,7 +227,7 @@ def _absolute(url: str, base: str) -> str | None:
 
 
 def _seconds(moment: datetime) -> int:
-    """Seconds since the epoch, rounded up, so that a cut-off within that second still excludes the file."""
+    """Seconds since the epoch, rounded up so that a cut-off within that second still excludes the file."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return math.ceil(moment.timestamp())

@@ -1,4 +1,4 @@
-"""Core metadata (PEP 566, 643, 639) as solver and lock need it, read tolerantly from the files that exist."""
+"""Core metadata (PEP 566, 639, 643) as the solver and the lock need it, read tolerantly."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from envc.fetch.pypi.wheel_metadata import name_and_version, read_metadata_file,
 from envc_solvers.errors import MetadataUnusable
 from envc_solvers.pypi.language.requirement import Metadata, Requirement, canonicalize_name, parse, specifiers
 
-_LICENCE_LENGTH = 100  # characters; a longer License field is the text of a licence, not its name
+_LICENCE_LENGTH = 100  # characters; a longer License field is the text of a licence rather than its name
 _HEADER = re.compile(r"([A-Za-z][A-Za-z0-9-]*):[ \t]*(.*)")
 _CLASSIFIER = "License :: "
 _STATIC_SINCE = (2, 2)  # Metadata-Version
 _DECISIVE = frozenset({"version", "requires-dist", "requires-python", "provides-extra"})  # for a solver
 _DYNAMIC_KEYS = frozenset({"version", "dependencies", "optional-dependencies", "requires-python"})  # the same, PEP 621
 
-# Requirements of files that were uploaded before anything checked them, and what they mean. uv repairs the same.
+# Repairs of malformed requirements, as in files uploaded before indexes checked them. uv makes the same repairs.
 _REPAIRS = (
     (re.compile(r"((?:[<>=~!]=|[<>])\s*\d[\d.*]*)\s*(?=[<>=~!])"), r"\1,"),  # ">=7.2.0<8.0.0", ">=1.0 <2"
     (re.compile(r"(>=|<=|>|<)\s*(\d+(?:\.\d+)*)\.\*"), r"\1\2"),  # ">=3.6.*"
@@ -30,7 +30,7 @@ _REPAIRS = (
 
 
 class _ProjectTable(msgspec.Struct, rename="kebab"):
-    """The keys of ``[project]`` that a solver asks about."""
+    """The keys of ``[project]`` that the solver needs."""
 
     name: str
     version: str = ""
@@ -41,10 +41,10 @@ class _ProjectTable(msgspec.Struct, rename="kebab"):
 
 
 def parse_metadata(file: str, data: bytes) -> Metadata:
-    """Read the METADATA of a wheel (or the PKG-INFO of an sdist) of that file name.
+    """Read the METADATA of a wheel, or the PKG-INFO of an sdist, of that file name.
 
-    Raises MetadataUnusable when a required field is missing, when name or version contradict a wheel's file name, or
-    when a requirement means nothing even after the usual repairs.
+    Raises MetadataUnusable if a required field is missing, if name or version contradict a wheel's file name, or if a
+    requirement is malformed even after the usual repairs.
     """
     fields = _fields(data.decode("utf-8", errors="replace"))
     name, version = _single(file, fields, "name"), _single(file, fields, "version")
@@ -67,9 +67,9 @@ def parse_metadata(file: str, data: bytes) -> Metadata:
 
 
 def static_metadata(file: str, pkg_info: bytes) -> Metadata | None:
-    """What an sdist's PKG-INFO says that every wheel built from it must say too; None where it leaves that open.
+    """The metadata in an sdist's PKG-INFO if every wheel built from it must have the same; otherwise None.
 
-    From Metadata-Version 2.2 on, a field that is not listed as Dynamic is final (PEP 643). Raises MetadataUnusable.
+    Since Metadata-Version 2.2, a field that is not listed as Dynamic is final (PEP 643). Raises MetadataUnusable.
     """
     fields = _fields(pkg_info.decode("utf-8", errors="replace"))
     try:
@@ -82,9 +82,9 @@ def static_metadata(file: str, pkg_info: bytes) -> Metadata | None:
 
 
 def project_metadata(file: str, pyproject: bytes) -> Metadata | None:
-    """The same from the ``[project]`` table of a pyproject.toml (PEP 621); None where that leaves anything open.
+    """The metadata in the ``[project]`` table of a pyproject.toml (PEP 621); None if any of it is dynamic.
 
-    Raises MetadataUnusable for a table that makes no sense.
+    Raises MetadataUnusable for an invalid table.
     """
     import tomli
 
@@ -97,7 +97,7 @@ def project_metadata(file: str, pyproject: bytes) -> Metadata | None:
     try:
         table = msgspec.convert(project, _ProjectTable)
     except msgspec.ValidationError as error:
-        raise MetadataUnusable(file, f"its [project] table makes no sense: {error}") from None
+        raise MetadataUnusable(file, f"its [project] table is invalid: {error}") from None
     if not table.version or _DYNAMIC_KEYS & set(table.dynamic):
         return None
     requires = [_requirement(file, text) for text in table.dependencies]
@@ -113,13 +113,13 @@ def project_metadata(file: str, pyproject: bytes) -> Metadata | None:
 
 
 def _for_extra(requirement: Requirement, extra: str) -> Requirement:
-    held = f"({requirement.marker}) and " if " or " in requirement.marker else f"{requirement.marker} and "
-    marker = f'{held if requirement.marker else ""}extra == "{extra}"'
+    prefix = f"({requirement.marker}) and " if " or " in requirement.marker else f"{requirement.marker} and "
+    marker = f'{prefix if requirement.marker else ""}extra == "{extra}"'
     return msgspec.structs.replace(requirement, marker=marker)
 
 
 def wheel_metadata(path: Path) -> Metadata:
-    """The metadata of a wheel on disk; its bytes have been verified. Raises MetadataUnusable and OSError."""
+    """The metadata of a verified wheel on disk. Raises MetadataUnusable and OSError."""
     try:
         data = read_metadata_file(path)
     except ValueError as error:
@@ -128,9 +128,9 @@ def wheel_metadata(path: Path) -> Metadata:
 
 
 def _fields(text: str) -> dict[str, list[str]]:
-    """The header fields, by lower-case name, in order; the description after the first empty line is left out.
+    """The header fields by lower-case name, in order, without the description after the first empty line.
 
-    A field goes on in lines that begin with white space (RFC 822 as the core metadata specification uses it).
+    A line that begins with white space continues a field (RFC 822, as used by the core metadata specification).
     """
     fields: dict[str, list[str]] = {}
     values: list[str] | None = None
@@ -144,7 +144,7 @@ def _fields(text: str) -> dict[str, list[str]]:
             continue
         match = _HEADER.fullmatch(line)
         if match is None:
-            break  # as email parsers do: what is no header begins the body
+            break  # as in email parsers, the first line that is not a header begins the body
         values = fields.setdefault(match[1].lower(), [])
         values.append(match[2].rstrip())
     return fields
@@ -181,7 +181,7 @@ def _parsed(text: str) -> Requirement | None:
 
 
 def _requires_python(text: str) -> str:
-    """As stated; repaired like a requirement where it would mean nothing, and then perhaps still meaningless."""
+    """The specifier as stated, or repaired like a requirement if it is invalid. The result may still be invalid."""
     from packaging.specifiers import InvalidSpecifier
 
     for pattern, replacement in _REPAIRS:
@@ -198,9 +198,9 @@ def _licence(fields: dict[str, list[str]]) -> str:
     expression = fields.get("license-expression", [""])[0].strip()
     if expression:
         return expression[:_LICENCE_LENGTH]
-    named = fields.get("license", [""])[0].strip()
-    if named and named != "UNKNOWN" and "\n" not in named and len(named) <= _LICENCE_LENGTH:
-        return named
+    name = fields.get("license", [""])[0].strip()
+    if name and name != "UNKNOWN" and "\n" not in name and len(name) <= _LICENCE_LENGTH:
+        return name
     classifiers = [
         text.rpartition("::")[2].strip() for text in fields.get("classifier", ()) if text.startswith(_CLASSIFIER)
     ]

@@ -1,4 +1,4 @@
-"""Pages of projects: fresh from the cache where possible, from the source where not, each at most once per process."""
+"""Pages of projects, from the cache while they are fresh, otherwise from the source; each at most once per process."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from envc_solvers.pypi.language.tags import Tags, rank_names, tag_key, version_o
 from envc_solvers.target import Python, Target
 
 LARGEST_PAGE = 1 << 28  # bytes
-_FLAT = ""  # a find-links page is kept under this project name
+_FLAT = ""  # the project name under which a find-links page is cached
 _NOTHING = Listing("", ())
 _SDISTS = (".tar.gz", ".zip")
 
 
 class Pages:
-    """The pages of all locations. Thread-safe."""
+    """The pages of all sources. Thread-safe."""
 
     def __init__(
         self,
@@ -48,9 +48,9 @@ class Pages:
         self._listings: dict[tuple[str, str], Listing] = {}
 
     def view(self, source: str, project: str, target: Target, python: Python) -> View | None:
-        """The project as those wheel tags see it; None when the source does not know it.
+        """The project with the files that those wheel tags allow; None if the source does not know it.
 
-        Raises SourceUnreachable, and OfflineMiss when asking is forbidden.
+        Raises SourceUnreachable, and OfflineMiss if requests are forbidden.
         """
         tags = tag_key(target, python)
         return self._views.get((source, project, tags), lambda: self._view(source, project, tags, target, python))
@@ -76,7 +76,7 @@ class Pages:
         return view
 
     def listing(self, source: str, project: str) -> Listing:
-        """Every file of a project, in the order of its page; empty when the source does not know it."""
+        """Every file of a project, in the order of its page; empty if the source does not know it."""
         location = self._location(source)
         if location.kind == "find-links":
             everything = self._all(location)
@@ -86,9 +86,9 @@ class Pages:
         return self._stored(location, project) if state.generation else _NOTHING
 
     def find(self, source: str, project: str, file: str, sha256: str) -> ListedFile | None:
-        """A file by name and digest, on the page that is at hand however old, else on a fresh one.
+        """A file by name and digest, on the cached page of whatever age, else on a fresh page.
 
-        An old page is as good as a new one here, since the digest decides.
+        An old page is good enough, since the digest identifies the file.
         """
         location = self._location(source)
         if location.kind == "pypi" and not location.is_local and (location.name, project) not in self._states:
@@ -100,7 +100,7 @@ class Pages:
         return _pick(self.listing(source, project), file, sha256)
 
     def state(self, source: str, project: str) -> PageState:
-        """What is known of a page, fresh. Its generation is "" when the source does not know the project."""
+        """The fresh state of a page. Its generation is "" if the source does not know the project."""
         return self._states.get((source, project), lambda: self._state(self._location(source), project))
 
     def _state(self, location: SourceLocation, project: str) -> PageState:
@@ -109,9 +109,9 @@ class Pages:
             return state
         if self._offline and not location.is_local:
             raise OfflineMiss(f"the page of {project or location.name}")
-        return self._ask(location, project, state)
+        return self._fetch(location, project, state)
 
-    def _ask(self, location: SourceLocation, project: str, old: PageState | None) -> PageState:
+    def _fetch(self, location: SourceLocation, project: str, old: PageState | None) -> PageState:
         what = f"the page of {project}" if project else "its page"
         url = location.page_url(project)
         if location.is_local:
@@ -135,9 +135,9 @@ class Pages:
             self._cache.save_page(location.key, project, state)
             return state
         if reply.status != 200:
-            raise SourceUnreachable(location.name, what, f"HTTP {reply.status}, which makes no sense here")
+            raise SourceUnreachable(location.name, what, f"unexpected HTTP {reply.status}")
         etag, modified = reply.headers.get("etag", ""), reply.headers.get("last-modified", "")
-        # The content names the generation: a server that knows no validators still spares us parsing a page twice.
+        # The generation is derived from the content, so an unchanged page is not parsed again, even without validators.
         state = PageState(sha256(reply.body)[:20], etag, modified, self._now, age)
         if old is not None and old.generation == state.generation:
             self._cache.save_page(location.key, project, state)
@@ -161,10 +161,10 @@ class Pages:
 
     def _is_fresh(self, location: SourceLocation, state: PageState) -> bool:
         if location.is_local:
-            return False  # reading the file is no dearer than reading the cache, and always right
+            return False  # reading the file costs no more than reading the cache, and is always right
         if self._offline:
             return True
-        # A clock that was set back makes a page look young for ever; as far ahead as behind, it is asked again.
+        # After a clock was set back, a page may be from the future. It is then no fresher than one from the past.
         return not self._refresh and abs(self._now - state.fetched_at) < state.max_age
 
     def _all(self, location: SourceLocation) -> Listing:
@@ -179,14 +179,14 @@ class Pages:
         return self._stored(location, _FLAT) if state.generation else _NOTHING
 
     def _stored(self, location: SourceLocation, project: str) -> Listing:
-        """A page's files from memory, else from the cache, else from the source once more: its row was damaged."""
+        """The files of a page from memory, else from the cache, else, if its row is damaged, from the source again."""
         listing = self._listings.get((location.key, project))
         if listing is None:
             listing = self._cache.listing(location.key, project)
             if listing is None:
                 if self._offline and not location.is_local:
                     raise OfflineMiss(f"the page of {project or location.name}")
-                self._ask(location, project, None)
+                self._fetch(location, project, None)
                 listing = self._listings.get((location.key, project), _NOTHING)
             self._listings[location.key, project] = listing
         return listing
@@ -210,7 +210,7 @@ def _belongs(file: str, project: str) -> bool:
 
 
 def _read_local(url: str, location: SourceLocation, what: str) -> Reply:
-    """The page of a source on disk: ``index.html`` of the project's folder, or a find-links page itself."""
+    """The page of a source on disk: ``index.html`` in the project's folder, or a find-links page itself."""
     path = local_path(url)
     if location.kind == "pypi" or path.is_dir():
         path = path / "index.html"
@@ -220,7 +220,7 @@ def _read_local(url: str, location: SourceLocation, what: str) -> Reply:
         if location.kind == "pypi" and local_path(location.url or "").is_dir():
             return Reply(404, {}, b"", url)
         raise SourceUnreachable(
-            location.name, what, "there is no such folder", "correct where that source is"
+            location.name, what, "there is no such folder", "correct the URL or path of that source"
         ) from None
     except OSError as error:
         raise SourceUnreachable(location.name, what, error.strerror or "unreadable") from None

@@ -1,7 +1,7 @@
-"""Guessing ahead: while the solver thinks about one project, what it will likely ask for next comes in.
+"""Prefetching: while the solver works on one project, pages and metadata that it will probably need are fetched.
 
-The guess is a prefetcher over requirements: of each project the candidate that would be tried first, then what that one
-requires on this target. A wrong guess costs a request; the solver's answers never depend on any of this.
+Requirements are followed from candidate to candidate: the first candidate that would be tried for each project, then
+the requirements of that candidate on this target. A wrong guess costs a request, and never changes a solution.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from envc_solvers.pypi.language.requirement import Metadata, Requirement, specif
 from envc_solvers.pypi.problem import Policy
 from envc_solvers.target import Python
 
-_MAX_STEPS = 5_000  # of one walk
-_MAX_RELEASES = 200  # releases that one guess looks at
-_IGNORED = (EnvcError, SolverError, Stopped, InterruptedError)  # whoever needs the answer sees the error again
+_MAX_STEPS = 5_000  # requirements followed for one problem
+_MAX_RELEASES = 200  # releases examined for one requirement
+_IGNORED = (EnvcError, SolverError, Stopped, InterruptedError)  # raised again if the solver needs the same answer
 
 
 class Hints(msgspec.Struct, frozen=True, kw_only=True):
-    """What a problem says besides its requirements. Hints make guesses better and change no answer."""
+    """Parts of a problem that improve guesses. They change no answer."""
 
     policy: Policy = Policy()
     preferences: Mapping[str, tuple[str, ...]] = {}  # versions to prefer, best first, by normalised project name
-    provided: Collection[str] = ()  # projects that no index has to supply
+    provided: Collection[str] = ()  # normalised names of projects that no index has to supply
 
 
 class Lookups(Protocol):
-    """What a prefetcher asks; every method may be called from any thread."""
+    """The look-ups of a prefetcher. Every method may be called from any thread."""
 
     def find(self, name: str) -> View | None: ...
     def metadata_of(self, view: View, file: File) -> Metadata: ...
 
 
 class Prefetcher:
-    """One problem's guesses. Thread-safe."""
+    """Prefetching for one problem. Thread-safe."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Prefetcher:
         self._lock = threading.Lock()
 
     def expect(self, requirements: Iterable[Requirement], extras: tuple[str, ...] = ()) -> None:
-        """Go on from these requirements, which hold if their markers do with one of those extras."""
+        """Follow those of these requirements whose markers hold with one of the extras."""
         for requirement in requirements:
             if (
                 requirement.url
@@ -83,7 +83,7 @@ class Prefetcher:
             self._workers.submit(lambda requirement=requirement: self._visit(requirement))  # type: ignore[misc]
 
     def expect_metadata(self, view: View, files: Iterable[File]) -> None:
-        """What the solver knows that it will try is no guess, and leads to none before it is chosen."""
+        """Fetch metadata that the solver is going to read. Its requirements are not followed until a file is chosen."""
         for file in files:
             self._workers.submit(lambda file=file: self._fetch(view, file), rank=1)  # type: ignore[misc]
 
@@ -105,7 +105,7 @@ class Prefetcher:
             return
 
     def _likely(self, view: View, requirement: Requirement) -> File | None:
-        """The file that would be tried first, given all that is known so far; else given this requirement alone."""
+        """The file that would be tried first under all specifiers known so far, or under this requirement alone."""
         with self._lock:
             known = tuple(self._specifiers.get(view.name, ()))
         return self._first(view, known) or (self._first(view, (requirement.specifier,)) if len(known) > 1 else None)
@@ -121,7 +121,7 @@ class Prefetcher:
         preferred = self._preferences.get(view.name, ())
         releases = sorted(view.releases, key=lambda release: release.version not in preferred) if preferred else None
         allowed = self._policy.prereleases == "allow" or view.name in self._policy.prereleases_for
-        fallback = None  # a pre-release, where there is nothing else
+        fallback = None  # a pre-release, if there is nothing else
         for release in (releases or view.releases)[:_MAX_RELEASES]:
             version = Version(release.version)
             if not all(one.contains(version, prereleases=True) for one in sets):
@@ -135,7 +135,7 @@ class Prefetcher:
         return fallback
 
     def _usable(self, name: str, files: tuple[File, ...]) -> File | None:
-        """The best file that policy and Python do not rule out."""
+        """The best file that the policy and the Python version allow."""
         from packaging.specifiers import InvalidSpecifier
 
         cutoff = self._policy.exclude_newer_for.get(name, self._policy.exclude_newer)

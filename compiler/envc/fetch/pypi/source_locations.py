@@ -1,4 +1,4 @@
-"""Where sources live: each source of the manifest as a location with a cache key, and credentials kept apart."""
+"""Where the sources of a manifest are: URL and cache key of each, with credentials kept apart."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from envc.model.manifest import Source
 
 
 class SourceLocation(msgspec.Struct, frozen=True):
-    """A source, resolved."""
+    """A source with its URL."""
 
-    name: str  # source name, the only thing that may be shown
-    key: str  # names it in the cache: "default", or name and digest of the credential-free URL
+    name: str  # the only field that may be shown
+    key: str  # in the cache: "default", or name and digest of the URL without credentials
     kind: Literal["pypi", "find-links"]
     url: str | None  # without credentials and trailing slash; None: the default index, looked up when it is needed
     projects: tuple[str, ...] = ()  # globs over normalised names
@@ -31,7 +31,7 @@ class SourceLocation(msgspec.Struct, frozen=True):
         return self.url is not None and self.url.startswith("file:")
 
     def page_url(self, project: str) -> str:
-        """Where the page of a project stands; a find-links source has one page for all."""
+        """The URL of a project's page. A find-links source has one page for all projects."""
         url = self.url or default_index_url()
         return url if self.kind == "find-links" else f"{url}/{quote(project)}/"
 
@@ -39,9 +39,9 @@ class SourceLocation(msgspec.Struct, frozen=True):
 def resolve_sources(
     sources: Mapping[str, Source], settings: FetchSettings, keyring: Keyring, root: Path | None = None
 ) -> dict[str, SourceLocation]:
-    """The locations of all sources that hold PyPI projects; their credentials go into the keyring.
+    """The locations of all sources of PyPI projects, by name. Their credentials are added to the keyring.
 
-    A path stands relative to `root`, else to the working directory. Raises UsageError for a URL that envc cannot read.
+    Paths are relative to `root`, or to the working directory. Raises UsageError for a URL that envc cannot read from.
     """
     locations = {}
     for name, source in sources.items():
@@ -68,7 +68,7 @@ def resolve_sources(
 
 @cache
 def default_index_url() -> str:
-    """The default index, which unearth knows. Costs 0.2 s: unearth brings an HTTP client along."""
+    """The URL of the default index, from unearth. Takes 0.2 s, because unearth imports an HTTP client."""
     from unearth import PackageFinder
 
     return str(PackageFinder().sources[0]["url"]).rstrip("/")

@@ -1,8 +1,8 @@
-"""The METADATA of a wheel, read from as little of the archive as possible, wherever its bytes are.
+"""The METADATA of a wheel, read from as little of the archive as possible, whether local or remote.
 
-The archive is hostile: every length is bounded before it is believed, and the central directory, the local header and
-the content must agree. What is not as the wheel format (PEP 427) and the ZIP specification (APPNOTE 6.3) have it
-raises ValueError with a reason.
+The archive is not trusted: every length is checked against a bound before it is used, and the central directory, the
+local header and the content must agree. Deviations from the wheel format (PEP 427) and the ZIP specification
+(APPNOTE 6.3) raise ValueError with a reason.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 from envc.system import zip_structures as zips
 from envc_solvers.pypi.language.requirement import canonicalize_name
 
-TAIL = 1 << 16  # bytes that the first read takes; holds directory and METADATA of 9 wheels in 10
+TAIL = 1 << 16  # bytes of the first read; they hold directory and METADATA of 9 wheels in 10
 LARGEST_METADATA = 1 << 24  # bytes
 _LARGEST_DIRECTORY = 1 << 26  # bytes
 _MAX_ENTRIES = 1 << 18
@@ -41,20 +41,20 @@ class _Member(msgspec.Struct, frozen=True):
 def read_metadata(file: str, size: int, read: Read) -> bytes:
     """The bytes of ``<name>-<version>.dist-info/METADATA`` in the wheel of that file name and size in bytes.
 
-    `read` is asked for two or three spans, all within the file, from the end towards the start. Raises ValueError, and
-    whatever `read` raises.
+    `read` is called for two or three spans within the file, from the end towards the start. Raises ValueError, and what
+    `read` raises.
     """
     member = _metadata_entry(file, *_directory(size, read))
     directory_limit = size - zips.END.size
     if member.offset + zips.LOCAL.size + member.compressed > directory_limit:
         raise ValueError("METADATA lies outside the archive")
-    # The local header's extra field may differ in length from the directory's, so read a little more than needed.
+    # The extra field of the local header may be longer than that in the directory, so read a little more.
     length = min(zips.LOCAL.size + len(member.name.encode()) + 512 + member.compressed, size - member.offset)
     return _content(member, read(member.offset, length))
 
 
 def read_metadata_file(path: Path) -> bytes:
-    """The same of a local wheel. Raises ValueError and OSError."""
+    """As `read_metadata`, for a local wheel. Raises ValueError and OSError."""
     with path.open("rb") as stream:
 
         def read(offset: int, length: int) -> bytes:
@@ -68,15 +68,15 @@ def read_metadata_file(path: Path) -> bytes:
 
 
 def name_and_version(file: str) -> tuple[str, str]:
-    """The normalised name and the version, as spelt, that a wheel's file name states. Raises ValueError."""
+    """The normalised name, and the version as spelt, in the file name of a wheel. Raises ValueError."""
     parts = file.removesuffix(".whl").split("-")
     if not file.endswith(".whl") or len(parts) not in (5, 6):
-        raise ValueError("its name is not a wheel's")
+        raise ValueError("its name is not that of a wheel")
     return canonicalize_name(parts[0]), parts[1]
 
 
 def same_version(one: str, other: str) -> bool:
-    """Whether two spellings are one version (PEP 440)."""
+    """Whether two spellings are the same version (PEP 440)."""
     if one == other:
         return True
     from packaging.version import InvalidVersion, Version
@@ -110,7 +110,7 @@ def _directory(size: int, read: Read) -> tuple[bytes, int]:
     if entries > _MAX_ENTRIES or length > _LARGEST_DIRECTORY:
         raise ValueError("its directory is too large")
     if offset + length != end:
-        # Bytes between directory and end record, or before the archive, are where zip parsers disagree.
+        # ZIP parsers treat bytes between directory and end record, or before the archive, differently.
         raise ValueError("its directory is not where the archive says")
     if offset >= start:
         return tail[offset - start : offset - start + length], entries
@@ -139,7 +139,7 @@ def _zip64_end(tail: bytes, start: int, at: int, read: Read) -> tuple[zips.Zip64
 
 
 def _metadata_entry(file: str, directory: bytes, entries: int) -> _Member:
-    """The one entry that is this wheel's METADATA."""
+    """The single entry of this wheel's METADATA."""
     name, version = name_and_version(file)
     found: list[_Member] = []
     after = 0
@@ -169,7 +169,7 @@ def _metadata_entry(file: str, directory: bytes, entries: int) -> _Member:
         raise ValueError(f"it holds {len(found)} METADATA files where one is expected")
     folder_name, _, folder_version = found[0].name.removesuffix(".dist-info/METADATA").partition("-")
     if canonicalize_name(folder_name) != name or not same_version(folder_version, version):
-        raise ValueError(f"its METADATA lies in {found[0].name[:200]!r}, which is another package's place")
+        raise ValueError(f"its METADATA is in {found[0].name[:200]!r}, which is the folder of another package")
     return found[0]
 
 
@@ -227,7 +227,7 @@ def _content(member: _Member, data: bytes) -> bytes:
 def _inflate(raw: bytes, size: int) -> bytes:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        # One byte more than announced is enough to tell a lie; a bomb goes no further.
+        # One byte more than announced is enough to detect a wrong size, and stops a decompression bomb.
         content = inflater.decompress(raw, size + 1)
     except zlib.error:
         raise ValueError("its METADATA is damaged") from None
