@@ -17,7 +17,7 @@ from tests.e2e.command import ENVC, HOST_PYTHON, Workplace, host_platform
     ("words", "told"),
     [
         (("lock", "--time-limit", "soon"), "--time-limit: 'soon' is neither a moment nor a span"),
-        (("gc", "--recent", "2 months"), "--recent: '2 months' is no fixed span"),
+        (("gc", "--recent", "2 months"), "--recent: '2 months' is not a fixed span"),
         (("cache", "prune", "--unused", "2026-01-01"), "--unused: '2026-01-01' is a point in time, not a span"),
     ],
 )
@@ -30,7 +30,7 @@ def test_spans_name_their_option(workplace: Workplace, words: tuple[str, ...], t
 def test_a_python_that_does_not_exist_yet(workplace: Workplace) -> None:
     done = workplace.fails(2, "solve", "--pypi", "alpha", "--python", "3.99")
     assert "--python 3.99: no Python that envc knows satisfies '3.99'" in done.err
-    assert "known are 3.8" in done.err
+    assert "it knows 3.8" in done.err
 
 
 def test_a_platform_that_the_manifest_does_not_have_is_no_slip_of_the_pen(workplace: Workplace) -> None:

@@ -67,7 +67,7 @@ def test_what_is_not_there_cannot_be_removed() -> None:
 
 
 def test_what_is_no_requirement_is_refused() -> None:
-    with pytest.raises(UsageError, match="is no requirement"):
+    with pytest.raises(UsageError, match="is not a requirement"):
         edit.add(TEXT, ("steps", "one"), "pypi", ["a >> 1"])
 
 

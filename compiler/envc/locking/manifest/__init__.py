@@ -1,7 +1,7 @@
-"""parse: the text of a manifest becomes typed values, or one report of everything that is wrong with it.
+"""manifest: the text of a manifest becomes typed values, or one report of all its mistakes.
 
-`document` holds the shapes, the other modules the meaning; `explain`, `shape` and `positions` are read only when there
-is a mistake.
+`document` defines the shape, `manifest` and the modules below it the meaning. `explain`, `shape` and `positions` are
+imported only if there is a mistake.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["find_manifest", "load_manifest", "parse_manifest", "position_of"]
 
 
 def load_manifest(path: Path) -> Manifest:
-    """Read and parse a manifest. Raises ManifestError, and UsageError where the file cannot be read."""
+    """Read and parse a manifest. Raises ManifestError, and UsageError if the file cannot be read."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -34,12 +34,12 @@ def load_manifest(path: Path) -> Manifest:
 
 
 def parse_manifest(text: str, path: Path) -> Manifest:
-    """Parse the text of a manifest that stands at `path`, which is not read. Raises ManifestError with every mistake.
+    """Parse the text of the manifest at `path`, which is not read. Raises ManifestError with every mistake.
 
-    In a ``pyproject.toml`` the manifest is the ``[tool.envc]`` table, and the project's name may be left to
+    In a ``pyproject.toml`` the manifest is the ``[tool.envc]`` table, and the name of the project may be that of
     ``[project]``.
     """
-    # Imported late: other modules of this package serve command lines that read no manifest.
+    # Imported late: other modules of this package are used by commands that read no manifest.
     import msgspec
     import tomli
 
@@ -71,7 +71,7 @@ def parse_manifest(text: str, path: Path) -> Manifest:
 
 
 def position_of(text: str, key_path: KeyPath) -> tuple[int, int] | None:
-    """Line and column (from 1) where that key of a TOML text stands, or that item of an array; None if nowhere.
+    """Line and column (from 1) of a key of a TOML text, or of an item of an array; None if it is not there.
 
     The key path starts at the root of the text: in a ``pyproject.toml`` it begins with `Manifest.prefix`.
     """
@@ -81,7 +81,7 @@ def position_of(text: str, key_path: KeyPath) -> tuple[int, int] | None:
 
 
 def _tool_table(document: dict[str, Any], path: Path) -> object:
-    """The manifest in a pyproject.toml, whose own `[project]` may name the project."""
+    """The manifest in a pyproject.toml, whose `[project]` table may name the project."""
     tool = document.get("tool")
     if not isinstance(tool, dict) or "envc" not in tool:
         suggestion = "add [tool.envc.project], or write a manifest.toml"

@@ -1,4 +1,4 @@
-"""conda_query: what one command line of ``envc solve --conda`` asks, as a problem for the conda solver."""
+"""conda_query: a command line of ``envc solve --conda`` as a problem for the conda solver."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from envc_solvers.conda.language.virtual import parse_virtual_package, virtual_p
 from envc_solvers.conda.problem import ChannelPriority, CondaProblem, CondaRoot
 from envc_solvers.target import PLATFORMS, default_target
 
-NOARCH = "noarch"  # a platform of its own here: packages that run anywhere, on a machine that promises nothing
+NOARCH = "noarch"  # a platform here: packages that run anywhere, on a machine without any virtual packages
 DEFAULT_CHANNELS = ("conda-forge",)
 
 
@@ -26,14 +26,14 @@ class CondaQuery(msgspec.Struct, frozen=True, kw_only=True):
     specs: tuple[str, ...]
     channels: tuple[str, ...] = ()  # names, paths or URLs, by priority; () is the default channel
     priority: ChannelPriority = "strict"
-    virtual: tuple[str, ...] = ()  # given at least once, these are all that the machine has
+    virtual: tuple[str, ...] = ()  # if there are any, the machine has these and no others
     exclude_newer: str | None = None
     constraints: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
 
 
 def parse_conda_query(query: CondaQuery, channels: Iterable[str], now: datetime) -> CondaProblem:
-    """The problem that the options state; `channels` are the names of its channels. Raises UsageError."""
+    """The problem that the options describe. `channels` are the names of its channels. Raises UsageError."""
     if query.platform != NOARCH and query.platform not in PLATFORMS:
         from envc.locking.manifest.report import suggest_name
 

@@ -1,7 +1,7 @@
-"""Direct references: requirements that say themselves where their project is, by URL, path or git repository.
+"""Direct references: requirements that give the address of their project, as a URL, a path or a git repository.
 
-The forms are PEP 508's ``name @ url``, with pip's ``git+`` addresses and its fragments ``sha256=…`` and
-``subdirectory=…`` behind ``#``, and the tables of a manifest, which say the same with keys.
+They are written as PEP 508's ``name @ url``, with pip's ``git+`` addresses and its fragments ``sha256=…`` and
+``subdirectory=…`` after ``#``, or as tables of a manifest, which have keys for these parts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SDIST_SUFFIXES = (".tar.gz", ".tgz", ".tar.bz2", ".zip")
 
 
 class Address(msgspec.Struct, frozen=True):
-    """A URL taken apart."""
+    """A URL and its fragment."""
 
     plain: str  # without its fragment
     sha256: str | None = None
@@ -41,7 +41,7 @@ def read_reference(report: Report, at: KeyPath, requirement: Requirement) -> PyP
         path, _, rev = path.partition("@")
         git = f"{scheme}://{host}{slash}{path}"
         if address.sha256 is not None:
-            report.add(at, "a repository has no sha256", "name a commit behind '@' instead")
+            report.add(at, "a repository has no sha256", "name a commit after '@' instead")
         check_git(report, at, git, rev or None)
         return PyPIDependency(requirement=bare, at=at, git=git, rev=rev or None, subdirectory=address.subdirectory)
     if url.startswith(("hg+", "svn+", "bzr+")):
@@ -49,7 +49,7 @@ def read_reference(report: Report, at: KeyPath, requirement: Requirement) -> PyP
     elif url.startswith("file:") or "://" not in url:
         report.add(
             at,
-            "a file's address holds on one machine only",
+            "the address of a file is valid on one machine only",
             f'write {{ name = "{requirement.name}", path = "…" }}, relative to the manifest',
         )
     elif mistake := url_mistake(url, WEB):
@@ -67,13 +67,13 @@ def read_reference(report: Report, at: KeyPath, requirement: Requirement) -> PyP
 
 
 def read_fragment(report: Report, at: KeyPath, url: str) -> Address:
-    """What stands behind ``#``: ``sha256`` and ``subdirectory`` count, ``egg`` says what is known already."""
+    """Read the fragment of a URL: ``sha256`` and ``subdirectory``. ``egg`` repeats the name and is ignored."""
     plain, _, fragment = url.partition("#")
     fields = dict(pair.partition("=")[::2] for pair in fragment.split("&") if pair)
     digest, subdirectory = fields.pop("sha256", None), fields.pop("subdirectory", None)
     fields.pop("egg", None)
     if fields:
-        report.add(at, f"{sorted(fields)[0]!r} means nothing behind '#'", "only `sha256` and `subdirectory` are read")
+        report.add(at, f"{sorted(fields)[0]!r} has no meaning after '#'", "only `sha256` and `subdirectory` are read")
     if subdirectory is not None:
         subdirectory = unquote(subdirectory)
         check_inside(report, at, "subdirectory", subdirectory)
@@ -86,35 +86,35 @@ def read_fragment(report: Report, at: KeyPath, url: str) -> Address:
 
 
 def check_git(report: Report, at: KeyPath, git: str, rev: str | None, rev_at: KeyPath | None = None) -> None:
-    """Report an address that leads to no git repository, and a revision that cannot be one."""
+    """Report an address that cannot be that of a git repository, and a revision that cannot be one."""
     if mistake := git_mistake(git):
         report.add(at, *mistake)
-    # git would take a leading dash for an option.
+    # git would read a leading dash as an option.
     if rev is not None and (not rev or rev.startswith("-") or re.search(r"[\s\x00-\x1f~^:?*\[\\]|\.\.", rev)):
-        report.add(rev_at or at, f"{rev[:80]!r} is no commit, tag or branch")
+        report.add(rev_at or at, f"{rev[:80]!r} is not a commit, tag or branch")
 
 
 def check_archive(report: Report, at: KeyPath, url: str) -> None:
-    """Report a URL whose last part names neither a wheel nor a source archive: nothing else says what it leads to."""
+    """Report a URL whose last part names neither a wheel nor a source archive, since nothing else tells what it is."""
     if not last_part(url).endswith((".whl", *SDIST_SUFFIXES)):
         report.add(
             at,
-            "its last part is no file name of a wheel or a source archive",
+            "its last part is not the file name of a wheel or a source archive",
             f"it must end in .whl, {', '.join(SDIST_SUFFIXES)}; a repository is written `git`",
         )
 
 
 def last_part(address: str) -> str:
-    """The name of the file or folder that a URL or path leads to."""
+    """The name of the file or folder at a URL or path."""
     if "://" in address:
         address = unquote(address.partition("?")[0])
     return address.rstrip("/").rpartition("/")[2]
 
 
 def name_of(address: str) -> str:
-    """The project that a URL or path seems to lead to, for a table without `name`; "" where it does not say.
+    """The name of the project at a URL or path, for a table without `name`; "" if it cannot be told.
 
-    A wheel or sdist says it in its file's name, a folder by its own. Whatever it leads to must call itself so.
+    It is taken from the file name of a wheel or sdist, or from the name of a folder. The metadata must agree with it.
     """
     last = last_part(address)
     if last.endswith(".whl"):

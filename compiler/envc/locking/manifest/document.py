@@ -1,9 +1,9 @@
-"""The manifest as TOML shapes it: what may stand where. Its JSON Schema is made from these types.
+"""The shape of a manifest in TOML. Its JSON Schema is made from these types.
 
-Meaning (names that must exist, requirements that must parse) is read by the other modules of this room.
+The meaning (names that must exist, requirements that must parse) is checked by the other modules of this package.
 """
 
-# No annotations as text here: msgspec would compile each of them when it reads its first manifest, which took 2 ms.
+# No annotations as text here: msgspec would compile each of them to read the first manifest, which took 2 ms.
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -21,7 +21,7 @@ Interpreter = Annotated[
     InterpreterKind,
     Meta(description='Where the interpreter comes from; default: "conda" for steps with conda packages, else "host"'),
 ]
-# A TOML date-time or date reaches a JSON Schema as text. msgspec forbids unions of text and dates, hence Any.
+# A TOML date-time or date is text to a JSON Schema. msgspec forbids unions of text and dates, hence Any.
 Cutoff = Annotated[
     Any,
     Meta(
@@ -41,20 +41,20 @@ PackageCutoff = Annotated[
 class PyPITable(Shape, frozen=True, kw_only=True):
     """A requirement on a PyPI project, written as a table."""
 
-    name: Annotated[str, Meta(description="May be left to a `path` or `url` that ends with it")] = ""
+    name: Annotated[str, Meta(description="May be left out if `path` or `url` ends with it")] = ""
     extras: tuple[str, ...] = ()
     version: Annotated[str, Meta(description='A PEP 440 specifier set: ">=2.1,<3"')] = ""
     marker: Annotated[str, Meta(description="A PEP 508 marker: \"sys_platform != 'win32'\"")] = ""
-    source: Annotated[str | None, Meta(description="The source that alone may supply it")] = None
+    source: Annotated[str | None, Meta(description="The only source that may supply it")] = None
     path: Annotated[str | None, Meta(description="A folder or file, relative to the manifest")] = None
     url: Annotated[str | None, Meta(description="Of a wheel or source archive; #sha256=… may follow")] = None
     git: Annotated[str | None, Meta(description="Of a git repository")] = None
     rev: Annotated[str | None, Meta(description="A commit, tag or branch of the git repository")] = None
-    subdirectory: Annotated[str | None, Meta(description="Where the project stands in the repository or archive")] = (
+    subdirectory: Annotated[str | None, Meta(description="The folder of the project in the repository or archive")] = (
         None
     )
     editable: Annotated[
-        bool, Meta(description="Accepted for other tools; a lock holds what a `path` was, so it changes nothing")
+        bool, Meta(description="Accepted for other tools, without effect: a lock holds the state of a `path`")
     ] = False
 
 
@@ -64,7 +64,7 @@ class CondaTable(Shape, frozen=True, kw_only=True):
     name: str
     version: Annotated[str, Meta(description='">=12,<13"')] = ""
     build: Annotated[str, Meta(description='A build string or glob, such as "*cuda*"')] = ""
-    source: Annotated[str | None, Meta(description="The channel that alone may supply it")] = None
+    source: Annotated[str | None, Meta(description="The only channel that may supply it")] = None
 
 
 PyPIList = Annotated[
@@ -78,14 +78,14 @@ CondaList = Annotated[
 
 
 class DependencyTable(Shape, frozen=True, kw_only=True):
-    """Packages from both worlds."""
+    """PyPI and conda packages."""
 
     pypi: PyPIList = ()
     conda: CondaList = ()
 
 
 class ProjectTable(Shape, frozen=True, kw_only=True):
-    """What holds for every step that does not say otherwise."""
+    """Settings of every step that does not have its own."""
 
     name: str
     targets: Annotated[
@@ -94,38 +94,38 @@ class ProjectTable(Shape, frozen=True, kw_only=True):
     platforms: Annotated[tuple[str, ...], Meta(description="A synonym of `targets`")] = ()
     python: PythonText
     channels: Annotated[tuple[str, ...], Meta(description="conda sources in order of priority")] = ("conda-forge",)
-    indexes: Annotated[
-        tuple[str, ...], Meta(description="PyPI sources; the first that knows a project supplies it")
-    ] = ("pypi",)
+    indexes: Annotated[tuple[str, ...], Meta(description="PyPI sources; the first that has a project supplies it")] = (
+        "pypi",
+    )
     store: Annotated[str | None, Meta(description="Where bundles are kept: a URL, or a folder")] = None
     exclude_newer: Cutoff = None
 
 
 class SourceTable(Shape, frozen=True, kw_only=True):
-    """Where packages come from."""
+    """An index, a channel or a folder of packages."""
 
     kind: SourceKind
     url: Annotated[
         str | None, Meta(description="Without user name and password: those come from netrc or a keyring")
     ] = None
-    projects: Annotated[tuple[str, ...], Meta(description="Names or globs: these come from here and nowhere else")] = ()
+    projects: Annotated[tuple[str, ...], Meta(description="Names or globs of projects that come only from here")] = ()
     steps: Annotated[tuple[str, ...], Meta(description="Only these steps may use it")] = ()
     targets: Annotated[tuple[str, ...], Meta(description="Only these targets may use it")] = ()
 
 
 class StandaloneTable(Shape, frozen=True, kw_only=True):
-    """Where standalone interpreters come from."""
+    """The origin of standalone interpreters."""
 
     url: Annotated[str | None, Meta(description="A folder with the archives: a URL, or a path")] = None
-    table: Annotated[str | None, Meta(description="A file in the form of pbs-installer's versions.json")] = None
+    table: Annotated[str | None, Meta(description="A file in the format of pbs-installer's versions.json")] = None
 
 
 class TargetTable(Shape, frozen=True, kw_only=True):
-    """A machine kind: a platform with the least it offers."""
+    """A kind of machine: a platform and the least that it offers."""
 
-    platform: Annotated[
-        str | None, Meta(description="A conda subdir name; not needed where the target has that name")
-    ] = None
+    platform: Annotated[str | None, Meta(description="A conda subdir name; not needed if the target has that name")] = (
+        None
+    )
     glibc: Annotated[str | None, Meta(description='"2.28"; Linux')] = None
     musl: Annotated[str | None, Meta(description='"1.2"; Linux, instead of glibc')] = None
     macos: Annotated[str | None, Meta(description='"13.0"; macOS')] = None
@@ -172,20 +172,20 @@ class ManifestDocument(Shape, frozen=True, kw_only=True):
     targets: dict[str, TargetTable] = {}
     groups: dict[str, DependencyTable] = {}
     steps: dict[str, StepTable] = {}
-    constraints: Annotated[DependencyTable, Meta(description="Apply wherever the package occurs; add nothing")] = (
+    constraints: Annotated[DependencyTable, Meta(description="Apply wherever the package occurs; add no packages")] = (
         DependencyTable()
     )
-    overrides: Annotated[DependencyTable, Meta(description="Replace what packages say of each other")] = (
+    overrides: Annotated[DependencyTable, Meta(description="Replace the requirements that packages state")] = (
         DependencyTable()
     )
     policy: PolicyTable = PolicyTable()
     virtual_packages: Annotated[
-        dict[str, dict[str, str]], Meta(description='Per target: { __glibc = "2.28" }; "" takes one away')
+        dict[str, dict[str, str]], Meta(description='Per target: { __glibc = "2.28" }; "" removes one')
     ] = {}
     mapping: Annotated[
         dict[str, str | bool],
         Meta(
-            description="conda name = PyPI name, or false where it is no PyPI project",
+            description="conda name = PyPI name, or false if it is not a PyPI project",
             extra_json_schema={"additionalProperties": {"anyOf": [{"type": "string"}, {"const": False}]}},
         ),
     ] = {}

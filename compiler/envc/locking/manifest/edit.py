@@ -34,20 +34,20 @@ def new_manifest(name: str, targets: Iterable[str], python: str) -> str:
 
 
 def in_bytes(data: bytes, change: Callable[[str], str]) -> bytes:
-    """A manifest as it stands on disk, in UTF-8, with its text changed. What Windows adds to a text stays."""
+    """The bytes of a manifest, in UTF-8, with its text changed. A byte order mark and line ends of Windows are kept."""
     mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
     text = data[len(mark) :].decode()
     if text.count("\r\n") < text.count("\n"):
         return mark + change(text).encode()
-    # New lines shall end as the others do.
+    # New lines must end as the others do.
     return mark + change(text.replace("\r\n", "\n")).replace("\n", "\r\n").encode()
 
 
 def add(text: str, table: KeyPath, kind: DependencyKind, entries: Iterable[str]) -> str:
-    """The manifest with these requirements in ``table.kind``; one on the same project takes the place of the old one.
+    """The manifest with these requirements in ``table.kind``. A requirement on the same project is replaced.
 
-    `table` leads from the root of the text to a step, a group or a step's additions for a target, and is made where it
-    is missing. Raises UsageError for a requirement that cannot be read.
+    `table` is the key path, from the root of the text, of a step, of a group, or of a step's additions for a target. It
+    is created if it is missing. Raises UsageError for a requirement that cannot be parsed.
     """
     document = _parse(text)
     array = _array(document, table, kind)
@@ -62,16 +62,16 @@ def add(text: str, table: KeyPath, kind: DependencyKind, entries: Iterable[str])
 
 
 def remove(text: str, table: KeyPath, kind: DependencyKind, names: Iterable[str]) -> str:
-    """The manifest without requirements on these projects in ``table.kind``. Raises UsageError for one not there."""
+    """The manifest without requirements on these projects in ``table.kind``. Raises UsageError if there is none."""
     document = _parse(text)
     array = _array(document, table, kind)
     for name in names:
-        wanted = _name(name, kind)
-        places = [place for place, old in enumerate(array) if _name_of(old, kind) == wanted]
+        removed = _name(name, kind)
+        places = [place for place, old in enumerate(array) if _name_of(old, kind) == removed]
         if not places:
             listed = ", ".join(_name_of(old, kind) for old in array)
             where = ".".join(str(part) for part in (*table, kind))
-            raise UsageError(f"{where} has no {wanted}", f"it has {listed}" if listed else "it is empty")
+            raise UsageError(f"{where} has no {removed}", f"it has {listed}" if listed else "it is empty")
         for place in reversed(places):
             del array[place]
     return document.as_string()
@@ -98,7 +98,7 @@ def _array(document: TOMLDocument, table: KeyPath, kind: DependencyKind) -> Arra
 
 
 def _append(array: Array, entry: str) -> None:
-    """Add an entry the way the others stand: each on its line, or all on one."""
+    """Add an entry in the layout of the others: one on each line, or all on one line."""
     if "\n" in array.as_string():
         array.add_line(entry, indent=_indent(array))
     else:
@@ -111,13 +111,13 @@ def _indent(array: Array) -> str:
 
 
 def _name_of(entry: object, kind: DependencyKind) -> str:
-    """The project or package that an entry of the manifest, a string or a table, is about."""
+    """The project or package of an entry of the manifest, which is a string or a table."""
     if isinstance(entry, dict):
         return _name(str(entry.get("name", "")), kind)
     try:
         return _name(str(entry), kind)
     except UsageError:
-        return ""  # a mistake of the author, which the parser reports
+        return ""  # a mistake that the parser of the manifest reports
 
 
 def _name(text: str, kind: DependencyKind) -> str:
@@ -126,4 +126,4 @@ def _name(text: str, kind: DependencyKind) -> str:
     try:
         return parse(text).name
     except InvalidRequirement:
-        raise UsageError(f"{text!r} is no requirement", "write name[extras]>=version") from None
+        raise UsageError(f"{text!r} is not a requirement", "write name[extras]>=version") from None

@@ -1,4 +1,4 @@
-"""explain: everything that is wrong with a manifest, with its places. Runs only after reading it has failed."""
+"""explain: all mistakes of a manifest, with their places. Runs only if reading it has failed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from envc.model.manifest import KeyPath
 
 
 def explain(document: object, text: str, path: Path, prefix: KeyPath) -> ManifestError:
-    """Every mistake of shape, and every one of meaning in what is well-formed, in the order of the file."""
+    """Every mistake of shape, and every mistake of meaning in the well-formed parts, in the order of the file."""
     positions = Positions(text)
     shapes, meanings = Report(), Report()
     shaper = Shaper(shapes, lambda key_path: positions.source((*prefix, *key_path)))
@@ -33,7 +33,7 @@ def explain(document: object, text: str, path: Path, prefix: KeyPath) -> Manifes
 
 
 def _in_order(mistakes: Iterable[Mistake], positions: Positions, prefix: KeyPath) -> tuple[Mistake, ...]:
-    """The same mistakes with lines and columns, each once: a group's mistakes are met by every step that uses it."""
+    """The same mistakes with lines and columns, each once: those of a group are found for every step that uses it."""
     placed = {}
     for mistake in mistakes:
         key_path = (*prefix, *mistake.key_path)
@@ -45,11 +45,11 @@ def _in_order(mistakes: Iterable[Mistake], positions: Positions, prefix: KeyPath
 
 
 def explain_syntax(text: str, path: Path, error: tomli.TOMLDecodeError) -> ManifestError:
-    """A text that is no TOML. A key that is set twice is named, with both places."""
+    """The error for a text that is not TOML. For a key that is set twice it gives both places."""
     twice = Positions(text).twice
     if twice is not None and error.msg.startswith(("Cannot", "Duplicate")):
         key_path, (first_line, first_column), (line, column) = twice
-        reason = f"is set twice; the first time in line {first_line}, column {first_column}"
+        reason = f"is set twice, first in line {first_line}, column {first_column}"
         return ManifestError(path, (Mistake(key_path, reason, None, line, column),))
     reason = f"not TOML: {error.msg[:1].lower()}{error.msg[1:]}"
     return ManifestError(path, (Mistake((), reason, None, error.lineno, error.colno),))

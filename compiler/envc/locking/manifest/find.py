@@ -1,4 +1,4 @@
-"""find: which file is the manifest."""
+"""find: the file of the manifest."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ PYPROJECT_PREFIX = ("tool", "envc")
 
 
 def find_manifest(argument: str | None, environ: Mapping[str, str], cwd: Path) -> Path:
-    """The manifest that is meant: the argument, else ``ENVC_MANIFEST``, else the first found upwards of `cwd`.
+    """The path of the manifest: the argument, else ``ENVC_MANIFEST``, else the first found in `cwd` or above it.
 
-    A folder stands for the ``manifest.toml`` in it, or for its ``pyproject.toml`` where that has a ``[tool.envc]``
-    table. Raises UsageError with the way out.
+    A folder stands for its ``manifest.toml``, or for its ``pyproject.toml`` if that has a ``[tool.envc]`` table. Raises
+    UsageError if there is none.
     """
     for origin, text in (("", argument), ("ENVC_MANIFEST: ", environ.get("ENVC_MANIFEST"))):
         if text:
@@ -53,8 +53,10 @@ def _in_folder(folder: Path) -> Path | None:
 
 
 def _has_table(pyproject: Path) -> bool:
-    """Whether a pyproject.toml speaks to envc. One that is no TOML counts if it mentions the table: its reader will
-    then say what is wrong with it."""
+    """Whether a pyproject.toml has a ``[tool.envc]`` table.
+
+    If it is not TOML but mentions the table, the answer is yes, so that reading it reports the mistake.
+    """
     try:
         text = pyproject.read_text(encoding="utf-8", errors="replace")
     except OSError:

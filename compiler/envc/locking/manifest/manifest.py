@@ -1,4 +1,4 @@
-"""The whole document, from its tables to one `Manifest`."""
+"""The whole document: its tables become one `Manifest`."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from envc_solvers.target import PLATFORMS
 def read_document(
     report: Report, document: ManifestDocument, written: Mapping[str, Any], path: Path, prefix: KeyPath
 ) -> Manifest | None:
-    """The manifest of a well-formed document; None if it makes no sense, as the report then says.
+    """The manifest of a well-formed document; None if it has mistakes, which are then in the report.
 
-    `written` is the document before ill-formed parts were taken out of it: a name declared there is a name.
+    `written` is the document before ill-formed parts were removed. A name that is declared there counts as declared.
     """
     project = document.project
     declared_targets = read_targets(report, document.targets)
@@ -92,7 +92,7 @@ def read_document(
 
 def _project_targets(report: Report, project: ProjectTable) -> tuple[str, ...]:
     if project.targets and project.platforms:
-        report.add(("project", "platforms"), "is a synonym of `targets`, which stands here too", "keep one of them")
+        report.add(("project", "platforms"), "is a synonym of `targets`, which is set too", "keep one of them")
     return project.targets or project.platforms
 
 
@@ -103,17 +103,17 @@ def _check_store(report: Report, store: str | None) -> None:
         if mistake := url_mistake(store):
             report.add(("project", "store"), *mistake)
     elif not store.strip():
-        report.add(("project", "store"), "is empty", "leave it out for the folder in the user's data directory")
+        report.add(("project", "store"), "is empty", "leave it out to use the user's data directory")
 
 
 def _read_constraints(report: Report, table: DependencyTable, sources: SourceNames) -> Dependencies:
-    """Constraints say which versions may be chosen, and nothing else."""
+    """Constraints limit which versions may be chosen, and nothing else."""
     constraints = read_dependencies(report, ("constraints",), table, sources)
     for dependency in constraints.pypi:
         if dependency.is_direct:
-            report.add(dependency.at, "a constraint cannot say where a package comes from", "use [overrides]")
+            report.add(dependency.at, "a constraint cannot give the origin of a package", "use [overrides]")
         if dependency.source is not None:
-            report.add((*dependency.at, "source"), "a constraint cannot say where a package comes from")
+            report.add((*dependency.at, "source"), "a constraint cannot give the origin of a package")
         if dependency.requirement.extras:
             report.add(dependency.at, "a constraint cannot ask for extras", "ask for them in a step or group")
     return constraints
@@ -135,7 +135,7 @@ def _read_policy(report: Report, table: PolicyTable) -> ManifestPolicy:
         key_path = (*at, "exclude-newer-package", name)
         project = read_project_name(report, key_path, name)
         if project in cutoffs:
-            report.add(key_path, f"{project!r} stands here twice")
+            report.add(key_path, f"{project!r} is listed twice")
         if value is False:
             cutoffs[project] = False
         elif (cutoff := _read_cutoff(report, key_path, value)) is not None:
@@ -166,7 +166,7 @@ def _check_virtual_packages(
             report.unknown(at, "target", target, known)
         for name in packages:
             if not name.startswith("__"):
-                report.add((*at, name), f"{name!r} is no virtual package", f'did you mean "__{name}"?')
+                report.add((*at, name), f"{name!r} is not a virtual package", f'did you mean "__{name}"?')
 
 
 def _read_standalone(report: Report, table: StandaloneTable) -> Standalone:

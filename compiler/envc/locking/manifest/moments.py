@@ -1,4 +1,4 @@
-"""Cut-offs: moments and spans, from all the ways in which people write them."""
+"""Cut-offs: moments and spans, in all the forms in which a manifest may write them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from datetime import UTC, date, datetime, timedelta
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-# Compiled when the first span is read: most manifests have none.
+# Not compiled until a span is read: most manifests have none.
 _WORDS = r"(\d+)\s*(s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?|w|weeks?)(?![a-z])\s*(?:,\s*)?(?:and\s+)?"
 _ISO = r"P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+)S)?)?"
 _FORMS = 'write "2026-11-01T00:00:00Z", 2026-11-01 or a span such as "7 days"'
 
 
 class BadMoment(ValueError):
-    """A cut-off that cannot be read. `suggestion` is the way out."""
+    """A cut-off that cannot be parsed. `suggestion` says what to write."""
 
     def __init__(self, reason: str, suggestion: str = _FORMS) -> None:
         super().__init__(reason)
@@ -21,15 +21,14 @@ class BadMoment(ValueError):
 
 
 def parse_cutoff(value: object) -> datetime | timedelta:
-    """A cut-off as TOML gives it: date-time, date, or a string holding one of them or a span.
+    """Read a cut-off from a TOML value: a date-time, a date, or a string with one of them or a span.
 
-    Date-times come back aware and in UTC. A date includes that whole day (UTC), as other tools have it. Raises
-    BadMoment.
+    Date-times are returned aware and in UTC. A date includes that whole day (UTC), as in other tools. Raises BadMoment.
     """
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise BadMoment(
-                "a date-time without a zone means another moment on every machine", f"write {value.isoformat()}Z"
+                "a date-time without a zone is a different moment on every machine", f"write {value.isoformat()}Z"
             )
         return value.astimezone(UTC)
     if isinstance(value, date):
@@ -49,17 +48,19 @@ def _parse_text(text: str) -> datetime | timedelta:
         except BadMoment:
             raise
         except (ValueError, OverflowError) as error:
-            raise BadMoment(f"{text!r} is no moment: {error}") from None
+            raise BadMoment(f"{text!r} is not a moment: {error}") from None
     try:
         span = _parse_span(text)
     except OverflowError:
-        raise BadMoment(f"{text!r} is too long a span") from None
+        raise BadMoment(f"{text!r} is too long") from None
     if span is None:
         if re.search(r"\d\s*(mo|y)|P\d+[MY]", text, re.IGNORECASE):
-            raise BadMoment(f"{text!r} is no fixed span: months and years differ in length", "count in days or weeks")
+            raise BadMoment(
+                f"{text!r} is not a fixed span: months and years differ in length", "count in days or weeks"
+            )
         raise BadMoment(f"{text!r} is neither a moment nor a span")
     if not span:
-        raise BadMoment(f"{text!r} is no time at all", "leave the key out to allow everything")
+        raise BadMoment(f"{text!r} is a span of zero", "leave the key out to allow everything")
     return span
 
 

@@ -1,4 +1,4 @@
-"""Names: what they may consist of, and which projects a glob can reach."""
+"""Names: their valid forms, and the projects that a glob matches."""
 
 from __future__ import annotations
 
@@ -16,51 +16,51 @@ _GLOB = re.compile(r"[A-Za-z0-9._*?-]+")
 
 
 def check_name(report: Report, at: KeyPath, kind: str, name: str) -> None:
-    """Report a name of a step, group, target, source or project that cannot be one."""
+    """Report an invalid name of a step, group, target, source or project."""
     if not name:
         report.add(at, f"the name of a {kind} must not be empty")
     elif not _NAME.fullmatch(name) or name.endswith("."):
         report.add(
             at,
-            f"{name[:120]!r} cannot name a {kind}",
+            f"{name[:120]!r} is not a valid name of a {kind}",
             "use at most 100 letters, digits, '.', '_' and '-', with a letter, digit or '_' first and no '.' last",
         )
 
 
 def check_names(report: Report, at: KeyPath, kind: str, names: Iterable[str]) -> None:
-    """The same for the keys of a table, of which no two may differ in case alone: they become files."""
+    """The same for the keys of a table. No two may differ only in case, since they become file names."""
     folded: dict[str, str] = {}
     for name in names:
         check_name(report, (*at, name), kind, name)
         twin = folded.setdefault(name.casefold(), name)
         if twin != name:
-            report.add((*at, name), f"differs from {twin!r} in case alone, which not every file system can tell apart")
+            report.add((*at, name), f"differs from {twin!r} only in case, which not every file system can tell apart")
 
 
 def read_project_name(report: Report, at: KeyPath, name: str) -> str:
     """A PyPI project's name in its normalised form (PEP 503)."""
     if not _PROJECT.fullmatch(name):
-        report.add(at, f"{name[:120]!r} is no name of a PyPI project")
+        report.add(at, f"{name[:120]!r} is not a valid name of a PyPI project")
     return canonicalize_name(name)
 
 
 def read_glob(report: Report, at: KeyPath, glob: str) -> str:
-    """A glob over project names, normalised as they are. Only ``*`` and ``?`` are special."""
+    """A glob over project names, normalised like them. Only ``*`` and ``?`` are special."""
     if not _GLOB.fullmatch(glob):
-        report.add(at, f"{glob[:120]!r} matches no project name", "use letters, digits, '-', '*' and '?'")
+        report.add(at, f"{glob[:120]!r} cannot match a project name", "use letters, digits, '-', '*' and '?'")
     return re.sub(r"[-_.]+", "-", glob).lower()
 
 
 def matches(glob: str, name: str) -> bool:
-    """Whether a normalised name is one of the glob's."""
+    """Whether a glob matches a normalised name."""
     return re.fullmatch(re.escape(glob).replace(r"\*", ".*").replace(r"\?", "."), name) is not None
 
 
 def overlap(left: str, right: str) -> bool:
     """Whether some name matches both globs.
 
-    Walks the product of the two patterns' automata: `reached` holds the places in `right` that are possible after as
-    much of `left` as was read.
+    Walks the product of the automata of both patterns: `reached` holds the possible positions in `right` after the part
+    of `left` that has been read.
     """
     reached = _skip_stars(right, {0})
     for character in left:

@@ -1,4 +1,4 @@
-"""Paths that a manifest may hold: relative to it, with POSIX separators, the same on every system."""
+"""Paths in a manifest: relative to it, with POSIX separators, and the same on every system."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from envc.model.manifest import KeyPath
 
 
 def path_mistake(path: str) -> tuple[str, str | None] | None:
-    """What is wrong with a path and the way out; None if nothing is. ``..`` may lead out of the manifest's folder."""
+    """The mistake in a path and a suggestion; None if it is valid. ``..`` may lead out of the manifest's folder."""
     if not path or any(ord(character) < 32 for character in path):
-        return f"{path[:120]!r} is no path", None
+        return f"{path[:120]!r} is not a path", None
     if "\\" in path:
         return f"{path[:120]!r} is not the same path on every system", f'write "{path.replace(chr(92), "/")}"'
     if path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
-        return f"{path[:120]!r} holds on one machine only", "write it relative to the manifest"
+        return f"{path[:120]!r} is valid on one machine only", "write it relative to the manifest"
     return None
 
 
 def check_inside(report: Report, at: KeyPath, what: str, path: str) -> None:
-    """Report a path that cannot be used, or that leads out of the folder it is relative to."""
+    """Report a path that is invalid, or that leads out of the folder that it is relative to."""
     mistake = path_mistake(path)
     if mistake is None and ".." in path.split("/"):
         mistake = f"{path[:120]!r} leads out of the folder that `{what}` is relative to", "remove '..'"

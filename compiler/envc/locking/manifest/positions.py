@@ -1,7 +1,7 @@
-"""positions: where each key and value of a TOML text stands. Read only when there is a mistake to show.
+"""positions: the line and column of each key and value of a TOML text. Imported only if there is a mistake to show.
 
-The reader follows TOML 1.1 and trusts that a real TOML reader accepted the text; where it loses its way it stops, and
-what it found until then still counts.
+The scanner follows TOML 1.1 and relies on a TOML parser for checking the text. If it finds something unexpected, it
+stops; the positions that it has found until then are valid.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _SCALAR = re.compile(r"\d{4}-\d\d-\d\d \d\d:[^\s,\]}#]+|[^\s,\[\]{}#]+")
 
 
 class _Lost(Exception):
-    """The text is not the TOML that this reader expects."""
+    """The text is not the TOML that this scanner expects."""
 
 
 class Positions:
-    """The places of one TOML text. Building it reads the whole text, once."""
+    """The positions of one TOML text. The constructor scans the whole text, once."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -44,12 +44,12 @@ class Positions:
             pass
 
     def of(self, key_path: KeyPath) -> tuple[int, int] | None:
-        """Line and column, both from 1 and in characters, of the key, or of the value in an array."""
+        """Line and column, both from 1 and in characters, of a key, or of a value in an array."""
         place = self._places.get(key_path)
         return None if place is None else self._line_column(place)
 
     def nearest(self, key_path: KeyPath) -> tuple[int, int] | None:
-        """The place of the key, or of the closest table around it that is written."""
+        """The position of a key, or of the innermost table around it that is written."""
         while key_path:
             place = self.of(key_path)
             if place is not None:
@@ -58,7 +58,7 @@ class Positions:
         return None
 
     def source(self, key_path: KeyPath) -> str | None:
-        """The value as it is written, such as ``3.10`` without the quotes it lacks."""
+        """The value as it is written, such as ``3.10`` where quotes are missing."""
         span = self._values.get(key_path)
         return None if span is None else self._text[span[0] : span[1]]
 
@@ -93,7 +93,7 @@ class Positions:
         return path
 
     def _enter(self, path: KeyPath, place: int) -> KeyPath:
-        """One step down into a table; into the last one where it is an array of tables."""
+        """One step down into a table; into the last one if it is an array of tables."""
         self._places.setdefault(path, place)
         length = self._tables.get(path)
         return path if length is None else (*path, length - 1)
@@ -152,7 +152,7 @@ class Positions:
             self._expect(",")
 
     def _key(self) -> list[tuple[str, int]]:
-        """The parts of a dotted key, each with its place."""
+        """The parts of a dotted key, each with its position."""
         parts = []
         while True:
             self._skip(_SPACE)

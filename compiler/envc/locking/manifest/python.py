@@ -1,4 +1,4 @@
-"""Which Python somebody asks for: "3.12", "3.12.7", "3.13t", "pypy3.10", ">=3.11,<3.13"."""
+"""Requests for a Python: "3.12", "3.12.7", "3.13t", "pypy3.10", ">=3.11,<3.13"."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ MINORS: dict[Implementation, tuple[tuple[int, int], ...]] = {
 
 _VERSION = re.compile(r"(?P<pypy>pypy)?(?P<minor>3\.(?:0|[1-9]\d?))(?P<patch>\.(?:0|[1-9]\d*))?(?P<threads>t)?")
 _EXACT = re.compile(r"==(?P<major>\d+)\.(?P<minor>\d+)\.(?P<patch>\d+|\*)")  # what `parse_python` makes of a version
-_MOST_PATCHES = 100  # of one minor; no Python had more than 20 or so
+_MOST_PATCHES = 100  # of one minor; no Python has had more than about 20
 _FORMS = 'write "3.12", "3.12.7", "3.13t", "pypy3.10" or a range such as ">=3.11,<3.13"'
 
 
 class BadPython(ValueError):
-    """A request that cannot be read. `suggestion` is the way out."""
+    """A request that cannot be parsed. `suggestion` says what to write."""
 
     def __init__(self, reason: str, suggestion: str = _FORMS) -> None:
         super().__init__(reason)
@@ -30,7 +30,7 @@ class BadPython(ValueError):
 
 
 def parse_python(text: str) -> PythonRequest:
-    """Read a request. Whether that Python exists is not asked here. Raises BadPython."""
+    """Parse a request. Whether such a Python exists is not checked here. Raises BadPython."""
     match = _VERSION.fullmatch(text.strip())
     if match is not None:
         free_threaded = match["threads"] is not None
@@ -43,7 +43,7 @@ def parse_python(text: str) -> PythonRequest:
             specifier=f"=={match['minor']}{match['patch'] or '.*'}",
         )
     if not re.match(r"\s*[<>=!~]", text):
-        raise BadPython(f"{text!r} is no Python version")
+        raise BadPython(f"{text!r} is not a Python version")
     try:
         specifier = requirements.canonical_specifier(text)
     except requirements.InvalidSpecifier as error:
@@ -55,7 +55,7 @@ def parse_python(text: str) -> PythonRequest:
 def choose_python(request: PythonRequest) -> Python:
     """The newest minor that the request allows, at the lowest patch release that it allows.
 
-    Raises BadPython when it allows no released minor.
+    Raises BadPython if it allows no released minor.
     """
     minors = MINORS[request.implementation]
     exact = _EXACT.fullmatch(request.specifier)
@@ -72,7 +72,7 @@ def choose_python(request: PythonRequest) -> Python:
                 if allows(request.specifier, f"{minor[0]}.{minor[1]}.{patch}"):
                     return _python(request, minor, patch or None)
     known = ", ".join(f"{major}.{minor}" for major, minor in minors)
-    raise BadPython(f"no Python that envc knows satisfies {request.text!r}", f"known are {known}")
+    raise BadPython(f"no Python that envc knows satisfies {request.text!r}", f"it knows {known}")
 
 
 def _python(request: PythonRequest, minor: tuple[int, int], patch: int | None) -> Python:

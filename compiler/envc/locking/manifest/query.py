@@ -1,4 +1,4 @@
-"""query: what one command line of ``envc solve`` asks, as the manifest of a single step."""
+"""query: a command line of ``envc solve`` as the manifest of a single step."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_query(query: Query) -> Manifest:
-    """The manifest that asks the same. Raises UsageError, which names the option."""
+    """The manifest with the same requirements. Raises UsageError, which names the option."""
     if not query.pypi:
         raise UsageError("there is nothing to solve", "name a requirement: `envc solve --pypi 'requests>=2'`")
     if query.platform not in PLATFORMS:
@@ -81,7 +81,7 @@ def _requirements(option: str, texts: Iterable[str]) -> tuple[PyPIDependency, ..
     for text in texts:
         try:
             requirement = requirements.parse(text)
-        except requirements.InvalidRequirement as error:  # by its module, which imports it when it is asked for
+        except requirements.InvalidRequirement as error:  # an attribute of the module, which imports it on access
             raise UsageError(f"{option} {text}: {str(error).splitlines()[0]}", "write name[extras]>=version") from None
         if not requirement.url:
             found.append(PyPIDependency(requirement=requirement, at=(option,)))

@@ -1,4 +1,4 @@
-"""What is wrong with a manifest, collected while it is read, so that all of it is told at once."""
+"""The mistakes of a manifest, collected while it is read, so that all are reported at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from envc.fetch.net.urls import redact
 from envc.model.manifest import KeyPath
 from envc_solvers.nearest import nearest_name
 
-_LIST_AT_MOST = 8  # names that a suggestion spells out where none is near
+_LIST_AT_MOST = 8  # names that a suggestion lists if none is similar
 
 
 class Report:
@@ -20,16 +20,16 @@ class Report:
         self.mistakes: list[Mistake] = []
 
     def add(self, at: KeyPath, reason: str, suggestion: str | None = None) -> None:
-        """Note a mistake. Credentials in what it quotes are blotted out here, whoever quotes."""
+        """Add a mistake. Credentials in its text are redacted here, for all callers."""
         self.mistakes.append(Mistake(at, redact(reason), redact(suggestion) if suggestion else None))
 
     def unknown(self, at: KeyPath, kind: str, name: str, known: Iterable[str]) -> None:
-        """A name that means nothing here."""
+        """Add a name that does not exist."""
         self.add(at, f"there is no {kind} {name!r}", suggest_name(name, known))
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str | None:
-    """A suggestion of the name that was meant, or of all there are when they are few."""
+    """A suggestion of the most similar name, or of all names if they are few."""
     names = sorted(known)
     by_folded = {candidate.casefold(): candidate for candidate in names}
     close = nearest_name(name.casefold(), by_folded)
@@ -41,17 +41,17 @@ def suggest_name(name: str, known: Iterable[str]) -> str | None:
 
 
 def check_unique(report: Report, at: KeyPath, names: Collection[str]) -> None:
-    """A list that is a set: the second of two equal names is a mistake."""
+    """Report the second of two equal names in a list."""
     if len(set(names)) == len(names):
         return
     seen: set[str] = set()
     for index, name in enumerate(names):
         if name in seen:
-            report.add((*at, index), f"{name!r} stands here twice")
+            report.add((*at, index), f"{name!r} is listed twice")
         seen.add(name)
 
 
 def table_of(document: object, key: str) -> dict[str, Any]:
-    """A table of a document that may be of any shape; empty where there is none."""
+    """A table of a document of any shape; empty if it has none of that name."""
     value = document.get(key) if isinstance(document, dict) else None
     return value if isinstance(value, dict) else {}

@@ -1,6 +1,6 @@
 """Requirements: strings and tables of the manifest as typed dependencies.
 
-packaging's parsers are imported by the functions that need them, which an ordinary manifest with a fresh lock does not.
+packaging's parsers are imported by the functions that need them. An ordinary manifest with a fresh lock needs none.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CONDA = r"(?:(?P<channel>[^\s:\[\]]+)::)?(?P<name>[A-Za-z0-9_][A-Za-z0-9_.-]*)(
 
 
 def read_dependencies(report: Report, at: KeyPath, table: DependencyTable, sources: SourceNames) -> Dependencies:
-    """The requirements of one table, in its order. What cannot be read is reported and left out."""
+    """The requirements of one table, in its order. Those that cannot be parsed are reported and left out."""
     pypi = (read_pypi(report, (*at, "pypi", index), entry, sources) for index, entry in enumerate(table.pypi))
     conda = (read_conda(report, (*at, "conda", index), entry, sources) for index, entry in enumerate(table.conda))
     return Dependencies(
@@ -33,13 +33,13 @@ def read_dependencies(report: Report, at: KeyPath, table: DependencyTable, sourc
 
 
 def read_pypi(report: Report, at: KeyPath, entry: str | PyPITable, sources: SourceNames) -> PyPIDependency | None:
-    """One PyPI requirement; None when its text cannot be read."""
+    """One PyPI requirement; None if its text cannot be parsed."""
     if isinstance(entry, PyPITable):
         return _read_table(report, at, entry, sources)
     try:
         requirement = requirements.parse(entry)
-    except requirements.InvalidRequirement as error:  # by its module, which imports it when it is asked for
-        report.add(at, f"no PEP 508 requirement: {_shown(entry, str(error))}", _reword(entry))
+    except requirements.InvalidRequirement as error:  # an attribute of the module, which imports it on access
+        report.add(at, f"not a PEP 508 requirement: {_shown(entry, str(error))}", _reword(entry))
         return None
     _check_marker(report, at, requirement.marker)
     return (
@@ -48,12 +48,12 @@ def read_pypi(report: Report, at: KeyPath, entry: str | PyPITable, sources: Sour
 
 
 def _shown(entry: str, message: str) -> str:
-    """packaging's message, whose last lines point at the place; the first line alone where they would show a secret."""
+    """packaging's message, whose last lines point at the place. Only its first line if the others show a secret."""
     return message if redact(message) == message else message.partition("\n")[0] or repr(entry)
 
 
 def _reword(entry: str) -> str | None:
-    """What the author of a common misspelling meant."""
+    """The correction of a common mistake."""
     text = entry.strip()
     match = re.fullmatch(r"([A-Za-z0-9._-]+(?:\[[^\]]*\])?)\s*(\^|~|=|@)?\s*v?(\d[\w.]*)", text)
     if match is not None:
@@ -68,20 +68,20 @@ def _reword(entry: str) -> str | None:
 
 def _check_marker(report: Report, at: KeyPath, marker: str) -> None:
     if re.search(r"\bextras?\b", re.sub(r"\"[^\"]*\"|'[^']*'", "", marker)):
-        report.add(at, "a marker in a manifest cannot ask for an extra", "nobody asks a manifest for extras")
+        report.add(at, "a marker in a manifest cannot test for an extra", "a manifest has no extras")
 
 
 def _read_table(report: Report, at: KeyPath, table: PyPITable, sources: SourceNames) -> PyPIDependency:
     direct = [key for key in ("path", "url", "git") if getattr(table, key) is not None]
     if len(direct) > 1:
-        report.add((*at, direct[1]), f"`{direct[0]}` says already where it comes from", "keep one of them")
+        report.add((*at, direct[1]), f"`{direct[0]}` already says where it comes from", "keep one of them")
     if direct and table.source is not None:
-        report.add((*at, "source"), f"`{direct[0]}` says already where it comes from", "keep one of them")
+        report.add((*at, "source"), f"`{direct[0]}` already says where it comes from", "keep one of them")
     if direct and table.version:
-        report.add((*at, "version"), f"what `{direct[0]}` leads to has one version", "remove `version`")
+        report.add((*at, "version"), f"a project at a `{direct[0]}` has only one version", "remove `version`")
     for key, hosts in (("rev", ("git",)), ("subdirectory", ("git", "url")), ("editable", ("path",))):
         if getattr(table, key) and not set(hosts) & set(direct):
-            report.add((*at, key), f"`{key}` means nothing without {' or '.join(f'`{host}`' for host in hosts)}")
+            report.add((*at, key), f"`{key}` has no effect without {' or '.join(f'`{host}`' for host in hosts)}")
     if table.path is not None and (mistake := path_mistake(table.path)):
         report.add((*at, "path"), *mistake)
     address = Address("")
@@ -119,7 +119,7 @@ def _read_table(report: Report, at: KeyPath, table: PyPITable, sources: SourceNa
 
 
 def _read_name(report: Report, at: KeyPath, table: PyPITable) -> str:
-    """The name that the table says, else the one that its path or URL ends with."""
+    """The name in the table, else the one at the end of its path or URL."""
     if table.name:
         return read_project_name(report, (*at, "name"), table.name)
     name = name_of((table.url or "").partition("#")[0] or table.path or "")
@@ -140,7 +140,7 @@ def _read_version(report: Report, at: KeyPath, version: str) -> str:
             suggestion = f'did you mean "{">=" if text[0] == "^" else "=="}{text.lstrip("v^= ")}"?'
         else:
             suggestion = 'write for example ">=2.1,<3"'
-        report.add(at, f"{version[:80]!r} is no PEP 440 specifier", suggestion)
+        report.add(at, f"{version[:80]!r} is not a PEP 440 specifier", suggestion)
         return ""
 
 
@@ -150,19 +150,19 @@ def _read_marker(report: Report, at: KeyPath, marker: str) -> str:
     try:
         text = requirements.canonical_marker(marker)
     except requirements.InvalidMarker as error:
-        report.add(at, f"no PEP 508 marker: {error}")
+        report.add(at, f"not a PEP 508 marker: {error}")
         return ""
     _check_marker(report, at, text)
     return text
 
 
 def read_conda(report: Report, at: KeyPath, entry: str | CondaTable, sources: SourceNames) -> CondaDependency | None:
-    """One MatchSpec, as far as it can be judged without conda's grammar; None when it cannot be one."""
+    """One MatchSpec, checked as far as possible without conda's grammar; None if it cannot be one."""
     if isinstance(entry, CondaTable):
         if entry.source is not None:
             sources.check(report, (*at, "source"), entry.source, "conda")
         if entry.build and not entry.version:
-            report.add((*at, "build"), "`build` needs a `version` before it", 'write version = "*" to allow all')
+            report.add((*at, "build"), "`build` needs a `version`", 'write version = "*" to allow all')
         channel = f"{entry.source}::" if entry.source else ""
         text = " ".join(part for part in (f"{channel}{entry.name}", _dense(entry.version), entry.build) if part)
         at_name: KeyPath = (*at, "name")
@@ -170,10 +170,12 @@ def read_conda(report: Report, at: KeyPath, entry: str | CondaTable, sources: So
         text, at_name = " ".join(entry.split()), at
     match = re.fullmatch(_CONDA, text)
     if match is None:
-        report.add(at_name, f"{redact(text)[:120]!r} is no conda MatchSpec", 'write for example "cuda-nvcc >=12,<13"')
+        report.add(
+            at_name, f"{redact(text)[:120]!r} is not a conda MatchSpec", 'write for example "cuda-nvcc >=12,<13"'
+        )
         return None
     if ";" in match["rest"]:
-        report.add(at, "conda packages take no markers", f"add it for one target under {_additions(at)}")
+        report.add(at, "conda packages have no markers", f"add it for one target under {_additions(at)}")
         return None
     if match["channel"] and isinstance(entry, str):
         sources.check(report, at, match["channel"].partition("/")[0], "conda")
@@ -181,7 +183,7 @@ def read_conda(report: Report, at: KeyPath, entry: str | CondaTable, sources: So
 
 
 def _dense(version: str) -> str:
-    """A version specifier without white space, which would end it inside a MatchSpec."""
+    """A version specifier without white space, which would end it in a MatchSpec."""
     return re.sub(r"\s+", "", version)
 
 

@@ -1,7 +1,7 @@
-"""shape: compares a document with the types of `document`, finding every mistake where msgspec stops at the first.
+"""shape: compares a document with the types of `document`. It finds every mistake; msgspec stops at the first.
 
-Runs only after msgspec has refused a document. It hands back what is well-formed, so that the meaning of the rest can
-still be checked in the same report.
+Runs only if msgspec has rejected a document. It returns the well-formed part, so that the meaning of that can be
+checked in the same report.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import msgspec.inspect as types
 from envc.locking.manifest.report import Report, suggest_name
 from envc.model.manifest import KeyPath
 
-_ABSENT: Any = object()  # stands for a value that was left out
+_ABSENT: Any = object()  # stands for a value that is left out
 _STAND_INS: Mapping[str, Mapping[str, object]] = {
-    # What a document is read on with where it lacks these; the report already says that they are missing.
+    # Used in place of missing required keys, which are already reported.
     "ManifestDocument": {"project": {"name": "project", "targets": ["linux-64"], "python": "3.12"}},
     "ProjectTable": {"name": "project", "python": "3.12"},
 }
 
 
 class Shaper:
-    """One comparison. `kept` tells, per shortened array, which items are left, so that key paths can be put right."""
+    """One comparison of a document with its type."""
 
     def __init__(self, report: Report, source_text: Callable[[KeyPath], str | None]) -> None:
         self._report = report
         self._source_text = source_text
-        self._kept: dict[KeyPath, list[int]] = {}
+        self._kept: dict[KeyPath, list[int]] = {}  # by array that lost items: the indexes of those that remain
 
     def shape(self, value: object, expected: type) -> dict[str, Any]:
         """The well-formed part of a table."""
@@ -37,7 +37,7 @@ class Shaper:
         return part
 
     def original(self, key_path: KeyPath) -> KeyPath:
-        """A key path of the well-formed part as a key path of the document."""
+        """A key path of the well-formed part, as a key path of the document."""
         path: KeyPath = ()
         for part in key_path:
             kept = self._kept.get(path)
@@ -107,19 +107,19 @@ class Shaper:
         return [items[index] for index in kept]
 
     def _wrong(self, value: object, expected: tuple[types.Type, ...], at: KeyPath) -> Any:
-        wanted = [name for name in (_describe(option) for option in expected) if name]
+        names = [name for name in (_describe(option) for option in expected) if name]
         suggestion = None
         bare = [option.type if isinstance(option, types.Metadata) else option for option in expected]
         if any(isinstance(option, types.StrType) for option in bare) and isinstance(value, int | float | date | time):
             suggestion = f'put it in quotes: "{self._source_text(at) or value}"'
         elif isinstance(value, str) and any(isinstance(option, types.VarTupleType) for option in bare):
             suggestion = f'put it in brackets: ["{value[:80]}"]'
-        self._report.add(at, f"expected {' or '.join(wanted)}, found {_describe_value(value)}", suggestion)
+        self._report.add(at, f"expected {' or '.join(names)}, found {_describe_value(value)}", suggestion)
         return _ABSENT
 
 
 def _fits(value: object, expected: types.Type) -> bool:
-    """Whether the outermost shape is right."""
+    """Whether the outermost type matches."""
     match expected:
         case types.Metadata(type=inner):
             return _fits(value, inner)

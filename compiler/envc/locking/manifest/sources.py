@@ -1,4 +1,4 @@
-"""Sources: where packages come from, and which of two would be asked."""
+"""Sources: indexes, channels and folders of packages, and the projects that they claim."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BUILT_IN: Mapping[str, SourceKind] = {"pypi": "pypi", "conda-forge": "conda"}
 
 
 class SourceNames:
-    """The sources that a manifest may speak of; None as kind where the declaration is itself a mistake."""
+    """The sources that a manifest may name. Their kind is None if the declaration itself is a mistake."""
 
     def __init__(self, kinds: Mapping[str, SourceKind | None]) -> None:
         self.kinds: dict[str, SourceKind | None] = {**BUILT_IN, **kinds}
@@ -34,7 +34,7 @@ class SourceNames:
             report.add(at, f"{name!r} is a source of kind {self.kinds[name]!r}, not {expected}")
 
     def check_list(self, report: Report, at: KeyPath, names: tuple[str, ...], kind: DependencyKind) -> None:
-        """The same for a list in order of priority."""
+        """The same for a list of sources in order of priority."""
         check_unique(report, at, names)
         for index, name in enumerate(names):
             self.check(report, (*at, index), name, kind)
@@ -47,7 +47,7 @@ def _supplies(source: SourceKind | None, kind: DependencyKind) -> bool:
 def read_sources(
     report: Report, tables: Mapping[str, SourceTable], steps: Iterable[str], is_target: Mapping[str, object]
 ) -> dict[str, Source]:
-    """Declared and built-in sources, by name. Two that claim the same project for one step and target are a mistake."""
+    """Declared and built-in sources, by name. It is a mistake if two claim a project for the same step and target."""
     known_steps = set(steps)
     check_names(report, ("sources",), "source", tables)
     sources = {name: Source(name=name, kind=kind) for name, kind in BUILT_IN.items()}
@@ -57,7 +57,7 @@ def read_sources(
         if table.kind == "conda" and table.projects:
             report.add(
                 (*at, "projects"),
-                "a conda channel claims no PyPI projects",
+                "a conda channel cannot claim PyPI projects",
                 f'write "{name}::package" where a package must come from it',
             )
         for index, step in enumerate(table.steps):
@@ -81,7 +81,7 @@ def read_sources(
 def _check_address(report: Report, at: KeyPath, name: str, table: SourceTable) -> None:
     built_in = BUILT_IN.get(name)
     if name in DIRECT_SOURCES:
-        report.add(at, f"a source cannot be called {name!r}: a lock means requirements with `{name}` by it")
+        report.add(at, f"a source cannot be called {name!r}: in a lock it stands for requirements with `{name}`")
     if built_in is not None and table.kind != built_in:
         report.add(
             (*at, "kind"), f"the built-in source {name!r} is of kind {built_in!r}", "choose another name for this one"
@@ -96,7 +96,7 @@ def _check_address(report: Report, at: KeyPath, name: str, table: SourceTable) -
         elif table.kind == "conda" and holds_token(table.url):
             report.add((*at, "url"), "holds a token, which a manifest must not", TOKEN_HINT)
     elif table.kind == "pypi":
-        report.add((*at, "url"), f"{table.url!r} is no URL", 'a folder of files is a source of kind "find-links"')
+        report.add((*at, "url"), f"{table.url!r} is not a URL", 'a folder of files is a source of kind "find-links"')
     elif mistake := path_mistake(table.url):
         report.add((*at, "url"), *mistake)
 
@@ -111,28 +111,28 @@ def _check_overlaps(report: Report, sources: Iterable[Source]) -> None:
             if rival is not None:
                 report.add(
                     ("sources", right.name, "projects", index),
-                    f"{glob!r} and {rival!r} of source {left.name!r} claim the same projects",
+                    f"{glob!r} and {rival!r} of source {left.name!r} can match the same projects",
                     "a project comes from one source; narrow one of the two, by name or by `steps` or `targets`",
                 )
 
 
 def _apart(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
-    """Whether two narrowings exclude each other; () is no narrowing."""
+    """Whether two restrictions exclude each other; () is no restriction."""
     return bool(left) and bool(right) and not set(left) & set(right)
 
 
 def check_claim(report: Report, dependency: PyPIDependency, step: str, sources: Mapping[str, Source]) -> None:
     """Report a requirement that names one source while another claims its project for that step."""
-    wanted = dependency.source and sources.get(dependency.source)
-    if not wanted:
+    named = dependency.source and sources.get(dependency.source)
+    if not named:
         return
     at = (*dependency.at, "source")
-    if wanted.steps and step not in wanted.steps:
-        report.add(at, f"source {wanted.name!r} is not for step {step!r}", f"add it to sources.{wanted.name}.steps")
+    if named.steps and step not in named.steps:
+        report.add(at, f"source {named.name!r} is not for step {step!r}", f"add it to sources.{named.name}.steps")
     name = dependency.requirement.name
     for source in sources.values():
-        narrowed = source.steps and step not in source.steps
-        if source is wanted or narrowed or _apart(source.targets, wanted.targets):
+        other_steps = source.steps and step not in source.steps
+        if source is named or other_steps or _apart(source.targets, named.targets):
             continue
         glob = next((glob for glob in source.projects if matches(glob, name)), None)
         if glob is not None:

@@ -1,4 +1,4 @@
-"""Steps and groups: what they need, in which order they come, and what contradicts itself in them."""
+"""Steps and groups: their requirements, their order, and contradictions between them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VARIABLE = re.compile(r"[^=\x00-\x20\x7f]+")
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):
-    """Every name that a step may use, those whose declaration is itself a mistake included."""
+    """Every name that a step may use, including names whose declaration is a mistake."""
 
     steps: Mapping[str, object]
     groups: Mapping[str, object]
@@ -37,7 +37,7 @@ def read_groups(report: Report, tables: Mapping[str, DependencyTable], sources: 
 def read_steps(
     report: Report, tables: Mapping[str, StepTable], names: Names, project_targets: tuple[str, ...]
 ) -> dict[str, Step]:
-    """The steps in the order of the file, each checked by itself; then the order between them."""
+    """The steps in the order of the file. Checks each of them, then their order."""
     check_names(report, ("steps",), "step", tables)
     steps = {name: _read_step(report, name, table, names, project_targets) for name, table in tables.items()}
     _check_cycles(report, steps)
@@ -61,18 +61,18 @@ def _read_step(report: Report, name: str, table: StepTable, names: Names, projec
         elif target not in targets:
             report.add(
                 (*at, "on", target),
-                f"step {name!r} has no target {target!r}, so this adds nothing",
+                f"step {name!r} has no target {target!r}, so this has no effect",
                 f"its targets: {', '.join(targets)}" if targets else None,
             )
     for index, glob in enumerate(table.code or ()):
         check_inside(report, (*at, "code", index), "code", glob)
     if table.run is not None and not table.run.strip():
-        report.add((*at, "run"), "is empty", "leave it out where a step runs nothing")
+        report.add((*at, "run"), "is empty", "leave it out if the step runs nothing")
     for variable, value in table.env.items():
         if not _VARIABLE.fullmatch(variable):
-            report.add((*at, "env", variable), f"{variable!r} cannot name an environment variable")
+            report.add((*at, "env", variable), f"{variable!r} is not a valid name of an environment variable")
         if "\x00" in value:
-            report.add((*at, "env", variable), "no environment variable can hold a NUL character")
+            report.add((*at, "env", variable), "an environment variable cannot contain a NUL character")
     return Step(
         name=name,
         needs=table.needs,
@@ -92,7 +92,7 @@ def _read_step(report: Report, name: str, table: StepTable, names: Names, projec
 
 
 def read_python(report: Report, at: KeyPath, text: str) -> PythonRequest | None:
-    """The Python that is asked for, if there is one."""
+    """The requested Python; None if the request is invalid, which is then reported."""
     try:
         request = parse_python(text)
         choose_python(request)
@@ -103,7 +103,7 @@ def read_python(report: Report, at: KeyPath, text: str) -> PythonRequest | None:
 
 
 def check_targets(report: Report, at: KeyPath, targets: tuple[str, ...], known: Mapping[str, object]) -> None:
-    """Report what is no target in a list of them, and an empty list."""
+    """Report unknown targets in a list, and an empty list."""
     if not targets:
         report.add(at, "names no target", 'write for example ["linux-64", "osx-arm64"]')
     check_unique(report, at, targets)
@@ -113,10 +113,12 @@ def check_targets(report: Report, at: KeyPath, targets: tuple[str, ...], known: 
 
 
 def _check_cycles(report: Report, steps: Mapping[str, Step]) -> None:
-    """Report each ring of steps that wait for each other once, where it closes. A walk in depth without recursion."""
+    """Report each cycle of steps once, where it closes. A depth-first search without recursion."""
     finished: set[str] = set()
     for start in steps:
-        trail: dict[str, Iterator[tuple[int, str]]] = {}  # the steps being looked at, with what they still need
+        trail: dict[
+            str, Iterator[tuple[int, str]]
+        ] = {}  # the steps on the current path, with their `needs` that are left
         if start not in finished:
             trail[start] = enumerate(steps[start].needs)
         while trail:
@@ -124,8 +126,8 @@ def _check_cycles(report: Report, steps: Mapping[str, Step]) -> None:
             for index, other in trail[step]:
                 if other in trail:
                     order = list(trail)
-                    ring = [*order[order.index(other) :], other]
-                    report.add(("steps", step, "needs", index), f"steps wait for each other: {' → '.join(ring)}")
+                    cycle = [*order[order.index(other) :], other]
+                    report.add(("steps", step, "needs", index), f"steps need each other: {' → '.join(cycle)}")
                 elif other in steps and other not in finished:
                     trail[other] = enumerate(steps[other].needs)
                     break
@@ -137,7 +139,7 @@ def _check_cycles(report: Report, steps: Mapping[str, Step]) -> None:
 def check_agreement(
     report: Report, steps: Mapping[str, Step], groups: Mapping[str, Dependencies], sources: Mapping[str, Source]
 ) -> None:
-    """Report projects that one step would take from two places. What is mistaken already is left out of it."""
+    """Report projects that one step would take from two places. Dependencies with other mistakes are skipped."""
     mistaken = {mistake.key_path[:length] for mistake in report.mistakes for length in range(len(mistake.key_path) + 1)}
     for step in steps.values():
         shared = [step.dependencies, *(groups[group] for group in step.groups if group in groups)]
@@ -152,14 +154,14 @@ def check_agreement(
 
 
 def _check_origin(report: Report, dependency: PyPIDependency, origins: dict[str, PyPIDependency], step: str) -> None:
-    # Markers may keep two origins apart, so only what holds on every target is compared.
+    # Markers may tell two origins apart, so only requirements without one are compared.
     if dependency.requirement.marker or _origin(dependency) is None:
         return
     earlier = origins.setdefault(dependency.requirement.name, dependency)
     if _origin(earlier) != _origin(dependency):
         report.add(
             dependency.at,
-            f"step {step!r} takes {dependency.requirement.name} from another place at {render_key_path(earlier.at)}",
+            f"step {step!r} takes {dependency.requirement.name} from another place too: {render_key_path(earlier.at)}",
             "make them agree, or tell them apart with markers",
         )
 

@@ -1,4 +1,4 @@
-"""Targets: declared machine kinds, with the default floors where they say nothing."""
+"""Targets: declared kinds of machines, with default floors where they set none."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from envc.locking.manifest.report import Report
 from envc.model.manifest import KeyPath
 from envc_solvers.target import PLATFORMS, Target, default_target
 
-# Per floor: the form of its value, and the families that have it.
+# Per floor: the form of its value, an example, and the families of systems that have it.
 _FLOORS: Mapping[str, tuple[re.Pattern[str], str, tuple[str, ...]]] = {
     "glibc": (re.compile(r"\d+\.\d+"), "2.28", ("linux",)),
     "musl": (re.compile(r"\d+\.\d+"), "1.2", ("linux",)),
@@ -22,7 +22,7 @@ _FLOORS: Mapping[str, tuple[re.Pattern[str], str, tuple[str, ...]]] = {
 
 
 def read_targets(report: Report, tables: Mapping[str, TargetTable]) -> dict[str, Target]:
-    """The declared targets that could be read, by name."""
+    """The valid declared targets, by name."""
     check_names(report, ("targets",), "target", tables)
     targets = {}
     for name, table in tables.items():
@@ -45,7 +45,7 @@ def _read_target(report: Report, at: KeyPath, name: str, table: TargetTable) -> 
     defaults = default_target(platform)
     family = defaults.facts.family
     if table.glibc is not None and table.musl is not None:
-        report.add((*at, "musl"), "a machine has glibc or musl", "declare two targets")
+        report.add((*at, "musl"), "a machine has either glibc or musl", "declare two targets")
     floors = {
         floor: _read_floor(report, (*at, floor), floor, value, family)
         for floor in _FLOORS
@@ -67,7 +67,7 @@ def _read_floor(report: Report, at: KeyPath, floor: str, value: str, family: str
     if family not in families:
         report.add(at, f"a {family} machine has no {floor}")
     elif not form.fullmatch(value):
-        report.add(at, f"{value[:80]!r} is no {floor} version", f'write for example "{example}"')
+        report.add(at, f"{value[:80]!r} is not a valid {floor} version", f'write for example "{example}"')
     elif floor in ("macos", "cuda") and "." not in value:
         return f"{value}.0"
     return value
