@@ -49,7 +49,7 @@ def test_one_version_on_each_side_stands_twice_and_is_stale() -> None:
     theirs = _lock(_environment("x", "a"), _environment("y", "b"), packages=(_package("a", "2.0"), B))
     merged = merge(ours, theirs)
     assert [package.version for package in merged.packages] == ["1.0", "2.0", "1.0"]
-    assert dangling(merged) == (Dangling(("x",), "pypi:a stands 2 times in the lock"),)
+    assert dangling(merged) == (Dangling(("x",), "pypi:a is 2 times in the lock"),)
 
 
 def test_a_step_solved_differently_on_both_sides_is_left_out() -> None:
@@ -100,8 +100,8 @@ def test_what_a_merge_by_text_can_leave_behind() -> None:
     assert Dangling(STEPS, "pypi:torch has 2 files for gpu/cp311") in dangling(replace(SMALL, packages=(everywhere,)))
     doubled = replace(SMALL, environments=(TRAIN, replace(TRAIN, steps=("train",))))
     assert dangling(doubled) == (
-        Dangling(STEPS, "step train stands in 2 environments"),
-        Dangling(("train",), "step train stands in 2 environments"),
+        Dangling(STEPS, "step train is in 2 environments"),
+        Dangling(("train",), "step train is in 2 environments"),
     )
     assert loads(dumps(doubled)) == doubled
 

@@ -1,7 +1,7 @@
 """lockfile: a lock graph as a file that people review.
 
 Its goals: complete, readable, the same bytes for the same inputs, small diffs, merges without conflicts, no secrets, no
-hosts. `dump` writes it, `load` reads it, `merge` puts two of them together.
+host names. `dump` writes it, `load` reads it, `merge` combines two of them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def save(graph: LockGraph, path: Path) -> bool:
 
 
 def save_text(text: str, path: Path) -> bool:
-    """Write the text of a lock file, whole or not at all, and only if that changes it. Says whether it did.
+    """Write the text of a lock file atomically, and only if it has changed. Returns whether it was written.
 
     Raises Unwritable.
     """
@@ -48,7 +48,7 @@ def save_text(text: str, path: Path) -> bool:
         if path.read_bytes() == data:
             return False
     except OSError:
-        pass  # no file yet, or none that can be read: writing will tell
+        pass  # there is no file yet, or it cannot be read: writing it reports that
     try:
         replace_file(path, data)
     except OSError as error:
@@ -57,10 +57,10 @@ def save_text(text: str, path: Path) -> bool:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, keeping its mode and following links. Raises OSError."""
+    """Write a file atomically. Keeps its mode and follows links. Raises OSError."""
     from envc.system.atomic_file import atomic_file
 
-    # Through a symbolic link, the file it leads to is the one to replace.
+    # The target of a symbolic link is replaced, not the link.
     path = Path(os.path.realpath(path))
     with atomic_file(path, durable=True) as stream:
         stream.write(data)

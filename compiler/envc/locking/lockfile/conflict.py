@@ -1,4 +1,4 @@
-"""conflict: a lock that a merge left with conflict markers is two locks, and is read as such."""
+"""conflict: a lock with the conflict markers of a merge is read as two locks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from envc.errors import LockFileError
 
 
 class LockConflict(LockFileError):
-    """A lock with conflict markers. Both sides are whole texts; `merge` puts their graphs together."""
+    """A lock with conflict markers. Both sides are whole texts, whose graphs `merge` combines."""
 
     def __init__(self, path: Path, ours: str, theirs: str) -> None:
         super().__init__(path, "holds conflict markers of a merge", "run `envc lock`, which merges both sides")
@@ -17,9 +17,9 @@ class LockConflict(LockFileError):
 
 
 def split_conflict(text: str) -> tuple[str, str] | None:
-    """Both sides of a text with conflict markers; None where it has none, or they do not match up.
+    """Both sides of a text with conflict markers; None if it has none, or if they are unbalanced.
 
-    The common ancestor that git shows between ``|||||||`` and ``=======`` on request belongs to neither side.
+    The common ancestor that git can show between ``|||||||`` and ``=======`` belongs to neither side.
     """
     ours: list[str] = []
     theirs: list[str] = []

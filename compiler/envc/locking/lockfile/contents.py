@@ -1,4 +1,4 @@
-"""contents: what artifacts unpack to becomes part of a lock, which hydrate then demands."""
+"""contents: records the content digests of artifacts in a lock. hydrate then requires them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from envc.model.graph import LockGraph
 
 
 def with_contents(graph: LockGraph, contents: Mapping[tuple[Sha256, str], Sha256]) -> LockGraph:
-    """The graph with these content digests, by artifact and layout, added to what it records already.
+    """The graph with these content digests, by artifact and layout, added to those that it records.
 
-    One that is recorded differently is replaced: whoever writes it has derived it from the artifact.
+    A digest that is recorded differently is replaced, since the new one was derived from the artifact.
     """
     by_artifact: dict[Sha256, dict[str, Sha256]] = {}
     for (artifact, layout), content in contents.items():

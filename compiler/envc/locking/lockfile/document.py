@@ -1,6 +1,6 @@
-"""The lock file as TOML shapes it. Its JSON Schema is made from these types."""
+"""The shape of a lock file in TOML. Its JSON Schema is made from these types."""
 
-# No annotations as text here: msgspec would compile each of them when it reads its first lock, which took 1 ms.
+# No annotations as text here: msgspec would compile each of them to read the first lock, which took 1 ms.
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -13,9 +13,9 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_un
 
 
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64, description="sha256, lower-case hex")]
-Size = Annotated[int, Meta(ge=0, description="Bytes as downloaded; left out where no source states it")]
+Size = Annotated[int, Meta(ge=0, description="Bytes as downloaded; left out if no source states it")]
 Yanked = Annotated[
-    str | None, Meta(description="Why its author took it back, as of when it was solved; empty without a reason")
+    str | None, Meta(description="Why its author yanked it, as of when it was solved; empty without a reason")
 ]
 # A file name, never a path: it becomes one in caches and stores.
 FileName = Annotated[str, Meta(pattern=r"^[^/\\:\x00-\x1f\x7f]+$", min_length=3, max_length=255)]
@@ -28,13 +28,13 @@ class ArtifactTable(Shape, frozen=True, kw_only=True):
     size: Size = 0
     sha256: Digest
     targets: Annotated[
-        tuple[str, ...], Meta(description="Target keys it serves; absent where it serves all that use the package")
+        tuple[str, ...], Meta(description="Target keys that use it; absent if all that use the package do")
     ] = field(default=(), name="for")
     depends: Annotated[
-        tuple[str, ...] | None, Meta(description="Only where the package's artifacts state different requirements")
+        tuple[str, ...] | None, Meta(description="Only if the package's artifacts state different requirements")
     ] = None
     noarch: Annotated[
-        Literal["", "python", "generic"], Meta(description="Of a conda package: what its place depends on")
+        Literal["", "python", "generic"], Meta(description="Of a conda package that is not for one platform: its kind")
     ] = ""
     site_packages: Annotated[
         str, Meta(description="Of conda's python (CEP-17): where it keeps packages, if not at the usual place")
@@ -44,7 +44,7 @@ class ArtifactTable(Shape, frozen=True, kw_only=True):
 
 
 class PackageTable(Shape, frozen=True, kw_only=True):
-    """One version of a package with the artifacts that the lock uses of it."""
+    """One version of a package with the artifacts of it that the lock uses."""
 
     id: Annotated[str, Meta(description='"pypi:torch"; "pypi:torch@2.3.1" for a further version in the same lock')]
     version: str
@@ -52,13 +52,13 @@ class PackageTable(Shape, frozen=True, kw_only=True):
     source: Annotated[str, Meta(description="Name of a source, never its address")]
     released: Annotated[date | None, Meta(description="Day (UTC) of the earliest upload among the artifacts")] = None
     license: str = ""
-    pypi: Annotated[tuple[str, ...], Meta(description="PyPI projects that it stands for in steps that mix both")] = ()
+    pypi: Annotated[tuple[str, ...], Meta(description="PyPI projects that it supplies in steps that mix both")] = ()
     depends: Annotated[tuple[str, ...], Meta(description="The requirements it was solved with, canonical")] = ()
     artifacts: tuple[ArtifactTable, ...]
 
 
 class SdistTable(Shape, frozen=True, kw_only=True):
-    """The source distribution that a wheel was made out of."""
+    """The source distribution that a wheel was built from."""
 
     file: FileName
     size: Size = 0
@@ -66,7 +66,7 @@ class SdistTable(Shape, frozen=True, kw_only=True):
 
 
 class BuildRequirementTable(Shape, frozen=True, kw_only=True):
-    """One wheel that stood in the environment of a build."""
+    """One wheel of the environment of a build."""
 
     name: str
     version: str
@@ -78,22 +78,22 @@ class BuildRequirementTable(Shape, frozen=True, kw_only=True):
 
 
 class BuildTable(Shape, frozen=True, kw_only=True):
-    """How a wheel was made that no source serves; one of `commit`, `tree` and `sdist` says out of what."""
+    """How a wheel was built that no source serves; one of `commit`, `tree` and `sdist` names what it was built from."""
 
     wheel: FileName
     sha256: Annotated[Digest, Meta(description="Of the wheel")]
     commit: Annotated[str, Meta(description="Of the git repository that the manifest names")] = ""
     tree: Annotated[str, Meta(description="Digest of the files of the local project that the manifest names")] = ""
     sdist: SdistTable | None = None
-    python: Annotated[str, Meta(description='Platform and Python that made it: "linux-64/cp312"')]
-    requires: Annotated[tuple[str, ...], Meta(description="What its build system asked for, canonical")] = ()
+    python: Annotated[str, Meta(description='Platform and Python that built it: "linux-64/cp312"')]
+    requires: Annotated[tuple[str, ...], Meta(description="The requirements of its build system, canonical")] = ()
     packages: Annotated[
-        tuple[BuildRequirementTable, ...], Meta(description="What stood in the environment of the build")
+        tuple[BuildRequirementTable, ...], Meta(description="The packages of the environment of the build")
     ] = ()
 
 
 class EnvironmentTable(Shape, frozen=True, kw_only=True):
-    """What one set of equal inputs was solved to."""
+    """The packages of steps with equal inputs."""
 
     steps: Annotated[tuple[str, ...], Meta(min_length=1)]
     targets: Annotated[tuple[str, ...], Meta(description='Target keys: "linux-64/cp312", "linux-64/-"')]
@@ -101,7 +101,7 @@ class EnvironmentTable(Shape, frozen=True, kw_only=True):
     interpreter: str = ""
     requires: Annotated[tuple[str, ...], Meta(description="The inputs in canonical form")]
     packages: Annotated[
-        tuple[str, ...], Meta(description='Package ids; "id @ target, target" where it does not hold for all')
+        tuple[str, ...], Meta(description='Package ids; "id @ target, target" for those that not all targets have')
     ]
 
 

@@ -1,7 +1,7 @@
 """dump: a lock graph becomes text, always the same for the same graph.
 
-The text is made for review and for merging: whatever grows with the project stands one item a line, an unchanged
-package never changes its lines, and nothing in it depends on the order in which things were found.
+The text is meant for review and for merging. Lists that grow with the project have one item on each line, the lines of
+an unchanged package never change, and nothing depends on the order in which things were found.
 """
 
 from __future__ import annotations
@@ -37,17 +37,16 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SPECIAL = re.compile(r'[\x00-\x1f\x7f"\\]')
 _LITERAL = re.compile(r"[^\x00-\x1f\x7f']*")
 _ESCAPES = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
-# Options in the order of the file; others follow by name. `targets`, `channels` and `indexes` are read as one value,
-# every other array or table may grow, so it is broken into lines.
+# Options in the order of the file; others follow by name. These are read as one value. Every other array or table may
+# grow, so it is broken into lines.
 _OPTIONS = ("targets", "channels", "indexes", "exclude-newer")
 _ONE_LINE = frozenset(_OPTIONS)
 
 
 def canonical(graph: LockGraph) -> LockGraph:
-    """The same graph with every set sorted and free of doubles. `dumps` writes it, `loads` returns it.
+    """The same graph with every set sorted and free of duplicates. `dumps` writes it, `loads` returns it.
 
-    A licence given as an address is left out, and so are addresses among the reasons of yanked files: a lock holds none
-    that the manifest does not spell.
+    Addresses are removed from licences and from the reasons of yanked files. A lock has only those of the manifest.
     """
     return LockGraph(
         version=graph.version,
@@ -63,7 +62,7 @@ def canonical(graph: LockGraph) -> LockGraph:
 def dumps(graph: LockGraph) -> str:
     """The text of a lock file. Equal graphs give equal text, whatever the order of what they hold.
 
-    Raises TypeError where an option is no plain TOML value.
+    Raises TypeError if an option is not a plain TOML value.
     """
     graph = canonical(graph)
     parts = [HEADER, f"version = {graph.version}\n"]
@@ -140,7 +139,7 @@ def _sorted_set(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _in_order(values: Iterable[_Value], key: Callable[[_Value], tuple[Any, ...]]) -> tuple[_Value, ...]:
-    """Sorted by their key; by all they hold where a merge has left two of one key, to be independent of the input."""
+    """Sorted by their key. If a merge has left two with the same key, all their fields decide."""
     ordered = sorted(values, key=key)
     if any(key(left) == key(right) for left, right in pairwise(ordered)):
         ordered.sort(key=lambda value: (key(value), msgspec.json.encode(value)))
@@ -152,7 +151,7 @@ def _without_doubles(values: tuple[_Value, ...]) -> tuple[_Value, ...]:
 
 
 def _dump_options(options: Mapping[str, object]) -> str:
-    """Options, each on its own line; tables that may grow come last, as TOML demands."""
+    """Options, each on its own line. Tables that may grow come last, as TOML requires."""
     named = [key for key in _OPTIONS if key in options]
     keys = named + sorted(options.keys() - set(named))
     tables = [key for key in keys if key not in _ONE_LINE and isinstance(options[key], Mapping)]
@@ -245,7 +244,7 @@ def _dump_file(file: str, size: int, sha256: str) -> str:
 
 
 def _pair_of_strings(key: str, values: Iterable[str]) -> str:
-    """A short array on one line, or one item a line where that would be too long."""
+    """A short array on one line, or one item on each line if that would be too long."""
     items = [_dump_string(value) for value in values]
     line = f"{key} = [{', '.join(items)}]\n"
     return line if len(line) <= _WIDTH else _pair_of_lines(key, items)
@@ -272,7 +271,7 @@ def _dump_value(value: object) -> str:
             items = ", ".join(f"{_dump_key(key)} = {_dump_value(item)}" for key, item in _items(value))
             return f"{{ {items} }}" if items else "{}"
         case _:
-            raise TypeError(f"{value!r} is no TOML value")
+            raise TypeError(f"{value!r} is not a TOML value")
 
 
 def _items(table: object) -> list[tuple[str, object]]:
@@ -284,7 +283,7 @@ def _dump_strings(values: Iterable[str]) -> str:
 
 
 def _dump_key(key: str) -> str:
-    # "py3.11-posix" is quoted as TOML demands: a bare dot would open a table.
+    # "py3.11-posix" must be quoted, since a bare dot would open a table.
     return key if _BARE.fullmatch(key) else _dump_string(key)
 
 

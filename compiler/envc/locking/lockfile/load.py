@@ -1,4 +1,4 @@
-"""load: the text of a lock file becomes a lock graph. The text is hostile until all of it has been looked at."""
+"""load: the text of a lock file becomes a lock graph. The text is untrusted until all of it has been checked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from envc.model.graph import (
 )
 from envc.model.lock_lines import LockedInput
 
-# Ids, names, versions, builds and layouts become parts of paths, and none of them can hold an address.
+# Ids, names, versions, builds and layouts become parts of paths. None of them can contain an address.
 _ID = re.compile(r"[a-z]+:[A-Za-z0-9._-]+(?:@[A-Za-z0-9._+!~=:-]+)?")
 _TARGET = re.compile(r"[A-Za-z0-9_.-]+")
 _TARGET_KEY = re.compile(r"[A-Za-z0-9_.-]+/(?:-|[a-z]+[0-9]+t?)")
@@ -38,7 +38,7 @@ _BUILD = re.compile(r"[A-Za-z0-9._+-]*")
 _SOURCE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _LAYOUT = re.compile(r"[a-z][a-z0-9.-]*")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
-# What git is given by name, so it may be nothing but a digest.
+# It is passed to git, so it must be a digest and nothing else.
 _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})?")
 _TREE = re.compile(r"(?:[0-9a-f]{64})?")
 _STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -48,7 +48,7 @@ _UNTITLED = Path("lock file")
 def loads(text: str, path: Path | None = None) -> LockGraph:
     """Read a lock. `path` only names it in errors.
 
-    Raises LockConflict for a text with merge markers, LockFileError for everything else that is wrong: not TOML, a
+    Raises LockConflict for a text with conflict markers, LockFileError for every other mistake: not TOML, a
     newer format, a wrong type, an unknown key, a malformed digest, id or name.
     """
     path = path or _UNTITLED
@@ -69,7 +69,7 @@ def loads(text: str, path: Path | None = None) -> LockGraph:
 
 
 def load(path: Path) -> LockGraph:
-    """Read a lock file. Raises FileNotFoundError where there is none, else as `loads` does."""
+    """Read a lock file. Raises FileNotFoundError if there is none, and what `loads` raises."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -83,16 +83,16 @@ def load(path: Path) -> LockGraph:
     return loads(text, path)
 
 
-_RESTORE = "take it back from version control, or delete it and run `envc lock`"
+_RESTORE = "restore it from version control, or delete it and run `envc lock`"
 
 
 def _check_version(version: object, path: Path) -> None:
     if not isinstance(version, int) or isinstance(version, bool):
-        raise LockFileError(path, "`version` is missing or no number", _RESTORE)
+        raise LockFileError(path, "`version` is missing or not a number", _RESTORE)
     if version > LOCK_VERSION:
         raise LockFileError(path, f"is lock format {version}; this envc reads {LOCK_VERSION}", "upgrade envc")
     if version < LOCK_VERSION:
-        raise LockFileError(path, f"is lock format {version}, which never was", _RESTORE)
+        raise LockFileError(path, f"is lock format {version}, which does not exist", _RESTORE)
 
 
 def _reword(message: str) -> str:
@@ -104,7 +104,7 @@ def _reword(message: str) -> str:
 
 
 class _Reader:
-    """Checks what types cannot say. Lines that many environments share are read once."""
+    """Checks what types cannot express. Lines that many environments share are read once."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -127,8 +127,8 @@ class _Reader:
         )
 
     def _environment(self, table: EnvironmentTable, at: str) -> LockedEnvironment:
-        self._check(_STEP, table.steps, f"{at}.steps", "no name of a step")
-        self._check(_TARGET_KEY, table.targets, f"{at}.targets", 'no target key such as "linux-64/cp312"')
+        self._check(_STEP, table.steps, f"{at}.steps", "not a valid name of a step")
+        self._check(_TARGET_KEY, table.targets, f"{at}.targets", 'not a target key such as "linux-64/cp312"')
         return LockedEnvironment(
             steps=table.steps,
             targets=table.targets,
@@ -151,17 +151,17 @@ class _Reader:
     def _ref(self, line: str, at: str) -> PackageRef:
         package_id, separator, targets = line.partition(" @ ")
         ref = PackageRef(package_id, tuple(targets.split(", ")) if separator else ())
-        self._check(_ID, (package_id,), at, "no package id")
-        self._check(_TARGET, ref.targets, at, "no name of a target")
+        self._check(_ID, (package_id,), at, "not a package id")
+        self._check(_TARGET, ref.targets, at, "not a valid name of a target")
         self._refs[line] = ref
         return ref
 
     def _package(self, table: PackageTable, at: str) -> Package:
-        self._check(_ID, (table.id,), f"{at}.id", "no package id")
-        self._check(_VERSION, (table.version,), f"{at}.version", "no version")
-        self._check(_BUILD, (table.build,), f"{at}.build", "no build string")
-        self._check(_SOURCE, (table.source,), f"{at}.source", "no name of a source")
-        self._check(_NAME, table.pypi, f"{at}.pypi", "no name of a project")
+        self._check(_ID, (table.id,), f"{at}.id", "not a package id")
+        self._check(_VERSION, (table.version,), f"{at}.version", "not a version")
+        self._check(_BUILD, (table.build,), f"{at}.build", "not a build string")
+        self._check(_SOURCE, (table.source,), f"{at}.source", "not a valid name of a source")
+        self._check(_NAME, table.pypi, f"{at}.pypi", "not a valid name of a project")
         return Package(
             id=table.id,
             version=table.version,
@@ -177,10 +177,10 @@ class _Reader:
         )
 
     def _artifact(self, table: ArtifactTable, at: str) -> Artifact:
-        self._check(_TARGET_KEY, table.targets, f"{at}.for", 'no target key such as "linux-64/cp312"')
-        self._check(_LAYOUT, table.content, f"{at}.content", "no layout")
+        self._check(_TARGET_KEY, table.targets, f"{at}.for", 'not a target key such as "linux-64/cp312"')
+        self._check(_LAYOUT, table.content, f"{at}.content", "not a layout")
         if table.site_packages and not _is_site_folder(table.site_packages):
-            raise LockFileError(self._path, f"{at}.site-packages: it is no folder below a prefix", _RESTORE)
+            raise LockFileError(self._path, f"{at}.site-packages: it is not a folder below a prefix", _RESTORE)
         return Artifact(
             file=table.file,
             size=table.size,
@@ -194,15 +194,17 @@ class _Reader:
         )
 
     def _build(self, table: BuildTable, at: str) -> Build:
-        self._check(_COMMIT, (table.commit,), f"{at}.commit", "no commit")
-        self._check(_TREE, (table.tree,), f"{at}.tree", "no digest")
-        self._check(_TARGET_KEY, (table.python,), f"{at}.python", 'no platform with a Python, such as "linux-64/cp312"')
+        self._check(_COMMIT, (table.commit,), f"{at}.commit", "not a commit")
+        self._check(_TREE, (table.tree,), f"{at}.tree", "not a digest")
+        self._check(
+            _TARGET_KEY, (table.python,), f"{at}.python", 'not a platform with a Python, such as "linux-64/cp312"'
+        )
         if bool(table.commit) + bool(table.tree) + (table.sdist is not None) != 1:
             raise LockFileError(self._path, f"{at}: needs one of `commit`, `tree` and `sdist`", _RESTORE)
         for index, one in enumerate(table.packages):
-            self._check(_NAME, (one.name,), f"{at}.packages[{index}].name", "no name of a project")
-            self._check(_VERSION, (one.version,), f"{at}.packages[{index}].version", "no version")
-            self._check(_SOURCE, (one.source,), f"{at}.packages[{index}].source", "no name of a source")
+            self._check(_NAME, (one.name,), f"{at}.packages[{index}].name", "not a valid name of a project")
+            self._check(_VERSION, (one.version,), f"{at}.packages[{index}].version", "not a version")
+            self._check(_SOURCE, (one.source,), f"{at}.packages[{index}].source", "not a valid name of a source")
         sdist = table.sdist
         return Build(
             wheel=table.wheel,
@@ -236,6 +238,6 @@ class _Reader:
 
 
 def _is_site_folder(text: str) -> bool:
-    from envc_solvers.conda.language.record import is_site_folder  # late: hardly any lock says so
+    from envc_solvers.conda.language.record import is_site_folder  # late: few locks have such a folder
 
     return is_site_folder(text)

@@ -1,4 +1,4 @@
-"""merge: two locks of one manifest become one by key. What contradicts itself is left to be solved again."""
+"""merge: two locks of one manifest become one, by key. Contradictions are left to be solved again."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from envc.model.graph import Artifact, LockedEnvironment, LockGraph, Package, Pa
 
 
 class Dangling(msgspec.Struct, frozen=True, order=True):
-    """Something that a lock speaks of and does not say, or says twice."""
+    """A package or step that a lock refers to and does not hold, or holds twice."""
 
-    steps: tuple[str, ...]  # of the environment, which is stale for it
+    steps: tuple[str, ...]  # of the environment, which is stale because of it
     reason: str
 
 
 def merge(ours: LockGraph, theirs: LockGraph) -> LockGraph:
-    """Both graphs in one; neither side comes first, except in options that differ, where ours stands.
+    """Both graphs in one. Neither side takes precedence, except that ours decides options that differ.
 
-    Packages go by id: those that differ in nothing but their artifacts are united, others stand twice, which
-    `dangling` reports and closures refuse. Environments go by their steps: of two with the same step, neither stands
-    unless they are equal.
+    Packages are merged by id. Two that differ only in their artifacts are united. Others are kept twice, which
+    `dangling` reports and closures reject. Environments are merged by their steps: two with a common step are both
+    dropped unless they are equal.
     """
     environments = {*map(_environment_key, ours.environments), *map(_environment_key, theirs.environments)}
     claims = Counter(step for key in environments for step in key[0])
@@ -38,7 +38,7 @@ def merge(ours: LockGraph, theirs: LockGraph) -> LockGraph:
                 if all(claims[step] == 1 for step in environment.steps)
             ),
             packages=_merge_packages((*ours.packages, *theirs.packages)),
-            # Each is a fact of its wheel; one that neither side's packages use any more goes with the next lock.
+            # Each is a fact of its wheel. The next lock drops those that no package uses any more.
             builds=(*ours.builds, *theirs.builds),
         )
     )
@@ -61,18 +61,18 @@ def _merge_packages(packages: Iterable[Package]) -> tuple[Package, ...]:
             continue
         united = None if twin is None else _unite(twin.artifacts, package.artifacts)
         if united is None:
-            # A twin whose artifacts contradict this one's stands beside it, under a key of its own.
+            # A package whose artifacts contradict those of its twin is kept beside it, under a key of its own.
             key = msgspec.json.encode(package) if twin is not None else key
             merged.setdefault(key, package)
         else:
-            # Only a side that mixes both kinds says which projects a package stands for.
+            # Only a side that mixes both kinds says which projects a package supplies.
             projects = (*twin.pypi, *package.pypi) if twin is not None else package.pypi
             merged[key] = msgspec.structs.replace(package, artifacts=united, pypi=projects)
     return tuple(merged.values())
 
 
 def _unite(left: tuple[Artifact, ...], right: tuple[Artifact, ...]) -> tuple[Artifact, ...] | None:
-    """The artifacts of both sides; None where a digest is said to be two things, or a target key would have two."""
+    """The artifacts of both sides; None if they contradict each other on a digest, or a target key would have two."""
     united: dict[Sha256, Artifact] = {}
     for artifact in (*left, *right):
         twin = united.get(artifact.sha256)
@@ -88,8 +88,8 @@ def _unite(left: tuple[Artifact, ...], right: tuple[Artifact, ...]) -> tuple[Art
             artifact,
             targets=() if everywhere else (*twin.targets, *artifact.targets),
             content={**twin.content, **artifact.content},
-            # Who knows of a yank has seen more; the next lock that solves it says which is true now.
-            yanked=max((said for said in (twin.yanked, artifact.yanked) if said is not None), default=None),
+            # A side that records a yank is the newer one. The next lock that solves it finds out which is true now.
+            yanked=max((reason for reason in (twin.yanked, artifact.yanked) if reason is not None), default=None),
         )
     if len(united) > 1:
         keys = Counter(key for artifact in united.values() for key in set(artifact.targets))
@@ -99,12 +99,12 @@ def _unite(left: tuple[Artifact, ...], right: tuple[Artifact, ...]) -> tuple[Art
 
 
 def _facts(artifact: Artifact) -> tuple[object, ...]:
-    """What is the same wherever a digest is locked."""
+    """The facts that are the same wherever a digest is locked."""
     return (artifact.file, artifact.size, artifact.depends, artifact.noarch, artifact.site_packages)
 
 
 def dangling(graph: LockGraph) -> tuple[Dangling, ...]:
-    """What makes environments of this graph unusable, sorted; () for every graph that `envc lock` wrote."""
+    """The contradictions that make environments of this graph unusable, sorted; () if `envc lock` wrote it."""
     held: dict[str, list[Package]] = {}
     for package in graph.packages:
         held.setdefault(package.id, []).append(package)
@@ -113,7 +113,7 @@ def dangling(graph: LockGraph) -> tuple[Dangling, ...]:
     found: set[Dangling] = set()
     for environment in graph.environments:
         steps, targets = environment.steps, environment.targets
-        found |= {Dangling(steps, f"step {s} stands in {claims[s]} environments") for s in steps if claims[s] > 1}
+        found |= {Dangling(steps, f"step {s} is in {claims[s]} environments") for s in steps if claims[s] > 1}
         for ref in environment.packages:
             reasons = known.get((ref, targets))
             if reasons is None:
@@ -123,9 +123,9 @@ def dangling(graph: LockGraph) -> tuple[Dangling, ...]:
 
 
 def _faults(ref: PackageRef, target_keys: tuple[str, ...], packages: list[Package]) -> Iterable[str]:
-    """Why a line of an environment with these targets leads nowhere."""
+    """Why a line of an environment with these targets names no file, or more than one."""
     if len(packages) != 1:
-        yield f"{ref.id} stands {len(packages)} times in the lock" if packages else f"{ref.id} is not in the lock"
+        yield f"{ref.id} is {len(packages)} times in the lock" if packages else f"{ref.id} is not in the lock"
         return
     names = {key: target_name_of(key) for key in target_keys}
     if not set(names.values()).issuperset(ref.targets):
