@@ -296,7 +296,7 @@ def test_a_conda_file_is_a_zip_archive_of_exactly_two_tar_archives(tmp_path: Pat
         (members | {"pkg-q-1.0-h0_0.tar.zst": content}, "it contains pkg-p-1.0-h0_0.tar.zst, pkg-q-1.0-h0_0.tar.zst"),
         ({name: data for name, data in members.items() if name != "metadata.json"}, "it has no metadata.json"),
         (members | {"metadata.json": b"{}"}, "its metadata.json cannot be read"),
-        (members | {"metadata.json": b'{"conda_pkg_format_version": 3}'}, "it is of conda package format 3"),
+        (members | {"metadata.json": b'{"conda_pkg_format_version": 3}'}, "it has conda package format 3"),
         (members | {"pkg-p-1.0-h0_0.tar.zst": content[:-9]}, ""),
         (members | {"pkg-p-1.0-h0_0.tar.zst": b"no zstd"}, "it is not a readable tar archive"),
         (members | {"info-p-1.0-h0_0.tar.zst": content, "pkg-p-1.0-h0_0.tar.zst": info}, "in the wrong one"),

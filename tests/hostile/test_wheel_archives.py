@@ -488,7 +488,7 @@ def test_a_folder_that_looks_like_the_data_of_another_package_is_a_package(tmp_p
 @pytest.mark.parametrize("path", ["demo-1.0.data/loose.py", "demo-1.0.data/stdlib/os.py", "demo-1.0.data/purelib"])
 def test_data_outside_of_its_folders(path: str, tmp_path: Path) -> None:
     reason = refusal(build_wheel("demo", files={path: ""}).data, tmp_path)
-    assert f"'{path}' is in none of the folders" in reason
+    assert f"'{path}' is in none of the data folders" in reason
 
 
 @pytest.mark.parametrize("file", ["RECORD.jws", "RECORD.p7s"])
@@ -508,7 +508,7 @@ def test_a_size_in_record_must_be_right_where_it_is_given(size: str, refused: bo
     line = re.compile(rb"(demo\.py,sha256=[^,]*,)6\n")
     data = rebuilt(wheel, lambda info, data: (info, line.sub(rb"\g<1>" + size.encode() + b"\n", data)))
     if refused:
-        assert f"demo.py is 6 bytes long, RECORD says {size}" in refusal(data, tmp_path)
+        assert f"demo.py has 6 bytes; RECORD says {size}" in refusal(data, tmp_path)
     else:
         assert install(data, tmp_path)
 

@@ -45,7 +45,7 @@ def check_path(path: str, *, windows: bool = False) -> None:
     if windows:
         for part in parts:
             if _WINDOWS_FORBIDDEN.search(part) or part[-1] in ". " or _WINDOWS_DEVICE.fullmatch(part):
-                raise UnsafePath(path, "is not a file name on Windows")
+                raise UnsafePath(path, "is not a valid file name on Windows")
 
 
 def _check_length(path: str, parts: list[str]) -> None:
@@ -117,7 +117,7 @@ def check_tree(members: Iterable[Member], *, windows: bool, fold_case: bool, res
         while (name := name.rpartition("/")[0]) and name not in folders:
             folders.add(name)
     if not names.isdisjoint(folders):
-        raise UnsafePath(min(names & folders), "is a member and a folder of other members")
+        raise UnsafePath(min(names & folders), "is both a member and a folder of other members")
 
 
 def rules(layout: str) -> dict[str, bool]:
