@@ -176,7 +176,7 @@ def test_a_folder_vanishes_at_once_and_can_appear_again(tmp_path: Path) -> None:
             locks=locks,
             is_ours=lambda: False,
             is_made=place.is_dir,
-            fill=lambda folder: (folder / "file").write_bytes(b"x") and None,
+            populate=lambda folder: (folder / "file").write_bytes(b"x") and None,
         )
 
     assert make()
@@ -195,7 +195,7 @@ def test_a_folder_that_is_being_made_is_left_alone(tmp_path: Path) -> None:
         release.wait(60)
 
     making = threading.Thread(
-        target=lambda: publish_folder(place, locks=locks, is_ours=lambda: False, is_made=place.is_dir, fill=hold)
+        target=lambda: publish_folder(place, locks=locks, is_ours=lambda: False, is_made=place.is_dir, populate=hold)
     )
     making.start()
     held.wait(60)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no co
 START = """
 import os, signal, sys, threading
 from pathlib import Path
-from envc.system.forks import share_out
+from envc.system.forks import run_in_forks
 
 folder, here = Path(sys.argv[1]), os.getpid()
 begun, begin = os.pipe()
@@ -51,7 +51,7 @@ def work(number):
         stream.write(str(os.getpid()))
     return True
 
-assert share_out(work, 40, copies=2) == [True] * 40
+assert run_in_forks(work, 40, forks=2) == [True] * 40
 doers = [int(path.read_text()) for path in folder.iterdir()]
 assert len(doers) == 40 and set(doers) - {here}
 check_that_nobody_is_left()
@@ -74,7 +74,7 @@ def work(number):
     done.append(number)
     return number % 2 == 0
 
-assert share_out(work, 9, copies=1) == [number % 2 == 0 for number in range(9)]
+assert run_in_forks(work, 9, forks=1) == [number % 2 == 0 for number in range(9)]
 assert sorted(done) == list(range(9))
 check_that_nobody_is_left()
 """
@@ -90,7 +90,7 @@ def work(number):
     signal.pause()
 
 try:
-    share_out(work, 3, copies=2)
+    run_in_forks(work, 3, forks=2)
 except ValueError:
     check_that_nobody_is_left()
 else:
@@ -108,7 +108,7 @@ def work(number):
     return True
 
 try:
-    share_out(work, 9, copies=2)
+    run_in_forks(work, 9, forks=2)
 except OSError as error:
     assert "killed" in str(error)
     check_that_nobody_is_left()
@@ -134,7 +134,7 @@ def work(number):
     order.append(number)
     return True
 
-assert share_out(work, 9, copies=1, done=noted.append) == [True] * 9
+assert run_in_forks(work, 9, forks=1, done=noted.append) == [True] * 9
 assert order == noted == [order[0], *(number for number in range(9) if number != order[0])]
 """
     run(tmp_path, program)
@@ -150,7 +150,7 @@ def work(number):
     (folder / f"{number}-{os.getpid()}").touch()
     return True
 
-assert share_out(work, 40, copies=2, done=noted.append) == [True] * 40
+assert run_in_forks(work, 40, forks=2, done=noted.append) == [True] * 40
 assert sorted(noted) == list(range(40))
 assert any(not path.name.endswith(f"-{here}") for path in folder.iterdir())
 """
@@ -169,7 +169,7 @@ def work(number):
     (folder / str(number)).touch()
     return True
 
-share_out(work, 9, copies=1)
+run_in_forks(work, 9, forks=1)
 """
     with pytest.raises(AssertionError, match="-9"):
         run(tmp_path, program)
@@ -194,7 +194,7 @@ def work(number):
     doers.append(os.getpid())
     return True
 
-assert share_out(work, {count}, copies={copies}) == [True] * {count}
+assert run_in_forks(work, {count}, forks={copies}) == [True] * {count}
 assert doers == [here] * {count}
 if {thread}:
     end.set()

@@ -1,1 +1,1 @@
-"""Threads, processes, file locks and disks. Knows no package."""
+"""Threads, processes, file locks and disks. Nothing here knows about packages."""

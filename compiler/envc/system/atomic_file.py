@@ -22,18 +22,21 @@ def atomic_file(path: Path, *, durable: bool = False) -> Iterator[BinaryIO]:
     The folder must exist. With `durable`, the content is on disk before the rename, so that a power failure leaves
     either the old or the new content. Raises OSError.
     """
-    with unnamed_file(path.parent, durable=durable) as (file, publish):
+    with unnamed_file(path.parent, name=path.name, durable=durable) as (file, publish):
         yield file
         publish(path)
 
 
 @contextmanager
-def unnamed_file(folder: Path, *, durable: bool = False) -> Iterator[tuple[BinaryIO, Callable[[Path], None]]]:
+def unnamed_file(
+    folder: Path, *, name: str = "", durable: bool = False
+) -> Iterator[tuple[BinaryIO, Callable[[Path], None]]]:
     """A file in `folder` to write and read, and a function that closes it and renames it to a path on the same disk.
 
-    If the function is not called, the file is deleted. `durable` and errors as for `atomic_file`.
+    If the function is not called, the file is deleted. `name` is part of the temporary name. `durable` and errors as
+    for `atomic_file`.
     """
-    draft = folder / f".{os.getpid()}.{os.urandom(8).hex()}{SUFFIX}"
+    draft = folder / f".{name[:100]}.{os.urandom(8).hex()}{SUFFIX}"
     is_published = False
     try:
         with draft.open("x+b") as file:

@@ -1,6 +1,7 @@
-"""A folder that appears at once, filled, or not at all; whatever kills the run that fills it.
+"""A folder that appears complete under its name, or not at all, even if the run that fills it is killed.
 
-It is made as a temporary sibling and renamed. What a killed run left is removed by the next one that wants the folder.
+It is created as a temporary sibling and renamed. What a killed run left behind is removed by the next run that creates
+the same folder.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from pathlib import Path
 
 from envc.errors import EnvcError, Unwritable
 from envc.model.digest import sha256
-from envc.system.locks import file_lock, holding
+from envc.system.locks import cache_lock, file_lock
 
-# What a disk answers that cannot share a file in the one way that was asked for, or not with the disk of the cache.
+# Errors of a disk that cannot share files in the one way that was requested, or not with the disk of the cache.
 _NO_SHARING = frozenset({errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY})
 
 
 class PrefixOccupied(EnvcError):
-    """A folder that envc did not make is never replaced."""
+    """The place of a prefix holds a folder that envc did not create. Such a folder is never replaced."""
 
     hint = "choose another --prefix, or remove the folder yourself"
 
@@ -37,24 +38,25 @@ def publish_folder(
     locks: Path,
     is_ours: Callable[[], bool],
     is_made: Callable[[], bool],
-    fill: Callable[[Path], None],
+    populate: Callable[[Path], None],
 ) -> bool:
-    """Let `place` become a new folder that `fill` has filled. False when it `is_made` by the time the lock is ours.
+    """Create the folder `place` with the contents that `populate` writes.
 
-    Locks stand in the folder `locks`. A folder that `is_ours` is replaced and an empty one is used; anything else is
-    PrefixOccupied. Raises what `fill` raises, and Unwritable for OSErrors.
+    Returns False if `is_made` holds once the lock is acquired. The lock is a file in the folder `locks`. A folder that
+    `is_ours` is replaced, and an empty one is used; anything else raises PrefixOccupied. Raises what `populate` raises,
+    and Unwritable for OSErrors.
     """
-    with holding(_lock_of(place, locks)):
+    with cache_lock(_lock_of(place, locks)):
         try:
             _remove_leftovers(place)
             if is_made():
                 return False
-            replaced = _is_there(place, is_ours)
+            replaced = _is_occupied(place, is_ours)
             place.parent.mkdir(parents=True, exist_ok=True)
             draft = _sibling(place)
             try:
                 draft.mkdir()
-                fill(draft)
+                populate(draft)
                 _swap(draft, place, replaced=replaced)
             finally:
                 if draft.exists():
@@ -65,12 +67,14 @@ def publish_folder(
 
 
 def remove_folder(place: Path, *, locks: Path) -> None:
-    """Remove a folder that `appear` made, at once, unless somebody is making it anew just now. Raises OSError."""
+    """Remove a folder that `publish_folder` created, atomically. Skipped if another process is creating it anew. Raises
+    OSError.
+    """
     import shutil
 
     locks.mkdir(parents=True, exist_ok=True)
-    with file_lock(_lock_of(place, locks), wait=False) as is_ours:
-        if is_ours:
+    with file_lock(_lock_of(place, locks), wait=False) as is_held:
+        if is_held:
             draft = _sibling(place)
             place.rename(draft)
             shutil.rmtree(draft)
@@ -80,8 +84,8 @@ def _lock_of(place: Path, locks: Path) -> Path:
     return locks / f"{sha256(os.fsencode(place))}.lock"
 
 
-def _is_there(place: Path, is_ours: Callable[[], bool]) -> bool:
-    """Whether there is something to be replaced. Raises PrefixOccupied for what must not be."""
+def _is_occupied(place: Path, is_ours: Callable[[], bool]) -> bool:
+    """Whether there is a folder to be replaced. Raises PrefixOccupied if it must not be replaced."""
     if not os.path.lexists(place):
         return False
     if place.is_symlink() or not place.is_dir() or (any(place.iterdir()) and not is_ours()):
@@ -108,20 +112,22 @@ def _draft_name(place: Path) -> str:
 
 
 def leftovers(place: Path) -> list[Path]:
-    """What killed runs left beside a folder, and what a run that fills it just now works on."""
+    """The temporary siblings of a folder: what killed runs left behind, and the draft of a run that is creating it
+    now.
+    """
     if not place.parent.is_dir():
         return []
     return [entry for entry in place.parent.iterdir() if entry.name.startswith(_draft_name(place))]
 
 
 def _remove_leftovers(place: Path) -> None:
-    """Remove what killed runs left. Only who holds the lock of `place` may do so."""
+    """Remove what killed runs left behind. The caller must hold the lock of `place`."""
     for entry in leftovers(place):
         _remove(entry)
 
 
 def _remove(folder: Path) -> None:
-    """Remove what can be removed; the next run tries again. A folder that simply appears never pays for the import."""
+    """Remove what can be removed; the next run retries the rest. Imported here, since most runs remove nothing."""
     import shutil
 
     shutil.rmtree(folder, ignore_errors=True)
@@ -130,5 +136,5 @@ def _remove(folder: Path) -> None:
 def _disk_error(place: Path, error: OSError) -> Unwritable:
     where = "choose another --prefix, or another ENVC_CACHE_DIR"
     if error.errno in _NO_SHARING:
-        where = f"leave out --link-mode, and the first way to share files that works here is taken; or {where}"
+        where = f"leave out --link-mode, so that envc uses the first way to share files that works here; or {where}"
     return Unwritable(place, error, where)

@@ -1,4 +1,4 @@
-"""How many cores there are for work that keeps them busy."""
+"""The number of cores that CPU-bound work can use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def usable_cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS, Windows

@@ -1,9 +1,9 @@
-"""Work of many short calls of the system, shared with copies of this process.
+"""Work made of many short system calls, shared among forks of this process.
 
-Threads speed it up little: each call is over before another thread would have been handed the interpreter, and then
-waits to get it back. A copy has an interpreter of its own. It is made by fork(2), which is sound only while there is no
-other thread, for whatever that one holds would be held in the copy for ever; and only on Linux, as the frameworks of
-macOS do not survive it.
+Threads speed up such work only a little: each call ends before another thread could have taken the GIL, and the caller
+then waits to get it back. A fork has an interpreter of its own. fork(2) is safe only while the process has no other
+thread, since a lock held by another thread would stay locked in the fork for ever. It is used only on Linux, because
+the frameworks of macOS do not survive it.
 """
 
 from __future__ import annotations
@@ -17,106 +17,110 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-Work = Callable[[int], bool]  # takes a number; answers whether it came to its end
+Work = Callable[[int], bool]  # takes the number of a task; returns whether the task succeeded
 
 _WIDTH = 4  # bytes of a number in a pipe
-_ROOM = 4096 // _WIDTH  # numbers that every pipe takes at once; more could wait for a reader that waits for us
+_CAPACITY = 4096 // _WIDTH  # numbers that fit into every pipe at once; a write of more could deadlock
 
 
-def share_out(work: Work, count: int, *, copies: int, done: Callable[[int], None] = lambda number: None) -> list[bool]:
-    """What `work` answers for each number below `count`, done by this process and up to `copies` copies of it.
+def run_in_forks(
+    work: Work, count: int, *, forks: int, done: Callable[[int], None] = lambda number: None
+) -> list[bool]:
+    """The results of `work` for each number below `count`, computed by this process and up to `forks` forks of it.
 
-    Whoever is free takes the next number; `done` is called here with each that is through. What fails in a copy is done
-    again, here, and until then nobody begins anything else: so `work` leaves nothing behind where it fails, and what it
-    raises is raised here. Copies are gone when this returns or raises. Raises OSError when one was killed, for nobody
-    knows what it left.
+    A process that is idle takes the next number. `done` is called in this process with each number that has finished.
+    A task that fails in a fork is repeated in this process, and no process starts another task before that. `work`
+    must therefore leave nothing behind when it fails; what it raises here is raised to the caller. The forks have ended
+    when this returns or raises. Raises OSError if a fork was killed, because what it left behind is unknown.
     """
-    answers: dict[int, bool] = {}
-    if copies > 0 and can_share(count):
-        answers = _with_copies(work, count, copies, done)
+    results: dict[int, bool] = {}
+    if forks > 0 and can_fork(count):
+        results = _run(work, count, forks, done)
     for number in range(count):
-        if number not in answers:
-            answers[number] = work(number)
+        if number not in results:
+            results[number] = work(number)
             done(number)
-    return [answers[number] for number in range(count)]
+    return [results[number] for number in range(count)]
 
 
-def can_share(count: int) -> bool:
-    """Whether copies can be made for so many numbers: not while there is a second thread, of Python or not."""
+def can_fork(count: int) -> bool:
+    """Whether `count` tasks can be shared among forks: not if the process has a second thread, of Python or not."""
     try:
-        return sys.platform == "linux" and 1 < count <= _ROOM and len(list(Path("/proc/self/task").iterdir())) == 1
+        return sys.platform == "linux" and 1 < count <= _CAPACITY and len(list(Path("/proc/self/task").iterdir())) == 1
     except OSError:
         return False
 
 
-def _with_copies(work: Work, count: int, copies: int, done: Callable[[int], None]) -> dict[int, bool]:
-    """The answers that were found here, and for each number that a copy has brought to its end."""
-    waiting, fill = os.pipe()
-    report, told = os.pipe()
+def _run(work: Work, count: int, forks: int, done: Callable[[int], None]) -> dict[int, bool]:
+    """The results of this process, and those of the forks that succeeded."""
+    tasks_in, tasks_out = os.pipe()
+    done_in, done_out = os.pipe()
     children: list[int] = []
-    ends = [waiting, fill, report, told]
-    answers: dict[int, bool] = {}
+    ends = [tasks_in, tasks_out, done_in, done_out]
+    results: dict[int, bool] = {}
 
-    def note(number: int, answer: bool) -> None:
-        answers[number] = answer
+    def note(number: int, result: bool) -> None:
+        results[number] = result
         done(number)
 
     try:
-        os.write(fill, b"".join(number.to_bytes(_WIDTH, "little") for number in range(count)))
-        _close(ends, fill)
-        with suppress(OSError):  # where no further process may be made
-            for _ in range(copies):
+        os.write(tasks_out, b"".join(number.to_bytes(_WIDTH, "little") for number in range(count)))
+        _close(ends, tasks_out)
+        with suppress(OSError):  # if no further process may be created
+            for _ in range(forks):
                 child = os.fork()
                 if not child:
-                    os.close(report)  # whose end nobody else has, so that copies know when this process is gone
-                    _be_a_copy(work, waiting, told)
+                    os.close(done_in)  # only the parent has this end, so forks notice when the parent is gone
+                    _run_child(work, tasks_in, done_out)
                 children.append(child)
-        _close(ends, told)
-        os.set_blocking(report, False)
-        for number in _numbers(waiting):
+        _close(ends, done_out)
+        os.set_blocking(done_in, False)
+        for number in _numbers(tasks_in):
             note(number, work(number))
-            for other in _numbers(report):
+            for other in _numbers(done_in):
                 note(other, True)
-        os.set_blocking(report, True)
-        for other in _numbers(report):
+        os.set_blocking(done_in, True)
+        for other in _numbers(done_in):
             note(other, True)
         while children:
-            if _end_of(children.pop()) < 0:
-                raise OSError(errno.EINTR, "one of the processes at work was killed")
-        return answers
+            if _wait(children.pop()) < 0:
+                raise OSError(errno.EINTR, "a worker process was killed")
+        return results
     finally:
         for child in children:
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
-            _end_of(child)
+            _wait(child)
         for end in ends:
             os.close(end)
 
 
-def _end_of(child: int) -> int:
-    """Wait for a process; answers with its exit code, or the negative number of the signal that ended it."""
+def _wait(child: int) -> int:
+    """Wait for a process. Returns its exit code, or the negative number of the signal that ended it."""
     try:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     except ChildProcessError:
-        return 0  # where SIGCHLD is ignored nobody is told
+        return 0  # where SIGCHLD is ignored, the code is lost
 
 
-def _be_a_copy(work: Work, waiting: int, told: int) -> NoReturn:
+def _run_child(work: Work, tasks_in: int, done_out: int) -> NoReturn:
     try:
-        for number in _numbers(waiting):
+        for number in _numbers(tasks_in):
             if work(number):
-                os.write(told, number.to_bytes(_WIDTH, "little"))
+                os.write(done_out, number.to_bytes(_WIDTH, "little"))
     except BaseException:
-        # It is done again where somebody can be told, and soon: no number is left for others to take before. Nothing of
-        # this process may run twice on its way out.
-        for _ in _numbers(waiting):
+        # The parent repeats the task and reports the error. Taking all remaining numbers makes it do so next. `_exit`,
+        # because no exit handler of the parent may run twice.
+        for _ in _numbers(tasks_in):
             pass
         os._exit(1)
     os._exit(0)
 
 
 def _numbers(pipe: int) -> Iterator[int]:
-    """Numbers out of a pipe, each for one of its readers: until nobody can write, or there is none and nobody waits."""
+    """Numbers from a pipe, each for one of its readers, until no process can write to it any more. A non-blocking pipe
+    also ends the iteration when it is empty.
+    """
     with suppress(BlockingIOError):
         while number := os.read(pipe, _WIDTH):
             yield int.from_bytes(number, "little")

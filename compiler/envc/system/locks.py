@@ -1,8 +1,8 @@
-"""Turns: of all who want to do one thing, in whatever process, one does it at a time.
+"""File locks: of all processes that want to do one thing, one does it at a time.
 
-A turn is a lock on a file, which the system ends with the process that has it: flock(2), where it exists, for to import
-`filelock` takes as long as making a thousand files. That library locks the same files in the same way, and does so
-elsewhere.
+The operating system releases a lock when its process ends. Where flock(2) exists it is called directly, because
+importing `filelock` takes as long as creating a thousand files. That library locks the same files in the same way, and
+is used elsewhere.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from envc.errors import Unwritable
 
 @contextmanager
 def file_lock(file: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Have the turn that `file` stands for while the body runs; the file stays.
+    """Hold the lock on `file` while the body runs. The file is created, and stays.
 
-    Without `wait`, False when it is somebody else's just now. Raises OSError where the file cannot be made or locked.
+    Without `wait`, the value is False if another process holds the lock. Raises OSError if the file cannot be created
+    or locked.
     """
     try:
         from fcntl import LOCK_EX, LOCK_NB, flock
     except ImportError:
-        with _by_library(file, wait=wait) as is_ours:
-            yield is_ours
+        with _library_lock(file, wait=wait) as is_held:
+            yield is_held
         return
     lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -36,13 +37,13 @@ def file_lock(file: Path, *, wait: bool = True) -> Iterator[bool]:
             return
         yield True
     finally:
-        # Closed rather than unlocked: what a copy of this process does, it does within the same turn.
+        # Closed rather than unlocked: a fork of this process still works under the same lock.
         os.close(lock)
 
 
 @contextmanager
-def holding(file: Path) -> Iterator[None]:
-    """Wait for a turn in the cache, whose folders are made. Raises Unwritable."""
+def cache_lock(file: Path) -> Iterator[None]:
+    """Wait for a lock on a file of the cache, whose folders are created. Raises Unwritable."""
     with ExitStack() as stack:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +54,7 @@ def holding(file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _by_library(file: Path, *, wait: bool) -> Iterator[bool]:
+def _library_lock(file: Path, *, wait: bool) -> Iterator[bool]:
     from filelock import FileLock, Timeout
 
     lock = FileLock(file)

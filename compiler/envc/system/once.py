@@ -1,4 +1,4 @@
-"""Work that is done once however many threads ask for it."""
+"""Work that is done once, however many threads need its result."""
 
 from __future__ import annotations
 
@@ -20,30 +20,32 @@ class _Slot(Generic[V]):
 
 
 class Once(Generic[K, V]):
-    """Results by key. The first thread to ask works; those that ask meanwhile wait for the same answer or error.
+    """Results by key. The first thread that requests a key computes its result; threads that request it meanwhile wait
+    for the same result or error.
 
-    Nobody ever waits for work that has not begun, so a thread that needs something now never queues behind guesses.
+    No thread waits for work that has not begun, so a thread that needs a result now never queues behind speculative
+    work.
     """
 
     def __init__(self) -> None:
         self._slots: dict[K, _Slot[V]] = {}
-        # One for all keys: to make an event for each costs more than most warm answers do.
+        # One for all keys: creating an event for each costs more than most cached results do.
         self._progress = threading.Condition()
 
     def __contains__(self, key: K) -> bool:
-        """Whether the work is done or under way."""
+        """Whether the work is done or running."""
         return key in self._slots
 
     def get(self, key: K, make: Callable[[], V]) -> V:
-        """The result for `key`, made now if need be. An error is kept too, and raised to everybody who asks."""
+        """The result for `key`, computed by `make` if needed. An error is kept as well, and raised to every caller."""
         slot = self._slots.get(key)
         if slot is None or not slot.done:
-            slot = self._settled(key, make)
+            slot = self._finished(key, make)
         if slot.error is not None:
             raise slot.error
         return slot.value  # type: ignore[return-value]
 
-    def _settled(self, key: K, make: Callable[[], V]) -> _Slot[V]:
+    def _finished(self, key: K, make: Callable[[], V]) -> _Slot[V]:
         with self._progress:
             slot = self._slots.get(key)
             if slot is None:
@@ -58,7 +60,7 @@ class Once(Generic[K, V]):
         return slot
 
     def forget(self, key: K) -> None:
-        """Let the next one who asks make it anew."""
+        """Drop a result, so that the next request computes it again."""
         with self._progress:
             self._slots.pop(key, None)
 
@@ -68,7 +70,7 @@ class Once(Generic[K, V]):
         except Exception as error:
             slot.error = error
         except BaseException:
-            # Interrupted: whoever waits is told so as well, since the run is over.
+            # Interrupted: the run is over, so waiting threads are interrupted as well.
             slot.error = InterruptedError()
             raise
         finally:

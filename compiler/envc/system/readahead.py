@@ -1,4 +1,4 @@
-"""Ranges that are asked for before they are needed, so that a store's answers are waited for together."""
+"""Requests that are sent before their answers are needed, so that several answers are waited for at once."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from envc.system.workers import Workers
 
 Request = Callable[[], Owned]
 
-_TAKEN: Future[Owned] = Future()  # in place of an answer that memory need not hold any more
+_TAKEN: Future[Owned] = Future()  # replaces an answer that was taken, so that its memory is freed
 
 
 class ReadAhead:
-    """The answers to a sequence of requests, of which about `window` are under way or waiting to be taken.
+    """The answers to a sequence of requests. About `window` of them are running or waiting to be taken at any time.
 
-    Whoever takes one has all requests up to `window` further ones begun, so taking in about the order of adding
-    keeps `window` connections busy, and memory holds that many answers and one more for each taker. With a window of 1
-    each request is made by the thread that takes it.
+    Taking an answer starts all requests up to `window` further ones. Taking them in roughly the order in which they
+    were added keeps `window` connections busy, and memory holds that many answers and one more for each thread that
+    takes them. With a window of 1, each request is made by the thread that takes its answer.
 
-    Who leaves it waits for nobody, and neither does a thread that was waiting for an answer: that gets CancelledError.
-    After a failure or Ctrl-C nobody wants the answers, and stores may take minutes to give them.
+    Leaving the context waits for no request: after a failure or Ctrl-C the answers are not needed, and a store may take
+    minutes to send them. A thread that still waits for an answer gets CancelledError.
     """
 
     def __init__(self, window: int) -> None:
         self._window = window
-        self._waiting: deque[Request] = deque()  # in the order of the sequence, which are begun in it
+        self._waiting: deque[Request] = deque()  # not started yet, in the order of the sequence
         self._answers: list[Future[Owned]] = []
-        self._open: set[Future[Owned]] = set()  # what has no answer yet
-        self._wanted = 0  # how many of the sequence are to be begun by now
+        self._open: set[Future[Owned]] = set()  # without an answer yet
+        self._goal = 0  # how many requests of the sequence should have been started by now
         self._lock = threading.Lock()
         self._workers = Workers(window, "envc-read") if window > 1 else None
 
@@ -48,7 +48,7 @@ class ReadAhead:
                     answer.cancel()
 
     def add(self, request: Request) -> Request:
-        """Put a request at the end of the sequence. What comes back is to be called once: it takes the answer, or
+        """Add a request to the end of the sequence. Returns a function to call once, which returns the answer, or
         raises what the request raises.
         """
         if self._workers is None:
@@ -56,19 +56,19 @@ class ReadAhead:
         with self._lock:
             number = len(self._answers) + len(self._waiting)
             self._waiting.append(request)
-            self._begin(self._workers)
+            self._start(self._workers)
         return partial(self._take, self._workers, number)
 
     def _take(self, workers: Workers, number: int) -> Owned:
         with self._lock:
-            self._wanted = max(self._wanted, number + self._window)
-            self._begin(workers)
+            self._goal = max(self._goal, number + self._window)
+            self._start(workers)
             answer = self._answers[number]
             self._answers[number] = _TAKEN
         return answer.result()
 
-    def _begin(self, workers: Workers) -> None:
-        while self._waiting and len(self._answers) < self._wanted:
+    def _start(self, workers: Workers) -> None:
+        while self._waiting and len(self._answers) < self._goal:
             answer: Future[Owned] = Future()
             self._answers.append(answer)
             self._open.add(answer)

@@ -1,4 +1,4 @@
-"""Room for what is written once and read back: the folder for temporary files, which may be a small disk in memory."""
+"""Temporary files that are written once and read back. Their folder may be a small disk in memory."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 class NoScratch(EnvcError):
-    """The folder for temporary files cannot take what has to pass through it."""
+    """The folder for temporary files cannot hold what has to be written there."""
 
-    hint = "make room there, or name another folder in TMPDIR"
+    hint = "free some space there, or set TMPDIR to another folder"
 
     def __init__(self, folder: str, reason: str) -> None:
         super().__init__(folder, reason)
@@ -29,7 +29,7 @@ class NoScratch(EnvcError):
 
 
 class ScratchFile(io.FileIO):
-    """A new file there. What its disk refuses is NoScratch, unlike what reading a content may raise meanwhile."""
+    """A new temporary file. Its write errors are NoScratch, which tells them from errors of reading the content."""
 
     def write(self, data: ReadableBuffer) -> int:
         with writing_scratch():
@@ -38,7 +38,9 @@ class ScratchFile(io.FileIO):
 
 @contextmanager
 def writing_scratch() -> Iterator[None]:
-    """Whatever the disk refuses in this block is NoScratch, and not the fault of what was being read."""
+    """Turn OSErrors of this block into NoScratch: they are write errors of the disk, not errors of reading the
+    content.
+    """
     try:
         yield
     except OSError as error:
@@ -48,5 +50,5 @@ def writing_scratch() -> Iterator[None]:
 def _folder() -> str:
     try:
         return tempfile.gettempdir()
-    except OSError:  # Python has tried them all
+    except OSError:  # Python has tried all candidates
         return "TMPDIR"

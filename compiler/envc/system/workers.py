@@ -1,4 +1,4 @@
-"""A few threads for work that waits on networks and disks, which nobody has to wait for."""
+"""A thread pool for work that waits on networks and disks, and that may be abandoned."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from itertools import count
 
 
 class Workers:
-    """Threads that take work by rank, lowest first, then in the order it came. They start as work arrives.
+    """Threads that run tasks by rank, lowest first, then in the order of submission. They start when tasks arrive.
 
-    They are daemons: an interpreter that exits after Ctrl-C does not wait for answers that nobody wants any more. Work
-    must therefore leave nothing half-done behind at any moment. Work handles its own expected errors.
+    They are daemon threads: an interpreter that exits after Ctrl-C does not wait for answers that are not needed any
+    more. A task must therefore leave nothing half-done behind at any moment. It handles its own expected errors.
     """
 
-    def __init__(self, most: int, name: str) -> None:
-        self._most = most
+    def __init__(self, limit: int, name: str) -> None:
+        self._limit = limit
         self._name = name
         self._queue: queue.PriorityQueue[tuple[int, int, Callable[[], None] | None]] = queue.PriorityQueue()
         self._order = count()
@@ -27,25 +27,25 @@ class Workers:
         self._stopped = False
 
     def submit(self, work: Callable[[], None], rank: int = 0) -> None:
-        """Do this some time soon, unless `stop` comes first."""
+        """Run a task soon, unless `stop` is called first."""
         with self._lock:
             if self._stopped:
                 return
             self._queue.put((rank, next(self._order), work))
-            if self._queue.qsize() > self._idle and len(self._threads) < self._most:
+            if self._queue.qsize() > self._idle and len(self._threads) < self._limit:
                 thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
-                thread.start()  # which may fail, or be interrupted: then there is nothing to wait for
+                thread.start()  # may fail, or be interrupted; then there is nothing to join
                 self._threads.append(thread)
 
     def stop(self) -> None:
-        """Drop what has not begun."""
+        """Drop all tasks that have not started."""
         with self._lock:
             self._stopped = True
             for _ in self._threads:
                 self._queue.put((-1, next(self._order), None))
 
     def join(self, seconds: float) -> None:
-        """Wait for what is under way, but no longer than that in all."""
+        """Wait for running tasks, for at most `seconds` in total."""
         deadline = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -62,6 +62,6 @@ class Workers:
             try:
                 work()
             except Exception:
-                # After `stop`, what work relies on is closed under it, and nobody waits for what it found.
+                # After `stop`, the resources of a task may have been closed, and its result is not needed.
                 if not self._stopped:
                     raise

@@ -1,4 +1,4 @@
-"""Threads that do pieces of work on the objects of a tree, until the first of them fails."""
+"""A thread pool that writes the objects of a tree, until the first task fails."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from envc.system.cores import usable_cores
 
 
 class WritePool:
-    """One thread more than there are cores, for one of them is mostly in the kernel; or as many as it is told."""
+    """As many threads as given. By default one more than there are cores, since one of them is mostly in the kernel."""
 
     def __init__(self, threads: int | None = None) -> None:
         self._pool = ThreadPoolExecutor(threads or usable_cores() + 1, thread_name_prefix="envc-write")
@@ -19,16 +19,16 @@ class WritePool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """What has begun is waited for, and nothing else begins."""
+        """Wait for the tasks that are running, and start no others."""
         self._pool.shutdown(cancel_futures=True)
 
-    def do(self, work: Callable[[], None]) -> Future[None]:
-        """Begin a piece of work, soon."""
+    def submit(self, work: Callable[[], None]) -> Future[None]:
+        """Run a task as soon as a thread is free."""
         return self._pool.submit(work)
 
 
-def finish(pieces: Iterable[Future[None]]) -> None:
-    """Wait until all of these have been done. Raises the first failure, at once."""
-    done, _ = wait(pieces, return_when=FIRST_EXCEPTION)
-    for piece in done:
-        piece.result()
+def wait_for(tasks: Iterable[Future[None]]) -> None:
+    """Wait for all of these tasks. Raises the first failure immediately."""
+    done, _ = wait(tasks, return_when=FIRST_EXCEPTION)
+    for task in done:
+        task.result()

@@ -166,7 +166,7 @@ def hydrate(
     if own is not None:
         parts.append(_own_part(store, own, record.made if interpreter is not None else ()))
 
-    def fill(folder: Path) -> None:
+    def populate(folder: Path) -> None:
         task = progress.task("files", sum(part.size for part in parts), "B")
         try:
             write_tree(folder, parts, task, unpacked=unpacked, threads=loading.threads, in_flight=store.in_flight)
@@ -194,7 +194,7 @@ def hydrate(
         locks=cache / "locks",
         is_ours=(prefix / PREFIX).is_file,
         is_made=lambda: _is_made(prefix, state),
-        fill=fill,
+        populate=populate,
     )
 
 
@@ -229,9 +229,9 @@ def one_at_a_time(environment: Sha256, cache: Path) -> Iterator[None]:
     """Hold back other processes that want the same environment: of fifty that read its record at once, each costs as
     much as a tenth of making it. Whoever gets here looks again whether it is ready. Raises Unwritable without a cache.
     """
-    from envc.system.locks import holding
+    from envc.system.locks import cache_lock
 
-    with holding(cache / "locks" / f"{environment}.lock"):
+    with cache_lock(cache / "locks" / f"{environment}.lock"):
         yield
 
 

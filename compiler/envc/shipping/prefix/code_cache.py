@@ -42,7 +42,7 @@ def _unpack(
 ) -> None:
     from envc.shipping.prefix.tree import Part, write_tree
 
-    def fill(draft: Path) -> None:
+    def populate(draft: Path) -> None:
         (draft / _FILES).mkdir()
         task = progress.task("code", sum(frame.length for frame in index.frames), "B")
         what = f"the code {content[:12]}"
@@ -53,7 +53,7 @@ def _unpack(
     def is_made() -> bool:
         return _is_whole(folder, content)
 
-    publish_folder(folder, locks=cache / "locks", is_ours=lambda: True, is_made=is_made, fill=fill)
+    publish_folder(folder, locks=cache / "locks", is_ours=lambda: True, is_made=is_made, populate=populate)
 
 
 def _is_whole(folder: Path, content: Sha256) -> bool:

@@ -24,7 +24,7 @@ from envc.shipping.format.object_index import ReadRange
 from envc.shipping.prefix.object_cache import Unpacked
 from envc.system.buffers import write_all
 from envc.system.cores import usable_cores
-from envc.system.forks import can_share, share_out
+from envc.system.forks import can_fork, run_in_forks
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -141,7 +141,7 @@ def _write(site: _Site, parts: list[Part], threads: int | None, in_flight: int) 
     copies = (threads or usable_cores()) - 1
     if in_flight == 1 and copies and sum(part.size for part in parts) > _BYTES_FOR_A_COPY:
         runs = _runs(parts, copies + 1)
-        if can_share(len(runs)):
+        if can_fork(len(runs)):
             _write_with_copies(site, parts, runs, copies)
             return
     _write_on_threads(site, parts, threads, in_flight)
@@ -194,7 +194,7 @@ def _write_with_copies(site: _Site, parts: list[Part], runs: list[_Run], copies:
                 site.keep(part, may_copy=False)
         return True
 
-    share_out(write, len(runs), copies=copies, done=lambda at: site.task.advance(runs[at].size))
+    run_in_forks(write, len(runs), forks=copies, done=lambda at: site.task.advance(runs[at].size))
     whole = {id(run.part) for run in runs if run.is_whole}
     left = [part for part in parts if id(part) not in whole or not site.is_kept(part)]
 
@@ -207,7 +207,7 @@ def _write_with_copies(site: _Site, parts: list[Part], runs: list[_Run], copies:
 
     amount = sum(len(part.index.members) for part in left) // _FILES_FOR_A_COPY
     amount += sum(member.size for part in left if part.contents for member in _sliced(part)) // _BYTES_FOR_A_COPY
-    share_out(complete, len(left), copies=min(copies, amount))
+    run_in_forks(complete, len(left), forks=min(copies, amount))
 
 
 def _write_on_threads(site: _Site, parts: list[Part], threads: int | None, in_flight: int) -> None:
@@ -215,10 +215,10 @@ def _write_on_threads(site: _Site, parts: list[Part], threads: int | None, in_fl
     while others are being read.
     """
     from envc.system.readahead import ReadAhead
-    from envc.system.write_pool import WritePool, finish
+    from envc.system.write_pool import WritePool, wait_for
 
     window = min(in_flight, sum(len(part.index.frames) for part in parts))
-    with WritePool(threads) as crew, ReadAhead(window) as ahead:
+    with WritePool(threads) as pool, ReadAhead(window) as ahead:
         pieces: list[list[Future[None]]] = []
         for part in parts:
             reader = ObjectReader(part.index, part.what, contents=part.contents)
@@ -226,10 +226,10 @@ def _write_on_threads(site: _Site, parts: list[Part], threads: int | None, in_fl
             pieces.append([])
             for number in range(len(part.index.frames)):
                 read = ahead.add(part.reading(number))
-                pieces[-1].append(crew.do(partial(_write_frame, site, part, reader, number, read)))
+                pieces[-1].append(pool.submit(partial(_write_frame, site, part, reader, number, read)))
         later: list[Part] = []  # to be kept when the prefix has all the room that it needs
         for part, own in zip(parts, pieces, strict=True):
-            finish(own)
+            wait_for(own)
             with _guard(part):
                 site.finish(part)
             later += [] if site.keep(part, may_copy=False) else [part]
@@ -257,7 +257,7 @@ def _place(site: _Site, parts: Sequence[Part], unpacked: Unpacked) -> list[Part]
         site.folders.make(part)
     files = sum(len(part.index.members) for part in known)
     copies = min(usable_cores() - 1, files // _FILES_FOR_A_COPY)
-    answers = share_out(lambda number: place(known[number]), len(known), copies=copies)
+    answers = run_in_forks(lambda number: place(known[number]), len(known), forks=copies)
     placed = [part for part, is_there in zip(known, answers, strict=True) if is_there]
     site.task.advance(sum(part.size for part in placed))
     there = set(map(id, placed))  # to compare two parts is to compare all of their members
