@@ -434,6 +434,20 @@ def test_a_second_dist_info_folder(folder: str, tmp_path: Path) -> None:
     refusal(data, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "folder", ["demo-1.0.DIST-INFO", "demo-1.0.Dist-info", "demo-one.dist-info", "demo.dist-info", "1.0.dist-info"]
+)
+def test_a_dist_info_folder_that_is_spelt_in_no_way_that_counts(
+    folder: str, wheel: Distribution, tmp_path: Path
+) -> None:
+    def change(info: zipfile.ZipInfo, data: bytes) -> tuple[zipfile.ZipInfo, bytes]:
+        info.filename = info.filename.replace(DIST_INFO, folder)
+        return info, data.replace(DIST_INFO.encode(), folder.encode())
+
+    reason = refusal(rebuilt(wheel, change), tmp_path)
+    assert f"its dist-info folder '{folder}' belongs to another package or version" in reason
+
+
 @pytest.mark.parametrize("file", ["other-1.0-py3-none-any.whl", "demo-1.1-py3-none-any.whl"])
 def test_a_wheel_of_another_package_or_version(file: str, wheel: Distribution, tmp_path: Path) -> None:
     assert "belongs to another package or version" in refusal(wheel.data, tmp_path, file=file)

@@ -24,6 +24,6 @@ _BESIDE: dict[str, tuple[str, ...]] = {
         "property/test_store_objects.py",
     ),
     f"{_SOLVER}/conda/language/versionspec.py": ("unit/conda/test_versions.py", "property/test_conda_laws.py"),
-    f"{_SOLVER}/pypi/search/nogoods.py": ("unit/pypi/test_search.py", "property/test_pypi_solver.py"),
+    f"{_SOLVER}/pypi/search/nogoods.py": ("unit/pypi/test_nogoods.py", "unit/pypi/test_search.py"),
 }
 TESTS = {module: (*files, *_EVERYWHERE) for module, files in _BESIDE.items()}
