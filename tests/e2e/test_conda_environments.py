@@ -17,19 +17,11 @@ from tests.e2e.conda_places import MADE, bundled
 from tests.support import conda_real
 from tests.support.conda_channels import write_channel
 from tests.support.conda_packages import PLACEHOLDER, File, Package, build_conda
+from tests.support.manifests import conda_tables
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the packages hold shell scripts")
 MANIFEST = f"""\
-[project]
-name = "demo"
-targets = ["{host_platform()}"]
-python = "3.12"
-channels = ["small"]
-
-[sources.small]
-kind = "conda"
-url = "../channel"
-
+{conda_tables(host_platform(), url="../channel")}
 [steps.one]
 conda = ["tool", "lib"]
 run = "tool"

@@ -13,21 +13,13 @@ from tests.e2e.test_trust import Reach, another_machine, ledger_entry, poison
 from tests.support.channel_server import ChannelServer
 from tests.support.conda_channels import write_channel
 from tests.support.conda_packages import PLACEHOLDER, File, Package, build_conda
+from tests.support.manifests import conda_tables
 from tests.support.servers import IndexServer
 from tests.support.wheels import build_wheel
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the packages hold shell scripts")
-MANIFEST = """\
-[project]
-name = "demo"
-targets = ["{targets}"]
-python = "3.12"
-channels = ["small"]
-
-[sources.small]
-kind = "conda"
-url = "{url}"
-
+MANIFEST = f"""\
+{conda_tables("{targets}", url="{url}")}
 [steps.train]
 conda = ["alpha", "helper"]
 run = "show"

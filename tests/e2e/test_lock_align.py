@@ -7,6 +7,7 @@ import tomllib
 import pytest
 
 from tests.e2e.command import HOST_PYTHON, Workplace
+from tests.support.manifests import project_table
 from tests.support.servers import IndexServer
 from tests.support.wheels import build_wheel
 
@@ -15,11 +16,7 @@ _TAG = f"cp{HOST_PYTHON.replace('.', '')}"
 
 def manifest(mode: str) -> str:
     return f"""\
-[project]
-name = "demo"
-targets = ["linux-64", "osx-arm64"]
-python = "{HOST_PYTHON}"
-
+{project_table("linux-64", "osx-arm64", python=HOST_PYTHON)}
 [steps.only]
 pypi = ["split", "apart"]
 

@@ -15,6 +15,7 @@ import pytest
 
 from envc.fetch.cache.index_cache import FILE
 from tests.e2e.command import ENVC, HOST_PYTHON, Workplace
+from tests.support.manifests import project_table
 from tests.support.replay import Replay
 from tests.support.servers import Behaviour, IndexServer
 from tests.support.wheels import build_wheel
@@ -22,11 +23,7 @@ from tests.support.wheels import build_wheel
 WIDTH = 90  # projects that one project requires
 MOST = 24  # requests at once: `envc.fetch.index`
 MANIFEST = f"""\
-[project]
-name = "demo"
-targets = ["linux-64", "osx-arm64", "win-64"]
-python = "{HOST_PYTHON}"
-
+{project_table("linux-64", "osx-arm64", "win-64", python=HOST_PYTHON)}
 [steps.one]
 pypi = ["wide", "leaf-3<2"]
 

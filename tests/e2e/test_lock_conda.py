@@ -11,20 +11,12 @@ from typing import Any
 import pytest
 
 from tests.e2e.command import Workplace
+from tests.support.manifests import conda_tables
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "conda" / "channels"
-MANIFEST = """\
-[project]
-name = "demo"
-targets = ["linux-64", "osx-arm64", "win-64"]
-python = "3.12"
-channels = ["small"]
-
-[sources.small]
-kind = "conda"
-url = "channel"
-
+MANIFEST = f"""\
+{conda_tables("linux-64", "osx-arm64", "win-64")}
 [steps.one]
 conda = ["tool"]
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import time
 
 from tests.e2e.command import HOST_PYTHON, Workplace
+from tests.support.manifests import project_table
 from tests.support.servers import IndexServer
 from tests.support.wheels import build_wheel
 
 MANIFEST = f"""\
-[project]
-name = "demo"
-targets = ["linux-64"]
-python = "{HOST_PYTHON}"
-
+{project_table("linux-64", python=HOST_PYTHON)}
 [steps.only]
 pypi = ["upper", "lower"]
 """

@@ -13,21 +13,13 @@ from envc.locking.lockfile import load, merge, save
 from tests.e2e.command import Workplace
 from tests.e2e.test_lock_conda import ROOT, SHARED, record, write_channel
 from tests.golden.regenerate import check_golden
+from tests.support.manifests import conda_tables
 from tests.support.servers import IndexServer
 from tests.support.wheels import build_wheel
 
 GOLDEN = ROOT / "tests" / "golden" / "locks"
-MANIFEST = """\
-[project]
-name = "demo"
-targets = ["linux-64", "osx-arm64", "win-64"]
-python = "3.12"
-channels = ["small"]
-
-[sources.small]
-kind = "conda"
-url = "channel"
-
+MANIFEST = f"""\
+{conda_tables("linux-64", "osx-arm64", "win-64")}
 [steps.one]
 conda = ["num"]
 pypi = ["app"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.e2e.command import HOST_PYTHON, Workplace
+from tests.support.manifests import project_table
 from tests.support.projects import backend_wheel, project_files, write_project
 from tests.support.servers import IndexServer
 from tests.support.wheels import build_wheel
@@ -81,8 +82,8 @@ def test_a_wheel_by_path_and_a_built_project_are_verified(workplace: Workplace, 
     (workplace.checkout / "vendor" / wheel.file).write_bytes(wheel.data)
     write_project(workplace.checkout / "libs/acme", project_files("acme", depends='"gamma"'))
     workplace.write(
-        f'[project]\nname = "demo"\ntargets = ["linux-64"]\npython = "{HOST_PYTHON}"\n'
-        f'[steps.only]\npypi = [{{ path = "vendor/{wheel.file}" }}, {{ path = "libs/acme" }}]\n'
+        project_table("linux-64", python=HOST_PYTHON)
+        + f'[steps.only]\npypi = [{{ path = "vendor/{wheel.file}" }}, {{ path = "libs/acme" }}]\n'
         '[policy]\nbuild = ["acme"]\n'
     )
     workplace.ok("lock")

@@ -8,16 +8,13 @@ import sys
 import pytest
 
 from tests.e2e.command import HOST_PYTHON, Workplace, host_platform
+from tests.support.manifests import project_table
 from tests.support.projects import backend_wheel, project_files, sdist, write_project
 from tests.support.servers import IndexServer
 from tests.support.wheels import build_wheel
 
 NAMED = f"""\
-[project]
-name = "demo"
-targets = ["linux-64", "win-64"]
-python = "{HOST_PYTHON}"
-
+{project_table("linux-64", "win-64", python=HOST_PYTHON)}
 [steps.prepare]
 pypi = ["gamma==2.0"]
 
@@ -172,8 +169,8 @@ def test_a_yanked_source_distribution_marks_the_wheel_that_is_built_of_it(
     index.add(backend_wheel())
     index.add(sdist("acme", "1.0", project_files("acme")), yanked="made in haste")
     workplace.write(
-        f'[project]\nname = "demo"\ntargets = ["linux-64"]\npython = "{HOST_PYTHON}"\n'
-        '[steps.only]\npypi = ["acme==1.0"]\n[policy]\nbuild = ["acme"]\n'
+        project_table("linux-64", python=HOST_PYTHON)
+        + '[steps.only]\npypi = ["acme==1.0"]\n[policy]\nbuild = ["acme"]\n'
     )
     told = "warning: only on linux-64: acme 1.0 was yanked: made in haste\n"
     assert told in workplace.ok("lock").err
@@ -187,8 +184,8 @@ def test_what_a_wheel_is_built_with_may_be_yanked_too(workplace: Workplace, inde
     system = project_files("acme")["pyproject.toml"].replace('"tinybuild"]', '"tinybuild==1.0"]')
     project = write_project(workplace.checkout / "acme", project_files("acme", pyproject__toml=system))
     workplace.write(
-        f'[project]\nname = "demo"\ntargets = ["linux-64", "win-64"]\npython = "{HOST_PYTHON}"\n'
-        '[steps.only]\npypi = [{ path = "acme" }]\n[policy]\nbuild = ["acme"]\n'
+        project_table("linux-64", "win-64", python=HOST_PYTHON)
+        + '[steps.only]\npypi = [{ path = "acme" }]\n[policy]\nbuild = ["acme"]\n'
     )
     told = (
         "warning: only on linux-64, win-64: acme-1.0-py3-none-any.whl is built with what is yanked: tinybuild 1.0 was "

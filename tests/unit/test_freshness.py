@@ -12,6 +12,7 @@ from envc.locking.plan.freshness import Freshness, Reason, Scope, compare
 from envc.locking.plan.link import link
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Build, Choice, LockGraph, SourceFile
+from tests.support.manifests import project_table
 from tests.unit.test_stages import TWO_STEPS, choice, linked, manifest_of
 
 
@@ -179,14 +180,10 @@ def test_each_reason_says_which_part_of_the_lock_it_concerns() -> None:
 
 # local projects and files
 
-LOCAL = """
-[project]
-name = "demo"
-targets = ["linux-64"]
-python = "3.12"
-
+LOCAL = f"""\
+{project_table("linux-64")}
 [steps.one]
-pypi = [{ name = "made", path = "libs/made" }, "alpha"]
+pypi = [{{ name = "made", path = "libs/made" }}, "alpha"]
 
 [steps.two]
 pypi = ["alpha"]

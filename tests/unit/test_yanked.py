@@ -16,14 +16,11 @@ from envc.locking.review.yanked import Place, with_yanked, yanked
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Choice, LockGraph
 from tests.support.lock_samples import WHOLE
+from tests.support.manifests import project_table
 
 MANIFEST = parse_manifest(
-    """
-[project]
-name = "demo"
-targets = ["linux-64", "osx-arm64"]
-python = "3.12"
-
+    f"""\
+{project_table("linux-64", "osx-arm64")}
 [steps.one]
 pypi = ["alpha"]
 
