@@ -15,7 +15,7 @@ import pytest
 from envc.errors import Unsolvable
 from envc.locking.manifest import parse_manifest
 from envc.locking.plan.expand import expand
-from envc.locking.plan.problems import pose
+from envc.locking.plan.problems import pose_problems
 from envc.locking.resolve.refusal import pypi_refusal
 from envc.pipeline.places import located
 from envc_solvers.errors import SolverError
@@ -42,14 +42,14 @@ def told(situation: Situation, path: Path) -> Unsolvable:
     manifest = parse_manifest(path.read_text(encoding="utf-8"), path)
     step_targets = expand(manifest)
     refusals = []
-    for posed in pose(manifest, step_targets, now=datetime(2026, 6, 1, tzinfo=UTC)):
-        problem = posed.problem
+    for shared in pose_problems(manifest, step_targets, now=datetime(2026, 6, 1, tzinfo=UTC)):
+        problem = shared.problem
         assert isinstance(problem, PyPIProblem)
         index = MemoryIndex(situation.packages, problem.target, problem.python)
         try:
             solve_pypi(problem, index, {}, max_tries=situation.max_tries)
         except SolverError as error:
-            refusals.append(pypi_refusal(posed, error))
+            refusals.append(pypi_refusal(shared, error))
     with pytest.raises(Unsolvable) as caught, located(manifest):
         raise Unsolvable(tuple(refusals))
     return caught.value

@@ -20,7 +20,7 @@ from envc.locking.plan.closure import Closures, DanglingLock
 from envc.locking.plan.expand import StepTarget, expand, lock_options
 from envc.locking.plan.freshness import compare
 from envc.locking.plan.link import link
-from envc.locking.plan.problems import StandalonePreference, pose
+from envc.locking.plan.problems import StandalonePreference, pose_problems
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Choice, LockGraph
 from envc.model.lock_lines import StatedRequirement
@@ -145,8 +145,8 @@ def test_options_leave_defaults_and_addresses_out() -> None:
 
 def test_equal_problems_are_posed_once() -> None:
     manifest = manifest_of()
-    posed = pose(manifest, expand(manifest), now=NOW)
-    assert [(problem.title, len(problem.step_targets)) for problem in posed] == [
+    shared = pose_problems(manifest, expand(manifest), now=NOW)
+    assert [(problem.title, len(problem.step_targets)) for problem in shared] == [
         ("one, three on linux-64", 2),
         ("two on linux-64", 1),
         ("one, three on osx-arm64", 2),
@@ -156,44 +156,50 @@ def test_equal_problems_are_posed_once() -> None:
 
 def test_a_span_counts_back_from_now() -> None:
     manifest = manifest_of(TWO_STEPS.replace('python = "3.12"', 'python = "3.12"\nexclude-newer = "7 days"'))
-    problem = pose(manifest, expand(manifest), now=NOW)[0].problem
+    problem = pose_problems(manifest, expand(manifest), now=NOW)[0].problem
     assert problem.policy.exclude_newer == int(datetime(2026, 5, 25, tzinfo=UTC).timestamp())
 
 
 def test_the_lock_gives_preferences_its_own_environment_first() -> None:
     manifest = manifest_of()
     lock = linked(manifest, versions={"one:alpha": "1.0", "three:alpha": "1.0", "two:alpha": "2.0"})
-    by_title = {p.title: p.problem.preferences["alpha"] for p in pose(manifest, expand(manifest), now=NOW, lock=lock)}
+    by_title = {
+        p.title: p.problem.preferences["alpha"] for p in pose_problems(manifest, expand(manifest), now=NOW, lock=lock)
+    }
     assert by_title["one, three on linux-64"] == ("1.0", "2.0")
     assert by_title["two on linux-64"] == ("2.0", "1.0")
 
 
 def test_released_names_have_no_preference() -> None:
     manifest = manifest_of()
-    posed = pose(manifest, expand(manifest), now=NOW, lock=linked(manifest), release=lambda name: name == "alpha")
-    assert all("alpha" not in problem.problem.preferences for problem in posed)
-    assert any("beta" in problem.problem.preferences for problem in posed)
+    shared = pose_problems(
+        manifest, expand(manifest), now=NOW, lock=linked(manifest), is_unpinned=lambda name: name == "alpha"
+    )
+    assert all("alpha" not in problem.problem.preferences for problem in shared)
+    assert any("beta" in problem.problem.preferences for problem in shared)
 
 
 def test_what_no_solver_can_do_yet_is_refused_with_steps_and_places() -> None:
     manifest = manifest_of(TWO_STEPS + 'conda = ["numpy >=2"]\npython = "pypy3.10"\n')
     with pytest.raises(NoSuchInterpreter, match=r"step three: pypy3\.10 from conda channels"):
-        pose(manifest, expand(manifest), now=NOW)
+        pose_problems(manifest, expand(manifest), now=NOW)
 
 
 def test_a_step_of_both_kinds_is_one_problem_of_both() -> None:
     manifest = manifest_of(TWO_STEPS + 'conda = ["numpy >=2"]\n')
-    posed = {each.steps[0]: each.problem for each in pose(manifest, expand(manifest), now=NOW) if each.is_mixed}
-    mixed = posed.pop("three")
+    shared = {
+        each.steps[0]: each.problem for each in pose_problems(manifest, expand(manifest), now=NOW) if each.is_mixed
+    }
+    mixed = shared.pop("three")
     assert isinstance(mixed, MixedProblem)
-    assert not posed
+    assert not shared
     assert [root.text for root in mixed.conda.specs] == ["numpy >=2", "python 3.12.*"]
     assert [str(root.requirement) for root in mixed.pypi.roots] == ["alpha>=1"]
 
 
 def test_conda_as_interpreter_needs_no_conda_package() -> None:
     manifest = manifest_of(TWO_STEPS + '[steps.four]\ninterpreter = "conda"\npypi = ["alpha"]\n')
-    mixed = next(each.problem for each in pose(manifest, expand(manifest), now=NOW) if each.steps == ["four"])
+    mixed = next(each.problem for each in pose_problems(manifest, expand(manifest), now=NOW) if each.steps == ["four"])
     assert isinstance(mixed, MixedProblem)
     assert [root.text for root in mixed.conda.specs] == ["python 3.12.*"]
 
@@ -206,7 +212,7 @@ def test_a_step_has_one_kind_of_interpreter_on_all_targets() -> None:
 def test_conda_packages_come_with_conda_s_python() -> None:
     manifest = manifest_of(TWO_STEPS + 'conda = ["cmake"]\ninterpreter = "host"\n')
     with pytest.raises(NoSuchInterpreter) as caught:
-        pose(manifest, expand(manifest), now=NOW)
+        pose_problems(manifest, expand(manifest), now=NOW)
     assert str(caught.value).splitlines() == [
         "a step with conda packages uses conda's own Python, and no other",
         '  step three: cmake (steps.three.conda[0]), interpreter = "host" (steps.three.interpreter)',
@@ -220,9 +226,9 @@ def test_a_project_with_a_place_of_its_own_is_not_conda_s_to_supply() -> None:
         '[steps.one]\nconda = ["numpy"]\npypi = [{ name = "numpy", source = "internal" }, "alpha", '
         '{ name = "pywin32", source = "internal", marker = "sys_platform == \'win32\'" }]\n'
     )
-    (posed,) = pose(manifest, expand(manifest), now=NOW)
-    assert isinstance(posed.problem, MixedProblem)
-    assert posed.problem.reserved == {"numpy": ("it comes from internal (", ("steps", "one", "pypi", 0), ")")}
+    (shared,) = pose_problems(manifest, expand(manifest), now=NOW)
+    assert isinstance(shared.problem, MixedProblem)
+    assert shared.problem.reserved == {"numpy": ("it comes from internal (", ("steps", "one", "pypi", 0), ")")}
 
 
 def test_a_package_keeps_the_projects_that_any_step_found_for_it() -> None:
@@ -271,7 +277,7 @@ def test_a_standalone_interpreter_stays_at_its_locked_release_until_it_may_move(
     package = next(package for package in graph.packages if package.kind == "interpreter")
 
     def wish(target: str, **more: Any) -> StandalonePreference | None:
-        found = pose(manifest, step_targets, now=NOW, **more)
+        found = pose_problems(manifest, step_targets, now=NOW, **more)
         return next(p.standalone for p in found if p.steps == ["four"] and p.step_targets[0].target.name == target)
 
     for target in manifest.targets:
@@ -279,8 +285,10 @@ def test_a_standalone_interpreter_stays_at_its_locked_release_until_it_may_move(
         assert wish(target, lock=graph) == StandalonePreference(locked=package)
         both = StandalonePreference(locked=package, requested="3.12.7")
         assert wish(target, lock=graph, requested={"cpython": "3.12.7"}) == both
-        assert wish(target, lock=graph, release="cpython".__eq__) == StandalonePreference()
-    others = [posed.standalone for posed in pose(manifest, step_targets, now=NOW) if posed.steps != ["four"]]
+        assert wish(target, lock=graph, is_unpinned="cpython".__eq__) == StandalonePreference()
+    others = [
+        shared.standalone for shared in pose_problems(manifest, step_targets, now=NOW) if shared.steps != ["four"]
+    ]
     assert others
     assert not any(others)
 
@@ -289,7 +297,7 @@ def test_a_conda_step_asks_for_its_python_and_for_what_the_target_offers() -> No
     text = TWO_STEPS + '[steps.four]\nconda = ["numpy >=2"]\ntargets = ["gpu"]\n'
     text += '[targets.gpu]\nplatform = "linux-64"\nglibc = "2.31"\ncuda = "12.4"\n'
     manifest = manifest_of(text)
-    problem = next(p.problem for p in pose(manifest, expand(manifest), now=NOW) if p.steps == ["four"])
+    problem = next(p.problem for p in pose_problems(manifest, expand(manifest), now=NOW) if p.steps == ["four"])
     assert isinstance(problem, CondaProblem)
     assert [root.text for root in problem.specs] == ["numpy >=2", "python 3.12.*"]
     virtual = {record.name: record.version for record in problem.virtual}

@@ -14,7 +14,7 @@ from envc.locking.plan.closure import new_conda
 from envc.locking.plan.freshness import Reason, compare
 from envc.locking.plan.link import link
 from envc.locking.plan.plan import Upgrades, plan
-from envc.locking.plan.problems import pose
+from envc.locking.plan.problems import pose_problems
 from envc.locking.plan.project import Project, Selection, answers, select
 from envc.model.graph import Choice, LockGraph
 from envc.pipeline.places import located, reasons, with_lines
@@ -64,12 +64,12 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
     from envc.locking.review.yanked import with_yanked
 
     planned = plan(project, selected, request.upgrades)
-    problems = pose(
+    problems = pose_problems(
         manifest,
         planned.solve,
         now=context.now,
         lock=None if request.upgrades.everything else graph,
-        release=planned.unpinned.__contains__,
+        is_unpinned=planned.unpinned.__contains__,
         requested=planned.requested,
     )
     choices = dict(planned.choices)
@@ -82,12 +82,12 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
             manifest,
             context,
             lock=None if request.upgrades.everything else graph,
-            release=planned.unpinned.__contains__,
+            is_unpinned=planned.unpinned.__contains__,
         )
-        for posed, solution in answered.solutions:
-            first = posed.step_targets[0]
+        for shared, solution in answered.solutions:
+            first = shared.step_targets[0]
             solved = tuple(Choice.of_pin(pin, first.target, first.python) for pin in solution.pins)
-            choices.update((step_target.id, solved) for step_target in posed.step_targets)
+            choices.update((step_target.id, solved) for step_target in shared.step_targets)
     linked = link(
         planned.step_targets, choices, planned.options, graph, answered.builds if answered is not None else ()
     )

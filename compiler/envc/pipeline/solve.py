@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from envc.context import Context
 from envc.locking.plan.expand import expand
-from envc.locking.plan.problems import pose
+from envc.locking.plan.problems import pose_problems
 
 if TYPE_CHECKING:
     from envc.locking.manifest.conda_query import CondaQuery
@@ -20,7 +20,7 @@ def solve_once(query: Query, context: Context, conda: CondaQuery | None = None) 
     from envc.locking.resolve.session import solve_both, solve_problems
 
     manifest = parse_query(query)
-    problems = pose(manifest, expand(manifest), now=context.now)
+    problems = pose_problems(manifest, expand(manifest), now=context.now)
     if conda is not None:
         return solve_both(conda, problems[0], manifest, context)
     return solve_problems(problems, manifest, context).solutions[0][1]

@@ -15,7 +15,7 @@ from envc.fetch.standalone import addresses, stated
 from envc.locking import lockfile
 from envc.locking.plan.expand import StepTargetId, lock_options
 from envc.locking.plan.link import link
-from envc.locking.plan.problems import PosedProblem, pose
+from envc.locking.plan.problems import SharedProblem, pose_problems
 from envc.locking.plan.project import Project
 from envc.locking.resolve.open import open_origins
 from envc.locking.resolve.session import solve_problems
@@ -57,7 +57,7 @@ def recheck(project: Project, context: Context) -> Rechecked:
 
 
 def _recheck(project: Project, graph: LockGraph, context: Context) -> Rechecked:
-    unpinned = pose(project.manifest, project.step_targets, now=context.now)
+    unpinned = pose_problems(project.manifest, project.step_targets, now=context.now)
     problems, yank_reasons, checked = _look_for_files(project, graph, context)
     if not problems:
         again = _solve_again(project, graph, context)
@@ -77,20 +77,20 @@ def _recheck(project: Project, graph: LockGraph, context: Context) -> Rechecked:
 
 def _solve_again(project: Project, graph: LockGraph, context: Context) -> LockGraph:
     """The lock that is solved when the locked versions are preferred. Each environment of the lock is solved alone."""
-    posed: list[PosedProblem] = []
+    shared: list[SharedProblem] = []
     for environment in graph.environments:
         step_targets = [step_target for step_target in project.step_targets if step_target.step in environment.steps]
-        posed += pose(project.manifest, step_targets, now=context.now, lock=graph)
-    return _link(project, _answers(tuple(posed), project, context, graph), graph)
+        shared += pose_problems(project.manifest, step_targets, now=context.now, lock=graph)
+    return _link(project, _answers(tuple(shared), project, context, graph), graph)
 
 
 def _answers(
-    problems: tuple[PosedProblem, ...], project: Project, context: Context, lock: LockGraph | None
+    problems: tuple[SharedProblem, ...], project: Project, context: Context, lock: LockGraph | None
 ) -> dict[StepTargetId, tuple[Choice, ...]]:
     return {
         step_target.id: tuple(Choice.of_pin(pin, step_target.target, step_target.python) for pin in solution.pins)
-        for posed, solution in solve_problems(problems, project.manifest, context, lock=lock).solutions
-        for step_target in posed.step_targets
+        for shared, solution in solve_problems(problems, project.manifest, context, lock=lock).solutions
+        for step_target in shared.step_targets
     }
 
 

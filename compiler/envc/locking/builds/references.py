@@ -50,16 +50,16 @@ class References:
         *,
         offline: bool,
         lock: LockGraph | None = None,
-        release: Callable[[str], bool] = lambda _name: False,
+        is_unpinned: Callable[[str], bool] = lambda _name: False,
     ) -> None:
-        """The commits and files that `lock` holds are kept, except for names for which `release` is true."""
+        """The commits and files that `lock` holds are kept, except for names for which `is_unpinned` is true."""
         self._artifacts = artifacts
         self._git = git
         self._root = manifest.root
         self._lock_path = manifest.lock_path
         self._offline = offline
         self._lock = lock
-        self._release = release
+        self._is_unpinned = is_unpinned
         self._found: dict[str, Reference] = {}
 
     def find(self, dependency: PyPIDependency, keys: Iterable[str]) -> Reference:
@@ -147,7 +147,7 @@ class References:
 
         Those of these target keys come first, since markers may tell two places of one project apart.
         """
-        if self._lock is None or self._release(dependency.requirement.name):
+        if self._lock is None or self._is_unpinned(dependency.requirement.name):
             return ""
         here: set[str] = set()
         anywhere: set[str] = set()

@@ -17,7 +17,7 @@ from envc.locking.builds.environment import Machine
 from envc.locking.builds.errors import BadSource
 from envc.locking.builds.references import Reference, References
 from envc.locking.builds.source_index import BuildRules, SourceIndex
-from envc.locking.plan.problems import PosedProblem
+from envc.locking.plan.problems import SharedProblem
 from envc.model.graph import BuildRequirement, LockGraph
 from envc.model.manifest import Manifest, PyPIDependency
 from envc_solvers.errors import SolverError
@@ -48,19 +48,19 @@ class Sources:
         context: Context,
         *,
         lock: LockGraph | None,
-        release: Callable[[str], bool],
+        is_unpinned: Callable[[str], bool],
     ) -> None:
-        """`lock` and `release` as for `References`."""
+        """`lock` and `is_unpinned` as for `References`."""
         git = Git(context.cache / "git", context.environ, origins.context.keyring, offline=context.offline)
         self._origins = origins
         self._references = References(
-            origins.artifacts, git, manifest, offline=context.offline, lock=lock, release=release
+            origins.artifacts, git, manifest, offline=context.offline, lock=lock, is_unpinned=is_unpinned
         )
         # A wheel is built anew if its name is released, since newer build requirements may apply.
         released = {
             artifact.sha256
             for package in (lock.packages if lock is not None else ())
-            if release(package.name)
+            if is_unpinned(package.name)
             for artifact in package.artifacts
         }
         before = [build for build in (lock.builds if lock is not None else ()) if build.sha256 not in released]
@@ -70,24 +70,26 @@ class Sources:
         # What indexes say of build requirements, by source and sha256: None, or why a file was yanked.
         self.yanked: dict[tuple[str, str], str | None] = {}
 
-    def open(self, posed: PosedProblem, problem: PyPIProblem, listed: ProjectIndex) -> tuple[PyPIProblem, SourceIndex]:
+    def open(
+        self, shared: SharedProblem, problem: PyPIProblem, listed: ProjectIndex
+    ) -> tuple[PyPIProblem, SourceIndex]:
         """A problem as the solver takes it, and its index: the files of the sources and those of direct requirements.
 
         Raises EnvcError for a direct requirement whose target does not exist.
         """
-        problem, references = self._refer(posed, problem)
-        step_target = posed.step_targets[0]
+        problem, references = self._refer(shared, problem)
+        step_target = shared.step_targets[0]
         rules = _RequirementRules(
             order=SourceOrder(
                 tuple(source.name for source in step_target.indexes),
                 dedicated=tuple(source.name for source in step_target.dedicated),
             ),
             policy=problem.policy,
-            buildable=posed.buildable,
+            buildable=shared.buildable,
         )
         return problem, self._index(problem, listed, references, rules)
 
-    def _refer(self, posed: PosedProblem, problem: PyPIProblem) -> tuple[PyPIProblem, dict[str, Reference]]:
+    def _refer(self, shared: SharedProblem, problem: PyPIProblem) -> tuple[PyPIProblem, dict[str, Reference]]:
         """The problem as the solver takes it, and its direct requirements that apply to its target.
 
         A project that the manifest points at is allowed, whatever the policy says of pre-releases and upload times.
@@ -97,15 +99,15 @@ class Sources:
         )
         first: dict[str, PyPIDependency] = {}
         found: dict[str, Reference] = {}
-        for dependency in posed.direct:
+        for dependency in shared.direct:
             name = dependency.requirement.name
             if not markers.holds(dependency.requirement.marker):
                 continue
-            reference = self._references.find(dependency, (step_target.key for step_target in posed.step_targets))
+            reference = self._references.find(dependency, (step_target.key for step_target in shared.step_targets))
             earlier = first.setdefault(name, dependency)
             if found.setdefault(name, reference) is not reference:
                 raise UsageError(
-                    f"{posed.title} takes {name} from two places: {render_key_path(earlier.at)} and "
+                    f"{shared.title} takes {name} from two places: {render_key_path(earlier.at)} and "
                     f"{render_key_path(dependency.at)}",
                     "make them agree, or tell them apart with markers",
                 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from envc.errors import UsageError
-from envc.locking.plan.cutoff import cutoff
+from envc.locking.plan.cutoff import cutoff_timestamp
 from envc.locking.plan.expand import StepTarget
 from envc.model.graph import LockGraph
 from envc.model.manifest import CondaDependency, KeyPath, Manifest
@@ -23,7 +23,7 @@ def conda_problem(
     *,
     now: datetime,
     lock: LockGraph | None,
-    release: Callable[[str], bool],
+    is_unpinned: Callable[[str], bool],
     requested: dict[str, str],
 ) -> CondaProblem:
     """The conda problem of a step-target. Its Python is a package like the others. Arguments as for `pose`.
@@ -39,7 +39,7 @@ def conda_problem(
         raise UsageError(
             f"step {step_target.step} has no conda channel on {step_target.target.name}", "name one in project.channels"
         )
-    preferences = _preferences(lock, step_target, release)
+    preferences = _preferences(lock, step_target, is_unpinned)
     for name, version in requested.items():
         preferences[name] = (version, *preferences.get(name, ()))
     policy = manifest.policy
@@ -51,8 +51,8 @@ def conda_problem(
         virtual=virtual_packages(step_target.target, overrides),
         constraints=_roots(manifest.constraints.conda),
         overrides=_roots(manifest.overrides.conda),
-        exclude_newer=cutoff(manifest.exclude_newer, now),
-        exclude_newer_for={name: cutoff(value, now) for name, value in policy.exclude_newer_package.items()},
+        exclude_newer=cutoff_timestamp(manifest.exclude_newer, now),
+        exclude_newer_for={name: cutoff_timestamp(value, now) for name, value in policy.exclude_newer_package.items()},
         preferences=preferences,
     )
 
@@ -82,7 +82,7 @@ def _roots(dependencies: Iterable[CondaDependency]) -> tuple[CondaRoot, ...]:
 
 
 def _preferences(
-    lock: LockGraph | None, step_target: StepTarget, release: Callable[[str], bool]
+    lock: LockGraph | None, step_target: StepTarget, is_unpinned: Callable[[str], bool]
 ) -> dict[str, tuple[str, ...]]:
     """By name, the files in the lock, the step's own environment first, then their versions."""
     if lock is None:
@@ -93,7 +93,7 @@ def _preferences(
     versions: dict[str, list[str]] = {}
     for package_id in [*own, *packages]:
         package = packages.get(package_id)
-        if package is None or package.kind != "conda" or release(package.name):
+        if package is None or package.kind != "conda" or is_unpinned(package.name):
             continue
         serving = [a.file for a in package.artifacts if not a.targets or step_target.key in a.targets]
         files.setdefault(package.name, []).extend(serving)

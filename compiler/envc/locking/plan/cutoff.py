@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 
-def cutoff(value: datetime | timedelta | Literal[False] | None, now: datetime) -> int | None:
+def cutoff_timestamp(value: datetime | timedelta | Literal[False] | None, now: datetime) -> int | None:
     """Seconds since the epoch, UTC; a span counts back from `now`; None where there is no cut-off."""
     if isinstance(value, timedelta):
         value = now - value

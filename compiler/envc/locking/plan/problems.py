@@ -10,7 +10,7 @@ import msgspec
 
 from envc.errors import BuildNotAllowed, NoSuchInterpreter
 from envc.locking.manifest.direct import last_part
-from envc.locking.plan.cutoff import cutoff
+from envc.locking.plan.cutoff import cutoff_timestamp
 from envc.locking.plan.expand import StepTarget
 from envc.model.graph import LockGraph, Package
 from envc.model.manifest import Manifest, PyPIDependency
@@ -29,7 +29,7 @@ class StandalonePreference(msgspec.Struct, frozen=True, kw_only=True):
     requested: str | None = None  # version
 
 
-class PosedProblem(msgspec.Struct, frozen=True, kw_only=True):
+class SharedProblem(msgspec.Struct, frozen=True, kw_only=True):
     """One run of a solver, and the step-targets that share its solution."""
 
     problem: PyPIProblem | CondaProblem | MixedProblem
@@ -54,18 +54,18 @@ class PosedProblem(msgspec.Struct, frozen=True, kw_only=True):
         return sorted({step_target.step for step_target in self.step_targets})
 
 
-def pose(
+def pose_problems(
     manifest: Manifest,
     step_targets: Iterable[StepTarget],
     *,
     now: datetime,
     lock: LockGraph | None = None,
-    release: Callable[[str], bool] = lambda _name: False,
+    is_unpinned: Callable[[str], bool] = lambda _name: False,
     requested: dict[str, str] | None = None,
-) -> tuple[PosedProblem, ...]:
+) -> tuple[SharedProblem, ...]:
     """The problems of these step-targets, each once, by Python descending, then by target name.
 
-    What `lock` holds is preferred, except for names for which `release` returns true. `requested` holds versions to
+    What `lock` holds is preferred, except for names for which `is_unpinned` returns true. `requested` holds versions to
     prefer to that (from ``-P name==version``). Raises NoSuchInterpreter for a step whose interpreter does not fit its
     packages, and BuildNotAllowed.
     """
@@ -75,20 +75,22 @@ def pose(
     policy = _policy(manifest, now)
     constraints = _roots(manifest.constraints.pypi)
     overrides = _roots(manifest.overrides.pypi)
-    posed: dict[bytes, list[StepTarget]] = {}
+    by_identity: dict[bytes, list[StepTarget]] = {}
     for step_target in step_targets:
-        posed.setdefault(identity(step_target), []).append(step_target)
+        by_identity.setdefault(identity(step_target), []).append(step_target)
     result = []
-    for members in posed.values():
+    for members in by_identity.values():
         step_target = members[0]
         conda = None
         if step_target.uses_conda:
             from envc.locking.plan.conda_problems import conda_problem
 
-            conda = conda_problem(manifest, step_target, now=now, lock=lock, release=release, requested=requested)
+            conda = conda_problem(
+                manifest, step_target, now=now, lock=lock, is_unpinned=is_unpinned, requested=requested
+            )
         # Otherwise a change of the strategy would have no effect: the old pins would be preferred.
         same = lock is not None and lock.options.get("resolution", "highest") == manifest.policy.resolution
-        preferences, files = _preferences(lock if same else None, step_target, release)
+        preferences, files = _preferences(lock if same else None, step_target, is_unpinned)
         for name, version in requested.items():
             preferences[name] = (version, *preferences.get(name, ()))
         problem = PyPIProblem(
@@ -106,14 +108,14 @@ def pose(
         standalone = None
         if step_target.interpreter == "standalone":
             release_of_python = requested.get(step_target.python.implementation)
-            standalone = _standalone_preference(lock, step_target, release, release_of_python)
+            standalone = _standalone_preference(lock, step_target, is_unpinned, release_of_python)
         whole: PyPIProblem | CondaProblem | MixedProblem = problem if conda is None else conda
         if conda is not None and step_target.is_mixed:
             from envc_solvers.mixed.problem import MixedProblem
 
             whole = MixedProblem(conda=conda, pypi=problem, reserved=_reserved(step_target))
         result.append(
-            PosedProblem(
+            SharedProblem(
                 problem=whole,
                 only=only,
                 step_targets=tuple(members),
@@ -220,18 +222,18 @@ def _policy(manifest: Manifest, now: datetime) -> Policy:
         prereleases=policy.prereleases,
         prereleases_for=frozenset(policy.prereleases_for),
         strategy=policy.resolution,
-        exclude_newer=cutoff(manifest.exclude_newer, now),
-        exclude_newer_for={name: cutoff(value, now) for name, value in policy.exclude_newer_package.items()},
+        exclude_newer=cutoff_timestamp(manifest.exclude_newer, now),
+        exclude_newer_for={name: cutoff_timestamp(value, now) for name, value in policy.exclude_newer_package.items()},
         spans=frozenset(name for name, value in cutoffs.items() if isinstance(value, timedelta)),
     )
 
 
 def _standalone_preference(
-    lock: LockGraph | None, step_target: StepTarget, release: Callable[[str], bool], requested: str | None
+    lock: LockGraph | None, step_target: StepTarget, is_unpinned: Callable[[str], bool], requested: str | None
 ) -> StandalonePreference:
     """The release of the interpreter in the step's own environment, unless its name is released."""
     name = step_target.python.implementation
-    if lock is None or release(name):
+    if lock is None or is_unpinned(name):
         return StandalonePreference(requested=requested)
     own = {ref.id for env in lock.environments if step_target.step in env.steps for ref in env.packages}
     for package in lock.packages:
@@ -244,7 +246,7 @@ def _standalone_preference(
 
 
 def _preferences(
-    lock: LockGraph | None, step_target: StepTarget, release: Callable[[str], bool]
+    lock: LockGraph | None, step_target: StepTarget, is_unpinned: Callable[[str], bool]
 ) -> tuple[dict[str, tuple[str, ...]], frozenset[str]]:
     """Versions to prefer (the step's own environment first, then the rest of the lock) and the files already locked."""
     if lock is None:
@@ -258,7 +260,7 @@ def _preferences(
     files: set[str] = set()
     for package_id in [*own, *packages]:
         package = packages.get(package_id)
-        if package is None or package.kind != "pypi" or release(package.name):
+        if package is None or package.kind != "pypi" or is_unpinned(package.name):
             continue
         versions = names.setdefault(package.name, [])
         if package.version not in versions:

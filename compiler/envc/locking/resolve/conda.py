@@ -23,7 +23,7 @@ from envc_solvers.errors import SolverError
 
 if TYPE_CHECKING:
     from envc.context import Context
-    from envc.locking.plan.problems import PosedProblem
+    from envc.locking.plan.problems import SharedProblem
     from envc.model.manifest import Source
     from envc.model.progress import Progress
     from envc_solvers.conda.language.index import Repodata
@@ -86,24 +86,24 @@ def within(places: Mapping[str, ChannelLocation], problem: CondaProblem) -> Cond
 
 
 def solve_conda_all(
-    problems: tuple[PosedProblem, ...], channels: Channels, progress: Progress
-) -> list[tuple[PosedProblem, Solution]]:
+    problems: tuple[SharedProblem, ...], channels: Channels, progress: Progress
+) -> list[tuple[SharedProblem, Solution]]:
     """Every conda problem with its solution. Raises Unsolvable with every problem that has none."""
-    posed_problems = [(posed, posed.problem) for posed in problems if isinstance(posed.problem, CondaProblem)]
-    task = progress.task("solving", len(posed_problems))
-    solutions: list[tuple[PosedProblem, Solution]] = []
+    shared_problems = [(shared, shared.problem) for shared in problems if isinstance(shared.problem, CondaProblem)]
+    task = progress.task("solving", len(shared_problems))
+    solutions: list[tuple[SharedProblem, Solution]] = []
     refusals: list[Refusal] = []
-    for posed, problem in posed_problems:
-        platform = posed.step_targets[0].target.platform
+    for shared, problem in shared_problems:
+        platform = shared.step_targets[0].target.platform
         repodata = channels.repodata(platform, problem.channels)
         try:
-            solution = solve_one(title_of(posed), problem, repodata)
+            solution = solve_one(title_of(shared), problem, repodata)
         except Unsolvable as error:
             refusals += error.refusals
         else:
-            for warning in kept_out(problem, solution, repodata, posed.step_targets[0].target):
-                progress.warn(f"{posed.title}: {warning}")
-            solutions.append((posed, with_record_digests(solution, channels, platform)))
+            for warning in kept_out(problem, solution, repodata, shared.step_targets[0].target):
+                progress.warn(f"{shared.title}: {warning}")
+            solutions.append((shared, with_record_digests(solution, channels, platform)))
         task.advance()
     task.done()
     if refusals:

@@ -11,7 +11,7 @@ from envc.context import Limits
 from envc.errors import Refusal, Unsolvable
 from envc.fetch.conda.channels import Channels
 from envc.fetch.pypi.indexes import Indexes
-from envc.locking.plan.problems import PosedProblem
+from envc.locking.plan.problems import SharedProblem
 from envc.locking.resolve.conda import with_record_digests
 from envc.locking.resolve.pypi import index_of
 from envc.locking.resolve.refusal import mixed_error
@@ -41,29 +41,29 @@ class MixedSources(msgspec.Struct, frozen=True):
 
 
 def solve_mixed_all(
-    problems: tuple[PosedProblem, ...], over: MixedSources, progress: Progress, limits: Limits
-) -> list[tuple[PosedProblem, Solution]]:
+    problems: tuple[SharedProblem, ...], over: MixedSources, progress: Progress, limits: Limits
+) -> list[tuple[SharedProblem, Solution]]:
     """Every mixed problem with its solution. Raises Unsolvable with every problem that has none.
 
     The targets of a step are not aligned: conda seldom has the same versions for all of them.
     """
-    posed_problems = [(posed, posed.problem) for posed in problems if isinstance(posed.problem, MixedProblem)]
-    task = progress.task("solving", len(posed_problems))
-    solutions: list[tuple[PosedProblem, Solution]] = []
+    shared_problems = [(shared, shared.problem) for shared in problems if isinstance(shared.problem, MixedProblem)]
+    task = progress.task("solving", len(shared_problems))
+    solutions: list[tuple[SharedProblem, Solution]] = []
     refusals: list[Refusal] = []
-    for posed, problem in posed_problems:
-        run = _Run(posed, problem, over)
+    for shared, problem in shared_problems:
+        run = _Run(shared, problem, over)
         try:
             solution = run.solve(limits)
         except SolverError as error:
-            refused = mixed_error(posed, problem.conda.target, error)
+            refused = mixed_error(shared, problem.conda.target, error)
             if not isinstance(refused, Unsolvable):
                 raise refused from None
             refusals += refused.refusals
         else:
             for warning in (*solution.warnings, *run.kept_out(solution)):
-                progress.warn(f"{posed.title}: {warning}")
-            solutions.append((posed, run.complete(solution)))
+                progress.warn(f"{shared.title}: {warning}")
+            solutions.append((shared, run.complete(solution)))
         task.advance()
     task.done()
     if refusals:
@@ -74,11 +74,11 @@ def solve_mixed_all(
 class _Run:
     """One problem and the indexes that were opened for it."""
 
-    def __init__(self, posed: PosedProblem, problem: MixedProblem, over: MixedSources) -> None:
-        self._posed = posed
+    def __init__(self, shared: SharedProblem, problem: MixedProblem, over: MixedSources) -> None:
+        self._shared = shared
         self._problem = problem
         self._over = over
-        self._platform = posed.step_targets[0].target.platform
+        self._platform = shared.step_targets[0].target.platform
         self._repodata = over.channels.repodata(self._platform, problem.conda.channels)
         self._last: tuple[PyPIProblem, Index] | None = None  # the last PyPI problem, with its index
 
@@ -101,7 +101,9 @@ class _Run:
     def kept_out(self, solution: Solution) -> Iterator[str]:
         """What declared floors cost, of both kinds."""
         conda, pypi = _split(solution)
-        yield from conda_floors.kept_out(self._problem.conda, conda, self._repodata, self._posed.step_targets[0].target)
+        yield from conda_floors.kept_out(
+            self._problem.conda, conda, self._repodata, self._shared.step_targets[0].target
+        )
         if self._last is not None:
             problem, index = self._last
             yield from pypi_floors.kept_out(problem, pypi, index)
@@ -112,10 +114,10 @@ class _Run:
         return solution if self._last is None else self._over.origins.complete(solution, self._last[1].view)
 
     def _open_index(self, problem: PyPIProblem) -> tuple[PyPIProblem, Index, MutableMapping[str, Answer]]:
-        listed = index_of(self._posed, problem, self._over.origins)
+        listed = index_of(self._shared, problem, self._over.origins)
         opened: tuple[PyPIProblem, Index] = problem, listed
         if self._over.sources is not None:
-            opened = self._over.sources.open(self._posed, problem, listed)
+            opened = self._over.sources.open(self._shared, problem, listed)
         self._last = opened
         return *opened, self._over.origins.answers(problem.target, problem.python)
 

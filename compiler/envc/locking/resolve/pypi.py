@@ -11,7 +11,7 @@ from envc.context import Limits
 from envc.errors import Refusal, Unsolvable, UsageError
 from envc.fetch.pypi.indexes import Indexes, ProjectIndex, SourceOrder
 from envc.fetch.pypi.prefetch import Hints
-from envc.locking.plan.problems import PosedProblem
+from envc.locking.plan.problems import SharedProblem
 from envc.locking.resolve.refusal import pypi_refusal
 from envc.model.progress import Progress
 from envc_solvers.errors import SolverError
@@ -44,42 +44,42 @@ def _rare_collections() -> Iterator[None]:
 
 @_rare_collections()
 def solve_all(
-    problems: tuple[PosedProblem, ...],
+    problems: tuple[SharedProblem, ...],
     origins: Indexes,
     progress: Progress,
     *,
     align: Mode | Literal["off"] = "newest",
     limits: Limits = Limits(),  # noqa: B008 - a frozen value
     sources: Sources | None = None,
-) -> list[tuple[PosedProblem, Solution]]:
+) -> list[tuple[SharedProblem, Solution]]:
     """Every PyPI problem with its solution. Raises Unsolvable with every problem that has none.
 
     `align` is how much the targets of a step should agree (`envc_solvers.pypi.align`). `sources` are needed where a
     problem has direct requirements or may build.
     """
-    posed_problems = [(posed, posed.problem) for posed in problems if isinstance(posed.problem, PyPIProblem)]
-    indexes = [index_of(posed, problem, origins) for posed, problem in posed_problems]
-    for (posed, problem), listed in zip(posed_problems, indexes, strict=True):
+    shared_problems = [(shared, shared.problem) for shared in problems if isinstance(shared.problem, PyPIProblem)]
+    indexes = [index_of(shared, problem, origins) for shared, problem in shared_problems]
+    for (shared, problem), listed in zip(shared_problems, indexes, strict=True):
         # The names of projects that come from elsewhere are not sent to an index.
-        direct = {dependency.requirement.name for dependency in posed.direct}
+        direct = {dependency.requirement.name for dependency in shared.direct}
         listed.expect(root.requirement for root in problem.roots if root.requirement.name not in direct)
     task = progress.task("solving", len(problems))
     solutions: list[Solution] = []
     refusals: list[Refusal] = []
-    opened: list[tuple[PosedProblem, PyPIProblem, Index]] = []
-    for (posed, problem), listed in zip(posed_problems, indexes, strict=True):
+    opened: list[tuple[SharedProblem, PyPIProblem, Index]] = []
+    for (shared, problem), listed in zip(shared_problems, indexes, strict=True):
         if sources is None:
-            opened.append((posed, problem, listed))
+            opened.append((shared, problem, listed))
         else:
-            opened.append((posed, *sources.open(posed, problem, listed)))
-    for posed, problem, index in opened:
+            opened.append((shared, *sources.open(shared, problem, listed)))
+    for shared, problem, index in opened:
         answers = origins.answers(problem.target, problem.python)
         try:
             solutions.append(
                 solve_pypi(problem, index, answers, max_tries=limits.candidates, out_of_time=limits.clock())
             )
         except SolverError as error:
-            refusals.append(pypi_refusal(posed, error))
+            refusals.append(pypi_refusal(shared, error))
         task.advance()
     task.done()
     if refusals:
@@ -87,22 +87,22 @@ def solve_all(
     if align != "off" and len(opened) > 1:
         solutions = _align(opened, solutions, origins, align, progress, limits)
     result = []
-    for (posed, problem, index), found in zip(opened, solutions, strict=True):
+    for (shared, problem, index), found in zip(opened, solutions, strict=True):
         try:
             solution = found if sources is None else sources.build(problem, index, found)
         except SolverError as error:
-            refusals.append(pypi_refusal(posed, error))
+            refusals.append(pypi_refusal(shared, error))
             continue
         for warning in (*solution.warnings, *kept_out(problem, solution, index)):
-            progress.warn(f"{posed.title}: {warning}")
-        result.append((posed, origins.complete(solution, index.view)))
+            progress.warn(f"{shared.title}: {warning}")
+        result.append((shared, origins.complete(solution, index.view)))
     if refusals:
         raise Unsolvable(tuple(refusals))
     return result
 
 
 def _align(
-    opened: list[tuple[PosedProblem, PyPIProblem, Index]],
+    opened: list[tuple[SharedProblem, PyPIProblem, Index]],
     solutions: list[Solution],
     origins: Indexes,
     mode: Mode,
@@ -111,7 +111,7 @@ def _align(
 ) -> list[Solution]:
     """The solutions with as many versions in common as `mode` requires, among problems that share a step."""
     aligned = list(solutions)
-    for group in _sharing_a_step([posed for posed, _, _ in opened]):
+    for group in _sharing_a_step([shared for shared, _, _ in opened]):
         if not _differ([solutions[number] for number in group]):
             continue
         from envc_solvers.pypi.align import Member, align
@@ -143,11 +143,11 @@ def _align(
     return aligned
 
 
-def _sharing_a_step(problems: list[PosedProblem]) -> list[list[int]]:
+def _sharing_a_step(problems: list[SharedProblem]) -> list[list[int]]:
     """Numbers of the problems that have a step in common, directly or through others; each group in order."""
     groups: list[tuple[set[str], list[int]]] = []
-    for number, posed in enumerate(problems):
-        steps, numbers = set(posed.steps), [number]
+    for number, shared in enumerate(problems):
+        steps, numbers = set(shared.steps), [number]
         for group in [group for group in groups if group[0] & steps]:
             groups.remove(group)
             steps |= group[0]
@@ -161,9 +161,9 @@ def _differ(solutions: list[Solution]) -> bool:
     return any(versions.setdefault(pin.name, pin.version) != pin.version for one in solutions for pin in one.pins)
 
 
-def index_of(posed: PosedProblem, problem: PyPIProblem, origins: Indexes) -> ProjectIndex:
+def index_of(shared: SharedProblem, problem: PyPIProblem, origins: Indexes) -> ProjectIndex:
     """The index of a problem. Raises UsageError for a step whose packages no index may supply."""
-    step_target = posed.step_targets[0]
+    step_target = shared.step_targets[0]
     if not step_target.indexes and step_target.pypi:
         raise UsageError(
             f"step {step_target.step} requires PyPI packages on {step_target.target.name}, "
@@ -175,7 +175,7 @@ def index_of(posed: PosedProblem, problem: PyPIProblem, origins: Indexes) -> Pro
         problem.python,
         SourceOrder(
             tuple(source.name for source in step_target.indexes),
-            posed.only,
+            shared.only,
             tuple(source.name for source in step_target.dedicated),
         ),
         Hints(policy=problem.policy, preferences=problem.preferences, provided=problem.provided.keys()),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc.errors import EnvcError, Refusal, SourceUnreachable, Unsolvable
-from envc.locking.plan.problems import PosedProblem
+from envc.locking.plan.problems import SharedProblem
 from envc_solvers.errors import SolverError
 from envc_solvers.origin import KeyPath, Phrase, ShowPlace, render_key_path
 
@@ -29,11 +29,11 @@ class Message(msgspec.Struct, frozen=True):
         return self.details
 
 
-def pypi_refusal(posed: PosedProblem, error: SolverError) -> Refusal:
+def pypi_refusal(shared: SharedProblem, error: SolverError) -> Refusal:
     """The refusal for an error of the PyPI solver."""
     from envc_solvers.pypi.explain.conflict import PyPIGaveUp, PyPIUnsolvable
 
-    title, steps = title_of(posed), tuple(posed.steps)
+    title, steps = title_of(shared), tuple(shared.steps)
     if isinstance(error, PyPIUnsolvable):
         conflict = error.conflict
         return Refusal(
@@ -41,13 +41,13 @@ def pypi_refusal(posed: PosedProblem, error: SolverError) -> Refusal:
             why=conflict,
             steps=steps,
             groups=_groups_apart([origin for _, origin in conflict.roots]),
-            notes=tuple(_notes(posed, conflict)),
+            notes=tuple(_notes(shared, conflict)),
             suggestion=conflict.suggestion,
         )
     if isinstance(error, PyPIGaveUp):
         suggestion = "set a lower bound for the project named first, or raise --time-limit or --max-candidates"
         return Refusal(title=title, why=error, steps=steps, suggestion=suggestion)
-    first = posed.step_targets[0]
+    first = shared.step_targets[0]
     details: dict[str, object] = {"target": first.target.name, "python": first.python.text, "reason": str(error)}
     return Refusal(title=title, why=Message(str(error), details), steps=steps)
 
@@ -65,22 +65,22 @@ def conda_error(title: str, target: str, error: SolverError) -> EnvcError:
     return Unsolvable((Refusal(title=title, why=Message(str(error), {"target": target, "reason": str(error)})),))
 
 
-def mixed_error(posed: PosedProblem, target: str, error: SolverError) -> EnvcError:
+def mixed_error(shared: SharedProblem, target: str, error: SolverError) -> EnvcError:
     """Unsolvable for an error of the mixed solver, which may be one of either kind alone."""
     from envc_solvers.mixed.conflict import MixedGaveUp, MixedUnsolvable
     from envc_solvers.pypi.explain.conflict import PyPIGaveUp, PyPIUnsolvable
 
     if isinstance(error, PyPIUnsolvable | PyPIGaveUp):
-        return Unsolvable((pypi_refusal(posed, error),))
+        return Unsolvable((pypi_refusal(shared, error),))
     if not isinstance(error, MixedUnsolvable | MixedGaveUp):
-        return conda_error(title_of(posed), target, error)
+        return conda_error(title_of(shared), target, error)
     why = error.conflict if isinstance(error, MixedUnsolvable) else error
-    return Unsolvable((Refusal(title=title_of(posed), why=why, steps=tuple(posed.steps), suggestion=why.suggestion),))
+    return Unsolvable((Refusal(title=title_of(shared), why=why, steps=tuple(shared.steps), suggestion=why.suggestion),))
 
 
-def _notes(posed: PosedProblem, conflict: PyPIConflict) -> Iterator[Phrase]:
+def _notes(shared: SharedProblem, conflict: PyPIConflict) -> Iterator[Phrase]:
     """Notes on what the solver does not know: that the manifest has a reference to a project, or may have it built."""
-    direct = {dependency.requirement.name: dependency.at for dependency in posed.direct}
+    direct = {dependency.requirement.name: dependency.at for dependency in shared.direct}
     for subject in conflict.subjects:
         if subject.project in direct:
             yield f"{subject.project} can only come from the reference at ", direct[subject.project]
@@ -95,7 +95,7 @@ def _groups_apart(origins: list[KeyPath]) -> tuple[str, ...]:
     return tuple(sorted(names)) if len(names) > 1 and is_of_groups else ()
 
 
-def title_of(posed: PosedProblem) -> str:
+def title_of(shared: SharedProblem) -> str:
     """``steps prepare, train on linux-64 (Python 3.12)``."""
-    steps, first = posed.steps, posed.step_targets[0]
+    steps, first = shared.steps, shared.step_targets[0]
     return f"step{'s' if len(steps) > 1 else ''} {', '.join(steps)} on {first.target.name} (Python {first.python.text})"

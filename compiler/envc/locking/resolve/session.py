@@ -14,7 +14,7 @@ from envc.errors import Refusal, Unsolvable
 from envc.fetch.context import fetch_context
 from envc.fetch.net.settings import channel_settings
 from envc.fetch.pypi.indexes import Indexes
-from envc.locking.plan.problems import PosedProblem
+from envc.locking.plan.problems import SharedProblem
 from envc.locking.resolve.open import open_origins
 from envc.model.graph import Build, LockGraph
 from envc.model.manifest import Manifest
@@ -29,28 +29,28 @@ if TYPE_CHECKING:
 
 
 def solve_problems(
-    problems: tuple[PosedProblem, ...],
+    problems: tuple[SharedProblem, ...],
     manifest: Manifest,
     context: Context,
     *,
     lock: LockGraph | None = None,
-    release: Callable[[str], bool] = lambda _name: False,
+    is_unpinned: Callable[[str], bool] = lambda _name: False,
 ) -> Solved:
     """Every problem with its solution. Raises Unsolvable with every problem that has none.
 
     Where `lock` states what a direct requirement resolved to, or how a wheel was built, that stays as it is, unless
-    `release` returns true for the name.
+    `is_unpinned` returns true for the name.
     """
     interpreters = None
-    if any(posed.standalone for posed in problems):
+    if any(shared.standalone for shared in problems):
         from envc.locking.resolve.standalone import Interpreters
 
         interpreters = Interpreters(problems, manifest, context)
-        problems = tuple(map(interpreters.posed, problems))
+        problems = tuple(map(interpreters.with_interpreter, problems))
     refusals: list[Refusal] = []
-    solutions: list[tuple[PosedProblem, Solution]] = []
+    solutions: list[tuple[SharedProblem, Solution]] = []
     with ExitStack() as opened:
-        run = _Run(problems, manifest, context, lock, release, opened)
+        run = _Run(problems, manifest, context, lock, is_unpinned, opened)
         for solve in run.solvers():
             try:
                 solutions += solve()
@@ -59,14 +59,14 @@ def solve_problems(
     if refusals:
         raise Unsolvable(tuple(refusals))
     if interpreters is not None:
-        solutions = [(posed, interpreters.solution(posed, solution)) for posed, solution in solutions]
+        solutions = [(shared, interpreters.solution(shared, solution)) for shared, solution in solutions]
     return Solved(solutions, run.builds, run.built_with, run.keyring)
 
 
 class Solved(msgspec.Struct, frozen=True):
     """The solutions of a run."""
 
-    solutions: list[tuple[PosedProblem, Solution]]
+    solutions: list[tuple[SharedProblem, Solution]]
     builds: tuple[Build, ...]  # of wheels that no source serves
     built_with: dict[tuple[str, str], str | None]  # as `yanked`, for what builds required
     keyring: Keyring  # holds the logins of the sources and channels that were used
@@ -83,20 +83,20 @@ class _Run:
 
     def __init__(
         self,
-        problems: tuple[PosedProblem, ...],
+        problems: tuple[SharedProblem, ...],
         manifest: Manifest,
         context: Context,
         lock: LockGraph | None,
-        release: Callable[[str], bool],
+        is_unpinned: Callable[[str], bool],
         opened: ExitStack,
     ) -> None:
-        self._pypi = tuple(posed for posed in problems if isinstance(posed.problem, PyPIProblem))
-        self._mixed = tuple(posed for posed in problems if posed.is_mixed)
-        self._conda = tuple(posed for posed in problems if posed.step_targets[0].uses_conda and not posed.is_mixed)
+        self._pypi = tuple(shared for shared in problems if isinstance(shared.problem, PyPIProblem))
+        self._mixed = tuple(shared for shared in problems if shared.is_mixed)
+        self._conda = tuple(shared for shared in problems if shared.step_targets[0].uses_conda and not shared.is_mixed)
         self._manifest = manifest
         self._context = context
         self._lock = lock
-        self._release = release
+        self._is_unpinned = is_unpinned
         self._opened = opened
         self._sources: Sources | None = None
         self._origins: Indexes | None = None
@@ -116,7 +116,7 @@ class _Run:
         """As `Solved.yanked`, for what builds required."""
         return self._sources.yanked if self._sources is not None else {}
 
-    def solvers(self) -> Iterator[Callable[[], list[tuple[PosedProblem, Solution]]]]:
+    def solvers(self) -> Iterator[Callable[[], list[tuple[SharedProblem, Solution]]]]:
         """One function for each kind of problem that the run has."""
         progress, limits = self._context.progress, self._context.limits
         if self._pypi or self._mixed:
@@ -141,18 +141,20 @@ class _Run:
             yield lambda: solve_mixed_all(self._mixed, over, progress, limits)
 
     def _open_sources(self, origins: Indexes) -> Sources | None:
-        if not any(posed.direct or posed.buildable for posed in (*self._pypi, *self._mixed)):
+        if not any(shared.direct or shared.buildable for shared in (*self._pypi, *self._mixed)):
             return None
         # Builds import half of the compiler, which most locks never need.
         from envc.locking.builds.sources import Sources
 
-        return Sources(origins, self._manifest, self._context, lock=self._lock, release=self._release)
+        return Sources(origins, self._manifest, self._context, lock=self._lock, is_unpinned=self._is_unpinned)
 
     def _open_channels(self) -> Channels:
         from envc.locking.resolve.conda import open_channels
 
         manifest, context = self._manifest, self._context
-        needed = {channel.name for posed in (*self._conda, *self._mixed) for channel in posed.step_targets[0].channels}
+        needed = {
+            channel.name for shared in (*self._conda, *self._mixed) for channel in shared.step_targets[0].channels
+        }
         channels, _ = self._opened.enter_context(
             open_channels(
                 tuple(name for name in manifest.channels if name in needed),
@@ -164,10 +166,10 @@ class _Run:
         return channels
 
 
-def solve_both(query: CondaQuery, posed: PosedProblem, manifest: Manifest, context: Context) -> Solution:
+def solve_both(query: CondaQuery, shared: SharedProblem, manifest: Manifest, context: Context) -> Solution:
     """The solution for one command line that asks for packages of both kinds.
 
-    `query` is the conda side as it was given, `posed` the PyPI side. Python comes from conda, in the minor of `posed`.
+    `query` is the conda side as it was given, `shared` the PyPI side. Python is conda's, of the minor of `shared`.
     """
     from envc.locking.manifest.conda_query import DEFAULT_CHANNELS, parse_conda_query
     from envc.locking.plan.conda_problems import python_spec
@@ -176,7 +178,7 @@ def solve_both(query: CondaQuery, posed: PosedProblem, manifest: Manifest, conte
     from envc.locking.resolve.names import load_names
     from envc_solvers.mixed.problem import MixedProblem
 
-    assert isinstance(posed.problem, PyPIProblem)
+    assert isinstance(shared.problem, PyPIProblem)
     with (
         open_origins(manifest, context) as origins,
         open_channels(
@@ -185,9 +187,9 @@ def solve_both(query: CondaQuery, posed: PosedProblem, manifest: Manifest, conte
             fetch_context(channel_settings(context.environ), context, origins.context.keyring),
         ) as (channels, places),
     ):
-        text = python_spec(posed.problem.python)
+        text = python_spec(shared.problem.python)
         query = msgspec.structs.replace(query, specs=(*query.specs, text))
         conda = within(places, parse_conda_query(query, places, context.now))
-        both = msgspec.structs.replace(posed, problem=MixedProblem(conda=conda, pypi=posed.problem))
+        both = msgspec.structs.replace(shared, problem=MixedProblem(conda=conda, pypi=shared.problem))
         over = MixedSources(channels, origins, load_names({}))
         return solve_mixed_all((both,), over, context.progress, context.limits)[0][1]

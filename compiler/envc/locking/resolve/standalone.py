@@ -9,8 +9,8 @@ import msgspec
 from envc.context import Context
 from envc.errors import Refusal, Unsolvable
 from envc.fetch.standalone import NoStandalone, StandalonePython, Table, choose, read_table, table_path
-from envc.locking.plan.cutoff import cutoff
-from envc.locking.plan.problems import PosedProblem, StandalonePreference
+from envc.locking.plan.cutoff import cutoff_timestamp
+from envc.locking.plan.problems import SharedProblem, StandalonePreference
 from envc.locking.resolve.refusal import Message, title_of
 from envc.model.manifest import Manifest
 from envc_solvers.pypi.problem import PyPIProblem
@@ -23,17 +23,17 @@ SOURCE = "standalone"  # the name of the archives' source in the lock
 class Interpreters:
     """The interpreters of a run's problems, by the first step-target of each problem."""
 
-    def __init__(self, problems: tuple[PosedProblem, ...], manifest: Manifest, context: Context) -> None:
+    def __init__(self, problems: tuple[SharedProblem, ...], manifest: Manifest, context: Context) -> None:
         """Choose them. Raises Unsolvable with every problem without one, and UsageError for a broken table."""
         self._pins: dict[tuple[str, str], StandalonePython] = {}
-        with_archive = [posed for posed in problems if posed.standalone is not None]
+        with_archive = [shared for shared in problems if shared.standalone is not None]
         if not with_archive:
             return
         table: Table | None = None
-        exclude_newer = cutoff(manifest.exclude_newer, context.now)
+        exclude_newer = cutoff_timestamp(manifest.exclude_newer, context.now)
         refusals: list[Refusal] = []
-        for posed in with_archive:
-            step_target, preference = posed.step_targets[0], posed.standalone or StandalonePreference()
+        for shared in with_archive:
+            step_target, preference = shared.step_targets[0], shared.standalone or StandalonePreference()
             kept = _kept(preference, step_target.python, exclude_newer)
             if kept is not None:
                 self._pins[step_target.step, step_target.key] = kept
@@ -49,21 +49,21 @@ class Interpreters:
                 )
             except NoStandalone as error:
                 why = Message(str(error), error.data())
-                refusals.append(Refusal(title=title_of(posed), why=why, suggestion=error.hint or ""))
+                refusals.append(Refusal(title=title_of(shared), why=why, suggestion=error.hint or ""))
         if refusals:
             raise Unsolvable(tuple(refusals))
 
-    def posed(self, posed: PosedProblem) -> PosedProblem:
+    def with_interpreter(self, shared: SharedProblem) -> SharedProblem:
         """The problem with the full version of its interpreter, on which markers and Requires-Python depend."""
-        pin = self._of(posed)
-        if pin is None or not isinstance(posed.problem, PyPIProblem):
-            return posed
-        python = msgspec.structs.replace(posed.problem.python, patch=pin.patch)
-        return msgspec.structs.replace(posed, problem=msgspec.structs.replace(posed.problem, python=python))
+        pin = self._of(shared)
+        if pin is None or not isinstance(shared.problem, PyPIProblem):
+            return shared
+        python = msgspec.structs.replace(shared.problem.python, patch=pin.patch)
+        return msgspec.structs.replace(shared, problem=msgspec.structs.replace(shared.problem, python=python))
 
-    def solution(self, posed: PosedProblem, solution: Solution) -> Solution:
+    def solution(self, shared: SharedProblem, solution: Solution) -> Solution:
         """The solution with its interpreter among the pins."""
-        pin = self._of(posed)
+        pin = self._of(shared)
         if pin is None:
             return solution
         interpreter = Pin(
@@ -80,8 +80,8 @@ class Interpreters:
         pins = sorted((*solution.pins, interpreter), key=lambda each: (each.kind, each.name))
         return msgspec.structs.replace(solution, pins=tuple(pins))
 
-    def _of(self, posed: PosedProblem) -> StandalonePython | None:
-        return self._pins.get((posed.step_targets[0].step, posed.step_targets[0].key))
+    def _of(self, shared: SharedProblem) -> StandalonePython | None:
+        return self._pins.get((shared.step_targets[0].step, shared.step_targets[0].key))
 
 
 def _kept(preference: StandalonePreference, python: Python, exclude_newer: int | None) -> StandalonePython | None:
