@@ -77,7 +77,7 @@ class Inaccessible(EnvcError):
 
 
 class LocatedError(EnvcError):
-    """A failure that names places of the manifest. Their lines are shown once `line_of` is set."""
+    """A failure that names places in the manifest. Their lines are shown once `line_of` is set."""
 
     line_of: Callable[[KeyPath], int | None] = staticmethod(lambda at: None)  # from 1; None where there is no line
 
@@ -88,7 +88,7 @@ class LocatedError(EnvcError):
 
 
 class NoSuchInterpreter(LocatedError):
-    """Steps that ask for an interpreter which does not fit the rest of the step."""
+    """Steps with an interpreter that does not fit the rest of the step."""
 
     def __init__(self, what: str, where: tuple[Phrase, ...], hint: str | None = None) -> None:
         super().__init__(what, where)
@@ -101,7 +101,7 @@ class NoSuchInterpreter(LocatedError):
 
 
 class BuildNotAllowed(LocatedError):
-    """Projects that exist as source only, while the manifest does not allow to build them."""
+    """Projects that exist only as source, although the manifest does not allow building them."""
 
     def __init__(self, names: tuple[str, ...], where: tuple[Phrase, ...]) -> None:
         super().__init__(names, where)

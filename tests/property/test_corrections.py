@@ -102,5 +102,5 @@ def test_words_say_what_to_do(correction: Correction, more: int, loosened: set[i
         if number in instead or number not in correction.left_out
     ]
     assert followed(texts, said) == expected
-    assert ("no conda package remains" in said) == (not expected)
+    assert ("so none remains" in said) == (not expected)
     assert is_said_to_be_minimal(said) == correction.minimal

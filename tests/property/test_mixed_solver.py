@@ -27,7 +27,7 @@ from tests.support.conda_judge import chosen, complaints, solutions
 from tests.support.mixed_scenarios import Asking
 from tests.support.strategies import Mixture, mixtures
 from tests.support.suggestions import followed
-from tests.support.universe import Universe, label
+from tests.support.universe import Universe, as_roots
 
 TARGET = default_target("linux-64")
 NO_LIMIT = 1_000  # rounds; each forbids something, and the universes are small
@@ -40,7 +40,7 @@ def answer(asked: Mixture, max_rounds: int = NO_LIMIT) -> Solution | Exception:
             specs=tuple(CondaRoot(parse_matchspec(spec), spec) for spec in asked.specs),
             channels=("main",),
         ),
-        pypi=PyPIProblem(target=TARGET, python=Python(minor=(3, 11)), roots=label(asked.roots, "roots")),
+        pypi=PyPIProblem(target=TARGET, python=Python(minor=(3, 11)), roots=as_roots(asked.roots, "roots")),
     )
     repodata = MemoryRepodata(asked.records, "linux-64")
     try:

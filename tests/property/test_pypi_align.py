@@ -14,7 +14,7 @@ from envc_solvers.pypi.solve import FailedSearch, attempt
 from envc_solvers.solution import Solution
 from envc_solvers.target import Python, Target, default_target
 from tests.support.strategies import requirement_texts, universes
-from tests.support.universe import MemoryIndex, Universe, label
+from tests.support.universe import MemoryIndex, Universe, as_roots
 
 PYTHON = Python(minor=(3, 11))
 TARGETS = (default_target("linux-64"), default_target("win-64"))
@@ -29,8 +29,8 @@ def members_of(universe: Universe, wanted: list[str], limits: tuple[str, ...] = 
             problem=PyPIProblem(
                 target=target,
                 python=PYTHON,
-                roots=label(wanted, "roots"),
-                constraints=label(limits, "constraints"),
+                roots=as_roots(wanted, "roots"),
+                constraints=as_roots(limits, "constraints"),
             ),
             index=MemoryIndex(universe, target, PYTHON),
             answers={},

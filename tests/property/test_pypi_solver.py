@@ -30,7 +30,7 @@ from envc_solvers.solution import Solution
 from envc_solvers.target import Python, default_target
 from tests.support.strategies import requirement_texts, universes
 from tests.support.suggestions import followed, is_said_to_be_minimal
-from tests.support.universe import MemoryIndex, Universe, label
+from tests.support.universe import MemoryIndex, Universe, as_roots
 
 TARGET = default_target("linux-64")
 PYTHON = Python(minor=(3, 11))
@@ -83,7 +83,10 @@ def choices(universe: Universe, limits: list[str]) -> Iterator[Choice]:
 
 def answer(universe: Universe, wanted: list[str], limits: list[str]) -> Solution | PyPIUnsolvable:
     problem = PyPIProblem(
-        target=TARGET, python=PYTHON, roots=label(wanted, "roots"), constraints=label(limits, "constraints")
+        target=TARGET,
+        python=PYTHON,
+        roots=as_roots(wanted, "roots"),
+        constraints=as_roots(limits, "constraints"),
     )
     try:
         return solve_pypi(problem, MemoryIndex(universe, TARGET, PYTHON), {})
@@ -256,7 +259,10 @@ def searched(
     """A finished search and its decisions in order, extras left out; None when there is no solution."""
     problem = in_order(
         PyPIProblem(
-            target=TARGET, python=PYTHON, roots=label(wanted, "roots"), constraints=label(limits, "constraints")
+            target=TARGET,
+            python=PYTHON,
+            roots=as_roots(wanted, "roots"),
+            constraints=as_roots(limits, "constraints"),
         )
     )
     provider = Provider(problem, MemoryIndex(universe, TARGET, PYTHON), MARKERS)
@@ -309,7 +315,7 @@ def test_preferring_the_answer_gives_the_answer(universe: Universe, wanted: list
     problem = PyPIProblem(
         target=TARGET,
         python=PYTHON,
-        roots=label(wanted, "roots"),
+        roots=as_roots(wanted, "roots"),
         preferences={pin.name: (pin.version,) for pin in found.pins},
     )
     index = MemoryIndex(universe, TARGET, PYTHON)

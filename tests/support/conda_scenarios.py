@@ -86,15 +86,15 @@ def load(path: Path) -> Scenario:
 
 
 def problem_of(asked: Asked) -> CondaProblem:
-    """The problem that a scenario states; specs are labelled by their place."""
+    """The problem that a scenario states; specs have key paths such as ``("specs", 0)``."""
     return CondaProblem(
         target=asked.platform,
-        specs=label(asked.specs, "specs"),
+        specs=as_roots(asked.specs, "specs"),
         channels=asked.channels,
         priority=asked.priority,
         virtual=tuple(map(parse_virtual_package, asked.virtual)),
-        constraints=label(asked.constraints, "constraints"),
-        overrides=label(asked.overrides, "overrides"),
+        constraints=as_roots(asked.constraints, "constraints"),
+        overrides=as_roots(asked.overrides, "overrides"),
         exclude_newer=asked.exclude_newer,
         exclude_newer_for={
             name: None if when is False else int(when) for name, when in asked.exclude_newer_for.items()
@@ -103,8 +103,8 @@ def problem_of(asked: Asked) -> CondaProblem:
     )
 
 
-def label(specs: tuple[str, ...], where: str) -> tuple[CondaRoot, ...]:
-    """Specs with their origins, such as ``specs[0]``."""
+def as_roots(specs: tuple[str, ...], where: str) -> tuple[CondaRoot, ...]:
+    """Specs with key paths, such as ``("specs", 0)``."""
     return tuple(
         CondaRoot(parse_matchspec(spec), spec, (*where.split("."), number)) for number, spec in enumerate(specs)
     )

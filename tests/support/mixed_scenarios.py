@@ -108,20 +108,20 @@ class CountingRepodata(MemoryRepodata):
 
 
 def problem_of(asked: Asked) -> MixedProblem:
-    """The problem that a scenario states; requirements are labelled by their place."""
+    """The problem that a scenario states; requirements have key paths such as ``("pypi", 0)``."""
     target = default_target("linux-64")
     return MixedProblem(
         conda=CondaProblem(
             target=target.name,
-            specs=conda_scenarios.label(asked.conda, "conda"),
+            specs=conda_scenarios.as_roots(asked.conda, "conda"),
             channels=("main",),
-            constraints=conda_scenarios.label(asked.conda_constraints, "constraints.conda"),
+            constraints=conda_scenarios.as_roots(asked.conda_constraints, "constraints.conda"),
         ),
         pypi=PyPIProblem(
             target=target,
             python=universe.python_of(asked.python),
-            roots=universe.label(asked.pypi, "pypi"),
-            constraints=universe.label(asked.pypi_constraints, "constraints.pypi"),
+            roots=universe.as_roots(asked.pypi, "pypi"),
+            constraints=universe.as_roots(asked.pypi_constraints, "constraints.pypi"),
         ),
         reserved={project: (why,) for project, why in asked.reserved.items()},
     )

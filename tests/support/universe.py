@@ -186,7 +186,7 @@ def python_of(text: str) -> Python:
 
 
 def problem_of(asked: Asked) -> PyPIProblem:
-    """The problem that a scenario states; roots are labelled by their place."""
+    """The problem that a scenario states; roots have key paths such as ``("roots", 0)``."""
     target = default_target(asked.target)
     if asked.musl:
         target = msgspec.structs.replace(target, glibc=None, musl=asked.musl)
@@ -204,15 +204,15 @@ def problem_of(asked: Asked) -> PyPIProblem:
     return PyPIProblem(
         target=target,
         python=python_of(asked.python),
-        roots=label(asked.roots, "roots"),
-        constraints=label(asked.constraints, "constraints"),
-        overrides=label(asked.overrides, "overrides"),
+        roots=as_roots(asked.roots, "roots"),
+        constraints=as_roots(asked.constraints, "constraints"),
+        overrides=as_roots(asked.overrides, "overrides"),
         policy=Policy(**policy),
         preferences=dict(asked.preferences),
         locked_files=frozenset(map(digest, asked.locked_files)),
     )
 
 
-def label(requirements: Iterable[str], where: str) -> tuple[PyPIRoot, ...]:
-    """Requirements with their origins, such as ``roots[0]``."""
+def as_roots(requirements: Iterable[str], where: str) -> tuple[PyPIRoot, ...]:
+    """Requirements with key paths, such as ``("roots", 0)``."""
     return tuple(PyPIRoot(parse(text), (*where.split("."), number)) for number, text in enumerate(requirements))

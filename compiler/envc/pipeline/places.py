@@ -14,7 +14,7 @@ from envc.model.manifest import KeyPath, Manifest
 
 
 class ManifestLines:
-    """The lines of a manifest's keys. Making one reads the manifest again, which only a message is worth."""
+    """The lines of a manifest's keys. Creating one reads the manifest again, so do it only for a message."""
 
     def __init__(self, manifest: Manifest) -> None:
         from envc.locking.manifest.positions import Positions
@@ -30,7 +30,7 @@ class ManifestLines:
 
 @contextmanager
 def located(manifest: Manifest) -> Iterator[None]:
-    """Show the lines of the manifest in the failures of the body that name its places."""
+    """Add the lines of the manifest to failures of the body that name places in it."""
     try:
         yield
     except LocatedError as error:

@@ -1,4 +1,4 @@
-"""Why conda and PyPI packages do not fit together: a failed run turned into a `MixedConflict`."""
+"""Why conda and PyPI packages are incompatible: a failed run turned into a `MixedConflict`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MOST_TRIALS_OF_SEVERAL = 16
 
 
 def explained(failure: Failure, problem: MixedProblem, answers: Answers) -> MixedUnsolvable | MixedGaveUp:
-    """The error for a failed run, with a change that was seen to help where one was found."""
+    """The error for a failed run, with a suggestion if a change was seen to help."""
     error = _without_suggestion(failure, problem)
     if isinstance(error, MixedGaveUp):
         return error
@@ -49,7 +49,7 @@ def _objection(failed: Round) -> Objection:
 
 
 def _suggest(conflict: MixedConflict, problem: MixedProblem, answers: Answers) -> str:
-    """A suggestion, each tried on the whole problem: one change where one helps, else several; "" if none is found."""
+    """A suggestion that was tried on the whole problem: one change where one helps, else several; "" if none does."""
     for words, changed in islice(_changes(conflict, problem), _MOST_TRIALS):
         if _refusal(changed, answers) is None:
             return words
@@ -113,7 +113,7 @@ def _several(conflict: MixedConflict, problem: MixedProblem, answers: Answers) -
 
 
 def _changes(conflict: MixedConflict, problem: MixedProblem) -> Iterator[tuple[str, MixedProblem]]:
-    """The problem with one of the requirements in conflict loosened or left out: loosened first, conda's first."""
+    """The problem with one of the conflicting requirements changed: first loosened, then left out; first conda's."""
     replace = msgspec.structs.replace
     stated = _roots_of(conflict)
     specs = [n for n, root in enumerate(problem.conda.specs) if (root.text, root.origin) in stated]

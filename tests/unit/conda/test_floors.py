@@ -12,7 +12,7 @@ from envc_solvers.conda.problem import CondaProblem
 from envc_solvers.conda.solve import solve_conda
 from envc_solvers.target import Target, default_target
 from tests.support.channels import MemoryRepodata
-from tests.support.conda_scenarios import Said, label, record_of
+from tests.support.conda_scenarios import Said, as_roots, record_of
 
 OLD = Target(name="old", platform="linux-64", glibc="2.17", archspec="x86_64_v2")
 RECORDS = {
@@ -33,7 +33,7 @@ def lines(target: Target, *specs: str, **more: Any) -> tuple[str, ...]:
     repodata = MemoryRepodata(records, target.platform)
     problem = CondaProblem(
         target=target.name,
-        specs=label(specs, "specs"),
+        specs=as_roots(specs, "specs"),
         channels=("main",),
         virtual=virtual_packages(target),
         **more,
@@ -57,7 +57,7 @@ def test_cuda_is_a_floor_as_well() -> None:
         (default_target("linux-64"), ("gpu",), {}),
         (OLD, ("tool <2",), {}),
         (OLD, ("tool", "app"), {}),
-        (OLD, ("tool", "base"), {"constraints": label(("tool <2",), "constraints")}),
+        (OLD, ("tool", "base"), {"constraints": as_roots(("tool <2",), "constraints")}),
     ],
 )
 def test_what_else_keeps_them_out_is_no_floor_s_doing(

@@ -7,7 +7,7 @@ from envc_solvers.pypi.problem import Budget, PyPIProblem
 from envc_solvers.pypi.solve import FailedSearch, attempt, solve_pypi
 from envc_solvers.solution import Solution
 from envc_solvers.target import Python, default_target
-from tests.support.universe import MemoryIndex, Universe, Version, label
+from tests.support.universe import MemoryIndex, Universe, Version, as_roots
 
 PYTHON = Python(minor=(3, 11))
 
@@ -18,7 +18,7 @@ def solved(
     members = []
     for platform in platforms:
         target = default_target(platform)
-        problem = PyPIProblem(target=target, python=PYTHON, roots=label(roots, "roots"))
+        problem = PyPIProblem(target=target, python=PYTHON, roots=as_roots(roots, "roots"))
         members.append(Member(problem=problem, index=MemoryIndex(universe, target, PYTHON), answers={}))
     solutions = [solve_pypi(m.problem, m.index, m.answers) for m in members]
     apart: tuple[Apart, ...] = ()

@@ -22,14 +22,14 @@ from envc_solvers.pypi.search.project import Candidates, Project, Rules
 from envc_solvers.pypi.solve import solve_pypi
 from envc_solvers.solution import Pin, Solution
 from envc_solvers.target import Python, default_target
-from tests.support.universe import MemoryIndex, Universe, Version, label
+from tests.support.universe import MemoryIndex, Universe, Version, as_roots
 
 TARGET = default_target("linux-64")
 PYTHON = Python(minor=(3, 11))
 
 
 def ask(universe: Universe, *roots: str, policy: Policy | None = None, max_tries: int = 10_000) -> Solution:
-    problem = PyPIProblem(target=TARGET, python=PYTHON, roots=label(roots, "roots"), policy=policy or Policy())
+    problem = PyPIProblem(target=TARGET, python=PYTHON, roots=as_roots(roots, "roots"), policy=policy or Policy())
     return solve_pypi(problem, MemoryIndex(universe, TARGET, PYTHON), {}, max_tries=max_tries)
 
 
@@ -75,7 +75,7 @@ def test_a_pin_says_everything_a_lock_needs() -> None:
 
 def test_only_what_is_chosen_is_read() -> None:
     universe = {"app": {f"{n}.0": Version(requires=("lib",)) for n in range(50)}, "lib": {"1.0": Version()}}
-    problem = PyPIProblem(target=TARGET, python=PYTHON, roots=label(["app"], "roots"))
+    problem = PyPIProblem(target=TARGET, python=PYTHON, roots=as_roots(["app"], "roots"))
     index = MemoryIndex(universe, TARGET, PYTHON)
     solve_pypi(problem, index, {})
     assert index.asked == ["app-49.0-py3-none-any.whl", "lib-1.0-py3-none-any.whl"]
@@ -84,7 +84,7 @@ def test_only_what_is_chosen_is_read() -> None:
 
 def test_known_answers_are_not_worked_out_again() -> None:
     universe = {"app": {"1.0": Version(requires=("lib; os_name == 'posix'",))}, "lib": {"1.0": Version()}}
-    problem = PyPIProblem(target=TARGET, python=PYTHON, roots=label(["app"], "roots"))
+    problem = PyPIProblem(target=TARGET, python=PYTHON, roots=as_roots(["app"], "roots"))
     answers = {'os_name == "posix"': Answer(False)}
     assert [pin.name for pin in solve_pypi(problem, MemoryIndex(universe, TARGET, PYTHON), answers).pins] == ["app"]
     fresh: dict[str, Answer] = {}
@@ -113,7 +113,7 @@ def test_the_shortest_way_to_a_failure_is_taken() -> None:
         "base": {"1.0": Version(), "2.0": Version()},
         "wide": {f"{n}.0": Version(requires=("narrow",)) for n in range(1, 101)},
     }
-    problem = PyPIProblem(target=TARGET, python=PYTHON, roots=label(["long", "narrow", "old==1.0", "wide"], "roots"))
+    problem = PyPIProblem(target=TARGET, python=PYTHON, roots=as_roots(["long", "narrow", "old==1.0", "wide"], "roots"))
     index = MemoryIndex(universe, TARGET, PYTHON)
     with pytest.raises(PyPIUnsolvable) as caught:
         solve_pypi(problem, index, {})
@@ -159,7 +159,7 @@ def test_the_index_hears_of_candidates_that_follow_those_that_fell() -> None:
         "app": {f"{n}.0": Version(requires=("base>=2",)) for n in range(1, 51)} | {"0.5": Version()},
         "base": {"1.0": Version(), "2.0": Version(), "2.1rc1": Version()},
     }
-    problem = PyPIProblem(target=TARGET, python=PYTHON, roots=label(["app", "base<2"], "roots"))
+    problem = PyPIProblem(target=TARGET, python=PYTHON, roots=as_roots(["app", "base<2"], "roots"))
     index = MemoryIndex(universe, TARGET, PYTHON)
     pins = solve_pypi(problem, index, {}).pins
     assert [pin.version for pin in pins] == ["0.5", "1.0"]
@@ -236,7 +236,7 @@ def test_what_failed_most_often_is_told_first() -> None:
 
 def test_a_clock_can_stop_the_search() -> None:
     ticks = iter([False, False, True])
-    problem = PyPIProblem(target=TARGET, python=PYTHON, roots=label(["app"], "roots"))
+    problem = PyPIProblem(target=TARGET, python=PYTHON, roots=as_roots(["app"], "roots"))
     universe = {"app": {"1.0": Version(requires=("lib",))}, "lib": {"1.0": Version(requires=("end",))}, "end": {}}
     with pytest.raises(PyPIGaveUp):
         solve_pypi(

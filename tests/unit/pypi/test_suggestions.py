@@ -10,7 +10,7 @@ from envc_solvers.pypi.language.index import View
 from envc_solvers.pypi.problem import PyPIProblem
 from envc_solvers.pypi.solve import solve_pypi
 from envc_solvers.target import Python, default_target
-from tests.support.universe import MemoryIndex, Universe, Version, label
+from tests.support.universe import MemoryIndex, Universe, Version, as_roots
 
 TARGET = default_target("linux-64")
 PYTHON = Python(minor=(3, 11))
@@ -21,7 +21,7 @@ UNIVERSE: Universe = {
     "core": {"2.0": Version()},
     "lib": {"1.0": Version()},
 }
-PROBLEM = PyPIProblem(target=TARGET, python=PYTHON, roots=label(["app", "lib", "tool"], "roots"))
+PROBLEM = PyPIProblem(target=TARGET, python=PYTHON, roots=as_roots(["app", "lib", "tool"], "roots"))
 HELPS = "leave out `app` and `tool`"
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class MixedSources(msgspec.Struct, frozen=True):
-    """What the mixed problems of a run are solved over."""
+    """The package sources of the mixed problems of a run."""
 
     channels: Channels
     origins: Indexes

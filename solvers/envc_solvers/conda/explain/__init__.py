@@ -1,1 +1,1 @@
-"""Why no choice is possible."""
+"""Explanations of failed searches."""

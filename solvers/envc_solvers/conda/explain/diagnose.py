@@ -81,7 +81,7 @@ class Diagnosis:
         return [each for each in order if any(fact.requirer == each for fact in facts)]
 
     def _relevant(self, variable: int, facts: list[Requires]) -> int:
-        """The candidates of a name that are in question: those that the specs allow, else those that others allow."""
+        """The candidates of a name that matter: those that the specs allow, else those that other packages allow."""
         by_specs = -1
         by_others = 0
         for fact in facts:
@@ -93,7 +93,7 @@ class Diagnosis:
         return by_specs if by_specs != -1 else by_others or -1
 
     def _reasons_of(self, requirer: int, variable: int, group: list[Requires], relevant: int) -> list[Reason]:
-        """One name's facts about another, and why nothing can meet them if so."""
+        """What one name requires of another, and why nothing can meet that, if so."""
         candidates, allowed = 0, 0
         for fact in group:
             candidates |= fact.candidates
@@ -151,7 +151,7 @@ class Diagnosis:
 
     @staticmethod
     def _no_match(package: str, table: Table, specs: tuple[str, ...]) -> Reason:
-        """No record matches, not even a hidden one: is it the version, or something else?"""
+        """Why no record matches, not even a hidden one: because of the version, or of the build."""
         for text in specs:
             try:
                 spec = parse_matchspec(text)

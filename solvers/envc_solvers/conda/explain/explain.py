@@ -36,7 +36,7 @@ def refuse(problem: CondaProblem, repodata: Repodata, tables: Tables, attempt: A
 
 
 def _minimise(problem: CondaProblem, tables: Tables, failure: Failure) -> tuple[Failure, bool]:
-    """A failure of fewest specs, and whether leaving out each of them was seen to help."""
+    """A failure with as few specs as possible, and whether leaving out each one was seen to help."""
     trials = Trials(_CONFLICTS, frugal=True)
     minimal = True
     for number in failure.numbers:

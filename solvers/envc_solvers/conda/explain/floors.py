@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -40,10 +41,17 @@ def kept_out(problem: CondaProblem, solution: Solution, repodata: Repodata, targ
         ]
         found = search.newest(pin, records)
         if found is not None:
-            record, needs = found
-            has = declared[needs.partition(" ")[0]]
-            lines.append(f"{pin.name} {pin.version} is locked: {record.version} needs {needs}, target has {has}")
+            record, floor = found
+            needed = f"{record.version} needs {floor.text}, target has {declared[floor.name]}"
+            lines.append(f"{pin.name} {pin.version} is locked: {needed}")
     return tuple(lines)
+
+
+class _Floor(NamedTuple):
+    """A dependency on a virtual package."""
+
+    name: str
+    text: str  # the whole spec, as the record states it
 
 
 class _Search:
@@ -63,17 +71,17 @@ class _Search:
             for spec in _specs(pin.specs) or ():
                 self._specs_on.setdefault(spec.name, []).append(spec)
 
-    def newest(self, pin: Pin, records: list[Record]) -> tuple[Record, str] | None:
+    def newest(self, pin: Pin, records: list[Record]) -> tuple[Record, _Floor] | None:
         """The newest record that only a floor excludes, and the dependency that needs a higher one."""
-        best: tuple[Record, str] | None = None
+        best: tuple[Record, _Floor] | None = None
         least = parse_version(pin.version)
         for record in records:
             version = parse_version(record.version)
             if version <= least or record.track_features or not self._is_allowed(record):
                 continue
-            needs = self._floor(record)
-            if needs is not None:
-                best, least = (record, needs), version
+            floor = self._floor(record)
+            if floor is not None:
+                best, least = (record, floor), version
         return best
 
     def _is_allowed(self, record: Record) -> bool:
@@ -83,9 +91,9 @@ class _Search:
             return False
         return all(spec.matches(record) for spec in self._specs_on.get(record.name, ()))
 
-    def _floor(self, record: Record) -> str | None:
+    def _floor(self, record: Record) -> _Floor | None:
         """The dependency that a higher floor would meet, if the solution meets all others."""
-        kept: str | None = None
+        unmet: _Floor | None = None
         specs = _specs(record.depends)
         if specs is None:
             return None
@@ -95,10 +103,10 @@ class _Search:
                 if generous is None or not spec.matches(generous):
                     return None
                 if here is None or not spec.matches(here):
-                    kept = kept or text
+                    unmet = unmet or _Floor(spec.name, text)
             elif spec.name in self._pins and not spec.matches(self._pins[spec.name]):
                 return None
-        return kept
+        return unmet
 
 
 def _specs(texts: tuple[str, ...]) -> list[MatchSpec] | None:

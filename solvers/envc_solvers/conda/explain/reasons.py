@@ -106,7 +106,7 @@ class Unreadable(Reason, frozen=True):
 
 
 class ForbiddenChoice(Reason, frozen=True):
-    """The problem forbids to choose these records together."""
+    """The problem forbids this combination of records."""
 
     kind = "forbidden"
 

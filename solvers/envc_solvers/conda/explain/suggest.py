@@ -153,7 +153,7 @@ def _with(problem: CondaProblem, number: int, root: CondaRoot) -> CondaProblem:
 
 
 def _floors(problem: CondaProblem, name: str, reasons: list[Reason]) -> Iterator[Change]:
-    """Machines that have a virtual package in a version that a spec names, or in any where no spec names one."""
+    """Targets with a virtual package in a version that a spec names, or in any version if no spec names one."""
     specs = [spec for reason in reasons if isinstance(reason, Limiting) and reason.on == name for spec in reason.specs]
     versions = {version for spec in specs for version in _versions_of(spec)}
     for version in sorted(versions, key=version_key) or [""]:

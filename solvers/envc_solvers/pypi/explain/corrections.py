@@ -17,11 +17,11 @@ from envc_solvers.pypi.search.run import SearchContext, search
 from envc_solvers.pypi.search.search import SearchLimit
 from envc_solvers.solution import Solution
 
-_CANDIDATES = 2_000  # in all trials; real sets take some hundreds when nothing stands in the way
+_CANDIDATES = 2_000  # in all trials; real sets need some hundreds if there is no conflict
 
 
 class Trials:
-    """Searches for parts of a problem. None may try more candidates than half of what all may still try together."""
+    """Searches for parts of a problem. Each may try at most half of the candidates that are left for all of them."""
 
     def __init__(self, problem: PyPIProblem, context: SearchContext, nearest: dict[str, str]) -> None:
         self._problem = problem

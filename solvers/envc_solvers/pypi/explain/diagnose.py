@@ -1,4 +1,4 @@
-"""What is wrong about each project that a failed search is about, read from its journal."""
+"""The subjects of a failed search, read from its journal: the projects without a usable version, and why."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ class Diagnosis:
         self._pages: dict[str, dict[str, list[str]]] = {}
 
     def subjects(self, name: str) -> list[Subject]:
-        """What is wrong about one project; nothing when no requirement on it is known.
+        """Why one project has no usable version; nothing if no requirement on it is known.
 
-        Versions of one package may require different things, each of them hopeless for its own reason; only what could
-        be met alone is a conflict.
+        Versions of one package may have different requirements, each of which fails for a reason of its own. Those that
+        can be met alone are reported together as a conflict.
         """
         journal = self._journal
         requirers = list(journal.clashes.get(name, ())) or journal.requirers.get(name, [])
@@ -92,11 +92,11 @@ class Diagnosis:
         return found
 
     def _collapsed(self, by_cause: dict[Cause, Requirer]) -> list[Cause]:
-        """The causes; where versions of one package state many lower bounds, the lowest of them stands for all."""
+        """The causes. If versions of one package state many lower bounds, only the lowest one is kept."""
         groups: dict[tuple[str, str], list[Cause]] = {}
         for cause, (identifier, need) in by_cause.items():
             is_bound = need.specifier.startswith(">=") and "," not in need.specifier
-            # Others stand alone, in their place.
+            # Other requirements are groups of their own.
             groups.setdefault((identifier, "" if is_bound and identifier else cause.requirement), []).append(cause)
         found = []
         for group in groups.values():
@@ -114,7 +114,7 @@ class Diagnosis:
     def _provided(
         self, name: str, specifiers: dict[Cause, str], constraints: list[PyPIRoot], narrowing: tuple[Cause, ...]
     ) -> list[Subject]:
-        """The requirements that exclude the version that is provided; nothing when all of them allow it."""
+        """The requirements that exclude the provided version, as a subject; nothing if all of them allow it."""
         provided = self._problem.provided[name]
         outside = tuple(cause for cause, specifier in specifiers.items() if not allows(specifier, provided.version))
         if any(not allows(root.requirement.specifier, provided.version) for root in constraints):
@@ -125,7 +125,7 @@ class Diagnosis:
         return [Need(name, "", root.requirement.specifier) for root in self.roots if root.requirement.name == name]
 
     def _cause(self, requirer: Requirer) -> Cause | None:
-        """A requirement with the chain that leads from a root to it; None where there is no such chain."""
+        """A requirement with the chain from a root to it; None if there is no such chain."""
         steps: list[Step] = []
         identifier, need = requirer
         requirement = str(need)
@@ -139,7 +139,7 @@ class Diagnosis:
             requirers = self._journal.requirers.get(identifier, [])
             if not requirers:
                 return None
-            # A root's own requirement makes the shortest chain.
+            # A requirement of a root makes the shortest chain.
             identifier, need = min(requirers, key=lambda one: one[0] != "")
         chain = tuple(reversed(steps))
         for root in self.roots:
@@ -172,7 +172,7 @@ class Diagnosis:
         return self._absent(name, specifiers, view)
 
     def _absent(self, name: str, specifiers: set[str], view: View) -> Subject:
-        """No release of the view matches: is there no such version at all, or only no file for this target?"""
+        """Why no release of the view matches: there is no such version, or none with a file for this target."""
         problem, shown = self._problem, _shown(specifiers)
         tags = wheel_tags(problem.target, problem.python)
         matching: list[tuple[Version, FileMismatch]] = []
@@ -183,7 +183,7 @@ class Diagnosis:
                     why = mismatch(file, tags)
                     if why is not None:
                         matching.append((parsed(version), why))
-        # Newest versions first, and of each the files for the Pythons that come nearest.
+        # Newest versions first; within a version, files for the most similar Pythons first.
         matching.sort(key=lambda one: one[1].file, reverse=True)
         matching.sort(key=lambda one: _gap(one[1], problem.python))
         matching.sort(key=lambda one: one[0], reverse=True)
@@ -214,7 +214,7 @@ def _shown(specifiers: Collection[str]) -> tuple[str, ...]:
 
 
 def _distance(file: FileMismatch, system: str) -> int:
-    """How far a file is from being usable: a floor too low, then another Python, another CPU, another system."""
+    """Sorts files by what is missing: a higher floor first, then another Python, another CPU, another system."""
     twice = 4 if file.other_python and (file.above_floor or file.platforms) else 0
     if file.platforms:
         return twice + (2 if any(system in platform for platform in file.platforms) else 3)
@@ -222,7 +222,7 @@ def _distance(file: FileMismatch, system: str) -> int:
 
 
 def _gap(file: FileMismatch, python: Python) -> tuple[bool, int]:
-    """How far the Python that a file is for is from another: first whether it has the same kind of ABI."""
+    """The distance between the Python of a file and another one: whether the kind of ABI differs, and the minors."""
     if file.built_for is None:
         return False, 0
     free_threaded, minor = file.built_for

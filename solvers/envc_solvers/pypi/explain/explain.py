@@ -33,7 +33,7 @@ def refuse(
     context: SearchContext,
     journal: Journal,
 ) -> PyPIUnsolvable | PyPIGaveUp:
-    """The error for a failed search. Looks for a smaller failing set of roots in what the index has answered so far."""
+    """The error for a failed search. Trial searches over the recorded answers look for fewer roots that fail."""
     if isinstance(error, SearchLimit):
         journal.put_most_frequent_first()
         conflict = _conflict(problem, context, journal, minimal=False)
@@ -55,7 +55,7 @@ def refuse(
 
 
 def refuse_urls(problem: PyPIProblem, roots: list[PyPIRoot]) -> PyPIUnsolvable:
-    """The error for requirements that name a URL. An index cannot supply them, so that nothing is searched."""
+    """The error for requirements that name a URL. An index cannot supply them, so nothing is searched."""
     subjects = (
         FromUrl(root.requirement.name, (Cause(str(root.requirement), str(root.requirement), root.origin),))
         for root in roots
@@ -102,7 +102,7 @@ def _minimise(problem: PyPIProblem, context: SearchContext, journal: Journal) ->
             minimal = False
         return None
 
-    # First all roots at once that the failures do not lead back to; then root by root.
+    # First leave out all roots that play no part in the failures, then root by root.
     reached = journal.roots_reached()
     first = replace(problem, roots=tuple(root for root in problem.roots if _key(root) in reached))
     if len(first.roots) < len(problem.roots) and (found := fails(first)) is not None:
@@ -124,11 +124,11 @@ def _key(root: PyPIRoot) -> tuple[str, str]:
 
 def _conflict(problem: PyPIProblem, context: SearchContext, journal: Journal, minimal: bool) -> PyPIConflict:
     diagnosis = Diagnosis(problem, context, journal)
-    # In the order in which they were met: why the newest candidates failed comes first.
+    # In the order in which they failed, so that the newest candidates come first.
     names = dict.fromkeys([*journal.clashes, *journal.broken, *journal.not_found])
     subjects = [subject for name in names for subject in diagnosis.subjects(name)]
     projects = {subject.project for subject in subjects}
-    # An override is part of the conflict where it says which version is required of a project that cannot be had.
+    # An override is part of the conflict if it is on one of these projects.
     overrides = [
         root
         for root in problem.overrides

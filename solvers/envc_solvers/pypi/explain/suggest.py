@@ -20,7 +20,7 @@ from envc_solvers.pypi.search.search import SearchLimit
 from envc_solvers.solution import Solution
 
 _MOST_TRIALS = 10
-_CANDIDATES = 1_500  # in all trials of one change; real sets take some hundreds when nothing stands in the way
+_CANDIDATES = 1_500  # in all trials of one change; real sets need some hundreds if there is no conflict
 
 Change = tuple[PyPIProblem, str, str]  # the changed problem, the words for it, and the project whose version to name
 
