@@ -1,9 +1,8 @@
 """``envc init``, ``envc add`` and ``envc remove``, which keep the layout of the manifest."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -12,13 +11,8 @@ from envc.cli.options import Manifest as ManifestOption
 from envc.cli.options import Offline, Quiet, make_context
 from envc.cli.output import lock_lines
 from envc.cli.progress import Terminal
-from envc.errors import EnvcError, Unwritable, UsageError
-from envc.locking.lockfile import replace_file
-from envc.locking.manifest import edit, parse_manifest
-from envc.model.kinds import DependencyKind
-from envc.model.manifest import KeyPath, Manifest
-from envc.pipeline.lock import LockRequest, lock
-from envc.pipeline.project import open_project, this_platform
+from envc.pipeline.edit import EditRequest, edit_manifest, write_manifest
+from envc.pipeline.project import open_project
 
 
 class InitOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,14 +34,7 @@ class InitOptions(msgspec.Struct, frozen=True, kw_only=True):
 @verb("init", InitOptions)
 def init(options: InitOptions) -> int:
     """Write a first manifest.toml into FOLDER."""
-    path = options.folder / "manifest.toml"
-    if path.exists():
-        raise UsageError(f"{path} exists already", "edit it, or add packages with `envc add`")
-    targets = options.targets or tuple(dict.fromkeys(["linux-64", this_platform()]))
-    name = options.folder.absolute().name or "project"
-    text = edit.new_manifest(name, targets, options.python or f"{sys.version_info[0]}.{sys.version_info[1]}")
-    parse_manifest(text, path)
-    _write(path, text.encode())
+    path = write_manifest(options.folder, options.targets, options.python)
     print(f"wrote {path}", file=sys.stderr)
     return 0
 
@@ -80,62 +67,29 @@ class RemoveOptions(EditOptions, frozen=True, kw_only=True):
 @verb("add", AddOptions)
 def add(options: AddOptions) -> int:
     """Add REQUIREMENTS to a step or a group, and lock. Requirements on the same projects are replaced."""
-    return _edit(edit.add, options.requirements, options)
+    return _edit("add", options.requirements, options)
 
 
 @verb("remove", RemoveOptions)
 def remove(options: RemoveOptions) -> int:
     """Remove the requirements on NAMES from a step or a group, and lock."""
-    return _edit(edit.remove, options.names, options)
+    return _edit("remove", options.names, options)
 
 
-def _edit(
-    change: Callable[[str, KeyPath, DependencyKind, tuple[str, ...]], str],
-    entries: tuple[str, ...],
-    options: EditOptions,
-) -> int:
+def _edit(action: Literal["add", "remove"], entries: tuple[str, ...], options: EditOptions) -> int:
     with Terminal(options.quiet) as terminal:
         context = make_context(terminal, offline=options.offline)
         project = open_project(options.manifest, context)
-        path = project.manifest.path
-        before = path.read_bytes()
-        table = _table(project.manifest, options.step, options.group, options.target)
-        after = edit.in_bytes(before, lambda text: change(text, table, "conda" if options.conda else "pypi", entries))
-        parse_manifest(after.decode("utf-8-sig"), path)
-        _write(path, after)
-        if options.no_lock:
-            terminal.note(f"edited {path.name}")
-            return 0
-        try:
-            outcome = lock(open_project(str(path), context), LockRequest(), context)
-        except (EnvcError, KeyboardInterrupt):
-            _write(path, before)
-            terminal.note(f"{path.name} was restored, because it could not be locked")
-            raise
-        for line in lock_lines(outcome):
+        request = EditRequest(
+            action=action,
+            entries=entries,
+            kind="conda" if options.conda else "pypi",
+            step=options.step,
+            group=options.group,
+            target=options.target,
+            lock=not options.no_lock,
+        )
+        outcome = edit_manifest(project, request, context)
+        for line in [f"edited {project.manifest.path.name}"] if outcome is None else lock_lines(outcome):
             terminal.note(line)
     return 0
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write the manifest atomically, in a folder that may not exist yet. Raises Unwritable."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, data)
-    except OSError as error:
-        raise Unwritable(path, error, "check the permissions of the folder") from None
-
-
-def _table(manifest: Manifest, step: str | None, group: str | None, target: str | None) -> KeyPath:
-    """The key path of the table that the options select. Raises UsageError where they select none."""
-    if group is not None:
-        if step is not None or target is not None:
-            raise UsageError("--group cannot be used with --step or --target", "name a step or a group, not both")
-        return (*manifest.prefix, "groups", group)
-    if step is None:
-        if len(manifest.steps) != 1:
-            raise UsageError("the manifest has several steps", f"name one with --step: {', '.join(manifest.steps)}")
-        step = next(iter(manifest.steps))
-    if step not in manifest.steps:
-        raise UsageError(f"there is no step {step}", f"the manifest has {', '.join(manifest.steps)}")
-    return (*manifest.prefix, "steps", step, *(("on", target) if target else ()))

@@ -23,9 +23,9 @@ from envc.cli.progress import Terminal
 from envc.context import Context
 from envc.errors import UsageError
 from envc.locking.plan.plan import NamedUpgrade, Upgrades
-from envc.locking.plan.project import Project, Selection, select
-from envc.pipeline.lock import LockRequest, lock
-from envc.pipeline.project import open_project, require_fresh_lock, warn_of_yanked
+from envc.locking.plan.project import Project, Selection
+from envc.pipeline.lock import LockRequest, check, lock
+from envc.pipeline.project import open_project
 
 
 class LockOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +96,13 @@ def command(options: LockOptions) -> int:
             return _verify(project, context, terminal, options.as_json)
         selection = Selection(steps=options.steps, targets=options.targets)
         if options.check:
-            return _check(project, selection, context, terminal, options.as_json)
+            graph = check(project, selection, context)
+            if options.as_json:
+                from envc.cli.documents import CheckedDocument
+
+                print_json(CheckedDocument.of(project.manifest.lock_path, graph))
+            terminal.note(f"{project.manifest.lock_path.name} is up to date")
+            return 0
         named = tuple(map(NamedUpgrade.parse, options.packages))
         upgrades = Upgrades(everything=options.upgrade, packages=named)
         request = LockRequest(upgrades=upgrades, selection=selection, dry_run=options.dry_run)
@@ -107,19 +113,6 @@ def command(options: LockOptions) -> int:
         print_json(LockedDocument.of(outcome))
     for line in lock_lines(outcome):
         terminal.note(line)
-    return 0
-
-
-def _check(project: Project, selection: Selection, context: Context, terminal: Terminal, as_json: bool) -> int:
-    selected = select(project, selection)
-    if project.graph is not None:
-        warn_of_yanked(project.graph, context)
-    graph = require_fresh_lock(project, selected)
-    if as_json:
-        from envc.cli.documents import CheckedDocument
-
-        print_json(CheckedDocument.of(project.manifest.lock_path, graph))
-    terminal.note(f"{project.manifest.lock_path.name} is up to date")
     return 0
 
 

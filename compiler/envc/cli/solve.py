@@ -11,7 +11,7 @@ from envc.cli.output import print_json
 from envc.cli.progress import Terminal
 from envc.cli.solved import SolveDocument
 from envc.errors import UsageError
-from envc_solvers.solution import Solution
+from envc.pipeline.solve import solve_once
 
 if TYPE_CHECKING:
     from envc.locking.manifest.conda_query import CondaQuery
@@ -107,13 +107,19 @@ def command(options: SolveOptions) -> int:
             limits=limits(options.time_limit, options.max_candidates),
         )
         conda = _conda_query(options) if options.conda else None
-        if conda is not None and not options.pypi:
-            from envc.locking.resolve.conda import solve_query
+        query = _query(options) if options.pypi or not options.conda else None
+        solution = solve_once(query, conda, context)
+        for pin in solution.pins:
+            if pin.yanked is not None:
+                from envc_solvers.pypi.language.index import was_yanked
 
-            return _show(solve_query(conda, context), terminal, options.as_json)
-        from envc.pipeline.solve import solve_once
-
-        return _show(solve_once(_query(options), context, conda), terminal, options.as_json)
+                terminal.warn(f"{pin.name} {pin.version} {was_yanked(pin.yanked)}")
+    if options.as_json:
+        print_json(SolveDocument.of(solution))
+    else:
+        for pin in solution.pins:
+            print(f"{pin.name}={pin.version}={pin.build}" if pin.kind == "conda" else f"{pin.name}=={pin.version}")
+    return 0
 
 
 def _conda_query(options: SolveOptions) -> "CondaQuery":
@@ -159,17 +165,3 @@ def _this_platform() -> str:
     from envc.shipping.machine.interpreter import this_python
 
     return this_python().platform
-
-
-def _show(solution: Solution, terminal: Terminal, as_json: bool) -> int:
-    for pin in solution.pins:
-        if pin.yanked is not None:
-            from envc_solvers.pypi.language.index import was_yanked
-
-            terminal.warn(f"{pin.name} {pin.version} {was_yanked(pin.yanked)}")
-    if as_json:
-        print_json(SolveDocument.of(solution))
-    else:
-        for pin in solution.pins:
-            print(f"{pin.name}={pin.version}={pin.build}" if pin.kind == "conda" else f"{pin.name}=={pin.version}")
-    return 0

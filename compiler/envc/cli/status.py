@@ -54,9 +54,7 @@ def _lines(shown: Status) -> list[str]:
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = [
-        "  ".join(
-            [*(step_target.ljust(width) for step_target, width in zip(row, widths, strict=False)), row[4]]
-        ).rstrip()
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
         for row in rows
     ]
     if not shown.locked:

@@ -18,7 +18,7 @@ from envc.locking.plan.problems import pose_problems
 from envc.locking.plan.project import Project, Selection, answers, select
 from envc.model.graph import Choice, LockGraph
 from envc.pipeline.places import located, reasons, with_lines
-from envc.pipeline.project import warn_of_yanked
+from envc.pipeline.project import require_fresh_lock, warn_of_yanked
 
 if TYPE_CHECKING:
     from envc.locking.resolve.session import Solved
@@ -42,6 +42,14 @@ class LockOutcome(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     changes: tuple[Change, ...] = ()
     left: tuple[Reason, ...] = ()  # why the lock is still out of date for step-targets that were not selected
+
+
+def check(project: Project, selection: Selection, context: Context) -> LockGraph:
+    """``envc lock --check``: the lock. Raises NoLock, and StaleLock unless it answers the selected step-targets."""
+    selected = select(project, selection)
+    if project.graph is not None:
+        warn_of_yanked(project.graph, context)
+    return require_fresh_lock(project, selected)
 
 
 def lock(project: Project, request: LockRequest, context: Context) -> LockOutcome:

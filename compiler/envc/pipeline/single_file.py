@@ -116,17 +116,17 @@ def hydrate(
     interpreter = None if is_foreign else _interpreter(bundle, context)
     if prefix is None and interpreter is not None:
         return _ready(bundle, environment, interpreter, context)
-    where = context.cwd / (prefix or "")
-    with _reading():
+    prefix = context.cwd / (prefix or "")
+    with _helpful_hint():
         made = fill(
             StoredEnvironment(bundle, record, environment=environment, own_files=bundle.own_files),
-            where,
+            prefix,
             interpreter=interpreter,
             cache=context.cache,
             progress=context.progress,
             loading=loading,
         )
-    return where, made
+    return prefix, made
 
 
 def run(file: Path, command: tuple[str, ...], project: Project | None, context: Context) -> int:
@@ -137,20 +137,20 @@ def run(file: Path, command: tuple[str, ...], project: Project | None, context: 
     from envc.model.record import CODE_FOLDER
     from envc.shipping.deliver.hydrate import ready_own
     from envc.shipping.deliver.run import Launch, split_command
-    from envc.shipping.deliver.run import run as start
+    from envc.shipping.deliver.run import run as launch
 
     bundle = open_bundle(context.cwd / file)
     card = bundle.card
-    words = command or (split_command(card.run) if card.run else ())
-    if not words:
+    command = command or (split_command(card.run) if card.run else ())
+    if not command:
         raise UsageError(f"step {card.step} has no `run`", f"say what to run: `envc run {file} -- python …`")
     prefix, _ = _ready(bundle, _locked_environment(bundle, project), _interpreter(bundle, context), context)
     folder = context.cwd
     if card.code is not None:
-        with _reading():
+        with _helpful_hint():
             folder = ready_own(bundle, bundle.own_files, cache=context.cache, progress=context.progress) / CODE_FOLDER
-    return start(
-        Launch(command=words, prefix=prefix, cwd=folder, env=card.env, interpreter=bundle.record.interpreter),
+    return launch(
+        Launch(command=command, prefix=prefix, cwd=folder, env=card.env, interpreter=bundle.record.interpreter),
         context.environ,
     )
 
@@ -160,7 +160,7 @@ def open_bundle(file: Path) -> BundleFile:
     from envc.shipping.format.errors import CorruptBlob
     from envc.shipping.store import bundle_file
 
-    with _reading():
+    with _helpful_hint():
         bundle = bundle_file.open_bundle(file)
         if python_of(bundle).key != bundle.record.python:
             raise CorruptBlob(bundle.name, "names one Python in its card and another in its record")
@@ -168,8 +168,8 @@ def open_bundle(file: Path) -> BundleFile:
 
 
 @contextmanager
-def _reading() -> Iterator[None]:
-    """Give errors of the body about a damaged bundle the hint to get the file again."""
+def _helpful_hint() -> Iterator[None]:
+    """Add to errors about a damaged bundle the hint to get the file again."""
     from envc.shipping.format.errors import CorruptBlob
     from envc.shipping.prefix.tree import CorruptObject
 
@@ -227,7 +227,7 @@ def _ready(
 ) -> tuple[Path, bool]:
     from envc.shipping.deliver.hydrate import StoredEnvironment, ready_environment
 
-    with _reading():
+    with _helpful_hint():
         return ready_environment(
             StoredEnvironment(bundle, bundle.record, environment=environment),
             interpreter=interpreter,
