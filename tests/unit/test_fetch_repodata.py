@@ -226,7 +226,7 @@ def test_wheels_and_newer_tables_are_skipped_with_a_note(server: ChannelServer, 
     body = repodata(DEMO, **newer)
     server.files[f"{LINUX}/repodata.json.zst"] = packed(body)
     assert runs.files(forge) == TWO
-    assert runs.progress.warnings == ["forge/linux-64 lists 2 files that are no conda packages; they are left out"]
+    assert runs.progress.warnings == ["forge/linux-64 lists 2 files that are not conda packages; they are left out"]
 
 
 def test_a_missing_subdir_is_empty_but_not_both(server: ChannelServer, forge: str, runs: Runs) -> None:

@@ -1,1 +1,1 @@
-"""Conda channels."""
+"""Conda channels: repodata, shards and package files."""

@@ -1,4 +1,4 @@
-"""Where the package files of conda channels are. Their digests decide whether they are what a lock means."""
+"""URLs of the package files of conda channels. The digest decides whether a file is the locked one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from envc_solvers.pypi.language.index import File
 
 
 class ChannelFiles:
-    """Package files stand beside the repodata of their subdir, unless that says otherwise (CEP-15).
+    """Finds package files, which are next to the repodata of their subdir unless it states a base URL (CEP-15).
 
-    Repodata may be large, so it is asked only about files that are not there. Old channels have noarch packages in the
-    subdirs of platforms, so these are looked at in the end.
+    Repodata may be large, so it is read only for files that are not next to it. Old channels have noarch packages in
+    the subdirs of platforms, so these are tried last.
     """
 
     def __init__(self, channels: Channels, locations: Mapping[str, ChannelLocation], platforms: Iterable[str]) -> None:
@@ -25,7 +25,7 @@ class ChannelFiles:
         self._platforms = tuple(platforms)
 
     def locate(self, member: EnvironmentMember) -> Iterator[ListedFile]:
-        """Where the file of a member may be, the likeliest location first. Raises SourceUnreachable and OfflineMiss."""
+        """The possible URLs of a member's file, the most likely first. Raises SourceUnreachable and OfflineMiss."""
         location = self._locations.get(member.source)
         if location is None:
             what = f"{member.file} of {member.name} {member.version}"

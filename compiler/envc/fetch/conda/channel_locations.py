@@ -17,14 +17,14 @@ from envc.model.digest import short_digest
 if TYPE_CHECKING:
     from envc.model.manifest import Source
 
-CHANNELS_URL = "https://conda.anaconda.org"  # the public channels, as channel names are understood everywhere
+CHANNELS_URL = "https://conda.anaconda.org"  # of public channels, as every conda tool resolves channel names
 
 
 class ChannelLocation(msgspec.Struct, frozen=True):
-    """A channel, resolved."""
+    """A channel with its URL."""
 
-    name: str  # the only thing that may be shown
-    key: str  # names it in the cache: name and digest of the credential-free URL
+    name: str  # the only field that may be shown
+    key: str  # in the cache: name and digest of the URL without credentials
     url: str  # without credentials and trailing slash
     folder: Path | None = None  # of a channel on disk
 
@@ -37,18 +37,18 @@ def resolve_channels(
     base: str = CHANNELS_URL,
     root: Path | None = None,
 ) -> dict[str, ChannelLocation]:
-    """The locations of channels by name, in their order; credentials go into the keyring.
+    """The locations of channels by name, in the given order. Their credentials are added to the keyring.
 
-    A channel is the name of a source, a URL, a path (relative to `root`, else to the working directory; one that is
-    not absolute starts with a dot), or the name of a public channel below `base`. Raises UsageError for a text that is
-    none of these, and for two channels of one name.
+    A channel is the name of a source, a URL, a path, or the name of a public channel below `base`. A path is absolute,
+    or starts with a dot and is relative to `root`, else to the working directory. Raises UsageError for any other text,
+    and for two channels with the same name.
     """
     locations: dict[str, ChannelLocation] = {}
     for text in channels:
         source = sources.get(text)
         url = source.url if source is not None and source.url is not None else text
-        # A source has the name that the manifest gives it, a public channel its own; others are called by the end of
-        # their URL or path.
+        # A source has its name in the manifest, and a public channel its own. The name of any other channel is the end
+        # of its URL or path.
         name = text if source is not None else ""
         folder = None
         if "://" not in url:
@@ -70,15 +70,15 @@ def resolve_channels(
         name = name or plain.rpartition("/")[2]
         keyring.declare(name, plain, login)
         if name in locations and locations[name].url != plain:
-            raise UsageError(f"two channels are called {name}", "give them names under [sources] in the manifest")
+            raise UsageError(f"two channels have the name {name}", "name them under [sources] in the manifest")
         locations[name] = ChannelLocation(name, f"{_safe(name)}-{short_digest(plain)}", plain, folder)
     return locations
 
 
 def known_channel(text: str, locations: Mapping[str, ChannelLocation]) -> str:
-    """The name of the channel that a match spec names, by its name or by where it lives.
+    """The name of the channel that a match spec gives by name or by URL.
 
-    Raises UsageError when it is none of those in use.
+    Raises UsageError if it is not one of those in use.
     """
     if text in locations:
         return text
@@ -98,7 +98,7 @@ def _is_usable(url: str) -> bool:
 
 
 def _shown(text: str) -> str:
-    """A channel as it was written, without what may be a password or a token."""
+    """A channel as it was written, without anything that may be a password or a token."""
     shown = redact(text)
     scheme, _, rest = shown.rpartition("://")
     return f"{scheme}://…@{rest.rpartition('@')[2]}" if "@" in rest else shown

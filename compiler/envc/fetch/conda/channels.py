@@ -1,7 +1,7 @@
-"""Channel data: what the conda solver asks, answered from files that channels publish and from the cache.
+"""The `Repodata` of the conda solver, from files that channels publish and from the cache.
 
-All repodata is treated as if it were sharded: a name is looked up in its subdir, and only the records of names that a
-solve reaches are ever decoded, or, where the channel publishes shards, fetched.
+All repodata is treated as if it were sharded: a name is looked up in its subdir, and records are decoded only for names
+that a solve reaches. If the channel publishes shards, they are also fetched only for those names.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 NOARCH = "noarch"
 
-_REQUESTS = 24  # at once
+_REQUESTS = 24  # concurrent requests
 _LARGEST_DOWNLOAD = 1 << 26  # bytes of one shard as it is downloaded
-_IGNORED = (EnvcError, RecordUnusable, Stopped, InterruptedError)  # whoever needs the answer sees the error again
+_IGNORED = (EnvcError, RecordUnusable, Stopped, InterruptedError)  # raised again if the solver needs the same answer
 _NAME_ENDS = " <>=!~[\t"
 
 
 class Channels:
-    """The channels of a run. Thread-safe; close it when done."""
+    """The channels of a run, to be closed at its end. Thread-safe."""
 
     def __init__(self, locations: Mapping[str, ChannelLocation], context: FetchContext) -> None:
-        """The caller closes the context's client."""
+        """The client of `context` stays open when the channels are closed."""
         self._locations = locations
         self._folder = context.cache / "repodata"
         self._client = context.client
@@ -50,8 +50,8 @@ class Channels:
         self._files = Subdirs(self._folder, context, self._task)
         self._subdirs: Once[tuple[str, str], Subdir] = Once()
         self._records: Once[tuple[str, str, str], tuple[Record, ...]] = Once()
-        self._workers: Workers | None = None  # most runs find everything in the cache
-        self._lock = threading.RLock()  # for what happens rarely
+        self._workers: Workers | None = None  # None until needed: most runs find everything in the cache
+        self._lock = threading.RLock()  # for rare events
 
     def __enter__(self) -> Channels:
         return self
@@ -62,19 +62,19 @@ class Channels:
         self.close()
 
     def close(self) -> None:
-        """Drop what was only guessed to be needed."""
+        """Cancel prefetching."""
         if self._workers is not None:
             self._workers.stop()
         self._task.done()
 
     def repodata(self, platform: str, order: tuple[str, ...] | None = None) -> PlatformRepodata:
-        """What a solve for that platform asks; `order` names the channels that count, by default all."""
+        """The repodata of a solve for that platform. `order` names the channels to use, by default all."""
         return PlatformRepodata(self, order if order is not None else tuple(self._locations), platform)
 
     def identify(self, channel: str, platform: str, file: str) -> tuple[Sha256, int]:
-        """Digest and size of a package file whose record does not state them, found out by fetching it.
+        """Digest and size of a package file whose record does not state them, determined by downloading it.
 
-        Raises SourceUnreachable where no subdir serves it, and OfflineMiss.
+        Raises SourceUnreachable if no subdir serves it, and OfflineMiss.
         """
         import hashlib
 
@@ -100,17 +100,17 @@ class Channels:
                             size += len(chunk)
                         return Sha256(digest.hexdigest()), size
             except Truncated:
-                raise SourceUnreachable(channel, what, "the download was cut") from None
+                raise SourceUnreachable(channel, what, "the download was cut short") from None
         raise SourceUnreachable(channel, f"{file}, whose record has no digest,", "the channel does not serve it")
 
     def subdir(self, channel: str, subdir: str) -> Subdir:
-        """A subdir, open. Raises SourceUnreachable, OfflineMiss."""
+        """An open subdir. Raises SourceUnreachable, OfflineMiss."""
         return self._subdirs.get((channel, subdir), lambda: self._files.open(self._locations[channel], subdir))
 
-    def open_all(self, wanted: Iterable[tuple[str, str]]) -> None:
-        """Open these subdirs, those that must be fetched or indexed at the same time. Raises the first error."""
+    def open_all(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Open these (channel, subdir) pairs, concurrently if they have to be fetched. Raises the first error."""
         missing = []
-        for channel, subdir in wanted:
+        for channel, subdir in pairs:
             opened = self._files.cached(self._locations[channel], subdir)
             if opened is not None:
                 self._subdirs.get((channel, subdir), lambda opened=opened: opened)  # type: ignore[misc]
@@ -126,13 +126,13 @@ class Channels:
         return self._records.get((channel, subdir, name), lambda: self._load(channel, subdir, name))
 
     def expect(self, channel: str, subdir: str, names: Iterable[str]) -> None:
-        """Fetch the shards of these names while nobody waits for them."""
+        """Fetch the shards of these names in the background."""
         for name in names:
             if (channel, subdir, name) not in self._records:
                 self._in_background(lambda name=name: self.records(channel, subdir, name))  # type: ignore[misc]
 
     def _in_background(self, work: Callable[[], object]) -> None:
-        """Do something on another thread. Its failure matters only to whoever asks for the same."""
+        """Run `work` on another thread and ignore its errors: a later look-up of the same raises them again."""
         with self._lock:
             if self._workers is None:
                 from envc.system.workers import Workers
@@ -154,7 +154,7 @@ class Channels:
         return tuple(decode_records(data, channel, subdir))
 
     def _repair(self, damaged: Subdir, name: str) -> list[bytes]:
-        """The slices of a name from a new copy of a subdir whose copy in the cache turned out to be damaged."""
+        """The slices of a name from a new copy of a subdir whose cached copy is damaged."""
         channel, subdir = damaged.location.name, damaged.name
         with self._lock:
             opened = self.subdir(channel, subdir)
@@ -164,19 +164,17 @@ class Channels:
                 opened = self.subdir(channel, subdir)
         what = f"the repodata of {subdir}"
         if opened.digest != damaged.digest or opened.slices is None:
-            # What was read before came from another state of the channel; both together mean nothing.
-            reason = "its copy in the cache was damaged, and the channel has another one now"
+            # Records that were read before are from another state of the channel, and cannot be combined with these.
+            reason = "its copy in the cache was damaged, and the channel has changed since"
             raise SourceUnreachable(channel, what, reason, "run the command again")
         try:
             return opened.slices.get(name)
         except Damaged:
-            reason = "its copy in the cache is damaged, also after it was made anew"
-            raise SourceUnreachable(
-                channel, what, reason, "look after the disk, or name another ENVC_CACHE_DIR"
-            ) from None
+            reason = "its copy in the cache is damaged again after it was replaced"
+            raise SourceUnreachable(channel, what, reason, "check the disk, or set another ENVC_CACHE_DIR") from None
 
     def _shard(self, opened: Subdir, name: str, digest: str) -> bytes:
-        """The slice in a shard. Shards never change, so what was fetched once is kept for good."""
+        """The slice in a shard. Shards never change, so they are cached for good."""
         path = self._folder / "shards" / digest[:2] / digest
         try:
             kept = path.read_bytes()
@@ -216,13 +214,13 @@ class Channels:
 
 
 class PlatformRepodata:
-    """The channels of a run as one platform sees them: an implementation of `envc_solvers.conda.index.Repodata`."""
+    """The channels of a run for one platform: an `envc_solvers.conda.language.index.Repodata`."""
 
     def __init__(self, channels: Channels, order: tuple[str, ...], platform: str) -> None:
         self._channels = channels
         self._order = order
         self._subdirs = (platform, NOARCH) if platform != NOARCH else (NOARCH,)
-        self._sharded: list[tuple[str, str]] | None = None  # subdirs that fetch name by name; None: not opened yet
+        self._sharded: list[tuple[str, str]] | None = None  # subdirs with shards; None until opened
 
     def subdirs(self, channel: str) -> tuple[str, ...]:
         self._open()
@@ -232,7 +230,7 @@ class PlatformRepodata:
         self._open()
         found = self._channels.records(channel, subdir, name)
         if self._sharded and found:
-            # The newest build tells best what will be asked for next.
+            # The dependencies of the newest build are the best guess of what is needed next.
             newest = max(found, key=lambda record: record.timestamp)
             self.expect(_spec_names(newest))
         return found
@@ -250,7 +248,7 @@ class PlatformRepodata:
             self._channels.expect(channel, subdir, wanted)
 
     def _open(self) -> list[tuple[str, str]]:
-        """Open every subdir once. Raises SourceUnreachable for a channel that has none of them."""
+        """Open every subdir once, and return those with shards. Raises SourceUnreachable for a channel without any."""
         if self._sharded is None:
             pairs = [(channel, subdir) for channel in self._order for subdir in self._subdirs]
             self._channels.open_all(pairs)
@@ -262,7 +260,7 @@ class PlatformRepodata:
 
 
 def _spec_names(record: Record) -> set[str]:
-    """The names in a record's dependencies, read no further than a guess needs."""
+    """The names in a record's dependencies, parsed only as far as prefetching needs."""
     names = set()
     for text in record.depends:
         end = min((at for mark in _NAME_ENDS if (at := text.find(mark)) > 0), default=len(text))

@@ -1,8 +1,8 @@
-"""Which conda packages have scripts that conda would run when it installs them: told when a package is locked.
+"""Finds conda packages with scripts that conda would run on installation, to warn about them when they are locked.
 
-The names of a package's files stand at the end of its `.conda` file, so one ranged request tells. What it says is not
-verified, since the file is not; it makes a warning and nothing else. Packages in the old format tell when they are
-bundled, as do those whose server knows no ranges.
+The names of a package's files are at the end of its `.conda` file, so one ranged request is enough. The result is used
+for a warning only, since the file is not verified. For packages in the old format, and for servers without ranges, the
+warning comes when they are bundled.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from envc.model.decoders import decode
 from envc.model.environment import EnvironmentMember
 from envc.system.atomic_file import write_file
 
-TAIL = 1 << 18  # bytes at the end of a package; they hold what `info/` has of 19 packages in 20
+TAIL = 1 << 18  # bytes at the end of a package; they hold all of `info/` for 19 packages in 20
 _LARGEST = 1 << 26  # bytes of `info/` after decompression
-_REQUESTS = 16  # at once
-_ENCRYPTED = 0x1  # among the flags of a zip entry
+_REQUESTS = 16  # concurrent requests
+_ENCRYPTED = 0x1  # flag bit of a ZIP entry
 _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, tarfile.TarError, RecursionError)
 
 
@@ -51,7 +51,7 @@ def script_names(name: str) -> frozenset[str]:
 
 
 class LinkScripts:
-    """Looks at packages of channels. What it found is kept by the digest of the package."""
+    """Reads the file names of channel packages. Results are cached by the digest of the package."""
 
     def __init__(self, locations: dict[str, ChannelLocation], context: FetchContext) -> None:
         self._locations = locations
@@ -61,7 +61,7 @@ class LinkScripts:
         self._offline = context.offline
 
     def find(self, members: Iterable[EnvironmentMember]) -> dict[EnvironmentMember, tuple[str, ...]]:
-        """The scripts of those packages that have some, as far as it can be told at this price."""
+        """The scripts of those packages that have some, as far as one request per package can tell."""
         wanted = sorted(set(members))
         with ThreadPoolExecutor(_REQUESTS, thread_name_prefix="envc-scripts") as pool:
             return {member: found for member, found in zip(wanted, pool.map(self._of, wanted), strict=True) if found}
@@ -85,7 +85,7 @@ class LinkScripts:
         return found
 
     def _tail(self, member: EnvironmentMember) -> bytes | None:
-        """The end of a package file, from wherever it costs least; None where it cannot be had."""
+        """The end of a package file, from the cheapest source; None if there is none."""
         with suppress(OSError):
             return _end_of(self._artifacts / member.sha256[:2] / member.sha256 / member.file)
         location = self._locations.get(member.source)
@@ -108,13 +108,13 @@ def _end_of(path: Path) -> bytes:
 
 
 def _paths(tail: bytes) -> set[str]:
-    """The paths that a package lists, from the end of its file. Raises one of _UNREADABLE where that is not enough."""
+    """The paths that a package lists, from the end of its file. Raises one of _UNREADABLE if that is not enough."""
     from zstandard import ZstdDecompressor, ZstdError
 
     with zipfile.ZipFile(io.BytesIO(tail)) as archive:
         (entry,) = (entry for entry in archive.infolist() if entry.filename.startswith("info-"))
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & _ENCRYPTED:
-            raise ValueError("not a package that `bundle` would take")
+            raise ValueError("not a package that `bundle` accepts")
         packed = archive.read(entry)
     try:
         with ZstdDecompressor().stream_reader(packed) as reader:
@@ -125,7 +125,7 @@ def _paths(tail: bytes) -> set[str]:
         member = info.getmember("info/paths.json")
         stream = info.extractfile(member) if member.isreg() else None
         if stream is None:
-            raise ValueError("its list of paths is no file")
+            raise ValueError("its list of paths is not a file")
         try:
             return {each.path for each in decode(stream.read(), _Paths).paths}
         except msgspec.DecodeError as error:

@@ -1,15 +1,15 @@
-"""Plain repodata: where its names stand, found while it passes by in pieces.
+"""Plain repodata: finds the positions of names while the document is read in pieces.
 
-Nearly all repodata is one line of ``"file":{…},"file":{…}`` without white space, and reading it costs what its letters
-cost. So plain records are not decoded here: a regular expression runs from brace to brace, and what it takes out is
-left out of the skeleton, which is the document without those records. Only that is decoded.
+Nearly all repodata is one line of ``"file":{…},"file":{…}`` without white space, and decoding takes time in proportion
+to its length. So plain records are not decoded here. A regular expression matches them from brace to brace, and they
+are removed from the document. What remains is called the skeleton, and only the skeleton is decoded.
 
-Why this is exact, as long as the document is JSON: after ``},`` a quote before a letter of a file name opens a string,
-because one that closes a string stands before ``,``, ``:``, ``]``, ``}`` or white space, and one that is escaped behind
-a backslash. So the brace in ``},"file":{`` ends a value, and what lies between two such braces begins and ends outside
-of strings. If it opened more than one brace, the skeleton would close one too many and could not be decoded. A mark in
-the skeleton stands for each run of records that was taken out, and tells which table they are of. Where a record is no
-JSON, that is noticed when somebody asks for its name.
+This is exact if the document is JSON. After ``},`` a quote before a letter of a file name opens a string: a quote that
+closes a string is followed by ``,``, ``:``, ``]``, ``}`` or white space, and an escaped quote is preceded by a
+backslash. So the brace in ``},"file":{`` ends a value, and the text between two such braces begins and ends outside of
+strings. If that text opened more than one brace, the skeleton would have one closing brace too many and could not be
+decoded. In the skeleton a mark replaces each run of removed records, and shows which table they belong to. A record
+that is not JSON is detected when its name is looked up.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import msgspec
 from envc.fetch.conda.slices import Span
 from envc_solvers.conda.language.record import name_of
 
-_LARGEST_REST = 1 << 24  # bytes that are in no plain record, or of one record
+_LARGEST_REST = 1 << 24  # bytes outside of plain records, and of one record
 
 _PART = rb"[\w.+!~=@%]+"
 # Files of one name and their records, from the brace before the first to the brace that ends the last.
@@ -32,18 +32,18 @@ _NEIGHBOURS = re.compile(
     rb'\},"((?:%b-)+)%b-%b":\{(?:[^}]*+\},"\1%b+-%b+":\{)*+[^}]*+' % (_PART, _PART, _PART, _PART, _PART)
 )
 _FILE = re.compile(rb'\},"([^"]+)":\{')  # in plain records
-_MARK = "/run"  # no file is called like that
+_MARK = "/run"  # not a valid file name
 
 
 class NotPlain(Exception):
-    """Repodata that is laid out in another way."""
+    """Repodata with another layout."""
 
 
 class _Run:
-    """Plain records that stand side by side, so they are of one table."""
+    """Adjacent plain records, which therefore belong to one table."""
 
     def __init__(self) -> None:
-        self.names: list[bytes] = []  # each with the dash behind it
+        self.names: list[bytes] = []  # each with the dash that follows it
         self.starts: list[int] = []  # of each name's first file
         self.stop = 0  # of the last record
 
@@ -53,22 +53,22 @@ class _Run:
 
 
 class PlainRepodataScanner:
-    """Repodata that is shown piece by piece, and then says where its names stand."""
+    """Scans repodata piece by piece, and then gives the positions of its names."""
 
     def __init__(self) -> None:
-        self._rest = b""  # of what was shown, from the last brace that may stand before a file
+        self._rest = b""  # the end of the text so far, from the last brace that may precede a file
         self._seen = 0  # bytes of the document before the rest
         self._known = 0  # bytes of the rest that are in the skeleton or in a run already
         self._runs: list[_Run] = []
-        self._is_open = False  # whether the last run may go on
-        self._kept: list[bytes] = []  # parts of the skeleton
-        self._offsets: list[tuple[int, int]] = []  # where they stand: in the skeleton, in the document
+        self._is_open = False  # whether the last run may continue
+        self._parts: list[bytes] = []  # parts of the skeleton
+        self._offsets: list[tuple[int, int]] = []  # of these parts: in the skeleton, in the document
         self._length = 0  # bytes of the skeleton
-        self._singles: dict[int, str] = {}  # where records of the skeleton start in the document: their files
+        self._singles: dict[int, str] = {}  # files of records in the skeleton, by their offset in the document
         self._is_plain = True
 
     def feed(self, piece: bytes) -> None:
-        """Show the next piece of the document. What is not plain is refused at the end."""
+        """Scan the next piece of the document. `skeleton` and `find` raise NotPlain if it is not plain."""
         if self._length + len(self._rest) > _LARGEST_REST:
             self._is_plain = False
         if not self._is_plain:
@@ -85,30 +85,30 @@ class PlainRepodataScanner:
         known = self._known
         for first, after in zip([0, *gaps], [*gaps, len(matches)], strict=True) if matches else ():
             begin = starts[first] + 1
-            self._keep(text, known, begin)
-            # Behind the last record of a run stands something else, so that its first brace may not be its end. It is
-            # left to the skeleton, or, where the piece ends, looked at again with the next one.
+            self._add_to_skeleton(text, known, begin)
+            # Something else follows the last record of a run, so its first closing brace may not be its end. The record
+            # stays in the skeleton or, at the end of a piece, is scanned again with the next one.
             known = text.rfind(b"}", starts[after - 1], stops[after - 1]) + 1
             if begin < known:
-                self._take([match[1] for match in matches[first:after]], starts[first:after], known)
+                self._add_to_run([match[1] for match in matches[first:after]], starts[first:after], known)
         if not matches or stops[-1] != end:
-            self._keep(text, known, end + 1)
+            self._add_to_skeleton(text, known, end + 1)
             known = end + 1
         self._rest = text[known - 1 :]
         self._seen += known - 1
         self._known = 1
 
     def skeleton(self) -> bytes:
-        """What is left of the document when plain records are taken out. Raises NotPlain where that is much."""
-        self._keep(self._rest, self._known, len(self._rest))
+        """The document without its plain records. Raises NotPlain if it is large."""
+        self._add_to_skeleton(self._rest, self._known, len(self._rest))
         self._known = len(self._rest)
-        skeleton = b"".join(self._kept)
+        skeleton = b"".join(self._parts)
         if not self._is_plain or skeleton.count(b'"%b' % _MARK.encode()) != len(self._runs):
             raise NotPlain
         return skeleton
 
     def find(self, skeleton: bytes, tables: Sequence[Mapping[str, msgspec.Raw]]) -> list[list[Span]]:
-        """Where the names of tables stand in the document, given the tables of the skeleton. Raises NotPlain."""
+        """The positions of each table's names in the document, given the tables of the skeleton. Raises NotPlain."""
         found: list[list[Span]] = []
         runs = 0
         for table in tables:
@@ -124,19 +124,19 @@ class PlainRepodataScanner:
                     spans += self._runs[int(file.removeprefix(_MARK))].spans()
                     runs += 1
                 elif name := name_of(file):
-                    kept_at, offset = self._offsets[bisect_right(self._offsets, (at, self._seen)) - 1]
-                    start = offset + at - kept_at
+                    skeleton_at, offset = self._offsets[bisect_right(self._offsets, (at, self._seen)) - 1]
+                    start = offset + at - skeleton_at
                     self._singles[start] = file
                     spans.append((name, start, start + len(member)))
             found.append(spans)
         if runs != len(self._runs):
-            raise NotPlain  # some are of tables that nobody asks for
+            raise NotPlain  # some belong to other tables
         return found
 
     def without(self, data: bytes | mmap, found: Sequence[list[Span]], removed: Iterable[str]) -> Iterator[Span]:
-        """The spans of `packages` and `packages.conda` in the whole document, without files that do not count.
+        """The spans of `packages` and `packages.conda` in the whole document, without some files.
 
-        These are the removed ones, and archives that are also there as .conda.
+        These are the removed ones, and archives that also exist as .conda.
         """
         archives, conda = found
         shared = {name for name, _, _ in archives} & {name for name, _, _ in conda}
@@ -167,7 +167,7 @@ class PlainRepodataScanner:
         return [single.encode()] if single is not None else _FILE.findall(data, start - 2, stop)
 
     def _split(self, data: bytes | mmap, span: Span, gone: Set[bytes]) -> Iterator[Span]:
-        """What is left of a span without some files."""
+        """The parts of a span that remain without some files."""
         files = self._files(data, span)
         if gone.isdisjoint(files):
             yield span
@@ -179,27 +179,27 @@ class PlainRepodataScanner:
                 if file not in gone:
                     yield name, start, stop
 
-    def _keep(self, text: bytes, start: int, stop: int) -> None:
-        """Put a part of the text into the skeleton."""
+    def _add_to_skeleton(self, text: bytes, start: int, stop: int) -> None:
+        """Add a part of the text to the skeleton."""
         if start == stop:
             return
         if self._is_open:
             mark = b',"%b%d":0' % (_MARK.encode(), len(self._runs) - 1)
-            self._kept.append(mark)
+            self._parts.append(mark)
             self._length += len(mark)
             self._is_open = False
         self._offsets.append((self._length, self._seen + start))
-        self._kept.append(text[start:stop])
+        self._parts.append(text[start:stop])
         self._length += stop - start
 
-    def _take(self, names: list[bytes], starts: list[int], stop: int) -> None:
-        """Take records out of the text, up to `stop`."""
+    def _add_to_run(self, names: list[bytes], starts: list[int], stop: int) -> None:
+        """Add the records up to `stop` to a run."""
         if not self._is_open:
             self._runs.append(_Run())
             self._is_open = True
         run = self._runs[-1]
         if starts[-1] + 1 == stop:
-            del names[-1], starts[-1]  # only its last record is there
+            del names[-1], starts[-1]  # its other records belong to the text before
         known = bool(run.names) and run.names[-1] == names[0]
         run.names += names[known:]
         run.starts += [self._seen + start + 2 for start in starts[known:]]

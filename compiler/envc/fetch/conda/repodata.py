@@ -1,7 +1,7 @@
-"""The files that channels publish, cut into names: monolithic repodata, and shards with their index (CEP-16).
+"""The files that channels publish, indexed by package name: monolithic repodata, and shards with their index (CEP-16).
 
-Monolithic repodata stays as it is, and what is kept for a name is where its records stand: ``"file":{…},"file":{…}``.
-They are decoded only when somebody asks for the name.
+Monolithic repodata is kept as it is. The index holds the positions of each name's records, ``"file":{…},"file":{…}``,
+and they are decoded only when the name is looked up.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from envc_solvers.conda.language.record import FIELDS, name_of
 
 LARGEST_JSON = 1 << 31  # bytes of repodata after decompression
 LARGEST_SHARD = 1 << 28  # bytes of one shard after decompression
-_USUAL_RATIO = 200  # zstd -19 makes repodata 10 to 20 times smaller
-_ALWAYS = 1 << 24  # bytes that may come out however few went in
-_PIECE = 1 << 18  # bytes: what was decompressed is still in the processor's cache when it is looked at
+_MAX_RATIO = 200  # zstd -19 makes repodata 10 to 20 times smaller
+_ALWAYS_ALLOWED = 1 << 24  # bytes of output that are allowed for any input
+_PIECE = 1 << 18  # bytes; small enough to be in the processor's cache when it is scanned
 
 V = TypeVar("V")
 
 
 class RepodataIndex(msgspec.Struct, frozen=True):
-    """Where names stand in data."""
+    """The positions of names in data."""
 
     spans: list[Span]
     note: Note
-    data: bytes | None = None  # what to keep instead of the data that was cut
+    data: bytes | None = None  # to store instead of the data that was indexed
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file says besides records."""
+    """Parts of a file other than records."""
 
     base_url: str = ""  # of package files (CEP-15); may be relative to the file's own URL
     shards_base_url: str = ""  # of shards, likewise
-    skipped: int = 0  # records of kinds that envc does not know, such as wheels
+    skipped: int = 0  # number of records of kinds that envc does not support, such as wheels
 
 
 class _Info(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ _SHARD = msgspec.msgpack.Decoder(_Shard)
 
 
 def index_plain_repodata(data: bytes | mmap, scanner: PlainRepodataScanner) -> RepodataIndex | None:
-    """Find the names in a ``repodata.json`` that was shown whole; None where it is not plain, or is no repodata."""
+    """The names in a ``repodata.json`` that was scanned to its end; None if it is not plain, or not repodata."""
     try:
         skeleton = scanner.skeleton()
         repodata = _read_repodata(skeleton)
@@ -95,9 +95,9 @@ def index_plain_repodata(data: bytes | mmap, scanner: PlainRepodataScanner) -> R
 
 
 def index_repodata(data: bytes | mmap) -> RepodataIndex:
-    """Write a ``repodata.json`` of any layout anew, as one plain table. Raises ValueError when it is none.
+    """Rewrite a ``repodata.json`` of any layout as one plain table. Raises ValueError if it is not repodata.
 
-    A file whose name must be escaped is no package, and is left out.
+    A file whose name has to be escaped in JSON is not a package, and is left out.
     """
     repodata = _read_repodata(data)
     dropped = _dropped(*repodata.tables, repodata.removed or ())
@@ -120,16 +120,16 @@ def index_repodata(data: bytes | mmap) -> RepodataIndex:
 
 
 def index_shards(data: bytes) -> RepodataIndex:
-    """Read a ``repodata_shards.msgpack``: what is kept for a name is the sha256 of its shard, 32 bytes.
+    """Read a ``repodata_shards.msgpack``. The slice of a name is the sha256 of its shard, 32 bytes.
 
-    Raises ValueError when it is no index of shards.
+    Raises ValueError if it is not an index of shards.
     """
     try:
         index = _INDEX.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"it is not an index of shards ({error})") from None
     if index.version != 1:
-        raise ValueError(f"it is of version {index.version}, and envc knows version 1")
+        raise ValueError(f"it is of version {index.version}, and envc supports version 1")
     for name, digest in index.shards.items():
         if len(digest) != 32:
             raise ValueError(f"its digest of {name[:80]!r} is not a sha256")
@@ -140,9 +140,9 @@ def index_shards(data: bytes) -> RepodataIndex:
 
 
 def records_of_shard(data: bytes, name: str) -> bytes:
-    """The records of a name from its shard, as the JSON object ``{file: record}`` that repodata.json would hold.
+    """The records of a name from its shard, as the JSON object ``{file: record}`` as in repodata.json.
 
-    Raises ValueError when it is no shard, or that of another name.
+    Raises ValueError if it is not a shard, or the shard of another name.
     """
     try:
         shard = _SHARD.decode(data)
@@ -160,40 +160,40 @@ def records_of_shard(data: bytes, name: str) -> bytes:
         }
         stranger = next((file for file in records if name_of(file) != name), None)
         if stranger is not None:
-            raise ValueError(f"it holds {stranger[:120]!r}, which is no package {name[:80]!r}")
+            raise ValueError(f"it holds {stranger[:120]!r}, which is not a package {name[:80]!r}")
         return msgspec.json.encode(records)
     except (msgspec.DecodeError, msgspec.EncodeError, UnicodeDecodeError, RecursionError, TypeError) as error:
         raise ValueError(f"it is not a shard ({error})") from None
 
 
 class Readable(Protocol):
-    """What bytes come from."""
+    """A source of bytes."""
 
     def read(self, size: int = ..., /) -> bytes: ...
 
 
 def decompress(source: Readable, size: int, largest: int) -> Iterator[bytes]:
-    """The content of zstd frames that are `size` bytes together, in pieces.
+    """The content of zstd frames of `size` bytes in total, in pieces.
 
-    Raises ValueError when they are damaged, unreadable or hold more than can be meant.
+    Raises ValueError if they are damaged, unreadable or too large after decompression.
     """
     import zstandard
 
-    left = min(largest, max(_ALWAYS, size * _USUAL_RATIO))
+    left = min(largest, max(_ALWAYS_ALLOWED, size * _MAX_RATIO))
     try:
-        # Of a source it wants nothing but that method; its types say more.
+        # The reader calls only `read`, although its types demand more.
         with zstandard.ZstdDecompressor().stream_reader(cast("BinaryIO", source), read_across_frames=True) as reader:
             for part in read_pieces(reader):
                 left -= len(part)
                 if left < 0:
-                    raise ValueError("it holds far more than such a file may")
+                    raise ValueError("it decompresses to far more than such a file may hold")
                 yield part
     except zstandard.ZstdError as error:
         raise ValueError(f"it is not zstd, or cut short ({error})") from None
 
 
 def read_pieces(source: Readable) -> Iterator[bytes]:
-    """Raises ValueError when that fails."""
+    """The content of a source in pieces. Raises ValueError if it cannot be read."""
     try:
         while part := source.read(_PIECE):
             yield part
@@ -215,6 +215,6 @@ def _read_repodata(data: bytes | mmap) -> _Repodata:
 
 
 def _dropped(archives: Mapping[str, V], conda: Mapping[str, V], removed: Iterable[str]) -> frozenset[str]:
-    """The files that do not count: removed ones, and the .tar.bz2 of what is also there as .conda."""
+    """The files to leave out: removed ones, and .tar.bz2 files that also exist as .conda."""
     twins = (file for file in archives if file.removesuffix(".tar.bz2") + ".conda" in conda) if conda else ()
     return frozenset((*removed, *twins))

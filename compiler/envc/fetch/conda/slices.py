@@ -1,19 +1,18 @@
-"""A file of data with an index of names into it, mapped into memory and searched without being read.
+"""A file of data with an index of names, memory-mapped and searched without being read.
 
-It serves channel data: thousands of names, of which a run needs a few hundred. Opening one costs the same whatever its
-size, which neither a document nor a database offers; and the data stays as the channel wrote it, so that making one
-costs little more than writing the data down. It appears under its name all at once, so neither an interrupted nor a
-concurrent run can leave or meet half of one::
+It is made for channel data: thousands of names, and a run needs a few hundred of them. Opening it takes the same time
+for any size, unlike a document or a database. The data stays as the channel wrote it, so making a file costs little
+more than writing the data. Files are renamed to their name atomically, so no run leaves or finds half of one::
 
     data
-    a table of slices by columns, in the order of the first: u32 crc-32 of the name, u32 crc-32 of the slice,
+    a table of slices by columns, sorted by the first: u32 crc-32 of the name, u32 crc-32 of the slice,
       u32 offset of its name in the names, u64 start, u64 stop
     names, each followed by "\n", one for each slice
     note
     u64 number of slices, u64 lengths of data, names and note, u32 crc-32 of all between data and here, "ENVCSLC2"
 
-A name may have several slices. Integers are in the byte order of this machine, whose cache it is; to another one the
-last eight bytes, which are read as a number, say nothing.
+A name may have several slices. Integers are in the byte order of this machine, since a cache belongs to one machine. On
+another one the last eight bytes, which are read as a number, do not match.
 """
 
 from __future__ import annotations
@@ -39,15 +38,15 @@ _COLUMNS: tuple[Literal["I", "Q"], ...] = (
 )  # names, slices, offsets, starts, stops: codes of `array` and `memoryview.cast`
 _FOOTER = struct.Struct("=QQQQIQ")
 
-Span = tuple[str, int, int]  # a name, and where one of its slices starts and stops
+Span = tuple[str, int, int]  # a name, and start and stop of one of its slices
 
 
 class Damaged(Exception):
-    """The file is not what was written."""
+    """The content of the file has changed, or is incomplete."""
 
 
 class Slices:
-    """An open file. Thread-safe; the mapping lives as long as somebody holds it."""
+    """An open file. Thread-safe. It stays mapped as long as it is referenced."""
 
     def __init__(self, path: Path) -> None:
         """Raises FileNotFoundError, other OSErrors, and Damaged."""
@@ -74,7 +73,7 @@ class Slices:
         self.note = self._map[self._note : size]
 
     def get(self, name: str) -> list[bytes]:
-        """The slices of a name, in the order of the data; none when it is not there. Raises Damaged."""
+        """The slices of a name, in the order of the data; none for an unknown name. Raises Damaged."""
         text = name.encode() + b"\n"
         target = crc32(text)
         hashes, checksums, offsets, starts, stops = self._columns
@@ -97,10 +96,10 @@ class Slices:
 
 
 def append_index(file: BinaryIO, spans: Sequence[Span], note: bytes) -> None:
-    """Make a file that holds just the data into one of slices. Raises OSError."""
+    """Append the index to a file that holds the data. Raises OSError."""
     file.flush()
     length = file.seek(0, os.SEEK_END)
-    # An empty file cannot be mapped. The mapping is not closed by name: it goes with the last view of it.
+    # An empty file cannot be mapped. The mapping is closed with the last view of it.
     data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if length else b"")
     texts = [name.encode() + b"\n" for name, _, _ in spans]
     hashes = list(map(crc32, texts))

@@ -1,8 +1,8 @@
-"""One subdir of a channel: fetched where it must be, indexed once, and opened without being read.
+"""The subdirs of channels: fetched if needed, indexed once, and opened without being read.
 
-``<cache>/repodata/<channel>/<subdir>.json`` says what is known of the subdir, ``<subdir>-<digest>.slices`` beside it
-holds its names (see `envc.fetch.slices`). Both appear whole under their names, so any number of runs may share them,
-and a run that is killed leaves at most a file that nobody opens.
+``<cache>/repodata/<channel>/<subdir>.json`` holds the state of a subdir, and ``<subdir>-<digest>.slices`` next to it
+holds its names (see `envc.fetch.conda.slices`). Both are renamed to their names atomically, so any number of runs may
+share them, and a killed run leaves at most a temporary file.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ SHARDS = "repodata_shards.msgpack.zst"  # CEP-16
 FILES = (SHARDS, "repodata.json.zst", "repodata.json")  # in the order in which they are tried
 
 _LARGEST_FILE = 1 << 30  # bytes as they are downloaded
-_PROBE_AGAIN = 7 * 86_400  # seconds after which a better kind of file is looked for
+_PROBE_INTERVAL = 7 * 86_400  # seconds after which a better kind of file is looked for
 _PIECE = 1 << 18  # bytes
-_TRIES = 3  # at keeping a file, in case a run that got another version of it clears ours away at that moment
-_LEFT_BEHIND = 86_400  # seconds after which a file that an interrupted run left is removed
+_TRIES = 3  # at writing a file, in case a concurrent run with another version of it deletes it
+_LEFTOVER_AGE = 86_400  # seconds after which the temporary file of an interrupted run is deleted
 
 
 class SubdirState(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a subdir besides its records."""
+    """The state of a subdir in the cache, without its records."""
 
-    file: str  # the one of FILES that is used; "" when the channel has no such subdir
+    file: str  # the one of FILES that is used; "" if the channel has no such subdir
     digest: str = ""  # sha256 of that file
     etag: str = ""
     modified: str = ""  # Last-Modified as the server spelt it; of a local file, its time and size
@@ -60,7 +60,7 @@ class Subdir:
     """The names of a subdir, open for reading."""
 
     def __init__(self, location: ChannelLocation, name: str, state: SubdirState, path: Path | None = None) -> None:
-        """`path` is the file of slices, None where the channel has no such subdir. Raises OSError, Damaged."""
+        """`path` is the file of slices, or None if the channel has no such subdir. Raises OSError, Damaged."""
         self.location = location
         self.name = name
         self.is_sharded = state.file == SHARDS
@@ -79,19 +79,19 @@ class Subdir:
         return self._resolve(self._note.shards_base_url, f"{digest}.msgpack.zst")
 
     def discard(self) -> None:
-        """Forget what turned out to be damaged; the next run gets it anew."""
+        """Delete the cached file because it is damaged. The next run fetches it again."""
         if self._path is not None:
             with contextlib.suppress(OSError):
                 self._path.unlink()
 
     def file_url(self, file: str) -> str:
-        """Where a package file is downloaded from (CEP-15). Raises SourceUnreachable."""
+        """The URL of a package file (CEP-15). Raises SourceUnreachable."""
         return self._resolve(self._note.base_url, file)
 
     def _resolve(self, base: str, file: str) -> str:
         try:
             url = urljoin(urljoin(self._url, base if not base or base.endswith("/") else base + "/"), file)
-            # A channel may send us elsewhere on the web, not to files of this machine, nor with a login that it chose.
+            # A channel may refer to any web server, but not to files of this machine, nor with a login of its choice.
             if urlsplit(url).scheme in ("http", "https") or (
                 self.location.folder is not None and url.startswith("file:")
             ):
@@ -105,7 +105,7 @@ _STATE = msgspec.json.Decoder(SubdirState)
 
 
 class Subdirs:
-    """Opens subdirs, and gets them when they are not there or too old. Thread-safe; one run asks once for each."""
+    """Opens subdirs, and fetches those that are missing or too old. Thread-safe. A run fetches each at most once."""
 
     def __init__(self, folder: Path, context: FetchContext, task: Task) -> None:
         self._folder = folder
@@ -118,7 +118,7 @@ class Subdirs:
         self._indexing = threading.Lock()
 
     def open(self, location: ChannelLocation, subdir: str) -> Subdir:
-        """A subdir as it is now. Raises SourceUnreachable, and OfflineMiss when asking is forbidden."""
+        """The current state of a subdir. Raises SourceUnreachable, and OfflineMiss if requests are forbidden."""
         opened = self.cached(location, subdir)
         if opened is not None:
             return opened
@@ -127,11 +127,11 @@ class Subdirs:
         if self._offline:
             raise OfflineMiss(f"the repodata of {location.name}/{subdir}")
         state = self._read_state(location, subdir)
-        # A fresh one would have been ready, if what it leads to were in order.
+        # If a fresh state was not opened above, its slices are missing or damaged.
         return self._from_network(location, subdir, None if state is None or self._is_fresh(state) else state)
 
     def cached(self, location: ChannelLocation, subdir: str) -> Subdir | None:
-        """A subdir of which the cache holds all that is needed; None when it must be fetched or indexed."""
+        """A subdir that the cache holds completely; None if it has to be fetched or indexed."""
         state = self._read_state(location, subdir)
         if location.folder is None:
             return self._open_cached(location, subdir, state) if state is not None and self._is_fresh(state) else None
@@ -143,7 +143,7 @@ class Subdirs:
         return self._open_cached(location, subdir, state)
 
     def _is_fresh(self, state: SubdirState) -> bool:
-        # A clock that was set back makes a file look young for ever; as far ahead as behind, it is asked again.
+        # After a clock was set back, a file may be from the future. It is then no fresher than one from the past.
         return self._offline or (not self._refresh and abs(self._now - state.fetched_at) < state.max_age)
 
     def _from_disk(self, location: ChannelLocation, root: Path, subdir: str) -> Subdir:
@@ -157,8 +157,8 @@ class Subdirs:
     def _from_network(self, location: ChannelLocation, subdir: str, old: SubdirState | None) -> Subdir:
         probed_at = self._now
         files: tuple[str, ...] = FILES
-        if old is not None and old.file and abs(self._now - old.probed_at) < _PROBE_AGAIN:
-            # What it had it most likely has still, and the conditional request below is all that is needed.
+        if old is not None and old.file and abs(self._now - old.probed_at) < _PROBE_INTERVAL:
+            # The channel most likely still has this kind of file, so the conditional request below is enough.
             probed_at, files = old.probed_at, (old.file, *(file for file in FILES if file != old.file))
         for file in files:
             reply = self._request(location, subdir, file, old)
@@ -173,7 +173,7 @@ class Subdirs:
             if reply.status in (404, 410):
                 continue
             if reply.status != 200:
-                reason = f"HTTP {reply.status}, which makes no sense here"
+                reason = f"unexpected HTTP {reply.status}"
                 raise SourceUnreachable(location.name, f"{subdir}/{file}", reason)
             state = SubdirState(
                 file=file,
@@ -201,10 +201,10 @@ class Subdirs:
         return reply
 
     def _store(self, location: ChannelLocation, subdir: str, state: SubdirState, source: BinaryIO) -> Subdir:
-        """RepodataIndex a file that is new, write its slices and open them. Its digest is found out. Raises OSError."""
+        """Index a new file, write its slices and open them. Raises OSError."""
         opened = None
         if self._read_state(location, subdir) is not None:
-            # There may be slices of the same content, and to digest it takes a tenth of the time.
+            # Slices of the same content may exist, and computing the digest takes a tenth of the time.
             state = msgspec.structs.replace(state, digest=_digest(source))
             opened = self._open_cached(location, subdir, state)
         for _ in range(_TRIES):
@@ -212,7 +212,7 @@ class Subdirs:
                 state = msgspec.structs.replace(state, digest=self._write_index(location, subdir, state.file, source))
                 opened = self._open_cached(location, subdir, state)
         if opened is None:
-            raise SourceUnreachable(location.name, f"{subdir}/{state.file}", "the cache does not keep what is written")
+            raise SourceUnreachable(location.name, f"{subdir}/{state.file}", "the cache loses files that were written")
         self._write_state(location, subdir, state)
         self._remove_leftovers(self._slices_path(location, subdir, state.digest))
         return opened
@@ -235,20 +235,20 @@ class Subdirs:
             reason = f"the cache folder cannot be written ({error.strerror})"
             raise SourceUnreachable(location.name, f"{subdir}/{name}", reason) from None
         if note.skipped:
-            left_out = f"{note.skipped:,} files that are no conda packages; they are left out"
+            left_out = f"{note.skipped:,} files that are not conda packages; they are left out"
             self._progress.warn(f"{location.name}/{subdir} lists {left_out}")
         return digest
 
     def _write_slices(self, file: BinaryIO, name: str, source: Digesting, size: int) -> Note:
-        """Write slices of one of FILES. Raises ValueError when it is not what it should be or unreadable, OSError."""
-        # Imported late: most runs find everything indexed.
+        """Write slices of one of FILES. Raises ValueError if it is malformed or unreadable, and OSError."""
+        # Imported here: most runs find everything indexed.
         from envc.fetch.conda.plain_repodata import PlainRepodataScanner
         from envc.fetch.conda.repodata import LARGEST_JSON, decompress, index_shards, read_pieces
 
         pieces = decompress(source, size, LARGEST_JSON) if name.endswith(".zst") else read_pieces(source)
         if name == SHARDS:
             return _finish(file, index_shards(b"".join(pieces)))
-        # What is large goes to the disk as it comes, and is looked at on its way.
+        # Large files are written to disk as they arrive, and scanned at the same time.
         scanner = PlainRepodataScanner()
         for piece in pieces:
             file.write(piece)
@@ -259,18 +259,18 @@ class Subdirs:
         return _finish(file, self._index_repodata(file, scanner))
 
     def _index_repodata(self, file: BinaryIO, scanner: PlainRepodataScanner) -> RepodataIndex:
-        """Find the names in a whole file. Raises ValueError when it is no repodata."""
+        """The names in a complete file. Raises ValueError if it is not repodata."""
         from envc.fetch.conda.repodata import index_plain_repodata, index_repodata
 
         data = mmap(file.fileno(), 0, access=ACCESS_READ)
         index = index_plain_repodata(data, scanner)
         if index is None:
-            with self._indexing:  # This takes memory: one file at a time.
+            with self._indexing:  # one file at a time, since this takes much memory
                 index = index_repodata(data)
         return index
 
     def _open_cached(self, location: ChannelLocation, subdir: str, state: SubdirState) -> Subdir | None:
-        """The subdir of that state; None when the cache lacks it or it is damaged."""
+        """The subdir in that state; None if it is not in the cache or damaged."""
         if not state.file:
             return Subdir(location, subdir, state)
         try:
@@ -288,25 +288,25 @@ class Subdirs:
             return None
 
     def _write_state(self, location: ChannelLocation, subdir: str, state: SubdirState) -> None:
-        """A state that cannot be written is asked for again by the next run."""
+        """Save the state. If it cannot be written, the next run fetches it again."""
         path = self._folder / location.key / f"{subdir}.json"
         with contextlib.suppress(OSError):
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_file(path, msgspec.json.encode(state))
 
     def _remove_leftovers(self, current: Path) -> None:
-        """Remove what this subdir's older files and interrupted runs left; another run may hold them open."""
+        """Delete older slices of this subdir and old temporary files. Files that cannot be deleted are skipped."""
         subdir = current.name.rpartition("-")[0]
         for path in current.parent.iterdir():
             with contextlib.suppress(OSError):
                 is_old = path.name.startswith(f"{subdir}-") and path.suffix == ".slices" and path != current
-                is_left = path.suffix == SUFFIX and time.time() - path.stat().st_mtime > _LEFT_BEHIND
+                is_left = path.suffix == SUFFIX and time.time() - path.stat().st_mtime > _LEFTOVER_AGE
                 if is_old or is_left:
                     path.unlink()
 
 
 def _on_disk(location: ChannelLocation, root: Path, subdir: str) -> tuple[str, str]:
-    """The one of FILES that a channel on disk has, with time and size; two empty texts for no such subdir.
+    """The one of FILES that a channel on disk has, and a stamp of its time, size and inode. Both are "" if it has none.
 
     Raises SourceUnreachable.
     """
@@ -332,7 +332,7 @@ def _digest(source: BinaryIO) -> Sha256:
 
 
 def _finish(file: BinaryIO, index: RepodataIndex) -> Note:
-    """Complete a file that holds what was indexed. Raises OSError."""
+    """Append the index to a file that holds the indexed data. Raises OSError."""
     if index.data is not None:
         file.seek(0)
         file.truncate()
