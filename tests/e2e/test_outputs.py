@@ -1,4 +1,4 @@
-"""What machines read: every JSON output against its schema, data on standard output and nothing else there."""
+"""Output for machines: every JSON output matches its schema, and standard output holds nothing but data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCHEMAS = Path(__file__).parents[2] / "schemas"
         ("bundled", ("bundle", "--json", "--step", "no-such-step")),
     ],
 )
-def test_an_output_is_what_its_schema_says(workplace: Workplace, schema: str, verb: tuple[str, ...]) -> None:
+def test_output_matches_its_schema(workplace: Workplace, schema: str, verb: tuple[str, ...]) -> None:
     """No error is raised: `validate` accepts the document that the verb prints."""
     if schema == "bundled":
         workplace.ok("lock")
@@ -34,10 +34,10 @@ def test_an_output_is_what_its_schema_says(workplace: Workplace, schema: str, ve
     jsonschema.validate(document, json.loads((SCHEMAS / f"{schema}.schema.json").read_text()))
 
 
-def test_quiet_says_nothing_and_pipes_may_close(workplace: Workplace) -> None:
+def test_quiet_prints_nothing(workplace: Workplace) -> None:
     done = workplace.ok("lock", "--quiet")
     assert (done.out, done.err) == ("", "")
 
 
-def test_a_colour_is_never_written_into_a_pipe(workplace: Workplace) -> None:
+def test_no_colours_in_a_pipe(workplace: Workplace) -> None:
     assert "\x1b" not in workplace.fails(2, "lock", "nowhere.toml").err

@@ -1,4 +1,4 @@
-"""A command line that is read without click means what click reads in it."""
+"""A command line that is read without click has the meaning that click gives it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WORDS = (
 
 
 def commands() -> dict[str, Command]:
-    """Every verb that is a leaf, by what is typed for it."""
+    """Every command that can be run, by the words that name it."""
     found = {}
     for name in VERBS:
         verb = load_verb(name)

@@ -1,4 +1,4 @@
-"""What reaches a terminal: messages quote what others wrote, and none of it moves the cursor."""
+"""Output on a terminal: messages quote text of unknown origin, and no control character of it reaches the terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from envc.locking.resolve.refusal import Message
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (["lock", "--nosuch"], "No such option"),
         (["lokc"], "did you mean `envc lock`?"),
@@ -27,12 +27,12 @@ from envc.locking.resolve.refusal import Message
         (["hydrate"], "STEP"),
     ],
 )
-def test_usage_errors_are_json_too(args: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_usage_errors_are_json_too(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*args, "--json"]) == 2
     shown = capsys.readouterr()
     error = json.loads(shown.out)["error"]
-    assert error["code"] == UsageError("").code and said in error["message"]
-    assert said in shown.err
+    assert error["code"] == UsageError("").code and message in error["message"]
+    assert message in shown.err
     assert run(args) == 2
     assert capsys.readouterr().out == ""
 
@@ -75,8 +75,8 @@ main()
 
 
 @pytest.mark.parametrize("started", [True, False])
-def test_python_does_not_end_under_threads_at_work(started: bool) -> None:
-    """To end the interpreter while a daemon runs code of an extension module crashes now and then."""
+def test_python_is_not_finalised_under_running_threads(started: bool) -> None:
+    """Finalising the interpreter while a daemon thread runs an extension module sometimes crashes."""
     code = ENDING.format(started=started)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("envc")
@@ -84,7 +84,7 @@ def test_python_does_not_end_under_threads_at_work(started: bool) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_output_that_is_lost_is_no_success() -> None:
+def test_lost_output_is_a_failure() -> None:
     code = ENDING.format(started=True)
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True)
@@ -92,8 +92,10 @@ def test_output_that_is_lost_is_no_success() -> None:
     assert "No space left on device" in done.stderr
 
 
-def test_the_general_hint_stands_only_where_a_refusal_says_nothing_better() -> None:
-    told = Refusal(title="step a on linux-64", why=Message("there is no app", {}), suggestion="leave out `app`")
-    silent = Refusal(title="step b on linux-64", why=Message("there is no lib", {}))
-    assert Unsolvable((told,)).hint is None
-    assert "loosen" in (Unsolvable((told, silent)).hint or "")
+def test_the_general_hint_is_shown_only_where_a_refusal_has_no_suggestion() -> None:
+    with_suggestion = Refusal(
+        title="step a on linux-64", why=Message("there is no app", {}), suggestion="leave out `app`"
+    )
+    without_suggestion = Refusal(title="step b on linux-64", why=Message("there is no lib", {}))
+    assert Unsolvable((with_suggestion,)).hint is None
+    assert "loosen" in (Unsolvable((with_suggestion, without_suggestion)).hint or "")

@@ -1,4 +1,4 @@
-"""The JSON Schemas in the repository are those of the types, and accept what the readers accept."""
+"""The JSON Schemas in the repository match the types, and accept what the readers accept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The JSON that verbs write: one type per document, from which the schemas are made."""
+"""The JSON that verbs write: one type for each document. The schemas are made from these types."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class LockedDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``envc lock --json`` writes."""
+    """The output of ``envc lock --json``."""
 
     lock: str  # path of the lock file
     changed: bool
@@ -31,7 +31,7 @@ class LockedDocument(msgspec.Struct, frozen=True, kw_only=True):
     packages: int
     solved: int  # solver runs
     changes: tuple[Change, ...]
-    left: tuple[Reason, ...]  # why the lock is out of date beside what was selected
+    left: tuple[Reason, ...]  # why the lock is still out of date for step-targets that were not selected
     yanked: tuple[YankedPackage, ...]  # sorted
 
     @classmethod
@@ -50,10 +50,10 @@ class LockedDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckedDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``envc lock --check --json`` writes about a lock that is up to date."""
+    """The output of ``envc lock --check --json`` for a lock that is up to date."""
 
     lock: str  # path of the lock file
-    stale: tuple[Reason, ...]  # ()
+    stale: tuple[Reason, ...]  # always empty
     yanked: tuple[YankedPackage, ...]  # sorted
 
     @classmethod
@@ -62,7 +62,7 @@ class CheckedDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BundledStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One step on one target, as the store knows it now."""
+    """One step on one target, as the store has it after the run."""
 
     step: str
     target: str
@@ -78,12 +78,12 @@ class BundleOutput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BundleDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``envc bundle --json`` writes."""
+    """The output of ``envc bundle --json``."""
 
-    lock: Sha256  # digest of the lock file, under which the pointers stand
+    lock: Sha256  # digest of the lock file, which is part of the keys of the pointers
     steps: tuple[BundledStep, ...]  # sorted
     made: tuple[str, ...]  # files whose objects were derived in this run, sorted
-    output: BundleOutput | None  # with --output
+    output: BundleOutput | None  # None without --output
 
     @classmethod
     def of(cls, bundled: Bundled, shipped: Shipped | None) -> BundleDocument:
@@ -99,7 +99,7 @@ class BundleDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """An expected failure, or the word "internal". Further keys depend on the code."""
+    """A failure. Further keys depend on the code; the code of an unexpected failure is "internal"."""
 
     code: str  # stable: "unsolvable", "stale-lock", "manifest", …
     message: str
@@ -107,6 +107,6 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErrorDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What any verb writes with ``--json`` when it fails."""
+    """The output of every verb with ``--json`` when it fails."""
 
     error: Failure

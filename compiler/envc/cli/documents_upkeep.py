@@ -1,4 +1,4 @@
-"""The JSON of the verbs that look after stores and caches; what is not here is written as the verb's own value."""
+"""The JSON of the verbs that maintain stores and caches. Verbs without a type here write a value of the pipeline."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from envc.shipping.store.tags import NamedTag
 
 
 class TagsDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``envc tag --json`` writes."""
+    """The output of ``envc tag --json``."""
 
     tags: tuple[NamedTag, ...]  # of this project, sorted by name
 
 
 class CacheDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``envc cache show --json`` writes."""
+    """The output of ``envc cache show --json``."""
 
     folder: str
     parts: tuple[CachePart, ...]
 
 
 class PruneDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``envc cache prune --json`` writes."""
+    """The output of ``envc cache prune --json``."""
 
     folder: str
     removed: bool  # False for a dry run

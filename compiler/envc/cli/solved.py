@@ -1,4 +1,4 @@
-"""The JSON of ``envc solve``, apart from the others: this verb is called often, and for one answer each time."""
+"""The JSON of ``envc solve``. It has its own module so that this verb, which runs often, imports nothing else."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class SolvedPackage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     version: str
     build: str = ""  # conda build string
     file: str
-    sha256: str | None  # lower-case hex; null where no source states it: a lock finds it out by fetching the file
+    sha256: str | None  # lower-case hex; null where no source states it (a lock computes it from the file)
     source: str  # source name
     depends: tuple[str, ...]  # names of packages of this solution
-    yanked: str | None = None  # why its author took the file back, "" without a reason
+    yanked: str | None = None  # why its author yanked the file, "" without a reason; null for a file that is not yanked
 
     @classmethod
     def of(cls, pin: Pin) -> SolvedPackage:
@@ -36,7 +36,7 @@ class SolvedPackage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class SolveDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``envc solve --json`` writes. Nothing else in it has both a name and a version."""
+    """The output of ``envc solve --json``."""
 
     packages: tuple[SolvedPackage, ...]  # sorted by kind and name
 

@@ -78,7 +78,7 @@ def verify_folder(prefix: Path, context: Context) -> Verified:
 
 
 class Collected(msgspec.Struct, frozen=True, kw_only=True):
-    """What a collection found, and whether it was removed."""
+    """The garbage that a collection found, and whether it was removed."""
 
     store: str
     removed: bool

@@ -33,14 +33,14 @@ _REQUESTS = 16  # at once
 
 
 class Rechecked(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found out about a lock. It holds if there are no problems."""
+    """The result of checking a lock. The lock is good if there are no problems."""
 
     lock: str  # path of the lock file
-    checked: int  # files that were looked for
-    problems: tuple[Problem, ...]  # what is not as the lock says, sorted
-    yanked: tuple[YankedPackage, ...]  # what may still be used, but was taken back by its author, sorted
-    restored: tuple[str, ...]  # files that the lock calls yanked, and that are not any more, sorted
-    newer: tuple[Change, ...]  # what a lock without any pins would hold instead
+    checked: int  # files
+    problems: tuple[Problem, ...]  # differences from the lock, sorted
+    yanked: tuple[YankedPackage, ...]  # packages that may still be used, but were yanked by their authors, sorted
+    restored: tuple[str, ...]  # files that the lock calls yanked and that no longer are, sorted
+    newer: tuple[Change, ...]  # how a lock without pins would differ
 
 
 def recheck(project: Project, context: Context) -> Rechecked:
