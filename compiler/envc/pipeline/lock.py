@@ -15,7 +15,7 @@ from envc.locking.plan.freshness import Reason, compare
 from envc.locking.plan.link import link
 from envc.locking.plan.plan import Upgrades, plan
 from envc.locking.plan.problems import pose_problems
-from envc.locking.plan.project import Project, Selection, answers, select
+from envc.locking.plan.project import Project, Selection, is_fresh_for, select
 from envc.model.graph import Choice, LockGraph
 from envc.pipeline.places import located, reasons, with_lines
 from envc.pipeline.project import require_fresh_lock, warn_of_yanked
@@ -65,7 +65,7 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
     manifest, graph = project.manifest, project.graph
     selected = select(project, request.selection)
     start = time.monotonic()
-    if graph is not None and request.upgrades == Upgrades() and answers(project, selected):
+    if graph is not None and request.upgrades == Upgrades() and is_fresh_for(project, selected):
         warn_of_yanked(graph, context)
         return LockOutcome(path=manifest.lock_path, graph=graph, left=reasons(project))
     from envc.locking.review.changes import changes

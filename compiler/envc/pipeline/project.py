@@ -14,7 +14,7 @@ from envc.locking import lockfile
 from envc.locking.manifest import find_manifest, load_manifest
 from envc.locking.plan.expand import StepTarget, expand
 from envc.locking.plan.freshness import Reason, compare
-from envc.locking.plan.project import Project, Selection, answers, select
+from envc.locking.plan.project import Project, Selection, is_fresh_for, select
 from envc.model.graph import LockGraph
 from envc.model.manifest import Manifest
 from envc.pipeline.places import reasons
@@ -86,7 +86,7 @@ def require_fresh_lock(project: Project, selected: tuple[StepTarget, ...] | None
     path = project.manifest.lock_path
     if project.graph is None:
         raise NoLock(path)
-    if not answers(project, project.step_targets if selected is None else selected):
+    if not is_fresh_for(project, project.step_targets if selected is None else selected):
         raise StaleLock(path, tuple(str(reason) for reason in reasons(project)))
     return project.graph
 

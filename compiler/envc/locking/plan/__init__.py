@@ -1,1 +1,1 @@
-"""What must be solved, and what the answers make. Pure functions of values."""
+"""plan: what has to be solved, and the lock that the solutions make. Pure functions of values."""

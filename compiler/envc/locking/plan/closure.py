@@ -1,4 +1,4 @@
-"""closure: what a lock graph says of one step on one target."""
+"""closure: the packages of one step on one target, looked up in a lock graph."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from envc.model.environment import Environment, EnvironmentMember
 from envc.model.graph import Artifact, Choice, LockedEnvironment, LockGraph, Package, target_name_of
 from envc.model.layout_names import python_layout
 
-Pin = tuple[Package, Artifact]
-Pins = tuple[Pin, ...]
+LockedPin = tuple[Package, Artifact]  # a package and its artifact for some target
+LockedPins = tuple[LockedPin, ...]
 
 
 class DanglingLock(EnvcError):
-    """A lock that names a package, or a file for a target, that it does not hold; a merge can leave one behind."""
+    """A lock that names a package, or a file for a target, that it does not hold. A merge can cause this."""
 
     hint = "run `envc lock`"
 
@@ -31,7 +31,7 @@ class DanglingLock(EnvcError):
 
 
 class Closures:
-    """A lock graph with its tables of look-up built once."""
+    """A lock graph with look-up tables, which are built once."""
 
     def __init__(self, graph: LockGraph) -> None:
         self.graph = graph
@@ -45,13 +45,13 @@ class Closures:
         claimed = Counter(step for environment in graph.environments for step in environment.steps)
         for environment in graph.environments:
             for step in environment.steps:
-                # After a merge a step may stand in two environments: then neither is what was reviewed.
+                # After a merge a step may be in two environments. Then neither of them has been reviewed.
                 if claimed[step] == 1:
                     self._environments[step] = environment
-        # Found out once for all steps of an environment, of which a lock has many. Environments, packages and artifacts
-        # are told apart as objects, which the graph keeps alive. An id instead of pins: it has no file there.
-        self._pins: dict[tuple[int, str], Pins | str] = {}  # by environment and target key
-        self._serving: dict[str, dict[str, Pin]] = {}  # by target key and id
+        # These are found once for all steps of an environment. Environments, packages and artifacts are told apart by
+        # identity; the graph keeps them alive. A package id in place of pins means that it has no file there.
+        self._pins: dict[tuple[int, str], LockedPins | str] = {}  # by environment and target key
+        self._pin_of: dict[str, dict[str, LockedPin]] = {}  # by target key and package id
         self._choices: dict[tuple[int, str], tuple[Choice, ...]] = {}  # by environment and target key
         self._choice: dict[tuple[int, int], Choice] = {}  # by package and artifact
 
@@ -60,15 +60,15 @@ class Closures:
         return self._environments.get(step)
 
     def dangling(self, step: str, target_key: str) -> str | None:
-        """The id of a package that the step names on a target and the lock has no file of; None when all is there."""
+        """The id of a package of the step on a target of which the lock has no file; None if it has all."""
         try:
             self.pins(step, target_key)
         except DanglingLock as error:
             return error.package_id
         return None
 
-    def pins(self, step: str, target_key: str) -> Pins:
-        """The packages of a step on a target, each with its artifact there, sorted by id. Raises DanglingLock."""
+    def pins(self, step: str, target_key: str) -> LockedPins:
+        """The packages of a step on a target, each with its artifact, sorted by id. Raises DanglingLock."""
         environment = self._environments.get(step)
         if environment is None or target_key not in environment.targets:
             raise DanglingLock(step, target_key, "any package")
@@ -80,15 +80,15 @@ class Closures:
             raise DanglingLock(step, target_key, found)
         return found
 
-    def _find(self, environment: LockedEnvironment, target_key: str) -> Pins | str:
-        """The pins of an environment on a target, or the id of a package that the lock has no file of."""
+    def _find(self, environment: LockedEnvironment, target_key: str) -> LockedPins | str:
+        """The pins of an environment on a target, or the id of a package of which the lock has no file."""
         target_name = target_name_of(target_key)
-        serving = self._serving.setdefault(target_key, {})
+        pin_of = self._pin_of.setdefault(target_key, {})
         found = []
         for ref in environment.packages:
             if ref.targets and target_name not in ref.targets:
                 continue
-            pin = serving.get(ref.id)
+            pin = pin_of.get(ref.id)
             if pin is None:
                 package = self._packages.get(ref.id)
                 if package is None or ref.id in self._doubled:
@@ -96,12 +96,12 @@ class Closures:
                 artifacts = [each for each in package.artifacts if not each.targets or target_key in each.targets]
                 if len(artifacts) != 1:
                     return ref.id
-                pin = serving[ref.id] = (package, artifacts[0])
+                pin = pin_of[ref.id] = (package, artifacts[0])
             found.append(pin)
         return tuple(found)
 
     def choices(self, step: str, target_key: str) -> tuple[Choice, ...]:
-        """The same as link takes it, for step-targets that need no solver. Raises DanglingLock."""
+        """The pins as choices, for step-targets that need no solver. Raises DanglingLock."""
         pins = self.pins(step, target_key)
         place = id(self._environments[step]), target_key
         if place not in self._choices:
@@ -116,7 +116,7 @@ class Closures:
         return self._choices[place]
 
     def environment(self, step_target: StepTarget) -> Environment:
-        """What pack and hydrate work on. Raises DanglingLock."""
+        """The environment of a step-target, as pack and hydrate take it. Raises DanglingLock."""
         pins = self.pins(step_target.step, step_target.key)
         site = next((artifact.site_packages for _, artifact in pins if artifact.site_packages), "")
         layout = python_layout(step_target.target, step_target.python, step_target.interpreter, site)
@@ -134,7 +134,7 @@ class Closures:
 def new_conda(
     graph: LockGraph, before: LockGraph | None, step_targets: Iterable[StepTarget]
 ) -> tuple[EnvironmentMember, ...]:
-    """The conda packages of these step-targets that a lock did not hold before, each once."""
+    """The conda packages of these step-targets that the lock before did not hold, each once."""
     if not any(package.kind == "conda" for package in graph.packages):
         return ()
     known = {artifact.sha256 for package in before.packages for artifact in package.artifacts} if before else set()

@@ -1,4 +1,4 @@
-"""cutoff: a moment or a span of the manifest as the moment that a solver judges by."""
+"""cutoff: a cut-off of the manifest, a moment or a span, as the timestamp that a solver compares with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 
 def cutoff_timestamp(value: datetime | timedelta | Literal[False] | None, now: datetime) -> int | None:
-    """Seconds since the epoch, UTC; a span counts back from `now`; None where there is no cut-off."""
+    """Seconds since the epoch, UTC. A span counts back from `now`. None if there is no cut-off."""
     if isinstance(value, timedelta):
         value = now - value
     return int(value.timestamp()) if isinstance(value, datetime) else None

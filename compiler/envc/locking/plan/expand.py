@@ -1,4 +1,4 @@
-"""expand: a manifest becomes one value per step and target, holding everything that decides what is locked there."""
+"""expand: a manifest becomes one value per step and target, with everything that decides what is locked there."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
     interpreter: InterpreterKind
     pypi: tuple[PyPIDependency, ...]  # in the order of the manifest: step, groups, additions for the target
     conda: tuple[CondaDependency, ...]
-    requires: tuple[str, ...]  # both in canonical form, sorted and without doubles
+    requires: tuple[str, ...]  # both in canonical form, sorted and without duplicates
     indexes: tuple[Source, ...]  # sources of PyPI projects, in order of priority
-    dedicated: tuple[Source, ...]  # sources that supply only the projects they name
+    dedicated: tuple[Source, ...]  # sources that supply only the projects that they claim
     channels: tuple[Source, ...]  # of conda packages, in order of priority
 
     @property
@@ -40,7 +40,7 @@ class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def uses_conda(self) -> bool:
-        """Whether channels are asked at all: for packages with their interpreter, or for the interpreter alone."""
+        """Whether its interpreter comes from a conda channel, with or without further conda packages."""
         return self.interpreter == "conda"
 
     @property
@@ -49,7 +49,7 @@ class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def extras(self) -> frozenset[tuple[str, str]]:
-        """The extras that the inputs ask for themselves: project and extra, normalised."""
+        """The extras that the inputs ask for: project and extra, normalised."""
         return frozenset((d.requirement.name, extra) for d in self.pypi for extra in d.requirement.extras)
 
     @property
@@ -66,7 +66,7 @@ class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Inputs(msgspec.Struct, frozen=True):
-    """What groups and steps ask for together."""
+    """The requirements of a step and its groups together."""
 
     pypi: tuple[PyPIDependency, ...]
     conda: tuple[CondaDependency, ...]
@@ -75,8 +75,8 @@ class _Inputs(msgspec.Struct, frozen=True):
 
 def expand(manifest: Manifest) -> tuple[StepTarget, ...]:
     """Every step on each of its targets, in the order of the manifest."""
-    # A thousand steps over ten groups ask for ten different things. Parts are told apart as objects, which the manifest
-    # keeps alive: to compare them by value would take longer than to render them again.
+    # A thousand steps over ten groups have about ten different sets of inputs. Parts are told apart by identity; the
+    # manifest keeps them alive. Comparing them by value would take longer than rendering them again.
     known: dict[tuple[int, ...], _Inputs] = {}
     step_targets = []
     for step_name, step in manifest.steps.items():
@@ -110,7 +110,7 @@ def _step_target(manifest: Manifest, step_name: str, target_name: str, inputs: _
         step=step_name,
         target=target_of(manifest, target_name),
         python=choose_python(step.python or manifest.python),
-        interpreter=step.interpreter or ("conda" if _asks_for_conda(manifest, step) else "host"),
+        interpreter=step.interpreter or ("conda" if _has_conda_packages(manifest, step) else "host"),
         pypi=inputs.pypi,
         conda=inputs.conda,
         requires=inputs.requires,
@@ -120,20 +120,20 @@ def _step_target(manifest: Manifest, step_name: str, target_name: str, inputs: _
     )
 
 
-def _asks_for_conda(manifest: Manifest, step: Step) -> bool:
-    """Whether a step has conda packages on any of its targets: it has one kind of interpreter on all of them."""
+def _has_conda_packages(manifest: Manifest, step: Step) -> bool:
+    """Whether a step has conda packages on any target. Its interpreter is of one kind on all of them."""
     targets = manifest.targets if step.targets is None else step.targets
     parts = (step.dependencies, *(manifest.groups[group] for group in step.groups))
     return any(part.conda for part in parts) or any(step.on[name].conda for name in targets if name in step.on)
 
 
 def target_of(manifest: Manifest, name: str) -> Target:
-    """A declared target, or the implicit one of a platform's name."""
+    """The declared target of that name, or the default target of the platform of that name."""
     return manifest.declared_targets.get(name) or default_target(name)
 
 
 def render_dependency(dependency: PyPIDependency) -> str:
-    """A PyPI input as the lock's `requires` spells it. Holds no URL that the manifest does not spell."""
+    """A PyPI input in the form of the lock's ``requires``. It contains no URL that the manifest does not."""
     text = f"pypi:{dependency.requirement}"
     if dependency.path is not None:
         text += f" at {dependency.path}"
@@ -149,7 +149,7 @@ def render_dependency(dependency: PyPIDependency) -> str:
 
 
 def lock_options(manifest: Manifest, step_targets: tuple[StepTarget, ...]) -> dict[str, object]:
-    """Every input that changes results and is not a step's, as plain TOML values with their defaults left out."""
+    """Every input that changes results and is not a step's, as plain TOML values. Defaults are left out."""
     policy = manifest.policy
     uses_conda = any(step_target.uses_conda for step_target in step_targets)
     is_mixed = any(step_target.is_mixed for step_target in step_targets)
@@ -200,7 +200,7 @@ def render_source(source: Source) -> str:
 
 
 def render_cutoff(value: datetime | timedelta | Literal[False] | None) -> str | bool | None:
-    """A cut-off as the lock spells it: RFC 3339 in UTC, an ISO 8601 duration for a span, false where it is lifted."""
+    """A cut-off as a lock writes it: RFC 3339 in UTC, an ISO 8601 duration for a span, false if there is none."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, timedelta):

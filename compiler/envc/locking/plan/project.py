@@ -1,4 +1,4 @@
-"""A manifest with its lock, and the step-targets that a selection means."""
+"""A manifest with its lock, and the step-targets that a command line selects."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from envc_solvers.target import PLATFORMS
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
-    """A manifest with what was derived from it, and the lock beside it."""
+    """A manifest with its step-targets, and the lock beside it."""
 
     manifest: Manifest
     step_targets: tuple[StepTarget, ...]
-    graph: LockGraph | None  # None when there is no lock
-    freshness: Freshness | None  # None when there is no lock
+    graph: LockGraph | None  # None if there is no lock
+    freshness: Freshness | None  # None if there is no lock
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """Which step-targets a verb is about, and where their packages are."""
+    """Which step-targets a command applies to, and the store that has their packages."""
 
     steps: tuple[str, ...] = ()  # () is all
     targets: tuple[str, ...] = ()  # target or platform names; () is all
     store: str | None = None
-    frozen: bool = False  # use the lock whether or not it is stale
+    frozen: bool = False  # use the lock even if it is stale
 
 
 def select(project: Project, selection: Selection) -> tuple[StepTarget, ...]:
-    """The step-targets that are meant. Raises UsageError for a name that means none."""
+    """The selected step-targets. Raises UsageError for a name that matches none."""
     steps, targets = set(project.manifest.steps), {step_target.target.name for step_target in project.step_targets}
     for name in selection.steps:
         if name not in steps:
-            raise UsageError(f"there is no step {name}", _has(name, steps))
+            raise UsageError(f"there is no step {name}", _suggestion(name, steps))
     named = targets | {step_target.target.platform for step_target in project.step_targets}
     for name in selection.targets:
         if name in PLATFORMS and name not in named:
-            # Spelt right, and so no near miss of a name that the manifest has.
+            # A valid platform is not a misspelt name of the manifest.
             hint = f'add "{name}" to the targets of the project or of a step, and run `envc lock`'
             raise UsageError(f"the manifest has no target for {name}; it has {', '.join(sorted(named))}", hint)
         if name not in named:
-            raise UsageError(f"there is no target or platform {name}", _has(name, named))
+            raise UsageError(f"there is no target or platform {name}", _suggestion(name, named))
     step_targets = tuple(
         step_target
         for step_target in project.step_targets
@@ -58,8 +58,8 @@ def select(project: Project, selection: Selection) -> tuple[StepTarget, ...]:
     return step_targets
 
 
-def answers(project: Project, selected: tuple[StepTarget, ...]) -> bool:
-    """Whether the lock says what the manifest asks for: everything, or what some step-targets ask for."""
+def is_fresh_for(project: Project, selected: tuple[StepTarget, ...]) -> bool:
+    """Whether the lock has what the manifest asks for: as a whole, or for some of its step-targets."""
     if project.freshness is None:
         return False
     if len(selected) == len(project.step_targets):
@@ -67,7 +67,7 @@ def answers(project: Project, selected: tuple[StepTarget, ...]) -> bool:
     return all(step_target.id in project.freshness.fresh for step_target in selected)
 
 
-def _has(name: str, known: Iterable[str]) -> str:
-    """The way out for a name that the manifest does not have."""
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    """A suggestion for a name that the manifest does not have."""
     near = nearest_name(name, known)
     return f"did you mean {near}?" if near else f"the manifest has {', '.join(sorted(known))}"
