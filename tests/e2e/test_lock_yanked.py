@@ -188,7 +188,7 @@ def test_what_a_wheel_is_built_with_may_be_yanked_too(workplace: Workplace, inde
         + '[steps.only]\npypi = [{ path = "acme" }]\n[policy]\nbuild = ["acme"]\n'
     )
     told = (
-        "warning: only on linux-64, win-64: acme-1.0-py3-none-any.whl is built with what is yanked: tinybuild 1.0 was "
+        "warning: only on linux-64, win-64: acme-1.0-py3-none-any.whl is built with a yanked file: tinybuild 1.0 was "
         "yanked: forgets files\n  hint: `envc lock -P acme` builds with another version; a requirement that names 1.0 "
         "exactly has to change first\n"
     )

@@ -150,7 +150,7 @@ def test_what_wheels_are_built_with_is_told_of_where_the_wheels_are_used() -> No
     assert str(on_gpu) == f'{steps} on gpu: torch 2.3.1 was yanked: wrong "rpath"'
     assert str(on_linux) == f"{steps} on linux-64: torch 2.3.1 was yanked"
     assert str(built) == (
-        f"{steps} on linux-64: torch-2.3.1-py3-none-any.whl is built with what is yanked: setuptools 75.0 was yanked: "
+        f"{steps} on linux-64: torch-2.3.1-py3-none-any.whl is built with a yanked file: setuptools 75.0 was yanked: "
         "breaks `pip install -e .`"
     )
     assert built.hint.startswith("`envc lock -P torch` builds with another version;")

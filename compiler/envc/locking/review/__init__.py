@@ -1,1 +1,1 @@
-"""What people read about a lock."""
+"""review: what a lock holds, for people: its status, its changes, its yanked files. Reads graphs, does no I/O."""

@@ -1,4 +1,4 @@
-"""changes: what one lock graph has that another has not, package by package."""
+"""changes: the differences between two lock graphs, package by package."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from envc.model.kinds import DIRECT_SOURCES
 
 
 class Change(msgspec.Struct, frozen=True, order=True):
-    """How one package's versions in the lock changed."""
+    """How the versions of one package in the lock have changed."""
 
     kind: str
     name: str
-    old: tuple[str, ...]  # sorted; () for a package that is new; "1.0 @ 3f2a91c0" where the manifest says where it is
-    new: tuple[str, ...]  # sorted; () for a package that is gone
+    old: tuple[str, ...]  # sorted; () for a new package; "1.0 @ 3f2a91c0" if the manifest has its address
+    new: tuple[str, ...]  # sorted; () for a removed package
 
     def __str__(self) -> str:
         if not self.old:
@@ -50,7 +50,7 @@ def _versions(graph: LockGraph | None) -> dict[tuple[str, str], tuple[str, ...]]
 
 
 def _state(package: Package, builds: Mapping[Sha256, tuple[Build, ...]]) -> str:
-    """What tells two states of a project apart that calls both the same version: the start of its commit or digest."""
+    """The start of a commit or digest, which tells apart two states of a project that have the same version."""
     states: set[str] = set()
     for artifact in package.artifacts:
         made_from = [build.state for build in builds.get(artifact.sha256, ())]

@@ -1,4 +1,4 @@
-"""status: steps and environments of a project, and what is stale."""
+"""status: the steps and environments of a project, and the reasons why its lock is stale."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ class StepStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     step: str
     target: str  # target key: "linux-64/cp312"
-    environment: Sha256 | None  # environment id; None where the lock has no answer
+    environment: Sha256 | None  # environment id; None if the lock does not have it
     packages: int
-    fresh: bool  # whether the lock still answers what the manifest asks for here
+    fresh: bool  # whether the lock has what the manifest asks for here
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``envc status`` shows."""
+    """The state of a project, as ``envc status`` shows it."""
 
     project: str
     lock: str  # path of the lock file
     locked: bool  # whether there is one
-    fresh: bool  # whether it says exactly what the manifest asks for
+    fresh: bool  # whether it is exactly what the manifest asks for
     steps: tuple[StepStatus, ...]  # in the order of the manifest
     reasons: tuple[Reason, ...]  # why it is stale, sorted
-    yanked: tuple[YankedPackage, ...]  # what the lock holds of it, sorted
+    yanked: tuple[YankedPackage, ...]  # that the lock holds, sorted
 
     @property
     def environments(self) -> int:
@@ -49,7 +49,7 @@ def status(
     freshness: Freshness | None,
     reasons: tuple[Reason, ...],
 ) -> Status:
-    """The status of every step-target; `reasons` are those for which the lock is stale. Asks nobody."""
+    """The status of every step-target. `reasons` say why the lock is stale."""
     closures = Closures(graph) if graph is not None else None
     steps = []
     for step_target in step_targets:

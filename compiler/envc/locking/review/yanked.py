@@ -1,4 +1,4 @@
-"""yanked: files of a lock that their authors took back (PEP 592). They stay usable, and are named each time."""
+"""yanked: files of a lock that their authors have yanked (PEP 592). They stay usable, with a warning in every run."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from envc.locking.plan.closure import Pin
-from envc.locking.plan.expand import StepTarget
+from envc.locking.plan.closure import LockedPin
+from envc.locking.plan.expand import StepTarget, StepTargetId
 from envc.model.graph import Artifact, Build, BuildRequirement, LockGraph, Package, target_name_of
 from envc_solvers.pypi.language.index import was_yanked
 
@@ -16,7 +16,7 @@ _MOST = 5  # names of a list that are shown
 
 
 class Place(msgspec.Struct, frozen=True, order=True):
-    """Where a package is used: every one of these steps on every one of these targets."""
+    """Where a package is used: in all of these steps, on all of these targets."""
 
     steps: tuple[str, ...]  # sorted
     targets: tuple[str, ...]  # target names, sorted
@@ -26,25 +26,25 @@ class Place(msgspec.Struct, frozen=True, order=True):
 
 
 class YankedPackage(msgspec.Struct, frozen=True, order=True):
-    """One version of a package, of which files were taken back for one reason."""
+    """One version of a package with the files that were yanked for one reason."""
 
     name: str
     version: str
-    source: str  # name of the source that said so
-    reason: str  # "" where none was given
+    source: str  # name of the source that reported it
+    reason: str  # "" if none was given
     files: tuple[str, ...]  # sorted
-    places: tuple[Place, ...]  # where these files, or what was built with them, are used; sorted
-    builds: tuple[str, ...] = ()  # wheels in whose builds they stood, sorted; () for files that steps have themselves
+    places: tuple[Place, ...]  # that use these files, or wheels that were built with them; sorted
+    builds: tuple[str, ...] = ()  # wheels that were built with them, sorted; () for files of steps
 
     def __str__(self) -> str:
-        told = f"{self.name} {self.version} {was_yanked(self.reason)}"
+        text = f"{self.name} {self.version} {was_yanked(self.reason)}"
         if self.builds:
-            told = f"{_some(self.builds)} is built with what is yanked: {told}"
-        return f"{_some(map(str, self.places), '; ')}: {told}" if self.places else told
+            text = f"{_some(self.builds)} is built with a yanked file: {text}"
+        return f"{_some(map(str, self.places), '; ')}: {text}" if self.places else text
 
     @property
     def hint(self) -> str:
-        """The way out."""
+        """How to get another version."""
         if self.builds:
             names = sorted({wheel.partition("-")[0] for wheel in self.builds})
             what = f"`envc lock {' '.join(f'-P {name}' for name in names)}` builds with another version"
@@ -54,7 +54,7 @@ class YankedPackage(msgspec.Struct, frozen=True, order=True):
 
 
 def yanked(graph: LockGraph, step_targets: Iterable[StepTarget] | None = None) -> tuple[YankedPackage, ...]:
-    """What a lock knows to be yanked, sorted: all of it, or what some step-targets use."""
+    """The yanked packages of a lock, sorted: all of them, or those that some step-targets use."""
     if not graph.holds_yanked:
         return ()
     uses = _Uses(graph, None if step_targets is None else {step_target.id for step_target in step_targets})
@@ -75,31 +75,32 @@ def _in_steps(graph: LockGraph, uses: _Uses) -> Iterable[YankedPackage]:
 
 
 def _in_builds(graph: LockGraph, uses: _Uses) -> Iterable[YankedPackage]:
-    standing: dict[tuple[str, str, str, str], list[tuple[BuildRequirement, Build]]] = {}
+    used: dict[tuple[str, str, str, str], list[tuple[BuildRequirement, Build]]] = {}
     for build in graph.builds:
         for one in build.packages:
             if one.yanked is not None:
-                standing.setdefault((one.name, one.version, one.source, one.yanked), []).append((one, build))
-    for identity, pairs in standing.items():
+                used.setdefault((one.name, one.version, one.source, one.yanked), []).append((one, build))
+    for identity, pairs in used.items():
         made = {build.sha256 for _, build in pairs}
         pins = [(package, each) for package in graph.packages for each in package.artifacts if each.sha256 in made]
         files = tuple(sorted({one.file for one, _ in pairs}))
         yield YankedPackage(*identity, files, uses.of(pins), tuple(sorted({build.wheel for _, build in pairs})))
 
 
-def with_yanked(graph: LockGraph, said: Mapping[Listed, str | None]) -> LockGraph:
-    """The graph with what indexes said of these files now: None, or why they were taken back. Of others it stands."""
+def with_yanked(graph: LockGraph, answers: Mapping[Listed, str | None]) -> LockGraph:
+    """The graph with what indexes say of these files now: None, or why they are yanked. Others keep their state."""
 
     def package(each: Package) -> Package:
         artifacts = tuple(
-            msgspec.structs.replace(artifact, yanked=said.get((each.source, artifact.sha256), artifact.yanked))
+            msgspec.structs.replace(artifact, yanked=answers.get((each.source, artifact.sha256), artifact.yanked))
             for artifact in each.artifacts
         )
         return each if artifacts == each.artifacts else msgspec.structs.replace(each, artifacts=artifacts)
 
     def build(each: Build) -> Build:
         packages = tuple(
-            msgspec.structs.replace(one, yanked=said.get((one.source, one.sha256), one.yanked)) for one in each.packages
+            msgspec.structs.replace(one, yanked=answers.get((one.source, one.sha256), one.yanked))
+            for one in each.packages
         )
         return msgspec.structs.replace(each, packages=packages)
 
@@ -109,15 +110,15 @@ def with_yanked(graph: LockGraph, said: Mapping[Listed, str | None]) -> LockGrap
 
 
 class _Uses:
-    """Where artifacts of a lock are used, as far as somebody asks."""
+    """The step-targets that use artifacts of a lock."""
 
-    def __init__(self, graph: LockGraph, meant: set[tuple[str, str]] | None) -> None:
-        """`meant` are steps with target keys; None is all of them."""
+    def __init__(self, graph: LockGraph, selected: set[StepTargetId] | None) -> None:
+        """Only uses by `selected` step-targets are found; None is all of them."""
         self._graph = graph
-        self._meant = meant
+        self._selected = selected
 
-    def of(self, pins: Iterable[Pin]) -> tuple[Place, ...]:
-        """The places of any of these artifacts, steps on the same targets together."""
+    def of(self, pins: Iterable[LockedPin]) -> tuple[Place, ...]:
+        """The places that use any of these artifacts. Steps on the same targets are one place."""
         targets_of: dict[str, set[str]] = {}  # by step
         for package, artifact in pins:
             for step, target in self._pairs(package, artifact):
@@ -128,7 +129,7 @@ class _Uses:
         return tuple(sorted(Place(tuple(sorted(steps)), targets) for targets, steps in together.items()))
 
     def _pairs(self, package: Package, artifact: Artifact) -> Iterable[tuple[str, str]]:
-        """Steps with names of targets."""
+        """The steps that use an artifact, each with the name of a target."""
         for environment in self._graph.environments:
             for ref in environment.packages:
                 if ref.id != package.id:
@@ -138,12 +139,12 @@ class _Uses:
                     if (artifact.targets and key not in artifact.targets) or (ref.targets and name not in ref.targets):
                         continue
                     for step in environment.steps:
-                        if self._meant is None or (step, key) in self._meant:
+                        if self._selected is None or (step, key) in self._selected:
                             yield step, name
 
 
 def _some(names: Iterable[str], separator: str = ", ") -> str:
-    """The first of them, and how many more there are."""
+    """The first names, and how many more there are."""
     known = tuple(names)
     shown = separator.join(known[:_MOST])
     return f"{shown} and {len(known) - _MOST} more" if len(known) > _MOST else shown
