@@ -130,7 +130,7 @@ def test_a_glob_without_a_file_is_a_mistake(tmp_path: Path) -> None:
 def test_a_link_out_of_the_project_is_refused(globs: tuple[str, ...] | None, tmp_path: Path) -> None:
     plant(tmp_path, "secret.py", "project/main.py")
     (tmp_path / "project/link.py").symlink_to("../secret.py")
-    with pytest.raises(CodeError, match=r"link\.py leads out of the folder of the manifest"):
+    with pytest.raises(CodeError, match=r"link\.py is outside the folder of the manifest"):
         paths(tmp_path / "project", globs)
 
 
@@ -158,7 +158,7 @@ def test_a_broken_link_and_a_folder_are_told(tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
 def test_what_is_no_file_is_told_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.py")
-    with pytest.raises(CodeError, match=r"pipe\.py is not a plain file"):
+    with pytest.raises(CodeError, match=r"pipe\.py is not a regular file"):
         paths(tmp_path)
 
 

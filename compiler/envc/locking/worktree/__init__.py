@@ -1,1 +1,1 @@
-"""Which of the user's own files count."""
+"""worktree: the user's own files that belong to a step or to a local project."""

@@ -1,4 +1,4 @@
-"""Code files: which of a project's files belong to a step, and what they are as members of an object."""
+"""Code files: the files of a project that belong to a step, as entries of an object."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class CodeError(Unusable):
 def code_entries(root: Path, globs: tuple[str, ...] | None) -> tuple[Entry, ...]:
     """The code files of a step, sorted by path relative to `root`, the folder of the manifest.
 
-    With `globs`, the files that match one of them, and the files below folders that match one; ignored or not. Without,
-    every ``*.py`` below the manifest but for what git would ignore, hidden folders and virtual environments. A link is
-    bundled as the file that it leads to. Raises CodeError for a glob without a file, for a file that is not below
-    `root`, and for names that cannot travel to every system.
+    With `globs`, these are the files that match one of them, and the files below folders that match one, even if git
+    ignores them. Without, every ``*.py`` below the manifest, except in hidden folders, in virtual environments, and if
+    git ignores it. A link is bundled as the file that it points to. Raises CodeError for a glob without a file, for a
+    file that is not below `root`, and for names that are not valid on every system.
     """
     paths = sorted(set(_matching(root, globs) if globs is not None else _default(root)))
     base = root.resolve()
@@ -36,11 +36,11 @@ def code_entries(root: Path, globs: tuple[str, ...] | None) -> tuple[Entry, ...]
         file = root / path
         try:
             if not file.resolve().is_relative_to(base):
-                raise CodeError(path, "leads out of the folder of the manifest", "bundle a copy of the file instead")
+                raise CodeError(path, "is outside the folder of the manifest", "bundle a copy of the file instead")
             check_path(path)
             mode = file.stat().st_mode
             if not stat.S_ISREG(mode):
-                raise CodeError(path, "is not a plain file", "leave it out with `code`")
+                raise CodeError(path, "is not a regular file", "leave it out with `code`")
             entries.append(Entry(path=path, content=file, executable=bool(mode & 0o111) and os.name != "nt"))
         except UnsafePath as error:
             raise CodeError(path, error.reason, "rename the file, or leave it out with `code`") from None
@@ -67,5 +67,5 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 def _default(root: Path) -> Iterator[str]:
-    """``*.py`` files below `root`, walking no folder that is ignored, hidden or a virtual environment."""
+    """The ``*.py`` files below `root`, except in folders that are ignored, hidden or virtual environments."""
     return source_files(root, lambda name: name.endswith(".py"), lambda _, name: not name.startswith("."))

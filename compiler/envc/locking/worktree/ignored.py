@@ -1,4 +1,4 @@
-"""What git would ignore below a folder, without asking git."""
+"""The files below a folder that git does not ignore, found without running git."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 class Ignored:
     """The rules of gitignore(5) for one folder.
 
-    Files ``.gitignore`` count from the top of the repository, if there is one; the last pattern that matches decides,
-    and deeper files come later. A folder that is ignored is never entered, so nothing below it can be brought back.
+    Every ``.gitignore`` from the top of the repository down applies, if there is a repository. The last pattern that
+    matches decides; deeper files come later. An ignored folder is never entered, so no pattern can re-include a file
+    below it.
     """
 
     def __init__(self, root: Path) -> None:
@@ -28,10 +29,11 @@ class Ignored:
                 relative = folder.relative_to(top).as_posix()
                 self._add(folder / ".gitignore", "" if relative == "." else f"{relative}/")
         if self._prefix and self.match(""):
-            # The whole project stands in an ignored folder, such as a scratch area: then it is the only authority.
+            # The whole project is in an ignored folder, such as a scratch area. Then only its own rules apply.
             self._specs.clear()
 
     def read(self, folder: Path, base: str) -> None:
+        """Add the ``.gitignore`` of a folder below the root; `base` is its path there, with a slash at the end."""
         self._add(folder / ".gitignore", self._prefix + base)
 
     def match(self, path: str) -> bool:
@@ -54,12 +56,12 @@ class Ignored:
         self._specs.append((base, GitIgnoreSpec.from_lines(lines)))
 
 
-def source_files(root: Path, wanted: Callable[[str], bool], entered: Callable[[str, str], bool]) -> Iterator[str]:
-    """The files below `root` that somebody wrote, as POSIX paths relative to it, in no order.
+def source_files(root: Path, is_wanted: Callable[[str], bool], is_entered: Callable[[str, str], bool]) -> Iterator[str]:
+    """The source files below `root`, as POSIX paths relative to it, in no order.
 
-    Those whose name is `wanted` and that git would not ignore. A folder is asked for with ``entered(base, name)``;
-    `base` is empty or ends with a slash. Byte-code, virtual environments and what git would ignore are never entered,
-    and links to folders are not followed.
+    These are the files for whose name `is_wanted` is true and that git does not ignore. A folder is entered if
+    ``is_entered(base, name)`` is true; `base` is the path of its parent, empty or with a slash at the end. Folders of
+    byte-code, virtual environments and folders that git ignores are never entered. Links to folders are not followed.
     """
     ignored = Ignored(root.resolve())
     for place, folders, files in os.walk(root):
@@ -71,8 +73,8 @@ def source_files(root: Path, wanted: Callable[[str], bool], entered: Callable[[s
             name
             for name in folders
             if name != "__pycache__"
-            and entered(base, name)
+            and is_entered(base, name)
             and not os.path.lexists(f"{place}/{name}/pyvenv.cfg")
             and not ignored.match(f"{base}{name}/")
         ]
-        yield from (base + name for name in files if wanted(name) and not ignored.match(base + name))
+        yield from (base + name for name in files if is_wanted(name) and not ignored.match(base + name))

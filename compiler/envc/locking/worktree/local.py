@@ -1,6 +1,7 @@
-"""Local projects: which of a folder's files count, what digest they make together, and a copy to build from.
+"""Local projects: the files of a folder that belong to it, their common digest, and a copy to build from.
 
-The names and contents of files count; their modes and times do not, since they differ between checkouts of one commit.
+The digest covers the names and contents of the files. Modes and times differ between checkouts of one commit, so they
+are ignored.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from envc.errors import EnvcError
 from envc.locking.worktree.ignored import source_files
 from envc.model.digest import Sha256, sha256, sha256_file
 
-_PRODUCTS = ("build", "dist")  # what builds leave at the top of a project, unless it is a package of that name
+_PRODUCTS = ("build", "dist")  # folders that builds leave in a project, unless they are packages of that name
 
 
 class NotThere(EnvcError):
-    """A path of the manifest that leads to nothing, or to nothing that can be read."""
+    """A path of the manifest that does not exist or cannot be read."""
 
     hint = "correct the path, which is relative to the manifest"
 
@@ -33,10 +34,10 @@ class NotThere(EnvcError):
 
 
 def local_digest(root: Path, path: str, without: Path) -> Sha256:
-    """The digest of what a path of the manifest leads to: of a file its sha256, of a folder that of its files.
+    """The digest of a path of the manifest: the sha256 of a file, or the common digest of the files of a folder.
 
-    `root` is the folder of the manifest; the lock, `without`, does not count, for it would change itself. Raises
-    NotThere.
+    `root` is the folder of the manifest. `without` is the lock, which is left out: otherwise writing it would change
+    the digest. Raises NotThere.
     """
     place = root / path
     try:
@@ -51,7 +52,7 @@ def local_digest(root: Path, path: str, without: Path) -> Sha256:
 
 
 def copy_project(folder: Path, into: Path, without: Path) -> None:
-    """Write the files that count below a new folder, plain and with the usual modes. Raises OSError."""
+    """Copy the files of a project below a new folder, links as files, with the usual modes. Raises OSError."""
     into.mkdir()
     for name in project_files(folder):
         source, target = folder / name, into / name
@@ -63,15 +64,15 @@ def copy_project(folder: Path, into: Path, without: Path) -> None:
 
 
 def project_files(folder: Path) -> list[str]:
-    """The files of a local project that count, as sorted POSIX paths below it.
+    """The files of a local project, as sorted POSIX paths below it.
 
-    All but what git would ignore, byte-code, hidden folders at the top, virtual environments and what builds leave
-    behind. A link to a file counts as the file, links to folders are not followed. Raises OSError.
+    Left out are files that git ignores, byte-code, hidden folders at the top, virtual environments and the products of
+    builds. A link to a file counts as the file. Links to folders are not followed. Raises OSError.
     """
     found = source_files(
         folder,
-        wanted=lambda name: not name.endswith((".pyc", ".pyo")),
-        entered=lambda base, name: (
+        is_wanted=lambda name: not name.endswith((".pyc", ".pyo")),
+        is_entered=lambda base, name: (
             not name.endswith(".egg-info") and bool(base or not (name.startswith(".") or _is_product(folder / name)))
         ),
     )
