@@ -1,8 +1,8 @@
-"""Which PyPI projects the packages of conda-forge stand for: a published table as of a day, made small.
+"""The PyPI projects that the packages of conda-forge supply: a snapshot of a published table.
 
-Read only for steps that mix both kinds. ``snapshot.txt`` holds the names that differ, as the table has them; who is
-called alike needs no line (see `envc_solvers.mixed.names`). ``additions.txt`` is kept by hand and goes before it: the
-published table has one conda package for each project, and conda-forge splits some projects into several.
+It is read only for steps that mix both kinds. ``snapshot.txt`` has the names that differ; packages that are named like
+their project need no line (see `envc_solvers.mixed.names`). ``additions.txt`` is maintained by hand and takes
+precedence: the published table has one conda package for each project, but conda-forge splits some into several.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Literal
 
 from envc_solvers.mixed.names import Names
 
-FILES = ("snapshot.txt", "additions.txt")  # a later one goes before an earlier one
+FILES = ("snapshot.txt", "additions.txt")  # later ones take precedence
 
 
 def load_names(overrides: Mapping[str, str | Literal[False]]) -> Names:
-    """The mapping with a manifest's own words before all others."""
+    """The mapping, with the entries of a manifest before all others."""
     table: dict[str, tuple[str, ...]] = {}
     for file in FILES:
         table |= parse_rows(files("envc.locking.resolve.names").joinpath(file).read_text(encoding="utf-8"))
@@ -25,7 +25,7 @@ def load_names(overrides: Mapping[str, str | Literal[False]]) -> Names:
 
 
 def parse_rows(text: str) -> dict[str, tuple[str, ...]]:
-    """Lines of a conda name and the projects it stands for, separated by spaces; ``#`` begins a comment."""
+    """Read lines of a conda name and the projects that it supplies, separated by spaces; ``#`` begins a comment."""
     rows = {}
     for line in text.splitlines():
         if line and not line.startswith("#"):

@@ -1,6 +1,7 @@
-"""Make ``snapshot.txt`` anew from the newest release of ``conda-pypi``: ``python -m envc.locking.resolve.names``.
+"""Update ``snapshot.txt`` from the newest release of ``conda-pypi``: ``python -m envc.locking.resolve.names``.
 
-The release is looked for on the default index, verified, and only read. Its licence stands beside the snapshot.
+The release is downloaded from the default index, verified, and read; none of its code is run. Its licence is written
+beside the snapshot.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from envc_solvers.target import Python, default_target
 
 PROJECT = "conda-pypi"
 TABLE = "conda_pypi/grayskull_pypi_mapping.json"
-_HASH = 32  # hexadecimal digits: such "names" are parts of addresses that were taken for project names
+_HASH = 32  # hexadecimal digits: such "names" are parts of URLs that were mistaken for project names
 
 
 def rows(table: dict[str, dict[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """Conda names whose projects are called otherwise, of a table by project as ``conda-pypi`` has it; sorted."""
+    """The conda names that differ from their projects' names, sorted, from a table by project as in ``conda-pypi``."""
     projects: dict[str, set[str]] = {}
     for entry in table.values():
         project = canonicalize_name(entry["pypi_name"])
