@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +15,7 @@ from tests.e2e.command import Workplace, host_platform
 from tests.e2e.conda_places import MADE, bundled
 from tests.support import conda_real
 from tests.support.conda_channels import write_channel
+from tests.support.conda_environments import conda_meta
 from tests.support.conda_packages import PLACEHOLDER, File, Package, build_conda
 from tests.support.manifests import conda_tables
 
@@ -73,11 +73,6 @@ def place(tmp_path: Path) -> Workplace:
     return workplace
 
 
-def meta(prefix: Path, name: str) -> dict[str, Any]:
-    (path,) = prefix.glob(f"conda-meta/{name}-*.json")
-    return json.loads(path.read_text())
-
-
 def tree(folder: Path) -> dict[str, tuple[int, bytes | str]]:
     """Mode and content of every file below a folder but for its state, and the targets of links."""
     found: dict[str, tuple[int, bytes | str]] = {}
@@ -132,8 +127,8 @@ def test_a_step_is_locked_bundled_and_hydrated(place: Workplace, tmp_path: Path)
     assert (prefix / "var/empty").is_dir()
     assert (prefix / "lib/python3.12/site-packages/lib/__init__.py").exists()
     assert place.ok("run", "one").out == "words\n"
-    assert meta(prefix, "tool")["url"] == f"envc://small/{host_platform()}/tool-1.2-h0_0.conda"
-    assert "share/words" not in meta(prefix, "lib")["files"]
+    assert conda_meta(prefix, "tool")["url"] == f"envc://small/{host_platform()}/tool-1.2-h0_0.conda"
+    assert "share/words" not in conda_meta(prefix, "lib")["files"]
     assert place.ok("verify", "--prefix", str(prefix))
 
 

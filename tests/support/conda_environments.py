@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from envc.model.digest import Sha256
 from envc.model.environment import Environment, EnvironmentMember
@@ -82,3 +84,10 @@ def hydrate_conda(
         progress=progress or Silent(),
         loading=Loading(**loading),  # type: ignore[arg-type]
     )
+
+
+def conda_meta(prefix: Path, name: str) -> dict[str, Any]:
+    """The record of one installed package in a prefix."""
+    (path,) = prefix.glob(f"conda-meta/{name}-*.json")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found

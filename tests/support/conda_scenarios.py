@@ -20,7 +20,6 @@ A record may state what repodata may state; its build number is what follows the
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import msgspec
@@ -30,6 +29,7 @@ from envc_solvers.conda.language.record import Record
 from envc_solvers.conda.language.virtual import parse_virtual_package
 from envc_solvers.conda.problem import ChannelPriority, CondaProblem, CondaRoot
 from envc_solvers.solution import Solution
+from tests.support.scenario_files import load_scenario
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,8 +81,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def load(path: Path) -> Scenario:
-    """Read a scenario; whatever the format does not know is an error."""
-    return msgspec.convert(tomllib.loads(path.read_text()), Scenario)
+    return load_scenario(path, Scenario)
 
 
 def problem_of(asked: Asked) -> CondaProblem:

@@ -29,7 +29,6 @@ are told.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Literal
@@ -45,6 +44,7 @@ from envc_solvers.pypi.problem import PyPIProblem
 from envc_solvers.target import default_target
 from tests.support import conda_scenarios, universe
 from tests.support.channels import MemoryRepodata
+from tests.support.scenario_files import load_scenario
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
@@ -84,8 +84,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def load(path: Path) -> Scenario:
-    """Read a scenario; whatever the format does not know is an error."""
-    return msgspec.convert(tomllib.loads(path.read_text()), Scenario)
+    return load_scenario(path, Scenario)
 
 
 def repodata_of(scenario: Scenario) -> CountingRepodata:

@@ -27,7 +27,6 @@ A version may state `requires`, `extras`, `requires-python`, `metadata-requires-
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from difflib import get_close_matches
@@ -42,6 +41,7 @@ from envc_solvers.pypi.language.requirement import Metadata, Requirement, parse
 from envc_solvers.pypi.language.tags import rank_files, wheel_tags
 from envc_solvers.pypi.problem import Policy, PyPIProblem, PyPIRoot
 from envc_solvers.target import Python, Target, default_target
+from tests.support.scenario_files import load_scenario
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
@@ -105,8 +105,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def load(path: Path) -> Scenario:
-    """Read a scenario; whatever the format does not know is an error."""
-    return msgspec.convert(tomllib.loads(path.read_text()), Scenario)
+    return load_scenario(path, Scenario)
 
 
 def digest(file: str) -> str:

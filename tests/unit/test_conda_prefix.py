@@ -20,7 +20,7 @@ from envc.shipping.prefix.conda_prefix import PrefixTooLongFor, settle
 from envc.shipping.store.keys import object_key
 from envc.shipping.store.objects import range_reader
 from envc.shipping.unpack.conda import open_conda
-from tests.support.conda_environments import bundle_conda, hydrate_conda
+from tests.support.conda_environments import bundle_conda, conda_meta, hydrate_conda
 from tests.support.conda_packages import PLACEHOLDER, SECONDS, File, Package, build_conda
 from tests.support.environments import HOST
 from tests.support.stores import MemoryBlobs
@@ -78,13 +78,8 @@ class Bench:
         return root
 
 
-def meta(prefix: Path, name: str) -> dict[str, Any]:
-    (path,) = prefix.glob(f"conda-meta/{name}-*.json")
-    return json.loads(path.read_text())
-
-
 def entries(prefix: Path, name: str) -> dict[str, dict[str, Any]]:
-    return {entry["_path"]: entry for entry in meta(prefix, name)["paths_data"]["paths"]}
+    return {entry["_path"]: entry for entry in conda_meta(prefix, name)["paths_data"]["paths"]}
 
 
 @posix
@@ -133,7 +128,7 @@ def test_the_same_environment_is_the_same_bytes(tmp_path: Path) -> None:
 @posix
 def test_prefix_records_say_what_stands_in_the_prefix(tmp_path: Path) -> None:
     prefix = Bench(tmp_path, TOOL).prefix("prefix")
-    record = meta(prefix, "tool")
+    record = conda_meta(prefix, "tool")
     assert (record["name"], record["version"], record["build"]) == ("tool", "1.2", "h0_0")
     assert (record["fn"], record["sha256"], record["size"]) == (TOOL.file, TOOL.sha256, len(TOOL.data))
     assert record["url"] == f"envc://bundle/{HOST.platform}/{TOOL.file}", "nobody said which channel it is from"
@@ -189,7 +184,7 @@ def test_of_a_path_that_two_packages_hold_only_the_winner_is_rewritten(tmp_path:
     prefix = bench.prefix("prefix")
     assert bench.progress.heard == ["alpha and beta both hold etc/conf; the one of beta is used"]
     assert (prefix / "etc/conf").read_text() == "beta /opt/built_elsewhere\n"
-    assert (meta(prefix, "alpha")["files"], meta(prefix, "beta")["files"]) == ([], ["etc/conf"])
+    assert (conda_meta(prefix, "alpha")["files"], conda_meta(prefix, "beta")["files"]) == ([], ["etc/conf"])
     assert "etc/conf" not in bench.record.made
 
 
