@@ -396,6 +396,16 @@ def test_a_stray_file_among_the_pointers_goes_when_it_is_old(yard: Yard) -> None
         yard.collect()
 
 
+def test_a_stray_file_of_a_tagged_lock_is_not_removed_before_it_was_read(yard: Yard) -> None:
+    put_tag(yard.store, "demo", "v1", LOCK)
+    stray = f"v1/steps/demo/{LOCK}"
+    yard.store.blobs[stray] = b"anything"
+    yard.store.times[stray] = yard.now - 400 * DAY
+    with pytest.raises(EnvcError, match=stray):
+        yard.collect()
+    assert stray in yard.store.blobs
+
+
 class Hasty(MemoryBlobs):
     """A store where another collection removes pointers after they were listed."""
 
