@@ -60,6 +60,16 @@ def test_the_newest_release_has_the_plain_id() -> None:
     ]
 
 
+def test_the_newer_of_two_releases_has_the_plain_id_for_every_name() -> None:
+    """Names in plenty, since releases are held in a set, whose order changes from run to run."""
+    names = [f"project-{number}" for number in range(12)]
+    graph = graph_of(*(tuple(choice(name, version) for name in names) for version in ("1.0", "2.0")))
+    assert {(each.name, each.version): each.id for each in graph.packages} == {
+        **{(name, "1.0"): f"pypi:{name}@1.0" for name in names},
+        **{(name, "2.0"): f"pypi:{name}" for name in names},
+    }
+
+
 def test_a_version_that_pep_440_does_not_know_counts_as_older() -> None:
     assert ids(graph_of((conda("2024a_x"),), (conda("1.0"),), (conda("9x_y"),))) == [
         ("1.0", "main", "conda:lib"),
