@@ -88,7 +88,7 @@ CASES: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
     ),
     "a text that would fill the disk": (
         lambda: {"meta": as_json(paths(prefix_placeholder="xxxxxxxx")), "etc/conf": b"xxxxxxxx" * (1 << 20)},
-        "would grow beyond all measure",
+        "would grow by more than twice its size",
     ),
     "a file name that is a path": (
         lambda: {"meta": as_json(paths()), "file": "../../outside/x.conda"},

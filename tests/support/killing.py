@@ -23,7 +23,7 @@ from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate
 from envc.shipping.deliver.pack import Bundled
 from envc.shipping.format.errors import MissingBlob
 from envc.shipping.prefix import object_cache, tree  # noqa: F401 - imported before the clock runs
-from envc.shipping.prefix.object_cache import Unpacked
+from envc.shipping.prefix.object_cache import ObjectCache
 from envc.shipping.store.blobs import Blobs
 from envc.shipping.store.keys import step_key
 from envc.shipping.store.objects import get_object, verify_object
@@ -131,7 +131,7 @@ def kill_hydrates(folder: Path, seed: int, times: int) -> tuple[int, int]:
             StoredEnvironment(store, records[turn % 2]), prefix, interpreter=HOST, cache=cache, progress=Silent()
         )
         for item in records[turn % 2].objects:
-            if not Unpacked(cache / "objects").holds(item.index.layout, item.index.bytes_digest):
+            if not ObjectCache(cache / "objects").holds(item.index.layout, item.index.bytes_digest):
                 raise EnvcError(f"{item.name} was not kept")
         return made
 

@@ -114,7 +114,7 @@ def test_a_prefix_that_was_compiled_imports_no_source(tmp_path: Path) -> None:
 
 def test_an_interpreter_that_dies_is_reported(tmp_path: Path) -> None:
     broken = msgspec.structs.replace(HOST, executable=shutil.which("false") or "/bin/false")
-    with pytest.raises(NoBytecode, match=r"made no byte-code: it ended with 1$"):
+    with pytest.raises(NoBytecode, match=r"made no bytecode: it ended with 1$"):
         compile_tree(write(tmp_path), SOURCES, broken)
 
 

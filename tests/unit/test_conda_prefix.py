@@ -16,7 +16,7 @@ from envc.model.progress import Silent
 from envc.model.record import MTIME, Record
 from envc.shipping.deliver.hydrate import PREFIX, StoredEnvironment, hydrate
 from envc.shipping.format.decode import read_object
-from envc.shipping.prefix.conda_prefix import PrefixTooLongFor, settle
+from envc.shipping.prefix.conda_prefix import PrefixTooLongFor, complete_prefix
 from envc.shipping.store.keys import object_key
 from envc.shipping.store.objects import range_reader
 from envc.shipping.unpack.conda import open_conda
@@ -244,7 +244,7 @@ def test_windows_keeps_its_binaries_and_its_texts_get_forward_slashes(tmp_path: 
     bench = Bench(tmp_path, package, platform="win-64")
     root = bench.unpacked(tmp_path / "root")
     place = Path("C:\\Users\\me\\env")
-    settle(root, place, bench.record, origins={}, progress=Silent())
+    complete_prefix(root, place, bench.record, origins={}, progress=Silent())
     assert (root / "etc/tool.ini").read_text() == "at = C:/Users/me/env\n"
     assert PLACEHOLDER.encode() in (root / "Library/bin/tool.dll").read_bytes()
     assert "Library/bin/tool.dll" not in bench.record.made
@@ -263,16 +263,18 @@ def test_apple_silicon_gets_new_signatures_for_what_was_rewritten(tmp_path: Path
     signer.write_text('#!/bin/sh\n[ "$1 $2 $3" = "--sign - --force" ] && printf signed >> "$4"\n')
     signer.chmod(0o755)
     root = bench.unpacked(tmp_path / "root")
-    settle(root, Path("/env"), bench.record, origins={}, progress=bench.progress, codesign=str(signer))
+    complete_prefix(root, Path("/env"), bench.record, origins={}, progress=bench.progress, codesign=str(signer))
     signed = (root / "bin/tool").read_bytes()
     assert signed.endswith(b"signed")
     assert not (root / "lib/data.bin").read_bytes().endswith(b"signed")
     assert entries(root, "tool")["bin/tool"]["sha256_in_prefix"] == sha256(signed)
     assert bench.progress.heard == []
     again = bench.unpacked(tmp_path / "again")
-    settle(again, Path("/env"), bench.record, origins={}, progress=bench.progress, codesign=str(tmp_path / "none"))
+    complete_prefix(
+        again, Path("/env"), bench.record, origins={}, progress=bench.progress, codesign=str(tmp_path / "none")
+    )
     (warning,) = bench.progress.heard
-    assert "could not sign bin/tool, which name the prefix now" in warning
+    assert "could not sign bin/tool, which now contain the path of the prefix" in warning
 
 
 @posix
@@ -346,7 +348,7 @@ def test_a_list_without_a_placeholder_means_the_one_that_anaconda_began_with(tmp
 def test_a_prefix_that_cannot_be_spelt_is_refused(tmp_path: Path) -> None:
     bench = Bench(tmp_path, TOOL)
     for name in ("line\nfeed", os.fsdecode(b"not-unicode-\xff")):
-        with pytest.raises(EnvcError, match="cannot stand in files"):
+        with pytest.raises(EnvcError, match="cannot be written into files"):
             bench.prefix(name)
         assert not (tmp_path / name).exists()
 

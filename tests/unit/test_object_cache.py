@@ -17,7 +17,7 @@ from envc.model.digest import sha256
 from envc.model.progress import Silent
 from envc.model.record import Record, RecordObject
 from envc.shipping.deliver.hydrate import Loading, StoredEnvironment, hydrate
-from envc.shipping.prefix.object_cache import LinkMode, Unpacked
+from envc.shipping.prefix.object_cache import LinkMode, ObjectCache
 from envc.shipping.prefix.tree import Part, write_tree
 from envc.shipping.store.keys import object_key
 from tests.support.environments import HOST, record_of
@@ -190,10 +190,10 @@ def test_across_file_systems_objects_are_kept_where_that_saves_a_network(desk: D
             pytest.skip("both folders are on one file system")
         record, item = desk.record, desk.record.objects[0]
         prefix = desk.make("first")
-        near = Unpacked(Path(other) / "near")
+        near = ObjectCache(Path(other) / "near")
         near.keep(prefix, item.index, item.content, frozenset())
         assert not list(Path(other).glob("near/*/??/*"))
-        far = Unpacked(Path(other) / "far", copies=True)
+        far = ObjectCache(Path(other) / "far", copies=True)
         far.keep(prefix, item.index, item.content, frozenset())
         (kept,) = Path(other).glob("far/*/??/*")
         assert len(list(kept.iterdir())) == len(item.index.members)
@@ -218,8 +218,8 @@ def test_nothing_is_copied_before_the_prefix_has_its_room(desk: Desk, tmp_path: 
     first, second = sorted(desk.record.objects, key=lambda item: -sum(frame.length for frame in item.index.frames))
     (tmp_path / "root").mkdir()
     parts = [part(first, last=False), part(second, last=True)]
-    unpacked = Unpacked(kept, mode="copy")
-    write_tree(tmp_path / "root", parts, Silent().task("files", 1), unpacked=unpacked, threads=2)
+    unpacked = ObjectCache(kept, mode="copy")
+    write_tree(tmp_path / "root", parts, Silent().task("files", 1), cache=unpacked, threads=2)
     assert early == []
     assert len(list(kept.glob("*/??/*"))) == 2
 

@@ -29,7 +29,7 @@ import os, resource, sys
 from pathlib import Path
 import msgspec
 from envc.shipping.prefix.tree import CorruptObject, Part, write_tree
-from envc.shipping.prefix.object_cache import Unpacked
+from envc.shipping.prefix.object_cache import ObjectCache
 from envc.model.record import ObjectIndex
 from envc.shipping.store.objects import bytes_reader
 
@@ -48,7 +48,7 @@ def of_copies():
 
 folder = Path(sys.argv[1])
 parts, task = [part(path) for path in sorted(folder.glob("*.object"))], Count()
-root, cache = folder / "root", Unpacked(folder / "cache")
+root, cache = folder / "root", ObjectCache(folder / "cache")
 root.mkdir()
 """
 
@@ -76,7 +76,7 @@ def refusing(name: str) -> str:
     """A program that writes the objects with a copy of the process, and is told that one is not as it should be."""
     return f"""
 try:
-    write_tree(root, parts, task, unpacked=cache, threads=2)
+    write_tree(root, parts, task, cache=cache, threads=2)
 except CorruptObject as error:
     assert error.what == {name!r} and "does not match its digest" in error.reason, error
     assert of_copies()
@@ -103,7 +103,7 @@ def found(root: Path) -> dict[str, tuple[int, int, str, bytes]]:
 def test_the_tree_is_the_same(tmp_path: Path, threads: int) -> None:
     make(tmp_path)
     program = f"""
-write_tree(root, parts, task, unpacked=cache, threads={threads})
+write_tree(root, parts, task, cache=cache, threads={threads})
 assert task.advanced == sum(part.size for part in parts), task.advanced
 assert (of_copies() > 0) == ({threads} > 1)
 assert all(cache.holds("any", part.index.content) for part in parts)

@@ -155,27 +155,29 @@ def hydrate(
     # A run that was killed after the rename left the old prefix behind; `publish_folder` removes it, under the lock.
     if _is_made(prefix, state) and not leftovers(prefix):
         return False
-    from envc.shipping.prefix.object_cache import Unpacked
+    from envc.shipping.prefix.object_cache import ObjectCache
     from envc.shipping.prefix.tree import write_tree
 
     parts = _parts(store, record, stored.environment)
-    unpacked = None
+    object_cache = None
     if loading.cached:
         # Where files cannot be shared, copies are worth their disk space only if they save network time.
-        unpacked = Unpacked(cache / "objects", mode=loading.link_mode, copies=store.in_flight > 1)
+        object_cache = ObjectCache(cache / "objects", mode=loading.link_mode, copies=store.in_flight > 1)
     if own is not None:
         parts.append(_own_part(store, own, record.made if interpreter is not None else ()))
 
     def populate(folder: Path) -> None:
         task = progress.task("files", sum(part.size for part in parts), "B")
         try:
-            write_tree(folder, parts, task, unpacked=unpacked, threads=loading.threads, in_flight=store.in_flight)
+            write_tree(folder, parts, task, cache=object_cache, threads=loading.threads, in_flight=store.in_flight)
             if isinstance(interpreter, HostPython):
                 make_prefix(folder, interpreter, PLATFORMS[record.platform], record_python(record))
             elif interpreter is not None and interpreter.names_prefix:
-                from envc.shipping.prefix.conda_prefix import settle
+                from envc.shipping.prefix.conda_prefix import complete_prefix
 
-                settle(folder, prefix, record, origins=stored.origins, progress=progress, threads=loading.threads)
+                complete_prefix(
+                    folder, prefix, record, origins=stored.origins, progress=progress, threads=loading.threads
+                )
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
             place = os.path.relpath(error.filename2 or error.filename, folder)
             raise EnvcError(f"two members of the environment want to be {place}") from None

@@ -1,1 +1,1 @@
-"""A tree on disk that runs."""
+"""Prefixes: trees of files on disk that run as environments."""

@@ -1,7 +1,7 @@
-"""What `conda activate` does for a prefix of conda packages: PATH, variables, and the scripts of packages.
+"""Activation of a prefix of conda packages, as by `conda activate`: PATH, variables, and the scripts of packages.
 
-Source: conda's `conda.activate` (`_Activator`, `PosixActivator`). Scripts run when a step runs and at no other time; on
-Windows, where they are batch files, they are not run at all.
+Source: conda's `conda.activate` (`_Activator`, `PosixActivator`). Scripts run only when a step runs. On Windows, where
+they are batch files, they are never run.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from envc.errors import EnvcError
 _WINDOWS_FOLDERS = ("", "Library/mingw-w64/bin", "Library/usr/bin", "Library/bin", "Scripts", "bin")
 _SCRIPTS = "etc/conda/activate.d"
 _VARIABLES = "etc/conda/env_vars.d"
-# The words behind "--" are the command. A function, so that no script meets words that are not its own; what scripts
-# print is for people, and the output belongs to the command.
+# The words after "--" are the command. Scripts are sourced in a function, so that they do not see these words as their
+# arguments. What they print goes to stderr, because stdout belongs to the command.
 _SOURCE = """\
 __envc_source() { . "$1" >&2; }
 while [ "$1" != -- ]; do __envc_source "$1"; shift; done
@@ -30,30 +30,30 @@ exec "$@"
 
 
 def folders(prefix: Path, *, windows: bool = os.name == "nt") -> list[str]:
-    """The folders that come first on PATH."""
+    """The folders to put first on PATH."""
     return [str(prefix / folder) for folder in (_WINDOWS_FOLDERS if windows else ("bin",))]
 
 
 def variables(prefix: Path) -> dict[str, str]:
-    """The variables that say which environment is active, and those of packages. Raises EnvcError."""
+    """The variables that name the active environment, and those of packages. Raises EnvcError."""
     found = {"CONDA_PREFIX": str(prefix), "CONDA_DEFAULT_ENV": str(prefix), "CONDA_SHLVL": "1"}
     for path in _sorted(prefix / _VARIABLES, ""):
         try:
-            stated = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+            values = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
         except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise EnvcError(f"{path} cannot be read: {error}") from None
-        for key, value in stated.items():
+        for key, value in values.items():
             if not key or "=" in key or "\0" in f"{key}{value}":
-                raise EnvcError(f"{path} sets {key[:40]!r}, which no variable can be called or hold")
-        found.update(stated)
+                raise EnvcError(f"{path} sets {key[:40]!r} with a name or value that no variable can have")
+        found.update(values)
     return found
 
 
 def through_scripts(prefix: Path, command: Sequence[str], env: Mapping[str, str], path: str) -> tuple[str, ...] | None:
-    """A command that sources the activation scripts of packages first; None where there are none.
+    """A command that first sources the activation scripts of packages. None if there are no scripts.
 
-    `env` are variables that hold whatever the scripts say. Bash reads the scripts where it is on `path`, as `conda run`
-    has it; many are not written for less.
+    The variables in `env` take precedence over those that scripts set. The shell is bash if it is on `path`, as in
+    `conda run`, since many scripts require it.
     """
     scripts = [str(script) for script in _sorted(prefix / _SCRIPTS, ".sh")] if os.name == "posix" else []
     if not scripts:
@@ -64,7 +64,7 @@ def through_scripts(prefix: Path, command: Sequence[str], env: Mapping[str, str]
 
 
 def is_activation(path: str, suffix: str) -> bool:
-    """Whether a member of a package is a script of that kind that `conda activate` would run."""
+    """Whether a member of a package is a script with that suffix that `conda activate` would run."""
     folder, _, name = path.rpartition("/")
     return folder == _SCRIPTS and name.endswith(suffix)
 

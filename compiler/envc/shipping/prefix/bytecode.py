@@ -1,4 +1,4 @@
-"""Byte-code beside the sources of a prefix, made by the interpreter that will load it (PEP 3147, PEP 552)."""
+"""Compiles the sources of a prefix to bytecode, with the interpreter that will load it (PEP 3147, PEP 552)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FOLDERS = ("/site-packages/", "/dist-packages/")
 
 
 class NoBytecode(EnvcError):
-    """The interpreter could not compile what it is to run."""
+    """The interpreter could not compile the sources."""
 
     hint = "leave out --bytecode: Python compiles each module when it is first imported"
 
@@ -30,68 +30,68 @@ class NoBytecode(EnvcError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"{self.interpreter} made no byte-code: {self.reason}"
+        return f"{self.interpreter} made no bytecode: {self.reason}"
 
 
 def is_module(path: str) -> bool:
-    """Whether a member of an environment is a source that an import may reach."""
+    """Whether a member of an environment is a source that can be imported."""
     return path.endswith(".py") and any(folder in f"/{path.lower()}" for folder in _FOLDERS)
 
 
 def source_of(path: str) -> str:
-    """The source that a member of an environment is the byte-code of; "" for anything else (PEP 3147)."""
+    """The source whose bytecode a member of an environment is; "" for other members (PEP 3147)."""
     folder, _, name = path.rpartition("/__pycache__/")
     stem, _, suffix = name.partition(".")
     return f"{folder}/{stem}.py" if folder and suffix.endswith("pyc") else ""
 
 
 def compile_tree(root: Path, paths: Iterable[str], python: Interpreter, *, workers: int | None = None) -> None:
-    """Compile the sources at `paths` below `root`, on as many processes as there are cores, but for those whose
-    byte-code is there: conda packages bring it along.
+    """Compile the sources at `paths` below `root`, with as many processes as there are cores. Sources with bytecode in
+    `paths` are skipped, since conda packages may contain bytecode.
 
-    The bytes depend on the sources, their paths in the prefix and the interpreter. Sources that it cannot read are left
-    out. Raises NoBytecode when it does not come to its end.
+    The bytes depend on the sources, their paths in the prefix, and the interpreter. Sources that it cannot parse are
+    skipped. Raises NoBytecode if the interpreter fails.
     """
     known = set(paths)
     ordered = sorted({path for path in known if is_module(path)} - {source_of(path) for path in known})
     count = max(1, min(workers or usable_cores(), len(ordered)))
-    # Neighbours go to different workers, for a package's sources are of a kind.
-    # The draft of a prefix is not where its files say it is; its interpreter finds its libraries all the same.
+    # Neighbouring sources go to different workers, because the sources of a package are of similar size.
+    # The prefix is still a draft at another path, so its own interpreter must be told where its libraries are.
     executable = root / python.executable
-    found = {name: str(root / "lib") for name in _LIBRARIES} if isinstance(python, OwnPython) else {}
-    with tempfile.TemporaryFile() as said, ExitStack() as stack:
+    libraries = {name: str(root / "lib") for name in _LIBRARIES} if isinstance(python, OwnPython) else {}
+    with tempfile.TemporaryFile() as output, ExitStack() as stack:
         running = []
         for first in range(count):
-            running.append(_start(root, ordered[first::count], str(executable), found, said))
+            running.append(_start(root, ordered[first::count], str(executable), libraries, output))
             stack.callback(_end, running[-1])
         failures = [process.returncode for process in running if process.wait()]
         if failures:
-            said.seek(0)
-            lines = said.read().decode("utf-8", "replace").split("\n")
-            told = next((line.strip() for line in reversed(lines) if line.strip()), "")
-            raise NoBytecode(python.executable, f"it ended with {failures[0]}{told and f' and {told[:300]!r}'}")
+            output.seek(0)
+            lines = output.read().decode("utf-8", "replace").split("\n")
+            last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+            raise NoBytecode(python.executable, f"it ended with {failures[0]}{last and f' and {last[:300]!r}'}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let no process outlive an interrupted run."""
+    """Kill a process, so that it does not outlive an interrupted run."""
     process.kill()
     process.wait()
 
 
 def _start(
-    root: Path, paths: Sequence[str], executable: str, found: dict[str, str], said: IO[bytes]
+    root: Path, paths: Sequence[str], executable: str, libraries: dict[str, str], output: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    environ = kept | found | {"PYTHONHASHSEED": "0"}  # sets of constants are written in the order of their hashes
-    # Not -I: it would ignore the seed. No site, so that nothing of the host's packages is loaded.
+    environ = kept | libraries | {"PYTHONHASHSEED": "0"}  # the order of set constants depends on hashes
+    # Not -I, which would ignore the seed. -S, so that no packages of the host are loaded.
     command = [executable, "-s", "-S", "-B", "-W", "ignore", str(_SCRIPT), str(root)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, env=environ)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=output, env=environ)
     try:
         assert process.stdin is not None
         with process.stdin as stream:
             stream.write(b"".join(os.fsencode(path) + b"\n" for path in paths))
     except BrokenPipeError:
-        pass  # it has ended already, and says with which code
+        pass  # it has already ended, and its exit code is checked
     except BaseException:
         _end(process)
         raise

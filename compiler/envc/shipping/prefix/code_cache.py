@@ -1,8 +1,8 @@
-"""Code in the cache: unpacked once by content digest, and compared with that digest before every use.
+"""The code cache: bundled code, unpacked once per content digest, and compared with the digest before every use.
 
-``<cache>/code/<content digest>/files`` is the tree, ``members.json`` beside it the list of its members, whose digest is
-the folder's name. Code is small, and it is what a step runs first; so what is in the cache is not believed. What a
-step itself has written among the files stays.
+``<cache>/code/<content digest>/files`` is the tree. ``members.json`` beside it is the list of its members, whose digest
+is the name of the folder. The cache is not trusted, since code is small and is what a step runs first. Files that a
+step itself has added stay.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _MEMBERS = "members.json"
 def code_folder(
     content: Sha256, find: Callable[[], tuple[ObjectIndex, ReadRange]], *, cache: Path, progress: Progress
 ) -> Path:
-    """The folder that holds the tree of that content digest; `find` is asked for the object only where it is missing.
+    """The folder with the tree of that content digest. `find` is called for the object only if the tree is missing.
 
-    Raises what `find` raises, CorruptObject, and EnvcError where the disk cannot take the files.
+    Raises what `find` raises, CorruptObject, and EnvcError if the disk cannot take the files.
     """
     folder = cache / "code" / content
     if not _is_whole(folder, content):

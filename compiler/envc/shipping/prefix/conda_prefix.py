@@ -1,8 +1,10 @@
-"""What a tree of conda packages still lacks where it is to stand: its own path in the files, and its history.
+"""Completes a tree of conda packages in a prefix: replaces placeholders by its path, and writes its history.
 
-The objects hold files with placeholders, and prefix records that say where those are (`envc.install.conda_meta`). Here
-each such file is replaced by one that names the prefix. None is written in place: it may share its content with the
-cache, and so with other prefixes.
+Objects contain files with placeholders, and prefix records that list these files (`unpack.conda_meta`). Here each of
+them is replaced by a file that contains the path of the prefix. No file is changed in place, since it may share its
+content with the cache, and so with other prefixes.
+
+`system.atomic_file` does not serve here: the tree is not published yet, and files keep their modes and times.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import mmap
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -46,36 +49,40 @@ from envc.shipping.unpack.placeholders import (
 )
 from envc.system.buffers import write_all
 
-UNKNOWN = "envc://bundle"  # where packages come from, as far as a single-file bundle knows
-_GROWTH = 64 << 20  # bytes by which a text may grow, however small it was
-_WORTH_THREADS = 16 << 20  # bytes to be rewritten; fewer are done before threads are there
+UNKNOWN = "envc://bundle"  # the channel of packages from a single-file bundle, which does not name it
+_GROWTH = 64 << 20  # bytes by which any text may grow
+_WORTH_THREADS = 16 << 20  # bytes to be rewritten; fewer are rewritten faster than threads start
 _DRAFTS = ".envc/drafts"
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 CODESIGN = "/usr/bin/codesign"
-_MACH_O = (b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")  # 64 bits, and two kinds of fat files
+_MACH_O = (
+    b"\xcf\xfa\xed\xfe",
+    b"\xca\xfe\xba\xbe",
+    b"\xca\xfe\xba\xbf",
+)  # 64-bit files, and two kinds of universal files
 
 
 class PrefixTooLongFor(EnvcError):
-    """A file of a package has no room for the path of the prefix."""
+    """The path of the prefix is too long for a file of a package."""
 
     hint = "choose a shorter --prefix, or a shorter ENVC_CACHE_DIR"
 
-    def __init__(self, prefix: str, package: str, path: str, room: int) -> None:
-        super().__init__(prefix, package, path, room)
+    def __init__(self, prefix: str, package: str, path: str, limit: int) -> None:
+        super().__init__(prefix, package, path, limit)
         self.prefix = prefix
         self.package = package
         self.path = path
-        self.room = room  # bytes
+        self.limit = limit  # bytes
 
     def __str__(self) -> str:
         length = len(self.prefix.encode())
-        return f"{self.path} of {self.package} has room for a prefix of {self.room} bytes; {self.prefix} has {length}"
+        return f"{self.path} of {self.package} has room for a prefix of {self.limit} bytes; {self.prefix} has {length}"
 
     def data(self) -> dict[str, object]:
-        return {"package": self.package, "path": self.path, "room": self.room, "length": len(self.prefix.encode())}
+        return {"package": self.package, "path": self.path, "room": self.limit, "length": len(self.prefix.encode())}
 
 
-def settle(
+def complete_prefix(
     root: Path,
     prefix: Path,
     record: Record,
@@ -85,52 +92,56 @@ def settle(
     threads: int | None = None,
     codesign: str = CODESIGN,
 ) -> None:
-    """Complete the tree at `root`, which is about to become `prefix`.
+    """Complete the tree at `root`, which will be renamed to `prefix`.
 
-    `origins` say for each artifact which channel it is from, as an address without credentials. Raises CorruptBlob for
-    a prefix record that is not the object's, PrefixTooLongFor, and OSErrors for a disk that cannot take the files.
+    `origins` maps each artifact to the address of its channel, without credentials. Raises CorruptBlob for a prefix
+    record that is not the one of the object, PrefixTooLongFor, and OSErrors if the disk cannot take the files.
     """
     spelt = spell_prefix(str(prefix), record.platform)
     if not spelt.isprintable():
-        raise EnvcError(f"{str(prefix)!r} cannot stand in files: it holds control characters, or is not Unicode")
+        raise EnvcError(
+            f"{str(prefix)!r} cannot be written into files: it contains control characters, or is not Unicode"
+        )
     packages = [_read(root, item, record) for item in record.objects if item.kind == "conda"]
-    work: list[tuple[RecordObject, InstalledPath, Member]] = []
+    work: list[_Rewrite] = []
     for package in packages:
         for entry in package.meta.paths_data.paths if package.meta else ():
-            member = package.own.get(entry.path)
+            member = package.members.get(entry.path)
             if entry.path_type == "directory":
                 (root / entry.path).mkdir(parents=True, exist_ok=True)
             elif member is not None and member.type == "file" and (entry.no_link or _is_changed(entry, record)):
-                work.append((package.item, entry, member))
+                work.append(_Rewrite(package.item, entry, member))
     drafts = root / _DRAFTS
     drafts.mkdir(parents=True)
-    digests = _rewrite_all(root, drafts, work, spelt, record.platform, threads)
+    digests = _rewrite_all(root, work, _Prefix(spelt, record.platform), threads)
     drafts.rmdir()
-    changed = {entry.path for _, entry, _ in work if entry.file_mode == "binary" and _is_changed(entry, record)}
+    changed = {each.entry.path for each in work if each.entry.file_mode == "binary" and _is_changed(each.entry, record)}
     digests |= _sign(root, sorted(changed), record.platform, codesign, progress)
     for package in packages:
         channel = origins.get(Sha256(package.summary.sha256), UNKNOWN)
         url = f"{channel}/{package.summary.subdir or record.platform}/{package.summary.fn}"
-        settled = encode_record(_settled(package.meta, package.own, digests)) if package.meta else package.data
-        _replace(root / meta_path(package.item.file), drafts, with_origin(settled, url, channel))
+        text = encode_record(_completed(package.meta, package.members, digests)) if package.meta else package.data
+        _replace(root / meta_path(package.item.file), drafts, with_origin(text, url, channel))
     (root / HISTORY).write_text(_history(packages, origins), encoding="utf-8", newline="\n")
     os.utime(root / HISTORY, (MTIME, MTIME))
 
 
 def changed_paths(record: Record, metas: Mapping[Sha256, PrefixRecord]) -> set[str]:
-    """The paths that `settle` makes or rewrites; `metas` are the prefix records of the artifacts."""
+    """The paths that `complete_prefix` creates or rewrites. `metas` are the prefix records of the artifacts."""
     found = {HISTORY} if metas else set()
     for item in record.objects:
         meta = metas.get(item.index.artifact)
         if meta is not None:
-            own = _own(record, item)
+            members = _members(record, item)
             found.add(meta_path(item.file))
-            found |= {entry.path for entry in meta.paths_data.paths if entry.path in own and _is_changed(entry, record)}
+            found |= {
+                entry.path for entry in meta.paths_data.paths if entry.path in members and _is_changed(entry, record)
+            }
     return found
 
 
 def rewritten_entries(root: Path, record: Record) -> dict[str, InstalledPath]:
-    """The files of a prefix that name it, by path, as its prefix records tell; broken records tell of none."""
+    """The files of a prefix that contain its path, according to its prefix records. Broken records are skipped."""
     found: dict[str, InstalledPath] = {}
     for item in record.objects:
         if item.kind != "conda":
@@ -139,15 +150,15 @@ def rewritten_entries(root: Path, record: Record) -> dict[str, InstalledPath]:
             meta = decode_record((root / meta_path(item.file)).read_bytes())
         except (OSError, ValueError):
             continue
-        own = _own(record, item)
-        found |= {e.path: e for e in meta.paths_data.paths if e.path in own and _is_changed(e, record)}
+        members = _members(record, item)
+        found |= {e.path: e for e in meta.paths_data.paths if e.path in members and _is_changed(e, record)}
     return found
 
 
 def original_digest(path: Path, entry: InstalledPath, prefix: str, platform: str) -> str | None:
-    """The digest that a file had before it was made to name `prefix`; None where that is lost.
+    """The digest that a file had before the path `prefix` was written into it. None if that cannot be determined.
 
-    Lost are first lines that became too long, and programs that were signed again. Raises OSError.
+    It cannot for first lines that became too long, and for programs that were signed again. Raises OSError.
     """
     spelt, old = spell_prefix(prefix, platform), entry.prefix_placeholder
     data = path.read_bytes()
@@ -167,36 +178,40 @@ def _is_changed(entry: InstalledPath, record: Record) -> bool:
     return bool(entry.prefix_placeholder) and is_rewritten(entry.file_mode, record.platform)
 
 
-def _own(record: Record, item: RecordObject) -> dict[str, Member]:
-    """The members that a package has in the tree; the others belong to whoever else holds their path."""
+def _members(record: Record, item: RecordObject) -> dict[str, Member]:
+    """The members of a package that are in the tree. Other packages win the paths of its other members."""
     artifact = item.index.artifact
     winners = record.winners
     return {member.path: member for member in item.index.members if winners.get(member.path, artifact) == artifact}
 
 
 class _Package(msgspec.Struct, frozen=True, kw_only=True):
-    """A conda package in the tree, with the prefix record that its object holds."""
+    """A conda package in the tree, with the prefix record of its object."""
 
     item: RecordObject
     data: bytes
     summary: PrefixRecordSummary
-    meta: PrefixRecord | None = None  # only where something is to be done for it
-    own: dict[str, Member] = {}  # likewise
+    meta: PrefixRecord | None = None  # only if the package needs changes in the prefix
+    members: dict[str, Member] = {}  # likewise
 
 
 def _read(root: Path, item: RecordObject, record: Record) -> _Package:
-    """The prefix record of a package. Its file may come from the cache, so its digest counts."""
+    """The prefix record of a package. Its digest is checked, since the file may come from the cache."""
     path, what = meta_path(item.file), f"the object of {item.name} {item.version}"
     expected = next((member.sha256 for member in item.index.members if member.path == path), "")
     data = (root / path).read_bytes() if expected else b""
     if sha256(data) != expected:
-        raise CorruptBlob(what, f"has no {path!r} that matches its digest", "run `envc cache prune --all`, then again")
+        raise CorruptBlob(
+            what,
+            f"has no {path!r} that matches its digest",
+            "run `envc cache prune --all`, then run the same command again",
+        )
     try:
         summary = decode_summary(data)
         if summary.is_plain and not record.winners:
             return _Package(item=item, data=data, summary=summary)
-        own = _own(record, item)
-        if summary.is_plain and len(own) == len(item.index.members):
+        members = _members(record, item)
+        if summary.is_plain and len(members) == len(item.index.members):
             return _Package(item=item, data=data, summary=summary)
         meta = decode_record(data)
         for entry in meta.paths_data.paths:
@@ -206,24 +221,36 @@ def _read(root: Path, item: RecordObject, record: Record) -> _Package:
                 check_placeholder(entry.prefix_placeholder)
     except ValueError as error:
         raise CorruptBlob(what, str(error)) from None
-    return _Package(item=item, data=data, summary=summary, meta=meta, own=own)
+    return _Package(item=item, data=data, summary=summary, meta=meta, members=members)
 
 
-def _rewrite_all(
-    root: Path,
-    drafts: Path,
-    work: list[tuple[RecordObject, InstalledPath, Member]],
-    prefix: str,
-    platform: str,
-    threads: int | None,
-) -> dict[str, str]:
-    """Let files of packages name the prefix; the digests of what they hold then, by path."""
+class _Rewrite(NamedTuple):
+    """A file of a package that is written anew."""
+
+    item: RecordObject
+    entry: InstalledPath
+    member: Member
+
+    @property
+    def package(self) -> str:
+        """Name and version, for errors."""
+        return f"{self.item.name} {self.item.version}"
+
+
+class _Prefix(NamedTuple):
+    """The prefix as files name it."""
+
+    spelling: str
+    platform: str
+
+
+def _rewrite_all(root: Path, work: list[_Rewrite], prefix: _Prefix, threads: int | None) -> dict[str, str]:
+    """Write the path of the prefix into files of packages. Returns the digests of their new contents by path."""
 
     def rewrite(number: int) -> tuple[str, str]:
-        item, entry, member = work[number]
-        return entry.path, _rewrite(root / entry.path, drafts / str(number), item, entry, member, prefix, platform)
+        return work[number].entry.path, _rewrite(root, root / _DRAFTS / str(number), work[number], prefix)
 
-    if sum(member.size for _, _, member in work) < _WORTH_THREADS:
+    if sum(each.member.size for each in work) < _WORTH_THREADS:
         return dict(map(rewrite, range(len(work))))
     from concurrent.futures import ThreadPoolExecutor
 
@@ -233,15 +260,14 @@ def _rewrite_all(
         return dict(pool.map(rewrite, range(len(work))))
 
 
-def _rewrite(
-    path: Path, draft: Path, item: RecordObject, entry: InstalledPath, member: Member, prefix: str, platform: str
-) -> str:
-    """Let another file take the place of one; the digest of what it holds."""
+def _rewrite(root: Path, draft: Path, work: _Rewrite, prefix: _Prefix) -> str:
+    """Replace a file by one that contains the path of the prefix. Returns the digest of the new content."""
+    path, member = root / work.entry.path, work.member
     digest = hashlib.sha256()
     writing = os.open(draft, _WRITE, member.mode)
     try:
         with path.open("rb") as stream:
-            for piece in _pieces(stream.fileno(), item, entry, prefix, platform):
+            for piece in _pieces(stream.fileno(), work, prefix):
                 digest.update(piece)
                 write_all(writing, piece)
     finally:
@@ -251,33 +277,37 @@ def _rewrite(
     return digest.hexdigest()
 
 
-def _pieces(file: int, item: RecordObject, entry: InstalledPath, prefix: str, platform: str) -> Iterator[bytes]:
+def _pieces(file: int, work: _Rewrite, prefix: _Prefix) -> Iterator[bytes]:
+    entry = work.entry
     size = os.fstat(file).st_size
     if not size:
         return
     with mmap.mmap(file, size, access=mmap.ACCESS_READ) as data:
-        if not entry.prefix_placeholder or not is_rewritten(entry.file_mode, platform):
+        if not entry.prefix_placeholder or not is_rewritten(entry.file_mode, prefix.platform):
             yield from (data[at : at + (1 << 24)] for at in range(0, size, 1 << 24))
         elif entry.file_mode == "text":
-            yield _rewrite_text(data[:], item, entry, prefix, platform)
+            yield _rewrite_text(data[:], work, prefix)
         else:
             try:
-                yield from rewrite_binary(data, entry.prefix_placeholder, prefix)
+                yield from rewrite_binary(data, entry.prefix_placeholder, prefix.spelling)
             except PrefixTooLong as error:
-                raise PrefixTooLongFor(prefix, f"{item.name} {item.version}", entry.path, error.room) from None
+                raise PrefixTooLongFor(prefix.spelling, work.package, entry.path, error.room) from None
 
 
-def _rewrite_text(data: bytes, item: RecordObject, entry: InstalledPath, prefix: str, platform: str) -> bytes:
-    old = entry.prefix_placeholder
-    if data.count(old.encode()) * len(prefix) > 2 * len(data) + _GROWTH:
-        raise CorruptBlob(f"{entry.path} of {item.name} {item.version}", "would grow beyond all measure")
-    return rewrite_text(data, old, prefix, platform)
+def _rewrite_text(data: bytes, work: _Rewrite, prefix: _Prefix) -> bytes:
+    old = work.entry.prefix_placeholder
+    if data.count(old.encode()) * len(prefix.spelling) > 2 * len(data) + _GROWTH:
+        raise CorruptBlob(
+            f"{work.entry.path} of {work.package}", f"would grow by more than twice its size and {_GROWTH >> 20} MiB"
+        )
+    return rewrite_text(data, old, prefix.spelling, prefix.platform)
 
 
 def _sign(root: Path, paths: Iterable[str], platform: str, codesign: str, progress: Progress) -> dict[str, str]:
-    """Sign programs again whose bytes have changed: Apple silicon runs none with a signature that is not its own.
+    """Sign changed programs again: Apple silicon runs only programs with a valid signature.
 
-    As conda does (`conda.core.portability`). The digests of what was signed; a warning where it cannot be done.
+    As in conda (`conda.core.portability`). Returns the digests of the signed programs by path. Warns if programs cannot
+    be signed.
     """
     if platform != "osx-arm64":
         return {}
@@ -300,17 +330,17 @@ def _sign(root: Path, paths: Iterable[str], platform: str, codesign: str, progre
         progress.warn(
             f"{codesign} could not sign {unsigned[0]}"
             + (f" and {len(unsigned) - 1} others" if unsigned[1:] else "")
-            + ", which name the prefix now; Apple silicon may refuse to run them"
+            + ", which now contain the path of the prefix; Apple silicon may refuse to run them"
         )
     return digests
 
 
-def _settled(meta: PrefixRecord, own: Mapping[str, Member], digests: Mapping[str, str]) -> PrefixRecord:
-    """The prefix record of a package as it stands in the prefix: what another package overwrote is not in it."""
+def _completed(meta: PrefixRecord, members: Mapping[str, Member], digests: Mapping[str, str]) -> PrefixRecord:
+    """The prefix record of a package for the prefix, without paths that other packages overwrote."""
     paths = tuple(
         msgspec.structs.replace(entry, sha256_in_prefix=digests[entry.path]) if entry.path in digests else entry
         for entry in meta.paths_data.paths
-        if entry.path_type == "directory" or entry.path in own
+        if entry.path_type == "directory" or entry.path in members
     )
     files = tuple(entry.path for entry in paths if entry.path_type != "directory")
     return msgspec.structs.replace(meta, files=files, paths_data=PathsData(paths=paths), url="", channel="")
@@ -324,12 +354,12 @@ def _replace(path: Path, drafts: Path, content: bytes) -> None:
 
 
 def history_head() -> list[str]:
-    """The first lines of a history. The day is always the same, as everything is that envc makes."""
+    """The first lines of a history. The date is constant, because envc always makes equal bytes."""
     return ["==> 1980-01-01 00:00:00 <==", "# cmd: envc hydrate"]
 
 
 def _history(packages: Iterable[_Package], origins: Mapping[Sha256, str]) -> str:
-    """What conda's `History` reads: when which packages came."""
+    """The text that conda's `History` reads: when which packages were installed."""
     lines = history_head()
     for package in packages:
         summary = package.summary

@@ -1,14 +1,17 @@
-"""Objects that this machine has unpacked before, as plain files that further prefixes share.
+"""The object cache: objects that this machine has unpacked before, as plain files that other prefixes share.
 
-``<cache>/objects/<layout>/<aa>/<name>/<number>`` is the content of an object's member of that number. The name says
-what the files were compared with: it is the content digest if each was compared with its member's digest, else the
-`bytes_digest` of the object, whose frames were. So a store that puts other bytes into frames than members say reaches
-nobody but those who trust these very frames.
+``<cache>/objects/<layout>/<aa>/<name>/<number>`` is the content of the object's member of that number. The name states
+what the files were compared with. It is the content digest of the object if each file was compared with the digest of
+its member; otherwise it is the `bytes_digest` of the object, whose frames were compared. So if a store puts other bytes
+into frames than the members state, they reach only environments whose records name exactly these frames.
 
-A folder appears by a rename when all that it holds has been checked, and may be removed at any time: a lost object
-costs time and nothing else. A file that is shared by hard link changes with the prefix that changes it, so each is
-compared with its member before it is used: size, whether it is executable, and the time of its last change, which every
-member has from its object. A copy is compared by its sha256, as its bytes pass by anyway.
+A folder appears by a rename once everything in it has been checked. It may be removed at any time: a lost object costs
+only time. A file that is shared by hard link changes when a prefix changes it. Each file is therefore compared with its
+member before it is used: by size, executable bit, and the modification time, which every member has from its object. A
+copy is compared by its sha256, since its bytes are read anyway.
+
+`system.atomic_folder` does not serve here: no lock is needed, because of two processes that add one object either may
+win.
 """
 
 from __future__ import annotations
@@ -30,30 +33,32 @@ from envc.system.buffers import write_all
 LinkMode = Literal["clone", "hardlink", "copy"]
 
 _DRAFTS = "tmp"
-_ABANDONED = 24 * 3600  # seconds after which a draft has no writer any more
+_ABANDONED = 24 * 3600  # seconds after which the writer of a draft is considered dead
 _CHUNK = 1 << 20  # bytes copied at once
 _CLONE = 0x40049409  # FICLONE of linux/fs.h
 _BINARY = getattr(os, "O_BINARY", 0)
 _PROGRAM = stat.S_IFREG if os.name == "nt" else stat.S_IFREG | stat.S_IXUSR
-_TOLD = stat.S_IFMT(0o177777) | _PROGRAM  # what a mode says of a member; the rest is the umask's
-_STARTS = {os.stat, os.open, os.link, os.utime, os.unlink} <= os.supports_dir_fd and hasattr(os, "O_DIRECTORY")
-# What a file system answers that cannot do it, for these two places or at all. EMLINK is about one file only.
-_CANNOT = frozenset(
+_MODE_MASK = stat.S_IFMT(0o177777) | _PROGRAM  # the bits that a member determines; the others depend on the umask
+_CAN_OPEN_FOLDERS = {os.stat, os.open, os.link, os.utime, os.unlink} <= os.supports_dir_fd and hasattr(
+    os, "O_DIRECTORY"
+)
+# Errors of a file system that cannot do it, for these two places or at all. EMLINK concerns only one file.
+_UNSUPPORTED = frozenset(
     {errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY}
 )
 
 
 class _Changed(Exception):
-    """A file in the cache that is not what was put there."""
+    """A file in the cache was changed or removed."""
 
 
-class Unpacked:
-    """The unpacked objects of one cache. Any number of processes may use it at once; an instance is for one thread."""
+class ObjectCache:
+    """The unpacked objects in one folder. Any number of processes may use it at once; an instance is for one thread."""
 
     def __init__(self, folder: Path, *, mode: LinkMode | None = None, copies: bool = False) -> None:
-        """With a `mode` only that one is tried; else reflink, hard link and copy, in this order.
+        """With a `mode`, only that one is tried; otherwise reflink, hard link and copy, in this order.
 
-        `copies` says that it is worth keeping objects even if keeping means copying. A `mode` of copy implies it.
+        `copies` means that caching an object is worth a copy of its files. The mode "copy" implies it.
         """
         self._folder = folder
         self._modes: list[LinkMode] = [mode] if mode else ["clone", "hardlink", "copy"]
@@ -61,15 +66,15 @@ class Unpacked:
         self._swept = False
 
     def holds(self, layout: str, name: Sha256) -> bool:
-        """Whether an object of that name was kept. Its index has been checked then, for it was written by it."""
+        """Whether the cache contains an object of that name. Its index was then checked when it was written."""
         return self._place_of(layout, name).is_dir()
 
     def place(self, root: Path, index: ObjectIndex, name: Sha256, skipped: frozenset[str]) -> bool:
-        """Give the files of an object their places below `root`, where their folders are. False, and nothing is there,
-        when the object is not whole, or not any more.
+        """Share the files of an object with `root`, which contains their folders already. Returns False, and leaves no
+        file behind, if the cached object is incomplete or was changed.
 
-        Links are not made. Nothing is there after an error either: FileExistsError when another object's file is in the
-        way, other OSErrors for a disk that cannot take the files.
+        Links are not created. Errors leave no file behind either: FileExistsError if a file of another object is in the
+        way, and other OSErrors if the disk cannot take the files.
         """
         folder = self._place_of(index.layout, name)
         placed: list[str] = []
@@ -93,10 +98,10 @@ class Unpacked:
     def keep(
         self, root: Path, index: ObjectIndex, name: Sha256, skipped: frozenset[str], *, may_copy: bool = True
     ) -> bool:
-        """Remember an object whose files have been written below `root` and checked. What the disk refuses is let be.
+        """Add an object, whose files have been written below `root` and checked, to the cache. Disk errors are ignored.
 
-        Unless it `may_copy`, False where nothing else is left: copies take room, which the prefix may still need.
-        Skipped members are not kept; who needs them finds the object incomplete.
+        Without `may_copy`, returns False if only copying is possible: copies take disk space that the prefix may still
+        need. Skipped members are not added; for a prefix that needs them, the cached object is incomplete.
         """
 
         def must_not() -> bool:
@@ -120,7 +125,7 @@ class Unpacked:
             draft.rename(folder)
             is_kept = True
         except (OSError, _Changed):
-            pass  # a full disk, a cache that is read-only, or another process that kept the same object meanwhile
+            pass  # a full disk, a read-only cache, or another process that has just added the same object
         finally:
             if not is_kept:
                 _remove(draft)
@@ -130,7 +135,7 @@ class Unpacked:
         return self._folder / layout / name[:2] / name
 
     def _share(self, source: _Folder, name: str, target: _Folder, path: str, member: Member) -> None:
-        """Let the file `path` in `target` become the one called `name` in `source`, in the first way that works here.
+        """Create the file `path` in `target` from the file `name` in `source`, in the first way that works here.
 
         Raises _Changed.
         """
@@ -140,25 +145,25 @@ class Unpacked:
                 _WAYS[mode](source, name, target, path, member)
                 return
             except FileNotFoundError:
-                # The target's folder has been made, so it is the source that somebody has removed.
+                # The folder of the target exists, so another process has removed the source.
                 raise _Changed from None
             except OSError as error:
                 if error.errno == errno.EMLINK and mode == "hardlink" and "copy" in self._modes:
                     _copy(source, name, target, path, member)
                     return
-                if error.errno not in _CANNOT or len(self._modes) == 1:
+                if error.errno not in _UNSUPPORTED or len(self._modes) == 1:
                     raise
             self._modes.pop(0)
 
     def _discard(self, folder: Path) -> None:
-        grave = self._folder / _DRAFTS / os.urandom(16).hex()
+        doomed = self._folder / _DRAFTS / os.urandom(16).hex()
         with suppress(OSError):
-            grave.parent.mkdir(parents=True, exist_ok=True)
-            folder.rename(grave)
-        _remove(grave)
+            doomed.parent.mkdir(parents=True, exist_ok=True)
+            folder.rename(doomed)
+        _remove(doomed)
 
     def _sweep(self, drafts: Path) -> None:
-        """Once per instance: remove what killed runs left."""
+        """Remove what killed runs left behind, once per instance."""
         if self._swept:
             return
         self._swept = True
@@ -169,21 +174,21 @@ class Unpacked:
 
 
 def _remove(folder: Path) -> None:
-    import shutil  # most prefixes need nothing of it
+    import shutil  # not needed for most prefixes
 
     shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Folder(NamedTuple):
-    """A folder, open where the system can start at one: the way to it is then not looked up for every file."""
+    """A folder. It is opened if the system supports relative paths, so that it is not resolved for every file."""
 
-    start: str  # what a name in it is to be written behind; "" behind an open folder
+    start: str  # the prefix of the paths in it; "" for an open folder
     fd: int | None
 
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[_Folder]:
-    if not _STARTS:
+    if not _CAN_OPEN_FOLDERS:
         yield _Folder(f"{folder}{os.sep}", None)
         return
     try:
@@ -205,29 +210,29 @@ def _files(members: Iterable[Member], skipped: frozenset[str]) -> Iterable[tuple
 
 
 def _is_intact(folder: _Folder, name: str, member: Member) -> bool:
-    """Whether a file of the cache still is what was put there, as far as can be told without reading it."""
+    """Whether a file of the cache is unchanged, as far as that is known without reading it."""
     try:
         status = os.stat(folder.start + name, dir_fd=folder.fd, follow_symlinks=False)
     except OSError:
         return False
     return (
         status.st_size == member.size
-        and status.st_mode & _TOLD == (_PROGRAM if member.mode == 0o755 else stat.S_IFREG)
+        and status.st_mode & _MODE_MASK == (_PROGRAM if member.mode == 0o755 else stat.S_IFREG)
         and status.st_mtime_ns == member.mtime * 1_000_000_000
     )
 
 
 def _clone(source: _Folder, name: str, target: _Folder, path: str, member: Member) -> None:
-    """A file that shares its blocks with another until one of the two changes."""
+    """Create a file that shares its blocks with another until one of the two changes."""
     try:
         from fcntl import ioctl
     except ImportError:
         raise OSError(errno.ENOSYS, "no reflinks") from None
 
-    def fill(reading: int, writing: int) -> None:
+    def transfer(reading: int, writing: int) -> None:
         ioctl(writing, _CLONE, reading)
 
-    _create(source, name, target, path, member, fill)
+    _create(source, name, target, path, member, transfer)
 
 
 def _hardlink(source: _Folder, name: str, target: _Folder, path: str, member: Member) -> None:
@@ -235,7 +240,7 @@ def _hardlink(source: _Folder, name: str, target: _Folder, path: str, member: Me
 
 
 def _copy(source: _Folder, name: str, target: _Folder, path: str, member: Member) -> None:
-    def fill(reading: int, writing: int) -> None:
+    def transfer(reading: int, writing: int) -> None:
         digest = hashlib.sha256()
         while data := os.read(reading, _CHUNK):
             digest.update(data)
@@ -243,20 +248,20 @@ def _copy(source: _Folder, name: str, target: _Folder, path: str, member: Member
         if digest.hexdigest() != member.sha256:
             raise _Changed
 
-    _create(source, name, target, path, member, fill)
+    _create(source, name, target, path, member, transfer)
 
 
 def _create(
-    source: _Folder, name: str, target: _Folder, path: str, member: Member, fill: Callable[[int, int], None]
+    source: _Folder, name: str, target: _Folder, path: str, member: Member, transfer: Callable[[int, int], None]
 ) -> None:
-    """A new file with the member's mode and time; none if `fill` fails."""
+    """Create a file with the mode and time of the member. It is removed if `transfer` fails."""
     reading = os.open(source.start + name, os.O_RDONLY | _BINARY, dir_fd=source.fd)
     place = target.start + path
     try:
         writing = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, member.mode, dir_fd=target.fd)
         try:
             try:
-                fill(reading, writing)
+                transfer(reading, writing)
             finally:
                 os.close(writing)
             os.utime(place, (member.mtime, member.mtime), dir_fd=target.fd)

@@ -1,8 +1,9 @@
-"""Byte-code for the files that are named on standard input, one relative path a line.
+"""Compiles the files that standard input names, one relative path per line, to bytecode.
 
-Run as ``python -s -S -B -W ignore pyc.py ROOT`` by the Python that shall load the result. Files are unchecked-hash ones
-(PEP 552): they stay valid whatever happens to the times of the sources, and the same source gives the same bytes. A
-source that is no Python of this version is left out, as its import would have failed anyway. Written for Python 3.7.
+Run as ``python -s -S -B -W ignore pyc.py ROOT`` by the Python that will load the result. The files are unchecked
+hash-based pycs (PEP 552): they stay valid when the times of the sources change, and equal sources give equal bytes. A
+source that is not valid for this version of Python is skipped, since importing it would fail anyway. Written for
+Python 3.7.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 
 
 def main() -> None:
-    del sys.path[0]  # this script's own folder, which holds nothing that is wanted
+    del sys.path[0]  # the folder of this script, from which nothing must be imported
     import os
     import py_compile
 
@@ -19,7 +20,7 @@ def main() -> None:
     for line in sys.stdin.buffer:
         path = os.fsdecode(line.rstrip(b"\n"))
         try:
-            # The name that the code carries is relative to the prefix; Python puts the real one in when it loads it.
+            # The path in the code object is relative to the prefix. Python replaces it when it loads the code.
             py_compile.compile(
                 f"{root}/{path}",
                 dfile=path,

@@ -1,8 +1,10 @@
-"""What lets a tree run that `tar` has unpacked: ``.envc/relocate.sh``, and a ``bin/python`` that calls it when needed.
+"""``.envc/relocate.sh``, which makes a tree run that `tar` has unpacked, and a ``bin/python`` that calls it if needed.
 
-The script does what `prefix.make_prefix` does, with nothing but a POSIX shell and the Python that it finds. It may be
-run again, after the tree was moved to another machine or its interpreter was removed. Windows has no shell for it:
-there `envc hydrate` unpacks bundles.
+The script does what `venv.make_prefix` does, and needs only a POSIX shell and the Python that it finds. It may be run
+again after the tree was moved to another machine, or its interpreter was removed. Windows has no such shell; there,
+`envc hydrate` unpacks bundles.
+
+The texts below are bytes of bundles: changing one changes the format (FORMAT.md).
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from envc.shipping.prefix.venv import made_paths
 from envc_solvers.target import Platform, Python
 
 SCRIPT = ".envc/relocate.sh"
-STAND_IN = "bin/python"  # until the script puts the way to the interpreter there
+STAND_IN = "bin/python"  # until the script replaces it by a link to the interpreter
 
 _SCRIPT = """\
 #!/bin/sh
@@ -36,7 +38,7 @@ echo "relocate.sh: this machine has no @WANTED@ among: $*" >&2
 exit 1
 """
 
-# What the program of either kind of tree asks of the machine; ends it with 1 where that cannot run the tree.
+# Checks the machine for both kinds of trees. Ends the program with 1 if the machine cannot run the tree.
 CHECKS = """\
 def numbers(version):
     return [int(part) for part in version.split(".") if part.isdigit()]
@@ -65,7 +67,7 @@ def check_machine(needs):
             refuse("macos", needs["macos"], has)
 """
 
-# Ends with 3 on a Python that is not the wanted one, and with 1 where the wanted one cannot be used.
+# Ends with 3 on a Python that does not fit, and with 1 if the fitting Python cannot be used.
 _PROGRAM = """\
 import os, sys, sysconfig
 
@@ -125,7 +127,7 @@ exit 127
 
 
 def relocate_script(platform: Platform, python: Python, requirements: Mapping[str, str]) -> bytes | None:
-    """The script for one kind of environment; `requirements` are the record's. None for Windows."""
+    """The script for one kind of environment, with the `requirements` of its record. None for Windows."""
     if platform.family == "windows":
         return None
     minor = f"{python.minor[0]}.{python.minor[1]}"
@@ -136,7 +138,7 @@ def relocate_script(platform: Platform, python: Python, requirements: Mapping[st
         (f"pypy{minor}", "pypy3") if python.implementation == "pypy" else (f"python{minor}{flag}", "python3", "python")
     )
     bits = 32 if platform.arch in ("i686", "armv7l") else 64
-    # A 32-bit Python may run on a 64-bit system, whose name it then reports.
+    # A 32-bit Python may run on a 64-bit system. It then reports the name of that system.
     machines = {"i686": ("i686", "i386", "x86_64"), "armv7l": ("armv7l", "armv8l", "aarch64")}
     name = "PyPy" if python.implementation == "pypy" else "CPython"
     version = python.minor if python.patch is None else (*python.minor, python.patch)
@@ -160,5 +162,5 @@ def relocate_script(platform: Platform, python: Python, requirements: Mapping[st
 
 
 def stand_in(platform: Platform) -> bytes | None:
-    """The file ``bin/python`` of a bundle; None for Windows."""
+    """The file ``bin/python`` of a bundle. None for Windows."""
     return None if platform.family == "windows" else _STAND_IN

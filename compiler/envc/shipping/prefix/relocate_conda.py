@@ -1,8 +1,11 @@
-"""``.envc/relocate.sh`` for trees of conda packages: puts the tree's own path where their files have a placeholder.
+"""``.envc/relocate.sh`` for trees of conda packages, which replaces the placeholders in their files by the tree's path.
 
-The script does what `conda_prefix.settle` does, with a POSIX shell and a Python, by default the tree's own; the rules
-for files are the very source of `envc.install.placeholders`. Run again in the same place it does nothing. A tree that
-was moved afterwards is unpacked again: how much room its files had is not known any more. Windows has no shell for it.
+The script does what `conda_prefix.complete_prefix` does. It needs a POSIX shell and a Python, by default the tree's
+own. It contains the source text of `unpack.placeholders`. Running it again in the same place does nothing. A tree that
+was moved afterwards must be unpacked again, since it is no longer known how long a path its files can hold. Windows has
+no such shell.
+
+The texts below and `unpack.placeholders` are bytes of bundles: changing one changes the format (FORMAT.md).
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ echo "relocate.sh: no Python can be run among: $*" >&2
 exit 1
 """
 
-# Ends with 1 where the tree cannot be used here. A Python that cannot do this ends with another code by itself.
+# Ends with 1 if the tree cannot be used here. A Python that cannot run this ends with another code by itself.
 _PROGRAM = """\
 import hashlib, json, os, subprocess, sys
 
@@ -150,7 +153,7 @@ except OSError as error:
 
 
 def relocate_conda_script(platform: Platform, requirements: Mapping[str, str]) -> bytes | None:
-    """The script for one kind of environment; `requirements` are the record's. None for Windows."""
+    """The script for one kind of environment, with the `requirements` of its record. None for Windows."""
     if platform.family == "windows":
         return None
     from envc.model.record import MTIME

@@ -1,7 +1,8 @@
-"""Objects into a folder, on all cores. Nothing but the folder is ever written to.
+"""Writes objects into a folder, on all cores. Nothing outside the folder is ever written.
 
-The folder is new and nobody else's. Members are written without following links, into folders that were made here, and
-links come last, so that no write can pass through one (`envc.store.paths` says why the links themselves are harmless).
+The folder is new, and no other process uses it. Members are written without following links, into folders that were
+created here, and links are created last, so that no write can pass through one. `format.paths` explains why the links
+themselves are harmless.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from envc.model.record import Member, ObjectIndex
 from envc.shipping.format.decode import ObjectReader, Piece
 from envc.shipping.format.errors import CorruptBlob, MissingBlob
 from envc.shipping.format.object_index import ReadRange
-from envc.shipping.prefix.object_cache import Unpacked
+from envc.shipping.prefix.object_cache import ObjectCache
 from envc.system.buffers import write_all
 from envc.system.cores import usable_cores
 from envc.system.forks import can_fork, run_in_forks
@@ -35,16 +36,16 @@ _WRITE = os.O_WRONLY | os.O_CREAT
 for _flag in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):  # each is missing on some system
     _WRITE |= getattr(os, _flag, 0)
 _TIMES_BY_FILE = os.utime in os.supports_fd
-_BYTES_FOR_A_COPY = 8 << 20  # of frames, which then take ten times as long as to make a copy of this process
-_RUNS_FOR_EACH = 5  # pieces of work for each process, if all were of one size: the last ones are small
-_FILES_FOR_A_COPY = 4000  # to make a copy of this process takes as long as to share some hundreds of files
+_BYTES_PER_FORK = 8 << 20  # of frames, which take ten times as long to write as a fork takes to start
+_RUNS_PER_PROCESS = 5  # tasks for each process, if all had the same size; the last ones are small
+_FILES_PER_FORK = 4000  # starting a fork takes as long as sharing some hundreds of files
 
 
 class CorruptObject(CorruptBlob):
-    """An object that the store does not hold as its index says, or not at all. `bundle` derives it again."""
+    """An object that is missing in the store, or is not what its index says. `bundle` derives it again."""
 
     def __init__(self, what: str, reason: str, layout: str, artifact: Sha256) -> None:
-        super().__init__(what, reason, "run `envc bundle`: it makes the object again from its artifact")
+        super().__init__(what, reason, "run `envc bundle`, which makes the object again from its artifact")
         self.layout = layout
         self.artifact = artifact
 
@@ -53,29 +54,29 @@ class CorruptObject(CorruptBlob):
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One object to be written, but for some of its members."""
+    """One object to be written, except some of its members."""
 
     index: ObjectIndex  # checked before it is used
-    what: str  # for people
+    what: str  # its name in errors
     read_range: ReadRange
     skipped: frozenset[str] = frozenset()  # paths that belong to another object
-    contents: bool = True  # whether contents are compared with their members' digests, not with the frames' alone
-    names: tuple[Sha256, ...] = ()  # by which it may be unpacked on this machine; it is kept there by the first one
+    contents: bool = True  # whether contents are compared with the digests of members, in addition to those of frames
+    names: tuple[Sha256, ...] = ()  # its possible names in the object cache; it is added under the first one
 
     @property
     def size(self) -> int:
-        """Bytes of all frames."""
+        """The bytes of all frames."""
         return sum(frame.length for frame in self.index.frames)
 
     @property
-    def wanted(self) -> Iterable[Member]:
+    def selected(self) -> Iterable[Member]:
         """The members to be written."""
         if not self.skipped:
             return self.index.members
         return [member for member in self.index.members if member.path not in self.skipped]
 
-    def reading(self, number: int) -> Callable[[], Owned]:
-        """What reads the bytes of a frame."""
+    def reader(self, number: int) -> Callable[[], Owned]:
+        """A function that reads the bytes of a frame."""
         frame = self.index.frames[number]
         return partial(self.read_range, frame.offset, frame.length)
 
@@ -85,70 +86,70 @@ def write_tree(
     parts: Sequence[Part],
     task: Task,
     *,
-    unpacked: Unpacked | None = None,
+    cache: ObjectCache | None = None,
     threads: int | None = None,
     in_flight: int = 1,
 ) -> None:
     """Write the members of all parts below `root`, an empty folder. `task` advances by compressed bytes.
 
-    Objects that are `unpacked` on this machine are shared from there, the others are kept there.
-    `in_flight` frames are read ahead of the threads that write, for stores whose answers take their time.
-    Raises CorruptBlob for an index that is not one; CorruptObject for bytes that are not there or not what an index
-    says; FileExistsError, IsADirectoryError or NotADirectoryError where two members want one place; other OSErrors for
-    a disk that cannot take them. What was written until then stays.
+    Objects that are in `cache` are shared from there; the others are added to it. `in_flight` frames are read ahead of
+    the threads that write, for stores with slow answers. Raises CorruptBlob for an invalid index; CorruptObject for
+    bytes that are missing or not what an index says; FileExistsError, IsADirectoryError or NotADirectoryError if two
+    members have the same place; and other OSErrors if the disk cannot take the files. Files that were written before
+    an error stay.
     """
-    site = _Site(root, _Folders(root), unpacked, task)
-    missing = list(parts) if unpacked is None else _place(site, parts, unpacked)
+    target = _Target(root, _Folders(root), cache, task)
+    missing = list(parts) if cache is None else _place(target, parts, cache)
     if missing:
-        _write(site, missing, threads, in_flight)
+        _write(target, missing, threads, in_flight)
     for part in parts:
-        for member in part.wanted:
+        for member in part.selected:
             if member.type == "link":
                 (root / member.path).symlink_to(member.link)
 
 
-class _Site(NamedTuple):
-    """Where a tree is made, and who is told."""
+class _Target(NamedTuple):
+    """The folder that a tree is written to, with the object cache and the progress to report."""
 
     root: Path
     folders: _Folders
-    unpacked: Unpacked | None
+    cache: ObjectCache | None
     task: Task
 
     def finish(self, part: Part) -> None:
-        """What is left to do when all frames of a part have been written."""
+        """Complete a part after all of its frames have been written."""
         for member in _sliced(part):
             _finish_sliced(self.root, part, member)
 
     def keep(self, part: Part, *, may_copy: bool = True) -> bool:
-        """`Unpacked.keep`, where anything is to be kept at all."""
-        if self.unpacked is None or not part.names:
+        """`ObjectCache.keep`, if the part is to be cached at all."""
+        if self.cache is None or not part.names:
             return True
-        return self.unpacked.keep(self.root, part.index, part.names[0], part.skipped, may_copy=may_copy)
+        return self.cache.keep(self.root, part.index, part.names[0], part.skipped, may_copy=may_copy)
 
     def is_kept(self, part: Part) -> bool:
-        """Whether `keep` has nothing to do any more."""
-        return self.unpacked is None or not part.names or self.unpacked.holds(part.index.layout, part.names[0])
+        """Whether `keep` has nothing left to do."""
+        return self.cache is None or not part.names or self.cache.holds(part.index.layout, part.names[0])
 
 
-def _write(site: _Site, parts: list[Part], threads: int | None, in_flight: int) -> None:
-    """Read, check and write the files of these parts, and keep each for other prefixes.
+def _write(target: _Target, parts: list[Part], threads: int | None, in_flight: int) -> None:
+    """Read, check and write the files of these parts, and add each part to the object cache.
 
-    Copies of this process do it where nothing is to be waited for, threads elsewhere.
+    Forks of this process do the work if reading does not wait for a network, and threads otherwise.
     """
-    # Largest first: a long object at the end would leave the other cores idle.
+    # Largest first: a large object at the end would leave the other cores idle.
     parts.sort(key=lambda part: -part.size)
-    copies = (threads or usable_cores()) - 1
-    if in_flight == 1 and copies and sum(part.size for part in parts) > _BYTES_FOR_A_COPY:
-        runs = _runs(parts, copies + 1)
+    forks = (threads or usable_cores()) - 1
+    if in_flight == 1 and forks and sum(part.size for part in parts) > _BYTES_PER_FORK:
+        runs = _runs(parts, forks + 1)
         if can_fork(len(runs)):
-            _write_with_copies(site, parts, runs, copies)
+            _write_in_forks(target, parts, runs, forks)
             return
-    _write_on_threads(site, parts, threads, in_flight)
+    _write_on_threads(target, parts, threads, in_flight)
 
 
 class _Run(NamedTuple):
-    """Frames of one part that follow each other, for one process."""
+    """Consecutive frames of one part, to be written by one process."""
 
     part: Part
     numbers: range
@@ -160,10 +161,10 @@ class _Run(NamedTuple):
 
 
 def _runs(parts: list[Part], processes: int) -> list[_Run]:
-    """All frames of the parts. A part is one run, so that one process alone checks its index, unless it is so large
-    that others would have to wait for it.
+    """All frames of the parts, as runs. A part is one run, so that only one process checks its index, unless it is so
+    large that the other processes would have to wait for it.
     """
-    most = sum(part.size for part in parts) // (_RUNS_FOR_EACH * processes)
+    most = sum(part.size for part in parts) // (_RUNS_PER_PROCESS * processes)
     runs: list[_Run] = []
     for part in parts:
         start = size = 0
@@ -176,8 +177,8 @@ def _runs(parts: list[Part], processes: int) -> list[_Run]:
     return runs
 
 
-def _write_with_copies(site: _Site, parts: list[Part], runs: list[_Run], copies: int) -> None:
-    """As `_write`. A fifth faster than threads, which wait for the interpreter after each of 100,000 short calls."""
+def _write_in_forks(target: _Target, parts: list[Part], runs: list[_Run], forks: int) -> None:
+    """As `_write`. A fifth faster than threads, which wait for the GIL after each of 100,000 short calls."""
     readers: dict[int, ObjectReader] = {}
 
     def write(at: int) -> bool:
@@ -185,117 +186,117 @@ def _write_with_copies(site: _Site, parts: list[Part], runs: list[_Run], copies:
         part, reader = run.part, readers.get(id(run.part))
         if reader is None:
             reader = readers[id(part)] = ObjectReader(part.index, part.what, contents=part.contents)
-            site.folders.make(part, beside_others=True)
-        with _guard(part), _removing() as written:
+            target.folders.make(part, shared=True)
+        with _reporting(part), _removing_on_error() as written:
             for number in run.numbers:
-                _write_pieces(site.root, part, reader.pieces(number, part.reading(number)()), written)
+                _write_pieces(target.root, part, reader.pieces(number, part.reader(number)()), written)
             if run.is_whole:
-                site.finish(part)
-                site.keep(part, may_copy=False)
+                target.finish(part)
+                target.keep(part, may_copy=False)
         return True
 
-    run_in_forks(write, len(runs), forks=copies, done=lambda at: site.task.advance(runs[at].size))
+    run_in_forks(write, len(runs), forks=forks, done=lambda at: target.task.advance(runs[at].size))
     whole = {id(run.part) for run in runs if run.is_whole}
-    left = [part for part in parts if id(part) not in whole or not site.is_kept(part)]
+    left = [part for part in parts if id(part) not in whole or not target.is_kept(part)]
 
     def complete(at: int) -> bool:
         part = left[at]
         if id(part) not in whole:
-            with _guard(part):
-                site.finish(part)
-        return site.keep(part)
+            with _reporting(part):
+                target.finish(part)
+        return target.keep(part)
 
-    amount = sum(len(part.index.members) for part in left) // _FILES_FOR_A_COPY
-    amount += sum(member.size for part in left if part.contents for member in _sliced(part)) // _BYTES_FOR_A_COPY
-    run_in_forks(complete, len(left), forks=min(copies, amount))
+    tasks = sum(len(part.index.members) for part in left) // _FILES_PER_FORK
+    tasks += sum(member.size for part in left if part.contents for member in _sliced(part)) // _BYTES_PER_FORK
+    run_in_forks(complete, len(left), forks=min(forks, tasks))
 
 
-def _write_on_threads(site: _Site, parts: list[Part], threads: int | None, in_flight: int) -> None:
-    """As `_write`. The first files are written while the indexes of the others are still checked, and objects are kept
-    while others are being read.
+def _write_on_threads(target: _Target, parts: list[Part], threads: int | None, in_flight: int) -> None:
+    """As `_write`. The first files are written while the indexes of other parts are being checked, and objects are
+    added to the cache while others are being read.
     """
     from envc.system.readahead import ReadAhead
     from envc.system.write_pool import WritePool, wait_for
 
     window = min(in_flight, sum(len(part.index.frames) for part in parts))
-    with WritePool(threads) as pool, ReadAhead(window) as ahead:
+    with WritePool(threads) as pool, ReadAhead(window) as read_ahead:
         pieces: list[list[Future[None]]] = []
         for part in parts:
             reader = ObjectReader(part.index, part.what, contents=part.contents)
-            site.folders.make(part)
+            target.folders.make(part)
             pieces.append([])
             for number in range(len(part.index.frames)):
-                read = ahead.add(part.reading(number))
-                pieces[-1].append(pool.submit(partial(_write_frame, site, part, reader, number, read)))
-        later: list[Part] = []  # to be kept when the prefix has all the room that it needs
+                read = read_ahead.add(part.reader(number))
+                pieces[-1].append(pool.submit(partial(_write_frame, target, part, reader, number, read)))
+        later: list[Part] = []  # to be cached once the prefix has all the disk space that it needs
         for part, own in zip(parts, pieces, strict=True):
             wait_for(own)
-            with _guard(part):
-                site.finish(part)
-            later += [] if site.keep(part, may_copy=False) else [part]
+            with _reporting(part):
+                target.finish(part)
+            later += [] if target.keep(part, may_copy=False) else [part]
     for part in later:
-        site.keep(part)
+        target.keep(part)
 
 
-def _write_frame(site: _Site, part: Part, reader: ObjectReader, number: int, read: Callable[[], Owned]) -> None:
-    with _guard(part), _removing() as written:
-        _write_pieces(site.root, part, reader.pieces(number, read()), written)
-    site.task.advance(part.index.frames[number].length)
+def _write_frame(target: _Target, part: Part, reader: ObjectReader, number: int, read: Callable[[], Owned]) -> None:
+    with _reporting(part), _removing_on_error() as written:
+        _write_pieces(target.root, part, reader.pieces(number, read()), written)
+    target.task.advance(part.index.frames[number].length)
 
 
-def _place(site: _Site, parts: Sequence[Part], unpacked: Unpacked) -> list[Part]:
-    """Put objects that were unpacked before in place; answers with those that were not, or are not whole any more."""
+def _place(target: _Target, parts: Sequence[Part], cache: ObjectCache) -> list[Part]:
+    """Share the objects that are in the cache. Returns the parts that are not, or not completely."""
 
     def place(part: Part) -> bool:
-        held = (name for name in part.names if unpacked.holds(part.index.layout, name))
-        return any(unpacked.place(site.root, part.index, name, part.skipped) for name in held)
+        held = (name for name in part.names if cache.holds(part.index.layout, name))
+        return any(cache.place(target.root, part.index, name, part.skipped) for name in held)
 
-    known = [part for part in parts if any(unpacked.holds(part.index.layout, name) for name in part.names)]
-    # Largest first, so that nobody has much left to do when the others are through.
+    known = [part for part in parts if any(cache.holds(part.index.layout, name) for name in part.names)]
+    # Largest first, so that all processes finish at about the same time.
     known.sort(key=lambda part: -len(part.index.members))
     for part in known:
-        site.folders.make(part)
+        target.folders.make(part)
     files = sum(len(part.index.members) for part in known)
-    copies = min(usable_cores() - 1, files // _FILES_FOR_A_COPY)
-    answers = run_in_forks(lambda number: place(known[number]), len(known), forks=copies)
-    placed = [part for part, is_there in zip(known, answers, strict=True) if is_there]
-    site.task.advance(sum(part.size for part in placed))
-    there = set(map(id, placed))  # to compare two parts is to compare all of their members
-    return [part for part in parts if id(part) not in there]
+    forks = min(usable_cores() - 1, files // _FILES_PER_FORK)
+    results = run_in_forks(lambda number: place(known[number]), len(known), forks=forks)
+    placed = [part for part, is_placed in zip(known, results, strict=True) if is_placed]
+    target.task.advance(sum(part.size for part in placed))
+    done = set(map(id, placed))  # by id, since comparing two parts would compare all of their members
+    return [part for part in parts if id(part) not in done]
 
 
 class _Folders:
-    """The folders below a root, each made once. `os`, since thousands of Path objects cost more than the folders."""
+    """The folders below a root, each created once. Uses `os`: thousands of Path objects cost more than the folders."""
 
     def __init__(self, root: Path) -> None:
         self._root = str(root)
         self._made = {""}
 
-    def make(self, part: Part, *, beside_others: bool = False) -> None:
-        """Make the folders of a part's members, whose paths have been checked. `beside_others` says that copies of this
-        process make some of the same.
+    def make(self, part: Part, *, shared: bool = False) -> None:
+        """Create the folders of a part's members, whose paths have been checked. With `shared`, forks of this process
+        may create the same folders.
         """
         made = self._made
-        for member in part.wanted:
+        for member in part.selected:
             folder = member.path.rpartition("/")[0]
             if folder not in made:
-                self._make(folder, beside_others)
+                self._make(folder, shared)
 
-    def _make(self, folder: str, beside_others: bool) -> None:
+    def _make(self, folder: str, shared: bool) -> None:
         parent = folder.rpartition("/")[0]
         if parent not in self._made:
-            self._make(parent, beside_others)
+            self._make(parent, shared)
         place = f"{self._root}/{folder}"
         try:
             os.mkdir(place)  # noqa: PTH102
         except FileExistsError:
-            if not (beside_others and os.path.isdir(place)):  # noqa: PTH112
+            if not (shared and os.path.isdir(place)):  # noqa: PTH112
                 raise
         self._made.add(folder)
 
 
 @contextmanager
-def _guard(part: Part) -> Iterator[None]:
+def _reporting(part: Part) -> Iterator[None]:
     try:
         yield
     except (CorruptBlob, MissingBlob) as error:
@@ -303,8 +304,8 @@ def _guard(part: Part) -> Iterator[None]:
 
 
 @contextmanager
-def _removing() -> Iterator[list[str]]:
-    """Paths of files to be removed again where what follows fails, so that it may be tried once more."""
+def _removing_on_error() -> Iterator[list[str]]:
+    """A list of paths. If the body fails, these files are removed, so that the work can be repeated."""
     written: list[str] = []
     try:
         yield written
@@ -315,15 +316,16 @@ def _removing() -> Iterator[list[str]]:
 
 
 def _sliced(part: Part) -> list[Member]:
-    """Members that are spread over several frames."""
+    """The members that span several frames."""
     paths = {frame.path for frame in part.index.frames if frame.at}
-    return [member for member in part.wanted if member.path in paths] if paths else []
+    return [member for member in part.selected if member.path in paths] if paths else []
 
 
 def _write_pieces(root: Path, part: Part, pieces: Iterable[Piece], written: list[str]) -> None:
-    """Write the files of a frame; those that it made alone are `written`.
+    """Write the files of a frame, and add those that it wrote completely to `written`.
 
-    A function, so that nothing holds the content of this frame while the next is read: two would not fit into a cache.
+    This is a function so that no variable refers to the content of this frame while the next one is read: two frames
+    would not fit into the CPU cache.
     """
     base, skipped = f"{root}/", part.skipped
     for piece in pieces:
@@ -332,7 +334,7 @@ def _write_pieces(root: Path, part: Part, pieces: Iterable[Piece], written: list
 
 
 def _write_piece(base: str, piece: Piece, written: list[str]) -> None:
-    # Slices of one member arrive in any order, so whichever comes first creates the file.
+    # Slices of one member arrive in any order, so the first one to arrive creates the file.
     member, is_whole = piece.member, piece.is_whole
     path = base + member.path
     file = os.open(path, _WRITE | os.O_EXCL if is_whole else _WRITE, member.mode)

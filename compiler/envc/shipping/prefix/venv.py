@@ -1,6 +1,6 @@
-"""What makes a tree of files a virtual environment (PEP 405): ``pyvenv.cfg`` and the way to the interpreter.
+"""Turns a tree of files into a virtual environment (PEP 405) by ``pyvenv.cfg`` and links to the interpreter.
 
-An environment that brings its own interpreter is none: nothing of this is made there.
+An environment that contains its own interpreter is not a virtual environment, and needs neither.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _REDIRECTORS = {
 }
 
 
-STATE = ".envc/prefix.json"  # made by hydrate beside what `make_prefix` makes: what the prefix is, and on what
+STATE = ".envc/prefix.json"  # written by hydrate: the record and the interpreter of the prefix
 
 
 def made_paths(platform: Platform, python: Python) -> tuple[str, ...]:
-    """The paths that `make_prefix` makes, sorted, relative to the prefix; no object may hold them."""
+    """The paths that `make_prefix` creates, sorted and relative to the prefix. No object may contain them."""
     if platform.family == "windows":
         return ("Scripts/python.exe", "Scripts/pythonw.exe", "pyvenv.cfg")
     minor = f"{python.minor[0]}.{python.minor[1]}"
@@ -35,12 +35,12 @@ def made_paths(platform: Platform, python: Python) -> tuple[str, ...]:
 
 
 def make_prefix(root: Path, host: HostPython, platform: Platform, python: Python) -> None:
-    """Let the tree at `root` run on `host`. Nothing in it names `root`, so it may be renamed afterwards.
+    """Make the tree at `root` run on `host`. No file contains the path `root`, so the tree may be renamed afterwards.
 
-    Raises FileExistsError where an object holds one of the paths, and EnvcError for a Windows Python without ``venv``.
+    Raises FileExistsError if an object contains one of the paths, and EnvcError for a Windows Python without ``venv``.
     """
     base = Path(host.executable)
-    # `home` is what Python looks at to find its standard library; it must be the base executable's own folder.
+    # Python finds its standard library from `home`, which must be the folder of the base executable.
     lines = {
         "home": str(base.parent),
         "implementation": host.implementation,
@@ -54,21 +54,21 @@ def make_prefix(root: Path, host: HostPython, platform: Platform, python: Python
         return
     folder = root / "bin"
     folder.mkdir(exist_ok=True)
-    (folder / "python").symlink_to(_steady(base, python))
+    (folder / "python").symlink_to(_stable_name(base, python))
     for path in made_paths(platform, python):
         name = path.removeprefix("bin/")
         if name not in ("python", "pyvenv.cfg"):
             (folder / name).symlink_to("python")
 
 
-def _steady(base: Path, python: Python) -> Path:
-    """The same executable by a name that will not mean another minor after an upgrade: python3.12, not python3."""
+def _stable_name(base: Path, python: Python) -> Path:
+    """The same executable, by a name that stays with the minor version after an upgrade: python3.12, not python3."""
     named = base.with_name(f"python{python.minor[0]}.{python.minor[1]}{'t' if python.free_threaded else ''}")
     return named if named.exists() and named.samefile(base) else base
 
 
 def _copy_redirectors(folder: Path, base: Path, *, free_threaded: bool) -> None:
-    """Copy the programs that start the Python which ``pyvenv.cfg`` names."""
+    """Copy the programs that start the Python in ``pyvenv.cfg``."""
     import shutil
 
     folder.mkdir(exist_ok=True)
