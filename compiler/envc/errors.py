@@ -79,7 +79,7 @@ class Inaccessible(EnvcError):
 class LocatedError(EnvcError):
     """A failure that names places in the manifest. Their lines are shown once `line_of` is set."""
 
-    line_of: Callable[[KeyPath], int | None] = staticmethod(lambda at: None)  # from 1; None where there is no line
+    line_of: Callable[[KeyPath], int | None] = staticmethod(lambda at: None)  # from 1; None if there is no line
 
     def show(self, at: KeyPath) -> str:
         """A place as messages show it: ``steps.train.pypi[0], line 12``."""
@@ -277,7 +277,7 @@ class LockFileError(EnvcError):
 
 
 class Unusable(EnvcError):
-    """One thing that cannot be used, with the reason and perhaps a way to fix it."""
+    """One thing that cannot be used, with the reason and, if there is one, a way to fix it."""
 
     def __init__(self, what: str, reason: str, hint: str | None = None) -> None:
         super().__init__(what, reason)

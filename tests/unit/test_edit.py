@@ -38,7 +38,7 @@ def test_a_new_entry_stands_as_the_others_do() -> None:
 
 def test_mixed_line_ends_stay_as_they_are() -> None:
     mixed = b"a = 1\r\nb = 2\n"
-    assert edit.in_bytes(mixed, lambda text: text + "c = 3\n") == mixed + b"c = 3\n"
+    assert edit.change_bytes(mixed, lambda text: text + "c = 3\n") == mixed + b"c = 3\n"
 
 
 def test_a_requirement_on_the_same_project_takes_the_place_of_the_old_one() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import pytest
 
 from envc.fetch.net.urls import git_mistake, holds_token, redact, url_mistake
-from envc.locking.manifest.moments import BadMoment, parse_cutoff
+from envc.locking.manifest.cutoffs import BadCutoff, parse_cutoff
 from envc.locking.manifest.paths import path_mistake
 from envc.locking.manifest.python import BadPython, parse_python
 from envc.model.manifest import PythonRequest
@@ -71,7 +71,7 @@ def test_cutoffs(value: object, expected: datetime | timedelta) -> None:
     ids=str,
 )
 def test_what_is_no_cutoff(value: object) -> None:
-    with pytest.raises(BadMoment):
+    with pytest.raises(BadCutoff):
         parse_cutoff(value)
 
 

@@ -63,11 +63,11 @@ _SPANS = 'write a span of time such as "90s", "12 hours" or "7 days"'
 
 def span(value: str, option: str) -> timedelta:
     """The length of time that `value` states, in any form that manifests accept. Raises UsageError naming `option`."""
-    from envc.locking.manifest.moments import BadMoment, parse_cutoff
+    from envc.locking.manifest.cutoffs import BadCutoff, parse_cutoff
 
     try:
         length = parse_cutoff(value)
-    except BadMoment as error:
+    except BadCutoff as error:
         raise UsageError(f"{option}: {error}", _SPANS) from None
     if not isinstance(length, timedelta):
         raise UsageError(f"{option}: {value!r} is a point in time, not a span", _SPANS)

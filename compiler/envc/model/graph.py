@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc.model.digest import Sha256, parse_sha256
-from envc.model.kinds import ArtifactKind, BuildOrigin
+from envc.model.kinds import ArtifactKind, BuildOrigin, NoArch
 from envc.model.layout_names import usual_site
 from envc.model.lock_lines import LockedInput, StatedRequirement
 
@@ -48,11 +48,11 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     sha256: Sha256
     targets: tuple[str, ...] = ()  # target keys that use it, sorted; () for all that use the package
     depends: tuple[str, ...] | None = None  # only if the package's artifacts state different requirements
-    noarch: str = ""  # of a conda package: "python", "generic", or "" if it is for one platform
+    noarch: NoArch = ""
     site_packages: str = ""  # of conda's `python`: where it keeps packages, if not at the usual place
     content: dict[str, Sha256] = {}  # content digest by layout, once `bundle --record` has added it
-    # What its index said when it was last solved: None, or the reason why it was yanked, perhaps "". This is no fact of
-    # the bytes, and so no part of any id.
+    # What its index said when it was last solved: None, or the reason why it was yanked, which may be "". It is not a
+    # property of the bytes, and so not part of any id.
     yanked: str | None = None
 
     @classmethod
@@ -190,7 +190,7 @@ class LockedEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     packages: tuple[PackageRef, ...]  # sorted
 
     def requires_on(self, target_name: str) -> tuple[str, ...]:
-        """The inputs that concern one target, in canonical form, sorted and without doubles."""
+        """The inputs that concern one target, in canonical form, sorted and without duplicates."""
         return tuple(sorted({one.text for one in self.requires if not one.targets or target_name in one.targets}))
 
 
@@ -229,7 +229,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     size: int  # bytes
     sha256: Sha256
-    noarch: str = ""
+    noarch: NoArch = ""
     site_packages: str = ""
     released: date | None = None
     license: str = ""

@@ -1,7 +1,8 @@
-"""The closed sets of words that values of several modules carry."""
+"""The kinds of things that several modules distinguish, each a closed set of words."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Literal
 
 ArtifactKind = Literal["pypi", "conda", "interpreter"]
@@ -9,6 +10,15 @@ DependencyKind = Literal["pypi", "conda"]  # what a manifest lists
 InterpreterKind = Literal["conda", "standalone", "host"]
 BuildOrigin = Literal["sdist", "commit", "tree"]  # what a wheel was built from
 SourceKind = Literal["pypi", "find-links", "conda"]
-# The name of the source of a project whose address stands in the manifest's requirement.
+NoArch = Literal["", "python", "generic"]  # of a conda package; "" if it is for one platform
+# How a lock names the source of a project whose address is given in the manifest's requirement.
 DirectSource = Literal["url", "path", "git"]
 DIRECT_SOURCES: frozenset[str] = frozenset({"url", "path", "git"})
+
+# Values of the manifest's policy.
+Prereleases = Literal["if-necessary", "never", "allow"]
+Resolution = Literal["highest", "lowest", "lowest-direct"]
+Alignment = Literal["newest", "strong", "off"]
+ChannelPriority = Literal["strict", "flexible", "disabled"]
+Cutoff = datetime | timedelta  # a moment, or a span that counts back from now
+PackageCutoff = datetime | timedelta | Literal[False]  # False lifts the project's cut-off

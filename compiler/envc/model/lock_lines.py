@@ -1,6 +1,6 @@
 """The lines of a lock that have parts: each is read once and carried as a value until it is written again.
 
-Reading and writing stand side by side here, so that one undoes the other.
+Reading and writing are side by side here, so that one undoes the other.
 """
 
 from __future__ import annotations

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from envc.model.kinds import InterpreterKind, SourceKind
+from envc.model.kinds import (
+    Alignment,
+    ChannelPriority,
+    Cutoff,
+    InterpreterKind,
+    PackageCutoff,
+    Prereleases,
+    Resolution,
+    SourceKind,
+)
 from envc_solvers import origin
 from envc_solvers.pypi.language.requirement import Requirement
-from envc_solvers.target import Target
+from envc_solvers.target import Implementation, Target
 
 KeyPath = origin.KeyPath
 
@@ -70,7 +78,7 @@ class PythonRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A requested Python, before a minor version is chosen."""
 
     text: str  # as written
-    implementation: Literal["cpython", "pypy"] = "cpython"
+    implementation: Implementation = "cpython"
     free_threaded: bool = False
     specifier: str = ""  # PEP 440: "==3.12.*", "==3.12.7", ">=3.11,<3.13"
 
@@ -94,13 +102,13 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 class ManifestPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """The ``[policy]`` table: which candidates are allowed, and which are preferred."""
 
-    prereleases: Literal["if-necessary", "never", "allow"] = "if-necessary"
+    prereleases: Prereleases = "if-necessary"
     prereleases_for: tuple[str, ...] = ()  # normalised names, when the manifest gives a list
-    resolution: Literal["highest", "lowest", "lowest-direct"] = "highest"
-    align: Literal["newest", "strong", "off"] = "newest"
+    resolution: Resolution = "highest"
+    align: Alignment = "newest"
     build: tuple[str, ...] = ()  # normalised names
-    channel_priority: Literal["strict", "flexible", "disabled"] = "strict"
-    exclude_newer_package: dict[str, datetime | timedelta | Literal[False]] = {}  # False lifts the cut-off
+    channel_priority: ChannelPriority = "strict"
+    exclude_newer_package: dict[str, PackageCutoff] = {}
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +122,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     channels: tuple[str, ...] = ("conda-forge",)
     indexes: tuple[str, ...] = ("pypi",)  # the first that has a project supplies it
     store: str | None = None  # an fsspec URL or a folder relative to the manifest
-    exclude_newer: datetime | timedelta | None = None  # aware; a span counts back from now
+    exclude_newer: Cutoff | None = None  # aware
     sources: dict[str, Source]  # declared and built-in ones, by name
     declared_targets: dict[str, Target] = {}  # [targets.X], defaults filled in
     groups: dict[str, Dependencies] = {}

@@ -143,7 +143,7 @@ class StepCard(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     step: str
     target: str  # target name
-    python: str  # Python.text: the minor, and the patch release where the manifest names one
+    python: str  # Python.text: the minor, and the patch release if the manifest names one
     lock: Sha256  # digest of the lock file that it was bundled from
     record: Sha256  # digest of the record
     code: Sha256 | None = None  # content digest of the code, its paths taken from ``.envc/code``

@@ -59,7 +59,7 @@ def edit_manifest(project: Project, request: EditRequest, context: Context) -> L
     before = path.read_bytes()
     table = _table(project.manifest, request)
     change = edit.add if request.action == "add" else edit.remove
-    after = edit.in_bytes(before, lambda text: change(text, table, request.kind, request.entries))
+    after = edit.change_bytes(before, lambda text: change(text, table, request.kind, request.entries))
     parse_manifest(after.decode("utf-8-sig"), path)
     _write(path, after)
     if not request.lock:

@@ -209,7 +209,7 @@ class _AlreadyBuilt(Exception):
 
 
 def _canonical(origin: Origin, requires: Iterable[str]) -> tuple[str, ...]:
-    """Requirements in canonical form, sorted and without doubles. Raises BadSource for those that no index can meet."""
+    """Requirements in canonical form, sorted and without duplicates. Raises BadSource for invalid ones and for URLs."""
     found: set[str] = set()
     for text in requires:
         try:

@@ -168,7 +168,7 @@ class Tree(msgspec.Struct, frozen=True):
     """A local project, with the digest that its files had."""
 
     folder: Path
-    path: str  # as the manifest spells it
+    path: str  # as the manifest writes it
     digest: str
     without: Path  # the lock, which is left out
     place: str = ""

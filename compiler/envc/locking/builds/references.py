@@ -164,7 +164,7 @@ class References:
 
 
 def _place(dependency: PyPIDependency) -> str:
-    """The folder of the project within its sources, spelt as git and archives do."""
+    """The folder of the project within its sources, written as git and archives write it."""
     parts = [part for part in (dependency.subdirectory or "").split("/") if part not in ("", ".")]
     return "/".join(parts)
 

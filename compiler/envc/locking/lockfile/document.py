@@ -2,10 +2,12 @@
 
 # No annotations as text here: msgspec would compile each of them to read the first lock, which took 1 ms.
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, field
+
+from envc.model.kinds import NoArch
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True, omit_defaults=True):
@@ -33,9 +35,7 @@ class ArtifactTable(Shape, frozen=True, kw_only=True):
     depends: Annotated[
         tuple[str, ...] | None, Meta(description="Only if the package's artifacts state different requirements")
     ] = None
-    noarch: Annotated[
-        Literal["", "python", "generic"], Meta(description="Of a conda package that is not for one platform: its kind")
-    ] = ""
+    noarch: Annotated[NoArch, Meta(description="Of a conda package that is not for one platform: its kind")] = ""
     site_packages: Annotated[
         str, Meta(description="Of conda's python (CEP-17): where it keeps packages, if not at the usual place")
     ] = ""

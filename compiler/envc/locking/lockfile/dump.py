@@ -32,7 +32,7 @@ _Value = TypeVar("_Value", LockedEnvironment, Package, Artifact, Build)
 HEADER = """\
 # Made by envc from the manifest beside it. To change it, change the manifest and run `envc lock`.
 """
-_WIDTH = 118  # a short array is broken where its line would be longer
+_WIDTH = 118  # a short array is broken into lines if its line would be longer
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SPECIAL = re.compile(r'[\x00-\x1f\x7f"\\]')
 _LITERAL = re.compile(r"[^\x00-\x1f\x7f']*")
@@ -53,7 +53,7 @@ def canonical(graph: LockGraph) -> LockGraph:
         options=graph.options,
         environments=_in_order(map(_canonical_environment, graph.environments), lambda each: each.steps),
         packages=_in_order(map(_canonical_package, graph.packages), lambda each: (each.kind, each.name, each.id)),
-        builds=_without_doubles(
+        builds=_without_duplicates(
             _in_order(map(_canonical_build, graph.builds), lambda each: (each.wheel, each.sha256, each.identity))
         ),
     )
@@ -108,7 +108,7 @@ def _canonical_package(package: Package) -> Package:
         license="" if "://" in package.license else package.license,
         pypi=_sorted_set(package.pypi),
         depends=_sorted_set(package.depends),
-        artifacts=_without_doubles(
+        artifacts=_without_duplicates(
             _in_order(map(_canonical_artifact, package.artifacts), lambda each: (each.file, each.sha256))
         ),
     )
@@ -146,7 +146,7 @@ def _in_order(values: Iterable[_Value], key: Callable[[_Value], tuple[Any, ...]]
     return tuple(ordered)
 
 
-def _without_doubles(values: tuple[_Value, ...]) -> tuple[_Value, ...]:
+def _without_duplicates(values: tuple[_Value, ...]) -> tuple[_Value, ...]:
     return values[:1] + tuple(right for left, right in pairwise(values) if left != right)
 
 

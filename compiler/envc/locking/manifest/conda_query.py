@@ -78,10 +78,10 @@ def _machine(query: CondaQuery) -> tuple[Record, ...]:
 def _cutoff(text: str | None, now: datetime) -> int | None:
     if text is None:
         return None
-    from envc.locking.manifest.moments import BadMoment, parse_cutoff
+    from envc.locking.manifest.cutoffs import BadCutoff, parse_cutoff
 
     try:
         value = parse_cutoff(text)
-    except BadMoment as error:
+    except BadCutoff as error:
         raise UsageError(f"--exclude-newer {text}: {error}", error.suggestion) from None
     return int((now - value if isinstance(value, timedelta) else value).timestamp())

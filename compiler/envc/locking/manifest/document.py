@@ -4,12 +4,12 @@ The meaning (names that must exist, requirements that must parse) is checked by 
 """
 
 # No annotations as text here: msgspec would compile each of them to read the first manifest, which took 2 ms.
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from envc.model.kinds import InterpreterKind, SourceKind
+from envc.model.kinds import Alignment, ChannelPriority, InterpreterKind, Prereleases, Resolution, SourceKind
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True, omit_defaults=True):
@@ -153,13 +153,13 @@ class PolicyTable(Shape, frozen=True, kw_only=True):
     """Which candidates may be chosen, and which are preferred."""
 
     prereleases: Annotated[
-        Literal["if-necessary", "never", "allow"] | tuple[str, ...],
+        Prereleases | tuple[str, ...],
         Meta(description="A list names the packages whose pre-releases are allowed"),
     ] = "if-necessary"
-    resolution: Literal["highest", "lowest", "lowest-direct"] = "highest"
-    align: Literal["newest", "strong", "off"] = "newest"
+    resolution: Resolution = "highest"
+    align: Alignment = "newest"
     build: Annotated[tuple[str, ...], Meta(description="Projects that may be built from source")] = ()
-    channel_priority: Literal["strict", "flexible", "disabled"] = "strict"
+    channel_priority: ChannelPriority = "strict"
     exclude_newer_package: dict[str, PackageCutoff] = {}
 
 

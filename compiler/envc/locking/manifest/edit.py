@@ -33,7 +33,7 @@ def new_manifest(name: str, targets: Iterable[str], python: str) -> str:
     return _NEW.format(name=name, targets=quoted, python=python)
 
 
-def in_bytes(data: bytes, change: Callable[[str], str]) -> bytes:
+def change_bytes(data: bytes, change: Callable[[str], str]) -> bytes:
     """The bytes of a manifest, in UTF-8, with its text changed. A byte order mark and line ends of Windows are kept."""
     mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
     text = data[len(mark) :].decode()

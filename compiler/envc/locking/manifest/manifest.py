@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
 from envc.fetch.net.urls import url_mistake
+from envc.locking.manifest.cutoffs import BadCutoff, parse_cutoff
 from envc.locking.manifest.document import DependencyTable, ManifestDocument, PolicyTable, ProjectTable, StandaloneTable
-from envc.locking.manifest.moments import BadMoment, parse_cutoff
 from envc.locking.manifest.names import check_name, read_project_name
 from envc.locking.manifest.paths import path_mistake
 from envc.locking.manifest.report import Report, check_unique, table_of
@@ -17,6 +16,7 @@ from envc.locking.manifest.requirements import read_dependencies
 from envc.locking.manifest.sources import SourceNames, read_sources
 from envc.locking.manifest.steps import Names, check_agreement, check_targets, read_groups, read_python, read_steps
 from envc.locking.manifest.targets import read_targets
+from envc.model.kinds import Cutoff, PackageCutoff
 from envc.model.manifest import Dependencies, KeyPath, Manifest, ManifestPolicy, Standalone
 from envc_solvers.target import PLATFORMS
 
@@ -119,10 +119,10 @@ def _read_constraints(report: Report, table: DependencyTable, sources: SourceNam
     return constraints
 
 
-def _read_cutoff(report: Report, at: KeyPath, value: object) -> datetime | timedelta | None:
+def _read_cutoff(report: Report, at: KeyPath, value: object) -> Cutoff | None:
     try:
         return parse_cutoff(value)
-    except BadMoment as error:
+    except BadCutoff as error:
         report.add(at, str(error), error.suggestion)
         return None
 
@@ -130,7 +130,7 @@ def _read_cutoff(report: Report, at: KeyPath, value: object) -> datetime | timed
 def _read_policy(report: Report, table: PolicyTable) -> ManifestPolicy:
     at: KeyPath = ("policy",)
     listed = table.prereleases if isinstance(table.prereleases, tuple) else ()
-    cutoffs: dict[str, datetime | timedelta | Literal[False]] = {}
+    cutoffs: dict[str, PackageCutoff] = {}
     for name, value in table.exclude_newer_package.items():
         key_path = (*at, "exclude-newer-package", name)
         project = read_project_name(report, key_path, name)

@@ -15,23 +15,23 @@ _PROJECT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # PEP 508
 _GLOB = re.compile(r"[A-Za-z0-9._*?-]+")
 
 
-def check_name(report: Report, at: KeyPath, kind: str, name: str) -> None:
+def check_name(report: Report, at: KeyPath, what: str, name: str) -> None:
     """Report an invalid name of a step, group, target, source or project."""
     if not name:
-        report.add(at, f"the name of a {kind} must not be empty")
+        report.add(at, f"the name of a {what} must not be empty")
     elif not _NAME.fullmatch(name) or name.endswith("."):
         report.add(
             at,
-            f"{name[:120]!r} is not a valid name of a {kind}",
+            f"{name[:120]!r} is not a valid name of a {what}",
             "use at most 100 letters, digits, '.', '_' and '-', with a letter, digit or '_' first and no '.' last",
         )
 
 
-def check_names(report: Report, at: KeyPath, kind: str, names: Iterable[str]) -> None:
+def check_names(report: Report, at: KeyPath, what: str, names: Iterable[str]) -> None:
     """The same for the keys of a table. No two may differ only in case, since they become file names."""
     folded: dict[str, str] = {}
     for name in names:
-        check_name(report, (*at, name), kind, name)
+        check_name(report, (*at, name), what, name)
         twin = folded.setdefault(name.casefold(), name)
         if twin != name:
             report.add((*at, name), f"differs from {twin!r} only in case, which not every file system can tell apart")

@@ -33,7 +33,7 @@ class Positions:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
-        self._places: dict[KeyPath, int] = {}  # of the key, or of the value where it is an item of an array
+        self._places: dict[KeyPath, int] = {}  # of the key, or of the value if it is an item of an array
         self._values: dict[KeyPath, tuple[int, int]] = {}  # start and end of what was written
         self._headers: set[KeyPath] = set()
         self._tables: dict[KeyPath, int] = {}  # arrays of tables and their length so far

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from envc.errors import UsageError
+from envc.locking.manifest.cutoffs import BadCutoff, parse_cutoff
 from envc.locking.manifest.direct import read_reference
-from envc.locking.manifest.moments import BadMoment, parse_cutoff
 from envc.locking.manifest.python import BadPython, choose_python, parse_python
 from envc.locking.manifest.report import Report, suggest_name
 from envc.locking.manifest.sources import BUILT_IN
+from envc.model.kinds import Prereleases, Resolution
 from envc.model.manifest import Dependencies, Manifest, ManifestPolicy, PyPIDependency, Source, Step
 from envc_solvers.pypi.language import requirement as requirements
 from envc_solvers.target import PLATFORMS
@@ -31,8 +31,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     exclude_newer: str | None = None
     constraints: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
-    prereleases: Any = "if-necessary"
-    resolution: Any = "highest"
+    prereleases: Prereleases = "if-necessary"
+    resolution: Resolution = "highest"
 
 
 def parse_query(query: Query) -> Manifest:
@@ -49,7 +49,7 @@ def parse_query(query: Query) -> Manifest:
         raise UsageError(f"--python {query.python}: {error}", error.suggestion) from None
     try:
         cutoff = parse_cutoff(query.exclude_newer) if query.exclude_newer is not None else None
-    except BadMoment as error:
+    except BadCutoff as error:
         raise UsageError(f"--exclude-newer {query.exclude_newer}: {error}", error.suggestion) from None
     sources = {name: Source(name=name, kind=kind) for name, kind in BUILT_IN.items()}
     declared = {

@@ -23,9 +23,9 @@ class Report:
         """Add a mistake. Credentials in its text are redacted here, for all callers."""
         self.mistakes.append(Mistake(at, redact(reason), redact(suggestion) if suggestion else None))
 
-    def unknown(self, at: KeyPath, kind: str, name: str, known: Iterable[str]) -> None:
+    def unknown(self, at: KeyPath, what: str, name: str, known: Iterable[str]) -> None:
         """Add a name that does not exist."""
-        self.add(at, f"there is no {kind} {name!r}", suggest_name(name, known))
+        self.add(at, f"there is no {what} {name!r}", suggest_name(name, known))
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str | None:

@@ -58,7 +58,7 @@ def read_sources(
             report.add(
                 (*at, "projects"),
                 "a conda channel cannot claim PyPI projects",
-                f'write "{name}::package" where a package must come from it',
+                f'write "{name}::package" for a package that must come from it',
             )
         for index, step in enumerate(table.steps):
             if step not in known_steps:

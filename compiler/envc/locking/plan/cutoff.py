@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Literal
+
+from envc.model.kinds import PackageCutoff
 
 
-def cutoff_timestamp(value: datetime | timedelta | Literal[False] | None, now: datetime) -> int | None:
+def cutoff_timestamp(value: PackageCutoff | None, now: datetime) -> int | None:
     """Seconds since the epoch, UTC. A span counts back from `now`. None if there is no cut-off."""
     if isinstance(value, timedelta):
         value = now - value

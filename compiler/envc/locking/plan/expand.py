@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Literal
 
 import msgspec
 
 from envc.locking.manifest.python import choose_python
-from envc.model.kinds import InterpreterKind
+from envc.model.kinds import InterpreterKind, PackageCutoff
 from envc.model.manifest import CondaDependency, Dependencies, Manifest, PyPIDependency, Source, Step
 from envc_solvers.target import Python, Target, default_target
 
@@ -199,7 +198,7 @@ def render_source(source: Source) -> str:
     return " ".join(parts)
 
 
-def render_cutoff(value: datetime | timedelta | Literal[False] | None) -> str | bool | None:
+def render_cutoff(value: PackageCutoff | None) -> str | bool | None:
     """A cut-off as a lock writes it: RFC 3339 in UTC, an ISO 8601 duration for a span, false if there is none."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

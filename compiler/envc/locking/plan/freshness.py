@@ -117,9 +117,9 @@ class _Comparison:
 
     def _compare_targets(self) -> frozenset[str]:
         """Note which targets have changed. Returns the names of those that have not."""
-        locked, wanted = _table(self._graph.options.get("targets")), _table(self._options.get("targets"))
-        for name in sorted(wanted.keys() | locked.keys()):
-            old, new = locked.get(name), wanted.get(name)
+        locked, current = _table(self._graph.options.get("targets")), _table(self._options.get("targets"))
+        for name in sorted(current.keys() | locked.keys()):
+            old, new = locked.get(name), current.get(name)
             if old != new:
                 declared = name in self._manifest.declared_targets
                 at: KeyPath = ("targets", name) if declared else ("project", "targets")
@@ -127,7 +127,7 @@ class _Comparison:
                     Scope("target", name),
                     [Reason(f"options.targets.{name}", old or "", new or "", at if new else ())],
                 )
-        return frozenset(name for name, text in wanted.items() if locked.get(name) == text)
+        return frozenset(name for name, text in current.items() if locked.get(name) == text)
 
     def _compare_step(self, locked: LockedEnvironment, members: list[StepTarget]) -> bool:
         """Note how the inputs of a step differ. Returns whether its Python and interpreter are the locked ones."""

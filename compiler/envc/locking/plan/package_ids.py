@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
 Release = tuple[ArtifactKind, str, str, str]  # kind, name, version, source
-Variant = tuple[ArtifactKind, str, str, str, str]  # a release, and what tells its files apart where that is needed
+Variant = tuple[ArtifactKind, str, str, str, str]  # a release, and the build that tells its files apart or ""
 # An artifact as some step-target uses it. Two sources may have the very same file, so the digest alone is not enough.
 ArtifactKey = tuple[Sha256, Release]
 

@@ -21,7 +21,7 @@ from envc_solvers.pypi.language.requirement import canonicalize_name
 
 
 class NamedUpgrade(msgspec.Struct, frozen=True):
-    """A package that ``-P`` names, perhaps with the version that it asks for."""
+    """A package that ``-P`` names, with the version that it asks for, if any."""
 
     name: str  # as written
     version: str = ""
@@ -78,7 +78,7 @@ def plan(project: Project, selected: tuple[StepTarget, ...], upgrades: Upgrades)
     """What to solve for the selected step-targets.
 
     All others stay as the lock has them, with the inputs that they were locked with, so that they are as stale as
-    before. Raises UsageError where one lock cannot hold both: its options apply to all of it, the floors of a target
+    before. Raises UsageError if one lock cannot hold both: its options apply to all of it, the floors of a target
     to all steps on it, and the Python of a step to all its targets.
     """
     manifest, graph = project.manifest, project.graph

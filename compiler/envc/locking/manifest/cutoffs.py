@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta
 
+from envc.model.kinds import Cutoff
+
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 # Not compiled until a span is read: most manifests have none.
 _WORDS = r"(\d+)\s*(s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?|w|weeks?)(?![a-z])\s*(?:,\s*)?(?:and\s+)?"
@@ -12,7 +14,7 @@ _ISO = r"P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<
 _FORMS = 'write "2026-11-01T00:00:00Z", 2026-11-01 or a span such as "7 days"'
 
 
-class BadMoment(ValueError):
+class BadCutoff(ValueError):
     """A cut-off that cannot be parsed. `suggestion` says what to write."""
 
     def __init__(self, reason: str, suggestion: str = _FORMS) -> None:
@@ -20,14 +22,14 @@ class BadMoment(ValueError):
         self.suggestion = suggestion
 
 
-def parse_cutoff(value: object) -> datetime | timedelta:
+def parse_cutoff(value: object) -> Cutoff:
     """Read a cut-off from a TOML value: a date-time, a date, or a string with one of them or a span.
 
-    Date-times are returned aware and in UTC. A date includes that whole day (UTC), as in other tools. Raises BadMoment.
+    Date-times are returned aware and in UTC. A date includes that whole day (UTC), as in other tools. Raises BadCutoff.
     """
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise BadMoment(
+            raise BadCutoff(
                 "a date-time without a zone is a different moment on every machine", f"write {value.isoformat()}Z"
             )
         return value.astimezone(UTC)
@@ -35,32 +37,32 @@ def parse_cutoff(value: object) -> datetime | timedelta:
         try:
             return datetime(value.year, value.month, value.day, tzinfo=UTC) + timedelta(days=1)
         except OverflowError:
-            raise BadMoment(f"{value} is out of range") from None
+            raise BadCutoff(f"{value} is out of range") from None
     if isinstance(value, str):
         return _parse_text(value.strip())
-    raise BadMoment("expected a date-time, a date or a string")
+    raise BadCutoff("expected a date-time, a date or a string")
 
 
-def _parse_text(text: str) -> datetime | timedelta:
+def _parse_text(text: str) -> Cutoff:
     if re.match(r"\d{4}-\d\d-\d\d", text):
         try:
             return parse_cutoff(date.fromisoformat(text) if len(text) == 10 else datetime.fromisoformat(text.upper()))
-        except BadMoment:
+        except BadCutoff:
             raise
         except (ValueError, OverflowError) as error:
-            raise BadMoment(f"{text!r} is not a moment: {error}") from None
+            raise BadCutoff(f"{text!r} is not a moment: {error}") from None
     try:
         span = _parse_span(text)
     except OverflowError:
-        raise BadMoment(f"{text!r} is too long") from None
+        raise BadCutoff(f"{text!r} is too long") from None
     if span is None:
         if re.search(r"\d\s*(mo|y)|P\d+[MY]", text, re.IGNORECASE):
-            raise BadMoment(
+            raise BadCutoff(
                 f"{text!r} is not a fixed span: months and years differ in length", "count in days or weeks"
             )
-        raise BadMoment(f"{text!r} is neither a moment nor a span")
+        raise BadCutoff(f"{text!r} is neither a moment nor a span")
     if not span:
-        raise BadMoment(f"{text!r} is a span of zero", "leave the key out to allow everything")
+        raise BadCutoff(f"{text!r} is a span of zero", "leave the key out to allow everything")
     return span
 
 
