@@ -221,12 +221,12 @@ def test_environments_of_one_step_that_differ_in_anything_are_left_out() -> None
 
 def test_how_often_a_package_or_step_stands_is_counted() -> None:
     thrice = replace(SMALL, packages=tuple(replace(TORCH, version=version) for version in "123"))
-    assert dangling(thrice) == (Dangling(STEPS, "pypi:torch stands 3 times in the lock"),)
+    assert dangling(thrice) == (Dangling(STEPS, "pypi:torch is 3 times in the lock"),)
     one = _environment("x", "a")
     doubled = _lock(one, replace(one, steps=("x", "y")), packages=(A,))
     assert dangling(doubled) == (
-        Dangling(("x",), "step x stands in 2 environments"),
-        Dangling(("x", "y"), "step x stands in 2 environments"),
+        Dangling(("x",), "step x is in 2 environments"),
+        Dangling(("x", "y"), "step x is in 2 environments"),
     )
 
 
