@@ -22,8 +22,7 @@ from envc.cli.output import count, lock_lines, print_json
 from envc.cli.progress import Terminal
 from envc.context import Context
 from envc.errors import UsageError
-from envc.locking.plan.plan import NamedUpgrade, Upgrades
-from envc.locking.plan.project import Project, Selection
+from envc.locking.plan.project import NamedUpgrade, Project, Selection, Upgrades
 from envc.pipeline.lock import LockRequest, check, lock
 from envc.pipeline.project import open_project
 

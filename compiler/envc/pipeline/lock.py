@@ -10,12 +10,8 @@ import msgspec
 
 from envc.context import Context
 from envc.locking import lockfile
-from envc.locking.plan.closure import new_conda
 from envc.locking.plan.freshness import Reason, compare
-from envc.locking.plan.link import link
-from envc.locking.plan.plan import Upgrades, plan
-from envc.locking.plan.problems import pose_problems
-from envc.locking.plan.project import Project, Selection, is_fresh_for, select
+from envc.locking.plan.project import Project, Selection, Upgrades, is_fresh_for, select
 from envc.model.graph import Choice, LockGraph
 from envc.pipeline.places import located, reasons, with_lines
 from envc.pipeline.project import require_fresh_lock, warn_of_yanked
@@ -68,6 +64,11 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
     if graph is not None and request.upgrades == Upgrades() and is_fresh_for(project, selected):
         warn_of_yanked(graph, context)
         return LockOutcome(path=manifest.lock_path, graph=graph, left=reasons(project))
+    # Imported here, because most locks are up to date: these stages take 1 ms to import.
+    from envc.locking.plan.closure import new_conda
+    from envc.locking.plan.link import link
+    from envc.locking.plan.plan import plan
+    from envc.locking.plan.problems import pose_problems
     from envc.locking.review.changes import changes
     from envc.locking.review.yanked import with_yanked
 

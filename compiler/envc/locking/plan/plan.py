@@ -12,35 +12,12 @@ from envc.locking.plan.expand import StepTarget, StepTargetId, lock_options
 from envc.locking.plan.freshness import Reason, Scope
 from envc.locking.plan.link import StepTargetInputs
 from envc.locking.plan.problems import identity
-from envc.locking.plan.project import Project
+from envc.locking.plan.project import NamedUpgrade, Project, Upgrades
 from envc.model.graph import Choice, LockedEnvironment, LockGraph, target_name_of
 from envc.model.lock_lines import Extra
 from envc.model.manifest import Manifest
 from envc_solvers.nearest import nearest_name
 from envc_solvers.pypi.language.requirement import canonicalize_name
-
-
-class NamedUpgrade(msgspec.Struct, frozen=True):
-    """A package that ``-P`` names, with the version that it asks for, if any."""
-
-    name: str  # as written
-    version: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> NamedUpgrade:
-        """Read ``NAME`` or ``NAME==VERSION``."""
-        name, _, version = text.partition("==")
-        return cls(name.strip(), version.strip())
-
-    def __str__(self) -> str:
-        return f"{self.name}=={self.version}" if self.version else self.name
-
-
-class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
-    """Which locked packages a command line allows to change."""
-
-    everything: bool = False
-    packages: tuple[NamedUpgrade, ...] = ()
 
 
 class KeptStepTarget(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,29 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     frozen: bool = False  # use the lock even if it is stale
 
 
+class NamedUpgrade(msgspec.Struct, frozen=True):
+    """A package that ``-P`` names, with the version that it asks for, if any."""
+
+    name: str  # as written
+    version: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> NamedUpgrade:
+        """Read ``NAME`` or ``NAME==VERSION``."""
+        name, _, version = text.partition("==")
+        return cls(name.strip(), version.strip())
+
+    def __str__(self) -> str:
+        return f"{self.name}=={self.version}" if self.version else self.name
+
+
+class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
+    """Which locked packages a command line allows to change."""
+
+    everything: bool = False
+    packages: tuple[NamedUpgrade, ...] = ()
+
+
 def select(project: Project, selection: Selection) -> tuple[StepTarget, ...]:
     """The selected step-targets. Raises UsageError for a name that matches none."""
     steps, targets = set(project.manifest.steps), {step_target.target.name for step_target in project.step_targets}
