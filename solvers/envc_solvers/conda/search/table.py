@@ -19,10 +19,13 @@ from envc_solvers.sat.domain import bit, everything, ranks
 _NAME = re.compile(r"\s*([A-Za-z0-9_][\w.-]*)(?![\w.:/*-])").match
 
 
-class HiddenBy(NamedTuple):
-    """Why records of a name must not be chosen, whatever else is."""
+HiddenKind = Literal["constraint", "channel-of-a-spec", "channel-priority", "too-new"]
 
-    kind: Literal["constraint", "channel-of-a-spec", "channel-priority", "too-new"]
+
+class HiddenBy(NamedTuple):
+    """Why records of a name must not be chosen, whatever else is chosen."""
+
+    kind: HiddenKind
     by: str = ""  # the constraint as written; the channel that the name comes from instead
     origin: KeyPath = ()  # where the constraint is written
 
