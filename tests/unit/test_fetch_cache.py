@@ -154,7 +154,7 @@ def test_damage_that_shows_while_working_is_set_aside(tmp_path: Path) -> None:
     cache.save_page("default", "demo", STATE, PAGE)
     cache = reopen(cache, tmp_path)
     assert cache.listing("default", "demo") == PAGE
-    assert progress.warnings == [f"the cache in {tmp_path} was damaged and is made anew"]
+    assert progress.warnings == [f"the cache in {tmp_path} was damaged and has been replaced"]
     cache.close()
 
 
@@ -191,7 +191,7 @@ def test_a_folder_that_cannot_be_made_costs_one_warning(tmp_path: Path) -> None:
     assert cache.projects() == []
     cache.close()
     [warning] = progress.warnings
-    assert "cannot be used" in warning and "this run goes without it" in warning
+    assert "cannot be used" in warning and "continuing without it" in warning
 
 
 def test_a_write_that_fails_is_reported_once_and_reading_goes_on(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_write_that_fails_is_reported_once_and_reading_goes_on(tmp_path: Path)
         cache.flush()
     assert cache.page("default", "demo") == STATE
     cache.close()
-    assert progress.warnings == [f"the cache in {tmp_path} cannot be written (disk is full); going on without it"]
+    assert progress.warnings == [f"the cache in {tmp_path} cannot be written (disk is full); continuing without it"]
 
 
 def test_after_closing_nothing_is_found_and_nothing_fails(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from envc.errors import UsageError
-from envc.fetch.standalone import NoStandalone, Table, addresses, choose, read_table
+from envc.fetch.standalone import NoStandalone, Table, archive_urls, choose, read_table
 from envc.model.manifest import Standalone
 from envc_solvers.target import Python, Target, default_target
 
@@ -92,7 +92,7 @@ def test_free_threaded_is_another_interpreter(table: Table) -> None:
 def test_a_moment_leaves_newer_builds_out(table: Table) -> None:
     moment = int(datetime(2025, 3, 1, tzinfo=UTC).timestamp())
     assert choose(table, LINUX, PYTHON, exclude_newer=moment).version == "3.12.9"
-    with pytest.raises(NoStandalone, match=r"exclude-newer leaves out cpython-3\.12\.10"):
+    with pytest.raises(NoStandalone, match=r"exclude-newer excludes cpython-3\.12\.10"):
         choose(table, LINUX, PYTHON, exclude_newer=moment - 10**8)
 
 
@@ -116,7 +116,7 @@ def test_what_is_not_there_is_told(table: Table, target: Target, python: Python,
 def test_what_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "versions.json"
     path.write_text(text)
-    with pytest.raises(UsageError, match="no table of standalone interpreters"):
+    with pytest.raises(UsageError, match="not a table of standalone interpreters"):
         read_table(path)
 
 
@@ -125,7 +125,7 @@ def test_the_shipped_table_serves_the_common_platforms() -> None:
     for name in ("linux-64", "linux-aarch64", "osx-64", "osx-arm64", "win-64"):
         chosen = choose(table, default_target(name), PYTHON)
         assert chosen.version.startswith("3.12.")
-        (url,) = addresses(chosen.file, Standalone(), {}, Path())
+        (url,) = archive_urls(chosen.file, Standalone(), {}, Path())
         assert url.startswith("https://")
         assert url.endswith(chosen.file.replace("+", "%2B"))
     pypy = choose(table, LINUX, Python(implementation="pypy", minor=(3, 11)))
@@ -142,7 +142,7 @@ def test_archives_are_looked_for_where_they_are_kept(tmp_path: Path) -> None:
     own = Standalone(table="versions.json")
 
     def look(file: str, place: Standalone, **environ: str) -> tuple[str, ...]:
-        return addresses(file, place, environ, tmp_path)
+        return archive_urls(file, place, environ, tmp_path)
 
     escaped, old_escaped = file.replace("+", "%2B"), old.replace("+", "%2B")
     assert look(file, own) == (f"https://releases.example/download/20250409/{escaped}",)

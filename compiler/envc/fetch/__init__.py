@@ -1,1 +1,1 @@
-"""Fetching: indexes, metadata and artifacts, with a persistent cache."""
+"""Fetching: the network and its cache."""

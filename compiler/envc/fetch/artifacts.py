@@ -1,7 +1,7 @@
 """Artifacts on this machine: downloaded once, verified while they arrive, and verified again before each use.
 
-``<cache>/artifacts/<aa>/<sha256>/<file>`` holds whole files that matched their digest when they were renamed to there.
-``<cache>/artifacts/partial/<sha256>`` holds what an interrupted download left, from where the next one goes on.
+``<cache>/artifacts/<aa>/<sha256>/<file>`` holds whole files, which matched their digest when they were renamed to that
+path. ``<cache>/artifacts/partial/<sha256>`` holds what an interrupted download left; the next download resumes there.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ from envc.system.workers import Workers
 if TYPE_CHECKING:
     import hashlib
 
-_DOWNLOADS = 8  # at once
-_TRIES = 5  # times that a cut download goes on before it is given up
-_LARGEST = 1 << 38  # bytes, where no source states a size
+_DOWNLOADS = 8  # concurrent downloads
+_TRIES = 5  # how often a download that breaks off is resumed
+_LARGEST = 1 << 38  # bytes of a file whose size no source states
 _MOVED_HINT = "the source no longer serves this file; run `envc lock --upgrade` to choose another, or restore it there"
 _WRONG_HINT = "the source serves other bytes than were locked: do not install them before you know why"
 
 
-Locator = Callable[[EnvironmentMember], Iterable[ListedFile]]  # the places of a file, best first
+Locator = Callable[[EnvironmentMember], Iterable[ListedFile]]  # possible URLs of a member's file, best first
 
 
 class Artifacts:
-    """Gets artifacts by digest. Thread-safe."""
+    """Downloads and caches artifacts by digest. Thread-safe."""
 
     def __init__(self, pages: Pages, context: FetchContext, locators: Mapping[str, Locator] | None = None) -> None:
-        """`locators` locates members that no index has, by their kind."""
+        """`locators` give the URLs of members that no index lists, by kind of member."""
         self._pages = pages
         self._context = context
         self._locators = locators or {}
@@ -56,30 +56,30 @@ class Artifacts:
         self._offline = context.offline
 
     def with_locators(self, **locators: Locator) -> Artifacts:
-        """The same, with further kinds of members."""
+        """The same artifacts, with locators for further kinds of members."""
         return Artifacts(self._pages, self._context, {**self._locators, **locators})
 
     def fetch(self, members: Iterable[EnvironmentMember]) -> Iterator[tuple[EnvironmentMember, Path]]:
-        """Verified files of members, each as soon as it is there; the largest are begun first.
+        """Verified files of members, each as soon as it is available. The largest downloads start first.
 
-        The first failure ends it, and the downloads that are under way with it: DigestMismatch, SourceUnreachable,
-        OfflineMiss, or Unwritable for the cache folder. What was verified until then stays cached.
+        The first failure cancels the other downloads: DigestMismatch, SourceUnreachable, OfflineMiss, or Unwritable for
+        the cache folder. Files verified until then stay in the cache.
         """
-        wanted = sorted(set(members), key=lambda member: (-member.size, member))
-        task = self._progress.task("artifacts", sum(member.size for member in wanted), "B")
+        ordered = sorted(set(members), key=lambda member: (-member.size, member))
+        task = self._progress.task("artifacts", sum(member.size for member in ordered), "B")
         workers = Workers(_DOWNLOADS, "download")
         done: queue.SimpleQueue[tuple[EnvironmentMember, Path | Exception]] = queue.SimpleQueue()
 
         def work(member: EnvironmentMember) -> None:
             try:
                 done.put((member, self.get(member, task)))
-            except Exception as error:  # handed on to the caller, whatever it is
+            except Exception as error:  # raised again for the caller
                 done.put((member, error))
 
-        for member in wanted:
+        for member in ordered:
             workers.submit(lambda member=member: work(member))  # type: ignore[misc]
         try:
-            for _ in wanted:
+            for _ in ordered:
                 member, result = done.get()
                 if isinstance(result, Exception):
                     raise result
@@ -90,25 +90,25 @@ class Artifacts:
 
     def get(self, member: EnvironmentMember, task: Task | None = None) -> Path:
         """One verified file. Errors as for `fetch`."""
-        kept = self.cached(member.sha256, member.file)
-        if kept is not None:
+        cached = self.cached(member.sha256, member.file)
+        if cached is not None:
             if task is not None:
                 task.advance(member.size)
-            return kept
+            return cached
         what = f"{member.file} of {member.name} {member.version}"
-        missed: SourceUnreachable | None = None
-        for listed in self._places(member, what):
+        failure: SourceUnreachable | None = None
+        for listed in self._locate(member, what):
             if self._offline and not listed.url.startswith("file:"):
                 raise OfflineMiss(what)
             try:
                 with self._local_errors():
                     return self._download(member.source, what, listed, member.sha256, member.size, task)[0]
             except SourceUnreachable as error:
-                missed = missed or error
-        raise missed or SourceUnreachable(member.source, what, "nobody says where it is", _MOVED_HINT)
+                failure = failure or error
+        raise failure or SourceUnreachable(member.source, what, "its URL is not known", _MOVED_HINT)
 
-    def _places(self, member: EnvironmentMember, what: str) -> Iterable[ListedFile]:
-        """Where a member's file may be, best first."""
+    def _locate(self, member: EnvironmentMember, what: str) -> Iterable[ListedFile]:
+        """The possible URLs of a member's file, best first."""
         locate = self._locators.get(member.kind)
         if locate is not None:
             return locate(member)
@@ -120,7 +120,7 @@ class Artifacts:
         return (listed,)
 
     def cached(self, sha256: Sha256, file: str) -> Path | None:
-        """A file that is cached already and still matches its digest. One that does not is removed."""
+        """A cached file that still matches its digest, or None. A file that does not match is deleted."""
         path = self._path(sha256, file)
         try:
             if sha256_file(path) == sha256:
@@ -131,30 +131,30 @@ class Artifacts:
         return None
 
     def obtain(self, source: str, listed: ListedFile) -> tuple[Path, Sha256, int]:
-        """Download a listed file for what can be learnt from it: path, digest and size in bytes.
+        """Download a listed file: path, digest and size in bytes.
 
-        The digest is checked where the page states one. Errors as for `fetch`.
+        The digest is verified if the page states one. Errors as for `fetch`.
         """
         expected = parse_sha256(listed.file.sha256) if listed.file.sha256 else None
         with self._local_errors():
             return self._download(source, listed.file.name, listed, expected, listed.file.size, None)
 
     def adopt(self, path: Path) -> tuple[Path, Sha256, int]:
-        """Keep a file that was made here, under its digest: path, digest and size in bytes. Raises Unwritable."""
+        """Copy a file of this machine into the cache: path, digest and size in bytes. Raises Unwritable."""
         import shutil
 
         with self._local_errors():
             digest = sha256_file(path)
-            if (known := self.cached(digest, path.name)) is not None:
-                return known, digest, known.stat().st_size
-            kept = self._path(digest, path.name)
-            kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with path.open("rb") as source, atomic_file(kept) as file:
+            if (cached := self.cached(digest, path.name)) is not None:
+                return cached, digest, cached.stat().st_size
+            copy = self._path(digest, path.name)
+            copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with path.open("rb") as source, atomic_file(copy) as file:
                 shutil.copyfileobj(source, file, CHUNK * 16)
-            return kept, digest, kept.stat().st_size
+            return copy, digest, copy.stat().st_size
 
     def _path(self, sha256: Sha256, file: str) -> Path:
-        # Both may come from a lock that somebody has edited, and become a path whose file is read, and removed.
+        # Both may come from an edited lock, and become a path whose file is read or deleted.
         if not is_file_name(file):
             raise UsageError(f"{file[:100]!r} is not the name of an artifact", "restore the lock file, or lock again")
         parse_sha256(sha256)
@@ -163,31 +163,31 @@ class Artifacts:
     def _download(
         self, source: str, what: str, listed: ListedFile, expected: Sha256 | None, size: int, task: Task | None
     ) -> tuple[Path, Sha256, int]:
-        # Without a digest the address has to do as the name of the partial file.
+        # Without a digest, the partial file is named by the URL.
         key = expected or sha256(f"{source}\0{listed.url}".encode())
         partial = self._folder / "partial" / key
         partial.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Two processes that want one file share one download.
+        # Processes that need the same file share one download.
         with file_lock(Path(f"{partial}.lock")):
-            if expected is not None and (kept := self.cached(expected, listed.file.name)) is not None:
-                return kept, expected, kept.stat().st_size
+            if expected is not None and (cached := self.cached(expected, listed.file.name)) is not None:
+                return cached, expected, cached.stat().st_size
             if listed.url.startswith("file:") or expected is None:
                 partial.unlink(missing_ok=True)
             transfer = _Transfer(self._client, source, what, listed.url, partial, size or listed.file.size, task)
             actual, length, resumed = transfer.run()
             if expected is not None and actual != expected and resumed:
-                # What an earlier run left may have been of another file, or damaged: once more, from the start.
+                # The bytes of an earlier run may be damaged, or of another file: download again from the start.
                 partial.unlink()
                 actual, length, _ = transfer.run()
             if (expected is not None and actual != expected) or (size and length != size):
                 partial.unlink()
-                told = f" ({length:,} bytes where {size:,} are expected)" if size and length != size else ""
-                raise DigestMismatch(f"{what}, from {source},{told}", expected or "", actual, _WRONG_HINT)
+                sizes = f" ({length:,} bytes where {size:,} are expected)" if size and length != size else ""
+                raise DigestMismatch(f"{what}, from {source},{sizes}", expected or "", actual, _WRONG_HINT)
             path = self._path(actual, listed.file.name)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Not an `atomic_file`: an interrupted download stays, and the next run resumes it.
             partial.replace(path)
-        # The lock file goes too. Who waits on its removed inode finds the finished file, or downloads it alone.
+        # A process that waits on the inode of the deleted lock file finds the finished file, or downloads it itself.
         Path(f"{partial}.lock").unlink(missing_ok=True)
         return path, actual, length
 
@@ -200,19 +200,19 @@ class Artifacts:
 
 
 class _Transfer(msgspec.Struct):
-    """Bytes from a place into a partial file, hashed as they come."""
+    """A download or copy into a partial file, hashed while it is written."""
 
     client: Client
     source: str
     what: str
     url: str
     partial: Path
-    size: int  # bytes; 0 when nobody knows
+    size: int  # bytes; 0 if unknown
     task: Task | None
     etag: str = ""
 
     def run(self) -> tuple[Sha256, int, bool]:
-        """The digest and length of the finished partial file, and whether an earlier run's bytes are in it."""
+        """Digest and length of the finished partial file, and whether it contains bytes of an earlier run."""
         with self.partial.open("a+b") as file:
             digest = running_sha256()
             length = self._resume(file.fileno(), digest)
@@ -224,7 +224,7 @@ class _Transfer(msgspec.Struct):
             return parse_sha256(digest.hexdigest()), length, resumed
 
     def _resume(self, file: int, digest: hashlib._Hash) -> int:
-        """Hash what is there already; more than the file can have is thrown away."""
+        """Hash the bytes of an earlier run, and return their number. They are discarded if they are too many."""
         length = os.fstat(file).st_size
         if length > (self.size or 0):
             os.ftruncate(file, 0)
@@ -240,14 +240,14 @@ class _Transfer(msgspec.Struct):
             headers = {"Accept-Encoding": "identity"}
             if length:
                 headers["Range"] = f"bytes={length}-"
-                # Weak validators may not be used here (RFC 9110); the digest decides in the end anyway.
+                # Weak validators are not allowed here (RFC 9110). In any case the digest is verified at the end.
                 if self.etag and not self.etag.startswith("W/"):
                     headers["If-Range"] = self.etag
             with self.client.open(self.source, self.what, self.url, headers=headers) as stream:
                 if stream.status in (404, 410):
                     raise SourceUnreachable(self.source, self.what, f"HTTP {stream.status}", _MOVED_HINT)
-                goes_on = stream.headers.get("content-range", "").startswith(f"bytes {length}-")
-                if length and not (stream.status == 206 and goes_on):
+                continues = stream.headers.get("content-range", "").startswith(f"bytes {length}-")
+                if length and not (stream.status == 206 and continues):
                     os.ftruncate(file, 0)
                     self._advance(-length)
                     digest, length = running_sha256(), 0
@@ -261,7 +261,7 @@ class _Transfer(msgspec.Struct):
         raise SourceUnreachable(self.source, self.what, f"the download broke off {_TRIES} times")
 
     def _write(self, file: int, digest: hashlib._Hash, length: int, stream: Stream) -> tuple[int, bool]:
-        """Append the body; the new length, and whether the body reached its end."""
+        """Append the body. Returns the new length, and whether the body was complete."""
         try:
             for chunk in stream.chunks():
                 write_all(file, chunk)
@@ -269,7 +269,7 @@ class _Transfer(msgspec.Struct):
                 length += len(chunk)
                 self._advance(len(chunk))
                 if length > (self.size or _LARGEST):
-                    return length, True  # too long, so the digest cannot match; no need to read on
+                    return length, True  # too long, so the digest cannot match
         except Truncated:
             return length, False
         return length, True

@@ -1,8 +1,8 @@
-"""git: the one door through which lock and bundle start it, for requirements that name a repository.
+"""Runs git for requirements that name a repository.
 
-Each repository is mirrored below ``<cache>/git`` once, and whole, since build systems read versions off its tags. The
-user's own git configuration decides how to log in; what envc knows of the host (netrc, keyring) is offered to git in
-its environment, never on a command line, and for that host alone. Hooks never run, and no message shows an address.
+Each repository is mirrored once below ``<cache>/git``, with its whole history, since build systems read versions from
+tags. The user's own git configuration decides how to log in. Logins that envc knows (netrc, keyring) are passed to git
+in its environment, never on a command line, and for their host only. Hooks never run, and no message shows a URL.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHORT = re.compile(r"[0-9a-f]{7,64}")
 _ADDRESS = re.compile(r"'[^']*'|\S+://\S+|\S+@\S+:\S+")
 _NOISE = ("hint:", "warning:", "remote:", "Cloning", "From ")
-# What would lead git to another repository than the one that is meant.
+# Variables that would make git use another repository.
 _MISLEADING = (
     "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_CEILING_DIRECTORIES", "GIT_TEMPLATE_DIR",
 )  # fmt: skip
-# What git asks for a login: gitcredentials(7). Unlike a header of ours, git keeps it from where a server redirects to.
+# A credential helper, see gitcredentials(7). Unlike an extra header, git does not send its login to redirect targets.
 _HELPER = (
     """!f() { test "$1" = get && printf 'username=%s\\npassword=%s\\n' "$ENVC_GIT_USER" "$ENVC_GIT_PASSWORD"; }; f"""
 )
-_SILENCE = 120  # seconds without a byte after which a server is given up; one that packs says so every five
+_SILENCE = 120  # seconds without a byte until a time-out; a server that packs reports progress every five seconds
 _SSH = f"ssh -oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=30 -oServerAliveCountMax={_SILENCE // 30}"
 _TRANSPORTS = ("git", "http", "https", "ssh")
 _QUIET = ("-c", "core.hooksPath=", "-c", "core.fsmonitor=false", "-c", "advice.detachedHead=false")
 
 
 class NoGit(EnvcError):
-    """git is not on this machine."""
+    """git is not installed."""
 
     hint = "install git, or name a wheel instead of the repository"
 
     def __str__(self) -> str:
-        return "a requirement names a git repository, and there is no `git` on PATH"
+        return "a requirement names a git repository, but there is no `git` on PATH"
 
 
 class Git:
-    """The repositories of a run."""
+    """The git repositories of a run."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str], keyring: Keyring, *, offline: bool) -> None:
         self._folder = folder  # for the mirrors
@@ -60,29 +60,29 @@ class Git:
         self._fetched: set[str] = set()
 
     def commit(self, name: str, url: str, rev: str | None) -> str:
-        """The commit that a revision means now: a commit as it is, else a tag, else a branch; None is the default one.
+        """The commit of a revision, which is a commit, a tag or a branch, in this order; None is the default branch.
 
-        `name` is the project's, for messages. Raises SourceUnreachable, OfflineMiss, NoGit.
+        `name` is the project's name, for messages. Raises SourceUnreachable, OfflineMiss, NoGit.
         """
         if rev is not None and _COMMIT.fullmatch(rev):
             return rev
         key = url, rev
         if key not in self._commits:
-            self._commits[key] = self._ask(name, url, rev)
+            self._commits[key] = self._find_commit(name, url, rev)
         return self._commits[key]
 
-    def _ask(self, name: str, url: str, rev: str | None) -> str:
+    def _find_commit(self, name: str, url: str, rev: str | None) -> str:
         what = f"{rev or 'the default branch'} of {name}"
         if self._offline:
             raise OfflineMiss(what)
         names = (
             ["HEAD"] if rev is None else [rev] if rev.startswith("refs/") else [f"refs/tags/{rev}", f"refs/heads/{rev}"]
         )
-        # A tag that has a message is an object of its own; what it stands for is listed behind it with "^{}".
-        asked = [pattern for each in names for pattern in (f"{each}^{{}}", each)]
-        listed = self._run(what, url, "ls-remote", "--", url, *asked)
+        # An annotated tag is an object of its own; the commit it refers to is listed after it with "^{}".
+        patterns = [pattern for each in names for pattern in (f"{each}^{{}}", each)]
+        listed = self._run(what, url, "ls-remote", "--", url, *patterns)
         found = {ref: commit for commit, _, ref in (line.partition("\t") for line in listed.splitlines())}
-        for ref in asked:
+        for ref in patterns:
             if _COMMIT.fullmatch(found.get(ref, "")):
                 return found[ref]
         if rev is not None and _SHORT.fullmatch(rev):
@@ -98,36 +98,36 @@ class Git:
         )
 
     def checkout(self, name: str, url: str, commit: str, folder: Path) -> None:
-        """The files of a commit in a new folder, as a repository of its own. Errors as for `commit`."""
+        """Check out a commit into a new folder, as a repository of its own. Errors as for `commit`."""
         what = f"commit {commit[:12]} of {name}"
-        mirror = self._having(name, url, commit)
+        mirror = self._mirror_with(name, url, commit)
         self._run(what, url, "clone", "--quiet", "--no-checkout", "--", str(mirror), str(folder))
         self._run(what, url, "checkout", "--quiet", "--detach", commit, folder=folder)
         if (folder / ".gitmodules").is_file():
-            # Their commits are part of this one, so they are as fixed as its own files. Relative addresses count
-            # from where the repository really is. One from elsewhere has no say about folders of this machine.
+            # The commits of submodules are part of this commit, so they are as fixed as its files. Relative URLs are
+            # relative to the real repository. A remote repository must not refer to folders of this machine.
             self._run(what, url, "remote", "set-url", "origin", url, folder=folder)
             transports = ("file", *_TRANSPORTS) if url.startswith("file://") else _TRANSPORTS
             update = ("submodule", "--quiet", "update", "--init", "--recursive")
             self._run(what, url, *update, folder=folder, transports=transports)
 
     def read(self, name: str, url: str, commit: str, path: str) -> bytes | None:
-        """A file of a commit; None where it has none of that name. Errors as for `commit`."""
-        mirror = self._having(name, url, commit)
+        """A file of a commit; None if there is no such file. Errors as for `commit`."""
+        mirror = self._mirror_with(name, url, commit)
         what = f"{path} of {name}"
         if not self._run(what, url, "ls-tree", "--name-only", commit, "--", path, folder=mirror).strip():
             return None
         return self._run(what, url, "cat-file", "blob", f"{commit}:{path}", folder=mirror).encode()
 
-    def _having(self, name: str, url: str, commit: str) -> Path:
-        """The mirror, once it has that commit."""
+    def _mirror_with(self, name: str, url: str, commit: str) -> Path:
+        """The mirror of a repository, updated until it contains that commit."""
         mirror = self._folder / sha256(url.encode())[:32]
         if mirror.exists() and self._has(url, mirror, commit):
             return mirror
         self._mirror(name, url)
         if not self._has(url, mirror, commit):
             what = f"commit {commit[:12]} of {name}"
-            # One that no branch or tag leads to any more may still be had by name.
+            # A commit that no branch or tag reaches any more may still be fetched by its id.
             self._run(what, url, "fetch", "--quiet", "--no-tags", "--", url, commit, folder=mirror)
         return mirror
 
@@ -164,10 +164,10 @@ class Git:
     ) -> str:
         import subprocess
 
-        place = ("-C", str(folder)) if folder is not None else ()
+        location = ("-C", str(folder)) if folder is not None else ()
         try:
             done = subprocess.run(
-                ["git", *_QUIET, *place, *arguments],
+                ["git", *_QUIET, *location, *arguments],
                 env=self._variables(url, transports),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -186,7 +186,7 @@ class Git:
         variables.setdefault("GIT_SSH_COMMAND", _SSH)
         variables.setdefault("GIT_HTTP_LOW_SPEED_LIMIT", "1")  # bytes a second
         variables.setdefault("GIT_HTTP_LOW_SPEED_TIME", str(_SILENCE))
-        # git knows the same things by names of its own.
+        # git has its own names for these variables.
         for ours, its in (("SSL_CERT_FILE", ("GIT_SSL_CAINFO",)), ("SSL_CLIENT_CERT", ("GIT_SSL_CERT", "GIT_SSL_KEY"))):
             if variables.get(ours):
                 for name in its:
@@ -199,7 +199,7 @@ class Git:
                 "ENVC_GIT_USER": login.user,
                 "ENVC_GIT_PASSWORD": login.password,
                 "GIT_CONFIG_COUNT": str(first + 2),
-                # The empty one unlists the user's helpers for this host: they would keep what they did not give.
+                # The empty value disables the user's helpers for this host, which would store this login.
                 f"GIT_CONFIG_KEY_{first}": helper,
                 f"GIT_CONFIG_VALUE_{first}": "",
                 f"GIT_CONFIG_KEY_{first + 1}": helper,
@@ -209,7 +209,7 @@ class Git:
 
 
 def _reason(message: str) -> str:
-    """The last line in which git says what is wrong, without addresses."""
+    """The error line of git's output, without URLs."""
     lines = [line.strip() for line in message.splitlines() if line.strip() and not line.startswith(_NOISE)]
-    told = next((line for line in lines if line.startswith("fatal:")), lines[-1] if lines else "git failed")
-    return _ADDRESS.sub("…", told.removeprefix("fatal:").strip())[:300]
+    reason = next((line for line in lines if line.startswith("fatal:")), lines[-1] if lines else "git failed")
+    return _ADDRESS.sub("…", reason.removeprefix("fatal:").strip())[:300]

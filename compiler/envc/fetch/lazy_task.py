@@ -1,4 +1,4 @@
-"""Progress that is announced only when there is work: most runs find everything in the cache."""
+"""A progress task that is shown only once there is work, since most runs find everything in the cache."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from envc.model.progress import Progress, Task
 
 
 class LazyTask:
-    """A task that is announced by its first piece of work. Thread-safe."""
+    """A task that starts with its first unit of work. Thread-safe."""
 
     def __init__(self, progress: Progress, label: str, begin: Callable[[], None] | None = None) -> None:
-        """`begin` is called before the first piece of work."""
+        """`begin` is called before the first unit of work."""
         self._progress = progress
         self._label = label
         self._begin = begin

@@ -1,8 +1,8 @@
-"""Relocatable interpreters: which archive a Python on a platform is, and where it is downloaded from.
+"""Relocatable interpreters: the archive of a Python for a platform, and its URL.
 
-The table is the one that the ``pbs-installer`` package ships: the newest build of every CPython of the
-python-build-standalone project, and the PyPy releases. A manifest may name another table in the same form, and another
-place for the archives, in ``[standalone]``.
+The table is part of the ``pbs-installer`` package: the newest build of every CPython of the python-build-standalone
+project, and the PyPy releases. ``[standalone]`` in a manifest may name another table in the same format, and another
+location of the archives.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from envc.model.manifest import Standalone
 from envc_solvers.pypi.language.index import File
 from envc_solvers.target import PLATFORMS, Implementation, Python, Target
 
-BASE_VARIABLE = "PBS_INSTALLER_BASE_URL"  # what pbs-installer itself calls the place of the archives
+BASE_VARIABLE = "PBS_INSTALLER_BASE_URL"  # pbs-installer's own variable for the location of the archives
 _LARGEST_TABLE = 64 << 20  # bytes
 
-# How the table spells what a platform's name says.
+# The table's names of systems and machines.
 _SYSTEMS = {"linux": "linux", "macos": "macos", "windows": "windows"}
 _MACHINES = {
     "x86_64": "x86_64",
@@ -73,7 +73,7 @@ class StandalonePython(msgspec.Struct, frozen=True, kw_only=True):
     build: str  # "20241016" of python-build-standalone, "7.3.17" of PyPy
     file: str
     sha256: Sha256
-    uploaded: int | None  # seconds since the epoch: the day of the build, where its name says one
+    uploaded: int | None  # seconds since the epoch of the day of the build, if the file name states it
 
     @property
     def patch(self) -> int:
@@ -81,11 +81,11 @@ class StandalonePython(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoStandalone(EnvcError):
-    """No archive in the table is what a step asks for."""
+    """No archive in the table is the interpreter that a step requires."""
 
     def __init__(self, wanted: str, reasons: tuple[str, ...], hint: str) -> None:
         super().__init__(wanted, reasons)
-        self.wanted = wanted
+        self.wanted = wanted  # "CPython 3.12 for linux-64"
         self.reasons = reasons
         self.hint = hint
 
@@ -97,7 +97,7 @@ class NoStandalone(EnvcError):
 
 
 def read_table(path: Path | None = None) -> Table:
-    """The table in that file, else that of the installed ``pbs-installer``. Raises UsageError for one that is none."""
+    """The table in that file, else that of the installed ``pbs-installer``. Raises UsageError if it cannot be read."""
     try:
         data = path.read_bytes() if path is not None else _shipped()
         if len(data) > _LARGEST_TABLE:
@@ -106,13 +106,13 @@ def read_table(path: Path | None = None) -> Table:
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         name = path or "the table of pbs-installer"
-        raise UsageError(f"{name} is no table of standalone interpreters: {reason}") from None
+        raise UsageError(f"{name} is not a table of standalone interpreters: {reason}") from None
 
 
 def _shipped() -> bytes:
     from importlib.resources import files
 
-    # There since 2026.10.25; before that the table was a module, whose form changed.
+    # Present since 2026.10.25; before that, the table was a module whose format changed.
     return (files("pbs_installer") / "versions.json").read_bytes()
 
 
@@ -124,15 +124,15 @@ def choose(
     wanted: str | None = None,
     exclude_newer: int | None = None,
 ) -> StandalonePython:
-    """The archive for a Python on a target: of the newest patch release.
+    """The archive for a Python on a target, with the newest patch release.
 
-    `wanted` is a version that is asked for; `exclude_newer` a moment in seconds since the epoch, which a build without
-    a day in its name cannot be older than. Raises NoStandalone.
+    `wanted` is a required version. `exclude_newer` is in seconds since the epoch; builds whose file name states no day
+    are excluded with it. Raises NoStandalone.
     """
     name = "PyPy" if python.implementation == "pypy" else "CPython"
     title = f"{name} {python.text.removeprefix('pypy')} for {target.name}"
     if target.musl is not None:
-        raise NoStandalone(title, ("the archives are for glibc",), 'take `interpreter = "host"` on this target')
+        raise NoStandalone(title, ("the archives are for glibc",), 'use `interpreter = "host"` on this target')
     facts = PLATFORMS[target.platform]
     system, machine = _SYSTEMS[facts.family], _MACHINES.get(facts.arch)
     found = {
@@ -148,14 +148,14 @@ def choose(
             if (_SYSTEMS[platform.family], _MACHINES.get(platform.arch)) in has
         ]
         reasons = (f"the table has it for {', '.join(others)}",) if others else ("the table has no such version",)
-        raise NoStandalone(title, reasons, 'name another `python`, or take `interpreter = "host"`')
+        raise NoStandalone(title, reasons, 'name another `python`, or use `interpreter = "host"`')
     old = {v: each for v, each in found.items() if exclude_newer is None or _is_older(each.python, exclude_newer)}
     if not old:
         newest = max(found.values(), key=_newest).python
         raise NoStandalone(
             title,
-            (f"exclude-newer leaves out {newest.file}, and the table knows the newest build of each version only",),
-            "move exclude-newer, or name an older `python`",
+            (f"exclude-newer excludes {newest.file}, and the table has only the newest build of each version",),
+            "change exclude-newer, or name an older `python`",
         )
     if wanted is not None and wanted not in old:
         versions = ", ".join(sorted(old, key=lambda version: _newest(old[version])))
@@ -164,7 +164,7 @@ def choose(
 
 
 class _Offer(msgspec.Struct, frozen=True):
-    """A row's archive, with what it is for."""
+    """An archive of the table, with its target."""
 
     python: StandalonePython
     minor: tuple[int, int]
@@ -182,7 +182,7 @@ class _Offer(msgspec.Struct, frozen=True):
             and self.minor == python.minor
             and self.free_threaded == python.free_threaded
             and python.patch in (None, self.python.patch)
-            # The wheels that were chosen for a minor are for one ABI.
+            # The wheels chosen for a minor version are for one ABI.
             and (python.implementation == "cpython" or self._as_python.pypy_abi == python.pypy_abi)
         )
 
@@ -201,7 +201,7 @@ def _is_older(python: StandalonePython, moment: int) -> bool:
 
 @lru_cache(maxsize=4)
 def _pythons(table: Table) -> tuple[_Offer, ...]:
-    """Every archive that envc can unpack: complete interpreters without build folder, of known digest."""
+    """Every archive that envc can unpack: complete interpreters without build folder and with a digest."""
     return tuple(_offers(table))
 
 
@@ -216,7 +216,7 @@ def _offers(table: Iterable[_Row]) -> Iterator[_Offer]:
             day = None
             if version.implementation == "cpython":
                 if match["version"] != text:
-                    continue  # a pre-release, whose file name says more than the table does
+                    continue  # a pre-release, which only the file name shows
                 day = int(datetime.strptime(match["build"], "%Y%m%d").replace(tzinfo=UTC).timestamp())
             yield _Offer(
                 python=StandalonePython(
@@ -234,33 +234,33 @@ def _offers(table: Iterable[_Row]) -> Iterator[_Offer]:
             )
 
 
-def listed(
-    file: str, sha256: Sha256, place: Standalone, environ: Mapping[str, str], root: Path
+def archive_files(
+    file: str, sha256: Sha256, settings: Standalone, environ: Mapping[str, str], root: Path
 ) -> tuple[ListedFile, ...]:
-    """The places of an archive as files that can be downloaded, best first. Raises UsageError as `addresses` does."""
-    return tuple(ListedFile(File(name=file, sha256=sha256), url) for url in addresses(file, place, environ, root))
+    """The possible URLs of an archive as listed files, best first. Raises UsageError as `archive_urls` does."""
+    return tuple(ListedFile(File(name=file, sha256=sha256), url) for url in archive_urls(file, settings, environ, root))
 
 
-def addresses(file: str, place: Standalone, environ: Mapping[str, str], root: Path) -> tuple[str, ...]:
-    """Where an archive may be, best first: at most two URLs, which may hold credentials.
+def archive_urls(file: str, settings: Standalone, environ: Mapping[str, str], root: Path) -> tuple[str, ...]:
+    """The possible URLs of an archive, best first: at most two, which may hold credentials.
 
-    A declared place, or pbs-installer's own variable, holds archives side by side or in a folder for each build, as
-    releases are kept upstream. Else the table's own address of the file counts, or where its neighbours lie: the table
-    knows only the newest build of a version, and a lock may name an older one. Raises UsageError for a name that is no
-    archive's.
+    A declared location, or that of pbs-installer's own variable, has all archives in one folder, or one folder per
+    build as upstream. Otherwise it is the table's URL of the file, or a URL next to that of another file: the table has
+    only the newest build of a version, and a lock may name an older one. Raises UsageError for a name that is not that
+    of an archive.
     """
     match = _CPYTHON.fullmatch(file)
     if match is None and _PYPY.fullmatch(file) is None:
         raise UsageError(f"{file[:100]!r} is not the name of a standalone interpreter", "lock again")
-    base = place.url or environ.get(BASE_VARIABLE)
+    base = settings.url or environ.get(BASE_VARIABLE)
     if base:
         if urlsplit(base).username is not None:
-            raise UsageError("the place of standalone interpreters holds a login", "put it into a netrc file")
+            raise UsageError("the URL of standalone interpreters holds a login", "put it into a netrc file")
         if "://" not in base:
             base = Path(root, base).absolute().as_uri()
         base = base.rstrip("/")
         return (f"{base}/{quote(file)}", *((f"{base}/{match['build']}/{quote(file)}",) if match else ()))
-    table = read_table(table_path(place, root))
+    table = read_table(table_path(settings, root))
     near = ""
     for row in table:
         for each in row.files:
@@ -275,12 +275,12 @@ def addresses(file: str, place: Standalone, environ: Mapping[str, str], root: Pa
     return (f"{near.rsplit('/', 2)[0]}/{match['build']}/{quote(file)}",)
 
 
-def stated(file: str, place: Standalone, root: Path) -> str | None:
-    """The sha256 that the table states of an archive; None for one that is not its newest build. Raises UsageError."""
-    rows = read_table(table_path(place, root))
+def stated_digest(file: str, settings: Standalone, root: Path) -> str | None:
+    """The sha256 of an archive in the table; None if the table does not have this build. Raises UsageError."""
+    rows = read_table(table_path(settings, root))
     return next((each.sha256 for row in rows for each in row.files if each.filename == file), None)
 
 
-def table_path(place: Standalone, root: Path) -> Path | None:
-    """The table that a manifest names, relative to the manifest; None for the one of pbs-installer."""
-    return Path(root, place.table) if place.table is not None else None
+def table_path(settings: Standalone, root: Path) -> Path | None:
+    """The table that a manifest names, relative to the manifest; None for that of pbs-installer."""
+    return Path(root, settings.table) if settings.table is not None else None

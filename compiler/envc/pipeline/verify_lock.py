@@ -11,7 +11,7 @@ from envc.context import Context
 from envc.errors import OfflineMiss
 from envc.fetch.net.urls import local_path
 from envc.fetch.pypi.indexes import Indexes
-from envc.fetch.standalone import addresses, stated
+from envc.fetch.standalone import archive_urls, stated_digest
 from envc.locking import lockfile
 from envc.locking.plan.expand import StepTargetId, lock_options
 from envc.locking.plan.link import link
@@ -137,13 +137,13 @@ def _look_for_archive(
     Raises SourceUnreachable, and OfflineMiss where a server would have to be asked.
     """
     package, artifact = archive
-    now = stated(artifact.file, manifest.standalone, manifest.root)
+    now = stated_digest(artifact.file, manifest.standalone, manifest.root)
     if now not in (None, artifact.sha256):
         return Problem(
             where=artifact.file, reason=f"the table of archives has another file of this name, with sha256 {now}"
         )
     what = f"{artifact.file} of {package.name} {package.version}"
-    for url in addresses(artifact.file, manifest.standalone, context.environ, manifest.root):
+    for url in archive_urls(artifact.file, manifest.standalone, context.environ, manifest.root):
         if url.startswith("file:"):
             found = local_path(url).is_file()
         elif context.offline:

@@ -1,1 +1,1 @@
-"""The cache of what indexes and channels said."""
+"""The cache of index data: pages, metadata and the values of markers."""

@@ -1,8 +1,8 @@
-"""An SQLite file that is only ever a convenience: no trouble with it stops work, and nobody waits for its writes.
+"""An SQLite file that serves as a cache: its errors never stop a run, and its writes never block one.
 
-Threads read through one connection and hand their writes to a thread with another: to write in place would let every
-fetching thread queue for the file, and measured three times slower on a large cold lock. Write-ahead logging lets any
-number of processes do the same.
+Threads read through one connection, and pass their writes to a writer thread with another. If each fetching thread
+wrote itself, all would queue for the file; that took three times as long on a large cold lock. Write-ahead logging lets
+any number of processes use the file.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ T = TypeVar("T")
 Statement = tuple[str, tuple[object, ...]]
 
 _BUSY_TIMEOUT = 10.0  # seconds that a statement waits for another process
-_BATCH_SIZE = 128  # statements in one transaction, about
-_LARGEST_JOURNAL = 16 << 20  # bytes that the write-ahead log keeps once it has been written back
+_BATCH_SIZE = 128  # approximate number of statements in one transaction
+_LARGEST_JOURNAL = 16 << 20  # bytes of the write-ahead log that remain after a checkpoint
 _CLOSE_TIMEOUT = 10.0  # seconds that closing waits for writes
 
 
 class Database:
-    """One file. Thread-safe; what was written is certain to be there only after `flush` or `close`."""
+    """A file. Thread-safe. Writes are guaranteed to be in it only after `flush` or `close`."""
 
     def __init__(
         self,
@@ -44,18 +44,18 @@ class Database:
         self._version = version
         self._progress = progress
         self._before_close = before_close
-        self._lock = threading.Lock()  # of the reading connection and of replacing the file
+        self._lock = threading.Lock()  # protects the reading connection and the replacement of the file
         self._queue: queue.SimpleQueue[tuple[Statement, ...] | threading.Event | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
-        self._reader: sqlite3.Connection | None = self._open()  # None: nothing is kept
+        self._reader: sqlite3.Connection | None = self._open()  # None if the file cannot be used
 
     def one(self, statement: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
-        """The first row of an answer, if there is one."""
+        """The first row of a result, or None."""
         rows = self.all(statement, values)
         return rows[0] if rows else None
 
     def all(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        """Every row of an answer; none when the file cannot be read just now."""
+        """All rows of a result; none if the file cannot be read."""
         with self._lock:
             if self._reader is None:
                 return []
@@ -67,7 +67,7 @@ class Database:
                 return []
 
     def write(self, *statements: Statement) -> None:
-        """Have these statements executed together, soon."""
+        """Queue these statements to be executed together."""
         if self._reader is None:
             return
         self._queue.put(statements)
@@ -78,7 +78,7 @@ class Database:
                     self._writer.start()
 
     def run(self, action: Callable[[sqlite3.Connection], T]) -> T | None:
-        """What `ask` finds or does on a connection of its own, after all that was handed over; None on any trouble."""
+        """The result of `action` on a connection of its own, after all queued writes; None on an SQLite error."""
         self.flush()
         if self._reader is None:
             return None
@@ -90,14 +90,14 @@ class Database:
             return None
 
     def flush(self) -> None:
-        """Wait for everything that was handed over."""
+        """Wait until all queued statements are written."""
         if (writer := self._writer_thread()) is not None and writer.is_alive():
             written = threading.Event()
             self._queue.put(written)
             written.wait(_CLOSE_TIMEOUT)
 
     def close(self) -> None:
-        """Write what is left. From then on nothing is found and nothing is kept."""
+        """Write what is left, and close the file. Later reads find nothing, and later writes are dropped."""
         if (writer := self._writer_thread()) is not None:
             self._queue.put(None)
             writer.join(_CLOSE_TIMEOUT)
@@ -107,12 +107,12 @@ class Database:
                 self._reader = None
 
     def _writer_thread(self) -> threading.Thread | None:
-        """The writing thread, if anything was handed over; whoever is about to start it is waited for."""
+        """The writer thread, if there is one. Waits for a thread that is about to start it."""
         with self._lock:
             return self._writer
 
     def _run_writer(self) -> None:
-        """The writing thread."""
+        """The body of the writer thread."""
         connection: sqlite3.Connection | None = None
         item: tuple[Statement, ...] | threading.Event | None = ()
         while item is not None:
@@ -130,7 +130,7 @@ class Database:
             try:
                 self._before_close(connection)
             except sqlite3.Error:
-                pass  # damaged, or in somebody's hands for too long: a later run finds it as it is
+                pass  # damaged, or locked for too long: left to a later run
             connection.close()
 
     def _execute(self, connection: sqlite3.Connection | None, batch: list[Statement]) -> sqlite3.Connection | None:
@@ -147,14 +147,14 @@ class Database:
                 with self._lock:
                     self._recreate()
                 return None
-            # A full disk, or a process that holds the file for too long: a later run asks the network again.
+            # The disk is full, or another process holds the file for too long: a later run fetches again.
             self._warn(error)
             if connection is not None:
                 connection.rollback()
         return connection
 
     def _warn(self, error: sqlite3.Error) -> None:
-        self._progress.warn(f"the cache in {self._path.parent} cannot be written ({error}); going on without it")
+        self._progress.warn(f"the cache in {self._path.parent} cannot be written ({error}); continuing without it")
 
     def _open(self) -> sqlite3.Connection | None:
         try:
@@ -167,19 +167,19 @@ class Database:
                 return self._replace()
         except (OSError, sqlite3.Error) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
-            self._progress.warn(f"the cache in {self._path.parent} cannot be used ({reason}); this run goes without it")
+            self._progress.warn(f"the cache in {self._path.parent} cannot be used ({reason}); continuing without it")
             return None
 
     def _connect(self) -> sqlite3.Connection:
-        # Autocommit: transactions are begun by name. The locks here make up for what check_same_thread would check.
+        # Autocommit: transactions begin explicitly. The locks here replace the check of check_same_thread.
         connection = sqlite3.connect(self._path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
         try:
             if connection.execute("PRAGMA user_version").fetchone()[0] != self._version:
                 connection.execute("PRAGMA page_size = 8192")
-                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that what is removed makes the file smaller
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that removed rows make the file smaller
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(f"BEGIN IMMEDIATE;{self._schema};PRAGMA user_version={self._version};COMMIT;")
-            # No waiting for disks: what a power cut may damage is noticed, set aside and fetched again.
+            # No waiting for disks: damage after a power failure is detected, and the content is fetched again.
             connection.execute("PRAGMA synchronous = OFF")
             connection.execute("PRAGMA mmap_size = 268435456")
             connection.execute(f"PRAGMA journal_size_limit = {_LARGEST_JOURNAL}")
@@ -189,7 +189,7 @@ class Database:
         return connection
 
     def _recreate(self) -> None:
-        """Replace a file that turned out to be broken while it was in use. The lock is held."""
+        """Replace a file that turned out to be damaged while it was in use. The lock must be held."""
         if self._reader is not None:
             self._reader.close()
             try:
@@ -198,7 +198,7 @@ class Database:
                 self._reader = None
 
     def _replace(self) -> sqlite3.Connection:
-        self._progress.warn(f"the cache in {self._path.parent} was damaged and is made anew")
+        self._progress.warn(f"the cache in {self._path.parent} was damaged and has been replaced")
         self._path.replace(self._path.with_name(f"{self._path.name}.broken"))
         for suffix in ("-wal", "-shm"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
@@ -206,5 +206,5 @@ class Database:
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file itself is broken: "malformed" and "not a database" come as the bare class."""
+    """Whether the file itself is damaged: "malformed" and "not a database" are raised as the base class."""
     return type(error) is sqlite3.DatabaseError

@@ -1,7 +1,7 @@
-"""The room that the index cache takes: how much there is in it, and what goes first when it becomes too much.
+"""Eviction from the index cache, which keeps it below a maximum size.
 
-A project goes as a whole: its page, its files and every view of them, since each is of use to the others. Metadata goes
-by artifact. Both go by the day on which they were last of use.
+A project is evicted as a whole, with its page, its files and every view of them, since these depend on one another.
+Metadata is evicted by artifact. Both are evicted in the order of the day they were last used.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sqlite3
 
 import msgspec
 
-LARGEST = 512 << 20  # bytes; some four thousand projects, for which a lock of the largest kind asks for a tenth
-_SHARE_KEPT = 3 / 4  # of LARGEST: what stays when something has to go, so that not every run has to tidy up
+LARGEST = 512 << 20  # bytes; about 4,000 projects, ten times as many as the largest locks need
+_SHARE_KEPT = 3 / 4  # of LARGEST, after an eviction, so that not every run has to evict
 
 _SIZES = """
 SELECT p.used, p.source, p.project,
@@ -27,10 +27,10 @@ _REMOVALS = tuple(f"DELETE FROM {table} WHERE source = ? AND project = ?" for ta
 
 
 class CacheUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """What an index cache holds, or what went from it."""
+    """What an index cache holds, or what was evicted from it."""
 
     projects: int = 0
-    artifacts: int = 0  # whose metadata is known
+    artifacts: int = 0  # with known metadata
     size: int = 0  # bytes
 
 
@@ -51,20 +51,20 @@ def usage(connection: sqlite3.Connection) -> CacheUsage:
 
 
 def shrink(connection: sqlite3.Connection, largest: int = LARGEST) -> CacheUsage:
-    """Keep within the bound: beyond it, what was not of use for longest goes until three quarters of it are left."""
+    """If the cache is larger than `largest`, evict the least recently used until three quarters of that are left."""
     size = used_bytes(connection)
     return _remove(connection, enough=int(size - _SHARE_KEPT * largest)) if size > largest else CacheUsage()
 
 
 def evict(connection: sqlite3.Connection, before: int, *, dry_run: bool = False) -> CacheUsage:
-    """Remove what was last of use before that day (of 86,400 s, counted from 1970)."""
+    """Remove what was last used before that day (of 86,400 s, counted from 1970)."""
     return _remove(connection, before=before, dry_run=dry_run)
 
 
 def _remove(
     connection: sqlite3.Connection, *, before: int | None = None, enough: int | None = None, dry_run: bool = False
 ) -> CacheUsage:
-    """Oldest first, in one transaction: what is older than `before`, or until `enough` bytes are gone."""
+    """Remove in one transaction, oldest first, what is older than `before`, or until `enough` bytes are removed."""
     projects = artifacts = size = 0
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -84,5 +84,5 @@ def _remove(
         connection.rollback()
         raise
     if size and not dry_run:
-        connection.executescript("PRAGMA incremental_vacuum")  # execute() would give back a single page
+        connection.executescript("PRAGMA incremental_vacuum")  # execute() would free a single page
     return CacheUsage(projects=projects, artifacts=artifacts, size=size)

@@ -1,7 +1,7 @@
-"""What fetching remembers between runs: pages, views of them, metadata, and what markers came to.
+"""The index cache: pages, views of them, metadata, and the values of markers, kept between runs.
 
-Everything here can be fetched again. Sources appear by cache key (``default``, or name and digest), never by URL.
-Projects and metadata know the day on which they were last of use, and `room` removes what was of none for longest.
+Everything in it can be fetched again. Sources are named by cache key (``default``, or name and digest), never by URL.
+Projects and metadata have the day they were last used, and `eviction` removes the least recently used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from envc_solvers.pypi.language.markers import Answer
 from envc_solvers.pypi.language.requirement import Metadata
 
 FILE = "index-v4.sqlite"
-_FORMAT = 4  # PRAGMA user_version; a change of any stored type takes a new FILE
+_FORMAT = 4  # PRAGMA user_version; a change of any stored type needs a new FILE
 
 DAY = 86_400  # seconds
 
@@ -42,9 +42,9 @@ CREATE TABLE IF NOT EXISTS answers (environment TEXT PRIMARY KEY, data BLOB)
 
 
 class PageState(msgspec.Struct, frozen=True):
-    """What is known of a page besides its files."""
+    """The state of a page, without its files."""
 
-    generation: str  # names the page's content; "" when the source does not know the project
+    generation: str  # identifies the page's content; "" if the source does not know the project
     etag: str
     modified: str  # Last-Modified, as the server spelt it
     fetched_at: int  # seconds since the epoch
@@ -52,16 +52,16 @@ class PageState(msgspec.Struct, frozen=True):
 
 
 class Broken(msgspec.Struct, frozen=True):
-    """Metadata that is known to be unusable, with the reason."""
+    """The reason why an artifact's metadata is unusable."""
 
     reason: str
 
 
 class Cache:
-    """The cache of one folder. Thread-safe; close it when done."""
+    """The index cache in a folder, to be closed at the end of the run. Thread-safe."""
 
     def __init__(self, folder: Path, progress: Progress, *, now: int, largest: int = eviction.LARGEST) -> None:
-        """`now` is in seconds since the epoch. Whoever writes sees to it that the file keeps below `most` bytes."""
+        """`now` is in seconds since the epoch. A run that writes also keeps the file below `largest` bytes."""
         self._today = now // DAY
         self._database = Database(
             folder / FILE, _SCHEMA, _FORMAT, progress, lambda connection: eviction.shrink(connection, largest)
@@ -72,11 +72,11 @@ class Cache:
         self._answers = msgspec.msgpack.Decoder(dict[str, Answer])
 
     def flush(self) -> None:
-        """Wait until everything that was saved so far is in the file."""
+        """Wait until everything saved so far is in the file."""
         self._database.flush()
 
     def close(self) -> None:
-        """From now on nothing is found and nothing is kept."""
+        """Write what is left, and close the file. Later look-ups find nothing, and later writes are dropped."""
         self._database.close()
 
     def page(self, source: str, project: str) -> PageState | None:
@@ -90,7 +90,7 @@ class Cache:
         return PageState(*row[:5])
 
     def save_page(self, source: str, project: str, state: PageState, listing: Listing | None = None) -> None:
-        """Keep a page. Without a listing only its state changes: the content is what it was, or is absent."""
+        """Save a page. Without a listing only its state changes: its content is unchanged, or there is none."""
         statements: list[Statement] = [
             (
                 "INSERT OR REPLACE INTO pages VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -108,7 +108,7 @@ class Cache:
         return self._decode(self._listing, row[0]) if row else None
 
     def view(self, source: str, project: str, tags: str) -> tuple[PageState, View | None] | None:
-        """The page's state with the view of it for those tags, if that was kept for this content."""
+        """The state of a page, and its view for those tags if one is cached for this content."""
         row = self._database.one(
             "SELECT p.generation, p.etag, p.modified, p.fetched_at, p.max_age, v.data, p.used"
             " FROM pages p LEFT JOIN views v"
@@ -127,7 +127,7 @@ class Cache:
         self._database.write(("INSERT OR REPLACE INTO views VALUES (?, ?, ?, ?, ?)", row))
 
     def metadata(self, artifact: str) -> Metadata | Broken | None:
-        """The metadata of the artifact of that sha256."""
+        """The metadata of the artifact with that sha256."""
         row = self._database.one("SELECT data, reason, used FROM metadata WHERE artifact = ?", (artifact,))
         if row is None:
             return None
@@ -141,7 +141,7 @@ class Cache:
         self._database.write(("INSERT OR REPLACE INTO metadata VALUES (?, ?, ?, ?)", row))
 
     def digest(self, source: str, project: str, file: str, generation: str) -> tuple[str, int] | None:
-        """sha256 and size of a file whose page does not state them, found out for that content of the page."""
+        """The sha256 and size of a file whose page does not state them, determined for that content of the page."""
         row = self._database.one(
             "SELECT sha256, size FROM digests WHERE source = ? AND project = ? AND file = ? AND generation = ?",
             (source, project, file, generation),
@@ -153,38 +153,38 @@ class Cache:
         self._database.write(("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?, ?)", row))
 
     def answers(self, environment: str) -> dict[str, Answer]:
-        """What markers came to in that marker environment; a fresh dict."""
+        """The values of markers in that marker environment, as a new dict."""
         row = self._database.one("SELECT data FROM answers WHERE environment = ?", (environment,))
         return (self._decode(self._answers, row[0]) if row else None) or {}
 
     def save_answers(self, environment: str, answers: Mapping[str, Answer], *, replace: bool = False) -> None:
-        """Add answers, or keep only these. Two processes that do so at once may lose some, never mix them up."""
+        """Add values of markers, or replace all. Of two processes that do so at once, one may lose its values."""
         data = msgspec.msgpack.encode(dict(answers) if replace else self.answers(environment) | dict(answers))
         self._database.write(("INSERT OR REPLACE INTO answers VALUES (?, ?)", (environment, data)))
 
     def projects(self) -> list[str]:
-        """Names of all projects that some source is known to have."""
+        """The names of all projects that some source is known to have."""
         self.flush()
         rows = self._database.all("SELECT DISTINCT project FROM pages WHERE generation <> '' AND project <> ''")
         return [row[0] for row in rows]
 
     def usage(self) -> CacheUsage:
-        """What there is in it."""
+        """What the cache holds."""
         return self._database.run(eviction.usage) or CacheUsage()
 
     def evict(self, before: float, *, dry_run: bool = False) -> CacheUsage:
-        """Remove what was last of use on an earlier day than `before` (seconds since the epoch); says what that was."""
+        """Remove what was last used on a day before `before`, in seconds since the epoch. Returns what was removed."""
         day = int(before // DAY)
         return self._database.run(lambda connection: eviction.evict(connection, day, dry_run=dry_run)) or CacheUsage()
 
     def _use_page(self, source: str, project: str, used: int) -> None:
-        """Note the day; once a day, so that most runs only read."""
+        """Record the day of use, once a day, so that most runs only read."""
         if used != self._today:
             values = (self._today, source, project)
             self._database.write(("UPDATE pages SET used = ? WHERE source = ? AND project = ?", values))
 
     def _decode(self, decoder: msgspec.msgpack.Decoder[Any], data: object) -> Any:
-        """A stored value, or None when it is not what it should be: then it is as good as absent."""
+        """A stored value, or None if it cannot be decoded."""
         try:
             return decoder.decode(data)  # type: ignore[arg-type]
         except (msgspec.DecodeError, TypeError, UnicodeDecodeError):

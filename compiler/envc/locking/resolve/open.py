@@ -34,9 +34,9 @@ def open_origins(manifest: Manifest, context: Context) -> Indexes:
 
 
 def _archives(member: EnvironmentMember, manifest: Manifest, context: Context) -> tuple[ListedFile, ...]:
-    from envc.fetch.standalone import listed
+    from envc.fetch.standalone import archive_files
 
-    return listed(member.file, member.sha256, manifest.standalone, context.environ, manifest.root)
+    return archive_files(member.file, member.sha256, manifest.standalone, context.environ, manifest.root)
 
 
 @contextmanager
