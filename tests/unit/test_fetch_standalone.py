@@ -77,9 +77,9 @@ def test_the_newest_patch_of_each_platform_is_chosen(table: Table) -> None:
 
 
 def test_what_is_asked_for_is_chosen(table: Table) -> None:
-    assert choose(table, LINUX, PYTHON, wanted="3.12.9").version == "3.12.9"
+    assert choose(table, LINUX, PYTHON, version="3.12.9").version == "3.12.9"
     with pytest.raises(NoStandalone, match=r"in version 3\.12\.1\n  the table has 3\.12\.9, 3\.12\.10"):
-        choose(table, LINUX, PYTHON, wanted="3.12.1")
+        choose(table, LINUX, PYTHON, version="3.12.1")
     assert choose(table, LINUX, Python(minor=(3, 12), patch=9)).version == "3.12.9"
 
 

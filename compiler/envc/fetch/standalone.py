@@ -83,17 +83,17 @@ class StandalonePython(msgspec.Struct, frozen=True, kw_only=True):
 class NoStandalone(EnvcError):
     """No archive in the table is the interpreter that a step requires."""
 
-    def __init__(self, wanted: str, reasons: tuple[str, ...], hint: str) -> None:
-        super().__init__(wanted, reasons)
-        self.wanted = wanted  # "CPython 3.12 for linux-64"
+    def __init__(self, requirement: str, reasons: tuple[str, ...], hint: str) -> None:
+        super().__init__(requirement, reasons)
+        self.requirement = requirement  # "CPython 3.12 for linux-64"
         self.reasons = reasons
         self.hint = hint
 
     def __str__(self) -> str:
-        return "\n".join([f"there is no standalone {self.wanted}", *(f"  {reason}" for reason in self.reasons)])
+        return "\n".join([f"there is no standalone {self.requirement}", *(f"  {reason}" for reason in self.reasons)])
 
     def data(self) -> dict[str, object]:
-        return {"wanted": self.wanted, "reasons": list(self.reasons)}
+        return {"wanted": self.requirement, "reasons": list(self.reasons)}
 
 
 def read_table(path: Path | None = None) -> Table:
@@ -121,12 +121,12 @@ def choose(
     target: Target,
     python: Python,
     *,
-    wanted: str | None = None,
+    version: str | None = None,
     exclude_newer: int | None = None,
 ) -> StandalonePython:
     """The archive for a Python on a target, with the newest patch release.
 
-    `wanted` is a required version. `exclude_newer` is in seconds since the epoch; builds whose file name states no day
+    `version` is a required version. `exclude_newer` is in seconds since the epoch; builds whose file name states no day
     are excluded with it. Raises NoStandalone.
     """
     name = "PyPy" if python.implementation == "pypy" else "CPython"
@@ -149,18 +149,18 @@ def choose(
         ]
         reasons = (f"the table has it for {', '.join(others)}",) if others else ("the table has no such version",)
         raise NoStandalone(title, reasons, 'name another `python`, or use `interpreter = "host"`')
-    old = {v: each for v, each in found.items() if exclude_newer is None or _is_older(each.python, exclude_newer)}
-    if not old:
+    allowed = {v: each for v, each in found.items() if exclude_newer is None or _is_older(each.python, exclude_newer)}
+    if not allowed:
         newest = max(found.values(), key=_newest).python
         raise NoStandalone(
             title,
             (f"exclude-newer excludes {newest.file}, and the table has only the newest build of each version",),
             "change exclude-newer, or name an older `python`",
         )
-    if wanted is not None and wanted not in old:
-        versions = ", ".join(sorted(old, key=lambda version: _newest(old[version])))
-        raise NoStandalone(f"{title} in version {wanted}", (f"the table has {versions}",), "ask for one of these")
-    return (old[wanted] if wanted is not None else max(old.values(), key=_newest)).python
+    if version is not None and version not in allowed:
+        versions = ", ".join(sorted(allowed, key=lambda each: _newest(allowed[each])))
+        raise NoStandalone(f"{title} in version {version}", (f"the table has {versions}",), "name one of these")
+    return (allowed[version] if version is not None else max(allowed.values(), key=_newest)).python
 
 
 class _Offer(msgspec.Struct, frozen=True):

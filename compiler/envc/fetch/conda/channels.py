@@ -177,9 +177,9 @@ class Channels:
         """The slice in a shard. Shards never change, so they are cached for good."""
         path = self._folder / "shards" / digest[:2] / digest
         try:
-            kept = path.read_bytes()
-            if kept[:4] == crc32(kept[4:]).to_bytes(4, "little"):
-                return kept[4:]
+            cached = path.read_bytes()
+            if cached[:4] == crc32(cached[4:]).to_bytes(4, "little"):
+                return cached[4:]
         except OSError:
             pass
         from envc.fetch.conda.repodata import LARGEST_SHARD, decompress, records_of_shard
@@ -243,9 +243,9 @@ class PlatformRepodata:
         return self._channels.subdir(channel, subdir).digest
 
     def expect(self, names: Iterable[str]) -> None:
-        wanted = list(names)
+        names = tuple(names)
         for channel, subdir in self._open():
-            self._channels.expect(channel, subdir, wanted)
+            self._channels.expect(channel, subdir, names)
 
     def _open(self) -> list[tuple[str, str]]:
         """Open every subdir once, and return those with shards. Raises SourceUnreachable for a channel without any."""

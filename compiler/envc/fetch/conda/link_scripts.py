@@ -62,9 +62,9 @@ class LinkScripts:
 
     def find(self, members: Iterable[EnvironmentMember]) -> dict[EnvironmentMember, tuple[str, ...]]:
         """The scripts of those packages that have some, as far as one request per package can tell."""
-        wanted = sorted(set(members))
+        ordered = sorted(set(members))
         with ThreadPoolExecutor(_REQUESTS, thread_name_prefix="envc-scripts") as pool:
-            return {member: found for member, found in zip(wanted, pool.map(self._of, wanted), strict=True) if found}
+            return {member: found for member, found in zip(ordered, pool.map(self._of, ordered), strict=True) if found}
 
     def _of(self, member: EnvironmentMember) -> tuple[str, ...]:
         if not member.file.endswith(".conda"):

@@ -31,7 +31,7 @@ CHUNK = 1 << 16  # bytes
 _TRIES_REFUSED = 3  # a host that refuses connections rarely changes its mind within seconds
 _REDIRECTS = 8
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
-_DEFAULT_AGE = 600  # seconds that an answer is used without revalidation, where its server states none
+_DEFAULT_AGE = 600  # seconds that an answer is used without revalidation, if its server states no lifetime
 _LONGEST_AGE = 7 * 86_400  # seconds
 _MAX_AGE = r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,10})"
 _LOGIN_HINT = (
@@ -138,7 +138,7 @@ class Stream:
 
 
 class Client:
-    """Sends requests over kept connections. Thread-safe; connections are kept alive until `close`.
+    """Sends HTTP requests. Thread-safe. Connections are kept alive until `close`.
 
     Each request gets the credentials of its own scheme, host and port, also after a redirect. Redirects stay on
     the web and never leave https.
@@ -346,7 +346,7 @@ def max_age(headers: Mapping[str, str]) -> int:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for (RFC 9110: a number or a date). None when it says nothing usable."""
+    """Seconds that a Retry-After header asks for (RFC 9110: a number or a date). None if it is missing or malformed."""
     if value is None:
         return None
     if value.strip().isdigit():

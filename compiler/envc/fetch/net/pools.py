@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from urllib3 import PoolManager
 
-_HOSTS = 16  # whose connections are kept
+_HOSTS = 16  # number of hosts with idle connections
 _PROXY_HINT = "write http://host:port into HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or pip's `proxy`"
 CLIENT_CERTIFICATE_HINT = "name a PEM file with your certificate and its key in SSL_CLIENT_CERT"
 
@@ -65,7 +65,7 @@ class Pools:
         proxy = self._proxies.get(scheme) or self._proxies.get("all") or ""
         if proxy and proxy_bypass(host or ""):
             proxy = ""
-        # Loading the certificates takes longer than a request, so it is left out where they are not needed.
+        # Loading the certificates takes longer than a request, so it is done only if they are needed.
         key = proxy, scheme == "https" or proxy.startswith("https:")
         if key not in self._pools:
             self._pools[key] = self._new_pool(*key)

@@ -2,7 +2,7 @@
 
 First-index rule: the first source that knows a project supplies it. Only a 404 means that a source does not know a
 project. Any other failure ends the run: if the next source were tried instead, an attacker who disturbs the first one
-could choose where packages come from.
+could choose the source of packages.
 """
 
 from __future__ import annotations

@@ -110,12 +110,12 @@ class Prefetcher:
             known = tuple(self._specifiers.get(view.name, ()))
         return self._first(view, known) or (self._first(view, (requirement.specifier,)) if len(known) > 1 else None)
 
-    def _first(self, view: View, wanted: tuple[str, ...]) -> File | None:
+    def _first(self, view: View, texts: tuple[str, ...]) -> File | None:
         from packaging.specifiers import InvalidSpecifier
         from packaging.version import Version
 
         try:
-            sets = [specifiers(text) for text in wanted]
+            sets = [specifiers(text) for text in texts]
         except InvalidSpecifier:
             return None
         preferred = self._preferences.get(view.name, ())

@@ -44,7 +44,7 @@ class Interpreters:
                     table,
                     step_target.target,
                     step_target.python,
-                    wanted=preference.requested,
+                    version=preference.requested,
                     exclude_newer=exclude_newer,
                 )
             except NoStandalone as error:
