@@ -36,7 +36,7 @@ Function = Callable[[Any], int]
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):
-    """What a field of an options struct says about the command line beside its type."""
+    """The declaration of a field of an options struct, beside its type."""
 
     names: tuple[str, ...] = ()  # such as "-q" and "--quiet"; () for an argument
     help: str | None = None
@@ -87,13 +87,13 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         return self.default is msgspec.NODEFAULT
 
     def plain_default(self) -> Any:
-        """The value where the parameter is not given. Raises _NotPlain where click must report that."""
+        """The value of a parameter that is not given. Raises _NotPlain where click must report that."""
         if self.is_required:
             raise _NotPlain
         return self.plain_value(self.default) if isinstance(self.default, str | Path) else self.default
 
     def plain_value(self, word: Any) -> Any:
-        """What a word means. Raises _NotPlain where click must convert or refuse it."""
+        """The value of a word. Raises _NotPlain where click must convert or refuse it."""
         if self.choices:
             if word in self.choices:
                 return word
@@ -153,44 +153,49 @@ class Command:
             return None
 
     def _read(self, words: Sequence[str]) -> dict[str, Any]:
-        options = {name: each for each in self.parameters for name in each.declared.names}
+        """The fields of the options struct. Raises _NotPlain where click must read the words."""
+        values, arguments = self._read_options(words)
+        for parameter in self.parameters:
+            if parameter.is_option or not arguments:
+                continue
+            if parameter.is_repeated:
+                values[parameter.key], arguments = tuple(map(parameter.plain_value, arguments)), []
+            else:
+                values[parameter.key] = parameter.plain_value(arguments.pop(0))
+        if arguments:
+            raise _NotPlain
+        for parameter in self.parameters:
+            if parameter.key not in values:
+                values[parameter.key] = parameter.plain_default()
+        return values
+
+    def _read_options(self, words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+        """The fields that options set, and the words that are arguments. Raises _NotPlain."""
+        options = {name: parameter for parameter in self.parameters for name in parameter.declared.names}
         values: dict[str, Any] = {}
-        given: list[str] = []
+        arguments: list[str] = []
         rest = iter(words)
         for word in rest:
             if word == "--":
-                given += rest
+                arguments += rest
             elif not word.startswith("-"):
-                given.append(word)
+                arguments.append(word)
             else:
                 name, equals, text = word.partition("=") if word.startswith("--") else (word, "", "")
                 option = options.get(name)
-                if option is None:
+                if option is None or (equals and option.is_flag):
                     raise _NotPlain
                 if option.is_flag:
-                    flag_value = option.declared.flag_value
-                    if equals or (flag_value is not None and option.key in values):
+                    value: Any = option.declared.flag_value or True
+                    if values.get(option.key, value) != value:
                         raise _NotPlain
-                    values[option.key] = True if flag_value is None else flag_value
-                    continue
-                if not equals:
-                    text = next(rest, "-")
-                    if text.startswith("-"):
-                        raise _NotPlain
-                value = option.plain_value(text)
-                values[option.key] = (*values.get(option.key, ()), value) if option.is_repeated else value
-        for argument in self.parameters:
-            if not argument.is_option and given:
-                if argument.is_repeated:
-                    values[argument.key], given = tuple(map(argument.plain_value, given)), []
                 else:
-                    values[argument.key] = argument.plain_value(given.pop(0))
-        if given:
-            raise _NotPlain
-        for each in self.parameters:
-            if each.key not in values:
-                values[each.key] = each.plain_default()
-        return values
+                    text = text if equals else next(rest, "-")
+                    if not equals and text.startswith("-"):
+                        raise _NotPlain
+                    value = option.plain_value(text)
+                values[option.key] = (*values.get(option.key, ()), value) if option.is_repeated else value
+        return values, arguments
 
     def as_click(self) -> click.Command:
         from envc.cli.click_commands import click_command
@@ -204,10 +209,12 @@ class Group:
     def __init__(self, name: str, *, help: str, default: str) -> None:
         self.name = name
         self.help = help
-        self.default = default  # the verb that is meant where none is named
+        self.default = default  # the verb that runs where the command line names none
         self.commands: dict[str, Command] = {}
 
     def verb(self, name: str, options: type[msgspec.Struct]) -> Callable[[Function], Command]:
+        """Make the function below a verb of this group; as the function `verb`."""
+
         def declare(function: Function) -> Command:
             made = self.commands[name] = Command(name, options, function)
             return made
@@ -228,6 +235,7 @@ class Group:
 
 
 def verb(name: str, options: type[msgspec.Struct]) -> Callable[[Function], Command]:
+    """Make the function below a verb. Its docstring is the help of the verb."""
     return lambda function: Command(name, options, function)
 
 

@@ -29,7 +29,7 @@ from envc.pipeline.project import require_fresh_lock
 from envc.shipping.deliver.verify import Problem
 from envc_solvers.pypi.language.index import File
 
-_REQUESTS = 16  # at once
+_REQUESTS = 16  # sent at the same time
 
 
 class Rechecked(msgspec.Struct, frozen=True, kw_only=True):
