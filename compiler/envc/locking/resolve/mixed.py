@@ -28,7 +28,7 @@ from envc_solvers.pypi.problem import PyPIProblem
 from envc_solvers.solution import Solution
 
 if TYPE_CHECKING:
-    from envc.locking.builds.sources import Sources
+    from envc.locking.builds.run_builds import RunBuilds
 
 
 class MixedSources(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class MixedSources(msgspec.Struct, frozen=True):
     channels: Channels
     origins: Indexes
     names: Names
-    sources: Sources | None = None  # as for `pypi.solve_all`
+    builds: RunBuilds | None = None  # as for `pypi.solve_all`
 
 
 def solve_mixed_all(
@@ -92,10 +92,10 @@ class _Run:
             max_tries=limits.candidates,
             out_of_time=limits.clock(),
         )
-        if self._over.sources is None or self._last is None:
+        if self._over.builds is None or self._last is None:
             return solution
         conda, pypi = _split(solution)
-        built = self._over.sources.build(*self._last, pypi)
+        built = self._over.builds.build(*self._last, pypi)
         return msgspec.structs.replace(solution, pins=(*conda.pins, *built.pins))
 
     def kept_out(self, solution: Solution) -> Iterator[str]:
@@ -116,8 +116,8 @@ class _Run:
     def _open_index(self, problem: PyPIProblem) -> tuple[PyPIProblem, Index, MutableMapping[str, Answer]]:
         listed = index_of(self._shared, problem, self._over.origins)
         opened: tuple[PyPIProblem, Index] = problem, listed
-        if self._over.sources is not None:
-            opened = self._over.sources.open(self._shared, problem, listed)
+        if self._over.builds is not None:
+            opened = self._over.builds.open(self._shared, problem, listed)
         self._last = opened
         return *opened, self._over.origins.answers(problem.target, problem.python)
 

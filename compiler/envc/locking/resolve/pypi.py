@@ -24,7 +24,7 @@ from envc_solvers.solution import Solution
 _COLLECT_AFTER = 50_000  # values made since the last collection
 
 if TYPE_CHECKING:
-    from envc.locking.builds.sources import Sources
+    from envc.locking.builds.run_builds import RunBuilds
     from envc_solvers.pypi.align import Mode
 
 
@@ -50,11 +50,11 @@ def solve_all(
     *,
     align: Mode | Literal["off"] = "newest",
     limits: Limits = Limits(),  # noqa: B008 - a frozen value
-    sources: Sources | None = None,
+    builds: RunBuilds | None = None,
 ) -> list[tuple[SharedProblem, Solution]]:
     """Every PyPI problem with its solution. Raises Unsolvable with every problem that has none.
 
-    `align` is how much the targets of a step should agree (`envc_solvers.pypi.align`). `sources` are needed where a
+    `align` is how much the targets of a step should agree (`envc_solvers.pypi.align`). `builds` is needed where a
     problem has direct requirements or may build.
     """
     shared_problems = [(shared, shared.problem) for shared in problems if isinstance(shared.problem, PyPIProblem)]
@@ -68,10 +68,10 @@ def solve_all(
     refusals: list[Refusal] = []
     opened: list[tuple[SharedProblem, PyPIProblem, Index]] = []
     for (shared, problem), listed in zip(shared_problems, indexes, strict=True):
-        if sources is None:
+        if builds is None:
             opened.append((shared, problem, listed))
         else:
-            opened.append((shared, *sources.open(shared, problem, listed)))
+            opened.append((shared, *builds.open(shared, problem, listed)))
     for shared, problem, index in opened:
         answers = origins.answers(problem.target, problem.python)
         try:
@@ -89,7 +89,7 @@ def solve_all(
     result = []
     for (shared, problem, index), found in zip(opened, solutions, strict=True):
         try:
-            solution = found if sources is None else sources.build(problem, index, found)
+            solution = found if builds is None else builds.build(problem, index, found)
         except SolverError as error:
             refusals.append(pypi_refusal(shared, error))
             continue

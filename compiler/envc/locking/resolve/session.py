@@ -24,7 +24,7 @@ from envc_solvers.solution import Solution
 if TYPE_CHECKING:
     from envc.fetch.conda.channels import Channels
     from envc.fetch.net.credentials import Keyring
-    from envc.locking.builds.sources import Sources
+    from envc.locking.builds.run_builds import RunBuilds
     from envc.locking.manifest.conda_query import CondaQuery
 
 
@@ -98,7 +98,7 @@ class _Run:
         self._lock = lock
         self._is_unpinned = is_unpinned
         self._opened = opened
-        self._sources: Sources | None = None
+        self._run_builds: RunBuilds | None = None
         self._origins: Indexes | None = None
 
     @cached_property
@@ -109,24 +109,24 @@ class _Run:
     @property
     def builds(self) -> tuple[Build, ...]:
         """How the wheels that no source serves were built."""
-        return self._sources.builder.builds if self._sources is not None else ()
+        return self._run_builds.builder.builds if self._run_builds is not None else ()
 
     @property
     def built_with(self) -> dict[tuple[str, str], str | None]:
         """As `Solved.yanked`, for what builds required."""
-        return self._sources.yanked if self._sources is not None else {}
+        return self._run_builds.yanked if self._run_builds is not None else {}
 
     def solvers(self) -> Iterator[Callable[[], list[tuple[SharedProblem, Solution]]]]:
         """One function for each kind of problem that the run has."""
         progress, limits = self._context.progress, self._context.limits
         if self._pypi or self._mixed:
             origins = self._origins = self._opened.enter_context(open_origins(self._manifest, self._context))
-            self._sources = sources = self._open_sources(origins)
+            self._run_builds = builds = self._open_builds(origins)
         if self._pypi:
             from envc.locking.resolve.pypi import solve_all
 
             align = self._manifest.policy.align
-            yield lambda: solve_all(self._pypi, origins, progress, align=align, limits=limits, sources=sources)
+            yield lambda: solve_all(self._pypi, origins, progress, align=align, limits=limits, builds=builds)
         if self._conda or self._mixed:
             channels = self._open_channels()
         if self._conda:
@@ -137,16 +137,16 @@ class _Run:
             from envc.locking.resolve.mixed import MixedSources, solve_mixed_all
             from envc.locking.resolve.names import load_names
 
-            over = MixedSources(channels, origins, load_names(self._manifest.mapping), sources)
+            over = MixedSources(channels, origins, load_names(self._manifest.mapping), builds)
             yield lambda: solve_mixed_all(self._mixed, over, progress, limits)
 
-    def _open_sources(self, origins: Indexes) -> Sources | None:
+    def _open_builds(self, origins: Indexes) -> RunBuilds | None:
         if not any(shared.direct or shared.buildable for shared in (*self._pypi, *self._mixed)):
             return None
         # Builds import half of the compiler, which most locks never need.
-        from envc.locking.builds.sources import Sources
+        from envc.locking.builds.run_builds import RunBuilds
 
-        return Sources(origins, self._manifest, self._context, lock=self._lock, is_unpinned=self._is_unpinned)
+        return RunBuilds(origins, self._manifest, self._context, lock=self._lock, is_unpinned=self._is_unpinned)
 
     def _open_channels(self) -> Channels:
         from envc.locking.resolve.conda import open_channels

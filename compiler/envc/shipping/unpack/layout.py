@@ -1,6 +1,6 @@
 """The folders for the files of a wheel, derived from the name of a layout.
 
-The names come from ``envc.model.environment.python_layout``. The folders follow the ``venv`` scheme of ``sysconfig``;
+The names come from ``envc.model.layout_names.python_layout``. The folders follow the ``venv`` scheme of ``sysconfig``;
 headers go to the folder that pip uses inside a virtual environment.
 """
 

@@ -1,4 +1,4 @@
-"""Sources: direct requirements and builds, which a run needs besides indexes if its manifest has or allows them."""
+"""RunBuilds: the direct requirements and the builds of a run, if its manifest has or allows any."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _RequirementRules(msgspec.Struct, frozen=True):
     buildable: frozenset[str]  # projects that may be built from source
 
 
-class Sources:
+class RunBuilds:
     """The direct requirements and the builds of a run."""
 
     def __init__(
