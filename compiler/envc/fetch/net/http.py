@@ -30,6 +30,7 @@ T = TypeVar("T")
 CHUNK = 1 << 16  # bytes
 _TRIES_REFUSED = 3  # a host that refuses connections rarely changes its mind within seconds
 _REDIRECTS = 8
+_REDIRECTED = (301, 302, 303, 307, 308)
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _DEFAULT_AGE = 600  # seconds that an answer is used without revalidation, if its server states no lifetime
 _LONGEST_AGE = 7 * 86_400  # seconds
@@ -92,7 +93,7 @@ class Stream:
 
     def __init__(self, response: BaseHTTPResponse, url: str) -> None:
         self.status = response.status
-        self.headers = {key.lower(): value for key, value in response.headers.items()}
+        self.headers: Mapping[str, str] = response.headers  # names in any case
         self.url = url
         self._response = response
 
@@ -254,8 +255,8 @@ class Client:
             if stream.status in _BUSY:
                 stream.close()
                 raise FailedTry(f"HTTP {stream.status}", retry_after=_retry_after(stream.headers.get("retry-after")))
-            location = stream.headers.get("location")
-            if stream.status not in (301, 302, 303, 307, 308) or not location:
+            location = stream.headers.get("location") if stream.status in _REDIRECTED else None
+            if not location:
                 return stream
             stream.close()
             try:
