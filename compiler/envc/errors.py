@@ -308,8 +308,8 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
     title: str  # "step train on linux-64"
     why: Explanation
-    steps: tuple[str, ...] | None = None  # that have the problem; None where there are no steps
-    groups: tuple[str, ...] | None = None  # that exclude each other; None where that was not looked for
+    steps: tuple[str, ...] | None = None  # that have the problem; None if there are no steps
+    groups: tuple[str, ...] | None = None  # that exclude each other; None if that was not checked
     notes: tuple[Phrase, ...] = ()  # what the manifest adds to the explanation
     suggestion: str = ""  # a change that helps
 

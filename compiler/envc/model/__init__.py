@@ -1,1 +1,1 @@
-"""The values that move through the compiler. Nothing here does I/O, but for reading a file to digest it."""
+"""The values that move through the compiler. Nothing here does I/O, except that `digest` reads files."""

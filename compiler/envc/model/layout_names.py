@@ -26,7 +26,7 @@ def python_layout(target: Target, python: Python, interpreter: InterpreterKind, 
             name = f"pypy{minor}-posix"
         else:
             name = f"py{minor}{'t' if python.free_threaded else ''}-posix"
-    return f"{name}--{_spell(site)}" if site and site != usual_site(target, python) else name
+    return f"{name}--{_encode(site)}" if site and site != usual_site(target, python) else name
 
 
 def usual_site(target: Target, python: Python) -> str:
@@ -39,7 +39,7 @@ def usual_site(target: Target, python: Python) -> str:
     return f"lib/python{minor}{'t' if python.free_threaded else ''}/site-packages"
 
 
-def _spell(path: str) -> str:
+def _encode(path: str) -> str:
     """A path in the characters that names of layouts may have.
 
     ``/`` becomes ``-``. Every other byte that they may not have becomes ``.`` and two hex digits.

@@ -26,7 +26,7 @@ def conda_problem(
     is_unpinned: Callable[[str], bool],
     requested: dict[str, str],
 ) -> CondaProblem:
-    """The conda problem of a step-target. Its Python is a package like the others. Arguments as for `pose`.
+    """The conda problem of a step-target. Its Python is a package like the others. Arguments as for `pose_problems`.
 
     Raises UsageError for a spec that is not a match spec, and for a step without a channel.
     """

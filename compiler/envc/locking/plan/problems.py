@@ -231,7 +231,7 @@ def _policy(manifest: Manifest, now: datetime) -> Policy:
 def _standalone_preference(
     lock: LockGraph | None, step_target: StepTarget, is_unpinned: Callable[[str], bool], requested: str | None
 ) -> StandalonePreference:
-    """The release of the interpreter in the step's own environment, unless its name is released."""
+    """The release of the interpreter in the step's own environment, unless it is unpinned."""
     name = step_target.python.implementation
     if lock is None or is_unpinned(name):
         return StandalonePreference(requested=requested)
