@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from resolvelib.resolvers.criterion import Criterion
 from resolvelib.resolvers.resolution import Resolution
 from resolvelib.structs import State
 
+import envc_solvers
 from envc_solvers.pypi.explain.conflict import PyPIGaveUp, PyPIUnsolvable
 from envc_solvers.pypi.language.index import File, Release, View
 from envc_solvers.pypi.language.markers import Answer
@@ -43,6 +46,13 @@ def test_resolvelib_is_as_the_search_expects() -> None:
     assert State._fields == ("mapping", "criteria", "backtrack_causes")
     assert list(inspect.signature(Criterion).parameters) == ["candidates", "information", "incompatibilities"]
     assert "self._states" in inspect.getsource(Resolution._push_new_state)
+
+
+def test_one_module_uses_the_private_parts_of_resolvelib() -> None:
+    private = re.compile(r"\b(_states|_push_new_state|_extract_causes|_attempt_to_pin_criterion|_add_to_criteria)\b")
+    solvers = Path(inspect.getfile(envc_solvers)).parent
+    users = [path.relative_to(solvers) for path in solvers.rglob("*.py") if private.search(path.read_text())]
+    assert users == [Path("pypi/search/resolution.py")]
 
 
 def test_a_pin_says_everything_a_lock_needs() -> None:

@@ -106,10 +106,10 @@ class Encoder:
     def requirers(self, variable: int, other: int, allowed: int) -> tuple[int, int]:
         """All candidates of `variable` that restrict `other` to a part of `allowed`, and the union of these parts."""
         candidates, left = 0, 0
-        for each, mask in self._groups_of(variable, other):
-            if not each & ~allowed:
+        for part, mask in self._groups_of(variable, other):
+            if not part & ~allowed:
                 candidates |= mask
-                left |= each
+                left |= part
         return candidates, left
 
     def _groups_of(self, variable: int, other: int) -> list[tuple[int, int]]:
@@ -126,10 +126,10 @@ class Encoder:
                 }
             else:
                 allowed_by = self._allowed_by_candidate(variable, other)
-            together: dict[int, int] = {}
+            groups: dict[int, int] = {}
             for candidate, allowed in allowed_by.items():
-                together[allowed] = together.get(allowed, 0) | candidate
-            found = self._groups[variable, other] = list(together.items())
+                groups[allowed] = groups.get(allowed, 0) | candidate
+            found = self._groups[variable, other] = list(groups.items())
         return found
 
     def _allowed_by_candidate(self, variable: int, other: int) -> dict[int, int]:
