@@ -1,4 +1,4 @@
-"""What all fetches of a run share."""
+"""The context that all fetches of a run share."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class FetchContext(msgspec.Struct, frozen=True, kw_only=True):
     client: Client
     progress: Progress
     now: int  # seconds since the epoch
-    offline: bool = False  # nothing is requested from the network
-    refresh: bool = False  # every page and subdir is requested again
+    offline: bool = False  # send no requests
+    refresh: bool = False  # request every page and subdir again
 
     @property
     def cache(self) -> Path:
@@ -32,9 +32,9 @@ class FetchContext(msgspec.Struct, frozen=True, kw_only=True):
 def fetch_context(
     settings: FetchSettings, context: Context, keyring: Keyring | None = None, client: Client | None = None
 ) -> FetchContext:
-    """The fetch context of a run. `keyring` and `client` are by default new ones, as the settings have them.
+    """The fetch context of a run. By default, `keyring` and `client` are created from the settings.
 
-    The code that opens indexes or channels with the context closes its client.
+    The caller has to close the client. Closing an `Indexes` with this context does so.
     """
     keyring = keyring or settings.keyring()
     return FetchContext(

@@ -1,7 +1,7 @@
 """The structures of ZIP archives (PKWARE's APPNOTE 6.3), as bytes and as values.
 
-What is accepted is decided where they are read: the METADATA of a wheel by ranged reads, and whole archives when they
-are unpacked. Nothing here checks more than that enough bytes are there.
+This module does not decide which archives are accepted. Its users do: the reader of a wheel's METADATA, and the checks
+of an archive before it is unpacked. The readers here raise struct.error if bytes are missing, and check nothing else.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DEFERRED_COUNT = 0xFFFF  # a count or disk number that the ZIP64 end record stat
 
 
 class LocalHeader(NamedTuple):
-    """What precedes a member's content. Name and extra field follow it."""
+    """The header before a member's content. Name and extra field follow it."""
 
     magic: bytes
     version: int
@@ -76,7 +76,7 @@ class Entry(NamedTuple):
 
 
 class End(NamedTuple):
-    """The end record: where the directory is. A comment follows it."""
+    """The end record, which locates the directory. A comment follows it."""
 
     magic: bytes
     disk: int
@@ -104,7 +104,7 @@ class Zip64End(NamedTuple):
 
 
 class Zip64Locator(NamedTuple):
-    """Where the ZIP64 end record is."""
+    """The locator of the ZIP64 end record."""
 
     magic: bytes
     disk: int
@@ -133,9 +133,9 @@ def read_zip64_locator(data: bytes, at: int) -> Zip64Locator:
 
 
 def find_end(tail: bytes) -> int:
-    """Where the end record starts in the last bytes of an archive; -1 for none.
+    """The offset of the end record in the last bytes of an archive, or -1.
 
-    Its comment must reach exactly to the end of the file.
+    The comment of the end record must reach exactly to the end of the file.
     """
     at = tail.rfind(END_MAGIC)
     while at >= 0:

@@ -143,7 +143,7 @@ class Subdirs:
         return self._open_cached(location, subdir, state)
 
     def _is_fresh(self, state: SubdirState) -> bool:
-        # After a clock was set back, a file may be from the future. It is then no fresher than one from the past.
+        # If the clock was set back, the time of a file may be in the future. It then expires after the same interval.
         return self._offline or (not self._refresh and abs(self._now - state.fetched_at) < state.max_age)
 
     def _from_disk(self, location: ChannelLocation, root: Path, subdir: str) -> Subdir:

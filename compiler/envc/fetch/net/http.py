@@ -1,6 +1,6 @@
 """The HTTP client of indexes, channels and stores: retries that end, safe redirects, and errors without URLs.
 
-urllib3 is imported by the first request, so that work which finds everything in the cache never pays for it.
+urllib3 is imported by the first request, so a run that finds everything in the cache does not pay for the import.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CHUNK = 1 << 16  # bytes
-_TRIES_REFUSED = 3  # a host that refuses connections rarely changes its mind within seconds
+_TRIES_REFUSED = 3  # a host that refuses a connection rarely accepts one seconds later
 _REDIRECTS = 8
 _REDIRECTED = (301, 302, 303, 307, 308)
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
@@ -43,7 +43,7 @@ _AUTHORITY_HINT = "if this is a server of your own, name your authority's certif
 
 
 class Stopped(Exception):
-    """The client was stopped while this request was under way."""
+    """The client was stopped during this request."""
 
 
 class Truncated(Exception):
@@ -60,7 +60,7 @@ class RequestFailed(Exception):
 
 
 class FailedTry(Exception):
-    """One try of a request failed in a way that another try may not."""
+    """One try of a request failed, and another try may succeed."""
 
     def __init__(
         self,
@@ -73,17 +73,17 @@ class FailedTry(Exception):
     ) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.worth = worth  # how many tries such a failure deserves
+        self.worth = worth  # tries after which such a failure is final
         self.hint = hint
         self.retry_after = retry_after  # seconds that the server asks to wait
-        self.verdict = verdict  # what to raise after the last try instead of RequestFailed
+        self.verdict = verdict  # raised after the last try instead of RequestFailed
 
 
 class Reply(msgspec.Struct, frozen=True):
     """A whole answer."""
 
     status: int
-    headers: Mapping[str, str]  # names in lower case
+    headers: Mapping[str, str]  # looked up by names in lower case
     body: bytes
     url: str  # after redirects, without credentials
 
@@ -93,7 +93,7 @@ class Stream:
 
     def __init__(self, response: BaseHTTPResponse, url: str) -> None:
         self.status = response.status
-        self.headers: Mapping[str, str] = response.headers  # names in any case
+        self.headers: Mapping[str, str] = response.headers  # case-insensitive
         self.url = url
         self._response = response
 
@@ -115,7 +115,7 @@ class Stream:
     def read_span(self, skip: int, length: int) -> bytes:
         """At most `length` bytes of the body, after the first `skip`. Raises Truncated when the connection breaks.
 
-        They are read at once, so that a range of some megabytes is not copied together from small pieces.
+        They are read in one call, since joining a range of megabytes from small pieces takes longer than receiving it.
         """
         while skip and (chunk := self._read(min(skip, CHUNK))):
             skip -= len(chunk)
@@ -198,9 +198,9 @@ class Client:
     def request(
         self, url: str, read: Callable[[Stream], T], *, method: str = "GET", headers: Mapping[str, str] | None = None
     ) -> T:
-        """What `read` makes of an answer, whatever its status. Statuses of a busy server are retried before that.
+        """Send a request, and return the result of `read` for its answer. Statuses of a busy server are retried before.
 
-        `read` raises Truncated or FailedTry to have the request sent again; its other errors pass through. Raises
+        If `read` raises Truncated or FailedTry, the request is sent again; its other exceptions pass through. Raises
         RequestFailed after the last try.
         """
 
@@ -222,7 +222,7 @@ class Client:
             raise Stopped
 
     def stop(self) -> None:
-        """Let no further request begin, and wake those that wait for another try."""
+        """Reject new requests, and wake those that wait for another try."""
         self._stopping.set()
 
     def close(self) -> None:
@@ -325,7 +325,7 @@ def _give_up(failure: FailedTry, tried: int) -> NoReturn:
 
 
 def _raise_tls_failure(message: str) -> NoReturn:
-    """Raise what OpenSSL's message means. Only what looks like a broken connection is tried again."""
+    """Raise the failure that OpenSSL's message stands for. Only a broken connection is tried again."""
     if "CERTIFICATE_REQUIRED" in message or "HANDSHAKE_FAILURE" in message:
         raise RequestFailed("it asks for a client certificate", CLIENT_CERTIFICATE_HINT) from None
     if "EOF" in message:
@@ -338,7 +338,7 @@ def _raise_tls_failure(message: str) -> NoReturn:
 
 
 def max_age(headers: Mapping[str, str]) -> int:
-    """Seconds that an answer may be used without revalidation (RFC 9111), up to a week. Header names in lower case."""
+    """Seconds that an answer may be used without revalidation (RFC 9111), at most a week."""
     lower = headers.get("cache-control", "").lower()
     if "no-store" in lower or "no-cache" in lower:
         return 0

@@ -1,6 +1,6 @@
 """Connection pools: direct or through a proxy, with the certificates that the user's settings name.
 
-urllib3 and ssl are imported by the first request, so that work which finds everything in the cache never pays for them.
+urllib3 and ssl are imported by the first request, so a run that finds everything in the cache does not pay for it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Pools:
     """The pools of one client. Thread-safe."""
 
     def __init__(self, transport: Transport, connections: int) -> None:
-        """`connections` is the number of idle connections kept to each host."""
+        """`connections` is the number of idle connections kept per host."""
         self._transport = transport
         self._connections = connections
         self._proxies: dict[str, str] | None = None

@@ -129,7 +129,7 @@ def _parse_json(body: bytes, url: str) -> Listing:
 
 
 def _lenient(body: bytes) -> tuple[PageEntry, ...]:
-    """The well-typed entries of a page that has others, too."""
+    """The well-typed entries of a page that also has malformed ones."""
     try:
         raw = decode(body, _LenientPage).files
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -164,7 +164,7 @@ class Pages:
             return False  # reading the file costs no more than reading the cache, and is always right
         if self._offline:
             return True
-        # After a clock was set back, a page may be from the future. It is then no fresher than one from the past.
+        # If the clock was set back, the time of a page may be in the future. It then expires after the same interval.
         return not self._refresh and abs(self._now - state.fetched_at) < state.max_age
 
     def _all(self, location: SourceLocation) -> Listing:

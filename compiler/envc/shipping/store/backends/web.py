@@ -31,8 +31,10 @@ _WRITE_HINT = "use the folder or the bucket behind the server"
 
 
 class WebBlobs:
-    """Blobs below a URL. A user and password in it are sent as HTTP basic authentication (RFC 7617), and its query is
-    sent with every request, since cloud stores hand out temporary access in that way. A redirect gets neither.
+    """Blobs below a URL.
+
+    A user and password in the URL are sent as HTTP basic authentication (RFC 7617). Its query is sent with every
+    request, since cloud stores grant temporary access in that way. A redirect to another server gets neither.
     """
 
     in_flight = IN_FLIGHT
@@ -134,7 +136,7 @@ class WebBlobs:
             self._check_status(key, stream.status)
             return read(stream)
 
-        # Bytes have to arrive as they are stored: offsets count from there.
+        # Bytes must arrive as they are stored, since offsets refer to them.
         sent = {"Accept-Encoding": "identity"} | (headers or {})
         try:
             return self._client.request(url, checked, method=method, headers=sent)
