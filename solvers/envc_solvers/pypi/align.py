@@ -129,8 +129,8 @@ class _Alignment:
             if self._try_everywhere(holding, _limit(name, version)):
                 return None
         if len(common) > _MOST_VERSIONS:
-            return f"none of the {_MOST_VERSIONS} first of {len(common)} common versions can be had everywhere"
-        return f"no common version can be had everywhere ({_listed(common)} tried)"
+            return f"none of the first {_MOST_VERSIONS} of {len(common)} common versions works on all of them"
+        return f"no common version works on all of them ({_listed(common)} tried)"
 
     def _try_everywhere(self, numbers: Iterable[int], limit: PyPIRoot) -> bool:
         before = list(self.solutions), list(self._limits)

@@ -100,7 +100,7 @@ def test_strong_says_why_not() -> None:
         Apart(
             project="core",
             versions=(("linux-64", "1.0"), ("osx-arm64", "2.0")),
-            reason="no common version can be had everywhere (2.0, 1.0 tried)",
+            reason="no common version works on all of them (2.0, 1.0 tried)",
         ),
         Apart(
             project="lib",
