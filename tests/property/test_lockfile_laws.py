@@ -17,7 +17,17 @@ from envc.model.digest import Sha256, sha256
 from envc.model.graph import Artifact, Choice, LockGraph
 from envc.model.lock_lines import StatedRequirement
 from envc.model.manifest import Manifest
-from tests.support.strategies import addresses, locks, placed_manifests, replaced, shuffle_lock, shuffled_locks
+from envc_solvers.pypi.language.requirement import parse
+from tests.support.strategies import (
+    addresses,
+    locks,
+    marker_texts,
+    placed_manifests,
+    replaced,
+    requirement_texts,
+    shuffle_lock,
+    shuffled_locks,
+)
 
 
 @given(locks())
@@ -120,6 +130,15 @@ def test_no_licence_and_no_reason_of_a_yank_holds_an_address(graph: LockGraph) -
     ]
     if not any(":" in line for line in spelled):
         assert "://" not in dumps(msgspec.structs.replace(graph, options={}))
+
+
+@given(requirement_texts(conditional=False), st.just("") | marker_texts(), st.sampled_from(("", "https://x.example/a")))
+def test_a_requirement_is_read_from_a_lock_as_it_was_written(text: str, marker: str, url: str) -> None:
+    requirement = msgspec.structs.replace(parse(f"{text} ; {marker}" if marker else text), url=url)
+    requirement = msgspec.structs.replace(requirement, specifier="") if url else requirement
+    stated = StatedRequirement.of(requirement)
+    assert StatedRequirement.read(stated.text) == stated
+    assert (stated.is_direct, bool(stated.asks_for)) == (bool(url), bool(requirement.extras))
 
 
 @given(locks())

@@ -152,13 +152,19 @@ _PACKAGES = st.builds(
     depends=_ANY_LINES.map(tuple),
     artifacts=_tuples(_ARTIFACTS, max_size=3),
 )
+# Texts that end like a list of targets collide with inputs for these targets.
+_INPUTS = st.builds(
+    LockedInput,
+    st.sampled_from(("pypi:a", "pypi:a @ linux-64", "pypi:a @ gpu, linux-64", "conda:a >=1", " @ gpu")) | _TEXT,
+    _tuples(_TARGETS, max_size=2),
+)
 _ENVIRONMENTS = st.builds(
     LockedEnvironment,
     steps=_tuples(_STEPS, min_size=1, max_size=3),
     targets=_tuples(_TARGET_KEYS, max_size=3),
     python=st.sampled_from(["", "3.12", "3.13t"]),
     interpreter=st.sampled_from(["", "host", "conda"]),
-    requires=_ANY_LINES.map(lambda lines: tuple(map(LockedInput, lines))),
+    requires=_tuples(_INPUTS, max_size=4),
     packages=_tuples(st.builds(PackageRef, _IDS, _tuples(_TARGETS, max_size=2)), max_size=4),
 )
 _SDISTS = st.builds(SourceFile, file=_FILES, size=st.integers(0, 2**60), sha256=_DIGESTS)
