@@ -115,7 +115,7 @@ def test_a_step_is_locked_bundled_and_hydrated(place: Workplace, tmp_path: Path)
     place.ok("lock")
     done = place.ok("bundle")
     assert "tool 1.2 has bin/.tool-post-link.sh, which envc never runs" in done.err
-    assert "lib and tool both hold share/words" in done.err
+    assert "lib and tool both contain share/words" in done.err
     prefix = tmp_path / "prefix"
     place.ok("hydrate", "one", "--prefix", str(prefix))
     assert (prefix / "bin/tool").read_text() == f"#!/bin/sh\ncat {prefix}/share/words\n"
@@ -150,7 +150,8 @@ def test_verify_sees_what_changed_in_files_that_name_the_prefix(place: Workplace
     ]
     moved = tmp_path / "moved"
     prefix.rename(moved)
-    assert f"its files name {prefix}, where it was made" in place.fails(1, "verify", "--prefix", str(moved)).err
+    done = place.fails(1, "verify", "--prefix", str(moved))
+    assert f"its files contain the path {prefix}, where it was made" in done.err
     place.ok("hydrate", "one", "--prefix", str(moved))
     place.ok("verify", "--prefix", str(moved))
     assert str(moved) in (moved / "bin/tool").read_text()

@@ -99,7 +99,7 @@ def test_the_lock_records_what_every_artifact_unpacks_to(recorded: Workplace) ->
     [
         ("object", "frame 0 does not match its digest"),
         ("record", "does not match its digest"),
-        ("pointer", "holds another content of alpha 1.1 than the lock records"),
+        ("pointer", "contains another content of alpha 1.1 than the lock records"),
     ],
 )
 def test_a_poisoned_store_is_refused_and_healed(
@@ -141,7 +141,7 @@ def test_an_environment_made_before_the_lock_demanded_anything_is_not_reused(
     another_machine(workplace, tmp_path / "release").ok("bundle", "--platform", host_platform(), "--record")
     poison(workplace, "pointer")
     refused = victim.fails(1, "run", "--offline", "train")
-    assert "holds another content of alpha 1.1 than the lock records" in refused.err
+    assert "contains another content of alpha 1.1 than the lock records" in refused.err
 
 
 def ledger_entry(workplace: Workplace, evil: RecordObject) -> Path:

@@ -13,7 +13,7 @@ from envc.model.digest import sha256
 from envc.model.progress import Silent
 from envc.model.record import Record, StepCard
 from envc.pipeline import single_file
-from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate, ready_own
+from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate, ready_own_files
 from envc.shipping.format.bundle import BundlePart, read_bundle
 from envc.shipping.format.documents import canonical_json
 from envc.shipping.format.encode import Entry
@@ -207,7 +207,7 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
         )
     bundle.path.write_bytes(bytes(len(whole)))
     with pytest.raises(CorruptBlob, match="does not match its digest"):
-        ready_own(bundle, bundle.own_files, cache=tmp_path, progress=Silent())
+        ready_own_files(bundle, bundle.own_files, cache=tmp_path, progress=Silent())
     bundle.path.unlink()
     with pytest.raises(StoreError, match="cannot be read"):
         hydrate(

@@ -112,13 +112,13 @@ def test_a_write_through_another_objects_link(outside: Path) -> None:
         [Entry(path="share/link", link="../etc"), Entry(path="etc/passwd", content=b"ours")],
         [Entry(path="share/link/passwd", content=b"theirs")],
     )
-    assert refused(store, record, outside) == "two members of the environment want to be share/link"
+    assert refused(store, record, outside) == "two members of the environment have the path share/link"
 
 
 def test_a_link_where_the_interpreter_belongs(outside: Path) -> None:
     store = MemoryBlobs()
     record = make_record(store, [Entry(path="bin/python", link="evil"), Entry(path="bin/evil", content=b"#!/bin/sh\n")])
-    assert "two members of the environment want to be" in refused(store, record, outside)
+    assert "two members of the environment have the path" in refused(store, record, outside)
 
 
 def test_a_configuration_that_names_another_interpreter(outside: Path) -> None:

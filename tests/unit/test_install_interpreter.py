@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from envc.errors import EnvcError
-from envc.shipping.machine.interpreter import HostPython, NoInterpreter, ask, find_host_python, this_python
+from envc.shipping.machine.interpreter import HostPython, NoInterpreter, describe, find_host_python, this_python
 from envc.shipping.prefix.venv import made_paths, make_prefix
 from envc_solvers.target import PLATFORMS, Python
 from tests.support.environments import HOST
@@ -38,11 +38,11 @@ def surroundings(folder: Path, **variables: str) -> dict[str, str]:
 
 
 def test_an_interpreter_says_the_same_from_inside_and_outside() -> None:
-    assert ask(Path(this_python().executable)) == this_python()
+    assert describe(Path(this_python().executable)) == this_python()
 
 
 def test_the_interpreter_of_a_virtual_environment_is_its_base() -> None:
-    assert ask(Path(sys.executable)) == this_python()
+    assert describe(Path(sys.executable)) == this_python()
     assert not (Path(this_python().executable).parent.parent / "pyvenv.cfg").exists()
 
 
@@ -52,9 +52,9 @@ def test_what_is_no_interpreter_is_passed_over(content: str, tmp_path: Path) -> 
     path = tmp_path / "python"
     path.write_text(content)
     path.chmod(0o755)
-    assert ask(path) is None
-    assert ask(tmp_path / "missing") is None
-    assert ask(tmp_path) is None
+    assert describe(path) is None
+    assert describe(tmp_path / "missing") is None
+    assert describe(tmp_path) is None
 
 
 @posix
@@ -62,10 +62,10 @@ def test_answers_are_kept_until_the_executable_changes(tmp_path: Path) -> None:
     path = tmp_path / "bin/python3.99"
     first = pretend(path, "3.99.1")
     for _ in range(3):
-        assert ask(path, tmp_path / "cache") == first
+        assert describe(path, tmp_path / "cache") == first
     assert times_asked(path) == 1
     second = pretend(path, "3.99.10")
-    assert ask(path, tmp_path / "cache") == second
+    assert describe(path, tmp_path / "cache") == second
     assert times_asked(path) == 2
 
 
@@ -75,7 +75,7 @@ def test_answers_of_shims_are_not_kept(tmp_path: Path) -> None:
     path = tmp_path / "shim"
     pretend(path, "3.99.1", executable="/somewhere/else")
     for _ in range(2):
-        assert ask(path, tmp_path / "cache") is not None
+        assert describe(path, tmp_path / "cache") is not None
     assert times_asked(path) == 2
 
 
@@ -83,12 +83,12 @@ def test_answers_of_shims_are_not_kept(tmp_path: Path) -> None:
 def test_a_broken_cache_costs_nothing_but_time(tmp_path: Path) -> None:
     path = tmp_path / "bin/python3.99"
     host = pretend(path, "3.99.1")
-    ask(path, tmp_path / "cache")
+    describe(path, tmp_path / "cache")
     (note,) = (tmp_path / "cache/interpreters").iterdir()
     note.write_text("{")
-    assert ask(path, tmp_path / "cache") == host
+    assert describe(path, tmp_path / "cache") == host
     (tmp_path / "file").write_text("")
-    assert ask(path, tmp_path / "file") == host
+    assert describe(path, tmp_path / "file") == host
 
 
 def test_the_running_interpreter_needs_no_search(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from envc.errors import DigestMismatch, StoreError
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import EnvironmentMember
 from envc.model.progress import Silent
-from envc.shipping.deliver.contests import Unjoinable
 from envc.shipping.deliver.derive import Ledger, MetadataMismatch
 from envc.shipping.deliver.pack import StepBundle
+from envc.shipping.deliver.path_conflicts import Unjoinable
 from envc.shipping.format.encode import Entry
 from envc.shipping.store.keys import environment_key, object_key, step_key
 from envc.shipping.store.objects import get_code, get_object, verify_object
@@ -170,7 +170,7 @@ def test_a_corrupt_object_is_named_and_made_again(damage: str, tmp_path: Path) -
     store.blobs[key_of(BETA)] = {"truncated": good[:-1], "empty": b""}.get(damage, bytes(flipped))
     if damage == "frames":
         # The index is whole, so this is found by who reads the frames; hydrate then has the ledger forget the object.
-        Ledger(tmp_path / "cache/derived").forget(LAYOUT, Sha256(BETA.sha256))
+        Ledger(tmp_path / "cache/derived").doubt(LAYOUT, Sha256(BETA.sha256))
     progress = Silent()
     bundle(store, tmp_path, BETA, progress=progress)
     assert store.blobs[key_of(BETA)] == good
@@ -261,11 +261,11 @@ def test_a_doubted_object_is_derived_again_whoever_vouches_for_it(tmp_path: Path
     _, shelf = bundle(store, tmp_path, BETA, steps=(step,), trust_store=True)
     assert shelf.fetched == []
     ledger = Ledger(tmp_path / "cache/derived")
-    ledger.forget(LAYOUT, Sha256(BETA.sha256))
-    assert ledger.doubts(LAYOUT, Sha256(BETA.sha256))
+    ledger.doubt(LAYOUT, Sha256(BETA.sha256))
+    assert ledger.is_doubted(LAYOUT, Sha256(BETA.sha256))
     bundle(store, tmp_path, BETA, steps=(step,), trust_store=True)
     assert store.blobs[key_of(BETA)] == honest
-    assert not ledger.doubts(LAYOUT, Sha256(BETA.sha256))
+    assert not ledger.is_doubted(LAYOUT, Sha256(BETA.sha256))
 
 
 @pytest.mark.parametrize(
@@ -341,8 +341,8 @@ def test_contests_are_told_once_for_each_pair_of_packages(tmp_path: Path) -> Non
     bundle(MemoryBlobs(), tmp_path, *wheels, progress=progress)
     first = f"{parse_layout(LAYOUT).site}/shared/part0.txt"
     assert progress.warnings == [
-        f"alpha and gamma both hold {first} and 999 more; those of gamma are used",
-        f"beta and gamma both hold {first} and 999 more; those of gamma are used",
+        f"alpha and gamma both contain {first} and 999 more; those of gamma are used",
+        f"beta and gamma both contain {first} and 999 more; those of gamma are used",
     ]
 
 
@@ -353,7 +353,7 @@ def test_a_file_where_another_package_needs_a_folder_is_refused(tmp_path: Path) 
     with pytest.raises(Unjoinable) as refused:
         bundle(store, tmp_path, second, first)
     assert str(refused.value) == (
-        f"first holds the file {site}/shared, where second needs a folder for {site}/shared/deep/inner.py"
+        f"first contains the file {site}/shared, where second needs a folder for {site}/shared/deep/inner.py"
     )
     assert not list(store.list("v1/environments"))
 
@@ -368,7 +368,7 @@ def test_contested_paths_have_a_winner(tmp_path: Path) -> None:
     site = next(member.path for member in record.objects[0].index.members if member.path.endswith("which.py"))
     folder = site.removesuffix("/which.py")
     assert record.winners == {f"{folder}/{name}": second.sha256 for name in ("__init__.py", "data.txt", "which.py")}
-    assert progress.warnings == [f"first and second both hold {site}; the one of second is used"]
+    assert progress.warnings == [f"first and second both contain {site}; the one of second is used"]
 
 
 def test_the_record_says_what_hydrate_makes_and_what_the_machine_must_have(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def run(file: Path, command: tuple[str, ...], project: Project | None, context: 
     Does not return where exec is possible. Raises UsageError where there is no command.
     """
     from envc.model.record import CODE_FOLDER
-    from envc.shipping.deliver.hydrate import ready_own
+    from envc.shipping.deliver.hydrate import ready_own_files
     from envc.shipping.deliver.run import Launch, split_command
     from envc.shipping.deliver.run import run as launch
 
@@ -148,7 +148,9 @@ def run(file: Path, command: tuple[str, ...], project: Project | None, context: 
     folder = context.cwd
     if card.code is not None:
         with _helpful_hint():
-            folder = ready_own(bundle, bundle.own_files, cache=context.cache, progress=context.progress) / CODE_FOLDER
+            folder = (
+                ready_own_files(bundle, bundle.own_files, cache=context.cache, progress=context.progress) / CODE_FOLDER
+            )
     return launch(
         Launch(command=command, prefix=prefix, cwd=folder, env=card.env, interpreter=bundle.record.interpreter),
         context.environ,

@@ -1,1 +1,1 @@
-"""The stages behind the lock."""
+"""The stages after the lock: pack, ship, hydrate, run and verify."""

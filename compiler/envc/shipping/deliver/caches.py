@@ -1,4 +1,6 @@
-"""The cache of this machine: what it holds, and what nobody has used for a while. All of it can be made again."""
+"""The cache of this machine: shows its contents, and evicts what was not used for a while. All of it can be
+recreated.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,9 @@ from envc.fetch.cache.index_cache import FILE, Cache
 from envc.model.progress import Progress
 from envc.system.atomic_folder import remove_folder
 
-LOCKS = "locks"  # of files that are being made; removing one would let two work at once
+LOCKS = "locks"  # locks of folders that are being made; removing one would let two processes work at once
 
-# Name in the cache: what people call it, and how many folders down the things stand that are used or not as a whole.
+# Name in the cache: name in output, and the depth of the entries, each of which is evicted as a whole.
 PARTS = {
     "artifacts": ("artifacts", 2),
     "envs": ("environments", 1),
@@ -32,35 +34,35 @@ PARTS = {
 }
 _INDEX = "index"
 _INDEX_FILES = (FILE, f"{FILE}-wal", f"{FILE}-shm")
-_WHOLE = frozenset({_INDEX, PARTS["derived"][0]})  # files that go with everything, and never by their age
+_WHOLE = frozenset({_INDEX, PARTS["derived"][0]})  # removed only with everything, never by age
 
 
 class CachePart(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of thing in the cache."""
+    """One kind of entry in the cache."""
 
     part: str
     entries: int
-    size: int  # bytes; what is linked to several places counts where it is met first
+    size: int  # bytes; a file with several links counts only once, where it is found first
 
 
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
-    """What a prune removed, or would remove."""
+    """What pruning removed, or would remove."""
 
     entries: int
     size: int  # bytes
 
 
 class _Entry(msgspec.Struct, frozen=True):
-    """Something that is used, or not, as a whole."""
+    """A file or folder that is evicted as a whole."""
 
     part: str
     path: Path
     size: int  # bytes
-    used: float  # seconds since 1970: when a file in it was last read, written or linked, if the disk notes it
+    used: float  # seconds since 1970: the last time a file in it was read, written or linked, if the disk records it
 
 
 def show(cache: Path, progress: Progress) -> tuple[CachePart, ...]:
-    """What the cache holds, by part, in a fixed order. Of the index cache, projects and artifacts are counted."""
+    """The contents of the cache by part, in a fixed order. For the index cache, projects and artifacts are counted."""
     totals: dict[str, tuple[int, int]] = {}
     for entry in _entries(cache):
         entries, size = totals.get(entry.part, (0, 0))
@@ -72,9 +74,9 @@ def show(cache: Path, progress: Progress) -> tuple[CachePart, ...]:
 
 
 def prune(cache: Path, before: float | None, progress: Progress, *, dry_run: bool = False) -> Pruned:
-    """Remove what was not used since `before` (seconds since 1970); with None, everything.
+    """Remove entries that were not used since `before` (seconds since 1970). With None, remove everything.
 
-    What is in use on Windows stays, with a warning.
+    Files that are in use on Windows stay, with a warning.
     """
     entries = size = 0
     if before is not None and (cache / FILE).exists():
@@ -93,10 +95,10 @@ def prune(cache: Path, before: float | None, progress: Progress, *, dry_run: boo
     return Pruned(entries=entries, size=size)
 
 
-def _index(cache: Path, progress: Progress, ask: Callable[[Cache], CacheUsage]) -> CacheUsage:
+def _index(cache: Path, progress: Progress, query: Callable[[Cache], CacheUsage]) -> CacheUsage:
     index = Cache(cache, progress, now=0)
     try:
-        return ask(index)
+        return query(index)
     finally:
         index.close()
 
@@ -128,7 +130,7 @@ def _entries(cache: Path) -> Iterator[_Entry]:
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
-    """What stands `depth` levels down; files that stand higher count by themselves."""
+    """The entries `depth` levels down. Files at higher levels are entries themselves."""
     for path in sorted(folder.iterdir()):
         if depth > 1 and _is_folder(path):
             yield from _below(path, depth - 1)
@@ -137,18 +139,18 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _is_folder(path: Path) -> bool:
-    """Links are no folders here: what they lead to is nobody's to remove."""
+    """Whether a path is a folder. A link is not, because its target must not be removed."""
     return path.is_dir() and not path.is_symlink()
 
 
 def _measure(part: str, path: Path, seen: set[tuple[int, int]]) -> _Entry:
     size, used = 0, 0.0
-    with suppress(OSError):  # somebody removed it meanwhile
-        used = path.lstat().st_mtime  # looking at a folder counts as reading it, so only its changes are of use
+    with suppress(OSError):  # another process has removed it
+        used = path.lstat().st_mtime  # listing a folder counts as reading it, so only its changes matter
     for file in _files(path):
         with suppress(OSError):
             status = file.lstat()
-            # Files of objects have the times of their artifacts; but linking one notes the time as its change.
+            # Files of objects have the times of their artifacts, but linking a file updates its ctime.
             used = max(used, status.st_atime, status.st_mtime, status.st_ctime)
             if status.st_nlink > 1:
                 identity = status.st_dev, status.st_ino

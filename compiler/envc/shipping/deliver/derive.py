@@ -1,4 +1,4 @@
-"""One verified artifact into one object of a store, unless the store holds that object already."""
+"""derive: makes an object of a store from a verified artifact, unless the store contains it already."""
 
 from __future__ import annotations
 
@@ -28,9 +28,11 @@ from envc.system.atomic_file import write_file
 
 
 class MetadataMismatch(EnvcError):
-    """An artifact requires other packages than the metadata said that it was locked by."""
+    """An artifact requires other packages than the metadata by which it was locked."""
 
-    hint = "the index describes another file than it serves: run `envc lock --upgrade`, and tell its operators"
+    hint = (
+        "the metadata of the index belongs to another file: run `envc lock --upgrade`, and report it to its operators"
+    )
 
     def __init__(self, file: str, missing: tuple[str, ...], unlocked: tuple[str, ...]) -> None:
         super().__init__(file, missing, unlocked)
@@ -39,7 +41,7 @@ class MetadataMismatch(EnvcError):
         self.unlocked = unlocked  # stated by the artifact, and not locked
 
     def __str__(self) -> str:
-        lines = [f"the metadata of {self.file} is not what it was locked by"]
+        lines = [f"the metadata in {self.file} differs from the metadata by which it was locked"]
         lines += [f"  the lock says it requires {requirement}; the file does not" for requirement in self.missing]
         lines += [f"  the file requires {requirement}; the lock does not say so" for requirement in self.unlocked]
         return "\n".join(lines)
@@ -48,19 +50,20 @@ class MetadataMismatch(EnvcError):
         return {"file": self.file, "missing": list(self.missing), "unlocked": list(self.unlocked)}
 
 
-_DOUBT = "doubted"
+_DOUBTED = "doubted"
 
 
 class Ledger:
-    """Which objects this machine has made, or compared to their last byte with what it would have made: their
-    `bytes_digest` per artifact and layout. Lost entries cost time and nothing else.
+    """The objects that this machine has made itself, or has compared completely with what it would have made.
+
+    It stores their `bytes_digest` by artifact and layout. A lost entry costs only time.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def get(self, layout: str, artifact: Sha256) -> Sha256 | None:
-        """The `bytes_digest` of the object, if one is known."""
+        """The `bytes_digest` of the object, if known."""
         try:
             return parse_sha256(self._path(layout, artifact).read_text())
         except (OSError, ValueError):
@@ -69,16 +72,16 @@ class Ledger:
     def put(self, layout: str, artifact: Sha256, made: Sha256) -> None:
         self._write(layout, artifact, made)
 
-    def forget(self, layout: str, artifact: Sha256) -> None:
-        """Have the next `pack` derive the object again, whoever vouches for it, and replace the store's if it is not
-        what its index says to the last byte.
+    def doubt(self, layout: str, artifact: Sha256) -> None:
+        """Mark an object as doubtful. The next `pack` derives it again, and replaces the object in the store unless all
+        of its bytes are what its index says.
         """
-        self._write(layout, artifact, _DOUBT)
+        self._write(layout, artifact, _DOUBTED)
 
-    def doubts(self, layout: str, artifact: Sha256) -> bool:
-        """Whether the store's object has turned out corrupt and was not derived again since."""
+    def is_doubted(self, layout: str, artifact: Sha256) -> bool:
+        """Whether the object in the store was found corrupt, and has not been derived again since."""
         try:
-            return self._path(layout, artifact).read_text() == _DOUBT
+            return self._path(layout, artifact).read_text() == _DOUBTED
         except (OSError, ValueError):
             return False
 
@@ -94,8 +97,8 @@ class Ledger:
         return self._folder / layout / artifact[:2] / artifact
 
 
-def look_up(store: Blobs, member: EnvironmentMember, progress: Progress) -> StoredObject | None:
-    """The store's object of a member; one whose index is broken is named, removed and not there any more."""
+def find_object(store: Blobs, member: EnvironmentMember, progress: Progress) -> StoredObject | None:
+    """The object of a member in the store. An object with a broken index is removed, with a warning."""
     try:
         return get_object(store, artifact=member.sha256, layout=member.layout)
     except MissingBlob:
@@ -109,13 +112,13 @@ def look_up(store: Blobs, member: EnvironmentMember, progress: Progress) -> Stor
 def is_trusted(
     stored: StoredObject, member: EnvironmentMember, ledger: Ledger, *, trust_store: bool, anew: bool = False
 ) -> bool:
-    """Whether an object may be used although this run does not derive it.
+    """Whether an object may be used without deriving it in this run.
 
-    The lock's word on its content decides, if there is one; else what this machine derived before, or `trust_store`,
-    or, with `anew`, nothing. No word counts for an object that was found corrupt: contents are what indexes say.
-    The ledger vouches for these very frames, since hydrate compares contents only where a lock demands them.
+    If the lock demands a content, that decides. Otherwise the ledger or `trust_store` decides; with `anew`, no object
+    is trusted. An object that was found corrupt is never trusted, since its content digest comes from its index. The
+    ledger identifies exactly these frames, because hydrate compares contents only if a lock demands them.
     """
-    if ledger.doubts(member.layout, member.sha256):
+    if ledger.is_doubted(member.layout, member.sha256):
         return False
     if member.content is not None:
         return stored.index.content == member.content
@@ -131,9 +134,9 @@ def derive(
     ledger: Ledger,
     progress: Progress,
 ) -> StoredObject:
-    """The object of a verified artifact: `stored`, if it turns out to be the same to its last byte, else a new one.
+    """The object of a verified artifact: `stored` if all of its bytes are right, otherwise a new object.
 
-    Raises BadArtifact, MetadataMismatch, StoreError, and DigestMismatch when the lock demands another content.
+    Raises BadArtifact, MetadataMismatch, StoreError, and DigestMismatch if the lock demands another content.
     """
     with _open(path, member) as contents:
         content = content_digest(contents.members)
@@ -142,7 +145,7 @@ def derive(
                 f"the content of {member.file} in layout {member.layout}",
                 member.content or "",
                 content,
-                "the lock records another content than this artifact has: `envc bundle --record` writes what it has",
+                "the lock records another content than this artifact has; `envc bundle --record` records its content",
             )
         if stored is not None and not _is_same(store, stored, content, member, progress):
             store.delete(stored.key)
@@ -157,10 +160,10 @@ def derive(
 
 @contextmanager
 def _open(path: Path, member: EnvironmentMember) -> Iterator[Contents]:
-    """What a verified artifact unpacks to, by its kind.
+    """The contents of a verified artifact, according to its kind.
 
-    What a conda package requires is not compared with the lock: channels correct it in their repodata long after a file
-    was made ("repodata patches"), so that the file is known to say something else.
+    The requirements of a conda package are not compared with the lock: channels correct them in their repodata long
+    after a file was made ("repodata patches"), so the file often states others.
     """
     if member.kind == "conda":
         with open_conda(path, member.file, member.layout, member.sha256) as package:
@@ -178,7 +181,7 @@ def _open(path: Path, member: EnvironmentMember) -> Iterator[Contents]:
 def _is_same(
     store: Blobs, stored: StoredObject, content: Sha256, member: EnvironmentMember, progress: Progress
 ) -> bool:
-    """Whether the store's object is what the artifact unpacks to, down to its last byte."""
+    """Whether all bytes of the object in the store are what the artifact unpacks to."""
     try:
         verify_object(store, stored, content)
     except (CorruptBlob, DigestMismatch) as error:
@@ -191,21 +194,21 @@ def _write(member: EnvironmentMember, contents: Contents, store: Blobs, encoder:
     key = object_key(member.layout, member.sha256)
     made: list[tuple[ObjectIndex, int]] = []
 
-    def fill(out: BinaryIO) -> None:
+    def write(out: BinaryIO) -> None:
         made.append(encoder.write_object(contents.entries, out, layout=member.layout, artifact=member.sha256))
         contents.check(made[-1][0].members)
 
-    if store.write_new(key, fill):
+    if store.write_new(key, write):
         index, size = made[0]
         return StoredObject(key=key, size=size, index=index)
-    # Somebody else was faster. Both derived it from the same bytes, so anything but equality is worth an error.
+    # Another writer was faster. Both derived the object from the same bytes, so any difference is an error.
     stored = get_object(store, artifact=member.sha256, layout=member.layout)
     verify_object(store, stored, content_digest(contents.members))
     return stored
 
 
 def _read_members(entries: Iterable[Entry], promised: Iterable[Member]) -> tuple[Member, ...]:
-    """The members with the digests that their contents have."""
+    """The members with the digests of their contents."""
     actual = []
     for entry, member in zip(entries, promised, strict=True):
         if member.link:
@@ -220,10 +223,10 @@ def _read_members(entries: Iterable[Entry], promised: Iterable[Member]) -> tuple
 
 
 def check_requirements(member: EnvironmentMember, wheel: Wheel) -> None:
-    """Raise MetadataMismatch unless the artifact's own Requires-Dist are those that it was locked by.
+    """Raise MetadataMismatch unless the artifact's own Requires-Dist match those by which it was locked.
 
-    The lock keeps every requirement but those of extras that nobody asks for and those that name a URL. So each locked
-    one must be the artifact's, and each of the artifact's that no extra guards must be locked.
+    The lock contains all requirements, except those of extras that are not requested and those with a URL. So the
+    artifact must state each locked requirement, and the lock must contain each requirement without an extra.
     """
     own = {str(each): "extra" in each.marker for each in wheel.metadata.requires if not each.url}
     locked = set(member.depends)

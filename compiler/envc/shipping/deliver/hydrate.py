@@ -1,7 +1,8 @@
-"""hydrate: from a store's record to a prefix that runs, without any index or network but the store's own.
+"""hydrate: makes a prefix that runs from a record in a store. It uses no index, and no network except the store's.
 
-A prefix appears at once, by a rename, when everything in it has been checked; until then it is a temporary sibling that
-the next run removes. ``.envc/record.json`` in it is the record it was made from, ``.envc/prefix.json`` says for what.
+A prefix appears atomically, by a rename, once everything in it has been checked. Until then it is a temporary sibling,
+which the next run removes if this run is killed. In a prefix, ``.envc/record.json`` is the record it was made from, and
+``.envc/prefix.json`` its state (`Prefix`).
 """
 
 from __future__ import annotations
@@ -37,24 +38,28 @@ PREFIX = STATE
 
 
 class Prefix(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``.envc/prefix.json`` says."""
+    """The content of ``.envc/prefix.json``."""
 
     record: Sha256  # digest of the record
-    interpreter: HostPython | str | None  # the kind of its own one; None for a tree that was unpacked to be looked at
-    place: str = ""  # the path that its files name; "" where none does, and the prefix may be moved
-    own: Sha256 | None = None  # content digest of the environment's own files, for a prefix from a single-file bundle
+    interpreter: (
+        HostPython | str | None
+    )  # a str is the kind of its own interpreter; None for a tree that was only unpacked
+    place: str = ""  # the path of the prefix if its files contain it; "" if the prefix may be moved
+    own: Sha256 | None = None  # content digest of the environment's own files, if it is from a single-file bundle
     bytecode: bool = False  # whether sources were compiled
-    demanded: Sha256 | None = None  # `Environment.demanded` of the lock that its contents were compared with
+    demanded: Sha256 | None = None  # `Environment.demanded` of the lock with which its contents were compared
 
 
 class Loading(msgspec.Struct, frozen=True, kw_only=True):
-    """How files get to their places."""
+    """How files are written."""
 
-    link_mode: LinkMode | None = None  # how unpacked objects are shared; None: reflink, else hard link, else copy
-    cached: bool = True  # share with what this machine has unpacked before
+    link_mode: LinkMode | None = (
+        None  # how cached objects are shared; None: reflink, otherwise hard link, otherwise copy
+    )
+    cached: bool = True  # share files with the object cache of this machine
     bytecode: bool = False  # compile the sources
     threads: int | None = None  # that decompress and write
-    force: bool = False  # also on a machine that lacks what the files ask for
+    force: bool = False  # also on a machine that lacks what the files require
 
 
 def record_digest(record: Record) -> Sha256:
@@ -63,14 +68,14 @@ def record_digest(record: Record) -> Sha256:
 
 
 def record_python(record: Record) -> Python:
-    """The Python that a record is for."""
+    """The Python of a record."""
     return parse_python_key(record.python)
 
 
 def check_record(record: Record, environment: Environment, store: Ranges) -> None:
-    """Raise CorruptBlob unless a record holds exactly the artifacts that the lock names, with the content it demands.
+    """Raise CorruptBlob unless a record contains exactly the artifacts of the lock, with the content that it demands.
 
-    This is the link from the lock to the store: behind it stand the digests of frames and members.
+    This links the lock to the store. The record in turn contains the digests of frames and members.
     """
     what = f"the record of {environment.id[:12]} in {store.name}"
     if (record.environment, record.platform, record.python, record.interpreter) != (
@@ -80,13 +85,13 @@ def check_record(record: Record, environment: Environment, store: Ranges) -> Non
         environment.interpreter,
     ):
         raise CorruptBlob(what, "is the record of another environment")
-    held = sorted((item.index.artifact, item.index.layout, item.kind, item.name) for item in record.objects)
-    if held != sorted((member.sha256, member.layout, member.kind, member.name) for member in environment.members):
-        raise CorruptBlob(what, "does not hold the artifacts that the lock names")
+    stored = sorted((item.index.artifact, item.index.layout, item.kind, item.name) for item in record.objects)
+    if stored != sorted((member.sha256, member.layout, member.kind, member.name) for member in environment.members):
+        raise CorruptBlob(what, "does not contain the artifacts that the lock names")
     content = {(item.index.artifact, item.index.layout): item.content for item in record.objects}
     for member in environment.members:
         if member.content is not None and content[member.sha256, member.layout] != member.content:
-            raise CorruptBlob(what, f"holds another content of {member.name} {member.version} than the lock records")
+            raise CorruptBlob(what, f"contains another content of {member.name} {member.version} than the lock records")
 
 
 class StoredEnvironment(msgspec.Struct, frozen=True):
@@ -180,7 +185,7 @@ def hydrate(
                 )
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
             place = os.path.relpath(error.filename2 or error.filename, folder)
-            raise EnvcError(f"two members of the environment want to be {place}") from None
+            raise EnvcError(f"two members of the environment have the path {place}") from None
         finally:
             task.done()
         if bytecode and interpreter is not None:
@@ -201,10 +206,10 @@ def hydrate(
 
 
 def find_ready(environment: Environment, record: Sha256, *, interpreter: Interpreter, cache: Path) -> Path | None:
-    """The prefix that `ready_environment` made for the record of that digest, if it did: one file is read.
+    """The prefix that `ready_environment` made for the record of that digest, if it exists. Reads one file.
 
-    A step pointer names the record, so a step that ran before needs none. That the record is the lock's, and that the
-    files are what the lock demands, was checked when the prefix was made.
+    The digest is in the step pointer, so a step that ran before does not need the record itself. When the prefix was
+    made, the record was compared with the lock, and the files with the contents that the lock demands.
     """
     prefix = _ready_place(environment.id, record, interpreter, cache, environment.demanded)
     return prefix if _is_made(prefix, _state(record, interpreter, prefix, demanded=environment.demanded)) else None
@@ -228,8 +233,9 @@ def ready_environment(
 
 @contextmanager
 def one_at_a_time(environment: Sha256, cache: Path) -> Iterator[None]:
-    """Hold back other processes that want the same environment: of fifty that read its record at once, each costs as
-    much as a tenth of making it. Whoever gets here looks again whether it is ready. Raises Unwritable without a cache.
+    """Make other processes that need the same environment wait while the body runs. Without this lock, each of fifty
+    processes would read the record, which takes a tenth of the time of making the environment. A process that gets the
+    lock must check again whether the environment is ready. Raises Unwritable if the cache cannot be written.
     """
     from envc.system.locks import cache_lock
 
@@ -240,14 +246,14 @@ def one_at_a_time(environment: Sha256, cache: Path) -> Iterator[None]:
 def _ready_place(
     environment: Sha256, record: Sha256, interpreter: Interpreter, cache: Path, demanded: Sha256 | None
 ) -> Path:
-    # Short: conda packages have room for a prefix of 255 characters, and the kernel for less in a script's first line.
-    # 96 bits are beyond anybody's search all the same.
+    # Short, because conda packages can hold a prefix of at most 255 characters, and the kernel reads even less of the
+    # first line of a script. 96 bits are enough against collisions.
     name = sha256(msgspec.json.encode([environment, record, interpreter.digest, demanded]))[:24]
     return cache / "envs" / name
 
 
 def ready_code(store: Blobs, pointer: StepPointer, *, cache: Path, progress: Progress) -> Path | None:
-    """The folder of a step's bundled code, unpacked once below `cache`; None for a step that was bundled without."""
+    """The folder of a step's bundled code, unpacked once below `cache`. None for a step without bundled code."""
     if pointer.code is None:
         return None
     from envc.shipping.prefix.code_cache import code_folder
@@ -256,14 +262,14 @@ def ready_code(store: Blobs, pointer: StepPointer, *, cache: Path, progress: Pro
     def find() -> tuple[ObjectIndex, ReadRange]:
         found = get_code(store, pointer)
         if found is None:
-            raise CorruptBlob(store.name, "holds a pointer that names code by one of its two digests only")
+            raise CorruptBlob(store.name, "contains a pointer that names code by only one of its two digests")
         return found[0], bytes_reader(found[1])
 
     return code_folder(pointer.code, find, cache=cache, progress=progress)
 
 
-def ready_own(bundle: Ranges, own: ObjectIndex, *, cache: Path, progress: Progress) -> Path:
-    """The folder of a bundle's own files, of which the code is one part, unpacked once below `cache`."""
+def ready_own_files(bundle: Ranges, own: ObjectIndex, *, cache: Path, progress: Progress) -> Path:
+    """The folder of the own files of a bundle, which include the code, unpacked once below `cache`."""
     from envc.shipping.prefix.code_cache import code_folder
     from envc.shipping.store.keys import object_key
     from envc.shipping.store.objects import range_reader
@@ -273,7 +279,7 @@ def ready_own(bundle: Ranges, own: ObjectIndex, *, cache: Path, progress: Progre
 
 
 def _own_part(store: Ranges, own: ObjectIndex, made: tuple[str, ...]) -> Part:
-    """The environment object, without what stands in for the paths that are made here."""
+    """The environment object, except the placeholder files for paths that hydrate makes."""
     from envc.shipping.prefix.tree import Part
     from envc.shipping.store.keys import object_key
     from envc.shipping.store.objects import range_reader
@@ -287,7 +293,7 @@ def _own_part(store: Ranges, own: ObjectIndex, made: tuple[str, ...]) -> Part:
 
 
 def _parts(store: Ranges, record: Record, environment: Environment | None) -> list[Part]:
-    """The objects of a record without the members that lose."""
+    """The objects of a record, without the members that other objects win."""
     from envc.shipping.prefix.tree import Part
     from envc.shipping.store.keys import object_key
     from envc.shipping.store.objects import range_reader
@@ -313,7 +319,7 @@ def _parts(store: Ranges, record: Record, environment: Environment | None) -> li
 
 
 def _losers(record: Record) -> dict[Sha256, list[str]]:
-    """Of each artifact the paths that others write."""
+    """The paths of each artifact that other artifacts win."""
     skipped: dict[Sha256, list[str]] = {}
     if record.winners:
         for item in record.objects:
@@ -333,17 +339,17 @@ def _state(
     own: Sha256 | None = None,
     bytecode: bool = False,
 ) -> Prefix:
-    """What is to be said of an environment at `prefix`."""
-    said: HostPython | str | None
+    """The state of an environment at `prefix`."""
+    stated: HostPython | str | None
     if interpreter is None or isinstance(interpreter, HostPython):
-        said, place = interpreter, ""
+        stated, place = interpreter, ""
     else:
-        said, place = interpreter.kind, str(prefix) if interpreter.names_prefix else ""
-    return Prefix(record=record, interpreter=said, place=place, own=own, bytecode=bytecode, demanded=demanded)
+        stated, place = interpreter.kind, str(prefix) if interpreter.names_prefix else ""
+    return Prefix(record=record, interpreter=stated, place=place, own=own, bytecode=bytecode, demanded=demanded)
 
 
 def _is_made(prefix: Path, state: Prefix) -> bool:
-    """Whether a prefix is there already. Prefixes appear whole, so its own word is enough."""
+    """Whether a prefix with that state exists. A prefix appears as a whole, so comparing its state is enough."""
     try:
         return msgspec.json.decode((prefix / PREFIX).read_bytes(), type=Prefix) == state
     except (OSError, msgspec.DecodeError):

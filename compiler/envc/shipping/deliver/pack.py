@@ -1,8 +1,8 @@
-"""pack: environments into a store, as objects and records, with each step's pointer and code.
+"""pack: writes environments into a store, as objects and records, with the pointers and the code of steps.
 
-Order of publishing: a lease, objects, then records, then code and lock, then pointers; so whatever a reader finds is
-complete, and what it leads to is not collected meanwhile.
-A run that was interrupted goes on where it stopped, for what is there already is not made again.
+The order of publishing is: a lease, objects, records, code and lock, pointers. So everything that a reader finds is
+complete, and nothing that it refers to is collected in the meantime. An interrupted run resumes where it stopped, since
+existing blobs are not made again.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment, EnvironmentMember
 from envc.model.progress import Progress
 from envc.model.record import ObjectIndex, Record, RecordObject, StepPointer
-from envc.shipping.deliver.contests import check_union, warn_of_contests, warn_of_scripts
-from envc.shipping.deliver.derive import Ledger, derive, is_trusted, look_up
+from envc.shipping.deliver.derive import Ledger, derive, find_object, is_trusted
+from envc.shipping.deliver.path_conflicts import check_paths, warn_of_contested_paths, warn_of_scripts
 from envc.shipping.format.decode import read_member
 from envc.shipping.format.encode import LEVEL, Encoder, Entry
 from envc.shipping.format.errors import CorruptBlob, MissingBlob
@@ -38,11 +38,11 @@ from envc.shipping.unpack.conda_meta import PrefixRecord, decode_record, meta_pa
 from envc.system.cores import usable_cores
 from envc_solvers.target import PLATFORMS
 
-_UPLOADS = 8  # objects that are sent to a distant store at once
+_UPLOADS = 8  # concurrent uploads of objects
 
 ObjectId = tuple[Sha256, str]  # artifact, layout
 Code = tuple[Entry, ...]
-Relock = Callable[[Mapping[ObjectId, Sha256]], bytes]  # content digests -> the lock file that holds them
+Relock = Callable[[Mapping[ObjectId, Sha256]], bytes]  # content digests -> the lock file that contains them
 
 
 class StepBundle(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,36 +51,36 @@ class StepBundle(msgspec.Struct, frozen=True, kw_only=True):
     step: str
     target: str  # target name
     environment: Environment
-    code: Code | None = None  # None bundles no code
+    code: Code | None = None  # None for no code
     run: str | None = None
     env: dict[str, str] = {}
 
 
 class BundleRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a store shall hold afterwards."""
+    """What a store should contain afterwards."""
 
     project: str
     lock: bytes  # the lock file as it stands
     steps: tuple[StepBundle, ...]
     level: int = LEVEL  # of zstd; 3 is fast, 19 is small
-    trust_store: bool = False  # believe objects that others made
+    trust_store: bool = False  # trust objects that other machines made
 
 
 class Bundled(msgspec.Struct, frozen=True, kw_only=True):
-    """What pack did."""
+    """The result of pack."""
 
-    lock: Sha256  # digest under which the steps' pointers stand
+    lock: Sha256  # digest of the lock file, which is part of the keys of pointers
     pointers: dict[tuple[str, str], StepPointer]  # by step and target name
     records: tuple[Record, ...]  # one for each distinct environment
     made: tuple[EnvironmentMember, ...]  # objects that were derived in this run
-    content: dict[ObjectId, Sha256]  # content digest per artifact and layout, which a lock may record
+    content: dict[ObjectId, Sha256]  # content digests by artifact and layout, for a lock to record
 
 
 class Artifacts(Protocol):
-    """Where verified artifacts come from."""
+    """A source of verified artifacts."""
 
     def fetch(self, members: Iterable[EnvironmentMember]) -> Iterator[tuple[EnvironmentMember, Path]]:
-        """Each member with a file that has its sha256, in any order. Raises EnvcError."""
+        """Each member, in any order, with a file that has its sha256. Raises EnvcError."""
 
 
 def pack(
@@ -92,20 +92,20 @@ def pack(
     progress: Progress,
     relock: Relock | None = None,
 ) -> Bundled:
-    """Write what the steps need into the store, each object and each environment once.
+    """Write everything that the steps need into the store, each object and each environment once.
 
-    With `relock`, the content digests go into the lock before it is published. What a lock demands for good must not
-    rest on anybody's word: then only an object that the lock demands already is used as found, and every other one is
-    derived from its artifact, whatever the ledger says and whatever content the lock demanded of it before.
+    With `relock`, the content digests are recorded in the lock before it is published. A content that a lock will
+    demand must not rest on trust. So an object is then used as found only if the lock already demands its content;
+    every other object is derived from its artifact, regardless of the ledger and of the content that the lock demanded.
 
-    Raises MetadataMismatch, BadArtifact, Unjoinable, DigestMismatch (an artifact whose content is not the one that the
-    lock records), StoreError, and what `artifacts` raises.
+    Raises MetadataMismatch, BadArtifact, Unjoinable, DigestMismatch (for an artifact with another content than the lock
+    records), StoreError, and what `artifacts` raises.
     """
     ids = [step.environment.id for step in request.steps]
     environments = {digest: step.environment for digest, step in zip(ids, request.steps, strict=True)}
     members = {(member.sha256, member.layout): member for each in environments.values() for member in each.members}
-    relied_on = [object_key(layout, artifact) for artifact, layout in members]
-    with leased(store, [*relied_on, *map(environment_key, environments)]):
+    needed = [object_key(layout, artifact) for artifact, layout in members]
+    with leased(store, [*needed, *map(environment_key, environments)]):
         objects, made = _objects(members, request, store, artifacts, ledger, progress, anew=relock is not None)
         content = {key: stored.index.content for key, stored in objects.items()}
         metas = _prefix_records(members.values(), objects, store)
@@ -127,7 +127,7 @@ def pack(
 def _point(
     request: BundleRequest, store: Blobs, lock: bytes, records: Mapping[Sha256, Sha256]
 ) -> dict[tuple[str, str], StepPointer]:
-    """Publish code, lock and pointers, to environments whose `records` are there, by environment id."""
+    """Publish code, lock and pointers. `records` are the digests of the published records, by environment id."""
     codes = _codes(request)
     digest = sha256(lock)
     keys = [step_key(request.project, digest, step.step, step.target) for step in request.steps]
@@ -151,7 +151,7 @@ def _point(
 
 
 def _codes(request: BundleRequest) -> dict[Code, tuple[ObjectIndex, bytes]]:
-    """Every code package; steps that share their code share it in the store as well."""
+    """All code packages. Steps with the same code share it in the store."""
     with Encoder(level=request.level) as encoder:
         return {
             code: encode_code(encoder, code) for code in {step.code: None for step in request.steps} if code is not None
@@ -168,15 +168,15 @@ def _objects(
     *,
     anew: bool,
 ) -> tuple[dict[ObjectId, StoredObject], tuple[EnvironmentMember, ...]]:
-    """Every object, as the store holds it in the end, and the members whose objects were derived; `anew` says that
-    neither the ledger nor an older demand of the lock counts.
+    """All objects, as the store finally contains them, and the members whose objects were derived. With `anew`, neither
+    the ledger nor an earlier demand of the lock is trusted.
     """
     found: dict[ObjectId, StoredObject] = {}
     cores = usable_cores()
     with ThreadPoolExecutor(max(4 * cores, store.in_flight), thread_name_prefix="envc-look") as pool:
-        # `map` drops what has not begun when it is left early, as by Ctrl-C.
-        looked = pool.map(lambda member: look_up(store, member, progress), members.values())
-        known = dict(zip(members, looked, strict=True))
+        # Leaving `map` early, for example by Ctrl-C, cancels the calls that have not started.
+        results = pool.map(lambda member: find_object(store, member, progress), members.values())
+        known = dict(zip(members, results, strict=True))
     missing: dict[ObjectId, EnvironmentMember] = {}
     for key, member in members.items():
         stored = known[key]
@@ -186,7 +186,7 @@ def _objects(
             missing[key] = msgspec.structs.replace(member, content=None) if anew else member
     if not missing:
         return found, ()
-    # One artifact may be wanted in several layouts: it is fetched once.
+    # An artifact may be needed in several layouts. It is fetched only once.
     layouts: dict[Sha256, list[EnvironmentMember]] = {}
     for member in missing.values():
         layouts.setdefault(member.sha256, []).append(member)
@@ -199,8 +199,8 @@ def _objects(
         return made
 
     fetched = artifacts.fetch([members[0] for members in layouts.values()])
-    # The encoder is left first: what still writes when something failed is refused there, and so the pool ends soon.
-    # Encoding is bounded by the encoder; more threads than cores let uploads wait together.
+    # The encoder is closed first: after a failure, it then rejects frames that are still written, so the pool ends
+    # soon. The encoder bounds the encoding. More threads than cores allow uploads to wait at the same time.
     threads = max(cores, min(_UPLOADS, store.in_flight))
     with ThreadPoolExecutor(threads, thread_name_prefix="envc-pack") as pool, Encoder(level=request.level) as encoder:
         working: dict[ObjectId, Future[StoredObject]] = {}
@@ -216,13 +216,13 @@ def _objects(
             raise
         finally:
             if isinstance(fetched, Generator):
-                fetched.close()  # else a traceback would keep the downloads alive
+                fetched.close()  # otherwise a traceback would keep the downloads alive
             task.done()
     return found, tuple(missing.values())
 
 
 def _raise_first(futures: Iterable[Future[StoredObject]]) -> None:
-    """Stop the downloads when an object has failed already."""
+    """Raise the error of an object that has failed already, which stops the downloads."""
     for future in futures:
         if future.done():
             future.result()
@@ -231,7 +231,7 @@ def _raise_first(futures: Iterable[Future[StoredObject]]) -> None:
 def _prefix_records(
     members: Iterable[EnvironmentMember], objects: dict[ObjectId, StoredObject], store: Blobs
 ) -> dict[Sha256, PrefixRecord]:
-    """What the objects of conda packages say of their paths, by artifact. Raises CorruptBlob."""
+    """The prefix records in the objects of conda packages, by artifact. Raises CorruptBlob."""
     packages = [member for member in members if member.kind == "conda"]
 
     def read(member: EnvironmentMember) -> PrefixRecord:
@@ -256,15 +256,15 @@ def _record(
     metas: Mapping[Sha256, PrefixRecord],
     progress: Progress,
 ) -> Record:
-    """What hydrate needs to know, with a winner for every path that several members hold."""
+    """The record of an environment, with a winner for every contested path."""
     items = []
     for member in environment.members:
         stored = objects[member.sha256, member.layout]
         items.append(RecordObject.of_member(member, stored.index, stored.size))
     items.sort(key=lambda item: (item.kind, item.name))
-    check_union(items)
+    check_paths(items)
     winning = winners(items)
-    warn_of_contests(items, winning, progress)
+    warn_of_contested_paths(items, winning, progress)
     warn_of_scripts(items, PLATFORMS[environment.target.platform], progress)
     record = Record(
         environment=environment.id,
@@ -279,21 +279,21 @@ def _record(
 
 
 def _made(environment: Environment, record: Record, metas: Mapping[Sha256, PrefixRecord]) -> Iterable[str]:
-    """The paths that hydrate makes or rewrites, but for its own state."""
+    """The paths that hydrate makes or rewrites, except its own state."""
     if environment.interpreter == HOST:
         return made_paths(environment.target.facts, environment.python)
-    held = {item.index.artifact: metas[item.index.artifact] for item in record.objects if item.kind == "conda"}
-    return changed_paths(record, held)
+    packages = {item.index.artifact: metas[item.index.artifact] for item in record.objects if item.kind == "conda"}
+    return changed_paths(record, packages)
 
 
 def _publish(store: Blobs, record: Record, progress: Progress) -> Sha256:
-    """Put a record into the store; answer with its digest.
+    """Write a record to the store. Returns its digest.
 
-    One that is there and says the same of the objects stays, for the pointers of other locks name its digest.
+    An existing record with the same objects stays, since pointers of other locks name its digest.
     """
     try:
-        there = get_record(store, record.environment)
-        if (there.objects, there.winners) == (record.objects, record.winners):
+        existing = get_record(store, record.environment)
+        if (existing.objects, existing.winners) == (record.objects, record.winners):
             return put_record(store, record)
     except MissingBlob:
         pass

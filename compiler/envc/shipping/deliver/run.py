@@ -1,4 +1,4 @@
-"""run: a command in a ready environment, and nothing of the caller's own Python with it."""
+"""run: runs a command in a ready environment, isolated from the Python of the caller."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import subprocess
 
 CONDA = "conda"  # the kind of interpreter whose environments conda activates
-# What would let another Python's files in, or start something before the step. The rest of PYTHON* (hash seed,
-# buffering, warnings, UTF-8 mode) is how a user wants Python to behave, and stays.
+# Variables that would add files of another Python, or run something before the step. The other PYTHON* variables (hash
+# seed, buffering, warnings, UTF-8 mode) are settings of the user, and stay.
 LEAKS = (
     "PYTHONPATH",
     "PYTHONHOME",
@@ -30,20 +30,20 @@ LEAKS = (
     "PYTHONPLATLIBDIR",
     "__PYVENV_LAUNCHER__",
 )
-# The signals by which others ask a process to end or to look up; Windows has none of them.
-HANDED_ON = tuple(
+# The signals that ask a process to end or to reload. Windows has none of them.
+FORWARDED = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
 )
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be run, and where."""
+    """A command to run, and where."""
 
     command: tuple[str, ...]  # program and arguments
     prefix: Path  # of a ready environment
     cwd: Path  # the folder of the manifest, or of the bundled code
-    env: dict[str, str] = {}  # the step's own
-    interpreter: str = "host"  # the kind that the environment has
+    env: dict[str, str] = {}  # the variables of the step
+    interpreter: str = "host"  # the kind of interpreter of the environment
 
 
 class CommandNotFound(EnvcError):
@@ -59,7 +59,9 @@ class CommandNotFound(EnvcError):
 
 
 def split_command(text: str) -> tuple[str, ...]:
-    """A step's command line as program and arguments, quoted as in a POSIX shell; no shell ever sees it."""
+    """The program and the arguments of a step's command line. It is quoted as in a POSIX shell, but no shell runs
+    it.
+    """
     try:
         words = tuple(shlex.split(text))
     except ValueError as error:
@@ -70,7 +72,9 @@ def split_command(text: str) -> tuple[str, ...]:
 
 
 def environment_variables(launch: Launch, environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables of the child: the caller's, cleaned; the environment's on top; the step's own above all."""
+    """The variables of the child: those of the caller except LEAKS, overridden by those of the environment, then the
+    step.
+    """
     result = {key: value for key, value in environ.items() if key not in LEAKS}
     folders = [str(_scripts(launch.prefix))]
     if launch.interpreter == CONDA:
@@ -82,7 +86,7 @@ def environment_variables(launch: Launch, environ: Mapping[str, str]) -> dict[st
     else:
         result["VIRTUAL_ENV"] = str(launch.prefix)
         if os.name == "nt" and launch.interpreter != "host":
-            folders.insert(0, str(launch.prefix))  # where an interpreter stands that is the environment's own
+            folders.insert(0, str(launch.prefix))  # the folder of the environment's own interpreter
     path = environ.get("PATH") or os.defpath
     result.update(PATH=os.pathsep.join([*folders, path]), PYTHONNOUSERSITE="1")
     result.update(launch.env)
@@ -90,20 +94,20 @@ def environment_variables(launch: Launch, environ: Mapping[str, str]) -> dict[st
 
 
 def run(launch: Launch, environ: Mapping[str, str], *, replace: bool = True) -> int:
-    """Run the command to its end; answer with its exit code, or 128 and the number of the signal that ended it.
+    """Run the command. Returns its exit code, or 128 plus the number of the signal that ended it.
 
-    On POSIX and with `replace`, the command takes this process's place and the call does not return. Else the signals
-    that ask a process to end are handed on. Raises CommandNotFound, and EnvcError when the program cannot be started.
+    On POSIX and with `replace`, the command replaces this process (exec), and the call does not return. Otherwise, the
+    signals in FORWARDED are forwarded. Raises CommandNotFound, and EnvcError if the program cannot be started.
     """
     variables = environment_variables(launch, environ)
     program, command = _command(launch, variables)
-    # What was said before the command must not come after what it says.
+    # Earlier output must not appear after the output of the command.
     sys.stdout.flush()
     sys.stderr.flush()
     try:
         if replace and os.name == "posix":
             os.chdir(launch.cwd)
-            # Python ignores these, and what is ignored stays ignored in the program that takes our place.
+            # Python ignores these signals, and exec would keep them ignored in the program.
             for name in ("SIGPIPE", "SIGXFSZ"):
                 if hasattr(signal, name):
                     signal.signal(getattr(signal, name), signal.SIG_DFL)
@@ -114,65 +118,65 @@ def run(launch: Launch, environ: Mapping[str, str], *, replace: bool = True) -> 
 
 
 def _command(launch: Launch, variables: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
-    """What is started, and all of its words."""
+    """The program to start, and its words."""
     if launch.interpreter == CONDA:
         from envc.shipping.prefix.activate import through_scripts
 
         wrapped = through_scripts(launch.prefix, launch.command, launch.env, variables["PATH"])
         if wrapped is not None:
             return wrapped[0], wrapped
-    return _find(launch, variables), launch.command
+    return _find_program(launch, variables), launch.command
 
 
-def _find(launch: Launch, variables: Mapping[str, str]) -> str:
-    """The program as a path. A name with a separator is relative to the folder that the command runs in."""
+def _find_program(launch: Launch, variables: Mapping[str, str]) -> str:
+    """The path of the program. A name with a separator is relative to the folder in which the command runs."""
     program = launch.command[0]
     is_path = "/" in program or os.sep in program
     found = shutil.which(launch.cwd / program if is_path else program, path=variables["PATH"])
     if found is None:
         raise CommandNotFound(program, launch.prefix)
-    # A relative folder on PATH counts from where we are, and the child will be elsewhere.
+    # A relative folder on PATH refers to the current folder, but the child runs in another one.
     return str(Path(found).absolute())
 
 
 def _run_child(command: list[str], cwd: Path, variables: Mapping[str, str]) -> int:
-    """Start a child and wait for its end. SIGINT is not handed on: a terminal sends it to both."""
+    """Start a child and wait for its end. SIGINT is not forwarded, because a terminal sends it to both processes."""
     import subprocess
 
     before = {signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None)}
     try:
         if os.name == "nt":
-            code = subprocess.Popen(command, cwd=cwd, env=variables).wait()  # no other signal reaches a process there
+            code = subprocess.Popen(command, cwd=cwd, env=variables).wait()  # no other signal exists there
         else:
-            code = _handing_on(lambda: subprocess.Popen(command, cwd=cwd, env=variables), before)
+            code = _forwarding_signals(lambda: subprocess.Popen(command, cwd=cwd, env=variables), before)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     return 128 - code if code < 0 else code
 
 
-def _handing_on(start: Callable[[], subprocess.Popen[bytes]], before: dict[signal.Signals, Any]) -> int:
-    """The code of a child that gets our signals; what handled them is added to `before`.
+def _forwarding_signals(start: Callable[[], subprocess.Popen[bytes]], before: dict[signal.Signals, Any]) -> int:
+    """The exit code of a child to which signals are forwarded. Replaced handlers are added to `before`.
 
-    Handlers only note a signal. The loop hands it on, and sleeps in a read of the pipe that Python's C handler fills:
-    so no signal is lost, neither one before the child has started nor one just before the sleep.
+    Handlers only record a signal. The loop forwards it, and sleeps in a read from the pipe that Python's C handler
+    writes to. So no signal is lost, neither before the child has started nor just before the sleep.
     """
-    noted: list[int] = []
+    received: list[int] = []
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    woken_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    old_wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     try:
-        for number in HANDED_ON:
-            before[number] = signal.signal(number, lambda got, _: noted.append(got))
+        for number in FORWARDED:
+            before[number] = signal.signal(number, lambda got, _: received.append(got))
         before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         child = start()
         while (code := child.poll()) is None:
-            while noted:
-                child.send_signal(noted.pop(0))
+            while received:
+                child.send_signal(received.pop(0))
             os.read(reader, 512)
         return code
     finally:
-        signal.set_wakeup_fd(woken_before)
+        signal.set_wakeup_fd(old_wakeup)
         os.close(reader)
         os.close(writer)
 

@@ -1,7 +1,7 @@
-"""ship: the environment of one step from a store into one file, which needs neither the store nor envc to be read.
+"""ship: writes the environment of one step from a store into a single file, which can be used without store and envc.
 
-The file is the objects of the record, one after the other as the store holds them, and then the environment's own
-files: record, card, code, and what makes the tree run after `tar` has unpacked it.
+The file consists of the objects of the record, as the store contains them, followed by the environment's own files:
+record, card, code, and the files that make the tree run after `tar` has unpacked it.
 """
 
 from __future__ import annotations
@@ -73,15 +73,17 @@ def ship(request: ShipRequest, store: Blobs, out: Path, *, level: int = LEVEL) -
         env=pointer.env,
         floors=request.target.declared or msgspec.UNSET,
     )
-    draft = io.BytesIO()
+    own_bytes = io.BytesIO()
     entries = (*own_entries(record, card, request.python), *code)
-    index, size = write_object(entries, draft, layout=ENVIRONMENT_LAYOUT, level=level)
-    own = Source(index=index, size=size, read_range=bytes_reader(draft.getvalue()), what="the environment's own files")
+    index, size = write_object(entries, own_bytes, layout=ENVIRONMENT_LAYOUT, level=level)
+    own = Source(
+        index=index, size=size, read_range=bytes_reader(own_bytes.getvalue()), what="the environment's own files"
+    )
     return _replace(out, lambda write: _write(store, record, own, write))
 
 
 def own_entries(record: Record, card: StepCard, python: Python) -> Iterator[Entry]:
-    """The files of an environment that come from no artifact, but for its code."""
+    """The files of an environment that come from no artifact, except its code."""
     yield Entry(path=RECORD_PATH, content=canonical_json(record))
     yield Entry(path=CARD_PATH, content=canonical_json(card))
     platform = PLATFORMS[record.platform]
@@ -98,7 +100,7 @@ def own_entries(record: Record, card: StepCard, python: Python) -> Iterator[Entr
 
 
 def _code(store: Blobs, pointer: StepPointer) -> Iterator[Entry]:
-    """The step's code as the store has it: what the pointer names, not what the working tree holds by now."""
+    """The code of the step in the store: the code that the pointer names, not the current working tree."""
     found = get_code(store, pointer)
     if found is None:
         return
@@ -108,7 +110,7 @@ def _code(store: Blobs, pointer: StepPointer) -> Iterator[Entry]:
         contents.setdefault(piece.member.path, bytearray()).extend(piece.data)
     for member in index.members:
         if member.type != "file":
-            raise CorruptBlob(f"the code of a step in {store.name}", f"holds the link {member.path!r}")
+            raise CorruptBlob(f"the code of a step in {store.name}", f"contains the link {member.path!r}")
         yield Entry(
             path=f"{CODE_FOLDER}/{member.path}",
             content=bytes(contents[member.path]),
@@ -118,7 +120,7 @@ def _code(store: Blobs, pointer: StepPointer) -> Iterator[Entry]:
 
 
 def _write(store: Blobs, record: Record, own: Source, write: Write) -> None:
-    """The bytes of the bundle. Raises CorruptObject, which says which object is to be derived again."""
+    """Write the bytes of the bundle. Raises CorruptObject, which names the object to be derived again."""
     writing: RecordObject | None = None
 
     def sources() -> Iterator[Source]:
@@ -138,8 +140,8 @@ def _write(store: Blobs, record: Record, own: Source, write: Write) -> None:
         raise CorruptObject(error.what, error.reason, writing.index.layout, writing.index.artifact) from None
 
 
-def _replace(out: Path, fill: Callable[[Write], None]) -> Shipped:
-    """Replace a file atomically by what `fill` writes."""
+def _replace(out: Path, write_to: Callable[[Write], None]) -> Shipped:
+    """Replace a file atomically by the bytes that `write_to` writes."""
     digest = hashlib.sha256()
     try:
         with atomic_file(out, durable=True) as stream:
@@ -148,7 +150,7 @@ def _replace(out: Path, fill: Callable[[Write], None]) -> Shipped:
                 digest.update(data)
                 stream.write(data)
 
-            fill(write)
+            write_to(write)
             size = stream.tell()
     except OSError as error:
         raise Unwritable(out, error, "choose another --output") from None

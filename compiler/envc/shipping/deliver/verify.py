@@ -1,4 +1,4 @@
-"""verify: whether stores and prefixes still are what they were. Everything is read; nothing is changed or trusted."""
+"""verify: checks stores and prefixes. Everything is read; nothing is changed or trusted."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
-    """What was looked at, and what was found."""
+    """The result of a verification."""
 
     checked: int  # blobs or files
     problems: tuple[Problem, ...]  # sorted
 
 
 class NotAPrefix(EnvcError):
-    """A folder that says nothing about what it should hold."""
+    """A folder without a record of what it should contain."""
 
     hint = "name a folder that `envc hydrate --prefix` made"
 
@@ -60,7 +60,7 @@ class NotAPrefix(EnvcError):
 def verify_environments(
     store: Blobs, environments: Iterable[tuple[Record, StepPointer]], progress: Progress
 ) -> Verified:
-    """Read every object and code package that these records and pointers lead to, each once, down to its last byte."""
+    """Read and verify all objects and code packages that these records and pointers refer to, each once."""
     checks: dict[str, Check] = {}
     for record, pointer in environments:
         for item in record.objects:
@@ -72,20 +72,20 @@ def verify_environments(
 
 
 def verify_store(store: Blobs, progress: Progress) -> Verified:
-    """Read everything that a store holds under a key of its format."""
+    """Read and verify everything that a store contains under a key of its format."""
     return _run(store, list(_store_checks(store)), progress)
 
 
 def verify_prefix(prefix: Path, progress: Progress) -> Verified:
-    """Compare the files of a prefix with the record that it was made from, which its state names by digest.
+    """Compare the files of a prefix with the record that it was made from. The state of the prefix names its digest.
 
-    What hydrate made, byte-code and the folder ``.envc`` may differ or be added; any other addition is a problem, since
-    Python would import it. Files that name the prefix are compared as they were before. Raises NotAPrefix where no such
-    record is.
+    Paths that hydrate made, bytecode and the folder ``.envc`` may differ or be added. Any other additional file is a
+    problem, since Python would import it. Files that contain the path of the prefix are compared as they were before.
+    Raises NotAPrefix if there is no such record.
     """
     state, record = _prefix_state(prefix)
     if state.place and Path(state.place).resolve() != prefix.resolve():
-        raise NotAPrefix(prefix, f"its files name {state.place}, where it was made")
+        raise NotAPrefix(prefix, f"its files contain the path {state.place}, where it was made")
     members = {
         member.path: member
         for item in record.objects
@@ -128,7 +128,9 @@ def _code_check(store: Blobs, pointer: StepPointer) -> Check:
 
 
 def _store_checks(store: Blobs) -> Iterator[tuple[str, Check]]:
-    """A check for each blob. What has no place in the format is left alone: it may be another program's."""
+    """A check for each blob. Blobs under keys that are not in the format are skipped; they may belong to other
+    programs.
+    """
     for listed in store.scan("v1"):
         place, _, rest = listed.key.removeprefix("v1/").partition("/")
         check = _CHECKS.get(f"v1/{place}")
@@ -140,7 +142,7 @@ def _check_object(store: Blobs, key: str, rest: str) -> None:
     layout, _, place = rest.partition("/")
     artifact = parse_sha256(place.rpartition("/")[2])
     if object_key(layout, artifact) != key:
-        raise ValueError("does not stand where its name says")
+        raise ValueError("is not in the place that its name says")
     verify_object(store, get_object(store, artifact=artifact, layout=layout))
 
 
@@ -211,9 +213,9 @@ def _prefix_state(prefix: Path) -> tuple[Prefix, Record]:
 
 
 def _rewritten_difference(prefix: Path, entry: InstalledPath, member: Member, place: str, platform: str) -> str | None:
-    """What is wrong with a file that names the prefix, if anything.
+    """What is wrong with a file that contains the path of the prefix, if anything.
 
-    It is compared as it was before; where that cannot be told, with the digest that its prefix record says it has here.
+    It is compared as it was before. If that cannot be determined, it is compared with the digest in its prefix record.
     """
     path = prefix / member.path
     try:
@@ -236,7 +238,7 @@ def _difference(path: Path, member: Member) -> str | None:
         if member.type == "link":
             if not stat.S_ISLNK(status.st_mode):
                 return "is not the link that it was"
-            return None if path.readlink().as_posix() == member.link else "leads elsewhere"
+            return None if path.readlink().as_posix() == member.link else "points elsewhere"
         if not stat.S_ISREG(status.st_mode):
             return "is not the plain file that it was"
         if status.st_size != member.size or sha256_file(path) != member.sha256:
@@ -251,7 +253,7 @@ def _difference(path: Path, member: Member) -> str | None:
 
 
 def _files(prefix: Path) -> Iterator[str]:
-    """Files and links below a prefix, without ``.envc`` and byte-code."""
+    """Files and links below a prefix, without ``.envc`` and bytecode."""
     for place, folders, files in os.walk(prefix):
         base = Path(place).relative_to(prefix).as_posix()
         base = "" if base == "." else f"{base}/"

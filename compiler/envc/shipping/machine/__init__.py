@@ -1,1 +1,1 @@
-"""This machine: interpreters, floors, hardware."""
+"""What this machine has: interpreters, system libraries and hardware."""

@@ -1,7 +1,7 @@
-"""What an environment asks of a machine, and whether this one has it.
+"""Floors: what an environment requires of a machine, and whether this machine has it.
 
-Two things ask: the files that were chosen, which say so in their tags and dependencies (`machine_requirements`), and
-the target that they were chosen for, where the manifest declares another floor than the default (`Target.declared`).
+Requirements come from two places: the tags and dependencies of the chosen artifacts (`machine_requirements`), and the
+target that they were chosen for, if the manifest declares other floors than the default (`Target.declared`).
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ _PLATFORM = re.compile(r"(manylinux|musllinux|macosx)_(\d+)_(\d+)_")  # PEP 600,
 _NAMES = {"manylinux": "glibc", "musllinux": "musl", "macosx": "macos"}
 _VIRTUAL = {"__glibc": "glibc", "__osx": "macos", "__cuda": "cuda", "__archspec": "archspec"}
 _DEPEND = re.compile(r"(__\w+)\s*(.*)")
-_AT_LEAST = re.compile(r"\s*(?:>=|==?|~=|>)?\s*(\d+(?:\.\d+)*)")  # behind a comma or a bar
+_AT_LEAST = re.compile(r"\s*(?:>=|==?|~=|>)?\s*(\d+(?:\.\d+)*)")  # one bound, after a comma or a bar
 _ARCHSPEC = re.compile(r"__archspec\s*(?:=?=?\s*1(?:\.\*)?)(?:\s+|=)([a-z0-9_]+)")
 
 Version = tuple[int, ...]
 
-_ANY: Version = (0,)  # it has to be there, whichever it is
+_ANY: Version = (0,)  # required in any version
 
 
 class WrongMachine(EnvcError):
-    """An environment that this machine cannot run."""
+    """This machine cannot run an environment."""
 
     def __init__(self, needs: str, has: str, hint: str) -> None:
         super().__init__(needs, has)
@@ -50,8 +50,8 @@ class WrongMachine(EnvcError):
 def machine_requirements(members: Iterable[EnvironmentMember], platform: str) -> dict[str, str]:
     """The lowest ``glibc``, ``musl``, ``macos``, ``cuda`` and ``archspec`` that suffice for these members.
 
-    A wheel with several platform tags asks for the most modest of them, a conda package for what its dependencies on
-    virtual packages say, a standalone interpreter for what its project promises; what is pure asks for nothing.
+    A wheel with several platform tags requires the lowest of them, a conda package what its dependencies on virtual
+    packages state, and a standalone interpreter what its project documents. Pure packages require nothing.
     """
     found: dict[str, Version] = {}
     cpus: set[str] = set()
@@ -67,7 +67,7 @@ def machine_requirements(members: Iterable[EnvironmentMember], platform: str) ->
             found[name] = max(found.get(name, version), version)
     result = {name: ".".join(map(str, version)) for name, version in found.items()}
     if cpus:
-        result["archspec"] = max(cpus)  # levels sort by their number
+        result["archspec"] = max(cpus)  # levels sort by their numbers
     return dict(sorted(result.items()))
 
 
@@ -91,7 +91,7 @@ def _read_tag(tag: str) -> tuple[str, Version]:
 
 
 def _read_depends(depends: Iterable[str]) -> dict[str, Version]:
-    """The lower bounds on virtual packages: ``__glibc >=2.17,<3.0.a0`` asks for glibc 2.17, ``__cuda`` for any (0)."""
+    """The lower bounds on virtual packages: ``__glibc >=2.17,<3.0.a0`` requires glibc 2.17, ``__cuda`` any CUDA (0)."""
     needs: dict[str, Version] = {}
     for line in depends:
         match = _DEPEND.match(line)
@@ -109,7 +109,7 @@ def _least(part: str) -> Version:
 
 
 def _interpreter_needs(platform: str) -> dict[str, Version]:
-    """What python-build-standalone promises ("Runtime Requirements" in its documentation); PyPy asks for no more."""
+    """The requirements of python-build-standalone ("Runtime Requirements" in its documentation). PyPy needs no more."""
     facts = PLATFORMS[platform]
     if facts.family == "linux":
         return {"glibc": (2, 17)}
@@ -119,59 +119,63 @@ def _interpreter_needs(platform: str) -> dict[str, Version]:
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """What an environment may rely on where it is to run."""
+    """The properties of a machine that environments depend on."""
 
-    platform: str  # conda's name of it
-    glibc: str = ""  # "2.36"; "" where the C library is another one
+    platform: str  # by its conda name
+    glibc: str = ""  # "2.36"; "" for another C library
     macos: str = ""  # "14.5"; "" elsewhere
 
     def has(self, name: str, environ: Mapping[str, str]) -> str:
-        """The machine's ``glibc``, ``macos``, ``cuda`` or ``archspec``; "" where it has none."""
+        """The machine's ``glibc``, ``macos``, ``cuda`` or ``archspec``. "" if it has none."""
         from envc.shipping.machine.hardware import cpu, cuda_driver, overridden
 
-        said = overridden(name, environ)
-        if said is not None:
-            return said
+        override = overridden(name, environ)
+        if override is not None:
+            return override
         if name == "cuda":
             return cuda_driver()
         return cpu() if name == "archspec" else {"glibc": self.glibc, "macos": self.macos}.get(name, "")
 
 
 def machine_of(interpreter: Interpreter) -> Machine:
-    """The machine as that interpreter sees it; as envc's own does, for one that is not there before its environment."""
+    """The machine as that interpreter sees it. An environment's own interpreter may not exist yet; then as envc's
+    does.
+    """
     host = interpreter if isinstance(interpreter, HostPython) else this_python()
     return Machine(platform=host.platform, glibc=host.glibc, macos=host.macos)
 
 
 def check_platform(platform: str, machine: Machine) -> None:
-    """Raise WrongMachine unless programs for `platform` are this machine's own."""
+    """Raise WrongMachine unless this machine is of that platform."""
     if platform != machine.platform:
         raise WrongMachine(
             platform,
             machine.platform,
-            f"lock and bundle the step for {machine.platform}; with --platform its files can be looked at here",
+            f"lock and bundle the step for {machine.platform}, or pass --platform to only unpack its files here",
         )
 
 
 def check_floors(needs: Mapping[str, str], machine: Machine, environ: Mapping[str, str] | None = None) -> None:
-    """Raise WrongMachine, with both numbers of everything that is lacking, unless the machine has what is needed."""
+    """Raise WrongMachine unless the machine has what is needed. The error states both versions of everything
+    missing.
+    """
     environ = os.environ if environ is None else environ
-    lacking: list[tuple[str, str, str]] = []
+    missing: list[tuple[str, str, str]] = []
     for name, version in needs.items():
-        wanted = name if version == "0" else f"{name} {version}"
+        required = name if version == "0" else f"{name} {version}"
         if name == "musl":
             if machine.glibc:
-                lacking.append((name, wanted, f"glibc {machine.glibc}"))
+                missing.append((name, required, f"glibc {machine.glibc}"))
             continue
         has = machine.has(name, environ)
         if not _suffices(name, has, version):
-            lacking.append((name, wanted, f"{name} {has}" if has else f"no {name}"))
-    if lacking:
-        names = " and ".join(name for name, _, _ in lacking)
+            missing.append((name, required, f"{name} {has}" if has else f"no {name}"))
+    if missing:
+        names = " and ".join(name for name, _, _ in missing)
         raise WrongMachine(
-            " and ".join(wanted for _, wanted, _ in lacking),
-            " and ".join(has for _, _, has in lacking),
-            f"lock for a target with an older {names}, or use a newer machine; --force goes on all the same",
+            " and ".join(required for _, required, _ in missing),
+            " and ".join(has for _, _, has in missing),
+            f"lock for a target with an older {names}, use a newer machine, or pass --force to continue anyway",
         )
 
 
@@ -200,5 +204,5 @@ def _version(text: str) -> Version:
 
 
 def _padded(text: str) -> Version:
-    """12 and 12.0 are one version."""
+    """A version padded with zeros, since 12 and 12.0 are equal."""
     return (*_version(text), 0, 0, 0)[:4]

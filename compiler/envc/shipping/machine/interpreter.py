@@ -1,4 +1,4 @@
-"""Finding the interpreter of a ``host`` environment: which Pythons this machine has, and what they are."""
+"""Finds the interpreters of this machine, for environments that do not contain their own."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from envc.model.digest import sha256
 from envc.shipping.machine import probe
 from envc_solvers.target import PLATFORMS, Platform, Python
 
-HOST = "host"  # the kind of interpreter that an environment does not bring along
+HOST = "host"  # the kind of an interpreter that is not part of the environment
 _TIMEOUT = 20  # seconds for an interpreter to start; network file systems are slow
 _SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
-_NARROW = {"x86_64": "i686", "amd64": "win32", "aarch64": "armv7l"}  # what 32 bits on that CPU are
-# The variables that say where interpreters are looked for.
+_NARROW = {"x86_64": "i686", "amd64": "win32", "aarch64": "armv7l"}  # the 32-bit platform on that CPU
+# The variables that determine where interpreters are searched for.
 _PLACES = (
     "PATH", "HOME", "USERPROFILE", "XDG_DATA_HOME", "LOCALAPPDATA", "APPDATA", "UV_PYTHON_INSTALL_DIR", "PYENV_ROOT",
 )  # fmt: skip
-# What macOS calls itself, whatever it is, to programs built for 10.15 and older; SYSTEM_VERSION_COMPAT=0 prevents it.
-_DISGUISED = "10.16"
+# The version that macOS reports to programs built for 10.15 and older. SYSTEM_VERSION_COMPAT=0 prevents that.
+_COMPATIBILITY_VERSION = "10.16"
 
 
 class HostPython(msgspec.Struct, frozen=True, kw_only=True):
-    """An interpreter of this machine, as it describes itself. Never one of a virtual environment."""
+    """An interpreter of this machine, as it describes itself. It is never in a virtual environment."""
 
     executable: str  # the base executable, absolute
     implementation: str  # "cpython", "pypy"
@@ -37,12 +37,14 @@ class HostPython(msgspec.Struct, frozen=True, kw_only=True):
     system: str  # sys.platform
     machine: str  # of the operating system or, on Windows, of the interpreter
     bits: int
-    glibc: str = ""  # "2.36"; "" where the C library is another one
+    glibc: str = ""  # "2.36"; "" for another C library
     macos: str = ""  # "14.5"; "" elsewhere
 
     @property
     def platform(self) -> str:
-        """The conda name of the platform that the interpreter is for; what it says itself where that is unknown."""
+        """The conda name of the interpreter's platform. For an unknown platform, the name that the interpreter
+        states.
+        """
         arch = {"x64": "x86_64"}.get(self.machine.lower(), self.machine.lower())
         if self.bits == 32:
             arch = _NARROW.get(arch, arch)
@@ -53,7 +55,7 @@ class HostPython(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> str:
-        """Names the interpreter in the cache: another path, version or kind is another name."""
+        """The name of the interpreter in the cache. Another path, version or kind gives another name."""
         return sha256(msgspec.json.encode(self, order="sorted"))
 
     @property
@@ -63,7 +65,7 @@ class HostPython(msgspec.Struct, frozen=True, kw_only=True):
         return f"{name} {self.version}{' (free-threaded)' if self.free_threaded else ''}"
 
     def serves(self, python: Python) -> bool:
-        """Whether environments that were solved for `python` run on it."""
+        """Whether environments that were solved for `python` run on this interpreter."""
         parts = tuple(int(part) for part in self.version.split("."))
         return (
             self.implementation == python.implementation
@@ -74,19 +76,19 @@ class HostPython(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OwnPython(msgspec.Struct, frozen=True, kw_only=True):
-    """The interpreter that an environment brings along: a package of conda, or an archive that stands alone."""
+    """The interpreter that an environment contains: a conda package, or a standalone archive."""
 
     kind: str  # "conda", "standalone"
     executable: str  # relative to the prefix
 
     @property
     def digest(self) -> str:
-        """Names the interpreter in the cache. It is a part of the environment, which has a name already."""
+        """The name of the interpreter in the cache. The kind suffices, since the environment identifies the rest."""
         return self.kind
 
     @property
     def names_prefix(self) -> bool:
-        """Whether files of the environment hold the path of its prefix, which then cannot be moved."""
+        """Whether files of the environment contain the path of its prefix, which then cannot be moved."""
         return self.kind == "conda"
 
 
@@ -94,19 +96,19 @@ Interpreter = HostPython | OwnPython
 
 
 def own_python(kind: str, platform: Platform) -> OwnPython:
-    """Where an environment with an interpreter of that kind has it."""
+    """The interpreter of that kind in an environment for that platform."""
     return OwnPython(kind=kind, executable="python.exe" if platform.family == "windows" else "bin/python")
 
 
 def find_interpreter(
     kind: str, python: Python, platform: str, environ: Mapping[str, str], cache: Path | None = None
 ) -> Interpreter:
-    """What an environment runs on here: its own interpreter, or one of this machine. Raises NoInterpreter."""
+    """The interpreter of an environment on this machine: its own, or one of the machine. Raises NoInterpreter."""
     return find_host_python(python, environ, cache) if kind == HOST else own_python(kind, PLATFORMS[platform])
 
 
 class NoInterpreter(EnvcError):
-    """No Python of this machine is the one that an environment was locked for."""
+    """This machine has no Python that an environment was locked for."""
 
     def __init__(self, wanted: str, found: tuple[str, ...]) -> None:
         super().__init__(wanted, found)
@@ -123,16 +125,16 @@ class NoInterpreter(EnvcError):
 
 
 def find_host_python(python: Python, environ: Mapping[str, str], cache: Path | None = None) -> HostPython:
-    """The first interpreter of this machine that is the wanted one. Raises NoInterpreter with what there is instead.
+    """The first interpreter of this machine that serves `python`. Raises NoInterpreter with the others that were found.
 
-    ``ENVC_PYTHON`` alone if set; else the running one, ``PATH``, and the places where installers put theirs. With a
-    `cache` folder, answers are kept there and asked for again when the executable changes; and the choice stays as long
-    as it serves and the variables that say where to look are the same.
+    Only ``ENVC_PYTHON`` is considered if set; otherwise the running interpreter, ``PATH``, and the folders of common
+    installers. With a `cache` folder, the descriptions of interpreters are kept there until the executable changes. The
+    choice is kept as well, while the interpreter serves and the variables that determine the search are the same.
     """
-    wanted = _describe(python)
+    wanted = _python_text(python)
     chosen = environ.get("ENVC_PYTHON")
     if chosen:
-        host = ask(Path(chosen).expanduser(), cache)
+        host = describe(Path(chosen).expanduser(), cache)
         if host is None or not host.serves(python):
             raise NoInterpreter(wanted, (f"{host.text if host else 'nothing'} in ENVC_PYTHON, {chosen}",))
         return host
@@ -143,36 +145,42 @@ def find_host_python(python: Python, environ: Mapping[str, str], cache: Path | N
     kept = _kept_choice(choice, cache)
     if kept is not None and kept.serves(python):
         return kept
-    asked: dict[str, HostPython] = {running.executable: running}
+    others: dict[str, HostPython] = {running.executable: running}
     for candidate in _candidates(python, environ):
-        host = ask(candidate, cache)
+        host = describe(candidate, cache)
         if host is None:
             continue
         if host.serves(python):
             if choice is not None:
-                _keep(choice, os.fsencode(host.executable))
+                _write_note(choice, os.fsencode(host.executable))
             return host
-        asked.setdefault(host.executable, host)
-    raise NoInterpreter(wanted, tuple(sorted(f"{host.text} in {path}" for path, host in asked.items())))
+        others.setdefault(host.executable, host)
+    raise NoInterpreter(wanted, tuple(sorted(f"{host.text} in {path}" for path, host in others.items())))
 
 
 @functools.cache
 def this_python() -> HostPython:
     """The interpreter that envc runs in, or the base interpreter of its virtual environment."""
     host = msgspec.convert(probe.facts(), HostPython)
-    if host.macos == _DISGUISED:
-        return ask(Path(host.executable)) or host
+    if host.macos == _COMPATIBILITY_VERSION:
+        return describe(Path(host.executable)) or host
     return host
 
 
-def ask(executable: Path, cache: Path | None = None) -> HostPython | None:
-    """Let an executable describe itself; None when it is no Python that can."""
+def describe(executable: Path, cache: Path | None = None) -> HostPython | None:
+    """Run an executable to describe itself. None if it is not a Python that can."""
     try:
         status = executable.stat()
     except OSError:
         return None
-    seen = [str(executable.absolute()), str(executable.resolve()), status.st_mtime_ns, status.st_size, status.st_ino]
-    note = cache / "interpreters" / f"{sha256(msgspec.json.encode(seen))}.json" if cache else None
+    identity = [
+        str(executable.absolute()),
+        str(executable.resolve()),
+        status.st_mtime_ns,
+        status.st_size,
+        status.st_ino,
+    ]
+    note = cache / "interpreters" / f"{sha256(msgspec.json.encode(identity))}.json" if cache else None
     if note is not None:
         try:
             return msgspec.json.decode(note.read_bytes(), type=HostPython)
@@ -189,37 +197,37 @@ def ask(executable: Path, cache: Path | None = None) -> HostPython | None:
         host = msgspec.json.decode(answer, type=HostPython)
     except (OSError, subprocess.SubprocessError, msgspec.DecodeError):
         return None
-    # A shim may lead to another interpreter tomorrow without changing itself, so only real executables are noted.
+    # A shim may start another interpreter tomorrow without changing itself, so only real executables are cached.
     if note is not None and Path(host.executable).resolve() == executable.resolve():
-        _keep(note, msgspec.json.encode(host))
+        _write_note(note, msgspec.json.encode(host))
     return host
 
 
-def _keep(note: Path, text: bytes) -> None:
+def _write_note(note: Path, text: bytes) -> None:
     from envc.system.atomic_file import write_file
 
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         write_file(note, text)
     except OSError:
-        pass  # a cache that cannot be written costs time and nothing else
+        pass  # a cache that cannot be written costs only time
 
 
 def _choice_note(python: Python, environ: Mapping[str, str], cache: Path) -> Path:
-    """Where the choice for a Python is kept: looking through shims costs more than all the rest of a start."""
+    """The file with the choice for a Python. It is kept because running shims takes longer than the rest of a start."""
     places = [python.text, *(environ.get(name, "") for name in _PLACES)]
     return cache / "interpreters" / f"{sha256(msgspec.json.encode(places))}.choice"
 
 
 def _kept_choice(choice: Path | None, cache: Path | None) -> HostPython | None:
     try:
-        return ask(Path(os.fsdecode(choice.read_bytes())), cache) if choice else None
+        return describe(Path(os.fsdecode(choice.read_bytes())), cache) if choice else None
     except (OSError, ValueError):
         return None
 
 
 def _candidates(python: Python, environ: Mapping[str, str]) -> Iterator[Path]:
-    """Executables whose names or places suggest the wanted Python, the likeliest first; each path once."""
+    """Executables that may be that Python by their names and folders, the likeliest first. Each path occurs once."""
     names = _names(python)
     seen: set[Path] = set()
     for folder in _folders(python, environ):
@@ -258,7 +266,7 @@ def _folders(python: Python, environ: Mapping[str, str]) -> Iterator[Path]:
             entries = [entry for entry in root.iterdir() if minor.replace(".", "") in entry.name.replace(".", "")]
         except OSError:
             continue
-        # Newest first: names sort well enough for that, and any patch release serves.
+        # Newest first. Sorting by name is good enough for that, and any patch release serves.
         for folder in sorted(entries, reverse=True):
             yield from (folder / "bin", folder)
     if sys.platform == "darwin":
@@ -268,7 +276,7 @@ def _folders(python: Python, environ: Mapping[str, str]) -> Iterator[Path]:
         yield from (Path("/usr/local/bin"), Path("/usr/bin"))
 
 
-def _describe(python: Python) -> str:
+def _python_text(python: Python) -> str:
     name = "PyPy" if python.implementation == "pypy" else "CPython"
     patch = "" if python.patch is None else f".{python.patch}"
     return f"{name} {python.minor[0]}.{python.minor[1]}{patch}{' (free-threaded)' if python.free_threaded else ''}"

@@ -1,7 +1,7 @@
-"""What an interpreter says of itself, as one line of JSON.
+"""Describes the running interpreter, as one line of JSON.
 
-Run as ``python -I probe.py`` by whatever may be a Python, and imported by envc to ask the Python that it runs in. It
-is written for Python 3.7; what is older fails to read it, and could not serve an environment anyway.
+Run as ``python -I probe.py`` by any executable that may be a Python, and imported by envc for the Python that it runs
+in. Written for Python 3.7; older versions fail to read it, and could not serve an environment anyway.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 
 def facts() -> dict[str, object]:
-    """A flat dict; `interpreter.HostPython` is what becomes of it."""
+    """The fields of `interpreter.HostPython`."""
     return {
         "executable": getattr(sys, "_base_executable", None) or sys.executable,
         "implementation": sys.implementation.name,
@@ -28,7 +28,7 @@ def facts() -> dict[str, object]:
 def _is_free_threaded() -> bool:
     flags = getattr(sys, "abiflags", None)
     if flags is not None:
-        return "t" in flags  # PEP 703; to import sysconfig takes longer than all the rest
+        return "t" in flags  # PEP 703; importing sysconfig takes longer than everything else here
     import sysconfig
 
     return bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
@@ -43,10 +43,10 @@ def _machine() -> str:
 
 
 def _glibc() -> str:
-    """Such as ``2.36``; empty where the C library is another one."""
+    """Such as ``2.36``; empty for another C library."""
     try:
         name, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").split()
-    except (AttributeError, OSError, ValueError):  # Windows; musl; a C library that says nothing
+    except (AttributeError, OSError, ValueError):  # Windows; musl; a C library that does not state its version
         return ""
     return version if name == "glibc" else ""
 

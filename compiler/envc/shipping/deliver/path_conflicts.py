@@ -1,5 +1,6 @@
-"""What the objects of one environment are to each other: whose file stands where several hold a path, and what people
-are told of that; beside it the scripts of packages that nobody runs.
+"""Conflicts between the objects of one environment: paths that several objects contain, and warnings about them.
+
+Also warns about scripts of packages that envc never runs.
 """
 
 from __future__ import annotations
@@ -14,48 +15,50 @@ from envc_solvers.target import Platform
 
 
 class Unjoinable(EnvcError):
-    """Two packages that cannot stand in one environment, whoever wins."""
+    """Two packages that cannot be in one environment, whichever of them wins."""
 
-    hint = "take one of the two out of the step, or lock another version of it"
+    hint = "remove one of the two from the step, or lock another version of it"
 
-    def __init__(self, path: str, holder: str, other: str, below: str) -> None:
-        super().__init__(path, holder, other, below)
+    def __init__(self, path: str, owner: str, other: str, below: str) -> None:
+        super().__init__(path, owner, other, below)
         self.path = path
-        self.holder = holder
+        self.owner = owner
         self.other = other
         self.below = below
 
     def __str__(self) -> str:
-        return f"{self.holder} holds the file {self.path}, where {self.other} needs a folder for {self.below}"
+        return f"{self.owner} contains the file {self.path}, where {self.other} needs a folder for {self.below}"
 
 
-def check_union(items: Sequence[RecordObject]) -> None:
-    """Raise Unjoinable where an object holds a file in whose place another one needs a folder.
+def check_paths(items: Sequence[RecordObject]) -> None:
+    """Raise Unjoinable if an object contains a file where another object needs a folder.
 
-    No machine could write that, and the one that would find out may be far away.
+    No machine could write such a tree. It is checked here, because hydrate may run on another machine much later.
     """
-    holders: dict[str, str] = {}
-    folders: dict[str, tuple[str, str]] = {}  # with the first object and member below
+    owners: dict[str, str] = {}
+    folders: dict[str, tuple[str, str]] = {}  # with the name of the first object and its first member below
     for item in items:
         for member in item.index.members:
-            holders[member.path] = item.name
+            owners[member.path] = item.name
             folder = member.path.rpartition("/")[0]
             while folder and folder not in folders:
                 folders[folder] = item.name, member.path
                 folder = folder.rpartition("/")[0]
-    both = holders.keys() & folders.keys()
+    both = owners.keys() & folders.keys()
     if both:
         path = min(both)
-        raise Unjoinable(path, holders[path], *folders[path])
+        raise Unjoinable(path, owners[path], *folders[path])
 
 
-def warn_of_contests(items: Sequence[RecordObject], winning: Mapping[str, Sha256], progress: Progress) -> None:
-    """Name the paths that objects hold with different content: a line for each object that loses some to another."""
+def warn_of_contested_paths(items: Sequence[RecordObject], winning: Mapping[str, Sha256], progress: Progress) -> None:
+    """Warn about paths that objects contain with different content: one line for each pair of losing and winning
+    object.
+    """
     names = {item.index.artifact: item.name for item in items}
-    held = [(item, member) for item in items for member in item.index.members if member.path in winning]
-    won = {member.path: member for item, member in held if winning[member.path] == item.index.artifact}
+    contested = [(item, member) for item in items for member in item.index.members if member.path in winning]
+    won = {member.path: member for item, member in contested if winning[member.path] == item.index.artifact}
     lost: dict[tuple[str, str], list[str]] = {}
-    for item, member in held:
+    for item, member in contested:
         path, winner = member.path, won[member.path]
         if (winner.sha256, winner.mode, winner.link) != (member.sha256, member.mode, member.link):
             lost.setdefault((item.name, names[winning[path]]), []).append(path)
@@ -64,12 +67,12 @@ def warn_of_contests(items: Sequence[RecordObject], winning: Mapping[str, Sha256
             what, used = f"{paths[0]} and {len(paths) - 1} more", f"those of {best} are used"
         else:
             what, used = paths[0], f"the one of {best} is used"
-        progress.warn(f"{loser} and {best} both hold {what}; {used}")
+        progress.warn(f"{loser} and {best} both contain {what}; {used}")
 
 
 def warn_of_scripts(items: Sequence[RecordObject], platform: Platform, progress: Progress) -> None:
-    """Name the scripts that conda would run and envc does not: link scripts, for nothing of a package runs before its
-    step does, and on Windows those that activate a package, which are batch files.
+    """Warn about scripts that conda would run, but envc does not. These are link scripts, since no code of a package
+    runs before its step does; and on Windows the activation scripts, which are batch files.
     """
     packages = [item for item in items if item.kind == "conda"]
     if not packages:
