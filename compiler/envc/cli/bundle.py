@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from envc.cli.commands import option, verb
+from envc.cli.commands import verb
 from envc.cli.documents import BundleDocument
 from envc.cli.options import AsJson, Frozen, Manifest, Offline, Quiet, Steps, Store, Targets, make_context
 from envc.cli.output import count, print_json
+from envc.cli.parameters import option
 from envc.cli.progress import Terminal
 from envc.locking.plan.project import Selection
 from envc.pipeline import single_file

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import msgspec
 
-from envc.cli.commands import Group, option
+from envc.cli.commands import Group
 from envc.cli.documents_upkeep import CacheDocument, PruneDocument
 from envc.cli.options import AsJson, Quiet, make_context, span
 from envc.cli.output import count, mebibytes, print_json
+from envc.cli.parameters import option
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
 from envc.pipeline import upkeep

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from envc.cli.commands import Parameter
+    from envc.cli.parameters import Parameter
 
 
 def click_command(

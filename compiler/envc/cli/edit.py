@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from envc.cli.commands import argument, option, verb
+from envc.cli.commands import verb
 from envc.cli.options import Manifest as ManifestOption
 from envc.cli.options import Offline, Quiet, make_context
 from envc.cli.output import lock_lines
+from envc.cli.parameters import argument, option
 from envc.cli.progress import Terminal
 from envc.pipeline.edit import EditRequest, edit_manifest, write_manifest
 from envc.pipeline.project import open_project

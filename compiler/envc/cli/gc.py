@@ -4,9 +4,10 @@ from typing import Annotated
 
 import msgspec
 
-from envc.cli.commands import option, verb
+from envc.cli.commands import verb
 from envc.cli.options import AsJson, Manifest, Quiet, Store, make_context, span
 from envc.cli.output import count, mebibytes, print_json
+from envc.cli.parameters import option
 from envc.cli.progress import Terminal
 from envc.pipeline import upkeep
 

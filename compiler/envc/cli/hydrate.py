@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from envc.cli.commands import argument, option, verb
+from envc.cli.commands import verb
 from envc.cli.options import AsJson, Force, Frozen, Manifest, Quiet, Store, make_context, refuse_beside_a_file
 from envc.cli.output import print_json
+from envc.cli.parameters import argument, option
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
 from envc.locking.plan.project import Selection

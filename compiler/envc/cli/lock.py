@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from envc.cli.commands import argument, option, verb
+from envc.cli.commands import verb
 from envc.cli.options import (
     AsJson,
     Manifest,
@@ -19,6 +19,7 @@ from envc.cli.options import (
     one_manifest,
 )
 from envc.cli.output import count, lock_lines, print_json
+from envc.cli.parameters import argument, option
 from envc.cli.progress import Terminal
 from envc.context import Context
 from envc.errors import UsageError

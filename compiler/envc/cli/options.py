@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from envc.cli.commands import option
+from envc.cli.parameters import option
 from envc.cli.progress import Terminal
 from envc.context import Context, Limits
 from envc.errors import UsageError

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import msgspec
 
-from envc.cli.commands import argument, option, verb
+from envc.cli.commands import verb
 from envc.cli.options import Force, Frozen, Manifest, Offline, Quiet, Store, make_context, refuse_beside_a_file
+from envc.cli.parameters import argument, option
 from envc.cli.progress import Terminal
 from envc.locking.plan.project import Selection
 from envc.pipeline import single_file

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
-from envc.cli.commands import option, verb
+from envc.cli.commands import verb
 from envc.cli.options import AsJson, MaxCandidates, Offline, Quiet, Refresh, TimeLimit, limits, make_context
 from envc.cli.output import print_json
+from envc.cli.parameters import option
 from envc.cli.progress import Terminal
 from envc.cli.solved import SolveDocument
 from envc.errors import UsageError

@@ -4,9 +4,10 @@ from typing import Annotated
 
 import msgspec
 
-from envc.cli.commands import argument, verb
+from envc.cli.commands import verb
 from envc.cli.options import AsJson, Manifest, make_context, one_manifest
 from envc.cli.output import count, print_json
+from envc.cli.parameters import argument
 from envc.cli.progress import Terminal
 from envc.locking.review.status import Status, status
 from envc.pipeline.places import reasons

@@ -4,10 +4,11 @@ from typing import Annotated
 
 import msgspec
 
-from envc.cli.commands import argument, option, verb
+from envc.cli.commands import verb
 from envc.cli.documents_upkeep import TagsDocument
 from envc.cli.options import AsJson, Manifest, Quiet, Store, make_context
 from envc.cli.output import print_json
+from envc.cli.parameters import argument, option
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
 from envc.locking.plan.project import Selection

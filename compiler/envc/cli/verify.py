@@ -5,9 +5,10 @@ from typing import Annotated
 
 import msgspec
 
-from envc.cli.commands import option, verb
+from envc.cli.commands import verb
 from envc.cli.options import AsJson, Frozen, Manifest, Quiet, Steps, Store, Targets, make_context
 from envc.cli.output import count, print_json
+from envc.cli.parameters import option
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
 from envc.locking.plan.project import Selection
