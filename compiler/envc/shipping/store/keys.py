@@ -1,4 +1,4 @@
-"""The keys of a store (compiler/FORMAT.md, "Store"). Keys are relative, with ``/`` between parts."""
+"""The keys of a store (compiler/FORMAT.md, section 6). Keys are relative, with ``/`` between parts."""
 
 from __future__ import annotations
 
