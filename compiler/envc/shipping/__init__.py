@@ -1,1 +1,1 @@
-"""Lock file to store to prefix. Imports nothing of `locking`."""
+"""Takes a lock file to a store, and from there to a prefix. Does not import `locking`."""

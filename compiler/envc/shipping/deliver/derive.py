@@ -110,19 +110,19 @@ def find_object(store: Blobs, member: EnvironmentMember, progress: Progress) -> 
 
 
 def is_trusted(
-    stored: StoredObject, member: EnvironmentMember, ledger: Ledger, *, trust_store: bool, anew: bool = False
+    stored: StoredObject, member: EnvironmentMember, ledger: Ledger, *, trust_store: bool, rederive: bool = False
 ) -> bool:
     """Whether an object may be used without deriving it in this run.
 
-    If the lock demands a content, that decides. Otherwise the ledger or `trust_store` decides; with `anew`, no object
-    is trusted. An object that was found corrupt is never trusted, since its content digest comes from its index. The
-    ledger identifies exactly these frames, because hydrate compares contents only if a lock demands them.
+    If the lock demands a content, that decides. Otherwise the ledger or `trust_store` decides; with `rederive`, no
+    object is trusted. An object that was found corrupt is never trusted, since its content digest comes from its index.
+    The ledger identifies exactly these frames, because hydrate compares contents only if a lock demands them.
     """
     if ledger.is_doubted(member.layout, member.sha256):
         return False
     if member.content is not None:
         return stored.index.content == member.content
-    return not anew and (trust_store or stored.index.bytes_digest == ledger.get(member.layout, member.sha256))
+    return not rederive and (trust_store or stored.index.bytes_digest == ledger.get(member.layout, member.sha256))
 
 
 def derive(

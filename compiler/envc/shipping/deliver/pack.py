@@ -60,7 +60,7 @@ class BundleRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a store should contain afterwards."""
 
     project: str
-    lock: bytes  # the lock file as it stands
+    lock: bytes  # the current lock file
     steps: tuple[StepBundle, ...]
     level: int = LEVEL  # of zstd; 3 is fast, 19 is small
     trust_store: bool = False  # trust objects that other machines made
@@ -106,7 +106,7 @@ def pack(
     members = {(member.sha256, member.layout): member for each in environments.values() for member in each.members}
     needed = [object_key(layout, artifact) for artifact, layout in members]
     with leased(store, [*needed, *map(environment_key, environments)]):
-        objects, made = _objects(members, request, store, artifacts, ledger, progress, anew=relock is not None)
+        objects, made = _objects(members, request, store, artifacts, ledger, progress, rederive=relock is not None)
         content = {key: stored.index.content for key, stored in objects.items()}
         metas = _prefix_records(members.values(), objects, store)
         records = {
@@ -166,10 +166,10 @@ def _objects(
     ledger: Ledger,
     progress: Progress,
     *,
-    anew: bool,
+    rederive: bool,
 ) -> tuple[dict[ObjectId, StoredObject], tuple[EnvironmentMember, ...]]:
-    """All objects, as the store finally contains them, and the members whose objects were derived. With `anew`, neither
-    the ledger nor an earlier demand of the lock is trusted.
+    """All objects, as the store finally contains them, and the members whose objects were derived. With `rederive`,
+    neither the ledger nor an earlier demand of the lock is trusted.
     """
     found: dict[ObjectId, StoredObject] = {}
     cores = usable_cores()
@@ -180,10 +180,12 @@ def _objects(
     missing: dict[ObjectId, EnvironmentMember] = {}
     for key, member in members.items():
         stored = known[key]
-        if stored is not None and is_trusted(stored, member, ledger, trust_store=request.trust_store, anew=anew):
+        if stored is not None and is_trusted(
+            stored, member, ledger, trust_store=request.trust_store, rederive=rederive
+        ):
             found[key] = stored
         else:
-            missing[key] = msgspec.structs.replace(member, content=None) if anew else member
+            missing[key] = msgspec.structs.replace(member, content=None) if rederive else member
     if not missing:
         return found, ()
     # An artifact may be needed in several layouts. It is fetched only once.

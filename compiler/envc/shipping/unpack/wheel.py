@@ -133,7 +133,7 @@ class _Reader:
             raise ValueError(f"it is of wheel format {stated}, and this envc reads 1.x")
 
     def _check_listed(self, rows: dict[str, Row], dist_info: str) -> None:
-        """Every file stands in RECORD with a digest and every line of RECORD is a file; RECORD itself has no digest."""
+        """Check that RECORD lists every file with a digest, except itself, and nothing else."""
         exempt = {f"{dist_info}/{name}" for name in (*_SIGNATURES, "RECORD")}
         for path, info in self.infos.items():
             row = rows.get(path)

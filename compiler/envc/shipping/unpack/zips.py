@@ -1,9 +1,10 @@
-"""Zip archives that every reader reads alike.
+"""Zip archives that every reader reads in the same way.
 
-A zip file states its content twice, in headers before each member and in a directory at the end, and readers differ in
-which they believe. An archive where the two disagree, or where bytes stand that neither accounts for, is refused, so
-that what a scanner saw is what gets installed. Refused as well: encryption, methods other than stored and deflated,
-links and devices, names that leave the folder or collide, and archives that unpack to far more than they hold.
+A zip file describes its contents twice, in a header before each member and in a directory at its end, and readers
+differ in which they use. An archive is rejected if the two disagree, or if it contains bytes that belong to neither, so
+that the files that a scanner sees are those that get installed. Also rejected are encryption, methods other than stored
+and deflated, links and devices, names that leave the folder or collide, and archives that unpack to far more than their
+size.
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ from envc.shipping.format.paths import check_path, fold
 from envc.system import zip_structures as zips
 
 _UNICODE_PATH_HEAD = 1 + 4  # bytes of version and CRC before the name
-_ALIKE = 0xFFFF & ~0x6  # bits 1 and 2 tell how hard the writer tried, nothing about the content
+_ALIKE = 0xFFFF & ~0x6  # bits 1 and 2 state the effort of the compressor, and do not affect the content
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What an archive may unpack to."""
+    """Limits for the contents of an archive."""
 
     entries: int = 250_000
     unpacked: int = 32 << 30  # bytes
-    ratio: int = 200  # unpacked bytes per byte of the archive …
-    free: int = 256 << 20  # … once it unpacks to more bytes than this
+    ratio: int = 200  # unpacked bytes per byte of the archive, …
+    free: int = 256 << 20  # … if it unpacks to more bytes than this
     small: int = 64 << 20  # bytes of a file that is read into memory: of the dist-info folder, or a script
 
     def forbid(self, unpacked: int, size: int) -> bool:
-        """Whether an archive of `size` bytes must not unpack to so many."""
+        """Whether an archive of `size` bytes must not unpack to that many bytes."""
         return unpacked > self.unpacked or (unpacked > self.free and unpacked > self.ratio * size)
 
 
 def open_zip(stream: BinaryIO, limits: Limits) -> tuple[zipfile.ZipFile, tuple[zipfile.ZipInfo, ...]]:
-    """A checked archive, and its files in the order of the directory. Raises ValueError with the reason."""
+    """A checked archive, and its files in the order of the directory. Raises ValueError with the reason if rejected."""
     try:
         archive = zipfile.ZipFile(stream)
     except (zipfile.BadZipFile, struct.error, ValueError, OSError, NotImplementedError) as error:
@@ -70,7 +71,9 @@ def _check_entry(info: zipfile.ZipInfo) -> None:
         raise ValueError(f"{name!r} is encrypted")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name!r} is compressed with method {info.compress_type}")
-    kind = stat.S_IFMT(info.external_attr >> 16)  # whatever system the entry claims to come from: readers look here
+    kind = stat.S_IFMT(
+        info.external_attr >> 16
+    )  # regardless of the system that the entry states, since readers ignore it
     if kind not in (0, stat.S_IFDIR if name.endswith("/") else stat.S_IFREG):
         raise ValueError(f"{name!r} is neither a file nor a folder")
     if name.endswith("/") and info.file_size:
@@ -78,7 +81,9 @@ def _check_entry(info: zipfile.ZipInfo) -> None:
 
 
 def _check_bytes(stream: BinaryIO, archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> None:
-    """Walk the archive as a streaming reader would: each byte before the directory belongs to one member."""
+    """Check that each byte before the directory belongs to exactly one member, as a streaming reader sees the
+    archive.
+    """
     position = 0
     for info in sorted(infos, key=lambda info: info.header_offset):
         name = info.orig_filename
@@ -91,7 +96,7 @@ def _check_bytes(stream: BinaryIO, archive: zipfile.ZipFile, infos: list[zipfile
 
 
 def _check_local_header(stream: BinaryIO, info: zipfile.ZipInfo) -> int:
-    """Compare a member's own header with the directory; return where its bytes end."""
+    """Compare a member's own header with the directory. Returns the offset of the end of the member."""
     name = info.orig_filename
     header = zips.read_local_header(_read(stream, info.header_offset, zips.LOCAL.size))
     local_name = stream.read(header.name_length)
@@ -119,14 +124,14 @@ def _check_local_header(stream: BinaryIO, info: zipfile.ZipInfo) -> int:
 
 
 def _check_extra(name: str, raw: bytes, extra: bytes) -> None:
-    """Info-ZIP's Unicode path (APPNOTE 4.6.9) is a second name for a member, which some readers prefer."""
+    """Check Info-ZIP's Unicode path (APPNOTE 4.6.9), a second name for a member that some readers prefer."""
     for kind, _, field in zips.extra_fields(extra):
         if kind == zips.UNICODE_PATH and field[_UNICODE_PATH_HEAD:] != raw:
             raise ValueError(f"{name!r} has another name in an extra field")
 
 
 def _check_descriptor(stream: BinaryIO, at: int, info: zipfile.ZipInfo, is_large: bool) -> int:
-    """The sizes that follow a streamed member, with or without a signature; return how long they are."""
+    """Check the sizes after a streamed member, with or without a signature. Returns the length of this descriptor."""
     stream.seek(at)
     data = stream.read(24)
     actual = (info.CRC, info.compress_size, info.file_size)
@@ -148,9 +153,9 @@ def _zip64_sizes(extra: bytes, packed: int, unpacked: int) -> tuple[int, int]:
 
 
 def _check_end(stream: BinaryIO, archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> None:
-    """The end record stands where the file ends, and says of the directory what is so.
+    """Check that the end record is at the end of the file, and describes the directory correctly.
 
-    A lie about its offset would be corrected by Python's reader, and would lead others elsewhere.
+    Python's reader would correct a wrong offset of the directory, but others would use it.
     """
     at = stream.seek(0, 2) - zips.END.size - len(archive.comment)
     end = zips.read_end(_read(stream, at, zips.END.size))
@@ -167,7 +172,7 @@ def _check_end(stream: BinaryIO, archive: zipfile.ZipFile, infos: list[zipfile.Z
         if record.magic == zips.ZIP64_END_MAGIC and locator.magic == zips.ZIP64_LOCATOR_MAGIC:
             offsets.add(record.offset)
     if offsets != {archive.start_dir}:
-        raise ValueError("its end and its directory disagree about where the directory stands")
+        raise ValueError("its end and its directory disagree about the offset of the directory")
 
 
 def _raw_name(info: zipfile.ZipInfo, flags: int) -> bytes:

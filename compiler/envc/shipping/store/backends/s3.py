@@ -111,7 +111,8 @@ class BucketBlobs(ObjectStoreBlobs):
 
     def _create(self, key: str, data: bytes | Path) -> bool:
         if isinstance(data, Path):
-            # obstore completes multipart uploads unconditionally: of two writers at once the last one's bytes stay.
+            # obstore completes multipart uploads unconditionally: of two concurrent writers, the bytes of the last one
+            # stay.
             if self.exists(key):
                 return False
             self._put(key, data, use_multipart=True, chunk_size=_PART, max_concurrency=4)
