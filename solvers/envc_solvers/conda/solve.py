@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from envc_solvers.conda.explain.conflict import CondaGaveUp
 from envc_solvers.conda.problem import CondaProblem
 from envc_solvers.conda.search.attempt import Attempt
 from envc_solvers.conda.search.tables import Tables
@@ -29,6 +28,8 @@ def solve_conda(problem: CondaProblem, repodata: Repodata) -> Solution:
         if attempt.solve():
             return attempt.solution()
     except SearchLimit as limit:
+        from envc_solvers.conda.explain.conflict import CondaGaveUp
+
         raise CondaGaveUp(problem.target, limit.conflicts) from None
     from envc_solvers.conda.explain.explain import refuse
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc.errors import EnvcError, Refusal, SourceUnreachable, Unsolvable
-from envc.locking.plan.problems import SharedProblem
 from envc_solvers.errors import SolverError
 from envc_solvers.origin import KeyPath, Phrase, ShowPlace, render_key_path
 
 if TYPE_CHECKING:
+    from envc.locking.plan.problems import SharedProblem
     from envc_solvers.pypi.explain.conflict import PyPIConflict
 
 
