@@ -8,7 +8,6 @@ from typing import Any
 from envc.errors import Mistake
 from envc.fetch.net.urls import redact
 from envc.model.manifest import KeyPath
-from envc_solvers.nearest import nearest_name
 
 _LIST_AT_MOST = 8  # names that a suggestion lists if none is similar
 
@@ -30,6 +29,8 @@ class Report:
 
 def suggest_name(name: str, known: Iterable[str]) -> str | None:
     """A suggestion of the most similar name, or of all names if they are few."""
+    from envc_solvers.nearest import nearest_name  # late: only mistakes need it
+
     names = sorted(known)
     by_folded = {candidate.casefold(): candidate for candidate in names}
     close = nearest_name(name.casefold(), by_folded)

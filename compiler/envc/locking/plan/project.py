@@ -11,7 +11,6 @@ from envc.locking.plan.expand import StepTarget
 from envc.locking.plan.freshness import Freshness
 from envc.model.graph import LockGraph
 from envc.model.manifest import Manifest
-from envc_solvers.nearest import nearest_name
 from envc_solvers.target import PLATFORMS
 
 
@@ -92,5 +91,7 @@ def is_fresh_for(project: Project, selected: tuple[StepTarget, ...]) -> bool:
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
     """A suggestion for a name that the manifest does not have."""
+    from envc_solvers.nearest import nearest_name  # late: only mistakes need it
+
     near = nearest_name(name, known)
     return f"did you mean {near}?" if near else f"the manifest has {', '.join(sorted(known))}"
