@@ -256,14 +256,14 @@ def test_a_private_index_behind_a_proxy_with_an_authority_of_its_own(place: Work
         env = {"SSL_CERT_FILE": str(bundle), "SSL_CLIENT_CERT": str(own), "https_proxy": proxy.url()}
         place.ok("lock", **env)
         place.ok("bundle", **env)
-        assert proxy.asked
+        assert proxy.tunnels
         assert {request.status for request in server.log} == {200}
         pip = {"PIP_CERT": str(bundle), "PIP_CLIENT_CERT": str(own), "PIP_PROXY": proxy.url()}
         place.env.pop("SSL_CERT_FILE", None)
         place.env.pop("SSL_CERT_DIR", None)
-        before = len(proxy.asked)
+        before = len(proxy.tunnels)
         place.ok("lock", "--upgrade", "--refresh", **pip)
-        assert len(proxy.asked) > before
+        assert len(proxy.tunnels) > before
     assert versions(place)["acme-models"] == ("1.0", "internal")
 
 

@@ -34,7 +34,7 @@ BIG = [build_wheel(f"big{number}", files={f"big{number}.bin": os.urandom(6 << 20
 @pytest.mark.parametrize("times", [4, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("work", ["bundle", "hydrate"])
 def test_killed_at_random_moments(work: str, times: int, tmp_path: Path) -> None:
-    """The judgements stand in `tests.killing`, which ends with an error at the first that fails."""
+    """`tests.support.killing` makes the assertions, and exits with an error at the first failure."""
     command = [sys.executable, "-m", "tests.support.killing", work, str(tmp_path), str(os.getpid()), str(times)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -25,19 +25,19 @@ class Judge:
         self.count = count
         self.conflicts = conflicts
         self.unknown = unknown  # by the number of the question
-        self.asked: list[tuple[int, ...]] = []
+        self.trials: list[tuple[int, ...]] = []
 
     def fails(self, kept: set[int]) -> bool:
         return any(each <= kept for each in self.conflicts)
 
     def trial(self, kept: tuple[int, ...]) -> tuple[int, ...] | None:
-        self.asked.append(kept)
-        if len(self.asked) in self.unknown:
+        self.trials.append(kept)
+        if len(self.trials) in self.unknown:
             return None
         return next((tuple(sorted(each)) for each in self.conflicts if each <= set(kept)), ())
 
 
-def asked(conflicts: list[set[int]], unknown: set[int]) -> tuple[Judge, Correction]:
+def corrected(conflicts: list[set[int]], unknown: set[int]) -> tuple[Judge, Correction]:
     count = max(max(each) for each in conflicts) + 1
     judge = Judge(count, conflicts, unknown)
     return judge, correct(count, tuple(sorted(conflicts[0])), judge.trial)
@@ -45,7 +45,7 @@ def asked(conflicts: list[set[int]], unknown: set[int]) -> tuple[Judge, Correcti
 
 @given(conflicts, st.sets(st.integers(1, 2 * MOST)))
 def test_the_rest_can_be_met_and_no_smaller_part_will_do(conflicts: list[set[int]], unknown: set[int]) -> None:
-    judge, found = asked(conflicts, unknown)
+    judge, found = corrected(conflicts, unknown)
     everything = set(range(judge.count))
     left_out = set(found.left_out)
     assert list(found.left_out) == sorted(left_out)
@@ -64,21 +64,21 @@ def test_who_is_wrong_about_what_is_at_fault_is_not_relied_on(conflicts: list[se
     rest = set(range(count)) - set(found.left_out)
     assert found.minimal and not judge.fails(rest)
     assert all(judge.fails(rest | {number}) for number in found.left_out)
-    assert len(judge.asked) <= 2 * count
+    assert len(judge.trials) <= 2 * count
 
 
 @given(conflicts, st.sets(st.integers(1, 2 * MOST)))
 def test_work_is_bounded_and_nothing_is_asked_that_is_known(conflicts: list[set[int]], unknown: set[int]) -> None:
-    judge, _ = asked(conflicts, unknown)
-    assert len(judge.asked) <= 2 * judge.count
-    assert all(0 < len(kept) < judge.count for kept in judge.asked)
+    judge, _ = corrected(conflicts, unknown)
+    assert len(judge.trials) <= 2 * judge.count
+    assert all(0 < len(kept) < judge.count for kept in judge.trials)
 
 
 def test_what_is_at_fault_most_often_goes() -> None:
     """Of 0, which excludes all others, and 4 beside 5: two go, where five would if each went for its own conflict."""
-    judge, found = asked([{0, 1}, {0, 2}, {0, 3}, {4, 5}], set())
+    judge, found = corrected([{0, 1}, {0, 2}, {0, 3}, {4, 5}], set())
     assert found == Correction((0, 5), minimal=True)
-    assert len(judge.asked) <= 6
+    assert len(judge.trials) <= 6
 
 
 @given(st.sets(st.integers(0, MOST - 1)), st.dictionaries(st.integers(0, MOST - 1), st.integers(0, 2)))

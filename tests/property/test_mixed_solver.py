@@ -24,7 +24,7 @@ from envc_solvers.solution import Solution
 from envc_solvers.target import Python, default_target
 from tests.support.channels import MemoryRepodata
 from tests.support.conda_judge import chosen, complaints, solutions
-from tests.support.mixed_scenarios import Asking
+from tests.support.mixed_scenarios import PythonIndexes
 from tests.support.strategies import Mixture, mixtures
 from tests.support.suggestions import followed
 from tests.support.universe import Universe, as_roots
@@ -33,18 +33,18 @@ TARGET = default_target("linux-64")
 NO_LIMIT = 1_000  # rounds; each forbids something, and the universes are small
 
 
-def answer(asked: Mixture, max_rounds: int = NO_LIMIT) -> Solution | Exception:
+def answer(mixture: Mixture, max_rounds: int = NO_LIMIT) -> Solution | Exception:
     problem = MixedProblem(
         conda=CondaProblem(
             target="linux-64",
-            specs=tuple(CondaRoot(parse_matchspec(spec), spec) for spec in asked.specs),
+            specs=tuple(CondaRoot(parse_matchspec(spec), spec) for spec in mixture.specs),
             channels=("main",),
         ),
-        pypi=PyPIProblem(target=TARGET, python=Python(minor=(3, 11)), roots=as_roots(asked.roots, "roots")),
+        pypi=PyPIProblem(target=TARGET, python=Python(minor=(3, 11)), roots=as_roots(mixture.roots, "roots")),
     )
-    repodata = MemoryRepodata(asked.records, "linux-64")
+    repodata = MemoryRepodata(mixture.records, "linux-64")
     try:
-        return solve_mixed(problem, repodata, Names({}), Asking(asked.packages), max_rounds=max_rounds)
+        return solve_mixed(problem, repodata, Names({}), PythonIndexes(mixture.packages), max_rounds=max_rounds)
     except (CondaUnsolvable, PyPIUnsolvable, MixedUnsolvable, MixedGaveUp) as error:
         return error
 
@@ -74,64 +74,64 @@ def provided_by(choice: dict[str, Record]) -> dict[str, str]:
     return {name: record.version for name, record in choice.items() if "python" in record.depends}
 
 
-def is_solvable(asked: Mixture) -> bool:
+def is_solvable(mixture: Mixture) -> bool:
     return any(
-        is_met(asked.packages, versions, provided, asked.roots)
-        for choice in solutions(asked.records, asked.specs, ())
+        is_met(mixture.packages, versions, provided, mixture.roots)
+        for choice in solutions(mixture.records, mixture.specs, ())
         for provided in [provided_by(choice)]
-        for versions in choices(asked.packages, provided)
+        for versions in choices(mixture.packages, provided)
     )
 
 
-def check_solution(asked: Mixture, found: Solution) -> None:
+def check_solution(mixture: Mixture, found: Solution) -> None:
     conda = Solution(pins=tuple(pin for pin in found.pins if pin.kind == "conda"), roots=())
-    choice = chosen(conda, asked.records)
-    assert complaints(choice, asked.specs, ()) == []
+    choice = chosen(conda, mixture.records)
+    assert complaints(choice, mixture.specs, ()) == []
     versions = {pin.name: pin.version for pin in found.pins if pin.kind == "pypi"}
     provided = provided_by(choice)
     assert not versions.keys() & provided.keys(), "no project is pinned twice"
-    assert is_met(asked.packages, versions, provided, asked.roots)
+    assert is_met(mixture.packages, versions, provided, mixture.roots)
     assert {pin.name for pin in found.pins if pin.provides} == provided.keys()
 
 
 @given(mixtures(closed=True))
 @settings(max_examples=200, deadline=None)
-def test_finds_a_solution_exactly_when_there_is_one(asked: Mixture) -> None:
+def test_finds_a_solution_exactly_when_there_is_one(mixture: Mixture) -> None:
     """Where conda brings the same projects whatever it chooses, and with as many rounds as it takes."""
-    check_verdict(asked)
+    check_verdict(mixture)
 
 
 @pytest.mark.slow
 @given(mixtures(closed=True))
 @settings(max_examples=4000, deadline=None)
-def test_finds_a_solution_exactly_when_there_is_one_in_thousands(asked: Mixture) -> None:
-    check_verdict(asked)
+def test_finds_a_solution_exactly_when_there_is_one_in_thousands(mixture: Mixture) -> None:
+    check_verdict(mixture)
 
 
-def check_verdict(asked: Mixture) -> None:
-    found = answer(asked)
+def check_verdict(mixture: Mixture) -> None:
+    found = answer(mixture)
     assert not isinstance(found, MixedGaveUp)
     if isinstance(found, Solution):
-        check_solution(asked, found)
+        check_solution(mixture, found)
     else:
-        assert not is_solvable(asked)
+        assert not is_solvable(mixture)
 
 
 @given(mixtures(closed=False))
 @settings(max_examples=150, deadline=None)
-def test_what_is_found_is_a_solution(asked: Mixture) -> None:
+def test_what_is_found_is_a_solution(mixture: Mixture) -> None:
     """Also where another choice of conda brings other projects, and with the rounds that are allowed."""
-    found = answer(asked, max_rounds=8)
+    found = answer(mixture, max_rounds=8)
     if isinstance(found, Solution):
-        check_solution(asked, found)
+        check_solution(mixture, found)
     elif isinstance(found, CondaUnsolvable):
-        assert not solutions(asked.records, asked.specs, ()), "conda alone is to blame"
+        assert not solutions(mixture.records, mixture.specs, ()), "conda alone is to blame"
 
 
 @given(mixtures(closed=True))
 @settings(max_examples=100, deadline=None)
-def test_named_requirements_alone_do_not_fit_together(asked: Mixture) -> None:
-    found = answer(asked)
+def test_named_requirements_alone_do_not_fit_together(mixture: Mixture) -> None:
+    found = answer(mixture)
     if not isinstance(found, MixedUnsolvable):
         return
     conflict = found.conflict
@@ -139,26 +139,26 @@ def test_named_requirements_alone_do_not_fit_together(asked: Mixture) -> None:
     specs = {spec for spec, _ in conflict.conda.roots}
     named = {root for each in conflict.objections if each.conflict for root, _ in each.conflict.roots}
     fewer = Mixture(
-        records=asked.records,
+        records=mixture.records,
         # A name that nobody asks for any more would come from the index instead.
-        specs=tuple(spec if spec in specs else parse_matchspec(spec).name for spec in asked.specs),
-        packages=asked.packages,
-        roots=tuple(root for root in asked.roots if str(parse(root)) in named),
+        specs=tuple(spec if spec in specs else parse_matchspec(spec).name for spec in mixture.specs),
+        packages=mixture.packages,
+        roots=tuple(root for root in mixture.roots if str(parse(root)) in named),
     )
     assert not is_solvable(fewer)
 
 
 @given(mixtures(closed=True))
 @settings(max_examples=100, deadline=None)
-def test_what_is_suggested_leads_to_a_solution(asked: Mixture) -> None:
-    found = answer(asked)
+def test_what_is_suggested_leads_to_a_solution(mixture: Mixture) -> None:
+    found = answer(mixture)
     if not isinstance(found, MixedUnsolvable) or not found.conflict.suggestion:
         return
-    specs = list(asked.specs)
-    roots = [str(parse(root)) for root in asked.roots]
+    specs = list(mixture.specs)
+    roots = [str(parse(root)) for root in mixture.roots]
     if set(specs) & set(roots):
         return  # the words do not say which of the two kinds is meant
     left, left_roots = followed(specs, found.conflict.suggestion), followed(roots, found.conflict.suggestion)
     assert left is not None and left_roots is not None
-    changed = Mixture(records=asked.records, specs=tuple(left), packages=asked.packages, roots=tuple(left_roots))
+    changed = Mixture(records=mixture.records, specs=tuple(left), packages=mixture.packages, roots=tuple(left_roots))
     assert is_solvable(changed), found.conflict.suggestion

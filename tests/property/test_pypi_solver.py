@@ -320,4 +320,4 @@ def test_preferring_the_answer_gives_the_answer(universe: Universe, wanted: list
     )
     index = MemoryIndex(universe, TARGET, PYTHON)
     assert solve_pypi(problem, index, {}) == found
-    assert len(index.asked) == len(found.pins), "a preferred solution is confirmed without looking at anything else"
+    assert len(index.metadata_read) == len(found.pins), "a preferred solution is confirmed with these reads only"

@@ -45,9 +45,9 @@ def test_every_text_has_its_scenario() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_oracle_agrees(path: Path, tmp_path: Path) -> None:
     scenario = load(path)
-    asked = scenario.problem
-    if any(getattr(asked, field) != getattr(type(asked)(specs=()), field) for field in NOT_ASKED):
-        pytest.skip("the oracle cannot be asked for this")
+    problem = scenario.problem
+    if any(getattr(problem, field) != getattr(type(problem)(specs=()), field) for field in NOT_ASKED):
+        pytest.skip("the oracle does not support this")
     for channel, subdirs in scenario.channels.items():
         for subdir in subdirs:
             records = {
@@ -65,11 +65,11 @@ def test_the_oracle_agrees(path: Path, tmp_path: Path) -> None:
             (folder / "repodata.json").write_text(
                 json.dumps({"info": {"subdir": subdir}, "packages": {}, "packages.conda": records})
             )
-    command = [sys.executable, str(SHARED / "oracle.py"), "--root", str(tmp_path), "--platform", asked.platform]
-    command += ["--priority", asked.priority]
-    for option, values in (("--channel", asked.channels), ("--virtual", asked.virtual)):
+    command = [sys.executable, str(SHARED / "oracle.py"), "--root", str(tmp_path), "--platform", problem.platform]
+    command += ["--priority", problem.priority]
+    for option, values in (("--channel", problem.channels), ("--virtual", problem.virtual)):
         command += [word for value in values for word in (option, value)]
-    answer = json.loads(subprocess.run([*command, *asked.specs], check=True, capture_output=True, text=True).stdout)
+    answer = json.loads(subprocess.run([*command, *problem.specs], check=True, capture_output=True, text=True).stdout)
     files = {path for path, _ in answer.get("packages", ())} if answer["solvable"] else None
     pins = scenario.expected.pins
     expected = None if pins is None else {f"{'-'.join(pin.split())}.conda" for pin in pins}

@@ -1,1 +1,1 @@
-"""Servers, channels, wheels, stores and judges that tests share."""
+"""Helpers that tests share: servers, channels, wheels, stores and reference implementations."""

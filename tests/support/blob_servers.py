@@ -1,4 +1,4 @@
-"""Stores on the loopback interface: a web server over a folder, and a proxy that breaks every so many answers."""
+"""Stores on the loopback interface: a web server over a folder, an S3 server, and a proxy that injects faults."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ import msgspec
 from tests.support.loopback import Handler, Loopback
 
 Fault = Literal["busy", "throttled", "reset", "cut", "lost"]
-"""503; 429; the connection is reset before anything is done; half of the body; all is done, but no answer comes."""
+"""Status 503; status 429; a reset before the request is handled; half of the body; handled, but no answer is sent."""
 
 
-class Answered(msgspec.Struct, frozen=True):
+class LoggedRequest(msgspec.Struct, frozen=True):
     """One request, as the server saw it."""
 
     method: str
@@ -34,12 +34,12 @@ class Answered(msgspec.Struct, frozen=True):
 
 
 class Server(Loopback):
-    """A threaded HTTP server; `faults` are dealt out in turn, one to every `every` requests."""
+    """A threaded HTTP server that cycles through `faults`: every `every`-th request gets the next one."""
 
     def __init__(self, *, every: int = 0, faults: tuple[Fault, ...] = ("busy", "cut", "reset")) -> None:
         self.every = every
         self.faults = faults
-        self.log: list[Answered] = []
+        self.log: list[LoggedRequest] = []
         self._turn = cycle(faults)
         self._count = 0
         self._lock = threading.Lock()
@@ -50,7 +50,7 @@ class Server(Loopback):
         return self.base
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of the honest answer."""
+        """Return status, headers and body of the answer without faults."""
         raise LookupError(method)
 
     def next_fault(self) -> Fault | None:
@@ -63,13 +63,13 @@ class Server(Loopback):
 
 
 class FolderServer(Server):
-    """Serves the files of a folder, with ranges unless `ranges` is false. `replaced` holds other bytes for a path."""
+    """Serves the files of a folder, with ranges unless `ranges` is false. `replaced` overrides the bytes of a path."""
 
     def __init__(self, folder: Path, *, ranges: bool = True, auth: str | None = None, **options: object) -> None:
         super().__init__(**options)  # type: ignore[arg-type]
         self.folder = folder
         self.ranges = ranges
-        self.auth = auth  # the Authorization header that is asked for
+        self.auth = auth  # the Authorization header that requests must have
         self.replaced: dict[str, bytes] = {}
 
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -91,7 +91,7 @@ class FolderServer(Server):
 
 
 class Proxy(Server):
-    """Hands every request on to another server on this machine."""
+    """Forwards every request to another server on this machine."""
 
     def __init__(self, target: str, **options: object) -> None:
         super().__init__(**options)  # type: ignore[arg-type]
@@ -113,7 +113,7 @@ class Proxy(Server):
 
 
 class S3Server:
-    """A real S3 server, moto's, in a process of its own, with one bucket after another."""
+    """A real S3 server (moto) in a separate process. `bucket` creates a new bucket each time."""
 
     def __init__(self) -> None:
         with socket.socket() as free:
@@ -125,7 +125,7 @@ class S3Server:
         self._buckets = count()
 
     def environ(self, url: str | None = None) -> dict[str, str]:
-        """The variables that lead S3 clients there, or to a proxy before it."""
+        """The variables that point S3 clients at this server, or at a proxy in front of it."""
         return {
             "AWS_ACCESS_KEY_ID": "key",
             "AWS_SECRET_ACCESS_KEY": "secret",
@@ -136,7 +136,7 @@ class S3Server:
         }
 
     def bucket(self) -> str:
-        """The URL of a store in a new bucket."""
+        """Create a bucket and return the URL of a store in it."""
         name = f"bucket-{next(self._buckets)}"
         with urlopen(Request(f"{self.url}/{name}", method="PUT")):
             return f"s3://{name}/team"
@@ -170,9 +170,9 @@ class _Handler(Handler):
             status = 0
         else:
             status, extra, data = self.owner.answer(self.command, self.path, headers, body)
-        self.owner.log.append(Answered(self.command, self.path, headers, fault or str(status)))
+        self.owner.log.append(LoggedRequest(self.command, self.path, headers, fault or str(status)))
         if fault in ("reset", "lost"):
-            # Without lingering the kernel sends RST instead of an orderly end.
+            # With a linger time of 0 the kernel sends RST instead of FIN.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
             for each in (self.rfile, self.wfile, self.connection):

@@ -1,4 +1,4 @@
-"""What a test's server needs to speak TLS, and surroundings in which nothing else says how servers are reached."""
+"""TLS contexts for the servers of tests, and an environment without variables that affect connections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "http_proxy", "https_proxy", "all_
 
 
 def server_context(authority: trustme.CA, *, demands: bool = False) -> ssl.SSLContext:
-    """TLS for a server on the loopback interface; `demands` has it ask each client for a certificate."""
+    """Return a TLS context for a server on the loopback interface. With `demands` it requires a client certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     if demands:
@@ -21,7 +21,7 @@ def server_context(authority: trustme.CA, *, demands: bool = False) -> ssl.SSLCo
 
 
 def forget_network_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unset every variable that says how servers are reached."""
+    """Unset every variable that affects how servers are reached."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)

@@ -1,4 +1,4 @@
-"""A conda channel on the loopback interface: files under paths, with the habits and the faults of real servers."""
+"""A conda channel on the loopback interface: files under paths, with the behaviour and the faults of real servers."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ BUILT = Path(__file__).parents[1] / "data" / "conda-index"  # `conda-index --wri
 
 
 class ChannelServer(Loopback):
-    """Serves `files` by path, below which a channel is a folder: ``/forge/linux-64/repodata.json.zst``."""
+    """Serves `files` by path. A channel is a folder, as in ``/forge/linux-64/repodata.json.zst``."""
 
     def __init__(self, files: Mapping[str, bytes] | None = None) -> None:
         self.files: dict[str, bytes] = dict(files or {})
         self.log: list[tuple[str, int]] = []  # path and status, in the order of the answers
         self.etag = True
         self.cache_control: str | None = "max-age=600"
-        self.status: dict[str, int] = {}  # path: the status that answers it
-        self.cut: dict[str, int] = {}  # path: every answer ends after so many bytes
-        self.auth: str | None = None  # the Authorization header that is demanded
-        self.ranges = False  # whether a part of a file may be asked for
+        self.status: dict[str, int] = {}  # path: the status of its answer
+        self.cut: dict[str, int] = {}  # path: every answer is cut after this many bytes
+        self.auth: str | None = None  # the Authorization header that requests must have
+        self.ranges = False  # whether Range requests are supported
         self.delay = 0.0  # seconds before each answer
-        self.busiest = 0  # most requests that were under way at once
+        self.busiest = 0  # the highest number of concurrent requests
         self._busy = 0
         self._lock = threading.Lock()
         super().__init__(_Handler)
@@ -42,7 +42,7 @@ class ChannelServer(Loopback):
         return [path for path, _ in self.log]
 
     def add_folder(self, name: str, folder: Path) -> None:
-        """Serve a channel that lies on disk under a name."""
+        """Serve a channel on disk under a name."""
         for path in folder.rglob("*"):
             if path.is_file():
                 self.files[f"/{name}/{path.relative_to(folder).as_posix()}"] = path.read_bytes()
@@ -110,13 +110,13 @@ class _Handler(Handler):
 
 
 def entry(name: str, version: str, build: str = "h_0", **fields: Any) -> dict[str, dict[str, Any]]:
-    """One ``.conda`` record by its file name, as repodata holds it."""
+    """Return one ``.conda`` record by its file name, as in repodata."""
     record = {"name": name, "version": version, "build": build, "build_number": 0, "depends": []} | fields
     return {f"{name}-{version}-{build}.conda": record}
 
 
 def repodata(conda: dict[str, Any] | None = None, packages: dict[str, Any] | None = None, **more: Any) -> bytes:
-    """A ``repodata.json``."""
+    """Return the text of a ``repodata.json``."""
     document = {"info": {"subdir": "linux-64"}, "packages": packages or {}, "packages.conda": conda or {}} | more
     return json.dumps(document).encode()
 
@@ -126,7 +126,7 @@ def packed(data: bytes) -> bytes:
 
 
 def shards(folder: str, named: dict[str, dict[str, Any]], **info: str) -> dict[str, bytes]:
-    """The files of a sharded subdir by path (CEP-16), with the records of each name."""
+    """Return the files of a sharded subdir by path (CEP-16), with the records of each name."""
     files, index = {}, {}
     for name, conda in named.items():
         shard = packed(msgspec.msgpack.encode({"packages": {}, "packages.conda": conda}))

@@ -1,4 +1,4 @@
-"""Conda channels for tests: folders of repodata read whole, and universes in memory."""
+"""Conda channels for tests: repodata folders read completely, and universes in memory."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ CHANNELS = SHARED / "channels"
 
 
 class MemoryRepodata:
-    """The in-memory twin of the `Repodata` protocol. `asked` records the names whose records were read, in order."""
+    """The in-memory twin of the `Repodata` protocol. `names_read` lists the names whose records were read, in order."""
 
     def __init__(self, records: Iterable[Record], platform: str) -> None:
         self._subdirs = tuple(dict.fromkeys((platform, "noarch")))
         self._records: dict[tuple[str, str, str], list[Record]] = {}
         for record in records:
             self._records.setdefault((record.channel, record.subdir, record.name), []).append(record)
-        self.asked: list[str] = []
+        self.names_read: list[str] = []
 
     def subdirs(self, channel: str) -> tuple[str, ...]:
         return self._subdirs
@@ -34,15 +34,15 @@ class MemoryRepodata:
         return f"{channel}/{subdir}"
 
     def records(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
-        self.asked.append(name)
+        self.names_read.append(name)
         return tuple(self._records.get((channel, subdir, name), ()))
 
     def expect(self, names: Iterable[str]) -> None:
-        """Everything is here already."""
+        """Do nothing: every record is in memory already."""
 
 
 def read_channels(channels: Iterable[str], platform: str) -> list[Record]:
-    """Every record of the shared channels that a solve for a platform may look at; `.conda` before `.tar.bz2`."""
+    """Return every record of the shared channels for a platform. `.conda` comes before `.tar.bz2`."""
     import zstandard
 
     found: list[Record] = []
@@ -61,7 +61,7 @@ def read_channels(channels: Iterable[str], platform: str) -> list[Record]:
 
 
 def cut_whole(data: bytes, size: int = 1 << 20) -> RepodataIndex:
-    """Repodata, shown in pieces of a size and then cut."""
+    """Scan repodata in pieces of a given size, then cut it into records."""
     scanner = PlainRepodataScanner()
     for at in range(0, len(data), size):
         scanner.feed(data[at : at + size])

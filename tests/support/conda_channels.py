@@ -1,4 +1,4 @@
-"""Channels on disk out of packages that tests built or converted; `ChannelServer.add_folder` serves them."""
+"""Channels on disk made of packages that tests built or converted. `ChannelServer.add_folder` serves them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tests.support.conda_packages import Package
 
 
 def write_channel(folder: Path, *packages: Package, subdirs: Iterable[str] = ()) -> Path:
-    """A channel with these packages, and with `subdirs` even if they are empty, as a file server would have it.
+    """Write a channel with these packages, and with every folder of `subdirs` even if it is empty.
 
-    Written are the packages, ``repodata.json`` and ``repodata.json.zst``. Nothing is read from the packages, so that
-    records may say whatever a test wants; `conda_index` reads them. Returns the folder.
+    Writes the packages, ``repodata.json`` and ``repodata.json.zst``. The packages are not read, so a test controls the
+    content of the records; `conda_index` reads the packages. Returns the folder.
     """
     for subdir in sorted({"noarch", *subdirs, *(package.subdir for package in packages)}):
         (folder / subdir).mkdir(parents=True, exist_ok=True)
@@ -36,9 +36,9 @@ def write_channel(folder: Path, *packages: Package, subdirs: Iterable[str] = ())
 
 
 def conda_index(folder: Path) -> None:
-    """Let conda-index read the packages of a channel and write its repodata, plain, compressed and in shards.
+    """Run conda-index over the packages of a channel. It writes the repodata plain, compressed and in shards.
 
-    Raises CalledProcessError, with its log, where it refuses a package.
+    Raises CalledProcessError, with the log, if conda-index refuses a package.
     """
     command = [sys.executable, "-m", "tests.support.run_conda_index", "--no-channeldata", "--no-current-repodata"]
     subprocess.run(

@@ -1,4 +1,4 @@
-"""Environments of conda packages that the tests build, packed and hydrated without a channel."""
+"""Environments of conda packages that tests build. They are packed and hydrated without a channel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PYTHON = Python(minor=(3, 12))
 
 
 def conda_environment(*packages: Package, platform: str = HOST.platform) -> Environment:
-    """The environment of these packages."""
+    """Return the environment of these packages."""
     target = default_target(platform)
     members = []
     for package in packages:
@@ -47,8 +47,8 @@ def conda_environment(*packages: Package, platform: str = HOST.platform) -> Envi
     return Environment(target=target, python=PYTHON, interpreter="conda", members=tuple(sorted(members)))
 
 
-class Shelf:
-    """Packages that are at hand."""
+class MemoryArtifacts:
+    """The in-memory twin of the downloaded artifacts."""
 
     def __init__(self, folder: Path, *packages: Package) -> None:
         self._folder = folder
@@ -68,14 +68,14 @@ def bundle_conda(
     """Pack one step of these packages."""
     step = StepBundle(step="step", target=platform, environment=conda_environment(*packages, platform=platform))
     request = BundleRequest(project="demo", lock=b"the lock\n", steps=(step,), level=1)
-    shelf = Shelf(folder / "packages", *packages)
+    shelf = MemoryArtifacts(folder / "packages", *packages)
     return pack(request, store, shelf, ledger=Ledger(folder / "cache/derived"), progress=progress or Silent())
 
 
 def hydrate_conda(
     store: Blobs, record: Record, prefix: Path, cache: Path, *, progress: Progress | None = None, **loading: object
 ) -> bool:
-    """Make the environment of a record at `prefix`."""
+    """Hydrate the environment of a record at `prefix`."""
     return hydrate(
         StoredEnvironment(store, record),
         prefix,
@@ -87,7 +87,7 @@ def hydrate_conda(
 
 
 def conda_meta(prefix: Path, name: str) -> dict[str, Any]:
-    """The record of one installed package in a prefix."""
+    """Return the prefix record of one installed package."""
     (path,) = prefix.glob(f"conda-meta/{name}-*.json")
     found: dict[str, Any] = json.loads(path.read_text())
     return found

@@ -1,4 +1,4 @@
-"""Judges of the conda solver that share none of its code: a checker of solutions, and a solver by brute force."""
+"""Reference implementations for the conda solver that share none of its code: a checker and a brute-force solver."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Choice = Mapping[str, Record]  # name: the record chosen
 
 
 def complaints(choice: Choice, specs: Iterable[str], virtual: Iterable[Record]) -> list[str]:
-    """Everything wrong with a choice: unmet dependencies and constraints, and records that nobody needs."""
+    """Return everything wrong with a choice: unmet dependencies and constraints, and records that nothing requires."""
     machine = {record.name: record for record in virtual}
     present = {**choice, **machine}
     found: list[str] = []
@@ -38,7 +38,7 @@ def complaints(choice: Choice, specs: Iterable[str], virtual: Iterable[Record]) 
 
 
 def chosen(solution: Solution, records: Iterable[Record]) -> dict[str, Record]:
-    """The records of a solution by name; it has one pin for each name."""
+    """Return the records of a solution by name, and assert that it has one pin for each name."""
     files = {(record.channel, record.file): record for record in records}
     choice = {pin.name: files[pin.source, pin.file] for pin in solution.pins}
     assert len(choice) == len(solution.pins), "one record for each name"
@@ -46,7 +46,7 @@ def chosen(solution: Solution, records: Iterable[Record]) -> dict[str, Record]:
 
 
 def choices(records: Sequence[Record]) -> Iterator[dict[str, Record]]:
-    """Every way to choose at most one record of each name."""
+    """Yield every way to choose at most one record of each name."""
     names: dict[str, list[Record | None]] = {}
     for record in records:
         names.setdefault(record.name, [None]).append(record)
@@ -55,12 +55,12 @@ def choices(records: Sequence[Record]) -> Iterator[dict[str, Record]]:
 
 
 def solutions(records: Sequence[Record], specs: Sequence[str], virtual: Sequence[Record]) -> list[dict[str, Record]]:
-    """Every choice without complaints."""
+    """Return every choice without complaints."""
     return [choice for choice in choices(records) if not complaints(choice, specs, virtual)]
 
 
 def rank(record: Record, records: Iterable[Record]) -> int:
-    """How many records of the name are better by track_features, version and build number; ties share a rank."""
+    """Return how many records of the name are better by track_features, version and build number. Ties share a rank."""
 
     def key(each: Record) -> tuple[bool, object, int]:
         return not each.track_features, parse_version(each.version), each.build_number

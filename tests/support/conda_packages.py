@@ -1,9 +1,9 @@
-"""Conda packages built by the tests themselves: small, valid, the same bytes every time, and as hostile as a test asks.
+"""Builds small conda packages, valid or hostile, with the same bytes every time.
 
 package = build_conda("tool", "1.2", files={"bin/tool": File(f"#!{PLACEHOLDER}/bin/python\\n", mode=0o755)})
-write_channel(folder, package)        # tests.conda_channels
+    write_channel(folder, package)        # tests.support.conda_channels
 
-Formats: `info/` and the two archives as conda-package-handling writes them, `paths.json` version 1 as conda-build does.
+Formats: `info/` and both archives as conda-package-handling writes them, `paths.json` version 1 as in conda-build.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ import zstandard
 
 from tests.support.wheels import zip_bytes
 
-# As long as conda-build's: what replaces it in binary files may have up to 255 bytes.
+# As long as conda-build's: its replacement in binary files may have up to 255 bytes.
 PLACEHOLDER = ("/opt/built" + "_placehold" * 25)[:255]
 SECONDS = 1_580_601_600  # of every member unless a file says otherwise
 TIMESTAMP = 1_700_000_000_000  # milliseconds, of every record
 
 
 class File(msgspec.Struct, frozen=True):
-    """One path of a package. A content that holds the placeholder is announced as such, in text or in binary mode."""
+    """One path of a package. `paths.json` declares content that contains the placeholder, in text or in binary mode."""
 
     content: str | bytes = b""
     mode: int = 0o644
     link: str | None = None  # target: the path is a soft link
     hard: str | None = None  # path of an earlier file: the tar member is a hard link to it
     directory: bool = False
-    placeholder: str | None = PLACEHOLDER  # what is announced if the content holds it; None announces nothing
+    placeholder: str | None = PLACEHOLDER  # the placeholder to declare, if the content has it; None declares nothing
     mtime: int = SECONDS
     no_link: bool = False  # must be copied into the prefix, never hard-linked
 
@@ -46,7 +46,7 @@ class File(msgspec.Struct, frozen=True):
 
 
 class Package(msgspec.Struct, frozen=True):
-    """A package file with what a channel says of it."""
+    """A package file and its record in a channel."""
 
     file: str  # "tool-1.2-h0_0.conda"
     subdir: str
@@ -59,7 +59,7 @@ class Package(msgspec.Struct, frozen=True):
 
     @property
     def record(self) -> dict[str, Any]:
-        """The record of a channel's repodata: `index.json`, and what is known of the file."""
+        """The record in a channel's repodata: `index.json`, with the file's digests and size."""
         return self.index | {
             "md5": hashlib.md5(self.data, usedforsecurity=False).hexdigest(),
             "sha256": self.sha256,
@@ -88,15 +88,15 @@ def build_conda(
     members: Iterable[tuple[tarfile.TarInfo, bytes]] = (),
     file: str | None = None,
 ) -> Package:
-    """A package of these files; their paths are below the prefix, or for noarch python below what layouts replace.
+    """Return a package of these files. Paths are relative to the prefix, or to the folders that layouts replace.
 
-    Those are ``site-packages`` and ``python-scripts``; `entry_points` of noarch python are lines such as ``tool =
-    tool.cli:main``. `legacy` leaves out `paths.json` and tells paths and placeholders by `info/files` and
-    `info/has_prefix` alone, as packages before 2017 do.
+    Those folders, for noarch python, are ``site-packages`` and ``python-scripts``. Its `entry_points` are lines such as
+    ``tool = tool.cli:main``. `legacy` leaves out `paths.json` and declares paths and placeholders in `info/files` and
+    `info/has_prefix` only, as packages before 2017 did.
 
-    What makes a package hostile: `index` adds to `index.json` and wins over it; `paths` replaces the entries of
-    `paths.json`; `link` replaces `link.json`; `info` adds files below ``info/``, given without it, and wins over those
-    made here; `members` adds tar members to those of the files as they are; `file` replaces the file's name.
+    For hostile packages: `index` adds to `index.json` or overrides it; `paths` replaces the entries of `paths.json`;
+    `link` replaces `link.json`; `info` adds or overrides files below ``info/``, with paths relative to it; `members`
+    adds tar members unchanged; `file` replaces the file's name.
     """
     if noarch is not None:
         subdir = "noarch"
@@ -139,7 +139,7 @@ def build_conda(
 
 
 def path_entry(path: str, tree: Mapping[str, File]) -> dict[str, Any]:
-    """The entry of `paths.json` for one path, as conda-build writes it: a link has the digest of what it leads to."""
+    """Return the entry of `paths.json` for one path, as conda-build writes it: a link has the digest of its target."""
     item = tree[path]
     if item.directory:
         return {"_path": path, "path_type": "directory"}
@@ -156,7 +156,7 @@ def path_entry(path: str, tree: Mapping[str, File]) -> dict[str, Any]:
 
 
 def conda_archive(stem: str, content: bytes, info: bytes, **metadata: Any) -> bytes:
-    """A ``.conda`` file of two compressed tar streams. `metadata` replaces that of ``metadata.json``."""
+    """Return a ``.conda`` file of two compressed tar streams. `metadata` replaces the content of ``metadata.json``."""
     return zip_bytes(
         {
             "metadata.json": _json(metadata or {"conda_pkg_format_version": 2}).encode(),
@@ -168,7 +168,7 @@ def conda_archive(stem: str, content: bytes, info: bytes, **metadata: Any) -> by
 
 
 def tar_member(path: str, *, type: bytes = tarfile.REGTYPE, target: str = "", mode: int = 0o644) -> tarfile.TarInfo:
-    """A tar member as a test wants it, whatever a reader may think of it."""
+    """Return a tar member with the given fields, valid or not."""
     member = tarfile.TarInfo(path)
     member.type, member.linkname, member.mode, member.mtime = type, target, mode, SECONDS
     return member
@@ -205,7 +205,7 @@ def _member(path: str, item: File) -> tuple[tarfile.TarInfo, bytes]:
 
 
 def _content(path: str, tree: Mapping[str, File]) -> bytes:
-    """What is read at a path; nothing if it leads out of the package, or in circles."""
+    """Return the content at a path, with links followed; b"" if they leave the package or form a loop."""
     for _ in range(40):
         item = tree.get(path)
         if item is None:

@@ -1,8 +1,8 @@
-"""A working conda `python` made from the interpreter that runs the tests, and the libraries that it links as packages.
+"""Makes a working conda `python` package from the interpreter that runs the tests, and packages of its libraries.
 
-The installation tree is copied without tests, site-packages and Tk; ELF files are stripped; the executable finds its
-libraries through an RPATH that holds the placeholder, and everything else through the executable. Byte-code is compiled
-for the times that the members have. Linux only: `missing()` says what this machine lacks.
+The installation tree is copied without tests, site-packages and Tk, and ELF files are stripped. The executable finds
+its libraries through an RPATH that contains the placeholder, and everything else relative to itself. Byte-code is
+compiled for the modification times of the members. Linux only: `missing()` returns what this machine lacks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LEFT_OUT = re.compile(
     r"|/config-[^/]*/.*\.[ao]$|/lib-dynload/(_tkinter|nis|_test|_?xx)[^/]*$"
 )
 _SCRIPTS = (_NAME, "python3", "python", f"{_NAME}-config", f"pydoc{_NAME.removeprefix('python')}")
-# What a machine has on which conda's packages run.
+# Libraries that every machine with conda packages has.
 _SYSTEM = re.compile(
     r"(libc|libm|libdl|librt|libpthread|libutil|libresolv|libgcc_s|libstdc\+\+|ld-linux[^.]*|linux-vdso)\.so"
 )
@@ -47,7 +47,7 @@ _NAMES = {
 
 
 def missing() -> str | None:
-    """Why no package can be made of this interpreter; None if it can."""
+    """Return why no package can be made of this interpreter; None if it can."""
     if not sys.platform.startswith("linux"):
         return "conda packages are made from an interpreter on Linux only"
     if _PATCHELF is None:
@@ -60,7 +60,7 @@ def missing() -> str | None:
 
 
 def python_packages(level: int = 9) -> list[Package]:
-    """`python`, and one package for each library outside of libc that it links. Takes some seconds."""
+    """Return `python`, and one package for each library that it links, except libc. Takes a few seconds."""
     with tempfile.TemporaryDirectory() as folder:
         stage = Path(folder)
         libraries = stage_interpreter(stage, f"{PLACEHOLDER}/lib")
@@ -99,8 +99,9 @@ def python_packages(level: int = 9) -> list[Package]:
 
 
 def stage_interpreter(stage: Path, rpath: str) -> dict[str, Path]:
-    """The interpreter's tree without packages, and in its ``lib`` the libraries that it links, which are returned by
-    SONAME. What it links is looked for in `rpath`.
+    """Copy the interpreter's tree without site-packages, and the libraries that it links into its ``lib``.
+
+    Looks for the libraries in `rpath`. Returns them by SONAME.
     """
     _copy(Path(sys.base_prefix), stage)
     libraries = dict(_libraries(path for path in _files(stage) if _is_elf(path)))
@@ -129,7 +130,7 @@ def _ignored(folder: str, names: list[str]) -> list[str]:
 
 
 def _libraries(binaries: Iterable[Path]) -> Iterator[tuple[str, Path]]:
-    """Shared libraries outside of the system's own that these files link, by SONAME."""
+    """Return the shared libraries that these files link, without those of the system, by SONAME."""
     for path in binaries:
         for soname, found in re.findall(r"^\s*(\S+) => (/\S+)", _output("ldd", str(path)), re.MULTILINE):
             if not _SYSTEM.match(soname) and not soname.startswith("libpython"):
@@ -143,12 +144,12 @@ def _finish_binaries(binaries: list[Path], executable: Path, rpath: str) -> None
     if shutil.which("strip") is not None:
         subprocess.run(["strip", "--strip-unneeded", *names], check=True)
     subprocess.run([str(_PATCHELF), "--remove-rpath", *names], check=True)
-    # An RPATH, not a RUNPATH: it serves what extension modules link as well.
+    # An RPATH, not a RUNPATH: it also applies to the libraries of extension modules.
     subprocess.run([str(_PATCHELF), "--force-rpath", "--set-rpath", rpath, str(executable)], check=True)
 
 
 def _compile(stage: Path) -> None:
-    """Rewrite the prefix in texts, and compile what is left as it was."""
+    """Replace the prefix in text files, and compile the sources that stay unchanged."""
     base = sys.base_prefix.encode()
     for path in _files(stage):
         data = path.read_bytes()
@@ -157,7 +158,7 @@ def _compile(stage: Path) -> None:
         os.utime(path, (SECONDS, SECONDS))
     where = ["-s", str(stage), "-p", "/opt/built", str(stage / "lib" / _NAME)]
     subprocess.run([sys.executable, "-I", "-m", "compileall", "-q", "-j", "2", *where], check=True)
-    for path in stage.rglob("_sysconfigdata*.pyc"):  # relocated, its source has another size
+    for path in stage.rglob("_sysconfigdata*.pyc"):  # its source has another size once relocated
         path.unlink()
 
 
@@ -183,7 +184,7 @@ def _is_elf(path: Path) -> bool:
 
 
 def _package_of(soname: str) -> tuple[str, str]:
-    """Name and version of the package that brings a library: ``libssl.so.3`` is `openssl` 3."""
+    """Return name and version of the package of a library: ``libssl.so.3`` is `openssl` 3."""
     stem, _, version = soname.partition(".so.")
     return _NAMES.get(stem, stem.lower()), version or "0"
 

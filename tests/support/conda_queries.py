@@ -1,4 +1,4 @@
-"""Queries for judging the conda solver: the shared ones, generated ones, and what the oracle says of them."""
+"""Queries for testing the conda solver: shared ones, generated ones, and the oracle's verdicts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ANCHORS = ("python 3.10.*", "python 3.11.*", "python 3.12.*", "python 3.13.*", 
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """One query as the oracle reads it."""
+    """One query in the oracle's input format."""
 
     id: str
     platform: str
@@ -52,7 +52,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What the oracle answers."""
+    """The oracle's answer to one query."""
 
     id: str
     solvable: bool
@@ -69,22 +69,22 @@ def shared_queries() -> list[Query]:
 
 
 def ask_oracle(queries: Iterable[Query], folder: Path) -> dict[str, Verdict]:
-    """The oracle's verdicts by query id."""
-    asked, answered = folder / "queries.json", folder / "answers.json"
-    asked.write_bytes(msgspec.json.encode(list(queries)))
-    command = [sys.executable, str(SHARED / "oracle.py"), "--batch", str(asked), "--out", str(answered)]
+    """Return the oracle's verdicts by query id."""
+    queries_file, answers_file = folder / "queries.json", folder / "answers.json"
+    queries_file.write_bytes(msgspec.json.encode(list(queries)))
+    command = [sys.executable, str(SHARED / "oracle.py"), "--batch", str(queries_file), "--out", str(answers_file)]
     subprocess.run(command, check=True, capture_output=True)
-    return {answer.id: answer for answer in msgspec.json.decode(answered.read_bytes(), type=list[Verdict])}
+    return {answer.id: answer for answer in msgspec.json.decode(answers_file.read_bytes(), type=list[Verdict])}
 
 
 def files_of(solution: Solution, records: Iterable[Record]) -> set[str]:
-    """A solution as the oracle spells it: channel/subdir/file."""
+    """Return a solution as the oracle spells it: channel/subdir/file."""
     subdirs = {(record.channel, record.file): record.subdir for record in records}
     return {f"{pin.source}/{subdirs[pin.source, pin.file]}/{pin.file}" for pin in solution.pins}
 
 
 def generate(records: Iterable[Record], platform: str, channels: tuple[str, ...], seed: int) -> Iterator[Query]:
-    """Queries without end: some names of these channels, each with a random range of its versions."""
+    """Yield queries without end: a few names of these channels, each with a random range of its versions."""
     versions: dict[str, set[str]] = {}
     for record in records:
         versions.setdefault(record.name, set()).add(record.version)

@@ -1,6 +1,6 @@
-"""Real channels: this interpreter and real wheels as conda packages, indexed by conda-index, kept for the next run.
+"""Real channels: this interpreter and real wheels as conda packages, indexed by conda-index, cached between runs.
 
-They lie in the user's cache folder, below what they were made from: the interpreter and the code that makes packages.
+They are in the user's cache folder, keyed by what they are made from: the interpreter and the code that makes packages.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _CACHE = platformdirs.user_cache_path("envc-tests")
 
 
 def missing() -> str | None:
-    """Why no real channel can be made here; None if it can."""
+    """Return why no real channel can be made on this machine; None if it can."""
     if importlib.util.find_spec("conda_index") is None:
         return "conda-index is not installed"
     return conda_python.missing()
 
 
 def real_channel(requirements: Iterable[str] = (), extra: Iterable[Package] = ()) -> Path:
-    """The folder of a channel with `python`, its libraries, what the requirements lock to, and `extra` packages.
+    """Return the folder of a channel with `python`, its libraries, the locked requirements, and `extra` packages.
 
-    Requirements need the real index when their channel is not in the cache yet.
+    Requirements need the real index if their channel is not cached yet.
     """
     wanted, more = sorted(requirements), list(extra)
     modules = (conda_packages, conda_python, conda_wheels)
@@ -51,7 +51,7 @@ def real_channel(requirements: Iterable[str] = (), extra: Iterable[Package] = ()
 
 
 def make_channel(folder: Path, requirements: Iterable[str], extra: Iterable[Package] = ()) -> list[Package]:
-    """Write and index such a channel, without a cache. Returns its packages."""
+    """Write and index such a channel without a cache. Returns its packages."""
     wheels = _wheels(requirements) if requirements else []
     packages = [*conda_python.python_packages(), *map(conda_wheels.conda_of_wheel, wheels), *extra]
     write_channel(folder, *packages, subdirs=[host_platform()])
@@ -60,7 +60,7 @@ def make_channel(folder: Path, requirements: Iterable[str], extra: Iterable[Pack
 
 
 def _wheels(requirements: Iterable[str]) -> list[Path]:
-    """The wheels that envc itself locks and fetches for this machine."""
+    """Return the wheels that envc locks and fetches for this machine."""
     glibc = this_python().glibc
     quoted = ", ".join(f'"{requirement}"' for requirement in requirements)
     folder = _CACHE / "fetched"
@@ -80,7 +80,7 @@ def _wheels(requirements: Iterable[str]) -> list[Path]:
 
 
 def _kept(folder: Path, make: Callable[[Path], None]) -> Path:
-    """The folder, made if it is not there; folders beside it that nobody used for two weeks are removed then."""
+    """Return the folder, made if it is missing. Making it removes sibling folders that were unused for two weeks."""
     if folder.exists():
         os.utime(folder)
         return folder
@@ -93,7 +93,7 @@ def _kept(folder: Path, make: Callable[[Path], None]) -> Path:
         make(made)
         made.rename(folder)
     except OSError:
-        if not folder.exists():  # else another process made it meanwhile
+        if not folder.exists():  # otherwise another process has made it in the meantime
             raise
     finally:
         shutil.rmtree(made, ignore_errors=True)

@@ -1,6 +1,6 @@
-"""Scenario files of the conda solver (``tests/scenarios/conda/*.toml``): a tiny universe and what a solver must answer.
+"""Scenario files of the conda solver (``tests/scenarios/conda/*.toml``): a tiny universe and the expected solution.
 
-A scenario reads like the situation that it shows::
+An example::
 
     description = "The newest build needs something that does not exist, so the one before is taken."
 
@@ -14,8 +14,8 @@ A scenario reads like the situation that it shows::
     [expected]
     pins = ["main/linux-64/app 1.0 0"]
 
-A record may state what repodata may state; its build number is what follows the last underscore of its build. Without
-`pins` the problem has no solution, and the file's namesake ``.txt`` holds what people are told.
+A record may have any field of repodata. Its build number is the part after the last underscore of its build. Without
+`pins` the problem has no solution, and the ``.txt`` file of the same name contains the message for users.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from envc_solvers.solution import Solution
 from tests.support.scenario_files import load_scenario
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a universe says about one record."""
+class RecordTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fields of one record in a scenario file."""
 
     depends: tuple[str, ...] = ()
     constrains: tuple[str, ...] = ()
@@ -41,8 +41,8 @@ class Said(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     timestamp: int = 0  # seconds
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
-    """A problem as scenario files write it."""
+class ProblemTable(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
+    """The table `[problem]` of a scenario file."""
 
     specs: tuple[str, ...]
     platform: str = "linux-64"
@@ -57,7 +57,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_un
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a solver must answer."""
+    """The table `[expected]` of a scenario file."""
 
     pins: tuple[str, ...] | None = None  # every record; None: there is no solution
 
@@ -66,8 +66,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """One scenario file."""
 
     description: str
-    channels: dict[str, dict[str, dict[str, Said]]]  # channel: subdir: "name version build": record
-    problem: Asked
+    channels: dict[str, dict[str, dict[str, RecordTable]]]  # channel: subdir: "name version build": record
+    problem: ProblemTable
     expected: Expected
 
     @property
@@ -84,41 +84,41 @@ def load(path: Path) -> Scenario:
     return load_scenario(path, Scenario)
 
 
-def problem_of(asked: Asked) -> CondaProblem:
-    """The problem that a scenario states; specs have key paths such as ``("specs", 0)``."""
+def problem_of(table: ProblemTable) -> CondaProblem:
+    """Return the problem of a scenario. Specs have key paths such as ``("specs", 0)``."""
     return CondaProblem(
-        target=asked.platform,
-        specs=as_roots(asked.specs, "specs"),
-        channels=asked.channels,
-        priority=asked.priority,
-        virtual=tuple(map(parse_virtual_package, asked.virtual)),
-        constraints=as_roots(asked.constraints, "constraints"),
-        overrides=as_roots(asked.overrides, "overrides"),
-        exclude_newer=asked.exclude_newer,
+        target=table.platform,
+        specs=as_roots(table.specs, "specs"),
+        channels=table.channels,
+        priority=table.priority,
+        virtual=tuple(map(parse_virtual_package, table.virtual)),
+        constraints=as_roots(table.constraints, "constraints"),
+        overrides=as_roots(table.overrides, "overrides"),
+        exclude_newer=table.exclude_newer,
         exclude_newer_for={
-            name: None if when is False else int(when) for name, when in asked.exclude_newer_for.items()
+            name: None if when is False else int(when) for name, when in table.exclude_newer_for.items()
         },
-        preferences=asked.preferences,
+        preferences=table.preferences,
     )
 
 
 def as_roots(specs: tuple[str, ...], where: str) -> tuple[CondaRoot, ...]:
-    """Specs with key paths, such as ``("specs", 0)``."""
+    """Return specs with key paths, such as ``("specs", 0)``."""
     return tuple(
         CondaRoot(parse_matchspec(spec), spec, (*where.split("."), number)) for number, spec in enumerate(specs)
     )
 
 
 def titles(solution: Solution, records: list[Record]) -> tuple[str, ...]:
-    """A solution as scenarios write it."""
+    """Return the pins of a solution as scenario files write them."""
     subdirs = {(record.channel, record.file): record.subdir for record in records}
     return tuple(
         f"{pin.source}/{subdirs[pin.source, pin.file]}/{pin.name} {pin.version} {pin.build}" for pin in solution.pins
     )
 
 
-def record_of(channel: str, subdir: str, title: str, said: Said) -> Record:
-    """The record of a title such as ``numpy 2.1 py312_0``."""
+def record_of(channel: str, subdir: str, title: str, said: RecordTable) -> Record:
+    """Return the record of a title such as ``numpy 2.1 py312_0``."""
     name, version, build = title.split()
     number = build.rpartition("_")[2]
     return Record(

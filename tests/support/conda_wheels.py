@@ -1,4 +1,4 @@
-"""Wheels converted to conda packages, as a channel's recipes would have built them with pip."""
+"""Converts wheels to conda packages, as a channel's recipe would build them with pip."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _LIBRARY = f"lib/python{HOST_PYTHON}/site-packages"
 
 
 def conda_of_wheel(path: Path, *, level: int = 9) -> Package:
-    """A noarch python package of a pure wheel, else a package for this machine's platform and Python.
+    """Return a noarch python package for a pure wheel, otherwise a package for this machine's platform and Python.
 
-    Requirements that hold for this interpreter without extras become dependencies, console scripts become entry points
-    of noarch packages and scripts with the placeholder in native ones.
+    Requirements that apply to this interpreter without extras become dependencies. Console scripts become entry points
+    in noarch packages, and scripts that contain the placeholder in native ones.
     """
     with zipfile.ZipFile(path) as archive:
         members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
@@ -57,7 +57,7 @@ def conda_of_wheel(path: Path, *, level: int = 9) -> Package:
 
 
 def _place(name: str, dist_info: str, root: str, programs: str) -> str:
-    """Where a member of the wheel stands in the package."""
+    """Return the path in the package of a member of the wheel."""
     top, _, rest = name.partition("/")
     if top != dist_info.removesuffix(".dist-info") + ".data":
         return f"{root}/{name}"

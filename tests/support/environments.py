@@ -1,4 +1,4 @@
-"""What tests of pack, hydrate and run share: environments of wheels that the tests build, and a twin of the index."""
+"""Environments of wheels that tests build, for tests of pack, hydrate and run, and downloaded artifacts in memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOST: HostPython = this_python()
 def environment(
     *wheels: Distribution, target: str | Target | None = None, python: Python = PYTHON, **fields: object
 ) -> Environment:
-    """The environment of these wheels; `fields` replace those of every member."""
+    """Return the environment of these wheels. `fields` replaces fields of every member."""
     place = target if isinstance(target, Target) else default_target(target or HOST.platform)
     members = []
     for wheel in wheels:
@@ -46,8 +46,8 @@ def environment(
     return Environment(target=place, python=python, interpreter="host", members=tuple(sorted(members)))
 
 
-class Shelf:
-    """Artifacts that are at hand; `fetched` names the files that were asked for."""
+class MemoryArtifacts:
+    """The in-memory twin of the downloaded artifacts. `fetched` lists the files that were requested."""
 
     def __init__(self, folder: Path, *wheels: Distribution) -> None:
         self._folder = folder
@@ -70,9 +70,9 @@ def bundle(
     level: int = 1,
     trust_store: bool = False,
     relock: Relock | None = None,
-) -> tuple[Bundled, Shelf]:
-    """Pack one step, or the given ones, with everything that this machine remembers below `folder`."""
-    shelf = Shelf(folder / "wheels", *wheels)
+) -> tuple[Bundled, MemoryArtifacts]:
+    """Pack one step, or the given ones. Caches and settings are below `folder`."""
+    shelf = MemoryArtifacts(folder / "wheels", *wheels)
     if steps is None:
         steps = (StepBundle(step="step", target=HOST.platform, environment=environment(*wheels)),)
     request = BundleRequest(project="demo", lock=b"the lock\n", steps=steps, level=level, trust_store=trust_store)
@@ -81,5 +81,5 @@ def bundle(
 
 
 def record_of(store: Blobs, folder: Path, *wheels: Distribution) -> Record:
-    """The record of an environment that was packed for this machine."""
+    """Return the record of an environment that was packed for this machine."""
     return bundle(store, folder, *wheels)[0].records[0]

@@ -1,4 +1,4 @@
-"""Fetch contexts for tests: real clients with little patience, over a cache folder of the test's own."""
+"""Fetch contexts for tests: real clients with short timeouts, over a separate cache folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def fetching(
     refresh: bool = False,
     keyring: Keyring | None = None,
 ) -> FetchContext:
-    """A context over a cache folder, or over settings."""
+    """Return a context for a cache folder, or for settings."""
     settings = cache if isinstance(cache, FetchSettings) else FetchSettings(cache=cache)
     keyring = keyring or settings.keyring()
     return FetchContext(

@@ -1,4 +1,4 @@
-"""Which modules a program must not import."""
+"""Checks that names in lists of forbidden modules exist."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 
 def assert_importable(names: Iterable[str]) -> None:
-    """Every name is that of a module. A check that some module is not imported would pass for ever once it is renamed.
+    """Assert that every name is a module. A check that a module is not imported would always pass after a rename.
 
-    A dotted name imports the packages above it, but not the module itself.
+    Imports the parent packages of a dotted name, but not the module itself.
     """
     assert [name for name in sorted(names) if importlib.util.find_spec(name) is None] == []

@@ -1,7 +1,7 @@
-"""Runs that are killed at random moments. ``python -m tests.killing bundle|hydrate FOLDER SEED TIMES``.
+"""Kills bundle and hydrate at random moments: ``python -m tests.support.killing bundle|hydrate FOLDER SEED TIMES``.
 
-Each attempt is a fork of a process that has imported everything, so that the moments fall into the work itself; after
-each, what others could see by then is judged. Prints how many attempts were killed and how many came to their end.
+Each attempt is a fork of a process that has imported everything, so the kills hit the work and not the imports. After
+each attempt the state that other processes see is checked. Prints how many attempts were killed and how many finished.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ OTHER = build_wheel("other")
 
 
 def kill_at_random(attempt: Attempt, judge: Callable[[bool], None], seed: int, times: int) -> tuple[int, int]:
-    """Make attempts until `times` of them were killed; answers with those, and with those that were faster."""
+    """Make attempts until `times` of them were killed. Returns the numbers of killed and of finished attempts."""
     moments = random.Random(seed)
     killed = ended = 0
     longest = _seconds(attempt)
@@ -83,7 +83,7 @@ def _attempt(attempt: Attempt) -> int:
 
 
 def kill_bundles(folder: Path, seed: int, times: int) -> tuple[int, int]:
-    """Whatever stands in the store under its name is whole, and a pointer leads to all that it needs."""
+    """Every blob in the store is whole, and everything that a pointer refers to exists."""
 
     def attempt() -> Bundled:
         return bundle(open_store(folder / "store"), folder, SMALL, LARGE)[0]
@@ -117,7 +117,7 @@ def _judge_pointer(store: Blobs) -> bool:
 
 
 def kill_hydrates(folder: Path, seed: int, times: int) -> tuple[int, int]:
-    """The prefix is there and whole, or not there; what it replaced goes with it; the cache poisons nothing."""
+    """The prefix is whole or missing; the prefix that it replaced is removed; the cache corrupts no later prefix."""
     store = open_store(folder / "store")
     records = (
         bundle(store, folder / "one", SMALL, LARGE)[0].records[0],
@@ -145,7 +145,7 @@ def kill_hydrates(folder: Path, seed: int, times: int) -> tuple[int, int]:
                 raise SystemExit("a hydrate that came to its end made another prefix")
             if left := [path.name for path in prefix.parent.iterdir() if path != prefix]:
                 raise SystemExit(f"it left {left}")
-            # Some attempts replace a prefix, some find one object unpacked, some find none.
+            # Some attempts replace a prefix, some find one object unpacked, and some find none.
             if turn % 3 == 0:
                 shutil.rmtree(cache / "objects")
             if turn % 5 == 0:
@@ -159,7 +159,7 @@ def kill_hydrates(folder: Path, seed: int, times: int) -> tuple[int, int]:
 
 
 def _is_whole(prefix: Path, record: Record) -> bool:
-    """Whether the prefix says that it is the record's; then it must be."""
+    """Whether the prefix claims to be the record's. If it does, its content must match."""
     from envc.shipping.deliver.hydrate import RECORD, record_digest
 
     try:

@@ -1,4 +1,4 @@
-"""What the servers of the tests share: HTTP on the loopback interface, in a thread, for as long as a block runs."""
+"""The base of the servers of tests: HTTP on the loopback interface, in a thread, while a `with` block runs."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any, Self
 
 
 class Loopback:
-    """A threaded server whose handlers know it as `owner`. Its address is known before it starts."""
+    """A threaded server. Handlers reach it as `owner`. Its address is known before it starts."""
 
     def __init__(self, handler: type[Handler]) -> None:
         self._server = _Server(("127.0.0.1", 0), type("Handler", (handler,), {"owner": self}))
-        # A connection that is announced, and gone before it is accepted, would block the server for good (accept(2)).
+        # A connection that is reset before it is accepted would block the server forever (accept(2)).
         self._server.socket.settimeout(1)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
 
     @property
     def base(self) -> str:
-        """URL of the root, without a slash at its end."""
+        """URL of the root, without a trailing slash."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop for good: from now on connections are refused."""
+        """Stop the server: later connections are refused."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join()
@@ -40,14 +40,14 @@ class Loopback:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One connection. A test's server says in a subclass what its `owner` is."""
+    """One connection. Subclasses declare the type of `owner`."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     owner: Any
 
     def log_message(self, format: str, *args: object) -> None:
-        """Each server keeps its own log."""
+        """Print nothing: each server keeps its own log."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -56,4 +56,4 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Clients that hang up are part of the tests."""
+        """Ignore errors: clients that disconnect are part of the tests."""

@@ -1,4 +1,4 @@
-"""The tables that most manifests of tests begin with. Each text ends with the end of its last line."""
+"""The tables that most manifests of tests begin with. Each text ends with a line end."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 
 def project_table(*targets: str, python: str = "3.12", **lists: Sequence[str]) -> str:
-    """The table `[project]` of a project named demo. `lists` are further keys, such as `channels`."""
+    """Return the table `[project]` of a project named demo. `lists` are further keys, such as `channels`."""
     lines = ["[project]", 'name = "demo"', f"targets = {_list(targets)}", f'python = "{python}"']
     lines += [f"{key} = {_list(values)}" for key, values in lists.items()]
     return "\n".join(lines) + "\n"
 
 
 def conda_tables(*targets: str, url: str = "channel") -> str:
-    """`[project]`, and the one channel that its conda packages come from."""
+    """Return `[project]` and its only channel."""
     return f'{project_table(*targets, channels=["small"])}\n[sources.small]\nkind = "conda"\nurl = "{url}"\n'
 
 

@@ -1,6 +1,6 @@
 """Scenario files of mixed problems (``tests/scenarios/mixed/*.toml``): tiny channels and a tiny index together.
 
-A scenario reads like the situation that it shows::
+An example::
 
     description = "A PyPI package wants an older numpy than the newest that conda has."
 
@@ -20,11 +20,11 @@ A scenario reads like the situation that it shows::
     pins = ["conda:numpy 1.26", "conda:python 3.12.7", "pypi:app 1.0"]
     solved = 2
 
-Records and packages are written as in the scenarios of each kind. `[problem]` may state `conda`, `pypi`, `python` (of
-the PyPI side where conda brings none), `mapping`, `reserved`, `conda-constraints` and `pypi-constraints`; `[names]` is
-the table of names. `[expected]` states all `pins` and perhaps `warnings`, `provides` (conda name: projects) and
-`solved`, how often conda was solved. Without `pins` there is no solution, and the namesake ``.txt`` holds what people
-are told.
+Records and packages are written as in the scenarios of each kind. `[problem]` may have `conda`, `pypi`, `python` (of
+the PyPI side if conda has no Python), `mapping`, `reserved`, `conda-constraints` and `pypi-constraints`. `[names]` is
+the table of names. `[expected]` has all `pins`, and optionally `warnings`, `provides` (conda name: projects) and
+`solved` (how often conda was solved). Without `pins` there is no solution, and the ``.txt`` file of the same name
+contains the message for users.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ from tests.support.channels import MemoryRepodata
 from tests.support.scenario_files import load_scenario
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
-    """A problem as scenario files write it."""
+class ProblemTable(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
+    """The table `[problem]` of a scenario file."""
 
     conda: tuple[str, ...]
     pypi: tuple[str, ...]
@@ -60,7 +60,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_un
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a solver must answer."""
+    """The table `[expected]` of a scenario file."""
 
     pins: tuple[str, ...] | None = None  # every pin as "kind:name version"; None: there is no solution
     provides: dict[str, tuple[str, ...]] = {}
@@ -72,10 +72,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """One scenario file."""
 
     description: str
-    channels: dict[str, dict[str, dict[str, conda_scenarios.Said]]]
+    channels: dict[str, dict[str, dict[str, conda_scenarios.RecordTable]]]
     packages: dict[str, dict[str, universe.Version]]
     names: dict[str, tuple[str, ...]] = {}
-    problem: Asked
+    problem: ProblemTable
     expected: Expected
 
     @property
@@ -98,7 +98,7 @@ def repodata_of(scenario: Scenario) -> CountingRepodata:
 
 
 class CountingRepodata(MemoryRepodata):
-    """Counts how often a solve began: each announces its specs once."""
+    """Counts solves: each solve announces its specs once."""
 
     solves = 0
 
@@ -106,33 +106,33 @@ class CountingRepodata(MemoryRepodata):
         self.solves += 1
 
 
-def problem_of(asked: Asked) -> MixedProblem:
-    """The problem that a scenario states; requirements have key paths such as ``("pypi", 0)``."""
+def problem_of(table: ProblemTable) -> MixedProblem:
+    """Return the problem of a scenario. Requirements have key paths such as ``("pypi", 0)``."""
     target = default_target("linux-64")
     return MixedProblem(
         conda=CondaProblem(
             target=target.name,
-            specs=conda_scenarios.as_roots(asked.conda, "conda"),
+            specs=conda_scenarios.as_roots(table.conda, "conda"),
             channels=("main",),
-            constraints=conda_scenarios.as_roots(asked.conda_constraints, "constraints.conda"),
+            constraints=conda_scenarios.as_roots(table.conda_constraints, "constraints.conda"),
         ),
         pypi=PyPIProblem(
             target=target,
-            python=universe.python_of(asked.python),
-            roots=universe.as_roots(asked.pypi, "pypi"),
-            constraints=universe.as_roots(asked.pypi_constraints, "constraints.pypi"),
+            python=universe.python_of(table.python),
+            roots=universe.as_roots(table.pypi, "pypi"),
+            constraints=universe.as_roots(table.pypi_constraints, "constraints.pypi"),
         ),
-        reserved={project: (why,) for project, why in asked.reserved.items()},
+        reserved={project: (why,) for project, why in table.reserved.items()},
     )
 
 
-class Asking:
-    """An index for whichever Python conda chooses; `asked` records the problems that it is for."""
+class PythonIndexes:
+    """Makes the index for the Python that conda chooses. `problems` records the problems that it was called with."""
 
     def __init__(self, packages: universe.Universe) -> None:
         self._packages = packages
-        self.asked: list[PyPIProblem] = []
+        self.problems: list[PyPIProblem] = []
 
     def __call__(self, problem: PyPIProblem) -> tuple[PyPIProblem, Index, MutableMapping[str, Answer]]:
-        self.asked.append(problem)
+        self.problems.append(problem)
         return problem, universe.MemoryIndex(self._packages, problem.target, problem.python), {}

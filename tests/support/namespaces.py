@@ -1,4 +1,4 @@
-"""Running a program where parts of this machine are hidden from it: a mount namespace of its own. Linux only."""
+"""Runs a program in a mount namespace that hides parts of this machine. Linux only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SCRIPT = (
 
 @functools.cache
 def missing() -> str | None:
-    """Why nothing can be hidden on this machine; None if it can."""
+    """Return why folders cannot be hidden on this machine; None if they can."""
     try:
         done = run_hidden(["true"], [Path("/mnt")])
     except FileNotFoundError:
@@ -23,7 +23,7 @@ def missing() -> str | None:
 
 
 def run_hidden(command: Sequence[str], hidden: Iterable[Path]) -> subprocess.CompletedProcess[str]:
-    """Run a command for which the `hidden` folders are empty, without this process's environment."""
+    """Run a command that sees the `hidden` folders as empty, without the environment variables of this process."""
     folders = [str(folder) for folder in hidden]
     return subprocess.run(
         [

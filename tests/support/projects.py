@@ -1,7 +1,7 @@
-"""Projects that can be built, as folders, source distributions and git repositories; and a build backend for them.
+"""Projects to build, as folders, source distributions and git repositories, and a build backend for them.
 
-The backend is a wheel of one module, served by the tests' index like any other build requirement. It packs every
-``*.py`` of the project into a wheel whose bytes depend on nothing but them.
+The backend is a wheel of one module, which the tests' index serves like any other build requirement. It packs every
+``*.py`` of the project into a wheel whose bytes depend only on these files.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def backend_wheel(version: str = "1.0") -> Distribution:
 
 
 def project_files(name: str, version: str | None = "1.0", *, depends: str = "", **more: str) -> dict[str, str]:
-    """The files of a project with one module; a `version` of None is dynamic. `more` are files, ``__`` for a dot."""
+    """Return the files of a project with one module. `version` None: dynamic. `more`: other files, ``__`` for a dot."""
     table = f'[project]\nname = "{name}"\n'
     table += f'version = "{version}"\n' if version else 'dynamic = ["version"]\n'
     table += f"dependencies = [{depends}]\n"
@@ -104,7 +104,7 @@ def write_project(folder: Path, files: Mapping[str, str]) -> Path:
 
 
 def sdist(name: str, version: str, files: Mapping[str, str], *, pkg_info: str | None = None) -> Distribution:
-    """A source distribution; without `pkg_info` one of old, that says nothing a reader may rely on."""
+    """Return a source distribution. Without `pkg_info` it is an old one, without reliable static metadata."""
     if pkg_info is None:
         pkg_info = f"Metadata-Version: 1.2\nName: {name}\nVersion: {version}\n\n"
     raw = io.BytesIO()
@@ -155,7 +155,7 @@ class Repository:
         return done.stdout.strip()
 
     def commit(self, files: Mapping[str, str]) -> str:
-        """Write files and commit everything; answer with the commit."""
+        """Write files and commit everything. Returns the commit."""
         write_project(self.folder, files)
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", "a step")

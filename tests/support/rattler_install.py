@@ -1,6 +1,6 @@
-"""py-rattler as a peer: install what a lock names from a channel in a folder, without solving.
+"""Installs the packages of a lock from a channel folder with py-rattler, without solving, for comparisons.
 
-python -m tests.rattler_install CHANNEL LOCK PREFIX CACHE
+python -m tests.support.rattler_install CHANNEL LOCK PREFIX CACHE
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import tomli
 
 
 def install(channel: Path, lock: Path, prefix: Path, cache: Path) -> None:
-    """Make a prefix of every conda artifact that the lock names; the lock is of one environment on one target."""
+    """Make a prefix of all conda artifacts in the lock, which has one environment on one target."""
     packages = tomli.loads(lock.read_text())["package"]
     files = {artifact["file"] for package in packages for artifact in package["artifacts"]}
     records = []
@@ -30,4 +30,4 @@ def install(channel: Path, lock: Path, prefix: Path, cache: Path) -> None:
 
 if __name__ == "__main__":
     install(*map(Path, sys.argv[1:]))
-    os._exit(0)  # py-rattler's threads may outlive the work, and break an ordinary end of the interpreter
+    os._exit(0)  # py-rattler's threads may still run, and crash an ordinary exit of the interpreter

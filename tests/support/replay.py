@@ -1,15 +1,15 @@
-"""A package index that was recorded once, and answers as the real one did: gzip, ETag, max-age.
+"""A package index that is recorded once and then replayed with the original headers: gzip, ETag, max-age.
 
 with Replay(folder, upstream="https://…/simple") as index:
-    ...use index.url: what is asked for the first time is fetched from upstream and kept in the folder...
+    ...use index.url: the first request for a path is fetched from upstream and recorded in the folder...
     index.freeze()
-    ...from now on nothing leaves this machine...
+    ...from now on no request leaves this machine...
     assert index.most_in_flight <= 24
 
-Addresses of files are rewritten to lead here; everything else of a page stays as it was recorded, the advertised
-metadata above all. Answers are kept by method, path and range, so that two clients which read a wheel in different ways
-each find what they asked for, and stay in memory once they were read. The server is one thread that parses next to
-nothing: it must not be what is measured.
+File URLs are rewritten to point here. The rest of a page stays as recorded, notably the advertised metadata. Answers
+are stored by method, path and range, so clients that read a wheel in different ways each get their own answer, and
+stay in memory once they were read. The server is a single thread that parses very little, so that benchmarks do not
+measure the server.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ import msgspec
 import urllib3
 
 PAGE_TYPE = "application/vnd.pypi.simple.v1+json"
-_PAGE_AGE = 600  # seconds; what public indexes say of their pages
+_PAGE_AGE = 600  # seconds; as public indexes state for their pages
 _FILE_AGE = 365_000_000  # and of their files
 _RECORDED_AT_ONCE = 32
 _KEPT = ("Content-Type", "Content-Range", "Accept-Ranges")
 _REASONS = {200: "OK", 206: "Partial Content", 304: "Not Modified", 404: "Not Found", 416: "Range Not Satisfiable"}
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """What was asked: all that decides over the answer."""
+class Request(msgspec.Struct, frozen=True):
+    """A request: the fields that determine the answer."""
 
     method: str
     path: str
@@ -46,37 +46,37 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What was answered."""
+    """The answer to a request."""
 
     status: int
     headers: dict[str, str]
     body: bytes  # as it is sent
-    size: int  # Content-Length, which a HEAD states without a body
+    size: int  # Content-Length, which an answer to HEAD has without a body
     packed: bool = False  # with gzip
 
 
 class _Recorded(msgspec.Struct, frozen=True):
-    asked: Asked
+    asked: Request
     answer: Answer
 
 
 class Replay:
-    """A recording behind a server on the loopback interface. One process at a time uses a folder."""
+    """A server on the loopback interface that replays a recording. Only one process at a time may use a folder."""
 
     def __init__(self, folder: Path, upstream: str | None = None, latency: float = 0.0) -> None:
         """`upstream` is the index to record, None to replay alone; `latency` is in seconds, for every answer."""
         self.folder = folder
         self.latency = latency
-        self.log: list[Asked] = []  # in the order of arrival
+        self.log: list[Request] = []  # in the order of arrival
         self.most_in_flight = 0
-        self.unrecorded: list[Asked] = []  # asked for while frozen, and answered 404
-        self.unchanged = 0  # answers without a body, because the client had it
+        self.unrecorded: list[Request] = []  # requested while frozen, and answered with 404
+        self.unchanged = 0  # answers 304: the client had the body already
         self._upstream = upstream
         self._in_flight = 0
-        self._answers: dict[Asked, Answer] = {}
+        self._answers: dict[Request, Answer] = {}
         self._pool = urllib3.PoolManager(maxsize=_RECORDED_AT_ONCE, ssl_context=ssl.create_default_context())
         self._loop = asyncio.new_event_loop()
-        # As many as clients ask at once: some solvers read the ends of two thousand wheels.
+        # Enough for all concurrent clients: some solvers read the ends of two thousand wheels.
         self._loop.set_default_executor(ThreadPoolExecutor(_RECORDED_AT_ONCE))
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._server: asyncio.Server | None = None
@@ -94,23 +94,23 @@ class Replay:
 
     @property
     def doubled(self) -> list[str]:
-        """Paths that were asked for more than once, whatever the range."""
+        """Paths that were requested more than once, in any range."""
         counts = Counter((asked.path, asked.range) for asked in self.log if asked.method == "GET")
         return sorted({path for (path, _), count in counts.items() if count > 1})
 
     def freeze(self) -> None:
-        """Record nothing more."""
+        """Stop recording."""
         self._upstream = None
 
     def forget(self) -> None:
-        """Count anew."""
+        """Reset the counters."""
         self.log.clear()
         self.unrecorded.clear()
         self.most_in_flight = self.unchanged = 0
 
     def __enter__(self) -> Replay:
         self.folder.mkdir(parents=True, exist_ok=True)
-        # Pages name the port of this server, so a recording keeps the one that it was made with.
+        # Pages contain the port of this server, so a recording is always served on the port that it was made with.
         chosen = self.folder / "port"
         self._thread.start()
         self.port = self._wait(self._listen(int(chosen.read_text()) if chosen.exists() else 0))
@@ -123,7 +123,7 @@ class Replay:
         self.stop()
 
     def stop(self) -> None:
-        """Stop for good: from now on connections are refused."""
+        """Stop the server: later connections are refused."""
         if self._server is not None:
             self._wait(self._close())
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -146,14 +146,14 @@ class Replay:
             client.abort()
         await self._loop.shutdown_default_executor()
 
-    def begin(self, asked: Asked) -> None:
-        """A request arrived."""
+    def begin(self, asked: Request) -> None:
+        """Count an arriving request."""
         self.log.append(asked)
         self._in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self._in_flight)
 
-    async def answer(self, asked: Asked) -> Answer:
-        """The recorded answer; else that of upstream, which is recorded."""
+    async def answer(self, asked: Request) -> Answer:
+        """Return the recorded answer, or record the answer of upstream and return it."""
         found = self._answers.get(asked)
         if found is None:
             found = await self._loop.run_in_executor(None, self._read, asked)
@@ -167,8 +167,8 @@ class Replay:
         self._in_flight -= 1
         return found
 
-    def _read(self, asked: Asked) -> Answer | None:
-        """What the folder holds: most of it nobody asks for in one run, so it is read when somebody does."""
+    def _read(self, asked: Request) -> Answer | None:
+        """Read a recorded answer on demand, because one run requests only a small part of the recording."""
         try:
             packed = self._place(asked).read_bytes()
         except FileNotFoundError:
@@ -176,11 +176,11 @@ class Replay:
         found = self._answers[asked] = msgspec.msgpack.decode(packed, type=_Recorded).answer
         return found
 
-    def _place(self, asked: Asked) -> Path:
+    def _place(self, asked: Request) -> Path:
         name = sha256(msgspec.json.encode(asked)).hexdigest()
         return self.folder / name[:2] / f"{name}.answer"
 
-    def _record(self, asked: Asked) -> Answer:
+    def _record(self, asked: Request) -> Answer:
         place = asked.path.strip("/").split("/", 3)
         if place[0] == "simple" and len(place) == 2:
             answer = self._record_page(f"{self._upstream}/{place[1]}/")
@@ -209,7 +209,7 @@ class Replay:
         packed = gzip.compress(body, 6, mtime=0)
         return Answer(status, headers | {"Content-Encoding": "gzip"}, packed, len(packed), packed=True)
 
-    def _record_file(self, asked: Asked, url: str) -> Answer:
+    def _record_file(self, asked: Request, url: str) -> Answer:
         headers = {"Accept-Encoding": "identity"} | ({"Range": asked.range} if asked.range else {})
         status, sent, body = self._fetch(asked.method, url, headers)
         kept = {key: sent[key] for key in _KEPT if key in sent}
@@ -225,13 +225,13 @@ class Replay:
 
 
 class _Connection(asyncio.Protocol):
-    """One client. Requests without bodies, one after the other, as package managers send them."""
+    """One client connection. Handles requests without bodies, one after another, as package managers send them."""
 
     def __init__(self, replay: Replay) -> None:
         self._replay = replay
         self._pending = b""
         self._transport: asyncio.Transport | None = None
-        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps weak references only
+        self._tasks: set[asyncio.Task[None]] = set()  # the event loop itself keeps only weak references
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -249,13 +249,13 @@ class _Connection(asyncio.Protocol):
             first, *lines = head.decode("latin-1").split("\r\n")
             method, path, _ = first.split(" ", 2)
             headers = {key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-            asked = Asked(method, path, headers.get("range", ""))
+            asked = Request(method, path, headers.get("range", ""))
             self._replay.begin(asked)
             task = asyncio.ensure_future(self._answer(asked, headers))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, asked: Asked, headers: dict[str, str]) -> None:
+    async def _answer(self, asked: Request, headers: dict[str, str]) -> None:
         answer = await self._replay.answer(asked)
         status, sent, body, size = answer.status, answer.headers, answer.body, answer.size
         if status == 200 and sent.get("ETag") in headers.get("if-none-match", "").split(", "):

@@ -1,7 +1,7 @@
-"""Run conda-index where conda is not: ``python -m tests.run_conda_index [options] FOLDER``.
+"""Runs conda-index without conda: ``python -m tests.support.run_conda_index [options] FOLDER``.
 
-conda-index imports two names of conda, which package indexes do not carry. Both stand here: one is used
-for ``channeldata.json`` alone, the other names the subdirs.
+conda-index imports two names of conda, which is not on PyPI. This module replaces both: one is only used for
+``channeldata.json``, the other lists the subdirs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading the files of `tests/scenarios`."""
+"""Reads the files of `tests/scenarios`."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ Scenario = TypeVar("Scenario")
 
 
 def load_scenario(path: Path, kind: type[Scenario]) -> Scenario:
-    """Read a scenario of one kind. What its format does not know is an error."""
+    """Read a scenario of one kind. An unknown key is an error."""
     return msgspec.convert(tomllib.loads(path.read_text()), kind)

@@ -1,4 +1,4 @@
-"""A package index on the loopback interface: a real threaded HTTP server with the habits and the faults of real ones.
+"""A package index on the loopback interface: a threaded HTTP server with the behaviour and faults of real indexes.
 
 with IndexServer() as server:
     server.add(build_wheel("demo", "1.0", requires=["other>=2"]))
@@ -32,7 +32,7 @@ _JSON = "application/vnd.pypi.simple.v1+json"
 
 
 class Behaviour(msgspec.Struct):
-    """How a server answers. Mutable: a test may change it while the server runs."""
+    """How a server answers. A test may change it while the server runs."""
 
     pages: Literal["json", "html"] = "json"
     etag: bool = True
@@ -44,19 +44,19 @@ class Behaviour(msgspec.Struct):
     sizes: bool = True
     uploads: bool = True  # whether pages state upload times
     auth: tuple[str, str] | None = None  # user and password of HTTP basic; without them 401
-    status: dict[str, int] = {}  # path prefix: the status that answers it, such as {"/simple/demo/": 403}
-    unavailable: int = 0  # every so many requests one is answered 503; 1 is all of them
-    retry_after: str | None = None  # header of those answers
+    status: dict[str, int] = {}  # path prefix: the status of its answers, such as {"/simple/demo/": 403}
+    unavailable: int = 0  # every n-th request is answered with 503; 1 means all of them
+    retry_after: str | None = None  # the header Retry-After of those answers
     moved: str | None = None  # another server's `base`, to which everything is redirected
     redirect_files: str | None = None  # another server's `base`, to which files are redirected
-    cut: dict[str, int] = {}  # file: its next answer ends after so many bytes, then the connection drops
-    corrupt: set[str] = set()  # files that are served with their last byte changed
+    cut: dict[str, int] = {}  # file: its next answer is cut after this many bytes, and the connection is dropped
+    corrupt: set[str] = set()  # files whose last byte is changed when served
     bodies: dict[str, tuple[str, bytes]] = {}  # path: content type and bytes that replace the ordinary answer
     delay: float = 0.0  # seconds before each answer
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One request as the server saw it, with the status that it got."""
+    """One request as the server saw it, and the status of its answer."""
 
     method: str
     path: str  # without query
@@ -89,35 +89,35 @@ class IndexServer(Loopback):
         super().__init__(_Handler)
         self._scheme = "http" if tls is None else "https"
         if tls is not None:
-            # The handshake is the business of the thread that answers.
+            # The thread that answers does the handshake.
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
 
     def add(self, distribution: Distribution, *, uploaded: str = UPLOADED, yanked: str | None = None) -> Distribution:
-        """List one more file and return it. `yanked` is a reason, "" for none given."""
+        """List one more file and return it. `yanked` is a reason, or "" if none is given."""
         self._files[distribution.file] = _Listed(distribution, uploaded, yanked)
         return distribution
 
     def remove(self, file: str) -> None:
-        """Take a file off its page and stop serving it."""
+        """Remove a file from its page and stop serving it."""
         del self._files[file]
 
     @property
     def base(self) -> str:
-        """As every server's, but https where it speaks TLS."""
+        """URL of the root, without a trailing slash; https if the server uses TLS."""
         return super().base.replace("http", self._scheme, 1)
 
     @property
     def url(self) -> str:
-        """The index's URL, as a manifest would spell it."""
+        """The index's URL, as in a manifest."""
         return f"{self.base}/simple"
 
     def url_with(self, user: str, password: str) -> str:
-        """The index's URL with credentials in it."""
+        """Return the index's URL with credentials."""
         return self.url.replace("://", f"://{user}:{password}@", 1)
 
     @property
     def paths(self) -> list[str]:
-        """The path of every request so far."""
+        """The paths of all requests so far."""
         return [request.path for request in self.log]
 
     def requests_for(self, path: str) -> int:
@@ -138,7 +138,7 @@ class IndexServer(Loopback):
         return listed.distribution if listed else None
 
     def is_unavailable(self) -> bool:
-        """Count one request, and say whether it is one that must fail."""
+        """Count one request, and return whether it must fail."""
         with self._lock:
             self._served += 1
             return bool(self.behaviour.unavailable) and self._served % self.behaviour.unavailable == 0
@@ -298,7 +298,7 @@ def _basic(user: str, password: str) -> str:
 
 
 def _span(header: str, size: int) -> tuple[int, int] | None:
-    """The bytes that a Range header with a single range asks for, as start and stop. None: not satisfiable."""
+    """Return start and stop of a Range header with a single range; None if it cannot be satisfied."""
     match = re.fullmatch(r"bytes=(\d*)-(\d*)", header)
     if match is None or match.groups() == ("", ""):
         return None
@@ -310,10 +310,10 @@ def _span(header: str, size: int) -> tuple[int, int] | None:
 
 
 class TunnelProxy(Loopback):
-    """A proxy that does nothing but CONNECT (RFC 9110, 9.3.6), as between a company and the world."""
+    """A proxy that supports only CONNECT (RFC 9110, 9.3.6), like a company's proxy to the internet."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []  # host and port, and the Proxy-Authorization header
+        self.tunnels: list[tuple[str, str]] = []  # host and port, and the Proxy-Authorization header
         super().__init__(_Tunnel)
 
     def url(self, login: str = "") -> str:
@@ -324,7 +324,7 @@ class _Tunnel(Handler):
     owner: TunnelProxy
 
     def do_CONNECT(self) -> None:
-        self.owner.asked.append((self.path, self.headers.get("Proxy-Authorization") or ""))
+        self.owner.tunnels.append((self.path, self.headers.get("Proxy-Authorization") or ""))
         host, _, port = self.path.rpartition(":")
         with socket.create_connection((host, int(port)), timeout=60) as far:
             self.send_response(200, "here you are")

@@ -1,4 +1,4 @@
-"""Archives of standalone interpreters, one that works among them, with the table that lists them."""
+"""Archives of standalone interpreters, including one that works, and the table that lists them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Content = str | bytes | tarfile.TarInfo
 
 @functools.cache
 def archive() -> bytes:
-    """A working interpreter, with a pip in it as upstream's archives have."""
+    """Return a working interpreter. It contains pip, like upstream's archives."""
     with tempfile.TemporaryDirectory() as folder:
         stage = Path(folder) / "python"
         stage.mkdir()
@@ -47,7 +47,7 @@ def archive() -> bytes:
 
 
 def archive_of(files: dict[str, Content], suffix: str = ".tar.gz") -> bytes:
-    """Any archive: text or bytes by path, executable below ``bin``; a TarInfo says all but the content itself."""
+    """Return an archive of files by path, executable below ``bin``. A TarInfo gives all fields but the content."""
     out = io.BytesIO()
     if suffix == ".zip":
         with zipfile.ZipFile(out, "w") as zipped:
@@ -78,7 +78,7 @@ def file_name(version: str, build: str, triple: str) -> str:
 
 
 def write_table(folder: Path, archives: dict[str, bytes]) -> None:
-    """Archives by file name, and ``versions.json`` in the form of pbs-installer's."""
+    """Write archives by file name, and a ``versions.json`` in the format of pbs-installer."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for file, data in archives.items():

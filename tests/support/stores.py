@@ -1,4 +1,4 @@
-"""What tests of the store share: an in-memory store that counts requests, and small ways to make and read objects."""
+"""Helpers for tests of the store: an in-memory store that logs requests, and functions that make and read objects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LAYOUT = "py3.11-posix"
 
 
 class MemoryBlobs:
-    """The twin of a store. `requests` names what was asked, such as ``("read", key)``."""
+    """The in-memory twin of a store. `requests` lists the requests, such as ``("read", key)``."""
 
     name = "memory"
     in_flight = 1
@@ -80,7 +80,7 @@ class MemoryBlobs:
     def scan(self, prefix: str) -> Iterator[Listed]:
         self.requests.append(("list", check_key(prefix)))
         keys = sorted(key for key in self.blobs if key.startswith(prefix + "/"))
-        # A test may put bytes there without a time.
+        # A test may add bytes without a time.
         return (Listed(key, len(self.blobs[key]), self.times.get(key, time.time())) for key in keys)
 
     def _get(self, request: str, key: str) -> bytes:
@@ -98,7 +98,7 @@ def encode(
     level: int = 1,
     threads: int = 1,
 ) -> tuple[bytes, ObjectIndex]:
-    """An object's bytes and its index."""
+    """Return an object's bytes and its index."""
     out = io.BytesIO()
     with Encoder(level=level, threads=threads) as encoder:
         index, size = encoder.write_object(entries, out, layout=layout, artifact=artifact)
@@ -107,7 +107,7 @@ def encode(
 
 
 def tree(index: ObjectIndex, data: bytes) -> dict[str, tuple[int, int, str, bytes]]:
-    """Every member that the object's bytes hold: mode, time, link target, content."""
+    """Return every member of the object's bytes: mode, time, link target, content."""
     found: dict[str, tuple[int, int, str, bytes]] = {}
     for piece in read_object(index, bytes_reader(data)):
         member = piece.member
@@ -118,7 +118,7 @@ def tree(index: ObjectIndex, data: bytes) -> dict[str, tuple[int, int, str, byte
 
 
 def tree_of(entries: Iterable[Entry]) -> dict[str, tuple[int, int, str, bytes]]:
-    """What `tree` must answer for these entries."""
+    """Return the expected result of `tree` for these entries."""
     found = {}
     for entry in entries:
         assert isinstance(entry.content, bytes)

@@ -1,4 +1,4 @@
-"""The hypothesis strategies of all tests, one section for each room of the project."""
+"""The hypothesis strategies of all tests, one section for each part of the project."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _TIMES = st.one_of(st.just(MTIME), st.integers(0, MAX_OCTAL))
 
 @st.composite
 def entries(draw: st.DrawFn, *, max_size: int = 12) -> list[Entry]:
-    """Entries of one tree that may be written, in no order: files with contents, links to some of them."""
+    """Entries of one valid tree, unordered: files with contents, and links to some of them."""
     found: dict[str, Entry] = {}
     for parts in draw(st.lists(st.lists(_PARTS, min_size=1, max_size=5), max_size=max_size)):
         path = "/".join(parts)
@@ -70,7 +70,7 @@ def entries(draw: st.DrawFn, *, max_size: int = 12) -> list[Entry]:
     return draw(st.permutations(list(found.values())))
 
 
-# TOML texts, and where things stand in them
+# TOML texts, and the positions of their keys and items
 
 
 _TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
@@ -91,7 +91,7 @@ _VALUES = st.recursive(
 
 @st.composite
 def toml_texts(draw: st.DrawFn) -> tuple[str, dict[str, Any], dict[KeyPath, tuple[int, int]]]:
-    """A TOML text, what it says, and the line and column of every key and item in it."""
+    """A TOML text, its value, and the line and column of every key and item."""
     value = draw(st.dictionaries(_KEYS, _VALUES, max_size=5))
     writer = TomlText(lambda ways: draw(st.integers(0, ways - 1)))
     writer.table(value)
@@ -199,7 +199,7 @@ def _builds(draw: st.DrawFn) -> Build:
 
 @st.composite
 def shuffled_locks(draw: st.DrawFn) -> LockGraph:
-    """Lock graphs in no order, with doubles among their sets, and with names and texts as odd as a lock may hold."""
+    """Lock graphs in random order, with duplicates in their sets, and the oddest names and texts that a lock allows."""
     return LockGraph(
         options=draw(st.dictionaries(_OPTION_KEYS, _OPTION_VALUES, max_size=4)),
         environments=draw(_tuples(_ENVIRONMENTS, max_size=3)),
@@ -214,7 +214,7 @@ def locks() -> st.SearchStrategy[LockGraph]:
 
 
 def shuffle_lock(graph: LockGraph, draw: st.DrawFn) -> LockGraph:
-    """The same graph with all that is a set in another order."""
+    """Return the same graph with every set in another order."""
 
     def shuffled(values: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(draw(st.permutations(values)))
@@ -250,7 +250,7 @@ def shuffle_lock(graph: LockGraph, draw: st.DrawFn) -> LockGraph:
     )
 
 
-# Manifests whose sources, projects and steps bear the same few names as the hosts, users and folders of addresses
+# Manifests whose sources, projects and steps share a few names with the hosts, users and folders of URLs
 
 
 _WORDS = st.sampled_from(("a", "acme", "b.example", "pypi"))
@@ -259,7 +259,7 @@ _PROJECT_WORDS = st.sampled_from(("a", "acme", "b-example"))
 
 @st.composite
 def addresses(draw: st.DrawFn) -> str:
-    """The URL of a source, an index page or a file, now and then with credentials."""
+    """The URL of a source, an index page or a file, sometimes with credentials."""
     user = draw(st.sampled_from(("", "", "{}@", "{}:{}@")))
     scheme = draw(st.sampled_from(("https", "http", "file", "s3")))
     return f"{scheme}://{user.format(draw(_WORDS), draw(_WORDS))}{draw(_WORDS)}/{draw(_WORDS)}"
@@ -267,7 +267,7 @@ def addresses(draw: st.DrawFn) -> str:
 
 @st.composite
 def placed_manifests(draw: st.DrawFn) -> Manifest:
-    """Manifests of a few steps with declared sources; `replaced` puts those elsewhere."""
+    """Manifests of a few steps with declared sources. `replaced` changes the addresses of the sources."""
     names = draw(st.lists(_WORDS.filter(lambda word: word != "pypi"), min_size=1, max_size=3, unique=True))
     steps = draw(st.lists(_PROJECT_WORDS, min_size=1, max_size=3, unique=True))
     kinds = {name: draw(st.sampled_from(("pypi", "find-links"))) for name in names}
@@ -286,7 +286,7 @@ def placed_manifests(draw: st.DrawFn) -> Manifest:
 
 
 def replaced(manifest: Manifest, draw: st.DrawFn) -> Manifest:
-    """The same manifest with its declared sources at other addresses."""
+    """Return the same manifest with other addresses for its declared sources."""
     sources = {
         name: msgspec.structs.replace(source, url=draw(addresses())) if source.url is not None else source
         for name, source in manifest.sources.items()
@@ -305,7 +305,7 @@ _EXTRAS = ("x", "y")
 
 @st.composite
 def requirement_texts(draw: st.DrawFn, *, conditional: bool = True) -> str:
-    """A requirement on a project of a universe, or now and then on one that does not exist."""
+    """A requirement on a project of a universe, or sometimes on one that does not exist."""
     name = draw(st.sampled_from((*_PROJECTS, *_PROJECTS, "missing") if conditional else _PROJECTS))
     extra = draw(st.sampled_from(("", "", "", "[x]", "[x,y]")))
     specifier = draw(st.sampled_from(_SPECIFIERS))
@@ -315,7 +315,7 @@ def requirement_texts(draw: st.DrawFn, *, conditional: bool = True) -> str:
 
 @st.composite
 def universes(draw: st.DrawFn) -> dict[str, dict[str, Version]]:
-    """A few projects with a few versions each; some of them cannot be used."""
+    """A few projects with a few versions each, some of them unusable."""
     universe: dict[str, dict[str, Version]] = {}
     for name in draw(st.lists(st.sampled_from(_PROJECTS), min_size=1, max_size=5, unique=True)):
         universe[name] = {}
@@ -351,7 +351,7 @@ _PLATFORM_TAGS = (
 
 @st.composite
 def version_texts(draw: st.DrawFn) -> str:
-    """Versions as people spell them (PEP 440), most of them plain."""
+    """Versions as people spell them (PEP 440), mostly plain ones."""
     release = ".".join(str(part) for part in draw(st.lists(st.integers(0, 12), min_size=1, max_size=4)))
     endings = ("", "", "", "a1", "b2", "rc1", ".dev3", ".post1", "rc1.dev2", ".post2.dev1", "+local.1", "+cu124")
     return draw(st.sampled_from(("", "", "", "1!", "v"))) + release + draw(st.sampled_from(endings))
@@ -367,14 +367,14 @@ def specifier_texts(draw: st.DrawFn) -> str:
     version = draw(version_texts())
     if operator not in ("==", "!=", "==="):
         version = version.partition("+")[0]
-    if operator == "~=":  # wants two parts of a release at least
+    if operator == "~=":  # needs at least two parts of a release
         version = f"{draw(st.integers(0, 12))}.{version.rpartition('!')[2].lstrip('v')}"
     return operator + version
 
 
 @st.composite
 def wheel_names(draw: st.DrawFn, project: str) -> str:
-    """Names of wheels of a project; some are malformed, some of another project."""
+    """Names of wheels of a project. Some are malformed, some are of another project."""
     spelling = draw(st.sampled_from((project, project, project.title(), f"{project}__x", "other", f"{project}.")))
     version = draw(st.one_of(st.sampled_from(("1.0", "1.0.0", "2.0", "2.0rc1", "1_x")), version_texts()))
     build = draw(st.sampled_from(("", "", "-1", "-10", "-2b", "-2a", "-x1")))
@@ -385,7 +385,7 @@ def wheel_names(draw: st.DrawFn, project: str) -> str:
 
 @st.composite
 def targets(draw: st.DrawFn) -> Target:
-    """Targets of every family, with floors high and low."""
+    """Targets of every family, with high and low floors."""
     platform = draw(st.sampled_from(sorted(PLATFORMS)))
     family = PLATFORMS[platform].family
     name = draw(st.sampled_from((platform, "gpu")))
@@ -419,7 +419,7 @@ _FLOORS: dict[str, tuple[str | None, ...]] = {
 
 @st.composite
 def near_pairs(draw: st.DrawFn) -> tuple[tuple[Target, Python], tuple[Target, Python]]:
-    """Two targets with a Python each, alike but for a few fields: those that a key must tell apart, and others."""
+    """Two targets, each with a Python, that differ in a few fields: some that a key must distinguish, and others."""
     # PyPy's ABI changed with 3.11.16.
     changing = st.builds(
         Python, implementation=st.just("pypy"), minor=st.just((3, 11)), patch=st.sampled_from((15, 16))
@@ -471,7 +471,7 @@ _MARKER_ATOMS = (
 
 
 def marker_texts() -> st.SearchStrategy[str]:
-    """PEP 508 markers, nested, with everything that packages ask about."""
+    """PEP 508 markers, nested, with every variable that packages use."""
     return st.recursive(
         st.sampled_from(_MARKER_ATOMS),
         lambda parts: st.tuples(parts, st.sampled_from(("and", "or")), parts).map(
@@ -481,7 +481,7 @@ def marker_texts() -> st.SearchStrategy[str]:
     )
 
 
-# What indexes say
+# Index pages
 
 
 _HEX_DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
@@ -490,7 +490,7 @@ _SMALL_NAMES = st.from_regex(r"[a-z][a-z0-9]{0,8}(-[a-z0-9]{1,5})?", fullmatch=T
 
 
 def index_files() -> st.SearchStrategy[File]:
-    """Files as a page may list them."""
+    """Files as listed on an index page."""
     return st.builds(
         File,
         name=_ANY_TEXT,
@@ -503,7 +503,7 @@ def index_files() -> st.SearchStrategy[File]:
 
 
 def listings() -> st.SearchStrategy[Listing]:
-    """Whole pages, as they are kept: nothing of them has been looked at."""
+    """Whole pages as they are cached, before any file is evaluated."""
     cores = st.one_of(st.none(), st.booleans(), st.dictionaries(_ANY_TEXT, _ANY_TEXT, max_size=2))
     entries = st.builds(
         PageEntry,
@@ -521,13 +521,13 @@ def listings() -> st.SearchStrategy[Listing]:
 
 
 def views() -> st.SearchStrategy[View]:
-    """Views, with no regard to what tags would make of their files."""
+    """Views with arbitrary files, whatever their tags."""
     releases = st.builds(Release.of, _ANY_TEXT, st.lists(index_files(), max_size=3).map(tuple))
     return st.builds(View, _SMALL_NAMES, _SMALL_NAMES, st.lists(releases, max_size=4).map(tuple))
 
 
 def metadatas() -> st.SearchStrategy[Metadata]:
-    """Core metadata with requirements of any text."""
+    """Core metadata with arbitrary texts as requirements."""
     requirements = st.builds(
         Requirement, _SMALL_NAMES, _ANY_TEXT, st.lists(_SMALL_NAMES, max_size=2).map(tuple), _ANY_TEXT, _ANY_TEXT
     )
@@ -537,7 +537,7 @@ def metadatas() -> st.SearchStrategy[Metadata]:
     )
 
 
-# Channels of conda packages: tiny, contradictory on purpose
+# Channels of conda packages: tiny, and contradictory on purpose
 
 
 _CONDA_NAMES = st.sampled_from(["a", "b", "c", "d", "e"])
@@ -546,7 +546,7 @@ _CONDA_SPECS = st.sampled_from(["", "", "", ">=2", "<2", "1.*", "==3", "!=2", ">
 
 @st.composite
 def conda_specs(draw: st.DrawFn, *, virtual: bool = True) -> str:
-    """One match spec on a name of a small universe, now and then on a virtual package or a name that nobody has."""
+    """One match spec on a name of a small universe, sometimes on a virtual package or on an unknown name."""
     if virtual and draw(st.integers(0, 19)) == 0:
         return draw(st.sampled_from(["__glibc >=2.17", "__glibc >=2.34", "__cuda", "missing"]))
     return f"{draw(_CONDA_NAMES)} {draw(_CONDA_SPECS)}".strip()
@@ -554,7 +554,7 @@ def conda_specs(draw: st.DrawFn, *, virtual: bool = True) -> str:
 
 @st.composite
 def conda_records(draw: st.DrawFn) -> list[Record]:
-    """Records of four or five names with at most three files each, in one channel and subdir."""
+    """Records of four or five names, each with at most three files, in one channel and subdir."""
     records: dict[str, Record] = {}
     for name in draw(st.lists(_CONDA_NAMES, min_size=4, max_size=5, unique=True)):
         for _ in range(draw(st.integers(1, 3))):
@@ -577,7 +577,7 @@ def conda_records(draw: st.DrawFn) -> list[Record]:
     return list(records.values())
 
 
-# Versions of conda packages: zeros, words and separators in every mixture
+# Versions of conda packages: zeros, words and separators in all combinations
 
 
 _CONDA_ATOMS = st.sampled_from(["0", "0", "1", "2", "10", "256", "a", "b", "dev", "post", "rc", "alpha", "_", "*"])
@@ -586,7 +586,7 @@ _CONDA_PARTS = st.lists(_CONDA_ATOMS, min_size=1, max_size=3).map("".join).filte
 
 @st.composite
 def conda_versions(draw: st.DrawFn) -> str:
-    """A valid conda version, now and then with an epoch, a local part or the trailing underscore of openssl."""
+    """A valid conda version, sometimes with an epoch, a local part or the trailing underscore of openssl."""
     epoch = draw(st.sampled_from(["", "", "", "0!", "1!"]))
     parts = draw(st.lists(_CONDA_PARTS.filter(lambda part: "_" not in part), min_size=1, max_size=4))
     tail = draw(st.sampled_from(["", "", "", "_", "+1", "+0", "+1.a"]))
@@ -604,7 +604,7 @@ _FILE_STEMS = st.builds(
 )
 
 
-# What may lie between the braces of a record and look like the end of one, or like another one.
+# Content of a record that looks like the end of a record, or like another record.
 _IN_RECORDS: list[dict[str, Any]] = [
     {"license": "}"},
     {"license": "{"},
@@ -620,7 +620,7 @@ _IN_RECORDS: list[dict[str, Any]] = [
 
 @st.composite
 def repodata_documents(draw: st.DrawFn) -> dict[str, Any]:
-    """A ``repodata.json`` as a value: tables with twins, odd names and records in any order, and removed files."""
+    """A ``repodata.json`` as a value: tables with twins, odd names, records in any order, and removed files."""
     document: dict[str, Any] = {}
     for table, ending in (("packages", ".tar.bz2"), ("packages.conda", ".conda")):
         stems = draw(st.lists(st.one_of(_FILE_STEMS, st.sampled_from(["nodash", ""])), max_size=12, unique=True))
@@ -648,11 +648,11 @@ def repodata_documents(draw: st.DrawFn) -> dict[str, Any]:
     return document
 
 
-# Channels and an index together: tiny, and each in the way of the other
+# Channels and an index together: tiny, and often in conflict with each other
 
 
 class Mixture(msgspec.Struct, frozen=True):
-    """A mixed problem with its universes. Conda packages that need Python stand for the project of their name."""
+    """A mixed problem with its universes. Conda packages that need Python provide the project of the same name."""
 
     records: list[Record]
     specs: tuple[str, ...]
@@ -666,7 +666,7 @@ _MIXED_VERSIONS = ("1", "2", "3")
 
 @st.composite
 def mixtures(draw: st.DrawFn, *, closed: bool) -> Mixture:
-    """`closed`: the specs name every conda package, so that each solution brings the same projects."""
+    """With `closed` the specs name every conda package, so every solution provides the same projects."""
     bounds = st.sampled_from(["", "<2", "<3", ">=2", ">=3", "==2", "!=2"])
     shared = st.sampled_from(_SHARED)
 

@@ -1,4 +1,4 @@
-"""What the solvers suggest, read as people read it: the requirements that are left when a suggestion is followed."""
+"""Applies the solvers' suggestions: computes the requirements that remain when a suggestion is followed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _REMARKS = re.compile(r"; (?:that gives|no other|fewer changes) ")
 
 
 def followed(texts: Sequence[str], suggestion: str) -> list[str] | None:
-    """Requirements as a suggestion wants them; None where it is about something else than requirements."""
+    """Return the requirements after following a suggestion; None if it does not concern requirements."""
     words = _REMARKS.split(suggestion)[0]
     instead = _INSTEAD.findall(words)
     _, leave_out, gone = words.partition("leave out ")

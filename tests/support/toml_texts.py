@@ -1,4 +1,4 @@
-"""Writes a nested value as TOML in one of the many ways there are, noting where each key and item lands."""
+"""Writes a nested value as TOML in one of many styles, and records the position of each key and item."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class TomlText:
-    """`choose(n)` picks one of n ways; the text and the places grow together."""
+    """A TOML text under construction, with its positions. `choose(n)` picks one of n styles."""
 
     def __init__(self, choose: Callable[[int], int]) -> None:
         self._choose = choose
@@ -20,7 +20,7 @@ class TomlText:
         self.places: dict[KeyPath, tuple[int, int]] = {}
 
     def table(self, value: dict[str, Any], path: KeyPath = ()) -> None:
-        """The pairs of a table first, then those of its tables that are written below headers of their own."""
+        """Write the pairs of a table, then those subtables that have headers of their own."""
         below = []
         for key, item in value.items():
             if (isinstance(item, dict) and self._choose(2)) or (_is_array_of_tables(item) and self._choose(2)):

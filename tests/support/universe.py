@@ -1,6 +1,6 @@
-"""Tiny package universes: an index in memory, and scenario files that hold one with what a solver must make of it.
+"""Tiny package universes: an index in memory, and scenario files with a universe and the expected solution.
 
-A scenario (``tests/scenarios/pypi/*.toml``) reads like the situation that it shows::
+A scenario (``tests/scenarios/pypi/*.toml``)::
 
     rule = "passed-over"
     description = "The newest version needs something that does not exist, so the one before is taken."
@@ -15,13 +15,13 @@ A scenario (``tests/scenarios/pypi/*.toml``) reads like the situation that it sh
     [expected]
     pins = { app = "1.0" }
 
-A version may state `requires`, `extras`, `requires-python`, `metadata-requires-python`, `yanked`, `uploaded`, `files`
-(names; default: one pure wheel) and `broken` (why its metadata cannot be read). `[problem]` may state `target`, `musl`,
+A version may have `requires`, `extras`, `requires-python`, `metadata-requires-python`, `yanked`, `uploaded`, `files`
+(names; default: one pure wheel) and `broken` (why its metadata cannot be read). `[problem]` may have `target`, `musl`,
 `python`, `constraints`, `overrides`, `prereleases`, `prereleases-for`, `strategy`, `exclude-newer`,
-`exclude-newer-for`, `spans`, `preferences` and `locked-files`. `[expected]` states all `pins`, with every `yanked` one
-(project: reason) and all `warnings`, and perhaps `files`; or, for what has no solution, `reasons` (project: reason),
-`roots` (the smallest failing set), `mentions` and `suggestion`. `tries` is how many candidates the search may look at.
-`uv` in `[expected]` says why uv answers differently. `rule` is a heading of ``tests/scenarios/README.md``.
+`exclude-newer-for`, `spans`, `preferences` and `locked-files`. `[expected]` has all `pins`, every `yanked` one
+(project: reason), all `warnings` and optionally `files`. For a problem without a solution it has `reasons` (project:
+reason), `roots` (the smallest failing set), `mentions` and `suggestion`. `tries` limits the candidates that the
+search may try. `uv` gives the reason if uv's answer differs. `rule` is a heading of ``tests/scenarios/README.md``.
 """
 
 from __future__ import annotations
@@ -45,23 +45,23 @@ from tests.support.scenario_files import load_scenario
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
-    """What a universe says about one version of a project."""
+    """The fields of one version of a project in a scenario file."""
 
     requires: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()
     requires_python: str = ""
-    metadata_requires_python: str | None = None  # where the metadata says something else than the page
+    metadata_requires_python: str | None = None  # if the metadata differs from the page
     yanked: str | None = None
     uploaded: datetime | None = None
     files: tuple[str, ...] | None = None  # None: one wheel for every Python and platform
     broken: str | None = None
 
 
-Universe = Mapping[str, Mapping[str, Version]]  # project: version: what it says
+Universe = Mapping[str, Mapping[str, Version]]  # project: version: its fields
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
-    """A problem as scenario files write it."""
+class ProblemTable(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
+    """The table `[problem]` of a scenario file."""
 
     roots: tuple[str, ...]
     constraints: tuple[str, ...] = ()
@@ -80,12 +80,12 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_un
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True):
-    """What a solver must answer."""
+    """The table `[expected]` of a scenario file."""
 
     pins: dict[str, str] | None = None  # every project and its version; None: there is no solution
     files: tuple[str, ...] = ()  # file names among those of the pins
     warnings: tuple[str, ...] = ()
-    yanked: dict[str, str] = {}  # every yanked project among the pins and the reason
+    yanked: dict[str, str] = {}  # every yanked project among the pins, with the reason
     reasons: dict[str, str] = {}
     roots: tuple[str, ...] | None = None
     mentions: tuple[str, ...] = ()
@@ -100,7 +100,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rule: str
     description: str
     packages: dict[str, dict[str, Version]]
-    problem: Asked
+    problem: ProblemTable
     expected: Expected
 
 
@@ -109,12 +109,12 @@ def load(path: Path) -> Scenario:
 
 
 def digest(file: str) -> str:
-    """The sha256 that a universe claims for a file."""
+    """Return the sha256 that a universe states for a file."""
     return hashlib.sha256(file.encode()).hexdigest()
 
 
 def files_of(name: str, version: str, said: Version) -> list[File]:
-    """The files of one version as an index page lists them."""
+    """Return the files of one version as an index page lists them."""
     names = said.files if said.files is not None else (f"{name.replace('-', '_')}-{version}-py3-none-any.whl",)
     return [
         File(
@@ -130,12 +130,12 @@ def files_of(name: str, version: str, said: Version) -> list[File]:
 
 
 class MemoryIndex:
-    """The in-memory twin of the `Index` protocol. `asked` records the files whose metadata was read, in order."""
+    """The in-memory twin of the `Index` protocol. `metadata_read` lists the files whose metadata was read, in order."""
 
     def __init__(self, universe: Universe, target: Target, python: Python) -> None:
         self._universe = universe
         self._tags = wheel_tags(target, python)
-        self.asked: list[str] = []
+        self.metadata_read: list[str] = []
         self.expected: list[Requirement] = []
         self.expected_files: list[str] = []
 
@@ -149,7 +149,7 @@ class MemoryIndex:
         return tuple(file for version, said in versions for file in files_of(name, version, said))
 
     def metadata(self, view: View, file: File) -> Metadata:
-        self.asked.append(file.name)
+        self.metadata_read.append(file.name)
         for version, said in self._universe[view.name].items():
             if file in files_of(view.name, version, said):
                 if said.broken is not None:
@@ -184,34 +184,34 @@ def python_of(text: str) -> Python:
     )
 
 
-def problem_of(asked: Asked) -> PyPIProblem:
-    """The problem that a scenario states; roots have key paths such as ``("roots", 0)``."""
-    target = default_target(asked.target)
-    if asked.musl:
-        target = msgspec.structs.replace(target, glibc=None, musl=asked.musl)
+def problem_of(table: ProblemTable) -> PyPIProblem:
+    """Return the problem of a scenario. Roots have key paths such as ``("roots", 0)``."""
+    target = default_target(table.target)
+    if table.musl:
+        target = msgspec.structs.replace(target, glibc=None, musl=table.musl)
     policy: dict[str, Any] = {
-        "prereleases": asked.prereleases,
-        "prereleases_for": frozenset(asked.prereleases_for),
-        "strategy": asked.strategy,
-        "exclude_newer": int(asked.exclude_newer.timestamp()) if asked.exclude_newer else None,
+        "prereleases": table.prereleases,
+        "prereleases_for": frozenset(table.prereleases_for),
+        "strategy": table.strategy,
+        "exclude_newer": int(table.exclude_newer.timestamp()) if table.exclude_newer else None,
         "exclude_newer_for": {
             name: int(when.timestamp()) if isinstance(when, datetime) else None
-            for name, when in asked.exclude_newer_for.items()
+            for name, when in table.exclude_newer_for.items()
         },
-        "spans": frozenset(asked.spans),
+        "spans": frozenset(table.spans),
     }
     return PyPIProblem(
         target=target,
-        python=python_of(asked.python),
-        roots=as_roots(asked.roots, "roots"),
-        constraints=as_roots(asked.constraints, "constraints"),
-        overrides=as_roots(asked.overrides, "overrides"),
+        python=python_of(table.python),
+        roots=as_roots(table.roots, "roots"),
+        constraints=as_roots(table.constraints, "constraints"),
+        overrides=as_roots(table.overrides, "overrides"),
         policy=Policy(**policy),
-        preferences=dict(asked.preferences),
-        locked_files=frozenset(map(digest, asked.locked_files)),
+        preferences=dict(table.preferences),
+        locked_files=frozenset(map(digest, table.locked_files)),
     )
 
 
 def as_roots(requirements: Iterable[str], where: str) -> tuple[PyPIRoot, ...]:
-    """Requirements with key paths, such as ``("roots", 0)``."""
+    """Return requirements with key paths, such as ``("roots", 0)``."""
     return tuple(PyPIRoot(parse(text), (*where.split("."), number)) for number, text in enumerate(requirements))

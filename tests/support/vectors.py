@@ -1,7 +1,7 @@
-"""The test vectors of compiler/FORMAT.md, section 8: a small bundle and what every implementation must find in it.
+"""The test vectors of compiler/FORMAT.md, section 8: a small bundle, and the facts that every reader must find in it.
 
-``python -m tests.vectors`` writes them anew. The files may change only with the version of the format: whatever was
-bundled once must stay readable.
+``python -m tests.support.vectors`` writes them. The files may change only with the version of the format, because old
+bundles must stay readable.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BUNDLE = FOLDER / "bundle.tar.zst"
 FACTS = FOLDER / "vectors.json"
 LEVEL = 9
 
-# The tree of section 7, and one that contests a path of it and holds a member of more than one frame.
+# The tree of section 7, and a tree with a path of the first one and a member of more than one frame.
 FIRST = [
     Entry(path="bin/tool", content=b"#!/bin/sh\n", executable=True),
     Entry(path="lib/link", link="../bin/tool"),
@@ -50,7 +50,7 @@ Encoded = tuple[bytes, ObjectIndex]
 
 
 def build(*, shuffled: bool = False, threads: int = 1) -> tuple[bytes, dict[str, Any]]:
-    """The bundle's bytes and the facts about it. What the arguments say must not make a difference."""
+    """Return the bundle's bytes and the facts about it. The arguments must make no difference."""
 
     def made(tree: list[Entry], layout: str, artifact: Sha256 | None) -> Encoded:
         entries = tree[::-1] if shuffled else tree
@@ -130,7 +130,7 @@ def own_entries(record: Record, card: StepCard) -> list[Entry]:
 
 
 def assemble(objects: list[Encoded], own: Encoded) -> bytes:
-    """A bundle of encoded objects, as `write_bundle` makes it."""
+    """Return a bundle of encoded objects, as `write_bundle` makes it."""
     *sources, last = (
         Source(index=index, size=len(data), read_range=bytes_reader(data), what=index.layout)
         for data, index in (*objects, own)
@@ -141,7 +141,7 @@ def assemble(objects: list[Encoded], own: Encoded) -> bytes:
 
 
 def _facts(data: bytes, index: ObjectIndex) -> dict[str, Any]:
-    """What of an object does not depend on the version of libzstd."""
+    """Return the facts about an object that do not depend on the version of libzstd."""
     frames = [data[frame.offset : frame.offset + frame.length] for frame in index.frames]
     return {
         "artifact": index.artifact,

@@ -1,4 +1,4 @@
-"""Wheels and source distributions built by the tests themselves: small, valid, and the same bytes every time."""
+"""Builds small, valid wheels and source distributions, with the same bytes every time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-_EPOCH = (2020, 2, 2, 0, 0, 0)  # zip times have no zone; any fixed date does
+_EPOCH = (2020, 2, 2, 0, 0, 0)  # times in zip files have no zone; any fixed date works
 
 
 class Distribution(msgspec.Struct, frozen=True):
@@ -24,7 +24,7 @@ class Distribution(msgspec.Struct, frozen=True):
     name: str  # as given
     version: str
     data: bytes
-    metadata: bytes  # core metadata, as a `.metadata` sibling would serve it
+    metadata: bytes  # core metadata, the content of a `.metadata` sibling
     requires_python: str = ""
 
     @property
@@ -41,7 +41,7 @@ class Distribution(msgspec.Struct, frozen=True):
         return len(self.data)
 
     def write(self, folder: Path) -> Path:
-        """Put the file into a folder and return its path."""
+        """Write the file to a folder and return its path."""
         path = folder / self.file
         path.write_bytes(self.data)
         return path
@@ -65,7 +65,7 @@ def build_wheel(
     extra_dist_info: Mapping[str, str | bytes] | None = None,
     compression: int = zipfile.ZIP_DEFLATED,
 ) -> Distribution:
-    """A wheel (PEP 427).
+    """Return a wheel (PEP 427).
 
     `files` are paths below the archive's root (``.data`` folders included), by default one module named as the project;
     `entry_points` is ``{"console_scripts": {"demo": "demo:main"}}``; `executables` are the files with mode 0o755;
@@ -108,7 +108,7 @@ def build_wheel(
 
 
 def build_sdist(name: str, version: str = "1.0", requires: Iterable[str] = ()) -> Distribution:
-    """A source distribution with static metadata (PEP 643)."""
+    """Return a source distribution with static metadata (PEP 643)."""
     escaped = re.sub(r"[-_.]+", "_", name).lower()
     metadata = _bytes(_metadata(name, version, requires, (), "", "MIT", ()))
     raw = io.BytesIO()
@@ -132,14 +132,14 @@ def build_sdist(name: str, version: str = "1.0", requires: Iterable[str] = ()) -
 def zip_bytes(
     members: Mapping[str, bytes], *, executables: Iterable[str] = (), compression: int = zipfile.ZIP_DEFLATED
 ) -> bytes:
-    """A zip archive whose bytes depend on its members alone; they stand in the order given."""
+    """Return a zip archive whose bytes depend only on its members and their order."""
     executable = set(executables)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path, content in members.items():
             info = zipfile.ZipInfo(path, _EPOCH)
             info.compress_type = compression
-            info.create_system = 3  # Unix: the external attributes hold a mode
+            info.create_system = 3  # Unix: the external attributes contain a mode
             info.external_attr = (0o100755 if path in executable else 0o100644) << 16
             archive.writestr(info, content)
     return buffer.getvalue()

@@ -153,10 +153,10 @@ def test_a_cut_download_goes_on(server: IndexServer, runs: Runs, ranges: Any) ->
     server.behaviour.cut = {big.file: 200_000}
     assert runs.fetch(server.url, big) == {"big": big.data}
     assert runs.progress.done_so_far == big.size
-    asked = [request for request in server.log if request.path == f"/files/{big.file}"]
-    assert asked[1].headers["range"].startswith("bytes=")
-    assert asked[1].headers["if-range"].startswith('"')
-    assert (asked[1].status == 206) == (ranges == "honoured")
+    requests = [request for request in server.log if request.path == f"/files/{big.file}"]
+    assert requests[1].headers["range"].startswith("bytes=")
+    assert requests[1].headers["if-range"].startswith('"')
+    assert (requests[1].status == 206) == (ranges == "honoured")
 
 
 def test_an_interrupted_download_goes_on_in_the_next_run(server: IndexServer, runs: Runs) -> None:

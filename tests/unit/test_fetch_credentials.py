@@ -14,31 +14,31 @@ URL = "https://packages.example.com/simple"
 
 
 def test_requests_that_were_under_way_get_the_answer_too() -> None:
-    asked: list[tuple[str, ...]] = []
+    lookups: list[tuple[str, ...]] = []
 
     def lookup(services: tuple[str, ...], user: str) -> tuple[str, str] | None:
-        asked.append(services)
+        lookups.append(services)
         return "me", "secret"
 
     keyring = Keyring(lookup=lookup)
     keyring.declare("internal", URL)
-    # Both pages were asked for before either was refused.
+    # Both pages were requested before either was refused.
     assert (
         keyring.login_after_refusal(f"{URL}/acme/")
         == keyring.login_after_refusal(f"{URL}/delta/")
         == Login("me", "secret")
     )
     assert keyring.login(URL) == Login("me", "secret")
-    assert asked == [(URL, "packages.example.com")]
+    assert lookups == [(URL, "packages.example.com")]
     assert keyring.login_after_refusal("https://elsewhere.example.com/simple") is None
 
 
 def test_a_source_that_is_declared_twice_is_asked_about_once() -> None:
     """Every part of a run that resolves channels declares them."""
-    asked: list[str] = []
+    lookups: list[str] = []
 
     def lookup(services: tuple[str, ...], user: str) -> tuple[str, str] | None:
-        asked.append(services[0])
+        lookups.append(services[0])
         return (user, "secret") if services[0] == URL else None
 
     other = "https://other.example.com/channel"
@@ -48,7 +48,7 @@ def test_a_source_that_is_declared_twice_is_asked_about_once() -> None:
         keyring.declare("other", other)
         assert keyring.login(URL) == Login("me", "secret")
         assert keyring.login_after_refusal(other) is None
-    assert asked == [URL, other]
+    assert lookups == [URL, other]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="the command is a shell script")

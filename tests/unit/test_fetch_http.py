@@ -170,11 +170,11 @@ def test_stop_wakes_whoever_waits(server: IndexServer) -> None:
 
 
 def test_a_host_name_is_looked_up_once(server: IndexServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[object] = []
+    looked_up: list[object] = []
     original = socket.getaddrinfo
 
     def counting(host: Any, *rest: Any, **options: Any) -> Any:
-        asked.append(host)
+        looked_up.append(host)
         return original(host, *rest, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", counting)
@@ -189,7 +189,7 @@ def test_a_host_name_is_looked_up_once(server: IndexServer, monkeypatch: pytest.
         for thread in threads:
             thread.join()
     assert len(server.log) == 8
-    assert asked.count("localhost") == 1
+    assert looked_up.count("localhost") == 1
 
 
 def test_a_host_that_does_not_exist() -> None:

@@ -110,8 +110,8 @@ def test_every_kind_of_file_says_the_same(tmp_path: Path, runs: Runs, kind: str,
 
 def test_the_best_kind_is_looked_for_first_and_remembered(server: ChannelServer, forge: str, runs: Runs) -> None:
     assert runs.files(forge) == TWO
-    asked = [path for path in server.paths if path.startswith(LINUX)]
-    assert asked == [f"{LINUX}/repodata_shards.msgpack.zst", f"{LINUX}/repodata.json.zst"]
+    requested = [path for path in server.paths if path.startswith(LINUX)]
+    assert requested == [f"{LINUX}/repodata_shards.msgpack.zst", f"{LINUX}/repodata.json.zst"]
     server.log.clear()
     assert runs.files(forge, now=NOW + 700) == TWO
     assert [each for each in server.log if each[0].startswith(LINUX)] == [(f"{LINUX}/repodata.json.zst", 304)]

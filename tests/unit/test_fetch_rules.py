@@ -118,7 +118,7 @@ def test_a_tunnel(encrypted: IndexServer, bundle: Path, reach: Reach, monkeypatc
     with TunnelProxy() as proxy:
         monkeypatch.setenv("https_proxy", proxy.url("me:secret@"))
         assert reach(encrypted.base, Transport(authorities=bundle)) == BODY
-        assert proxy.asked == [(encrypted.base.removeprefix("https://"), Login("me", "secret").authorization)]
+        assert proxy.tunnels == [(encrypted.base.removeprefix("https://"), Login("me", "secret").authorization)]
     assert proxy_login(encrypted) == {""}
 
 

@@ -103,10 +103,10 @@ def test_a_tunnel_through_a_proxy(server: IndexServer, bundle: Path, monkeypatch
     with TunnelProxy() as proxy:
         monkeypatch.setenv("https_proxy", proxy.url("me:secret@"))
         assert get(server.base + PAGE, Transport(authorities=bundle)).status == 200
-        assert proxy.asked == [(server.base.removeprefix("https://"), Login("me", "secret").authorization)]
+        assert proxy.tunnels == [(server.base.removeprefix("https://"), Login("me", "secret").authorization)]
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         assert get(server.base + PAGE, Transport(authorities=bundle)).status == 200
-        assert len(proxy.asked) == 1
+        assert len(proxy.tunnels) == 1
     assert "proxy-authorization" not in server.log[0].headers
 
 
@@ -115,14 +115,14 @@ def test_pip_s_proxy_counts_where_no_variable_names_one(
 ) -> None:
     with TunnelProxy() as proxy, TunnelProxy() as other:
         assert get(server.base + PAGE, Transport(authorities=bundle, proxy=proxy.url())).status == 200
-        assert len(proxy.asked) == 1
+        assert len(proxy.tunnels) == 1
         monkeypatch.setenv("https_proxy", other.url())
         assert get(server.base + PAGE, Transport(authorities=bundle, proxy=proxy.url())).status == 200
-        assert (len(proxy.asked), len(other.asked)) == (1, 1)
+        assert (len(proxy.tunnels), len(other.tunnels)) == (1, 1)
         monkeypatch.delenv("https_proxy")
         monkeypatch.setenv("all_proxy", other.url())
         assert get(server.base + PAGE, Transport(authorities=bundle, proxy=proxy.url())).status == 200
-        assert (len(proxy.asked), len(other.asked)) == (1, 2)
+        assert (len(proxy.tunnels), len(other.tunnels)) == (1, 2)
 
 
 def test_a_proxy_that_is_not_there_is_told_without_its_login(

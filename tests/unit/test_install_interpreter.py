@@ -27,7 +27,7 @@ def pretend(path: Path, version: str, **facts: object) -> HostPython:
     return host
 
 
-def times_asked(path: Path) -> int:
+def times_run(path: Path) -> int:
     log = Path(f"{path}.log")
     return len(log.read_text().splitlines()) if log.exists() else 0
 
@@ -63,10 +63,10 @@ def test_answers_are_kept_until_the_executable_changes(tmp_path: Path) -> None:
     first = pretend(path, "3.99.1")
     for _ in range(3):
         assert describe(path, tmp_path / "cache") == first
-    assert times_asked(path) == 1
+    assert times_run(path) == 1
     second = pretend(path, "3.99.10")
     assert describe(path, tmp_path / "cache") == second
-    assert times_asked(path) == 2
+    assert times_run(path) == 2
 
 
 @posix
@@ -76,7 +76,7 @@ def test_answers_of_shims_are_not_kept(tmp_path: Path) -> None:
     pretend(path, "3.99.1", executable="/somewhere/else")
     for _ in range(2):
         assert describe(path, tmp_path / "cache") is not None
-    assert times_asked(path) == 2
+    assert times_run(path) == 2
 
 
 @posix
@@ -131,7 +131,7 @@ def test_a_choice_stays_while_it_serves(tmp_path: Path) -> None:
     python = Python(minor=(3, 99))
     for _ in range(3):
         assert find_host_python(python, context, cache) == host
-    assert (times_asked(shim), times_asked(real)) == (1, 1)
+    assert (times_run(shim), times_run(real)) == (1, 1)
 
     first = pretend(tmp_path / "first/python3.99", "3.99.2")
     elsewhere = {**context, "PATH": f"{tmp_path / 'first'}:{context['PATH']}"}

@@ -1,4 +1,4 @@
-"""Stores that are far away: what is asked of them, and what happens when they throttle, reset, cut, lie or go."""
+"""Stores that are far away: what is requested of them, and what happens when they throttle, reset, cut, lie or go."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class Flaky:
     def __init__(self, failures: int, **trouble: object) -> None:
         self.failures = failures
         self.trouble = trouble
-        self.asked = 0
+        self.calls = 0
 
     def __call__(self) -> str:
-        self.asked += 1
-        if self.asked <= self.failures:
+        self.calls += 1
+        if self.calls <= self.failures:
             raise StoreBusy("the store", "is busy", **self.trouble)  # type: ignore[arg-type]
         return "answer"
 
@@ -71,21 +71,21 @@ class Flaky:
 def test_trouble_that_goes_away_is_not_seen() -> None:
     flaky = Flaky(5)
     assert QUICK.run(flaky) == "answer"
-    assert flaky.asked == 6
+    assert flaky.calls == 6
 
 
 def test_trouble_that_stays_is_said_once_with_the_number_of_tries() -> None:
     flaky = Flaky(99)
     with pytest.raises(StoreError, match="the store: is busy, 6 times") as caught:
         QUICK.run(flaky)
-    assert (flaky.asked, type(caught.value)) == (6, StoreError)
+    assert (flaky.calls, type(caught.value)) == (6, StoreError)
 
 
 def test_some_trouble_is_worth_fewer_tries_and_means_something_in_the_end() -> None:
     flaky = Flaky(99, worth=2, verdict=CorruptBlob("the blob", "is short"))
     with pytest.raises(CorruptBlob, match="the blob: is short"):
         QUICK.run(flaky)
-    assert flaky.asked == 2
+    assert flaky.calls == 2
 
 
 def test_what_the_store_asks_to_wait_is_waited() -> None:
@@ -337,17 +337,17 @@ def test_an_object_that_is_there_in_part_is_refused_by_name(distant: Distant, ke
 
 
 def test_every_request_is_made_once_and_taken_in_any_order() -> None:
-    asked: list[int] = []
+    requested: list[int] = []
 
     def request(number: int) -> bytes:
-        asked.append(number)
+        requested.append(number)
         return b"%d" % number
 
     with ReadAhead(8) as ahead:
         answers = [ahead.add(partial(request, number)) for number in range(50)]
         order = [*range(1, 50, 2), *range(0, 50, 2)]
         assert [answers[number]() for number in order] == [b"%d" % number for number in order]
-    assert sorted(asked) == list(range(50))
+    assert sorted(requested) == list(range(50))
 
 
 def test_no_more_is_begun_than_the_window_allows() -> None:

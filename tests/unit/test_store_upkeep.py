@@ -28,7 +28,7 @@ from tests.support.wheels import Distribution, build_wheel
 
 DAY = 24 * 3600.0
 ALPHA, BETA, GAMMA = (build_wheel(name, "1.0") for name in ("alpha", "beta", "gamma"))
-LOCK = sha256(b"the lock\n")  # what `tests.environments.bundle` bundles by
+LOCK = sha256(b"the lock\n")  # the lock that `tests.support.environments.bundle` uses
 
 
 class Yard:

@@ -87,7 +87,7 @@ assert not any(cache.holds("any", part.index.content) for part in parts if part.
 
 
 def found(root: Path) -> dict[str, tuple[int, int, str, bytes]]:
-    """What `tests.stores.tree_of` says, of a folder."""
+    """Return the result of `tests.support.stores.tree_of` for a folder."""
     tree = {}
     for path in root.rglob("*"):
         status = path.lstat()

@@ -12,19 +12,19 @@ from envc_solvers.conda.problem import CondaProblem
 from envc_solvers.conda.solve import solve_conda
 from envc_solvers.target import Target, default_target
 from tests.support.channels import MemoryRepodata
-from tests.support.conda_scenarios import Said, as_roots, record_of
+from tests.support.conda_scenarios import RecordTable, as_roots, record_of
 
 OLD = Target(name="old", platform="linux-64", glibc="2.17", archspec="x86_64_v2")
 RECORDS = {
-    "tool 1.0 0": Said(),
-    "tool 2.0 0": Said(depends=("__glibc >=2.28,<3.0.a0",)),
-    "tool 3.0 0": Said(depends=("__glibc >=2.28", "base >=2")),
-    "tool 4.0 0": Said(depends=("__glibc >=2.28", "__cuda")),
-    "tool 5.0 0": Said(depends=("__glibc >=2.28",), track_features=("odd",)),
-    "base 1.0 0": Said(),
-    "app 1.0 0": Said(depends=("tool <2",)),
-    "gpu 1.0 0": Said(),
-    "gpu 2.0 0": Said(depends=("__cuda >=13",)),
+    "tool 1.0 0": RecordTable(),
+    "tool 2.0 0": RecordTable(depends=("__glibc >=2.28,<3.0.a0",)),
+    "tool 3.0 0": RecordTable(depends=("__glibc >=2.28", "base >=2")),
+    "tool 4.0 0": RecordTable(depends=("__glibc >=2.28", "__cuda")),
+    "tool 5.0 0": RecordTable(depends=("__glibc >=2.28",), track_features=("odd",)),
+    "base 1.0 0": RecordTable(),
+    "app 1.0 0": RecordTable(depends=("tool <2",)),
+    "gpu 1.0 0": RecordTable(),
+    "gpu 2.0 0": RecordTable(depends=("__cuda >=13",)),
 }
 
 

@@ -12,7 +12,7 @@ from envc_solvers.pypi.search.nogoods import Atom, Atoms, Nogoods
 NEEDS = [Need("x", "", "<2"), Need("x", "", ">=2"), Need("y", "", "")]
 
 
-class Asked(Candidate):
+class CountingCandidate(Candidate):
     """A candidate that counts how often it is asked about a fact."""
 
     __slots__ = ("times",)
@@ -30,9 +30,12 @@ class Asked(Candidate):
         return super().has(fact)
 
 
-def candidates() -> dict[str, list[Asked]]:
+def candidates() -> dict[str, list[CountingCandidate]]:
     return {
-        name: [Asked(name, version, needs) for version, needs in (("1", ()), ("2", (NEEDS[0],)), ("3", tuple(NEEDS)))]
+        name: [
+            CountingCandidate(name, version, needs)
+            for version, needs in (("1", ()), ("2", (NEEDS[0],)), ("3", tuple(NEEDS)))
+        ]
         for name in ("a", "b", "c")
     }
 
@@ -72,8 +75,8 @@ def test_a_candidate_is_forbidden_exactly_when_all_atoms_of_a_nogood_would_hold(
 
 
 def test_what_excludes_a_candidate_by_itself_has_no_other_atoms() -> None:
-    first, second = Asked("a", "1"), Asked("a", "2")
-    other = Asked("b", "1")
+    first, second = CountingCandidate("a", "1"), CountingCandidate("a", "2")
+    other = CountingCandidate("b", "1")
     nogoods = Nogoods()
     nogoods.learn({("a", first): None, ("b", other): None})
     assert nogoods.forbidden(first, {}) is None
@@ -81,11 +84,11 @@ def test_what_excludes_a_candidate_by_itself_has_no_other_atoms() -> None:
     nogoods.learn({("a", first): None})
     assert nogoods.forbidden(first, {}) == nogoods.forbidden(first, {"b": other}) == {}
     assert nogoods.forbidden(second, {"b": other}) is None
-    assert nogoods.forbidden(Asked("never-learned", "1"), {}) is None
+    assert nogoods.forbidden(CountingCandidate("never-learned", "1"), {}) is None
 
 
 def test_a_candidate_is_compared_once_with_each_nogood() -> None:
-    first, other = Asked("a", "1"), Asked("b", "1")
+    first, other = CountingCandidate("a", "1"), CountingCandidate("b", "1")
     nogoods = Nogoods()
     for need in NEEDS:
         nogoods.learn({("a", need.outside): None, ("b", other): None})
@@ -99,7 +102,7 @@ def test_a_candidate_is_compared_once_with_each_nogood() -> None:
 
 
 def test_a_candidate_whose_needs_are_unknown_is_compared_again_once_they_are_read() -> None:
-    candidate = Asked("a", "1", None)
+    candidate = CountingCandidate("a", "1", None)
     nogoods = Nogoods()
     nogoods.learn({("a", NEEDS[0]): None})
     assert nogoods.forbidden(candidate, {}) is None
@@ -108,7 +111,7 @@ def test_a_candidate_whose_needs_are_unknown_is_compared_again_once_they_are_rea
 
 
 def test_other_atoms_come_in_the_order_in_which_they_were_learned() -> None:
-    candidate, others = Asked("a", "1"), [Asked(name, "1") for name in "dbec"]
+    candidate, others = CountingCandidate("a", "1"), [CountingCandidate(name, "1") for name in "dbec"]
     nogoods = Nogoods()
     nogoods.learn({**{(each.name, each): None for each in others}, ("a", candidate): None})
     found = nogoods.forbidden(candidate, {each.name: each for each in others})

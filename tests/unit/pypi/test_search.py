@@ -88,7 +88,7 @@ def test_only_what_is_chosen_is_read() -> None:
     problem = PyPIProblem(target=TARGET, python=PYTHON, roots=as_roots(["app"], "roots"))
     index = MemoryIndex(universe, TARGET, PYTHON)
     solve_pypi(problem, index, {})
-    assert index.asked == ["app-49.0-py3-none-any.whl", "lib-1.0-py3-none-any.whl"]
+    assert index.metadata_read == ["app-49.0-py3-none-any.whl", "lib-1.0-py3-none-any.whl"]
     assert index.expected == [parse("app"), parse("lib")], "needs are announced before they are asked about"
 
 
@@ -130,7 +130,7 @@ def test_the_shortest_way_to_a_failure_is_taken() -> None:
     conflict = caught.value.conflict
     assert {root for root, _ in conflict.roots} == {"narrow", "old==1.0"}
     assert "narrow 1.0 to 12.0 (12 versions)" in str(caught.value)
-    read = Counter(name.partition("-")[0] for name in index.asked)
+    read = Counter(name.partition("-")[0] for name in index.metadata_read)
     assert read["narrow"] == 12
     assert max(read["long"], read["wide"]) <= 6, "no more than it takes to lose patience, and what is suggested"
 
@@ -174,7 +174,7 @@ def test_the_index_hears_of_candidates_that_follow_those_that_fell() -> None:
     pins = solve_pypi(problem, index, {}).pins
     assert [pin.version for pin in pins] == ["0.5", "1.0"]
     assert index.expected_files[0] == "app-47.0-py3-none-any.whl", "the one after the third"
-    read = [name for name in index.asked if name.startswith("app")]
+    read = [name for name in index.metadata_read if name.startswith("app")]
     assert list(dict.fromkeys(index.expected_files)) == read[3:], "in order, and none that no requirement allows"
 
 
