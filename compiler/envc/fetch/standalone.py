@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -19,8 +19,10 @@ import msgspec
 from envc.errors import EnvcError, UsageError
 from envc.fetch.pypi.listing import ListedFile
 from envc.model.digest import Sha256, parse_sha256
+from envc.model.graph import Package
 from envc.model.manifest import Standalone
 from envc_solvers.pypi.language.index import File
+from envc_solvers.solution import Pin
 from envc_solvers.target import PLATFORMS, Implementation, Python, Target
 
 BASE_VARIABLE = "PBS_INSTALLER_BASE_URL"  # pbs-installer's own variable for the location of the archives
@@ -78,6 +80,36 @@ class StandalonePython(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def patch(self) -> int:
         return int(self.version.rpartition(".")[2])
+
+    @classmethod
+    def of_locked(cls, package: Package, implementation: Implementation) -> StandalonePython:
+        """The archive of a package in a lock that has only this one."""
+        (artifact,) = package.artifacts
+        uploaded = None
+        if package.released is not None:
+            uploaded = int(datetime.combine(package.released, time(), UTC).timestamp())
+        return cls(
+            implementation=implementation,
+            version=package.version,
+            build=package.build,
+            file=artifact.file,
+            sha256=artifact.sha256,
+            uploaded=uploaded,
+        )
+
+    def as_pin(self, source: str) -> Pin:
+        """The archive as part of a solution; `source` is the name of its source."""
+        return Pin(
+            kind="interpreter",
+            name=self.implementation,
+            version=self.version,
+            build=self.build,
+            source=source,
+            file=self.file,
+            sha256=self.sha256,
+            size=0,
+            uploaded=self.uploaded,
+        )
 
 
 class NoStandalone(EnvcError):

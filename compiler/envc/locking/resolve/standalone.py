@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
-
 import msgspec
 
 from envc.context import Context
@@ -14,7 +12,7 @@ from envc.locking.plan.problems import SharedProblem, StandalonePreference
 from envc.locking.resolve.refusal import Message, title_of
 from envc.model.manifest import Manifest
 from envc_solvers.pypi.problem import PyPIProblem
-from envc_solvers.solution import Pin, Solution
+from envc_solvers.solution import Solution
 from envc_solvers.target import Python
 
 SOURCE = "standalone"  # the name of the archives' source in the lock
@@ -66,18 +64,7 @@ class Interpreters:
         pin = self._of(shared)
         if pin is None:
             return solution
-        interpreter = Pin(
-            kind="interpreter",
-            name=pin.implementation,
-            version=pin.version,
-            build=pin.build,
-            source=SOURCE,
-            file=pin.file,
-            sha256=pin.sha256,
-            size=0,
-            uploaded=pin.uploaded,
-        )
-        pins = sorted((*solution.pins, interpreter), key=lambda each: (each.kind, each.name))
+        pins = sorted((*solution.pins, pin.as_pin(SOURCE)), key=lambda each: (each.kind, each.name))
         return msgspec.structs.replace(solution, pins=tuple(pins))
 
     def _of(self, shared: SharedProblem) -> StandalonePython | None:
@@ -91,17 +78,6 @@ def _kept(preference: StandalonePreference, python: Python, exclude_newer: int |
     """
     if preference.locked is None or preference.requested is not None:
         return None
-    package, artifact = preference.locked, preference.locked.artifacts[0]
-    uploaded = None
-    if package.released is not None:
-        uploaded = int(datetime.combine(package.released, time(), UTC).timestamp())
-    kept = StandalonePython(
-        implementation=python.implementation,
-        version=package.version,
-        build=package.build,
-        file=artifact.file,
-        sha256=artifact.sha256,
-        uploaded=uploaded,
-    )
-    is_old = exclude_newer is None or (uploaded is not None and uploaded < exclude_newer)
+    kept = StandalonePython.of_locked(preference.locked, python.implementation)
+    is_old = exclude_newer is None or (kept.uploaded is not None and kept.uploaded < exclude_newer)
     return kept if is_old and python.patch in (None, kept.patch) else None
