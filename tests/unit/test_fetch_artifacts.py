@@ -1,4 +1,4 @@
-"""Downloads: verified, resumed, and never trusted because they are already here."""
+"""Downloads are verified and resumed, and cached files are verified again."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from tests.support.fetching import fetching
 from tests.support.servers import IndexServer
 from tests.support.wheels import Distribution, build_wheel
 
-# Incompressible, so that cuts fall inside of it, and more than one chunk long.
+# Incompressible, so that cuts fall inside it, and longer than one chunk.
 _NOISE = b"".join(bytes.fromhex(sha256(str(number).encode())) for number in range(10_000))
 
 
 class Counted(Silent):
-    """Progress that adds up."""
+    """Progress that counts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ def test_what_is_cached_needs_no_network(server: IndexServer, runs: Runs) -> Non
     assert runs.fetch(server.url, demo, offline=True) == {"demo": demo.data}
 
 
-def test_a_poisoned_cache_is_found_out_and_replaced(server: IndexServer, runs: Runs) -> None:
+def test_a_poisoned_cache_is_detected_and_replaced(server: IndexServer, runs: Runs) -> None:
     demo = wheel_of(server, "demo")
     runs.fetch(server.url, demo)
     [path] = (runs.folder / "artifacts").rglob("*.whl")
@@ -138,7 +138,7 @@ def test_a_file_of_another_size_is_refused(server: IndexServer, runs: Runs, chan
     assert runs.files() == []
 
 
-def test_an_endless_file_is_given_up_at_its_stated_size(server: IndexServer, runs: Runs) -> None:
+def test_an_endless_download_stops_at_the_stated_size(server: IndexServer, runs: Runs) -> None:
     demo = wheel_of(server, "demo")
     server.behaviour.bodies = {f"/files/{demo.file}": ("application/octet-stream", b"x" * 50_000_000)}
     with pytest.raises(DigestMismatch):
@@ -147,7 +147,7 @@ def test_an_endless_file_is_given_up_at_its_stated_size(server: IndexServer, run
 
 
 @pytest.mark.parametrize("ranges", ["honoured", "ignored", "refused"])
-def test_a_cut_download_goes_on(server: IndexServer, runs: Runs, ranges: Any) -> None:
+def test_a_cut_download_is_resumed(server: IndexServer, runs: Runs, ranges: Any) -> None:
     big = wheel_of(server, "big")
     server.behaviour.ranges = ranges
     server.behaviour.cut = {big.file: 200_000}
@@ -159,7 +159,7 @@ def test_a_cut_download_goes_on(server: IndexServer, runs: Runs, ranges: Any) ->
     assert (requests[1].status == 206) == (ranges == "honoured")
 
 
-def test_an_interrupted_download_goes_on_in_the_next_run(server: IndexServer, runs: Runs) -> None:
+def test_an_interrupted_download_is_resumed_by_the_next_run(server: IndexServer, runs: Runs) -> None:
     big = wheel_of(server, "big")
     partial = runs.folder / "artifacts" / "partial" / big.sha256
     partial.parent.mkdir(parents=True)
@@ -192,7 +192,7 @@ def test_a_download_that_always_breaks_off_ends(server: IndexServer, runs: Runs)
             origins.artifacts.get(member(demo))
 
 
-def test_a_file_that_left_its_page_is_said_to_be_gone(server: IndexServer, runs: Runs) -> None:
+def test_a_file_that_left_its_page_is_reported_as_gone(server: IndexServer, runs: Runs) -> None:
     demo = wheel_of(server, "demo")
     server.remove(demo.file)
     server.add(build_wheel("demo", "2.0"))
@@ -210,7 +210,7 @@ def test_an_old_page_is_enough_to_find_a_file(server: IndexServer, runs: Runs) -
     assert server.paths == [f"/files/{demo.file}"]
 
 
-def test_an_old_page_without_the_file_is_asked_again(server: IndexServer, runs: Runs) -> None:
+def test_an_old_page_without_the_file_is_fetched_again(server: IndexServer, runs: Runs) -> None:
     with runs.open(server.url) as origins:
         origins.files("pypi", "demo")
     newer = server.add(build_wheel("demo", "2.0"))
@@ -245,7 +245,7 @@ def test_files_of_a_folder_are_verified_too(runs: Runs, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["../../../victim", "/etc/victim", "..", "a\\..\\b", "", "x\0y", "C:victim"])
-def test_a_lock_leads_nowhere_else(server: IndexServer, runs: Runs, file: str) -> None:
+def test_a_lock_cannot_name_a_path_elsewhere(server: IndexServer, runs: Runs, file: str) -> None:
     runs.folder.mkdir()
     (runs.folder / "victim").write_text("precious")
     hostile = msgspec.structs.replace(member(wheel_of(server, "demo")), file=file)
@@ -254,7 +254,7 @@ def test_a_lock_leads_nowhere_else(server: IndexServer, runs: Runs, file: str) -
     assert (runs.folder / "victim").read_text() == "precious"
 
 
-def test_a_source_that_is_not_declared_any_more_is_named(server: IndexServer, runs: Runs) -> None:
+def test_a_source_that_is_no_longer_declared_is_named(server: IndexServer, runs: Runs) -> None:
     orphan = msgspec.structs.replace(member(wheel_of(server, "demo")), source="former")
     with runs.open(server.url) as origins, pytest.raises(UsageError, match="there is no source former"):
         list(origins.artifacts.fetch([orphan]))

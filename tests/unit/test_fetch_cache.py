@@ -1,4 +1,4 @@
-"""The cache: what goes in comes out, and nothing that happens to its file stops work."""
+"""The index cache returns what was saved, and no damage to its file stops a run."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_digests_belong_to_one_content_of_the_page(tmp_path: Path) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(listing=listings(), view=views(), metadata=metadatas())
-def test_what_goes_in_comes_out(listing: Listing, view: View, metadata: Metadata) -> None:
+def test_what_is_saved_is_found(listing: Listing, view: View, metadata: Metadata) -> None:
     with TemporaryDirectory() as folder:
         cache = Cache(Path(folder), Silent(), now=NOW)
         cache.save_page("s", view.name, STATE, listing)
@@ -123,11 +123,11 @@ def test_what_goes_in_comes_out(listing: Listing, view: View, metadata: Metadata
         cache.close()
 
 
-# Trouble
+# Damage and errors
 
 
 @pytest.mark.parametrize("content", [b"", b"not a database" * 1000, b"SQLite format 3\0" + b"\xff" * 8176])
-def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_database_is_set_aside(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
     progress = Silent()
     cache = Cache(tmp_path, progress, now=NOW)
@@ -139,7 +139,7 @@ def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path, content: bytes)
     cache.close()
 
 
-def test_damage_that_shows_while_working_is_set_aside(tmp_path: Path) -> None:
+def test_damage_found_during_a_run_is_set_aside(tmp_path: Path) -> None:
     cache = Cache(tmp_path, Silent(), now=NOW)
     for number in range(200):
         cache.save_page("default", f"demo{number}", STATE, many(50))
@@ -158,7 +158,7 @@ def test_damage_that_shows_while_working_is_set_aside(tmp_path: Path) -> None:
     cache.close()
 
 
-def test_values_that_are_not_what_they_should_be_are_absent(tmp_path: Path) -> None:
+def test_values_that_cannot_be_decoded_count_as_absent(tmp_path: Path) -> None:
     Cache(tmp_path, Silent(), now=NOW).close()
     connection = sqlite3.connect(tmp_path / FILE)
     rows = [b"\xff\xff", b"\x91\x01", "text", 7, None]
@@ -181,7 +181,7 @@ def test_values_that_are_not_what_they_should_be_are_absent(tmp_path: Path) -> N
     cache.close()
 
 
-def test_a_folder_that_cannot_be_made_costs_one_warning(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_gives_one_warning(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     progress = Silent()
     cache = Cache(tmp_path / "file" / "cache", progress, now=NOW)
@@ -194,7 +194,7 @@ def test_a_folder_that_cannot_be_made_costs_one_warning(tmp_path: Path) -> None:
     assert "cannot be used" in warning and "continuing without it" in warning
 
 
-def test_a_write_that_fails_is_reported_once_and_reading_goes_on(tmp_path: Path) -> None:
+def test_a_failed_write_is_reported_once_and_reading_continues(tmp_path: Path) -> None:
     cache = Cache(tmp_path, Silent(), now=NOW)
     cache.save_page("default", "demo", STATE, PAGE)
     cache.close()
@@ -222,11 +222,11 @@ def test_after_closing_nothing_is_found_and_nothing_fails(tmp_path: Path) -> Non
     assert cache.metadata("x") is None
 
 
-# Company
+# Concurrency
 
 
 def test_closing_waits_for_a_writer_that_is_about_to_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One thread is held between making the writer and starting it, until another that closes has to wait or fails."""
+    """A thread is paused between creating the writer and starting it, until a closing thread has to wait or fails."""
     start, lock, held, closes = threading.Thread.start, threading.Lock(), threading.Event(), threading.Event()
 
     class Watched:
@@ -259,7 +259,7 @@ def test_closing_waits_for_a_writer_that_is_about_to_start(tmp_path: Path, monke
         assert connection.execute("select it from kept").fetchall() == [(7,)]
 
 
-def test_threads_write_and_read_at_once(tmp_path: Path) -> None:
+def test_threads_write_and_read_concurrently(tmp_path: Path) -> None:
     cache = Cache(tmp_path, Silent(), now=NOW)
 
     def work(worker: int) -> None:
@@ -285,7 +285,7 @@ def _fill(folder: str, worker: int) -> None:
     os._exit(len(progress.warnings))
 
 
-def test_processes_begin_and_fill_one_cache_at_once(tmp_path: Path) -> None:
+def test_processes_create_and_fill_one_cache_concurrently(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_fill, args=(str(tmp_path), worker)) for worker in range(4)]
     for process in processes:
@@ -310,7 +310,7 @@ def _fill_and_tidy(folder: str, worker: int, rounds: int) -> None:
 
 
 def check_whole(folder: Path) -> None:
-    """The file is sound, and no page is known whose files are not."""
+    """The file is intact, and every known page has its files."""
     with closing(sqlite3.connect(folder / FILE)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         pages, listings = (
@@ -319,7 +319,7 @@ def check_whole(folder: Path) -> None:
         assert pages == listings
 
 
-def test_processes_fill_and_tidy_one_cache_at_once(tmp_path: Path) -> None:
+def test_processes_fill_and_shrink_one_cache_concurrently(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_fill_and_tidy, args=(str(tmp_path), worker, 5)) for worker in range(3)]
     for process in processes:
@@ -332,7 +332,7 @@ def test_processes_fill_and_tidy_one_cache_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs signals that cannot be caught")
-def test_a_process_that_is_killed_while_it_writes_leaves_a_sound_file(tmp_path: Path) -> None:
+def test_a_process_killed_while_writing_leaves_an_intact_file(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     for turn in range(4):
         process = context.Process(target=_fill_and_tidy, args=(str(tmp_path), turn, 10_000))
@@ -363,7 +363,7 @@ def _has_pages(folder: Path, prefix: str) -> bool:
         cache.close()
 
 
-# Room
+# Eviction
 
 
 def fill(cache: Cache, name: str, files: int = 100) -> None:
@@ -371,7 +371,7 @@ def fill(cache: Cache, name: str, files: int = 100) -> None:
     cache.save_view("default", "cp312", STATE.generation, View(name, "pypi", VIEW.releases * files))
 
 
-def test_beyond_its_bound_what_was_not_used_for_longest_goes(tmp_path: Path) -> None:
+def test_beyond_the_maximum_size_the_least_recently_used_is_evicted(tmp_path: Path) -> None:
     for day in range(30):
         cache = Cache(tmp_path, Silent(), now=NOW + day * DAY, largest=400_000)
         assert cache.page("default", "day0") == (STATE if day else None)
@@ -403,7 +403,7 @@ def test_most_runs_only_read(tmp_path: Path) -> None:
         assert (tmp_path / FILE).read_bytes() == before
 
 
-def test_what_is_removed_makes_the_file_smaller(tmp_path: Path) -> None:
+def test_removed_rows_make_the_file_smaller(tmp_path: Path) -> None:
     cache = Cache(tmp_path, Silent(), now=NOW)
     for number in range(30):
         fill(cache, f"demo{number}")

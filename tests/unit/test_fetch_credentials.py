@@ -1,4 +1,4 @@
-"""Logins that a keyring gives."""
+"""Logins from a keyring."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from envc.fetch.net.keyring_command import ask_keyring
 URL = "https://packages.example.com/simple"
 
 
-def test_requests_that_were_under_way_get_the_answer_too() -> None:
+def test_concurrent_requests_get_the_same_login() -> None:
     lookups: list[tuple[str, ...]] = []
 
     def lookup(services: tuple[str, ...], user: str) -> tuple[str, str] | None:
@@ -33,8 +33,8 @@ def test_requests_that_were_under_way_get_the_answer_too() -> None:
     assert keyring.login_after_refusal("https://elsewhere.example.com/simple") is None
 
 
-def test_a_source_that_is_declared_twice_is_asked_about_once() -> None:
-    """Every part of a run that resolves channels declares them."""
+def test_a_source_that_is_declared_twice_is_looked_up_once() -> None:
+    """Each part of a run that resolves channels declares them."""
     lookups: list[str] = []
 
     def lookup(services: tuple[str, ...], user: str) -> tuple[str, str] | None:
@@ -62,7 +62,7 @@ def test_a_user_without_a_password_finds_it_in_a_netrc(tmp_path: Path) -> None:
     assert keyring.login("https://packages.example.com:8443/simple") == Login("you", "from the keyring")
 
 
-def test_a_host_is_no_option_of_the_command(tmp_path: Path) -> None:
+def test_a_host_is_never_parsed_as_an_option_of_the_command(tmp_path: Path) -> None:
     command = tmp_path / "keyring"
     command.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/log\n')
     command.chmod(0o755)

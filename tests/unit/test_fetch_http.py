@@ -1,4 +1,4 @@
-"""The HTTP client: what it retries, how it ends, and to whom it gives credentials."""
+"""The HTTP client: retries, time-outs, redirects, and the servers that get credentials."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def server() -> Iterator[IndexServer]:
         yield server
 
 
-def test_says_who_it_is(server: IndexServer) -> None:
+def test_the_user_agent_names_envc(server: IndexServer) -> None:
     with client() as http:
         assert http.get("pypi", "the page", server.base + PAGE, limit=LIMIT).status == 200
     assert server.log[0].headers["user-agent"] == f"envc/{__version__}"
@@ -55,7 +55,7 @@ def test_absence_is_an_answer(server: IndexServer, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_busy_servers_are_asked_again_but_not_for_ever(server: IndexServer, status: int) -> None:
+def test_requests_to_busy_servers_are_retried_but_not_for_ever(server: IndexServer, status: int) -> None:
     server.behaviour.status = {PAGE: status}
     with client(tries=4) as http, pytest.raises(SourceUnreachable, match=f"from pypi: HTTP {status}, 4 times"):
         http.get("pypi", "the page", server.base + PAGE, limit=LIMIT)
@@ -83,7 +83,7 @@ def test_retry_after_is_honoured(server: IndexServer) -> None:
 
 
 @pytest.mark.parametrize("value", ["3600", "Fri, 01 Jan 2100 00:00:00 GMT"])
-def test_who_asks_to_wait_for_long_is_reported_at_once(server: IndexServer, value: str) -> None:
+def test_a_long_retry_after_is_reported_at_once(server: IndexServer, value: str) -> None:
     server.behaviour.unavailable, server.behaviour.retry_after = 1, value
     with client() as http, pytest.raises(SourceUnreachable, match="HTTP 503, and it asks to wait for"):
         http.get("pypi", "the page", server.base + PAGE, limit=LIMIT)
@@ -91,7 +91,7 @@ def test_who_asks_to_wait_for_long_is_reported_at_once(server: IndexServer, valu
 
 
 @pytest.mark.parametrize("value", ["soon", "", "Thu, 01 Jan 1970 00:00:00 GMT", "-5"])
-def test_senseless_retry_after_is_ignored(server: IndexServer, value: str) -> None:
+def test_a_malformed_retry_after_is_ignored(server: IndexServer, value: str) -> None:
     server.behaviour.unavailable, server.behaviour.retry_after = 2, value
     with client() as http:
         for _ in range(3):
@@ -106,7 +106,7 @@ def test_a_body_beyond_the_limit_is_refused(server: IndexServer) -> None:
         assert len(http.get("pypi", "the page", server.base + PAGE, limit=2000).body) == 2000
 
 
-def test_a_cut_body_is_asked_for_again(server: IndexServer) -> None:
+def test_a_cut_body_is_requested_again(server: IndexServer) -> None:
     server.behaviour.cut = {"demo-1.0-py3-none-any.whl": 100}
     with client() as http:
         reply = http.get("pypi", "it", f"{server.base}/files/demo-1.0-py3-none-any.whl", limit=LIMIT)
@@ -146,7 +146,7 @@ def test_connections_are_kept(server: IndexServer) -> None:
     assert len(accepted) == 1
 
 
-def test_stop_wakes_whoever_waits(server: IndexServer) -> None:
+def test_stop_wakes_waiting_requests(server: IndexServer) -> None:
     server.behaviour.unavailable, server.behaviour.retry_after = 1, "30"
     errors: list[Exception] = []
     with client() as http:
@@ -240,7 +240,7 @@ def test_a_login_does_not_show_itself() -> None:
     assert "secret" not in repr(Login("me", "secret"))
 
 
-def test_logins_go_to_their_own_place_and_to_no_other(server: IndexServer) -> None:
+def test_logins_are_sent_to_their_own_server_only(server: IndexServer) -> None:
     keyring = Keyring()
     keyring.add(server.url, Login("me", "secret"))
     server.behaviour.auth = ("me", "secret")
@@ -248,12 +248,12 @@ def test_logins_go_to_their_own_place_and_to_no_other(server: IndexServer) -> No
         server.behaviour.redirect_files = other.base
         reply = http.get("pypi", "it", f"{server.base}/files/demo-1.0-py3-none-any.whl", limit=LIMIT)
         assert reply.status == 200
-        # The same host on another port is another place.
+        # The same host on another port is another server.
         assert "authorization" in server.log[0].headers
         assert "authorization" not in other.log[0].headers
 
 
-def test_netrc_is_asked_by_host(server: IndexServer, tmp_path: Path) -> None:
+def test_netrc_is_looked_up_by_host(server: IndexServer, tmp_path: Path) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login me password secret\n")
     netrc.chmod(0o600)
@@ -262,7 +262,7 @@ def test_netrc_is_asked_by_host(server: IndexServer, tmp_path: Path) -> None:
         assert http.get("pypi", "the page", server.base + PAGE, limit=LIMIT).status == 200
 
 
-def test_a_netrc_s_default_entry_goes_nowhere(tmp_path: Path) -> None:
+def test_the_default_entry_of_a_netrc_is_ignored(tmp_path: Path) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine one.example login me password secret\ndefault login me password hunter2\n")
     keyring = Keyring(netrc)

@@ -71,7 +71,7 @@ def runs(tmp_path: Path) -> Runs:
     return Runs(tmp_path / "cache")
 
 
-def test_a_project_is_seen_newest_first(server: IndexServer, runs: Runs) -> None:
+def test_a_project_is_listed_newest_first(server: IndexServer, runs: Runs) -> None:
     server.add(build_wheel("demo", "10.0"))
     server.add(build_sdist("demo", "11.0"))
     with runs.open(server.url) as origins:
@@ -157,7 +157,7 @@ print(*sorted({HEAVY} & set(sys.modules)))
 """
 
 
-def test_pages_are_used_unasked_while_they_are_fresh(server: IndexServer, runs: Runs) -> None:
+def test_pages_are_used_without_a_request_while_they_are_fresh(server: IndexServer, runs: Runs) -> None:
     server.behaviour.cache_control = "max-age=100"
     runs.lock(server.url)
     server.forget()
@@ -165,7 +165,7 @@ def test_pages_are_used_unasked_while_they_are_fresh(server: IndexServer, runs: 
     assert server.paths == []
     runs.lock(server.url, now=NOW + 101)
     assert [request.status for request in server.log] == [304, 304]
-    runs.lock(server.url, now=NOW + 200)  # that it is unchanged made it fresh again
+    runs.lock(server.url, now=NOW + 200)  # a 304 made it fresh again
     assert len(server.log) == 2
 
 
@@ -179,7 +179,7 @@ def test_pages_without_cache_control_are_fresh_for_ten_minutes(server: IndexServ
     assert server.requests_for("/simple/demo/") == 1
 
 
-def test_pages_without_a_tag_are_asked_for_by_their_date(server: IndexServer, runs: Runs) -> None:
+def test_pages_without_an_etag_are_revalidated_by_their_date(server: IndexServer, runs: Runs) -> None:
     server.behaviour.etag = False
     server.behaviour.modified = "Mon, 01 Jun 2026 00:00:00 GMT"
     runs.lock(server.url)
@@ -189,7 +189,7 @@ def test_pages_without_a_tag_are_asked_for_by_their_date(server: IndexServer, ru
 
 
 @pytest.mark.parametrize("control", ["no-store", "max-age=600, no-cache"])
-def test_pages_that_must_not_be_kept_are_always_asked_for(server: IndexServer, runs: Runs, control: str) -> None:
+def test_pages_that_must_not_be_stored_are_always_requested(server: IndexServer, runs: Runs, control: str) -> None:
     server.behaviour.cache_control = control
     runs.lock(server.url)
     server.forget()
@@ -197,14 +197,14 @@ def test_pages_that_must_not_be_kept_are_always_asked_for(server: IndexServer, r
     assert server.requests_for("/simple/demo/") == 1
 
 
-def test_a_clock_that_was_set_back_does_not_keep_pages_for_ever(server: IndexServer, runs: Runs) -> None:
+def test_pages_from_the_future_expire(server: IndexServer, runs: Runs) -> None:
     runs.lock(server.url)
     server.forget()
     runs.lock(server.url, now=NOW - 10_000)
     assert server.requests_for("/simple/demo/") == 1
 
 
-def test_refresh_asks_for_every_page_and_for_no_metadata(server: IndexServer, runs: Runs) -> None:
+def test_refresh_requests_every_page_and_no_metadata(server: IndexServer, runs: Runs) -> None:
     runs.lock(server.url)
     server.forget()
     runs.lock(server.url, refresh=True)
@@ -218,13 +218,13 @@ def test_a_new_release_shows_after_its_page_went_stale(server: IndexServer, runs
     assert runs.lock(server.url, now=NOW + 10_000)["demo"].version == "3.0"
 
 
-def test_offline_uses_what_is_there_however_old(server: IndexServer, runs: Runs) -> None:
+def test_offline_uses_the_cache_whatever_its_age(server: IndexServer, runs: Runs) -> None:
     found = runs.lock(server.url)
     server.stop()
     assert runs.lock(server.url, now=NOW + 10_000_000, offline=True) == found
 
 
-def test_offline_says_what_is_missing(server: IndexServer, runs: Runs) -> None:
+def test_offline_names_what_is_missing(server: IndexServer, runs: Runs) -> None:
     with pytest.raises(OfflineMiss, match="the page of demo is not in the cache"):
         runs.lock(server.url, offline=True)
     with runs.open(server.url) as origins:
@@ -252,7 +252,7 @@ def test_threads_share_every_request(server: IndexServer, runs: Runs) -> None:
     assert sorted(server.paths) == sorted(set(server.paths))
 
 
-def test_a_solver_s_path_is_walked_ahead_of_it(server: IndexServer, runs: Runs) -> None:
+def test_requirements_are_prefetched_ahead_of_the_solver(server: IndexServer, runs: Runs) -> None:
     chain = 12
     for step in range(chain):
         requires = [f"link{step + 1}"] if step < chain - 1 else []
@@ -261,7 +261,7 @@ def test_a_solver_s_path_is_walked_ahead_of_it(server: IndexServer, runs: Runs) 
         index = origins.index(LINUX, PYTHON, SourceOrder(("pypi",)))
         index.expect([parse("link0"), parse("demo")])
         index.view("demo")
-        # Nobody asks for the links; they come because link0 is expected.
+        # The links are not looked up; they are fetched because link0 is expected.
         for _ in range(500):
             if server.requests_for(f"/files/link{chain - 1}-1.0-py3-none-any.whl.metadata"):
                 break
@@ -270,7 +270,7 @@ def test_a_solver_s_path_is_walked_ahead_of_it(server: IndexServer, runs: Runs) 
         assert server.requests_for("/simple/never/") == 0
 
 
-def test_an_unknown_project_is_named_with_its_neighbour(server: IndexServer, runs: Runs) -> None:
+def test_an_unknown_project_is_reported_with_a_similar_one(server: IndexServer, runs: Runs) -> None:
     with runs.open(server.url) as origins:
         index = origins.index(LINUX, PYTHON, SourceOrder(("pypi",)))
         with pytest.raises(ProjectNotFound) as caught:
@@ -284,7 +284,7 @@ def test_an_unknown_project_is_named_with_its_neighbour(server: IndexServer, run
         assert caught.value.nearest is None
 
 
-def test_that_a_project_is_unknown_is_remembered(server: IndexServer, runs: Runs) -> None:
+def test_an_unknown_project_is_cached(server: IndexServer, runs: Runs) -> None:
     for _ in range(2):
         with runs.open(server.url) as origins, pytest.raises(ProjectNotFound):
             origins.index(LINUX, PYTHON, SourceOrder(("pypi",))).view("nowhere")
@@ -305,9 +305,7 @@ def test_the_first_index_that_knows_a_project_supplies_it(server: IndexServer, r
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])
-def test_trouble_with_the_first_index_is_never_a_reason_to_ask_the_next(
-    server: IndexServer, runs: Runs, status: int
-) -> None:
+def test_a_failure_of_the_first_index_never_leads_to_the_next(server: IndexServer, runs: Runs, status: int) -> None:
     server.behaviour.status = {"/simple/extra/": status}
     with IndexServer([build_wheel("extra", "1.0")]) as second, runs.open(server.url, second.url) as origins:
         with pytest.raises(SourceUnreachable, match=f"cannot get the page of extra from pypi: HTTP {status}"):
@@ -386,10 +384,10 @@ def test_an_index_of_plain_files(runs: Runs, tmp_path: Path) -> None:
         origins.index(LINUX, PYTHON, SourceOrder(("pypi",))).view("demo")
 
 
-# What indexes leave out, and what they get wrong
+# What indexes omit, and what they get wrong
 
 
-def test_digest_and_size_are_found_out_where_no_page_states_them(server: IndexServer, runs: Runs) -> None:
+def test_digest_and_size_are_determined_if_no_page_states_them(server: IndexServer, runs: Runs) -> None:
     server.behaviour.hashes = server.behaviour.sizes = False
     wheel = server.file("demo-2.0-py3-none-any.whl")
     assert wheel is not None
@@ -413,7 +411,7 @@ def test_a_missing_size_alone_costs_one_byte(server: IndexServer, runs: Runs) ->
     assert server.log[-1].headers["range"] == "bytes=-1"
 
 
-def test_broken_metadata_is_remembered_until_refresh(server: IndexServer, runs: Runs) -> None:
+def test_broken_metadata_is_cached_until_refresh(server: IndexServer, runs: Runs) -> None:
     server.behaviour.metadata = "absent"
     server.add(build_wheel("demo", "3.0", metadata="Metadata-Version: 2.1\nName: demo\n\n"))
     for _ in range(2):
@@ -426,7 +424,7 @@ def test_broken_metadata_is_remembered_until_refresh(server: IndexServer, runs: 
     assert server.requests_for(path) == 2
 
 
-def test_a_sibling_that_is_not_what_the_page_advertises_is_refused(server: IndexServer, runs: Runs) -> None:
+def test_a_sibling_with_another_digest_than_advertised_is_refused(server: IndexServer, runs: Runs) -> None:
     server.behaviour.corrupt = {"demo-2.0-py3-none-any.whl.metadata"}
     with pytest.raises(DigestMismatch, match=r"the metadata of demo-2\.0-py3-none-any\.whl, from pypi,"):
         runs.lock(server.url)
@@ -445,7 +443,7 @@ def test_a_stopped_server_is_named_by_its_source(server: IndexServer, runs: Runs
     assert str(caught.value) == "cannot get the page of demo from pypi: connection refused, 3 times"
 
 
-def test_what_was_fetched_before_trouble_is_kept(server: IndexServer, runs: Runs) -> None:
+def test_what_was_fetched_before_an_error_stays_cached(server: IndexServer, runs: Runs) -> None:
     server.behaviour.status = {"/simple/other/": 403}
     with pytest.raises(SourceUnreachable):
         runs.lock(server.url)
@@ -455,7 +453,7 @@ def test_what_was_fetched_before_trouble_is_kept(server: IndexServer, runs: Runs
     assert sorted(server.paths) == ["/files/other-2.0-py3-none-any.whl.metadata", "/simple/other/"]
 
 
-def test_answers_to_markers_are_kept(server: IndexServer, runs: Runs) -> None:
+def test_values_of_markers_are_cached(server: IndexServer, runs: Runs) -> None:
     with runs.open(server.url) as origins:
         index = origins.index(LINUX, PYTHON, SourceOrder(("pypi",)))
         index.expect(parse(text) for text in ("demo; os_name == 'nt'", "demo; os_name == 'posix'"))

@@ -1,4 +1,4 @@
-"""Core metadata, as it ought to be and as it is."""
+"""Core metadata, valid and as found in the wild."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_old_spellings_are_understood(written: str, meant: str) -> None:
         ("", ""),
     ],
 )
-def test_requires_python_is_repaired_only_where_it_means_nothing(written: str, meant: str) -> None:
+def test_requires_python_is_repaired_only_if_it_is_invalid(written: str, meant: str) -> None:
     assert parse_metadata(FILE, metadata(f"Requires-Python: {written}")).requires_python == meant
 
 
@@ -110,7 +110,7 @@ def test_requires_python_is_repaired_only_where_it_means_nothing(written: str, m
         (b"\xff\xfe" * 100, "it states no values of Name"),
     ],
 )
-def test_what_cannot_be_used_says_why(data: bytes, reason: str) -> None:
+def test_unusable_metadata_gives_a_reason(data: bytes, reason: str) -> None:
     with pytest.raises(MetadataUnusable) as caught:
         parse_metadata(FILE, data)
     assert caught.value.file == FILE
@@ -121,7 +121,7 @@ def test_equal_versions_may_be_spelt_differently() -> None:
     assert parse_metadata("Demo-1.0.0-py3-none-any.whl", metadata()).version == "1.0"
 
 
-def test_line_ends_and_bytes_of_other_times() -> None:
+def test_old_line_ends_and_encodings() -> None:
     data = metadata("Author: J\u00f6rg", "Requires-Dist: other").decode().replace("\n", "\r\n")
     assert len(parse_metadata(FILE, data.encode("latin-1")).requires) == 1
     assert len(parse_metadata(FILE, b"\xef\xbb\xbf" + data.encode()).requires) == 1

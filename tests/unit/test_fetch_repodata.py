@@ -73,8 +73,8 @@ TWO = ["demo-1.0-h_0.conda", "demo-2.0-h_0.conda"]
 
 @pytest.mark.parametrize("kind", ["shards", "zst", "json"])
 @pytest.mark.parametrize("place", ["server", "disk"])
-def test_every_kind_of_file_says_the_same(tmp_path: Path, runs: Runs, kind: str, place: str) -> None:
-    """Shards and repodata that conda-index wrote of the same packages."""
+def test_every_kind_of_file_has_the_same_records(tmp_path: Path, runs: Runs, kind: str, place: str) -> None:
+    """Shards and repodata that conda-index wrote for the same packages."""
     folder = tmp_path / "forge"
     shutil.copytree(BUILT, folder)
     for path in folder.rglob("*.*"):
@@ -128,7 +128,7 @@ def test_a_kind_that_went_away_is_replaced_by_another(server: ChannelServer, for
 
 
 @pytest.mark.parametrize("etag", [True, False])
-def test_nothing_is_asked_while_it_is_fresh_and_little_afterwards(
+def test_nothing_is_requested_while_fresh_and_little_afterwards(
     server: ChannelServer, forge: str, runs: Runs, etag: bool
 ) -> None:
     server.etag = etag
@@ -147,7 +147,7 @@ def test_nothing_is_asked_while_it_is_fresh_and_little_afterwards(
         assert len(list(runs.folder.rglob("linux-64-*.slices"))) == 1
 
 
-def test_a_server_without_validators_sends_all_again(server: ChannelServer, forge: str, runs: Runs) -> None:
+def test_a_server_without_validators_sends_everything_again(server: ChannelServer, forge: str, runs: Runs) -> None:
     server.cache_control = "no-cache"
     runs.files(forge)
     state = next(runs.folder.rglob("linux-64.json"))
@@ -156,7 +156,7 @@ def test_a_server_without_validators_sends_all_again(server: ChannelServer, forg
     assert server.log.count((f"{LINUX}/repodata.json.zst", 200)) == 2
 
 
-def test_offline_uses_what_is_there_however_old(server: ChannelServer, forge: str, runs: Runs) -> None:
+def test_offline_uses_the_cache_whatever_its_age(server: ChannelServer, forge: str, runs: Runs) -> None:
     with pytest.raises(OfflineMiss, match=r"the repodata of forge/linux-64 is not in the cache"):
         runs.files(forge, offline=True)
     runs.files(forge)
@@ -173,9 +173,7 @@ def test_a_shard_that_was_never_fetched_is_missed_offline(server: ChannelServer,
         runs.files(forge, "other", offline=True)
 
 
-def test_only_shards_that_are_reached_are_fetched_and_at_the_same_time(
-    server: ChannelServer, forge: str, runs: Runs
-) -> None:
+def test_only_reached_shards_are_fetched_and_concurrently(server: ChannelServer, forge: str, runs: Runs) -> None:
     wide = {f"leaf{number}": entry(f"leaf{number}", "1.0") for number in range(12)}
     root = entry("root", "1.0", depends=[f"{name} >=1" for name in wide])
     server.files = shards(LINUX, {"root": root, "far": entry("far", "1.0"), **wide})
@@ -183,14 +181,14 @@ def test_only_shards_that_are_reached_are_fetched_and_at_the_same_time(
     with runs.open(forge) as channels:
         view = channels.repodata("linux-64")
         found(view, "root")
-        # The dependencies of the newest build are on their way before anybody asks.
+        # The dependencies of the newest build are prefetched.
         for name in wide:
             assert len(found(view, name)) == 1
     assert server.busiest > 4
     assert len([path for path, status in server.log if "_shards" not in path and status == 200]) == 13
 
 
-def test_shards_and_packages_may_live_elsewhere(server: ChannelServer, forge: str, runs: Runs) -> None:
+def test_shards_and_packages_may_be_on_another_server(server: ChannelServer, forge: str, runs: Runs) -> None:
     server.files = shards(LINUX, {"demo": entry("demo", "1.0")}, shards_base_url="../shards/", base_url="../../pool")
     server.files = {path.replace("linux-64/../", ""): body for path, body in server.files.items()}
     assert runs.files(forge) == ["demo-1.0-h_0.conda"]
@@ -199,7 +197,7 @@ def test_shards_and_packages_may_live_elsewhere(server: ChannelServer, forge: st
         assert opened.file_url("demo-1.0-h_0.conda") == f"{server.base}/pool/demo-1.0-h_0.conda"
 
 
-def test_packages_stand_beside_their_repodata_unless_it_says_otherwise(
+def test_packages_are_next_to_their_repodata_unless_it_states_a_base_url(
     server: ChannelServer, forge: str, runs: Runs
 ) -> None:
     with runs.open(forge) as channels:
@@ -218,7 +216,7 @@ def test_removed_files_and_twins_are_left_out(server: ChannelServer, forge: str,
     assert runs.files(forge) == ["demo-0.5-h_0.tar.bz2", "demo-1.0-h_0.conda"]
 
 
-def test_wheels_and_newer_tables_are_skipped_with_a_note(server: ChannelServer, forge: str, runs: Runs) -> None:
+def test_wheels_and_newer_tables_are_skipped_with_a_warning(server: ChannelServer, forge: str, runs: Runs) -> None:
     newer: dict[str, Any] = {
         "packages.whl": {"demo-9.0-py3-none-any.whl": {}},
         "v3": {"whl": {"x.whl": {}}, "conda": None},
@@ -239,7 +237,7 @@ def test_a_missing_subdir_is_empty_but_not_both(server: ChannelServer, forge: st
             channels.repodata("osx-64").subdirs("forge")
 
 
-def test_the_digest_names_the_content(server: ChannelServer, forge: str, runs: Runs) -> None:
+def test_the_digest_identifies_the_content(server: ChannelServer, forge: str, runs: Runs) -> None:
     with runs.open(forge) as channels:
         first = channels.repodata("linux-64").digest("forge", "linux-64")
     server.files[f"{LINUX}/repodata.json.zst"] = packed(repodata(entry("demo", "5.0")))
@@ -314,7 +312,7 @@ def test_processes_share_a_cache_and_one_that_is_killed_leaves_it_whole(
         assert (output.strip(), errors) == ("3000", "")
 
 
-def test_what_interrupted_runs_left_is_swept(server: ChannelServer, forge: str, runs: Runs) -> None:
+def test_files_of_interrupted_runs_are_deleted(server: ChannelServer, forge: str, runs: Runs) -> None:
     runs.files(forge)
     folder = next(runs.folder.rglob("linux-64.json")).parent
     left, recent = folder / "a.1.x.partial", folder / "b.1.y.partial"
@@ -353,7 +351,7 @@ def test_channel_names_paths_and_urls(tmp_path: Path) -> None:
         assert "secret" not in str(caught.value)
 
 
-def test_specs_name_channels_by_name_or_place() -> None:
+def test_specs_give_channels_by_name_or_url() -> None:
     places = resolve_channels(["conda-forge", "https://other.example/x/y"], {}, Keyring())
     assert (
         known_channel("conda-forge", places) == known_channel(f"{CHANNELS_URL}/conda-forge/", places) == "conda-forge"

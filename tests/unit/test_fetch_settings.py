@@ -1,4 +1,4 @@
-"""Where fetching happens, as environment variables and pip's configuration say."""
+"""Settings of fetching, from environment variables and pip's configuration."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from envc.model.manifest import Source
 
 @pytest.fixture
 def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Variables of a user with an empty home, on a machine whose own pip configuration is out of the way."""
-    # The folder of the interpreter may hold a pip.conf as well.
+    """Variables of a user with an empty home. The machine's own pip configuration is not read."""
+    # The folder of the interpreter may also hold a pip.conf.
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "prefix"))
     (tmp_path / "home").mkdir()
     return {"HOME": str(tmp_path / "home"), "XDG_CONFIG_DIRS": str(tmp_path / "etc"), "PIP_CONFIG_FILE": "/dev/null"}
@@ -52,7 +52,7 @@ def test_nothing_set(environ: dict[str, str]) -> None:
         {},
     ],
 )
-def test_folders_of_a_user_are_where_platformdirs_has_them(
+def test_folders_of_a_user_are_those_of_platformdirs(
     variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
@@ -63,7 +63,7 @@ def test_folders_of_a_user_are_where_platformdirs_has_them(
     assert user_folder("data", os.environ) == platformdirs.user_data_path("envc", appauthor=False)
 
 
-def test_variables_of_envc_win(environ: dict[str, str], tmp_path: Path) -> None:
+def test_variables_of_envc_take_precedence(environ: dict[str, str], tmp_path: Path) -> None:
     environ |= {"ENVC_CACHE_DIR": str(tmp_path / "c"), "ENVC_INDEX_URL": "https://a.example/simple"}
     environ |= {"PIP_INDEX_URL": "https://b.example/simple"}
     settings = read_settings(environ)
@@ -72,7 +72,7 @@ def test_variables_of_envc_win(environ: dict[str, str], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("variable", ["ENVC_INDEX_URL", "PIP_INDEX_URL"])
-def test_an_index_url_that_is_none_is_named_and_not_shown(environ: dict[str, str], variable: str) -> None:
+def test_an_invalid_index_url_is_named_and_not_shown(environ: dict[str, str], variable: str) -> None:
     environ[variable] = "me:hunter2@example.com"
     with pytest.raises(UsageError) as caught:
         read_settings(environ)
@@ -81,7 +81,7 @@ def test_an_index_url_that_is_none_is_named_and_not_shown(environ: dict[str, str
 
 
 @pytest.mark.parametrize("url", ["https://me:hunter2@[::1/simple", "https://a.example:99999/simple", "https:///simple"])
-def test_an_index_url_that_leads_nowhere(environ: dict[str, str], url: str) -> None:
+def test_an_index_url_without_a_valid_host_or_port(environ: dict[str, str], url: str) -> None:
     with pytest.raises(UsageError, match="ENVC_INDEX_URL is not a URL of an index") as caught:
         read_settings(environ | {"ENVC_INDEX_URL": url})
     assert "hunter2" not in str(caught.value)
@@ -90,7 +90,7 @@ def test_an_index_url_that_leads_nowhere(environ: dict[str, str], url: str) -> N
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pip looks elsewhere there")
-def test_pip_says_where_the_default_index_lives(environ: dict[str, str]) -> None:
+def test_pip_configures_the_default_index(environ: dict[str, str]) -> None:
     pip_conf(environ, "[global]\nindex-url = https://one.example/simple\n", ".pip")
     assert read_settings(environ).index_url == "https://one.example/simple"
     pip_conf(environ, "[global]\nindex-url = https://two.example/simple\n")
@@ -107,7 +107,7 @@ def test_pip_says_where_the_default_index_lives(environ: dict[str, str]) -> None
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pip looks elsewhere there")
 @pytest.mark.parametrize("text", ["no section", "[global]\nindex-url\n", "\xff\xfe", "[global]\n[global]\n"])
-def test_a_broken_pip_configuration_is_pip_s_affair(environ: dict[str, str], text: str) -> None:
+def test_a_broken_pip_configuration_is_ignored(environ: dict[str, str], text: str) -> None:
     pip_conf(environ, text)
     assert read_settings(environ).index_url is None
 
@@ -123,7 +123,7 @@ def test_pip_adds_no_candidates(environ: dict[str, str]) -> None:
     assert "find-links (/srv/wheels)" in warning
 
 
-def test_what_pip_says_and_envc_does_not_heed_is_told(environ: dict[str, str]) -> None:
+def test_ignored_options_of_pip_give_a_warning(environ: dict[str, str]) -> None:
     pip_conf(environ, "[global]\nno-index = true\n[install]\ntrusted-host = packages.example.com\n")
     no_index, trusted = read_settings(environ).warnings
     assert "no-index is ignored" in no_index and "--offline" in no_index
@@ -153,7 +153,7 @@ def test_redact(url: str, shown: str) -> None:
     assert redact(url) == shown
 
 
-# Places
+# Locations of sources
 
 
 def locations(*sources: Source, index_url: str | None = None) -> dict[str, tuple[str, str | None]]:
@@ -170,7 +170,7 @@ def test_the_default_index_has_no_url_until_it_is_needed() -> None:
     assert locations(PYPI) == {"pypi": ("default", None)}
 
 
-def test_the_cache_key_follows_the_place_and_not_its_credentials() -> None:
+def test_the_cache_key_depends_on_the_url_and_not_on_its_credentials() -> None:
     [(key, url)] = locations(PYPI, index_url="https://me:hunter2@a.example/simple/").values()
     assert url == "https://a.example/simple"
     assert key.startswith("pypi-") and key != "default"
@@ -204,7 +204,7 @@ def test_a_relative_path_is_relative_to_the_root(tmp_path: Path) -> None:
     assert location.url is not None and local_path(location.url).resolve() == tmp_path / "wheels"
 
 
-def test_conda_channels_are_no_places_for_projects() -> None:
+def test_conda_channels_are_not_sources_of_projects() -> None:
     assert locations(Source(name="conda-forge", kind="conda")) == {}
 
 

@@ -1,4 +1,4 @@
-"""The table of standalone interpreters: which archive is chosen, and where it is looked for."""
+"""The table of standalone interpreters: the archive that is chosen, and its URLs."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_newest_patch_of_each_platform_is_chosen(table: Table) -> None:
     assert chosen.uploaded == datetime(2025, 4, 9, tzinfo=UTC).timestamp()
 
 
-def test_what_is_asked_for_is_chosen(table: Table) -> None:
+def test_a_required_version_is_chosen(table: Table) -> None:
     assert choose(table, LINUX, PYTHON, version="3.12.9").version == "3.12.9"
     with pytest.raises(NoStandalone, match=r"in version 3\.12\.1\n  the table has 3\.12\.9, 3\.12\.10"):
         choose(table, LINUX, PYTHON, version="3.12.1")
@@ -89,7 +89,7 @@ def test_free_threaded_is_another_interpreter(table: Table) -> None:
     assert choose(table, LINUX, Python(minor=(3, 13), free_threaded=True)).version == "3.13.2"
 
 
-def test_a_moment_leaves_newer_builds_out(table: Table) -> None:
+def test_exclude_newer_excludes_newer_builds(table: Table) -> None:
     moment = int(datetime(2025, 3, 1, tzinfo=UTC).timestamp())
     assert choose(table, LINUX, PYTHON, exclude_newer=moment).version == "3.12.9"
     with pytest.raises(NoStandalone, match=r"exclude-newer excludes cpython-3\.12\.10"):
@@ -105,7 +105,7 @@ def test_a_moment_leaves_newer_builds_out(table: Table) -> None:
         (LINUX, Python(minor=(3, 14)), "the table has no such version"),  # its digest is not known
     ],
 )
-def test_what_is_not_there_is_told(table: Table, target: Target, python: Python, reason: str) -> None:
+def test_a_missing_interpreter_is_reported(table: Table, target: Target, python: Python, reason: str) -> None:
     with pytest.raises(NoStandalone) as caught:
         choose(table, target, python)
     assert reason in str(caught.value)
@@ -113,7 +113,7 @@ def test_what_is_not_there_is_told(table: Table, target: Target, python: Python,
 
 
 @pytest.mark.parametrize("text", ["", "{}", '[{"python_version": 1}]', "[" * 100_000])
-def test_what_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_invalid_table_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "versions.json"
     path.write_text(text)
     with pytest.raises(UsageError, match="not a table of standalone interpreters"):
@@ -135,7 +135,7 @@ def test_the_shipped_table_serves_the_common_platforms() -> None:
     assert choose(table, LINUX, Python(implementation="pypy", minor=(3, 12))).file.startswith("pypy3.12-v8.")
 
 
-def test_archives_are_looked_for_where_they_are_kept(tmp_path: Path) -> None:
+def test_archives_are_looked_for_at_every_known_url(tmp_path: Path) -> None:
     table_of(tmp_path, row("3.12.10", "20250409", GNU))
     file = f"cpython-3.12.10+20250409-{GNU}-install_only_stripped.tar.gz"
     old = f"cpython-3.12.9+20250205-{GNU}-install_only.tar.gz"

@@ -56,7 +56,7 @@ def get(url: str, transport: Transport | None = None) -> Reply:
         http.close()
 
 
-def test_an_authority_nobody_knows_is_not_trusted(server: IndexServer) -> None:
+def test_an_unknown_authority_is_not_trusted(server: IndexServer) -> None:
     with pytest.raises(SourceUnreachable, match="its TLS certificate is not trusted") as caught:
         get(server.base + PAGE)
     assert "SSL_CERT_FILE" in (caught.value.hint or "")
@@ -110,7 +110,7 @@ def test_a_tunnel_through_a_proxy(server: IndexServer, bundle: Path, monkeypatch
     assert "proxy-authorization" not in server.log[0].headers
 
 
-def test_pip_s_proxy_counts_where_no_variable_names_one(
+def test_pip_s_proxy_is_used_if_no_variable_is_set(
     server: IndexServer, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with TunnelProxy() as proxy, TunnelProxy() as other:
@@ -125,7 +125,7 @@ def test_pip_s_proxy_counts_where_no_variable_names_one(
         assert (len(proxy.tunnels), len(other.tunnels)) == (1, 2)
 
 
-def test_a_proxy_that_is_not_there_is_told_without_its_login(
+def test_an_unreachable_proxy_is_reported_without_its_login(
     server: IndexServer, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("https_proxy", "http://me:hunter2@127.0.0.1:9")
@@ -135,7 +135,7 @@ def test_a_proxy_that_is_not_there_is_told_without_its_login(
 
 
 @pytest.mark.parametrize("proxy", ["me:hunter2@127.0.0.1:port", "http://me:hunter2@[::1", "socks5://127.0.0.1:1"])
-def test_a_proxy_that_is_none_is_told_without_its_login(
+def test_a_malformed_proxy_is_reported_without_its_login(
     server: IndexServer, bundle: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
     monkeypatch.setenv("https_proxy", proxy)
@@ -179,7 +179,7 @@ class Resetting:
 
 
 @pytest.mark.parametrize("resets", [2, 9])
-def test_connections_that_are_reset_are_made_again_but_not_for_ever(resets: int) -> None:
+def test_reset_connections_are_retried_but_not_for_ever(resets: int) -> None:
     server = Resetting(resets)
     try:
         if resets == 2:

@@ -1,4 +1,4 @@
-"""The door to git: revisions, commits, and what it is told of logins."""
+"""Running git: revisions, commits, submodules and logins."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def git(folder: Path, keyring: Keyring | None = None, *, offline: bool = False, 
     return Git(folder / "mirrors", ENVIRON | {"HOME": str(folder)} | environ, keyring or Keyring(), offline=offline)
 
 
-def test_what_revisions_mean(tmp_path: Path) -> None:
+def test_revisions_are_commits_tags_or_branches(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "repository")
     first = repository.commit({"a": "1"})
     repository.git("tag", "v1")
@@ -53,7 +53,7 @@ def test_what_revisions_mean(tmp_path: Path) -> None:
         found.commit("acme", repository.url, "0123456789")
 
 
-def test_a_server_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_server_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("envc.fetch.git._SILENCE", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # connections are accepted, and never answered
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/acme"
@@ -61,7 +61,7 @@ def test_a_server_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch: pyt
             git(tmp_path).commit("acme", url, None)
 
 
-def test_a_commit_that_no_branch_leads_to_any_more(tmp_path: Path) -> None:
+def test_a_commit_that_no_branch_reaches_any_more(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "repository")
     repository.commit({"a": "1"})
     lost = repository.commit({"a": "2"})
@@ -88,7 +88,7 @@ def test_a_mirror_is_enough_offline(tmp_path: Path) -> None:
     assert alone.read("acme", repository.url, commit, "py/b") is None
     alone.checkout("acme", repository.url, commit, tmp_path / "out")
     assert (tmp_path / "out/py/a").read_text() == "1"
-    assert alone.commit("acme", repository.url, commit) == commit  # known without asking anybody
+    assert alone.commit("acme", repository.url, commit) == commit  # known without a request
     with pytest.raises(OfflineMiss, match="main of acme"):
         alone.commit("acme", repository.url, "main")
 
@@ -121,7 +121,7 @@ def test_submodules_come_along(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "repository")
     repository.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../inner", "deps/inner")
     commit = repository.commit({"a": "1"})
-    # git itself refuses submodules from files unless it is told otherwise.
+    # git itself refuses submodules from files unless configured otherwise.
     allowed = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "protocol.file.allow", "GIT_CONFIG_VALUE_0": "always"}
     git(tmp_path, **allowed).checkout("acme", repository.url, commit, tmp_path / "out")
     assert (tmp_path / "out/deps/inner/b").read_text() == "inside"
@@ -139,7 +139,7 @@ def serve(repository: Repository, server: IndexServer) -> str:
     return f"{server.base}/acme.git"
 
 
-def test_authorities_and_client_certificates_are_git_s_too(tmp_path: Path) -> None:
+def test_authorities_and_client_certificates_are_passed_to_git(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "repository")
     commit = repository.commit({"a": "1"})
     authority = trustme.CA()
@@ -157,7 +157,7 @@ def test_authorities_and_client_certificates_are_git_s_too(tmp_path: Path) -> No
             git(tmp_path).commit("acme", url, "main")
 
 
-def test_logins_reach_git_and_its_messages_hold_none(tmp_path: Path) -> None:
+def test_logins_reach_git_and_messages_do_not_show_them(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "repository")
     commit = repository.commit({"a": "1"})
     with IndexServer() as server:
@@ -183,7 +183,7 @@ def test_logins_reach_git_and_its_messages_hold_none(tmp_path: Path) -> None:
 
 
 def test_logins_do_not_follow_redirects(tmp_path: Path) -> None:
-    """git asks the place it was sent to for everything that follows."""
+    """After a redirect, git sends all further requests to the new server."""
     repository = Repository(tmp_path / "repository")
     commit = repository.commit({"a": "1"})
     with IndexServer() as server, IndexServer() as elsewhere:
@@ -198,7 +198,7 @@ def test_logins_do_not_follow_redirects(tmp_path: Path) -> None:
         assert elsewhere.log and not any("authorization" in request.headers for request in elsewhere.log)
 
 
-def test_submodules_of_repositories_elsewhere_are_no_folders_of_this_machine(tmp_path: Path) -> None:
+def test_submodules_of_remote_repositories_cannot_be_folders_of_this_machine(tmp_path: Path) -> None:
     private = Repository(tmp_path / "private")
     private.commit({"b": "inside"})
     repository = Repository(tmp_path / "repository")

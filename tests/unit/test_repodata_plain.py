@@ -1,4 +1,4 @@
-"""Plain repodata is looked at once, while it passes by; what is left of it is small."""
+"""Plain repodata is scanned once while it is read, and its skeleton is small."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ def test_names_are_found_and_next_to_nothing_is_decoded(size: int, odd: str) -> 
         found.setdefault(name, {}).update(json.loads(b"{%b}" % data[start:stop]))
     assert {file: record for files in found.values() for file, record in files.items()} == document["packages.conda"]
     assert all(len(files) == 3 and all(file.startswith(f"{name}-") for file in files) for name, files in found.items())
-    assert len(cut.spans) <= 200 + 4  # where something odd stands, a name is in two or three parts
+    assert len(cut.spans) <= 200 + 4  # next to a record that is not plain, a name is in two or three parts
 
 
-def test_records_of_newer_tables_are_taken_for_no_others() -> None:
+def test_records_of_newer_tables_are_not_mistaken_for_others() -> None:
     document = channel()
     data, scanner = shown(document | {"v3": {"conda": document["packages.conda"]}, "packages.conda": {}}, 1000)
     assert index_plain_repodata(data, scanner) is None
 
 
-def test_what_is_laid_out_in_another_way_is_given_up_in_time() -> None:
-    """However long it is, no more than some megabytes of it are held."""
+def test_another_layout_is_given_up_in_time() -> None:
+    """Whatever its length, only some megabytes of it are held in memory."""
     scanner = PlainRepodataScanner()
     for _ in range(100):
         scanner.feed(b'{"a": 1}, ' * 100_000)
