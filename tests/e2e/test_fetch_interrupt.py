@@ -1,4 +1,4 @@
-"""Ctrl-C while pages and metadata are fetched: a quick end, and nothing lost."""
+"""Ctrl-C while pages and metadata are fetched ends the run quickly and loses nothing."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ with Indexes({"pypi": source}, fetch_context(settings, context)) as origins:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send to one process")
 @pytest.mark.parametrize("served", [1, 20, 70])
-def test_ctrl_c_ends_quickly_and_the_next_run_goes_on(tmp_path: Path, served: int) -> None:
+def test_ctrl_c_ends_quickly_and_the_next_run_continues(tmp_path: Path, served: int) -> None:
     with IndexServer([build_wheel(f"demo{number}", "1.0") for number in range(PROJECTS)]) as server:
         server.behaviour.delay = 0.05
         command = [sys.executable, "-c", SCRIPT, str(tmp_path), server.url, str(PROJECTS)]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         while len(server.log) < served:
             time.sleep(0.001)
-        # A server that has gone silent must not keep the run alive; what it answered before has time to arrive.
+        # A server that stopped answering must not keep the run alive. Its earlier answers have time to arrive.
         server.behaviour.delay = 20
         time.sleep(1.5)
         finished = set(server.paths)

@@ -1,4 +1,4 @@
-"""The real default index: the habits that a server of our own might only imagine."""
+"""The real default index, with behaviour that a test server might not have."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def test_metadata_is_read_without_the_wheel(origins: Indexes, folder: Path, name
     assert not list((folder / "artifacts").glob("??/*/*.whl"))
 
 
-def test_a_project_that_nobody_made(origins: Indexes) -> None:
+def test_a_project_that_does_not_exist(origins: Indexes) -> None:
     index = origins.index(TARGETS[0], PYTHON, SourceOrder(("pypi",)))
     with pytest.raises(ProjectNotFound, match=r"did you mean apache-airflow-providers-google\?"):
         index.view("apache-airflow-providers-googel")
 
 
-def test_what_was_asked_once_is_there_offline(folder: Path) -> None:
+def test_what_was_fetched_once_is_there_offline(folder: Path) -> None:
     with open_origins(folder) as origins:
         index = origins.index(TARGETS[0], PYTHON, SourceOrder(("pypi",)))
         view = index.view("requests")

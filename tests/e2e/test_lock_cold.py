@@ -1,4 +1,4 @@
-"""`envc lock` with nothing in the cache, against a recording of an index that counts what it is asked."""
+"""`envc lock` with an empty cache, against a recorded index that counts requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.servers import Behaviour, IndexServer
 from tests.support.wheels import build_wheel
 
 WIDTH = 90  # projects that one project requires
-MOST = 24  # requests at once: `envc.fetch.index`
+MOST = 24  # concurrent requests: `envc.fetch.pypi.indexes`
 MANIFEST = f"""\
 {project_table("linux-64", "osx-arm64", "win-64", python=HOST_PYTHON)}
 [steps.one]
@@ -34,7 +34,7 @@ pypi = ["wide; sys_platform == 'linux'", "leaf-5"]
 
 @pytest.fixture
 def upstream() -> Iterator[IndexServer]:
-    """One project that requires many, each of which requires the next; every other one says nothing of metadata."""
+    """One project that requires many, each of which requires the next. Every other one advertises no metadata."""
     names = [f"leaf-{number}" for number in range(WIDTH)]
     with IndexServer(behaviour=Behaviour(metadata="present", etag=False, cache_control=None)) as server:
         server.add(build_wheel("wide", "1.0", names))
@@ -46,7 +46,7 @@ def upstream() -> Iterator[IndexServer]:
 
 @pytest.fixture
 def recorded(tmp_path: Path, upstream: IndexServer) -> Iterator[tuple[Replay, Workplace]]:
-    """A frozen recording of all that a lock asks for, and a workplace with an empty cache."""
+    """A frozen recording of all that a lock requests, and a workplace with an empty cache."""
     with Replay(tmp_path / "recording", upstream.url, latency=0.01) as index:
         place = Workplace(tmp_path, index.url)
         place.write(MANIFEST)
@@ -59,7 +59,7 @@ def recorded(tmp_path: Path, upstream: IndexServer) -> Iterator[tuple[Replay, Wo
         yield index, place
 
 
-def test_nothing_is_asked_twice_and_few_things_at_once(recorded: tuple[Replay, Workplace]) -> None:
+def test_nothing_is_requested_twice_and_few_requests_are_concurrent(recorded: tuple[Replay, Workplace]) -> None:
     index, place = recorded
     place.ok("lock")
     pages = [asked.path for asked in index.log if asked.path.startswith("/simple/")]
@@ -69,7 +69,7 @@ def test_nothing_is_asked_twice_and_few_things_at_once(recorded: tuple[Replay, W
     assert 1 < index.most_in_flight <= MOST
 
 
-def test_a_page_is_not_asked_for_again_while_it_is_fresh(recorded: tuple[Replay, Workplace]) -> None:
+def test_a_page_is_not_requested_again_while_it_is_fresh(recorded: tuple[Replay, Workplace]) -> None:
     index, place = recorded
     place.ok("lock")
     text = place.lock.read_text()
@@ -106,7 +106,7 @@ def test_a_recording_is_served_again_from_its_folder(recorded: tuple[Replay, Wor
     assert place.lock.read_text() == text
 
 
-def test_locks_at_once_share_one_cache(recorded: tuple[Replay, Workplace], tmp_path: Path) -> None:
+def test_concurrent_locks_share_one_cache(recorded: tuple[Replay, Workplace], tmp_path: Path) -> None:
     index, place = recorded
     others = [Workplace(tmp_path / f"other{number}", index.url) for number in range(4)]
     for other in others:
@@ -122,7 +122,7 @@ def test_locks_at_once_share_one_cache(recorded: tuple[Replay, Workplace], tmp_p
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals that cannot be caught")
-def test_a_lock_that_was_killed_leaves_a_cache_to_go_on_with(recorded: tuple[Replay, Workplace]) -> None:
+def test_a_killed_lock_leaves_a_usable_cache(recorded: tuple[Replay, Workplace]) -> None:
     index, place = recorded
     for asked in (20, 90, 150):
         killed = subprocess.Popen([ENVC, "lock"], cwd=place.checkout, env=place.env, stderr=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""Where packages come from, through the installed command: several sources, their logins, their certificates."""
+"""Sources of packages, through the installed command: several sources, their logins and certificates."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def declared(url: str, more: str = "") -> str:
 def test_a_higher_version_elsewhere_never_replaces_a_pinned_project(
     place: Workplace, public: IndexServer, internal: IndexServer
 ) -> None:
-    # Even where the public index comes first, and even where the internal one forgets the project.
+    # Even if the public index comes first, and even if the internal one no longer has the project.
     pinned = declared(internal.url, 'projects = ["acme-*"]\n')
     place.write(manifest(pinned, '["pypi", "internal"]'))
     place.ok("lock")
@@ -84,7 +84,7 @@ def test_the_first_index_that_knows_a_project_supplies_it(place: Workplace, inte
     assert versions(place)["acme-models"] == ("1.0", "internal")
 
 
-def test_trouble_with_the_first_index_is_no_reason_to_ask_the_next(
+def test_a_failure_of_the_first_index_never_leads_to_the_next(
     place: Workplace, public: IndexServer, internal: IndexServer
 ) -> None:
     internal.behaviour.status = {"/simple/": 403}
@@ -154,7 +154,7 @@ else:
 
 
 def keyring(place: Workplace, service: str) -> Path:
-    """A `keyring` command that knows one service; the file that says what it was asked."""
+    """A `keyring` command that knows one service, and the file with the requests to it."""
     folder = place.folder / "bin"
     folder.mkdir(exist_ok=True)
     log = folder / "log"
@@ -241,7 +241,7 @@ def test_a_keyring_that_knows_nothing(place: Workplace, private: IndexServer) ->
     assert SECRET not in told
 
 
-def test_a_private_index_behind_a_proxy_with_an_authority_of_its_own(place: Workplace, tmp_path: Path) -> None:
+def test_a_private_index_behind_a_proxy_with_its_own_authority(place: Workplace, tmp_path: Path) -> None:
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -267,7 +267,7 @@ def test_a_private_index_behind_a_proxy_with_an_authority_of_its_own(place: Work
     assert versions(place)["acme-models"] == ("1.0", "internal")
 
 
-def test_pages_are_used_for_their_time_and_then_asked_for_changes(place: Workplace, internal: IndexServer) -> None:
+def test_pages_are_used_while_fresh_and_then_revalidated(place: Workplace, internal: IndexServer) -> None:
     place.write(manifest(declared(internal.url)))
     place.ok("lock", ENVC_NOW="2026-06-01T00:00:00Z")
     internal.forget()
@@ -280,8 +280,8 @@ def test_pages_are_used_for_their_time_and_then_asked_for_changes(place: Workpla
     assert [request.status for request in internal.log if "acme" in request.path] == [304]
 
 
-def test_one_file_from_two_places_is_two_packages(place: Workplace, public: IndexServer) -> None:
-    """Each step can be bundled from where its own requirement leads, whatever becomes of the other one."""
+def test_one_file_from_two_sources_is_two_packages(place: Workplace, public: IndexServer) -> None:
+    """Each step can be bundled from its own source, whatever happens to the other one."""
     wheel = build_wheel("acme-models", "99.0")
     (place.checkout / wheel.file).write_bytes(wheel.data)
     by_path = f'[steps.other]\npypi = [{{ path = "{wheel.file}" }}]\n'

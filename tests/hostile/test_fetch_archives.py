@@ -1,4 +1,4 @@
-"""Wheels that lie to whoever reads their METADATA."""
+"""Wheels made to mislead the reader of their METADATA."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLACE = "demo-1.0.dist-info/METADATA"
 
 
 def read(data: bytes, file: str = FILE) -> bytes:
-    """Read as from a server; every span asked for must lie within the file."""
+    """Read as from a server. Every requested span must lie within the file."""
 
     def span(offset: int, length: int) -> bytes:
         assert offset >= 0 and length > 0 and offset + length <= len(data)
@@ -58,7 +58,7 @@ def end(data: bytes, offset: int, form: str, value: int) -> bytes:
     return patched(data, b"PK\5\6", put(offset, form, value))
 
 
-def test_an_honest_wheel_is_read() -> None:
+def test_a_valid_wheel_is_read() -> None:
     assert read(WHEEL.data) == WHEEL.metadata
 
 
@@ -141,7 +141,7 @@ def test_a_member_of_unknown_size_is_read() -> None:
         (local(WHEEL.data, 28, "<H", 5), "damaged"),
     ],
 )
-def test_a_lie_is_noticed(data: bytes, reason: str) -> None:
+def test_a_contradiction_is_detected(data: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         read(data)
 
@@ -181,7 +181,7 @@ def test_a_bomb_is_not_inflated() -> None:
 
 
 @pytest.mark.parametrize("file", ["demo.whl", "demo-1.0.tar.gz", "demo-1.0-py3-none-any.zip", "-", ""])
-def test_only_wheels_have_it(file: str) -> None:
+def test_only_wheels_have_metadata(file: str) -> None:
     with pytest.raises(ValueError, match="its name is not that of a wheel"):
         read(WHEEL.data, file)
 
@@ -199,7 +199,7 @@ def test_no_flipped_bit_does_harm(at: int, bit: int) -> None:
 
 
 @given(cut=st.integers(0, len(WHEEL.data)), junk=st.binary(max_size=200))
-def test_junk_ends_in_a_reason(cut: int, junk: bytes) -> None:
+def test_junk_gives_a_reason(cut: int, junk: bytes) -> None:
     try:
         found = read(WHEEL.data[:cut] + junk)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Index pages from whoever wishes us ill."""
+"""Hostile index pages."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_every_field_is_read() -> None:
         f"{JSON_TYPE}; charset=utf-8",
         URL,
     )
-    # The fraction rounds up, so that a cut-off at that second leaves the file out.
+    # The fraction rounds up, so that a cut-off at that second excludes the file.
     assert listed.file == File("demo-1.0-py3-none-any.whl", "ab" * 32, 7, 1_767_225_601, ">=3.8", "broken")
     assert listed.url == "https://example.com/files/demo-1.0-py3-none-any.whl"
     assert listed.core == "c" * 64
@@ -119,22 +119,22 @@ def test_html(attributes: str, yanked: str | None, core: str) -> None:
         GOOD | {"yanked": {"a": 1}},
     ],
 )
-def test_what_cannot_be_understood_of_a_file_leaves_that_file_out(bad: object) -> None:
+def test_an_entry_that_cannot_be_understood_is_left_out(bad: object) -> None:
     other = GOOD | {"filename": "demo-2.0-py3-none-any.whl"}
     assert [item.file.name for item in parse_page(page(bad, other), JSON_TYPE, URL)] == ["demo-2.0-py3-none-any.whl"]
 
 
 @pytest.mark.parametrize("size", [-1, 1 << 60, 1 << 100])
-def test_a_senseless_size_is_none(size: int) -> None:
+def test_a_malformed_size_is_ignored(size: int) -> None:
     assert next(iter(parse_page(page(GOOD | {"size": size}), JSON_TYPE, URL))).file.size == 0
 
 
 @pytest.mark.parametrize("digest", ["", "0" * 63, "0" * 65, "g" * 64, "0" * 64 + "\n", "../" * 20])
-def test_a_senseless_digest_is_none(digest: str) -> None:
+def test_a_malformed_digest_is_ignored(digest: str) -> None:
     assert next(iter(parse_page(page(GOOD | {"hashes": {"sha256": digest}}), JSON_TYPE, URL))).file.sha256 == ""
 
 
-def test_credentials_in_addresses_are_dropped() -> None:
+def test_credentials_in_urls_are_dropped() -> None:
     for url in ("https://me:secret@files.example.com/x-1.0.whl", "//me:secret@files.example.com/x-1.0.whl"):
         [listed] = parse_page(page(GOOD | {"url": url}), JSON_TYPE, URL)
         assert listed.url == "https://files.example.com/x-1.0.whl"
@@ -155,7 +155,7 @@ def test_credentials_in_addresses_are_dropped() -> None:
         (b"hello", "image/png", "content type is 'image/png'"),
     ],
 )
-def test_what_is_no_page_is_refused(body: bytes, kind: str, reason: str) -> None:
+def test_a_body_that_is_not_a_page_is_refused(body: bytes, kind: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_page(body, kind, URL)
 
@@ -207,7 +207,7 @@ def server() -> Iterator[IndexServer]:
 
 
 def ask(url: str, folder: Path) -> Exception:
-    """The error that the project `demo` of that index ends in."""
+    """The error for the project `demo` of that index."""
     sources = {"internal": Source(name="internal", kind="pypi", url=url)}
     with Indexes(sources, fetching(folder, now=1)) as origins:
         index = origins.index(default_target("linux-64"), Python(minor=(3, 12)), SourceOrder(("internal",)))
@@ -226,7 +226,7 @@ def test_a_malformed_page_names_project_and_source(server: IndexServer, tmp_path
 def test_a_page_that_lists_another_server_s_secrets_hides_nothing(server: IndexServer, tmp_path: Path) -> None:
     server.behaviour.bodies = {"/simple/demo/": (JSON_TYPE, page(GOOD | {"url": "file:///etc/passwd"}))}
     with pytest.raises(IndexError):
-        # The one file of the page leads nowhere, so the project is known and has no releases.
+        # The only file of the page is dropped, so the project is known and has no releases.
         ask(server.url, tmp_path)
 
 

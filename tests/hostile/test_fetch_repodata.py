@@ -1,4 +1,4 @@
-"""Channels that lie, break off or want to exhaust us: each ends in an error that names channel, subdir and file."""
+"""Hostile and broken channels. Each gives an error that names channel, subdir and file."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def test_a_body_that_breaks_off_is_named(server: ChannelServer, runs: Runs) -> N
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])
-def test_trouble_is_not_absence(server: ChannelServer, runs: Runs, status: int) -> None:
-    """A server that refuses one kind of file must not make us believe that another is the truth."""
+def test_a_failure_is_not_absence(server: ChannelServer, runs: Runs, status: int) -> None:
+    """If a server refuses one kind of file, another kind must not be used instead."""
     server.files[f"{LINUX}/repodata.json"] = repodata(DEMO)
     server.status[f"{LINUX}/repodata.json.zst"] = status
     with pytest.raises(SourceUnreachable, match=f"linux-64/repodata.json.zst from forge: HTTP {status}"):
@@ -109,7 +109,7 @@ def shard_of(server: ChannelServer) -> str:
 
 
 @pytest.mark.parametrize("change", ["other bytes", "gone", "truncated"])
-def test_a_shard_that_is_not_what_the_index_promised(server: ChannelServer, runs: Runs, change: str) -> None:
+def test_a_shard_with_another_digest_than_in_the_index(server: ChannelServer, runs: Runs, change: str) -> None:
     server.files = shards(LINUX, {"demo": DEMO})
     path = shard_of(server)
     if change == "gone":
@@ -130,7 +130,7 @@ def test_a_shard_holds_its_own_name_only(server: ChannelServer, runs: Runs) -> N
 
 
 @pytest.mark.parametrize("base", ["file:///etc/", "ftp://x.example/", "//[bad/"])
-def test_a_channel_cannot_send_us_to_files_of_this_machine(server: ChannelServer, runs: Runs, base: str) -> None:
+def test_a_channel_cannot_refer_to_files_of_this_machine(server: ChannelServer, runs: Runs, base: str) -> None:
     server.files = shards(LINUX, {"demo": DEMO}, base_url=base, shards_base_url=base)
     with runs.open(f"{server.base}/forge") as channels:
         with pytest.raises(SourceUnreachable, match="its base URL cannot be used"):
@@ -148,7 +148,7 @@ def test_an_unusable_record_is_named_only_when_it_is_reached(server: ChannelServ
             found(view, "liar")
 
 
-def test_a_record_that_is_no_json_is_named_only_when_it_is_reached(server: ChannelServer, runs: Runs) -> None:
+def test_a_record_that_is_not_json_is_named_only_when_it_is_reached(server: ChannelServer, runs: Runs) -> None:
     table = {file: record for name in "abcd" for file, record in entry(name, "1.0").items()}
     body = msgspec.json.encode(json.loads(repodata(table)))
     assert b'"name":"b"' in body
@@ -234,7 +234,7 @@ def test_records_of_any_types_are_read_or_refused(table: dict[str, dict[str, Any
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_cut_or_refused(data: bytes) -> None:
+def test_any_bytes_are_indexed_or_refused(data: bytes) -> None:
     """No error but ValueError is raised, whatever the bytes are."""
     for read in (
         cut_whole,
@@ -249,7 +249,7 @@ def test_any_bytes_are_cut_or_refused(data: bytes) -> None:
 
 
 @given(st.data())
-def test_a_changed_byte_in_slices_is_noticed_or_harmless(data: st.DataObject) -> None:
+def test_a_changed_byte_in_slices_is_detected_or_harmless(data: st.DataObject) -> None:
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:
@@ -281,7 +281,7 @@ def test_a_changed_byte_in_slices_is_noticed_or_harmless(data: st.DataObject) ->
     ],
     ids=["no table", "escaped", "not ASCII", "white space", "twice"],
 )
-def test_a_table_that_is_spelt_oddly_is_cut_right(table: bytes, expected: dict[str, Any]) -> None:
+def test_a_table_with_an_odd_layout_is_indexed_correctly(table: bytes, expected: dict[str, Any]) -> None:
     data = b'{"v3":{"conda":{"x-1-0.conda":{}}},"packages":{},"packages.conda":%b}' % table
     cut = cut_whole(data)
     text = cut.data if cut.data is not None else data

@@ -1,4 +1,4 @@
-"""What `lock` reads of packages that nobody has verified: it makes a warning, and never an error."""
+"""`lock` reads file names of packages that are not verified. The result is a warning, never an error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HONEST = build_conda("tool", files={SCRIPT: "exit 1\n"}).data
 
 
 def found(data: bytes, folder: Path) -> tuple[str, ...]:
-    """The scripts that are told of a package that is in the cache already."""
+    """The scripts that are found in a cached package."""
     file = f"{STEM}.conda"
     member = EnvironmentMember(
         kind="conda",
@@ -53,7 +53,7 @@ def with_paths(text: bytes, member: tarfile.TarInfo | None = None) -> bytes:
 
 
 def with_flag(flag: int) -> bytes:
-    """The honest package with a flag in each entry of the zip archive's directory."""
+    """The valid package with a flag in each entry of the ZIP archive's directory."""
     data = bytearray(HONEST)
     at = data.find(b"PK\x01\x02")
     while at >= 0:
@@ -62,7 +62,7 @@ def with_flag(flag: int) -> bytes:
     return bytes(data)
 
 
-def test_the_package_that_the_others_are_made_from_has_a_script(tmp_path: Path) -> None:
+def test_the_package_that_the_others_derive_from_has_a_script(tmp_path: Path) -> None:
     assert found(HONEST, tmp_path) == (SCRIPT,)
     assert found(with_paths(b'{"paths": [{"_path": "%s"}]}' % SCRIPT.encode()), tmp_path) == (SCRIPT,)
 
@@ -89,5 +89,5 @@ def test_the_package_that_the_others_are_made_from_has_a_script(tmp_path: Path) 
         b"",
     ],
 )
-def test_what_cannot_be_read_has_none(data: bytes, tmp_path: Path) -> None:
+def test_an_unreadable_package_has_no_scripts(data: bytes, tmp_path: Path) -> None:
     assert found(data, tmp_path) == ()
