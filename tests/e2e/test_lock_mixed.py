@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from envc.locking.lockfile import load, merge, save
+from envc.locking.lockfile import load, save
+from envc.locking.lockfile.merge import merge
 from tests.e2e.command import Workplace
 from tests.e2e.test_lock_conda import ROOT, SHARED, record, write_channel
 from tests.golden.regenerate import check_golden

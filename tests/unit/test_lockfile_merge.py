@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from envc.locking.lockfile import Dangling, dangling, dumps, loads, merge
+from envc.locking.lockfile import dumps, loads
+from envc.locking.lockfile.merge import Dangling, dangling, merge
 from envc.model.graph import Artifact, LockedEnvironment, LockGraph, Package, PackageRef
 from envc.model.lock_lines import LockedInput
 from tests.support.lock_samples import SMALL, TORCH, WHOLE, artifact, digest

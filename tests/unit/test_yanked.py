@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from envc.locking.lockfile import dumps, loads, merge
+from envc.locking.lockfile import dumps, loads
+from envc.locking.lockfile.merge import merge
 from envc.locking.manifest import parse_manifest
 from envc.locking.plan.closure import Closures
 from envc.locking.plan.expand import StepTarget, StepTargetId, expand, lock_options

@@ -67,7 +67,9 @@ def bundle(project: Project, request: BundleRequest, context: Context) -> Bundle
     )
 
     def relock(contents: Mapping[tuple[Sha256, str], Sha256]) -> bytes:
-        lockfile.save(lockfile.with_contents(graph, contents), manifest.lock_path)
+        from envc.locking.lockfile.contents import with_contents
+
+        lockfile.save(with_contents(graph, contents), manifest.lock_path)
         return manifest.lock_path.read_bytes()
 
     store = store_of(project, request.selection, context)

@@ -50,7 +50,9 @@ def open_project(manifest: str | None, context: Context, resolution: Strategy | 
             freshness=compare(loaded, step_targets, graph, local),
         )
     except lockfile.LockConflict as conflict:
-        graph = lockfile.merge(lockfile.loads(conflict.ours, path), lockfile.loads(conflict.theirs, path))
+        from envc.locking.lockfile.merge import merge
+
+        graph = merge(lockfile.loads(conflict.ours, path), lockfile.loads(conflict.theirs, path))
         freshness = compare(loaded, step_targets, graph, local)
         markers = Reason("lock", "conflict markers of a merge", "")
         freshness = msgspec.structs.replace(freshness, reasons=(markers, *freshness.reasons))

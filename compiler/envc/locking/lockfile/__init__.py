@@ -1,7 +1,8 @@
 """lockfile: a lock graph as a file that people review.
 
 Its goals: complete, readable, the same bytes for the same inputs, small diffs, merges without conflicts, no secrets, no
-host names. `dump` writes it, `load` reads it, `merge` combines two of them.
+host names. `dump` writes it, `load` reads it, `merge` combines two of them. `merge` and `contents`,
+which few runs need, are imported as modules of their own.
 """
 
 from __future__ import annotations
@@ -11,25 +12,19 @@ from pathlib import Path
 
 from envc.errors import Unwritable
 from envc.locking.lockfile.conflict import LockConflict
-from envc.locking.lockfile.contents import with_contents
 from envc.locking.lockfile.dump import canonical, dumps
 from envc.locking.lockfile.load import load, loads
-from envc.locking.lockfile.merge import Dangling, dangling, merge
 from envc.model.graph import LockGraph
 
 __all__ = [
-    "Dangling",
     "LockConflict",
     "canonical",
-    "dangling",
     "dumps",
     "load",
     "loads",
-    "merge",
     "replace_file",
     "save",
     "save_text",
-    "with_contents",
 ]
 
 
