@@ -1,5 +1,6 @@
-"""The cache of this machine: shows its contents, and evicts what was not used for a while. All of it can be
-recreated.
+"""The cache of this machine: shows its contents, and evicts what was not used for a while.
+
+All of it can be recreated.
 """
 
 from __future__ import annotations
