@@ -8,6 +8,7 @@ and nothing else. Each is converted in one place, a constructor beside the targe
 * ``File`` (solvers): a file as an index or channel lists it. ``ListedFile`` (`fetch`) adds its URL, which no later
   shape has, so that no address reaches a lock.
 * ``Pin`` (solvers): the file that a solver chose for one target. Its digest may be missing.
+* ``StandalonePython`` (`fetch`): the archive of an interpreter, until a solution has it as a pin (``as_pin``).
 * `Choice`: the same as a lock can hold it, with a digest and a day. It comes from a pin (`Choice.of_pin`) or from the
   lock before (`Choice.of_locked`).
 * `Package` with its `Artifact` (`Artifact.of_choice`): what all targets chose of one release, merged for review.

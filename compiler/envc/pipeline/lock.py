@@ -65,7 +65,7 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
         warn_of_yanked(graph, context)
         return LockOutcome(path=manifest.lock_path, graph=graph, left=reasons(project))
     # Imported here, because most locks are up to date: these stages take 1 ms to import.
-    from envc.locking.plan.closure import new_conda
+    from envc.locking.plan.closure import new_conda_packages
     from envc.locking.plan.link import link
     from envc.locking.plan.plan import plan
     from envc.locking.plan.problems import pose_problems
@@ -102,7 +102,7 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
     )
     if answered is not None:
         linked = with_yanked(linked, answered.yanked)
-    if answered is not None and (fresh := new_conda(linked, graph, planned.solve)):
+    if answered is not None and (fresh := new_conda_packages(linked, graph, planned.solve)):
         from envc.locking.resolve.open import warn_of_link_scripts
 
         warn_of_link_scripts(manifest, fresh, context, answered.keyring)

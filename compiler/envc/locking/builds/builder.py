@@ -13,7 +13,7 @@ from envc.fetch.artifacts import Artifacts
 from envc.fetch.pypi.metadata import wheel_metadata
 from envc.fetch.pypi.wheel_metadata import name_and_version
 from envc.locking.builds.backend import Backend, BuildSystem, build_system
-from envc.locking.builds.environment import FOLDER, Isolation, Machine, Supplier, fits, machine_for, python_of
+from envc.locking.builds.environment import FOLDER, BuildEnvironments, Machine, Supplier, fits, machine_for, python_of
 from envc.locking.builds.errors import BadSource, BuildElsewhere, BuildFailed, BuildMismatch, CrossBuild
 from envc.locking.builds.origin import Origin
 from envc.model.digest import Sha256, sha256
@@ -53,7 +53,7 @@ class Builder:
         self._environ = context.environ
         self._cache = context.cache
         self._progress = context.progress
-        self._isolation = Isolation(supplier or artifacts, context.cache, context.progress)
+        self._environments = BuildEnvironments(supplier or artifacts, context.cache, context.progress)
         self._before = tuple(before)
         self._machines: dict[Python, Machine] = {}
         self._made: dict[tuple[str, str, str], dict[str, Built]] = {}  # origin and name; by machine key
@@ -86,7 +86,7 @@ class Builder:
             raise CrossBuild(f"{name} {built.metadata.version}", f"{target.name}/{python.key}", built.build.wheel)
         return built
 
-    def again(self, name: str, origin: Origin, build: Build) -> Built:
+    def rebuild(self, name: str, origin: Origin, build: Build) -> Built:
         """Repeat a build of the lock. Raises BuildMismatch if the wheel comes out different."""
         what = build.wheel
         machine = self._machine_for(python_of(build.python))
@@ -144,11 +144,11 @@ class Builder:
                 raise BadSource(origin.label, f"it has no folder {origin.place}", "correct `subdirectory`")
             (folder / "home").mkdir()
             backend = Backend(origin.label, project, system, self._environ, folder / "home")
-            prefix = self._isolation.prefix(packages, machine)
+            prefix = self._environments.prefix(packages, machine)
             more = _canonical(origin, (*requires, *backend.requires(prefix)))
             if more != requires:
                 requires, packages = more, lock(more)
-                prefix = self._isolation.prefix(packages, machine)
+                prefix = self._environments.prefix(packages, machine)
             (folder / "wheel").mkdir()
             task = self._progress.task(f"building {name}", 1)
             try:

@@ -83,7 +83,7 @@ class Supplier(Protocol):
         """Each member with a file that has its sha256, in any order. Raises EnvcError."""
 
 
-class Isolation:
+class BuildEnvironments:
     """Makes environments for builds, equal ones once, in the cache."""
 
     def __init__(self, artifacts: Supplier, cache: Path, progress: Progress) -> None:
@@ -117,7 +117,7 @@ class Isolation:
                 level=_LEVEL,
             ),
             store,
-            _Found({member.sha256: path for member, path in found.items()}),
+            _LocalArtifacts({member.sha256: path for member, path in found.items()}),
             ledger=Ledger(self._cache / "derived"),
             progress=self._progress,
         )
@@ -130,7 +130,7 @@ def _requirements(requires: Iterable[object]) -> tuple[str, ...]:
     return tuple(sorted({str(each) for each in requires if not getattr(each, "url", "")}))
 
 
-class _Found:
+class _LocalArtifacts:
     """Artifacts that are already on this machine."""
 
     def __init__(self, paths: Mapping[Sha256, Path]) -> None:

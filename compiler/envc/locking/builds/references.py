@@ -14,7 +14,7 @@ from envc.fetch.pypi.listing import ListedFile
 from envc.fetch.pypi.metadata import project_metadata, static_metadata, wheel_metadata
 from envc.locking.builds.errors import BadSource
 from envc.locking.builds.origin import Archive, Commit, Origin, Tree
-from envc.locking.manifest.direct import last_part
+from envc.locking.manifest.direct import file_name_of
 from envc.locking.plan.expand import render_dependency
 from envc.locking.worktree.local import NotThere, local_digest
 from envc.model.digest import Sha256, parse_sha256
@@ -104,7 +104,7 @@ class References:
     def download(self, dependency: PyPIDependency, expected: Sha256 | None, size: int = 0) -> tuple[Path, Sha256, int]:
         """The file at a requirement's URL, with its digest and size. Taken from the cache if its digest is known."""
         url = dependency.requirement.url
-        file = last_part(url)
+        file = file_name_of(url)
         if expected is not None and (kept := self._artifacts.cached(expected, file)) is not None:
             return kept, expected, kept.stat().st_size
         if self._offline:
@@ -172,7 +172,7 @@ def _place(dependency: PyPIDependency) -> str:
 def _state(dependency: PyPIDependency, artifact: Artifact, build: Build | None) -> str:
     if dependency.git is not None:
         return build.commit if build is not None else ""
-    file = last_part(dependency.requirement.url)
+    file = file_name_of(dependency.requirement.url)
     if build is None:
         return artifact.sha256 if artifact.file == file else ""
     return build.sdist.sha256 if build.sdist is not None and build.sdist.file == file else ""

@@ -78,7 +78,7 @@ class Supply:
         for build, dependency in attempts:
             try:
                 if build is not None:
-                    return self._builder.again(member.name, self._origin(member, build, dependency), build).path
+                    return self._builder.rebuild(member.name, self._origin(member, build, dependency), build).path
                 if dependency is not None:
                     return self._wheel(member, dependency)
             except (SourceUnreachable, DigestMismatch, NotThere, BadSource) as error:

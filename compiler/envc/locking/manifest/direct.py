@@ -96,7 +96,7 @@ def check_git(report: Report, at: KeyPath, git: str, rev: str | None, rev_at: Ke
 
 def check_archive(report: Report, at: KeyPath, url: str) -> None:
     """Report a URL whose last part names neither a wheel nor a source archive, since nothing else tells what it is."""
-    if not last_part(url).endswith((".whl", *SDIST_SUFFIXES)):
+    if not file_name_of(url).endswith((".whl", *SDIST_SUFFIXES)):
         report.add(
             at,
             "its last part is not the file name of a wheel or a source archive",
@@ -104,19 +104,19 @@ def check_archive(report: Report, at: KeyPath, url: str) -> None:
         )
 
 
-def last_part(address: str) -> str:
+def file_name_of(address: str) -> str:
     """The name of the file or folder at a URL or path."""
     if "://" in address:
         address = unquote(address.partition("?")[0])
     return address.rstrip("/").rpartition("/")[2]
 
 
-def name_of(address: str) -> str:
+def project_name_of(address: str) -> str:
     """The name of the project at a URL or path, for a table without `name`; "" if it cannot be told.
 
     It is taken from the file name of a wheel or sdist, or from the name of a folder. The metadata must agree with it.
     """
-    last = last_part(address)
+    last = file_name_of(address)
     if last.endswith(".whl"):
         return last.partition("-")[0]
     for suffix in SDIST_SUFFIXES:

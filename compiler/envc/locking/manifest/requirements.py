@@ -8,7 +8,15 @@ from __future__ import annotations
 import re
 
 from envc.fetch.net.urls import redact, url_mistake
-from envc.locking.manifest.direct import WEB, Address, check_archive, check_git, name_of, read_fragment, read_reference
+from envc.locking.manifest.direct import (
+    WEB,
+    Address,
+    check_archive,
+    check_git,
+    project_name_of,
+    read_fragment,
+    read_reference,
+)
 from envc.locking.manifest.document import CondaTable, DependencyTable, PyPITable
 from envc.locking.manifest.names import read_project_name
 from envc.locking.manifest.paths import check_inside, path_mistake
@@ -39,7 +47,7 @@ def read_pypi(report: Report, at: KeyPath, entry: str | PyPITable, sources: Sour
     try:
         requirement = requirements.parse(entry)
     except requirements.InvalidRequirement as error:  # an attribute of the module, which imports it on access
-        report.add(at, f"not a PEP 508 requirement: {_shown(entry, str(error))}", _reword(entry))
+        report.add(at, f"not a PEP 508 requirement: {_shown(entry, str(error))}", _correction(entry))
         return None
     _check_marker(report, at, requirement.marker)
     return (
@@ -52,7 +60,7 @@ def _shown(entry: str, message: str) -> str:
     return message if redact(message) == message else message.partition("\n")[0] or repr(entry)
 
 
-def _reword(entry: str) -> str | None:
+def _correction(entry: str) -> str | None:
     """The correction of a common mistake."""
     text = entry.strip()
     match = re.fullmatch(r"([A-Za-z0-9._-]+(?:\[[^\]]*\])?)\s*(\^|~|=|@)?\s*v?(\d[\w.]*)", text)
@@ -122,7 +130,7 @@ def _read_name(report: Report, at: KeyPath, table: PyPITable) -> str:
     """The name in the table, else the one at the end of its path or URL."""
     if table.name:
         return read_project_name(report, (*at, "name"), table.name)
-    name = name_of((table.url or "").partition("#")[0] or table.path or "")
+    name = project_name_of((table.url or "").partition("#")[0] or table.path or "")
     if not name:
         report.add(at, "lacks `name`")
         return ""

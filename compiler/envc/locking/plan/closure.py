@@ -131,7 +131,7 @@ class Closures:
         )
 
 
-def new_conda(
+def new_conda_packages(
     graph: LockGraph, before: LockGraph | None, step_targets: Iterable[StepTarget]
 ) -> tuple[EnvironmentMember, ...]:
     """The conda packages of these step-targets that the lock before did not hold, each once."""

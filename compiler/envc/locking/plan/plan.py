@@ -11,7 +11,7 @@ from envc.locking.plan.closure import Closures, DanglingLock
 from envc.locking.plan.expand import StepTarget, StepTargetId, lock_options
 from envc.locking.plan.freshness import Reason, Scope
 from envc.locking.plan.link import StepTargetInputs
-from envc.locking.plan.problems import identity
+from envc.locking.plan.problems import problem_identity
 from envc.locking.plan.project import NamedUpgrade, Project, Upgrades
 from envc.model.graph import Choice, LockedEnvironment, LockGraph, target_name_of
 from envc.model.lock_lines import Extra
@@ -100,10 +100,10 @@ def _kept_choices(
     # Identities take most of the time here, and most step-targets can be told apart without them.
     sizes = {_size(step_target) for step_target in new}
     answered = [step_target for step_target in selected if step_target.id in kept and _size(step_target) in sizes]
-    by_identity = {identity(step_target): kept[step_target.id] for step_target in answered}
+    by_identity = {problem_identity(step_target): kept[step_target.id] for step_target in answered}
     if by_identity:
         for step_target in new:
-            if (choices := by_identity.get(identity(step_target))) is not None:
+            if (choices := by_identity.get(problem_identity(step_target))) is not None:
                 kept[step_target.id] = choices
     return kept
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc.errors import BuildNotAllowed, NoSuchInterpreter
-from envc.locking.manifest.direct import last_part
+from envc.locking.manifest.direct import file_name_of
 from envc.locking.plan.cutoff import cutoff_timestamp
 from envc.locking.plan.expand import StepTarget
 from envc.model.graph import LockGraph, Package
@@ -77,7 +77,7 @@ def pose_problems(
     overrides = _roots(manifest.overrides.pypi)
     by_identity: dict[bytes, list[StepTarget]] = {}
     for step_target in step_targets:
-        by_identity.setdefault(identity(step_target), []).append(step_target)
+        by_identity.setdefault(problem_identity(step_target), []).append(step_target)
     result = []
     for members in by_identity.values():
         step_target = members[0]
@@ -165,14 +165,14 @@ def _refuse_builds(manifest: Manifest, step_targets: Iterable[StepTarget]) -> No
     for dependency in (*(each for step_target in step_targets for each in step_target.pypi), *manifest.overrides.pypi):
         name = dependency.requirement.name
         address = dependency.path or dependency.requirement.url
-        is_source = dependency.git or (address and not last_part(address).endswith(".whl"))
+        is_source = dependency.git or (address and not file_name_of(address).endswith(".whl"))
         if is_source and name not in manifest.policy.build:
             places.setdefault(name, (dependency.at, f": {name}"))
     if places:
         raise BuildNotAllowed(tuple(sorted(places)), tuple(places[name] for name in sorted(places)))
 
 
-def identity(step_target: StepTarget) -> bytes:
+def problem_identity(step_target: StepTarget) -> bytes:
     """Equal for two step-targets with the same problem. Counts the target's floors but not its name, and no origins."""
     return msgspec.msgpack.encode(
         (

@@ -22,7 +22,7 @@ class Place(msgspec.Struct, frozen=True, order=True):
     targets: tuple[str, ...]  # target names, sorted
 
     def __str__(self) -> str:
-        return f"{_some(self.steps)} on {_some(self.targets)}"
+        return f"{_shortened(self.steps)} on {_shortened(self.targets)}"
 
 
 class YankedPackage(msgspec.Struct, frozen=True, order=True):
@@ -39,8 +39,8 @@ class YankedPackage(msgspec.Struct, frozen=True, order=True):
     def __str__(self) -> str:
         text = f"{self.name} {self.version} {was_yanked(self.reason)}"
         if self.builds:
-            text = f"{_some(self.builds)} is built with a yanked file: {text}"
-        return f"{_some(map(str, self.places), '; ')}: {text}" if self.places else text
+            text = f"{_shortened(self.builds)} is built with a yanked file: {text}"
+        return f"{_shortened(map(str, self.places), '; ')}: {text}" if self.places else text
 
     @property
     def hint(self) -> str:
@@ -143,7 +143,7 @@ class _Uses:
                             yield step, name
 
 
-def _some(names: Iterable[str], separator: str = ", ") -> str:
+def _shortened(names: Iterable[str], separator: str = ", ") -> str:
     """The first names, and how many more there are."""
     known = tuple(names)
     shown = separator.join(known[:_MOST])
