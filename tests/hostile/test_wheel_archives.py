@@ -416,6 +416,12 @@ def test_record_that_lists_what_is_not_there(path: str, wheel: Distribution, tmp
     assert "which is not in the archive" in refusal(with_line(wheel, f"{path},{digest},0\n"), tmp_path)
 
 
+def test_of_several_files_that_are_missing_the_first_is_named(wheel: Distribution, tmp_path: Path) -> None:
+    digest = "sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
+    lines = "".join(f"{path},{digest},0\n" for path in ("zz.py", "aa.py", "mm.py"))
+    assert "RECORD lists 'aa.py'" in refusal(with_line(wheel, lines), tmp_path)
+
+
 def test_record_that_contradicts_itself(wheel: Distribution, tmp_path: Path) -> None:
     digest = "sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
     assert "contradicts itself" in refusal(with_line(wheel, f"demo.py,{digest},0\n"), tmp_path)
