@@ -168,6 +168,7 @@ def test_each_reason_says_which_part_of_the_lock_it_concerns() -> None:
     manifest = manifest_of(text)
     freshness = compare(manifest, expand(manifest), linked(manifest_of()))
     assert set(freshness.scopes) == set(freshness.reasons)
+    assert [reason.key for reason, scope in freshness.scopes.items() if scope.all_targets] == ["three.python"]
     assert {reason.key: scope for reason, scope in freshness.scopes.items()} == {
         "options.resolution": Scope("lock"),
         "options.targets.linux-64": Scope("target", "linux-64"),
