@@ -30,6 +30,9 @@ def main() -> int:
     equivalent = _equivalent()
     sample = [mutant for mutant in drawn if _identity(mutant) not in equivalent]
     print(f"{len(drawn)} of {len(pool)} mutants, seed {options.seed}, {len(drawn) - len(sample)} known as equivalent")
+    for module, *_, after in sorted(equivalent - set(map(_identity, pool))):
+        if module in options.module:
+            print(f"equivalent.toml lists what is no mutant any more: {module}: {after}")
     if options.list:
         print(*sample, sep="\n")
         return 0
