@@ -21,7 +21,7 @@ from envc.shipping.store.open import open_store
 from envc.shipping.store.tags import delete_tag, is_bundled, put_tag, tags
 from envc.shipping.store.upkeep.collect import Collector, Garbage
 from envc.shipping.store.upkeep.leases import leased, read_leases
-from envc.shipping.store.upkeep.notices import NOTICE_SECONDS, Announced, wait_for_collections
+from envc.shipping.store.upkeep.notices import NOTICE_SECONDS, PublishedNotice, wait_for_collections
 from tests.support.environments import HOST, bundle, environment
 from tests.support.stores import MemoryBlobs
 from tests.support.wheels import Distribution, build_wheel
@@ -288,7 +288,7 @@ def test_a_collection_spares_what_is_leased_after_it_has_looked(yard: Yard) -> N
 
 def test_a_notice_holds_back_only_those_who_rely_on_what_it_names() -> None:
     store = MemoryBlobs()
-    with Announced(store, ["v1/b", "v1/a"]) as notice:
+    with PublishedNotice(store, ["v1/b", "v1/a"]) as notice:
         wait_for_collections(store, ["v1/c"])
         waiting = threading.Thread(target=wait_for_collections, args=(store, ["v1/a"]))
         waiting.start()
@@ -304,7 +304,7 @@ def test_a_notice_is_renewed_and_not_trusted_when_it_is_old(monkeypatch: pytest.
     store = MemoryBlobs()
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    with Announced(store, ["v1/a"]) as notice:
+    with PublishedNotice(store, ["v1/a"]) as notice:
         for clock[0] in (10.0, 70.0, 80.0):
             notice.remove("v1/a")
         assert [request for request, _ in store.requests].count("write") == 2
@@ -314,7 +314,7 @@ def test_a_notice_is_renewed_and_not_trusted_when_it_is_old(monkeypatch: pytest.
 
 
 def test_what_a_killed_collection_announced_is_void_soon_and_goes(yard: Yard) -> None:
-    notice = Announced(yard.store, ["v1/a"])
+    notice = PublishedNotice(yard.store, ["v1/a"])
     notice.__enter__()
     (key,) = yard.store.blobs
     yard.store.times[key] = yard.now - NOTICE_SECONDS - 1

@@ -78,12 +78,12 @@ class ReadAhead:
         try:
             data = request()
         except BaseException as error:
-            self._settle(answer, partial(answer.set_exception, error))
+            self._complete(answer, partial(answer.set_exception, error))
         else:
-            self._settle(answer, partial(answer.set_result, data))
+            self._complete(answer, partial(answer.set_result, data))
 
-    def _settle(self, answer: Future[Owned], settle: Callable[[], None]) -> None:
+    def _complete(self, answer: Future[Owned], set_result: Callable[[], None]) -> None:
         with self._lock:
             self._open.discard(answer)
             if not answer.cancelled():
-                settle()
+                set_result()

@@ -38,7 +38,7 @@ from envc.shipping.store.keys import (
 from envc.shipping.store.records import MAX_RECORD, get_pointer
 from envc.shipping.store.tags import tags
 from envc.shipping.store.upkeep.leases import read_leases
-from envc.shipping.store.upkeep.notices import NOTICE_SECONDS, Announced
+from envc.shipping.store.upkeep.notices import NOTICE_SECONDS, PublishedNotice
 
 YOUNG = 24 * 3600  # seconds
 _ORDER = (STEPS, ENVIRONMENTS, CODE, LOCKS, OBJECTS)  # of removal; expired leases and notices come last
@@ -90,7 +90,7 @@ class Collector:
 
     def remove(self, garbage: Garbage) -> tuple[Listed, ...]:
         """Remove what is still garbage, and return the removed blobs. Raises StoreError if that takes too long."""
-        with Announced(self._blobs, [listed.key for listed in garbage.blobs]) as notice:
+        with PublishedNotice(self._blobs, [listed.key for listed in garbage.blobs]) as notice:
             reachable, _ = self._mark()
             doomed = [listed for listed in garbage.blobs if listed.key not in reachable]
             task = self._progress.task("garbage", len(doomed))

@@ -40,7 +40,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...]  # sorted
 
 
-class Announced:
+class PublishedNotice:
     """A notice that exists while its block runs. Raises StoreError if the store cannot be written."""
 
     def __init__(self, blobs: Blobs, keys: Iterable[str]) -> None:
