@@ -50,12 +50,12 @@ class Once(Generic[K, V]):
             slot = self._slots.get(key)
             if slot is None:
                 slot = self._slots[key] = _Slot()
-                mine = True
+                is_first = True
             else:
-                mine = False
+                is_first = False
                 while not slot.done:
                     self._progress.wait()
-        if mine:
+        if is_first:
             self._make(slot, make)
         return slot
 

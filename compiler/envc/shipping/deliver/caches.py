@@ -69,8 +69,8 @@ def show(cache: Path, progress: Progress) -> tuple[CachePart, ...]:
         entries, size = totals.get(entry.part, (0, 0))
         totals[entry.part] = entries + 1, size + entry.size
     if _INDEX in totals:
-        held = _index(cache, progress, lambda index: index.usage())
-        totals[_INDEX] = held.projects + held.artifacts, totals[_INDEX][1]
+        usage = _index(cache, progress, lambda index: index.usage())
+        totals[_INDEX] = usage.projects + usage.artifacts, totals[_INDEX][1]
     return tuple(CachePart(part=part, entries=entries, size=size) for part, (entries, size) in totals.items())
 
 

@@ -110,18 +110,18 @@ def find_interpreter(
 class NoInterpreter(EnvcError):
     """This machine has no Python that an environment was locked for."""
 
-    def __init__(self, wanted: str, found: tuple[str, ...]) -> None:
-        super().__init__(wanted, found)
-        self.wanted = wanted
+    def __init__(self, required: str, found: tuple[str, ...]) -> None:
+        super().__init__(required, found)
+        self.required = required
         self.found = found  # "CPython 3.11.7 in /usr/bin/python3"
-        self.hint = f"install {wanted}, or name its executable in ENVC_PYTHON"
+        self.hint = f"install {required}, or name its executable in ENVC_PYTHON"
 
     def __str__(self) -> str:
-        lines = [f"this machine has no {self.wanted} that envc can find"]
+        lines = [f"this machine has no {self.required} that envc can find"]
         return "\n".join([*lines, *(f"  found {what}" for what in self.found)])
 
     def data(self) -> dict[str, object]:
-        return {"wanted": self.wanted, "found": list(self.found)}
+        return {"wanted": self.required, "found": list(self.found)}
 
 
 def find_host_python(python: Python, environ: Mapping[str, str], cache: Path | None = None) -> HostPython:
@@ -131,12 +131,12 @@ def find_host_python(python: Python, environ: Mapping[str, str], cache: Path | N
     installers. With a `cache` folder, the descriptions of interpreters are kept there until the executable changes. The
     choice is kept as well, while the interpreter serves and the variables that determine the search are the same.
     """
-    wanted = _python_text(python)
+    required = _python_text(python)
     chosen = environ.get("ENVC_PYTHON")
     if chosen:
         host = describe(Path(chosen).expanduser(), cache)
         if host is None or not host.serves(python):
-            raise NoInterpreter(wanted, (f"{host.text if host else 'nothing'} in ENVC_PYTHON, {chosen}",))
+            raise NoInterpreter(required, (f"{host.text if host else 'nothing'} in ENVC_PYTHON, {chosen}",))
         return host
     running = this_python()
     if running.serves(python):
@@ -155,7 +155,7 @@ def find_host_python(python: Python, environ: Mapping[str, str], cache: Path | N
                 _write_note(choice, os.fsencode(host.executable))
             return host
         others.setdefault(host.executable, host)
-    raise NoInterpreter(wanted, tuple(sorted(f"{host.text} in {path}" for path, host in others.items())))
+    raise NoInterpreter(required, tuple(sorted(f"{host.text} in {path}" for path, host in others.items())))
 
 
 @functools.cache

@@ -248,8 +248,8 @@ def _place(target: _Target, parts: Sequence[Part], cache: ObjectCache) -> list[P
     """Share the objects that are in the cache. Returns the parts that are not, or not completely."""
 
     def place(part: Part) -> bool:
-        held = (name for name in part.names if cache.holds(part.index.layout, name))
-        return any(cache.place(target.root, part.index, name, part.skipped) for name in held)
+        cached = (name for name in part.names if cache.holds(part.index.layout, name))
+        return any(cache.place(target.root, part.index, name, part.skipped) for name in cached)
 
     known = [part for part in parts if any(cache.holds(part.index.layout, name) for name in part.names)]
     # Largest first, so that all processes finish at about the same time.

@@ -112,8 +112,8 @@ def windows_launcher(entry_point: EntryPoint, machine: Machine, to_python: str =
         member = zipfile.ZipInfo("__main__.py")  # dated 1980-01-01
         member.create_system = 0
         writer.writestr(member, _call(entry_point))
-    way = to_python.replace("/", "\\")
-    return _program(entry_point.kind, machine) + f"#!<launcher_dir>\\{way}{python}\n".encode() + archive.getvalue()
+    folder = to_python.replace("/", "\\")
+    return _program(entry_point.kind, machine) + f"#!<launcher_dir>\\{folder}{python}\n".encode() + archive.getvalue()
 
 
 def posix_script(content: bytes) -> bytes | None:
