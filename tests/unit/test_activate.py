@@ -1,4 +1,4 @@
-"""What a step of conda packages finds: the folders, variables and scripts of `conda activate`."""
+"""The environment of a step with conda packages: the folders, variables and scripts of `conda activate`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_folders_are_those_of_conda(tmp_path: Path) -> None:
     assert relative == [".", "Library/mingw-w64/bin", "Library/usr/bin", "Library/bin", "Scripts", "bin"]
 
 
-def test_variables_say_which_environment_it_is(tmp_path: Path) -> None:
+def test_variables_name_the_environment(tmp_path: Path) -> None:
     put(tmp_path / "etc/conda/env_vars.d/b.json", '{"TOOL_HOME": "/b", "TOOL": "b"}')
     put(tmp_path / "etc/conda/env_vars.d/a.json", '{"TOOL_HOME": "/a"}')
     outer = {"PATH": "/usr/bin", "VIRTUAL_ENV": "/other", "CONDA_PREFIX": "/other", "PYTHONPATH": "/other"}
@@ -47,7 +47,7 @@ def test_variables_say_which_environment_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", '{"A": 1}', "{", '{"A=B": "x"}', '{"": "x"}', '{"A": "\\u0000"}'])
-def test_a_file_of_variables_that_cannot_be_meant_is_named(text: str, tmp_path: Path) -> None:
+def test_an_invalid_file_of_variables_is_named(text: str, tmp_path: Path) -> None:
     put(tmp_path / "etc/conda/env_vars.d/a.json", text)
     with pytest.raises(EnvcError, match=r"a\.json"):
         activate.variables(tmp_path)
@@ -55,7 +55,7 @@ def test_a_file_of_variables_that_cannot_be_meant_is_named(text: str, tmp_path: 
 
 @posix
 @pytest.mark.parametrize("with_bash", [True, False])
-def test_scripts_are_sourced_in_their_order_before_the_command(with_bash: bool, tmp_path: Path) -> None:
+def test_scripts_are_sourced_in_order_before_the_command(with_bash: bool, tmp_path: Path) -> None:
     folder = tmp_path / "etc/conda/activate.d"
     put(folder / "b.sh", 'export ORDER="$ORDER b"; export WHERE="$CONDA_PREFIX/share"; set -- lost; false\n')
     put(folder / "a.sh", 'export ORDER=a; export MINE=theirs; export PATH="$CONDA_PREFIX/more:$PATH"; echo loud\n')

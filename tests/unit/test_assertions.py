@@ -1,4 +1,4 @@
-"""Every test asserts something, or says in a docstring how it would fail."""
+"""Every test asserts something, or has a docstring that says how it can fail."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import ast
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-_CHECKS = ("assert", "check", "expect")  # how helpers that assert are called
+_CHECKS = ("assert", "check", "expect")  # names of helpers that assert
 
 
 def asserts(function: ast.FunctionDef) -> bool:
-    """Whether an assertion, `pytest.raises` or the call of a helper with such a name stands in a function."""
+    """Whether a function contains an assertion, `pytest.raises` or a call of a helper with such a name."""
     for node in ast.walk(function):
         if isinstance(node, ast.Assert):
             return True
@@ -21,7 +21,7 @@ def asserts(function: ast.FunctionDef) -> bool:
     return False
 
 
-def test_a_test_without_an_assertion_of_its_own_says_what_it_proves() -> None:
+def test_a_test_without_assertions_says_how_it_can_fail() -> None:
     silent = []
     for file in sorted(TESTS.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

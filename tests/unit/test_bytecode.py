@@ -1,4 +1,4 @@
-"""Byte-code is made by the interpreter that loads it, is the same wherever it is made, and is used."""
+"""Byte-code is made by the interpreter that loads it, is reproducible, and is used."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
     assert names == {"__init__", "one", "sys", "py_compile", "beta é"}
 
 
-def test_it_is_valid_whatever_the_sources_say(tmp_path: Path) -> None:
-    """PEP 552: flags of 0b01 are an unchecked hash."""
+def test_byte_code_is_valid_whatever_the_sources_are(tmp_path: Path) -> None:
+    """PEP 552: flags 0b01 mean an unchecked hash."""
     root = write(tmp_path)
     compile_tree(root, SOURCES, HOST)
     source = root / SITE / "alpha/one.py"
@@ -87,11 +87,11 @@ def test_tracebacks_name_the_real_file(tmp_path: Path) -> None:
         ("share/site-packages.py", False),
     ],
 )
-def test_what_an_import_may_reach(path: str, expected: bool) -> None:
+def test_which_files_an_import_may_load(path: str, expected: bool) -> None:
     assert is_module(path) is expected
 
 
-def test_a_prefix_that_was_compiled_imports_no_source(tmp_path: Path) -> None:
+def test_a_compiled_prefix_imports_no_source(tmp_path: Path) -> None:
     store = MemoryBlobs()
     wheel = build_wheel("alpha", files={"alpha.py": "print(__cached__)\n"})
     stored = StoredEnvironment(store, record_of(store, tmp_path, wheel))
@@ -107,7 +107,7 @@ def test_a_prefix_that_was_compiled_imports_no_source(tmp_path: Path) -> None:
     done = subprocess.run([python, "-I", "-c", "import alpha"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(cached)
     assert cached.read_bytes() == before
-    # Asked for without byte-code, the prefix is another one; and no byte-code came into the cache.
+    # Without byte-code it is a different prefix, and the cache contains no byte-code.
     assert hydrate(stored, prefix, **arguments)  # type: ignore[arg-type]
     assert made(prefix) == {}
 
@@ -119,7 +119,7 @@ def test_an_interpreter_that_dies_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="a script stands in for the interpreter")
-def test_what_an_interpreter_says_last_is_passed_on(tmp_path: Path) -> None:
+def test_the_last_output_of_an_interpreter_is_reported(tmp_path: Path) -> None:
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\ncat >/dev/null\necho Traceback >&2\necho 'OSError: the disk is full' >&2\nexit 3\n")
     script.chmod(0o755)

@@ -1,7 +1,7 @@
-"""The cache is measured once per byte, and pruned by what was used, whole things at a time.
+"""The cache counts every byte once, and is pruned by last use, one whole item at a time.
 
-No test can make a file look older than it is, for the time of its last change cannot be set. So what was not used for
-long is new, what was used is from the future, and so is the question.
+Tests cannot make a file older, because its ctime cannot be set. So unused files are new, used files have access times
+in the future, and pruning also takes place in the future.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def fill(cache: Path, name: str, size: int, *, used: bool = False) -> Path:
 
 
 def use(path: Path) -> None:
-    """Read a file in fifty days."""
+    """Set a file's access time to fifty days from now."""
     os.utime(path, (NOW + 50 * DAY, 0))
 
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
-    """A cache as verbs leave it, some of it used again."""
+    """A cache as the verbs leave it, with some parts used again."""
     cache = tmp_path / "cache"
     fill(cache, "artifacts/aa/aa11/new.whl", 100, used=True)
     fill(cache, "artifacts/bb/bb22/old.whl", 1000)
@@ -60,7 +60,7 @@ def sizes(cache: Path) -> dict[str, tuple[int, int]]:
     return {part.part: (part.entries, part.size) for part in show(cache, Silent())}
 
 
-def test_each_part_is_counted_by_what_is_used_as_a_whole(cache: Path) -> None:
+def test_parts_are_counted_in_whole_items(cache: Path) -> None:
     assert sizes(cache) == {
         "artifacts": (3, 1110),
         "code": (1, 3),
@@ -72,14 +72,14 @@ def test_each_part_is_counted_by_what_is_used_as_a_whole(cache: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "link"), reason="needs hard links")
-def test_a_file_with_two_names_takes_its_room_once(cache: Path) -> None:
+def test_a_file_with_two_names_is_counted_once(cache: Path) -> None:
     first = fill(cache, "objects/py3.12-posix/ee/ee55/0", 700)
     os.link(first, cache / "envs/new/lib/python/b.py")
     assert sizes(cache)["environments"] == (2, 716)
     assert sizes(cache)["unpacked objects"] == (1, 0)
 
 
-def test_what_was_used_stays_and_the_rest_goes(cache: Path) -> None:
+def test_used_items_stay_and_the_rest_is_removed(cache: Path) -> None:
     assert prune(cache, NOW + 30 * DAY, Silent(), dry_run=True) == Pruned(entries=5, size=1522)
     assert sizes(cache)["artifacts"] == (3, 1110)
     assert prune(cache, NOW + 30 * DAY, Silent()) == Pruned(entries=5, size=1522)
@@ -93,7 +93,7 @@ def test_what_was_used_stays_and_the_rest_goes(cache: Path) -> None:
     assert prune(cache, NOW + 30 * DAY, Silent()) == Pruned(entries=0, size=0)
 
 
-def test_the_index_goes_by_what_is_in_it(cache: Path) -> None:
+def test_the_index_cache_is_pruned_by_its_entries(cache: Path) -> None:
     for project, now in (("old", NOW), ("used", NOW + 50 * DAY), ("new", NOW + 50 * DAY)):
         index = Cache(cache, Silent(), now=int(now))
         state = PageState("abc", "", "", int(now), 600)
@@ -128,7 +128,7 @@ def test_reading_counts_as_using(cache: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "link"), reason="needs hard links")
 def test_linking_counts_as_using(cache: Path) -> None:
-    """The files of an object are as old as their artifact, and need not be read to be used."""
+    """The files of an object have the times of their artifact, and can be used without being read."""
     unpacked = fill(cache, "objects/py3.12-posix/ee/ee55/0", 700)
     time.sleep(0.05)
     moment = time.time()
@@ -139,22 +139,22 @@ def test_linking_counts_as_using(cache: Path) -> None:
     assert not (cache / "artifacts/bb").is_dir() or not list((cache / "artifacts/bb").iterdir())
 
 
-def test_everything_goes_but_for_locks(cache: Path) -> None:
+def test_everything_but_locks_is_removed(cache: Path) -> None:
     (cache / "something-else").write_bytes(b"x")
     assert prune(cache, None, Silent()).entries == 9
     assert show(cache, Silent()) == ()
     assert (cache / "locks/dd.lock").exists()
 
 
-def test_what_cannot_be_removed_is_named_and_the_rest_goes_on(cache: Path) -> None:
-    stuck = "n" * 250  # too long to be renamed before it is removed
+def test_undeletable_items_are_named_and_the_rest_is_removed(cache: Path) -> None:
+    stuck = "n" * 250  # too long a name to be renamed before removal
     fill(cache, f"envs/{stuck}/a.py", 1)
     progress = Silent()
     assert prune(cache, NOW + 30 * DAY, progress) == Pruned(entries=5, size=1522)
     assert progress.warnings == [f"{cache}/envs/{stuck} stays: File name too long"]
 
 
-def test_links_lead_nowhere_outside(cache: Path, tmp_path: Path) -> None:
+def test_links_to_outside_are_not_followed(cache: Path, tmp_path: Path) -> None:
     outside = fill(tmp_path, "outside/precious", 10)
     (cache / "artifacts/zz").symlink_to(outside.parent)
     (cache / "envs/linked").symlink_to(outside.parent)
@@ -164,10 +164,10 @@ def test_links_lead_nowhere_outside(cache: Path, tmp_path: Path) -> None:
     assert show(cache, Silent()) == ()
 
 
-# folders that vanish
+# removing folders atomically
 
 
-def test_a_folder_vanishes_at_once_and_can_appear_again(tmp_path: Path) -> None:
+def test_a_folder_is_removed_atomically_and_can_be_made_again(tmp_path: Path) -> None:
     place, locks = tmp_path / "envs/one", tmp_path / "locks"
 
     def make() -> bool:

@@ -1,4 +1,4 @@
-"""Output on a terminal: messages quote text of unknown origin, and no control character of it reaches the terminal."""
+"""Output on a terminal: messages quote untrusted text, whose control characters must not reach the terminal."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_usage_errors_are_json_too(args: list[str], message: str, capsys: pytest
 
 
 @pytest.mark.parametrize("args", [["--json"], ["show", "--json"]])
-def test_a_group_takes_the_options_of_the_verb_that_is_meant(
+def test_a_group_accepts_the_options_of_its_default_verb(
     args: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENVC_CACHE_DIR", str(tmp_path))
@@ -51,7 +51,7 @@ def test_a_group_takes_the_options_of_the_verb_that_is_meant(
     assert "prune" in capsys.readouterr().out
 
 
-def test_control_characters_are_spelled_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     hostile = "a\x1b[2J\r\x9b1m\u202eb\n\tc"
     spelled = "a\\x1b[2J\\r\\x9b1m\\u202eb\n\tc"
     assert plain(hostile) == spelled
@@ -84,7 +84,7 @@ def test_python_is_not_finalised_under_running_threads(started: bool) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_lost_output_is_a_failure() -> None:
+def test_output_that_cannot_be_written_is_a_failure() -> None:
     code = ENDING.format(started=True)
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True)

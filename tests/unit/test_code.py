@@ -1,4 +1,4 @@
-"""Which files are a step's code. Git itself is the judge of what is ignored, where it is on this machine."""
+"""Which files are a step's code. If git is installed, it decides which files are expected to be ignored."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_project_in_an_ignored_folder_still_has_code(tmp_path: Path) -> None:
     assert paths(tmp_path / "scratch/project") == ["main.py"]
 
 
-def test_globs_are_the_authors_decision(tmp_path: Path) -> None:
+def test_globs_override_ignore_rules(tmp_path: Path) -> None:
     plant(
         tmp_path,
         "main.py",
@@ -134,7 +134,7 @@ def test_a_link_out_of_the_project_is_refused(globs: tuple[str, ...] | None, tmp
         paths(tmp_path / "project", globs)
 
 
-def test_a_link_within_the_project_is_the_file_it_leads_to(tmp_path: Path) -> None:
+def test_a_link_within_the_project_becomes_its_target(tmp_path: Path) -> None:
     plant(tmp_path, "main.py")
     (tmp_path / "link.py").symlink_to("main.py")
     _, index = encode(code_entries(tmp_path, None), layout="code", artifact=None)
@@ -143,20 +143,20 @@ def test_a_link_within_the_project_is_the_file_it_leads_to(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["back\\slash.py", "new\nline.py"])
-def test_names_that_cannot_travel_are_refused(name: str, tmp_path: Path) -> None:
+def test_unportable_names_are_refused(name: str, tmp_path: Path) -> None:
     plant(tmp_path, name)
     with pytest.raises(CodeError, match="contains a backslash or a control character"):
         paths(tmp_path)
 
 
-def test_a_broken_link_and_a_folder_are_told(tmp_path: Path) -> None:
+def test_a_broken_link_and_a_folder_are_reported(tmp_path: Path) -> None:
     (tmp_path / "gone.py").symlink_to("nowhere.py")
     with pytest.raises(CodeError, match=r"gone\.py cannot be read"):
         paths(tmp_path)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
-def test_what_is_no_file_is_told_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_named_pipe_is_reported_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.py")
     with pytest.raises(CodeError, match=r"pipe\.py is not a regular file"):
         paths(tmp_path)

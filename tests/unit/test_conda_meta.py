@@ -1,4 +1,4 @@
-"""Prefix records read at a glance and completed without being read say what they would say otherwise."""
+"""The fast paths for prefix records, which do not decode them, give the same result as decoding."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def record(*paths: InstalledPath, **fields: str) -> PrefixRecord:
 
 
 @pytest.mark.parametrize("channel", ["made", 'https://example.com/"odd"\\', "caf\u00e9"])
-def test_an_origin_is_added_as_if_it_had_been_there(channel: str) -> None:
+def test_an_origin_is_added_as_if_decoded(channel: str) -> None:
     bare = record(FILE)
     full = msgspec.structs.replace(bare, url=f"{channel}/x", channel=channel)
     assert with_origin(encode_record(bare), f"{channel}/x", channel) == encode_record(full)
@@ -49,7 +49,7 @@ def test_an_origin_is_added_as_if_it_had_been_there(channel: str) -> None:
         {"path_type": "directory", "sha256": None, "size_in_bytes": None},
     ],
 )
-def test_what_needs_work_is_seen_at_a_glance(change: dict[str, object]) -> None:
+def test_records_that_need_work_are_detected_without_decoding(change: dict[str, object]) -> None:
     other = msgspec.structs.replace(FILE, path="share/other", **change)
     assert not decode_summary(encode_record(record(FILE, other))).is_plain
 

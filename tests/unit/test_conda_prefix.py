@@ -1,4 +1,4 @@
-"""What becomes of conda packages in a prefix: places in files, folders, prefix records, and what is never shared."""
+"""Conda packages in a prefix: relocated files, folders, prefix records, and files that must not be shared."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TOOL = build_conda(
 
 
 class Warnings(Silent):
-    """A progress that remembers what it was warned of."""
+    """A progress reporter that records warnings."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -51,7 +51,7 @@ class Warnings(Silent):
 
 
 class Bench:
-    """A store with one environment, and prefixes of it that share a cache."""
+    """A store with one environment, and prefixes of it that share one cache."""
 
     def __init__(self, folder: Path, *packages: Package, platform: str = HOST.platform) -> None:
         self.folder = folder
@@ -67,7 +67,7 @@ class Bench:
         return prefix
 
     def unpacked(self, root: Path) -> Path:
-        """The files as the objects hold them, before anything of them is rewritten."""
+        """Return the files of the objects before any of them is rewritten."""
         for item in self.record.objects:
             key = object_key(item.index.layout, item.index.artifact)
             for piece in read_object(item.index, range_reader(self.store, key)):
@@ -84,7 +84,7 @@ def entries(prefix: Path, name: str) -> dict[str, dict[str, Any]]:
 
 @posix
 def test_a_cache_serves_prefixes_of_any_length(tmp_path: Path) -> None:
-    """What one prefix makes of a file must reach neither the cache nor another prefix."""
+    """A file rewritten for one prefix must reach neither the cache nor another prefix."""
     bench = Bench(tmp_path, TOOL)
     for name in ("a", "b" * 30, "c" * 12):
         prefix = bench.prefix(name, link_mode="hardlink")
@@ -93,13 +93,13 @@ def test_a_cache_serves_prefixes_of_any_length(tmp_path: Path) -> None:
         assert binary.startswith(b"\0" + os.fsencode(prefix) + b"/lib\0\0")
         assert (binary[-4:], len(binary)) == (b"tail", len(PLACEHOLDER) + 10)
     shared = [(tmp_path / name / "share/plain").stat().st_ino for name in ("a", "b" * 30)]
-    assert shared[0] == shared[1], "files that name no prefix are shared"
+    assert shared[0] == shared[1], "files that do not contain the prefix are shared"
     for path in ("bin/tool", "lib/tool.bin", "share/own"):
         assert (tmp_path / "a" / path).stat().st_nlink == 1, f"{path} is the prefix's own"
 
 
 @posix
-def test_files_name_no_folder_that_the_prefix_was_reached_through(tmp_path: Path) -> None:
+def test_files_do_not_contain_the_path_of_a_link_to_the_prefix(tmp_path: Path) -> None:
     bench = Bench(tmp_path, TOOL)
     (tmp_path / "passed").mkdir()
     bench.prefix("passed/../prefix")
@@ -126,12 +126,12 @@ def test_the_same_environment_is_the_same_bytes(tmp_path: Path) -> None:
 
 
 @posix
-def test_prefix_records_say_what_stands_in_the_prefix(tmp_path: Path) -> None:
+def test_prefix_records_match_the_prefix(tmp_path: Path) -> None:
     prefix = Bench(tmp_path, TOOL).prefix("prefix")
     record = conda_meta(prefix, "tool")
     assert (record["name"], record["version"], record["build"]) == ("tool", "1.2", "h0_0")
     assert (record["fn"], record["sha256"], record["size"]) == (TOOL.file, TOOL.sha256, len(TOOL.data))
-    assert record["url"] == f"envc://bundle/{HOST.platform}/{TOOL.file}", "nobody said which channel it is from"
+    assert record["url"] == f"envc://bundle/{HOST.platform}/{TOOL.file}", "its channel is unknown"
     assert record["files"] == ["bin/tool", "lib/tool.bin", "share/own", "share/plain"]
     found = entries(prefix, "tool")
     assert found["var/log/tool"] == {"_path": "var/log/tool", "path_type": "directory"}
@@ -157,7 +157,7 @@ TOOL_CONTENT = {
 
 
 @posix
-def test_everything_that_is_rewritten_is_told_in_the_record(tmp_path: Path) -> None:
+def test_every_rewritten_file_is_in_the_record(tmp_path: Path) -> None:
     bench = Bench(tmp_path, TOOL)
     assert bench.record.made == (
         ".envc/prefix.json",
@@ -177,7 +177,7 @@ def test_a_record_is_the_same_whether_objects_were_made_or_found(tmp_path: Path)
 
 
 @posix
-def test_of_a_path_that_two_packages_hold_only_the_winner_is_rewritten(tmp_path: Path) -> None:
+def test_only_the_winner_of_a_contested_path_is_rewritten(tmp_path: Path) -> None:
     first = build_conda("alpha", files={"etc/conf": f"alpha {PLACEHOLDER}\n"}, subdir=HOST.platform)
     second = build_conda("beta", files={"etc/conf": "beta /opt/built_elsewhere\n"}, subdir=HOST.platform)
     bench = Bench(tmp_path, first, second)
@@ -202,7 +202,7 @@ def test_a_prefix_that_is_too_long_for_a_file_is_refused_with_both_lengths(tmp_p
         f"lib/old.so of old 1.0 has room for a prefix of 22 bytes; {long} has {len(os.fsencode(long))}"
     )
     assert error.value.hint is not None and "--prefix" in error.value.hint
-    assert list(long.parent.iterdir()) == [], "nothing is left behind"
+    assert list(long.parent.iterdir()) == [], "no files are left behind"
 
 
 @posix
@@ -212,8 +212,8 @@ def test_empty_files_with_a_placeholder_stay_empty(tmp_path: Path) -> None:
     assert (Bench(tmp_path, package).prefix("prefix") / "etc/none").read_bytes() == b""
 
 
-def test_a_foreign_environment_is_unpacked_as_it_is(tmp_path: Path) -> None:
-    """Windows, packed and looked at elsewhere."""
+def test_a_foreign_environment_is_unpacked_unchanged(tmp_path: Path) -> None:
+    """An environment for Windows, packed and inspected on another platform."""
     package = build_conda(
         "tool",
         files={"Library/bin/tool.dll": b"\0" + PLACEHOLDER.encode() + b"\0", "etc/tool.ini": f"at = {PLACEHOLDER}\n"},
@@ -231,11 +231,11 @@ def test_a_foreign_environment_is_unpacked_as_it_is(tmp_path: Path) -> None:
     )
     assert (prefix / "etc/tool.ini").read_text() == f"at = {PLACEHOLDER}\n"
     launcher = (prefix / "Scripts/lib.exe").read_bytes()
-    assert b"#!<launcher_dir>\\..\\python.exe\n" in launcher, "conda's python stands in the prefix itself"
+    assert b"#!<launcher_dir>\\..\\python.exe\n" in launcher, "conda's python is in the prefix itself"
     assert (prefix / "Lib/site-packages/lib.py").exists()
 
 
-def test_windows_keeps_its_binaries_and_its_texts_get_forward_slashes(tmp_path: Path) -> None:
+def test_windows_binaries_stay_unchanged_and_texts_get_forward_slashes(tmp_path: Path) -> None:
     package = build_conda(
         "tool",
         files={"Library/bin/tool.dll": b"\0" + PLACEHOLDER.encode() + b"\0", "etc/tool.ini": f"at = {PLACEHOLDER}\n"},
@@ -251,7 +251,7 @@ def test_windows_keeps_its_binaries_and_its_texts_get_forward_slashes(tmp_path: 
 
 
 @posix
-def test_apple_silicon_gets_new_signatures_for_what_was_rewritten(tmp_path: Path) -> None:
+def test_rewritten_files_are_signed_again_for_apple_silicon(tmp_path: Path) -> None:
     program = b"\xcf\xfa\xed\xfe\0" + PLACEHOLDER.encode() + b"\0"
     package = build_conda(
         "tool",
@@ -278,7 +278,7 @@ def test_apple_silicon_gets_new_signatures_for_what_was_rewritten(tmp_path: Path
 
 
 @posix
-def test_link_scripts_are_told_and_not_run(tmp_path: Path) -> None:
+def test_link_scripts_are_reported_and_not_run(tmp_path: Path) -> None:
     package = build_conda(
         "tool",
         files={
@@ -295,7 +295,7 @@ def test_link_scripts_are_told_and_not_run(tmp_path: Path) -> None:
     ]
 
 
-def test_batch_files_that_activate_a_package_are_told_for_windows(tmp_path: Path) -> None:
+def test_activation_batch_files_are_reported_for_windows(tmp_path: Path) -> None:
     files = {
         "etc/conda/activate.d/tool.bat": "",
         "etc/conda/activate.d/tool.sh": "",
@@ -312,7 +312,7 @@ def test_batch_files_that_activate_a_package_are_told_for_windows(tmp_path: Path
 
 
 @posix
-def test_old_packages_are_rewritten_by_their_lists(tmp_path: Path) -> None:
+def test_old_packages_are_rewritten_by_has_prefix(tmp_path: Path) -> None:
     files = {
         "bin/tool": File(f"#!{PLACEHOLDER}/bin/sh\n", mode=0o755),
         "lib/tool.bin": b"\0" + PLACEHOLDER.encode() + b"\0",
@@ -330,7 +330,7 @@ def test_old_packages_are_rewritten_by_their_lists(tmp_path: Path) -> None:
 
 
 @posix
-def test_a_list_without_a_placeholder_means_the_one_that_anaconda_began_with(tmp_path: Path) -> None:
+def test_has_prefix_without_placeholders_means_anacondas_first_one(tmp_path: Path) -> None:
     old = "/opt/anaconda1anaconda2anaconda3"
     package = build_conda(
         "tool",
@@ -345,7 +345,7 @@ def test_a_list_without_a_placeholder_means_the_one_that_anaconda_began_with(tmp
 
 
 @posix
-def test_a_prefix_that_cannot_be_spelt_is_refused(tmp_path: Path) -> None:
+def test_a_prefix_that_cannot_be_encoded_is_refused(tmp_path: Path) -> None:
     bench = Bench(tmp_path, TOOL)
     for name in ("line\nfeed", os.fsdecode(b"not-unicode-\xff")):
         with pytest.raises(EnvcError, match="cannot be written into files"):
@@ -369,8 +369,8 @@ GOLDEN = """\
 """
 
 
-def test_the_prefix_record_in_an_object_is_the_same_text_for_ever(tmp_path: Path) -> None:
-    """Content digests that locks have recorded depend on it."""
+def test_the_prefix_record_in_an_object_never_changes(tmp_path: Path) -> None:
+    """Content digests recorded in locks depend on it."""
     package = build_conda(
         "tool",
         "1.2",
@@ -398,7 +398,7 @@ def test_the_prefix_record_in_an_object_is_the_same_text_for_ever(tmp_path: Path
 
 
 @posix
-def test_a_prefix_that_was_moved_is_made_anew(tmp_path: Path) -> None:
+def test_a_moved_prefix_is_made_again(tmp_path: Path) -> None:
     bench = Bench(tmp_path, TOOL)
     bench.prefix("here").rename(tmp_path / "there")
     prefix = bench.prefix("there")
@@ -407,7 +407,7 @@ def test_a_prefix_that_was_moved_is_made_anew(tmp_path: Path) -> None:
     assert (state["place"], state["interpreter"]) == (str(prefix), "conda")
     before = (prefix / "bin/tool").stat().st_ino
     bench.prefix("there")
-    assert (prefix / "bin/tool").stat().st_ino == before, "what is there already is left alone"
+    assert (prefix / "bin/tool").stat().st_ino == before, "existing files are left alone"
 
 
 def test_prefix_records_round_trip() -> None:

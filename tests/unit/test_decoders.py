@@ -1,4 +1,4 @@
-"""Values decoded by many threads at once, of types that nobody has decoded before."""
+"""Many threads decode the first values of a type at the same time."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ print("done")
 
 
 def test_threads_may_decode_the_first_value_of_a_type_together() -> None:
-    """msgspec by itself crashes here, most often in the first round."""
+    """Plain msgspec crashes here, most often in the first round."""
     done = subprocess.run([sys.executable, "-c", TRIAL], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")

@@ -1,4 +1,4 @@
-"""edit: a manifest changed as its author would have done it."""
+"""Edits of a manifest keep its layout, as if its author had made them."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ pypi = ["gamma"]
 """
 
 
-def test_a_new_entry_stands_as_the_others_do() -> None:
+def test_a_new_entry_is_formatted_like_the_others() -> None:
     changed = edit.add(TEXT, ("groups", "base"), "pypi", ["delta<3"])
     assert changed == TEXT.replace(" },\n]", ' },\n    "delta<3",\n]')
     assert edit.add(TEXT, ("steps", "one"), "pypi", ["delta"]) == TEXT.replace('["gamma"]', '["gamma", "delta"]')
 
 
-def test_mixed_line_ends_stay_as_they_are() -> None:
+def test_mixed_line_ends_are_kept() -> None:
     mixed = b"a = 1\r\nb = 2\n"
     assert edit.change_bytes(mixed, lambda text: text + "c = 3\n") == mixed + b"c = 3\n"
 
 
-def test_a_requirement_on_the_same_project_takes_the_place_of_the_old_one() -> None:
+def test_a_requirement_on_the_same_project_replaces_the_old_one() -> None:
     changed = edit.add(TEXT, ("groups", "base"), "pypi", ["Alpha>=2", "beta[x]"])
     assert '    "Alpha>=2",   # we need this\n    "beta[x]",\n' in changed
 
 
-def test_tables_are_made_where_they_are_missing() -> None:
+def test_missing_tables_are_made() -> None:
     changed = edit.add(TEXT, ("steps", "one", "on", "linux-64"), "pypi", ["delta"])
     step = parse_manifest(changed, Path("manifest.toml")).steps["one"]
     assert [str(dependency.requirement) for dependency in step.on["linux-64"].pypi] == ["delta"]
@@ -55,24 +55,24 @@ def test_tables_are_made_where_they_are_missing() -> None:
     assert 'conda = ["numpy >=2"]' in conda
 
 
-def test_what_is_removed_leaves_the_rest_as_it_was() -> None:
+def test_removing_leaves_the_rest_unchanged() -> None:
     assert edit.remove(TEXT, ("steps", "one"), "pypi", ["GAMMA"]) == TEXT.replace('["gamma"]', "[]")
     assert "Beta" not in edit.remove(TEXT, ("groups", "base"), "pypi", ["beta"])
 
 
-def test_what_is_not_there_cannot_be_removed() -> None:
+def test_a_missing_requirement_cannot_be_removed() -> None:
     with pytest.raises(UsageError, match=r"steps\.one\.pypi has no alpha") as caught:
         edit.remove(TEXT, ("steps", "one"), "pypi", ["alpha"])
     assert caught.value.hint == "it has gamma"
 
 
-def test_what_is_no_requirement_is_refused() -> None:
+def test_an_invalid_requirement_is_refused() -> None:
     with pytest.raises(UsageError, match="is not a requirement"):
         edit.add(TEXT, ("steps", "one"), "pypi", ["a >> 1"])
 
 
 @given(st.lists(st.sampled_from(["alpha", "beta", "gamma", "delta", "epsilon"]), unique=True, min_size=1))
-def test_adding_and_removing_gives_back_the_same_requirements(names: list[str]) -> None:
+def test_removing_undoes_adding(names: list[str]) -> None:
     new = [name for name in names if name not in ("alpha", "beta")]
     added = edit.add(TEXT, ("groups", "base"), "pypi", new)
     parsed = parse_manifest(added, Path("manifest.toml")).groups["base"].pypi
@@ -83,6 +83,6 @@ def test_adding_and_removing_gives_back_the_same_requirements(names: list[str]) 
     )
 
 
-def test_a_first_manifest_is_a_manifest() -> None:
+def test_the_initial_manifest_is_valid() -> None:
     text = edit.new_manifest("demo", ["linux-64", "osx-arm64"], "3.12")
     assert list(parse_manifest(text, Path("manifest.toml")).steps) == ["main"]

@@ -178,7 +178,7 @@ def test_a_damaged_leftover_does_no_harm(server: IndexServer, runs: Runs, length
     assert runs.fetch(server.url, big) == {"big": big.data}
 
 
-def test_a_download_that_always_breaks_off_ends(server: IndexServer, runs: Runs) -> None:
+def test_a_download_that_is_always_cut_is_given_up(server: IndexServer, runs: Runs) -> None:
     demo = wheel_of(server, "demo")
     with runs.open(server.url) as origins:
         server.behaviour.ranges = "ignored"
@@ -231,7 +231,7 @@ def test_offline_names_the_file(server: IndexServer, runs: Runs) -> None:
         runs.fetch(server.url, demo, offline=True)
 
 
-def test_files_of_a_folder_are_verified_too(runs: Runs, tmp_path: Path) -> None:
+def test_files_from_a_folder_are_verified_too(runs: Runs, tmp_path: Path) -> None:
     folder = tmp_path / "links"
     folder.mkdir()
     wheel = build_wheel("demo", "3.0")

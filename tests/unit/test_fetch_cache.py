@@ -44,7 +44,7 @@ def reopen(cache: Cache, folder: Path) -> Cache:
     return Cache(folder, Silent(), now=NOW)
 
 
-def test_pages_survive(tmp_path: Path) -> None:
+def test_pages_are_kept(tmp_path: Path) -> None:
     cache = Cache(tmp_path, Silent(), now=NOW)
     cache.save_page("default", "demo", STATE, PAGE)
     cache.save_page("default", "gone", PageState("", "", "", 1, 2))
@@ -73,7 +73,7 @@ def test_a_view_belongs_to_one_content_of_its_page(tmp_path: Path) -> None:
     cache.close()
 
 
-def test_metadata_good_and_bad(tmp_path: Path) -> None:
+def test_valid_and_broken_metadata_is_kept(tmp_path: Path) -> None:
     cache = Cache(tmp_path, Silent(), now=NOW)
     metadata = Metadata("demo", "1.0", (parse("other>=1; os_name == 'nt'"),), ">=3.8", ("x",), "MIT")
     cache.save_metadata("a" * 64, metadata)
@@ -85,7 +85,7 @@ def test_metadata_good_and_bad(tmp_path: Path) -> None:
     cache.close()
 
 
-def test_answers_add_up(tmp_path: Path) -> None:
+def test_answers_accumulate(tmp_path: Path) -> None:
     cache = Cache(tmp_path, Silent(), now=NOW)
     cache.save_answers("env", {"a": Answer(True)})
     cache = reopen(cache, tmp_path)
@@ -381,10 +381,10 @@ def test_beyond_the_maximum_size_the_least_recently_used_is_evicted(tmp_path: Pa
         assert (tmp_path / FILE).stat().st_size <= 400_000
     cache = Cache(tmp_path, Silent(), now=NOW, largest=400_000)
     kept = [day for day in range(30) if cache.listing("default", f"day{day}") is not None]
-    assert kept[0] == 0, "asked for every day"
+    assert kept[0] == 0, "requested every day"
     assert kept[1:] == list(range(kept[1], 30)) and 8 < kept[1] < 29
     known = [day for day in range(30) if cache.metadata(f"artifact{day}")]
-    assert known in (kept[1:], kept[2:]), "of one day, metadata goes before projects"
+    assert known in (kept[1:], kept[2:]), "of the same day, metadata is evicted before projects"
     assert cache.view("default", "day0", "cp312") is not None
     assert cache.view("default", "day1", "cp312") is None
     cache.close()

@@ -63,7 +63,7 @@ def test_requests_to_busy_servers_are_retried_but_not_for_ever(server: IndexServ
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 407, 418, 501])
-def test_refusals_are_final(server: IndexServer, status: int) -> None:
+def test_refusals_are_not_retried(server: IndexServer, status: int) -> None:
     server.behaviour.status = {PAGE: status}
     with client() as http, pytest.raises(SourceUnreachable, match=f"HTTP {status}$") as caught:
         http.get("pypi", "the page", server.base + PAGE, limit=LIMIT)
@@ -120,7 +120,7 @@ def test_silence_times_out(server: IndexServer) -> None:
         http.get("pypi", "the page", server.base + PAGE, limit=LIMIT)
 
 
-def test_a_refused_connection_is_not_tried_for_long() -> None:
+def test_a_refused_connection_is_given_up_soon() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/"
@@ -135,7 +135,7 @@ def test_a_malformed_url_is_not_shown(url: str) -> None:
     assert url not in str(caught.value)
 
 
-def test_connections_are_kept(server: IndexServer) -> None:
+def test_connections_are_reused(server: IndexServer) -> None:
     accepted = []
     original = server._server.get_request
     server._server.get_request = lambda: accepted.append(1) or original()  # type: ignore[method-assign, func-returns-value]
@@ -192,7 +192,7 @@ def test_a_host_name_is_looked_up_once(server: IndexServer, monkeypatch: pytest.
     assert looked_up.count("localhost") == 1
 
 
-def test_a_host_that_does_not_exist() -> None:
+def test_an_unknown_host_is_reported() -> None:
     with client() as http, pytest.raises(SourceUnreachable, match="its host name cannot be resolved, 3 times"):
         http.get("pypi", "the page", "http://nowhere.invalid/", limit=LIMIT)
 
@@ -200,20 +200,20 @@ def test_a_host_that_does_not_exist() -> None:
 # Redirects
 
 
-def test_redirects_end(server: IndexServer) -> None:
+def test_the_number_of_redirects_is_limited(server: IndexServer) -> None:
     server.behaviour.redirect_files = server.base
     with client() as http, pytest.raises(SourceUnreachable, match="more than 8 redirects"):
         http.get("pypi", "it", f"{server.base}/files/demo-1.0-py3-none-any.whl", limit=LIMIT)
 
 
 @pytest.mark.parametrize("elsewhere", ["file:///etc", "ftp://example.com", "gopher://x"])
-def test_redirects_stay_on_the_web(server: IndexServer, elsewhere: str) -> None:
+def test_redirects_to_other_schemes_are_refused(server: IndexServer, elsewhere: str) -> None:
     server.behaviour.redirect_files = elsewhere
     with client() as http, pytest.raises(SourceUnreachable, match="it redirects away from https"):
         http.get("pypi", "it", f"{server.base}/files/demo-1.0-py3-none-any.whl", limit=LIMIT)
 
 
-def test_pauses_grow_and_differ() -> None:
+def test_pauses_grow_and_are_random() -> None:
     policy = RetryPolicy(first=0.25, longest=8.0)
     pauses = [{policy.delay(failed) for _ in range(20)} for failed in range(1, 8)]
     for longest, drawn in zip((0.25, 0.5, 1, 2, 4, 8, 8), pauses, strict=True):
@@ -236,7 +236,7 @@ def test_credentials_are_split_off(url: str, plain: str, login: Login | None) ->
     assert split_credentials(url) == (plain, login)
 
 
-def test_a_login_does_not_show_itself() -> None:
+def test_a_login_hides_its_password_in_repr() -> None:
     assert "secret" not in repr(Login("me", "secret"))
 
 
@@ -271,7 +271,7 @@ def test_the_default_entry_of_a_netrc_is_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["machine", "\xff\xfe", "garbage garbage"])
-def test_a_broken_netrc_holds_no_logins(tmp_path: Path, text: str) -> None:
+def test_a_broken_netrc_has_no_logins(tmp_path: Path, text: str) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_bytes(text.encode("latin-1"))
     assert Keyring(netrc).login("https://example.com/") is None

@@ -51,7 +51,7 @@ class Runs:
         return Indexes(found, fetching(self.folder, self.progress, now=now, **options))
 
     def lock(self, *urls: str, **options: Any) -> dict[str, Metadata]:
-        """The newest version of `demo` and what it needs here, as a solver would ask."""
+        """Return the newest version of `demo` and its requirements, queried as by a solver."""
         with self.open(*urls, **options) as origins:
             return closure(origins.index(LINUX, PYTHON, SourceOrder(("pypi",))))
 
@@ -121,7 +121,7 @@ def test_metadata_of_a_large_wheel_is_read_from_its_end(server: IndexServer, run
     assert ranged and all(request.status == 206 for request in ranged)
 
 
-def test_a_warm_run_imports_no_network_code_and_sends_nothing(server: IndexServer, runs: Runs) -> None:
+def test_a_warm_run_imports_no_network_code_and_sends_no_request(server: IndexServer, runs: Runs) -> None:
     runs.lock(server.url)
     server.forget()
     assert_importable(HEAVY)
@@ -211,7 +211,7 @@ def test_refresh_requests_every_page_and_no_metadata(server: IndexServer, runs: 
     assert sorted(server.paths) == ["/simple/demo/", "/simple/other/"]
 
 
-def test_a_new_release_shows_after_its_page_went_stale(server: IndexServer, runs: Runs) -> None:
+def test_a_new_release_appears_once_its_page_is_stale(server: IndexServer, runs: Runs) -> None:
     runs.lock(server.url)
     server.add(build_wheel("demo", "3.0", requires=["other"]))
     assert runs.lock(server.url)["demo"].version == "2.0"
@@ -313,7 +313,7 @@ def test_a_failure_of_the_first_index_never_leads_to_the_next(server: IndexServe
         assert second.paths == []
 
 
-def test_a_project_that_a_source_claims_comes_from_there_and_nowhere_else(server: IndexServer, runs: Runs) -> None:
+def test_a_project_claimed_by_a_source_comes_only_from_there(server: IndexServer, runs: Runs) -> None:
     with IndexServer() as internal:
         server.add(build_wheel("acme-core", "99.0"))
         internal.add(build_wheel("acme-core", "1.0"))
@@ -401,7 +401,7 @@ def test_digest_and_size_are_determined_if_no_page_states_them(server: IndexServ
     assert server.requests_for(f"/files/{wheel.file}") == 1
 
 
-def test_a_missing_size_alone_costs_one_byte(server: IndexServer, runs: Runs) -> None:
+def test_a_missing_size_costs_a_request_of_one_byte(server: IndexServer, runs: Runs) -> None:
     server.behaviour.sizes = False
     wheel = server.file("demo-2.0-py3-none-any.whl")
     assert wheel is not None
@@ -430,7 +430,7 @@ def test_a_sibling_with_another_digest_than_advertised_is_refused(server: IndexS
         runs.lock(server.url)
 
 
-def test_an_index_that_fails_a_third_of_the_time_is_good_enough(server: IndexServer, runs: Runs) -> None:
+def test_locking_succeeds_if_a_third_of_the_requests_fail(server: IndexServer, runs: Runs) -> None:
     server.behaviour.unavailable = 3
     assert runs.lock(server.url)["demo"].version == "2.0"
     assert 503 in [request.status for request in server.log]
@@ -465,7 +465,7 @@ def test_values_of_markers_are_cached(server: IndexServer, runs: Runs) -> None:
         assert origins.answers(WINDOWS, PYTHON) == {}
 
 
-def test_settings_warnings_are_shown_when_the_network_is_used(server: IndexServer, tmp_path: Path) -> None:
+def test_warnings_about_settings_are_shown_once_the_network_is_used(server: IndexServer, tmp_path: Path) -> None:
     progress = Silent()
     settings = FetchSettings(cache=tmp_path, warnings=("ignored things",))
     sources = {"pypi": Source(name="pypi", kind="pypi", url=server.url)}

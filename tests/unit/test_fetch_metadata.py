@@ -61,7 +61,7 @@ def test_everything_a_lock_needs_is_read() -> None:
         ([], ""),
     ],
 )
-def test_the_licence_is_a_name(lines: list[str], license: str) -> None:
+def test_the_licence_is_a_short_name(lines: list[str], license: str) -> None:
     assert parse_metadata(FILE, metadata(*lines)).license == license
 
 

@@ -49,7 +49,7 @@ class Runs:
         return Channels(places, fetching(self.folder, self.progress, now=now, keyring=keyring, **options))
 
     def files(self, channel: str, name: str = "demo", **options: Any) -> list[str]:
-        """The files of a name on linux-64, as one run sees them."""
+        """Return the files of a name on linux-64 in one run."""
         with self.open(channel, **options) as channels:
             return [record.file for record in found(channels.repodata("linux-64"), name)]
 
@@ -88,7 +88,7 @@ def test_every_kind_of_file_has_the_same_records(tmp_path: Path, runs: Runs, kin
             assert view.subdirs("forge") == ("linux-64", "noarch")
             assert view.names("forge", "linux-64") == {"harbour", "pier"}
             old, new = found(view, "harbour")
-            # The .tar.bz2 of version 1.0 has a .conda twin, and is left out.
+            # The .tar.bz2 of version 1.0 has a .conda twin, so it is left out.
             assert (old.file, new.file) == ("harbour-1.0-h1_0.conda", "harbour-1.1-h2_1.conda")
             assert (new.depends, new.constrains) == (("pier >=1.1,<2", "tide"), ("storm <3",))
             assert new.sha256 == "9f86993a1936d42e4cbaa70f6bcf392c5806b4fc824fd12756850bd63ccbe385"
@@ -115,13 +115,13 @@ def test_the_best_kind_is_looked_for_first_and_remembered(server: ChannelServer,
     server.log.clear()
     assert runs.files(forge, now=NOW + 700) == TWO
     assert [each for each in server.log if each[0].startswith(LINUX)] == [(f"{LINUX}/repodata.json.zst", 304)]
-    # After a week a better kind is looked for again.
+    # After a week envc looks for a better kind again.
     server.log.clear()
     server.files |= shards(LINUX, {"demo": entry("demo", "3.0")})
     assert runs.files(forge, now=NOW + 8 * 86_400) == ["demo-3.0-h_0.conda"]
 
 
-def test_a_kind_that_went_away_is_replaced_by_another(server: ChannelServer, forge: str, runs: Runs) -> None:
+def test_a_kind_that_disappeared_is_replaced_by_another(server: ChannelServer, forge: str, runs: Runs) -> None:
     assert runs.files(forge) == TWO
     server.files = {f"{LINUX}/repodata.json": repodata(entry("demo", "4.0"))}
     assert runs.files(forge, now=NOW + 700) == ["demo-4.0-h_0.conda"]
@@ -165,7 +165,7 @@ def test_offline_uses_the_cache_whatever_its_age(server: ChannelServer, forge: s
     assert server.log == []
 
 
-def test_a_shard_that_was_never_fetched_is_missed_offline(server: ChannelServer, forge: str, runs: Runs) -> None:
+def test_a_shard_that_was_never_fetched_is_an_error_offline(server: ChannelServer, forge: str, runs: Runs) -> None:
     server.files = shards(LINUX, {"demo": entry("demo", "1.0"), "other": entry("other", "1.0")})
     assert runs.files(forge) == ["demo-1.0-h_0.conda"]
     assert runs.files(forge, offline=True) == ["demo-1.0-h_0.conda"]
@@ -208,7 +208,7 @@ def test_packages_are_next_to_their_repodata_unless_it_states_a_base_url(
         assert channels.subdir("forge", "linux-64").file_url("a-1-0.conda") == "https://files.example/x/a-1-0.conda"
 
 
-def test_removed_files_and_twins_are_left_out(server: ChannelServer, forge: str, runs: Runs) -> None:
+def test_removed_files_and_twins_are_omitted(server: ChannelServer, forge: str, runs: Runs) -> None:
     old = {"demo-1.0-h_0.tar.bz2": DEMO["demo-1.0-h_0.conda"], "demo-0.5-h_0.tar.bz2": {"version": "0.5"}}
     old["demo-0.5-h_0.tar.bz2"] = DEMO["demo-1.0-h_0.conda"] | {"version": "0.5"}
     body = repodata(DEMO, old, removed=["demo-2.0-h_0.conda", "never-was-here.conda"])
@@ -227,7 +227,7 @@ def test_wheels_and_newer_tables_are_skipped_with_a_warning(server: ChannelServe
     assert runs.progress.warnings == ["forge/linux-64 lists 2 files that are not conda packages; they are left out"]
 
 
-def test_a_missing_subdir_is_empty_but_not_both(server: ChannelServer, forge: str, runs: Runs) -> None:
+def test_one_missing_subdir_is_empty_but_two_are_an_error(server: ChannelServer, forge: str, runs: Runs) -> None:
     with runs.open(forge) as channels:
         view = channels.repodata("linux-64")
         assert view.records("forge", "noarch", "demo") == ()
@@ -289,7 +289,7 @@ with Channels(places, context) as channels:
 """
 
 
-def test_processes_share_a_cache_and_one_that_is_killed_leaves_it_whole(
+def test_processes_share_a_cache_and_a_killed_one_leaves_it_intact(
     server: ChannelServer, forge: str, tmp_path: Path
 ) -> None:
     many: dict[str, Any] = {}
@@ -363,7 +363,7 @@ def test_specs_give_channels_by_name_or_url() -> None:
         assert "secret" not in str(caught.value)
 
 
-def test_a_channel_behind_a_login(server: ChannelServer, runs: Runs) -> None:
+def test_a_channel_with_a_login(server: ChannelServer, runs: Runs) -> None:
     server.auth = "Basic bWU6c2VjcmV0"
     forge = f"{server.base}/forge"
     assert runs.files(forge.replace("://", "://me:secret@")) == TWO

@@ -1,4 +1,4 @@
-"""Indexes and stores are reached by the same rules: proxies, certificates, redirects, retries."""
+"""Indexes and stores follow the same rules for proxies, certificates, redirects and retries."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEY = "v1/objects/any/aa/" + "a" * 64
 BODY = b"the same bytes for both"
 RETRIES = RetryPolicy(tries=3, first=0.001)
 
-Reach = Callable[..., bytes]  # base URL, and how it is reached; returns BODY if all goes well
+Reach = Callable[..., bytes]  # base URL and settings; returns BODY on success
 
 
 def by_index(base: str, transport: Transport | None = None) -> bytes:
@@ -102,7 +102,7 @@ def test_a_proxy_from_the_environment(server: IndexServer, reach: Reach, monkeyp
     assert proxy_login(server) == {Login("me", "secret").authorization}
 
 
-def test_hosts_without_a_proxy(server: IndexServer, reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_excluded_hosts_use_no_proxy(server: IndexServer, reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     assert reach(server.base) == BODY
@@ -133,7 +133,7 @@ def test_a_proxy_that_does_not_work(reach: Reach, monkeypatch: pytest.MonkeyPatc
 # Certificates
 
 
-def test_an_unknown_authority(encrypted: IndexServer, reach: Reach) -> None:
+def test_an_unknown_authority_is_refused(encrypted: IndexServer, reach: Reach) -> None:
     with pytest.raises(EnvcError, match="its TLS certificate is not trusted") as caught:
         reach(encrypted.base)
     assert "SSL_CERT_FILE" in (caught.value.hint or "")
@@ -166,14 +166,14 @@ def test_a_client_certificate(authority: trustme.CA, bundle: Path, reach: Reach,
 # Redirects
 
 
-def test_a_redirect_takes_no_credentials_along(server: IndexServer, reach: Reach) -> None:
+def test_a_redirect_drops_credentials(server: IndexServer, reach: Reach) -> None:
     with IndexServer(behaviour=Behaviour(moved=server.base, auth=("me", "secret"))) as first:
         assert reach(first.base.replace("://", "://me:secret@")) == BODY
         assert all("authorization" in request.headers for request in first.log)
     assert not any("authorization" in request.headers for request in server.log)
 
 
-def test_redirects_end(server: IndexServer, reach: Reach) -> None:
+def test_the_number_of_redirects_is_limited(server: IndexServer, reach: Reach) -> None:
     server.behaviour.moved = server.base
     with pytest.raises(EnvcError, match="more than 8 redirects"):
         reach(server.base)
@@ -181,13 +181,13 @@ def test_redirects_end(server: IndexServer, reach: Reach) -> None:
 
 
 @pytest.mark.parametrize("elsewhere", ["file:///etc", "ftp://example.com"])
-def test_redirects_stay_on_the_web(server: IndexServer, reach: Reach, elsewhere: str) -> None:
+def test_redirects_to_other_schemes_are_refused(server: IndexServer, reach: Reach, elsewhere: str) -> None:
     server.behaviour.moved = elsewhere
     with pytest.raises(EnvcError, match="it redirects away from https"):
         reach(server.base)
 
 
-def test_redirects_do_not_leave_encryption(
+def test_redirects_from_https_to_http_are_refused(
     encrypted: IndexServer, server: IndexServer, bundle: Path, reach: Reach
 ) -> None:
     encrypted.behaviour.moved = server.base
@@ -196,7 +196,7 @@ def test_redirects_do_not_leave_encryption(
     assert not server.log
 
 
-def test_a_redirect_to_no_url(server: IndexServer, reach: Reach) -> None:
+def test_a_redirect_to_an_invalid_url_is_refused(server: IndexServer, reach: Reach) -> None:
     server.behaviour.moved = "http://[::1"
     with pytest.raises(EnvcError, match="it redirects to a malformed URL"):
         reach(server.base)
@@ -205,7 +205,7 @@ def test_a_redirect_to_no_url(server: IndexServer, reach: Reach) -> None:
 # Retries
 
 
-def test_a_busy_server_is_asked_again(server: IndexServer, reach: Reach) -> None:
+def test_a_busy_server_is_retried(server: IndexServer, reach: Reach) -> None:
     server.behaviour.unavailable = 2
     reach(server.base)
     assert reach(server.base) == BODY
@@ -220,7 +220,7 @@ def test_a_server_that_stays_busy_is_reported(server: IndexServer, reach: Reach,
     assert len(server.log) == 3
 
 
-def test_a_refusal_is_final(server: IndexServer, reach: Reach) -> None:
+def test_a_refusal_is_not_retried(server: IndexServer, reach: Reach) -> None:
     server.behaviour.status = {"/": 418}
     with pytest.raises(EnvcError, match="HTTP 418"):
         reach(server.base)
@@ -228,7 +228,7 @@ def test_a_refusal_is_final(server: IndexServer, reach: Reach) -> None:
 
 
 @pytest.mark.parametrize("value", ["3600", "Fri, 01 Jan 2100 00:00:00 GMT"])
-def test_a_long_wait_is_reported_at_once(server: IndexServer, reach: Reach, value: str) -> None:
+def test_a_long_retry_after_is_not_waited_for(server: IndexServer, reach: Reach, value: str) -> None:
     server.behaviour.unavailable, server.behaviour.retry_after = 1, value
     with pytest.raises(EnvcError, match="HTTP 503, and it asks to wait for"):
         reach(server.base)

@@ -112,7 +112,7 @@ def test_a_broken_pip_configuration_is_ignored(environ: dict[str, str], text: st
     assert read_settings(environ).index_url is None
 
 
-def test_pip_adds_no_candidates(environ: dict[str, str]) -> None:
+def test_find_links_and_extra_indexes_of_pip_are_ignored(environ: dict[str, str]) -> None:
     environ["PIP_EXTRA_INDEX_URL"] = "https://me:hunter2@private.example/secret/simple https://open.example/simple"
     environ["PIP_FIND_LINKS"] = "/srv/wheels"
     settings = read_settings(environ)
@@ -209,7 +209,7 @@ def test_conda_channels_are_not_sources_of_projects() -> None:
 
 
 @pytest.mark.parametrize("url", ["ftp://a.example", "git+https://me:hunter2@a.example/x"])
-def test_a_url_that_cannot_be_used_is_named_by_its_source(url: str) -> None:
+def test_an_unusable_url_is_reported_by_the_name_of_its_source(url: str) -> None:
     with pytest.raises(UsageError, match="the url of source mine cannot be used") as caught:
         locations(Source(name="mine", kind="pypi", url=url))
     assert "hunter2" not in str(caught.value)

@@ -83,7 +83,7 @@ def test_a_required_version_is_chosen(table: Table) -> None:
     assert choose(table, LINUX, Python(minor=(3, 12), patch=9)).version == "3.12.9"
 
 
-def test_free_threaded_is_another_interpreter(table: Table) -> None:
+def test_free_threaded_builds_are_different_interpreters(table: Table) -> None:
     with pytest.raises(NoStandalone):
         choose(table, LINUX, Python(minor=(3, 12), free_threaded=True))
     assert choose(table, LINUX, Python(minor=(3, 13), free_threaded=True)).version == "3.13.2"
@@ -120,7 +120,7 @@ def test_an_invalid_table_is_refused(tmp_path: Path, text: str) -> None:
         read_table(path)
 
 
-def test_the_shipped_table_serves_the_common_platforms() -> None:
+def test_the_shipped_table_covers_the_common_platforms() -> None:
     table = read_table()
     for name in ("linux-64", "linux-aarch64", "osx-64", "osx-arm64", "win-64"):
         chosen = choose(table, default_target(name), PYTHON)
@@ -129,7 +129,7 @@ def test_the_shipped_table_serves_the_common_platforms() -> None:
         assert url.startswith("https://")
         assert url.endswith(chosen.file.replace("+", "%2B"))
     pypy = choose(table, LINUX, Python(implementation="pypy", minor=(3, 11)))
-    assert pypy.file.startswith("pypy3.11-v7.3."), "of the ABI that the lowest patch release has"
+    assert pypy.file.startswith("pypy3.11-v7.3."), "with the ABI of the lowest patch release"
     named = choose(table, LINUX, Python(implementation="pypy", minor=(3, 11), patch=16))
     assert named.file.startswith("pypy3.11-v8.")
     assert choose(table, LINUX, Python(implementation="pypy", minor=(3, 12))).file.startswith("pypy3.12-v8.")

@@ -1,4 +1,4 @@
-"""How servers are reached: own authorities, client certificates, tunnels through proxies, reset connections."""
+"""How servers are reached: custom authorities, client certificates, tunnels through proxies, reset connections."""
 
 from __future__ import annotations
 
@@ -63,20 +63,20 @@ def test_an_unknown_authority_is_not_trusted(server: IndexServer) -> None:
     assert not server.log
 
 
-def test_an_own_authority_from_the_environment(
+def test_a_custom_authority_from_the_environment(
     server: IndexServer, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
     assert get(server.base + PAGE).status == 200
 
 
-def test_an_own_authority_from_pip_s_configuration(server: IndexServer, bundle: Path, tmp_path: Path) -> None:
+def test_a_custom_authority_from_pip_s_configuration(server: IndexServer, bundle: Path, tmp_path: Path) -> None:
     assert get(server.base + PAGE, Transport(authorities=bundle)).status == 200
     with pytest.raises(UsageError, match="holds no certificate authorities"):
         get(server.base + PAGE, Transport(authorities=tmp_path / "missing.pem"))
 
 
-def test_a_redirect_does_not_leave_encryption(server: IndexServer, bundle: Path) -> None:
+def test_a_redirect_from_https_to_http_is_refused(server: IndexServer, bundle: Path) -> None:
     wheel = build_wheel("demo", "1.0")
     with IndexServer([wheel]) as plain:
         server.behaviour.redirect_files = plain.base
@@ -146,7 +146,7 @@ def test_a_malformed_proxy_is_reported_without_its_login(
 
 
 class Resetting:
-    """Drops the first connections with a reset, then answers each with a short page."""
+    """Resets the first connections, then answers each with a short page."""
 
     def __init__(self, resets: int) -> None:
         self.resets = resets

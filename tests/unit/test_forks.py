@@ -1,4 +1,4 @@
-"""Work shared with copies of the process. Each test is a process of its own, since other threads forbid copies."""
+"""Work shared with forked processes. Each test runs in a separate process: a process with threads cannot fork."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no copies are made")
 
-# `attend` holds this process back until a copy has begun a piece of work, so that each test has one that did.
+# `attend` pauses the parent until a child has started a piece of work, so that a child does work in every test.
 START = """
 import os, signal, sys, threading
 from pathlib import Path
@@ -27,12 +27,12 @@ def attend():
     os.write(begin, b"x")
     return True
 
-def check_that_nobody_is_left():
+def check_no_children_left():
     try:
         os.waitpid(-1, 0)
     except ChildProcessError:
         return
-    raise SystemExit("a copy is left")
+    raise SystemExit("a child process is left")
 """
 
 
@@ -42,7 +42,7 @@ def run(folder: Path, program: str, *arguments: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_every_number_is_done_once_by_someone(tmp_path: Path) -> None:
+def test_every_piece_is_done_exactly_once(tmp_path: Path) -> None:
     """The program asserts it; `run` checks that the program ends without an error."""
     program = """
 def work(number):
@@ -54,7 +54,7 @@ def work(number):
 assert run_in_forks(work, 40, forks=2) == [True] * 40
 doers = [int(path.read_text()) for path in folder.iterdir()]
 assert len(doers) == 40 and set(doers) - {here}
-check_that_nobody_is_left()
+check_no_children_left()
 """
     run(tmp_path, program)
 
@@ -63,7 +63,7 @@ check_that_nobody_is_left()
     "failure",
     ["return False", "raise OSError(28, 'full')", "raise KeyboardInterrupt"],
 )
-def test_what_fails_in_a_copy_is_done_here(tmp_path: Path, failure: str) -> None:
+def test_a_piece_that_fails_in_a_fork_is_done_by_the_parent(tmp_path: Path, failure: str) -> None:
     """The program asserts it; `run` checks that the program ends without an error."""
     program = f"""
 done = []
@@ -76,12 +76,12 @@ def work(number):
 
 assert run_in_forks(work, 9, forks=1) == [number % 2 == 0 for number in range(9)]
 assert sorted(done) == list(range(9))
-check_that_nobody_is_left()
+check_no_children_left()
 """
     run(tmp_path, program)
 
 
-def test_an_error_is_raised_here_and_leaves_no_copy(tmp_path: Path) -> None:
+def test_an_error_is_raised_in_the_parent_and_leaves_no_fork(tmp_path: Path) -> None:
     """The program asserts it; `run` checks that the program ends without an error."""
     program = """
 def work(number):
@@ -92,15 +92,15 @@ def work(number):
 try:
     run_in_forks(work, 3, forks=2)
 except ValueError:
-    check_that_nobody_is_left()
+    check_no_children_left()
 else:
     raise SystemExit("no error")
 """
     run(tmp_path, program)
 
 
-def test_a_copy_that_was_killed_is_an_error(tmp_path: Path) -> None:
-    """It may have left half of a piece behind, which would look like somebody else's work."""
+def test_a_killed_fork_is_an_error(tmp_path: Path) -> None:
+    """A killed child may leave half of a piece behind, which would look like the work of another process."""
     program = """
 def work(number):
     if not attend():
@@ -111,14 +111,14 @@ try:
     run_in_forks(work, 9, forks=2)
 except OSError as error:
     assert "killed" in str(error)
-    check_that_nobody_is_left()
+    check_no_children_left()
 else:
     raise SystemExit("no error")
 """
     run(tmp_path, program)
 
 
-def test_after_a_failure_the_piece_that_failed_comes_next(tmp_path: Path) -> None:
+def test_after_a_failure_the_failed_piece_is_next(tmp_path: Path) -> None:
     """The program asserts it; `run` checks that the program ends without an error."""
     program = """
 from contextlib import suppress
@@ -140,7 +140,7 @@ assert order == noted == [order[0], *(number for number in range(9) if number !=
     run(tmp_path, program)
 
 
-def test_what_is_done_anywhere_is_noted_here(tmp_path: Path) -> None:
+def test_the_parent_is_notified_of_every_finished_piece(tmp_path: Path) -> None:
     """The program asserts it; `run` checks that the program ends without an error."""
     program = """
 noted = []
@@ -157,7 +157,7 @@ assert any(not path.name.endswith(f"-{here}") for path in folder.iterdir())
     run(tmp_path, program)
 
 
-def test_a_copy_outlives_its_process_by_one_piece(tmp_path: Path) -> None:
+def test_a_fork_finishes_its_current_piece_after_the_parent_dies(tmp_path: Path) -> None:
     program = """
 import time
 
@@ -181,7 +181,7 @@ run_in_forks(work, 9, forks=1)
     [(True, 9, 2), (False, 9, 0), (False, 1, 2), (False, 2000, 2), (False, 0, 2)],
     ids=["another thread", "no copies wanted", "one piece", "more pieces than a pipe takes", "nothing to do"],
 )
-def test_everything_is_done_here(tmp_path: Path, thread: bool, count: int, copies: int) -> None:
+def test_the_parent_does_everything_if_it_cannot_fork(tmp_path: Path, thread: bool, count: int, copies: int) -> None:
     """The program asserts it; `run` checks that the program ends without an error."""
     program = f"""
 if {thread}:

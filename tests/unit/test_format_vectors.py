@@ -1,4 +1,4 @@
-"""The test vectors in tests/data: written as FORMAT.md says, and read by a program that knows FORMAT.md alone."""
+"""The test vectors in tests/data: written as in FORMAT.md, and read by an independent implementation of FORMAT.md."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ FACTS_KEPT: dict[str, Any] = json.loads(FACTS.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(("shuffled", "threads"), [(False, 1), (True, 1), (False, 3)])
-def test_what_is_written_today_is_what_was_written_then(shuffled: bool, threads: int) -> None:
-    """Every version of Python compares with the same file, so that all of them write the same bytes."""
+def test_the_vectors_are_written_unchanged(shuffled: bool, threads: int) -> None:
+    """All versions of Python must write the same bytes, so each compares with the same file."""
     data, facts = build(shuffled=shuffled, threads=threads)
     if facts["libzstd"] == FACTS_KEPT["libzstd"]:
         assert facts == FACTS_KEPT
         assert data == DATA
-    # The environment's own files hold the digests of compressed frames, and so depend on libzstd.
+    # The environment's own files contain digests of compressed frames, so they depend on libzstd.
     assert facts["objects"][:-1] == FACTS_KEPT["objects"][:-1]
     assert facts["environment"] == FACTS_KEPT["environment"]
 
 
-def test_what_was_written_then_is_read_today() -> None:
+def test_the_vectors_are_read() -> None:
     bundle = open_bundle(BUNDLE)
     assert bundle.record.environment == FACTS_KEPT["environment"]
     assert bundle.card.code == FACTS_KEPT["code"]
@@ -39,7 +39,7 @@ def test_what_was_written_then_is_read_today() -> None:
     assert bundle.own_files.content == FACTS_KEPT["objects"][-1]["content"]
 
 
-# A stranger: standard library and libzstd, written after compiler/FORMAT.md, section by section.
+# An independent reader: standard library and libzstd only, written from compiler/FORMAT.md, section by section.
 
 
 def digest(data: bytes) -> str:
@@ -58,7 +58,7 @@ def one_frame(data: bytes) -> bytes:
 
 
 def trailer(data: bytes) -> tuple[Any, int]:
-    """Section 4: the document at the end, and where its skippable frame starts."""
+    """Section 4: return the document at the end, and the offset of its skippable frame."""
     offset, size, magic = struct.unpack("<QQ8s", data[-24:])
     assert magic == b"ENVCBND1"
     assert struct.unpack("<II", data[offset - 8 : offset]) == (0x184D2A5E, size + 24)
@@ -70,7 +70,7 @@ def trailer(data: bytes) -> tuple[Any, int]:
 
 
 def tar_text(data: bytes, index: Any, end: int) -> bytes:
-    """Section 3: the joined frames, each compared before and after it is decompressed."""
+    """Section 3: return the joined frames, each verified before and after decompression."""
     joined = bytearray()
     position = 0
     for frame in index["frames"]:
@@ -91,7 +91,7 @@ def content_digest(members: list[dict[str, Any]]) -> str:
 
 
 def check_members(members: list[dict[str, Any]], tar: bytes) -> None:
-    """Section 2, through a program that knows tar and nothing else."""
+    """Section 2: compare with a reader that only knows tar."""
     assert [member["path"] for member in members] == sorted(member["path"] for member in members)
     with tarfile.open(fileobj=io.BytesIO(tar + bytes(1024))) as archive:
         found = archive.getmembers()
@@ -110,7 +110,7 @@ def check_members(members: list[dict[str, Any]], tar: bytes) -> None:
             )
 
 
-def test_a_stranger_reads_the_vectors() -> None:
+def test_an_independent_reader_reads_the_vectors() -> None:
     index, end = trailer(DATA)
     assert index["format"] == 1
     position = 0
@@ -128,7 +128,7 @@ def test_a_stranger_reads_the_vectors() -> None:
         whole += tar
     assert one_frame(DATA[position:end]) == bytes(1024)
     with tarfile.open(fileobj=io.BytesIO(whole + bytes(1024))) as archive:
-        last = {info.name: info for info in archive.getmembers()}  # what comes last stays
+        last = {info.name: info for info in archive.getmembers()}  # later members win
         texts = {name: archive.extractfile(info) for name, info in last.items() if info.isfile()}
         read = {name: stream.read() for name, stream in texts.items() if stream is not None}
     assert read["bin/tool"] == b"#!/bin/sh\necho second\n"

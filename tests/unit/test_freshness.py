@@ -1,4 +1,4 @@
-"""What makes a lock stale: options in every shape, Pythons, lost packages, and local projects that have changed."""
+"""What makes a lock stale: changed options, Pythons and local projects, and missing packages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.test_stages import TWO_STEPS, choice, linked, manifest_of
 
 
 def exact(text: str, graph: LockGraph) -> list[tuple[str, str, str]]:
-    """Every reason that concerns an option: key, old, new."""
+    """Return every reason that concerns an option: key, old, new."""
     manifest = manifest_of(text)
     found = compare(manifest, expand(manifest), graph).reasons
     return [(reason.key, reason.old, reason.new) for reason in found if reason.key.startswith("options.")]
@@ -65,7 +65,7 @@ SOURCES = "".join(f'[sources.{name}]\nkind = "pypi"\nurl = "https://{name}.examp
             ],
         ),
         (with_project('exclude-newer = "7 days"'), TWO_STEPS, [("exclude-newer", "P7D", "")]),
-        # The order of indexes counts, so these are compared as a whole.
+        # The order of indexes matters, so they are compared as a whole.
         (
             with_project('indexes = ["one", "other"]') + SOURCES,
             with_project('indexes = ["other", "one"]') + SOURCES,
@@ -84,7 +84,7 @@ SOURCES = "".join(f'[sources.{name}]\nkind = "pypi"\nurl = "https://{name}.examp
         ),
     ],
 )
-def test_options_that_differ_are_named_one_by_one(old: str, new: str, expected: list[tuple[str, str, str]]) -> None:
+def test_each_differing_option_is_named(old: str, new: str, expected: list[tuple[str, str, str]]) -> None:
     found = exact(new, linked(manifest_of(old)))
     assert found == [(f"options.{key}", before, after) for key, before, after in expected]
 
@@ -92,7 +92,7 @@ def test_options_that_differ_are_named_one_by_one(old: str, new: str, expected: 
 @pytest.mark.parametrize(
     "option", ['resolution = "lowest"', 'build = ["alpha"]', "exclude-newer-package = { a = false }"]
 )
-def test_an_option_that_differs_leaves_nothing_fresh(option: str) -> None:
+def test_a_differing_option_makes_every_step_stale(option: str) -> None:
     manifest = manifest_of(with_policy(option))
     freshness = compare(manifest, expand(manifest), linked(manifest_of()))
     assert (freshness.is_fresh, freshness.fresh) == (False, frozenset())
@@ -113,7 +113,7 @@ def test_a_reason_is_one_line(reason: Reason, text: str) -> None:
     assert str(reason).startswith(text)
 
 
-def test_targets_that_come_and_go_are_named_and_only_those_are_stale() -> None:
+def test_added_and_removed_targets_are_named_and_only_they_are_stale() -> None:
     graph = linked(manifest_of())
     moved = manifest_of(TWO_STEPS.replace('"osx-arm64"]', '"win-64"]').replace("on.osx-arm64", "on.win-64"))
     freshness = compare(moved, expand(moved), graph)
@@ -149,7 +149,7 @@ def test_a_changed_interpreter_makes_its_step_stale() -> None:
     assert {step for step, _ in freshness.fresh} == {"one", "two"}
 
 
-def test_a_step_whose_package_is_lost_is_stale_there_alone() -> None:
+def test_a_step_with_a_missing_package_is_stale_on_that_target_only() -> None:
     manifest = manifest_of()
     graph = linked(manifest)
     without = msgspec.structs.replace(
@@ -162,7 +162,7 @@ def test_a_step_whose_package_is_lost_is_stale_there_alone() -> None:
     assert freshness.fresh == {each.id for each in expand(manifest)} - {("two", "osx-arm64/cp312")}
 
 
-def test_each_reason_says_which_part_of_the_lock_it_concerns() -> None:
+def test_each_reason_names_the_part_of_the_lock_it_concerns() -> None:
     text = with_policy('resolution = "lowest"').replace("[steps.three]\n", '[steps.three]\npython = "3.11"\n')
     text = text.replace("beta[fast]", "beta") + '[targets.linux-64]\nglibc = "2.31"\n[steps.four]\n'
     manifest = manifest_of(text)
@@ -201,7 +201,7 @@ def build(**origin: Any) -> Build:
 
 
 def compared(local: dict[str, str] | None, *builds: Build, source: str = "path") -> Freshness:
-    """A manifest with a local project, compared with its lock after the files have become what `local` says."""
+    """Compare a manifest with a local project with its lock, after the files were replaced by `local`."""
     manifest = manifest_of(LOCAL)
     step_targets: tuple[StepTarget, ...] = expand(manifest)
     choices = {
@@ -217,20 +217,20 @@ SDIST = SourceFile(file="made-1.0.tar.gz", size=1, sha256=Sha256(TREE))
 
 
 @pytest.mark.parametrize("local", [None, {}, {"libs/made": TREE}])
-def test_a_project_that_is_as_it_was_is_fresh(local: dict[str, str] | None) -> None:
+def test_an_unchanged_project_is_fresh(local: dict[str, str] | None) -> None:
     freshness = compared(local, build(tree=TREE))
     assert (freshness.reasons, freshness.fresh) == ((), {ONE, TWO})
 
 
 @pytest.mark.parametrize("origin", [{"tree": TREE}, {"sdist": SDIST}])
 @pytest.mark.parametrize("now", [OTHER, ""])
-def test_a_project_that_has_changed_makes_its_step_stale(origin: dict[str, Any], now: str) -> None:
+def test_a_changed_project_makes_its_step_stale(origin: dict[str, Any], now: str) -> None:
     freshness = compared({"libs/made": now}, build(**origin))
     assert freshness.reasons == (Reason("one.libs/made", TREE[:12], now[:12], ("steps", "one", "pypi", 0)),)
     assert freshness.fresh == {TWO}
 
 
-def test_a_project_that_is_gone_has_changed() -> None:
+def test_a_missing_project_counts_as_changed() -> None:
     freshness = compared({"libs/else": TREE}, build(tree=TREE))
     assert [(reason.key, reason.new) for reason in freshness.reasons] == [("one.libs/made", "")]
 
@@ -241,17 +241,17 @@ def test_a_file_is_compared_with_the_artifact_itself() -> None:
     assert [(reason.old, reason.new) for reason in freshness.reasons] == [(made().sha256[:12], OTHER[:12])]
 
 
-def test_a_wheel_that_was_also_built_from_a_repository_is_compared_with_the_path_alone() -> None:
+def test_a_wheel_also_built_from_a_repository_is_compared_with_the_path_only() -> None:
     both = build(tree=TREE), build(commit="a" * 40)
     assert compared({"libs/made": TREE}, *both).is_fresh
     assert [reason.old for reason in compared({"libs/made": OTHER}, *both).reasons] == [TREE[:12]]
 
 
-def test_a_wheel_that_was_built_from_a_repository_alone_says_nothing_of_the_path() -> None:
+def test_a_wheel_built_only_from_a_repository_is_not_compared_with_the_path() -> None:
     assert compared({"libs/made": OTHER}, build(commit="a" * 40)).is_fresh
 
 
-def test_of_several_trees_any_will_do_and_the_first_is_named() -> None:
+def test_any_of_several_trees_may_match_and_the_first_is_named() -> None:
     trees = build(tree=TREE), build(tree=OTHER)
     assert compared({"libs/made": TREE}, *trees).is_fresh
     assert compared({"libs/made": OTHER}, *trees).is_fresh

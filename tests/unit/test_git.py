@@ -55,7 +55,7 @@ def test_revisions_are_commits_tags_or_branches(tmp_path: Path) -> None:
 
 def test_a_silent_server_times_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("envc.fetch.git._SILENCE", 1)
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # connections are accepted, and never answered
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # connections are accepted but never answered
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/acme"
         with pytest.raises(SourceUnreachable, match="too slow"):
             git(tmp_path).commit("acme", url, None)
@@ -70,14 +70,14 @@ def test_a_commit_that_no_branch_reaches_any_more(tmp_path: Path) -> None:
     assert git(tmp_path).read("acme", repository.url, lost, "a") == b"2"
 
 
-def test_a_commit_that_is_gone(tmp_path: Path) -> None:
+def test_a_missing_commit_is_reported(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "repository")
     repository.commit({"a": "1"})
     with pytest.raises(SourceUnreachable, match="cannot get commit 000000000000 of acme from its git repository"):
         git(tmp_path).checkout("acme", repository.url, "0" * 40, tmp_path / "out")
 
 
-def test_a_mirror_is_enough_offline(tmp_path: Path) -> None:
+def test_offline_uses_the_mirror(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "repository")
     commit = repository.commit({"py/a": "1"})
     with pytest.raises(OfflineMiss):
@@ -115,7 +115,7 @@ def test_a_checkout_has_tags_and_no_hooks(tmp_path: Path) -> None:
     assert checked_out.git("describe", "--tags") == "v1"
 
 
-def test_submodules_come_along(tmp_path: Path) -> None:
+def test_submodules_are_included(tmp_path: Path) -> None:
     inner = Repository(tmp_path / "inner")
     inner.commit({"b": "inside"})
     repository = Repository(tmp_path / "repository")
@@ -128,7 +128,7 @@ def test_submodules_come_along(tmp_path: Path) -> None:
 
 
 def serve(repository: Repository, server: IndexServer) -> str:
-    """Serve a repository as plain files, which git can read as well."""
+    """Serve a repository as plain files, which git can also read."""
     repository.git("update-server-info")
     folder = repository.folder / ".git"
     server.behaviour.bodies = {

@@ -1,4 +1,4 @@
-"""A prefix is what its record says, appears whole or not at all, and behaves as a virtual environment."""
+"""A prefix matches its record, appears atomically, and behaves like a virtual environment."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def ask(prefix: Path, code: str) -> str:
     ).stdout.strip()
 
 
-def test_the_prefix_is_what_the_record_says(bench: Bench, tmp_path: Path) -> None:
+def test_the_prefix_matches_the_record(bench: Bench, tmp_path: Path) -> None:
     prefix = tmp_path / "prefix"
     assert bench.hydrate(prefix)
     for item in bench.record.objects:
@@ -116,7 +116,7 @@ def test_a_member_of_many_frames_is_whole(tmp_path: Path) -> None:
         assert path.stat().st_size == 20_000_000
 
 
-def test_it_behaves_as_a_virtual_environment(bench: Bench, tmp_path: Path) -> None:
+def test_it_behaves_like_a_virtual_environment(bench: Bench, tmp_path: Path) -> None:
     prefix = tmp_path / "a prefix"
     bench.hydrate(prefix)
     facts = json.loads(
@@ -151,7 +151,7 @@ def test_pip_finds_nothing_wrong(bench: Bench, tmp_path: Path) -> None:
     assert (checked.returncode, checked.stdout) == (0, "No broken requirements found.\n"), checked.stderr
 
 
-def test_a_prefix_that_is_there_costs_no_request(bench: Bench, tmp_path: Path) -> None:
+def test_an_existing_prefix_needs_no_request(bench: Bench, tmp_path: Path) -> None:
     prefix = tmp_path / "prefix"
     assert bench.hydrate(prefix)
     bench.store.requests.clear()
@@ -159,14 +159,14 @@ def test_a_prefix_that_is_there_costs_no_request(bench: Bench, tmp_path: Path) -
     assert bench.store.requests == []
 
 
-def test_hydrating_asks_the_store_for_frames_and_nothing_else(bench: Bench, tmp_path: Path) -> None:
+def test_hydrating_requests_only_frames(bench: Bench, tmp_path: Path) -> None:
     bench.store.requests.clear()
     bench.hydrate(tmp_path / "prefix")
     frames = sum(len(item.index.frames) for item in bench.record.objects)
     assert [request for request, _ in bench.store.requests] == ["read_range"] * frames
 
 
-def test_an_older_prefix_of_ours_is_replaced(bench: Bench, tmp_path: Path) -> None:
+def test_an_older_prefix_of_envc_is_replaced(bench: Bench, tmp_path: Path) -> None:
     prefix = tmp_path / "prefix"
     bench.hydrate(prefix)
     (prefix / "stray.txt").write_text("made by the step\n")
@@ -184,7 +184,7 @@ def test_another_interpreter_makes_another_prefix(bench: Bench, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "link", "broken link", "virtual environment"])
-def test_what_envc_did_not_make_is_never_replaced(kind: str, bench: Bench, tmp_path: Path) -> None:
+def test_folders_not_made_by_envc_are_never_replaced(kind: str, bench: Bench, tmp_path: Path) -> None:
     prefix = tmp_path / "prefix"
     other = tmp_path / "other"
     other.mkdir()
@@ -213,8 +213,8 @@ def test_an_empty_folder_is_used(bench: Bench, tmp_path: Path) -> None:
     assert bench.hydrate(tmp_path / "prefix")
 
 
-def test_what_a_run_replaced_before_it_was_killed_is_removed_too(bench: Bench, tmp_path: Path) -> None:
-    """The new prefix is in its place already, and the old one was still being removed."""
+def test_a_prefix_replaced_by_a_killed_run_is_removed_too(bench: Bench, tmp_path: Path) -> None:
+    """The new prefix is already in its place, but the old one was still being removed."""
     prefix = tmp_path / "prefix"
     bench.hydrate(prefix)
     old = tmp_path / ".prefix.envc-0123456789abcdef"
@@ -223,7 +223,7 @@ def test_what_a_run_replaced_before_it_was_killed_is_removed_too(bench: Bench, t
     assert not old.exists()
 
 
-def test_what_a_killed_run_left_is_removed(bench: Bench, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_run_are_removed(bench: Bench, tmp_path: Path) -> None:
     prefix = tmp_path / "prefix"
     leftover = tmp_path / f".{prefix.name}.envc-0123456789abcdef"
     (leftover / "lib").mkdir(parents=True)
@@ -264,7 +264,7 @@ hydrate(stored, folder / "prefix", interpreter=HOST, cache=folder / "cache", pro
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are not killed that way there")
 @pytest.mark.parametrize("survived", [0, 2])
-def test_a_run_that_is_killed_leaves_no_prefix(survived: int, tmp_path: Path) -> None:
+def test_a_killed_run_leaves_no_prefix(survived: int, tmp_path: Path) -> None:
     store = open_store(tmp_path / "store")
     record = record_of(store, tmp_path, ALPHA, BETA, LARGE)
     command = [sys.executable, "-c", KILLED, str(tmp_path), record.environment, str(survived)]
@@ -307,8 +307,8 @@ def test_a_corrupt_object_is_named_and_leaves_nothing(damage: str, bench: Bench,
     assert ask(prefix, "import alpha; print(1)") == "1"
 
 
-def test_a_corrupt_object_is_healed_by_the_next_bundle(bench: Bench, tmp_path: Path) -> None:
-    """What the pipeline does: forget, pack, hydrate."""
+def test_a_corrupt_object_is_repaired_by_the_next_bundle(bench: Bench, tmp_path: Path) -> None:
+    """The steps of the pipeline: forget, pack, hydrate."""
     from envc.shipping.deliver.derive import Ledger
 
     item = bench.record.objects[0]
@@ -331,7 +331,7 @@ def test_two_objects_that_write_one_path_need_a_winner(tmp_path: Path) -> None:
 
 
 def test_a_file_where_another_package_needs_a_folder(tmp_path: Path) -> None:
-    """`bundle` writes no such record; whoever writes to the store may."""
+    """`bundle` writes no such record, but another writer of the store might."""
     first = build_wheel("first", files={"shared": "a file"})
     second = build_wheel("second", files={"shared/inner.py": ""})
     bench = Bench(tmp_path, first)
@@ -341,14 +341,14 @@ def test_a_file_where_another_package_needs_a_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "prefix").exists()
 
 
-def test_a_cache_that_cannot_be_written_is_not_the_prefix_s_fault(bench: Bench, tmp_path: Path) -> None:
+def test_an_unwritable_cache_does_not_stop_hydrate(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "cache/locks").write_text("")
     with pytest.raises(Unwritable, match="cache/locks cannot be written: File exists") as caught:
         bench.hydrate(tmp_path / "prefix")
     assert caught.value.hint == "choose another ENVC_CACHE_DIR"
 
 
-def test_the_disk_may_refuse(bench: Bench, tmp_path: Path) -> None:
+def test_disk_errors_are_reported(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Unwritable, match="cannot be written"):
         bench.hydrate(tmp_path / "file/prefix")
@@ -365,7 +365,7 @@ def test_the_disk_may_refuse(bench: Bench, tmp_path: Path) -> None:
         ("linux-aarch64", {}, {"platform": "linux-64", "glibc": "2.36"}),
     ],
 )
-def test_a_machine_that_cannot_run_it(
+def test_a_machine_that_cannot_run_the_environment_is_refused(
     platform: str, requirements: dict[str, str], has: dict[str, str], bench: Bench, tmp_path: Path
 ) -> None:
     machines = {
@@ -387,7 +387,7 @@ def test_a_machine_that_cannot_run_it(
 
 
 @pytest.mark.parametrize("target", ["linux-aarch64", "osx-arm64", "win-64"])
-def test_a_foreign_environment_may_be_looked_at(target: str, tmp_path: Path) -> None:
+def test_a_foreign_environment_can_be_unpacked_for_inspection(target: str, tmp_path: Path) -> None:
     store = MemoryBlobs()
     step = StepBundle(step="s", target=target, environment=environment(ALPHA, BETA, target=target))
     record = bundle(store, tmp_path, ALPHA, BETA, steps=(step,))[0].records[0]
@@ -403,7 +403,7 @@ def test_a_foreign_environment_may_be_looked_at(target: str, tmp_path: Path) -> 
     assert not (tmp_path / "prefix/pyvenv.cfg").exists()
 
 
-def test_many_at_once_do_the_work_once(bench: Bench, tmp_path: Path) -> None:
+def test_concurrent_runs_make_the_prefix_once(bench: Bench, tmp_path: Path) -> None:
     bench.store.requests.clear()
     ready: list[tuple[Path, bool]] = []
 
@@ -426,7 +426,7 @@ def test_many_at_once_do_the_work_once(bench: Bench, tmp_path: Path) -> None:
     assert len(set(prefixes)) == 1 and len(prefixes) == 8
     assert [made for _, made in ready].count(True) == 1
     assert len(bench.store.requests) == sum(len(item.index.frames) for item in bench.record.objects)
-    assert len(prefixes[0].name) == 24, "paths in its files stay short"
+    assert len(prefixes[0].name) == 24, "paths in the prefix's files stay short"
     assert ask(prefixes[0], "import alpha; print(1)") == "1"
 
 
@@ -443,7 +443,7 @@ def test_a_ready_environment_is_found_without_the_store(bench: Bench, tmp_path: 
     assert find_ready(locked, digest, interpreter=HOST, cache=cache) == prefix
     other = msgspec.structs.replace(HOST, version=HOST.version + "0")
     assert find_ready(locked, digest, interpreter=other, cache=cache) is None
-    # Two records whose digests begin alike share a name, but not what stands in the folder.
+    # Two records whose digests start alike share a folder name, but not the content of the folder.
     alike = Sha256(digest[:16] + "0" * 48)
     assert find_ready(locked, alike, interpreter=HOST, cache=cache) is None
 
@@ -468,8 +468,8 @@ def test_a_step_without_code_has_no_folder(tmp_path: Path) -> None:
     assert ready_code(store, pointer, cache=tmp_path / "cache", progress=Silent()) is None
 
 
-def test_a_record_must_be_the_one_that_the_lock_means(bench: Bench) -> None:
-    """The record is well-formed each time, and about something else."""
+def test_a_record_of_something_else_than_the_lock_is_refused(bench: Bench) -> None:
+    """The record is well-formed each time, but of something else."""
     locked = environment(ALPHA, BETA)
     check_record(bench.record, locked, bench.store)
     others = {

@@ -1,6 +1,6 @@
-"""The order of the code base: which modules may import which, read from the source, lazy imports included.
+"""Which modules may import which, read from the source, including lazy imports.
 
-import-linter checks the layers (`[tool.importlinter]` in pyproject.toml); it says nothing of circles inside a layer.
+import-linter checks the layers (`[tool.importlinter]` in pyproject.toml), but no circles inside a layer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def modules() -> dict[str, Path]:
 
 
 def imports(source: str, known: set[str]) -> Iterator[str]:
-    """The known modules that a source imports anywhere: at the top, inside functions, or for type checkers only."""
+    """Return the known modules that a source imports: at the top, inside functions, or for type checkers only."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module is not None:
             for alias in node.names:
@@ -35,7 +35,7 @@ def imports(source: str, known: set[str]) -> Iterator[str]:
 
 
 def circle(graph: dict[str, set[str]]) -> list[str]:
-    """The modules of one circle, in order; [] if there is none."""
+    """Return the modules of one import cycle, in order; [] if there is none."""
     finished: set[str] = set()
 
     def walk(module: str, path: list[str]) -> list[str]:
@@ -56,7 +56,7 @@ def graph() -> dict[str, set[str]]:
     return {name: set(imports(file.read_text(encoding="utf-8"), set(known))) - {name} for name, file in known.items()}
 
 
-def test_a_circle_is_found() -> None:
+def test_a_cycle_is_found() -> None:
     known = {"a", "b", "c", "d"}
     sources = {
         "a": "from b import name",
@@ -69,17 +69,17 @@ def test_a_circle_is_found() -> None:
     assert circle({**chain, "d": set(imports("from a import name", known))}) == ["a", "b", "c", "d"]
 
 
-def test_no_modules_import_each_other_in_a_circle() -> None:
+def test_there_are_no_import_cycles() -> None:
     assert circle(graph()) == []
 
 
-def test_nothing_in_shipping_imports_locking() -> None:
+def test_shipping_does_not_import_locking() -> None:
     below = {name: found for name, found in graph().items() if name.startswith("envc.shipping.")}
     assert len(below) > 40
     assert [name for name, found in below.items() if any(each.startswith("envc.locking") for each in found)] == []
 
 
-def test_the_top_of_the_package_holds_packages_and_few_modules() -> None:
+def test_the_top_level_has_only_packages_and_listed_modules() -> None:
     """A new module belongs in one of the packages, whose names say what they are for."""
     files = {file.name for file in PACKAGES["envc"].glob("*.py")} - {"__init__.py"}
     assert files == {"context.py", "errors.py"}

@@ -1,4 +1,4 @@
-"""Interpreters describe themselves; the wanted one is found, or it is said what there is instead."""
+"""Interpreters describe themselves. The required one is found, or the message lists those that exist."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="the twins of interpr
 
 
 def pretend(path: Path, version: str, **facts: object) -> HostPython:
-    """An executable that describes itself as an interpreter of that version."""
+    """Write an executable that describes itself as an interpreter of that version."""
     host = msgspec.structs.replace(HOST, **({"executable": str(path.resolve()), "version": version} | facts))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\necho asked >> '{path}.log'\ncat <<'END'\n{msgspec.json.encode(host).decode()}\nEND\n")
@@ -33,11 +33,11 @@ def times_run(path: Path) -> int:
 
 
 def surroundings(folder: Path, **variables: str) -> dict[str, str]:
-    """Nothing of this machine but its system folders."""
+    """An environment without this machine's interpreters, except those in system folders."""
     return {"PATH": str(folder / "bin"), "HOME": str(folder / "home"), **variables}
 
 
-def test_an_interpreter_says_the_same_from_inside_and_outside() -> None:
+def test_an_interpreter_is_described_alike_from_inside_and_outside() -> None:
     assert describe(Path(this_python().executable)) == this_python()
 
 
@@ -48,7 +48,7 @@ def test_the_interpreter_of_a_virtual_environment_is_its_base() -> None:
 
 @posix
 @pytest.mark.parametrize("content", ["", "#!/bin/sh\nexit 1\n", "#!/bin/sh\necho hello\n", "#!/bin/sh\necho '{}'\n"])
-def test_what_is_no_interpreter_is_passed_over(content: str, tmp_path: Path) -> None:
+def test_other_executables_are_skipped(content: str, tmp_path: Path) -> None:
     path = tmp_path / "python"
     path.write_text(content)
     path.chmod(0o755)
@@ -71,7 +71,7 @@ def test_answers_are_kept_until_the_executable_changes(tmp_path: Path) -> None:
 
 @posix
 def test_answers_of_shims_are_not_kept(tmp_path: Path) -> None:
-    """A shim may lead elsewhere tomorrow without having changed."""
+    """A shim may start another interpreter tomorrow although its file is unchanged."""
     path = tmp_path / "shim"
     pretend(path, "3.99.1", executable="/somewhere/else")
     for _ in range(2):
@@ -80,7 +80,7 @@ def test_answers_of_shims_are_not_kept(tmp_path: Path) -> None:
 
 
 @posix
-def test_a_broken_cache_costs_nothing_but_time(tmp_path: Path) -> None:
+def test_a_broken_cache_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "bin/python3.99"
     host = pretend(path, "3.99.1")
     describe(path, tmp_path / "cache")
@@ -121,8 +121,8 @@ def test_path_comes_before_other_places(tmp_path: Path) -> None:
 
 
 @posix
-def test_a_choice_stays_while_it_serves(tmp_path: Path) -> None:
-    """A shim is slow and its answer cannot be kept; what it led to can."""
+def test_a_choice_is_kept_while_it_works(tmp_path: Path) -> None:
+    """A shim is slow and its answer cannot be cached, but the choice of the interpreter behind it can."""
     real = tmp_path / "real/python3.99"
     host = pretend(real, "3.99.1")
     shim = tmp_path / "bin/python3.99"
@@ -135,16 +135,16 @@ def test_a_choice_stays_while_it_serves(tmp_path: Path) -> None:
 
     first = pretend(tmp_path / "first/python3.99", "3.99.2")
     elsewhere = {**context, "PATH": f"{tmp_path / 'first'}:{context['PATH']}"}
-    assert find_host_python(python, elsewhere, cache) == first, "another PATH is another question"
+    assert find_host_python(python, elsewhere, cache) == first, "another PATH is another search"
     assert find_host_python(python, context, cache) == host
 
     pretend(real, "3.98.11")
     changed = pretend(shim, "3.99.12")
-    assert find_host_python(python, context, cache) == changed, "a choice that no longer serves is made again"
+    assert find_host_python(python, context, cache) == changed, "a choice that no longer works is made again"
 
 
 @posix
-def test_every_part_of_the_wish_counts(tmp_path: Path) -> None:
+def test_every_part_of_the_request_must_match(tmp_path: Path) -> None:
     plain = pretend(tmp_path / "bin/python3.99", "3.99.1")
     threaded = pretend(tmp_path / "bin/python3.99t", "3.99.1", free_threaded=True)
     pypy = pretend(tmp_path / "bin/pypy3.99", "3.99.1", implementation="pypy")
@@ -157,7 +157,7 @@ def test_every_part_of_the_wish_counts(tmp_path: Path) -> None:
 
 
 @posix
-def test_without_the_wanted_interpreter_it_is_said_what_there_is(tmp_path: Path) -> None:
+def test_a_missing_interpreter_is_reported_with_the_existing_ones(tmp_path: Path) -> None:
     pretend(tmp_path / "bin/python3.99", "3.99.1")
     with pytest.raises(NoInterpreter) as refused:
         find_host_python(Python(minor=(3, 99), patch=2), surroundings(tmp_path))
@@ -200,7 +200,7 @@ def test_a_named_interpreter_is_the_only_candidate(tmp_path: Path) -> None:
         ("freebsd14", "amd64", 64, "freebsd14-amd64"),
     ],
 )
-def test_platforms_are_known_by_what_interpreters_say(system: str, machine: str, bits: int, platform: str) -> None:
+def test_platforms_are_derived_from_the_description(system: str, machine: str, bits: int, platform: str) -> None:
     host = msgspec.structs.replace(HOST, system=system, machine=machine, bits=bits)
     assert host.platform == platform
 
@@ -214,7 +214,7 @@ PYTHONS = [
 
 @posix
 @pytest.mark.parametrize("python", PYTHONS, ids=lambda python: python.key)
-def test_what_is_made_is_what_is_announced(python: Python, tmp_path: Path) -> None:
+def test_the_made_interpreter_matches_the_announced_paths(python: Python, tmp_path: Path) -> None:
     make_prefix(tmp_path, HOST, PLATFORMS["linux-64"], python)
     made = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if not path.is_dir())
     assert tuple(made) == made_paths(PLATFORMS["linux-64"], python)
@@ -249,7 +249,7 @@ def test_windows_without_redirectors_is_an_error(tmp_path: Path) -> None:
         make_prefix(tmp_path / "prefix", host, PLATFORMS["win-64"], PYTHONS[0])
 
 
-def test_what_an_interpreter_says_is_json_that_older_ones_can_write(tmp_path: Path) -> None:
+def test_the_description_of_an_interpreter_is_plain_json(tmp_path: Path) -> None:
     from envc.shipping.machine import probe
 
     assert set(json.loads(json.dumps(probe.facts()))) == set(HostPython.__struct_fields__)

@@ -1,4 +1,4 @@
-"""Launchers start the right function with the right interpreter, from wherever the prefix stands."""
+"""Launchers start the right function with the right interpreter, wherever the prefix is."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ anything = goes here
     )
 
 
-def test_one_name_in_both_kinds_is_refused() -> None:
+def test_one_name_in_both_groups_is_refused() -> None:
     with pytest.raises(ValueError, match="the entry point demo is declared twice"):
         parse_entry_points("[console_scripts]\ndemo = a:b\n[gui_scripts]\ndemo = a:b\n")
 
 
 @pytest.mark.parametrize("text", ["no section = 1\n", "[console_scripts\n", "[console_scripts]\nnothing\n"])
-def test_a_file_of_entry_points_that_cannot_be_read(text: str) -> None:
+def test_an_unreadable_file_of_entry_points_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"entry_points\.txt cannot be read"):
         parse_entry_points(text)
 
 
 def make_prefix(prefix: Path, scripts: dict[str, bytes]) -> Path:
-    """A folder with an interpreter, a module and scripts; not yet a virtual environment."""
+    """Make a folder with an interpreter, a module and scripts, which is not yet a virtual environment."""
     binaries = prefix / "bin"
     binaries.mkdir(parents=True)
     (binaries / "python").symlink_to(sys.executable)
@@ -91,7 +91,7 @@ def test_a_launcher_runs_under_every_shell(shell: str, tmp_path: Path) -> None:
 
 
 @posix
-def test_a_launcher_is_followed_through_links(tmp_path: Path) -> None:
+def test_a_launcher_works_through_links(tmp_path: Path) -> None:
     binaries = make_prefix(tmp_path / "a prefix", {"tool": posix_launcher(EntryPoint("tool", "where", "main"))})
     (tmp_path / "shortcuts").mkdir()
     (tmp_path / "direct").symlink_to(binaries / "tool")
@@ -110,7 +110,7 @@ def test_a_launcher_is_followed_through_links(tmp_path: Path) -> None:
 
 @posix
 def test_a_launcher_without_realpath_runs_nothing(tmp_path: Path) -> None:
-    """The current folder must not become the place where the interpreter is looked for."""
+    """The interpreter must not be looked up in the current folder."""
     binaries = make_prefix(tmp_path / "prefix", {"tool": posix_launcher(EntryPoint("tool", "where", "main"))})
     trap = tmp_path / "cwd"
     trap.mkdir()
@@ -156,7 +156,7 @@ def test_other_scripts_are_left_alone(content: bytes) -> None:
 @pytest.mark.parametrize(
     "content", [b"#!python", b"#!pythonw\nx = 1\n", b"#!python3\nprint 'two'\n", b"#!python\r\nx = (\n"]
 )
-def test_scripts_that_this_python_cannot_read_still_get_their_interpreter(content: bytes) -> None:
+def test_scripts_that_cannot_be_parsed_still_get_their_interpreter(content: bytes) -> None:
     made = posix_script(content)
     assert made is not None
     assert made.startswith(b"#!/bin/sh\n'''exec' ")
@@ -177,7 +177,7 @@ def test_a_windows_launcher_is_a_program_for_its_machine(kind: str, machine: Mac
     )
     subsystem = int.from_bytes(data[header + 24 + 68 : header + 24 + 70], "little")
     assert subsystem == {"console": 3, "gui": 2}[kind]
-    assert "<launcher_dir>\\".encode("utf-16-le") in data, "the program does not know relative interpreters"
+    assert "<launcher_dir>\\".encode("utf-16-le") in data, "the launcher program does not support relative interpreters"
     line = data[: data.rindex(b"PK\x03\x04")].rpartition(b"#!")[2]
     python = b"pythonw.exe" if kind == "gui" else b"python.exe"
     assert line == b"<launcher_dir>\\" + python + b"\n"

@@ -1,4 +1,4 @@
-"""``.envc/relocate.sh``: what it finds, what it makes, and what it refuses, under every shell that is here."""
+"""``.envc/relocate.sh``: what it finds, creates and refuses, under every shell of this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no shell for 
 
 
 def unpacked(root: Path, script: bytes | None) -> Path:
-    """A tree with the script and what stands in for the interpreter."""
+    """A tree with the script and the stand-in for the interpreter."""
     assert script is not None
     for path, content in ((SCRIPT, script), (STAND_IN, stand_in(HERE))):
         assert content is not None
@@ -41,7 +41,7 @@ def relocate(root: Path, *arguments: str, shell: str = "sh", **env: str) -> subp
 
 @posix
 @pytest.mark.parametrize("shell", SHELLS)
-def test_it_makes_what_hydrate_makes(shell: str, tmp_path: Path) -> None:
+def test_relocate_makes_the_same_tree_as_hydrate(shell: str, tmp_path: Path) -> None:
     root = unpacked(tmp_path / "a tree", relocate_script(HERE, PYTHON, {}))
     done = relocate(root, sys.executable, shell=shell)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -58,8 +58,8 @@ def test_it_makes_what_hydrate_makes(shell: str, tmp_path: Path) -> None:
 
 
 @posix
-def test_it_searches_the_path(tmp_path: Path) -> None:
-    """A candidate of another kind is passed over, whatever it says."""
+def test_relocate_searches_path(tmp_path: Path) -> None:
+    """A candidate of another kind is skipped, whatever it prints."""
     root = unpacked(tmp_path / "tree", relocate_script(HERE, PYTHON, {}))
     folder = tmp_path / "path"
     folder.mkdir()
@@ -135,7 +135,7 @@ def test_a_tree_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @posix
-def test_the_stand_in_hands_everything_on(tmp_path: Path) -> None:
+def test_the_stand_in_passes_everything_on(tmp_path: Path) -> None:
     root = unpacked(tmp_path / "tree", relocate_script(HERE, PYTHON, {}))
     code = "import sys; print(sys.argv[1:], sys.stdin.read()); sys.exit(7)"
     command = [root / "bin/python", "-c", code, "a b", "--"]
@@ -160,12 +160,12 @@ def test_many_first_calls_at_once(tmp_path: Path) -> None:
     )
 
 
-def test_windows_has_none() -> None:
+def test_bundles_for_windows_have_no_relocate_script() -> None:
     assert relocate_script(PLATFORMS["win-64"], PYTHON, {}) is None
     assert stand_in(PLATFORMS["win-64"]) is None
 
 
-def test_nothing_of_the_machine_that_bundles_gets_in() -> None:
+def test_the_script_has_no_facts_of_the_bundling_machine() -> None:
     for platform in ("linux-64", "linux-32", "linux-armv7l", "osx-arm64"):
         for python in (*OTHERS, PYTHON):
             script = relocate_script(PLATFORMS[platform], python, {"glibc": "2.28", "macos": "13.0"})

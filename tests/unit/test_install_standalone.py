@@ -1,4 +1,4 @@
-"""Which files of an interpreter's archive become a prefix."""
+"""Which files of an interpreter's archive go into a prefix."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SITE = "python/lib/python3.12/site-packages"
 
 
 def read(folder: Path, file: str, files: dict[str, Content], limits: Limits | None = None) -> dict[str, str]:
-    """Digest or link target by path; every entry is read as its member says."""
+    """Return digest or link target by path, with every entry read as its member states."""
     path = folder / "archive"
     suffix = next(suffix for suffix in (".zip", ".tar.gz", ".tar.bz2") if file.endswith(suffix))
     path.write_bytes(archive_of(files, suffix))
@@ -32,7 +32,7 @@ def read(folder: Path, file: str, files: dict[str, Content], limits: Limits | No
         return {member.path: member.link or member.sha256 for member in contents.members}
 
 
-def test_the_one_folder_becomes_the_prefix_without_anybody_s_packages(tmp_path: Path) -> None:
+def test_the_top_folder_becomes_the_prefix_without_site_packages(tmp_path: Path) -> None:
     found = read(
         tmp_path,
         POSIX,
@@ -49,7 +49,7 @@ def test_the_one_folder_becomes_the_prefix_without_anybody_s_packages(tmp_path: 
     assert found == {"bin/python": "python3.12", "bin/python3.12": sha256(b"ELF"), "lib/python3.12/os.py": sha256(b"")}
 
 
-def test_times_and_modes_are_the_archive_s_own(tmp_path: Path) -> None:
+def test_times_and_modes_are_those_of_the_archive(tmp_path: Path) -> None:
     path = tmp_path / "archive"
     path.write_bytes(archive_of({"python/bin/python": "ELF", "python/lib/x": ""}))
     with open_standalone(path, POSIX) as contents:
@@ -59,7 +59,7 @@ def test_times_and_modes_are_the_archive_s_own(tmp_path: Path) -> None:
         ]
 
 
-def test_pypy_is_called_python_as_well(tmp_path: Path) -> None:
+def test_pypy_is_also_called_python(tmp_path: Path) -> None:
     top = "pypy3.11-v7.3.17-linux64"
     found = read(tmp_path, PYPY, {f"{top}/bin/pypy3.11": "ELF", f"{top}/lib/pypy3.11/site-packages/README": ""})
     assert found == {"bin/python": "pypy3.11", "bin/pypy3.11": sha256(b"ELF")}
@@ -79,25 +79,25 @@ def test_a_zip_archive_is_read_as_well(tmp_path: Path) -> None:
         ({"python/bin/python": "", "x": ""}, "it is not one folder"),
         ({"python/bin/python": "", "python/../../x": ""}, "not a plain relative path"),
         ({"python/bin/python": "", "python/l": link("python/l", "../../x")}, "leaves the tree"),
-        # Inside of the archive, and outside of the prefix that its one folder becomes.
+        # Inside the archive, but outside the one folder that becomes the prefix.
         ({"python/bin/python": "", "python/l": link("python/l", "../x")}, "leaves the tree"),
         ({"python/bin/python": "", "python/.envc/record.json": "{}"}, "reserved folder"),
         ({"python/bin/python": "", "python/bin/python/x": ""}, "is both a member and a folder"),
     ],
 )
-def test_an_archive_that_would_do_harm_is_refused(tmp_path: Path, files: dict[str, Content], reason: str) -> None:
+def test_a_hostile_archive_is_refused(tmp_path: Path, files: dict[str, Content], reason: str) -> None:
     with pytest.raises(BadArtifact, match=reason) as caught:
         read(tmp_path, POSIX, files)
     assert str(caught.value).startswith(f"{POSIX} cannot be installed: ")
 
 
-def test_a_list_of_files_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+def test_an_unreadable_list_of_files_is_refused(tmp_path: Path) -> None:
     record = f"{SITE}/pip-25.0.dist-info/RECORD"
     with pytest.raises(BadArtifact, match="field larger than field limit"):
         read(tmp_path, POSIX, {"python/bin/python": "", record: "x" * 200_000})
 
 
-def test_a_content_that_its_own_checksum_denies_is_refused(tmp_path: Path) -> None:
+def test_a_content_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
     top = "pypy3.11-v7.3.17-win64"
     path = tmp_path / "archive"
     path.write_bytes(archive_of({f"{top}/python.exe": "MZ and more"}, ".zip").replace(b"MZ and", b"MZ or "))
@@ -105,7 +105,7 @@ def test_a_content_that_its_own_checksum_denies_is_refused(tmp_path: Path) -> No
         pass
 
 
-def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_an_archive_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "archive"
     path.write_bytes(b"<html>")
     for file in (POSIX, PYPY, PYPY_WINDOWS):

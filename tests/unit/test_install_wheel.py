@@ -1,4 +1,4 @@
-"""What becomes of the parts of a wheel."""
+"""Where the parts of a wheel are installed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def opened(wheel: Distribution, folder: Path, layout: str) -> Iterator[Wheel]:
 
 
 def tree(wheel: Distribution, folder: Path, layout: str = "py3.12-posix") -> dict[str, tuple[int, bytes]]:
-    """Mode and content of every path of the object that the wheel becomes."""
+    """Return mode and content of every path of the wheel's object."""
     out = io.BytesIO()
     with opened(wheel, folder, layout) as result:
         index, _ = write_object(result.entries, out, layout=layout, artifact=Sha256(wheel.sha256), level=1)
@@ -123,8 +123,8 @@ def _resolve(path: Path) -> list[str]:
     return parts
 
 
-def test_record_is_true_by_installers_own_judgement(tmp_path: Path) -> None:
-    """The `installer` library checks an archive against the RECORD that we wrote."""
+def test_the_installer_library_accepts_the_record(tmp_path: Path) -> None:
+    """The `installer` library checks an archive against the RECORD that envc wrote."""
     from installer.records import RecordEntry, parse_record_file
 
     files = tree(FULL, tmp_path)
@@ -137,7 +137,7 @@ def test_record_is_true_by_installers_own_judgement(tmp_path: Path) -> None:
             assert entry.validate_stream(io.BytesIO(content)), entry.path
 
 
-def test_facts_of_the_metadata_are_handed_out(tmp_path: Path) -> None:
+def test_facts_of_the_metadata_are_returned(tmp_path: Path) -> None:
     with opened(FULL, tmp_path, "py3.12-posix") as wheel:
         assert (wheel.metadata.name, wheel.metadata.version) == ("full-demo", "2.0")
         assert [str(each) for each in wheel.metadata.requires] == ['other>=1; python_version < "4"']
@@ -153,7 +153,7 @@ def test_nothing_depends_on_the_order_of_the_archive(tmp_path: Path) -> None:
         assert second.members == expected
 
 
-def test_folders_are_no_files(tmp_path: Path) -> None:
+def test_folders_are_not_installed_as_files(tmp_path: Path) -> None:
     buffer = io.BytesIO(build_wheel("demo").data)
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.mkdir("demo_data")
@@ -175,7 +175,7 @@ def test_an_entry_point_replaces_a_script_of_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("layout", "place", "start"), [("py3.12-posix", "bin/demo", b"#!/bin/sh\n"), ("nt", "Scripts/demo.exe", b"MZ")]
 )
-def test_a_launcher_is_executable_and_replaces_what_the_wheel_puts_there(
+def test_a_launcher_is_executable_and_replaces_the_wheels_own_script(
     layout: str, place: str, start: bytes, tmp_path: Path
 ) -> None:
     wheel = build_wheel(
@@ -190,7 +190,7 @@ def test_a_launcher_is_executable_and_replaces_what_the_wheel_puts_there(
 @pytest.mark.parametrize(
     ("mode", "installed"), [(0o644, 0o644), (0o666, 0o644), (0o744, 0o755), (0o654, 0o755), (0o645, 0o755), (0, 0o644)]
 )
-def test_a_file_is_executable_if_anybody_may_execute_it(mode: int, installed: int, tmp_path: Path) -> None:
+def test_a_file_is_executable_if_any_execute_bit_is_set(mode: int, installed: int, tmp_path: Path) -> None:
     wheel = build_wheel("demo", files={"demo.py": "", "tool": ""})
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(wheel.data)) as old, zipfile.ZipFile(buffer, "w") as new:
@@ -202,14 +202,14 @@ def test_a_file_is_executable_if_anybody_may_execute_it(mode: int, installed: in
     assert tree(changed, tmp_path)["lib/python3.12/site-packages/tool"][0] == installed
 
 
-def test_the_version_of_a_folder_may_be_spelt_in_another_way(tmp_path: Path) -> None:
+def test_the_version_of_a_folder_may_be_spelt_differently(tmp_path: Path) -> None:
     wheel = build_wheel("demo", "1.0.0")
     other = Distribution("demo-1.0-py3-none-any.whl", wheel.name, "1.0", wheel.data, b"")
     assert "lib/python3.12/site-packages/demo-1.0.0.dist-info/RECORD" in tree(other, tmp_path)
 
 
 @pytest.mark.parametrize("algorithm", ["sha384", "sha512"])
-def test_stronger_digests_than_sha256_are_checked(algorithm: str, tmp_path: Path) -> None:
+def test_digests_stronger_than_sha256_are_checked(algorithm: str, tmp_path: Path) -> None:
     import base64
     import hashlib
 
@@ -246,7 +246,7 @@ def test_every_layout_of_the_model_is_understood(platform: str, python: Python) 
 
 
 @pytest.mark.parametrize("interpreter", ["conda", "standalone"])
-def test_an_environment_with_its_own_interpreter_has_it_above_the_launchers_on_windows(interpreter: str) -> None:
+def test_on_windows_a_bundled_interpreter_is_above_the_launchers(interpreter: str) -> None:
     python = Python(minor=(3, 12))
     layout = parse_layout(python_layout(default_target("win-arm64"), python, interpreter))
     assert (layout.name, layout.python, layout.to_python) == ("nt-own-arm64", "python.exe", "../")
@@ -257,7 +257,7 @@ def test_an_environment_with_its_own_interpreter_has_it_above_the_launchers_on_w
 
 @pytest.mark.parametrize("site", ["lib/python/site-packages", "Lib/Some_thing", "lib/python3.13/x-y"])
 @pytest.mark.parametrize("platform", ["linux-64", "win-64"])
-def test_a_layout_says_where_an_interpreter_keeps_packages_elsewhere(site: str, platform: str) -> None:
+def test_a_layout_may_have_another_site_packages(site: str, platform: str) -> None:
     name = check_layout(python_layout(default_target(platform), Python(minor=(3, 12)), "conda", site))
     assert parse_layout(name).site == site
 
@@ -278,6 +278,6 @@ def test_a_layout_says_where_an_interpreter_keeps_packages_elsewhere(site: str, 
         "code",
     ],
 )
-def test_other_names_are_no_layouts(name: str) -> None:
+def test_other_names_of_layouts_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"is not a layout of wheels|not an encoded path|not a plain relative path"):
         parse_layout(name)

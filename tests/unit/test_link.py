@@ -1,4 +1,4 @@
-"""The graph of a lock: which ids packages have, and what is taken over from the lock before."""
+"""The graph of a lock: the ids of packages, and the facts kept from the previous lock."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def step_targets(*steps: str, text: str = TWO_STEPS) -> tuple[StepTarget, ...]:
 
 
 def graph_of(*rows: tuple[Choice, ...], previous: LockGraph | None = None, builds: tuple[Build, ...] = ()) -> LockGraph:
-    """A graph whose steps one, two and three have these choices, on all their targets."""
+    """Return a graph whose steps one, two and three have these choices on all their targets."""
     targets = step_targets(*("one", "two", "three")[: len(rows)])
     chosen = dict(zip(("one", "two", "three"), rows, strict=False))
     return link(targets, {each.id: chosen[each.step] for each in targets}, {}, previous, builds)
@@ -61,7 +61,7 @@ def test_the_newest_release_has_the_plain_id() -> None:
 
 
 def test_the_newer_of_two_releases_has_the_plain_id_for_every_name() -> None:
-    """Names in plenty, since releases are held in a set, whose order changes from run to run."""
+    """Uses many names, because releases are kept in a set, whose order changes from run to run."""
     names = [f"project-{number}" for number in range(12)]
     graph = graph_of(*(tuple(choice(name, version) for name in names) for version in ("1.0", "2.0")))
     assert {(each.name, each.version): each.id for each in graph.packages} == {
@@ -70,7 +70,7 @@ def test_the_newer_of_two_releases_has_the_plain_id_for_every_name() -> None:
     }
 
 
-def test_a_version_that_pep_440_does_not_know_counts_as_older() -> None:
+def test_a_version_invalid_under_pep_440_counts_as_older() -> None:
     assert ids(graph_of((conda("2024a_x"),), (conda("1.0"),), (conda("9x_y"),))) == [
         ("1.0", "main", "conda:lib"),
         ("2024a_x", "main", "conda:lib@2024a_x"),
@@ -100,7 +100,7 @@ def test_two_files_of_one_release_under_one_target_are_told_apart_by_build_or_di
     }
 
 
-def test_two_builds_of_two_sources_name_both() -> None:
+def test_ids_of_two_builds_from_two_sources_have_both() -> None:
     rows = [(conda("1.0", build, source),) for source in ("here", "there") for build in ("cpu", "cuda")]
     targets = [replace_step(each, f"step-{number}") for each in step_targets("one") for number in range(4)]
     graph = link(targets, {each.id: rows[int(each.step[-1])] for each in targets}, {})
@@ -130,7 +130,7 @@ def test_ids_stay_with_their_releases_whatever_is_newer() -> None:
     ]
 
 
-def test_an_id_that_a_merge_gave_to_two_releases_stays_with_the_newer() -> None:
+def test_an_id_given_twice_by_a_merge_stays_with_the_newer_release() -> None:
     old, new = choice("alpha", "1.0"), choice("alpha", "2.0")
     merged = graph_of((old,), (new,))
     merged = replace(merged, packages=tuple(replace(package, id="pypi:alpha") for package in merged.packages))
@@ -142,7 +142,7 @@ def test_an_id_that_a_merge_gave_to_two_releases_stays_with_the_newer() -> None:
 
 
 def package(*choices: Choice, previous: LockGraph | None = None) -> Package:
-    """The one package that these choices make: each on a target of its own, or all on each."""
+    """Return the package that these choices make: each on a target of its own, or all on each target."""
     members = step_targets("one")
     rows = {each.id: (choices[number % len(choices)],) for number, each in enumerate(members)}
     (found,) = link(members, rows, {}, previous).packages
@@ -150,7 +150,7 @@ def package(*choices: Choice, previous: LockGraph | None = None) -> Package:
 
 
 def files(**fields: Any) -> tuple[Choice, Choice]:
-    """Two files of one release, in the order of their names; the fields are pairs."""
+    """Return two files of one release in the order of their names. The fields are pairs."""
     left, right = choice("alpha", platform="a"), choice("alpha", platform="b")
     return (
         replace(left, **{key: pair[0] for key, pair in fields.items()}),
@@ -177,18 +177,18 @@ def test_the_licence_is_that_of_the_first_file_by_name() -> None:
         assert package(*pair).license == "MIT"
 
 
-def test_a_build_is_that_of_the_package_only_where_all_files_share_it() -> None:
+def test_a_package_has_a_build_only_if_all_files_share_it() -> None:
     assert package(conda("1.0", "h_0", salt="a"), conda("1.0", "h_0", salt="b")).build == "h_0"
     assert package(conda("1.0", "h_0"), conda("1.0", "h_1")).build == ""
 
 
-def test_files_say_which_targets_they_serve() -> None:
+def test_files_list_the_targets_they_are_for() -> None:
     left, right = files()
     assert [artifact.targets for artifact in package(left, right).artifacts] == [(LINUX,), (MAC,)]
     assert [artifact.targets for artifact in package(left).artifacts] == [()]
 
 
-def test_what_conda_packages_need_is_taken_as_it_stands() -> None:
+def test_requirements_of_conda_packages_are_taken_unchanged() -> None:
     graph = graph_of((replace(conda("1.0"), specs=("z >=1", "a")),))
     assert graph.packages[0].depends == ("a", "z >=1")
 
@@ -198,10 +198,10 @@ def test_the_projects_of_a_conda_package_are_those_of_all_its_choices() -> None:
     assert package(left, right).pypi == ("a", "b", "c")
 
 
-# what the lock before recorded
+# facts of the previous lock
 
 
-def test_contents_and_yanks_are_taken_over_by_digest_and_source() -> None:
+def test_contents_and_yanks_are_kept_by_digest_and_source() -> None:
     alpha = choice("alpha")
     first = graph_of((alpha,))
     noted = replace(
@@ -218,7 +218,7 @@ def test_contents_and_yanks_are_taken_over_by_digest_and_source() -> None:
     )
     (artifact,) = graph_of((alpha,), previous=noted).packages[0].artifacts
     assert (artifact.content, artifact.yanked) == ({"nt": sha256(b"tree")}, "broken")
-    # Another index may say something else of the same file, but not that its content is another.
+    # Another index may state other facts of the same file, but not another content.
     (artifact,) = graph_of((replace(alpha, source="inner"),), previous=noted).packages[0].artifacts
     assert (artifact.content, artifact.yanked) == ({"nt": sha256(b"tree")}, None)
     own = replace(alpha, content={"nt": sha256(b"new"), "any": sha256(b"more")})
@@ -252,7 +252,7 @@ def test_builds_are_kept_for_chosen_wheels_and_for_what_built_them() -> None:
     assert graph_of((STRANGER,), previous=graph).builds == ()
 
 
-def test_wheels_that_were_built_with_each_other_are_followed_once() -> None:
+def test_circular_build_requirements_are_followed_once() -> None:
     builds = build(ALPHA, b"tree", BACKEND), build(BACKEND, b"tree", ALPHA)
     assert graph_of((ALPHA,), builds=builds).builds == builds
 
@@ -276,7 +276,7 @@ def test_the_builds_of_this_run_replace_those_of_equal_sources_and_join_others()
         ({"indexes": ()}, False),
     ],
 )
-def test_steps_share_an_environment_only_with_equal_inputs(change: dict[str, Any], shared: bool) -> None:
+def test_steps_share_an_environment_only_if_their_inputs_are_equal(change: dict[str, Any], shared: bool) -> None:
     one, three = step_targets("one")[:1], step_targets("three")[:1]
     targets = (*one, replace(three[0], **change))
     graph = link(targets, {each.id: (ALPHA,) for each in targets}, {})
@@ -290,7 +290,7 @@ def test_steps_with_other_packages_do_not_share_an_environment() -> None:
     assert [environment.steps for environment in link(targets, rows, {}).environments] == [("one",), ("three",)]
 
 
-def test_inputs_name_their_targets_unless_all_ask_for_them() -> None:
+def test_inputs_list_their_targets_unless_all_require_them() -> None:
     assert [one.line for one in environment_inputs(step_targets("two"))] == [
         "pypi:alpha>=1",
         "pypi:beta[fast]",
@@ -303,7 +303,7 @@ def test_inputs_name_their_targets_unless_all_ask_for_them() -> None:
     ]
 
 
-def test_packages_name_their_targets_unless_all_have_them() -> None:
+def test_packages_list_their_targets_unless_all_have_them() -> None:
     members = step_targets("one")
     pure = choice("pure")
     graph = link(members, {members[0].id: (pure, ALPHA), members[1].id: (pure,)}, {})
@@ -313,7 +313,7 @@ def test_packages_name_their_targets_unless_all_have_them() -> None:
     ]
 
 
-def test_extras_that_are_asked_for_by_markers_alone_keep_their_requirements() -> None:
+def test_extras_required_only_under_markers_keep_their_requirements() -> None:
     rows = (
         choice("beta", requires=('deep[x,y]>=1; extra == "fast"', 'lost[z]; extra == "slow"')),
         choice("deep", requires=('found; extra == "x"', 'more; extra == "y" or extra == "z"', 'gone; extra == "z"')),
@@ -328,7 +328,7 @@ def test_extras_that_are_asked_for_by_markers_alone_keep_their_requirements() ->
     }
 
 
-def test_a_file_that_two_sources_have_keeps_what_either_states() -> None:
+def test_a_file_of_two_sources_keeps_the_facts_of_both() -> None:
     targets = step_targets("one")
     left = choice("alpha", requires=("left",))
     right = replace(choice("alpha", requires=("right",)), source="other")

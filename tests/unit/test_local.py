@@ -1,4 +1,4 @@
-"""Local projects: which files count, what changes their digest, and what a build gets to see."""
+"""Local projects: which files are included, what changes their digest, and which files a build sees."""
 
 from __future__ import annotations
 
@@ -51,29 +51,29 @@ def digest(project: Path) -> str:
     return local_digest(project.parent, "project", project / "manifest.lock")
 
 
-def test_what_counts(project: Path) -> None:
+def test_which_files_are_included(project: Path) -> None:
     assert [name for name in project_files(project) if name != "manifest.lock"] == COUNTED
 
 
-def test_a_package_called_build_counts_at_the_top_too(project: Path) -> None:
+def test_a_package_called_build_at_the_top_is_included(project: Path) -> None:
     write_project(project, {"build/__init__.py": ""})
     assert "build/lib/acme.py" in project_files(project)
 
 
-def test_a_project_below_an_ignored_folder_is_its_own_authority(tmp_path: Path) -> None:
+def test_a_project_below_an_ignored_folder_uses_only_its_own_ignore_files(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     write_project(tmp_path, {".gitignore": "scratch/\n", "scratch/acme/setup.py": ""})
     assert project_files(tmp_path / "scratch/acme") == ["setup.py"]
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path not in COUNTED])
-def test_what_does_not_count_changes_nothing(project: Path, path: str) -> None:
+def test_excluded_files_do_not_change_the_digest(project: Path, path: str) -> None:
     before = digest(project)
     (project / path).write_text("something else")
     assert digest(project) == before
 
 
-def test_times_and_modes_change_nothing(project: Path) -> None:
+def test_times_and_modes_do_not_change_the_digest(project: Path) -> None:
     before = digest(project)
     os.utime(project / "pyproject.toml", (1, 1))
     (project / "pyproject.toml").chmod(0o755)
@@ -81,7 +81,7 @@ def test_times_and_modes_change_nothing(project: Path) -> None:
 
 
 @pytest.mark.parametrize("path", COUNTED)
-def test_what_counts_changes_the_digest(project: Path, path: str) -> None:
+def test_included_files_change_the_digest(project: Path, path: str) -> None:
     before = digest(project)
     content = (project / path).read_text()
     (project / path).write_text(content + "\n")
@@ -93,7 +93,7 @@ def test_what_counts_changes_the_digest(project: Path, path: str) -> None:
     assert digest(project) not in (before, changed)
 
 
-def test_a_copy_has_the_files_that_count_with_usual_modes(project: Path, tmp_path: Path) -> None:
+def test_a_copy_has_the_included_files_with_usual_modes(project: Path, tmp_path: Path) -> None:
     write_project(project, {"run.sh": "#!/bin/sh\n"})
     (project / "run.sh").chmod(0o700)
     (project / "pyproject.toml").chmod(0o600)
@@ -107,7 +107,7 @@ def test_a_copy_has_the_files_that_count_with_usual_modes(project: Path, tmp_pat
         assert (tmp_path / "copy/pyproject.toml").stat().st_mode & 0o777 == 0o644
 
 
-def test_files_that_change_while_they_are_copied_are_not_built(project: Path, tmp_path: Path) -> None:
+def test_files_that_change_during_the_copy_are_not_built(project: Path, tmp_path: Path) -> None:
     lock = tmp_path / "manifest.lock"
     before = local_digest(project.parent, project.name, lock)
     write_project(project, {"late.py": "x = 1\n"})
@@ -116,17 +116,17 @@ def test_files_that_change_while_they_are_copied_are_not_built(project: Path, tm
         tree.unpack(tmp_path / "copy")
 
 
-def test_a_file_counts_by_its_digest(tmp_path: Path) -> None:
+def test_a_single_file_has_the_digest_of_its_content(tmp_path: Path) -> None:
     (tmp_path / "acme-1.0-py3-none-any.whl").write_bytes(b"wheel")
     assert local_digest(tmp_path, "acme-1.0-py3-none-any.whl", tmp_path / "manifest.lock") == sha256(b"wheel")
 
 
-def test_a_path_that_leads_nowhere(tmp_path: Path) -> None:
+def test_a_missing_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotThere, match="libs/acme does not exist"):
         local_digest(tmp_path, "libs/acme", tmp_path / "manifest.lock")
 
 
-def test_links_to_files_count_as_files_and_broken_ones_not_at_all(project: Path) -> None:
+def test_links_to_files_count_as_files_and_broken_links_are_ignored(project: Path) -> None:
     (project / "link.py").symlink_to(project / "pyproject.toml")
     (project / "broken.py").symlink_to("nowhere")
     (project / "folder").symlink_to(project / "src")

@@ -1,4 +1,4 @@
-"""Merging two locks by key, and finding what a merge left behind."""
+"""Merges two locks by key, and detects leftovers of a merge by text."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _lock(*steps: LockedEnvironment, packages: tuple[Package, ...] = ()) -> Lock
 A, B = _package("a"), _package("b")
 
 
-def test_steps_added_on_both_sides_are_both_there() -> None:
+def test_steps_added_on_both_sides_are_kept() -> None:
     ours = _lock(_environment("x", "a"), packages=(A,))
     theirs = _lock(_environment("y", "a", "b"), packages=(A, B))
     merged = merge(ours, theirs)
@@ -45,7 +45,7 @@ def test_steps_added_on_both_sides_are_both_there() -> None:
     assert dangling(merged) == ()
 
 
-def test_one_version_on_each_side_stands_twice_and_is_stale() -> None:
+def test_a_different_version_on_each_side_keeps_both_and_is_stale() -> None:
     ours = _lock(_environment("x", "a"), _environment("y", "b"), packages=(A, B))
     theirs = _lock(_environment("x", "a"), _environment("y", "b"), packages=(_package("a", "2.0"), B))
     merged = merge(ours, theirs)
@@ -76,7 +76,7 @@ def test_artifacts_of_one_version_are_united() -> None:
     assert merged.packages == (replace(TORCH, artifacts=(replace(linux, content=mapping), mac)),)
 
 
-def test_artifacts_that_contradict_each_other_are_not_united() -> None:
+def test_contradicting_artifacts_are_not_united() -> None:
     linux, mac = TORCH.artifacts
     for other in (
         replace(linux, size=1),
@@ -87,7 +87,7 @@ def test_artifacts_that_contradict_each_other_are_not_united() -> None:
         assert len(merged.packages) == 2
 
 
-def test_what_a_merge_by_text_can_leave_behind() -> None:
+def test_leftovers_of_a_merge_by_text_are_found() -> None:
     missing = replace(TRAIN, packages=(PackageRef("pypi:gone"), PackageRef("pypi:torch", ("win-64",))))
     assert dangling(replace(SMALL, environments=(missing,))) == (
         Dangling(STEPS, "pypi:gone is not in the lock"),
@@ -107,7 +107,7 @@ def test_what_a_merge_by_text_can_leave_behind() -> None:
     assert loads(dumps(doubled)) == doubled
 
 
-def test_projects_that_one_side_s_mixed_step_found_are_kept() -> None:
+def test_projects_found_by_a_mixed_step_of_one_side_are_kept() -> None:
     plain = replace(A, id="conda:a", artifacts=(artifact("a-1.0-0.conda"),))
     told = replace(plain, pypi=("alpha",))
     assert merge(_lock(packages=(plain,)), _lock(packages=(told,))).packages == (told,)
@@ -115,8 +115,8 @@ def test_projects_that_one_side_s_mixed_step_found_are_kept() -> None:
     assert loads(dumps(_lock(packages=(told,)))).packages == (told,)
 
 
-def test_sides_that_disagree_on_where_a_package_goes_both_stay() -> None:
-    """Then its environments are stale; whichever side were taken, the result would depend on the order."""
+def test_packages_with_different_folders_on_each_side_are_both_kept() -> None:
+    """Then its environments are stale: with either side alone the result would depend on the order."""
     left = SMALL.packages[0].artifacts[0]
     for changes in ({"noarch": "python"}, {"site_packages": "lib/python/site-packages"}):
         right = replace(left, **changes)
@@ -127,7 +127,7 @@ def test_sides_that_disagree_on_where_a_package_goes_both_stay() -> None:
         assert len(merge(ours, theirs).packages) == 2
 
 
-def test_options_of_both_sides_are_there_and_ours_stand_where_they_differ() -> None:
+def test_options_of_both_sides_are_kept_and_ours_win() -> None:
     ours = LockGraph(version=1, options={"align": "off", "build": ["a"]}, environments=(), packages=())
     theirs = LockGraph(version=2, options={"align": "strong", "resolution": "lowest"}, environments=(), packages=())
     merged = merge(ours, theirs)
@@ -140,7 +140,7 @@ LINUX, MAC = TORCH.artifacts
 
 
 def united(left: Artifact, right: Artifact) -> tuple[Artifact, ...] | None:
-    """The artifacts of a package of which each side has one; None where the package stands twice."""
+    """Return the artifacts of a package that both sides have; None if the package occurs twice."""
     ours, theirs = (_lock(packages=(replace(TORCH, artifacts=(each,)),)) for each in (left, right))
     assert merge(ours, theirs) == merge(theirs, ours)
     packages = merge(ours, theirs).packages
@@ -162,11 +162,11 @@ def test_two_files_serve_different_targets_or_are_not_united() -> None:
     assert united(LINUX, replace(MAC, targets=(*MAC.targets, LINUX.targets[0]))) is None
 
 
-def test_a_file_that_names_a_target_twice_serves_it_once() -> None:
+def test_a_target_listed_twice_for_a_file_is_kept_once() -> None:
     assert united(replace(LINUX, targets=(*LINUX.targets, *LINUX.targets)), MAC) == (LINUX, MAC)
 
 
-def test_a_yank_that_one_side_knows_of_is_kept() -> None:
+def test_a_yank_known_to_one_side_is_kept() -> None:
     for one, other, kept in ((None, "", ""), (None, "broken", "broken"), ("", "broken", "broken"), ("a", "b", "b")):
         found = united(replace(LINUX, yanked=one), replace(LINUX, yanked=other))
         assert found is not None and found[0].yanked == kept
@@ -186,7 +186,7 @@ def test_facts_of_one_digest_must_agree() -> None:
         assert united(LINUX, replace(LINUX, **changes)) is None
 
 
-def test_packages_that_differ_in_more_than_their_files_stand_twice() -> None:
+def test_packages_that_differ_in_more_than_files_are_both_kept() -> None:
     for changes in ({"license": "MIT"}, {"depends": ("x",)}, {"released": None}, {"source": "inner"}):
         merged = merge(_lock(packages=(TORCH,)), _lock(packages=(replace(TORCH, **changes),)))
         assert len(merged.packages) == 2
@@ -220,7 +220,7 @@ def test_environments_of_one_step_that_differ_in_anything_are_left_out() -> None
         assert merge(_lock(environment, packages=(A,)), _lock(changed, packages=(A,))).environments == ()
 
 
-def test_how_often_a_package_or_step_stands_is_counted() -> None:
+def test_duplicates_of_packages_and_steps_are_counted() -> None:
     thrice = replace(SMALL, packages=tuple(replace(TORCH, version=version) for version in "123"))
     assert dangling(thrice) == (Dangling(STEPS, "pypi:torch is 3 times in the lock"),)
     one = _environment("x", "a")

@@ -1,4 +1,4 @@
-"""A lock file is hostile input: whatever is wrong with it is said, with its key path."""
+"""A lock file is untrusted input: every mistake is reported with its key path."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ PATH = Path("work/manifest.lock")
         ("artifacts = [", 'artifacts = "', "not TOML: "),
     ],
 )
-def test_what_is_wrong_is_said(old: str, new: str, reason: str) -> None:
+def test_mistakes_are_reported_with_their_key_path(old: str, new: str, reason: str) -> None:
     assert TEXT.count(old) >= 1
     with pytest.raises(LockFileError) as caught:
         loads(TEXT.replace(old, new, 1), PATH)
@@ -62,31 +62,31 @@ def test_what_is_wrong_is_said(old: str, new: str, reason: str) -> None:
     assert caught.value.hint
 
 
-def test_upper_case_and_trailing_characters_are_no_digest() -> None:
+def test_digests_with_upper_case_or_trailing_characters_are_refused() -> None:
     good = digest("torch-2.5.1-cp311-none-macosx_11_0_arm64.whl")
     for bad in (good.upper(), good + "\\n", good[:-1], good + "0"):
         with pytest.raises(LockFileError):
             loads(TEXT.replace(good, bad))
 
 
-def test_a_newer_lock_says_what_to_do() -> None:
+def test_the_message_for_a_newer_lock_says_what_to_do() -> None:
     with pytest.raises(LockFileError) as caught:
         loads(TEXT.replace("version = 1", "version = 2\nnew-key = 1", 1), PATH)
     assert caught.value.hint == "upgrade envc"
 
 
-def test_nesting_has_an_end() -> None:
+def test_deep_nesting_is_refused() -> None:
     with pytest.raises(LockFileError):
         loads("version = 1\nx = " + "[" * 100_000)
 
 
-def test_windows_line_ends_change_nothing(tmp_path: Path) -> None:
+def test_windows_line_ends_are_accepted(tmp_path: Path) -> None:
     path = tmp_path / "manifest.lock"
     path.write_bytes(TEXT.replace("\n", "\r\n").encode())
     assert load(path) == SMALL
 
 
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "manifest.lock"
     with pytest.raises(FileNotFoundError):
         load(path)
@@ -114,7 +114,7 @@ more = 1
 """
 
 
-def test_conflict_markers_are_two_locks() -> None:
+def test_conflict_markers_give_two_locks() -> None:
     with pytest.raises(LockConflict) as caught:
         loads(CONFLICT, PATH)
     assert caught.value.ours == "version = 1\nours = 1\n[options]\n"
@@ -126,7 +126,7 @@ def test_conflict_markers_are_two_locks() -> None:
 @pytest.mark.parametrize(
     "text", ["<<<<<<< a\nx = 1\n", "<<<<<<< a\n<<<<<<< b\n=======\n>>>>>>> c\n", ">>>>>>> a\n<<<<<<< b\n"]
 )
-def test_markers_that_do_not_match_up_are_no_toml(text: str) -> None:
+def test_incomplete_conflict_markers_are_refused_as_invalid_toml(text: str) -> None:
     with pytest.raises(LockFileError, match="not TOML") as caught:
         loads("version = 1\n" + text)
     assert not isinstance(caught.value, LockConflict)

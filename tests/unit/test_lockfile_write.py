@@ -1,4 +1,4 @@
-"""Writing lock files: whole or not at all, only when something changed, and never with an address."""
+"""Lock files are written atomically, and only if something changed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_line_ends_are_those_of_the_format(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither these modes nor links for everybody")
-def test_mode_and_link_of_the_file_before_are_kept(tmp_path: Path) -> None:
+def test_mode_and_link_of_the_previous_file_are_kept(tmp_path: Path) -> None:
     real = tmp_path / "shared.lock"
     real.write_text("")
     real.chmod(0o640)
@@ -60,19 +60,19 @@ def test_a_failed_write_leaves_the_old_lock_and_nothing_else(tmp_path: Path) -> 
     assert os.listdir(tmp_path) == ["manifest.lock"]  # noqa: PTH208 - the names alone are asked for
 
 
-def test_only_toml_values_are_options() -> None:
+def test_options_must_be_toml_values() -> None:
     for odd in (None, object(), b"x", {1, 2}):
         with pytest.raises(TypeError, match="not a TOML value"):
             dumps(LockGraph(options={"x": odd}, environments=(), packages=()))
 
 
-def test_an_option_that_grows_is_broken_into_lines() -> None:
+def test_a_long_option_is_wrapped() -> None:
     options: dict[str, object] = {"mapping": {"b": "x", "a": False}, "build": ["y", "x"], "channels": ["c", "b"]}
     text = dumps(msgspec.structs.replace(SMALL, options=options))
     assert 'channels = ["c", "b"]\nbuild = [\n  "y",\n  "x",\n]\n\n[options.mapping]\na = false\nb = "x"\n' in text
 
 
-def test_a_bump_changes_no_line_of_another_package() -> None:
+def test_a_version_bump_changes_no_line_of_another_package() -> None:
     bumped = tuple(
         msgspec.structs.replace(package, version="0.21.0") if package.id == "pypi:mlx" else package
         for package in WHOLE.packages

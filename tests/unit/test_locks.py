@@ -1,4 +1,4 @@
-"""Turns: one at a time, however the lock is made."""
+"""File locks: one holder at a time, whichever way the lock is taken."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def file(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     return tmp_path / "one.lock"
 
 
-def test_who_does_not_wait_is_told_that_it_is_not_his_turn(file: Path) -> None:
+def test_without_waiting_a_held_lock_yields_false(file: Path) -> None:
     with file_lock(file) as first:
         with file_lock(file, wait=False) as second:
             assert (first, second) == (True, False)
@@ -28,15 +28,15 @@ def test_who_does_not_wait_is_told_that_it_is_not_his_turn(file: Path) -> None:
         assert fourth
 
 
-def test_a_turn_ends_with_an_error_too(file: Path) -> None:
+def test_an_error_releases_the_lock(file: Path) -> None:
     with pytest.raises(ValueError, match="halfway"), file_lock(file):
         raise ValueError("halfway")
     with file_lock(file, wait=False) as mine:
         assert mine
 
 
-def test_both_kinds_of_lock_keep_each_other_out(tmp_path: Path) -> None:
-    """Older versions of envc lock with the library."""
+def test_both_kinds_of_lock_exclude_each_other(tmp_path: Path) -> None:
+    """Older versions of envc lock with the `filelock` library."""
     file = tmp_path / "one.lock"
     with file_lock(file), pytest.raises(Timeout):
         FileLock(file, timeout=0).acquire()

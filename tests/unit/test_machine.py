@@ -1,4 +1,4 @@
-"""What environments ask of a machine, and what machines answer."""
+"""What environments require of a machine, and what machines offer."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def member(file: str, kind: str = "pypi", depends: tuple[str, ...] = ()) -> Envi
         ),
     ],
 )
-def test_files_and_dependencies_say_what_they_need(
+def test_floors_follow_from_files_and_dependencies(
     members: list[EnvironmentMember], platform: str, needs: dict[str, str]
 ) -> None:
     assert machine_requirements(members, platform) == needs
@@ -112,7 +112,7 @@ def test_files_and_dependencies_say_what_they_need(
         ({"never heard of": "1"}, {}, "no never heard of"),
     ],
 )
-def test_both_numbers_are_told(needs: dict[str, str], environ: dict[str, str], refusal: str | None) -> None:
+def test_both_versions_are_reported(needs: dict[str, str], environ: dict[str, str], refusal: str | None) -> None:
     if refusal is None:
         check_floors(needs, OLD, environ)
         return
@@ -128,7 +128,7 @@ def test_another_platform_is_refused() -> None:
         check_platform("osx-arm64", OLD)
 
 
-def test_this_machine_is_asked() -> None:
+def test_the_current_machine_is_inspected() -> None:
     machine = machine_of(own_python("standalone", PLATFORMS["linux-64"]))
     assert (machine.platform, machine.glibc) == (this_python().platform, this_python().glibc)
     check_floors({"archspec": cpu()}, machine, {})
@@ -139,7 +139,7 @@ def test_this_machine_is_asked() -> None:
         check_floors({"archspec": "x86_64"}, machine, {})
 
 
-def test_declared_floors_are_those_that_are_not_the_defaults() -> None:
+def test_declared_floors_are_those_that_differ_from_the_defaults() -> None:
     assert default_target("linux-64").declared == {}
     assert default_target("osx-arm64").declared == {}
     gpu = Target(name="gpu", platform="linux-64", glibc="2.28", cuda="12.4", archspec="x86_64_v3")

@@ -1,4 +1,4 @@
-"""Which PyPI projects conda packages stand for: the shipped table, what goes before it, and how it is made."""
+"""The PyPI projects of conda packages: the shipped table, what overrides it, and how it is made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 PYTHON = ["python >=3.11,<3.12.0a0", "libstdcxx"]
 
 
-def test_the_manifest_goes_before_the_table_and_the_table_before_the_name() -> None:
+def test_the_manifest_overrides_the_table_and_the_table_the_name() -> None:
     names = Names({"pytorch": ("torch",), "opencv": ("opencv-python",)}, {"pytorch": "fork", "opencv": False})
     assert names.stands_for("pytorch", []) == Stands(0, ("fork",))
     assert names.stands_for("opencv", PYTHON) == Stands(0, ())
@@ -31,7 +31,7 @@ def test_the_manifest_goes_before_the_table_and_the_table_before_the_name() -> N
     assert names.stands_for("typing_extensions", PYTHON) == Stands(2, ("typing-extensions",))
 
 
-def test_a_name_alone_counts_only_for_what_needs_python() -> None:
+def test_the_name_alone_is_used_only_for_packages_that_need_python() -> None:
     names = Names({})
     assert names.stands_for("graphviz", ["libexpat", "pythonic >=1"]).projects == ()
     assert names.stands_for("ruamel.yaml", ["python"]).projects == ("ruamel-yaml",)
@@ -42,7 +42,7 @@ def test_a_name_alone_counts_only_for_what_needs_python() -> None:
     ("conda", "pypi"),
     [("1.26.4", "1.26.4"), ("2024a", "2024a0"), ("1.0_rc1", "1.0rc1"), ("2023.04_03", None), ("1.1.1w", None)],
 )
-def test_conda_versions_as_pypi_spells_them(conda: str, pypi: str | None) -> None:
+def test_conda_versions_are_converted_to_pypi_spelling(conda: str, pypi: str | None) -> None:
     assert python_version(conda) == pypi
 
 
@@ -107,8 +107,8 @@ def test_a_snapshot_is_made_from_the_newest_release(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.network
-def test_the_snapshot_is_what_its_release_says(tmp_path: Path) -> None:
-    """Unless there is a newer one: then `python -m envc.locking.resolve.names` makes a new snapshot."""
+def test_the_snapshot_matches_its_release(tmp_path: Path) -> None:
+    """If there is a newer release, run `python -m envc.locking.resolve.names` to make a new snapshot."""
     subprocess.run([sys.executable, "-m", "envc.locking.resolve.names", str(tmp_path)], check=True)
     shipped = (ROOT / "compiler/envc/locking/resolve/names/snapshot.txt").read_text().splitlines()
     made = (tmp_path / "snapshot.txt").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""Prefixes share what was unpacked before, and nothing that has changed since."""
+"""Prefixes share files that were unpacked before, but none that have changed since."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ GAMMA = build_wheel("gamma", files={"gamma.py": "two = 2\n", "shared/text.txt": 
 LARGE = build_wheel("large", files={"large.bin": os.urandom(20_000_000)}, compression=0)
 
 
-class Desk:
-    """A store with an environment, a cache, and prefixes that are made from them."""
+class CachedPrefixes:
+    """A store with an environment, a cache, and prefixes made from both."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -66,7 +66,7 @@ def find(prefix: Path, name: str) -> Path:
 
 
 def check(prefix: Path, record: Record) -> None:
-    """Every member is there, with its content, mode and time."""
+    """Assert that every member exists, with its content, mode and time."""
     for item in record.objects:
         for member in item.index.members:
             path = prefix / member.path
@@ -77,35 +77,35 @@ def check(prefix: Path, record: Record) -> None:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def prefixes(tmp_path: Path) -> CachedPrefixes:
+    return CachedPrefixes(tmp_path)
 
 
 @pytest.mark.parametrize("mode", [None, "hardlink", "copy"])
-def test_a_second_prefix_asks_the_store_for_no_object(desk: Desk, mode: LinkMode | None) -> None:
-    first = desk.make("first", link_mode=mode)
-    second = desk.make("second", link_mode=mode)
-    assert desk.store.requests == []
-    check(first, desk.record)
-    check(second, desk.record)
+def test_a_second_prefix_requests_no_object(prefixes: CachedPrefixes, mode: LinkMode | None) -> None:
+    first = prefixes.make("first", link_mode=mode)
+    second = prefixes.make("second", link_mode=mode)
+    assert prefixes.store.requests == []
+    check(first, prefixes.record)
+    check(second, prefixes.record)
     shared = find(first, "data.bin").samefile(find(second, "data.bin"))
     assert shared == (mode != "copy") or mode is None
 
 
 def test_members_of_many_frames_are_shared_too(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
-    record = record_of(desk.store, tmp_path, LARGE)
-    desk.make("first", record)
-    second = desk.make("second", record)
-    assert desk.store.requests == []
+    prefixes = CachedPrefixes(tmp_path)
+    record = record_of(prefixes.store, tmp_path, LARGE)
+    prefixes.make("first", record)
+    second = prefixes.make("second", record)
+    assert prefixes.store.requests == []
     check(second, record)
 
 
-def test_without_the_cache_nothing_is_kept(desk: Desk) -> None:
-    desk.make("first", cached=False)
-    assert desk.objects() == []
-    desk.make("second", cached=False)
-    assert desk.store.requests
+def test_without_the_cache_no_object_is_kept(prefixes: CachedPrefixes) -> None:
+    prefixes.make("first", cached=False)
+    assert prefixes.objects() == []
+    prefixes.make("second", cached=False)
+    assert prefixes.store.requests
 
 
 def append(path: Path) -> None:
@@ -134,62 +134,62 @@ POISONS = [append, overwrite, mark, Path.unlink, link_elsewhere]
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX modes and links")
 @pytest.mark.parametrize("poison", POISONS)
-def test_a_poisoned_file_reaches_no_other_prefix(desk: Desk, poison: Callable[[Path], None]) -> None:
-    desk.make("first")
-    for folder in desk.objects():
+def test_a_poisoned_file_reaches_no_other_prefix(prefixes: CachedPrefixes, poison: Callable[[Path], None]) -> None:
+    prefixes.make("first")
+    for folder in prefixes.objects():
         for path in list(folder.iterdir()):
             poison(path)
-    second = desk.make("second")
-    assert desk.store.requests
-    check(second, desk.record)
-    third = desk.make("third")
-    assert desk.store.requests == []
-    check(third, desk.record)
+    second = prefixes.make("second")
+    assert prefixes.store.requests
+    check(second, prefixes.record)
+    third = prefixes.make("third")
+    assert prefixes.store.requests == []
+    check(third, prefixes.record)
 
 
-def test_an_edit_in_one_prefix_reaches_no_later_one(desk: Desk) -> None:
-    """Hard links share bytes, so the edit is seen in the cache; it must not go further."""
-    append(find(desk.make("first", link_mode="hardlink"), "beta.py"))
-    check(desk.make("second"), desk.record)
+def test_an_edit_in_one_prefix_does_not_reach_later_ones(prefixes: CachedPrefixes) -> None:
+    """Hard links share bytes, so the edit reaches the cache. It must not reach other prefixes."""
+    append(find(prefixes.make("first", link_mode="hardlink"), "beta.py"))
+    check(prefixes.make("second"), prefixes.record)
 
 
-def test_a_copy_that_differs_is_no_copy(desk: Desk) -> None:
-    """What no time betrays, the digest does."""
-    desk.make("first", link_mode="copy")
-    for folder in desk.objects():
+def test_a_differing_file_in_the_cache_is_not_used(prefixes: CachedPrefixes) -> None:
+    """The digest detects changes that leave the time unchanged."""
+    prefixes.make("first", link_mode="copy")
+    for folder in prefixes.objects():
         for path in folder.iterdir():
             before = path.stat()
             overwrite(path)
             os.utime(path, (before.st_atime, before.st_mtime))
-    second = desk.make("second", link_mode="copy")
-    assert desk.store.requests
-    check(second, desk.record)
+    second = prefixes.make("second", link_mode="copy")
+    assert prefixes.store.requests
+    check(second, prefixes.record)
 
 
-def test_an_object_that_lost_paths_is_completed_when_they_are_wanted(desk: Desk) -> None:
-    both = record_of(desk.store, desk.folder, BETA, GAMMA)
-    desk.make("both", both)
-    alone = record_of(desk.store, desk.folder, BETA)
-    check(desk.make("alone", alone), alone)
-    assert desk.store.requests  # beta's own shared/text.txt was never written
-    check(desk.make("again", alone), alone)
-    assert desk.store.requests == []
+def test_a_partial_object_is_completed_when_its_paths_are_needed(prefixes: CachedPrefixes) -> None:
+    both = record_of(prefixes.store, prefixes.folder, BETA, GAMMA)
+    prefixes.make("both", both)
+    alone = record_of(prefixes.store, prefixes.folder, BETA)
+    check(prefixes.make("alone", alone), alone)
+    assert prefixes.store.requests  # beta's own shared/text.txt was never written
+    check(prefixes.make("again", alone), alone)
+    assert prefixes.store.requests == []
 
 
-def test_a_cache_that_cannot_be_written_costs_time_only(desk: Desk) -> None:
-    desk.cache.mkdir(exist_ok=True)
-    (desk.cache / "objects").write_text("in the way")
-    check(desk.make("first"), desk.record)
-    check(desk.make("second"), desk.record)
+def test_an_unwritable_cache_is_not_an_error(prefixes: CachedPrefixes) -> None:
+    prefixes.cache.mkdir(exist_ok=True)
+    (prefixes.cache / "objects").write_text("in the way")
+    check(prefixes.make("first"), prefixes.record)
+    check(prefixes.make("second"), prefixes.record)
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
-def test_across_file_systems_objects_are_kept_where_that_saves_a_network(desk: Desk, tmp_path: Path) -> None:
+def test_across_file_systems_objects_are_kept_for_remote_stores_only(prefixes: CachedPrefixes, tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
         if Path(other).stat().st_dev == tmp_path.stat().st_dev:
             pytest.skip("both folders are on one file system")
-        record, item = desk.record, desk.record.objects[0]
-        prefix = desk.make("first")
+        record, item = prefixes.record, prefixes.record.objects[0]
+        prefix = prefixes.make("first")
         near = ObjectCache(Path(other) / "near")
         near.keep(prefix, item.index, item.content, frozenset())
         assert not list(Path(other).glob("near/*/??/*"))
@@ -200,22 +200,22 @@ def test_across_file_systems_objects_are_kept_where_that_saves_a_network(desk: D
         assert record.objects[0] is item
 
 
-def test_nothing_is_copied_before_the_prefix_has_its_room(desk: Desk, tmp_path: Path) -> None:
-    """On a disk that is nearly full the copies for the cache would take what the prefix still needs."""
+def test_the_cache_is_filled_after_the_prefix(prefixes: CachedPrefixes, tmp_path: Path) -> None:
+    """On a nearly full disk the copies for the cache would take the space that the prefix still needs."""
     kept, early = tmp_path / "kept", []
 
     def part(item: RecordObject, *, last: bool) -> Part:
         key = object_key(item.index.layout, item.index.artifact)
 
         def read_range(offset: int, length: int) -> bytes:
-            end = time.monotonic() + 0.3  # what copies too early does so at once
+            end = time.monotonic() + 0.3  # copies that are made too early would happen at once
             while last and not early and time.monotonic() < end:
                 early.extend(path for path in kept.rglob("*") if path.is_file())
-            return desk.store.read_range(key, offset, length)
+            return prefixes.store.read_range(key, offset, length)
 
         return Part(index=item.index, what=item.name, read_range=read_range, names=(item.content,))
 
-    first, second = sorted(desk.record.objects, key=lambda item: -sum(frame.length for frame in item.index.frames))
+    first, second = sorted(prefixes.record.objects, key=lambda item: -sum(frame.length for frame in item.index.frames))
     (tmp_path / "root").mkdir()
     parts = [part(first, last=False), part(second, last=True)]
     unpacked = ObjectCache(kept, mode="copy")
@@ -225,24 +225,24 @@ def test_nothing_is_copied_before_the_prefix_has_its_room(desk: Desk, tmp_path: 
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
-def test_a_way_of_sharing_that_does_not_work_here_is_told(desk: Desk, tmp_path: Path) -> None:
-    desk.make("first")
+def test_an_unsupported_link_mode_is_reported(prefixes: CachedPrefixes, tmp_path: Path) -> None:
+    prefixes.make("first")
     with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
         if Path(other).stat().st_dev == tmp_path.stat().st_dev:
             pytest.skip("both folders are on one file system")
         with pytest.raises(Unwritable, match="Invalid cross-device link") as refused:
-            desk.make(f"{other}/second", link_mode="hardlink")
+            prefixes.make(f"{other}/second", link_mode="hardlink")
         assert "leave out --link-mode" in str(refused.value.hint)
         assert list(Path(other).iterdir()) == []
 
 
-def test_drafts_of_killed_runs_are_removed_after_a_day(desk: Desk) -> None:
-    drafts = desk.cache / "objects/tmp"
+def test_drafts_of_killed_runs_are_removed_after_a_day(prefixes: CachedPrefixes) -> None:
+    drafts = prefixes.cache / "objects/tmp"
     for name, age in (("old", 2 * 86400), ("young", 60)):
         (drafts / name).mkdir(parents=True)
         moment = (drafts / name).stat().st_mtime - age
         os.utime(drafts / name, (moment, moment))
-    desk.make("first")
+    prefixes.make("first")
     assert [path.name for path in drafts.iterdir()] == ["young"]
 
 
@@ -291,8 +291,8 @@ assert (resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt > before) == (usa
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere this process shares all files itself")
-def test_many_files_are_shared_by_several_processes(tmp_path: Path) -> None:
-    """Which find a file that was changed as one process does."""
+def test_many_files_are_checked_by_several_processes(tmp_path: Path) -> None:
+    """Several processes detect a changed file just as one does."""
     from envc.shipping.store.open import open_store
 
     wheels = [build_wheel(name, files={f"{name}/m{n}.py": "" for n in range(2100)}) for name in ("alpha", "beta")]

@@ -1,4 +1,4 @@
-"""What ends up in a store, what is made again, and what is refused."""
+"""What pack writes to a store, what it makes again, and what it refuses."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def key_of(wheel: Distribution) -> str:
     return object_key(LAYOUT, Sha256(wheel.sha256))
 
 
-def test_a_step_is_found_by_its_lock(tmp_path: Path) -> None:
+def test_a_step_is_found_under_its_lock(tmp_path: Path) -> None:
     store = MemoryBlobs()
     steps = (
         StepBundle(
@@ -65,7 +65,7 @@ def test_a_step_is_found_by_its_lock(tmp_path: Path) -> None:
     assert code is not None and [member.path for member in code[0].members] == ["main.py"]
 
 
-def test_everything_is_published_before_what_refers_to_it(tmp_path: Path) -> None:
+def test_blobs_are_published_before_references_to_them(tmp_path: Path) -> None:
     store = MemoryBlobs()
     bundle(store, tmp_path, ALPHA, BETA)
     written = [key.split("/")[1] for request, key in store.requests if request.startswith("write")]
@@ -97,7 +97,7 @@ def test_an_artifact_in_two_layouts_is_fetched_once(tmp_path: Path) -> None:
     assert len(bundled.made) == 3
 
 
-def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
+def test_existing_objects_are_not_made_again(tmp_path: Path) -> None:
     store = MemoryBlobs()
     first, _ = bundle(store, tmp_path, ALPHA, BETA)
     before = dict(store.blobs)
@@ -107,7 +107,7 @@ def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
     assert store.blobs == before
 
 
-def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
+def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:
     store = MemoryBlobs()
     bundle(store, tmp_path, BETA)
     bundled, shelf = bundle(store, tmp_path, ALPHA, BETA)
@@ -115,7 +115,7 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
     assert [member.file for member in bundled.made] == [ALPHA.file]
 
 
-def test_an_object_from_elsewhere_is_derived_again_and_kept_if_it_is_the_same(tmp_path: Path) -> None:
+def test_a_foreign_object_is_derived_again_and_kept_if_equal(tmp_path: Path) -> None:
     store = MemoryBlobs()
     bundle(store, tmp_path / "there", BETA)
     before = dict(store.blobs)
@@ -143,7 +143,7 @@ def test_a_poisoned_object_is_named_and_replaced(tmp_path: Path) -> None:
 
 
 def _rename_artifact(data: bytes, old: Distribution, new: Distribution) -> bytes:
-    """The object with another artifact in its index, as an attacker who may write to the store would make it."""
+    """Replace the artifact in the object's index, as an attacker with write access to the store could."""
     from envc.shipping.format.object_index import encode_trailer, read_index
     from envc.shipping.store.objects import bytes_reader
 
@@ -153,7 +153,7 @@ def _rename_artifact(data: bytes, old: Distribution, new: Distribution) -> bytes
     return data[:end] + encode_trailer(msgspec.structs.replace(index, artifact=new.sha256), end)
 
 
-def test_trust_store_believes_others(tmp_path: Path) -> None:
+def test_trust_store_accepts_objects_of_others(tmp_path: Path) -> None:
     store = MemoryBlobs()
     bundle(store, tmp_path / "there", BETA)
     _, shelf = bundle(store, tmp_path / "here", BETA, trust_store=True)
@@ -169,7 +169,7 @@ def test_a_corrupt_object_is_named_and_made_again(damage: str, tmp_path: Path) -
     flipped[40 if damage == "frames" else len(good) - 30] ^= 0xFF
     store.blobs[key_of(BETA)] = {"truncated": good[:-1], "empty": b""}.get(damage, bytes(flipped))
     if damage == "frames":
-        # The index is whole, so this is found by who reads the frames; hydrate then has the ledger forget the object.
+        # The index is intact, so only reading the frames finds this. hydrate then removes the object from the ledger.
         Ledger(tmp_path / "cache/derived").doubt(LAYOUT, Sha256(BETA.sha256))
     progress = Silent()
     bundle(store, tmp_path, BETA, progress=progress)
@@ -202,8 +202,8 @@ def test_corrupt_code_is_made_again(damage: int, tmp_path: Path) -> None:
     assert store.blobs[key] == good
 
 
-def test_a_record_of_other_frames_is_replaced(tmp_path: Path) -> None:
-    """Another level gives other bytes of the same content; a record that no longer fits them must not stay."""
+def test_a_record_with_other_frames_is_replaced(tmp_path: Path) -> None:
+    """Another level gives other bytes for the same content, so a record that no longer matches must be replaced."""
     store = MemoryBlobs()
     big = build_wheel("big", files={"big.py": "".join(f"x{n} = {n * n}\n" for n in range(5000))})
     first, _ = bundle(store, tmp_path, big)
@@ -217,7 +217,7 @@ def test_a_record_of_other_frames_is_replaced(tmp_path: Path) -> None:
     get_record(store, third.records[0].environment, third.pointers["step", HOST.platform].record)
 
 
-def test_the_lock_demands_a_content(tmp_path: Path) -> None:
+def test_a_recorded_content_must_match(tmp_path: Path) -> None:
     store = MemoryBlobs()
     bundled, _ = bundle(store, tmp_path, BETA)
     content = bundled.content[Sha256(BETA.sha256), LAYOUT]
@@ -231,8 +231,8 @@ def test_the_lock_demands_a_content(tmp_path: Path) -> None:
                     bundle(place, tmp_path / "new", BETA, steps=(step,))
 
 
-def test_what_the_lock_is_to_demand_is_derived_whatever_anybody_says(tmp_path: Path) -> None:
-    """Neither a ledger, nor trust in the store, nor an older demand has a say; an equal demand saves the work."""
+def test_contents_to_be_recorded_are_always_derived(tmp_path: Path) -> None:
+    """Neither a ledger, nor a trusted store, nor an older demand is enough. An equal demand saves the work."""
     store = MemoryBlobs()
     bundle(store, tmp_path, ALPHA, BETA)
     told: list[dict[tuple[Sha256, str], Sha256]] = []
@@ -251,8 +251,8 @@ def test_what_the_lock_is_to_demand_is_derived_whatever_anybody_says(tmp_path: P
         get_pointer(store, step_key("demo", sha256(b"the lock, with contents\n"), "step", HOST.platform))
 
 
-def test_a_doubted_object_is_derived_again_whoever_vouches_for_it(tmp_path: Path) -> None:
-    """The lock vouches for a content, the index claims it, and the frames hold something else."""
+def test_a_doubted_object_is_derived_again_whatever_claims_to_know_it(tmp_path: Path) -> None:
+    """The lock records a content digest, the index claims it, but the frames have another content."""
     store = MemoryBlobs()
     content = bundle(store, tmp_path, BETA)[0].content[Sha256(BETA.sha256), LAYOUT]
     honest = store.blobs[key_of(BETA)]
@@ -276,9 +276,7 @@ def test_a_doubted_object_is_derived_again_whoever_vouches_for_it(tmp_path: Path
         (("gamma>=2",), "the lock says it requires gamma>=2; the file does not"),
     ],
 )
-def test_metadata_that_was_locked_must_be_the_artifacts_own(
-    locked: tuple[str, ...], message: str, tmp_path: Path
-) -> None:
+def test_locked_metadata_must_match_the_artifact(locked: tuple[str, ...], message: str, tmp_path: Path) -> None:
     store = MemoryBlobs()
     wheel = build_wheel("alpha", "1.0", ["gamma>=1", 'delta; extra == "fast"'], extras=["fast"])
     step = StepBundle(step="step", target=HOST.platform, environment=environment(wheel, depends=locked))
@@ -289,7 +287,7 @@ def test_metadata_that_was_locked_must_be_the_artifacts_own(
 
 
 @pytest.mark.parametrize("locked", [("gamma>=1",), ('delta; extra == "fast"', "gamma>=1")])
-def test_extras_are_locked_only_where_somebody_asks_for_them(locked: tuple[str, ...], tmp_path: Path) -> None:
+def test_requirements_of_extras_need_not_be_locked(locked: tuple[str, ...], tmp_path: Path) -> None:
     """No error is raised: the lock may leave out or keep the requirements of an extra."""
     wheel = build_wheel("alpha", "1.0", ["gamma>=1", 'delta; extra == "fast"'], extras=["fast"])
     step = StepBundle(step="step", target=HOST.platform, environment=environment(wheel, depends=locked))
@@ -312,7 +310,7 @@ def test_a_bad_wheel_leaves_nothing_behind(tmp_path: Path) -> None:
     assert not [key for key in store.blobs if "steps" in key or "environments" in key]
 
 
-def test_a_content_that_record_does_not_promise_is_never_published(tmp_path: Path) -> None:
+def test_a_content_that_contradicts_record_is_never_published(tmp_path: Path) -> None:
     wheel = build_wheel("beta", "1.0", files={"beta.py": "x" * 1000}, compression=0)
     bad = msgspec.structs.replace(wheel, data=_with_repaired_checksum(wheel.data))
     store = MemoryBlobs()
@@ -322,7 +320,7 @@ def test_a_content_that_record_does_not_promise_is_never_published(tmp_path: Pat
 
 
 def _with_repaired_checksum(data: bytes) -> bytes:
-    """Another content and the zip checksums that fit it, but RECORD as before."""
+    """Replace a content and its zip checksums, but leave RECORD unchanged."""
     import zlib
 
     changed = data.replace(b"x" * 1000, b"y" * 1000)
@@ -330,8 +328,8 @@ def _with_repaired_checksum(data: bytes) -> bytes:
     return changed.replace(old, new)
 
 
-def test_contests_are_told_once_for_each_pair_of_packages(tmp_path: Path) -> None:
-    """A thousand paths are one line, and of three packages each loser is told who really wins."""
+def test_contested_paths_are_reported_once_for_each_pair_of_packages(tmp_path: Path) -> None:
+    """A thousand paths make one line, and with three packages the warning for each loser names the real winner."""
     files = {f"shared/part{number}.txt": "{}\n" for number in range(1000)}
     wheels = [
         build_wheel(name, files={path: text.format(name) for path, text in files.items()})
@@ -371,7 +369,7 @@ def test_contested_paths_have_a_winner(tmp_path: Path) -> None:
     assert progress.warnings == [f"first and second both contain {site}; the one of second is used"]
 
 
-def test_the_record_says_what_hydrate_makes_and_what_the_machine_must_have(tmp_path: Path) -> None:
+def test_the_record_lists_what_hydrate_makes_and_what_the_machine_needs(tmp_path: Path) -> None:
     tag = f"cp{PYTHON.minor[0]}{PYTHON.minor[1]}"
     native = build_wheel("native", tag=f"{tag}-{tag}-manylinux_2_17_x86_64.manylinux2014_x86_64.manylinux_2_28_x86_64")
     newer = build_wheel("newer", tag=f"{tag}-{tag}-manylinux_2_24_x86_64")
@@ -397,14 +395,14 @@ def test_failed_downloads_stop_everything(tmp_path: Path) -> None:
     assert not store.blobs
 
 
-def test_folder_and_memory_hold_the_same_bytes(tmp_path: Path) -> None:
+def test_a_folder_and_a_memory_store_get_the_same_bytes(tmp_path: Path) -> None:
     memory, folder = MemoryBlobs(), open_store(tmp_path / "store")
     bundle(memory, tmp_path / "a", ALPHA, BETA)
     bundle(folder, tmp_path / "b", ALPHA, BETA)
     assert {key: folder.read(key, 1 << 20) for key in folder.list("v1")} == memory.blobs
 
 
-def test_members_sort_by_name_whatever_the_order_of_the_lock(tmp_path: Path) -> None:
+def test_members_are_sorted_by_name(tmp_path: Path) -> None:
     members: list[EnvironmentMember] = list(environment(ALPHA, BETA).members)
     turned = msgspec.structs.replace(environment(ALPHA, BETA), members=tuple(reversed(members)))
     record = bundle(
@@ -435,7 +433,7 @@ bundle(open_store(Path(sys.argv[1]) / "store"), Path(sys.argv[1]), *wheels, leve
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a process is interrupted there in other ways")
 def test_an_interrupt_ends_a_long_run_soon(tmp_path: Path) -> None:
-    """Compressing goes on for a minute otherwise; what was finished is there for the next run."""
+    """Otherwise compressing would continue for a minute. Finished objects remain for the next run."""
     command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
     root = Path(__file__).parents[2]
     process = subprocess.Popen([*command, "19"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root)

@@ -1,4 +1,4 @@
-"""Which file is the manifest."""
+"""Finding the manifest."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_then_upwards(tmp_path: Path) -> None:
     assert find_manifest(None, {}, deep) == manifest
 
 
-def test_a_pyproject_counts_only_if_it_speaks_to_envc(tmp_path: Path) -> None:
+def test_a_pyproject_counts_only_with_a_table_of_envc(tmp_path: Path) -> None:
     manifest = _write(tmp_path / "manifest.toml")
     inner = _write(tmp_path / "a" / "pyproject.toml", '[project]\nname = "envc"\n')
     assert find_manifest(None, {}, tmp_path / "a") == manifest
@@ -47,19 +47,19 @@ def test_a_pyproject_counts_only_if_it_speaks_to_envc(tmp_path: Path) -> None:
     assert find_manifest(None, {}, tmp_path / "a") == inner
 
 
-def test_a_broken_pyproject_that_speaks_to_envc_is_found_to_be_complained_about(tmp_path: Path) -> None:
+def test_a_broken_pyproject_with_a_table_of_envc_is_found(tmp_path: Path) -> None:
     broken = _write(tmp_path / "pyproject.toml", TABLE + "x = [\n")
     assert find_manifest(None, {}, tmp_path) == broken
 
 
-def test_a_manifest_stands_before_a_pyproject(tmp_path: Path) -> None:
+def test_a_manifest_is_preferred_to_a_pyproject(tmp_path: Path) -> None:
     _write(tmp_path / "pyproject.toml", TABLE)
     manifest = _write(tmp_path / "manifest.toml")
     assert find_manifest(None, {}, tmp_path) == manifest
     assert find_manifest(".", {}, tmp_path) == manifest
 
 
-def test_nothing_to_be_found_says_the_way_out(tmp_path: Path) -> None:
+def test_the_message_without_a_manifest_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="does not exist"):
         find_manifest("nowhere.toml", {}, tmp_path)

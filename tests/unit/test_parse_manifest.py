@@ -1,4 +1,4 @@
-"""What a manifest without mistakes is read as."""
+"""Manifests without mistakes, and their parsed values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def whole() -> Manifest:
 
 
 def test_an_ordinary_manifest_is_read_without_the_parsers_of_packaging() -> None:
-    """Start-up is part of the product."""
+    """Start-up time matters."""
     text = MINIMAL.replace('"3.12"', '">=3.11,<3.13"') + (
         "[steps.train]\n"
         'pypi = ["a", "b[x, y] >=1.0, <2", "c; sys_platform != \'win32\'", '
@@ -74,7 +74,7 @@ def test_project(whole: Manifest) -> None:
     assert whole.exclude_newer == datetime(2026, 11, 1, tzinfo=UTC)
 
 
-def test_declared_targets_get_the_floors_they_leave_out(whole: Manifest) -> None:
+def test_declared_targets_get_default_floors(whole: Manifest) -> None:
     assert whole.declared_targets == {
         "gpu": Target(name="gpu", platform="linux-64", glibc="2.28", cuda="12.4", archspec="x86_64_v2"),
         "alpine": Target(name="alpine", platform="linux-aarch64", musl="1.2"),
@@ -158,7 +158,7 @@ def test_policy(whole: Manifest) -> None:
     assert whole.mapping == {"pytorch": "torch", "cuda-nvcc": False}
 
 
-def test_a_pyproject_holds_a_manifest_and_may_name_the_project(tmp_path: Path) -> None:
+def test_a_pyproject_may_contain_a_manifest_and_name_the_project(tmp_path: Path) -> None:
     path = tmp_path / "pyproject.toml"
     path.write_text(
         '[project]\nname = "churn"\n[tool.envc.project]\ntargets = ["win-64"]\npython = "3.13t"\n'
@@ -186,17 +186,17 @@ def test_a_file_that_is_not_utf_8(tmp_path: Path) -> None:
         load_manifest(path)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot read"):
         load_manifest(tmp_path / "manifest.toml")
 
 
-def test_nesting_has_an_end() -> None:
+def test_deep_nesting_is_refused() -> None:
     with pytest.raises(ManifestError):
         parse_manifest("a = " + "[" * 100_000, Path("manifest.toml"))
 
 
-def test_a_ring_of_a_thousand_steps_is_one_mistake() -> None:
+def test_a_cycle_of_a_thousand_steps_is_one_mistake() -> None:
     steps = "".join(f'[steps.s{i}]\nneeds = ["s{(i + 1) % 1000}"]\n' for i in range(1000))
     with pytest.raises(ManifestError) as caught:
         parse_manifest(MINIMAL + steps, Path("manifest.toml"))

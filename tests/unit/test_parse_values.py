@@ -31,7 +31,7 @@ def test_python_requests(text: str, expected: PythonRequest) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "3", "2.7", "3.012", "3.12t", "pypy3.10t", "python3.12", ">=3,<", ">=x", "3.x"])
-def test_what_is_no_python(text: str) -> None:
+def test_invalid_python_requests(text: str) -> None:
     with pytest.raises(BadPython):
         parse_python(text)
 
@@ -70,7 +70,7 @@ def test_cutoffs(value: object, expected: datetime | timedelta) -> None:
     ],
     ids=str,
 )
-def test_what_is_no_cutoff(value: object) -> None:
+def test_invalid_cutoffs(value: object) -> None:
     with pytest.raises(BadCutoff):
         parse_cutoff(value)
 
@@ -97,7 +97,7 @@ def test_addresses(url: str) -> None:
         "ssh://git:pw@example.com/x",
     ],
 )
-def test_what_is_no_address(url: str) -> None:
+def test_invalid_addresses(url: str) -> None:
     assert url_mistake(url) is not None
 
 
@@ -109,7 +109,7 @@ def test_git_addresses(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["ext::sh -c x", "-oProxyCommand=x", "git@example.com", "../x", "-x@host:path", "s3://b/x", "u:pw@host:path"]
 )
-def test_what_git_must_not_be_given(url: str) -> None:
+def test_unsafe_git_addresses_are_refused(url: str) -> None:
     assert git_mistake(url) is not None
 
 
@@ -133,5 +133,5 @@ def test_paths(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/x", "//host/x", "~/x", "C:/x", "c:x", "a\\b", "a\x00b", "a\nb"])
-def test_what_is_no_path(path: str) -> None:
+def test_invalid_paths(path: str) -> None:
     assert path_mistake(path) is not None

@@ -1,4 +1,4 @@
-"""What a yank's author wrote, as a lock holds it: words on one line, and no address among them."""
+"""The reason of a yank as a lock records it: one line of text without URLs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from envc.model.reason import MOST, plain_reason
         "a sign of later days: \U000cffff",
     ],
 )
-def test_words_stay(text: str) -> None:
+def test_plain_text_is_kept(text: str) -> None:
     assert plain_reason(text) == text
 
 
@@ -55,11 +55,11 @@ def test_words_stay(text: str) -> None:
         "setup.py",
     ],
 )
-def test_addresses_go(address: str) -> None:
+def test_urls_are_removed(address: str) -> None:
     assert plain_reason(f"see {address} for more") == "see … for more"
 
 
-def test_lines_and_what_moves_a_cursor_go() -> None:
+def test_line_ends_and_control_characters_are_removed() -> None:
     assert plain_reason("one\r\n\ttwo\x00\x1b[2Jthree\u202efour\u2028five\x85six") == "one two[2Jthreefour five six"
     assert plain_reason(" \n ") == ""
 
@@ -69,14 +69,14 @@ def test_long_texts_are_cut_between_words() -> None:
     assert len(told) <= MOST and told.endswith("word …")
     assert plain_reason("x" * 10_000) == ""
     assert plain_reason("x" * 1_000) == "…"
-    # The first half of an address is none, so it would not be seen to be one.
+    # Half of a URL would not be recognised as one.
     assert "exam" not in plain_reason("https://a " * 199 + "is example.com")
 
 
 @given(st.text() | st.text("aZ9.:/@%\\- \n…\u200b\uff0e\u3002", max_size=300))
 @example("x" * (MOST + 1))
 @example("a " * MOST)
-def test_it_is_one_short_line_and_stays_as_it_is(text: str) -> None:
+def test_the_result_is_one_short_line_and_cleaning_is_idempotent(text: str) -> None:
     told = plain_reason(text)
     assert len(told) <= MOST
     assert told == " ".join(told.split())

@@ -22,7 +22,7 @@ def shown(document: dict[str, Any], size: int, **layout: Any) -> tuple[bytes, Pl
 
 
 def channel(odd: str = "") -> dict[str, Any]:
-    """200 names of three files each; one of them may have a record that is not plain."""
+    """Return 200 names of three files each. One of them may have a record that is not plain."""
     files = [f"name{name:03}-{version}-h_0" for name in range(200) for version in ("1.0", "1.1", "2.0")]
     table = {f"{file}.conda": {"file": file, "depends": ["x" * 30]} for file in files}
     if odd:
@@ -32,7 +32,7 @@ def channel(odd: str = "") -> dict[str, Any]:
 
 @pytest.mark.parametrize("size", [1, 97, 1000, 1 << 20])
 @pytest.mark.parametrize("odd", ["", "name000-1.0-h_0", "name100-1.1-h_0", "name199-2.0-h_0"])
-def test_names_are_found_and_next_to_nothing_is_decoded(size: int, odd: str) -> None:
+def test_names_are_found_with_hardly_any_decoding(size: int, odd: str) -> None:
     document = channel(odd)
     data, scanner = shown(document, size)
     assert len(scanner.skeleton()) < 1000 < len(data) / 20

@@ -1,4 +1,4 @@
-"""A command runs in its environment, with what the user set and nothing of the user's own Python."""
+"""A command runs in its environment, with the user's variables but without the user's own Python."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ sys.exit(run(launch, {**os.environ, **environ}, replace=replace))
 
 
 def started(prefix: Path, cwd: Path, *command: str, replace: bool = True, **environ: str) -> subprocess.Popen[str]:
-    """A process that runs the command; `environ` is what the caller's environment holds besides our own."""
+    """Start the command. `environ` adds variables to the caller's environment."""
     arguments = json.dumps([command, str(prefix), str(cwd), environ, replace])
     return subprocess.Popen(
         [sys.executable, "-c", RUN, arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -84,7 +84,7 @@ def test_console_scripts_of_the_environment_come_first(replace: bool, prefix: Pa
     assert output(started(prefix, tmp_path, "tool", "x", replace=replace, PATH=path)) == (5, "tool x\n", "")
 
 
-def test_nothing_of_the_users_python_leaks(prefix: Path, tmp_path: Path) -> None:
+def test_the_users_python_does_not_leak_in(prefix: Path, tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     trap.mkdir()
     (trap / "tool.py").write_text("raise SystemExit('trapped')\n")
@@ -133,7 +133,7 @@ def test_variables_are_layered(prefix: Path, tmp_path: Path) -> None:
 def test_signals_reach_the_command(replace: bool, prefix: Path, tmp_path: Path) -> None:
     code = (
         "import signal, sys\n"
-        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n"  # it waits for us, whenever it comes
+        "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n"  # it waits for the test, however late that is
         "print('ready', flush=True)\n"
         "sys.exit(9 if signal.sigwait({signal.SIGTERM}) == signal.SIGTERM else 1)\n"
     )
@@ -146,7 +146,7 @@ def test_signals_reach_the_command(replace: bool, prefix: Path, tmp_path: Path) 
     assert process.returncode == 9
 
 
-def test_a_signal_that_comes_before_the_child_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_before_the_child_starts_is_forwarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start = subprocess.Popen
 
     def slow_start(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
@@ -162,14 +162,14 @@ def test_a_signal_that_comes_before_the_child_is_handed_on(tmp_path: Path, monke
     assert signal.set_wakeup_fd(-1) == -1
 
 
-def test_a_command_that_a_signal_ended(prefix: Path, tmp_path: Path) -> None:
+def test_the_exit_code_of_a_command_ended_by_a_signal(prefix: Path, tmp_path: Path) -> None:
     code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     assert output(started(prefix, tmp_path, "python", "-c", code, replace=False))[0] == 128 + 9
     assert output(started(prefix, tmp_path, "python", "-c", code))[0] == -9
 
 
 def test_a_closed_pipe_ends_the_command_quietly(prefix: Path, tmp_path: Path) -> None:
-    """Python ignores SIGPIPE; a program that took its place must not inherit that."""
+    """Python ignores SIGPIPE, and the program that replaces it must not inherit that."""
     process = started(prefix, tmp_path, "sh", "-c", "while :; do echo x; done")
     assert process.stdout is not None
     process.stdout.readline()
@@ -187,19 +187,19 @@ def test_a_program_by_path_is_relative_to_the_folder(prefix: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("program", ["no-such-program", "./no-such-program"])
-def test_a_program_that_is_not_there(program: str, prefix: Path, tmp_path: Path) -> None:
+def test_a_missing_program_is_reported(program: str, prefix: Path, tmp_path: Path) -> None:
     with pytest.raises(CommandNotFound, match="no-such-program"):
         run(Launch(command=(program,), prefix=prefix, cwd=tmp_path), os.environ, replace=False)
 
 
-def test_a_program_that_cannot_be_started(prefix: Path, tmp_path: Path) -> None:
+def test_a_program_that_cannot_be_started_is_reported(prefix: Path, tmp_path: Path) -> None:
     (tmp_path / "garbage").write_bytes(b"\x7fELF garbage")
     (tmp_path / "garbage").chmod(0o755)
     with pytest.raises(EnvcError, match=r"\./garbage cannot be started"):
         run(Launch(command=("./garbage",), prefix=prefix, cwd=tmp_path), os.environ, replace=False)
 
 
-def test_command_lines_are_split_as_a_shell_does_and_no_further() -> None:
+def test_command_lines_are_split_like_a_shell_without_expansions() -> None:
     assert split_command("python -c 'print(1)' \"a b\" $X > y") == ("python", "-c", "print(1)", "a b", "$X", ">", "y")
     for text in ("", "  ", "'unclosed"):
         with pytest.raises(UsageError, match="command line"):

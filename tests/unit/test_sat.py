@@ -1,4 +1,4 @@
-"""The search over finite domains by itself: small puzzles without packages."""
+"""The search over finite domains on its own: small puzzles without packages."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from envc_solvers.sat.trail import Trail
 GOAL = 0
 
 
-def pigeons(count: int, holes: int) -> tuple[list[Requires], dict[int, int]]:
-    """Pigeons that all need a hole of their own; the hole of a pigeon is its candidate."""
+def pigeonholes(count: int, holes: int) -> tuple[list[Requires], dict[int, int]]:
+    """The pigeonhole problem: every pigeon needs a hole of its own. The candidates of a pigeon are holes."""
     base = {GOAL: bit(0) | ABSENT} | {pigeon: everything(holes) for pigeon in range(1, count + 1)}
     facts = [Requires(GOAL, bit(0), pigeon, everything(holes) & ~ABSENT) for pigeon in range(1, count + 1)]
     facts += [
@@ -42,20 +42,20 @@ def test_a_domain_is_a_set_of_ranks() -> None:
 
 
 @pytest.mark.parametrize(("count", "holes", "fit"), [(3, 3, True), (4, 3, False), (5, 5, True), (5, 4, False)])
-def test_pigeons_fit_only_into_enough_holes(count: int, holes: int, fit: bool) -> None:
-    facts, base = pigeons(count, holes)
+def test_pigeons_fit_only_if_there_are_enough_holes(count: int, holes: int, fit: bool) -> None:
+    facts, base = pigeonholes(count, holes)
     assert is_solvable(facts, GOAL, base.__getitem__, 10_000) is fit
 
 
 def test_a_search_can_be_limited() -> None:
-    facts, base = pigeons(7, 6)
+    facts, base = pigeonholes(7, 6)
     with pytest.raises(SearchLimit) as caught:
         is_solvable(facts, GOAL, base.__getitem__, 3)
     assert caught.value.conflicts == 4
 
 
-def test_shrinking_leaves_only_what_is_needed() -> None:
-    facts, base = pigeons(3, 2)
+def test_shrinking_leaves_a_minimal_set() -> None:
+    facts, base = pigeonholes(3, 2)
     base[9] = everything(4)
     idle = [Requires(GOAL, bit(0), 9, bit(2)), Requires(1, bit(0), 9, everything(4))]
     kept = shrink([*idle, *facts], GOAL, base.__getitem__)
@@ -65,7 +65,7 @@ def test_shrinking_leaves_only_what_is_needed() -> None:
     assert not is_solvable(kept, GOAL, base.__getitem__, 1_000)
 
 
-def test_going_back_restores_every_domain() -> None:
+def test_backtracking_restores_every_domain() -> None:
     trail = Trail()
     first, second = trail.add_variable(everything(3)), trail.add_variable(everything(2))
     trail.narrow(second, ~ABSENT, Nogood({second: ABSENT}, ()))
@@ -80,7 +80,7 @@ def test_going_back_restores_every_domain() -> None:
     assert trail.level == 0
 
 
-def test_leaves_come_once_in_the_order_of_use() -> None:
+def test_leaves_occur_once_in_order_of_use() -> None:
     one, two = Requires(0, 2, 1, 2), Requires(0, 2, 2, 2)
     inner = Nogood({1: 2}, (two, one))
     assert leaves(Nogood({}, (one, inner, inner, two))) == (one, two)

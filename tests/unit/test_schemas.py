@@ -25,7 +25,7 @@ def _validator(name: str) -> jsonschema.Draft202012Validator:
 
 
 def _plain(value: Any) -> Any:
-    """A TOML document as JSON Schema sees it: date-times and dates are the text they are written as."""
+    """Convert a TOML document for JSON Schema: date-times and dates become text."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -34,37 +34,37 @@ def _plain(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_the_file_is_what_the_types_say(name: str) -> None:
+def test_the_schema_file_matches_the_types(name: str) -> None:
     """If this fails, run ``python -m envc.cli.schemas schemas`` and review the difference."""
     assert (ROOT / "schemas" / f"{name}.schema.json").read_text(encoding="utf-8") == render(name)
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_it_is_a_schema(name: str) -> None:
+def test_the_file_is_a_valid_schema(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(schema(name))
     assert "://" not in render(name).replace(schema(name)["$schema"], "")
 
 
 @pytest.mark.parametrize("path", [FOLDER / "whole.toml", *sorted(ROOT.glob("examples/*/manifest.toml"))], ids=str)
-def test_manifests_without_mistakes_satisfy_it(path: Path) -> None:
+def test_valid_manifests_satisfy_the_schema(path: Path) -> None:
     """No error is raised: `validate` accepts the manifest."""
     _validator("manifest").validate(_plain(tomli.loads(path.read_text(encoding="utf-8"))))
 
 
 @pytest.mark.parametrize("situation", ["unknown-keys", "wrong-types", "unknown-choices", "project-incomplete"])
-def test_manifests_of_the_wrong_shape_do_not(situation: str) -> None:
+def test_manifests_of_the_wrong_shape_do_not_satisfy_the_schema(situation: str) -> None:
     document = tomli.loads((FOLDER / "manifests" / f"{situation}.toml").read_text(encoding="utf-8"))
     assert not _validator("manifest").is_valid(_plain(document))
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("locks/*.lock")), ids=lambda path: path.stem)
-def test_locks_satisfy_it(path: Path) -> None:
+def test_locks_satisfy_the_schema(path: Path) -> None:
     document = _plain(tomli.loads(path.read_text(encoding="utf-8")))
     _validator("lock").validate(document)
     assert not _validator("lock").is_valid({**document, "odd": 1})
 
 
-def test_documents_of_a_store_satisfy_it() -> None:
+def test_documents_of_a_store_satisfy_their_schemas() -> None:
     index = ObjectIndex(
         artifact=DIGEST,
         layout="any",

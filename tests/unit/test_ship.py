@@ -1,4 +1,4 @@
-"""Writing single-file bundles: the same bytes for the same inputs, and nothing unproven in them."""
+"""Writing single-file bundles: reproducible bytes, and only verified content."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def shipped(store: MemoryBlobs, pointer: StepPointer, out: Path) -> Shipped:
     return ship(request, store, out)
 
 
-def test_the_file_is_the_objects_of_the_store(tmp_path: Path) -> None:
-    """A concatenation: no object is encoded again."""
+def test_the_file_contains_the_objects_of_the_store_unchanged(tmp_path: Path) -> None:
+    """The file is a concatenation: no object is encoded again."""
     store, pointer = packed(tmp_path, ALPHA, BETA)
     done = shipped(store, pointer, tmp_path / "x.zst")
     data = done.path.read_bytes()
@@ -78,7 +78,7 @@ def test_the_file_is_the_objects_of_the_store(tmp_path: Path) -> None:
     assert (bundle.card.record, bundle.card.code, bundle.card.run) == (pointer.record, pointer.code, "python main.py")
 
 
-def test_order_and_place_make_no_difference(tmp_path: Path) -> None:
+def test_order_and_location_make_no_difference(tmp_path: Path) -> None:
     files = []
     for number, shuffled in enumerate((False, True)):
         folder = tmp_path / f"place {number}"
@@ -87,7 +87,7 @@ def test_order_and_place_make_no_difference(tmp_path: Path) -> None:
     assert files[0] == files[1]
 
 
-def test_the_winner_of_a_contested_path_stands_last(tmp_path: Path) -> None:
+def test_the_winner_of_a_contested_path_is_last(tmp_path: Path) -> None:
     store, pointer = packed(tmp_path, SECOND, FIRST)
     bundle = open_bundle(shipped(store, pointer, tmp_path / "x.zst").path)
     assert [item.name for item in bundle.record.objects] == ["first", "second"]
@@ -109,7 +109,7 @@ def test_a_step_without_code(code: tuple[Entry, ...] | None, tmp_path: Path) -> 
     assert not any(member.path.startswith(".envc/code") for member in bundle.own_files.members)
 
 
-def test_what_is_not_whole_is_not_shipped(tmp_path: Path) -> None:
+def test_incomplete_or_corrupt_stores_are_not_shipped(tmp_path: Path) -> None:
     store, pointer = packed(tmp_path, ALPHA, BETA)
     out = tmp_path / "x.zst"
     key = object_key(environment(BETA).members[0].layout, Sha256(BETA.sha256))
@@ -131,7 +131,7 @@ def test_what_is_not_whole_is_not_shipped(tmp_path: Path) -> None:
         shipped(store, pointer, out)
 
 
-def test_a_file_that_is_there_is_replaced_at_once(tmp_path: Path) -> None:
+def test_an_existing_file_is_replaced_atomically(tmp_path: Path) -> None:
     store, pointer = packed(tmp_path, BETA)
     out = tmp_path / "x.zst"
     out.write_text("old")
@@ -143,7 +143,7 @@ def test_a_file_that_is_there_is_replaced_at_once(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+def test_an_unwritable_path_is_reported(tmp_path: Path) -> None:
     store, pointer = packed(tmp_path, BETA)
     (tmp_path / "folder").mkdir()
     for out in (tmp_path / "missing/x.zst", tmp_path / "folder"):

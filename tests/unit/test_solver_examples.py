@@ -1,4 +1,4 @@
-"""The examples in `solvers/README.md` run as they stand there."""
+"""The examples in `solvers/README.md` run unchanged."""
 
 from __future__ import annotations
 

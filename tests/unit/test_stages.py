@@ -74,7 +74,7 @@ def choice(name: str, version: str = "1.0", platform: str = "any", requires: tup
 
 
 def linked(manifest: Manifest, previous: LockGraph | None = None, versions: dict[str, str] | None = None) -> LockGraph:
-    """A graph in which every requirement is answered by its own project alone."""
+    """Return a graph in which every requirement is met by its own project alone."""
     step_targets = expand(manifest)
     return link(step_targets, answers(step_targets, versions or {}), lock_options(manifest, step_targets), previous)
 
@@ -94,14 +94,14 @@ def answers(
 # expand
 
 
-def test_every_step_stands_on_each_of_its_targets() -> None:
+def test_every_step_is_expanded_for_each_of_its_targets() -> None:
     step_targets = expand(manifest_of())
     assert [(step_target.step, step_target.key) for step_target in step_targets] == [
         (step, f"{target}/cp312") for step in ("one", "two", "three") for target in ("linux-64", "osx-arm64")
     ]
 
 
-def test_additions_for_a_target_hold_there_alone() -> None:
+def test_additions_for_a_target_apply_only_there() -> None:
     by_key = {
         (step_target.step, step_target.target.name): step_target.requires for step_target in expand(manifest_of())
     }
@@ -129,7 +129,7 @@ def test_a_range_without_any_released_python_is_refused() -> None:
         choose_python(PythonRequest(text=">=4", specifier=">=4"))
 
 
-def test_options_leave_defaults_and_addresses_out() -> None:
+def test_options_omit_defaults_and_addresses() -> None:
     text = TWO_STEPS.replace('name = "demo"', 'name = "demo"\nindexes = ["inner", "pypi"]')
     text += '[sources.inner]\nkind = "pypi"\nurl = "https://packages.example.com/simple"\nprojects = ["acme-*"]\n'
     manifest = manifest_of(text)
@@ -143,7 +143,7 @@ def test_options_leave_defaults_and_addresses_out() -> None:
 # pose
 
 
-def test_equal_problems_are_posed_once() -> None:
+def test_equal_problems_are_merged() -> None:
     manifest = manifest_of()
     shared = pose_problems(manifest, expand(manifest), now=NOW)
     assert [(problem.title, len(problem.step_targets)) for problem in shared] == [
@@ -160,7 +160,7 @@ def test_a_span_counts_back_from_now() -> None:
     assert problem.policy.exclude_newer == int(datetime(2026, 5, 25, tzinfo=UTC).timestamp())
 
 
-def test_the_lock_gives_preferences_its_own_environment_first() -> None:
+def test_the_locked_environment_of_the_step_is_preferred() -> None:
     manifest = manifest_of()
     lock = linked(manifest, versions={"one:alpha": "1.0", "three:alpha": "1.0", "two:alpha": "2.0"})
     by_title = {
@@ -179,7 +179,7 @@ def test_released_names_have_no_preference() -> None:
     assert any("beta" in problem.problem.preferences for problem in shared)
 
 
-def test_what_no_solver_can_do_yet_is_refused_with_steps_and_places() -> None:
+def test_pypy_from_conda_channels_is_refused_with_its_step() -> None:
     manifest = manifest_of(TWO_STEPS + 'conda = ["numpy >=2"]\npython = "pypy3.10"\n')
     with pytest.raises(NoSuchInterpreter, match=r"step three: pypy3\.10 from conda channels"):
         pose_problems(manifest, expand(manifest), now=NOW)
@@ -209,7 +209,7 @@ def test_a_step_has_one_kind_of_interpreter_on_all_targets() -> None:
     assert {step_target.interpreter for step_target in expand(manifest) if step_target.step == "three"} == {"conda"}
 
 
-def test_conda_packages_come_with_conda_s_python() -> None:
+def test_conda_packages_imply_conda_s_python() -> None:
     manifest = manifest_of(TWO_STEPS + 'conda = ["cmake"]\ninterpreter = "host"\n')
     with pytest.raises(NoSuchInterpreter) as caught:
         pose_problems(manifest, expand(manifest), now=NOW)
@@ -219,7 +219,7 @@ def test_conda_packages_come_with_conda_s_python() -> None:
     ]
 
 
-def test_a_project_with_a_place_of_its_own_is_not_conda_s_to_supply() -> None:
+def test_conda_does_not_provide_a_project_with_a_source_of_its_own() -> None:
     manifest = manifest_of(
         '[project]\nname = "demo"\ntargets = ["linux-64"]\npython = "3.12"\n'
         '[sources.internal]\nkind = "pypi"\nurl = "https://packages.example.com/simple"\n'
@@ -231,7 +231,7 @@ def test_a_project_with_a_place_of_its_own_is_not_conda_s_to_supply() -> None:
     assert shared.problem.reserved == {"numpy": ("it comes from internal (", ("steps", "one", "pypi", 0), ")")}
 
 
-def test_a_package_keeps_the_projects_that_any_step_found_for_it() -> None:
+def test_a_package_keeps_the_projects_found_by_any_step() -> None:
     manifest = manifest_of()
     step_targets = expand(manifest)
     torch = Choice(
@@ -251,11 +251,11 @@ def test_a_package_keeps_the_projects_that_any_step_found_for_it() -> None:
         }
         graph = link(step_targets, choices, {})
         assert [package.pypi for package in graph.packages] == [("torch",)]
-        # What is kept from a lock says it as well.
+        # Packages kept from a lock record it as well.
         assert Closures(graph).choices(step_targets[0].step, step_targets[0].key)[0].pypi == ("torch",)
 
 
-def test_a_standalone_interpreter_stays_at_its_locked_release_until_it_may_move() -> None:
+def test_a_standalone_interpreter_stays_at_its_locked_release_until_upgraded() -> None:
     manifest = manifest_of(TWO_STEPS + '[steps.four]\ninterpreter = "standalone"\npypi = ["alpha"]\n')
     step_targets = expand(manifest)
     locked = Choice(
@@ -293,7 +293,7 @@ def test_a_standalone_interpreter_stays_at_its_locked_release_until_it_may_move(
     assert not any(others)
 
 
-def test_a_conda_step_asks_for_its_python_and_for_what_the_target_offers() -> None:
+def test_a_conda_step_requires_its_python_and_the_virtual_packages_of_the_target() -> None:
     text = TWO_STEPS + '[steps.four]\nconda = ["numpy >=2"]\ntargets = ["gpu"]\n'
     text += '[targets.gpu]\nplatform = "linux-64"\nglibc = "2.31"\ncuda = "12.4"\n'
     manifest = manifest_of(text)
@@ -337,7 +337,7 @@ def test_the_order_of_inputs_never_matters(rng: random.Random) -> None:
     assert link(tuple(step_targets), shuffled, {}) == expected
 
 
-def test_a_further_version_has_its_own_id_and_keeps_it() -> None:
+def test_another_version_has_its_own_id_and_keeps_it() -> None:
     manifest = manifest_of()
     first = linked(manifest)
     both = linked(manifest, first, {"two:alpha": "2.0"})
@@ -353,8 +353,8 @@ def test_an_upgraded_package_keeps_the_plain_id() -> None:
     assert ("pypi:alpha", "3.0") in [(p.id, p.version) for p in upgraded.packages]
 
 
-def test_what_was_recorded_of_an_artifact_stays_however_it_is_chosen() -> None:
-    """A solver knows nothing of contents; they are facts of the artifact, and so no part of what may change."""
+def test_recorded_facts_of_an_artifact_are_kept_however_it_is_chosen() -> None:
+    """Solvers do not know contents. They are facts of the artifact, so they must not change with the choice."""
     manifest = manifest_of()
     before = linked(manifest, versions={"alpha": "1.0"})
     alpha = next(package for package in before.packages if package.name == "alpha").artifacts[0]
@@ -364,7 +364,7 @@ def test_what_was_recorded_of_an_artifact_stays_however_it_is_chosen() -> None:
     assert all(not artifact.content for package in moved.packages for artifact in package.artifacts)
 
 
-def test_artifacts_say_whom_they_serve_only_where_there_are_several() -> None:
+def test_artifacts_list_their_targets_only_if_there_are_several() -> None:
     step_targets = tuple(step_target for step_target in expand(manifest_of()) if step_target.step == "one")
     chosen = {
         ("one", "linux-64/cp312"): (choice("alpha", platform="linux"), choice("pure")),
@@ -375,7 +375,7 @@ def test_artifacts_say_whom_they_serve_only_where_there_are_several() -> None:
     assert [artifact.targets for artifact in pure.artifacts] == [()]
 
 
-def test_requirements_of_extras_are_kept_only_where_somebody_asks_for_the_extra() -> None:
+def test_requirements_of_extras_are_kept_only_if_the_extra_is_required() -> None:
     step_targets = tuple(step_target for step_target in expand(manifest_of()) if step_target.step == "two")
     beta = choice(
         "beta",
@@ -394,7 +394,7 @@ def test_requirements_of_extras_are_kept_only_where_somebody_asks_for_the_extra(
     ]
 
 
-def test_requirements_that_differ_stand_on_the_artifacts() -> None:
+def test_requirements_that_differ_are_kept_by_artifact() -> None:
     step_targets = tuple(step_target for step_target in expand(manifest_of()) if step_target.step == "one")
     linux, mac = (choice("alpha", platform=p, requires=(f"{p}-only",)) for p in ("linux", "mac"))
     graph = link(step_targets, {("one", "linux-64/cp312"): (linux,), ("one", "osx-arm64/cp312"): (mac,)}, {})
@@ -443,7 +443,7 @@ def test_builds_that_differ_per_platform_are_one_package() -> None:
     assert {step_target: closures.choices(*step_target) for step_target in chosen} == chosen
 
 
-def test_two_builds_under_one_target_key_have_ids_of_their_own_and_keep_them() -> None:
+def test_two_builds_under_one_target_key_have_separate_stable_ids() -> None:
     step_targets = expand(manifest_of())
     chosen = {
         (step_target.step, step_target.key): (
@@ -458,7 +458,7 @@ def test_two_builds_under_one_target_key_have_ids_of_their_own_and_keep_them() -
     assert {step_target: closures.choices(*step_target) for step_target in chosen} == chosen
 
 
-def test_closures_give_back_what_was_linked() -> None:
+def test_closures_undo_linking() -> None:
     step_targets = expand(manifest_of())
     chosen = answers(step_targets, {"two:alpha": "2.0"})
     closures = Closures(link(step_targets, chosen, {}))
@@ -466,7 +466,7 @@ def test_closures_give_back_what_was_linked() -> None:
         assert closures.choices(step_target.step, step_target.key) == chosen[step_target.step, step_target.key]
 
 
-def test_equal_content_has_equal_ids_and_targets_differ() -> None:
+def test_equal_content_has_equal_ids_except_across_targets() -> None:
     step_targets = {(step_target.step, step_target.target.name): step_target for step_target in expand(manifest_of())}
     closures = Closures(linked(manifest_of()))
     assert (
@@ -483,7 +483,7 @@ def test_equal_content_has_equal_ids_and_targets_differ() -> None:
     )
 
 
-def test_a_dangling_id_is_named() -> None:
+def test_a_dangling_id_is_reported() -> None:
     manifest = manifest_of()
     graph = linked(manifest)
     broken = msgspec.structs.replace(graph, packages=graph.packages[1:])
@@ -572,7 +572,7 @@ def test_every_difference_is_a_reason(old: str, new: str, expected: list[str]) -
         ),
     ],
 )
-def test_a_reason_knows_where_the_manifest_gives_it(
+def test_a_reason_has_its_line_in_the_manifest(
     tmp_path: Path, old: str, new: str, key: str | None, at: KeyPath
 ) -> None:
     text = TWO_STEPS.replace(old, new)
@@ -588,7 +588,7 @@ def test_a_reason_knows_where_the_manifest_gives_it(
     assert all(each.line is None for each in found if not each.new)
 
 
-def test_what_the_manifest_does_not_spell_has_no_line(tmp_path: Path) -> None:
+def test_a_reason_not_in_the_manifest_has_no_line(tmp_path: Path) -> None:
     path = tmp_path / "manifest.toml"
     path.write_text(TWO_STEPS)
     manifest = parse_manifest(TWO_STEPS, path)
@@ -614,7 +614,7 @@ def test_an_addition_for_one_target_leaves_the_other_fresh() -> None:
     assert ("two", "osx-arm64/cp312") not in compare(changed, expand(changed), graph).fresh
 
 
-def test_a_changed_floor_touches_its_target_alone() -> None:
+def test_a_changed_floor_affects_only_its_target() -> None:
     graph = linked(manifest_of())
     changed = manifest_of(TWO_STEPS + '[targets.linux-64]\nplatform = "linux-64"\nglibc = "2.31"\n')
     freshness = compare(changed, expand(changed), graph)

@@ -1,4 +1,4 @@
-"""What a project says of itself without being built, and when that may be believed."""
+"""Static metadata of a project that is not built, and when it is reliable."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ def pkg_info(version: str, *more: str) -> bytes:
 
 
 @pytest.mark.parametrize("version", ["2.2", "2.3", "2.10", "3.0"])
-def test_from_version_2_2_on_what_is_not_dynamic_is_final(version: str) -> None:
+def test_since_metadata_2_2_fields_that_are_not_dynamic_are_final(version: str) -> None:
     metadata = static_metadata("acme-x-1.0.tar.gz", pkg_info(version, "Dynamic: License-File", "Dynamic: Summary"))
     assert metadata is not None
     assert (metadata.name, metadata.version, metadata.requires) == ("acme-x", "1.0", (parse("beta>=1"),))
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.2", "2.1", "nonsense", ""])
-def test_older_metadata_says_nothing_final(version: str) -> None:
+def test_older_metadata_is_never_final(version: str) -> None:
     assert static_metadata("acme-x-1.0.tar.gz", pkg_info(version)) is None
 
 
 @pytest.mark.parametrize("field", ["Requires-Dist", "requires-python", "Provides-Extra", "VERSION"])
-def test_a_dynamic_field_that_a_solver_asks_about_leaves_all_open(field: str) -> None:
+def test_a_dynamic_field_that_the_solver_needs_makes_all_unknown(field: str) -> None:
     assert static_metadata("acme-x-1.0.tar.gz", pkg_info("2.2", f"Dynamic: {field}")) is None
 
 
@@ -43,7 +43,7 @@ Fast_Path = ["delta", "epsilon; os_name == 'nt' or os_name == 'posix'"]
 """
 
 
-def test_a_project_table_says_what_the_built_wheel_would() -> None:
+def test_a_project_table_gives_the_metadata_of_the_wheel() -> None:
     metadata = project_metadata("libs/acme", PROJECT.encode())
     assert metadata is not None
     built = parse_metadata(
@@ -63,7 +63,7 @@ def test_a_project_table_says_what_the_built_wheel_would() -> None:
 
 
 @pytest.mark.parametrize("key", ["version", "dependencies", "optional-dependencies", "requires-python"])
-def test_a_dynamic_key_leaves_all_open(key: str) -> None:
+def test_a_dynamic_key_makes_all_unknown(key: str) -> None:
     text = f'[project]\nname = "acme"\nversion = "1.0"\ndynamic = ["{key}"]\n'
     assert project_metadata("libs/acme", text.encode()) is None
     harmless = text.replace(f'"{key}"', '"description"')
@@ -71,7 +71,7 @@ def test_a_dynamic_key_leaves_all_open(key: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[tool.poetry]\nname = 'acme'\n", "[project]\nname = 'acme'\n"])
-def test_without_a_version_of_a_project_table_nothing_is_said(text: str) -> None:
+def test_a_project_table_without_a_version_gives_no_metadata(text: str) -> None:
     assert project_metadata("libs/acme", text.encode()) is None
 
 
@@ -79,6 +79,6 @@ def test_without_a_version_of_a_project_table_nothing_is_said(text: str) -> None
     "text",
     ["[project\n", "[project]\nversion = '1'\n", "[project]\nname = 'a'\nversion = '1'\ndependencies = 'b'\n", "\xff"],
 )
-def test_a_table_that_makes_no_sense(text: str) -> None:
+def test_an_invalid_project_table_gives_no_metadata(text: str) -> None:
     with pytest.raises(MetadataUnusable):
         project_metadata("libs/acme", text.encode("latin-1"))

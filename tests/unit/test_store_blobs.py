@@ -1,4 +1,4 @@
-"""One contract for every kind of store; then what only a folder, or only a URL, can get wrong."""
+"""The contract of all stores, then the cases that are specific to folders or to URLs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
         for key, value in server.environ().items():
             monkeypatch.setenv(key, value)
         if request.param == "s3fs":
-            # Instances are kept by arguments; an endpoint in the environment is not one of them.
+            # fsspec caches instances by their arguments, which do not include an endpoint in the environment.
             fsspec.get_filesystem_class("s3").clear_instance_cache()
             yield open_remote(server.bucket())
         else:
@@ -84,7 +84,7 @@ def test_the_first_writer_wins_and_a_pointer_is_replaced(blobs: Blobs) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 100, 40 << 20])
-def test_a_blob_may_be_written_piece_by_piece(blobs: Blobs, size: int) -> None:
+def test_a_blob_can_be_written_in_pieces(blobs: Blobs, size: int) -> None:
     def fill(out: BinaryIO) -> int:
         half = size // 2
         return out.write(b"a" * half) + out.write(b"b" * (size - half))
@@ -94,7 +94,7 @@ def test_a_blob_may_be_written_piece_by_piece(blobs: Blobs, size: int) -> None:
     assert blobs.read(KEY, size).count(b"b") == size - size // 2
 
 
-def test_a_filling_that_fails_leaves_nothing(blobs: Blobs) -> None:
+def test_a_failed_write_leaves_nothing(blobs: Blobs) -> None:
     def fill(out: BinaryIO) -> None:
         out.write(b"half")
         raise LookupError("the other half")
@@ -106,7 +106,7 @@ def test_a_filling_that_fails_leaves_nothing(blobs: Blobs) -> None:
     assert blobs.write_new(KEY, b"whole")
 
 
-def test_what_is_not_there_is_missing_by_name(blobs: Blobs) -> None:
+def test_a_missing_blob_is_reported_by_key(blobs: Blobs) -> None:
     for ask in (
         lambda: blobs.read(KEY, 10),
         lambda: blobs.read_range(KEY, 0, 1),
@@ -146,7 +146,7 @@ def test_listing_and_deleting(blobs: Blobs) -> None:
 
 
 @pytest.mark.parametrize("key", ["../outside", "/etc/passwd", "v1/../../x", "v1\\x", ""])
-def test_a_key_that_is_no_key_is_refused(blobs: Blobs, key: str) -> None:
+def test_an_invalid_key_is_refused(blobs: Blobs, key: str) -> None:
     for ask in (
         lambda: blobs.read(key, 1),
         lambda: blobs.read_range(key, 0, 1),
@@ -162,7 +162,7 @@ def test_a_key_that_is_no_key_is_refused(blobs: Blobs, key: str) -> None:
             ask()
 
 
-def test_of_many_writers_at_once_one_wins(tmp_path: Path) -> None:
+def test_one_of_many_concurrent_writers_wins(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     for round_ in range(20):
         barrier = threading.Barrier(6)
@@ -183,7 +183,7 @@ def test_of_many_writers_at_once_one_wins(tmp_path: Path) -> None:
         assert store.read(key, 100_000) == b"%d" % won[0] * 10_000
 
 
-def test_reads_during_replacement_see_one_or_the_other(tmp_path: Path) -> None:
+def test_reads_during_replacement_see_the_old_or_the_new_blob(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     versions = [b"%d" % number * 50_000 for number in range(10)]
     store.write(KEY, versions[0])
@@ -212,7 +212,7 @@ def test_a_folder_keeps_no_temporary_files_and_obeys_the_umask(tmp_path: Path) -
     assert (tmp_path / KEY).stat().st_mode & 0o777 == 0o666 & ~umask
 
 
-def test_what_killed_writers_left_is_swept_after_a_day(tmp_path: Path) -> None:
+def test_leftovers_of_killed_writers_are_removed_after_a_day(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     old, young = tmp_path / "tmp/old", tmp_path / "tmp/young"
     for path in (old, young):
@@ -238,7 +238,7 @@ while True:
 
 
 @pytest.mark.parametrize("milliseconds", [1, 7, 20, 45])
-def test_a_killed_writer_leaves_whole_blobs_only(tmp_path: Path, milliseconds: int) -> None:
+def test_a_killed_writer_leaves_only_whole_blobs(tmp_path: Path, milliseconds: int) -> None:
     with subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
@@ -255,7 +255,7 @@ def test_a_killed_writer_leaves_whole_blobs_only(tmp_path: Path, milliseconds: i
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on file sizes is POSIX, its effect on Python is Linux'")
-def test_a_write_that_the_disk_refuses_is_the_stores_error(tmp_path: Path) -> None:
+def test_a_disk_error_during_a_write_is_a_store_error(tmp_path: Path) -> None:
     script = """
         import resource, sys
         from pathlib import Path
@@ -276,7 +276,7 @@ def test_a_write_that_the_disk_refuses_is_the_stores_error(tmp_path: Path) -> No
     assert done.stdout == f"{tmp_path}: cannot be written: File too large\n" * 2 + "False []\n"
 
 
-def test_a_place_that_cannot_be_written_is_named_with_a_way_out(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_reported_with_a_hint(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StoreError, match=r"file.*cannot be written"):
         open_store(tmp_path / "file").write_new(KEY, b"x")
@@ -291,7 +291,7 @@ def test_a_store_without_permission_says_how_to_choose_another() -> None:
     assert "ENVC_STORE" in (caught.value.hint or "")
 
 
-def test_places_are_folders_or_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locations_are_folders_or_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert open_store("store").name == str(tmp_path / "store")
     assert open_store((tmp_path / "a b").as_uri()).name == str(tmp_path / "a b")
@@ -299,7 +299,7 @@ def test_places_are_folders_or_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert open_store("memory://bucket/x").name == "memory://bucket/x"
 
 
-def test_a_url_of_no_known_kind_is_told_with_those_that_are() -> None:
+def test_an_unknown_kind_of_url_is_reported_with_the_known_ones() -> None:
     with pytest.raises(StoreError, match=r"^nosuch://host/x: is of no kind that envc or fsspec supports$") as caught:
         open_store("nosuch://host/x")
     assert "s3://" in str(caught.value.hint)
@@ -316,7 +316,7 @@ def test_no_error_shows_credentials() -> None:
 
 
 class Failing:
-    """A backend that fails as network libraries do, with the URL in its text."""
+    """A backend that fails like network libraries, with the URL in the error text."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -340,7 +340,7 @@ class Failing:
         ),
     ],
 )
-def test_whatever_a_backend_raises_is_a_store_error(error: Exception, says: str) -> None:
+def test_every_error_of_a_backend_becomes_a_store_error(error: Exception, says: str) -> None:
     store = RemoteBlobs(Failing(error), "bucket", "s3://bucket", whole=True, retries=StoreRetries(tries=2, first=0.001))
     for ask in (
         lambda: store.read(KEY, 1),
@@ -355,7 +355,7 @@ def test_whatever_a_backend_raises_is_a_store_error(error: Exception, says: str)
         assert "hunter2" not in str(caught.value)
 
 
-def test_a_writer_that_loses_the_race_for_a_url_is_told() -> None:
+def test_a_writer_that_loses_the_race_at_a_url_is_notified() -> None:
     class Raced(Failing):
         def exists(self, path: str) -> bool:
             return False

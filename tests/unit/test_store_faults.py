@@ -1,4 +1,4 @@
-"""Stores that are far away: what is requested of them, and what happens when they throttle, reset, cut, lie or go."""
+"""Remote stores: the requests they get, and the effects of throttling, resets, cut answers, wrong data and absence."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def server(folder: Path) -> Iterator[FolderServer]:
 
 
 class Flaky:
-    """A request that fails some times before it answers."""
+    """A request that fails a number of times before it succeeds."""
 
     def __init__(self, failures: int, **trouble: object) -> None:
         self.failures = failures
@@ -68,27 +68,27 @@ class Flaky:
         return "answer"
 
 
-def test_trouble_that_goes_away_is_not_seen() -> None:
+def test_temporary_failures_are_hidden() -> None:
     flaky = Flaky(5)
     assert QUICK.run(flaky) == "answer"
     assert flaky.calls == 6
 
 
-def test_trouble_that_stays_is_said_once_with_the_number_of_tries() -> None:
+def test_permanent_failures_are_reported_with_the_number_of_tries() -> None:
     flaky = Flaky(99)
     with pytest.raises(StoreError, match="the store: is busy, 6 times") as caught:
         QUICK.run(flaky)
     assert (flaky.calls, type(caught.value)) == (6, StoreError)
 
 
-def test_some_trouble_is_worth_fewer_tries_and_means_something_in_the_end() -> None:
+def test_some_failures_get_fewer_tries_and_another_error() -> None:
     flaky = Flaky(99, worth=2, verdict=CorruptBlob("the blob", "is short"))
     with pytest.raises(CorruptBlob, match="the blob: is short"):
         QUICK.run(flaky)
     assert flaky.calls == 2
 
 
-def test_what_the_store_asks_to_wait_is_waited() -> None:
+def test_the_pause_requested_by_the_store_is_respected() -> None:
     start = time.monotonic()
     QUICK.run(Flaky(1, wait=0.15))
     assert time.monotonic() - start >= 0.15
@@ -96,7 +96,7 @@ def test_what_the_store_asks_to_wait_is_waited() -> None:
         QUICK.run(Flaky(1, wait=3600.0))
 
 
-def test_other_errors_pass_at_once() -> None:
+def test_other_errors_are_raised_at_once() -> None:
     def fail() -> None:
         raise MissingBlob("the store", KEY)
 
@@ -107,7 +107,7 @@ def test_other_errors_pass_at_once() -> None:
 # a web server
 
 
-def test_a_web_server_is_read_as_any_store(server: FolderServer) -> None:
+def test_a_web_server_is_read_like_any_store(server: FolderServer) -> None:
     store = open_store(f"{server.url}/")
     assert isinstance(store, WebBlobs)
     assert store.read(KEY, 10) == b"0123456789"
@@ -130,7 +130,7 @@ def test_a_web_server_is_read_as_any_store(server: FolderServer) -> None:
             store.read_range(KEY, offset, 4)
 
 
-def test_a_server_that_knows_no_ranges_costs_time_and_nothing_else(folder: Path) -> None:
+def test_a_server_without_ranges_works(folder: Path) -> None:
     (folder / KEY).write_bytes(bytes(range(256)) * 1000)
     with FolderServer(folder, ranges=False) as server:
         store = WebBlobs(server.url)
@@ -151,7 +151,7 @@ def test_a_web_server_can_only_be_read(server: FolderServer) -> None:
 
 
 @pytest.mark.parametrize("key", ["../outside", "/etc/passwd", "v1/../../x", "v1/a b", ""])
-def test_a_key_that_is_no_key_never_leaves_the_machine(server: FolderServer, key: str) -> None:
+def test_an_invalid_key_is_never_sent(server: FolderServer, key: str) -> None:
     store = WebBlobs(server.url)
     for ask in (lambda: store.read(key, 1), lambda: store.read_range(key, 0, 1), lambda: store.exists(key)):
         with pytest.raises(ValueError, match="not a key"):
@@ -174,7 +174,7 @@ def test_credentials_in_the_url_are_sent_and_never_shown(folder: Path) -> None:
         assert "hunter2" not in f"{error} {error.hint} {store.name}"
 
 
-def test_keys_of_people_s_names_reach_the_file_that_they_name(folder: Path) -> None:
+def test_keys_with_special_characters_reach_their_file(folder: Path) -> None:
     key = step_key("my project", "0" * 64, "größe", "gpu")  # type: ignore[arg-type]
     (folder / key).parent.mkdir(parents=True)
     (folder / key).write_bytes(b"{}")
@@ -183,7 +183,7 @@ def test_keys_of_people_s_names_reach_the_file_that_they_name(folder: Path) -> N
 
 
 @pytest.mark.parametrize("fault", ["busy", "throttled", "reset", "cut"])
-def test_every_second_answer_may_fail(folder: Path, fault: Fault) -> None:
+def test_reading_succeeds_if_every_second_request_fails(folder: Path, fault: Fault) -> None:
     with FolderServer(folder, every=2, faults=(fault,)) as server:
         store = WebBlobs(server.url, retries=QUICK)
         for _ in range(10):
@@ -202,14 +202,14 @@ def test_a_store_that_never_recovers_is_named(folder: Path, fault: Fault, says: 
         assert len(server.log) == 6
 
 
-def test_a_server_that_is_gone_is_said_to_be(folder: Path) -> None:
+def test_an_unreachable_server_is_reported(folder: Path) -> None:
     with FolderServer(folder) as server:
         store = WebBlobs(server.url, retries=QUICK)
     with pytest.raises(StoreError, match="connection refused, 3 times"):
         store.read(KEY, 1)
 
 
-def test_an_answer_to_another_range_is_not_taken(folder: Path) -> None:
+def test_an_answer_for_another_range_is_refused(folder: Path) -> None:
     class Lying(FolderServer):
         def answer(
             self, method: str, path: str, headers: dict[str, str], body: bytes
@@ -220,11 +220,11 @@ def test_an_answer_to_another_range_is_not_taken(folder: Path) -> None:
         WebBlobs(server.url, retries=QUICK).read_range(KEY, 4, 4)
 
 
-# what hydrate asks of a distant store
+# the requests of hydrate to a remote store
 
 
-class Distant:
-    """Environments in a folder that a web server shows."""
+class RemoteEnvironments:
+    """Environments in a folder behind a web server."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -248,21 +248,21 @@ class Distant:
 
 
 @pytest.fixture(scope="module")
-def distant(tmp_path_factory: pytest.TempPathFactory) -> Distant:
-    return Distant(tmp_path_factory.mktemp("distant"))
+def remote(tmp_path_factory: pytest.TempPathFactory) -> RemoteEnvironments:
+    return RemoteEnvironments(tmp_path_factory.mktemp("distant"))
 
 
-def test_hydrate_asks_for_two_blobs_and_ranges_and_nothing_else(distant: Distant) -> None:
-    with FolderServer(distant.folder / "store") as server:
-        distant.hydrate(WebBlobs(server.url))
-        frames = sum(len(item.index.frames) for item in distant.bundled.records[0].objects)
+def test_hydrate_requests_only_two_blobs_and_ranges(remote: RemoteEnvironments) -> None:
+    with FolderServer(remote.folder / "store") as server:
+        remote.hydrate(WebBlobs(server.url))
+        frames = sum(len(item.index.frames) for item in remote.bundled.records[0].objects)
         assert server.methods() == ["GET"] * (2 + frames)
         assert [request.path.split("/")[2] for request in server.log[:2]] == ["steps", "environments"]
         assert all(request.headers["range"] for request in server.log[2:])
         assert len({(request.path, request.headers["range"]) for request in server.log[2:]}) == frames
 
 
-def test_a_store_in_memory_serves_the_python_api(tmp_path: Path) -> None:
+def test_a_memory_store_works_with_the_python_api(tmp_path: Path) -> None:
     store = open_store("memory://bucket/team")
     bundled, _ = bundle(store, tmp_path, *WHEELS[:2])
     hydrate(
@@ -276,16 +276,16 @@ def test_a_store_in_memory_serves_the_python_api(tmp_path: Path) -> None:
     fsspec.filesystem("memory").store.clear()
 
 
-def test_a_third_of_the_answers_may_fail_without_anybody_noticing(distant: Distant) -> None:
+def test_hydrate_succeeds_if_a_third_of_the_requests_fail(remote: RemoteEnvironments) -> None:
     faults: tuple[Fault, ...] = ("busy", "cut", "reset")
-    with FolderServer(distant.folder / "store", every=3, faults=faults) as server:
-        prefix = distant.hydrate(WebBlobs(server.url, retries=QUICK))
+    with FolderServer(remote.folder / "store", every=3, faults=faults) as server:
+        prefix = remote.hydrate(WebBlobs(server.url, retries=QUICK))
         assert {request.outcome for request in server.log} > set(faults)
     for number, _ in enumerate(WHEELS):
         assert list(prefix.rglob(f"m{number}.py"))
 
 
-def test_ranges_are_read_ahead_but_not_without_bound(distant: Distant) -> None:
+def test_ranges_are_read_ahead_within_a_bound(remote: RemoteEnvironments) -> None:
     class Slow(FolderServer):
         busy = most = 0
         counting = threading.Lock()
@@ -301,42 +301,42 @@ def test_ranges_are_read_ahead_but_not_without_bound(distant: Distant) -> None:
                 self.busy -= 1
             return super().answer(method, path, headers, body)
 
-    with Slow(distant.folder / "store") as server:
-        distant.hydrate(WebBlobs(server.url))
+    with Slow(remote.folder / "store") as server:
+        remote.hydrate(WebBlobs(server.url))
         assert isinstance(server, Slow)
         assert 8 <= server.most <= WebBlobs.in_flight
 
 
-def test_a_record_of_another_time_is_refused(distant: Distant) -> None:
-    """A cache in between that answers with the record as it was before."""
-    (record,) = distant.bundled.records
+def test_an_outdated_record_is_refused(remote: RemoteEnvironments) -> None:
+    """A cache in between answers with an older version of the record."""
+    (record,) = remote.bundled.records
     key = environment_key(record.environment)
-    other = bundle(open_store(distant.folder / "other"), distant.folder / "else", *WHEELS[:3])[0].records[0]
-    with FolderServer(distant.folder / "store") as server:
+    other = bundle(open_store(remote.folder / "other"), remote.folder / "else", *WHEELS[:3])[0].records[0]
+    with FolderServer(remote.folder / "store") as server:
         assert isinstance(server, FolderServer)
-        server.replaced[key] = (distant.folder / "other" / environment_key(other.environment)).read_bytes()
+        server.replaced[key] = (remote.folder / "other" / environment_key(other.environment)).read_bytes()
         with pytest.raises(DigestMismatch):
-            distant.hydrate(WebBlobs(server.url))
+            remote.hydrate(WebBlobs(server.url))
 
 
 @pytest.mark.parametrize("kept", [0, 10, -60])
-def test_an_object_that_is_there_in_part_is_refused_by_name(distant: Distant, kept: int) -> None:
-    item = distant.bundled.records[0].objects[0]
+def test_a_truncated_object_is_refused_by_name(remote: RemoteEnvironments, kept: int) -> None:
+    item = remote.bundled.records[0].objects[0]
     key = object_key(item.index.layout, item.index.artifact)
-    data = (distant.folder / "store" / key).read_bytes()
+    data = (remote.folder / "store" / key).read_bytes()
     part = data[:kept] if kept >= 0 else data[: item.index.frames[0].length + kept]
-    with FolderServer(distant.folder / "store") as server:
+    with FolderServer(remote.folder / "store") as server:
         assert isinstance(server, FolderServer)
         server.replaced[key] = part
         with pytest.raises(CorruptObject, match="ends before byte"):
-            distant.hydrate(WebBlobs(server.url, retries=QUICK))
-    assert not [path for path in distant.folder.iterdir() if ".envc-" in path.name]
+            remote.hydrate(WebBlobs(server.url, retries=QUICK))
+    assert not [path for path in remote.folder.iterdir() if ".envc-" in path.name]
 
 
-# reading ahead
+# read-ahead
 
 
-def test_every_request_is_made_once_and_taken_in_any_order() -> None:
+def test_every_request_is_made_once_and_can_be_taken_in_any_order() -> None:
     requested: list[int] = []
 
     def request(number: int) -> bytes:
@@ -350,7 +350,7 @@ def test_every_request_is_made_once_and_taken_in_any_order() -> None:
     assert sorted(requested) == list(range(50))
 
 
-def test_no_more_is_begun_than_the_window_allows() -> None:
+def test_the_window_limits_the_started_requests() -> None:
     begun: list[int] = []
 
     def request(number: int) -> bytes:
@@ -368,7 +368,7 @@ def test_no_more_is_begun_than_the_window_allows() -> None:
         assert max(begun) < 9
 
 
-def test_what_is_added_while_others_are_taken_is_begun_as_well() -> None:
+def test_requests_added_later_are_started_too() -> None:
     with ReadAhead(4) as ahead:
         for number in range(20):
             first = ahead.add(lambda number=number: b"%d" % number)  # type: ignore[misc]
@@ -376,14 +376,14 @@ def test_what_is_added_while_others_are_taken_is_begun_as_well() -> None:
             assert (first(), second()) == (b"%d" % number, b"%d again" % number)
 
 
-def test_without_a_window_the_taker_asks_itself() -> None:
+def test_without_a_window_the_taker_makes_the_request() -> None:
     seen: list[str] = []
     with ReadAhead(1) as ahead:
         assert ahead.add(lambda: seen.append(threading.current_thread().name) or b"x")() == b"x"  # type: ignore[func-returns-value]
     assert seen == [threading.current_thread().name]
 
 
-def test_what_a_request_raises_is_raised_where_it_is_taken() -> None:
+def test_an_error_of_a_request_is_raised_where_it_is_taken() -> None:
     def fail() -> bytes:
         raise LookupError("no such range")
 
@@ -394,10 +394,10 @@ def test_what_a_request_raises_is_raised_where_it_is_taken() -> None:
             first()
 
 
-def test_nobody_waits_for_answers_that_are_not_wanted_any_more() -> None:
-    """A store that stalls must not hold up Ctrl-C: neither who leaves, nor who takes, nor Python on its way out."""
+def test_cancelled_requests_are_not_waited_for() -> None:
+    """A stalled store must not delay Ctrl-C: neither leaving the block, nor taking an answer, nor Python's exit."""
     begun, go = threading.Event(), threading.Event()
-    told: list[BaseException] = []
+    cancelled: list[BaseException] = []
 
     def stall() -> bytes:
         begun.set()
@@ -408,7 +408,7 @@ def test_nobody_waits_for_answers_that_are_not_wanted_any_more() -> None:
         try:
             answer()
         except CancelledError as error:
-            told.append(error)
+            cancelled.append(error)
 
     with ReadAhead(2) as ahead:
         taker = threading.Thread(target=take, args=[ahead.add(stall)])
@@ -416,7 +416,7 @@ def test_nobody_waits_for_answers_that_are_not_wanted_any_more() -> None:
         assert begun.wait(60)
         readers = [thread for thread in threading.enumerate() if thread.name.startswith("envc-read")]
     taker.join(60)
-    assert len(told) == 1
+    assert len(cancelled) == 1
     assert readers and all(thread.is_alive() and thread.daemon for thread in readers)
     go.set()
     for thread in readers:

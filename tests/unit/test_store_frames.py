@@ -1,4 +1,4 @@
-"""Where objects are cut, and that cutting changes nothing."""
+"""Objects are cut into frames, and cutting does not change their content."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.support.stores import LAYOUT, encode, tree, tree_of
 
 
 def pattern(size: int) -> bytes:
-    """Bytes that compress well and differ from frame to frame."""
+    """Return bytes that compress well and differ from frame to frame."""
     block = b"".join(b"%08d" % number for number in range(1 << 13))  # 64 KiB
     return b"".join(b"%016d" % number + block[16:] for number in range(size // len(block) + 1))[:size]
 
@@ -45,7 +45,7 @@ def pattern(size: int) -> bytes:
         (5 * FRAME, [FRAME] * 5 + [BLOCK]),
     ],
 )
-def test_a_member_of_any_size_comes_back(size: int, raws: list[int]) -> None:
+def test_members_of_any_size_are_read_back(size: int, raws: list[int]) -> None:
     entries = [Entry(path="m", content=pattern(size), executable=True)]
     data, index = encode(entries)
     assert [frame.raw for frame in index.frames] == raws
@@ -56,7 +56,7 @@ def test_a_member_of_any_size_comes_back(size: int, raws: list[int]) -> None:
     assert tree(index, data) == tree_of(entries)
 
 
-def test_small_members_share_frames_and_a_large_one_stands_alone() -> None:
+def test_small_members_share_frames_and_a_large_one_has_its_own() -> None:
     half = FRAME // 2 - BLOCK
     sizes = {"a": half, "b": half, "c": 0, "d": FRAME, "e": 10, "f": half, "g": half}
     cut = spans(Member(path, size=size, sha256="0" * 64) for path, size in sizes.items())
@@ -64,7 +64,7 @@ def test_small_members_share_frames_and_a_large_one_stands_alone() -> None:
         (0, 2, FRAME, 0),  # exactly full
         (2, 3, BLOCK, 0),
         (3, 4, FRAME, 0),
-        (3, 4, BLOCK, FRAME - BLOCK),  # the rest of d shares its frame with nobody
+        (3, 4, BLOCK, FRAME - BLOCK),  # the rest of d has a frame of its own
         (4, 6, 2 * BLOCK + FRAME // 2, 0),
         (6, 7, FRAME // 2, 0),
     ]
@@ -76,7 +76,7 @@ def test_an_object_may_be_empty() -> None:
     assert tree(index, data) == {}
 
 
-def test_a_large_object_has_the_same_bytes_whatever_the_threads() -> None:
+def test_the_bytes_do_not_depend_on_the_number_of_threads() -> None:
     entries = [Entry(path=f"{number:02}", content=pattern(3 * FRAME // 5 + number)) for number in range(6)]
     entries.append(Entry(path="large", content=pattern(3 * FRAME)))
     data, index = encode(entries, threads=1)
@@ -84,7 +84,7 @@ def test_a_large_object_has_the_same_bytes_whatever_the_threads() -> None:
     assert tree(index, data) == tree_of(entries)
 
 
-def test_a_compressor_that_was_used_before_answers_the_same() -> None:
+def test_a_reused_compressor_gives_the_same_bytes() -> None:
     fresh: list[bytes] = []
     sample = pattern(300_000)
     compress(pattern(FRAME), 9)
@@ -107,7 +107,7 @@ def test_contents_come_from_files_and_streams(tmp_path: Path) -> None:
 
 
 class Trickle(io.RawIOBase):
-    """A stream that answers a few bytes at a time, and counts how often it was closed."""
+    """A stream that returns a few bytes at a time, and counts how often it is closed."""
 
     closings = 0
 
@@ -134,7 +134,7 @@ def test_short_reads_are_repeated_and_streams_are_closed() -> None:
 
 
 @pytest.mark.parametrize("announced", [0, 5, 7, FRAME, 3 * FRAME])
-def test_a_content_of_another_size_than_announced_is_refused(announced: int) -> None:
+def test_a_content_of_an_unexpected_size_is_refused(announced: int) -> None:
     with pytest.raises(StoreError, match="as announced"):
         encode([Entry(path="a", content=b"123456", size=announced)])
 
@@ -151,8 +151,8 @@ class Full(io.BytesIO):
         raise OSError(28, "No space left on device")
 
 
-def test_an_encoder_survives_objects_that_fail() -> None:
-    """Room for frames that are never compressed is given back, else the next object would wait for ever."""
+def test_an_encoder_can_be_used_after_failures() -> None:
+    """The budget of frames that are never compressed is released, otherwise the next object would wait forever."""
     entries = [Entry(path=f"{number}", content=pattern(FRAME)) for number in range(6)]
 
     def broken() -> BinaryIO:
@@ -188,7 +188,7 @@ def test_several_objects_share_an_encoder() -> None:
         assert out.getvalue() == encode(each, artifact=None)[0]
 
 
-def test_a_checksum_is_compared_unless_the_bytes_are_proven() -> None:
+def test_a_checksum_is_verified_unless_the_bytes_are_proven() -> None:
     frame = bytearray(compress(pattern(5000), 9))
     assert decompress(frame, "it", raw=5000, limit=FRAME, proven=True) == pattern(5000)
     frame[-1] ^= 1
@@ -197,13 +197,13 @@ def test_a_checksum_is_compared_unless_the_bytes_are_proven() -> None:
     assert decompress(frame, "it", raw=5000, limit=FRAME, proven=True) == pattern(5000)
 
 
-def test_a_proven_frame_without_a_checksum_loses_nothing() -> None:
+def test_a_proven_frame_without_a_checksum_is_read() -> None:
     frame = zstandard.ZstdCompressor(write_checksum=False).compress(pattern(5000))
     assert decompress(frame, "it", raw=5000, limit=FRAME, proven=True) == pattern(5000)
 
 
 @given(st.integers(0, 10_000), st.integers(0, 255), st.sampled_from(["changed", "cut", "followed"]))
-def test_a_proven_frame_is_exactly_one_all_the_same(at: int, byte: int, how: str) -> None:
+def test_a_proven_frame_must_still_be_exactly_one_frame(at: int, byte: int, how: str) -> None:
     frame = compress(pattern(5000), 9)
     at %= len(frame)
     others = {

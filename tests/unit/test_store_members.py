@@ -1,4 +1,4 @@
-"""One file out of an object, and the pieces that a reader is given."""
+"""Reading a single file of an object, and the pieces that a reader gets."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Reads:
         ("e", b"", [4]),
     ],
 )
-def test_a_file_is_read_from_its_frames_alone(path: str, content: bytes, frames: list[int]) -> None:
+def test_a_file_is_read_from_its_own_frames_only(path: str, content: bytes, frames: list[int]) -> None:
     reads = Reads()
     assert read_member(INDEX, reads, path) == content
     assert reads.frames == frames
@@ -59,7 +59,7 @@ def test_a_file_is_read_from_its_frames_alone(path: str, content: bytes, frames:
 
 
 @pytest.mark.parametrize("path", ["", "0", "aa", "bb", "f"])
-def test_a_file_that_the_object_does_not_have(path: str) -> None:
+def test_a_missing_file_is_reported_by_path(path: str) -> None:
     reads = Reads()
     with pytest.raises(CorruptBlob, match=f"it.* has no {path!r} that matches its digest"):
         read_member(INDEX, reads, path, "it")
@@ -73,7 +73,7 @@ def test_a_link_has_no_content_to_read() -> None:
 
 
 def relabelled(path: str, change: Callable[[Member], Member]) -> ObjectIndex:
-    """The index with another statement about one member, and frames that are proven all the same."""
+    """Return the index with one member's fields changed, and the frames still proven."""
     members = tuple(change(member) if member.path == path else member for member in INDEX.members)
     return msgspec.structs.replace(INDEX, members=members)
 
@@ -87,7 +87,7 @@ def test_a_file_with_another_digest_is_refused(path: str) -> None:
         list(read_object(lying, bytes_reader(DATA)))
 
 
-def test_contents_are_compared_where_the_reader_demands_it() -> None:
+def test_contents_are_verified_on_request() -> None:
     lying = relabelled("a", lambda member: msgspec.structs.replace(member, sha256=sha256(b"other")))
     frame = DATA[: INDEX.frames[0].length]
     (piece,) = ObjectReader(lying, contents=False).pieces(0, frame)
@@ -117,7 +117,7 @@ def test_pieces_are_whole_members_or_the_slices_of_one() -> None:
     ]
 
 
-def test_large_members_that_follow_each_other_are_compared_one_by_one() -> None:
+def test_consecutive_large_members_are_verified_one_by_one() -> None:
     written = [Entry(path=path, content=path.encode() * (FRAME + 10)) for path in ("a", "b")]
     data, index = encode(written)
     assert b"".join(piece.data for piece in read_object(index, bytes_reader(data))) == b"".join(
@@ -126,7 +126,7 @@ def test_large_members_that_follow_each_other_are_compared_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 100, 511])
-def test_what_pads_a_member_is_zeros(size: int) -> None:
+def test_the_padding_of_a_member_is_zeros(size: int) -> None:
     data, index = encode([Entry(path="a", content=b"a" * size), Entry(path="b", content=b"")])
     (frame,) = index.frames
     tar = bytearray(decompress(data[: frame.length], "tar", limit=FRAME))

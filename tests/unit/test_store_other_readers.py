@@ -1,4 +1,4 @@
-"""Programs that know nothing of envc read a bundle to the tree that envc wrote."""
+"""Other programs unpack a bundle to the tree that envc wrote."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TREES = {
 }
 Tree = dict[str, tuple[int, int | None, str, bytes]]
 EXPECTED: Tree = {
-    path: (mode, None if link else mtime, link, content)  # Python's tarfile leaves the times of links alone
+    path: (mode, None if link else mtime, link, content)  # Python's tarfile does not set the times of links
     for entries in TREES.values()
     for path, (mode, mtime, link, content) in tree_of(entries).items()
 }

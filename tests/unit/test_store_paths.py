@@ -1,4 +1,4 @@
-"""Paths and links that an object may hold, and those that it must not."""
+"""Paths and links that an object may contain, and those that are refused."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_bad_paths_are_refused_everywhere(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", BAD_ON_WINDOWS)
-def test_what_windows_reads_differently_is_refused_there(path: str) -> None:
+def test_names_that_windows_reads_differently_are_refused_there(path: str) -> None:
     check_path(path)
     with pytest.raises(UnsafePath):
         check_path(path, windows=True)
@@ -84,14 +84,14 @@ def test_links_that_stay_inside_pass(path: str, target: str) -> None:
         ("a", "/etc/passwd"),
         ("a", ""),
         ("a", "."),
-        ("a", "b/.."),  # harmless by counting, not when b is a link
+        ("a", "b/.."),  # harmless if one counts "..", but not if b is a link
         ("a/b", "x/../../y"),
         ("a", "C:/b"),
         ("a", "..\\b"),
         ("a", "b/"),
     ],
 )
-def test_links_that_may_lead_out_are_refused(path: str, target: str) -> None:
+def test_links_that_may_leave_the_object_are_refused(path: str, target: str) -> None:
     with pytest.raises(UnsafePath):
         check_link(path, target)
 
@@ -120,7 +120,7 @@ def test_trees_that_cannot_be_written_everywhere_are_refused(paths: tuple[str, .
         check_tree(tree(*paths), windows=False, fold_case=True)
 
 
-def test_a_link_is_no_folder() -> None:
+def test_a_link_cannot_be_used_as_a_folder() -> None:
     with pytest.raises(UnsafePath, match="a folder of other members"):
         check_tree([Member("a", type="link", link="b"), *tree("a/b")], windows=False, fold_case=True)
 
@@ -138,12 +138,12 @@ def test_layouts_choose_the_rules() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "/a", "a//b", "../a", "a/..", "a/.b", "a\\b", "a b", "a\n", "é", "a" * 256])
-def test_keys_are_places_below_the_root(key: str) -> None:
+def test_keys_are_paths_below_the_root(key: str) -> None:
     with pytest.raises(ValueError, match="not a key"):
         check_key(key)
 
 
-def test_keys_hold_names_of_people_escaped() -> None:
+def test_names_in_keys_are_escaped() -> None:
     key = step_key("Ma Projet/é", ARTIFACT, "..", "linux-64")
     assert key == f"v1/steps/Ma%20Projet%2F%C3%A9/{ARTIFACT}/%2E./linux-64.json"
     assert check_key(key) == key
@@ -153,7 +153,7 @@ def test_keys_hold_names_of_people_escaped() -> None:
 
 
 @pytest.mark.parametrize("layout", ["", "..", "a/b", "A", "a" * 65])
-def test_layouts_are_names(layout: str) -> None:
+def test_layouts_must_be_plain_names(layout: str) -> None:
     with pytest.raises(ValueError, match="not a layout"):
         check_layout(layout)
     with pytest.raises(ValueError, match="not a layout"):

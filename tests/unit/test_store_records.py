@@ -1,4 +1,4 @@
-"""Objects, code, records, pointers and locks under their keys."""
+"""Objects, code, records, pointers and locks in a store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OTHER = [Entry(path="pkg/__init__.py", content=b"x = 2\n")]
 
 
 def stored(blobs: MemoryBlobs, entries: list[Entry] = TREE, artifact: Sha256 = ARTIFACT) -> StoredObject:
-    """The object of a tree, as the store holds it; the first writer of an artifact wins."""
+    """Return the object of a tree as the store has it. The first writer of an artifact wins."""
     with Encoder(level=1, threads=1) as encoder:
         blobs.write_new(
             object_key(LAYOUT, artifact),
@@ -80,8 +80,8 @@ def test_an_object_is_written_once() -> None:
     verify_object(blobs, first, first.index.content)
 
 
-def test_another_writers_object_is_answered_as_it_is() -> None:
-    """Whether to trust it is the caller's decision, who compares its content digest."""
+def test_another_writers_object_is_returned_unchanged() -> None:
+    """The caller compares the content digest, and so decides whether to trust it."""
     blobs = MemoryBlobs()
     theirs = stored(blobs, OTHER)
     assert stored(blobs, TREE) == theirs
@@ -111,7 +111,7 @@ def test_code_is_named_by_its_content_and_checked_to_the_last_byte() -> None:
         assert put_code(blobs, *encode_code(encoder, TREE)) == (
             content,
             digest,
-        )  # other bytes, the same tree: the first stay
+        )  # other bytes of the same tree: the first are kept
     pointer = StepPointer(environment=ARTIFACT, record=ARTIFACT, code=content, code_object=digest)
     loaded = get_code(blobs, pointer)
     assert loaded is not None
@@ -131,7 +131,7 @@ def test_code_is_named_by_its_content_and_checked_to_the_last_byte() -> None:
     assert get_code(blobs, pointer) == loaded
 
 
-def test_the_first_record_stays_unless_it_is_replaced() -> None:
+def test_the_first_record_is_kept_unless_replaced() -> None:
     blobs = MemoryBlobs()
     each = stored(blobs)
     record, other = record_of(each), record_of(each, requirements={"glibc": "2.28"})
@@ -230,7 +230,7 @@ def test_a_record_is_checked_when_it_is_read() -> None:
         get_record(blobs, other, digest)
 
 
-def test_a_value_has_one_text_however_it_came_about() -> None:
+def test_equal_values_have_equal_texts() -> None:
     for value in (
         FIRST.index,
         record_of(FIRST, SECOND, winners={"x": ARTIFACT}),

@@ -1,4 +1,4 @@
-"""S3 through both of its clients, against a real S3 server: the same bytes, few requests, and retries with faults."""
+"""S3 through both clients, against a real S3 server: the same bytes, few requests, and retries after faults."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def client(request: pytest.FixtureRequest) -> str:
 
 
 def open_with(client: str, url: str, server: S3Server, monkeypatch: pytest.MonkeyPatch, at: str | None = None) -> Blobs:
-    """The store at that URL, through one client, and at a proxy if there is one."""
+    """Return the store at that URL through one client, and through a proxy if there is one."""
     environ = server.environ(at)
     for key, value in environ.items():
         monkeypatch.setenv(key, value)
     if client == "s3fs":
-        # Instances are kept by arguments; a new endpoint in the environment is not one of them.
+        # fsspec caches instances by their arguments, which do not include a new endpoint in the environment.
         import s3fs
 
         s3fs.S3FileSystem.clear_instance_cache()
@@ -54,7 +54,7 @@ def open_with(client: str, url: str, server: S3Server, monkeypatch: pytest.Monke
     return store
 
 
-def test_both_clients_mean_the_same_store(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_clients_use_the_same_keys(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     url = s3_server.bucket()
     pytest.importorskip("obstore", reason="obstore is not installed")
     one = open_with("s3fs", url, s3_server, monkeypatch)
@@ -70,7 +70,7 @@ def test_both_clients_mean_the_same_store(s3_server: S3Server, monkeypatch: pyte
         assert not writer.exists(key)
 
 
-def test_obstore_is_left_out_where_the_environment_does_not_say_all(s3_server: S3Server) -> None:
+def test_obstore_is_not_used_with_incomplete_settings(s3_server: S3Server) -> None:
     pytest.importorskip("obstore", reason="obstore is not installed")
     url, environ = s3_server.bucket(), s3_server.environ()
     assert isinstance(open_bucket(url, environ), BucketBlobs)
@@ -83,7 +83,7 @@ def test_obstore_is_left_out_where_the_environment_does_not_say_all(s3_server: S
         assert open_bucket(url, incomplete) is None
 
 
-def test_of_many_writers_at_once_one_wins(client: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_of_many_concurrent_writers_wins(client: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_with(client, s3_server.bucket(), s3_server, monkeypatch)
     barrier = threading.Barrier(5)
     won: list[int] = []
@@ -120,26 +120,26 @@ def test_bundle_and_hydrate_through_a_third_of_faults(
         assert {request.outcome for request in proxy.log} > {"busy", "reset"}
     for number, _ in enumerate(WHEELS):
         assert list((tmp_path / "prefix").rglob(f"m{number}.py"))
-    # Nothing is left of the faults: the same bundle elsewhere leaves the same keys.
+    # The faults leave no traces: the same bundle without faults leaves the same keys.
     clean = open_with(client, s3_server.bucket(), s3_server, monkeypatch)
     bundle(clean, tmp_path / "again", *WHEELS)
     there = open_with(client, url, s3_server, monkeypatch)
     assert list(there.list("v1")) == list(clean.list("v1"))
 
 
-def test_a_write_whose_answer_is_lost_is_known_to_be_there(
+def test_a_write_whose_answer_is_lost_is_detected(
     client: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Proxy(s3_server.url, every=2, faults=("lost",)) as proxy:
         store = open_with(client, s3_server.bucket(), s3_server, monkeypatch, proxy.url)
         for number in range(4):
             store.write(f"v1/{number}", b"%d" % number)
-            store.write_new(f"v1/new/{number}", b"%d" % number)  # False is an honest answer here
+            store.write_new(f"v1/new/{number}", b"%d" % number)  # False is a correct answer here
         for number in range(4):
             assert store.read(f"v1/{number}", 9) == store.read(f"v1/new/{number}", 9) == b"%d" % number
 
 
-def test_large_uploads_go_in_parts_and_go_on_after_faults(
+def test_large_uploads_are_split_and_resumed_after_faults(
     client: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = 70 << 20
@@ -153,7 +153,7 @@ def test_large_uploads_go_in_parts_and_go_on_after_faults(
         assert store.read_range(KEY, size - 1, 1) == b"\x45"
 
 
-def test_hydrate_asks_for_two_blobs_and_ranges_and_nothing_else(
+def test_hydrate_requests_only_two_blobs_and_ranges(
     client: str, s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = s3_server.bucket()
@@ -174,7 +174,7 @@ def test_hydrate_asks_for_two_blobs_and_ranges_and_nothing_else(
         assert not [request for request in proxy.log if "list-type" in request.path or "range" not in request.headers]
 
 
-def test_garbage_is_collected_there_as_well(
+def test_garbage_collection_works_on_s3(
     client: str, s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = open_with(client, s3_server.bucket(), s3_server, monkeypatch)
@@ -188,9 +188,7 @@ def test_garbage_is_collected_there_as_well(
     assert list(store.list("v1")) == []
 
 
-def test_a_bucket_that_is_not_there_is_said_to_be_missing(
-    client: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_bucket_is_reported(client: str, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     store = open_with(client, "s3://no-such-bucket/team", s3_server, monkeypatch)
     for write in (lambda: store.write("v1/x", b""), lambda: store.write_new("v1/x", b"")):
         with pytest.raises(StoreError, match="s3://no-such-bucket/team: does not exist") as caught:

@@ -1,4 +1,4 @@
-"""Leases, tags and garbage: nothing that somebody still needs is removed, and the rest is."""
+"""Leases, tags and garbage collection: everything still needed is kept, and the rest is removed."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ ALPHA, BETA, GAMMA = (build_wheel(name, "1.0") for name in ("alpha", "beta", "ga
 LOCK = sha256(b"the lock\n")  # the lock that `tests.support.environments.bundle` uses
 
 
-class Yard:
-    """A store that several bundles went into, each some days ago."""
+class BundledStore:
+    """A store with several bundles of different ages, in days."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,7 +60,7 @@ class Yard:
         return garbage
 
     def places(self) -> list[str]:
-        """What the store holds, as the first part of each key."""
+        """Return the content of the store, as the first part of each key."""
         return sorted(key.split("/")[1] for key in self.store.blobs)
 
     def objects(self) -> set[str]:
@@ -68,8 +68,8 @@ class Yard:
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Yard:
-    return Yard(tmp_path)
+def bundled_store(tmp_path: Path) -> BundledStore:
+    return BundledStore(tmp_path)
 
 
 def key_of(wheel: Distribution) -> str:
@@ -80,14 +80,14 @@ def key_of(wheel: Distribution) -> str:
 # leases
 
 
-def test_a_lease_stands_while_its_work_is_under_way() -> None:
+def test_a_lease_lasts_while_its_work_is_running() -> None:
     store = MemoryBlobs()
     with leased(store, ["v1/b", "v1/a", "v1/b"]):
         assert read_leases(store, time.time()) == (frozenset({"v1/a", "v1/b"}), ())
     assert store.blobs == {}
 
 
-def test_a_lease_ends_with_work_that_fails_but_not_with_a_kill() -> None:
+def test_a_lease_ends_on_failure_but_not_on_a_kill() -> None:
     store = MemoryBlobs()
     with pytest.raises(LookupError), leased(store, ["v1/a"]):
         raise LookupError
@@ -139,114 +139,114 @@ def test_a_tag_needs_a_name_and_must_be_readable() -> None:
         list(tags(store))
 
 
-def test_what_was_bundled_by_a_lock_is_known(yard: Yard) -> None:
-    assert not is_bundled(yard.store, "demo", LOCK)
-    yard.bundle(ALPHA)
-    assert is_bundled(yard.store, "demo", LOCK)
-    assert not is_bundled(yard.store, "demo", sha256(b"another"))
+def test_bundled_steps_of_a_lock_are_listed(bundled_store: BundledStore) -> None:
+    assert not is_bundled(bundled_store.store, "demo", LOCK)
+    bundled_store.bundle(ALPHA)
+    assert is_bundled(bundled_store.store, "demo", LOCK)
+    assert not is_bundled(bundled_store.store, "demo", sha256(b"another"))
 
 
 # garbage
 
 
-def test_what_is_recent_stays_and_what_is_old_goes(yard: Yard) -> None:
-    yard.bundle(ALPHA, BETA, step="old", days_ago=40, code="print('old')")
-    yard.bundle(BETA, GAMMA, step="new", days_ago=20, code="print('new')")
-    assert yard.places() == sorted(["code", "environments", "objects", "steps"] * 2 + ["objects", "locks"])
-    garbage = yard.collect()
+def test_recent_items_stay_and_old_items_are_removed(bundled_store: BundledStore) -> None:
+    bundled_store.bundle(ALPHA, BETA, step="old", days_ago=40, code="print('old')")
+    bundled_store.bundle(BETA, GAMMA, step="new", days_ago=20, code="print('new')")
+    assert bundled_store.places() == sorted(["code", "environments", "objects", "steps"] * 2 + ["objects", "locks"])
+    garbage = bundled_store.collect()
     assert [listed.key.split("/")[1] for listed in garbage.blobs] == ["steps", "environments", "code", "objects"]
-    assert yard.objects() == {key_of(BETA), key_of(GAMMA)}
+    assert bundled_store.objects() == {key_of(BETA), key_of(GAMMA)}
     assert garbage.size == sum(listed.size for listed in garbage.blobs)
-    assert (garbage.kept, garbage.kept_size) == (6, sum(map(len, yard.store.blobs.values())))
-    assert yard.collect().blobs == ()
+    assert (garbage.kept, garbage.kept_size) == (6, sum(map(len, bundled_store.store.blobs.values())))
+    assert bundled_store.collect().blobs == ()
 
 
-def test_looking_removes_nothing(yard: Yard) -> None:
-    yard.bundle(ALPHA, days_ago=400)
-    before = dict(yard.store.blobs)
-    assert len(yard.collector().find().blobs) == len(before) == 4
-    assert yard.store.blobs == before
+def test_a_dry_run_removes_nothing(bundled_store: BundledStore) -> None:
+    bundled_store.bundle(ALPHA, days_ago=400)
+    before = dict(bundled_store.store.blobs)
+    assert len(bundled_store.collector().find().blobs) == len(before) == 4
+    assert bundled_store.store.blobs == before
 
 
-def test_how_recent_is_recent_is_the_callers_choice_but_a_day_is_always(yard: Yard) -> None:
-    yard.bundle(ALPHA, days_ago=20)
-    assert not yard.collector(recent=21 * DAY).find().blobs
-    assert len(yard.collector(recent=19 * DAY).find().blobs) == 4
-    yard.bundle(BETA, step="young", days_ago=0.9)
-    assert key_of(BETA) not in {listed.key for listed in yard.collector(recent=0).find().blobs}
+def test_the_caller_chooses_the_minimum_age_but_it_is_at_least_a_day(bundled_store: BundledStore) -> None:
+    bundled_store.bundle(ALPHA, days_ago=20)
+    assert not bundled_store.collector(recent=21 * DAY).find().blobs
+    assert len(bundled_store.collector(recent=19 * DAY).find().blobs) == 4
+    bundled_store.bundle(BETA, step="young", days_ago=0.9)
+    assert key_of(BETA) not in {listed.key for listed in bundled_store.collector(recent=0).find().blobs}
 
 
-def test_a_tag_keeps_every_step_of_its_lock(yard: Yard) -> None:
-    yard.bundle(ALPHA, step="one", days_ago=400, code="x")
-    yard.bundle(BETA, step="two", days_ago=500)
-    put_tag(yard.store, "demo", "v1", LOCK)
-    before = dict(yard.store.blobs)
-    assert yard.collect().blobs == ()
-    assert yard.store.blobs == before
-    delete_tag(yard.store, "demo", "v1")
-    yard.collect()
-    assert yard.store.blobs == {}
+def test_a_tag_keeps_every_step_of_its_lock(bundled_store: BundledStore) -> None:
+    bundled_store.bundle(ALPHA, step="one", days_ago=400, code="x")
+    bundled_store.bundle(BETA, step="two", days_ago=500)
+    put_tag(bundled_store.store, "demo", "v1", LOCK)
+    before = dict(bundled_store.store.blobs)
+    assert bundled_store.collect().blobs == ()
+    assert bundled_store.store.blobs == before
+    delete_tag(bundled_store.store, "demo", "v1")
+    bundled_store.collect()
+    assert bundled_store.store.blobs == {}
 
 
-def test_a_tag_of_another_project_keeps_nothing_here(yard: Yard) -> None:
-    yard.bundle(ALPHA, days_ago=400)
-    put_tag(yard.store, "other", "v1", LOCK)
-    yard.collect()
-    assert yard.places() == ["tags"]
+def test_a_tag_of_another_project_keeps_nothing_here(bundled_store: BundledStore) -> None:
+    bundled_store.bundle(ALPHA, days_ago=400)
+    put_tag(bundled_store.store, "other", "v1", LOCK)
+    bundled_store.collect()
+    assert bundled_store.places() == ["tags"]
 
 
-def test_young_objects_stay_though_nothing_leads_to_them(yard: Yard) -> None:
-    """A bundle under way has written them; its pointers come last."""
-    yard.bundle(ALPHA, days_ago=0.5)
-    for key in [key for key in yard.store.blobs if not key.startswith("v1/objects")]:
-        yard.store.delete(key)
-    assert yard.collect().blobs == ()
-    yard.store.times[key_of(ALPHA)] = yard.now - 1.5 * DAY
-    assert [listed.key for listed in yard.collect().blobs] == [key_of(ALPHA)]
+def test_young_objects_stay_although_unreferenced(bundled_store: BundledStore) -> None:
+    """A running bundle has written them, and writes its pointers last."""
+    bundled_store.bundle(ALPHA, days_ago=0.5)
+    for key in [key for key in bundled_store.store.blobs if not key.startswith("v1/objects")]:
+        bundled_store.store.delete(key)
+    assert bundled_store.collect().blobs == ()
+    bundled_store.store.times[key_of(ALPHA)] = bundled_store.now - 1.5 * DAY
+    assert [listed.key for listed in bundled_store.collect().blobs] == [key_of(ALPHA)]
 
 
-def test_old_objects_stay_while_a_lease_names_them(yard: Yard) -> None:
-    """A bundle under way has found them, and will not make them again."""
-    yard.bundle(ALPHA, BETA, days_ago=400)
-    with leased(yard.store, [key_of(ALPHA)]):
-        yard.collect()
-        assert yard.objects() == {key_of(ALPHA)}
-    yard.collect()
-    assert yard.store.blobs == {}
+def test_old_objects_stay_while_a_lease_names_them(bundled_store: BundledStore) -> None:
+    """A running bundle has found them, and will not make them again."""
+    bundled_store.bundle(ALPHA, BETA, days_ago=400)
+    with leased(bundled_store.store, [key_of(ALPHA)]):
+        bundled_store.collect()
+        assert bundled_store.objects() == {key_of(ALPHA)}
+    bundled_store.collect()
+    assert bundled_store.store.blobs == {}
 
 
-def test_a_leased_record_keeps_its_objects(yard: Yard) -> None:
-    yard.bundle(ALPHA, BETA, days_ago=400)
-    with leased(yard.store, [environment_key(environment(ALPHA, BETA).id)]):
-        yard.collect()
-        assert yard.objects() == {key_of(ALPHA), key_of(BETA)}
+def test_a_leased_record_keeps_its_objects(bundled_store: BundledStore) -> None:
+    bundled_store.bundle(ALPHA, BETA, days_ago=400)
+    with leased(bundled_store.store, [environment_key(environment(ALPHA, BETA).id)]):
+        bundled_store.collect()
+        assert bundled_store.objects() == {key_of(ALPHA), key_of(BETA)}
 
 
-def test_expired_leases_go(yard: Yard) -> None:
-    yard.bundle(ALPHA, days_ago=400)
-    killed = leased(yard.store, [key_of(ALPHA)])
+def test_expired_leases_are_removed(bundled_store: BundledStore) -> None:
+    bundled_store.bundle(ALPHA, days_ago=400)
+    killed = leased(bundled_store.store, [key_of(ALPHA)])
     killed.__enter__()
-    (lease,) = yard.store.list("v1/leases")
-    yard.store.times[lease] = yard.now - 2 * DAY
-    yard.collect()
-    assert yard.store.blobs == {}
+    (lease,) = bundled_store.store.list("v1/leases")
+    bundled_store.store.times[lease] = bundled_store.now - 2 * DAY
+    bundled_store.collect()
+    assert bundled_store.store.blobs == {}
 
 
-def test_what_is_needed_again_between_looking_and_removing_stays(yard: Yard) -> None:
-    yard.bundle(ALPHA, days_ago=400)
-    yard.bundle(BETA, step="other", days_ago=400)
-    collector = yard.collector()
+def test_an_item_needed_again_before_its_removal_stays(bundled_store: BundledStore) -> None:
+    bundled_store.bundle(ALPHA, days_ago=400)
+    bundled_store.bundle(BETA, step="other", days_ago=400)
+    collector = bundled_store.collector()
     garbage = collector.find()
     assert key_of(ALPHA) in {listed.key for listed in garbage.blobs}
-    yard.bundle(ALPHA, step="again")
+    bundled_store.bundle(ALPHA, step="again")
     removed = collector.remove(garbage)
     assert key_of(ALPHA) not in {listed.key for listed in removed}
-    assert yard.objects() == {key_of(ALPHA)}
-    assert yard.store.exists(step_key("demo", LOCK, "again", HOST.platform))
+    assert bundled_store.objects() == {key_of(ALPHA)}
+    assert bundled_store.store.exists(step_key("demo", LOCK, "again", HOST.platform))
 
 
 class Hesitant(MemoryBlobs):
-    """A store that lets something else happen before it first removes an object."""
+    """A store that calls a function before it first removes an object."""
 
     meanwhile: Callable[[], None] | None = None
 
@@ -257,11 +257,11 @@ class Hesitant(MemoryBlobs):
         super().delete(key)
 
 
-def test_a_bundle_waits_for_the_collection_of_what_it_would_reuse(yard: Yard) -> None:
-    """Looked up in the middle of it, one of the two objects would be found, and then removed."""
-    yard.store = store = Hesitant()
-    yard.bundle(ALPHA, BETA, days_ago=31)
-    bundling = threading.Thread(target=yard.bundle, args=(ALPHA, BETA))
+def test_a_bundle_waits_for_the_collection_of_objects_it_would_reuse(bundled_store: BundledStore) -> None:
+    """A lookup in the middle of the collection would find one of the two objects, which would then be removed."""
+    bundled_store.store = store = Hesitant()
+    bundled_store.bundle(ALPHA, BETA, days_ago=31)
+    bundling = threading.Thread(target=bundled_store.bundle, args=(ALPHA, BETA))
     waited: list[bool] = []
 
     def meanwhile() -> None:
@@ -270,23 +270,23 @@ def test_a_bundle_waits_for_the_collection_of_what_it_would_reuse(yard: Yard) ->
         waited.append(bundling.is_alive())
 
     store.meanwhile = meanwhile
-    yard.collect()
+    bundled_store.collect()
     bundling.join(10)
     assert waited == [True]
-    assert {key_of(ALPHA), key_of(BETA)} <= yard.objects()
-    assert yard.places() == ["environments", "locks", "objects", "objects", "steps"]
+    assert {key_of(ALPHA), key_of(BETA)} <= bundled_store.objects()
+    assert bundled_store.places() == ["environments", "locks", "objects", "objects", "steps"]
 
 
-def test_a_collection_spares_what_is_leased_after_it_has_looked(yard: Yard) -> None:
-    yard.bundle(ALPHA, days_ago=31)
-    collector = yard.collector()
+def test_a_collection_keeps_items_leased_after_its_scan(bundled_store: BundledStore) -> None:
+    bundled_store.bundle(ALPHA, days_ago=31)
+    collector = bundled_store.collector()
     garbage = collector.find()
-    with leased(yard.store, [key_of(ALPHA)]):
+    with leased(bundled_store.store, [key_of(ALPHA)]):
         assert key_of(ALPHA) not in {listed.key for listed in collector.remove(garbage)}
-    assert key_of(ALPHA) in yard.objects()
+    assert key_of(ALPHA) in bundled_store.objects()
 
 
-def test_a_notice_holds_back_only_those_who_rely_on_what_it_names() -> None:
+def test_a_notice_blocks_only_bundles_that_use_the_listed_items() -> None:
     store = MemoryBlobs()
     with PublishedNotice(store, ["v1/b", "v1/a"]) as notice:
         wait_for_collections(store, ["v1/c"])
@@ -313,101 +313,101 @@ def test_a_notice_is_renewed_and_not_trusted_when_it_is_old(monkeypatch: pytest.
             notice.remove("v1/a")
 
 
-def test_what_a_killed_collection_announced_is_void_soon_and_goes(yard: Yard) -> None:
-    notice = PublishedNotice(yard.store, ["v1/a"])
+def test_what_a_killed_collection_announced_is_void_soon_and_goes(bundled_store: BundledStore) -> None:
+    notice = PublishedNotice(bundled_store.store, ["v1/a"])
     notice.__enter__()
-    (key,) = yard.store.blobs
-    yard.store.times[key] = yard.now - NOTICE_SECONDS - 1
-    wait_for_collections(yard.store, ["v1/a"])
-    yard.collect()
-    assert yard.store.blobs == {}
+    (key,) = bundled_store.store.blobs
+    bundled_store.store.times[key] = bundled_store.now - NOTICE_SECONDS - 1
+    wait_for_collections(bundled_store.store, ["v1/a"])
+    bundled_store.collect()
+    assert bundled_store.store.blobs == {}
 
 
-def test_readers_never_see_what_leads_nowhere(yard: Yard) -> None:
-    yard.bundle(ALPHA, days_ago=400, code="x")
-    yard.store.requests.clear()
-    yard.collect()
-    deleted = [key.split("/")[1] for request, key in yard.store.requests if request == "delete"]
+def test_readers_never_see_dangling_pointers(bundled_store: BundledStore) -> None:
+    bundled_store.bundle(ALPHA, days_ago=400, code="x")
+    bundled_store.store.requests.clear()
+    bundled_store.collect()
+    deleted = [key.split("/")[1] for request, key in bundled_store.store.requests if request == "delete"]
     assert deleted == ["steps", "environments", "code", "locks", "objects", "notices"]
 
 
 @pytest.mark.parametrize("place", ["steps", "environments", "tags", "leases"])
-def test_nothing_is_removed_while_something_that_leads_cannot_be_read(yard: Yard, place: str) -> None:
-    yard.bundle(ALPHA, days_ago=400)
-    yard.bundle(BETA, step="new")
-    put_tag(yard.store, "demo", "v1", sha256(b"another lock"))
-    with leased(yard.store, []):
-        broken = [key for key in yard.store.blobs if key.startswith(f"v1/{place}/")][-1]
-        yard.store.blobs[broken] = b"{}"
-        count = len(yard.store.blobs)
+def test_nothing_is_removed_if_a_pointer_or_record_is_unreadable(bundled_store: BundledStore, place: str) -> None:
+    bundled_store.bundle(ALPHA, days_ago=400)
+    bundled_store.bundle(BETA, step="new")
+    put_tag(bundled_store.store, "demo", "v1", sha256(b"another lock"))
+    with leased(bundled_store.store, []):
+        broken = [key for key in bundled_store.store.blobs if key.startswith(f"v1/{place}/")][-1]
+        bundled_store.store.blobs[broken] = b"{}"
+        count = len(bundled_store.store.blobs)
         with pytest.raises(EnvcError, match=broken):
-            yard.collect()
-        assert len(yard.store.blobs) == count
+            bundled_store.collect()
+        assert len(bundled_store.store.blobs) == count
 
 
-def test_a_missing_record_is_named_and_does_not_stop_the_rest(yard: Yard) -> None:
-    yard.bundle(ALPHA)
-    yard.store.delete(environment_key(environment(ALPHA).id))
-    yard.bundle(BETA, step="old", days_ago=400)
-    yard.collect()
-    assert yard.objects() == {key_of(ALPHA)}
-    assert "is missing, although a step refers to it" in yard.progress.warnings[0]
+def test_a_missing_record_is_named_and_does_not_stop_the_rest(bundled_store: BundledStore) -> None:
+    bundled_store.bundle(ALPHA)
+    bundled_store.store.delete(environment_key(environment(ALPHA).id))
+    bundled_store.bundle(BETA, step="old", days_ago=400)
+    bundled_store.collect()
+    assert bundled_store.objects() == {key_of(ALPHA)}
+    assert "is missing, although a step refers to it" in bundled_store.progress.warnings[0]
 
 
-def test_ages_are_exact_to_the_second(yard: Yard) -> None:
-    yard.bundle(ALPHA)
+def test_ages_are_exact_to_the_second(bundled_store: BundledStore) -> None:
+    bundled_store.bundle(ALPHA)
     pointer = step_key("demo", LOCK, "step", HOST.platform)
-    yard.store.times[pointer] = yard.now - 30 * DAY + 1
-    assert yard.collector().find().blobs == ()
-    yard.store.times[pointer] = yard.now - 30 * DAY
-    assert [listed.key for listed in yard.collector().find().blobs] == [pointer]
-    yard.store.times[key_of(ALPHA)] = yard.now - 86_399
-    assert [listed.key for listed in yard.collector().find().blobs] == [pointer]
-    yard.store.times[key_of(ALPHA)] = yard.now - 86_400
-    assert [listed.key for listed in yard.collector().find().blobs] == [pointer, key_of(ALPHA)]
+    bundled_store.store.times[pointer] = bundled_store.now - 30 * DAY + 1
+    assert bundled_store.collector().find().blobs == ()
+    bundled_store.store.times[pointer] = bundled_store.now - 30 * DAY
+    assert [listed.key for listed in bundled_store.collector().find().blobs] == [pointer]
+    bundled_store.store.times[key_of(ALPHA)] = bundled_store.now - 86_399
+    assert [listed.key for listed in bundled_store.collector().find().blobs] == [pointer]
+    bundled_store.store.times[key_of(ALPHA)] = bundled_store.now - 86_400
+    assert [listed.key for listed in bundled_store.collector().find().blobs] == [pointer, key_of(ALPHA)]
 
 
-def test_a_notice_expires_when_it_is_older_than_it_may_be(yard: Yard) -> None:
+def test_a_notice_expires_when_it_is_older_than_it_may_be(bundled_store: BundledStore) -> None:
     notice = "v1/notices/left.json"
-    yard.store.blobs[notice] = b"{}"
-    yard.store.times[notice] = yard.now - NOTICE_SECONDS
-    assert yard.collector().find().blobs == ()
-    yard.store.times[notice] -= 1
-    assert [listed.key for listed in yard.collector().find().blobs] == [notice]
+    bundled_store.store.blobs[notice] = b"{}"
+    bundled_store.store.times[notice] = bundled_store.now - NOTICE_SECONDS
+    assert bundled_store.collector().find().blobs == ()
+    bundled_store.store.times[notice] -= 1
+    assert [listed.key for listed in bundled_store.collector().find().blobs] == [notice]
 
 
-def test_an_object_that_two_kept_steps_share_is_kept_and_counted_once(yard: Yard) -> None:
-    yard.bundle(ALPHA, step="one")
-    yard.bundle(ALPHA, step="two")
-    garbage = yard.collector().find()
+def test_an_object_that_two_kept_steps_share_is_kept_and_counted_once(bundled_store: BundledStore) -> None:
+    bundled_store.bundle(ALPHA, step="one")
+    bundled_store.bundle(ALPHA, step="two")
+    garbage = bundled_store.collector().find()
     assert (garbage.blobs, garbage.size) == ((), 0)
-    assert (garbage.kept, garbage.kept_size) == (5, sum(map(len, yard.store.blobs.values())))
+    assert (garbage.kept, garbage.kept_size) == (5, sum(map(len, bundled_store.store.blobs.values())))
 
 
-def test_a_stray_file_among_the_pointers_goes_when_it_is_old(yard: Yard) -> None:
-    yard.bundle(ALPHA)
+def test_an_old_stray_file_among_the_pointers_is_removed(bundled_store: BundledStore) -> None:
+    bundled_store.bundle(ALPHA)
     stray = "v1/steps/stray"
-    yard.store.blobs[stray] = b"anything"
-    yard.store.times[stray] = yard.now - 31 * DAY
-    assert [listed.key for listed in yard.collect().blobs] == [stray]
-    yard.store.blobs[stray] = b"anything"
-    yard.store.times[stray] = yard.now
+    bundled_store.store.blobs[stray] = b"anything"
+    bundled_store.store.times[stray] = bundled_store.now - 31 * DAY
+    assert [listed.key for listed in bundled_store.collect().blobs] == [stray]
+    bundled_store.store.blobs[stray] = b"anything"
+    bundled_store.store.times[stray] = bundled_store.now
     with pytest.raises(EnvcError, match=stray):
-        yard.collect()
+        bundled_store.collect()
 
 
-def test_a_stray_file_of_a_tagged_lock_is_not_removed_before_it_was_read(yard: Yard) -> None:
-    put_tag(yard.store, "demo", "v1", LOCK)
+def test_a_stray_file_of_a_tagged_lock_is_not_removed_before_it_was_read(bundled_store: BundledStore) -> None:
+    put_tag(bundled_store.store, "demo", "v1", LOCK)
     stray = f"v1/steps/demo/{LOCK}"
-    yard.store.blobs[stray] = b"anything"
-    yard.store.times[stray] = yard.now - 400 * DAY
+    bundled_store.store.blobs[stray] = b"anything"
+    bundled_store.store.times[stray] = bundled_store.now - 400 * DAY
     with pytest.raises(EnvcError, match=stray):
-        yard.collect()
-    assert stray in yard.store.blobs
+        bundled_store.collect()
+    assert stray in bundled_store.store.blobs
 
 
 class Hasty(MemoryBlobs):
-    """A store where another collection removes pointers after they were listed."""
+    """A store in which another collection removes pointers after they were listed."""
 
     def scan(self, prefix: str) -> Iterator[Listed]:
         found = list(super().scan(prefix))
@@ -417,10 +417,10 @@ class Hasty(MemoryBlobs):
         return iter(found)
 
 
-def test_a_pointer_that_another_collection_removes_leads_nowhere(yard: Yard) -> None:
-    yard.store = Hasty()
-    yard.bundle(ALPHA, days_ago=2)
-    assert [listed.key.split("/")[1] for listed in yard.collector().find().blobs] == [
+def test_a_pointer_removed_by_another_collection_is_ignored(bundled_store: BundledStore) -> None:
+    bundled_store.store = Hasty()
+    bundled_store.bundle(ALPHA, days_ago=2)
+    assert [listed.key.split("/")[1] for listed in bundled_store.collector().find().blobs] == [
         "environments",
         "locks",
         "objects",
@@ -428,7 +428,7 @@ def test_a_pointer_that_another_collection_removes_leads_nowhere(yard: Yard) -> 
 
 
 class Counting(Silent):
-    """Progress that notes how much work was announced, how much was done, and whether the task was ended."""
+    """A progress reporter that records the announced work, the work done, and whether the task was ended."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -450,24 +450,24 @@ class Counting(Silent):
         self.ended += 1
 
 
-def test_progress_counts_what_is_removed(yard: Yard) -> None:
-    yard.progress = progress = Counting()
-    yard.bundle(ALPHA, days_ago=400, code="x")
-    yard.collect()
+def test_progress_counts_what_is_removed(bundled_store: BundledStore) -> None:
+    bundled_store.progress = progress = Counting()
+    bundled_store.bundle(ALPHA, days_ago=400, code="x")
+    bundled_store.collect()
     assert (progress.totals, progress.advanced, progress.ended) == ([("garbage", 5)], 5, 1)
 
 
-def test_a_record_is_read_once_for_looking_and_removing(yard: Yard) -> None:
-    yard.bundle(ALPHA)
-    yard.bundle(BETA, step="old", days_ago=400)
-    yard.store.requests.clear()
-    yard.collect()
+def test_a_record_is_read_only_once(bundled_store: BundledStore) -> None:
+    bundled_store.bundle(ALPHA)
+    bundled_store.bundle(BETA, step="old", days_ago=400)
+    bundled_store.store.requests.clear()
+    bundled_store.collect()
     record = environment_key(environment(ALPHA).id)
-    assert yard.store.requests.count(("read", record)) == 1
+    assert bundled_store.store.requests.count(("read", record)) == 1
 
 
 class Meeting(MemoryBlobs):
-    """A store whose first removals wait for each other. It notes how many go on at once, and in which threads."""
+    """A store whose first removals wait for each other. It records how many run at once, and in which threads."""
 
     def __init__(self, in_flight: int, expected: int) -> None:
         super().__init__()
@@ -484,7 +484,7 @@ class Meeting(MemoryBlobs):
             self.active += 1
             self.most = max(self.most, self.active)
         if self.active == self.expected and not self.met.is_set():
-            time.sleep(0.05)  # for one more to come, if there is one
+            time.sleep(0.05)  # wait for another removal, if there is one
             self.met.set()
         self.met.wait(5)
         super().delete(key)
@@ -496,15 +496,15 @@ class Meeting(MemoryBlobs):
     ("in_flight", "objects", "most"),
     [(64, 40, 16), (5, 40, 5), (64, 3, 3), (2, 3, 2), (1, 3, 1), (64, 1, 1)],
 )
-def test_blobs_are_removed_by_as_many_threads_as_the_store_takes(
-    yard: Yard, in_flight: int, objects: int, most: int
+def test_blobs_are_removed_by_as_many_threads_as_the_store_allows(
+    bundled_store: BundledStore, in_flight: int, objects: int, most: int
 ) -> None:
-    yard.store = store = Meeting(in_flight, most)
+    bundled_store.store = store = Meeting(in_flight, most)
     for number in range(objects):
         key = object_key("any", sha256(b"%d" % number))
         store.blobs[key] = b"object"
-        store.times[key] = yard.now - 2 * DAY
-    garbage = yard.collect()
+        store.times[key] = bundled_store.now - 2 * DAY
+    garbage = bundled_store.collect()
     assert store.blobs == {}
     assert len(garbage.blobs) == objects
     assert store.most == most

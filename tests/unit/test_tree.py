@@ -1,4 +1,4 @@
-"""Copies of the process write objects as threads do. Each test is a process of its own: other threads forbid copies."""
+"""Forked processes write objects as threads do. Each test runs in its own process: with threads it cannot fork."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tests.support.stores import encode, tree_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no copies are made")
 
-NOISE = os.urandom(12 << 20)  # more than goes into one frame, and enough to be worth a copy
+NOISE = os.urandom(12 << 20)  # more than fits into one frame, and enough to be worth a fork
 OBJECTS = {
     "large": [Entry(path="lib/large.bin", content=NOISE, executable=True), Entry(path="lib/link", link="large.bin")],
-    "pressed": [Entry(path="lib/pressed.bin", content=bytes(12 << 20))],  # two frames, for one process
+    "pressed": [Entry(path="lib/pressed.bin", content=bytes(12 << 20))],  # two frames, written by one process
     "small": [Entry(path=f"small/{number}.txt", content=b"%d" % number) for number in range(300)],
     "other": [Entry(path="other/deep/text.txt", content=b"text"), Entry(path="other/none", content=b"")],
 }
@@ -54,7 +54,7 @@ root.mkdir()
 
 
 def make(folder: Path, damaged: str = "", at: int = 0, *, mistaken: str = "") -> None:
-    """The objects, of which a byte of one may be another than it was, and one's members be said to be others."""
+    """Make the objects. `damaged` has one changed byte, at `at`. The index of `mistaken` has wrong digests."""
     for name, entries in OBJECTS.items():
         data, index = encode(entries, artifact=sha256(name.encode()), layout="any")
         if name == damaged:
@@ -73,7 +73,7 @@ def run(folder: Path, program: str) -> None:
 
 
 def refusing(name: str) -> str:
-    """A program that writes the objects with a copy of the process, and is told that one is not as it should be."""
+    """Return a program that writes the objects with a forked process, and expects an error about one of them."""
     return f"""
 try:
     write_tree(root, parts, task, cache=cache, threads=2)
@@ -123,20 +123,20 @@ assert all(cache.holds("any", part.index.content) for part in parts)
     [("large", 9), ("large", 10 << 20), ("pressed", 300), ("small", 9), ("other", 9)],
     ids=["first", "later", "pressed", "small", "last"],
 )
-def test_damage_is_told_of_the_object_that_has_it(tmp_path: Path, name: str, at: int) -> None:
+def test_damage_is_reported_for_the_damaged_object(tmp_path: Path, name: str, at: int) -> None:
     """The program of `refusing` asserts it; `run` checks that the program ends without an error."""
     make(tmp_path, name, at)
     run(tmp_path, refusing(name))
 
 
 @pytest.mark.parametrize("name", ["pressed", "small"])
-def test_contents_that_are_not_as_demanded_are_told_of(tmp_path: Path, name: str) -> None:
+def test_contents_with_wrong_digests_are_reported(tmp_path: Path, name: str) -> None:
     """The program of `refusing` asserts it; `run` checks that the program ends without an error."""
     make(tmp_path, mistaken=name)
     run(tmp_path, refusing(name))
 
 
-def test_two_members_for_one_place_are_told_of(tmp_path: Path) -> None:
+def test_two_members_at_one_path_are_reported(tmp_path: Path) -> None:
     """The program asserts it; `run` checks that the program ends without an error."""
     make(tmp_path)
     program = """

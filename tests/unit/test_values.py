@@ -1,4 +1,4 @@
-"""Values are frozen: what was compared, hashed or cached once stays as it was."""
+"""Values are frozen, so they can be compared, hashed and cached."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# Shapes that a decoder fills, in the module that reads them at once, and the state of one download.
+# Structs that a decoder fills and the same module reads at once, and the state of one download.
 MUTABLE = {
     "_LenientPage",
     "_Page",
@@ -21,7 +21,7 @@ MUTABLE = {
 
 
 def structs() -> Iterator[tuple[str, bool]]:
-    """The structs of both packages: name, and whether it is frozen."""
+    """Return the structs of both packages by name, and whether each is frozen."""
     for folder in (ROOT / "compiler" / "envc", ROOT / "solvers" / "envc_solvers"):
         for file in sorted(folder.rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -32,7 +32,7 @@ def structs() -> Iterator[tuple[str, bool]]:
                     yield node.name, options.get("frozen") == "True"
 
 
-def test_every_struct_is_frozen_but_those_that_only_carry_what_is_decoded() -> None:
+def test_every_struct_is_frozen_except_decoder_structs() -> None:
     found = list(structs())
     assert len(found) > 100
     assert {name for name, frozen in found if not frozen} == MUTABLE

@@ -1,4 +1,4 @@
-"""verify finds every kind of damage, names it, and finds nothing where nothing is wrong."""
+"""verify finds and names every kind of damage, and reports nothing if all is well."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Bench:
         return verify_store(self.store, Silent())
 
     def places(self) -> dict[str, str]:
-        """What is wrong in the prefix, by path relative to the modules."""
+        """Return the problems of the prefix, by path relative to the modules."""
         base = self.site.relative_to(self.prefix).as_posix()
         problems = verify_prefix(self.prefix, Silent()).problems
         return {problem.where.removeprefix(f"{base}/"): problem.reason for problem in problems}
@@ -70,7 +70,7 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def test_nothing_is_wrong_with_what_was_just_made(bench: Bench) -> None:
+def test_a_new_prefix_has_no_problems(bench: Bench) -> None:
     assert bench.environments() == Verified(checked=3, problems=())
     assert bench.whole() == Verified(checked=6, problems=())
     verified = verify_prefix(bench.prefix, Silent())
@@ -78,8 +78,8 @@ def test_nothing_is_wrong_with_what_was_just_made(bench: Bench) -> None:
     assert verified.checked == sum(len(item.index.members) for item in bench.record.objects)
 
 
-def test_every_byte_of_every_blob_counts(bench: Bench) -> None:
-    """A change of one byte anywhere in a store is found, and named by its key."""
+def test_every_changed_byte_of_every_blob_is_found(bench: Bench) -> None:
+    """A change of any single byte in a store is found, and reported with its key."""
     for key, data in sorted(bench.store.blobs.items()):
         for place in range(0, len(data), max(1, len(data) // 9)):
             damaged = bytearray(data)
@@ -93,7 +93,7 @@ def test_every_byte_of_every_blob_counts(bench: Bench) -> None:
 
 @pytest.mark.parametrize("part", ["first object", "second object", "code"])
 @pytest.mark.parametrize("damage", ["missing", "shorter", "longer", "another"])
-def test_what_the_lock_leads_to_is_read_to_its_last_byte(bench: Bench, part: str, damage: str) -> None:
+def test_everything_reachable_from_the_lock_is_read_completely(bench: Bench, part: str, damage: str) -> None:
     assert bench.pointer.code is not None
     keys = {
         "first object": bench.object_key(0),
@@ -115,8 +115,8 @@ def test_what_the_lock_leads_to_is_read_to_its_last_byte(bench: Bench, part: str
     assert problem.reason
 
 
-def test_an_object_of_the_same_files_but_other_frames_is_not_the_records(bench: Bench, tmp_path: Path) -> None:
-    """Hydrate reads by the record's frames, so it would be refused there."""
+def test_an_object_with_other_frames_does_not_match_the_record(bench: Bench, tmp_path: Path) -> None:
+    """Hydrate reads by the record's frames, so it would refuse the object."""
     again = MemoryBlobs()
     big = build_wheel("big", "1.0", files={"big.txt": "words and words\n" * 9000})
     record = bundle(again, tmp_path / "one", big, level=1)[0].records[0]
@@ -131,7 +131,7 @@ def test_an_object_of_the_same_files_but_other_frames_is_not_the_records(bench: 
     assert [p.reason for p in problems if p.where == key] == ["is another object than the record says"]
 
 
-def test_a_pointer_that_leads_nowhere_is_found(bench: Bench) -> None:
+def test_a_dangling_pointer_is_found(bench: Bench) -> None:
     assert bench.pointer.code is not None
     for key in (environment_key(bench.record.environment), code_key(bench.pointer.code)):
         data = bench.store.blobs.pop(key)
@@ -140,7 +140,7 @@ def test_a_pointer_that_leads_nowhere_is_found(bench: Bench) -> None:
         bench.store.blobs[key] = data
 
 
-def test_blobs_under_wrong_names_are_found_and_strangers_left_alone(bench: Bench) -> None:
+def test_misnamed_blobs_are_found_and_unknown_files_ignored(bench: Bench) -> None:
     bench.store.blobs["v1/objects/any/aa/readme"] = b"x"
     bench.store.blobs[object_key("nt", bench.record.objects[0].index.artifact)] = bench.store.blobs[bench.object_key(0)]
     bench.store.blobs[lock_key(bench.record.environment)] = b"not that lock"
@@ -148,7 +148,7 @@ def test_blobs_under_wrong_names_are_found_and_strangers_left_alone(bench: Bench
     assert len(bench.whole().problems) == 3
 
 
-def test_a_folder_is_verified_as_well(tmp_path: Path) -> None:
+def test_a_folder_store_is_verified_too(tmp_path: Path) -> None:
     store = open_store(tmp_path / "store")
     bundle(store, tmp_path, ALPHA)
     assert verify_store(store, Silent()).problems == ()
@@ -174,7 +174,7 @@ def test_changed_missing_and_added_files_are_named(bench: Bench) -> None:
     }
 
 
-def test_byte_code_and_what_hydrate_made_may_come_and_go(bench: Bench) -> None:
+def test_byte_code_and_files_made_by_hydrate_may_change(bench: Bench) -> None:
     cache = bench.site / "__pycache__"
     cache.mkdir(exist_ok=True)
     (cache / "alpha.cpython-312.pyc").write_bytes(b"x")
@@ -184,7 +184,7 @@ def test_byte_code_and_what_hydrate_made_may_come_and_go(bench: Bench) -> None:
 
 
 @POSIX_ONLY
-def test_modes_and_links_count(bench: Bench) -> None:
+def test_modes_and_links_are_compared(bench: Bench) -> None:
     (bench.prefix / "bin/al").chmod(0o644)
     (bench.site / "alpha.py").chmod(0o755)
     data = bench.site / "beta/data.bin"
@@ -208,7 +208,7 @@ def test_a_folder_in_the_place_of_a_file(bench: Bench) -> None:
     assert bench.places() == {"alpha.py": "is not the plain file that it was"}
 
 
-def test_a_record_that_was_changed_with_the_files_is_not_believed(bench: Bench) -> None:
+def test_a_record_changed_with_the_files_is_not_trusted(bench: Bench) -> None:
     record = bench.prefix / ".envc/record.json"
     record.write_bytes(record.read_bytes().replace(b"alpha.py", b"alpha.px"))
     with pytest.raises(NotAPrefix, match="is not the record that it was made from"):

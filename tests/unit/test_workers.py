@@ -1,4 +1,4 @@
-"""Threads that wait on networks: what becomes of their work when nobody wants it any more."""
+"""Threads that wait for the network: how their work ends after it was cancelled."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from envc.system.workers import Workers
 
 
-def test_work_that_fails_after_the_stop_is_nobody_s_concern() -> None:
-    """pytest makes an error of an exception that a thread lets through."""
+def test_failures_after_the_stop_are_ignored() -> None:
+    """pytest turns an uncaught exception in a thread into an error."""
     begun, go = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -27,7 +27,7 @@ def test_work_that_fails_after_the_stop_is_nobody_s_concern() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_work_that_fails_before_is_told() -> None:
+def test_failures_before_the_stop_are_reported() -> None:
     told: list[str] = []
     done = threading.Event()
 
@@ -50,7 +50,7 @@ def test_work_that_fails_before_is_told() -> None:
     assert told == ["a mistake"]
 
 
-def test_what_has_not_begun_is_dropped() -> None:
+def test_work_that_has_not_started_is_dropped() -> None:
     begun, go = threading.Event(), threading.Event()
     ran: list[int] = []
 

@@ -1,4 +1,4 @@
-"""What a lock says of files that their authors took back: where it comes from, how long it stays, whom it concerns."""
+"""Yanked files in a lock: where the fact comes from, how long it is kept, and which steps it concerns."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_steps_and_targets_that_use_the_files_are_named() -> None:
     assert str(native) == "three, two on linux-64: native 1.0 was yanked"
 
 
-def test_files_of_one_version_may_have_been_taken_back_for_several_reasons() -> None:
+def test_files_of_one_version_may_be_yanked_for_several_reasons() -> None:
     graph = with_yanked(_lock(), {LINUX: "needs another libc", MAC: "not signed"})
     assert [(one.reason, one.places) for one in yanked(graph)] == [
         ("needs another libc", (Place(("three", "two"), ("linux-64",)),)),
@@ -82,7 +82,7 @@ def test_files_of_one_version_may_have_been_taken_back_for_several_reasons() -> 
     ]
 
 
-def test_only_what_is_asked_about_is_told() -> None:
+def test_only_requested_steps_are_reported() -> None:
     graph = with_yanked(_lock(), {ALPHA: "leaks", LINUX: "old"})
     assert [one.name for one in yanked(graph, [step_target for step_target in CELLS if step_target.step == "one"])] == [
         "alpha"
@@ -103,7 +103,7 @@ def test_many_steps_are_counted() -> None:
     )
 
 
-def test_a_lock_that_a_merge_has_broken_is_told_of_as_far_as_it_goes() -> None:
+def test_a_lock_broken_by_a_merge_is_reported_as_far_as_possible() -> None:
     graph = with_yanked(_lock(), {ALPHA: "leaks"})
     assert yanked(msgspec.structs.replace(graph, environments=()))[0].places == ()
     twice = msgspec.structs.replace(graph, packages=graph.packages * 2)
@@ -111,23 +111,23 @@ def test_a_lock_that_a_merge_has_broken_is_told_of_as_far_as_it_goes() -> None:
     assert yanked(msgspec.structs.replace(graph, packages=())) == ()
 
 
-def test_what_was_recorded_stays_until_an_index_says_otherwise() -> None:
+def test_a_recorded_yank_stays_until_an_index_reports_otherwise() -> None:
     before = with_yanked(_lock(), {ALPHA: "leaks"})
     assert _lock(previous=before) == before
     assert with_yanked(_lock(previous=before), {LINUX: None}) == before
     assert with_yanked(_lock(previous=before), {ALPHA: None}) == _lock()
     assert with_yanked(_lock(previous=before), {ALPHA: "leaks much"}) != before
-    # It is the word of one index about what it serves.
+    # Each index decides this for the files that it serves.
     assert with_yanked(_lock(), {("elsewhere", ALPHA[1]): "leaks"}) == _lock()
 
 
-def test_a_step_that_leaves_takes_it_along() -> None:
+def test_removing_a_step_removes_its_yanks() -> None:
     before = with_yanked(_lock(), {ALPHA: "leaks"})
     rest = tuple(step_target for step_target in CELLS if step_target.step == "three")
     assert not _lock(rest, before).holds_yanked
 
 
-def test_environments_are_the_same_and_the_text_is_not() -> None:
+def test_a_yank_changes_the_text_of_the_lock_but_no_environment() -> None:
     plain, marked = _lock(), with_yanked(_lock(), {ALPHA: "leaks", LINUX: ""})
     for step_target in CELLS:
         assert Closures(plain).environment(step_target) == Closures(marked).environment(step_target)
@@ -140,12 +140,14 @@ def test_environments_are_the_same_and_the_text_is_not() -> None:
     ("ours", "theirs", "merged"),
     [(None, "leaks", "leaks"), ("", "leaks", "leaks"), (None, "", ""), ("a", "b", "b"), (None, None, None)],
 )
-def test_branches_that_know_different_things_agree(ours: str | None, theirs: str | None, merged: str | None) -> None:
+def test_merging_branches_with_other_yanks_is_symmetric(
+    ours: str | None, theirs: str | None, merged: str | None
+) -> None:
     left, right = with_yanked(_lock(), {ALPHA: ours}), with_yanked(_lock(), {ALPHA: theirs})
     assert merge(left, right) == merge(right, left) == with_yanked(_lock(), {ALPHA: merged})
 
 
-def test_what_wheels_are_built_with_is_told_of_where_the_wheels_are_used() -> None:
+def test_yanked_build_requirements_are_reported_for_steps_that_use_the_wheels() -> None:
     steps = f"{', '.join(f'train-with-seed-{seed}' for seed in range(10, 15))} and 3 more"
     built, on_linux, on_gpu = yanked(WHOLE)
     assert str(on_gpu) == f'{steps} on gpu: torch 2.3.1 was yanked: wrong "rpath"'
@@ -155,7 +157,7 @@ def test_what_wheels_are_built_with_is_told_of_where_the_wheels_are_used() -> No
         "breaks `pip install -e .`"
     )
     assert built.hint.startswith("`envc lock -P torch` builds with another version;")
-    # A wheel that serves builds alone is used by no step.
+    # A wheel that is only used for builds belongs to no step.
     alone = msgspec.structs.replace(WHOLE, packages=(), environments=())
     assert [str(one).partition(" ")[0] for one in yanked(alone)] == ["torch-2.3.1-py3-none-any.whl"]
     assert yanked(alone, ()) == ()

@@ -1,4 +1,4 @@
-"""What conda's and rattler's own tests state about versions and match specs. The facts lie beside the repository."""
+"""Facts from the test suites of conda and rattler about versions and match specs. They are not in the repository."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ FACTS = SHARED / "conformance"
 
 pytestmark = pytest.mark.skipif(not FACTS.is_dir(), reason="the conformance facts are not on this machine")
 
-# Specs on any package at all. envc refuses them: nothing in a manifest or a package should speak of packages unseen.
+# Specs that match any package. envc refuses them: a manifest or a package must name the packages that it means.
 NAMELESS = frozenset(
     ("mkl@", "* 2.7.4", "* >=1.3 2", "*>1.8,<2|==1.7", "* >1.8,<2|==1.7", "* 1 *", "* * openblas_0", "* * *", "* *")
 )
 
-# Where conda and rattler read a spec differently, envc follows conda. Each with the reason.
+# Specs that conda and rattler read differently, each with the reason. envc follows conda.
 RATTLER_DIFFERS = {
     "numpy[version=1.10 build=py38_0]": "conda separates pairs by white space too",
     "numpy=": "conda reads an empty version as any version",
@@ -45,7 +45,7 @@ def facts(file: str) -> dict[str, Any]:
     return loaded
 
 
-def test_28_000_real_versions_are_in_order() -> None:
+def test_28_000_real_versions_are_ordered_as_by_conda() -> None:
     before = b""
     for group in facts("version_corpus.json")["groups"]:
         keys = {parse_version(text).key for text in group}
@@ -59,7 +59,7 @@ def test_versions_are_split_as_conda_splits_them() -> None:
     rows = facts("version_segments.json")["rows"] + facts("version_order.json")["sorted_with_segments"]
     for text, segments in rows:
         parts, local = split_version(text)
-        # The facts of real versions leave the local part out.
+        # The facts of real versions omit the local part.
         assert segments in (shown(parts), shown(parts + local)), text
 
 
@@ -67,7 +67,7 @@ def shown(parts: list[Part]) -> list[list[object]]:
     return [["inf" if atom == POST else atom for atom in part] for part in parts]
 
 
-def test_the_orders_of_condas_tests() -> None:
+def test_order_as_in_condas_tests() -> None:
     order = facts("version_order.json")
     with_segments = [text for text, _ in order["sorted_with_segments"]]
     for texts in (with_segments, order["sorted_openssl"], order["sorted_pep440_like"]):
@@ -78,13 +78,13 @@ def test_the_orders_of_condas_tests() -> None:
         assert (parse_version(left) == parse_version(right)) is (relation == "=="), (left, right)
 
 
-def test_versions_that_start_with_others() -> None:
+def test_starts_with_as_in_condas_tests() -> None:
     for text, prefix, expected in facts("version_order.json")["starts_with"]:
         low, high = prefix_bounds(prefix)
         assert (low < parse_version(text).key < high) is expected, (text, prefix)
 
 
-def test_texts_that_are_no_versions() -> None:
+def test_invalid_versions_are_refused() -> None:
     for text in facts("version_order.json")["invalid"]:
         with pytest.raises(InvalidVersion):
             parse_version(text)
@@ -99,7 +99,7 @@ def test_version_specs_allow_what_conda_allows() -> None:
         assert parse_version_spec(spec).contains(parse_version(version)) is conda, (spec, version)
 
 
-def test_texts_that_are_no_version_specs() -> None:
+def test_invalid_version_specs_are_refused() -> None:
     for text in facts("version_spec.json")["invalid"]:
         with pytest.raises(InvalidVersionSpec):
             parse_version_spec(text)
@@ -118,7 +118,7 @@ def test_the_parts_of_match_specs() -> None:
         if text in NAMELESS:
             continue
         spec = parse_matchspec(text)
-        # Any channel, version or build is no condition at all.
+        # "*" as channel, version or build is no condition.
         expected = {key: value for key, value in fields.items() if value != "*"}
         assert {key: value for key, value in parts(spec).items() if value not in (None, "*")} == expected, text
 
@@ -148,7 +148,7 @@ def test_match_specs_accept_what_rattler_accepts() -> None:
     assert len(rows) > 9_000
 
 
-def test_match_specs_are_read_as_rattler_reads_them_or_for_a_reason_not() -> None:
+def test_match_specs_are_read_as_by_rattler_except_for_listed_differences() -> None:
     different = set()
     stated = facts("match_spec_rattler.json")
     for text, rattler in stated["hand"] + stated["real"]:

@@ -1,4 +1,4 @@
-"""What is told of newer conda packages that a declared floor keeps out."""
+"""Messages about newer conda packages that a declared floor excludes."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def lines(target: Target, *specs: str, **more: Any) -> tuple[str, ...]:
     return kept_out(problem, solve_conda(problem, repodata), repodata, target)
 
 
-def test_the_newest_that_would_fit_is_told_with_what_it_needs() -> None:
+def test_the_newest_fitting_version_is_named_with_its_floors() -> None:
     needs = "tool 1.0 is locked: 2.0 needs __glibc >=2.28,<3.0.a0, target has 2.17"
     assert lines(OLD, "tool", "base") == (needs,)
 
 
-def test_cuda_is_a_floor_as_well() -> None:
+def test_cuda_is_a_floor_too() -> None:
     gpu = Target(name="gpu", platform="linux-64", glibc="2.28", cuda="12.4", archspec="x86_64_v2")
     assert lines(gpu, "gpu") == ("gpu 1.0 is locked: 2.0 needs __cuda >=13, target has 12.4",)
 
@@ -60,7 +60,7 @@ def test_cuda_is_a_floor_as_well() -> None:
         (OLD, ("tool", "base"), {"constraints": as_roots(("tool <2",), "constraints")}),
     ],
 )
-def test_what_else_keeps_them_out_is_no_floor_s_doing(
+def test_packages_excluded_for_other_reasons_are_not_blamed_on_floors(
     target: Target, specs: tuple[str, ...], more: dict[str, Any]
 ) -> None:
     assert lines(target, *specs, **more) == ()

@@ -1,4 +1,4 @@
-"""Match specs: each notation, and each refusal with its reason."""
+"""Match specs: every notation, and every rejected text with its reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records as real channels write them: what is tolerated, and what is refused with its place."""
+"""Records as real channels write them: accepted oddities, and errors reported with their position."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def decode(file: str = FILE, **fields: Any) -> Record:
     return record
 
 
-def test_a_record_knows_where_it_stood() -> None:
+def test_a_record_knows_its_position() -> None:
     record = decode(subdir="win-64", channel="https://elsewhere.example/x", fn="other.conda")
     assert (record.channel, record.subdir, record.file) == ("main", "noarch", FILE)
 
 
-def test_one_odd_record_spoils_no_other() -> None:
+def test_one_odd_record_does_not_affect_others() -> None:
     table = {
         "demo-1.0-py_0.conda": {"name": "demo", "version": "1.0", "build": "py_0", "depends": None},
         "demo-1.1-py_0.conda": {"name": "demo", "version": "1.1", "build": "py_0", "depends": ["a"]},
@@ -53,7 +53,7 @@ def test_one_odd_record_spoils_no_other() -> None:
         ({"extra_depends": {"gui": ["qt"]}, "features": "mkl", "requires": ["x"]}, {"depends": ()}),
     ],
 )
-def test_oddities_of_real_channels(fields: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_oddities_of_real_channels_are_accepted(fields: dict[str, Any], expected: dict[str, Any]) -> None:
     record = decode(**fields)
     assert {key: getattr(record, key) for key in expected} == expected
 
@@ -77,20 +77,20 @@ def test_oddities_of_real_channels(fields: dict[str, Any], expected: dict[str, A
         ({"noarch": "sometimes"}, "noarch"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_its_place(fields: dict[str, Any], reason: str) -> None:
+def test_nonsense_is_refused_with_its_position(fields: dict[str, Any], reason: str) -> None:
     with pytest.raises(RecordUnusable, match=reason) as caught:
         decode(**fields)
     assert str(caught.value).startswith(f"the record of main/noarch/{FILE} cannot be used: ")
 
 
 @pytest.mark.parametrize("file", ["demo-../../x-py_0.conda", "demo-1.0-py_0.conda\x00", "demo-1 0-py_0.conda"])
-def test_a_file_name_that_is_none(file: str) -> None:
+def test_an_invalid_file_name_is_refused(file: str) -> None:
     with pytest.raises(RecordUnusable, match="contains characters that are not allowed"):
         decode(file)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"a-1-0.conda": []}', b'{"a": ' + b"[" * 100_000, b"\xff"])
-def test_what_is_no_table_of_records(data: bytes) -> None:
+def test_an_invalid_table_of_records_is_refused(data: bytes) -> None:
     with pytest.raises(RecordUnusable, match="main/noarch"):
         decode_records(data, "main", "noarch")
 

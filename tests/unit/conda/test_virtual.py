@@ -1,4 +1,4 @@
-"""Virtual packages: what targets offer by default, and overrides."""
+"""Virtual packages: the defaults of each target, and overrides."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def test_defaults_of_each_system() -> None:
     assert shown(virtual_packages(default_target("win-64"))) == ["__archspec=1=x86_64_v2", "__win=10=0"]
 
 
-def test_cuda_only_when_the_target_says_so_and_no_glibc_on_musl() -> None:
+def test_cuda_only_if_declared_and_no_glibc_on_musl() -> None:
     target = Target(name="gpu", platform="linux-64", musl="1.2", cuda="12.4")
     assert shown(virtual_packages(target)) == ["__cuda=12.4=0", "__linux=5.10=0", "__unix=0=0"]
 
 
-def test_overrides_take_the_place_of_their_namesakes() -> None:
+def test_overrides_replace_packages_of_the_same_name() -> None:
     found = shown(virtual_packages(default_target("linux-64"), ["__glibc=2.34", "__cuda", "__archspec=1=zen4"]))
     assert found == ["__archspec=1=zen4", "__cuda=0=0", "__glibc=2.34=0", "__linux=5.10=0", "__unix=0=0"]
 
 
 @pytest.mark.parametrize("text", ["glibc=2.28", "__", "", "__glibc=2..8", "__a b", "__x!=1"])
-def test_no_virtual_packages(text: str) -> None:
+def test_invalid_overrides_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a virtual package"):
         parse_virtual_package(text)

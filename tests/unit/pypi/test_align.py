@@ -1,4 +1,4 @@
-"""Versions that targets have in common: what `newest` and `strong` reach, and what they say where they do not."""
+"""Alignment of versions across targets: the results of `newest` and `strong`, and the messages if they fail."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ NEWEST_ON_LINUX_ONLY: Universe = {
 }
 
 
-def test_what_only_one_target_has_stays_there_unless_strong() -> None:
+def test_a_version_of_one_target_only_is_kept_unless_strong() -> None:
     apart, said = solved(NEWEST_ON_LINUX_ONLY, ["lib"], "newest", "linux-64", "osx-arm64")
     assert apart == [{"lib": "3.0"}, {"lib": "2.0"}]
     assert said == ()
@@ -59,7 +59,7 @@ def test_what_only_one_target_has_stays_there_unless_strong() -> None:
 
 
 EITHER_OR: Universe = {
-    # Only one of the two can be new. On macOS a third project makes the search decide the other way round.
+    # Only one of the two can be new. On macOS a third project makes the search decide the opposite.
     "alpha": {"2.0": Version(requires=("zeta<2",)), "1.0": Version()},
     "hub": {"1.0": Version(requires=("alpha", "zeta"))},
     "pin": {"1.0": Version(requires=("zeta; sys_platform == 'darwin'", "hub"))},
@@ -67,7 +67,7 @@ EITHER_OR: Universe = {
 }
 
 
-def test_newest_follows_the_trade_that_an_earlier_target_made() -> None:
+def test_newest_follows_the_tradeoff_of_an_earlier_target() -> None:
     alone, _ = solved(EITHER_OR, ["pin"], None, "linux-64", "osx-arm64")
     assert alone[0] == {"alpha": "2.0", "hub": "1.0", "pin": "1.0", "zeta": "1.0"}
     assert alone[1] == {"alpha": "1.0", "hub": "1.0", "pin": "1.0", "zeta": "2.0"}
@@ -75,7 +75,7 @@ def test_newest_follows_the_trade_that_an_earlier_target_made() -> None:
     assert aligned == [alone[0], alone[0]]
 
 
-def test_what_a_package_forbids_on_one_target_is_not_tried() -> None:
+def test_a_version_forbidden_on_one_target_is_not_tried() -> None:
     universe: Universe = {
         "app": {"1.0": Version(requires=("lib", "old; sys_platform == 'darwin'"))},
         "old": {"1.0": Version(requires=("lib<2",))},
@@ -88,7 +88,7 @@ def test_what_a_package_forbids_on_one_target_is_not_tried() -> None:
     assert [pins["lib"] for pins in found] == ["1.0", "1.0"]
 
 
-def test_strong_says_why_not() -> None:
+def test_strong_explains_why_it_fails() -> None:
     universe: Universe = {
         "lib": {"3.0": Version(files=(wheel("lib", "3.0", LINUX),)), "2.0": Version(files=(wheel("lib", "2.0", MAC),))},
         "app": {"1.0": Version(requires=("core<2; sys_platform == 'linux'", "core>=2; sys_platform == 'darwin'"))},
@@ -110,8 +110,8 @@ def test_strong_says_why_not() -> None:
     )
 
 
-def test_what_was_settled_stays_while_the_next_is_tried() -> None:
-    """`app` can only agree at 1.0, and then `lib` has to agree at what that version allows."""
+def test_aligned_projects_stay_aligned_while_the_next_is_tried() -> None:
+    """`app` can only be aligned at 1.0, and then `lib` must be aligned at a version that app 1.0 allows."""
     universe: Universe = {
         "app": {
             "2.0": Version(requires=("lib>=2",), files=(wheel("app", "2.0", LINUX),)),
@@ -124,7 +124,7 @@ def test_what_was_settled_stays_while_the_next_is_tried() -> None:
     assert said == ()
 
 
-def test_a_yanked_version_is_not_brought_back() -> None:
+def test_alignment_does_not_choose_a_yanked_version() -> None:
     universe: Universe = {
         "lib": {
             "3.0": Version(files=(wheel("lib", "3.0", LINUX),)),
@@ -136,7 +136,7 @@ def test_a_yanked_version_is_not_brought_back() -> None:
     assert found == [{"lib": "1.0"}, {"lib": "1.0"}]
 
 
-def test_three_targets_agree_where_the_third_has_less() -> None:
+def test_three_targets_agree_on_what_the_third_has() -> None:
     universe: Universe = {
         "lib": {
             "3.0": Version(files=(wheel("lib", "3.0", LINUX), wheel("lib", "3.0", MAC))),
@@ -150,7 +150,7 @@ def test_three_targets_agree_where_the_third_has_less() -> None:
 
 
 def test_newest_sacrifices_nothing() -> None:
-    """A common version of a dependency is not worth an older version of what was asked for."""
+    """A common version of a dependency does not justify an older version of a requirement."""
     universe: Universe = {
         "app": {
             "2.0": Version(requires=("lib<2; sys_platform == 'darwin'", "lib"), files=(wheel("app", "2.0", MAC),)),
@@ -166,8 +166,8 @@ def test_newest_sacrifices_nothing() -> None:
     assert together == [{"app": "1.0", "lib": "2.0"}, {"app": "1.0", "lib": "2.0"}]
 
 
-def test_strong_takes_back_what_newest_had_agreed_on() -> None:
-    """Two targets agree on the newest version, and the third does not have it."""
+def test_strong_revises_what_newest_had_aligned() -> None:
+    """Two targets agree on the newest version, which the third does not have."""
     universe: Universe = {
         **EITHER_OR,
         "alpha": {

@@ -1,4 +1,4 @@
-"""What is told of newer files that a declared floor keeps out."""
+"""Messages about newer files that a declared floor excludes."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ UNIVERSE: Universe = {
 }
 
 
-def test_the_newest_that_would_do_is_told_with_what_it_needs() -> None:
+def test_the_newest_fitting_release_is_named_with_its_floors() -> None:
     assert lines(UNIVERSE, OLD, "lib") == ("lib 1.0 is locked: 2.0 needs glibc 2.28, target has 2.17",)
 
 
-def test_nothing_is_told_of_what_nobody_declared() -> None:
+def test_undeclared_floors_are_not_mentioned() -> None:
     universe = {"lib": {"1.0": release("lib", "1.0", PLAIN), "2.0": release("lib", "2.0", NEW.replace("28", "40"))}}
     assert lines(universe, default_target("linux-64"), "lib") == ()
     declared = msgspec.structs.replace(OLD, glibc="2.30")
@@ -59,16 +59,16 @@ def test_nothing_is_told_of_what_nobody_declared() -> None:
     ("roots", "more"),
     [
         (("lib<2",), {}),
-        (("lib", "app"), {}),  # another package asks for the old one
+        (("lib", "app"), {}),  # another package requires the old one
         (("lib",), {"constraints": (PyPIRoot(parse("lib<2")),)}),
         (("lib",), {"policy": Policy(strategy="lowest")}),
     ],
 )
-def test_what_the_requirements_keep_out_is_no_floor_s_doing(roots: tuple[str, ...], more: dict[str, Any]) -> None:
+def test_versions_excluded_by_requirements_are_not_mentioned(roots: tuple[str, ...], more: dict[str, Any]) -> None:
     assert lines(UNIVERSE, OLD, *roots, **more) == ()
 
 
-def test_macos_and_musl_are_floors_as_well() -> None:
+def test_macos_and_musl_are_floors_too() -> None:
     mac: Universe = {
         "lib": {
             "1.0": release("lib", "1.0", "{name}-{version}-cp311-cp311-macosx_11_0_arm64.whl"),

@@ -1,4 +1,4 @@
-"""Nogoods answer as their definition says, in whatever order they are learned and asked for."""
+"""Nogoods forbid exactly what their definition says, in whatever order they are learned and queried."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NEEDS = [Need("x", "", "<2"), Need("x", "", ">=2"), Need("y", "", "")]
 
 
 class CountingCandidate(Candidate):
-    """A candidate that counts how often it is asked about a fact."""
+    """A candidate that counts how often a fact is checked."""
 
     __slots__ = ("times",)
 
@@ -41,7 +41,7 @@ def candidates() -> dict[str, list[CountingCandidate]]:
 
 
 def definition(learned: list[Atoms], candidate: Candidate, decided: dict[str, Candidate]) -> list[Atoms]:
-    """The other atoms of every nogood all of whose atoms hold, among them one about the candidate."""
+    """For every nogood that mentions the candidate and whose atoms all hold: its other atoms."""
     state = {**decided, candidate.identifier: candidate}
     return [
         {atom: None for atom in nogood if atom[0] != candidate.identifier}
@@ -74,7 +74,7 @@ def test_a_candidate_is_forbidden_exactly_when_all_atoms_of_a_nogood_would_hold(
         assert found is None or found in expected
 
 
-def test_what_excludes_a_candidate_by_itself_has_no_other_atoms() -> None:
+def test_a_nogood_of_one_candidate_has_no_other_atoms() -> None:
     first, second = CountingCandidate("a", "1"), CountingCandidate("a", "2")
     other = CountingCandidate("b", "1")
     nogoods = Nogoods()
@@ -101,7 +101,7 @@ def test_a_candidate_is_compared_once_with_each_nogood() -> None:
     assert first.times == before + 1
 
 
-def test_a_candidate_whose_needs_are_unknown_is_compared_again_once_they_are_read() -> None:
+def test_a_candidate_is_compared_again_once_its_requirements_are_read() -> None:
     candidate = CountingCandidate("a", "1", None)
     nogoods = Nogoods()
     nogoods.learn({("a", NEEDS[0]): None})
@@ -110,7 +110,7 @@ def test_a_candidate_whose_needs_are_unknown_is_compared_again_once_they_are_rea
     assert nogoods.forbidden(candidate, {}) == {}
 
 
-def test_other_atoms_come_in_the_order_in_which_they_were_learned() -> None:
+def test_other_atoms_keep_the_order_of_learning() -> None:
     candidate, others = CountingCandidate("a", "1"), [CountingCandidate(name, "1") for name in "dbec"]
     nogoods = Nogoods()
     nogoods.learn({**{(each.name, each): None for each in others}, ("a", candidate): None})

@@ -1,4 +1,4 @@
-"""packaging's parser is used by one thread at a time: CPython 3.11 may fail where two are in it at once."""
+"""Only one thread at a time uses packaging's parser: CPython 3.11 may fail if two use it at once."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ READERS: dict[str, Callable[[str], object]] = {
 }
 
 
-class Visitor:
-    """Its end comes wherever objects are made just now; in the middle of a text it lets another thread read one."""
+class ParsingGarbage:
+    """Garbage whose finaliser runs in the middle of parsing a text, and starts another thread that parses one."""
 
     def __init__(self, read: Callable[[str], object], seen: list[bool]) -> None:
         self.itself = self
@@ -40,24 +40,24 @@ class Visitor:
 
 
 @pytest.fixture(autouse=True)
-def usual_ends() -> Iterator[None]:
+def restored_thresholds() -> Iterator[None]:
     before = gc.get_threshold()
     yield
     gc.set_threshold(*before)
 
 
 @pytest.mark.parametrize("kind", READERS)
-def test_who_reads_waits_for_who_is_reading(kind: str) -> None:
+def test_a_reader_waits_for_the_current_reader(kind: str) -> None:
     read, seen = READERS[kind], []
-    read("before")  # imports make objects, too
+    read("before")  # imports also allocate objects
     for number in range(1, 200):
         gc.collect()
-        gc.set_threshold(number)  # so many objects from now on
-        Visitor(read, seen)
+        gc.set_threshold(number)  # the number of allocations until the finaliser runs
+        ParsingGarbage(read, seen)
         read(f"text{number}")
         if seen:
             break
     if sys.version_info >= (3, 14) and not seen:
-        pytest.skip("when objects end is the collector's choice, and here it never came while a text was read")
+        pytest.skip("the collector decides when finalisers run, and here none ran during parsing")
     assert seen
-    assert all(seen)  # whoever came meanwhile did not get in
+    assert all(seen)  # the other thread did not get in meanwhile

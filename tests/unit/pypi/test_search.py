@@ -1,4 +1,4 @@
-"""The search: what it reads, what it keeps, where it stops, and what of resolvelib it stands on."""
+"""The search: which metadata it reads, what it caches, when it stops, and which parts of resolvelib it relies on."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def ask(universe: Universe, *roots: str, policy: Policy | None = None, max_tries
 
 
 def test_resolvelib_is_as_the_search_expects() -> None:
-    """`pypi.search.resolution` replaces or uses these. Read a new resolvelib that changes them before upgrading."""
+    """`pypi.search.resolution` relies on these parts. If a new resolvelib changes them, review it before upgrading."""
     assert list(inspect.signature(Resolution.resolve).parameters) == ["self", "requirements", "max_rounds"]
     assert list(inspect.signature(Resolution._attempt_to_pin_criterion).parameters) == ["self", "name"]
     assert list(inspect.signature(Resolution._backjump).parameters) == ["self", "causes"]
@@ -55,7 +55,7 @@ def test_one_module_uses_the_private_parts_of_resolvelib() -> None:
     assert users == [Path("pypi/search/resolution.py")]
 
 
-def test_a_pin_says_everything_a_lock_needs() -> None:
+def test_a_pin_has_everything_that_a_lock_needs() -> None:
     universe = {
         "app": {
             "1.0": Version(
@@ -83,16 +83,16 @@ def test_a_pin_says_everything_a_lock_needs() -> None:
     )
 
 
-def test_only_what_is_chosen_is_read() -> None:
+def test_only_metadata_of_chosen_candidates_is_read() -> None:
     universe = {"app": {f"{n}.0": Version(requires=("lib",)) for n in range(50)}, "lib": {"1.0": Version()}}
     problem = PyPIProblem(target=TARGET, python=PYTHON, roots=as_roots(["app"], "roots"))
     index = MemoryIndex(universe, TARGET, PYTHON)
     solve_pypi(problem, index, {})
     assert index.metadata_read == ["app-49.0-py3-none-any.whl", "lib-1.0-py3-none-any.whl"]
-    assert index.expected == [parse("app"), parse("lib")], "needs are announced before they are asked about"
+    assert index.expected == [parse("app"), parse("lib")], "requirements are announced before they are looked up"
 
 
-def test_known_answers_are_not_worked_out_again() -> None:
+def test_known_answers_are_not_computed_again() -> None:
     universe = {"app": {"1.0": Version(requires=("lib; os_name == 'posix'",))}, "lib": {"1.0": Version()}}
     problem = PyPIProblem(target=TARGET, python=PYTHON, roots=as_roots(["app"], "roots"))
     answers = {'os_name == "posix"': Answer(False)}
@@ -102,8 +102,8 @@ def test_known_answers_are_not_worked_out_again() -> None:
     assert fresh == {'os_name == "posix"': Answer(True)}
 
 
-def test_what_every_version_requires_is_learned_once() -> None:
-    """100 versions of one project against 100 of another: without learning, 10,000 tries."""
+def test_a_requirement_of_every_version_is_learned_once() -> None:
+    """100 versions of one project against 100 of another would be 10,000 tries without learning."""
     universe = {
         "left": {f"{n}.0": Version(requires=("base<1",)) for n in range(1, 101)},
         "right": {f"{n}.0": Version(requires=("base>=1",)) for n in range(1, 101)},
@@ -114,8 +114,8 @@ def test_what_every_version_requires_is_learned_once() -> None:
     assert "100 versions" in str(caught.value)
 
 
-def test_the_shortest_way_to_a_failure_is_taken() -> None:
-    """Of two projects that the decisions leave nothing of, the one with fewer versions is read to the end."""
+def test_the_shortest_path_to_a_failure_is_taken() -> None:
+    """Of two projects that have no candidates left, the one with fewer versions is read to the end."""
     universe = {
         "long": {f"{n}.0": Version(requires=("base>=2", "narrow")) for n in range(1, 101)},
         "narrow": {f"{n}.0": Version(requires=("base>=2",)) for n in range(1, 13)},
@@ -132,11 +132,11 @@ def test_the_shortest_way_to_a_failure_is_taken() -> None:
     assert "narrow 1.0 to 12.0 (12 versions)" in str(caught.value)
     read = Counter(name.partition("-")[0] for name in index.metadata_read)
     assert read["narrow"] == 12
-    assert max(read["long"], read["wide"]) <= 6, "no more than it takes to lose patience, and what is suggested"
+    assert max(read["long"], read["wide"]) <= 6, "only up to the limit of patience, plus the trials of suggestions"
 
 
-def test_exact_pins_do_not_go_ahead_of_the_only_one_who_states_them() -> None:
-    """The family of Home Assistant: an application names every dependency exactly, and others in every release."""
+def test_exact_pins_are_not_decided_before_the_project_that_states_them() -> None:
+    """As with Home Assistant: an application pins every dependency exactly, with different pins in every release."""
     parts = ("agent", "client", "codec")
     universe: Universe = {
         "service": {
@@ -146,12 +146,12 @@ def test_exact_pins_do_not_go_ahead_of_the_only_one_who_states_them() -> None:
         "end": {"1.0": Version()},
         **{part: {f"{n}.0": Version() for n in range(80)} for part in parts},
     }
-    pins = ask(universe, *parts, "service", max_tries=150).pins  # 17,000 if the parts stayed ahead
+    pins = ask(universe, *parts, "service", max_tries=150).pins  # 17,000 if the dependencies were decided first
     assert {pin.name: pin.version for pin in pins}["service"] == "1.0"
 
 
-def test_what_something_is_left_of_has_no_part_in_a_refusal() -> None:
-    """Beside a name that keeps losing candidates another one is looked at, whose newest version alone falls."""
+def test_a_name_with_candidates_left_is_not_part_of_a_refusal() -> None:
+    """While one name keeps losing candidates, another one is looked at, and only its newest version is excluded."""
     universe = {
         "long": {f"{n}.0": Version(requires=("base>=2",)) for n in range(1, 21)},
         "some": {"1.0": Version(), "2.0": Version(requires=("base>=2",))},
@@ -164,7 +164,7 @@ def test_what_something_is_left_of_has_no_part_in_a_refusal() -> None:
     assert "some" not in str(caught.value)
 
 
-def test_the_index_hears_of_candidates_that_follow_those_that_fell() -> None:
+def test_the_index_is_told_to_expect_the_candidates_after_excluded_ones() -> None:
     universe = {
         "app": {f"{n}.0": Version(requires=("base>=2",)) for n in range(1, 51)} | {"0.5": Version()},
         "base": {"1.0": Version(), "2.0": Version(), "2.1rc1": Version()},
@@ -173,24 +173,26 @@ def test_the_index_hears_of_candidates_that_follow_those_that_fell() -> None:
     index = MemoryIndex(universe, TARGET, PYTHON)
     pins = solve_pypi(problem, index, {}).pins
     assert [pin.version for pin in pins] == ["0.5", "1.0"]
-    assert index.expected_files[0] == "app-47.0-py3-none-any.whl", "the one after the third"
+    assert index.expected_files[0] == "app-47.0-py3-none-any.whl", "the candidate after the third"
     read = [name for name in index.metadata_read if name.startswith("app")]
-    assert list(dict.fromkeys(index.expected_files)) == read[3:], "in order, and none that no requirement allows"
+    assert list(dict.fromkeys(index.expected_files)) == read[3:], (
+        "in order, and only candidates that the requirements allow"
+    )
 
 
-def test_places_of_a_choice_may_be_read_in_any_order() -> None:
+def test_candidates_of_a_choice_may_be_read_in_any_order() -> None:
     choice = choice_of("app", [f"{n}.0" for n in range(5, -1, -1)])
     assert [candidate.version for candidate in choice.between(3, 5)] == ["2.0", "1.0"]
     assert [candidate.version for candidate in choice.between(1, 9)] == ["4.0", "3.0", "2.0", "1.0", "0.0"]
     assert [candidate.version for candidate in choice] == ["5.0", "4.0", "3.0", "2.0", "1.0", "0.0"]
 
 
-def test_candidates_are_counted_as_far_as_somebody_wants_to_know() -> None:
+def test_candidates_are_counted_only_as_far_as_needed() -> None:
     choice = choice_of("app", ["3.0", "2.0", "1.0"])
     assert (choice.count(2), choice.count(), choice.count(2), choice.count(9)) == (2, 3, 2, 3)
 
 
-def test_a_narrowed_choice_is_that_of_all_specifiers_together() -> None:
+def test_a_narrowed_choice_matches_all_specifiers_combined() -> None:
     choice = choice_of("app", ["3.0", "2.0", "1.0"])
     assert list(choice.narrowed(">=2").narrowed("<3")) == list(choice.narrowed("<3,>=2")) == list(choice)[1:2]
     assert choice.narrowed(">=2").narrowed("") is choice.narrowed(">=2")
@@ -204,7 +206,7 @@ def choice_of(name: str, newest_first: list[str]) -> Candidates:
     return Project(view, Rules(Policy(), "3.11.0", {}, frozenset()), "highest").candidates(frozenset())
 
 
-def test_unrelated_decisions_are_jumped_over() -> None:
+def test_unrelated_decisions_are_skipped_in_backjumps() -> None:
     bystanders = {f"b{n}": {f"{v}.0": Version() for v in range(1, 6)} for n in range(12)}
     universe = {
         "aaa": {"1.0": Version(), "2.0": Version(requires=("zzz<2",))},
@@ -215,7 +217,7 @@ def test_unrelated_decisions_are_jumped_over() -> None:
     assert {pin.name: pin.version for pin in solution.pins}["aaa"] == "1.0"
 
 
-def test_a_limit_ends_with_what_was_being_tried() -> None:
+def test_reaching_the_limit_names_what_was_being_tried() -> None:
     universe = {
         "app": {f"{n}.0": Version(requires=("lib>=9",)) for n in range(1, 30)},
         "lib": {"1.0": Version()},
@@ -228,7 +230,7 @@ def test_a_limit_ends_with_what_was_being_tried() -> None:
     assert "lib>=9  required by app 20.0 to 29.0 (10 versions)" in str(error)
 
 
-def test_what_failed_most_often_is_told_first() -> None:
+def test_the_most_frequent_failure_is_named_first() -> None:
     universe = {
         "alpha": {"2.0": Version(requires=("once>=9",)), "1.0": Version()},
         "beta": {f"{n}.0": Version(requires=("often>=9",)) for n in range(1, 30)},
@@ -257,7 +259,7 @@ def test_a_clock_can_stop_the_search() -> None:
         )
 
 
-def test_a_root_from_a_url_is_refused_with_its_label() -> None:
+def test_a_root_with_a_url_is_refused_with_its_label() -> None:
     with pytest.raises(PyPIUnsolvable) as caught:
         ask({"app": {"1.0": Version()}}, "app @ https://example.invalid/app-1.0-py3-none-any.whl")
     assert [subject.reason for subject in caught.value.conflict.subjects] == ["from-url"]
@@ -282,7 +284,7 @@ except PyPIUnsolvable as error:
 """
 
 
-def test_answers_do_not_depend_on_the_hash_seed() -> None:
+def test_results_do_not_depend_on_the_hash_seed() -> None:
     outputs = {
         subprocess.run(
             [sys.executable, "-c", _HASHED],
@@ -297,7 +299,7 @@ def test_answers_do_not_depend_on_the_hash_seed() -> None:
 
 
 def test_a_warm_solve_loads_no_parser() -> None:
-    """Start-up is part of the product: parsed requirements and answers come from the cache."""
+    """Start-up time matters: parsed requirements and answers come from the cache."""
     code = (
         "import sys\n"
         "from envc_solvers.pypi.problem import PyPIProblem, PyPIRoot\n"

@@ -1,4 +1,4 @@
-"""Suggestions whose trials an index or the clock ends: the refusal stays, and nothing is said that was not tried."""
+"""Suggestions whose trials fail or time out: the refusal stays, and no untested suggestion is made."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ PROBLEM = PyPIProblem(target=TARGET, python=PYTHON, roots=as_roots(["app", "lib"
 HELPS = "leave out `app` and `tool`"
 
 
-class Silent(Unanswered):
-    """An index that says no more."""
+class StoppedAnswering(Unanswered):
+    """Raised by an index that stops answering."""
 
 
-class Stopping(MemoryIndex):
-    """Says what it has of so many projects."""
+class LimitedIndex(MemoryIndex):
+    """An index that answers for a limited number of projects, then fails."""
 
     def __init__(self, most: int) -> None:
         super().__init__(UNIVERSE, TARGET, PYTHON)
@@ -38,25 +38,25 @@ class Stopping(MemoryIndex):
 
     def view(self, name: str) -> View:
         if self.left == 0:
-            raise Silent
+            raise StoppedAnswering
         self.left -= 1
         return super().view(name)
 
 
-def test_an_index_that_says_no_more_ends_the_trials() -> None:
+def test_trials_end_if_the_index_stops_answering() -> None:
     found = set()
     for most in range(len(UNIVERSE) + 1):
         try:
-            solve_pypi(PROBLEM, Stopping(most), {})
+            solve_pypi(PROBLEM, LimitedIndex(most), {})
         except PyPIUnsolvable as error:
             assert error.conflict.roots and error.conflict.subjects
             found.add(error.conflict.suggestion)
-        except Silent:
+        except StoppedAnswering:
             found.add("silent")
     assert found == {"silent", "", HELPS}
 
 
-def test_time_that_is_over_ends_the_trials() -> None:
+def test_trials_end_if_time_runs_out() -> None:
     found = set()
     for most in range(60):
         clock = itertools.count()

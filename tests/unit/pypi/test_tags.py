@@ -1,4 +1,4 @@
-"""Wheel tags of targets, and the reasons that files are given."""
+"""Wheel tags of targets, and the reasons why files are unusable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PY311 = Python(minor=(3, 11))
 
 
 def test_tags_of_this_machine_are_those_of_packaging() -> None:
-    """The judge is the running interpreter; only the place of plain ``linux_*`` differs, on purpose."""
+    """Compares with the running interpreter. Only the position of plain ``linux_*`` differs, on purpose."""
     machine = platform.machine().lower()
     family = {"linux": "linux", "darwin": "macos", "win32": "windows"}[sys.platform]
     name = next(one.name for one in PLATFORMS.values() if one.family == family and one.machine.lower() == machine)
@@ -45,7 +45,7 @@ def platforms_of(target: Target, python: Python = PY311) -> list[str]:
     return [tag.rpartition("-")[2] for tag in order if tag.startswith(f"{first}-")]
 
 
-def test_linux_platforms_fall_from_the_floor_and_end_with_the_plain_one() -> None:
+def test_linux_platforms_descend_from_the_floor_to_the_plain_tag() -> None:
     platforms = platforms_of(LINUX)
     assert platforms[0] == "manylinux_2_28_x86_64"
     assert platforms[-4:] == ["manylinux_2_6_x86_64", "manylinux_2_5_x86_64", "manylinux1_x86_64", "linux_x86_64"]
@@ -104,14 +104,14 @@ def test_pypy_8_has_an_abi_of_its_own(minor: tuple[int, int], patch: int | None,
     assert wheel_tags(LINUX, python).order[0] == f"pp3{minor[1]}-pypy3{minor[1]}_{abi}-manylinux_2_28_x86_64"
 
 
-def test_pypys_of_two_abis_do_not_share_views() -> None:
+def test_pypys_with_different_abis_do_not_share_views() -> None:
     pythons = [Python(implementation="pypy", minor=(3, 11), patch=patch) for patch in (None, 15, 16, 17)]
     keys = [tag_key(LINUX, python) for python in pythons]
     assert keys[0] == keys[1] == "pp311-linux-64-glibc2.28"
     assert keys[2] == keys[3] == "pp311-pp80-linux-64-glibc2.28"
 
 
-def test_key_leaves_out_what_tags_do_not_depend_on() -> None:
+def test_the_key_omits_fields_that_do_not_affect_tags() -> None:
     gpu = Target(name="gpu", platform="linux-64", glibc="2.28", cuda="12.4", archspec="x86_64_v3")
     assert tag_key(gpu, Python(minor=(3, 11), patch=9)) == tag_key(LINUX, PY311) == "cp311-linux-64-glibc2.28"
     assert wheel_tags(gpu, PY311).order == wheel_tags(LINUX, PY311).order
@@ -171,7 +171,7 @@ def test_spellings_of_one_version_are_one_release() -> None:
     ]
 
 
-def test_an_astronomical_tag_set_is_no_tag_set() -> None:
+def test_an_enormous_tag_set_is_refused() -> None:
     many = ".".join(f"cp{number}" for number in range(300))
     assert (
         rank_files("demo", "pypi", [File(f"demo-1.0-{many}-{many}-any.whl")], wheel_tags(LINUX, PY311)).releases == ()
