@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from envc.locking.lockfile import load, save
+from envc.locking.lockfile.load import load
 from envc.locking.lockfile.merge import merge
+from envc.locking.lockfile.save import save
 from tests.e2e.command import Workplace
 from tests.e2e.test_lock_conda import ROOT, SHARED, record, write_channel
 from tests.golden.regenerate import check_golden

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from envc.errors import ManifestError
-from envc.locking.manifest import parse_manifest
+from envc.locking.manifest.load import parse_manifest
 from tests.golden.regenerate import FOLDER, check_golden
 
 SITUATIONS = sorted(FOLDER.glob("manifests/*.toml"))

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from envc.errors import Unsolvable
-from envc.locking.manifest import parse_manifest
+from envc.locking.manifest.load import parse_manifest
 from envc.locking.plan.expand import expand
 from envc.locking.plan.problems import pose_problems
 from envc.locking.resolve.refusal import pypi_refusal

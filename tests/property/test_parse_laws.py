@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from envc.errors import ManifestError
 from envc.fetch.net.urls import redact, url_mistake
-from envc.locking.manifest import parse_manifest
 from envc.locking.manifest.document import ManifestDocument
+from envc.locking.manifest.load import parse_manifest
 from envc.locking.manifest.names import matches, overlap
 from envc.locking.manifest.report import Report
 from envc.locking.manifest.shape import Shaper

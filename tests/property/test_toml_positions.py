@@ -8,7 +8,7 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envc.locking.manifest import position_of
+from envc.locking.manifest.load import position_of
 from envc.locking.manifest.positions import Positions
 from envc.model.manifest import KeyPath
 from tests.support.strategies import toml_texts

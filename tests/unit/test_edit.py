@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envc.errors import UsageError
-from envc.locking.manifest import edit, parse_manifest
+from envc.locking.manifest import edit
+from envc.locking.manifest.load import parse_manifest
 
 TEXT = """\
 # The pipeline.

@@ -83,3 +83,11 @@ def test_the_top_level_has_only_packages_and_listed_modules() -> None:
     """A new module belongs in one of the packages, whose names say what they are for."""
     files = {file.name for file in PACKAGES["envc"].glob("*.py")} - {"__init__.py"}
     assert files == {"context.py", "errors.py"}
+
+
+def test_packages_hold_nothing_but_a_docstring() -> None:
+    """Every import of a module imports the packages around it as well: their `__init__.py` must cost nothing."""
+    for name, file in modules().items():
+        if file.name == "__init__.py" and name != "envc":  # which holds the version
+            _docstring, *rest = ast.parse(file.read_text(encoding="utf-8")).body
+            assert rest == [], f"{name} defines or imports something"

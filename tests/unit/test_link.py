@@ -9,7 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from envc.locking.plan.expand import StepTarget, expand
-from envc.locking.plan.link import environment_inputs, link
+from envc.locking.plan.inputs import environment_inputs
+from envc.locking.plan.link import link
 from envc.model.digest import sha256
 from envc.model.graph import Build, BuildRequirement, Choice, LockGraph, Package
 from tests.unit.test_stages import TWO_STEPS, choice, manifest_of

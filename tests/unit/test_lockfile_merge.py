@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from envc.locking.lockfile import dumps, loads
+from envc.locking.lockfile.dump import dumps
+from envc.locking.lockfile.load import loads
 from envc.locking.lockfile.merge import Dangling, dangling, merge
 from envc.model.graph import Artifact, LockedEnvironment, LockGraph, Package, PackageRef
 from envc.model.lock_lines import LockedInput

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from envc.errors import LockFileError
-from envc.locking.lockfile import LockConflict, dumps, load, loads
+from envc.locking.lockfile.conflict import LockConflict
+from envc.locking.lockfile.dump import dumps
+from envc.locking.lockfile.load import load, loads
 from tests.support.lock_samples import SMALL, digest
 
 TEXT = dumps(SMALL)

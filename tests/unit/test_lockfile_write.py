@@ -10,7 +10,9 @@ import msgspec
 import pytest
 
 from envc.errors import Unwritable
-from envc.locking.lockfile import dumps, load, save
+from envc.locking.lockfile.dump import dumps
+from envc.locking.lockfile.load import load
+from envc.locking.lockfile.save import save
 from envc.model.graph import LockGraph
 from tests.support.lock_samples import SMALL, WHOLE
 

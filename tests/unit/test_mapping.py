@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from envc.locking.resolve.names import FILES, load_names, parse_rows
 from envc.locking.resolve.names.__main__ import main, render, rows
+from envc.locking.resolve.names.table import FILES, load_names, parse_rows
 from envc_solvers.mixed.names import Names, Stands, python_version
 from tests.support.imports import assert_importable
 from tests.support.servers import IndexServer

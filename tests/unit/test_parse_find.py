@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from envc.errors import UsageError
-from envc.locking.manifest import find_manifest
+from envc.locking.manifest.find import find_manifest
 
 TABLE = "[tool.envc.project]\n"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from envc.errors import ManifestError, UsageError
-from envc.locking.manifest import load_manifest, parse_manifest
+from envc.locking.manifest.load import load_manifest, parse_manifest
 from envc.model.manifest import CondaDependency, Dependencies, Manifest, PyPIDependency, PythonRequest, Source
 from envc_solvers.pypi.language.requirement import Requirement
 from envc_solvers.target import Target
@@ -35,7 +35,7 @@ def test_an_ordinary_manifest_is_read_without_the_parsers_of_packaging() -> None
         "import sys\n"
         "from pathlib import Path\n"
         "from envc.locking.plan.expand import expand\n"
-        "from envc.locking.manifest import parse_manifest\n"
+        "from envc.locking.manifest.load import parse_manifest\n"
         "(cell,) = expand(parse_manifest(sys.argv[1], Path('manifest.toml')))\n"
         "print(cell.python.key, *cell.requires, sep='\\n')\n"
         "print(*sorted(name for name in sys.modules if name.startswith('packaging')))\n"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from envc.errors import NoSuchInterpreter
 from envc.locking.lockfile.contents import with_contents
-from envc.locking.manifest import parse_manifest
+from envc.locking.manifest.load import parse_manifest
 from envc.locking.manifest.python import BadPython, choose_python
 from envc.locking.plan.closure import Closures, DanglingLock
 from envc.locking.plan.expand import StepTarget, expand, lock_options

@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from envc.locking.lockfile import dumps, loads
+from envc.locking.lockfile.dump import dumps
+from envc.locking.lockfile.load import loads
 from envc.locking.lockfile.merge import merge
-from envc.locking.manifest import parse_manifest
+from envc.locking.manifest.load import parse_manifest
 from envc.locking.plan.closure import Closures
 from envc.locking.plan.expand import StepTarget, StepTargetId, expand, lock_options
 from envc.locking.plan.link import link

@@ -6,13 +6,22 @@ from typing import Annotated, Literal
 import msgspec
 
 from envc.cli.commands import verb
-from envc.cli.options import AsJson, Force, Frozen, Manifest, Quiet, Store, make_context, refuse_beside_a_file
+from envc.cli.options import (
+    AsJson,
+    Force,
+    Frozen,
+    Manifest,
+    Quiet,
+    Store,
+    is_bundle_file,
+    make_context,
+    refuse_beside_a_file,
+)
 from envc.cli.output import print_json
 from envc.cli.parameters import argument, option
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
 from envc.locking.plan.project import Selection
-from envc.pipeline import single_file
 from envc.pipeline.hydrate import HydrateRequest, hydrate
 from envc.pipeline.project import open_project
 
@@ -71,7 +80,9 @@ def command(options: HydrateOptions) -> int:
         raise UsageError("--no-cache shares no files, so --link-mode has no effect", "leave out one of them")
     with Terminal(options.quiet) as terminal:
         context = make_context(terminal, offline=True, force=options.force)
-        if single_file.is_bundle(options.step):
+        if is_bundle_file(options.step):
+            from envc.pipeline import single_file
+
             refuse_beside_a_file(options.step, platform=options.target, store=options.store, frozen=options.frozen)
             project = open_project(options.manifest, context) if options.manifest else None
             where, made = single_file.hydrate(Path(options.step), options.prefix, project, context, loading)

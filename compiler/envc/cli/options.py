@@ -91,6 +91,11 @@ def limits(time_limit: str | None, max_candidates: int | None) -> Limits:
     return Limits(**given)
 
 
+def is_bundle_file(argument: str) -> bool:
+    """Whether an argument names a file rather than a step: it holds a separator, or ends in ``.zst``."""
+    return "/" in argument or "\\" in argument or argument.endswith(".zst")
+
+
 def refuse_beside_a_file(file: str, **options: object) -> None:
     """Raise UsageError if one of the `options`, by name and value, was given together with a single-file bundle."""
     given = [name for name, value in options.items() if value]

@@ -6,11 +6,20 @@ from typing import Annotated
 import msgspec
 
 from envc.cli.commands import verb
-from envc.cli.options import Force, Frozen, Manifest, Offline, Quiet, Store, make_context, refuse_beside_a_file
+from envc.cli.options import (
+    Force,
+    Frozen,
+    Manifest,
+    Offline,
+    Quiet,
+    Store,
+    is_bundle_file,
+    make_context,
+    refuse_beside_a_file,
+)
 from envc.cli.parameters import argument, option
 from envc.cli.progress import Terminal
 from envc.locking.plan.project import Selection
-from envc.pipeline import single_file
 from envc.pipeline.project import open_project
 from envc.pipeline.run import RunRequest, run
 
@@ -44,7 +53,9 @@ def command(options: RunOptions) -> int:
     """
     with Terminal(options.quiet) as terminal:
         context = make_context(terminal, offline=options.offline, force=options.force)
-        if single_file.is_bundle(options.step):
+        if is_bundle_file(options.step):
+            from envc.pipeline import single_file
+
             refuse_beside_a_file(
                 options.step,
                 platform=options.target,

@@ -9,7 +9,6 @@ import msgspec
 
 from envc.context import Context
 from envc.errors import UsageError
-from envc.locking import lockfile
 from envc.locking.plan.closure import Closures
 from envc.locking.plan.project import Project, Selection, select
 from envc.model.digest import Sha256
@@ -68,8 +67,9 @@ def bundle(project: Project, request: BundleRequest, context: Context) -> Bundle
 
     def relock(contents: Mapping[tuple[Sha256, str], Sha256]) -> bytes:
         from envc.locking.lockfile.contents import with_contents
+        from envc.locking.lockfile.save import save
 
-        lockfile.save(with_contents(graph, contents), manifest.lock_path)
+        save(with_contents(graph, contents), manifest.lock_path)
         return manifest.lock_path.read_bytes()
 
     store = store_of(project, request.selection, context)

@@ -10,8 +10,9 @@ import msgspec
 
 from envc.context import Context
 from envc.errors import EnvcError, Unwritable, UsageError
-from envc.locking.lockfile import replace_file
-from envc.locking.manifest import edit, parse_manifest
+from envc.locking.lockfile.save import replace_file
+from envc.locking.manifest import edit
+from envc.locking.manifest.load import parse_manifest
 from envc.pipeline.lock import LockRequest, lock
 from envc.pipeline.project import open_project, this_platform
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc.context import Context
-from envc.locking import lockfile
 from envc.locking.plan.freshness import Reason, compare
 from envc.locking.plan.project import Project, Selection, Upgrades, is_fresh_for, select
 from envc.model.graph import Choice, LockGraph
@@ -65,6 +64,8 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
         warn_of_yanked(graph, context)
         return LockOutcome(path=manifest.lock_path, graph=graph, left=reasons(project))
     # Imported here, because most locks are up to date: these stages take 1 ms to import.
+    from envc.locking.lockfile.dump import dumps
+    from envc.locking.lockfile.save import save_text
     from envc.locking.plan.closure import new_conda_packages
     from envc.locking.plan.link import link
     from envc.locking.plan.plan import plan
@@ -107,12 +108,12 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
 
         warn_of_link_scripts(manifest, fresh, context, answered.keyring)
     warn_of_yanked(linked, context)
-    path, text = manifest.lock_path, lockfile.dumps(linked)
+    path, text = manifest.lock_path, dumps(linked)
     return LockOutcome(
         path=path,
         graph=linked,
         changed=not path.exists() or path.read_bytes() != text.encode(),
-        written=not request.dry_run and lockfile.save_text(text, path),
+        written=not request.dry_run and save_text(text, path),
         solved=len(problems),
         seconds=time.monotonic() - start,
         changes=changes(graph, linked),

@@ -10,8 +10,10 @@ import msgspec
 
 from envc.context import Context
 from envc.errors import NoLock, StaleLock, UsageError
-from envc.locking import lockfile
-from envc.locking.manifest import find_manifest, load_manifest
+from envc.locking.lockfile.conflict import LockConflict
+from envc.locking.lockfile.load import load, loads
+from envc.locking.manifest.find import find_manifest
+from envc.locking.manifest.load import load_manifest
 from envc.locking.plan.expand import StepTarget, expand
 from envc.locking.plan.freshness import Reason, compare
 from envc.locking.plan.project import Project, Selection, is_fresh_for, select
@@ -42,17 +44,17 @@ def open_project(manifest: str | None, context: Context, resolution: Strategy | 
         return Project(manifest=loaded, step_targets=step_targets, graph=None, freshness=None)
     local = _local_digests(loaded, step_targets)
     try:
-        graph = lockfile.load(path)
+        graph = load(path)
         return Project(
             manifest=loaded,
             step_targets=step_targets,
             graph=graph,
             freshness=compare(loaded, step_targets, graph, local),
         )
-    except lockfile.LockConflict as conflict:
+    except LockConflict as conflict:
         from envc.locking.lockfile.merge import merge
 
-        graph = merge(lockfile.loads(conflict.ours, path), lockfile.loads(conflict.theirs, path))
+        graph = merge(loads(conflict.ours, path), loads(conflict.theirs, path))
         freshness = compare(loaded, step_targets, graph, local)
         markers = Reason("lock", "conflict markers of a merge", "")
         freshness = msgspec.structs.replace(freshness, reasons=(markers, *freshness.reasons))

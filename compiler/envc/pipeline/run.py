@@ -9,9 +9,7 @@ import msgspec
 from envc.context import Context
 from envc.errors import DigestMismatch, UsageError
 from envc.locking.plan.project import Project, Selection
-from envc.pipeline.bundle import BundleRequest, bundle
 from envc.pipeline.locate import Located, corrupt_objects_forgotten, interpreter_for, locate, make_ready
-from envc.pipeline.lock import LockRequest, lock
 from envc.pipeline.project import open_project, step_target_for
 
 
@@ -40,6 +38,8 @@ def run(project: Project, request: RunRequest, context: Context) -> int:
     if not command:
         raise UsageError(f"step {step} has no `run`", f"say what to run: `envc run {step} -- python …`")
     if project.graph is None:
+        from envc.pipeline.lock import LockRequest, lock
+
         lock(project, LockRequest(), context)
         project = open_project(str(project.manifest.path), context)
     interpreter = interpreter_for(step_target, context)
@@ -54,6 +54,8 @@ def run(project: Project, request: RunRequest, context: Context) -> int:
     except (MissingBlob, CorruptBlob, DigestMismatch) as error:
         if not isinstance(error, MissingBlob):
             context.progress.warn(f"{str(error).splitlines()[0]}; deriving it again")
+        from envc.pipeline.bundle import BundleRequest, bundle
+
         one = msgspec.structs.replace(request.selection, steps=(step,), targets=(step_target.target.name,))
         bundle(project, BundleRequest(selection=one), context)
         located, prefix = get_ready()

@@ -33,11 +33,6 @@ if TYPE_CHECKING:
     from envc_solvers.target import Python
 
 
-def is_bundle(argument: str) -> bool:
-    """Whether an argument names a file rather than a step: it holds a separator, or ends in ``.zst``."""
-    return "/" in argument or "\\" in argument or argument.endswith(".zst")
-
-
 def write(project: Project, request: BundleRequest, output: Path, context: Context) -> tuple[Bundled, Shipped]:
     """bundle → locate → ship: one step-target into the store, and from there into a file."""
     from envc.shipping.prefix.tree import CorruptObject

@@ -30,7 +30,8 @@ def open_store(store: str | None, manifest: str | None, context: Context) -> Blo
     """The store, as `choose_store` chooses it. The manifest is read only where nothing else names a store."""
 
     def found() -> Manifest:
-        from envc.locking.manifest import find_manifest, load_manifest
+        from envc.locking.manifest.find import find_manifest
+        from envc.locking.manifest.load import load_manifest
 
         return load_manifest(find_manifest(manifest, context.environ, context.cwd))
 

@@ -12,7 +12,7 @@ from envc.errors import OfflineMiss
 from envc.fetch.net.urls import local_path
 from envc.fetch.pypi.indexes import Indexes
 from envc.fetch.standalone import archive_urls, stated_digest
-from envc.locking import lockfile
+from envc.locking.lockfile.dump import dumps
 from envc.locking.plan.expand import StepTargetId, lock_options
 from envc.locking.plan.link import link
 from envc.locking.plan.problems import SharedProblem, pose_problems
@@ -62,7 +62,7 @@ def _recheck(project: Project, graph: LockGraph, context: Context) -> Rechecked:
     if not problems:
         again = _solve_again(project, graph, context)
         problems = tuple(_differences(graph, again))
-        if not problems and lockfile.dumps(graph) != lockfile.dumps(again):
+        if not problems and dumps(graph) != dumps(again):
             problems = (Problem(where="environments", reason="do not match what would be solved"),)
     newest = _link(project, _answers(unpinned, project, context, None), graph)
     return Rechecked(

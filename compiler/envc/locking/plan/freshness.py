@@ -10,7 +10,7 @@ import msgspec
 
 from envc.locking.plan.closure import Closures
 from envc.locking.plan.expand import StepTarget, StepTargetId, lock_options, render_dependency
-from envc.locking.plan.link import environment_inputs
+from envc.locking.plan.inputs import environment_inputs
 from envc.model.digest import Sha256
 from envc.model.graph import Build, LockedEnvironment, LockGraph
 from envc.model.kinds import DIRECT_SOURCES

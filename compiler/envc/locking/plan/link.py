@@ -3,41 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol
 
 import msgspec
 
 from envc.locking.plan.expand import StepTargetId
+from envc.locking.plan.inputs import StepTargetInputs, environment_inputs
 from envc.locking.plan.package_ids import ArtifactKey, artifact_key, assign_ids
 from envc.model.digest import Sha256
 from envc.model.graph import Artifact, Build, Choice, LockedEnvironment, LockGraph, Package, PackageRef
-from envc.model.lock_lines import Extra, LockedInput, StatedRequirement
-
-
-class StepTargetInputs(Protocol):
-    """What a lock records of a step-target besides its packages.
-
-    A `StepTarget` of the manifest, or a `KeptStepTarget`, which the lock keeps as it was.
-    """
-
-    @property
-    def id(self) -> StepTargetId: ...
-    @property
-    def step(self) -> str: ...
-    @property
-    def key(self) -> str: ...  # target key
-    @property
-    def target_name(self) -> str: ...
-    @property
-    def python_text(self) -> str: ...
-    @property
-    def interpreter(self) -> str: ...
-    @property
-    def requires(self) -> tuple[str, ...]: ...  # inputs in canonical form
-    @property
-    def extras(self) -> frozenset[Extra]: ...  # that the inputs ask for
-    @property
-    def index_names(self) -> tuple[str, ...]: ...
+from envc.model.lock_lines import Extra, StatedRequirement
 
 
 def link(
@@ -151,23 +125,6 @@ def _group(
         )
         groups.setdefault(identity, []).append(step)
     return [(tuple(sorted(steps)), by_step[min(steps)]) for steps in groups.values()]
-
-
-def environment_inputs(step_targets: Iterable[StepTargetInputs]) -> tuple[LockedInput, ...]:
-    """The inputs of one environment, sorted by their lines; each names its targets unless all targets ask for it."""
-    step_targets = tuple(step_targets)
-    if len({step_target.requires for step_target in step_targets}) == 1:
-        return tuple(map(LockedInput, step_targets[0].requires))
-    targets_of: dict[str, set[str]] = {}
-    for step_target in step_targets:
-        for text in step_target.requires:
-            targets_of.setdefault(text, set()).add(step_target.target_name)
-    everywhere = {step_target.target_name for step_target in step_targets}
-    inputs = (
-        LockedInput(text, () if targets == everywhere else tuple(sorted(targets)))
-        for text, targets in targets_of.items()
-    )
-    return tuple(sorted(inputs, key=lambda one: one.line))
 
 
 def _environment(

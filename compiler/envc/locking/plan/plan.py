@@ -10,7 +10,7 @@ from envc.errors import UsageError
 from envc.locking.plan.closure import Closures, DanglingLock
 from envc.locking.plan.expand import StepTarget, StepTargetId, lock_options
 from envc.locking.plan.freshness import Reason, Scope
-from envc.locking.plan.link import StepTargetInputs
+from envc.locking.plan.inputs import StepTargetInputs
 from envc.locking.plan.problems import problem_identity
 from envc.locking.plan.project import NamedUpgrade, Project, Upgrades
 from envc.model.graph import Choice, LockedEnvironment, LockGraph, target_name_of

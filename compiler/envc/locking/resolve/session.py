@@ -135,7 +135,7 @@ class _Run:
             yield lambda: solve_conda_all(self._conda, channels, progress)
         if self._mixed:
             from envc.locking.resolve.mixed import MixedSources, solve_mixed_all
-            from envc.locking.resolve.names import load_names
+            from envc.locking.resolve.names.table import load_names
 
             over = MixedSources(channels, origins, load_names(self._manifest.mapping), builds)
             yield lambda: solve_mixed_all(self._mixed, over, progress, limits)
@@ -175,7 +175,7 @@ def solve_both(query: CondaQuery, shared: SharedProblem, manifest: Manifest, con
     from envc.locking.plan.conda_problems import python_spec
     from envc.locking.resolve.conda import open_channels, within
     from envc.locking.resolve.mixed import MixedSources, solve_mixed_all
-    from envc.locking.resolve.names import load_names
+    from envc.locking.resolve.names.table import load_names
     from envc_solvers.mixed.problem import MixedProblem
 
     assert isinstance(shared.problem, PyPIProblem)

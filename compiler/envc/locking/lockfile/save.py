@@ -1,0 +1,50 @@
+"""A lock graph, or the text of one, written to a lock file.
+
+`save` is the way from a graph to the file that people review. `dump` makes the text, `load` reads it, `merge` combines
+two graphs.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from envc.errors import Unwritable
+from envc.model.graph import LockGraph
+
+
+def save(graph: LockGraph, path: Path) -> bool:
+    """Write a lock file; as `save_text`."""
+    from envc.locking.lockfile.dump import dumps
+
+    return save_text(dumps(graph), path)
+
+
+def save_text(text: str, path: Path) -> bool:
+    """Write the text of a lock file atomically, and only if it has changed. Returns whether it was written.
+
+    Raises Unwritable.
+    """
+    data = text.encode()
+    try:
+        if path.read_bytes() == data:
+            return False
+    except OSError:
+        pass  # there is no file yet, or it cannot be read: writing it reports that
+    try:
+        replace_file(path, data)
+    except OSError as error:
+        raise Unwritable(path, error, "check the folder's rights") from None
+    return True
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file atomically. Keeps its mode and follows links. Raises OSError."""
+    from envc.system.atomic_file import atomic_file
+
+    # The target of a symbolic link is replaced, not the link.
+    path = Path(os.path.realpath(path))
+    with atomic_file(path, durable=True) as stream:
+        stream.write(data)
+        if path.exists():
+            Path(stream.name).chmod(path.stat().st_mode & 0o7777)
