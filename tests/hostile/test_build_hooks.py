@@ -1,4 +1,4 @@
-"""Build backends that answer with nonsense, or not at all."""
+"""Build backends that return nonsense, or do not answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NO_LIST = "did not answer with a list of requirements"
 
 
 def backend(folder: Path, body: str) -> tuple[Backend, Path]:
-    """A project whose own backend is `body`, and the prefix that runs it."""
+    """A project with an in-tree backend whose source is `body`, and the prefix that runs it."""
     prefix, project, home = folder / "prefix", folder / "project", folder / "home"
     for each in (prefix / "bin", project, home):
         each.mkdir(parents=True)
@@ -34,14 +34,14 @@ def backend(folder: Path, body: str) -> tuple[Backend, Path]:
         ("os._exit(9)", "get_requires_for_build_wheel failed"),
     ],
 )
-def test_requirements_that_are_none(tmp_path: Path, body: str, told: str) -> None:
+def test_invalid_requirements_are_refused(tmp_path: Path, body: str, told: str) -> None:
     hooks, prefix = backend(tmp_path, f"def get_requires_for_build_wheel(settings=None):\n    {body}")
     with pytest.raises(BuildFailed, match=told):
         hooks.requires(prefix)
 
 
 @pytest.mark.parametrize("answer", ["5", "None", "''", "'..'", "'/etc/passwd'", "'../outside.whl'", "'acme.whl\\0'"])
-def test_wheels_that_are_none(tmp_path: Path, answer: str) -> None:
+def test_invalid_wheels_are_refused(tmp_path: Path, answer: str) -> None:
     body = f"def build_wheel(folder, settings=None, metadata=None):\n    return {answer}"
     hooks, prefix = backend(tmp_path, body)
     (tmp_path / "outside.whl").touch()

@@ -1,4 +1,4 @@
-"""Single-file bundles that lie. Each is well-formed but for one thing, and nothing of it reaches the disk."""
+"""Forged single-file bundles. Each is well-formed except for one thing, and nothing of it is written to the disk."""
 
 from __future__ import annotations
 
@@ -54,18 +54,18 @@ def bundle_of(
 
 
 def spaced_record() -> bytes:
-    """The record in a text that is not canonical, under a card that names the digest of this text."""
+    """Return the record as a text that is not canonical, with a card that has the digest of this text."""
     text = canonical_json(RECORD).replace(b'{"', b'{ "', 1)
     card = msgspec.structs.replace(CARD, record=sha256(text))
     return bundle_of(card=card, change=lambda entries: [Entry(path=entries[0].path, content=text), *entries[1:]])
 
 
 def signed(record: Record) -> StepCard:
-    """A card that fits the record, as whoever forges one would forge the other."""
+    """Return a card that matches the record, since a forger of one would also forge the other."""
     return card_of(record)
 
 
-def test_the_bundle_that_the_others_are_made_from_is_read(tmp_path: Path) -> None:
+def test_the_unchanged_bundle_is_read(tmp_path: Path) -> None:
     bundle = open_bytes(bundle_of(), tmp_path)
     assert hydrate(
         StoredEnvironment(bundle, bundle.record, own_files=bundle.own_files),
@@ -106,13 +106,13 @@ def test_the_bundle_that_the_others_are_made_from_is_read(tmp_path: Path) -> Non
         ("not those of the environment", bundle_of(f := msgspec.structs.replace(RECORD, platform="osx-64"), signed(f))),
     ],
 )
-def test_documents_that_do_not_fit_each_other(says: str, data: bytes, tmp_path: Path) -> None:
+def test_inconsistent_documents_are_refused(says: str, data: bytes, tmp_path: Path) -> None:
     with pytest.raises(CorruptBlob, match=says):
         open_bytes(data, tmp_path)
 
 
-def test_nothing_stands_between_the_objects_that_only_tar_would_see(tmp_path: Path) -> None:
-    """A frame that no index names, before a trailer or before the end: `tar` would unpack what hydrate never writes."""
+def test_members_that_only_tar_would_see_are_refused(tmp_path: Path) -> None:
+    """A frame in no index, before a trailer or before the end: `tar` would unpack files that hydrate never writes."""
     stray = compress(b"x" * 512, 1)
     (first, index), second = OBJECTS
     end = sum(frame.length for frame in index.frames)
@@ -130,8 +130,8 @@ def test_nothing_stands_between_the_objects_that_only_tar_would_see(tmp_path: Pa
         open_bytes(body + encode_trailer(found, len(body)), tmp_path)
 
 
-def test_an_object_with_another_index_than_the_record(tmp_path: Path) -> None:
-    """The record is what hydrate reads, and the index what others may read; they must be one."""
+def test_an_object_with_another_index_than_the_record_is_refused(tmp_path: Path) -> None:
+    """hydrate reads the record and other programs may read the index, so both must be equal."""
     data, index = OBJECTS[0]
     end = sum(frame.length for frame in index.frames)
     members = (msgspec.structs.replace(index.members[0], mtime=5), *index.members[1:])
@@ -152,14 +152,14 @@ def _joined(objects: list[vectors.Encoded]) -> tuple[bytes, list[BundlePart]]:
     return body, parts
 
 
-def test_own_files_are_named_by_their_content(tmp_path: Path) -> None:
+def test_the_environments_own_files_must_match_their_digest(tmp_path: Path) -> None:
     own = encode(vectors.own_entries(RECORD, CARD), layout=ENVIRONMENT_LAYOUT, artifact=sha256(b"a name"))
     with pytest.raises(CorruptBlob, match="does not name its own files by their content"):
         open_bytes(assemble(OBJECTS, own), tmp_path)
 
 
 def test_every_flipped_byte_is_found_or_changes_nothing(tmp_path: Path) -> None:
-    """In steps, over a bundle of all kinds of bytes: what is hydrated is always what was bundled, or nothing."""
+    """Flips bytes at intervals over the whole bundle: the result is always the bundled tree, or nothing."""
     data = BUNDLE.read_bytes()
     whole = _hydrated(open_bytes(data, tmp_path), tmp_path / "whole")
     for position in range(0, len(data), 23):
@@ -188,12 +188,12 @@ def _hydrated(bundle: BundleFile, prefix: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kept", [0, 1, 31, 32, 500, 2000, -1])
-def test_a_truncated_file(kept: int, tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused(kept: int, tmp_path: Path) -> None:
     with pytest.raises(CorruptBlob):
         open_bytes(BUNDLE.read_bytes()[:kept], tmp_path)
 
 
-def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
     bundle = open_bytes(bundle_of(), tmp_path)
     whole = bundle.path.read_bytes()
     bundle.path.write_bytes(whole[:200])
@@ -220,8 +220,8 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
     assert not (tmp_path / "p").exists()
 
 
-def test_a_card_for_another_python(tmp_path: Path) -> None:
-    """The interpreter is chosen by the card, and the files are for the record's."""
+def test_a_card_for_another_python_is_refused(tmp_path: Path) -> None:
+    """The card chooses the interpreter, but the files are for the record's Python."""
     cases = {
         "3.11": "one Python in its card and another in its record",
         "pypy3.10": "one Python in its card and another in its record",

@@ -1,4 +1,4 @@
-"""Conda packages that match their digest and must not be installed: each is refused by name and reason."""
+"""Hostile conda packages whose digest is right: each is refused with its name and the reason."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FILES = {"bin/tool": File("#!/bin/sh\n", mode=0o755), "lib/a": "a"}
 def open_package(
     package: Package, folder: Path, layout: str = "any", limits: Limits | None = None
 ) -> tuple[Member, ...]:
-    """The members of the object that a package becomes, written and checked."""
+    """Write the object of a package, check it, and return its members."""
     path = folder / "package"
     path.write_bytes(package.data)
     with open_conda(path, package.file, layout, Sha256(package.sha256), limits) as contents:
@@ -49,7 +49,7 @@ OTHER = {"bin/tool": entry("bin/tool", b"#!/bin/sh\n"), "lib/a": entry("lib/a", 
 
 
 def changed(path: str, **fields: object) -> list[dict[str, object]]:
-    """What `paths.json` says, but for one path."""
+    """Return `paths.json` with changed fields of one path."""
     return [value | (fields if key == path else {}) for key, value in OTHER.items()]
 
 
@@ -248,7 +248,7 @@ NOARCH_CASES: dict[str, tuple[Callable[[], Package], str]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_package_is_refused_by_name_and_reason(case: str, tmp_path: Path) -> None:
+def test_a_package_is_refused_with_its_name_and_the_reason(case: str, tmp_path: Path) -> None:
     make, reason = CASES[case]
     package = make()
     with pytest.raises((BadArtifact, UnsafePath)) as error:
@@ -260,14 +260,14 @@ def test_a_package_is_refused_by_name_and_reason(case: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("case", NOARCH_CASES)
-def test_a_noarch_package_is_refused_by_name_and_reason(case: str, tmp_path: Path) -> None:
+def test_a_noarch_package_is_refused_with_its_name_and_the_reason(case: str, tmp_path: Path) -> None:
     make, reason = NOARCH_CASES[case]
     with pytest.raises(BadArtifact) as error:
         open_package(make(), tmp_path, PYTHON)
     assert reason in str(error.value)
 
 
-def test_what_is_refused_differs_in_nothing_else_from_what_is_not(tmp_path: Path) -> None:
+def test_the_unchanged_packages_are_accepted(tmp_path: Path) -> None:
     members = open_package(build_conda("p", files=FILES, paths=OTHER.values()), tmp_path)
     assert [member.path for member in members] == ["bin/tool", "conda-meta/p-1.0-h0_0.json", "lib/a"]
 
@@ -324,7 +324,7 @@ def test_an_old_package_that_is_cut_or_damaged_is_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("format", ["conda", "tar.bz2"])
-def test_bombs_are_refused_before_they_go_off(format: str, tmp_path: Path) -> None:
+def test_decompression_bombs_are_refused_before_they_expand(format: str, tmp_path: Path) -> None:
     bomb = build_conda("p", files={"lib/zeros": bytes(4 << 20)}, format=format)  # type: ignore[arg-type]
     with pytest.raises(BadPackage, match="unpacks from"):
         open_package(bomb, tmp_path, limits=Limits(free=1 << 20, ratio=10))
@@ -337,7 +337,7 @@ def test_bombs_are_refused_before_they_go_off(format: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("mtime", ["inf", "nan", "1e300", "8589934592"])
-def test_times_that_no_object_can_hold_are_refused(mtime: str, tmp_path: Path) -> None:
+def test_times_that_objects_cannot_represent_are_refused(mtime: str, tmp_path: Path) -> None:
     member = tar_member("lib/dated")
     member.pax_headers = {"mtime": mtime}
     buffer = io.BytesIO()
@@ -349,21 +349,21 @@ def test_times_that_no_object_can_hold_are_refused(mtime: str, tmp_path: Path) -
         open_package(repacked(package, members), tmp_path)
 
 
-def test_the_name_of_a_file_says_how_it_is_read(tmp_path: Path) -> None:
+def test_the_name_of_a_file_determines_its_format(tmp_path: Path) -> None:
     package = build_conda("p", files=FILES)
     with pytest.raises(BadPackage, match=r"ends neither in \.conda nor in \.tar\.bz2"):
         open_package(Package("p-1.0-h0_0.zip", package.subdir, package.data, package.index), tmp_path)
 
 
-def test_archives_with_nothing_in_them_are_refused(tmp_path: Path) -> None:
+def test_empty_archives_are_refused(tmp_path: Path) -> None:
     empty = zstandard.compress(bytes(1024))
     data = conda_archive("p-1.0-h0_0", empty, empty)
     with pytest.raises(BadPackage, match=r"it has no info/index\.json"):
         open_package(Package("p-1.0-h0_0.conda", "linux-64", data, {}), tmp_path)
 
 
-def test_a_disk_that_is_full_is_not_the_packages_fault(tmp_path: Path) -> None:
-    """Contents are read again while the object is written; a shorter one is told as what it is."""
+def test_a_full_disk_is_not_reported_as_a_bad_package(tmp_path: Path) -> None:
+    """Contents are read again while the object is written, and a truncated one must be reported as such."""
     package = build_conda("p", files=FILES)
     path = tmp_path / "package"
     path.write_bytes(package.data)

@@ -1,4 +1,4 @@
-"""Objects of conda packages that somebody forged, with digests that fit: nothing leaves the prefix or fills a disk."""
+"""Forged objects of conda packages with matching digests: nothing is written outside the prefix or fills the disk."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FILES = {"etc/conf": f"{PLACEHOLDER}\n".encode(), "lib/data": b"\0" + PLACEHOLDE
 
 
 def paths(**changes: Any) -> dict[str, Any]:
-    """A prefix record whose first path is changed."""
+    """Return a prefix record with a changed first path."""
     first = {
         "_path": "etc/conf",
         "path_type": "hardlink",
@@ -51,7 +51,7 @@ def paths(**changes: Any) -> dict[str, Any]:
 
 
 def forged(store: MemoryBlobs, meta: bytes | None, *, file: str = "p-1.0-0.conda", **files: bytes) -> Record:
-    """The record of an environment with one object, which holds that prefix record."""
+    """Return the record of an environment with one object, which contains that prefix record."""
     entries = [Entry(path=path, content=content) for path, content in (FILES | files).items()]
     if meta is not None:
         entries.append(Entry(path=META, content=meta))
@@ -112,16 +112,16 @@ def test_a_forged_prefix_record_is_refused(case: str, tmp_path: Path) -> None:
     assert (world / "outside/precious").read_text() == PLACEHOLDER
 
 
-def test_the_record_that_the_others_are_made_from_is_hydrated(tmp_path: Path) -> None:
+def test_the_unchanged_record_is_hydrated(tmp_path: Path) -> None:
     store = MemoryBlobs()
     prefix = tmp_path / "prefix"
     assert hydrate_conda(store, forged(store, as_json(paths())), prefix, tmp_path / "cache")
     assert (prefix / "etc/conf").read_text() == f"{prefix}\n"
-    assert (prefix / "lib/data").read_bytes() == FILES["lib/data"], "nothing says that it should be rewritten"
+    assert (prefix / "lib/data").read_bytes() == FILES["lib/data"], "the prefix record does not list it for rewriting"
 
 
-def test_paths_that_the_object_does_not_hold_are_not_touched(tmp_path: Path) -> None:
-    """Another package's file, and a folder through a link, which stays inside."""
+def test_paths_that_are_not_in_the_object_are_not_touched(tmp_path: Path) -> None:
+    """A file of another package, and a folder reached through a link inside the prefix."""
     store = MemoryBlobs()
     (tmp_path / "precious").write_text(PLACEHOLDER)
     for number, path in enumerate(("bin/of-another", "../precious", str(tmp_path / "precious"))):
@@ -132,8 +132,8 @@ def test_paths_that_the_object_does_not_hold_are_not_touched(tmp_path: Path) -> 
         assert (tmp_path / "precious").read_text() == PLACEHOLDER
 
 
-def test_a_cached_prefix_record_that_was_changed_is_noticed(tmp_path: Path) -> None:
-    """The cache shares files by hard link, so whoever edits a prefix in place edits the cache."""
+def test_a_changed_prefix_record_in_the_cache_is_detected(tmp_path: Path) -> None:
+    """The cache shares files by hard links, so an in-place edit of a prefix also edits the cache."""
     store = MemoryBlobs()
     package = build_conda("p", files={"etc/conf": f"{PLACEHOLDER}\n"}, subdir=HOST.platform)
     record = bundle_conda(store, tmp_path, package).records[0]
@@ -153,7 +153,7 @@ def test_a_cached_prefix_record_that_was_changed_is_noticed(tmp_path: Path) -> N
     hydrate_conda(store, record, tmp_path / "two", tmp_path / "cache", cached=False)
 
 
-def test_a_record_may_not_let_a_package_that_lost_rewrite_the_winners_file(tmp_path: Path) -> None:
+def test_a_losing_package_may_not_rewrite_the_winners_file(tmp_path: Path) -> None:
     store = MemoryBlobs()
     alpha = build_conda("alpha", files={"etc/conf": f"alpha {PLACEHOLDER}\n"}, subdir=HOST.platform)
     beta = build_conda("beta", files={"etc/conf": f"beta {PLACEHOLDER[:60]}\n"}, subdir=HOST.platform)

@@ -1,7 +1,7 @@
-"""Hostile conda packages in a channel, through the command: each is refused by name and reason, and nothing is left.
+"""Hostile conda packages in a channel, through the command: each is refused with its name and the reason.
 
-`test_conda_archives` has every way in which a package can be wrong. Here are those that somebody would publish to get
-out of a prefix or to run code, each with the digest that its channel states.
+`test_conda_archives` has every way in which a package can be wrong. These packages are those that an attacker would
+publish to write outside a prefix or to run code, each with the digest that its channel states.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PYTHON = build_conda("python", "3.11.7", "h0_0_cpython", {"bin/python3.11": File
 
 
 def entry(path: str) -> dict[str, object]:
-    """What paths.json says of an empty file."""
+    """Return the entry of an empty file in paths.json."""
     return path_entry("x", {"x": File()}) | {"_path": path}
 
 
@@ -66,13 +66,13 @@ HOSTILE: dict[str, tuple[Package, str]] = {
 }
 
 
-def said(package: Package, **fields: str) -> Package:
-    """The same package, of which its channel says something else."""
+def with_record(package: Package, **fields: str) -> Package:
+    """Return the same package with other fields in its channel record."""
     return Package(file=package.file, subdir=package.subdir, data=package.data, index=package.index | fields)
 
 
 def manifest(names: Iterable[str]) -> str:
-    """A step for each package."""
+    """Return a manifest with a step for each package."""
     steps = "".join(f'[steps.{name}]\nconda = ["{name}"]\n' for name in names)
     return (
         '[project]\nname = "demo"\ntargets = ["linux-64"]\npython = "3.11"\nchannels = ["made"]\n\n'
@@ -82,9 +82,9 @@ def manifest(names: Iterable[str]) -> str:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """One lock of all of them. What a channel says of a package is all that lock sees of it."""
+    """A workplace with one lock of all packages. The lock uses only the channel's records."""
     place = Workplace(tmp_path_factory.mktemp("hostile"), None)
-    packages = [said(package, build="h0_0") for package, _ in HOSTILE.values()]
+    packages = [with_record(package, build="h0_0") for package, _ in HOSTILE.values()]
     write_channel(place.checkout / "channel", PYTHON, *packages, subdirs=["linux-64"])
     place.write(manifest(HOSTILE))
     place.ok("lock")
@@ -92,12 +92,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_it_is_refused_and_leaves_nothing_behind(place: Workplace, name: str) -> None:
+def test_a_hostile_package_is_refused_and_leaves_nothing_behind(place: Workplace, name: str) -> None:
     package, reason = HOSTILE[name]
     done = place.fails(1, "bundle", "--step", name)
     assert f"{package.file} cannot be installed: " in done.err
     assert reason in done.err
-    # A good object of the same step may be there already.
+    # A good object of the same step may already be in the store.
     assert {path.name for path in place.store.rglob("*") if path.is_file()} <= {PYTHON.sha256}
     assert {path.name for path in place.checkout.iterdir()} == {"channel", "manifest.toml", "manifest.lock"}
     assert {path.name for path in place.folder.iterdir()} <= {"checkout", "cache", "store", "home"}
@@ -105,7 +105,7 @@ def test_it_is_refused_and_leaves_nothing_behind(place: Workplace, name: str) ->
     assert artifacts <= {PYTHON.file, *(package.file for package, _ in HOSTILE.values())}
 
 
-def test_no_prefix_is_made_of_it(place: Workplace) -> None:
+def test_no_prefix_is_made_of_a_hostile_package(place: Workplace) -> None:
     prefix = place.folder / "prefix"
     done = place.fails(1, "hydrate", "climbs", "--platform", "linux-64", "--prefix", str(prefix))
     assert "run `envc bundle --step climbs" in done.err
@@ -121,7 +121,7 @@ def test_no_prefix_is_made_of_it(place: Workplace) -> None:
 )
 def test_a_record_whose_build_or_version_is_a_path_is_not_locked(tmp_path: Path, field: str, text: str) -> None:
     place = Workplace(tmp_path, None)
-    write_channel(place.checkout / "channel", PYTHON, said(build_conda("tool", files=GOOD), **{field: text}))
+    write_channel(place.checkout / "channel", PYTHON, with_record(build_conda("tool", files=GOOD), **{field: text}))
     place.write(manifest(["tool"]))
     done = place.fails(1, "lock")
     assert "tool-1.0-h0_0.conda" in done.err

@@ -1,4 +1,4 @@
-"""Whatever happens to a run, nothing is half-visible, and the next run goes on."""
+"""Whatever happens to a run, other processes see no partial results, and the next run succeeds."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_full_disk_takes_no_half_prefix(small_disk: Path, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_partial_prefix(small_disk: Path, tmp_path: Path) -> None:
     store = open_store(tmp_path / "store")
     one, both = record_of(store, tmp_path, BIG[0]), record_of(store, tmp_path, *BIG)
     prefix, cache = small_disk / "prefix", small_disk / "cache"
     assert hydrate(StoredEnvironment(store, one), prefix, interpreter=HOST, cache=cache, progress=Silent())
     with pytest.raises(EnvcError, match="cannot be written: No space left on device"):
-        # Copies, so that what is unpacked already does not make room.
+        # Copies, so that files unpacked before take up space.
         hydrate(
             StoredEnvironment(store, both),
             prefix,
@@ -70,10 +70,10 @@ def test_a_full_disk_takes_no_half_prefix(small_disk: Path, tmp_path: Path) -> N
             progress=Silent(),
             loading=Loading(cached=False),
         )
-    # What was there is there, and works.
+    # The previous prefix still exists and works.
     assert not hydrate(StoredEnvironment(store, one), prefix, interpreter=HOST, cache=cache, progress=Silent())
     assert [path.name for path in small_disk.iterdir() if path.name.startswith(".")] == []
-    # With room made, the same goes through.
+    # With more free space the same command succeeds.
     shutil.rmtree(prefix)
     shutil.rmtree(cache / "objects")
     assert hydrate(
@@ -81,7 +81,7 @@ def test_a_full_disk_takes_no_half_prefix(small_disk: Path, tmp_path: Path) -> N
     )
 
 
-def test_a_full_disk_costs_the_cache_and_not_the_prefix(small_disk: Path, tmp_path: Path) -> None:
+def test_a_full_disk_of_the_cache_does_not_stop_hydrate(small_disk: Path, tmp_path: Path) -> None:
     store = open_store(tmp_path / "store")
     record = record_of(store, tmp_path, *BIG)
     loading = Loading(link_mode="copy")
@@ -97,7 +97,7 @@ def test_a_full_disk_costs_the_cache_and_not_the_prefix(small_disk: Path, tmp_pa
     assert list((small_disk / "cache/objects").glob("*/??/*")) == []
 
 
-def test_a_full_disk_takes_no_half_object(small_disk: Path, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_partial_object(small_disk: Path, tmp_path: Path) -> None:
     store = open_store(small_disk / "store")
     with pytest.raises(StoreError, match="its disk is full"):
         bundle(store, tmp_path, *BIG, build_wheel("more", files={"more.bin": os.urandom(6 << 20)}, compression=0))
@@ -109,7 +109,7 @@ def test_a_full_disk_takes_no_half_object(small_disk: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("work", ["unpack", "upload"])
-def test_a_full_folder_for_temporary_files_is_nobody_s_fault(
+def test_a_full_temporary_folder_is_not_blamed_on_an_artifact(
     work: str, small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(small_disk))
@@ -144,12 +144,12 @@ for turn in range(3):
 
 
 def wheels() -> list[Distribution]:
-    """The same in every process."""
+    """Return the same wheels in every process."""
     files = {f"many/m{number}.py": f"number = {number}\n" * 99 for number in range(200)}
     return [build_wheel("many", files=files), build_wheel("heavy", files={"heavy.bin": bytes(10 << 20)})]
 
 
-def test_two_bundles_at_once_agree(tmp_path: Path) -> None:
+def test_two_concurrent_bundles_give_the_same_store(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WRITER, str(tmp_path)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     running = [subprocess.Popen([*command, name], cwd=ROOT, **pipes) for name in "ab"]  # type: ignore[call-overload]

@@ -30,7 +30,7 @@ def read(data: bytes, file: str = FILE) -> bytes:
 
 
 def patched(data: bytes, find: bytes, change: Callable[[bytearray], None]) -> bytes:
-    """The archive with the record that starts at the last `find` changed in place."""
+    """Change the archive in the record that starts at the last `find`."""
     at = data.rindex(find)
     record = bytearray(data[at:])
     change(record)
@@ -158,12 +158,12 @@ def test_a_contradiction_is_detected(data: bytes, reason: str) -> None:
         ({PLACE: b"\0" * (1 << 25)}, "too large"),
     ],
 )
-def test_metadata_in_the_wrong_place(members: dict[str, bytes], reason: str) -> None:
+def test_metadata_in_another_folder_is_refused(members: dict[str, bytes], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         read(zip_bytes(members))
 
 
-def test_one_name_twice_is_ambiguous() -> None:
+def test_a_duplicate_name_is_refused() -> None:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(zipfile.ZipInfo(PLACE), b"first")
@@ -188,7 +188,7 @@ def test_only_wheels_have_metadata(file: str) -> None:
 
 @settings(max_examples=400)
 @given(at=st.integers(0, len(WHEEL.data) - 1), bit=st.integers(0, 7))
-def test_no_flipped_bit_does_harm(at: int, bit: int) -> None:
+def test_flipped_bits_are_detected_or_harmless(at: int, bit: int) -> None:
     data = bytearray(WHEEL.data)
     data[at] ^= 1 << bit
     try:

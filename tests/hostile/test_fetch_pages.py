@@ -183,7 +183,7 @@ _FILES = st.dictionaries(_FIELDS, _JSON_VALUES, max_size=9).map(lambda changes: 
 
 @settings(deadline=None)
 @given(files=st.lists(_FILES | _JSON_VALUES, max_size=5))
-def test_any_json_is_either_a_listing_or_a_reason(files: list[object]) -> None:
+def test_any_json_gives_a_listing_or_a_reason(files: list[object]) -> None:
     for listed in parse_page(page(*files), JSON_TYPE, URL):
         assert "/" not in listed.file.name
         assert listed.url.startswith("https://") or listed.url.startswith("http://")
@@ -192,7 +192,7 @@ def test_any_json_is_either_a_listing_or_a_reason(files: list[object]) -> None:
 
 @settings(deadline=None)
 @given(body=st.binary(max_size=300) | st.text("<a href=\"'>/!-&#;\n data-yanked", max_size=200).map(str.encode))
-def test_any_html_is_a_listing(body: bytes) -> None:
+def test_any_html_gives_a_listing(body: bytes) -> None:
     for listed in parse_page(body, "text/html", URL):
         assert "/" not in listed.file.name
 
@@ -223,7 +223,7 @@ def test_a_malformed_page_names_project_and_source(server: IndexServer, tmp_path
     assert str(error) == "cannot get the page of demo from internal: it is not JSON"
 
 
-def test_a_page_that_lists_another_server_s_secrets_hides_nothing(server: IndexServer, tmp_path: Path) -> None:
+def test_credentials_in_the_urls_of_files_are_not_shown(server: IndexServer, tmp_path: Path) -> None:
     server.behaviour.bodies = {"/simple/demo/": (JSON_TYPE, page(GOOD | {"url": "file:///etc/passwd"}))}
     with pytest.raises(IndexError):
         # The only file of the page is dropped, so the project is known and has no releases.

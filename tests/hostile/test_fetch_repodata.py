@@ -78,7 +78,7 @@ def test_a_broken_file_is_named(server: ChannelServer, runs: Runs, case: str) ->
     assert not list(runs.folder.rglob("*.slices"))
 
 
-def test_a_body_that_breaks_off_is_named(server: ChannelServer, runs: Runs) -> None:
+def test_a_cut_body_is_reported(server: ChannelServer, runs: Runs) -> None:
     server.files[f"{LINUX}/repodata.json"] = repodata(DEMO)
     server.cut[f"{LINUX}/repodata.json"] = 20
     with pytest.raises(SourceUnreachable, match=r"cannot get linux-64/repodata.json from forge: .*cut short"):
@@ -94,7 +94,7 @@ def test_a_failure_is_not_absence(server: ChannelServer, runs: Runs, status: int
         runs.files(f"{server.base}/forge")
 
 
-def test_a_broken_update_leaves_the_cache_as_it_was(server: ChannelServer, runs: Runs) -> None:
+def test_a_broken_update_leaves_the_cache_unchanged(server: ChannelServer, runs: Runs) -> None:
     path = f"{LINUX}/repodata.json"
     server.files[path] = repodata(DEMO)
     runs.files(f"{server.base}/forge")
@@ -123,7 +123,7 @@ def test_a_shard_with_another_digest_than_in_the_index(server: ChannelServer, ru
     assert path.rpartition("/")[2] in str(caught.value)
 
 
-def test_a_shard_holds_its_own_name_only(server: ChannelServer, runs: Runs) -> None:
+def test_a_shard_may_contain_only_its_own_name(server: ChannelServer, runs: Runs) -> None:
     server.files = shards(LINUX, {"demo": entry("python", "3.12")})
     with pytest.raises(SourceUnreachable, match=r"'python-3.12-h_0.conda', which is not a package 'demo'"):
         runs.files(f"{server.base}/forge")
@@ -139,7 +139,7 @@ def test_a_channel_cannot_refer_to_files_of_this_machine(server: ChannelServer, 
             channels.subdir("forge", "linux-64").file_url("demo-1.0-h_0.conda")
 
 
-def test_an_unusable_record_is_named_only_when_it_is_reached(server: ChannelServer, runs: Runs) -> None:
+def test_an_unusable_record_is_reported_only_if_it_is_needed(server: ChannelServer, runs: Runs) -> None:
     server.files[f"{LINUX}/repodata.json"] = repodata(DEMO | entry("liar", "1.0", sha256="00"))
     with runs.open(f"{server.base}/forge") as channels:
         view = channels.repodata("linux-64")
@@ -170,7 +170,7 @@ def test_names_stay_in_the_cache_folder(server: ChannelServer, runs: Runs) -> No
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "empty", "state"])
-def test_a_damaged_cache_heals(server: ChannelServer, runs: Runs, damage: str) -> None:
+def test_a_damaged_cache_is_repaired(server: ChannelServer, runs: Runs, damage: str) -> None:
     server.files[f"{LINUX}/repodata.json"] = repodata(DEMO)
     forge = f"{server.base}/forge"
     runs.files(forge)
@@ -235,7 +235,7 @@ def test_records_of_any_types_are_read_or_refused(table: dict[str, dict[str, Any
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_indexed_or_refused(data: bytes) -> None:
-    """No error but ValueError is raised, whatever the bytes are."""
+    """No error except ValueError is raised, whatever the bytes are."""
     for read in (
         cut_whole,
         index_shards,

@@ -1,4 +1,4 @@
-"""Records and objects that want to write where they must not. Whatever they say, only the prefix is ever written to."""
+"""Records and objects that try to write outside the prefix. Whatever they contain, only the prefix is written to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from envc.shipping.store.keys import object_key
 from tests.support.environments import HOST, PYTHON
 from tests.support.stores import MemoryBlobs, encode
 
-LAYOUT = "any"  # the layout whose objects may hold links
+LAYOUT = "any"  # the layout whose objects may contain links
 
 
 def make_record(store: MemoryBlobs, *objects: list[Entry]) -> Record:
@@ -43,7 +43,7 @@ def make_record(store: MemoryBlobs, *objects: list[Entry]) -> Record:
 
 
 def with_member(record: Record, number: int, **changes: object) -> Record:
-    """The record with one member of its first object changed, and its digest made to fit."""
+    """Return the record with a changed member of its first object, and a matching digest."""
     item = record.objects[0]
     members: list[Member] = list(item.index.members)
     members[number] = msgspec.structs.replace(members[number], **changes)
@@ -75,7 +75,7 @@ def refused(store: MemoryBlobs, record: Record, outside: Path, error: type[EnvcE
     return str(caught.value)
 
 
-def test_the_record_that_the_others_are_made_from_is_hydrated(tmp_path: Path, outside: Path) -> None:
+def test_the_unchanged_record_is_hydrated(tmp_path: Path, outside: Path) -> None:
     store = MemoryBlobs()
     record = make_record(store, [Entry(path="lib/a", content=b"a"), Entry(path="lib/b", link="a")])
     prefix = outside.parent / "prefix"
@@ -89,7 +89,7 @@ def test_the_record_that_the_others_are_made_from_is_hydrated(tmp_path: Path, ou
     "path",
     ["../outside/x", "/tmp/x", "lib/../../outside/x", "..", "a\\b", "C:/x", "lib//x", ".envc/record.json", "x\0y"],
 )
-def test_a_member_outside_of_the_prefix(path: str, outside: Path) -> None:
+def test_a_member_outside_the_prefix_is_refused(path: str, outside: Path) -> None:
     """`refused` checks the error, and that nothing was written in or outside of the prefix."""
     store = MemoryBlobs()
     record = make_record(store, [Entry(path="lib/a", content=b"a")])
@@ -97,15 +97,15 @@ def test_a_member_outside_of_the_prefix(path: str, outside: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["../../outside", "/etc", "../..", "..\\..", "a/../../../outside"])
-def test_a_link_out_of_the_prefix(target: str, outside: Path) -> None:
+def test_a_link_out_of_the_prefix_is_refused(target: str, outside: Path) -> None:
     """`refused` checks the error, and that nothing was written in or outside of the prefix."""
     store = MemoryBlobs()
     record = make_record(store, [Entry(path="lib/link", link="a")])
     refused(store, with_member(record, 0, link=target), outside, CorruptBlob)
 
 
-def test_a_write_through_another_objects_link(outside: Path) -> None:
-    """The folder of the file is made before any link, so the link finds its place taken."""
+def test_a_write_through_another_objects_link_is_refused(outside: Path) -> None:
+    """The folder of the file is made before any link, so the path of the link is already taken."""
     store = MemoryBlobs()
     record = make_record(
         store,
@@ -115,19 +115,19 @@ def test_a_write_through_another_objects_link(outside: Path) -> None:
     assert refused(store, record, outside) == "two members of the environment have the path share/link"
 
 
-def test_a_link_where_the_interpreter_belongs(outside: Path) -> None:
+def test_a_link_at_the_path_of_the_interpreter_is_refused(outside: Path) -> None:
     store = MemoryBlobs()
     record = make_record(store, [Entry(path="bin/python", link="evil"), Entry(path="bin/evil", content=b"#!/bin/sh\n")])
     assert "two members of the environment have the path" in refused(store, record, outside)
 
 
-def test_a_configuration_that_names_another_interpreter(outside: Path) -> None:
+def test_a_pyvenv_cfg_with_another_interpreter_is_refused(outside: Path) -> None:
     store = MemoryBlobs()
     record = make_record(store, [Entry(path="pyvenv.cfg", content=b"home = /evil\n")])
     assert "pyvenv.cfg" in refused(store, record, outside)
 
 
-def test_a_record_that_says_two_objects_are_one(outside: Path) -> None:
+def test_a_record_with_one_digest_for_two_objects_is_refused(outside: Path) -> None:
     """`refused` checks the error, and that nothing was written."""
     store = MemoryBlobs()
     record = make_record(store, [Entry(path="a", content=b"a")], [Entry(path="b", content=b"b")])
@@ -137,7 +137,7 @@ def test_a_record_that_says_two_objects_are_one(outside: Path) -> None:
     refused(store, swapped, outside, CorruptBlob)
 
 
-def test_sizes_that_do_not_fit(outside: Path) -> None:
+def test_inconsistent_sizes_are_refused(outside: Path) -> None:
     """`refused` checks the error, and that nothing was written."""
     store = MemoryBlobs()
     record = make_record(store, [Entry(path="a", content=b"a" * 1000)])

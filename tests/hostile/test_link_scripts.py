@@ -43,7 +43,7 @@ def found(data: bytes, folder: Path) -> tuple[str, ...]:
 
 
 def with_paths(text: bytes, member: tarfile.TarInfo | None = None) -> bytes:
-    """A package whose list of paths is that text, or that member of an archive."""
+    """Return a package whose list of paths is that text, or that archive member."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
         member = member or tar_member("info/paths.json")

@@ -1,8 +1,8 @@
-"""Objects that hold other bytes than their members say, in frames whose digests are right.
+"""Forged objects: their contents differ from the digests of their members, but the digests of their frames are right.
 
-Frames and members of an index have one author, so who believes the index has the bytes that were meant for him. Who
-has the content digest from elsewhere must not be told another content by the frames, nor by what they left in the
-cache.
+Frames and members of an index have the same author, so a reader that trusts the index gets the bytes that its author
+intended. A reader with a content digest from elsewhere must accept no other content, neither from the frames nor from
+the files that they left in the cache.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LARGE = build_wheel("alpha", files={"alpha.py": "x = 'honest'\n" + "#" * 20_000_
 
 
 def lie(store: MemoryBlobs, record: Record) -> Record:
-    """Another alpha.py in the store, of the same length, and a record with its frames and the honest members."""
+    """Store another alpha.py of the same length. Return a record with its frames and the original members."""
     (item,) = record.objects
     key = object_key(item.index.layout, item.index.artifact)
     entries = [
@@ -47,8 +47,8 @@ def lie(store: MemoryBlobs, record: Record) -> Record:
     return msgspec.structs.replace(record, objects=(forged,))
 
 
-class Desk:
-    """An honest store, a lying one, and a machine that asks both."""
+class TwoStores:
+    """An honest store, a forged one, and a machine that uses both."""
 
     def __init__(self, folder: Path, wheel: Distribution) -> None:
         self.folder = folder
@@ -62,7 +62,7 @@ class Desk:
         return environment(self.wheel, content=content or self.record.objects[0].content)
 
     def hydrate(self, name: str, *, lying: bool, demanded: bool) -> str:
-        """What alpha.py says in a prefix."""
+        """Hydrate and return the content of alpha.py in the prefix."""
         prefix = self.folder / name
         hydrate(
             StoredEnvironment(
@@ -80,71 +80,71 @@ class Desk:
 
 
 @pytest.fixture(params=[SMALL, LARGE], ids=["one frame", "many frames"])
-def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
-    return Desk(tmp_path, request.param)
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> TwoStores:
+    return TwoStores(tmp_path, request.param)
 
 
-def test_a_content_that_the_lock_demands_is_found_missing(desk: Desk) -> None:
+def test_a_content_other_than_the_recorded_one_is_refused(stores: TwoStores) -> None:
     with pytest.raises(CorruptObject, match=r"'.*alpha\.py' does not match its digest"):
-        desk.hydrate("prefix", lying=True, demanded=True)
-    assert not (desk.folder / "prefix").exists()
-    assert not list((desk.folder / "cache/objects").glob("*/??/*"))
+        stores.hydrate("prefix", lying=True, demanded=True)
+    assert not (stores.folder / "prefix").exists()
+    assert not list((stores.folder / "cache/objects").glob("*/??/*"))
 
 
-def test_without_a_demand_the_index_is_believed_and_verify_tells(desk: Desk) -> None:
-    assert desk.hydrate("prefix", lying=True, demanded=False) == "poison"
-    (problem,) = verify_prefix(desk.folder / "prefix", Silent()).problems
+def test_without_a_recorded_content_the_index_is_trusted_and_verify_reports(stores: TwoStores) -> None:
+    assert stores.hydrate("prefix", lying=True, demanded=False) == "poison"
+    (problem,) = verify_prefix(stores.folder / "prefix", Silent()).problems
     assert problem.where.endswith("alpha.py")
 
 
 @pytest.mark.parametrize("demanded", [False, True])
-def test_a_lie_in_the_cache_reaches_nobody_who_named_another_index(demanded: bool, desk: Desk) -> None:
-    assert desk.hydrate("first", lying=True, demanded=False) == "poison"
-    assert desk.hydrate("second", lying=False, demanded=demanded) == "honest"
-    assert desk.hydrate("third", lying=False, demanded=not demanded) == "honest"
-    assert desk.hydrate("fourth", lying=True, demanded=False) in ("poison", "honest")
+def test_forged_files_in_the_cache_are_not_used_for_another_index(demanded: bool, stores: TwoStores) -> None:
+    assert stores.hydrate("first", lying=True, demanded=False) == "poison"
+    assert stores.hydrate("second", lying=False, demanded=demanded) == "honest"
+    assert stores.hydrate("third", lying=False, demanded=not demanded) == "honest"
+    assert stores.hydrate("fourth", lying=True, demanded=False) in ("poison", "honest")
 
 
-def test_a_lie_in_the_cache_does_not_meet_a_demand(desk: Desk) -> None:
-    assert desk.hydrate("first", lying=True, demanded=False) == "poison"
+def test_forged_files_in_the_cache_do_not_match_a_recorded_content(stores: TwoStores) -> None:
+    assert stores.hydrate("first", lying=True, demanded=False) == "poison"
     with pytest.raises(CorruptObject):
-        desk.hydrate("second", lying=True, demanded=True)
+        stores.hydrate("second", lying=True, demanded=True)
 
 
-def test_what_met_a_demand_serves_every_index_of_that_content(desk: Desk) -> None:
-    assert desk.hydrate("first", lying=False, demanded=True) == "honest"
-    desk.lying.requests.clear()
-    assert desk.hydrate("second", lying=True, demanded=True) == "honest"
-    assert desk.hydrate("third", lying=True, demanded=False) == "honest"
-    assert desk.lying.requests == []
+def test_verified_files_are_used_for_every_index_of_that_content(stores: TwoStores) -> None:
+    assert stores.hydrate("first", lying=False, demanded=True) == "honest"
+    stores.lying.requests.clear()
+    assert stores.hydrate("second", lying=True, demanded=True) == "honest"
+    assert stores.hydrate("third", lying=True, demanded=False) == "honest"
+    assert stores.lying.requests == []
 
 
-def test_a_prefix_from_before_the_demand_is_made_again(desk: Desk) -> None:
-    assert desk.hydrate("prefix", lying=True, demanded=False) == "poison"
+def test_a_prefix_made_before_the_content_was_recorded_is_made_again(stores: TwoStores) -> None:
+    assert stores.hydrate("prefix", lying=True, demanded=False) == "poison"
     with pytest.raises(CorruptObject):
-        desk.hydrate("prefix", lying=True, demanded=True)
-    assert desk.hydrate("prefix", lying=False, demanded=True) == "honest"
+        stores.hydrate("prefix", lying=True, demanded=True)
+    assert stores.hydrate("prefix", lying=False, demanded=True) == "honest"
 
 
-def test_a_ready_environment_from_before_the_demand_is_not_found(desk: Desk) -> None:
-    cache = desk.folder / "cache"
-    ready_environment(StoredEnvironment(desk.lying, desk.forged), interpreter=HOST, cache=cache, progress=Silent())
-    assert find_ready(desk.locked(), record_digest(desk.forged), interpreter=HOST, cache=cache) is None
+def test_an_environment_made_before_the_content_was_recorded_is_not_reused(stores: TwoStores) -> None:
+    cache = stores.folder / "cache"
+    ready_environment(StoredEnvironment(stores.lying, stores.forged), interpreter=HOST, cache=cache, progress=Silent())
+    assert find_ready(stores.locked(), record_digest(stores.forged), interpreter=HOST, cache=cache) is None
     with pytest.raises(CorruptObject):
         ready_environment(
-            StoredEnvironment(desk.lying, desk.forged, environment=desk.locked()),
+            StoredEnvironment(stores.lying, stores.forged, environment=stores.locked()),
             interpreter=HOST,
             cache=cache,
             progress=Silent(),
         )
 
 
-def test_a_bundle_vouches_for_no_frames_that_it_has_not_read(desk: Desk) -> None:
-    """The ledger knows the content, and the index claims it: that is not enough to name its frames in a record."""
+def test_a_bundle_records_only_frames_that_it_has_read(stores: TwoStores) -> None:
+    """The ledger has the content and the index claims it, but that is not enough to put its frames into a record."""
     progress = Silent()
-    bundled, shelf = bundle(desk.lying, desk.folder, desk.wheel, progress=progress)
-    assert shelf.fetched == [desk.wheel.file]
+    bundled, shelf = bundle(stores.lying, stores.folder, stores.wheel, progress=progress)
+    assert shelf.fetched == [stores.wheel.file]
     assert "is made again" in progress.warnings[0]
-    assert bundled.records == (desk.record,)
-    key = object_key(desk.record.objects[0].index.layout, Sha256(desk.wheel.sha256))
-    assert sha256(desk.lying.blobs[key]) == sha256(desk.honest.blobs[key])
+    assert bundled.records == (stores.record,)
+    key = object_key(stores.record.objects[0].index.layout, Sha256(stores.wheel.sha256))
+    assert sha256(stores.lying.blobs[key]) == sha256(stores.honest.blobs[key])

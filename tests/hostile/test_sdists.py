@@ -1,4 +1,4 @@
-"""Source distributions that would write elsewhere, or never end: refused before anything of them is used."""
+"""Source distributions that would write outside their folder or expand without end: refused before they are used."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def archive(folder: Path, data: bytes, file: str = "acme-1.0.tar.gz") -> Archive
 
 
 def tar(*members: tuple[str, bytes | str | None], kind: bytes = tarfile.SYMTYPE) -> bytes:
-    """A tar.gz; a member with text is a link of that kind to it, one with None a folder."""
+    """Return a tar.gz. A member with a text is a link of that kind to that target, a member with None a folder."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as out:
         for name, content in members:
@@ -72,7 +72,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_a_hostile_tar_is_refused_and_nothing_stands_outside(tmp_path: Path, case: str) -> None:
+def test_a_hostile_tar_is_refused_and_writes_nothing_outside(tmp_path: Path, case: str) -> None:
     source = archive(tmp_path, HOSTILE[case]())
     inside = tmp_path / "deep" / "er"
     inside.mkdir(parents=True)
@@ -95,7 +95,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: py
         source.unpack(tmp_path / "source")
 
 
-def test_too_many_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_entries_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import msgspec
 
     monkeypatch.setattr(origins, "LIMITS", msgspec.structs.replace(origins.LIMITS, entries=10))
@@ -112,16 +112,16 @@ def test_a_hostile_zip_is_refused(tmp_path: Path, name: str) -> None:
     assert not (tmp_path / "evil").exists()
 
 
-def test_an_honest_archive_keeps_links_inside_and_modes(tmp_path: Path) -> None:
+def test_a_valid_archive_keeps_inner_links_and_modes(tmp_path: Path) -> None:
     source = archive(tmp_path, tar(GOOD, ("acme-1.0/a/one", b"1"), ("acme-1.0/b/two", "../a/one")))
     project = source.unpack(tmp_path / "source")
     assert project == tmp_path / "source" / "acme-1.0"
     assert (project / "b" / "two").read_bytes() == b"1"
     assert source.read("PKG-INFO") == b"Metadata-Version: 2.2\n"
-    assert source.read("b/two") is None  # a text that decides something is no link
+    assert source.read("b/two") is None  # links are not read as texts
     assert source.read("setup.py") is None
 
 
-def test_what_is_no_link_in_the_archive_stays_out_of_its_links(tmp_path: Path) -> None:
+def test_a_link_to_another_member_is_unpacked_as_its_content(tmp_path: Path) -> None:
     source = archive(tmp_path, tar(GOOD, ("acme-1.0/a", "b"), ("acme-1.0/b", b"1")))
     assert (source.unpack(tmp_path / "source") / "a").read_bytes() == b"1"

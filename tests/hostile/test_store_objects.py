@@ -1,4 +1,4 @@
-"""Objects, bundles and records as an attacker or a broken disk would leave them."""
+"""Objects, bundles and records that were forged by an attacker or damaged by a broken disk."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def load(data: bytes) -> dict[str, tuple[int, int, str, bytes]]:
 
 
 def test_every_flipped_bit_is_detected_or_changes_nothing() -> None:
-    """Read as a stranger would, with nothing but the object: its own index, frames, checksums.
+    """Reads the object without any other information: only its own index, frames and checksums.
 
-    A few bits of the compressed index mean nothing to zstd; flipped, they must leave the tree as it was.
+    A few bits of the compressed index have no meaning for zstd. Flipping them must leave the tree unchanged.
     """
     end_of_frames = INDEX.frames[-1].offset + INDEX.frames[-1].length
     for position in range(len(DATA)):
@@ -79,7 +79,7 @@ def test_a_truncated_object_is_corrupt(kept: int) -> None:
 
 
 @pytest.mark.parametrize("extra", [b"\0", b"x" * 100, DATA])
-def test_bytes_before_or_after_are_corrupt(extra: bytes) -> None:
+def test_an_object_with_bytes_before_or_after_is_corrupt(extra: bytes) -> None:
     with pytest.raises(CorruptBlob):
         load(extra + DATA)
     if extra != DATA:
@@ -88,7 +88,7 @@ def test_bytes_before_or_after_are_corrupt(extra: bytes) -> None:
 
 
 def rebuilt(index: ObjectIndex, frames: list[bytes]) -> bytes:
-    """An object whose index is whatever it is."""
+    """Return an object with the given index, valid or not."""
     body = b"".join(frames)
     return body + encode_trailer(index, len(body))
 
@@ -103,7 +103,7 @@ def test_frames_in_another_order_are_detected(order: list[int]) -> None:
     assert load(rebuilt(BIG_INDEX, frames)) == tree(BIG_INDEX, BIG_DATA)
     with pytest.raises(CorruptBlob):
         load(rebuilt(BIG_INDEX, [frames[number] for number in order]))
-    # The same with an index that was made to agree, as far as it can.
+    # The same with an index that agrees as far as possible.
     moved: list[Frame] = []
     offset = 0
     for number in order:
@@ -114,8 +114,8 @@ def test_frames_in_another_order_are_detected(order: list[int]) -> None:
         load(rebuilt(lying, [frames[number] for number in order]))
 
 
-def test_two_slices_of_one_member_cannot_change_places() -> None:
-    """With everything else swapped along, only the member's own digest tells."""
+def test_two_slices_of_one_member_cannot_be_swapped() -> None:
+    """With everything else swapped as well, only the member's own digest reveals it."""
     content = b"1" * (FRAME - 512) + b"2" * FRAME + b"3" * FRAME
     data, index = encode([Entry(path="m", content=content)])
     frames = frames_of(index, data)
@@ -194,7 +194,7 @@ def with_frame(number: int = 0, **changes: object) -> Change:
         (with_members(Member("a", sha256=NOTHING, mtime=1 << 40)), "a time that tar cannot store"),
     ],
 )
-def test_an_index_that_lies_is_corrupt(change: Change, says: str) -> None:
+def test_a_forged_index_is_corrupt(change: Change, says: str) -> None:
     lying = change(INDEX)
     with pytest.raises(CorruptBlob, match=says):
         load(rebuilt(lying, frames_of(INDEX, DATA)))
@@ -203,7 +203,7 @@ def test_an_index_that_lies_is_corrupt(change: Change, says: str) -> None:
 
 
 def forged(tar: bytes, members: tuple[Member, ...] = INDEX.members) -> bytes:
-    """An object of one frame that says what the members say, and holds what it likes; all digests agree."""
+    """Return an object of one frame with the given members and any content. All digests agree."""
     compressed = compress(tar, 1)
     frame = Frame(0, len(compressed), len(tar), sha256(compressed))
     return rebuilt(ObjectIndex(artifact=ARTIFACT, layout=LAYOUT, frames=(frame,), members=members), [compressed])
@@ -213,7 +213,7 @@ TAR = decompress(DATA[: INDEX.frames[0].length], "tar", limit=FRAME)
 
 
 def patched(old: bytes, new: bytes, checksum: bool = True) -> bytes:
-    """The tar text with a part replaced; the checksum of the first header is made right again."""
+    """Return the tar text with a part replaced, and a correct checksum of the first header."""
     assert TAR.count(old) >= 1
     assert len(old) == len(new)
     tar = bytearray(TAR.replace(old, new, 1))
@@ -228,7 +228,7 @@ def patched(old: bytes, new: bytes, checksum: bool = True) -> bytes:
 @pytest.mark.parametrize(
     "tar",
     [
-        patched(b"bin/tool\0", b"../tool\0\0"),  # another path than the index says
+        patched(b"bin/tool\0", b"../tool\0\0"),  # another path than in the index
         patched(b"bin/tool\0", b"/bin/tool"),
         patched(b"00000000012\0", b"00000000011\0"),  # another size
         patched(b"0000755\0", b"0004755\0"),  # set-user-id
@@ -237,9 +237,9 @@ def patched(old: bytes, new: bytes, checksum: bool = True) -> bytes:
         patched(b"path=lib/\xc3\xa9.py\n", b"path=../\xc3\xa9.pyy\n"),  # pax disagrees
         patched(b"18 path=", b"17 path="),  # a pax length that eats or leaves a byte
         patched(b"path=lib/", b"size=lib/"),
-        patched(b"#!/bin/sh\n\0", b"#!/bin/sh\n\1"),  # something hides in the padding
+        patched(b"#!/bin/sh\n\0", b"#!/bin/sh\n\1"),  # data hidden in the padding
         patched(b"x = 1", b"x = 2"),  # another content
-        patched(b"0000755\0", b"0000755 ", checksum=False),  # a checksum that is wrong
+        patched(b"0000755\0", b"0000755 ", checksum=False),  # a wrong checksum
         TAR[:512] + bytes(512) + TAR[1024:],
         bytes(len(TAR)),
     ],
@@ -251,7 +251,7 @@ def test_tar_text_that_disagrees_with_the_index_is_corrupt(tar: bytes) -> None:
 
 
 def test_pax_and_ustar_sizes_cannot_disagree() -> None:
-    """The classic differential: one reader believes the ustar size, another the pax record."""
+    """The classic parser differential: one reader uses the ustar size, another the pax record."""
     member = Member("a", size=600, sha256=sha256(b"x" * 600))
     honest = encode_header(member) + b"x" * 600 + bytes(padding(600))
     assert load(forged(honest, (member,)))
@@ -266,11 +266,11 @@ def test_pax_and_ustar_sizes_cannot_disagree() -> None:
 
 
 def bomb(size: int) -> bytes:
-    """A frame of a few bytes that swells to `size`."""
+    """Return a frame of a few bytes that expands to `size`."""
     return zstandard.ZstdCompressor(level=19).compress(bytes(size))
 
 
-def test_a_frame_that_swells_beyond_its_bound_is_not_decompressed() -> None:
+def test_a_frame_that_expands_beyond_its_bound_is_not_decompressed() -> None:
     members = tuple(INDEX.members)
     for size, said in ((1 << 26, 1 << 26), (1 << 26, 4096), (4096, 8192), (FRAME + 512, FRAME)):
         compressed = bomb(size)
@@ -281,7 +281,7 @@ def test_a_frame_that_swells_beyond_its_bound_is_not_decompressed() -> None:
 
 
 @pytest.mark.parametrize("size", [1 << 20, FRAME, FRAME + 512, 1 << 26])
-def test_a_frame_that_swells_is_refused_by_its_header_though_the_index_is_honest(size: int) -> None:
+def test_a_frame_that_expands_is_refused_by_its_header(size: int) -> None:
     compressed = bomb(size)
     frame = msgspec.structs.replace(INDEX.frames[0], length=len(compressed), sha256=sha256(compressed))
     with pytest.raises(CorruptBlob, match=f"announces {size} bytes"):
@@ -301,13 +301,13 @@ def test_a_huge_index_is_not_fetched() -> None:
 
 
 def frame_header_size(frame: bytes, size: int) -> bytes:
-    """A frame whose header announces another (four-byte) size than its content has."""
+    """Return a frame whose header states another (four-byte) size than that of its content."""
     assert zstandard.get_frame_parameters(frame).content_size > 1 << 16
     assert frame[4] >> 6 == 2
     return frame[: 5 if frame[4] & 0x20 else 6] + struct.pack("<I", size) + frame[9 if frame[4] & 0x20 else 10 :]
 
 
-def test_what_a_frame_announces_is_what_it_holds() -> None:
+def test_the_size_in_a_frame_header_must_be_right() -> None:
     honest = bomb(1 << 20)
     assert len(decompress(honest, "f", limit=1 << 20)) == 1 << 20
     for said in (1 << 17, (1 << 20) - 1, (1 << 20) + 1, 1 << 30):
@@ -339,7 +339,7 @@ def test_what_a_frame_announces_is_what_it_holds() -> None:
         canonical_json(INDEX).replace(b'"path":"bin/tool"', b'"path":"bin/\\ud800"'),
     ],
 )
-def test_an_index_of_another_shape_is_corrupt(text: bytes) -> None:
+def test_an_index_with_other_fields_is_corrupt(text: bytes) -> None:
     payload = compress(text, 1)
     body = DATA[: INDEX.frames[0].length]
     footer = struct.pack("<QQ8s", len(body) + 8, len(payload), b"ENVCBND1")
@@ -358,7 +358,7 @@ def test_a_footer_that_points_elsewhere_is_corrupt(offset: int, length: int) -> 
         read_index(len(data), bytes_reader(data))
 
 
-def test_an_index_that_swells_is_not_decompressed() -> None:
+def test_an_index_that_expands_is_not_decompressed() -> None:
     payload = bomb(MAX_INDEX + 1)
     footer = struct.pack("<QQ8s", 8, len(payload), b"ENVCBND1")
     data = struct.pack("<II", 0x184D2A5E, len(payload) + 24) + payload + footer
@@ -380,8 +380,8 @@ def bundle() -> bytes:
 BUNDLE = bundle()
 
 
-def test_only_whole_objects_get_into_a_bundle() -> None:
-    """Programs that unpack the file check nothing, so whoever writes it checks everything."""
+def test_only_intact_objects_are_written_to_a_bundle() -> None:
+    """Programs that unpack the file check nothing, so the writer checks everything."""
     own, own_index = encode([], layout=ENVIRONMENT_LAYOUT, artifact=None)
     last = Source(index=own_index, size=len(own), read_range=bytes_reader(own), what="own files")
     end = sum(frame.length for frame in INDEX.frames)
@@ -455,7 +455,7 @@ def test_a_bundle_cannot_pass_one_object_off_as_another() -> None:
         load_bundle(unended + encode_trailer(index, len(unended)))
 
 
-def test_objects_of_a_bundle_cannot_reach_into_each_other() -> None:
+def test_objects_of_a_bundle_cannot_write_into_each_other() -> None:
     part = read_bundle(len(BUNDLE), bytes_reader(BUNDLE), "bundle").parts[0]
     read = part_reader(part, bytes_reader(BUNDLE))
     assert read(0, part.length) == DATA
@@ -475,7 +475,7 @@ def test_objects_of_a_bundle_cannot_reach_into_each_other() -> None:
         bomb(MAX_RECORD + 1),
     ],
 )
-def test_a_record_that_is_no_record_is_corrupt(data: bytes) -> None:
+def test_an_invalid_record_is_corrupt(data: bytes) -> None:
     blobs = MemoryBlobs()
     blobs.blobs[environment_key(ARTIFACT)] = data
     with pytest.raises(CorruptBlob):
@@ -498,7 +498,7 @@ def test_a_record_that_is_no_record_is_corrupt(data: bytes) -> None:
         b" " * (MAX_POINTER + 1),
     ],
 )
-def test_a_pointer_that_is_no_pointer_is_corrupt(data: bytes) -> None:
+def test_an_invalid_pointer_is_corrupt(data: bytes) -> None:
     blobs = MemoryBlobs()
     key = step_key("p", ARTIFACT, "s", "linux-64")
     blobs.blobs[key] = data

@@ -1,4 +1,4 @@
-"""Tar archives that two readers would read differently, or that reach outside of their folder."""
+"""Tar archives that two readers would read differently, or that write outside their folder."""
 
 from __future__ import annotations
 
@@ -85,12 +85,12 @@ def test_files_and_links_are_read(compression: Compression) -> None:
         ([info("x", tarfile.FIFOTYPE)], "neither a file"),
     ],
 )
-def test_members_that_do_harm_are_refused(members: list[tarfile.TarInfo], reason: str) -> None:
+def test_hostile_members_are_refused(members: list[tarfile.TarInfo], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         read(tar_of(*members))
 
 
-def test_two_sizes_are_refused() -> None:
+def test_contradicting_sizes_are_refused() -> None:
     member = info("x")
     member.pax_headers = {"size": "1"}
     data = tar_of((member, b"abc"), format=tarfile.PAX_FORMAT)
@@ -98,14 +98,14 @@ def test_two_sizes_are_refused() -> None:
         read(data)
 
 
-def test_a_broken_header_is_not_the_end() -> None:
+def test_a_broken_header_is_not_treated_as_the_end() -> None:
     data = bytearray(tar_of((info("a"), b"1"), (info("b"), b"2")))
-    data[1024] ^= 0xFF  # the name in the second header, so that its checksum is wrong
+    data[1024] ^= 0xFF  # changes the name in the second header, so its checksum is wrong
     with pytest.raises(ValueError, match="belong to no entry"):
         read(bytes(data))
 
 
-def test_bytes_behind_the_end_are_refused() -> None:
+def test_bytes_after_the_end_are_refused() -> None:
     with pytest.raises(ValueError, match="belong to no entry"):
         read(tar_of((info("a"), b"1")) + b"\1" * 512)
 
@@ -126,13 +126,13 @@ def test_a_truncated_archive_is_refused(compression: Compression) -> None:
         pass
 
 
-def test_a_bomb_is_refused_before_it_fills_the_disk() -> None:
+def test_a_decompression_bomb_is_refused_before_it_fills_the_disk() -> None:
     with pytest.raises(ValueError, match="it unpacks from"):
         read(tar_of((info("a"), bytes(1 << 22))), Limits(free=1 << 20, ratio=2))
 
 
 def test_links_to_a_long_file_are_counted_in_full() -> None:
-    """Each becomes a file: a short archive of them would fill any disk."""
+    """Each link becomes a file, so a short archive of links would fill any disk."""
     links = [info(str(number), tarfile.LNKTYPE, "a") for number in range(40)]
     data = tar_of((info("a"), bytes(1 << 16)), *links)
     read(data, Limits(free=1 << 20, ratio=10_000))
@@ -145,7 +145,7 @@ def test_too_many_entries_are_refused() -> None:
         read(tar_of(*(info(str(n)) for n in range(3))), Limits(entries=2))
 
 
-def test_nothing_of_a_scratch_file_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scratch_files_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     with pytest.raises(ValueError, match="occurs twice"):
@@ -153,7 +153,7 @@ def test_nothing_of_a_scratch_file_stays(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_scratch_folder_that_is_not_there_is_not_the_archives_fault(
+def test_a_missing_scratch_folder_is_not_reported_as_a_bad_archive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))

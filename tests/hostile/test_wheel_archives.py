@@ -1,4 +1,4 @@
-"""Wheels that match their digest and must be refused all the same, each valid but for the one thing its test does."""
+"""Hostile wheels whose digest is right. Each is valid except for the one thing that its test changes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DIST_INFO = "demo-1.0.dist-info"
 def install(
     data: bytes, folder: Path, *, file: str = FILE, layout: str = LAYOUT, limits: Limits | None = None
 ) -> set[str]:
-    """The paths of the object that a wheel becomes, with every digest compared."""
+    """Return the paths of a wheel's object, and verify every digest."""
     path = folder / "wheel"
     path.write_bytes(data)
     with open_wheel(path, file, layout, limits) as wheel:
@@ -38,7 +38,7 @@ def install(
 
 
 def refusal(data: bytes, folder: Path, *, file: str = FILE, layout: str = LAYOUT, limits: Limits | None = None) -> str:
-    """Why a wheel is refused. The message names the file."""
+    """Return why a wheel is refused, and assert that the message names the file."""
     with pytest.raises(BadArtifact) as refused:
         install(data, folder, file=file, layout=layout, limits=limits)
     assert str(refused.value).startswith(f"{file} cannot be installed: ")
@@ -48,7 +48,7 @@ def refusal(data: bytes, folder: Path, *, file: str = FILE, layout: str = LAYOUT
 def rebuilt(
     wheel: Distribution, change: Callable[[zipfile.ZipInfo, bytes], tuple[zipfile.ZipInfo, bytes] | None]
 ) -> bytes:
-    """The archive written again, with entries changed or (None) left out."""
+    """Return the archive with entries changed or (None) left out."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(wheel.data)) as old, zipfile.ZipFile(buffer, "w") as new:
         for info in old.infolist():
@@ -59,7 +59,7 @@ def rebuilt(
 
 
 def with_line(wheel: Distribution, line: str) -> bytes:
-    """The archive with a line added to RECORD."""
+    """Return the archive with a line added to RECORD."""
     return rebuilt(
         wheel, lambda info, data: (info, data + line.encode() if info.filename.endswith("/RECORD") else data)
     )
@@ -158,7 +158,7 @@ def test_a_folder_with_content(wheel: Distribution, tmp_path: Path) -> None:
 
 
 def patched(data: bytes, *, signature: bytes, field: int, value: int, size: int = 2) -> bytes:
-    """The archive with one little-endian field changed in the first header that has this signature."""
+    """Return the archive with one little-endian field changed in the first header with this signature."""
     at = data.index(signature) + field
     return data[:at] + value.to_bytes(size, "little") + data[at + size :]
 
@@ -188,7 +188,7 @@ def test_a_header_that_the_directory_contradicts(
 
 
 def streamed(**options: bool) -> bytes:
-    """The same wheel as a writer makes it that cannot seek: sizes follow the contents."""
+    """Return the same wheel as made by a writer that cannot seek: sizes follow the contents."""
 
     class Pipe(io.BytesIO):
         def seekable(self) -> bool:
@@ -224,7 +224,7 @@ def test_a_streamed_archive_whose_leading_sizes_are_neither_absent_nor_right(tmp
 
 
 def test_a_large_header_is_read(wheel: Distribution, tmp_path: Path) -> None:
-    """A writer that did not know the size in advance leaves room for 64-bit sizes (ZIP64)."""
+    """A writer that did not know the size in advance reserves space for 64-bit sizes (ZIP64)."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(wheel.data)) as old, zipfile.ZipFile(buffer, "w") as new:
         for info in old.infolist():
@@ -235,7 +235,7 @@ def test_a_large_header_is_read(wheel: Distribution, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("named", ["another.py", "demo.py"])
 def test_a_second_name_in_an_extra_field(named: str, wheel: Distribution, tmp_path: Path) -> None:
-    """Info-ZIP's Unicode path, which unzip and some installers believe where Python's reader does not."""
+    """Info-ZIP's Unicode path, which unzip and some installers use and Python's reader ignores."""
     raw = b"demo.py"
     field = struct.pack("<BL", 1, zlib.crc32(raw)) + named.encode()
 
@@ -265,7 +265,7 @@ def test_two_archives_in_one_file(wheel: Distribution, tmp_path: Path) -> None:
 
 
 def test_an_archive_hidden_in_the_comment(wheel: Distribution, tmp_path: Path) -> None:
-    """Readers that take the first end they find and those that take the last see two archives."""
+    """Readers that use the first end record see another archive than readers that use the last one."""
     at = wheel.data.index(DIRECTORY)
     second = bytearray(wheel.data[at:])
     struct.pack_into("<L", second, len(second) - 6, len(wheel.data))
@@ -287,7 +287,7 @@ def test_an_archive_with_more_entries_than_16_bits_count(tmp_path: Path) -> None
 
 
 def test_an_entry_hidden_between_others(wheel: Distribution, tmp_path: Path) -> None:
-    """A streaming reader would install it; the directory does not list it."""
+    """A streaming reader would install the entry, but the directory does not list it."""
     extra = io.BytesIO()
     with zipfile.ZipFile(extra, "w") as archive:
         archive.writestr("hidden.py", "evil = True\n")
@@ -300,7 +300,7 @@ def test_an_entry_hidden_between_others(wheel: Distribution, tmp_path: Path) -> 
 
 
 def test_entries_that_overlap(wheel: Distribution, tmp_path: Path) -> None:
-    """The construction of zip bombs that unpack one content many times."""
+    """Zip bombs are made this way: they unpack the same content many times."""
     second = wheel.data.index(DIRECTORY, wheel.data.index(DIRECTORY) + 4)
     data = bytearray(wheel.data)
     struct.pack_into("<L", data, second + 42, 0)
@@ -308,7 +308,7 @@ def test_entries_that_overlap(wheel: Distribution, tmp_path: Path) -> None:
 
 
 def test_a_member_that_goes_on_after_the_end(wheel: Distribution, tmp_path: Path) -> None:
-    """Both headers of the last member but one agree on a size that the file does not have."""
+    """Both headers of the second-to-last member state the same size, which is too large for the file."""
     data = bytearray(wheel.data)
     *_, longer, last = (match.start() for match in re.finditer(re.escape(DIRECTORY), wheel.data))
     (header,) = struct.unpack_from("<L", data, longer + 42)
@@ -319,7 +319,7 @@ def test_a_member_that_goes_on_after_the_end(wheel: Distribution, tmp_path: Path
 
 
 def shifted(data: bytes, by: int) -> bytes:
-    """Every offset of the archive moved, as if bytes stood before it: readers that forgive this see the same files."""
+    """Shift every offset, as if bytes preceded the archive. Lenient readers see the same files."""
     changed = bytearray(data)
     at = data.index(DIRECTORY)
     while changed[at : at + 4] == DIRECTORY:
@@ -354,7 +354,7 @@ def test_content_that_does_not_unpack(wheel: Distribution, tmp_path: Path) -> No
     refusal(wheel.data[:at] + bytes([wheel.data[at] ^ 0xFF]) + wheel.data[at + 1 :], tmp_path)
 
 
-def test_too_many_entries(wheel: Distribution, tmp_path: Path) -> None:
+def test_too_many_entries_are_refused(wheel: Distribution, tmp_path: Path) -> None:
     install(wheel.data, tmp_path, limits=Limits(entries=4))
     assert "4 entries, more than 3" in refusal(wheel.data, tmp_path, limits=Limits(entries=3))
 
