@@ -1,4 +1,4 @@
-"""A command line that is read without click has the meaning that click gives it."""
+"""The fast reader of command lines gives the same result as click."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WORDS = (
 
 
 def commands() -> dict[str, Command]:
-    """Every command that can be run, by the words that name it."""
+    """Return every command by the words that name it."""
     found = {}
     for name in VERBS:
         verb = load_verb(name)
@@ -58,7 +58,7 @@ def command_lines(draw: st.DrawFn) -> tuple[str, list[str]]:
 
 
 @given(command_lines())
-def test_plain_lines_mean_what_click_reads(line: tuple[str, list[str]]) -> None:
+def test_plain_lines_are_read_as_by_click(line: tuple[str, list[str]]) -> None:
     name, words = line
     call = LEAVES[name].read(words)
     if call is not None:
@@ -87,7 +87,7 @@ def test_plain_lines_mean_what_click_reads(line: tuple[str, list[str]]) -> None:
         ("init", ["no/such/folder", "--target", "linux-64"]),
     ],
 )
-def test_usual_lines_are_read_without_click(name: str, words: list[str]) -> None:
+def test_common_lines_are_read_without_click(name: str, words: list[str]) -> None:
     call = LEAVES[name].read(words)
     assert call is not None
     assert call.keywords == LEAVES[name].as_click().make_context(name, list(words)).params

@@ -1,4 +1,4 @@
-"""Laws of conda's versions and specs: keys of bytes and intervals of them must say what the definitions say."""
+"""Laws of conda's versions and specs: byte keys and their intervals must agree with the definitions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def compare_atoms(left: Atom, right: Atom) -> int:
 
 
 def compare_parts(left: list[Part], right: list[Part]) -> int:
-    """The documented order, read literally: what is missing counts as zero."""
+    """The documented order, implemented literally: missing parts count as zero."""
     for ours, theirs in zip_longest(left, right, fillvalue=()):
         for one, other in zip_longest(ours, theirs, fillvalue=0):
             if result := compare_atoms(one, other):
@@ -43,7 +43,7 @@ def compare(left: str, right: str) -> int:
 
 
 def starts_with(text: str, prefix: str) -> bool:
-    """The documented meaning of ``prefix.*``: all parts equal up to the last, which begins with the prefix's last."""
+    """The documented meaning of ``prefix.*``: equal parts, except that the last starts with the prefix's last part."""
     (parts, local), (wanted, wanted_local) = split_version(text), split_version(prefix)
     if wanted_local:
         if compare_parts(parts, wanted):
@@ -71,7 +71,7 @@ def test_keys_order_as_the_definition_does(left: str, right: str) -> None:
 
 
 @given(conda_versions(), conda_versions())
-def test_no_key_starts_another(left: str, right: str) -> None:
+def test_no_key_is_a_prefix_of_another(left: str, right: str) -> None:
     ours, theirs = parse_version(left).key, parse_version(right).key
     assert ours == theirs or not theirs.startswith(ours)
 
@@ -86,12 +86,12 @@ def test_prefixes_are_intervals(text: str, other: str, length: int) -> None:
         assert (low < parse_version(text).key < high) is starts_with(text, prefix), prefix
 
 
-# A star at the end of a version reads as "starts with" in a spec.
+# A star at the end of a version means "starts with" in a spec.
 plain_versions = conda_versions().filter(lambda text: not text.endswith("*"))
 
 
 @given(plain_versions, plain_versions, conda_versions())
-def test_specs_hold_exactly_what_their_comparisons_say(first: str, second: str, text: str) -> None:
+def test_specs_contain_exactly_what_their_comparisons_allow(first: str, second: str, text: str) -> None:
     order, other = compare(text, first), compare(text, second)
     version = parse_version(text)
     for operator, holds in {
@@ -117,7 +117,7 @@ _Judge = Callable[[str], bool]
 
 @st.composite
 def _comparisons(draw: st.DrawFn) -> tuple[str, _Judge]:
-    """One comparison, and what it means by definition."""
+    """One comparison, and its meaning by definition."""
     operator = draw(st.sampled_from(["", "==", "!=", ">=", ">", "<=", "<", "=", "*", "!=*", "~=", "glob"]))
     version = draw(_FEW)
     match operator:
@@ -147,7 +147,7 @@ def _combined(parts: st.SearchStrategy[tuple[str, _Judge]]) -> st.SearchStrategy
 
 @given(st.recursive(_comparisons(), _combined, max_leaves=6))
 @settings(max_examples=300)
-def test_a_spec_allows_what_its_parts_allow_together(drawn: tuple[str, _Judge]) -> None:
+def test_a_spec_allows_what_its_parts_allow_combined(drawn: tuple[str, _Judge]) -> None:
     text, judge = drawn
     spec = parse_version_spec(text)
     for version in ("0.9", "1", "1.0.1", "1.1", "1.1.3", "1.1.4", "1.2", "1.3", "2", "2.1.3", "2.2", "3", "3.1"):
@@ -166,7 +166,7 @@ def test_intervals_ascend_and_neither_touch_nor_are_empty(drawn: tuple[str, _Jud
     st.lists(st.tuples(st.sampled_from([">=", "<", "!=", "=", "=="]), plain_versions), max_size=3),
     st.sampled_from(["", " py3*", " h_0"]),
 )
-def test_a_spec_means_the_same_when_it_is_written_and_read_again(
+def test_a_spec_keeps_its_meaning_when_written_and_read_again(
     place: str, comparisons: list[tuple[str, str]], build: str
 ) -> None:
     version = ",".join(operator + text for operator, text in comparisons)
@@ -183,7 +183,7 @@ def test_a_spec_means_the_same_when_it_is_written_and_read_again(
         st.text(st.characters(exclude_characters="\n", codec="utf-8"), min_size=1), st.lists(st.binary(max_size=50))
     )
 )
-def test_slices_give_back_what_was_written(named: dict[str, list[bytes]]) -> None:
+def test_slices_return_what_was_written(named: dict[str, list[bytes]]) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "x.slices"
         spans = []
@@ -206,7 +206,7 @@ def test_slices_give_back_what_was_written(named: dict[str, list[bytes]]) -> Non
     st.booleans(),
     st.integers(1, 400),
 )
-def test_repodata_is_cut_into_what_it_holds_however_it_is_laid_out(
+def test_repodata_of_any_layout_is_cut_into_its_records(
     document: dict[str, Any], layout: dict[str, Any], escaped: bool, size: int
 ) -> None:
     data = json.dumps(document, ensure_ascii=escaped, **layout).encode()
@@ -221,7 +221,7 @@ def test_repodata_is_cut_into_what_it_holds_however_it_is_laid_out(
             is_twin = table == "packages" and file.removesuffix(".tar.bz2") + ".conda" in document["packages.conda"]
             if not is_twin and file not in document.get("removed", ()) and name_of(file):
                 expected.setdefault(name_of(file), {})[file] = record
-    # No package is called with letters that must be escaped, so whether such files are kept does not matter.
+    # No package name has characters that must be escaped, so it does not matter whether such files are kept.
     assert {name: files for name, files in found.items() if is_plain(name)} == {
         name: files for name, files in expected.items() if is_plain(name)
     }

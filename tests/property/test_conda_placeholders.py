@@ -1,4 +1,4 @@
-"""Laws of files that name a prefix: lengths, C strings, and the way back."""
+"""Laws of files that contain the prefix: lengths, C strings, and restoring the original."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PIECES = st.lists(st.one_of(st.binary(max_size=12), st.sampled_from([OLD.encode
 
 
 def by_definition(data: bytes, old: bytes, new: bytes) -> bytes:
-    """Each C string that holds the placeholder, replaced and filled up; what stands before its first one is no part."""
+    """Replace the placeholder in each C string and pad the string with NULs, as the definition says."""
     strings = data.split(b"\0")
     spaces = []
     for string in strings:
@@ -33,7 +33,7 @@ def by_definition(data: bytes, old: bytes, new: bytes) -> bytes:
 
 
 @given(_PIECES.map(b"".join), _PREFIXES)
-def test_a_binary_keeps_its_length_and_every_string_its_place(data: bytes, prefix: str) -> None:
+def test_a_binary_keeps_its_length_and_the_offsets_of_strings(data: bytes, prefix: str) -> None:
     if len(prefix.encode()) > len(OLD):
         with pytest.raises(PrefixTooLong) as error:
             list(rewrite_binary(data, OLD, prefix))
@@ -45,8 +45,8 @@ def test_a_binary_keeps_its_length_and_every_string_its_place(data: bytes, prefi
 
 
 @given(_PIECES.map(b"".join), _PREFIXES)
-def test_what_was_rewritten_can_be_restored(data: bytes, prefix: str) -> None:
-    marked = "/" + "q" * 5 + prefix[:14]  # stands in no data by itself
+def test_rewritten_files_can_be_restored(data: bytes, prefix: str) -> None:
+    marked = "/" + "q" * 5 + prefix[:14]  # never occurs in the data itself
     if marked.encode() not in data:
         made = b"".join(rewrite_binary(data, OLD, marked))
         assert b"".join(restore_binary(made, OLD, marked)) == data
@@ -56,7 +56,7 @@ def test_what_was_rewritten_can_be_restored(data: bytes, prefix: str) -> None:
 
 
 @given(st.sampled_from(["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]), _PREFIXES)
-def test_a_text_is_rewritten_in_whatever_encoding_it_is(encoding: str, prefix: str) -> None:
+def test_a_text_is_rewritten_in_any_encoding(encoding: str, prefix: str) -> None:
     text = f"home = {OLD}/share; again {OLD}\n"
     made = rewrite_text(text.encode(encoding), OLD, prefix, "linux-64")
     assert made.decode(encoding) == text.replace(OLD, prefix)
@@ -65,9 +65,7 @@ def test_a_text_is_rewritten_in_whatever_encoding_it_is(encoding: str, prefix: s
 @pytest.mark.parametrize(
     ("platform", "longest"), [("linux-64", LINUX_LINE), ("osx-arm64", 512), ("win-64", None)], ids=str
 )
-def test_a_first_line_that_no_system_would_read_looks_for_its_program_on_path(
-    platform: str, longest: int | None
-) -> None:
+def test_an_unusable_shebang_looks_up_its_program_on_path(platform: str, longest: int | None) -> None:
     tail = "/bin/perl -w"
     for length in (100, 127, 128, 512, 513):
         prefix = "/" + "x" * (length - 3 - len(tail))
@@ -80,7 +78,7 @@ def test_a_first_line_that_no_system_would_read_looks_for_its_program_on_path(
         assert second == f"# {prefix}", "only the first line is special"
 
 
-def test_a_prefix_with_a_blank_needs_no_place_in_a_first_line() -> None:
+def test_a_prefix_with_a_blank_is_not_written_to_a_shebang() -> None:
     made = rewrite_text(f"#!{OLD}/bin/perl -w {OLD}/x\n".encode(), OLD, "/my env", "osx-64")
     assert made == b"#!/usr/bin/env perl -w /my env/x\n"
     assert rewrite_text(b"#!/bin/sh\n" + OLD.encode(), OLD, "/my env", "osx-64") == b"#!/bin/sh\n/my env"
@@ -97,7 +95,7 @@ def test_a_python_script_finds_its_python_without_path(prefix: str) -> None:
 
 
 @pytest.mark.parametrize("prefix", ['/"; $(evil) "', "/a `evil`", "/it's mine", "/back \\slash"])
-def test_no_shell_reads_a_prefix_that_means_more_to_it(prefix: str) -> None:
+def test_a_prefix_with_shell_characters_is_not_written_to_a_shebang(prefix: str) -> None:
     made = rewrite_text(f"#!{OLD}/bin/python3.12 -E\n".encode(), OLD, prefix, "linux-64").decode()
     assert made == "#!/usr/bin/env python3.12 -E\n"
 
@@ -108,6 +106,6 @@ def test_windows_gets_forward_slashes() -> None:
 
 
 @pytest.mark.parametrize("placeholder", ["", "/", "/short", "x" * 5000, "/opt/with\0nul"])
-def test_a_text_that_cannot_stand_for_a_prefix_is_refused(placeholder: str) -> None:
+def test_a_text_that_cannot_be_a_placeholder_is_refused(placeholder: str) -> None:
     with pytest.raises(ValueError, match="cannot stand for a prefix"):
         check_placeholder(placeholder)

@@ -1,4 +1,4 @@
-"""The conda solver against a brute-force judge, and the laws that every answer keeps."""
+"""The conda solver compared with a brute-force solver, and laws of its results."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_first_spec_gets_the_best_record_of_all_solutions(records: list[Reco
 
 @given(conda_records(), specs_lists, st.lists(st.lists(st.integers(0, 30), min_size=1, max_size=4), max_size=3))
 @settings(max_examples=300, deadline=None)
-def test_what_is_forbidden_together_is_not_chosen_together(
+def test_records_forbidden_together_are_not_chosen_together(
     records: list[Record], specs: list[str], picks: list[list[int]]
 ) -> None:
     groups = [{records[pick % len(records)].file: records[pick % len(records)] for pick in group} for group in picks]
@@ -105,7 +105,7 @@ def test_what_is_forbidden_together_is_not_chosen_together(
         assert not any(map(is_allowed, solutions(records, specs, VIRTUAL)))
         named = [forbidden[number] for number in found.conflict.forbidden]
         fewer = msgspec.structs.replace(asked, forbidden=tuple(named))
-        assert isinstance(answer(records, fewer), CondaUnsolvable), "what the conflict names is enough for it"
+        assert isinstance(answer(records, fewer), CondaUnsolvable), "the named specs suffice for the conflict"
     else:
         choice = chosen(found, records)
         assert complaints(choice, specs, VIRTUAL) == []
@@ -114,7 +114,7 @@ def test_what_is_forbidden_together_is_not_chosen_together(
 
 @given(conda_records(), specs_lists)
 @settings(max_examples=300, deadline=None)
-def test_a_proof_is_made_of_facts_that_contradict_each_other(records: list[Record], specs: list[str]) -> None:
+def test_a_proof_consists_of_contradicting_facts(records: list[Record], specs: list[str]) -> None:
     asked = problem(specs)
     attempt = Attempt(asked, Tables(asked, MemoryRepodata(records, "linux-64")))
     if attempt.solve():
@@ -124,7 +124,7 @@ def test_a_proof_is_made_of_facts_that_contradict_each_other(records: list[Recor
     tables, base = attempt.encoder.tables, attempt.encoder.trail.base
     for fact in facts:
         if isinstance(fact, Given):
-            assert not base[fact.variable] & ~fact.allowed, "a domain starts as the leaf says"
+            assert not base[fact.variable] & ~fact.allowed, "a domain starts as the leaf states"
             continue
         name = tables[fact.variable].name
         for place in ranks(fact.candidates) if fact.requirer != ROOT else [-1]:
@@ -138,7 +138,7 @@ def test_a_proof_is_made_of_facts_that_contradict_each_other(records: list[Recor
             }
             may_be_absent = not any(_names(text, name) for text in texts)
             if not _rules_itself_out(said):
-                assert allowed <= set(ranks(fact.allowed)), "the record asks for at least as much as the leaf says"
+                assert allowed <= set(ranks(fact.allowed)), "the record requires at least as much as the leaf states"
                 assert fact.allowed & ABSENT or not may_be_absent
     assert not is_solvable([fact for fact in facts if isinstance(fact, Requires)], ROOT, base.__getitem__, 1_000)
 
@@ -156,7 +156,7 @@ def _rules_itself_out(record: Record | None) -> bool:
 
 @given(conda_records(), specs_lists)
 @settings(max_examples=200, deadline=None)
-def test_named_specs_alone_have_no_solution_and_fewer_have_one(records: list[Record], specs: list[str]) -> None:
+def test_the_named_specs_alone_have_no_solution_and_fewer_have_one(records: list[Record], specs: list[str]) -> None:
     found = answer(records, problem(specs))
     if isinstance(found, Solution):
         return
@@ -168,15 +168,13 @@ def test_named_specs_alone_have_no_solution_and_fewer_have_one(records: list[Rec
         for number in range(len(named)):
             assert solutions(records, named[:number] + named[number + 1 :], VIRTUAL)
     assert str(found).count("\n") < 40
-    assert conflict.reasons, "a refusal always says why"
+    assert conflict.reasons, "a refusal always has a reason"
     assert msgspec.json.decode(msgspec.json.encode(conflict.data()))["target"] == "linux-64"
 
 
 @given(conda_records(), st.lists(conda_specs(), min_size=1, max_size=5))
 @settings(max_examples=300, deadline=None)
-def test_a_suggestion_that_is_followed_leads_to_a_solution_and_less_does_not(
-    records: list[Record], specs: list[str]
-) -> None:
+def test_a_followed_suggestion_gives_a_solution_and_is_minimal(records: list[Record], specs: list[str]) -> None:
     found = answer(records, problem(specs))
     if isinstance(found, Solution):
         return
@@ -189,7 +187,7 @@ def test_a_suggestion_that_is_followed_leads_to_a_solution_and_less_does_not(
     if is_said_to_be_minimal(suggestion):
         for spec in set(specs) - set(left):
             unchanged = [other for other in specs if other == spec or other in left]
-            assert not solutions(records, unchanged, VIRTUAL), f"it would do without a change to {spec}"
+            assert not solutions(records, unchanged, VIRTUAL), f"the change to {spec} is not necessary"
 
 
 @given(conda_records(), specs_lists, st.integers(0, 1 << 16))
@@ -207,7 +205,7 @@ def test_order_of_names_in_a_channel_makes_no_difference(records: list[Record], 
 
 @given(conda_records(), specs_lists)
 @settings(max_examples=150, deadline=None)
-def test_preferring_the_answer_gives_the_answer(records: list[Record], specs: list[str]) -> None:
+def test_preferring_a_solution_gives_the_same_solution(records: list[Record], specs: list[str]) -> None:
     found = answer(records, problem(specs))
     if isinstance(found, CondaUnsolvable):
         return

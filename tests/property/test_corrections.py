@@ -1,4 +1,4 @@
-"""Laws of changes to several requirements at once, over everything that can fail together."""
+"""Laws of corrections: sets of requirements to change so that the rest can be met."""
 
 from __future__ import annotations
 
@@ -18,67 +18,67 @@ corrections = st.builds(
 )
 
 
-class Judge:
-    """Says what fails together, and counts the questions. It does not know the answer to some."""
+class Trials:
+    """Returns sets that fail together, and counts the trials. Some trials have no result."""
 
     def __init__(self, count: int, conflicts: list[set[int]], unknown: set[int]) -> None:
         self.count = count
         self.conflicts = conflicts
-        self.unknown = unknown  # by the number of the question
-        self.trials: list[tuple[int, ...]] = []
+        self.unknown = unknown  # numbers of the trials without a result
+        self.tried: list[tuple[int, ...]] = []
 
     def fails(self, kept: set[int]) -> bool:
         return any(each <= kept for each in self.conflicts)
 
     def trial(self, kept: tuple[int, ...]) -> tuple[int, ...] | None:
-        self.trials.append(kept)
-        if len(self.trials) in self.unknown:
+        self.tried.append(kept)
+        if len(self.tried) in self.unknown:
             return None
         return next((tuple(sorted(each)) for each in self.conflicts if each <= set(kept)), ())
 
 
-def corrected(conflicts: list[set[int]], unknown: set[int]) -> tuple[Judge, Correction]:
+def corrected(conflicts: list[set[int]], unknown: set[int]) -> tuple[Trials, Correction]:
     count = max(max(each) for each in conflicts) + 1
-    judge = Judge(count, conflicts, unknown)
-    return judge, correct(count, tuple(sorted(conflicts[0])), judge.trial)
+    trials = Trials(count, conflicts, unknown)
+    return trials, correct(count, tuple(sorted(conflicts[0])), trials.trial)
 
 
 @given(conflicts, st.sets(st.integers(1, 2 * MOST)))
-def test_the_rest_can_be_met_and_no_smaller_part_will_do(conflicts: list[set[int]], unknown: set[int]) -> None:
-    judge, found = corrected(conflicts, unknown)
-    everything = set(range(judge.count))
+def test_the_rest_can_be_met_and_the_correction_is_minimal(conflicts: list[set[int]], unknown: set[int]) -> None:
+    trials, found = corrected(conflicts, unknown)
+    everything = set(range(trials.count))
     left_out = set(found.left_out)
     assert list(found.left_out) == sorted(left_out)
-    assert not judge.fails(everything - left_out)
+    assert not trials.fails(everything - left_out)
     if found.minimal:
-        assert all(judge.fails(everything - left_out | {number}) for number in left_out)
+        assert all(trials.fails(everything - left_out | {number}) for number in left_out)
     if not unknown:
         assert found.minimal
 
 
 @given(conflicts, st.sets(st.integers(0, MOST - 1), min_size=1))
-def test_who_is_wrong_about_what_is_at_fault_is_not_relied_on(conflicts: list[set[int]], blamed: set[int]) -> None:
+def test_wrong_conflicts_are_not_relied_on(conflicts: list[set[int]], blamed: set[int]) -> None:
     count = max(max(each) for each in conflicts) + 1
-    judge = Judge(count, conflicts, set())
-    found = correct(count, tuple(blamed), lambda kept: tuple(blamed) if judge.trial(kept) else ())
+    trials = Trials(count, conflicts, set())
+    found = correct(count, tuple(blamed), lambda kept: tuple(blamed) if trials.trial(kept) else ())
     rest = set(range(count)) - set(found.left_out)
-    assert found.minimal and not judge.fails(rest)
-    assert all(judge.fails(rest | {number}) for number in found.left_out)
-    assert len(judge.trials) <= 2 * count
+    assert found.minimal and not trials.fails(rest)
+    assert all(trials.fails(rest | {number}) for number in found.left_out)
+    assert len(trials.tried) <= 2 * count
 
 
 @given(conflicts, st.sets(st.integers(1, 2 * MOST)))
-def test_work_is_bounded_and_nothing_is_asked_that_is_known(conflicts: list[set[int]], unknown: set[int]) -> None:
-    judge, _ = corrected(conflicts, unknown)
-    assert len(judge.trials) <= 2 * judge.count
-    assert all(0 < len(kept) < judge.count for kept in judge.trials)
+def test_trials_are_bounded_and_never_redundant(conflicts: list[set[int]], unknown: set[int]) -> None:
+    trials, _ = corrected(conflicts, unknown)
+    assert len(trials.tried) <= 2 * trials.count
+    assert all(0 < len(kept) < trials.count for kept in trials.tried)
 
 
-def test_what_is_at_fault_most_often_goes() -> None:
-    """Of 0, which excludes all others, and 4 beside 5: two go, where five would if each went for its own conflict."""
-    judge, found = corrected([{0, 1}, {0, 2}, {0, 3}, {4, 5}], set())
+def test_the_most_frequent_member_of_conflicts_is_left_out() -> None:
+    """0 excludes all others, and 4 excludes 5: two are left out, but five if each conflict were resolved separately."""
+    trials, found = corrected([{0, 1}, {0, 2}, {0, 3}, {4, 5}], set())
     assert found == Correction((0, 5), minimal=True)
-    assert len(judge.trials) <= 6
+    assert len(trials.tried) <= 6
 
 
 @given(st.sets(st.integers(0, MOST - 1)), st.dictionaries(st.integers(0, MOST - 1), st.integers(0, 2)))
@@ -91,7 +91,7 @@ def test_the_first_choice_that_solves_is_taken(left_out: set[int], wanted: dict[
 
 
 @given(corrections, st.integers(0, 8), st.sets(st.integers(0, MOST - 1)))
-def test_words_say_what_to_do(correction: Correction, more: int, loosened: set[int]) -> None:
+def test_the_wording_says_what_to_do(correction: Correction, more: int, loosened: set[int]) -> None:
     count = MOST + more
     texts = [f"p{number} <{number}" for number in range(count)]
     instead = {number: f"p{number}" for number in correction.left_out if number in loosened}

@@ -34,12 +34,12 @@ from tests.support.strategies import (
 
 
 @given(locks())
-def test_reading_undoes_writing(graph: LockGraph) -> None:
+def test_reading_a_written_lock_gives_the_same_lock(graph: LockGraph) -> None:
     assert loads(dumps(graph)) == graph
 
 
 @given(shuffled_locks())
-def test_what_is_read_is_canonical(graph: LockGraph) -> None:
+def test_a_read_lock_is_canonical(graph: LockGraph) -> None:
     text = dumps(graph)
     assert loads(text) == canonical(graph)
     assert dumps(loads(text)) == text
@@ -74,12 +74,12 @@ def test_the_order_of_the_inputs_never_matters(graph: LockGraph, data: st.DataOb
 
 
 @given(locks())
-def test_other_readers_agree_that_it_is_toml(graph: LockGraph) -> None:
+def test_other_toml_readers_read_the_same(graph: LockGraph) -> None:
     assert tomli.loads(dumps(graph).replace("\n", "\r\n"))["version"] == 1
 
 
 @given(placed_manifests(), st.data())
-def test_no_address_stands_in_a_lock_but_in_what_people_wrote(manifest: Manifest, data: st.DataObject) -> None:
+def test_a_lock_has_no_addresses_except_those_written_by_people(manifest: Manifest, data: st.DataObject) -> None:
     """Other addresses of the sources and other links among what an index says of its files give the same lock."""
     text = dumps(_answered(manifest, data))
     assert dumps(_answered(replaced(manifest, data.draw), data)) == text
@@ -88,7 +88,7 @@ def test_no_address_stands_in_a_lock_but_in_what_people_wrote(manifest: Manifest
 
 
 def _answered(manifest: Manifest, data: st.DataObject) -> LockGraph:
-    """A lock of a manifest. The licence, some requirements and the yank of each wheel name an address."""
+    """Return a lock of a manifest. The licence, some requirements and the yank of each wheel contain an address."""
     step_targets = expand(manifest)
     rows: dict[tuple[str, str], tuple[Choice, ...]] = {}
     choices: dict[str, Choice] = {}
@@ -125,7 +125,7 @@ def _wheel(name: str, page: str, link: str) -> Choice:
 
 
 @given(shuffled_locks())
-def test_no_licence_and_no_reason_of_a_yank_holds_an_address(graph: LockGraph) -> None:
+def test_licences_and_reasons_of_yanks_have_no_addresses(graph: LockGraph) -> None:
     spelled = [
         *(one.line for environment in graph.environments for one in environment.requires),
         *(line for package in graph.packages for line in package.depends),
@@ -146,16 +146,17 @@ def test_a_requirement_is_read_from_a_lock_as_it_was_written(text: str, marker: 
 
 @given(locks())
 def test_a_lock_merged_with_itself_is_itself(graph: LockGraph) -> None:
-    # Doubled keys are no lock that a merge could start from.
+    # A merge never starts from locks with duplicate keys.
     if not dangling(graph) and len({package.id for package in graph.packages}) == len(graph.packages):
         assert merge(graph, graph) == graph
 
 
 @given(locks(), locks())
-def test_a_merge_is_a_lock_and_never_a_crash(ours: LockGraph, theirs: LockGraph) -> None:
+def test_a_merge_is_always_a_lock(ours: LockGraph, theirs: LockGraph) -> None:
     merged = merge(ours, theirs)
     assert loads(dumps(merged)) == merged
-    same_options = msgspec.json.encode(ours.options) == msgspec.json.encode(theirs.options)  # 0 and 0.0 are two texts
+    # Encoded, because 0 and 0.0 are equal values but different texts.
+    same_options = msgspec.json.encode(ours.options) == msgspec.json.encode(theirs.options)
     assert merge(theirs, ours) == merge(ours, theirs) or not same_options
     dangling(merged)
 

@@ -1,4 +1,4 @@
-"""The mixed solver against brute force over both tiny universes."""
+"""The mixed solver compared with brute force over both tiny universes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.support.suggestions import followed
 from tests.support.universe import Universe, as_roots
 
 TARGET = default_target("linux-64")
-NO_LIMIT = 1_000  # rounds; each forbids something, and the universes are small
+NO_LIMIT = 1_000  # rounds; each forbids something, so small universes need fewer
 
 
 def answer(mixture: Mixture, max_rounds: int = NO_LIMIT) -> Solution | Exception:
@@ -50,7 +50,7 @@ def answer(mixture: Mixture, max_rounds: int = NO_LIMIT) -> Solution | Exception
 
 
 def is_met(packages: Universe, versions: dict[str, str], provided: dict[str, str], roots: tuple[str, ...]) -> bool:
-    """Whether a choice of PyPI versions beside what conda provides meets the roots, with nothing to spare."""
+    """Whether a choice of PyPI versions, with the projects of conda, meets the roots without unneeded projects."""
     queue, seen = list(roots), set()
     while queue:
         wanted = parse(queue.pop())
@@ -97,7 +97,7 @@ def check_solution(mixture: Mixture, found: Solution) -> None:
 @given(mixtures(closed=True))
 @settings(max_examples=200, deadline=None)
 def test_finds_a_solution_exactly_when_there_is_one(mixture: Mixture) -> None:
-    """Where conda brings the same projects whatever it chooses, and with as many rounds as it takes."""
+    """With universes in which conda provides the same projects in every solution, and without a limit of rounds."""
     check_verdict(mixture)
 
 
@@ -119,18 +119,18 @@ def check_verdict(mixture: Mixture) -> None:
 
 @given(mixtures(closed=False))
 @settings(max_examples=150, deadline=None)
-def test_what_is_found_is_a_solution(mixture: Mixture) -> None:
-    """Also where another choice of conda brings other projects, and with the rounds that are allowed."""
+def test_every_result_is_a_solution(mixture: Mixture) -> None:
+    """Also if other conda solutions provide other projects, and with a limit of rounds."""
     found = answer(mixture, max_rounds=8)
     if isinstance(found, Solution):
         check_solution(mixture, found)
     elif isinstance(found, CondaUnsolvable):
-        assert not solutions(mixture.records, mixture.specs, ()), "conda alone is to blame"
+        assert not solutions(mixture.records, mixture.specs, ()), "the conda specs alone have no solution"
 
 
 @given(mixtures(closed=True))
 @settings(max_examples=100, deadline=None)
-def test_named_requirements_alone_do_not_fit_together(mixture: Mixture) -> None:
+def test_the_named_requirements_alone_have_no_solution(mixture: Mixture) -> None:
     found = answer(mixture)
     if not isinstance(found, MixedUnsolvable):
         return
@@ -140,7 +140,7 @@ def test_named_requirements_alone_do_not_fit_together(mixture: Mixture) -> None:
     named = {root for each in conflict.objections if each.conflict for root, _ in each.conflict.roots}
     fewer = Mixture(
         records=mixture.records,
-        # A name that nobody asks for any more would come from the index instead.
+        # A name that is no longer required from conda would come from the index instead.
         specs=tuple(spec if spec in specs else parse_matchspec(spec).name for spec in mixture.specs),
         packages=mixture.packages,
         roots=tuple(root for root in mixture.roots if str(parse(root)) in named),
@@ -150,14 +150,14 @@ def test_named_requirements_alone_do_not_fit_together(mixture: Mixture) -> None:
 
 @given(mixtures(closed=True))
 @settings(max_examples=100, deadline=None)
-def test_what_is_suggested_leads_to_a_solution(mixture: Mixture) -> None:
+def test_following_the_suggestion_gives_a_solution(mixture: Mixture) -> None:
     found = answer(mixture)
     if not isinstance(found, MixedUnsolvable) or not found.conflict.suggestion:
         return
     specs = list(mixture.specs)
     roots = [str(parse(root)) for root in mixture.roots]
     if set(specs) & set(roots):
-        return  # the words do not say which of the two kinds is meant
+        return  # the wording does not tell which of the two kinds is meant
     left, left_roots = followed(specs, found.conflict.suggestion), followed(roots, found.conflict.suggestion)
     assert left is not None and left_roots is not None
     changed = Mixture(records=mixture.records, specs=tuple(left), packages=mixture.packages, roots=tuple(left_roots))

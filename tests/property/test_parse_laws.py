@@ -1,4 +1,4 @@
-"""Laws of reading a manifest."""
+"""Laws of parsing manifests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DOCUMENTS = st.dictionaries(st.sampled_from(_WORDS), _VALUES, max_size=6)
 
 
 @given(_DOCUMENTS)
-def test_a_shape_has_mistakes_exactly_where_msgspec_refuses_it(document: dict[str, Any]) -> None:
+def test_a_value_has_mistakes_exactly_if_msgspec_refuses_it(document: dict[str, Any]) -> None:
     report = Report()
     part = Shaper(report, lambda key_path: None).shape(document, ManifestDocument)
     try:
@@ -47,7 +47,7 @@ def test_a_shape_has_mistakes_exactly_where_msgspec_refuses_it(document: dict[st
 
 
 @given(_DOCUMENTS)
-def test_every_document_is_a_manifest_or_one_report(document: dict[str, Any]) -> None:
+def test_every_document_gives_a_manifest_or_one_report(document: dict[str, Any]) -> None:
     writer = TomlText(lambda ways: 0)
     writer.table(document)
     try:
@@ -67,7 +67,7 @@ def test_globs_overlap_exactly_when_some_name_matches_both(left: str, right: str
 
 
 @given(st.sampled_from(["https", "git+https", "s3"]), st.text(min_size=1, max_size=8), st.text(min_size=1, max_size=8))
-def test_no_password_passes(scheme: str, user: str, password: str) -> None:
+def test_urls_with_passwords_are_refused_and_redacted(scheme: str, user: str, password: str) -> None:
     secret = f"s3cr3t{''.join(filter(str.isalnum, password))}"
     url = f"{scheme}://{''.join(filter(str.isalnum, user))}:{secret}@example.com/simple"
     assert url_mistake(url) is not None

@@ -1,4 +1,4 @@
-"""Targets that should agree, against a brute-force judge."""
+"""Alignment of targets, compared with a brute-force solver."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def solution_of(member: Member, problem: PyPIProblem | None = None) -> Solution 
 def aligned(
     universe: Universe, wanted: list[str], mode: Mode
 ) -> tuple[list[Solution], list[Solution], list[str]] | None:
-    """Solutions before and after, and the projects that were said to stay apart; None when a target has none."""
+    """Return the solutions before and after, and the projects reported as different; None without a solution."""
     members = members_of(universe, wanted)
     alone = [found for member in members if (found := solution_of(member)) is not None]
     if len(alone) < len(members):
@@ -63,7 +63,7 @@ def versions(solution: Solution) -> dict[str, str]:
 
 
 def is_solution(universe: Universe, target: Target, wanted: list[str], chosen: dict[str, str]) -> bool:
-    """Whether every requirement that holds on a target is met, and nothing is there that nobody needs."""
+    """Whether every requirement that applies to a target is met, without unneeded projects."""
     markers = Markers(marker_environment(target, PYTHON), {})
     done: set[tuple[str, str]] = set()
     queue: list[Requirement] = [parse(text) for text in wanted]
@@ -86,16 +86,16 @@ def differing(solutions: list[Solution]) -> set[str]:
 
 @given(universes(), some_roots, st.sampled_from(["newest", "strong"]))
 @settings(max_examples=150, deadline=None)
-def test_what_is_aligned_is_still_a_solution(universe: Universe, wanted: list[str], mode: Mode) -> None:
+def test_an_aligned_solution_is_still_a_solution(universe: Universe, wanted: list[str], mode: Mode) -> None:
     result = aligned(universe, wanted, mode)
     if result is None:
         return
     alone, found, apart = result
     for target, solution in zip(TARGETS, found, strict=True):
         assert is_solution(universe, target, wanted, versions(solution))
-    assert versions(found[0]) == versions(alone[0]) or mode == "strong", "the first target leads"
+    assert versions(found[0]) == versions(alone[0]) or mode == "strong", "the first target does not change"
     if mode == "strong":
-        assert differing(found) == set(apart), "what stays apart is told, and nothing else"
+        assert differing(found) == set(apart), "exactly the projects that differ are reported"
     else:
         assert not apart
         assert len(differing(found)) <= len(differing(alone))
@@ -103,7 +103,7 @@ def test_what_is_aligned_is_still_a_solution(universe: Universe, wanted: list[st
 
 @given(universes(), one_root)
 @settings(max_examples=150, deadline=None)
-def test_strong_reaches_a_common_version_of_a_root_wherever_there_is_one(universe: Universe, wanted: list[str]) -> None:
+def test_strong_finds_a_common_version_of_a_root_if_there_is_one(universe: Universe, wanted: list[str]) -> None:
     result = aligned(universe, wanted, "strong")
     if result is None:
         return

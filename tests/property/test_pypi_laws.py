@@ -1,4 +1,4 @@
-"""Laws of tags, views, markers and specifiers, with packaging as the judge."""
+"""Laws of tags, views, markers and specifiers, compared with packaging."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TAGS = wheel_tags(default_target("linux-64"), Python(minor=(3, 11)))
 
 @given(st.lists(wheel_names("demo"), max_size=12), st.randoms(use_true_random=False))
 @settings(max_examples=150, deadline=None)
-def test_view_is_what_packaging_makes_of_the_names(names: list[str], random: object) -> None:
+def test_a_view_matches_packaging(names: list[str], random: object) -> None:
     expected: dict[Version, set[str]] = {}
     for name in names:
         try:
@@ -66,7 +66,7 @@ def test_view_is_what_packaging_makes_of_the_names(names: list[str], random: obj
 
 
 @given(st.lists(wheel_names("demo"), max_size=8, unique=True), st.data())
-def test_view_does_not_depend_on_the_order_of_the_page(names: list[str], data: st.DataObject) -> None:
+def test_a_view_does_not_depend_on_the_order_of_the_page(names: list[str], data: st.DataObject) -> None:
     files = [File(name) for name in names]
     view = rank_files("demo", "pypi", files, TAGS)
     assert rank_files("demo", "pypi", data.draw(st.permutations(files)), TAGS) == view
@@ -102,7 +102,7 @@ def test_the_pairs_of_that_law_differ_and_yet_share_a_key(
 
 
 def test_two_keys_may_have_the_same_tags() -> None:
-    """No error is raised: no wheel of that platform is as old as either floor, so both have the same tags."""
+    """No error is raised: no platform tag is as old as either floor, so both have the same tags."""
     find(
         near_pairs(),
         lambda pair: (
@@ -113,23 +113,23 @@ def test_two_keys_may_have_the_same_tags() -> None:
 
 @given(targets(), pythons(), marker_texts(), st.sampled_from(("", "x", "fast-path")))
 @settings(max_examples=300, deadline=None)
-def test_markers_are_judged_as_packaging_does(target: Target, python: Python, text: str, extra: str) -> None:
+def test_markers_are_evaluated_as_by_packaging(target: Target, python: Python, text: str, extra: str) -> None:
     environment = marker_environment(target, python)
     judge = Marker(text).evaluate({**environment, "extra": extra})
     answer = Markers(environment, {}).answer(text)
     assert (answer.default != (extra in answer.exceptions)) == judge
-    # The stored answer is all that a second look needs.
+    # The stored answer suffices for the second evaluation.
     assert Markers({}, {text: answer}).answer(text) == answer
 
 
 @given(st.lists(specifier_texts(), max_size=3).map(",".join), version_texts())
 @settings(max_examples=1000, deadline=None)
-def test_specifiers_allow_what_packaging_says(specifier: str, version: str) -> None:
+def test_specifiers_allow_the_same_as_in_packaging(specifier: str, version: str) -> None:
     assert allows(specifier, version) == SpecifierSet(specifier).contains(version, prereleases=True)
 
 
 @given(st.lists(version_texts(), min_size=2, max_size=6))
-def test_a_smaller_place_is_an_older_version(versions: list[str]) -> None:
+def test_a_smaller_sort_key_is_an_older_version(versions: list[str]) -> None:
     for one, other in itertools.combinations(versions, 2):
         if place_of(one) < place_of(other):
             assert Version(one) < Version(other)
@@ -141,9 +141,7 @@ def test_a_smaller_place_is_an_older_version(versions: list[str]) -> None:
     st.sampled_from(("highest", "lowest")),
 )
 @settings(max_examples=1000, deadline=None)
-def test_bisection_passes_over_nothing_that_is_allowed(
-    versions: list[str], wanted: frozenset[str], order: Order
-) -> None:
+def test_bisection_skips_no_allowed_version(versions: list[str], wanted: frozenset[str], order: Order) -> None:
     newest_first = sorted(versions, key=Version, reverse=True)
     view = View("demo", "pypi", tuple(Release.of(version, [File("")]) for version in newest_first))
     rules = Rules(Policy(prereleases="allow"), "3.11.0", {}, frozenset())
@@ -153,12 +151,12 @@ def test_bisection_passes_over_nothing_that_is_allowed(
 
 
 @given(version_texts())
-def test_prereleases_are_what_packaging_says(version: str) -> None:
+def test_prereleases_are_those_of_packaging(version: str) -> None:
     assert is_prerelease(version) == Version(version).is_prerelease
 
 
 @given(st.text("aZ09-_.", min_size=1, max_size=12))
-def test_names_are_normalised_as_packaging_does(name: str) -> None:
+def test_names_are_normalised_as_by_packaging(name: str) -> None:
     assert requirements.canonicalize_name(name) == canonicalize_name(name)
 
 
@@ -210,7 +208,7 @@ _REQUIREMENTS = st.one_of(
 
 @given(_REQUIREMENTS)
 @settings(max_examples=1000, deadline=None)
-def test_requirements_are_read_as_packaging_reads_them(text: str) -> None:
+def test_requirements_are_read_as_by_packaging(text: str) -> None:
     try:
         parsed = Parsed(text)
     except InvalidRequirement as error:
@@ -228,7 +226,7 @@ def test_requirements_are_read_as_packaging_reads_them(text: str) -> None:
 
 @given(st.lists(_CLAUSES, max_size=3), st.sampled_from((",", " , ")), st.sampled_from(("", " ", "\n")))
 @settings(max_examples=500, deadline=None)
-def test_specifiers_are_read_as_packaging_reads_them(clauses: list[str], comma: str, edge: str) -> None:
+def test_specifiers_are_read_as_by_packaging(clauses: list[str], comma: str, edge: str) -> None:
     text = edge + comma.join(clauses) + edge
     try:
         expected = str(SpecifierSet(text))
@@ -241,7 +239,7 @@ def test_specifiers_are_read_as_packaging_reads_them(clauses: list[str], comma: 
 
 @given(_CONDITIONS.map(lambda text: text.partition(";")[2]))
 @settings(max_examples=500, deadline=None)
-def test_markers_are_read_as_packaging_reads_them(text: str) -> None:
+def test_markers_are_read_as_by_packaging(text: str) -> None:
     try:
         expected = str(Marker(text))
     except InvalidMarker:
@@ -259,12 +257,12 @@ def _parsed(name: str) -> list[object]:
 
 
 @given(pythons())
-def test_a_python_key_is_read_back(python: Python) -> None:
+def test_a_written_python_key_is_read_back(python: Python) -> None:
     assert parse_python_key(python.key) == msgspec.structs.replace(python, patch=None)
 
 
 @given(st.from_regex(r"(cp|pp|py|c)?[0-9]{0,5}t{0,2}", fullmatch=True) | st.text(max_size=6))
-def test_a_text_is_a_python_key_or_refused(text: str) -> None:
+def test_any_text_is_a_python_key_or_refused(text: str) -> None:
     try:
         python = parse_python_key(text)
     except ValueError:

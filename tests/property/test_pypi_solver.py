@@ -1,4 +1,4 @@
-"""The PyPI solver against a brute-force judge, and the laws that every answer keeps."""
+"""The PyPI solver compared with a brute-force solver, and laws of its results."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ constraints = st.lists(requirement_texts(conditional=False), max_size=1)
 
 
 def reached(universe: Universe, choice: Choice, wanted: list[str]) -> set[str] | None:
-    """The projects that requirements lead to under a choice; None when the choice breaks one of them."""
+    """Return the projects reachable from requirements under a choice; None if the choice violates one of them."""
     found = reached_with_extras(universe, choice, wanted)
     return None if found is None else {name for name, _ in found}
 
 
 def reached_with_extras(universe: Universe, choice: Choice, wanted: list[str]) -> set[tuple[str, str]] | None:
-    """The same as pairs of a project and an extra, "" for the project itself."""
+    """Return the same as pairs of a project and an extra, "" for the project itself."""
     done: set[tuple[str, str]] = set()
     queue: list[Requirement] = [parse(text) for text in wanted]
     while queue:
@@ -69,7 +69,7 @@ def reached_with_extras(universe: Universe, choice: Choice, wanted: list[str]) -
 
 
 def choices(universe: Universe, limits: list[str]) -> Iterator[Choice]:
-    """Every choice of usable versions that the constraints allow; a project may be left out."""
+    """Yield every choice of usable versions that the constraints allow. A project may be left out."""
     options: list[list[tuple[str, str] | None]] = []
     for name, versions in universe.items():
         usable = [version for version, said in versions.items() if said.broken is None and not said.requires_python]
@@ -103,12 +103,12 @@ def test_finds_a_solution_exactly_when_there_is_one(universe: Universe, wanted: 
         return
     choice = {pin.name: pin.version for pin in found.pins}
     assert choice in list(choices(universe, limits))
-    assert reached(universe, choice, wanted) == set(choice), "every pin is needed, and nothing is missing"
+    assert reached(universe, choice, wanted) == set(choice), "every pin is needed, and none is missing"
 
 
 @given(universes(), roots, constraints)
 @settings(max_examples=100, deadline=None)
-def test_named_roots_alone_have_no_solution(universe: Universe, wanted: list[str], limits: list[str]) -> None:
+def test_the_named_roots_alone_have_no_solution(universe: Universe, wanted: list[str], limits: list[str]) -> None:
     found = answer(universe, wanted, limits)
     assume(isinstance(found, PyPIUnsolvable))
     assert isinstance(found, PyPIUnsolvable)
@@ -118,7 +118,7 @@ def test_named_roots_alone_have_no_solution(universe: Universe, wanted: list[str
     assert not any(reached(universe, choice, fewer) is not None for choice in choices(universe, fewer_limits))
     as_json = msgspec.json.decode(msgspec.json.encode(found.conflict.data()))
     assert [subject["project"] for subject in as_json["subjects"]] == [each.project for each in found.conflict.subjects]
-    assert as_json["subjects"], "a refusal always says what it is about"
+    assert as_json["subjects"], "a refusal always names its subjects"
 
 
 @given(universes(), roots, constraints)
@@ -126,14 +126,14 @@ def test_named_roots_alone_have_no_solution(universe: Universe, wanted: list[str
 def test_a_smallest_set_has_a_solution_without_any_of_its_members(
     universe: Universe, wanted: list[str], limits: list[str]
 ) -> None:
-    """Where a conflict says that it is minimal, each requirement that it names is needed for it."""
+    """If a conflict claims to be minimal, it needs each requirement that it names."""
     found = answer(universe, wanted, limits)
     assume(isinstance(found, PyPIUnsolvable) and found.conflict.minimal)
     assert isinstance(found, PyPIUnsolvable)
     named = {requirement for requirement, _ in found.conflict.roots}
     kept = sorted({str(parse(text)) for text in wanted} & named)
     kept_limits = sorted({str(parse(text)) for text in limits} & named)
-    # A requirement stated twice, as a root and as a constraint, is needed only where leaving out both helps.
+    # A requirement that is both a root and a constraint is needed only if leaving out both helps.
     for left_out in {*kept, *kept_limits} - (set(kept) & set(kept_limits)):
         fewer = [text for text in kept if text != left_out]
         fewer_limits = [text for text in kept_limits if text != left_out]
@@ -142,7 +142,7 @@ def test_a_smallest_set_has_a_solution_without_any_of_its_members(
 
 @given(universes(), roots, constraints)
 @settings(max_examples=40)
-def test_what_is_suggested_leads_to_a_solution(universe: Universe, wanted: list[str], limits: list[str]) -> None:
+def test_following_the_suggestion_gives_a_solution(universe: Universe, wanted: list[str], limits: list[str]) -> None:
     found = answer(universe, wanted, limits)
     assume(isinstance(found, PyPIUnsolvable))
     assert isinstance(found, PyPIUnsolvable)
@@ -158,7 +158,7 @@ def test_what_is_suggested_leads_to_a_solution(universe: Universe, wanted: list[
     if len(gone_too := set(texts) - set(changed)) > 1 and is_said_to_be_minimal(suggestion):
         for text in gone_too:
             unchanged = [other for other in texts if other == text or other in changed]
-            assert not is_solvable(universe, unchanged, limits), f"it would do without a change to {text}"
+            assert not is_solvable(universe, unchanged, limits), f"the change to {text} is not necessary"
 
 
 def is_solvable(universe: Universe, wanted: list[str], limits: list[str]) -> bool:
@@ -175,9 +175,9 @@ def without_one(texts: list[str], gone: str) -> list[str]:
 def test_no_solution_is_better_in_the_order_of_decisions(
     universe: Universe, wanted: list[str], limits: list[str]
 ) -> None:
-    """Optimality: whatever was decided before a name, no solution with the same decisions has a better version of it.
+    """Optimality: no solution with the same earlier decisions has a better version of a name.
 
-    For the first name decided this means the best version that occurs in any solution at all.
+    The first name decided therefore gets the best version of all solutions.
     """
     _, decided = searched(universe, wanted, limits)
     assume(decided is not None)
@@ -211,12 +211,10 @@ def test_a_single_root_gets_the_best_version_of_all_solutions(
 
 @given(universes(), roots, constraints, st.sampled_from((1, 2, 5)))
 @settings(max_examples=150, deadline=None)
-def test_nothing_that_is_learned_excludes_a_solution(
-    universe: Universe, wanted: list[str], limits: list[str], patience: int
-) -> None:
-    """The proof of a refusal is made of nogoods: no solution holds all facts of one of them.
+def test_no_nogood_excludes_a_solution(universe: Universe, wanted: list[str], limits: list[str], patience: int) -> None:
+    """The proof of a refusal consists of nogoods: no solution has all facts of one of them.
 
-    Projects here have few versions, so a search that is as patient as usual never looks beside a name that loses them.
+    Projects here have few versions, so a search with the usual patience would never switch to another name.
     """
     search, decided = searched(universe, wanted, limits, patience)
     for solution in solutions(universe, wanted, limits):
@@ -229,7 +227,7 @@ def test_nothing_that_is_learned_excludes_a_solution(
 
 
 def preference(version: str) -> tuple[bool, object]:
-    """Sorts versions as candidates are tried."""
+    """Return a sort key of versions in the order in which candidates are tried."""
     parsed = Version(version)
     return parsed.is_prerelease, Reversed(parsed)
 
@@ -249,14 +247,14 @@ class Reversed:
 
 
 def solutions(universe: Universe, wanted: list[str], limits: list[str]) -> list[Choice]:
-    """Every solution, without what nobody needs."""
+    """Return every solution, without unneeded projects."""
     return [choice for choice in choices(universe, limits) if reached(universe, choice, wanted) == set(choice)]
 
 
 def searched(
     universe: Universe, wanted: list[str], limits: list[str], patience: int = PATIENCE
 ) -> tuple[Search, Choice | None]:
-    """A finished search and its decisions in order, extras left out; None when there is no solution."""
+    """Return a finished search and its decisions in order, without extras; None if there is no solution."""
     problem = in_order(
         PyPIProblem(
             target=TARGET,
@@ -276,7 +274,7 @@ def searched(
 
 
 def holds(search: Search, solution: Choice, decided: set[tuple[str, str]], identifier: str, fact: Fact) -> bool:
-    """Whether a fact about a decision is true in a solution, which decides these projects and extras."""
+    """Whether a fact about a decision is true in a solution that has these projects and extras."""
     name, _, extra = identifier.rstrip("]").partition("[")
     if (name, extra) not in decided:
         return False
@@ -308,7 +306,7 @@ def test_order_of_input_makes_no_difference(
 
 @given(universes(), roots)
 @settings(max_examples=100, deadline=None)
-def test_preferring_the_answer_gives_the_answer(universe: Universe, wanted: list[str]) -> None:
+def test_preferring_a_solution_gives_the_same_solution(universe: Universe, wanted: list[str]) -> None:
     found = answer(universe, wanted, [])
     assume(isinstance(found, Solution))
     assert isinstance(found, Solution)

@@ -29,7 +29,7 @@ from tests.support.strategies import entries
 
 
 @given(entries())
-def test_what_is_written_is_read(written: list[Entry]) -> None:
+def test_written_values_are_read_back(written: list[Entry]) -> None:
     data, index = encode(written)
     assert read_index(len(data), bytes_reader(data)) == index
     assert tree(index, data) == tree_of(written)
@@ -73,7 +73,7 @@ def untar(data: bytes) -> dict[str, tuple[int, int, str, bytes]]:
 
 
 @given(entries())
-def test_tarfile_reads_an_object_as_we_do(written: list[Entry]) -> None:
+def test_tarfile_reads_the_same_object(written: list[Entry]) -> None:
     data, _ = encode(written)
     assert untar(data + compress(END, 1)) == tree_of(written)
 
@@ -108,7 +108,7 @@ SIZES = st.one_of(
 
 
 def tar_size(member: Member) -> int:
-    """Bytes of the whole member in a tar stream."""
+    """Return the size in bytes of the whole member in a tar stream."""
     return header_size(member) + member.size + padding(member.size)
 
 
@@ -156,7 +156,7 @@ NAMES = st.one_of(
     st.integers(0, MAX_OCTAL),
     st.booleans(),
 )
-def test_tarfile_reads_any_header_as_we_mean_it(path: str, link: str, size: int, mtime: int, executable: bool) -> None:
+def test_tarfile_reads_every_header_as_intended(path: str, link: str, size: int, mtime: int, executable: bool) -> None:
     if link:
         member = Member(path, type="link", mode=0o777, link=link, mtime=mtime)
     else:
@@ -173,13 +173,13 @@ def test_tarfile_reads_any_header_as_we_mean_it(path: str, link: str, size: int,
 
 
 def fits(path: str, size: int) -> bool:
-    """Whether ustar can say it, by trying every split."""
+    """Whether ustar can represent the path, tested with every split."""
     splits = [(path[:cut], path[cut + 1 :]) for cut, c in enumerate(path) if c == "/"]
     return size <= MAX_OCTAL and (len(path) <= 100 or any(len(p) <= 155 and len(n) <= 100 for p, n in splits))
 
 
 @given(st.text(st.sampled_from("ab./\\:\0 "), max_size=12))
-def test_a_path_that_passes_stays_inside_by_pathlibs_judgement(path: str) -> None:
+def test_an_accepted_path_stays_inside_according_to_pathlib(path: str) -> None:
     try:
         check_path(path)
     except UnsafePath:
@@ -202,7 +202,7 @@ FOLDERS = ["a", "a/b", "a/b/c", "d", "d/e"]
         max_size=6,
     )
 )
-def test_links_that_pass_never_lead_out(links: list[tuple[str, str, list[str]]]) -> None:
+def test_accepted_links_never_leave_the_root(links: list[tuple[str, str, list[str]]]) -> None:
     accepted: dict[str, str] = {}
     for folder, name, parts in links:
         path, target = f"{folder}/{name}".lstrip("/"), "/".join(parts)
@@ -216,7 +216,7 @@ def test_links_that_pass_never_lead_out(links: list[tuple[str, str, list[str]]])
 
 
 def resolves_inside(path: str, links: dict[str, str]) -> bool:
-    """Follow a path as a kernel does, link by link, over real folders; False as soon as it leaves the root."""
+    """Follow a path as a kernel does, link by link, in real folders. Return False if it ever leaves the root."""
     todo = path.split("/")[::-1]
     at: list[str] = []
     for _ in range(200):
@@ -231,12 +231,12 @@ def resolves_inside(path: str, links: dict[str, str]) -> bool:
             todo += links[here].split("/")[::-1]
         else:
             at.append(part)
-    return True  # a cycle leads nowhere
+    return True  # a cycle has no target
 
 
 @pytest.mark.slow
 @given(entries(max_size=40))
 @settings(max_examples=400, deadline=None)
-def test_what_is_written_is_read_at_length(written: list[Entry]) -> None:
+def test_written_objects_are_read_back_at_length(written: list[Entry]) -> None:
     data, index = encode(written, level=3, threads=4)
     assert tree(index, data) == tree_of(written) == untar(data + compress(END, 1))

@@ -1,4 +1,4 @@
-"""Laws of garbage collection, over stores with any history."""
+"""Laws of garbage collection, for stores with any history."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ digests = st.integers(0, 4).map(lambda number: sha256(b"%d" % number))
 
 
 class Step:
-    """A step pointer with all that it leads to, and how old that is."""
+    """A step pointer, everything reachable from it, and the ages."""
 
     def __init__(self, lock: Sha256, environment: Sha256, code: Sha256 | None, age: float) -> None:
         self.lock, self.environment, self.code, self.age = lock, environment, code, age
@@ -55,7 +55,7 @@ def record(environment: Sha256, artifacts: list[Sha256]) -> bytes:
     st.lists(digests, max_size=2),
     ages,
 )
-def test_what_kept_pointers_lead_to_stays_and_the_rest_goes(
+def test_everything_reachable_from_kept_pointers_stays_and_the_rest_goes(
     history: list[Step], objects: dict[Sha256, list[Sha256]], tagged: list[Sha256], age: float
 ) -> None:
     store = MemoryBlobs()
@@ -88,7 +88,7 @@ def test_what_kept_pointers_lead_to_stays_and_the_rest_goes(
     needed = set(kept_steps).union(*(step.needs(objects) for step in kept_steps.values()))
     assert not needed & removed
     assert set(store.blobs) == everything - removed
-    # Nothing that may go stays, but for what is younger than a day.
+    # Everything removable is removed, except items younger than a day.
     tags_ = {key for key in everything if key.startswith("v1/tags")}
     if age > YOUNG:
         assert set(store.blobs) == needed | tags_

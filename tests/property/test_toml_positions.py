@@ -1,4 +1,4 @@
-"""The position found for a key path is where that key or item stands, however the TOML is laid out."""
+"""The position found for a key path is that of the key or item in the text, whatever the layout of the TOML."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.strategies import toml_texts
 
 
 @given(toml_texts())
-def test_every_place_is_found(example: tuple[str, dict[str, Any], dict[KeyPath, tuple[int, int]]]) -> None:
+def test_every_position_is_found(example: tuple[str, dict[str, Any], dict[KeyPath, tuple[int, int]]]) -> None:
     text, value, places = example
     assert tomli.loads(text) == value
     positions = Positions(text)
@@ -24,7 +24,7 @@ def test_every_place_is_found(example: tuple[str, dict[str, Any], dict[KeyPath, 
 
 
 @given(toml_texts())
-def test_what_is_written_there_is_the_value(
+def test_the_value_is_at_its_position(
     example: tuple[str, dict[str, Any], dict[KeyPath, tuple[int, int]]],
 ) -> None:
     text, value, places = example
@@ -39,5 +39,5 @@ def test_what_is_written_there_is_the_value(
 
 
 @given(st.text())
-def test_any_text_is_survived(text: str) -> None:
+def test_any_text_is_handled(text: str) -> None:
     assert position_of(text, ("no", "such", "key", 0, "\x00")) is None

@@ -60,7 +60,7 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
             yield store
 
 
-def test_what_is_written_is_read(blobs: Blobs) -> None:
+def test_written_values_are_read_back(blobs: Blobs) -> None:
     assert not blobs.exists(KEY)
     assert blobs.write_new(KEY, b"0123456789")
     assert blobs.exists(KEY)

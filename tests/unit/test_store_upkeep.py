@@ -313,7 +313,7 @@ def test_a_notice_is_renewed_and_not_trusted_when_it_is_old(monkeypatch: pytest.
             notice.remove("v1/a")
 
 
-def test_what_a_killed_collection_announced_is_void_soon_and_goes(bundled_store: BundledStore) -> None:
+def test_notices_of_a_killed_collection_expire_soon_and_are_removed(bundled_store: BundledStore) -> None:
     notice = PublishedNotice(bundled_store.store, ["v1/a"])
     notice.__enter__()
     (key,) = bundled_store.store.blobs
