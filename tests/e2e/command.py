@@ -1,4 +1,4 @@
-"""The installed `envc` command in a folder of its own, with settings that point nowhere else."""
+"""Runs the installed `envc` command in an isolated folder, with settings that point only there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENVC = Path(sysconfig.get_path("scripts")) / ("envc.exe" if sys.platform == "win
 
 
 class Done(msgspec.Struct, frozen=True):
-    """How a command ended."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -60,7 +60,7 @@ class Workplace:
         return self.checkout / "manifest.lock"
 
     def write(self, manifest: str, **files: str) -> None:
-        """The manifest, and files named with ``__`` for a dot: ``main__py="…"``."""
+        """Write the manifest, and files named with ``__`` for a dot: ``main__py="…"``."""
         self.manifest.write_text(manifest)
         for name, text in files.items():
             path = self.checkout / name.replace("__", ".")
@@ -82,13 +82,13 @@ class Workplace:
         return Done(done.returncode, done.stdout, done.stderr)
 
     def ok(self, *arguments: str, cwd: Path | None = None, **env: str) -> Done:
-        """A run that must succeed."""
+        """Run a command that must succeed."""
         done = self.run(*arguments, cwd=cwd, **env)
         assert done.code == 0, done.err + done.out
         return done
 
     def fails(self, code: int, *arguments: str, **env: str) -> Done:
-        """A run that must end with that exit code."""
+        """Run a command that must end with that exit code."""
         done = self.run(*arguments, **env)
         assert done.code == code, f"{done.code}\n{done.err}\n{done.out}"
         return done
@@ -98,5 +98,5 @@ HOST_PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
 def host_platform() -> str:
-    """The platform of the machine that runs the tests."""
+    """Return the platform of the machine that runs the tests."""
     return this_python().platform

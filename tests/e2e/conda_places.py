@@ -1,4 +1,4 @@
-"""Workplaces whose step is made of conda packages, for the tests that install them."""
+"""Workplaces with a step of conda packages, for the tests that install them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ run = "python -c 'import sys; print(sys.prefix)'"
 
 
 def prefix_of(length: int, folder: Path) -> Path:
-    """A path of that many characters below a folder."""
+    """Return a path of that many characters below a folder."""
     path = str(folder) + "/"
     while length - len(path) > 60:
         path += "d" * 49 + "/"
@@ -78,7 +78,7 @@ def prefix_of(length: int, folder: Path) -> Path:
 
 
 def bundled(folder: Path, channel: Path | str, *specs: str) -> Workplace:
-    """A workplace whose one step is locked and bundled; a channel in a folder is linked into its checkout."""
+    """A workplace whose only step is locked and bundled. A channel in a folder is linked into its checkout."""
     place = Workplace(folder, None)
     if isinstance(channel, Path):
         (place.checkout / "channel").symlink_to(channel)

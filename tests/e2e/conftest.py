@@ -78,6 +78,6 @@ def workplace(tmp_path: Path, index: IndexServer) -> Workplace:
 
 @pytest.fixture
 def short() -> Iterator[Path]:
-    """A folder with a path of few characters."""
+    """A folder with a short path."""
     with tempfile.TemporaryDirectory(prefix="", dir="/tmp") as folder:
         yield Path(folder)

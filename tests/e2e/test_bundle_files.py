@@ -1,4 +1,4 @@
-"""One step as one file: `envc bundle --output`, and what `envc`, `tar` and a shell make of it elsewhere."""
+"""Single-file bundles: `envc bundle --output`, and unpacking the file elsewhere with `envc`, `tar` and a shell."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Tree = dict[str, tuple[int, str, bytes]]
 
 
 def tree(root: Path) -> Tree:
-    """Mode, link target and content of every file and link."""
+    """Return mode, link target and content of every file and link."""
     found: Tree = {}
     for path in root.rglob("*"):
         if path.is_symlink():
@@ -42,7 +42,7 @@ def file(workplace: Workplace) -> Path:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Workplace:
-    """A machine without manifest, store, cache and index."""
+    """A machine without manifest, store, cache or index."""
     place = Workplace(tmp_path / "elsewhere", None)
     del place.env["ENVC_STORE"]
     return place
@@ -68,7 +68,7 @@ def shell(command: list[str | Path], **env: str) -> str:
     return done.stdout
 
 
-def test_the_file_is_all_that_another_machine_needs(file: Path, elsewhere: Workplace, index: IndexServer) -> None:
+def test_another_machine_needs_only_the_file(file: Path, elsewhere: Workplace, index: IndexServer) -> None:
     index.stop()
     shutil.copy(file, elsewhere.checkout)
     assert elsewhere.ok("run", "train.tar.zst").out == "step train alpha 1.1 hello there\n"
@@ -78,11 +78,11 @@ def test_the_file_is_all_that_another_machine_needs(file: Path, elsewhere: Workp
     assert elsewhere.ok("hydrate", "train.tar.zst", "--prefix", str(prefix), "--json").json["made"] is False
     assert shell([prefix / "bin/say-alpha"]) == "alpha\n"
     assert (prefix / ".envc/code/main.py").exists()
-    assert elsewhere.ok("hydrate", "train.tar.zst", "--json").json["made"] is False, "`run` has made it"
+    assert elsewhere.ok("hydrate", "train.tar.zst", "--json").json["made"] is False, "`run` has made the prefix"
 
 
-def test_a_damaged_file_is_to_be_fetched_or_written_again(file: Path, elsewhere: Workplace) -> None:
-    """Who has nothing but the file cannot bundle."""
+def test_the_hint_for_a_damaged_file_is_to_fetch_or_write_it_again(file: Path, elsewhere: Workplace) -> None:
+    """A machine that has only the file cannot bundle."""
     data = bytearray(file.read_bytes())
     data[20] ^= 1
     for bad in (bytes(data), file.read_bytes()[:-9]):
@@ -93,7 +93,7 @@ def test_a_damaged_file_is_to_be_fetched_or_written_again(file: Path, elsewhere:
         assert [path.name for path in elsewhere.checkout.iterdir()] == ["bad.zst"]
 
 
-def test_every_reader_sees_the_tree_that_hydrate_writes(file: Path, elsewhere: Workplace, tmp_path: Path) -> None:
+def test_every_reader_gets_the_tree_that_hydrate_writes(file: Path, elsewhere: Workplace, tmp_path: Path) -> None:
     prefix = tmp_path / "prefix"
     elsewhere.ok("hydrate", str(file), "--prefix", str(prefix))
     unpacked = untar(file, tmp_path / "unpacked")
@@ -102,7 +102,7 @@ def test_every_reader_sees_the_tree_that_hydrate_writes(file: Path, elsewhere: W
     assert {path: hydrated[path] for path in hydrated.keys() - made} == {
         path: plain[path] for path in plain.keys() - made
     }
-    assert plain.keys() & made == {"bin/python"}  # what stands in for the interpreter
+    assert plain.keys() & made == {"bin/python"}  # the stand-in for the interpreter
     assert relocate(unpacked, ENVC_PYTHON=elsewhere.env["ENVC_PYTHON"]).returncode == 0
     relocated = tree(unpacked)
     del hydrated[".envc/prefix.json"]
@@ -130,10 +130,10 @@ def test_the_unpacked_tree_is_a_virtual_environment(file: Path, tmp_path: Path) 
     assert shell([root / "bin/python", "-I", "-c", facts]) == f"{root}|True|{module}\n"
     moved = root.rename(tmp_path / "moved")
     assert shell([moved / "bin/say-alpha"]) == "alpha\n"
-    assert relocate(moved, sys.executable).returncode == 0  # again, and nothing is in the way
+    assert relocate(moved, sys.executable).returncode == 0  # a second time: the files of the first time are no obstacle
 
 
-def test_console_scripts_work_before_anything_else_does(file: Path, tmp_path: Path) -> None:
+def test_console_scripts_work_as_the_first_call(file: Path, tmp_path: Path) -> None:
     root = untar(file, tmp_path / "unpacked")
     assert not (root / "pyvenv.cfg").exists()
     assert shell([root / "bin/say-alpha"], ENVC_PYTHON=sys.executable) == "alpha\n"
@@ -142,7 +142,7 @@ def test_console_scripts_work_before_anything_else_does(file: Path, tmp_path: Pa
     assert shell([fresh / "bin/python", "-c", "import alpha; print(alpha.__version__)"]) == "1.1\n"
 
 
-def test_a_machine_without_the_python_is_told_so(file: Path, tmp_path: Path) -> None:
+def test_a_missing_python_is_reported(file: Path, tmp_path: Path) -> None:
     root = untar(file, tmp_path / "unpacked")
     other = tmp_path / "python-of-another-kind"
     other.write_text("#!/bin/sh\ncat >/dev/null\nexit 3\n")
@@ -157,7 +157,7 @@ def test_a_machine_without_the_python_is_told_so(file: Path, tmp_path: Path) -> 
         [root / "bin/say-alpha"], env=os.environ | {"ENVC_PYTHON": str(other)}, capture_output=True, check=False
     )
     assert script.returncode == 127
-    # The tree's own bin on PATH leads nowhere but back.
+    # The tree's own bin on PATH only leads back to the stand-in.
     loop = relocate(root, PATH=f"{root}/bin:{os.environ['PATH']}", ENVC_PYTHON="python")
     assert loop.returncode == 1
     assert not (root / "pyvenv.cfg").exists()
@@ -174,7 +174,7 @@ def test_the_same_inputs_give_the_same_bytes(file: Path, workplace: Workplace, t
     assert (twin.checkout / file.name).read_bytes() == file.read_bytes()
 
 
-def test_a_file_for_windows_is_looked_at_anywhere(workplace: Workplace, elsewhere: Workplace) -> None:
+def test_a_file_for_windows_can_be_unpacked_anywhere(workplace: Workplace, elsewhere: Workplace) -> None:
     workplace.ok("lock")
     workplace.ok("bundle", "--output", "w.zst", "--step", "train", "--platform", "win-64")
     file = workplace.checkout / "w.zst"
@@ -188,7 +188,7 @@ def test_a_file_for_windows_is_looked_at_anywhere(workplace: Workplace, elsewher
     assert "the environment needs win-64" in elsewhere.fails(1, "run", str(file)).err
 
 
-def test_a_file_holds_one_step_and_one_target(workplace: Workplace, elsewhere: Workplace, file: Path) -> None:
+def test_a_file_contains_one_step_and_one_target(workplace: Workplace, elsewhere: Workplace, file: Path) -> None:
     done = workplace.fails(2, "bundle", "--output", "x.zst")
     assert "name one with --step: prepare, report, train" in done.err
     both = ("--platform", "linux-64", "--platform", "win-64")
@@ -203,7 +203,7 @@ def test_a_file_holds_one_step_and_one_target(workplace: Workplace, elsewhere: W
     assert "is not an object or bundle of envc, or its end is missing" in elsewhere.fails(1, "run", "plain.zst").err
 
 
-def test_with_a_manifest_the_file_must_be_what_the_lock_names(workplace: Workplace, file: Path) -> None:
+def test_with_a_manifest_the_file_must_match_the_lock(workplace: Workplace, file: Path) -> None:
     manifest = ("--manifest", str(workplace.manifest))
     prefix = ("--prefix", str(workplace.folder / "prefix"))
     workplace.ok("hydrate", str(file), *manifest, *prefix)
@@ -217,7 +217,7 @@ def test_with_a_manifest_the_file_must_be_what_the_lock_names(workplace: Workpla
     assert "no step train" in workplace.fails(2, "hydrate", str(file), *manifest, *prefix).err
 
 
-def test_code_in_the_cache_is_not_believed(elsewhere: Workplace, file: Path) -> None:
+def test_code_in_the_cache_is_not_trusted(elsewhere: Workplace, file: Path) -> None:
     assert elsewhere.ok("run", str(file)).out == "step train alpha 1.1 hello there\n"
     (main,) = elsewhere.cache.glob("code/*/files/.envc/code/main.py")
     main.chmod(0o644)

@@ -1,4 +1,4 @@
-"""Conda packages from a channel to a step that runs: locked, bundled, hydrated, relocated."""
+"""Conda packages from a channel to a running step: locked, bundled, hydrated and relocated."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ run = "tool"
 
 
 def packages(subdir: str = host_platform(), *, empty: bool = True) -> list[Package]:
-    """A `python` that is a shell script, and packages with everything that conda knows; `empty` adds a folder."""
+    """A `python` that is a shell script, and packages with every feature of conda. `empty` adds a folder."""
     folder = {"var/empty": File(directory=True)} if empty else {}
     interpreter = f"#!/bin/sh\n# {PLACEHOLDER}\nexit 3\n"
     return [
@@ -74,7 +74,7 @@ def place(tmp_path: Path) -> Workplace:
 
 
 def tree(folder: Path) -> dict[str, tuple[int, bytes | str]]:
-    """Mode and content of every file below a folder but for its state, and the targets of links."""
+    """Return mode and content of every file below a folder, except envc's state, and the targets of links."""
     found: dict[str, tuple[int, bytes | str]] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -85,7 +85,7 @@ def tree(folder: Path) -> dict[str, tuple[int, bytes | str]]:
     return found
 
 
-def test_a_bundle_becomes_the_same_tree_by_tar_and_by_envc(place: Workplace, tmp_path: Path) -> None:
+def test_tar_and_envc_unpack_a_bundle_to_the_same_tree(place: Workplace, tmp_path: Path) -> None:
     place.ok("lock")
     place.ok("bundle", "--output", "../one.tar.zst")
     untarred = tmp_path / "untarred"
@@ -132,7 +132,7 @@ def test_a_step_is_locked_bundled_and_hydrated(place: Workplace, tmp_path: Path)
     assert place.ok("verify", "--prefix", str(prefix))
 
 
-def test_verify_sees_what_changed_in_files_that_name_the_prefix(place: Workplace, tmp_path: Path) -> None:
+def test_verify_finds_changes_in_relocated_files(place: Workplace, tmp_path: Path) -> None:
     place.ok("lock")
     place.ok("bundle")
     prefix = tmp_path / "prefix"
@@ -158,10 +158,10 @@ def test_verify_sees_what_changed_in_files_that_name_the_prefix(place: Workplace
 
 
 @pytest.mark.engines
-def test_py_rattler_reads_what_is_installed_and_agrees_on_the_files(place: Workplace, tmp_path: Path) -> None:
+def test_py_rattler_reads_the_prefix_and_agrees_on_the_files(place: Workplace, tmp_path: Path) -> None:
     import rattler
 
-    # Folders of their own it tries to copy as if they were files (0.28).
+    # py-rattler 0.28 tries to copy packaged folders as if they were files.
     write_channel(tmp_path / "channel", *packages(empty=False))
     place.ok("lock")
     place.ok("bundle")
@@ -182,7 +182,7 @@ def test_py_rattler_reads_what_is_installed_and_agrees_on_the_files(place: Workp
             right.build,
             right.subdir,
         )
-        # Of a path that two packages hold it keeps both, and gives it to the one that it installed last.
+        # If two packages have the same path, py-rattler keeps both, and the path belongs to the last one installed.
         contested = {"share/words", "__clobbers__/tool/share/words"}
         bytecode = {str(file) for file in right.files if file.suffix == ".pyc"}
         assert {*map(str, left.files)} - contested == {*map(str, right.files)} - contested - bytecode, path.name

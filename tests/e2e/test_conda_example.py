@@ -1,4 +1,4 @@
-"""The example of conda steps, end to end: its packages from a channel of real wheels, on that channel's Python."""
+"""The example of conda steps, end to end: its packages come from a channel of real wheels, and run on its Python."""
 
 from __future__ import annotations
 

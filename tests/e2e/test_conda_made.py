@@ -1,4 +1,4 @@
-"""What the tests build as conda packages is what conda-index reads and py-rattler installs."""
+"""conda-index reads and py-rattler installs the conda packages that tests build."""
 
 from __future__ import annotations
 

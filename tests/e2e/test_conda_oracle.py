@@ -1,4 +1,4 @@
-"""The conda solver and the oracle, which is built on another solver, on real records: same verdicts and solutions."""
+"""The conda solver and the oracle, which uses another solver, have the same verdicts and solutions on real records."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _GENERATED = [
 ]
 _SEED = 20261122
 _EACH = 150
-_MOST_OTHER = 0.03  # of the solvable ones may have another solution
+_MOST_OTHER = 0.03  # of the solvable queries may have another solution
 
 
 class Library:
-    """The shared channels, each read once."""
+    """The shared channels. Each is read once."""
 
     def __init__(self) -> None:
         self._read: dict[tuple[tuple[str, ...], str], list[Record]] = {}
@@ -55,7 +55,7 @@ def library() -> Library:
 
 
 def solve(query: Query, records: list[Record]) -> Solution | None:
-    """The checked solution of a query; None when it has none, and then the message is checked."""
+    """Return the checked solution of a query, or None after checking the message."""
     try:
         solution = solve_conda(query.problem, MemoryRepodata(records, query.platform))
     except CondaUnsolvable as error:
@@ -76,8 +76,8 @@ def test_shared_queries_have_the_same_solutions(library: Library, tmp_path: Path
             assert files_of(solution, records) == verdicts[query.id].files, show(query)
 
 
-def test_what_is_suggested_for_shared_queries_solves(library: Library, tmp_path: Path) -> None:
-    """By our solver, asked anew, and by the oracle; nothing at all is what neither needs to be asked for."""
+def test_suggestions_for_shared_queries_give_solutions(library: Library, tmp_path: Path) -> None:
+    """Our solver solves every changed query, and the oracle every changed query that still has specs."""
     changed: list[Query] = []
     refused: list[str] = []
     for query in shared_queries():
@@ -93,12 +93,12 @@ def test_what_is_suggested_for_shared_queries_solves(library: Library, tmp_path:
     for query in changed:
         assert solve(query, library.records(query.channels, query.platform)) is not None, show(query)
         assert not query.specs or verdicts[query.id].solvable, show(query)
-    # Nothing that these two name can be had.
+    # No spec of these two queries can be met.
     assert {query.id for query in changed if not query.specs} == {"d27-unsat-name", "d40-sudoku"}
 
 
 def follow(query: Query, suggestion: str) -> Query:
-    """The query as a suggestion wants it: with other specs, or for a machine that has something more."""
+    """Return the query after following a suggestion: with other specs, or with more virtual packages."""
     machine = re.match(r"a target with (__\w+)(?: ([0-9.]+))?, if", suggestion)
     if machine is not None:
         others = tuple(each for each in query.virtual_packages if each.partition("=")[0] != machine[1])
@@ -108,8 +108,8 @@ def follow(query: Query, suggestion: str) -> Query:
     return msgspec.structs.replace(query, specs=tuple(specs))
 
 
-def test_no_spec_of_the_sudoku_can_be_had_alone(tmp_path: Path) -> None:
-    """Why leaving out all of them is suggested: the boxes of that channel hold cells of others, ten for nine digits."""
+def test_no_spec_of_the_sudoku_can_be_met_alone(tmp_path: Path) -> None:
+    """The suggestion leaves out all specs because the boxes of that channel have ten cells for nine digits."""
     sudoku = next(query for query in shared_queries() if query.id == "d40-sudoku")
     alone = [msgspec.structs.replace(sudoku, id=spec, specs=(spec,)) for spec in sudoku.specs]
     assert not any(verdict.solvable for verdict in ask_oracle(alone, tmp_path).values())
@@ -143,7 +143,7 @@ def _path(record: Record) -> str:
 
 
 def _ranks(query: Query, choice: dict[str, Record], records: list[Record]) -> list[int]:
-    """How far the named specs are from their best records, in the order of the specs."""
+    """Return how far the named specs are from their best records, in the order of the specs."""
     names = [parse_matchspec(spec).name for spec in query.specs]
     return [rank(choice[name], records) for name in names]
 

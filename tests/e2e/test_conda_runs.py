@@ -1,4 +1,4 @@
-"""Environments from a real channel run, in short and in long prefixes, with nothing of the interpreter that made it."""
+"""Environments from a real channel run in short and in long prefixes, without the interpreter that made the channel."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ IMPORTS = "import ssl, sqlite3, ctypes, zlib, lzma, bz2, json"
 
 
 def alone(prefix: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a script of a prefix, which is not on PATH, where the interpreter of the tests is hidden."""
+    """Run a script of a prefix that is not on PATH, with the interpreter of the tests hidden."""
     if namespaces.missing():
         pytest.skip(str(namespaces.missing()))
     base = Path(sys.base_prefix)
@@ -40,7 +40,7 @@ def alone(prefix: Path, script: str, *arguments: str) -> subprocess.CompletedPro
 
 
 def run_alone(prefix: Path, program: str) -> list[str]:
-    """Lines that a program prints where the interpreter of the tests is hidden; it must map nothing from elsewhere."""
+    """Return the output lines of a program with the tests' interpreter hidden. It may map only files of the prefix."""
     maps = 'print(*{l.split()[-1] for l in open("/proc/self/maps") if "/" in l}, sep="\\n")'
     done = alone(prefix, "python", "-c", f"{program}\nprint('mapped:')\n{maps}")
     assert done.returncode == 0, done.stderr

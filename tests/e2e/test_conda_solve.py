@@ -1,4 +1,4 @@
-"""``envc solve --conda`` as people call it, over a small channel on disk."""
+"""``envc solve --conda`` from the command line, with a small channel on disk."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def solve(place: Workplace, *arguments: str, platform: str = "linux-64", **env: 
     return place.run("solve", "--channel", channel, "--platform", platform, *arguments, **env)
 
 
-def test_json_lists_what_was_chosen(place: Workplace) -> None:
+def test_json_lists_the_chosen_packages(place: Workplace) -> None:
     done = solve(place, "--conda", "tool", "--json")
     assert done.code == 0, done.err
     packages = done.json["packages"]
@@ -69,7 +69,7 @@ def test_a_digest_that_the_channel_does_not_state_is_null(place: Workplace) -> N
     assert [(each["name"], each["sha256"]) for each in packages if each["sha256"] is None] == [("tool", None)]
 
 
-def test_text_is_what_conda_reads(place: Workplace) -> None:
+def test_the_text_can_be_read_by_conda(place: Workplace) -> None:
     assert solve(place, "--conda", "python=3.12").out == "openssl=3.3.2=h_0\npython=3.12.7=h_0\n"
 
 
@@ -89,7 +89,7 @@ def test_any_platform_can_be_solved_for(place: Workplace) -> None:
     assert "there is no package python" in alone.err
 
 
-def test_a_refusal_says_why_and_what_helps(place: Workplace) -> None:
+def test_a_refusal_has_a_reason_and_a_suggestion(place: Workplace) -> None:
     done = solve(place, "--conda", "python 3.13.*", "--json")
     assert done.code == 1
     assert "python 3.13.1 needs __glibc >=2.34" in done.err
@@ -100,11 +100,11 @@ def test_a_refusal_says_why_and_what_helps(place: Workplace) -> None:
     assert error["problems"][0]["suggestion"] == "a target with __glibc 2.34, if your machines have it"
 
 
-def test_the_way_out_is_the_last_word(place: Workplace) -> None:
+def test_the_suggestion_is_the_last_line(place: Workplace) -> None:
     alone = solve(place, "--conda", "does-not-exist", "--json")
     assert alone.code == 1
     way_out = "leave out `does-not-exist`; no other conda package is required, so none remains"
-    assert alone.err.endswith(f"  try: {way_out}\n"), "and no general hint after it"
+    assert alone.err.endswith(f"  try: {way_out}\n"), "without a general hint after it"
     assert alone.json["error"]["hint"] is None
     assert alone.json["error"]["problems"][0]["suggestion"] == way_out
     several = solve(place, "--conda", "gpu", "--conda", "lost", "--conda", "openssl 2.*", "--conda", "tool")
@@ -146,7 +146,7 @@ def test_constraints_overrides_and_cutoffs_reach_the_solver(place: Workplace) ->
     assert solve(place, "--conda", "tool", "--exclude-newer", "2020-01-01", "--constraint", "openssl >=3").code == 0
 
 
-def test_an_empty_cache_offline_and_a_channel_that_is_not_there(place: Workplace) -> None:
+def test_an_empty_cache_offline_and_a_missing_channel_are_errors(place: Workplace) -> None:
     lost = place.run("solve", "--conda", "python", "--channel", str(place.folder / "nowhere"), "--platform", "linux-64")
     assert lost.code == 1
     assert "nowhere" in lost.err

@@ -1,4 +1,4 @@
-"""Another installer as the judge: the same lock must become the same prefix, file by file and record by record."""
+"""Compares envc with py-rattler: the same lock must give the same prefix, file by file and record by record."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ pytestmark = [
     pytest.mark.skipif(bool(conda_real.missing()), reason=str(conda_real.missing())),
 ]
 
-# What neither a package nor an entry point of one brings: each installer's own notes.
+# Files that belong to no package and no entry point: the installers' own records.
 OWN = {".envc", "CACHEDIR.TAG", "conda-meta"}
-# Written by the installer; each has its own text for them, and `test_conda_runs` runs ours.
+# Written by the installer, each in its own way. `test_conda_runs` runs those of envc.
 LAUNCHERS = {"bin/greet", "bin/pip", "bin/pip3"}
 
-# Fields of a prefix record that say where an installer found the package and how it linked it, not what it installed;
-# and those that a lock does not have (md5) or a channel leaves out of its records (arch, platform).
+# Fields of a prefix record that say where an installer found the package and how it linked it, not what it installed,
+# and fields that a lock does not have (md5) or that a channel omits from its records (arch, platform).
 INSTALLERS_OWN = (
     *("channel", "url", "extracted_package_dir", "package_tarball_full_path", "link", "requested_specs"),
     *("md5", "arch", "platform"),
 )
 
-Entry = tuple[str, int, bytes]  # kind; which execute bits are set; content, or the target of a link
+Entry = tuple[str, int, bytes]  # kind; execute bits; content, or the target of a link
 
 
 def tree(prefix: Path) -> dict[str, Entry]:
-    """Every file and link of a prefix by its path, and every folder that is empty."""
+    """Return every file, link and empty folder of a prefix by its path."""
     found: dict[str, Entry] = {}
     for folder, folders, names in os.walk(prefix):
         for name in [*names, *folders]:
@@ -59,9 +59,9 @@ def tree(prefix: Path) -> dict[str, Entry]:
 
 
 def both(place: Workplace, channel: Path, prefix: Path) -> tuple[dict[str, Entry], dict[str, Entry]]:
-    """The tree that envc makes of the step and that py-rattler makes, one after the other at the same path.
+    """Return the trees that envc and py-rattler make of the step, one after the other at the same path.
 
-    What the prefix records say is compared here, while the prefix stands: py-rattler reads both.
+    Compares the prefix records as well, while the prefix exists: py-rattler reads both.
     """
     from tests.support.rattler_install import install
 
@@ -75,7 +75,7 @@ def both(place: Workplace, channel: Path, prefix: Path) -> tuple[dict[str, Entry
 
 
 def assert_same(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
-    """Two tables must be equal; what differs is shown by key, cut to what can be read."""
+    """Assert that two tables are equal. The message shows the differences by key, shortened."""
     assert ours.keys() == theirs.keys()
     different = {
         f"{name}: {key}": (ours[name].get(key), theirs[name].get(key))
@@ -87,7 +87,7 @@ def assert_same(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
 
 
 def records(prefix: Path) -> dict[str, Any]:
-    """What py-rattler reads in the prefix records, by file name."""
+    """Return the prefix records as py-rattler reads them, by file name."""
     import rattler
 
     found = {}
@@ -102,11 +102,11 @@ def records(prefix: Path) -> dict[str, Any]:
 
 
 def comparable(entry: dict[str, Any]) -> dict[str, Any]:
-    """One path of a prefix record without what the two installers mean differently.
+    """Return one path of a prefix record without the fields that the two installers define differently.
 
-    envc gives a file's digest in the prefix also where it is the package's own, as conda does, and the package's size
-    where py-rattler gives that of the rewritten text. Of a link it says nothing: what paths.json says of it is true of
-    the file that it leads to, and py-rattler adds a digest of the link's text.
+    Like conda, envc records a file's digest in the prefix even if it equals the package's, and the size in the package
+    where py-rattler records the size of the rewritten text. envc records no digest of a link, because that in
+    paths.json is of the link's target. py-rattler adds a digest of the link's text.
     """
     rest = {key: value for key, value in entry.items() if key not in ("_path", "original_path", "size_in_bytes")}
     if entry["path_type"] == "softlink" or entry["_path"] in LAUNCHERS:
@@ -130,7 +130,7 @@ def test_py_rattler_makes_the_same_prefix_of_real_wheels(tmp_path: Path, short: 
     assert {path for path in ours if ours[path] != theirs[path]} == set()
 
 
-def test_py_rattler_takes_packages_out_of_the_prefix(tmp_path: Path) -> None:
+def test_py_rattler_removes_packages_from_the_prefix(tmp_path: Path) -> None:
     import rattler
 
     place = bundled(tmp_path, conda_real.real_channel(extra=MADE), "native")

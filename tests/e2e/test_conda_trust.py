@@ -1,4 +1,4 @@
-"""What holds for wheels holds for conda packages: digests, poisoned stores and caches, reuse, upkeep."""
+"""Conda packages follow the same rules as wheels: digests, poisoned stores and caches, reuse, upkeep."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def alpha() -> Package:
 def place(tmp_path: Path) -> Workplace:
     write_channel(tmp_path / "channel", *packages())
     workplace = Workplace(tmp_path, None)
-    workplace.env["ENVC_INDEX_URL"] = "http://127.0.0.1:9/"  # nobody asks an index
+    workplace.env["ENVC_INDEX_URL"] = "http://127.0.0.1:9/"  # no index is requested
     workplace.write(MANIFEST.format(url="../channel", targets=host_platform()))
     workplace.ok("lock")
     return workplace
@@ -60,7 +60,7 @@ def place(tmp_path: Path) -> Workplace:
         ("pointer", "contains another content of alpha 1.0 than the lock records"),
     ],
 )
-def test_a_poisoned_store_is_refused_and_healed(reach: Reach, says: str, place: Workplace, tmp_path: Path) -> None:
+def test_a_poisoned_store_is_refused_and_repaired(reach: Reach, says: str, place: Workplace, tmp_path: Path) -> None:
     place.ok("bundle", "--record")
     assert place.lock.read_text().count("content = {") == 3
     poison(place, reach)
@@ -73,7 +73,7 @@ def test_a_poisoned_store_is_refused_and_healed(reach: Reach, says: str, place: 
     assert "deriving it again" in healed.err
 
 
-def test_the_lock_records_what_packages_unpack_to_in_their_layouts(place: Workplace) -> None:
+def test_the_lock_records_the_contents_of_packages_by_layout(place: Workplace) -> None:
     place.ok("bundle", "--record")
     lines = [line for line in place.lock.read_text().splitlines() if "content = {" in line]
     assert [re.findall(r'content = \{ "?([a-z0-9.-]+)"? =', line) for line in lines] == [
@@ -88,7 +88,7 @@ def test_the_lock_records_what_packages_unpack_to_in_their_layouts(place: Workpl
     assert "the content of alpha-1.0-h0_0.conda in layout any" in place.fails(1, "bundle").err
 
 
-def test_a_poisoned_ledger_makes_no_poisoned_lock(place: Workplace) -> None:
+def test_a_poisoned_ledger_does_not_poison_the_lock(place: Workplace) -> None:
     place.ok("bundle")
     evil = poison(place, "object")
     ledger_entry(place, evil).write_text(evil.index.bytes_digest)
@@ -98,7 +98,7 @@ def test_a_poisoned_ledger_makes_no_poisoned_lock(place: Workplace) -> None:
     assert place.ok("run", "train").out == HONEST
 
 
-def test_what_was_bundled_is_used_again_without_the_channel(place: Workplace, tmp_path: Path) -> None:
+def test_bundled_packages_are_reused_without_the_channel(place: Workplace, tmp_path: Path) -> None:
     place.ok("bundle")
     (tmp_path / "channel").rename(tmp_path / "gone")
     assert place.ok("bundle", "--json").json["made"] == []
@@ -107,7 +107,7 @@ def test_what_was_bundled_is_used_again_without_the_channel(place: Workplace, tm
     assert len(ready.name) == 24
     before = (ready / "bin/show").stat().st_ino
     assert place.ok("run", "train").out == HONEST
-    assert (ready / "bin/show").stat().st_ino == before, "made once"
+    assert (ready / "bin/show").stat().st_ino == before, "made only once"
     place.ok("verify")
     place.ok("verify", "--all")
     place.ok("verify", "--prefix", str(ready))
@@ -115,12 +115,12 @@ def test_what_was_bundled_is_used_again_without_the_channel(place: Workplace, tm
     assert place.ok("run", "train").out == HONEST
 
 
-def test_a_step_runs_at_once_from_a_channel(place: Workplace) -> None:
+def test_a_step_runs_directly_from_a_channel(place: Workplace) -> None:
     """`run` bundles what the store lacks."""
     assert place.ok("run", "train").out == HONEST
 
 
-# channels that fail
+# failing channels
 
 
 def served(server: ChannelServer, tmp_path: Path, *, files: bool = True) -> Workplace:
@@ -151,7 +151,7 @@ def test_a_channel_that_serves_other_bytes_is_refused(tmp_path: Path) -> None:
         nothing_is_left(place)
 
 
-def test_a_channel_that_lost_a_file_is_named(tmp_path: Path) -> None:
+def test_a_channel_without_the_locked_file_is_named(tmp_path: Path) -> None:
     with ChannelServer() as server:
         place = served(server, tmp_path, files=False)
         done = place.fails(1, "bundle")
@@ -160,8 +160,8 @@ def test_a_channel_that_lost_a_file_is_named(tmp_path: Path) -> None:
         nothing_is_left(place)
 
 
-def test_packages_may_live_elsewhere_than_their_repodata(tmp_path: Path) -> None:
-    """CEP-15. The channel's own word for it is asked for only when the usual place has no such file."""
+def test_packages_may_be_on_another_server_than_their_repodata(tmp_path: Path) -> None:
+    """CEP-15. The base URL of the channel is only read if the default location does not have the file."""
     with ChannelServer() as server:
         server.cache_control = "no-cache"
         place = served(server, tmp_path)
@@ -180,8 +180,8 @@ def test_packages_may_live_elsewhere_than_their_repodata(tmp_path: Path) -> None
         assert place.ok("run", "train").out == HONEST
 
 
-def test_a_download_that_was_cut_goes_on(tmp_path: Path) -> None:
-    """`ok` checks the exit code: the second run completes what the first one could not."""
+def test_a_cut_download_of_a_package_is_resumed(tmp_path: Path) -> None:
+    """`ok` checks the exit code: the second run completes the download."""
     with ChannelServer() as server:
         place = served(server, tmp_path)
         path = f"/small/{host_platform()}/{alpha().file}"
@@ -191,7 +191,7 @@ def test_a_download_that_was_cut_goes_on(tmp_path: Path) -> None:
         place.ok("bundle")
 
 
-def test_a_login_reaches_the_channel_and_nothing_else(tmp_path: Path) -> None:
+def test_a_login_is_sent_only_to_the_channel(tmp_path: Path) -> None:
     with ChannelServer() as server:
         write_channel(tmp_path / "channel", *packages())
         server.add_folder("small", tmp_path / "channel")
@@ -231,7 +231,7 @@ def test_a_login_reaches_the_channel_and_nothing_else(tmp_path: Path) -> None:
     ],
     ids=["path", "entry point", "link"],
 )
-def test_a_hostile_package_is_named_and_leaves_nothing(hostile: Package, reason: str, tmp_path: Path) -> None:
+def test_a_hostile_package_is_reported_and_leaves_nothing(hostile: Package, reason: str, tmp_path: Path) -> None:
     others = [package for package in packages() if package.index["name"] != "alpha"]
     write_channel(tmp_path / "channel", hostile, *others)
     place = Workplace(tmp_path, None)
@@ -245,7 +245,7 @@ def test_a_hostile_package_is_named_and_leaves_nothing(hostile: Package, reason:
     assert not list(place.store.glob("v1/environments/*")) and not list(place.store.glob("v1/steps/*"))
 
 
-def test_windows_is_bundled_elsewhere_and_looked_at(tmp_path: Path) -> None:
+def test_an_environment_for_windows_is_bundled_and_unpacked_elsewhere(tmp_path: Path) -> None:
     windows = [
         build_conda("python", "3.12.4", files={"python.exe": b"MZ\0"}, subdir="win-64"),
         build_conda("alpha", files={"Library/bin/alpha.dll": b"MZ\0", "etc/a": f"{PLACEHOLDER}\\x\n"}, subdir="win-64"),
@@ -266,8 +266,8 @@ def test_windows_is_bundled_elsewhere_and_looked_at(tmp_path: Path) -> None:
     assert not (tmp_path / "from-file/.envc/relocate.sh").exists()
 
 
-def test_packages_stand_where_their_python_keeps_them(tmp_path: Path) -> None:
-    """CEP-17: `python` says so itself, and packages of both kinds follow."""
+def test_packages_are_in_the_site_packages_of_their_python(tmp_path: Path) -> None:
+    """CEP-17: `python` declares its site-packages folder, and packages of both kinds are installed there."""
     site = "lib/python3.12t/site-packages"
     python = build_conda(
         "python",
@@ -306,7 +306,7 @@ def with_script(**more: object) -> list[Package]:
 SAID = "alpha 1.0 has bin/.alpha-post-link.sh, which envc never runs"
 
 
-def test_link_scripts_are_told_when_a_package_is_locked(tmp_path: Path) -> None:
+def test_link_scripts_are_reported_when_a_package_is_locked(tmp_path: Path) -> None:
     with ChannelServer() as server:
         server.ranges = True
         write_channel(tmp_path / "channel", *with_script())
@@ -316,16 +316,16 @@ def test_link_scripts_are_told_when_a_package_is_locked(tmp_path: Path) -> None:
         first = place.ok("lock")
         assert first.err.count("which envc never runs") == 1 and SAID in first.err
         assert {status for path, status in server.log if path.endswith(".conda")} == {206}
-        assert SAID not in place.ok("lock").err, "it is told when it is new"
+        assert SAID not in place.ok("lock").err, "it is reported when it is new"
         place.lock.unlink()
         asked = len(server.log)
         assert SAID in place.ok("lock").err
-        assert not [path for path in server.paths[asked:] if path.endswith(".conda")], "what was found is kept"
+        assert not [path for path in server.paths[asked:] if path.endswith(".conda")], "the finding is kept"
         assert SAID in place.ok("bundle").err
         assert not list(tmp_path.rglob("ran"))
 
 
-def test_a_server_without_ranges_sends_no_packages_while_locking(tmp_path: Path) -> None:
+def test_locking_downloads_no_packages_from_a_server_without_ranges(tmp_path: Path) -> None:
     with ChannelServer() as server:
         write_channel(tmp_path / "channel", *with_script())
         server.add_folder("small", tmp_path / "channel")
@@ -334,10 +334,10 @@ def test_a_server_without_ranges_sends_no_packages_while_locking(tmp_path: Path)
         assert SAID not in place.ok("lock").err
         assert SAID in place.ok("bundle").err
         place.lock.unlink()
-        assert SAID in place.ok("lock").err, "a package that is in the cache is looked at there"
+        assert SAID in place.ok("lock").err, "a cached package is examined in the cache"
 
 
-def test_old_packages_tell_when_they_are_bundled(tmp_path: Path) -> None:
+def test_link_scripts_of_old_packages_are_reported_when_bundled(tmp_path: Path) -> None:
     write_channel(tmp_path / "channel", *with_script(format="tar.bz2"))
     place = Workplace(tmp_path, None)
     place.write(MANIFEST.format(url="../channel", targets=host_platform()))

@@ -1,4 +1,4 @@
-"""Requirements that say where their project is, through the installed command: locked, bundled and run."""
+"""Direct references through the installed command: locked, bundled and run."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def place(tmp_path: Path, index: IndexServer) -> Workplace:
 
 
 def built(place: Workplace) -> list[str]:
-    """The projects that were built so far, in order."""
+    """Return the projects that were built so far, in order."""
     log = Path(place.env["CARGO_HOME"])
     return log.read_text().split() if log.exists() else []
 
 
 def forget(place: Workplace) -> None:
-    """Another machine: nothing is cached, nothing stored."""
+    """Become another machine: empty the cache and the store."""
     for folder in (place.cache, place.store):
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -69,7 +69,7 @@ def build_of(place: Workplace) -> dict[str, object]:
     return dict(build)
 
 
-def test_a_wheel_by_url_is_pinned_by_the_digest_that_it_has(place: Workplace, index: IndexServer) -> None:
+def test_a_wheel_by_url_is_pinned_by_its_digest(place: Workplace, index: IndexServer) -> None:
     wheel = index.add(build_wheel("acme", "1.0", ["gamma>=1"], files={"acme.py": '__version__ = "direct"\n'}))
     place.write(manifest(f'"acme @ {index.base}/files/{wheel.file}"', policy=""))
     place.ok("lock")
@@ -105,7 +105,7 @@ def test_a_wheel_by_url_must_have_the_digest_that_the_manifest_states(place: Wor
     assert f"expected sha256 {wrong}" in place.fails(1, "lock").err
 
 
-def test_a_file_that_changed_behind_its_url_is_taken_only_when_asked_for(place: Workplace, index: IndexServer) -> None:
+def test_a_file_that_changed_at_its_url_is_accepted_only_on_request(place: Workplace, index: IndexServer) -> None:
     first = index.add(build_wheel("acme", "1.0", files={"acme.py": "one = 1\n"}))
     place.write(manifest(f'"acme @ {index.base}/files/{first.file}"', policy=""))
     place.ok("lock")
@@ -119,7 +119,7 @@ def test_a_file_that_changed_behind_its_url_is_taken_only_when_asked_for(place: 
     assert second.sha256 in place.lock.read_text()
 
 
-def test_what_packages_ask_of_a_direct_project_must_hold(place: Workplace, index: IndexServer) -> None:
+def test_requirements_of_packages_on_a_direct_project_must_be_met(place: Workplace, index: IndexServer) -> None:
     index.add(build_wheel("user", "1.0", ["acme>=2"]))
     wheel = index.add(build_wheel("acme", "1.0"))
     place.write(manifest(f'"acme @ {index.base}/files/{wheel.file}"', '"user"', policy=""))
@@ -128,7 +128,7 @@ def test_what_packages_ask_of_a_direct_project_must_hold(place: Workplace, index
     assert "acme can only come from the reference at steps.train.pypi[0], line 6" in told
 
 
-def test_a_direct_wheel_for_another_machine_is_told_so(place: Workplace, index: IndexServer) -> None:
+def test_a_direct_wheel_for_another_platform_is_refused(place: Workplace, index: IndexServer) -> None:
     wheel = index.add(build_wheel("acme", "1.0", tag="cp311-cp311-macosx_11_0_arm64"))
     place.write(manifest(f'"acme @ {index.base}/files/{wheel.file}"', policy="", targets=["linux-64"]))
     assert "macosx_11_0_arm64" in place.fails(1, "lock").err
@@ -195,7 +195,7 @@ def test_another_machine_builds_the_same_wheel_again(place: Workplace, index: In
     place.write(manifest('{ path = "libs/acme" }'))
     write_project(place.checkout / "libs/acme", project_files("acme"))
     place.ok("lock")
-    index.add(backend_wheel("2.0"))  # newer, and not what was locked
+    index.add(backend_wheel("2.0"))  # newer, but not locked
     forget(place)
     place.ok("bundle")
     assert built(place) == ["acme", "acme"]
@@ -203,18 +203,18 @@ def test_another_machine_builds_the_same_wheel_again(place: Workplace, index: In
     assert place.ok("run", "train").out == "1.0\n"
 
 
-def test_a_build_that_is_not_reproducible_is_told_with_the_way_out(place: Workplace) -> None:
+def test_a_build_that_is_not_reproducible_is_reported_with_a_hint(place: Workplace) -> None:
     place.write(manifest('{ path = "libs/acme" }'))
     write_project(place.checkout / "libs/acme", project_files("acme", unsteady__txt=""))
     place.ok("lock")
-    place.ok("bundle")  # here the wheel is in the cache
+    place.ok("bundle")  # on this machine the wheel is in the cache
     forget(place)
     told = place.fails(1, "bundle").err
     assert "is not the wheel that was locked" in told
     assert "bundle on the machine that locked it" in told
 
 
-def test_without_leave_nothing_is_built(place: Workplace, index: IndexServer) -> None:
+def test_without_permission_nothing_is_built(place: Workplace, index: IndexServer) -> None:
     place.write(manifest('{ path = "libs/acme" }', policy=""))
     write_project(place.checkout / "libs/acme", project_files("acme"))
     told = place.fails(1, "lock").err
@@ -224,7 +224,7 @@ def test_without_leave_nothing_is_built(place: Workplace, index: IndexServer) ->
     assert not built(place)
 
 
-def test_a_wheel_that_only_this_machine_can_use_is_no_wheel_for_others(place: Workplace) -> None:
+def test_a_platform_wheel_built_here_is_not_used_for_other_platforms(place: Workplace) -> None:
     tag = f"cp{HOST_PYTHON.replace('.', '')}-cp{HOST_PYTHON.replace('.', '')}-linux_x86_64"
     if host_platform() != "linux-64":
         pytest.skip("the wheel that this test builds is for linux-64")
@@ -238,7 +238,7 @@ def test_a_wheel_that_only_this_machine_can_use_is_no_wheel_for_others(place: Wo
     assert "has no wheel for win-64" in told and "cross-building is impossible" in told
 
 
-def test_a_failing_build_shows_what_the_backend_said(place: Workplace) -> None:
+def test_a_failing_build_shows_the_output_of_the_backend(place: Workplace) -> None:
     place.write(manifest('{ path = "libs/acme" }'))
     write_project(place.checkout / "libs/acme", project_files("acme", fail__txt=""))
     told = place.fails(1, "lock").err
@@ -246,7 +246,7 @@ def test_a_failing_build_shows_what_the_backend_said(place: Workplace) -> None:
     assert "the compiler is not in the mood" in told
 
 
-def test_another_name_than_the_requirement_s(place: Workplace, index: IndexServer) -> None:
+def test_a_project_with_another_name_than_required_is_refused(place: Workplace, index: IndexServer) -> None:
     place.write(manifest('{ name = "acme", path = "libs/other" }'))
     write_project(place.checkout / "libs/other", project_files("other"))
     assert "it is other, not acme" in place.fails(1, "lock").err
@@ -255,7 +255,7 @@ def test_another_name_than_the_requirement_s(place: Workplace, index: IndexServe
     assert "it is other, not acme" in place.fails(1, "lock").err
 
 
-def test_a_commit_is_pinned_and_a_branch_moves_when_asked(place: Workplace, tmp_path: Path, index: IndexServer) -> None:
+def test_a_commit_is_pinned_and_a_branch_moves_on_request(place: Workplace, tmp_path: Path, index: IndexServer) -> None:
     repository = Repository(tmp_path / "repository")
     first = repository.commit({f"py/{path}": text for path, text in project_files("acme", depends='"gamma"').items()})
     place.write(manifest(f'{{ name = "acme", git = "{repository.url}", rev = "main", subdirectory = "./py/" }}'))
@@ -266,7 +266,7 @@ def test_a_commit_is_pinned_and_a_branch_moves_when_asked(place: Workplace, tmp_
     index.forget()
     assert "unchanged" in place.ok("lock").err
     assert not index.log
-    # Another change solves the step again; the commit stays.
+    # Another change solves the step again, but the commit stays.
     text = place.manifest.read_text()
     place.manifest.write_text(text.replace("pypi = [", 'pypi = ["beta", '))
     place.ok("lock")
@@ -303,7 +303,7 @@ def test_tags_short_commits_and_pip_s_spelling(place: Workplace, tmp_path: Path)
     assert str(tmp_path / "repository") not in told
 
 
-def test_a_repository_that_is_gone_shows_no_address(place: Workplace, tmp_path: Path) -> None:
+def test_the_error_for_a_missing_repository_shows_no_address(place: Workplace, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     place.write(manifest(f'{{ name = "acme", git = "{gone.as_uri()}" }}'))
     told = place.fails(1, "lock").err
@@ -311,14 +311,14 @@ def test_a_repository_that_is_gone_shows_no_address(place: Workplace, tmp_path: 
     assert str(gone) not in told
 
 
-def test_without_git_the_way_out_is_named(place: Workplace, tmp_path: Path) -> None:
+def test_without_git_a_hint_is_shown(place: Workplace, tmp_path: Path) -> None:
     repository = Repository(tmp_path / "repository")
     repository.commit(project_files("acme"))
     place.write(manifest(f'{{ name = "acme", git = "{repository.url}" }}'))
     assert "there is no `git` on PATH" in place.fails(1, "lock", PATH=str(tmp_path)).err
 
 
-def test_an_sdist_of_an_index_is_built_where_there_is_no_wheel(place: Workplace, index: IndexServer) -> None:
+def test_an_sdist_of_an_index_is_built_if_there_is_no_wheel(place: Workplace, index: IndexServer) -> None:
     index.add(build_wheel("acme", "1.0"))
     source = index.add(sdist("acme", "2.0", project_files("acme", "2.0", depends='"gamma"')))
     place.write(manifest('"acme"', policy=""))
@@ -335,7 +335,7 @@ def test_an_sdist_of_an_index_is_built_where_there_is_no_wheel(place: Workplace,
     assert built(place) == ["acme", "acme"]
     assert "unchanged" in place.ok("lock").err
     place.ok("lock", "--verify")
-    # A wheel that comes later is taken when the pin may move, and not before.
+    # A wheel that is added later is only chosen if the pin may move.
     index.add(build_wheel("acme", "2.0"))
     place.manifest.write_text(place.manifest.read_text().replace('"acme"]\nrun', '"acme", "beta"]\nrun'))
     place.ok("lock", "--refresh")
@@ -359,7 +359,7 @@ def test_static_metadata_is_read_without_building(place: Workplace, index: Index
     assert not built(place)
 
 
-def test_legacy_metadata_is_had_by_building(place: Workplace, index: IndexServer) -> None:
+def test_legacy_metadata_needs_a_build(place: Workplace, index: IndexServer) -> None:
     files = project_files("acme", None, version__txt="2.0\n", needs__txt="gamma\n")
     files["pyproject.toml"] = files["pyproject.toml"].replace('["version"]', '["version", "dependencies"]')
     files["pyproject.toml"] = files["pyproject.toml"].replace("dependencies = []\n", "")
@@ -370,7 +370,7 @@ def test_legacy_metadata_is_had_by_building(place: Workplace, index: IndexServer
     assert built(place) == ["acme"]
 
 
-def test_what_hooks_ask_for_is_locked_too(place: Workplace, index: IndexServer) -> None:
+def test_requirements_of_build_hooks_are_locked_too(place: Workplace, index: IndexServer) -> None:
     write_project(place.checkout / "libs/acme", project_files("acme", **{"build-needs__txt": "gamma"}))
     place.write(manifest('{ path = "libs/acme" }'))
     place.ok("lock")
@@ -379,7 +379,7 @@ def test_what_hooks_ask_for_is_locked_too(place: Workplace, index: IndexServer) 
     assert [one["name"] for one in build["packages"]] == ["gamma", "tinybuild"]  # type: ignore[attr-defined]
 
 
-def test_a_build_requirement_that_must_be_built_itself(place: Workplace, index: IndexServer) -> None:
+def test_a_build_requirement_is_itself_built(place: Workplace, index: IndexServer) -> None:
     index.add(sdist("helper", "1.0", project_files("helper")))
     write_project(place.checkout / "libs/acme", project_files("acme", **{"build-needs__txt": "helper"}))
     place.write(manifest('{ path = "libs/acme" }', policy='build = ["acme", "helper"]'))
@@ -393,7 +393,7 @@ def test_a_build_requirement_that_must_be_built_itself(place: Workplace, index: 
     assert place.ok("run", "train").out == "1.0\n"
 
 
-def test_what_a_build_needs_and_nobody_has(place: Workplace, index: IndexServer) -> None:
+def test_a_missing_build_requirement_is_reported(place: Workplace, index: IndexServer) -> None:
     write_project(place.checkout / "libs/acme", project_files("acme", **{"build-needs__txt": "nowhere-to-be-found>=2"}))
     place.write(manifest('{ path = "libs/acme" }'))
     told = place.fails(1, "lock").err
@@ -403,7 +403,7 @@ def test_what_a_build_needs_and_nobody_has(place: Workplace, index: IndexServer)
     assert "its build requires gamma from a URL" in place.fails(1, "lock").err
 
 
-def test_what_a_build_needs_is_not_built_itself_without_leave(place: Workplace, index: IndexServer) -> None:
+def test_build_requirements_are_not_built_without_permission(place: Workplace, index: IndexServer) -> None:
     index.add(sdist("helper", "1.0", project_files("helper")))
     write_project(place.checkout / "libs/acme", project_files("acme", **{"build-needs__txt": "helper"}))
     place.write(manifest('{ path = "libs/acme" }'))
@@ -411,13 +411,13 @@ def test_what_a_build_needs_is_not_built_itself_without_leave(place: Workplace, 
     assert not built(place)
 
 
-def test_a_build_that_needs_what_it_builds(place: Workplace, index: IndexServer) -> None:
+def test_a_build_that_requires_its_own_project_is_refused(place: Workplace, index: IndexServer) -> None:
     index.add(sdist("helper", "1.0", project_files("helper", **{"build-needs__txt": "helper"})))
     place.write(manifest('"helper"', policy='build = ["helper"]'))
     assert "its build requires itself: helper → helper" in place.fails(1, "lock").err
 
 
-def test_a_backend_that_stands_in_the_project_itself(place: Workplace, index: IndexServer) -> None:
+def test_an_in_tree_backend(place: Workplace, index: IndexServer) -> None:
     system = '[build-system]\nrequires = []\nbuild-backend = "own"\nbackend-path = ["tools"]\n'
     files = project_files("acme", **{"tools/own__py": BACKEND})
     files["pyproject.toml"] = files["pyproject.toml"].replace(PYPROJECT, system)
@@ -459,7 +459,7 @@ def test_an_sdist_by_path(place: Workplace) -> None:
     assert place.ok("run", "train").out == "1.0\n"
 
 
-def test_markers_choose_between_two_places(place: Workplace, index: IndexServer) -> None:
+def test_markers_choose_between_two_references(place: Workplace, index: IndexServer) -> None:
     one = index.add(build_wheel("acme", "1.0"))
     other = index.add(build_wheel("acme", "2.0"))
     place.write(
@@ -485,7 +485,7 @@ def test_markers_choose_between_two_places(place: Workplace, index: IndexServer)
     assert "takes acme from two places" in place.fails(2, "lock").err
 
 
-def test_each_of_two_places_keeps_what_it_led_to(place: Workplace, tmp_path: Path) -> None:
+def test_each_of_two_references_keeps_its_pin(place: Workplace, tmp_path: Path) -> None:
     repository = Repository(tmp_path / "repository")
     first = repository.commit(project_files("acme"))
     repository.git("branch", "old")
@@ -506,7 +506,7 @@ def test_each_of_two_places_keeps_what_it_led_to(place: Workplace, tmp_path: Pat
     assert {build["commit"] for build in tomli.loads(place.lock.read_text())["build"]} == commits
 
 
-def test_an_override_may_say_where_a_package_comes_from(place: Workplace, index: IndexServer) -> None:
+def test_an_override_may_be_a_direct_reference(place: Workplace, index: IndexServer) -> None:
     index.add(build_wheel("user", "1.0", ["acme<1"]))
     wheel = index.add(build_wheel("acme", "1.0"))
     place.write(manifest('"user"', policy="") + f'[overrides]\npypi = ["acme @ {index.base}/files/{wheel.file}"]\n')
@@ -516,7 +516,7 @@ def test_an_override_may_say_where_a_package_comes_from(place: Workplace, index:
     place.ok("bundle")
 
 
-def test_where_a_package_says_another_is_the_manifest_has_the_last_word(place: Workplace, index: IndexServer) -> None:
+def test_the_manifest_overrides_direct_references_of_packages(place: Workplace, index: IndexServer) -> None:
     wheel = index.add(build_wheel("acme", "1.0"))
     index.add(build_wheel("user", "1.0", ["acme @ https://files.example.com/acme-0.9-py3-none-any.whl"]))
     place.write(manifest('"user"', policy=""))
@@ -528,7 +528,7 @@ def test_where_a_package_says_another_is_the_manifest_has_the_last_word(place: W
     place.ok("bundle")
 
 
-def test_solve_takes_a_direct_reference(place: Workplace, index: IndexServer) -> None:
+def test_solve_accepts_a_direct_reference(place: Workplace, index: IndexServer) -> None:
     wheel = index.add(build_wheel("acme", "1.0", ["gamma"]))
     asked = ("--pypi", f"acme @ {index.base}/files/{wheel.file}", "--platform", "linux-64", "--python", HOST_PYTHON)
     packages = place.ok("solve", *asked, "--json").json["packages"]
@@ -542,7 +542,7 @@ def test_solve_takes_a_direct_reference(place: Workplace, index: IndexServer) ->
     assert "would have to be built from source" in git.err
 
 
-def test_offline_takes_what_is_there_and_names_what_is_not(place: Workplace, index: IndexServer) -> None:
+def test_offline_uses_cached_projects_and_names_missing_ones(place: Workplace, index: IndexServer) -> None:
     wheel = index.add(build_wheel("acme", "1.0"))
     place.write(manifest(f'"acme @ {index.base}/files/{wheel.file}"', policy=""))
     assert f"{wheel.file} is not in the cache" in place.fails(1, "lock", "--offline").err
@@ -551,7 +551,7 @@ def test_offline_takes_what_is_there_and_names_what_is_not(place: Workplace, ind
     place.ok("lock", "--offline")
 
 
-def test_credentials_reach_neither_lock_nor_message_nor_store(place: Workplace, index: IndexServer) -> None:
+def test_credentials_are_not_in_lock_messages_or_store(place: Workplace, index: IndexServer) -> None:
     wheel = index.add(build_wheel("acme", "1.0"))
     index.behaviour.auth = ("me", "hunter2")
     netrc = place.folder / "netrc"
@@ -569,13 +569,13 @@ def test_credentials_reach_neither_lock_nor_message_nor_store(place: Workplace, 
     assert "hunter2" not in place.fails(2, "lock").err
 
 
-def test_json_names_what_was_refused(place: Workplace) -> None:
+def test_json_names_the_refused_project(place: Workplace) -> None:
     place.write(manifest('{ path = "libs/acme" }', policy=""))
     told = msgspec.json.decode(place.fails(1, "lock", "--json").out)
     assert told["error"]["code"] == "build-not-allowed"
 
 
-def test_a_project_that_is_its_own_manifest(place: Workplace) -> None:
+def test_a_project_whose_pyproject_is_the_manifest(place: Workplace) -> None:
     files = project_files("acme", depends='"gamma"')
     files["pyproject.toml"] += f"""
 [tool.envc.project]

@@ -1,4 +1,4 @@
-"""`envc bundle`, `hydrate`, `run`, `status` and `solve` through the installed command, on a folder store."""
+"""`envc bundle`, `hydrate`, `run`, `status` and `solve` through the installed command, with a folder store."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_exit_code_and_the_arguments_of_the_step_pass_through(workplace: Wor
 
 
 def test_hydrate_and_run_need_nothing_but_the_store(workplace: Workplace, index: IndexServer, tmp_path: Path) -> None:
-    """Another checkout, an empty cache, no index: the container that the environment is for."""
+    """Another checkout, an empty cache and no index, as in a container."""
     workplace.ok("lock")
     workplace.ok("bundle")
     index.stop()
@@ -55,7 +55,7 @@ def test_hydrate_and_run_need_nothing_but_the_store(workplace: Workplace, index:
     )
 
 
-def test_an_environment_of_the_cache_is_made_once(workplace: Workplace) -> None:
+def test_an_environment_in_the_cache_is_made_once(workplace: Workplace) -> None:
     workplace.ok("lock")
     workplace.ok("bundle", "--platform", host_platform())
     first = workplace.ok("hydrate", "train", "--json").json
@@ -87,7 +87,7 @@ def test_equal_environments_are_stored_once_and_foreign_platforms_as_easily(work
     bundled = workplace.ok("bundle", "--json").json
     assert len(bundled["steps"]) == 12
     environments = {step["pointer"]["environment"] for step in bundled["steps"]}
-    # prepare and report are one; train differs by its wheel of `native` on each platform.
+    # prepare and report share an environment; train has another wheel of `native` on each platform.
     assert len(environments) == 8
     assert len(files_below(workplace.store / "v1" / "environments")) == 8
     again = workplace.ok("bundle", "--json").json
@@ -104,7 +104,7 @@ def test_one_platform_and_one_step_can_be_bundled_alone(workplace: Workplace) ->
     assert "did you mean win-64?" in done.err
 
 
-def test_a_foreign_environment_can_be_unpacked_to_be_looked_at(workplace: Workplace, tmp_path: Path) -> None:
+def test_a_foreign_environment_can_be_unpacked(workplace: Workplace, tmp_path: Path) -> None:
     workplace.ok("lock")
     workplace.ok("bundle")
     prefix = tmp_path / "windows"
@@ -113,7 +113,7 @@ def test_a_foreign_environment_can_be_unpacked_to_be_looked_at(workplace: Workpl
     assert (prefix / "Scripts" / "say-alpha.exe").exists()
 
 
-def test_the_prefix_behaves_as_a_virtual_environment(workplace: Workplace, tmp_path: Path) -> None:
+def test_the_prefix_behaves_like_a_virtual_environment(workplace: Workplace, tmp_path: Path) -> None:
     workplace.ok("lock")
     workplace.ok("bundle")
     prefix = tmp_path / "prefix"
@@ -167,7 +167,7 @@ def test_nothing_of_the_callers_python_leaks_into_a_step(workplace: Workplace, t
     assert done.out == "[]\n[] 1\n"
 
 
-def test_code_travels_with_the_bundle(workplace: Workplace) -> None:
+def test_code_is_part_of_the_bundle(workplace: Workplace) -> None:
     workplace.ok("lock")
     workplace.ok("bundle")
     (workplace.checkout / "main.py").write_text("print('the working tree')\n")
@@ -201,7 +201,7 @@ def test_status_shows_what_is_shared_and_what_is_stale(workplace: Workplace) -> 
     assert not any("stale" in line for line in text.splitlines() if line.startswith("prepare"))
 
 
-def test_solve_needs_no_manifest_and_answers_for_any_platform(workplace: Workplace) -> None:
+def test_solve_needs_no_manifest_and_works_for_any_platform(workplace: Workplace) -> None:
     done = workplace.ok(
         "solve", "--pypi", "native", "--pypi", "beta[fast]", "--platform", "win-64", "--python", HOST_PYTHON, "--json"
     )
@@ -215,7 +215,7 @@ def test_solve_needs_no_manifest_and_answers_for_any_platform(workplace: Workpla
     assert "unsolvable" in workplace.fails(1, "solve", "--pypi", "gamma>9", "--json").out
 
 
-# what bad input gets
+# bad input
 
 
 def test_an_object_with_broken_bytes_is_named_and_derived_again(workplace: Workplace, index: IndexServer) -> None:
@@ -240,7 +240,7 @@ def test_bytes_that_do_not_match_are_refused(workplace: Workplace, index: IndexS
     assert not any("alpha" in name for name in files_below(workplace.cache / "artifacts"))
 
 
-def test_a_cut_download_goes_on_where_it_stopped(workplace: Workplace, index: IndexServer) -> None:
+def test_a_cut_download_is_resumed_where_it_stopped(workplace: Workplace, index: IndexServer) -> None:
     workplace.ok("lock")
     index.behaviour.cut["alpha-1.1-py3-none-any.whl"] = 300
     workplace.ok("bundle")
@@ -255,13 +255,13 @@ def test_an_unwritable_store_is_a_clear_error(workplace: Workplace) -> None:
     assert "hint:" in done.err
 
 
-def test_a_store_without_the_environment_says_what_to_do(workplace: Workplace) -> None:
+def test_the_error_for_a_missing_environment_says_what_to_do(workplace: Workplace) -> None:
     workplace.ok("lock")
     done = workplace.fails(1, "hydrate", "train")
     assert "envc bundle" in done.err
 
 
-def test_a_step_without_this_machines_platform(workplace: Workplace) -> None:
+def test_a_step_without_this_platform_is_refused(workplace: Workplace) -> None:
     other = "win-64" if host_platform() != "win-64" else "linux-64"
     project = f'[project]\nname = "d"\ntargets = ["{other}"]\npython = "{HOST_PYTHON}"\n'
     workplace.write(project + '[steps.a]\nrun = "python"\n')
@@ -269,7 +269,7 @@ def test_a_step_without_this_machines_platform(workplace: Workplace) -> None:
     assert f"has no target for this machine, which is {host_platform()}" in done.err
 
 
-def test_a_python_that_is_not_here(workplace: Workplace) -> None:
+def test_a_missing_python_interpreter_is_reported(workplace: Workplace) -> None:
     workplace.write(
         f'[project]\nname = "d"\ntargets = ["{host_platform()}"]\npython = "3.8"\n[steps.a]\nrun = "python"\n'
     )
@@ -280,10 +280,10 @@ def test_a_python_that_is_not_here(workplace: Workplace) -> None:
 
 @POSIX_ONLY
 @pytest.mark.parametrize("verb", ["lock", "bundle"])
-def test_ctrl_c_loses_nothing_and_the_same_command_goes_on(workplace: Workplace, index: IndexServer, verb: str) -> None:
+def test_ctrl_c_loses_nothing_and_the_command_can_continue(workplace: Workplace, index: IndexServer, verb: str) -> None:
     if verb == "bundle":
         workplace.ok("lock")
-    index.behaviour.delay = 1.0  # long enough that no load lets the command end before the signal comes
+    index.behaviour.delay = 1.0  # long enough that the command cannot end before the signal, even under load
     seen = len(index.log)
     command = subprocess.Popen(
         [ENVC, verb],

@@ -1,4 +1,4 @@
-"""A machine that lacks what an environment was solved for: refused with both numbers, unless the user insists."""
+"""A machine below the floors of an environment is refused with both versions, unless the user insists."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ run = "python -c 'print(1)'"
         ('glibc = "2.35"', {"CONDA_OVERRIDE_GLIBC": "2.31"}, "needs glibc 2.35; this machine has glibc 2.31"),
     ],
 )
-def test_a_declared_floor_is_demanded_of_the_machine(
+def test_the_machine_must_meet_a_declared_floor(
     floor: str, environ: dict[str, str], refusal: str, workplace: Workplace, tmp_path: Path
 ) -> None:
     if host_platform() != "linux-64":
@@ -64,11 +64,11 @@ def test_a_declared_floor_is_demanded_of_the_machine(
     assert workplace.ok("run", "train", *target, "--force", **environ).out == "1\n"
     assert workplace.ok("run", str(bundle), "--force", **environ).out == "1\n"
     workplace.ok("hydrate", str(bundle), "--prefix", str(prefix), "--force", **environ)
-    # What was made on demand is no reason to start it without one.
+    # An environment made with the option does not run without it.
     assert refusal in workplace.fails(1, "run", "train", *target, **environ).err
 
 
-def test_lock_tells_what_a_declared_floor_keeps_out(index: IndexServer, workplace: Workplace) -> None:
+def test_lock_reports_packages_excluded_by_a_declared_floor(index: IndexServer, workplace: Workplace) -> None:
     tag = f"cp{HOST_PYTHON.replace('.', '')}"
     for version, glibc in (("1.0", "2_17"), ("2.0", "2_28")):
         index.add(build_wheel("fast", version, tag=f"{tag}-{tag}-manylinux_{glibc}_x86_64"))

@@ -1,4 +1,4 @@
-"""`envc verify`, `gc`, `tag` and `cache`, and stores at URLs, through the installed command."""
+"""`envc verify`, `gc`, `tag`, `cache`, and stores at URLs, through the installed command."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tests.support.blob_servers import FolderServer, S3Server
 from tests.support.servers import IndexServer
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
-LATER = "2027-12-01T00:00:00Z"  # after every file that a test writes
+LATER = "2027-12-01T00:00:00Z"  # later than every file that a test writes
 
 
 def checked(schema: str, document: object) -> object:
-    """The document, which must satisfy that schema."""
+    """Return the document, and assert that it satisfies that schema."""
     jsonschema.validate(document, json.loads((SCHEMAS / f"{schema}.schema.json").read_text()))
     return document
 
@@ -53,13 +53,13 @@ def damage(path: Path) -> None:
 # verify
 
 
-def test_a_store_that_is_whole_is_said_to_be(bundled: Workplace) -> None:
+def test_an_intact_store_is_reported_as_intact(bundled: Workplace) -> None:
     done = bundled.ok("verify", "--platform", host_platform(), "--json")
     assert checked("verified", done.json)["problems"] == []  # type: ignore[index]
     assert "0 problems" in bundled.ok("verify", "--all").err
 
 
-def test_damage_is_named_and_bundle_makes_it_good(bundled: Workplace) -> None:
+def test_damage_is_reported_and_repaired_by_bundle(bundled: Workplace) -> None:
     damage(an_object(bundled))
     key = an_object(bundled).relative_to(bundled.store).as_posix()
     for scope in (("--platform", host_platform()), ("--all",)):
@@ -73,7 +73,7 @@ def test_damage_is_named_and_bundle_makes_it_good(bundled: Workplace) -> None:
     bundled.ok("verify", "--platform", host_platform())
 
 
-def test_what_was_never_bundled_is_a_problem_of_its_step(bundled: Workplace) -> None:
+def test_an_environment_that_was_never_bundled_is_a_problem_of_its_step(bundled: Workplace) -> None:
     done = bundled.fails(1, "verify", "--step", "train")
     assert f"train on win-64: {bundled.store}: does not hold train on win-64 as it is locked" in done.out
     done = bundled.fails(1, "hydrate", "train", "--platform", "win-64", "--prefix", "windows")
@@ -109,7 +109,7 @@ def test_a_prefix_is_compared_with_its_record_without_manifest_or_store(bundled:
 # gc and tag
 
 
-def test_gc_changes_nothing_unless_told_to(bundled: Workplace) -> None:
+def test_gc_removes_nothing_without_delete(bundled: Workplace) -> None:
     before = files(bundled.store)
     done = bundled.ok("gc", "--json", ENVC_NOW=LATER)
     assert checked("collected", done.json)["garbage"] == len(before)  # type: ignore[index]
@@ -122,7 +122,7 @@ def test_gc_changes_nothing_unless_told_to(bundled: Workplace) -> None:
     assert files(bundled.store) == []
 
 
-def test_gc_takes_a_span_and_no_manifest(bundled: Workplace) -> None:
+def test_gc_accepts_a_time_span_and_needs_no_manifest(bundled: Workplace) -> None:
     count = len(files(bundled.store))
     bundled.manifest.unlink()
     later = {"ENVC_NOW": LATER}
@@ -134,7 +134,7 @@ def test_gc_takes_a_span_and_no_manifest(bundled: Workplace) -> None:
     assert bundled.ok("gc", "--json", "--store", str(other)).json["kept"] == 0
 
 
-def test_a_tag_keeps_a_release_that_nobody_bundles_any_more(bundled: Workplace) -> None:
+def test_a_tag_keeps_an_old_release(bundled: Workplace) -> None:
     bundled.ok("tag", "v1.0")
     bundled.ok("tag", "v1.0")
     kept = files(bundled.store)
@@ -150,7 +150,7 @@ def test_a_tag_keeps_a_release_that_nobody_bundles_any_more(bundled: Workplace) 
     assert files(bundled.store) == []
 
 
-def test_a_tag_is_for_what_was_bundled_and_moves_only_when_told_to(bundled: Workplace) -> None:
+def test_a_tag_needs_a_bundled_lock_and_an_option_to_move(bundled: Workplace) -> None:
     bundled.ok("tag", "v1.0")
     bundled.write(MANIFEST.replace('"native", ', ""))
     assert "out of date" in bundled.fails(1, "tag", "v2.0").err
@@ -165,7 +165,7 @@ def test_a_tag_is_for_what_was_bundled_and_moves_only_when_told_to(bundled: Work
 # cache
 
 
-def test_the_cache_can_be_seen_and_pruned_and_everything_comes_back(bundled: Workplace) -> None:
+def test_the_cache_can_be_shown_and_pruned_and_is_filled_again(bundled: Workplace) -> None:
     bundled.ok("run", "train")
     shown = checked("cache", bundled.ok("cache", "show", "--json").json)
     parts = {part["part"]: part for part in shown["parts"]}  # type: ignore[index]
@@ -179,7 +179,7 @@ def test_the_cache_can_be_seen_and_pruned_and_everything_comes_back(bundled: Wor
     assert bundled.ok("cache", "prune", "--json", ENVC_NOW=LATER).json["entries"] == dry["entries"]  # type: ignore[index]
     assert not list(bundled.cache.glob("envs/*"))
     index = [one for one in bundled.ok("cache", "show", "--json").json["parts"] if one["part"] == "index"]
-    assert index[0]["entries"] == 0, "pages and metadata go by their age as well"
+    assert index[0]["entries"] == 0, "pages and metadata are also removed by age"
     assert bundled.ok("run", "train").out == "step train alpha 1.1 hello there\n"
     bundled.ok("cache", "prune", "--all")
     assert bundled.ok("cache", "show", "--json").json["parts"] == []
@@ -190,7 +190,7 @@ def test_the_cache_can_be_seen_and_pruned_and_everything_comes_back(bundled: Wor
 # stores at URLs
 
 
-def test_a_web_server_serves_a_store_to_machines_that_may_not_write(bundled: Workplace, index: IndexServer) -> None:
+def test_machines_without_write_access_use_a_store_on_a_web_server(bundled: Workplace, index: IndexServer) -> None:
     index.stop()
     with FolderServer(bundled.store, every=3) as server:
         url = server.url.replace("://", "://me:hunter2@")
@@ -204,8 +204,8 @@ def test_a_web_server_serves_a_store_to_machines_that_may_not_write(bundled: Wor
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send to one process")
-def test_ctrl_c_waits_for_no_store_that_stalls(bundled: Workplace) -> None:
-    """Each request that is under way would be waited for until it is given up, several times half a minute."""
+def test_ctrl_c_does_not_wait_for_a_stalled_store(bundled: Workplace) -> None:
+    """Otherwise each running request would be waited for until it times out, several times half a minute."""
     asked, go = threading.Event(), threading.Event()
 
     class Stalling(FolderServer):

@@ -1,4 +1,4 @@
-"""How `envc hydrate` gets files to their places, through the installed command."""
+"""Link modes and byte-code options of `envc hydrate`, through the installed command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.e2e.command import Workplace
 
 
 def one(prefix: Path, pattern: str) -> Path:
-    """The first file of that pattern, which must be there."""
+    """Return the first file that matches the pattern; there must be one."""
     return next(iter(sorted(prefix.rglob(pattern))))
 
 
@@ -22,7 +22,7 @@ def bundled(workplace: Workplace) -> Workplace:
     return workplace
 
 
-def test_prefixes_share_files_unless_told_otherwise(bundled: Workplace, tmp_path: Path) -> None:
+def test_prefixes_share_files_by_default(bundled: Workplace, tmp_path: Path) -> None:
     def make(name: str, *options: str) -> Path:
         bundled.ok("hydrate", "train", "--prefix", str(tmp_path / name), *options)
         return one(tmp_path / name, "METADATA")
@@ -36,7 +36,7 @@ def test_prefixes_share_files_unless_told_otherwise(bundled: Workplace, tmp_path
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX layout")
-def test_byte_code_is_made_when_asked_for(bundled: Workplace, tmp_path: Path) -> None:
+def test_byte_code_is_made_on_request(bundled: Workplace, tmp_path: Path) -> None:
     bundled.ok("hydrate", "train", "--prefix", str(tmp_path / "plain"))
     bundled.ok("hydrate", "train", "--prefix", str(tmp_path / "compiled"), "--bytecode")
     assert not list((tmp_path / "plain").rglob("*.pyc"))
@@ -44,10 +44,10 @@ def test_byte_code_is_made_when_asked_for(bundled: Workplace, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("options", [["--bytecode"], ["--link-mode", "copy"], ["--no-cache"]])
-def test_the_caches_own_environments_are_made_in_one_way(bundled: Workplace, options: list[str]) -> None:
+def test_options_of_hydrate_need_a_prefix(bundled: Workplace, options: list[str]) -> None:
     assert "--prefix" in bundled.fails(2, "hydrate", "train", *options).err
 
 
-def test_no_cache_and_a_way_of_sharing_exclude_each_other(bundled: Workplace, tmp_path: Path) -> None:
+def test_no_cache_and_link_modes_are_mutually_exclusive(bundled: Workplace, tmp_path: Path) -> None:
     done = bundled.fails(2, "hydrate", "train", "--prefix", str(tmp_path / "p"), "--no-cache", "--link-mode", "copy")
     assert "--link-mode" in done.err

@@ -1,4 +1,4 @@
-"""Another installer as the judge: the same wheel must become the same files."""
+"""Compares envc with uv: the same wheel must become the same files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ INSTALLERS_OWN = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cac
 
 
 def files(prefix: Path) -> dict[str, tuple[bool, bytes]]:
-    """Whether it may be executed, and the content, of every file that a package brought."""
+    """Return for every file of a package whether it is executable, and its content."""
     found = {}
     for path in prefix.rglob("*"):
         relative = path.relative_to(prefix)

@@ -1,4 +1,4 @@
-"""`envc lock` through the installed command, over a real local index."""
+"""`envc lock` through the installed command, with a real local index."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_manifest_is_locked_for_four_platforms(workplace: Workplace) -> None:
     assert "slowlib" not in text
 
 
-def test_no_other_program_is_started_and_only_the_index_is_asked(workplace: Workplace, index: IndexServer) -> None:
+def test_no_other_program_is_started_and_only_the_index_is_contacted(workplace: Workplace, index: IndexServer) -> None:
     guard = (
         "import sys\n"
         "def watch(event, args):\n"
@@ -55,8 +55,8 @@ def test_no_other_program_is_started_and_only_the_index_is_asked(workplace: Work
     assert index.requests_for("/simple/alpha/") == 1
 
 
-def test_a_warm_relock_imports_nothing_that_it_does_not_need(workplace: Workplace) -> None:
-    """Start-up is a good part of a small lock: no parsers, no network, no digests, and click is not needed either."""
+def test_a_warm_relock_imports_only_what_it_needs(workplace: Workplace) -> None:
+    """Start-up is a large part of a small lock, so no parsers, network code, digests or click are imported."""
     workplace.ok("lock")
     before = workplace.lock.read_bytes()
     workplace.write(MANIFEST + 'pypi = ["delta"]\n')
@@ -87,7 +87,7 @@ def test_a_warm_relock_imports_nothing_that_it_does_not_need(workplace: Workplac
     assert sorted(heavy & set(done.stdout.split())) == []
 
 
-def test_an_unchanged_manifest_touches_no_network(workplace: Workplace, index: IndexServer) -> None:
+def test_an_unchanged_manifest_needs_no_network(workplace: Workplace, index: IndexServer) -> None:
     workplace.ok("lock")
     index.stop()
     before = workplace.lock.stat().st_mtime_ns
@@ -96,7 +96,7 @@ def test_an_unchanged_manifest_touches_no_network(workplace: Workplace, index: I
     assert workplace.lock.stat().st_mtime_ns == before
 
 
-def test_everything_cached_locks_offline(workplace: Workplace, index: IndexServer) -> None:
+def test_locking_works_offline_with_a_full_cache(workplace: Workplace, index: IndexServer) -> None:
     workplace.ok("lock")
     first = workplace.lock.read_text()
     workplace.lock.unlink()
@@ -105,14 +105,14 @@ def test_everything_cached_locks_offline(workplace: Workplace, index: IndexServe
     assert workplace.lock.read_text() == first
 
 
-def test_offline_with_an_empty_cache_says_what_is_missing(workplace: Workplace) -> None:
+def test_offline_with_an_empty_cache_names_what_is_missing(workplace: Workplace) -> None:
     done = workplace.fails(1, "lock", "--offline")
     assert "is not in the cache, and --offline forbids fetching it" in done.err
     assert not workplace.lock.exists()
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path: Path, workplace: Workplace, index: IndexServer) -> None:
-    """Twenty checkouts: each with another hash seed and another order of steps and targets, one text."""
+    """Twenty checkouts, each with another hash seed and another order of steps and targets, give one text."""
     workplace.ok("lock", PYTHONHASHSEED="0")
     head, *steps = MANIFEST.split("\n[steps.")
     targets = ['"linux-64"', '"linux-aarch64"', '"osx-arm64"', '"win-64"']
@@ -152,7 +152,7 @@ def test_relocking_keeps_pins_and_upgrading_moves_them(workplace: Workplace, ind
     assert "~ gamma 2.1 -> 1.0" in exact.err
 
 
-def test_a_pin_keeps_its_file_when_a_better_one_comes_later(workplace: Workplace, index: IndexServer) -> None:
+def test_a_pin_keeps_its_file_if_a_better_one_is_added(workplace: Workplace, index: IndexServer) -> None:
     workplace.ok("lock")
     tag = f"cp{HOST_PYTHON.replace('.', '')}"
     index.add(build_wheel("native", "1.0", tag=f"{tag}-{tag}-manylinux_2_24_x86_64"))
@@ -163,7 +163,7 @@ def test_a_pin_keeps_its_file_when_a_better_one_comes_later(workplace: Workplace
     assert "manylinux_2_24" in workplace.lock.read_text()
 
 
-def test_upgrading_a_package_that_is_not_there_names_the_nearest(workplace: Workplace) -> None:
+def test_upgrading_an_unknown_package_suggests_the_nearest_name(workplace: Workplace) -> None:
     workplace.ok("lock")
     done = workplace.fails(2, "lock", "-P", "gama")
     assert "did you mean gamma?" in done.err
@@ -209,7 +209,7 @@ def test_a_dry_run_writes_nothing(workplace: Workplace) -> None:
     assert not workplace.lock.exists()
 
 
-def test_a_change_to_one_step_asks_only_for_what_is_new(workplace: Workplace, index: IndexServer) -> None:
+def test_a_change_to_one_step_requests_only_new_data(workplace: Workplace, index: IndexServer) -> None:
     workplace.ok("lock")
     index.forget()
     workplace.write(MANIFEST + 'pypi = ["delta"]\n')
@@ -217,17 +217,17 @@ def test_a_change_to_one_step_asks_only_for_what_is_new(workplace: Workplace, in
     assert not any("native" in path or "beta" in path for path in index.paths)
 
 
-# what bad input gets
+# bad input
 
 
-def test_an_unreachable_index(workplace: Workplace, index: IndexServer) -> None:
+def test_an_unreachable_index_is_reported(workplace: Workplace, index: IndexServer) -> None:
     index.stop()
     done = workplace.fails(1, "lock")
     assert "cannot get" in done.err
     assert "hint:" in done.err
 
 
-def test_a_project_that_does_not_exist_gets_the_nearest_name(workplace: Workplace) -> None:
+def test_an_unknown_project_is_reported_with_the_nearest_name(workplace: Workplace) -> None:
     workplace.ok("lock")
     workplace.write(MANIFEST.replace('"alpha>=1"', '"alpah"'))
     done = workplace.fails(1, "lock")
@@ -235,7 +235,7 @@ def test_a_project_that_does_not_exist_gets_the_nearest_name(workplace: Workplac
     assert "did you mean alpha?" in done.err
 
 
-def test_an_unsatisfiable_set_names_manifest_lines(workplace: Workplace) -> None:
+def test_an_unsatisfiable_set_is_reported_with_manifest_lines(workplace: Workplace) -> None:
     workplace.write(MANIFEST.replace('"alpha>=1"', '"alpha>=1", "gamma>=3"'))
     done = workplace.fails(1, "lock")
     assert "groups.base.pypi[1]" in done.err
@@ -245,14 +245,14 @@ def test_an_unsatisfiable_set_names_manifest_lines(workplace: Workplace) -> None
     assert as_json.json["error"]["code"] == "unsolvable"
 
 
-def test_a_project_with_source_distributions_only(workplace: Workplace) -> None:
+def test_a_project_with_only_source_distributions_is_refused(workplace: Workplace) -> None:
     workplace.write(MANIFEST.replace('"alpha>=1"', '"only-source"'))
     done = workplace.fails(1, "lock")
     assert "only-source-3.0.tar.gz" in done.err or "only_source-3.0.tar.gz" in done.err
     assert "groups.base.pypi[0]" in done.err
 
 
-def test_mistakes_in_the_manifest_come_all_at_once(workplace: Workplace) -> None:
+def test_all_mistakes_in_the_manifest_are_reported_at_once(workplace: Workplace) -> None:
     workplace.write(MANIFEST.replace("needs = [", "neds = [").replace("alpha>=1", "alpha>>1"))
     done = workplace.fails(2, "lock")
     assert "steps.train.neds" in done.err
@@ -261,14 +261,14 @@ def test_mistakes_in_the_manifest_come_all_at_once(workplace: Workplace) -> None
     assert "2 mistakes in manifest.toml" in done.err
 
 
-def test_a_lock_of_a_newer_version(workplace: Workplace) -> None:
+def test_a_lock_of_a_newer_version_is_refused(workplace: Workplace) -> None:
     workplace.ok("lock")
     workplace.lock.write_text(workplace.lock.read_text().replace("version = 1\n", "version = 2\n", 1))
     done = workplace.fails(1, "lock")
     assert "lock format 2" in done.err
 
 
-def test_the_target_decides_not_the_machine(workplace: Workplace) -> None:
+def test_the_result_depends_on_the_target_and_not_on_the_machine(workplace: Workplace) -> None:
     workplace.write(
         f'[project]\nname = "d"\ntargets = ["osx-64"]\npython = "{HOST_PYTHON}"\n[steps.a]\npypi = ["native"]\n'
     )
@@ -305,7 +305,7 @@ def test_a_lock_with_conflict_markers_is_merged_by_key(
 
 
 def _branches(workplace: Workplace, ours: str, theirs: str) -> tuple[str, str, str]:
-    """The lock of the base manifest, and of two branches that add to it."""
+    """Return the lock of the base manifest, and those of two branches that add to it."""
     texts = []
     workplace.ok("lock")
     base = workplace.lock.read_text()
@@ -318,7 +318,7 @@ def _branches(workplace: Workplace, ours: str, theirs: str) -> tuple[str, str, s
 
 
 def _merge(folder: Path, base: str, ours: str, theirs: str) -> tuple[str, int]:
-    """What git makes of two branches, and how many conflicts it leaves."""
+    """Return git's merge of two branches, and the number of conflicts."""
     if shutil.which("git") is None:
         pytest.skip("git is not installed; it is the judge here")
     for name, text in (("base", base), ("ours", ours), ("theirs", theirs)):
@@ -329,8 +329,8 @@ def _merge(folder: Path, base: str, ours: str, theirs: str) -> tuple[str, int]:
     return done.stdout, min(done.returncode, 1)
 
 
-def test_a_span_filters_new_choices_and_a_moment_all(workplace: Workplace, index: IndexServer) -> None:
-    """A span moves by itself, so a longer one leaves pins alone; a moment is a statement about everything."""
+def test_a_span_filters_new_choices_and_a_moment_filters_all(workplace: Workplace, index: IndexServer) -> None:
+    """A span moves with time, so it leaves locked pins alone. A fixed moment applies to everything."""
     index.add(build_wheel("alpha", "1.2", ["gamma>=1"]), uploaded="2026-05-20T00:00:00Z")
 
     def with_cutoff(text: str) -> str:

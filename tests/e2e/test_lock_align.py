@@ -1,4 +1,4 @@
-"""`policy.align`: how much the targets of a step agree, and what is said where they cannot."""
+"""`policy.align`: how far the versions of a step's targets agree, and the messages if they cannot."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ align = "{mode}"
 
 @pytest.fixture
 def split(index: IndexServer) -> IndexServer:
-    """`split` is newer on Linux; of `apart` each platform has a version that the other lacks."""
+    """`split` is newer on Linux. Each platform has a version of `apart` that the other lacks."""
     index.add(build_wheel("split", "2.0", tag=f"{_TAG}-{_TAG}-manylinux_2_17_x86_64"))
     index.add(build_wheel("split", "1.0"))
     index.add(build_wheel("apart", "2.0", tag=f"{_TAG}-{_TAG}-manylinux_2_17_x86_64"))
@@ -38,7 +38,7 @@ def split(index: IndexServer) -> IndexServer:
 @pytest.mark.parametrize(
     ("mode", "versions"), [("off", ["1.0", "2.0"]), ("newest", ["1.0", "2.0"]), ("strong", ["1.0"])]
 )
-def test_targets_agree_as_much_as_asked(
+def test_targets_agree_as_far_as_the_policy_requires(
     workplace: Workplace, split: IndexServer, mode: str, versions: list[str]
 ) -> None:
     workplace.write(manifest(mode))

@@ -1,4 +1,4 @@
-"""`envc lock` for steps with conda packages, over channels on disk."""
+"""`envc lock` for steps with conda packages, with channels on disk."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def record(name: str, version: str, build: str, subdir: str, **more: Any) -> dic
 
 
 def write_channel(folder: Path, **changes: dict[str, Any]) -> None:
-    """A channel of three platforms; `changes` add records to a subdir, named with _ for -."""
+    """Write a channel of three platforms. `changes` add records to subdirs, whose names have _ instead of -."""
     for subdir in ("linux-64", "osx-arm64", "win-64", "noarch"):
         packages: dict[str, Any] = {}
         if subdir != "noarch":
@@ -69,7 +69,7 @@ def place(tmp_path: Path) -> Workplace:
     return place
 
 
-def test_every_platform_gets_its_builds(place: Workplace) -> None:
+def test_every_platform_gets_its_own_builds(place: Workplace) -> None:
     done = place.ok("lock")
     assert "wrote manifest.lock: 2 environments, 4 packages" in done.err
     text = place.lock.read_text()
@@ -84,7 +84,7 @@ def test_every_platform_gets_its_builds(place: Workplace) -> None:
     assert "6 step-targets, 4 environments" in place.ok("status").out
 
 
-def test_a_new_build_moves_no_pin_until_it_is_asked_to(place: Workplace) -> None:
+def test_a_new_build_moves_no_pin_without_an_upgrade(place: Workplace) -> None:
     place.ok("lock")
     newer = record("tool", "1.1", "lin_0", "linux-64", depends=["python", "data"])
     write_channel(place.checkout / "channel", linux_64=newer)
@@ -102,7 +102,7 @@ def test_a_conflict_names_the_lines_of_the_manifest(place: Workplace) -> None:
     assert "(project.python, line 4)" in done.err
 
 
-def test_a_spec_that_conda_does_not_know_names_its_line(place: Workplace) -> None:
+def test_an_invalid_spec_is_reported_with_its_line(place: Workplace) -> None:
     place.write(MANIFEST.replace('conda = ["extra"]', 'conda = ["extra >=1.*.2.*.x["]'))
     done = place.fails(2, "lock")
     assert "steps.two.on.linux-64.conda[0]" in done.err
@@ -130,7 +130,7 @@ def test_a_record_without_a_digest_is_hashed_when_it_is_locked(place: Workplace)
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded channels are not beside this checkout")
-def test_the_example_locks_for_four_platforms_as_often_as_asked(tmp_path: Path) -> None:
+def test_locking_the_example_twice_gives_the_same_lock(tmp_path: Path) -> None:
     place = Workplace(tmp_path, None)
     shutil.copytree(ROOT / "examples" / "conda", place.checkout, dirs_exist_ok=True)
     (place.checkout / "channels").symlink_to(SHARED)

@@ -1,4 +1,4 @@
-"""A search that is stopped says what it was trying, and never hangs."""
+"""A search that reaches a limit ends with a message that says what it was trying."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ pypi = ["upper", "lower"]
 
 
 def publish(index: IndexServer, count: int) -> None:
-    """Two projects whose versions all ask for something that does not exist."""
+    """Publish two projects whose versions all require something that does not exist."""
     for number in range(1, count + 1):
         index.add(build_wheel("upper", f"{number}.0", [f"lower=={number}.0", f"nothing{number}>=1"]))
         index.add(build_wheel("lower", f"{number}.0"))
 
 
-def test_a_number_of_candidates_ends_the_search(workplace: Workplace, index: IndexServer) -> None:
+def test_the_search_ends_at_the_limit_of_candidates(workplace: Workplace, index: IndexServer) -> None:
     publish(index, 8)
     workplace.write(MANIFEST)
     done = workplace.fails(1, "lock", "--max-candidates", "3", "--json")
@@ -39,7 +39,7 @@ def test_a_number_of_candidates_ends_the_search(workplace: Workplace, index: Ind
     assert "was stopped" not in whole.err
 
 
-def test_a_time_ends_the_search(workplace: Workplace, index: IndexServer) -> None:
+def test_the_search_ends_at_the_time_limit(workplace: Workplace, index: IndexServer) -> None:
     publish(index, 12)
     index.behaviour.delay = 0.4
     workplace.write(MANIFEST)

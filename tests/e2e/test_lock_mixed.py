@@ -54,7 +54,7 @@ def place(tmp_path: Path, index: IndexServer) -> Workplace:
 
 
 def write_numbers(place: Workplace, *versions: str) -> None:
-    """The channel, with `num` in these versions for every platform."""
+    """Write the channel, with `num` in these versions for every platform."""
     versions = versions or ("1.0", "2.0")
     changes = {
         subdir.replace("-", "_"): {
@@ -71,7 +71,7 @@ def test_both_kinds_lock_for_every_platform_together(place: Workplace, index: In
     done = place.ok("lock")
     assert "wrote manifest.lock: 3 environments" in done.err
     check_golden(GOLDEN / "mixed.lock", place.lock.read_text())
-    # The newest num of conda is too new for app: it was solved again, and num was never looked for on the index.
+    # The newest num of conda is too new for app: conda was solved again, and the index was never queried for num.
     assert index.requests_for("/simple/num/") == 0
     place.ok("lock", "--check")
     place.ok("lock", "--verify")
@@ -114,7 +114,7 @@ def test_branches_that_add_a_step_of_each_kind_merge(place: Workplace, index: In
     assert index.paths == []
 
 
-def test_a_conflict_tells_both_chains_with_their_lines(place: Workplace) -> None:
+def test_a_conflict_shows_both_chains_with_their_lines(place: Workplace) -> None:
     place.write(MANIFEST.replace('conda = ["num"]', 'conda = ["num >=2"]'))
     done = place.fails(1, "lock")
     golden = "\n".join(line.rstrip() for line in done.err.splitlines()) + "\n"
@@ -128,7 +128,7 @@ def test_a_conflict_tells_both_chains_with_their_lines(place: Workplace) -> None
     assert not place.lock.exists()
 
 
-def test_the_manifest_s_mapping_goes_first_and_makes_a_lock_stale(place: Workplace) -> None:
+def test_the_manifests_mapping_has_priority_and_makes_a_lock_stale(place: Workplace) -> None:
     place.ok("lock")
     place.write(MANIFEST + "[mapping]\nnum = false\n")
     assert "options.mapping.num: + false" in place.fails(1, "lock", "--check").err
@@ -137,10 +137,10 @@ def test_the_manifest_s_mapping_goes_first_and_makes_a_lock_stale(place: Workpla
     place.ok("lock")
     text = place.lock.read_text()
     assert 'pypi = ["lib"]' in text
-    assert '"pypi:lib @' not in text  # of step one, lib is conda's
+    assert '"pypi:lib @' not in text  # in step one, lib comes from conda
 
 
-def test_an_extra_of_what_conda_brings_adds_what_the_index_says(place: Workplace, index: IndexServer) -> None:
+def test_an_extra_of_a_conda_package_adds_requirements_from_the_index(place: Workplace, index: IndexServer) -> None:
     index.add(build_wheel("num", "2.0", ["nothing", 'fast; extra == "speed"'], extras=["speed"]))
     index.add(build_wheel("fast", "0.1"))
     place.write(MANIFEST.replace('pypi = ["app"]', 'pypi = ["num[speed]"]'))
@@ -165,7 +165,7 @@ def test_a_python_of_conda_needs_no_conda_package(place: Workplace) -> None:
 
 
 @pytest.mark.parametrize("kind", ["host", "standalone"])
-def test_beside_another_python_there_are_no_conda_packages(place: Workplace, kind: str) -> None:
+def test_conda_packages_need_conda_s_python(place: Workplace, kind: str) -> None:
     place.write(MANIFEST.replace('conda = ["num"]', f'conda = ["num"]\ninterpreter = "{kind}"'))
     done = place.fails(1, "lock")
     assert "a step with conda packages uses conda's own Python, and no other" in done.err
@@ -174,7 +174,7 @@ def test_beside_another_python_there_are_no_conda_packages(place: Workplace, kin
     assert not place.lock.exists()
 
 
-def test_a_constraint_of_the_manifest_is_told_with_its_line(place: Workplace) -> None:
+def test_a_constraint_of_the_manifest_is_reported_with_its_line(place: Workplace) -> None:
     place.write(f'{MANIFEST}\n[constraints]\nconda = ["num >=3"]\n')
     done = place.fails(1, "lock")
     assert "the constraint num >=3 (constraints.conda[0], line 22) rules it out" in done.err
@@ -206,7 +206,7 @@ def test_both_kinds_are_solved_from_the_command_line(place: Workplace) -> None:
 
 
 def test_a_real_table_of_names_and_a_real_channel(tmp_path: Path, index: IndexServer) -> None:
-    """The example, over recorded conda-forge and an index that holds what it needs of PyPI."""
+    """The example, with a recording of conda-forge and an index with its PyPI packages."""
     if not SHARED.is_dir():
         pytest.skip("the recorded channels are not beside this checkout")
     index.add(build_wheel("tabulate", "0.9.0"))
@@ -225,7 +225,7 @@ def test_a_real_table_of_names_and_a_real_channel(tmp_path: Path, index: IndexSe
     place.ok("lock", "--check")
 
 
-def test_a_yanked_file_beside_conda_packages_is_named_each_time(place: Workplace, index: IndexServer) -> None:
+def test_a_yanked_file_in_a_mixed_step_is_reported_each_time(place: Workplace, index: IndexServer) -> None:
     index.add(build_wheel("lib", "2.0"), yanked="leaks")
     place.write(MANIFEST.replace('pypi = ["app"]', 'pypi = ["app", "lib==2.0"]'))
     told = "warning: one on linux-64, osx-arm64, win-64: lib 2.0 was yanked: leaks\n"

@@ -1,4 +1,4 @@
-"""`envc lock --step`, `--target` and `--resolution`: what is meant is locked again, the rest stays as it was."""
+"""`envc lock --step`, `--target` and `--resolution`: the selection is locked again, and the rest stays unchanged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pypi = ["alpha"]
 
 
 def environments(place: Workplace) -> dict[str, dict[str, Any]]:
-    """By step."""
+    """Return the environments by step."""
     locked = tomllib.loads(place.lock.read_text())
     return {step: environment for environment in locked["environment"] for step in environment["steps"]}
 
@@ -69,10 +69,10 @@ def test_one_step_alone_moves_and_keeps_its_own_pins(workplace: Workplace, index
     assert 'id = "pypi:alpha"\nversion = "1.1"' in workplace.lock.read_text(), "the id stays with its release"
     text = workplace.lock.read_text()
     workplace.ok("lock")
-    assert workplace.lock.read_text() == text, "what was taken apart on purpose stays apart"
+    assert workplace.lock.read_text() == text, "steps separated on purpose stay separate"
     workplace.write(MANIFEST + '\n[steps.later]\npypi = ["alpha", "native"]\n')
     done = workplace.ok("lock")
-    assert "(0 problems solved" in done.err, "equal inputs have an answer already"
+    assert "(0 problems solved" in done.err, "equal inputs already have a solution"
     assert environments(workplace)["later"]["steps"] == ["later", "train"]
 
 
@@ -101,7 +101,7 @@ def test_a_first_lock_may_hold_one_step(workplace: Workplace) -> None:
     workplace.ok("lock", "--check")
 
 
-def test_what_holds_for_the_whole_lock_is_not_locked_in_part(workplace: Workplace) -> None:
+def test_changes_to_the_whole_lock_cannot_be_locked_in_part(workplace: Workplace) -> None:
     workplace.write(MANIFEST)
     workplace.ok("lock")
     before = workplace.lock.read_text()
@@ -128,7 +128,7 @@ def test_what_holds_for_the_whole_lock_is_not_locked_in_part(workplace: Workplac
 
 
 def test_the_opposite_strategy_forgets_the_pins(workplace: Workplace) -> None:
-    """As in uv: pins that stay would make the flag a word without effect."""
+    """As in uv: if pins stayed, the option would have no effect."""
     workplace.write(MANIFEST)
     workplace.ok("lock")
     assert versions(workplace, "train", "alpha") == ["1.1"]
@@ -145,8 +145,8 @@ def test_the_opposite_strategy_forgets_the_pins(workplace: Workplace) -> None:
     assert versions(workplace, "train", "alpha") == ["1.1"]
 
 
-def test_what_is_left_alone_keeps_the_requirements_of_its_extras(workplace: Workplace) -> None:
-    """The lock holds what an extra needs for as long as a step that it keeps has asked for the extra."""
+def test_unselected_steps_keep_the_requirements_of_their_extras(workplace: Workplace) -> None:
+    """The lock keeps the requirements of an extra as long as a kept step requires the extra."""
     head, _, _ = MANIFEST.partition("[steps.prepare]")
     steps = '[steps.one]\npypi = ["beta[fast]"]\n\n[steps.two]\npypi = ["alpha"]\n'
     workplace.write(head + steps)

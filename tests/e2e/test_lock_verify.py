@@ -1,4 +1,4 @@
-"""`envc lock --verify`: is the lock what would be locked, and are its files where they came from?"""
+"""`envc lock --verify`: checks that locking again gives the same lock, and that its files still exist."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.servers import IndexServer
 from tests.support.wheels import build_wheel
 
 
-def test_a_lock_that_holds(workplace: Workplace, index: IndexServer) -> None:
+def test_a_valid_lock_is_verified(workplace: Workplace, index: IndexServer) -> None:
     workplace.ok("lock")
     before = workplace.lock.read_bytes()
     done = workplace.ok("lock", "--verify")
@@ -22,8 +22,8 @@ def test_a_lock_that_holds(workplace: Workplace, index: IndexServer) -> None:
     assert workplace.lock.read_bytes() == before
 
 
-def test_a_lock_of_pins_that_are_old_or_differ_by_target_holds(workplace: Workplace, index: IndexServer) -> None:
-    """Pins that stay are what would be locked: a target's own pins before those of others."""
+def test_a_lock_with_old_or_target_specific_pins_is_valid(workplace: Workplace, index: IndexServer) -> None:
+    """Locking again keeps the pins: a target prefers its own pins to those of others."""
     workplace.ok("lock")
     index.add(build_wheel("alpha", "1.2", ["gamma>=1"]))
     workplace.ok("lock", "--upgrade", "--step", "report", "--target", "win-64", "--refresh")
@@ -32,7 +32,7 @@ def test_a_lock_of_pins_that_are_old_or_differ_by_target_holds(workplace: Workpl
     assert "would differ" in done.err
 
 
-def test_files_that_are_gone_or_others_are_named(workplace: Workplace, index: IndexServer) -> None:
+def test_missing_and_changed_files_are_reported(workplace: Workplace, index: IndexServer) -> None:
     workplace.ok("lock")
     index.remove("gamma-2.0-py3-none-any.whl")
     gone = workplace.fails(1, "lock", "--verify")
@@ -65,7 +65,7 @@ def test_a_yanked_pin_stays_with_a_warning_each_time(workplace: Workplace, index
     assert 'id = "pypi:gamma"\nversion = "1.0"' in workplace.lock.read_text()
 
 
-def test_it_stands_alone_and_asks_for_a_fresh_lock(workplace: Workplace, index: IndexServer) -> None:
+def test_verify_excludes_other_options_and_needs_a_fresh_lock(workplace: Workplace, index: IndexServer) -> None:
     workplace.fails(1, "lock", "--verify")
     workplace.ok("lock")
     wrong = workplace.fails(2, "lock", "--verify", "--upgrade")

@@ -1,4 +1,4 @@
-"""Yanked files through the command line: kept once they are locked, and named each time."""
+"""Yanked files through the command line: kept once they are locked, and reported each time."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _yank(index: IndexServer, reason: str | None = "broken on Sundays") -> None:
 
 @pytest.fixture
 def yanking(workplace: Workplace, index: IndexServer) -> Workplace:
-    """A lock of which one step names a yanked version; another may have that project, and takes the older one."""
+    """A lock with a step that pins a yanked version. Another step may use the project, and gets the older version."""
     _yank(index)
     workplace.write(NAMED)
     assert WARNING in workplace.ok("lock").err
@@ -54,7 +54,7 @@ def yanking(workplace: Workplace, index: IndexServer) -> Workplace:
     return workplace
 
 
-def test_every_lock_warns_and_an_unchanged_one_asks_nobody(yanking: Workplace, index: IndexServer) -> None:
+def test_every_lock_warns_and_an_unchanged_one_sends_no_request(yanking: Workplace, index: IndexServer) -> None:
     before = yanking.lock.read_bytes()
     index.forget()
     for arguments in (
@@ -75,7 +75,7 @@ def test_every_lock_warns_and_an_unchanged_one_asks_nobody(yanking: Workplace, i
     assert yanking.lock.read_bytes() == before
 
 
-def test_it_warns_where_something_else_is_locked_or_out_of_date(yanking: Workplace) -> None:
+def test_partial_and_stale_locks_warn_too(yanking: Workplace) -> None:
     assert WARNING in yanking.ok("add", "--step", "report", "beta").err
     assert WARNING in yanking.ok("remove", "--step", "report", "beta").err
     yanking.write(NAMED + '[steps.more]\npypi = ["beta"]\n')
@@ -87,9 +87,7 @@ def test_it_warns_where_something_else_is_locked_or_out_of_date(yanking: Workpla
     assert "yanked" not in yanking.lock.read_text()
 
 
-def test_bundle_warns_of_what_it_ships_and_a_machine_that_runs_it_does_not(
-    workplace: Workplace, index: IndexServer
-) -> None:
+def test_bundle_warns_of_yanked_files_and_run_does_not(workplace: Workplace, index: IndexServer) -> None:
     _yank(index)
     workplace.write(
         NAMED.replace('["linux-64", "win-64"]', f'["{host_platform()}"]').replace(
@@ -122,7 +120,7 @@ def test_a_later_yank_is_found_by_verify_recorded_by_a_solve_and_forgotten_by_on
     assert everywhere in verified.err and "matches what would be locked" in verified.err
     assert workplace.lock.read_text() == plain
 
-    # One step is solved again. What the index says of a file holds wherever it is used.
+    # One step is solved again. The yank of a file applies to every step that uses it.
     more = NAMED.replace('["gamma==2.0"]', '["gamma==2.0", "delta"]')
     workplace.write(more)
     assert everywhere in workplace.ok("lock", "--refresh").err
@@ -163,9 +161,7 @@ def test_a_file_of_one_target_may_be_yanked_alone(workplace: Workplace, index: I
     assert "warning: prepare on win-64: native 1.0 was yanked\n" in workplace.ok("lock").err
 
 
-def test_a_yanked_source_distribution_marks_the_wheel_that_is_built_of_it(
-    workplace: Workplace, index: IndexServer
-) -> None:
+def test_a_yanked_source_distribution_marks_the_wheel_built_from_it(workplace: Workplace, index: IndexServer) -> None:
     index.add(backend_wheel())
     index.add(sdist("acme", "1.0", project_files("acme")), yanked="made in haste")
     workplace.write(
@@ -178,7 +174,7 @@ def test_a_yanked_source_distribution_marks_the_wheel_that_is_built_of_it(
     assert told in workplace.ok("lock", "--verify").err
 
 
-def test_what_a_wheel_is_built_with_may_be_yanked_too(workplace: Workplace, index: IndexServer) -> None:
+def test_yanked_build_requirements_are_reported_too(workplace: Workplace, index: IndexServer) -> None:
     index.add(backend_wheel(), yanked="forgets files")
     index.add(backend_wheel("1.1"))
     system = project_files("acme")["pyproject.toml"].replace('"tinybuild"]', '"tinybuild==1.0"]')
@@ -198,7 +194,7 @@ def test_what_a_wheel_is_built_with_may_be_yanked_too(workplace: Workplace, inde
     assert told in workplace.ok("lock").err
     assert told in workplace.ok("lock", "--verify").err
     assert told in workplace.ok("bundle", "--platform", "linux-64").err.replace("linux-64:", "linux-64, win-64:")
-    # Built again, or taken from what this machine remembers, it is the same wheel.
+    # Built again or taken from the cache, it is the same wheel.
     workplace.lock.unlink()
     assert told in workplace.ok("lock").err
     assert workplace.lock.read_text() == text
@@ -208,7 +204,7 @@ def test_what_a_wheel_is_built_with_may_be_yanked_too(workplace: Workplace, inde
 
 
 @pytest.mark.parametrize("pages", ["json", "html"])
-def test_a_reason_brings_no_address_and_no_lines(workplace: Workplace, index: IndexServer, pages: str) -> None:
+def test_a_reason_contains_no_address_and_no_line_ends(workplace: Workplace, index: IndexServer, pages: str) -> None:
     index.behaviour.pages = "html" if pages == "html" else "json"
     hostile = "gone,\n\nsee\thttps://user:secret@host.example.com/why \x1b[2J\u202eor bad.example\r\n" + 'x"} ' * 1_000
     _yank(index, hostile)
@@ -220,12 +216,12 @@ def test_a_reason_brings_no_address_and_no_lines(workplace: Workplace, index: In
         assert not any(bad in held for bad in ("://", "secret", "example", "\x1b", "\u202e", "host."))
     assert max(map(len, shown.splitlines())) < 400
     assert workplace.ok("lock", "--check").err == shown[: shown.index("  + ")] + "manifest.lock is up to date\n"
-    # What somebody writes into the lock itself is no more trusted than the index.
+    # A reason written into the lock by hand is not trusted either.
     workplace.lock.write_text(re.sub("yanked = '[^']*'", 'yanked = "see https://a.example/"', text))
     assert "gamma 2.0 was yanked: see …\n" in workplace.ok("lock").err
 
 
-def test_solve_says_it_too(workplace: Workplace, index: IndexServer) -> None:
+def test_solve_reports_yanked_files_too(workplace: Workplace, index: IndexServer) -> None:
     _yank(index)
     done = workplace.ok("solve", "--pypi", "gamma==2.0", "--platform", "linux-64", "--json")
     assert done.err == "warning: gamma 2.0 was yanked: broken on Sundays\n"

@@ -1,4 +1,4 @@
-"""What people get wrong: each is told what is wrong, where, and the way out, and is never told of a bug."""
+"""Common mistakes of users: each message says what is wrong, where, and what to do, and is never an internal error."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def test_spans_name_their_option(workplace: Workplace, words: tuple[str, ...], t
     assert 'write a span of time such as "90s"' in done.err
 
 
-def test_a_python_that_does_not_exist_yet(workplace: Workplace) -> None:
+def test_a_python_that_does_not_exist_yet_is_reported(workplace: Workplace) -> None:
     done = workplace.fails(2, "solve", "--pypi", "alpha", "--python", "3.99")
     assert "--python 3.99: no Python that envc knows satisfies '3.99'" in done.err
     assert "it knows 3.8" in done.err
 
 
-def test_a_platform_that_the_manifest_does_not_have_is_no_slip_of_the_pen(workplace: Workplace) -> None:
+def test_a_platform_not_in_the_manifest_is_not_treated_as_a_typo(workplace: Workplace) -> None:
     done = workplace.fails(2, "lock", "--target", "osx-64")
     assert "no target for osx-64; it has linux-64, linux-aarch64, osx-arm64, win-64" in done.err
     assert 'add "osx-64" to the targets' in done.err
     assert "did you mean osx-arm64?" in workplace.fails(2, "lock", "--target", "osx-arm46").err
 
 
-def test_the_manifest_may_be_named_alike_for_every_verb(workplace: Workplace) -> None:
+def test_every_verb_accepts_the_manifest_option(workplace: Workplace) -> None:
     named = ("--manifest", str(workplace.manifest))
     elsewhere = workplace.folder
     workplace.ok("lock", *named, cwd=elsewhere)
@@ -50,7 +50,7 @@ def test_the_manifest_may_be_named_alike_for_every_verb(workplace: Workplace) ->
     assert "name it with --manifest" in workplace.fails(2, "run", "train", cwd=elsewhere).err
 
 
-def test_frozen_is_named_where_it_helps(workplace: Workplace) -> None:
+def test_frozen_is_suggested_if_it_helps(workplace: Workplace) -> None:
     workplace.ok("lock")
     workplace.manifest.write_text(workplace.manifest.read_text().replace('"alpha>=1"', '"alpha>=1.1"'))
     assert "run `envc lock`, or pass --frozen" in workplace.fails(1, "bundle").err
@@ -63,7 +63,7 @@ def test_frozen_is_named_where_it_helps(workplace: Workplace) -> None:
 @pytest.mark.parametrize(
     "words", [("lock", "--no-such-option"), ("solve", "--resolution", "newest"), ("cache", "grow")]
 )
-def test_machines_are_told_of_wrong_options_too(workplace: Workplace, words: tuple[str, ...]) -> None:
+def test_wrong_options_are_reported_as_json_too(workplace: Workplace, words: tuple[str, ...]) -> None:
     done = workplace.fails(2, *words, "--json")
     assert done.json["error"]["code"] == "usage"
     assert done.json["error"]["message"]
@@ -73,8 +73,8 @@ def test_the_cache_is_shown_as_json_without_a_verb_too(workplace: Workplace) -> 
     assert workplace.ok("cache", "--json").json == workplace.ok("cache", "show", "--json").json
 
 
-def test_places_that_cannot_be_written(workplace: Workplace) -> None:
-    """A file where a folder should be stands for whatever may be wrong with a place."""
+def test_unwritable_locations_are_reported(workplace: Workplace) -> None:
+    """A file in place of a folder is an example of an unusable location."""
     workplace.ok("lock")
     place = str(workplace.checkout / "main.py" / "x")
     no_cache = {"ENVC_CACHE_DIR": place}
@@ -91,7 +91,7 @@ def test_places_that_cannot_be_written(workplace: Workplace) -> None:
 
 
 def without_rights(workplace: Workplace, *words: str) -> subprocess.CompletedProcess[str]:
-    """A run that may do only what the modes of files allow, also where the tests run as root."""
+    """Run the command with only the rights that file modes give, even if the tests run as root."""
     before: list[str] = []
     if os.geteuid() == 0:
         if shutil.which("setpriv") is None:
@@ -104,7 +104,7 @@ def without_rights(workplace: Workplace, *words: str) -> subprocess.CompletedPro
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="rights are no modes there")
-def test_places_of_somebody_else(workplace: Workplace) -> None:
+def test_locations_of_other_users_are_reported(workplace: Workplace) -> None:
     workplace.ok("lock")
     workplace.ok("bundle", "--step", "train", "--platform", host_platform())
     workplace.ok("hydrate", "train")
@@ -125,13 +125,13 @@ def test_places_of_somebody_else(workplace: Workplace) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send to one process")
-def test_ctrl_c_before_anything_has_begun(workplace: Workplace) -> None:
-    """Not a traceback, and above all not half of an extension module, which crashes when it is used."""
+def test_ctrl_c_during_start_up(workplace: Workplace) -> None:
+    """No traceback, and above all no half-loaded extension module, which would crash when used."""
     (workplace.folder / "modules").mkdir()
     interrupted = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise SystemExit('it went on')\n"
     (workplace.folder / "modules" / "msgspec.py").write_text(interrupted)
     env = workplace.env | {"PYTHONPATH": str(workplace.folder / "modules")}
-    # Whoever runs the tests in the background of a shell has interrupts ignored, and children inherit that.
+    # A shell ignores interrupts in background jobs, and child processes inherit that.
     script = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     script += "from envc.cli.main import main; main()"
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A step of conda and PyPI packages from manifest to run: locked, bundled, hydrated, on a Python of conda."""
+"""A step of conda and PyPI packages, from manifest to run, on conda's Python."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ app.main()
 
 @pytest.fixture
 def place(tmp_path: Path) -> Workplace:
-    """A workplace whose index is gone once the step is bundled."""
+    """A workplace whose index is stopped after the step is bundled."""
     app = build_wheel(
         "app", "1.0", ["greeter>=2"], files={"app.py": APP}, entry_points={"console_scripts": {"say": "app:main"}}
     )
@@ -45,7 +45,7 @@ def place(tmp_path: Path) -> Workplace:
     return place
 
 
-def test_both_kinds_stand_in_one_prefix_and_find_each_other(place: Workplace, tmp_path: Path) -> None:
+def test_both_kinds_are_in_one_prefix_and_import_each_other(place: Workplace, tmp_path: Path) -> None:
     prefix = tmp_path / "prefix"
     place.ok("hydrate", "work", "--prefix", str(prefix))
     *_, found, greeting, last = run_alone(prefix, PROGRAM)
@@ -59,7 +59,7 @@ def test_both_kinds_stand_in_one_prefix_and_find_each_other(place: Workplace, tm
     assert (prefix / "conda-meta").is_dir()
 
 
-def test_one_file_carries_both_kinds(place: Workplace, tmp_path: Path) -> None:
+def test_a_single_file_bundle_contains_both_kinds(place: Workplace, tmp_path: Path) -> None:
     place.ok("bundle", "--frozen", "--output", str(tmp_path / "work.tar.zst"))
     for folder in (place.store, place.checkout, place.cache):
         shutil.rmtree(folder)

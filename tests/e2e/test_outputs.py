@@ -1,4 +1,4 @@
-"""Output for machines: every JSON output matches its schema, and standard output holds nothing but data."""
+"""Machine-readable output: every JSON output matches its schema, and standard output contains only data."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ def test_quiet_prints_nothing(workplace: Workplace) -> None:
     assert (done.out, done.err) == ("", "")
 
 
-def test_no_colours_in_a_pipe(workplace: Workplace) -> None:
+def test_output_to_a_pipe_has_no_colours(workplace: Workplace) -> None:
     assert "\x1b" not in workplace.fails(2, "lock", "nowhere.toml").err

@@ -1,4 +1,4 @@
-"""Steps that bring an interpreter along: locked, bundled and run where there is no other Python."""
+"""Steps with a standalone interpreter: locked, bundled and run on a machine without another Python."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def mirror(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def place(workplace: Workplace) -> Workplace:
-    del workplace.env["ENVC_PYTHON"]  # it would be taken for steps that run on a Python of the machine
+    del workplace.env["ENVC_PYTHON"]  # otherwise it would be used for steps that run on a Python of the machine
     return workplace
 
 
@@ -78,7 +78,7 @@ def place(workplace: Workplace) -> Workplace:
 def test_a_step_runs_on_the_interpreter_that_its_lock_names(
     place: Workplace, mirror: str, index: IndexServer, tmp_path: Path
 ) -> None:
-    """Downloaded from a folder for each build, as upstream keeps them; hydrated where nothing can be asked any more."""
+    """Archives are downloaded from one folder per build, as upstream has them. Hydrating works without a network."""
     write_table(place.checkout / "pythons", {FILE: archive()})
     folder = tmp_path / "mirror/20260501"
     folder.mkdir()
@@ -109,7 +109,7 @@ def test_a_step_runs_on_the_interpreter_that_its_lock_names(
 
 
 @NEEDS_ARCHIVE
-def test_a_bundle_runs_in_a_root_with_nothing_but_libc(place: Workplace, tmp_path: Path) -> None:
+def test_a_bundle_runs_in_a_root_with_only_libc(place: Workplace, tmp_path: Path) -> None:
     write_table(place.checkout / "pythons", {FILE: archive()})
     place.write(MANIFEST.replace("URL", "pythons"))
     place.ok("lock")
@@ -130,7 +130,7 @@ def test_a_bundle_runs_in_a_root_with_nothing_but_libc(place: Workplace, tmp_pat
         source = Path(next(iter(sorted(root.rglob("libc.so.6"))))).relative_to(root).parent / name
         if Path("/", source).exists():
             shutil.copyfile(Path("/", source), root / source)
-    # The loader asks /proc where the interpreter is; every container has one.
+    # The loader finds the interpreter through /proc, which every container has.
     script = 'mount --rbind /proc "$1/proc" && exec chroot "$1" /env/bin/python -c "$2"'
     command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", str(root), MODULES]
     if shutil.which("unshare") is None or subprocess.run([*command[:3], "true"], check=False).returncode:
@@ -140,7 +140,7 @@ def test_a_bundle_runs_in_a_root_with_nothing_but_libc(place: Workplace, tmp_pat
 
 
 def test_an_interpreter_for_windows_is_bundled_anywhere(place: Workplace, tmp_path: Path) -> None:
-    """Console scripts look for Python in the folder above their own, and only the lock's packages are there."""
+    """Console scripts look for Python in the parent folder, and only the lock's packages are installed."""
     files: dict[str, Content] = {
         "python/python.exe": "MZ",
         "python/Lib/os.py": "",
@@ -160,7 +160,7 @@ def test_an_interpreter_for_windows_is_bundled_anywhere(place: Workplace, tmp_pa
     assert not (prefix / "Lib/site-packages/pip").exists()
 
 
-def test_the_interpreter_stays_until_it_is_let_go(place: Workplace) -> None:
+def test_the_interpreter_stays_until_upgraded(place: Workplace) -> None:
     host = host_platform()
     if host != "linux-64":
         pytest.skip("the archives of this test are called linux-64's")
@@ -185,7 +185,7 @@ def test_the_interpreter_stays_until_it_is_let_go(place: Workplace) -> None:
     assert f"the table has {major_minor}.1, {major_minor}.2" in done.err
 
 
-def test_what_the_table_lacks_is_told_with_the_step(place: Workplace) -> None:
+def test_an_interpreter_missing_from_the_table_is_reported_with_the_step(place: Workplace) -> None:
     write_table(place.checkout / "pythons", {WINDOWS: archive_of({"python/python.exe": "MZ"})})
     place.write(MANIFEST.replace("URL", "pythons").replace(f'["{host_platform()}"]', '["linux-aarch64"]'))
     done = place.fails(1, "lock", "--json")
@@ -202,9 +202,7 @@ def test_what_the_table_lacks_is_told_with_the_step(place: Workplace) -> None:
         ({"python/lib/os.py": ""}, "it holds no interpreter"),
     ],
 )
-def test_an_archive_that_would_do_harm_leaves_nothing_behind(
-    place: Workplace, files: dict[str, Content], reason: str
-) -> None:
+def test_a_hostile_archive_leaves_nothing_behind(place: Workplace, files: dict[str, Content], reason: str) -> None:
     write_table(place.checkout / "pythons", {LINUX: archive_of(files)})
     place.write(MANIFEST.replace("URL", "pythons").replace(f'["{host_platform()}"]', '["linux-64"]'))
     place.ok("lock")
@@ -214,7 +212,7 @@ def test_an_archive_that_would_do_harm_leaves_nothing_behind(
     assert not [path for path in place.store.rglob("*") if path.is_file() and {"any", "environments"} & {*path.parts}]
 
 
-def test_another_archive_than_was_locked_is_refused(place: Workplace) -> None:
+def test_an_archive_other_than_the_locked_one_is_refused(place: Workplace) -> None:
     write_table(place.checkout / "pythons", {LINUX: archive_of({"python/bin/python": "ELF"})})
     place.write(MANIFEST.replace("URL", "pythons").replace(f'["{host_platform()}"]', '["linux-64"]'))
     place.ok("lock")

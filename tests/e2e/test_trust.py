@@ -1,7 +1,7 @@
 """The chain from the lock to every byte that a step loads: each test breaks one link of it, as an attacker would.
 
-Who can write to the store forges what refers to a forgery as well. What stops them in the end is the lock, once
-`envc bundle --record` has written into it what every artifact unpacks to.
+An attacker with write access to the store can also forge everything that refers to a forged object. The lock stops
+this once `envc bundle --record` has recorded the content of every artifact in it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Reach = Literal["object", "record", "pointer"]
 
 
 def poison(workplace: Workplace, reach: Reach) -> RecordObject:
-    """Another content of the package alpha, in the store; with `reach`, in all that leads to it up to there."""
+    """Forge the content of the package alpha in the store. `reach` is the last kind of blob that is made to match."""
     store = open_store(workplace.store)
     key = step_key("demo", sha256(workplace.lock.read_bytes()), "train", host_platform())
     pointer = get_pointer(store, key)
@@ -57,14 +57,14 @@ def poison(workplace: Workplace, reach: Reach) -> RecordObject:
 
 
 def record_of(workplace: Workplace) -> Record:
-    """What the store says of the step."""
+    """Return the step's record in the store."""
     store = open_store(workplace.store)
     pointer = get_pointer(store, step_key("demo", sha256(workplace.lock.read_bytes()), "train", host_platform()))
     return get_record(store, pointer.environment, pointer.record)
 
 
 def another_machine(workplace: Workplace, folder: Path) -> Workplace:
-    """The same checkout and store, and nothing in the cache."""
+    """Return a machine with the same checkout and store, and an empty cache."""
     place = Workplace(folder, workplace.env["ENVC_INDEX_URL"])
     place.checkout = workplace.checkout
     place.env["ENVC_STORE"] = str(workplace.store)
@@ -78,7 +78,7 @@ def recorded(workplace: Workplace) -> Workplace:
     return workplace
 
 
-def test_the_lock_records_what_every_artifact_unpacks_to(recorded: Workplace) -> None:
+def test_the_lock_records_the_content_of_every_artifact(recorded: Workplace) -> None:
     text = recorded.lock.read_text()
     # alpha, beta, delta, gamma, and the native wheel of this platform
     assert sum("content = {" in line for line in text.splitlines()) == 5
@@ -102,7 +102,7 @@ def test_the_lock_records_what_every_artifact_unpacks_to(recorded: Workplace) ->
         ("pointer", "contains another content of alpha 1.1 than the lock records"),
     ],
 )
-def test_a_poisoned_store_is_refused_and_healed(
+def test_a_poisoned_store_is_refused_and_repaired(
     reach: Reach, says: str, recorded: Workplace, tmp_path: Path, index: IndexServer
 ) -> None:
     poison(recorded, reach)
@@ -118,8 +118,8 @@ def test_a_poisoned_store_is_refused_and_healed(
     assert "poisoned" not in next((tmp_path / "prefix").rglob("alpha.py")).read_text()
 
 
-def test_without_a_recorded_content_the_store_is_believed(workplace: Workplace, tmp_path: Path) -> None:
-    """What --record is for. The forgery is also found by every `bundle` that derives the object itself."""
+def test_without_a_recorded_content_the_store_is_trusted(workplace: Workplace, tmp_path: Path) -> None:
+    """This is why --record exists. A `bundle` that derives the object itself also detects the forgery."""
     workplace.ok("lock")
     workplace.ok("bundle", "--platform", host_platform())
     poison(workplace, "pointer")
@@ -130,14 +130,12 @@ def test_without_a_recorded_content_the_store_is_believed(workplace: Workplace, 
     assert other.ok("run", "train").out == HONEST
 
 
-def test_an_environment_made_before_the_lock_demanded_anything_is_not_reused(
-    workplace: Workplace, tmp_path: Path
-) -> None:
+def test_an_environment_made_before_contents_were_recorded_is_not_reused(workplace: Workplace, tmp_path: Path) -> None:
     workplace.ok("lock")
     workplace.ok("bundle", "--platform", host_platform())
     poison(workplace, "pointer")
     victim = another_machine(workplace, tmp_path / "victim")
-    victim.fails(1, "run", "train")  # the poisoned environment is ready now
+    victim.fails(1, "run", "train")  # now the poisoned environment is in the cache
     another_machine(workplace, tmp_path / "release").ok("bundle", "--platform", host_platform(), "--record")
     poison(workplace, "pointer")
     refused = victim.fails(1, "run", "--offline", "train")
@@ -149,7 +147,7 @@ def ledger_entry(workplace: Workplace, evil: RecordObject) -> Path:
     return workplace.cache / "derived" / index.layout / index.artifact[:2] / index.artifact
 
 
-def test_a_poisoned_ledger_makes_no_poisoned_lock(workplace: Workplace) -> None:
+def test_a_poisoned_ledger_does_not_poison_the_lock(workplace: Workplace) -> None:
     workplace.ok("lock")
     workplace.ok("bundle", "--platform", host_platform())
     honest = next(part.content for part in record_of(workplace).objects if part.name == "alpha")
@@ -160,7 +158,7 @@ def test_a_poisoned_ledger_makes_no_poisoned_lock(workplace: Workplace) -> None:
     assert "the object of alpha-1.1-py3-none-any.whl is made again" in recorded.err
     assert evil.content not in workplace.lock.read_text()
     assert honest in workplace.lock.read_text()
-    # From then on the ledger has no say about it.
+    # From then on the ledger is not used for it.
     ledger_entry(workplace, poison(workplace, "pointer")).write_text(evil.index.bytes_digest)
     workplace.ok("bundle", "--platform", host_platform())
     assert workplace.ok("run", "train").out == HONEST
@@ -179,8 +177,8 @@ def test_a_poisoned_artifact_is_fetched_again(recorded: Workplace, tmp_path: Pat
     assert recorded.ok("run", "train").out == HONEST
 
 
-def test_a_content_that_the_artifact_does_not_have(recorded: Workplace) -> None:
-    """A lock that demands what cannot be is refused, and says what to do; --record writes what is."""
+def test_a_recorded_content_that_the_artifact_does_not_have_is_refused(recorded: Workplace) -> None:
+    """A lock with a wrong content digest is refused with a hint, and --record corrects it."""
     text = recorded.lock.read_text()
     lied = re.sub(r'(alpha-1\.1.*content = \{ "?[a-z0-9.-]+"? = )"[0-9a-f]{64}"', rf'\1"{Sha256("0" * 64)}"', text)
     assert lied != text
@@ -192,7 +190,7 @@ def test_a_content_that_the_artifact_does_not_have(recorded: Workplace) -> None:
     assert recorded.lock.read_text() == text
 
 
-def test_what_is_recorded_was_derived_here(workplace: Workplace) -> None:
+def test_recorded_contents_are_derived_locally(workplace: Workplace) -> None:
     workplace.ok("lock")
     assert "leave out one" in workplace.fails(2, "bundle", "--record", "--trust-store").err
     workplace.write(MANIFEST.replace("alpha>=1", "alpha>=1.0.1"))
@@ -200,10 +198,10 @@ def test_what_is_recorded_was_derived_here(workplace: Workplace) -> None:
     assert "content = {" not in workplace.lock.read_text()
 
 
-def test_a_bundle_file_of_a_poisoned_store(recorded: Workplace, tmp_path: Path) -> None:
+def test_a_bundle_file_is_not_written_from_a_poisoned_store(recorded: Workplace, tmp_path: Path) -> None:
     recorded.ok("bundle", "--output", "good.zst", "--step", "train")
     poison(recorded, "object")
-    # The object's index is still read from the store, and the lock knows better.
+    # The object's index is still read from the store, but does not match the lock.
     bundled = recorded.ok("bundle", "--output", "healed.zst", "--step", "train")
     assert "is made again" in bundled.err
     good, healed = (recorded.checkout / name for name in ("good.zst", "healed.zst"))
@@ -215,7 +213,7 @@ def test_a_bundle_file_of_a_poisoned_store(recorded: Workplace, tmp_path: Path) 
 
 
 def damage(workplace: Workplace) -> None:
-    """One bit of one object's first frame. Its index, and with it the content that it claims, stays."""
+    """Flip one bit of an object's first frame. Its index, which claims a content, stays unchanged."""
     path = next(path for path in sorted((workplace.store / "v1/objects").rglob("*")) if path.is_file())
     data = bytearray(path.read_bytes())
     data[20] ^= 1
@@ -223,7 +221,7 @@ def damage(workplace: Workplace) -> None:
     path.write_bytes(data)
 
 
-def test_damage_behind_an_honest_index_is_healed_although_the_lock_vouches_for_it(
+def test_damage_behind_a_valid_index_is_repaired_although_the_content_is_recorded(
     recorded: Workplace, tmp_path: Path
 ) -> None:
     damage(recorded)
@@ -233,7 +231,7 @@ def test_damage_behind_an_honest_index_is_healed_although_the_lock_vouches_for_i
     assert another_machine(recorded, tmp_path / "third").ok("hydrate", "train")
 
 
-def test_code_in_the_cache_is_compared_before_every_use(recorded: Workplace) -> None:
+def test_code_in_the_cache_is_verified_before_every_use(recorded: Workplace) -> None:
     assert recorded.ok("run", "--from-store", "train").out == HONEST
     (main,) = recorded.cache.glob("code/*/files/main.py")
     for poisoning in ("content", "link", "missing", "list"):
@@ -256,8 +254,8 @@ def test_code_in_the_cache_is_compared_before_every_use(recorded: Workplace) -> 
     assert (main.parent / "output.txt").exists()
 
 
-def test_a_poisoned_environment_is_found_by_whoever_asks(recorded: Workplace) -> None:
-    """A ready environment is used as it is, as any virtual environment; asking costs reading all of it."""
+def test_verify_finds_a_poisoned_environment(recorded: Workplace) -> None:
+    """A ready environment is used unchecked, like any virtual environment. Verifying it means reading all of it."""
     assert recorded.ok("run", "train").out == HONEST
     (env,) = recorded.cache.glob("envs/*")
     assert recorded.ok("verify", "--prefix", str(env)).code == 0
@@ -265,5 +263,5 @@ def test_a_poisoned_environment_is_found_by_whoever_asks(recorded: Workplace) ->
     alpha.unlink()
     alpha.write_text("raise SystemExit('poisoned')\n")
     assert "alpha.py: has other content" in recorded.fails(1, "verify", "--prefix", str(env)).out
-    (env / ".envc/prefix.json").write_text("{}")  # whatever it says now, it is not what a pointer leads to
+    (env / ".envc/prefix.json").write_text("{}")  # the changed record does not match the pointer
     assert recorded.ok("run", "train").out == HONEST
