@@ -1,4 +1,4 @@
-"""What tests in every folder may ask for."""
+"""Fixtures and settings of all tests."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.support.blob_servers import S3Server
 
 # Peers such as uv are installed beside pytest, whether or not the environment was activated.
 os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
-# Where the tests run in the background of a shell, SIGINT is ignored, and every process they start would inherit that.
+# A shell ignores SIGINT in background jobs, and every process that the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# How long an example takes says more of who else uses the machine than of the example; and a law that holds where there
-# is a solution looks at many universes without one, more than hypothesis likes in some runs. On a CI machine the same
-# code gets the same verdict, as with hypothesis' own profile for such machines; new examples are looked for elsewhere.
+# The time of an example depends more on other load than on the example, so there is no deadline. A law about solvable
+# problems filters out many unsolvable universes, in some runs more than hypothesis allows. In CI the examples are
+# derandomized, as in hypothesis' own CI profile, so that the same code gets the same verdict.
 settings.register_profile(
     "envc",
     deadline=None,
@@ -31,7 +31,7 @@ settings.load_profile("envc")
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
-    """One S3 server for the whole run; who uses it is `slow`."""
+    """One S3 server for the whole run. Tests that use it are marked `slow`."""
     for needed in ("moto", "s3fs"):
         if importlib.util.find_spec(needed) is None:
             pytest.skip(f"{needed} is not installed")

@@ -1,6 +1,6 @@
 """Run a benchmark by name: ``python -m tests.benchmarks NAME [options]``.
 
-Each prints a ratio against a named peer, both measured alternately in one run, with medians.
+Each prints a ratio to a named peer. Both are measured alternately in one run, and medians are compared.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""alignment: how many packages of the example manifests have more than one version, beside independent solves."""
+"""alignment: packages of the example manifests with more than one version, compared with independent solves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.benchmarks.measure import clean_environment, median, program, timed, versions
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-MODES = ("off", "newest", "strong")  # "off" solves every target by itself
+MODES = ("off", "newest", "strong")  # "off" solves every target independently
 SPREAD = """\
 # Packages whose newest versions are not there for every platform, and markers that differ by platform.
 [project]
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         env = clean_environment()
         for name, text in manifests.items():
-            # Conda's packages are chosen by another solver, in other builds on every platform anyway.
+            # Conda packages are chosen by another solver, and have other builds on every platform anyway.
             if not re.search(r"^pypi = ", text, re.MULTILINE) or re.search(r"^conda = ", text, re.MULTILINE):
                 continue
             for mode in MODES:

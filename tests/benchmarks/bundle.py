@@ -1,4 +1,4 @@
-"""bundle: from wheels at hand to objects at level 9, beside `zstd -9` on the same bytes with as many threads."""
+"""bundle: from local wheels to objects at level 9, compared with `zstd -9` on the same bytes and number of threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""hydrate: from a store on tmpfs to a prefix on tmpfs, beside uv with an empty cache, `tar --zstd` and `cp -r`."""
+"""hydrate: from a store to a prefix on tmpfs, compared with uv with an empty cache, `tar --zstd` and `cp -r`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _archive(place: Scene, tree: Path) -> Path:
-    """The tree as `tar` and `zstd -9` write it."""
+    """Write the tree with `tar` and `zstd -9`."""
     archive = place.folder / "tree.tar.zst"
     archive.unlink(missing_ok=True)
     env = place.env | {"ZSTD_CLEVEL": "9", "ZSTD_NBTHREADS": "2"}

@@ -1,6 +1,6 @@
-"""hydrate-again: a further prefix on a host that has unpacked everything before, beside uv with warm hard links.
+"""hydrate-again: another prefix on a host that has unpacked everything before, compared with uv's warm hard links.
 
-Also what `--bytecode` costs, and what the first import gains by it.
+Also measures the time of `--bytecode`, and the time that it saves at the first import.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""hydrate-conda: a conda environment from a store beside py-rattler from a channel, cold and warm, all on tmpfs."""
+"""hydrate-conda: a conda environment from a store, compared with py-rattler from a channel, cold and warm, on tmpfs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def of_conda_packages(folder: Path, chosen: argparse.Namespace) -> Scene:
-    """A channel of the running interpreter and the set's wheels, locked and bundled for this machine."""
+    """Lock and bundle a channel of the running interpreter and the set's wheels for this machine."""
     env = clean_environment(ENVC_CACHE_DIR=str(folder / "cache"), ENVC_STORE=str(folder / "store"))
     place = Scene(folder, env, "here")
     if (place.work / "done").exists():

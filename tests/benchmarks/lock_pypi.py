@@ -1,4 +1,4 @@
-"""lock-pypi: `envc lock` beside `uv pip compile` at the same cut-off: warm, or cold against a recorded index."""
+"""lock-pypi: `envc lock` compared with `uv pip compile` at the same cut-off: warm, or cold with a recorded index."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ from tests.benchmarks.measure import (
 )
 from tests.support.replay import Replay
 
-START = 0.08  # seconds: what Python's own start may cost
+START = 0.08  # seconds: allowance for the start of Python
 WARM_ONE = 1.5  # times uv
-WARM_MANY = 0.7  # times as many runs of uv as there are targets
+WARM_MANY = 0.7  # times the sum of uv's runs, one for each target
 COLD = 1.5
-HARD = 2.0  # seconds, whatever uv takes
+HARD = 2.0  # seconds, regardless of uv
 MEMORY = 200  # MB, on the largest shared set
 
 
 class Scene(msgspec.Struct, frozen=True):
-    """One requirement set in a folder of its own."""
+    """One requirement set in a separate folder."""
 
     work: Path
     env: dict[str, str]
     data: dict[str, Any]
     requirements: list[str]
     expect: tuple[int, ...]
-    index: str | None = None  # for uv; envc finds it in the environment
+    index: str | None = None  # for uv; envc reads it from the environment
 
     def envc(self, targets: list[str], *flags: str) -> Run:
-        """One lock from nothing."""
+        """Make one lock without a previous one."""
         path = self.work / f"manifest-{len(targets)}.toml"
         if not path.exists():
             platforms = [TARGETS[target] for target in targets]
@@ -56,7 +56,7 @@ class Scene(msgspec.Struct, frozen=True):
         return measured([program("envc"), "lock", "--quiet", path.name, *flags], self.env, self.work, self.expect)
 
     def uv(self, targets: list[str], *flags: str) -> Run:
-        """One run for each target."""
+        """Run uv once for each target."""
         (self.work / "requirements.in").write_text("\n".join(self.requirements) + "\n")
         command = [program("uv"), "pip", "compile", "-q", "--no-config", "--only-binary", ":all:", "--generate-hashes"]
         command += ["--python-version", self.data["python"], "--exclude-newer", self.data["exclude_newer"], "--upgrade"]
@@ -144,7 +144,7 @@ def _warm(name: str, place: Scene, targets: list[str], runs: int, *, hard: bool)
     )
     budget = (WARM_ONE if len(targets) == 1 else WARM_MANY) * theirs.seconds + START
     if hard:
-        # To explain what has no solution may take longer than uv takes to say so.
+        # Explaining why there is no solution may take longer than uv takes to report it.
         budget = min(budget, HARD) if place.expect == (0,) else HARD
     missed = _print(name, "warm", targets, ours, theirs, budget)
     if name == "airflow":
@@ -164,7 +164,7 @@ def _cold(name: str, place: Scene, targets: list[str], index: Replay, runs: int)
         place.forget()
         return place.uv(targets)
 
-    # What is asked varies a little from run to run, for both.
+    # The requests vary slightly from run to run, for both.
     for _ in range(2):
         uv()
         envc()

@@ -1,4 +1,4 @@
-"""lock-unchanged: `envc lock` and `--check` where nothing has changed, beside `uv lock --check` on the same groups."""
+"""lock-unchanged: `envc lock` and `--check` without changes, compared with `uv lock --check` on the same groups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.benchmarks.measure import (
 )
 from tests.benchmarks.steps import manifest, uv_project
 
-BUDGETS = {10: 0.15, 1_000: 0.25}  # seconds by steps
+BUDGETS = {10: 0.15, 1_000: 0.25}  # seconds by number of steps
 
 
 def main(arguments: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""What the benchmarks share: whole-process timing in alternation, and the shared requirement sets."""
+"""Helpers of the benchmarks: alternating measurements of whole processes, and the shared requirement sets."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ TARGETS = {
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One whole process, or several that count as one."""
+    """The measurements of one whole process, or the sums of several."""
 
-    seconds: float  # by the clock
+    seconds: float  # wall-clock time
     cpu: float  # seconds, user and system
-    peak: int  # bytes, the largest resident set
+    peak: int  # bytes, peak resident set size
 
     def __add__(self, other: Run) -> Run:
         return Run(self.seconds + other.seconds, self.cpu + other.cpu, max(self.peak, other.peak))
@@ -46,7 +46,7 @@ class Runs:
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self.seconds = statistics.median(run.seconds for run in runs)
-        self.cpu = min(run.cpu for run in runs)  # on a busy machine the least disturbed run says most
+        self.cpu = min(run.cpu for run in runs)  # on a busy machine the least disturbed run is the most reliable
         self.peak = max(run.peak for run in runs)
 
 
@@ -56,9 +56,9 @@ def verdict(value: float, budget: float) -> str:
 
 
 def benchmark_sets(*, hard: bool = False) -> dict[str, Any]:
-    """The shared requirement sets or those beside this module, with targets, Python and cut-off.
+    """Return the shared requirement sets or those beside this module, with targets, Python and cut-off.
 
-    Ends with an exit that says what is missing.
+    Exits with a message if they are missing.
     """
     path = SHARED / "pypi" / "benchmarks.json"
     if not path.exists():
@@ -70,18 +70,18 @@ def benchmark_sets(*, hard: bool = False) -> dict[str, Any]:
 
 
 def recording_folder() -> Path:
-    """Where recorded answers of indexes are kept between benchmarks: they are large, and nobody's source."""
+    """Return the folder for recorded answers of indexes, which are large and not part of the repository."""
     return user_cache_path("envc-benchmarks", appauthor=False) / "index"
 
 
 def memory_folder() -> Path | None:
-    """A place in memory, if there is one: ext4 slows down for minutes when trees are deleted and made again."""
+    """Return a folder in memory, if there is one: ext4 slows down for minutes after deleting and recreating trees."""
     place = Path("/dev/shm")
     return place if place.is_dir() else None
 
 
 def program(name: str) -> str:
-    """A program of this environment, or an exit that says what is missing."""
+    """Return the path of a program of this environment. Exits with a message if it is missing."""
     beside = Path(sysconfig.get_path("scripts")) / name
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
@@ -90,13 +90,13 @@ def program(name: str) -> str:
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
-    """The environment without settings that would point a peer elsewhere, or keep Python from storing byte-code."""
+    """Return the environment without settings that would redirect a peer or stop Python from storing byte-code."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_", "ENVC_", "PYTHON"))}
     return kept | extra
 
 
 def timed(command: Sequence[str], env: dict[str, str], cwd: Path, expect: tuple[int, ...] = (0,)) -> float:
-    """Seconds of one whole process. Raises SystemExit with its output when it ends otherwise than expected."""
+    """Return the seconds of one whole process. Raises SystemExit with its output on an unexpected exit code."""
     start = time.perf_counter()
     done = subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
@@ -106,7 +106,7 @@ def timed(command: Sequence[str], env: dict[str, str], cwd: Path, expect: tuple[
 
 
 def measured(command: Sequence[str], env: dict[str, str], cwd: Path, expect: tuple[int, ...] = (0,)) -> Run:
-    """One whole process. Raises SystemExit with its errors when it ends otherwise than expected. POSIX."""
+    """Measure one whole process. Raises SystemExit with its errors on an unexpected exit code. POSIX."""
     with tempfile.TemporaryFile() as errors:
         start = time.perf_counter()
         process = subprocess.Popen(command, env=env, cwd=cwd, stdout=subprocess.DEVNULL, stderr=errors)
@@ -121,7 +121,7 @@ def measured(command: Sequence[str], env: dict[str, str], cwd: Path, expect: tup
 
 
 def alternate_runs(runs: int, *sides: Callable[[], Run]) -> list[Runs]:
-    """Each side, measured A B A B …"""
+    """Measure each side in the order A B A B …"""
     results: list[list[Run]] = [[] for _ in sides]
     for _ in range(runs):
         for result, side in zip(results, sides, strict=True):
@@ -130,7 +130,7 @@ def alternate_runs(runs: int, *sides: Callable[[], Run]) -> list[Runs]:
 
 
 def alternate(runs: int, *sides: Callable[[], float]) -> list[list[float]]:
-    """The seconds of each side, measured A B A B …"""
+    """Return the seconds of each side, measured in the order A B A B …"""
     results: list[list[float]] = [[] for _ in sides]
     for _ in range(runs):
         for result, side in zip(results, sides, strict=True):
@@ -143,7 +143,7 @@ def median(values: Sequence[float]) -> float:
 
 
 def versions(*packages: str) -> str:
-    """One line for the results file: Python, machine and the versions that matter."""
+    """Return one line for the results file: Python, machine and relevant versions."""
     parts = [f"Python {platform.python_version()}", f"{os.cpu_count()} CPUs", sys.platform]
     parts += [f"{name} {metadata.version(name)}" for name in packages]
     return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""relock: `envc lock` after one dependency was added to one of ten steps, beside the lock of all ten from nothing."""
+"""relock: `envc lock` after adding one dependency to one of ten steps, compared with a first lock of all ten."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from tests.benchmarks.measure import Run, alternate_runs, clean_environment, measured, program, verdict, versions
 from tests.benchmarks.steps import manifest
 
-SHARE = 0.2  # of the full lock
-START = 0.08  # seconds: what Python's own start may cost
+SHARE = 0.2  # fraction of the full lock
+START = 0.08  # seconds: allowance for the start of Python
 ADDED = "rich"
 
 
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
         path, lock = base / "manifest.toml", base / "manifest.lock"
 
         def run(targets: int, kept: bytes | None, *flags: str) -> Run:
-            """One lock, after what was there before has been put back."""
+            """Run one lock, after restoring the previous state."""
             path.write_text(manifest(10, targets, ADDED if kept is not None else None, chosen.set))
             lock.unlink(missing_ok=True)
             if kept is not None:

@@ -1,4 +1,4 @@
-"""run-many: fifty `envc run` of one environment at once beside one, before the environment is made and after."""
+"""run-many: fifty concurrent `envc run` of one environment compared with a single one, cold and warm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One locked and bundled set in a folder of its own, beside the wheels that it was made from, for peers to install."""
+"""One locked and bundled set in a separate folder, with the wheels that it was made from, for peers to install."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from packaging.utils import parse_wheel_filename
 
 from tests.benchmarks.measure import benchmark_sets, clean_environment, memory_folder, program, timed
 
-# For Linux the index serves builds for CUDA alone: a folder with a CPU build is named with --find-links.
+# For Linux the index has only CUDA builds. --find-links names a folder with a CPU build.
 EXTRA_SETS = {"torch": ["torch", "transformers"]}
 
 
 class Scene(msgspec.Struct, frozen=True):
-    """Where everything is."""
+    """The folders of a benchmark."""
 
     folder: Path
     env: dict[str, str]
@@ -47,14 +47,14 @@ class Scene(msgspec.Struct, frozen=True):
         return sorted(str(path) for path in (self.folder / "wheels").iterdir())
 
     def envc(self, *arguments: str, **env: str) -> float:
-        """Seconds of one command."""
+        """Return the seconds of one command."""
         return timed([program("envc"), *arguments], self.env | env, self.work)
 
     def hydrate(self, prefix: Path, *arguments: str) -> float:
         return self.envc("hydrate", "all", "-q", "--target", self.target, "--prefix", str(prefix), *arguments)
 
     def uv_install(self, prefix: Path, *arguments: str, cache: Path) -> float:
-        """Seconds of installing all wheels into a new environment; making that is not counted."""
+        """Return the seconds of installing all wheels into a new environment, without the time to make it."""
         env = self.env | {"UV_CACHE_DIR": str(cache)}
         uv = program("uv")
         timed([uv, "venv", "-q", "--no-config", "--no-project", str(prefix)], env, self.work)
@@ -78,7 +78,7 @@ Prepare = Callable[[Path, argparse.Namespace], Scene]
 
 @contextmanager
 def scene(chosen: argparse.Namespace, prepare: Prepare | None = None) -> Iterator[Scene]:
-    """The scene of the chosen set; a folder that was named is kept, and used again."""
+    """Return the scene of the chosen set. A folder given as an option is kept and reused."""
     prepare = prepare or of_wheels
     if chosen.folder is not None:
         chosen.folder.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ def of_wheels(folder: Path, chosen: argparse.Namespace) -> Scene:
 
 
 def _source(folder: Path, work: Path) -> str:
-    """A source of a manifest in `work`, where paths are relative to the manifest. Files in a folder have no times."""
+    """Return a source of a manifest in `work`. Paths are relative to the manifest. Files in a folder have no times."""
     projects = sorted({parse_wheel_filename(path.name)[0] for path in folder.glob("*.whl")})
     fields = {"kind": "find-links", "url": os.path.relpath(folder, work), "projects": projects}
     lines = ["", "[sources.folder]", *(f"{key} = {json.dumps(value)}" for key, value in fields.items())]
@@ -125,7 +125,7 @@ def _source(folder: Path, work: Path) -> str:
 
 
 def removing(path: Path, work: Callable[[], float]) -> Callable[[], float]:
-    """`work` with nothing at `path` before and after; removing is not counted."""
+    """Return `work` with `path` removed before and after. The removal is not measured."""
 
     def side() -> float:
         shutil.rmtree(path, ignore_errors=True)
@@ -137,7 +137,7 @@ def removing(path: Path, work: Callable[[], float]) -> Callable[[], float]:
 
 
 class Meter:
-    """A side that also notes the CPU seconds of its processes, which say more than the clock on a busy machine."""
+    """A side that also records the CPU seconds of its processes, more reliable than time on a busy machine."""
 
     def __init__(self, side: Callable[[], float]) -> None:
         self._side = side
@@ -163,15 +163,15 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
 def peak(command: Sequence[str], env: dict[str, str], cwd: Path) -> int:
-    """The largest resident set of a command, of its largest process if it has several, in MiB. POSIX.
+    """Return the peak resident set size of a command, or of its largest process, in MiB. POSIX.
 
-    A small process starts it, as what a process had before it became another program counts as well.
+    A small process starts the command, because memory of the process before exec counts as well.
     """
     done = subprocess.run([sys.executable, "-c", _PEAK, *command], env=env, cwd=cwd, stdout=subprocess.PIPE, check=True)
     return int(done.stdout) // 1024
 
 
 def tree_size(path: Path) -> tuple[int, int]:
-    """Files and bytes below a folder."""
+    """Return the numbers of files and bytes below a folder."""
     files = [Path(folder, name) for folder, _, names in os.walk(path) for name in names]
     return len(files), sum(file.lstat().st_size for file in files)

@@ -1,4 +1,4 @@
-"""solve-conda: `envc solve --conda` beside the oracle, which is built on another solver, each as a whole process."""
+"""solve-conda: `envc solve --conda` compared with the oracle, which uses another solver, each as a whole process."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from tests.support.conda_queries import Query, shared_queries
 
 
 class Run(msgspec.Struct, frozen=True):
-    """One whole process."""
+    """The measurements of one whole process."""
 
     seconds: float
-    cpu: float  # seconds, of user and system: what a busy machine tells best
+    cpu: float  # seconds, user and system: most reliable on a busy machine
     peak: float  # MiB of memory
 
 
 def measured(command: list[str], env: dict[str, str], cwd: Path) -> Run:
-    """Run a command whose exit code may say that there is no solution."""
+    """Run a command whose exit code may mean that there is no solution."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         start = time.perf_counter()
         process = subprocess.Popen(command, env=env, cwd=cwd, stdout=out, stderr=err)

@@ -1,4 +1,4 @@
-"""solve-conda-large: the same queries on a channel 18 times the size, made of renamed copies of the real one."""
+"""solve-conda-large: the same queries on a channel of 18 times the size, made of renamed copies of the real one."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
 
 
 def grow(folder: Path, times: int) -> None:
-    """Write the channel with `times` copies of each name; copies depend on copies."""
+    """Write the channel with `times` copies of each name. Copies depend on copies."""
     import zstandard
 
     decode, encode = msgspec.json.decode, msgspec.json.encode
@@ -87,7 +87,7 @@ def grow(folder: Path, times: int) -> None:
 
 
 def copies(entries: dict[str, dict[str, Any]], number: int) -> Iterable[tuple[str, dict[str, Any]]]:
-    """The records of one copy; the first is the original."""
+    """Return the records of one copy. The first is the original."""
     if number == 0:
         yield from entries.items()
         return

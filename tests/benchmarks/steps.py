@@ -1,4 +1,4 @@
-"""Manifests of many steps, as the benchmarks of `envc lock` on them share."""
+"""Manifests of many steps for the benchmarks of `envc lock`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ GROUPS = 10
 
 
 def groups(name: str = "web") -> list[list[str]]:
-    """Ten different requirement lists from a shared set: each lacks other requirements than the rest."""
+    """Return ten different requirement lists from a shared set. Each omits other requirements."""
     requirements: list[str] = benchmark_sets()["sets"][name]["requirements"]
     return [[one for at, one in enumerate(requirements) if at % GROUPS != left_out] for left_out in range(GROUPS)]
 
 
 def manifest(steps: int, targets: int, extra: str | None = None, name: str = "web") -> str:
-    """A manifest of that many steps over ten groups of a set. `extra` is required by the first step alone."""
+    """Return a manifest of that many steps over ten groups of a set. Only the first step requires `extra`."""
     data: dict[str, Any] = benchmark_sets()
     platforms = ", ".join(f'"{platform}"' for platform in list(TARGETS.values())[:targets])
     text = f'[project]\nname = "benchmark"\ntargets = [{platforms}]\npython = "{data["python"]}"\n'
@@ -31,7 +31,7 @@ def manifest(steps: int, targets: int, extra: str | None = None, name: str = "we
 
 
 def uv_project(steps: int) -> str:
-    """The same requirements as a project of uv: a dependency group for each step."""
+    """Return the same requirements as a project of uv, with a dependency group for each step."""
     python = benchmark_sets()["python"]
     text = f'[project]\nname = "benchmark"\nversion = "0"\nrequires-python = "=={python}.*"\n\n[dependency-groups]\n'
     for number, requirements in enumerate(groups()):

@@ -1,4 +1,4 @@
-"""versions: what `envc solve` and `uv pip compile` choose for each set, one target at a time."""
+"""versions: the versions that `envc solve` and `uv pip compile` choose for each set, one target at a time."""
 
 from __future__ import annotations
 

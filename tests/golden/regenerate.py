@@ -1,6 +1,6 @@
-"""Golden files: what the code says now is compared with what was read and approved.
+"""Golden files: compares the current output of the code with the approved output.
 
-With ``ENVC_REGENERATE=1`` in the environment the files are written anew; the difference is then for review.
+With ``ENVC_REGENERATE=1`` in the environment the files are rewritten; review the difference.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The text of lock files, as it is reviewed."""
+"""The text of lock files."""
 
 from __future__ import annotations
 

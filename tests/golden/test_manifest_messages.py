@@ -1,4 +1,4 @@
-"""What a wrong manifest is told: every file of ``manifests/`` is one situation, described in its first line."""
+"""Messages for wrong manifests: every file of ``manifests/`` is one situation, described in its first line."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What people are told where PyPI requirements have no solution: every file of ``refusals/`` is one situation.
+"""Messages for PyPI requirements without a solution: every file of ``refusals/`` is one situation.
 
-A situation holds a manifest and the packages of an index; beside it stand the text and the JSON of the refusal.
+A situation has a manifest and the packages of an index. The text and the JSON of the refusal are in files beside it.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _PROJECT = '[project]\nname = "demo"\npython = "3.11"\n'
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     description: str
-    manifest: str  # what follows [project] with a name and a Python; without targets it is for linux-64
+    manifest: str  # the text after [project] with name and Python; without targets it is for linux-64
     packages: dict[str, dict[str, Version]]
     max_tries: int = 1_000
 
 
 def told(situation: Situation, path: Path) -> Unsolvable:
-    """The error of `envc lock`, from an index in memory."""
+    """Return the error of `envc lock`, with an index in memory."""
     head = "" if "targets = " in situation.manifest.partition("[")[0] else 'targets = ["linux-64"]\n'
     path.write_text(_PROJECT + head + situation.manifest, encoding="utf-8")
     manifest = parse_manifest(path.read_text(encoding="utf-8"), path)

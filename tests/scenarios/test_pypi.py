@@ -1,4 +1,4 @@
-"""Every rule of the PyPI solver as a tiny universe: what we answer, and what uv makes of the same packages."""
+"""Every rule of the PyPI solver as a tiny universe: envc's solution, compared with that of uv."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_scenario(scenario: Scenario) -> None:
 
 
 def test_the_table_names_every_scenario() -> None:
-    """``README.md`` is made from the files, rule by rule; every rule has at least two."""
+    """``README.md`` is generated from the files, rule by rule. Every rule has at least two scenarios."""
     lines = [_HEAD]
     for rule, words in _RULES.items():
         found = [path for path in FILES if load(path).rule == rule]
@@ -113,7 +113,7 @@ def _is_broken(universe: Universe) -> bool:
 
 
 def _ask_uv(scenario: Scenario, folder: Path) -> dict[str, str] | None:
-    """The versions that `uv pip compile` chooses from a real server; None when it finds no solution."""
+    """Return the versions that `uv pip compile` chooses from a real server; None if it finds no solution."""
     problem = scenario.problem
     command = ["uv", "pip", "compile", "--no-config", "--only-binary", ":all:", "--no-header", "--no-annotate", "-q"]
     command += ["--python-version", problem.python, "--python-platform", _UV_PLATFORMS[problem.target]]
