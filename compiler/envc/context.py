@@ -1,4 +1,4 @@
-"""Everything that a verb takes from its surroundings rather than from its arguments."""
+"""Everything that a verb reads from outside its arguments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from envc.model.progress import Progress
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """When a search for versions is stopped. They decide whether there is a result, never which one."""
+    """The limits of a search for versions. They decide whether there is a result, never which one."""
 
     candidates: int = 200_000  # tried for one problem; the hardest benchmark sets need some thousands
     seconds: float = 900.0  # for one problem, including downloads
@@ -34,8 +34,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     cwd: Path
     progress: Progress
     offline: bool = False  # never use the network
-    refresh: bool = False  # ask indexes again, however recent their cached answers are
-    force: bool = False  # continue on a machine that lacks what an environment was solved for
+    refresh: bool = False  # query the indexes again, however recent the cached data is
+    force: bool = False  # continue on a machine that does not meet the requirements of an environment
     limits: Limits = Limits()
 
     @property
@@ -68,9 +68,9 @@ def user_folder(kind: Literal["cache", "data"], environ: Mapping[str, str]) -> P
     home = environ.get("HOME", "")
     if sys.platform == "linux" and home.startswith("/") and "ANDROID_ROOT" not in environ:
         # The rule of platformdirs (XDG Base Directory Specification). Importing it would add 5 ms to every run.
-        variable, usual = ("XDG_CACHE_HOME", ".cache") if kind == "cache" else ("XDG_DATA_HOME", ".local/share")
+        variable, default = ("XDG_CACHE_HOME", ".cache") if kind == "cache" else ("XDG_DATA_HOME", ".local/share")
         chosen = environ.get(variable, "")
-        return Path(chosen if chosen.startswith("/") else f"{home}/{usual}", "envc")
+        return Path(chosen if chosen.startswith("/") else f"{home}/{default}", "envc")
     from platformdirs import user_cache_path, user_data_path
 
     return (user_cache_path if kind == "cache" else user_data_path)("envc", appauthor=False)

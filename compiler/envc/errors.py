@@ -21,7 +21,7 @@ class EnvcError(Exception):
 
     @property
     def code(self) -> str:
-        """A stable word for machines: the class name in kebab case."""
+        """A stable, machine-readable name: the class name in kebab case."""
         name = type(self).__name__.removesuffix("Error")
         return "".join(f"-{c.lower()}" if c.isupper() else c for c in name).lstrip("-")
 
@@ -44,7 +44,7 @@ class Unwritable(EnvcError):
     """A place on this machine that cannot be written, because the disk is full or the user lacks permission."""
 
     def __init__(self, place: Path | str, error: OSError, hint: str) -> None:
-        """`hint` is for every cause but a full disk."""
+        """`hint` applies to every cause except a full disk."""
         super().__init__(place, error, hint)
         self.place = place
         self.reason = error.strerror or str(error)
@@ -204,7 +204,7 @@ class DigestMismatch(EnvcError):
 
 
 class SourceUnreachable(EnvcError, Unanswered):
-    """A source that did not answer, or refused to. The next source is never asked instead."""
+    """A source that did not answer, or refused to. envc never falls back to the next source."""
 
     def __init__(self, source: str, what: str, reason: str, hint: str | None = None) -> None:
         super().__init__(source, what, reason)
@@ -221,7 +221,7 @@ class SourceUnreachable(EnvcError, Unanswered):
 
 
 class OfflineMiss(EnvcError, Unanswered):
-    """Something that the cache does not hold, in a run that must not use the network."""
+    """Something that is not in the cache, in a run that must not use the network."""
 
     hint = "run the same command once without --offline and ENVC_OFFLINE"
 
@@ -277,7 +277,7 @@ class LockFileError(EnvcError):
 
 
 class Unusable(EnvcError):
-    """One thing that cannot be used, with the reason and, if there is one, a way to fix it."""
+    """Something that cannot be used, with the reason and, if known, a way to fix it."""
 
     def __init__(self, what: str, reason: str, hint: str | None = None) -> None:
         super().__init__(what, reason)
@@ -294,10 +294,10 @@ class StoreError(Unusable):
 
 
 class Explanation(Protocol):
-    """Why a problem has no solution. It consists of values, and becomes text only when it is shown."""
+    """Why a problem has no solution. It holds values, and is rendered as text only when it is shown."""
 
     def lines(self, show: ShowPlace, /) -> list[str]:
-        """The explanation for people, without a heading and a suggestion."""
+        """The explanation as text for users, without a heading or suggestion."""
 
     def data(self, show: ShowPlace, /) -> dict[str, object]:
         """The explanation for ``--json``."""
@@ -308,13 +308,13 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
     title: str  # "step train on linux-64"
     why: Explanation
-    steps: tuple[str, ...] | None = None  # that have the problem; None if there are no steps
-    groups: tuple[str, ...] | None = None  # that exclude each other; None if that was not checked
-    notes: tuple[Phrase, ...] = ()  # what the manifest adds to the explanation
+    steps: tuple[str, ...] | None = None  # the steps that have the problem; None if there are no steps
+    groups: tuple[str, ...] | None = None  # groups that exclude each other; None if that was not checked
+    notes: tuple[Phrase, ...] = ()  # additions from the manifest to the explanation
     suggestion: str = ""  # a change that helps
 
     def lines(self, show: ShowPlace) -> list[str]:
-        """The refusal for people, without the title."""
+        """The refusal as text for users, without the title."""
         lines = self.why.lines(show)
         if self.groups:
             lines.append(f"groups {' and '.join(self.groups)} exclude each other: name them in separate steps")

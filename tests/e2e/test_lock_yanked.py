@@ -136,7 +136,8 @@ def test_a_later_yank_is_found_by_verify_recorded_by_a_solve_and_forgotten_by_on
     found = workplace.ok("lock", "--verify")
     assert "warning" not in found.err
     assert (
-        "gamma-2.0-py3-none-any.whl is no longer yanked; the lock will say so once a step that uses it is" in found.err
+        "gamma-2.0-py3-none-any.whl is no longer yanked; the lock will record that once a step that uses it"
+        in found.err
     )
     assert workplace.ok("lock", "--verify", "--json").json["restored"] == ["gamma-2.0-py3-none-any.whl"]
     assert everywhere in workplace.ok("lock").err

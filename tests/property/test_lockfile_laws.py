@@ -141,7 +141,7 @@ def test_a_requirement_is_read_from_a_lock_as_it_was_written(text: str, marker: 
     requirement = msgspec.structs.replace(requirement, specifier="") if url else requirement
     stated = StatedRequirement.of(requirement)
     assert StatedRequirement.read(stated.text) == stated
-    assert (stated.is_direct, bool(stated.asks_for)) == (bool(url), bool(requirement.extras))
+    assert (stated.is_direct, bool(stated.requested_extras)) == (bool(url), bool(requirement.extras))
 
 
 @given(locks())

@@ -27,9 +27,7 @@ class BundleOptions(msgspec.Struct, frozen=True, kw_only=True):
     output: Annotated[
         Path | None, option("--output", metavar="FILE", help="Also write one step on one target as a single file.")
     ] = None
-    record: Annotated[
-        bool, option("--record", help="Record in the lock the content that every artifact unpacks to.")
-    ] = False
+    record: Annotated[bool, option("--record", help="Record the content digest of every artifact in the lock.")] = False
     size: Annotated[
         Literal["fast", "small"] | None,
         option("--fast", flag_value="fast", help="Compress less (zstd level 3)."),
@@ -48,7 +46,7 @@ class BundleOptions(msgspec.Struct, frozen=True, kw_only=True):
 def command(options: BundleOptions) -> int:
     """Write the packages of locked environments to the store, for all steps and targets or the selected ones.
 
-    Equal environments are stored once, and objects that exist already are kept. FILE is a zstd-compressed tar that
+    Identical environments are stored once, and existing objects are kept. FILE is a zstd-compressed tar that
     `envc hydrate`, `envc run` and any tar program can read. In a tree unpacked with tar,
     run `sh .envc/relocate.sh` first.
     """

@@ -19,7 +19,7 @@ UNUSED = timedelta(days=30)
 
 command = Group(
     "cache",
-    help="Show or prune the cache of this machine. Without a command, show it. Everything in it can be made again.",
+    help="Show or prune this machine's cache. Without a command, show it. Everything in it can be recreated.",
     default="show",
 )
 
@@ -45,17 +45,17 @@ def show(options: ShowOptions) -> int:
 class PruneOptions(msgspec.Struct, frozen=True, kw_only=True):
     unused: Annotated[
         str | None,
-        option("--unused", metavar="SPAN", help="Remove what was not used for this long. Default: 30 days."),
+        option("--unused", metavar="SPAN", help="Remove entries that were not used for this long. Default: 30 days."),
     ] = None
     everything: Annotated[bool, option("--all", help="Remove everything.")] = False
-    dry_run: Annotated[bool, option("--dry-run", help="Count, but remove nothing.")] = False
+    dry_run: Annotated[bool, option("--dry-run", help="Count the entries, but remove nothing.")] = False
     quiet: Quiet = False
     as_json: AsJson = False
 
 
 @command.verb("prune", PruneOptions)
 def prune(options: PruneOptions) -> int:
-    """Remove artifacts, environments, index pages and everything else that was not used for a while."""
+    """Remove artifacts, environments, index pages and other entries that were not used for a while."""
     if options.everything and options.unused is not None:
         raise UsageError("--all and --unused contradict each other", "leave out one of them")
     with Terminal(options.quiet) as terminal:

@@ -1,4 +1,4 @@
-"""Click's commands, made from the parameters of verbs. Imported only where click must read a command line."""
+"""click commands, built from the parameters of verbs. Imported only if click must parse a command line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def click_command(
 
 
 def click_group(name: str, help: str, commands: Mapping[str, click.Command], default: str) -> click.Command:
-    """A group that runs the verb `default` where the command line names none."""
+    """A group that runs the verb `default` if the command line names none."""
 
     class GroupWithDefault(click.Group):
         def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -1,12 +1,12 @@
-"""Verbs as values: the name of a verb, the struct of its options, and the function that takes one::
+"""Verbs as values: a name, an options struct, and a function that takes an instance of it::
 
     @verb("greet", GreetOptions)
     def command(options: GreetOptions) -> int: ...
 
-Importing click takes longer than choosing the packages of a small environment. A command line of known words in their
-usual form is therefore read here. Every other one (help, a mistake, a rare spelling) is read by click, whose commands
-are made from the same parameters (``envc.cli.click_commands``). Both readers agree:
-``tests/property/test_command_lines.py``.
+Importing click takes longer than choosing the packages of a small environment. Command lines of known words in their
+usual form are therefore parsed here. All others (help, mistakes, rare spellings) are parsed by click, whose commands
+are built from the same parameters (``envc.cli.click_commands``). ``tests/property/test_command_lines.py`` checks that
+both parsers agree.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class Command:
         return self.function(self.options(**values))
 
     def read(self, words: Sequence[str]) -> partial[int] | None:
-        """The call that a plain command line means; None where click must read it."""
+        """Parse a plain command line into a call. Returns None if click must parse it."""
         try:
             return partial(self.call, **self._read(words))
         except NotPlain:
             return None
 
     def _read(self, words: Sequence[str]) -> dict[str, Any]:
-        """The fields of the options struct. Raises NotPlain where click must read the words."""
+        """The fields of the options struct. Raises NotPlain if click must parse the words."""
         values, arguments = self._read_options(words)
         for parameter in self.parameters:
             if parameter.is_option or not arguments:
@@ -97,25 +97,25 @@ class Command:
 
 
 class Group:
-    """A verb that has verbs of its own."""
+    """A verb with subcommands."""
 
     def __init__(self, name: str, *, help: str, default: str) -> None:
         self.name = name
         self.help = help
-        self.default = default  # the verb that runs where the command line names none
+        self.default = default  # the verb that runs if the command line names none
         self.commands: dict[str, Command] = {}
 
     def verb(self, name: str, options: type[msgspec.Struct]) -> Callable[[Function], Command]:
-        """Make the function below a verb of this group; as the function `verb`."""
+        """Turn the decorated function into a verb of this group; see the function `verb`."""
 
         def declare(function: Function) -> Command:
-            made = self.commands[name] = Command(name, options, function)
-            return made
+            command = self.commands[name] = Command(name, options, function)
+            return command
 
         return declare
 
     def read(self, words: Sequence[str]) -> partial[int] | None:
-        """As for `Command`."""
+        """See `Command.read`."""
         is_named = bool(words) and not words[0].startswith("-")
         command = self.commands.get(words[0] if is_named else self.default)
         return command.read(words[is_named:]) if command is not None else None
@@ -128,5 +128,5 @@ class Group:
 
 
 def verb(name: str, options: type[msgspec.Struct]) -> Callable[[Function], Command]:
-    """Make the function below a verb. Its docstring is the help of the verb."""
+    """Turn the decorated function into a verb. Its docstring is the verb's help text."""
     return lambda function: Command(name, options, function)

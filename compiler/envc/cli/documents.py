@@ -1,4 +1,4 @@
-"""The JSON that verbs write: one type for each document. The schemas are made from these types."""
+"""The JSON that verbs write, with one type for each document. The schemas are generated from these types."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class CheckedDocument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BundledStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One step on one target, as the store has it after the run."""
+    """One step on one target, as it is in the store after the run."""
 
     step: str
     target: str

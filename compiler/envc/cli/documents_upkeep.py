@@ -1,4 +1,4 @@
-"""The JSON of the verbs that maintain stores and caches. Verbs without a type here write a value of the pipeline."""
+"""The JSON of the verbs that maintain stores and caches. Verbs without a type here print a value of the pipeline."""
 
 from __future__ import annotations
 

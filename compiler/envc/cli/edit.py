@@ -41,11 +41,11 @@ def init(options: InitOptions) -> int:
 
 
 class EditOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of both add and remove."""
+    """The options that add and remove share."""
 
     manifest: ManifestOption = None
     step: Annotated[
-        str | None, option("--step", metavar="STEP", help="Edit this step. May be left out if there is only one.")
+        str | None, option("--step", metavar="STEP", help="Edit this step. Optional if there is only one.")
     ] = None
     group: Annotated[str | None, option("--group", metavar="GROUP", help="Edit this group.")] = None
     target: Annotated[str | None, option("--target", metavar="TARGET", help="Edit only this target of the step.")] = (

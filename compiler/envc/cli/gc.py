@@ -23,7 +23,7 @@ class GcOptions(msgspec.Struct, frozen=True, kw_only=True):
             help="Keep steps that were bundled within this time. Default: 30 days.",
         ),
     ] = None
-    delete: Annotated[bool, option("--delete", help="Remove what was found.")] = False
+    delete: Annotated[bool, option("--delete", help="Remove the blobs that were found.")] = False
     quiet: Quiet = False
     as_json: AsJson = False
 
@@ -35,14 +35,14 @@ def command(options: GcOptions) -> int:
         recent = span(options.recent, "--recent") if options.recent else upkeep.RECENT
         context = make_context(terminal)
         blobs = upkeep.open_store(options.store, options.manifest, context)
-        done = upkeep.collect(blobs, context, recent=recent, remove=options.delete)
+        collected = upkeep.collect(blobs, context, recent=recent, remove=options.delete)
     if options.as_json:
-        print_json(done)
-    verb = "removed" if done.removed else "would remove"
+        print_json(collected)
+    verb = "removed" if collected.removed else "would remove"
     terminal.note(
-        f"{verb} {count(done.garbage, 'blob')} ({mebibytes(done.garbage_size)}), "
-        f"{count(done.kept, 'blob')} ({mebibytes(done.kept_size)}) are in use"
+        f"{verb} {count(collected.garbage, 'blob')} ({mebibytes(collected.garbage_size)}), "
+        f"{count(collected.kept, 'blob')} ({mebibytes(collected.kept_size)}) are in use"
     )
-    if done.garbage and not done.removed:
+    if collected.garbage and not collected.removed:
         terminal.note("nothing was removed: pass --delete to remove them")
     return 0

@@ -1,4 +1,4 @@
-"""The command line as click reads it: help, mistakes, and everything else that `envc.cli.commands` does not read."""
+"""The click command line: help, mistakes, and everything else that `envc.cli.commands` does not parse."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def envc() -> None:
 
 
 def run_by_click(args: list[str], as_json: bool) -> int:
-    """Run one command line and return its exit code. Usage errors are shown and give 2; other errors are raised."""
+    """Run one command line and return its exit code. Usage errors are printed and give 2; other errors are raised."""
     try:
         result = envc.main(args=args, prog_name="envc", standalone_mode=False)
         return result if isinstance(result, int) else 0

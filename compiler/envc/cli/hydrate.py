@@ -15,7 +15,7 @@ from envc.cli.options import (
     Store,
     is_bundle_file,
     make_context,
-    refuse_beside_a_file,
+    refuse_with_bundle,
 )
 from envc.cli.output import print_json
 from envc.cli.parameters import argument, option
@@ -38,20 +38,18 @@ class HydrateOptions(msgspec.Struct, frozen=True, kw_only=True):
             "--platform",
             "--target",
             metavar="TARGET",
-            help="Use this target; one of another platform is only unpacked.",
+            help="Use this target. A target of another platform is only unpacked.",
         ),
     ] = None
     bytecode: Annotated[
-        bool, option("--bytecode", help="Compile the sources now instead of at their first import.")
+        bool, option("--bytecode", help="Compile sources to byte-code now instead of on first import.")
     ] = False
     link_mode: Annotated[
         Literal["clone", "hardlink", "copy"] | None,
-        option(
-            "--link-mode", help="Share files with other prefixes like this. Default: the first of these that works."
-        ),
+        option("--link-mode", help="Set how to share files with other prefixes. Default: the first that works."),
     ] = None
     no_cache: Annotated[
-        bool, option("--no-cache", help="Share no files with what this machine has unpacked before.")
+        bool, option("--no-cache", help="Do not share files with earlier prefixes of this machine.")
     ] = False
     store: Store = None
     frozen: Frozen = False
@@ -64,7 +62,7 @@ class HydrateOptions(msgspec.Struct, frozen=True, kw_only=True):
 def command(options: HydrateOptions) -> int:
     """Rebuild the environment of STEP from the store alone, checking every byte. Prints the prefix.
 
-    FILE is a single-file bundle: its name holds a path separator or ends in .zst. It needs neither a manifest nor a
+    FILE is a single-file bundle: its name contains a path separator or ends in .zst. It needs neither a manifest nor a
     store. With --manifest it must match the lock.
     """
     from envc.shipping.deliver.hydrate import Loading
@@ -83,9 +81,9 @@ def command(options: HydrateOptions) -> int:
         if is_bundle_file(options.step):
             from envc.pipeline import single_file
 
-            refuse_beside_a_file(options.step, platform=options.target, store=options.store, frozen=options.frozen)
+            refuse_with_bundle(options.step, platform=options.target, store=options.store, frozen=options.frozen)
             project = open_project(options.manifest, context) if options.manifest else None
-            where, made = single_file.hydrate(Path(options.step), options.prefix, project, context, loading)
+            prefix, made = single_file.hydrate(Path(options.step), options.prefix, project, context, loading)
         else:
             project = open_project(options.manifest, context)
             request = HydrateRequest(
@@ -95,9 +93,9 @@ def command(options: HydrateOptions) -> int:
                 selection=Selection(store=options.store, frozen=options.frozen),
                 loading=loading,
             )
-            where, made = hydrate(project, request, context)
+            prefix, made = hydrate(project, request, context)
     if options.as_json:
-        print_json({"prefix": str(where), "made": made})
+        print_json({"prefix": str(prefix), "made": made})
     else:
-        print(where)
+        print(prefix)
     return 0

@@ -14,9 +14,9 @@ from envc.cli.options import (
     Refresh,
     Targets,
     TimeLimit,
+    choose_manifest,
     limits,
     make_context,
-    one_manifest,
 )
 from envc.cli.output import count, lock_lines, print_json
 from envc.cli.parameters import argument, option
@@ -37,9 +37,9 @@ class LockOptions(msgspec.Struct, frozen=True, kw_only=True):
     verify: Annotated[
         bool, option("--verify", help="Change nothing; solve again and check that every file is still at its source.")
     ] = False
-    upgrade: Annotated[
-        bool, option("-U", "--upgrade", help="Upgrade every package to the newest version that is allowed.")
-    ] = False
+    upgrade: Annotated[bool, option("-U", "--upgrade", help="Upgrade every package to the newest allowed version.")] = (
+        False
+    )
     packages: Annotated[
         tuple[str, ...],
         option(
@@ -49,9 +49,7 @@ class LockOptions(msgspec.Struct, frozen=True, kw_only=True):
             help="Upgrade this package, or move it to VERSION. Repeatable.",
         ),
     ] = ()
-    steps: Annotated[
-        tuple[str, ...], option("--step", metavar="STEP", help="Lock only this step again. Repeatable.")
-    ] = ()
+    steps: Annotated[tuple[str, ...], option("--step", metavar="STEP", help="Relock only this step. Repeatable.")] = ()
     targets: Targets = ()
     resolution: Annotated[
         Literal["highest", "lowest", "lowest-direct"] | None,
@@ -80,7 +78,7 @@ def command(options: LockOptions) -> int:
             refresh=options.refresh,
             limits=limits(options.time_limit, options.max_candidates),
         )
-        project = open_project(one_manifest(options.manifest, options.manifest_option), context, options.resolution)
+        project = open_project(choose_manifest(options.manifest, options.manifest_option), context, options.resolution)
         if options.verify:
             if (
                 options.check
@@ -128,13 +126,13 @@ def _verify(project: Project, context: Context, terminal: Terminal, as_json: boo
     for package in found.yanked:
         terminal.warn(f"{package}\n  hint: {package.hint}")
     for file in found.restored:
-        terminal.note(f"{file} is no longer yanked; the lock will say so once a step that uses it is solved again")
+        terminal.note(f"{file} is no longer yanked; the lock will record that once a step that uses it is solved again")
     name = project.manifest.lock_path.name
     if found.problems:
         terminal.note(f"{name} does not match what would be locked: {count(len(found.problems), 'problem')}")
         return 1
     terminal.note(f"{name} matches what would be locked; {count(found.checked, 'file')} found at their sources")
     if found.newer:
-        news = f"without its pins {count(len(found.newer), 'package')} would differ"
-        terminal.note(f"{news}; `envc lock -U --dry-run` shows them")
+        newer = count(len(found.newer), "package")
+        terminal.note(f"without its pins, {newer} would differ; `envc lock -U --dry-run` shows them")
     return 0

@@ -1,6 +1,6 @@
-"""The console command: run one command line, and turn every outcome into an exit code.
+"""The console command: run one command line, and map every outcome to an exit code.
 
-A verb is imported when it is called, because start-up time is part of the product (`envc.cli.startup`).
+A verb is imported when it is called, to keep start-up fast (`envc.cli.startup`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def main() -> None:
     startup.import_basics()
     code = run(sys.argv[1:])
     startup.skip_last_collection()
-    # Python would first wait for threads that wait for servers, and a second Ctrl-C would show a traceback. It does not
-    # wait for daemon threads, and some libraries crash when the interpreter is finalised while such a thread runs.
+    # Python would wait for threads that are waiting for servers, and a second Ctrl-C would show a traceback. It does
+    # not wait for daemon threads, and some libraries crash if one is running when the interpreter is finalised.
     if (code == INTERRUPTED or _daemons_are_running()) and _flush():
         os._exit(code)
     sys.exit(code)
@@ -49,7 +49,7 @@ def run(args: list[str]) -> int:
         print("interrupted: no file is half-written; run the same command again to continue", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has closed the pipe. Python would report that again when it closes standard output.
+        # The reader of our output has closed the pipe. Python would report it again when it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
@@ -66,7 +66,7 @@ def _daemons_are_running() -> bool:
 
 
 def _flush() -> bool:
-    """Flush standard output and error; False where that fails, which Python then reports itself when it exits."""
+    """Flush standard output and error. Returns False on failure, which Python itself reports at exit."""
     try:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Options that several verbs share, and the values that are made from them."""
+"""Options that several verbs share, and the values built from them."""
 
 import os
 from datetime import timedelta
@@ -16,7 +16,7 @@ Manifest = Annotated[
         "-m",
         "--manifest",
         metavar="FILE",
-        help="Use this manifest. Default: ENVC_MANIFEST, else manifest.toml or pyproject.toml here or above.",
+        help="Use this manifest. Default: ENVC_MANIFEST, else the nearest manifest.toml or pyproject.toml.",
     ),
 ]
 Store = Annotated[
@@ -34,10 +34,10 @@ Targets = Annotated[
 ]
 Frozen = Annotated[bool, option("--frozen", help="Use the lock as it is, even if it is out of date.")]
 Force = Annotated[
-    bool, option("--force", help="Continue even if this machine lacks what the environment was solved for.")
+    bool, option("--force", help="Continue even if this machine does not meet the environment's requirements.")
 ]
 Offline = Annotated[bool, option("--offline", help="Do not use the network. ENVC_OFFLINE=1 does the same.")]
-Refresh = Annotated[bool, option("--refresh", help="Ask the indexes again, however recent their cached answers are.")]
+Refresh = Annotated[bool, option("--refresh", help="Query the indexes again, however recent the cached data is.")]
 TimeLimit = Annotated[
     str | None,
     option(
@@ -62,7 +62,7 @@ _SPANS = 'write a span of time such as "90s", "12 hours" or "7 days"'
 
 
 def span(value: str, option: str) -> timedelta:
-    """The length of time that `value` states, in any form that manifests accept. Raises UsageError naming `option`."""
+    """Parse a time span in any form that manifests accept. Raises UsageError, which names `option`."""
     from envc.locking.manifest.cutoffs import BadCutoff, parse_cutoff
 
     try:
@@ -74,7 +74,7 @@ def span(value: str, option: str) -> timedelta:
     return length
 
 
-def one_manifest(argument: str | None, option: str | None) -> str | None:
+def choose_manifest(argument: str | None, option: str | None) -> str | None:
     """The manifest of a verb that takes it as an argument or as ``--manifest``. Raises UsageError if both are given."""
     if argument is not None and option is not None:
         raise UsageError("the manifest is given twice", "leave out --manifest")
@@ -96,8 +96,8 @@ def is_bundle_file(argument: str) -> bool:
     return "/" in argument or "\\" in argument or argument.endswith(".zst")
 
 
-def refuse_beside_a_file(file: str, **options: object) -> None:
-    """Raise UsageError if one of the `options`, by name and value, was given together with a single-file bundle."""
+def refuse_with_bundle(file: str, **options: object) -> None:
+    """Raise UsageError if any of the `options`, by name and value, is set for a single-file bundle."""
     given = [name for name, value in options.items() if value]
     if given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
@@ -112,7 +112,7 @@ def make_context(
     force: bool = False,
     limits: Limits | None = None,
 ) -> Context:
-    """The context in which a verb calls the pipeline, from this process and the options of the command line."""
+    """Make the context of a pipeline call from this process and the command-line options."""
     return Context(
         environ=dict(os.environ),
         cwd=Path.cwd(),

@@ -22,7 +22,7 @@ _CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\
 
 
 def colours(stream: Any) -> bool:
-    """Whether the stream is a terminal that takes colours (the NO_COLOR convention)."""
+    """Whether the stream is a terminal with colours, by the NO_COLOR convention."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
@@ -32,7 +32,7 @@ def print_json(value: object) -> None:
 
 
 def plain(text: str) -> str:
-    """The text with its control characters escaped, because messages quote text of unknown origin."""
+    """The text with its control characters escaped, because messages may quote untrusted text."""
     if text.isprintable():
         return text
     return re.sub(_CONTROL, lambda found: repr(found[0])[1:-1], text)
@@ -57,8 +57,8 @@ def report_bug(error: Exception, as_json: bool) -> None:
     """Show an unexpected failure in one line; with ENVC_TRACEBACK set, also its traceback."""
     if as_json:
         print_error("internal", f"{type(error).__name__}: {error}", None)
-    what = plain(f"{type(error).__name__}: {error}")
-    print(f"error: unexpected failure, a bug in envc: {what}", file=sys.stderr)
+    description = plain(f"{type(error).__name__}: {error}")
+    print(f"error: unexpected failure, a bug in envc: {description}", file=sys.stderr)
     if os.environ.get("ENVC_TRACEBACK"):
         import traceback
 
@@ -78,7 +78,7 @@ def count(number: int, noun: str) -> str:
 
 
 def lock_lines(outcome: LockOutcome) -> list[str]:
-    """The report of a lock: what changed, what the lock holds now, and what is still out of date."""
+    """The report of a lock: its changes, its size, and the parts that are still out of date."""
     left = [f"still out of date, but not selected: {reason}" for reason in outcome.left[:_MOST_REASONS]]
     if len(outcome.left) > _MOST_REASONS:
         left.append(f"and {len(outcome.left) - _MOST_REASONS} more reasons; `envc status` shows all")
@@ -87,10 +87,10 @@ def lock_lines(outcome: LockOutcome) -> list[str]:
     lines = [f"  {change}" for change in outcome.changes[:_MOST_CHANGES]]
     if len(outcome.changes) > _MOST_CHANGES:
         lines.append(f"  and {len(outcome.changes) - _MOST_CHANGES} more")
-    held = f"{count(len(outcome.graph.environments), 'environment')}, {count(len(outcome.graph.packages), 'package')}"
+    totals = f"{count(len(outcome.graph.environments), 'environment')}, {count(len(outcome.graph.packages), 'package')}"
     return [
         *lines,
-        f"{'wrote' if outcome.written else 'would write'} {outcome.path.name}: {held} "
+        f"{'wrote' if outcome.written else 'would write'} {outcome.path.name}: {totals} "
         f"({count(outcome.solved, 'problem')} solved in {outcome.seconds:.1f} s)",
         *left,
     ]

@@ -6,9 +6,9 @@ A verb declares its command line once, as a frozen struct::
         name: Annotated[str, argument()]
         loud: Annotated[bool, option("--loud", help="Use capitals.")] = False
 
-The type of a field says how it is read: ``bool`` is a flag, a tuple may be given several times, a ``Literal`` is a
-choice, ``Path`` and ``int`` are converted. A field without a default must be given. The annotations are evaluated when
-the module is imported, so such a module must not postpone them (``from __future__ import annotations``).
+The type of a field determines how it is parsed: ``bool`` is a flag, a tuple may be given several times, a ``Literal``
+is a choice, ``Path`` and ``int`` are converted. A field without a default must be given. The annotations are evaluated
+when the module is imported, so such a module must not postpone them (``from __future__ import annotations``).
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ import msgspec
 
 
 class NotPlain(Exception):
-    """Click must read this command line."""
+    """click must parse this command line."""
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):
-    """The declaration of a field of an options struct, beside its type."""
+    """The command-line form of a field of an options struct, apart from its type."""
 
     names: tuple[str, ...] = ()  # such as "-q" and "--quiet"; () for an argument
     help: str | None = None
     metavar: str | None = None
-    flag_value: str | None = None  # the field's value where this flag is given; None for a flag that stands for True
+    flag_value: str | None = None  # the field's value if this flag is given; None for a flag that means True
     minimum: int | None = None  # of a number
     is_folder: bool = False  # a path that must not be a file
 
@@ -56,9 +56,9 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     key: str  # the field of the options struct
     declared: Declaration
     type: Any  # of one value: bool, str, int or Path
-    choices: tuple[str, ...]  # () where any value will do
+    choices: tuple[str, ...]  # () if any value is accepted
     is_repeated: bool  # the field is a tuple of values
-    default: Any  # msgspec.NODEFAULT where the parameter is required
+    default: Any  # msgspec.NODEFAULT if the parameter is required
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,20 +77,20 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         return self.default is msgspec.NODEFAULT
 
     def plain_default(self) -> Any:
-        """The value of a parameter that is not given. Raises NotPlain where click must report that."""
+        """The value of an omitted parameter. Raises NotPlain if click must report the omission."""
         if self.is_required:
             raise NotPlain
         return self.plain_value(self.default) if isinstance(self.default, str | Path) else self.default
 
     def plain_value(self, word: Any) -> Any:
-        """The value of a word. Raises NotPlain where click must convert or refuse it."""
+        """Convert a word to a value. Raises NotPlain if click must convert or reject it."""
         if self.choices:
             if word in self.choices:
                 return word
         elif self.type is str:
             return word
         elif self.type is Path:
-            # A path is taken as it is, unless something exists there that must not be used.
+            # A path that exists must be readable, and must be a folder where one is required.
             path = Path(word)
             is_refused = self.declared.is_folder and not path.is_dir()
             if not os.access(path, os.F_OK) or (os.access(path, os.R_OK) and not is_refused):

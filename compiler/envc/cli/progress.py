@@ -95,7 +95,7 @@ class Terminal:
         self._print(f"{label}: {plain(text)}")
 
     def bars(self) -> Bars:
-        """The bars, which are first drawn when this is first called."""
+        """The bars. The first call creates and draws them."""
         if self._bars is None:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn

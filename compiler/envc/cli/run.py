@@ -15,7 +15,7 @@ from envc.cli.options import (
     Store,
     is_bundle_file,
     make_context,
-    refuse_beside_a_file,
+    refuse_with_bundle,
 )
 from envc.cli.parameters import argument, option
 from envc.cli.progress import Terminal
@@ -30,7 +30,12 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Manifest = None
     target: Annotated[
         str | None,
-        option("--platform", "--target", metavar="TARGET", help="Use this target, one for this machine's platform."),
+        option(
+            "--platform",
+            "--target",
+            metavar="TARGET",
+            help="Use this target, which must be for this machine's platform.",
+        ),
     ] = None
     store: Store = None
     from_store: Annotated[bool, option("--from-store", help="Run the bundled code instead of the working tree's.")] = (
@@ -46,9 +51,9 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
 def command(options: RunOptions) -> int:
     """Run STEP in its environment: its `run` command, or the command after `--`.
 
-    Locks if there is no lock, and bundles and hydrates what is missing.
+    Locks if there is no lock, then bundles and hydrates whatever is missing.
 
-    FILE is a single-file bundle: its name holds a path separator or ends in .zst. It needs neither a manifest nor a
+    FILE is a single-file bundle: its name contains a path separator or ends in .zst. It needs neither a manifest nor a
     store. With --manifest it must match the lock.
     """
     with Terminal(options.quiet) as terminal:
@@ -56,7 +61,7 @@ def command(options: RunOptions) -> int:
         if is_bundle_file(options.step):
             from envc.pipeline import single_file
 
-            refuse_beside_a_file(
+            refuse_with_bundle(
                 options.step,
                 platform=options.target,
                 store=options.store,

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 
 class SolveOptions(msgspec.Struct, frozen=True, kw_only=True):
-    pypi: Annotated[
-        tuple[str, ...], option("--pypi", metavar="REQ", help="Require this, as in PEP 508. Repeatable.")
-    ] = ()
+    pypi: Annotated[tuple[str, ...], option("--pypi", metavar="REQ", help="Require this (PEP 508). Repeatable.")] = ()
     conda: Annotated[
         tuple[str, ...], option("--conda", metavar="SPEC", help="Require this, a conda MatchSpec. Repeatable.")
     ] = ()
@@ -43,7 +41,7 @@ class SolveOptions(msgspec.Struct, frozen=True, kw_only=True):
         option(
             "--virtual-package",
             metavar="SPEC",
-            help="Assume this virtual package, such as __glibc=2.28, and not the defaults. Repeatable.",
+            help="Assume this virtual package, such as __glibc=2.28, instead of the defaults. Repeatable.",
         ),
     ] = ()
     platform: Annotated[
@@ -124,12 +122,12 @@ def command(options: SolveOptions) -> int:
 
 
 def _conda_query(options: SolveOptions) -> "CondaQuery":
-    """What the command line says about conda packages. Raises UsageError for options that do not apply to them."""
+    """The conda part of the command line. Raises UsageError for options that do not apply to conda packages."""
     from envc.locking.manifest.conda_query import CondaQuery
 
     if not options.pypi and (options.python is not None or options.index):
         if options.python is not None:
-            raise UsageError("--python does not apply to conda packages", "ask for `--conda python=3.12`")
+            raise UsageError("--python does not apply to conda packages", "use `--conda python=3.12`")
         raise UsageError("--index does not apply to conda packages", "name their channels with --channel")
     if options.pypi and (options.constraint or options.override):
         name = "--constraint" if options.constraint else "--override"

@@ -15,7 +15,7 @@ class SolvedPackage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     version: str
     build: str = ""  # conda build string
     file: str
-    sha256: str | None  # lower-case hex; null where no source states it (a lock computes it from the file)
+    sha256: str | None  # lower-case hex; null if no source states it (a lock computes it from the file)
     source: str  # source name
     depends: tuple[str, ...]  # names of packages of this solution
     yanked: str | None = None  # why its author yanked the file, "" without a reason; null for a file that is not yanked

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from envc.cli.commands import verb
-from envc.cli.options import AsJson, Manifest, make_context, one_manifest
+from envc.cli.options import AsJson, Manifest, choose_manifest, make_context
 from envc.cli.output import count, print_json
 from envc.cli.parameters import argument
 from envc.cli.progress import Terminal
@@ -24,7 +24,7 @@ class StatusOptions(msgspec.Struct, frozen=True, kw_only=True):
 def command(options: StatusOptions) -> int:
     """Show the steps, their environments with ids, and what is out of date. Uses no network."""
     context = make_context(Terminal())
-    project = open_project(one_manifest(options.manifest, options.manifest_option), context)
+    project = open_project(choose_manifest(options.manifest, options.manifest_option), context)
     shown = status(
         project.manifest.name,
         str(project.manifest.lock_path),

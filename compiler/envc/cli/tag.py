@@ -20,7 +20,7 @@ class TagOptions(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str | None, argument()] = None
     manifest: Manifest = None
     store: Store = None
-    move: Annotated[bool, option("--move", help="Move a tag of another lock to this one.")] = False
+    move: Annotated[bool, option("--move", help="Move the tag if it belongs to another lock.")] = False
     delete: Annotated[bool, option("--delete", help="Delete the tag.")] = False
     quiet: Quiet = False
     as_json: AsJson = False

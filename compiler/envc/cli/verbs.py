@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from envc.cli.commands import Command, Group
 
 
-# verb: its module in envc.cli (and the command in it, if that is not `command`), and its line in the help
+# verb: its module in envc.cli (with the name of the command, unless that is `command`), and its help line
 VERBS = {
     "init": ("edit:init", "Write a first manifest."),
     "add": ("edit:add", "Add requirements to a step or a group, and lock."),
@@ -19,10 +19,10 @@ VERBS = {
     "bundle": ("bundle", "Write the packages of locked environments to the store."),
     "hydrate": ("hydrate", "Rebuild a step's environment from the store alone."),
     "run": ("run", "Run a step in its environment."),
-    "verify": ("verify", "Check every byte of what a store or a prefix holds."),
-    "gc": ("gc", "Find and remove unused blobs of a store."),
+    "verify": ("verify", "Check every byte in a store or a prefix."),
+    "gc": ("gc", "Find and remove unused blobs in a store."),
     "tag": ("tag", "Tag the lock in the store, so that its environments are kept."),
-    "cache": ("cache", "Show or prune the cache of this machine."),
+    "cache": ("cache", "Show or prune this machine's cache."),
     "solve": ("solve", "Resolve requirements once, without a manifest."),
 }
 

@@ -20,9 +20,7 @@ class VerifyOptions(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Manifest = None
     targets: Targets = ()
     steps: Steps = ()
-    whole: Annotated[bool, option("--all", help="Check everything that the store holds, without reading the lock.")] = (
-        False
-    )
+    whole: Annotated[bool, option("--all", help="Check everything in the store, without reading the lock.")] = False
     prefix: Annotated[
         Path | None, option("--prefix", metavar="DIR", help="Check this hydrated folder instead of a store.")
     ] = None
@@ -34,9 +32,9 @@ class VerifyOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 @verb("verify", VerifyOptions)
 def command(options: VerifyOptions) -> int:
-    """Check every byte that the store holds for the lock, or compare a prefix with its record.
+    """Check every byte that the store has for the lock, or compare a prefix with its record.
 
-    Changes nothing. Exits with 1 if there is a problem; `envc bundle` makes damaged objects again.
+    Changes nothing. Exits with 1 if there is a problem; `envc bundle` recreates damaged objects.
     """
     whole, prefix = options.whole, options.prefix
     if (whole or prefix is not None) and (options.targets or options.steps or (whole and prefix is not None)):

@@ -18,7 +18,7 @@ _CREATING = threading.Lock()
 
 
 def decode(data: bytes | memoryview, kind: type[T]) -> T:
-    """A value of that type. Raises what `msgspec.json.decode` raises."""
+    """Decode a value of that type. Raises the same errors as `msgspec.json.decode`."""
     decoder = _DECODERS.get(kind)
     if decoder is None:
         with _CREATING:

@@ -1,4 +1,4 @@
-"""Digests, by which envc verifies everything it downloads. Always sha256, always lower-case hex."""
+"""Digests. envc verifies every download by its sha256, always in lower-case hex."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NewType
 
 try:
-    from _blake2 import blake2b  # the same as hashlib's, which loads OpenSSL: 2.5 ms of every start
+    from _blake2 import blake2b  # the same as hashlib's; importing hashlib loads OpenSSL, which takes 2.5 ms
 except ImportError:
     from hashlib import blake2b
 
@@ -38,7 +38,7 @@ def running_sha256(data: bytes | bytearray | memoryview = b"") -> hashlib._Hash:
 
 
 def short_digest(text: str) -> str:
-    """16 hex digits that stand for a text in keys of the cache. Never compared with digests of another kind."""
+    """16 hex digits that represent a text in cache keys. Never compared with digests of another kind."""
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -57,7 +57,7 @@ class Digesting:
         self._digest = running_sha256()
 
     def read(self, size: int = -1) -> bytes:
-        """The same as the stream's own method."""
+        """Like the stream's own `read`."""
         data = self._stream.read(size)
         self._digest.update(data)
         return data

@@ -28,7 +28,7 @@ class EnvironmentMember(msgspec.Struct, frozen=True, kw_only=True, order=True):
     size: int  # bytes as downloaded
     sha256: Sha256
     layout: str  # "py3.11-posix", "pypy3.10-posix", "nt-own-arm64", "any"; see `model.layout_names`
-    subdir: str = ""  # of a conda package: the folder of its channel that has it
+    subdir: str = ""  # of a conda package: its folder in the channel
     depends: tuple[str, ...] = ()  # the locked requirements; `bundle` compares them with the artifact's own
     content: Sha256 | None = None  # the content digest the lock demands, if it records one
 
@@ -56,16 +56,16 @@ class EnvironmentMember(msgspec.Struct, frozen=True, kw_only=True, order=True):
         )
 
     @classmethod
-    def of_build_requirement(cls, one: BuildRequirement, layout: str) -> EnvironmentMember:
-        """A wheel of the environment of a build."""
+    def of_build_requirement(cls, requirement: BuildRequirement, layout: str) -> EnvironmentMember:
+        """A wheel of a build environment."""
         return cls(
             kind="pypi",
-            name=one.name,
-            version=one.version,
-            source=one.source,
-            file=one.file,
-            size=one.size,
-            sha256=one.sha256,
+            name=requirement.name,
+            version=requirement.version,
+            source=requirement.source,
+            file=requirement.file,
+            size=requirement.size,
+            sha256=requirement.sha256,
             layout=layout,
         )
 
@@ -77,7 +77,7 @@ class EnvironmentMember(msgspec.Struct, frozen=True, kw_only=True, order=True):
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """The artifacts of one step on one target, as pack and hydrate take them."""
+    """The artifacts of one step on one target, in the form that pack and hydrate use."""
 
     target: Target
     python: Python

@@ -1,17 +1,17 @@
-"""The lock graph: everything a lock file says, as values.
+"""The lock graph: the contents of a lock file as values.
 
 Sets are sorted tuples here, so that equal graphs are equal values and have the same text.
 
-One artifact passes through several shapes on its way from an index to a prefix. Each knows what the next stage needs
-and nothing else. Each is converted in one place, a constructor beside the target type:
+One artifact passes through several shapes on its way from an index to a prefix. Each shape holds only what the next
+stage needs, and is made from the one before by a constructor of its own type:
 
 * ``File`` (solvers): a file as an index or channel lists it. ``ListedFile`` (`fetch`) adds its URL, which no later
   shape has, so that no address reaches a lock.
 * ``Pin`` (solvers): the file that a solver chose for one target. Its digest may be missing.
-* ``StandalonePython`` (`fetch`): the archive of an interpreter, until a solution has it as a pin (``as_pin``).
-* `Choice`: the same as a lock can hold it, with a digest and a day. It comes from a pin (`Choice.of_pin`) or from the
-  lock before (`Choice.of_locked`).
-* `Package` with its `Artifact` (`Artifact.of_choice`): what all targets chose of one release, merged for review.
+* ``StandalonePython`` (`fetch`): the archive of an interpreter, until it becomes a pin of a solution (``as_pin``).
+* `Choice`: the same file in the form that a lock can hold, with a digest and a day. It is made from a pin
+  (`Choice.of_pin`) or from the previous lock (`Choice.of_locked`).
+* `Package` with its `Artifact` (`Artifact.of_choice`): the chosen files of one release, merged over all targets.
 * `BuildRequirement` (`BuildRequirement.of_pin`) and `SourceFile`: the files behind a wheel that no source serves.
 * ``EnvironmentMember`` (`model.environment`): one artifact of one step on one target, with its layout.
 * ``RecordObject`` (`model.record`): its object in a store.
@@ -50,10 +50,10 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[str, ...] = ()  # target keys that use it, sorted; () for all that use the package
     depends: tuple[str, ...] | None = None  # only if the package's artifacts state different requirements
     noarch: NoArch = ""
-    site_packages: str = ""  # of conda's `python`: where it keeps packages, if not at the usual place
+    site_packages: str = ""  # of conda's `python`: the folder where it keeps packages, if not the usual one
     content: dict[str, Sha256] = {}  # content digest by layout, once `bundle --record` has added it
-    # What its index said when it was last solved: None, or the reason why it was yanked, which may be "". It is not a
-    # property of the bytes, and so not part of any id.
+    # Why the file was yanked, as its index stated when it was last solved; "" without a reason, None if not yanked. A
+    # yank is not a property of the bytes, so it is not part of any id.
     yanked: str | None = None
 
     @classmethod
@@ -66,7 +66,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
         content: dict[str, Sha256],
         yanked: str | None,
     ) -> Artifact:
-        """The file that was chosen, with what only a whole graph can say of it."""
+        """The chosen file, with the fields that depend on the whole graph."""
         return cls(
             file=choice.file,
             size=choice.size,
@@ -90,7 +90,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     released: date | None = None  # day (UTC) of the earliest upload among the artifacts
     license: str = ""
     pypi: tuple[str, ...] = ()  # projects that a conda package supplies in steps that mix both kinds, sorted
-    depends: tuple[str, ...] = ()  # canonical requirements, sorted; those of an extra only if it is asked for
+    depends: tuple[str, ...] = ()  # canonical requirements, sorted; those of an extra only if it is requested
     artifacts: tuple[Artifact, ...]  # sorted by file
 
     @property
@@ -103,7 +103,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def variant(self) -> str:
-        """The build string in ids of packages of which one target has several builds; "" in all others."""
+        """The build string in the id, if one target has several builds of the package; else ""."""
         return self.id.partition("=")[2]
 
 
@@ -116,7 +116,7 @@ class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BuildRequirement(msgspec.Struct, frozen=True, kw_only=True):
-    """One wheel of the environment of a build."""
+    """One wheel of a build environment."""
 
     name: str  # normalised
     version: str
@@ -124,7 +124,7 @@ class BuildRequirement(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     size: int  # bytes as downloaded
     sha256: Sha256
-    yanked: str | None = None  # as of an `Artifact`
+    yanked: str | None = None  # as in `Artifact`
 
     @classmethod
     def of_pin(cls, pin: Pin) -> BuildRequirement:
@@ -140,7 +140,7 @@ class BuildRequirement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Build(msgspec.Struct, frozen=True, kw_only=True):
-    """How a wheel was built that no source serves: from which sources, by which Python, with which other packages.
+    """How a wheel that no source serves was built: from which sources, by which Python, with which other packages.
 
     Exactly one of `commit`, `tree` and `sdist` is set. The address of these sources is in the manifest, or known to
     the source of the package.
@@ -157,7 +157,7 @@ class Build(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def identity(self) -> str:
-        """Names the sources that it was built from: equal for equal sources, wherever they are."""
+        """Identifies the sources that it was built from: equal for equal sources, wherever they are."""
         return f"{self.origin} {self.state}"
 
     @property
@@ -169,7 +169,7 @@ class Build(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def state(self) -> str:
-        """The digest or commit that tells these sources from others of the same origin."""
+        """The digest or commit that distinguishes these sources from others of the same origin."""
         return self.sdist.sha256 if self.sdist is not None else self.commit or self.tree
 
 
@@ -191,7 +191,7 @@ class LockedEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     packages: tuple[PackageRef, ...]  # sorted
 
     def requires_on(self, target_name: str) -> tuple[str, ...]:
-        """The inputs that concern one target, in canonical form, sorted and without duplicates."""
+        """The inputs that apply to one target, in canonical form, sorted and without duplicates."""
         return tuple(sorted({one.text for one in self.requires if not one.targets or target_name in one.targets}))
 
 
@@ -199,7 +199,7 @@ class LockGraph(msgspec.Struct, frozen=True, kw_only=True):
     """A whole lock."""
 
     version: int = LOCK_VERSION
-    options: dict[str, object] = {}  # every input that changes results and is not a step's: plain TOML values, by key
+    options: dict[str, object] = {}  # every input that affects results and belongs to no single step: TOML values
     environments: tuple[LockedEnvironment, ...]  # sorted by steps
     packages: tuple[Package, ...]  # sorted by kind, name, id
     builds: tuple[Build, ...] = ()  # sorted by wheel, sha256, identity
@@ -220,7 +220,7 @@ class LockGraph(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """One package chosen for one step-target, by a solver or by the lock before."""
+    """One package chosen for one step-target, by a solver or in the previous lock."""
 
     kind: ArtifactKind
     name: str
@@ -235,7 +235,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     released: date | None = None
     license: str = ""
     pypi: tuple[str, ...] = ()
-    requires: tuple[StatedRequirement, ...] = ()  # of a PyPI artifact; at least those of the extras that are asked for
+    requires: tuple[StatedRequirement, ...] = ()  # of a PyPI artifact; at least those of requested extras
     specs: tuple[str, ...] = ()  # of a conda package: the MatchSpecs of its record, sorted
     content: dict[str, Sha256] = {}
 
@@ -286,12 +286,12 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def release(self) -> tuple[ArtifactKind, str, str, str]:
-        """Equal for choices that are one package of the graph, unless a target would get two files of it."""
+        """Equal for choices that form one package of the graph, unless a target would get two of its files."""
         return (self.kind, self.name, self.version, self.source)
 
 
 def _build(package: Package, artifact: Artifact) -> str:
-    """The build string. A package with several builds leaves it to its files: ``name-version-build.conda``."""
+    """The build string; for a package with several builds, from the file name ``name-version-build.conda``."""
     if package.build or package.kind != "conda":
         return package.build
     return artifact.file.removesuffix(".conda").removesuffix(".tar.bz2").rpartition("-")[2]

@@ -1,4 +1,4 @@
-"""The kinds of things that several modules distinguish, each a closed set of words."""
+"""Kinds that several modules distinguish. Each is a closed set of names."""
 
 from __future__ import annotations
 

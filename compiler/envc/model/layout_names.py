@@ -40,9 +40,9 @@ def usual_site(target: Target, python: Python) -> str:
 
 
 def _encode(path: str) -> str:
-    """A path in the characters that names of layouts may have.
+    """Encode a path in the characters that are allowed in layout names.
 
-    ``/`` becomes ``-``. Every other byte that they may not have becomes ``.`` and two hex digits.
+    ``/`` becomes ``-``. Every other byte that is not allowed becomes ``.`` and two hex digits.
     """
     return "".join(_LETTERS.get(byte) or f".{byte:02x}" for byte in path.encode())
 

@@ -1,6 +1,6 @@
-"""The lines of a lock that have parts: each is read once and carried as a value until it is written again.
+"""The structured lines of a lock. Each is parsed once and kept as a value until it is written again.
 
-Reading and writing are side by side here, so that one undoes the other.
+Parsing and rendering are defined side by side, so that each is the inverse of the other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Extra = tuple[str, str]  # project and extra, both normalised
 
-# How a canonical requirement with extras begins. A bracket further on belongs to a path or a URL.
+# How a canonical requirement with extras begins. A later bracket belongs to a path or a URL.
 _WITH_EXTRAS = re.compile(r"([a-z0-9-]+)\[([a-z0-9,-]+)\]")
 _EXTRA_CLAUSE = r"""extra\s*==\s*["']([^"']*)["']|["']([^"']*)["']\s*==\s*extra"""
 
@@ -27,13 +27,13 @@ class LockedInput(msgspec.Struct, frozen=True):
     """One line of an environment's ``requires``: ``pypi:torch>=2`` or ``pypi:colorama @ win-64, gpu``."""
 
     text: str  # kind and canonical requirement: "pypi:torch[cuda]>=2", "conda:numpy >=1.26"
-    targets: tuple[str, ...] = ()  # names of the targets that ask for it, sorted; () for all of the environment's
+    targets: tuple[str, ...] = ()  # names of the targets that require it, sorted; () for all of the environment's
 
     @classmethod
     def read(cls, line: str, known: Iterable[str]) -> LockedInput:
         """Read a line of an environment with these target names.
 
-        A direct reference holds " @ " too. What follows it is read as targets only if all of it names some.
+        A direct reference also contains " @ ". The text after it is read as targets only if all its parts are known.
         """
         text, _, listed = line.rpartition(" @ ")
         if not text:
@@ -47,17 +47,17 @@ class LockedInput(msgspec.Struct, frozen=True):
 
     @property
     def extras(self) -> frozenset[Extra]:
-        """The extras that a PyPI requirement asks for."""
+        """The extras that a PyPI requirement requests."""
         kind, _, requirement = self.text.partition(":")
-        return frozenset(_extras_asked(requirement)) if kind == "pypi" else frozenset()
+        return frozenset(_requested_extras(requirement)) if kind == "pypi" else frozenset()
 
 
 class StatedRequirement(msgspec.Struct, frozen=True, gc=False):
-    """A requirement that a PyPI artifact states, with the parts by which a lock decides whether to keep it."""
+    """A requirement that a PyPI artifact states, with the parts that decide whether a lock keeps it."""
 
     text: str  # in canonical form
-    asks_for: tuple[Extra, ...] = ()  # the extras of its project that it asks for
-    only_for: tuple[str, ...] = ()  # the extras of the artifact that it holds for, normalised, sorted; () for all
+    requested_extras: tuple[Extra, ...] = ()  # the extras of its project that it requests
+    only_for: tuple[str, ...] = ()  # the extras of the artifact that enable it, normalised, sorted; () for all
     is_direct: bool = False  # whether it names a URL (PEP 508)
 
     @classmethod
@@ -65,7 +65,7 @@ class StatedRequirement(msgspec.Struct, frozen=True, gc=False):
         return cls(
             str(requirement),
             tuple((requirement.name, extra) for extra in requirement.extras),
-            _extras_compared(requirement.marker),
+            _compared_extras(requirement.marker),
             bool(requirement.url),
         )
 
@@ -73,15 +73,15 @@ class StatedRequirement(msgspec.Struct, frozen=True, gc=False):
     def read(cls, line: str) -> StatedRequirement:
         """Read a requirement in canonical form; a full parse would take ten times as long."""
         head, _, marker = line.partition(";")
-        return cls(line, _extras_asked(line), _extras_compared(marker), " @ " in head)
+        return cls(line, _requested_extras(line), _compared_extras(marker), " @ " in head)
 
 
-def _extras_asked(requirement: str) -> tuple[Extra, ...]:
+def _requested_extras(requirement: str) -> tuple[Extra, ...]:
     found = _WITH_EXTRAS.match(requirement)
     return tuple((found[1], extra) for extra in found[2].split(",")) if found is not None else ()
 
 
-def _extras_compared(marker: str) -> tuple[str, ...]:
+def _compared_extras(marker: str) -> tuple[str, ...]:
     """The extras that a marker compares with."""
     if "extra" not in marker:
         return ()

@@ -1,4 +1,4 @@
-"""The manifest as typed values: what the author wrote, parsed, before any of it is combined."""
+"""The manifest as typed values, parsed but not yet combined."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KeyPath = origin.KeyPath
 
 
 class PyPIDependency(msgspec.Struct, frozen=True, kw_only=True):
-    """A requirement on a PyPI project, with its place in the manifest and the place that it must come from."""
+    """A requirement on a PyPI project, with its key path in the manifest and the origin that it prescribes."""
 
     requirement: Requirement  # its `url` is that of a direct `url = …`, without the fragment
     at: KeyPath
@@ -34,7 +34,7 @@ class PyPIDependency(msgspec.Struct, frozen=True, kw_only=True):
     git: str | None = None
     rev: str | None = None
     subdirectory: str | None = None
-    sha256: str | None = None  # that the file at `url` must have
+    sha256: str | None = None  # of the file at `url`
     editable: bool = False
 
     @property
@@ -68,7 +68,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Standalone(msgspec.Struct, frozen=True, kw_only=True):
-    """The origin of standalone interpreters, if it is not the one that ``pbs-installer`` knows."""
+    """The origin of standalone interpreters, if it is not the one in ``pbs-installer``."""
 
     url: str | None = None  # of a folder with the archives; a path is relative to the manifest
     table: str | None = None  # path of a table in the format of pbs-installer's, relative to the manifest
@@ -112,7 +112,7 @@ class ManifestPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole manifest. It is only made if `locking.manifest` finds no mistake."""
+    """A whole manifest. It exists only if `locking.manifest` finds no mistake."""
 
     path: Path  # of the file
     prefix: KeyPath = ()  # ("tool", "envc") in a pyproject.toml
@@ -122,7 +122,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     channels: tuple[str, ...] = ("conda-forge",)
     indexes: tuple[str, ...] = ("pypi",)  # the first that has a project supplies it
     store: str | None = None  # an fsspec URL or a folder relative to the manifest
-    exclude_newer: Cutoff | None = None  # aware
+    exclude_newer: Cutoff | None = None  # a moment is timezone-aware
     sources: dict[str, Source]  # declared and built-in ones, by name
     declared_targets: dict[str, Target] = {}  # [targets.X], defaults filled in
     groups: dict[str, Dependencies] = {}

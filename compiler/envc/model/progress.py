@@ -19,7 +19,7 @@ class Progress(Protocol):
     """Reports work to the user. Thread-safe."""
 
     def task(self, label: str, total: int | None = None, unit: str = "") -> Task:
-        """Begin to report a piece of work. `unit` is "B" for bytes, else the name of the counted things."""
+        """Begin to report a piece of work. `unit` is "B" for bytes, else the name of the counted items."""
 
     def note(self, text: str) -> None:
         """Print a line about finished work, such as "locked 3 environments in 1.2 s"."""

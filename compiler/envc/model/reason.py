@@ -7,7 +7,7 @@ import re
 MOST = 200  # characters of a reason
 _MOST_READ = 2_000  # characters; the rest of a text is ignored
 # Words that are or may be addresses: `//` and `:/` of URLs, `\\` of shares, the `@` of logins and mailboxes, escaped
-# characters, a port, and a dot before a label of letters alone, as host names end. Versions have digits there.
+# characters, a port, and a dot before a label of letters, as at the end of a host name. Versions have digits there.
 _ADDRESS = r"//|:/|\\\\|@|%[0-9A-Fa-f]{2}|:\d|\w\.[^\W\d_]{2,}(?!\w)"
 
 
@@ -15,13 +15,13 @@ def plain_reason(text: str) -> str:
     """The words of a text on one line, at most `MOST` characters, with "…" for each word that may be an address.
 
     Indexes pass on whatever a publisher wrote: line ends, control characters, characters that change the direction of
-    text, megabytes, and addresses. A lock holds no addresses, not even host names. A dotted name such as `setup.py`
-    cannot be told from a host name. Applying this function again changes nothing.
+    text, megabytes of text, and addresses. A lock holds no addresses, not even host names. A dotted name such as
+    `setup.py` cannot be distinguished from a host name. The function is idempotent.
     """
     from unicodedata import category, normalize
 
-    # Invisible characters are removed, since one without width inside an address would hide it. Characters that this
-    # Python's tables do not know are kept, so that every Python writes the same lock.
+    # Invisible characters are removed, because one inside an address would hide it. Characters that the tables of this
+    # Python do not know are kept, so that every Python writes the same lock.
     spaced = (" " if each.isspace() else each for each in text[:_MOST_READ])
     words = "".join(each for each in spaced if category(each) not in ("Cc", "Cf", "Cs", "Co")).split()
     if len(text) > _MOST_READ:

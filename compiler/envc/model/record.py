@@ -21,7 +21,7 @@ CARD_FORMAT = 1
 RECORD_PATH = ".envc/record.json"  # in a prefix and in a bundle: the record that it was made from
 CARD_PATH = ".envc/step.json"  # in a bundle: its StepCard
 CODE_FOLDER = ".envc/code"  # in a bundle: the step's code
-MTIME = 315532800  # 1980-01-01T00:00:00Z: the time of wheels' and generated files, the earliest in a zip file
+MTIME = 315532800  # 1980-01-01T00:00:00Z, the earliest in a zip file: the time of wheels' and generated files
 
 
 class Member(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -33,7 +33,7 @@ class Member(msgspec.Struct, frozen=True, order=True, gc=False):
     size: int = 0  # bytes; 0 for links
     sha256: str = ""  # of the content; "" for links
     link: str = ""  # target of a symbolic link, relative, never leaving the prefix
-    mtime: int = MTIME  # seconds since the epoch; no part of the content digest
+    mtime: int = MTIME  # seconds since the epoch; not part of the content digest
 
 
 _path = attrgetter("path")
@@ -67,7 +67,7 @@ class ObjectIndex(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def bytes_digest(self) -> Sha256:
-        """`bytes_digest` of this object."""
+        """The result of the function `bytes_digest` for this object."""
         return bytes_digest(self.content, self.frames)
 
 
@@ -80,14 +80,14 @@ def content_digest(members: tuple[Member, ...]) -> Sha256:
 def bytes_digest(content: Sha256, frames: tuple[Frame, ...]) -> Sha256:
     """The digest of a tree in particular frames: sha256 over JSON of its content digest and theirs.
 
-    The frames determine every byte, times included, and so whether they hold that content. If one reader has verified
-    an object of this digest, every reader would find the same, even if somebody lies about the content.
+    The frames determine every byte, times included, and therefore whether the stated content is true. Once one reader
+    has verified an object with this digest, the result holds for every reader, even if a store is hostile.
     """
     return sha256(msgspec.json.encode([content, [frame.sha256 for frame in frames]]))
 
 
 class RecordObject(msgspec.Struct, frozen=True, kw_only=True):
-    """One object of an environment, with its index, so that hydrate need not fetch that."""
+    """One object of an environment, with its index, so that hydrate need not fetch it."""
 
     kind: str
     name: str
@@ -120,7 +120,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     python: str  # Python.key: "cp312"
     interpreter: str
     objects: tuple[RecordObject, ...]  # sorted by kind, name
-    winners: dict[str, Sha256] = {}  # by path that several artifacts have: the artifact whose file is written
+    winners: dict[str, Sha256] = {}  # by contested path: the artifact whose file is written
     made: tuple[str, ...] = ()  # paths that hydrate creates or rewrites, sorted
     requirements: dict[str, str] = {}  # floors that the machine must meet: {"glibc": "2.28"}
 
@@ -146,7 +146,7 @@ class StepCard(msgspec.Struct, frozen=True, kw_only=True):
     python: str  # Python.text: the minor, and the patch release if the manifest names one
     lock: Sha256  # digest of the lock file that it was bundled from
     record: Sha256  # digest of the record
-    code: Sha256 | None = None  # content digest of the code, its paths taken from ``.envc/code``
+    code: Sha256 | None = None  # content digest of the code, with paths relative to ``.envc/code``
     run: str | None = None
     env: dict[str, str] = {}
     # The floors that the target declares beyond the defaults: {"cuda": "12.4"}. Left out if there are none, as in cards

@@ -216,7 +216,7 @@ def _kept_requirements(
 
     def keep(digest: Sha256, requirement: StatedRequirement) -> None:
         kept[digest].add(requirement.text)
-        requested.update(dict.fromkeys(requirement.asks_for))
+        requested.update(dict.fromkeys(requirement.requested_extras))
 
     seen: set[tuple[Sha256, tuple[StatedRequirement, ...]]] = set()  # several targets share most of their artifacts
     for choice in choices:
