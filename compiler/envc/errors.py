@@ -194,10 +194,13 @@ class DigestMismatch(EnvcError):
         self.actual = actual
         self.hint = hint
 
+    @property
+    def headline(self) -> str:
+        """The message without the digests."""
+        return f"{self.what} does not match its digest"
+
     def __str__(self) -> str:
-        return (
-            f"{self.what} does not match its digest\n  expected sha256 {self.expected}\n  actual   sha256 {self.actual}"
-        )
+        return f"{self.headline}\n  expected sha256 {self.expected}\n  actual   sha256 {self.actual}"
 
     def data(self) -> dict[str, object]:
         return {"what": self.what, "expected": self.expected, "actual": self.actual}

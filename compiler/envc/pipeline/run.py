@@ -53,7 +53,8 @@ def run(project: Project, request: RunRequest, context: Context) -> int:
         located, prefix = get_ready()
     except (MissingBlob, CorruptBlob, DigestMismatch) as error:
         if not isinstance(error, MissingBlob):
-            context.progress.warn(f"{str(error).splitlines()[0]}; deriving it again")
+            what = error.headline if isinstance(error, DigestMismatch) else error
+            context.progress.warn(f"{what}; deriving it again")
         from envc.pipeline.bundle import BundleRequest, bundle
 
         one = msgspec.structs.replace(request.selection, steps=(step,), targets=(step_target.target.name,))
