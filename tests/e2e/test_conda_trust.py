@@ -57,7 +57,7 @@ def place(tmp_path: Path) -> Workplace:
     [
         ("object", "frame 0 does not match its digest"),
         ("record", "does not match its digest"),
-        ("pointer", "contains another content of alpha 1.0 than the lock records"),
+        ("pointer", "contains different content for alpha 1.0 than the lock records"),
     ],
 )
 def test_a_poisoned_store_is_refused_and_repaired(reach: Reach, says: str, place: Workplace, tmp_path: Path) -> None:

@@ -218,7 +218,7 @@ def test_an_archive_other_than_the_locked_one_is_refused(place: Workplace) -> No
     place.ok("lock")
     (place.checkout / "pythons" / LINUX).write_bytes(archive_of({"python/bin/python": "EVIL"}))
     done = place.fails(1, "bundle")
-    assert "serves other bytes than were locked" in done.err
+    assert "serves different bytes from those locked" in done.err
     assert not (place.store / "v1/objects/any").exists()
 
 

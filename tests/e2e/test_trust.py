@@ -99,7 +99,7 @@ def test_the_lock_records_the_content_of_every_artifact(recorded: Workplace) -> 
     [
         ("object", "frame 0 does not match its digest"),
         ("record", "does not match its digest"),
-        ("pointer", "contains another content of alpha 1.1 than the lock records"),
+        ("pointer", "contains different content for alpha 1.1 than the lock records"),
     ],
 )
 def test_a_poisoned_store_is_refused_and_repaired(
@@ -139,7 +139,7 @@ def test_an_environment_made_before_contents_were_recorded_is_not_reused(workpla
     another_machine(workplace, tmp_path / "release").ok("bundle", "--platform", host_platform(), "--record")
     poison(workplace, "pointer")
     refused = victim.fails(1, "run", "--offline", "train")
-    assert "contains another content of alpha 1.1 than the lock records" in refused.err
+    assert "contains different content for alpha 1.1 than the lock records" in refused.err
 
 
 def ledger_entry(workplace: Workplace, evil: RecordObject) -> Path:

@@ -125,7 +125,7 @@ def test_a_shard_with_another_digest_than_in_the_index(server: ChannelServer, ru
 
 def test_a_shard_may_contain_only_its_own_name(server: ChannelServer, runs: Runs) -> None:
     server.files = shards(LINUX, {"demo": entry("python", "3.12")})
-    with pytest.raises(SourceUnreachable, match=r"'python-3.12-h_0.conda', which is not a package 'demo'"):
+    with pytest.raises(SourceUnreachable, match=r"'python-3.12-h_0.conda', which is not a file of package 'demo'"):
         runs.files(f"{server.base}/forge")
 
 

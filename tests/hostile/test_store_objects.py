@@ -389,8 +389,8 @@ def test_only_intact_objects_are_written_to_a_bundle() -> None:
     stray = compress(bytes(512), 1)
     cases = {
         "does not match its digest": bytes([DATA[0] ^ 1]) + DATA[1:],
-        "another index than the record": DATA[:end] + encode_trailer(other, end),
-        "index than": DATA[:end] + stray + encode_trailer(INDEX, end + len(stray)),
+        "an index that differs from the record": DATA[:end] + encode_trailer(other, end),
+        "index that differs": DATA[:end] + stray + encode_trailer(INDEX, end + len(stray)),
     }
     for says, data in cases.items():
         source = Source(index=INDEX, size=len(data), read_range=bytes_reader(data), what="the object")

@@ -151,7 +151,7 @@ def test_undeletable_items_are_named_and_the_rest_is_removed(cache: Path) -> Non
     fill(cache, f"envs/{stuck}/a.py", 1)
     progress = Silent()
     assert prune(cache, NOW + 30 * DAY, progress) == Pruned(entries=5, size=1522)
-    assert progress.warnings == [f"{cache}/envs/{stuck} stays: File name too long"]
+    assert progress.warnings == [f"{cache}/envs/{stuck} cannot be removed: File name too long"]
 
 
 def test_links_to_outside_are_not_followed(cache: Path, tmp_path: Path) -> None:

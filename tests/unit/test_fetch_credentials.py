@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from envc.fetch.net.credentials import Keyring, Login
-from envc.fetch.net.keyring_command import ask_keyring
+from envc.fetch.net.keyring_command import query_keyring
 
 URL = "https://packages.example.com/simple"
 
@@ -68,5 +68,5 @@ def test_a_host_is_never_parsed_as_an_option_of_the_command(tmp_path: Path) -> N
     command.chmod(0o755)
     environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     services = ("https://--keyring-path=lib/", "--keyring-path=lib")
-    assert ask_keyring(services, "", environ) is None
+    assert query_keyring(services, "", environ) is None
     assert (tmp_path / "log").read_text() == "--mode creds get https://--keyring-path=lib/\n"

@@ -478,7 +478,7 @@ def test_a_record_of_something_else_than_the_lock_is_refused(bench: Bench) -> No
             environment(ALPHA, BETA, target="win-arm64"),
             msgspec.structs.replace(locked, interpreter="standalone"),
         ],
-        "another content of alpha 1.0": [environment(ALPHA, BETA, content=Sha256("0" * 64))],
+        "different content for alpha 1.0": [environment(ALPHA, BETA, content=Sha256("0" * 64))],
     }
     for reason, environments in others.items():
         for other in environments:

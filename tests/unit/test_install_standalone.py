@@ -111,5 +111,8 @@ def test_a_file_that_is_not_an_archive_is_refused(tmp_path: Path) -> None:
     for file in (POSIX, PYPY, PYPY_WINDOWS):
         with pytest.raises(BadArtifact), open_standalone(path, file):
             pass
-    with pytest.raises(BadArtifact, match="no archive that envc knows"), open_standalone(path, "python.exe"):
+    with (
+        pytest.raises(BadArtifact, match="not an archive of a kind that envc supports"),
+        open_standalone(path, "python.exe"),
+    ):
         pass

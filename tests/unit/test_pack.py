@@ -271,7 +271,7 @@ def test_a_doubted_object_is_derived_again_whatever_claims_to_know_it(tmp_path: 
 @pytest.mark.parametrize(
     ("locked", "message"),
     [
-        ((), "the file requires gamma>=1; the lock does not say so"),
+        ((), "the file requires gamma>=1; the lock does not say that"),
         (("gamma>=1", "other"), "the lock says it requires other; the file does not"),
         (("gamma>=2",), "the lock says it requires gamma>=2; the file does not"),
     ],
@@ -339,8 +339,8 @@ def test_contested_paths_are_reported_once_for_each_pair_of_packages(tmp_path: P
     bundle(MemoryBlobs(), tmp_path, *wheels, progress=progress)
     first = f"{parse_layout(LAYOUT).site}/shared/part0.txt"
     assert progress.warnings == [
-        f"alpha and gamma both contain {first} and 999 more; those of gamma are used",
-        f"beta and gamma both contain {first} and 999 more; those of gamma are used",
+        f"alpha and gamma both contain {first} and 999 more; those from gamma are used",
+        f"beta and gamma both contain {first} and 999 more; those from gamma are used",
     ]
 
 
@@ -366,7 +366,7 @@ def test_contested_paths_have_a_winner(tmp_path: Path) -> None:
     site = next(member.path for member in record.objects[0].index.members if member.path.endswith("which.py"))
     folder = site.removesuffix("/which.py")
     assert record.winners == {f"{folder}/{name}": second.sha256 for name in ("__init__.py", "data.txt", "which.py")}
-    assert progress.warnings == [f"first and second both contain {site}; the one of second is used"]
+    assert progress.warnings == [f"first and second both contain {site}; the one from second is used"]
 
 
 def test_the_record_lists_what_hydrate_makes_and_what_the_machine_needs(tmp_path: Path) -> None:

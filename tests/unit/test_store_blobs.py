@@ -300,7 +300,8 @@ def test_locations_are_folders_or_urls(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_an_unknown_kind_of_url_is_reported_with_the_known_ones() -> None:
-    with pytest.raises(StoreError, match=r"^nosuch://host/x: is of no kind that envc or fsspec supports$") as caught:
+    message = r"^nosuch://host/x: is of a kind that neither envc nor fsspec supports$"
+    with pytest.raises(StoreError, match=message) as caught:
         open_store("nosuch://host/x")
     assert "s3://" in str(caught.value.hint)
 

@@ -82,7 +82,7 @@ def test_permanent_failures_are_reported_with_the_number_of_tries() -> None:
 
 
 def test_some_failures_get_fewer_tries_and_another_error() -> None:
-    flaky = Flaky(99, worth=2, verdict=CorruptBlob("the blob", "is short"))
+    flaky = Flaky(99, max_tries=2, final_error=CorruptBlob("the blob", "is short"))
     with pytest.raises(CorruptBlob, match="the blob: is short"):
         QUICK.run(flaky)
     assert flaky.calls == 2
@@ -216,7 +216,7 @@ def test_an_answer_for_another_range_is_refused(folder: Path) -> None:
         ) -> tuple[int, dict[str, str], bytes]:
             return 206, {"Content-Range": "bytes 0-3/10"}, b"0123"
 
-    with Lying(folder) as server, pytest.raises(StoreError, match="another range"):
+    with Lying(folder) as server, pytest.raises(StoreError, match="different range"):
         WebBlobs(server.url, retries=QUICK).read_range(KEY, 4, 4)
 
 

@@ -124,7 +124,7 @@ def test_code_is_named_by_its_content_and_checked_to_the_last_byte() -> None:
     with pytest.raises(DigestMismatch):
         get_code(blobs, pointer)
     poisoned = StepPointer(environment=ARTIFACT, record=ARTIFACT, code=content, code_object=sha256(blobs.blobs[key]))
-    with pytest.raises(CorruptBlob, match="another tree"):
+    with pytest.raises(CorruptBlob, match="a tree that does not match its name"):
         get_code(blobs, poisoned)
     with Encoder(level=1, threads=1) as encoder:
         assert put_code(blobs, *encode_code(encoder, TREE)) == (content, digest)  # the corrupt package is replaced

@@ -128,7 +128,7 @@ def test_an_object_with_other_frames_does_not_match_the_record(bench: Bench, tmp
     again.blobs[key] = small.blobs[key]
     pointer = next(iter(bench.bundled.pointers.values()))
     problems = verify_environments(again, [(record, pointer)], Silent()).problems
-    assert [p.reason for p in problems if p.where == key] == ["is another object than the record says"]
+    assert [p.reason for p in problems if p.where == key] == ["is not the object that the record describes"]
 
 
 def test_a_dangling_pointer_is_found(bench: Bench) -> None:

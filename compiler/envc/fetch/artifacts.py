@@ -1,7 +1,8 @@
 """Artifacts on this machine: downloaded once, verified while they arrive, and verified again before each use.
 
 ``<cache>/artifacts/<aa>/<sha256>/<file>`` holds whole files, which matched their digest when they were renamed to that
-path. ``<cache>/artifacts/partial/<sha256>`` holds what an interrupted download left; the next download resumes there.
+path. ``<cache>/artifacts/partial/<sha256>`` holds the bytes of an interrupted download, which the next download
+resumes.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _DOWNLOADS = 8  # concurrent downloads
 _TRIES = 5  # how often a download that breaks off is resumed
 _LARGEST = 1 << 38  # bytes of a file whose size no source states
 _MOVED_HINT = "the source no longer serves this file; run `envc lock --upgrade` to choose another, or restore it there"
-_WRONG_HINT = "the source serves other bytes than were locked: do not install them before you know why"
+_WRONG_HINT = "the source serves different bytes from those locked: do not install them until you know why"
 
 
 Locator = Callable[[EnvironmentMember], Iterable[ListedFile]]  # possible URLs of a member's file, best first
@@ -63,7 +64,7 @@ class Artifacts:
         """Verified files of members, each as soon as it is available. The largest downloads start first.
 
         The first failure cancels the other downloads: DigestMismatch, SourceUnreachable, OfflineMiss, or Unwritable for
-        the cache folder. Files verified until then stay in the cache.
+        the cache folder. Files verified before then stay in the cache.
         """
         ordered = sorted(set(members), key=lambda member: (-member.size, member))
         task = self._progress.task("artifacts", sum(member.size for member in ordered), "B")
@@ -154,7 +155,7 @@ class Artifacts:
             return copy, digest, copy.stat().st_size
 
     def _path(self, sha256: Sha256, file: str) -> Path:
-        # Both may come from an edited lock, and become a path whose file is read or deleted.
+        # Both may come from an edited lock, and they form the path of a file that is read or deleted.
         if not is_file_name(file):
             raise UsageError(f"{file[:100]!r} is not the name of an artifact", "restore the lock file, or lock again")
         parse_sha256(sha256)
@@ -176,7 +177,7 @@ class Artifacts:
             transfer = _Transfer(self._client, source, what, listed.url, partial, size or listed.file.size, task)
             actual, length, resumed = transfer.run()
             if expected is not None and actual != expected and resumed:
-                # The bytes of an earlier run may be damaged, or of another file: download again from the start.
+                # The bytes of an earlier run may be damaged, or belong to another file: download again from the start.
                 partial.unlink()
                 actual, length, _ = transfer.run()
             if (expected is not None and actual != expected) or (size and length != size):

@@ -33,7 +33,7 @@ _MISLEADING = (
 _HELPER = (
     """!f() { test "$1" = get && printf 'username=%s\\npassword=%s\\n' "$ENVC_GIT_USER" "$ENVC_GIT_PASSWORD"; }; f"""
 )
-_SILENCE = 120  # seconds without a byte until a time-out; a server that packs reports progress every five seconds
+_SILENCE = 120  # seconds without a byte before a time-out; a server reports progress every five seconds while it packs
 _SSH = f"ssh -oBatchMode=yes -oConnectTimeout=30 -oServerAliveInterval=30 -oServerAliveCountMax={_SILENCE // 30}"
 _TRANSPORTS = ("git", "http", "https", "ssh")
 _QUIET = ("-c", "core.hooksPath=", "-c", "core.fsmonitor=false", "-c", "advice.detachedHead=false")

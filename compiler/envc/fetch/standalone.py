@@ -83,7 +83,7 @@ class StandalonePython(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of_locked(cls, package: Package, implementation: Implementation) -> StandalonePython:
-        """The archive of a package in a lock that has only this one."""
+        """The archive that a locked package consists of."""
         (artifact,) = package.artifacts
         uploaded = None
         if package.released is not None:
@@ -113,7 +113,7 @@ class StandalonePython(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NoStandalone(EnvcError):
-    """No archive in the table is the interpreter that a step requires."""
+    """The table has no archive of the interpreter that a step requires."""
 
     def __init__(self, requirement: str, reasons: tuple[str, ...], hint: str) -> None:
         super().__init__(requirement, reasons)

@@ -1,7 +1,7 @@
 """A file that appears complete under its name, or not at all, even if the run that writes it is killed.
 
-It is written to a temporary file in the same folder, which is then renamed. A killed run leaves such a file, whose name
-ends in ``.partial``.
+It is written to a temporary file in the same folder, which is then renamed. A killed run leaves this temporary file
+behind; its name ends in ``.partial``.
 """
 
 from __future__ import annotations

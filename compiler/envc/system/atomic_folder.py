@@ -1,6 +1,6 @@
 """A folder that appears complete under its name, or not at all, even if the run that fills it is killed.
 
-It is created as a temporary sibling and renamed. What a killed run left behind is removed by the next run that creates
+It is created as a temporary sibling and renamed. The leftovers of a killed run are removed by the next run that creates
 the same folder.
 """
 
@@ -15,12 +15,12 @@ from envc.errors import EnvcError, Unwritable
 from envc.model.digest import sha256
 from envc.system.locks import cache_lock, file_lock
 
-# Errors of a disk that cannot share files in the one way that was requested, or not with the disk of the cache.
+# Errors of a disk that cannot share files in the requested way, or not with the disk of the cache.
 _NO_SHARING = frozenset({errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY})
 
 
 class PrefixOccupied(EnvcError):
-    """The place of a prefix holds a folder that envc did not create. Such a folder is never replaced."""
+    """The path of a prefix is occupied by a folder that envc did not create. Such a folder is never replaced."""
 
     hint = "choose another --prefix, or remove the folder yourself"
 
@@ -43,8 +43,8 @@ def publish_folder(
     """Create the folder `place` with the contents that `populate` writes.
 
     Returns False if `is_made` holds once the lock is acquired. The lock is a file in the folder `locks`. A folder that
-    `is_ours` is replaced, and an empty one is used; anything else raises PrefixOccupied. Raises what `populate` raises,
-    and Unwritable for OSErrors.
+    `is_ours` is replaced, and an empty one is used; anything else raises PrefixOccupied. Raises whatever `populate`
+    raises, and Unwritable for OSErrors.
     """
     with cache_lock(_lock_of(place, locks)):
         try:
@@ -67,8 +67,8 @@ def publish_folder(
 
 
 def remove_folder(place: Path, *, locks: Path) -> None:
-    """Remove a folder that `publish_folder` created, atomically. Skipped if another process is creating it anew. Raises
-    OSError.
+    """Remove a folder that `publish_folder` created, atomically. Does nothing if another process is creating it again.
+    Raises OSError.
     """
     import shutil
 
@@ -112,7 +112,7 @@ def _draft_name(place: Path) -> str:
 
 
 def leftovers(place: Path) -> list[Path]:
-    """The temporary siblings of a folder: what killed runs left behind, and the draft of a run that is creating it
+    """The temporary siblings of a folder: the leftovers of killed runs, and the draft of a run that is creating it
     now.
     """
     if not place.parent.is_dir():
@@ -121,13 +121,13 @@ def leftovers(place: Path) -> list[Path]:
 
 
 def _remove_leftovers(place: Path) -> None:
-    """Remove what killed runs left behind. The caller must hold the lock of `place`."""
+    """Remove the leftovers of killed runs. The caller must hold the lock of `place`."""
     for entry in leftovers(place):
         _remove(entry)
 
 
 def _remove(folder: Path) -> None:
-    """Remove what can be removed; the next run retries the rest. Imported here, since most runs remove nothing."""
+    """Remove as much as possible; the next run retries the rest. Imported here, since most runs remove nothing."""
     import shutil
 
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Bytes in memory: who owns them, and how they are written."""
+"""Bytes in memory: their ownership, and how they are written."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Work made of many short system calls, shared among forks of this process.
 
-Threads speed up such work only a little: each call ends before another thread could have taken the GIL, and the caller
-then waits to get it back. A fork has an interpreter of its own. fork(2) is safe only while the process has no other
+Threads speed up such work only a little: each call ends before another thread can take the GIL, and the caller then
+waits to get it back. A fork has an interpreter of its own. fork(2) is safe only while the process has no other
 thread, since a lock held by another thread would stay locked in the fork for ever. It is used only on Linux, because
 the frameworks of macOS do not survive it.
 """
@@ -29,9 +29,10 @@ def run_in_forks(
     """The results of `work` for each number below `count`, computed by this process and up to `forks` forks of it.
 
     A process that is idle takes the next number. `done` is called in this process with each number that has finished.
-    A task that fails in a fork is repeated in this process, and no process starts another task before that. `work`
-    must therefore leave nothing behind when it fails; what it raises here is raised to the caller. The forks have ended
-    when this returns or raises. Raises OSError if a fork was killed, because what it left behind is unknown.
+    A task that fails in a fork is repeated in this process, and no process starts another task before then. `work`
+    must therefore leave nothing behind when it fails; an exception that it raises in this process propagates to the
+    caller. The forks have ended when this returns or raises. Raises OSError if a fork was killed, because its leftovers
+    are unknown.
     """
     results: dict[int, bool] = {}
     if forks > 0 and can_fork(count):
@@ -70,7 +71,7 @@ def _run(work: Work, count: int, forks: int, done: Callable[[int], None]) -> dic
             for _ in range(forks):
                 child = os.fork()
                 if not child:
-                    os.close(done_in)  # only the parent has this end, so forks notice when the parent is gone
+                    os.close(done_in)  # only the parent has this end, so forks notice when the parent has ended
                     _run_child(work, tasks_in, done_out)
                 children.append(child)
         _close(ends, done_out)
@@ -109,8 +110,8 @@ def _run_child(work: Work, tasks_in: int, done_out: int) -> NoReturn:
             if work(number):
                 os.write(done_out, number.to_bytes(_WIDTH, "little"))
     except BaseException:
-        # The parent repeats the task and reports the error. Taking all remaining numbers makes it do so next. `_exit`,
-        # because no exit handler of the parent may run twice.
+        # The parent repeats the task and reports the error. Taking all remaining numbers makes this its next task.
+        # `_exit`, because no exit handler of the parent may run twice.
         for _ in _numbers(tasks_in):
             pass
         os._exit(1)

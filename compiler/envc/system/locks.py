@@ -1,8 +1,8 @@
-"""File locks: of all processes that want to do one thing, one does it at a time.
+"""File locks, for work that only one process at a time may do.
 
 The operating system releases a lock when its process ends. Where flock(2) exists it is called directly, because
-importing `filelock` takes as long as creating a thousand files. That library locks the same files in the same way, and
-is used elsewhere.
+importing `filelock` takes as long as creating a thousand files. Other systems use that library, which locks
+files in the same way.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def file_lock(file: Path, *, wait: bool = True) -> Iterator[bool]:
             return
         yield True
     finally:
-        # Closed rather than unlocked: a fork of this process still works under the same lock.
+        # Closed rather than unlocked: a fork of this process may still be working under the same lock.
         os.close(lock)
 
 

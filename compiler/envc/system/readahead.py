@@ -1,4 +1,4 @@
-"""Requests that are sent before their answers are needed, so that several answers are waited for at once."""
+"""Requests that are sent before their answers are needed, so that several are in flight at once."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ LONGEST_RETRY_AFTER = 60.0  # seconds; a server that asks for a longer wait is r
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Exponential back-off with jitter, so that clients throttled together do not come back together."""
+    """Exponential back-off with jitter, so that clients throttled together do not retry together."""
 
     tries: int = 6
     first: float = 0.25  # seconds at most before the second try; doubles with each further try

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class NoScratch(EnvcError):
-    """The folder for temporary files cannot hold what has to be written there."""
+    """A temporary file cannot be written to its folder."""
 
     hint = "free some space there, or set TMPDIR to another folder"
 
@@ -29,7 +29,7 @@ class NoScratch(EnvcError):
 
 
 class ScratchFile(io.FileIO):
-    """A new temporary file. Its write errors are NoScratch, which tells them from errors of reading the content."""
+    """A new temporary file. Write errors are raised as NoScratch, to tell them apart from errors of the content."""
 
     def write(self, data: ReadableBuffer) -> int:
         with writing_scratch():

@@ -1,8 +1,8 @@
 """An SQLite file that serves as a cache: its errors never stop a run, and its writes never block one.
 
-Threads read through one connection, and pass their writes to a writer thread with another. If each fetching thread
-wrote itself, all would queue for the file; that took three times as long on a large cold lock. Write-ahead logging lets
-any number of processes use the file.
+Threads read through one connection, and queue their writes for a writer thread, which has its own connection. If every
+fetching thread did its own writing, they would wait for one another; that took three times as long on a large cold
+lock. Write-ahead logging lets any number of processes use the file.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Database:
             written.wait(_CLOSE_TIMEOUT)
 
     def close(self) -> None:
-        """Write what is left, and close the file. Later reads find nothing, and later writes are dropped."""
+        """Execute all queued writes, and close the file. Later reads find nothing, and later writes are dropped."""
         if (writer := self._writer_thread()) is not None:
             self._queue.put(None)
             writer.join(_CLOSE_TIMEOUT)

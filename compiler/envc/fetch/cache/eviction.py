@@ -27,7 +27,7 @@ _REMOVALS = tuple(f"DELETE FROM {table} WHERE source = ? AND project = ?" for ta
 
 
 class CacheUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """What an index cache holds, or what was evicted from it."""
+    """The contents of an index cache, or of what was evicted from it, as counts and a size."""
 
     projects: int = 0
     artifacts: int = 0  # with known metadata
@@ -57,14 +57,14 @@ def shrink(connection: sqlite3.Connection, largest: int = LARGEST) -> CacheUsage
 
 
 def evict(connection: sqlite3.Connection, before: int, *, dry_run: bool = False) -> CacheUsage:
-    """Remove what was last used before that day (of 86,400 s, counted from 1970)."""
+    """Remove entries last used before the day `before`. Days have 86,400 s and are counted from 1970."""
     return _remove(connection, before=before, dry_run=dry_run)
 
 
 def _remove(
     connection: sqlite3.Connection, *, before: int | None = None, enough: int | None = None, dry_run: bool = False
 ) -> CacheUsage:
-    """Remove in one transaction, oldest first, what is older than `before`, or until `enough` bytes are removed."""
+    """Remove entries in one transaction, oldest first: those before `before`, or until `enough` bytes are removed."""
     projects = artifacts = size = 0
     connection.execute("BEGIN IMMEDIATE")
     try:

@@ -1,7 +1,7 @@
 """The index cache: pages, views of them, metadata, and the values of markers, kept between runs.
 
 Everything in it can be fetched again. Sources are named by cache key (``default``, or name and digest), never by URL.
-Projects and metadata have the day they were last used, and `eviction` removes the least recently used.
+Projects and metadata record the day they were last used, and `eviction` removes the least recently used.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Cache:
         self._database.flush()
 
     def close(self) -> None:
-        """Write what is left, and close the file. Later look-ups find nothing, and later writes are dropped."""
+        """Execute all queued writes, and close the file. Later look-ups find nothing, and later writes are dropped."""
         self._database.close()
 
     def page(self, source: str, project: str) -> PageState | None:
@@ -158,22 +158,22 @@ class Cache:
         return (self._decode(self._answers, row[0]) if row else None) or {}
 
     def save_answers(self, environment: str, answers: Mapping[str, Answer], *, replace: bool = False) -> None:
-        """Add values of markers, or replace all. Of two processes that do so at once, one may lose its values."""
+        """Add values of markers, or replace all. If two processes do this at once, one may lose its values."""
         data = msgspec.msgpack.encode(dict(answers) if replace else self.answers(environment) | dict(answers))
         self._database.write(("INSERT OR REPLACE INTO answers VALUES (?, ?)", (environment, data)))
 
     def projects(self) -> list[str]:
-        """The names of all projects that some source is known to have."""
+        """The names of all projects that a source is known to have."""
         self.flush()
         rows = self._database.all("SELECT DISTINCT project FROM pages WHERE generation <> '' AND project <> ''")
         return [row[0] for row in rows]
 
     def usage(self) -> CacheUsage:
-        """What the cache holds."""
+        """The contents of the cache, as counts and a size."""
         return self._database.run(eviction.usage) or CacheUsage()
 
     def evict(self, before: float, *, dry_run: bool = False) -> CacheUsage:
-        """Remove what was last used on a day before `before`, in seconds since the epoch. Returns what was removed."""
+        """Remove entries last used on a day before `before` (seconds since 1970). Returns their counts and size."""
         day = int(before // DAY)
         return self._database.run(lambda connection: eviction.evict(connection, day, dry_run=dry_run)) or CacheUsage()
 

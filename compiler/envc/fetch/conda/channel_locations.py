@@ -17,7 +17,7 @@ from envc.model.digest import short_digest
 if TYPE_CHECKING:
     from envc.model.manifest import Source
 
-CHANNELS_URL = "https://conda.anaconda.org"  # of public channels, as every conda tool resolves channel names
+CHANNELS_URL = "https://conda.anaconda.org"  # of public channels; every conda tool resolves channel names against it
 
 
 class ChannelLocation(msgspec.Struct, frozen=True):
@@ -47,8 +47,8 @@ def resolve_channels(
     for text in channels:
         source = sources.get(text)
         url = source.url if source is not None and source.url is not None else text
-        # A source has its name in the manifest, and a public channel its own. The name of any other channel is the end
-        # of its URL or path.
+        # A source keeps its name from the manifest, and a public channel its own name. Any other channel is named by
+        # the end of its URL or path.
         name = text if source is not None else ""
         folder = None
         if "://" not in url:

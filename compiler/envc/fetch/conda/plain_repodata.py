@@ -86,8 +86,8 @@ class PlainRepodataScanner:
         for first, after in zip([0, *gaps], [*gaps, len(matches)], strict=True) if matches else ():
             begin = starts[first] + 1
             self._add_to_skeleton(text, known, begin)
-            # Something else follows the last record of a run, so its first closing brace may not be its end. The record
-            # stays in the skeleton or, at the end of a piece, is scanned again with the next one.
+            # Something else follows the last record of a run, so the first closing brace in it may not end it. The
+            # record stays in the skeleton or, at the end of a piece, is scanned again with the next piece.
             known = text.rfind(b"}", starts[after - 1], stops[after - 1]) + 1
             if begin < known:
                 self._add_to_run([match[1] for match in matches[first:after]], starts[first:after], known)
@@ -136,7 +136,7 @@ class PlainRepodataScanner:
     def without(self, data: bytes | mmap, found: Sequence[list[Span]], removed: Iterable[str]) -> Iterator[Span]:
         """The spans of `packages` and `packages.conda` in the whole document, without some files.
 
-        These are the removed ones, and archives that also exist as .conda.
+        The files left out are the removed ones, and archives that also exist as .conda.
         """
         archives, conda = found
         shared = {name for name, _, _ in archives} & {name for name, _, _ in conda}
@@ -146,17 +146,17 @@ class PlainRepodataScanner:
             if span[0] in shared
             for file in self._files(data, span)
         }
-        gone = {file.encode() for file in removed}
+        excluded = {file.encode() for file in removed}
         for span in conda:
             if span[0] in shared:
                 files = self._files(data, span)
                 if not twins.keys().isdisjoint(files):
-                    gone.update(twins[file] for file in files if file in twins)
-        touched = {name_of(file.decode()) for file in gone}
+                    excluded.update(twins[file] for file in files if file in twins)
+        touched = {name_of(file.decode()) for file in excluded}
         for spans in found:
             for span in spans:
                 if span[0] in touched:
-                    yield from self._split(data, span, gone)
+                    yield from self._split(data, span, excluded)
                 else:
                     yield span
 
@@ -166,17 +166,17 @@ class PlainRepodataScanner:
         single = self._singles.get(start)
         return [single.encode()] if single is not None else _FILE.findall(data, start - 2, stop)
 
-    def _split(self, data: bytes | mmap, span: Span, gone: Set[bytes]) -> Iterator[Span]:
+    def _split(self, data: bytes | mmap, span: Span, excluded: Set[bytes]) -> Iterator[Span]:
         """The parts of a span that remain without some files."""
         files = self._files(data, span)
-        if gone.isdisjoint(files):
+        if excluded.isdisjoint(files):
             yield span
         elif len(files) > 1:
             name, start, stop = span
             starts = [match.start() + 2 for match in _FILE.finditer(data, start - 2, stop)]
             stops = [*(start - 1 for start in starts[1:]), stop]
             for file, start, stop in zip(files, starts, stops, strict=True):
-                if file not in gone:
+                if file not in excluded:
                     yield name, start, stop
 
     def _add_to_skeleton(self, text: bytes, start: int, stop: int) -> None:
@@ -199,7 +199,7 @@ class PlainRepodataScanner:
             self._is_open = True
         run = self._runs[-1]
         if starts[-1] + 1 == stop:
-            del names[-1], starts[-1]  # its other records belong to the text before
+            del names[-1], starts[-1]  # the other records of this name precede the run
         known = bool(run.names) and run.names[-1] == names[0]
         run.names += names[known:]
         run.starts += [self._seen + start + 2 for start in starts[known:]]

@@ -158,9 +158,9 @@ def records_of_shard(data: bytes, name: str) -> bytes:
             for file, record in table.items()
             if file not in dropped
         }
-        stranger = next((file for file in records if name_of(file) != name), None)
-        if stranger is not None:
-            raise ValueError(f"it holds {stranger[:120]!r}, which is not a package {name[:80]!r}")
+        misplaced = next((file for file in records if name_of(file) != name), None)
+        if misplaced is not None:
+            raise ValueError(f"it holds {misplaced[:120]!r}, which is not a file of package {name[:80]!r}")
         return msgspec.json.encode(records)
     except (msgspec.DecodeError, msgspec.EncodeError, UnicodeDecodeError, RecursionError, TypeError) as error:
         raise ValueError(f"it is not a shard ({error})") from None

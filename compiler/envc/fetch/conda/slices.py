@@ -2,14 +2,15 @@
 
 It is made for channel data: thousands of names, and a run needs a few hundred of them. Opening it takes the same time
 for any size, unlike a document or a database. The data stays as the channel wrote it, so making a file costs little
-more than writing the data. Files are renamed to their name atomically, so no run leaves or finds half of one::
+more than writing the data. Files are renamed to their name atomically, so no run leaves or finds a partial file::
 
     data
     a table of slices by columns, sorted by the first: u32 crc-32 of the name, u32 crc-32 of the slice,
       u32 offset of its name in the names, u64 start, u64 stop
     names, each followed by "\n", one for each slice
     note
-    u64 number of slices, u64 lengths of data, names and note, u32 crc-32 of all between data and here, "ENVCSLC2"
+    u64 number of slices, u64 lengths of data, names and note,
+      u32 crc-32 of everything between data and this field, "ENVCSLC2"
 
 A name may have several slices. Integers are in the byte order of this machine, since a cache belongs to one machine. On
 another one the last eight bytes, which are read as a number, do not match.

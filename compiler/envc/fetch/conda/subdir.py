@@ -38,16 +38,16 @@ SHARDS = "repodata_shards.msgpack.zst"  # CEP-16
 FILES = (SHARDS, "repodata.json.zst", "repodata.json")  # in the order in which they are tried
 
 _LARGEST_FILE = 1 << 30  # bytes as they are downloaded
-_PROBE_INTERVAL = 7 * 86_400  # seconds after which a better kind of file is looked for
+_PROBE_INTERVAL = 7 * 86_400  # seconds after which envc looks for a better kind of file
 _PIECE = 1 << 18  # bytes
-_TRIES = 3  # at writing a file, in case a concurrent run with another version of it deletes it
+_TRIES = 3  # attempts to write a file, in case a concurrent run with another version deletes it
 _LEFTOVER_AGE = 86_400  # seconds after which the temporary file of an interrupted run is deleted
 
 
 class SubdirState(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a subdir in the cache, without its records."""
 
-    file: str  # the one of FILES that is used; "" if the channel has no such subdir
+    file: str  # which of FILES is used; "" if the channel has no such subdir
     digest: str = ""  # sha256 of that file
     etag: str = ""
     modified: str = ""  # Last-Modified as the server spelt it; of a local file, its time and size
@@ -91,7 +91,7 @@ class Subdir:
     def _resolve(self, base: str, file: str) -> str:
         try:
             url = urljoin(urljoin(self._url, base if not base or base.endswith("/") else base + "/"), file)
-            # A channel may refer to any web server, but not to files of this machine, nor with a login of its choice.
+            # A channel may refer to any web server, but not to files of this machine, and it must not supply a login.
             if urlsplit(url).scheme in ("http", "https") or (
                 self.location.folder is not None and url.startswith("file:")
             ):
@@ -212,7 +212,9 @@ class Subdirs:
                 state = msgspec.structs.replace(state, digest=self._write_index(location, subdir, state.file, source))
                 opened = self._open_cached(location, subdir, state)
         if opened is None:
-            raise SourceUnreachable(location.name, f"{subdir}/{state.file}", "the cache loses files that were written")
+            raise SourceUnreachable(
+                location.name, f"{subdir}/{state.file}", "files disappear from the cache after they are written"
+            )
         self._write_state(location, subdir, state)
         self._remove_leftovers(self._slices_path(location, subdir, state.digest))
         return opened
@@ -306,7 +308,7 @@ class Subdirs:
 
 
 def _on_disk(location: ChannelLocation, root: Path, subdir: str) -> tuple[str, str]:
-    """The one of FILES that a channel on disk has, and a stamp of its time, size and inode. Both are "" if it has none.
+    """Which of FILES a channel on disk has, and a stamp of its time, size and inode. Both are "" if it has none.
 
     Raises SourceUnreachable.
     """

@@ -17,7 +17,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError
 
 
 class Names:
-    """Addresses by host name. Each name is looked up once, and one at a time."""
+    """Addresses by host name. Each name is looked up once, and look-ups run one at a time."""
 
     def __init__(self) -> None:
         self._addresses: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Credentials: removed from URLs when these are read, and sent only to the server they belong to.
+"""Credentials: removed from URLs as soon as they are read, and sent only to the server they belong to.
 
 They are never shown: after `split_credentials`, no other module holds a URL with a user in it.
 """
@@ -32,7 +32,7 @@ class Login(msgspec.Struct, frozen=True):
 
 
 def split_credentials(url: str) -> tuple[str, Login | None]:
-    """The URL without user and password, and these as a login."""
+    """The URL without user and password, and the two as a login."""
     parts = urlsplit(url)
     userinfo, at, host = parts.netloc.rpartition("@")
     if not at:
@@ -97,8 +97,8 @@ class Keyring:
     def login_after_refusal(self, url: str) -> Login | None:
         """Another login for a server that refused a request, or whose password is unknown; None if there is none.
 
-        The system's keyring is asked once for each server, and concurrent requests get the same answer. Raises
-        UsageError if it cannot be asked.
+        The system's keyring is queried once for each server, and concurrent requests share the result. Raises
+        UsageError if it cannot be queried.
         """
         if self._lookup is None:
             return None

@@ -1,4 +1,4 @@
-"""The HTTP client of indexes, channels and stores: retries that end, safe redirects, and errors without URLs.
+"""The HTTP client of indexes, channels and stores: bounded retries, safe redirects, and errors without URLs.
 
 urllib3 is imported by the first request, so a run that finds everything in the cache does not pay for the import.
 """
@@ -32,12 +32,12 @@ _TRIES_REFUSED = 3  # a host that refuses a connection rarely accepts one second
 _REDIRECTS = 8
 _REDIRECTED = (301, 302, 303, 307, 308)
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
-_DEFAULT_AGE = 600  # seconds that an answer is used without revalidation, if its server states no lifetime
+_DEFAULT_AGE = 600  # seconds that a response is used without revalidation, if its server states no lifetime
 _LONGEST_AGE = 7 * 86_400  # seconds
 _MAX_AGE = r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,10})"
 _LOGIN_HINT = (
     "put the user and password for that host into a netrc file (NETRC, or .netrc in your home directory), or into "
-    "ENVC_SOURCE_<NAME>_USERNAME and ENVC_SOURCE_<NAME>_PASSWORD; ENVC_KEYRING_PROVIDER=subprocess asks a keyring"
+    "ENVC_SOURCE_<NAME>_USERNAME and ENVC_SOURCE_<NAME>_PASSWORD; ENVC_KEYRING_PROVIDER=subprocess queries a keyring"
 )
 _AUTHORITY_HINT = "if this is a server of your own, name your authority's certificate in SSL_CERT_FILE"
 
@@ -66,17 +66,17 @@ class FailedTry(Exception):
         self,
         reason: str,
         *,
-        worth: int = 1 << 30,
+        max_tries: int = 1 << 30,
         hint: str | None = None,
         retry_after: float | None = None,
-        verdict: Exception | None = None,
+        final_error: Exception | None = None,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.worth = worth  # tries after which such a failure is final
+        self.max_tries = max_tries  # tries after which such a failure is final
         self.hint = hint
-        self.retry_after = retry_after  # seconds that the server asks to wait
-        self.verdict = verdict  # raised after the last try instead of RequestFailed
+        self.retry_after = retry_after  # seconds to wait, as the server requests
+        self.final_error = final_error  # raised after the last try instead of RequestFailed
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -89,7 +89,7 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Stream:
-    """An answer whose body has not been read yet."""
+    """A response whose body has not been read yet."""
 
     def __init__(self, response: BaseHTTPResponse, url: str) -> None:
         self.status = response.status
@@ -163,7 +163,7 @@ class Client:
         self._stopping = threading.Event()
 
     def get(self, source: str, what: str, url: str, *, limit: int, headers: Mapping[str, str] | None = None) -> Reply:
-        """Get a whole answer of at most `limit` bytes.
+        """Get a whole response of at most `limit` bytes.
 
         The status is 200, 206, 304, 404, 410 or 416. Raises SourceUnreachable, with `source` and `what` in its text,
         for everything else.
@@ -183,7 +183,7 @@ class Client:
 
     @contextmanager
     def open(self, source: str, what: str, url: str, *, headers: Mapping[str, str] | None = None) -> Iterator[Stream]:
-        """Get an answer whose body the caller reads. Statuses and errors as for `get`. Failures while the body is
+        """Get a response whose body the caller reads. Statuses and errors as for `get`. Failures while the body is
         read are not retried."""
         try:
             stream = self._retry(lambda: self._answer("GET", url, headers or {}))
@@ -198,7 +198,7 @@ class Client:
     def request(
         self, url: str, read: Callable[[Stream], T], *, method: str = "GET", headers: Mapping[str, str] | None = None
     ) -> T:
-        """Send a request, and return the result of `read` for its answer. Statuses of a busy server are retried before.
+        """Send a request, and return the result of `read` for its response. While the server is busy, it is sent again.
 
         If `read` raises Truncated or FailedTry, the request is sent again; its other exceptions pass through. Raises
         RequestFailed after the last try.
@@ -222,7 +222,7 @@ class Client:
             raise Stopped
 
     def stop(self) -> None:
-        """Reject new requests, and wake those that wait for another try."""
+        """Reject new requests, and wake those that are waiting to be retried."""
         self._stopping.set()
 
     def close(self) -> None:
@@ -231,7 +231,7 @@ class Client:
         self._pools.close()
 
     def _retry(self, attempt: Callable[[], T]) -> T:
-        """Repeat an attempt that raises FailedTry. Raises RequestFailed, or the failure's verdict, at the end."""
+        """Repeat an attempt that raises FailedTry. Raises RequestFailed, or the failure's `final_error`, at the end."""
         tried = 0
         while True:
             if self._stopping.is_set():
@@ -241,7 +241,7 @@ class Client:
                 return attempt()
             except FailedTry as error:
                 failure = error
-            if tried >= min(failure.worth, self._retries.tries) or (failure.retry_after or 0) > LONGEST_RETRY_AFTER:
+            if tried >= min(failure.max_tries, self._retries.tries) or (failure.retry_after or 0) > LONGEST_RETRY_AFTER:
                 _give_up(failure, tried)
             self.pause(tried, failure.retry_after)
 
@@ -293,14 +293,14 @@ class Client:
         except exceptions.SSLError as error:
             _raise_tls_failure(str(error))
         except exceptions.ProxyError:
-            raise FailedTry("the proxy cannot be reached", worth=_TRIES_REFUSED) from None
+            raise FailedTry("the proxy cannot be reached", max_tries=_TRIES_REFUSED) from None
         except exceptions.NameResolutionError:
-            raise FailedTry("its host name cannot be resolved", worth=_TRIES_REFUSED) from None
+            raise FailedTry("its host name cannot be resolved", max_tries=_TRIES_REFUSED) from None
         except exceptions.NewConnectionError:
             # urllib3 derives this from ConnectTimeoutError, so it comes first.
-            raise FailedTry("connection refused", worth=_TRIES_REFUSED) from None
+            raise FailedTry("connection refused", max_tries=_TRIES_REFUSED) from None
         except exceptions.ConnectTimeoutError:
-            raise FailedTry(f"no connection within {self._connect_timeout:g} s", worth=_TRIES_REFUSED) from None
+            raise FailedTry(f"no connection within {self._connect_timeout:g} s", max_tries=_TRIES_REFUSED) from None
         except exceptions.ReadTimeoutError:
             raise FailedTry(f"no answer within {self._read_timeout:g} s") from None
         except (exceptions.HTTPError, OSError):
@@ -314,8 +314,8 @@ def _check_status(source: str, what: str, status: int) -> None:
 
 
 def _give_up(failure: FailedTry, tried: int) -> NoReturn:
-    if failure.verdict is not None:
-        raise failure.verdict
+    if failure.final_error is not None:
+        raise failure.final_error
     reason = failure.reason
     if failure.retry_after is not None and failure.retry_after > LONGEST_RETRY_AFTER:
         reason += f", and it asks to wait for {failure.retry_after:.0f} s"
@@ -325,7 +325,7 @@ def _give_up(failure: FailedTry, tried: int) -> NoReturn:
 
 
 def _raise_tls_failure(message: str) -> NoReturn:
-    """Raise the failure that OpenSSL's message stands for. Only a broken connection is tried again."""
+    """Raise the failure that OpenSSL's message indicates. Only a broken connection is retried."""
     if "CERTIFICATE_REQUIRED" in message or "HANDSHAKE_FAILURE" in message:
         raise RequestFailed("it asks for a client certificate", CLIENT_CERTIFICATE_HINT) from None
     if "EOF" in message:
@@ -338,7 +338,7 @@ def _raise_tls_failure(message: str) -> NoReturn:
 
 
 def max_age(headers: Mapping[str, str]) -> int:
-    """Seconds that an answer may be used without revalidation (RFC 9111), at most a week."""
+    """Seconds that a response may be used without revalidation (RFC 9111), at most a week."""
     lower = headers.get("cache-control", "").lower()
     if "no-store" in lower or "no-cache" in lower:
         return 0

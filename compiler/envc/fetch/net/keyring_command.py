@@ -1,7 +1,7 @@
 """Look-ups in the system's keyring through the `keyring` command, if the user has enabled them.
 
 As in the "subprocess" providers of pip and uv, the command is called with the URL of a source, then with its host. Its
-answer is held in memory, and used for that source only. Its stderr is discarded, since it may contain account names.
+output is held in memory, and used for that source only. Its stderr is discarded, since it may contain account names.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from envc.errors import UsageError
 _TIMEOUT = 120  # seconds; a locked keyring may prompt the user first
 
 
-def ask_keyring(services: tuple[str, ...], user: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
+def query_keyring(services: tuple[str, ...], user: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
     """The user and password of the first of these services that the keyring knows, or None.
 
-    If `user` is empty, the keyring is asked for the user, too, which takes keyring 25.2 or newer. Raises UsageError if
+    If `user` is empty, the keyring also supplies the user, which requires keyring 25.2 or newer. Raises UsageError if
     the command is not installed.
     """
     import subprocess

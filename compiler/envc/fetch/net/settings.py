@@ -1,4 +1,4 @@
-"""Settings of fetching: the cache folder, the default index, credentials, and how servers are reached.
+"""Fetch settings: the cache folder, the default index, credentials, and how servers are reached.
 
 They come from environment variables and pip's configuration. pip's ``index-url`` is used, since it says *where* the
 default index is. pip's ``extra-index-url`` and ``find-links`` would add candidates that the manifest does not name,
@@ -78,7 +78,7 @@ def read_settings(environ: Mapping[str, str]) -> FetchSettings:
 
 
 def channel_settings(environ: Mapping[str, str]) -> FetchSettings:
-    """Settings of a run that uses conda channels only. pip's configuration is not about them, and is not read."""
+    """Settings of a run that uses conda channels only. pip's configuration does not apply to them, and is not read."""
     return FetchSettings(
         cache=cache_folder(environ),
         netrc=_netrc(environ),
@@ -89,7 +89,7 @@ def channel_settings(environ: Mapping[str, str]) -> FetchSettings:
 
 
 def read_transport(environ: Mapping[str, str]) -> Transport:
-    """How a store behind a web server is reached: as indexes are."""
+    """The transport for a store behind a web server, which is configured as for indexes."""
     return _transport(environ, _pip_configuration(environ))
 
 
@@ -133,9 +133,9 @@ def _keyring(environ: Mapping[str, str], pip: Mapping[str, str]) -> KeyringLooku
         raise UsageError(f"ENVC_KEYRING_PROVIDER is {provider!r}", "it must be `subprocess` or `disabled`")
     if (provider or pip.get("keyring-provider")) != "subprocess":
         return None
-    from envc.fetch.net.keyring_command import ask_keyring
+    from envc.fetch.net.keyring_command import query_keyring
 
-    return lambda services, user: ask_keyring(services, user, environ)
+    return lambda services, user: query_keyring(services, user, environ)
 
 
 def _transport(environ: Mapping[str, str], pip: Mapping[str, str]) -> Transport:

@@ -1,4 +1,4 @@
-"""Facts of artifacts: metadata, and digest and size if no page states them. Each is determined once and cached."""
+"""Facts about artifacts: metadata, and digest and size if no page states them. Each is determined once and cached."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from envc_solvers.pypi.language.requirement import Metadata
 
 
 class Facts:
-    """Facts of the files that pages list. Thread-safe."""
+    """Facts about the files that pages list. Thread-safe."""
 
     def __init__(
         self,

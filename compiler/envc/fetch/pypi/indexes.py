@@ -91,7 +91,8 @@ class Indexes:
         """Stop running requests, save the values of markers, and close the context's client."""
         self._workers.stop()
         self.context.client.close()
-        # A worker that waits for a server may take until its time-out. It then finds the cache closed, without harm.
+        # A worker that is waiting for a server may run until its time-out. It then finds the cache closed, which is
+        # harmless.
         self._workers.join(0.2)
         for environment, answers in self._answers.items():
             stored = self._stored_answers[environment]
@@ -126,7 +127,7 @@ class Indexes:
         return tuple(name for name in sources.order if not self._locations[name].projects)
 
     def answers(self, target: Target, python: Python) -> dict[str, Answer]:
-        """The known values of markers on that target, a dict to add to. It is saved by `close`."""
+        """The known values of markers on that target, as a dict that callers may extend. `close` saves it."""
         environment = environment_key(target, python)
         with self._lock:
             if environment not in self._answers:

@@ -1,10 +1,10 @@
 """The page of a project on an index, as a compact value: PEP 691 JSON, PEP 503 HTML, and folders of files.
 
-Pages are not trusted. An entry that cannot be understood is left out; a page that cannot be understood is a ValueError.
-Artifacts are trusted by their digest only, so the worst that a page can do is to hide files.
+Pages are not trusted. An entry that cannot be understood is left out; a page that cannot be understood raises
+ValueError. Artifacts are trusted by their digest only, so the worst that a page can do is to hide files.
 
 A page may list ten thousand files, and a target may be able to install a hundred of them. So entries stay as they were
-read until one is needed. Then `listed` checks the entry and makes a file of it.
+read until one is needed. Then `listed` checks the entry and turns it into a file.
 """
 
 from __future__ import annotations

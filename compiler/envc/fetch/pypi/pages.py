@@ -86,7 +86,7 @@ class Pages:
         return self._stored(location, project) if state.generation else _NOTHING
 
     def find(self, source: str, project: str, file: str, sha256: str) -> ListedFile | None:
-        """A file by name and digest, on the cached page of whatever age, else on a fresh page.
+        """A file by name and digest, from the cached page whatever its age, otherwise from a fresh page.
 
         An old page is good enough, since the digest identifies the file.
         """
@@ -179,7 +179,7 @@ class Pages:
         return self._stored(location, _FLAT) if state.generation else _NOTHING
 
     def _stored(self, location: SourceLocation, project: str) -> Listing:
-        """The files of a page from memory, else from the cache, else, if its row is damaged, from the source again."""
+        """The files of a page: from memory, else from the cache, or from the source if the cached row is damaged."""
         listing = self._listings.get((location.key, project))
         if listing is None:
             listing = self._cache.listing(location.key, project)

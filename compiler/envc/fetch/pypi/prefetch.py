@@ -28,7 +28,7 @@ _IGNORED = (EnvcError, SolverError, Stopped, InterruptedError)  # raised again i
 
 
 class Hints(msgspec.Struct, frozen=True, kw_only=True):
-    """Parts of a problem that improve guesses. They change no answer."""
+    """Parts of a problem that improve guesses. They do not affect solutions."""
 
     policy: Policy = Policy()
     preferences: Mapping[str, tuple[str, ...]] = {}  # versions to prefer, best first, by normalised project name

@@ -94,7 +94,7 @@ class _Ranges:
     def _end(self, size: int, first: int) -> tuple[int, bytes, int]:
         """The last part of the file: its offset, its bytes, and the size of the file.
 
-        If the size is known, the range is written with both ends: some servers answer 416 to a suffix that is longer
+        If the size is known, the range states both ends: some servers answer 416 to a suffix that is longer
         than the file, and some do not support suffixes.
         """
         span = f"bytes={max(0, size - first)}-{size - 1}" if size else f"bytes=-{first}"

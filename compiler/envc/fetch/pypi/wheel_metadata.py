@@ -119,7 +119,7 @@ def _directory(size: int, read: Read) -> tuple[bytes, int]:
 
 
 def _zip64_end(tail: bytes, start: int, at: int, read: Read) -> tuple[zips.Zip64End, int]:
-    """The ZIP64 end record and its position, which must be where its locator, before the end record, says."""
+    """The ZIP64 end record and its position, which must match its locator in front of the end record."""
     locator_at = at - zips.ZIP64_LOCATOR.size
     if locator_at < 0:
         raise ValueError("its zip64 locator is missing")
@@ -164,7 +164,7 @@ def _metadata_entry(file: str, directory: bytes, entries: int) -> _Member:
         text = directory[name_at:extra_at].decode("utf-8", errors="replace")
         found.append(_Member(text, entry.flags, entry.method, entry.crc, packed, unpacked, offset))
     if after != len(directory):
-        raise ValueError("its directory holds more than it counts")
+        raise ValueError("its directory holds more entries than it states")
     if len(found) != 1:
         raise ValueError(f"it holds {len(found)} METADATA files where one is expected")
     folder_name, _, folder_version = found[0].name.removesuffix(".dist-info/METADATA").partition("-")

@@ -1,4 +1,4 @@
-"""The cache of this machine: shows its contents, and evicts what was not used for a while.
+"""The cache of this machine: shows its contents, and evicts entries that have not been used for a while.
 
 All of it can be recreated.
 """
@@ -20,7 +20,7 @@ from envc.system.atomic_folder import remove_folder
 
 LOCKS = "locks"  # locks of folders that are being made; removing one would let two processes work at once
 
-# Name in the cache: name in output, and the depth of the entries, each of which is evicted as a whole.
+# By folder in the cache: the name in output, and the depth of its entries. An entry is evicted as a whole.
 PARTS = {
     "artifacts": ("artifacts", 2),
     "envs": ("environments", 1),
@@ -81,8 +81,8 @@ def prune(cache: Path, before: float | None, progress: Progress, *, dry_run: boo
     """
     entries = size = 0
     if before is not None and (cache / FILE).exists():
-        gone = _index(cache, progress, lambda index: index.evict(before, dry_run=dry_run))
-        entries, size = gone.projects + gone.artifacts, gone.size
+        evicted = _index(cache, progress, lambda index: index.evict(before, dry_run=dry_run))
+        entries, size = evicted.projects + evicted.artifacts, evicted.size
     for entry in _entries(cache):
         if before is not None and (entry.used >= before or entry.part in _WHOLE):
             continue
@@ -90,7 +90,7 @@ def prune(cache: Path, before: float | None, progress: Progress, *, dry_run: boo
             if not dry_run:
                 _remove(entry, cache)
         except OSError as error:
-            progress.warn(f"{entry.path} stays: {error.strerror}")
+            progress.warn(f"{entry.path} cannot be removed: {error.strerror}")
             continue
         entries, size = entries + 1, size + entry.size
     return Pruned(entries=entries, size=size)

@@ -1,4 +1,4 @@
-"""derive: makes an object of a store from a verified artifact, unless the store contains it already."""
+"""derive: makes the object of a verified artifact, unless the store contains it already."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from envc.system.atomic_file import write_file
 
 
 class MetadataMismatch(EnvcError):
-    """An artifact requires other packages than the metadata by which it was locked."""
+    """The requirements of an artifact differ from those in the metadata it was locked with."""
 
     hint = (
         "the metadata of the index belongs to another file: run `envc lock --upgrade`, and report it to its operators"
@@ -41,9 +41,9 @@ class MetadataMismatch(EnvcError):
         self.unlocked = unlocked  # stated by the artifact, and not locked
 
     def __str__(self) -> str:
-        lines = [f"the metadata in {self.file} differs from the metadata by which it was locked"]
+        lines = [f"the metadata in {self.file} differs from the metadata it was locked with"]
         lines += [f"  the lock says it requires {requirement}; the file does not" for requirement in self.missing]
-        lines += [f"  the file requires {requirement}; the lock does not say so" for requirement in self.unlocked]
+        lines += [f"  the file requires {requirement}; the lock does not say that" for requirement in self.unlocked]
         return "\n".join(lines)
 
     def data(self) -> dict[str, object]:
@@ -54,7 +54,7 @@ _DOUBTED = "doubted"
 
 
 class Ledger:
-    """The objects that this machine has made itself, or has compared completely with what it would have made.
+    """The objects that this machine has made itself, or has compared completely with its own result.
 
     It stores their `bytes_digest` by artifact and layout. A lost entry costs only time.
     """
@@ -74,7 +74,7 @@ class Ledger:
 
     def doubt(self, layout: str, artifact: Sha256) -> None:
         """Mark an object as doubtful. The next `pack` derives it again, and replaces the object in the store unless all
-        of its bytes are what its index says.
+        of its bytes match its index.
         """
         self._write(layout, artifact, _DOUBTED)
 
@@ -114,9 +114,10 @@ def is_trusted(
 ) -> bool:
     """Whether an object may be used without deriving it in this run.
 
-    If the lock demands a content, that decides. Otherwise the ledger or `trust_store` decides; with `rederive`, no
-    object is trusted. An object that was found corrupt is never trusted, since its content digest comes from its index.
-    The ledger identifies exactly these frames, because hydrate compares contents only if a lock demands them.
+    If the lock demands a content digest, that digest decides. Otherwise the ledger or `trust_store` decides; with
+    `rederive`, no object is trusted. An object that was found corrupt is never trusted, since its content digest comes
+    from its index. The ledger identifies exactly these frames, because hydrate compares contents only if a lock demands
+    them.
     """
     if ledger.is_doubted(member.layout, member.sha256):
         return False
@@ -136,7 +137,7 @@ def derive(
 ) -> StoredObject:
     """The object of a verified artifact: `stored` if all of its bytes are right, otherwise a new object.
 
-    Raises BadArtifact, MetadataMismatch, StoreError, and DigestMismatch if the lock demands another content.
+    Raises BadArtifact, MetadataMismatch, StoreError, and DigestMismatch if the lock demands different content.
     """
     with _open(path, member) as contents:
         content = content_digest(contents.members)
@@ -145,7 +146,7 @@ def derive(
                 f"the content of {member.file} in layout {member.layout}",
                 member.content or "",
                 content,
-                "the lock records another content than this artifact has; `envc bundle --record` records its content",
+                "the lock records different content for this artifact; `envc bundle --record` records its content",
             )
         if stored is not None and not _is_same(store, stored, content, member, progress):
             store.delete(stored.key)
@@ -181,7 +182,7 @@ def _open(path: Path, member: EnvironmentMember) -> Iterator[Contents]:
 def _is_same(
     store: Blobs, stored: StoredObject, content: Sha256, member: EnvironmentMember, progress: Progress
 ) -> bool:
-    """Whether all bytes of the object in the store are what the artifact unpacks to."""
+    """Whether the object in the store consists of exactly what the artifact unpacks to."""
     try:
         verify_object(store, stored, content)
     except (CorruptBlob, DigestMismatch) as error:
@@ -223,7 +224,7 @@ def _read_members(entries: Iterable[Entry], promised: Iterable[Member]) -> tuple
 
 
 def check_requirements(member: EnvironmentMember, wheel: Wheel) -> None:
-    """Raise MetadataMismatch unless the artifact's own Requires-Dist match those by which it was locked.
+    """Raise MetadataMismatch unless the artifact's own Requires-Dist match those it was locked with.
 
     The lock contains all requirements, except those of extras that are not requested and those with a URL. So the
     artifact must state each locked requirement, and the lock must contain each requirement without an extra.

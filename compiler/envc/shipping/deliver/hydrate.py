@@ -1,4 +1,4 @@
-"""hydrate: makes a prefix that runs from a record in a store. It uses no index, and no network except the store's.
+"""hydrate: turns a record in a store into a runnable prefix. It uses no index, and no network except the store's.
 
 A prefix appears atomically, by a rename, once everything in it has been checked. Until then it is a temporary sibling,
 which the next run removes if this run is killed. In a prefix, ``.envc/record.json`` is the record it was made from, and
@@ -91,16 +91,18 @@ def check_record(record: Record, environment: Environment, store: Ranges) -> Non
     content = {(item.index.artifact, item.index.layout): item.content for item in record.objects}
     for member in environment.members:
         if member.content is not None and content[member.sha256, member.layout] != member.content:
-            raise CorruptBlob(what, f"contains another content of {member.name} {member.version} than the lock records")
+            raise CorruptBlob(
+                what, f"contains different content for {member.name} {member.version} than the lock records"
+            )
 
 
 class StoredEnvironment(msgspec.Struct, frozen=True):
-    """An environment to be hydrated: where it is stored, and what the store and the lock say about it."""
+    """An environment to be hydrated: its location, and its data from the store and the lock."""
 
     store: Ranges
     record: Record  # already checked by `store.records`; its indexes are checked here, before they are used
     text: bytes | None = None  # the record's JSON as it was read; None: its canonical JSON
-    environment: Environment | None = None  # as the lock has it; the record has been compared with it
+    environment: Environment | None = None  # from the lock; the record has been compared with it
     own_files: ObjectIndex | None = None  # the environment object of a single-file bundle
     origins: Mapping[Sha256, str] = {}  # artifact of a conda package: address of its channel, without credentials
 
@@ -124,17 +126,17 @@ def hydrate(
     progress: Progress,
     loading: Loading | None = None,
 ) -> bool:
-    """Make `prefix` the stored environment, on that interpreter. Returns False if it already is.
+    """Create the stored environment at `prefix`, on that interpreter. Returns False if it exists already.
 
     Without an interpreter, the files are unpacked unchanged, so that an environment for a foreign platform can be
-    inspected. The files of `stored.own_files` are written to the prefix as well. Where the lock demands a content
-    digest, every file is compared with its digest. Elsewhere only frames are, since both digests come from the same
-    record.
+    inspected. The files of `stored.own_files` are written to the prefix as well. If the lock demands a content
+    digest, every file is compared with its digest. Otherwise only frames are compared, since the digests of frames and
+    files come from the same record.
 
     A prefix that envc made before is replaced, and an empty folder is used; anything else raises PrefixOccupied.
     Locks and unpacked objects are kept in the `cache` folder: of several hydrations of one prefix, the first does the
     work, and of several prefixes that hold one object, all but the first share its files. Raises WrongMachine,
-    CorruptObject, CorruptBlob, StoreError, NoBytecode, and EnvcError if the disk cannot take the files.
+    CorruptObject, CorruptBlob, StoreError, NoBytecode, and EnvcError if the files cannot be written.
     """
     loading = loading or Loading()
     store, record, own = stored.store, stored.record, stored.own_files
@@ -144,7 +146,7 @@ def hydrate(
         if not loading.force:
             check_floors(record.requirements, machine)
     bytecode = loading.bytecode and interpreter is not None
-    # Files may contain the path of the prefix. It must not depend on a folder that was only passed through.
+    # Files may contain the path of the prefix. In `a/../b`, it must not depend on the folder `a`.
     prefix = prefix.resolve() if ".." in prefix.parts else prefix.absolute()
     text = stored.json
     state = _state(
@@ -293,7 +295,7 @@ def _own_part(store: Ranges, own: ObjectIndex, made: tuple[str, ...]) -> Part:
 
 
 def _parts(store: Ranges, record: Record, environment: Environment | None) -> list[Part]:
-    """The objects of a record, without the members that other objects win."""
+    """The objects of a record, without the members that lose to those of other objects."""
     from envc.shipping.prefix.tree import Part
     from envc.shipping.store.keys import object_key
     from envc.shipping.store.objects import range_reader
@@ -319,7 +321,7 @@ def _parts(store: Ranges, record: Record, environment: Environment | None) -> li
 
 
 def _losers(record: Record) -> dict[Sha256, list[str]]:
-    """The paths of each artifact that other artifacts win."""
+    """By artifact: its paths at which the member of another artifact is written."""
     skipped: dict[Sha256, list[str]] = {}
     if record.winners:
         for item in record.objects:

@@ -57,7 +57,7 @@ class StepBundle(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BundleRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a store should contain afterwards."""
+    """The contents that a store should have afterwards."""
 
     project: str
     lock: bytes  # the current lock file
@@ -94,12 +94,12 @@ def pack(
 ) -> Bundled:
     """Write everything that the steps need into the store, each object and each environment once.
 
-    With `relock`, the content digests are recorded in the lock before it is published. A content that a lock will
-    demand must not rest on trust. So an object is then used as found only if the lock already demands its content;
+    With `relock`, the content digests are recorded in the lock before it is published. A content digest that a lock
+    will demand must not be taken on trust. So an existing object is used only if the lock already demands its content;
     every other object is derived from its artifact, regardless of the ledger and of the content that the lock demanded.
 
-    Raises MetadataMismatch, BadArtifact, Unjoinable, DigestMismatch (for an artifact with another content than the lock
-    records), StoreError, and what `artifacts` raises.
+    Raises MetadataMismatch, BadArtifact, Unjoinable, DigestMismatch (for an artifact whose content is not the one that
+    the lock records), StoreError, and whatever `artifacts` raises.
     """
     ids = [step.environment.id for step in request.steps]
     environments = {digest: step.environment for digest, step in zip(ids, request.steps, strict=True)}
@@ -202,7 +202,7 @@ def _objects(
 
     fetched = artifacts.fetch([members[0] for members in layouts.values()])
     # The encoder is closed first: after a failure, it then rejects frames that are still written, so the pool ends
-    # soon. The encoder bounds the encoding. More threads than cores allow uploads to wait at the same time.
+    # soon. The encoder itself bounds the encoding. More threads than cores let uploads wait at the same time.
     threads = max(cores, min(_UPLOADS, store.in_flight))
     with ThreadPoolExecutor(threads, thread_name_prefix="envc-pack") as pool, Encoder(level=request.level) as encoder:
         working: dict[ObjectId, Future[StoredObject]] = {}

@@ -64,9 +64,9 @@ def warn_of_contested_paths(items: Sequence[RecordObject], winning: Mapping[str,
             lost.setdefault((item.name, names[winning[path]]), []).append(path)
     for (loser, best), paths in lost.items():
         if paths[1:]:
-            what, used = f"{paths[0]} and {len(paths) - 1} more", f"those of {best} are used"
+            what, used = f"{paths[0]} and {len(paths) - 1} more", f"those from {best} are used"
         else:
-            what, used = paths[0], f"the one of {best} is used"
+            what, used = paths[0], f"the one from {best} is used"
         progress.warn(f"{loser} and {best} both contain {what}; {used}")
 
 

@@ -118,7 +118,7 @@ def run(launch: Launch, environ: Mapping[str, str], *, replace: bool = True) -> 
 
 
 def _command(launch: Launch, variables: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
-    """The program to start, and its words."""
+    """The program to start, and its argument vector."""
     if launch.interpreter == CONDA:
         from envc.shipping.prefix.activate import through_scripts
 

@@ -1,4 +1,4 @@
-"""ship: writes the environment of one step from a store into a single file, which can be used without store and envc.
+"""ship: writes the environment of one step from a store into a single file, which needs neither the store nor envc.
 
 The file consists of the objects of the record, as the store contains them, followed by the environment's own files:
 record, card, code, and the files that make the tree run after `tar` has unpacked it.
@@ -55,8 +55,8 @@ class ShipRequest(msgspec.Struct, frozen=True, kw_only=True):
 def ship(request: ShipRequest, store: Blobs, out: Path, *, level: int = LEVEL) -> Shipped:
     """Write the bundle of one step on one target. An existing file is replaced atomically.
 
-    Equal objects, code and card give equal bytes. Raises CorruptObject for an object that is not what the record says,
-    CorruptBlob and DigestMismatch for code that is not what the pointer says, and Unwritable where the file cannot be
+    Equal objects, code and card give equal bytes. Raises CorruptObject for an object that does not match the record,
+    CorruptBlob and DigestMismatch for code that does not match the pointer, and Unwritable if the file cannot be
     written.
     """
     record, pointer = request.record, request.pointer

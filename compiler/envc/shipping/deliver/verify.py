@@ -80,8 +80,8 @@ def verify_prefix(prefix: Path, progress: Progress) -> Verified:
     """Compare the files of a prefix with the record that it was made from. The state of the prefix names its digest.
 
     Paths that hydrate made, bytecode and the folder ``.envc`` may differ or be added. Any other additional file is a
-    problem, since Python would import it. Files that contain the path of the prefix are compared as they were before.
-    Raises NotAPrefix if there is no such record.
+    problem, since Python would import it. Files that contain the path of the prefix are compared in their original
+    form. Raises NotAPrefix if there is no such record.
     """
     state, record = _prefix_state(prefix)
     if state.place and Path(state.place).resolve() != prefix.resolve():
@@ -117,7 +117,7 @@ def _object_check(store: Blobs, key: str, item: RecordObject) -> Check:
     def check() -> None:
         stored = get_object(store, artifact=item.index.artifact, layout=item.index.layout)
         if stored.index != item.index or stored.size != item.size:
-            raise CorruptBlob(f"{store.name}: {key}", "is another object than the record says")
+            raise CorruptBlob(f"{store.name}: {key}", "is not the object that the record describes")
         verify_object(store, stored, item.content)
 
     return check
@@ -142,7 +142,7 @@ def _check_object(store: Blobs, key: str, rest: str) -> None:
     layout, _, place = rest.partition("/")
     artifact = parse_sha256(place.rpartition("/")[2])
     if object_key(layout, artifact) != key:
-        raise ValueError("is not in the place that its name says")
+        raise ValueError("is stored under a key that does not match it")
     verify_object(store, get_object(store, artifact=artifact, layout=layout))
 
 
@@ -215,7 +215,8 @@ def _prefix_state(prefix: Path) -> tuple[Prefix, Record]:
 def _rewritten_difference(prefix: Path, entry: InstalledPath, member: Member, place: str, platform: str) -> str | None:
     """What is wrong with a file that contains the path of the prefix, if anything.
 
-    It is compared as it was before. If that cannot be determined, it is compared with the digest in its prefix record.
+    It is compared in its original form. If that cannot be determined, it is compared with the digest in its prefix
+    record.
     """
     path = prefix / member.path
     try:

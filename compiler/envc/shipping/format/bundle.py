@@ -1,7 +1,7 @@
 """A bundle: a single file of concatenated objects, which any program that reads zstd-compressed tar can unpack.
 
-No object is encoded again. Objects contain no end-of-archive marker, so their tar streams join into one, which a last
-frame ends. Between the tar streams are the indexes, in skippable frames that decompressors ignore.
+No object is encoded again. Objects contain no end-of-archive marker, so their tar streams join into one. The last
+frame contains the marker. Between the tar streams are the indexes, in skippable frames that decompressors ignore.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def write_bundle(objects: Iterable[Source], environment: Source, write: Write) -
 
     If two objects contain the same path, `tar` keeps the member of the later one, so the winner must come last. Every
     object is verified down to the digest of its last member, because programs that unpack the bundle check nothing. The
-    next item of `objects` is requested when the previous one has been written. Raises CorruptBlob if an object is not
-    what its index says, and what reading and writing raise; the output is then unusable.
+    next item of `objects` is requested when the previous one has been written. Raises CorruptBlob if an object does
+    not match its index, and whatever reading and writing raise; the output is then unusable.
     """
     if environment.index.layout != ENVIRONMENT_LAYOUT:
         raise ValueError(f"a bundle ends with an environment object, not with one of layout {environment.index.layout}")
@@ -94,7 +94,7 @@ def check_trailer(index: ObjectIndex, size: int, read_range: ReadRange, what: st
     """
     text, start = read_trailer(size, read_range, what)
     if start != sum(frame.length for frame in index.frames) or text != canonical_json(index):
-        raise CorruptBlob(what, "contains another index than the record")
+        raise CorruptBlob(what, "contains an index that differs from the record")
     return start
 
 
@@ -126,7 +126,7 @@ def part_reader(part: BundlePart, read_range: ReadRange) -> ReadRange:
 
 
 def read_part(part: BundlePart, read_range: ReadRange) -> ObjectIndex:
-    """The index of one object of a bundle. Raises CorruptBlob, also if it is another object than the bundle says."""
+    """The index of one object of a bundle. Raises CorruptBlob, also if it is not the object that the bundle lists."""
     index = read_index(part.length, part_reader(part, read_range), _what(part))
     if (index.artifact, index.layout) != (part.artifact, part.layout):
         raise CorruptBlob(_what(part), "is the object of another artifact or layout")

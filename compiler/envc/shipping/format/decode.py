@@ -1,9 +1,9 @@
 """Reads the members of an object from its bytes. No member is returned before its whole frame has been checked.
 
-The chain of trust: the index is trusted because a digest of it is (the record's), or because the result is compared
-with a content digest. The index states the sha256 of each frame, which is checked before decompression. It also
-determines the whole tar stream except the contents, so headers are compared instead of parsed, and no two readers can
-see different trees.
+The chain of trust: the index is trusted because a trusted digest covers it (that of the record), or because the result
+is compared with a content digest. The index states the sha256 of each frame, which is checked before decompression. It
+also determines the whole tar stream except the contents, so headers are compared instead of parsed, and no two readers
+can see different trees.
 
 For a caller that trusts the whole index, the frame digests prove every byte. A caller that trusts only the members,
 because their content digest came from elsewhere, has the contents compared with the members as well.
@@ -80,7 +80,7 @@ class ObjectReader:
             if not span.at:
                 header = encode_header(member)
                 if not tar.startswith(header, position):
-                    raise CorruptBlob(self.what, f"the header of {member.path!r} is not what the index says")
+                    raise CorruptBlob(self.what, f"the header of {member.path!r} does not match the index")
                 position += len(header)
             data = view[position : position + size - span.at]
             position += len(data)

@@ -86,7 +86,7 @@ class Encoder:
 
         Without an `artifact` (code, an environment's own files), the object is named by its content digest. Raises
         UnsafePath for a tree that must not be written, StoreError if a content does not have the announced length, and
-        what reading the contents and writing to `out` raise.
+        whatever reading the contents and writing to `out` raise.
         """
         ordered = sorted(entries, key=lambda entry: entry.path)
         members = [entry.member() for entry in ordered]

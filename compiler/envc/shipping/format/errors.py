@@ -31,12 +31,18 @@ class StoreBusy(StoreError):
     """A request failed in a way that may be temporary: it was throttled, cut off, timed out or answered in part."""
 
     def __init__(
-        self, what: str, reason: str, *, worth: int = 1 << 30, wait: float = 0.0, verdict: StoreError | None = None
+        self,
+        what: str,
+        reason: str,
+        *,
+        max_tries: int = 1 << 30,
+        wait: float = 0.0,
+        final_error: StoreError | None = None,
     ) -> None:
         super().__init__(what, reason, "run the same command again: it resumes where it stopped")
-        self.worth = worth  # number of attempts that such a failure justifies
+        self.max_tries = max_tries  # tries after which such a failure is final
         self.wait = wait  # seconds that the store asks clients to wait
-        self.verdict = verdict  # the error to raise if the failure persists
+        self.final_error = final_error  # the error to raise if the failure persists
 
 
 class KeyTaken(StoreError):

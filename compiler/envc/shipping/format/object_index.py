@@ -60,7 +60,7 @@ def read_trailer(size: int, read_range: ReadRange, what: str) -> tuple[bytes, in
 
 
 def read_index(size: int, read_range: ReadRange, what: str = "an object") -> ObjectIndex:
-    """Read the index of an object of `size` bytes. Raises CorruptBlob unless the object is its frames and its index."""
+    """Read the index of an object of `size` bytes. Raises CorruptBlob unless it consists of frames and index only."""
     text, end = read_trailer(size, read_range, what)
     index = decode_json(text, ObjectIndex, what)
     check_index(index, what, end=end)

@@ -12,7 +12,7 @@ FRAME = 8 << 20  # maximal bytes of tar in one frame
 
 
 class Span(NamedTuple):
-    """What one frame contains: whole members, or a slice of a member that is larger than a frame."""
+    """The content of one frame: whole members, or a slice of a member that is larger than a frame."""
 
     first: int  # number of its first member
     stop: int  # one past its last member

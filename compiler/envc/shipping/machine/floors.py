@@ -1,4 +1,4 @@
-"""Floors: what an environment requires of a machine, and whether this machine has it.
+"""Floors: the properties that an environment requires of a machine, and whether this machine has them.
 
 Requirements come from two places: the tags and dependencies of the chosen artifacts (`machine_requirements`), and the
 target that they were chosen for, if the manifest declares other floors than the default (`Target.declared`).
@@ -138,8 +138,8 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def machine_of(interpreter: Interpreter) -> Machine:
-    """The machine as that interpreter sees it. An environment's own interpreter may not exist yet; then as envc's
-    does.
+    """The machine as that interpreter sees it. If it is an environment's own, which may not exist yet, the
+    machine as envc's interpreter sees it.
     """
     host = interpreter if isinstance(interpreter, HostPython) else this_python()
     return Machine(platform=host.platform, glibc=host.glibc, macos=host.macos)
@@ -156,8 +156,8 @@ def check_platform(platform: str, machine: Machine) -> None:
 
 
 def check_floors(needs: Mapping[str, str], machine: Machine, environ: Mapping[str, str] | None = None) -> None:
-    """Raise WrongMachine unless the machine has what is needed. The error states both versions of everything
-    missing.
+    """Raise WrongMachine unless the machine meets these needs. For each unmet need, the error states the required and
+    the present version.
     """
     environ = os.environ if environ is None else environ
     missing: list[tuple[str, str, str]] = []
@@ -182,8 +182,8 @@ def check_floors(needs: Mapping[str, str], machine: Machine, environ: Mapping[st
 def suitable_interpreter(
     kind: str, python: Python, platform: str, floors: Mapping[str, str], context: Context
 ) -> Interpreter:
-    """The interpreter that an environment runs on here. Raises NoInterpreter, and WrongMachine unless this machine has
-    the `floors` that the target declares or the user forces it.
+    """The interpreter that an environment runs on here. Raises NoInterpreter, and WrongMachine unless this machine
+    meets the `floors` that the target declares, or the user forces it.
     """
     found = find_interpreter(kind, python, platform, context.environ, context.cache)
     if floors and not context.force:

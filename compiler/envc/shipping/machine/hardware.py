@@ -17,7 +17,7 @@ _VARIABLES = {
     "cuda": "CONDA_OVERRIDE_CUDA",
     "archspec": "CONDA_OVERRIDE_ARCHSPEC",
 }
-# The library of the driver, where its installer puts it. Libraries of toolkits do not tell the driver's version.
+# The library of the driver, where its installer puts it. Toolkit libraries do not state the driver's version.
 _DRIVERS = {"linux": ("libcuda.so.1", "libcuda.so", "/usr/lib/wsl/lib/libcuda.so.1"), "win32": ("nvcuda.dll",)}
 
 

@@ -108,7 +108,7 @@ def find_interpreter(
 
 
 class NoInterpreter(EnvcError):
-    """This machine has no Python that an environment was locked for."""
+    """This machine has no interpreter for the Python that an environment was locked for."""
 
     def __init__(self, required: str, found: tuple[str, ...]) -> None:
         super().__init__(required, found)
@@ -168,7 +168,7 @@ def this_python() -> HostPython:
 
 
 def describe(executable: Path, cache: Path | None = None) -> HostPython | None:
-    """Run an executable to describe itself. None if it is not a Python that can."""
+    """The description of an executable, which is run for it. None if it is not a Python that can describe itself."""
     try:
         status = executable.stat()
     except OSError:
@@ -214,7 +214,7 @@ def _write_note(note: Path, text: bytes) -> None:
 
 
 def _choice_note(python: Python, environ: Mapping[str, str], cache: Path) -> Path:
-    """The file with the choice for a Python. It is kept because running shims takes longer than the rest of a start."""
+    """The file with the choice for a Python. It is kept because running shims is slower than the rest of start-up."""
     places = [python.text, *(environ.get(name, "") for name in _PLACES)]
     return cache / "interpreters" / f"{sha256(msgspec.json.encode(places))}.choice"
 

@@ -39,7 +39,7 @@ def is_module(path: str) -> bool:
 
 
 def source_of(path: str) -> str:
-    """The source whose bytecode a member of an environment is; "" for other members (PEP 3147)."""
+    """The path of the source that a bytecode member was compiled from; "" for other members (PEP 3147)."""
     folder, _, name = path.rpartition("/__pycache__/")
     stem, _, suffix = name.partition(".")
     return f"{folder}/{stem}.py" if folder and suffix.endswith("pyc") else ""
@@ -56,7 +56,7 @@ def compile_tree(root: Path, paths: Iterable[str], python: Interpreter, *, worke
     ordered = sorted({path for path in known if is_module(path)} - {source_of(path) for path in known})
     count = max(1, min(workers or usable_cores(), len(ordered)))
     # Neighbouring sources go to different workers, because the sources of a package are of similar size.
-    # The prefix is still a draft at another path, so its own interpreter must be told where its libraries are.
+    # The prefix is still a draft at another path, so its own interpreter needs the path of its libraries.
     executable = root / python.executable
     libraries = {name: str(root / "lib") for name in _LIBRARIES} if isinstance(python, OwnPython) else {}
     with tempfile.TemporaryFile() as output, ExitStack() as stack:

@@ -1,8 +1,8 @@
 """The code cache: bundled code, unpacked once per content digest, and compared with the digest before every use.
 
-``<cache>/code/<content digest>/files`` is the tree. ``members.json`` beside it is the list of its members, whose digest
-is the name of the folder. The cache is not trusted, since code is small and is what a step runs first. Files that a
-step itself has added stay.
+``<cache>/code/<content digest>/files`` is the tree. ``members.json`` next to it is the list of its members, whose
+digest is the name of the folder. The cache is not trusted, since code is small and is what a step runs first. Files
+that a step itself has added stay.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def code_folder(
 ) -> Path:
     """The folder with the tree of that content digest. `find` is called for the object only if the tree is missing.
 
-    Raises what `find` raises, CorruptObject, and EnvcError if the disk cannot take the files.
+    Raises whatever `find` raises, CorruptObject, and EnvcError if the files cannot be written.
     """
     folder = cache / "code" / content
     if not _is_whole(folder, content):
@@ -60,12 +60,12 @@ def _is_whole(folder: Path, content: Sha256) -> bool:
     files = folder / _FILES
     try:
         members = msgspec.json.decode((folder / _MEMBERS).read_bytes(), type=tuple[Member, ...])
-        return content_digest(members) == content and all(_is_there(files / each.path, each) for each in members)
+        return content_digest(members) == content and all(_is_unchanged(files / each.path, each) for each in members)
     except (OSError, msgspec.DecodeError):
         return False
 
 
-def _is_there(path: Path, member: Member) -> bool:
+def _is_unchanged(path: Path, member: Member) -> bool:
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode) or status.st_size != member.size:
         return False

@@ -1,10 +1,10 @@
-"""Completes a tree of conda packages in a prefix: replaces placeholders by its path, and writes its history.
+"""Completes a tree of conda packages in a prefix: replaces placeholders with its path, and writes its history.
 
 Objects contain files with placeholders, and prefix records that list these files (`unpack.conda_meta`). Here each of
-them is replaced by a file that contains the path of the prefix. No file is changed in place, since it may share its
+them is replaced with a file that contains the path of the prefix. No file is changed in place, since it may share its
 content with the cache, and so with other prefixes.
 
-`system.atomic_file` does not serve here: the tree is not published yet, and files keep their modes and times.
+`system.atomic_file` is not used here: the tree is not published yet, and files keep their modes and times.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def complete_prefix(
     """Complete the tree at `root`, which will be renamed to `prefix`.
 
     `origins` maps each artifact to the address of its channel, without credentials. Raises CorruptBlob for a prefix
-    record that is not the one of the object, PrefixTooLongFor, and OSErrors if the disk cannot take the files.
+    record that does not match the object, PrefixTooLongFor, and OSErrors if the files cannot be written.
     """
     spelt = spell_prefix(str(prefix), record.platform)
     if not spelt.isprintable():
@@ -158,7 +158,7 @@ def rewritten_entries(root: Path, record: Record) -> dict[str, InstalledPath]:
 def original_digest(path: Path, entry: InstalledPath, prefix: str, platform: str) -> str | None:
     """The digest that a file had before the path `prefix` was written into it. None if that cannot be determined.
 
-    It cannot for first lines that became too long, and for programs that were signed again. Raises OSError.
+    This is the case for first lines that became too long, and for programs that were signed again. Raises OSError.
     """
     spelt, old = spell_prefix(prefix, platform), entry.prefix_placeholder
     data = path.read_bytes()
@@ -225,7 +225,7 @@ def _read(root: Path, item: RecordObject, record: Record) -> _Package:
 
 
 class _Rewrite(NamedTuple):
-    """A file of a package that is written anew."""
+    """A file of a package that is to be rewritten."""
 
     item: RecordObject
     entry: InstalledPath
@@ -238,7 +238,7 @@ class _Rewrite(NamedTuple):
 
 
 class _Prefix(NamedTuple):
-    """The prefix as files name it."""
+    """The prefix as it is written into files."""
 
     spelling: str
     platform: str
@@ -261,7 +261,7 @@ def _rewrite_all(root: Path, work: list[_Rewrite], prefix: _Prefix, threads: int
 
 
 def _rewrite(root: Path, draft: Path, work: _Rewrite, prefix: _Prefix) -> str:
-    """Replace a file by one that contains the path of the prefix. Returns the digest of the new content."""
+    """Replace a file with one that contains the path of the prefix. Returns the digest of the new content."""
     path, member = root / work.entry.path, work.member
     digest = hashlib.sha256()
     writing = os.open(draft, _WRITE, member.mode)

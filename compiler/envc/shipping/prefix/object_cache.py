@@ -2,16 +2,16 @@
 
 ``<cache>/objects/<layout>/<aa>/<name>/<number>`` is the content of the object's member of that number. The name states
 what the files were compared with. It is the content digest of the object if each file was compared with the digest of
-its member; otherwise it is the `bytes_digest` of the object, whose frames were compared. So if a store puts other bytes
-into frames than the members state, they reach only environments whose records name exactly these frames.
+its member; otherwise it is the `bytes_digest` of the object, whose frames were compared. So if the bytes in the
+frames of a store differ from those of the members, they reach only environments whose records name these frames.
 
 A folder appears by a rename once everything in it has been checked. It may be removed at any time: a lost object costs
 only time. A file that is shared by hard link changes when a prefix changes it. Each file is therefore compared with its
 member before it is used: by size, executable bit, and the modification time, which every member has from its object. A
 copy is compared by its sha256, since its bytes are read anyway.
 
-`system.atomic_folder` does not serve here: no lock is needed, because of two processes that add one object either may
-win.
+`system.atomic_folder` is not used here: no lock is needed, because if two processes add the same object, either of them
+may win.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ _MODE_MASK = stat.S_IFMT(0o177777) | _PROGRAM  # the bits that a member determin
 _CAN_OPEN_FOLDERS = {os.stat, os.open, os.link, os.utime, os.unlink} <= os.supports_dir_fd and hasattr(
     os, "O_DIRECTORY"
 )
-# Errors of a file system that cannot do it, for these two places or at all. EMLINK concerns only one file.
+# Errors of a file system that cannot share files in this way, between these folders or at all. EMLINK concerns only
+# one file.
 _UNSUPPORTED = frozenset(
     {errno.EXDEV, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.ENOTTY}
 )
@@ -66,7 +67,7 @@ class ObjectCache:
         self._swept = False
 
     def holds(self, layout: str, name: Sha256) -> bool:
-        """Whether the cache contains an object of that name. Its index was then checked when it was written."""
+        """Whether the cache contains an object of that name. Its index was checked when it was added."""
         return self._place_of(layout, name).is_dir()
 
     def place(self, root: Path, index: ObjectIndex, name: Sha256, skipped: frozenset[str]) -> bool:
@@ -74,7 +75,7 @@ class ObjectCache:
         file behind, if the cached object is incomplete or was changed.
 
         Links are not created. Errors leave no file behind either: FileExistsError if a file of another object is in the
-        way, and other OSErrors if the disk cannot take the files.
+        way, and other OSErrors if the files cannot be written.
         """
         folder = self._place_of(index.layout, name)
         placed: list[str] = []
@@ -104,10 +105,10 @@ class ObjectCache:
         need. Skipped members are not added; for a prefix that needs them, the cached object is incomplete.
         """
 
-        def must_not() -> bool:
+        def must_not_copy() -> bool:
             return self._modes == ["copy"] and not (self._copies and may_copy)
 
-        if must_not():
+        if must_not_copy():
             return not self._copies
         folder = self._place_of(index.layout, name)
         drafts = self._folder / _DRAFTS
@@ -119,7 +120,7 @@ class ObjectCache:
             with _opened(root) as source, _opened(draft) as target:
                 for number, member in _files(index.members, skipped):
                     self._share(source, member.path, target, str(number), member)
-                    if must_not():
+                    if must_not_copy():
                         return not self._copies
             folder.parent.mkdir(parents=True, exist_ok=True)
             draft.rename(folder)
@@ -163,7 +164,7 @@ class ObjectCache:
         _remove(doomed)
 
     def _sweep(self, drafts: Path) -> None:
-        """Remove what killed runs left behind, once per instance."""
+        """Remove the leftovers of killed runs, once per instance."""
         if self._swept:
             return
         self._swept = True
@@ -210,7 +211,7 @@ def _files(members: Iterable[Member], skipped: frozenset[str]) -> Iterable[tuple
 
 
 def _is_intact(folder: _Folder, name: str, member: Member) -> bool:
-    """Whether a file of the cache is unchanged, as far as that is known without reading it."""
+    """Whether a file of the cache is unchanged, as far as can be known without reading it."""
     try:
         status = os.stat(folder.start + name, dir_fd=folder.fd, follow_symlinks=False)
     except OSError:

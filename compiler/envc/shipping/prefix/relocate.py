@@ -1,4 +1,4 @@
-"""``.envc/relocate.sh``, which makes a tree run that `tar` has unpacked, and a ``bin/python`` that calls it if needed.
+"""``.envc/relocate.sh``, which makes a tree unpacked by `tar` runnable, and a ``bin/python`` that calls it if needed.
 
 The script does what `venv.make_prefix` does, and needs only a POSIX shell and the Python that it finds. It may be run
 again after the tree was moved to another machine, or its interpreter was removed. Windows has no such shell; there,
@@ -15,7 +15,7 @@ from envc.shipping.prefix.venv import made_paths
 from envc_solvers.target import Platform, Python
 
 SCRIPT = ".envc/relocate.sh"
-STAND_IN = "bin/python"  # until the script replaces it by a link to the interpreter
+STAND_IN = "bin/python"  # until the script replaces it with a link to the interpreter
 
 _SCRIPT = """\
 #!/bin/sh

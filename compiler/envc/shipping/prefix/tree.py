@@ -38,11 +38,11 @@ for _flag in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"):  # each is missing on some
 _TIMES_BY_FILE = os.utime in os.supports_fd
 _BYTES_PER_FORK = 8 << 20  # of frames, which take ten times as long to write as a fork takes to start
 _RUNS_PER_PROCESS = 5  # tasks for each process, if all had the same size; the last ones are small
-_FILES_PER_FORK = 4000  # starting a fork takes as long as sharing some hundreds of files
+_FILES_PER_FORK = 4000  # starting a fork takes as long as sharing a few hundred files
 
 
 class CorruptObject(CorruptBlob):
-    """An object that is missing in the store, or is not what its index says. `bundle` derives it again."""
+    """An object that is missing in the store, or does not match its index. `bundle` derives it again."""
 
     def __init__(self, what: str, reason: str, layout: str, artifact: Sha256) -> None:
         super().__init__(what, reason, "run `envc bundle`, which makes the object again from its artifact")
@@ -94,8 +94,8 @@ def write_tree(
 
     Objects that are in `cache` are shared from there; the others are added to it. `in_flight` frames are read ahead of
     the threads that write, for stores with slow answers. Raises CorruptBlob for an invalid index; CorruptObject for
-    bytes that are missing or not what an index says; FileExistsError, IsADirectoryError or NotADirectoryError if two
-    members have the same place; and other OSErrors if the disk cannot take the files. Files that were written before
+    bytes that are missing or do not match an index; FileExistsError, IsADirectoryError or NotADirectoryError if two
+    members have the same place; and other OSErrors if the files cannot be written. Files that were written before
     an error stay.
     """
     target = _Target(root, _Folders(root), cache, task)

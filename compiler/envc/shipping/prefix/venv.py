@@ -1,4 +1,4 @@
-"""Turns a tree of files into a virtual environment (PEP 405) by ``pyvenv.cfg`` and links to the interpreter.
+"""Turns a tree of files into a virtual environment (PEP 405) with ``pyvenv.cfg`` and links to the interpreter.
 
 An environment that contains its own interpreter is not a virtual environment, and needs neither.
 """

@@ -1,1 +1,1 @@
-"""The store: blobs under keys, and what they mean."""
+"""The store: blobs under keys, and the objects and documents that they contain."""

@@ -14,7 +14,7 @@ WriteTo = Callable[[BinaryIO], object]  # writes the bytes of a blob to a stream
 
 
 class Listed(msgspec.Struct, frozen=True, order=True):
-    """A blob with what listing it tells."""
+    """A blob with its size and time, as a listing states them."""
 
     key: str
     size: int  # bytes

@@ -1,4 +1,4 @@
-"""Objects and code packages in a store. What is read is checked."""
+"""Objects and code packages in a store. Everything that is read is checked."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def get_object(blobs: Blobs, *, artifact: Sha256, layout: str) -> StoredObject:
 
 
 def verify_object(blobs: Blobs, stored: StoredObject, content: Sha256 | None = None) -> None:
-    """Read and verify a whole object. Raises CorruptBlob unless its frames contain what its index says.
+    """Read and verify a whole object. Raises CorruptBlob unless its frames match its index.
 
     With `content`, raises DigestMismatch unless the tree has that content digest.
     """
@@ -104,7 +104,7 @@ def read_code(data: bytes, what: str, content: Sha256) -> ObjectIndex:
     """The index of a code package, which is verified completely. Raises CorruptBlob unless its tree has that digest."""
     index = read_index(len(data), bytes_reader(data), what)
     if (index.layout, index.content) != (CODE_LAYOUT, content):
-        raise CorruptBlob(what, "contains another tree than its name says")
+        raise CorruptBlob(what, "contains a tree that does not match its name")
     for _ in read_object(index, bytes_reader(data), what):
         pass
     return index

@@ -57,7 +57,7 @@ def read_record(blobs: Blobs, environment: Sha256, digest: Sha256 | None = None)
     """The record of an environment, and its text. Makes one request.
 
     Raises MissingBlob; DigestMismatch if the record does not have that digest; and CorruptBlob if it violates the
-    format, or names other artifacts than the id of the environment does.
+    format, or its artifacts do not match the id of the environment.
     """
     key = environment_key(parse_sha256(environment))
     what = f"{blobs.name}: {key}"

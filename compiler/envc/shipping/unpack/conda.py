@@ -1,7 +1,7 @@
 """Reads a conda package, ``.conda`` or ``.tar.bz2``, as the files of a layout. No conda program is used.
 
 Files stay as they are in the package, including placeholders. Placeholders are replaced in the prefix; the prefix
-record in the object says in which files (`unpack.conda_meta`). The launchers of noarch python packages are final, since
+record in the object lists the files (`unpack.conda_meta`). The launchers of noarch python packages are final, since
 they find the interpreter in their own folder. Every content is hashed while the object is written, and compared with
 ``paths.json``, which must list exactly the paths of the archive. Nothing is executed, in particular no link script.
 """
@@ -159,7 +159,7 @@ class _Reader:
         return Contents(self.file, tuple(entry for entry, _ in ordered), members, promised="info/paths.json")
 
     def _paths(self) -> dict[str, PackagePath]:
-        """What the package says about its paths. They must be the paths that it contains."""
+        """The paths that the package lists, which must be exactly those that it contains."""
         listed = self._optional("paths.json")
         name = "info/paths.json"
         if listed is not None:

@@ -51,8 +51,8 @@ class _PathSummaries(msgspec.Struct, frozen=True):
 
 
 class PrefixRecordSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of a prefix record that identify the package, and that show whether the rest is needed. Decoding them
-    takes half the time.
+    """The fields of a prefix record that identify the package, and that show whether the rest is needed. Decoding only
+    these takes half the time.
     """
 
     name: str

@@ -10,7 +10,7 @@ from envc.shipping.unpack.errors import BadArtifact
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """An open artifact: the entries of its object, and the members that these must result in."""
+    """An open artifact: the entries of its object, and the members that they must produce."""
 
     file: str
     entries: tuple[Entry, ...]  # sorted by path

@@ -95,7 +95,7 @@ def _read(stream: BinaryIO, file: str, limits: Limits, stack: ExitStack) -> dict
     else:
         compression = next((kind for suffix, kind in _SUFFIXES.items() if file.endswith(suffix)), None)
         if compression is None:
-            raise ValueError("it is no archive that envc knows")
+            raise ValueError("it is not an archive of a kind that envc supports")
         size = stream.seek(0, io.SEEK_END)
         stream.seek(0)
         tar = stack.enter_context(open_tar(stream, compression, limits, size=size))

@@ -1,8 +1,8 @@
 """Tar archives that every reader reads in the same way: conda packages, interpreters and sdists.
 
 The archive is decompressed once, into a temporary file without a name, and its members are read from there. Rejected
-are names that leave the folder or occur twice, links out of it, devices, sparse files, headers that state two different
-sizes, bytes that belong to no member, and archives that unpack to far more than their size.
+are names that leave the folder or occur twice, links that point outside, devices, sparse files, headers that state two
+different sizes, bytes that belong to no member, and archives that unpack to far more than their size.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LARGEST_OCTAL = 8 << 30  # bytes; the smallest size that a ustar header cannot 
 
 
 class TarMember(msgspec.Struct, frozen=True):
-    """One file or link of an archive. Folders are no members, since the paths of files imply them."""
+    """One file or link of an archive. Folders are not members, since the paths of files imply them."""
 
     path: str
     size: int = 0  # bytes; for a hard link, the size of its target
@@ -188,8 +188,8 @@ def _check_size(info: tarfile.TarInfo, path: str, scratch: IO[bytes]) -> None:
 
 
 def _check_sum(members: tuple[TarMember, ...], limits: Limits, size: int) -> None:
-    """Check the total size. Each hard link becomes a file, so a small archive of links to a large file unpacks to
-    much.
+    """Check the total size. Each hard link becomes a file, so a small archive of links to a large file can unpack to
+    far more than its size.
     """
     unpacked = sum(member.size for member in members)
     if limits.forbid(unpacked, size):

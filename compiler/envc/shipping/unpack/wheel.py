@@ -116,10 +116,10 @@ class _Reader:
         stem, dot, suffix = found[0].rpartition(".")
         if not dot or suffix != "dist-info" or not _is_stem(stem, name, version):
             raise ValueError(f"its dist-info folder {found[0]!r} belongs to another package or version")
-        strangers = [top for top in tops if top.endswith(".data") and top != f"{stem}.data"]
-        for stranger in strangers:
-            if _is_stem(stranger.removesuffix(".data"), name, version):
-                raise ValueError(f"its folders {found[0]!r} and {stranger!r} are spelt differently")
+        folders = [top for top in tops if top.endswith(".data") and top != f"{stem}.data"]
+        for folder in folders:
+            if _is_stem(folder.removesuffix(".data"), name, version):
+                raise ValueError(f"its folders {found[0]!r} and {folder!r} are spelt differently")
         return stem
 
     def _check_wheel_version(self, path: str) -> None:
@@ -148,7 +148,7 @@ class _Reader:
             raise ValueError(f"RECORD lists {missing[0]!r}, which is not in the archive")
 
     def _place(self, path: str, stem: str) -> str | None:
-        """The path of a file relative to the prefix. None for files that envc writes anew."""
+        """The path of a file relative to the prefix. None for files that envc rewrites."""
         site = self.layout.site
         first, _, rest = path.partition("/")
         if first == f"{stem}.dist-info":

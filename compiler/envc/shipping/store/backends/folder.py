@@ -2,10 +2,10 @@
 
 A blob is written to ``tmp/`` inside the store and flushed to disk (fsync). Then it gets its name: by a hard link, which
 fails if the name exists, or by a rename if a blob may be replaced. So a name never refers to incomplete bytes, not even
-after a power failure. Folders are not synced: a name that is lost that way is a missing blob, which the next bundle
-writes again.
+after a power failure. Folders are not synced: a name lost in a power failure is a missing blob, which the next
+bundle writes again.
 
-`system.atomic_file` does not serve here: a blob must not replace another, and errors of the disk must be told from
+`system.atomic_file` is not used here: a blob must not replace another, and disk errors must be distinguished from
 errors of reading the content.
 """
 
@@ -136,7 +136,7 @@ class FolderBlobs:
                 path.unlink(missing_ok=True)
 
     def _sweep(self, folder: Path) -> None:
-        """Remove what killed writers left behind, once per process."""
+        """Remove the leftovers of killed writers, once per process."""
         if self._swept:
             return
         self._swept = True
@@ -163,7 +163,7 @@ class FolderBlobs:
 
 
 class _BlobFile(io.FileIO):
-    """A new file of a store. Its write errors are StoreErrors, which tells them from errors of reading the content."""
+    """A new file of a store. Write errors are raised as StoreError, to tell them apart from errors of the content."""
 
     def __init__(self, path: Path, store: str) -> None:
         super().__init__(path, "xb")
@@ -201,8 +201,8 @@ def _name_new(temporary: Path, path: Path) -> bool:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        # There are no hard links here. Of two concurrent writers both may succeed; the bytes of the last one stay, and
-        # are verified when they are read, as always.
+        # There are no hard links here. Two concurrent writers may both succeed; the bytes of the last one stay, and are
+        # verified when they are read, as always.
         if path.exists():
             return False
         temporary.replace(path)

@@ -6,7 +6,8 @@ and moved to its name. On a backend that cannot refuse to replace a blob, the la
 is safe because bytes are verified when they are read.
 
 An upload that breaks off is sent again: only the failed part if the backend supports multipart uploads, otherwise the
-whole blob. What an earlier run published is not sent again, so an interrupted bundle resumes with the next object.
+whole blob. Blobs that an earlier run published are not sent again, so an interrupted bundle resumes with the next
+object.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def open_remote(url: str) -> RemoteBlobs:
     name = display_name(url)
     scheme = url.partition("://")[0]
     if scheme not in fsspec.available_protocols():
-        raise StoreError(name, "is of no kind that envc or fsspec supports", _KINDS)
+        raise StoreError(name, "is of a kind that neither envc nor fsspec supports", _KINDS)
     try:
         # Listings are not cached: `exists` must see what other machines have just written.
         options = _S3 if scheme in ("s3", "s3a") else {"use_listings_cache": False}
@@ -71,7 +72,8 @@ def open_remote(url: str) -> RemoteBlobs:
     except Exception as error:  # the text of any exception may contain the URL with its credentials
         raise StoreError(name, f"cannot be opened as a store ({type(error).__name__})") from None
     if scheme in ("s3", "s3a"):
-        file_system.retries = 2  # times those of botocore; 5 times 5 takes half a minute on a refusing host
+        # times those of botocore; 5 times 5 takes half a minute if the host refuses connections
+        file_system.retries = 2
         return RemoteBlobs(file_system, root, name, whole=True, parts=_PARTS)
     return RemoteBlobs(file_system, root, name, whole=scheme in _WHOLE)
 
@@ -201,7 +203,7 @@ class RemoteBlobs(ObjectStoreBlobs):
             if isinstance(error, _PERMANENT) or number in _PERMANENT_NUMBERS:
                 raise StoreError(self._name, failed) from None
             unreachable = isinstance(error, ConnectionRefusedError) or type(error).__name__ in _UNREACHABLE
-            raise StoreBusy(self._name, failed, worth=1 if unreachable else self._retries.tries) from None
+            raise StoreBusy(self._name, failed, max_tries=1 if unreachable else self._retries.tries) from None
 
 
 class _NotOffered(StoreError):

@@ -1,4 +1,4 @@
-"""What all clients of object stores have in common: reading by ranges, and creating blobs."""
+"""The part that all clients of object stores have in common: reading by ranges, and creating blobs."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class ObjectStoreBlobs(ABC):
         def request() -> bytes:
             data = self._fetch(key, offset, offset + length) if length else b""
             if len(data) != length:
-                raise StoreBusy(short.what, short.reason, worth=2, verdict=short)
+                raise StoreBusy(short.what, short.reason, max_tries=2, final_error=short)
             return data
 
         try:

@@ -24,14 +24,14 @@ class StoreRetries(RetryPolicy, frozen=True, kw_only=True):
             try:
                 return request()
             except StoreBusy as failure:
-                if tries >= min(self.tries, failure.worth) or failure.wait > LONGEST_RETRY_AFTER:
+                if tries >= min(self.tries, failure.max_tries) or failure.wait > LONGEST_RETRY_AFTER:
                     raise _final_error(failure, tries) from None
                 time.sleep(max(self.delay(tries), failure.wait))
 
 
 def _final_error(failure: StoreBusy, tries: int) -> StoreError:
-    if failure.verdict is not None:
-        return failure.verdict
+    if failure.final_error is not None:
+        return failure.final_error
     if failure.wait > LONGEST_RETRY_AFTER:
         return StoreError(failure.what, f"{failure.reason}, and it asks to wait for {failure.wait:.0f} s")
     return StoreError(failure.what, f"{failure.reason}{f', {tries} times' if tries > 1 else ''}", failure.hint)

@@ -75,13 +75,13 @@ class WebBlobs:
         def read(stream: Stream) -> bytes:
             skip = offset
             if stream.status == 206:
-                # A cache that answers another range than was requested is as bad as one that answers half of it.
+                # A proxy cache that returns the wrong range is treated like one that returns half of the right one.
                 if not stream.headers.get("content-range", "").startswith(f"bytes {offset}-"):
-                    raise FailedTry("it answers another range than was requested")
+                    raise FailedTry("it returned a different range than was requested")
                 skip = 0
             data = stream.read_span(skip, length)
             if len(data) != length:
-                raise FailedTry(short.reason, worth=2, verdict=short)
+                raise FailedTry(short.reason, max_tries=2, final_error=short)
             return data
 
         try:
@@ -93,7 +93,7 @@ class WebBlobs:
         def length(stream: Stream) -> int:
             text = stream.headers.get("content-length", "")
             if not text.isdigit():
-                raise StoreError(self._name, f"does not say how long {key} is")
+                raise StoreError(self._name, f"does not state the size of {key}")
             return int(text)
 
         return self._request(key, length, method="HEAD")

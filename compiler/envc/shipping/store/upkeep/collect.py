@@ -1,10 +1,10 @@
 """Garbage collection: removes blobs that cannot be reached from a tag, a recent step pointer or a lease.
 
 It makes two passes. The first marks what is reachable, and finds the rest. The second announces in a notice what it is
-going to remove, marks again, and spares what became reachable in the meantime. Bundles that need one of the announced
-blobs wait until the collection has ended (`notices`). A blob younger than a day is never garbage, so a bundle that is
-being published is safe; older blobs that it reuses are named in its lease. Pointers are removed before records, and
-records before objects, so that an interrupted run leaves no dangling reference.
+going to remove, marks again, and spares blobs that became reachable in the meantime. Bundles that need one of the
+announced blobs wait until the collection has ended (`notices`). A blob younger than a day is never garbage, so a bundle
+that is being published is safe; older blobs that it reuses are named in its lease. Pointers are removed before records,
+and records before objects, so that an interrupted run leaves no dangling reference.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ R = TypeVar("R")
 
 
 class Garbage(msgspec.Struct, frozen=True, kw_only=True):
-    """The blobs that may be removed, and how much stays."""
+    """The blobs that may be removed, and the number and size of those that stay."""
 
     blobs: tuple[Listed, ...]  # in the order of removal
     kept: int  # blobs
@@ -89,7 +89,7 @@ class Collector:
         return Garbage(blobs=(*garbage, *expired), kept=kept, kept_size=kept_size)
 
     def remove(self, garbage: Garbage) -> tuple[Listed, ...]:
-        """Remove what is still garbage, and return the removed blobs. Raises StoreError if that takes too long."""
+        """Remove the blobs that are still garbage, and return them. Raises StoreError if that takes too long."""
         with PublishedNotice(self._blobs, [listed.key for listed in garbage.blobs]) as notice:
             reachable, _ = self._mark()
             doomed = [listed for listed in garbage.blobs if listed.key not in reachable]

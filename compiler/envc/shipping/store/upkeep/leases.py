@@ -1,4 +1,4 @@
-"""Leases: name the blobs that a running bundle needs, so that `gc` keeps them until a pointer refers to them.
+"""Leases, which name the blobs that a running bundle needs, so that `gc` keeps them until a pointer refers to them.
 
 Objects that a bundle writes are young, and therefore safe. Objects that it finds may be garbage from long ago. It names
 them in a lease before it looks for them, and removes the lease once its pointers are published. The lease of a killed
@@ -46,7 +46,7 @@ def leased(blobs: Blobs, keys: Iterable[str]) -> Iterator[None]:
         wait_for_collections(blobs, named)
         yield
     finally:
-        with suppress(StoreError):  # it expires by itself
+        with suppress(StoreError):  # it expires anyway
             blobs.delete(key)
 
 

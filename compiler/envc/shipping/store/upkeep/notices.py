@@ -1,9 +1,9 @@
-"""Notices: name the blobs that a collection is going to remove, so that no bundle starts to rely on them meanwhile.
+"""Notices, which name the blobs that a collection is going to remove, so that no bundle starts to rely on them.
 
 A bundle names the blobs that it needs in a lease, and then looks for notices. A collection names the blobs that it is
 going to remove in a notice, and then looks for leases. The one that looks second sees the other, provided that a
 listing shows everything written before it, as those of folders, S3, GCS and Azure do. So either the collection spares a
-blob, or the bundle waits until the collection has ended, and makes again what is then missing.
+blob, or the bundle waits until the collection has ended, and makes missing blobs again.
 
 A notice is renewed while its collection works. It is void five minutes after a collection ended without removing it.
 """
@@ -55,7 +55,7 @@ class PublishedNotice:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(StoreError):  # it expires by itself
+        with suppress(StoreError):  # it expires anyway
             self._blobs.delete(self._key)
 
     def remove(self, key: str) -> None:
