@@ -13,7 +13,7 @@ from tests.e2e.conftest import MANIFEST
 def test_from_an_empty_folder_to_a_running_step(workplace: Workplace) -> None:
     workplace.manifest.unlink()
     workplace.ok("init", "--python", HOST_PYTHON)
-    assert "exists already" in workplace.fails(2, "init").err
+    assert "already exists" in workplace.fails(2, "init").err
     assert "+ alpha 1.1" in workplace.ok("add", "alpha").err
     assert workplace.ok("run", "main", "--", "python", "-c", "import alpha; print(alpha.__version__)").out == "1.1\n"
     assert "~ alpha 1.1 -> 1.0" in workplace.ok("add", "alpha<1.1").err

@@ -297,7 +297,7 @@ def test_a_lock_with_conflict_markers_is_merged_by_key(
     workplace.lock.write_text(merged)
     workplace.write(MANIFEST + '[steps.same]\npypi = ["delta"]\n')
     stale = workplace.fails(1, "lock", "--check")
-    assert "conflict markers of a merge" in stale.err
+    assert "merge conflict markers" in stale.err
     index.forget()
     workplace.ok("lock")
     assert workplace.lock.read_text() == texts[2]

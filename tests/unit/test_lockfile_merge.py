@@ -51,7 +51,7 @@ def test_a_different_version_on_each_side_keeps_both_and_is_stale() -> None:
     theirs = _lock(_environment("x", "a"), _environment("y", "b"), packages=(_package("a", "2.0"), B))
     merged = merge(ours, theirs)
     assert [package.version for package in merged.packages] == ["1.0", "2.0", "1.0"]
-    assert dangling(merged) == (Dangling(("x",), "pypi:a is 2 times in the lock"),)
+    assert dangling(merged) == (Dangling(("x",), "pypi:a is in the lock 2 times"),)
 
 
 def test_a_step_solved_differently_on_both_sides_is_left_out() -> None:
@@ -223,7 +223,7 @@ def test_environments_of_one_step_that_differ_in_anything_are_left_out() -> None
 
 def test_duplicates_of_packages_and_steps_are_counted() -> None:
     thrice = replace(SMALL, packages=tuple(replace(TORCH, version=version) for version in "123"))
-    assert dangling(thrice) == (Dangling(STEPS, "pypi:torch is 3 times in the lock"),)
+    assert dangling(thrice) == (Dangling(STEPS, "pypi:torch is in the lock 3 times"),)
     one = _environment("x", "a")
     doubled = _lock(one, replace(one, steps=("x", "y")), packages=(A,))
     assert dangling(doubled) == (

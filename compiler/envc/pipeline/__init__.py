@@ -1,1 +1,1 @@
-"""One module per verb, with the stages that it runs, in order."""
+"""One module per verb, which runs the stages of the verb in order."""

@@ -26,9 +26,9 @@ class BundleRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bundle(project: Project, request: BundleRequest, context: Context) -> Bundled:
-    """closure → pack: put what the lock names into the store, verified; with `record`, its contents into the lock.
+    """closure → pack: write verified artifacts to the store; with `record`, write their content digests to the lock.
 
-    Raises UsageError, NoLock, StaleLock, and what `shipping.deliver.pack` raises.
+    Raises UsageError, NoLock, StaleLock, and the errors of `shipping.deliver.pack`.
     """
     from envc.locking.worktree.code import code_entries
     from envc.shipping.deliver.derive import Ledger
@@ -38,7 +38,7 @@ def bundle(project: Project, request: BundleRequest, context: Context) -> Bundle
     if request.record and request.trust_store:
         raise UsageError("--record needs objects derived here, and --trust-store skips that", "leave out one of them")
     manifest = project.manifest
-    # With --frozen a lock may be stale or hold conflict markers. Nothing is written into such a lock.
+    # With --frozen a lock may be stale or contain conflict markers. Nothing is written into such a lock.
     graph = require_fresh_lock(project) if request.record else require_lock(project, request.selection)
     closures = Closures(graph)
     step_targets = select(project, request.selection)

@@ -27,7 +27,7 @@ class EditRequest(msgspec.Struct, frozen=True, kw_only=True):
     action: Literal["add", "remove"]
     entries: tuple[str, ...]  # requirements to add, or names to remove
     kind: DependencyKind = "pypi"
-    step: str | None = None  # the table to edit; None where there is one step, or a group is edited
+    step: str | None = None  # the table to edit; None if there is only one step, or for a group
     group: str | None = None
     target: str | None = None  # only for this target of the step
     lock: bool = True
@@ -41,7 +41,7 @@ def write_manifest(folder: Path, targets: tuple[str, ...], python: str | None) -
     """
     path = folder / "manifest.toml"
     if path.exists():
-        raise UsageError(f"{path} exists already", "edit it, or add packages with `envc add`")
+        raise UsageError(f"{path} already exists", "edit it, or add packages with `envc add`")
     targets = targets or tuple(dict.fromkeys(["linux-64", this_platform()]))
     python = python or f"{sys.version_info[0]}.{sys.version_info[1]}"
     text = edit.new_manifest(folder.absolute().name or "project", targets, python)
@@ -51,10 +51,10 @@ def write_manifest(folder: Path, targets: tuple[str, ...], python: str | None) -
 
 
 def edit_manifest(project: Project, request: EditRequest, context: Context) -> LockOutcome | None:
-    """edit → parse → write → lock; None where the request says not to lock.
+    """edit → parse → write → lock. Returns None if the request says not to lock.
 
-    The manifest is restored where it cannot be locked. Raises UsageError for a table or a requirement that does not
-    exist, ManifestError, Unwritable, and what `lock` raises.
+    The manifest is restored if it cannot be locked. Raises UsageError for a table or a requirement that does not exist,
+    ManifestError, Unwritable, and the errors of `lock`.
     """
     path = project.manifest.path
     before = path.read_bytes()
@@ -83,7 +83,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _table(manifest: Manifest, request: EditRequest) -> KeyPath:
-    """The key path of the table that the request selects. Raises UsageError where it selects none."""
+    """The key path of the table that the request selects. Raises UsageError if it selects none."""
     step, target = request.step, request.target
     if request.group is not None:
         if step is not None or target is not None:

@@ -21,15 +21,15 @@ class HydrateRequest(msgspec.Struct, frozen=True, kw_only=True):
     step: str
     target: str | None = None  # None: the step's target for this machine; a foreign one is only unpacked
     prefix: Path | None = None  # the folder to fill; None: one in the cache
-    selection: Selection = Selection()  # where the packages are; its steps and targets do not matter
-    loading: Loading | None = None  # how files get into `prefix`; the cache is filled in one way only
+    selection: Selection = Selection()  # the store and `frozen`; its steps and targets are not used
+    loading: Loading | None = None  # how files are written to `prefix`; in the cache there is only one way
 
 
 def hydrate(project: Project, request: HydrateRequest, context: Context) -> tuple[Path, bool]:
-    """locate → record → hydrate: the prefix, and whether this call made it.
+    """locate → record → hydrate. Returns the prefix, and whether this call made it.
 
     For a foreign target, files are unpacked without an interpreter, and only into a `prefix`. Raises UsageError,
-    NotBundled, CorruptBlob, and what `shipping.deliver.hydrate` raises.
+    NotBundled, CorruptBlob, and the errors of `shipping.deliver.hydrate`.
     """
     from envc.shipping.deliver.hydrate import hydrate as fill
 

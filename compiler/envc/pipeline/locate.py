@@ -1,6 +1,6 @@
 """Stages that several verbs share: find a locked step-target in a store, and make its environment ready here.
 
-Stages that touch the network or a store are imported by the functions that reach them: start-up is part of the product.
+Stages that use the network or a store are imported by the functions that need them, to keep start-up fast.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Located(msgspec.Struct, frozen=True, kw_only=True):
 
     manifest: Manifest
     store: Blobs
-    environment: Environment  # as the lock has it
+    environment: Environment  # as locked
     pointer: StepPointer
 
 
@@ -53,7 +53,7 @@ def locate(project: Project, step_target: StepTarget, selection: Selection, cont
     except MissingBlob:
         raise NotBundled(store.name, key, step_target.step, step_target.target.name) from None
     if pointer.environment != environment.id:
-        raise CorruptBlob(f"{key} in {store.name}", "points to an environment that is not the lock's")
+        raise CorruptBlob(f"{key} in {store.name}", "points to another environment than the lock")
     return Located(manifest=project.manifest, store=store, environment=environment, pointer=pointer)
 
 
@@ -68,7 +68,7 @@ def located_record(located: Located) -> StoredRecord:
 
 
 def stored_environment(located: Located) -> StoredEnvironment:
-    """pointer → record, with what the lock and the manifest say about it. Raises what `located_record` raises."""
+    """pointer → record, with the data of the lock and the manifest for it. Raises the errors of `located_record`."""
     from envc.shipping.deliver.hydrate import StoredEnvironment
 
     stored = located_record(located)
@@ -82,9 +82,9 @@ def stored_environment(located: Located) -> StoredEnvironment:
 
 
 def make_ready(located: Located, interpreter: Interpreter, context: Context) -> tuple[Path, bool]:
-    """record → hydrate: the environment's prefix in the cache, and whether this call made it.
+    """record → hydrate. Returns the environment's prefix in the cache, and whether this call made it.
 
-    Of several processes that need the same environment at once, one makes it.
+    If several processes need the same environment at once, only one of them makes it.
     """
     from envc.shipping.deliver.hydrate import find_ready, one_at_a_time, ready_environment
 
@@ -108,13 +108,13 @@ def make_ready(located: Located, interpreter: Interpreter, context: Context) -> 
 
 @contextmanager
 def corrupt_objects_forgotten(context: Context) -> Iterator[None]:
-    """Where the body meets a corrupt object, let the next bundle derive it again and compare it with the store's."""
+    """If the body finds a corrupt object, make the next bundle derive it again and compare it with the store's."""
     from envc.shipping.format.errors import CorruptBlob
 
     try:
         yield
     except CorruptBlob as error:
-        # Imported here: a step that is ready needs neither, and they would take a tenth of its start-up time.
+        # Imported here: a ready environment needs neither, and they would take a tenth of its start-up time.
         from envc.shipping.deliver.derive import Ledger
         from envc.shipping.prefix.tree import CorruptObject
 
@@ -124,8 +124,8 @@ def corrupt_objects_forgotten(context: Context) -> Iterator[None]:
 
 
 def interpreter_for(step_target: StepTarget, context: Context) -> Interpreter:
-    """The interpreter that the step runs on here. Raises NoInterpreter, and WrongMachine where this machine lacks what
-    the manifest declares.
+    """The interpreter for the step on this machine. Raises NoInterpreter, and WrongMachine if the machine does not meet
+    the floors that the manifest declares.
     """
     from envc.shipping.machine.floors import suitable_interpreter
 

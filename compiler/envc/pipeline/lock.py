@@ -40,7 +40,7 @@ class LockOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check(project: Project, selection: Selection, context: Context) -> LockGraph:
-    """``envc lock --check``: the lock. Raises NoLock, and StaleLock unless it answers the selected step-targets."""
+    """``envc lock --check``: the lock. Raises NoLock, and StaleLock if it is stale for a selected step-target."""
     selected = select(project, selection)
     if project.graph is not None:
         warn_of_yanked(project.graph, context)
@@ -48,7 +48,7 @@ def check(project: Project, selection: Selection, context: Context) -> LockGraph
 
 
 def lock(project: Project, request: LockRequest, context: Context) -> LockOutcome:
-    """plan → pose → solve → link → lockfile, for the step-targets that the existing lock does not answer.
+    """plan → pose → solve → link → lockfile, for the step-targets for which the existing lock is stale.
 
     Raises UsageError, NoSuchInterpreter, BuildNotAllowed, Unsolvable and OfflineMiss, with the lines of the manifest.
     """
@@ -83,30 +83,28 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
         requested=planned.requested,
     )
     choices = dict(planned.choices)
-    answered: Solved | None = None
+    solved: Solved | None = None
     if problems:
         from envc.locking.resolve.session import solve_problems
 
-        answered = solve_problems(
+        solved = solve_problems(
             problems,
             manifest,
             context,
             lock=None if request.upgrades.everything else graph,
             is_unpinned=planned.unpinned.__contains__,
         )
-        for shared, solution in answered.solutions:
+        for shared, solution in solved.solutions:
             first = shared.step_targets[0]
-            solved = tuple(Choice.of_pin(pin, first.target, first.python) for pin in solution.pins)
-            choices.update((step_target.id, solved) for step_target in shared.step_targets)
-    linked = link(
-        planned.step_targets, choices, planned.options, graph, answered.builds if answered is not None else ()
-    )
-    if answered is not None:
-        linked = with_yanked(linked, answered.yanked)
-    if answered is not None and (fresh := new_conda_packages(linked, graph, planned.solve)):
+            chosen = tuple(Choice.of_pin(pin, first.target, first.python) for pin in solution.pins)
+            choices.update((step_target.id, chosen) for step_target in shared.step_targets)
+    linked = link(planned.step_targets, choices, planned.options, graph, solved.builds if solved is not None else ())
+    if solved is not None:
+        linked = with_yanked(linked, solved.yanked)
+    if solved is not None and (added := new_conda_packages(linked, graph, planned.solve)):
         from envc.locking.resolve.open import warn_of_link_scripts
 
-        warn_of_link_scripts(manifest, fresh, context, answered.keyring)
+        warn_of_link_scripts(manifest, added, context, solved.keyring)
     warn_of_yanked(linked, context)
     path, text = manifest.lock_path, dumps(linked)
     return LockOutcome(
@@ -117,10 +115,10 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
         solved=len(problems),
         seconds=time.monotonic() - start,
         changes=changes(graph, linked),
-        left=_left(project, linked) if len(selected) < len(project.step_targets) else (),
+        left=_remaining_reasons(project, linked) if len(selected) < len(project.step_targets) else (),
     )
 
 
-def _left(project: Project, graph: LockGraph) -> tuple[Reason, ...]:
+def _remaining_reasons(project: Project, graph: LockGraph) -> tuple[Reason, ...]:
     """Why the lock is still out of date after a part of it was solved."""
     return with_lines(project.manifest, compare(project.manifest, project.step_targets, graph).reasons)

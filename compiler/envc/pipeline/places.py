@@ -14,7 +14,7 @@ from envc.model.manifest import KeyPath, Manifest
 
 
 class ManifestLines:
-    """The lines of a manifest's keys. Creating one reads the manifest again, so do it only for a message."""
+    """The lines of a manifest's keys. The constructor reads the manifest again, so use it only for a message."""
 
     def __init__(self, manifest: Manifest) -> None:
         from envc.locking.manifest.positions import Positions
@@ -23,14 +23,14 @@ class ManifestLines:
         self._positions = Positions(manifest.path.read_text(encoding="utf-8-sig"))
 
     def __call__(self, at: KeyPath) -> int | None:
-        """The line of a key, or of an item of an array, from 1; None where the manifest does not write it."""
+        """The line of a key, or of an item of an array, from 1; None if the manifest does not contain it."""
         place = self._positions.of((*self._prefix, *at)) if at else None
         return place[0] if place is not None else None
 
 
 @contextmanager
 def located(manifest: Manifest) -> Iterator[None]:
-    """Add the lines of the manifest to failures of the body that name places in it."""
+    """Give errors of the body that name places in the manifest access to its line numbers."""
     try:
         yield
     except LocatedError as error:

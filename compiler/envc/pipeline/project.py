@@ -1,4 +1,4 @@
-"""What every verb starts from: a manifest with its lock, the selected step-targets and the store."""
+"""The starting point of every verb: a manifest with its lock, the selected step-targets and the store."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 def open_project(manifest: str | None, context: Context, resolution: Strategy | None = None) -> Project:
     """parse → expand, then compare with the lock. Reads the manifest, the lock and local projects; uses no network.
 
-    A `resolution` replaces the one in the manifest's policy. A lock with conflict markers is read as two locks, merged
-    by key. The result counts as stale, and locking again keeps what both sides agree on.
+    A `resolution` replaces the one in the manifest's policy. A lock with conflict markers is read as two locks and
+    merged by key. The result counts as stale. Locking again keeps everything that both sides agree on.
     """
     loaded = load_manifest(find_manifest(manifest, context.environ, context.cwd))
     if resolution is not None:
@@ -56,7 +56,7 @@ def open_project(manifest: str | None, context: Context, resolution: Strategy | 
 
         graph = merge(loads(conflict.ours, path), loads(conflict.theirs, path))
         freshness = compare(loaded, step_targets, graph, local)
-        markers = Reason("lock", "conflict markers of a merge", "")
+        markers = Reason("lock", "merge conflict markers", "")
         freshness = msgspec.structs.replace(freshness, reasons=(markers, *freshness.reasons))
         return Project(manifest=loaded, step_targets=step_targets, graph=graph, freshness=freshness)
 
@@ -96,7 +96,7 @@ def require_fresh_lock(project: Project, selected: tuple[StepTarget, ...] | None
 
 
 def warn_of_yanked(graph: LockGraph, context: Context, step_targets: Iterable[StepTarget] | None = None) -> None:
-    """Warn of yanked files in a lock: all of them, or those that `step_targets` use."""
+    """Warn about yanked files in a lock: all of them, or those that `step_targets` use."""
     if graph.holds_yanked:
         from envc.locking.review.yanked import yanked
 
@@ -105,7 +105,7 @@ def warn_of_yanked(graph: LockGraph, context: Context, step_targets: Iterable[St
 
 
 def require_lock(project: Project, selection: Selection) -> LockGraph:
-    """The lock, as `require_fresh_lock` returns it; with `selection.frozen`, also a stale one."""
+    """The lock, which may be stale only with `selection.frozen`. Raises NoLock and StaleLock."""
     if selection.frozen and project.graph is not None:
         return project.graph
     try:
@@ -134,20 +134,21 @@ def choose_store(chosen: str | None, manifest: Callable[[], Manifest], context: 
 
 
 def step_target_for(project: Project, step: str, target: str | None, *, foreign: bool = False) -> StepTarget:
-    """The step on that target, else on its target for this machine's platform. A `foreign` target may be named as well.
+    """The step on that target, else on its target for this machine's platform. With `foreign`, that may be a
+    target of another platform.
 
-    Raises UsageError where there is none.
+    Raises UsageError if there is none.
     """
     step_targets = select(project, Selection(steps=(step,), targets=(target,) if target else ()))
-    here = this_platform()
-    fitting = [step_target for step_target in step_targets if foreign or step_target.target.platform == here]
+    platform = this_platform()
+    fitting = [step_target for step_target in step_targets if foreign or step_target.target.platform == platform]
     if not fitting:
-        has = ", ".join(step_target.target.name for step_target in select(project, Selection(steps=(step,))))
+        available = ", ".join(step_target.target.name for step_target in select(project, Selection(steps=(step,))))
         raise UsageError(
-            f"step {step} has no target for this machine, which is {here}; it has {has}",
-            f'add "{here}" to the targets of the project or of the step, and run `envc lock`',
+            f"step {step} has no target for this machine, which is {platform}; it has {available}",
+            f'add "{platform}" to the targets of the project or of the step, and run `envc lock`',
         )
-    # The target named like its platform is the default; a declared one, such as "gpu", has to be named.
+    # The target with the name of its platform is the default. A declared one, such as "gpu", must be named.
     return min(fitting, key=lambda step_target: step_target.target.name != step_target.target.platform)
 
 
@@ -162,7 +163,7 @@ def channel_addresses(manifest: Manifest, environment: Environment) -> dict[Sha2
     """The channel of each conda artifact, as prefix records name it.
 
     Public channels have the address that every conda tool knows. Other channels have only their name, so that no
-    address of the manifest gets into a prefix.
+    address of the manifest reaches a prefix.
     """
     members = [member for member in environment.members if member.kind == "conda"]
     if not members:

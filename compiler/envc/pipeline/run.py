@@ -1,4 +1,4 @@
-"""``envc run``: lock, bundle and hydrate where they are missing, then the command."""
+"""``envc run``: lock, bundle and hydrate whatever is missing, then run the command."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     step: str
     command: tuple[str, ...] = ()  # (): the step's own
     target: str | None = None  # None: the step's target for this machine
-    selection: Selection = Selection()  # where the packages are; its steps and targets do not matter
+    selection: Selection = Selection()  # the store and `frozen`; its steps and targets are not used
     from_store: bool = False  # run the bundled code instead of the working tree's
 
 
 def run(project: Project, request: RunRequest, context: Context) -> int:
-    """lock → bundle → hydrate, each only where it is missing, then the command. Does not return where exec is possible.
+    """lock → bundle → hydrate, each only if needed, then run the command. Does not return on systems with exec.
 
-    Raises UsageError where there is no command, and what the stages raise.
+    Raises UsageError if there is no command, and the errors of the stages.
     """
     from envc.shipping.deliver.hydrate import ready_code
     from envc.shipping.deliver.run import Launch, split_command
@@ -36,7 +36,7 @@ def run(project: Project, request: RunRequest, context: Context) -> int:
     command = request.command or (split_command(written) if written else ())
     step_target = step_target_for(project, step, request.target)
     if not command:
-        raise UsageError(f"step {step} has no `run`", f"say what to run: `envc run {step} -- python …`")
+        raise UsageError(f"step {step} has no `run`", f"name a command: `envc run {step} -- python …`")
     if project.graph is None:
         from envc.pipeline.lock import LockRequest, lock
 
@@ -44,22 +44,22 @@ def run(project: Project, request: RunRequest, context: Context) -> int:
         project = open_project(str(project.manifest.path), context)
     interpreter = interpreter_for(step_target, context)
 
-    def get_ready() -> tuple[Located, Path]:
+    def locate_ready() -> tuple[Located, Path]:
         with corrupt_objects_forgotten(context):
             located = locate(project, step_target, request.selection, context)
             return located, make_ready(located, interpreter, context)[0]
 
     try:
-        located, prefix = get_ready()
+        located, prefix = locate_ready()
     except (MissingBlob, CorruptBlob, DigestMismatch) as error:
         if not isinstance(error, MissingBlob):
             what = error.headline if isinstance(error, DigestMismatch) else error
             context.progress.warn(f"{what}; deriving it again")
         from envc.pipeline.bundle import BundleRequest, bundle
 
-        one = msgspec.structs.replace(request.selection, steps=(step,), targets=(step_target.target.name,))
-        bundle(project, BundleRequest(selection=one), context)
-        located, prefix = get_ready()
+        selection = msgspec.structs.replace(request.selection, steps=(step,), targets=(step_target.target.name,))
+        bundle(project, BundleRequest(selection=selection), context)
+        located, prefix = locate_ready()
     folder = project.manifest.root
     if request.from_store:
         folder = ready_code(located.store, located.pointer, cache=context.cache, progress=context.progress) or folder

@@ -1,7 +1,7 @@
 """The verbs on single-file bundles: write one from a project, and hydrate or run an environment from one.
 
-A bundle needs no manifest, lock or store. Where a manifest is named all the same, the file must hold what its lock
-names and requires, as a store must.
+A bundle needs no manifest, lock or store. If a manifest is named anyway, the bundle must match its lock, as a store
+must.
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ def write(project: Project, request: BundleRequest, output: Path, context: Conte
     from envc.shipping.prefix.tree import CorruptObject
 
     step_target = _one_step_target(project, request.selection)
-    one = msgspec.structs.replace(request.selection, steps=(step_target.step,), targets=(step_target.target.name,))
-    request = msgspec.structs.replace(request, selection=one)
+    selection = msgspec.structs.replace(
+        request.selection, steps=(step_target.step,), targets=(step_target.target.name,)
+    )
+    request = msgspec.structs.replace(request, selection=selection)
     bundled = bundle_to_store(project, request, context)
     if request.record:
         project = open_project(str(project.manifest.path), context)
@@ -92,10 +94,10 @@ def hydrate(
     context: Context,
     loading: Loading | None = None,
 ) -> tuple[Path, bool]:
-    """hydrate: the prefix of a bundle, and whether this call made it. Without a `prefix`, it is one in the cache.
+    """Hydrate a bundle. Returns the prefix (without `prefix`, one in the cache), and whether this call made it.
 
     A bundle for another platform is unpacked without an interpreter, and only into a `prefix`. The lock of `project`,
-    if given, must name what the bundle holds.
+    if given, must name the contents of the bundle.
     """
     from envc.shipping.deliver.hydrate import StoredEnvironment
     from envc.shipping.deliver.hydrate import hydrate as fill
@@ -125,9 +127,9 @@ def hydrate(
 
 
 def run(file: Path, command: tuple[str, ...], project: Project | None, context: Context) -> int:
-    """hydrate, where that is missing, then the command, in the folder of the bundled code.
+    """Hydrate the bundle if needed, then run the command in the folder of the bundled code.
 
-    Does not return where exec is possible. Raises UsageError where there is no command.
+    Does not return on systems with exec. Raises UsageError if there is no command.
     """
     from envc.model.record import CODE_FOLDER
     from envc.shipping.deliver.hydrate import ready_own_files
@@ -138,7 +140,7 @@ def run(file: Path, command: tuple[str, ...], project: Project | None, context: 
     card = bundle.card
     command = command or (split_command(card.run) if card.run else ())
     if not command:
-        raise UsageError(f"step {card.step} has no `run`", f"say what to run: `envc run {file} -- python …`")
+        raise UsageError(f"step {card.step} has no `run`", f"name a command: `envc run {file} -- python …`")
     prefix, _ = _ready(bundle, _locked_environment(bundle, project), _interpreter(bundle, context), context)
     folder = context.cwd
     if card.code is not None:
@@ -153,7 +155,7 @@ def run(file: Path, command: tuple[str, ...], project: Project | None, context: 
 
 
 def open_bundle(file: Path) -> BundleFile:
-    """Open a bundle. Raises CorruptBlob where its documents contradict each other."""
+    """Open a bundle. Raises CorruptBlob if its documents contradict each other."""
     from envc.shipping.format.errors import CorruptBlob
     from envc.shipping.store import bundle_file
 
@@ -166,7 +168,7 @@ def open_bundle(file: Path) -> BundleFile:
 
 @contextmanager
 def _helpful_hint() -> Iterator[None]:
-    """Add to errors about a damaged bundle the hint to get the file again."""
+    """Add a hint to errors about a damaged bundle: get the file again."""
     from envc.shipping.format.errors import CorruptBlob
     from envc.shipping.prefix.tree import CorruptObject
 
@@ -179,7 +181,7 @@ def _helpful_hint() -> Iterator[None]:
 
 
 def _locked_environment(bundle: BundleFile, project: Project | None) -> Environment | None:
-    """The bundle's environment as the lock of `project` has it. Raises CorruptBlob where the two differ."""
+    """The bundle's environment as locked in `project`. Raises CorruptBlob if the two differ."""
     if project is None:
         return None
     from envc.locking.plan.closure import Closures

@@ -27,42 +27,42 @@ RECENT = timedelta(days=30)
 
 
 def open_store(store: str | None, manifest: str | None, context: Context) -> Blobs:
-    """The store, as `choose_store` chooses it. The manifest is read only where nothing else names a store."""
+    """The store, as `choose_store` chooses it. The manifest is read only if nothing else names a store."""
 
-    def found() -> Manifest:
+    def read_manifest() -> Manifest:
         from envc.locking.manifest.find import find_manifest
         from envc.locking.manifest.load import load_manifest
 
         return load_manifest(find_manifest(manifest, context.environ, context.cwd))
 
-    return choose_store(store, found, context)
+    return choose_store(store, read_manifest, context)
 
 
 # verify
 
 
 def verify_steps(project: Project, selection: Selection, context: Context) -> Verified:
-    """locate → record → verify: what the store holds for the selected steps and targets, compared with the lock."""
+    """locate → record → verify: compare the stored environments of the selected steps and targets with the lock."""
     from envc.shipping.deliver.verify import Problem, Verified, verify_environments
 
     require_lock(project, selection)
     step_targets = select(project, selection)
-    found, problems = [], []
+    environments, problems = [], []
     for step_target in step_targets:
         try:
             located = locate(project, step_target, selection, context)
-            found.append((located_record(located).record, located.pointer))
+            environments.append((located_record(located).record, located.pointer))
         except EnvcError as error:
             problems.append(Problem(where=f"{step_target.step} on {step_target.target.name}", reason=str(error)))
     store = choose_store(selection.store, lambda: project.manifest, context)
-    verified = verify_environments(store, found, context.progress)
+    verified = verify_environments(store, environments, context.progress)
     return Verified(
         checked=len(step_targets) + verified.checked, problems=tuple(sorted([*problems, *verified.problems]))
     )
 
 
 def verify_whole_store(store: Blobs, context: Context) -> Verified:
-    """Check everything that a store holds, whichever project it belongs to."""
+    """Check everything in a store, whichever project it belongs to."""
     from envc.shipping.deliver.verify import verify_store
 
     return verify_store(store, context.progress)
@@ -95,20 +95,20 @@ def collect(store: Blobs, context: Context, *, recent: timedelta = RECENT, remov
 
     collector = Collector(store, now=context.now.timestamp(), recent=recent.total_seconds(), progress=context.progress)
     garbage: Garbage = collector.find()
-    gone = collector.remove(garbage) if remove else garbage.blobs
+    blobs = collector.remove(garbage) if remove else garbage.blobs
     return Collected(
         store=store.name,
         removed=remove,
-        garbage=len(gone),
-        garbage_size=sum(listed.size for listed in gone),
+        garbage=len(blobs),
+        garbage_size=sum(listed.size for listed in blobs),
         kept=garbage.kept,
         kept_size=garbage.kept_size,
     )
 
 
 def tag(project: Project, name: str, selection: Selection, context: Context, *, move: bool = False) -> Sha256:
-    """Tag the lock, so that its environments are kept. Raises EnvcError where the store holds none of them, and
-    UsageError where the tag is another lock's and `move` is not set.
+    """Tag the lock, so that its environments are kept. Raises EnvcError if the store holds none of them, and
+    UsageError if the tag belongs to another lock and `move` is not set.
     """
     from envc.shipping.store.tags import is_bundled, put_tag
 
@@ -147,7 +147,7 @@ def show_cache(context: Context) -> tuple[CachePart, ...]:
 
 
 def prune_cache(context: Context, unused: timedelta | None, *, dry_run: bool = False) -> Pruned:
-    """Remove what was not used for that time; with None, everything."""
+    """Remove entries that were not used for that long; with None, all entries."""
     from envc.shipping.deliver.caches import prune
 
     before = None if unused is None else context.now.timestamp() - unused.total_seconds()

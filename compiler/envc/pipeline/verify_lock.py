@@ -1,4 +1,4 @@
-"""``envc lock --verify``: whether a lock matches what would be locked, and its files are still at their sources."""
+"""``envc lock --verify``: whether solving again gives the same lock, and whether the sources still have its files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Rechecked(msgspec.Struct, frozen=True, kw_only=True):
     checked: int  # files
     problems: tuple[Problem, ...]  # differences from the lock, sorted
     yanked: tuple[YankedPackage, ...]  # packages that may still be used, but were yanked by their authors, sorted
-    restored: tuple[str, ...]  # files that the lock calls yanked and that no longer are, sorted
+    restored: tuple[str, ...]  # files that the lock records as yanked but that no longer are, sorted
     newer: tuple[Change, ...]  # how a lock without pins would differ
 
 
@@ -64,7 +64,7 @@ def _recheck(project: Project, graph: LockGraph, context: Context) -> Rechecked:
         problems = tuple(_differences(graph, again))
         if not problems and dumps(graph) != dumps(again):
             problems = (Problem(where="environments", reason="do not match what would be solved"),)
-    newest = _link(project, _answers(unpinned, project, context, None), graph)
+    newest = _link(project, _choices(unpinned, project, context, None), graph)
     return Rechecked(
         lock=str(project.manifest.lock_path),
         checked=checked,
@@ -76,15 +76,15 @@ def _recheck(project: Project, graph: LockGraph, context: Context) -> Rechecked:
 
 
 def _solve_again(project: Project, graph: LockGraph, context: Context) -> LockGraph:
-    """The lock that is solved when the locked versions are preferred. Each environment of the lock is solved alone."""
+    """The lock that results if the locked versions are preferred. Each environment of the lock is solved separately."""
     shared: list[SharedProblem] = []
     for environment in graph.environments:
         step_targets = [step_target for step_target in project.step_targets if step_target.step in environment.steps]
         shared += pose_problems(project.manifest, step_targets, now=context.now, lock=graph)
-    return _link(project, _answers(tuple(shared), project, context, graph), graph)
+    return _link(project, _choices(tuple(shared), project, context, graph), graph)
 
 
-def _answers(
+def _choices(
     problems: tuple[SharedProblem, ...], project: Project, context: Context, lock: LockGraph | None
 ) -> dict[StepTargetId, tuple[Choice, ...]]:
     return {
@@ -94,14 +94,14 @@ def _answers(
     }
 
 
-def _link(project: Project, answers: Mapping[StepTargetId, tuple[Choice, ...]], graph: LockGraph) -> LockGraph:
-    return link(project.step_targets, answers, lock_options(project.manifest, project.step_targets), graph)
+def _link(project: Project, choices: Mapping[StepTargetId, tuple[Choice, ...]], graph: LockGraph) -> LockGraph:
+    return link(project.step_targets, choices, lock_options(project.manifest, project.step_targets), graph)
 
 
 def _look_for_files(
     project: Project, graph: LockGraph, context: Context
 ) -> tuple[tuple[Problem, ...], dict[Listed, str | None], int]:
-    """Ask every source again for the locked files, archives of interpreters included.
+    """Look up the locked files at their sources again, interpreter archives included.
 
     Returns the problems, why the index yanks each file (None for files that it does not yank), and the number of files.
     """
@@ -117,30 +117,32 @@ def _look_for_files(
                 if package.kind == "interpreter"
                 for artifact in package.artifacts
             ]
-            looked = pool.map(lambda archive: _look_for_archive(archive, project.manifest, origins, context), archives)
-            problems = [problem for problem in looked if problem is not None]
+            archive_problems = pool.map(
+                lambda archive: _look_for_archive(archive, project.manifest, origins, context), archives
+            )
+            problems = [problem for problem in archive_problems if problem is not None]
     yank_reasons: dict[Listed, str | None] = {}
     builds = graph.builds_by_wheel()
     for package, listed in zip(packages, listings, strict=True):
         package_problems, package_reasons = _compare(package, builds, listed)
         problems += package_problems
         yank_reasons |= package_reasons
-    looked_for = len(archives) + sum(len(package.artifacts) for package in packages)
-    return tuple(sorted(problems)), yank_reasons, looked_for
+    file_count = len(archives) + sum(len(package.artifacts) for package in packages)
+    return tuple(sorted(problems)), yank_reasons, file_count
 
 
 def _look_for_archive(
     archive: tuple[Package, Artifact], manifest: Manifest, origins: Indexes, context: Context
 ) -> Problem | None:
-    """The problem of an archive that holds an interpreter, if there is one. The archive is not downloaded.
+    """Check the archive of an interpreter without downloading it. Returns its problem, or None.
 
-    Raises SourceUnreachable, and OfflineMiss where a server would have to be asked.
+    Raises SourceUnreachable, and OfflineMiss if a server would have to be contacted.
     """
     package, artifact = archive
-    now = stated_digest(artifact.file, manifest.standalone, manifest.root)
-    if now not in (None, artifact.sha256):
+    listed = stated_digest(artifact.file, manifest.standalone, manifest.root)
+    if listed not in (None, artifact.sha256):
         return Problem(
-            where=artifact.file, reason=f"the table of archives has another file of this name, with sha256 {now}"
+            where=artifact.file, reason=f"the table of archives has another file of this name, with sha256 {listed}"
         )
     what = f"{artifact.file} of {package.name} {package.version}"
     for url in archive_urls(artifact.file, manifest.standalone, context.environ, manifest.root):
@@ -164,7 +166,7 @@ def _compare(
     yank_reasons: dict[Listed, str | None] = {}
     served: list[tuple[Artifact, Artifact | SourceFile]] = []
     for artifact in package.artifacts:
-        # A wheel that was built here was served as the source distribution that it was built from.
+        # For a built wheel, the source has the source distribution that it was built from.
         sdists = [build.sdist for build in builds.get(artifact.sha256, ()) if build.sdist is not None]
         served += [(artifact, sdist) for sdist in sdists] or [(artifact, artifact)]
     for artifact, locked in served:
@@ -184,7 +186,7 @@ def _compare(
 
 
 def _restored(graph: LockGraph, yank_reasons: Mapping[Listed, str | None]) -> Iterable[str]:
-    """The files that the lock calls yanked and that their index no longer does."""
+    """The files that the lock records as yanked, but their index no longer does."""
     for package in graph.packages:
         for artifact in package.artifacts:
             if artifact.yanked is not None and yank_reasons.get((package.source, artifact.sha256), "unknown") is None:
@@ -192,7 +194,7 @@ def _restored(graph: LockGraph, yank_reasons: Mapping[Listed, str | None]) -> It
 
 
 def _differences(old: LockGraph, new: LockGraph) -> Iterable[Problem]:
-    """The packages that differ between the lock and what was solved."""
+    """The packages that differ between the two locks."""
     before = {package.id: package for package in old.packages}
     after = {package.id: package for package in new.packages}
     for name in sorted(before.keys() | after.keys()):

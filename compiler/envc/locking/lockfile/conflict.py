@@ -1,4 +1,4 @@
-"""conflict: a lock with the conflict markers of a merge is read as two locks."""
+"""conflict: splits a lock with merge conflict markers into two locks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class LockConflict(LockFileError):
     """A lock with conflict markers. Both sides are whole texts, whose graphs `merge` combines."""
 
     def __init__(self, path: Path, ours: str, theirs: str) -> None:
-        super().__init__(path, "holds conflict markers of a merge", "run `envc lock`, which merges both sides")
+        super().__init__(path, "contains merge conflict markers", "run `envc lock`, which merges both sides")
         self.ours = ours
         self.theirs = theirs
 

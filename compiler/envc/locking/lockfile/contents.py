@@ -12,9 +12,9 @@ from envc.model.graph import LockGraph
 
 
 def with_contents(graph: LockGraph, contents: Mapping[tuple[Sha256, str], Sha256]) -> LockGraph:
-    """The graph with these content digests, by artifact and layout, added to those that it records.
+    """The graph with these content digests, by artifact and layout, added to those that it already records.
 
-    A digest that is recorded differently is replaced, since the new one was derived from the artifact.
+    A different recorded digest is replaced, because the new one was derived from the artifact.
     """
     by_artifact: dict[Sha256, dict[str, Sha256]] = {}
     for (artifact, layout), content in contents.items():

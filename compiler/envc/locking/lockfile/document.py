@@ -1,6 +1,6 @@
 """The shape of a lock file in TOML. Its JSON Schema is made from these types."""
 
-# No annotations as text here: msgspec would compile each of them to read the first lock, which took 1 ms.
+# Annotations are not strings here: msgspec would compile each of them for the first lock, which took 1 ms.
 from datetime import date
 from typing import Annotated, Any
 
@@ -11,15 +11,15 @@ from envc.model.kinds import NoArch
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True, omit_defaults=True):
-    """A TOML table whose keys are all known."""
+    """A TOML table that rejects unknown keys."""
 
 
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64, description="sha256, lower-case hex")]
 Size = Annotated[int, Meta(ge=0, description="Bytes as downloaded; left out if no source states it")]
 Yanked = Annotated[
-    str | None, Meta(description="Why its author yanked it, as of when it was solved; empty without a reason")
+    str | None, Meta(description="Why its author yanked it, as of the last solve; empty without a reason")
 ]
-# A file name, never a path: it becomes one in caches and stores.
+# Never a path: caches and stores use it as a file name.
 FileName = Annotated[str, Meta(pattern=r"^[^/\\:\x00-\x1f\x7f]+$", min_length=3, max_length=255)]
 
 
@@ -35,9 +35,9 @@ class ArtifactTable(Shape, frozen=True, kw_only=True):
     depends: Annotated[
         tuple[str, ...] | None, Meta(description="Only if the package's artifacts state different requirements")
     ] = None
-    noarch: Annotated[NoArch, Meta(description="Of a conda package that is not for one platform: its kind")] = ""
+    noarch: Annotated[NoArch, Meta(description="The kind of a conda package that is not for one platform")] = ""
     site_packages: Annotated[
-        str, Meta(description="Of conda's python (CEP-17): where it keeps packages, if not at the usual place")
+        str, Meta(description="The folder where conda's python keeps packages (CEP-17), if not the usual one")
     ] = ""
     yanked: Yanked = None
     content: Annotated[dict[str, Digest], Meta(description="Content digest by layout")] = {}
@@ -66,7 +66,7 @@ class SdistTable(Shape, frozen=True, kw_only=True):
 
 
 class BuildRequirementTable(Shape, frozen=True, kw_only=True):
-    """One wheel of the environment of a build."""
+    """One wheel of a build environment."""
 
     name: str
     version: str
@@ -78,7 +78,7 @@ class BuildRequirementTable(Shape, frozen=True, kw_only=True):
 
 
 class BuildTable(Shape, frozen=True, kw_only=True):
-    """How a wheel was built that no source serves; one of `commit`, `tree` and `sdist` names what it was built from."""
+    """How a wheel that no source serves was built; one of `commit`, `tree` and `sdist` names its sources."""
 
     wheel: FileName
     sha256: Annotated[Digest, Meta(description="Of the wheel")]
@@ -88,7 +88,7 @@ class BuildTable(Shape, frozen=True, kw_only=True):
     python: Annotated[str, Meta(description='Platform and Python that built it: "linux-64/cp312"')]
     requires: Annotated[tuple[str, ...], Meta(description="The requirements of its build system, canonical")] = ()
     packages: Annotated[
-        tuple[BuildRequirementTable, ...], Meta(description="The packages of the environment of the build")
+        tuple[BuildRequirementTable, ...], Meta(description="The packages of the build environment")
     ] = ()
 
 
@@ -101,7 +101,7 @@ class EnvironmentTable(Shape, frozen=True, kw_only=True):
     interpreter: str = ""
     requires: Annotated[tuple[str, ...], Meta(description="The inputs in canonical form")]
     packages: Annotated[
-        tuple[str, ...], Meta(description='Package ids; "id @ target, target" for those that not all targets have')
+        tuple[str, ...], Meta(description='Package ids; "id @ target, target" if only some targets have it')
     ]
 
 
@@ -109,7 +109,9 @@ class LockDocument(Shape, frozen=True, kw_only=True):
     """A lock file of envc."""
 
     version: int
-    options: Annotated[dict[str, Any], Meta(description="Every input that changes results and is not a step's")] = {}
+    options: Annotated[
+        dict[str, Any], Meta(description="Every input that affects results and belongs to no single step")
+    ] = {}
     environment: tuple[EnvironmentTable, ...] = ()
     package: tuple[PackageTable, ...] = ()
     build: tuple[BuildTable, ...] = ()

@@ -1,4 +1,4 @@
-"""dump: a lock graph becomes text, always the same for the same graph.
+"""dump: renders a lock graph as text, always the same for the same graph.
 
 The text is meant for review and for merging. Lists that grow with the project have one item on each line, the lines of
 an unchanged package never change, and nothing depends on the order in which things were found.
@@ -37,14 +37,14 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _SPECIAL = re.compile(r'[\x00-\x1f\x7f"\\]')
 _LITERAL = re.compile(r"[^\x00-\x1f\x7f']*")
 _ESCAPES = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
-# Options in the order of the file; others follow by name. These are read as one value. Every other array or table may
-# grow, so it is broken into lines.
+# Options in the order of the file; others follow by name. Each of these is written on one line. Every other array or
+# table may grow, so it is broken into lines.
 _OPTIONS = ("targets", "channels", "indexes", "exclude-newer")
 _ONE_LINE = frozenset(_OPTIONS)
 
 
 def canonical(graph: LockGraph) -> LockGraph:
-    """The same graph with every set sorted and free of duplicates. `dumps` writes it, `loads` returns it.
+    """The same graph with every set sorted and free of duplicates. `dumps` writes this form, `loads` returns it.
 
     Addresses are removed from licences and from the reasons of yanked files. A lock has only those of the manifest.
     """
@@ -60,7 +60,7 @@ def canonical(graph: LockGraph) -> LockGraph:
 
 
 def dumps(graph: LockGraph) -> str:
-    """The text of a lock file. Equal graphs give equal text, whatever the order of what they hold.
+    """The text of a lock file. Equal graphs give equal text, in whatever order their items are.
 
     Raises TypeError if an option is not a plain TOML value.
     """
@@ -125,9 +125,10 @@ def _canonical_artifact(artifact: Artifact) -> Artifact:
 
 
 def _canonical_build(build: Build) -> Build:
-    stood = {msgspec.structs.replace(one, yanked=_canonical_yanked(one.yanked)) for one in build.packages}
-    packages = sorted(stood, key=msgspec.json.encode)
-    return msgspec.structs.replace(build, requires=_sorted_set(build.requires), packages=tuple(packages))
+    packages = {msgspec.structs.replace(one, yanked=_canonical_yanked(one.yanked)) for one in build.packages}
+    return msgspec.structs.replace(
+        build, requires=_sorted_set(build.requires), packages=tuple(sorted(packages, key=msgspec.json.encode))
+    )
 
 
 def _canonical_yanked(reason: str | None) -> str | None:
@@ -139,7 +140,7 @@ def _sorted_set(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _in_order(values: Iterable[_Value], key: Callable[[_Value], tuple[Any, ...]]) -> tuple[_Value, ...]:
-    """Sorted by their key. If a merge has left two with the same key, all their fields decide."""
+    """Sort values by key. If a merge has left two with the same key, all their fields decide."""
     ordered = sorted(values, key=key)
     if any(key(left) == key(right) for left, right in pairwise(ordered)):
         ordered.sort(key=lambda value: (key(value), msgspec.json.encode(value)))
@@ -283,7 +284,7 @@ def _dump_strings(values: Iterable[str]) -> str:
 
 
 def _dump_key(key: str) -> str:
-    # "py3.11-posix" must be quoted, since a bare dot would open a table.
+    # "py3.11-posix" must be quoted, because a bare dot would start a table.
     return key if _BARE.fullmatch(key) else _dump_string(key)
 
 

@@ -1,4 +1,4 @@
-"""load: the text of a lock file becomes a lock graph. The text is untrusted until all of it has been checked."""
+"""load: parses the text of a lock file into a lock graph. The text is untrusted until all of it has been checked."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _UNTITLED = Path("lock file")
 
 
 def loads(text: str, path: Path | None = None) -> LockGraph:
-    """Read a lock. `path` only names it in errors.
+    """Read a lock. `path` is used only in errors.
 
     Raises LockConflict for a text with conflict markers, LockFileError for every other mistake: not TOML, a
     newer format, a wrong type, an unknown key, a malformed digest, id or name.
@@ -75,7 +75,9 @@ def load(path: Path) -> LockGraph:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise LockFileError(path, f"cannot be read: {error.strerror or error}", "check the file's rights") from None
+        raise LockFileError(
+            path, f"cannot be read: {error.strerror or error}", "check the permissions of the file"
+        ) from None
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""merge: two locks of one manifest become one, by key. Contradictions are left to be solved again."""
+"""merge: joins two locks of one manifest by key. Contradictions are left for the next lock to solve."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from envc.model.graph import Artifact, LockedEnvironment, LockGraph, Package, Pa
 
 
 class Dangling(msgspec.Struct, frozen=True, order=True):
-    """A package or step that a lock refers to and does not hold, or holds twice."""
+    """A package or step that a lock refers to but does not contain, or contains twice."""
 
     steps: tuple[str, ...]  # of the environment, which is stale because of it
     reason: str
 
 
 def merge(ours: LockGraph, theirs: LockGraph) -> LockGraph:
-    """Both graphs in one. Neither side takes precedence, except that ours decides options that differ.
+    """Merge two graphs. Neither side takes precedence, except that options that differ come from ours.
 
     Packages are merged by id. Two that differ only in their artifacts are united. Others are kept twice, which
     `dangling` reports and closures reject. Environments are merged by their steps: two with a common step are both
@@ -38,7 +38,7 @@ def merge(ours: LockGraph, theirs: LockGraph) -> LockGraph:
                 if all(claims[step] == 1 for step in environment.steps)
             ),
             packages=_merge_packages((*ours.packages, *theirs.packages)),
-            # Each is a fact of its wheel. The next lock drops those that no package uses any more.
+            # A build is a fact about its wheel. The next lock drops those that no package uses any more.
             builds=(*ours.builds, *theirs.builds),
         )
     )
@@ -88,7 +88,7 @@ def _unite(left: tuple[Artifact, ...], right: tuple[Artifact, ...]) -> tuple[Art
             artifact,
             targets=() if everywhere else (*twin.targets, *artifact.targets),
             content={**twin.content, **artifact.content},
-            # A side that records a yank is the newer one. The next lock that solves it finds out which is true now.
+            # A side that records a yank is the newer one. The next solve of the package finds the current state.
             yanked=max((reason for reason in (twin.yanked, artifact.yanked) if reason is not None), default=None),
         )
     if len(united) > 1:
@@ -123,9 +123,9 @@ def dangling(graph: LockGraph) -> tuple[Dangling, ...]:
 
 
 def _faults(ref: PackageRef, target_keys: tuple[str, ...], packages: list[Package]) -> Iterable[str]:
-    """Why a line of an environment with these targets names no file, or more than one."""
+    """The reasons why a line of an environment with these targets names no file, or more than one."""
     if len(packages) != 1:
-        yield f"{ref.id} is {len(packages)} times in the lock" if packages else f"{ref.id} is not in the lock"
+        yield f"{ref.id} is in the lock {len(packages)} times" if packages else f"{ref.id} is not in the lock"
         return
     names = {key: target_name_of(key) for key in target_keys}
     if not set(names.values()).issuperset(ref.targets):

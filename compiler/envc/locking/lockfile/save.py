@@ -1,7 +1,6 @@
-"""A lock graph, or the text of one, written to a lock file.
+"""Writes lock files.
 
-`save` is the way from a graph to the file that people review. `dump` makes the text, `load` reads it, `merge` combines
-two graphs.
+`dump` renders a lock graph as text, `load` parses the text, and `merge` joins two graphs.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from envc.model.graph import LockGraph
 
 
 def save(graph: LockGraph, path: Path) -> bool:
-    """Write a lock file; as `save_text`."""
+    """Write a lock file; see `save_text`."""
     from envc.locking.lockfile.dump import dumps
 
     return save_text(dumps(graph), path)
@@ -34,7 +33,7 @@ def save_text(text: str, path: Path) -> bool:
     try:
         replace_file(path, data)
     except OSError as error:
-        raise Unwritable(path, error, "check the folder's rights") from None
+        raise Unwritable(path, error, "check the permissions of the folder") from None
     return True
 
 

@@ -15,12 +15,12 @@ from envc_solvers.conda.language.virtual import parse_virtual_package, virtual_p
 from envc_solvers.conda.problem import ChannelPriority, CondaProblem, CondaRoot
 from envc_solvers.target import PLATFORMS, default_target
 
-NOARCH = "noarch"  # a platform here: packages that run anywhere, on a machine without any virtual packages
+NOARCH = "noarch"  # accepted as a platform: noarch packages, on a machine without virtual packages
 DEFAULT_CHANNELS = ("conda-forge",)
 
 
 class CondaQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """The options as they were given."""
+    """The options as given."""
 
     platform: str
     specs: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Cut-offs: moments and spans, in all the forms in which a manifest may write them."""
+"""Cut-offs: moments and spans, in every form that a manifest accepts."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def read_reference(report: Report, at: KeyPath, requirement: Requirement) -> PyP
         check_git(report, at, git, rev or None)
         return PyPIDependency(requirement=bare, at=at, git=git, rev=rev or None, subdirectory=address.subdirectory)
     if url.startswith(("hg+", "svn+", "bzr+")):
-        report.add(at, f"{url.partition('+')[0]} repositories cannot be used", "git ones can")
+        report.add(at, f"{url.partition('+')[0]} repositories cannot be used", "use a git repository")
     elif url.startswith("file:") or "://" not in url:
         report.add(
             at,
@@ -86,7 +86,7 @@ def read_fragment(report: Report, at: KeyPath, url: str) -> Address:
 
 
 def check_git(report: Report, at: KeyPath, git: str, rev: str | None, rev_at: KeyPath | None = None) -> None:
-    """Report an address that cannot be that of a git repository, and a revision that cannot be one."""
+    """Report an address that is not valid for a git repository, and an invalid revision."""
     if mistake := git_mistake(git):
         report.add(at, *mistake)
     # git would read a leading dash as an option.
@@ -95,12 +95,12 @@ def check_git(report: Report, at: KeyPath, git: str, rev: str | None, rev_at: Ke
 
 
 def check_archive(report: Report, at: KeyPath, url: str) -> None:
-    """Report a URL whose last part names neither a wheel nor a source archive, since nothing else tells what it is."""
+    """Report a URL whose last part names neither a wheel nor a source archive, since only that part shows the kind."""
     if not file_name_of(url).endswith((".whl", *SDIST_SUFFIXES)):
         report.add(
             at,
             "its last part is not the file name of a wheel or a source archive",
-            f"it must end in .whl, {', '.join(SDIST_SUFFIXES)}; a repository is written `git`",
+            f"it must end in .whl, {', '.join(SDIST_SUFFIXES)}; for a repository, use `git`",
         )
 
 
@@ -112,7 +112,7 @@ def file_name_of(address: str) -> str:
 
 
 def project_name_of(address: str) -> str:
-    """The name of the project at a URL or path, for a table without `name`; "" if it cannot be told.
+    """The name of the project at a URL or path, for a table without `name`; "" if the address does not contain it.
 
     It is taken from the file name of a wheel or sdist, or from the name of a folder. The metadata must agree with it.
     """

@@ -3,7 +3,7 @@
 The meaning (names that must exist, requirements that must parse) is checked by the other modules of this package.
 """
 
-# No annotations as text here: msgspec would compile each of them to read the first manifest, which took 2 ms.
+# Annotations are not strings here: msgspec would compile each of them for the first manifest, which took 2 ms.
 from typing import Annotated, Any
 
 import msgspec
@@ -13,7 +13,7 @@ from envc.model.kinds import Alignment, ChannelPriority, InterpreterKind, Prerel
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True, omit_defaults=True):
-    """A TOML table whose keys are all known."""
+    """A TOML table that rejects unknown keys."""
 
 
 PythonText = Annotated[str, Meta(description='"3.12", "3.12.7", "3.13t", "pypy3.10" or a range such as ">=3.11,<3.13"')]
@@ -47,8 +47,8 @@ class PyPITable(Shape, frozen=True, kw_only=True):
     marker: Annotated[str, Meta(description="A PEP 508 marker: \"sys_platform != 'win32'\"")] = ""
     source: Annotated[str | None, Meta(description="The only source that may supply it")] = None
     path: Annotated[str | None, Meta(description="A folder or file, relative to the manifest")] = None
-    url: Annotated[str | None, Meta(description="Of a wheel or source archive; #sha256=… may follow")] = None
-    git: Annotated[str | None, Meta(description="Of a git repository")] = None
+    url: Annotated[str | None, Meta(description="URL of a wheel or source archive; #sha256=… may follow")] = None
+    git: Annotated[str | None, Meta(description="URL of a git repository")] = None
     rev: Annotated[str | None, Meta(description="A commit, tag or branch of the git repository")] = None
     subdirectory: Annotated[str | None, Meta(description="The folder of the project in the repository or archive")] = (
         None
@@ -85,13 +85,13 @@ class DependencyTable(Shape, frozen=True, kw_only=True):
 
 
 class ProjectTable(Shape, frozen=True, kw_only=True):
-    """Settings of every step that does not have its own."""
+    """The default settings of every step."""
 
     name: str
     targets: Annotated[
         tuple[str, ...], Meta(description="Platforms (conda subdir names) and names of [targets.…]; at least one")
     ] = ()
-    platforms: Annotated[tuple[str, ...], Meta(description="A synonym of `targets`")] = ()
+    platforms: Annotated[tuple[str, ...], Meta(description="A synonym for `targets`")] = ()
     python: PythonText
     channels: Annotated[tuple[str, ...], Meta(description="conda sources in order of priority")] = ("conda-forge",)
     indexes: Annotated[tuple[str, ...], Meta(description="PyPI sources; the first that has a project supplies it")] = (
@@ -121,7 +121,7 @@ class StandaloneTable(Shape, frozen=True, kw_only=True):
 
 
 class TargetTable(Shape, frozen=True, kw_only=True):
-    """A kind of machine: a platform and the least that it offers."""
+    """A kind of machine: a platform and its floors."""
 
     platform: Annotated[str | None, Meta(description="A conda subdir name; not needed if the target has that name")] = (
         None
@@ -136,9 +136,11 @@ class TargetTable(Shape, frozen=True, kw_only=True):
 class StepTable(DependencyTable, frozen=True, kw_only=True):
     """A unit of work."""
 
-    needs: Annotated[tuple[str, ...], Meta(description="Steps that come before")] = ()
+    needs: Annotated[tuple[str, ...], Meta(description="Steps that run before this one")] = ()
     groups: tuple[str, ...] = ()
-    targets: Annotated[tuple[str, ...] | None, Meta(description="Instead of the project's")] = None
+    targets: Annotated[tuple[str, ...] | None, Meta(description="Targets of this step, instead of the project's")] = (
+        None
+    )
     python: PythonText | None = None
     interpreter: Interpreter | None = None
     code: Annotated[

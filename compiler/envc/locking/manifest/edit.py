@@ -34,12 +34,12 @@ def new_manifest(name: str, targets: Iterable[str], python: str) -> str:
 
 
 def change_bytes(data: bytes, change: Callable[[str], str]) -> bytes:
-    """The bytes of a manifest, in UTF-8, with its text changed. A byte order mark and line ends of Windows are kept."""
+    """The bytes of a manifest, in UTF-8, with its text changed. A byte order mark and Windows line endings are kept."""
     mark = codecs.BOM_UTF8 if data.startswith(codecs.BOM_UTF8) else b""
     text = data[len(mark) :].decode()
     if text.count("\r\n") < text.count("\n"):
         return mark + change(text).encode()
-    # New lines must end as the others do.
+    # New lines get the same line ending as the others.
     return mark + change(text.replace("\r\n", "\n")).replace("\n", "\r\n").encode()
 
 
@@ -53,9 +53,9 @@ def add(text: str, table: KeyPath, kind: DependencyKind, entries: Iterable[str])
     array = _array(document, table, kind)
     for entry in entries:
         name = _name(entry, kind)
-        places = [place for place, old in enumerate(array) if _name_of(old, kind) == name]
-        if places:
-            array[places[0]] = entry
+        matches = [index for index, old in enumerate(array) if _name_of(old, kind) == name]
+        if matches:
+            array[matches[0]] = entry
         else:
             _append(array, entry)
     return document.as_string()
@@ -67,13 +67,13 @@ def remove(text: str, table: KeyPath, kind: DependencyKind, names: Iterable[str]
     array = _array(document, table, kind)
     for name in names:
         removed = _name(name, kind)
-        places = [place for place, old in enumerate(array) if _name_of(old, kind) == removed]
-        if not places:
+        matches = [index for index, old in enumerate(array) if _name_of(old, kind) == removed]
+        if not matches:
             listed = ", ".join(_name_of(old, kind) for old in array)
             where = ".".join(str(part) for part in (*table, kind))
             raise UsageError(f"{where} has no {removed}", f"it has {listed}" if listed else "it is empty")
-        for place in reversed(places):
-            del array[place]
+        for index in reversed(matches):
+            del array[index]
     return document.as_string()
 
 

@@ -33,7 +33,7 @@ def explain(document: object, text: str, path: Path, prefix: KeyPath) -> Manifes
 
 
 def _in_order(mistakes: Iterable[Mistake], positions: Positions, prefix: KeyPath) -> tuple[Mistake, ...]:
-    """The same mistakes with lines and columns, each once: those of a group are found for every step that uses it."""
+    """The same mistakes with lines and columns, each once: one in a group is found for every step that uses it."""
     placed = {}
     for mistake in mistakes:
         key_path = (*prefix, *mistake.key_path)
@@ -46,10 +46,10 @@ def _in_order(mistakes: Iterable[Mistake], positions: Positions, prefix: KeyPath
 
 def explain_syntax(text: str, path: Path, error: tomli.TOMLDecodeError) -> ManifestError:
     """The error for a text that is not TOML. For a key that is set twice it gives both places."""
-    twice = Positions(text).twice
-    if twice is not None and error.msg.startswith(("Cannot", "Duplicate")):
-        key_path, (first_line, first_column), (line, column) = twice
-        reason = f"is set twice, first in line {first_line}, column {first_column}"
+    duplicate = Positions(text).duplicate
+    if duplicate is not None and error.msg.startswith(("Cannot", "Duplicate")):
+        key_path, (first_line, first_column), (line, column) = duplicate
+        reason = f"is set twice, first at line {first_line}, column {first_column}"
         return ManifestError(path, (Mistake(key_path, reason, None, line, column),))
     reason = f"not TOML: {error.msg[:1].lower()}{error.msg[1:]}"
     return ManifestError(path, (Mistake((), reason, None, error.lineno, error.colno),))

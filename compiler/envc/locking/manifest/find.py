@@ -14,7 +14,7 @@ PYPROJECT_PREFIX = ("tool", "envc")
 def find_manifest(argument: str | None, environ: Mapping[str, str], cwd: Path) -> Path:
     """The path of the manifest: the argument, else ``ENVC_MANIFEST``, else the first found in `cwd` or above it.
 
-    A folder stands for its ``manifest.toml``, or for its ``pyproject.toml`` if that has a ``[tool.envc]`` table. Raises
+    For a folder, that is its ``manifest.toml``, else its ``pyproject.toml`` if that has a ``[tool.envc]`` table. Raises
     UsageError if there is none.
     """
     for origin, text in (("", argument), ("ENVC_MANIFEST: ", environ.get("ENVC_MANIFEST"))):
@@ -55,7 +55,7 @@ def _in_folder(folder: Path) -> Path | None:
 def _has_table(pyproject: Path) -> bool:
     """Whether a pyproject.toml has a ``[tool.envc]`` table.
 
-    If it is not TOML but mentions the table, the answer is yes, so that reading it reports the mistake.
+    True also for a text that is not TOML but mentions the table, so that reading it reports the mistake.
     """
     try:
         text = pyproject.read_text(encoding="utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""A manifest read from its text: typed values, or one report of all its mistakes.
+"""Reads a manifest: its text becomes typed values, or one report of all its mistakes.
 
 `document` defines the shape, `manifest` and the modules below it the meaning. `explain`, `shape` and `positions` are
 imported only if there is a mistake.
@@ -69,7 +69,7 @@ def parse_manifest(text: str, path: Path) -> Manifest:
 
 
 def position_of(text: str, key_path: KeyPath) -> tuple[int, int] | None:
-    """Line and column (from 1) of a key of a TOML text, or of an item of an array; None if it is not there.
+    """Line and column (from 1) of a key of a TOML text, or of an item of an array; None if it is absent.
 
     The key path starts at the root of the text: in a ``pyproject.toml`` it begins with `Manifest.prefix`.
     """
@@ -85,9 +85,9 @@ def _tool_table(document: dict[str, Any], path: Path) -> object:
         suggestion = "add [tool.envc.project], or write a manifest.toml"
         raise ManifestError(path, (Mistake((), "has no [tool.envc] table", suggestion),))
     table = tool["envc"]
-    named = document.get("project")
-    if isinstance(table, dict) and isinstance(table.get("project"), dict) and isinstance(named, dict):
-        name = named.get("name")
+    project = document.get("project")
+    if isinstance(table, dict) and isinstance(table.get("project"), dict) and isinstance(project, dict):
+        name = project.get("name")
         if isinstance(name, str):
             return {**table, "project": {"name": name, **table["project"]}}
     return table

@@ -1,4 +1,4 @@
-"""The whole document: its tables become one `Manifest`."""
+"""Reads the tables of a whole document into one `Manifest`."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def read_document(
 
 def _project_targets(report: Report, project: ProjectTable) -> tuple[str, ...]:
     if project.targets and project.platforms:
-        report.add(("project", "platforms"), "is a synonym of `targets`, which is set too", "keep one of them")
+        report.add(("project", "platforms"), "is a synonym for `targets`, which is set too", "keep one of them")
     return project.targets or project.platforms
 
 
@@ -115,7 +115,7 @@ def _read_constraints(report: Report, table: DependencyTable, sources: SourceNam
         if dependency.source is not None:
             report.add((*dependency.at, "source"), "a constraint cannot give the origin of a package")
         if dependency.requirement.extras:
-            report.add(dependency.at, "a constraint cannot ask for extras", "ask for them in a step or group")
+            report.add(dependency.at, "a constraint cannot request extras", "request them in a step or group")
     return constraints
 
 

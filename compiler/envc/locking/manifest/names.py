@@ -34,7 +34,7 @@ def check_names(report: Report, at: KeyPath, what: str, names: Iterable[str]) ->
         check_name(report, (*at, name), what, name)
         twin = folded.setdefault(name.casefold(), name)
         if twin != name:
-            report.add((*at, name), f"differs from {twin!r} only in case, which not every file system can tell apart")
+            report.add((*at, name), f"differs from {twin!r} only in case, which not every file system distinguishes")
 
 
 def read_project_name(report: Report, at: KeyPath, name: str) -> str:

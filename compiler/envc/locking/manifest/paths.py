@@ -9,7 +9,7 @@ from envc.model.manifest import KeyPath
 
 
 def path_mistake(path: str) -> tuple[str, str | None] | None:
-    """The mistake in a path and a suggestion; None if it is valid. ``..`` may lead out of the manifest's folder."""
+    """The mistake in a path and a suggestion; None if it is valid. It may leave the manifest's folder with ``..``."""
     if not path or any(ord(character) < 32 for character in path):
         return f"{path[:120]!r} is not a path", None
     if "\\" in path:
@@ -20,9 +20,9 @@ def path_mistake(path: str) -> tuple[str, str | None] | None:
 
 
 def check_inside(report: Report, at: KeyPath, what: str, path: str) -> None:
-    """Report a path that is invalid, or that leads out of the folder that it is relative to."""
+    """Report a path that is invalid, or that leaves the folder that it is relative to."""
     mistake = path_mistake(path)
     if mistake is None and ".." in path.split("/"):
-        mistake = f"{path[:120]!r} leads out of the folder that `{what}` is relative to", "remove '..'"
+        mistake = f"{path[:120]!r} leaves the folder that `{what}` is relative to", "remove '..'"
     if mistake is not None:
         report.add(at, *mistake)

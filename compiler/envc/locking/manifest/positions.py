@@ -1,7 +1,7 @@
 """positions: the line and column of each key and value of a TOML text. Imported only if there is a mistake to show.
 
-The scanner follows TOML 1.1 and relies on a TOML parser for checking the text. If it finds something unexpected, it
-stops; the positions that it has found until then are valid.
+The scanner follows TOML 1.1 and relies on a TOML parser for checking the text. It stops at unexpected text; the
+positions found so far are valid.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Positions:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
-        self._places: dict[KeyPath, int] = {}  # of the key, or of the value if it is an item of an array
-        self._values: dict[KeyPath, tuple[int, int]] = {}  # start and end of what was written
+        self._places: dict[KeyPath, int] = {}  # of the key, or of the value for an item of an array
+        self._values: dict[KeyPath, tuple[int, int]] = {}  # start and end of the value as written
         self._headers: set[KeyPath] = set()
         self._tables: dict[KeyPath, int] = {}  # arrays of tables and their length so far
-        self.twice: tuple[KeyPath, tuple[int, int], tuple[int, int]] | None = None  # key, first place, second place
+        self.duplicate: tuple[KeyPath, tuple[int, int], tuple[int, int]] | None = None  # key, first place, second place
         try:
             self._document()
         except (_Lost, RecursionError):
@@ -49,7 +49,7 @@ class Positions:
         return None if place is None else self._line_column(place)
 
     def nearest(self, key_path: KeyPath) -> tuple[int, int] | None:
-        """The position of a key, or of the innermost table around it that is written."""
+        """The position of a key, or of the innermost enclosing table that is written."""
         while key_path:
             place = self.of(key_path)
             if place is not None:
@@ -58,7 +58,7 @@ class Positions:
         return None
 
     def source(self, key_path: KeyPath) -> str | None:
-        """The value as it is written, such as ``3.10`` where quotes are missing."""
+        """The value as written, such as ``3.10`` if quotes are missing."""
         span = self._values.get(key_path)
         return None if span is None else self._text[span[0] : span[1]]
 
@@ -87,13 +87,13 @@ class Positions:
             path = (*path, self._tables[path] - 1)
             self._places[path] = parts[-1][1]
         elif path in self._headers or path in self._values:
-            self._note_twice(path, parts[-1][1])
+            self._note_duplicate(path, parts[-1][1])
         self._headers.add(path)
         self._expect("]]" if is_array else "]")
         return path
 
     def _enter(self, path: KeyPath, place: int) -> KeyPath:
-        """One step down into a table; into the last one if it is an array of tables."""
+        """Enter a table, or the last table of an array of tables."""
         self._places.setdefault(path, place)
         length = self._tables.get(path)
         return path if length is None else (*path, length - 1)
@@ -106,7 +106,7 @@ class Positions:
         name, place = parts[-1]
         path = (*path, name)
         if path in self._places:
-            self._note_twice(path, place)
+            self._note_duplicate(path, place)
         self._places.setdefault(path, place)
         self._expect("=")
         self._skip(_SPACE)
@@ -188,6 +188,6 @@ class Positions:
         if match is not None:
             self._at = match.end()
 
-    def _note_twice(self, path: KeyPath, place: int) -> None:
-        if self.twice is None:
-            self.twice = (path, self._line_column(self._places[path]), self._line_column(place))
+    def _note_duplicate(self, path: KeyPath, place: int) -> None:
+        if self.duplicate is None:
+            self.duplicate = (path, self._line_column(self._places[path]), self._line_column(place))

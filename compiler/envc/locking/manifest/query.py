@@ -22,7 +22,7 @@ STEP = "solve"
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """The options as they were given."""
+    """The options as given."""
 
     platform: str
     python: str
@@ -62,7 +62,7 @@ def parse_query(query: Query) -> Manifest:
         dependencies=Dependencies(pypi=_requirements("--pypi", query.pypi)),
     )
     return Manifest(
-        path=Path("envc-solve.toml"),  # never read nor written
+        path=Path("envc-solve.toml"),  # neither read nor written
         name=STEP,
         targets=(query.platform,),
         python=python,

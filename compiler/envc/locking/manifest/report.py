@@ -28,7 +28,7 @@ class Report:
 
 
 def suggest_name(name: str, known: Iterable[str]) -> str | None:
-    """A suggestion of the most similar name, or of all names if they are few."""
+    """A suggestion: the most similar name, or all names if there are few."""
     from envc_solvers.nearest import nearest_name  # late: only mistakes need it
 
     names = sorted(known)

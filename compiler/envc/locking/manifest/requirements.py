@@ -56,7 +56,7 @@ def read_pypi(report: Report, at: KeyPath, entry: str | PyPITable, sources: Sour
 
 
 def _shown(entry: str, message: str) -> str:
-    """packaging's message, whose last lines point at the place. Only its first line if the others show a secret."""
+    """packaging's message, whose last lines point at the mistake; only its first line if the others show a secret."""
     return message if redact(message) == message else message.partition("\n")[0] or repr(entry)
 
 
@@ -82,9 +82,9 @@ def _check_marker(report: Report, at: KeyPath, marker: str) -> None:
 def _read_table(report: Report, at: KeyPath, table: PyPITable, sources: SourceNames) -> PyPIDependency:
     direct = [key for key in ("path", "url", "git") if getattr(table, key) is not None]
     if len(direct) > 1:
-        report.add((*at, direct[1]), f"`{direct[0]}` already says where it comes from", "keep one of them")
+        report.add((*at, direct[1]), f"`{direct[0]}` already gives its location", "keep one of them")
     if direct and table.source is not None:
-        report.add((*at, "source"), f"`{direct[0]}` already says where it comes from", "keep one of them")
+        report.add((*at, "source"), f"`{direct[0]}` already gives its location", "keep one of them")
     if direct and table.version:
         report.add((*at, "version"), f"a project at a `{direct[0]}` has only one version", "remove `version`")
     for key, hosts in (("rev", ("git",)), ("subdirectory", ("git", "url")), ("editable", ("path",))):
@@ -147,7 +147,7 @@ def _read_version(report: Report, at: KeyPath, version: str) -> str:
         elif re.fullmatch(r"[v^=]?\s*\d[\w.]*", text):
             suggestion = f'did you mean "{">=" if text[0] == "^" else "=="}{text.lstrip("v^= ")}"?'
         else:
-            suggestion = 'write for example ">=2.1,<3"'
+            suggestion = 'for example, write ">=2.1,<3"'
         report.add(at, f"{version[:80]!r} is not a PEP 440 specifier", suggestion)
         return ""
 
@@ -165,7 +165,7 @@ def _read_marker(report: Report, at: KeyPath, marker: str) -> str:
 
 
 def read_conda(report: Report, at: KeyPath, entry: str | CondaTable, sources: SourceNames) -> CondaDependency | None:
-    """One MatchSpec, checked as far as possible without conda's grammar; None if it cannot be one."""
+    """One MatchSpec, checked as far as possible without conda's grammar; None if it is invalid."""
     if isinstance(entry, CondaTable):
         if entry.source is not None:
             sources.check(report, (*at, "source"), entry.source, "conda")
@@ -179,7 +179,7 @@ def read_conda(report: Report, at: KeyPath, entry: str | CondaTable, sources: So
     match = re.fullmatch(_CONDA, text)
     if match is None:
         report.add(
-            at_name, f"{redact(text)[:120]!r} is not a conda MatchSpec", 'write for example "cuda-nvcc >=12,<13"'
+            at_name, f"{redact(text)[:120]!r} is not a conda MatchSpec", 'for example, write "cuda-nvcc >=12,<13"'
         )
         return None
     if ";" in match["rest"]:

@@ -1,6 +1,6 @@
 """shape: compares a document with the types of `document`. It finds every mistake; msgspec stops at the first.
 
-Runs only if msgspec has rejected a document. It returns the well-formed part, so that the meaning of that can be
+Runs only if msgspec has rejected a document. It returns the well-formed part, so that its meaning can be
 checked in the same report.
 """
 
@@ -15,7 +15,7 @@ import msgspec.inspect as types
 from envc.locking.manifest.report import Report, suggest_name
 from envc.model.manifest import KeyPath
 
-_ABSENT: Any = object()  # stands for a value that is left out
+_ABSENT: Any = object()  # marks a value that is left out
 _STAND_INS: Mapping[str, Mapping[str, object]] = {
     # Used in place of missing required keys, which are already reported.
     "ManifestDocument": {"project": {"name": "project", "targets": ["linux-64"], "python": "3.12"}},
@@ -91,7 +91,7 @@ class Shaper:
                 continue
             if key not in value:
                 example = stand_ins.get(key)
-                hint = f'add for example {key} = "{example}"' if isinstance(example, str) else None
+                hint = f'for example, add {key} = "{example}"' if isinstance(example, str) else None
                 self._report.add(at, f"lacks `{key}`", hint)
             if key in stand_ins:
                 table[key] = stand_ins[key]

@@ -81,7 +81,7 @@ def read_sources(
 def _check_address(report: Report, at: KeyPath, name: str, table: SourceTable) -> None:
     built_in = BUILT_IN.get(name)
     if name in DIRECT_SOURCES:
-        report.add(at, f"a source cannot be called {name!r}: in a lock it stands for requirements with `{name}`")
+        report.add(at, f"a source cannot be called {name!r}: in a lock it marks requirements with `{name}`")
     if built_in is not None and table.kind != built_in:
         report.add(
             (*at, "kind"), f"the built-in source {name!r} is of kind {built_in!r}", "choose another name for this one"
@@ -104,7 +104,7 @@ def _check_address(report: Report, at: KeyPath, name: str, table: SourceTable) -
 def _check_overlaps(report: Report, sources: Iterable[Source]) -> None:
     claiming = [source for source in sources if source.projects and source.kind != "conda"]
     for left, right in combinations(claiming, 2):
-        if _apart(left.steps, right.steps) or _apart(left.targets, right.targets):
+        if _disjoint(left.steps, right.steps) or _disjoint(left.targets, right.targets):
             continue
         for index, glob in enumerate(right.projects):
             rival = next((other for other in left.projects if overlap(glob, other)), None)
@@ -116,7 +116,7 @@ def _check_overlaps(report: Report, sources: Iterable[Source]) -> None:
                 )
 
 
-def _apart(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
+def _disjoint(left: tuple[str, ...], right: tuple[str, ...]) -> bool:
     """Whether two restrictions exclude each other; () is no restriction."""
     return bool(left) and bool(right) and not set(left) & set(right)
 
@@ -132,7 +132,7 @@ def check_claim(report: Report, dependency: PyPIDependency, step: str, sources: 
     name = dependency.requirement.name
     for source in sources.values():
         other_steps = source.steps and step not in source.steps
-        if source is named or other_steps or _apart(source.targets, named.targets):
+        if source is named or other_steps or _disjoint(source.targets, named.targets):
             continue
         glob = next((glob for glob in source.projects if matches(glob, name)), None)
         if glob is not None:

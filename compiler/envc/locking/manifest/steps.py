@@ -105,7 +105,7 @@ def read_python(report: Report, at: KeyPath, text: str) -> PythonRequest | None:
 def check_targets(report: Report, at: KeyPath, targets: tuple[str, ...], known: Mapping[str, object]) -> None:
     """Report unknown targets in a list, and an empty list."""
     if not targets:
-        report.add(at, "names no target", 'write for example ["linux-64", "osx-arm64"]')
+        report.add(at, "names no target", 'for example, write ["linux-64", "osx-arm64"]')
     check_unique(report, at, targets)
     for index, target in enumerate(targets):
         if target not in known:
@@ -113,7 +113,7 @@ def check_targets(report: Report, at: KeyPath, targets: tuple[str, ...], known: 
 
 
 def _check_cycles(report: Report, steps: Mapping[str, Step]) -> None:
-    """Report each cycle of steps once, where it closes. A depth-first search without recursion."""
+    """Report each cycle of steps once, at the entry that closes it. A depth-first search without recursion."""
     finished: set[str] = set()
     for start in steps:
         trail: dict[

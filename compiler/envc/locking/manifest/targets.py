@@ -1,4 +1,4 @@
-"""Targets: declared kinds of machines, with default floors where they set none."""
+"""Targets: declared kinds of machines, with default floors if they set none."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _read_floor(report: Report, at: KeyPath, floor: str, value: str, family: str
     if family not in families:
         report.add(at, f"a {family} machine has no {floor}")
     elif not form.fullmatch(value):
-        report.add(at, f"{value[:80]!r} is not a valid {floor} version", f'write for example "{example}"')
+        report.add(at, f"{value[:80]!r} is not a valid {floor} version", f'for example, write "{example}"')
     elif floor in ("macos", "cuda") and "." not in value:
         return f"{value}.0"
     return value
