@@ -20,7 +20,7 @@ def test_every_position_is_found(example: tuple[str, dict[str, Any], dict[KeyPat
     assert tomli.loads(text) == value
     positions = Positions(text)
     assert {path: positions.of(path) for path in places} == places
-    assert positions.twice is None
+    assert positions.duplicate is None
 
 
 @given(toml_texts())
