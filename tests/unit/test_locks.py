@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,26 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError), file_lock(tmp_path / "file/one.lock"):
         raise AssertionError
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a locked file cannot be deleted there")
+def test_the_lock_of_a_deleted_file_is_replaced_by_one_of_the_new_file(tmp_path: Path) -> None:
+    """`Artifacts` deletes its lock files, perhaps while another process waits for the lock."""
+    file = tmp_path / "one.lock"
+    is_held, may_end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with file_lock(file):
+            is_held.set()
+            may_end.wait(30)
+
+    thread = threading.Thread(target=hold, daemon=True)
+    with file_lock(file):
+        thread.start()
+        time.sleep(0.2)  # until the thread waits for the file that exists now
+        file.unlink()
+    assert is_held.wait(30)
+    with file_lock(file, wait=False) as mine:
+        assert not mine
+    may_end.set()
+    thread.join(30)

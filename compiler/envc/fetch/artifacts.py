@@ -188,7 +188,7 @@ class Artifacts:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Not an `atomic_file`: an interrupted download stays, and the next run resumes it.
             partial.replace(path)
-        # A process that waits on the inode of the deleted lock file finds the finished file, or downloads it itself.
+        # A process that waits on the inode of the deleted lock file notices that, and locks the new file.
         Path(f"{partial}.lock").unlink(missing_ok=True)
         return path, actual, length
 

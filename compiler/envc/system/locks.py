@@ -17,7 +17,10 @@ from envc.errors import Unwritable
 
 @contextmanager
 def file_lock(file: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock on `file` while the body runs. The file is created, and stays.
+    """Hold the lock on `file` while the body runs. The file is created, and stays unless the caller deletes it.
+
+    A caller that waits for the lock of a deleted file locks the new file of that name instead. Otherwise it would run
+    together with the holder of the new file's lock.
 
     Without `wait`, the value is False if another process holds the lock. Raises OSError if the file cannot be created
     or locked.
@@ -28,17 +31,21 @@ def file_lock(file: Path, *, wait: bool = True) -> Iterator[bool]:
         with _library_lock(file, wait=wait) as is_held:
             yield is_held
         return
-    lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
+    is_held = False
+    while not is_held:
+        lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            flock(lock, LOCK_EX if wait else LOCK_EX | LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-    finally:
-        # Closed rather than unlocked: a fork of this process may still be working under the same lock.
-        os.close(lock)
+            try:
+                flock(lock, LOCK_EX if wait else LOCK_EX | LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            is_held = os.fstat(lock).st_nlink > 0
+            if is_held:
+                yield True
+        finally:
+            # Closed rather than unlocked: a fork of this process may still be working under the same lock.
+            os.close(lock)
 
 
 @contextmanager
