@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 SUFFIX = ".partial"  # of temporary files
+_NAME_LENGTH = 50  # characters of the final name in a temporary one: at most 200 of the 255 bytes of a file name
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def unnamed_file(
     If the function is not called, the file is deleted. `name` is part of the temporary name. `durable` and errors as
     for `atomic_file`.
     """
-    draft = folder / f".{name[:100]}.{os.urandom(8).hex()}{SUFFIX}"
+    draft = folder / f".{name[:_NAME_LENGTH]}.{os.urandom(8).hex()}{SUFFIX}"
     is_published = False
     try:
         with draft.open("x+b") as file:
