@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import os
 import socket
 import threading
 import time
@@ -11,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 from envc import __version__
 from envc.errors import SourceUnreachable
 from envc.fetch.net.credentials import Keyring, Login, split_credentials
-from envc.fetch.net.http import Client, Stopped
+from envc.fetch.net.http import Client, Stopped, Stream
 from envc.system.retries import RetryPolicy
 from tests.support.servers import IndexServer
 from tests.support.wheels import build_wheel
@@ -144,6 +148,24 @@ def test_connections_are_reused(server: IndexServer) -> None:
             server.behaviour.status = {PAGE: status} if status != 200 else {}
             http.get("pypi", "the page", server.base + PAGE, limit=LIMIT)
     assert len(accepted) == 1
+
+
+@pytest.mark.parametrize(("headers", "is_drained"), [({}, True), ({"Content-Encoding": "gzip"}, False)])
+def test_the_rest_of_a_compressed_body_is_not_decompressed(
+    headers: dict[str, str], is_drained: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old versions of urllib3 decompress what they drain, and 64 KiB may become gigabytes."""
+    body = gzip.compress(os.urandom(2000))
+    response = urllib3.HTTPResponse(
+        io.BytesIO(body), headers={"Content-Length": str(len(body)), **headers}, preload_content=False
+    )
+    drained = []
+    monkeypatch.setattr(response, "drain_conn", lambda: drained.append(1))
+    stream = Stream(response, "https://pypi.example/simple/")
+    stream.read_span(0, 100)
+    stream.close()
+    assert bool(drained) == is_drained
+    assert is_drained or response.closed
 
 
 def test_stop_wakes_waiting_requests(server: IndexServer) -> None:

@@ -122,9 +122,12 @@ class Stream:
         return self._read(length)
 
     def close(self) -> None:
-        """Return the connection to its pool if little or nothing is left of the body; otherwise drop it."""
+        """Return the connection to its pool if little or nothing is left of the body; otherwise drop it.
+
+        The rest of a compressed body is not read: urllib3 before 2.6.3 decompresses it, to any size.
+        """
         left = self._response.length_remaining
-        if left is not None and left <= CHUNK:
+        if left == 0 or (left is not None and left <= CHUNK and "content-encoding" not in self.headers):
             self._response.drain_conn()
         else:
             self._response.close()
