@@ -226,6 +226,7 @@ def ready_environment(
     Any number of processes may call this at once. A prefix that was made while the lock demanded no content is not
     used for a lock that does. `force` as in `Loading`; the other arguments and errors as for `hydrate`.
     """
+    stored = msgspec.structs.replace(stored, text=stored.json)  # encoded once
     digest = sha256(stored.json)
     prefix = _ready_place(stored.record.environment, digest, interpreter, cache, stored.demanded)
     loading = Loading(force=force)
