@@ -1,4 +1,4 @@
-"""Several changes at once: requirements to leave out or to loosen where no single change makes a problem solvable.
+"""Several changes at once: requirements to leave out or to loosen if no single change makes a problem solvable.
 
 Requirements are numbers here, in the order of the problem. Only the caller knows what they require.
 """
@@ -13,7 +13,7 @@ import msgspec
 
 _MOST_NAMED = 5  # requirements to leave out that are listed, even if fewer remain
 
-# Takes some requirements. Returns () if they can be met together, else those at fault; None if neither was found out.
+# Takes some requirements. Returns () if they can be met together, else those at fault; None if undecided.
 Trial = Callable[[tuple[int, ...]], tuple[int, ...] | None]
 Choice = TypeVar("Choice")
 
@@ -22,24 +22,24 @@ class Correction(msgspec.Struct, frozen=True):
     """Requirements without which the others can be met (a correction set)."""
 
     left_out: tuple[int, ...]  # ascending
-    minimal: bool  # whether the others were seen to fail with each one of these
+    minimal: bool  # whether the others were seen to fail together with any one of these
 
 
 def correct(count: int, failing: tuple[int, ...], trial: Trial) -> Correction:
-    """Requirements to leave out of `count` ones, of which `failing` cannot be met together.
+    """Choose the requirements to leave out. There are `count` of them, and those in `failing` cannot be met together.
 
     While the rest fails, the requirement that has been at fault most often is removed; of several, the last one. If a
-    trial has no result, all are removed. Then they are added again one by one, in order, if the rest can be met with
-    them. The requirements that `trial` returns only guide the choice; the result is correct whatever they are. `trial`
-    is called at most twice for each requirement, and never with none or all of them.
+    trial is undecided, all are removed. Then each removed requirement is added again, in order, if the rest can be met
+    with it. The requirements that `trial` returns only guide the choice; the result is correct whatever they are.
+    `trial` is called at most twice for each requirement, and never with none or all of them.
     """
     kept = tuple(range(count))
     faults: Counter[int] = Counter()
     found: tuple[int, ...] | None = failing
     while found:
         faults.update(found)
-        gone = max(set(found) & set(kept) or kept, key=lambda number: (faults[number], number))
-        kept = tuple(number for number in kept if number != gone)
+        omitted = max(set(found) & set(kept) or kept, key=lambda number: (faults[number], number))
+        kept = tuple(number for number in kept if number != omitted)
         found = trial(kept) if kept else ()
     if found is None:
         kept = ()
@@ -61,9 +61,10 @@ def loosen(
     choices: Callable[[int], Iterable[Choice]],
     solves: Callable[[dict[int, Choice]], bool],
 ) -> dict[int, Choice]:
-    """Replacements for requirements that would be left out, where there are any.
+    """Replacements for some of the requirements that would be left out.
 
-    For each in order, takes the first of its `choices` for which `solves` is true beside the ones taken before.
+    For each requirement, in order, takes the first of its `choices` for which `solves` is true together with the
+    replacements taken so far.
     """
     taken: dict[int, Choice] = {}
     for number in left_out:
@@ -77,16 +78,16 @@ def loosen(
 def in_words(
     texts: Sequence[str], correction: Correction, instead: Mapping[int, str], kind: Literal["conda", "PyPI"]
 ) -> str:
-    """The words of a suggestion for a correction.
+    """The text of the suggestion for a correction.
 
     `texts` are all requirements as written, `instead` the replacements for some of those to be left out.
     """
     changed = {texts[number]: new for number, new in instead.items()}
-    gone = list(dict.fromkeys(texts[number] for number in correction.left_out if texts[number] not in changed))
-    kept = list(dict.fromkeys(changed.get(text, text) for text in texts if text not in gone))
+    omitted = list(dict.fromkeys(texts[number] for number in correction.left_out if texts[number] not in changed))
+    kept = list(dict.fromkeys(changed.get(text, text) for text in texts if text not in omitted))
     parts = [f"`{new}` instead of `{text}`" for text, new in changed.items()]
-    if gone:
-        parts.append(_leave_out(gone, kept, "specs" if kind == "conda" else "requirements"))
+    if omitted:
+        parts.append(_leave_out(omitted, kept, "specs" if kind == "conda" else "requirements"))
     words = ", and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
     if not kept:
         words += f"; no other {kind} package is required, so none remains"
@@ -95,10 +96,10 @@ def in_words(
     return words
 
 
-def _leave_out(gone: list[str], kept: list[str], what: str) -> str:
-    if len(gone) <= max(_MOST_NAMED, len(kept)):
-        return f"leave out {_listed(gone)}"
-    return f"leave out all but {_listed(kept)}" if kept else f"leave out all {len(gone)} {what}"
+def _leave_out(omitted: list[str], kept: list[str], what: str) -> str:
+    if len(omitted) <= max(_MOST_NAMED, len(kept)):
+        return f"leave out {_listed(omitted)}"
+    return f"leave out all but {_listed(kept)}" if kept else f"leave out all {len(omitted)} {what}"
 
 
 def _listed(texts: Iterable[str]) -> str:

@@ -12,6 +12,6 @@ LENIENT = 0.6
 
 def nearest_name(name: str, known: Iterable[str], least: float = LENIENT) -> str | None:
     """The known name most similar to `name`; None if the similarity of all of them (0 to 1) is below `least`."""
-    import difflib  # late: only mistakes need it
+    import difflib  # imported late, since only errors need it
 
     return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=least)), None)

@@ -13,7 +13,7 @@ import msgspec
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
-KeyPath = tuple[str | int, ...]  # ("steps", "train", "pypi", 0); () where nothing is written down
+KeyPath = tuple[str | int, ...]  # ("steps", "train", "pypi", 0); () if it is written nowhere
 ShowPlace = Callable[[KeyPath], str]  # a key path as text: "steps.train.pypi[0], line 12"
 Phrase = tuple[str | KeyPath, ...]  # the parts of a text; each key path in it is shown as a place
 

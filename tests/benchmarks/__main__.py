@@ -17,7 +17,7 @@ BENCHMARKS = {
         "tests.benchmarks.lock_unchanged",
         "a lock that needs no work, 10 and 1,000 steps; uv lock --check",
     ),
-    "relock": ("tests.benchmarks.relock", "one dependency more in one of ten steps, against the full lock"),
+    "relock": ("tests.benchmarks.relock", "one more dependency in one of ten steps, against the full lock"),
     "solve-conda": (
         "tests.benchmarks.solve_conda",
         "envc solve --conda against py-rattler, whole processes",

@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
             missed |= again.seconds > budget
             print(
                 f"{chosen.set}, ten steps, {targets} target(s): full lock {full.seconds:.3f} s; "
-                f"with one dependency more {verdict(again.seconds, budget)}; "
+                f"with one more dependency {verdict(again.seconds, budget)}; "
                 f"CPU at least {full.cpu:.3f} and {again.cpu:.3f} s",
                 flush=True,
             )

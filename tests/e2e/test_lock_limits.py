@@ -46,6 +46,6 @@ def test_the_search_ends_at_the_time_limit(workplace: Workplace, index: IndexSer
     start = time.monotonic()
     done = workplace.fails(1, "lock", "--time-limit", "1s")
     assert time.monotonic() - start < 60
-    assert "candidates, when its time was over, while deciding" in done.err
+    assert "candidates, when its time ran out, while deciding" in done.err
     wrong = workplace.fails(2, "lock", "--time-limit", "2026-01-01")
     assert "is a point in time, not a span" in wrong.err

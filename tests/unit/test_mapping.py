@@ -13,7 +13,7 @@ import pytest
 
 from envc.locking.resolve.names.__main__ import main, render, rows
 from envc.locking.resolve.names.table import FILES, load_names, parse_rows
-from envc_solvers.mixed.names import Names, Stands, python_version
+from envc_solvers.mixed.names import MappedProjects, Names, python_version
 from tests.support.imports import assert_importable
 from tests.support.servers import IndexServer
 from tests.support.wheels import build_wheel
@@ -24,18 +24,18 @@ PYTHON = ["python >=3.11,<3.12.0a0", "libstdcxx"]
 
 def test_the_manifest_overrides_the_table_and_the_table_the_name() -> None:
     names = Names({"pytorch": ("torch",), "opencv": ("opencv-python",)}, {"pytorch": "fork", "opencv": False})
-    assert names.stands_for("pytorch", []) == Stands(0, ("fork",))
-    assert names.stands_for("opencv", PYTHON) == Stands(0, ())
+    assert names.projects_of("pytorch", []) == MappedProjects(0, ("fork",))
+    assert names.projects_of("opencv", PYTHON) == MappedProjects(0, ())
     names = Names({"pytorch": ("torch",)})
-    assert names.stands_for("pytorch", []) == Stands(1, ("torch",))
-    assert names.stands_for("typing_extensions", PYTHON) == Stands(2, ("typing-extensions",))
+    assert names.projects_of("pytorch", []) == MappedProjects(1, ("torch",))
+    assert names.projects_of("typing_extensions", PYTHON) == MappedProjects(2, ("typing-extensions",))
 
 
 def test_the_name_alone_is_used_only_for_packages_that_need_python() -> None:
     names = Names({})
-    assert names.stands_for("graphviz", ["libexpat", "pythonic >=1"]).projects == ()
-    assert names.stands_for("ruamel.yaml", ["python"]).projects == ("ruamel-yaml",)
-    assert names.stands_for("mod", ["python_abi 3.11.* *_cp311"]).projects == ("mod",)
+    assert names.projects_of("graphviz", ["libexpat", "pythonic >=1"]).projects == ()
+    assert names.projects_of("ruamel.yaml", ["python"]).projects == ("ruamel-yaml",)
+    assert names.projects_of("mod", ["python_abi 3.11.* *_cp311"]).projects == ("mod",)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_shipped_table() -> None:
         "numpy": ("numpy",),
         "pandas": ("pandas",),
     }.items():
-        assert names.stands_for(conda, PYTHON).projects == projects
+        assert names.projects_of(conda, PYTHON).projects == projects
 
 
 def test_the_shipped_files_are_sorted_normalised_and_small() -> None:

@@ -1,4 +1,4 @@
-"""The front door of the conda solver: a problem in, a solution or an explained error out."""
+"""The entry point of the conda solver: takes a problem, and returns a solution or raises an explained error."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 def solve_conda(problem: CondaProblem, repodata: Repodata) -> Solution:
     """Choose one record of every name that the specs reach.
 
-    `channel::name` among the specs closes the name's other channels. With strict priority a name comes from the first
-    channel that has it, with flexible priority a channel's records are tried before those of later ones, without
-    priority only versions count. Raises CondaUnsolvable with an explained conflict, CondaGaveUp when the search takes
-    too long, and whatever `repodata` raises.
+    `channel::name` among the specs excludes the name's other channels. With strict priority, a name comes from the
+    first channel that has it. With flexible priority, a channel's records are tried before those of later channels.
+    Without priority, only versions count. Raises CondaUnsolvable with an explained conflict, CondaGaveUp if the search
+    takes too long, and whatever `repodata` raises.
     """
     tables = Tables(problem, repodata)
     attempt = Attempt(problem, tables)

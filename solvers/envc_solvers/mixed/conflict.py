@@ -13,7 +13,7 @@ from envc_solvers.pypi.explain.conflict import PyPIConflict
 class Objection(msgspec.Struct, frozen=True):
     """Why the PyPI side cannot accept a choice of conda's."""
 
-    reason: Phrase  # in a line
+    reason: Phrase  # in one line
     conflict: PyPIConflict | None = None  # None: nothing was searched, since the problem itself rules the choice out
 
 
@@ -21,7 +21,7 @@ class MixedConflict(msgspec.Struct, frozen=True):
     """Why the two kinds have no common solution."""
 
     conda: CondaConflict  # why conda has no other choice
-    objections: tuple[Objection, ...]  # those that this rests on, in the order in which they came up
+    objections: tuple[Objection, ...]  # those that the conflict depends on, in the order in which they arose
     suggestion: str = ""  # a change that was seen to make the whole problem solvable
 
     @property

@@ -49,7 +49,7 @@ def _objection(failed: Round) -> Objection:
 
 
 def _suggest(conflict: MixedConflict, problem: MixedProblem, answers: Answers) -> str:
-    """A suggestion that was tried on the whole problem: one change where one helps, else several; "" if none does."""
+    """A suggestion that was tried on the whole problem: one change if a single one helps, else several; else ""."""
     for words, changed in islice(_changes(conflict, problem), _MOST_TRIALS):
         if _refusal(changed, answers) is None:
             return words
@@ -79,7 +79,7 @@ def _roots_of(conflict: MixedConflict | CondaConflict | PyPIConflict) -> set[Sta
 
 
 def _several(conflict: MixedConflict, problem: MixedProblem, answers: Answers) -> str:
-    """Requirements to leave out where several conflicts are independent; "" if none would remain. `python` stays."""
+    """Requirements to leave out, for several independent conflicts; "" if none would remain. `python` stays."""
     specs, roots = problem.conda.specs, problem.pypi.roots
     stated: list[Stated] = [(root.text, root.origin) for root in specs if root.spec.name != "python"]
     stated += [(str(root.requirement), root.origin) for root in roots]

@@ -13,7 +13,7 @@ _SEPARATORS = re.compile(r"[-_.]+")
 _PYTHON = frozenset(("python", "python_abi"))
 
 
-class Stands(NamedTuple):
+class MappedProjects(NamedTuple):
     """The projects that a conda package stands for. Sorts by certainty, most certain first."""
 
     doubt: int  # 0: stated by the problem; 1: stated by the table; 2: it has that name and needs Python
@@ -35,16 +35,16 @@ class Names:
         self._table = table
         self._overrides = overrides or {}
 
-    def stands_for(self, name: str, depends: Iterable[str]) -> Stands:
+    def projects_of(self, name: str, depends: Iterable[str]) -> MappedProjects:
         """The projects of a conda package with these dependencies, as its record spells them."""
         project = self._overrides.get(name)
         if project is not None:
-            return Stands(0, (project,) if project else ())
+            return MappedProjects(0, (project,) if project else ())
         if name in self._table:
-            return Stands(1, self._table[name])
+            return MappedProjects(1, self._table[name])
         if any(spec_name(text) in _PYTHON for text in depends):
-            return Stands(2, (_SEPARATORS.sub("-", name).lower(),))
-        return Stands(2, ())
+            return MappedProjects(2, (_SEPARATORS.sub("-", name).lower(),))
+        return MappedProjects(2, ())
 
 
 @lru_cache(maxsize=4096)

@@ -1,4 +1,4 @@
-"""What one run of the solver for both ecosystems gets."""
+"""The input of the mixed solver."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ OpenIndex = Callable[[PyPIProblem], "tuple[PyPIProblem, Index, MutableMapping[st
 
 
 class MixedProblem(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run gets. Equal problems have equal solutions over the same repodata, index and names."""
+    """The input of one run of the mixed solver. Equal problems have equal solutions over the same repodata, index and
+    names.
+    """
 
     conda: CondaProblem
-    pypi: PyPIProblem  # its Python is that of conda's `python`, to the patch, where the solution of conda has one
-    reserved: dict[str, Phrase] = {}  # project that must not come from conda: why not, for explanations
+    pypi: PyPIProblem  # its Python is replaced by the version of conda's `python`, if the conda solution has one
+    reserved: dict[str, Phrase] = {}  # project that must not come from conda: the reason, for explanations

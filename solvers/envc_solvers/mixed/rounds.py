@@ -1,4 +1,4 @@
-"""One run: solve conda, then PyPI; forbid to conda what PyPI objects to, and solve again."""
+"""One run: solve conda, then PyPI; forbid the conda records that PyPI rejects, and solve again."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 class Round(msgspec.Struct, frozen=True):
     """A solution of conda that the PyPI side cannot accept."""
 
-    forbidden: ForbiddenRecords  # to conda from now on
-    reason: Phrase  # in a line
+    forbidden: ForbiddenRecords  # in all later rounds
+    reason: Phrase  # in one line
     search: FailedSearch | None  # None: the problem reserves the project
 
 
 class Answers(msgspec.Struct, frozen=True):
-    """What a run asks for packages, and how long each search of PyPI may take."""
+    """The sources of packages for a run, and the limits of each PyPI search."""
 
     repodata: Repodata
     names: Names
@@ -46,8 +46,8 @@ class Failure(Exception):
 
     def __init__(self, rounds: list[Round], conflict: CondaConflict | None) -> None:
         super().__init__(rounds, conflict)
-        self.rounds = rounds  # in order; what PyPI objected to
-        self.conflict = conflict  # of conda with what was forbidden; None where the limit of rounds was reached
+        self.rounds = rounds  # in order; the conda solutions that PyPI rejected
+        self.conflict = conflict  # of conda under the prohibitions; None if the limit of rounds was reached
 
 
 def run(problem: MixedProblem, answers: Answers, max_rounds: int) -> Solution:
@@ -79,10 +79,10 @@ class Chosen:
         self.suppliers: dict[str, Pin] = {}  # project: the package that supplies it
         by_doubt: list[tuple[int, str, Pin]] = []
         for pin in solution.pins:
-            stands = names.stands_for(pin.name, pin.specs)
-            if stands.projects and python_version(pin.version) is not None:
-                self.projects[pin.name] = stands.projects
-                by_doubt.append((stands.doubt, pin.name, pin))
+            mapped = names.projects_of(pin.name, pin.specs)
+            if mapped.projects and python_version(pin.version) is not None:
+                self.projects[pin.name] = mapped.projects
+                by_doubt.append((mapped.doubt, pin.name, pin))
         for _, name, pin in sorted(by_doubt, key=lambda each: each[:2]):
             for project in self.projects[name]:
                 self.suppliers.setdefault(project, pin)
@@ -94,19 +94,19 @@ class Chosen:
             for project, pin in self.suppliers.items()
         }
 
-    def python(self, otherwise: Python) -> Python:
-        """The Python of this solution, to the patch; `otherwise` where it has none."""
+    def python(self, default: Python) -> Python:
+        """The Python of this solution, with its patch release; `default` if the solution has no Python."""
         for pin in self.solution.pins:
             if pin.name == "python":
                 numbers = [int(part) for part in pin.version.split(".")[:3] if part.isdecimal()]
                 if len(numbers) >= 2:
                     patch = numbers[2] if len(numbers) > 2 else None
-                    return msgspec.structs.replace(otherwise, minor=(numbers[0], numbers[1]), patch=patch)
-        return otherwise
+                    return msgspec.structs.replace(default, minor=(numbers[0], numbers[1]), patch=patch)
+        return default
 
 
 def _reserved(problem: MixedProblem, chosen: Chosen, answers: Answers) -> Round | None:
-    """A project that conda supplies though it must not."""
+    """A project that conda supplies although it must not."""
     for project, why in sorted(problem.reserved.items(), key=lambda item: item[0]):
         pin = chosen.suppliers.get(project)
         if pin is not None:
@@ -117,8 +117,8 @@ def _reserved(problem: MixedProblem, chosen: Chosen, answers: Answers) -> Round 
 
 def _attempt(problem: MixedProblem, chosen: Chosen, answers: Answers) -> Solution | Round:
     python = chosen.python(problem.pypi.python)
-    beside = msgspec.structs.replace(problem.pypi, python=python, provided=chosen.provided)
-    pypi, index, marker_answers = answers.open_index(beside)
+    pypi_problem = msgspec.structs.replace(problem.pypi, python=python, provided=chosen.provided)
+    pypi, index, marker_answers = answers.open_index(pypi_problem)
     try:
         return attempt(pypi, index, marker_answers, answers.budget)
     except FailedSearch as failed:
@@ -128,7 +128,7 @@ def _attempt(problem: MixedProblem, chosen: Chosen, answers: Answers) -> Solutio
 
 
 def _round(problem: MixedProblem, chosen: Chosen, answers: Answers, failed: FailedSearch) -> Round:
-    """A failure as what it means for conda's packages, in all versions for which it holds."""
+    """The prohibition that follows from a failure, for all versions of conda's packages for which it holds."""
     by_project: dict[str, list[Blamed]] = {}
     for fact in sorted(failed.blamed):
         by_project.setdefault(fact.name, []).append(fact)
@@ -138,7 +138,7 @@ def _round(problem: MixedProblem, chosen: Chosen, answers: Answers, failed: Fail
         failing = _failing(problem, answers, name, project, facts)
         # One package may stand for several projects.
         records[name] = records[name] & failing if name in records else failing
-    # A version that is blamed for itself fails because of what its extras require.
+    # If a version itself is blamed, the failure is due to the requirements of its extras.
     allowed = [
         f"{fact.name}{fact.outside or ' in another version'}"
         for fact in sorted(failed.blamed, key=lambda fact: (not fact.outside, fact))
@@ -155,14 +155,14 @@ def _pin(chosen: Chosen, name: str) -> Pin:
 def _failing(
     problem: MixedProblem, answers: Answers, name: str, project: str, facts: Iterable[Blamed]
 ) -> frozenset[tuple[str, str, str]]:
-    """The records of a name that stand for a project in a version of which all facts hold."""
+    """The records of a name that stand for a project at a version for which all facts hold."""
     facts = tuple(facts)
     found = set()
     for channel in problem.conda.channels:
         for subdir in answers.repodata.subdirs(channel):
             for record in answers.repodata.records(channel, subdir, name):
                 version = python_version(record.version)
-                if version is None or project not in answers.names.stands_for(name, record.depends).projects:
+                if version is None or project not in answers.names.projects_of(name, record.depends).projects:
                     continue
                 if all(_holds(fact, version) for fact in facts):
                     found.add((channel, subdir, record.file))
@@ -174,7 +174,7 @@ def _holds(fact: Blamed, version: str) -> bool:
 
 
 def _together(chosen: Chosen, pypi: Solution) -> Solution:
-    """Both solutions in one. A PyPI package that needs a project of conda's depends on the conda package."""
+    """Both solutions combined. A PyPI package that needs a project from conda depends on the conda package."""
     conda = [msgspec.structs.replace(pin, provides=chosen.projects.get(pin.name, ())) for pin in chosen.solution.pins]
     others = [
         msgspec.structs.replace(

@@ -1,4 +1,4 @@
-"""The front door of the mixed solver: a problem of both kinds in, a solution or an explained error out."""
+"""The entry point of the mixed solver: takes a problem, and returns a solution or raises an explained error."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def solve_mixed(
     max_tries: int = MAX_TRIES,
     out_of_time: Callable[[], bool] | None = None,
 ) -> Solution:
-    """Choose the conda packages, then the PyPI packages beside them.
+    """Choose the conda packages, then the PyPI packages that go with them.
 
     The pins of conda packages state which projects they stand for; no project is pinned twice. If the PyPI packages
-    have no solution beside the chosen conda packages, these are forbidden to conda, as generally as the failure allows,
-    and conda is solved again, `max_rounds` times at most. `max_tries` and `out_of_time` limit each search of PyPI, as
-    for `solve_pypi`.
+    have no solution with the chosen conda packages, that choice and all others that fail for the same reason are
+    forbidden, and conda is solved again, `max_rounds` times at most. `max_tries` and `out_of_time` limit each search of
+    PyPI, as for `solve_pypi`.
 
     Raises MixedUnsolvable, CondaUnsolvable or PyPIUnsolvable, depending on where the conflict is, the matching GaveUp,
-    and what `repodata` and the index raise.
+    and whatever `repodata` and the index raise.
 
-    A failure is taken to hold for every solution of conda in which the same projects come from conda: a solution that
-    provides a project which the failed one left to the index may be missed. `python` itself is not chosen again when
-    only its patch release is in the way.
+    A failure is taken to hold for every solution of conda in which the same projects come from conda. So a solution
+    that provides a project which the failed one left to the index may be missed. If only the patch release of `python`
+    causes the conflict, `python` is not chosen again.
     """
     answers = Answers(repodata, names, open_index, Budget(max_tries=max_tries, out_of_time=out_of_time))
     try:

@@ -1,1 +1,1 @@
-"""The PyPI solver: resolvelib's states and criteria under a search of our own."""
+"""The PyPI solver: resolvelib's states and criteria, driven by a search of its own."""

@@ -1,6 +1,6 @@
 """Alignment: the same versions on several targets, as far as possible.
 
-Each problem is solved by itself first. If solutions differ, problems are solved again with versions of the others as
+Each problem is first solved on its own. If solutions differ, problems are solved again with versions of the others as
 limits. A limit only narrows a problem, so every result is a solution of the original problem.
 """
 

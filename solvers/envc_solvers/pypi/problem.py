@@ -11,7 +11,7 @@ from envc_solvers.origin import KeyPath
 from envc_solvers.pypi.language.requirement import Requirement
 from envc_solvers.target import Python, Target
 
-MAX_TRIES = 200_000  # candidates; the hardest benchmark sets need some thousands
+MAX_TRIES = 200_000  # candidates; the hardest benchmark sets need a few thousand
 
 Prereleases = Literal["if-necessary", "never", "allow"]
 Strategy = Literal["highest", "lowest", "lowest-direct"]

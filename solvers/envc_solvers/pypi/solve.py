@@ -1,4 +1,4 @@
-"""The front door of the PyPI solver: a problem in, a solution or an explained error out."""
+"""The entry point of the PyPI solver: takes a problem, and returns a solution or raises an explained error."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def solve_pypi(
 
     `answers` are the known answers of markers in this environment (see `markers.environment_key`); new ones are added.
     `max_tries` and `out_of_time` are those of `Budget`. The order of roots, constraints and overrides makes no
-    difference. Raises PyPIUnsolvable with an explained conflict, PyPIGaveUp at a limit, and what the index raises about
+    difference. Raises PyPIUnsolvable with an explained conflict, PyPIGaveUp at a limit, and the index's errors about
     sources that do not answer.
     """
     try:
@@ -59,7 +59,7 @@ def attempt(problem: PyPIProblem, index: Index, answers: MutableMapping[str, Ans
 
 
 class FailedSearch(Exception):
-    """A search without a solution. It is explained on demand: a caller that needs `blamed` alone pays for no more."""
+    """A search without a solution. It is explained on demand: a caller that needs only `blamed` does not pay for it."""
 
     def __init__(
         self,
@@ -70,11 +70,11 @@ class FailedSearch(Exception):
     ) -> None:
         super().__init__(error)
         self.error = error
-        self.blamed = journal.blamed  # facts about provided versions that it rests on; empty where it fails regardless
+        self.blamed = journal.blamed  # facts about provided versions that it depends on; empty if it fails regardless
         self._search = (problem, context, journal)
 
     def explained(self) -> SolverError:
-        """PyPIUnsolvable or PyPIGaveUp. Searches again, over what the index has answered already."""
+        """PyPIUnsolvable or PyPIGaveUp. Searches again, over the recorded answers of the index."""
         from envc_solvers.pypi.explain.explain import refuse
 
         return refuse(self.error, *self._search)

@@ -1,7 +1,7 @@
 """Nogoods: sets of literals that cannot all hold, with their reasons. They are the clauses and proofs of this search.
 
 A **literal** is (variable, set): "the variable takes a value in the set". A **nogood** says that its literals cannot
-all hold. In SAT terms, with one Boolean for each value, the nogood {(x, {1, 2}), (y, {3})} stands for the clauses
+all hold. In SAT terms, with one Boolean for each value, the nogood {(x, {1, 2}), (y, {3})} represents the clauses
 (not x1 or not y3) and (not x2 or not y3). So one learned nogood covers every candidate that fails for the same reason.
 
 There are four kinds. `Requires`, `Given` and `Forbidden` come from the problem and are the leaves of a proof. `Nogood`

@@ -11,7 +11,7 @@ from envc_solvers.sat.trail import Cause, RequiredBy, Trail
 
 
 class SearchLimit(Exception):
-    """The search met more conflicts than allowed."""
+    """The search had more conflicts than allowed."""
 
     def __init__(self, conflicts: int) -> None:
         super().__init__(conflicts)
@@ -19,7 +19,7 @@ class SearchLimit(Exception):
 
 
 class Theory(Protocol):
-    """What the variables mean. The search calls these methods lazily. Equal arguments must give equal results."""
+    """The meaning of the variables. The search calls these methods lazily. Equal arguments must give equal results."""
 
     def requires(self, variable: int, candidate: int) -> Iterable[tuple[int, int]]:
         """The requirements of a candidate (one bit) as (variable, allowed). May add variables to the trail."""
@@ -31,7 +31,7 @@ class Theory(Protocol):
         """A required variable that is undecided, and its candidate to try (one bit); None if all are decided."""
 
     def backjumped(self) -> None:
-        """Called after decisions were taken back."""
+        """Called after decisions were undone."""
 
 
 class Search:
@@ -77,7 +77,7 @@ class Search:
         """Decide, unless the candidate requires something that is already impossible.
 
         In that case, rule out all candidates with an equal or narrower requirement on the current level. That costs no
-        conflict, and the decisions made since its cause stand. Returns a conflict if nothing is left of the variable.
+        conflict, and later decisions remain. Returns a conflict if the variable has no candidate left.
         """
         trail = self._trail
         for other, allowed in self._theory.requires(variable, candidate):
@@ -94,7 +94,7 @@ class Search:
         return None
 
     def _propagate(self) -> Nogood | None:
-        """Draw all conclusions. Returns the conflict, a nogood whose literals all hold, if there is one."""
+        """Propagate until nothing changes. Returns the conflict, a nogood whose literals all hold, if there is one."""
         trail = self._trail
         steps, domains = trail.steps, trail.domains
         while self._head < len(steps):
@@ -206,7 +206,7 @@ class Search:
             since[variable] = trail.since(variable, both)
 
     def _keep_and_backjump(self, nogood: Nogood, variable: int, level: int, partner_since: int) -> None:
-        """Keep a nogood, jump back to `level`, at which it is unit, and draw its conclusion."""
+        """Keep a nogood, jump back to `level`, at which it is unit, and propagate it."""
         trail = self._trail
         self.learned.append(nogood)
         if len(nogood.literals) > 1:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from envc_solvers.conda.explain.floors import kept_out
+from envc_solvers.conda.explain.floors import excluded_by_floors
 from envc_solvers.conda.language.virtual import virtual_packages
 from envc_solvers.conda.problem import CondaProblem
 from envc_solvers.conda.solve import solve_conda
@@ -38,7 +38,7 @@ def lines(target: Target, *specs: str, **more: Any) -> tuple[str, ...]:
         virtual=virtual_packages(target),
         **more,
     )
-    return kept_out(problem, solve_conda(problem, repodata), repodata, target)
+    return excluded_by_floors(problem, solve_conda(problem, repodata), repodata, target)
 
 
 def test_the_newest_fitting_version_is_named_with_its_floors() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from envc_solvers.pypi.explain.floors import kept_out
+from envc_solvers.pypi.explain.floors import excluded_by_floors
 from envc_solvers.pypi.language.requirement import parse
 from envc_solvers.pypi.problem import Policy, PyPIProblem, PyPIRoot
 from envc_solvers.pypi.solve import solve_pypi
@@ -28,7 +28,7 @@ def release(name: str, version: str, file: str, **more: Any) -> Version:
 def lines(universe: Universe, target: Target, *roots: str, **more: Any) -> tuple[str, ...]:
     problem = PyPIProblem(target=target, python=PYTHON, roots=tuple(PyPIRoot(parse(text)) for text in roots), **more)
     index = MemoryIndex(universe, target, PYTHON)
-    return kept_out(problem, solve_pypi(problem, index, {}), index)
+    return excluded_by_floors(problem, solve_pypi(problem, index, {}), index)
 
 
 UNIVERSE: Universe = {

@@ -16,7 +16,7 @@ from envc.fetch.context import FetchContext, fetch_context
 from envc.fetch.net.settings import channel_settings
 from envc.locking.manifest.conda_query import DEFAULT_CHANNELS, CondaQuery, parse_conda_query
 from envc.locking.resolve.refusal import conda_error, title_of
-from envc_solvers.conda.explain.floors import kept_out
+from envc_solvers.conda.explain.floors import excluded_by_floors
 from envc_solvers.conda.problem import CondaProblem, CondaRoot
 from envc_solvers.conda.solve import solve_conda
 from envc_solvers.errors import SolverError
@@ -101,7 +101,7 @@ def solve_conda_all(
         except Unsolvable as error:
             refusals += error.refusals
         else:
-            for warning in kept_out(problem, solution, repodata, shared.step_targets[0].target):
+            for warning in excluded_by_floors(problem, solution, repodata, shared.step_targets[0].target):
                 progress.warn(f"{shared.title}: {warning}")
             solutions.append((shared, with_record_digests(solution, channels, platform)))
         task.advance()

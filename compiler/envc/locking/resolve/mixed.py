@@ -61,7 +61,7 @@ def solve_mixed_all(
                 raise refused from None
             refusals += refused.refusals
         else:
-            for warning in (*solution.warnings, *run.kept_out(solution)):
+            for warning in (*solution.warnings, *run.excluded_by_floors(solution)):
                 progress.warn(f"{shared.title}: {warning}")
             solutions.append((shared, run.complete(solution)))
         task.advance()
@@ -98,15 +98,15 @@ class _Run:
         built = self._over.builds.build(*self._last, pypi)
         return msgspec.structs.replace(solution, pins=(*conda.pins, *built.pins))
 
-    def kept_out(self, solution: Solution) -> Iterator[str]:
+    def excluded_by_floors(self, solution: Solution) -> Iterator[str]:
         """What declared floors cost, of both kinds."""
         conda, pypi = _split(solution)
-        yield from conda_floors.kept_out(
+        yield from conda_floors.excluded_by_floors(
             self._problem.conda, conda, self._repodata, self._shared.step_targets[0].target
         )
         if self._last is not None:
             problem, index = self._last
-            yield from pypi_floors.kept_out(problem, pypi, index)
+            yield from pypi_floors.excluded_by_floors(problem, pypi, index)
 
     def complete(self, solution: Solution) -> Solution:
         """The solution with the digests and sizes that neither records nor pages state."""

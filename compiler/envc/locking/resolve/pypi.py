@@ -15,7 +15,7 @@ from envc.locking.plan.problems import SharedProblem
 from envc.locking.resolve.refusal import pypi_refusal
 from envc.model.progress import Progress
 from envc_solvers.errors import SolverError
-from envc_solvers.pypi.explain.floors import kept_out
+from envc_solvers.pypi.explain.floors import excluded_by_floors
 from envc_solvers.pypi.language.index import Index
 from envc_solvers.pypi.problem import PyPIProblem
 from envc_solvers.pypi.solve import solve_pypi
@@ -93,7 +93,7 @@ def solve_all(
         except SolverError as error:
             refusals.append(pypi_refusal(shared, error))
             continue
-        for warning in (*solution.warnings, *kept_out(problem, solution, index)):
+        for warning in (*solution.warnings, *excluded_by_floors(problem, solution, index)):
             progress.warn(f"{shared.title}: {warning}")
         result.append((shared, origins.complete(solution, index.view)))
     if refusals:

@@ -20,7 +20,7 @@ class CondaConflict(msgspec.Struct, frozen=True):
     minimal: bool  # whether leaving out any one of them was seen to help
     reasons: tuple[Reason, ...]  # in the order of the dependencies, from the specs on
     suggestion: str = ""  # a change that was seen to make the problem solvable
-    forbidden: tuple[int, ...] = ()  # numbers of the problem's `forbidden` that the conflict rests on; ascending
+    forbidden: tuple[int, ...] = ()  # numbers of the problem's `forbidden` that the conflict depends on; ascending
 
     @property
     def headline(self) -> str:

@@ -43,7 +43,9 @@ class Diagnosis:
         self._encoder = encoder
 
     def reasons(self, all_facts: Iterable[Fact]) -> list[Reason]:
-        """The dependencies, from the specs on; after one that nothing can meet, why. Last, what is forbidden."""
+        """The dependencies, starting from the specs, each with the reason if nothing can meet it; then the forbidden
+        combinations.
+        """
         all_facts = list(all_facts)
         facts = [fact for fact in all_facts if isinstance(fact, Requires)]
         found: dict[Reason, None] = {}
@@ -93,7 +95,7 @@ class Diagnosis:
         return by_specs if by_specs != -1 else by_others or -1
 
     def _reasons_of(self, requirer: int, variable: int, group: list[Requires], relevant: int) -> list[Reason]:
-        """What one name requires of another, and why nothing can meet that, if so."""
+        """The requirements of one name on another, and the reason if nothing can meet them."""
         candidates, allowed = 0, 0
         for fact in group:
             candidates |= fact.candidates

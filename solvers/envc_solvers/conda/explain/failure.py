@@ -1,4 +1,4 @@
-"""What a failed search rests on: a few facts of its proof, and the specs among them."""
+"""The basis of a failed search: a few facts of its proof, and the specs among them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_FACTS = 250  # a larger proof is not reduced
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """A search that failed, and a small set of facts that fails by itself."""
+    """A search that failed, and a small set of facts that fails on its own."""
 
     attempt: Attempt
     numbers: tuple[int, ...]  # of the problem's specs among the facts, ascending
@@ -25,7 +25,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 def failure_of(attempt: Attempt, numbers: tuple[int, ...]) -> Failure:
-    """The failure of an attempt at these specs, reduced to facts that all are necessary. Each fact costs a search."""
+    """The failure of an attempt at these specs, reduced to facts that are all necessary. Each fact costs a search."""
     used = _used(attempt)
     origins = _named(used, attempt, numbers)
     facts: list[Fact] = [fact for fact, _ in origins]

@@ -1,4 +1,4 @@
-"""What a declared floor costs: newer packages that need a higher floor."""
+"""The cost of a declared floor: newer packages that need a higher one."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ _FLOORS = {"glibc": "__glibc", "macos": "__osx", "cuda": "__cuda"}
 _ANY = {"__glibc": "2.99", "__osx": "99.0", "__cuda": "99.0"}
 
 
-def kept_out(problem: CondaProblem, solution: Solution, repodata: Repodata, target: Target) -> tuple[str, ...]:
-    """One line for each package of which only a declared floor excludes a newer version from the solution:
+def excluded_by_floors(
+    problem: CondaProblem, solution: Solution, repodata: Repodata, target: Target
+) -> tuple[str, ...]:
+    """One line for each package with a newer version that only a declared floor excludes from the solution:
     ``tool 1.0 is locked: 2.0 needs __glibc >=2.34, target has 2.28``.
 
-    Nothing for targets with the default floors. Raises what `repodata` raises.
+    Nothing for targets with the default floors. Raises whatever `repodata` raises.
     """
     declared = {_FLOORS[floor]: value for floor, value in target.declared.items() if floor in _FLOORS}
     if not declared:

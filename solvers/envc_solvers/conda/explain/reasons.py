@@ -26,7 +26,7 @@ class Reason(msgspec.Struct, frozen=True):
 class Limiting(Reason, frozen=True):
     """Versions of a package accept only some versions of a name."""
 
-    specs: tuple[str, ...]  # different ones, as their records state them
+    specs: tuple[str, ...]  # distinct specs, as records state them
     allowed: str  # versions that any of these specs allows, as a range; "" for none
 
 
@@ -59,7 +59,7 @@ class NoVersion(Reason, frozen=True):
     kind = "no-version"
 
     specs: tuple[str, ...]
-    versions: str  # those that there are, as a range
+    versions: str  # those that exist, as a range
 
 
 class NoCommonVersion(Reason, frozen=True):

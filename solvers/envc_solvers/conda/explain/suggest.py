@@ -37,7 +37,7 @@ Change = tuple["CondaProblem", str, str]  # the changed problem, the words for i
 def suggest(
     problem: CondaProblem, repodata: Repodata, tables: Tables, numbers: tuple[int, ...], reasons: Iterable[Reason]
 ) -> str:
-    """A suggestion in words: one change where one helps, else several; "" only where none of the specs is at fault.
+    """A suggestion in words: one change if a single one helps, else several; "" only if none of the specs is at fault.
 
     `tables` are the problem's; `numbers` are those of specs that fail together.
     """
@@ -84,7 +84,7 @@ def _several(problem: CondaProblem, repodata: Repodata, tables: Tables, numbers:
         solution = found or solution
         return found is not None
 
-    # `suggest` has tried to loosen single specs before.
+    # `suggest` has already tried to loosen single specs.
     instead = loosen(correction.left_out if len(correction.left_out) > 1 else (), choices, solves)
     texts = {number: root.text for number, root in instead.items()}
     words = in_words([root.text for root in specs], correction, texts, "conda")
@@ -142,7 +142,7 @@ def _similar(root: CondaRoot, problem: CondaProblem, repodata: Repodata) -> Cond
 
 
 def _bare(root: CondaRoot) -> CondaRoot | None:
-    """The spec of any version of the package; None if that is what the root says."""
+    """The spec of any version of the package; None if the root already allows any."""
     bare = MatchSpec(name=root.spec.name)
     return msgspec.structs.replace(root, spec=bare, text=bare.name) if root.spec != bare else None
 

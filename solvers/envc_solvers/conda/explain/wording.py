@@ -1,4 +1,4 @@
-"""The words for the facts of a conflict: the only place where reasons become text."""
+"""The text of the reasons of a conflict. No other module turns reasons into text."""
 
 from __future__ import annotations
 

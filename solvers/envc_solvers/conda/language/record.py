@@ -1,4 +1,4 @@
-"""Records: what a channel states about one package file, as values, decoded from raw repodata.
+"""Records: the statements of a channel about one package file, as values, decoded from raw repodata.
 
 Repodata was written by many programs over many years, and by hand. Whatever has one clear meaning is accepted. Anything
 that cannot be right (an invalid digest, a name that differs from the file's) raises an error that names channel, subdir

@@ -11,8 +11,8 @@ class Agenda:
     """A walk over the chosen candidates that stops at the first dependency without a choice.
 
     Names in the problem's specs are decided before the dependencies of their candidates, so they get the best
-    candidates. The walk resumes where it stopped. After a backjump it resumes where it stood before the first decision
-    that was taken back.
+    candidates. The walk resumes where it stopped. After a backjump it resumes where it was before the first decision
+    that was undone.
     """
 
     def __init__(self, encoder: Encoder, order: Order) -> None:
@@ -27,7 +27,7 @@ class Agenda:
         ]  # by level: position, dependencies visited and length of the queue when the next level began
 
     def backjumped(self) -> None:
-        """Forget what was visited since the first decision that was taken back. Earlier choices still stand."""
+        """Forget the visits since the first decision that was undone. Earlier choices remain."""
         self._at, self._done, length = self._marks[self._encoder.trail.level]
         self._known.difference_update(self._queue[length:])
         del self._queue[length:]

@@ -18,7 +18,7 @@ from envc_solvers.solution import Pin, Solution
 if TYPE_CHECKING:
     from envc_solvers.conda.problem import CondaProblem, ForbiddenRecords
 
-MAX_CONFLICTS = 20_000  # hard problems of real channels meet some hundreds
+MAX_CONFLICTS = 20_000  # hard problems of real channels meet a few hundred
 
 
 class Attempt:

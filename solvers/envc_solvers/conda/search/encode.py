@@ -113,7 +113,7 @@ class Encoder:
         return candidates, left
 
     def _groups_of(self, variable: int, other: int) -> list[tuple[int, int]]:
-        """The candidates of `variable` grouped by what they allow of `other`: (allowed, candidates)."""
+        """The candidates of `variable`, grouped by the candidates of `other` that they allow: (allowed, candidates)."""
         found = self._groups.get((variable, other))
         if found is None:
             if variable == ROOT:
@@ -133,7 +133,7 @@ class Encoder:
         return found
 
     def _allowed_by_candidate(self, variable: int, other: int) -> dict[int, int]:
-        """By candidate of `variable` that mentions `other`: what it allows of `other`."""
+        """By candidate of `variable` that mentions `other`: the candidates of `other` that it allows."""
         allowed_by: dict[int, int] = {}
         for text, mask, needed in self.tables[variable].mentions(self.tables[other].name):
             target, allowed = self.allowed(text)

@@ -12,9 +12,9 @@ Best = tuple[bool, bool, bytes]  # whether a version exists; whether its record 
 class Order:
     """The order of candidates: preferred ones, then by rank in the table, then by the versions that they depend on.
 
-    Records with the same version and build number were built against different dependencies. Among them, the build
-    comes first whose specs allow the higher versions of the names that all of them depend on, with names in
-    alphabetical order; then the newer build; then the one from the earlier channel. Only records that the requiring
+    Records with the same version and build number were built against different dependencies. Among them,
+    builds whose specs allow higher versions of their common dependencies come first, compared name by name in
+    alphabetical order; then newer builds; then builds from earlier channels. Only records that the requiring
     spec allows are compared, so two specs may order the same two builds differently. mamba and rattler do the same, and
     their solutions are the reference.
     """

@@ -80,7 +80,7 @@ class Table:
             self._bounds.append(self._bounds[-1] | mask)
         self._builds: dict[str, int] = {}
         self._depends: dict[str, list[tuple[str, int, bool]]] | None = None
-        self.selectable = everything(len(self.records))  # what may be chosen, with ABSENT
+        self.selectable = everything(len(self.records))  # candidates that may be chosen, with ABSENT
         self.hidden: dict[HiddenBy, int] = {}  # reason: the candidates that must not be chosen for it
 
     def hide(self, mask: int, reason: HiddenBy) -> None:

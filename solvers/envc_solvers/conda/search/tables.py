@@ -1,4 +1,4 @@
-"""The candidate tables of one problem, with every record hidden that its policy excludes."""
+"""The candidate tables of one problem, in which the records that its policy excludes are hidden."""
 
 from __future__ import annotations
 

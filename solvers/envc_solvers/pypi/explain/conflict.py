@@ -101,7 +101,7 @@ class PyPIGaveUp(SolverError):
     ) -> None:
         super().__init__(tried, timed_out, deciding, decided, conflict)
         self.tried = tried  # candidates
-        self.timed_out = timed_out  # whether the time was over, rather than the number of candidates reached
+        self.timed_out = timed_out  # whether the time ran out; otherwise the limit of candidates was reached
         self.deciding = deciding  # the identifier being decided at the end
         self.decided = decided  # "app 1.0", in the order of decisions
         self.conflict = conflict  # what stood in the way, most often first; not a proof
@@ -112,7 +112,7 @@ class PyPIGaveUp(SolverError):
         before = f", after {'… ' if len(self.decided) > _MOST_DECIDED else ''}{last}" if last else ""
         return (
             f"the search for {self.conflict.target}, Python {self.conflict.python} was stopped after {self.tried} "
-            f"candidates{', when its time was over,' if self.timed_out else ''} while deciding "
+            f"candidates{', when its time ran out,' if self.timed_out else ''} while deciding "
             f"{self.deciding or 'the first project'}{before}; what stood in the way so far:"
         )
 

@@ -1,4 +1,4 @@
-"""Several changes that make a failed problem solvable where no single one does, each tried before it is suggested."""
+"""Several changes that make a failed problem solvable if no single one does, tried before they are suggested."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from envc_solvers.pypi.search.run import SearchContext, search
 from envc_solvers.pypi.search.search import SearchLimit
 from envc_solvers.solution import Solution
 
-_CANDIDATES = 2_000  # in all trials; real sets need some hundreds if there is no conflict
+_CANDIDATES = 2_000  # in all trials; real sets need a few hundred if there is no conflict
 
 
 class Trials:
@@ -31,9 +31,9 @@ class Trials:
         self.solution: Solution | None = None  # that of the last success
 
     def failing(self, roots: tuple[PyPIRoot, ...]) -> tuple[PyPIRoot, ...] | None:
-        """The requirements at fault if these cannot be met together, else (); None where neither was found out.
+        """The requirements at fault if these cannot be met together, else (); None if undecided.
 
-        Raises SearchLimit when the time for the problem is over, and what the index raises.
+        Raises SearchLimit if the time for the problem has run out, and whatever the index raises.
         """
         if self._left <= 0:
             return None
@@ -96,7 +96,7 @@ def several(
         )
         return trials.failing(tuple(changed)) == ()
 
-    # `suggest` has tried to loosen single requirements before.
+    # `suggest` has already tried to loosen single requirements.
     instead = loosen(correction.left_out if len(correction.left_out) > 1 else (), choices, solves)
     texts = {number: str(requirement) for number, requirement in instead.items()}
     words = in_words([str(root.requirement) for root in roots], correction, texts, "PyPI")

@@ -214,7 +214,7 @@ def _shown(specifiers: Collection[str]) -> tuple[str, ...]:
 
 
 def _distance(file: FileMismatch, system: str) -> int:
-    """Sorts files by what is missing: a higher floor first, then another Python, another CPU, another system."""
+    """A sort key by what a file needs: a higher floor first, then another Python, another CPU, another system."""
     twice = 4 if file.other_python and (file.above_floor or file.platforms) else 0
     if file.platforms:
         return twice + (2 if any(system in platform for platform in file.platforms) else 3)

@@ -1,7 +1,7 @@
 """Why there is no solution: a failed search turned into a `PyPIConflict`.
 
 A conflict names the smallest set of the problem's own requirements that was found to fail, and the projects on which
-they disagree, with the chain of packages that leads to each requirement.
+they disagree, with the chain of packages behind each requirement.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _minimise(problem: PyPIProblem, context: SearchContext, journal: Journal) ->
             search(trial, of_trials, attempt)
         except ResolutionImpossible as error:
             attempt.root_causes(error)
-            # A failure that rests on other provided versions is a different conflict.
+            # A failure that depends on other provided versions is a different conflict.
             return attempt if attempt.blamed <= blamed else None
         except ProjectNotFound as error:
             attempt.not_found[error.name] = error

@@ -1,4 +1,4 @@
-"""What a declared floor costs: newer versions whose files need a higher floor."""
+"""The cost of a declared floor: newer versions whose files need a higher one."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from envc_solvers.target import Target
 _ANY = {"glibc": "2.99", "musl": "1.99", "macos": "99.0"}
 
 
-def kept_out(problem: PyPIProblem, solution: Solution, index: Index) -> tuple[str, ...]:
-    """One line for each project of which only a declared floor excludes a newer version:
+def excluded_by_floors(problem: PyPIProblem, solution: Solution, index: Index) -> tuple[str, ...]:
+    """One line for each project with a newer version that only a declared floor excludes:
     ``numpy 2.2.6 is locked: 2.3.5 needs glibc 2.28, target has 2.17``.
 
     Nothing for targets with the default floors; their pages are not read again. All requirements on the project in this

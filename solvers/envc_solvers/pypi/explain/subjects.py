@@ -1,4 +1,4 @@
-"""What a failed search is about, as values: each project without a usable version, and the reason."""
+"""The subjects of a failed search, as values: each project without a usable version, and the reason."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """A requirement on the project in question, and how it comes about."""
+    """A requirement on the project in question, and the chain of packages behind it."""
 
     requirement: str
     root: str  # the problem's own requirement at the beginning of the chain
     origin: KeyPath  # where that one is written
-    chain: tuple[Step, ...] = ()  # from the root to this requirement; () when the root states it
+    chain: tuple[Step, ...] = ()  # from the root to this requirement; () if the root states it
     constraint: bool = False  # whether it only narrows the versions that others require
-    open_ended: bool = False  # whether it stands for requirements of other versions with higher lower bounds
+    open_ended: bool = False  # whether it also represents requirements of other versions with higher lower bounds
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """A project of which no version can be chosen. Each subclass is one kind of reason."""
+    """A project without any version that can be chosen. Each subclass is one kind of reason."""
 
     reason: ClassVar[SubjectKind]
 
@@ -92,7 +92,7 @@ class Refused(Subject, frozen=True):
 
     specifiers: tuple[str, ...]
     rejected: tuple[tuple[tuple[str, ...], Rejection], ...]  # versions, and why they cannot be chosen
-    every: bool  # whether that is all versions that match
+    every: bool  # whether these are all the versions that match
 
 
 class FromUrl(Subject, frozen=True):

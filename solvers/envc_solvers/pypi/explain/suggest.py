@@ -20,15 +20,15 @@ from envc_solvers.pypi.search.search import SearchLimit
 from envc_solvers.solution import Solution
 
 _MOST_TRIALS = 10
-_CANDIDATES = 1_500  # in all trials of one change; real sets need some hundreds if there is no conflict
+_CANDIDATES = 1_500  # in all trials of one change; real sets need a few hundred if there is no conflict
 
 Change = tuple[PyPIProblem, str, str]  # the changed problem, the words for it, and the project whose version to name
 
 
 def suggest(problem: PyPIProblem, context: SearchContext, conflict: PyPIConflict, nearest: dict[str, str]) -> str:
-    """A suggestion in words: one change where one helps, else several; "" where there was no time to find one.
+    """A suggestion in words: one change if a single one helps, else several; "" if there was no time to find one.
 
-    `problem` is the whole problem, so that the suggestion leads to a solution and not to the next conflict. `nearest`
+    `problem` is the whole problem, so that the suggestion yields a solution and not the next conflict. `nearest`
     maps names that do not exist to names that do. The trials may ask the index for more than the failed search did; an
     index that does not answer ends them.
     """
@@ -101,7 +101,7 @@ def _changes(problem: PyPIProblem, conflict: PyPIConflict, nearest: dict[str, st
 
 
 def _policies(problem: PyPIProblem, conflict: PyPIConflict) -> Iterator[Change]:
-    """What the policy rules out, allowed for one project."""
+    """Exceptions to the policy, each for one project."""
     policy = problem.policy
     replace = msgspec.structs.replace
     for subject in conflict.subjects:
@@ -152,7 +152,7 @@ def _looser(requirement: Requirement) -> Iterator[Requirement]:
 
 
 def _how_tight(root: PyPIRoot) -> tuple[int, str]:
-    """Sorts exact versions before ranges with an upper bound before all others."""
+    """A sort key: exact versions first, then ranges with an upper bound, then all others."""
     specifier = root.requirement.specifier
     return (0 if "==" in specifier else 1 if "<" in specifier or "~=" in specifier else 2), root.requirement.name
 

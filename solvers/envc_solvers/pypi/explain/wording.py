@@ -1,4 +1,4 @@
-"""The words for what a failed search is about: the only place where subjects become text."""
+"""The text of the subjects of a failed search. No other module turns subjects into text."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def requirement_text(cause: Cause) -> str:
 
 
 def cause_text(cause: Cause, show: ShowPlace) -> str:
-    """A requirement with the packages that lead to it, or with the place where it is written."""
+    """A requirement with the chain of packages behind it, or with the place where it is written."""
     requirement = requirement_text(cause)
     if cause.chain:
         steps = [f"{step.package} {step.versions}" for step in reversed(cause.chain)]

@@ -30,8 +30,8 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
 def marker_environment(target: Target, python: Python) -> dict[str, str]:
     """The eleven marker variables of PEP 508, without ``extra``.
 
-    ``platform_release`` and ``platform_version`` are empty, as in uv for a foreign platform: a target stands for every
-    machine above its floors and not for one kernel.
+    ``platform_release`` and ``platform_version`` are empty, as in uv for a foreign platform: a target covers every
+    machine above its floors, whatever its kernel.
     """
     facts = target.facts
     pypy = python.implementation == "pypy"
@@ -72,8 +72,8 @@ class Markers:
     def answer(self, marker: str) -> Answer:
         """The result of a marker. The empty marker always holds.
 
-        A marker that cannot be parsed or evaluated never holds. pip stops with an error and uv lets it hold. But a
-        requirement that was perhaps meant for an extra or another platform must not apply everywhere.
+        A marker that cannot be parsed or evaluated never holds. In pip it is an error, and in uv it holds. But a
+        requirement that may have been meant for an extra or another platform must not apply everywhere.
         """
         known = self.answers.get(marker)
         if known is None:

@@ -79,7 +79,7 @@ class Requirement(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def sorted_requirements(requirements: Iterable[Requirement]) -> tuple[Requirement, ...]:
-    """Requirements without doubles, sorted by their text."""
+    """Requirements without duplicates, sorted by their text."""
     return tuple(sorted(set(requirements), key=str))
 
 

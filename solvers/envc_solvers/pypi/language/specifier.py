@@ -44,7 +44,7 @@ class Clause:
 def allows(specifier: str, version: str) -> bool:
     """Whether a specifier set contains a valid version, also a pre-release. "" contains every version.
 
-    A malformed specifier contains nothing. In a manifest it was an error when the manifest was parsed.
+    A malformed specifier contains nothing. In a manifest, it has already been reported as an error.
     """
     if not specifier:
         return True

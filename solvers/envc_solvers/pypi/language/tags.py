@@ -185,7 +185,7 @@ def rank_files(name: str, source: str, files: Iterable[File], tags: Tags) -> Vie
 
 
 def rank_names(name: str, source: str, names: Iterable[str], file_at: Callable[[int], File | None], tags: Tags) -> View:
-    """As `rank_files`, for a page of which only the names of files are known.
+    """As `rank_files`, for a page whose files are known by name only.
 
     `file_at` is called only for files that match, with their position on the page. It may return None for no file.
     """
@@ -326,7 +326,7 @@ def _explain_python(pairs: list[tuple[str, str]], python: Python) -> tuple[str, 
 
 
 def _explain_platform(platforms: list[str], target: Target) -> tuple[str, bool]:
-    """The nearest platform's reason, and whether it is only that a floor is too low or the C library another one."""
+    """The nearest platform's reason, and whether the only mismatch is a floor or the C library."""
     family, arch = target.facts.family, target.facts.arch
     floors: list[tuple[tuple[int, int], str]] = []
     for platform in platforms:

@@ -1,4 +1,4 @@
-"""The failures that a search met, recorded for an explanation. A search that succeeds discards them."""
+"""The failures of a search, recorded for an explanation. A search that succeeds discards them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class Journal:
         self.broken: dict[str, dict[str, Rejection]] = {}  # project: version: why it can never be chosen
         self.not_found: dict[str, ProjectNotFound] = {}  # project: no source has it
         self.failures: dict[str, int] = {}  # project: how many candidates were rejected because of it
-        self.blamed: frozenset[Blamed] = frozenset()  # the facts about provided versions that a final failure rests on
+        self.blamed: frozenset[Blamed] = (
+            frozenset()
+        )  # the facts about provided versions that a final failure depends on
         self.last: str = ""  # the identifier that was decided last, or failed
         self.tried: int = 0  # candidates; set when the search ends
 
@@ -105,7 +107,7 @@ class Journal:
         self.clashes, self.broken = ordered(self.clashes), ordered(self.broken)
 
     def roots_reached(self) -> set[tuple[str, str]]:
-        """The roots that lead to the projects in conflict, along recorded needs: (name, specifier)."""
+        """The roots from which recorded needs reach the projects in conflict: (name, specifier)."""
         found: set[tuple[str, str]] = set()
         seen: set[str] = set()
         queue: list[Requirer] = [requirer for clash in self.clashes.values() for requirer in clash]

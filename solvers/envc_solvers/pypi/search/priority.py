@@ -8,7 +8,7 @@ _EXACT, _EARLY, _LATE, _ORDINARY = range(4)
 
 
 class Priorities:
-    """The order of decisions. It is that of uv and matches pip's experience.
+    """The order of decisions. It follows uv, and agrees with pip's experience.
 
     First come names with an exact requirement; then names that lost several candidates to earlier decisions; then names
     whose decisions cost other names several candidates; then the rest in the order in which they were first required,
@@ -50,7 +50,7 @@ class Priorities:
     def conflict(self, affected: str, culprit: str) -> bool:
         """Note that a candidate of the project `affected` was rejected because of the decision on `culprit`.
 
-        Returns whether that decision should be taken back, because the order of the two has just changed.
+        Returns whether that decision should be undone, because the order of the two has just changed.
         """
         self._affected[affected] = self._affected.get(affected, 0) + 1
         self._culprits[culprit] = self._culprits.get(culprit, 0) + 1

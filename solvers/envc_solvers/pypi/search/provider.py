@@ -1,4 +1,4 @@
-"""The search's view of packages: their candidates, the needs of these, and the order in which names are decided."""
+"""The search's view of packages: candidates, their needs, and the order in which names are decided."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         self._strategy = problem.policy.strategy
         self._direct = frozenset(root.requirement.name for root in problem.roots)
         self._projects: dict[str, Project | ProvidedProject] = {}
-        self.provided: dict[str, Candidate] = {}  # by name: what the problem provides; decided before anything else
+        self.provided: dict[str, Candidate] = {}  # provided projects by name; decided before anything else
         self._needs: dict[tuple[str, str, str], Need] = {}
         self._candidates: dict[Need, Candidates] = {}
         self._announced: set[Need] = set()
@@ -122,7 +122,7 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         return found
 
     def excluding(self, need: Need, pin: Candidate) -> Need | None:
-        """What keeps a decided version from meeting a need: the need itself, or a constraint as a need; else None."""
+        """The reason why a decided version does not meet a need: the need itself, or a constraint as a need; else None."""
         if not allows(need.specifier, pin.version):
             return need
         if pin.name in self.provided:

@@ -1,12 +1,12 @@
-"""What we replace of resolvelib. This is the only module that uses resolvelib's private parts.
+"""The parts of resolvelib that are replaced. This is the only module that uses its private parts.
 
 From resolvelib come the interface of the provider, `State`, `Criterion`, `RequirementInformation`, and the exceptions
 that callers see. Three parts are replaced, because they cost too much here:
 
 * `Resolution.resolve`, with its steps `_attempt_to_pin_criterion` and `_backjump`. resolvelib replaces a decided
   candidate when a later one contradicts it, so the order of rounds decides which of two projects keeps its newest
-  version; it checks every pin again in every round; and it jumps back optimistically. `DecisionLoop` lets a decision
-  stand until the search takes it back for a reason, as uv and PubGrub do, and looks only at undecided names.
+  version; it checks every pin again in every round; and it jumps back optimistically. `DecisionLoop` keeps a decision
+  until the search undoes it for a reason, as uv and PubGrub do, and looks only at undecided names.
 * `Resolution._add_to_criteria`, which asks the provider for all candidates again with every requirement. `with_need`
   narrows the candidates that are already known.
 * `Criterion`, which keeps no record of the decisions behind its requirements. `SearchCriterion` does.
@@ -77,7 +77,7 @@ def with_need(
 
 
 class DecisionLoop(Resolution[Need, Candidate, str], ABC):
-    """Decides one name after the other, and takes decisions back when nothing is left of a name.
+    """Decides one name after another, and undoes decisions when a name has no candidates left.
 
     Each decision has a state of its own: the decisions up to it, and the criteria of all names that they require.
     """
@@ -90,7 +90,7 @@ class DecisionLoop(Resolution[Need, Candidate, str], ABC):
 
     @property
     def _decided(self) -> dict[str, Candidate]:
-        """The decisions that stand, by identifier, in order. What the problem provides comes first."""
+        """The current decisions, by identifier, in order. Provided projects come first."""
         return self._states[-1].mapping
 
     @property
@@ -106,7 +106,7 @@ class DecisionLoop(Resolution[Need, Candidate, str], ABC):
     def resolve(self, requirements: Iterable[Need], max_rounds: int) -> State[Need, Candidate, str]:
         """Decide names until every required name is decided.
 
-        Raises ResolutionImpossible, ResolutionTooDeep after `max_rounds`, and what `_decide` raises.
+        Raises ResolutionImpossible, ResolutionTooDeep after `max_rounds`, and whatever `_decide` raises.
         """
         # resolvelib uses an OrderedDict. A dict keeps its order too, and copies ten times as fast, once in every round.
         mapping = cast("OrderedDict[str, Candidate]", dict(self._provider.provided))
@@ -129,7 +129,7 @@ class DecisionLoop(Resolution[Need, Candidate, str], ABC):
                 culprit = self._learn()
                 if culprit is None:
                     raise ResolutionImpossible(self._extract_causes([failed]))
-                self._take_back(culprit)
+                self._undo(culprit)
         raise ResolutionTooDeep(max_rounds)
 
     @abstractmethod
@@ -138,7 +138,7 @@ class DecisionLoop(Resolution[Need, Candidate, str], ABC):
 
     @abstractmethod
     def _learn(self) -> str | None:
-        """Learn from the last failure. Returns the decision to take back; None if there is no solution."""
+        """Learn from the last failure. Returns the decision to undo; None if there is no solution."""
 
     def _choose(self, candidate: Candidate) -> None:
         """Add a decision, and the needs of its candidate, to the current state."""
@@ -147,8 +147,8 @@ class DecisionLoop(Resolution[Need, Candidate, str], ABC):
             criteria[need.identifier] = with_need(criteria.get(need.identifier), need, candidate, self._provider)
         self._decided[candidate.identifier] = candidate
 
-    def _take_back(self, identifier: str) -> None:
-        """Take back a decision and all later ones."""
+    def _undo(self, identifier: str) -> None:
+        """Undo a decision and all later ones."""
         level = list(self._decided).index(identifier) - len(self._provider.provided)
         del self._states[level + 1 :]
         self._push_new_state()

@@ -21,7 +21,7 @@ _NO_LIMIT = 1 << 62  # resolvelib's rounds; tries are limited instead
 
 
 class SearchContext(msgspec.Struct, frozen=True):
-    """What the searches for one target and Python share: everything but the problem."""
+    """The state that all searches for one target and Python share: everything but the problem."""
 
     index: RecordedIndex
     markers: Markers
@@ -56,7 +56,7 @@ def _sorted(roots: tuple[PyPIRoot, ...]) -> tuple[PyPIRoot, ...]:
 
 
 def _place_key(origin: KeyPath) -> tuple[tuple[bool, str | int], ...]:
-    """Sorts key paths in which a number may stand where another one has a name."""
+    """A sort key for key paths in which a number and a name may be in the same position."""
     return tuple((isinstance(part, str), part) for part in origin)
 
 

@@ -5,13 +5,14 @@
   once.
 * When a name runs out of candidates, the atoms that ruled out each candidate and the needs that require the name cannot
   all hold together. This **nogood** is kept, and a candidate that would complete it is not tried again.
-* What the problem provides is decided before the first state and never taken back. Atoms about it stay in nogoods, and
-  a nogood of such atoms alone proves that no solution fits what is provided.
+* Provided projects are decided before the first state, and these decisions are never undone. Atoms about them stay in
+  nogoods, and a nogood of such atoms alone proves that no solution is compatible with the provided versions.
 * The search jumps back to the latest decision among the atoms of the nogood. An empty nogood means that there is no
   solution.
 
 In SAT terms a nogood is a learned clause, and a name without candidates is the resolution of the clauses that reject
-them. The search is complete: each nogood rules out what was tried, and there are finitely many.
+them. The search is complete: each nogood rules out the combination that was tried, and there are finitely many
+combinations.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ from envc_solvers.pypi.search.resolution import DecisionLoop, SearchCriterion, w
 if TYPE_CHECKING:
     from resolvelib.structs import State
 
-_FEW = 2  # candidates of a name that are rejected before the index is told about the next ones
-_MOST_AHEAD = 32  # candidates that the index is told about beyond the current one
+_FEW = 2  # rejected candidates of a name before the next ones are announced to the index
+_MOST_AHEAD = 32  # candidates that are announced beyond the current one
 PATIENCE = 5  # candidates rejected before other names are looked at: by then the order has changed, if it can
 
 
 class SearchLimit(Exception):
-    """The search was stopped: too many candidates were tried, or the time was up."""
+    """The search was stopped: too many candidates were tried, or the time ran out."""
 
     def __init__(self, tried: int, decided: tuple[str, ...], *, timed_out: bool) -> None:
         super().__init__(tried, decided, timed_out)
@@ -75,7 +76,7 @@ class Search(DecisionLoop):
         self._limited = provider.provided.keys() & provider.limits.keys()
         self._nogoods = Nogoods()
         self._blame: Atoms = {}  # why the last name ran out of candidates
-        self._retreat: str | None = None  # or the decision to take back because the order of names has changed
+        self._retreat: str | None = None  # or the decision to undo because the order of names has changed
 
     def resolve(self, requirements: Iterable[Need], max_rounds: int) -> State[Need, Candidate, str]:
         """Decide names until every required name is decided.
@@ -128,11 +129,11 @@ class Search(DecisionLoop):
         return criterion
 
     def _shorter_failure(self, name: str, criterion: SearchCriterion) -> SearchCriterion | None:
-        """Another name that the decisions leave no candidate, and that has fewer candidates to read; None if none.
+        """Another name that has no candidate left, and fewer candidates to read; None if there is none.
 
-        If the decisions leave nothing of a project with seventy versions, there is no need to read the requirements of
-        three hundred versions of another project to see that decisions have to be taken back. A name that still has a
-        candidate stays undecided, so a failure is seen earlier and no choice changes.
+        If the decisions leave no version of a project with seventy versions, there is no need to read the requirements
+        of three hundred versions of another project to see that decisions have to be undone. A name that still has a
+        candidate stays undecided, so a failure is found earlier and no choice changes.
         """
         criteria = self._criteria
         undecided = sorted(criteria.keys() - self._decided.keys(), key=self._place)
@@ -161,7 +162,7 @@ class Search(DecisionLoop):
         return None
 
     def _why_none_of(self, candidates: Iterable[Candidate]) -> Atoms | None:
-        """Why none of these candidates can be chosen beside the decisions; None if one can, or if that is unknown."""
+        """Why none of these candidates is compatible with the decisions; None if one is, or if that is unknown."""
         blame: Atoms = {}
         for candidate in candidates:
             reason = self._nogoods.forbidden(candidate, self._decided)
@@ -192,8 +193,8 @@ class Search(DecisionLoop):
     def _candidates(self, criterion: SearchCriterion) -> Iterator[Candidate]:
         """The candidates of a criterion, best first.
 
-        Once a few were rejected, the index is told about the next ones before they are needed. For a candidate that was
-        read before, the index was told about the next ones at that time.
+        Once a few have been rejected, the next ones are announced to the index before they are needed. For a candidate
+        that was read earlier, the next ones were announced at that time.
         """
         need = criterion.need
         if need.extra:
@@ -289,7 +290,7 @@ class Search(DecisionLoop):
         return why_no_others(criterion, tried, self._decided, self._provider)
 
     def _latest_decision(self, atoms: Iterable[Atom]) -> str | None:
-        """The identifier of the latest decision among atoms; None if they hold nothing but what is provided."""
+        """The identifier of the latest decision among atoms; None if all atoms are about provided versions."""
         identifiers = {identifier for identifier, _ in atoms if identifier not in self._provided}
         return next((name for name in reversed(self._decided) if name in identifiers), None)
 
