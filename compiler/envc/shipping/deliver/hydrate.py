@@ -59,7 +59,7 @@ class Loading(msgspec.Struct, frozen=True, kw_only=True):
     cached: bool = True  # share files with the object cache of this machine
     bytecode: bool = False  # compile the sources
     threads: int | None = None  # that decompress and write; None: depends on the number of cores
-    force: bool = False  # also on a machine that lacks what the files require
+    force: bool = False  # also if the machine does not meet the requirements of the files
 
 
 def record_digest(record: Record) -> Sha256:

@@ -1,5 +1,4 @@
-"""``.envc/relocate.sh`` for trees of conda packages, which replaces the placeholders in their files with the tree's
-path.
+"""``.envc/relocate.sh`` for trees of conda packages: replaces the placeholders in their files with the tree's path.
 
 The script does what `conda_prefix.complete_prefix` does. It needs a POSIX shell and a Python, by default the tree's
 own. It contains the source text of `unpack.placeholders`. Running it again in the same place does nothing. A tree that

@@ -31,7 +31,7 @@ _MOST_TRIALS = 12
 _CONFLICTS_OF_SEVERAL = 60  # in all trials of several changes
 _VERSIONS = re.compile(r"[<>=~!]*\s*([0-9][0-9a-z.]*)").findall
 
-Change = tuple["CondaProblem", str, str]  # the changed problem, the words for it, and the name whose pin to name
+Change = tuple["CondaProblem", str, str]  # the changed problem, its description, and the name of the pin to mention
 
 
 def suggest(

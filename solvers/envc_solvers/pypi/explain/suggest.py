@@ -22,7 +22,7 @@ from envc_solvers.solution import Solution
 _MOST_TRIALS = 10
 _CANDIDATES = 1_500  # in all trials of one change; real sets need a few hundred if there is no conflict
 
-Change = tuple[PyPIProblem, str, str]  # the changed problem, the words for it, and the project whose version to name
+Change = tuple[PyPIProblem, str, str]  # the changed problem, its description, and the project whose version to mention
 
 
 def suggest(problem: PyPIProblem, context: SearchContext, conflict: PyPIConflict, nearest: dict[str, str]) -> str:

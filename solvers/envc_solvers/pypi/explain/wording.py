@@ -57,7 +57,7 @@ def subject_text(subject: Subject) -> str:
 
 
 def nearest_files(subject: Subject) -> tuple[str, ...]:
-    """The files that come nearest to what is needed, with the reasons why they cannot be used."""
+    """The files nearest to a usable one, with the reasons why they cannot be used."""
     match subject:
         case NoFile():
             return tuple(f"{each.file} {each.reason}" for each in subject.nearest)

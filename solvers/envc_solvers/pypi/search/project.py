@@ -1,6 +1,6 @@
 """Projects: which versions of a project may be chosen, in which order, and with which file.
 
-Everything here is lazy. A page may list thousands of versions, of which a solve looks at the newest one or two. So
+Everything here is lazy. A page may list thousands of versions, and a solve looks at the newest one or two. So
 versions stay strings until a specifier or the pre-release rule has to parse them, and lists grow only as they are read.
 """
 

@@ -11,7 +11,7 @@ class Rejection(NamedTuple):
     """One reason, of one kind."""
 
     kind: RejectionKind
-    detail: str = ""  # the Requires-Python, why it was yanked, what is wrong with the metadata, the project with a URL
+    detail: str = ""  # Requires-Python, the reason for yanking, the error in the metadata, or the project with a URL
 
 
 TOO_NEW = Rejection("too-new")
