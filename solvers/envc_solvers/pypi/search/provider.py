@@ -122,8 +122,7 @@ class Provider(AbstractProvider[Need, Candidate, str]):
         return found
 
     def excluding(self, need: Need, pin: Candidate) -> Need | None:
-        """The reason why a decided version does not meet a need: the need itself, or a constraint as a need; else None.
-        """
+        """Why a decided version does not meet a need: the need itself, or a constraint as a need; None if it does."""
         if not allows(need.specifier, pin.version):
             return need
         if pin.name in self.provided:
