@@ -169,6 +169,14 @@ def test_upgrading_an_unknown_package_suggests_the_nearest_name(workplace: Workp
     assert "did you mean gamma?" in done.err
 
 
+def test_an_interpreter_that_does_not_fit_is_reported_before_an_unknown_package(workplace: Workplace) -> None:
+    workplace.ok("lock")
+    workplace.write(MANIFEST + 'conda = ["tool"]\ninterpreter = "host"\n')
+    done = workplace.fails(1, "lock", "-P", "gama")
+    assert 'interpreter = "host" (steps.' in done.err
+    assert ".interpreter, line " in done.err
+
+
 def test_check_lists_every_reason(workplace: Workplace) -> None:
     missing = workplace.fails(1, "lock", "--check")
     assert "there is no lock file manifest.lock" in missing.err

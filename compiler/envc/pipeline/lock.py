@@ -69,10 +69,11 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
     from envc.locking.plan.closure import new_conda_packages
     from envc.locking.plan.link import link
     from envc.locking.plan.plan import plan
-    from envc.locking.plan.problems import pose_problems
+    from envc.locking.plan.problems import pose_problems, refuse_interpreters
     from envc.locking.review.changes import changes
     from envc.locking.review.yanked import with_yanked
 
+    refuse_interpreters(selected)  # mistakes of the manifest are reported before those of -P, --step and --target
     planned = plan(project, selected, request.upgrades)
     problems = pose_problems(
         manifest,

@@ -70,7 +70,7 @@ def pose_problems(
     packages, and BuildNotAllowed.
     """
     requested = requested or {}
-    _refuse_interpreters(step_targets := tuple(step_targets))
+    refuse_interpreters(step_targets := tuple(step_targets))
     _refuse_builds(manifest, step_targets)
     policy = _policy(manifest, now)
     constraints = _roots(manifest.constraints.pypi)
@@ -132,7 +132,7 @@ def pose_problems(
     )
 
 
-def _refuse_interpreters(step_targets: Iterable[StepTarget]) -> None:
+def refuse_interpreters(step_targets: Iterable[StepTarget]) -> None:
     """Raise NoSuchInterpreter for a step with conda packages and another Python than conda's, or with conda's PyPy."""
     not_cpython: dict[str, Phrase] = {}
     beside: dict[str, Phrase] = {}
