@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
             f"{'envc bundle':26} {median(ours):7.3f} s   {size / 1e6:.0f} MB, median of {chosen.runs}, in alternation"
         )
         print(f"{'zstd -9':26} {median(theirs):7.3f} s   {packed / 1e6:.0f} MB; envc takes "
-              f"{median(ours) / median(theirs):.2f} of the time, {size / packed:.2f} of the room")  # fmt: skip
+              f"{median(ours) / median(theirs):.2f} of the time, {size / packed:.2f} of the size")  # fmt: skip
         mine, other = (median(meter.cpu) for meter in meters)
         print(f"{'CPU':26} {mine:7.3f} s   zstd {other:.3f} s; envc takes {mine / other:.2f}")
         shutil.rmtree(store)

@@ -17,7 +17,7 @@ ADDED = "rich"
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="relock", description=__doc__)
     parser.add_argument("--runs", type=int, default=7)
-    parser.add_argument("--set", default="web", help="a shared set, of which each step lacks something else")
+    parser.add_argument("--set", default="web", help="a shared set; each step omits other requirements")
     chosen = parser.parse_args(arguments)
     print(versions("envc", "resolvelib"))
     missed = False

@@ -66,7 +66,7 @@ def options(name: str, text: str | None, *, runs: int = 5) -> argparse.ArgumentP
     parser = argparse.ArgumentParser(prog=name, description=text)
     parser.add_argument("--set", default="datascience", help="a shared set, or torch (default: %(default)s)")
     parser.add_argument("--target", default="linux-64", help="of the set (default: %(default)s)")
-    parser.add_argument("--find-links", type=Path, help="a folder of wheels, whose projects come from there alone")
+    parser.add_argument("--find-links", type=Path, help="a folder of wheels; their projects come only from there")
     parser.add_argument("--record", action="store_true", help="let the lock demand what every artifact unpacks to")
     parser.add_argument("--runs", type=int, default=runs)
     parser.add_argument("--folder", type=Path, help="where to work, and to find what an earlier run left")

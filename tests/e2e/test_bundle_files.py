@@ -16,7 +16,7 @@ from tests.e2e.command import HOST_PYTHON, Workplace, host_platform
 from tests.e2e.conftest import MANIFEST
 from tests.support.servers import IndexServer
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="bundles for Windows are unpacked by `envc hydrate` alone")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="only `envc hydrate` unpacks bundles for Windows")
 
 Tree = dict[str, tuple[int, str, bytes]]
 
@@ -114,7 +114,7 @@ def test_every_reader_gets_the_tree_that_hydrate_writes(file: Path, elsewhere: W
 def test_other_programs_unpack_the_same_tree(command: str, file: Path, tmp_path: Path) -> None:
     for program in {"tar", "zstd", "bsdtar"} & set(command.split()) | ({"zstd"} if "--zstd" in command else set()):
         if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed; it is the judge here")
+            pytest.skip(f"{program} is not installed; the test compares with it")
     root = tmp_path / "unpacked"
     root.mkdir()
     done = subprocess.run(command.format(f"'{file}'"), shell=True, cwd=root, capture_output=True, text=True, check=True)

@@ -19,7 +19,7 @@ from tests.support.conda_environments import conda_meta
 from tests.support.conda_packages import PLACEHOLDER, File, Package, build_conda
 from tests.support.manifests import conda_tables
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="the packages hold shell scripts")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the packages contain shell scripts")
 MANIFEST = f"""\
 {conda_tables(host_platform(), url="../channel")}
 [steps.one]

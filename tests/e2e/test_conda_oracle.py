@@ -22,7 +22,7 @@ from tests.support.suggestions import followed
 pytestmark = [
     pytest.mark.engines,
     pytest.mark.slow,
-    pytest.mark.skipif(not SHARED.exists(), reason="the channels stand in the shared data, which is not here"),
+    pytest.mark.skipif(not SHARED.exists(), reason="the shared data with the channels is missing"),
 ]
 
 _GENERATED = [

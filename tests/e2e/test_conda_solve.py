@@ -25,10 +25,10 @@ CHANNEL = {
 def place(tmp_path: Path) -> Workplace:
     for subdir, files in CHANNEL.items():
         records = {}
-        for file, said in files.items():
+        for file, fields in files.items():
             name, version, build = file.removesuffix(".conda").rsplit("-", 2)
             records[file] = {"name": name, "version": version, "build": build, "build_number": 0, "subdir": subdir}
-            records[file] |= {"sha256": "ab" * 32, "size": 10, **said}
+            records[file] |= {"sha256": "ab" * 32, "size": 10, **fields}
         folder = tmp_path / "channel" / subdir
         folder.mkdir(parents=True)
         document = {"info": {"subdir": subdir}, "packages": {}, "packages.conda": records}

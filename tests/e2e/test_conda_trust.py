@@ -17,7 +17,7 @@ from tests.support.manifests import conda_tables
 from tests.support.servers import IndexServer
 from tests.support.wheels import build_wheel
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="the packages hold shell scripts")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="the packages contain shell scripts")
 MANIFEST = f"""\
 {conda_tables("{targets}", url="{url}")}
 [steps.train]
@@ -116,7 +116,7 @@ def test_bundled_packages_are_reused_without_the_channel(place: Workplace, tmp_p
 
 
 def test_a_step_runs_directly_from_a_channel(place: Workplace) -> None:
-    """`run` bundles what the store lacks."""
+    """`run` bundles packages that are not in the store."""
     assert place.ok("run", "train").out == HONEST
 
 
@@ -318,9 +318,9 @@ def test_link_scripts_are_reported_when_a_package_is_locked(tmp_path: Path) -> N
         assert {status for path, status in server.log if path.endswith(".conda")} == {206}
         assert SAID not in place.ok("lock").err, "it is reported when it is new"
         place.lock.unlink()
-        asked = len(server.log)
+        before = len(server.log)
         assert SAID in place.ok("lock").err
-        assert not [path for path in server.paths[asked:] if path.endswith(".conda")], "the finding is kept"
+        assert not [path for path in server.paths[before:] if path.endswith(".conda")], "the finding is kept"
         assert SAID in place.ok("bundle").err
         assert not list(tmp_path.rglob("ran"))
 

@@ -111,8 +111,8 @@ def test_a_file_that_changed_at_its_url_is_accepted_only_on_request(place: Workp
     place.ok("lock")
     second = index.add(build_wheel("acme", "1.0", files={"acme.py": "two = 2\n"}))
     forget(place)
-    told = place.fails(1, "bundle")
-    assert first.sha256 in told.err and second.sha256 in told.err
+    done = place.fails(1, "bundle")
+    assert first.sha256 in done.err and second.sha256 in done.err
     place.write(manifest(f'"acme @ {index.base}/files/{first.file}"', '"beta"', policy=""))
     assert "envc lock -P acme" in place.fails(1, "lock").err
     place.ok("lock", "-P", "acme")
@@ -123,9 +123,9 @@ def test_requirements_of_packages_on_a_direct_project_must_be_met(place: Workpla
     index.add(build_wheel("user", "1.0", ["acme>=2"]))
     wheel = index.add(build_wheel("acme", "1.0"))
     place.write(manifest(f'"acme @ {index.base}/files/{wheel.file}"', '"user"', policy=""))
-    told = place.fails(1, "lock").err
-    assert "acme>=2" in told and "1.0" in told
-    assert "acme can only come from the reference at steps.train.pypi[0], line 6" in told
+    message = place.fails(1, "lock").err
+    assert "acme>=2" in message and "1.0" in message
+    assert "acme can only come from the reference at steps.train.pypi[0], line 6" in message
 
 
 def test_a_direct_wheel_for_another_platform_is_refused(place: Workplace, index: IndexServer) -> None:
@@ -209,18 +209,18 @@ def test_a_build_that_is_not_reproducible_is_reported_with_a_hint(place: Workpla
     place.ok("lock")
     place.ok("bundle")  # on this machine the wheel is in the cache
     forget(place)
-    told = place.fails(1, "bundle").err
-    assert "is not the wheel that was locked" in told
-    assert "bundle on the machine that locked it" in told
+    message = place.fails(1, "bundle").err
+    assert "is not the wheel that was locked" in message
+    assert "bundle on the machine that locked it" in message
 
 
 def test_without_permission_nothing_is_built(place: Workplace, index: IndexServer) -> None:
     place.write(manifest('{ path = "libs/acme" }', policy=""))
     write_project(place.checkout / "libs/acme", project_files("acme"))
-    told = place.fails(1, "lock").err
-    assert "acme would have to be built from source" in told
-    assert "steps.train.pypi[0], line 6: acme" in told
-    assert 'build = ["acme"] under [policy]' in told
+    message = place.fails(1, "lock").err
+    assert "acme would have to be built from source" in message
+    assert "steps.train.pypi[0], line 6: acme" in message
+    assert 'build = ["acme"] under [policy]' in message
     assert not built(place)
 
 
@@ -234,16 +234,16 @@ def test_a_platform_wheel_built_here_is_not_used_for_other_platforms(place: Work
     place.ok("lock")
     assert place.ok("run", "train").out == "1.0\n"
     place.write(manifest('{ path = "libs/acme" }', targets=["linux-64", "win-64"]))
-    told = place.fails(1, "lock").err
-    assert "has no wheel for win-64" in told and "cross-building is impossible" in told
+    message = place.fails(1, "lock").err
+    assert "has no wheel for win-64" in message and "cross-building is impossible" in message
 
 
 def test_a_failing_build_shows_the_output_of_the_backend(place: Workplace) -> None:
     place.write(manifest('{ path = "libs/acme" }'))
     write_project(place.checkout / "libs/acme", project_files("acme", fail__txt=""))
-    told = place.fails(1, "lock").err
-    assert "libs/acme cannot be built: build_wheel failed" in told
-    assert "the compiler is not in the mood" in told
+    message = place.fails(1, "lock").err
+    assert "libs/acme cannot be built: build_wheel failed" in message
+    assert "the compiler is not in the mood" in message
 
 
 def test_a_project_with_another_name_than_required_is_refused(place: Workplace, index: IndexServer) -> None:
@@ -298,17 +298,17 @@ def test_tags_short_commits_and_pip_s_spelling(place: Workplace, tmp_path: Path)
         place.ok("lock")
         assert build_of(place)["commit"] == first
     place.write(manifest(f'{{ name = "acme", git = "{repository.url}", rev = "v9" }}'))
-    told = place.fails(1, "lock").err
-    assert "there is no such commit, tag or branch" in told
-    assert str(tmp_path / "repository") not in told
+    message = place.fails(1, "lock").err
+    assert "there is no such commit, tag or branch" in message
+    assert str(tmp_path / "repository") not in message
 
 
 def test_the_error_for_a_missing_repository_shows_no_address(place: Workplace, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     place.write(manifest(f'{{ name = "acme", git = "{gone.as_uri()}" }}'))
-    told = place.fails(1, "lock").err
-    assert "cannot get the default branch of acme from its git repository" in told
-    assert str(gone) not in told
+    message = place.fails(1, "lock").err
+    assert "cannot get the default branch of acme from its git repository" in message
+    assert str(gone) not in message
 
 
 def test_without_git_a_hint_is_shown(place: Workplace, tmp_path: Path) -> None:
@@ -396,9 +396,9 @@ def test_a_build_requirement_is_itself_built(place: Workplace, index: IndexServe
 def test_a_missing_build_requirement_is_reported(place: Workplace, index: IndexServer) -> None:
     write_project(place.checkout / "libs/acme", project_files("acme", **{"build-needs__txt": "nowhere-to-be-found>=2"}))
     place.write(manifest('{ path = "libs/acme" }'))
-    told = place.fails(1, "lock").err
-    assert "its build requirements cannot be solved" in told
-    assert "nowhere-to-be-found" in told
+    message = place.fails(1, "lock").err
+    assert "its build requirements cannot be solved" in message
+    assert "nowhere-to-be-found" in message
     write_project(place.checkout / "libs/acme", {"build-needs.txt": "gamma @ https://files.example.com/gamma.whl"})
     assert "its build requires gamma from a URL" in place.fails(1, "lock").err
 
@@ -530,14 +530,14 @@ def test_the_manifest_overrides_direct_references_of_packages(place: Workplace, 
 
 def test_solve_accepts_a_direct_reference(place: Workplace, index: IndexServer) -> None:
     wheel = index.add(build_wheel("acme", "1.0", ["gamma"]))
-    asked = ("--pypi", f"acme @ {index.base}/files/{wheel.file}", "--platform", "linux-64", "--python", HOST_PYTHON)
-    packages = place.ok("solve", *asked, "--json").json["packages"]
+    query = ("--pypi", f"acme @ {index.base}/files/{wheel.file}", "--platform", "linux-64", "--python", HOST_PYTHON)
+    packages = place.ok("solve", *query, "--json").json["packages"]
     assert [(one["name"], one["source"], one["sha256"] == wheel.sha256) for one in packages] == [
         ("acme", "url", True),
         ("gamma", "pypi", False),
     ]
-    told = place.fails(2, "solve", "--pypi", "acme @ https://me:hunter2@files.example.com/acme-1.0-py3-none-any.whl")
-    assert "hunter2" not in told.err
+    done = place.fails(2, "solve", "--pypi", "acme @ https://me:hunter2@files.example.com/acme-1.0-py3-none-any.whl")
+    assert "hunter2" not in done.err
     git = place.fails(1, "solve", "--pypi", "acme @ git+https://git.example.com/acme", "--platform", "linux-64")
     assert "would have to be built from source" in git.err
 
@@ -558,9 +558,9 @@ def test_credentials_are_not_in_lock_messages_or_store(place: Workplace, index: 
     netrc.write_text("machine 127.0.0.1 login me password hunter2\n")
     place.write(manifest(f'"acme @ {index.base}/files/{wheel.file}"', policy=""))
     assert "HTTP 401" in place.fails(1, "lock").err
-    told = place.ok("lock", NETRC=str(netrc)).err
+    message = place.ok("lock", NETRC=str(netrc)).err
     place.ok("bundle", NETRC=str(netrc))
-    written = place.lock.read_bytes() + told.encode()
+    written = place.lock.read_bytes() + message.encode()
     written += b"".join(path.read_bytes() for path in place.store.rglob("*") if path.is_file())
     written += b"".join(path.read_bytes() for path in place.cache.rglob("*") if path.is_file())
     assert b"hunter2" not in written
@@ -571,8 +571,8 @@ def test_credentials_are_not_in_lock_messages_or_store(place: Workplace, index: 
 
 def test_json_names_the_refused_project(place: Workplace) -> None:
     place.write(manifest('{ path = "libs/acme" }', policy=""))
-    told = msgspec.json.decode(place.fails(1, "lock", "--json").out)
-    assert told["error"]["code"] == "build-not-allowed"
+    refusal = msgspec.json.decode(place.fails(1, "lock", "--json").out)
+    assert refusal["error"]["code"] == "build-not-allowed"
 
 
 def test_a_project_whose_pyproject_is_the_manifest(place: Workplace) -> None:

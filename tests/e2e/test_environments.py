@@ -38,7 +38,7 @@ def test_the_exit_code_and_the_arguments_of_the_step_pass_through(workplace: Wor
     assert done.out == "['--json', 'a b']\n"
 
 
-def test_hydrate_and_run_need_nothing_but_the_store(workplace: Workplace, index: IndexServer, tmp_path: Path) -> None:
+def test_hydrate_and_run_need_only_the_store(workplace: Workplace, index: IndexServer, tmp_path: Path) -> None:
     """Another checkout, an empty cache and no index, as in a container."""
     workplace.ok("lock")
     workplace.ok("bundle")
@@ -140,7 +140,7 @@ def test_the_prefix_behaves_like_a_virtual_environment(workplace: Workplace, tmp
     assert "No broken requirements found" in checked.stdout
 
 
-def test_nothing_of_the_callers_python_leaks_into_a_step(workplace: Workplace, tmp_path: Path) -> None:
+def test_the_callers_python_does_not_leak_into_a_step(workplace: Workplace, tmp_path: Path) -> None:
     leak = tmp_path / "leak"
     leak.mkdir()
     (leak / "leaked.py").write_text("")
@@ -186,7 +186,7 @@ def test_a_stale_lock_is_refused_unless_frozen(workplace: Workplace) -> None:
     assert workplace.ok("run", "--frozen", "train").out == "step train alpha 1.1 hello there\n"
 
 
-def test_status_shows_what_is_shared_and_what_is_stale(workplace: Workplace) -> None:
+def test_status_shows_shared_and_stale_environments(workplace: Workplace) -> None:
     assert "run `envc lock`" in workplace.ok("status").out
     workplace.ok("lock")
     shown = workplace.ok("status", "--json").json

@@ -27,7 +27,7 @@ from envc.model.progress import Silent
 from envc_solvers.pypi.language.requirement import parse
 from envc_solvers.target import Python, default_target
 
-# Whoever runs the tests in the background of a shell has interrupts ignored, and children inherit that.
+# A shell has interrupts ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 settings = FetchSettings(cache=Path(sys.argv[1]))
 source = Source(name="pypi", kind="pypi", url=sys.argv[2])
@@ -42,7 +42,7 @@ with Indexes({"pypi": source}, fetch_context(settings, context)) as origins:
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send to one process")
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to a single process")
 @pytest.mark.parametrize("served", [1, 20, 70])
 def test_ctrl_c_ends_quickly_and_the_next_run_continues(tmp_path: Path, served: int) -> None:
     with IndexServer([build_wheel(f"demo{number}", "1.0") for number in range(PROJECTS)]) as server:

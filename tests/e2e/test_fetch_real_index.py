@@ -64,7 +64,7 @@ def test_a_project_that_does_not_exist(origins: Indexes) -> None:
         index.view("apache-airflow-providers-googel")
 
 
-def test_what_was_fetched_once_is_there_offline(folder: Path) -> None:
+def test_fetched_data_is_available_offline(folder: Path) -> None:
     with open_origins(folder) as origins:
         index = origins.index(TARGETS[0], PYTHON, SourceOrder(("pypi",)))
         view = index.view("requests")

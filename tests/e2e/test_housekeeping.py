@@ -203,17 +203,17 @@ def test_machines_without_write_access_use_a_store_on_a_web_server(bundled: Work
         assert "hunter2" not in refused.err
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send to one process")
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to a single process")
 def test_ctrl_c_does_not_wait_for_a_stalled_store(bundled: Workplace) -> None:
     """Otherwise each running request would be waited for until it times out, several times half a minute."""
-    asked, go = threading.Event(), threading.Event()
+    requested, go = threading.Event(), threading.Event()
 
     class Stalling(FolderServer):
         def answer(
             self, method: str, path: str, headers: dict[str, str], body: bytes
         ) -> tuple[int, dict[str, str], bytes]:
             if "/objects/" in path:
-                asked.set()
+                requested.set()
                 go.wait(120)
             return super().answer(method, path, headers, body)
 
@@ -228,7 +228,7 @@ def test_ctrl_c_does_not_wait_for_a_stalled_store(bundled: Workplace) -> None:
             text=True,
         )
         try:
-            assert asked.wait(60)
+            assert requested.wait(60)
             command.send_signal(signal.SIGINT)
             _, errors = command.communicate(timeout=60)
         finally:

@@ -127,7 +127,7 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path, workplace: Workplac
         assert place.lock.read_text() == workplace.lock.read_text()
 
 
-def test_a_lock_holds_no_address(workplace: Workplace, index: IndexServer) -> None:
+def test_a_lock_contains_no_address(workplace: Workplace, index: IndexServer) -> None:
     workplace.ok("lock")
     text = workplace.lock.read_text()
     assert "://" not in text
@@ -328,7 +328,7 @@ def _branches(workplace: Workplace, ours: str, theirs: str) -> tuple[str, str, s
 def _merge(folder: Path, base: str, ours: str, theirs: str) -> tuple[str, int]:
     """Return git's merge of two branches, and the number of conflicts."""
     if shutil.which("git") is None:
-        pytest.skip("git is not installed; it is the judge here")
+        pytest.skip("git is not installed; the test compares with it")
     for name, text in (("base", base), ("ours", ours), ("theirs", theirs)):
         (folder / name).write_text(text)
     done = subprocess.run(

@@ -27,7 +27,7 @@ align = "{mode}"
 
 @pytest.fixture
 def split(index: IndexServer) -> IndexServer:
-    """`split` is newer on Linux. Each platform has a version of `apart` that the other lacks."""
+    """`split` is newer on Linux. Each platform has a version of `apart` that the other does not have."""
     index.add(build_wheel("split", "2.0", tag=f"{_TAG}-{_TAG}-manylinux_2_17_x86_64"))
     index.add(build_wheel("split", "1.0"))
     index.add(build_wheel("apart", "2.0", tag=f"{_TAG}-{_TAG}-manylinux_2_17_x86_64"))
@@ -45,10 +45,10 @@ def test_targets_agree_as_far_as_the_policy_requires(
     done = workplace.ok("lock")
     locked = tomllib.loads(workplace.lock.read_text())
     assert sorted(p["version"] for p in locked["package"] if p["id"].startswith("pypi:split")) == versions
-    told = (
+    message = (
         "only: apart keeps several versions (2.0 on linux-64, 1.0 on osx-arm64): no version has files for all of them"
     )
-    assert (told in done.err) == (mode == "strong")
+    assert (message in done.err) == (mode == "strong")
     before = workplace.lock.read_bytes()
     workplace.lock.unlink()
     workplace.ok("lock", PYTHONHASHSEED="7")

@@ -62,7 +62,7 @@ def recorded(tmp_path: Path, upstream: IndexServer) -> Iterator[tuple[Replay, Wo
 def test_nothing_is_requested_twice_and_few_requests_are_concurrent(recorded: tuple[Replay, Workplace]) -> None:
     index, place = recorded
     place.ok("lock")
-    pages = [asked.path for asked in index.log if asked.path.startswith("/simple/")]
+    pages = [count.path for count in index.log if count.path.startswith("/simple/")]
     assert len(pages) == len(set(pages)) == WIDTH + 1
     assert index.doubled == []
     assert index.unrecorded == []
@@ -124,10 +124,10 @@ def test_concurrent_locks_share_one_cache(recorded: tuple[Replay, Workplace], tm
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals that cannot be caught")
 def test_a_killed_lock_leaves_a_usable_cache(recorded: tuple[Replay, Workplace]) -> None:
     index, place = recorded
-    for asked in (20, 90, 150):
+    for count in (20, 90, 150):
         killed = subprocess.Popen([ENVC, "lock"], cwd=place.checkout, env=place.env, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
-        while len(index.log) < asked and killed.poll() is None and time.monotonic() < deadline:
+        while len(index.log) < count and killed.poll() is None and time.monotonic() < deadline:
             time.sleep(0.002)
         killed.kill()
         killed.wait()

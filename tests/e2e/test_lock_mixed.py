@@ -58,9 +58,9 @@ def write_numbers(place: Workplace, *versions: str) -> None:
     versions = versions or ("1.0", "2.0")
     changes = {
         subdir.replace("-", "_"): {
-            file: said
+            file: fields
             for version in versions
-            for file, said in record("num", version, f"py312_{subdir[:3]}_0", subdir, **NUM).items()
+            for file, fields in record("num", version, f"py312_{subdir[:3]}_0", subdir, **NUM).items()
         }
         for subdir in ("linux-64", "osx-arm64", "win-64")
     }
@@ -182,15 +182,15 @@ def test_a_constraint_of_the_manifest_is_reported_with_its_line(place: Workplace
 
 def test_a_project_with_a_source_of_its_own_does_not_come_from_conda(place: Workplace, index: IndexServer) -> None:
     inside = f'[sources.inside]\nkind = "pypi"\nurl = "{index.url}"\n'
-    asked = MANIFEST.replace('pypi = ["app"]', 'pypi = [{ name = "num", source = "inside" }]')
-    place.write(asked.replace("[steps.one]", f"{inside}[steps.one]"))
+    query = MANIFEST.replace('pypi = ["app"]', 'pypi = [{ name = "num", source = "inside" }]')
+    place.write(query.replace("[steps.one]", f"{inside}[steps.one]"))
     done = place.fails(1, "lock")
     assert "num 1.0 to 2.0 cannot supply num: it comes from inside (steps.one.pypi[0], line 16)" in done.err
 
 
 def test_both_kinds_are_solved_from_the_command_line(place: Workplace) -> None:
-    asked = ["--conda", "num", "--pypi", "app", "--channel", "./channel", "--platform", "win-64", "--python", "3.12"]
-    done = place.ok("solve", *asked, "--json")
+    query = ["--conda", "num", "--pypi", "app", "--channel", "./channel", "--platform", "win-64", "--python", "3.12"]
+    done = place.ok("solve", *query, "--json")
     packages = {package["name"]: package for package in done.json["packages"]}
     assert {name: package["kind"] for name, package in packages.items()} == {
         "num": "conda",
@@ -200,8 +200,8 @@ def test_both_kinds_are_solved_from_the_command_line(place: Workplace) -> None:
     }
     assert packages["num"]["version"] == "1.0"
     assert packages["app"]["depends"] == ["lib", "num"]
-    assert place.ok("solve", *asked).out.splitlines()[0] == "num=1.0=py312_win_0"
-    done = place.fails(1, "solve", *asked, "--conda", "num >=2")
+    assert place.ok("solve", *query).out.splitlines()[0] == "num=1.0=py312_win_0"
+    done = place.fails(1, "solve", *query, "--conda", "num >=2")
     assert "num 2.0 is excluded by the PyPI packages, which need num<2" in done.err
 
 
@@ -228,7 +228,7 @@ def test_a_real_table_of_names_and_a_real_channel(tmp_path: Path, index: IndexSe
 def test_a_yanked_file_in_a_mixed_step_is_reported_each_time(place: Workplace, index: IndexServer) -> None:
     index.add(build_wheel("lib", "2.0"), yanked="leaks")
     place.write(MANIFEST.replace('pypi = ["app"]', 'pypi = ["app", "lib==2.0"]'))
-    told = "warning: one on linux-64, osx-arm64, win-64: lib 2.0 was yanked: leaks\n"
-    assert told in place.ok("lock").err
-    assert told in place.ok("lock", "--check").err
-    assert told in place.ok("lock", "-P", "tool").err
+    warning = "warning: one on linux-64, osx-arm64, win-64: lib 2.0 was yanked: leaks\n"
+    assert warning in place.ok("lock").err
+    assert warning in place.ok("lock", "--check").err
+    assert warning in place.ok("lock", "-P", "tool").err

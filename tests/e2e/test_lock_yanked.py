@@ -94,10 +94,10 @@ def test_bundle_warns_of_yanked_files_and_run_does_not(workplace: Workplace, ind
             "[steps.train]", "run = \"python -c 'import gamma'\"\n\n[steps.train]"
         )
     )
-    told = f"warning: prepare on {host_platform()}: gamma 2.0 was yanked: broken on Sundays\n"
-    assert told in workplace.ok("lock").err
+    warning = f"warning: prepare on {host_platform()}: gamma 2.0 was yanked: broken on Sundays\n"
+    assert warning in workplace.ok("lock").err
     assert "yanked" not in workplace.ok("bundle", "--step", "train").err
-    assert told in workplace.ok("bundle", "--step", "prepare").err
+    assert warning in workplace.ok("bundle", "--step", "prepare").err
     assert "yanked" not in workplace.ok("run", "prepare").err
     assert "yanked" not in workplace.ok("hydrate", "prepare", "--prefix", "there").err
     status = workplace.ok("status")
@@ -169,10 +169,10 @@ def test_a_yanked_source_distribution_marks_the_wheel_built_from_it(workplace: W
         project_table("linux-64", python=HOST_PYTHON)
         + '[steps.only]\npypi = ["acme==1.0"]\n[policy]\nbuild = ["acme"]\n'
     )
-    told = "warning: only on linux-64: acme 1.0 was yanked: made in haste\n"
-    assert told in workplace.ok("lock").err
-    assert told in workplace.ok("lock", "--check").err
-    assert told in workplace.ok("lock", "--verify").err
+    warning = "warning: only on linux-64: acme 1.0 was yanked: made in haste\n"
+    assert warning in workplace.ok("lock").err
+    assert warning in workplace.ok("lock", "--check").err
+    assert warning in workplace.ok("lock", "--verify").err
 
 
 def test_yanked_build_requirements_are_reported_too(workplace: Workplace, index: IndexServer) -> None:
@@ -184,20 +184,20 @@ def test_yanked_build_requirements_are_reported_too(workplace: Workplace, index:
         project_table("linux-64", "win-64", python=HOST_PYTHON)
         + '[steps.only]\npypi = [{ path = "acme" }]\n[policy]\nbuild = ["acme"]\n'
     )
-    told = (
+    warning = (
         "warning: only on linux-64, win-64: acme-1.0-py3-none-any.whl is built with a yanked file: tinybuild 1.0 was "
         "yanked: forgets files\n  hint: `envc lock -P acme` builds with another version; a requirement that names 1.0 "
         "exactly has to change first\n"
     )
-    assert told in workplace.ok("lock").err
+    assert warning in workplace.ok("lock").err
     text = workplace.lock.read_text()
     assert text.count("yanked") == 1
-    assert told in workplace.ok("lock").err
-    assert told in workplace.ok("lock", "--verify").err
-    assert told in workplace.ok("bundle", "--platform", "linux-64").err.replace("linux-64:", "linux-64, win-64:")
+    assert warning in workplace.ok("lock").err
+    assert warning in workplace.ok("lock", "--verify").err
+    assert warning in workplace.ok("bundle", "--platform", "linux-64").err.replace("linux-64:", "linux-64, win-64:")
     # Built again or taken from the cache, it is the same wheel.
     workplace.lock.unlink()
-    assert told in workplace.ok("lock").err
+    assert warning in workplace.ok("lock").err
     assert workplace.lock.read_text() == text
     write_project(project, project_files("acme", "1.1"))
     assert "yanked" not in workplace.ok("lock", "-P", "acme").err

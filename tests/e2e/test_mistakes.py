@@ -14,16 +14,16 @@ from tests.e2e.command import ENVC, HOST_PYTHON, Workplace, host_platform
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("lock", "--time-limit", "soon"), "--time-limit: 'soon' is neither a moment nor a span"),
         (("gc", "--recent", "2 months"), "--recent: '2 months' is not a fixed span"),
         (("cache", "prune", "--unused", "2026-01-01"), "--unused: '2026-01-01' is a point in time, not a span"),
     ],
 )
-def test_spans_name_their_option(workplace: Workplace, words: tuple[str, ...], told: str) -> None:
+def test_spans_name_their_option(workplace: Workplace, words: tuple[str, ...], message: str) -> None:
     done = workplace.fails(2, *words)
-    assert told in done.err
+    assert message in done.err
     assert 'write a span of time such as "90s"' in done.err
 
 
@@ -56,8 +56,8 @@ def test_frozen_is_suggested_if_it_helps(workplace: Workplace) -> None:
     assert "run `envc lock`, or pass --frozen" in workplace.fails(1, "bundle").err
     assert "run `envc lock`, or pass --frozen" in workplace.fails(1, "verify").err
     for words in (("lock", "--check"), ("bundle", "--record"), ("tag", "v1")):
-        told = workplace.fails(1, *words).err
-        assert "hint: run `envc lock`\n" in told
+        message = workplace.fails(1, *words).err
+        assert "hint: run `envc lock`\n" in message
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_unwritable_locations_are_reported(workplace: Workplace) -> None:
     workplace.ok("lock", "--upgrade", **no_cache)
     for words in (("bundle", "--step", "train"), ("hydrate", "train")):
         workplace.ok("bundle", "--step", "train") if words[0] == "hydrate" else None
-        told = workplace.fails(1, *words, **no_cache).err
-        assert f"{place}" in told and "cannot be written: Not a directory" in told and "ENVC_CACHE_DIR" in told
+        message = workplace.fails(1, *words, **no_cache).err
+        assert f"{place}" in message and "cannot be written: Not a directory" in message and "ENVC_CACHE_DIR" in message
     assert workplace.ok("cache", **no_cache).out == f"{place}\n"
     assert "removed 0 items" in workplace.ok("cache", "prune", "--all", **no_cache).err
     assert "choose another --prefix" in workplace.fails(1, "hydrate", "train", "--prefix", place).err
@@ -95,7 +95,7 @@ def without_rights(workplace: Workplace, *words: str) -> subprocess.CompletedPro
     before: list[str] = []
     if os.geteuid() == 0:
         if shutil.which("setpriv") is None:
-            pytest.skip("nothing here takes root's rights away")
+            pytest.skip("root's rights cannot be dropped here")
         before = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"]
     command = [*before, str(ENVC), *words]
     return subprocess.run(
@@ -103,7 +103,7 @@ def without_rights(workplace: Workplace, *words: str) -> subprocess.CompletedPro
     )
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="rights are no modes there")
+@pytest.mark.skipif(sys.platform == "win32", reason="rights are not file modes there")
 def test_locations_of_other_users_are_reported(workplace: Workplace) -> None:
     workplace.ok("lock")
     workplace.ok("bundle", "--step", "train", "--platform", host_platform())
@@ -124,7 +124,7 @@ def test_locations_of_other_users_are_reported(workplace: Workplace) -> None:
             place.chmod(0o755)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send to one process")
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to a single process")
 def test_ctrl_c_during_start_up(workplace: Workplace) -> None:
     """No traceback, and above all no half-loaded extension module, which would crash when used."""
     (workplace.folder / "modules").mkdir()

@@ -180,18 +180,18 @@ def test_logins(place: Workplace, private: IndexServer, way: str) -> None:
     else:
         env = {"ENVC_KEYRING_PROVIDER": "subprocess"}
         host = private.base.removeprefix("http://")
-        asked = keyring(place, host if way == "keyring by host" else private.url)
+        requests_file = keyring(place, host if way == "keyring by host" else private.url)
         if way == "keyring by user":
             env["ENVC_SOURCE_INTERNAL_USERNAME"] = "me"
         elif way == "pip's keyring":
             env = {"PIP_KEYRING_PROVIDER": "subprocess"}
     locking, bundling = place.ok("lock", **env), place.ok("bundle", **env)
     assert versions(place)["acme-models"] == ("1.0", "internal")
-    told = locking.out + locking.err + bundling.out + bundling.err
-    assert SECRET not in told
+    message = locking.out + locking.err + bundling.out + bundling.err
+    assert SECRET not in message
     assert SECRET.encode() not in everything_written(place)
     if "keyring" in way:
-        lines = asked.read_text().splitlines()
+        lines = requests_file.read_text().splitlines()
         wanted = f"get {private.url} me" if way == "keyring by user" else f"--mode creds get {private.url}"
         assert lines[0] == wanted
         assert len(lines) <= 2 * (2 if way == "keyring by host" else 1)  # once a command
@@ -211,34 +211,34 @@ def test_logins_of_channels(place: Workplace, tmp_path: Path, way: str) -> None:
             env = {"ENVC_SOURCE_INTERNAL_USERNAME": "me", "ENVC_SOURCE_INTERNAL_PASSWORD": SECRET}
         else:
             env = {"ENVC_KEYRING_PROVIDER": "subprocess"}
-            asked = keyring(place, url)
-        told = place.ok("lock", **env).err
+            requests_file = keyring(place, url)
+        message = place.ok("lock", **env).err
         answers = dict(server.log)  # the last of each path
-        assert SECRET not in told
+        assert SECRET not in message
         assert SECRET.encode() not in everything_written(place)
     assert any(path.endswith(".conda") for path in answers)  # looked into for link scripts
     assert 401 not in answers.values()
-    assert way == "variables" or asked.read_text().splitlines() == [f"--mode creds get {url}"]
+    assert way == "variables" or requests_file.read_text().splitlines() == [f"--mode creds get {url}"]
 
 
-def test_a_keyring_is_not_asked_unless_that_is_wanted(place: Workplace, private: IndexServer) -> None:
+def test_a_keyring_is_not_used_unless_enabled(place: Workplace, private: IndexServer) -> None:
     place.write(manifest(declared(private.url)))
-    asked = keyring(place, private.url)
+    requests_file = keyring(place, private.url)
     place.fails(1, "lock")
     place.fails(1, "lock", ENVC_KEYRING_PROVIDER="disabled", PIP_KEYRING_PROVIDER="subprocess")
-    assert not asked.exists()
+    assert not requests_file.exists()
     assert "it must be `subprocess` or `disabled`" in place.fails(2, "lock", ENVC_KEYRING_PROVIDER="import").err
-    (asked.parent / "keyring").unlink()
-    env = {"ENVC_KEYRING_PROVIDER": "subprocess", "PATH": str(asked.parent)}
+    (requests_file.parent / "keyring").unlink()
+    env = {"ENVC_KEYRING_PROVIDER": "subprocess", "PATH": str(requests_file.parent)}
     assert "there is no `keyring` on PATH" in place.fails(2, "lock", **env).err
 
 
-def test_a_keyring_that_knows_nothing(place: Workplace, private: IndexServer) -> None:
+def test_a_keyring_without_the_login(place: Workplace, private: IndexServer) -> None:
     place.write(manifest(declared(private.url)))
     keyring(place, "https://another.example.com/simple")
-    told = place.fails(1, "lock", ENVC_KEYRING_PROVIDER="subprocess").err
-    assert "from internal: HTTP 401" in told
-    assert SECRET not in told
+    message = place.fails(1, "lock", ENVC_KEYRING_PROVIDER="subprocess").err
+    assert "from internal: HTTP 401" in message
+    assert SECRET not in message
 
 
 def test_a_private_index_behind_a_proxy_with_its_own_authority(place: Workplace, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_a_bundle_runs_in_a_root_with_only_libc(place: Workplace, tmp_path: Path
     script = 'mount --rbind /proc "$1/proc" && exec chroot "$1" /env/bin/python -c "$2"'
     command = ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", str(root), MODULES]
     if shutil.which("unshare") is None or subprocess.run([*command[:3], "true"], check=False).returncode:
-        pytest.skip("this machine allows no namespaces")
+        pytest.skip("this machine does not allow namespaces")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout == "/env\n", done.stderr
 
@@ -163,7 +163,7 @@ def test_an_interpreter_for_windows_is_bundled_anywhere(place: Workplace, tmp_pa
 def test_the_interpreter_stays_until_upgraded(place: Workplace) -> None:
     host = host_platform()
     if host != "linux-64":
-        pytest.skip("the archives of this test are called linux-64's")
+        pytest.skip("the names of this test's archives are for linux-64")
     major_minor = ".".join(VERSION.split(".")[:2])
     older, newer = (file_name(f"{major_minor}.{n}", "20260501", "x86_64-unknown-linux-gnu") for n in (1, 2))
     small = archive_of({"python/bin/python": "ELF"})

@@ -23,6 +23,6 @@ def test_report(situation: Path) -> None:
     check_golden(situation.with_suffix(".txt"), report + "\n")
 
 
-def test_every_text_has_its_situation() -> None:
+def test_every_text_has_a_situation() -> None:
     assert len(SITUATIONS) >= 25
     assert sorted(FOLDER.glob("manifests/*.txt")) == [path.with_suffix(".txt") for path in SITUATIONS]

@@ -35,7 +35,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     max_tries: int = 1_000
 
 
-def told(situation: Situation, path: Path) -> Unsolvable:
+def refusal_of(situation: Situation, path: Path) -> Unsolvable:
     """Return the error of `envc lock`, with an index in memory."""
     head = "" if "targets = " in situation.manifest.partition("[")[0] else 'targets = ["linux-64"]\n'
     path.write_text(_PROJECT + head + situation.manifest, encoding="utf-8")
@@ -58,7 +58,7 @@ def told(situation: Situation, path: Path) -> Unsolvable:
 @pytest.mark.parametrize("path", SITUATIONS, ids=lambda path: path.stem)
 def test_refusal(path: Path, tmp_path: Path) -> None:
     situation = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Situation)
-    error = told(situation, tmp_path / "manifest.toml")
+    error = refusal_of(situation, tmp_path / "manifest.toml")
     assert error.refusals, "the situation is one without a solution"
     check_golden(path.with_suffix(".txt"), f"{error}\n")
     data = msgspec.json.format(msgspec.json.encode(error.data()), indent=2).decode() + "\n"
@@ -67,6 +67,6 @@ def test_refusal(path: Path, tmp_path: Path) -> None:
         check_golden(path.with_suffix(".json"), data)
 
 
-def test_every_text_has_its_situation() -> None:
+def test_every_text_has_a_situation() -> None:
     assert len(SITUATIONS) >= 20
     assert sorted(FOLDER.glob("refusals/*.txt")) == [path.with_suffix(".txt") for path in SITUATIONS]

@@ -24,7 +24,7 @@ def backend(folder: Path, body: str) -> tuple[Backend, Path]:
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ("return 5", NO_LIST),
         ("return [5]", NO_LIST),
@@ -34,9 +34,9 @@ def backend(folder: Path, body: str) -> tuple[Backend, Path]:
         ("os._exit(9)", "get_requires_for_build_wheel failed"),
     ],
 )
-def test_invalid_requirements_are_refused(tmp_path: Path, body: str, told: str) -> None:
+def test_invalid_requirements_are_refused(tmp_path: Path, body: str, message: str) -> None:
     hooks, prefix = backend(tmp_path, f"def get_requires_for_build_wheel(settings=None):\n    {body}")
-    with pytest.raises(BuildFailed, match=told):
+    with pytest.raises(BuildFailed, match=message):
         hooks.requires(prefix)
 
 

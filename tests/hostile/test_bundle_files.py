@@ -158,7 +158,7 @@ def test_the_environments_own_files_must_match_their_digest(tmp_path: Path) -> N
         open_bytes(assemble(OBJECTS, own), tmp_path)
 
 
-def test_every_flipped_byte_is_found_or_changes_nothing(tmp_path: Path) -> None:
+def test_every_flipped_byte_is_detected_or_harmless(tmp_path: Path) -> None:
     """Flips bytes at intervals over the whole bundle: the result is always the bundled tree, or nothing."""
     data = BUNDLE.read_bytes()
     whole = _hydrated(open_bytes(data, tmp_path), tmp_path / "whole")

@@ -151,7 +151,7 @@ CASES: dict[str, tuple[Callable[[], Package], str]] = {
         lambda: build_conda("p", files=FILES, info={"paths.json": "[" * 100_000}),
         "info/paths.json cannot be read",
     ),
-    "a placeholder that stands for everything": (
+    "a placeholder that matches everything": (
         lambda: build_conda("p", files=FILES, paths=changed("lib/a", prefix_placeholder="a", file_mode="text")),
         "'lib/a': the placeholder 'a' cannot stand for a prefix",
     ),
@@ -171,7 +171,7 @@ CASES: dict[str, tuple[Callable[[], Package], str]] = {
         lambda: build_conda("p", files=FILES, info={"index.json": "null"}),
         "info/index.json cannot be read",
     ),
-    "a noarch kind that nobody knows": (
+    "an unknown kind of noarch": (
         lambda: build_conda("p", files=FILES, index={"noarch": "perl"}),
         "info/index.json states the noarch kind 'perl'",
     ),

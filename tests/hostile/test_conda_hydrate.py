@@ -101,15 +101,18 @@ CASES: dict[str, tuple[Callable[[], dict[str, Any]], str]] = {
 def test_a_forged_prefix_record_is_refused(case: str, tmp_path: Path) -> None:
     make, reason = CASES[case]
     store = MemoryBlobs()
-    world = tmp_path / "world"
-    (world / "outside").mkdir(parents=True)
-    (world / "outside/precious").write_text(PLACEHOLDER)
-    prefix = world / ("prefix" + "x" * 60)
+    workdir = tmp_path / "world"
+    (workdir / "outside").mkdir(parents=True)
+    (workdir / "outside/precious").write_text(PLACEHOLDER)
+    prefix = workdir / ("prefix" + "x" * 60)
     with pytest.raises(CorruptBlob) as error:
         hydrate_conda(store, forged(store, **make()), prefix, tmp_path / "cache")
     assert reason in str(error.value)
-    assert sorted(path.relative_to(world).as_posix() for path in world.rglob("*")) == ["outside", "outside/precious"]
-    assert (world / "outside/precious").read_text() == PLACEHOLDER
+    assert sorted(path.relative_to(workdir).as_posix() for path in workdir.rglob("*")) == [
+        "outside",
+        "outside/precious",
+    ]
+    assert (workdir / "outside/precious").read_text() == PLACEHOLDER
 
 
 def test_the_unchanged_record_is_hydrated(tmp_path: Path) -> None:

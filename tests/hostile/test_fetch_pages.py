@@ -231,7 +231,7 @@ def test_credentials_in_the_urls_of_files_are_not_shown(server: IndexServer, tmp
 
 
 @pytest.mark.parametrize("trouble", ["401", "403", "500", "cut", "garbage", "gone", "redirect", "metadata", "type"])
-def test_credentials_never_show(
+def test_credentials_are_never_shown(
     server: IndexServer, tmp_path: Path, trouble: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     behaviour = server.behaviour

@@ -109,7 +109,9 @@ def shard_of(server: ChannelServer) -> str:
 
 
 @pytest.mark.parametrize("change", ["other bytes", "gone", "truncated"])
-def test_a_shard_with_another_digest_than_in_the_index(server: ChannelServer, runs: Runs, change: str) -> None:
+def test_a_shard_with_another_digest_than_in_the_index_is_refused(
+    server: ChannelServer, runs: Runs, change: str
+) -> None:
     server.files = shards(LINUX, {"demo": DEMO})
     path = shard_of(server)
     if change == "gone":

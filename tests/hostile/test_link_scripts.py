@@ -62,7 +62,7 @@ def with_flag(flag: int) -> bytes:
     return bytes(data)
 
 
-def test_the_package_that_the_others_derive_from_has_a_script(tmp_path: Path) -> None:
+def test_the_unchanged_package_has_a_script(tmp_path: Path) -> None:
     assert found(HONEST, tmp_path) == (SCRIPT,)
     assert found(with_paths(b'{"paths": [{"_path": "%s"}]}' % SCRIPT.encode()), tmp_path) == (SCRIPT,)
 

@@ -43,7 +43,7 @@ def load(data: bytes) -> dict[str, tuple[int, int, str, bytes]]:
     return tree(read_index(len(data), bytes_reader(data)), data)
 
 
-def test_every_flipped_bit_is_detected_or_changes_nothing() -> None:
+def test_every_flipped_bit_is_detected_or_harmless() -> None:
     """Reads the object without any other information: only its own index, frames and checksums.
 
     A few bits of the compressed index have no meaning for zstd. Flipping them must leave the tree unchanged.
@@ -272,9 +272,9 @@ def bomb(size: int) -> bytes:
 
 def test_a_frame_that_expands_beyond_its_bound_is_not_decompressed() -> None:
     members = tuple(INDEX.members)
-    for size, said in ((1 << 26, 1 << 26), (1 << 26, 4096), (4096, 8192), (FRAME + 512, FRAME)):
+    for size, stated in ((1 << 26, 1 << 26), (1 << 26, 4096), (4096, 8192), (FRAME + 512, FRAME)):
         compressed = bomb(size)
-        frame = Frame(0, len(compressed), said, sha256(compressed))
+        frame = Frame(0, len(compressed), stated, sha256(compressed))
         index = ObjectIndex(artifact=ARTIFACT, layout=LAYOUT, frames=(frame,), members=members)
         with pytest.raises(CorruptBlob):
             load(rebuilt(index, [compressed]))
@@ -310,9 +310,9 @@ def frame_header_size(frame: bytes, size: int) -> bytes:
 def test_the_size_in_a_frame_header_must_be_right() -> None:
     honest = bomb(1 << 20)
     assert len(decompress(honest, "f", limit=1 << 20)) == 1 << 20
-    for said in (1 << 17, (1 << 20) - 1, (1 << 20) + 1, 1 << 30):
+    for stated in (1 << 17, (1 << 20) - 1, (1 << 20) + 1, 1 << 30):
         with pytest.raises(CorruptBlob):
-            decompress(frame_header_size(honest, said), "f", limit=1 << 21)
+            decompress(frame_header_size(honest, stated), "f", limit=1 << 21)
     unsized = zstandard.ZstdCompressor(write_content_size=False).compress(b"x" * 100)
     two = compress(b"x", 1) * 2
     skippable = struct.pack("<II", 0x184D2A5E, 4) + b"abcd"
@@ -408,7 +408,7 @@ def load_bundle(data: bytes) -> list[dict[str, tuple[int, int, str, bytes]]]:
     return found
 
 
-def test_every_flipped_byte_of_a_bundle_is_detected_or_changes_nothing() -> None:
+def test_every_flipped_byte_of_a_bundle_is_detected_or_harmless() -> None:
     whole = load_bundle(BUNDLE)
     for position in range(len(BUNDLE)):
         broken = bytearray(BUNDLE)

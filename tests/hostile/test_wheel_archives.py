@@ -70,7 +70,7 @@ def wheel() -> Distribution:
     return build_wheel("demo")
 
 
-def test_the_wheel_that_the_others_are_made_from_is_installed(wheel: Distribution, tmp_path: Path) -> None:
+def test_the_unchanged_wheel_is_installed(wheel: Distribution, tmp_path: Path) -> None:
     assert install(wheel.data, tmp_path) == {
         "lib/python3.12/site-packages/demo.py",
         f"lib/python3.12/site-packages/{DIST_INFO}/INSTALLER",
@@ -101,23 +101,23 @@ def test_the_wheel_that_the_others_are_made_from_is_installed(wheel: Distributio
         ("demo-1.0.data/data/.ENVC/record.json", "reserved folder"),
     ],
 )
-def test_names_that_leave_the_folder(path: str, reason: str, tmp_path: Path) -> None:
+def test_names_that_leave_the_folder_are_refused(path: str, reason: str, tmp_path: Path) -> None:
     assert reason in refusal(build_wheel("demo", files={path: "x = 1\n"}).data, tmp_path)
 
 
-def test_a_name_that_ends_early_for_some_readers(tmp_path: Path) -> None:
+def test_a_name_with_a_nul_byte_is_refused(tmp_path: Path) -> None:
     data = build_wheel("demo", files={"demo.py_.txt": "x = 1\n"}).data
     assert "control character" in refusal(data.replace(b"demo.py_.txt", b"demo.py\0.txt"), tmp_path)
 
 
 @pytest.mark.parametrize("path", ["demo/aux.py", "demo/x:stream", "demo/trailing. ", "demo/what?.py"])
-def test_names_that_windows_reads_as_something_else(path: str, tmp_path: Path) -> None:
+def test_names_that_windows_reads_differently_are_refused(path: str, tmp_path: Path) -> None:
     data = build_wheel("demo", files={path: "x = 1\n"}).data
     assert f"lib/python3.12/site-packages/{path}" in install(data, tmp_path)
     assert "not a valid file name on Windows" in refusal(data, tmp_path, layout="nt")
 
 
-def test_an_entry_that_occurs_twice(wheel: Distribution, tmp_path: Path) -> None:
+def test_a_duplicate_entry_is_refused(wheel: Distribution, tmp_path: Path) -> None:
     buffer = io.BytesIO(wheel.data)
     with zipfile.ZipFile(buffer, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
         archive.writestr("demo.py", "evil = True\n")
@@ -125,22 +125,22 @@ def test_an_entry_that_occurs_twice(wheel: Distribution, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("other", ["DEMO.py", "Demo.PY"])
-def test_entries_that_differ_in_case_alone(other: str, tmp_path: Path) -> None:
+def test_entries_that_differ_only_in_case_are_refused(other: str, tmp_path: Path) -> None:
     assert "only in case" in refusal(build_wheel("demo", files={"demo.py": "", other: ""}).data, tmp_path)
 
 
-def test_entries_that_differ_in_unicode_normal_form_alone(tmp_path: Path) -> None:
+def test_entries_that_differ_only_in_unicode_normal_form_are_refused(tmp_path: Path) -> None:
     data = build_wheel("demo", files={"caf\u00e9.py": "", "cafe\u0301.py": ""}).data
     assert "only in case" in refusal(data, tmp_path)
 
 
-def test_a_file_below_a_file(tmp_path: Path) -> None:
+def test_a_file_below_a_file_is_refused(tmp_path: Path) -> None:
     data = build_wheel("demo", files={"demo": "x", "demo/inner.py": ""}).data
     assert "is both a member and a folder" in refusal(data, tmp_path)
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFDIR])
-def test_an_entry_that_is_no_plain_file(kind: int, wheel: Distribution, tmp_path: Path) -> None:
+def test_links_and_special_files_are_refused(kind: int, wheel: Distribution, tmp_path: Path) -> None:
     def change(info: zipfile.ZipInfo, data: bytes) -> tuple[zipfile.ZipInfo, bytes]:
         if info.filename == "demo.py":
             info.external_attr = (kind | 0o777) << 16
@@ -149,7 +149,7 @@ def test_an_entry_that_is_no_plain_file(kind: int, wheel: Distribution, tmp_path
     assert "'demo.py' is neither a file nor a folder" in refusal(rebuilt(wheel, change), tmp_path)
 
 
-def test_a_folder_with_content(wheel: Distribution, tmp_path: Path) -> None:
+def test_a_folder_with_content_is_refused(wheel: Distribution, tmp_path: Path) -> None:
     data = rebuilt(wheel, lambda info, data: (info, data))
     buffer = io.BytesIO(data)
     with zipfile.ZipFile(buffer, "a") as archive:
@@ -166,11 +166,11 @@ def patched(data: bytes, *, signature: bytes, field: int, value: int, size: int 
 LOCAL, DIRECTORY, END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 
 
-def test_an_encrypted_entry(wheel: Distribution, tmp_path: Path) -> None:
+def test_an_encrypted_entry_is_refused(wheel: Distribution, tmp_path: Path) -> None:
     assert "is encrypted" in refusal(patched(wheel.data, signature=DIRECTORY, field=8, value=1), tmp_path)
 
 
-def test_a_method_that_wheels_do_not_use(tmp_path: Path) -> None:
+def test_an_unsupported_compression_method_is_refused(tmp_path: Path) -> None:
     data = build_wheel("demo", compression=zipfile.ZIP_BZIP2).data
     assert "compressed with method 12" in refusal(data, tmp_path)
 
@@ -180,7 +180,7 @@ def test_a_method_that_wheels_do_not_use(tmp_path: Path) -> None:
     [(6, 0x800, 2), (8, 0, 2), (14, 1, 4), (18, 1, 4), (22, 1, 4), (30, ord("D"), 1)],
     ids=["flags", "method", "checksum", "packed size", "size", "name"],
 )
-def test_a_header_that_the_directory_contradicts(
+def test_a_header_that_contradicts_the_directory_is_refused(
     field: int, value: int, size: int, wheel: Distribution, tmp_path: Path
 ) -> None:
     data = patched(wheel.data, signature=LOCAL, field=field, value=value, size=size)
@@ -213,12 +213,12 @@ def test_a_streamed_archive_is_read(large: bool, tmp_path: Path) -> None:
     assert "lib/python3.12/site-packages/demo.py" in install(streamed(large=large), tmp_path)
 
 
-def test_a_streamed_archive_whose_trailing_sizes_are_wrong(tmp_path: Path) -> None:
+def test_a_streamed_archive_with_wrong_trailing_sizes_is_refused(tmp_path: Path) -> None:
     data = patched(streamed(), signature=b"PK\x07\x08", field=12, value=7, size=4)
     assert "what follows 'demo.py' and the directory disagree" in refusal(data, tmp_path)
 
 
-def test_a_streamed_archive_whose_leading_sizes_are_neither_absent_nor_right(tmp_path: Path) -> None:
+def test_a_streamed_archive_with_wrong_leading_sizes_is_refused(tmp_path: Path) -> None:
     data = patched(streamed(), signature=LOCAL, field=22, value=7, size=4)
     assert "the header of 'demo.py' and the directory disagree about its size" in refusal(data, tmp_path)
 
@@ -234,7 +234,7 @@ def test_a_large_header_is_read(wheel: Distribution, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("named", ["another.py", "demo.py"])
-def test_a_second_name_in_an_extra_field(named: str, wheel: Distribution, tmp_path: Path) -> None:
+def test_a_second_name_in_an_extra_field_is_refused(named: str, wheel: Distribution, tmp_path: Path) -> None:
     """Info-ZIP's Unicode path, which unzip and some installers use and Python's reader ignores."""
     raw = b"demo.py"
     field = struct.pack("<BL", 1, zlib.crc32(raw)) + named.encode()
@@ -251,20 +251,20 @@ def test_a_second_name_in_an_extra_field(named: str, wheel: Distribution, tmp_pa
         assert "'demo.py' has another name in an extra field" in refusal(data, tmp_path)
 
 
-def test_bytes_before_the_archive(wheel: Distribution, tmp_path: Path) -> None:
+def test_bytes_before_the_archive_are_refused(wheel: Distribution, tmp_path: Path) -> None:
     assert "belong to no entry" in refusal(b"#!/bin/sh\nexit 1\n" + wheel.data, tmp_path)
 
 
-def test_bytes_after_the_archive(wheel: Distribution, tmp_path: Path) -> None:
+def test_bytes_after_the_archive_are_refused(wheel: Distribution, tmp_path: Path) -> None:
     assert "bytes follow its end" in refusal(wheel.data + b"tail", tmp_path)
 
 
-def test_two_archives_in_one_file(wheel: Distribution, tmp_path: Path) -> None:
+def test_two_archives_in_one_file_are_refused(wheel: Distribution, tmp_path: Path) -> None:
     other = build_wheel("demo", files={"demo.py": "evil = True\n"})
     assert "belong to no entry" in refusal(other.data + wheel.data, tmp_path)
 
 
-def test_an_archive_hidden_in_the_comment(wheel: Distribution, tmp_path: Path) -> None:
+def test_an_archive_hidden_in_the_comment_is_refused(wheel: Distribution, tmp_path: Path) -> None:
     """Readers that use the first end record see another archive than readers that use the last one."""
     at = wheel.data.index(DIRECTORY)
     second = bytearray(wheel.data[at:])
@@ -273,7 +273,7 @@ def test_an_archive_hidden_in_the_comment(wheel: Distribution, tmp_path: Path) -
     assert "bytes before the directory belong to no entry" in refusal(data, tmp_path)
 
 
-def test_a_comment_is_read_past(wheel: Distribution, tmp_path: Path) -> None:
+def test_a_comment_is_accepted(wheel: Distribution, tmp_path: Path) -> None:
     buffer = io.BytesIO(wheel.data)
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.comment = b"built by nobody"
@@ -281,12 +281,12 @@ def test_a_comment_is_read_past(wheel: Distribution, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_archive_with_more_entries_than_16_bits_count(tmp_path: Path) -> None:
+def test_an_archive_with_more_than_65535_entries_is_read(tmp_path: Path) -> None:
     files = {f"demo/{number}": "" for number in range(65_600)}
     assert len(install(build_wheel("demo", files=files, compression=0).data, tmp_path)) == 65_604
 
 
-def test_an_entry_hidden_between_others(wheel: Distribution, tmp_path: Path) -> None:
+def test_an_entry_hidden_between_others_is_refused(wheel: Distribution, tmp_path: Path) -> None:
     """A streaming reader would install the entry, but the directory does not list it."""
     extra = io.BytesIO()
     with zipfile.ZipFile(extra, "w") as archive:
@@ -299,7 +299,7 @@ def test_an_entry_hidden_between_others(wheel: Distribution, tmp_path: Path) -> 
     assert "belong to no entry" in refusal(bytes(data), tmp_path)
 
 
-def test_entries_that_overlap(wheel: Distribution, tmp_path: Path) -> None:
+def test_overlapping_entries_are_refused(wheel: Distribution, tmp_path: Path) -> None:
     """Zip bombs are made this way: they unpack the same content many times."""
     second = wheel.data.index(DIRECTORY, wheel.data.index(DIRECTORY) + 4)
     data = bytearray(wheel.data)
@@ -307,7 +307,7 @@ def test_entries_that_overlap(wheel: Distribution, tmp_path: Path) -> None:
     assert "entries overlap" in refusal(bytes(data), tmp_path)
 
 
-def test_a_member_that_goes_on_after_the_end(wheel: Distribution, tmp_path: Path) -> None:
+def test_a_member_longer_than_the_file_is_refused(wheel: Distribution, tmp_path: Path) -> None:
     """Both headers of the second-to-last member state the same size, which is too large for the file."""
     data = bytearray(wheel.data)
     *_, longer, last = (match.start() for match in re.finditer(re.escape(DIRECTORY), wheel.data))
@@ -331,24 +331,24 @@ def shifted(data: bytes, by: int) -> bytes:
     return bytes(changed)
 
 
-def test_offsets_that_lie_alike(wheel: Distribution, tmp_path: Path) -> None:
+def test_shifted_offsets_are_refused(wheel: Distribution, tmp_path: Path) -> None:
     assert zipfile.ZipFile(io.BytesIO(shifted(wheel.data, 7))).testzip() is None
     assert "the offset of the directory" in refusal(shifted(wheel.data, 7), tmp_path)
 
 
 @pytest.mark.parametrize("field", [8, 10], ids=["on this disk", "in total"])
-def test_an_end_that_counts_other_entries(field: int, wheel: Distribution, tmp_path: Path) -> None:
+def test_a_wrong_count_of_entries_is_refused(field: int, wheel: Distribution, tmp_path: Path) -> None:
     data = patched(wheel.data, signature=END, field=field, value=1)
     assert "disagree about the number of entries" in refusal(data, tmp_path)
 
 
-def test_a_truncated_archive(wheel: Distribution, tmp_path: Path) -> None:
+def test_a_truncated_wheel_is_refused(wheel: Distribution, tmp_path: Path) -> None:
     """`refusal` checks that BadArtifact is raised, and no other error, at every length."""
     for length in range(0, len(wheel.data), 37):
         refusal(wheel.data[:length], tmp_path)
 
 
-def test_content_that_does_not_unpack(wheel: Distribution, tmp_path: Path) -> None:
+def test_content_that_cannot_be_decompressed_is_refused(wheel: Distribution, tmp_path: Path) -> None:
     """`refusal` checks that BadArtifact is raised, and not an error of the decompressor."""
     at = wheel.data.index(b"demo.py") + len(b"demo.py") + 3
     refusal(wheel.data[:at] + bytes([wheel.data[at] ^ 0xFF]) + wheel.data[at + 1 :], tmp_path)
@@ -359,38 +359,38 @@ def test_too_many_entries_are_refused(wheel: Distribution, tmp_path: Path) -> No
     assert "4 entries, more than 3" in refusal(wheel.data, tmp_path, limits=Limits(entries=3))
 
 
-def test_too_much_content(tmp_path: Path) -> None:
+def test_too_much_content_is_refused(tmp_path: Path) -> None:
     data = build_wheel("demo", files={"demo.py": b"#" * 100_000}).data
     install(data, tmp_path, limits=Limits(unpacked=102_000))
     assert "it unpacks from" in refusal(data, tmp_path, limits=Limits(unpacked=100_000))
 
 
-def test_content_that_is_compressed_beyond_belief(tmp_path: Path) -> None:
+def test_an_excessive_compression_ratio_is_refused(tmp_path: Path) -> None:
     data = build_wheel("demo", files={"demo.py": b"#" * 5_000_000}).data
     install(data, tmp_path)
     assert "it unpacks from" in refusal(data, tmp_path, limits=Limits(free=1_000_000))
 
 
-def test_metadata_that_would_fill_the_memory(wheel: Distribution, tmp_path: Path) -> None:
+def test_oversized_metadata_is_refused(wheel: Distribution, tmp_path: Path) -> None:
     assert f"{DIST_INFO}/WHEEL is" in refusal(wheel.data, tmp_path, limits=Limits(small=20))
 
 
 @pytest.mark.parametrize(
     "file", ["demo.whl", "demo-1.0.zip", "demo-one-py3-none-any.whl", "../demo-1.0-py3-none-any.whl"]
 )
-def test_a_file_name_that_is_no_wheels(file: str, wheel: Distribution, tmp_path: Path) -> None:
+def test_an_invalid_wheel_name_is_refused(file: str, wheel: Distribution, tmp_path: Path) -> None:
     """`refusal` checks that BadArtifact is raised and names the file."""
     refusal(wheel.data, tmp_path, file=file)
 
 
-def test_a_file_that_record_does_not_list(wheel: Distribution, tmp_path: Path) -> None:
+def test_a_file_missing_from_record_is_refused(wheel: Distribution, tmp_path: Path) -> None:
     buffer = io.BytesIO(wheel.data)
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.writestr("smuggled.py", "evil = True\n")
     assert "smuggled.py is not listed in RECORD" in refusal(buffer.getvalue(), tmp_path)
 
 
-def test_a_file_without_a_digest(tmp_path: Path) -> None:
+def test_a_file_without_a_digest_is_refused(tmp_path: Path) -> None:
     wheel = build_wheel("demo")
     line = re.compile(rb"demo\.py,sha256=[^,]*,")
     data = rebuilt(wheel, lambda info, data: (info, line.sub(b"demo.py,,", data)))
@@ -398,12 +398,12 @@ def test_a_file_without_a_digest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("weak", ["md5", "sha1", "sha224"])
-def test_a_weak_digest(weak: str, tmp_path: Path) -> None:
+def test_a_weak_digest_is_refused(weak: str, tmp_path: Path) -> None:
     data = rebuilt(build_wheel("demo"), lambda info, data: (info, data.replace(b"sha256=", f"{weak}=".encode())))
     assert "sha256 is the weakest that is accepted" in refusal(data, tmp_path)
 
 
-def test_content_that_record_does_not_know(wheel: Distribution, tmp_path: Path) -> None:
+def test_content_that_contradicts_record_is_refused(wheel: Distribution, tmp_path: Path) -> None:
     def change(info: zipfile.ZipInfo, data: bytes) -> tuple[zipfile.ZipInfo, bytes]:
         return info, data.replace(b"print", b"evil_") if info.filename == "demo.py" else data
 
@@ -411,7 +411,7 @@ def test_content_that_record_does_not_know(wheel: Distribution, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("path", ["../../../bin/python", "/etc/passwd", "missing.py"])
-def test_record_that_lists_what_is_not_there(path: str, wheel: Distribution, tmp_path: Path) -> None:
+def test_a_record_that_lists_missing_files_is_refused(path: str, wheel: Distribution, tmp_path: Path) -> None:
     digest = "sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
     assert "which is not in the archive" in refusal(with_line(wheel, f"{path},{digest},0\n"), tmp_path)
 
@@ -422,19 +422,19 @@ def test_of_several_files_that_are_missing_the_first_is_named(wheel: Distributio
     assert "RECORD lists 'aa.py'" in refusal(with_line(wheel, lines), tmp_path)
 
 
-def test_record_that_contradicts_itself(wheel: Distribution, tmp_path: Path) -> None:
+def test_a_contradictory_record_is_refused(wheel: Distribution, tmp_path: Path) -> None:
     digest = "sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
     assert "contradicts itself" in refusal(with_line(wheel, f"demo.py,{digest},0\n"), tmp_path)
 
 
 @pytest.mark.parametrize("missing", ["RECORD", "WHEEL", "METADATA"])
-def test_a_wheel_without_one_of_its_own_files(missing: str, wheel: Distribution, tmp_path: Path) -> None:
+def test_a_wheel_without_a_required_file_is_refused(missing: str, wheel: Distribution, tmp_path: Path) -> None:
     data = rebuilt(wheel, lambda info, data: None if info.filename.endswith(missing) else (info, data))
     assert missing in refusal(data, tmp_path)
 
 
 @pytest.mark.parametrize("folder", ["other-1.0.dist-info", "demo-2.0.dist-info", "DEMO-1.0.DIST-INFO"])
-def test_a_second_dist_info_folder(folder: str, tmp_path: Path) -> None:
+def test_a_second_dist_info_folder_is_refused(folder: str, tmp_path: Path) -> None:
     """`refusal` checks that BadArtifact is raised, however the second folder is spelt."""
     data = build_wheel("demo", files={"demo.py": "", f"{folder}/METADATA": "Name: other\nVersion: 1.0\n"}).data
     refusal(data, tmp_path)
@@ -443,9 +443,7 @@ def test_a_second_dist_info_folder(folder: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "folder", ["demo-1.0.DIST-INFO", "demo-1.0.Dist-info", "demo-one.dist-info", "demo.dist-info", "1.0.dist-info"]
 )
-def test_a_dist_info_folder_that_is_spelt_in_no_way_that_counts(
-    folder: str, wheel: Distribution, tmp_path: Path
-) -> None:
+def test_a_misspelt_dist_info_folder_is_refused(folder: str, wheel: Distribution, tmp_path: Path) -> None:
     def change(info: zipfile.ZipInfo, data: bytes) -> tuple[zipfile.ZipInfo, bytes]:
         info.filename = info.filename.replace(DIST_INFO, folder)
         return info, data.replace(DIST_INFO.encode(), folder.encode())
@@ -455,12 +453,12 @@ def test_a_dist_info_folder_that_is_spelt_in_no_way_that_counts(
 
 
 @pytest.mark.parametrize("file", ["other-1.0-py3-none-any.whl", "demo-1.1-py3-none-any.whl"])
-def test_a_wheel_of_another_package_or_version(file: str, wheel: Distribution, tmp_path: Path) -> None:
+def test_a_wheel_of_another_package_or_version_is_refused(file: str, wheel: Distribution, tmp_path: Path) -> None:
     assert "belongs to another package or version" in refusal(wheel.data, tmp_path, file=file)
 
 
 @pytest.mark.parametrize("metadata", ["Name: other\nVersion: 1.0\n", "Name: demo\nVersion: 2.0\n", "Summary: none\n"])
-def test_metadata_of_another_package_or_version(metadata: str, tmp_path: Path) -> None:
+def test_metadata_of_another_package_or_version_is_refused(metadata: str, tmp_path: Path) -> None:
     wheel = build_wheel("demo", metadata=f"Metadata-Version: 2.1\n{metadata}")
     reason = refusal(wheel.data, tmp_path)
     assert "it calls itself" in reason or "it states no values" in reason
@@ -475,7 +473,7 @@ def test_metadata_of_another_package_or_version(metadata: str, tmp_path: Path) -
         ("1" * 50, f"'{'1' * 40}' cannot be read"),
     ],
 )
-def test_a_wheel_format_that_is_not_known(version: str, reason: str, tmp_path: Path) -> None:
+def test_an_unknown_wheel_format_is_refused(version: str, reason: str, tmp_path: Path) -> None:
     wheel = build_wheel("demo", extra_dist_info={"WHEEL": f"Wheel-Version: {version}\n"})
     assert reason in refusal(wheel.data, tmp_path)
 
@@ -494,7 +492,7 @@ def test_the_message_about_many_dist_info_folders_is_cut(tmp_path: Path) -> None
     assert reason.endswith(": " + ", ".join(sorted([DIST_INFO, *folders]))[:200])
 
 
-def test_a_data_folder_that_is_spelt_differently(tmp_path: Path) -> None:
+def test_a_data_folder_with_another_spelling_is_refused(tmp_path: Path) -> None:
     wheel = build_wheel("demo", files={"Demo-1.0.data/purelib/demo.py": ""})
     assert f"'{DIST_INFO}' and 'Demo-1.0.data' are spelt differently" in refusal(wheel.data, tmp_path)
 
@@ -506,7 +504,7 @@ def test_a_folder_that_looks_like_the_data_of_another_package_is_a_package(tmp_p
 
 
 @pytest.mark.parametrize("path", ["demo-1.0.data/loose.py", "demo-1.0.data/stdlib/os.py", "demo-1.0.data/purelib"])
-def test_data_outside_of_its_folders(path: str, tmp_path: Path) -> None:
+def test_data_outside_known_folders_is_refused(path: str, tmp_path: Path) -> None:
     reason = refusal(build_wheel("demo", files={path: ""}).data, tmp_path)
     assert f"'{path}' is in none of the data folders" in reason
 
@@ -542,7 +540,7 @@ def test_a_script_as_large_as_the_limit_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["WHEEL", "RECORD", "entry_points.txt"])
-def test_texts_that_are_not_utf_8(name: str, tmp_path: Path) -> None:
+def test_texts_that_are_not_utf_8_are_refused(name: str, tmp_path: Path) -> None:
     wheel = build_wheel("demo", extra_dist_info={name: b"\xff"} if name != "RECORD" else {})
     data = rebuilt(wheel, lambda info, data: (info, b"\xff" if info.filename.endswith(name) else data))
     assert f"{name} is not UTF-8" in refusal(data, tmp_path)
@@ -561,7 +559,7 @@ def test_texts_that_are_not_utf_8(name: str, tmp_path: Path) -> None:
         (LAYOUT, "data/share/pyvenv.cfg", False),
     ],
 )
-def test_only_the_folders_of_the_interpreter_are_its_own(layout: str, path: str, refused: bool, tmp_path: Path) -> None:
+def test_only_folders_of_the_interpreter_are_reserved(layout: str, path: str, refused: bool, tmp_path: Path) -> None:
     wheel = build_wheel("demo", files={f"demo-1.0.data/{path}": "evil"})
     if refused:
         assert "replace the environment's own" in refusal(wheel.data, tmp_path, layout=layout)
@@ -569,7 +567,7 @@ def test_only_the_folders_of_the_interpreter_are_its_own(layout: str, path: str,
         assert install(wheel.data, tmp_path, layout=layout)
 
 
-def test_a_data_folder_that_does_not_exist(tmp_path: Path) -> None:
+def test_an_unknown_data_folder_is_refused(tmp_path: Path) -> None:
     wheel = build_wheel("demo", files={"demo-1.0.data/stdlib/os.py": "evil = True\n"})
     assert "none of the data folders" in refusal(wheel.data, tmp_path)
 
@@ -585,12 +583,12 @@ def test_a_data_folder_that_does_not_exist(tmp_path: Path) -> None:
         "data/bin/Python",
     ],
 )
-def test_files_that_would_replace_the_interpreter(path: str, tmp_path: Path) -> None:
+def test_files_that_would_replace_the_interpreter_are_refused(path: str, tmp_path: Path) -> None:
     wheel = build_wheel("demo", files={f"demo-1.0.data/{path}": "evil"})
     assert "replace" in refusal(wheel.data, tmp_path)
 
 
-def test_files_that_meet_in_one_place(tmp_path: Path) -> None:
+def test_two_files_for_one_path_are_refused(tmp_path: Path) -> None:
     wheel = build_wheel("demo", files={"demo.py": "a", "demo-1.0.data/purelib/demo.py": "b"})
     assert "two of its files would become" in refusal(wheel.data, tmp_path)
 
@@ -618,7 +616,7 @@ def test_files_that_meet_in_one_place(tmp_path: Path) -> None:
         ("demo", "demo:main [extra"),
     ],
 )
-def test_entry_points_that_hold_separators_or_code(name: str, reference: str, tmp_path: Path) -> None:
+def test_entry_points_with_separators_or_code_are_refused(name: str, reference: str, tmp_path: Path) -> None:
     """`refusal` checks that BadArtifact is raised before a launcher is written."""
     wheel = build_wheel("demo", entry_points={"console_scripts": {name: reference}})
     refusal(wheel.data, tmp_path)

@@ -1,4 +1,4 @@
-"""Any change of a wheel's bytes is refused, or leaves the tree as it was; nothing else ever happens."""
+"""Any change of a wheel's bytes is refused, or leaves the installed tree unchanged."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def check(damaged: bytes, folder: Path) -> None:
         assert found == tree(WHEEL.data, folder)
 
 
-def test_the_whole_wheel_is_installed(tmp_path: Path) -> None:
+def test_the_undamaged_wheel_is_installed(tmp_path: Path) -> None:
     assert len(tree(WHEEL.data, tmp_path)) == 8
 
 
@@ -59,7 +59,7 @@ def test_every_single_byte(bits: int, tmp_path: Path) -> None:
 slices = st.tuples(st.integers(0, len(WHEEL.data)), st.integers(0, 40))
 
 
-# Every example writes the same folder anew, and may take its time.
+# Every example rewrites the same folder, and has no deadline.
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cut=slices, put=st.binary(max_size=40))
 def test_bytes_cut_out_put_in_and_replaced(cut: tuple[int, int], put: bytes, tmp_path: Path) -> None:

@@ -44,20 +44,20 @@ def compare(left: str, right: str) -> int:
 
 def starts_with(text: str, prefix: str) -> bool:
     """The documented meaning of ``prefix.*``: equal parts, except that the last starts with the prefix's last part."""
-    (parts, local), (wanted, wanted_local) = split_version(text), split_version(prefix)
-    if wanted_local:
-        if compare_parts(parts, wanted):
+    (parts, local), (prefix_parts, prefix_local) = split_version(text), split_version(prefix)
+    if prefix_local:
+        if compare_parts(parts, prefix_parts):
             return False
-        parts, wanted = local, wanted_local
-    before = len(wanted) - 1
-    if compare_parts(parts[:before], wanted[:before]):
+        parts, prefix_parts = local, prefix_local
+    before = len(prefix_parts) - 1
+    if compare_parts(parts[:before], prefix_parts[:before]):
         return False
     part = parts[before] if len(parts) > before else ()
-    last = len(wanted[before]) - 1
-    if compare_parts([part[:last]], [wanted[before][:last]]):
+    last = len(prefix_parts[before]) - 1
+    if compare_parts([part[:last]], [prefix_parts[before][:last]]):
         return False
     atom: Atom = part[last] if len(part) > last else 0
-    goal = wanted[before][last]
+    goal = prefix_parts[before][last]
     if isinstance(goal, str):
         return isinstance(atom, str) and atom.startswith(goal)
     return atom == goal

@@ -39,9 +39,9 @@ def problem(specs: Sequence[str]) -> CondaProblem:
     return CondaProblem(target="linux-64", specs=roots, channels=("main",), virtual=VIRTUAL)
 
 
-def answer(records: Sequence[Record], asked: CondaProblem) -> Solution | CondaUnsolvable:
+def answer(records: Sequence[Record], posed: CondaProblem) -> Solution | CondaUnsolvable:
     try:
-        return solve_conda(asked, MemoryRepodata(records, "linux-64"))
+        return solve_conda(posed, MemoryRepodata(records, "linux-64"))
     except CondaUnsolvable as error:
         return error
 
@@ -92,7 +92,7 @@ def test_records_forbidden_together_are_not_chosen_together(
         for each in group.values():
             names[each.name] = names.get(each.name, frozenset()) | {(each.channel, each.subdir, each.file)}
         forbidden.append(ForbiddenRecords(names, ("is forbidden",)))
-    asked = msgspec.structs.replace(problem(specs), forbidden=tuple(forbidden))
+    posed = msgspec.structs.replace(problem(specs), forbidden=tuple(forbidden))
 
     def is_allowed(choice: Mapping[str, Record]) -> bool:
         return not any(
@@ -100,11 +100,11 @@ def test_records_forbidden_together_are_not_chosen_together(
             for group in groups
         )
 
-    found = answer(records, asked)
+    found = answer(records, posed)
     if isinstance(found, CondaUnsolvable):
         assert not any(map(is_allowed, solutions(records, specs, VIRTUAL)))
         named = [forbidden[number] for number in found.conflict.forbidden]
-        fewer = msgspec.structs.replace(asked, forbidden=tuple(named))
+        fewer = msgspec.structs.replace(posed, forbidden=tuple(named))
         assert isinstance(answer(records, fewer), CondaUnsolvable), "the named specs suffice for the conflict"
     else:
         choice = chosen(found, records)
@@ -115,8 +115,8 @@ def test_records_forbidden_together_are_not_chosen_together(
 @given(conda_records(), specs_lists)
 @settings(max_examples=300, deadline=None)
 def test_a_proof_consists_of_contradicting_facts(records: list[Record], specs: list[str]) -> None:
-    asked = problem(specs)
-    attempt = Attempt(asked, Tables(asked, MemoryRepodata(records, "linux-64")))
+    posed = problem(specs)
+    attempt = Attempt(posed, Tables(posed, MemoryRepodata(records, "linux-64")))
     if attempt.solve():
         return
     assert attempt.search.proof is not None
@@ -128,16 +128,16 @@ def test_a_proof_consists_of_contradicting_facts(records: list[Record], specs: l
             continue
         name = tables[fact.variable].name
         for place in ranks(fact.candidates) if fact.requirer != ROOT else [-1]:
-            said = tables[fact.requirer].records[place] if place >= 0 else None
-            texts = specs if said is None else said.depends
-            limits = () if said is None else said.constrains
+            requirer = tables[fact.requirer].records[place] if place >= 0 else None
+            texts = specs if requirer is None else requirer.depends
+            limits = () if requirer is None else requirer.constrains
             allowed = {
                 rank
                 for rank, record in enumerate(tables[fact.variable].records)
                 if all(parse_matchspec(text).matches(record) for text in (*texts, *limits) if _names(text, name))
             }
             may_be_absent = not any(_names(text, name) for text in texts)
-            if not _rules_itself_out(said):
+            if not _rules_itself_out(requirer):
                 assert allowed <= set(ranks(fact.allowed)), "the record requires at least as much as the leaf states"
                 assert fact.allowed & ABSENT or not may_be_absent
     assert not is_solvable([fact for fact in facts if isinstance(fact, Requires)], ROOT, base.__getitem__, 1_000)
@@ -218,8 +218,8 @@ def test_preferring_a_solution_gives_the_same_solution(records: list[Record], sp
 def test_a_constraint_is_a_filter(records: list[Record], specs: list[str], limit: str) -> None:
     spec = parse_matchspec(limit)
     kept = [record for record in records if record.name != spec.name or spec.matches(record)]
-    asked = msgspec.structs.replace(problem(specs), constraints=(CondaRoot(spec, limit, ("constraints", 0)),))
-    narrowed = answer(records, asked)
+    posed = msgspec.structs.replace(problem(specs), constraints=(CondaRoot(spec, limit, ("constraints", 0)),))
+    narrowed = answer(records, posed)
     assert isinstance(narrowed, Solution) == bool(solutions(kept, specs, VIRTUAL))
     if isinstance(narrowed, Solution):
         assert complaints(chosen(narrowed, kept), specs, VIRTUAL) == []

@@ -95,12 +95,12 @@ def test_the_wording_says_what_to_do(correction: Correction, more: int, loosened
     count = MOST + more
     texts = [f"p{number} <{number}" for number in range(count)]
     instead = {number: f"p{number}" for number in correction.left_out if number in loosened}
-    said = in_words(texts, correction, instead, "conda")
+    wording = in_words(texts, correction, instead, "conda")
     expected = [
         instead.get(number, text)
         for number, text in enumerate(texts)
         if number in instead or number not in correction.left_out
     ]
-    assert followed(texts, said) == expected
-    assert ("so none remains" in said) == (not expected)
-    assert is_said_to_be_minimal(said) == correction.minimal
+    assert followed(texts, wording) == expected
+    assert ("so none remains" in wording) == (not expected)
+    assert is_said_to_be_minimal(wording) == correction.minimal

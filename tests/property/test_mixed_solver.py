@@ -53,13 +53,13 @@ def is_met(packages: Universe, versions: dict[str, str], provided: dict[str, str
     """Whether a choice of PyPI versions, with the projects of conda, meets the roots without unneeded projects."""
     queue, seen = list(roots), set()
     while queue:
-        wanted = parse(queue.pop())
-        version = provided.get(wanted.name) or versions.get(wanted.name)
-        if version is None or not allows(wanted.specifier, version):
+        requirement = parse(queue.pop())
+        version = provided.get(requirement.name) or versions.get(requirement.name)
+        if version is None or not allows(requirement.specifier, version):
             return False
-        if wanted.name not in seen:
-            seen.add(wanted.name)
-            queue += packages[wanted.name][version].requires if wanted.name not in provided else ()
+        if requirement.name not in seen:
+            seen.add(requirement.name)
+            queue += packages[requirement.name][version].requires if requirement.name not in provided else ()
     return seen >= versions.keys()
 
 

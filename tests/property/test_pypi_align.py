@@ -23,13 +23,13 @@ one_root = st.lists(requirement_texts(conditional=False), min_size=1, max_size=1
 some_roots = st.lists(requirement_texts(conditional=False), min_size=1, max_size=3)
 
 
-def members_of(universe: Universe, wanted: list[str], limits: tuple[str, ...] = ()) -> list[Member]:
+def members_of(universe: Universe, roots: list[str], limits: tuple[str, ...] = ()) -> list[Member]:
     return [
         Member(
             problem=PyPIProblem(
                 target=target,
                 python=PYTHON,
-                roots=as_roots(wanted, "roots"),
+                roots=as_roots(roots, "roots"),
                 constraints=as_roots(limits, "constraints"),
             ),
             index=MemoryIndex(universe, target, PYTHON),
@@ -47,10 +47,10 @@ def solution_of(member: Member, problem: PyPIProblem | None = None) -> Solution 
 
 
 def aligned(
-    universe: Universe, wanted: list[str], mode: Mode
+    universe: Universe, roots: list[str], mode: Mode
 ) -> tuple[list[Solution], list[Solution], list[str]] | None:
     """Return the solutions before and after, and the projects reported as different; None without a solution."""
-    members = members_of(universe, wanted)
+    members = members_of(universe, roots)
     alone = [found for member in members if (found := solution_of(member)) is not None]
     if len(alone) < len(members):
         return None
@@ -62,11 +62,11 @@ def versions(solution: Solution) -> dict[str, str]:
     return {pin.name: pin.version for pin in solution.pins}
 
 
-def is_solution(universe: Universe, target: Target, wanted: list[str], chosen: dict[str, str]) -> bool:
+def is_solution(universe: Universe, target: Target, roots: list[str], chosen: dict[str, str]) -> bool:
     """Whether every requirement that applies to a target is met, without unneeded projects."""
     markers = Markers(marker_environment(target, PYTHON), {})
     done: set[tuple[str, str]] = set()
-    queue: list[Requirement] = [parse(text) for text in wanted]
+    queue: list[Requirement] = [parse(text) for text in roots]
     while queue:
         one = queue.pop()
         if one.name not in chosen or not allows(one.specifier, chosen[one.name]):
@@ -86,13 +86,13 @@ def differing(solutions: list[Solution]) -> set[str]:
 
 @given(universes(), some_roots, st.sampled_from(["newest", "strong"]))
 @settings(max_examples=150, deadline=None)
-def test_an_aligned_solution_is_still_a_solution(universe: Universe, wanted: list[str], mode: Mode) -> None:
-    result = aligned(universe, wanted, mode)
+def test_an_aligned_solution_is_still_a_solution(universe: Universe, roots: list[str], mode: Mode) -> None:
+    result = aligned(universe, roots, mode)
     if result is None:
         return
     alone, found, apart = result
     for target, solution in zip(TARGETS, found, strict=True):
-        assert is_solution(universe, target, wanted, versions(solution))
+        assert is_solution(universe, target, roots, versions(solution))
     assert versions(found[0]) == versions(alone[0]) or mode == "strong", "the first target does not change"
     if mode == "strong":
         assert differing(found) == set(apart), "exactly the projects that differ are reported"
@@ -103,15 +103,15 @@ def test_an_aligned_solution_is_still_a_solution(universe: Universe, wanted: lis
 
 @given(universes(), one_root)
 @settings(max_examples=150, deadline=None)
-def test_strong_finds_a_common_version_of_a_root_if_there_is_one(universe: Universe, wanted: list[str]) -> None:
-    result = aligned(universe, wanted, "strong")
+def test_strong_finds_a_common_version_of_a_root_if_there_is_one(universe: Universe, roots: list[str]) -> None:
+    result = aligned(universe, roots, "strong")
     if result is None:
         return
-    name = parse(wanted[0]).name
+    name = parse(roots[0]).name
     chosen = {versions(solution)[name] for solution in result[1]}
     common = [
         version
         for version in universe[name]
-        if all(solution_of(member) for member in members_of(universe, [*wanted, f"{name}=={version}"]))
+        if all(solution_of(member) for member in members_of(universe, [*roots, f"{name}=={version}"]))
     ]
     assert (len(chosen) == 1) == bool(common)

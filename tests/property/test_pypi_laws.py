@@ -141,12 +141,12 @@ def test_a_smaller_sort_key_is_an_older_version(versions: list[str]) -> None:
     st.sampled_from(("highest", "lowest")),
 )
 @settings(max_examples=1000, deadline=None)
-def test_bisection_skips_no_allowed_version(versions: list[str], wanted: frozenset[str], order: Order) -> None:
+def test_bisection_skips_no_allowed_version(versions: list[str], specifiers: frozenset[str], order: Order) -> None:
     newest_first = sorted(versions, key=Version, reverse=True)
     view = View("demo", "pypi", tuple(Release.of(version, [File("")]) for version in newest_first))
     rules = Rules(Policy(prereleases="allow"), "3.11.0", {}, frozenset())
-    found = [candidate.version for candidate in Project(view, rules, order).candidates(wanted)]
-    allowed = [version for version in newest_first if all(allows(one, version) for one in wanted)]
+    found = [candidate.version for candidate in Project(view, rules, order).candidates(specifiers)]
+    allowed = [version for version in newest_first if all(allows(one, version) for one in specifiers)]
     assert found == (allowed if order == "highest" else allowed[::-1])
 
 

@@ -42,16 +42,16 @@ roots = st.lists(requirement_texts(conditional=False), min_size=1, max_size=3)
 constraints = st.lists(requirement_texts(conditional=False), max_size=1)
 
 
-def reached(universe: Universe, choice: Choice, wanted: list[str]) -> set[str] | None:
+def reached(universe: Universe, choice: Choice, roots: list[str]) -> set[str] | None:
     """Return the projects reachable from requirements under a choice; None if the choice violates one of them."""
-    found = reached_with_extras(universe, choice, wanted)
+    found = reached_with_extras(universe, choice, roots)
     return None if found is None else {name for name, _ in found}
 
 
-def reached_with_extras(universe: Universe, choice: Choice, wanted: list[str]) -> set[tuple[str, str]] | None:
+def reached_with_extras(universe: Universe, choice: Choice, roots: list[str]) -> set[tuple[str, str]] | None:
     """Return the same as pairs of a project and an extra, "" for the project itself."""
     done: set[tuple[str, str]] = set()
-    queue: list[Requirement] = [parse(text) for text in wanted]
+    queue: list[Requirement] = [parse(text) for text in roots]
     while queue:
         requirement = queue.pop()
         name = requirement.name
@@ -72,7 +72,9 @@ def choices(universe: Universe, limits: list[str]) -> Iterator[Choice]:
     """Yield every choice of usable versions that the constraints allow. A project may be left out."""
     options: list[list[tuple[str, str] | None]] = []
     for name, versions in universe.items():
-        usable = [version for version, said in versions.items() if said.broken is None and not said.requires_python]
+        usable = [
+            version for version, fields in versions.items() if fields.broken is None and not fields.requires_python
+        ]
         for limit in map(parse, limits):
             if limit.name == name:
                 usable = [version for version in usable if allows(limit.specifier, version)]
@@ -81,11 +83,11 @@ def choices(universe: Universe, limits: list[str]) -> Iterator[Choice]:
         yield dict(pair for pair in combination if pair is not None)
 
 
-def answer(universe: Universe, wanted: list[str], limits: list[str]) -> Solution | PyPIUnsolvable:
+def answer(universe: Universe, roots: list[str], limits: list[str]) -> Solution | PyPIUnsolvable:
     problem = PyPIProblem(
         target=TARGET,
         python=PYTHON,
-        roots=as_roots(wanted, "roots"),
+        roots=as_roots(roots, "roots"),
         constraints=as_roots(limits, "constraints"),
     )
     try:
@@ -96,24 +98,24 @@ def answer(universe: Universe, wanted: list[str], limits: list[str]) -> Solution
 
 @given(universes(), roots, constraints)
 @settings(max_examples=300, deadline=None)
-def test_finds_a_solution_exactly_when_there_is_one(universe: Universe, wanted: list[str], limits: list[str]) -> None:
-    found = answer(universe, wanted, limits)
+def test_finds_a_solution_exactly_when_there_is_one(universe: Universe, roots: list[str], limits: list[str]) -> None:
+    found = answer(universe, roots, limits)
     if isinstance(found, PyPIUnsolvable):
-        assert not any(reached(universe, choice, wanted) is not None for choice in choices(universe, limits))
+        assert not any(reached(universe, choice, roots) is not None for choice in choices(universe, limits))
         return
     choice = {pin.name: pin.version for pin in found.pins}
     assert choice in list(choices(universe, limits))
-    assert reached(universe, choice, wanted) == set(choice), "every pin is needed, and none is missing"
+    assert reached(universe, choice, roots) == set(choice), "every pin is needed, and none is missing"
 
 
 @given(universes(), roots, constraints)
 @settings(max_examples=100, deadline=None)
-def test_the_named_roots_alone_have_no_solution(universe: Universe, wanted: list[str], limits: list[str]) -> None:
-    found = answer(universe, wanted, limits)
+def test_the_named_roots_alone_have_no_solution(universe: Universe, roots: list[str], limits: list[str]) -> None:
+    found = answer(universe, roots, limits)
     assume(isinstance(found, PyPIUnsolvable))
     assert isinstance(found, PyPIUnsolvable)
     named = {requirement for requirement, _ in found.conflict.roots}
-    fewer = [text for text in wanted if str(parse(text)) in named]
+    fewer = [text for text in roots if str(parse(text)) in named]
     fewer_limits = [text for text in limits if str(parse(text)) in named]
     assert not any(reached(universe, choice, fewer) is not None for choice in choices(universe, fewer_limits))
     as_json = msgspec.json.decode(msgspec.json.encode(found.conflict.data()))
@@ -124,14 +126,14 @@ def test_the_named_roots_alone_have_no_solution(universe: Universe, wanted: list
 @given(universes(), roots, constraints)
 @settings(max_examples=60, deadline=None)
 def test_a_smallest_set_has_a_solution_without_any_of_its_members(
-    universe: Universe, wanted: list[str], limits: list[str]
+    universe: Universe, roots: list[str], limits: list[str]
 ) -> None:
     """If a conflict claims to be minimal, it needs each requirement that it names."""
-    found = answer(universe, wanted, limits)
+    found = answer(universe, roots, limits)
     assume(isinstance(found, PyPIUnsolvable) and found.conflict.minimal)
     assert isinstance(found, PyPIUnsolvable)
     named = {requirement for requirement, _ in found.conflict.roots}
-    kept = sorted({str(parse(text)) for text in wanted} & named)
+    kept = sorted({str(parse(text)) for text in roots} & named)
     kept_limits = sorted({str(parse(text)) for text in limits} & named)
     # A requirement that is both a root and a constraint is needed only if leaving out both helps.
     for left_out in {*kept, *kept_limits} - (set(kept) & set(kept_limits)):
@@ -142,18 +144,18 @@ def test_a_smallest_set_has_a_solution_without_any_of_its_members(
 
 @given(universes(), roots, constraints)
 @settings(max_examples=40)
-def test_following_the_suggestion_gives_a_solution(universe: Universe, wanted: list[str], limits: list[str]) -> None:
-    found = answer(universe, wanted, limits)
+def test_following_the_suggestion_gives_a_solution(universe: Universe, roots: list[str], limits: list[str]) -> None:
+    found = answer(universe, roots, limits)
     assume(isinstance(found, PyPIUnsolvable))
     assert isinstance(found, PyPIUnsolvable)
     suggestion = found.conflict.suggestion
     assert suggestion, "there is always a way out"
-    texts = [str(parse(text)) for text in wanted]
+    texts = [str(parse(text)) for text in roots]
     changed, changed_limits = followed(texts, suggestion), limits
     if changed is None:
         gone = suggestion.partition("`")[2].partition("`")[0]
         assert suggestion.startswith("leave out the constraint")
-        changed, changed_limits = wanted, without_one(limits, gone)
+        changed, changed_limits = roots, without_one(limits, gone)
     assert is_solvable(universe, changed, changed_limits)
     if len(gone_too := set(texts) - set(changed)) > 1 and is_said_to_be_minimal(suggestion):
         for text in gone_too:
@@ -161,8 +163,8 @@ def test_following_the_suggestion_gives_a_solution(universe: Universe, wanted: l
             assert not is_solvable(universe, unchanged, limits), f"the change to {text} is not necessary"
 
 
-def is_solvable(universe: Universe, wanted: list[str], limits: list[str]) -> bool:
-    return any(reached(universe, choice, wanted) is not None for choice in choices(universe, limits))
+def is_solvable(universe: Universe, roots: list[str], limits: list[str]) -> bool:
+    return any(reached(universe, choice, roots) is not None for choice in choices(universe, limits))
 
 
 def without_one(texts: list[str], gone: str) -> list[str]:
@@ -173,16 +175,16 @@ def without_one(texts: list[str], gone: str) -> list[str]:
 @given(universes(), roots, constraints)
 @settings(max_examples=80, deadline=None)
 def test_no_solution_is_better_in_the_order_of_decisions(
-    universe: Universe, wanted: list[str], limits: list[str]
+    universe: Universe, roots: list[str], limits: list[str]
 ) -> None:
     """Optimality: no solution with the same earlier decisions has a better version of a name.
 
     The first name decided therefore gets the best version of all solutions.
     """
-    _, decided = searched(universe, wanted, limits)
+    _, decided = searched(universe, roots, limits)
     assume(decided is not None)
     assert decided is not None
-    every = solutions(universe, wanted, limits)
+    every = solutions(universe, roots, limits)
     before: Choice = {}
     for name, version in decided.items():
         # Final releases, newest first, then pre-releases: the order of candidates under the default policy.
@@ -191,39 +193,39 @@ def test_no_solution_is_better_in_the_order_of_decisions(
             assert not any(
                 solution.get(name) == other and all(solution.get(n) == v for n, v in before.items())
                 for solution in every
-            ), f"{name} {other} was possible beside {before}"
+            ), f"{name} {other} was possible with {before}"
         before[name] = version
 
 
 @given(universes(), st.lists(requirement_texts(conditional=False), min_size=1, max_size=1), constraints)
 @settings(max_examples=80, deadline=None)
 def test_a_single_root_gets_the_best_version_of_all_solutions(
-    universe: Universe, wanted: list[str], limits: list[str]
+    universe: Universe, roots: list[str], limits: list[str]
 ) -> None:
-    found = answer(universe, wanted, limits)
+    found = answer(universe, roots, limits)
     assume(isinstance(found, Solution))
     assert isinstance(found, Solution)
-    name = parse(wanted[0]).name
+    name = parse(roots[0]).name
     chosen = next(pin.version for pin in found.pins if pin.name == name)
-    possible = [solution[name] for solution in solutions(universe, wanted, limits)]
+    possible = [solution[name] for solution in solutions(universe, roots, limits)]
     assert preference(chosen) == min(map(preference, possible))
 
 
 @given(universes(), roots, constraints, st.sampled_from((1, 2, 5)))
 @settings(max_examples=150, deadline=None)
-def test_no_nogood_excludes_a_solution(universe: Universe, wanted: list[str], limits: list[str], patience: int) -> None:
+def test_no_nogood_excludes_a_solution(universe: Universe, roots: list[str], limits: list[str], patience: int) -> None:
     """The proof of a refusal consists of nogoods: no solution has all facts of one of them.
 
     Projects here have few versions, so a search with the usual patience would never switch to another name.
     """
-    search, decided = searched(universe, wanted, limits, patience)
-    for solution in solutions(universe, wanted, limits):
-        pairs = reached_with_extras(universe, solution, wanted) or set()
+    search, decided = searched(universe, roots, limits, patience)
+    for solution in solutions(universe, roots, limits):
+        pairs = reached_with_extras(universe, solution, roots) or set()
         for name, learned in search._nogoods._known.items():
             for own, others in learned:
                 facts = [*((name, fact) for fact in own), *others]
                 assert not all(holds(search, solution, pairs, identifier, fact) for identifier, fact in facts)
-    assert decided in solutions(universe, wanted, limits) if decided else not solutions(universe, wanted, limits)
+    assert decided in solutions(universe, roots, limits) if decided else not solutions(universe, roots, limits)
 
 
 def preference(version: str) -> tuple[bool, object]:
@@ -246,20 +248,20 @@ class Reversed:
         return self.version > other.version
 
 
-def solutions(universe: Universe, wanted: list[str], limits: list[str]) -> list[Choice]:
+def solutions(universe: Universe, roots: list[str], limits: list[str]) -> list[Choice]:
     """Return every solution, without unneeded projects."""
-    return [choice for choice in choices(universe, limits) if reached(universe, choice, wanted) == set(choice)]
+    return [choice for choice in choices(universe, limits) if reached(universe, choice, roots) == set(choice)]
 
 
 def searched(
-    universe: Universe, wanted: list[str], limits: list[str], patience: int = PATIENCE
+    universe: Universe, roots: list[str], limits: list[str], patience: int = PATIENCE
 ) -> tuple[Search, Choice | None]:
     """Return a finished search and its decisions in order, without extras; None if there is no solution."""
     problem = in_order(
         PyPIProblem(
             target=TARGET,
             python=PYTHON,
-            roots=as_roots(wanted, "roots"),
+            roots=as_roots(roots, "roots"),
             constraints=as_roots(limits, "constraints"),
         )
     )
@@ -288,14 +290,12 @@ def holds(search: Search, solution: Choice, decided: set[tuple[str, str]], ident
 
 @given(universes(), roots, constraints, st.integers(0, 1 << 16))
 @settings(max_examples=100, deadline=None)
-def test_order_of_input_makes_no_difference(
-    universe: Universe, wanted: list[str], limits: list[str], seed: int
-) -> None:
-    shuffled = list(wanted)
+def test_order_of_input_makes_no_difference(universe: Universe, roots: list[str], limits: list[str], seed: int) -> None:
+    shuffled = list(roots)
     random.Random(seed).shuffle(shuffled)
     items = list(universe.items())
     random.Random(seed).shuffle(items)
-    one, other = answer(universe, wanted, limits), answer(dict(items), shuffled, limits)
+    one, other = answer(universe, roots, limits), answer(dict(items), shuffled, limits)
     if isinstance(one, PyPIUnsolvable):
         assert isinstance(other, PyPIUnsolvable)
         assert {name for name, _ in one.conflict.roots} == {name for name, _ in other.conflict.roots}
@@ -306,14 +306,14 @@ def test_order_of_input_makes_no_difference(
 
 @given(universes(), roots)
 @settings(max_examples=100, deadline=None)
-def test_preferring_a_solution_gives_the_same_solution(universe: Universe, wanted: list[str]) -> None:
-    found = answer(universe, wanted, [])
+def test_preferring_a_solution_gives_the_same_solution(universe: Universe, roots: list[str]) -> None:
+    found = answer(universe, roots, [])
     assume(isinstance(found, Solution))
     assert isinstance(found, Solution)
     problem = PyPIProblem(
         target=TARGET,
         python=PYTHON,
-        roots=as_roots(wanted, "roots"),
+        roots=as_roots(roots, "roots"),
         preferences={pin.name: (pin.version,) for pin in found.pins},
     )
     index = MemoryIndex(universe, TARGET, PYTHON)

@@ -40,14 +40,14 @@ def test_scenario(path: Path) -> None:
         assert titles(solution, scenario.records) == scenario.expected.pins
 
 
-def test_every_text_has_its_scenario() -> None:
+def test_every_text_has_a_scenario() -> None:
     assert len(FILES) >= 25
     unsolvable = [path for path in FILES if load(path).expected.pins is None]
     assert sorted(FILES[0].parent.glob("*.txt")) == [path.with_suffix(".txt") for path in unsolvable]
 
 
 @pytest.mark.engines
-@pytest.mark.skipif(not SHARED.exists(), reason="the oracle stands in the shared data, which is not here")
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared data with the oracle is missing")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_oracle_agrees(path: Path, tmp_path: Path) -> None:
     scenario = load(path)

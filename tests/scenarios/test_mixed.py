@@ -31,6 +31,6 @@ def test_scenario(path: Path) -> None:
     assert repodata.solves == expected.solved
 
 
-def test_every_text_has_its_scenario() -> None:
+def test_every_text_has_a_scenario() -> None:
     unsolvable = [path for path in FILES if load(path).expected.pins is None]
     assert sorted(FILES[0].parent.glob("*.txt")) == [path.with_suffix(".txt") for path in unsolvable]

@@ -86,7 +86,7 @@ def test_the_table_names_every_scenario() -> None:
     for rule, words in _RULES.items():
         found = [path for path in FILES if load(path).rule == rule]
         assert len(found) >= 2, rule
-        lines += ["", f"## {words} ({len(found)})", "", "| scenario | what it shows |", "|---|---|"]
+        lines += ["", f"## {words} ({len(found)})", "", "| scenario | description |", "|---|---|"]
         lines += [f"| [{path.stem}](pypi/{path.name}) | {load(path).description} |" for path in found]
     assert {load(path).rule for path in FILES} == _RULES.keys()
     assert len(FILES) >= 120
@@ -108,8 +108,8 @@ def test_uv_agrees(scenario: Scenario, tmp_path: Path) -> None:
 
 
 def _is_broken(universe: Universe) -> bool:
-    said = [version for versions in universe.values() for version in versions.values()]
-    return any(one.broken is not None or one.metadata_requires_python is not None for one in said)
+    all_versions = [version for versions in universe.values() for version in versions.values()]
+    return any(one.broken is not None or one.metadata_requires_python is not None for one in all_versions)
 
 
 def _ask_uv(scenario: Scenario, folder: Path) -> dict[str, str] | None:
@@ -143,24 +143,24 @@ def _ask_uv(scenario: Scenario, folder: Path) -> dict[str, str] | None:
 
 
 def _serve(universe: Universe) -> IndexServer:
-    dated = any(said.uploaded for versions in universe.values() for said in versions.values())
+    dated = any(fields.uploaded for versions in universe.values() for fields in versions.values())
     server = IndexServer(behaviour=Behaviour(uploads=dated))
     for name, versions in universe.items():
-        for version, said in versions.items():
-            for file in said.files or (f"{name}-{version}-py3-none-any.whl",):
+        for version, fields in versions.items():
+            for file in fields.files or (f"{name}-{version}-py3-none-any.whl",):
                 if not file.endswith(".whl"):
-                    distribution = build_sdist(name, version, said.requires)
+                    distribution = build_sdist(name, version, fields.requires)
                 else:
                     parts = file.removesuffix(".whl").split("-")
                     distribution = build_wheel(
                         name,
                         version,
-                        said.requires,
+                        fields.requires,
                         tag="-".join(parts[-3:]),
-                        build=parts[-4] if said.files and len(parts) == 6 else "",
-                        extras=said.extras,
-                        requires_python=said.requires_python,
+                        build=parts[-4] if fields.files and len(parts) == 6 else "",
+                        extras=fields.extras,
+                        requires_python=fields.requires_python,
                     )
-                uploaded = said.uploaded.strftime("%Y-%m-%dT%H:%M:%SZ") if said.uploaded else UPLOADED
-                server.add(distribution, uploaded=uploaded, yanked=said.yanked)
+                uploaded = fields.uploaded.strftime("%Y-%m-%dT%H:%M:%SZ") if fields.uploaded else UPLOADED
+                server.add(distribution, uploaded=uploaded, yanked=fields.yanked)
     return server

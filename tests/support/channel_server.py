@@ -16,7 +16,7 @@ import zstandard
 
 from tests.support.loopback import Handler, Loopback
 
-BUILT = Path(__file__).parents[1] / "data" / "conda-index"  # `conda-index --write-shards` made it, with repodata beside
+BUILT = Path(__file__).parents[1] / "data" / "conda-index"  # by `conda-index --write-shards`, with repodata
 
 
 class ChannelServer(Loopback):

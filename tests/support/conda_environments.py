@@ -68,8 +68,8 @@ def bundle_conda(
     """Pack one step of these packages."""
     step = StepBundle(step="step", target=platform, environment=conda_environment(*packages, platform=platform))
     request = BundleRequest(project="demo", lock=b"the lock\n", steps=(step,), level=1)
-    shelf = MemoryArtifacts(folder / "packages", *packages)
-    return pack(request, store, shelf, ledger=Ledger(folder / "cache/derived"), progress=progress or Silent())
+    artifacts = MemoryArtifacts(folder / "packages", *packages)
+    return pack(request, store, artifacts, ledger=Ledger(folder / "cache/derived"), progress=progress or Silent())
 
 
 def hydrate_conda(

@@ -34,7 +34,7 @@ def complaints(choice: Choice, specs: Iterable[str], virtual: Iterable[Record]) 
             limited = present.get(parse_matchspec(text).name)
             if limited is not None and not parse_matchspec(text).matches(limited):
                 found.append(f"{record.file} constrains {text}, which {limited.file or limited.name} is not")
-    return found + [f"nobody needs {name}" for name in choice if name not in reached]
+    return found + [f"{name} is not required" for name in choice if name not in reached]
 
 
 def chosen(solution: Solution, records: Iterable[Record]) -> dict[str, Record]:

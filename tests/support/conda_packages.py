@@ -132,9 +132,13 @@ def build_conda(
         documents["link.json"] = _json(own if link is None else dict(link))
     documents |= info or {}
     content = [_member(path, item) for path, item in tree.items()] + list(members)
-    told = [_member(f"info/{path}", _file(text)) for path, text in documents.items()]
+    info_members = [_member(f"info/{path}", _file(text)) for path, text in documents.items()]
     stem = f"{name}-{version}-{build}"
-    data = _conda(stem, content, told, level) if format == "conda" else bz2.compress(_tar([*told, *content]), 1)
+    data = (
+        _conda(stem, content, info_members, level)
+        if format == "conda"
+        else bz2.compress(_tar([*info_members, *content]), 1)
+    )
     return Package(file=file or f"{stem}.{format}", subdir=subdir, data=data, index=about)
 
 

@@ -44,8 +44,8 @@ def real_channel(requirements: Iterable[str] = (), extra: Iterable[Package] = ()
     wanted, more = sorted(requirements), list(extra)
     modules = (conda_packages, conda_python, conda_wheels)
     made_by = [Path(str(module.__file__)).read_text() for module in modules]
-    told = repr([sys.version, sys.base_prefix, made_by, wanted, [package.sha256 for package in more]])
-    key = hashlib.sha256(told.encode()).hexdigest()[:16]
+    inputs = repr([sys.version, sys.base_prefix, made_by, wanted, [package.sha256 for package in more]])
+    key = hashlib.sha256(inputs.encode()).hexdigest()[:16]
 
     return _kept(_CACHE / "channels" / key, lambda folder: make_channel(folder, wanted, more))
 

@@ -73,10 +73,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def records(self) -> list[Record]:
         return [
-            record_of(channel, subdir, title, said)
+            record_of(channel, subdir, title, table)
             for channel, subdirs in self.channels.items()
             for subdir, titles in subdirs.items()
-            for title, said in titles.items()
+            for title, table in titles.items()
         ]
 
 
@@ -117,7 +117,7 @@ def titles(solution: Solution, records: list[Record]) -> tuple[str, ...]:
     )
 
 
-def record_of(channel: str, subdir: str, title: str, said: RecordTable) -> Record:
+def record_of(channel: str, subdir: str, title: str, table: RecordTable) -> Record:
     """Return the record of a title such as ``numpy 2.1 py312_0``."""
     name, version, build = title.split()
     number = build.rpartition("_")[2]
@@ -126,10 +126,10 @@ def record_of(channel: str, subdir: str, title: str, said: RecordTable) -> Recor
         version=version,
         build=build,
         build_number=int(number) if number.isdecimal() else 0,
-        depends=said.depends,
-        constrains=said.constrains,
-        track_features=said.track_features,
-        timestamp=said.timestamp * 1000,
+        depends=table.depends,
+        constrains=table.constrains,
+        track_features=table.track_features,
+        timestamp=table.timestamp * 1000,
         channel=channel,
         subdir=subdir,
         file=f"{name}-{version}-{build}.conda",

@@ -72,12 +72,12 @@ def bundle(
     relock: Relock | None = None,
 ) -> tuple[Bundled, MemoryArtifacts]:
     """Pack one step, or the given ones. Caches and settings are below `folder`."""
-    shelf = MemoryArtifacts(folder / "wheels", *wheels)
+    artifacts = MemoryArtifacts(folder / "wheels", *wheels)
     if steps is None:
         steps = (StepBundle(step="step", target=HOST.platform, environment=environment(*wheels)),)
     request = BundleRequest(project="demo", lock=b"the lock\n", steps=steps, level=level, trust_store=trust_store)
     ledger = Ledger(folder / "cache/derived")
-    return pack(request, store, shelf, ledger=ledger, progress=progress or Silent(), relock=relock), shelf
+    return pack(request, store, artifacts, ledger=ledger, progress=progress or Silent(), relock=relock), artifacts
 
 
 def record_of(store: Blobs, folder: Path, *wheels: Distribution) -> Record:

@@ -94,7 +94,7 @@ def kill_bundles(folder: Path, seed: int, times: int) -> tuple[int, int]:
             layout, _, artifact = key.removeprefix("v1/objects/").split("/")
             verify_object(store, get_object(store, artifact=artifact, layout=layout))
         if not _judge_pointer(store) and is_done:
-            raise SystemExit("a bundle that came to its end left no pointer")
+            raise SystemExit("a finished bundle left no pointer")
         if is_done:
             shutil.rmtree(folder / "store")
             shutil.rmtree(folder / "cache")
@@ -139,10 +139,10 @@ def kill_hydrates(folder: Path, seed: int, times: int) -> tuple[int, int]:
         nonlocal turn
         whole = [record for record in records if _is_whole(prefix, record)]
         if prefix.exists() != bool(whole):
-            raise SystemExit("a prefix is there in part")
+            raise SystemExit("a prefix is incomplete")
         if is_done:
             if whole != [records[turn % 2]]:
-                raise SystemExit("a hydrate that came to its end made another prefix")
+                raise SystemExit("a finished hydrate made another prefix")
             if left := [path.name for path in prefix.parent.iterdir() if path != prefix]:
                 raise SystemExit(f"it left {left}")
             # Some attempts replace a prefix, some find one object unpacked, and some find none.
@@ -170,7 +170,7 @@ def _is_whole(prefix: Path, record: Record) -> bool:
     for item in record.objects:
         for member in item.index.members:
             if sha256((prefix / member.path).read_bytes()) != member.sha256:
-                raise SystemExit(f"{member.path} is not what the record says")
+                raise SystemExit(f"{member.path} does not match the record")
     return (prefix / "bin/python").exists() and (prefix / ".envc/prefix.json").is_file()
 
 

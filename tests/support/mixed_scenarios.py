@@ -89,10 +89,10 @@ def load(path: Path) -> Scenario:
 
 def repodata_of(scenario: Scenario) -> CountingRepodata:
     records = [
-        conda_scenarios.record_of(channel, subdir, title, said)
+        conda_scenarios.record_of(channel, subdir, title, table)
         for channel, subdirs in scenario.channels.items()
         for subdir, titles in subdirs.items()
-        for title, said in titles.items()
+        for title, table in titles.items()
     ]
     return CountingRepodata(records, "linux-64")
 

@@ -56,7 +56,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class _Recorded(msgspec.Struct, frozen=True):
-    asked: Request
+    request: Request = msgspec.field(name="asked")  # the key in recordings that exist
     answer: Answer
 
 
@@ -64,7 +64,7 @@ class Replay:
     """A server on the loopback interface that replays a recording. Only one process at a time may use a folder."""
 
     def __init__(self, folder: Path, upstream: str | None = None, latency: float = 0.0) -> None:
-        """`upstream` is the index to record, None to replay alone; `latency` is in seconds, for every answer."""
+        """`upstream` is the index to record, None to only replay; `latency` is in seconds, for every answer."""
         self.folder = folder
         self.latency = latency
         self.log: list[Request] = []  # in the order of arrival
@@ -95,7 +95,7 @@ class Replay:
     @property
     def doubled(self) -> list[str]:
         """Paths that were requested more than once, in any range."""
-        counts = Counter((asked.path, asked.range) for asked in self.log if asked.method == "GET")
+        counts = Counter((request.path, request.range) for request in self.log if request.method == "GET")
         return sorted({path for (path, _), count in counts.items() if count > 1})
 
     def freeze(self) -> None:
@@ -146,53 +146,53 @@ class Replay:
             client.abort()
         await self._loop.shutdown_default_executor()
 
-    def begin(self, asked: Request) -> None:
+    def begin(self, request: Request) -> None:
         """Count an arriving request."""
-        self.log.append(asked)
+        self.log.append(request)
         self._in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self._in_flight)
 
-    async def answer(self, asked: Request) -> Answer:
+    async def answer(self, request: Request) -> Answer:
         """Return the recorded answer, or record the answer of upstream and return it."""
-        found = self._answers.get(asked)
+        found = self._answers.get(request)
         if found is None:
-            found = await self._loop.run_in_executor(None, self._read, asked)
+            found = await self._loop.run_in_executor(None, self._read, request)
         if found is None and self._upstream is not None:
-            found = await self._loop.run_in_executor(None, self._record, asked)
+            found = await self._loop.run_in_executor(None, self._record, request)
         if found is None:
-            self.unrecorded.append(asked)
+            self.unrecorded.append(request)
             found = Answer(404, {}, b"", 0)
         if self.latency:
             await asyncio.sleep(self.latency)
         self._in_flight -= 1
         return found
 
-    def _read(self, asked: Request) -> Answer | None:
+    def _read(self, request: Request) -> Answer | None:
         """Read a recorded answer on demand, because one run requests only a small part of the recording."""
         try:
-            packed = self._place(asked).read_bytes()
+            packed = self._place(request).read_bytes()
         except FileNotFoundError:
             return None
-        found = self._answers[asked] = msgspec.msgpack.decode(packed, type=_Recorded).answer
+        found = self._answers[request] = msgspec.msgpack.decode(packed, type=_Recorded).answer
         return found
 
-    def _place(self, asked: Request) -> Path:
-        name = sha256(msgspec.json.encode(asked)).hexdigest()
+    def _place(self, request: Request) -> Path:
+        name = sha256(msgspec.json.encode(request)).hexdigest()
         return self.folder / name[:2] / f"{name}.answer"
 
-    def _record(self, asked: Request) -> Answer:
-        place = asked.path.strip("/").split("/", 3)
+    def _record(self, request: Request) -> Answer:
+        place = request.path.strip("/").split("/", 3)
         if place[0] == "simple" and len(place) == 2:
             answer = self._record_page(f"{self._upstream}/{place[1]}/")
         elif place[0] == "files" and len(place) == 4:
-            answer = self._record_file(asked, f"{place[1]}://{place[2]}/{place[3]}")
+            answer = self._record_file(request, f"{place[1]}://{place[2]}/{place[3]}")
         else:
             answer = Answer(404, {}, b"", 0)
-        path = self._place(asked)
+        path = self._place(request)
         path.parent.mkdir(exist_ok=True)
-        path.with_suffix(".part").write_bytes(msgspec.msgpack.encode(_Recorded(asked, answer)))
+        path.with_suffix(".part").write_bytes(msgspec.msgpack.encode(_Recorded(request, answer)))
         path.with_suffix(".part").replace(path)
-        self._answers[asked] = answer
+        self._answers[request] = answer
         return answer
 
     def _record_page(self, url: str) -> Answer:
@@ -209,14 +209,14 @@ class Replay:
         packed = gzip.compress(body, 6, mtime=0)
         return Answer(status, headers | {"Content-Encoding": "gzip"}, packed, len(packed), packed=True)
 
-    def _record_file(self, asked: Request, url: str) -> Answer:
-        headers = {"Accept-Encoding": "identity"} | ({"Range": asked.range} if asked.range else {})
-        status, sent, body = self._fetch(asked.method, url, headers)
+    def _record_file(self, request: Request, url: str) -> Answer:
+        headers = {"Accept-Encoding": "identity"} | ({"Range": request.range} if request.range else {})
+        status, sent, body = self._fetch(request.method, url, headers)
         kept = {key: sent[key] for key in _KEPT if key in sent}
         kept["Cache-Control"] = f"max-age={_FILE_AGE}, immutable, public"
         kept["ETag"] = f'"{sha256(url.encode()).hexdigest()[:32]}"'
         size = int(sent.get("Content-Length", len(body)))
-        return Answer(status, kept, body, size if asked.method == "HEAD" else len(body))
+        return Answer(status, kept, body, size if request.method == "HEAD" else len(body))
 
     def _fetch(self, method: str, url: str, headers: dict[str, str]) -> tuple[int, Any, bytes]:
         retries = urllib3.Retry(6, backoff_factor=0.5, status_forcelist=[429, 500, 502, 503, 504])
@@ -249,14 +249,14 @@ class _Connection(asyncio.Protocol):
             first, *lines = head.decode("latin-1").split("\r\n")
             method, path, _ = first.split(" ", 2)
             headers = {key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-            asked = Request(method, path, headers.get("range", ""))
-            self._replay.begin(asked)
-            task = asyncio.ensure_future(self._answer(asked, headers))
+            request = Request(method, path, headers.get("range", ""))
+            self._replay.begin(request)
+            task = asyncio.ensure_future(self._answer(request, headers))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _answer(self, asked: Request, headers: dict[str, str]) -> None:
-        answer = await self._replay.answer(asked)
+    async def _answer(self, request: Request, headers: dict[str, str]) -> None:
+        answer = await self._replay.answer(request)
         status, sent, body, size = answer.status, answer.headers, answer.body, answer.size
         if status == 200 and sent.get("ETag") in headers.get("if-none-match", "").split(", "):
             self._replay.unchanged += 1
@@ -271,4 +271,4 @@ class _Connection(asyncio.Protocol):
             lines.append(f"Content-Length: {size}")
         if self._transport is not None and not self._transport.is_closing():
             head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
-            self._transport.write(head if asked.method == "HEAD" else head + body)
+            self._transport.write(head if request.method == "HEAD" else head + body)

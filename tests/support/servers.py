@@ -261,14 +261,14 @@ class _Handler(Handler):
             body = body[:-1] + bytes([body[-1] ^ 0xFF])
         headers = {"ETag": f'"{sha256(body).hexdigest()[:16]}"', "Content-Type": "application/octet-stream"}
         cut = self.owner.take_cut(name)
-        asked = self.headers.get("Range")
-        if asked is None or behaviour.ranges == "ignored":
+        range_header = self.headers.get("Range")
+        if range_header is None or behaviour.ranges == "ignored":
             return self._answer(200, body, headers, cut)
         if behaviour.ranges == "refused":
             return self._answer(416, b"", {"Content-Range": f"bytes */{len(body)}"})
         if self.headers.get("If-Range") not in (None, headers["ETag"]):
             return self._answer(200, body, headers, cut)
-        span = _span(asked, len(body))
+        span = _span(range_header, len(body))
         if span is None:
             return self._answer(416, b"", {"Content-Range": f"bytes */{len(body)}"})
         start, stop = span

@@ -113,17 +113,17 @@ def digest(file: str) -> str:
     return hashlib.sha256(file.encode()).hexdigest()
 
 
-def files_of(name: str, version: str, said: Version) -> list[File]:
+def files_of(name: str, version: str, fields: Version) -> list[File]:
     """Return the files of one version as an index page lists them."""
-    names = said.files if said.files is not None else (f"{name.replace('-', '_')}-{version}-py3-none-any.whl",)
+    names = fields.files if fields.files is not None else (f"{name.replace('-', '_')}-{version}-py3-none-any.whl",)
     return [
         File(
             name=file,
             sha256=digest(file),
             size=len(file),
-            uploaded=int(said.uploaded.timestamp()) if said.uploaded else None,
-            requires_python=said.requires_python,
-            yanked=said.yanked,
+            uploaded=int(fields.uploaded.timestamp()) if fields.uploaded else None,
+            requires_python=fields.requires_python,
+            yanked=fields.yanked,
         )
         for file in names
     ]
@@ -146,22 +146,24 @@ class MemoryIndex:
         if name not in self._universe:
             raise ProjectNotFound(name, ("pypi",), next(iter(get_close_matches(name, self._universe, n=1)), None))
         versions = self._universe[name].items()
-        return tuple(file for version, said in versions for file in files_of(name, version, said))
+        return tuple(file for version, fields in versions for file in files_of(name, version, fields))
 
     def metadata(self, view: View, file: File) -> Metadata:
         self.metadata_read.append(file.name)
-        for version, said in self._universe[view.name].items():
-            if file in files_of(view.name, version, said):
-                if said.broken is not None:
-                    raise MetadataUnusable(file.name, said.broken)
+        for version, fields in self._universe[view.name].items():
+            if file in files_of(view.name, version, fields):
+                if fields.broken is not None:
+                    raise MetadataUnusable(file.name, fields.broken)
                 return Metadata(
                     name=view.name,
                     version=version,
-                    requires=tuple(parse(text) for text in said.requires),
+                    requires=tuple(parse(text) for text in fields.requires),
                     requires_python=(
-                        said.requires_python if said.metadata_requires_python is None else said.metadata_requires_python
+                        fields.requires_python
+                        if fields.metadata_requires_python is None
+                        else fields.metadata_requires_python
                     ),
-                    extras=tuple(sorted(said.extras)),
+                    extras=tuple(sorted(fields.extras)),
                 )
         raise AssertionError(f"{file.name} is of another view")
 

@@ -118,7 +118,7 @@ def test_an_interpreter_that_dies_is_reported(tmp_path: Path) -> None:
         compile_tree(write(tmp_path), SOURCES, broken)
 
 
-@pytest.mark.skipif(os.name == "nt", reason="a script stands in for the interpreter")
+@pytest.mark.skipif(os.name == "nt", reason="a shell script replaces the interpreter")
 def test_the_last_output_of_an_interpreter_is_reported(tmp_path: Path) -> None:
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\ncat >/dev/null\necho Traceback >&2\necho 'OSError: the disk is full' >&2\nexit 3\n")

@@ -79,9 +79,9 @@ CANDIDATES = [
 ]
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is the judge")
+@pytest.mark.skipif(shutil.which("git") is None, reason="the test compares with git")
 @pytest.mark.parametrize("below", ["", "project"])
-def test_what_is_ignored_is_what_git_ignores(below: str, tmp_path: Path) -> None:
+def test_ignored_files_are_those_that_git_ignores(below: str, tmp_path: Path) -> None:
     root = tmp_path / below if below else tmp_path
     plant(root, *CANDIDATES)
     (tmp_path / ".gitignore").write_text(IGNORE)

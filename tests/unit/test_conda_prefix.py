@@ -44,10 +44,10 @@ class Warnings(Silent):
     """A progress reporter that records warnings."""
 
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.warnings: list[str] = []
 
     def warn(self, message: str) -> None:
-        self.heard.append(message)
+        self.warnings.append(message)
 
 
 class Bench:
@@ -268,12 +268,12 @@ def test_rewritten_files_are_signed_again_for_apple_silicon(tmp_path: Path) -> N
     assert signed.endswith(b"signed")
     assert not (root / "lib/data.bin").read_bytes().endswith(b"signed")
     assert entries(root, "tool")["bin/tool"]["sha256_in_prefix"] == sha256(signed)
-    assert bench.progress.heard == []
+    assert bench.progress.warnings == []
     again = bench.unpacked(tmp_path / "again")
     complete_prefix(
         again, Path("/env"), bench.record, origins={}, progress=bench.progress, codesign=str(tmp_path / "none")
     )
-    (warning,) = bench.progress.heard
+    (warning,) = bench.progress.warnings
     assert "could not sign bin/tool, which now contain the path of the prefix" in warning
 
 
@@ -289,7 +289,7 @@ def test_link_scripts_are_reported_and_not_run(tmp_path: Path) -> None:
         subdir=HOST.platform,
     )
     bench = Bench(tmp_path, package)
-    assert bench.progress.heard == [
+    assert bench.progress.warnings == [
         "tool 1.0 has bin/.tool-post-link.sh, which envc never runs",
         "tool 1.0 has bin/.tool-pre-unlink.sh, which envc never runs",
     ]
@@ -302,11 +302,11 @@ def test_activation_batch_files_are_reported_for_windows(tmp_path: Path) -> None
         "etc/conda/deactivate.d/x.bat": "",
     }
     bench = Bench(tmp_path, build_conda("tool", files=files, subdir="win-64"), platform="win-64")
-    assert bench.progress.heard == ["tool 1.0 has etc/conda/activate.d/tool.bat, which envc never runs"]
+    assert bench.progress.warnings == ["tool 1.0 has etc/conda/activate.d/tool.bat, which envc never runs"]
     assert (
         Bench(
             tmp_path / "linux", build_conda("tool", files=files, subdir="linux-64"), platform="linux-64"
-        ).progress.heard
+        ).progress.warnings
         == []
     )
 

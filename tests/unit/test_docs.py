@@ -58,7 +58,7 @@ def named(path: str) -> list[Path]:
 
 
 def is_path(text: str) -> bool:
-    """Whether a snippet names a file or folder of the repository. A file in capitals stands for any name."""
+    """Whether a snippet names a file or folder of the repository. A file name in capitals is a placeholder."""
     parts = text.split("/")
     is_here = text.endswith((".py", ".md")) or (len(parts) > 1 and parts[0] in FOLDERS)
     is_any = parts[-1].endswith(".py") and Path(parts[-1]).stem.isupper()
@@ -134,7 +134,7 @@ def test_links_lead_to_files_and_headings(doc: Path) -> None:
 
 
 @pytest.mark.parametrize("doc", DOCS, ids=lambda doc: doc.relative_to(ROOT).as_posix())
-def test_examples_in_python_import_what_exists(doc: Path) -> None:
+def test_python_examples_import_existing_names(doc: Path) -> None:
     wrong = []
     for language, text in FENCE.findall(doc.read_text(encoding="utf-8")):
         nodes = ast.walk(ast.parse(text)) if language == "python" else ()

@@ -105,7 +105,7 @@ def test_files_arrive_verified_and_are_counted_by_bytes(server: IndexServer, run
     assert runs.files() == [big.file, demo.file]
 
 
-def test_what_is_cached_needs_no_network(server: IndexServer, runs: Runs) -> None:
+def test_cached_files_need_no_network(server: IndexServer, runs: Runs) -> None:
     demo = wheel_of(server, "demo")
     runs.fetch(server.url, demo)
     server.stop()

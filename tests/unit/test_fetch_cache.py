@@ -110,7 +110,7 @@ def test_digests_belong_to_one_content_of_the_page(tmp_path: Path) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(listing=listings(), view=views(), metadata=metadatas())
-def test_what_is_saved_is_found(listing: Listing, view: View, metadata: Metadata) -> None:
+def test_saved_values_are_found(listing: Listing, view: View, metadata: Metadata) -> None:
     with TemporaryDirectory() as folder:
         cache = Cache(Path(folder), Silent(), now=NOW)
         cache.save_page("s", view.name, STATE, listing)
@@ -211,7 +211,7 @@ def test_a_failed_write_is_reported_once_and_reading_continues(tmp_path: Path) -
     assert progress.warnings == [f"the cache in {tmp_path} cannot be written (disk is full); continuing without it"]
 
 
-def test_after_closing_nothing_is_found_and_nothing_fails(tmp_path: Path) -> None:
+def test_after_closing_reads_find_nothing_and_nothing_fails(tmp_path: Path) -> None:
     cache = Cache(tmp_path, Silent(), now=NOW)
     cache.save_page("default", "demo", STATE)
     cache.close()

@@ -34,7 +34,7 @@ def pip_conf(environ: dict[str, str], text: str, where: str = ".config/pip") -> 
     environ.pop("PIP_CONFIG_FILE", None)
 
 
-def test_nothing_set(environ: dict[str, str]) -> None:
+def test_settings_without_variables(environ: dict[str, str]) -> None:
     settings = read_settings(environ)
     assert settings.index_url is None
     assert settings.netrc is None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no copies are made")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="envc forks only on Linux")
 
 # `attend` pauses the parent until a child has started a piece of work, so that a child does work in every test.
 START = """
@@ -179,7 +179,7 @@ run_in_forks(work, 9, forks=1)
 @pytest.mark.parametrize(
     ("thread", "count", "copies"),
     [(True, 9, 2), (False, 9, 0), (False, 1, 2), (False, 2000, 2), (False, 0, 2)],
-    ids=["another thread", "no copies wanted", "one piece", "more pieces than a pipe takes", "nothing to do"],
+    ids=["another thread", "no forks requested", "one piece", "more pieces than a pipe takes", "nothing to do"],
 )
 def test_the_parent_does_everything_if_it_cannot_fork(tmp_path: Path, thread: bool, count: int, copies: int) -> None:
     """The program asserts it; `run` checks that the program ends without an error."""

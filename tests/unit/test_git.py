@@ -171,8 +171,8 @@ def test_logins_reach_git_and_messages_do_not_show_them(tmp_path: Path) -> None:
         found = git(tmp_path, keyring)
         assert found.commit("acme", url, "main") == commit
         assert found.read("acme", url, commit, "a") == b"1"
-        wanted = "Basic " + base64.b64encode(b"me:hunter2").decode()
-        assert {request.headers.get("authorization") for request in server.log if request.status == 200} == {wanted}
+        login = "Basic " + base64.b64encode(b"me:hunter2").decode()
+        assert {request.headers.get("authorization") for request in server.log if request.status == 200} == {login}
         wrong = Keyring()
         wrong.add(url, Login("me", "hunter3"))
         with pytest.raises(SourceUnreachable) as caught:

@@ -106,7 +106,7 @@ def test_the_prefix_matches_the_record(bench: Bench, tmp_path: Path) -> None:
     assert bench.siblings(prefix) == []
 
 
-def test_a_member_of_many_frames_is_whole(tmp_path: Path) -> None:
+def test_a_member_of_many_frames_is_written_completely(tmp_path: Path) -> None:
     bench = Bench(tmp_path, LARGE)
     assert len(bench.record.objects[0].index.frames) >= 3
     for threads in (1, 4):
@@ -262,7 +262,7 @@ hydrate(stored, folder / "prefix", interpreter=HOST, cache=folder / "cache", pro
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="processes are not killed that way there")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 @pytest.mark.parametrize("survived", [0, 2])
 def test_a_killed_run_leaves_no_prefix(survived: int, tmp_path: Path) -> None:
     store = open_store(tmp_path / "store")
@@ -287,7 +287,7 @@ def flip(store: MemoryBlobs, key: str, at: int) -> None:
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "missing"])
-def test_a_corrupt_object_is_named_and_leaves_nothing(damage: str, bench: Bench, tmp_path: Path) -> None:
+def test_a_corrupt_object_is_reported_and_leaves_no_files(damage: str, bench: Bench, tmp_path: Path) -> None:
     prefix = tmp_path / "prefix"
     bench.hydrate(prefix)
     item = bench.record.objects[0]
@@ -330,7 +330,7 @@ def test_two_objects_that_write_one_path_need_a_winner(tmp_path: Path) -> None:
         bench.hydrate(tmp_path / "other", record=msgspec.structs.replace(bench.record, winners={}))
 
 
-def test_a_file_where_another_package_needs_a_folder(tmp_path: Path) -> None:
+def test_a_file_at_the_path_of_another_packages_folder_is_refused(tmp_path: Path) -> None:
     """`bundle` writes no such record, but another writer of the store might."""
     first = build_wheel("first", files={"shared": "a file"})
     second = build_wheel("second", files={"shared/inner.py": ""})
@@ -469,7 +469,7 @@ def test_a_step_without_code_has_no_folder(tmp_path: Path) -> None:
 
 
 def test_a_record_of_something_else_than_the_lock_is_refused(bench: Bench) -> None:
-    """The record is well-formed each time, but of something else."""
+    """The record is well-formed each time, but belongs to another environment."""
     locked = environment(ALPHA, BETA)
     check_record(bench.record, locked, bench.store)
     others = {

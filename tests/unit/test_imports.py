@@ -85,7 +85,7 @@ def test_the_top_level_has_only_packages_and_listed_modules() -> None:
     assert files == {"context.py", "errors.py"}
 
 
-def test_packages_hold_nothing_but_a_docstring() -> None:
+def test_init_files_contain_only_a_docstring() -> None:
     """Every import of a module imports the packages around it as well: their `__init__.py` must cost nothing."""
     for name, file in modules().items():
         if file.name == "__init__.py" and name != "envc":  # which holds the version

@@ -15,7 +15,7 @@ from envc.shipping.prefix.venv import made_paths, make_prefix
 from envc_solvers.target import PLATFORMS, Python
 from tests.support.environments import HOST
 
-posix = pytest.mark.skipif(sys.platform == "win32", reason="the twins of interpreters here are shell scripts")
+posix = pytest.mark.skipif(sys.platform == "win32", reason="the fake interpreters are shell scripts")
 
 
 def pretend(path: Path, version: str, **facts: object) -> HostPython:

@@ -19,7 +19,7 @@ HERE = PLATFORMS.get(HOST.platform, PLATFORMS["linux-64"])
 SHELLS = [shell for shell in ("sh", "dash", "bash", "busybox") if shutil.which(shell)]
 MUSL = not HOST.glibc
 
-posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no shell for it")
+posix = pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
 
 
 def unpacked(root: Path, script: bytes | None) -> Path:
@@ -88,9 +88,9 @@ def test_another_python_is_refused(python: Python, tmp_path: Path) -> None:
     name = "PyPy" if python.implementation == "pypy" else "CPython"
     patch = f".{python.patch}" if python.patch else ""
     threads = " (free-threaded)" if python.free_threaded else ""
-    wanted = f"{name} {python.minor[0]}.{python.minor[1]}{patch}{threads} for {HERE.name}"
+    required = f"{name} {python.minor[0]}.{python.minor[1]}{patch}{threads} for {HERE.name}"
     assert done.returncode == 1
-    assert done.stderr == f"relocate.sh: this machine has no {wanted} among: {sys.executable}\n"
+    assert done.stderr == f"relocate.sh: this machine has no {required} among: {sys.executable}\n"
     assert not (root / "pyvenv.cfg").exists()
 
 
@@ -105,7 +105,7 @@ def test_another_platform_is_refused(platform: str, tmp_path: Path) -> None:
 
 
 @posix
-@pytest.mark.skipif(MUSL or sys.platform != "linux", reason="asks about glibc")
+@pytest.mark.skipif(MUSL or sys.platform != "linux", reason="needs glibc")
 @pytest.mark.parametrize(
     ("needs", "says"),
     [

@@ -59,7 +59,7 @@ FULL = build_wheel(
 )
 
 
-def test_every_part_goes_to_its_place_on_posix(tmp_path: Path) -> None:
+def test_every_part_is_installed_at_its_path_on_posix(tmp_path: Path) -> None:
     files = tree(FULL, tmp_path)
     site = "lib/python3.12/site-packages"
     info = f"{site}/full_demo-2.0.dist-info"
@@ -85,7 +85,7 @@ def test_every_part_goes_to_its_place_on_posix(tmp_path: Path) -> None:
     assert files["bin/full-shell"][1] == b"#!/bin/sh\necho 1\n"
 
 
-def test_every_part_goes_to_its_place_on_windows(tmp_path: Path) -> None:
+def test_every_part_is_installed_at_its_path_on_windows(tmp_path: Path) -> None:
     files = tree(FULL, tmp_path, "nt")
     site = "Lib/site-packages"
     assert {
@@ -101,7 +101,7 @@ def test_every_part_goes_to_its_place_on_windows(tmp_path: Path) -> None:
     assert "../../Scripts/full.exe,sha256=" in record
 
 
-def test_record_lists_what_is_installed(tmp_path: Path) -> None:
+def test_record_lists_the_installed_files(tmp_path: Path) -> None:
     files = tree(FULL, tmp_path)
     site = Path("lib/python3.12/site-packages")
     rows = list(csv.reader(io.StringIO(files[f"{site}/full_demo-2.0.dist-info/RECORD"][1].decode())))

@@ -89,7 +89,7 @@ def test_one_version_from_two_sources_is_two_packages() -> None:
     assert [each for _, _, each in ids(third)] == ["conda:lib@1.0:elsewhere", "conda:lib@1.0", "conda:lib"]
 
 
-def test_two_files_of_one_release_under_one_target_are_told_apart_by_build_or_digest() -> None:
+def test_ids_of_two_files_of_one_release_have_the_build_or_digest() -> None:
     assert [each for _, _, each in ids(graph_of((conda("1.0", "cpu"),), (conda("1.0", "cuda"),)))] == [
         "conda:lib@1.0=cpu",
         "conda:lib@1.0=cuda",
@@ -245,7 +245,7 @@ def build(wheel: Choice, tree: bytes = b"tree", *needs: Choice) -> Build:
 ALPHA, BACKEND, PLUGIN, STRANGER = (choice(name) for name in ("alpha", "backend", "plugin", "stranger"))
 
 
-def test_builds_are_kept_for_chosen_wheels_and_for_what_built_them() -> None:
+def test_builds_are_kept_for_chosen_wheels_and_their_build_requirements() -> None:
     builds = build(PLUGIN), build(STRANGER), build(BACKEND, b"tree", PLUGIN), build(ALPHA, b"tree", BACKEND)
     graph = graph_of((ALPHA,), builds=builds)
     assert graph.builds == (builds[3], builds[2], builds[0])

@@ -110,10 +110,10 @@ def test_leftovers_of_a_merge_by_text_are_found() -> None:
 
 def test_projects_found_by_a_mixed_step_of_one_side_are_kept() -> None:
     plain = replace(A, id="conda:a", artifacts=(artifact("a-1.0-0.conda"),))
-    told = replace(plain, pypi=("alpha",))
-    assert merge(_lock(packages=(plain,)), _lock(packages=(told,))).packages == (told,)
-    assert merge(_lock(packages=(told,)), _lock(packages=(plain,))).packages == (told,)
-    assert loads(dumps(_lock(packages=(told,)))).packages == (told,)
+    with_projects = replace(plain, pypi=("alpha",))
+    assert merge(_lock(packages=(plain,)), _lock(packages=(with_projects,))).packages == (with_projects,)
+    assert merge(_lock(packages=(with_projects,)), _lock(packages=(plain,))).packages == (with_projects,)
+    assert loads(dumps(_lock(packages=(with_projects,)))).packages == (with_projects,)
 
 
 def test_packages_with_different_folders_on_each_side_are_both_kept() -> None:

@@ -36,7 +36,7 @@ def test_line_ends_are_those_of_the_format(tmp_path: Path) -> None:
     assert b"\r" not in path.read_bytes()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither these modes nor links for everybody")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes, and links need a privilege")
 def test_mode_and_link_of_the_previous_file_are_kept(tmp_path: Path) -> None:
     real = tmp_path / "shared.lock"
     real.write_text("")

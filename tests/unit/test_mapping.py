@@ -93,11 +93,11 @@ def test_only_names_that_differ_make_rows() -> None:
 
 def test_a_snapshot_is_made_from_the_newest_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = '{"torch": {"pypi_name": "torch", "conda_name": "pytorch"}}'
-    said = {
+    files = {
         "conda_pypi/grayskull_pypi_mapping.json": table,
         "conda_pypi-2.0.dist-info/licenses/LICENSE": "Do as you like",
     }
-    with IndexServer([build_wheel("conda-pypi", "1.0"), build_wheel("conda-pypi", "2.0", files=said)]) as index:
+    with IndexServer([build_wheel("conda-pypi", "1.0"), build_wheel("conda-pypi", "2.0", files=files)]) as index:
         monkeypatch.setattr(os, "environ", {"ENVC_INDEX_URL": index.url, "ENVC_CACHE_DIR": str(tmp_path / "cache")})
         main(tmp_path)
     text = (tmp_path / "snapshot.txt").read_text()

@@ -290,7 +290,7 @@ assert (resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt > before) == (usa
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere this process shares all files itself")
+@pytest.mark.skipif(sys.platform != "linux", reason="only there several processes share files")
 def test_many_files_are_checked_by_several_processes(tmp_path: Path) -> None:
     """Several processes detect a changed file just as one does."""
     from envc.shipping.store.open import open_store

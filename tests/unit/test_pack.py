@@ -78,10 +78,10 @@ def test_equal_environments_are_stored_once(tmp_path: Path) -> None:
     store = MemoryBlobs()
     same = environment(ALPHA, BETA)
     steps = tuple(StepBundle(step=name, target=HOST.platform, environment=same) for name in ("one", "two", "three"))
-    bundled, shelf = bundle(store, tmp_path, ALPHA, BETA, steps=steps)
+    bundled, artifacts = bundle(store, tmp_path, ALPHA, BETA, steps=steps)
     assert len(bundled.records) == 1
     assert len({pointer.record for pointer in bundled.pointers.values()}) == 1
-    assert sorted(shelf.fetched) == [ALPHA.file, BETA.file]
+    assert sorted(artifacts.fetched) == [ALPHA.file, BETA.file]
 
 
 def test_an_artifact_in_two_layouts_is_fetched_once(tmp_path: Path) -> None:
@@ -90,8 +90,8 @@ def test_an_artifact_in_two_layouts_is_fetched_once(tmp_path: Path) -> None:
         StepBundle(step="step", target=target, environment=environment(BETA, target=target))
         for target in ("linux-64", "osx-arm64", "win-64", "win-arm64")
     )
-    bundled, shelf = bundle(store, tmp_path, BETA, steps=steps)
-    assert shelf.fetched == [BETA.file]
+    bundled, artifacts = bundle(store, tmp_path, BETA, steps=steps)
+    assert artifacts.fetched == [BETA.file]
     assert sorted(layout for _, layout in bundled.content) == sorted([LAYOUT.replace("pypy", "py"), "nt", "nt-arm64"])
     assert len(bundled.records) == 4
     assert len(bundled.made) == 3
@@ -101,8 +101,8 @@ def test_existing_objects_are_not_made_again(tmp_path: Path) -> None:
     store = MemoryBlobs()
     first, _ = bundle(store, tmp_path, ALPHA, BETA)
     before = dict(store.blobs)
-    second, shelf = bundle(store, tmp_path, ALPHA, BETA)
-    assert (shelf.fetched, second.made) == ([], ())
+    second, artifacts = bundle(store, tmp_path, ALPHA, BETA)
+    assert (artifacts.fetched, second.made) == ([], ())
     assert second.pointers == first.pointers
     assert store.blobs == before
 
@@ -110,8 +110,8 @@ def test_existing_objects_are_not_made_again(tmp_path: Path) -> None:
 def test_an_interrupted_run_is_resumed(tmp_path: Path) -> None:
     store = MemoryBlobs()
     bundle(store, tmp_path, BETA)
-    bundled, shelf = bundle(store, tmp_path, ALPHA, BETA)
-    assert shelf.fetched == [ALPHA.file]
+    bundled, artifacts = bundle(store, tmp_path, ALPHA, BETA)
+    assert artifacts.fetched == [ALPHA.file]
     assert [member.file for member in bundled.made] == [ALPHA.file]
 
 
@@ -120,11 +120,11 @@ def test_a_foreign_object_is_derived_again_and_kept_if_equal(tmp_path: Path) -> 
     bundle(store, tmp_path / "there", BETA)
     before = dict(store.blobs)
     progress = Silent()
-    _, shelf = bundle(store, tmp_path / "here", BETA, progress=progress)
-    assert shelf.fetched == [BETA.file]
+    _, artifacts = bundle(store, tmp_path / "here", BETA, progress=progress)
+    assert artifacts.fetched == [BETA.file]
     assert (store.blobs, progress.warnings) == (before, [])
-    _, shelf = bundle(store, tmp_path / "here", BETA)
-    assert shelf.fetched == []
+    _, artifacts = bundle(store, tmp_path / "here", BETA)
+    assert artifacts.fetched == []
 
 
 def test_a_poisoned_object_is_named_and_replaced(tmp_path: Path) -> None:
@@ -156,8 +156,8 @@ def _rename_artifact(data: bytes, old: Distribution, new: Distribution) -> bytes
 def test_trust_store_accepts_objects_of_others(tmp_path: Path) -> None:
     store = MemoryBlobs()
     bundle(store, tmp_path / "there", BETA)
-    _, shelf = bundle(store, tmp_path / "here", BETA, trust_store=True)
-    assert shelf.fetched == []
+    _, artifacts = bundle(store, tmp_path / "here", BETA, trust_store=True)
+    assert artifacts.fetched == []
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "index", "frames"])
@@ -235,18 +235,18 @@ def test_contents_to_be_recorded_are_always_derived(tmp_path: Path) -> None:
     """Neither a ledger, nor a trusted store, nor an older demand is enough. An equal demand saves the work."""
     store = MemoryBlobs()
     bundle(store, tmp_path, ALPHA, BETA)
-    told: list[dict[tuple[Sha256, str], Sha256]] = []
+    recorded_contents: list[dict[tuple[Sha256, str], Sha256]] = []
 
     def relock(contents: Mapping[tuple[Sha256, str], Sha256]) -> bytes:
-        told.append(dict(contents))
+        recorded_contents.append(dict(contents))
         return b"the lock, with contents\n"
 
     content = bundle(store, tmp_path, ALPHA, BETA)[0].content[Sha256(BETA.sha256), LAYOUT]
     for demanded, fetched in ((None, [BETA.file]), (Sha256("0" * 64), [BETA.file]), (content, [])):
         step = StepBundle(step="step", target=HOST.platform, environment=environment(BETA, content=demanded))
-        bundled, shelf = bundle(store, tmp_path, BETA, steps=(step,), trust_store=True, relock=relock)
-        assert shelf.fetched == fetched
-        assert told.pop() == {(Sha256(BETA.sha256), LAYOUT): content}
+        bundled, artifacts = bundle(store, tmp_path, BETA, steps=(step,), trust_store=True, relock=relock)
+        assert artifacts.fetched == fetched
+        assert recorded_contents.pop() == {(Sha256(BETA.sha256), LAYOUT): content}
         assert get_lock(store, bundled.lock) == b"the lock, with contents\n"
         get_pointer(store, step_key("demo", sha256(b"the lock, with contents\n"), "step", HOST.platform))
 
@@ -258,8 +258,8 @@ def test_a_doubted_object_is_derived_again_whatever_claims_to_know_it(tmp_path: 
     honest = store.blobs[key_of(BETA)]
     store.blobs[key_of(BETA)] = bytes([honest[0] ^ 1]) + honest[1:]
     step = StepBundle(step="step", target=HOST.platform, environment=environment(BETA, content=content))
-    _, shelf = bundle(store, tmp_path, BETA, steps=(step,), trust_store=True)
-    assert shelf.fetched == []
+    _, artifacts = bundle(store, tmp_path, BETA, steps=(step,), trust_store=True)
+    assert artifacts.fetched == []
     ledger = Ledger(tmp_path / "cache/derived")
     ledger.doubt(LAYOUT, Sha256(BETA.sha256))
     assert ledger.is_doubted(LAYOUT, Sha256(BETA.sha256))
@@ -431,7 +431,7 @@ bundle(open_store(Path(sys.argv[1]) / "store"), Path(sys.argv[1]), *wheels, leve
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="a process is interrupted there in other ways")
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are interrupted differently there")
 def test_an_interrupt_ends_a_long_run_soon(tmp_path: Path) -> None:
     """Otherwise compressing would continue for a minute. Finished objects remain for the next run."""
     command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]

@@ -65,8 +65,8 @@ def test_line_ends_and_control_characters_are_removed() -> None:
 
 
 def test_long_texts_are_cut_between_words() -> None:
-    told = plain_reason("word " * 1_000_000)
-    assert len(told) <= MOST and told.endswith("word …")
+    reason = plain_reason("word " * 1_000_000)
+    assert len(reason) <= MOST and reason.endswith("word …")
     assert plain_reason("x" * 10_000) == ""
     assert plain_reason("x" * 1_000) == "…"
     # Half of a URL would not be recognised as one.
@@ -77,9 +77,9 @@ def test_long_texts_are_cut_between_words() -> None:
 @example("x" * (MOST + 1))
 @example("a " * MOST)
 def test_the_result_is_one_short_line_and_cleaning_is_idempotent(text: str) -> None:
-    told = plain_reason(text)
-    assert len(told) <= MOST
-    assert told == " ".join(told.split())
-    assert not {category(sign) for sign in told} & {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-    assert not any(sign in told for sign in ("//", "@", "\\\\"))
-    assert plain_reason(told) == told
+    reason = plain_reason(text)
+    assert len(reason) <= MOST
+    assert reason == " ".join(reason.split())
+    assert not {category(sign) for sign in reason} & {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+    assert not any(sign in reason for sign in ("//", "@", "\\\\"))
+    assert plain_reason(reason) == reason

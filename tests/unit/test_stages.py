@@ -276,16 +276,16 @@ def test_a_standalone_interpreter_stays_at_its_locked_release_until_upgraded() -
 
     package = next(package for package in graph.packages if package.kind == "interpreter")
 
-    def wish(target: str, **more: Any) -> StandalonePreference | None:
+    def preference(target: str, **more: Any) -> StandalonePreference | None:
         found = pose_problems(manifest, step_targets, now=NOW, **more)
         return next(p.standalone for p in found if p.steps == ["four"] and p.step_targets[0].target.name == target)
 
     for target in manifest.targets:
-        assert wish(target) == StandalonePreference()
-        assert wish(target, lock=graph) == StandalonePreference(locked=package)
+        assert preference(target) == StandalonePreference()
+        assert preference(target, lock=graph) == StandalonePreference(locked=package)
         both = StandalonePreference(locked=package, requested="3.12.7")
-        assert wish(target, lock=graph, requested={"cpython": "3.12.7"}) == both
-        assert wish(target, lock=graph, is_unpinned="cpython".__eq__) == StandalonePreference()
+        assert preference(target, lock=graph, requested={"cpython": "3.12.7"}) == both
+        assert preference(target, lock=graph, is_unpinned="cpython".__eq__) == StandalonePreference()
     others = [
         shared.standalone for shared in pose_problems(manifest, step_targets, now=NOW) if shared.steps != ["four"]
     ]

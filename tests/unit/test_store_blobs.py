@@ -254,7 +254,7 @@ def test_a_killed_writer_leaves_only_whole_blobs(tmp_path: Path, milliseconds: i
         assert data == data[:8] * 100_000
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the limit on file sizes is POSIX, its effect on Python is Linux'")
+@pytest.mark.skipif(sys.platform != "linux", reason="the effect of a limit on file sizes is specific to Linux")
 def test_a_disk_error_during_a_write_is_a_store_error(tmp_path: Path) -> None:
     script = """
         import resource, sys
@@ -285,7 +285,7 @@ def test_an_unwritable_folder_is_reported_with_a_hint(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/sys is a file system that not even root may write to")
-def test_a_store_without_permission_says_how_to_choose_another() -> None:
+def test_the_error_for_an_unwritable_store_says_how_to_choose_another() -> None:
     with pytest.raises(StoreError, match="/sys/envc: cannot be written to") as caught:
         open_store("/sys/envc").write_new(KEY, b"x")
     assert "ENVC_STORE" in (caught.value.hint or "")

@@ -77,7 +77,7 @@ def test_pythons_tarfile_unpacks_a_bundle(bundle: Path, tmp_path: Path) -> None:
 def program(name: str) -> str:
     found = shutil.which(name)
     if found is None:
-        pytest.skip(f"{name} is not installed; it is the judge here")
+        pytest.skip(f"{name} is not installed; the test compares with it")
     return found
 
 

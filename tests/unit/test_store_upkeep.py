@@ -188,7 +188,7 @@ def test_a_tag_keeps_every_step_of_its_lock(bundled_store: BundledStore) -> None
     assert bundled_store.store.blobs == {}
 
 
-def test_a_tag_of_another_project_keeps_nothing_here(bundled_store: BundledStore) -> None:
+def test_a_tag_of_another_project_keeps_nothing_of_this_one(bundled_store: BundledStore) -> None:
     bundled_store.bundle(ALPHA, days_ago=400)
     put_tag(bundled_store.store, "other", "v1", LOCK)
     bundled_store.collect()

@@ -15,7 +15,7 @@ from envc.shipping.format.documents import canonical_json
 from envc.shipping.format.encode import Entry
 from tests.support.stores import encode, tree_of
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no copies are made")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="envc forks only on Linux")
 
 NOISE = os.urandom(12 << 20)  # more than fits into one frame, and enough to be worth a fork
 OBJECTS = {

@@ -21,7 +21,7 @@ from tests.support.wheels import build_wheel
 
 ALPHA = build_wheel("alpha", "1.0", files={"alpha.py": "x = 1\n"}, entry_points={"console_scripts": {"al": "alpha:x"}})
 BETA = build_wheel("beta", "1.0", files={"beta/__init__.py": "", "beta/data.bin": bytes(range(256)) * 99})
-POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="modes and links are POSIX'")
+POSIX_ONLY = pytest.mark.skipif(os.name != "posix", reason="modes and links are POSIX features")
 
 
 class Bench:

@@ -28,14 +28,14 @@ def test_failures_after_the_stop_are_ignored() -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_failures_before_the_stop_are_reported() -> None:
-    told: list[str] = []
+    reported: list[str] = []
     done = threading.Event()
 
     def work() -> None:
         raise RuntimeError("a mistake")
 
     def hook(arguments: threading.ExceptHookArgs) -> None:
-        told.append(str(arguments.exc_value))
+        reported.append(str(arguments.exc_value))
         done.set()
 
     before, threading.excepthook = threading.excepthook, hook
@@ -47,7 +47,7 @@ def test_failures_before_the_stop_are_reported() -> None:
         workers.join(10)
     finally:
         threading.excepthook = before
-    assert told == ["a mistake"]
+    assert reported == ["a mistake"]
 
 
 def test_work_that_has_not_started_is_dropped() -> None:

@@ -34,8 +34,8 @@ pypi = ["native"]
 """,
     Path("manifest.toml"),
 )
-CELLS = expand(MANIFEST)
-OPTIONS = lock_options(MANIFEST, CELLS)
+STEP_TARGETS = expand(MANIFEST)
+OPTIONS = lock_options(MANIFEST, STEP_TARGETS)
 
 
 def _choice(name: str, platform: str = "any") -> Choice:
@@ -53,7 +53,7 @@ def _answer(step_target: StepTarget) -> tuple[Choice, ...]:
     return tuple(_choice(name, platforms[name]) for name in names)
 
 
-def _lock(step_targets: tuple[StepTarget, ...] = CELLS, previous: LockGraph | None = None) -> LockGraph:
+def _lock(step_targets: tuple[StepTarget, ...] = STEP_TARGETS, previous: LockGraph | None = None) -> LockGraph:
     choices: dict[StepTargetId, tuple[Choice, ...]] = {
         (step_target.step, step_target.key): _answer(step_target) for step_target in step_targets
     }
@@ -85,11 +85,13 @@ def test_files_of_one_version_may_be_yanked_for_several_reasons() -> None:
 
 def test_only_requested_steps_are_reported() -> None:
     graph = with_yanked(_lock(), {ALPHA: "leaks", LINUX: "old"})
-    assert [one.name for one in yanked(graph, [step_target for step_target in CELLS if step_target.step == "one"])] == [
-        "alpha"
-    ]
+    assert [
+        one.name for one in yanked(graph, [step_target for step_target in STEP_TARGETS if step_target.step == "one"])
+    ] == ["alpha"]
     on_mac = [
-        step_target for step_target in CELLS if step_target.step == "two" and step_target.target.name == "osx-arm64"
+        step_target
+        for step_target in STEP_TARGETS
+        if step_target.step == "two" and step_target.target.name == "osx-arm64"
     ]
     assert [str(one) for one in yanked(graph, on_mac)] == ["two on osx-arm64: alpha 1.0 was yanked: leaks"]
 
@@ -124,13 +126,13 @@ def test_a_recorded_yank_stays_until_an_index_reports_otherwise() -> None:
 
 def test_removing_a_step_removes_its_yanks() -> None:
     before = with_yanked(_lock(), {ALPHA: "leaks"})
-    rest = tuple(step_target for step_target in CELLS if step_target.step == "three")
+    rest = tuple(step_target for step_target in STEP_TARGETS if step_target.step == "three")
     assert not _lock(rest, before).holds_yanked
 
 
 def test_a_yank_changes_the_text_of_the_lock_but_no_environment() -> None:
     plain, marked = _lock(), with_yanked(_lock(), {ALPHA: "leaks", LINUX: ""})
-    for step_target in CELLS:
+    for step_target in STEP_TARGETS:
         assert Closures(plain).environment(step_target) == Closures(marked).environment(step_target)
         assert Closures(plain).environment(step_target).id == Closures(marked).environment(step_target).id
     assert loads(dumps(marked)) == marked

@@ -29,7 +29,7 @@ RECORDS = {
 
 
 def lines(target: Target, *specs: str, **more: Any) -> tuple[str, ...]:
-    records = [record_of("main", target.platform, title, said) for title, said in RECORDS.items()]
+    records = [record_of("main", target.platform, title, table) for title, table in RECORDS.items()]
     repodata = MemoryRepodata(records, target.platform)
     problem = CondaProblem(
         target=target.name,

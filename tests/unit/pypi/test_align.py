@@ -50,12 +50,12 @@ NEWEST_ON_LINUX_ONLY: Universe = {
 
 
 def test_a_version_of_one_target_only_is_kept_unless_strong() -> None:
-    apart, said = solved(NEWEST_ON_LINUX_ONLY, ["lib"], "newest", "linux-64", "osx-arm64")
+    apart, messages = solved(NEWEST_ON_LINUX_ONLY, ["lib"], "newest", "linux-64", "osx-arm64")
     assert apart == [{"lib": "3.0"}, {"lib": "2.0"}]
-    assert said == ()
-    together, said = solved(NEWEST_ON_LINUX_ONLY, ["lib"], "strong", "linux-64", "osx-arm64")
+    assert messages == ()
+    together, messages = solved(NEWEST_ON_LINUX_ONLY, ["lib"], "strong", "linux-64", "osx-arm64")
     assert together == [{"lib": "2.0"}, {"lib": "2.0"}]
-    assert said == ()
+    assert messages == ()
 
 
 EITHER_OR: Universe = {
@@ -81,10 +81,10 @@ def test_a_version_forbidden_on_one_target_is_not_tried() -> None:
         "old": {"1.0": Version(requires=("lib<2",))},
         "lib": {"2.0": Version(), "1.0": Version()},
     }
-    found, said = solved(universe, ["app"], "newest", "linux-64", "osx-arm64")
+    found, messages = solved(universe, ["app"], "newest", "linux-64", "osx-arm64")
     assert [pins["lib"] for pins in found] == ["2.0", "1.0"]
-    assert said == ()
-    found, said = solved(universe, ["app"], "strong", "linux-64", "osx-arm64")
+    assert messages == ()
+    found, messages = solved(universe, ["app"], "strong", "linux-64", "osx-arm64")
     assert [pins["lib"] for pins in found] == ["1.0", "1.0"]
 
 
@@ -94,9 +94,9 @@ def test_strong_explains_why_it_fails() -> None:
         "app": {"1.0": Version(requires=("core<2; sys_platform == 'linux'", "core>=2; sys_platform == 'darwin'"))},
         "core": {"2.0": Version(), "1.0": Version()},
     }
-    found, said = solved(universe, ["lib", "app"], "strong", "linux-64", "osx-arm64")
+    found, messages = solved(universe, ["lib", "app"], "strong", "linux-64", "osx-arm64")
     assert [pins["lib"] for pins in found] == ["3.0", "2.0"]
-    assert said == (
+    assert messages == (
         Apart(
             project="core",
             versions=(("linux-64", "1.0"), ("osx-arm64", "2.0")),
@@ -119,9 +119,9 @@ def test_aligned_projects_stay_aligned_while_the_next_is_tried() -> None:
         },
         "lib": {"3.0": Version(), "2.0": Version(files=(wheel("lib", "2.0", LINUX),)), "1.0": Version()},
     }
-    found, said = solved(universe, ["app"], "strong", "linux-64", "osx-arm64")
+    found, messages = solved(universe, ["app"], "strong", "linux-64", "osx-arm64")
     assert found == [{"app": "1.0", "lib": "1.0"}, {"app": "1.0", "lib": "1.0"}]
-    assert said == ()
+    assert messages == ()
 
 
 def test_alignment_does_not_choose_a_yanked_version() -> None:
@@ -175,9 +175,9 @@ def test_strong_revises_what_newest_had_aligned() -> None:
             "1.0": Version(),
         },
     }
-    found, said = solved(universe, ["pin"], "newest", "linux-64", "osx-arm64", "win-64")
+    found, messages = solved(universe, ["pin"], "newest", "linux-64", "osx-arm64", "win-64")
     assert [pins["alpha"] for pins in found] == ["2.0", "2.0", "1.0"]
-    found, said = solved(universe, ["pin"], "strong", "linux-64", "osx-arm64", "win-64")
+    found, messages = solved(universe, ["pin"], "strong", "linux-64", "osx-arm64", "win-64")
     assert [pins["alpha"] for pins in found] == ["1.0", "1.0", "1.0"]
     assert len({pins["zeta"] for pins in found}) == 1
-    assert said == ()
+    assert messages == ()

@@ -152,7 +152,7 @@ def test_reasons_on_linux(file: str, reason: str | None) -> None:
         ("win-64", "demo-1.0-cp311-cp311-win32.whl", "is for win32"),
     ],
 )
-def test_reasons_elsewhere(target: str, file: str, reason: str) -> None:
+def test_reasons_on_other_platforms(target: str, file: str, reason: str) -> None:
     assert explain_file(file, wheel_tags(default_target(target), PY311)) == reason
 
 

@@ -30,7 +30,7 @@ SMALL = build_wheel("alpha", files={"alpha.py": "x = 'honest'\n"})
 LARGE = build_wheel("alpha", files={"alpha.py": "x = 'honest'\n" + "#" * 20_000_000})
 
 
-def lie(store: MemoryBlobs, record: Record) -> Record:
+def forge(store: MemoryBlobs, record: Record) -> Record:
     """Store another alpha.py of the same length. Return a record with its frames and the original members."""
     (item,) = record.objects
     key = object_key(item.index.layout, item.index.artifact)
@@ -48,26 +48,26 @@ def lie(store: MemoryBlobs, record: Record) -> Record:
 
 
 class TwoStores:
-    """An honest store, a forged one, and a machine that uses both."""
+    """A valid store, a forged one, and a machine that uses both."""
 
     def __init__(self, folder: Path, wheel: Distribution) -> None:
         self.folder = folder
         self.wheel = wheel
-        self.honest, self.lying = MemoryBlobs(), MemoryBlobs()
-        self.record = record_of(self.honest, folder, wheel)
-        self.lying.blobs.update(self.honest.blobs)
-        self.forged = lie(self.lying, self.record)
+        self.valid, self.forged = MemoryBlobs(), MemoryBlobs()
+        self.record = record_of(self.valid, folder, wheel)
+        self.forged.blobs.update(self.valid.blobs)
+        self.forged_record = forge(self.forged, self.record)
 
     def locked(self, content: Sha256 | None = None) -> Environment:
         return environment(self.wheel, content=content or self.record.objects[0].content)
 
-    def hydrate(self, name: str, *, lying: bool, demanded: bool) -> str:
+    def hydrate(self, name: str, *, forged: bool, demanded: bool) -> str:
         """Hydrate and return the content of alpha.py in the prefix."""
         prefix = self.folder / name
         hydrate(
             StoredEnvironment(
-                self.lying if lying else self.honest,
-                self.forged if lying else self.record,
+                self.forged if forged else self.valid,
+                self.forged_record if forged else self.record,
                 environment=self.locked() if demanded else None,
             ),
             prefix,
@@ -86,53 +86,55 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> TwoStores:
 
 def test_a_content_other_than_the_recorded_one_is_refused(stores: TwoStores) -> None:
     with pytest.raises(CorruptObject, match=r"'.*alpha\.py' does not match its digest"):
-        stores.hydrate("prefix", lying=True, demanded=True)
+        stores.hydrate("prefix", forged=True, demanded=True)
     assert not (stores.folder / "prefix").exists()
     assert not list((stores.folder / "cache/objects").glob("*/??/*"))
 
 
 def test_without_a_recorded_content_the_index_is_trusted_and_verify_reports(stores: TwoStores) -> None:
-    assert stores.hydrate("prefix", lying=True, demanded=False) == "poison"
+    assert stores.hydrate("prefix", forged=True, demanded=False) == "poison"
     (problem,) = verify_prefix(stores.folder / "prefix", Silent()).problems
     assert problem.where.endswith("alpha.py")
 
 
 @pytest.mark.parametrize("demanded", [False, True])
 def test_forged_files_in_the_cache_are_not_used_for_another_index(demanded: bool, stores: TwoStores) -> None:
-    assert stores.hydrate("first", lying=True, demanded=False) == "poison"
-    assert stores.hydrate("second", lying=False, demanded=demanded) == "honest"
-    assert stores.hydrate("third", lying=False, demanded=not demanded) == "honest"
-    assert stores.hydrate("fourth", lying=True, demanded=False) in ("poison", "honest")
+    assert stores.hydrate("first", forged=True, demanded=False) == "poison"
+    assert stores.hydrate("second", forged=False, demanded=demanded) == "honest"
+    assert stores.hydrate("third", forged=False, demanded=not demanded) == "honest"
+    assert stores.hydrate("fourth", forged=True, demanded=False) in ("poison", "honest")
 
 
 def test_forged_files_in_the_cache_do_not_match_a_recorded_content(stores: TwoStores) -> None:
-    assert stores.hydrate("first", lying=True, demanded=False) == "poison"
+    assert stores.hydrate("first", forged=True, demanded=False) == "poison"
     with pytest.raises(CorruptObject):
-        stores.hydrate("second", lying=True, demanded=True)
+        stores.hydrate("second", forged=True, demanded=True)
 
 
 def test_verified_files_are_used_for_every_index_of_that_content(stores: TwoStores) -> None:
-    assert stores.hydrate("first", lying=False, demanded=True) == "honest"
-    stores.lying.requests.clear()
-    assert stores.hydrate("second", lying=True, demanded=True) == "honest"
-    assert stores.hydrate("third", lying=True, demanded=False) == "honest"
-    assert stores.lying.requests == []
+    assert stores.hydrate("first", forged=False, demanded=True) == "honest"
+    stores.forged.requests.clear()
+    assert stores.hydrate("second", forged=True, demanded=True) == "honest"
+    assert stores.hydrate("third", forged=True, demanded=False) == "honest"
+    assert stores.forged.requests == []
 
 
 def test_a_prefix_made_before_the_content_was_recorded_is_made_again(stores: TwoStores) -> None:
-    assert stores.hydrate("prefix", lying=True, demanded=False) == "poison"
+    assert stores.hydrate("prefix", forged=True, demanded=False) == "poison"
     with pytest.raises(CorruptObject):
-        stores.hydrate("prefix", lying=True, demanded=True)
-    assert stores.hydrate("prefix", lying=False, demanded=True) == "honest"
+        stores.hydrate("prefix", forged=True, demanded=True)
+    assert stores.hydrate("prefix", forged=False, demanded=True) == "honest"
 
 
 def test_an_environment_made_before_the_content_was_recorded_is_not_reused(stores: TwoStores) -> None:
     cache = stores.folder / "cache"
-    ready_environment(StoredEnvironment(stores.lying, stores.forged), interpreter=HOST, cache=cache, progress=Silent())
-    assert find_ready(stores.locked(), record_digest(stores.forged), interpreter=HOST, cache=cache) is None
+    ready_environment(
+        StoredEnvironment(stores.forged, stores.forged_record), interpreter=HOST, cache=cache, progress=Silent()
+    )
+    assert find_ready(stores.locked(), record_digest(stores.forged_record), interpreter=HOST, cache=cache) is None
     with pytest.raises(CorruptObject):
         ready_environment(
-            StoredEnvironment(stores.lying, stores.forged, environment=stores.locked()),
+            StoredEnvironment(stores.forged, stores.forged_record, environment=stores.locked()),
             interpreter=HOST,
             cache=cache,
             progress=Silent(),
@@ -142,9 +144,9 @@ def test_an_environment_made_before_the_content_was_recorded_is_not_reused(store
 def test_a_bundle_records_only_frames_that_it_has_read(stores: TwoStores) -> None:
     """The ledger has the content and the index claims it, but that is not enough to put its frames into a record."""
     progress = Silent()
-    bundled, shelf = bundle(stores.lying, stores.folder, stores.wheel, progress=progress)
-    assert shelf.fetched == [stores.wheel.file]
+    bundled, artifacts = bundle(stores.forged, stores.folder, stores.wheel, progress=progress)
+    assert artifacts.fetched == [stores.wheel.file]
     assert "is made again" in progress.warnings[0]
     assert bundled.records == (stores.record,)
     key = object_key(stores.record.objects[0].index.layout, Sha256(stores.wheel.sha256))
-    assert sha256(stores.lying.blobs[key]) == sha256(stores.honest.blobs[key])
+    assert sha256(stores.forged.blobs[key]) == sha256(stores.valid.blobs[key])
