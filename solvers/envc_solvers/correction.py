@@ -66,13 +66,13 @@ def loosen(
     For each requirement, in order, takes the first of its `choices` for which `solves` is true together with the
     replacements taken so far.
     """
-    taken: dict[int, Choice] = {}
+    replacements: dict[int, Choice] = {}
     for number in left_out:
         for choice in choices(number):
-            if solves({**taken, number: choice}):
-                taken[number] = choice
+            if solves({**replacements, number: choice}):
+                replacements[number] = choice
                 break
-    return taken
+    return replacements
 
 
 def in_words(

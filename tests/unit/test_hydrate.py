@@ -315,7 +315,7 @@ def test_a_corrupt_object_is_repaired_by_the_next_bundle(bench: Bench, tmp_path:
     flip(bench.store, object_key(item.index.layout, item.index.artifact), 20)
     with pytest.raises(CorruptObject) as refused:
         bench.hydrate(tmp_path / "prefix")
-    Ledger(tmp_path / "cache/derived").doubt(refused.value.layout, refused.value.artifact)
+    Ledger(tmp_path / "cache/derived").mark_doubtful(refused.value.layout, refused.value.artifact)
     bundle(bench.store, tmp_path, ALPHA, BETA)
     assert bench.hydrate(tmp_path / "prefix")
 

@@ -170,7 +170,7 @@ def test_a_corrupt_object_is_named_and_made_again(damage: str, tmp_path: Path) -
     store.blobs[key_of(BETA)] = {"truncated": good[:-1], "empty": b""}.get(damage, bytes(flipped))
     if damage == "frames":
         # The index is intact, so only reading the frames finds this. hydrate then removes the object from the ledger.
-        Ledger(tmp_path / "cache/derived").doubt(LAYOUT, Sha256(BETA.sha256))
+        Ledger(tmp_path / "cache/derived").mark_doubtful(LAYOUT, Sha256(BETA.sha256))
     progress = Silent()
     bundle(store, tmp_path, BETA, progress=progress)
     assert store.blobs[key_of(BETA)] == good
@@ -261,11 +261,11 @@ def test_a_doubted_object_is_derived_again_whatever_claims_to_know_it(tmp_path: 
     _, artifacts = bundle(store, tmp_path, BETA, steps=(step,), trust_store=True)
     assert artifacts.fetched == []
     ledger = Ledger(tmp_path / "cache/derived")
-    ledger.doubt(LAYOUT, Sha256(BETA.sha256))
-    assert ledger.is_doubted(LAYOUT, Sha256(BETA.sha256))
+    ledger.mark_doubtful(LAYOUT, Sha256(BETA.sha256))
+    assert ledger.is_doubtful(LAYOUT, Sha256(BETA.sha256))
     bundle(store, tmp_path, BETA, steps=(step,), trust_store=True)
     assert store.blobs[key_of(BETA)] == honest
-    assert not ledger.is_doubted(LAYOUT, Sha256(BETA.sha256))
+    assert not ledger.is_doubtful(LAYOUT, Sha256(BETA.sha256))
 
 
 @pytest.mark.parametrize(

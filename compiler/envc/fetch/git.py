@@ -187,10 +187,13 @@ class Git:
         variables.setdefault("GIT_HTTP_LOW_SPEED_LIMIT", "1")  # bytes a second
         variables.setdefault("GIT_HTTP_LOW_SPEED_TIME", str(_SILENCE))
         # git has its own names for these variables.
-        for ours, its in (("SSL_CERT_FILE", ("GIT_SSL_CAINFO",)), ("SSL_CLIENT_CERT", ("GIT_SSL_CERT", "GIT_SSL_KEY"))):
-            if variables.get(ours):
-                for name in its:
-                    variables.setdefault(name, variables[ours])
+        for variable, git_names in (
+            ("SSL_CERT_FILE", ("GIT_SSL_CAINFO",)),
+            ("SSL_CLIENT_CERT", ("GIT_SSL_CERT", "GIT_SSL_KEY")),
+        ):
+            if variables.get(variable):
+                for name in git_names:
+                    variables.setdefault(name, variables[variable])
         if url.startswith(("https://", "http://")) and (login := self._keyring.login(url)) is not None:
             scheme, _, rest = url.partition("://")
             helper = f"credential.{scheme}://{rest.partition('/')[0]}.helper"

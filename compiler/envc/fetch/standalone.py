@@ -293,18 +293,18 @@ def archive_urls(file: str, settings: Standalone, environ: Mapping[str, str], ro
         base = base.rstrip("/")
         return (f"{base}/{quote(file)}", *((f"{base}/{match['build']}/{quote(file)}",) if match else ()))
     table = read_table(table_path(settings, root))
-    near = ""
+    neighbour = ""
     for row in table:
         for each in row.files:
             if each.filename == file:
                 return (each.url,)
             if (match is None) == (_CPYTHON.fullmatch(each.filename) is None):
-                near = near or each.url
-    if not near:
+                neighbour = neighbour or each.url
+    if not neighbour:
         return ()
     if match is None:
-        return (f"{near.rpartition('/')[0]}/{quote(file)}",)
-    return (f"{near.rsplit('/', 2)[0]}/{match['build']}/{quote(file)}",)
+        return (f"{neighbour.rpartition('/')[0]}/{quote(file)}",)
+    return (f"{neighbour.rsplit('/', 2)[0]}/{match['build']}/{quote(file)}",)
 
 
 def stated_digest(file: str, settings: Standalone, root: Path) -> str | None:

@@ -119,7 +119,7 @@ def corrupt_objects_forgotten(context: Context) -> Iterator[None]:
         from envc.shipping.prefix.tree import CorruptObject
 
         if isinstance(error, CorruptObject):
-            Ledger(context.cache / "derived").doubt(error.layout, error.artifact)
+            Ledger(context.cache / "derived").mark_doubtful(error.layout, error.artifact)
         raise
 
 

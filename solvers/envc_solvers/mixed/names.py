@@ -16,7 +16,7 @@ _PYTHON = frozenset(("python", "python_abi"))
 class MappedProjects(NamedTuple):
     """The projects that a conda package stands for. Sorts by certainty, most certain first."""
 
-    doubt: int  # 0: stated by the problem; 1: stated by the table; 2: it has that name and needs Python
+    uncertainty: int  # 0: stated by the problem; 1: stated by the table; 2: it has that name and needs Python
     projects: tuple[str, ...]  # normalised, sorted; () for none
 
 

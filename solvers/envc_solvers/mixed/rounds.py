@@ -64,7 +64,7 @@ def run(problem: MixedProblem, answers: Answers, max_rounds: int) -> Solution:
         chosen = Chosen(conda, answers.names)
         failed = _reserved(problem, chosen, answers) or _attempt(problem, chosen, answers)
         if isinstance(failed, Solution):
-            return _together(chosen, failed)
+            return _combined(chosen, failed)
         if len(rounds) == max_rounds:
             raise Failure([*rounds, failed], None)
         rounds.append(failed)
@@ -77,13 +77,13 @@ class Chosen:
         self.solution = solution
         self.projects: dict[str, tuple[str, ...]] = {}  # conda name: projects that it stands for
         self.suppliers: dict[str, Pin] = {}  # project: the package that supplies it
-        by_doubt: list[tuple[int, str, Pin]] = []
+        by_uncertainty: list[tuple[int, str, Pin]] = []
         for pin in solution.pins:
             mapped = names.projects_of(pin.name, pin.specs)
             if mapped.projects and python_version(pin.version) is not None:
                 self.projects[pin.name] = mapped.projects
-                by_doubt.append((mapped.doubt, pin.name, pin))
-        for _, name, pin in sorted(by_doubt, key=lambda each: each[:2]):
+                by_uncertainty.append((mapped.uncertainty, pin.name, pin))
+        for _, name, pin in sorted(by_uncertainty, key=lambda each: each[:2]):
             for project in self.projects[name]:
                 self.suppliers.setdefault(project, pin)
 
@@ -173,7 +173,7 @@ def _holds(fact: Blamed, version: str) -> bool:
     return not allows(fact.outside, version) if fact.outside else fact.version == version
 
 
-def _together(chosen: Chosen, pypi: Solution) -> Solution:
+def _combined(chosen: Chosen, pypi: Solution) -> Solution:
     """Both solutions combined. A PyPI package that needs a project from conda depends on the conda package."""
     conda = [msgspec.structs.replace(pin, provides=chosen.projects.get(pin.name, ())) for pin in chosen.solution.pins]
     others = [

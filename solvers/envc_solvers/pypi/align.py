@@ -119,14 +119,14 @@ class _Alignment:
 
     def _settle_one(self, name: str) -> str | None:
         """Find one version of a project for all problems. Returns None, or the reason why that is impossible."""
-        holding = [number for number in range(len(self._members)) if self._version(number, name) is not None]
-        allowed = [[candidate.version for candidate in self._allowed(number, name)] for number in holding]
+        containing = [number for number in range(len(self._members)) if self._version(number, name) is not None]
+        allowed = [[candidate.version for candidate in self._allowed(number, name)] for number in containing]
         everywhere = [set(map(parsed, versions)) for versions in allowed]
         common = [version for version in allowed[0] if all(parsed(version) in each for each in everywhere)]
         if not common:
             return "no version has files for all of them that the policy and the requirements allow"
         for version in common[:_MOST_VERSIONS]:
-            if self._try_everywhere(holding, _limit(name, version)):
+            if self._try_everywhere(containing, _limit(name, version)):
                 return None
         if len(common) > _MOST_VERSIONS:
             return f"none of the first {_MOST_VERSIONS} of {len(common)} common versions works on all of them"
@@ -143,15 +143,17 @@ class _Alignment:
     def _try(self, number: int, limits: list[PyPIRoot]) -> bool:
         """Solve a problem with more limits, and keep the solution and the limits if there is one."""
         problem = self._members[number].problem
-        together = (*self._limits[number], *limits)
+        all_limits = (*self._limits[number], *limits)
         own = {pin.name: pin.version for pin in self.solutions[number].pins}
         if all(allows(one.requirement.specifier, own[one.requirement.name]) for one in limits):
-            self._limits[number] = together
+            self._limits[number] = all_limits
             return True
-        solution = self._solve(number, msgspec.structs.replace(problem, constraints=(*problem.constraints, *together)))
+        solution = self._solve(
+            number, msgspec.structs.replace(problem, constraints=(*problem.constraints, *all_limits))
+        )
         if solution is None:
             return False
-        self.solutions[number], self._limits[number] = solution, together
+        self.solutions[number], self._limits[number] = solution, all_limits
         return True
 
     def _differing(self) -> list[str]:

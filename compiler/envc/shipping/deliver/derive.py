@@ -72,13 +72,13 @@ class Ledger:
     def put(self, layout: str, artifact: Sha256, made: Sha256) -> None:
         self._write(layout, artifact, made)
 
-    def doubt(self, layout: str, artifact: Sha256) -> None:
+    def mark_doubtful(self, layout: str, artifact: Sha256) -> None:
         """Mark an object as doubtful. The next `pack` derives it again, and replaces the object in the store unless all
         of its bytes match its index.
         """
         self._write(layout, artifact, _DOUBTED)
 
-    def is_doubted(self, layout: str, artifact: Sha256) -> bool:
+    def is_doubtful(self, layout: str, artifact: Sha256) -> bool:
         """Whether the object in the store was found corrupt, and has not been derived again since."""
         try:
             return self._path(layout, artifact).read_text() == _DOUBTED
@@ -119,7 +119,7 @@ def is_trusted(
     from its index. The ledger identifies exactly these frames, because hydrate compares contents only if a lock demands
     them.
     """
-    if ledger.is_doubted(member.layout, member.sha256):
+    if ledger.is_doubtful(member.layout, member.sha256):
         return False
     if member.content is not None:
         return stored.index.content == member.content

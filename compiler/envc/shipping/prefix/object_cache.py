@@ -157,11 +157,11 @@ class ObjectCache:
             self._modes.pop(0)
 
     def _discard(self, folder: Path) -> None:
-        doomed = self._folder / _DRAFTS / os.urandom(16).hex()
+        discarded = self._folder / _DRAFTS / os.urandom(16).hex()
         with suppress(OSError):
-            doomed.parent.mkdir(parents=True, exist_ok=True)
-            folder.rename(doomed)
-        _remove(doomed)
+            discarded.parent.mkdir(parents=True, exist_ok=True)
+            folder.rename(discarded)
+        _remove(discarded)
 
     def _sweep(self, drafts: Path) -> None:
         """Remove the leftovers of killed runs, once per instance."""

@@ -308,9 +308,9 @@ class _Reader:
 
     def _check_folders(self, members: tuple[Member, ...]) -> None:
         """Raise ValueError if a listed folder has the path of a file, or is below one."""
-        taken = {member.path for member in members}
+        member_paths = {member.path for member in members}
         for entry in self.installed.values():
-            if entry.path_type == "directory" and not taken.isdisjoint((entry.path, *above(entry.path))):
+            if entry.path_type == "directory" and not member_paths.isdisjoint((entry.path, *above(entry.path))):
                 raise ValueError(f"the folder {entry.path!r} is in the place of a file")
 
     def _digest(self, member: TarMember) -> str:

@@ -180,8 +180,8 @@ class Diagnosis:
             for subdir in _ELSEWHERE
             if subdir not in own and any(name in self._repodata.names(channel, subdir) for channel in problem.channels)
         )
-        close = None if elsewhere else nearest_package(name, problem, self._repodata)
-        return NoPackage(package, name, problem.channels, problem.target, elsewhere, close)
+        similar = None if elsewhere else nearest_package(name, problem, self._repodata)
+        return NoPackage(package, name, problem.channels, problem.target, elsewhere, similar)
 
 
 def nearest_package(name: str, problem: CondaProblem, repodata: Repodata) -> str | None:

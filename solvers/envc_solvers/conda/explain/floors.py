@@ -60,10 +60,10 @@ class _Search:
     def __init__(self, problem: CondaProblem, solution: Solution, declared: Mapping[str, str]) -> None:
         self._problem = problem
         self._declared = declared
-        self._here = {record.name: record for record in problem.virtual}
-        self._generous = {
+        self._current = {record.name: record for record in problem.virtual}
+        self._unrestricted = {
             name: msgspec.structs.replace(record, version=_ANY[name]) if name in declared else record
-            for name, record in self._here.items()
+            for name, record in self._current.items()
         }
         self._pins = {pin.name: _record(pin) for pin in solution.pins if pin.kind == "conda"}
         self._specs_on: dict[str, list[MatchSpec]] = {}
@@ -101,10 +101,10 @@ class _Search:
             return None
         for text, spec in zip(record.depends, specs, strict=True):
             if spec.name.startswith("__"):
-                here, generous = self._here.get(spec.name), self._generous.get(spec.name)
-                if generous is None or not spec.matches(generous):
+                current, unrestricted = self._current.get(spec.name), self._unrestricted.get(spec.name)
+                if unrestricted is None or not spec.matches(unrestricted):
                     return None
-                if here is None or not spec.matches(here):
+                if current is None or not spec.matches(current):
                     unmet = unmet or _Floor(spec.name, text)
             elif spec.name in self._pins and not spec.matches(self._pins[spec.name]):
                 return None

@@ -73,12 +73,12 @@ def _several(problem: CondaProblem, repodata: Repodata, tables: Tables, numbers:
         similar = _similar(root, problem, repodata) if not tables.table(root.spec.name).records else None
         return filter(None, (similar, _bare(root)))
 
-    def solves(taken: dict[int, CondaRoot]) -> bool:
+    def solves(replacements: dict[int, CondaRoot]) -> bool:
         nonlocal solution
         roots = tuple(
-            taken.get(number, root)
+            replacements.get(number, root)
             for number, root in enumerate(specs)
-            if number in taken or number not in correction.left_out
+            if number in replacements or number not in correction.left_out
         )
         found = trials.solution(msgspec.structs.replace(problem, specs=roots), repodata)
         solution = found or solution
@@ -134,11 +134,11 @@ def _changes(
 def _similar(root: CondaRoot, problem: CondaProblem, repodata: Repodata) -> CondaRoot | None:
     """The same spec of a package that exists and has a similar name."""
     name = root.spec.name
-    close = nearest_package(name, problem, repodata)
-    if close is None:
+    similar_name = nearest_package(name, problem, repodata)
+    if similar_name is None:
         return None
-    spec = msgspec.structs.replace(root.spec, name=close)
-    return msgspec.structs.replace(root, spec=spec, text=root.text.replace(name, close))
+    spec = msgspec.structs.replace(root.spec, name=similar_name)
+    return msgspec.structs.replace(root, spec=spec, text=root.text.replace(name, similar_name))
 
 
 def _bare(root: CondaRoot) -> CondaRoot | None:

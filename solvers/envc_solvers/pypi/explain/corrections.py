@@ -53,11 +53,11 @@ class Trials:
             return None
         finally:
             self._left -= max(1, journal.tried)
-        lost = journal.not_found
-        self.nearest |= {name: error.nearest for name, error in lost.items() if error.nearest is not None}
+        missing = journal.not_found
+        self.nearest |= {name: error.nearest for name, error in missing.items() if error.nearest is not None}
         reached = journal.roots_reached()
         stated = [(root, root.requirement) for root in roots]
-        found = tuple(root for root, one in stated if one.name in lost or (one.name, one.specifier) in reached)
+        found = tuple(root for root, one in stated if one.name in missing or (one.name, one.specifier) in reached)
         return found or roots
 
 
@@ -88,11 +88,11 @@ def several(
             yield msgspec.structs.replace(requirement, name=trials.nearest[requirement.name])
         yield from looser(requirement)
 
-    def solves(taken: dict[int, Requirement]) -> bool:
+    def solves(replacements: dict[int, Requirement]) -> bool:
         changed = (
-            msgspec.structs.replace(root, requirement=taken[number]) if number in taken else root
+            msgspec.structs.replace(root, requirement=replacements[number]) if number in replacements else root
             for number, root in enumerate(roots)
-            if number in taken or number not in correction.left_out
+            if number in replacements or number not in correction.left_out
         )
         return trials.failing(tuple(changed)) == ()
 

@@ -75,19 +75,19 @@ class Diagnosis:
         if name in self._problem.provided:
             return self._provided(name, specifiers, constraints, narrowing)
         limits = {root.requirement.specifier for root in constraints}
-        alone: dict[Subject, list[Cause]] = {}  # one for each reason, still without its causes
+        single: dict[Subject, list[Cause]] = {}  # one for each reason, still without its causes
         for cause, specifier in specifiers.items():
-            alone.setdefault(self._subject(name, {specifier}), []).append(cause)
+            single.setdefault(self._subject(name, {specifier}), []).append(cause)
         found = []
-        together: list[Cause] = []
-        for subject, causes in alone.items():
+        conflicting: list[Cause] = []
+        for subject, causes in single.items():
             if isinstance(subject, Conflicting):
-                together += causes
+                conflicting += causes
             else:
                 found.append(msgspec.structs.replace(subject, causes=tuple(causes)))
-        if together:
-            subject = self._subject(name, {specifiers[cause] for cause in together} | limits)
-            collapsed = self._collapsed({cause: by_cause[cause] for cause in together})
+        if conflicting:
+            subject = self._subject(name, {specifiers[cause] for cause in conflicting} | limits)
+            collapsed = self._collapsed({cause: by_cause[cause] for cause in conflicting})
             found.append(msgspec.structs.replace(subject, causes=(*collapsed, *narrowing)))
         return found
 

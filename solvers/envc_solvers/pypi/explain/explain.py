@@ -49,7 +49,9 @@ def refuse(
         problem = msgspec.structs.replace(problem, roots=kept, constraints=())
         minimal = True
     conflict = _conflict(problem, context, journal, minimal)
-    nearest = {name: lost.nearest for name, lost in journal.not_found.items() if lost.nearest is not None}
+    nearest = {
+        name: not_found.nearest for name, not_found in journal.not_found.items() if not_found.nearest is not None
+    }
     suggestion = suggest(whole, context, conflict, nearest)
     return PyPIUnsolvable(msgspec.structs.replace(conflict, suggestion=suggestion))
 

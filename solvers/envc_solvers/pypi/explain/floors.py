@@ -29,23 +29,28 @@ def excluded_by_floors(problem: PyPIProblem, solution: Solution, index: Index) -
     floors = {name: high for name, high in _ANY.items() if name in problem.target.declared}
     if not floors or problem.policy.strategy != "highest":
         return ()
-    generous = msgspec.structs.replace(problem.target, **floors)
+    unrestricted = msgspec.structs.replace(problem.target, **floors)
     rules = Rules(problem.policy, problem.python.full_version, {}, frozenset())
     specifiers = _specifiers(problem, solution.pins)
     lines = []
     for pin in solution.pins:
-        if pin.kind == "pypi" and (best := _best(pin, problem, generous, rules, specifiers, index)) is not None:
+        if pin.kind == "pypi" and (best := _best(pin, problem, unrestricted, rules, specifiers, index)) is not None:
             reason = explain_file(best.file.name, wheel_tags(problem.target, problem.python))
             lines.append(f"{pin.name} {pin.version} is locked: {best.version} {reason}")
     return tuple(lines)
 
 
 def _best(
-    pin: Pin, problem: PyPIProblem, generous: Target, rules: Rules, specifiers: dict[str, frozenset[str]], index: Index
+    pin: Pin,
+    problem: PyPIProblem,
+    unrestricted: Target,
+    rules: Rules,
+    specifiers: dict[str, frozenset[str]],
+    index: Index,
 ) -> Candidate | None:
     """The version that a higher floor would allow, if it is newer and has no file for this target."""
     files = index.files(pin.name)
-    view = rank_files(pin.name, pin.source, files, wheel_tags(generous, problem.python))
+    view = rank_files(pin.name, pin.source, files, wheel_tags(unrestricted, problem.python))
     candidates = Project(view, rules, "highest").candidates(specifiers.get(pin.name, frozenset()))
     best = next(iter(candidates), None)
     if best is None or parsed(best.version) <= parsed(pin.version):

@@ -69,9 +69,9 @@ def _changes(problem: PyPIProblem, conflict: PyPIConflict, nearest: dict[str, st
     roots = [root for root in problem.roots if (str(root.requirement), root.origin) in named]
     constraints = [root for root in problem.constraints if (str(root.requirement), root.origin) in named]
     for root in roots:
-        if (close := nearest.get(root.requirement.name)) is not None:
-            other = msgspec.structs.replace(root.requirement, name=close)
-            yield _instead(problem, root, other), f"`{other}` instead of `{root.requirement}`", close
+        if (similar := nearest.get(root.requirement.name)) is not None:
+            other = msgspec.structs.replace(root.requirement, name=similar)
+            yield _instead(problem, root, other), f"`{other}` instead of `{root.requirement}`", similar
     yield from _policies(problem, conflict)
     for constraint in constraints:
         kept = tuple(other for other in problem.constraints if other is not constraint)

@@ -277,10 +277,10 @@ def mismatch(file: str, tags: Tags) -> FileMismatch | None:
     single = [tuple(tag.split("-")) for tag in _expand(text)]
     if not single:
         return FileMismatch(file=file, reason="has a malformed name")
-    ours = {tag.rpartition("-")[2] for tag in tags.order} | {"any"}
-    here = [tag for tag in single if tag[2] in ours]
-    if here:
-        reason, built_for = _explain_python([(tag[0], tag[1]) for tag in here], tags.python)
+    target_platforms = {tag.rpartition("-")[2] for tag in tags.order} | {"any"}
+    for_target = [tag for tag in single if tag[2] in target_platforms]
+    if for_target:
+        reason, built_for = _explain_python([(tag[0], tag[1]) for tag in for_target], tags.python)
         return FileMismatch(file=file, reason=reason, other_python=True, built_for=built_for)
     platforms = sorted({tag[2] for tag in single})
     reason, above_floor = _explain_platform(platforms, tags.target)

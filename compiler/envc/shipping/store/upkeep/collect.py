@@ -92,16 +92,16 @@ class Collector:
         """Remove the blobs that are still garbage, and return them. Raises StoreError if that takes too long."""
         with PublishedNotice(self._blobs, [listed.key for listed in garbage.blobs]) as notice:
             reachable, _ = self._mark()
-            doomed = [listed for listed in garbage.blobs if listed.key not in reachable]
-            task = self._progress.task("garbage", len(doomed))
+            unreachable = [listed for listed in garbage.blobs if listed.key not in reachable]
+            task = self._progress.task("garbage", len(unreachable))
             try:
                 for place in (*_ORDER, ""):
-                    group = [listed.key for listed in doomed if _place(listed.key) == place]
+                    group = [listed.key for listed in unreachable if _place(listed.key) == place]
                     for _ in self._all(notice.remove, group):
                         task.advance()
             finally:
                 task.done()
-        return tuple(doomed)
+        return tuple(unreachable)
 
     def _min_age(self, place: str) -> float:
         return max(self._recent, YOUNG) if place == STEPS else YOUNG
