@@ -120,7 +120,7 @@ def test_changes_to_the_whole_lock_cannot_be_locked_in_part(workplace: Workplace
     ):
         workplace.write(changed)
         done = workplace.fails(2, "lock", *arguments)
-        assert "concerns more than what is selected" in done.err
+        assert "affects more than the selection" in done.err
         assert told in done.err
         assert workplace.lock.read_text() == before
     unknown = workplace.fails(2, "lock", "--step", "tran")

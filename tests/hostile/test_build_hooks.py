@@ -10,7 +10,7 @@ import pytest
 from envc.locking.builds.backend import Backend, BuildSystem
 from envc.locking.builds.errors import BuildFailed
 
-NO_LIST = "did not answer with a list of requirements"
+NO_LIST = "did not return a list of requirements"
 
 
 def backend(folder: Path, body: str) -> tuple[Backend, Path]:
@@ -30,7 +30,7 @@ def backend(folder: Path, body: str) -> tuple[Backend, Path]:
         ("return [5]", NO_LIST),
         ("return 'setuptools'", NO_LIST),
         ("return {'setuptools'}", "get_requires_for_build_wheel failed"),
-        ("os._exit(0)", "it ended without an answer"),
+        ("os._exit(0)", "it ended without a result"),
         ("os._exit(9)", "get_requires_for_build_wheel failed"),
     ],
 )
@@ -46,5 +46,5 @@ def test_invalid_wheels_are_refused(tmp_path: Path, answer: str) -> None:
     hooks, prefix = backend(tmp_path, body)
     (tmp_path / "outside.whl").touch()
     (tmp_path / "wheel").mkdir()
-    with pytest.raises(BuildFailed, match=r"it left no wheel|embedded null"):
+    with pytest.raises(BuildFailed, match=r"it made no wheel|embedded null"):
         hooks.wheel(prefix, tmp_path / "wheel")

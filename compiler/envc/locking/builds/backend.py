@@ -43,7 +43,7 @@ class _Table(msgspec.Struct, rename="kebab"):
 
 
 def build_system(origin: Origin) -> BuildSystem:
-    """How a project is built. Raises BadSource if it does not say so, or not in a valid form."""
+    """The build system of a project. Raises BadSource if it is not declared, or not in a valid form."""
     import tomli
 
     text = origin.read("pyproject.toml")
@@ -74,17 +74,17 @@ class Backend:
     def requires(self, prefix: Path) -> tuple[str, ...]:
         """The requirements that the backend adds to those of the project (``get_requires_for_build_wheel``)."""
         step = "get_requires_for_build_wheel"
-        answer = self._call(prefix, step, lambda hooks: hooks.get_requires_for_build_wheel())
-        if not isinstance(answer, list) or not all(isinstance(each, str) for each in answer):
-            raise BuildFailed(self._what, step, "it did not answer with a list of requirements")
-        return tuple(answer)
+        result = self._call(prefix, step, lambda hooks: hooks.get_requires_for_build_wheel())
+        if not isinstance(result, list) or not all(isinstance(each, str) for each in result):
+            raise BuildFailed(self._what, step, "it did not return a list of requirements")
+        return tuple(result)
 
     def wheel(self, prefix: Path, folder: Path) -> Path:
         """Build the wheel into a folder. Raises BuildFailed."""
         name = self._call(prefix, "build_wheel", lambda hooks: hooks.build_wheel(str(folder)))
         wheel = folder / Path(str(name)).name
         if not wheel.is_file():
-            raise BuildFailed(self._what, "build_wheel", "it left no wheel")
+            raise BuildFailed(self._what, "build_wheel", "it made no wheel")
         return wheel
 
     def _call(self, prefix: Path, step: str, hook: Callable[[Any], Any]) -> Any:
@@ -109,10 +109,10 @@ class Backend:
             ) from None
         except HookMissing:
             raise BuildFailed(self._what, step, f"the backend {self._system.backend} has no {step}") from None
-        except (ValueError, TypeError) as error:  # a backend-path outside the project; an answer of a wrong type
+        except (ValueError, TypeError) as error:  # a backend-path outside the project; a result of the wrong type
             raise BuildFailed(self._what, step, str(error)) from None
-        except FileNotFoundError:  # the file with the answer
-            raise BuildFailed(self._what, step, "".join([*output, "\nit ended without an answer"])) from None
+        except FileNotFoundError:  # the file with the result
+            raise BuildFailed(self._what, step, "".join([*output, "\nit ended without a result"])) from None
         except _Failed:
             raise BuildFailed(self._what, step, "".join(output)) from None
 

@@ -1,4 +1,4 @@
-"""Builds: a wheel built from its sources once, kept by its digest, and built again as the lock describes."""
+"""Builds each wheel from its sources once, keeps it by its digest, and repeats builds that the lock describes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Builder:
 
     @property
     def builds(self) -> tuple[Build, ...]:
-        """The builds of this run, those included whose wheels were in the cache."""
+        """The builds of this run, including those whose wheels were in the cache."""
         return tuple(built.build for made in self._made.values() for built in made.values())
 
     def wheel(self, name: str, origin: Origin, target: Target, python: Python, lock: LockRequirements) -> Built:
@@ -87,7 +87,7 @@ class Builder:
         return built
 
     def rebuild(self, name: str, origin: Origin, build: Build) -> Built:
-        """Repeat a build of the lock. Raises BuildMismatch if the wheel comes out different."""
+        """Repeat a build of the lock. Raises BuildMismatch if the new wheel differs."""
         what = build.wheel
         machine = self._machine_for(python_of(build.python))
         for one in build.packages:
@@ -131,7 +131,7 @@ class Builder:
         system: BuildSystem,
         lock: Callable[[tuple[str, ...]], tuple[BuildRequirement, ...]],
     ) -> Built:
-        """Unpack, make the environment, ask the backend for more requirements, build.
+        """Unpack, make the environment, get further requirements from the backend, build.
 
         `lock` is called with all requirements that are known so far.
         """
@@ -145,9 +145,9 @@ class Builder:
             (folder / "home").mkdir()
             backend = Backend(origin.label, project, system, self._environ, folder / "home")
             prefix = self._environments.prefix(packages, machine)
-            more = _canonical(origin, (*requires, *backend.requires(prefix)))
-            if more != requires:
-                requires, packages = more, lock(more)
+            all_requires = _canonical(origin, (*requires, *backend.requires(prefix)))
+            if all_requires != requires:
+                requires, packages = all_requires, lock(all_requires)
                 prefix = self._environments.prefix(packages, machine)
             (folder / "wheel").mkdir()
             task = self._progress.task(f"building {name}", 1)
@@ -162,11 +162,11 @@ class Builder:
 
     def _check(self, name: str, origin: Origin, wheel: Path) -> None:
         try:
-            named, _ = name_and_version(wheel.name)
+            actual, _ = name_and_version(wheel.name)
         except ValueError as error:
-            raise BuildFailed(origin.label, "build_wheel", f"it left {wheel.name!r}: {error}") from None
-        if named != name:
-            raise BadSource(origin.label, f"it is {named}, not {name}", f"write {named} as the requirement's name")
+            raise BuildFailed(origin.label, "build_wheel", f"it made {wheel.name!r}: {error}") from None
+        if actual != name:
+            raise BadSource(origin.label, f"it is {actual}, not {name}", f"write {actual} as the requirement's name")
 
     def _kept(self, build: Build) -> Built | None:
         path = self._artifacts.cached(build.sha256, build.wheel)
@@ -178,7 +178,7 @@ class Builder:
         except MetadataUnusable as error:
             raise BadSource(path.name, error.reason) from None
 
-    # The cache records the last build of each origin by each interpreter. It holds if the requirements are the same.
+    # The cache records the last build of each origin by each interpreter. It is valid if the requirements are the same.
 
     def _cached(
         self, origin: Origin, machine: Machine, requires: tuple[str, ...], packages: tuple[BuildRequirement, ...]
@@ -205,7 +205,7 @@ class Builder:
 
 
 class _AlreadyBuilt(Exception):
-    """The cache has the wheel, so that nothing needs to be built."""
+    """The cache has the wheel, so nothing needs to be built."""
 
 
 def _canonical(origin: Origin, requires: Iterable[str]) -> tuple[str, ...]:

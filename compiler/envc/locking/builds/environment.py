@@ -1,4 +1,4 @@
-"""The environment of a build: locked wheels on an interpreter of this machine, made like every other environment."""
+"""The build environment: locked wheels on an interpreter of this machine, made like every other environment."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Machine(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> str:
-        """As `model.graph.Build.python`."""
+        """In the form of `model.graph.Build.python`."""
         return f"{self.target.platform}/{self.python.key}"
 
 
@@ -72,7 +72,7 @@ def python_of(key: str) -> Python:
 
 
 def fits(wheel: str, name: str, target: Target, python: Python) -> bool:
-    """Whether a wheel of that project, by its file name, can be installed there."""
+    """Whether a wheel of that project, by its file name, can be installed for that target and Python."""
     return bool(rank_files(name, "", [File(name=wheel)], wheel_tags(target, python)).releases)
 
 
@@ -84,7 +84,7 @@ class Supplier(Protocol):
 
 
 class BuildEnvironments:
-    """Makes environments for builds, equal ones once, in the cache."""
+    """Makes build environments in the cache. Equal ones are made once."""
 
     def __init__(self, artifacts: Supplier, cache: Path, progress: Progress) -> None:
         self._artifacts = artifacts

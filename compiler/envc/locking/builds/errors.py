@@ -70,7 +70,7 @@ class BuildElsewhere(EnvcError):
 
 
 class BuildMismatch(EnvcError):
-    """A wheel that came out different when it was built again."""
+    """A wheel that differs from the locked one when it is built again."""
 
     def __init__(self, what: str, expected: str, actual: str, python: str) -> None:
         super().__init__(what, expected, actual, python)

@@ -15,7 +15,7 @@ from envc.model.graph import Build, SourceFile
 from envc.shipping.unpack.tars import Compression, open_tar
 from envc.shipping.unpack.zips import Limits, open_zip
 
-# The limits for unpacking a source distribution: far more than any needs, and far less than a disk holds.
+# The limits for unpacking a source distribution: far more than any sdist needs, and far less than a disk holds.
 LIMITS = Limits(entries=100_000, unpacked=4 << 30, ratio=200, free=64 << 20)
 _LARGEST_TEXT = 1 << 24  # bytes of a PKG-INFO or pyproject.toml
 _COMPRESSIONS: dict[str, Compression] = {".tar.gz": "gz", ".tgz": "gz", ".tar.bz2": "bz2"}
@@ -26,11 +26,11 @@ class Origin(Protocol):
 
     @property
     def identity(self) -> str:
-        """Equal for equal sources; as `model.graph.Build.identity`."""
+        """Equal for equal sources; see `model.graph.Build.identity`."""
 
     @property
     def file(self) -> str:
-        """A name for the solver, such as a source distribution has."""
+        """A file name for the solver, like that of a source distribution."""
 
     @property
     def label(self) -> str:
@@ -38,7 +38,7 @@ class Origin(Protocol):
 
     @property
     def place(self) -> str:
-        """The folder of the project within the sources. Together with the identity it names what is built."""
+        """The folder of the project within the sources. Together with the identity, it determines what is built."""
 
     def read(self, name: str) -> bytes | None:
         """A file at the top of the project; None if there is none. Raises EnvcError."""
@@ -205,7 +205,7 @@ class Tree(msgspec.Struct, frozen=True):
 
 
 def _top(paths: list[str]) -> str:
-    """The one folder that holds everything, with a slash (PEP 517); "" if there is none."""
+    """The single top folder, with a slash (PEP 517); "" if there is none."""
     tops = {path.partition("/")[0] for path in paths}
     return f"{tops.pop()}/" if len(tops) == 1 and all("/" in path for path in paths) else ""
 

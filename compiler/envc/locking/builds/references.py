@@ -30,12 +30,12 @@ _ADDRESS = "its address"  # what messages call the source of a direct URL
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
-    """What a direct requirement points at: a wheel, or the sources of one."""
+    """The wheel that a direct requirement points at, or the sources of one."""
 
     name: str  # normalised
     source: DirectSource
     wheel: File | None = None  # with sha256 and size
-    metadata: Metadata | None = None  # None if only a build can tell
+    metadata: Metadata | None = None  # None if it is known only after a build
     origin: Origin | None = None
 
 
@@ -63,7 +63,7 @@ class References:
         self._found: dict[str, Reference] = {}
 
     def find(self, dependency: PyPIDependency, keys: Iterable[str]) -> Reference:
-        """What a requirement points at, on these target keys.
+        """Find the wheel or sources that a requirement points at, on these target keys.
 
         Raises BadSource, NotThere, DigestMismatch, SourceUnreachable, OfflineMiss.
         """
@@ -145,26 +145,26 @@ class References:
     def _locked(self, dependency: PyPIDependency, keys: frozenset[str]) -> str:
         """The commit or the sha256 of a file that was locked for exactly this requirement; "" if there is none.
 
-        Those of these target keys come first, since markers may tell two places of one project apart.
+        Wheels for these target keys take precedence, because markers may select between two places of one project.
         """
         if self._lock is None or self._is_unpinned(dependency.requirement.name):
             return ""
-        here: set[str] = set()
+        on_keys: set[str] = set()
         anywhere: set[str] = set()
         for artifact, build in _locked_wheels(self._lock, dependency):
             state = _state(dependency, artifact, build)
             if state:
                 anywhere.add(state)
                 if not artifact.targets or keys & set(artifact.targets):
-                    here.add(state)
-        for states in (here, anywhere):
+                    on_keys.add(state)
+        for states in (on_keys, anywhere):
             if len(states) == 1:
                 return states.pop()
         return ""
 
 
 def _place(dependency: PyPIDependency) -> str:
-    """The folder of the project within its sources, written as git and archives write it."""
+    """The folder of the project within its sources, in the form that git and archives use."""
     parts = [part for part in (dependency.subdirectory or "").split("/") if part not in ("", ".")]
     return "/".join(parts)
 
@@ -201,7 +201,7 @@ def source_of(dependency: PyPIDependency) -> DirectSource:
 
 
 def read_static(origin: Origin) -> Metadata | None:
-    """The metadata that is known without building; None if only a build can tell. Raises BadSource."""
+    """The metadata that is known without building; None if it needs a build. Raises BadSource."""
     try:
         pkg_info = origin.read("PKG-INFO") if isinstance(origin, Archive) else None
         metadata = static_metadata(origin.file, pkg_info) if pkg_info is not None else None
@@ -218,6 +218,6 @@ def _check_name(file: str, name: str, metadata: Metadata) -> None:
 
 
 def _address_of(dependency: PyPIDependency) -> str:
-    """Equal for requirements that point at the same thing, whatever their markers and extras."""
+    """Equal for requirements that point at the same place, whatever their markers and extras."""
     bare = msgspec.structs.replace(dependency.requirement, marker="", extras=(), specifier="")
     return render_dependency(msgspec.structs.replace(dependency, requirement=bare))

@@ -1,4 +1,4 @@
-"""RunBuilds: the direct requirements and the builds of a run, if its manifest has or allows any."""
+"""RunBuilds: the direct requirements and the builds of a run. Needed only if the manifest has or allows any."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from envc_solvers.solution import Solution
 
 
 class _RequirementRules(msgspec.Struct, frozen=True):
-    """How build requirements are locked: as the step does that needs the build."""
+    """The rules for locking build requirements, which are those of the step that needs the build."""
 
     order: SourceOrder
     policy: Policy
@@ -50,30 +50,30 @@ class RunBuilds:
         lock: LockGraph | None,
         is_unpinned: Callable[[str], bool],
     ) -> None:
-        """`lock` and `is_unpinned` as for `References`."""
+        """For `lock` and `is_unpinned`, see `References`."""
         git = Git(context.cache / "git", context.environ, origins.context.keyring, offline=context.offline)
         self._origins = origins
         self._references = References(
             origins.artifacts, git, manifest, offline=context.offline, lock=lock, is_unpinned=is_unpinned
         )
-        # A wheel is built anew if its name is released, since newer build requirements may apply.
-        released = {
+        # A wheel is built again if its name is unpinned, because newer build requirements may apply.
+        unpinned = {
             artifact.sha256
             for package in (lock.packages if lock is not None else ())
             if is_unpinned(package.name)
             for artifact in package.artifacts
         }
-        before = [build for build in (lock.builds if lock is not None else ()) if build.sha256 not in released]
+        before = [build for build in (lock.builds if lock is not None else ()) if build.sha256 not in unpinned]
         self.builder = Builder(origins.artifacts, context, before)
         self._limits = context.limits
         self._building: list[str] = []  # projects whose build requirements are being locked
-        # What indexes say of build requirements, by source and sha256: None, or why a file was yanked.
+        # The state of build requirements on their indexes, by source and sha256: None, or why a file was yanked.
         self.yanked: dict[tuple[str, str], str | None] = {}
 
     def open(
         self, shared: SharedProblem, problem: PyPIProblem, listed: ProjectIndex
     ) -> tuple[PyPIProblem, SourceIndex]:
-        """A problem as the solver takes it, and its index: the files of the sources and those of direct requirements.
+        """The problem for the solver, and its index, which has the files of the sources and of direct requirements.
 
         Raises EnvcError for a direct requirement whose target does not exist.
         """
@@ -90,21 +90,21 @@ class RunBuilds:
         return problem, self._index(problem, listed, references, rules)
 
     def _refer(self, shared: SharedProblem, problem: PyPIProblem) -> tuple[PyPIProblem, dict[str, Reference]]:
-        """The problem as the solver takes it, and its direct requirements that apply to its target.
+        """The problem for the solver, and those of its direct requirements that apply to its target.
 
-        A project that the manifest points at is allowed, whatever the policy says of pre-releases and upload times.
+        A project that the manifest points at is allowed, whatever the policy says about pre-releases and upload times.
         """
         markers = Markers(
             marker_environment(problem.target, problem.python), self._origins.answers(problem.target, problem.python)
         )
-        first: dict[str, PyPIDependency] = {}
+        dependencies: dict[str, PyPIDependency] = {}
         found: dict[str, Reference] = {}
         for dependency in shared.direct:
             name = dependency.requirement.name
             if not markers.holds(dependency.requirement.marker):
                 continue
             reference = self._references.find(dependency, (step_target.key for step_target in shared.step_targets))
-            earlier = first.setdefault(name, dependency)
+            earlier = dependencies.setdefault(name, dependency)
             if found.setdefault(name, reference) is not reference:
                 raise UsageError(
                     f"{shared.title} takes {name} from two places: {render_key_path(earlier.at)} and "
@@ -121,7 +121,7 @@ class RunBuilds:
         return msgspec.structs.replace(problem, policy=policy), found
 
     def build(self, problem: PyPIProblem, index: Index, solution: Solution) -> Solution:
-        """A solution of such a problem, with wheels in place of the sources that it chose.
+        """The solution, with wheels in place of the sources that it chose.
 
         The problem is solved again if a wheel's metadata differs from what its sources stated. Raises what the solver
         raises, and EnvcError for a build that fails.
@@ -147,14 +147,14 @@ class RunBuilds:
     def _lock(
         self, name: str, machine: Machine, requires: tuple[Requirement, ...], rules: _RequirementRules
     ) -> tuple[BuildRequirement, ...]:
-        """Lock build requirements for this machine, from the same sources and by the same cut-offs as the step.
+        """Lock build requirements for this machine, from the same sources and with the same cut-offs as the step.
 
-        The manifest's constraints do not apply, since they are about the environments of steps. A build requirement
+        The manifest's constraints do not apply, because they apply to the environments of steps. A build requirement
         may itself have to be built, if that is allowed, but not for its own build.
         """
         if name in self._building:
-            ring = " → ".join([*self._building[self._building.index(name) :], name])
-            raise BadSource(name, f"its build requires itself: {ring}", "name a wheel of one of them")
+            cycle = " → ".join([*self._building[self._building.index(name) :], name])
+            raise BadSource(name, f"its build requires itself: {cycle}", "name a wheel of one of them")
         problem = PyPIProblem(
             target=machine.target,
             python=machine.python,

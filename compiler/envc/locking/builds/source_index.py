@@ -56,7 +56,7 @@ class SourceIndex:
         self._archives: dict[tuple[str, str], Archive] = {}  # by project and file
         self._static: dict[str, Metadata | None] = {}  # by the origin's identity
         self._built: dict[tuple[str, str], Built] = {}  # by project and file of the origin
-        self._overruled: dict[tuple[str, str], Metadata] = {}  # by project and file: as stated
+        self._overruled: dict[tuple[str, str], Metadata] = {}  # metadata as stated, by project and file
 
     def view(self, name: str) -> View:
         """The project as this target sees it. Raises ProjectNotFound."""
@@ -76,11 +76,11 @@ class SourceIndex:
         return (reference.wheel,) if reference.wheel is not None else ()
 
     def metadata(self, view: View, file: File) -> Metadata:
-        """The metadata of a file. For sources it is what they state, else what the wheel built from them states."""
+        """The metadata of a file. For sources, that is their static metadata, else that of the built wheel."""
         stated = self._stated(view, file)
         if not any(requirement.url and requirement.name in self._references for requirement in stated.requires):
             return stated
-        # Where package and manifest both give the address of a project, the manifest's counts.
+        # If a package and the manifest both give the address of a project, the manifest's counts.
         self._overruled[view.name, file.name] = stated
         requires = tuple(
             msgspec.structs.replace(each, url="") if each.name in self._references else each for each in stated.requires
@@ -109,7 +109,7 @@ class SourceIndex:
             self._listed.expect_metadata(view, (file for file in files if file.name.endswith(".whl")))
 
     def build(self, solution: Solution) -> bool:
-        """Build the sources that a solution chose. False if a wheel's metadata differs from what they stated."""
+        """Build the sources that a solution chose. Returns False if a wheel's metadata differs from theirs."""
         agrees = True
         for pin in solution.pins:
             if pin.file.endswith(".whl") or (pin.name, pin.file) in self._built:

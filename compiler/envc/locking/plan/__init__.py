@@ -1,1 +1,1 @@
-"""plan: what has to be solved, and the lock that the solutions make. Pure functions of values."""
+"""plan: computes what must be solved, and builds a lock from the solutions. Pure functions of values."""

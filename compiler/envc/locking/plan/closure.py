@@ -16,7 +16,7 @@ LockedPins = tuple[LockedPin, ...]
 
 
 class DanglingLock(EnvcError):
-    """A lock that names a package, or a file for a target, that it does not hold. A merge can cause this."""
+    """A lock that names a package, or a file for a target, but does not contain it. A merge can cause this."""
 
     hint = "run `envc lock`"
 
@@ -36,20 +36,20 @@ class Closures:
     def __init__(self, graph: LockGraph) -> None:
         self.graph = graph
         self._packages: dict[str, Package] = {}
-        self._doubled: set[str] = set()
+        self._duplicated: set[str] = set()
         for package in graph.packages:
             if package.id in self._packages:
-                self._doubled.add(package.id)
+                self._duplicated.add(package.id)
             self._packages[package.id] = package
         self._environments: dict[str, LockedEnvironment] = {}
-        claimed = Counter(step for environment in graph.environments for step in environment.steps)
+        claims = Counter(step for environment in graph.environments for step in environment.steps)
         for environment in graph.environments:
             for step in environment.steps:
-                # After a merge a step may be in two environments. Then neither of them has been reviewed.
-                if claimed[step] == 1:
+                # After a merge, a step may be in two environments. In that case neither has been reviewed.
+                if claims[step] == 1:
                     self._environments[step] = environment
-        # These are found once for all steps of an environment. Environments, packages and artifacts are told apart by
-        # identity; the graph keeps them alive. A package id in place of pins means that it has no file there.
+        # These are found once for all steps of an environment. Environments, packages and artifacts are compared by
+        # identity; the graph keeps them alive. A package id in place of pins means that this package has no file.
         self._pins: dict[tuple[int, str], LockedPins | str] = {}  # by environment and target key
         self._pin_of: dict[str, dict[str, LockedPin]] = {}  # by target key and package id
         self._choices: dict[tuple[int, str], tuple[Choice, ...]] = {}  # by environment and target key
@@ -60,7 +60,7 @@ class Closures:
         return self._environments.get(step)
 
     def dangling(self, step: str, target_key: str) -> str | None:
-        """The id of a package of the step on a target of which the lock has no file; None if it has all."""
+        """The id of a package of the step that has no file for the target in the lock; None if all have one."""
         try:
             self.pins(step, target_key)
         except DanglingLock as error:
@@ -72,16 +72,16 @@ class Closures:
         environment = self._environments.get(step)
         if environment is None or target_key not in environment.targets:
             raise DanglingLock(step, target_key, "any package")
-        place = id(environment), target_key
-        found = self._pins.get(place)
+        key = id(environment), target_key
+        found = self._pins.get(key)
         if found is None:
-            found = self._pins[place] = self._find(environment, target_key)
+            found = self._pins[key] = self._find(environment, target_key)
         if isinstance(found, str):
             raise DanglingLock(step, target_key, found)
         return found
 
     def _find(self, environment: LockedEnvironment, target_key: str) -> LockedPins | str:
-        """The pins of an environment on a target, or the id of a package of which the lock has no file."""
+        """The pins of an environment on a target, or the id of a package that has no file in the lock."""
         target_name = target_name_of(target_key)
         pin_of = self._pin_of.setdefault(target_key, {})
         found = []
@@ -91,7 +91,7 @@ class Closures:
             pin = pin_of.get(ref.id)
             if pin is None:
                 package = self._packages.get(ref.id)
-                if package is None or ref.id in self._doubled:
+                if package is None or ref.id in self._duplicated:
                     return ref.id
                 artifacts = [each for each in package.artifacts if not each.targets or target_key in each.targets]
                 if len(artifacts) != 1:
@@ -103,8 +103,8 @@ class Closures:
     def choices(self, step: str, target_key: str) -> tuple[Choice, ...]:
         """The pins as choices, for step-targets that need no solver. Raises DanglingLock."""
         pins = self.pins(step, target_key)
-        place = id(self._environments[step]), target_key
-        if place not in self._choices:
+        key = id(self._environments[step]), target_key
+        if key not in self._choices:
             made = self._choice
             chosen = []
             for package, artifact in pins:
@@ -112,11 +112,11 @@ class Closures:
                 if pair not in made:
                     made[pair] = Choice.of_locked(package, artifact)
                 chosen.append(made[pair])
-            self._choices[place] = tuple(chosen)
-        return self._choices[place]
+            self._choices[key] = tuple(chosen)
+        return self._choices[key]
 
     def environment(self, step_target: StepTarget) -> Environment:
-        """The environment of a step-target, as pack and hydrate take it. Raises DanglingLock."""
+        """The environment of a step-target, in the form that pack and hydrate use. Raises DanglingLock."""
         pins = self.pins(step_target.step, step_target.key)
         site = next((artifact.site_packages for _, artifact in pins if artifact.site_packages), "")
         layout = python_layout(step_target.target, step_target.python, step_target.interpreter, site)
@@ -134,7 +134,7 @@ class Closures:
 def new_conda_packages(
     graph: LockGraph, before: LockGraph | None, step_targets: Iterable[StepTarget]
 ) -> tuple[EnvironmentMember, ...]:
-    """The conda packages of these step-targets that the lock before did not hold, each once."""
+    """The conda packages of these step-targets that the previous lock did not contain, each once."""
     if not any(package.kind == "conda" for package in graph.packages):
         return ()
     known = {artifact.sha256 for package in before.packages for artifact in package.artifacts} if before else set()

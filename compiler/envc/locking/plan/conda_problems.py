@@ -1,4 +1,4 @@
-"""What one step-target requires from conda channels, as a problem for the conda solver."""
+"""The conda requirements of one step-target, as a problem for the conda solver."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def conda_problem(
 
 
 def python_spec(python: Python) -> str:
-    """The Python of a step as a MatchSpec: the minor that expand chose, and the patch if one was named."""
+    """The Python of a step as a MatchSpec: the minor version that expand chose, and the patch if one is named."""
     version = f"{python.minor[0]}.{python.minor[1]}"
     number = f"{version}.*" if python.patch is None else f"{version}.{python.patch}.*"
     return f"python {number} *_cp{python.minor[0]}{python.minor[1]}t" if python.free_threaded else f"python {number}"
@@ -84,7 +84,7 @@ def _roots(dependencies: Iterable[CondaDependency]) -> tuple[CondaRoot, ...]:
 def _preferences(
     lock: LockGraph | None, step_target: StepTarget, is_unpinned: Callable[[str], bool]
 ) -> dict[str, tuple[str, ...]]:
-    """By name, the files in the lock, the step's own environment first, then their versions."""
+    """By name: the locked files, those of the step's own environment first, then their versions."""
     if lock is None:
         return {}
     packages = {package.id: package for package in lock.packages}

@@ -1,4 +1,4 @@
-"""expand: a manifest becomes one value per step and target, with everything that decides what is locked there."""
+"""expand: turns a manifest into one value per step and target, with every input that decides what is locked there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
     interpreter: InterpreterKind
     pypi: tuple[PyPIDependency, ...]  # in the order of the manifest: step, groups, additions for the target
     conda: tuple[CondaDependency, ...]
-    requires: tuple[str, ...]  # both in canonical form, sorted and without duplicates
+    requires: tuple[str, ...]  # `pypi` and `conda` in canonical form, sorted and without duplicates
     indexes: tuple[Source, ...]  # sources of PyPI projects, in order of priority
     dedicated: tuple[Source, ...]  # sources that supply only the projects that they claim
     channels: tuple[Source, ...]  # of conda packages, in order of priority
@@ -48,7 +48,7 @@ class StepTarget(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def extras(self) -> frozenset[tuple[str, str]]:
-        """The extras that the inputs ask for: project and extra, normalised."""
+        """The extras that the inputs request: project and extra, normalised."""
         return frozenset((d.requirement.name, extra) for d in self.pypi for extra in d.requirement.extras)
 
     @property
@@ -74,7 +74,7 @@ class _Inputs(msgspec.Struct, frozen=True):
 
 def expand(manifest: Manifest) -> tuple[StepTarget, ...]:
     """Every step on each of its targets, in the order of the manifest."""
-    # A thousand steps over ten groups have about ten different sets of inputs. Parts are told apart by identity; the
+    # A thousand steps over ten groups have about ten different sets of inputs. Parts are compared by identity; the
     # manifest keeps them alive. Comparing them by value would take longer than rendering them again.
     known: dict[tuple[int, ...], _Inputs] = {}
     step_targets = []
@@ -132,7 +132,7 @@ def target_of(manifest: Manifest, name: str) -> Target:
 
 
 def render_dependency(dependency: PyPIDependency) -> str:
-    """A PyPI input in the form of the lock's ``requires``. It contains no URL that the manifest does not."""
+    """A PyPI input in the form of the lock's ``requires``. It contains only URLs of the manifest."""
     text = f"pypi:{dependency.requirement}"
     if dependency.path is not None:
         text += f" at {dependency.path}"
@@ -148,7 +148,7 @@ def render_dependency(dependency: PyPIDependency) -> str:
 
 
 def lock_options(manifest: Manifest, step_targets: tuple[StepTarget, ...]) -> dict[str, object]:
-    """Every input that changes results and is not a step's, as plain TOML values. Defaults are left out."""
+    """Every input that affects results and belongs to no single step, as TOML values. Defaults are left out."""
     policy = manifest.policy
     uses_conda = any(step_target.uses_conda for step_target in step_targets)
     is_mixed = any(step_target.is_mixed for step_target in step_targets)

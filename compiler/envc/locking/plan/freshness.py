@@ -1,4 +1,4 @@
-"""freshness: which step-targets a lock still answers, and how it differs from the manifest. No I/O."""
+"""freshness: which step-targets of a lock are up to date, and how it differs from the manifest. No I/O."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Reason(msgspec.Struct, frozen=True, order=True):
     """One difference between lock and manifest."""
 
     key: str  # "options.exclude-newer", "train.requires"
-    old: str  # what the lock says; "" for nothing
-    new: str  # what the manifest says; "" for nothing
-    at: KeyPath = ()  # where the manifest says it, if that is one place
+    old: str  # the value in the lock; "" if there is none
+    new: str  # the value in the manifest; "" if there is none
+    at: KeyPath = ()  # the place of the value in the manifest, if there is only one
     line: int | None = None  # of the manifest, from 1; None until it is looked up
 
     def __str__(self) -> str:
@@ -42,13 +42,13 @@ class Scope(msgspec.Struct, frozen=True):
 
     kind: Literal["lock", "target", "step"]
     name: str = ""  # of the target or step
-    all_targets: bool = False  # of a step: whether it can only hold for all its targets together
+    all_targets: bool = False  # of a step: whether the difference applies to all its targets
 
 
 class Freshness(msgspec.Struct, frozen=True, kw_only=True):
-    """Which step-targets a lock still answers."""
+    """Which step-targets of a lock are up to date."""
 
-    reasons: tuple[Reason, ...]  # sorted; empty if the lock says exactly what the manifest asks for
+    reasons: tuple[Reason, ...]  # sorted; empty if the lock matches the manifest exactly
     scopes: dict[Reason, Scope] = {}
     fresh: frozenset[StepTargetId]  # step-targets whose packages can be kept as they are
 
@@ -60,9 +60,9 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
 def compare(
     manifest: Manifest, step_targets: tuple[StepTarget, ...], graph: LockGraph, local: Mapping[str, str] | None = None
 ) -> Freshness:
-    """Every reason why the lock is stale, and the step-targets that the reasons do not concern.
+    """Every reason why the lock is stale, and the step-targets that no reason affects.
 
-    `local` holds, for each path that a requirement names, the digest of what is there now, "" for nothing.
+    `local` maps each path that a requirement names to the current digest of its files, "" if it does not exist.
     """
     return _Comparison(manifest, step_targets, graph, local or {}).freshness()
 
@@ -86,12 +86,12 @@ class _Comparison:
             self._by_step.setdefault(step_target.step, []).append(step_target)
         self._scopes: dict[Reason, Scope] = {}
         self._inputs: dict[tuple[int, str], tuple[str, ...]] = {}  # locked inputs by environment and target
-        # Steps that use the same groups share their tuples of inputs, so these are told apart by identity.
+        # Steps that use the same groups share their tuples of inputs, so these are compared by identity.
         self._environment_inputs: dict[tuple[tuple[str, int], ...], tuple[LockedInput, ...]] = {}
 
     def freshness(self) -> Freshness:
         self._add(Scope("lock"), _option_reasons(self._graph.options, self._options, self._manifest))
-        options_hold = not self._scopes
+        options_match = not self._scopes
         same_targets = self._compare_targets()
         fresh: set[StepTargetId] = set()
         for step, members in self._by_step.items():
@@ -99,12 +99,12 @@ class _Comparison:
             if locked is None:
                 self._add(Scope("step", step), [Reason("steps", "", step, ("steps", step))])
                 continue
-            python_holds = self._compare_step(locked, members)
+            python_matches = self._compare_step(locked, members)
             for step_target in members:
                 if step_target.key not in locked.targets or not self._packages_hold(step_target):
                     continue
-                inputs_hold = self._locked_inputs(locked, step_target.target_name) == step_target.requires
-                if options_hold and python_holds and step_target.target_name in same_targets and inputs_hold:
+                inputs_match = self._locked_inputs(locked, step_target.target_name) == step_target.requires
+                if options_match and python_matches and step_target.target_name in same_targets and inputs_match:
                     fresh.add(step_target.id)
         for locked in self._graph.environments:
             for step in locked.steps:
@@ -116,7 +116,7 @@ class _Comparison:
         self._scopes.update((reason, scope) for reason in reasons)
 
     def _compare_targets(self) -> frozenset[str]:
-        """Note which targets have changed. Returns the names of those that have not."""
+        """Record which targets have changed. Returns the names of those that have not."""
         locked, current = _table(self._graph.options.get("targets")), _table(self._options.get("targets"))
         for name in sorted(current.keys() | locked.keys()):
             old, new = locked.get(name), current.get(name)
@@ -130,7 +130,7 @@ class _Comparison:
         return frozenset(name for name, text in current.items() if locked.get(name) == text)
 
     def _compare_step(self, locked: LockedEnvironment, members: list[StepTarget]) -> bool:
-        """Note how the inputs of a step differ. Returns whether its Python and interpreter are the locked ones."""
+        """Record how the inputs of a step differ. Returns whether its Python and interpreter are the locked ones."""
         step, own = members[0].step, self._manifest.steps[members[0].step]
         target_keys = [step_target.key for step_target in members]
         self._add(
@@ -164,12 +164,12 @@ class _Comparison:
         return self._inputs[place]
 
     def _packages_hold(self, step_target: StepTarget) -> bool:
-        """Whether the lock has every file of a step-target, and its local projects are as they were locked."""
+        """Whether the lock has every file of a step-target, and its local projects are unchanged since."""
         step = step_target.step
         missing = self._closures.dangling(step, step_target.key)
         if missing is not None:
-            lost = Reason(f"{step}.packages", f"{missing} on {step_target.key} cannot be found", "")
-            self._add(Scope("step", step), [lost])
+            reason = Reason(f"{step}.packages", f"{missing} on {step_target.key} cannot be found", "")
+            self._add(Scope("step", step), [reason])
             return False
         if not self._local:
             return True
@@ -188,15 +188,15 @@ def _changed_files(
     paths = {each.requirement.name: each for each in step_target.pypi if each.path is not None}
     for package, artifact in closures.pins(step_target.step, step_target.key):
         dependency = paths.get(package.name)
-        # One wheel may have been built from a path and from a repository. Its package then has the name of either.
+        # One wheel may have been built both from a path and from a repository. Either may be its package's source.
         if dependency is None or dependency.path is None or package.source not in DIRECT_SOURCES:
             continue
         made_from: set[str] = {artifact.sha256}
         if artifact.sha256 in builds:
             made_from = {build.state for build in builds[artifact.sha256] if build.origin != "commit"}
-        now = local.get(dependency.path, "")
-        if made_from and now not in made_from:
-            yield Reason(f"{step_target.step}.{dependency.path}", min(made_from)[:12], now[:12], dependency.at)
+        current = local.get(dependency.path, "")
+        if made_from and current not in made_from:
+            yield Reason(f"{step_target.step}.{dependency.path}", min(made_from)[:12], current[:12], dependency.at)
 
 
 def _option_reasons(old: dict[str, object], new: dict[str, object], manifest: Manifest) -> Iterable[Reason]:

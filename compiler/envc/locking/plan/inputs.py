@@ -1,4 +1,4 @@
-"""The inputs of environments: what a lock records of step-targets besides their packages."""
+"""The inputs of environments: the data that a lock records about step-targets besides their packages."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from envc.model.lock_lines import Extra, LockedInput
 
 
 class StepTargetInputs(Protocol):
-    """What a lock records of a step-target besides its packages.
+    """The data that a lock records about a step-target besides its packages.
 
-    A `StepTarget` of the manifest, or a `KeptStepTarget`, which the lock keeps as it was.
+    Implemented by `StepTarget`, from the manifest, and by `KeptStepTarget`, kept unchanged from the previous lock.
     """
 
     @property
@@ -30,13 +30,13 @@ class StepTargetInputs(Protocol):
     @property
     def requires(self) -> tuple[str, ...]: ...  # inputs in canonical form
     @property
-    def extras(self) -> frozenset[Extra]: ...  # that the inputs ask for
+    def extras(self) -> frozenset[Extra]: ...  # that the inputs request
     @property
     def index_names(self) -> tuple[str, ...]: ...
 
 
 def environment_inputs(step_targets: Iterable[StepTargetInputs]) -> tuple[LockedInput, ...]:
-    """The inputs of one environment, sorted by their lines; each names its targets unless all targets ask for it."""
+    """The inputs of one environment, sorted by their lines; each names its targets unless all targets require it."""
     step_targets = tuple(step_targets)
     if len({step_target.requires for step_target in step_targets}) == 1:
         return tuple(map(LockedInput, step_targets[0].requires))

@@ -1,4 +1,4 @@
-"""link: the choices of every step-target become one lock graph."""
+"""link: joins the choices of all step-targets into one lock graph."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def link(
 ) -> LockGraph:
     """The graph of these step-targets. `builds` are those of this run.
 
-    `previous` is the lock before. It decides which release keeps the plain id. Content digests, builds and yanks that
-    it records are taken over, since they are facts of the artifacts, however these were chosen now.
+    `previous` decides which release keeps the plain id. Content digests, builds and yanks that it records are kept,
+    because they are facts about the artifacts, however these were chosen now.
 
     The result does not depend on the order of `step_targets` or of the choices.
     """
@@ -55,7 +55,7 @@ class _Chosen(msgspec.Struct, frozen=True):
 
 
 def _collect(choices: Mapping[StepTargetId, tuple[Choice, ...]]) -> _Chosen:
-    # Choices are told apart by identity: hashing all their fields takes longer than the rest of linking.
+    # Choices are compared by identity: hashing all their fields takes longer than the rest of linking.
     distinct = {id(choice): choice for chosen in choices.values() for choice in chosen}
     key_of = {number: artifact_key(choice) for number, choice in distinct.items()}
     keys = {step_target: tuple([key_of[id(choice)] for choice in chosen]) for step_target, chosen in choices.items()}
@@ -85,10 +85,10 @@ def _builds_of(choices: Iterable[Choice], made: Iterable[Build], before: Iterabl
 
 
 class _Recorded(msgspec.Struct, frozen=True):
-    """What the lock before records of artifacts and no choice knows."""
+    """The facts about artifacts that only the previous lock records."""
 
     contents: dict[Sha256, dict[str, Sha256]]
-    yanked: dict[tuple[str, Sha256], str | None]  # by source too: each index says it of its own files
+    yanked: dict[tuple[str, Sha256], str | None]  # by source too, because an index reports only its own files
 
 
 def _recorded(previous: LockGraph | None) -> _Recorded:
@@ -204,11 +204,11 @@ def _packages(
 def _kept_requirements(
     step_targets: tuple[StepTargetInputs, ...], choices: tuple[Choice, ...]
 ) -> dict[Sha256, tuple[str, ...]]:
-    """Per artifact, the requirements that the lock keeps, in canonical form and sorted.
+    """By artifact: the requirements that the lock keeps, in canonical form and sorted.
 
-    Left out are those of extras that nothing in the graph asks for, and those that name a URL, which no solver takes
-    and no lock may hold. Markers are not evaluated for this, so that the answer is a function of the graph, and the
-    same whether a requirement was solved now or kept from the lock before.
+    Requirements of extras that nothing in the graph requests are left out, and so are those that name a URL, which no
+    solver accepts and no lock may hold. Markers are not evaluated, so the result depends only on the graph: it is the
+    same for a package that was solved now and for one kept from the previous lock.
     """
     kept: dict[Sha256, set[str]] = {}
     waiting: dict[Extra, list[tuple[Sha256, StatedRequirement]]] = {}  # requirements that hold for an extra
@@ -231,10 +231,10 @@ def _kept_requirements(
                 keep(choice.sha256, requirement)
             for own in requirement.only_for:
                 waiting.setdefault((choice.name, own), []).append((choice.sha256, requirement))
-    followed: set[Extra] = set()
-    while more := [extra for extra in requested if extra not in followed]:
-        followed.update(more)
-        for extra in more:
+    processed: set[Extra] = set()
+    while pending := [extra for extra in requested if extra not in processed]:
+        processed.update(pending)
+        for extra in pending:
             for digest, requirement in waiting.get(extra, ()):
                 keep(digest, requirement)
     result = {digest: tuple(sorted(group)) for digest, group in kept.items()}

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
 Release = tuple[ArtifactKind, str, str, str]  # kind, name, version, source
-Variant = tuple[ArtifactKind, str, str, str, str]  # a release, and the build that tells its files apart or ""
-# An artifact as some step-target uses it. Two sources may have the very same file, so the digest alone is not enough.
+Variant = tuple[ArtifactKind, str, str, str, str]  # a release, and the build that distinguishes its files, or ""
+# An artifact as some step-target uses it. Two sources may have the same file, so the digest alone is not enough.
 ArtifactKey = tuple[Sha256, Release]
 
 
@@ -27,7 +27,7 @@ def assign_ids(
 ) -> dict[ArtifactKey, str]:
     """The package id of each artifact.
 
-    `by_target` holds the artifacts used under each target key. A release keeps the id that it had in the lock before
+    `by_target` holds the artifacts used under each target key. A release keeps its id from the previous lock
     for as long as it is in the lock, so that adding another release changes none of its lines.
     """
     variants = _variants(artifacts, by_target)
@@ -68,7 +68,7 @@ def _ids_of(variants: set[Variant], previous: LockGraph | None) -> dict[Variant,
             group.sort(key=lambda variant: (_version_order(variant[2]), variant), reverse=True)
         taken: set[str] = set()
         for variant in group:
-            # A lock that was merged from two may have given one id to two releases.
+            # A merged lock may contain one id for two releases.
             if variant in before and before[variant] not in taken:
                 ids[variant] = before[variant]
                 taken.add(ids[variant])

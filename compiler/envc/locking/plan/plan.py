@@ -41,7 +41,7 @@ class KeptStepTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """How a lock is made from the one before."""
+    """How to make a lock from the previous one."""
 
     solve: tuple[StepTarget, ...]
     choices: dict[StepTargetId, tuple[Choice, ...]]  # of the step-targets that are not solved
@@ -54,8 +54,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 def plan(project: Project, selected: tuple[StepTarget, ...], upgrades: Upgrades) -> Plan:
     """What to solve for the selected step-targets.
 
-    All others stay as the lock has them, with the inputs that they were locked with, so that they are as stale as
-    before. Raises UsageError if one lock cannot hold both: its options apply to all of it, the floors of a target
+    All others stay as they are in the lock, with the inputs that they were locked with, so they stay as stale as
+    before. Raises UsageError if one lock cannot hold both parts: its options apply to all of it, the floors of a target
     to all steps on it, and the Python of a step to all its targets.
     """
     manifest, graph = project.manifest, project.graph
@@ -97,10 +97,10 @@ def _kept_choices(
     }
     kept = {step_target.id: staying[step_target.id] for step_target in selected if step_target.id in staying}
     new = [step_target for step_target in selected if step_target.id not in fresh]
-    # Identities take most of the time here, and most step-targets can be told apart without them.
+    # Computing identities takes most of the time here, and most step-targets can be distinguished without them.
     sizes = {_size(step_target) for step_target in new}
-    answered = [step_target for step_target in selected if step_target.id in kept and _size(step_target) in sizes]
-    by_identity = {problem_identity(step_target): kept[step_target.id] for step_target in answered}
+    candidates = [step_target for step_target in selected if step_target.id in kept and _size(step_target) in sizes]
+    by_identity = {problem_identity(step_target): kept[step_target.id] for step_target in candidates}
     if by_identity:
         for step_target in new:
             if (choices := by_identity.get(problem_identity(step_target))) is not None:
@@ -109,7 +109,7 @@ def _kept_choices(
 
 
 def _size(step_target: StepTarget) -> tuple[str, int, int]:
-    """Equal for step-targets of equal identity."""
+    """Equal for step-targets with equal identities."""
     return step_target.target.platform, len(step_target.pypi), len(step_target.conda)
 
 
@@ -155,17 +155,17 @@ def _inputs_on(environment: LockedEnvironment, target_name: str) -> tuple[tuple[
 def _refuse_shared_changes(
     project: Project, selected: tuple[StepTarget, ...], kept: tuple[KeptStepTarget, ...]
 ) -> None:
-    """Raise UsageError for a difference that concerns selected and kept step-targets alike."""
+    """Raise UsageError for a difference that affects both selected and kept step-targets."""
     assert project.freshness is not None
     targets = {step_target.target_name for step_target in selected} & {step_target.target_name for step_target in kept}
     steps = {step_target.step for step_target in selected} & {step_target.step for step_target in kept}
     for reason in project.freshness.reasons:
-        concerned = _concerned(reason, project.freshness.scopes.get(reason), targets, steps)
-        if concerned is not None:
-            raise UsageError(f"{reason} concerns more than what is selected", f"it applies to {concerned}")
+        affected = _affected(reason, project.freshness.scopes.get(reason), targets, steps)
+        if affected is not None:
+            raise UsageError(f"{reason} affects more than the selection", f"it applies to {affected}")
 
 
-def _concerned(reason: Reason, scope: Scope | None, targets: set[str], steps: set[str]) -> str | None:
+def _affected(reason: Reason, scope: Scope | None, targets: set[str], steps: set[str]) -> str | None:
     match scope:
         case Scope(kind="lock"):
             return "the whole lock: leave out --step and --target"
@@ -195,12 +195,12 @@ def _options(
 
 
 def _named_upgrades(packages: Iterable[NamedUpgrade], graph: LockGraph | None) -> tuple[frozenset[str], dict[str, str]]:
-    """The names that ``-P`` lets change, and the versions that it asks for. Raises UsageError for an unknown name."""
+    """The names that ``-P`` allows to change, and the requested versions. Raises UsageError for an unknown name."""
     names: set[str] = set()
     requested: dict[str, str] = {}
     locked = {package.name for package in graph.packages} if graph else set()
     for package in packages:
-        # The lock has conda's names as they are written, in lower case; only those of PyPI are normalised.
+        # Conda names are in the lock as written, in lower case. Only PyPI names are normalised.
         written = package.name.lower()
         name = written if written in locked else canonicalize_name(written)
         if graph is not None and name not in locked:

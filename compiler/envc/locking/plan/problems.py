@@ -1,4 +1,4 @@
-"""Step-targets to solve as problems for the solvers. Step-targets with equal problems share one."""
+"""Turns step-targets into problems for the solvers. Step-targets with equal problems share one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class SharedProblem(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_mixed(self) -> bool:
-        """Whether the problem is one of both kinds."""
+        """Whether the problem has packages of both kinds."""
         return self.step_targets[0].is_mixed
 
     @property
@@ -63,11 +63,11 @@ def pose_problems(
     is_unpinned: Callable[[str], bool] = lambda _name: False,
     requested: dict[str, str] | None = None,
 ) -> tuple[SharedProblem, ...]:
-    """The problems of these step-targets, each once, by Python descending, then by target name.
+    """The problems of these step-targets, each once, sorted by Python descending, then by target name.
 
-    What `lock` holds is preferred, except for names for which `is_unpinned` returns true. `requested` holds versions to
-    prefer to that (from ``-P name==version``). Raises NoSuchInterpreter for a step whose interpreter does not fit its
-    packages, and BuildNotAllowed.
+    Versions in `lock` are preferred, except for names for which `is_unpinned` returns true. `requested` holds versions
+    that take precedence over those (from ``-P name==version``). Raises NoSuchInterpreter for a step whose interpreter
+    does not fit its packages, and BuildNotAllowed.
     """
     requested = requested or {}
     refuse_interpreters(step_targets := tuple(step_targets))
@@ -88,9 +88,9 @@ def pose_problems(
             conda = conda_problem(
                 manifest, step_target, now=now, lock=lock, is_unpinned=is_unpinned, requested=requested
             )
-        # Otherwise a change of the strategy would have no effect: the old pins would be preferred.
-        same = lock is not None and lock.options.get("resolution", "highest") == manifest.policy.resolution
-        preferences, files = _preferences(lock if same else None, step_target, is_unpinned)
+        # With another strategy, preferring the old pins would make the change ineffective.
+        same_strategy = lock is not None and lock.options.get("resolution", "highest") == manifest.policy.resolution
+        preferences, files = _preferences(lock if same_strategy else None, step_target, is_unpinned)
         for name, version in requested.items():
             preferences[name] = (version, *preferences.get(name, ()))
         problem = PyPIProblem(
@@ -107,8 +107,8 @@ def pose_problems(
         only = {dep.requirement.name: dep.source for dep in step_target.pypi if dep.source is not None}
         standalone = None
         if step_target.interpreter == "standalone":
-            release_of_python = requested.get(step_target.python.implementation)
-            standalone = _standalone_preference(lock, step_target, is_unpinned, release_of_python)
+            requested_release = requested.get(step_target.python.implementation)
+            standalone = _standalone_preference(lock, step_target, is_unpinned, requested_release)
         whole: PyPIProblem | CondaProblem | MixedProblem = problem if conda is None else conda
         if conda is not None and step_target.is_mixed:
             from envc_solvers.mixed.problem import MixedProblem
@@ -133,22 +133,22 @@ def pose_problems(
 
 
 def refuse_interpreters(step_targets: Iterable[StepTarget]) -> None:
-    """Raise NoSuchInterpreter for a step with conda packages and another Python than conda's, or with conda's PyPy."""
+    """Raise NoSuchInterpreter for a step with conda packages and a Python other than conda's, or with conda's PyPy."""
     not_cpython: dict[str, Phrase] = {}
-    beside: dict[str, Phrase] = {}
+    not_conda: dict[str, Phrase] = {}
     for step_target in step_targets:
         step = step_target.step
         if step_target.conda and step_target.interpreter != "conda":
             first = step_target.conda[0]
             interpreter = f'interpreter = "{step_target.interpreter}"'
             at = ("steps", step, "interpreter")
-            beside.setdefault(step, (f"step {step}: {first.spec} (", first.at, f"), {interpreter} (", at, ")"))
+            not_conda.setdefault(step, (f"step {step}: {first.spec} (", first.at, f"), {interpreter} (", at, ")"))
         if step_target.interpreter == "conda" and step_target.python.implementation != "cpython":
             not_cpython.setdefault(step, (f"step {step}: {step_target.python.text} from conda channels",))
-    if beside:
+    if not_conda:
         raise NoSuchInterpreter(
             "a step with conda packages uses conda's own Python, and no other",
-            tuple(beside[step] for step in sorted(beside)),
+            tuple(not_conda[step] for step in sorted(not_conda)),
             "remove `interpreter`; the step then uses conda's Python",
         )
     if not_cpython:
@@ -173,7 +173,7 @@ def _refuse_builds(manifest: Manifest, step_targets: Iterable[StepTarget]) -> No
 
 
 def problem_identity(step_target: StepTarget) -> bytes:
-    """Equal for two step-targets with the same problem. Counts the target's floors but not its name, and no origins."""
+    """Equal for two step-targets with the same problem. Includes the target's floors, but not its name or key paths."""
     return msgspec.msgpack.encode(
         (
             msgspec.structs.replace(step_target.target, name=""),
@@ -190,7 +190,7 @@ def problem_identity(step_target: StepTarget) -> bytes:
 
 
 def _roots(dependencies: Iterable[PyPIDependency]) -> tuple[PyPIRoot, ...]:
-    """The requirements for the solver. Their URLs are left out, since the index of the problem resolves these."""
+    """The requirements for the solver, without URLs, because the index of the problem resolves these."""
     return tuple(
         PyPIRoot(
             msgspec.structs.replace(dependency.requirement, url="") if dependency.is_direct else dependency.requirement,
@@ -201,7 +201,7 @@ def _roots(dependencies: Iterable[PyPIDependency]) -> tuple[PyPIRoot, ...]:
 
 
 def _reserved(step_target: StepTarget) -> dict[str, Phrase]:
-    """Projects that conda must not supply, since the manifest names a source or an address for them on this target."""
+    """Projects that conda must not supply, because the manifest gives their source or address on this target."""
     placed = [dep for dep in step_target.pypi if dep.source is not None or dep.is_direct]
     if not placed:
         return {}

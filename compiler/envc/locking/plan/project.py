@@ -33,7 +33,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NamedUpgrade(msgspec.Struct, frozen=True):
-    """A package that ``-P`` names, with the version that it asks for, if any."""
+    """A package that ``-P`` names, with the version that it requests, if any."""
 
     name: str  # as written
     version: str = ""
@@ -81,7 +81,7 @@ def select(project: Project, selection: Selection) -> tuple[StepTarget, ...]:
 
 
 def is_fresh_for(project: Project, selected: tuple[StepTarget, ...]) -> bool:
-    """Whether the lock has what the manifest asks for: as a whole, or for some of its step-targets."""
+    """Whether the lock matches the manifest, as a whole or for the selected step-targets."""
     if project.freshness is None:
         return False
     if len(selected) == len(project.step_targets):

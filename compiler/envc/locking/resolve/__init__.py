@@ -1,1 +1,1 @@
-"""Problems handed to the solvers over indexes and channels."""
+"""Runs the solvers over indexes and channels."""

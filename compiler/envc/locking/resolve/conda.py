@@ -1,4 +1,4 @@
-"""Problems for the conda solver, solved over the channels of a manifest or a command line."""
+"""Solves conda problems over the channels of a manifest or a command line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def open_channels(
     *,
     root: Path | None = None,
 ) -> Iterator[tuple[Channels, dict[str, ChannelLocation]]]:
-    """Channels by name, path or URL, in this order, and their places by name.
+    """Channels by name, path or URL, in this order, and their locations by name.
 
     Paths are relative to `root`. The client of `context` is closed at the end.
     """
@@ -62,14 +62,14 @@ def solve_query(query: CondaQuery, context: Context) -> Solution:
     """parse → solve, for one command line about conda packages."""
     fetching = fetch_context(channel_settings(context.environ), context)
     with open_channels(query.channels or DEFAULT_CHANNELS, {}, fetching) as (channels, places):
-        problem = within(places, parse_conda_query(query, places, context.now))
+        problem = with_record_channels(places, parse_conda_query(query, places, context.now))
         return solve_one(f"the specs for {query.platform}", problem, channels.repodata(query.platform))
 
 
-def within(places: Mapping[str, ChannelLocation], problem: CondaProblem) -> CondaProblem:
-    """The problem with each channel of a spec under the name that records use. Raises UsageError for an unknown one."""
+def with_record_channels(places: Mapping[str, ChannelLocation], problem: CondaProblem) -> CondaProblem:
+    """The problem, with the channels of its specs as records name them. Raises UsageError for an unknown one."""
 
-    def settled(root: CondaRoot) -> CondaRoot:
+    def with_record_channel(root: CondaRoot) -> CondaRoot:
         if root.spec.channel is None:
             return root
         spec = msgspec.structs.replace(root.spec, channel=known_channel(root.spec.channel, places))
@@ -79,9 +79,9 @@ def within(places: Mapping[str, ChannelLocation], problem: CondaProblem) -> Cond
 
     return msgspec.structs.replace(
         problem,
-        specs=tuple(map(settled, problem.specs)),
-        constraints=tuple(map(settled, problem.constraints)),
-        overrides=tuple(map(settled, problem.overrides)),
+        specs=tuple(map(with_record_channel, problem.specs)),
+        constraints=tuple(map(with_record_channel, problem.constraints)),
+        overrides=tuple(map(with_record_channel, problem.overrides)),
     )
 
 
@@ -112,7 +112,7 @@ def solve_conda_all(
 
 
 def with_record_digests(solution: Solution, channels: Channels, platform: str) -> Solution:
-    """The solution with the digests and sizes that no record states, read from the files themselves."""
+    """The solution, with digests and sizes that the records lack read from the files themselves."""
     pins = []
     for pin in solution.pins:
         if pin.kind == "conda" and not (pin.sha256 and pin.size):

@@ -1,4 +1,4 @@
-"""Problems of both kinds, solved over the channels and the indexes of the manifest."""
+"""Solves mixed problems over the channels and the indexes of the manifest."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ class MixedSources(msgspec.Struct, frozen=True):
     channels: Channels
     origins: Indexes
     names: Names
-    builds: RunBuilds | None = None  # as for `pypi.solve_all`
+    builds: RunBuilds | None = None  # see `pypi.solve_all`
 
 
 def solve_mixed_all(
-    problems: tuple[SharedProblem, ...], over: MixedSources, progress: Progress, limits: Limits
+    problems: tuple[SharedProblem, ...], sources: MixedSources, progress: Progress, limits: Limits
 ) -> list[tuple[SharedProblem, Solution]]:
     """Every mixed problem with its solution. Raises Unsolvable with every problem that has none.
 
-    The targets of a step are not aligned: conda seldom has the same versions for all of them.
+    The targets of a step are not aligned: conda rarely has the same versions for all of them.
     """
     shared_problems = [(shared, shared.problem) for shared in problems if isinstance(shared.problem, MixedProblem)]
     task = progress.task("solving", len(shared_problems))
     solutions: list[tuple[SharedProblem, Solution]] = []
     refusals: list[Refusal] = []
     for shared, problem in shared_problems:
-        run = _Run(shared, problem, over)
+        run = _Run(shared, problem, sources)
         try:
             solution = run.solve(limits)
         except SolverError as error:
@@ -74,12 +74,12 @@ def solve_mixed_all(
 class _Run:
     """One problem and the indexes that were opened for it."""
 
-    def __init__(self, shared: SharedProblem, problem: MixedProblem, over: MixedSources) -> None:
+    def __init__(self, shared: SharedProblem, problem: MixedProblem, sources: MixedSources) -> None:
         self._shared = shared
         self._problem = problem
-        self._over = over
+        self._sources = sources
         self._platform = shared.step_targets[0].target.platform
-        self._repodata = over.channels.repodata(self._platform, problem.conda.channels)
+        self._repodata = sources.channels.repodata(self._platform, problem.conda.channels)
         self._last: tuple[PyPIProblem, Index] | None = None  # the last PyPI problem, with its index
 
     def solve(self, limits: Limits) -> Solution:
@@ -87,19 +87,19 @@ class _Run:
         solution = solve_mixed(
             self._problem,
             self._repodata,
-            self._over.names,
+            self._sources.names,
             self._open_index,
             max_tries=limits.candidates,
             out_of_time=limits.clock(),
         )
-        if self._over.builds is None or self._last is None:
+        if self._sources.builds is None or self._last is None:
             return solution
         conda, pypi = _split(solution)
-        built = self._over.builds.build(*self._last, pypi)
+        built = self._sources.builds.build(*self._last, pypi)
         return msgspec.structs.replace(solution, pins=(*conda.pins, *built.pins))
 
     def excluded_by_floors(self, solution: Solution) -> Iterator[str]:
-        """What declared floors cost, of both kinds."""
+        """Warnings about versions of both kinds that declared floors exclude."""
         conda, pypi = _split(solution)
         yield from conda_floors.excluded_by_floors(
             self._problem.conda, conda, self._repodata, self._shared.step_targets[0].target
@@ -109,17 +109,17 @@ class _Run:
             yield from pypi_floors.excluded_by_floors(problem, pypi, index)
 
     def complete(self, solution: Solution) -> Solution:
-        """The solution with the digests and sizes that neither records nor pages state."""
-        solution = with_record_digests(solution, self._over.channels, self._platform)
-        return solution if self._last is None else self._over.origins.complete(solution, self._last[1].view)
+        """The solution, with the digests and sizes that records and pages lack."""
+        solution = with_record_digests(solution, self._sources.channels, self._platform)
+        return solution if self._last is None else self._sources.origins.complete(solution, self._last[1].view)
 
     def _open_index(self, problem: PyPIProblem) -> tuple[PyPIProblem, Index, MutableMapping[str, Answer]]:
-        listed = index_of(self._shared, problem, self._over.origins)
+        listed = index_of(self._shared, problem, self._sources.origins)
         opened: tuple[PyPIProblem, Index] = problem, listed
-        if self._over.builds is not None:
-            opened = self._over.builds.open(self._shared, problem, listed)
+        if self._sources.builds is not None:
+            opened = self._sources.builds.open(self._shared, problem, listed)
         self._last = opened
-        return *opened, self._over.origins.answers(problem.target, problem.python)
+        return *opened, self._sources.origins.answers(problem.target, problem.python)
 
 
 def _split(solution: Solution) -> tuple[Solution, Solution]:

@@ -1,4 +1,4 @@
-"""PyPI problems, solved over the indexes of the manifest, and aligned."""
+"""Solves PyPI problems over the indexes of the manifest, and aligns the solutions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _rare_collections() -> Iterator[None]:
     collector would spend a twentieth of its time on scanning them again and again.
     """
     threshold = gc.get_threshold()
-    if threshold[0]:  # otherwise the collector is switched off
+    if threshold[0]:  # 0 means that the collector is switched off
         gc.set_threshold(max(threshold[0], _COLLECT_AFTER), *threshold[1:])
     try:
         yield
@@ -54,7 +54,7 @@ def solve_all(
 ) -> list[tuple[SharedProblem, Solution]]:
     """Every PyPI problem with its solution. Raises Unsolvable with every problem that has none.
 
-    `align` is how much the targets of a step should agree (`envc_solvers.pypi.align`). `builds` is needed where a
+    `align` is how much the targets of a step should agree (`envc_solvers.pypi.align`). `builds` is needed if a
     problem has direct requirements or may build.
     """
     shared_problems = [(shared, shared.problem) for shared in problems if isinstance(shared.problem, PyPIProblem)]
@@ -144,7 +144,7 @@ def _align(
 
 
 def _sharing_a_step(problems: list[SharedProblem]) -> list[list[int]]:
-    """Numbers of the problems that have a step in common, directly or through others; each group in order."""
+    """Groups of problems, by number, that share a step directly or through others; each group in order."""
     groups: list[tuple[set[str], list[int]]] = []
     for number, shared in enumerate(problems):
         steps, numbers = set(shared.steps), [number]

@@ -1,4 +1,4 @@
-"""Problems without a solution as refusals: the solver's explanation with what the manifest adds to it."""
+"""Turns problems without a solution into refusals: the solver's explanation with notes from the manifest."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pypi_refusal(shared: SharedProblem, error: SolverError) -> Refusal:
             title=title,
             why=conflict,
             steps=steps,
-            groups=_groups_apart([origin for _, origin in conflict.roots]),
+            groups=_conflicting_groups([origin for _, origin in conflict.roots]),
             notes=tuple(_notes(shared, conflict)),
             suggestion=conflict.suggestion,
         )
@@ -66,7 +66,7 @@ def conda_error(title: str, target: str, error: SolverError) -> EnvcError:
 
 
 def mixed_error(shared: SharedProblem, target: str, error: SolverError) -> EnvcError:
-    """Unsolvable for an error of the mixed solver, which may be one of either kind alone."""
+    """Unsolvable for an error of the mixed solver, which may be about one kind alone."""
     from envc_solvers.mixed.conflict import MixedGaveUp, MixedUnsolvable
     from envc_solvers.pypi.explain.conflict import PyPIGaveUp, PyPIUnsolvable
 
@@ -79,7 +79,7 @@ def mixed_error(shared: SharedProblem, target: str, error: SolverError) -> EnvcE
 
 
 def _notes(shared: SharedProblem, conflict: PyPIConflict) -> Iterator[Phrase]:
-    """Notes on what the solver does not know: that the manifest has a reference to a project, or may have it built."""
+    """Notes on facts that the solver does not know: direct references in the manifest, and possible builds."""
     direct = {dependency.requirement.name: dependency.at for dependency in shared.direct}
     for subject in conflict.subjects:
         if subject.project in direct:
@@ -88,8 +88,8 @@ def _notes(shared: SharedProblem, conflict: PyPIConflict) -> Iterator[Phrase]:
             yield (f'to build {subject.project} from source, write build = ["{subject.project}"] under [policy]',)
 
 
-def _groups_apart(origins: list[KeyPath]) -> tuple[str, ...]:
-    """The groups that exclude each other: those of a failing set of which every requirement is in a group."""
+def _conflicting_groups(origins: list[KeyPath]) -> tuple[str, ...]:
+    """The groups that exclude each other: those of a failing set in which every requirement comes from a group."""
     names = {render_key_path(origin[1:2]) for origin in origins if origin[:1] == ("groups",)}
     is_of_groups = all(origin[:1] == ("groups",) for origin in origins)
     return tuple(sorted(names)) if len(names) > 1 and is_of_groups else ()

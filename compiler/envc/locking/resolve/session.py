@@ -1,4 +1,4 @@
-"""All problems of a run solved: those of PyPI over the indexes, those of conda over the channels of the manifest."""
+"""Solves all problems of a run: PyPI over the indexes of the manifest, conda over its channels, and mixed over both."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def solve_problems(
 ) -> Solved:
     """Every problem with its solution. Raises Unsolvable with every problem that has none.
 
-    Where `lock` states what a direct requirement resolved to, or how a wheel was built, that stays as it is, unless
-    `is_unpinned` returns true for the name.
+    Resolved direct requirements and builds of wheels are kept from `lock`, unless `is_unpinned` returns true for the
+    name.
     """
     interpreters = None
     if any(shared.standalone for shared in problems):
@@ -68,12 +68,12 @@ class Solved(msgspec.Struct, frozen=True):
 
     solutions: list[tuple[SharedProblem, Solution]]
     builds: tuple[Build, ...]  # of wheels that no source serves
-    built_with: dict[tuple[str, str], str | None]  # as `yanked`, for what builds required
+    built_with: dict[tuple[str, str], str | None]  # like `yanked`, for build requirements
     keyring: Keyring  # holds the logins of the sources and channels that were used
 
     @property
     def yanked(self) -> dict[tuple[str, str], str | None]:
-        """Of each chosen file of an index, by source and sha256: why it was yanked, or None."""
+        """By source and sha256 of each chosen file of an index: why it was yanked, or None."""
         pins = (pin for _, solution in self.solutions for pin in solution.pins)
         return self.built_with | {(pin.source, pin.sha256): pin.yanked for pin in pins if pin.kind == "pypi"}
 
@@ -113,7 +113,7 @@ class _Run:
 
     @property
     def built_with(self) -> dict[tuple[str, str], str | None]:
-        """As `Solved.yanked`, for what builds required."""
+        """Like `Solved.yanked`, for build requirements."""
         return self._run_builds.yanked if self._run_builds is not None else {}
 
     def solvers(self) -> Iterator[Callable[[], list[tuple[SharedProblem, Solution]]]]:
@@ -137,8 +137,8 @@ class _Run:
             from envc.locking.resolve.mixed import MixedSources, solve_mixed_all
             from envc.locking.resolve.names.table import load_names
 
-            over = MixedSources(channels, origins, load_names(self._manifest.mapping), builds)
-            yield lambda: solve_mixed_all(self._mixed, over, progress, limits)
+            sources = MixedSources(channels, origins, load_names(self._manifest.mapping), builds)
+            yield lambda: solve_mixed_all(self._mixed, sources, progress, limits)
 
     def _open_builds(self, origins: Indexes) -> RunBuilds | None:
         if not any(shared.direct or shared.buildable for shared in (*self._pypi, *self._mixed)):
@@ -167,13 +167,13 @@ class _Run:
 
 
 def solve_both(query: CondaQuery, shared: SharedProblem, manifest: Manifest, context: Context) -> Solution:
-    """The solution for one command line that asks for packages of both kinds.
+    """The solution for one command line with packages of both kinds.
 
-    `query` is the conda side as it was given, `shared` the PyPI side. Python is conda's, of the minor of `shared`.
+    `query` is the conda side as given, `shared` the PyPI side. Python comes from conda, with the minor of `shared`.
     """
     from envc.locking.manifest.conda_query import DEFAULT_CHANNELS, parse_conda_query
     from envc.locking.plan.conda_problems import python_spec
-    from envc.locking.resolve.conda import open_channels, within
+    from envc.locking.resolve.conda import open_channels, with_record_channels
     from envc.locking.resolve.mixed import MixedSources, solve_mixed_all
     from envc.locking.resolve.names.table import load_names
     from envc_solvers.mixed.problem import MixedProblem
@@ -189,7 +189,7 @@ def solve_both(query: CondaQuery, shared: SharedProblem, manifest: Manifest, con
     ):
         text = python_spec(shared.problem.python)
         query = msgspec.structs.replace(query, specs=(*query.specs, text))
-        conda = within(places, parse_conda_query(query, places, context.now))
+        conda = with_record_channels(places, parse_conda_query(query, places, context.now))
         both = msgspec.structs.replace(shared, problem=MixedProblem(conda=conda, pypi=shared.problem))
-        over = MixedSources(channels, origins, load_names({}))
-        return solve_mixed_all((both,), over, context.progress, context.limits)[0][1]
+        sources = MixedSources(channels, origins, load_names({}))
+        return solve_mixed_all((both,), sources, context.progress, context.limits)[0][1]

@@ -22,7 +22,7 @@ class Interpreters:
     """The interpreters of a run's problems, by the first step-target of each problem."""
 
     def __init__(self, problems: tuple[SharedProblem, ...], manifest: Manifest, context: Context) -> None:
-        """Choose them. Raises Unsolvable with every problem without one, and UsageError for a broken table."""
+        """Choose the archives. Raises Unsolvable with every problem without one, and UsageError for a broken table."""
         self._pins: dict[tuple[str, str], StandalonePython] = {}
         with_archive = [shared for shared in problems if shared.standalone is not None]
         if not with_archive:
@@ -79,5 +79,5 @@ def _kept(preference: StandalonePreference, python: Python, exclude_newer: int |
     if preference.locked is None or preference.requested is not None:
         return None
     kept = StandalonePython.of_locked(preference.locked, python.implementation)
-    is_old = exclude_newer is None or (kept.uploaded is not None and kept.uploaded < exclude_newer)
-    return kept if is_old and python.patch in (None, kept.patch) else None
+    is_allowed = exclude_newer is None or (kept.uploaded is not None and kept.uploaded < exclude_newer)
+    return kept if is_allowed and python.patch in (None, kept.patch) else None

@@ -1,1 +1,1 @@
-"""review: what a lock holds, for people: its status, its changes, its yanked files. Reads graphs, does no I/O."""
+"""review: reports on a lock for users: status, changes, yanked files. Pure functions of lock graphs."""

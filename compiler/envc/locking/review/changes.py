@@ -50,7 +50,7 @@ def _versions(graph: LockGraph | None) -> dict[tuple[str, str], tuple[str, ...]]
 
 
 def _state(package: Package, builds: Mapping[Sha256, tuple[Build, ...]]) -> str:
-    """The start of a commit or digest, which tells apart two states of a project that have the same version."""
+    """The start of a commit or digest, which distinguishes two states of a project with the same version."""
     states: set[str] = set()
     for artifact in package.artifacts:
         made_from = [build.state for build in builds.get(artifact.sha256, ())]

@@ -19,9 +19,9 @@ class StepStatus(msgspec.Struct, frozen=True, kw_only=True):
 
     step: str
     target: str  # target key: "linux-64/cp312"
-    environment: Sha256 | None  # environment id; None if the lock does not have it
+    environment: Sha256 | None  # environment id; None if it is not in the lock
     packages: int
-    fresh: bool  # whether the lock has what the manifest asks for here
+    fresh: bool  # whether the lock matches the manifest here
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,15 +29,15 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     project: str
     lock: str  # path of the lock file
-    locked: bool  # whether there is one
-    fresh: bool  # whether it is exactly what the manifest asks for
+    locked: bool  # whether the lock exists
+    fresh: bool  # whether the lock matches the manifest exactly
     steps: tuple[StepStatus, ...]  # in the order of the manifest
     reasons: tuple[Reason, ...]  # why it is stale, sorted
-    yanked: tuple[YankedPackage, ...]  # that the lock holds, sorted
+    yanked: tuple[YankedPackage, ...]  # yanked packages in the lock, sorted
 
     @property
     def environments(self) -> int:
-        """How many distinct environments the fresh step-targets share."""
+        """The number of distinct environments of the locked step-targets."""
         return len({step.environment for step in self.steps if step.environment})
 
 

@@ -12,7 +12,7 @@ from envc.model.graph import Artifact, Build, BuildRequirement, LockGraph, Packa
 from envc_solvers.pypi.language.index import was_yanked
 
 Listed = tuple[str, str]  # source and sha256 of a file
-_MOST = 5  # names of a list that are shown
+_MOST = 5  # names shown of a list
 
 
 class Place(msgspec.Struct, frozen=True, order=True):
@@ -87,19 +87,19 @@ def _in_builds(graph: LockGraph, uses: _Uses) -> Iterable[YankedPackage]:
         yield YankedPackage(*identity, files, uses.of(pins), tuple(sorted({build.wheel for _, build in pairs})))
 
 
-def with_yanked(graph: LockGraph, answers: Mapping[Listed, str | None]) -> LockGraph:
-    """The graph with what indexes say of these files now: None, or why they are yanked. Others keep their state."""
+def with_yanked(graph: LockGraph, yank_reasons: Mapping[Listed, str | None]) -> LockGraph:
+    """The graph with the current state of these files: None, or why they were yanked. Others keep their state."""
 
     def package(each: Package) -> Package:
         artifacts = tuple(
-            msgspec.structs.replace(artifact, yanked=answers.get((each.source, artifact.sha256), artifact.yanked))
+            msgspec.structs.replace(artifact, yanked=yank_reasons.get((each.source, artifact.sha256), artifact.yanked))
             for artifact in each.artifacts
         )
         return each if artifacts == each.artifacts else msgspec.structs.replace(each, artifacts=artifacts)
 
     def build(each: Build) -> Build:
         packages = tuple(
-            msgspec.structs.replace(one, yanked=answers.get((one.source, one.sha256), one.yanked))
+            msgspec.structs.replace(one, yanked=yank_reasons.get((one.source, one.sha256), one.yanked))
             for one in each.packages
         )
         return msgspec.structs.replace(each, packages=packages)
@@ -113,7 +113,7 @@ class _Uses:
     """The step-targets that use artifacts of a lock."""
 
     def __init__(self, graph: LockGraph, selected: set[StepTargetId] | None) -> None:
-        """Only uses by `selected` step-targets are found; None is all of them."""
+        """Only uses by `selected` step-targets are found; None selects all."""
         self._graph = graph
         self._selected = selected
 

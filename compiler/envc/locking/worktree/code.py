@@ -25,9 +25,9 @@ def code_entries(root: Path, globs: tuple[str, ...] | None) -> tuple[Entry, ...]
     """The code files of a step, sorted by path relative to `root`, the folder of the manifest.
 
     With `globs`, these are the files that match one of them, and the files below folders that match one, even if git
-    ignores them. Without, every ``*.py`` below the manifest, except in hidden folders, in virtual environments, and if
-    git ignores it. A link is bundled as the file that it points to. Raises CodeError for a glob without a file, for a
-    file that is not below `root`, and for names that are not valid on every system.
+    ignores them. Without `globs`, they are the ``*.py`` files below the manifest, except in hidden folders, in virtual
+    environments, and those that git ignores. A link is bundled as the file that it points to. Raises CodeError for a
+    glob without a file, for a file that is not below `root`, and for names that are not valid on every system.
     """
     paths = sorted(set(_matching(root, globs) if globs is not None else _default(root)))
     base = root.resolve()

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Ignored:
     """The rules of gitignore(5) for one folder.
 
-    Every ``.gitignore`` from the top of the repository down applies, if there is a repository. The last pattern that
-    matches decides; deeper files come later. An ignored folder is never entered, so no pattern can re-include a file
+    Every ``.gitignore`` from the top of the repository down applies, if there is a repository. The last matching
+    pattern decides; deeper files come later. An ignored folder is never entered, so no pattern can re-include a file
     below it.
     """
 
@@ -29,7 +29,7 @@ class Ignored:
                 relative = folder.relative_to(top).as_posix()
                 self._add(folder / ".gitignore", "" if relative == "." else f"{relative}/")
         if self._prefix and self.match(""):
-            # The whole project is in an ignored folder, such as a scratch area. Then only its own rules apply.
+            # The whole project is in an ignored folder, such as a scratch area, so only its own rules apply.
             self._specs.clear()
 
     def read(self, folder: Path, base: str) -> None:
@@ -56,10 +56,12 @@ class Ignored:
         self._specs.append((base, GitIgnoreSpec.from_lines(lines)))
 
 
-def source_files(root: Path, is_wanted: Callable[[str], bool], is_entered: Callable[[str, str], bool]) -> Iterator[str]:
+def source_files(
+    root: Path, is_included: Callable[[str], bool], is_entered: Callable[[str, str], bool]
+) -> Iterator[str]:
     """The source files below `root`, as POSIX paths relative to it, in no order.
 
-    These are the files for whose name `is_wanted` is true and that git does not ignore. A folder is entered if
+    A file counts if ``is_included(name)`` is true and git does not ignore it. A folder is entered if
     ``is_entered(base, name)`` is true; `base` is the path of its parent, empty or with a slash at the end. Folders of
     byte-code, virtual environments and folders that git ignores are never entered. Links to folders are not followed.
     """
@@ -77,4 +79,4 @@ def source_files(root: Path, is_wanted: Callable[[str], bool], is_entered: Calla
             and not os.path.lexists(f"{place}/{name}/pyvenv.cfg")
             and not ignored.match(f"{base}{name}/")
         ]
-        yield from (base + name for name in files if is_wanted(name) and not ignored.match(base + name))
+        yield from (base + name for name in files if is_included(name) and not ignored.match(base + name))

@@ -20,7 +20,7 @@ _PRODUCTS = ("build", "dist")  # folders that builds leave in a project, unless 
 
 
 class NotThere(EnvcError):
-    """A path of the manifest that does not exist or cannot be read."""
+    """A path in the manifest that does not exist or cannot be read."""
 
     hint = "correct the path, which is relative to the manifest"
 
@@ -34,7 +34,7 @@ class NotThere(EnvcError):
 
 
 def local_digest(root: Path, path: str, without: Path) -> Sha256:
-    """The digest of a path of the manifest: the sha256 of a file, or the common digest of the files of a folder.
+    """The digest of a path in the manifest: the sha256 of a file, or the common digest of the files of a folder.
 
     `root` is the folder of the manifest. `without` is the lock, which is left out: otherwise writing it would change
     the digest. Raises NotThere.
@@ -71,7 +71,7 @@ def project_files(folder: Path) -> list[str]:
     """
     found = source_files(
         folder,
-        is_wanted=lambda name: not name.endswith((".pyc", ".pyo")),
+        is_included=lambda name: not name.endswith((".pyc", ".pyo")),
         is_entered=lambda base, name: (
             not name.endswith(".egg-info") and bool(base or not (name.startswith(".") or _is_product(folder / name)))
         ),

@@ -1,6 +1,6 @@
 """The PyPI projects that the packages of conda-forge supply: a snapshot of a published table.
 
-It is read only for steps that mix both kinds. ``snapshot.txt`` has the names that differ; packages that are named like
+It is read only for steps that mix both kinds. ``snapshot.txt`` has the names that differ; packages with the name of
 their project need no line (see `envc_solvers.mixed.names`). ``additions.txt`` is maintained by hand and takes
 precedence: the published table has one conda package for each project, but conda-forge splits some into several.
 """
@@ -17,7 +17,7 @@ FILES = ("snapshot.txt", "additions.txt")  # later ones take precedence
 
 
 def load_names(overrides: Mapping[str, str | Literal[False]]) -> Names:
-    """The mapping, with the entries of a manifest before all others."""
+    """The mapping. Entries of the manifest take precedence over all others."""
     table: dict[str, tuple[str, ...]] = {}
     for file in FILES:
         table |= parse_rows(files("envc.locking.resolve.names").joinpath(file).read_text(encoding="utf-8"))
@@ -25,7 +25,7 @@ def load_names(overrides: Mapping[str, str | Literal[False]]) -> Names:
 
 
 def parse_rows(text: str) -> dict[str, tuple[str, ...]]:
-    """Read lines of a conda name and the projects that it supplies, separated by spaces; ``#`` begins a comment."""
+    """Read lines of a conda name and the projects that it supplies, separated by spaces; ``#`` starts a comment."""
     rows = {}
     for line in text.splitlines():
         if line and not line.startswith("#"):
