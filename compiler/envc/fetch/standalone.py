@@ -276,10 +276,10 @@ def archive_files(
 def archive_urls(file: str, settings: Standalone, environ: Mapping[str, str], root: Path) -> tuple[str, ...]:
     """The possible URLs of an archive, best first: at most two, which may hold credentials.
 
-    A declared location, or that of pbs-installer's own variable, has all archives in one folder, or one folder per
-    build as upstream. Otherwise it is the table's URL of the file, or a URL next to that of another file: the table has
-    only the newest build of a version, and a lock may name an older one. Raises UsageError for a name that is not that
-    of an archive.
+    A location that is declared, or set in pbs-installer's own variable, has all archives in one folder, or one folder
+    per build, as upstream does. Otherwise the result is the table's URL of the file, or a URL next to that of another
+    file: the table has only the newest build of a version, and a lock may name an older one. Raises UsageError for a
+    name that is not that of an archive.
     """
     match = _CPYTHON.fullmatch(file)
     if match is None and _PYPY.fullmatch(file) is None:

@@ -71,7 +71,7 @@ Stated = tuple[str, KeyPath]  # a requirement of either kind as it is written, a
 
 
 def _roots_of(conflict: MixedConflict | CondaConflict | PyPIConflict) -> set[Stated]:
-    """The requirements that a conflict rests on."""
+    """The requirements that a conflict depends on."""
     if not isinstance(conflict, MixedConflict):
         return set(conflict.roots)
     pypi = (root for each in conflict.objections if each.conflict for root in each.conflict.roots)

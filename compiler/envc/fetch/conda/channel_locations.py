@@ -1,4 +1,4 @@
-"""Where the conda channels of a run are: URL, folder and cache key of each, with credentials kept apart."""
+"""The locations of the conda channels of a run: URL, folder and cache key. Credentials are kept separately."""
 
 from __future__ import annotations
 

@@ -219,7 +219,7 @@ class Client:
         return self._retry(send)
 
     def pause(self, failed: int, retry_after: float | None = None) -> None:
-        """Wait before another try, after `failed` tries. Raises Stopped when the client is stopped meanwhile."""
+        """Wait before another try, after `failed` tries. Raises Stopped if the client is stopped in the meantime."""
         seconds = self._retries.delay(failed)
         if self._stopping.wait(seconds if retry_after is None else max(seconds, retry_after)):
             raise Stopped

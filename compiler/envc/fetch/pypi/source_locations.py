@@ -1,4 +1,4 @@
-"""Where the sources of a manifest are: URL and cache key of each, with credentials kept apart."""
+"""The locations of the sources of a manifest: URL and cache key of each. Credentials are kept separately."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class CachePart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
-    """What pruning removed, or would remove."""
+    """The result of pruning, or of a dry run."""
 
     entries: int
     size: int  # bytes

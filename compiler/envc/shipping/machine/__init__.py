@@ -1,1 +1,1 @@
-"""What this machine has: interpreters, system libraries and hardware."""
+"""The properties of this machine: interpreters, system libraries and hardware."""

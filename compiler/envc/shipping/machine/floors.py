@@ -50,8 +50,9 @@ class WrongMachine(EnvcError):
 def machine_requirements(members: Iterable[EnvironmentMember], platform: str) -> dict[str, str]:
     """The lowest ``glibc``, ``musl``, ``macos``, ``cuda`` and ``archspec`` that suffice for these members.
 
-    A wheel with several platform tags requires the lowest of them, a conda package what its dependencies on virtual
-    packages state, and a standalone interpreter what its project documents. Pure packages require nothing.
+    A wheel with several platform tags requires the lowest of them. A conda package requires the versions in its
+    dependencies on virtual packages, and a standalone interpreter those that its project documents. Pure packages
+    require nothing.
     """
     found: dict[str, Version] = {}
     cpus: set[str] = set()

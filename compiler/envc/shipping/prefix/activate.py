@@ -19,7 +19,7 @@ _WINDOWS_FOLDERS = ("", "Library/mingw-w64/bin", "Library/usr/bin", "Library/bin
 _SCRIPTS = "etc/conda/activate.d"
 _VARIABLES = "etc/conda/env_vars.d"
 # The words after "--" are the command. Scripts are sourced in a function, so that they do not see these words as their
-# arguments. What they print goes to stderr, because stdout belongs to the command.
+# arguments. Their output goes to stderr, because stdout belongs to the command.
 _SOURCE = """\
 __envc_source() { . "$1" >&2; }
 while [ "$1" != -- ]; do __envc_source "$1"; shift; done

@@ -1,8 +1,8 @@
 """The code cache: bundled code, unpacked once per content digest, and compared with the digest before every use.
 
 ``<cache>/code/<content digest>/files`` is the tree. ``members.json`` next to it is the list of its members, whose
-digest is the name of the folder. The cache is not trusted, since code is small and is what a step runs first. Files
-that a step itself has added stay.
+digest is the name of the folder. The cache is not trusted, since code is small and is the first thing that a step runs.
+Files that a step itself has added stay.
 """
 
 from __future__ import annotations

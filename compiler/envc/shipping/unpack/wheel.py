@@ -51,7 +51,7 @@ _UNREADABLE = (zipfile.BadZipFile, EOFError, zlib.error)
 class Wheel(Contents, frozen=True):
     """An open wheel, whose RECORD states the digests of its files."""
 
-    metadata: Metadata  # of the wheel itself, which may differ from what an index states
+    metadata: Metadata  # of the wheel itself; an index may state another one
 
 
 @contextmanager

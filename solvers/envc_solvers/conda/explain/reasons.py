@@ -1,4 +1,4 @@
-"""The facts that a conflict rests on, as values: each kind of reason is a class of its own."""
+"""The facts behind a conflict, as values. Each kind of reason is a separate class."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Hidden(Reason, frozen=True):
 
     kind = "hidden"
 
-    records: tuple[tuple[str, HiddenBy], ...]  # their versions as a range, and what hides them
+    records: tuple[tuple[str, HiddenBy], ...]  # their versions as a range, and the reason why they are hidden
 
 
 class Unreadable(Reason, frozen=True):

@@ -76,7 +76,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=
 
 FIELDS = frozenset(Record.__struct_fields__) - {"channel", "subdir", "file"}  # keys of repodata that are read
 
-# The channel and subdir that a record itself states are ignored; where it was found counts.
+# The channel and subdir that a record itself states are ignored in favour of those where it was found.
 _ALL = msgspec.json.Decoder(dict[str, Record])
 _EACH = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ONE = msgspec.json.Decoder(Record)

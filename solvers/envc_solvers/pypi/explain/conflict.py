@@ -104,7 +104,7 @@ class PyPIGaveUp(SolverError):
         self.timed_out = timed_out  # whether the time ran out; otherwise the limit of candidates was reached
         self.deciding = deciding  # the identifier being decided at the end
         self.decided = decided  # "app 1.0", in the order of decisions
-        self.conflict = conflict  # what stood in the way, most often first; not a proof
+        self.conflict = conflict  # the obstacles, most frequent first; not a proof
 
     @property
     def headline(self) -> str:
@@ -117,7 +117,7 @@ class PyPIGaveUp(SolverError):
         )
 
     def lines(self, show: ShowPlace = render_key_path) -> list[str]:
-        """Where the search was, and what stood in the way."""
+        """The state of the search, and the obstacles."""
         return [self.headline, *self.conflict.lines(show)]
 
     def data(self, show: ShowPlace = render_key_path) -> dict[str, object]:

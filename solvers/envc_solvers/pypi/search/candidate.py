@@ -40,7 +40,7 @@ class Outside:
 
 
 class Candidate:
-    """One version of a project; or, with an extra, what the extra adds to this version."""
+    """One version of a project; or, with an extra, the requirements that the extra adds to it."""
 
     __slots__ = ("base", "extra", "extras", "file", "identifier", "metadata", "name", "need_set", "needs", "version")
 

@@ -1,7 +1,7 @@
 """A store behind any web server that serves its files: read only.
 
-Another machine writes it as a folder or a bucket. Objects are read by ranges; where a server answers a ranged request
-with the whole file, its answer is read up to the end of the range. Proxies, certificates, redirects and retries are
+Another machine writes it as a folder or a bucket. Objects are read by ranges. If a server answers a ranged request
+with the whole file, the response is read up to the end of the range. Proxies, certificates, redirects and retries are
 handled as for indexes, by the same client.
 """
 

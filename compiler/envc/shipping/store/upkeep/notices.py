@@ -1,7 +1,7 @@
 """Notices, which name the blobs that a collection is going to remove, so that no bundle starts to rely on them.
 
 A bundle names the blobs that it needs in a lease, and then looks for notices. A collection names the blobs that it is
-going to remove in a notice, and then looks for leases. The one that looks second sees the other, provided that a
+going to remove in a notice, and then looks for leases. Whichever looks second sees the other, provided that a
 listing shows everything written before it, as those of folders, S3, GCS and Azure do. So either the collection spares a
 blob, or the bundle waits until the collection has ended, and makes missing blobs again.
 
