@@ -33,7 +33,7 @@ def packages() -> list[Package]:
 
 
 @pytest.mark.engines
-def test_conda_index_reads_the_records_that_we_write(tmp_path: Path) -> None:
+def test_conda_index_reads_the_records_of_built_packages(tmp_path: Path) -> None:
     write_channel(tmp_path / "ours", *packages())
     write_channel(tmp_path / "theirs", *packages())
     conda_index(tmp_path / "theirs")

@@ -28,7 +28,7 @@ def test_a_requirement_that_cannot_be_locked_is_taken_back(workplace: Workplace)
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\n"])
-def test_a_manifest_from_windows_stays_one(workplace: Workplace, end: str) -> None:
+def test_a_manifest_with_windows_line_ends_keeps_them(workplace: Workplace, end: str) -> None:
     def on_disk(text: str) -> bytes:
         return codecs.BOM_UTF8 + text.replace("\n", end).encode()
 

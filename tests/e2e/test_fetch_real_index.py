@@ -58,7 +58,7 @@ def test_metadata_is_read_without_the_wheel(origins: Indexes, folder: Path, name
     assert not list((folder / "artifacts").glob("??/*/*.whl"))
 
 
-def test_a_project_that_does_not_exist(origins: Indexes) -> None:
+def test_a_missing_project_is_reported_by_the_real_index(origins: Indexes) -> None:
     index = origins.index(TARGETS[0], PYTHON, SourceOrder(("pypi",)))
     with pytest.raises(ProjectNotFound, match=r"did you mean apache-airflow-providers-google\?"):
         index.view("apache-airflow-providers-googel")

@@ -91,7 +91,7 @@ def test_one_target_is_locked_and_the_other_stays(workplace: Workplace) -> None:
     workplace.ok("lock", "--check")
 
 
-def test_a_first_lock_may_hold_one_step(workplace: Workplace) -> None:
+def test_a_first_lock_may_contain_one_step(workplace: Workplace) -> None:
     workplace.write(MANIFEST)
     done = workplace.ok("lock", "--step", "report", "--target", "linux-64", "--json")
     assert {"key": "steps", "old": "", "new": "train", "at": ["steps", "train"], "line": 9} in done.json["left"]

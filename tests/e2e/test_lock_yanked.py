@@ -151,7 +151,7 @@ def digest_of(lock: str) -> str:
     return found[1]
 
 
-def test_a_file_of_one_target_may_be_yanked_alone(workplace: Workplace, index: IndexServer) -> None:
+def test_a_file_of_only_one_target_may_be_yanked(workplace: Workplace, index: IndexServer) -> None:
     tag = f"cp{sys.version_info[0]}{sys.version_info[1]}"
     files = {"native.py": "PLATFORM = 'win_amd64'\n"}
     index.add(build_wheel("native", "1.0", files=files, tag=f"{tag}-{tag}-win_amd64"), yanked="")

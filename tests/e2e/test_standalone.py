@@ -75,7 +75,7 @@ def place(workplace: Workplace) -> Workplace:
 
 
 @NEEDS_ARCHIVE
-def test_a_step_runs_on_the_interpreter_that_its_lock_names(
+def test_a_step_runs_on_the_interpreter_of_its_lock(
     place: Workplace, mirror: str, index: IndexServer, tmp_path: Path
 ) -> None:
     """Archives are downloaded from one folder per build, as upstream has them. Hydrating works without a network."""

@@ -123,7 +123,7 @@ def test_a_tunnel(encrypted: IndexServer, bundle: Path, reach: Reach, monkeypatc
 
 
 @pytest.mark.parametrize("proxy", ["http://me:hunter2@127.0.0.1:9", "me:hunter2@127.0.0.1:port"])
-def test_a_proxy_that_does_not_work(reach: Reach, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+def test_a_broken_proxy_is_reported(reach: Reach, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     monkeypatch.setenv("http_proxy", proxy)
     with pytest.raises(EnvcError, match="the proxy") as caught:
         reach("http://nowhere.invalid")

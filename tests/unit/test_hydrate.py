@@ -134,7 +134,7 @@ def test_it_behaves_like_a_virtual_environment(bench: Bench, tmp_path: Path) -> 
     assert subprocess.run([script], check=True, capture_output=True, text=True).stdout == "alpha\n"
 
 
-def test_it_may_be_moved(bench: Bench, tmp_path: Path) -> None:
+def test_a_prefix_can_be_moved(bench: Bench, tmp_path: Path) -> None:
     bench.hydrate(tmp_path / "here")
     (tmp_path / "here").rename(tmp_path / "there")
     script = tmp_path / ("there/Scripts/alpha.exe" if sys.platform == "win32" else "there/bin/alpha")

@@ -126,7 +126,7 @@ def test_a_machine_that_cannot_run_it_is_refused(needs: dict[str, str], says: st
 
 @posix
 @pytest.mark.skipif(os.name != "posix" or os.getuid() == 0, reason="root may write anywhere")
-def test_a_tree_that_cannot_be_written(tmp_path: Path) -> None:
+def test_an_unwritable_tree_is_reported(tmp_path: Path) -> None:
     root = unpacked(tmp_path / "tree", relocate_script(HERE, PYTHON, {}))
     root.chmod(0o555)
     done = relocate(root, sys.executable)

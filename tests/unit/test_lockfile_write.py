@@ -49,7 +49,7 @@ def test_mode_and_link_of_the_previous_file_are_kept(tmp_path: Path) -> None:
     assert load(real) == SMALL
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+def test_an_unwritable_folder_of_the_lock_is_reported(tmp_path: Path) -> None:
     with pytest.raises(Unwritable, match="cannot be written"):
         save(SMALL, tmp_path / "nowhere" / "manifest.lock")
 

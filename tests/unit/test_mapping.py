@@ -77,7 +77,7 @@ def test_the_shipped_files_are_sorted_normalised_and_small() -> None:
     assert "MIT License" in folder.joinpath("snapshot.LICENSE").read_text(encoding="utf-8")
 
 
-def test_only_names_that_differ_make_rows() -> None:
+def test_only_differing_names_make_rows() -> None:
     table = {
         "torch": {"pypi_name": "torch", "conda_name": "pytorch"},
         "opencv-python": {"pypi_name": "opencv-python", "conda_name": "opencv"},
