@@ -9,6 +9,7 @@ _EVERYWHERE = ("unit/test_values.py",)  # reads the source of all modules
 # The fastest file first: a mutant is tried until the first failure. Slow files stand here only where they are needed.
 _BESIDE: dict[str, tuple[str, ...]] = {
     f"{_COMPILER}/locking/plan/link.py": ("unit/test_link.py", "unit/test_stages.py", "unit/test_yanked.py"),
+    f"{_COMPILER}/locking/plan/inputs.py": ("unit/test_link.py", "unit/test_stages.py"),
     f"{_COMPILER}/locking/plan/package_ids.py": ("unit/test_link.py", "unit/test_stages.py"),
     f"{_COMPILER}/locking/plan/freshness.py": ("unit/test_freshness.py", "unit/test_stages.py"),
     f"{_COMPILER}/locking/lockfile/merge.py": ("unit/test_lockfile_merge.py",),

@@ -20,8 +20,8 @@ from envc.errors import StoreError
 from envc.shipping.format.errors import CorruptBlob, MissingBlob
 from envc.shipping.store.backends.folder import FolderBlobs
 from envc.shipping.store.backends.fsspec import RemoteBlobs, open_remote
-from envc.shipping.store.backends.retry import StoreRetries
 from envc.shipping.store.backends.s3 import BucketBlobs
+from envc.shipping.store.backends.store_retries import StoreRetries
 from envc.shipping.store.blobs import Blobs, display_name
 from envc.shipping.store.open import open_store
 from tests.support.imports import assert_importable

@@ -19,7 +19,7 @@ from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate
 from envc.shipping.deliver.pack import Bundled
 from envc.shipping.format.errors import CorruptBlob, MissingBlob, StoreBusy
 from envc.shipping.prefix.tree import CorruptObject
-from envc.shipping.store.backends.retry import StoreRetries
+from envc.shipping.store.backends.store_retries import StoreRetries
 from envc.shipping.store.backends.web import WebBlobs
 from envc.shipping.store.blobs import Blobs
 from envc.shipping.store.keys import environment_key, object_key, step_key

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 from envc.errors import StoreError
 from envc.shipping.format.errors import KeyTaken, MissingBlob, NoSuchPlace, NoSuchRange, StoreBusy
 from envc.shipping.store.backends.object_store import IN_FLIGHT, ObjectStoreBlobs
-from envc.shipping.store.backends.retry import StoreRetries
+from envc.shipping.store.backends.store_retries import StoreRetries
 from envc.shipping.store.blobs import Listed, WriteTo, display_name
 from envc.shipping.store.keys import check_key
 

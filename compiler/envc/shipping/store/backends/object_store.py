@@ -12,7 +12,7 @@ from typing import BinaryIO, TypeVar, cast
 
 from envc.shipping.format.errors import CorruptBlob, MissingBlob, NoSuchRange, StoreBusy
 from envc.shipping.store.backends.ranges import open_ranges
-from envc.shipping.store.backends.retry import StoreRetries
+from envc.shipping.store.backends.store_retries import StoreRetries
 from envc.shipping.store.blobs import Listed, WriteTo
 from envc.shipping.store.keys import check_key
 from envc.system.scratch import ScratchFile, writing_scratch

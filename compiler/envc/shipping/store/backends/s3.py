@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from envc.errors import StoreError
 from envc.shipping.format.errors import KeyTaken, MissingBlob, NoSuchPlace, NoSuchRange, StoreBusy
 from envc.shipping.store.backends.object_store import ObjectStoreBlobs
-from envc.shipping.store.backends.retry import StoreRetries
+from envc.shipping.store.backends.store_retries import StoreRetries
 from envc.shipping.store.blobs import Listed, WriteTo, display_name
 
 if TYPE_CHECKING:
