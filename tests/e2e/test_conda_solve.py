@@ -125,11 +125,11 @@ def test_the_suggestion_is_the_last_line(place: Workplace) -> None:
         (["--conda", "python", "--constraint", "openssl >="], "--constraint openssl >="),
         (
             ["--conda", "python", "--pypi", "app", "--constraint", "lib<2"],
-            "--constraint does not say whether it is about PyPI or conda",
+            "--constraint is ambiguous with both --pypi and --conda",
         ),
         (
             ["--conda", "python", "--pypi", "app", "--override", "lib<2"],
-            "--override does not say whether it is about PyPI or conda",
+            "--override is ambiguous with both --pypi and --conda",
         ),
     ],
 )

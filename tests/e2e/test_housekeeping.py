@@ -145,7 +145,7 @@ def test_a_tag_keeps_an_old_release(bundled: Workplace) -> None:
     assert files(bundled.store) == kept
     bundled.ok("verify", "--platform", host_platform())
     bundled.ok("tag", "--delete", "v1.0")
-    assert "holds no tag" in bundled.fails(2, "tag", "--delete", "v1.0").err
+    assert "has no tag" in bundled.fails(2, "tag", "--delete", "v1.0").err
     bundled.ok("gc", "--delete", ENVC_NOW=LATER)
     assert files(bundled.store) == []
 

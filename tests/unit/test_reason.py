@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from envc.model.reason import MOST, plain_reason
+from envc.model.reason import MAX_LENGTH, plain_reason
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_line_ends_and_control_characters_are_removed() -> None:
 
 def test_long_texts_are_cut_between_words() -> None:
     reason = plain_reason("word " * 1_000_000)
-    assert len(reason) <= MOST and reason.endswith("word …")
+    assert len(reason) <= MAX_LENGTH and reason.endswith("word …")
     assert plain_reason("x" * 10_000) == ""
     assert plain_reason("x" * 1_000) == "…"
     # Half of a URL would not be recognised as one.
@@ -74,11 +74,11 @@ def test_long_texts_are_cut_between_words() -> None:
 
 
 @given(st.text() | st.text("aZ9.:/@%\\- \n…\u200b\uff0e\u3002", max_size=300))
-@example("x" * (MOST + 1))
-@example("a " * MOST)
+@example("x" * (MAX_LENGTH + 1))
+@example("a " * MAX_LENGTH)
 def test_the_result_is_one_short_line_and_cleaning_is_idempotent(text: str) -> None:
     reason = plain_reason(text)
-    assert len(reason) <= MOST
+    assert len(reason) <= MAX_LENGTH
     assert reason == " ".join(reason.split())
     assert not {category(sign) for sign in reason} & {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
     assert not any(sign in reason for sign in ("//", "@", "\\\\"))

@@ -30,7 +30,7 @@ class ShowOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 @command.verb("show", ShowOptions)
 def show(options: ShowOptions) -> int:
-    """Show what the cache holds and how much space it takes."""
+    """Show the contents of the cache and how much space they take."""
     context = make_context(Terminal())
     parts = upkeep.show_cache(context)
     if options.as_json:

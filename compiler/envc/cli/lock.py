@@ -69,7 +69,7 @@ def command(options: LockOptions) -> int:
     """Compile MANIFEST into its lock file.
 
     Pins stay unless the manifest forces a change. A lock that is up to date is left unchanged, without using the
-    network. With --step or --target, the rest of the lock stays as it is, even where it is out of date.
+    network. With --step or --target, the rest of the lock stays as it is, even if it is out of date.
     """
     with Terminal(options.quiet) as terminal:
         context = make_context(

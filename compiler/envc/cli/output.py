@@ -15,8 +15,8 @@ from envc.errors import EnvcError
 if TYPE_CHECKING:
     from envc.pipeline.lock import LockOutcome
 
-_MOST_CHANGES = 40  # lines in one report
-_MOST_REASONS = 10
+_MAX_CHANGES = 40  # lines in one report
+_MAX_REASONS = 10
 # Characters that move the cursor, rename a window or change the direction of text; line ends and tabs are kept.
 _CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 
@@ -64,7 +64,7 @@ def report_bug(error: Exception, as_json: bool) -> None:
 
         traceback.print_exception(error)
     else:
-        print("  hint: run it again with ENVC_TRACEBACK=1 to see where it failed, and report it", file=sys.stderr)
+        print("  hint: run it again with ENVC_TRACEBACK=1 for a traceback, and report it", file=sys.stderr)
 
 
 def mebibytes(size: int) -> str:
@@ -79,14 +79,14 @@ def count(number: int, noun: str) -> str:
 
 def lock_lines(outcome: LockOutcome) -> list[str]:
     """The report of a lock: its changes, its size, and the parts that are still out of date."""
-    left = [f"still out of date, but not selected: {reason}" for reason in outcome.left[:_MOST_REASONS]]
-    if len(outcome.left) > _MOST_REASONS:
-        left.append(f"and {len(outcome.left) - _MOST_REASONS} more reasons; `envc status` shows all")
+    left = [f"still out of date, but not selected: {reason}" for reason in outcome.left[:_MAX_REASONS]]
+    if len(outcome.left) > _MAX_REASONS:
+        left.append(f"and {len(outcome.left) - _MAX_REASONS} more reasons; `envc status` shows all")
     if not outcome.changed:
         return [f"{outcome.path.name} is unchanged", *left]
-    lines = [f"  {change}" for change in outcome.changes[:_MOST_CHANGES]]
-    if len(outcome.changes) > _MOST_CHANGES:
-        lines.append(f"  and {len(outcome.changes) - _MOST_CHANGES} more")
+    lines = [f"  {change}" for change in outcome.changes[:_MAX_CHANGES]]
+    if len(outcome.changes) > _MAX_CHANGES:
+        lines.append(f"  and {len(outcome.changes) - _MAX_CHANGES} more")
     totals = f"{count(len(outcome.graph.environments), 'environment')}, {count(len(outcome.graph.packages), 'package')}"
     return [
         *lines,

@@ -77,7 +77,7 @@ class SolveOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     override: Annotated[
         tuple[str, ...],
-        option("--override", metavar="REQ", help="Replace what packages require of a project. Repeatable."),
+        option("--override", metavar="REQ", help="Replace the requirements of packages on a project. Repeatable."),
     ] = ()
     prereleases: Annotated[
         Literal["if-necessary", "never", "allow"],
@@ -131,7 +131,7 @@ def _conda_query(options: SolveOptions) -> "CondaQuery":
         raise UsageError("--index does not apply to conda packages", "name their channels with --channel")
     if options.pypi and (options.constraint or options.override):
         name = "--constraint" if options.constraint else "--override"
-        raise UsageError(f"{name} does not say whether it is about PyPI or conda", "put both kinds into a manifest")
+        raise UsageError(f"{name} is ambiguous with both --pypi and --conda", "write both kinds in a manifest instead")
     return CondaQuery(
         specs=options.conda,
         platform=options.platform or _this_platform(),

@@ -29,7 +29,7 @@ def collect_rarely() -> None:
 
 
 def import_basics() -> None:
-    """Import what every verb needs. Ctrl-C during these imports ends the process at once, without a message.
+    """Import the modules that every verb needs. Ctrl-C during that ends the process at once, without a message.
 
     An extension module whose import is interrupted may stay half initialised and crash much later. No work has started
     yet, so there is nothing to clean up. The cost is too small to measure. If SIGINT is ignored or has a handler other

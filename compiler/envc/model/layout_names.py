@@ -1,4 +1,4 @@
-"""The names of layouts, which say where a kind of interpreter keeps its packages."""
+"""The names of layouts. A layout is where a kind of interpreter keeps its packages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from envc_solvers.target import Python, Target
 def python_layout(target: Target, python: Python, interpreter: InterpreterKind, site: str = "") -> str:
     """The layout of wheels and noarch conda packages for that Python on that target.
 
-    On Windows the files are below ``Lib/site-packages``, whatever the version. But launchers are programs for one kind
+    On Windows the files are below ``Lib/site-packages``, whatever the version, but launchers are programs for one kind
     of CPU. They look for Python in their own folder (``nt``, ``nt-arm64``, ``nt-x86``) or, if the environment has its
     own interpreter, in the folder above (``nt-own``, ``nt-own-arm64``, ``nt-own-x86``). On POSIX the path contains the
     version, and Python is always in the folder of the launchers.

@@ -116,7 +116,7 @@ def tag(project: Project, name: str, selection: Selection, context: Context, *, 
     lock = sha256(project.manifest.lock_path.read_bytes())
     store = choose_store(selection.store, lambda: project.manifest, context)
     if not is_bundled(store, project.manifest.name, lock):
-        raise EnvcError(f"{store.name} holds no environment of this lock: run `envc bundle` first")
+        raise EnvcError(f"{store.name} has no environment of this lock: run `envc bundle` first")
     if not put_tag(store, project.manifest.name, name, lock, move=move):
         raise UsageError(f"the tag {name} belongs to another lock", "pass --move to move it to this one")
     return lock
@@ -128,7 +128,7 @@ def untag(project: Project, name: str, selection: Selection, context: Context) -
 
     store = choose_store(selection.store, lambda: project.manifest, context)
     if not delete_tag(store, project.manifest.name, name):
-        raise UsageError(f"{store.name} holds no tag {name} of {project.manifest.name}")
+        raise UsageError(f"{store.name} has no tag {name} of {project.manifest.name}")
 
 
 def list_tags(store: Blobs, project: str | None = None) -> tuple[NamedTag, ...]:

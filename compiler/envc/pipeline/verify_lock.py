@@ -49,7 +49,7 @@ def recheck(project: Project, context: Context) -> Rechecked:
     The first solution must give the same lock, byte for byte. Otherwise a pin differs from its source, or violates a
     requirement or the policy. Differences of the second solution are reported as newer packages, not as problems.
 
-    Raises NoLock, StaleLock, and Unsolvable where the requirements can no longer be solved.
+    Raises NoLock, StaleLock, and Unsolvable if the requirements can no longer be solved.
     """
     graph = require_fresh_lock(project)
     with located(project.manifest):

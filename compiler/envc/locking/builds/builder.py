@@ -66,7 +66,7 @@ class Builder:
     def wheel(self, name: str, origin: Origin, target: Target, python: Python, lock: LockRequirements) -> Built:
         """A wheel of `origin` that fits that target.
 
-        Raises CrossBuild, BuildFailed, BadSource, and what `lock` raises.
+        Raises CrossBuild, BuildFailed, BadSource, and the errors of `lock`.
         """
         made = self._made.setdefault((origin.identity, origin.place, name), {})
         for built in made.values():

@@ -92,7 +92,7 @@ class BuildEnvironments:
         self._progress = progress
 
     def prefix(self, packages: tuple[BuildRequirement, ...], machine: Machine) -> Path:
-        """A prefix with exactly these wheels. Raises what fetching, `pack` and `hydrate` raise."""
+        """A prefix with exactly these wheels. Raises the errors of fetching, `pack` and `hydrate`."""
         from envc.fetch.pypi.metadata import wheel_metadata
         from envc.shipping.deliver.derive import Ledger
         from envc.shipping.deliver.hydrate import StoredEnvironment, ready_environment

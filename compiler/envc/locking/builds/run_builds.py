@@ -123,8 +123,8 @@ class RunBuilds:
     def build(self, problem: PyPIProblem, index: Index, solution: Solution) -> Solution:
         """The solution, with wheels in place of the sources that it chose.
 
-        The problem is solved again if a wheel's metadata differs from what its sources stated. Raises what the solver
-        raises, and EnvcError for a build that fails.
+        The problem is solved again if a wheel's metadata differs from that of its sources. Raises the errors of the
+        solver, and EnvcError for a build that fails.
         """
         assert isinstance(index, SourceIndex)
         while not index.build(solution):

@@ -59,8 +59,8 @@ class Supply:
     def fetch(self, members: Iterable[EnvironmentMember]) -> Iterator[tuple[EnvironmentMember, Path]]:
         """Each member with a file that has its sha256, in any order.
 
-        Raises what `Artifacts.fetch` raises; BadSource and NotThere if the manifest no longer points at what was
-        locked; BuildElsewhere, BuildFailed and BuildMismatch if a wheel cannot be built again.
+        Raises the errors of `Artifacts.fetch`; BadSource and NotThere if the manifest no longer points at the locked
+        sources; BuildElsewhere, BuildFailed and BuildMismatch if a wheel cannot be built again.
         """
         listed = []
         for member in members:
@@ -83,7 +83,7 @@ class Supply:
                     return self._wheel(member, dependency)
             except (SourceUnreachable, DigestMismatch, NotThere, BadSource) as error:
                 failure = failure or error
-        raise failure or BadSource(member.file, "the manifest no longer says where it comes from", _STALE)
+        raise failure or BadSource(member.file, "the manifest no longer gives its origin", _STALE)
 
     def _attempts(self, member: EnvironmentMember) -> list[tuple[Build | None, PyPIDependency | None]]:
         dependencies: list[PyPIDependency | None] = [*self._direct.get((member.name, member.source), ())]

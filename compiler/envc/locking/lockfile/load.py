@@ -69,7 +69,7 @@ def loads(text: str, path: Path | None = None) -> LockGraph:
 
 
 def load(path: Path) -> LockGraph:
-    """Read a lock file. Raises FileNotFoundError if there is none, and what `loads` raises."""
+    """Read a lock file. Raises FileNotFoundError if there is none, and the errors of `loads`."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:

@@ -16,7 +16,7 @@ MINORS: dict[Implementation, tuple[tuple[int, int], ...]] = {
 }
 
 _VERSION = re.compile(r"(?P<pypy>pypy)?(?P<minor>3\.(?:0|[1-9]\d?))(?P<patch>\.(?:0|[1-9]\d*))?(?P<threads>t)?")
-_EXACT = re.compile(r"==(?P<major>\d+)\.(?P<minor>\d+)\.(?P<patch>\d+|\*)")  # what `parse_python` makes of a version
+_EXACT = re.compile(r"==(?P<major>\d+)\.(?P<minor>\d+)\.(?P<patch>\d+|\*)")  # as `parse_python` writes versions
 _MOST_PATCHES = 100  # of one minor; no Python has had more than about 20
 _FORMS = 'write "3.12", "3.12.7", "3.13t", "pypy3.10" or a range such as ">=3.11,<3.13"'
 

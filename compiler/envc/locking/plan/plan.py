@@ -1,4 +1,4 @@
-"""plan: which packages of a lock stay as they are, which may change, and what has to be solved."""
+"""plan: decides which packages of a lock stay, which may change, and which step-targets must be solved."""
 
 from __future__ import annotations
 
@@ -205,9 +205,7 @@ def _named_upgrades(packages: Iterable[NamedUpgrade], graph: LockGraph | None) -
         name = written if written in locked else canonicalize_name(written)
         if graph is not None and name not in locked:
             near = nearest_name(name, locked)
-            raise UsageError(
-                f"-P {package}: the lock holds no package {name}", f"did you mean {near}?" if near else None
-            )
+            raise UsageError(f"-P {package}: the lock has no package {name}", f"did you mean {near}?" if near else None)
         names.add(name)
         if package.version:
             requested[name] = package.version

@@ -51,7 +51,7 @@ def open_channels(
 
 
 def solve_one(title: str, problem: CondaProblem, repodata: Repodata) -> Solution:
-    """The solution of a problem. Raises Unsolvable, and what the repodata raises, as EnvcError."""
+    """The solution of a problem. Raises Unsolvable, and the errors of the repodata as EnvcError."""
     try:
         return solve_conda(problem, repodata)
     except SolverError as error:

@@ -12,7 +12,7 @@ from envc.model.graph import Artifact, Build, BuildRequirement, LockGraph, Packa
 from envc_solvers.pypi.language.index import was_yanked
 
 Listed = tuple[str, str]  # source and sha256 of a file
-_MOST = 5  # names shown of a list
+_MAX_NAMES = 5  # names shown of a list
 
 
 class Place(msgspec.Struct, frozen=True, order=True):
@@ -146,5 +146,5 @@ class _Uses:
 def _shortened(names: Iterable[str], separator: str = ", ") -> str:
     """The first names, and how many more there are."""
     known = tuple(names)
-    shown = separator.join(known[:_MOST])
-    return f"{shown} and {len(known) - _MOST} more" if len(known) > _MOST else shown
+    shown = separator.join(known[:_MAX_NAMES])
+    return f"{shown} and {len(known) - _MAX_NAMES} more" if len(known) > _MAX_NAMES else shown
