@@ -24,8 +24,8 @@ class ManifestLines:
 
     def __call__(self, at: KeyPath) -> int | None:
         """The line of a key, or of an item of an array, from 1; None if the manifest does not contain it."""
-        place = self._positions.of((*self._prefix, *at)) if at else None
-        return place[0] if place is not None else None
+        position = self._positions.of((*self._prefix, *at)) if at else None
+        return position[0] if position is not None else None
 
 
 @contextmanager

@@ -123,11 +123,13 @@ def choose_store(chosen: str | None, manifest: Callable[[], Manifest], context: 
     """The `chosen` store, else ``ENVC_STORE``, else the manifest's, else a folder in the user's data directory."""
     from envc.shipping.store.open import open_store
 
-    place = chosen or context.environ.get("ENVC_STORE")
-    if place:
-        return open_store(place if "://" in place else context.cwd / Path(place).expanduser(), context.environ)
-    if place := manifest().store:
-        return open_store(place if "://" in place else manifest().root / Path(place).expanduser(), context.environ)
+    location = chosen or context.environ.get("ENVC_STORE")
+    if location:
+        return open_store(location if "://" in location else context.cwd / Path(location).expanduser(), context.environ)
+    if location := manifest().store:
+        return open_store(
+            location if "://" in location else manifest().root / Path(location).expanduser(), context.environ
+        )
     from envc.context import user_folder
 
     return open_store(user_folder("data", context.environ) / "store")

@@ -68,7 +68,7 @@ class Builder:
 
         Raises CrossBuild, BuildFailed, BadSource, and the errors of `lock`.
         """
-        made = self._made.setdefault((origin.identity, origin.place, name), {})
+        made = self._made.setdefault((origin.identity, origin.subdirectory, name), {})
         for built in made.values():
             if fits(built.build.wheel, name, target, python):
                 return built
@@ -141,7 +141,7 @@ class Builder:
             folder = Path(scratch)
             project = origin.unpack(folder / "source")
             if not project.is_dir() or not project.resolve().is_relative_to((folder / "source").resolve()):
-                raise BadSource(origin.label, f"it has no folder {origin.place}", "correct `subdirectory`")
+                raise BadSource(origin.label, f"it has no folder {origin.subdirectory}", "correct `subdirectory`")
             (folder / "home").mkdir()
             backend = Backend(origin.label, project, system, self._environ, folder / "home")
             prefix = self._environments.prefix(packages, machine)
@@ -200,7 +200,7 @@ class Builder:
             pass  # without the record, the next run builds again
 
     def _record_path(self, origin: Origin, machine: Machine) -> Path:
-        key: Sha256 = sha256(f"{origin.identity}\0{origin.place}\0{machine.host.digest}".encode())
+        key: Sha256 = sha256(f"{origin.identity}\0{origin.subdirectory}\0{machine.host.digest}".encode())
         return self._cache / FOLDER / "notes" / f"{key}.json"
 
 

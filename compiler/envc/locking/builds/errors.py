@@ -57,16 +57,16 @@ class CrossBuild(EnvcError):
 class BuildElsewhere(EnvcError):
     """A wheel that was built on another kind of machine and cannot be built again on this one."""
 
-    def __init__(self, what: str, python: str, here: str, reason: str) -> None:
-        super().__init__(what, python, here, reason)
+    def __init__(self, what: str, python: str, machine: str, reason: str) -> None:
+        super().__init__(what, python, machine, reason)
         self.what = what
         self.python = python
-        self.here = here
+        self.machine = machine
         self.reason = reason
         self.hint = f"bundle on a {python} machine, or run `envc lock -P NAME` here and bundle the wheel that it builds"
 
     def __str__(self) -> str:
-        return f"{self.what} was built on {self.python} and cannot be built again on {self.here}: {self.reason}"
+        return f"{self.what} was built on {self.python} and cannot be built again on {self.machine}: {self.reason}"
 
 
 class BuildMismatch(EnvcError):

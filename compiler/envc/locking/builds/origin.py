@@ -37,7 +37,7 @@ class Origin(Protocol):
         """A name for messages."""
 
     @property
-    def place(self) -> str:
+    def subdirectory(self) -> str:
         """The folder of the project within the sources. Together with the identity, it determines what is built."""
 
     def read(self, name: str) -> bytes | None:
@@ -55,7 +55,7 @@ class Archive(msgspec.Struct, frozen=True):
 
     path: Path
     source: SourceFile
-    place: str = ""
+    subdirectory: str = ""
 
     @property
     def identity(self) -> str:
@@ -70,7 +70,7 @@ class Archive(msgspec.Struct, frozen=True):
         return self.source.file
 
     def read(self, name: str) -> bytes | None:
-        below = f"{self.place}/{name}" if self.place else name
+        below = f"{self.subdirectory}/{name}" if self.subdirectory else name
         with self.path.open("rb") as stream:
             try:
                 if self.file.endswith(".zip"):
@@ -99,7 +99,7 @@ class Archive(msgspec.Struct, frozen=True):
                 raise BadSource(self.file, f"it holds {Path(error.filename).name!r} twice") from None
             except (ValueError, NotADirectoryError) as error:
                 raise BadSource(self.file, str(error)) from None
-        return folder / top / self.place
+        return folder / top / self.subdirectory
 
     def described(self, build: Build) -> Build:
         return msgspec.structs.replace(build, sdist=self.source)
@@ -139,7 +139,7 @@ class Commit(msgspec.Struct, frozen=True):
     name: str  # of the project, for messages
     url: str
     commit: str
-    place: str = ""
+    subdirectory: str = ""
 
     @property
     def identity(self) -> str:
@@ -154,11 +154,13 @@ class Commit(msgspec.Struct, frozen=True):
         return f"commit {self.commit[:12]} of {self.name}"
 
     def read(self, name: str) -> bytes | None:
-        return self.git.read(self.name, self.url, self.commit, f"{self.place}/{name}" if self.place else name)
+        return self.git.read(
+            self.name, self.url, self.commit, f"{self.subdirectory}/{name}" if self.subdirectory else name
+        )
 
     def unpack(self, folder: Path) -> Path:
         self.git.checkout(self.name, self.url, self.commit, folder)
-        return folder / self.place
+        return folder / self.subdirectory
 
     def described(self, build: Build) -> Build:
         return msgspec.structs.replace(build, commit=self.commit)
@@ -171,7 +173,7 @@ class Tree(msgspec.Struct, frozen=True):
     path: str  # as the manifest writes it
     digest: str
     without: Path  # the lock, which is left out
-    place: str = ""
+    subdirectory: str = ""
 
     @property
     def identity(self) -> str:

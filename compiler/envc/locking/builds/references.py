@@ -78,18 +78,18 @@ class References:
             commit = self._locked(dependency, keys) or self._git.commit(name, dependency.git, dependency.rev)
             return self._from_origin(name, "git", self.commit(dependency, commit))
         if dependency.path is not None:
-            place = self._root / dependency.path
-            if place.is_dir():
+            path = self._root / dependency.path
+            if path.is_dir():
                 return self._from_origin(name, "path", self.tree(dependency))
-            if not place.is_file():
+            if not path.is_file():
                 raise NotThere(dependency.path, "does not exist")
-            return self._from_file(dependency, "path", *self._artifacts.adopt(place))
+            return self._from_file(dependency, "path", *self._artifacts.adopt(path))
         stated = dependency.sha256 or self._locked(dependency, keys)
         return self._from_file(dependency, "url", *self.download(dependency, parse_sha256(stated) if stated else None))
 
     def commit(self, dependency: PyPIDependency, commit: str) -> Commit:
         """A commit of the repository that a requirement names."""
-        return Commit(self._git, dependency.requirement.name, dependency.git or "", commit, _place(dependency))
+        return Commit(self._git, dependency.requirement.name, dependency.git or "", commit, _subdirectory(dependency))
 
     def tree(self, dependency: PyPIDependency) -> Tree:
         """The local project that a requirement names, as it is now. Raises NotThere."""
@@ -99,7 +99,7 @@ class References:
 
     def archive(self, dependency: PyPIDependency, path: Path, source: SourceFile) -> Archive:
         """An archive that a requirement names, already downloaded to `path`."""
-        return Archive(path, source, _place(dependency))
+        return Archive(path, source, _subdirectory(dependency))
 
     def download(self, dependency: PyPIDependency, expected: Sha256 | None, size: int = 0) -> tuple[Path, Sha256, int]:
         """The file at a requirement's URL, with its digest and size. Taken from the cache if its digest is known."""
@@ -163,7 +163,7 @@ class References:
         return ""
 
 
-def _place(dependency: PyPIDependency) -> str:
+def _subdirectory(dependency: PyPIDependency) -> str:
     """The folder of the project within its sources, in the form that git and archives use."""
     parts = [part for part in (dependency.subdirectory or "").split("/") if part not in ("", ".")]
     return "/".join(parts)

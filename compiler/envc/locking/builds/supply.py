@@ -95,13 +95,13 @@ class Supply:
     def _wheel(self, member: EnvironmentMember, dependency: PyPIDependency) -> Path:
         if dependency.path is None:
             return self._references.download(dependency, member.sha256, member.size)[0]
-        place = self._root / dependency.path
-        if not place.is_file():
+        path = self._root / dependency.path
+        if not path.is_file():
             raise NotThere(dependency.path, "does not exist")
-        actual = sha256_file(place)
+        actual = sha256_file(path)
         if actual != member.sha256:
             raise DigestMismatch(dependency.path, member.sha256, actual, f"if the new file is intended, {_STALE}")
-        return self._artifacts.adopt(place)[0]
+        return self._artifacts.adopt(path)[0]
 
     def _origin(self, member: EnvironmentMember, build: Build, dependency: PyPIDependency | None) -> Origin:
         """The sources that a build of the lock was made from."""

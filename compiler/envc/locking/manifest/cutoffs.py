@@ -71,11 +71,11 @@ def _parse_span(text: str) -> timedelta | None:
     if iso is not None and any(iso.groupdict().values()):
         return timedelta(**{unit: int(count) for unit, count in iso.groupdict().items() if count})
     words = re.compile(_WORDS, re.IGNORECASE)
-    span, place = timedelta(), 0
-    while place < len(text):
-        match = words.match(text, place)
+    span, position = timedelta(), 0
+    while position < len(text):
+        match = words.match(text, position)
         if match is None:
             return None
         span += timedelta(**{_UNITS[match[2][0].lower()]: int(match[1])})
-        place = match.end()
+        position = match.end()
     return span if text else None

@@ -68,19 +68,19 @@ def overlap(left: str, right: str) -> bool:
             reached = set(range(min(reached), len(right) + 1)) if reached else reached
             continue
         following = set()
-        for place in reached:
-            if place < len(right):
-                if right[place] == "*":
-                    following.add(place)
-                elif "?" in (character, right[place]) or character == right[place]:
-                    following.add(place + 1)
+        for position in reached:
+            if position < len(right):
+                if right[position] == "*":
+                    following.add(position)
+                elif "?" in (character, right[position]) or character == right[position]:
+                    following.add(position + 1)
         reached = _skip_stars(right, following)
     return len(right) in reached
 
 
 def _skip_stars(pattern: str, reached: set[int]) -> set[int]:
-    for place in sorted(reached):
-        while place < len(pattern) and pattern[place] == "*":
-            place += 1
-            reached.add(place)
+    for position in sorted(reached):
+        while position < len(pattern) and pattern[position] == "*":
+            position += 1
+            reached.add(position)
     return reached

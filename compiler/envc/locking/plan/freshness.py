@@ -158,10 +158,10 @@ class _Comparison:
         return self._environment_inputs[key]
 
     def _locked_inputs(self, locked: LockedEnvironment, target_name: str) -> tuple[str, ...]:
-        place = id(locked), target_name
-        if place not in self._inputs:
-            self._inputs[place] = locked.requires_on(target_name)
-        return self._inputs[place]
+        key = id(locked), target_name
+        if key not in self._inputs:
+            self._inputs[key] = locked.requires_on(target_name)
+        return self._inputs[key]
 
     def _packages_hold(self, step_target: StepTarget) -> bool:
         """Whether the lock has every file of a step-target, and its local projects are unchanged since."""
@@ -211,11 +211,11 @@ def _option_reasons(old: dict[str, object], new: dict[str, object], manifest: Ma
             left, right = before or {}, after or {}
             for name in sorted(left.keys() | right.keys()):
                 if left.get(name) != right.get(name):
-                    place = _option_at(manifest, key, name) if name in right else ()
-                    yield Reason(f"options.{key}.{name}", _text(left.get(name)), _text(right.get(name)), place)
+                    key_path = _option_at(manifest, key, name) if name in right else ()
+                    yield Reason(f"options.{key}.{name}", _text(left.get(name)), _text(right.get(name)), key_path)
         else:
-            place = _option_at(manifest, key, "") if after is not None else ()
-            yield Reason(f"options.{key}", _text(before), _text(after), place)
+            key_path = _option_at(manifest, key, "") if after is not None else ()
+            yield Reason(f"options.{key}", _text(before), _text(after), key_path)
 
 
 def _input_reasons(

@@ -42,10 +42,10 @@ def open_channels(
 
     Paths are relative to `root`. The client of `context` is closed at the end.
     """
-    places = resolve_channels(names, sources, context.keyring, root=root)
+    locations = resolve_channels(names, sources, context.keyring, root=root)
     try:
-        with Channels(places, context) as channels:
-            yield channels, places
+        with Channels(locations, context) as channels:
+            yield channels, locations
     finally:
         context.client.close()
 
@@ -61,18 +61,18 @@ def solve_one(title: str, problem: CondaProblem, repodata: Repodata) -> Solution
 def solve_query(query: CondaQuery, context: Context) -> Solution:
     """parse → solve, for one command line about conda packages."""
     fetching = fetch_context(channel_settings(context.environ), context)
-    with open_channels(query.channels or DEFAULT_CHANNELS, {}, fetching) as (channels, places):
-        problem = with_record_channels(places, parse_conda_query(query, places, context.now))
+    with open_channels(query.channels or DEFAULT_CHANNELS, {}, fetching) as (channels, locations):
+        problem = with_record_channels(locations, parse_conda_query(query, locations, context.now))
         return solve_one(f"the specs for {query.platform}", problem, channels.repodata(query.platform))
 
 
-def with_record_channels(places: Mapping[str, ChannelLocation], problem: CondaProblem) -> CondaProblem:
+def with_record_channels(locations: Mapping[str, ChannelLocation], problem: CondaProblem) -> CondaProblem:
     """The problem, with the channels of its specs as records name them. Raises UsageError for an unknown one."""
 
     def with_record_channel(root: CondaRoot) -> CondaRoot:
         if root.spec.channel is None:
             return root
-        spec = msgspec.structs.replace(root.spec, channel=known_channel(root.spec.channel, places))
+        spec = msgspec.structs.replace(root.spec, channel=known_channel(root.spec.channel, locations))
         # Explanations show the text as written, and a URL may hold a password.
         text = root.text if "@" not in root.spec.channel else str(spec)
         return msgspec.structs.replace(root, spec=spec, text=text)

@@ -61,11 +61,11 @@ def open_artifacts(
         from envc.fetch.conda.channel_locations import resolve_channels
         from envc.fetch.conda.channels import Channels
 
-        places = resolve_channels(manifest.channels, manifest.sources, origins.context.keyring, root=manifest.root)
-        with Channels(places, origins.context) as channels:
+        locations = resolve_channels(manifest.channels, manifest.sources, origins.context.keyring, root=manifest.root)
+        with Channels(locations, origins.context) as channels:
             platforms = {target_of(manifest, name).platform for name in manifest.targets}
             yield supply(
-                origins.artifacts.with_locators(conda=ChannelFiles(channels, places, sorted(platforms)).locate)
+                origins.artifacts.with_locators(conda=ChannelFiles(channels, locations, sorted(platforms)).locate)
             )
 
 
@@ -82,11 +82,11 @@ def warn_of_link_scripts(
     from envc.system.retries import RetryPolicy
 
     settings = read_settings(context.environ)
-    places = resolve_channels(manifest.channels, manifest.sources, keyring, root=manifest.root)
+    locations = resolve_channels(manifest.channels, manifest.sources, keyring, root=manifest.root)
     # These warnings are not worth a long wait.
     client = Client(keyring, transport=settings.transport, read_timeout=10, retries=RetryPolicy(tries=1))
     try:
-        found = LinkScripts(places, fetch_context(settings, context, keyring, client)).find(members)
+        found = LinkScripts(locations, fetch_context(settings, context, keyring, client)).find(members)
     finally:
         client.close()
     for member, scripts in found.items():

@@ -185,11 +185,11 @@ def solve_both(query: CondaQuery, shared: SharedProblem, manifest: Manifest, con
             query.channels or DEFAULT_CHANNELS,
             {},
             fetch_context(channel_settings(context.environ), context, origins.context.keyring),
-        ) as (channels, places),
+        ) as (channels, locations),
     ):
         text = python_spec(shared.problem.python)
         query = msgspec.structs.replace(query, specs=(*query.specs, text))
-        conda = with_record_channels(places, parse_conda_query(query, places, context.now))
+        conda = with_record_channels(locations, parse_conda_query(query, locations, context.now))
         both = msgspec.structs.replace(shared, problem=MixedProblem(conda=conda, pypi=shared.problem))
         sources = MixedSources(channels, origins, load_names({}))
         return solve_mixed_all((both,), sources, context.progress, context.limits)[0][1]

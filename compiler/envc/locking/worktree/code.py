@@ -61,9 +61,9 @@ def _matching(root: Path, globs: tuple[str, ...]) -> Iterator[str]:
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
-    for place, folders, files in os.walk(folder):
+    for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name != "__pycache__"]
-        yield from (Path(place, name) for name in files)
+        yield from (Path(parent, name) for name in files)
 
 
 def _default(root: Path) -> Iterator[str]:

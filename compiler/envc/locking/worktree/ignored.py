@@ -66,17 +66,17 @@ def source_files(
     byte-code, virtual environments and folders that git ignores are never entered. Links to folders are not followed.
     """
     ignored = Ignored(root.resolve())
-    for place, folders, files in os.walk(root):
-        relative = Path(place).relative_to(root).as_posix()
+    for parent, folders, files in os.walk(root):
+        relative = Path(parent).relative_to(root).as_posix()
         base = "" if relative == "." else f"{relative}/"
         if ".gitignore" in files:
-            ignored.read(Path(place), base)
+            ignored.read(Path(parent), base)
         folders[:] = [
             name
             for name in folders
             if name != "__pycache__"
             and is_entered(base, name)
-            and not os.path.lexists(f"{place}/{name}/pyvenv.cfg")
+            and not os.path.lexists(f"{parent}/{name}/pyvenv.cfg")
             and not ignored.match(f"{base}{name}/")
         ]
         yield from (base + name for name in files if is_included(name) and not ignored.match(base + name))

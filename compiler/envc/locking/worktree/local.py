@@ -39,13 +39,15 @@ def local_digest(root: Path, path: str, without: Path) -> Sha256:
     `root` is the folder of the manifest. `without` is the lock, which is left out: otherwise writing it would change
     the digest. Raises NotThere.
     """
-    place = root / path
+    full_path = root / path
     try:
-        if place.is_file():
-            return sha256_file(place)
-        if not place.is_dir():
+        if full_path.is_file():
+            return sha256_file(full_path)
+        if not full_path.is_dir():
             raise NotThere(path, "does not exist")
-        rows = [(name, sha256_file(place / name)) for name in project_files(place) if place / name != without]
+        rows = [
+            (name, sha256_file(full_path / name)) for name in project_files(full_path) if full_path / name != without
+        ]
     except OSError as error:
         raise NotThere(path, f"cannot be read: {error.strerror}") from None
     return sha256(msgspec.json.encode(rows))
