@@ -32,7 +32,7 @@ def times_run(path: Path) -> int:
     return len(log.read_text().splitlines()) if log.exists() else 0
 
 
-def surroundings(folder: Path, **variables: str) -> dict[str, str]:
+def environment(folder: Path, **variables: str) -> dict[str, str]:
     """An environment without this machine's interpreters, except those in system folders."""
     return {"PATH": str(folder / "bin"), "HOME": str(folder / "home"), **variables}
 
@@ -93,7 +93,7 @@ def test_a_broken_cache_is_ignored(tmp_path: Path) -> None:
 
 def test_the_running_interpreter_needs_no_search(tmp_path: Path) -> None:
     python = Python(minor=sys.version_info[:2], patch=sys.version_info[2])
-    assert find_host_python(python, surroundings(tmp_path)) == this_python()
+    assert find_host_python(python, environment(tmp_path)) == this_python()
 
 
 @posix
@@ -110,14 +110,14 @@ def test_the_running_interpreter_needs_no_search(tmp_path: Path) -> None:
 )
 def test_interpreters_are_found_where_installers_put_them(place: str, tmp_path: Path) -> None:
     host = pretend(tmp_path / place, "3.99.1")
-    assert find_host_python(Python(minor=(3, 99)), surroundings(tmp_path)) == host
+    assert find_host_python(Python(minor=(3, 99)), environment(tmp_path)) == host
 
 
 @posix
 def test_path_comes_before_other_places(tmp_path: Path) -> None:
     pretend(tmp_path / "home/.pyenv/versions/3.99.9/bin/python3.99", "3.99.9")
     host = pretend(tmp_path / "bin/python3.99", "3.99.1")
-    assert find_host_python(Python(minor=(3, 99)), surroundings(tmp_path)) == host
+    assert find_host_python(Python(minor=(3, 99)), environment(tmp_path)) == host
 
 
 @posix
@@ -127,7 +127,7 @@ def test_a_choice_is_kept_while_it_works(tmp_path: Path) -> None:
     host = pretend(real, "3.99.1")
     shim = tmp_path / "bin/python3.99"
     pretend(shim, "3.99.1", executable=str(real))
-    context, cache = surroundings(tmp_path), tmp_path / "cache"
+    context, cache = environment(tmp_path), tmp_path / "cache"
     python = Python(minor=(3, 99))
     for _ in range(3):
         assert find_host_python(python, context, cache) == host
@@ -149,7 +149,7 @@ def test_every_part_of_the_request_must_match(tmp_path: Path) -> None:
     threaded = pretend(tmp_path / "bin/python3.99t", "3.99.1", free_threaded=True)
     pypy = pretend(tmp_path / "bin/pypy3.99", "3.99.1", implementation="pypy")
     exact = pretend(tmp_path / "home/.pyenv/versions/3.99.4/bin/python3.99", "3.99.4")
-    context = surroundings(tmp_path)
+    context = environment(tmp_path)
     assert find_host_python(Python(minor=(3, 99)), context) == plain
     assert find_host_python(Python(minor=(3, 99), free_threaded=True), context) == threaded
     assert find_host_python(Python(minor=(3, 99), implementation="pypy"), context) == pypy
@@ -160,14 +160,14 @@ def test_every_part_of_the_request_must_match(tmp_path: Path) -> None:
 def test_a_missing_interpreter_is_reported_with_the_existing_ones(tmp_path: Path) -> None:
     pretend(tmp_path / "bin/python3.99", "3.99.1")
     with pytest.raises(NoInterpreter) as refused:
-        find_host_python(Python(minor=(3, 99), patch=2), surroundings(tmp_path))
+        find_host_python(Python(minor=(3, 99), patch=2), environment(tmp_path))
     text = str(refused.value)
     assert text.startswith("this machine has no CPython 3.99.2 that envc can find\n")
     assert f"found CPython 3.99.1 in {tmp_path / 'bin/python3.99'}" in text
     assert f"found {HOST.text} in" in text
     assert "ENVC_PYTHON" in (refused.value.hint or "")
     with pytest.raises(NoInterpreter, match=r"no CPython 3\.98 \(free-threaded\)"):
-        find_host_python(Python(minor=(3, 98), free_threaded=True), surroundings(tmp_path))
+        find_host_python(Python(minor=(3, 98), free_threaded=True), environment(tmp_path))
 
 
 @posix
@@ -175,12 +175,12 @@ def test_a_named_interpreter_is_the_only_candidate(tmp_path: Path) -> None:
     chosen = tmp_path / "chosen"
     host = pretend(chosen, "3.99.7")
     pretend(tmp_path / "bin/python3.99", "3.99.1")
-    context = surroundings(tmp_path, ENVC_PYTHON=str(chosen))
+    context = environment(tmp_path, ENVC_PYTHON=str(chosen))
     assert find_host_python(Python(minor=(3, 99)), context) == host
     with pytest.raises(NoInterpreter, match=r"CPython 3\.99\.7 in ENVC_PYTHON"):
         find_host_python(Python(minor=sys.version_info[:2]), context)
     with pytest.raises(NoInterpreter, match="nothing in ENVC_PYTHON"):
-        find_host_python(Python(minor=(3, 99)), surroundings(tmp_path, ENVC_PYTHON=str(tmp_path / "none")))
+        find_host_python(Python(minor=(3, 99)), environment(tmp_path, ENVC_PYTHON=str(tmp_path / "none")))
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def _suggest(conflict: MixedConflict, problem: MixedProblem, answers: Answers) -
     for words, changed in islice(_changes(conflict, problem), _MOST_TRIALS):
         if _refusal(changed, answers) is None:
             return words
-    return _several(conflict, problem, answers)
+    return _suggest_several(conflict, problem, answers)
 
 
 def _refusal(problem: MixedProblem, answers: Answers) -> SolverError | None:
@@ -78,7 +78,7 @@ def _roots_of(conflict: MixedConflict | CondaConflict | PyPIConflict) -> set[Sta
     return {*conflict.conda.roots, *pypi}
 
 
-def _several(conflict: MixedConflict, problem: MixedProblem, answers: Answers) -> str:
+def _suggest_several(conflict: MixedConflict, problem: MixedProblem, answers: Answers) -> str:
     """Requirements to leave out, for several independent conflicts; "" if none would remain. `python` stays."""
     specs, roots = problem.conda.specs, problem.pypi.roots
     stated: list[Stated] = [(root.text, root.origin) for root in specs if root.spec.name != "python"]

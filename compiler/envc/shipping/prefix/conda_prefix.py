@@ -261,7 +261,11 @@ def _rewrite_all(root: Path, work: list[_Rewrite], prefix: _Prefix, threads: int
 
 
 def _rewrite(root: Path, draft: Path, work: _Rewrite, prefix: _Prefix) -> str:
-    """Replace a file with one that contains the path of the prefix. Returns the digest of the new content."""
+    """Replace a file with one that contains the path of the prefix. Returns the digest of the new content.
+
+    Does not use `atomic_file`: the draft belongs to an unfinished prefix, which is removed whole after a failure, and
+    the file needs the mode and time of its member.
+    """
     path, member = root / work.entry.path, work.member
     digest = hashlib.sha256()
     writing = os.open(draft, _WRITE, member.mode)
@@ -347,6 +351,7 @@ def _completed(meta: PrefixRecord, members: Mapping[str, Member], digests: Mappi
 
 
 def _replace(path: Path, drafts: Path, content: bytes) -> None:
+    """Replace a file of an unfinished prefix, as `_rewrite` does."""
     draft = drafts.with_name(f"{drafts.name}-{path.name}"[:200])
     draft.write_bytes(content)
     os.utime(draft, (MTIME, MTIME))

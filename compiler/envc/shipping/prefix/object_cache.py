@@ -123,6 +123,7 @@ class ObjectCache:
                     if must_not_copy():
                         return not self._copies
             folder.parent.mkdir(parents=True, exist_ok=True)
+            # Not `publish_folder`: the draft is already complete, and an object that another process added is kept.
             draft.rename(folder)
             is_kept = True
         except (OSError, _Changed):

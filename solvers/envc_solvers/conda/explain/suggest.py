@@ -46,10 +46,10 @@ def suggest(
         solution = trials.solution(changed, repodata)
         if solution is not None:
             return words + _giving(solution, (name,))
-    return _several(problem, repodata, tables, numbers) if numbers else ""
+    return _suggest_several(problem, repodata, tables, numbers) if numbers else ""
 
 
-def _several(problem: CondaProblem, repodata: Repodata, tables: Tables, numbers: tuple[int, ...]) -> str:
+def _suggest_several(problem: CondaProblem, repodata: Repodata, tables: Tables, numbers: tuple[int, ...]) -> str:
     """Specs to leave out so that the rest can be met, and looser specs in place of some of them."""
     specs = problem.specs
     trials = Trials(_CONFLICTS_OF_SEVERAL, frugal=True)

@@ -61,7 +61,7 @@ class Trials:
         return found or roots
 
 
-def several(
+def suggest_several(
     problem: PyPIProblem,
     conflict: PyPIConflict,
     trials: Trials,

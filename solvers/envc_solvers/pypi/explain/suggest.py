@@ -10,7 +10,7 @@ from resolvelib.resolvers import ResolutionImpossible
 
 from envc_solvers.errors import ProjectNotFound, Unanswered
 from envc_solvers.pypi.explain.conflict import PyPIConflict
-from envc_solvers.pypi.explain.corrections import Trials, several
+from envc_solvers.pypi.explain.corrections import Trials, suggest_several
 from envc_solvers.pypi.explain.subjects import NoFile, Refused
 from envc_solvers.pypi.language.requirement import Requirement
 from envc_solvers.pypi.problem import Budget, PyPIProblem, PyPIRoot
@@ -50,7 +50,7 @@ def suggest(problem: PyPIProblem, context: SearchContext, conflict: PyPIConflict
             if left <= 0:
                 break
         trials = Trials(problem, context, nearest)
-        words, names = several(problem, conflict, trials, _looser)
+        words, names = suggest_several(problem, conflict, trials, _looser)
     except (SearchLimit, Unanswered):
         return ""
     return words + _giving(trials.solution, names)

@@ -113,7 +113,10 @@ class FolderBlobs:
 
     @contextmanager
     def _temporary(self, data: bytes | WriteTo) -> Iterator[Path]:
-        """A temporary file with the data, on the disk of the store. It is removed afterwards unless it was renamed."""
+        """A temporary file with the data, on the disk of the store. It is removed afterwards unless it was renamed.
+
+        Does not use `atomic_file`: the first writer of a blob wins, so its name may have to be taken by a hard link.
+        """
         folder = self._root / _TEMPORARY
         with self._writing():
             folder.mkdir(parents=True, exist_ok=True)
