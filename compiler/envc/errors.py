@@ -213,7 +213,7 @@ class SourceUnreachable(EnvcError, Unanswered):
         super().__init__(source, what, reason)
         self.source = source  # source name; never its URL, which may hold credentials
         self.what = what  # "the page of requests"
-        self.reason = reason  # "HTTP 503 after 4 tries", "connection refused"
+        self.reason = reason  # "HTTP 503, 6 times", "connection refused"
         self.hint = (
             hint
             or "check the network and the source's settings, then run the command again; it continues where it stopped"

@@ -1,4 +1,7 @@
-"""The text of the subjects of a failed search. No other module turns subjects into text."""
+"""The text of the subjects of a failed search. No other module turns subjects into text.
+
+`conflict` has the headline and puts the parts together.
+"""
 
 from __future__ import annotations
 
