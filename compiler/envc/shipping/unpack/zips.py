@@ -101,8 +101,9 @@ def _check_local_header(stream: BinaryIO, info: zipfile.ZipInfo) -> int:
     header = zips.read_local_header(_read(stream, info.header_offset, zips.LOCAL.size))
     local_name = stream.read(header.name_length)
     extra = stream.read(header.extra_length)
-    _check_extra(name, local_name, extra)
-    _check_extra(name, local_name, info.extra)
+    for fields in (extra, info.extra):
+        if fields:  # most members have none
+            _check_extra(name, local_name, fields)
     if (
         header.magic != zips.LOCAL_MAGIC
         or local_name != _raw_name(info, info.flag_bits)
