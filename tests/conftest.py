@@ -12,6 +12,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.blob_servers import S3Server
+from tests.support.servers import IndexServer
+from tests.support.wheels import build_wheel
 
 # Peers such as uv are installed beside pytest, whether or not the environment was activated.
 os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
@@ -27,6 +29,13 @@ settings.register_profile(
     derandomize="CI" in os.environ,
 )
 settings.load_profile("envc")
+
+
+@pytest.fixture
+def server() -> Iterator[IndexServer]:
+    """An index that serves demo 1.0. Modules that need another server define their own fixture of this name."""
+    with IndexServer([build_wheel("demo", "1.0")]) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -141,6 +141,11 @@ class Python(msgspec.Struct, frozen=True, kw_only=True):
         return f"{prefix}{self.minor[0]}.{self.minor[1]}{patch}{'t' if self.free_threaded else ''}"
 
 
+def implementation_of(name: str) -> Implementation:
+    """The implementation that an interpreter or a table names. Every one but PyPy is treated as CPython."""
+    return "pypy" if name == "pypy" else "cpython"
+
+
 def parse_python_key(key: str) -> Python:
     """Read a `Python.key`, which holds no patch release. Raises ValueError for any other text.
 

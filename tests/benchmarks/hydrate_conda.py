@@ -7,11 +7,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from envc.shipping.machine.interpreter import this_python
 from tests.benchmarks.measure import alternate, benchmark_sets, clean_environment, median, program, timed, versions
 from tests.benchmarks.scene import Meter, Scene, options, peak, removing, scene, tree_size
-from tests.e2e.command import HOST_PYTHON, host_platform
 from tests.support import conda_real
+from tests.support.manifests import host_conda_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,13 +23,8 @@ def of_conda_packages(folder: Path, chosen: argparse.Namespace) -> Scene:
         return place
     place.work.mkdir(parents=True, exist_ok=True)
     made = conda_real.make_channel(place.work / "channel", benchmark_sets()["sets"][chosen.set]["requirements"])
-    names = "".join(f'  "{package.index["name"]}",\n' for package in made)
-    (place.work / "manifest.toml").write_text(
-        f'[project]\nname = "benchmark"\ntargets = ["here"]\npython = "{HOST_PYTHON}"\nchannels = ["made"]\n\n'
-        f'[targets.here]\nplatform = "{host_platform()}"\nglibc = "{this_python().glibc}"\n\n'
-        f'[sources.made]\nkind = "conda"\nurl = "channel"\n\n'
-        f'[steps.all]\nrun = "python -c pass"\nconda = [\n{names}]\n'
-    )
+    names = [package.index["name"] for package in made]
+    (place.work / "manifest.toml").write_text(host_conda_manifest("channel", *names, step="all"))
     place.envc("lock", "-q")
     place.envc("bundle", "-q")
     (place.work / "done").touch()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from envc.shipping.machine.interpreter import this_python
-from tests.e2e.command import HOST_PYTHON, Workplace, host_platform
+from tests.e2e.command import Workplace, host_platform
 from tests.support.conda_packages import PLACEHOLDER, File, build_conda
+from tests.support.manifests import host_conda_manifest
 
 GREETER = build_conda(
     "greeter",
@@ -47,26 +47,7 @@ REAL = ("numpy", "click", "six")
 
 
 def manifest(channel: str, *specs: str) -> str:
-    quoted = ", ".join(f'"{spec}"' for spec in ("python", *specs))
-    return f"""\
-[project]
-name = "demo"
-targets = ["here"]
-python = "{HOST_PYTHON}"
-channels = ["made"]
-
-[targets.here]
-platform = "{host_platform()}"
-glibc = "{this_python().glibc}"
-
-[sources.made]
-kind = "conda"
-url = "{channel}"
-
-[steps.work]
-conda = [{quoted}]
-run = "python -c 'import sys; print(sys.prefix)'"
-"""
+    return host_conda_manifest(channel, "python", *specs)
 
 
 def prefix_of(length: int, folder: Path) -> Path:

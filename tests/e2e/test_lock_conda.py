@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.command import Workplace
+from tests.support.channels import CHANNELS, copy_example
 from tests.support.manifests import conda_tables
 
-ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / "shared" / "conda" / "channels"
 MANIFEST = f"""\
 {conda_tables("linux-64", "osx-arm64", "win-64")}
 [steps.one]
@@ -129,13 +128,10 @@ def test_a_record_without_a_digest_is_hashed_when_it_is_locked(place: Workplace)
     assert "size = 7" in place.lock.read_text()
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the recorded channels are not beside this checkout")
+@pytest.mark.skipif(not CHANNELS.is_dir(), reason="the recorded channels are not beside this checkout")
 def test_locking_the_example_twice_gives_the_same_lock(tmp_path: Path) -> None:
     place = Workplace(tmp_path, None)
-    shutil.copytree(ROOT / "examples" / "conda", place.checkout, dirs_exist_ok=True)
-    (place.checkout / "channels").symlink_to(SHARED)
-    text = place.manifest.read_text()
-    place.manifest.write_text(f'{text}\n[sources.conda-forge]\nkind = "conda"\nurl = "channels/conda-forge"\n')
+    copy_example("conda", place.checkout)
     place.ok("lock", PYTHONHASHSEED="1")
     first = place.lock.read_text()
     place.lock.unlink()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +12,14 @@ from envc.locking.lockfile.load import load
 from envc.locking.lockfile.merge import merge
 from envc.locking.lockfile.save import save
 from tests.e2e.command import Workplace
-from tests.e2e.test_lock_conda import ROOT, SHARED, record, write_channel
+from tests.e2e.test_lock_conda import record, write_channel
 from tests.golden.regenerate import check_golden
+from tests.support.channels import CHANNELS, copy_example
 from tests.support.manifests import conda_tables
 from tests.support.servers import IndexServer
 from tests.support.wheels import build_wheel
 
+ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "locks"
 MANIFEST = f"""\
 {conda_tables("linux-64", "osx-arm64", "win-64")}
@@ -207,16 +208,13 @@ def test_both_kinds_are_solved_from_the_command_line(place: Workplace) -> None:
 
 def test_a_real_table_of_names_and_a_real_channel(tmp_path: Path, index: IndexServer) -> None:
     """The example, with a recording of conda-forge and an index with its PyPI packages."""
-    if not SHARED.is_dir():
+    if not CHANNELS.is_dir():
         pytest.skip("the recorded channels are not beside this checkout")
     index.add(build_wheel("tabulate", "0.9.0"))
     needs = ["numpy", "pandas>=1.1.5", "scikit-learn>=1.0", "importlib-metadata>=1.0; python_version < '3.8'"]
     index.add(build_wheel("scikit-lego", "0.9.5", needs))
     place = Workplace(tmp_path, index.url)
-    shutil.copytree(ROOT / "examples" / "conda-mixed", place.checkout, dirs_exist_ok=True)
-    (place.checkout / "channels").symlink_to(SHARED)
-    text = place.manifest.read_text()
-    place.manifest.write_text(f'{text}\n[sources.conda-forge]\nkind = "conda"\nurl = "channels/conda-forge"\n')
+    copy_example("conda-mixed", place.checkout)
     place.ok("lock", PYTHONHASHSEED="1")
     check_golden(GOLDEN / "conda-mixed.lock", place.lock.read_text())
     place.lock.unlink()

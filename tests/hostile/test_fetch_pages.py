@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from envc_solvers.pypi.language.index import File
 from envc_solvers.target import Python, default_target
 from tests.support.fetching import fetching
 from tests.support.servers import IndexServer
-from tests.support.wheels import build_wheel
 
 URL = "https://example.com/simple/demo/"
 GOOD = {"filename": "demo-1.0-py3-none-any.whl", "url": "../../files/demo-1.0-py3-none-any.whl", "hashes": {}}
@@ -198,12 +196,6 @@ def test_any_html_gives_a_listing(body: bytes) -> None:
 
 
 # From a server
-
-
-@pytest.fixture
-def server() -> Iterator[IndexServer]:
-    with IndexServer([build_wheel("demo", "1.0")]) as server:
-        yield server
 
 
 def ask(url: str, folder: Path) -> Exception:

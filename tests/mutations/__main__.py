@@ -10,8 +10,15 @@ import tomllib
 from pathlib import Path
 
 from tests.mutations.modules import TESTS
-from tests.mutations.operators import Mutant, mutants_of
-from tests.mutations.run import REPOSITORY, Verdict, check_unchanged, copies, run
+
+try:
+    from tests.mutations.operators import Mutant, mutants_of
+    from tests.mutations.run import REPOSITORY, Verdict, check_unchanged, copies, run
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.partition(".")[0] != "libcst":
+        raise
+    print("LibCST is not installed: run pip install -e '.[mutations]'", file=sys.stderr)
+    sys.exit(2)
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +13,15 @@ from envc_solvers.conda.language.record import Record, decode_records, name_of
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "conda"
 CHANNELS = SHARED / "channels"
+_EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+def copy_example(name: str, folder: Path) -> None:
+    """Copy an example into a folder. Its channel `conda-forge` becomes the recorded one, which must exist."""
+    shutil.copytree(_EXAMPLES / name, folder, dirs_exist_ok=True)
+    (folder / "channels").symlink_to(CHANNELS)
+    with (folder / "manifest.toml").open("a") as manifest:
+        manifest.write('\n[sources.conda-forge]\nkind = "conda"\nurl = "channels/conda-forge"\n')
 
 
 class MemoryRepodata:

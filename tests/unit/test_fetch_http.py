@@ -37,12 +37,6 @@ def client(keyring: Keyring | None = None, read_timeout: float = 60.0, tries: in
         found.close()
 
 
-@pytest.fixture
-def server() -> Iterator[IndexServer]:
-    with IndexServer([build_wheel("demo", "1.0")]) as server:
-        yield server
-
-
 def test_the_user_agent_names_envc(server: IndexServer) -> None:
     with client() as http:
         assert http.get("pypi", "the page", server.base + PAGE, limit=LIMIT).status == 200

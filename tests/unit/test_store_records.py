@@ -159,6 +159,14 @@ def test_reading_a_record_is_one_request_and_a_pointer_another() -> None:
     assert blobs.requests == [("read", key), ("read", environment_key(record.environment))]
 
 
+def test_an_object_of_an_unknown_kind_can_be_read() -> None:
+    """Reading does not check the kind of an object. `hydrate` compares it with the lock."""
+    blobs = MemoryBlobs()
+    record = record_of(FIRST, objects=(msgspec.structs.replace(part_of(FIRST, "p0"), kind="exotic"),))
+    digest = put_record(blobs, record)
+    assert get_record(blobs, record.environment, digest) == record
+
+
 def test_a_lock_is_kept_under_its_digest() -> None:
     blobs = MemoryBlobs()
     digest = put_lock(blobs, b"version = 1\n")

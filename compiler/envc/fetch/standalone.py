@@ -23,7 +23,7 @@ from envc.model.graph import Package
 from envc.model.manifest import Standalone
 from envc_solvers.pypi.language.index import File
 from envc_solvers.solution import Pin
-from envc_solvers.target import PLATFORMS, Implementation, Python, Target
+from envc_solvers.target import PLATFORMS, Implementation, Python, Target, implementation_of
 
 BASE_VARIABLE = "PBS_INSTALLER_BASE_URL"  # pbs-installer's own variable for the location of the archives
 _LARGEST_TABLE = 64 << 20  # bytes
@@ -252,7 +252,7 @@ def _offers(table: Iterable[_Row]) -> Iterator[_Offer]:
                 day = int(datetime.strptime(match["build"], "%Y%m%d").replace(tzinfo=UTC).timestamp())
             yield _Offer(
                 python=StandalonePython(
-                    implementation="pypy" if version.implementation == "pypy" else "cpython",
+                    implementation=implementation_of(version.implementation),
                     version=text,
                     build=match["build"],
                     file=file.filename,

@@ -101,14 +101,15 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
         return sha256(msgspec.json.encode(sorted(rows))) if rows else None
 
 
-def environment_id(*, platform: str, python: Python, interpreter: str, members: Iterable[tuple[Sha256, str]]) -> Sha256:
+def environment_id(
+    *, platform: str, python: Python, interpreter: InterpreterKind, members: Iterable[tuple[Sha256, str]]
+) -> Sha256:
     """The id of the environment whose members are these (artifact, layout) pairs, in any order."""
-    implementation = "pypy" if python.implementation == "pypy" else "cpython"
     identity = {
         "format": ENVIRONMENT_FORMAT,
         "interpreter": interpreter,
         "platform": platform,
-        "python": f"{implementation}{python.minor[0]}.{python.minor[1]}{'t' if python.free_threaded else ''}",
+        "python": f"{python.implementation}{python.minor[0]}.{python.minor[1]}{'t' if python.free_threaded else ''}",
         "members": sorted(members),
     }
     return sha256(msgspec.json.encode(identity, order="sorted"))

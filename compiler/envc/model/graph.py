@@ -186,7 +186,7 @@ class LockedEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[str, ...]  # sorted
     targets: tuple[str, ...]  # target keys "linux-64/cp312", sorted
     python: str = ""  # Python.text, "" without Python
-    interpreter: str = ""  # "host", "conda", "standalone", "" without Python
+    interpreter: str = ""  # an InterpreterKind, "" without Python; not checked: an unknown kind makes the lock stale
     requires: tuple[LockedInput, ...]  # expanded inputs, sorted by their lines
     packages: tuple[PackageRef, ...]  # sorted
 

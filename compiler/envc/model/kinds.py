@@ -8,6 +8,8 @@ from typing import Literal
 ArtifactKind = Literal["pypi", "conda", "interpreter"]
 DependencyKind = Literal["pypi", "conda"]  # what a manifest lists
 InterpreterKind = Literal["conda", "standalone", "host"]
+OwnInterpreterKind = Literal["conda", "standalone"]  # of an interpreter that is part of the environment
+INTERPRETER_KINDS: tuple[InterpreterKind, ...] = ("conda", "standalone", "host")
 BuildOrigin = Literal["sdist", "commit", "tree"]  # what a wheel was built from
 SourceKind = Literal["pypi", "find-links", "conda"]
 NoArch = Literal["", "python", "generic"]  # of a conda package; "" if it is for one platform
@@ -22,3 +24,11 @@ Alignment = Literal["newest", "strong", "off"]
 ChannelPriority = Literal["strict", "flexible", "disabled"]
 Cutoff = datetime | timedelta  # a moment, or a span that counts back from now
 PackageCutoff = datetime | timedelta | Literal[False]  # False lifts the project's cut-off
+
+
+def interpreter_kind(name: str) -> InterpreterKind:
+    """The kind of interpreter with that name. Raises ValueError if there is none."""
+    for kind in INTERPRETER_KINDS:
+        if kind == name:
+            return kind
+    raise ValueError(f"{name[:20]!r} is not a kind of interpreter")

@@ -89,7 +89,7 @@ def bytes_digest(content: Sha256, frames: tuple[Frame, ...]) -> Sha256:
 class RecordObject(msgspec.Struct, frozen=True, kw_only=True):
     """One object of an environment, with its index, so that hydrate need not fetch it."""
 
-    kind: str
+    kind: str  # an ArtifactKind, but untrusted: hydrate compares it with the lock
     name: str
     version: str
     file: str
@@ -118,7 +118,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     environment: Sha256  # environment id
     platform: str
     python: str  # Python.key: "cp312"
-    interpreter: str
+    interpreter: str  # an InterpreterKind, but untrusted: `record_rules` checks it after decoding
     objects: tuple[RecordObject, ...]  # sorted by kind, name
     winners: dict[str, Sha256] = {}  # by contested path: the artifact whose file is written
     made: tuple[str, ...] = ()  # paths that hydrate creates or rewrites, sorted

@@ -131,6 +131,7 @@ def run(file: Path, command: tuple[str, ...], project: Project | None, context: 
 
     Does not return on systems with exec. Raises UsageError if there is no command.
     """
+    from envc.model.kinds import interpreter_kind
     from envc.model.record import CODE_FOLDER
     from envc.shipping.deliver.hydrate import ready_own_files
     from envc.shipping.deliver.run import Launch, split_command
@@ -148,9 +149,9 @@ def run(file: Path, command: tuple[str, ...], project: Project | None, context: 
             folder = (
                 ready_own_files(bundle, bundle.own_files, cache=context.cache, progress=context.progress) / CODE_FOLDER
             )
+    interpreter = interpreter_kind(bundle.record.interpreter)
     return launch(
-        Launch(command=command, prefix=prefix, cwd=folder, env=card.env, interpreter=bundle.record.interpreter),
-        context.environ,
+        Launch(command=command, prefix=prefix, cwd=folder, env=card.env, interpreter=interpreter), context.environ
     )
 
 
@@ -215,10 +216,12 @@ def python_of(bundle: BundleFile) -> Python:
 
 
 def _interpreter(bundle: BundleFile, context: Context) -> Interpreter:
+    from envc.model.kinds import interpreter_kind
     from envc.shipping.machine.floors import suitable_interpreter
 
     record, floors = bundle.record, bundle.card.floors or {}
-    return suitable_interpreter(record.interpreter, python_of(bundle), record.platform, floors, context)
+    kind = interpreter_kind(record.interpreter)
+    return suitable_interpreter(kind, python_of(bundle), record.platform, floors, context)
 
 
 def _ready(

@@ -16,7 +16,7 @@ from envc.model.progress import Progress
 from envc.shipping.machine.interpreter import HostPython, NoInterpreter, find_host_python, this_python
 from envc_solvers.pypi.language.index import File
 from envc_solvers.pypi.language.tags import rank_files, wheel_tags
-from envc_solvers.target import PLATFORMS, Python, Target, parse_python_key
+from envc_solvers.target import PLATFORMS, Python, Target, implementation_of, parse_python_key
 
 FOLDER = "builds"  # in the cache: objects of build requirements, and records of builds
 _MUSL = "1.2"  # assumed on a Linux without glibc, whose interpreter does not report its libc
@@ -58,7 +58,7 @@ def machine_for(python: Python, environ: Mapping[str, str], cache: Path) -> Mach
             macos=host.macos or None,
         ),
         Python(
-            implementation="pypy" if host.implementation == "pypy" else "cpython",
+            implementation=implementation_of(host.implementation),
             minor=(x, y),
             patch=patch,
             free_threaded=host.free_threaded,

@@ -98,7 +98,7 @@ class EnvironmentTable(Shape, frozen=True, kw_only=True):
     steps: Annotated[tuple[str, ...], Meta(min_length=1)]
     targets: Annotated[tuple[str, ...], Meta(description='Target keys: "linux-64/cp312", "linux-64/-"')]
     python: str = ""
-    interpreter: str = ""
+    interpreter: str = ""  # an InterpreterKind, or ""; an unknown kind makes the lock stale, not invalid
     requires: Annotated[tuple[str, ...], Meta(description="The inputs in canonical form")]
     packages: Annotated[
         tuple[str, ...], Meta(description='Package ids; "id @ target, target" if only some targets have it')

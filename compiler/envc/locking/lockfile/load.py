@@ -32,6 +32,8 @@ from envc.model.lock_lines import LockedInput
 # Ids, names, versions, builds and layouts become parts of paths. None of them can contain an address.
 _ID = re.compile(r"[a-z]+:[A-Za-z0-9._-]+(?:@[A-Za-z0-9._+!~=:-]+)?")
 _TARGET = re.compile(r"[A-Za-z0-9_.-]+")
+# Looser than `parse_python_key` on purpose. Target keys of a lock are compared as texts, so a lock with a Python that
+# is unknown to this envc can still be read: it is out of date, not damaged.
 _TARGET_KEY = re.compile(r"[A-Za-z0-9_.-]+/(?:-|[a-z]+[0-9]+t?)")
 _VERSION = re.compile(r"[A-Za-z0-9._+!~-]+")
 _BUILD = re.compile(r"[A-Za-z0-9._+-]*")

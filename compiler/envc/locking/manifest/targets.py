@@ -9,10 +9,10 @@ from envc.locking.manifest.document import TargetTable
 from envc.locking.manifest.names import check_names
 from envc.locking.manifest.report import Report
 from envc.model.manifest import KeyPath
-from envc_solvers.target import PLATFORMS, Target, default_target
+from envc_solvers.target import PLATFORMS, Family, Target, default_target
 
 # Per floor: the form of its value, an example, and the families of systems that have it.
-_FLOORS: Mapping[str, tuple[re.Pattern[str], str, tuple[str, ...]]] = {
+_FLOORS: Mapping[str, tuple[re.Pattern[str], str, tuple[Family, ...]]] = {
     "glibc": (re.compile(r"\d+\.\d+"), "2.28", ("linux",)),
     "musl": (re.compile(r"\d+\.\d+"), "1.2", ("linux",)),
     "macos": (re.compile(r"\d+(\.\d+)?"), "13.0", ("macos",)),
@@ -62,7 +62,7 @@ def _read_target(report: Report, at: KeyPath, name: str, table: TargetTable) -> 
     )
 
 
-def _read_floor(report: Report, at: KeyPath, floor: str, value: str, family: str) -> str:
+def _read_floor(report: Report, at: KeyPath, floor: str, value: str, family: Family) -> str:
     form, example, families = _FLOORS[floor]
     if family not in families:
         report.add(at, f"a {family} machine has no {floor}")

@@ -26,7 +26,7 @@ class KeptStepTarget(msgspec.Struct, frozen=True, kw_only=True):
     step: str
     key: str  # target key
     python_text: str
-    interpreter: str
+    interpreter: str  # as in the lock, which may name a kind that this envc does not know
     requires: tuple[str, ...]
     extras: frozenset[Extra]
     index_names: tuple[str, ...]

@@ -8,13 +8,13 @@ import msgspec
 
 from envc.model.digest import Sha256
 from envc.model.graph import Build, LockGraph, Package
-from envc.model.kinds import DIRECT_SOURCES
+from envc.model.kinds import DIRECT_SOURCES, ArtifactKind
 
 
 class Change(msgspec.Struct, frozen=True, order=True):
     """How the versions of one package in the lock have changed."""
 
-    kind: str
+    kind: str  # an ArtifactKind; the JSON schemas of the reports leave it open
     name: str
     old: tuple[str, ...]  # sorted; () for a new package; "1.0 @ 3f2a91c0" if the manifest has its address
     new: tuple[str, ...]  # sorted; () for a removed package
@@ -37,8 +37,8 @@ def changes(old: LockGraph | None, new: LockGraph) -> tuple[Change, ...]:
     )
 
 
-def _versions(graph: LockGraph | None) -> dict[tuple[str, str], tuple[str, ...]]:
-    found: dict[tuple[str, str], list[str]] = {}
+def _versions(graph: LockGraph | None) -> dict[tuple[ArtifactKind, str], tuple[str, ...]]:
+    found: dict[tuple[ArtifactKind, str], list[str]] = {}
     if graph is not None:
         builds = graph.builds_by_wheel()
         for package in graph.packages:

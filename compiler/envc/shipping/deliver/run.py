@@ -9,16 +9,17 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from envc.errors import EnvcError, UsageError
+from envc.model.kinds import InterpreterKind
 
 if TYPE_CHECKING:
     import subprocess
 
-CONDA = "conda"  # the kind of interpreter whose environments conda activates
+CONDA: Final = "conda"  # the kind of interpreter whose environments conda activates
 # Variables that would add files of another Python, or run something before the step. The other PYTHON* variables (hash
 # seed, buffering, warnings, UTF-8 mode) are settings of the user, and stay.
 LEAKS = (
@@ -43,7 +44,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     prefix: Path  # of a ready environment
     cwd: Path  # the folder of the manifest, or of the bundled code
     env: dict[str, str] = {}  # the variables of the step
-    interpreter: str = "host"  # the kind of interpreter of the environment
+    interpreter: InterpreterKind = "host"  # of the environment
 
 
 class CommandNotFound(EnvcError):

@@ -8,12 +8,11 @@ from operator import attrgetter
 
 from envc.model.digest import Sha256, parse_sha256
 from envc.model.environment import environment_id
+from envc.model.kinds import interpreter_kind
 from envc.model.record import RECORD_FORMAT, Record, RecordObject
 from envc.shipping.format.errors import CorruptBlob
 from envc.shipping.format.paths import check_layout, check_path
 from envc_solvers.target import PLATFORMS, parse_python_key
-
-_INTERPRETERS = ("conda", "host", "standalone")
 
 
 def check_record(record: Record, what: str) -> None:
@@ -75,14 +74,13 @@ def winners(objects: Sequence[RecordObject]) -> dict[str, Sha256]:
 
 def _environment_id(record: Record) -> str:
     try:
-        python = parse_python_key(record.python)
-    except ValueError:
-        python = None
-    if python is None or record.platform not in PLATFORMS or record.interpreter not in _INTERPRETERS:
-        raise ValueError("its platform, Python or interpreter is unknown")
+        platform, python = PLATFORMS[record.platform], parse_python_key(record.python)
+        interpreter = interpreter_kind(record.interpreter)
+    except (KeyError, ValueError):
+        raise ValueError("its platform, Python or interpreter is unknown") from None
     return environment_id(
-        platform=record.platform,
+        platform=platform.name,
         python=python,
-        interpreter=record.interpreter,
+        interpreter=interpreter,
         members=((part.index.artifact, part.index.layout) for part in record.objects),
     )

@@ -15,6 +15,7 @@ import msgspec
 from envc.context import Context
 from envc.errors import EnvcError
 from envc.model.environment import EnvironmentMember
+from envc.model.kinds import InterpreterKind
 from envc.shipping.machine.interpreter import HostPython, Interpreter, find_interpreter, this_python
 from envc_solvers.target import PLATFORMS, Python
 
@@ -181,7 +182,7 @@ def check_floors(needs: Mapping[str, str], machine: Machine, environ: Mapping[st
 
 
 def suitable_interpreter(
-    kind: str, python: Python, platform: str, floors: Mapping[str, str], context: Context
+    kind: InterpreterKind, python: Python, platform: str, floors: Mapping[str, str], context: Context
 ) -> Interpreter:
     """The interpreter that an environment runs on here. Raises NoInterpreter, and WrongMachine unless this machine
     meets the `floors` that the target declares, or the user forces it.

@@ -7,15 +7,17 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from envc.errors import EnvcError
 from envc.model.digest import sha256
+from envc.model.kinds import InterpreterKind, OwnInterpreterKind
 from envc.shipping.machine import probe
 from envc_solvers.target import PLATFORMS, Platform, Python
 
-HOST = "host"  # the kind of an interpreter that is not part of the environment
+HOST: Final = "host"  # the kind of an interpreter that is not part of the environment
 _TIMEOUT = 20  # seconds for an interpreter to start; network file systems are slow
 _SYSTEMS = {"linux": "linux", "darwin": "macos", "win32": "windows"}
 _NARROW = {"x86_64": "i686", "amd64": "win32", "aarch64": "armv7l"}  # the 32-bit platform on that CPU
@@ -78,7 +80,7 @@ class HostPython(msgspec.Struct, frozen=True, kw_only=True):
 class OwnPython(msgspec.Struct, frozen=True, kw_only=True):
     """The interpreter that an environment contains: a conda package, or a standalone archive."""
 
-    kind: str  # "conda", "standalone"
+    kind: OwnInterpreterKind
     executable: str  # relative to the prefix
 
     @property
@@ -95,13 +97,13 @@ class OwnPython(msgspec.Struct, frozen=True, kw_only=True):
 Interpreter = HostPython | OwnPython
 
 
-def own_python(kind: str, platform: Platform) -> OwnPython:
+def own_python(kind: OwnInterpreterKind, platform: Platform) -> OwnPython:
     """The interpreter of that kind in an environment for that platform."""
     return OwnPython(kind=kind, executable="python.exe" if platform.family == "windows" else "bin/python")
 
 
 def find_interpreter(
-    kind: str, python: Python, platform: str, environ: Mapping[str, str], cache: Path | None = None
+    kind: InterpreterKind, python: Python, platform: str, environ: Mapping[str, str], cache: Path | None = None
 ) -> Interpreter:
     """The interpreter of an environment on this machine: its own, or one of the machine. Raises NoInterpreter."""
     return find_host_python(python, environ, cache) if kind == HOST else own_python(kind, PLATFORMS[platform])

@@ -35,6 +35,7 @@ from envc.shipping.unpack.conda_info import (
 from envc.shipping.unpack.conda_meta import (
     InstalledPath,
     PathsData,
+    PathType,
     PrefixRecord,
     encode_record,
     is_meta,
@@ -261,7 +262,7 @@ class _Reader:
                 content = windows_launcher(point, self.layout.windows, self.layout.to_python)
                 self._add_generated(f"{place}.exe", content, "windows_python_entry_point_exe")
 
-    def _add_generated(self, place: str, content: bytes, path_type: str) -> None:
+    def _add_generated(self, place: str, content: bytes, path_type: PathType) -> None:
         self.installed.pop(place, None)
         self._check_place(place)
         digest = sha256(content)
@@ -269,7 +270,7 @@ class _Reader:
         self.entries[place] = entry, msgspec.structs.replace(entry.member(), sha256=digest)
         self.installed[place] = InstalledPath(
             path=place,
-            path_type=path_type,  # type: ignore[arg-type]
+            path_type=path_type,
             sha256=digest,
             size_in_bytes=len(content),
             sha256_in_prefix=digest,

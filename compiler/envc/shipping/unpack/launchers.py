@@ -30,7 +30,9 @@ _REFERENCE = re.compile(r"(?P<module>[\w.]+)\s*:\s*(?P<attribute>[\w.]+)\s*(?:\[
 _INTERPRETER = re.compile(r"pythonw?[\d.]*t?(?:\.exe)?", re.IGNORECASE)
 _COOKIE = re.compile(rb"[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")  # PEP 263
 
-_PROGRAMS: dict[tuple[str, Machine], tuple[str, str]] = {
+EntryPointKind = Literal["console", "gui"]
+
+_PROGRAMS: dict[tuple[EntryPointKind, Machine], tuple[str, str]] = {
     ("console", "x64"): ("t64.exe", "81a618f21cb87db9076134e70388b6e9cb7c2106739011b6a51772d22cae06b7"),
     ("console", "x86"): ("t32.exe", "6b4195e640a85ac32eb6f9628822a622057df1e459df7c17a12f97aeabc9415b"),
     ("console", "arm64"): ("t64-arm.exe", "ebc4c06b7d95e74e315419ee7e88e1d0f71e9e9477538c00a93a9ff8c66a6cfc"),
@@ -46,7 +48,7 @@ class EntryPoint(msgspec.Struct, frozen=True, order=True):
     name: str
     module: str
     attribute: str
-    kind: Literal["console", "gui"] = "console"
+    kind: EntryPointKind = "console"
 
 
 def parse_entry_points(text: str) -> tuple[EntryPoint, ...]:
@@ -166,7 +168,7 @@ def _is_dotted(text: str) -> bool:
     return all(part.isidentifier() and not keyword.iskeyword(part) for part in text.split("."))
 
 
-def _program(kind: str, machine: Machine) -> bytes:
+def _program(kind: EntryPointKind, machine: Machine) -> bytes:
     """A launcher program of the ``installer`` package. Objects contain it, so its bytes must be the expected ones."""
     from importlib.resources import files
 

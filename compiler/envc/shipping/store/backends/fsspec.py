@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from envc.errors import StoreError
 from envc.shipping.format.errors import KeyTaken, MissingBlob, NoSuchPlace, NoSuchRange, StoreBusy
@@ -136,7 +136,7 @@ class RemoteBlobs(ObjectStoreBlobs):
             self._request(key, lambda: self._send(self._path(key), data, "overwrite"))
         return True
 
-    def _send(self, path: str, data: bytes | Path, mode: str) -> None:
+    def _send(self, path: str, data: bytes | Path, mode: Literal["create", "overwrite"]) -> None:
         try:
             with self._target(path) as target:
                 if isinstance(data, Path):
