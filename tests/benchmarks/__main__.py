@@ -28,6 +28,7 @@ BENCHMARKS = {
     "hydrate-conda": ("tests.benchmarks.hydrate_conda", "a conda environment against py-rattler, cold and warm cache"),
     "run-many": ("tests.benchmarks.run_many", "fifty envc run of one environment at once against one"),
     "solve-conda-large": ("tests.benchmarks.solve_conda_large", "the same on a channel of 18 times the size"),
+    "against": ("tests.benchmarks.against", "the main verbs against another installation of envc: against PROGRAM"),
     "alignment": ("tests.benchmarks.alignment", "packages with several versions, compared with independent solves"),
     "versions": ("tests.benchmarks.versions", "versions that envc solve and uv pip compile choose, set by set"),
 }

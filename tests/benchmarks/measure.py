@@ -80,8 +80,13 @@ def memory_folder() -> Path | None:
     return place if place.is_dir() else None
 
 
+PROGRAMS: dict[str, str] = {}  # programs to use instead of those of this environment
+
+
 def program(name: str) -> str:
     """Return the path of a program of this environment. Exits with a message if it is missing."""
+    if name in PROGRAMS:
+        return PROGRAMS[name]
     beside = Path(sysconfig.get_path("scripts")) / name
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:

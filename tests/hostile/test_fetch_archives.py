@@ -116,7 +116,7 @@ def test_a_member_of_unknown_size_is_read() -> None:
         (b"#!/bin/sh\n" + WHEEL.data, "not where the archive says"),
         (end(WHEEL.data, 4, "<H", 1), "several volumes"),
         (end(WHEEL.data, 8, "<H", 2), "several volumes"),
-        (end(end(WHEEL.data, 8, "<H", 3), 10, "<H", 3), "more than it counts"),
+        (end(end(WHEEL.data, 8, "<H", 3), 10, "<H", 3), "more entries than it states"),
         (end(end(WHEEL.data, 8, "<H", 9), 10, "<H", 9), "truncated"),
         (end(WHEEL.data, 12, "<I", 0x7FFFFFFF), "too large"),
         (end(WHEEL.data, 16, "<I", 5), "not where the archive says"),

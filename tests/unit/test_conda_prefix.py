@@ -182,7 +182,7 @@ def test_only_the_winner_of_a_contested_path_is_rewritten(tmp_path: Path) -> Non
     second = build_conda("beta", files={"etc/conf": "beta /opt/built_elsewhere\n"}, subdir=HOST.platform)
     bench = Bench(tmp_path, first, second)
     prefix = bench.prefix("prefix")
-    assert bench.progress.heard == ["alpha and beta both contain etc/conf; the one from beta is used"]
+    assert bench.progress.warnings == ["alpha and beta both contain etc/conf; the one from beta is used"]
     assert (prefix / "etc/conf").read_text() == "beta /opt/built_elsewhere\n"
     assert (conda_meta(prefix, "alpha")["files"], conda_meta(prefix, "beta")["files"]) == ([], ["etc/conf"])
     assert "etc/conf" not in bench.record.made
