@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from envc.locking.lockfile.dump import canonical, dumps
+from envc.locking.lockfile.canonical import canonical
+from envc.locking.lockfile.dump import dumps
 from envc.locking.lockfile.load import loads
 from envc.locking.lockfile.merge import dangling
 from envc.model.graph import LockGraph

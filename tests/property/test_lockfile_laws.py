@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envc.errors import LockFileError
+from envc.locking.lockfile.canonical import canonical
 from envc.locking.lockfile.contents import with_contents
-from envc.locking.lockfile.dump import canonical, dumps
+from envc.locking.lockfile.dump import dumps
 from envc.locking.lockfile.load import loads
 from envc.locking.lockfile.merge import dangling, merge
 from envc.locking.plan.expand import expand, lock_options

@@ -10,7 +10,7 @@ import msgspec
 from hypothesis import strategies as st
 
 from envc.fetch.pypi.listing import Hashes, Listing, PageEntry
-from envc.locking.lockfile.dump import canonical
+from envc.locking.lockfile.canonical import canonical
 from envc.locking.manifest.load import parse_manifest
 from envc.model.digest import Sha256
 from envc.model.graph import (

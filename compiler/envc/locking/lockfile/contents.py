@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from envc.locking.lockfile.dump import canonical
+from envc.locking.lockfile.canonical import canonical
 from envc.model.digest import Sha256
 from envc.model.graph import LockGraph
 

@@ -11,9 +11,9 @@ import msgspec
 import tomli
 
 from envc.errors import LockFileError
+from envc.locking.lockfile.canonical import canonical
 from envc.locking.lockfile.conflict import LockConflict, split_conflict
 from envc.locking.lockfile.document import ArtifactTable, BuildTable, EnvironmentTable, LockDocument, PackageTable
-from envc.locking.lockfile.dump import canonical
 from envc.model.digest import Sha256
 from envc.model.graph import (
     LOCK_VERSION,

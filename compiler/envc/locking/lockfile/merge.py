@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from envc.locking.lockfile.dump import canonical, render_ref
+from envc.locking.lockfile.canonical import canonical
+from envc.locking.lockfile.dump import render_ref
 from envc.model.digest import Sha256
 from envc.model.graph import Artifact, LockedEnvironment, LockGraph, Package, PackageRef, target_name_of
 
