@@ -13,6 +13,7 @@ Linux). Three more measures are part of the code that they speed up:
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import sys
 
@@ -51,12 +52,32 @@ def _import_msgspec() -> None:
     Saves 8 ms: importing `typing_extensions` takes as long as the rest of msgspec, which uses nothing from it that
     `typing` lacks since Python 3.11. Costs an entry in `sys.modules` while msgspec is imported.
     """
+    _import_uuid()
     if "typing_extensions" not in sys.modules:
         sys.modules["typing_extensions"] = None  # type: ignore[assignment]  # makes its import fail
         try:
             import msgspec  # noqa: F401
         finally:
             del sys.modules["typing_extensions"]
+
+
+def _import_uuid() -> None:
+    """Import `uuid`, which msgspec needs, without `platform`, of which `uuid` needs only the system's name.
+
+    Saves 1.5 ms. Costs an entry in `sys.modules` while `uuid` is imported. If `uuid` ever needs more, both are imported
+    as usual.
+    """
+    if "platform" in sys.modules or not hasattr(os, "uname"):
+        return
+    names = type(sys)("platform")
+    names.system = lambda: os.uname().sysname  # type: ignore[attr-defined]  # what `platform.system` returns on POSIX
+    sys.modules["platform"] = names
+    try:
+        import uuid  # noqa: F401
+    except (AttributeError, ImportError):
+        pass
+    finally:
+        del sys.modules["platform"]
 
 
 def skip_last_collection() -> None:

@@ -27,7 +27,6 @@ from envc.model.environment import EnvironmentMember
 from envc.model.progress import Task
 from envc.system.atomic_file import atomic_file
 from envc.system.buffers import write_all
-from envc.system.locks import file_lock
 from envc.system.workers import Workers
 
 if TYPE_CHECKING:
@@ -169,6 +168,8 @@ class Artifacts:
         partial = self._folder / "partial" / key
         partial.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Processes that need the same file share one download.
+        from envc.system.locks import file_lock  # late: a warm run downloads nothing
+
         with file_lock(Path(f"{partial}.lock")):
             if expected is not None and (cached := self.cached(expected, listed.file.name)) is not None:
                 return cached, expected, cached.stat().st_size

@@ -30,6 +30,7 @@ from envc.model.layout_names import usual_site
 from envc.model.lock_lines import LockedInput, StatedRequirement
 
 if TYPE_CHECKING:
+    from envc_solvers.pypi.language.requirement import Requirement
     from envc_solvers.solution import Pin
     from envc_solvers.target import Python, Target
 
@@ -219,6 +220,11 @@ class LockGraph(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
 
+# By source and sha256: the requirements of an artifact as its metadata has them, and as a lock does. The targets of a
+# manifest share most artifacts, so each is converted once.
+KnownRequirements = dict[tuple[str, str], tuple["tuple[Requirement, ...]", tuple[StatedRequirement, ...]]]
+
+
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """One package chosen for one step-target, by a solver or in the previous lock."""
 
@@ -240,8 +246,11 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     content: dict[str, Sha256] = {}
 
     @classmethod
-    def of_pin(cls, pin: Pin, target: Target, python: Python) -> Choice:
-        """A solver's pin for that target and Python. Raises ValueError if its digest is missing or malformed."""
+    def of_pin(cls, pin: Pin, target: Target, python: Python, known: KnownRequirements | None = None) -> Choice:
+        """A solver's pin for that target and Python. Raises ValueError if its digest is missing or malformed.
+
+        `known` has the requirements of artifacts that were converted before. It grows.
+        """
         return cls(
             kind=pin.kind,
             name=pin.name,
@@ -256,7 +265,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
             released=datetime.fromtimestamp(pin.uploaded, UTC).date() if pin.uploaded is not None else None,
             license=pin.license,
             pypi=pin.provides,
-            requires=tuple(map(StatedRequirement.of, pin.requires)),
+            requires=_stated(pin, {} if known is None else known),
             specs=pin.specs,
         )
 
@@ -288,6 +297,13 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     def release(self) -> tuple[ArtifactKind, str, str, str]:
         """Equal for choices that form one package of the graph, unless a target would get two of its files."""
         return (self.kind, self.name, self.version, self.source)
+
+
+def _stated(pin: Pin, known: KnownRequirements) -> tuple[StatedRequirement, ...]:
+    found = known.get((pin.source, pin.sha256))
+    if found is None or found[0] != pin.requires:
+        found = known[pin.source, pin.sha256] = (pin.requires, tuple(map(StatedRequirement.of, pin.requires)))
+    return found[1]
 
 
 def _build(package: Package, artifact: Artifact) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -64,8 +65,8 @@ class StatedRequirement(msgspec.Struct, frozen=True, gc=False):
     def of(cls, requirement: Requirement) -> StatedRequirement:
         return cls(
             str(requirement),
-            tuple((requirement.name, extra) for extra in requirement.extras),
-            _compared_extras(requirement.marker),
+            tuple([(requirement.name, extra) for extra in requirement.extras]) if requirement.extras else (),
+            _compared_extras(requirement.marker) if requirement.marker else (),
             bool(requirement.url),
         )
 
@@ -81,6 +82,7 @@ def _requested_extras(requirement: str) -> tuple[Extra, ...]:
     return tuple((found[1], extra) for extra in found[2].split(",")) if found is not None else ()
 
 
+@lru_cache(maxsize=4096)  # projects write the same few markers at many requirements
 def _compared_extras(marker: str) -> tuple[str, ...]:
     """The extras that a marker compares with."""
     if "extra" not in marker:

@@ -11,7 +11,7 @@ import msgspec
 from envc.context import Context
 from envc.locking.plan.freshness import Reason, compare
 from envc.locking.plan.project import Project, Selection, Upgrades, is_fresh_for, select
-from envc.model.graph import Choice, LockGraph
+from envc.model.graph import Choice, KnownRequirements, LockGraph
 from envc.pipeline.places import located, reasons, with_lines
 from envc.pipeline.project import require_fresh_lock, warn_of_yanked
 
@@ -95,9 +95,10 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
             lock=None if request.upgrades.everything else graph,
             is_unpinned=planned.unpinned.__contains__,
         )
+        known: KnownRequirements = {}
         for shared, solution in solved.solutions:
             first = shared.step_targets[0]
-            chosen = tuple(Choice.of_pin(pin, first.target, first.python) for pin in solution.pins)
+            chosen = tuple(Choice.of_pin(pin, first.target, first.python, known) for pin in solution.pins)
             choices.update((step_target.id, chosen) for step_target in shared.step_targets)
     linked = link(planned.step_targets, choices, planned.options, graph, solved.builds if solved is not None else ())
     if solved is not None:

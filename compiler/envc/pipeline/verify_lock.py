@@ -22,7 +22,7 @@ from envc.locking.resolve.session import solve_problems
 from envc.locking.review.changes import Change, changes
 from envc.locking.review.yanked import Listed, YankedPackage, with_yanked, yanked
 from envc.model.digest import Sha256
-from envc.model.graph import Artifact, Build, Choice, LockGraph, Package, SourceFile
+from envc.model.graph import Artifact, Build, Choice, KnownRequirements, LockGraph, Package, SourceFile
 from envc.model.manifest import Manifest
 from envc.pipeline.places import located
 from envc.pipeline.project import require_fresh_lock
@@ -87,8 +87,11 @@ def _solve_again(project: Project, graph: LockGraph, context: Context) -> LockGr
 def _choices(
     problems: tuple[SharedProblem, ...], project: Project, context: Context, lock: LockGraph | None
 ) -> dict[StepTargetId, tuple[Choice, ...]]:
+    known: KnownRequirements = {}
     return {
-        step_target.id: tuple(Choice.of_pin(pin, step_target.target, step_target.python) for pin in solution.pins)
+        step_target.id: tuple(
+            Choice.of_pin(pin, step_target.target, step_target.python, known) for pin in solution.pins
+        )
         for shared, solution in solve_problems(problems, project.manifest, context, lock=lock).solutions
         for step_target in shared.step_targets
     }

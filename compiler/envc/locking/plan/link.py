@@ -218,11 +218,13 @@ def _kept_requirements(
         kept[digest].add(requirement.text)
         requested.update(dict.fromkeys(requirement.requested_extras))
 
-    seen: set[tuple[Sha256, tuple[StatedRequirement, ...]]] = set()  # several targets share most of their artifacts
+    # Several targets share most of their artifacts, and share their requirements as objects (`KnownRequirements`).
+    # These are compared by identity, because hashing them takes longer than the rest of this function.
+    seen: set[tuple[Sha256, int]] = set()
     for choice in choices:
-        if choice.kind != "pypi" or (choice.sha256, choice.requires) in seen:
+        if choice.kind != "pypi" or (choice.sha256, id(choice.requires)) in seen:
             continue
-        seen.add((choice.sha256, choice.requires))
+        seen.add((choice.sha256, id(choice.requires)))
         kept.setdefault(choice.sha256, set())
         for requirement in choice.requires:
             if requirement.is_direct:

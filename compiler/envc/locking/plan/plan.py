@@ -16,7 +16,6 @@ from envc.locking.plan.project import NamedUpgrade, Project, Upgrades
 from envc.model.graph import Choice, LockedEnvironment, LockGraph, target_name_of
 from envc.model.lock_lines import Extra
 from envc.model.manifest import Manifest
-from envc_solvers.nearest import nearest_name
 from envc_solvers.pypi.language.requirement import canonicalize_name
 
 
@@ -204,6 +203,8 @@ def _named_upgrades(packages: Iterable[NamedUpgrade], graph: LockGraph | None) -
         written = package.name.lower()
         name = written if written in locked else canonicalize_name(written)
         if graph is not None and name not in locked:
+            from envc_solvers.nearest import nearest_name  # late: only mistakes need it
+
             near = nearest_name(name, locked)
             raise UsageError(f"-P {package}: the lock has no package {name}", f"did you mean {near}?" if near else None)
         names.add(name)

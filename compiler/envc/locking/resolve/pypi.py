@@ -12,7 +12,6 @@ from envc.errors import Refusal, Unsolvable, UsageError
 from envc.fetch.pypi.indexes import Indexes, ProjectIndex, SourceOrder
 from envc.fetch.pypi.prefetch import Hints
 from envc.locking.plan.problems import SharedProblem
-from envc.locking.resolve.refusal import pypi_refusal
 from envc.model.progress import Progress
 from envc_solvers.errors import SolverError
 from envc_solvers.pypi.explain.floors import excluded_by_floors
@@ -79,7 +78,7 @@ def solve_all(
                 solve_pypi(problem, index, answers, max_tries=limits.candidates, out_of_time=limits.clock())
             )
         except SolverError as error:
-            refusals.append(pypi_refusal(shared, error))
+            refusals.append(_refusal(shared, error))
         task.advance()
     task.done()
     if refusals:
@@ -91,7 +90,7 @@ def solve_all(
         try:
             solution = found if builds is None else builds.build(problem, index, found)
         except SolverError as error:
-            refusals.append(pypi_refusal(shared, error))
+            refusals.append(_refusal(shared, error))
             continue
         for warning in (*solution.warnings, *excluded_by_floors(problem, solution, index)):
             progress.warn(f"{shared.title}: {warning}")
@@ -180,3 +179,10 @@ def index_of(shared: SharedProblem, problem: PyPIProblem, origins: Indexes) -> P
         ),
         Hints(policy=problem.policy, preferences=problem.preferences, provided=problem.provided.keys()),
     )
+
+
+def _refusal(shared: SharedProblem, error: SolverError) -> Refusal:
+    # Imported here, because most problems have a solution.
+    from envc.locking.resolve.refusal import pypi_refusal
+
+    return pypi_refusal(shared, error)
