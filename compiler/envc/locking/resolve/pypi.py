@@ -14,7 +14,6 @@ from envc.fetch.pypi.prefetch import Hints
 from envc.locking.plan.problems import SharedProblem
 from envc.model.progress import Progress
 from envc_solvers.errors import SolverError
-from envc_solvers.pypi.explain.floors import excluded_by_floors
 from envc_solvers.pypi.language.index import Index
 from envc_solvers.pypi.problem import PyPIProblem
 from envc_solvers.pypi.solve import solve_pypi
@@ -92,7 +91,12 @@ def solve_all(
         except SolverError as error:
             refusals.append(_refusal(shared, error))
             continue
-        for warning in (*solution.warnings, *excluded_by_floors(problem, solution, index)):
+        warnings = solution.warnings
+        if problem.target.declared:
+            from envc_solvers.pypi.explain.floors import excluded_by_floors  # late: most targets declare no floors
+
+            warnings += excluded_by_floors(problem, solution, index)
+        for warning in warnings:
             progress.warn(f"{shared.title}: {warning}")
         result.append((shared, origins.complete(solution, index.view)))
     if refusals:

@@ -72,6 +72,8 @@ class Requirement(msgspec.Struct, frozen=True, array_like=True, gc=False):
     url: str = ""  # of a direct reference
 
     def __str__(self) -> str:
+        if not self.extras and not self.url:  # as most are, and a lock renders thousands
+            return f"{self.name}{self.specifier}; {self.marker}" if self.marker else self.name + self.specifier
         extras = f"[{','.join(self.extras)}]" if self.extras else ""
         url = f" @ {self.url}" if self.url else ""
         marker = f"{' ' if self.url else ''}; {self.marker}" if self.marker else ""
@@ -80,7 +82,9 @@ class Requirement(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 def sorted_requirements(requirements: Iterable[Requirement]) -> tuple[Requirement, ...]:
     """Requirements without duplicates, sorted by their text."""
-    return tuple(sorted(set(requirements), key=str))
+    # Equal text means equal requirements. Hashing a requirement takes longer than rendering it.
+    by_text = {str(requirement): requirement for requirement in requirements}
+    return tuple([by_text[text] for text in sorted(by_text)])
 
 
 class Metadata(msgspec.Struct, frozen=True, array_like=True, gc=False):
