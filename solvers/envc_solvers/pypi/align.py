@@ -21,9 +21,8 @@ from envc_solvers.pypi.search.provider import Provider
 from envc_solvers.solution import Solution
 
 Mode = Literal["newest", "strong"]
-Trial = Callable[
-    [int, PyPIProblem], "Solution | None"
-]  # number of the problem, and the problem with more limits; returns None without a solution
+# Takes the number of a problem and the problem with more limits. Returns None if there is no solution.
+Trial = Callable[[int, PyPIProblem], "Solution | None"]
 
 _MOST_VERSIONS = 24  # common versions of one project that are tried
 _ROUNDS = 2  # because settling one project may separate another

@@ -53,9 +53,7 @@ class PyPIProblem(msgspec.Struct, frozen=True, kw_only=True):
     constraints: tuple[PyPIRoot, ...] = ()  # apply wherever the name occurs, add nothing
     overrides: tuple[PyPIRoot, ...] = ()  # replace the requirements of packages (not of roots) on that name
     policy: Policy = Policy()
-    preferences: dict[
-        str, tuple[str, ...]
-    ] = {}  # name: versions to prefer, best first (from the lock, or other targets)
+    preferences: dict[str, tuple[str, ...]] = {}  # by name: versions of the lock or of other targets, best first
     locked_files: frozenset[str] = frozenset()  # sha256 of files already locked: they stay usable when yanked
     provided: dict[str, Provided] = {}  # by normalised name
 

@@ -41,9 +41,7 @@ class Prefix(msgspec.Struct, frozen=True, kw_only=True):
     """The content of ``.envc/prefix.json``."""
 
     record: Sha256  # digest of the record
-    interpreter: (
-        HostPython | str | None
-    )  # a str is the kind of its own interpreter; None for a tree that was only unpacked
+    interpreter: HostPython | str | None  # a str is the kind of its own one; None for a tree that was only unpacked
     place: str = ""  # the path of the prefix if its files contain it; "" if the prefix may be moved
     own: Sha256 | None = None  # content digest of the environment's own files, if it is from a single-file bundle
     bytecode: bool = False  # whether sources were compiled
@@ -53,9 +51,7 @@ class Prefix(msgspec.Struct, frozen=True, kw_only=True):
 class Loading(msgspec.Struct, frozen=True, kw_only=True):
     """How files are written."""
 
-    link_mode: LinkMode | None = (
-        None  # how cached objects are shared; None: reflink, otherwise hard link, otherwise copy
-    )
+    link_mode: LinkMode | None = None  # of cached objects; None: reflink, otherwise hard link, otherwise copy
     cached: bool = True  # share files with the object cache of this machine
     bytecode: bool = False  # compile the sources
     threads: int | None = None  # that decompress and write; None: depends on the number of cores

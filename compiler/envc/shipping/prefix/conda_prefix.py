@@ -55,11 +55,8 @@ _WORTH_THREADS = 16 << 20  # bytes to be rewritten; fewer are rewritten faster t
 _DRAFTS = ".envc/drafts"
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 CODESIGN = "/usr/bin/codesign"
-_MACH_O = (
-    b"\xcf\xfa\xed\xfe",
-    b"\xca\xfe\xba\xbe",
-    b"\xca\xfe\xba\xbf",
-)  # 64-bit files, and two kinds of universal files
+# 64-bit files, and two kinds of universal files.
+_MACH_O = (b"\xcf\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"\xca\xfe\xba\xbf")
 
 
 class PrefixTooLongFor(EnvcError):

@@ -71,9 +71,8 @@ def _check_entry(info: zipfile.ZipInfo) -> None:
         raise ValueError(f"{name!r} is encrypted")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name!r} is compressed with method {info.compress_type}")
-    kind = stat.S_IFMT(
-        info.external_attr >> 16
-    )  # regardless of the system that the entry states, since readers ignore it
+    # Regardless of the system that the entry states, since readers ignore it.
+    kind = stat.S_IFMT(info.external_attr >> 16)
     if kind not in (0, stat.S_IFDIR if name.endswith("/") else stat.S_IFREG):
         raise ValueError(f"{name!r} is neither a file nor a folder")
     if name.endswith("/") and info.file_size:

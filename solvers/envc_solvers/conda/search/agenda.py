@@ -22,9 +22,8 @@ class Agenda:
         self._known = {ROOT}
         self._at = 0  # position in the queue
         self._done = 0  # dependencies of the candidate there that were visited
-        self._marks = [
-            (0, 0, 1)
-        ]  # by level: position, dependencies visited and length of the queue when the next level began
+        # By level: position, dependencies visited and length of the queue when the next level began.
+        self._marks = [(0, 0, 1)]
 
     def backjumped(self) -> None:
         """Forget the visits since the first decision that was undone. Earlier choices remain."""

@@ -38,9 +38,7 @@ class Journal:
         self.broken: dict[str, dict[str, Rejection]] = {}  # project: version: why it can never be chosen
         self.not_found: dict[str, ProjectNotFound] = {}  # project: no source has it
         self.failures: dict[str, int] = {}  # project: how many candidates were rejected because of it
-        self.blamed: frozenset[Blamed] = (
-            frozenset()
-        )  # the facts about provided versions that a final failure depends on
+        self.blamed: frozenset[Blamed] = frozenset()  # provided versions that a final failure depends on
         self.last: str = ""  # the identifier that was decided last, or failed
         self.tried: int = 0  # candidates; set when the search ends
 
