@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_BARE_KEY = r"[A-Za-z0-9_-]+"
 
 KeyPath = tuple[str | int, ...]  # ("steps", "train", "pypi", 0); () if it is written nowhere
 ShowPlace = Callable[[KeyPath], str]  # a key path as text: "steps.train.pypi[0], line 12"
@@ -25,7 +25,7 @@ def render_key_path(key_path: KeyPath) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            shown = part if _BARE_KEY.fullmatch(part) else msgspec.json.encode(part).decode()
+            shown = part if re.fullmatch(_BARE_KEY, part) else msgspec.json.encode(part).decode()
             text += f"{'.' if text else ''}{shown}"
     return text
 

@@ -10,8 +10,6 @@ import msgspec
 
 from envc.context import Context
 from envc.errors import NoLock, StaleLock, UsageError
-from envc.locking.lockfile.conflict import LockConflict
-from envc.locking.lockfile.load import load, loads
 from envc.locking.manifest.find import find_manifest
 from envc.locking.manifest.load import load_manifest
 from envc.locking.plan.expand import StepTarget, expand
@@ -43,22 +41,25 @@ def open_project(manifest: str | None, context: Context, resolution: Strategy | 
     if not path.exists():
         return Project(manifest=loaded, step_targets=step_targets, graph=None, freshness=None)
     local = _local_digests(loaded, step_targets)
+    graph, is_merged = _read_lock(path)
+    freshness = compare(loaded, step_targets, graph, local)
+    if is_merged:
+        markers = Reason("lock", "merge conflict markers", "")
+        freshness = msgspec.structs.replace(freshness, reasons=(markers, *freshness.reasons))
+    return Project(manifest=loaded, step_targets=step_targets, graph=graph, freshness=freshness)
+
+
+def _read_lock(path: Path) -> tuple[LockGraph, bool]:
+    """The lock, and whether it had conflict markers, so that it is the merge of both sides."""
+    from envc.locking.lockfile.conflict import LockConflict
+    from envc.locking.lockfile.load import load, loads
+
     try:
-        graph = load(path)
-        return Project(
-            manifest=loaded,
-            step_targets=step_targets,
-            graph=graph,
-            freshness=compare(loaded, step_targets, graph, local),
-        )
+        return load(path), False
     except LockConflict as conflict:
         from envc.locking.lockfile.merge import merge
 
-        graph = merge(loads(conflict.ours, path), loads(conflict.theirs, path))
-        freshness = compare(loaded, step_targets, graph, local)
-        markers = Reason("lock", "merge conflict markers", "")
-        freshness = msgspec.structs.replace(freshness, reasons=(markers, *freshness.reasons))
-        return Project(manifest=loaded, step_targets=step_targets, graph=graph, freshness=freshness)
+        return merge(loads(conflict.ours, path), loads(conflict.theirs, path)), True
 
 
 def _local_digests(manifest: Manifest, step_targets: tuple[StepTarget, ...]) -> dict[str, str]:

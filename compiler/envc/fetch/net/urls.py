@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 # Matches more than RFC 3986 allows, up to the last "@" before the path, so that no part of a password remains.
-_USER_INFO = re.compile(r"(?<=://)[^/\s\"']*@")
+_USER_INFO = r"(?<=://)[^/\s\"']*@"
 _SCP_LIKE = r"[A-Za-z0-9_][\w.-]*@[A-Za-z0-9][\w.-]*:(?!//)[^\s]+"  # git@host:team/project.git
 GIT_SCHEMES = frozenset({"https", "http", "ssh", "git", "file"})
 
@@ -23,12 +23,12 @@ def redact(text: str) -> str:
     """The text without user names and passwords in URLs, and without the tokens of channels."""
     if "t/" in text:
         text = re.sub(_TOKEN, r"\1***", text)
-    return _USER_INFO.sub("***@", text) if "@" in text else text
+    return re.sub(_USER_INFO, "***@", text) if "@" in text else text
 
 
 def holds_token(url: str) -> bool:
     """Whether the URL of a channel has a token in its path."""
-    return re.match(_TOKEN, url) is not None
+    return "t/" in url and re.match(_TOKEN, url) is not None
 
 
 def url_mistake(url: str, schemes: frozenset[str] | None = None) -> tuple[str, str | None] | None:

@@ -12,7 +12,7 @@ from envc_solvers.pypi.language.requirement import canonicalize_name
 # Names become parts of paths and keys of the lock.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _PROJECT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")  # PEP 508
-_GLOB = re.compile(r"[A-Za-z0-9._*?-]+")
+_GLOB = r"[A-Za-z0-9._*?-]+"
 
 
 def check_name(report: Report, at: KeyPath, what: str, name: str) -> None:
@@ -46,7 +46,7 @@ def read_project_name(report: Report, at: KeyPath, name: str) -> str:
 
 def read_glob(report: Report, at: KeyPath, glob: str) -> str:
     """A glob over project names, normalised like them. Only ``*`` and ``?`` are special."""
-    if not _GLOB.fullmatch(glob):
+    if not re.fullmatch(_GLOB, glob):
         report.add(at, f"{glob[:120]!r} cannot match a project name", "use letters, digits, '-', '*' and '?'")
     return re.sub(r"[-_.]+", "-", glob).lower()
 

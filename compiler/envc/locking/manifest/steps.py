@@ -17,7 +17,7 @@ from envc.locking.manifest.sources import SourceNames, check_claim
 from envc.model.manifest import Dependencies, KeyPath, PyPIDependency, PythonRequest, Source, Step
 from envc_solvers.origin import render_key_path
 
-_VARIABLE = re.compile(r"[^=\x00-\x20\x7f]+")
+_VARIABLE = r"[^=\x00-\x20\x7f]+"
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +69,7 @@ def _read_step(report: Report, name: str, table: StepTable, names: Names, projec
     if table.run is not None and not table.run.strip():
         report.add((*at, "run"), "is empty", "leave it out if the step runs nothing")
     for variable, value in table.env.items():
-        if not _VARIABLE.fullmatch(variable):
+        if not re.fullmatch(_VARIABLE, variable):
             report.add((*at, "env", variable), f"{variable!r} is not a valid name of an environment variable")
         if "\x00" in value:
             report.add((*at, "env", variable), "an environment variable cannot contain a NUL character")

@@ -11,13 +11,13 @@ from envc.locking.manifest.report import Report
 from envc.model.manifest import KeyPath
 from envc_solvers.target import PLATFORMS, Family, Target, default_target
 
-# Per floor: the form of its value, an example, and the families of systems that have it.
-_FLOORS: Mapping[str, tuple[re.Pattern[str], str, tuple[Family, ...]]] = {
-    "glibc": (re.compile(r"\d+\.\d+"), "2.28", ("linux",)),
-    "musl": (re.compile(r"\d+\.\d+"), "1.2", ("linux",)),
-    "macos": (re.compile(r"\d+(\.\d+)?"), "13.0", ("macos",)),
-    "cuda": (re.compile(r"\d+(\.\d+)?"), "12.4", ("linux", "windows")),
-    "archspec": (re.compile(r"[a-z0-9_]+"), "x86_64_v2", ("linux", "macos", "windows")),
+# Per floor: the form of its value (a regular expression), an example, and the families of systems that have it.
+_FLOORS: Mapping[str, tuple[str, str, tuple[Family, ...]]] = {
+    "glibc": (r"\d+\.\d+", "2.28", ("linux",)),
+    "musl": (r"\d+\.\d+", "1.2", ("linux",)),
+    "macos": (r"\d+(\.\d+)?", "13.0", ("macos",)),
+    "cuda": (r"\d+(\.\d+)?", "12.4", ("linux", "windows")),
+    "archspec": (r"[a-z0-9_]+", "x86_64_v2", ("linux", "macos", "windows")),
 }
 
 
@@ -66,7 +66,7 @@ def _read_floor(report: Report, at: KeyPath, floor: str, value: str, family: Fam
     form, example, families = _FLOORS[floor]
     if family not in families:
         report.add(at, f"a {family} machine has no {floor}")
-    elif not form.fullmatch(value):
+    elif not re.fullmatch(form, value):
         report.add(at, f"{value[:80]!r} is not a valid {floor} version", f'for example, write "{example}"')
     elif floor in ("macos", "cuda") and "." not in value:
         return f"{value}.0"
