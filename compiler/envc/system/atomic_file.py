@@ -1,7 +1,7 @@
 """A file that appears complete under its name, or not at all, even if the run that writes it is killed.
 
 It is written to a temporary file in the same folder, which is then renamed. A killed run leaves this temporary file
-behind; its name ends in ``.partial``.
+behind. `drafts` has its name, and removes it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-SUFFIX = ".partial"  # of temporary files
-_NAME_LENGTH = 50  # characters of the final name in a temporary one: at most 200 of the 255 bytes of a file name
+from envc.system.drafts import file_draft, lock_draft
 
 
 @contextmanager
@@ -37,10 +36,10 @@ def unnamed_file(
     If the function is not called, the file is deleted. `name` is part of the temporary name. `durable` and errors as
     for `atomic_file`.
     """
-    draft = folder / f".{name[:_NAME_LENGTH]}.{os.urandom(8).hex()}{SUFFIX}"
+    draft = folder / file_draft(name)
     is_published = False
     try:
-        with draft.open("x+b") as file:
+        with _create(draft) as file:
 
             def publish(path: Path) -> None:
                 nonlocal is_published
@@ -56,6 +55,14 @@ def unnamed_file(
         if not is_published:
             with suppress(OSError):
                 draft.unlink()
+
+
+def _create(draft: Path) -> BinaryIO:
+    while True:
+        file = draft.open("x+b")
+        if lock_draft(file.fileno()):
+            return file
+        file.close()
 
 
 def write_file(path: Path, data: bytes, *, durable: bool = False) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from envc.errors import EnvcError, Unwritable
 from envc.model.digest import sha256
+from envc.system.drafts import folder_draft, is_folder_draft
 from envc.system.locks import cache_lock, file_lock
 
 # Errors of a disk that cannot share files in the requested way, or not with the disk of the cache.
@@ -104,11 +105,7 @@ def _swap(draft: Path, place: Path, *, replaced: bool) -> None:
 
 
 def _sibling(place: Path) -> Path:
-    return place.with_name(f"{_draft_name(place)}{os.urandom(8).hex()}")
-
-
-def _draft_name(place: Path) -> str:
-    return f".{place.name}.envc-"
+    return place.with_name(folder_draft(place.name))
 
 
 def leftovers(place: Path) -> list[Path]:
@@ -117,7 +114,7 @@ def leftovers(place: Path) -> list[Path]:
     """
     if not place.parent.is_dir():
         return []
-    return [entry for entry in place.parent.iterdir() if entry.name.startswith(_draft_name(place))]
+    return [entry for entry in place.parent.iterdir() if is_folder_draft(entry.name, place.name)]
 
 
 def _remove_leftovers(place: Path) -> None:

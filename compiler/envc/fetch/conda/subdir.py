@@ -28,7 +28,8 @@ from envc.fetch.net.http import Reply, max_age
 from envc.model.decoders import decode
 from envc.model.digest import Digesting, Sha256
 from envc.model.progress import Task
-from envc.system.atomic_file import SUFFIX, unnamed_file, write_file
+from envc.system.atomic_file import unnamed_file, write_file
+from envc.system.drafts import PARTIAL
 
 if TYPE_CHECKING:
     from envc.fetch.conda.plain_repodata import PlainRepodataScanner
@@ -302,7 +303,7 @@ class Subdirs:
         for path in current.parent.iterdir():
             with contextlib.suppress(OSError):
                 is_old = path.name.startswith(f"{subdir}-") and path.suffix == ".slices" and path != current
-                is_left = path.suffix == SUFFIX and time.time() - path.stat().st_mtime > _LEFTOVER_AGE
+                is_left = path.suffix == PARTIAL and time.time() - path.stat().st_mtime > _LEFTOVER_AGE
                 if is_old or is_left:
                     path.unlink()
 

@@ -38,11 +38,16 @@ def save_text(text: str, path: Path) -> bool:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file atomically. Keeps its mode and follows links. Raises OSError."""
+    """Write a file atomically, and remove what killed runs left beside it. Keeps its mode and follows links.
+
+    Raises OSError.
+    """
     from envc.system.atomic_file import atomic_file
+    from envc.system.drafts import remove_leftovers
 
     # The target of a symbolic link is replaced, not the link.
     path = Path(os.path.realpath(path))
+    remove_leftovers(path)
     with atomic_file(path, durable=True) as stream:
         stream.write(data)
         if path.exists():

@@ -29,6 +29,7 @@ from envc.shipping.store.blobs import Blobs
 from envc.shipping.store.keys import object_key
 from envc.shipping.store.objects import bytes_reader, get_code, range_reader
 from envc.system.atomic_file import atomic_file
+from envc.system.drafts import remove_leftovers
 from envc_solvers.target import PLATFORMS, Python, Target
 
 
@@ -141,8 +142,11 @@ def _write(store: Blobs, record: Record, own: Source, write: Write) -> None:
 
 
 def _replace(out: Path, write_to: Callable[[Write], None]) -> Shipped:
-    """Replace a file atomically by the bytes that `write_to` writes."""
+    """Replace a file atomically by the bytes that `write_to` writes. Leftovers of killed runs are removed first, since
+    they may fill the disk.
+    """
     digest = hashlib.sha256()
+    remove_leftovers(out)
     try:
         with atomic_file(out, durable=True) as stream:
 

@@ -1,0 +1,275 @@
+"""Files below a folder that other users may write to, reached without following any link below it.
+
+Each folder on the way is opened relative to the one above it, so a link cannot be swapped in between a check and a use
+(CWE-59, CWE-367). Only regular files are opened, and without waiting, so a FIFO never blocks. The folder itself and
+the folders above it may be links, because the user chose that path.
+
+Windows has no relative opens. There, each part of a path is checked for a reparse point (a link, junction or mount
+point) before it is used. A part that is replaced between the check and the use is not noticed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Self
+
+_HAS_RELATIVE_OPENS = (
+    {os.open, os.stat, os.mkdir, os.unlink, os.link, os.rename} <= os.supports_dir_fd
+    and os.scandir in os.supports_fd
+    and hasattr(os, "O_DIRECTORY")
+    and hasattr(os, "O_NOFOLLOW")
+)
+_BINARY = getattr(os, "O_BINARY", 0)
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_LIST = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
+_ENTER = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0)  # O_PATH needs no permission to list
+_READ = os.O_RDONLY | _BINARY | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0)
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY | _NO_FOLLOW
+_REPARSE_POINT = 0x400  # FILE_ATTRIBUTE_REPARSE_POINT of Windows
+# Errors of opening a link with O_NOFOLLOW or O_DIRECTORY (Linux, macOS, FreeBSD), and of opening a socket.
+_OPENING_ODD = frozenset({errno.ELOOP, errno.EMLINK, errno.ENOTDIR, errno.ENXIO, errno.EOPNOTSUPP})
+
+
+class NotPlain(OSError):
+    """A link, or a file that is not regular, where envc keeps only its own folders and regular files."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        """`path` is relative to the folder."""
+        super().__init__(errno.ELOOP, f"{path} {reason}")
+        self.path = path
+        self.reason = reason
+
+
+class Found(NamedTuple):
+    path: str  # relative, with "/" between parts
+    status: os.stat_result  # of the entry itself, never of the target of a link
+
+    @property
+    def is_folder(self) -> bool:
+        return stat.S_ISDIR(self.status.st_mode) and not _is_link(self.status)
+
+
+class _Entry(NamedTuple):
+    """A name in an open folder; on Windows, a whole path whose folders were checked."""
+
+    path: str
+    fd: int | None  # of the folder
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.fd is not None:
+            os.close(self.fd)
+
+    def status(self) -> os.stat_result:
+        return os.stat(self.path, dir_fd=self.fd, follow_symlinks=False)
+
+
+class Beneath:
+    """The files below the folder `root`. Paths are relative, with "/" between parts, and without "." and "..".
+
+    Every method raises OSErrors, and NotPlain for a link in the path. A missing folder in the path is a missing file.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def open(self, path: str) -> tuple[int, int]:
+        """Open a regular file for reading. Returns its descriptor, which the caller must close, and its size in bytes.
+
+        Raises NotPlain for any other kind of file, and IsADirectoryError for a folder.
+        """
+        with self._entry(path) as entry:
+            if entry.fd is None:
+                _require_regular(entry.status(), path)
+            try:
+                fd = os.open(entry.path, _READ, dir_fd=entry.fd)
+            except OSError as error:
+                if error.errno in _OPENING_ODD:
+                    _require_regular(entry.status(), path)
+                raise
+        try:
+            status = os.fstat(fd)
+            _require_regular(status, path)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd, status.st_size
+
+    def status(self, path: str) -> os.stat_result:
+        """The status of a regular file. Raises as `open`."""
+        with self._entry(path) as entry:
+            status = entry.status()
+        _require_regular(status, path)
+        return status
+
+    def create(self, path: str) -> int:
+        """Create a file, and the folders above it. Returns a descriptor for writing, which the caller must close.
+
+        Raises FileExistsError if the name is taken, by a link as well.
+        """
+        with self._entry(path, create=True) as entry:
+            return os.open(entry.path, _CREATE, 0o666, dir_fd=entry.fd)
+
+    def link(self, source: str, path: str) -> None:
+        """Give a file a second name, and create the folders above it. Raises FileExistsError if the name is taken."""
+        with self._entry(source) as old, self._entry(path, create=True) as new:
+            os.link(old.path, new.path, src_dir_fd=old.fd, dst_dir_fd=new.fd, follow_symlinks=False)
+
+    def replace(self, source: str, path: str) -> None:
+        """Rename a file, and create the folders above its new name. A file or link of that name is replaced."""
+        with self._entry(source) as old, self._entry(path, create=True) as new:
+            os.replace(old.path, new.path, src_dir_fd=old.fd, dst_dir_fd=new.fd)
+
+    def rename(self, source: str, path: str) -> None:
+        """As `replace`, but on Windows, raises FileExistsError if the name is taken."""
+        with self._entry(source) as old, self._entry(path, create=True) as new:
+            os.rename(old.path, new.path, src_dir_fd=old.fd, dst_dir_fd=new.fd)
+
+    def remove(self, path: str) -> None:
+        """Remove a file. A link is removed itself, never its target."""
+        with self._entry(path) as entry:
+            os.unlink(entry.path, dir_fd=entry.fd)
+
+    def remove_folder(self, path: str) -> None:
+        """Remove an empty folder."""
+        with self._entry(path) as entry:
+            os.rmdir(entry.path, dir_fd=entry.fd)
+
+    def remove_tree(self, path: str) -> None:
+        """Remove a folder with everything in it. Links are removed themselves, never their targets; NotPlain is raised
+        if `path` itself is one.
+        """
+        import shutil  # not needed by most runs
+
+        with self._entry(path) as entry:
+            status = entry.status()
+            if _is_link(status):
+                raise NotPlain(path, "is a link")
+            if entry.fd is None:
+                shutil.rmtree(entry.path)
+            else:
+                shutil.rmtree(entry.path, dir_fd=entry.fd)
+
+    def entries(self, path: str = "") -> list[Found]:
+        """The entries of a folder of any kind, sorted; links are not followed. An entry that another process has just
+        removed is left out.
+        """
+        found = []
+        folder = self._folder(path, _LIST)
+        try:
+            with os.scandir(folder.path if folder.fd is None else folder.fd) as listing:
+                for entry in listing:
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    found.append(Found(f"{path}/{entry.name}" if path else entry.name, status))
+        finally:
+            folder.__exit__()
+        return sorted(found)
+
+    def files(self, path: str) -> Iterator[Found]:
+        """All files below a folder. Raises NotPlain for a link or an irregular file anywhere below it."""
+        for found in self.entries(path):
+            if found.is_folder:
+                try:
+                    yield from self.files(found.path)
+                except FileNotFoundError:  # another process has just removed it
+                    continue
+            else:
+                _require_regular(found.status, found.path)
+                yield found
+
+    def _entry(self, path: str, *, create: bool = False) -> _Entry:
+        """A name in its folder, which the caller must close. With `create`, missing folders are made."""
+        parent, _, name = path.rpartition("/")
+        folder = self._folder(parent, create=create)
+        return _Entry(f"{folder.path}{os.sep}{name}" if folder.fd is None else name, folder.fd)
+
+    def _folder(self, path: str, flags: int = _ENTER, *, create: bool = False) -> _Entry:
+        """A folder, which the caller must close: its descriptor, or its path on Windows."""
+        names = path.split("/") if path else []
+        if not _HAS_RELATIVE_OPENS:
+            return _Entry(self._checked_path(names, create=create), None)
+        fd = self._open_root(_ENTER if names else flags, create=create)
+        for number, name in enumerate(names):
+            last = number == len(names) - 1
+            try:
+                below = _enter(fd, name, flags if last else _ENTER, create=create)
+            except NotADirectoryError:
+                if _is_link(os.stat(name, dir_fd=fd, follow_symlinks=False)):
+                    raise NotPlain("/".join(names[: number + 1]), "is a link") from None
+                raise
+            finally:
+                os.close(fd)
+            fd = below
+        return _Entry("", fd)
+
+    def _open_root(self, flags: int, *, create: bool) -> int:
+        try:
+            return os.open(self._root, flags)
+        except FileNotFoundError:
+            if not create:
+                raise
+        self._root.mkdir(parents=True, exist_ok=True)
+        return os.open(self._root, flags)
+
+    def _checked_path(self, names: list[str], *, create: bool) -> str:
+        place = self._root
+        for number, name in enumerate(names):
+            place = place / name
+            try:
+                status = place.lstat()
+            except FileNotFoundError:
+                if not create:
+                    raise
+                place.mkdir(parents=True, exist_ok=True)
+                continue
+            if _is_link(status):
+                raise NotPlain("/".join(names[: number + 1]), "is a link")
+        return str(place)
+
+
+def _enter(fd: int, name: str, flags: int, *, create: bool) -> int:
+    """Open a folder in an open folder. Raises NotADirectoryError for a link."""
+    try:
+        return os.open(name, flags | _NO_FOLLOW, dir_fd=fd)
+    except FileNotFoundError:
+        if not create:
+            raise
+    except OSError as error:
+        if error.errno not in _OPENING_ODD:
+            raise
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name) from None
+    try:
+        os.mkdir(name, dir_fd=fd)
+    except FileExistsError:
+        pass  # another process has just made it
+    return os.open(name, flags | _NO_FOLLOW, dir_fd=fd)
+
+
+def _require_regular(status: os.stat_result, path: str) -> None:
+    if _is_link(status):
+        raise NotPlain(path, "is a link")
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(status.st_mode):
+        raise NotPlain(path, "is not a regular file")
+
+
+def _is_link(status: os.stat_result) -> bool:
+    """Whether an entry is a link; on Windows, any reparse point, except those of files kept in a cloud."""
+    if stat.S_ISLNK(status.st_mode):
+        return True
+    attributes = getattr(status, "st_file_attributes", 0)
+    return bool(attributes & _REPARSE_POINT) and getattr(status, "st_reparse_tag", 0) in _LINK_TAGS
+
+
+# IO_REPARSE_TAG_SYMLINK, IO_REPARSE_TAG_MOUNT_POINT (junctions as well). Others belong to cloud and deduplicated files.
+_LINK_TAGS = frozenset({0xA000000C, 0xA0000003})

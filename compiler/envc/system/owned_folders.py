@@ -1,0 +1,159 @@
+"""Which folders envc may change: recognised by a marker before anything is removed, and checked for their owners.
+
+A folder that envc makes gets a marker: a file ``.envc-KIND``. envc writes into a folder only if it has the marker, is
+empty, has the layout that earlier versions made without a marker, or is given to envc explicitly. The caller decides
+what is removed from it, by the names that the kind defines, never by age alone.
+
+`beneath` reaches files without following links, and `drafts` has the names of what envc has not finished.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from envc.errors import EnvcError
+from envc.system.beneath import Beneath
+
+Kind = Literal["store", "cache"]
+State = Literal["missing", "empty", "marked", "unmarked", "foreign"]
+HasLayout = Callable[[Beneath], bool]  # whether a folder without a marker was made by an earlier version of envc
+
+# What systems put into every volume or folder by themselves. A folder with nothing else is empty.
+_OF_SYSTEMS = frozenset(
+    {
+        "lost+found", ".DS_Store", ".localized", ".fseventsd", ".Spotlight-V100", ".TemporaryItems", ".Trashes",
+        ".snapshot", ".zfs", "Thumbs.db", "desktop.ini", "System Volume Information", "$RECYCLE.BIN",
+    }
+)  # fmt: skip
+
+
+class ForeignFolder(EnvcError):
+    """A folder that envc did not make and that is not empty. Nothing is written to it or removed from it."""
+
+    def __init__(self, folder: Path, kind: Kind, hint: str | None = None) -> None:
+        super().__init__(folder, kind)
+        self.folder = folder
+        self.kind = kind
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.folder} is not empty, and is no {self.kind} of envc"
+
+    def data(self) -> dict[str, object]:
+        return {"folder": str(self.folder), "kind": self.kind}
+
+
+def marker_name(kind: Kind) -> str:
+    return f".envc-{kind}"
+
+
+def recognise(folder: Path, kind: Kind, has_layout: HasLayout) -> State:
+    """What a folder is to envc: ``marked`` by it, ``unmarked`` but with the layout of an earlier version, or neither.
+
+    A folder may be of several kinds at once. A marker counts only if it is a regular file. Raises OSError if the
+    folder cannot be listed.
+    """
+    below = Beneath(folder)
+    try:
+        below.status(marker_name(kind))
+        return "marked"
+    except NotADirectoryError:
+        return "foreign"
+    except OSError:
+        pass  # no marker; whether the folder can be listed is seen below
+    try:
+        names = {found.path for found in below.entries()}
+    except FileNotFoundError:
+        return "missing"
+    except NotADirectoryError:
+        return "foreign"
+    if names <= _OF_SYSTEMS:
+        return "empty"
+    return "unmarked" if has_layout(below) else "foreign"
+
+
+def claim(folder: Path, kind: Kind, has_layout: HasLayout, *, force: bool = False) -> State:
+    """Make a folder one of envc's, before anything is written to it or removed from it. Returns its state before.
+
+    Missing and empty folders, and those of earlier versions, get a marker; with `force`, any folder does. Raises
+    ForeignFolder for others, and OSError if the folder cannot be made, listed or marked. A folder of an earlier version
+    that cannot be marked is used as it is.
+    """
+    state = recognise(folder, kind, has_layout)
+    if state == "foreign" and not force:
+        raise ForeignFolder(folder, kind)
+    if state != "marked":
+        try:
+            _mark(folder, kind)
+        except OSError:
+            if state != "unmarked":
+                raise
+    return state
+
+
+def _mark(folder: Path, kind: Kind) -> None:
+    text = f"This folder is a {kind} of envc. envc writes and removes files only in folders with such a marker.\n"
+    try:
+        fd = Beneath(folder).create(marker_name(kind))
+    except FileExistsError:  # another process has just marked it
+        return
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+# owners
+
+
+class Distrust(NamedTuple):
+    """Why other users may have written to a folder."""
+
+    path: Path  # the folder, or a folder above it
+    reason: str  # "belongs to user 1001", "may be written by every user (mode 0777)"
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.reason}"
+
+
+def distrust(folder: Path, *, group: bool = True, parents: bool = True) -> Distrust | None:
+    """Why another user than this one and root may have put files into a folder; None if none may have.
+
+    The rules are those of pip (`check_path_owner`) and ssh (`safe_path`, StrictModes): the folder belongs to this user,
+    the folders above it to this user or root, and none may be written by others. So root under ``sudo`` does not use
+    folders of the user. Without `group`, the group may not write either. A folder above with the sticky bit, such as
+    /tmp, may be written by all. If the folder does not exist, only the folders above it are checked. The owner of ``/``
+    counts as root, because in a user namespace the root of the machine has another number. Links are resolved first.
+    Nothing is checked on Windows, which has other rights. Raises OSError.
+    """
+    if not hasattr(os, "geteuid"):
+        return None
+    user = os.geteuid()
+    root = {0, Path("/").stat().st_uid}
+    real = os.path.realpath(folder)
+    path = Path(real)
+    while not os.path.lexists(path):
+        path = path.parent
+    for each in (path, *path.parents) if parents else (path,):
+        status = each.lstat()
+        is_itself = str(each) == real
+        if status.st_uid != user and (is_itself or status.st_uid not in root):
+            return Distrust(each, f"belongs to {_user_name(status.st_uid)}")
+        open_to = status.st_mode & (stat.S_IWOTH if group else stat.S_IWOTH | stat.S_IWGRP)
+        if open_to and (is_itself or not status.st_mode & stat.S_ISVTX):
+            who = "every user" if open_to & stat.S_IWOTH else "its group"
+            return Distrust(each, f"may be written by {who} (mode {stat.S_IMODE(status.st_mode):04o})")
+    return None
+
+
+def _user_name(number: int) -> str:
+    with suppress(ImportError, KeyError):
+        import pwd
+
+        return f"user {pwd.getpwuid(number).pw_name}"
+    return f"user {number}"
