@@ -44,7 +44,7 @@ def test_every_field_is_read() -> None:
         URL,
     )
     # The fraction rounds up, so that a cut-off at that second excludes the file.
-    assert listed.file == File("demo-1.0-py3-none-any.whl", "ab" * 32, 7, 1_767_225_601, ">=3.8", "broken")
+    assert listed.file == File("demo-1.0-py3-none-any.whl", "ab" * 32, 7, 1_767_225_601, ">=3.8", "broken", "c" * 64)
     assert listed.url == "https://example.com/files/demo-1.0-py3-none-any.whl"
     assert listed.core == "c" * 64
 
@@ -86,7 +86,9 @@ def test_html(attributes: str, yanked: str | None, core: str) -> None:
     body = f"""<!DOCTYPE html><a href="/f/demo-1.0-py3-none-any.whl?x=1#sha256={"a" * 64}"
         data-requires-python="&gt;=3.8" {attributes}>demo</a><a>nothing</a>""".encode()
     [listed] = parse_page(body, "text/html", URL)
-    assert listed.file == File("demo-1.0-py3-none-any.whl", "a" * 64, 0, None, ">=3.8", yanked)
+    assert listed.file == File(
+        "demo-1.0-py3-none-any.whl", "a" * 64, 0, None, ">=3.8", yanked, core if core != ADVERTISED else ""
+    )
     assert listed.url == "https://example.com/f/demo-1.0-py3-none-any.whl?x=1"
     assert listed.core == core
 

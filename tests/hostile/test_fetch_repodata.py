@@ -131,6 +131,15 @@ def test_a_shard_may_contain_only_its_own_name(server: ChannelServer, runs: Runs
         runs.files(f"{server.base}/forge")
 
 
+def test_a_cached_shard_may_contain_only_its_own_name(server: ChannelServer, runs: Runs) -> None:
+    """The index of another channel gives one name the shard of another, which the cache has under its digest."""
+    server.files = shards(LINUX, {"demo": DEMO})
+    assert runs.files(f"{server.base}/forge") == ["demo-1.0-h_0.conda"]
+    server.files |= shards(LINUX.replace("forge", "other"), {"python": DEMO})
+    with runs.open(f"{server.base}/other") as channels, pytest.raises(SourceUnreachable, match="records of demo"):
+        channels.records("other", "linux-64", "python")
+
+
 @pytest.mark.parametrize("base", ["file:///etc/", "ftp://x.example/", "//[bad/"])
 def test_a_channel_cannot_refer_to_files_of_this_machine(server: ChannelServer, runs: Runs, base: str) -> None:
     server.files = shards(LINUX, {"demo": DEMO}, base_url=base, shards_base_url=base)

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from envc.fetch.conda.channel_locations import resolve_channels
 from envc.fetch.conda.link_scripts import LinkScripts
-from envc.model.digest import sha256
+from envc.fetch.net.credentials import Keyring
+from envc.model.digest import Sha256, sha256
 from envc.model.environment import EnvironmentMember
+from tests.support.channel_server import ChannelServer
 from tests.support.conda_packages import build_conda, conda_archive, tar_member, zip_bytes
 from tests.support.fetching import fetching
 
@@ -22,21 +25,24 @@ SCRIPT = "bin/.tool-post-link.sh"
 HONEST = build_conda("tool", files={SCRIPT: "exit 1\n"}).data
 
 
-def found(data: bytes, folder: Path) -> tuple[str, ...]:
-    """The scripts that are found in a cached package."""
-    file = f"{STEM}.conda"
-    member = EnvironmentMember(
+def package(digest: Sha256, size: int, source: str = "made") -> EnvironmentMember:
+    return EnvironmentMember(
         kind="conda",
         name="tool",
         version="1.0",
-        source="made",
-        file=file,
-        size=len(data),
-        sha256=sha256(data),
+        source=source,
+        file=f"{STEM}.conda",
+        size=size,
+        sha256=digest,
         layout="any",
         subdir="linux-64",
     )
-    place = folder / "artifacts" / member.sha256[:2] / member.sha256 / file
+
+
+def found(data: bytes, folder: Path) -> tuple[str, ...]:
+    """The scripts that are found in a cached package."""
+    member = package(sha256(data), len(data))
+    place = folder / "artifacts" / member.sha256[:2] / member.sha256 / member.file
     place.parent.mkdir(parents=True)
     place.write_bytes(data)
     return LinkScripts({}, fetching(folder, now=1, offline=True)).find([member]).get(member, ())
@@ -91,3 +97,17 @@ def test_the_unchanged_package_has_a_script(tmp_path: Path) -> None:
 )
 def test_an_unreadable_package_has_no_scripts(data: bytes, tmp_path: Path) -> None:
     assert found(data, tmp_path) == ()
+
+
+def test_what_one_channel_serves_says_nothing_about_another(tmp_path: Path) -> None:
+    """A channel that lists a package under its right digest, and serves another one, hides no script."""
+    clean = build_conda("tool").data
+    members = {}
+    with ChannelServer() as server:
+        server.ranges = True
+        for channel, data in (("evil", clean), ("honest", HONEST)):
+            server.files[f"/{channel}/linux-64/{STEM}.conda"] = data
+            member = package(sha256(HONEST), len(data), channel)
+            locations = resolve_channels([f"{server.base}/{channel}"], {}, Keyring())
+            members[channel] = LinkScripts(locations, fetching(tmp_path, now=1)).find([member]).get(member, ())
+    assert members == {"evil": (), "honest": (SCRIPT,)}

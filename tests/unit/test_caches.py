@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from envc.fetch.cache.index_cache import Cache, PageState
+from envc.fetch.cache.index_cache import Cache, PageState, Proof
 from envc.fetch.pypi.listing import Listing, PageEntry
 from envc.model.progress import Silent
 from envc.shipping.deliver.caches import Pruned, prune, show
@@ -100,9 +100,9 @@ def test_the_index_cache_is_pruned_by_its_entries(cache: Path) -> None:
         index.save_page(
             "default", project, state, Listing("https://example.com/", (PageEntry(f"{project}.whl", "x"),) * 9)
         )
-        index.save_metadata(project, Metadata(project, "1.0"))
+        index.save_metadata(Proof("artifact", "f.whl", project), Metadata(project, "1.0"))
         index.page("default", "used")
-        index.metadata("used")
+        index.metadata(Proof("artifact", "f.whl", "used"))
         index.close()
     before = sizes(cache)["index"]
     assert before[0] == 6
@@ -113,7 +113,7 @@ def test_the_index_cache_is_pruned_by_its_entries(cache: Path) -> None:
     assert sizes(cache)["index"][0] == 4
     index = Cache(cache, Silent(), now=int(NOW))
     assert index.page("default", "old") is None and index.listing("default", "old") is None
-    assert index.page("default", "used") is not None and index.metadata("used") is not None
+    assert index.page("default", "used") is not None and index.metadata(Proof("artifact", "f.whl", "used")) is not None
     index.close()
     assert prune(cache, None, Silent()).entries > 0
     assert sizes(cache) == {}

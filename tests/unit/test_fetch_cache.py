@@ -17,7 +17,7 @@ from hypothesis import given, settings
 
 from envc.fetch.cache.database import Database
 from envc.fetch.cache.eviction import CacheUsage
-from envc.fetch.cache.index_cache import DAY, FILE, Broken, Cache, PageState
+from envc.fetch.cache.index_cache import DAY, FILE, Broken, Cache, PageState, Proof
 from envc.fetch.pypi.listing import Hashes, Listing, PageEntry
 from envc.model.progress import Silent
 from envc_solvers.pypi.language.index import File, Release, View
@@ -33,6 +33,10 @@ LISTED = PageEntry(
 PAGE = Listing("https://example.com/simple/demo/", (LISTED,))
 FILE_OF_IT = File("demo-1.0-py3-none-any.whl", "0" * 64, 10, 5, ">=3.8", "")
 VIEW = View("demo", "pypi", (Release.of("1.0", (FILE_OF_IT,)),))
+
+
+def proof(digest: str) -> Proof:
+    return Proof("artifact", "f.whl", digest)
 
 
 def many(files: int) -> Listing:
@@ -54,7 +58,7 @@ def test_pages_are_kept(tmp_path: Path) -> None:
     assert cache.page("default", "gone") == PageState("", "", "", 1, 2)
     assert cache.page("other", "demo") is None
     assert cache.listing("default", "gone") is None
-    assert cache.projects() == ["demo"]
+    assert cache.projects(["default"]) == ["demo"]
     cache.close()
 
 
@@ -76,12 +80,12 @@ def test_a_view_belongs_to_one_content_of_its_page(tmp_path: Path) -> None:
 def test_valid_and_broken_metadata_is_kept(tmp_path: Path) -> None:
     cache = Cache(tmp_path, Silent(), now=NOW)
     metadata = Metadata("demo", "1.0", (parse("other>=1; os_name == 'nt'"),), ">=3.8", ("x",), "MIT")
-    cache.save_metadata("a" * 64, metadata)
-    cache.save_metadata("b" * 64, Broken("no name"))
+    cache.save_metadata(proof("a" * 64), metadata)
+    cache.save_metadata(proof("b" * 64), Broken("no name"))
     cache = reopen(cache, tmp_path)
-    assert cache.metadata("a" * 64) == metadata
-    assert cache.metadata("b" * 64) == Broken("no name")
-    assert cache.metadata("c" * 64) is None
+    assert cache.metadata(proof("a" * 64)) == metadata
+    assert cache.metadata(proof("b" * 64)) == Broken("no name")
+    assert cache.metadata(proof("c" * 64)) is None
     cache.close()
 
 
@@ -115,11 +119,11 @@ def test_saved_values_are_found(listing: Listing, view: View, metadata: Metadata
         cache = Cache(Path(folder), Silent(), now=NOW)
         cache.save_page("s", view.name, STATE, listing)
         cache.save_view("s", "tags", STATE.generation, view)
-        cache.save_metadata("a", metadata)
+        cache.save_metadata(proof("a"), metadata)
         cache = reopen(cache, Path(folder))
         assert cache.listing("s", view.name) == listing
         assert cache.view("s", view.name, "tags") == (STATE, view)
-        assert cache.metadata("a") == metadata
+        assert cache.metadata(proof("a")) == metadata
         cache.close()
 
 
@@ -166,7 +170,7 @@ def test_values_that_cannot_be_decoded_count_as_absent(tmp_path: Path) -> None:
         connection.execute("INSERT INTO pages VALUES ('s', ?, 'g', '', '', 1, 1, 1)", (f"p{number}",))
         connection.execute("INSERT INTO listings VALUES ('s', ?, ?)", (f"p{number}", row))
         connection.execute("INSERT INTO views VALUES ('s', ?, 't', 'g', ?)", (f"p{number}", row))
-        connection.execute("INSERT INTO metadata VALUES (?, ?, NULL, 1)", (f"p{number}", row))
+        connection.execute("INSERT INTO metadata VALUES ('f.whl', ?, 'artifact', '', ?, NULL, 1)", (f"p{number}", row))
         connection.execute("INSERT INTO answers VALUES (?, ?)", (f"p{number}", row))
     connection.commit()
     connection.close()
@@ -176,7 +180,7 @@ def test_values_that_cannot_be_decoded_count_as_absent(tmp_path: Path) -> None:
         assert cache.listing("s", name) is None
         found = cache.view("s", name, "t")
         assert found is not None and found[1] is None
-        assert cache.metadata(name) is None
+        assert cache.metadata(proof(name)) is None
         assert cache.answers(name) == {}
     cache.close()
 
@@ -188,7 +192,7 @@ def test_a_folder_that_cannot_be_created_gives_one_warning(tmp_path: Path) -> No
     cache.save_page("default", "demo", STATE, PAGE)
     cache.flush()
     assert cache.page("default", "demo") is None
-    assert cache.projects() == []
+    assert cache.projects(["default"]) == []
     cache.close()
     [warning] = progress.warnings
     assert "cannot be used" in warning and "continuing without it" in warning
@@ -204,7 +208,7 @@ def test_a_failed_write_is_reported_once_and_reading_continues(tmp_path: Path) -
     progress = Silent()
     cache = Cache(tmp_path, progress, now=NOW)
     for artifact in ("a", "b"):
-        cache.save_metadata(artifact, Broken("x"))
+        cache.save_metadata(proof(artifact), Broken("x"))
         cache.flush()
     assert cache.page("default", "demo") == STATE
     cache.close()
@@ -219,7 +223,7 @@ def test_after_closing_reads_find_nothing_and_nothing_fails(tmp_path: Path) -> N
     cache.save_page("default", "late", STATE)
     cache.flush()
     assert cache.page("default", "demo") is None
-    assert cache.metadata("x") is None
+    assert cache.metadata(proof("x")) is None
 
 
 # Concurrency
@@ -272,7 +276,7 @@ def test_threads_write_and_read_concurrently(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(cache.projects()) == 400
+    assert len(cache.projects(["default"])) == 400
     cache.close()
 
 
@@ -294,7 +298,7 @@ def test_processes_create_and_fill_one_cache_concurrently(tmp_path: Path) -> Non
         process.join()
     assert [process.exitcode for process in processes] == [0] * 4
     cache = Cache(tmp_path, Silent(), now=NOW)
-    assert len(cache.projects()) == 160
+    assert len(cache.projects(["default"])) == 160
     cache.close()
 
 
@@ -304,7 +308,7 @@ def _fill_and_tidy(folder: str, worker: int, rounds: int) -> None:
         cache = Cache(Path(folder), progress, now=NOW + turn * DAY, largest=300_000)
         for number in range(20):
             cache.save_page("default", f"demo{worker}-{turn}-{number}", STATE, many(40))
-            cache.save_metadata(f"{worker}-{turn}-{number}", Metadata("demo", "1.0"))
+            cache.save_metadata(proof(f"{worker}-{turn}-{number}"), Metadata("demo", "1.0"))
         cache.close()
     os._exit(len(progress.warnings))
 
@@ -358,7 +362,7 @@ def _has_pages(folder: Path, prefix: str) -> bool:
         return False
     cache = Cache(folder, Silent(), now=NOW)
     try:
-        return any(name.startswith(prefix) for name in cache.projects())
+        return any(name.startswith(prefix) for name in cache.projects(["default"]))
     finally:
         cache.close()
 
@@ -376,14 +380,14 @@ def test_beyond_the_maximum_size_the_least_recently_used_is_evicted(tmp_path: Pa
         cache = Cache(tmp_path, Silent(), now=NOW + day * DAY, largest=400_000)
         assert cache.page("default", "day0") == (STATE if day else None)
         fill(cache, f"day{day}")
-        cache.save_metadata(f"artifact{day}", Metadata("demo", "1.0"))
+        cache.save_metadata(proof(f"artifact{day}"), Metadata("demo", "1.0"))
         cache.close()
         assert (tmp_path / FILE).stat().st_size <= 400_000
     cache = Cache(tmp_path, Silent(), now=NOW, largest=400_000)
     kept = [day for day in range(30) if cache.listing("default", f"day{day}") is not None]
     assert kept[0] == 0, "requested every day"
     assert kept[1:] == list(range(kept[1], 30)) and 8 < kept[1] < 29
-    known = [day for day in range(30) if cache.metadata(f"artifact{day}")]
+    known = [day for day in range(30) if cache.metadata(proof(f"artifact{day}"))]
     assert known in (kept[1:], kept[2:]), "of the same day, metadata is evicted before projects"
     assert cache.view("default", "day0", "cp312") is not None
     assert cache.view("default", "day1", "cp312") is None
@@ -393,12 +397,12 @@ def test_beyond_the_maximum_size_the_least_recently_used_is_evicted(tmp_path: Pa
 def test_most_runs_only_read(tmp_path: Path) -> None:
     cache = Cache(tmp_path, Silent(), now=NOW)
     fill(cache, "demo")
-    cache.save_metadata("a", Metadata("demo", "1.0"))
+    cache.save_metadata(proof("a"), Metadata("demo", "1.0"))
     cache.close()
     before = (tmp_path / FILE).read_bytes()
     for moment in (NOW, NOW + 60):
         cache = Cache(tmp_path, Silent(), now=moment)
-        assert cache.view("default", "demo", "cp312") and cache.page("default", "demo") and cache.metadata("a")
+        assert cache.view("default", "demo", "cp312") and cache.page("default", "demo") and cache.metadata(proof("a"))
         cache.close()
         assert (tmp_path / FILE).read_bytes() == before
 

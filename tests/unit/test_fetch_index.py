@@ -14,6 +14,7 @@ import pytest
 from envc.errors import DigestMismatch, OfflineMiss, SourceUnreachable, UsageError
 from envc.fetch.net.settings import FetchSettings
 from envc.fetch.pypi.indexes import Indexes, ProjectIndex, SourceOrder
+from envc.fetch.pypi.listing import JSON_TYPE
 from envc.model.manifest import Source
 from envc.model.progress import Silent
 from envc_solvers.errors import MetadataUnusable, ProjectNotFound
@@ -311,6 +312,51 @@ def test_a_failure_of_the_first_index_never_leads_to_the_next(server: IndexServe
         with pytest.raises(SourceUnreachable, match=f"cannot get the page of extra from pypi: HTTP {status}"):
             origins.index(LINUX, PYTHON, SourceOrder(("pypi", "second"))).view("extra")
         assert second.paths == []
+
+
+@pytest.mark.parametrize("way", ["no links", "no files", "removed"])
+def test_an_index_that_has_a_project_without_files_supplies_it(server: IndexServer, runs: Runs, way: str) -> None:
+    """A captive portal, an emptied project and a removed one: the next index is never asked, not even to explain."""
+    if way == "removed":
+        server.behaviour.status = {"/simple/extra/": 410}
+    else:
+        empty = {"no links": ("text/html", b"<p>please log in</p>"), "no files": (JSON_TYPE, b'{"files": []}')}
+        server.behaviour.bodies = {"/simple/extra/": empty[way]}
+    with IndexServer([build_wheel("extra", "1.0"), build_sdist("extra", "2.0")]) as second:
+        for offline in (False, True):
+            with runs.open(server.url, second.url, offline=offline) as origins:
+                index = origins.index(LINUX, PYTHON, SourceOrder(("pypi", "second")))
+                view = index.view("extra")
+                assert (view.source, view.releases) == ("pypi", ())
+                assert index.files("extra") == ()
+        assert second.paths == []
+        server.behaviour.status, server.behaviour.bodies = {}, {}
+        with runs.open(server.url, second.url, refresh=True) as origins:
+            index = origins.index(LINUX, PYTHON, SourceOrder(("pypi", "second")))
+            assert index.view("extra").source == "second", "404 alone means that a source does not have it"
+            assert len(index.files("extra")) == 2
+
+
+def test_a_page_of_links_that_is_removed_ends_the_run(server: IndexServer, runs: Runs) -> None:
+    server.behaviour.status = {"/links/": 410}
+    with IndexServer([build_wheel("extra", "1.0")]) as second:
+        sources = {
+            "links": Source(name="links", kind="find-links", url=f"{server.base}/links/"),
+            "second": Source(name="second", kind="pypi", url=second.url),
+        }
+        with runs.open(sources=sources) as origins, pytest.raises(SourceUnreachable, match="unexpected HTTP 410"):
+            origins.index(LINUX, PYTHON, SourceOrder(("links", "second"))).view("extra")
+        assert second.paths == []
+
+
+def test_a_suggested_name_is_one_of_a_source_that_may_supply_it(server: IndexServer, runs: Runs) -> None:
+    with IndexServer([build_wheel("zzqx-internal", "1.0")]) as second, runs.open(server.url, second.url) as origins:
+        origins.index(LINUX, PYTHON, SourceOrder(("second",))).view("zzqx-internal")
+        with pytest.raises(ProjectNotFound) as caught:
+            origins.index(LINUX, PYTHON, SourceOrder(("pypi",))).view("zzqx-interna")
+        assert "zzqx-internal" not in str(caught.value)
+        with pytest.raises(ProjectNotFound, match="zzqx-internal"):
+            origins.index(LINUX, PYTHON, SourceOrder(("second",))).view("zzqx-interna")
 
 
 def test_a_project_claimed_by_a_source_comes_only_from_there(server: IndexServer, runs: Runs) -> None:

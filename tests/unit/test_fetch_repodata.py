@@ -17,6 +17,7 @@ import pytest
 from envc.errors import OfflineMiss, SourceUnreachable, UsageError
 from envc.fetch.conda.channel_locations import CHANNELS_URL, known_channel, resolve_channels
 from envc.fetch.conda.channels import Channels
+from envc.fetch.conda.subdir import FILES
 from envc.fetch.net.credentials import Keyring
 from envc.model.manifest import Source
 from envc.model.progress import Silent
@@ -125,6 +126,15 @@ def test_a_kind_that_disappeared_is_replaced_by_another(server: ChannelServer, f
     assert runs.files(forge) == TWO
     server.files = {f"{LINUX}/repodata.json": repodata(entry("demo", "4.0"))}
     assert runs.files(forge, now=NOW + 700) == ["demo-4.0-h_0.conda"]
+
+
+def test_a_subdir_that_was_removed_ends_the_run(server: ChannelServer, forge: str, runs: Runs) -> None:
+    """Only a 404 means that a channel lacks a subdir: the next channel must not take its place."""
+    server.status = {f"{LINUX}/repodata_shards.msgpack.zst": 410}
+    assert runs.files(forge) == TWO, "another kind of file may be there"
+    server.status = {f"{LINUX}/{file}": 410 for file in FILES}
+    with pytest.raises(SourceUnreachable, match="the repodata of linux-64 from forge: HTTP 410"):
+        runs.files(forge, now=NOW + 700)
 
 
 @pytest.mark.parametrize("etag", [True, False])

@@ -329,9 +329,9 @@ def test_extras_required_only_under_markers_keep_their_requirements() -> None:
     }
 
 
-def test_a_file_of_two_sources_keeps_the_facts_of_both() -> None:
+def test_the_requirements_of_one_source_are_not_given_to_the_file_of_another() -> None:
     targets = step_targets("one")
     left = choice("alpha", requires=("left",))
     right = replace(choice("alpha", requires=("right",)), source="other")
     graph = link(targets, {targets[0].id: (left,), targets[1].id: (right,)}, {})
-    assert [each.depends for each in graph.packages] == [("left", "right"), ("left", "right")]
+    assert [each.depends for each in graph.packages] == [("left",), ("right",)]

@@ -1,7 +1,7 @@
 """Eviction from the index cache, which keeps it below a maximum size.
 
 A project is evicted as a whole, with its page, its files and every view of them, since these depend on one another.
-Metadata is evicted by artifact. Both are evicted in the order of the day they were last used.
+Metadata is evicted one by one. Both are evicted in the order of the day they were last used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SELECT p.used, p.source, p.project,
   + (SELECT coalesce(sum(length(v.data)), 0) FROM views v WHERE v.source = p.source AND v.project = p.project)
 FROM pages p
 UNION ALL
-SELECT m.used, NULL, m.artifact, coalesce(length(m.data), 0) FROM metadata m
+SELECT m.used, NULL, m.rowid, coalesce(length(m.data), 0) FROM metadata m
 ORDER BY 1, 2, 3
 """
 _REMOVALS = tuple(f"DELETE FROM {table} WHERE source = ? AND project = ?" for table in (
@@ -74,7 +74,7 @@ def _remove(
             size += length
             if source is None:
                 artifacts += 1
-                connection.execute("DELETE FROM metadata WHERE artifact = ?", (name,))
+                connection.execute("DELETE FROM metadata WHERE rowid = ?", (name,))
             else:
                 projects += 1
                 for removal in _REMOVALS:

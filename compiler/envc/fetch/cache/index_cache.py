@@ -1,14 +1,17 @@
 """The index cache: pages, views of them, metadata, and the values of markers, kept between runs.
 
 Everything in it can be fetched again. Sources are named by cache key (``default``, or name and digest), never by URL.
+Pages, views and digests are statements of one source, and are found for that source only. Metadata is found by what
+proves it (`Proof`), so a statement of one source never serves another. The values of markers are computed here.
+
 Projects and metadata record the day they were last used, and `eviction` removes the least recently used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -21,8 +24,8 @@ from envc_solvers.pypi.language.index import View
 from envc_solvers.pypi.language.markers import Answer
 from envc_solvers.pypi.language.requirement import Metadata
 
-FILE = "index-v4.sqlite"
-_FORMAT = 4  # PRAGMA user_version; a change of any stored type needs a new FILE
+FILE = "index-v5.sqlite"
+_FORMAT = 5  # PRAGMA user_version; a change of any stored type needs a new FILE
 
 DAY = 86_400  # seconds
 
@@ -33,12 +36,16 @@ CREATE TABLE IF NOT EXISTS pages (
 CREATE TABLE IF NOT EXISTS listings (source TEXT, project TEXT, data BLOB, PRIMARY KEY (source, project));
 CREATE TABLE IF NOT EXISTS views (
   source TEXT, project TEXT, tags TEXT, generation TEXT, data BLOB, PRIMARY KEY (source, project, tags));
-CREATE TABLE IF NOT EXISTS metadata (artifact TEXT PRIMARY KEY, data BLOB, reason TEXT, used INTEGER);
+CREATE TABLE IF NOT EXISTS metadata (
+  file TEXT, digest TEXT, proof TEXT, source TEXT, data BLOB, reason TEXT, used INTEGER,
+  PRIMARY KEY (file, digest, proof, source));
 CREATE TABLE IF NOT EXISTS digests (
   source TEXT, project TEXT, file TEXT, generation TEXT, sha256 TEXT, size INTEGER,
   PRIMARY KEY (source, project, file)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS answers (environment TEXT PRIMARY KEY, data BLOB)
 """
+_FIND_METADATA = "SELECT data, reason, used FROM metadata WHERE file = ? AND digest = ? AND proof = ? AND source = ?"
+_USE_METADATA = "UPDATE metadata SET used = ? WHERE file = ? AND digest = ? AND proof = ? AND source = ?"
 
 
 class PageState(msgspec.Struct, frozen=True):
@@ -49,6 +56,20 @@ class PageState(msgspec.Struct, frozen=True):
     modified: str  # Last-Modified, as the server spelt it
     fetched_at: int  # seconds since the epoch
     max_age: int  # seconds
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """What shows that metadata belongs to a file. The file name is part of it, because the metadata must match it.
+
+    * ``artifact``: it was read from the file with that sha256, which was verified. It holds for every source.
+    * ``stated``: it has that sha256 itself, and was verified. It holds for every source that states this digest.
+    * ``claim``: the source served it for the file with that sha256, and nothing was verified. It holds for that source.
+    """
+
+    kind: Literal["artifact", "stated", "claim"]
+    file: str
+    digest: str
+    source: str = ""  # cache key; of a claim only
 
 
 class Broken(msgspec.Struct, frozen=True):
@@ -126,19 +147,21 @@ class Cache:
         row = (source, view.name, tags, generation, data)
         self._database.write(("INSERT OR REPLACE INTO views VALUES (?, ?, ?, ?, ?)", row))
 
-    def metadata(self, artifact: str) -> Metadata | Broken | None:
-        """The metadata of the artifact with that sha256."""
-        row = self._database.one("SELECT data, reason, used FROM metadata WHERE artifact = ?", (artifact,))
+    def metadata(self, proof: Proof) -> Metadata | Broken | None:
+        """The metadata that this proves, if it is known."""
+        key = (proof.file, proof.digest, proof.kind, proof.source)
+        row = self._database.one(_FIND_METADATA, key)
         if row is None:
             return None
         if row[2] != self._today:
-            self._database.write(("UPDATE metadata SET used = ? WHERE artifact = ?", (self._today, artifact)))
+            self._database.write((_USE_METADATA, (self._today, *key)))
         return Broken(row[1]) if row[1] is not None else self._decode(self._metadata, row[0])
 
-    def save_metadata(self, artifact: str, metadata: Metadata | Broken) -> None:
+    def save_metadata(self, proof: Proof, metadata: Metadata | Broken) -> None:
         reason = metadata.reason if isinstance(metadata, Broken) else None
-        row = (artifact, None if reason is not None else msgspec.msgpack.encode(metadata), reason, self._today)
-        self._database.write(("INSERT OR REPLACE INTO metadata VALUES (?, ?, ?, ?)", row))
+        data = None if reason is not None else msgspec.msgpack.encode(metadata)
+        row = (proof.file, proof.digest, proof.kind, proof.source, data, reason, self._today)
+        self._database.write(("INSERT OR REPLACE INTO metadata VALUES (?, ?, ?, ?, ?, ?, ?)", row))
 
     def digest(self, source: str, project: str, file: str, generation: str) -> tuple[str, int] | None:
         """The sha256 and size of a file whose page does not state them, determined for that content of the page."""
@@ -162,11 +185,14 @@ class Cache:
         data = msgspec.msgpack.encode(dict(answers) if replace else self.answers(environment) | dict(answers))
         self._database.write(("INSERT OR REPLACE INTO answers VALUES (?, ?)", (environment, data)))
 
-    def projects(self) -> list[str]:
-        """The names of all projects that a source is known to have."""
+    def projects(self, sources: Iterable[str]) -> list[str]:
+        """The names of all projects that one of these sources is known to have."""
         self.flush()
-        rows = self._database.all("SELECT DISTINCT project FROM pages WHERE generation <> '' AND project <> ''")
-        return [row[0] for row in rows]
+        found: set[str] = set()
+        for source in sources:
+            statement = "SELECT project FROM pages WHERE source = ? AND generation <> '' AND project <> ''"
+            found.update(row[0] for row in self._database.all(statement, (source,)))
+        return sorted(found)
 
     def usage(self) -> CacheUsage:
         """The contents of the cache, as counts and a size."""

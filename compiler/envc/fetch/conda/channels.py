@@ -151,7 +151,13 @@ class Channels:
         if not slices:
             return ()
         data = self._shard(opened, name, slices[0].hex()) if opened.is_sharded else b"{%b}" % b",".join(slices)
-        return tuple(decode_records(data, channel, subdir))
+        records = tuple(decode_records(data, channel, subdir))
+        if records and records[0].name != name:
+            # A shard from the cache was checked for the name under which it was fetched.
+            raise SourceUnreachable(
+                channel, f"the shard of {name} in {subdir}", f"it holds records of {records[0].name}"
+            )
+        return records
 
     def _repair(self, damaged: Subdir, name: str) -> list[bytes]:
         """The slices of a name from a new copy of a subdir whose cached copy is damaged."""

@@ -23,6 +23,7 @@ from envc.fetch.context import FetchContext
 from envc.fetch.net.http import Stopped, Truncated
 from envc.fetch.net.urls import local_path
 from envc.model.decoders import decode
+from envc.model.digest import sha256
 from envc.model.environment import EnvironmentMember
 from envc.system.atomic_file import write_file
 
@@ -51,7 +52,10 @@ def script_names(name: str) -> frozenset[str]:
 
 
 class LinkScripts:
-    """Reads the file names of channel packages. Results are cached by the digest of the package."""
+    """Reads the file names of channel packages. Results are cached by channel and digest of the package.
+
+    Ranged reads are not verified, so what one channel serves says nothing about the package of another.
+    """
 
     def __init__(self, locations: dict[str, ChannelLocation], context: FetchContext) -> None:
         self._locations = locations
@@ -69,7 +73,9 @@ class LinkScripts:
     def _of(self, member: EnvironmentMember) -> tuple[str, ...]:
         if not member.file.endswith(".conda"):
             return ()
-        note = self._notes / member.sha256[:2] / member.sha256
+        location = self._locations.get(member.source)
+        key = sha256(f"{location.key if location is not None else ''}\0{member.sha256}".encode())
+        note = self._notes / key[:2] / key
         with suppress(OSError, UnicodeDecodeError):
             return tuple(sorted(script_names(member.name).intersection(note.read_text(encoding="utf-8").splitlines())))
         try:

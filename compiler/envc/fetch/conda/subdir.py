@@ -157,6 +157,7 @@ class Subdirs:
 
     def _from_network(self, location: ChannelLocation, subdir: str, old: SubdirState | None) -> Subdir:
         probed_at = self._now
+        is_gone = False
         files: tuple[str, ...] = FILES
         if old is not None and old.file and abs(self._now - old.probed_at) < _PROBE_INTERVAL:
             # The channel most likely still has this kind of file, so the conditional request below is enough.
@@ -172,6 +173,7 @@ class Subdirs:
                     return opened
                 reply = self._request(location, subdir, file, None)
             if reply.status in (404, 410):
+                is_gone = is_gone or reply.status == 410
                 continue
             if reply.status != 200:
                 reason = f"unexpected HTTP {reply.status}"
@@ -185,6 +187,9 @@ class Subdirs:
                 probed_at=probed_at,
             )
             return self._store(location, subdir, state, io.BytesIO(reply.body))
+        if is_gone:
+            # Only a 404 means that a channel lacks a subdir; the next channel must not take its place.
+            raise SourceUnreachable(location.name, f"the repodata of {subdir}", "HTTP 410, it was removed")
         state = SubdirState(file="", fetched_at=self._now, max_age=max_age({}))
         self._write_state(location, subdir, state)
         return Subdir(location, subdir, state)

@@ -1,13 +1,18 @@
-"""Facts about artifacts: metadata, and digest and size if no page states them. Each is determined once and cached."""
+"""Facts about artifacts: metadata, and digest and size if no page states them. Each is determined once and cached.
+
+A page may list the file of another source under its right digest, with metadata of its own. So metadata is kept with
+what proves it (`Proof`), and serves another source only if that source states the same digest of the metadata, or if it
+was read from the verified file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from envc.errors import OfflineMiss, SourceUnreachable
 from envc.fetch.artifacts import Artifacts
-from envc.fetch.cache.index_cache import Broken, Cache
+from envc.fetch.cache.index_cache import Broken, Cache, Proof
 from envc.fetch.context import FetchContext
 from envc.fetch.pypi.listing import ListedFile
 from envc.fetch.pypi.pages import Pages
@@ -40,7 +45,7 @@ class Facts:
         self._offline = context.offline
         self._refresh = context.refresh
         self._task = task
-        self._metadata: Once[str, Metadata] = Once()
+        self._metadata: Once[tuple[str, str, str, str], Metadata] = Once()
         self._identities: Once[tuple[str, str, str], tuple[Sha256, int]] = Once()
 
     def metadata(self, source: str, project: str, file: File) -> Metadata:
@@ -48,7 +53,7 @@ class Facts:
 
         Raises MetadataUnusable if the file's own metadata is broken; SourceUnreachable, OfflineMiss, DigestMismatch.
         """
-        key = file.sha256 or f"{source}/{project}/{file.name}"
+        key = (source, file.name, file.sha256, file.metadata)
         return self._metadata.get(key, lambda: self._find_metadata(source, project, file))
 
     def identify(self, source: str, project: str, file: File) -> tuple[Sha256, int]:
@@ -70,38 +75,61 @@ class Facts:
 
     def _find_metadata(self, source: str, project: str, file: File) -> Metadata:
         artifact = file.sha256 or self.identify(source, project, file)[0]
-        known = self._cache.metadata(artifact)
-        if isinstance(known, Broken) and not self._refresh:
-            raise MetadataUnusable(file.name, known.reason)
-        if isinstance(known, Metadata):
-            return known
+        for proof in self._proofs(source, file, artifact):
+            # A refresh asks again for what a source merely claims, and for what could not be used.
+            if self._refresh and proof.kind == "claim":
+                continue
+            known = self._cache.metadata(proof)
+            if isinstance(known, Broken) and not self._refresh:
+                raise MetadataUnusable(file.name, known.reason)
+            if isinstance(known, Metadata):
+                return known
         listed = self._listed(source, project, file, "the metadata of")
-        try:
-            metadata = self._read_metadata(source, listed, artifact)
-        except MetadataUnusable as error:
-            self._cache.save_metadata(artifact, Broken(error.reason))
-            raise
-        self._cache.save_metadata(artifact, metadata)
+        metadata, proof = self._read_metadata(source, listed, artifact)
+        self._cache.save_metadata(proof, metadata)
+        if isinstance(metadata, Broken):
+            raise MetadataUnusable(file.name, metadata.reason)
         return metadata
 
-    def _read_metadata(self, source: str, listed: ListedFile, artifact: str) -> Metadata:
+    def _proofs(self, source: str, file: File, artifact: str) -> Iterator[Proof]:
+        """What may prove metadata for a file of that source, the most likely to be known first."""
+        if file.metadata:
+            yield Proof("stated", file.name, file.metadata)
+        yield Proof("artifact", file.name, artifact)
+        yield Proof("claim", file.name, artifact, self._locations[source].key)
+
+    def _read_metadata(self, source: str, listed: ListedFile, artifact: str) -> tuple[Metadata | Broken, Proof]:
+        """The metadata, or why it cannot be used, with what proves it."""
         # Imported here: a run that finds everything in the cache needs none of this.
-        from envc.fetch.pypi.metadata import parse_metadata, wheel_metadata
+        from envc.fetch.pypi.metadata import parse_metadata
         from envc.fetch.pypi.remote import NoShortcut, remote_metadata
+        from envc.fetch.pypi.wheel_metadata import read_metadata_file
 
         file = listed.file.name
-        if listed.file.sha256 and not listed.url.startswith("file:"):
-            self._task.grow(1)
-            try:
-                return parse_metadata(file, remote_metadata(self._client, source, listed))
-            except ValueError as error:
-                raise MetadataUnusable(file, str(error)) from None
-            except NoShortcut:
-                pass
-            finally:
-                self._task.advance()
-        path = self._artifacts.cached(parse_sha256(artifact), file)
-        return wheel_metadata(path or self._artifacts.obtain(source, listed)[0])
+        proof = Proof("claim", file, artifact, self._locations[source].key)
+        data: bytes | None = None
+        try:
+            if listed.file.sha256 and not listed.url.startswith("file:"):
+                self._task.grow(1)
+                try:
+                    data, is_stated = remote_metadata(self._client, source, listed)
+                    if is_stated:
+                        proof = Proof("stated", file, listed.file.metadata)
+                except NoShortcut:
+                    pass
+                finally:
+                    self._task.advance()
+            if data is None:
+                path, digest = self._artifacts.cached(parse_sha256(artifact), file), artifact
+                if path is None:
+                    path, digest, _ = self._artifacts.obtain(source, listed)
+                proof = Proof("artifact", file, digest)
+                data = read_metadata_file(path)
+            return parse_metadata(file, data), proof
+        except MetadataUnusable as error:
+            return Broken(error.reason), proof
+        except ValueError as error:
+            return Broken(str(error)), proof
 
     def _find_identity(self, source: str, project: str, file: File) -> tuple[Sha256, int]:
         from envc.fetch.pypi.remote import NoShortcut, remote_size

@@ -1,7 +1,8 @@
 """The indexes of a run, and the `Index` of each problem.
 
-First-index rule: the first source that knows a project supplies it. Only a 404 means that a source does not know a
-project. Any other failure ends the run: if the next source were tried instead, an attacker who disturbs the first one
+First-index rule: the first source that knows a project supplies it, for solutions as well as for explanations. Only a
+404 means that a source does not know a project. A page without files, and a 410, mean that it has the project and no
+files. Any other failure ends the run: if the next source were tried instead, an attacker who disturbs the first one
 could choose the source of packages.
 """
 
@@ -139,6 +140,10 @@ class Indexes:
         """A project as one source lists it; None if the source does not know it."""
         return self._pages.view(source, project, target, python)
 
+    def knows(self, source: str, project: str) -> bool:
+        """Whether a source knows a project, even if it lists no files for it."""
+        return self._pages.knows(source, project)
+
     def files(self, source: str, project: str) -> tuple[File, ...]:
         """Every file that a source lists for a project."""
         return tuple(item.file for item in self._pages.listing(source, project))
@@ -173,7 +178,8 @@ class Indexes:
         # Reading the shipped list takes as long as all other imports here, and is needed for errors only.
         from envc.fetch.pypi.suggestions import nearest_project
 
-        return ProjectNotFound(name, sources, nearest_project(name, self._cache.projects()))
+        keys = [self._locations[source].key for source in sources]
+        return ProjectNotFound(name, sources, nearest_project(name, self._cache.projects(keys)))
 
     @property
     def workers(self) -> Workers:
@@ -218,9 +224,8 @@ class ProjectIndex:
     def files(self, name: str) -> tuple[File, ...]:
         """All files of a project from the source that supplies it; () if no source knows it."""
         for source in self._suppliers(name):
-            files = self._indexes.files(source, name)
-            if files:
-                return files
+            if self._indexes.knows(source, name):
+                return self._indexes.files(source, name)
         return ()
 
     def metadata(self, view: View, file: File) -> Metadata:

@@ -191,6 +191,7 @@ def listed(entry: PageEntry, base: str) -> ListedFile | None:
         except (ValueError, OverflowError):
             return None
     size, yanked = entry.size or 0, entry.yanked
+    core = _core(entry)
     return ListedFile(
         File(
             name,
@@ -199,9 +200,10 @@ def listed(entry: PageEntry, base: str) -> ListedFile | None:
             uploaded,
             entry.requires_python or "",
             None if yanked is False or yanked is None else "" if yanked is True else plain_reason(yanked),
+            core if core != ADVERTISED else "",
         ),
         address,
-        _core(entry),
+        core,
     )
 
 

@@ -21,6 +21,7 @@ from envc_solvers.pypi.language.tags import Tags, rank_names, tag_key, version_o
 from envc_solvers.target import Python, Target
 
 LARGEST_PAGE = 1 << 28  # bytes
+_REMOVED = "removed"  # the generation of a page that was answered with 410
 _FLAT = ""  # the project name under which a find-links page is cached
 _NOTHING = Listing("", ())
 _SDISTS = (".tar.gz", ".zip")
@@ -74,6 +75,12 @@ class Pages:
             view = _rank(project, source, listing, wheel_tags(target, python))
             self._cache.save_view(location.key, tags, state.generation, view)
         return view
+
+    def knows(self, source: str, project: str) -> bool:
+        """Whether a source knows a project, even if it lists no files for it. Errors as for `view`."""
+        if self._location(source).kind == "find-links":
+            return bool(self.listing(source, project).entries)
+        return bool(self.state(source, project).generation)
 
     def listing(self, source: str, project: str) -> Listing:
         """Every file of a project, in the order of its page; empty if the source does not know it."""
@@ -130,9 +137,15 @@ class Pages:
             state = msgspec.structs.replace(old, fetched_at=self._now, max_age=age)
             self._cache.save_page(location.key, project, state)
             return state
-        if reply.status in (404, 410):
+        if reply.status == 404:
             state = PageState("", "", "", self._now, age)
             self._cache.save_page(location.key, project, state)
+            return state
+        if reply.status == 410 and location.kind == "pypi":
+            # Only a 404 means that a source does not know a project. This one had it, and now lists no files.
+            state = PageState(_REMOVED, "", "", self._now, age)
+            self._listings[location.key, project] = _NOTHING
+            self._cache.save_page(location.key, project, state, _NOTHING)
             return state
         if reply.status != 200:
             raise SourceUnreachable(location.name, what, f"unexpected HTTP {reply.status}")

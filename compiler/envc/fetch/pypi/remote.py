@@ -23,8 +23,8 @@ class NoShortcut(Exception):
     """The whole file has to be downloaded."""
 
 
-def remote_metadata(client: Client, source: str, listed: ListedFile) -> bytes:
-    """The bytes of METADATA of a listed wheel.
+def remote_metadata(client: Client, source: str, listed: ListedFile) -> tuple[bytes, bool]:
+    """The bytes of METADATA of a listed wheel, and whether they have the digest that the page states for them.
 
     Raises NoShortcut if the whole file has to be downloaded, ValueError if the wheel itself is broken, DigestMismatch
     if an advertised sibling does not match the digest on the page, and SourceUnreachable.
@@ -32,16 +32,16 @@ def remote_metadata(client: Client, source: str, listed: ListedFile) -> bytes:
     if listed.core:
         sibling = _sibling(client, source, listed)
         if sibling is not None:
-            return sibling
+            return sibling, listed.core != ADVERTISED
     if not listed.file.name.endswith(".whl"):
         raise NoShortcut
     try:
-        return _ranged(client, source, listed)
+        return _ranged(client, source, listed), False
     except NoShortcut:
         sibling = None if listed.core else _sibling(client, source, listed)
         if sibling is None:
             raise
-        return sibling
+        return sibling, False
 
 
 def remote_size(client: Client, source: str, listed: ListedFile) -> int:

@@ -13,6 +13,8 @@ from envc.model.digest import Sha256
 from envc.model.graph import Artifact, Build, Choice, LockedEnvironment, LockGraph, Package, PackageRef
 from envc.model.lock_lines import Extra, StatedRequirement
 
+_Listed = tuple[str, Sha256]  # an artifact, as the source of that name lists it
+
 
 def link(
     step_targets: Iterable[StepTargetInputs],
@@ -156,7 +158,7 @@ def _environment(
 def _packages(
     chosen: _Chosen,
     ids: Mapping[ArtifactKey, str],
-    depends: Mapping[Sha256, tuple[str, ...]],
+    depends: Mapping[_Listed, tuple[str, ...]],
     recorded: _Recorded,
 ) -> tuple[Package, ...]:
     target_keys: dict[ArtifactKey, list[str]] = {}
@@ -173,7 +175,7 @@ def _packages(
     packages = []
     for package_id, group in by_id.items():
         group.sort(key=lambda choice: (choice.file, choice.sha256))
-        agree = len({depends[choice.sha256] for choice in group}) == 1
+        agree = len({depends[choice.source, choice.sha256] for choice in group}) == 1
         builds = {choice.build for choice in group}
         released = [choice.released for choice in group if choice.released is not None]
         packages.append(
@@ -185,12 +187,12 @@ def _packages(
                 released=min(released, default=None),
                 license=group[0].license,
                 pypi=tuple(sorted(projects.get(package_id, ()))),
-                depends=depends[group[0].sha256] if agree else (),
+                depends=depends[group[0].source, group[0].sha256] if agree else (),
                 artifacts=tuple(
                     Artifact.of_choice(
                         choice,
                         targets=tuple(target_keys[artifact_key(choice)]) if len(group) > 1 else (),
-                        depends=None if agree else depends[choice.sha256],
+                        depends=None if agree else depends[choice.source, choice.sha256],
                         content=recorded.contents.get(choice.sha256, {}) | choice.content,
                         yanked=recorded.yanked.get((choice.source, choice.sha256)),
                     )
@@ -203,44 +205,47 @@ def _packages(
 
 def _kept_requirements(
     step_targets: tuple[StepTargetInputs, ...], choices: tuple[Choice, ...]
-) -> dict[Sha256, tuple[str, ...]]:
-    """By artifact: the requirements that the lock keeps, in canonical form and sorted.
+) -> dict[_Listed, tuple[str, ...]]:
+    """By source and artifact: the requirements that the lock keeps, in canonical form and sorted.
+
+    The source is part of the key, because an index may list the file of another one with other requirements.
 
     Requirements of extras that nothing in the graph requests are left out, and so are those that name a URL, which no
     solver accepts and no lock may hold. Markers are not evaluated, so the result depends only on the graph: it is the
     same for a package that was solved now and for one kept from the previous lock.
     """
-    kept: dict[Sha256, set[str]] = {}
-    waiting: dict[Extra, list[tuple[Sha256, StatedRequirement]]] = {}  # requirements that hold for an extra
+    kept: dict[_Listed, set[str]] = {}
+    waiting: dict[Extra, list[tuple[_Listed, StatedRequirement]]] = {}  # requirements that hold for an extra
     requested: dict[Extra, None] = {extra: None for one in step_targets for extra in sorted(one.extras)}
 
-    def keep(digest: Sha256, requirement: StatedRequirement) -> None:
-        kept[digest].add(requirement.text)
+    def keep(listed: _Listed, requirement: StatedRequirement) -> None:
+        kept[listed].add(requirement.text)
         requested.update(dict.fromkeys(requirement.requested_extras))
 
     # Several targets share most of their artifacts, and share their requirements as objects (`KnownRequirements`).
     # These are compared by identity, because hashing them takes longer than the rest of this function.
-    seen: set[tuple[Sha256, int]] = set()
+    seen: set[tuple[_Listed, int]] = set()
     for choice in choices:
-        if choice.kind != "pypi" or (choice.sha256, id(choice.requires)) in seen:
+        listed = (choice.source, choice.sha256)
+        if choice.kind != "pypi" or (listed, id(choice.requires)) in seen:
             continue
-        seen.add((choice.sha256, id(choice.requires)))
-        kept.setdefault(choice.sha256, set())
+        seen.add((listed, id(choice.requires)))
+        kept.setdefault(listed, set())
         for requirement in choice.requires:
             if requirement.is_direct:
                 continue
             if not requirement.only_for:
-                keep(choice.sha256, requirement)
+                keep(listed, requirement)
             for own in requirement.only_for:
-                waiting.setdefault((choice.name, own), []).append((choice.sha256, requirement))
+                waiting.setdefault((choice.name, own), []).append((listed, requirement))
     processed: set[Extra] = set()
     while pending := [extra for extra in requested if extra not in processed]:
         processed.update(pending)
         for extra in pending:
-            for digest, requirement in waiting.get(extra, ()):
-                keep(digest, requirement)
-    result = {digest: tuple(sorted(group)) for digest, group in kept.items()}
+            for listed, requirement in waiting.get(extra, ()):
+                keep(listed, requirement)
+    result = {listed: tuple(sorted(group)) for listed, group in kept.items()}
     for choice in choices:
-        if choice.sha256 not in result:
-            result[choice.sha256] = tuple(sorted(choice.specs))
+        if (choice.source, choice.sha256) not in result:
+            result[choice.source, choice.sha256] = tuple(sorted(choice.specs))
     return result

@@ -19,6 +19,7 @@ class File(msgspec.Struct, frozen=True, array_like=True, gc=False):
     uploaded: int | None = None  # seconds since the epoch, UTC, rounded up; None if the index does not state it
     requires_python: str = ""
     yanked: str | None = None  # None if not yanked; otherwise the reason, which may be ""
+    metadata: str = ""  # sha256 of its core metadata, lower-case hex; "" if the index does not state it (PEP 714)
 
 
 def was_yanked(reason: str, *, plural: bool = False) -> str:
