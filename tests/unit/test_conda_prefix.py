@@ -46,8 +46,8 @@ class Warnings(Silent):
     def __init__(self) -> None:
         self.warnings: list[str] = []
 
-    def warn(self, text: str, *, hint: str = "") -> None:
-        self.warnings.append(text)
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
 
 
 class Bench:

@@ -52,18 +52,18 @@ def digest(project: Path) -> str:
 
 
 def test_which_files_are_included(project: Path) -> None:
-    assert [name for name in project_files(project) if name != "manifest.lock"] == COUNTED
+    assert [name for name in project_files(project, project) if name != "manifest.lock"] == COUNTED
 
 
 def test_a_package_called_build_at_the_top_is_included(project: Path) -> None:
     write_project(project, {"build/__init__.py": ""})
-    assert "build/lib/acme.py" in project_files(project)
+    assert "build/lib/acme.py" in project_files(project, project)
 
 
 def test_a_project_below_an_ignored_folder_uses_only_its_own_ignore_files(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     write_project(tmp_path, {".gitignore": "scratch/\n", "scratch/acme/setup.py": ""})
-    assert project_files(tmp_path / "scratch/acme") == ["setup.py"]
+    assert project_files(tmp_path / "scratch/acme", tmp_path) == ["setup.py"]
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path not in COUNTED])
@@ -130,4 +130,4 @@ def test_links_to_files_count_as_files_and_broken_links_are_ignored(project: Pat
     (project / "link.py").symlink_to(project / "pyproject.toml")
     (project / "broken.py").symlink_to("nowhere")
     (project / "folder").symlink_to(project / "src")
-    assert {"link.py"} == set(project_files(project)) - {*COUNTED, "manifest.lock"}
+    assert {"link.py"} == set(project_files(project, project)) - {*COUNTED, "manifest.lock"}

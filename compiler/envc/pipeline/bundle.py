@@ -40,6 +40,7 @@ def bundle(project: Project, request: BundleRequest, context: Context) -> Bundle
     manifest = project.manifest
     # With --frozen a lock may be stale or contain conflict markers. Nothing is written into such a lock.
     graph = require_fresh_lock(project) if request.record else require_lock(project, request.selection)
+    read = project.lock or b""
     closures = Closures(graph)
     step_targets = select(project, request.selection)
     warn_of_yanked(graph, context, step_targets)
@@ -49,7 +50,7 @@ def bundle(project: Project, request: BundleRequest, context: Context) -> Bundle
     }
     packing = PackRequest(
         project=manifest.name,
-        lock=manifest.lock_path.read_bytes(),
+        lock=read,
         steps=tuple(
             StepBundle(
                 step=step_target.step,
@@ -67,10 +68,12 @@ def bundle(project: Project, request: BundleRequest, context: Context) -> Bundle
 
     def relock(contents: Mapping[tuple[Sha256, str], Sha256]) -> bytes:
         from envc.locking.lockfile.contents import with_contents
-        from envc.locking.lockfile.save import save
+        from envc.locking.lockfile.dump import dumps
+        from envc.locking.lockfile.save import save_text
 
-        save(with_contents(graph, contents), manifest.lock_path)
-        return manifest.lock_path.read_bytes()
+        text = dumps(with_contents(graph, contents))
+        save_text(text, manifest.lock_path, before=read)
+        return text.encode()
 
     store = store_of(project, request.selection, context)
     from envc.locking.resolve.open import open_artifacts

@@ -10,11 +10,11 @@ import msgspec
 
 from envc.context import Context
 from envc.errors import EnvcError, Unwritable, UsageError
-from envc.locking.lockfile.save import replace_file
 from envc.locking.manifest import edit
 from envc.locking.manifest.load import parse_manifest
 from envc.pipeline.lock import LockRequest, lock
 from envc.pipeline.project import open_project, this_platform
+from envc.system.user_file import replace_user_file
 
 if TYPE_CHECKING:
     from envc.locking.plan.project import Project
@@ -53,8 +53,8 @@ def write_manifest(folder: Path, targets: tuple[str, ...], python: str | None) -
 def edit_manifest(project: Project, request: EditRequest, context: Context) -> LockOutcome | None:
     """edit → parse → write → lock. Returns None if the request says not to lock.
 
-    The manifest is restored if it cannot be locked. Raises UsageError for a table or a requirement that does not exist,
-    ManifestError, Unwritable, and the errors of `lock`.
+    The manifest is restored if it cannot be locked, unless another program has changed it in the meantime. Raises
+    UsageError for a table or a requirement that does not exist, ManifestError, Unwritable, and the errors of `lock`.
     """
     path = project.manifest.path
     before = path.read_bytes()
@@ -68,16 +68,26 @@ def edit_manifest(project: Project, request: EditRequest, context: Context) -> L
     try:
         return lock(open_project(str(path), context), LockRequest(), context)
     except (EnvcError, KeyboardInterrupt):
-        _write(path, before)
-        context.progress.note(f"{path.name} was restored, because it could not be locked")
+        if _still_has(path, after):
+            _write(path, before)
+            context.progress.note(f"{path.name} was restored, because it could not be locked")
+        else:
+            context.progress.warn(f"{path.name} could not be locked, and was not restored: it has changed since")
         raise
 
 
+def _still_has(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except OSError:
+        return False
+
+
 def _write(path: Path, data: bytes) -> None:
-    """Write the manifest atomically, in a folder that may not exist yet. Raises Unwritable."""
+    """Write the manifest atomically, in a folder that may not exist yet. Raises StrayLink and Unwritable."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, data)
+        replace_user_file(path, data)
     except OSError as error:
         raise Unwritable(path, error, "check the permissions of the folder") from None
 

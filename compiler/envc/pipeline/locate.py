@@ -16,8 +16,7 @@ from envc.context import Context
 from envc.locking.plan.closure import Closures
 from envc.locking.plan.expand import StepTarget
 from envc.locking.plan.project import Project, Selection
-from envc.model.digest import sha256
-from envc.pipeline.project import channel_addresses, require_lock, store_of
+from envc.pipeline.project import channel_addresses, lock_digest, require_lock, store_of
 
 if TYPE_CHECKING:
     from envc.model.environment import Environment
@@ -46,8 +45,7 @@ def locate(project: Project, step_target: StepTarget, selection: Selection, cont
 
     store = store_of(project, selection, context)
     environment = Closures(require_lock(project, selection)).environment(step_target)
-    lock_digest = sha256(project.manifest.lock_path.read_bytes())
-    key = step_key(project.manifest.name, lock_digest, step_target.step, step_target.target.name)
+    key = step_key(project.manifest.name, lock_digest(project), step_target.step, step_target.target.name)
     try:
         pointer = get_pointer(store, key)
     except MissingBlob:

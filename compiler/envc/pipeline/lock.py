@@ -50,7 +50,8 @@ def check(project: Project, selection: Selection, context: Context) -> LockGraph
 def lock(project: Project, request: LockRequest, context: Context) -> LockOutcome:
     """plan → pose → solve → link → lockfile, for the step-targets for which the existing lock is stale.
 
-    Raises UsageError, NoSuchInterpreter, BuildNotAllowed, Unsolvable and OfflineMiss, with the lines of the manifest.
+    Raises UsageError, NoSuchInterpreter, BuildNotAllowed, Unsolvable and OfflineMiss, with the lines of the manifest,
+    and StrayLink, LockChanged and Unwritable for the lock file.
     """
     with located(project.manifest):
         return _lock(project, request, context)
@@ -72,7 +73,10 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
     from envc.locking.plan.problems import pose_problems, refuse_interpreters
     from envc.locking.review.changes import changes
     from envc.locking.review.yanked import with_yanked
+    from envc.system.user_file import written_path
 
+    if not request.dry_run:
+        written_path(manifest.lock_path)  # a lock that cannot be written is refused before it is solved
     refuse_interpreters(selected)  # mistakes of the manifest are reported before those of -P, --step and --target
     planned = plan(project, selected, request.upgrades)
     problems = pose_problems(
@@ -112,8 +116,8 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
     return LockOutcome(
         path=path,
         graph=linked,
-        changed=not path.exists() or path.read_bytes() != text.encode(),
-        written=not request.dry_run and save_text(text, path),
+        changed=project.lock != text.encode(),
+        written=not request.dry_run and save_text(text, path, before=project.lock),
         solved=len(problems),
         seconds=time.monotonic() - start,
         changes=changes(graph, linked),

@@ -41,25 +41,35 @@ def open_project(manifest: str | None, context: Context, resolution: Strategy | 
     if not path.exists():
         return Project(manifest=loaded, step_targets=step_targets, graph=None, freshness=None)
     local = _local_digests(loaded, step_targets)
-    graph, is_merged = _read_lock(path)
+    data, graph, is_merged = _read_lock(path)
     freshness = compare(loaded, step_targets, graph, local)
     if is_merged:
         markers = Reason("lock", "merge conflict markers", "")
         freshness = msgspec.structs.replace(freshness, reasons=(markers, *freshness.reasons))
-    return Project(manifest=loaded, step_targets=step_targets, graph=graph, freshness=freshness)
+    return Project(manifest=loaded, step_targets=step_targets, lock=data, graph=graph, freshness=freshness)
 
 
-def _read_lock(path: Path) -> tuple[LockGraph, bool]:
-    """The lock, and whether it had conflict markers, so that it is the merge of both sides."""
+def _read_lock(path: Path) -> tuple[bytes, LockGraph, bool]:
+    """The content of the lock file, its graph, and whether it had conflict markers: then that of both sides merged."""
     from envc.locking.lockfile.conflict import LockConflict
-    from envc.locking.lockfile.load import load, loads
+    from envc.locking.lockfile.load import decode, loads, read
 
+    data = read(path)
     try:
-        return load(path), False
+        return data, loads(decode(data, path), path), False
     except LockConflict as conflict:
         from envc.locking.lockfile.merge import merge
 
-        return merge(loads(conflict.ours, path), loads(conflict.theirs, path)), True
+        return data, merge(loads(conflict.ours, path), loads(conflict.theirs, path)), True
+
+
+def lock_digest(project: Project) -> Sha256:
+    """The digest of the lock as it was read, which names the lock in stores. Raises NoLock."""
+    from envc.model.digest import sha256
+
+    if project.lock is None:
+        raise NoLock(project.manifest.lock_path)
+    return sha256(project.lock)
 
 
 def _local_digests(manifest: Manifest, step_targets: tuple[StepTarget, ...]) -> dict[str, str]:
@@ -102,7 +112,7 @@ def warn_of_yanked(graph: LockGraph, context: Context, step_targets: Iterable[St
         from envc.locking.review.yanked import yanked
 
         for package in yanked(graph, step_targets):
-            context.progress.warn(str(package), hint=package.hint)
+            context.progress.warn(f"{package}\n  hint: {package.hint}")
 
 
 def require_lock(project: Project, selection: Selection) -> LockGraph:

@@ -16,11 +16,10 @@ import msgspec
 from envc.context import Context
 from envc.errors import UsageError
 from envc.locking.plan.project import Project, Selection, select
-from envc.model.digest import sha256
 from envc.pipeline.bundle import BundleRequest
 from envc.pipeline.bundle import bundle as bundle_to_store
 from envc.pipeline.locate import corrupt_objects_forgotten, locate, located_record
-from envc.pipeline.project import open_project, require_fresh_lock, step_target_for, this_platform
+from envc.pipeline.project import lock_digest, open_project, require_fresh_lock, step_target_for, this_platform
 
 if TYPE_CHECKING:
     from envc.locking.plan.expand import StepTarget
@@ -64,7 +63,7 @@ def _ship(project: Project, step_target: StepTarget, request: BundleRequest, out
             step=step_target.step,
             target=step_target.target,
             python=step_target.python,
-            lock=sha256(project.manifest.lock_path.read_bytes()),
+            lock=lock_digest(project),
             record=located_record(located).record,
             pointer=located.pointer,
         )

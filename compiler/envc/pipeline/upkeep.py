@@ -11,9 +11,9 @@ import msgspec
 from envc.context import Context
 from envc.errors import EnvcError, UsageError
 from envc.locking.plan.project import Project, Selection, select
-from envc.model.digest import Sha256, sha256
+from envc.model.digest import Sha256
 from envc.pipeline.locate import locate, located_record
-from envc.pipeline.project import choose_store, require_fresh_lock, require_lock
+from envc.pipeline.project import choose_store, lock_digest, require_fresh_lock, require_lock
 from envc.shipping.store.blobs import Blobs
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def tag(project: Project, name: str, selection: Selection, context: Context, *, 
     from envc.shipping.store.tags import is_bundled, put_tag
 
     require_fresh_lock(project)
-    lock = sha256(project.manifest.lock_path.read_bytes())
+    lock = lock_digest(project)
     store = choose_store(selection.store, lambda: project.manifest, context)
     if not is_bundled(store, project.manifest.name, lock):
         raise EnvcError(f"{store.name} has no environment of this lock: run `envc bundle` first")

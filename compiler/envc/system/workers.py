@@ -8,15 +8,12 @@ import time
 from collections.abc import Callable
 from itertools import count
 
-from envc.errors import exhausted
-
 
 class Workers:
     """Threads that run tasks by rank, lowest first, then in the order of submission. They start when tasks arrive.
 
     They are daemon threads: an interpreter that exits after Ctrl-C does not wait for answers that are not needed any
-    more. A task must therefore leave nothing half-done behind at any moment. It handles its own expected errors, except
-    for the want of a resource such as memory, which leaves the task undone.
+    more. A task must therefore leave nothing half-done behind at any moment. It handles its own expected errors.
     """
 
     def __init__(self, limit: int, name: str) -> None:
@@ -37,14 +34,8 @@ class Workers:
             self._queue.put((rank, next(self._order), work))
             if self._queue.qsize() > self._idle and len(self._threads) < self._limit:
                 thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
-                try:
-                    thread.start()  # may fail, or be interrupted; then there is nothing to join
-                except RuntimeError:
-                    if not self._threads:
-                        raise
-                    self._limit = len(self._threads)  # this machine allows no more threads
-                else:
-                    self._threads.append(thread)
+                thread.start()  # may fail, or be interrupted; then there is nothing to join
+                self._threads.append(thread)
 
     def stop(self) -> None:
         """Drop all tasks that have not started."""
@@ -70,7 +61,7 @@ class Workers:
                 return
             try:
                 work()
-            except Exception as error:
+            except Exception:
                 # After `stop`, the resources of a task may have been closed, and its result is not needed.
-                if not self._stopped and exhausted(error) is None:
+                if not self._stopped:
                     raise

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from envc.errors import EnvcError, SeveralLines, Unusable
+from envc.errors import EnvcError, Unusable
 
 _TAIL = 25  # lines of a failed build that are shown
 
 
-class BadSource(SeveralLines, Unusable):
+class BadSource(Unusable):
     """Sources that cannot be used: a hostile archive, a project without metadata, or the wrong project."""
 
-    def __init__(self, what: str, reason: str, hint: str | None = None, details: tuple[str, ...] = ()) -> None:
-        super().__init__(what, reason, hint)
-        self.details = details  # further lines of the message
-
-    def lines(self) -> tuple[str, ...]:
-        return f"{self.what} cannot be used: {self.reason}", *(f"  {line}" for line in self.details)
+    def __str__(self) -> str:
+        return f"{self.what} cannot be used: {self.reason}"
 
 
-class BuildFailed(SeveralLines):
+class BuildFailed(EnvcError):
     """A build that ended with an error, or without a wheel."""
 
     def __init__(self, what: str, step: str, output: str) -> None:
@@ -30,10 +26,9 @@ class BuildFailed(SeveralLines):
             "build the wheel on a machine where that works and name it instead, or choose a release that has wheels"
         )
 
-    def lines(self) -> tuple[str, ...]:
-        tail = self.output.strip().splitlines()[-_TAIL:]
-        # The bar sets the output of the build apart from envc's own lines, such as a hint.
-        return f"{self.what} cannot be built: {self.step} failed", *(f"  | {line}" for line in tail)
+    def __str__(self) -> str:
+        lines = self.output.strip().splitlines()[-_TAIL:]
+        return "\n".join([f"{self.what} cannot be built: {self.step} failed", *(f"  {line}" for line in lines)])
 
     def data(self) -> dict[str, object]:
         return {"what": self.what, "step": self.step, "output": self.output}
@@ -74,7 +69,7 @@ class BuildElsewhere(EnvcError):
         return f"{self.what} was built on {self.python} and cannot be built again on {self.machine}: {self.reason}"
 
 
-class BuildMismatch(SeveralLines):
+class BuildMismatch(EnvcError):
     """A wheel that differs from the locked one when it is built again."""
 
     def __init__(self, what: str, expected: str, actual: str, python: str) -> None:
@@ -88,11 +83,10 @@ class BuildMismatch(SeveralLines):
             "and bundle the wheel that it builds"
         )
 
-    def lines(self) -> tuple[str, ...]:
+    def __str__(self) -> str:
         return (
-            f"{self.what}, built again, is not the wheel that was locked on {self.python}",
-            f"  expected sha256 {self.expected}",
-            f"  actual   sha256 {self.actual}",
+            f"{self.what}, built again, is not the wheel that was locked on {self.python}\n"
+            f"  expected sha256 {self.expected}\n  actual   sha256 {self.actual}"
         )
 
     def data(self) -> dict[str, object]:

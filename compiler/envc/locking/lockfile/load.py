@@ -27,7 +27,6 @@ from envc.model.graph import (
     SourceFile,
     target_name_of,
 )
-from envc.model.hidden import HIDDEN
 from envc.model.lock_lines import LockedInput
 
 # Ids, names, versions, builds and layouts become parts of paths. None of them can contain an address.
@@ -46,6 +45,7 @@ _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})?")
 _TREE = re.compile(r"(?:[0-9a-f]{64})?")
 _STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _UNTITLED = Path("lock file")
+MOST_BYTES = 256 << 20  # of a lock file; one of a thousand steps has about a megabyte
 
 
 def loads(text: str, path: Path | None = None) -> LockGraph:
@@ -57,7 +57,6 @@ def loads(text: str, path: Path | None = None) -> LockGraph:
     path = path or _UNTITLED
     if "<<<<<<<" in text and (sides := split_conflict(text)) is not None:
         raise LockConflict(path, *sides)
-    _check_visible(text, path)
     try:
         raw: dict[str, Any] = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
@@ -73,33 +72,38 @@ def loads(text: str, path: Path | None = None) -> LockGraph:
 
 
 def load(path: Path) -> LockGraph:
-    """Read a lock file. Raises FileNotFoundError if there is none, and the errors of `loads`."""
+    """Read and parse a lock file. Raises FileNotFoundError if there is none, and the errors of `loads`."""
+    return loads(decode(read(path), path), path)
+
+
+def read(path: Path) -> bytes:
+    """The content of a lock file. Raises FileNotFoundError if there is none, and LockFileError."""
     try:
-        data = path.read_bytes()
+        # A link in a checkout may lead to a device or a pipe, which have no end.
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise LockFileError(path, "is not a regular file", _RESTORE)
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise LockFileError(
             path, f"cannot be read: {error.strerror or error}", "check the permissions of the file"
         ) from None
+    if len(data) > MOST_BYTES:
+        raise LockFileError(path, f"is larger than {MOST_BYTES >> 20} MiB", _RESTORE)
+    return data
+
+
+def decode(data: bytes, path: Path) -> str:
+    """The text of a lock file with that content. Raises LockFileError."""
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise LockFileError(path, f"is not UTF-8 at byte {error.start}", _RESTORE) from None
-    return loads(text, path)
 
 
 _RESTORE = "restore it from version control, or delete it and run `envc lock`"
-
-
-def _check_visible(text: str, path: Path) -> None:
-    """Refuse hidden characters: a reviewer would see another text than this one. TOML itself forbids those of ASCII."""
-    if text.isascii():
-        return
-    found = re.search(rf"(?![\x00-\x7f])[{HIDDEN}]", text)
-    if found is not None:
-        line = text.count("\n", 0, found.start()) + 1
-        raise LockFileError(path, f"holds the hidden character U+{ord(found[0]):04X} in line {line}", _RESTORE)
 
 
 def _check_version(version: object, path: Path) -> None:

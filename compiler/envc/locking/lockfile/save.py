@@ -5,50 +5,60 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from envc.errors import Unwritable
+from envc.errors import EnvcError, Unwritable
 from envc.model.graph import LockGraph
 
 
+class LockChanged(EnvcError):
+    """A lock file that changed while a command was working on it."""
+
+    hint = "run the same command again"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"{self.path.name} was changed by another program in the meantime; it was not overwritten"
+
+    def data(self) -> dict[str, object]:
+        return {"lock": str(self.path)}
+
+
 def save(graph: LockGraph, path: Path) -> bool:
-    """Write a lock file; see `save_text`."""
+    """Write a lock file, whatever it contained before; see `save_text`."""
     from envc.locking.lockfile.dump import dumps
 
-    return save_text(dumps(graph), path)
+    return save_text(dumps(graph), path, before=_content(path))
 
 
-def save_text(text: str, path: Path) -> bool:
+def save_text(text: str, path: Path, *, before: bytes | None = None) -> bool:
     """Write the text of a lock file atomically, and only if it has changed. Returns whether it was written.
 
-    Raises Unwritable.
+    `before` is the content of the file that the text was made from, None if there was no file. If the file has another
+    content now, it is not overwritten, since a change of another program would be lost. Raises LockChanged, StrayLink
+    and Unwritable.
     """
     data = text.encode()
+    current = _content(path)
+    if current == data:
+        return False
+    if current is not None and current != before:
+        raise LockChanged(path)
+    from envc.system.user_file import replace_user_file
+
     try:
-        if path.read_bytes() == data:
-            return False
-    except OSError:
-        pass  # there is no file yet, or it cannot be read: writing it reports that
-    try:
-        replace_file(path, data)
+        replace_user_file(path, data)
     except OSError as error:
         raise Unwritable(path, error, "check the permissions of the folder") from None
     return True
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file atomically, and remove what killed runs left beside it. Keeps its mode and follows links.
-
-    Raises OSError.
-    """
-    from envc.system.atomic_file import atomic_file
-    from envc.system.drafts import remove_leftovers
-
-    # The target of a symbolic link is replaced, not the link.
-    path = Path(os.path.realpath(path))
-    remove_leftovers(path)
-    with atomic_file(path, durable=True) as stream:
-        stream.write(data)
-        if path.exists():
-            Path(stream.name).chmod(path.stat().st_mode & 0o7777)
+def _content(path: Path) -> bytes | None:
+    """The content of a file; None if there is none, or if it cannot be read, which writing it reports."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

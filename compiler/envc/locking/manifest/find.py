@@ -49,7 +49,7 @@ def _in_folder(folder: Path) -> Path | None:
     if manifest.is_file():
         return manifest
     pyproject = folder / PYPROJECT
-    return pyproject if _has_table(pyproject) else None
+    return pyproject if pyproject.is_file() and _has_table(pyproject) else None
 
 
 def _has_table(pyproject: Path) -> bool:

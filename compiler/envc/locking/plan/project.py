@@ -19,6 +19,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
     manifest: Manifest
     step_targets: tuple[StepTarget, ...]
+    lock: bytes | None = None  # the content of the lock file, which is read once; None if there is no lock
     graph: LockGraph | None  # None if there is no lock
     freshness: Freshness | None  # None if there is no lock
 

@@ -47,6 +47,9 @@ class Ignored:
         return False
 
     def _add(self, file: Path, base: str) -> None:
+        # A link in a checkout may lead to a device or a pipe, which have no end.
+        if not file.is_file():
+            return
         try:
             lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         except OSError:

@@ -33,11 +33,28 @@ class NotThere(EnvcError):
         return f"{self.path} {self.reason}"
 
 
+class OutsideLink(EnvcError):
+    """A link in a local project to a file outside, which a build would copy into a wheel."""
+
+    hint = "copy the file into the project, or let git ignore the link"
+
+    def __init__(self, folder: Path, name: str) -> None:
+        super().__init__(folder, name)
+        self.folder = folder
+        self.name = name
+
+    def __str__(self) -> str:
+        return f"{self.folder.name}: {self.name!r} is a link to a file outside of the project and its repository"
+
+    def data(self) -> dict[str, object]:
+        return {"folder": str(self.folder), "file": self.name}
+
+
 def local_digest(root: Path, path: str, without: Path) -> Sha256:
     """The digest of a path in the manifest: the sha256 of a file, or the common digest of the files of a folder.
 
     `root` is the folder of the manifest. `without` is the lock, which is left out: otherwise writing it would change
-    the digest. Raises NotThere.
+    the digest. Raises NotThere and OutsideLink.
     """
     full_path = root / path
     try:
@@ -46,7 +63,9 @@ def local_digest(root: Path, path: str, without: Path) -> Sha256:
         if not full_path.is_dir():
             raise NotThere(path, "does not exist")
         rows = [
-            (name, sha256_file(full_path / name)) for name in project_files(full_path) if full_path / name != without
+            (name, sha256_file(full_path / name))
+            for name in project_files(full_path, root)
+            if full_path / name != without
         ]
     except OSError as error:
         raise NotThere(path, f"cannot be read: {error.strerror}") from None
@@ -54,9 +73,12 @@ def local_digest(root: Path, path: str, without: Path) -> Sha256:
 
 
 def copy_project(folder: Path, into: Path, without: Path) -> None:
-    """Copy the files of a project below a new folder, links as files, with the usual modes. Raises OSError."""
+    """Copy the files of a project below a new folder, links as files, with the usual modes.
+
+    `without` is the lock beside the manifest, which is left out. Raises OutsideLink and OSError.
+    """
     into.mkdir()
-    for name in project_files(folder):
+    for name in project_files(folder, without.parent):
         source, target = folder / name, into / name
         if source == without:
             continue
@@ -65,11 +87,12 @@ def copy_project(folder: Path, into: Path, without: Path) -> None:
         target.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
 
 
-def project_files(folder: Path) -> list[str]:
-    """The files of a local project, as sorted POSIX paths below it.
+def project_files(folder: Path, root: Path) -> list[str]:
+    """The files of a local project, as sorted POSIX paths below it. `root` is the folder of the manifest.
 
     Left out are files that git ignores, byte-code, hidden folders at the top, virtual environments and the products of
-    builds. A link to a file counts as the file. Links to folders are not followed. Raises OSError.
+    builds. A link to a file counts as the file, if that is in the project, below `root` or in the repository of the
+    project. Links to folders are not followed. Raises OutsideLink and OSError.
     """
     found = source_files(
         folder,
@@ -78,7 +101,22 @@ def project_files(folder: Path) -> list[str]:
             not name.endswith(".egg-info") and bool(base or not (name.startswith(".") or _is_product(folder / name)))
         ),
     )
-    return sorted(path for path in found if Path(folder, path).is_file())
+    names = sorted(path for path in found if Path(folder, path).is_file())
+    _refuse_outside_links(folder, root, names)
+    return names
+
+
+def _refuse_outside_links(folder: Path, root: Path, names: list[str]) -> None:
+    """Raise OutsideLink for a link to a file that does not belong to the checkout, such as a key of the user."""
+    links = [name for name in names if (folder / name).is_symlink()]
+    if not links:
+        return
+    own = folder.resolve()
+    allowed = [own, root.resolve(), *(parent for parent in own.parents if (parent / ".git").exists())][:3]
+    for name in links:
+        real = (folder / name).resolve()
+        if not any(real.is_relative_to(place) for place in allowed):
+            raise OutsideLink(folder, name)
 
 
 def _is_product(folder: Path) -> bool:

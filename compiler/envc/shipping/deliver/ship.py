@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from envc.errors import Unwritable
+from envc.errors import Unwritable, UsageError
 from envc.model.digest import Sha256
 from envc.model.record import CARD_PATH, CODE_FOLDER, RECORD_PATH, Record, RecordObject, StepCard, StepPointer
 from envc.shipping.format.bundle import Source, Write, write_bundle
@@ -146,6 +146,9 @@ def _replace(out: Path, write_to: Callable[[Write], None]) -> Shipped:
     they may fill the disk.
     """
     digest = hashlib.sha256()
+    if out.exists() and not (out.is_file() or out.is_dir()):
+        # Renaming a file to the name of a device would replace the device.
+        raise UsageError(f"{out} is not a regular file", "choose another --output")
     remove_leftovers(out)
     try:
         with atomic_file(out, durable=True) as stream:
