@@ -14,10 +14,18 @@ from envc_solvers.origin import KeyPath, Phrase, ShowPlace, render, render_key_p
 
 
 class EnvcError(Exception):
-    """An expected failure. ``str()`` is the whole message for the user; ``hint`` says how to fix it."""
+    """An expected failure. ``str()`` is the whole message for the user; ``hint`` says how to fix it.
+
+    A message is one line, unless the class overrides `lines`. A line end within a line comes from a value, so it is
+    escaped when the message is shown: no value can add a line that looks like one of envc's own.
+    """
 
     exit_code = 1
     hint: str | None = None
+
+    def lines(self) -> tuple[str, ...]:
+        """The lines of the message. A class whose message has several lines overrides this and not ``__str__``."""
+        return (str(self),)
 
     @property
     def code(self) -> str:
@@ -60,6 +68,44 @@ class Unwritable(EnvcError):
         return {"place": str(self.place)}
 
 
+class Exhausted(EnvcError):
+    """A resource of this machine, or a limit on this process, that is used up."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what  # "threads"
+        self.hint = (
+            "end other programs, or raise the limit (`ulimit -a` shows the limits of a shell), then run the same "
+            "command again"
+        )
+
+    def __str__(self) -> str:
+        return f"this machine gives envc no more {self.what}"
+
+
+_RESOURCES = {
+    errno.EMFILE: "open files",
+    errno.ENFILE: "open files",
+    errno.EAGAIN: "processes",
+    errno.ENOMEM: "memory",
+    errno.ENOSPC: "disk space",
+    errno.EDQUOT: "disk space",
+}
+_UNMAPPED = "failed to map segment"  # glibc's message for a library that there is no memory for
+_NO_THREAD = "can't start new thread"  # CPython's message
+
+
+def exhausted(error: BaseException) -> Exhausted | None:
+    """The resource whose want raised an exception, or None. These exceptions may come from any line of code."""
+    if isinstance(error, OSError) and error.errno in _RESOURCES:
+        return Exhausted(_RESOURCES[error.errno])
+    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and _UNMAPPED in str(error)):
+        return Exhausted("memory")
+    if isinstance(error, RuntimeError) and str(error) == _NO_THREAD:
+        return Exhausted("threads")
+    return None
+
+
 class Inaccessible(EnvcError):
     """A file or folder that cannot be used, because of permissions or a full disk. Used where no other error fits."""
 
@@ -76,7 +122,17 @@ class Inaccessible(EnvcError):
         return {"place": self.place}
 
 
-class LocatedError(EnvcError):
+class SeveralLines(EnvcError):
+    """A failure whose message has several lines."""
+
+    def lines(self) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+
+class LocatedError(SeveralLines):
     """A failure that names places in the manifest. Their lines are shown once `line_of` is set."""
 
     line_of: Callable[[KeyPath], int | None] = staticmethod(lambda at: None)  # from 1; None if there is no line
@@ -96,8 +152,8 @@ class NoSuchInterpreter(LocatedError):
         self.where = where
         self.hint = hint
 
-    def __str__(self) -> str:
-        return "\n".join([self.what, *(f"  {render(place, self.show)}" for place in self.where)])
+    def lines(self) -> tuple[str, ...]:
+        return self.what, *(f"  {render(place, self.show)}" for place in self.where)
 
 
 class BuildNotAllowed(LocatedError):
@@ -113,9 +169,9 @@ class BuildNotAllowed(LocatedError):
             "otherwise name a wheel"
         )
 
-    def __str__(self) -> str:
-        lines = [f"{', '.join(self.names)} would have to be built from source, which the manifest does not allow"]
-        return "\n".join([*lines, *(f"  {place}" for place in self._places)])
+    def lines(self) -> tuple[str, ...]:
+        first = f"{', '.join(self.names)} would have to be built from source, which the manifest does not allow"
+        return first, *(f"  {place}" for place in self._places)
 
     def data(self) -> dict[str, object]:
         return {"names": list(self.names), "where": self._places}
@@ -145,7 +201,7 @@ class Mistake:
         self.column = column  # 1-based
 
 
-class ManifestError(EnvcError):
+class ManifestError(SeveralLines):
     """All mistakes of a manifest, in one report."""
 
     exit_code = 2
@@ -155,18 +211,18 @@ class ManifestError(EnvcError):
         self.path = path
         self.mistakes = mistakes  # in the order of the file
 
-    def __str__(self) -> str:
+    def lines(self) -> tuple[str, ...]:
         lines = []
         for mistake in self.mistakes:
             place = str(self.path)
             if mistake.line is not None:
                 place += f":{mistake.line}:{mistake.column or 1}"
             key = render_key_path(mistake.key_path)
-            suggestion = f"\n    {mistake.suggestion}" if mistake.suggestion else ""
-            lines.append(f"{place}: {key + ': ' if key else ''}{mistake.reason}{suggestion}")
+            lines.append(f"{place}: {key + ': ' if key else ''}{mistake.reason}")
+            if mistake.suggestion:
+                lines.append(f"    {mistake.suggestion}")
         count = len(self.mistakes)
-        lines.append(f"{count} mistake{'s' if count != 1 else ''} in {self.path.name}")
-        return "\n".join(lines)
+        return *lines, f"{count} mistake{'s' if count != 1 else ''} in {self.path.name}"
 
     def data(self) -> dict[str, object]:
         return {
@@ -184,7 +240,7 @@ class ManifestError(EnvcError):
         }
 
 
-class DigestMismatch(EnvcError):
+class DigestMismatch(SeveralLines):
     """A file whose digest is not the expected one."""
 
     def __init__(self, what: str, expected: str, actual: str, hint: str | None = None) -> None:
@@ -199,8 +255,8 @@ class DigestMismatch(EnvcError):
         """The message without the digests."""
         return f"{self.what} does not match its digest"
 
-    def __str__(self) -> str:
-        return f"{self.headline}\n  expected sha256 {self.expected}\n  actual   sha256 {self.actual}"
+    def lines(self) -> tuple[str, ...]:
+        return self.headline, f"  expected sha256 {self.expected}", f"  actual   sha256 {self.actual}"
 
     def data(self) -> dict[str, object]:
         return {"what": self.what, "expected": self.expected, "actual": self.actual}
@@ -236,7 +292,7 @@ class OfflineMiss(EnvcError, Unanswered):
         return f"{self.what} is not in the cache, and --offline forbids fetching it"
 
 
-class StaleLock(EnvcError):
+class StaleLock(SeveralLines):
     """A lock that does not match its manifest."""
 
     hint = "run `envc lock`"
@@ -246,8 +302,8 @@ class StaleLock(EnvcError):
         self.path = path
         self.reasons = reasons
 
-    def __str__(self) -> str:
-        return "\n".join([f"{self.path.name} is out of date", *(f"  {reason}" for reason in self.reasons)])
+    def lines(self) -> tuple[str, ...]:
+        return f"{self.path.name} is out of date", *(f"  {reason}" for reason in self.reasons)
 
     def data(self) -> dict[str, object]:
         return {"lock": str(self.path), "reasons": list(self.reasons)}
@@ -344,7 +400,7 @@ class Unsolvable(LocatedError):
         if not all(refusal.suggestion for refusal in refusals):
             self.hint = "loosen one of the requirements above, or leave out the target that it fails on"
 
-    def __str__(self) -> str:
+    def lines(self) -> tuple[str, ...]:
         titles: dict[tuple[str, ...], list[str]] = {}  # by the lines that they share
         for refusal in self.refusals:
             titles.setdefault(tuple(refusal.lines(self.show)), []).append(refusal.title)
@@ -352,7 +408,7 @@ class Unsolvable(LocatedError):
         for shared, together in titles.items():
             lines.append(f"cannot solve {'; '.join(together)}")
             lines += [f"  {line}" for line in shared]
-        return "\n".join(lines)
+        return tuple(lines)
 
     def data(self) -> dict[str, object]:
         return {"problems": [refusal.data(self.show) for refusal in self.refusals]}

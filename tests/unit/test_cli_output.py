@@ -53,7 +53,7 @@ def test_a_group_accepts_the_options_of_its_default_verb(
 
 def test_control_characters_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
     hostile = "a\x1b[2J\r\x9b1m\u202eb\n\tc"
-    spelled = "a\\x1b[2J\\r\\x9b1m\\u202eb\n\tc"
+    spelled = "a\\x1b[2J\\r\\x9b1m\\u202eb\\n\tc"
     assert plain(hostile) == spelled
     assert plain("naïve 日本 🐍") == "naïve 日本 🐍"
     report_error(UsageError(hostile, hostile), as_json=False)

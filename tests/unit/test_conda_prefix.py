@@ -46,8 +46,8 @@ class Warnings(Silent):
     def __init__(self) -> None:
         self.warnings: list[str] = []
 
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
+    def warn(self, text: str, *, hint: str = "") -> None:
+        self.warnings.append(text)
 
 
 class Bench:

@@ -8,7 +8,7 @@ import msgspec
 from envc.cli.commands import Group
 from envc.cli.documents_upkeep import CacheDocument, PruneDocument
 from envc.cli.options import AsJson, Quiet, make_context, span
-from envc.cli.output import count, mebibytes, print_json
+from envc.cli.output import count, mebibytes, print_json, say, say_path
 from envc.cli.parameters import option
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
@@ -36,9 +36,9 @@ def show(options: ShowOptions) -> int:
     if options.as_json:
         print_json(CacheDocument(folder=str(context.cache), parts=parts))
         return 0
-    print(context.cache)
+    say_path(context.cache)
     for part in parts:
-        print(f"  {part.part:<18}{part.entries:>8}  {mebibytes(part.size):>12}")
+        say(f"  {part.part:<18}{part.entries:>8}  {mebibytes(part.size):>12}")
     return 0
 
 

@@ -1,6 +1,5 @@
 """``envc init``, ``envc add`` and ``envc remove``, which keep the layout of the manifest."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +8,7 @@ import msgspec
 from envc.cli.commands import verb
 from envc.cli.options import Manifest as ManifestOption
 from envc.cli.options import Offline, Quiet, make_context
-from envc.cli.output import lock_lines
+from envc.cli.output import lock_lines, tell
 from envc.cli.parameters import argument, option
 from envc.cli.progress import Terminal
 from envc.pipeline.edit import EditRequest, edit_manifest, write_manifest
@@ -36,7 +35,7 @@ class InitOptions(msgspec.Struct, frozen=True, kw_only=True):
 def init(options: InitOptions) -> int:
     """Write a first manifest.toml into FOLDER."""
     path = write_manifest(options.folder, options.targets, options.python)
-    print(f"wrote {path}", file=sys.stderr)
+    tell(f"wrote {path}")
     return 0
 
 

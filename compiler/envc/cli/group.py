@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import click
 
 from envc import __version__
-from envc.cli.output import print_error
+from envc.cli.output import OutputFailed, print_error, tell
 from envc.cli.verbs import VERBS, load_verb
 
 
@@ -53,7 +55,14 @@ def run_by_click(args: list[str], as_json: bool) -> int:
     except click.ClickException as error:
         if as_json:
             print_error("usage", error.format_message(), None)
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        for line in shown.getvalue().splitlines():
+            tell(line)
         return 2
+    except OSError as error:
+        if error.filename is None and (args[0] not in VERBS or {"-h", "--help"} & set(args)):
+            raise OutputFailed(error) from None  # click itself writes help and versions
+        raise
     except click.Abort:
         raise KeyboardInterrupt from None

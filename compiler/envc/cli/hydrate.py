@@ -17,7 +17,7 @@ from envc.cli.options import (
     make_context,
     refuse_with_bundle,
 )
-from envc.cli.output import print_json
+from envc.cli.output import print_json, say_path
 from envc.cli.parameters import argument, option
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
@@ -97,5 +97,5 @@ def command(options: HydrateOptions) -> int:
     if options.as_json:
         print_json({"prefix": str(prefix), "made": made})
     else:
-        print(prefix)
+        say_path(prefix)
     return 0

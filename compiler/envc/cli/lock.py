@@ -18,7 +18,7 @@ from envc.cli.options import (
     limits,
     make_context,
 )
-from envc.cli.output import count, lock_lines, print_json
+from envc.cli.output import count, lock_lines, print_json, say
 from envc.cli.parameters import argument, option
 from envc.cli.progress import Terminal
 from envc.context import Context
@@ -122,9 +122,9 @@ def _verify(project: Project, context: Context, terminal: Terminal, as_json: boo
         print_json(found)
     else:
         for problem in found.problems:
-            print(f"{problem.where}: {problem.reason}")
+            say(f"{problem.where}: {problem.reason}")
     for package in found.yanked:
-        terminal.warn(f"{package}\n  hint: {package.hint}")
+        terminal.warn(str(package), hint=package.hint)
     for file in found.restored:
         terminal.note(f"{file} is no longer yanked; the lock will record that once a step that uses it is solved again")
     name = project.manifest.lock_path.name

@@ -1,24 +1,44 @@
-"""Text and JSON for users: data on standard output, everything else on standard error."""
+"""Text and JSON for users: data on standard output, everything else on standard error.
+
+All text passes through `plain` on its way out, because any of it may quote a lock, a store, an index or an archive.
+Standard output is data, so a failure to write it is an error. A failure to write to standard error is ignored: whether
+the work was done does not depend on whether someone could read about it.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
 from envc.errors import EnvcError
+from envc.model.hidden import HIDDEN
 
 if TYPE_CHECKING:
     from envc.pipeline.lock import LockOutcome
 
 _MAX_CHANGES = 40  # lines in one report
 _MAX_REASONS = 10
-# Characters that move the cursor, rename a window or change the direction of text; line ends and tabs are kept.
-_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+
+
+class OutputFailed(EnvcError):
+    """Standard output that cannot be written: a full disk, a closed file, or a pipe without a reader."""
+
+    hint = "the command itself is done, and only its output is missing; write the output to another place"
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error)
+        discard(sys.stdout)
+        self.reason = error.strerror or str(error)
+        self.is_unread = isinstance(error, BrokenPipeError)  # the reader of a pipe closed it, as `head` does
+
+    def __str__(self) -> str:
+        return f"standard output cannot be written: {self.reason}"
 
 
 def colours(stream: Any) -> bool:
@@ -26,16 +46,94 @@ def colours(stream: Any) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def print_json(value: object) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
-    sys.stdout.flush()
-
-
 def plain(text: str) -> str:
-    """The text with its control characters escaped, because messages may quote untrusted text."""
-    if text.isprintable():
+    """The text as one line without hidden characters: a control character or a line end is shown as its escape.
+
+    Hidden characters move the cursor, rename a window, change the direction of text, or are invisible. Tabs are kept.
+    """
+    if text.isascii() and text.isprintable():
         return text
-    return re.sub(_CONTROL, lambda found: repr(found[0])[1:-1], text)
+    return _escaped(text, lambda hidden: hidden if hidden == "\t" else ascii(hidden)[1:-1])
+
+
+def say(line: str) -> None:
+    """Write a line to standard output. Raises OutputFailed."""
+    _write(plain(line) + "\n")
+
+
+def say_path(path: Path) -> None:
+    """Write a path to standard output as it is, for programs that read it. Raises OutputFailed."""
+    _write(f"{path}\n")
+
+
+def print_json(value: object) -> None:
+    """Write JSON to standard output, with hidden characters as JSON's escapes. Raises OutputFailed."""
+    try:
+        text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    except UnicodeEncodeError:  # a path that is not UTF-8
+        import json
+
+        text = json.dumps(msgspec.to_builtins(value), indent=2)
+    shown = text.replace("\x7f", "\\u007f") if text.isascii() else _escaped(text, _json_escape)
+    _write(shown + "\n")
+    flush_output()
+
+
+def tell(line: str, label: str = "", colour: str = "") -> None:
+    """Write a line to standard error, after a label such as ``error``. Failures are ignored."""
+    try:
+        print(labelled(line, label, colour), file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        discard(sys.stderr)
+
+
+def flush_output() -> None:
+    """Write what standard output still holds. Raises OutputFailed."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise OutputFailed(error) from None
+
+
+def discard(stream: TextIO) -> None:
+    """Drop what a stream could not write, and all that follows, so that Python does not report it at exit."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+    except (OSError, ValueError):
+        pass
+
+
+def _write(text: str) -> None:
+    out = sys.stdout
+    try:
+        try:
+            out.write(text)
+        except UnicodeEncodeError:
+            errors = "surrogateescape" if out.encoding.lower() == "utf-8" else "backslashreplace"
+            out.flush()
+            out.buffer.write(text.encode(out.encoding, errors))
+    except OSError as error:
+        raise OutputFailed(error) from None
+
+
+def _escaped(text: str, escape: Callable[[str], str]) -> str:
+    return re.sub(f"[{HIDDEN}]", lambda found: escape(found[0]), text)
+
+
+def _json_escape(hidden: str) -> str:
+    """As JSON writes a character in a string. The line ends of the document itself are kept."""
+    import json
+
+    return hidden if hidden == "\n" else json.dumps(hidden)[1:-1]
+
+
+def labelled(line: str, label: str = "", colour: str = "") -> str:
+    """A line as `tell` writes it. `colour` is a parameter of ECMA-48's SGR, for terminals with colours."""
+    if colour and colours(sys.stderr):
+        label = f"\x1b[{colour}m{label}\x1b[0m"
+    return f"{label}: {plain(line)}" if label else plain(line)
 
 
 def print_error(code: str, message: str, hint: str | None, data: Mapping[str, object] | None = None) -> None:
@@ -46,25 +144,35 @@ def print_error(code: str, message: str, hint: str | None, data: Mapping[str, ob
 def report_error(error: EnvcError, as_json: bool) -> None:
     """Show an expected failure: the message and the hint."""
     if as_json:
-        print_error(error.code, str(error), error.hint, error.data())
-    label = "\x1b[1;31merror\x1b[0m" if colours(sys.stderr) else "error"
-    print(f"{label}: {plain(str(error))}", file=sys.stderr)
+        _try_json(error.code, str(error), error.hint, error.data())
+    first, *others = error.lines()
+    tell(first, "error", "1;31")
+    for line in others:
+        tell(line)
     if error.hint:
-        print(f"  hint: {plain(error.hint)}", file=sys.stderr)
+        tell(error.hint, "  hint")
 
 
 def report_bug(error: Exception, as_json: bool) -> None:
     """Show an unexpected failure in one line; with ENVC_TRACEBACK set, also its traceback."""
     if as_json:
-        print_error("internal", f"{type(error).__name__}: {error}", None)
-    description = plain(f"{type(error).__name__}: {error}")
-    print(f"error: unexpected failure, a bug in envc: {description}", file=sys.stderr)
+        _try_json("internal", f"{type(error).__name__}: {error}", None)
+    tell(f"unexpected failure, a bug in envc: {type(error).__name__}: {error}", "error")
     if os.environ.get("ENVC_TRACEBACK"):
         import traceback
 
-        traceback.print_exception(error)
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            tell(line)
     else:
-        print("  hint: run it again with ENVC_TRACEBACK=1 for a traceback, and report it", file=sys.stderr)
+        tell("run it again with ENVC_TRACEBACK=1 for a traceback, and report it", "  hint")
+
+
+def _try_json(code: str, message: str, hint: str | None, data: Mapping[str, object] | None = None) -> None:
+    """Write a failure as JSON where standard output can be written. The failure itself decides the exit code."""
+    try:
+        print_error(code, message, hint, data)
+    except OutputFailed:
+        pass
 
 
 def mebibytes(size: int) -> str:

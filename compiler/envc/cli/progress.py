@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from envc.cli.output import colours, plain
+from envc.cli.output import discard, labelled, plain, tell
 from envc.model.progress import SilentTask, Task
 
 if TYPE_CHECKING:
@@ -42,14 +43,17 @@ class _BarTask:
     def done(self) -> None:
         with self._owner.lock:
             self._finished = True
-            if self._id is not None:
-                self._owner.bars().remove_task(self._id)
-                self._id = None
+            bars = self._owner.bars() if self._id is not None else None
+            if bars is not None and self._id is not None:
+                bars.remove_task(self._id)
+            self._id = None
 
     def _draw(self) -> None:
         if self._finished or time.monotonic() - self._owner.started < _SHOW_AFTER:
             return
         bars = self._owner.bars()
+        if bars is None:
+            return
         amount = self._human(self._count) + (f"/{self._human(self._total)}" if self._total else "")
         if self._id is None:
             self._id = bars.add_task(self._label, total=self._total, amount=amount)
@@ -76,27 +80,29 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         with self.lock:
             if self._bars is not None:
-                self._bars.stop()
+                with suppress(OSError):
+                    self._bars.stop()
                 self._bars = None
 
     def task(self, label: str, total: int | None = None, unit: str = "") -> Task:
-        return _BarTask(self, label, total, unit) if self._draws else SilentTask()
+        return _BarTask(self, plain(label), total, unit) if self._draws else SilentTask()
 
     def note(self, text: str) -> None:
         if not self._quiet:
-            self._print(plain(text))
+            self._print(text)
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: str, *, hint: str = "") -> None:
         with self.lock:
             if text in self._warned:
                 return
             self._warned.add(text)
-        label = "\x1b[33mwarning\x1b[0m" if colours(sys.stderr) else "warning"
-        self._print(f"{label}: {plain(text)}")
+        self._print(text, "warning", "33")
+        if hint:
+            self._print(hint, "  hint")
 
-    def bars(self) -> Bars:
-        """The bars. The first call creates and draws them."""
-        if self._bars is None:
+    def bars(self) -> Bars | None:
+        """The bars, or None if they cannot be drawn. The first call creates and draws them."""
+        if self._bars is None and self._draws:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
@@ -106,15 +112,24 @@ class Terminal:
                 BarColumn(bar_width=28),
                 TextColumn("{task.fields[amount]}"),
             ]
-            self._bars = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bars.start()
+            bars = Progress(*columns, console=Console(stderr=True), transient=True)
+            try:
+                bars.start()
+            except (OSError, RuntimeError):  # the terminal is gone, or there are no threads to be had
+                self._draws = False
+            else:
+                self._bars = bars
         return self._bars
 
-    def _print(self, text: str) -> None:
+    def _print(self, text: str, label: str = "", colour: str = "") -> None:
         with self.lock:
-            if self._bars is not None:
-                from rich.text import Text
+            if self._bars is None:
+                tell(text, label, colour)
+                return
+            from rich.text import Text
 
-                self._bars.console.print(Text.from_ansi(text))
-            else:
-                print(text, file=sys.stderr)
+            shown = Text.from_ansi(labelled(text, label, colour))
+            try:
+                self._bars.console.print(shown)
+            except OSError:
+                discard(sys.stderr)

@@ -7,7 +7,7 @@ import msgspec
 
 from envc.cli.commands import verb
 from envc.cli.options import AsJson, MaxCandidates, Offline, Quiet, Refresh, TimeLimit, limits, make_context
-from envc.cli.output import print_json
+from envc.cli.output import print_json, say
 from envc.cli.parameters import option
 from envc.cli.progress import Terminal
 from envc.cli.solved import SolveDocument
@@ -117,7 +117,7 @@ def command(options: SolveOptions) -> int:
         print_json(SolveDocument.of(solution))
     else:
         for pin in solution.pins:
-            print(f"{pin.name}={pin.version}={pin.build}" if pin.kind == "conda" else f"{pin.name}=={pin.version}")
+            say(f"{pin.name}={pin.version}={pin.build}" if pin.kind == "conda" else f"{pin.name}=={pin.version}")
     return 0
 
 

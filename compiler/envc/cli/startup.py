@@ -12,9 +12,9 @@ Linux). Three more measures are part of the code that they speed up:
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` would first import enum, which takes time
 import gc
 import os
-import signal
 import sys
 
 _ALLOCATIONS = 100_000  # before the garbage collector runs; Python's default is 700
@@ -29,21 +29,40 @@ def collect_rarely() -> None:
     gc.set_threshold(_ALLOCATIONS)
 
 
+def open_standard_streams() -> None:
+    """Open the null device in place of standard streams that the caller closed, as in ``envc lock 2>&-``.
+
+    Otherwise the next file that is opened would take the number of the stream, and children would write to it. The
+    device is read-only as standard output: what was asked for cannot be written there, so writing it has to fail.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            file = os.open(os.devnull, os.O_RDONLY if number < 2 else os.O_WRONLY)  # takes the lowest free number
+            os.set_inheritable(file, file == number)
+            setattr(sys, name, os.fdopen(file, mode, closefd=False))
+
+
 def import_basics() -> None:
-    """Import the modules that every verb needs. Ctrl-C during that ends the process at once, without a message.
+    """Import the modules that every verb needs, while Ctrl-C ends the process at once and without a message.
 
     An extension module whose import is interrupted may stay half initialised and crash much later. No work has started
-    yet, so there is nothing to clean up. The cost is too small to measure. If SIGINT is ignored or has a handler other
-    than Python's, it is left unchanged.
+    yet, so there is nothing to clean up. The cost is too small to measure.
     """
-    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if is_default:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_at_interrupts()
     _import_msgspec()
     from envc.cli import output  # noqa: F401 - needed to report an interruption
 
-    if is_default:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+def end_at_interrupts() -> None:
+    """Let Ctrl-C end the process at once, unless SIGINT is ignored or has a handler other than Python's."""
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+
+
+def raise_interrupts() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt again, after `end_at_interrupts`."""
+    if _signal.getsignal(_signal.SIGINT) == _signal.SIG_DFL:
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
 
 
 def _import_msgspec() -> None:

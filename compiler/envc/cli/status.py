@@ -6,7 +6,7 @@ import msgspec
 
 from envc.cli.commands import verb
 from envc.cli.options import AsJson, Manifest, choose_manifest, make_context
-from envc.cli.output import count, print_json
+from envc.cli.output import count, print_json, say
 from envc.cli.parameters import argument
 from envc.cli.progress import Terminal
 from envc.locking.review.status import Status, status
@@ -37,7 +37,7 @@ def command(options: StatusOptions) -> int:
         print_json(shown)
     else:
         for line in _lines(shown):
-            print(line)
+            say(line)
     return 0
 
 

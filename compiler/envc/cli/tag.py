@@ -7,7 +7,7 @@ import msgspec
 from envc.cli.commands import verb
 from envc.cli.documents_upkeep import TagsDocument
 from envc.cli.options import AsJson, Manifest, Quiet, Store, make_context
-from envc.cli.output import print_json
+from envc.cli.output import print_json, say
 from envc.cli.parameters import argument, option
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
@@ -47,7 +47,7 @@ def command(options: TagOptions) -> int:
         print_json(TagsDocument(tags=tags))
     elif options.name is None:
         for tag in tags:
-            print(f"{tag.name}  {tag.lock}")
+            say(f"{tag.name}  {tag.lock}")
     else:
         terminal.note(f"{'removed the tag' if options.delete else 'tagged this lock as'} {options.name}")
     return 0

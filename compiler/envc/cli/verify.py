@@ -7,7 +7,7 @@ import msgspec
 
 from envc.cli.commands import verb
 from envc.cli.options import AsJson, Frozen, Manifest, Quiet, Steps, Store, Targets, make_context
-from envc.cli.output import count, print_json
+from envc.cli.output import count, print_json, say
 from envc.cli.parameters import option
 from envc.cli.progress import Terminal
 from envc.errors import UsageError
@@ -57,6 +57,6 @@ def command(options: VerifyOptions) -> int:
         print_json(verified)
     else:
         for problem in verified.problems:
-            print(f"{problem.where}: {problem.reason}")
+            say(f"{problem.where}: {problem.reason}")
     terminal.note(f"verified {count(verified.checked, 'item')}, {count(len(verified.problems), 'problem')}")
     return 1 if verified.problems else 0

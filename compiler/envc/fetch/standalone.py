@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from envc.errors import EnvcError, UsageError
+from envc.errors import SeveralLines, UsageError
 from envc.fetch.pypi.listing import ListedFile
 from envc.model.digest import Sha256, parse_sha256
 from envc.model.graph import Package
@@ -112,7 +112,7 @@ class StandalonePython(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class NoStandalone(EnvcError):
+class NoStandalone(SeveralLines):
     """The table has no archive of the interpreter that a step requires."""
 
     def __init__(self, requirement: str, reasons: tuple[str, ...], hint: str) -> None:
@@ -121,8 +121,8 @@ class NoStandalone(EnvcError):
         self.reasons = reasons
         self.hint = hint
 
-    def __str__(self) -> str:
-        return "\n".join([f"there is no standalone {self.requirement}", *(f"  {reason}" for reason in self.reasons)])
+    def lines(self) -> tuple[str, ...]:
+        return f"there is no standalone {self.requirement}", *(f"  {reason}" for reason in self.reasons)
 
     def data(self) -> dict[str, object]:
         return {"wanted": self.requirement, "reasons": list(self.reasons)}

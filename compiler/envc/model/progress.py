@@ -22,10 +22,10 @@ class Progress(Protocol):
         """Begin to report a piece of work. `unit` is "B" for bytes, else the name of the counted items."""
 
     def note(self, text: str) -> None:
-        """Print a line about finished work, such as "locked 3 environments in 1.2 s"."""
+        """Print one line about finished work, such as "locked 3 environments in 1.2 s"."""
 
-    def warn(self, text: str) -> None:
-        """Print a warning. The same warning is printed only once."""
+    def warn(self, text: str, *, hint: str = "") -> None:
+        """Print a warning of one line, and perhaps a hint. The same warning is printed only once."""
 
 
 class SilentTask:
@@ -54,6 +54,6 @@ class Silent:
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: str, *, hint: str = "") -> None:
         if text not in self.warnings:
             self.warnings.append(text)

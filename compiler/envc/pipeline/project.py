@@ -112,7 +112,7 @@ def warn_of_yanked(graph: LockGraph, context: Context, step_targets: Iterable[St
         from envc.locking.review.yanked import yanked
 
         for package in yanked(graph, step_targets):
-            context.progress.warn(f"{package}\n  hint: {package.hint}")
+            context.progress.warn(str(package), hint=package.hint)
 
 
 def require_lock(project: Project, selection: Selection) -> LockGraph:

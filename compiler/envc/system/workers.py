@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable
 from itertools import count
 
+from envc.errors import exhausted
+
 
 class Workers:
     """Threads that run tasks by rank, lowest first, then in the order of submission. They start when tasks arrive.
 
     They are daemon threads: an interpreter that exits after Ctrl-C does not wait for answers that are not needed any
-    more. A task must therefore leave nothing half-done behind at any moment. It handles its own expected errors.
+    more. A task must therefore leave nothing half-done behind at any moment. It handles its own expected errors, except
+    for the want of a resource such as memory, which leaves the task undone.
     """
 
     def __init__(self, limit: int, name: str) -> None:
@@ -34,8 +37,14 @@ class Workers:
             self._queue.put((rank, next(self._order), work))
             if self._queue.qsize() > self._idle and len(self._threads) < self._limit:
                 thread = threading.Thread(target=self._run, name=f"{self._name}-{len(self._threads)}", daemon=True)
-                thread.start()  # may fail, or be interrupted; then there is nothing to join
-                self._threads.append(thread)
+                try:
+                    thread.start()  # may fail, or be interrupted; then there is nothing to join
+                except RuntimeError:
+                    if not self._threads:
+                        raise
+                    self._limit = len(self._threads)  # this machine allows no more threads
+                else:
+                    self._threads.append(thread)
 
     def stop(self) -> None:
         """Drop all tasks that have not started."""
@@ -61,7 +70,7 @@ class Workers:
                 return
             try:
                 work()
-            except Exception:
+            except Exception as error:
                 # After `stop`, the resources of a task may have been closed, and its result is not needed.
-                if not self._stopped:
+                if not self._stopped and exhausted(error) is None:
                     raise

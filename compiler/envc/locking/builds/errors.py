@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from envc.errors import EnvcError, Unusable
+from envc.errors import EnvcError, SeveralLines, Unusable
 
 _TAIL = 25  # lines of a failed build that are shown
 
 
-class BadSource(Unusable):
+class BadSource(SeveralLines, Unusable):
     """Sources that cannot be used: a hostile archive, a project without metadata, or the wrong project."""
 
-    def __str__(self) -> str:
-        return f"{self.what} cannot be used: {self.reason}"
+    def __init__(self, what: str, reason: str, hint: str | None = None, details: tuple[str, ...] = ()) -> None:
+        super().__init__(what, reason, hint)
+        self.details = details  # further lines of the message
+
+    def lines(self) -> tuple[str, ...]:
+        return f"{self.what} cannot be used: {self.reason}", *(f"  {line}" for line in self.details)
 
 
-class BuildFailed(EnvcError):
+class BuildFailed(SeveralLines):
     """A build that ended with an error, or without a wheel."""
 
     def __init__(self, what: str, step: str, output: str) -> None:
@@ -26,9 +30,10 @@ class BuildFailed(EnvcError):
             "build the wheel on a machine where that works and name it instead, or choose a release that has wheels"
         )
 
-    def __str__(self) -> str:
-        lines = self.output.strip().splitlines()[-_TAIL:]
-        return "\n".join([f"{self.what} cannot be built: {self.step} failed", *(f"  {line}" for line in lines)])
+    def lines(self) -> tuple[str, ...]:
+        tail = self.output.strip().splitlines()[-_TAIL:]
+        # The bar sets the output of the build apart from envc's own lines, such as a hint.
+        return f"{self.what} cannot be built: {self.step} failed", *(f"  | {line}" for line in tail)
 
     def data(self) -> dict[str, object]:
         return {"what": self.what, "step": self.step, "output": self.output}
@@ -69,7 +74,7 @@ class BuildElsewhere(EnvcError):
         return f"{self.what} was built on {self.python} and cannot be built again on {self.machine}: {self.reason}"
 
 
-class BuildMismatch(EnvcError):
+class BuildMismatch(SeveralLines):
     """A wheel that differs from the locked one when it is built again."""
 
     def __init__(self, what: str, expected: str, actual: str, python: str) -> None:
@@ -83,10 +88,11 @@ class BuildMismatch(EnvcError):
             "and bundle the wheel that it builds"
         )
 
-    def __str__(self) -> str:
+    def lines(self) -> tuple[str, ...]:
         return (
-            f"{self.what}, built again, is not the wheel that was locked on {self.python}\n"
-            f"  expected sha256 {self.expected}\n  actual   sha256 {self.actual}"
+            f"{self.what}, built again, is not the wheel that was locked on {self.python}",
+            f"  expected sha256 {self.expected}",
+            f"  actual   sha256 {self.actual}",
         )
 
     def data(self) -> dict[str, object]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from textwrap import indent
 
 import msgspec
 
@@ -167,7 +166,8 @@ class RunBuilds:
         try:
             solution = self.build(problem, index, self._solve(problem, index))
         except SolverError as error:
-            raise BadSource(name, f"its build requirements cannot be solved\n{indent(str(error), '  ')}") from None
+            details = tuple(str(error).splitlines())
+            raise BadSource(name, "its build requirements cannot be solved", details=details) from None
         finally:
             self._building.pop()
         pins = self._origins.complete(solution, index.view).pins

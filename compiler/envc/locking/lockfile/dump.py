@@ -20,14 +20,16 @@ from envc.model.graph import (
     Package,
     PackageRef,
 )
+from envc.model.hidden import HIDDEN
 
 HEADER = """\
 # Made by envc from the manifest beside it. To change it, change the manifest and run `envc lock`.
 """
 _WIDTH = 118  # a short array is broken into lines if its line would be longer
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_SPECIAL = re.compile(r'[\x00-\x1f\x7f"\\]')
-_LITERAL = re.compile(r"[^\x00-\x1f\x7f']*")
+# Hidden characters are escaped as well as those that TOML demands, so that a review sees what a lock says.
+_SPECIAL = re.compile(rf'[{HIDDEN}"\\]')
+_LITERAL = re.compile(rf"[^{HIDDEN}']*")
 _ESCAPES = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 # Options in the order of the file; others follow by name. Each of these is written on one line. Every other array or
 # table may grow, so it is broken into lines.
@@ -202,4 +204,5 @@ def _dump_string(text: str) -> str:
 
 def _escape(match: re.Match[str]) -> str:
     character = match.group()
-    return _ESCAPES.get(character) or f"\\u{ord(character):04x}"
+    code = ord(character)
+    return _ESCAPES.get(character) or (f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}")

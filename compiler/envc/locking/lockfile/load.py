@@ -27,6 +27,7 @@ from envc.model.graph import (
     SourceFile,
     target_name_of,
 )
+from envc.model.hidden import HIDDEN
 from envc.model.lock_lines import LockedInput
 
 # Ids, names, versions, builds and layouts become parts of paths. None of them can contain an address.
@@ -57,6 +58,7 @@ def loads(text: str, path: Path | None = None) -> LockGraph:
     path = path or _UNTITLED
     if "<<<<<<<" in text and (sides := split_conflict(text)) is not None:
         raise LockConflict(path, *sides)
+    _check_visible(text, path)
     try:
         raw: dict[str, Any] = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
@@ -104,6 +106,16 @@ def decode(data: bytes, path: Path) -> str:
 
 
 _RESTORE = "restore it from version control, or delete it and run `envc lock`"
+
+
+def _check_visible(text: str, path: Path) -> None:
+    """Refuse hidden characters: a reviewer would see another text than this one. TOML itself forbids those of ASCII."""
+    if text.isascii():
+        return
+    found = re.search(rf"(?![\x00-\x7f])[{HIDDEN}]", text)
+    if found is not None:
+        line = text.count("\n", 0, found.start()) + 1
+        raise LockFileError(path, f"holds the hidden character U+{ord(found[0]):04X} in line {line}", _RESTORE)
 
 
 def _check_version(version: object, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from envc.errors import DigestMismatch, EnvcError
+from envc.errors import DigestMismatch, SeveralLines
 from envc.model.digest import Sha256, parse_sha256
 from envc.model.environment import EnvironmentMember
 from envc.model.progress import Progress
@@ -27,7 +27,7 @@ from envc.shipping.unpack.wheel import Wheel, open_wheel
 from envc.system.atomic_file import write_file
 
 
-class MetadataMismatch(EnvcError):
+class MetadataMismatch(SeveralLines):
     """The requirements of an artifact differ from those in the metadata it was locked with."""
 
     hint = (
@@ -40,11 +40,11 @@ class MetadataMismatch(EnvcError):
         self.missing = missing  # locked, and not stated by the artifact
         self.unlocked = unlocked  # stated by the artifact, and not locked
 
-    def __str__(self) -> str:
+    def lines(self) -> tuple[str, ...]:
         lines = [f"the metadata in {self.file} differs from the metadata it was locked with"]
         lines += [f"  the lock says it requires {requirement}; the file does not" for requirement in self.missing]
         lines += [f"  the file requires {requirement}; the lock does not say that" for requirement in self.unlocked]
-        return "\n".join(lines)
+        return tuple(lines)
 
     def data(self) -> dict[str, object]:
         return {"file": self.file, "missing": list(self.missing), "unlocked": list(self.unlocked)}

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from envc.errors import EnvcError
+from envc.errors import SeveralLines
 from envc.model.digest import sha256
 from envc.model.kinds import InterpreterKind, OwnInterpreterKind
 from envc.shipping.machine import probe
@@ -109,7 +109,7 @@ def find_interpreter(
     return find_host_python(python, environ, cache) if kind == HOST else own_python(kind, PLATFORMS[platform])
 
 
-class NoInterpreter(EnvcError):
+class NoInterpreter(SeveralLines):
     """This machine has no interpreter for the Python that an environment was locked for."""
 
     def __init__(self, required: str, found: tuple[str, ...]) -> None:
@@ -118,9 +118,8 @@ class NoInterpreter(EnvcError):
         self.found = found  # "CPython 3.11.7 in /usr/bin/python3"
         self.hint = f"install {required}, or name its executable in ENVC_PYTHON"
 
-    def __str__(self) -> str:
-        lines = [f"this machine has no {self.required} that envc can find"]
-        return "\n".join([*lines, *(f"  found {what}" for what in self.found)])
+    def lines(self) -> tuple[str, ...]:
+        return f"this machine has no {self.required} that envc can find", *(f"  found {what}" for what in self.found)
 
     def data(self) -> dict[str, object]:
         return {"wanted": self.required, "found": list(self.found)}
