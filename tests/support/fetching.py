@@ -27,7 +27,7 @@ def fetching(
     return FetchContext(
         settings=settings,
         keyring=keyring,
-        client=Client(keyring, read_timeout=60.0, retries=RetryPolicy(first=0.001)),
+        client=Client(keyring, transport=settings.transport, read_timeout=60.0, retries=RetryPolicy(first=0.001)),
         progress=progress or Silent(),
         now=now,
         offline=offline,

@@ -274,8 +274,30 @@ def test_netrc_is_looked_up_by_host(server: IndexServer, tmp_path: Path) -> None
     netrc.write_text("machine 127.0.0.1 login me password secret\n")
     netrc.chmod(0o600)
     server.behaviour.auth = ("me", "secret")
-    with client(Keyring(netrc)) as http:
+    keyring = Keyring(netrc)
+    keyring.declare("pypi", server.url)
+    with client(keyring) as http:
         assert http.get("pypi", "the page", server.base + PAGE, limit=LIMIT).status == 200
+
+
+def test_a_netrc_login_is_never_sent_in_the_clear_because_a_page_says_so(tmp_path: Path) -> None:
+    """The netrc file has no schemes. Only a server that is named with http, and not by a page, gets one over http."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine packages.example.com login me password secret\n")
+    keyring = Keyring(netrc)
+    keyring.declare("internal", "https://packages.example.com/simple")
+    assert keyring.login("https://packages.example.com/simple/demo/") == Login("me", "secret")
+    assert keyring.login("https://packages.example.com:8443/other") == Login("me", "secret")
+    for plain in (
+        "http://packages.example.com/f.whl",
+        "http://packages.example.com:443/f",
+        "http://packages.example.com:8080/f",
+    ):
+        assert keyring.login(plain) is None
+        assert keyring.login_after_refusal(plain) is None
+    keyring.declare("plain", "http://packages.example.com:8080/simple")
+    assert keyring.login("http://packages.example.com:8080/f") == Login("me", "secret")
+    assert keyring.login("http://packages.example.com/f.whl") is None
 
 
 def test_the_default_entry_of_a_netrc_is_ignored(tmp_path: Path) -> None:

@@ -101,15 +101,14 @@ class Git:
         """Check out a commit into a new folder, as a repository of its own. Errors as for `commit`."""
         what = f"commit {commit[:12]} of {name}"
         mirror = self._mirror_with(name, url, commit)
-        self._run(what, url, "clone", "--quiet", "--no-checkout", "--", str(mirror), str(folder))
+        clone = ("clone", "--quiet", "--no-checkout", "--", str(mirror), str(folder))
+        self._run(what, url, *clone, transports=("file",))
         self._run(what, url, "checkout", "--quiet", "--detach", commit, folder=folder)
         if (folder / ".gitmodules").is_file():
             # The commits of submodules are part of this commit, so they are as fixed as its files. Relative URLs are
-            # relative to the real repository. A remote repository must not refer to folders of this machine.
+            # relative to the real repository.
             self._run(what, url, "remote", "set-url", "origin", url, folder=folder)
-            transports = ("file", *_TRANSPORTS) if url.startswith("file://") else _TRANSPORTS
-            update = ("submodule", "--quiet", "update", "--init", "--recursive")
-            self._run(what, url, *update, folder=folder, transports=transports)
+            self._run(what, url, "submodule", "--quiet", "update", "--init", "--recursive", folder=folder)
 
     def read(self, name: str, url: str, commit: str, path: str) -> bytes | None:
         """A file of a commit; None if there is no such file. Errors as for `commit`."""
@@ -160,9 +159,13 @@ class Git:
         url: str,
         *arguments: str,
         folder: Path | None = None,
-        transports: tuple[str, ...] = ("file", *_TRANSPORTS),
+        transports: tuple[str, ...] = (),
     ) -> str:
+        """The output of git. `transports` are those that it may use, by default those that `url` may refer to: a
+        repository from elsewhere must not refer to folders of this machine."""
         import subprocess
+
+        transports = transports or (("file", *_TRANSPORTS) if url.startswith("file://") else _TRANSPORTS)
 
         location = ("-C", str(folder)) if folder is not None else ()
         try:
@@ -194,7 +197,11 @@ class Git:
             if variables.get(variable):
                 for name in git_names:
                     variables.setdefault(name, variables[variable])
-        if url.startswith(("https://", "http://")) and (login := self._keyring.login(url)) is not None:
+        login = None
+        if url.startswith(("https://", "http://")):
+            self._keyring.allow_plain(url)  # only the manifest names repositories
+            login = self._keyring.login(url)
+        if login is not None:
             scheme, _, rest = url.partition("://")
             helper = f"credential.{scheme}://{rest.partition('/')[0]}.helper"
             first = int(variables.get("GIT_CONFIG_COUNT") or 0)

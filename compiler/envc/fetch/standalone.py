@@ -17,6 +17,8 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from envc.errors import SeveralLines, UsageError
+from envc.fetch.net.settings import is_usable
+from envc.fetch.net.urls import named_by
 from envc.fetch.pypi.listing import ListedFile
 from envc.model.digest import Sha256, parse_sha256
 from envc.model.graph import Package
@@ -290,6 +292,10 @@ def archive_urls(file: str, settings: Standalone, environ: Mapping[str, str], ro
             raise UsageError("the URL of standalone interpreters holds a login", "put it into a netrc file")
         if "://" not in base:
             base = Path(root, base).absolute().as_uri()
+        if not is_usable(base):
+            raise UsageError(
+                "the URL of standalone interpreters cannot be used", "write https://…, file:///… or a path"
+            )
         base = base.rstrip("/")
         return (f"{base}/{quote(file)}", *((f"{base}/{match['build']}/{quote(file)}",) if match else ()))
     table = read_table(table_path(settings, root))
@@ -297,14 +303,19 @@ def archive_urls(file: str, settings: Standalone, environ: Mapping[str, str], ro
     for row in table:
         for each in row.files:
             if each.filename == file:
-                return (each.url,)
+                return _reachable(each.url)
             if (match is None) == (_CPYTHON.fullmatch(each.filename) is None):
                 neighbour = neighbour or each.url
     if not neighbour:
         return ()
     if match is None:
-        return (f"{neighbour.rpartition('/')[0]}/{quote(file)}",)
-    return (f"{neighbour.rsplit('/', 2)[0]}/{match['build']}/{quote(file)}",)
+        return _reachable(f"{neighbour.rpartition('/')[0]}/{quote(file)}")
+    return _reachable(f"{neighbour.rsplit('/', 2)[0]}/{match['build']}/{quote(file)}")
+
+
+def _reachable(url: str) -> tuple[str, ...]:
+    """The URL, if a table, which is a file of this machine, may name it."""
+    return (url,) if named_by("file:///", url) is not None else ()
 
 
 def stated_digest(file: str, settings: Standalone, root: Path) -> str | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from envc.errors import UsageError
 from envc.fetch.net.credentials import Keyring, split_credentials
-from envc.fetch.net.urls import TOKEN_HINT, holds_token, redact
+from envc.fetch.net.urls import TOKEN_HINT, holds_token, is_local, redact
 from envc.model.digest import short_digest
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def known_channel(text: str, locations: Mapping[str, ChannelLocation]) -> str:
 def _is_usable(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme == "file" or (parts.scheme in ("http", "https") and bool(parts.hostname))
+        return is_local(url) or (parts.scheme in ("http", "https") and bool(parts.hostname))
     except ValueError:
         return False
 

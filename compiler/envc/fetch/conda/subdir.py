@@ -15,7 +15,6 @@ import time
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import urljoin, urlsplit
 
 import msgspec
 
@@ -23,8 +22,8 @@ from envc.errors import OfflineMiss, SourceUnreachable
 from envc.fetch.conda.channel_locations import ChannelLocation
 from envc.fetch.conda.slices import Damaged, Slices, append_index
 from envc.fetch.context import FetchContext
-from envc.fetch.net.credentials import split_credentials
 from envc.fetch.net.http import Reply, max_age
+from envc.fetch.net.urls import named_by
 from envc.model.decoders import decode
 from envc.model.digest import Digesting, Sha256
 from envc.model.progress import Task
@@ -90,15 +89,10 @@ class Subdir:
         return self._resolve(self._note.base_url, file)
 
     def _resolve(self, base: str, file: str) -> str:
-        try:
-            url = urljoin(urljoin(self._url, base if not base or base.endswith("/") else base + "/"), file)
-            # A channel may refer to any web server, but not to files of this machine, and it must not supply a login.
-            if urlsplit(url).scheme in ("http", "https") or (
-                self.location.folder is not None and url.startswith("file:")
-            ):
-                return split_credentials(url)[0]
-        except ValueError:
-            pass
+        folder = named_by(self._url, base if not base or base.endswith("/") else base + "/")
+        url = named_by(folder, file) if folder is not None else None
+        if url is not None:
+            return url
         raise SourceUnreachable(self.location.name, f"{self.name}/{file}", "its base URL cannot be used")
 
 

@@ -47,6 +47,10 @@ KeyringLookup = Callable[[tuple[str, ...], str], tuple[str, str] | None]  # (ser
 class Keyring:
     """Logins of sources by server (scheme, host and port), and of a netrc file by host. Thread-safe.
 
+    `login` alone decides which login goes with a request. A login is for one server, so none follows a redirect or a
+    link to another one. A netrc file names hosts without a scheme: its logins go to https, and to http only for servers
+    that the manifest, the user or the environment names with http. A page cannot have one sent in the clear.
+
     The ``default`` entry of a netrc file is ignored: it would be sent to every host that a page names.
     """
 
@@ -64,6 +68,7 @@ class Keyring:
         self._by_host: dict[str, Login] | None = None
         self._by_server: dict[tuple[str, str, int], Login] = {}
         self._services: dict[tuple[str, str, int], str] = {}  # URLs of declared sources
+        self._plain: set[tuple[str, str, int]] = set()  # servers that are named with http, not by a page
         self._looked_up: dict[tuple[str, str, int], Login | None] = {}  # results of `lookup`
         self._lock = threading.Lock()
 
@@ -75,21 +80,26 @@ class Keyring:
         if user or password:
             self.add(url, Login(user, password))
         self._services[_server(url)] = url
+        self.allow_plain(url)
 
     def add(self, url: str, login: Login) -> None:
         """Use this login for requests to the scheme, host and port of `url`."""
         self._by_server[_server(url)] = login
 
+    def allow_plain(self, url: str) -> None:
+        """Allow logins of the netrc file for the server of this URL over http. The URL must not come from a page."""
+        self._plain.add(_server(url))
+
     def login(self, url: str) -> Login | None:
         """The login for a request, or None. Raises ValueError for a URL with an invalid port."""
         server = _server(url)
-        known = self._by_server.get(server)
+        known = self._by_server.get(server)  # for exactly this scheme
         if known is not None and known.password:
             return known
         with self._lock:
             if self._by_host is None:
                 self._by_host = _read_netrc(self._netrc)
-        found = self._by_host.get(server[1])
+        found = self._by_host.get(server[1]) if server[0] == "https" or server in self._plain else None
         if known is None or (found is not None and found.user == known.user):
             return found
         return self.login_after_refusal(url) or known

@@ -20,6 +20,7 @@ from envc.errors import SourceUnreachable
 from envc.fetch.net.credentials import Keyring
 from envc.fetch.net.pools import CLIENT_CERTIFICATE_HINT, Pools
 from envc.fetch.net.settings import Transport
+from envc.fetch.net.urls import named_by
 from envc.system.retries import LONGEST_RETRY_AFTER, RetryPolicy
 
 if TYPE_CHECKING:
@@ -263,11 +264,11 @@ class Client:
                 return stream
             stream.close()
             try:
-                following = urljoin(url, location)
-                scheme = urlsplit(following).scheme
+                urlsplit(urljoin(url, location)).port  # noqa: B018 - raises ValueError if it is not a port
             except ValueError:
                 raise RequestFailed("it redirects to a malformed URL") from None
-            if scheme not in ("http", "https") or (scheme == "http" and url.startswith("https:")):
+            following = named_by(url, location)
+            if following is None or (url.startswith("https:") and not following.startswith("https:")):
                 raise RequestFailed("it redirects away from https")
             url = following
         raise RequestFailed(f"more than {_REDIRECTS} redirects")

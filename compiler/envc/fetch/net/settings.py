@@ -20,7 +20,7 @@ import msgspec
 from envc.context import cache_folder
 from envc.errors import UsageError
 from envc.fetch.net.credentials import Keyring, KeyringLookup, Login
-from envc.fetch.net.urls import holds_token
+from envc.fetch.net.urls import holds_token, is_local
 
 _LOGIN = r"ENVC_SOURCE_([A-Z0-9_]+)_(?:USERNAME|PASSWORD)"
 _PIP_KEYS = (
@@ -97,9 +97,9 @@ def is_usable(url: str) -> bool:
     """Whether envc can read from this URL: its scheme is supported, and it has a valid host and port."""
     try:
         parts = urlsplit(url)
-        return parts.scheme == "file" or (
-            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        )
+        if parts.scheme == "file":
+            return is_local(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
 

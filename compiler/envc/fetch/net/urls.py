@@ -1,4 +1,8 @@
-"""URLs that a manifest may contain: well-formed and without secrets, because manifests are committed."""
+"""URLs that a manifest, a page or a server may name.
+
+A manifest may contain only well-formed URLs without secrets, because manifests are committed. A document from elsewhere
+may name only places that are at least as far away as itself (`named_by`).
+"""
 
 from __future__ import annotations
 
@@ -53,12 +57,55 @@ def url_mistake(url: str, schemes: frozenset[str] | None = None) -> tuple[str, s
             "holds a user name or password, which a manifest must not",
             "remove it; envc finds logins in a netrc file, a keyring or environment variables",
         )
+    if parts.scheme == "file" and not is_local(url):
+        return f"{url!r} is not a file of this machine", "write file:///…; a share of another host has to be mounted"
     return None
 
 
 def git_mistake(url: str) -> tuple[str, str | None] | None:
     """As `url_mistake`, for the URL of a git repository, which may also be written ``git@host:path``."""
     return None if re.fullmatch(_SCP_LIKE, url) else url_mistake(url, GIT_SCHEMES)
+
+
+def named_by(document: str, reference: str) -> str | None:
+    """The absolute URL that a document means by a reference, without login and fragment; None if it may not name that.
+
+    `document` is the URL of a page, of repodata, or of a request that is redirected. A document from the web may name
+    only places on the web; one of this machine may name files of this machine as well. This is the only function that
+    resolves references from outside.
+    """
+    from urllib.parse import urljoin, urlsplit
+
+    from envc.fetch.net.credentials import split_credentials
+
+    try:
+        url = urljoin(document, reference).partition("#")[0]
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https"):
+            return split_credentials(url)[0] if parts.hostname else None
+        is_allowed = document.startswith("file:") and not parts.netloc and is_local(url)
+        return url if is_allowed else None
+    except ValueError:
+        return None
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL names a file of this machine, and not a share of another host.
+
+    Windows opens ``file://host/share``, ``file:////host/share`` and ``\\\\host\\share`` over the network, and logs in
+    to the host as the user. Raises ValueError for a malformed URL.
+    """
+    from urllib.parse import unquote, urlsplit
+
+    parts = urlsplit(url)
+    path = unquote(parts.path)
+    return (
+        parts.scheme == "file"
+        and parts.netloc in ("", "localhost")
+        and "\\" not in parts.path  # a path of this machine has it escaped
+        and "\0" not in path
+        and not path.replace("\\", "/").startswith(("//", "/??/"))
+    )
 
 
 def local_path(url: str) -> Path:

@@ -14,11 +14,11 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote
 
 import msgspec
 
-from envc.fetch.net.credentials import split_credentials
+from envc.fetch.net.urls import named_by
 from envc.model.decoders import decode
 from envc.model.reason import plain_reason
 from envc_solvers.pypi.language.index import File
@@ -29,7 +29,6 @@ ADVERTISED = "yes"
 
 _HEX = re.compile(r"[0-9a-f]{64}").fullmatch
 _LARGEST = 1 << 53  # bytes; larger sizes are ignored
-_WEB = ("http://", "https://")
 _SAFE_NAME = re.compile(r"\w[\w.+!~-]{0,239}").fullmatch
 # Most indexes state such URLs. Using them as they are saves seconds on a large lock.
 _PLAIN_URL = re.compile(r"https?://[\w.:-]+/[^@#\s]*").fullmatch
@@ -149,7 +148,9 @@ def _parse_html(body: bytes, url: str) -> Listing:
 
     parser = IndexHTMLParser()
     parser.feed(body.decode("utf-8", errors="replace"))
-    base = urljoin(url, parser.base_url) if parser.base_url else url
+    base = named_by(url, parser.base_url) if parser.base_url else url
+    if base is None:
+        raise ValueError("its base URL cannot be used")
     entries = []
     for anchor in parser.anchors:
         href = anchor.get("href")
@@ -176,7 +177,7 @@ def _parse_html(body: bytes, url: str) -> Listing:
 def listed(entry: PageEntry, base: str) -> ListedFile | None:
     """An entry of a page at `base` as a file, or None if it is invalid."""
     name = entry.filename
-    address = entry.url if _PLAIN_URL(entry.url) else _absolute(entry.url, base)
+    address = entry.url if _PLAIN_URL(entry.url) else named_by(base, entry.url)
     if address is None or not _SAFE_NAME(name):
         return None
     sha256 = entry.hashes.sha256
@@ -214,18 +215,6 @@ def _core(entry: PageEntry) -> str:
         return ""
     digest = stated.get("sha256", ADVERTISED) if isinstance(stated, dict) else ADVERTISED
     return digest if _HEX(digest) else ADVERTISED
-
-
-def _absolute(url: str, base: str) -> str | None:
-    """The absolute URL, or None if it is neither on the web nor, on a page from disk, a file."""
-    try:
-        url = urljoin(base, url).partition("#")[0]
-        scheme, host, *_ = urlsplit(url)
-        if scheme == "file":
-            return url if base.startswith("file:") and not host else None
-        return split_credentials(url)[0] if url.startswith(_WEB) and host else None
-    except ValueError:
-        return None
 
 
 def _seconds(moment: datetime) -> int:

@@ -110,7 +110,8 @@ class References:
         if self._offline:
             raise OfflineMiss(file)
         try:
-            return self._artifacts.obtain(_ADDRESS, ListedFile(File(name=file, sha256=expected or "", size=size), url))
+            listed = ListedFile(File(name=file, sha256=expected or "", size=size), url)
+            return self._artifacts.obtain_named(_ADDRESS, listed)
         except DigestMismatch as error:
             if dependency.sha256 is None:
                 error.hint = _CHANGED.format(name=dependency.requirement.name)

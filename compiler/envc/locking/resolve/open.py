@@ -25,9 +25,13 @@ if TYPE_CHECKING:
 
 def open_origins(manifest: Manifest, context: Context) -> Indexes:
     """The indexes of a manifest. Use it as a context manager."""
+    fetching = fetch_context(read_settings(context.environ), context)
+    archives = manifest.standalone.url or context.environ.get("PBS_INSTALLER_BASE_URL", "")
+    if archives.startswith("http:"):
+        fetching.keyring.allow_plain(archives)
     return Indexes(
         {name: source for name, source in manifest.sources.items() if source.kind != "conda"},
-        fetch_context(read_settings(context.environ), context),
+        fetching,
         root=manifest.root,
         locators={"interpreter": lambda member: _archives(member, manifest, context)},
     )
