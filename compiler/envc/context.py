@@ -37,6 +37,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     refresh: bool = False  # query the indexes again, however recent the cached data is
     force: bool = False  # continue on a machine that does not meet the requirements of an environment
     limits: Limits = Limits()
+    find_cache: Callable[[], Path] | None = None  # None: the folder that the environment variables name, unchecked
 
     @property
     def now(self) -> datetime:
@@ -52,7 +53,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cache(self) -> Path:
-        return cache_folder(self.environ)
+        return self.find_cache() if self.find_cache is not None else cache_folder(self.environ)
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import jsonschema
@@ -174,17 +177,81 @@ def test_the_cache_can_be_shown_and_pruned_and_is_filled_again(bundled: Workplac
     assert "environments" in bundled.ok("cache", "show").out
     assert bundled.ok("cache").out == bundled.ok("cache", "show").out
     assert bundled.ok("cache", "prune", "--json").json["entries"] == 0
-    dry = checked("cache", bundled.ok("cache", "prune", "--dry-run", "--json", ENVC_NOW=LATER).json)
+    later = bundled.ok("cache", "prune", "--json", ENVC_NOW=LATER)
+    assert "was last used" in later.err and list(bundled.cache.glob("envs/*")), "a wrong clock makes nothing old"
+    time.sleep(1.2)
+    (state,) = bundled.cache.glob("envs/*/.envc/prefix.json")
+    os.utime(state)
+    unused = ["cache", "prune", "--unused", "1s", "--json"]
+    dry = checked("cache", bundled.ok(*unused, "--dry-run", ENVC_NOW=LATER).json)
     assert dry["entries"] > 0 and dry["removed"] is False  # type: ignore[index]
-    assert bundled.ok("cache", "prune", "--json", ENVC_NOW=LATER).json["entries"] == dry["entries"]  # type: ignore[index]
-    assert not list(bundled.cache.glob("envs/*"))
-    index = [one for one in bundled.ok("cache", "show", "--json").json["parts"] if one["part"] == "index"]
-    assert index[0]["entries"] == 0, "pages and metadata are also removed by age"
+    assert bundled.ok(*unused, ENVC_NOW=LATER).json["entries"] == dry["entries"]  # type: ignore[index]
+    assert state.exists() and not list(bundled.cache.glob("artifacts/*/*/*.whl"))
     assert bundled.ok("run", "train").out == "step train alpha 1.1 hello there\n"
     bundled.ok("cache", "prune", "--all")
     assert bundled.ok("cache", "show", "--json").json["parts"] == []
     assert bundled.ok("run", "train").out == "step train alpha 1.1 hello there\n"
     assert "contradict" in bundled.fails(2, "cache", "prune", "--all", "--unused", "1 day").err
+
+
+def test_a_home_folder_is_no_cache_and_loses_nothing(bundled: Workplace, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "Documents").mkdir(parents=True)
+    (home / "Documents/thesis.tex").write_text("years of work")
+    (home / "code").mkdir()
+    for arguments in (["cache", "prune", "--all"], ["cache", "show"], ["run", "train"], ["bundle"], ["lock", "-U"]):
+        failed = bundled.fails(1, *arguments, ENVC_CACHE_DIR=str(home))
+        assert f"{home} is not empty, and is no cache of envc" in failed.err
+        assert str(home / "envc-cache") in failed.err
+    assert files(home) == ["Documents/thesis.tex"]
+    # Earlier versions used it, and left an index there. It stays a cache, and the user's files stay as well.
+    (home / "index-v3.sqlite").write_bytes(b"")
+    bundled.ok("run", "train", ENVC_CACHE_DIR=str(home))
+    assert (home / ".envc-cache").exists()
+    bundled.ok("cache", "prune", "--all", ENVC_CACHE_DIR=str(home))
+    assert files(home / "Documents") == ["thesis.tex"]
+    assert (home / "code").is_dir() and not list(home.glob("envs/*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX features")
+def test_a_cache_that_every_user_may_change_is_not_used(bundled: Workplace, tmp_path: Path) -> None:
+    cache, temporary = tmp_path / "shared", tmp_path / "tmp"
+    cache.mkdir(mode=0o777)
+    temporary.mkdir()
+    cache.chmod(0o777)
+    places = {"ENVC_CACHE_DIR": str(cache), "TMPDIR": str(temporary)}
+    first = bundled.ok("run", "train", **places)
+    (private,) = temporary.glob("envc-*")
+    assert first.err.count("warning") == 1
+    assert f"{cache} may be written by every user (mode 0777)" in first.err and str(private) in first.err
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    assert list(cache.iterdir()) == [] and list(private.glob("envs/*"))
+    cache.chmod(0o755)
+    assert bundled.ok("run", "train", **places).err.count("warning") == 0
+    assert list(cache.glob("envs/*"))
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can give files away")
+def test_a_cache_of_another_user_or_group_is_used_only_if_it_is_shared_on_purpose(
+    bundled: Workplace, tmp_path: Path
+) -> None:
+    cache, temporary = tmp_path / "shared", tmp_path / "tmp"
+    cache.mkdir()
+    temporary.mkdir()
+    places = {"ENVC_CACHE_DIR": str(cache), "TMPDIR": str(temporary)}
+    for owner, group, mode, reason in (
+        (12345, 0, 0o755, "belongs to user 12345"),
+        (0, 12345, 0o2775, "may be written by its group (mode 2775)"),
+    ):
+        os.chown(cache, owner, group)
+        cache.chmod(mode)
+        refused = bundled.ok("run", "train", **places)
+        assert f"{cache} {reason}" in refused.err and "ENVC_CACHE_SHARED=1" in refused.err
+        assert list(cache.iterdir()) == []
+    used = bundled.ok("run", "train", **places, ENVC_CACHE_SHARED="1")
+    assert "warning" not in used.err and list(cache.glob("envs/*"))
+    cache.chmod(0o2777)
+    assert "every user" in bundled.ok("run", "train", **places, ENVC_CACHE_SHARED="1").err
 
 
 # stores at URLs

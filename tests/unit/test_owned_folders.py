@@ -201,6 +201,11 @@ def test_a_folder_that_others_may_write_is_not_trusted(tmp_path: Path) -> None:
     assert distrust(inner, parents=False) is None
     folder.chmod(0o775)
     assert distrust(inner) is None
+    if os.geteuid() == 0:
+        assert distrust(inner, group=False) is None  # the group of root
+        os.chown(folder, 0, 12345)
+    elif folder.group() == folder.owner():
+        pytest.skip("the group is the user's own")
     assert distrust(inner, group=False) == Distrust(folder, "may be written by its group (mode 0775)")
     assert distrust(folder / "new", group=False) is not None
 
@@ -212,6 +217,9 @@ def test_root_trusts_no_folder_of_a_user_and_resolves_links_first(tmp_path: Path
     os.chown(home, 12345, 12345)
     assert distrust(home / "cache") == Distrust(home, "belongs to user 12345")
     assert distrust(home / "new") == Distrust(home, "belongs to user 12345")
+    assert distrust(home, owner="root") == distrust(home) == Distrust(home, "belongs to user 12345")
+    assert distrust(home, owner="any") is None
+    assert distrust(home / "cache", owner="any") == Distrust(home, "belongs to user 12345")
     (tmp_path / "link").symlink_to(home / "cache")
     assert distrust(tmp_path / "link") == Distrust(home, "belongs to user 12345")
     assert stat.S_IMODE(home.stat().st_mode) == 0o755

@@ -31,7 +31,7 @@ class ShowOptions(msgspec.Struct, frozen=True, kw_only=True):
 @command.verb("show", ShowOptions)
 def show(options: ShowOptions) -> int:
     """Show the contents of the cache and how much space they take."""
-    context = make_context(Terminal())
+    context = make_context(Terminal(), uses_cache=False)
     parts = upkeep.show_cache(context)
     if options.as_json:
         print_json(CacheDocument(folder=str(context.cache), parts=parts))
@@ -60,7 +60,7 @@ def prune(options: PruneOptions) -> int:
         raise UsageError("--all and --unused contradict each other", "leave out one of them")
     with Terminal(options.quiet) as terminal:
         unused = span(options.unused, "--unused") if options.unused else UNUSED
-        context = make_context(terminal)
+        context = make_context(terminal, uses_cache=False)
         pruned = upkeep.prune_cache(context, None if options.everything else unused, dry_run=options.dry_run)
     if options.as_json:
         print_json(

@@ -9,6 +9,7 @@ from envc.cli.parameters import option
 from envc.cli.progress import Terminal
 from envc.context import Context, Limits
 from envc.errors import UsageError
+from envc.system.cache_folder import cache_opener
 
 Manifest = Annotated[
     str | None,
@@ -111,10 +112,16 @@ def make_context(
     refresh: bool = False,
     force: bool = False,
     limits: Limits | None = None,
+    uses_cache: bool = True,
 ) -> Context:
-    """Make the context of a pipeline call from this process and the command-line options."""
+    """Make the context of a pipeline call from this process and the command-line options.
+
+    Without `uses_cache`, the command looks after the cache, and does not count as one of its users.
+    """
+    environ = dict(os.environ)
     return Context(
-        environ=dict(os.environ),
+        environ=environ,
+        find_cache=cache_opener(environ, terminal, is_used=uses_cache),
         cwd=Path.cwd(),
         progress=terminal,
         offline=offline or os.environ.get("ENVC_OFFLINE", "") not in ("", "0", "false"),

@@ -38,7 +38,7 @@ def fetch_context(
     """
     keyring = keyring or settings.keyring()
     return FetchContext(
-        settings=settings,
+        settings=msgspec.structs.replace(settings, cache=context.cache),
         keyring=keyring,
         client=client or Client(keyring, transport=settings.transport),
         progress=context.progress,

@@ -26,8 +26,8 @@ def run(project: Project, request: RunRequest, context: Context) -> int:
 
     Raises UsageError if there is no command, and the errors of the stages.
     """
-    from envc.shipping.deliver.hydrate import ready_code
-    from envc.shipping.deliver.run import Launch, split_command
+    from envc.shipping.deliver.hydrate import ready_code, used_files
+    from envc.shipping.deliver.run import Launch, retried, split_command
     from envc.shipping.deliver.run import run as launch
     from envc.shipping.format.errors import CorruptBlob, MissingBlob
 
@@ -49,22 +49,31 @@ def run(project: Project, request: RunRequest, context: Context) -> int:
             located = locate(project, step_target, request.selection, context)
             return located, make_ready(located, interpreter, context)[0]
 
-    try:
-        located, prefix = locate_ready()
-    except (MissingBlob, CorruptBlob, DigestMismatch) as error:
-        if not isinstance(error, MissingBlob):
-            what = error.headline if isinstance(error, DigestMismatch) else error
-            context.progress.warn(f"{what}; deriving it again")
-        from envc.pipeline.bundle import BundleRequest, bundle
+    def start() -> int:
+        try:
+            located, prefix = locate_ready()
+        except (MissingBlob, CorruptBlob, DigestMismatch) as error:
+            if not isinstance(error, MissingBlob):
+                what = error.headline if isinstance(error, DigestMismatch) else error
+                context.progress.warn(f"{what}; deriving it again")
+            from envc.pipeline.bundle import BundleRequest, bundle
 
-        selection = msgspec.structs.replace(request.selection, steps=(step,), targets=(step_target.target.name,))
-        bundle(project, BundleRequest(selection=selection), context)
-        located, prefix = locate_ready()
-    folder = project.manifest.root
-    if request.from_store:
-        folder = ready_code(located.store, located.pointer, cache=context.cache, progress=context.progress) or folder
-    env = project.manifest.steps[step].env
-    return launch(
-        Launch(command=command, prefix=prefix, cwd=folder, env=env, interpreter=step_target.interpreter),
-        context.environ,
-    )
+            selection = msgspec.structs.replace(request.selection, steps=(step,), targets=(step_target.target.name,))
+            bundle(project, BundleRequest(selection=selection), context)
+            located, prefix = locate_ready()
+        code = None
+        if request.from_store:
+            code = ready_code(located.store, located.pointer, cache=context.cache, progress=context.progress)
+        return launch(
+            Launch(
+                command=command,
+                prefix=prefix,
+                cwd=code or project.manifest.root,
+                env=project.manifest.steps[step].env,
+                interpreter=step_target.interpreter,
+                uses=used_files(prefix, code),
+            ),
+            context.environ,
+        )
+
+    return retried(start)

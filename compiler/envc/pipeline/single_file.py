@@ -132,8 +132,8 @@ def run(file: Path, command: tuple[str, ...], project: Project | None, context: 
     """
     from envc.model.kinds import interpreter_kind
     from envc.model.record import CODE_FOLDER
-    from envc.shipping.deliver.hydrate import ready_own_files
-    from envc.shipping.deliver.run import Launch, split_command
+    from envc.shipping.deliver.hydrate import ready_own_files, used_files
+    from envc.shipping.deliver.run import Launch, retried, split_command
     from envc.shipping.deliver.run import run as launch
 
     bundle = open_bundle(context.cwd / file)
@@ -141,17 +141,27 @@ def run(file: Path, command: tuple[str, ...], project: Project | None, context: 
     command = command or (split_command(card.run) if card.run else ())
     if not command:
         raise UsageError(f"step {card.step} has no `run`", f"name a command: `envc run {file} -- python …`")
-    prefix, _ = _ready(bundle, _locked_environment(bundle, project), _interpreter(bundle, context), context)
-    folder = context.cwd
-    if card.code is not None:
-        with _helpful_hint():
-            folder = (
-                ready_own_files(bundle, bundle.own_files, cache=context.cache, progress=context.progress) / CODE_FOLDER
-            )
-    interpreter = interpreter_kind(bundle.record.interpreter)
-    return launch(
-        Launch(command=command, prefix=prefix, cwd=folder, env=card.env, interpreter=interpreter), context.environ
-    )
+    environment, interpreter = _locked_environment(bundle, project), _interpreter(bundle, context)
+
+    def start() -> int:
+        prefix, _ = _ready(bundle, environment, interpreter, context)
+        own = None
+        if card.code is not None:
+            with _helpful_hint():
+                own = ready_own_files(bundle, bundle.own_files, cache=context.cache, progress=context.progress)
+        return launch(
+            Launch(
+                command=command,
+                prefix=prefix,
+                cwd=own / CODE_FOLDER if own is not None else context.cwd,
+                env=card.env,
+                interpreter=interpreter_kind(bundle.record.interpreter),
+                uses=used_files(prefix, own),
+            ),
+            context.environ,
+        )
+
+    return retried(start)
 
 
 def open_bundle(file: Path) -> BundleFile:

@@ -147,8 +147,8 @@ def show_cache(context: Context) -> tuple[CachePart, ...]:
 
 
 def prune_cache(context: Context, unused: timedelta | None, *, dry_run: bool = False) -> Pruned:
-    """Remove entries that were not used for that long; with None, all entries."""
+    """Remove entries that were not used for that long; with None, all entries. Entries in use stay."""
     from envc.shipping.deliver.caches import prune
 
-    before = None if unused is None else context.now.timestamp() - unused.total_seconds()
-    return prune(context.cache, before, context.progress, dry_run=dry_run)
+    seconds = None if unused is None else unused.total_seconds()
+    return prune(context.cache, seconds, context.progress, now=context.now.timestamp(), dry_run=dry_run)

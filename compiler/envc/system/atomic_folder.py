@@ -1,7 +1,9 @@
 """A folder that appears complete under its name, or not at all, even if the run that fills it is killed.
 
-It is created as a temporary sibling and renamed. The leftovers of a killed run are removed by the next run that creates
-the same folder.
+It is created as a temporary sibling and renamed. An existing folder is exchanged with the new one in one step where the
+system can do that. Elsewhere it is first renamed to a sibling with ``-old-`` in its name; if the run is killed before
+the second rename, the next run that creates the same folder puts it back first. That run also removes the leftovers of
+killed runs.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from pathlib import Path
 
 from envc.errors import EnvcError, Unwritable
 from envc.model.digest import sha256
-from envc.system.drafts import folder_draft, is_folder_draft
-from envc.system.locks import cache_lock, file_lock
+from envc.system.drafts import drafted_folder, folder_draft, is_folder_draft, is_replaced_folder
+from envc.system.exchange import exchange
+from envc.system.locks import cache_lock, file_lock, no_user
 
 # Errors of a disk that cannot share files in the requested way, or not with the disk of the cache.
 _NO_SHARING = frozenset({errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOTTY})
@@ -49,7 +52,7 @@ def publish_folder(
     """
     with cache_lock(_lock_of(place, locks)):
         try:
-            _remove_leftovers(place)
+            _recover(place)
             if is_made():
                 return False
             replaced = _is_occupied(place, is_ours)
@@ -67,18 +70,29 @@ def publish_folder(
             raise _disk_error(place, error) from None
 
 
-def remove_folder(place: Path, *, locks: Path) -> None:
-    """Remove a folder that `publish_folder` created, atomically. Does nothing if another process is creating it again.
-    Raises OSError.
+def remove_folder(path: Path, *, locks: Path, used: str) -> bool:
+    """Remove a folder that `publish_folder` created, atomically, or a leftover of a killed run.
+
+    Returns False, and removes nothing, if another process is creating the folder, or uses it: if it has marked the file
+    `used` in it by `locks.in_use`. Raises OSError.
     """
     import shutil
 
+    name = drafted_folder(path.name)
     locks.mkdir(parents=True, exist_ok=True)
-    with file_lock(_lock_of(place, locks), wait=False) as is_held:
-        if is_held:
-            draft = _sibling(place)
-            place.rename(draft)
-            shutil.rmtree(draft)
+    with file_lock(_lock_of(path.with_name(name or path.name), locks), wait=False) as is_held:
+        if not is_held:
+            return False
+        if name is not None:
+            shutil.rmtree(path)
+            return True
+        draft = _sibling(path)
+        with no_user(path / used) as is_unused:
+            if not is_unused:
+                return False
+            path.rename(draft)
+        shutil.rmtree(draft)
+        return True
 
 
 def _lock_of(place: Path, locks: Path) -> Path:
@@ -95,13 +109,14 @@ def _is_occupied(place: Path, is_ours: Callable[[], bool]) -> bool:
 
 
 def _swap(draft: Path, place: Path, *, replaced: bool) -> None:
-    if replaced:
-        old = _sibling(place)
+    """Publish a draft. The replaced folder, if any, is left under the name of the draft, or removed."""
+    if not replaced:
+        draft.rename(place)
+    elif not exchange(draft, place):
+        old = place.with_name(folder_draft(place.name, replaced=True))
         place.rename(old)
         draft.rename(place)
         _remove(old)
-    else:
-        draft.rename(place)
 
 
 def _sibling(place: Path) -> Path:
@@ -110,17 +125,33 @@ def _sibling(place: Path) -> Path:
 
 def leftovers(place: Path) -> list[Path]:
     """The temporary siblings of a folder: the leftovers of killed runs, and the draft of a run that is creating it
-    now.
+    now. Links, and folders of other users, are none.
     """
-    if not place.parent.is_dir():
+    try:
+        with os.scandir(place.parent) as entries:
+            return [Path(entry.path) for entry in entries if is_folder_draft(entry.name, place.name) and _is_own(entry)]
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return [entry for entry in place.parent.iterdir() if is_folder_draft(entry.name, place.name)]
 
 
-def _remove_leftovers(place: Path) -> None:
-    """Remove the leftovers of killed runs. The caller must hold the lock of `place`."""
+def _is_own(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder that this user created. In a folder that everybody may write to, such as /tmp,
+    another user can create one with the name of a leftover.
+    """
+    if not entry.is_dir(follow_symlinks=False):
+        return False
+    return os.name != "posix" or entry.stat(follow_symlinks=False).st_uid == os.geteuid()
+
+
+def _recover(place: Path) -> None:
+    """Put the folder back that a killed run was replacing, and remove the leftovers of killed runs. The caller must
+    hold the lock of `place`.
+    """
     for entry in leftovers(place):
-        _remove(entry)
+        if is_replaced_folder(entry.name) and not os.path.lexists(place):
+            entry.rename(place)
+        else:
+            _remove(entry)
 
 
 def _remove(folder: Path) -> None:

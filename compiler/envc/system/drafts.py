@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 PARTIAL = ".partial"  # the end of the names of unfinished files
+_FOLDER = ".envc-"  # in the names of unfinished and replaced folders
+_REPLACED = "old-"  # in the names of replaced folders
 _RANDOM = 16  # hexadecimal digits
 _NAME_LENGTH = 50  # characters of the final name in that of a draft: at most 200 of the 255 bytes of a file name
 _ABANDONED = 24 * 3600  # seconds after which a draft that cannot be locked here is a leftover
@@ -30,15 +32,29 @@ def is_file_draft(entry: str, name: str) -> bool:
     return entry.startswith(start) and entry.endswith(PARTIAL) and is_hex(middle, _RANDOM)
 
 
-def folder_draft(name: str) -> str:
-    """A new name for an unfinished or replaced folder beside the folder `name`."""
-    return f".{name}.envc-{os.urandom(_RANDOM // 2).hex()}"
+def folder_draft(name: str, *, replaced: bool = False) -> str:
+    """A new name beside the folder `name`: for the unfinished folder or, with `replaced`, for the one that it
+    replaces.
+    """
+    return f".{name}{_FOLDER}{_REPLACED if replaced else ''}{os.urandom(_RANDOM // 2).hex()}"
 
 
 def is_folder_draft(entry: str, name: str) -> bool:
-    """Whether `folder_draft` may have made `entry` for `name`."""
-    start = f".{name}.envc-"
-    return entry.startswith(start) and is_hex(entry[len(start) :], _RANDOM)
+    """Whether `folder_draft` may have made `entry` for `name`, replaced or not."""
+    return drafted_folder(entry) == name
+
+
+def is_replaced_folder(entry: str) -> bool:
+    """Whether a name that `folder_draft` made is that of a folder that was being replaced."""
+    return entry[:-_RANDOM].endswith(_FOLDER + _REPLACED)
+
+
+def drafted_folder(entry: str) -> str | None:
+    """The name that `folder_draft` made `entry` for. None if it has not made it."""
+    start = entry[:-_RANDOM].removesuffix(_REPLACED)
+    if not (is_hex(entry[-_RANDOM:], _RANDOM) and start.startswith(".") and start.endswith(_FOLDER)):
+        return None
+    return start[1 : -len(_FOLDER)] or None
 
 
 def is_hex(text: str, length: int) -> bool:

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from envc.errors import Unwritable
 
+_PAUSE = 0.05  # seconds between attempts to lock
+_INHERITED = 100  # the least number of a descriptor that a program inherits
+
 
 @contextmanager
 def file_lock(file: Path, *, wait: bool = True) -> Iterator[bool]:
@@ -33,7 +36,7 @@ def file_lock(file: Path, *, wait: bool = True) -> Iterator[bool]:
         return
     is_held = False
     while not is_held:
-        lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             try:
                 flock(lock, LOCK_EX if wait else LOCK_EX | LOCK_NB)
@@ -46,6 +49,136 @@ def file_lock(file: Path, *, wait: bool = True) -> Iterator[bool]:
         finally:
             # Closed rather than unlocked: a fork of this process may still be working under the same lock.
             os.close(lock)
+
+
+@contextmanager
+def shared_lock(file: Path) -> Iterator[None]:
+    """Hold a lock that any number of processes share while the body runs, and that excludes `exclusive_lock`.
+
+    The file is created in an existing folder. If it cannot be created or locked, the body runs without the lock: then
+    only a process with more rights could remove anything. Windows has no such lock in Python, and does not need it,
+    since no open file is removed there.
+    """
+    try:
+        from fcntl import LOCK_SH, flock
+    except ImportError:
+        yield
+        return
+    lock = None
+    try:
+        lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        flock(lock, LOCK_SH)
+    except OSError:
+        pass
+    try:
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+@contextmanager
+def exclusive_lock(file: Path, *, patience: float) -> Iterator[bool]:
+    """Wait up to `patience` seconds until no process holds `shared_lock`, and hold it exclusively.
+
+    The value is False if other processes held it all that time. Raises OSError if the file cannot be created.
+    """
+    import time
+
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, flock
+    except ImportError:
+        yield True
+        return
+    end = time.monotonic() + patience
+    lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        while True:
+            try:
+                flock(lock, LOCK_EX | LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    yield False
+                    return
+                time.sleep(_PAUSE)
+            except OSError:
+                break  # a file system without locks
+        yield True
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def in_use(file: Path) -> Iterator[bool]:
+    """Mark a file, and what it stands for, as in use while the body runs. If the body replaces this process (exec), the
+    mark stays until the new program ends, and so do the programs that inherit its open files.
+
+    Any number of processes may mark one file. The value is False if the file does not exist, or if a process that holds
+    `no_user` is about to remove it. On Windows, which removes no file that is open, nothing is marked.
+    """
+    try:
+        from fcntl import F_DUPFD, LOCK_NB, LOCK_SH, fcntl, flock
+    except ImportError:
+        yield file.exists()
+        return
+    try:
+        opened = os.open(file, os.O_RDONLY)
+    except OSError:
+        yield False
+        return
+    # A high number, because shell scripts use the low ones as they please. The copy is inherited.
+    try:
+        lock = fcntl(opened, F_DUPFD, _INHERITED)
+    except OSError:  # more than the process may open
+        lock = os.dup(opened)
+        os.set_inheritable(lock, True)
+    os.close(opened)
+    try:
+        try:
+            flock(lock, LOCK_SH | LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:
+            pass  # a file system without locks
+        yield _is_at(lock, file)
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def no_user(file: Path) -> Iterator[bool]:
+    """Keep `in_use` from marking a file while the body runs. The value is False if a process has marked it."""
+    try:
+        from fcntl import LOCK_EX, LOCK_NB, flock
+    except ImportError:
+        yield True
+        return
+    try:
+        lock = os.open(file, os.O_RDWR)  # NFS locks exclusively only what may be written
+    except OSError:
+        yield not os.path.lexists(file)
+        return
+    try:
+        try:
+            flock(lock, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:
+            pass
+        yield True
+    finally:
+        os.close(lock)
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Whether an open file is still the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))  # noqa: PTH116
+    except OSError:
+        return False
 
 
 @contextmanager

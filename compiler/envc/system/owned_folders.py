@@ -121,15 +121,18 @@ class Distrust(NamedTuple):
         return f"{self.path} {self.reason}"
 
 
-def distrust(folder: Path, *, group: bool = True, parents: bool = True) -> Distrust | None:
+def distrust(
+    folder: Path, *, group: bool = True, parents: bool = True, owner: Literal["user", "root", "any"] = "user"
+) -> Distrust | None:
     """Why another user than this one and root may have put files into a folder; None if none may have.
 
     The rules are those of pip (`check_path_owner`) and ssh (`safe_path`, StrictModes): the folder belongs to this user,
     the folders above it to this user or root, and none may be written by others. So root under ``sudo`` does not use
-    folders of the user. Without `group`, the group may not write either. A folder above with the sticky bit, such as
-    /tmp, may be written by all. If the folder does not exist, only the folders above it are checked. The owner of ``/``
-    counts as root, because in a user namespace the root of the machine has another number. Links are resolved first.
-    Nothing is checked on Windows, which has other rights. Raises OSError.
+    folders of the user. With another `owner`, the folder itself may also belong to root, or to any user. Without
+    `group`, the group may not write either, unless it is the user's own or that of root, as in Debian's ssh. A folder
+    above with the sticky bit, such as /tmp, may be written by all. If the folder does not exist, only the folders above
+    it are checked. The owner of ``/`` counts as root, because in a user namespace the root of the machine has another
+    number. Links are resolved first. Nothing is checked on Windows, which has other rights. Raises OSError.
     """
     if not hasattr(os, "geteuid"):
         return None
@@ -142,13 +145,29 @@ def distrust(folder: Path, *, group: bool = True, parents: bool = True) -> Distr
     for each in (path, *path.parents) if parents else (path,):
         status = each.lstat()
         is_itself = str(each) == real
-        if status.st_uid != user and (is_itself or status.st_uid not in root):
+        trusted = {user} if is_itself and owner == "user" else {user, *root}
+        if status.st_uid not in trusted and not (is_itself and owner == "any"):
             return Distrust(each, f"belongs to {_user_name(status.st_uid)}")
         open_to = status.st_mode & (stat.S_IWOTH if group else stat.S_IWOTH | stat.S_IWGRP)
+        if open_to == stat.S_IWGRP and _is_own_group(status.st_gid):
+            continue
         if open_to and (is_itself or not status.st_mode & stat.S_ISVTX):
             who = "every user" if open_to & stat.S_IWOTH else "its group"
             return Distrust(each, f"may be written by {who} (mode {stat.S_IMODE(status.st_mode):04o})")
     return None
+
+
+def _is_own_group(number: int) -> bool:
+    """Whether a group is root's, or the private group of this user: of the same name, and without other members."""
+    if number == 0:
+        return True
+    import grp
+    import pwd
+
+    with suppress(KeyError):
+        group, name = grp.getgrgid(number), pwd.getpwuid(os.geteuid()).pw_name
+        return group.gr_name == name and set(group.gr_mem) <= {name}
+    return False
 
 
 def _user_name(number: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -137,18 +138,21 @@ class Builder:
         """
         requires = _canonical(origin, system.requires)
         packages = lock(requires)
-        with tempfile.TemporaryDirectory(prefix="envc-build-", ignore_cleanup_errors=True) as scratch:
+        with (
+            tempfile.TemporaryDirectory(prefix="envc-build-", ignore_cleanup_errors=True) as scratch,
+            ExitStack() as marks,
+        ):
             folder = Path(scratch)
             project = origin.unpack(folder / "source")
             if not project.is_dir() or not project.resolve().is_relative_to((folder / "source").resolve()):
                 raise BadSource(origin.label, f"it has no folder {origin.subdirectory}", "correct `subdirectory`")
             (folder / "home").mkdir()
             backend = Backend(origin.label, project, system, self._environ, folder / "home")
-            prefix = self._environments.prefix(packages, machine)
+            prefix = self._environments.prefix(packages, machine, marks)
             all_requires = _canonical(origin, (*requires, *backend.requires(prefix)))
             if all_requires != requires:
                 requires, packages = all_requires, lock(all_requires)
-                prefix = self._environments.prefix(packages, machine)
+                prefix = self._environments.prefix(packages, machine, marks)
             (folder / "wheel").mkdir()
             task = self._progress.task(f"building {name}", 1)
             try:

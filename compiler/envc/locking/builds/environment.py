@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Protocol
 
@@ -91,8 +92,22 @@ class BuildEnvironments:
         self._cache = cache
         self._progress = progress
 
-    def prefix(self, packages: tuple[BuildRequirement, ...], machine: Machine) -> Path:
-        """A prefix with exactly these wheels. Raises the errors of fetching, `pack` and `hydrate`."""
+    def prefix(self, packages: tuple[BuildRequirement, ...], machine: Machine, marks: ExitStack) -> Path:
+        """A prefix with exactly these wheels, which is in use until `marks` are closed.
+
+        Raises the errors of fetching, `pack` and `hydrate`.
+        """
+        from envc.shipping.deliver.hydrate import used_files
+        from envc.shipping.deliver.run import mark_used, retried
+
+        def ready() -> Path:
+            prefix = self._prefix(packages, machine)
+            mark_used(used_files(prefix), marks)
+            return prefix
+
+        return retried(ready)
+
+    def _prefix(self, packages: tuple[BuildRequirement, ...], machine: Machine) -> Path:
         from envc.fetch.pypi.metadata import wheel_metadata
         from envc.shipping.deliver.derive import Ledger
         from envc.shipping.deliver.hydrate import StoredEnvironment, ready_environment

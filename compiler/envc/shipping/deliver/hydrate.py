@@ -277,6 +277,15 @@ def ready_own_files(bundle: Ranges, own: ObjectIndex, *, cache: Path, progress: 
     return code_folder(own.artifact, lambda: (own, read_range), cache=cache, progress=progress)
 
 
+def used_files(prefix: Path, code: Path | None = None) -> tuple[Path, ...]:
+    """The files that a command in an environment and a folder of code, as `ready_code` returns it, marks as in use."""
+    if code is None:
+        return (prefix / PREFIX,)
+    from envc.shipping.prefix.code_cache import MEMBERS
+
+    return prefix / PREFIX, code.parent / MEMBERS
+
+
 def _own_part(store: Ranges, own: ObjectIndex, made: tuple[str, ...]) -> Part:
     """The environment object, except the placeholder files for paths that hydrate makes."""
     from envc.shipping.prefix.tree import Part

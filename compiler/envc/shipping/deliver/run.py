@@ -7,9 +7,10 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
@@ -18,6 +19,8 @@ from envc.model.kinds import InterpreterKind
 
 if TYPE_CHECKING:
     import subprocess
+
+T = TypeVar("T")
 
 CONDA: Final = "conda"  # the kind of interpreter whose environments conda activates
 # Variables that would add files of another Python, or run something before the step. The other PYTHON* variables (hash
@@ -31,6 +34,7 @@ LEAKS = (
     "PYTHONPLATLIBDIR",
     "__PYVENV_LAUNCHER__",
 )
+_TRIES = 10  # how often an environment is made ready, if another process removes it each time
 # The signals that ask a process to end or to reload. Windows has none of them.
 FORWARDED = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
@@ -45,6 +49,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     cwd: Path  # the folder of the manifest, or of the bundled code
     env: dict[str, str] = {}  # the variables of the step
     interpreter: InterpreterKind = "host"  # of the environment
+    uses: tuple[Path, ...] = ()  # files that `system.locks.in_use` marks until the command ends
 
 
 class CommandNotFound(EnvcError):
@@ -57,6 +62,40 @@ class CommandNotFound(EnvcError):
 
     def __str__(self) -> str:
         return f"there is no {self.program} in the environment or on PATH"
+
+
+class EnvironmentRemoved(EnvcError):
+    """Another process removed the environment or its code from the cache before the command was started."""
+
+    hint = "run the same command again, and let `envc cache prune` end first"
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(file)
+        self.file = file
+
+    def __str__(self) -> str:
+        return f"{self.file} has been removed by another process"
+
+
+def mark_used(files: Iterable[Path], marks: ExitStack) -> None:
+    """Mark what these files stand for as in use until `marks` are closed. Raises EnvironmentRemoved."""
+    from envc.system.locks import in_use
+
+    for file in files:
+        if not marks.enter_context(in_use(file)):
+            raise EnvironmentRemoved(file)
+
+
+def retried(start: Callable[[], T]) -> T:
+    """The result of `start`, which makes an environment ready and marks it as used. It is called again if another
+    process removes the environment in between. Raises EnvironmentRemoved if that happens every time.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return start()
+        except EnvironmentRemoved:
+            pass
+    return start()
 
 
 def split_command(text: str) -> tuple[str, ...]:
@@ -98,8 +137,15 @@ def run(launch: Launch, environ: Mapping[str, str], *, replace: bool = True) -> 
     """Run the command. Returns its exit code, or 128 plus the number of the signal that ended it.
 
     On POSIX and with `replace`, the command replaces this process (exec), and the call does not return. Otherwise, the
-    signals in FORWARDED are forwarded. Raises CommandNotFound, and EnvcError if the program cannot be started.
+    signals in FORWARDED are forwarded. Raises EnvironmentRemoved, CommandNotFound, and EnvcError if the program cannot
+    be started.
     """
+    with ExitStack() as marks:
+        mark_used(launch.uses, marks)
+        return _run(launch, environ, replace=replace)
+
+
+def _run(launch: Launch, environ: Mapping[str, str], *, replace: bool) -> int:
     variables = environment_variables(launch, environ)
     program, command = _command(launch, variables)
     # Earlier output must not appear after the output of the command.

@@ -21,7 +21,7 @@ from envc.shipping.format.object_index import ReadRange
 from envc.system.atomic_folder import publish_folder
 
 _FILES = "files"
-_MEMBERS = "members.json"
+MEMBERS = "members.json"  # processes that use the folder hold `system.locks.in_use` on it
 
 
 def code_folder(
@@ -48,7 +48,7 @@ def _unpack(
         what = f"the code {content[:12]}"
         write_tree(draft / _FILES, [Part(index=index, what=what, read_range=read_range)], task)
         task.done()
-        (draft / _MEMBERS).write_bytes(msgspec.json.encode(index.members))
+        (draft / MEMBERS).write_bytes(msgspec.json.encode(index.members))
 
     def is_made() -> bool:
         return _is_whole(folder, content)
@@ -59,7 +59,7 @@ def _unpack(
 def _is_whole(folder: Path, content: Sha256) -> bool:
     files = folder / _FILES
     try:
-        members = msgspec.json.decode((folder / _MEMBERS).read_bytes(), type=tuple[Member, ...])
+        members = msgspec.json.decode((folder / MEMBERS).read_bytes(), type=tuple[Member, ...])
         return content_digest(members) == content and all(_is_unchanged(files / each.path, each) for each in members)
     except (OSError, msgspec.DecodeError):
         return False

@@ -1,0 +1,114 @@
+"""Opens the cache folder for a command: checks that other users cannot change it, marks it, and locks it.
+
+A cache that another user may write to would let that user choose what this user runs. Such a cache is not used, as in
+pip; a private one takes its place, with a warning. A group may share a cache on purpose (`SHARED`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from envc.context import cache_folder
+from envc.errors import Unwritable
+from envc.model.progress import Progress
+from envc.system.beneath import Beneath
+from envc.system.locks import shared_lock
+from envc.system.owned_folders import ForeignFolder, claim, distrust, recognise
+
+SHARED = "ENVC_CACHE_SHARED"  # set to 1: the cache may belong to another user, and its group may write to it
+LOCKS = "locks"  # locks of folders that are being made; removing one would let two processes work at once
+USE = "locks/cache.lock"  # shared by the commands that use the cache
+_INDEX = re.compile(r"index-v\d+\.sqlite")
+_ENTRIES = {
+    "locks": re.compile(r"[0-9a-f]{64}\.lock"),
+    "artifacts": re.compile("[0-9a-f]{2}"),
+    "envs": re.compile("[0-9a-f]{24}"),
+}
+
+
+def cache_opener(environ: Mapping[str, str], progress: Progress, *, is_used: bool = True) -> Callable[[], Path]:
+    """A function that returns the cache folder, and opens it in its first call.
+
+    With `is_used`, the folder is created and marked, and a lock that `cache prune` respects is held until the process
+    ends or is replaced (exec). The function raises ForeignFolder for a folder with files of the user, and Unwritable if
+    no private folder can be made instead of one that other users may change.
+    """
+    opened: list[Path] = []
+    held = ExitStack()
+
+    def find() -> Path:
+        if not opened:
+            folder = _trusted(cache_folder(environ), environ, progress)
+            _recognise(folder, is_used=is_used)
+            if is_used:
+                held.enter_context(shared_lock(folder / USE))
+            opened.append(folder)
+        return opened[0]
+
+    return find
+
+
+def has_layout(below: Beneath) -> bool:
+    """Whether a folder without a marker is a cache of an earlier version: it has an index, or entries of a cache."""
+    names = {found.path for found in below.entries() if found.is_folder or _INDEX.fullmatch(found.path)}
+    if any(map(_INDEX.fullmatch, names)):
+        return True
+    return any(
+        pattern.fullmatch(found.path.rpartition("/")[2])
+        for name, pattern in _ENTRIES.items()
+        if name in names
+        for found in below.entries(name)
+    )
+
+
+def _recognise(folder: Path, *, is_used: bool) -> None:
+    """Raise ForeignFolder unless the folder is a cache, or can become one. With `is_used`, it does."""
+    try:
+        if is_used:
+            claim(folder, "cache", has_layout)
+            (folder / LOCKS).mkdir(exist_ok=True)
+        elif recognise(folder, "cache", has_layout) == "foreign":
+            raise ForeignFolder(folder, "cache")
+    except ForeignFolder as error:
+        error.hint = f"set ENVC_CACHE_DIR to an empty folder, such as {folder / 'envc-cache'}"
+        raise
+    except OSError:
+        pass  # it cannot be written: what needs the cache says so, or works without it
+
+
+def _trusted(folder: Path, environ: Mapping[str, str], progress: Progress) -> Path:
+    """The folder, or a private one if other users may change it."""
+    is_shared = environ.get(SHARED, "") not in ("", "0", "false")
+    try:
+        found = distrust(folder, group=is_shared, parents=False, owner="any" if is_shared else "root")
+    except OSError:
+        return folder
+    if found is None or not os.path.lexists(folder):
+        return folder
+    private = _private_folder()
+    way_out = "" if folder.stat().st_mode & stat.S_IWOTH else f", or {SHARED}=1 if these users may choose what you run"
+    progress.warn(
+        f"the cache {found}, so other users could change what you run; {private} is used instead. "
+        f"Correct its owner and mode, or set ENVC_CACHE_DIR to a folder of your own{way_out}"
+    )
+    return private
+
+
+def _private_folder() -> Path:
+    """A folder for temporary files that only this user can read and write; the same one in every run if possible."""
+    import tempfile
+
+    folder = Path(tempfile.gettempdir(), f"envc-{os.geteuid()}")
+    try:
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        status = folder.lstat()
+        is_private = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
+        return folder if is_private else Path(tempfile.mkdtemp(prefix=f"envc-{os.geteuid()}-"))
+    except OSError as error:
+        raise Unwritable(folder, error, "set ENVC_CACHE_DIR to a folder of your own") from None
