@@ -161,7 +161,7 @@ CASES: dict[str, tuple[Callable[[], Package], str]] = {
     ),
     "a build string that is a path": (
         lambda: build_conda("p", build="../../x", file="p-1.0-x.conda"),
-        "'pkg-p-1.0-../../x.tar.zst' is not a plain relative path",
+        "a name is not a plain relative path: 'pkg-p-1.0-../../x.tar.zst'",
     ),
     "an index.json of another package": (
         lambda: build_conda("p", files=FILES, index={"build": "../../x"}),

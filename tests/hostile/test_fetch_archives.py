@@ -69,7 +69,7 @@ def test_stored_large_and_commented_wheels_are_read() -> None:
     for length in (1, 1000, 0xFFFF):
         commented = io.BytesIO(big.data)
         with zipfile.ZipFile(commented, "a") as archive:
-            archive.comment = b"PK\5\6" + b"c" * (length - 4) if length > 4 else b"c"
+            archive.comment = b"c" * length
         assert read(commented.getvalue()) == big.metadata
 
 
@@ -111,34 +111,34 @@ def test_a_member_of_unknown_size_is_read() -> None:
     [
         (b"", "too short"),
         (b"x" * 100_000, "not a zip archive"),
-        (WHEEL.data[:-1], "not a zip archive"),
-        (WHEEL.data + b"x", "not a zip archive"),
-        (b"#!/bin/sh\n" + WHEEL.data, "not where the archive says"),
+        (WHEEL.data[:-1], "cut off"),
+        (WHEEL.data + b"x", "bytes follow its end"),
+        (b"#!/bin/sh\n" + WHEEL.data, "bytes are before the archive"),
         (end(WHEEL.data, 4, "<H", 1), "several volumes"),
         (end(WHEEL.data, 8, "<H", 2), "several volumes"),
         (end(end(WHEEL.data, 8, "<H", 3), 10, "<H", 3), "more entries than it states"),
-        (end(end(WHEEL.data, 8, "<H", 9), 10, "<H", 9), "truncated"),
+        (end(end(WHEEL.data, 8, "<H", 9), 10, "<H", 9), "fewer entries than it states"),
         (end(WHEEL.data, 12, "<I", 0x7FFFFFFF), "too large"),
-        (end(WHEEL.data, 16, "<I", 5), "not where the archive says"),
-        (end(WHEEL.data, 16, "<I", 0xFFFFFFFF), "zip64"),
+        (end(WHEEL.data, 16, "<I", 5), "not where its end record says"),
+        (end(WHEEL.data, 16, "<I", 0xFFFFFFFF), "not where its end record says"),
         (central(WHEEL.data, 8, "<H", 1), "encrypted"),
-        (central(WHEEL.data, 8, "<H", 8), "contradicts"),
-        (central(WHEEL.data, 10, "<H", 12), "compression method 12"),
-        (central(WHEEL.data, 10, "<H", 0), "contradicts"),
-        (central(WHEEL.data, 16, "<I", 7), "damaged"),
-        (central(WHEEL.data, 20, "<I", 7), "contradicts"),
+        (central(WHEEL.data, 8, "<H", 8), "disagree"),
+        (central(WHEEL.data, 10, "<H", 12), "method 12"),
+        (central(WHEEL.data, 10, "<H", 0), "packed size"),
+        (central(WHEEL.data, 16, "<I", 7), "disagree about its size"),
+        (central(WHEEL.data, 20, "<I", 7), "disagree about its size"),
         (central(WHEEL.data, 20, "<I", 0x7FFFFFFF), "outside"),
         (central(WHEEL.data, 24, "<I", 0x7FFFFFFF), "too large"),
         (central(WHEEL.data, 24, "<I", 0xFFFFFFFF), "zip64"),
-        (central(WHEEL.data, 42, "<I", 0x7FFFFFFF), "outside"),
-        (central(WHEEL.data, 42, "<I", 0), "contradicts"),
-        (local(WHEEL.data, 6, "<H", 1), "contradicts"),
-        (local(WHEEL.data, 8, "<H", 0), "contradicts"),
-        (local(WHEEL.data, 18, "<I", 5), "contradicts"),
-        (local(WHEEL.data, 22, "<I", 5), "contradicts"),
-        (local(WHEEL.data, 26, "<H", 5), "contradicts"),
-        (local(WHEEL.data, 28, "<H", 60_000), "longer than usual"),
-        (local(WHEEL.data, 28, "<H", 5), "damaged"),
+        (central(WHEEL.data, 42, "<I", 0x7FFFFFFF), "belong to no entry"),
+        (central(WHEEL.data, 42, "<I", 0), "overlap"),
+        (local(WHEEL.data, 6, "<H", 1), "disagree"),
+        (local(WHEEL.data, 8, "<H", 0), "disagree"),
+        (local(WHEEL.data, 18, "<I", 5), "disagree about its size"),
+        (local(WHEEL.data, 22, "<I", 5), "disagree about its size"),
+        (local(WHEEL.data, 26, "<H", 5), "disagree"),
+        (local(WHEEL.data, 28, "<H", 60_000), "overlap"),
+        (local(WHEEL.data, 28, "<H", 5), "overlap"),
     ],
 )
 def test_a_contradiction_is_detected(data: bytes, reason: str) -> None:
@@ -169,14 +169,14 @@ def test_a_duplicate_name_is_refused() -> None:
         archive.writestr(zipfile.ZipInfo(PLACE), b"first")
         with pytest.warns(UserWarning, match="Duplicate name"):
             archive.writestr(zipfile.ZipInfo(PLACE), b"second")
-    with pytest.raises(ValueError, match="2 METADATA"):
+    with pytest.raises(ValueError, match="occurs twice, with different contents"):
         read(buffer.getvalue())
 
 
 def test_a_bomb_is_not_inflated() -> None:
     honest = zip_bytes({PLACE: b"\0" * 10_000_000})
     small = central(local(honest, 22, "<I", 100), 24, "<I", 100)
-    with pytest.raises(ValueError, match="damaged"):
+    with pytest.raises(ValueError, match="has another size than its entry states"):
         read(small)
 
 

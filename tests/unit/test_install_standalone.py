@@ -101,7 +101,7 @@ def test_a_content_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
     top = "pypy3.11-v7.3.17-win64"
     path = tmp_path / "archive"
     path.write_bytes(archive_of({f"{top}/python.exe": "MZ and more"}, ".zip").replace(b"MZ and", b"MZ or "))
-    with pytest.raises(BadArtifact, match="Bad CRC"), open_standalone(path, PYPY_WINDOWS):
+    with pytest.raises(BadArtifact, match="does not match its checksum"), open_standalone(path, PYPY_WINDOWS):
         pass
 
 

@@ -1,13 +1,12 @@
 """The structures of ZIP archives (PKWARE's APPNOTE 6.3), as bytes and as values.
 
-This module does not decide which archives are accepted. Its users do: the reader of a wheel's METADATA, and the checks
-of an archive before it is unpacked. The readers here raise struct.error if bytes are missing, and check nothing else.
+This module does not decide which archives are accepted; `system.zip_directory` and `system.zip_reader` do. The readers
+here raise struct.error if bytes are missing, and check nothing else.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import NamedTuple
 
 LOCAL_MAGIC = b"PK\x03\x04"
@@ -19,7 +18,6 @@ DESCRIPTOR_MAGIC = b"PK\x07\x08"
 
 LOCAL = struct.Struct("<4sHHHHHIIIHH")
 ENTRY = struct.Struct("<4sHHHHHHIIIHHHHHII")
-ENTRY_LENGTHS = struct.Struct("<4s24xHHH")  # of an ENTRY: magic, lengths of name, extra field and comment
 END = struct.Struct("<4sHHHHIIH")
 ZIP64_END = struct.Struct("<4sQHHIIQQQQ")
 ZIP64_LOCATOR = struct.Struct("<4sIQI")
@@ -116,10 +114,6 @@ def read_local_header(data: bytes, at: int = 0) -> LocalHeader:
     return LocalHeader._make(LOCAL.unpack_from(data, at))
 
 
-def read_entry(data: bytes, at: int) -> Entry:
-    return Entry._make(ENTRY.unpack_from(data, at))
-
-
 def read_end(data: bytes, at: int = 0) -> End:
     return End._make(END.unpack_from(data, at))
 
@@ -130,24 +124,3 @@ def read_zip64_end(data: bytes, at: int = 0) -> Zip64End:
 
 def read_zip64_locator(data: bytes, at: int) -> Zip64Locator:
     return Zip64Locator._make(ZIP64_LOCATOR.unpack_from(data, at))
-
-
-def find_end(tail: bytes) -> int:
-    """The offset of the end record in the last bytes of an archive, or -1.
-
-    The comment of the end record must reach exactly to the end of the file.
-    """
-    at = tail.rfind(END_MAGIC)
-    while at >= 0:
-        if at + END.size <= len(tail) and at + END.size + read_end(tail, at).comment_length == len(tail):
-            return at
-        at = tail.rfind(END_MAGIC, 0, at)
-    return -1
-
-
-def extra_fields(extra: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Kind, stated length and content of each extra field. The content of the last one may be shorter than stated."""
-    while len(extra) >= 4:
-        kind, length = struct.unpack_from("<HH", extra)
-        yield kind, length, extra[4 : 4 + length]
-        extra = extra[4 + length :]

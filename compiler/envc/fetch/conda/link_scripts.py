@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import tarfile
-import zipfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -26,12 +25,14 @@ from envc.model.decoders import decode
 from envc.model.digest import sha256
 from envc.model.environment import EnvironmentMember
 from envc.system.atomic_file import write_file
+from envc.system.zip_directory import STORED, read_directory
+from envc.system.zip_reader import read_member
 
 TAIL = 1 << 18  # bytes at the end of a package; they hold all of `info/` for 19 packages in 20
 _LARGEST = 1 << 26  # bytes of `info/` after decompression
 _REQUESTS = 16  # concurrent requests
-_ENCRYPTED = 0x1  # flag bit of a ZIP entry
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, tarfile.TarError, RecursionError)
+_ENTRIES = 100  # of a `.conda` file, which has three
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, tarfile.TarError, RecursionError)
 
 
 class _Path(msgspec.Struct, frozen=True):
@@ -82,7 +83,7 @@ class LinkScripts:
             tail = self._tail(member)
             if tail is None:
                 return ()
-            found = tuple(sorted(script_names(member.name) & _paths(tail)))
+            found = tuple(sorted(script_names(member.name) & _paths(tail, member.size)))
         except (*_UNREADABLE, EnvcError, Truncated, Stopped):
             return ()
         with suppress(OSError):
@@ -113,15 +114,23 @@ def _end_of(path: Path) -> bytes:
         return stream.read(TAIL)
 
 
-def _paths(tail: bytes) -> set[str]:
-    """The paths that a package lists, from the end of its file. Raises one of _UNREADABLE if that is not enough."""
+def _paths(tail: bytes, size: int) -> set[str]:
+    """The paths that a package of `size` bytes lists, from the end of its file.
+
+    Raises one of _UNREADABLE if that is not enough.
+    """
     from zstandard import ZstdDecompressor, ZstdError
 
-    with zipfile.ZipFile(io.BytesIO(tail)) as archive:
-        (entry,) = (entry for entry in archive.infolist() if entry.filename.startswith("info-"))
-        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & _ENCRYPTED:
-            raise ValueError("not a package that `bundle` accepts")
-        packed = archive.read(entry)
+    def read(offset: int, length: int) -> bytes:
+        if offset < size - len(tail):
+            raise ValueError("its list of files is longer than usual")
+        return tail[offset - size + len(tail) :][:length]
+
+    members = read_directory(size, read, most=_ENTRIES)
+    (entry,) = (member for member in members if member.name.startswith("info-"))
+    if entry.method != STORED:
+        raise ValueError("not a package that `bundle` accepts")
+    packed = read_member(entry, read)
     try:
         with ZstdDecompressor().stream_reader(packed) as reader:
             data = reader.read(_LARGEST)

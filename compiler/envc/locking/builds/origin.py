@@ -75,9 +75,13 @@ class Archive(msgspec.Struct, frozen=True):
             try:
                 if self.file.endswith(".zip"):
                     archive, infos = open_zip(stream, LIMITS)
-                    top = _top([info.orig_filename for info in infos])
-                    found = next((info for info in infos if info.orig_filename == top + below), None)
-                    return None if found is None else _small(archive.read(found))
+                    top = _top([info.name for info in infos])
+                    found = next((info for info in infos if info.name == top + below), None)
+                    if found is None:
+                        return None
+                    if found.size > _LARGEST_TEXT:
+                        raise ValueError(f"its {name} is too large")
+                    return archive.read(found)
                 with open_tar(stream, self._compression, LIMITS, size=self.source.size) as tar:
                     top = _top([member.path for member in tar.members])
                     member = next((each for each in tar.members if each.path == top + below and not each.link), None)
@@ -115,8 +119,8 @@ class Archive(msgspec.Struct, frozen=True):
         archive, infos = open_zip(stream, LIMITS)
         for info in infos:
             with archive.open(info) as content:
-                _write(folder / info.orig_filename, content, executable=bool(info.external_attr >> 16 & 0o111))
-        return _top([info.orig_filename for info in infos])
+                _write(folder / info.name, content, executable=info.is_executable)
+        return _top([info.name for info in infos])
 
     def _unpack_tar(self, stream: BinaryIO, folder: Path) -> str:
         with open_tar(stream, self._compression, LIMITS, size=self.source.size) as tar:
@@ -210,12 +214,6 @@ def _top(paths: list[str]) -> str:
     """The single top folder, with a slash (PEP 517); "" if there is none."""
     tops = {path.partition("/")[0] for path in paths}
     return f"{tops.pop()}/" if len(tops) == 1 and all("/" in path for path in paths) else ""
-
-
-def _small(data: bytes) -> bytes:
-    if len(data) > _LARGEST_TEXT:
-        raise ValueError("a text at its top is too large")
-    return data
 
 
 def _write(path: Path, content: IO[bytes], *, executable: bool) -> None:

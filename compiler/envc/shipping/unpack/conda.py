@@ -9,8 +9,6 @@ they find the interpreter in their own folder. Every content is hashed while the
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -48,10 +46,11 @@ from envc.shipping.unpack.launchers import is_interpreter, posix_launcher, windo
 from envc.shipping.unpack.layout import Layout, parse_layout
 from envc.shipping.unpack.tars import Tar, TarMember, open_tar
 from envc.shipping.unpack.zips import Limits, open_zip
+from envc.system.zip_directory import STORED, ZipMember
+from envc.system.zip_reader import ZipArchive
 
 ANY = "any"  # the layout of packages whose files do not depend on the folders of Python
 _METADATA = "metadata.json"
-_UNREADABLE = (zipfile.BadZipFile, EOFError, zlib.error)
 
 
 @contextmanager
@@ -67,12 +66,9 @@ def open_conda(
         try:
             info, content = _open(path, file, limits or Limits(), stack)
             package = _Reader(file, layout, artifact, path.stat().st_size, info, content, limits or Limits()).read()
-        except (ValueError, *_UNREADABLE) as error:
+        except ValueError as error:
             raise BadPackage(file, str(error)) from None
-        try:
-            yield package
-        except _UNREADABLE as error:
-            raise BadPackage(file, str(error)) from None
+        yield package
 
 
 def _open(path: Path, file: str, limits: Limits, stack: ExitStack) -> tuple[Tar, Tar]:
@@ -84,7 +80,7 @@ def _open(path: Path, file: str, limits: Limits, stack: ExitStack) -> tuple[Tar,
     if not file.endswith(".conda"):
         raise ValueError("its name ends neither in .conda nor in .tar.bz2")
     archive, infos = open_zip(stream, limits)
-    by_name = {info.orig_filename: info for info in infos}
+    by_name = {info.name: info for info in infos}
     tars = []
     for part in ("info", "pkg"):
         name = f"{part}-{stem_of(file)}.tar.zst"
@@ -92,10 +88,12 @@ def _open(path: Path, file: str, limits: Limits, stack: ExitStack) -> tuple[Tar,
         if named != [name]:
             raise ValueError(f"it contains {', '.join(named)[:200] or 'nothing'} instead of {name}")
         info = by_name[name]
-        if info.compress_type != zipfile.ZIP_STORED:
+        if info.method != STORED:
             raise ValueError(f"{name} is compressed twice")
-        tars.append(stack.enter_context(open_tar(archive.open(info), "zst", limits, size=info.file_size)))  # type: ignore[arg-type]
+        tars.append(stack.enter_context(open_tar(archive.open(info), "zst", limits, size=info.size)))
     _check_format(archive, by_name.get(_METADATA), limits)
+    read = {f"{part}-{stem_of(file)}.tar.zst" for part in ("info", "pkg")}
+    archive.check(info for info in infos if info.name not in read)
     return tars[0], tars[1]
 
 
@@ -103,8 +101,8 @@ class _Format(msgspec.Struct, frozen=True):
     conda_pkg_format_version: int
 
 
-def _check_format(archive: zipfile.ZipFile, info: zipfile.ZipInfo | None, limits: Limits) -> None:
-    if info is None or info.file_size > limits.small:
+def _check_format(archive: ZipArchive, info: ZipMember | None, limits: Limits) -> None:
+    if info is None or info.size > limits.small:
         raise ValueError(f"it has no {_METADATA}")
     try:
         stated = decode(archive.read(info), _Format).conda_pkg_format_version

@@ -11,8 +11,6 @@ import hashlib
 import io
 import posixpath
 import re
-import zipfile
-import zlib
 from calendar import timegm
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -28,6 +26,7 @@ from envc.shipping.unpack.contents import Contents
 from envc.shipping.unpack.errors import BadArtifact
 from envc.shipping.unpack.tars import Compression, open_tar
 from envc.shipping.unpack.zips import Limits, open_zip
+from envc.system.zip_reader import BadMember
 
 _SITE = re.compile(r"(?:lib/(?:python|pypy)3\.\d+t?|Lib)/site-packages/")
 _RECORD = re.compile(r".*/site-packages/[^/]+\.dist-info/RECORD")
@@ -36,7 +35,6 @@ _SUFFIXES: dict[str, Compression] = {".tar.gz": "gz", ".tar.bz2": "bz2"}
 _WINDOWS = "python.exe"
 _POSIX = "bin/python"
 _CHUNK = 1 << 20
-_UNREADABLE = (zipfile.BadZipFile, EOFError, zlib.error)
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -76,11 +74,11 @@ def open_standalone(path: Path, file: str, limits: Limits | None = None) -> Iter
         try:
             files = _read(stream, file, limits or Limits(), stack)
             contents = _contents(file, files)
-        except (ValueError, csv.Error, *_UNREADABLE) as error:
+        except (ValueError, csv.Error) as error:
             raise BadArtifact(file, str(error)) from None
         try:
             yield contents
-        except _UNREADABLE as error:
+        except BadMember as error:
             raise BadArtifact(file, str(error)) from None
 
 
@@ -90,8 +88,8 @@ def _read(stream: BinaryIO, file: str, limits: Limits, stack: ExitStack) -> dict
     if file.endswith(".zip"):
         archive, infos = open_zip(stream, limits)
         for info in infos:
-            opened = partial(cast("Callable[..., BinaryIO]", archive.open), info)
-            found.append(_File(info.orig_filename, opened, info.file_size, mtime=timegm(info.date_time)))
+            opened = partial(archive.open, info)
+            found.append(_File(info.name, opened, info.size, mtime=timegm(info.date_time)))
     else:
         compression = next((kind for suffix, kind in _SUFFIXES.items() if file.endswith(suffix)), None)
         if compression is None:
@@ -140,10 +138,13 @@ def _contents(file: str, files: dict[str, _File]) -> Contents:
 
 def _remove_packages(files: dict[str, _File]) -> None:
     """Remove the files in site-packages, and all other files that the RECORDs there list (PEP 376)."""
+    removed = {path for path in files if _SITE.match(path)}
     for path in [path for path in files if _RECORD.fullmatch(path)]:
         site = posixpath.dirname(posixpath.dirname(path))
         for row in csv.reader(io.StringIO(files[path].read().decode("utf-8", "replace"))):
             if row:
-                files.pop(posixpath.normpath(f"{site}/{row[0]}"), None)
-    for path in [path for path in files if _SITE.match(path)]:
+                removed.add(posixpath.normpath(f"{site}/{row[0]}"))
+    for path in removed & files.keys():
+        if not files[path].link:
+            files[path].digest()  # their contents are checked like all others
         del files[path]

@@ -7,13 +7,11 @@ read once, while the object is written; `Wheel.check` then compares their digest
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import BinaryIO
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
@@ -36,6 +34,8 @@ from envc.shipping.unpack.launchers import (
 from envc.shipping.unpack.layout import Layout, parse_layout
 from envc.shipping.unpack.records import Row, parse_record, render_record
 from envc.shipping.unpack.zips import Limits, open_zip
+from envc.system.zip_directory import ZipMember
+from envc.system.zip_reader import BadMember
 from envc_solvers.errors import MetadataUnusable
 from envc_solvers.pypi.language.requirement import Metadata
 
@@ -43,9 +43,6 @@ INSTALLER = b"envc\n"  # content of the INSTALLER file (PEP 376)
 
 _SIGNATURES = frozenset(("RECORD.jws", "RECORD.p7s"))  # of the RECORD, which is replaced; it need not list them
 _REPLACED = _SIGNATURES | {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}  # written by installers
-
-
-_UNREADABLE = (zipfile.BadZipFile, EOFError, zlib.error)
 
 
 class Wheel(Contents, frozen=True):
@@ -66,11 +63,11 @@ def open_wheel(path: Path, file: str, layout: str, limits: Limits | None = None)
             wheel = _Reader(stream, file, parse_layout(layout), limits or Limits()).read()
         except MetadataUnusable as error:
             raise BadWheel(file, error.reason) from None
-        except (ValueError, *_UNREADABLE) as error:
+        except ValueError as error:
             raise BadWheel(file, str(error)) from None
         try:
             yield wheel
-        except _UNREADABLE as error:
+        except BadMember as error:
             raise BadWheel(file, str(error)) from None
 
 
@@ -82,8 +79,9 @@ class _Reader:
         self.layout = layout
         self.limits = limits
         self.archive, infos = open_zip(stream, limits)
-        self.infos = {info.orig_filename: info for info in infos}
+        self.infos = {info.name: info for info in infos}
         self.entries: dict[str, tuple[Entry, Member]] = {}  # by path
+        self.sources: dict[str, str] = {}  # the path in the wheel of each entry that is copied from it
 
     def read(self) -> Wheel:
         name, version = _parse_file_name(self.file)
@@ -102,6 +100,8 @@ class _Reader:
         members = [member for _, member in self.entries.values()]
         record = f"{folder}/RECORD"
         self._add_generated(record, render_record(members, record, self.layout.site, self.layout.to_prefix))
+        copied = {self.sources[path] for path in self.entries.keys() & self.sources.keys()}
+        self.archive.check(info for path, info in self.infos.items() if path not in copied)
         ordered = [self.entries[path] for path in sorted(self.entries)]
         promised = tuple(member for _, member in ordered)
         check_tree(promised, **rules(self.layout.name))
@@ -141,8 +141,8 @@ class _Reader:
                 continue
             if row is None or not row.algorithm:
                 raise ValueError(f"{path} has no digest in RECORD" if row else f"{path} is not listed in RECORD")
-            if row.size not in (None, info.file_size):
-                raise ValueError(f"{path} has {info.file_size} bytes; RECORD says {row.size}")
+            if row.size not in (None, info.size):
+                raise ValueError(f"{path} has {info.size} bytes; RECORD says {row.size}")
         missing = sorted(rows.keys() - self.infos.keys() - exempt)
         if missing:
             raise ValueError(f"RECORD lists {missing[0]!r}, which is not in the archive")
@@ -169,17 +169,18 @@ class _Reader:
             check_script_name(below)
         return f"{folder}/{below}" if folder else below
 
-    def _add(self, place: str, info: zipfile.ZipInfo, row: Row, *, is_script: bool) -> None:
+    def _add(self, place: str, info: ZipMember, row: Row, *, is_script: bool) -> None:
         self._check_place(place)
         if is_script and self.layout.windows is None and (made := posix_script(self._verified(info, row))) is not None:
             self._add_generated(place, made, executable=True)
             return
-        executable = is_script or bool(info.external_attr >> 16 & 0o111)
+        executable = is_script or info.is_executable
         digest = row.digest.hex() if row.algorithm == "sha256" else sha256(self._verified(info, row))
-        member = Member(path=place, mode=0o755 if executable else 0o644, size=info.file_size, sha256=digest)
-        content = cast("partial[BinaryIO]", partial(self._open, info))
-        entry = Entry(path=place, content=content, size=info.file_size, executable=executable)
+        member = Member(path=place, mode=0o755 if executable else 0o644, size=info.size, sha256=digest)
+        content = partial(self.archive.open, info)
+        entry = Entry(path=place, content=content, size=info.size, executable=executable)
         self.entries[place] = entry, member
+        self.sources[place] = info.name
 
     def _add_launchers(self, path: str) -> None:
         """Add one launcher for each entry point. It replaces a script of that name, as in pip."""
@@ -199,6 +200,7 @@ class _Reader:
         self._check_place(place)
         member = Member(path=place, mode=0o755 if executable else 0o644, size=len(content), sha256=sha256(content))
         self.entries[place] = Entry(path=place, content=content, executable=executable), member
+        self.sources.pop(place, None)
 
     def _check_place(self, place: str) -> None:
         check_path(place, windows=self.layout.windows is not None)
@@ -211,22 +213,19 @@ class _Reader:
         if folder.lower() in interpreters and is_interpreter(name):
             raise ValueError(f"it would replace the environment's own {place}")
 
-    def _open(self, info: zipfile.ZipInfo) -> IO[bytes]:
-        return self.archive.open(info)
-
-    def _verified(self, info: zipfile.ZipInfo, row: Row) -> bytes:
+    def _verified(self, info: ZipMember, row: Row) -> bytes:
         """The content of a small file, checked against its digest in RECORD."""
-        content = self._bytes(info.orig_filename)
+        content = self._bytes(info.name)
         if hashlib.new(row.algorithm, content).digest() != row.digest:
-            raise ValueError(f"{info.orig_filename} does not match its digest in RECORD")
+            raise ValueError(f"{info.name} does not match its digest in RECORD")
         return content
 
     def _bytes(self, path: str) -> bytes:
         info = self.infos.get(path)
         if info is None:
             raise ValueError(f"it has no {path}")
-        if info.file_size > self.limits.small:
-            raise ValueError(f"{path} is {info.file_size} bytes long")
+        if info.size > self.limits.small:
+            raise ValueError(f"{path} is {info.size} bytes long")
         return self.archive.read(info)
 
     def _text(self, path: str) -> str:
