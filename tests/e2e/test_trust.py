@@ -6,6 +6,7 @@ this once `envc bundle --record` has recorded the content of every artifact in i
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from typing import Literal
 import msgspec
 import pytest
 
+from envc.fetch.pypi.listing import JSON_TYPE
 from envc.model.digest import Sha256, sha256
 from envc.model.record import Record, RecordObject
 from envc.shipping.format.encode import Entry
@@ -24,6 +26,7 @@ from tests.e2e.command import Workplace, host_platform
 from tests.e2e.conftest import MANIFEST
 from tests.support.servers import IndexServer
 from tests.support.stores import encode, tree
+from tests.support.wheels import build_wheel
 
 HONEST = "step train alpha 1.1 hello there\n"
 Reach = Literal["object", "record", "pointer"]
@@ -265,3 +268,46 @@ def test_verify_finds_a_poisoned_environment(recorded: Workplace) -> None:
     assert "alpha.py: has other content" in recorded.fails(1, "verify", "--prefix", str(env)).out
     (env / ".envc/prefix.json").write_text("{}")  # the changed record does not match the pointer
     assert recorded.ok("run", "train").out == HONEST
+
+
+def test_metadata_that_an_index_invents_reaches_no_other_project_and_no_store(
+    workplace: Workplace, index: IndexServer, tmp_path: Path
+) -> None:
+    """Another index lists alpha under its right digest, and claims that it requires an added package."""
+    alpha = index.file("alpha-1.1-py3-none-any.whl")
+    assert alpha is not None
+    invented = alpha.metadata.replace(b"gamma>=1", b"gamma>=1\nRequires-Dist: added")
+    entry = {
+        "filename": alpha.file,
+        "url": f"/files/{alpha.file}",
+        "hashes": {"sha256": alpha.sha256},
+        "size": alpha.size,
+        "core-metadata": {"sha256": sha256(invented)},
+    }
+    names = ("gamma-2.0-py3-none-any.whl", alpha.file)
+    wheels = [wheel for wheel in map(index.file, names) if wheel is not None]
+    with IndexServer([*wheels, build_wheel("added", "1.0")]) as evil:
+        evil.behaviour.bodies = {
+            "/simple/alpha/": (JSON_TYPE, json.dumps({"files": [entry]}).encode()),
+            f"/files/{alpha.file}.metadata": ("text/plain", invented),
+        }
+        victim = Workplace(tmp_path / "evil", evil.url)
+        victim.env |= {"ENVC_CACHE_DIR": str(workplace.cache), "ENVC_STORE": str(workplace.store)}
+        text = MANIFEST.replace('pypi = ["native", "beta[fast]>=1; sys_platform != \'win32\'"]\n', "")
+        victim.write(text, main__py="")
+        victim.ok("lock")
+        assert '"pypi:added"' in victim.lock.read_text()
+        # The cache is shared, and the honest index is asked second.
+        workplace.ok("lock")
+        assert "added" not in workplace.lock.read_text()
+        workplace.ok("bundle")
+        # The object is in the store and the ledger now, and its METADATA is compared nevertheless.
+        refused = victim.fails(1, "bundle", "--platform", host_platform())
+        assert f"the metadata in {alpha.file} differs from the metadata it was locked with" in refused.err
+        assert "the lock says it requires added; the file does not" in refused.err
+        assert "envc lock --refresh --upgrade" in refused.err
+        # The way out works once the index is honest again.
+        evil.behaviour.bodies = {}
+        victim.ok("lock", "--refresh", "--upgrade")
+        assert "added" not in victim.lock.read_text()
+        victim.ok("bundle", "--platform", host_platform())

@@ -8,17 +8,20 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from envc.errors import DigestMismatch, StoreError
+from envc.fetch.pypi.metadata import parse_metadata
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import EnvironmentMember
 from envc.model.progress import Silent
-from envc.shipping.deliver.derive import Ledger, MetadataMismatch
+from envc.shipping.deliver.derive import Ledger
 from envc.shipping.deliver.pack import StepBundle
 from envc.shipping.deliver.path_conflicts import Unjoinable
+from envc.shipping.deliver.stated_metadata import MetadataMismatch, Stated, uses_of
 from envc.shipping.format.encode import Entry
 from envc.shipping.store.keys import environment_key, object_key, step_key
 from envc.shipping.store.objects import get_code, get_object, verify_object
@@ -26,7 +29,7 @@ from envc.shipping.store.open import open_store
 from envc.shipping.store.records import get_lock, get_pointer, get_record
 from envc.shipping.unpack.errors import BadArtifact, BadWheel
 from envc.shipping.unpack.layout import parse_layout
-from envc_solvers.target import default_target
+from envc_solvers.target import Python, default_target
 from tests.support.environments import HOST, PYTHON, bundle, environment
 from tests.support.stores import MemoryBlobs
 from tests.support.wheels import Distribution, build_wheel
@@ -284,6 +287,89 @@ def test_locked_metadata_must_match_the_artifact(locked: tuple[str, ...], messag
         bundle(store, tmp_path, wheel, steps=(step,))
     assert message in str(refused.value)
     assert not store.blobs
+
+
+FAST = build_wheel(
+    "alpha", "1.0", ["gamma>=1", 'delta; extra == "fast"'], extras=["fast"], requires_python="!=3.1,>=3.9"
+)
+
+
+def step_of(*wheels: Distribution, **fields: Any) -> StepBundle:
+    extras = fields.pop("extras", frozenset())
+    return StepBundle(step="step", target=HOST.platform, environment=environment(*wheels, **fields), extras=extras)
+
+
+@pytest.mark.parametrize("way", ["ledger", "recorded", "trusted store"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"depends": ()}, "the file requires gamma>=1; the lock does not say that"),
+        ({"depends": ("added", "gamma>=1")}, "the lock says it requires added; the file does not"),
+        ({"version": "9.0"}, "the lock says it is alpha 9.0; the file says it is alpha 1.0"),
+        ({"name": "other"}, "the lock says it is other 1.0; the file says it is alpha 1.0"),
+        ({"python": Python(minor=(3, 1))}, "the file requires Python !=3.1,>=3.9, and it is locked for Python 3.1.0"),
+        (
+            {"extras": frozenset({("alpha", "fast")}), "depends": ("gamma>=1",)},
+            'the file requires delta; extra == "fast"; the lock does not say that',
+        ),
+    ],
+)
+def test_an_object_that_is_reused_must_state_what_the_lock_says(
+    way: str, changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    """The index claimed other metadata when the lock was made. The object was made before, for an honest lock."""
+    store = MemoryBlobs()
+    content = bundle(store, tmp_path, FAST)[0].content[Sha256(FAST.sha256), LAYOUT]
+    before = dict(store.blobs)
+    machine = tmp_path if way == "ledger" else tmp_path / "other"
+    fields = {"content": content} if way == "recorded" else {}
+    with pytest.raises(MetadataMismatch) as refused:
+        bundle(
+            store,
+            machine,
+            steps=(step_of(FAST, layout=LAYOUT, **fields, **changes),),
+            trust_store=way == "trusted store",
+        )
+    assert message in str(refused.value)
+    assert FAST.file in str(refused.value) and "envc lock --refresh" in refused.value.hint
+    assert store.blobs == before
+
+
+@pytest.mark.parametrize("way", ["ledger", "recorded", "trusted store"])
+def test_metadata_of_a_reused_object_is_read_once(way: str, tmp_path: Path) -> None:
+    store = MemoryBlobs()
+    content = bundle(store, tmp_path, FAST)[0].content[Sha256(FAST.sha256), LAYOUT]
+    machine = tmp_path if way == "ledger" else tmp_path / "other"
+    fields = {"content": content} if way == "recorded" else {}
+    frames = []
+    for _ in range(2):
+        store.requests.clear()
+        bundle(store, machine, steps=(step_of(FAST, **fields),), trust_store=way == "trusted store")
+        frames.append(sum(key == key_of(FAST) for _, key in store.requests))
+    assert frames[0] - frames[1] == (0 if way == "ledger" else 1)
+
+
+def test_one_file_of_two_sources_is_compared_with_what_the_lock_says_of_each(tmp_path: Path) -> None:
+    honest, invented = environment(FAST), environment(FAST, source="evil", depends=("gamma>=1", "other"))
+    assert honest.id == invented.id
+    for order in ((honest, invented), (invented, honest)):
+        steps = tuple(
+            StepBundle(step=f"step{number}", target=HOST.platform, environment=each)
+            for number, each in enumerate(order)
+        )
+        with pytest.raises(MetadataMismatch, match="the lock says it requires other"):
+            bundle(MemoryBlobs(), tmp_path, FAST, steps=steps)
+
+
+def test_the_python_of_the_environment_itself_counts_as_well(tmp_path: Path) -> None:
+    """A minor version is solved at its lowest patch release, and an interpreter that is locked has a later one."""
+    wheel = build_wheel("alpha", "1.0", requires_python=">=3.12.4")
+    base = environment(wheel, python=Python(minor=(3, 12)))
+    interpreter = msgspec.structs.replace(base.members[0], kind="interpreter", name="cpython", version="3.12.7")
+    stated = Stated.of(parse_metadata(wheel.file, wheel.metadata))
+    with pytest.raises(MetadataMismatch, match=r"requires Python >=3\.12\.4, and it is locked for Python 3\.12\.0"):
+        next(uses_of(base, ())).check(stated)
+    next(uses_of(msgspec.structs.replace(base, members=(*base.members, interpreter)), ())).check(stated)
 
 
 @pytest.mark.parametrize("locked", [("gamma>=1",), ('delta; extra == "fast"', "gamma>=1")])

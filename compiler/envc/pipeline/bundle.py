@@ -12,6 +12,7 @@ from envc.errors import UsageError
 from envc.locking.plan.closure import Closures
 from envc.locking.plan.project import Project, Selection, select
 from envc.model.digest import Sha256
+from envc.model.lock_lines import Extra
 from envc.pipeline.project import require_fresh_lock, require_lock, store_of, warn_of_yanked
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ class BundleRequest(msgspec.Struct, frozen=True, kw_only=True):
     level: int = 9  # of zstd
     trust_store: bool = False  # use objects that other machines made without deriving them again
     record: bool = False  # write content digests into the lock, which hydrate then requires
+
+
+def _requested(closures: Closures, step: str) -> frozenset[Extra]:
+    """The extras that the locked requirements of a step request."""
+    locked = closures.locked(step)
+    return frozenset(extra for one in locked.requires for extra in one.extras) if locked is not None else frozenset()
 
 
 def bundle(project: Project, request: BundleRequest, context: Context) -> Bundled:
@@ -57,6 +64,7 @@ def bundle(project: Project, request: BundleRequest, context: Context) -> Bundle
                 target=step_target.target.name,
                 environment=closures.environment(step_target),
                 code=code[manifest.steps[step_target.step].code],
+                extras=_requested(closures, step_target.step),
                 run=manifest.steps[step_target.step].run,
                 env=manifest.steps[step_target.step].env,
             )

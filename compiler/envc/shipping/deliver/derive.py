@@ -10,53 +10,37 @@ from typing import BinaryIO
 
 import msgspec
 
-from envc.errors import DigestMismatch, SeveralLines
+from envc.errors import DigestMismatch
+from envc.fetch.pypi.metadata import parse_metadata
 from envc.model.digest import Sha256, parse_sha256
 from envc.model.environment import EnvironmentMember
 from envc.model.progress import Progress
 from envc.model.record import Member, ObjectIndex, content_digest
+from envc.shipping.deliver.stated_metadata import Stated, Use
+from envc.shipping.format.decode import read_member
 from envc.shipping.format.encode import Encoder, Entry
 from envc.shipping.format.errors import CorruptBlob, MissingBlob
 from envc.shipping.store.blobs import Blobs
 from envc.shipping.store.keys import object_key
-from envc.shipping.store.objects import StoredObject, get_object, verify_object
+from envc.shipping.store.objects import StoredObject, get_object, range_reader, verify_object
 from envc.shipping.unpack.conda import open_conda
 from envc.shipping.unpack.contents import Contents
+from envc.shipping.unpack.layout import parse_layout
 from envc.shipping.unpack.standalone import open_standalone
 from envc.shipping.unpack.wheel import Wheel, open_wheel
 from envc.system.atomic_file import write_file
-
-
-class MetadataMismatch(SeveralLines):
-    """The requirements of an artifact differ from those in the metadata it was locked with."""
-
-    hint = (
-        "the metadata of the index belongs to another file: run `envc lock --upgrade`, and report it to its operators"
-    )
-
-    def __init__(self, file: str, missing: tuple[str, ...], unlocked: tuple[str, ...]) -> None:
-        super().__init__(file, missing, unlocked)
-        self.file = file
-        self.missing = missing  # locked, and not stated by the artifact
-        self.unlocked = unlocked  # stated by the artifact, and not locked
-
-    def lines(self) -> tuple[str, ...]:
-        lines = [f"the metadata in {self.file} differs from the metadata it was locked with"]
-        lines += [f"  the lock says it requires {requirement}; the file does not" for requirement in self.missing]
-        lines += [f"  the file requires {requirement}; the lock does not say that" for requirement in self.unlocked]
-        return tuple(lines)
-
-    def data(self) -> dict[str, object]:
-        return {"file": self.file, "missing": list(self.missing), "unlocked": list(self.unlocked)}
-
+from envc_solvers.errors import MetadataUnusable
 
 _DOUBTED = "doubted"
+_STATED_FOLDER = "metadata"  # beside the layouts
+_STATED = msgspec.json.Decoder(Stated)
 
 
 class Ledger:
     """The objects that this machine has made itself, or has compared completely with its own result.
 
-    It stores their `bytes_digest` by artifact and layout. A lost entry costs only time.
+    It stores their `bytes_digest` by artifact and layout, and what METADATA states by its digest. A lost entry costs
+    only time.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -84,6 +68,16 @@ class Ledger:
             return self._path(layout, artifact).read_text() == _DOUBTED
         except (OSError, ValueError):
             return False
+
+    def stated(self, metadata: Sha256) -> Stated | None:
+        """What the METADATA with that sha256 states, if known."""
+        try:
+            return _STATED.decode(self._path(_STATED_FOLDER, metadata).read_bytes())
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
+    def put_stated(self, metadata: Sha256, stated: Stated) -> None:
+        self._write(_STATED_FOLDER, metadata, msgspec.json.encode(stated).decode())
 
     def _write(self, layout: str, artifact: Sha256, text: str) -> None:
         path = self._path(layout, artifact)
@@ -126,8 +120,57 @@ def is_trusted(
     return not rederive and (trust_store or stored.index.bytes_digest == ledger.get(member.layout, member.sha256))
 
 
+def is_as_locked(store: Blobs, stored: StoredObject, uses: tuple[Use, ...], ledger: Ledger, progress: Progress) -> bool:
+    """Whether an object can be compared with what the lock says of its artifact. A damaged one has to be derived again.
+
+    Raises MetadataMismatch if it states something else.
+    """
+    member = uses[0].member
+    if member.kind != "pypi":
+        return True
+    try:
+        stated = _stated_by(store, stored, member, ledger)
+    except CorruptBlob as error:
+        progress.warn(f"the object of {member.file} is made again: {error}")
+        return False
+    for use in uses:
+        use.check(stated)
+    return True
+
+
+def _stated_by(store: Blobs, stored: StoredObject, member: EnvironmentMember, ledger: Ledger) -> Stated:
+    """What a wheel in the store states in its METADATA. Raises CorruptBlob, and the errors of reading a store."""
+    what = f"the object of {member.file} in {store.name}"
+    own = _metadata_member(stored.index.members, member)
+    if own is None:
+        raise CorruptBlob(what, "contains no METADATA of its own")
+    digest = parse_sha256(own.sha256)
+    known = ledger.stated(digest)
+    if known is not None:
+        return known
+    try:
+        data = read_member(stored.index, range_reader(store, stored.key), own.path, what)
+        stated = Stated.of(parse_metadata(member.file, data))
+    except MetadataUnusable as error:
+        raise CorruptBlob(what, error.reason) from None
+    ledger.put_stated(digest, stated)
+    return stated
+
+
+def _metadata_member(members: Iterable[Member], member: EnvironmentMember) -> Member | None:
+    """The METADATA of the wheel itself, and not of a package that it carries along."""
+    start, end = f"{parse_layout(member.layout).site}/", ".dist-info/METADATA"
+    depth = start.count("/") + 1
+    found = [
+        each
+        for each in members
+        if each.path.endswith(end) and each.path.startswith(start) and each.path.count("/") == depth
+    ]
+    return found[0] if len(found) == 1 and not found[0].link else None
+
+
 def derive(
-    member: EnvironmentMember,
+    uses: tuple[Use, ...],
     path: Path,
     stored: StoredObject | None,
     store: Blobs,
@@ -137,9 +180,15 @@ def derive(
 ) -> StoredObject:
     """The object of a verified artifact: `stored` if all of its bytes are right, otherwise a new object.
 
+    `uses` are the same artifact in the same layout, as environments use it.
+
     Raises BadArtifact, MetadataMismatch, StoreError, and DigestMismatch if the lock demands different content.
     """
+    member = uses[0].member
     with _open(path, member) as contents:
+        if isinstance(contents, Wheel):
+            for use in uses:
+                use.check(Stated.of(contents.metadata))
         content = content_digest(contents.members)
         if member.content not in (None, content):
             raise DigestMismatch(
@@ -155,6 +204,8 @@ def derive(
             stored = _write(member, contents, store, encoder)
         else:
             contents.check(_read_members(contents.entries, contents.members))
+        if isinstance(contents, Wheel) and (own := _metadata_member(contents.members, member)) is not None:
+            ledger.put_stated(parse_sha256(own.sha256), Stated.of(contents.metadata))
     ledger.put(member.layout, member.sha256, stored.index.bytes_digest)
     return stored
 
@@ -175,7 +226,6 @@ def _open(path: Path, member: EnvironmentMember) -> Iterator[Contents]:
             yield interpreter
         return
     with open_wheel(path, member.file, member.layout) as wheel:
-        check_requirements(member, wheel)
         yield wheel
 
 
@@ -221,17 +271,3 @@ def _read_members(entries: Iterable[Entry], promised: Iterable[Member]) -> tuple
                 digest.update(chunk)
         actual.append(msgspec.structs.replace(member, sha256=digest.hexdigest()))
     return tuple(actual)
-
-
-def check_requirements(member: EnvironmentMember, wheel: Wheel) -> None:
-    """Raise MetadataMismatch unless the artifact's own Requires-Dist match those it was locked with.
-
-    The lock contains all requirements, except those of extras that are not requested and those with a URL. So the
-    artifact must state each locked requirement, and the lock must contain each requirement without an extra.
-    """
-    own = {str(each): "extra" in each.marker for each in wheel.metadata.requires if not each.url}
-    locked = set(member.depends)
-    missing = tuple(sorted(locked - own.keys()))
-    unlocked = tuple(sorted(each for each, is_extra in own.items() if not is_extra and each not in locked))
-    if missing or unlocked:
-        raise MetadataMismatch(member.file, missing, unlocked)

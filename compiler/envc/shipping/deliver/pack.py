@@ -17,10 +17,12 @@ import msgspec
 from envc.errors import DigestMismatch
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment, EnvironmentMember
+from envc.model.lock_lines import Extra
 from envc.model.progress import Progress
 from envc.model.record import ObjectIndex, Record, RecordObject, StepPointer
-from envc.shipping.deliver.derive import Ledger, derive, find_object, is_trusted
+from envc.shipping.deliver.derive import Ledger, derive, find_object, is_as_locked, is_trusted
 from envc.shipping.deliver.path_conflicts import check_paths, warn_of_contested_paths, warn_of_scripts
+from envc.shipping.deliver.stated_metadata import Use, uses_of
 from envc.shipping.format.decode import read_member
 from envc.shipping.format.encode import LEVEL, Encoder, Entry
 from envc.shipping.format.errors import CorruptBlob, MissingBlob
@@ -52,6 +54,7 @@ class StepBundle(msgspec.Struct, frozen=True, kw_only=True):
     target: str  # target name
     environment: Environment
     code: Code | None = None  # None for no code
+    extras: frozenset[Extra] = frozenset()  # that the step's own requirements request
     run: str | None = None
     env: dict[str, str] = {}
 
@@ -103,12 +106,13 @@ def pack(
     """
     ids = [step.environment.id for step in request.steps]
     environments = {digest: step.environment for digest, step in zip(ids, request.steps, strict=True)}
-    members = {(member.sha256, member.layout): member for each in environments.values() for member in each.members}
-    needed = [object_key(layout, artifact) for artifact, layout in members]
+    uses = _uses(request.steps)
+    members = [uses[key][0].member for key in uses]
+    needed = [object_key(layout, artifact) for artifact, layout in uses]
     with leased(store, [*needed, *map(environment_key, environments)]):
-        objects, made = _objects(members, request, store, artifacts, ledger, progress, rederive=relock is not None)
+        objects, made = _objects(uses, request, store, artifacts, ledger, progress, rederive=relock is not None)
         content = {key: stored.index.content for key, stored in objects.items()}
-        metas = _prefix_records(members.values(), objects, store)
+        metas = _prefix_records(members, objects, store)
         records = {
             digest: _record(environment, objects, metas, progress) for digest, environment in environments.items()
         }
@@ -158,8 +162,28 @@ def _codes(request: BundleRequest) -> dict[Code, tuple[ObjectIndex, bytes]]:
         }
 
 
+def _uses(steps: Iterable[StepBundle]) -> dict[ObjectId, tuple[Use, ...]]:
+    """Every object with the ways in which environments use it.
+
+    Two sources may list one file with different metadata, so the lock may say different things of one object, and of
+    environments with the same id.
+    """
+    requested: dict[Environment, set[Extra]] = {}
+    for step in steps:
+        requested.setdefault(step.environment, set()).update(step.extras)
+    found: dict[ObjectId, dict[Use, None]] = {}
+    for environment, extras in requested.items():
+        for member in environment.members:
+            uses = found.setdefault((member.sha256, member.layout), {})
+            if member.kind != "pypi":
+                uses.setdefault(Use(member))
+        for use in uses_of(environment, extras):
+            found[use.member.sha256, use.member.layout].setdefault(use)
+    return {key: tuple(uses) for key, uses in found.items()}
+
+
 def _objects(
-    members: dict[ObjectId, EnvironmentMember],
+    uses: dict[ObjectId, tuple[Use, ...]],
     request: BundleRequest,
     store: Blobs,
     artifacts: Artifacts,
@@ -173,34 +197,39 @@ def _objects(
     """
     found: dict[ObjectId, StoredObject] = {}
     cores = usable_cores()
+
+    def look(key: ObjectId) -> tuple[StoredObject | None, bool]:
+        """An object in the store, and whether it may be used as it is. Raises MetadataMismatch."""
+        member = uses[key][0].member
+        stored = find_object(store, member, progress)
+        if stored is None or not is_trusted(stored, member, ledger, trust_store=request.trust_store, rederive=rederive):
+            return stored, False
+        return stored, is_as_locked(store, stored, uses[key], ledger, progress)
+
     with ThreadPoolExecutor(max(4 * cores, store.in_flight), thread_name_prefix="envc-look") as pool:
         # Leaving `map` early, for example by Ctrl-C, cancels the calls that have not started.
-        results = pool.map(lambda member: find_object(store, member, progress), members.values())
-        known = dict(zip(members, results, strict=True))
-    missing: dict[ObjectId, EnvironmentMember] = {}
-    for key, member in members.items():
-        stored = known[key]
-        if stored is not None and is_trusted(
-            stored, member, ledger, trust_store=request.trust_store, rederive=rederive
-        ):
+        known = dict(zip(uses, pool.map(look, uses), strict=True))
+    missing: dict[ObjectId, tuple[Use, ...]] = {}
+    for key, (stored, is_usable) in known.items():
+        if stored is not None and is_usable:
             found[key] = stored
         else:
-            missing[key] = msgspec.structs.replace(member, content=None) if rederive else member
+            missing[key] = tuple(use.without_content() for use in uses[key]) if rederive else uses[key]
     if not missing:
         return found, ()
     # An artifact may be needed in several layouts. It is fetched only once.
-    layouts: dict[Sha256, list[EnvironmentMember]] = {}
-    for member in missing.values():
-        layouts.setdefault(member.sha256, []).append(member)
-    task = progress.task("objects", sum(member.size for member in missing.values()), "B")
+    layouts: dict[Sha256, list[ObjectId]] = {}
+    for key in missing:
+        layouts.setdefault(key[0], []).append(key)
+    members = {key: missing[key][0].member for key in missing}
+    task = progress.task("objects", sum(member.size for member in members.values()), "B")
 
-    def work(member: EnvironmentMember, path: Path, encoder: Encoder) -> StoredObject:
-        stored = known[member.sha256, member.layout]
-        made = derive(member, path, stored, store, encoder, ledger, progress)
-        task.advance(member.size)
+    def work(key: ObjectId, path: Path, encoder: Encoder) -> StoredObject:
+        made = derive(missing[key], path, known[key][0], store, encoder, ledger, progress)
+        task.advance(members[key].size)
         return made
 
-    fetched = artifacts.fetch([members[0] for members in layouts.values()])
+    fetched = artifacts.fetch([members[keys[0]] for keys in layouts.values()])
     # The encoder is closed first: after a failure, it then rejects frames that are still written, so the pool ends
     # soon. The encoder itself bounds the encoding. More threads than cores let uploads wait at the same time.
     threads = max(cores, min(_UPLOADS, store.in_flight))
@@ -208,8 +237,8 @@ def _objects(
         working: dict[ObjectId, Future[StoredObject]] = {}
         try:
             for member, path in fetched:
-                for each in layouts[member.sha256]:
-                    working[each.sha256, each.layout] = pool.submit(work, each, path, encoder)
+                for key in layouts[member.sha256]:
+                    working[key] = pool.submit(work, key, path, encoder)
                 _raise_first(working.values())
             for key, future in working.items():
                 found[key] = future.result()
@@ -220,7 +249,7 @@ def _objects(
             if isinstance(fetched, Generator):
                 fetched.close()  # otherwise a traceback would keep the downloads alive
             task.done()
-    return found, tuple(missing.values())
+    return found, tuple(members.values())
 
 
 def _raise_first(futures: Iterable[Future[StoredObject]]) -> None:
