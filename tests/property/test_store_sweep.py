@@ -80,7 +80,7 @@ def test_everything_reachable_from_kept_pointers_stays_and_the_rest_goes(
     for number, lock in enumerate(tagged):
         put_tag(store, "demo", f"tag-{number}", lock)
     everything = set(store.blobs)
-    collector = Collector(store, now=NOW, recent=RECENT, progress=Silent())
+    collector = Collector(store, now=lambda: NOW, recent=RECENT, progress=Silent())
     garbage = collector.find()
     removed = {listed.key for listed in collector.remove(garbage)}
 

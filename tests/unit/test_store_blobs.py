@@ -23,6 +23,7 @@ from envc.shipping.store.backends.fsspec import RemoteBlobs, open_remote
 from envc.shipping.store.backends.s3 import BucketBlobs
 from envc.shipping.store.backends.store_retries import StoreRetries
 from envc.shipping.store.blobs import Blobs, display_name
+from envc.shipping.store.keys import draft_key
 from envc.shipping.store.open import open_store
 from tests.support.imports import assert_importable
 from tests.support.stores import MemoryBlobs
@@ -206,21 +207,24 @@ def test_a_folder_keeps_no_temporary_files_and_obeys_the_umask(tmp_path: Path) -
     store = open_store(tmp_path)
     store.write_new(KEY, b"x")
     store.write("v1/p", b"x")
-    assert list((tmp_path / "tmp").iterdir()) == []
+    assert list((tmp_path / "v1/drafts").iterdir()) == []
     umask = os.umask(0)
     os.umask(umask)
     assert (tmp_path / KEY).stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 def test_leftovers_of_killed_writers_are_removed_after_a_day(tmp_path: Path) -> None:
-    (tmp_path / "tmp").mkdir()
-    old, young = tmp_path / "tmp/old", tmp_path / "tmp/young"
-    for path in (old, young):
-        path.write_bytes(b"half")
-    os.utime(old, (0, 0))
     open_store(tmp_path).write_new(KEY, b"x")
+    old, young, other = (tmp_path / draft_key() for _ in range(3))
+    other = other.with_suffix(".txt")
+    for path in (old, young, other):
+        path.write_bytes(b"half")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    open_store(tmp_path).write_new(f"{KEY[:-1]}b", b"x")
     assert not old.exists()
     assert young.exists()
+    assert other.exists()
 
 
 KILLED = """
@@ -268,7 +272,7 @@ def test_a_disk_error_during_a_write_is_a_store_error(tmp_path: Path) -> None:
                 store.write_new("v1/large", data)
             except StoreError as error:
                 print(error)
-        print(store.exists("v1/large"), list((Path(sys.argv[1]) / "tmp").iterdir()))
+        print(store.exists("v1/large"), list((Path(sys.argv[1]) / "v1/drafts").iterdir()))
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)], capture_output=True, text=True, check=True

@@ -145,7 +145,7 @@ def test_keys_are_paths_below_the_root(key: str) -> None:
 
 def test_names_in_keys_are_escaped() -> None:
     key = step_key("Ma Projet/é", ARTIFACT, "..", "linux-64")
-    assert key == f"v1/steps/Ma%20Projet%2F%C3%A9/{ARTIFACT}/%2E./linux-64.json"
+    assert key == f"v1/steps/Ma%20Projet%2F%C3%A9/{ARTIFACT}/%2E%2E/linux-64.json"
     assert check_key(key) == key
     for name in ("", "x" * 300):
         with pytest.raises(ValueError, match="cannot name"):

@@ -16,8 +16,9 @@ from envc.shipping.deliver.pack import StepBundle
 from envc.shipping.format.encode import Entry
 from envc.shipping.format.errors import CorruptBlob
 from envc.shipping.store.blobs import Blobs, Listed
-from envc.shipping.store.keys import environment_key, object_key, step_key
+from envc.shipping.store.keys import environment_key, notice_key, object_key, step_key
 from envc.shipping.store.open import open_store
+from envc.shipping.store.own_blobs import OwnBlobs
 from envc.shipping.store.tags import delete_tag, is_bundled, put_tag, tags
 from envc.shipping.store.upkeep.collect import Collector, Garbage
 from envc.shipping.store.upkeep.leases import leased, read_leases
@@ -49,9 +50,9 @@ class BundledStore:
             if key not in before or key == step_key("demo", LOCK, step, HOST.platform):
                 self.store.times[key] = self.now - days_ago * DAY
 
-    def collector(self, **options: float) -> Collector:
-        settings = {"now": self.now, "recent": 30 * DAY} | options
-        return Collector(self.store, progress=self.progress, **settings)  # type: ignore[arg-type]
+    def collector(self, *, now: float | None = None, recent: float = 30 * DAY) -> Collector:
+        moment = self.now if now is None else now
+        return Collector(self.store, progress=self.progress, now=lambda: moment, recent=recent)
 
     def collect(self, **options: float) -> Garbage:
         collector = self.collector(**options)
@@ -83,7 +84,7 @@ def key_of(wheel: Distribution) -> str:
 def test_a_lease_lasts_while_its_work_is_running() -> None:
     store = MemoryBlobs()
     with leased(store, ["v1/b", "v1/a", "v1/b"]):
-        assert read_leases(store, time.time()) == (frozenset({"v1/a", "v1/b"}), ())
+        assert read_leases(store, OwnBlobs(store), lambda: time.time()) == (frozenset({"v1/a", "v1/b"}), ())
     assert store.blobs == {}
 
 
@@ -94,8 +95,8 @@ def test_a_lease_ends_on_failure_but_not_on_a_kill() -> None:
     assert store.blobs == {}
     kept = leased(store, ["v1/a"])
     kept.__enter__()
-    assert read_leases(store, time.time() + 23 * 3600)[0] == {"v1/a"}
-    keys, expired = read_leases(store, time.time() + 25 * 3600)
+    assert read_leases(store, OwnBlobs(store), lambda: time.time() + 23 * 3600)[0] == {"v1/a"}
+    keys, expired = read_leases(store, OwnBlobs(store), lambda: time.time() + 25 * 3600)
     assert (keys, [listed.key for listed in expired]) == (frozenset(), list(store.blobs))
 
 
@@ -118,16 +119,16 @@ def test_tags_are_names_for_locks() -> None:
     assert not put_tag(store, "my project", "v1.0", other)
     assert put_tag(store, "my project", "größe/2", other)
     assert put_tag(store, "alien", "v1.0", other)
-    assert [(tag.project, tag.name, tag.lock) for tag in tags(store)] == [
+    assert [(tag.project, tag.name, tag.lock) for tag in tags(store, OwnBlobs(store))] == [
         ("alien", "v1.0", other),
         ("my project", "größe/2", other),
         ("my project", "v1.0", one),
     ]
     assert put_tag(store, "my project", "v1.0", other, move=True)
-    assert {tag.lock for tag in tags(store, "my project")} == {other}
+    assert {tag.lock for tag in tags(store, OwnBlobs(store), "my project")} == {other}
     assert delete_tag(store, "my project", "v1.0")
     assert not delete_tag(store, "my project", "v1.0")
-    assert [tag.name for tag in tags(store, "my project")] == ["größe/2"]
+    assert [tag.name for tag in tags(store, OwnBlobs(store), "my project")] == ["größe/2"]
 
 
 def test_a_tag_needs_a_name_and_must_be_readable() -> None:
@@ -136,7 +137,7 @@ def test_a_tag_needs_a_name_and_must_be_readable() -> None:
         put_tag(store, "project", "", LOCK)
     store.blobs["v1/tags/project/v1.json"] = b'{"format":1,"lock":"../../etc"}'
     with pytest.raises(CorruptBlob, match="not a sha256"):
-        list(tags(store))
+        list(tags(store, OwnBlobs(store)))
 
 
 def test_bundled_steps_of_a_lock_are_listed(bundled_store: BundledStore) -> None:
@@ -368,7 +369,7 @@ def test_ages_are_exact_to_the_second(bundled_store: BundledStore) -> None:
 
 
 def test_a_notice_expires_when_it_is_older_than_it_may_be(bundled_store: BundledStore) -> None:
-    notice = "v1/notices/left.json"
+    notice = notice_key()
     bundled_store.store.blobs[notice] = b"{}"
     bundled_store.store.times[notice] = bundled_store.now - NOTICE_SECONDS
     assert bundled_store.collector().find().blobs == ()
@@ -384,26 +385,49 @@ def test_an_object_that_two_kept_steps_share_is_kept_and_counted_once(bundled_st
     assert (garbage.kept, garbage.kept_size) == (5, sum(map(len, bundled_store.store.blobs.values())))
 
 
-def test_an_old_stray_file_among_the_pointers_is_removed(bundled_store: BundledStore) -> None:
-    bundled_store.bundle(ALPHA)
-    stray = "v1/steps/stray"
-    bundled_store.store.blobs[stray] = b"anything"
-    bundled_store.store.times[stray] = bundled_store.now - 31 * DAY
-    assert [listed.key for listed in bundled_store.collect().blobs] == [stray]
-    bundled_store.store.blobs[stray] = b"anything"
-    bundled_store.store.times[stray] = bundled_store.now
-    with pytest.raises(EnvcError, match=stray):
-        bundled_store.collect()
+STRAYS = (
+    "v1/.DS_Store",
+    "v1/steps/stray",
+    f"v1/steps/demo/{LOCK}",
+    f"v1/steps/demo/{LOCK}/step/.nfs000000000001",
+    f"v1/objects/any/aa/{LOCK}",
+    f"v1/objects/any/{LOCK[:2]}/{LOCK}.bak",
+    "v1/objects/any/",
+    "v1/leases/another.json",
+    "v1/notices/._0123456789abcdef0123456789abcdef.json",
+    "v1/tags/demo/Thumbs.db",
+    f"v1/locks/{LOCK} (1)",
+    f"v1/environments/{LOCK}.json.zst~",
+    "v1/drafts/readme",
+)
 
 
-def test_a_stray_file_of_a_tagged_lock_is_not_removed_before_it_was_read(bundled_store: BundledStore) -> None:
+def test_files_of_other_programs_stay_and_stop_nothing(bundled_store: BundledStore) -> None:
+    bundled_store.bundle(ALPHA, days_ago=400)
+    bundled_store.bundle(BETA, step="new")
     put_tag(bundled_store.store, "demo", "v1", LOCK)
-    stray = f"v1/steps/demo/{LOCK}"
-    bundled_store.store.blobs[stray] = b"anything"
-    bundled_store.store.times[stray] = bundled_store.now - 400 * DAY
-    with pytest.raises(EnvcError, match=stray):
-        bundled_store.collect()
-    assert stray in bundled_store.store.blobs
+    for key in STRAYS:
+        bundled_store.store.blobs[key] = b"anything"
+        bundled_store.store.times[key] = 0
+    before = set(bundled_store.store.blobs)
+    garbage = bundled_store.collect()
+    assert garbage.blobs == ()
+    assert set(bundled_store.store.blobs) == before
+    (warning,) = bundled_store.progress.warnings
+    assert "12 files that are not envc's were passed over: v1/drafts/readme, " in warning
+    assert "\n" not in warning
+    own = OwnBlobs(bundled_store.store)
+    assert [tag.name for tag in tags(bundled_store.store, own)] == ["v1"]
+    bundled_store.bundle(GAMMA, step="other")
+
+
+def test_one_stray_file_is_named_and_a_clean_store_causes_no_warning(bundled_store: BundledStore) -> None:
+    bundled_store.bundle(ALPHA)
+    bundled_store.collect()
+    assert bundled_store.progress.warnings == []
+    bundled_store.store.blobs["v1/locks/.DS_Store"] = b""
+    bundled_store.collect()
+    assert bundled_store.progress.warnings == ["memory: a file that is not envc's was passed over: v1/locks/.DS_Store"]
 
 
 class Hasty(MemoryBlobs):
@@ -515,7 +539,7 @@ def test_a_folder_and_a_url_are_collected_alike(tmp_path: Path) -> None:
     places: list[Blobs] = [open_store(tmp_path / "store"), open_store("memory://upkeep")]
     for store in places:
         bundle(store, tmp_path / "work", ALPHA, BETA)
-        later = Collector(store, now=time.time() + 31 * DAY, recent=30 * DAY, progress=Silent())
+        later = Collector(store, now=lambda: time.time() + 31 * DAY, recent=30 * DAY, progress=Silent())
         garbage = later.find()
         assert len(garbage.blobs) == 5
         later.remove(garbage)

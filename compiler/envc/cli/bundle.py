@@ -36,6 +36,9 @@ class BundleOptions(msgspec.Struct, frozen=True, kw_only=True):
     trust_store: Annotated[
         bool, option("--trust-store", help="Reuse objects that other machines made, without deriving them again.")
     ] = False
+    init_store: Annotated[
+        bool, option("--init-store", help="Keep the store in its folder although that folder holds other files.")
+    ] = False
     frozen: Frozen = False
     offline: Offline = False
     quiet: Quiet = False
@@ -54,7 +57,13 @@ def command(options: BundleOptions) -> int:
     with Terminal(options.quiet) as terminal:
         context = make_context(terminal, offline=options.offline)
         project = open_project(options.manifest, context)
-        selection = Selection(steps=options.steps, targets=options.targets, store=options.store, frozen=options.frozen)
+        selection = Selection(
+            steps=options.steps,
+            targets=options.targets,
+            store=options.store,
+            init_store=options.init_store,
+            frozen=options.frozen,
+        )
         request = BundleRequest(
             selection=selection,
             level=LEVELS[options.size or "normal"],

@@ -42,7 +42,8 @@ def command(options: TagOptions) -> int:
             upkeep.untag(project, options.name, selection, context)
         elif options.name is not None:
             upkeep.tag(project, options.name, selection, context, move=options.move)
-        tags = upkeep.list_tags(upkeep.open_store(options.store, options.manifest, context), project.manifest.name)
+        store = upkeep.open_store(options.store, options.manifest, context)
+        tags = upkeep.list_tags(store, context, project.manifest.name)
     if options.as_json:
         print_json(TagsDocument(tags=tags))
     elif options.name is None:

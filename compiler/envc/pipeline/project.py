@@ -127,23 +127,27 @@ def require_lock(project: Project, selection: Selection) -> LockGraph:
 
 
 def store_of(project: Project, selection: Selection, context: Context) -> Blobs:
-    return choose_store(selection.store, lambda: project.manifest, context)
+    return choose_store(selection.store, lambda: project.manifest, context, init=selection.init_store)
 
 
-def choose_store(chosen: str | None, manifest: Callable[[], Manifest], context: Context) -> Blobs:
-    """The `chosen` store, else ``ENVC_STORE``, else the manifest's, else a folder in the user's data directory."""
+def choose_store(
+    chosen: str | None, manifest: Callable[[], Manifest], context: Context, *, init: bool = False
+) -> Blobs:
+    """The `chosen` store, else ``ENVC_STORE``, else the manifest's, else a folder in the user's data directory. `init`
+    as for `open_store`.
+    """
     from envc.shipping.store.open import open_store
 
+    base = context.cwd
     location = chosen or context.environ.get("ENVC_STORE")
+    if not location and (location := manifest().store):
+        base = manifest().root
     if location:
-        return open_store(location if "://" in location else context.cwd / Path(location).expanduser(), context.environ)
-    if location := manifest().store:
-        return open_store(
-            location if "://" in location else manifest().root / Path(location).expanduser(), context.environ
-        )
+        place = location if "://" in location else base / Path(location).expanduser()
+        return open_store(place, context.environ, init=init)
     from envc.context import user_folder
 
-    return open_store(user_folder("data", context.environ) / "store")
+    return open_store(user_folder("data", context.environ) / "store", init=init)
 
 
 def step_target_for(project: Project, step: str, target: str | None, *, foreign: bool = False) -> StepTarget:

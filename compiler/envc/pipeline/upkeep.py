@@ -90,10 +90,16 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def collect(store: Blobs, context: Context, *, recent: timedelta = RECENT, remove: bool = False) -> Collected:
-    """Count the blobs that no tag, recent pointer or lease refers to; with `remove`, delete them."""
-    from envc.shipping.store.upkeep.collect import Collector
+    """Count the blobs that no tag, recent pointer or lease refers to; with `remove`, delete them.
 
-    collector = Collector(store, now=context.now.timestamp(), recent=recent.total_seconds(), progress=context.progress)
+    Ages are measured by the clock of the store. If it cannot be written, nothing can be removed, and ages are measured
+    by the clock of this machine.
+    """
+    from envc.shipping.store.upkeep.collect import Collector
+    from envc.shipping.store.upkeep.store_clock import StoreClock
+
+    clock = StoreClock(store, otherwise=None if remove else context.now.timestamp())
+    collector = Collector(store, now=clock.now, recent=recent.total_seconds(), progress=context.progress)
     garbage: Garbage = collector.find()
     blobs = collector.remove(garbage) if remove else garbage.blobs
     return Collected(
@@ -131,10 +137,14 @@ def untag(project: Project, name: str, selection: Selection, context: Context) -
         raise UsageError(f"{store.name} has no tag {name} of {project.manifest.name}")
 
 
-def list_tags(store: Blobs, project: str | None = None) -> tuple[NamedTag, ...]:
+def list_tags(store: Blobs, context: Context, project: str | None = None) -> tuple[NamedTag, ...]:
+    from envc.shipping.store.own_blobs import OwnBlobs
     from envc.shipping.store.tags import tags
 
-    return tuple(tags(store, project))
+    own = OwnBlobs(store)
+    found = tuple(tags(store, own, project))
+    own.warn(context.progress)
+    return found
 
 
 # cache

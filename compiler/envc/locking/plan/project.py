@@ -30,6 +30,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[str, ...] = ()  # () is all
     targets: tuple[str, ...] = ()  # target or platform names; () is all
     store: str | None = None
+    init_store: bool = False  # make the folder of the store one, although other files are in it
     frozen: bool = False  # use the lock even if it is stale
 
 

@@ -22,6 +22,7 @@ from envc.shipping.prefix.conda_prefix import original_digest, rewritten_entries
 from envc.shipping.store.blobs import Blobs
 from envc.shipping.store.keys import CODE, ENVIRONMENTS, LOCKS, OBJECTS, STEPS, code_key, object_key
 from envc.shipping.store.objects import MAX_CODE, get_code, get_object, read_code, verify_object
+from envc.shipping.store.own_blobs import OwnBlobs
 from envc.shipping.store.records import get_lock, get_pointer, get_record
 from envc.shipping.unpack.conda_meta import InstalledPath
 from envc.system.cores import usable_cores
@@ -72,8 +73,11 @@ def verify_environments(
 
 
 def verify_store(store: Blobs, progress: Progress) -> Verified:
-    """Read and verify everything that a store contains under a key of its format."""
-    return _run(store, list(_store_checks(store)), progress)
+    """Read and verify everything that a store contains under a key of its format. Warns of other files."""
+    own = OwnBlobs(store)
+    checks = list(_store_checks(store, own))
+    own.warn(progress)
+    return _run(store, checks, progress)
 
 
 def verify_prefix(prefix: Path, progress: Progress) -> Verified:
@@ -127,11 +131,9 @@ def _code_check(store: Blobs, pointer: StepPointer) -> Check:
     return lambda: get_code(store, pointer)
 
 
-def _store_checks(store: Blobs) -> Iterator[tuple[str, Check]]:
-    """A check for each blob. Blobs under keys that are not in the format are skipped; they may belong to other
-    programs.
-    """
-    for listed in store.scan("v1"):
+def _store_checks(store: Blobs, own: OwnBlobs) -> Iterator[tuple[str, Check]]:
+    """A check for each blob of envc's."""
+    for listed in own.scan("v1"):
         place, _, rest = listed.key.removeprefix("v1/").partition("/")
         check = _CHECKS.get(f"v1/{place}")
         if check is not None:

@@ -44,8 +44,13 @@ def check_path(path: str, *, windows: bool = False) -> None:
         _check_length(path, parts)
     if windows:
         for part in parts:
-            if _WINDOWS_FORBIDDEN.search(part) or part[-1] in ". " or _WINDOWS_DEVICE.fullmatch(part):
+            if _WINDOWS_FORBIDDEN.search(part) or part[-1] in ". " or is_windows_device(part):
                 raise UnsafePath(path, "is not a valid file name on Windows")
+
+
+def is_windows_device(name: str) -> bool:
+    """Whether Windows takes a file name for a device, such as ``nul`` or ``aux.json``."""
+    return _WINDOWS_DEVICE.fullmatch(name) is not None
 
 
 def _check_length(path: str, parts: list[str]) -> None:

@@ -11,23 +11,24 @@ from urllib.parse import urlsplit
 from envc.shipping.store.blobs import Blobs
 
 
-def open_store(place: str | Path, environ: Mapping[str, str] | None = None) -> Blobs:
+def open_store(place: str | Path, environ: Mapping[str, str] | None = None, *, init: bool = False) -> Blobs:
     """The store at a folder, or at any URL that fsspec supports. Nothing is created or requested yet.
 
-    `environ` contains the settings for web servers; by default, the environment variables of this process.
+    `environ` contains the settings for web servers; by default, the environment variables of this process. With `init`,
+    a folder that holds other files becomes a store with the first write; without, such a write raises NotAStore.
     Raises StoreError if no installed library supports such a URL.
     """
     if isinstance(place, Path):
         from envc.shipping.store.backends.folder import FolderBlobs
 
-        return FolderBlobs(place)
+        return FolderBlobs(place, init=init)
     if not _URL.match(place):
-        return open_store(Path(place).expanduser())
+        return open_store(Path(place).expanduser(), init=init)
     url = urlsplit(place)
     if url.scheme in ("file", "local"):
         from urllib.request import url2pathname
 
-        return open_store(Path(url2pathname(url.path)))
+        return open_store(Path(url2pathname(url.path)), init=init)
     if url.scheme in ("http", "https"):
         from envc.fetch.net.settings import read_transport
         from envc.shipping.store.backends.web import WebBlobs

@@ -12,6 +12,7 @@ from envc.shipping.format.documents import canonical_json, decode_json
 from envc.shipping.format.errors import CorruptBlob
 from envc.shipping.store.blobs import Blobs
 from envc.shipping.store.keys import STEPS, TAGS, escape, tag_key, unescape
+from envc.shipping.store.own_blobs import OwnBlobs
 
 TAG_FORMAT = 1
 MAX_TAG = 1 << 16  # bytes
@@ -50,17 +51,17 @@ def delete_tag(blobs: Blobs, project: str, name: str) -> bool:
     return existed
 
 
-def tags(blobs: Blobs, project: str | None = None) -> Iterator[NamedTag]:
+def tags(blobs: Blobs, own: OwnBlobs, project: str | None = None) -> Iterator[NamedTag]:
     """All tags of a store, or of one project, sorted. Raises CorruptBlob for a tag that cannot be read."""
-    for key in blobs.list(f"{TAGS}/{escape(project)}" if project is not None else TAGS):
-        owner, _, name = key.removeprefix(f"{TAGS}/").partition("/")
-        lock = _read(blobs, key).lock
+    for listed in own.scan(f"{TAGS}/{escape(project)}" if project is not None else TAGS):
+        owner, _, name = listed.key.removeprefix(f"{TAGS}/").partition("/")
+        lock = _read(blobs, listed.key).lock
         yield NamedTag(project=unescape(owner), name=unescape(name.removesuffix(".json")), lock=lock)
 
 
 def is_bundled(blobs: Blobs, project: str, lock: Sha256) -> bool:
     """Whether a store contains a step pointer of that lock."""
-    return any(True for _ in blobs.list(f"{STEPS}/{escape(project)}/{lock}"))
+    return any(True for _ in OwnBlobs(blobs).scan(f"{STEPS}/{escape(project)}/{lock}"))
 
 
 def _key(project: str, name: str) -> str:

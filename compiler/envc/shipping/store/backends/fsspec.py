@@ -25,12 +25,11 @@ from envc.shipping.format.errors import KeyTaken, MissingBlob, NoSuchPlace, NoSu
 from envc.shipping.store.backends.object_store import IN_FLIGHT, ObjectStoreBlobs
 from envc.shipping.store.backends.store_retries import StoreRetries
 from envc.shipping.store.blobs import Listed, WriteTo, display_name
-from envc.shipping.store.keys import check_key
+from envc.shipping.store.keys import check_key, draft_key
 
 T = TypeVar("T")
 
 RETRIES = StoreRetries(tries=4)  # in addition to the retries of the backends
-_TEMPORARY = "tmp"
 _WHOLE = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "r2"})
 _AT_ONCE = 32 << 20  # bytes up to which a blob is sent in one request, which more backends can make conditional
 _PARTS = {"chunksize": 16 << 20, "max_concurrency": 4}  # bytes of a part of a larger blob, and concurrent parts
@@ -154,8 +153,8 @@ class RemoteBlobs(ObjectStoreBlobs):
         if self._whole:
             yield path
             return
-        temporary = f"{self._root}/{_TEMPORARY}/{os.urandom(16).hex()}"
-        self._fs.makedirs(f"{self._root}/{_TEMPORARY}", exist_ok=True)
+        temporary = f"{self._root}/{draft_key()}"
+        self._fs.makedirs(temporary.rpartition("/")[0], exist_ok=True)
         self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
         try:
             yield temporary

@@ -5,6 +5,9 @@ going to remove, marks again, and spares blobs that became reachable in the mean
 announced blobs wait until the collection has ended (`notices`). A blob younger than a day is never garbage, so a bundle
 that is being published is safe; older blobs that it reuses are named in its lease. Pointers are removed before records,
 and records before objects, so that an interrupted run leaves no dangling reference.
+
+Ages are measured by the clock of the store (`store_clock`), and only blobs under keys of the format are removed
+(`own_blobs`).
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from envc.shipping.format.frames import decompress
 from envc.shipping.store.blobs import Blobs, Listed
 from envc.shipping.store.keys import (
     CODE,
+    DRAFTS,
     ENVIRONMENTS,
     LOCKS,
     NOTICES,
@@ -35,6 +39,7 @@ from envc.shipping.store.keys import (
     lock_key,
     object_key,
 )
+from envc.shipping.store.own_blobs import OwnBlobs
 from envc.shipping.store.records import MAX_RECORD, get_pointer
 from envc.shipping.store.tags import tags
 from envc.shipping.store.upkeep.leases import read_leases
@@ -62,30 +67,34 @@ class Garbage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Collector:
-    """Finds and removes garbage in one store. `now` is in seconds since 1970; a pointer is recent for `recent`
-    seconds.
+    """Finds and removes garbage in one store. `now` gives seconds since 1970, by the clock of the store
+    (`StoreClock`); it is not called for an empty store. A pointer is recent for `recent` seconds.
     """
 
-    def __init__(self, blobs: Blobs, *, now: float, recent: float, progress: Progress) -> None:
+    def __init__(self, blobs: Blobs, *, now: Callable[[], float], recent: float, progress: Progress) -> None:
         self._blobs = blobs
+        self._own = OwnBlobs(blobs)
         self._now = now
         self._recent = recent
         self._progress = progress
         self._objects: dict[str, tuple[str, ...]] = {}  # record key: keys of its objects
 
     def find(self) -> Garbage:
-        """All unreachable blobs. Raises CorruptBlob for a pointer, record, tag or lease that cannot be read: it might
-        refer to anything in the store.
+        """All unreachable blobs. Warns of files that are not envc's, which stay.
+
+        Raises CorruptBlob for a pointer, record, tag or lease that cannot be read: it might refer to anything in the
+        store.
         """
         reachable, expired = self._mark()
         garbage: list[Listed] = []
         kept = kept_size = 0
         for place in _ORDER:
-            for listed in self._blobs.scan(place):
-                if listed.key in reachable or self._now - listed.modified < self._min_age(place):
+            for listed in self._own.scan(place):
+                if listed.key in reachable or self._now() - listed.modified < self._min_age(place):
                     kept, kept_size = kept + 1, kept_size + listed.size
                 else:
                     garbage.append(listed)
+        self._own.warn(self._progress)
         return Garbage(blobs=(*garbage, *expired), kept=kept, kept_size=kept_size)
 
     def remove(self, garbage: Garbage) -> tuple[Listed, ...]:
@@ -107,15 +116,15 @@ class Collector:
         return max(self._recent, YOUNG) if place == STEPS else YOUNG
 
     def _mark(self) -> tuple[set[str], tuple[Listed, ...]]:
-        """The keys that must stay, and the expired leases and notices."""
-        leased, expired = read_leases(self._blobs, self._now)
-        notices = self._blobs.scan(NOTICES)
-        expired += tuple(listed for listed in notices if self._now - listed.modified > NOTICE_SECONDS)
-        tagged = {(escape(tag.project), tag.lock) for tag in tags(self._blobs)}
+        """The keys that must stay, and the expired leases and notices, and the drafts of killed writers."""
+        leased, expired = read_leases(self._blobs, self._own, self._now)
+        for place, seconds in ((NOTICES, NOTICE_SECONDS), (DRAFTS, YOUNG)):
+            expired += tuple(listed for listed in self._own.scan(place) if self._now() - listed.modified > seconds)
+        tagged = {(escape(tag.project), tag.lock) for tag in tags(self._blobs, self._own)}
         pointers = []
-        for listed in self._blobs.scan(STEPS):
+        for listed in self._own.scan(STEPS):
             project, lock = _owner(listed.key)
-            if (project, lock) in tagged or self._now - listed.modified < self._min_age(STEPS):
+            if (project, lock) in tagged or self._now() - listed.modified < self._min_age(STEPS):
                 pointers.append((listed.key, lock))
         reachable = {key for key, _ in pointers} | leased
         records: dict[str, None] = {}

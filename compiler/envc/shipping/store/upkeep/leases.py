@@ -7,8 +7,7 @@ run expires after a day. `notices` is the counterpart.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import msgspec
@@ -18,6 +17,7 @@ from envc.shipping.format.documents import canonical_json, decode_json
 from envc.shipping.format.errors import MissingBlob
 from envc.shipping.store.blobs import Blobs, Listed
 from envc.shipping.store.keys import LEASES, lease_key
+from envc.shipping.store.own_blobs import OwnBlobs
 from envc.shipping.store.upkeep.notices import wait_for_collections
 
 LEASE_FORMAT = 1
@@ -39,7 +39,7 @@ def leased(blobs: Blobs, keys: Iterable[str]) -> Iterator[None]:
 
     Raises StoreError if the store cannot be written.
     """
-    key = lease_key(os.urandom(16).hex())
+    key = lease_key()
     named = tuple(sorted(set(keys)))
     blobs.write_new(key, canonical_json(Lease(keys=named)))
     try:
@@ -50,12 +50,12 @@ def leased(blobs: Blobs, keys: Iterable[str]) -> Iterator[None]:
             blobs.delete(key)
 
 
-def read_leases(blobs: Blobs, now: float) -> tuple[frozenset[str], tuple[Listed, ...]]:
-    """The keys that valid leases name, and the leases that have expired."""
+def read_leases(blobs: Blobs, own: OwnBlobs, now: Callable[[], float]) -> tuple[frozenset[str], tuple[Listed, ...]]:
+    """The keys that valid leases name, and the leases that have expired. `now` gives the time of the store."""
     keys: set[str] = set()
     expired = []
-    for listed in blobs.scan(LEASES):
-        if now - listed.modified > LEASE_SECONDS:
+    for listed in own.scan(LEASES):
+        if now() - listed.modified > LEASE_SECONDS:
             expired.append(listed)
             continue
         with suppress(MissingBlob):  # its bundle has just ended

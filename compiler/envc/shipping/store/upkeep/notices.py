@@ -10,7 +10,6 @@ A notice is renewed while its collection works. It is void five minutes after a 
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Collection, Iterable
@@ -24,6 +23,8 @@ from envc.shipping.format.documents import canonical_json, decode_json
 from envc.shipping.format.errors import MissingBlob
 from envc.shipping.store.blobs import Blobs
 from envc.shipping.store.keys import NOTICES, notice_key
+from envc.shipping.store.own_blobs import OwnBlobs
+from envc.shipping.store.upkeep.store_clock import StoreClock
 
 NOTICE_FORMAT = 1
 NOTICE_SECONDS = 300
@@ -45,7 +46,7 @@ class PublishedNotice:
 
     def __init__(self, blobs: Blobs, keys: Iterable[str]) -> None:
         self._blobs = blobs
-        self._key = notice_key(os.urandom(16).hex())
+        self._key = notice_key()
         self._text = canonical_json(Notice(keys=tuple(sorted(set(keys)))))
         self._lock = threading.Lock()
         self._written = time.monotonic()
@@ -75,13 +76,14 @@ def wait_for_collections(blobs: Blobs, keys: Collection[str]) -> None:
     """Wait until no collection is going to remove any of these. Makes one request if there is no such collection."""
     end = time.monotonic() + NOTICE_SECONDS
     needed = frozenset(keys)
-    while time.monotonic() < end and _is_announced(blobs, needed):
+    clock = StoreClock(blobs)
+    while time.monotonic() < end and _is_announced(blobs, needed, clock):
         time.sleep(_PAUSE)
 
 
-def _is_announced(blobs: Blobs, keys: frozenset[str]) -> bool:
-    for listed in blobs.scan(NOTICES):
-        if time.time() - listed.modified > NOTICE_SECONDS:
+def _is_announced(blobs: Blobs, keys: frozenset[str], clock: StoreClock) -> bool:
+    for listed in OwnBlobs(blobs).scan(NOTICES):
+        if clock.now() - listed.modified > NOTICE_SECONDS:
             continue
         with suppress(MissingBlob):  # its collection has just ended
             notice = decode_json(blobs.read(listed.key, MAX_NOTICE), Notice, f"{blobs.name}: {listed.key}")
