@@ -31,14 +31,18 @@ def checked(schema: str, document: object) -> object:
     return document
 
 
-def files(store: Path) -> list[str]:
-    """Return the blobs of a store in a folder."""
-    return sorted(path.relative_to(store).as_posix() for path in (store / "v1").rglob("*") if path.is_file())
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def blobs(store: Path) -> list[str]:
+    """Return the keys of the blobs of a store in a folder."""
+    return [f"v1/{name}" for name in files(store / "v1")]
 
 
 def age(store: Path, days: int = 400) -> None:
     """Make the blobs of a store that much older, by the clock of the store."""
-    for name in files(store):
+    for name in blobs(store):
         path = store / name
         moment = path.stat().st_mtime - days * 24 * 3600
         os.utime(path, (moment, moment))
@@ -122,21 +126,21 @@ def test_a_prefix_is_compared_with_its_record_without_manifest_or_store(bundled:
 
 
 def test_gc_removes_nothing_without_delete(bundled: Workplace) -> None:
-    before = files(bundled.store)
+    before = blobs(bundled.store)
     assert bundled.ok("gc", "--delete", "--json").json["garbage"] == 0
     age(bundled.store)
     done = bundled.ok("gc", "--json")
     assert checked("collected", done.json)["garbage"] == len(before)  # type: ignore[index]
     assert done.json["removed"] is False
     assert "pass --delete" in bundled.ok("gc").err
-    assert files(bundled.store) == before
+    assert blobs(bundled.store) == before
     removed = bundled.ok("gc", "--delete", "--json").json
     assert (removed["removed"], removed["garbage"]) == (True, len(before))
-    assert files(bundled.store) == []
+    assert blobs(bundled.store) == []
 
 
 def test_gc_accepts_a_time_span_and_needs_no_manifest(bundled: Workplace) -> None:
-    count = len(files(bundled.store))
+    count = len(blobs(bundled.store))
     bundled.manifest.unlink()
     age(bundled.store)
     assert bundled.ok("gc", "--json", "--recent", "5000 days").json["garbage"] == 0
@@ -151,18 +155,18 @@ def test_gc_accepts_a_time_span_and_needs_no_manifest(bundled: Workplace) -> Non
 def test_a_tag_keeps_an_old_release(bundled: Workplace) -> None:
     bundled.ok("tag", "v1.0")
     bundled.ok("tag", "v1.0")
-    kept = files(bundled.store)
+    kept = blobs(bundled.store)
     listed = checked("tags", bundled.ok("tag", "--json").json)["tags"]  # type: ignore[index]
     assert [(tag["project"], tag["name"]) for tag in listed] == [("demo", "v1.0")]
     assert bundled.ok("tag").out.startswith("v1.0  ")
     age(bundled.store)
     assert bundled.ok("gc", "--delete", "--json").json["garbage"] == 0
-    assert files(bundled.store) == kept
+    assert blobs(bundled.store) == kept
     bundled.ok("verify", "--platform", host_platform())
     bundled.ok("tag", "--delete", "v1.0")
     assert "has no tag" in bundled.fails(2, "tag", "--delete", "v1.0").err
     bundled.ok("gc", "--delete")
-    assert files(bundled.store) == []
+    assert blobs(bundled.store) == []
 
 
 def test_a_tag_needs_a_bundled_lock_and_an_option_to_move(bundled: Workplace) -> None:

@@ -60,7 +60,7 @@ def test_a_link_is_no_marker_and_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / ".envc-store").symlink_to("file")
     assert recognise(tmp_path, "store", no_layout) == "foreign"
-    with pytest.raises(ForeignFolder):
+    with pytest.raises(NotADirectoryError):
         claim(tmp_path / "file", "store", no_layout)
 
 

@@ -55,23 +55,19 @@ def marker_name(kind: Kind) -> str:
 def recognise(folder: Path, kind: Kind, has_layout: HasLayout) -> State:
     """What a folder is to envc: ``marked`` by it, ``unmarked`` but with the layout of an earlier version, or neither.
 
-    A folder may be of several kinds at once. A marker counts only if it is a regular file. Raises OSError if the
-    folder cannot be listed.
+    A folder may be of several kinds at once. A marker counts only if it is a regular file. Raises
+    NotADirectoryError for a file, and OSError if the folder cannot be listed.
     """
     below = Beneath(folder)
     try:
         below.status(marker_name(kind))
         return "marked"
-    except NotADirectoryError:
-        return "foreign"
     except OSError:
         pass  # no marker; whether the folder can be listed is seen below
     try:
         names = {found.path for found in below.entries()}
     except FileNotFoundError:
         return "missing"
-    except NotADirectoryError:
-        return "foreign"
     if names <= _OF_SYSTEMS:
         return "empty"
     return "unmarked" if has_layout(below) else "foreign"

@@ -167,8 +167,6 @@ class FolderBlobs:
         try:
             state = claim(self._root, "store", has_store_layout, force=self._init)
         except ForeignFolder:
-            if not self._root.is_dir():
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
             raise NotAStore(self.name) from None
         self._is_claimed = True
         if state == "unmarked":
