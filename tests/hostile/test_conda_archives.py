@@ -298,7 +298,7 @@ def test_a_conda_file_is_a_zip_archive_of_exactly_two_tar_archives(tmp_path: Pat
         (members | {"metadata.json": b"{}"}, "its metadata.json cannot be read"),
         (members | {"metadata.json": b'{"conda_pkg_format_version": 3}'}, "it has conda package format 3"),
         (members | {"pkg-p-1.0-h0_0.tar.zst": content[:-9]}, ""),
-        (members | {"pkg-p-1.0-h0_0.tar.zst": b"no zstd"}, "it is not a readable tar archive"),
+        (members | {"pkg-p-1.0-h0_0.tar.zst": b"no zstd"}, "it does not start with a zstd frame"),
         (members | {"info-p-1.0-h0_0.tar.zst": content, "pkg-p-1.0-h0_0.tar.zst": info}, "in the wrong one"),
     ):
         with pytest.raises(BadPackage) as error:
@@ -345,7 +345,7 @@ def test_times_that_objects_cannot_represent_are_refused(mtime: str, tmp_path: P
         archive.addfile(member, io.BytesIO())
     package = build_conda("p", files=FILES)
     members = members_of(package) | {"pkg-p-1.0-h0_0.tar.zst": zstandard.compress(buffer.getvalue())}
-    with pytest.raises(BadPackage, match=r"'lib/dated' is dated"):
+    with pytest.raises(BadPackage, match=r"'lib/dated' is dated|'mtime'='.*', which is not a valid value"):
         open_package(repacked(package, members), tmp_path)
 
 

@@ -52,7 +52,7 @@ def test_files_and_links_are_read(compression: Compression) -> None:
         info("./lib", tarfile.DIRTYPE),
         (info("./lib/a", mode=0o755), b"A" * 3_000_000),
         info("lib/b", tarfile.SYMTYPE, "a"),
-        info("lib/c", tarfile.LNKTYPE, "./lib/a"),
+        info("lib/c", tarfile.LNKTYPE, "./lib/a", mode=0o755),
         (info(long), b"deep"),
     )
     packed = COMPRESS[compression](data)

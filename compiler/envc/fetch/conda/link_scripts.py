@@ -8,7 +8,6 @@ warning comes when they are bundled.
 from __future__ import annotations
 
 import io
-import tarfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,6 +24,8 @@ from envc.model.decoders import decode
 from envc.model.digest import sha256
 from envc.model.environment import EnvironmentMember
 from envc.system.atomic_file import write_file
+from envc.system.single_stream import decompress
+from envc.system.tar_entries import read_entries
 from envc.system.zip_directory import STORED, read_directory
 from envc.system.zip_reader import read_member
 
@@ -32,7 +33,7 @@ TAIL = 1 << 18  # bytes at the end of a package; they hold all of `info/` for 19
 _LARGEST = 1 << 26  # bytes of `info/` after decompression
 _REQUESTS = 16  # concurrent requests
 _ENTRIES = 100  # of a `.conda` file, which has three
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, tarfile.TarError, RecursionError)
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, RecursionError)
 
 
 class _Path(msgspec.Struct, frozen=True):
@@ -119,7 +120,6 @@ def _paths(tail: bytes, size: int) -> set[str]:
 
     Raises one of _UNREADABLE if that is not enough.
     """
-    from zstandard import ZstdDecompressor, ZstdError
 
     def read(offset: int, length: int) -> bytes:
         if offset < size - len(tail):
@@ -131,17 +131,15 @@ def _paths(tail: bytes, size: int) -> set[str]:
     if entry.method != STORED:
         raise ValueError("not a package that `bundle` accepts")
     packed = read_member(entry, read)
-    try:
-        with ZstdDecompressor().stream_reader(packed) as reader:
-            data = reader.read(_LARGEST)
-    except ZstdError as error:
-        raise ValueError(str(error)) from None
-    with tarfile.open(fileobj=io.BytesIO(data)) as info:
-        member = info.getmember("info/paths.json")
-        stream = info.extractfile(member) if member.isreg() else None
-        if stream is None:
-            raise ValueError("its list of paths is not a file")
-        try:
-            return {each.path for each in decode(stream.read(), _Paths).paths}
-        except msgspec.DecodeError as error:
-            raise ValueError(str(error)) from None
+    info = io.BytesIO()
+    for chunk in decompress(io.BytesIO(packed), "zst"):
+        if info.write(chunk) and info.tell() > _LARGEST:
+            raise ValueError("its description is too large")
+    for member in read_entries(info):
+        if member.path == "info/paths.json" and member.kind == "file":
+            data = info.getbuffer()[member.offset : member.offset + member.size]
+            try:
+                return {each.path for each in decode(data, _Paths).paths}
+            except msgspec.DecodeError as error:
+                raise ValueError(str(error)) from None
+    raise ValueError("it lists no paths")

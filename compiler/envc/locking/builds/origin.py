@@ -12,8 +12,9 @@ from envc.fetch.git import Git
 from envc.locking.builds.errors import BadSource
 from envc.locking.worktree.local import copy_project, local_digest
 from envc.model.graph import Build, SourceFile
-from envc.shipping.unpack.tars import Compression, open_tar
+from envc.shipping.unpack.tars import open_tar
 from envc.shipping.unpack.zips import Limits, open_zip
+from envc.system.single_stream import Compression
 
 # The limits for unpacking a source distribution: far more than any sdist needs, and far less than a disk holds.
 LIMITS = Limits(entries=100_000, unpacked=4 << 30, ratio=200, free=64 << 20)

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from envc.shipping.format.errors import CorruptBlob
+from envc.system.single_stream import MAX_WINDOW
 
 if TYPE_CHECKING:
     import zstandard
@@ -20,7 +21,6 @@ SKIPPABLE = 0x184D2A5E  # magic number of the skippable frames that contain an i
 _DESCRIPTOR = 4  # offset of a frame's descriptor, after its magic number
 _CHECKSUM_FLAG = 1 << 2  # in the descriptor
 _CHECKSUM = 4  # bytes of a checksum, at the end of a frame
-MAX_WINDOW = 1 << 27  # bytes; the default limit of `zstd -d`, which no level used here exceeds
 
 
 class _Compressors(threading.local):

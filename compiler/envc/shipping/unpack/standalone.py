@@ -24,8 +24,9 @@ from envc.shipping.format.encode import Content, Entry
 from envc.shipping.format.paths import check_tree, rules
 from envc.shipping.unpack.contents import Contents
 from envc.shipping.unpack.errors import BadArtifact
-from envc.shipping.unpack.tars import Compression, open_tar
+from envc.shipping.unpack.tars import open_tar
 from envc.shipping.unpack.zips import Limits, open_zip
+from envc.system.single_stream import Compression
 from envc.system.zip_reader import BadMember
 
 _SITE = re.compile(r"(?:lib/(?:python|pypy)3\.\d+t?|Lib)/site-packages/")

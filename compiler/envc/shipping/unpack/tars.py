@@ -1,41 +1,36 @@
 """Tar archives that every reader reads in the same way: conda packages, interpreters and sdists.
 
-The archive is decompressed once, into a temporary file without a name, and its members are read from there. Rejected
-are names that leave the folder or occur twice, links that point outside, devices, sparse files, headers that state two
-different sizes, bytes that belong to no member, and archives that unpack to far more than their size.
+The archive is decompressed once, into a temporary file without a name, and its members are read from there. The
+compressed stream is read by `system.single_stream` and the headers by `system.tar_entries`, which refuse what readers
+read differently. Also rejected are names that leave the folder or occur twice, links that point outside, and archives
+that unpack to far more than their size.
 """
 
 from __future__ import annotations
 
 import io
-import lzma
-import tarfile
 import tempfile
 import threading
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import IO, TYPE_CHECKING, BinaryIO, Literal, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
-from envc.shipping.format.frames import MAX_WINDOW
 from envc.shipping.format.paths import check_link, check_path
 from envc.shipping.format.tar import MAX_OCTAL
 from envc.shipping.unpack.zips import Limits
 from envc.system.scratch import writing_scratch
+from envc.system.single_stream import Compression, decompress
+from envc.system.tar_entries import BLOCK, TarEntry, read_entries
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
     from envc.shipping.format.encode import Content
 
-Compression = Literal["gz", "bz2", "zst"]
-
-_BLOCK = 512
 _CHUNK = 1 << 20
-_LARGEST_OCTAL = 8 << 30  # bytes; the smallest size that a ustar header cannot express
 
 
 class TarMember(msgspec.Struct, frozen=True):
@@ -79,10 +74,9 @@ def open_tar(stream: BinaryIO, compression: Compression, limits: Limits | None =
     with _scratch() as scratch:
         try:
             _decompress(stream, compression, scratch, limits, size)
-            with tarfile.open(fileobj=scratch, mode="r:", errorlevel=2) as archive:
-                members, folders = _members(archive, scratch, limits)
+            members, folders = _members(scratch, limits)
             _check_sum(members, limits, size)
-        except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+        except OSError as error:
             raise ValueError(f"it is not a readable tar archive ({error})") from None
         yield Tar(scratch, members, folders)
 
@@ -94,97 +88,64 @@ def _scratch() -> IO[bytes]:
 
 def _decompress(stream: BinaryIO, compression: Compression, out: IO[bytes], limits: Limits, size: int) -> None:
     unpacked = 0
-    with _reader(stream, compression) as reader:
-        while chunk := _read_chunk(reader, compression):
-            unpacked += len(chunk)
-            if limits.forbid(unpacked, size):
-                raise ValueError(f"it unpacks from {size} to more than {unpacked - len(chunk)} bytes")
-            with writing_scratch():
-                out.write(chunk)
-    if unpacked % _BLOCK:
+    for chunk in decompress(stream, compression):
+        unpacked += len(chunk)
+        if limits.forbid(unpacked, size):
+            raise ValueError(f"it unpacks from {size} to more than {unpacked - len(chunk)} bytes")
+        with writing_scratch():
+            out.write(chunk)
+    if unpacked % BLOCK:
         raise ValueError("it is cut off")
     with writing_scratch():
         out.seek(0)
 
 
-def _read_chunk(reader: IO[bytes], compression: Compression) -> bytes:
-    if compression != "zst":
-        return reader.read(_CHUNK)
-    from zstandard import ZstdError
-
-    try:
-        return reader.read(_CHUNK)
-    except ZstdError as error:
-        raise EOFError(str(error)) from None
-
-
-def _reader(stream: BinaryIO, compression: Compression) -> IO[bytes]:
-    if compression == "gz":
-        import gzip
-
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=stream, mode="rb"))
-    if compression == "bz2":
-        import bz2
-
-        return cast("IO[bytes]", bz2.BZ2File(stream, mode="rb"))
-    from zstandard import ZstdDecompressor
-
-    decompressor = ZstdDecompressor(max_window_size=MAX_WINDOW)
-    return cast("IO[bytes]", decompressor.stream_reader(stream, read_across_frames=True, closefd=False))
-
-
-def _members(
-    archive: tarfile.TarFile, scratch: IO[bytes], limits: Limits
-) -> tuple[tuple[TarMember, ...], tuple[str, ...]]:
+def _members(scratch: IO[bytes], limits: Limits) -> tuple[tuple[TarMember, ...], tuple[str, ...]]:
     found: dict[str, TarMember] = {}
     folders: set[str] = set()
-    for count, info in enumerate(iter(archive.next, None)):
+    for count, entry in enumerate(read_entries(cast("BinaryIO", scratch))):
         if count == limits.entries:
             raise ValueError(f"it has more than {limits.entries} entries")
-        archive.members.clear()  # type: ignore[attr-defined]  # else tarfile keeps every header
-        path = info.name.removeprefix("./").removesuffix("/")
-        if info.isdir() and path in ("", "."):
+        path = entry.path
+        if entry.kind == "folder" and not path:
             continue
         check_path(path)
-        if info.isdir():
+        if entry.kind == "folder":
             folders.add(path)
             continue
         if path in found:
             raise ValueError(f"{path!r} occurs twice")
-        found[path] = _member(info, path, scratch, found)
-    _check_end(archive, scratch)
+        found[path] = _member(entry, found)
+    _check_folders(found, folders)
     return tuple(found.values()), tuple(sorted(folders))
 
 
-def _member(info: tarfile.TarInfo, path: str, scratch: IO[bytes], earlier: dict[str, TarMember]) -> TarMember:
-    if not info.mtime <= MAX_OCTAL:
-        raise ValueError(f"{path!r} is dated {info.mtime}, a time that an object cannot store")
-    mtime = int(max(0.0, info.mtime))
-    executable = bool(info.mode & 0o111)
-    if info.issym():
-        check_link(path, info.linkname)
-        return TarMember(path, link=info.linkname, mtime=mtime)
-    if info.islnk():
-        target = earlier.get(info.linkname.removeprefix("./"))
+def _member(entry: TarEntry, earlier: dict[str, TarMember]) -> TarMember:
+    path = entry.path
+    if entry.mtime > MAX_OCTAL:
+        raise ValueError(f"{path!r} is dated {entry.mtime}, a time that an object cannot store")
+    mtime = int(max(0.0, entry.mtime))
+    if entry.kind == "symbolic link":
+        check_link(path, entry.target)
+        return TarMember(path, link=entry.target, mtime=mtime)
+    if entry.kind == "hard link":
+        target = earlier.get(entry.target)
         if target is None or target.link:
-            raise ValueError(f"{path!r} is a hard link to {info.linkname[:200]!r}, which is not an earlier file")
+            raise ValueError(f"{path!r} is a hard link to {entry.target[:200]!r}, which is not an earlier file")
+        if entry.executable != target.executable:
+            raise ValueError(f"{path!r} is a hard link, but only one of it and its target is executable")
         return msgspec.structs.replace(target, path=path, hard=target.hard or target.path)
-    if not info.isreg() or info.issparse():
-        raise ValueError(f"{path!r} is neither a file, a folder nor a link")
-    _check_size(info, path, scratch)
-    return TarMember(path, info.size, executable, mtime, offset=info.offset_data)
+    return TarMember(path, entry.size, entry.executable, mtime, offset=entry.offset)
 
 
-def _check_size(info: tarfile.TarInfo, path: str, scratch: IO[bytes]) -> None:
-    """Compare the two sizes of a member with an extended header. Readers differ in which of them they use."""
-    if "size" not in info.pax_headers:
-        return
-    at = scratch.tell()
-    scratch.seek(info.offset_data - _BLOCK)
-    plain = tarfile.TarInfo.frombuf(scratch.read(_BLOCK), "utf-8", "strict").size
-    scratch.seek(at)
-    if plain != info.size and info.size < _LARGEST_OCTAL:
-        raise ValueError(f"the headers of {path!r} disagree about its size")
+def _check_folders(files: Iterable[str], folders: Iterable[str]) -> None:
+    """Check that no file or link is in the place of a folder. Readers differ in which of the two remains."""
+    places = set(folders)
+    for path in (*files, *folders):
+        while (path := path.rpartition("/")[0]) and path not in places:
+            places.add(path)
+    if not places.isdisjoint(files):
+        raise ValueError(f"{min(places.intersection(files))!r} is both a member and a folder of other members")
 
 
 def _check_sum(members: tuple[TarMember, ...], limits: Limits, size: int) -> None:
@@ -194,16 +155,6 @@ def _check_sum(members: tuple[TarMember, ...], limits: Limits, size: int) -> Non
     unpacked = sum(member.size for member in members)
     if limits.forbid(unpacked, size):
         raise ValueError(f"it unpacks from {size} to {unpacked} bytes, hard links included")
-
-
-def _check_end(archive: tarfile.TarFile, scratch: IO[bytes]) -> None:
-    """Check that only zeros follow the last member, because tarfile also stops at a broken or missing header."""
-    scratch.seek(archive.offset)
-    if not scratch.read(1):
-        raise ValueError("it is cut off")
-    while chunk := scratch.read(_CHUNK):
-        if chunk.count(0) != len(chunk):
-            raise ValueError("bytes after its last entry belong to no entry")
 
 
 class _Section(io.RawIOBase):

@@ -1,0 +1,229 @@
+"""Other readers of tar archives, as functions that unpack an archive, and the trees that they make of it."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import zstandard
+
+from envc.shipping.unpack.tars import open_tar
+from tests.support.tar_bytes import END, member
+
+
+class Leaf(NamedTuple):
+    """A file or link of an unpacked archive."""
+
+    link: str  # target of a symbolic link
+    content: bytes
+    executable: bool  # for its owner
+
+
+class Refused(Exception):
+    """A reader that does not accept an archive."""
+
+
+Tree = dict[str, Leaf]
+Judge = Callable[[bytes], Tree]  # from the uncompressed archive; raises Refused
+
+# A project whose build backend reports the files that the installer has unpacked.
+_BACKEND = b"""
+import os, shutil
+
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    shutil.copytree(".", os.environ["TREE"], symlinks=True)
+"""
+_PROJECT = b"""
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+
+[project]
+name = "p"
+version = "1.0"
+"""
+PROJECT_FILES = member(b"p/backend.py", _BACKEND) + member(b"p/pyproject.toml", _PROJECT)
+
+_TARFILE = """
+import sys, tarfile
+if hasattr(tarfile, "{0}_filter"):
+    tarfile.TarFile.extraction_filter = staticmethod(getattr(tarfile, "{0}_filter"))
+tarfile.open(sys.argv[1], "r:", errorlevel=2).extractall(sys.argv[3])
+"""
+
+
+def our_tree(data: bytes) -> Tree:
+    """Return the tree that this package reads. Raises Refused."""
+    packed = gzip.compress(data, 0)
+    try:
+        with open_tar(io.BytesIO(packed), "gz", size=len(packed)) as tar:
+            return {
+                each.path: Leaf(each.link, b"" if each.link else tar.read(each), each.executable)
+                for each in tar.members
+            }
+    except ValueError as error:
+        raise Refused(str(error)) from None
+
+
+def quick_judges() -> dict[str, Judge]:
+    """Return the judges of this machine that take a few milliseconds."""
+    found: dict[str, Judge] = {}
+    if (gnu := _gnu_tar()) is not None:
+        found["GNU tar"] = partial(_unpacked_by, [gnu, "--warning=no-unknown-keyword", "-xf"])
+    if (bsdtar := shutil.which("bsdtar")) is not None:
+        found["bsdtar"] = partial(_unpacked_by, [bsdtar, "-xf"])
+    if (busybox := shutil.which("busybox")) is not None:
+        found["busybox tar"] = partial(_unpacked_by, [busybox, "tar", "-xf"])
+    found["tarfile"] = _tarfile_judge(sys.executable, "data")
+    try:
+        import rattler  # noqa: F401
+    except ImportError:
+        return found
+    return found | {"rattler (.tar.bz2)": _rattler_bz2, "rattler (.conda)": _rattler_conda}
+
+
+def slow_judges() -> dict[str, Judge]:
+    """Return uv, and `tarfile` of every version of Python on this machine, with its two policies."""
+    found: dict[str, Judge] = {}
+    for version, python in _pythons().items():
+        for policy in ("data", "fully_trusted"):
+            found[f"tarfile {version}, {policy}"] = _tarfile_judge(python, policy)
+    if (uv := _uv()) is not None:
+        found["uv"] = partial(_unpacked_by_uv, uv)
+    return found
+
+
+def missing_judges() -> str:
+    """Return the names of judges that this machine lacks."""
+    wanted = {"GNU tar", "bsdtar", "rattler (.conda)", "uv"}
+    return ", ".join(sorted(wanted - quick_judges().keys() - ({"uv"} if _uv() else set())))
+
+
+def opinion(judge: Judge, data: bytes) -> Tree | str:
+    """Return the tree that a judge unpacks, or the reason for which it refuses the archive."""
+    try:
+        return judge(data)
+    except Refused as error:
+        return f"refused: {error}"
+
+
+def disagreements(judges: dict[str, Judge], data: bytes, expected: Tree) -> list[str]:
+    """Return one text for each judge that refuses an archive, or unpacks another tree than expected."""
+    found = []
+    for name, judge in judges.items():
+        seen = opinion(judge, data)
+        if seen != expected:
+            found.append(f"{name}: {seen}")
+    return found
+
+
+def _tree_of(folder: Path) -> Tree:
+    found: Tree = {}
+    for parent, folders, files in os.walk(folder):
+        for name in files + [each for each in folders if (Path(parent) / each).is_symlink()]:
+            path = Path(parent) / name
+            if path.is_symlink():
+                leaf = Leaf(str(path.readlink()), b"", False)
+            elif not path.is_file():
+                leaf = Leaf("", b"a device or pipe", False)
+            else:
+                leaf = Leaf("", path.read_bytes(), bool(path.stat().st_mode & 0o100))
+            found[path.relative_to(folder).as_posix()] = leaf
+    return found
+
+
+def _unpacked_by(command: list[str], data: bytes) -> Tree:
+    """Run a program with an archive, ``-C`` and a folder."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as work:
+        archive, folder = Path(work) / "a.tar", Path(work) / "tree"
+        archive.write_bytes(data)
+        folder.mkdir()
+        env = os.environ | {"LC_ALL": "C.UTF-8"}
+        result = subprocess.run([*command, archive, "-C", folder], capture_output=True, text=True, env=env)
+        if result.returncode:
+            raise Refused((result.stderr or result.stdout).strip()[-300:])
+        return _tree_of(folder)
+
+
+def _unpacked_by_uv(uv: str, data: bytes) -> Tree:
+    with tempfile.TemporaryDirectory() as work:
+        archive, folder = Path(work) / "p-1.0.tar.gz", Path(work) / "tree"
+        archive.write_bytes(gzip.compress(data))
+        env = os.environ | {"TREE": str(folder), "UV_CACHE_DIR": f"{work}/cache"}
+        command = [uv, "build", "--wheel", "--offline", "--no-config", "--python", sys.executable, archive]
+        result = subprocess.run([*command, "-o", f"{work}/out"], capture_output=True, text=True, env=env)
+        if not folder.is_dir():
+            raise Refused(result.stderr.strip()[-300:])
+        return {f"p/{path}": leaf for path, leaf in _tree_of(folder).items() if "__pycache__" not in path}
+
+
+def _rattler_bz2(data: bytes) -> Tree:
+    return _unpacked_by_rattler(bz2.compress(data, 1), "p-1.0-0.tar.bz2")
+
+
+def _rattler_conda(data: bytes) -> Tree:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("metadata.json", '{"conda_pkg_format_version": 2}')
+        archive.writestr("pkg-p-1.0-0.tar.zst", zstandard.compress(data, 1))
+        archive.writestr("info-p-1.0-0.tar.zst", zstandard.compress(END, 1))
+    return _unpacked_by_rattler(buffer.getvalue(), "p-1.0-0.conda")
+
+
+def _unpacked_by_rattler(data: bytes, file: str) -> Tree:
+    from rattler import package_streaming
+
+    with tempfile.TemporaryDirectory() as work:
+        archive, folder = Path(work) / file, Path(work) / "tree"
+        archive.write_bytes(data)
+        try:
+            package_streaming.extract(archive, folder)
+        except Exception as error:
+            raise Refused(f"{type(error).__name__}: {error}"[:300]) from None
+        return _tree_of(folder)
+
+
+def _tarfile_judge(python: str, policy: str) -> Judge:
+    return partial(_unpacked_by, [python, "-I", "-c", _TARFILE.format(policy)])
+
+
+@lru_cache(maxsize=1)
+def _gnu_tar() -> str | None:
+    for name in ("gtar", "tar"):
+        path = shutil.which(name)
+        if path is not None and "GNU tar" in subprocess.run([path, "--version"], capture_output=True, text=True).stdout:
+            return path
+    return None
+
+
+def _uv() -> str | None:
+    beside = Path(sys.executable).with_name("uv")
+    return str(beside) if beside.exists() else shutil.which("uv")
+
+
+@lru_cache(maxsize=1)
+def _pythons() -> dict[str, str]:
+    """Return one interpreter for each version of Python on this machine."""
+    found = {f"{sys.version_info.major}.{sys.version_info.minor}": sys.executable}
+    folders = [Path(each) for each in os.environ["PATH"].split(os.pathsep)]
+    folders += sorted(Path("~/.pyenv/versions").expanduser().glob("*/bin"))
+    for path in (path for folder in folders for path in sorted(folder.glob("python3.*"))):
+        match = re.fullmatch(r"python(3\.\d+)", path.name)
+        if match is None or match[1] in found:
+            continue
+        if subprocess.run([path, "-c", ""], capture_output=True).returncode == 0:
+            found[match[1]] = str(path)
+    return found
