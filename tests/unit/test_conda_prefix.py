@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from envc.model.digest import Sha256, sha256
 from envc.model.progress import Silent
 from envc.model.record import MTIME, Record
 from envc.shipping.deliver.hydrate import PREFIX, StoredEnvironment, hydrate
+from envc.shipping.deliver.verify import verify_prefix
 from envc.shipping.format.decode import read_object
 from envc.shipping.prefix.conda_prefix import PrefixTooLongFor, complete_prefix
 from envc.shipping.store.keys import object_key
@@ -428,3 +430,77 @@ def test_prefix_records_round_trip() -> None:
     )
     assert decode_record(encode_record(record)) == record
     assert msgspec.json.decode(encode_record(record))["paths_data"]["paths"][0]["size_in_bytes"] == 0
+
+
+# verified prefixes
+
+
+def problems(prefix: Path) -> dict[str, str]:
+    return {problem.where: problem.reason for problem in verify_prefix(prefix, Silent()).problems}
+
+
+def change_meta(prefix: Path, name: str, change: Callable[[dict[str, Any]], object]) -> str:
+    """Change a prefix record, and return its path."""
+    (path,) = (prefix / "conda-meta").glob(f"{name}-*.json")
+    meta = json.loads(path.read_text())
+    change(meta)
+    path.write_text(json.dumps(meta, separators=(",", ":")) + "\n")
+    return path.relative_to(prefix).as_posix()
+
+
+RIVAL = build_conda("winner", files={"share/plain": "other\n", "bin/winner": f"#!{PLACEHOLDER}/bin/sh\n"})
+
+
+@posix
+@pytest.mark.parametrize("packages", [(TOOL,), (TOOL, RIVAL)], ids=["alone", "with a contested path"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda meta: meta["paths_data"]["paths"][0].update(sha256="0" * 64),
+        lambda meta: meta["paths_data"]["paths"].append({"_path": "bin/more", "path_type": "hardlink"}),
+        lambda meta: meta.update(version="9", fn="tool-9-h0_0.conda"),
+        lambda meta: meta.update(url="https://evil.example/tool-1.2-h0_0.conda"),
+        lambda meta: meta.update(files=[]),
+    ],
+)
+def test_a_changed_prefix_record_is_found(
+    tmp_path: Path, packages: tuple[Package, ...], change: Callable[[dict[str, Any]], object]
+) -> None:
+    prefix = Bench(tmp_path, *packages).prefix("prefix")
+    assert problems(prefix) == {}
+    path = change_meta(prefix, "tool", change)
+    assert problems(prefix)[path] == "has other content"
+
+
+@posix
+def test_a_forged_placeholder_hides_no_change(tmp_path: Path) -> None:
+    """Files that contain the path of the prefix are restored by the placeholder that the prefix record names."""
+    prefix = Bench(tmp_path, TOOL).prefix("prefix")
+
+    def forge(meta: dict[str, Any]) -> None:
+        for entry in meta["paths_data"]["paths"]:
+            if entry["_path"] == "share/plain":
+                entry.update(prefix_placeholder="plain\nplain", file_mode="text")
+            elif entry["_path"] == "bin/tool":
+                del entry["prefix_placeholder"]
+
+    path = change_meta(prefix, "tool", forge)
+    found = problems(prefix)
+    assert found[path] == found["bin/tool"] == "has other content"
+
+
+@posix
+def test_a_changed_history_and_mode_are_found(tmp_path: Path) -> None:
+    prefix = Bench(tmp_path, TOOL).prefix("prefix")
+    (prefix / "bin/tool").chmod(0o644)
+    with (prefix / "conda-meta/history").open("a") as history:
+        history.write("+forge/noarch::evil-1.0-0\n")
+    assert problems(prefix) == {
+        "bin/tool": "is not executable any more",
+        "conda-meta/history": "has other content",
+    }
+    (prefix / "conda-meta/history").unlink()
+    assert problems(prefix)["conda-meta/history"] == "is missing"
+    (meta,) = (prefix / "conda-meta").glob("*.json")
+    meta.write_text("[]")
+    assert problems(prefix)[meta.relative_to(prefix).as_posix()] == "has other content"

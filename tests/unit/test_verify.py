@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -174,13 +176,82 @@ def test_changed_missing_and_added_files_are_named(bench: Bench) -> None:
     }
 
 
-def test_byte_code_and_files_made_by_hydrate_may_change(bench: Bench) -> None:
+def test_byte_code_and_the_folder_of_envc_may_change(bench: Bench) -> None:
     cache = bench.site / "__pycache__"
     cache.mkdir(exist_ok=True)
     (cache / "alpha.cpython-312.pyc").write_bytes(b"x")
-    (bench.prefix / "pyvenv.cfg").write_text("home = elsewhere\n")
     (bench.prefix / ".envc/note").write_text("x")
     assert bench.places() == {}
+    (cache / "native.so").write_bytes(b"x")
+    assert bench.places() == {"__pycache__/native.so": "was added"}
+
+
+@POSIX_ONLY
+def test_the_interpreter_of_a_prefix_cannot_be_replaced(bench: Bench, tmp_path: Path) -> None:
+    """Every file that hydrate makes is compared with what it would make now."""
+    evil = tmp_path / "python"
+    evil.write_text("#!/bin/sh\n")
+    binaries = bench.prefix / "bin"
+    minor = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    for name, target in (("python", evil), ("python3", evil)):
+        (binaries / name).unlink()
+        (binaries / name).symlink_to(target)
+    (binaries / minor).unlink()
+    (binaries / minor).write_text("#!/bin/sh\n")
+    config = bench.prefix / "pyvenv.cfg"
+    config.write_text(config.read_text().replace("include-system-site-packages = false", "home = /tmp"))
+    assert bench.places() == {
+        "bin/python": "points elsewhere",
+        "bin/python3": "points elsewhere",
+        f"bin/{minor}": "is not the link that it was",
+        "pyvenv.cfg": "has other content",
+    }
+    (binaries / "python").unlink()
+    config.unlink()
+    config.symlink_to(evil)
+    found = bench.places()
+    assert (found["bin/python"], found["pyvenv.cfg"]) == ("is missing", "is not the plain file that it was")
+
+
+@POSIX_ONLY
+def test_the_link_to_the_interpreter_may_have_either_of_its_names(bench: Bench) -> None:
+    """Which one hydrate chose depends on the files beside the executable, which an upgrade may change."""
+    python = bench.prefix / "bin/python"
+    base = Path(HOST.executable)
+    for name in (base.name, f"python{sys.version_info[0]}.{sys.version_info[1]}"):
+        python.unlink()
+        python.symlink_to(base.with_name(name))
+        assert bench.places() == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bin/ls",
+        "lib/python3.9/site-packages/evil.pth",
+        "lib/evil.egg-link",
+        "etc/conda/activate.d/evil.sh",
+        "conda-meta/state",
+        "alpha.pyc",
+    ],
+)
+def test_files_that_a_shell_or_python_would_run_are_named_if_they_were_added(bench: Bench, name: str) -> None:
+    (bench.prefix / name).parent.mkdir(parents=True, exist_ok=True)
+    (bench.prefix / name).write_text("import os\n")
+    assert bench.places() == {name: "was added"}
+
+
+def test_the_state_of_a_prefix_cannot_exempt_files_from_the_comparison(bench: Bench) -> None:
+    """It says how the prefix was made, and must agree with the record and with the files."""
+    path = bench.prefix / ".envc/prefix.json"
+    state = json.loads(path.read_text())
+    path.write_text(json.dumps(state | {"interpreter": None}))
+    assert bench.places()["pyvenv.cfg"] == "was added"
+    other = state["interpreter"] | {"version": "2.7.18"}
+    for change in ({"interpreter": "standalone"}, {"interpreter": "conda", "place": str(bench.prefix)}, other):
+        path.write_text(json.dumps(state | (change if "interpreter" in change else {"interpreter": change})))
+        with pytest.raises(NotAPrefix, match="names an interpreter"):
+            verify_prefix(bench.prefix, Silent())
 
 
 @POSIX_ONLY

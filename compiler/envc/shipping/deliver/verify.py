@@ -14,17 +14,19 @@ from envc.errors import EnvcError, StoreError
 from envc.model.digest import parse_sha256, sha256, sha256_file
 from envc.model.progress import Progress
 from envc.model.record import Member, Record, RecordObject, StepPointer
-from envc.shipping.deliver.hydrate import PREFIX, RECORD, Prefix
+from envc.shipping.deliver.hydrate import PREFIX, RECORD, Prefix, record_python
+from envc.shipping.deliver.made_files import conda_differences, state_fits, unpacked_differences, venv_differences
 from envc.shipping.format.documents import decode_json
 from envc.shipping.format.errors import CorruptBlob
 from envc.shipping.format.record_rules import check_record
+from envc.shipping.machine.interpreter import HostPython
 from envc.shipping.prefix.conda_prefix import original_digest, rewritten_entries
 from envc.shipping.store.blobs import Blobs
 from envc.shipping.store.keys import CODE, ENVIRONMENTS, LOCKS, OBJECTS, STEPS, code_key, object_key
 from envc.shipping.store.objects import MAX_CODE, get_code, get_object, read_code, verify_object
 from envc.shipping.store.own_blobs import OwnBlobs
 from envc.shipping.store.records import get_lock, get_pointer, get_record
-from envc.shipping.unpack.conda_meta import InstalledPath
+from envc.shipping.unpack.conda_meta import InstalledPath, is_meta
 from envc.system.cores import usable_cores
 
 Check = Callable[[], object]
@@ -83,11 +85,14 @@ def verify_store(store: Blobs, progress: Progress) -> Verified:
 def verify_prefix(prefix: Path, progress: Progress) -> Verified:
     """Compare the files of a prefix with the record that it was made from. The state of the prefix names its digest.
 
-    Paths that hydrate made, bytecode and the folder ``.envc`` may differ or be added. Any other additional file is a
-    problem, since Python would import it. Files that contain the path of the prefix are compared in their original
-    form. Raises NotAPrefix if there is no such record.
+    Paths that hydrate made are compared with what it would make now (`made_files`). Bytecode and the folder ``.envc``
+    may differ or be added. Any other additional file is a problem, since Python would import it. Files that contain
+    the path of the prefix are compared in their original form. Raises NotAPrefix if there is no such record.
     """
     state, record = _prefix_state(prefix)
+    python = record_python(record)
+    if not state_fits(state.interpreter, state.place, record, python):
+        raise NotAPrefix(prefix, f"its {PREFIX} names an interpreter that its {RECORD} does not allow")
     if state.place and Path(state.place).resolve() != prefix.resolve():
         raise NotAPrefix(prefix, f"its files contain the path {state.place}, where it was made")
     members = {
@@ -96,7 +101,6 @@ def verify_prefix(prefix: Path, progress: Progress) -> Verified:
         for member in item.index.members
         if record.winners.get(member.path, item.index.artifact) == item.index.artifact
     }
-    made = set(record.made)
     rewritten = rewritten_entries(prefix, record) if state.place else {}
     task = progress.task("files", len(members))
 
@@ -104,7 +108,7 @@ def verify_prefix(prefix: Path, progress: Progress) -> Verified:
         reason = None
         if member.path in rewritten:
             reason = _rewritten_difference(prefix, rewritten[member.path], member, state.place, record.platform)
-        elif member.path not in made:
+        elif not (state.place and is_meta(member.path)):
             reason = _difference(prefix / member.path, member)
         task.advance()
         return Problem(where=member.path, reason=reason) if reason else None
@@ -112,8 +116,15 @@ def verify_prefix(prefix: Path, progress: Progress) -> Verified:
     with ThreadPoolExecutor(usable_cores(), thread_name_prefix="envc-verify") as pool:
         problems = [problem for problem in pool.map(check, members.values()) if problem]
     task.done()
-    known = members.keys() | made
+    known = members.keys() | set(record.made)
     problems += [Problem(where=path, reason="was added") for path in _files(prefix) if path not in known]
+    if isinstance(state.interpreter, HostPython):
+        differences = venv_differences(prefix, state.interpreter, record, python)
+    elif state.interpreter is None:
+        differences = unpacked_differences(prefix, record, members)
+    else:
+        differences = conda_differences(prefix, record, members)
+    problems += [Problem(where=path, reason=reason) for path, reason in differences]
     return Verified(checked=len(members), problems=tuple(sorted(problems)))
 
 
@@ -225,9 +236,8 @@ def _rewritten_difference(prefix: Path, entry: InstalledPath, member: Member, pl
         if not stat.S_ISREG(path.lstat().st_mode):
             return "is not the plain file that it was"
         digest = original_digest(path, entry, place, platform)
-        if digest is None:
-            return None if sha256_file(path) == entry.sha256_in_prefix else "has other content"
-        return None if digest == member.sha256 else "has other content"
+        is_same = sha256_file(path) == entry.sha256_in_prefix if digest is None else digest == member.sha256
+        return _mode_difference(path.lstat(), member) if is_same else "has other content"
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
@@ -246,22 +256,26 @@ def _difference(path: Path, member: Member) -> str | None:
             return "is not the plain file that it was"
         if status.st_size != member.size or sha256_file(path) != member.sha256:
             return "has other content"
-        if os.name == "posix" and bool(status.st_mode & 0o100) != bool(member.mode & 0o100):
-            return "is executable" if status.st_mode & 0o100 else "is not executable any more"
+        return _mode_difference(status, member)
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
+
+
+def _mode_difference(status: os.stat_result, member: Member) -> str | None:
+    if os.name == "posix" and bool(status.st_mode & 0o100) != bool(member.mode & 0o100):
+        return "is executable" if status.st_mode & 0o100 else "is not executable any more"
     return None
 
 
 def _files(prefix: Path) -> Iterator[str]:
-    """Files and links below a prefix, without ``.envc`` and bytecode."""
+    """Files and links below a prefix, without ``.envc`` and bytecode in its folders (PEP 3147)."""
     for place, folders, files in os.walk(prefix):
         base = Path(place).relative_to(prefix).as_posix()
         base = "" if base == "." else f"{base}/"
         if not base and ".envc" in folders:
             folders.remove(".envc")
         yield from (f"{base}{name}" for name in folders if Path(place, name).is_symlink())
-        if not base.endswith("__pycache__/"):
-            yield from (f"{base}{name}" for name in files)
+        is_bytecode = base.endswith("__pycache__/")
+        yield from (f"{base}{name}" for name in files if not (is_bytecode and ".pyc" in name))

@@ -106,20 +106,21 @@ def complete_prefix(
             member = package.members.get(entry.path)
             if entry.path_type == "directory":
                 (root / entry.path).mkdir(parents=True, exist_ok=True)
-            elif member is not None and member.type == "file" and (entry.no_link or _is_changed(entry, record)):
+            elif member is not None and member.type == "file" and (entry.no_link or is_changed(entry, record)):
                 work.append(_Rewrite(package.item, entry, member))
     drafts = root / _DRAFTS
     drafts.mkdir(parents=True)
     digests = _rewrite_all(root, work, _Prefix(spelt, record.platform), threads)
     drafts.rmdir()
-    changed = {each.entry.path for each in work if each.entry.file_mode == "binary" and _is_changed(each.entry, record)}
+    changed = {each.entry.path for each in work if each.entry.file_mode == "binary" and is_changed(each.entry, record)}
     digests |= _sign(root, sorted(changed), record.platform, codesign, progress)
     for package in packages:
         channel = origins.get(Sha256(package.summary.sha256), UNKNOWN)
         url = f"{channel}/{package.summary.subdir or record.platform}/{package.summary.fn}"
         text = encode_record(_completed(package.meta, package.members, digests)) if package.meta else package.data
         _replace(root / meta_path(package.item.file), drafts, with_origin(text, url, channel))
-    (root / HISTORY).write_text(_history(packages, origins), encoding="utf-8", newline="\n")
+    channels = ((package.summary, origins.get(package.item.index.artifact, UNKNOWN)) for package in packages)
+    (root / HISTORY).write_bytes(history_text(channels))
     os.utime(root / HISTORY, (MTIME, MTIME))
 
 
@@ -132,7 +133,7 @@ def changed_paths(record: Record, metas: Mapping[Sha256, PrefixRecord]) -> set[s
             members = _members(record, item)
             found.add(meta_path(item.file))
             found |= {
-                entry.path for entry in meta.paths_data.paths if entry.path in members and _is_changed(entry, record)
+                entry.path for entry in meta.paths_data.paths if entry.path in members and is_changed(entry, record)
             }
     return found
 
@@ -148,7 +149,7 @@ def rewritten_entries(root: Path, record: Record) -> dict[str, InstalledPath]:
         except (OSError, ValueError):
             continue
         members = _members(record, item)
-        found |= {e.path: e for e in meta.paths_data.paths if e.path in members and _is_changed(e, record)}
+        found |= {e.path: e for e in meta.paths_data.paths if e.path in members and is_changed(e, record)}
     return found
 
 
@@ -171,7 +172,8 @@ def original_digest(path: Path, entry: InstalledPath, prefix: str, platform: str
     return digest.hexdigest()
 
 
-def _is_changed(entry: InstalledPath, record: Record) -> bool:
+def is_changed(entry: InstalledPath, record: Record) -> bool:
+    """Whether the path of the prefix is written into a file."""
     return bool(entry.prefix_placeholder) and is_rewritten(entry.file_mode, record.platform)
 
 
@@ -360,12 +362,10 @@ def history_head() -> list[str]:
     return ["==> 1980-01-01 00:00:00 <==", "# cmd: envc hydrate"]
 
 
-def _history(packages: Iterable[_Package], origins: Mapping[Sha256, str]) -> str:
-    """The text that conda's `History` reads: when which packages were installed."""
+def history_text(packages: Iterable[tuple[PrefixRecord | PrefixRecordSummary, str]]) -> bytes:
+    """The text that conda's `History` reads: which packages were installed, each with the address of its channel."""
     lines = history_head()
-    for package in packages:
-        summary = package.summary
-        channel = origins.get(package.item.index.artifact, UNKNOWN).rpartition("/")[2]
-        subdir = f"/{summary.subdir}" if summary.subdir else ""
-        lines.append(f"+{channel}{subdir}::{summary.name}-{summary.version}-{summary.build}")
-    return "".join(f"{line}\n" for line in lines)
+    for package, channel in packages:
+        subdir = f"/{package.subdir}" if package.subdir else ""
+        lines.append(f"+{channel.rpartition('/')[2]}{subdir}::{package.name}-{package.version}-{package.build}")
+    return "".join(f"{line}\n" for line in lines).encode()

@@ -61,10 +61,19 @@ def make_prefix(root: Path, host: HostPython, platform: Platform, python: Python
             (folder / name).symlink_to("python")
 
 
+def stable_names(base: Path, python: Python) -> frozenset[str]:
+    """The paths that ``bin/python`` may lead to. Which one it is depends on the files beside the executable."""
+    return frozenset({str(base), str(_minor_name(base, python))})
+
+
 def _stable_name(base: Path, python: Python) -> Path:
     """The same executable, by a name that stays with the minor version after an upgrade: python3.12, not python3."""
-    named = base.with_name(f"python{python.minor[0]}.{python.minor[1]}{'t' if python.free_threaded else ''}")
+    named = _minor_name(base, python)
     return named if named.exists() and named.samefile(base) else base
+
+
+def _minor_name(base: Path, python: Python) -> Path:
+    return base.with_name(f"python{python.minor[0]}.{python.minor[1]}{'t' if python.free_threaded else ''}")
 
 
 def _copy_redirectors(folder: Path, base: Path, *, free_threaded: bool) -> None:
