@@ -12,14 +12,15 @@ from typing import Literal
 import msgspec
 
 from envc.errors import UsageError
+from envc.model.limits import SOLVE_CANDIDATES, SOLVE_SECONDS
 from envc.model.progress import Progress
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of a search for versions. They decide whether there is a result, never which one."""
 
-    candidates: int = 200_000  # tried for one problem; the hardest benchmark sets need some thousands
-    seconds: float = 900.0  # for one problem, including downloads
+    candidates: int = SOLVE_CANDIDATES  # tried for one problem
+    seconds: float = SOLVE_SECONDS  # for one problem, including downloads
 
     def clock(self) -> Callable[[], bool]:
         """A function that returns whether a search that starts now has to stop."""

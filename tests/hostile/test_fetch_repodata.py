@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envc.errors import SourceUnreachable
-from envc.fetch.conda.repodata import decompress, index_shards, records_of_shard
+from envc.fetch.conda.repodata import Bounds, decompress, index_shards, records_of_shard
 from envc.fetch.conda.slices import Damaged, Slices, append_index
 from envc.system.atomic_file import atomic_file
 from envc_solvers.conda.language.record import RecordUnusable, decode_records
@@ -251,7 +251,7 @@ def test_any_bytes_are_indexed_or_refused(data: bytes) -> None:
         cut_whole,
         index_shards,
         lambda data: records_of_shard(data, "demo"),
-        lambda data: list(decompress(BytesIO(data), len(data), 99)),
+        lambda data: list(decompress(BytesIO(data), len(data), Bounds(99, 200, 99))),
     ):
         try:
             read(data)

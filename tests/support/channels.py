@@ -72,7 +72,7 @@ def read_channels(channels: Iterable[str], platform: str) -> list[Record]:
 
 def cut_whole(data: bytes, size: int = 1 << 20) -> RepodataIndex:
     """Scan repodata in pieces of a given size, then cut it into records."""
-    scanner = PlainRepodataScanner()
+    scanner = PlainRepodataScanner(10**6)
     for at in range(0, len(data), size):
         scanner.feed(data[at : at + size])
-    return index_plain_repodata(data, scanner) or index_repodata(data)
+    return index_plain_repodata(data, scanner) or index_repodata(data, 10**6)

@@ -15,7 +15,7 @@ ODD = {"license": 'a } or {, "x":{', "extra_depends": {"all": ["rope"], "none": 
 
 def shown(document: dict[str, Any], size: int, **layout: Any) -> tuple[bytes, PlainRepodataScanner]:
     data = json.dumps(document, **{"separators": (",", ":")} | layout).encode()
-    scanner = PlainRepodataScanner()
+    scanner = PlainRepodataScanner(10**6)
     for at in range(0, len(data), size):
         scanner.feed(data[at : at + size])
     return data, scanner
@@ -54,7 +54,7 @@ def test_records_of_newer_tables_are_not_mistaken_for_others() -> None:
 
 def test_another_layout_is_given_up_in_time() -> None:
     """Whatever its length, only some megabytes of it are held in memory."""
-    scanner = PlainRepodataScanner()
+    scanner = PlainRepodataScanner(10**6)
     for _ in range(100):
         scanner.feed(b'{"a": 1}, ' * 100_000)
     with pytest.raises(NotPlain):

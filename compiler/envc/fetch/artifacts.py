@@ -217,6 +217,7 @@ class _Transfer(msgspec.Struct):
     size: int  # bytes; 0 if unknown
     task: Task | None
     etag: str = ""
+    broken: str = ""  # why the last try broke off
 
     def run(self) -> tuple[Sha256, int, bool]:
         """Digest and length of the finished partial file, and whether it contains bytes of an earlier run."""
@@ -265,7 +266,7 @@ class _Transfer(msgspec.Struct):
             if whole:
                 return digest, length
             self.client.pause(attempt + 1)
-        raise SourceUnreachable(self.source, self.what, f"the download broke off {_TRIES} times")
+        raise SourceUnreachable(self.source, self.what, f"the download broke off {_TRIES} times: {self.broken}")
 
     def _write(self, file: int, digest: hashlib._Hash, length: int, stream: Stream) -> tuple[int, bool]:
         """Append the body. Returns the new length, and whether the body was complete."""
@@ -277,7 +278,8 @@ class _Transfer(msgspec.Struct):
                 self._advance(len(chunk))
                 if length > (self.size or _LARGEST):
                     return length, True  # too long, so the digest cannot match
-        except Truncated:
+        except Truncated as error:
+            self.broken = str(error)
             return length, False
         return length, True
 

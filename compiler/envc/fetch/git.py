@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from envc.errors import EnvcError, OfflineMiss, SourceUnreachable
 from envc.model.digest import sha256
+from envc.model.limits import GIT_FILE_BYTES, GIT_SECONDS
 from envc.system.locks import file_lock
 
 if TYPE_CHECKING:
@@ -116,6 +117,9 @@ class Git:
         what = f"{path} of {name}"
         if not self._run(what, url, "ls-tree", "--name-only", commit, "--", path, folder=mirror).strip():
             return None
+        size = self._run(what, url, "cat-file", "-s", f"{commit}:{path}", folder=mirror)
+        if int(size) > GIT_FILE_BYTES:
+            raise SourceUnreachable("its git repository", what, f"it has more than {GIT_FILE_BYTES:,} bytes")
         return self._run(what, url, "cat-file", "blob", f"{commit}:{path}", folder=mirror).encode()
 
     def _mirror_with(self, name: str, url: str, commit: str) -> Path:
@@ -175,10 +179,13 @@ class Git:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 check=False,
+                timeout=GIT_SECONDS,
                 umask=0o022 if os.name == "posix" else -1,
             )
         except FileNotFoundError:
             raise NoGit from None
+        except subprocess.TimeoutExpired:
+            raise SourceUnreachable("its git repository", what, f"git did not end within {GIT_SECONDS} s") from None
         if done.returncode:
             raise SourceUnreachable("its git repository", what, _reason(done.stderr.decode("utf-8", errors="replace")))
         return done.stdout.decode("utf-8", errors="replace")

@@ -22,6 +22,7 @@ from envc.fetch.context import FetchContext
 from envc.fetch.lazy_task import LazyTask
 from envc.fetch.net.http import Stopped, Truncated
 from envc.model.digest import Sha256, sha256, sha256_file
+from envc.model.limits import SHARD_DOWNLOAD_BYTES
 from envc.system.atomic_file import write_file
 from envc.system.once import Once
 from envc_solvers.conda.language.record import Record, RecordUnusable, decode_records
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 NOARCH = "noarch"
 
 _REQUESTS = 24  # concurrent requests
-_LARGEST_DOWNLOAD = 1 << 26  # bytes of one shard as it is downloaded
 _IGNORED = (EnvcError, RecordUnusable, Stopped, InterruptedError)  # raised again if the solver needs the same answer
 _NAME_ENDS = " <>=!~[\t"
 
@@ -188,21 +188,22 @@ class Channels:
                 return cached[4:]
         except OSError:
             pass
-        from envc.fetch.conda.repodata import LARGEST_SHARD, decompress, records_of_shard
+        from envc.fetch.conda.repodata import SHARD_BOUNDS, decompress, records_of_shard
         from envc.fetch.net.urls import local_path
 
         what = f"{opened.name}/{digest}.msgpack.zst, the shard of {name},"
         location, url = opened.location, opened.shard_url(digest)
         if url.startswith("file:"):
             try:
-                packed = local_path(url).read_bytes()
+                with local_path(url).open("rb") as file:
+                    packed = file.read(SHARD_DOWNLOAD_BYTES)
             except OSError as error:
                 raise SourceUnreachable(location.name, what, error.strerror or "unreadable") from None
         else:
             if self._offline:
                 raise OfflineMiss(f"the shard of {name} of {location.name}/{opened.name}")
             self._task.grow(1)
-            reply = self._client.get(location.name, what, url, limit=_LARGEST_DOWNLOAD)
+            reply = self._client.get(location.name, what, url, limit=SHARD_DOWNLOAD_BYTES)
             self._task.advance()
             if reply.status != 200:
                 raise SourceUnreachable(location.name, what, f"HTTP {reply.status}")
@@ -210,7 +211,7 @@ class Channels:
         if sha256(packed) != digest:
             raise SourceUnreachable(location.name, what, "it does not match its digest")
         try:
-            data = records_of_shard(b"".join(decompress(io.BytesIO(packed), len(packed), LARGEST_SHARD)), name)
+            data = records_of_shard(b"".join(decompress(io.BytesIO(packed), len(packed), SHARD_BOUNDS)), name)
         except ValueError as error:
             raise SourceUnreachable(location.name, what, str(error)) from None
         with contextlib.suppress(OSError):

@@ -55,7 +55,9 @@ class _Run:
 class PlainRepodataScanner:
     """Scans repodata piece by piece, and then gives the positions of its names."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: int) -> None:
+        """`names` is the largest number of names that the document may have."""
+        self._names_left = names
         self._rest = b""  # the end of the text so far, from the last brace that may precede a file
         self._seen = 0  # bytes of the document before the rest
         self._known = 0  # bytes of the rest that are in the skeleton or in a run already
@@ -68,7 +70,10 @@ class PlainRepodataScanner:
         self._is_plain = True
 
     def feed(self, piece: bytes) -> None:
-        """Scan the next piece of the document. `skeleton` and `find` raise NotPlain if it is not plain."""
+        """Scan the next piece of the document. `skeleton` and `find` raise NotPlain if it is not plain.
+
+        Raises ValueError if it has too many names.
+        """
         if self._length + len(self._rest) > _LARGEST_REST:
             self._is_plain = False
         if not self._is_plain:
@@ -90,6 +95,9 @@ class PlainRepodataScanner:
             # record stays in the skeleton or, at the end of a piece, is scanned again with the next piece.
             known = text.rfind(b"}", starts[after - 1], stops[after - 1]) + 1
             if begin < known:
+                self._names_left -= after - first
+                if self._names_left < 0:
+                    raise ValueError("it holds far more names than a file of its size can")
                 self._add_to_run([match[1] for match in matches[first:after]], starts[first:after], known)
         if not matches or stops[-1] != end:
             self._add_to_skeleton(text, known, end + 1)

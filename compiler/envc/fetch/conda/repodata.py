@@ -15,15 +15,28 @@ import msgspec
 
 from envc.fetch.conda.plain_repodata import NotPlain, PlainRepodataScanner
 from envc.fetch.conda.slices import Span
+from envc.model import limits
 from envc_solvers.conda.language.record import FIELDS, name_of
 
-LARGEST_JSON = 1 << 31  # bytes of repodata after decompression
-LARGEST_SHARD = 1 << 28  # bytes of one shard after decompression
-_MAX_RATIO = 200  # zstd -19 makes repodata 10 to 20 times smaller
-_ALWAYS_ALLOWED = 1 << 24  # bytes of output that are allowed for any input
 _PIECE = 1 << 18  # bytes; small enough to be in the processor's cache when it is scanned
 
 V = TypeVar("V")
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """How much a compressed file may hold."""
+
+    largest: int  # bytes after decompression
+    ratio: int  # of these bytes to those of the file
+    free: int  # bytes after decompression that are allowed whatever the ratio
+
+    def allowed(self, size: int) -> int:
+        """Bytes that a file of `size` bytes may decompress to."""
+        return min(self.largest, max(self.free, size * self.ratio))
+
+
+REPODATA_BOUNDS = Bounds(limits.REPODATA_BYTES, limits.REPODATA_RATIO, limits.REPODATA_FREE_BYTES)
+SHARD_BOUNDS = Bounds(limits.SHARD_BYTES, limits.SHARD_RATIO, limits.SHARD_FREE_BYTES)
 
 
 class RepodataIndex(msgspec.Struct, frozen=True):
@@ -94,11 +107,15 @@ def index_plain_repodata(data: bytes | mmap, scanner: PlainRepodataScanner) -> R
     return RepodataIndex(sorted(scanner.without(data, found, repodata.removed or ()), key=itemgetter(1)), repodata.note)
 
 
-def index_repodata(data: bytes | mmap) -> RepodataIndex:
-    """Rewrite a ``repodata.json`` of any layout as one plain table. Raises ValueError if it is not repodata.
+def index_repodata(data: bytes | mmap, records: int) -> RepodataIndex:
+    """Rewrite a ``repodata.json`` of any layout as one plain table.
 
-    A file whose name has to be escaped in JSON is not a package, and is left out.
+    Raises ValueError if it is not repodata, or has more than that many records; see `most_records`. A file whose name
+    has to be escaped in JSON is not a package, and is left out.
     """
+    objects = sum(data[at : at + _PIECE].count(b"{") for at in range(0, len(data), _PIECE))
+    if objects > records:  # each record is an object
+        raise ValueError(f"it holds more than {records:,} records, far more than a file of its size can")
     repodata = _read_repodata(data)
     dropped = _dropped(*repodata.tables, repodata.removed or ())
     pieces: list[bytes | msgspec.Raw] = []
@@ -172,14 +189,19 @@ class Readable(Protocol):
     def read(self, size: int = ..., /) -> bytes: ...
 
 
-def decompress(source: Readable, size: int, largest: int) -> Iterator[bytes]:
+def most_records(size: int) -> int:
+    """How many records a download of `size` bytes may hold: the digests of each cannot be compressed."""
+    return limits.RECORDS_FREE + size // limits.RECORD_DOWNLOAD_BYTES
+
+
+def decompress(source: Readable, size: int, bounds: Bounds) -> Iterator[bytes]:
     """The content of zstd frames of `size` bytes in total, in pieces.
 
     Raises ValueError if they are damaged, unreadable or too large after decompression.
     """
     import zstandard
 
-    left = min(largest, max(_ALWAYS_ALLOWED, size * _MAX_RATIO))
+    left = bounds.allowed(size)
     try:
         # The reader calls only `read`, although its types demand more.
         with zstandard.ZstdDecompressor().stream_reader(cast("BinaryIO", source), read_across_frames=True) as reader:

@@ -26,6 +26,7 @@ from envc.fetch.net.http import Reply, max_age
 from envc.fetch.net.urls import named_by
 from envc.model.decoders import decode
 from envc.model.digest import Digesting, Sha256
+from envc.model.limits import REPODATA_DOWNLOAD_BYTES
 from envc.model.progress import Task
 from envc.system.atomic_file import unnamed_file, write_file
 from envc.system.drafts import PARTIAL
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 SHARDS = "repodata_shards.msgpack.zst"  # CEP-16
 FILES = (SHARDS, "repodata.json.zst", "repodata.json")  # in the order in which they are tried
 
-_LARGEST_FILE = 1 << 30  # bytes as they are downloaded
 _PROBE_INTERVAL = 7 * 86_400  # seconds after which envc looks for a better kind of file
 _PIECE = 1 << 18  # bytes
 _TRIES = 3  # attempts to write a file, in case a concurrent run with another version deletes it
@@ -196,7 +196,7 @@ class Subdirs:
             headers["If-Modified-Since"] = old.modified
         url = f"{location.url}/{subdir}/{file}"
         self._task.grow(1)
-        reply = self._client.get(location.name, f"{subdir}/{file}", url, limit=_LARGEST_FILE, headers=headers)
+        reply = self._client.get(location.name, f"{subdir}/{file}", url, limit=REPODATA_DOWNLOAD_BYTES, headers=headers)
         self._task.advance()
         return reply
 
@@ -245,22 +245,30 @@ class Subdirs:
         """Write slices of one of FILES. Raises ValueError if it is malformed or unreadable, and OSError."""
         # Imported here: most runs find everything indexed.
         from envc.fetch.conda.plain_repodata import PlainRepodataScanner
-        from envc.fetch.conda.repodata import LARGEST_JSON, decompress, index_shards, read_pieces
+        from envc.fetch.conda.repodata import (
+            REPODATA_BOUNDS,
+            SHARD_BOUNDS,
+            decompress,
+            index_shards,
+            most_records,
+            read_pieces,
+        )
 
-        pieces = decompress(source, size, LARGEST_JSON) if name.endswith(".zst") else read_pieces(source)
+        bounds = SHARD_BOUNDS if name == SHARDS else REPODATA_BOUNDS
+        pieces = decompress(source, size, bounds) if name.endswith(".zst") else read_pieces(source)
         if name == SHARDS:
             return _finish(file, index_shards(b"".join(pieces)))
         # Large files are written to disk as they arrive, and scanned at the same time.
-        scanner = PlainRepodataScanner()
+        scanner = PlainRepodataScanner(most_records(size))
         for piece in pieces:
             file.write(piece)
             scanner.feed(piece)
         file.flush()
         if not file.tell():
             raise ValueError("it is not JSON, or cut short (it is empty)")
-        return _finish(file, self._index_repodata(file, scanner))
+        return _finish(file, self._index_repodata(file, scanner, most_records(size)))
 
-    def _index_repodata(self, file: BinaryIO, scanner: PlainRepodataScanner) -> RepodataIndex:
+    def _index_repodata(self, file: BinaryIO, scanner: PlainRepodataScanner, records: int) -> RepodataIndex:
         """The names in a complete file. Raises ValueError if it is not repodata."""
         from envc.fetch.conda.repodata import index_plain_repodata, index_repodata
 
@@ -268,7 +276,7 @@ class Subdirs:
         index = index_plain_repodata(data, scanner)
         if index is None:
             with self._indexing:  # one file at a time, since this takes much memory
-                index = index_repodata(data)
+                index = index_repodata(data, records)
         return index
 
     def _open_cached(self, location: ChannelLocation, subdir: str, state: SubdirState) -> Subdir | None:

@@ -21,6 +21,7 @@ from envc.fetch.net.credentials import Keyring
 from envc.fetch.net.pools import CLIENT_CERTIFICATE_HINT, Pools
 from envc.fetch.net.settings import Transport
 from envc.fetch.net.urls import named_by
+from envc.model.limits import REDIRECTS, SILENCE_SECONDS
 from envc.system.retries import LONGEST_RETRY_AFTER, RetryPolicy
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ T = TypeVar("T")
 
 CHUNK = 1 << 16  # bytes
 _TRIES_REFUSED = 3  # a host that refuses a connection rarely accepts one seconds later
-_REDIRECTS = 8
+_TRIES_SLOW = 2  # each of them takes as long as the period over which the rate is averaged
 _REDIRECTED = (301, 302, 303, 307, 308)
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _DEFAULT_AGE = 600  # seconds that a response is used without revalidation, if its server states no lifetime
@@ -48,7 +49,11 @@ class Stopped(Exception):
 
 
 class Truncated(Exception):
-    """A body ended before its announced length, or the connection broke while it was read."""
+    """A body ended before its announced length, the connection broke while it was read, or it came too slowly."""
+
+    def __init__(self, slow: str = "") -> None:
+        super().__init__(slow or "the answer was cut short")
+        self.is_slow = bool(slow)
 
 
 class RequestFailed(Exception):
@@ -139,7 +144,7 @@ class Stream:
         try:
             return self._response.read(amount, decode_content=True)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Truncated from error
+            raise Truncated(_slowness(error)) from error
 
 
 class Client:
@@ -155,7 +160,7 @@ class Client:
         *,
         transport: Transport = Transport(),  # noqa: B008 - a frozen value
         connect_timeout: float = 10.0,
-        read_timeout: float = 30.0,
+        read_timeout: float = SILENCE_SECONDS,
         retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - a frozen value
         connections: int = 32,
     ) -> None:
@@ -212,8 +217,8 @@ class Client:
             stream = self._answer(method, url, headers or {})
             try:
                 return read(stream)
-            except Truncated:
-                raise FailedTry("the answer was cut short") from None
+            except Truncated as error:
+                raise FailedTry(str(error), max_tries=_TRIES_SLOW if error.is_slow else 1 << 30) from None
             finally:
                 stream.close()
 
@@ -251,7 +256,7 @@ class Client:
 
     def _answer(self, method: str, url: str, headers: Mapping[str, str]) -> Stream:
         """One try, through redirects. Raises FailedTry and RequestFailed."""
-        for _ in range(_REDIRECTS):
+        for _ in range(REDIRECTS):
             stream = self._send(method, url, headers)
             if stream.status == 401 and self._keyring.login_after_refusal(url) is not None:
                 stream.close()
@@ -271,7 +276,7 @@ class Client:
             if following is None or (url.startswith("https:") and not following.startswith("https:")):
                 raise RequestFailed("it redirects away from https")
             url = following
-        raise RequestFailed(f"more than {_REDIRECTS} redirects")
+        raise RequestFailed(f"more than {REDIRECTS} redirects")
 
     def _send(self, method: str, url: str, headers: Mapping[str, str]) -> Stream:
         import urllib3
@@ -307,8 +312,20 @@ class Client:
             raise FailedTry(f"no connection within {self._connect_timeout:g} s", max_tries=_TRIES_REFUSED) from None
         except exceptions.ReadTimeoutError:
             raise FailedTry(f"no answer within {self._read_timeout:g} s") from None
-        except (exceptions.HTTPError, OSError):
-            raise FailedTry("the connection broke off") from None
+        except (exceptions.HTTPError, OSError) as error:
+            slow = _slowness(error)
+            raise FailedTry(slow or "the connection broke off", max_tries=_TRIES_SLOW if slow else 1 << 30) from None
+
+
+def _slowness(error: BaseException | None) -> str:
+    """How slow an answer was, if that is why reading it failed; "" otherwise."""
+    from envc.fetch.net.connections import TooSlow
+
+    while error is not None:
+        if isinstance(error, TooSlow):
+            return str(error)
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _check_status(source: str, what: str, status: int) -> None:

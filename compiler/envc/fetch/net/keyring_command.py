@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from envc.errors import UsageError
-
-_TIMEOUT = 120  # seconds; a locked keyring may prompt the user first
+from envc.model.limits import KEYRING_SECONDS
 
 
 def query_keyring(services: tuple[str, ...], user: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
@@ -32,7 +31,7 @@ def query_keyring(services: tuple[str, ...], user: str, environ: Mapping[str, st
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                timeout=_TIMEOUT,
+                timeout=KEYRING_SECONDS,
                 check=False,
             )
         except FileNotFoundError:

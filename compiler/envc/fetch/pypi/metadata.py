@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from envc.fetch.pypi.wheel_metadata import name_and_version, read_metadata_file, same_version
+from envc.model.limits import REQUIREMENTS_BYTES, REQUIRES_PYTHON_BYTES
 from envc_solvers.errors import MetadataUnusable
 from envc_solvers.pypi.language.requirement import Metadata, Requirement, canonicalize_name, parse, specifiers
 
@@ -55,12 +56,12 @@ def parse_metadata(file: str, data: bytes) -> Metadata:
             raise MetadataUnusable(file, str(error)) from None
         if canonicalize_name(name) != expected[0] or not same_version(version, expected[1]):
             raise MetadataUnusable(file, f"it calls itself {name[:100]} {version[:100]}")
-    requires = tuple(_requirement(file, text) for text in fields.get("requires-dist", ()))
+    requires = tuple(_requirement(file, text) for text in _bounded(file, fields.get("requires-dist", [])))
     return Metadata(
         name=canonicalize_name(name),
         version=version,
         requires=requires,
-        requires_python=_requires_python(fields.get("requires-python", [""])[0].strip()),
+        requires_python=_requires_python(file, fields.get("requires-python", [""])[0].strip()),
         extras=tuple(sorted({canonicalize_name(extra) for extra in fields.get("provides-extra", ()) if extra})),
         license=_licence(fields),
     )
@@ -100,6 +101,7 @@ def project_metadata(file: str, pyproject: bytes) -> Metadata | None:
         raise MetadataUnusable(file, f"its [project] table is invalid: {error}") from None
     if not table.version or _DYNAMIC_KEYS & set(table.dynamic):
         return None
+    _bounded(file, [*table.dependencies, *(text for texts in table.optional_dependencies.values() for text in texts)])
     requires = [_requirement(file, text) for text in table.dependencies]
     for extra, texts in table.optional_dependencies.items():
         requires += [_for_extra(_requirement(file, text), canonicalize_name(extra)) for text in texts]
@@ -107,7 +109,7 @@ def project_metadata(file: str, pyproject: bytes) -> Metadata | None:
         name=canonicalize_name(table.name),
         version=table.version,
         requires=tuple(requires),
-        requires_python=_requires_python(table.requires_python),
+        requires_python=_requires_python(file, table.requires_python),
         extras=tuple(sorted(map(canonicalize_name, table.optional_dependencies))),
     )
 
@@ -134,20 +136,29 @@ def _fields(text: str) -> dict[str, list[str]]:
     """
     fields: dict[str, list[str]] = {}
     values: list[str] | None = None
+    folded: list[str] = []  # lines of the last value; they are joined once, since a value may have a million of them
     for line in text.removeprefix("\ufeff").split("\n"):
         line = line.rstrip("\r")
         if not line:
             break
         if line[0] in " \t":
-            if values is not None:
-                values[-1] += "\n" + line
+            folded.append(line)
             continue
+        _unfold(values, folded)
         match = _HEADER.fullmatch(line)
         if match is None:
             break  # as in email parsers, the first line that is not a header begins the body
         values = fields.setdefault(match[1].lower(), [])
         values.append(match[2].rstrip())
+    _unfold(values, folded)
     return fields
+
+
+def _unfold(values: list[str] | None, folded: list[str]) -> None:
+    """Append continuation lines to the last value, if there is one."""
+    if folded and values is not None:
+        values[-1] = "\n".join([values[-1], *folded])
+    folded.clear()
 
 
 def _single(file: str, fields: dict[str, list[str]], name: str) -> str:
@@ -155,6 +166,13 @@ def _single(file: str, fields: dict[str, list[str]], name: str) -> str:
     if len(values) != 1 or not values[0].strip():
         raise MetadataUnusable(file, f"it states {len(values) or 'no'} values of {name.title()}")
     return values[0].strip()
+
+
+def _bounded(file: str, texts: list[str]) -> list[str]:
+    """The requirements, unless parsing them would take long. Raises MetadataUnusable."""
+    if sum(map(len, texts)) + 16 * len(texts) > REQUIREMENTS_BYTES:
+        raise MetadataUnusable(file, f"its requirements have more than {REQUIREMENTS_BYTES >> 20} MiB")
+    return texts
 
 
 def _requirement(file: str, text: str) -> Requirement:
@@ -180,8 +198,13 @@ def _parsed(text: str) -> Requirement | None:
         return None
 
 
-def _requires_python(text: str) -> str:
-    """The specifier as stated, or repaired like a requirement if it is invalid. The result may still be invalid."""
+def _requires_python(file: str, text: str) -> str:
+    """The specifier as stated, or repaired like a requirement if it is invalid. The result may still be invalid.
+
+    Raises MetadataUnusable if parsing it would take long.
+    """
+    if len(text) > REQUIRES_PYTHON_BYTES:
+        raise MetadataUnusable(file, f"its Requires-Python has more than {REQUIRES_PYTHON_BYTES} characters")
     from packaging.specifiers import InvalidSpecifier
 
     for pattern, replacement in _REPAIRS:

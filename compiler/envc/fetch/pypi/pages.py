@@ -14,13 +14,13 @@ from envc.fetch.net.urls import local_path
 from envc.fetch.pypi.listing import ACCEPT, ListedFile, Listing, list_folder, listed, parse_page
 from envc.fetch.pypi.source_locations import SourceLocation
 from envc.model.digest import sha256
+from envc.model.limits import PAGE_BYTES
 from envc.model.progress import Task
 from envc.system.once import Once
 from envc_solvers.pypi.language.index import View
 from envc_solvers.pypi.language.tags import Tags, rank_names, tag_key, version_of, wheel_tags
 from envc_solvers.target import Python, Target
 
-LARGEST_PAGE = 1 << 28  # bytes
 _REMOVED = "removed"  # the generation of a page that was answered with 410
 _FLAT = ""  # the project name under which a find-links page is cached
 _NOTHING = Listing("", ())
@@ -130,7 +130,7 @@ class Pages:
                 headers["If-None-Match"] = old.etag
             elif old is not None and old.generation and old.modified:
                 headers["If-Modified-Since"] = old.modified
-            reply = self._client.get(location.name, what, url, limit=LARGEST_PAGE, headers=headers)
+            reply = self._client.get(location.name, what, url, limit=PAGE_BYTES, headers=headers)
             self._task.advance()
         age = max_age(reply.headers)
         if reply.status == 304 and old is not None:
@@ -228,7 +228,11 @@ def _read_local(url: str, location: SourceLocation, what: str) -> Reply:
     if location.kind == "pypi" or path.is_dir():
         path = path / "index.html"
     try:
-        return Reply(200, {"content-type": "text/html"}, path.read_bytes(), path.resolve().as_uri())
+        with path.open("rb") as file:
+            body = file.read(PAGE_BYTES + 1)
+        if len(body) > PAGE_BYTES:
+            raise SourceUnreachable(location.name, what, f"it has more than {PAGE_BYTES:,} bytes")
+        return Reply(200, {"content-type": "text/html"}, body, path.resolve().as_uri())
     except (FileNotFoundError, NotADirectoryError):
         if location.kind == "pypi" and local_path(location.url or "").is_dir():
             return Reply(404, {}, b"", url)

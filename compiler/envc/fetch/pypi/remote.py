@@ -13,8 +13,9 @@ import re
 from envc.errors import DigestMismatch, SourceUnreachable
 from envc.fetch.net.http import Client, Truncated
 from envc.fetch.pypi.listing import ADVERTISED, ListedFile
-from envc.fetch.pypi.wheel_metadata import LARGEST_METADATA, TAIL, read_metadata
+from envc.fetch.pypi.wheel_metadata import TAIL, read_metadata
 from envc.model.digest import sha256
+from envc.model.limits import METADATA_BYTES
 
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18})")
 
@@ -54,7 +55,7 @@ def _sibling(client: Client, source: str, listed: ListedFile) -> bytes | None:
     what = f"the metadata of {listed.file.name}"
     # The suffix belongs to the path, before a query (RFC 3986).
     address, mark, query = listed.url.partition("?")
-    reply = client.get(source, what, f"{address}.metadata{mark}{query}", limit=LARGEST_METADATA)
+    reply = client.get(source, what, f"{address}.metadata{mark}{query}", limit=METADATA_BYTES)
     if reply.status != 200:
         return None
     if listed.core not in ("", ADVERTISED):

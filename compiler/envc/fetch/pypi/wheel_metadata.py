@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from envc.model.limits import METADATA_BYTES
 from envc.system.zip_directory import Read, ZipMember, read_directory
 from envc.system.zip_reader import read_member
 from envc_solvers.pypi.language.requirement import canonicalize_name
 
 TAIL = 1 << 16  # bytes of the first read; they hold directory and METADATA of 9 wheels in 10
-LARGEST_METADATA = 1 << 24  # bytes
 _MAX_ENTRIES = 1 << 18
 _METADATA = ".dist-info/METADATA"
 
@@ -71,6 +71,6 @@ def _metadata_entry(file: str, members: tuple[ZipMember, ...]) -> ZipMember:
     folder_name, _, folder_version = found[0].name.removesuffix(_METADATA).partition("-")
     if canonicalize_name(folder_name) != name or not same_version(folder_version, version):
         raise ValueError(f"its METADATA is in {found[0].name[:200]!r}, which is the folder of another package")
-    if found[0].size > LARGEST_METADATA or found[0].packed > LARGEST_METADATA:
+    if found[0].size > METADATA_BYTES or found[0].packed > METADATA_BYTES:
         raise ValueError("its METADATA is too large")
     return found[0]

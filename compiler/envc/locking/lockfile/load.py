@@ -28,6 +28,7 @@ from envc.model.graph import (
     target_name_of,
 )
 from envc.model.hidden import HIDDEN
+from envc.model.limits import LOCK_BYTES
 from envc.model.lock_lines import LockedInput
 
 # Ids, names, versions, builds and layouts become parts of paths. None of them can contain an address.
@@ -46,7 +47,6 @@ _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})?")
 _TREE = re.compile(r"(?:[0-9a-f]{64})?")
 _STEP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _UNTITLED = Path("lock file")
-MOST_BYTES = 256 << 20  # of a lock file; one of a thousand steps has about a megabyte
 
 
 def loads(text: str, path: Path | None = None) -> LockGraph:
@@ -85,15 +85,15 @@ def read(path: Path) -> bytes:
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise LockFileError(path, "is not a regular file", _RESTORE)
         with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
+            data = file.read(LOCK_BYTES + 1)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise LockFileError(
             path, f"cannot be read: {error.strerror or error}", "check the permissions of the file"
         ) from None
-    if len(data) > MOST_BYTES:
-        raise LockFileError(path, f"is larger than {MOST_BYTES >> 20} MiB", _RESTORE)
+    if len(data) > LOCK_BYTES:
+        raise LockFileError(path, f"is larger than {LOCK_BYTES >> 20} MiB", _RESTORE)
     return data
 
 

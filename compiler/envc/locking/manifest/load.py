@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from envc.errors import ManifestError, Mistake, UsageError
 from envc.locking.manifest.find import PYPROJECT, PYPROJECT_PREFIX
+from envc.model.limits import MANIFEST_BYTES
 
 if TYPE_CHECKING:
     from envc.model.manifest import KeyPath, Manifest
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
 def load_manifest(path: Path) -> Manifest:
     """Read and parse a manifest. Raises ManifestError, and UsageError if the file cannot be read."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MANIFEST_BYTES + 1)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}", "check the path of the manifest") from None
+    if len(data) > MANIFEST_BYTES:
+        raise ManifestError(path, (Mistake((), f"is larger than {MANIFEST_BYTES >> 20} MiB"),))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

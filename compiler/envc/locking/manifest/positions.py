@@ -7,6 +7,7 @@ positions found so far are valid.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 
 import tomli
 
@@ -37,6 +38,7 @@ class Positions:
         self._values: dict[KeyPath, tuple[int, int]] = {}  # start and end of the value as written
         self._headers: set[KeyPath] = set()
         self._tables: dict[KeyPath, int] = {}  # arrays of tables and their length so far
+        self._ends: list[int] = []  # of the lines before each line
         self.duplicate: tuple[KeyPath, tuple[int, int], tuple[int, int]] | None = None  # key, first place, second place
         try:
             self._document()
@@ -63,7 +65,10 @@ class Positions:
         return None if span is None else self._text[span[0] : span[1]]
 
     def _line_column(self, place: int) -> tuple[int, int]:
-        return self._text.count("\n", 0, place) + 1, place - self._text.rfind("\n", 0, place)
+        if not self._ends:  # found once, since a manifest may have thousands of mistakes
+            self._ends = [-1, *(match.start() for match in re.finditer("\n", self._text))]
+        line = bisect_left(self._ends, place)
+        return line, place - self._ends[line - 1]
 
     def _document(self) -> None:
         table: KeyPath = ()

@@ -14,6 +14,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from envc.model.decoders import decode
+from envc.model.limits import INFO_LINE_BYTES
 from envc.shipping.format.paths import check_path
 from envc.shipping.unpack.conda_meta import FileMode
 from envc.shipping.unpack.launchers import EntryPoint, parse_entry_point
@@ -195,9 +196,11 @@ def _has_prefix(line: str) -> tuple[str, tuple[str, str]]:
 
 def _lines(data: bytes, name: str) -> list[str]:
     try:
-        lines = (line.strip() for line in data.decode().splitlines())
+        lines = [line.strip() for line in data.decode().splitlines()]
     except UnicodeDecodeError:
         raise ValueError(f"info/{name} is not UTF-8") from None
+    if max(map(len, lines), default=0) > INFO_LINE_BYTES:  # shlex takes time in proportion to the square of a line
+        raise ValueError(f"info/{name} has a line of more than {INFO_LINE_BYTES} characters")
     return [line for line in lines if line and not line.startswith("#")]
 
 

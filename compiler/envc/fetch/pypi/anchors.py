@@ -1,0 +1,51 @@
+"""The links of an HTML page (PEP 503), read within bounds of memory and time.
+
+Imported only for HTML pages, because unearth imports an HTTP client, which takes 0.2 s.
+"""
+
+from __future__ import annotations
+
+from unearth.collector import IndexHTMLParser
+
+from envc.model.limits import HTML_TAG_BYTES, PAGE_FILES
+
+_ATTRIBUTES = ("href", "data-core-metadata", "data-dist-info-metadata", "data-requires-python", "data-yanked")
+_TAGS = 8  # that a page may have for each file: real ones have three, of start, end and line break
+_MOST_ATTRIBUTES = 16 * PAGE_FILES  # real pages have four for each file
+
+
+class Anchors(IndexHTMLParser):
+    """The `anchors` of a page, with those attributes that mean something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._attributes = 0
+
+    def feed(self, data: str) -> None:
+        """Read a page. Raises ValueError if it is not HTML, or larger than any page of an index."""
+        if data.count("<") > _TAGS * PAGE_FILES:
+            raise ValueError(f"it lists more than {PAGE_FILES:,} files")
+        super().feed(data)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._attributes += len(attrs)
+        if self._attributes > _MOST_ATTRIBUTES:
+            raise ValueError(f"its tags have more than {_MOST_ATTRIBUTES:,} attributes")
+        super().handle_starttag(tag, attrs)
+        if tag == "a":
+            anchor = self.anchors[-1]
+            self.anchors[-1] = {name: anchor[name] for name in _ATTRIBUTES if name in anchor}
+            if len(self.anchors) > PAGE_FILES:
+                raise ValueError(f"it lists more than {PAGE_FILES:,} files")
+
+    def check_for_whole_start_tag(self, i: int) -> int:
+        """The end of the tag at `i`, as in the base class, whose pattern needs 200 bytes of memory for each one."""
+        whole = self.rawdata
+        self.rawdata = whole[i : i + HTML_TAG_BYTES]
+        try:
+            end: int = super().check_for_whole_start_tag(0)
+        finally:
+            self.rawdata = whole
+        if end < 0 and len(whole) - i > HTML_TAG_BYTES:
+            raise ValueError(f"it has a tag of more than {HTML_TAG_BYTES:,} characters")
+        return end if end < 0 else i + end
