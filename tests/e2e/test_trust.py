@@ -17,6 +17,7 @@ import pytest
 from envc.fetch.pypi.listing import JSON_TYPE
 from envc.model.digest import Sha256, sha256
 from envc.model.record import Record, RecordObject
+from envc.shipping.deliver.derive import Ledger
 from envc.shipping.format.encode import Entry
 from envc.shipping.format.record_rules import winners
 from envc.shipping.store.keys import object_key, step_key
@@ -145,9 +146,11 @@ def test_an_environment_made_before_contents_were_recorded_is_not_reused(workpla
     assert "contains different content for alpha 1.1 than the lock records" in refused.err
 
 
-def ledger_entry(workplace: Workplace, evil: RecordObject) -> Path:
-    index = evil.index
-    return workplace.cache / "derived" / index.layout / index.artifact[:2] / index.artifact
+def poison_ledger(workplace: Workplace, evil: RecordObject) -> None:
+    """Let the ledger know an object that this machine did not make."""
+    ledger, index = Ledger(workplace.cache / "derived"), evil.index
+    assert ledger.get(index.layout, index.artifact)
+    ledger.put(index.layout, index.artifact, index.bytes_digest)
 
 
 def test_a_poisoned_ledger_does_not_poison_the_lock(workplace: Workplace) -> None:
@@ -155,14 +158,13 @@ def test_a_poisoned_ledger_does_not_poison_the_lock(workplace: Workplace) -> Non
     workplace.ok("bundle", "--platform", host_platform())
     honest = next(part.content for part in record_of(workplace).objects if part.name == "alpha")
     evil = poison(workplace, "object")
-    assert ledger_entry(workplace, evil).exists()
-    ledger_entry(workplace, evil).write_text(evil.index.bytes_digest)
+    poison_ledger(workplace, evil)
     recorded = workplace.ok("bundle", "--platform", host_platform(), "--record")
     assert "the object of alpha-1.1-py3-none-any.whl is made again" in recorded.err
     assert evil.content not in workplace.lock.read_text()
     assert honest in workplace.lock.read_text()
     # From then on the ledger is not used for it.
-    ledger_entry(workplace, poison(workplace, "pointer")).write_text(evil.index.bytes_digest)
+    poison_ledger(workplace, poison(workplace, "pointer"))
     workplace.ok("bundle", "--platform", host_platform())
     assert workplace.ok("run", "train").out == HONEST
 

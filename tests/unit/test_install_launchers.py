@@ -108,19 +108,76 @@ def test_a_launcher_works_through_links(tmp_path: Path) -> None:
         assert (result.returncode, result.stderr) == (3, ""), link
 
 
+# Names that a shell might look up on PATH.
+TOOLS = ("realpath", "readlink", "dirname", "env", "sh", "command", "test", "[", "cd", "pwd", "exec", "ls")
+
+
 @posix
-def test_a_launcher_without_realpath_runs_nothing(tmp_path: Path) -> None:
-    """The interpreter must not be looked up in the current folder."""
+@pytest.mark.parametrize("shell", ["", "dash", "bash"])
+def test_packages_with_scripts_called_like_programs_of_the_system_leave_launchers_working(
+    shell: str, tmp_path: Path
+) -> None:
+    """A launcher that asked PATH for `dirname` would find the launcher of that name, and start itself for ever."""
+    from shutil import which
+
+    if shell and which(shell) is None:
+        pytest.skip(f"{shell} is not on this machine")
+    launcher = posix_launcher(EntryPoint("tool", "where", "main"))
+    binaries = make_prefix(tmp_path / "a prefix", dict.fromkeys((*TOOLS, "tool"), launcher))
+    (tmp_path / "link").symlink_to(binaries / "tool")
+    (tmp_path / "folder").symlink_to(binaries)
+    for path in (binaries / "tool", binaries / "dirname", tmp_path / "link", tmp_path / "folder/tool"):
+        result = subprocess.run(
+            [*([which(shell) or ""] if shell else []), path],
+            env={"PATH": str(binaries), "PYTHONPATH": str(binaries)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+        )
+        assert (result.returncode, result.stderr) == (3, ""), path
+
+
+@posix
+@pytest.mark.parametrize("path", ["", "/nowhere"])
+def test_a_launcher_needs_no_path(path: str, tmp_path: Path) -> None:
+    """Neither PATH, nor CDPATH, nor the current folder decide which interpreter is run."""
     binaries = make_prefix(tmp_path / "prefix", {"tool": posix_launcher(EntryPoint("tool", "where", "main"))})
     trap = tmp_path / "cwd"
-    trap.mkdir()
-    (trap / "python").write_text("#!/bin/sh\necho trapped\n")
-    (trap / "python").chmod(0o755)
+    (trap / "bin").mkdir(parents=True)
+    for folder in (trap, trap / "bin"):
+        (folder / "python").write_text("#!/bin/sh\necho trapped\n")
+        (folder / "python").chmod(0o755)
+    (tmp_path / "link").symlink_to("prefix/bin/tool")
+    for cwd, program in ((trap, binaries / "tool"), (binaries.parent, "bin/tool"), (trap, "../link")):
+        result = subprocess.run(
+            ["/bin/sh", program],
+            cwd=cwd,
+            env={"PATH": path, "CDPATH": str(trap)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (result.returncode, result.stderr) == (3, ""), program
+    result = subprocess.run(["/bin/sh", "tool"], cwd=binaries, capture_output=True, text=True, check=False)
+    assert result.returncode == 3
+
+
+@posix
+def test_a_launcher_that_cannot_be_found_runs_nothing(tmp_path: Path) -> None:
+    """The text of a launcher on standard input: `$0` is no file, and ./python must not be run."""
+    (tmp_path / "python").write_text("#!/bin/sh\necho trapped\n")
+    (tmp_path / "python").chmod(0o755)
     result = subprocess.run(
-        ["/bin/sh", binaries / "tool"], cwd=trap, env={"PATH": ""}, capture_output=True, text=True, check=False
+        ["/bin/sh"],
+        input=posix_launcher(EntryPoint("tool", "where", "main")),
+        cwd=tmp_path,
+        env={"PATH": ""},
+        capture_output=True,
+        check=False,
     )
     assert result.returncode not in (0, 3)
-    assert "trapped" not in result.stdout
+    assert b"trapped" not in result.stdout
 
 
 SCRIPTS = {

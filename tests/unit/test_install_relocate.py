@@ -12,6 +12,7 @@ import pytest
 
 from envc.shipping.prefix.relocate import SCRIPT, STAND_IN, relocate_script, stand_in
 from envc.shipping.prefix.venv import made_paths, make_prefix
+from envc.shipping.unpack.launchers import EntryPoint, posix_launcher
 from envc_solvers.target import PLATFORMS, Python
 from tests.support.environments import HOST, PYTHON
 
@@ -172,3 +173,16 @@ def test_the_script_has_no_facts_of_the_bundling_machine() -> None:
             assert script is not None
             assert b"@" not in script.replace(b'"$@"', b"")
             assert os.fsencode(sys.prefix) not in script
+
+
+@posix
+def test_a_tree_with_scripts_called_like_programs_of_the_system_is_relocated(tmp_path: Path) -> None:
+    """Neither the script nor the stand-in looks up a program that the tree could have replaced."""
+    root = unpacked(tmp_path / "tree", relocate_script(HERE, PYTHON, {}))
+    launcher = posix_launcher(EntryPoint("tool", "platform", "python_version"))
+    for name in ("dirname", "realpath", "readlink", "env", "sh", "tool"):
+        (root / "bin" / name).write_bytes(launcher)
+        (root / "bin" / name).chmod(0o755)
+    env = {"PATH": f"{root}/bin", "ENVC_PYTHON": sys.executable}
+    done = subprocess.run([root / "bin/tool"], env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr.strip()) == (1, ".".join(map(str, sys.version_info[:3])))

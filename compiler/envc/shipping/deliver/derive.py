@@ -35,12 +35,16 @@ _DOUBTED = "doubted"
 _STATED_FOLDER = "metadata"  # beside the layouts
 _STATED = msgspec.json.Decoder(Stated)
 
+# Raise this when artifacts unpack to other contents than before. The objects that this machine made by the older rules
+# are then derived again and replaced, except those whose content a lock demands.
+_RULES = 2
+
 
 class Ledger:
     """The objects that this machine has made itself, or has compared completely with its own result.
 
-    It stores their `bytes_digest` by artifact and layout, and what METADATA states by its digest. A lost entry costs
-    only time.
+    It stores their `bytes_digest` by artifact and layout, with the rules they were derived by, and what METADATA states
+    by its digest. A lost entry costs only time.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,12 +53,13 @@ class Ledger:
     def get(self, layout: str, artifact: Sha256) -> Sha256 | None:
         """The `bytes_digest` of the object, if known."""
         try:
-            return parse_sha256(self._path(layout, artifact).read_text())
+            made, _, rules = self._path(layout, artifact).read_text().partition(" ")
+            return parse_sha256(made) if rules == str(_RULES) else None
         except (OSError, ValueError):
             return None
 
     def put(self, layout: str, artifact: Sha256, made: Sha256) -> None:
-        self._write(layout, artifact, made)
+        self._write(layout, artifact, f"{made} {_RULES}")
 
     def mark_doubtful(self, layout: str, artifact: Sha256) -> None:
         """Mark an object as doubtful. The next `pack` derives it again, and replaces the object in the store unless all
@@ -189,6 +194,7 @@ def derive(
         if isinstance(contents, Wheel):
             for use in uses:
                 use.check(Stated.of(contents.metadata))
+        _warn_of_left_out(contents, progress)
         content = content_digest(contents.members)
         if member.content not in (None, content):
             raise DigestMismatch(
@@ -227,6 +233,13 @@ def _open(path: Path, member: EnvironmentMember) -> Iterator[Contents]:
         return
     with open_wheel(path, member.file, member.layout) as wheel:
         yield wheel
+
+
+def _warn_of_left_out(contents: Contents, progress: Progress) -> None:
+    if contents.left_out:
+        first, *others = contents.left_out
+        more = f" and {len(others)} more" if others else ""
+        progress.warn(f"{contents.file} is installed without {first}{more}: only conda packages may write there")
 
 
 def _is_same(

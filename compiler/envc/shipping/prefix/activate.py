@@ -59,7 +59,7 @@ def through_scripts(prefix: Path, command: Sequence[str], env: Mapping[str, str]
     if not scripts:
         return None
     shell = shutil.which("bash", path=path) or "/bin/sh"
-    last = ("env", *(f"{key}={value}" for key, value in env.items())) if env else ()
+    last = ("/usr/bin/env", *(f"{key}={value}" for key, value in env.items())) if env else ()
     return (shell, "-c", _SOURCE, shell, *scripts, "--", *last, *command)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from envc.shipping.prefix.venv import made_paths
+from envc.shipping.unpack.launchers import OWN_FOLDER
 from envc_solvers.target import Platform, Python
 
 SCRIPT = ".envc/relocate.sh"
@@ -21,7 +22,8 @@ _SCRIPT = """\
 #!/bin/sh
 # Makes the tree that this file stands in a virtual environment: bin/python and pyvenv.cfg, on a Python of this machine.
 # Usage: sh .envc/relocate.sh [PYTHON]; else ENVC_PYTHON, else what fits among @NAMES@ on PATH.
-root=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
+case $0 in */*) here=${0%/*} ;; *) here=. ;; esac
+root=$(CDPATH= cd -- "$here/.." && pwd -P) || exit 1
 if [ $# -eq 0 ]; then
     if [ -n "${ENVC_PYTHON:-}" ]; then set -- "$ENVC_PYTHON"; else set -- @NAMES@; fi
 fi
@@ -118,12 +120,13 @@ _STAND_IN = b"""\
 #!/bin/sh
 # Stands here until .envc/relocate.sh has put the interpreter in its place, which the first call does.
 [ -z "${ENVC_RELOCATING:-}" ] || exit 3
-bin=$(dirname "$(realpath "$0" || echo /)")
+bin=$(
+@OWN_FOLDER@)
 # Another first call may have put the interpreter in our place since we were started.
-[ -e "$bin/../.envc/relocate.sh" ] || [ -n "${ENVC_AGAIN:-}" ] || exec env ENVC_AGAIN=1 "$0" "$@"
-if sh "$bin/../.envc/relocate.sh"; then exec "$bin/python" "$@"; fi
+[ -e "$bin/../.envc/relocate.sh" ] || [ -n "${ENVC_AGAIN:-}" ] || exec /usr/bin/env ENVC_AGAIN=1 "$0" "$@"
+if /bin/sh "$bin/../.envc/relocate.sh"; then exec "$bin/python" "$@"; fi
 exit 127
-"""
+""".replace(b"@OWN_FOLDER@", OWN_FOLDER)
 
 
 def relocate_script(platform: Platform, python: Python, requirements: Mapping[str, str]) -> bytes | None:

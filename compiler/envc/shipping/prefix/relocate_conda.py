@@ -22,7 +22,8 @@ _SCRIPT = """\
 #!/bin/sh
 # Lets the conda packages of the tree that this file stands in name the place where it is now.
 # Usage: sh .envc/relocate.sh [PYTHON]; else ENVC_PYTHON, else the tree's own, else one on PATH, each from 3.7 on.
-root=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd -P) || exit 1
+case $0 in */*) here=${0%/*} ;; *) here=. ;; esac
+root=$(CDPATH= cd -- "$here/.." && pwd -P) || exit 1
 if [ $# -eq 0 ]; then
     if [ -n "${ENVC_PYTHON:-}" ]; then set -- "$ENVC_PYTHON"; else set -- "$root/bin/python" python3 python; fi
 fi
@@ -33,7 +34,7 @@ for python; do
         "$root"/*) libraries=$root/lib ;;
         *) libraries= ;;
     esac
-    env ${libraries:+"LD_LIBRARY_PATH=$libraries" "DYLD_LIBRARY_PATH=$libraries"} \\
+    /usr/bin/env ${libraries:+"LD_LIBRARY_PATH=$libraries" "DYLD_LIBRARY_PATH=$libraries"} \\
         "$python" -I -S -B - "$root" <<'END'
 @PROGRAM@END
     case $? in

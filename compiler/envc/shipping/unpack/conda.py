@@ -20,7 +20,7 @@ from envc.model.decoders import decode
 from envc.model.digest import Sha256, sha256
 from envc.model.record import Member
 from envc.shipping.format.encode import Entry
-from envc.shipping.format.paths import check_path, check_tree, rules
+from envc.shipping.format.paths import check_path, check_tree, fold, rules
 from envc.shipping.unpack.conda_info import (
     Index,
     PackagePath,
@@ -44,6 +44,7 @@ from envc.shipping.unpack.contents import Contents
 from envc.shipping.unpack.errors import BadPackage
 from envc.shipping.unpack.launchers import is_interpreter, posix_launcher, windows_launcher
 from envc.shipping.unpack.layout import Layout, parse_layout
+from envc.shipping.unpack.left_out import is_cached_bytecode, source_of
 from envc.shipping.unpack.tars import Tar, TarMember, open_tar
 from envc.shipping.unpack.zips import Limits, open_zip
 from envc.system.zip_directory import STORED, ZipMember
@@ -147,8 +148,12 @@ class _Reader:
         if (index.kind == "python") != (self.layout is not None):
             kind = "a noarch python package" if index.kind == "python" else "not a noarch python package"
             raise ValueError(f"it is {kind} by its index.json, but the lock says otherwise: run `envc lock --upgrade`")
-        for path, entry in self._paths().items():
-            self._add(path, entry)
+        paths = self._paths()
+        sources = {fold(path) for path in paths if path.lower().endswith(".py")}
+        for path, entry in paths.items():
+            # Byte-code belongs to conda packages, which contain the source as well. Noarch ones fit any Python.
+            if not is_cached_bytecode(path) or (self.layout is None and source_of(path) in sources):
+                self._add(path, entry)
         self._add_launchers(index)
         self._add_record(index)
         ordered = [self.entries[path] for path in sorted(self.entries)]

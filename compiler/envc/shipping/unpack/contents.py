@@ -16,6 +16,7 @@ class Contents(msgspec.Struct, frozen=True):
     entries: tuple[Entry, ...]  # sorted by path
     members: tuple[Member, ...]  # the same entries, with the digests that the artifact itself states
     promised: str  # where the artifact states the digests; used in errors
+    left_out: tuple[str, ...] = ()  # paths in a prefix that only conda packages may write, sorted
 
     def check(self, written: tuple[Member, ...]) -> None:
         """Raise BadArtifact unless the members that were written have the stated digests."""

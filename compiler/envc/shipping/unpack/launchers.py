@@ -1,9 +1,11 @@
 """Launchers: the small programs in ``bin`` or ``Scripts`` that start a function or a script of a package.
 
-They contain no absolute path. On POSIX, a launcher is a file that is both a shell script and a Python script: the shell
-runs the ``python`` in the folder of the launcher's real path with the same file, and Python reads the line of the shell
-as a string. On Windows, it is a small program from the ``installer`` package, followed by a line in which the program
-replaces ``<launcher_dir>`` by its own folder (the format of distlib), and by a zip archive with the Python part.
+They contain no path of a prefix. On POSIX, a launcher is a file that is both a shell script and a Python script: the
+shell runs the ``python`` in the folder of the launcher's real path with the same file, and Python reads the lines of
+the shell as a string. No program is looked up on PATH, where a package may put a script called ``dirname``, whose
+launcher would then start itself. On Windows, a launcher is a small program from the ``installer`` package, followed by
+a line in which the program replaces ``<launcher_dir>`` by its own folder (the format of distlib), and by a zip archive
+with the Python part.
 """
 
 from __future__ import annotations
@@ -21,8 +23,22 @@ import msgspec
 
 from envc.shipping.unpack.layout import Machine
 
-# Without `|| echo /`, a machine that lacks `realpath` would run ./python in the current folder. So it finds nothing.
-_EXEC = b"""'''exec' "$(dirname "$(realpath "$0" || echo /)")"/python "$0" "$@"\n' '''"""
+# Prints the folder of the file that is run, or nothing. Only links need a program, which `command -p` finds where the
+# system keeps its own. An old bash needs both parentheses around a pattern. Python reads this as part of a string.
+OWN_FOLDER = b"""\
+file=$0
+[ "${0%/*}" != "$0" ] || file=./$0
+while [ -h "$file" ]; do
+    link=$(command -p readlink "$file") && [ "$link" ] || exit
+    case $link in
+        (/*) file=$link ;;
+        (*) file=${file%/*}/$link ;;
+    esac
+done
+[ -f "$file" ] && CDPATH= cd -P -- "${file%/*}/" && pwd -P
+"""
+# If the folder cannot be found, this runs /python, which does not exist, and not ./python.
+_EXEC = b"""'''exec' "$(\n""" + OWN_FOLDER + b""")"/python "$0" "$@"\n' '''"""
 _SHEBANG = b"#!/bin/sh\n"
 
 _NAME = re.compile(r"\w(?:[\w.+ -]*[\w+-])?")

@@ -20,7 +20,7 @@ from envc.fetch.pypi.metadata import parse_metadata
 from envc.model.digest import sha256
 from envc.model.record import Member
 from envc.shipping.format.encode import Entry
-from envc.shipping.format.paths import check_path, check_tree, rules
+from envc.shipping.format.paths import check_path, check_tree, fold, rules
 from envc.shipping.unpack.contents import Contents
 from envc.shipping.unpack.errors import BadWheel
 from envc.shipping.unpack.launchers import (
@@ -32,6 +32,7 @@ from envc.shipping.unpack.launchers import (
     windows_launcher,
 )
 from envc.shipping.unpack.layout import Layout, parse_layout
+from envc.shipping.unpack.left_out import is_cached_bytecode, is_condas, source_of
 from envc.shipping.unpack.records import Row, parse_record, render_record
 from envc.shipping.unpack.zips import Limits, open_zip
 from envc.system.zip_directory import ZipMember
@@ -45,7 +46,7 @@ _SIGNATURES = frozenset(("RECORD.jws", "RECORD.p7s"))  # of the RECORD, which is
 _REPLACED = _SIGNATURES | {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}  # written by installers
 
 
-class Wheel(Contents, frozen=True):
+class Wheel(Contents, frozen=True, kw_only=True):
     """An open wheel, whose RECORD states the digests of its files."""
 
     metadata: Metadata  # of the wheel itself; an index may state another one
@@ -90,10 +91,11 @@ class _Reader:
         rows = parse_record(self._text(f"{stem}.dist-info/RECORD"))
         self._check_listed(rows, f"{stem}.dist-info")
         metadata = parse_metadata(self.file, self._bytes(f"{stem}.dist-info/METADATA"))
-        for path, info in self.infos.items():
-            place = self._place(path, stem)
-            if place is not None:
-                self._add(place, info, rows[path], is_script=path.startswith(f"{stem}.data/scripts/"))
+        places = {path: place for path in self.infos if (place := self._place(path, stem)) is not None}
+        left_out = self._left_out(places)
+        for path, place in places.items():
+            if path not in left_out:
+                self._add(place, self.infos[path], rows[path], is_script=path.startswith(f"{stem}.data/scripts/"))
         self._add_launchers(f"{stem}.dist-info/entry_points.txt")
         folder = f"{self.layout.site}/{stem}.dist-info"
         self._add_generated(f"{folder}/INSTALLER", INSTALLER)
@@ -105,7 +107,14 @@ class _Reader:
         ordered = [self.entries[path] for path in sorted(self.entries)]
         promised = tuple(member for _, member in ordered)
         check_tree(promised, **rules(self.layout.name))
-        return Wheel(self.file, tuple(entry for entry, _ in ordered), promised, "RECORD", metadata)
+        return Wheel(
+            self.file,
+            tuple(entry for entry, _ in ordered),
+            promised,
+            "RECORD",
+            tuple(sorted(place for place in left_out.values() if is_condas(place))),
+            metadata=metadata,
+        )
 
     def _find_dist_info(self, name: str, version: Version) -> str:
         """The common stem of the dist-info and data folders, as spelt in the wheel."""
@@ -168,6 +177,19 @@ class _Reader:
         if key == "scripts":
             check_script_name(below)
         return f"{folder}/{below}" if folder else below
+
+    def _left_out(self, places: dict[str, str]) -> dict[str, str]:
+        """The files that are not installed, with their paths in the prefix: byte-code of sources, and what only conda
+        packages may write.
+        """
+        sources = {fold(place) for place in places.values() if place.lower().endswith(".py")}
+        return {
+            path: place
+            for path, place in places.items()
+            if is_condas(place)
+            or is_cached_bytecode(place)
+            or (place.lower().endswith(".pyc") and source_of(place) in sources)
+        }
 
     def _add(self, place: str, info: ZipMember, row: Row, *, is_script: bool) -> None:
         self._check_place(place)
