@@ -55,7 +55,6 @@ backend-path = ["."]
 name = "p"
 version = "1.0"
 """
-PROJECT_FILES = member(b"p/backend.py", _BACKEND) + member(b"p/pyproject.toml", _PROJECT)
 
 _TARFILE = """
 import sys, tarfile
@@ -63,6 +62,11 @@ if hasattr(tarfile, "{0}_filter"):
     tarfile.TarFile.extraction_filter = staticmethod(getattr(tarfile, "{0}_filter"))
 tarfile.open(sys.argv[1], "r:", errorlevel=2).extractall(sys.argv[3])
 """
+
+
+def project_files(magic: bytes) -> bytes:
+    """Return the entries that make an archive a project which uv unpacks for a build."""
+    return member(b"p/backend.py", _BACKEND, magic=magic) + member(b"p/pyproject.toml", _PROJECT, magic=magic)
 
 
 def our_tree(data: bytes) -> Tree:
@@ -95,15 +99,19 @@ def quick_judges() -> dict[str, Judge]:
     return found | {"rattler (.tar.bz2)": _rattler_bz2, "rattler (.conda)": _rattler_conda}
 
 
-def slow_judges() -> dict[str, Judge]:
-    """Return uv, and `tarfile` of every version of Python on this machine, with its two policies."""
+def python_judges() -> dict[str, Judge]:
+    """Return `tarfile` of every version of Python on this machine, with its two policies."""
     found: dict[str, Judge] = {}
     for version, python in _pythons().items():
         for policy in ("data", "fully_trusted"):
             found[f"tarfile {version}, {policy}"] = _tarfile_judge(python, policy)
-    if (uv := _uv()) is not None:
-        found["uv"] = partial(_unpacked_by_uv, uv)
     return found
+
+
+def uv_judge() -> Judge | None:
+    """Return uv, which refuses some archives that every other installer takes, such as those in the V7 format."""
+    uv = _uv()
+    return None if uv is None else partial(_unpacked_by_uv, uv)
 
 
 def missing_judges() -> str:

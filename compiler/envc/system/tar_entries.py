@@ -4,9 +4,9 @@ Tar has grown in several directions (V7, POSIX ustar and pax, GNU, star, Solaris
 they know, which of two headers counts, and whether content follows a header. This reader accepts what all of them read
 alike, and refuses the rest with a reason. It does not judge names: its users check where paths and links lead.
 
-Accepted are ustar, GNU and V7 headers of files, folders, symbolic links and hard links. Before an entry there may be
-one pax header, or GNU's headers of a long name and of a long link. The archive may begin with a global pax header that
-contains a comment, as git writes it.
+Accepted are headers of files, folders, symbolic links and hard links, all of them in the format of ustar, GNU or V7. In
+a ustar archive, one pax header may stand before an entry, and at the start a global one with a comment, as git writes
+it. In a GNU archive, headers of a long name and a long link may stand before an entry.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ _POSIX, _GNU, _V7 = b"ustar\x0000", b"ustar  \x00", bytes(8)
 
 _KINDS: dict[bytes, Kind] = {b"0": "file", b"\0": "file", b"1": "hard link", b"2": "symbolic link", b"5": "folder"}
 _PAX, _GLOBAL, _LONG_NAME, _LONG_LINK = b"x", b"g", b"L", b"K"
+_DIALECTS = {_PAX: _POSIX, _GLOBAL: _POSIX, _LONG_NAME: _GNU, _LONG_LINK: _GNU}  # of the extended headers
 
 _RECORD = re.compile(rb"([1-9][0-9]{0,6}) ([!-<>-~]+)=")  # length of the whole record, keyword
 _NUMBER = re.compile(rb"0|[1-9][0-9]{0,17}")
-_TIME = re.compile(rb"-?[0-9]{1,12}(?:\.[0-9]{0,30})?")
+_TIME = re.compile(rb"-?[0-9]{1,12}(?:\.[0-9]{1,30})?")
 _TIMES = frozenset((b"mtime", b"atime", b"ctime", b"LIBARCHIVE.creationtime"))
 _OWNERS = frozenset((b"uid", b"gid"))
 _NAMES = frozenset((b"path", b"linkpath"))
@@ -67,7 +68,7 @@ class TarEntry(NamedTuple):
     path: str  # without "./" at its start and without the slash after a folder; "" for the top folder
     kind: Kind
     size: int  # bytes; 0 unless it is a file
-    executable: bool  # for its owner; most readers do not look at the bits of others
+    executable: bool  # for anybody, as in pip and uv
     mtime: float  # seconds since the epoch
     target: str  # of a link; that of a hard link is without "./" at its start
     offset: int  # of the content in the archive
@@ -80,7 +81,7 @@ class _Header(NamedTuple):
     mtime: int
     type: bytes
     link: bytes
-    is_old: bool  # of V7, which has no extended headers
+    dialect: bytes  # _POSIX, _GNU or _V7
 
 
 class _Extension(NamedTuple):
@@ -104,13 +105,17 @@ def read_entries(stream: BinaryIO) -> Iterator[TarEntry]:
     """
     at = 0
     extension = _NO_EXTENSION
+    dialect = b""
     while (block := _read(stream, at, BLOCK)) != _ZEROS:
         header = _header(block)
         offset = at + BLOCK
         size = header.size
+        dialect = dialect or header.dialect
+        if header.dialect != dialect or header.dialect != _DIALECTS.get(header.type, dialect):
+            raise ValueError(f"{_shown(header.name)} has a header of another format than the rest of the archive")
         if header.type == _GLOBAL:
             _check_global(_content(stream, header, offset), is_first=at == 0)
-        elif header.type in (_PAX, _LONG_NAME, _LONG_LINK):
+        elif header.type in _DIALECTS:
             extension = _extended(extension, header, _content(stream, header, offset))
         else:
             entry = _entry(header, extension, offset)
@@ -163,7 +168,7 @@ def _header(block: bytes) -> _Header:
         mtime=_number(mtime, path, default=0, negative=True),
         type=kind,
         link=_text(link),
-        is_old=magic == _V7,
+        dialect=magic,
     )
 
 
@@ -175,8 +180,11 @@ def _sum(block: bytes) -> int:
 
 
 def _octal(field: bytes) -> int | None:
-    """The number in a field: spaces, octal digits, then spaces and NULs. None for anything else."""
-    digits = field.rstrip(b"\0 ").lstrip(b" ")
+    """The number in a field: spaces, octal digits, then at least one space or NUL. None for anything else."""
+    digits = field.rstrip(b"\0 ")
+    if len(digits) == len(field):
+        return None
+    digits = digits.lstrip(b" ")
     try:
         return int(digits, 8) if digits.isdigit() else None
     except ValueError:
@@ -225,13 +233,11 @@ def _extended(before: _Extension, header: _Header, data: bytes) -> _Extension:
     types = before.types + header.type
     if before.types and types not in (_LONG_NAME + _LONG_LINK, _LONG_LINK + _LONG_NAME):
         raise ValueError("it has several extended headers before one entry, of which readers use different ones")
-    if header.is_old:
-        raise ValueError("it has extended headers in a format that does not have them")
     if header.type == _PAX:
         return _pax(_records(data))
-    text = data.removesuffix(b"\0")
-    if not text or b"\0" in text:
-        raise ValueError(f"it has the long name {_shown(text)}, which is empty or contains a NUL")
+    text = data[:-1]
+    if not text or b"\0" in text or data[-1]:
+        raise ValueError(f"it has the long name {_shown(data)}, which is empty, or does not end with its only NUL")
     path, link = (text, before.link) if header.type == _LONG_NAME else (before.path, text)
     return _Extension(types, path, link)
 
@@ -318,7 +324,7 @@ def _entry(header: _Header, extension: _Extension, offset: int) -> TarEntry:
         path=path,
         kind=kind,
         size=size,
-        executable=bool(header.mode & 0o100),
+        executable=bool(header.mode & 0o111),
         mtime=header.mtime if extension.mtime is None else extension.mtime,
         target=target.removeprefix("./") if kind == "hard link" else target,
         offset=offset,
