@@ -122,6 +122,31 @@ def test_a_prefix_is_compared_with_its_record_without_manifest_or_store(bundled:
     assert "--all and --prefix cannot be combined" in bundled.fails(2, "verify", "--prefix", str(prefix), "--all").err
 
 
+# stores in folders that hold other files
+
+
+def test_a_folder_with_other_files_becomes_a_store_only_on_request(workplace: Workplace) -> None:
+    (workplace.store / "tmp").mkdir(parents=True)
+    (workplace.store / "tmp/results.csv").write_text("years of work")
+    os.utime(workplace.store / "tmp/results.csv", (0, 0))
+    workplace.ok("lock")
+    bundling = ("bundle", "--platform", host_platform())
+    for arguments in (bundling, ("run", "train"), (*bundling, "--step", "train", "--output", "train.tar.zst")):
+        failed = workplace.fails(1, *arguments)
+        assert f"error: {workplace.store}: is not empty, and is no store of envc; nothing was written" in failed.err
+        assert "run `envc bundle --init-store`" in failed.err
+    assert workplace.fails(1, *bundling, "--json").json["error"]["code"] == "not-a-store"
+    assert workplace.ok("gc", "--delete", "--json").json["garbage"] == 0
+    assert files(workplace.store) == ["tmp/results.csv"]
+    workplace.ok(*bundling, "--init-store")
+    assert workplace.ok("run", "train").out == "step train alpha 1.1 hello there\n"
+    workplace.ok(*bundling)
+    age(workplace.store)
+    count = len(blobs(workplace.store))
+    assert workplace.ok("gc", "--delete", "--json").json["garbage"] == count
+    assert files(workplace.store) == [".envc-store", "tmp/results.csv"]
+
+
 # gc and tag
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
 from pathlib import Path
 from types import FrameType
 
+import fsspec
 import pytest
 
 from envc.errors import StoreError
@@ -20,6 +24,7 @@ from envc.model.progress import Silent
 from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate
 from envc.shipping.deliver.verify import verify_store
 from envc.shipping.store.backends.folder import FolderBlobs, NotAStore
+from envc.shipping.store.backends.fsspec import open_remote
 from envc.shipping.store.blobs import Blobs
 from envc.shipping.store.keys import DRAFTS, draft_key, is_own, lock_key, object_key, step_key, tag_key, unescape
 from envc.shipping.store.open import open_store
@@ -29,6 +34,7 @@ from envc.shipping.store.upkeep.collect import Collector
 from envc.shipping.store.upkeep.leases import leased, read_leases
 from envc.shipping.store.upkeep.notices import PublishedNotice, wait_for_collections
 from envc.shipping.store.upkeep.store_clock import StoreClock
+from tests.support.blob_servers import Proxy, S3Server
 from tests.support.environments import HOST, bundle
 from tests.support.stores import MemoryBlobs
 from tests.support.wheels import build_wheel
@@ -137,7 +143,7 @@ def test_a_store_of_an_earlier_version_is_recognised_and_its_old_drafts_go(old_s
     bundle(open_store(old_store), tmp_path / "work", BETA)
     assert names(old_store) == [".envc-store", "of a user", "tmp", "v1"]
     assert names(old_store / "tmp") == [f"{1:032x}"]  # another run may still be writing it
-    age(old_store)
+    age(old_store / "tmp")
     bundle(open_store(old_store), tmp_path / "work", BETA)
     assert names(old_store / "tmp") == [f"{1:032x}"]  # it is a store with a marker now: `tmp` is no place of it
 
@@ -447,6 +453,47 @@ def test_a_bundle_on_a_machine_with_a_wrong_clock_waits_for_a_collection(
         assert not ended.wait(1)
     thread.join(10)
     assert ended.is_set()
+
+
+class SkewedServer(Proxy):
+    """Forwards requests to an S3 server, and states all times as if the clock of the server were wrong."""
+
+    def __init__(self, target: str, days: int) -> None:
+        super().__init__(target)
+        self._shift = timedelta(days=days)
+
+    def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> tuple[int, dict[str, str], bytes]:
+        status, stated, data = super().answer(method, path, headers, body)
+        for name in [name for name in stated if name.lower() == "last-modified"]:
+            stated[name] = format_datetime(parsedate_to_datetime(stated[name]) + self._shift, usegmt=True)
+
+        def shifted(found: re.Match[bytes]) -> bytes:
+            moment = datetime.fromisoformat(found[1].decode()) + self._shift
+            return f"<LastModified>{moment:%Y-%m-%dT%H:%M:%S.000Z}</LastModified>".encode()
+
+        return status, stated, re.sub(rb"<LastModified>(.*?)</LastModified>", shifted, data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("days", [-2, 2])
+@pytest.mark.parametrize("client", ["obstore", "s3fs"])
+def test_ages_in_a_bucket_are_those_of_its_server(
+    client: str, days: int, s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = s3_server.bucket()
+    with SkewedServer(s3_server.url, days) as server:
+        for key, value in s3_server.environ(server.url).items():
+            monkeypatch.setenv(key, value)
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        store = open_store(url) if client == "obstore" else open_remote(url)
+        assert type(store).__name__ == ("BucketBlobs" if client == "obstore" else "RemoteBlobs")
+        assert abs(StoreClock(store).now() - time.time() - days * DAY) < 60
+        bundle(store, tmp_path / "work", ALPHA)
+        with leased(store, [object_key("any", LOCK)]):
+            assert collect(store) == ()
+            assert read_leases(store, OwnBlobs(store), StoreClock(store).now)[0] == {object_key("any", LOCK)}
+        assert list(store.list(DRAFTS)) == []
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
 def test_a_draft_of_a_machine_with_another_clock_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,13 @@ from envc.system.owned_folders import Distrust, ForeignFolder, claim, distrust, 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has other rights and kinds of files")
 
 
+@pytest.fixture(params=["relative opens", "checked paths"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders are opened relative to each other or, as on Windows, by paths that were checked."""
+    if request.param == "checked paths":
+        monkeypatch.setattr("envc.system.beneath._HAS_RELATIVE_OPENS", False)
+
+
 def no_layout(_: Beneath) -> bool:
     return False
 
@@ -28,11 +35,14 @@ def old_layout(below: Beneath) -> bool:
 # markers
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_a_missing_and_an_empty_folder_are_taken_and_marked(tmp_path: Path) -> None:
     assert recognise(tmp_path / "new", "store", no_layout) == "missing"
     assert claim(tmp_path / "new", "store", no_layout) == "missing"
     assert recognise(tmp_path / "new", "store", no_layout) == "marked"
     (tmp_path / "volume/lost+found").mkdir(parents=True)
+    for name in (".DS_Store", ".nfs000000000001", ".gitignore"):
+        (tmp_path / "volume" / name).touch()
     assert claim(tmp_path / "volume", "store", no_layout) == "empty"
     assert claim(tmp_path / "volume", "store", no_layout) == "marked"
 
@@ -68,6 +78,7 @@ def test_a_link_is_no_marker_and_a_file_is_no_folder(tmp_path: Path) -> None:
 
 
 @posix
+@pytest.mark.usefixtures("both_ways")
 def test_no_link_below_the_folder_is_followed(tmp_path: Path) -> None:
     victim, store = tmp_path / "victim", tmp_path / "store"
     (victim / "inner").mkdir(parents=True)
@@ -118,6 +129,7 @@ def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:
 
 
 @posix
+@pytest.mark.usefixtures("both_ways")
 def test_only_regular_files_are_opened_and_nothing_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "fifo")
     with socket.socket(socket.AF_UNIX) as server:

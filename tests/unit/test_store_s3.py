@@ -181,7 +181,7 @@ def test_garbage_collection_works_on_s3(
     bundle(store, tmp_path, *WHEELS[:2])
     day = 24 * 3600.0
     for later, garbage in ((0, 0), (29 * day, 0), (31 * day, 5)):
-        collector = Collector(store, now=time.time() + later, recent=30 * day, progress=Silent())
+        collector = Collector(store, now=lambda late=later: time.time() + late, recent=30 * day, progress=Silent())
         found = collector.find()
         assert len(found.blobs) == garbage
     collector.remove(found)

@@ -270,6 +270,8 @@ class Beneath:
 
     def _checked_path(self, names: list[str], *, create: bool) -> str:
         place = self._root
+        if create:
+            place.mkdir(parents=True, exist_ok=True)
         for number, name in enumerate(names):
             place = place / name
             try:

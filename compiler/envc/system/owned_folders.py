@@ -23,13 +23,16 @@ Kind = Literal["store", "cache"]
 State = Literal["missing", "empty", "marked", "unmarked", "foreign"]
 HasLayout = Callable[[Beneath], bool]  # whether a folder without a marker was made by an earlier version of envc
 
-# What systems put into every volume or folder by themselves. A folder with nothing else is empty.
+# What systems put into every volume or folder by themselves, and what keeps an empty folder in a repository. A folder
+# with nothing else is empty.
 _OF_SYSTEMS = frozenset(
     {
         "lost+found", ".DS_Store", ".localized", ".fseventsd", ".Spotlight-V100", ".TemporaryItems", ".Trashes",
         ".snapshot", ".zfs", "Thumbs.db", "desktop.ini", "System Volume Information", "$RECYCLE.BIN",
+        ".gitignore", ".gitkeep", ".keep",
     }
 )  # fmt: skip
+_STARTS_OF_SYSTEMS = (".nfs", ".Trash-")
 
 
 class ForeignFolder(EnvcError):
@@ -68,7 +71,7 @@ def recognise(folder: Path, kind: Kind, has_layout: HasLayout) -> State:
         names = {found.path for found in below.entries()}
     except FileNotFoundError:
         return "missing"
-    if names <= _OF_SYSTEMS:
+    if all(name in _OF_SYSTEMS or name.startswith(_STARTS_OF_SYSTEMS) for name in names):
         return "empty"
     return "unmarked" if has_layout(below) else "foreign"
 

@@ -99,6 +99,8 @@ class Collector:
 
     def remove(self, garbage: Garbage) -> tuple[Listed, ...]:
         """Remove the blobs that are still garbage, and return them. Raises StoreError if that takes too long."""
+        if not garbage.blobs:
+            return ()
         with PublishedNotice(self._blobs, [listed.key for listed in garbage.blobs]) as notice:
             reachable, _ = self._mark()
             unreachable = [listed for listed in garbage.blobs if listed.key not in reachable]
