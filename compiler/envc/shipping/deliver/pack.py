@@ -21,7 +21,7 @@ from envc.model.lock_lines import Extra
 from envc.model.progress import Progress
 from envc.model.record import ObjectIndex, Record, RecordObject, StepPointer
 from envc.shipping.deliver.derive import Ledger, derive, find_object, is_as_locked, is_trusted
-from envc.shipping.deliver.path_conflicts import check_paths, warn_of_contested_paths, warn_of_scripts
+from envc.shipping.deliver.path_conflicts import check_paths, check_portable, warn_of_contested_paths, warn_of_scripts
 from envc.shipping.deliver.stated_metadata import Use, uses_of
 from envc.shipping.format.decode import read_member
 from envc.shipping.format.encode import LEVEL, Encoder, Entry
@@ -133,6 +133,9 @@ def _point(
 ) -> dict[tuple[str, str], StepPointer]:
     """Publish code, lock and pointers. `records` are the digests of the published records, by environment id."""
     codes = _codes(request)
+    for step in request.steps:
+        if step.code is not None:
+            check_portable(f"the code of {step.step}", codes[step.code][0].members, step.environment.target.facts)
     digest = sha256(lock)
     keys = [step_key(request.project, digest, step.step, step.target) for step in request.steps]
     with leased(store, [lock_key(digest), *(code_key(index.content) for index, _ in codes.values()), *keys]):
@@ -294,9 +297,12 @@ def _record(
         items.append(RecordObject.of_member(member, stored.index, stored.size))
     items.sort(key=lambda item: (item.kind, item.name))
     check_paths(items)
+    platform = PLATFORMS[environment.target.platform]
+    for item in items:
+        check_portable(f"{item.name} {item.version}", item.index.members, platform)
     winning = winners(items)
     warn_of_contested_paths(items, winning, progress)
-    warn_of_scripts(items, PLATFORMS[environment.target.platform], progress)
+    warn_of_scripts(items, platform, progress)
     record = Record(
         environment=environment.id,
         platform=environment.target.platform,

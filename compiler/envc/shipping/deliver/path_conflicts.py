@@ -5,12 +5,14 @@ Also warns about scripts of packages that envc never runs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from envc.errors import EnvcError
 from envc.model.digest import Sha256
 from envc.model.progress import Progress
-from envc.model.record import RecordObject
+from envc.model.record import Member, RecordObject
+from envc.shipping.format.errors import UnsafePath
+from envc.shipping.format.paths import check_names
 from envc_solvers.target import Platform
 
 
@@ -48,6 +50,35 @@ def check_paths(items: Sequence[RecordObject]) -> None:
     if both:
         path = min(both)
         raise Unjoinable(path, owners[path], *folders[path])
+
+
+class Unportable(EnvcError):
+    """A file of a package, or of the code of a step, that systems of a target would give another name or no file."""
+
+    hint = "leave this target out for the step, or use another version of the package or another name of the file"
+
+    def __init__(self, owner: str, reason: str, target: str) -> None:
+        super().__init__(owner, reason, target)
+        self.owner = owner
+        self.reason = reason
+        self.target = target  # name of the platform
+
+    def __str__(self) -> str:
+        return f"{self.owner} cannot be used on {self.target}: {self.reason}"
+
+    def data(self) -> dict[str, object]:
+        return {"owner": self.owner, "reason": self.reason, "target": self.target}
+
+
+def check_portable(owner: str, members: Iterable[Member], platform: Platform) -> None:
+    """Raise Unportable unless the names of members mean the same on a platform.
+
+    It is checked here, because hydrate may run on another machine much later.
+    """
+    try:
+        check_names(members, platform.family)
+    except UnsafePath as error:
+        raise Unportable(owner, str(error), platform.name) from None
 
 
 def warn_of_contested_paths(items: Sequence[RecordObject], winning: Mapping[str, Sha256], progress: Progress) -> None:

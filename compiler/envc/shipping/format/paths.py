@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from envc.model.record import Member
 from envc.shipping.format.errors import UnsafePath
+from envc_solvers.target import Family
 
 MAX_PART = 255  # bytes of UTF-8; the limit of common file systems
 MAX_PATH = 1024  # bytes of UTF-8; PATH_MAX of macOS, the smallest among the platforms
@@ -22,6 +23,14 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _WINDOWS_FORBIDDEN = re.compile(r'[<>:"|?*]')
 _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
+_WINDOWS_SHORT = re.compile(r"[^.]{1,6}~[0-9]{1,6}(\.[^.]{0,3})?")
+# What may be odd on Windows in a list of paths, one a line.
+_WINDOWS_SUSPECT = re.compile(
+    r'[<>:"|?*~]|[. ](?:/|$)|(?:^|/)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])\s*(?:[./]|$)',
+    re.IGNORECASE | re.MULTILINE,
+)
+# HFS+ ignores those up to U+FEFF in names (Apple's TN1150; git refuses them, too), and nothing shows the others.
+_INVISIBLE = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff\u200b\u2060-\u2064]")
 _NO_NAMES = frozenset(("", ".", ".."))
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")  # a last part that is safe in every folder
 
@@ -31,7 +40,7 @@ def check_path(path: str, *, windows: bool = False) -> None:
 
     Rejected: absolute, drive and UNC names; ``.``, ``..`` and empty parts; backslashes; control characters; text that
     is not Unicode; names that are too long. `windows` also rejects names that Windows interprets differently: device
-    names, streams, wildcards, and parts that end in a dot or a space.
+    names, streams, wildcards, parts that end in a dot or a space, and short names of other files (``CONDA-~1``).
     """
     parts = path.split("/")
     if not _NO_NAMES.isdisjoint(parts):
@@ -44,7 +53,8 @@ def check_path(path: str, *, windows: bool = False) -> None:
         _check_length(path, parts)
     if windows:
         for part in parts:
-            if _WINDOWS_FORBIDDEN.search(part) or part[-1] in ". " or is_windows_device(part):
+            is_special = is_windows_device(part) or _WINDOWS_SHORT.fullmatch(part)
+            if is_special or part[-1] in ". " or _WINDOWS_FORBIDDEN.search(part):
                 raise UnsafePath(path, "is not a valid file name on Windows")
 
 
@@ -83,10 +93,33 @@ def check_link(path: str, target: str, *, windows: bool = False) -> None:
 
 
 def fold(path: str) -> str:
-    """A key that is equal for names that a case-insensitive, normalising file system treats as the same."""
-    return (
-        path.lower() if path.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
-    )
+    """A key that is equal for names that a file system may treat as the same, because it ignores case, normal form, or
+    invisible characters.
+    """
+    if path.isascii():
+        return path.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", _INVISIBLE.sub("", path)).casefold())
+
+
+def check_names(members: Iterable[Member], family: Family) -> None:
+    """Raise UnsafePath for a path or link target that is another name on systems of that family.
+
+    Layouts such as ``any`` and ``py3.12-posix`` reach several families, so each environment is checked for its own.
+    """
+    if family == "linux":
+        return
+    tree = list(members)
+    together = "\n".join([text for member in tree for text in (member.path, member.link) if text])
+    if family == "macos":
+        found = None if together.isascii() else _INVISIBLE.search(together)
+        if found:
+            path = next(member.path for member in tree if _INVISIBLE.search(f"{member.path}{member.link}"))
+            raise UnsafePath(path, "contains a character that macOS ignores in names, or that nothing shows")
+    elif _WINDOWS_SUSPECT.search(together):
+        for member in tree:
+            check_path(member.path, windows=True)
+            if member.link:
+                check_link(member.path, member.link, windows=True)
 
 
 def check_tree(members: Iterable[Member], *, windows: bool, fold_case: bool, reserved: bool = False) -> None:

@@ -11,7 +11,7 @@ from envc.model.environment import environment_id
 from envc.model.kinds import interpreter_kind
 from envc.model.record import RECORD_FORMAT, Record, RecordObject
 from envc.shipping.format.errors import CorruptBlob
-from envc.shipping.format.paths import check_layout, check_path
+from envc.shipping.format.paths import check_layout, check_names, check_path
 from envc_solvers.target import PLATFORMS, parse_python_key
 
 
@@ -27,6 +27,7 @@ def check_record(record: Record, what: str) -> None:
     try:
         _check_objects(record)
         _check_paths(record)
+        _check_names(record)
         if _environment_id(record) != record.environment:
             raise ValueError("its objects are not those of the environment that it names")
     except ValueError as error:
@@ -53,6 +54,13 @@ def _check_paths(record: Record) -> None:
         check_path(path)
     if list(record.made) != sorted(set(record.made)):
         raise ValueError("its paths that hydrate makes are out of order")
+
+
+def _check_names(record: Record) -> None:
+    platform = PLATFORMS.get(record.platform)
+    if platform is not None:  # otherwise its id is wrong, too
+        for part in record.objects:
+            check_names(part.index.members, platform.family)
 
 
 def winners(objects: Sequence[RecordObject]) -> dict[str, Sha256]:

@@ -8,6 +8,7 @@ themselves are harmless.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -20,12 +21,14 @@ from envc.model.digest import Sha256, sha256_file
 from envc.model.progress import Task
 from envc.model.record import Member, ObjectIndex
 from envc.shipping.format.decode import ObjectReader, Piece
-from envc.shipping.format.errors import CorruptBlob, MissingBlob
+from envc.shipping.format.errors import CorruptBlob, MissingBlob, UnsafePath
 from envc.shipping.format.object_index import ReadRange
+from envc.shipping.format.paths import check_names
 from envc.shipping.prefix.object_cache import ObjectCache
 from envc.system.buffers import write_all
 from envc.system.cores import usable_cores
 from envc.system.forks import can_fork, run_in_forks
+from envc_solvers.target import Family
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -39,6 +42,9 @@ _TIMES_BY_FILE = os.utime in os.supports_fd
 _BYTES_PER_FORK = 8 << 20  # of frames, which take ten times as long to write as a fork takes to start
 _RUNS_PER_PROCESS = 5  # tasks for each process, if all had the same size; the last ones are small
 _FILES_PER_FORK = 4000  # starting a fork takes as long as sharing a few hundred files
+
+
+SYSTEM: Family = "windows" if os.name == "nt" else "macos" if sys.platform == "darwin" else "linux"
 
 
 class CorruptObject(CorruptBlob):
@@ -98,6 +104,11 @@ def write_tree(
     members have the same place; and other OSErrors if the files cannot be written. Files that were written before
     an error stay.
     """
+    for part in parts:
+        try:
+            check_names(part.index.members, SYSTEM)
+        except UnsafePath as error:
+            raise CorruptBlob(part.what, f"cannot be written on this machine: {error}") from None
     target = _Target(root, _Folders(root), cache, task)
     missing = list(parts) if cache is None else _place(target, parts, cache)
     if missing:

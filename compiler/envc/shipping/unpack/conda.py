@@ -242,14 +242,14 @@ class _Reader:
         check_path(place, windows=self.layout is not None and self.layout.windows is not None)
         if place in self.installed:
             raise ValueError(f"two of its paths would become {place!r}")
-        if place.lower() == "pyvenv.cfg":
+        if fold(place) == "pyvenv.cfg":
             raise ValueError("it would turn the prefix into a virtual environment of another Python")
         if is_meta(place):
             raise ValueError(f"{place!r} may only be written by the program that installs packages")
         if self.layout is not None:
             folder, _, name = place.rpartition("/")
             interpreters = {self.layout.scripts.lower(), self.layout.python.lower().rpartition("/")[0]}
-            if folder.lower() in interpreters and is_interpreter(name):
+            if fold(folder) in interpreters and is_interpreter(fold(name)):
                 raise ValueError(f"it would replace the environment's own {place}")
 
     def _add_launchers(self, index: Index) -> None:

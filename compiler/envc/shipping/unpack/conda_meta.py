@@ -12,6 +12,8 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from envc.shipping.format.paths import fold
+
 FOLDER = "conda-meta"
 HISTORY = f"{FOLDER}/history"  # conda recognises an environment by this file
 
@@ -122,7 +124,7 @@ def stem_of(file: str) -> str:
 
 def is_meta(path: str) -> bool:
     """Whether a path describes what is installed. Only envc itself may write such paths."""
-    folder, _, name = path.lower().rpartition("/")
+    folder, _, name = fold(path).rpartition("/")
     return folder == FOLDER and (name.endswith(".json") or name == "history")
 
 

@@ -229,10 +229,10 @@ class _Reader:
         if place in self.entries:
             raise ValueError(f"two of its files would become {place!r}")
         folder, _, name = place.rpartition("/")
-        if place.lower() == "pyvenv.cfg":
+        if fold(place) == "pyvenv.cfg":
             raise ValueError("it would replace the environment's own pyvenv.cfg")
         interpreters = {self.layout.scripts.lower(), self.layout.python.lower().rpartition("/")[0]}
-        if folder.lower() in interpreters and is_interpreter(name):
+        if fold(folder) in interpreters and is_interpreter(fold(name)):
             raise ValueError(f"it would replace the environment's own {place}")
 
     def _verified(self, info: ZipMember, row: Row) -> bytes:
