@@ -27,6 +27,7 @@ from envc.model.environment import EnvironmentMember
 from envc.model.progress import Task
 from envc.system.atomic_file import atomic_file
 from envc.system.buffers import write_all
+from envc.system.regular_file import open_regular
 from envc.system.workers import Workers
 
 if TYPE_CHECKING:
@@ -285,7 +286,7 @@ class _Transfer(msgspec.Struct):
 
     def _copy(self, file: int, digest: hashlib._Hash) -> int:
         try:
-            source = local_path(self.url).open("rb")
+            source = open_regular(local_path(self.url))
         except OSError as error:
             raise SourceUnreachable(self.source, self.what, error.strerror or "unreadable") from None
         length = 0

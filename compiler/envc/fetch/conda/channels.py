@@ -25,6 +25,7 @@ from envc.model.digest import Sha256, sha256, sha256_file
 from envc.model.limits import SHARD_DOWNLOAD_BYTES
 from envc.system.atomic_file import write_file
 from envc.system.once import Once
+from envc.system.regular_file import open_regular
 from envc_solvers.conda.language.record import Record, RecordUnusable, decode_records
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ class Channels:
         location, url = opened.location, opened.shard_url(digest)
         if url.startswith("file:"):
             try:
-                with local_path(url).open("rb") as file:
+                with io.BufferedReader(open_regular(local_path(url))) as file:
                     packed = file.read(SHARD_DOWNLOAD_BYTES)
             except OSError as error:
                 raise SourceUnreachable(location.name, what, error.strerror or "unreadable") from None

@@ -30,6 +30,7 @@ from envc.model.limits import REPODATA_DOWNLOAD_BYTES
 from envc.model.progress import Task
 from envc.system.atomic_file import unnamed_file, write_file
 from envc.system.drafts import PARTIAL
+from envc.system.regular_file import open_regular
 
 if TYPE_CHECKING:
     from envc.fetch.conda.plain_repodata import PlainRepodataScanner
@@ -144,7 +145,7 @@ class Subdirs:
     def _from_disk(self, location: ChannelLocation, root: Path, subdir: str) -> Subdir:
         file, stamp = _on_disk(location, root, subdir)
         try:
-            with (root / subdir / file).open("rb", buffering=0) as source:
+            with open_regular(root / subdir / file) as source:
                 return self._store(location, subdir, SubdirState(file=file, modified=stamp), source)
         except OSError as error:
             raise SourceUnreachable(location.name, f"{subdir}/{file}", error.strerror or "unreadable") from None

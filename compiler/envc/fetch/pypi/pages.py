@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 
 import msgspec
@@ -17,6 +18,7 @@ from envc.model.digest import sha256
 from envc.model.limits import PAGE_BYTES
 from envc.model.progress import Task
 from envc.system.once import Once
+from envc.system.regular_file import open_regular
 from envc_solvers.pypi.language.index import View
 from envc_solvers.pypi.language.tags import Tags, rank_names, tag_key, version_of, wheel_tags
 from envc_solvers.target import Python, Target
@@ -228,7 +230,7 @@ def _read_local(url: str, location: SourceLocation, what: str) -> Reply:
     if location.kind == "pypi" or path.is_dir():
         path = path / "index.html"
     try:
-        with path.open("rb") as file:
+        with io.BufferedReader(open_regular(path)) as file:
             body = file.read(PAGE_BYTES + 1)
         if len(body) > PAGE_BYTES:
             raise SourceUnreachable(location.name, what, f"it has more than {PAGE_BYTES:,} bytes")
