@@ -21,6 +21,7 @@ from envc.fetch.conda.subdir import FILES
 from envc.fetch.net.credentials import Keyring
 from envc.model.manifest import Source
 from envc.model.progress import Silent
+from envc.system.drafts import file_draft
 from envc_solvers.conda.language.index import Repodata
 from envc_solvers.conda.language.record import Record
 from tests.support.channel_server import BUILT, ChannelServer, entry, packed, repodata, shards
@@ -325,13 +326,16 @@ def test_processes_share_a_cache_and_a_killed_one_leaves_it_intact(
 def test_files_of_interrupted_runs_are_deleted(server: ChannelServer, forge: str, runs: Runs) -> None:
     runs.files(forge)
     folder = next(runs.folder.rglob("linux-64.json")).parent
-    left, recent = folder / "a.1.x.partial", folder / "b.1.y.partial"
-    for path in (left, recent):
+    left, also_left, recent = (folder / file_draft(name) for name in ("", "linux-64.json", "linux-64.json"))
+    strangers = [folder / name for name in ("a.partial", ".a.0123.partial", "linux-64-notes.slices", "notes")]
+    for path in (left, also_left, recent, *strangers):
         path.write_bytes(b"half")
-    os.utime(left, (1, 1))
+        if path != recent:
+            os.utime(path, (1, 1))
     server.files[f"{LINUX}/repodata.json.zst"] = packed(repodata(entry("demo", "5.0")))
     runs.files(forge, refresh=True)
-    assert not left.exists() and recent.exists()
+    assert not left.exists() and not also_left.exists()
+    assert all(path.exists() for path in (recent, *strangers))
 
 
 def test_channel_names_paths_and_urls(tmp_path: Path) -> None:

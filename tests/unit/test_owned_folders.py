@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from envc.system.beneath import Beneath, NotPlain
-from envc.system.drafts import file_draft, folder_draft, is_file_draft, is_folder_draft
+from envc.system.drafts import file_draft, folder_draft, is_any_file_draft, is_file_draft, is_folder_draft
 from envc.system.owned_folders import Distrust, ForeignFolder, claim, distrust, recognise
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has other rights and kinds of files")
@@ -176,6 +176,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
 def test_the_names_of_drafts_are_recognised_exactly() -> None:
     assert is_file_draft(file_draft("lock.json"), "lock.json")
     assert is_file_draft(file_draft("x" * 200), "x" * 200)
+    assert is_any_file_draft(file_draft("x")) and is_any_file_draft(file_draft(""))
     assert is_folder_draft(folder_draft("env"), "env")
     for entry in (".env.envc-backup", ".env.envc-0123456789ABCDEF", ".env.envc-0123456789abcdef0", ".env.envc-", "env"):
         assert not is_folder_draft(entry, "env")
@@ -186,6 +187,7 @@ def test_the_names_of_drafts_are_recognised_exactly() -> None:
         "a.0123456789abcdef.partial",
     ):
         assert not is_file_draft(entry, "a")
+        assert not is_any_file_draft(entry) or entry.startswith(".b.")
 
 
 # owners

@@ -32,6 +32,12 @@ def is_file_draft(entry: str, name: str) -> bool:
     return entry.startswith(start) and entry.endswith(PARTIAL) and is_hex(middle, _RANDOM)
 
 
+def is_any_file_draft(entry: str) -> bool:
+    """Whether `file_draft` may have made `entry`, for any name."""
+    start, end = entry[: -len(PARTIAL) - _RANDOM], entry[-len(PARTIAL) - _RANDOM :]
+    return start.startswith(".") and start[1:].endswith(".") and is_file_draft(f"..{end}", "")
+
+
 def folder_draft(name: str, *, replaced: bool = False) -> str:
     """A new name beside the folder `name`: for the unfinished folder or, with `replaced`, for the one that it
     replaces.

@@ -11,7 +11,6 @@ import contextlib
 import io
 import os
 import threading
-import time
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -29,7 +28,7 @@ from envc.model.digest import Digesting, Sha256
 from envc.model.limits import REPODATA_DOWNLOAD_BYTES
 from envc.model.progress import Task
 from envc.system.atomic_file import unnamed_file, write_file
-from envc.system.drafts import PARTIAL
+from envc.system.drafts import is_any_file_draft, is_hex
 from envc.system.regular_file import open_regular
 
 if TYPE_CHECKING:
@@ -42,6 +41,8 @@ FILES = (SHARDS, "repodata.json.zst", "repodata.json")  # in the order in which 
 _PROBE_INTERVAL = 7 * 86_400  # seconds after which envc looks for a better kind of file
 _PIECE = 1 << 18  # bytes
 _TRIES = 3  # attempts to write a file, in case a concurrent run with another version deletes it
+_SLICES = ".slices"
+_DIGITS = 32  # hexadecimal, of the digest in the names of slices
 _LEFTOVER_AGE = 86_400  # seconds after which the temporary file of an interrupted run is deleted
 
 
@@ -290,7 +291,7 @@ class Subdirs:
             return None
 
     def _slices_path(self, location: ChannelLocation, subdir: str, digest: str) -> Path:
-        return self._folder / location.key / f"{subdir}-{digest[:32]}.slices"
+        return self._folder / location.key / f"{subdir}-{digest[:_DIGITS]}{_SLICES}"
 
     def _read_state(self, location: ChannelLocation, subdir: str) -> SubdirState | None:
         try:
@@ -306,14 +307,23 @@ class Subdirs:
             write_file(path, msgspec.json.encode(state))
 
     def _remove_leftovers(self, current: Path) -> None:
-        """Delete older slices of this subdir and old temporary files. Files that cannot be deleted are skipped."""
+        """Delete older slices of this subdir and old drafts, by their exact names. Files that cannot be deleted are
+        skipped. Ages are measured by the clock of the disk: the state has just been written.
+        """
         subdir = current.name.rpartition("-")[0]
-        for path in current.parent.iterdir():
-            with contextlib.suppress(OSError):
-                is_old = path.name.startswith(f"{subdir}-") and path.suffix == ".slices" and path != current
-                is_left = path.suffix == PARTIAL and time.time() - path.stat().st_mtime > _LEFTOVER_AGE
-                if is_old or is_left:
-                    path.unlink()
+        with contextlib.suppress(OSError):
+            now = (current.parent / f"{subdir}.json").stat().st_mtime
+            for path in current.parent.iterdir():
+                with contextlib.suppress(OSError):
+                    is_left = is_any_file_draft(path.name) and now - path.lstat().st_mtime > _LEFTOVER_AGE
+                    if is_left or (_is_slices(path.name, subdir) and path != current):
+                        path.unlink()
+
+
+def _is_slices(name: str, subdir: str) -> bool:
+    """Whether a file name is that of slices of a subdir."""
+    start = f"{subdir}-"
+    return name.startswith(start) and name.endswith(_SLICES) and is_hex(name[len(start) : -len(_SLICES)], _DIGITS)
 
 
 def _on_disk(location: ChannelLocation, root: Path, subdir: str) -> tuple[str, str]:

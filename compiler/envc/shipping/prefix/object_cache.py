@@ -20,7 +20,6 @@ import errno
 import hashlib
 import os
 import stat
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,10 +28,12 @@ from typing import Literal, NamedTuple
 from envc.model.digest import Sha256
 from envc.model.record import Member, ObjectIndex
 from envc.system.buffers import write_all
+from envc.system.drafts import is_hex
 
 LinkMode = Literal["clone", "hardlink", "copy"]
 
 _DRAFTS = "tmp"
+_RANDOM = 32  # hexadecimal digits in the name of a draft
 _ABANDONED = 24 * 3600  # seconds after which the writer of a draft is considered dead
 _CHUNK = 1 << 20  # bytes copied at once
 _CLONE = 0x40049409  # FICLONE of linux/fs.h
@@ -112,11 +113,11 @@ class ObjectCache:
             return not self._copies
         folder = self._place_of(index.layout, name)
         drafts = self._folder / _DRAFTS
-        draft = drafts / os.urandom(16).hex()
+        draft = drafts / os.urandom(_RANDOM // 2).hex()
         is_kept = False
         try:
             draft.mkdir(parents=True)
-            self._sweep(drafts)
+            self._sweep(drafts, draft.stat().st_mtime)
             with _opened(root) as source, _opened(draft) as target:
                 for number, member in _files(index.members, skipped):
                     self._share(source, member.path, target, str(number), member)
@@ -158,20 +159,20 @@ class ObjectCache:
             self._modes.pop(0)
 
     def _discard(self, folder: Path) -> None:
-        discarded = self._folder / _DRAFTS / os.urandom(16).hex()
+        discarded = self._folder / _DRAFTS / os.urandom(_RANDOM // 2).hex()
         with suppress(OSError):
             discarded.parent.mkdir(parents=True, exist_ok=True)
             folder.rename(discarded)
         _remove(discarded)
 
-    def _sweep(self, drafts: Path) -> None:
-        """Remove the leftovers of killed runs, once per instance."""
+    def _sweep(self, drafts: Path, now: float) -> None:
+        """Remove the leftovers of killed runs, once per instance. `now` is by the clock of the disk."""
         if self._swept:
             return
         self._swept = True
         for path in drafts.iterdir():
             with suppress(OSError):
-                if time.time() - path.stat().st_mtime > _ABANDONED:
+                if is_hex(path.name, _RANDOM) and now - path.lstat().st_mtime > _ABANDONED:
                     _remove(path)
 
 
