@@ -243,12 +243,15 @@ class ManifestError(SeveralLines):
 class DigestMismatch(SeveralLines):
     """A file whose digest is not the expected one."""
 
-    def __init__(self, what: str, expected: str, actual: str, hint: str | None = None) -> None:
+    def __init__(
+        self, what: str, expected: str, actual: str, hint: str | None = None, algorithm: str = "sha256"
+    ) -> None:
         super().__init__(what, expected, actual)
         self.what = what
         self.expected = expected
         self.actual = actual
         self.hint = hint
+        self.algorithm = algorithm  # of both digests
 
     @property
     def headline(self) -> str:
@@ -256,7 +259,8 @@ class DigestMismatch(SeveralLines):
         return f"{self.what} does not match its digest"
 
     def lines(self) -> tuple[str, ...]:
-        return self.headline, f"  expected sha256 {self.expected}", f"  actual   sha256 {self.actual}"
+        name = self.algorithm
+        return self.headline, f"  expected {name} {self.expected}", f"  actual   {name} {self.actual}"
 
     def data(self) -> dict[str, object]:
         return {"what": self.what, "expected": self.expected, "actual": self.actual}

@@ -134,7 +134,7 @@ class Artifacts:
     def obtain(self, source: str, listed: ListedFile) -> tuple[Path, Sha256, int]:
         """Download a listed file: path, digest and size in bytes.
 
-        The digest is verified if the page states one. Errors as for `fetch`.
+        Every digest that the page states is verified. Errors as for `fetch`.
         """
         expected = parse_sha256(listed.file.sha256) if listed.file.sha256 else None
         with self._local_errors():
@@ -191,6 +191,7 @@ class Artifacts:
                 partial.unlink()
                 sizes = f" ({length:,} bytes where {size:,} are expected)" if size and length != size else ""
                 raise DigestMismatch(f"{what}, from {source},{sizes}", expected or "", actual, _WRONG_HINT)
+            _check_others(partial, f"{what}, from {source},", listed)
             path = self._path(actual, listed.file.name)
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Not an `atomic_file`: an interrupted download stays, and the next run resumes it.
@@ -205,6 +206,18 @@ class Artifacts:
             yield
         except OSError as error:
             raise Unwritable(f"the cache in {self._folder}", error, "set ENVC_CACHE_DIR to another folder") from None
+
+
+def _check_others(partial: Path, what: str, listed: ListedFile) -> None:
+    """Compare a download with the digests besides sha256 that its page states. Raises DigestMismatch."""
+    import hashlib
+
+    for algorithm, stated in listed.others:
+        with partial.open("rb") as stream:
+            actual = hashlib.file_digest(stream, lambda name=algorithm: hashlib.new(name, usedforsecurity=False))  # type: ignore[misc]
+        if actual.hexdigest() != stated:
+            partial.unlink()
+            raise DigestMismatch(what, stated, actual.hexdigest(), _WRONG_HINT, algorithm)
 
 
 class _Transfer(msgspec.Struct):

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from envc.errors import EnvcError, OfflineMiss, SourceUnreachable
+from envc.errors import DigestMismatch, EnvcError, OfflineMiss, SourceUnreachable
 from envc.fetch.conda.channel_locations import ChannelLocation
 from envc.fetch.conda.slices import Damaged
 from envc.fetch.conda.subdir import Subdir, Subdirs
@@ -26,7 +26,7 @@ from envc.model.limits import SHARD_DOWNLOAD_BYTES
 from envc.system.atomic_file import write_file
 from envc.system.once import Once
 from envc.system.regular_file import open_regular
-from envc_solvers.conda.language.record import Record, RecordUnusable, decode_records
+from envc_solvers.conda.language.record import Record, RecordUnusable, decode_records, name_of
 
 if TYPE_CHECKING:
     from envc.system.workers import Workers
@@ -75,7 +75,8 @@ class Channels:
     def identify(self, channel: str, platform: str, file: str) -> tuple[Sha256, int]:
         """Digest and size of a package file whose record does not state them, determined by downloading it.
 
-        Raises SourceUnreachable if no subdir serves it, and OfflineMiss.
+        Raises SourceUnreachable if no subdir serves it, OfflineMiss, and DigestMismatch if it has another md5 than its
+        record states.
         """
         import hashlib
 
@@ -88,6 +89,9 @@ class Channels:
             if url.startswith("file:"):
                 with contextlib.suppress(OSError):
                     path = local_path(url)
+                    with path.open("rb") as source:
+                        weak = hashlib.file_digest(source, lambda: hashlib.md5(usedforsecurity=False))
+                    self._check_md5(channel, subdir, file, weak.hexdigest())
                     return sha256_file(path), path.stat().st_size
                 continue
             if self._offline:
@@ -95,14 +99,24 @@ class Channels:
             try:
                 with self._client.open(location.name, what, url) as stream:
                     if stream.status == 200:
-                        digest, size = hashlib.sha256(), 0
+                        digest, weak, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
                         for chunk in stream.chunks():
                             digest.update(chunk)
+                            weak.update(chunk)
                             size += len(chunk)
+                        self._check_md5(channel, subdir, file, weak.hexdigest())
                         return Sha256(digest.hexdigest()), size
             except Truncated:
                 raise SourceUnreachable(channel, what, "the download was cut short") from None
         raise SourceUnreachable(channel, f"{file}, whose record has no digest,", "the channel does not serve it")
+
+    def _check_md5(self, channel: str, subdir: str, file: str, actual: str) -> None:
+        """Raises DigestMismatch if the record of a file states another md5."""
+        for record in self.records(channel, subdir, name_of(file)):
+            if record.file == file and record.md5 not in ("", actual):
+                what = f"{subdir}/{file}, from {channel},"
+                hint = "the channel serves a file that does not match its record: do not install it"
+                raise DigestMismatch(what, record.md5, actual, hint, "md5")
 
     def subdir(self, channel: str, subdir: str) -> Subdir:
         """An open subdir. Raises SourceUnreachable, OfflineMiss."""

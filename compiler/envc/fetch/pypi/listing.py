@@ -28,6 +28,8 @@ JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 ACCEPT = f"{JSON_TYPE}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"
 ADVERTISED = "yes"
 
+_LENGTHS = {"md5": 32, "sha1": 40, "sha224": 56, "sha384": 96, "sha512": 128}  # hex digits
+_HEX_DIGITS = frozenset("0123456789abcdef")
 _HEX = re.compile(r"[0-9a-f]{64}").fullmatch
 _OBJECTS, _FIELDS = 6, 16  # that a JSON page may have for each file; real ones have up to five and thirteen
 _LARGEST = 1 << 53  # bytes; larger sizes are ignored
@@ -42,10 +44,18 @@ class ListedFile(msgspec.Struct, frozen=True, array_like=True, gc=False):
     file: File
     url: str  # absolute, without credentials and fragment
     core: str = ""  # metadata sibling (PEP 658 and 714): "" if not advertised, else ADVERTISED or its sha256
+    others: tuple[tuple[str, str], ...] = ()  # its other digests: name in hashlib, and lower-case hex
 
 
 class Hashes(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """The digests of a file by algorithm (PEP 503, PEP 691), as the page spells them."""
+
     sha256: str = ""
+    md5: str | None = None
+    sha1: str | None = None
+    sha224: str | None = None
+    sha384: str | None = None
+    sha512: str | None = None
 
 
 class PageEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -168,7 +178,7 @@ def _parse_html(body: bytes, url: str) -> Listing:
             PageEntry(
                 filename=unquote(address.partition("?")[0].rpartition("/")[2]),
                 url=address,
-                hashes=Hashes(digest if algorithm == "sha256" else ""),
+                hashes=Hashes(**{algorithm: digest}) if algorithm in Hashes.__struct_fields__ else Hashes(),
                 requires_python=anchor.get("data-requires-python"),
                 # The attribute may have a reason or no value (PEP 592).
                 yanked="data-yanked" in anchor and (anchor["data-yanked"] or True),
@@ -211,7 +221,18 @@ def listed(entry: PageEntry, base: str) -> ListedFile | None:
         ),
         address,
         core,
+        _others(entry.hashes) if entry.hashes != Hashes(entry.hashes.sha256) else (),
     )
+
+
+def _others(hashes: Hashes) -> tuple[tuple[str, str], ...]:
+    """The well-formed digests besides sha256."""
+    stated = ((name, (getattr(hashes, name) or "").lower()) for name in _LENGTHS)
+    return tuple((name, digest) for name, digest in stated if _is_hex(digest, _LENGTHS[name]))
+
+
+def _is_hex(digest: str, length: int) -> bool:
+    return len(digest) == length and not set(digest) - _HEX_DIGITS
 
 
 def _core(entry: PageEntry) -> str:
