@@ -137,6 +137,16 @@ def test_what_was_read_from_the_verified_file_serves_every_index(
     assert evil.paths == ["/simple/demo/"]
 
 
+def test_what_was_read_from_the_verified_file_ends_a_claim(
+    honest: IndexServer, evil: IndexServer, tmp_path: Path
+) -> None:
+    lie(evil, "not stated")
+    assert required(ask(evil.url, tmp_path)) == "added"
+    honest.behaviour.metadata, honest.behaviour.ranges = "absent", "ignored"
+    assert required(ask(honest.url, tmp_path)) == "honest"
+    assert required(ask(evil.url, tmp_path)) == "honest"
+
+
 @pytest.mark.parametrize("way", ["not stated", "wheel"])
 def test_a_refresh_asks_again_for_what_is_merely_claimed(evil: IndexServer, tmp_path: Path, way: Lie) -> None:
     lie(evil, way)

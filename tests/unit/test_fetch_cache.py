@@ -170,7 +170,7 @@ def test_values_that_cannot_be_decoded_count_as_absent(tmp_path: Path) -> None:
         connection.execute("INSERT INTO pages VALUES ('s', ?, 'g', '', '', 1, 1, 1)", (f"p{number}",))
         connection.execute("INSERT INTO listings VALUES ('s', ?, ?)", (f"p{number}", row))
         connection.execute("INSERT INTO views VALUES ('s', ?, 't', 'g', ?)", (f"p{number}", row))
-        connection.execute("INSERT INTO metadata VALUES ('f.whl', ?, 'artifact', '', ?, NULL, 1)", (f"p{number}", row))
+        connection.execute("INSERT INTO metadata VALUES (?, 'f.whl', 'artifact', ?, NULL, 1)", (f"p{number}", row))
         connection.execute("INSERT INTO answers VALUES (?, ?)", (f"p{number}", row))
     connection.commit()
     connection.close()

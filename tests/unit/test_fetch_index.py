@@ -147,7 +147,8 @@ from envc_solvers.target import Python, default_target
 
 source = Source(name="pypi", kind="pypi", url=sys.argv[2])
 settings = FetchSettings(cache=Path(sys.argv[1]))
-context = Context(environ={{"ENVC_NOW": "2027-01-15T08:00:00Z"}}, cwd=Path(), progress=Silent())
+environ = {{"ENVC_NOW": "2027-01-15T08:00:00Z", "ENVC_CACHE_DIR": sys.argv[1]}}
+context = Context(environ=environ, cwd=Path(), progress=Silent())
 assert context.now.timestamp() == {NOW}
 with Indexes({{"pypi": source}}, fetch_context(settings, context)) as origins:
     index = origins.index(default_target("linux-64"), Python(minor=(3, 12)), SourceOrder(("pypi",)))

@@ -24,8 +24,8 @@ from envc_solvers.pypi.language.index import View
 from envc_solvers.pypi.language.markers import Answer
 from envc_solvers.pypi.language.requirement import Metadata
 
-FILE = "index-v5.sqlite"
-_FORMAT = 5  # PRAGMA user_version; a change of any stored type needs a new FILE
+FILE = "index-v6.sqlite"
+_FORMAT = 6  # PRAGMA user_version; a change of any stored type needs a new FILE
 
 DAY = 86_400  # seconds
 
@@ -37,15 +37,15 @@ CREATE TABLE IF NOT EXISTS listings (source TEXT, project TEXT, data BLOB, PRIMA
 CREATE TABLE IF NOT EXISTS views (
   source TEXT, project TEXT, tags TEXT, generation TEXT, data BLOB, PRIMARY KEY (source, project, tags));
 CREATE TABLE IF NOT EXISTS metadata (
-  file TEXT, digest TEXT, proof TEXT, source TEXT, data BLOB, reason TEXT, used INTEGER,
-  PRIMARY KEY (file, digest, proof, source));
+  digest TEXT, file TEXT, proof TEXT, data BLOB, reason TEXT, used INTEGER, PRIMARY KEY (digest, file, proof));
 CREATE TABLE IF NOT EXISTS digests (
   source TEXT, project TEXT, file TEXT, generation TEXT, sha256 TEXT, size INTEGER,
   PRIMARY KEY (source, project, file)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS answers (environment TEXT PRIMARY KEY, data BLOB)
 """
-_FIND_METADATA = "SELECT data, reason, used FROM metadata WHERE file = ? AND digest = ? AND proof = ? AND source = ?"
-_USE_METADATA = "UPDATE metadata SET used = ? WHERE file = ? AND digest = ? AND proof = ? AND source = ?"
+_FIND_METADATA = "SELECT data, reason, used FROM metadata WHERE digest = ? AND file = ? AND proof = ?"
+_DROP_CLAIMS = "DELETE FROM metadata WHERE digest = ? AND file = ? AND proof LIKE 'claim %'"
+_USE_METADATA = "UPDATE metadata SET used = ? WHERE digest = ? AND file = ? AND proof = ?"
 
 
 class PageState(msgspec.Struct, frozen=True):
@@ -70,6 +70,11 @@ class Proof(msgspec.Struct, frozen=True):
     file: str
     digest: str
     source: str = ""  # cache key; of a claim only
+
+    @property
+    def text(self) -> str:
+        """As it is stored: the kind, and the source of a claim."""
+        return f"{self.kind} {self.source}" if self.source else self.kind
 
 
 class Broken(msgspec.Struct, frozen=True):
@@ -148,8 +153,8 @@ class Cache:
         self._database.write(("INSERT OR REPLACE INTO views VALUES (?, ?, ?, ?, ?)", row))
 
     def metadata(self, proof: Proof) -> Metadata | Broken | None:
-        """The metadata that this proves, if it is known."""
-        key = (proof.file, proof.digest, proof.kind, proof.source)
+        """The metadata that a proof shows, if it is known."""
+        key = (proof.digest, proof.file, proof.text)
         row = self._database.one(_FIND_METADATA, key)
         if row is None:
             return None
@@ -158,10 +163,14 @@ class Cache:
         return Broken(row[1]) if row[1] is not None else self._decode(self._metadata, row[0])
 
     def save_metadata(self, proof: Proof, metadata: Metadata | Broken) -> None:
+        """Save metadata with its proof. What was read from the verified file replaces all claims about it."""
         reason = metadata.reason if isinstance(metadata, Broken) else None
         data = None if reason is not None else msgspec.msgpack.encode(metadata)
-        row = (proof.file, proof.digest, proof.kind, proof.source, data, reason, self._today)
-        self._database.write(("INSERT OR REPLACE INTO metadata VALUES (?, ?, ?, ?, ?, ?, ?)", row))
+        row = (proof.digest, proof.file, proof.text, data, reason, self._today)
+        statements: list[Statement] = [("INSERT OR REPLACE INTO metadata VALUES (?, ?, ?, ?, ?, ?)", row)]
+        if proof.kind == "artifact":
+            statements.insert(0, (_DROP_CLAIMS, (proof.digest, proof.file)))
+        self._database.write(*statements)
 
     def digest(self, source: str, project: str, file: str, generation: str) -> tuple[str, int] | None:
         """The sha256 and size of a file whose page does not state them, determined for that content of the page."""

@@ -7,7 +7,7 @@ was read from the verified file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from envc.errors import OfflineMiss, SourceUnreachable
@@ -75,15 +75,11 @@ class Facts:
 
     def _find_metadata(self, source: str, project: str, file: File) -> Metadata:
         artifact = file.sha256 or self.identify(source, project, file)[0]
-        for proof in self._proofs(source, file, artifact):
-            # A refresh asks again for what a source merely claims, and for what could not be used.
-            if self._refresh and proof.kind == "claim":
-                continue
-            known = self._cache.metadata(proof)
-            if isinstance(known, Broken) and not self._refresh:
-                raise MetadataUnusable(file.name, known.reason)
-            if isinstance(known, Metadata):
-                return known
+        known = self._known_metadata(source, file, artifact)
+        if isinstance(known, Broken) and not self._refresh:
+            raise MetadataUnusable(file.name, known.reason)
+        if isinstance(known, Metadata):
+            return known
         listed = self._listed(source, project, file, "the metadata of")
         metadata, proof = self._read_metadata(source, listed, artifact)
         self._cache.save_metadata(proof, metadata)
@@ -91,12 +87,18 @@ class Facts:
             raise MetadataUnusable(file.name, metadata.reason)
         return metadata
 
-    def _proofs(self, source: str, file: File, artifact: str) -> Iterator[Proof]:
-        """What may prove metadata for a file of that source, the most likely to be known first."""
+    def _known_metadata(self, source: str, file: File, artifact: str) -> Metadata | Broken | None:
+        """The cached metadata that a file of that source may use."""
         if file.metadata:
-            yield Proof("stated", file.name, file.metadata)
-        yield Proof("artifact", file.name, artifact)
-        yield Proof("claim", file.name, artifact, self._locations[source].key)
+            known = self._cache.metadata(Proof("stated", file.name, file.metadata))
+            if known is not None:
+                return known
+        if not self._refresh:  # a refresh asks again for what the source merely claims
+            # Claims are looked up first because they are the most frequent. They go when the file itself is read.
+            known = self._cache.metadata(Proof("claim", file.name, artifact, self._locations[source].key))
+            if known is not None:
+                return known
+        return self._cache.metadata(Proof("artifact", file.name, artifact))
 
     def _read_metadata(self, source: str, listed: ListedFile, artifact: str) -> tuple[Metadata | Broken, Proof]:
         """The metadata, or why it cannot be used, with what proves it."""

@@ -30,8 +30,8 @@ def was_yanked(reason: str, *, plural: bool = False) -> str:
 class Release(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The files of one version that can be installed on one target.
 
-    A view has hundreds of releases, and a solve looks at one or two of them. So the files stay packed until needed. They
-    are bytes and not `msgspec.Raw`, because the end of a raw value is found only by walking through all of it.
+    A view has hundreds of releases, and a solve looks at one or two of them. So the files stay packed until needed, as
+    bytes: the end of a `msgspec.Raw` is found only by walking through all of it.
     """
 
     version: str  # as the best file's name spells it
