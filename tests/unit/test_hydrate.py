@@ -223,6 +223,22 @@ def test_a_prefix_replaced_by_a_killed_run_is_removed_too(bench: Bench, tmp_path
     assert not old.exists()
 
 
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give files away")
+def test_the_prefix_of_another_user_is_made_again(bench: Bench, tmp_path: Path) -> None:
+    """Its owner may have changed every file. In a cache that users share on purpose, it is used."""
+    prefix, cache = tmp_path / "prefix", tmp_path / "cache"
+    assert bench.hydrate(prefix) and not bench.hydrate(prefix)
+    inside = cache / "envs/one"
+    assert bench.hydrate(inside)
+    for place in (prefix, inside):
+        os.chown(place / ".envc/prefix.json", 12345, 12345)
+    assert bench.hydrate(prefix) and bench.hydrate(inside)
+    assert (prefix / ".envc/prefix.json").stat().st_uid == 0
+    os.chown(inside / ".envc/prefix.json", 12345, 12345)
+    cache.chmod(0o2775)
+    assert not bench.hydrate(inside)
+
+
 def test_leftovers_of_a_killed_run_are_removed(bench: Bench, tmp_path: Path) -> None:
     prefix = tmp_path / "prefix"
     leftover = tmp_path / f".{prefix.name}.envc-0123456789abcdef"

@@ -108,6 +108,36 @@ def test_without_the_cache_no_object_is_kept(prefixes: CachedPrefixes) -> None:
     assert prefixes.store.requests
 
 
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("mode", [None, "hardlink"])
+def test_files_of_another_user_are_copied_and_compared(prefixes: CachedPrefixes, mode: LinkMode | None) -> None:
+    """A prefix that is given to another user gives away the files that it shares with the cache."""
+    first = prefixes.make("first", link_mode="hardlink")
+    for path in first.rglob("*"):
+        os.chown(path, 12345, 12345, follow_symlinks=False)
+    second = prefixes.make("second", link_mode=mode)
+    assert prefixes.store.requests == [], "nothing has changed"
+    assert not find(first, "data.bin").samefile(find(second, "data.bin"))
+    assert find(second, "data.bin").stat().st_uid == 0
+    changed = find(first, "data.bin")
+    times = changed.stat()
+    changed.write_bytes(bytes(256))
+    os.utime(changed, ns=(times.st_atime_ns, times.st_mtime_ns))
+    third = prefixes.make("third", link_mode=mode)
+    assert prefixes.store.requests, "the object is made again"
+    check(third, prefixes.record)
+    assert find(third, "data.bin").samefile(find(prefixes.make("fourth", link_mode="hardlink"), "data.bin"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX features")
+def test_files_that_every_user_may_write_are_copied_and_compared(prefixes: CachedPrefixes) -> None:
+    first = prefixes.make("first", link_mode="hardlink")
+    find(first, "data.bin").chmod(0o666)
+    second = prefixes.make("second", link_mode="hardlink")
+    assert not find(first, "data.bin").samefile(find(second, "data.bin"))
+    assert find(first, "beta.py").samefile(find(second, "beta.py"))
+
+
 def append(path: Path) -> None:
     with path.open("a") as stream:
         stream.write("import evil\n")

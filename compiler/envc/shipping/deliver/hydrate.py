@@ -8,6 +8,7 @@ which the next run removes if this run is killed. In a prefix, ``.envc/record.js
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -156,7 +157,7 @@ def hydrate(
     from envc.system.atomic_folder import leftovers, publish_folder
 
     # A run that was killed after the rename left the old prefix behind; `publish_folder` removes it, under the lock.
-    if _is_made(prefix, state) and not leftovers(prefix):
+    if _is_made(prefix, state, cache) and not leftovers(prefix):
         return False
     from envc.shipping.prefix.object_cache import ObjectCache
     from envc.shipping.prefix.tree import write_tree
@@ -198,7 +199,7 @@ def hydrate(
         prefix,
         locks=cache / "locks",
         is_ours=(prefix / PREFIX).is_file,
-        is_made=lambda: _is_made(prefix, state),
+        is_made=lambda: _is_made(prefix, state, cache),
         populate=populate,
     )
 
@@ -210,7 +211,8 @@ def find_ready(environment: Environment, record: Sha256, *, interpreter: Interpr
     made, the record was compared with the lock, and the files with the contents that the lock demands.
     """
     prefix = _ready_place(environment.id, record, interpreter, cache, environment.demanded)
-    return prefix if _is_made(prefix, _state(record, interpreter, prefix, demanded=environment.demanded)) else None
+    state = _state(record, interpreter, prefix, demanded=environment.demanded)
+    return prefix if _is_made(prefix, state, cache) else None
 
 
 def ready_environment(
@@ -356,9 +358,21 @@ def _state(
     return Prefix(record=record, interpreter=stated, place=place, own=own, bytecode=bytecode, demanded=demanded)
 
 
-def _is_made(prefix: Path, state: Prefix) -> bool:
-    """Whether a prefix with that state exists. A prefix appears as a whole, so comparing its state is enough."""
+def _is_made(prefix: Path, state: Prefix, cache: Path) -> bool:
+    """Whether a prefix with that state exists. A prefix appears as a whole, so comparing its state is enough.
+
+    The prefix of another user is not believed, since its files may have changed, except in a cache that this user
+    shares with others.
+    """
     try:
-        return msgspec.json.decode((prefix / PREFIX).read_bytes(), type=Prefix) == state
+        with (prefix / PREFIX).open("rb") as stream:
+            if msgspec.json.decode(stream.read(), type=Prefix) != state:
+                return False
+            owner = os.fstat(stream.fileno()).st_uid
     except (OSError, msgspec.DecodeError):
         return False
+    if os.name != "posix" or owner in (os.geteuid(), 0):
+        return True
+    shared = cache.stat()
+    is_shared = shared.st_uid == owner or bool(shared.st_mode & stat.S_IWGRP)
+    return (is_shared and prefix.is_relative_to(cache)) or owner == Path("/").stat().st_uid

@@ -10,6 +10,11 @@ only time. A file that is shared by hard link changes when a prefix changes it. 
 member before it is used: by size, executable bit, and the modification time, which every member has from its object. A
 copy is compared by its sha256, since its bytes are read anyway.
 
+Only files of this user are shared by link or reflink. A file of another user, or one that every user may write to, can
+be changed without a trace: a prefix that was given to another owner (chown) also gives away the files that it shares
+with the cache. Such a file is copied instead, and so compared by its sha256. If it has changed, the object is made
+again.
+
 `system.atomic_folder` is not used here: no lock is needed, because if two processes add the same object, either of them
 may win.
 """
@@ -50,6 +55,9 @@ _UNSUPPORTED = frozenset(
 )
 
 
+_USER = os.geteuid() if hasattr(os, "geteuid") else None  # None: files have no such owners
+
+
 class _Changed(Exception):
     """A file in the cache was changed or removed."""
 
@@ -84,9 +92,11 @@ class ObjectCache:
             with _opened(folder) as source, _opened(root) as target:
                 for number, member in _files(index.members, skipped):
                     file, path = str(number), member.path
-                    if not _is_intact(source, file, member):
+                    status = _intact_status(source, file, member)
+                    if status is None:
                         raise _Changed
-                    self._share(source, file, target, path, member)
+                    is_own = _USER is None or (status.st_uid == _USER and not status.st_mode & stat.S_IWOTH)
+                    self._share(source, file, target, path, member, only_copy=not is_own)
                     placed.append(path)
         except BaseException as error:
             for path in placed:
@@ -137,13 +147,15 @@ class ObjectCache:
     def _place_of(self, layout: str, name: Sha256) -> Path:
         return self._folder / layout / name[:2] / name
 
-    def _share(self, source: _Folder, name: str, target: _Folder, path: str, member: Member) -> None:
+    def _share(
+        self, source: _Folder, name: str, target: _Folder, path: str, member: Member, *, only_copy: bool = False
+    ) -> None:
         """Create the file `path` in `target` from the file `name` in `source`, in the first way that works here.
 
         Raises _Changed.
         """
         while True:
-            mode = self._modes[0]
+            mode = "copy" if only_copy else self._modes[0]
             try:
                 _WAYS[mode](source, name, target, path, member)
                 return
@@ -154,7 +166,7 @@ class ObjectCache:
                 if error.errno == errno.EMLINK and mode == "hardlink" and "copy" in self._modes:
                     _copy(source, name, target, path, member)
                     return
-                if error.errno not in _UNSUPPORTED or len(self._modes) == 1:
+                if only_copy or error.errno not in _UNSUPPORTED or len(self._modes) == 1:
                     raise
             self._modes.pop(0)
 
@@ -212,17 +224,18 @@ def _files(members: Iterable[Member], skipped: frozenset[str]) -> Iterable[tuple
     )
 
 
-def _is_intact(folder: _Folder, name: str, member: Member) -> bool:
-    """Whether a file of the cache is unchanged, as far as can be known without reading it."""
+def _intact_status(folder: _Folder, name: str, member: Member) -> os.stat_result | None:
+    """The status of a file of the cache if it is unchanged, as far as can be known without reading it."""
     try:
         status = os.stat(folder.start + name, dir_fd=folder.fd, follow_symlinks=False)
     except OSError:
-        return False
-    return (
+        return None
+    is_intact = (
         status.st_size == member.size
         and status.st_mode & _MODE_MASK == (_PROGRAM if member.mode == 0o755 else stat.S_IFREG)
         and status.st_mtime_ns == member.mtime * 1_000_000_000
     )
+    return status if is_intact else None
 
 
 def _clone(source: _Folder, name: str, target: _Folder, path: str, member: Member) -> None:
