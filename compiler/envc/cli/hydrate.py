@@ -46,7 +46,10 @@ class HydrateOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     link_mode: Annotated[
         Literal["clone", "hardlink", "copy"] | None,
-        option("--link-mode", help="Set how to share own files with other prefixes; others are copied. Default: the first that works."),
+        option(
+            "--link-mode",
+            help="Set how to share own files with other prefixes; others are copied. Default: the first that works.",
+        ),
     ] = None
     no_cache: Annotated[
         bool, option("--no-cache", help="Do not share files with earlier prefixes of this machine.")

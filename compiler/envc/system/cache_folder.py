@@ -7,28 +7,26 @@ pip; a private one takes its place, with a warning. A group may share a cache on
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envc.context import cache_folder
 from envc.errors import Unwritable
 from envc.model.progress import Progress
-from envc.system.beneath import Beneath
 from envc.system.locks import shared_lock
-from envc.system.owned_folders import ForeignFolder, claim, distrust, recognise
+
+if TYPE_CHECKING:
+    from envc.system.beneath import Beneath
 
 SHARED = "ENVC_CACHE_SHARED"  # set to 1: the cache may belong to another user, and its group may write to it
+MARKER = ".envc-cache"  # `owned_folders.marker_name`
 LOCKS = "locks"  # locks of folders that are being made; removing one would let two processes work at once
 USE = "locks/cache.lock"  # shared by the commands that use the cache
-_INDEX = re.compile(r"index-v\d+\.sqlite")
-_ENTRIES = {
-    "locks": re.compile(r"[0-9a-f]{64}\.lock"),
-    "artifacts": re.compile("[0-9a-f]{2}"),
-    "envs": re.compile("[0-9a-f]{24}"),
-}
+_INDEX = r"index-v\d+\.sqlite"
+_ENTRIES = {"locks": r"[0-9a-f]{64}\.lock", "artifacts": "[0-9a-f]{2}", "envs": "[0-9a-f]{24}"}  # patterns by folder
 
 
 def cache_opener(environ: Mapping[str, str], progress: Progress, *, is_used: bool = True) -> Callable[[], Path]:
@@ -43,8 +41,10 @@ def cache_opener(environ: Mapping[str, str], progress: Progress, *, is_used: boo
 
     def find() -> Path:
         if not opened:
-            folder = _trusted(cache_folder(environ), environ, progress)
-            _recognise(folder, is_used=is_used)
+            folder = cache_folder(environ)
+            if not _is_own(folder):
+                folder = _trusted(folder, environ, progress)
+                _recognise(folder, is_used=is_used)
             if is_used:
                 held.enter_context(shared_lock(folder / USE))
             opened.append(folder)
@@ -55,19 +55,38 @@ def cache_opener(environ: Mapping[str, str], progress: Progress, *, is_used: boo
 
 def has_layout(below: Beneath) -> bool:
     """Whether a folder without a marker is a cache of an earlier version: it has an index, or entries of a cache."""
-    names = {found.path for found in below.entries() if found.is_folder or _INDEX.fullmatch(found.path)}
-    if any(map(_INDEX.fullmatch, names)):
+    import re
+
+    found = below.entries()
+    if any(re.fullmatch(_INDEX, each.path) and not each.is_folder for each in found):
         return True
     return any(
-        pattern.fullmatch(found.path.rpartition("/")[2])
-        for name, pattern in _ENTRIES.items()
-        if name in names
-        for found in below.entries(name)
+        re.fullmatch(_ENTRIES[folder.path], each.path.rpartition("/")[2])
+        for folder in found
+        if folder.is_folder and folder.path in _ENTRIES
+        for each in below.entries(folder.path)
     )
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether a folder is a marked cache of this user or root that no other user can write to.
+
+    This is the usual case, decided by a few calls of the system. `_trusted` and `_recognise` decide the others.
+    """
+    if os.name != "posix":
+        return False
+    try:
+        status, marker = folder.stat(), (folder / MARKER).lstat()
+    except OSError:
+        return False
+    is_private = status.st_uid in (os.geteuid(), 0) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return is_private and stat.S_ISREG(marker.st_mode) and (folder / LOCKS).is_dir()
 
 
 def _recognise(folder: Path, *, is_used: bool) -> None:
     """Raise ForeignFolder unless the folder is a cache, or can become one. With `is_used`, it does."""
+    from envc.system.owned_folders import ForeignFolder, claim, recognise
+
     try:
         if is_used:
             claim(folder, "cache", has_layout)
@@ -83,6 +102,8 @@ def _recognise(folder: Path, *, is_used: bool) -> None:
 
 def _trusted(folder: Path, environ: Mapping[str, str], progress: Progress) -> Path:
     """The folder, or a private one if other users may change it."""
+    from envc.system.owned_folders import distrust
+
     is_shared = environ.get(SHARED, "") not in ("", "0", "false")
     try:
         found = distrust(folder, group=is_shared, parents=False, owner="any" if is_shared else "root")
