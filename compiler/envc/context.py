@@ -28,6 +28,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         return lambda: time.monotonic() > end
 
 
+_YEARS = (1970, 9000)  # of ENVC_NOW: any span of a manifest can be counted back from them
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """The environment variables, working directory and clock, where to report, and what the user allows."""
 
@@ -48,6 +51,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
             return datetime.now(UTC)
         try:
             moment = datetime.fromisoformat(text)
+            if not _YEARS[0] <= moment.year <= _YEARS[1]:
+                raise ValueError
         except ValueError:
             raise UsageError(f"ENVC_NOW is {text!r}, which is not a time", "write 2026-11-01T00:00:00Z") from None
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
@@ -57,11 +62,24 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         return self.find_cache() if self.find_cache is not None else cache_folder(self.environ)
 
 
+def user_path(text: str, what: str) -> Path:
+    """A path that a user wrote, with ``~`` expanded. `what` names its origin in errors, such as ``--store``.
+
+    Raises UsageError for a text that is no path on any machine, and for the home folder of an unknown user.
+    """
+    try:
+        if "\0" in text:
+            raise ValueError
+        return Path(text).expanduser()
+    except (RuntimeError, ValueError):
+        raise UsageError(f"{what}: {text[:200]!r} is not a path", "name a folder or file of this machine") from None
+
+
 def cache_folder(environ: Mapping[str, str]) -> Path:
     """``ENVC_CACHE_DIR``, else the user's cache directory as the platform defines it."""
     chosen = environ.get("ENVC_CACHE_DIR")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return user_path(chosen, "ENVC_CACHE_DIR").absolute()
     return user_folder("cache", environ)
 
 

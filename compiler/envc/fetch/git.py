@@ -211,7 +211,8 @@ class Git:
         if login is not None:
             scheme, _, rest = url.partition("://")
             helper = f"credential.{scheme}://{rest.partition('/')[0]}.helper"
-            first = int(variables.get("GIT_CONFIG_COUNT") or 0)
+            count = variables.get("GIT_CONFIG_COUNT") or "0"
+            first = int(count) if re.fullmatch("[0-9]{1,9}", count) else 0  # git itself rejects any other value
             variables |= {
                 "ENVC_GIT_USER": login.user,
                 "ENVC_GIT_PASSWORD": login.password,

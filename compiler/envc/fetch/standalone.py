@@ -23,6 +23,7 @@ from envc.fetch.pypi.listing import ListedFile
 from envc.model.digest import Sha256, parse_sha256
 from envc.model.graph import Package
 from envc.model.manifest import Standalone
+from envc_solvers.malformed import malformed, reason_of
 from envc_solvers.pypi.language.index import File
 from envc_solvers.solution import Pin
 from envc_solvers.target import PLATFORMS, Implementation, Python, Target, implementation_of
@@ -40,8 +41,8 @@ _MACHINES = {
     "i686": "x86",
     "win32": "x86",
 }
-_CPYTHON = re.compile(r"cpython-(?P<version>3\.\d+\.\d+)\+(?P<build>\d{8})-[\w.+-]+\.tar\.gz")
-_PYPY = re.compile(r"pypy3\.\d+-v(?P<build>\d+\.\d+\.\d+)-\w+\.(?:tar\.gz|tar\.bz2|zip)")
+_CPYTHON = re.compile(r"cpython-(?P<version>3\.[0-9]{1,3}\.[0-9]{1,3})\+(?P<build>[0-9]{8})-[\w.+-]+\.tar\.gz")
+_PYPY = re.compile(r"pypy3\.[0-9]{1,3}-v(?P<build>[0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9})-\w+\.(?:tar\.gz|tar\.bz2|zip)")
 
 
 class _PythonVersion(msgspec.Struct, frozen=True):
@@ -81,7 +82,8 @@ class StandalonePython(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def patch(self) -> int:
-        return int(self.version.rpartition(".")[2])
+        last = self.version.rpartition(".")[2]
+        return int(last) if re.fullmatch(r"[0-9]{1,9}", last) else -1  # a lock may name any version
 
     @classmethod
     def of_locked(cls, package: Package, implementation: Implementation) -> StandalonePython:
@@ -137,8 +139,8 @@ def read_table(path: Path | None = None) -> Table:
         if len(data) > _LARGEST_TABLE:
             raise ValueError("it is too large")
         return msgspec.json.decode(data, type=Table)
-    except (OSError, ValueError, RecursionError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+    except malformed(OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else reason_of(error)
         name = path or "the table of pbs-installer"
         raise UsageError(f"{name} is not a table of standalone interpreters: {reason}") from None
 
@@ -247,18 +249,20 @@ def _offers(table: Iterable[_Row]) -> Iterator[_Offer]:
             if match is None or not file.install_only or not file.sha256:
                 continue
             text = f"{version.major}.{version.minor}.{version.micro}"
-            day = None
-            if version.implementation == "cpython":
-                if match["version"] != text:
-                    continue  # a pre-release, which only the file name shows
-                day = int(datetime.strptime(match["build"], "%Y%m%d").replace(tzinfo=UTC).timestamp())
+            if version.implementation == "cpython" and match["version"] != text:
+                continue  # a pre-release, which only the file name shows
+            try:
+                day = _day(match["build"]) if version.implementation == "cpython" else None
+                digest = parse_sha256(file.sha256)
+            except ValueError:
+                continue  # no archive has such a build or digest
             yield _Offer(
                 python=StandalonePython(
                     implementation=implementation_of(version.implementation),
                     version=text,
                     build=match["build"],
                     file=file.filename,
-                    sha256=parse_sha256(file.sha256),
+                    sha256=digest,
                     uploaded=day,
                 ),
                 minor=(version.major, version.minor),
@@ -266,6 +270,11 @@ def _offers(table: Iterable[_Row]) -> Iterator[_Offer]:
                 file_platform=file.platform,
                 file_arch=file.arch,
             )
+
+
+def _day(text: str) -> int:
+    """The seconds since the epoch of a day such as 20241016. Raises ValueError."""
+    return int(datetime.strptime(text, "%Y%m%d").replace(tzinfo=UTC).timestamp())
 
 
 def archive_files(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envc.context import Context
+from envc.context import Context, user_path
 from envc.errors import NoLock, StaleLock, UsageError
 from envc.locking.manifest.find import find_manifest
 from envc.locking.manifest.load import load_manifest
@@ -143,7 +143,7 @@ def choose_store(
     if not location and (location := manifest().store):
         base = manifest().root
     if location:
-        place = location if "://" in location else base / Path(location).expanduser()
+        place = location if "://" in location else base / user_path(location, "the store")
         return open_store(place, context.environ, init=init)
     from envc.context import user_folder
 

@@ -50,9 +50,9 @@ class Names:
 @lru_cache(maxsize=4096)
 def python_version(conda_version: str) -> str | None:
     """A conda version as PEP 440 spells it; None if PEP 440 does not allow it, so that it meets no requirement."""
-    from packaging.version import InvalidVersion, Version
+    from packaging.version import Version
 
     try:
         return str(Version(conda_version))
-    except InvalidVersion:
+    except ValueError:
         return None

@@ -20,6 +20,7 @@ from envc.fetch.cache.database import Database, Statement
 from envc.fetch.cache.eviction import CacheUsage
 from envc.fetch.pypi.listing import Listing
 from envc.model.progress import Progress
+from envc_solvers.malformed import malformed
 from envc_solvers.pypi.language.index import View
 from envc_solvers.pypi.language.markers import Answer
 from envc_solvers.pypi.language.requirement import Metadata
@@ -222,5 +223,5 @@ class Cache:
         """A stored value, or None if it cannot be decoded."""
         try:
             return decoder.decode(data)  # type: ignore[arg-type]
-        except (msgspec.DecodeError, TypeError, UnicodeDecodeError):
+        except malformed(TypeError):
             return None

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from envc.context import user_path
 from envc.errors import UsageError
 from envc.fetch.net.credentials import Keyring, split_credentials
 from envc.fetch.net.urls import TOKEN_HINT, holds_token, is_local, redact
@@ -53,7 +54,7 @@ def resolve_channels(
         folder = None
         if "://" not in url:
             if url is not text or url.startswith((".", "/", "~")) or Path(url).is_absolute():
-                folder = Path(root or "", Path(url).expanduser()).absolute()
+                folder = Path(root or "", user_path(url, "the channel")).absolute()
                 url = folder.as_uri()
             else:
                 name, url = text, f"{base}/{url}"
@@ -91,7 +92,9 @@ def known_channel(text: str, locations: Mapping[str, ChannelLocation]) -> str:
 
 def _is_usable(url: str) -> bool:
     try:
+        url.encode()  # raises UnicodeEncodeError for half of a surrogate pair
         parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises ValueError if it is not a port
         return is_local(url) or (parts.scheme in ("http", "https") and bool(parts.hostname))
     except ValueError:
         return False

@@ -28,12 +28,12 @@ from envc.system.single_stream import decompress
 from envc.system.tar_entries import read_entries
 from envc.system.zip_directory import STORED, read_directory
 from envc.system.zip_reader import read_member
+from envc_solvers.malformed import FOREIGN, malformed
 
 TAIL = 1 << 18  # bytes at the end of a package; they hold all of `info/` for 19 packages in 20
 _LARGEST = 1 << 26  # bytes of `info/` after decompression
 _REQUESTS = 16  # concurrent requests
 _ENTRIES = 100  # of a `.conda` file, which has three
-_UNREADABLE = (OSError, ValueError, KeyError, EOFError, RecursionError)
 
 
 class _Path(msgspec.Struct, frozen=True):
@@ -85,7 +85,7 @@ class LinkScripts:
             if tail is None:
                 return ()
             found = tuple(sorted(script_names(member.name) & _paths(tail, member.size)))
-        except (*_UNREADABLE, EnvcError, Truncated, Stopped):
+        except malformed(*FOREIGN, OSError, EnvcError, Truncated, Stopped):
             return ()
         with suppress(OSError):
             note.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,7 @@ def _end_of(path: Path) -> bytes:
 def _paths(tail: bytes, size: int) -> set[str]:
     """The paths that a package of `size` bytes lists, from the end of its file.
 
-    Raises one of _UNREADABLE if that is not enough.
+    Raises one of `malformed` if that is not enough.
     """
 
     def read(offset: int, length: int) -> bytes:
@@ -138,8 +138,5 @@ def _paths(tail: bytes, size: int) -> set[str]:
     for member in read_entries(info):
         if member.path == "info/paths.json" and member.kind == "file":
             data = info.getbuffer()[member.offset : member.offset + member.size]
-            try:
-                return {each.path for each in decode(data, _Paths).paths}
-            except msgspec.DecodeError as error:
-                raise ValueError(str(error)) from None
+            return {each.path for each in decode(data, _Paths).paths}
     raise ValueError("it lists no paths")

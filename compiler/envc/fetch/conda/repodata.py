@@ -17,6 +17,7 @@ from envc.fetch.conda.plain_repodata import NotPlain, PlainRepodataScanner
 from envc.fetch.conda.slices import Span
 from envc.model import limits
 from envc_solvers.conda.language.record import FIELDS, name_of
+from envc_solvers.malformed import malformed, reason_of
 
 _PIECE = 1 << 18  # bytes; small enough to be in the processor's cache when it is scanned
 
@@ -143,8 +144,8 @@ def index_shards(data: bytes) -> RepodataIndex:
     """
     try:
         index = _INDEX.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"it is not an index of shards ({error})") from None
+    except malformed() as error:
+        raise ValueError(f"it is not an index of shards ({reason_of(error)})") from None
     if index.version != 1:
         raise ValueError(f"it is of version {index.version}, and envc supports version 1")
     for name, digest in index.shards.items():
@@ -179,8 +180,8 @@ def records_of_shard(data: bytes, name: str) -> bytes:
         if misplaced is not None:
             raise ValueError(f"it holds {misplaced[:120]!r}, which is not a file of package {name[:80]!r}")
         return msgspec.json.encode(records)
-    except (msgspec.DecodeError, msgspec.EncodeError, UnicodeDecodeError, RecursionError, TypeError) as error:
-        raise ValueError(f"it is not a shard ({error})") from None
+    except malformed(TypeError) as error:
+        raise ValueError(f"it is not a shard ({reason_of(error)})") from None
 
 
 class Readable(Protocol):
@@ -229,8 +230,8 @@ def _read_repodata(data: bytes | mmap) -> _Repodata:
         repodata = _REPODATA.decode(data)
     except msgspec.ValidationError as error:
         raise ValueError(f"it is not repodata ({error})") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"it is not JSON, or cut short ({error})") from None
+    except malformed() as error:
+        raise ValueError(f"it is not JSON, or cut short ({reason_of(error)})") from None
     if repodata.packages is None and repodata.conda is None and repodata.v3 is None:
         raise ValueError("it holds no table of packages")
     return repodata

@@ -30,6 +30,7 @@ from envc.model.progress import Task
 from envc.system.atomic_file import unnamed_file, write_file
 from envc.system.drafts import is_any_file_draft, is_hex
 from envc.system.regular_file import open_regular
+from envc_solvers.malformed import malformed
 
 if TYPE_CHECKING:
     from envc.fetch.conda.plain_repodata import PlainRepodataScanner
@@ -296,7 +297,7 @@ class Subdirs:
     def _read_state(self, location: ChannelLocation, subdir: str) -> SubdirState | None:
         try:
             return _STATE.decode((self._folder / location.key / f"{subdir}.json").read_bytes())
-        except (OSError, msgspec.DecodeError):
+        except malformed(OSError):
             return None
 
     def _write_state(self, location: ChannelLocation, subdir: str, state: SubdirState) -> None:

@@ -12,6 +12,8 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import msgspec
 
+from envc_solvers.malformed import FOREIGN, malformed
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -142,6 +144,6 @@ def _read_netrc(path: Path | None) -> dict[str, Login]:
 
     try:
         hosts = netrc.netrc(path).hosts
-    except (OSError, UnicodeDecodeError, netrc.NetrcParseError):
+    except malformed(OSError, *FOREIGN):
         return {}
     return {host: Login(user or "", password or "") for host, (user, _, password) in hosts.items() if host != "default"}

@@ -23,6 +23,7 @@ from envc.fetch.net.settings import Transport
 from envc.fetch.net.urls import named_by
 from envc.model.limits import REDIRECTS, SILENCE_SECONDS
 from envc.system.retries import LONGEST_RETRY_AFTER, RetryPolicy
+from envc_solvers.malformed import FOREIGN, malformed
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -36,7 +37,7 @@ _REDIRECTED = (301, 302, 303, 307, 308)
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _DEFAULT_AGE = 600  # seconds that a response is used without revalidation, if its server states no lifetime
 _LONGEST_AGE = 7 * 86_400  # seconds
-_MAX_AGE = r"(?:^|[\s,])max-age\s*=\s*\"?(\d{1,10})"
+_MAX_AGE = r"(?:^|[\s,])max-age\s*=\s*\"?([0-9]{1,10})"
 _LOGIN_HINT = (
     "put the user and password for that host into a netrc file (NETRC, or .netrc in your home directory), or into "
     "ENVC_SOURCE_<NAME>_USERNAME and ENVC_SOURCE_<NAME>_PASSWORD; ENVC_KEYRING_PROVIDER=subprocess queries a keyring"
@@ -263,7 +264,7 @@ class Client:
                 stream = self._send(method, url, headers)
             if stream.status in _BUSY:
                 stream.close()
-                raise FailedTry(f"HTTP {stream.status}", retry_after=_retry_after(stream.headers.get("retry-after")))
+                raise FailedTry(f"HTTP {stream.status}", retry_after=retry_after(stream.headers.get("retry-after")))
             location = stream.headers.get("location") if stream.status in _REDIRECTED else None
             if not location:
                 return stream
@@ -367,19 +368,19 @@ def max_age(headers: Mapping[str, str]) -> int:
     return min(int(match[1]), _LONGEST_AGE) if match else _DEFAULT_AGE
 
 
-def _retry_after(value: str | None) -> float | None:
+def retry_after(value: str | None) -> float | None:
     """Seconds that a Retry-After header asks for (RFC 9110: a number or a date). None if it is missing or malformed."""
     if value is None:
         return None
-    if value.strip().isdigit():
+    if re.fullmatch(r"\s*[0-9]{1,18}\s*", value):
         return float(value)
     from datetime import datetime
     from email.utils import parsedate_to_datetime
 
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    except malformed(*FOREIGN):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

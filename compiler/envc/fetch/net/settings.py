@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from envc.context import cache_folder
+from envc.context import cache_folder, user_path
 from envc.errors import UsageError
 from envc.fetch.net.credentials import Keyring, KeyringLookup, Login
 from envc.fetch.net.urls import holds_token, is_local
+from envc_solvers.malformed import FOREIGN, malformed
 
 _LOGIN = r"ENVC_SOURCE_([A-Z0-9_]+)_(?:USERNAME|PASSWORD)"
 _PIP_KEYS = (
@@ -106,7 +107,10 @@ def is_usable(url: str) -> bool:
 
 def redact(url: str) -> str:
     """The URL as it may be shown. If it has credentials, a query or a channel token, only scheme and host remain."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "…"
     if parts.username is None and parts.password is None and not parts.query and not holds_token(url):
         return url
     host = parts.netloc.rpartition("@")[2]
@@ -147,8 +151,8 @@ def _transport(environ: Mapping[str, str], pip: Mapping[str, str]) -> Transport:
     authorities = None if own else pip.get("cert") or environ.get("REQUESTS_CA_BUNDLE")
     certificate = environ.get("SSL_CLIENT_CERT") or pip.get("client-cert")
     return Transport(
-        authorities=Path(authorities).expanduser() if authorities else None,
-        client_certificate=Path(certificate).expanduser() if certificate else None,
+        authorities=user_path(authorities, "the file of authorities") if authorities else None,
+        client_certificate=user_path(certificate, "the client certificate") if certificate else None,
         proxy=pip.get("proxy") or None,
     )
 
@@ -179,7 +183,7 @@ def _pip_configuration(environ: Mapping[str, str]) -> dict[str, str]:
     for path in _pip_files(environ):
         try:
             text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
+        except malformed(OSError):
             continue
         # Imported here: most machines have no such file, and a run without fetching should not pay for the import.
         import configparser
@@ -187,7 +191,7 @@ def _pip_configuration(environ: Mapping[str, str]) -> dict[str, str]:
         parser = configparser.RawConfigParser()
         try:
             parser.read_string(text)
-        except configparser.Error:
+        except malformed(*FOREIGN):
             continue  # pip itself reports it
         for section in _SECTIONS:
             if parser.has_section(section):

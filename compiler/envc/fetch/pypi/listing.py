@@ -22,6 +22,7 @@ from envc.fetch.net.urls import named_by
 from envc.model.decoders import decode
 from envc.model.limits import PAGE_FILES, REQUIRES_PYTHON_BYTES
 from envc.model.reason import plain_reason
+from envc_solvers.malformed import FOREIGN, malformed, reason_of
 from envc_solvers.pypi.language.index import File
 
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
@@ -33,6 +34,7 @@ _HEX_DIGITS = frozenset("0123456789abcdef")
 _HEX = re.compile(r"[0-9a-f]{64}").fullmatch
 _OBJECTS, _FIELDS = 6, 16  # that a JSON page may have for each file; real ones have up to five and thirteen
 _LARGEST = 1 << 53  # bytes; larger sizes are ignored
+_FIRST_MOMENT, _LAST_MOMENT = -62_135_596_800, 253_402_300_799  # the years 1 to 9999, in seconds since the epoch
 _SAFE_NAME = re.compile(r"\w[\w.+!~-]{0,239}").fullmatch
 # Most indexes state such URLs. Using them as they are saves seconds on a large lock.
 _PLAIN_URL = re.compile(r"https?://[\w.:-]+/[^@#\s]*").fullmatch
@@ -112,8 +114,8 @@ def parse_page(body: bytes, content_type: str, url: str) -> Listing:
             return _parse_json(body, url)
         if kind in ("text/html", "application/vnd.pypi.simple.v1+html", ""):
             return _parse_html(body, url)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+    except malformed() as error:
+        raise ValueError(reason_of(error)) from None
     raise ValueError(f"its content type is {kind[:60]!r}, neither JSON nor HTML")
 
 
@@ -138,7 +140,7 @@ def _parse_json(body: bytes, url: str) -> Listing:
         return Listing(url, decode(body, _Page).files)
     except msgspec.ValidationError:
         return Listing(url, _lenient(body))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except malformed():
         raise ValueError("it is not JSON") from None
 
 
@@ -146,13 +148,13 @@ def _lenient(body: bytes) -> tuple[PageEntry, ...]:
     """The well-typed entries of a page that also has malformed ones."""
     try:
         raw = decode(body, _LenientPage).files
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except malformed():
         raise ValueError("it is not a page of an index") from None
     entries = []
     for entry in raw:
         try:
             entries.append(decode(entry, PageEntry))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except malformed():
             continue
     return tuple(entries)
 
@@ -161,7 +163,10 @@ def _parse_html(body: bytes, url: str) -> Listing:
     from envc.fetch.pypi.anchors import Anchors  # HTML pages are the exception
 
     parser = Anchors()
-    parser.feed(body.decode("utf-8", errors="replace"))
+    try:
+        parser.feed(body.decode("utf-8", errors="replace"))
+    except malformed(*FOREIGN) as error:
+        raise ValueError(f"it is not usual HTML: {reason_of(error)}") from None
     base = named_by(url, parser.base_url) if parser.base_url else url
     if base is None:
         raise ValueError("its base URL cannot be used")
@@ -205,7 +210,7 @@ def listed(entry: PageEntry, base: str) -> ListedFile | None:
     if entry.upload_time is not None:
         try:
             uploaded = _seconds(datetime.fromisoformat(entry.upload_time))
-        except (ValueError, OverflowError):
+        except malformed():
             return None
     size, yanked = entry.size or 0, entry.yanked
     core = _core(entry)
@@ -245,7 +250,13 @@ def _core(entry: PageEntry) -> str:
 
 
 def _seconds(moment: datetime) -> int:
-    """Seconds since the epoch, rounded up so that a cut-off within that second still excludes the file."""
+    """Seconds since the epoch, rounded up so that a cut-off within that second still excludes the file.
+
+    Raises ValueError for a moment that is not in the years 1 to 9999 in UTC, which has no date.
+    """
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return math.ceil(moment.timestamp())
+    seconds = math.ceil(moment.timestamp())
+    if not _FIRST_MOMENT <= seconds <= _LAST_MOMENT:
+        raise ValueError("it is not in the years 1 to 9999")
+    return seconds

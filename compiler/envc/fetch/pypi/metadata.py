@@ -10,6 +10,7 @@ import msgspec
 from envc.fetch.pypi.wheel_metadata import name_and_version, read_metadata_file, same_version
 from envc.model.limits import REQUIREMENTS_BYTES, REQUIRES_PYTHON_BYTES
 from envc_solvers.errors import MetadataUnusable
+from envc_solvers.malformed import malformed, reason_of
 from envc_solvers.pypi.language.requirement import Metadata, Requirement, canonicalize_name, parse, specifiers
 
 _LICENCE_LENGTH = 100  # characters; a longer License field is the text of a licence rather than its name
@@ -91,8 +92,8 @@ def project_metadata(file: str, pyproject: bytes) -> Metadata | None:
 
     try:
         project = tomli.loads(pyproject.decode("utf-8")).get("project")
-    except (ValueError, RecursionError):
-        raise MetadataUnusable(file, "its pyproject.toml cannot be read") from None
+    except malformed() as error:
+        raise MetadataUnusable(file, f"its pyproject.toml cannot be read ({reason_of(error)})") from None
     if not isinstance(project, dict):
         return None
     try:
@@ -124,8 +125,8 @@ def wheel_metadata(path: Path) -> Metadata:
     """The metadata of a verified wheel on disk. Raises MetadataUnusable and OSError."""
     try:
         data = read_metadata_file(path)
-    except ValueError as error:
-        raise MetadataUnusable(path.name, str(error)) from None
+    except malformed() as error:
+        raise MetadataUnusable(path.name, reason_of(error)) from None
     return parse_metadata(path.name, data)
 
 
@@ -194,7 +195,7 @@ def _parsed(text: str) -> Requirement | None:
 
     try:
         return parse(text)
-    except (InvalidRequirement, RecursionError):
+    except InvalidRequirement:
         return None
 
 

@@ -54,11 +54,11 @@ def same_version(one: str, other: str) -> bool:
     """Whether two spellings are the same version (PEP 440)."""
     if one == other:
         return True
-    from packaging.version import InvalidVersion, Version
+    from packaging.version import Version
 
     try:
         return Version(one) == Version(other)
-    except InvalidVersion:
+    except ValueError:
         return False
 
 

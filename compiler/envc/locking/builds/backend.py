@@ -13,6 +13,7 @@ import msgspec
 from envc.locking.builds.errors import BadSource, BuildFailed
 from envc.locking.builds.origin import Origin
 from envc.model.record import MTIME
+from envc_solvers.malformed import malformed, reason_of
 
 # A project without a [build-system] is built by setuptools in the legacy way (PEP 517, "Source trees").
 _LEGACY = ("setuptools.build_meta:__legacy__", ("setuptools>=40.8.0",))
@@ -56,8 +57,8 @@ def build_system(origin: Origin) -> BuildSystem:
         if "build-system" not in document:
             return BuildSystem(*_LEGACY)
         table = msgspec.convert(document["build-system"], _Table)
-    except (ValueError, RecursionError, msgspec.ValidationError) as error:
-        raise BadSource(origin.label, f"its [build-system] table is invalid: {str(error)[:300]}") from None
+    except malformed() as error:
+        raise BadSource(origin.label, f"its [build-system] table is invalid: {reason_of(error)}") from None
     return BuildSystem(table.build_backend, tuple(table.requires), tuple(table.backend_path))
 
 

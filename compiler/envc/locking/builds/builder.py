@@ -21,6 +21,7 @@ from envc.model.digest import Sha256, sha256
 from envc.model.graph import Build, BuildRequirement
 from envc.system.atomic_file import write_file
 from envc_solvers.errors import MetadataUnusable
+from envc_solvers.malformed import malformed
 from envc_solvers.pypi.language.requirement import InvalidRequirement, Metadata, Requirement, parse
 from envc_solvers.target import Python, Target
 
@@ -189,7 +190,7 @@ class Builder:
     ) -> Built | None:
         try:
             build = msgspec.json.decode(self._record_path(origin, machine).read_bytes(), type=Build)
-        except (OSError, msgspec.DecodeError):
+        except malformed(OSError):
             return None
         if (build.identity, build.python, build.packages) != (origin.identity, machine.key, packages):
             return None

@@ -15,6 +15,7 @@ from envc.model.graph import Build, SourceFile
 from envc.shipping.unpack.tars import open_tar
 from envc.shipping.unpack.zips import Limits, open_zip
 from envc.system.single_stream import Compression
+from envc_solvers.malformed import malformed, reason_of
 
 # The limits for unpacking a source distribution: far more than any sdist needs, and far less than a disk holds.
 LIMITS = Limits(entries=100_000, unpacked=4 << 30, ratio=200, free=64 << 20)
@@ -91,8 +92,8 @@ class Archive(msgspec.Struct, frozen=True):
                     if member.size > _LARGEST_TEXT:
                         raise ValueError(f"its {name} is too large")
                     return tar.read(member)
-            except ValueError as error:
-                raise BadSource(self.file, str(error)) from None
+            except malformed() as error:
+                raise BadSource(self.file, reason_of(error)) from None
 
     def unpack(self, folder: Path) -> Path:
         folder.mkdir()
@@ -102,8 +103,8 @@ class Archive(msgspec.Struct, frozen=True):
                 top = unpack(stream, folder)
             except FileExistsError as error:
                 raise BadSource(self.file, f"it holds {Path(error.filename).name!r} twice") from None
-            except (ValueError, NotADirectoryError) as error:
-                raise BadSource(self.file, str(error)) from None
+            except malformed(NotADirectoryError) as error:
+                raise BadSource(self.file, reason_of(error)) from None
         return folder / top / self.subdirectory
 
     def described(self, build: Build) -> Build:

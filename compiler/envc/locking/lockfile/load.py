@@ -30,6 +30,7 @@ from envc.model.graph import (
 from envc.model.hidden import HIDDEN
 from envc.model.limits import LOCK_BYTES
 from envc.model.lock_lines import LockedInput
+from envc_solvers.malformed import malformed, reason_of
 
 # Ids, names, versions, builds and layouts become parts of paths. None of them can contain an address.
 _ID = re.compile(r"[a-z]+:[A-Za-z0-9._-]+(?:@[A-Za-z0-9._+!~=:-]+)?")
@@ -63,8 +64,8 @@ def loads(text: str, path: Path | None = None) -> LockGraph:
         raw: dict[str, Any] = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         raise LockFileError(path, f"not TOML: {error}", _RESTORE) from None
-    except RecursionError:
-        raise LockFileError(path, "is nested too deeply", _RESTORE) from None
+    except malformed() as error:
+        raise LockFileError(path, reason_of(error), _RESTORE) from None
     _check_version(raw.get("version"), path)
     try:
         document = msgspec.convert(raw, LockDocument)

@@ -122,7 +122,10 @@ def _name_of(entry: object, kind: DependencyKind) -> str:
 
 def _name(text: str, kind: DependencyKind) -> str:
     if kind == "conda":
-        return text.rpartition("::")[2].replace("=", " ").replace("<", " ").replace(">", " ").split()[0].lower()
+        words = text.rpartition("::")[2].replace("=", " ").replace("<", " ").replace(">", " ").split()
+        if not words:
+            raise UsageError(f"{text!r} names no package", "write name >=version")
+        return words[0].lower()
     try:
         return parse(text).name
     except InvalidRequirement:

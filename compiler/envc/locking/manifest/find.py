@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from envc.context import user_path
 from envc.errors import UsageError
+from envc_solvers.malformed import malformed
 
 PYPROJECT = "pyproject.toml"
 PYPROJECT_PREFIX = ("tool", "envc")
@@ -19,7 +21,7 @@ def find_manifest(argument: str | None, environ: Mapping[str, str], cwd: Path) -
     """
     for origin, text in (("", argument), ("ENVC_MANIFEST: ", environ.get("ENVC_MANIFEST"))):
         if text:
-            return _named(cwd / Path(text).expanduser(), origin)
+            return _named(cwd / user_path(text, f"{origin}the manifest"), origin)
     for folder in (cwd, *cwd.parents):
         found = _in_folder(folder)
         if found is not None:
@@ -67,6 +69,6 @@ def _has_table(pyproject: Path) -> bool:
 
     try:
         tool = tomli.loads(text).get("tool")
-    except tomli.TOMLDecodeError:
+    except malformed():
         return "[tool.envc" in text
     return isinstance(tool, dict) and "envc" in tool

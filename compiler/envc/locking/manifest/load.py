@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from envc.errors import ManifestError, Mistake, UsageError
 from envc.locking.manifest.find import PYPROJECT, PYPROJECT_PREFIX
 from envc.model.limits import MANIFEST_BYTES
+from envc_solvers.malformed import malformed, reason_of
 
 if TYPE_CHECKING:
     from envc.model.manifest import KeyPath, Manifest
@@ -55,8 +56,8 @@ def parse_manifest(text: str, path: Path) -> Manifest:
         from envc.locking.manifest.explain import explain_syntax
 
         raise explain_syntax(text, path, error) from None
-    except RecursionError:
-        raise ManifestError(path, (Mistake((), "is nested too deeply"),)) from None
+    except malformed() as error:
+        raise ManifestError(path, (Mistake((), reason_of(error)),)) from None
     prefix: KeyPath = ()
     if path.name == PYPROJECT:
         prefix = PYPROJECT_PREFIX

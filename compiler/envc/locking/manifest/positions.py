@@ -12,6 +12,7 @@ from bisect import bisect_left
 import tomli
 
 from envc.model.manifest import KeyPath
+from envc_solvers.malformed import malformed
 
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
@@ -166,7 +167,7 @@ class Positions:
                 raw = self._match(_STRING)
                 try:
                     part = tomli.loads(f"key = {raw}")["key"]
-                except tomli.TOMLDecodeError as error:
+                except malformed() as error:
                     raise _Lost from error
             else:
                 part = self._match(_BARE)

@@ -15,8 +15,12 @@ MINORS: dict[Implementation, tuple[tuple[int, int], ...]] = {
     "pypy": tuple((3, minor) for minor in range(8, 13)),
 }
 
-_VERSION = re.compile(r"(?P<pypy>pypy)?(?P<minor>3\.(?:0|[1-9]\d?))(?P<patch>\.(?:0|[1-9]\d*))?(?P<threads>t)?")
-_EXACT = re.compile(r"==(?P<major>\d+)\.(?P<minor>\d+)\.(?P<patch>\d+|\*)")  # as `parse_python` writes versions
+_VERSION = re.compile(
+    r"(?P<pypy>pypy)?(?P<minor>3\.(?:0|[1-9][0-9]?))(?P<patch>\.(?:0|[1-9][0-9]{0,3}))?(?P<threads>t)?"
+)
+_EXACT = re.compile(
+    r"==(?P<major>[0-9]{1,9})\.(?P<minor>[0-9]{1,9})\.(?P<patch>[0-9]{1,9}|\*)"
+)  # as `parse_python` writes versions
 _MOST_PATCHES = 100  # of one minor; no Python has had more than about 20
 _FORMS = 'write "3.12", "3.12.7", "3.13t", "pypy3.10" or a range such as ">=3.11,<3.13"'
 

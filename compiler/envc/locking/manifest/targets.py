@@ -13,10 +13,10 @@ from envc_solvers.target import PLATFORMS, Family, Target, default_target
 
 # Per floor: the form of its value (a regular expression), an example, and the families of systems that have it.
 _FLOORS: Mapping[str, tuple[str, str, tuple[Family, ...]]] = {
-    "glibc": (r"\d+\.\d+", "2.28", ("linux",)),
-    "musl": (r"\d+\.\d+", "1.2", ("linux",)),
-    "macos": (r"\d+(\.\d+)?", "13.0", ("macos",)),
-    "cuda": (r"\d+(\.\d+)?", "12.4", ("linux", "windows")),
+    "glibc": (r"[0-9]{1,3}\.[0-9]{1,3}", "2.28", ("linux",)),
+    "musl": (r"[0-9]{1,3}\.[0-9]{1,3}", "1.2", ("linux",)),
+    "macos": (r"[0-9]{1,3}(\.[0-9]{1,3})?", "13.0", ("macos",)),
+    "cuda": (r"[0-9]{1,3}(\.[0-9]{1,3})?", "12.4", ("linux", "windows")),
     "archspec": (r"[a-z0-9_]+", "x86_64_v2", ("linux", "macos", "windows")),
 }
 

@@ -85,9 +85,9 @@ def _ids_of(variants: set[Variant], previous: LockGraph | None) -> dict[Variant,
 
 
 def _version_order(version: str) -> tuple[int, Version | str]:
-    from packaging.version import InvalidVersion, Version
+    from packaging.version import Version
 
     try:
         return (1, Version(version))
-    except InvalidVersion:
+    except ValueError:
         return (0, version)

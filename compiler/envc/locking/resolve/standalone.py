@@ -76,7 +76,7 @@ def _kept(preference: StandalonePreference, python: Python, exclude_newer: int |
 
     The table need not list it any more: it has only the newest build of each version.
     """
-    if preference.locked is None or preference.requested is not None:
+    if preference.locked is None or preference.requested is not None or len(preference.locked.artifacts) != 1:
         return None
     kept = StandalonePython.of_locked(preference.locked, python.implementation)
     is_allowed = exclude_newer is None or (kept.uploaded is not None and kept.uploaded < exclude_newer)

@@ -27,6 +27,7 @@ from envc.shipping.machine.floors import check_floors, check_platform, machine_o
 from envc.shipping.machine.interpreter import HostPython, Interpreter
 from envc.shipping.prefix.venv import STATE, make_prefix
 from envc.shipping.store.blobs import Blobs, Ranges
+from envc_solvers.malformed import malformed
 from envc_solvers.target import PLATFORMS, Python, parse_python_key
 
 if TYPE_CHECKING:
@@ -369,7 +370,7 @@ def _is_made(prefix: Path, state: Prefix, cache: Path) -> bool:
             if msgspec.json.decode(stream.read(), type=Prefix) != state:
                 return False
             owner = os.fstat(stream.fileno()).st_uid
-    except (OSError, msgspec.DecodeError):
+    except malformed(OSError):
         return False
     if os.name != "posix" or owner in (os.geteuid(), 0):
         return True

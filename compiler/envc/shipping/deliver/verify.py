@@ -28,6 +28,7 @@ from envc.shipping.store.own_blobs import OwnBlobs
 from envc.shipping.store.records import get_lock, get_pointer, get_record
 from envc.shipping.unpack.conda_meta import InstalledPath, is_meta
 from envc.system.cores import usable_cores
+from envc_solvers.malformed import malformed
 
 Check = Callable[[], object]
 
@@ -216,7 +217,7 @@ def _prefix_state(prefix: Path) -> tuple[Prefix, Record]:
         raise NotAPrefix(prefix, "envc did not make it") from None
     except OSError as error:
         raise NotAPrefix(prefix, error.strerror or "it cannot be read") from None
-    except msgspec.DecodeError:
+    except malformed():
         raise NotAPrefix(prefix, f"its {PREFIX} is damaged") from None
     if sha256(text) != state.record:
         raise NotAPrefix(prefix, f"its {RECORD} is not the record that it was made from")

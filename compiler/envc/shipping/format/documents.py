@@ -8,6 +8,7 @@ import msgspec
 
 from envc.model.decoders import decode
 from envc.shipping.format.errors import CorruptBlob
+from envc_solvers.malformed import malformed, reason_of
 
 Document = TypeVar("Document")
 
@@ -25,5 +26,5 @@ def decode_json(text: bytes, form: type[Document], what: str) -> Document:
     """A value of that type. Raises CorruptBlob for anything else, including text that is nested too deeply."""
     try:
         return decode(text, form)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CorruptBlob(what, f"cannot be read as {form.__name__} ({error})") from None
+    except malformed() as error:
+        raise CorruptBlob(what, f"cannot be read as {form.__name__} ({reason_of(error)})") from None

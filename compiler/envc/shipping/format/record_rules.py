@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
 
@@ -13,6 +14,9 @@ from envc.model.record import RECORD_FORMAT, Record, RecordObject
 from envc.shipping.format.errors import CorruptBlob
 from envc.shipping.format.paths import check_layout, check_names, check_path
 from envc_solvers.target import PLATFORMS, parse_python_key
+
+_FLOOR = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
+_LEVEL = re.compile(r"[a-z0-9_]+")
 
 
 def check_record(record: Record, what: str) -> None:
@@ -28,6 +32,7 @@ def check_record(record: Record, what: str) -> None:
         _check_objects(record)
         _check_paths(record)
         _check_names(record)
+        check_requirements(record.requirements)
         if _environment_id(record) != record.environment:
             raise ValueError("its objects are not those of the environment that it names")
     except ValueError as error:
@@ -61,6 +66,13 @@ def _check_names(record: Record) -> None:
     if platform is not None:  # otherwise its id is wrong, too
         for part in record.objects:
             check_names(part.index.members, platform.family)
+
+
+def check_requirements(requirements: Mapping[str, str]) -> None:
+    """Raise ValueError unless the requirements on a machine are versions, or the name of a CPU level."""
+    for name, value in requirements.items():
+        if not (_LEVEL if name == "archspec" else _FLOOR).fullmatch(value):
+            raise ValueError(f"it requires {name[:40]!r} {value[:40]!r}, which is not a version")
 
 
 def winners(objects: Sequence[RecordObject]) -> dict[str, Sha256]:

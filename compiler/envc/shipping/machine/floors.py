@@ -20,11 +20,11 @@ from envc.shipping.machine.interpreter import HostPython, Interpreter, find_inte
 from envc_solvers.target import PLATFORMS, Python
 
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}  # PEP 513, 571, 599
-_PLATFORM = re.compile(r"(manylinux|musllinux|macosx)_(\d+)_(\d+)_")  # PEP 600, 656
+_PLATFORM = re.compile(r"(manylinux|musllinux|macosx)_([0-9]{1,9})_([0-9]{1,9})_")  # PEP 600, 656
 _NAMES = {"manylinux": "glibc", "musllinux": "musl", "macosx": "macos"}
 _VIRTUAL = {"__glibc": "glibc", "__osx": "macos", "__cuda": "cuda", "__archspec": "archspec"}
 _DEPEND = re.compile(r"(__\w+)\s*(.*)")
-_AT_LEAST = re.compile(r"\s*(?:>=|==?|~=|>)?\s*(\d+(?:\.\d+)*)")  # one bound, after a comma or a bar
+_AT_LEAST = re.compile(r"\s*(?:>=|==?|~=|>)?\s*([0-9]{1,9}(?:\.[0-9]{1,9})*)")  # one bound, after a comma or a bar
 _ARCHSPEC = re.compile(r"__archspec\s*(?:=?=?\s*1(?:\.\*)?)(?:\s+|=)([a-z0-9_]+)")
 
 Version = tuple[int, ...]
@@ -202,7 +202,7 @@ def _suffices(name: str, has: str, needs: str) -> bool:
 
 
 def _version(text: str) -> Version:
-    return tuple(int(part) for part in text.split(".") if part.isdigit())
+    return tuple(int(part) for part in text.split(".") if part.isdecimal())
 
 
 def _padded(text: str) -> Version:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Final
 
 import msgspec
 
+from envc.context import user_path
 from envc.errors import SeveralLines
 from envc.model.digest import sha256
 from envc.model.kinds import InterpreterKind, OwnInterpreterKind
 from envc.shipping.machine import probe
+from envc_solvers.malformed import malformed
 from envc_solvers.target import PLATFORMS, Platform, Python
 
 HOST: Final = "host"  # the kind of an interpreter that is not part of the environment
@@ -135,7 +138,7 @@ def find_host_python(python: Python, environ: Mapping[str, str], cache: Path | N
     required = _python_text(python)
     chosen = environ.get("ENVC_PYTHON")
     if chosen:
-        host = describe(Path(chosen).expanduser(), cache)
+        host = describe(user_path(chosen, "the interpreter"), cache)
         if host is None or not host.serves(python):
             raise NoInterpreter(required, (f"{host.text if host else 'nothing'} in ENVC_PYTHON, {chosen}",))
         return host
@@ -185,7 +188,7 @@ def describe(executable: Path, cache: Path | None = None) -> HostPython | None:
     if note is not None:
         try:
             return msgspec.json.decode(note.read_bytes(), type=HostPython)
-        except (OSError, msgspec.DecodeError):
+        except malformed(OSError):
             pass
     import subprocess
 
@@ -196,7 +199,9 @@ def describe(executable: Path, cache: Path | None = None) -> HostPython | None:
             [executable, "-I", probe.__file__], capture_output=True, timeout=_TIMEOUT, check=True, env=environ
         ).stdout
         host = msgspec.json.decode(answer, type=HostPython)
-    except (OSError, subprocess.SubprocessError, msgspec.DecodeError):
+    except malformed(OSError, subprocess.SubprocessError):
+        return None
+    if not re.fullmatch(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}", host.version):
         return None
     # A shim may start another interpreter tomorrow without changing itself, so only real executables are cached.
     if note is not None and Path(host.executable).resolve() == executable.resolve():

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from envc.errors import EnvcError
+from envc_solvers.malformed import malformed, reason_of
 
 _WINDOWS_FOLDERS = ("", "Library/mingw-w64/bin", "Library/usr/bin", "Library/bin", "Scripts", "bin")
 _SCRIPTS = "etc/conda/activate.d"
@@ -40,8 +41,10 @@ def variables(prefix: Path) -> dict[str, str]:
     for path in _sorted(prefix / _VARIABLES, ""):
         try:
             values = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise EnvcError(f"{path} cannot be read: {error}") from None
+        except OSError as error:
+            raise EnvcError(f"{path} cannot be read: {error.strerror or error}") from None
+        except malformed() as error:
+            raise EnvcError(f"{path} cannot be read: {reason_of(error)}") from None
         for key, value in values.items():
             if not key or "=" in key or "\0" in f"{key}{value}":
                 raise EnvcError(f"{path} sets {key[:40]!r} with a name or value that no variable can have")

@@ -19,6 +19,7 @@ from envc.model.progress import Progress
 from envc.model.record import Member, ObjectIndex, content_digest
 from envc.shipping.format.object_index import ReadRange
 from envc.system.atomic_folder import publish_folder
+from envc_solvers.malformed import malformed
 
 _FILES = "files"
 MEMBERS = "members.json"  # processes that use the folder hold `system.locks.in_use` on it
@@ -61,7 +62,7 @@ def _is_whole(folder: Path, content: Sha256) -> bool:
     try:
         members = msgspec.json.decode((folder / MEMBERS).read_bytes(), type=tuple[Member, ...])
         return content_digest(members) == content and all(_is_unchanged(files / each.path, each) for each in members)
-    except (OSError, msgspec.DecodeError):
+    except malformed(OSError):
         return False
 
 

@@ -29,7 +29,7 @@ from envc.shipping.format.decode import read_object
 from envc.shipping.format.documents import canonical_json, decode_json
 from envc.shipping.format.errors import CorruptBlob, MissingBlob
 from envc.shipping.format.paths import RESERVED
-from envc.shipping.format.record_rules import check_record
+from envc.shipping.format.record_rules import check_record, check_requirements
 from envc.shipping.store.keys import object_key
 from envc.shipping.store.records import MAX_POINTER, MAX_RECORD
 from envc.system.buffers import Owned
@@ -102,6 +102,10 @@ def _check_card(card: StepCard, record: Record, texts: dict[str, bytes], own: Ob
     """Raise CorruptBlob unless the environment's own files are consistent and in permitted places."""
     if card.format != CARD_FORMAT:
         raise CorruptBlob(what, f"has a card of format {card.format}; this envc reads {CARD_FORMAT}", "upgrade envc")
+    try:
+        check_requirements(card.floors or {})
+    except ValueError as error:
+        raise CorruptBlob(what, f"has a card that is wrong: {error}") from None
     if own.artifact != own.content:
         raise CorruptBlob(what, "does not name its own files by their content")
     if texts[RECORD_PATH] != canonical_json(record) or sha256(texts[RECORD_PATH]) != card.record:

@@ -8,6 +8,7 @@ import re
 from envc.model.digest import Sha256
 from envc.shipping.format.paths import check_layout, is_windows_device
 from envc.system.drafts import is_hex
+from envc_solvers.malformed import reason_of
 
 _KEY = re.compile(r"[A-Za-z0-9_%+@=-][A-Za-z0-9._%+@=-]{0,254}")
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
@@ -112,7 +113,10 @@ def escape(name: str) -> str:
 
     Raises ValueError for an empty name, and for a name that is too long for a file name.
     """
-    text = "".join(c if c in _PLAIN else _percent(c) for c in name)
+    try:
+        text = "".join(c if c in _PLAIN else _percent(c) for c in name)
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{name[:80]!r} cannot name something in a store: {reason_of(error)}") from None
     if text.startswith(".") or is_windows_device(text):
         text = _percent(text[0]) + text[1:]
     if text.endswith("."):

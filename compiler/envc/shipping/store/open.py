@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from envc.context import user_path
 from envc.shipping.store.blobs import Blobs
 
 
@@ -23,7 +24,7 @@ def open_store(place: str | Path, environ: Mapping[str, str] | None = None, *, i
 
         return FolderBlobs(place, init=init)
     if not _URL.match(place):
-        return open_store(Path(place).expanduser(), init=init)
+        return open_store(user_path(place, "the store"), init=init)
     url = urlsplit(place)
     if url.scheme in ("file", "local"):
         from urllib.request import url2pathname

@@ -49,6 +49,7 @@ from envc.shipping.unpack.tars import Tar, TarMember, open_tar
 from envc.shipping.unpack.zips import Limits, open_zip
 from envc.system.zip_directory import STORED, ZipMember
 from envc.system.zip_reader import ZipArchive
+from envc_solvers.malformed import malformed, reason_of
 
 ANY = "any"  # the layout of packages whose files do not depend on the folders of Python
 _METADATA = "metadata.json"
@@ -67,8 +68,8 @@ def open_conda(
         try:
             info, content = _open(path, file, limits or Limits(), stack)
             package = _Reader(file, layout, artifact, path.stat().st_size, info, content, limits or Limits()).read()
-        except ValueError as error:
-            raise BadPackage(file, str(error)) from None
+        except malformed() as error:
+            raise BadPackage(file, reason_of(error)) from None
         yield package
 
 
@@ -107,8 +108,8 @@ def _check_format(archive: ZipArchive, info: ZipMember | None, limits: Limits) -
         raise ValueError(f"it has no {_METADATA}")
     try:
         stated = decode(archive.read(info), _Format).conda_pkg_format_version
-    except msgspec.DecodeError as error:
-        raise ValueError(f"its {_METADATA} cannot be read ({error})") from None
+    except malformed() as error:
+        raise ValueError(f"its {_METADATA} cannot be read ({reason_of(error)})") from None
     if stated != 2:
         raise ValueError(f"it has conda package format {stated}; this envc reads 2")
 

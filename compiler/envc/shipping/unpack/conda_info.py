@@ -19,6 +19,7 @@ from envc.shipping.format.paths import check_path
 from envc.shipping.unpack.conda_meta import FileMode
 from envc.shipping.unpack.launchers import EntryPoint, parse_entry_point
 from envc.shipping.unpack.placeholders import check_placeholder
+from envc_solvers.malformed import malformed, reason_of
 
 LEGACY_PLACEHOLDER = "/opt/anaconda1anaconda2anaconda3"  # for a `has_prefix` that names none (conda.base.constants)
 _HEX = re.compile(r"[0-9a-f]{64}").fullmatch
@@ -207,5 +208,5 @@ def _lines(data: bytes, name: str) -> list[str]:
 def _decode(data: bytes, form: type[V], name: str) -> V:
     try:
         return decode(data, form)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"info/{name} cannot be read ({error})") from None
+    except malformed() as error:
+        raise ValueError(f"info/{name} cannot be read ({reason_of(error)})") from None

@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from envc.shipping.format.paths import fold
+from envc_solvers.malformed import malformed, reason_of
 
 FOLDER = "conda-meta"
 HISTORY = f"{FOLDER}/history"  # conda recognises an environment by this file
@@ -158,5 +159,5 @@ V = TypeVar("V")
 def _decode(decoder: msgspec.json.Decoder[V], data: bytes) -> V:
     try:
         return decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"its prefix record cannot be read ({error})") from None
+    except malformed() as error:
+        raise ValueError(f"its prefix record cannot be read ({reason_of(error)})") from None

@@ -16,12 +16,12 @@ import re
 import tokenize
 import zipfile
 from configparser import ConfigParser
-from configparser import Error as ConfigError
 from typing import Literal
 
 import msgspec
 
 from envc.shipping.unpack.layout import Machine
+from envc_solvers.malformed import FOREIGN, malformed, reason_of
 
 # Prints the folder of the file that is run, or nothing. Only links need a program, which `command -p` finds where the
 # system keeps its own. An old bash needs both parentheses around a pattern. Python reads this as part of a string.
@@ -77,8 +77,8 @@ def parse_entry_points(text: str) -> tuple[EntryPoint, ...]:
     reader.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
     try:
         reader.read_string(text)
-    except ConfigError as error:
-        raise ValueError(f"entry_points.txt cannot be read: {str(error).splitlines()[0]}") from None
+    except malformed(*FOREIGN) as error:
+        raise ValueError(f"entry_points.txt cannot be read: {reason_of(error)}") from None
     found: dict[str, EntryPoint] = {}
     kinds: tuple[Literal["console", "gui"], ...] = ("console", "gui")
     for kind in kinds:
@@ -164,7 +164,7 @@ def _docstring_line(source: bytes) -> int | None:
             if token.type == tokenize.STRING and re.match(r"[rRuU]?['\"]", token.string):
                 return token.start[0] - 1
             return None
-    except (tokenize.TokenError, SyntaxError, UnicodeDecodeError):
+    except malformed(*FOREIGN, tokenize.TokenError):
         pass  # invalid for this version of Python; the script may be for another one
     return None
 

@@ -28,6 +28,7 @@ from envc.shipping.unpack.tars import open_tar
 from envc.shipping.unpack.zips import Limits, open_zip
 from envc.system.single_stream import Compression
 from envc.system.zip_reader import BadMember
+from envc_solvers.malformed import malformed, reason_of
 
 _SITE = re.compile(r"(?:lib/(?:python|pypy)3\.\d+t?|Lib)/site-packages/")
 _RECORD = re.compile(r".*/site-packages/[^/]+\.dist-info/RECORD")
@@ -75,8 +76,8 @@ def open_standalone(path: Path, file: str, limits: Limits | None = None) -> Iter
         try:
             files = _read(stream, file, limits or Limits(), stack)
             contents = _contents(file, files)
-        except (ValueError, csv.Error) as error:
-            raise BadArtifact(file, str(error)) from None
+        except malformed() as error:
+            raise BadArtifact(file, reason_of(error)) from None
         try:
             yield contents
         except BadMember as error:

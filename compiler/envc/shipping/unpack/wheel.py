@@ -7,14 +7,15 @@ read once, while the object is written; `Wheel.check` then compares their digest
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
-from packaging.version import InvalidVersion, Version
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import Version
 
 from envc.fetch.pypi.metadata import parse_metadata
 from envc.model.digest import sha256
@@ -38,6 +39,7 @@ from envc.shipping.unpack.zips import Limits, open_zip
 from envc.system.zip_directory import ZipMember
 from envc.system.zip_reader import BadMember
 from envc_solvers.errors import MetadataUnusable
+from envc_solvers.malformed import malformed, reason_of
 from envc_solvers.pypi.language.requirement import Metadata
 
 INSTALLER = b"envc\n"  # content of the INSTALLER file (PEP 376)
@@ -64,8 +66,8 @@ def open_wheel(path: Path, file: str, layout: str, limits: Limits | None = None)
             wheel = _Reader(stream, file, parse_layout(layout), limits or Limits()).read()
         except MetadataUnusable as error:
             raise BadWheel(file, error.reason) from None
-        except ValueError as error:
-            raise BadWheel(file, str(error)) from None
+        except malformed() as error:
+            raise BadWheel(file, reason_of(error)) from None
         try:
             yield wheel
         except BadMember as error:
@@ -135,10 +137,9 @@ class _Reader:
         from email.parser import HeaderParser
 
         stated = str(HeaderParser().parsestr(self._text(path)).get("Wheel-Version", "")).strip()
-        major, _, minor = stated.partition(".")
-        if not (major.isdigit() and minor.isdigit()):
+        if not re.fullmatch(r"[0-9]{1,9}\.[0-9]{1,9}", stated):
             raise ValueError(f"its Wheel-Version {stated[:40]!r} cannot be read")
-        if int(major) != 1:
+        if int(stated.partition(".")[0]) != 1:
             raise ValueError(f"it is of wheel format {stated}, and this envc reads 1.x")
 
     def _check_listed(self, rows: dict[str, Row], dist_info: str) -> None:
@@ -260,8 +261,8 @@ class _Reader:
 def _parse_file_name(file: str) -> tuple[str, Version]:
     try:
         name, version, _, _ = parse_wheel_filename(file)
-    except (InvalidWheelFilename, InvalidVersion) as error:
-        raise ValueError(str(error)) from None
+    except ValueError as error:
+        raise ValueError(reason_of(error)) from None
     return name, version
 
 
@@ -274,5 +275,5 @@ def _is_version(text: str, version: Version) -> bool:
     """Whether a text is that version. Folder names may use an underscore for a hyphen (PEP 427, "Escaping")."""
     try:
         return Version(text.replace("_", "-")) == version or Version(text) == version
-    except InvalidVersion:
+    except ValueError:
         return False

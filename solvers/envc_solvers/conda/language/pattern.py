@@ -6,10 +6,13 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
+from envc_solvers.malformed import malformed, reason_of
+
 _LONGEST = 256  # characters
 _MOST_REPEATS = 6  # repeats in one expression: matching takes at most about (length of the text) ** repeats steps
 _REPEATED_GROUP = re.compile(r"\)[*+?{]")
 _BACK_REFERENCE = re.compile(r"\\[1-9]|\(\?")
+_SET_OPERATION = re.compile(r"\[\^?\]?[^]]*?(?:\[|--|&&|~~|\|\|)")  # `re` warns that it may read these as sets of sets
 
 Predicate = Callable[[str], bool]
 
@@ -47,10 +50,12 @@ def _compile_regex(text: str) -> Predicate:
     # Repeated groups make matching exponential. Without them and without back references it is polynomial.
     if len(text) > _LONGEST or _REPEATED_GROUP.search(text) or _BACK_REFERENCE.search(text):
         raise ValueError("this regular expression is too complicated")
+    if _SET_OPERATION.search(text):
+        raise ValueError("this regular expression has a set with [, --, &&, ~~ or || in it")
     if sum(map(text.count, "*+{?")) > _MOST_REPEATS:
         raise ValueError("this regular expression repeats too much")
     try:
         expression = re.compile(text)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"this regular expression is malformed ({error})") from None
+    except malformed(re.error) as error:
+        raise ValueError(f"this regular expression is malformed ({reason_of(error)})") from None
     return lambda candidate: expression.match(candidate) is not None

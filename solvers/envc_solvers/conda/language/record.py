@@ -14,11 +14,12 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from envc_solvers.errors import SolverError
+from envc_solvers.malformed import malformed, reason_of
 
 Noarch = Literal["", "python", "generic"]
 
 _SECONDS = 253_402_300_800  # the year 10000 in seconds; smaller timestamps are seconds, as in old repodata
-_LARGEST = 1 << 53  # bytes of a file, and milliseconds; larger numbers are certainly wrong
+_LARGEST = 1 << 53  # bytes of a file; larger numbers are certainly wrong
 _MOST_WORDS = 1_000  # depends or constrains of one record
 # File name, version, build, sha256 and md5 in one match, because every record is checked. File names become parts of
 # URLs and paths, the other texts are shown to users, and none may look like a path.
@@ -88,7 +89,7 @@ def decode_records(data: bytes | memoryview, channel: str, subdir: str) -> list[
         named = _ALL.decode(data)
     except msgspec.ValidationError:
         named = _decode_each(data, channel, subdir)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except malformed() as error:
         raise RecordUnusable(channel, subdir, _file_at(data, error), "it is not JSON") from None
     sane, place = _SANE, force_setattr  # this loop takes as long as decoding, so every name lookup counts
     for file, record in named.items():
@@ -104,7 +105,7 @@ def decode_records(data: bytes | memoryview, channel: str, subdir: str) -> list[
             f"{file}\n{record.version}\n{record.build}\n{record.sha256}\n{record.md5}"
         ):
             raise RecordUnusable(channel, subdir, file, _complaint(record))
-        if not 0 <= record.size < _LARGEST or not 0 <= record.timestamp < _LARGEST * 1000:
+        if not 0 <= record.size < _LARGEST or not 0 <= record.timestamp < _SECONDS * 1000:
             raise RecordUnusable(channel, subdir, file, "its size or timestamp is out of range")
         site = record.python_site_packages_path
         if site and not is_site_folder(site):
@@ -148,13 +149,13 @@ def _decode_each(data: bytes | memoryview, channel: str, subdir: str) -> dict[st
     """Decode the records one by one, because some have fields of unexpected types."""
     try:
         raw = _EACH.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except malformed() as error:
         raise RecordUnusable(channel, subdir, _file_at(data, error), "it is not an object of records") from None
     named = {}
     for file, entry in raw.items():
         try:
             named[file] = _ONE.decode(entry)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except malformed():
             named[file] = _decode_odd(entry, channel, subdir, file)
     return named
 
@@ -166,8 +167,8 @@ def _decode_odd(entry: msgspec.Raw, channel: str, subdir: str, file: str) -> Rec
         if not isinstance(given, dict):
             raise ValueError("it is not an object")
         return _odd_record(given)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise RecordUnusable(channel, subdir, file, str(error)) from None
+    except malformed() as error:
+        raise RecordUnusable(channel, subdir, file, reason_of(error)) from None
 
 
 def _odd_record(given: dict[object, object]) -> Record:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, MutableMapping
 
 import msgspec
 
+from envc_solvers.malformed import FOREIGN, malformed
 from envc_solvers.pypi.language.requirement import PARSER_LOCK, canonicalize_name
 from envc_solvers.target import Python, Target
 
@@ -91,8 +92,7 @@ class Markers:
 
 
 def _evaluate(text: str, environment: dict[str, str]) -> Answer:
-    from packaging.markers import InvalidMarker, Marker, UndefinedComparison, UndefinedEnvironmentName
-    from packaging.version import InvalidVersion
+    from packaging.markers import Marker
 
     if not text:
         return Answer(True)
@@ -105,7 +105,7 @@ def _evaluate(text: str, environment: dict[str, str]) -> Answer:
             for extra in sorted(_mentioned_extras(text))
             if marker.evaluate({**environment, "extra": extra}) != default
         ]
-    except (InvalidMarker, UndefinedComparison, UndefinedEnvironmentName, InvalidVersion):
+    except malformed(*FOREIGN):
         return Answer(False)
     return Answer(default, tuple(exceptions))
 

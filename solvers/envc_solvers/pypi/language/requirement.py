@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from envc_solvers.malformed import parsed
+
 if TYPE_CHECKING:
     from packaging.markers import InvalidMarker
     from packaging.requirements import InvalidRequirement
@@ -34,6 +36,7 @@ __all__ = [
     "specifiers",
 ]
 
+_LONG = 600  # characters; int() accepts every number of fewer digits
 _SEPARATORS = re.compile(r"[-_.]+")
 _IDENTIFIER = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _HEAD = re.compile(rf"({_IDENTIFIER})[ \t]*(?:\[([^\[\]]+)\])?[ \t]*(.*)")
@@ -114,17 +117,21 @@ def parse(text: str) -> Requirement:
     plain = _parse_plain(text)
     if plain is not None:
         return plain
+    from packaging.requirements import InvalidRequirement
     from packaging.requirements import Requirement as Parsed
 
+    def read(text: str) -> Requirement:
+        found = Parsed(text)
+        return Requirement(
+            name=canonicalize_name(found.name),
+            specifier=str(found.specifier),
+            extras=tuple(sorted({canonicalize_name(extra) for extra in found.extras})),
+            marker=str(found.marker) if found.marker else "",
+            url=found.url or "",
+        )
+
     with PARSER_LOCK:
-        parsed = Parsed(text)
-    return Requirement(
-        name=canonicalize_name(parsed.name),
-        specifier=str(parsed.specifier),
-        extras=tuple(sorted({canonicalize_name(extra) for extra in parsed.extras})),
-        marker=str(parsed.marker) if parsed.marker else "",
-        url=parsed.url or "",
-    )
+        return parsed(read, text, InvalidRequirement)
 
 
 def _parse_plain(text: str) -> Requirement | None:
@@ -175,15 +182,21 @@ def canonical_marker(text: str) -> str:
     plain = _plain_marker(text)
     if plain is not None:
         return plain
-    from packaging.markers import Marker
+    from packaging.markers import InvalidMarker, Marker
 
     with PARSER_LOCK:
-        return str(Marker(text))
+        return parsed(lambda text: str(Marker(text)), text, InvalidMarker)
 
 
 @lru_cache(maxsize=65536)
 def specifiers(text: str) -> SpecifierSet:
     """The specifier set of a requirement or of a Requires-Python. Raises packaging's InvalidSpecifier."""
-    from packaging.specifiers import SpecifierSet
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-    return SpecifierSet(text)
+    def read(text: str) -> SpecifierSet:
+        found = SpecifierSet(text)
+        if len(text) > _LONG:
+            str(found)  # packaging parses numbers late
+        return found
+
+    return parsed(read, text, InvalidSpecifier)

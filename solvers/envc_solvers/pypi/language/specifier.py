@@ -12,10 +12,10 @@ from collections.abc import Collection
 from functools import lru_cache
 from math import inf
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 _CLAUSE = re.compile(r"\s*(===|~=|==|!=|<=|>=|<|>)\s*(\S+)\s*")
-_PLAIN = re.compile(r"[0-9]+(?:\.[0-9]+)*", re.ASCII)
+_PLAIN = re.compile(r"[0-9]{1,99}(?:\.[0-9]{1,99})*", re.ASCII)  # int() refuses more than 4,300 digits
 
 Release = tuple[int, ...]
 Place = tuple[int, tuple[float, ...]]  # epoch, and release without trailing zeros: the first things to be compared
@@ -76,7 +76,7 @@ def compile_specifier(specifier: str) -> tuple[Clause, ...] | None:
                     clause.prefix = clause.version.epoch, clause.version.release[:-1]
                 elif clause.plain is None:
                     clause._parsed = Version(text)
-            except InvalidVersion:
+            except ValueError:
                 return None
             if operator == "~=" and not (clause.prefix and clause.prefix[1]):
                 return None

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 _LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _LEGACY_GLIBC = {alias: (2, minor) for minor, alias in _LEGACY_MANYLINUX.items()}
 _PROJECT_NAME = re.compile(r"[\w\d._]+", re.UNICODE)
-_BUILD_TAG = re.compile(r"(\d+)(.*)")
-_MANYLINUX = r"manylinux_(\d+)_(\d+)_(.+)"
+_BUILD_TAG = re.compile(r"([0-9]+)(.*)")
+_MANYLINUX = r"manylinux_([0-9]{1,9})_([0-9]{1,9})_(.+)"
 _LEGACY = r"(manylinux(?:1|2010|2014))_(.+)"
-_MUSLLINUX = r"musllinux_(\d+)_(\d+)_(.+)"
-_MACOS = r"macosx_(\d+)_(\d+)_(.+)"
+_MUSLLINUX = r"musllinux_([0-9]{1,9})_([0-9]{1,9})_(.+)"
+_MACOS = r"macosx_([0-9]{1,9})_([0-9]{1,9})_(.+)"
 _IMPLEMENTATIONS = {"cp": "CPython", "pp": "PyPy", "py": "Python"}
 
 
@@ -189,7 +189,7 @@ def rank_names(name: str, source: str, names: Iterable[str], file_at: Callable[[
 
     `file_at` is called only for files that match, with their position on the page. It may return None for no file.
     """
-    from packaging.version import InvalidVersion, Version
+    from packaging.version import Version
 
     fits: dict[str, bool] = {}  # name part of a file: whether it spells this project
     versions: dict[str, Version | None] = {}  # text: parsed, None when malformed
@@ -211,7 +211,7 @@ def rank_names(name: str, source: str, names: Iterable[str], file_at: Callable[[
         if spelling not in versions:
             try:
                 versions[spelling] = Version(spelling)
-            except InvalidVersion:
+            except ValueError:
                 versions[spelling] = None
         version = versions[spelling]
         if version is not None:
@@ -227,7 +227,7 @@ def rank_names(name: str, source: str, names: Iterable[str], file_at: Callable[[
 
 def version_of(file: str, name: str) -> Version | None:
     """The version of that project in the name of a wheel or an sdist; None if there is none."""
-    from packaging.version import InvalidVersion, Version
+    from packaging.version import Version
 
     if file.endswith(".whl"):
         parts = file[:-4].split("-")
@@ -241,7 +241,7 @@ def version_of(file: str, name: str) -> Version | None:
             return None
     try:
         return Version(text)
-    except InvalidVersion:
+    except ValueError:
         return None
 
 

@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -26,6 +27,7 @@ from envc.shipping.store.backends.object_store import IN_FLIGHT, ObjectStoreBlob
 from envc.shipping.store.backends.store_retries import StoreRetries
 from envc.shipping.store.blobs import Listed, WriteTo, display_name
 from envc.shipping.store.keys import check_key, draft_key
+from envc_solvers.malformed import malformed
 
 T = TypeVar("T")
 
@@ -218,8 +220,9 @@ def _modified(info: dict[str, Any]) -> float:
         if isinstance(value, str):
             with suppress(ValueError):
                 value = datetime.fromisoformat(value)
-        if isinstance(value, datetime):
-            return value.timestamp()
-        if isinstance(value, int | float):
-            return float(value)
+        with suppress(*malformed()):
+            if isinstance(value, datetime):
+                return value.timestamp()
+            if isinstance(value, int | float) and isfinite(value):
+                return float(value)
     return time.time()

@@ -7,6 +7,7 @@ handled as for indexes, by the same client.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import BinaryIO, TypeVar
@@ -92,7 +93,7 @@ class WebBlobs:
     def size(self, key: str) -> int:
         def length(stream: Stream) -> int:
             text = stream.headers.get("content-length", "")
-            if not text.isdigit():
+            if not re.fullmatch(r"[0-9]{1,18}", text):
                 raise StoreError(self._name, f"does not state the size of {key}")
             return int(text)
 

@@ -1,0 +1,40 @@
+"""Groups of readers that share the time of a fuzzing run. The readers of most input have a group of their own."""
+
+from __future__ import annotations
+
+from tests.hostile.readers import READERS, Reader
+
+GROUPS: tuple[tuple[str, ...], ...] = (
+    ("tar",),
+    ("zip",),
+    ("project-page-json", "project-page-html"),
+    ("core-metadata-of-a-wheel", "pkg-info-of-an-sdist", "project-of-a-source", "metadata-in-a-wheel-read-by-ranges"),
+    ("wheel", "wheel-file", "script-of-a-wheel"),
+    ("record-of-a-wheel", "entry-points-txt", "link-json"),
+    ("conda-package-conda", "conda-package-tar-bz2", "end-of-a-conda-package-for-its-link-scripts"),
+    ("index-json", "paths-json", "has-prefix"),
+    ("sdist-tar", "sdist-zip", "build-system", "interpreter", "table-of-interpreters"),
+    ("repodata",),
+    ("index-of-shards", "shard", "records-of-repodata", "zstd-of-a-channel", "slices-of-a-channel-cached"),
+    ("lock", "lock-with-conflict-markers"),
+    ("manifest", "manifest-in-a-pyproject-toml"),
+    ("object", "index-of-an-object"),
+    ("record-of-an-environment",),
+    ("step-pointer", "tag", "lease", "notice"),
+    ("single-file-bundle", "card-of-a-single-file-bundle"),
+    ("match-spec",),
+    ("conda-version", "conda-version-spec"),
+    ("requirement", "specifier-of-a-requirement", "specifier-compared"),
+    ("marker", "marker-evaluated", "file-name-of-a-wheel-or-sdist", "python-of-a-step", "cut-off"),
+    (
+        "http-headers",
+        "netrc",
+        "pip-s-configuration",
+        "channel",
+        "options-of-solve",
+        "variables-of-conda-packages",
+        "name-in-a-store",
+        "reason-of-a-yank",
+    ),
+)
+BY_KEY: dict[str, Reader] = {reader.key: reader for reader in READERS}
