@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -363,6 +364,26 @@ def test_files_that_systems_leave_in_folders_stop_nothing(tmp_path: Path) -> Non
     assert all("files that are not envc's were passed over: v1/" in text for text in progress.warnings)
     assert len(progress.warnings) == 2
     assert strangers.items() <= contents(folder).items()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow no such names")
+def test_names_that_no_system_would_leave_stop_nothing_either(tmp_path: Path) -> None:
+    store, progress = open_store(tmp_path / "store"), Silent()
+    bundle(store, tmp_path / "work", ALPHA)
+    locks = os.fsencode(tmp_path / "store/v1/locks")
+    for name in (b"\xff\xfe", b"a\nerror: b", b"\x1b[31m", b"x" * 255, LOCK[:-1].encode() + "\u0660".encode()):
+        with open(os.path.join(locks, name), "wb"):  # noqa: PTH118, PTH123 - a name of bytes
+            pass
+    deep = tmp_path / "store/v1/code/deep"
+    try:
+        subprocess.run(["mkdir", "-p", deep / "/".join("d" * 1500)], check=True)
+        assert collect(store, progress) == ()
+        assert verify_store(store, progress).problems == ()
+        bundle(store, tmp_path / "work", BETA)
+    finally:
+        subprocess.run(["rm", "-rf", deep], check=True)  # too deep for shutil.rmtree
+    (warning,) = progress.warnings
+    assert "6 files that are not envc's were passed over: v1/code/deep/d/d/d" in warning
 
 
 def test_a_name_of_a_project_or_step_is_no_other_file_on_any_system(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY | _NO_FOLLOW
 # file would add 10 µs to a read.
 _KEPT_DEPTH = 3
 _KEPT = 32  # folders
+_MAX_DEPTH = 16  # folders below the root that are listed; those of envc need six
 _REPARSE_POINT = 0x400  # FILE_ATTRIBUTE_REPARSE_POINT of Windows
 # Errors of opening a link with O_NOFOLLOW or O_DIRECTORY (Linux, macOS, FreeBSD), and of opening a socket.
 _OPENING_ODD = frozenset({errno.ELOOP, errno.EMLINK, errno.ENOTDIR, errno.ENXIO, errno.EOPNOTSUPP})
@@ -186,9 +187,13 @@ class Beneath:
         return sorted(found)
 
     def files(self, path: str) -> Iterator[Found]:
-        """All files below a folder. Raises NotPlain for a link or an irregular file anywhere below it."""
+        """All files below a folder; a folder at the greatest depth is yielded itself. Raises NotPlain for a link or an
+        irregular file anywhere below it.
+        """
         for found in self.entries(path):
-            if found.is_folder:
+            if found.is_folder and found.path.count("/") >= _MAX_DEPTH:
+                yield found
+            elif found.is_folder:
                 try:
                     yield from self.files(found.path)
                 except FileNotFoundError:  # another process has just removed it
