@@ -12,6 +12,7 @@ import zstandard
 
 from envc.errors import DigestMismatch
 from envc.model.digest import sha256
+from envc.model.limits import INDEX_BYTES, POINTER_BYTES, RECORD_BYTES
 from envc.model.record import Frame, Member, ObjectIndex
 from envc.shipping.format.bundle import BundlePart, Source, part_reader, read_bundle, read_part, write_bundle
 from envc.shipping.format.decode import ObjectReader, read_object
@@ -19,13 +20,13 @@ from envc.shipping.format.documents import canonical_json
 from envc.shipping.format.encode import Entry
 from envc.shipping.format.errors import CorruptBlob
 from envc.shipping.format.frames import compress, decompress
-from envc.shipping.format.object_index import MAX_INDEX, encode_trailer, read_index
+from envc.shipping.format.object_index import encode_trailer, read_index
 from envc.shipping.format.paths import ENVIRONMENT_LAYOUT
 from envc.shipping.format.spans import FRAME
 from envc.shipping.format.tar import encode_header, padding
 from envc.shipping.store.keys import environment_key, step_key
 from envc.shipping.store.objects import bytes_reader
-from envc.shipping.store.records import MAX_POINTER, MAX_RECORD, get_pointer, get_record
+from envc.shipping.store.records import get_pointer, get_record
 from tests.support.stores import ARTIFACT, LAYOUT, MemoryBlobs, encode, tree
 
 ENTRIES = [
@@ -293,7 +294,7 @@ def test_a_huge_index_is_not_fetched() -> None:
     footer = struct.pack("<QQ8s", 8, size - 32, b"ENVCBND1")
 
     def read_range(offset: int, length: int) -> bytes:
-        assert length <= MAX_INDEX
+        assert length <= INDEX_BYTES
         return bytes(length - 24) + footer
 
     with pytest.raises(CorruptBlob, match="an impossible place"):
@@ -349,7 +350,7 @@ def test_an_index_with_other_fields_is_corrupt(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("offset", "length"), [(0, 5), (1 << 63, 5), (8, 1 << 63), (8, MAX_INDEX + 1), (0, 18), (9, 10), (7, 10), (8, 9)]
+    ("offset", "length"), [(0, 5), (1 << 63, 5), (8, 1 << 63), (8, INDEX_BYTES + 1), (0, 18), (9, 10), (7, 10), (8, 9)]
 )
 def test_a_footer_that_points_elsewhere_is_corrupt(offset: int, length: int) -> None:
     payload = b"0123456789"
@@ -359,7 +360,7 @@ def test_a_footer_that_points_elsewhere_is_corrupt(offset: int, length: int) -> 
 
 
 def test_an_index_that_expands_is_not_decompressed() -> None:
-    payload = bomb(MAX_INDEX + 1)
+    payload = bomb(INDEX_BYTES + 1)
     footer = struct.pack("<QQ8s", 8, len(payload), b"ENVCBND1")
     data = struct.pack("<II", 0x184D2A5E, len(payload) + 24) + payload + footer
     with pytest.raises(CorruptBlob, match="announces"):
@@ -472,7 +473,7 @@ def test_objects_of_a_bundle_cannot_write_into_each_other() -> None:
         compress(b"[" * 100_000, 1),
         compress(b"{}", 1),
         compress(b"{}", 1) * 2,
-        bomb(MAX_RECORD + 1),
+        bomb(RECORD_BYTES + 1),
     ],
 )
 def test_an_invalid_record_is_corrupt(data: bytes) -> None:
@@ -495,7 +496,7 @@ def test_an_invalid_record_is_corrupt(data: bytes) -> None:
         b'{"environment":"%s","record":"%s","code":"%s"}' % ((ARTIFACT.encode(),) * 3),
         b'{"environment":"%s","record":"%s","env":{"A":1}}' % ((ARTIFACT.encode(),) * 2),
         b'{"environment":"%s","record":"%s","run":"\xff"}' % ((ARTIFACT.encode(),) * 2),
-        b" " * (MAX_POINTER + 1),
+        b" " * (POINTER_BYTES + 1),
     ],
 )
 def test_an_invalid_pointer_is_corrupt(data: bytes) -> None:

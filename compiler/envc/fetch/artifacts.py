@@ -24,6 +24,7 @@ from envc.fetch.pypi.listing import ListedFile, is_file_name
 from envc.fetch.pypi.pages import Pages
 from envc.model.digest import Sha256, parse_sha256, running_sha256, sha256, sha256_file
 from envc.model.environment import EnvironmentMember
+from envc.model.limits import DOWNLOAD_BYTES
 from envc.model.progress import Task
 from envc.system.atomic_file import atomic_file
 from envc.system.buffers import write_all
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 _DOWNLOADS = 8  # concurrent downloads
 _TRIES = 5  # how often a download that breaks off is resumed
-_LARGEST = 1 << 38  # bytes of a file whose size no source states
 _MOVED_HINT = "the source no longer serves this file; run `envc lock --upgrade` to choose another, or restore it there"
 _WRONG_HINT = "the source serves different bytes from those locked: do not install them until you know why"
 
@@ -290,7 +290,7 @@ class _Transfer(msgspec.Struct):
                 digest.update(chunk)
                 length += len(chunk)
                 self._advance(len(chunk))
-                if length > (self.size or _LARGEST):
+                if length > (self.size or DOWNLOAD_BYTES):
                     return length, True  # too long, so the digest cannot match
         except Truncated as error:
             self.broken = str(error)

@@ -33,16 +33,40 @@ REPODATA_RATIO = 200  # to the download; `zstd -19` makes repodata 10 to 20 time
 REPODATA_FREE_BYTES = 16 * _MIB  # whatever the ratio
 RECORD_DOWNLOAD_BYTES = 16  # of the download for each record, since the digests of a record cannot be compressed
 RECORDS_FREE = 100_000  # whatever the download
-SHARD_DOWNLOAD_BYTES = 16 * _MIB
+SHARD_DOWNLOAD_BYTES = 16 * _MIB  # as SHARD_BYTES, compressed
 SHARD_BYTES = 64 * _MIB  # after decompression; the largest have some MiB
 SHARD_RATIO = 40  # as RECORD_DOWNLOAD_BYTES: the digests of a record are a thirtieth of it
 SHARD_FREE_BYTES = 4 * _MIB  # whatever the ratio
 INFO_BYTES = 64 * _MIB  # of `info/` in a conda package, after decompression
 INFO_LINE_BYTES = 4 * _KIB  # of a list in `info/`; a path has 1 KiB at most
 
+# Archives
+ARCHIVE_ENTRIES = 250_000  # the largest packages have about 100,000
+ARCHIVE_BYTES = 32 * _GIB  # of all contents; the largest wheels have about 6 GiB
+ARCHIVE_RATIO = 200  # of the contents to the archive; packages with large empty tables reach 100
+ARCHIVE_FREE_BYTES = 256 * _MIB  # of the contents, whatever the ratio
+ARCHIVE_TEXT_BYTES = 64 * _MIB  # of a file that is read into memory, such as RECORD or paths.json
+ZIP_DIRECTORY_BYTES = 64 * _MIB  # 256 bytes for each entry
+TAR_EXTENSION_BYTES = _MIB  # of a pax header or a long name; the limit of libarchive
+ZSTD_WINDOW_BYTES = 128 * _MIB  # of memory that a frame may ask for; the default limit of `zstd -d`
+SOURCE_ENTRIES = 100_000  # of a source distribution; the largest have some ten thousand
+SOURCE_BYTES = 4 * _GIB  # of all contents of a source distribution
+SOURCE_FREE_BYTES = 64 * _MIB  # of its contents, whatever the ratio
+SOURCE_TEXT_BYTES = 16 * _MIB  # of a PKG-INFO or pyproject.toml of sources
+DOWNLOAD_BYTES = 256 * _GIB  # of a file whose size no source states
+
+# Stores and bundles
+POINTER_BYTES = _MIB  # it names an environment and some packages
+TAG_BYTES = 64 * _KIB  # it names a lock
+RECORD_BYTES = 256 * _MIB  # of JSON; a record of 100,000 files has about 20 MiB
+INDEX_BYTES = 128 * _MIB  # of JSON, the index of an object; one of 100,000 files has about 20 MiB
+DOCUMENT_RATIO = 50  # of a record or index to its frame; digests, which cannot be compressed, are a third of it
+DOCUMENT_FREE_BYTES = 64 * _MIB  # whatever the ratio, for as many equal files as an archive may hold
+CODE_BYTES = _GIB  # of the code of a step
+CONTENT_BYTES = 1024 * _GIB  # of one file
+
 # The project
 MANIFEST_BYTES = 4 * _MIB  # a thousand steps have about 0.1 MiB
-MANIFEST_MISTAKES = 200  # located and shown; more are not read, and each costs a pass over the text
 LOCK_BYTES = 64 * _MIB  # a lock of a thousand steps has about 1 MiB
 
 # The search for versions; options change these two

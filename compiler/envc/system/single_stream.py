@@ -10,9 +10,10 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, Literal
 
+from envc.model.limits import ZSTD_WINDOW_BYTES
+
 Compression = Literal["gz", "bz2", "zst"]
 
-MAX_WINDOW = 1 << 27  # bytes of a zstd window; the default limit of `zstd -d`, which no level used here exceeds
 _CHUNK = 1 << 20  # bytes; the largest chunk of output
 _INPUT = 1 << 16  # bytes
 _GZIP_HEADER = 10  # bytes
@@ -76,7 +77,7 @@ def _zstd(stream: BinaryIO) -> Iterator[bytes]:
     import zstandard
 
     frame = _ZstdFrame(stream)
-    codec = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
+    codec = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
     try:
         with codec.stream_reader(frame, closefd=False) as reader:  # type: ignore[arg-type]  # it only calls `read`
             while chunk := reader.read(_CHUNK):

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from typing import BinaryIO, Literal, NamedTuple
 from zlib import adler32
 
+from envc.model.limits import TAR_EXTENSION_BYTES
+
 BLOCK = 512  # bytes; headers and contents start at multiples of this
 MAX_OCTAL = 0o77777777777  # the largest number in a twelve-byte field
 
@@ -24,7 +26,6 @@ Kind = Literal["file", "folder", "symbolic link", "hard link"]
 
 _CHUNK = 1 << 20
 _ZEROS = bytes(BLOCK)
-_LARGEST_EXTENSION = 1 << 20  # bytes of a pax header or a long name; the limit of libarchive
 _LARGEST_NUMBER = 1 << 60  # of a field; some readers ignore higher bits
 _MAX_OWNER = (1 << 32) - 2  # the largest id of a user or group
 
@@ -215,7 +216,7 @@ def _text(field: bytes) -> bytes:
 
 def _content(stream: BinaryIO, header: _Header, offset: int) -> bytes:
     """The content of an extended header."""
-    if not 0 < header.size <= _LARGEST_EXTENSION:
+    if not 0 < header.size <= TAR_EXTENSION_BYTES:
         raise ValueError(f"it has an extended header of {header.size} bytes")
     return _read(stream, offset, header.size)
 

@@ -17,6 +17,7 @@ from operator import attrgetter
 
 import msgspec
 
+from envc.model.limits import ZIP_DIRECTORY_BYTES
 from envc.system import zip_structures as zips
 
 STORED, DEFLATED = 0, 8  # the methods that every reader knows
@@ -24,7 +25,6 @@ NEWEST = 45  # version 4.5, the one of ZIP64; Info-ZIP skips members that need m
 EFFORT = 0x6  # flag bits: the effort of the compressor, which does not affect the content
 LONGEST_DESCRIPTOR = 4 + zips.ZIP64_DESCRIPTOR.size
 
-_LARGEST_DIRECTORY = 1 << 26  # bytes
 _LONGEST_FIELD = 0xFFFF  # bytes of a name, an extra field or a comment
 _LONGEST_END = zips.ZIP64_LOCATOR.size + zips.END.size + _LONGEST_FIELD
 _TAIL = 1 << 16  # bytes of the first read; they hold the directory of 9 wheels in 10
@@ -116,7 +116,7 @@ def _directory(size: int, read: Read, most: int) -> tuple[bytes, int, int]:
         raise ValueError("it is one of several volumes")
     if count > most:
         raise ValueError(f"it has {count} entries, more than {most}")
-    if length > _LARGEST_DIRECTORY:
+    if length > ZIP_DIRECTORY_BYTES:
         raise ValueError("its directory is too large")
     if offset + length != position:
         # Readers treat bytes before the archive, and between directory and end record, in different ways.

@@ -23,6 +23,7 @@ from envc.fetch.net.urls import local_path
 from envc.model.decoders import decode
 from envc.model.digest import sha256
 from envc.model.environment import EnvironmentMember
+from envc.model.limits import INFO_BYTES
 from envc.system.atomic_file import write_file
 from envc.system.single_stream import decompress
 from envc.system.tar_entries import read_entries
@@ -31,7 +32,6 @@ from envc.system.zip_reader import read_member
 from envc_solvers.malformed import FOREIGN, malformed
 
 TAIL = 1 << 18  # bytes at the end of a package; they hold all of `info/` for 19 packages in 20
-_LARGEST = 1 << 26  # bytes of `info/` after decompression
 _REQUESTS = 16  # concurrent requests
 _ENTRIES = 100  # of a `.conda` file, which has three
 
@@ -133,7 +133,7 @@ def _paths(tail: bytes, size: int) -> set[str]:
     packed = read_member(entry, read)
     info = io.BytesIO()
     for chunk in decompress(io.BytesIO(packed), "zst"):
-        if info.write(chunk) and info.tell() > _LARGEST:
+        if info.write(chunk) and info.tell() > INFO_BYTES:
             raise ValueError("its description is too large")
     for member in read_entries(info):
         if member.path == "info/paths.json" and member.kind == "file":

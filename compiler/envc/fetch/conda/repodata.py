@@ -19,6 +19,7 @@ from envc.model import limits
 from envc_solvers.conda.language.record import FIELDS, name_of
 from envc_solvers.malformed import malformed, reason_of
 
+_ALWAYS_DECODED = 1 << 22  # bytes; whatever such a document holds, its values take little memory
 _PIECE = 1 << 18  # bytes; small enough to be in the processor's cache when it is scanned
 
 V = TypeVar("V")
@@ -80,6 +81,20 @@ class _Repodata(msgspec.Struct):
         return Note(base_url=info.base_url or "", skipped=sum(len(other) for other in others if other))
 
 
+class _Object(msgspec.Struct, gc=False):
+    """Any JSON object. Nothing of it is kept."""
+
+
+class _Shape(msgspec.Struct):
+    """The tables of `_Repodata`. To decode it takes little memory, and fails early if a table holds anything else."""
+
+    packages: dict[str, _Object] | None = None
+    conda: dict[str, _Object] | None = msgspec.field(name="packages.conda", default=None)
+    wheels: dict[str, _Object] | None = msgspec.field(name="packages.whl", default=None)
+    v3: dict[str, dict[str, _Object] | None] | None = None
+    removed: msgspec.Raw = msgspec.Raw(b"")
+
+
 class _ShardIndex(msgspec.Struct):
     shards: dict[str, bytes]
     info: _Info | None = None
@@ -93,6 +108,7 @@ class _Shard(msgspec.Struct):
 
 
 _REPODATA = msgspec.json.Decoder(_Repodata)
+_SHAPE = msgspec.json.Decoder(_Shape)
 _INDEX = msgspec.msgpack.Decoder(_ShardIndex)
 _SHARD = msgspec.msgpack.Decoder(_Shard)
 
@@ -114,9 +130,7 @@ def index_repodata(data: bytes | mmap, records: int) -> RepodataIndex:
     Raises ValueError if it is not repodata, or has more than that many records; see `most_records`. A file whose name
     has to be escaped in JSON is not a package, and is left out.
     """
-    objects = sum(data[at : at + _PIECE].count(b"{") for at in range(0, len(data), _PIECE))
-    if objects > records:  # each record is an object
-        raise ValueError(f"it holds more than {records:,} records, far more than a file of its size can")
+    _check_number(data, records)
     repodata = _read_repodata(data)
     dropped = _dropped(*repodata.tables, repodata.removed or ())
     pieces: list[bytes | msgspec.Raw] = []
@@ -135,6 +149,20 @@ def index_repodata(data: bytes | mmap, records: int) -> RepodataIndex:
             if name:
                 spans.append((name, start, length - 1))
     return RepodataIndex(spans, repodata.note, b"{" + b"".join(pieces[1:]) + b"}")
+
+
+def _check_number(data: bytes | mmap, records: int) -> None:
+    """Raise ValueError for repodata with more than that many records or names of removed files."""
+    refused = ValueError(f"it holds more than {records:,} records, far more than a file of its size can")
+    if sum(data[at : at + _PIECE].count(b"{") for at in range(0, len(data), _PIECE)) > records:
+        raise refused
+    if len(data) > _ALWAYS_DECODED:
+        try:
+            shape = _SHAPE.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise ValueError(f"it is not repodata ({error})") from None
+        if bytes(shape.removed).count(b'"') > 2 * records:
+            raise refused
 
 
 def index_shards(data: bytes) -> RepodataIndex:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from envc.model.limits import METADATA_BYTES
+from envc.model.limits import ARCHIVE_ENTRIES, METADATA_BYTES
 from envc.system.zip_directory import Read, ZipMember, read_directory
 from envc.system.zip_reader import read_member
 from envc_solvers.pypi.language.requirement import canonicalize_name
 
 TAIL = 1 << 16  # bytes of the first read; they hold directory and METADATA of 9 wheels in 10
-_MAX_ENTRIES = 1 << 18
 _METADATA = ".dist-info/METADATA"
 
 
@@ -24,7 +23,7 @@ def read_metadata(file: str, size: int, read: Read) -> bytes:
     `read` is called for two or three spans within the file, from the end towards the start. Raises ValueError, and what
     `read` raises.
     """
-    members = read_directory(size, read, most=_MAX_ENTRIES)
+    members = read_directory(size, read, most=ARCHIVE_ENTRIES)
     return read_member(_metadata_entry(file, members), read)
 
 

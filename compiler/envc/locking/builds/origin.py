@@ -12,14 +12,13 @@ from envc.fetch.git import Git
 from envc.locking.builds.errors import BadSource
 from envc.locking.worktree.local import copy_project, local_digest
 from envc.model.graph import Build, SourceFile
+from envc.model.limits import SOURCE_BYTES, SOURCE_ENTRIES, SOURCE_FREE_BYTES, SOURCE_TEXT_BYTES
 from envc.shipping.unpack.tars import open_tar
 from envc.shipping.unpack.zips import Limits, open_zip
 from envc.system.single_stream import Compression
 from envc_solvers.malformed import malformed, reason_of
 
-# The limits for unpacking a source distribution: far more than any sdist needs, and far less than a disk holds.
-LIMITS = Limits(entries=100_000, unpacked=4 << 30, ratio=200, free=64 << 20)
-_LARGEST_TEXT = 1 << 24  # bytes of a PKG-INFO or pyproject.toml
+LIMITS = Limits(entries=SOURCE_ENTRIES, unpacked=SOURCE_BYTES, free=SOURCE_FREE_BYTES)
 _COMPRESSIONS: dict[str, Compression] = {".tar.gz": "gz", ".tgz": "gz", ".tar.bz2": "bz2"}
 
 
@@ -81,7 +80,7 @@ class Archive(msgspec.Struct, frozen=True):
                     found = next((info for info in infos if info.name == top + below), None)
                     if found is None:
                         return None
-                    if found.size > _LARGEST_TEXT:
+                    if found.size > SOURCE_TEXT_BYTES:
                         raise ValueError(f"its {name} is too large")
                     return archive.read(found)
                 with open_tar(stream, self._compression, LIMITS, size=self.source.size) as tar:
@@ -89,7 +88,7 @@ class Archive(msgspec.Struct, frozen=True):
                     member = next((each for each in tar.members if each.path == top + below and not each.link), None)
                     if member is None:
                         return None
-                    if member.size > _LARGEST_TEXT:
+                    if member.size > SOURCE_TEXT_BYTES:
                         raise ValueError(f"its {name} is too large")
                     return tar.read(member)
             except malformed() as error:

@@ -12,6 +12,7 @@ import msgspec
 
 from envc.errors import EnvcError, StoreError
 from envc.model.digest import parse_sha256, sha256, sha256_file
+from envc.model.limits import CODE_BYTES
 from envc.model.progress import Progress
 from envc.model.record import Member, Record, RecordObject, StepPointer
 from envc.shipping.deliver.hydrate import PREFIX, RECORD, Prefix, record_python
@@ -23,7 +24,7 @@ from envc.shipping.machine.interpreter import HostPython
 from envc.shipping.prefix.conda_prefix import original_digest, rewritten_entries
 from envc.shipping.store.blobs import Blobs
 from envc.shipping.store.keys import CODE, ENVIRONMENTS, LOCKS, OBJECTS, STEPS, code_key, object_key
-from envc.shipping.store.objects import MAX_CODE, get_code, get_object, read_code, verify_object
+from envc.shipping.store.objects import get_code, get_object, read_code, verify_object
 from envc.shipping.store.own_blobs import OwnBlobs
 from envc.shipping.store.records import get_lock, get_pointer, get_record
 from envc.shipping.unpack.conda_meta import InstalledPath, is_meta
@@ -165,7 +166,7 @@ def _check_record(store: Blobs, key: str, rest: str) -> None:
 
 
 def _check_code(store: Blobs, key: str, rest: str) -> None:
-    read_code(store.read(key, MAX_CODE), f"{store.name}: {key}", parse_sha256(rest))
+    read_code(store.read(key, CODE_BYTES), f"{store.name}: {key}", parse_sha256(rest))
 
 
 def _check_pointer(store: Blobs, key: str, rest: str) -> None:

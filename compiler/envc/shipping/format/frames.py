@@ -9,8 +9,8 @@ import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from envc.model.limits import DOCUMENT_FREE_BYTES, DOCUMENT_RATIO, ZSTD_WINDOW_BYTES
 from envc.shipping.format.errors import CorruptBlob
-from envc.system.single_stream import MAX_WINDOW
 
 if TYPE_CHECKING:
     import zstandard
@@ -42,7 +42,7 @@ class _Decompressor(threading.local):
     def __init__(self) -> None:
         import zstandard
 
-        self.codec = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW)
+        self.codec = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
 
 
 @lru_cache(maxsize=1)
@@ -59,8 +59,9 @@ def decompress(frame: Buffer, what: str, *, raw: int | None = None, limit: int, 
     """The content of exactly one frame. It is compared with the frame's checksum unless its bytes are `proven` to be
     those that were written.
 
-    Nothing is allocated unless the frame's header announces `raw` bytes (any number, if None) and at most `limit`.
-    Raises CorruptBlob for anything else: a longer, shorter, broken, truncated or skippable frame, or trailing bytes.
+    Nothing is allocated unless the frame's header announces `raw` bytes (any number, if None) and at most `limit`. If
+    `raw` is None, the content is a document with digests, which cannot be much larger than its frame. Raises
+    CorruptBlob for anything else: a longer, shorter, broken, truncated or skippable frame, or trailing bytes.
     """
     import zstandard
 
@@ -70,6 +71,8 @@ def decompress(frame: Buffer, what: str, *, raw: int | None = None, limit: int, 
         # For an announced size of 0 the library returns without reading on, so envc never writes an empty content.
         if not 0 < announced <= limit or (raw is not None and announced != raw):
             raise CorruptBlob(what, f"a frame announces {announced} bytes instead of {raw or f'1 to {limit}'}")
+        if raw is None and announced > max(DOCUMENT_FREE_BYTES, DOCUMENT_RATIO * len(frame)):
+            raise CorruptBlob(what, f"a frame of {len(frame)} bytes announces {announced}")
         read = _decompress_without_checksum if proven and header.has_checksum else _decompress
         content = read(frame)
     except zstandard.ZstdError as error:

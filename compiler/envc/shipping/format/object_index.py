@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable
 
 from envc.model.digest import parse_sha256
+from envc.model.limits import CONTENT_BYTES, INDEX_BYTES
 from envc.model.record import OBJECT_FORMAT, Member, ObjectIndex
 from envc.shipping.format.documents import canonical_json, decode_json
 from envc.shipping.format.errors import CorruptBlob, UnsafePath
@@ -18,8 +19,6 @@ from envc.system.buffers import Owned
 ReadRange = Callable[[int, int], Owned]  # (offset, length) -> exactly that many bytes
 
 FOOTER_MAGIC = b"ENVCBND1"
-MAX_INDEX = 128 << 20  # bytes of JSON
-MAX_CONTENT = 1 << 40  # bytes of one member's content
 INDEX_LEVEL = 9
 _UNKNOWN = "is not an object or bundle of envc, or its end is missing"
 _TAIL = 1 << 16  # bytes read first from the end; contains the index of most objects
@@ -48,7 +47,7 @@ def read_trailer(size: int, read_range: ReadRange, what: str) -> tuple[bytes, in
     if magic != FOOTER_MAGIC:
         raise CorruptBlob(what, _UNKNOWN)
     start = offset - _SKIPPABLE_HEADER.size
-    if length > MAX_INDEX or start < 0 or offset + length + _FOOTER.size != size:
+    if length > INDEX_BYTES or start < 0 or offset + length + _FOOTER.size != size:
         raise CorruptBlob(what, "states an impossible place for its index")
     if size - start > len(tail):
         tail = read_range(start, size - start)
@@ -56,7 +55,7 @@ def read_trailer(size: int, read_range: ReadRange, what: str) -> tuple[bytes, in
     if _SKIPPABLE_HEADER.unpack(frame[: _SKIPPABLE_HEADER.size]) != (SKIPPABLE, length + _FOOTER.size):
         raise CorruptBlob(what, "does not store its index in a skippable frame")
     payload = frame[_SKIPPABLE_HEADER.size : -_FOOTER.size]
-    return decompress(payload, what, limit=MAX_INDEX), start
+    return decompress(payload, what, limit=INDEX_BYTES), start
 
 
 def read_index(size: int, read_range: ReadRange, what: str = "an object") -> ObjectIndex:
@@ -96,7 +95,7 @@ def check_member(member: Member) -> None:
         raise ValueError(f"{member.path[:200]!r} has a time that tar cannot store")
     if member.type == "file":
         parse_sha256(member.sha256)
-        if member.mode not in (0o644, 0o755) or not 0 <= member.size <= MAX_CONTENT or member.link:
+        if member.mode not in (0o644, 0o755) or not 0 <= member.size <= CONTENT_BYTES or member.link:
             raise ValueError(f"{member.path[:200]!r} is not a plain file")
     elif member.mode != 0o777 or member.size or member.sha256 or not member.link:
         raise ValueError(f"{member.path[:200]!r} is not a plain link")

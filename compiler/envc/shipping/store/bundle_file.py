@@ -13,6 +13,7 @@ import msgspec
 
 from envc.errors import StoreError
 from envc.model.digest import Sha256, sha256
+from envc.model.limits import POINTER_BYTES, RECORD_BYTES
 from envc.model.record import (
     CARD_FORMAT,
     CARD_PATH,
@@ -31,7 +32,6 @@ from envc.shipping.format.errors import CorruptBlob, MissingBlob
 from envc.shipping.format.paths import RESERVED
 from envc.shipping.format.record_rules import check_record, check_requirements
 from envc.shipping.store.keys import object_key
-from envc.shipping.store.records import MAX_POINTER, MAX_RECORD
 from envc.system.buffers import Owned
 
 
@@ -86,7 +86,7 @@ def open_bundle(path: Path) -> BundleFile:
 
 def _documents(own: ObjectIndex, part: BundlePart, file: _File) -> dict[str, bytes]:
     """The texts of record and card. The whole object is read, and compared with its digests."""
-    limits = {RECORD_PATH: MAX_RECORD, CARD_PATH: MAX_POINTER}
+    limits = {RECORD_PATH: RECORD_BYTES, CARD_PATH: POINTER_BYTES}
     texts: dict[str, bytearray] = {}
     what = f"{file.path}: the environment's own files"
     for piece in read_object(own, part_reader(part, file.read_range), what):

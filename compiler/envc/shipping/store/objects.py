@@ -10,6 +10,7 @@ import msgspec
 
 from envc.errors import DigestMismatch
 from envc.model.digest import Sha256, sha256
+from envc.model.limits import CODE_BYTES
 from envc.model.record import ObjectIndex, StepPointer
 from envc.shipping.format.decode import read_object
 from envc.shipping.format.errors import CorruptBlob
@@ -20,7 +21,6 @@ from envc.shipping.store.keys import code_key, object_key
 if TYPE_CHECKING:  # not needed for reading, and it imports a thread pool
     from envc.shipping.format.encode import Encoder, Entry
 
-MAX_CODE = 1 << 30  # bytes of a code package
 CODE_LAYOUT = "code"
 
 
@@ -81,7 +81,7 @@ def put_code(blobs: Blobs, index: ObjectIndex, data: bytes) -> tuple[Sha256, Sha
         return index.content, sha256(data)
     # It may have been written with another level or version of libzstd. It only has to be the same tree.
     try:
-        stored = blobs.read(key, MAX_CODE)
+        stored = blobs.read(key, CODE_BYTES)
         read_code(stored, f"{blobs.name}: {key}", index.content)
     except CorruptBlob:
         blobs.write(key, data)
@@ -94,7 +94,7 @@ def get_code(blobs: Blobs, pointer: StepPointer) -> tuple[ObjectIndex, bytes] | 
     if pointer.code is None or pointer.code_object is None:
         return None
     key = code_key(pointer.code)
-    data = blobs.read(key, MAX_CODE)
+    data = blobs.read(key, CODE_BYTES)
     if sha256(data) != pointer.code_object:
         raise DigestMismatch(f"{blobs.name}: {key}", pointer.code_object, sha256(data))
     return read_code(data, f"{blobs.name}: {key}", pointer.code), data

@@ -10,6 +10,7 @@ import msgspec
 
 from envc.errors import DigestMismatch
 from envc.model.digest import Sha256, parse_sha256, sha256
+from envc.model.limits import LOCK_BYTES, POINTER_BYTES, RECORD_BYTES
 from envc.model.record import Record, StepPointer
 from envc.shipping.format.documents import canonical_json, decode_json
 from envc.shipping.format.errors import CorruptBlob
@@ -18,9 +19,6 @@ from envc.shipping.format.record_rules import check_record
 from envc.shipping.store.blobs import Blobs
 from envc.shipping.store.keys import environment_key, lock_key
 
-MAX_RECORD = 256 << 20  # bytes of JSON; a record of 100,000 files has about 20 MiB
-MAX_POINTER = 1 << 20  # bytes
-MAX_LOCK = 64 << 20  # bytes
 _LEVEL = 9
 
 
@@ -61,7 +59,7 @@ def read_record(blobs: Blobs, environment: Sha256, digest: Sha256 | None = None)
     """
     key = environment_key(parse_sha256(environment))
     what = f"{blobs.name}: {key}"
-    text = decompress(blobs.read(key, MAX_RECORD), what, limit=MAX_RECORD)
+    text = decompress(blobs.read(key, RECORD_BYTES), what, limit=RECORD_BYTES)
     actual = sha256(text)
     if digest is not None and actual != digest:
         raise DigestMismatch(what, digest, actual)
@@ -80,7 +78,7 @@ def put_pointer(blobs: Blobs, key: str, pointer: StepPointer) -> None:
 def get_pointer(blobs: Blobs, key: str) -> StepPointer:
     """The pointer under a step's key. Makes one request. Raises MissingBlob and CorruptBlob."""
     what = f"{blobs.name}: {key}"
-    pointer = decode_json(blobs.read(key, MAX_POINTER), StepPointer, what)
+    pointer = decode_json(blobs.read(key, POINTER_BYTES), StepPointer, what)
     try:
         for digest in (pointer.environment, pointer.record, pointer.code, pointer.code_object):
             if digest is not None:
@@ -101,7 +99,7 @@ def put_lock(blobs: Blobs, text: bytes) -> Sha256:
 
 def get_lock(blobs: Blobs, digest: Sha256) -> bytes:
     key = lock_key(parse_sha256(digest))
-    text = blobs.read(key, MAX_LOCK)
+    text = blobs.read(key, LOCK_BYTES)
     if sha256(text) != digest:
         raise DigestMismatch(f"{blobs.name}: {key}", digest, sha256(text))
     return text

@@ -8,6 +8,7 @@ import msgspec
 
 from envc.errors import UsageError
 from envc.model.digest import Sha256, parse_sha256
+from envc.model.limits import TAG_BYTES
 from envc.shipping.format.documents import canonical_json, decode_json
 from envc.shipping.format.errors import CorruptBlob
 from envc.shipping.store.blobs import Blobs
@@ -15,7 +16,6 @@ from envc.shipping.store.keys import STEPS, TAGS, escape, tag_key, unescape
 from envc.shipping.store.own_blobs import OwnBlobs
 
 TAG_FORMAT = 1
-MAX_TAG = 1 << 16  # bytes
 
 
 class Tag(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +73,7 @@ def _key(project: str, name: str) -> str:
 
 def _read(blobs: Blobs, key: str) -> Tag:
     what = f"{blobs.name}: {key}"
-    tag = decode_json(blobs.read(key, MAX_TAG), Tag, what)
+    tag = decode_json(blobs.read(key, TAG_BYTES), Tag, what)
     try:
         parse_sha256(tag.lock)
     except ValueError as error:

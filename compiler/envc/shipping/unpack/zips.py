@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from envc.model.limits import ARCHIVE_BYTES, ARCHIVE_ENTRIES, ARCHIVE_FREE_BYTES, ARCHIVE_RATIO, ARCHIVE_TEXT_BYTES
 from envc.shipping.format.paths import check_path, fold
 from envc.system.zip_directory import ZipMember
 from envc.system.zip_reader import ZipArchive
@@ -18,11 +19,11 @@ from envc.system.zip_reader import ZipArchive
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Limits for the contents of an archive."""
 
-    entries: int = 250_000
-    unpacked: int = 32 << 30  # bytes
-    ratio: int = 200  # unpacked bytes per byte of the archive, …
-    free: int = 256 << 20  # … if it unpacks to more bytes than this
-    small: int = 64 << 20  # bytes of a file that is read into memory: of the dist-info folder, or a script
+    entries: int = ARCHIVE_ENTRIES
+    unpacked: int = ARCHIVE_BYTES
+    ratio: int = ARCHIVE_RATIO  # unpacked bytes per byte of the archive, …
+    free: int = ARCHIVE_FREE_BYTES  # … if it unpacks to more bytes than this
+    small: int = ARCHIVE_TEXT_BYTES  # of a file that is read into memory: of the dist-info folder, or a script
 
     def forbid(self, unpacked: int, size: int) -> bool:
         """Whether an archive of `size` bytes must not unpack to that many bytes."""

@@ -19,6 +19,7 @@ from typing import TypeVar
 import msgspec
 
 from envc.model.digest import Sha256
+from envc.model.limits import RECORD_BYTES
 from envc.model.progress import Progress
 from envc.model.record import StepPointer
 from envc.shipping.format.documents import decode_json
@@ -40,7 +41,7 @@ from envc.shipping.store.keys import (
     object_key,
 )
 from envc.shipping.store.own_blobs import OwnBlobs
-from envc.shipping.store.records import MAX_RECORD, get_pointer
+from envc.shipping.store.records import get_pointer
 from envc.shipping.store.tags import tags
 from envc.shipping.store.upkeep.leases import read_leases
 from envc.shipping.store.upkeep.notices import NOTICE_SECONDS, PublishedNotice
@@ -157,7 +158,7 @@ class Collector:
         if key not in self._objects:
             what = f"{self._blobs.name}: {key}"
             try:
-                text = decompress(self._blobs.read(key, MAX_RECORD), what, limit=MAX_RECORD)
+                text = decompress(self._blobs.read(key, RECORD_BYTES), what, limit=RECORD_BYTES)
             except MissingBlob:
                 self._progress.warn(f"{what} is missing, although a step refers to it")
                 return ()
