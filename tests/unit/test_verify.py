@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import py_compile
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from envc.model.progress import Silent
-from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate
+from envc.shipping.deliver.hydrate import Loading, StoredEnvironment, hydrate
+from envc.shipping.deliver.made_bytecode import judge_of
 from envc.shipping.deliver.pack import Bundled, StepBundle
 from envc.shipping.deliver.verify import NotAPrefix, Verified, verify_environments, verify_prefix, verify_store
 from envc.shipping.format.encode import Entry
 from envc.shipping.store.keys import code_key, environment_key, lock_key, object_key, step_key
 from envc.shipping.store.open import open_store
-from tests.support.environments import HOST, bundle, environment
+from tests.support.environments import HOST, PYTHON, bundle, environment
 from tests.support.stores import MemoryBlobs
 from tests.support.wheels import build_wheel
 
@@ -184,6 +187,50 @@ def test_byte_code_and_the_folder_of_envc_may_change(bench: Bench) -> None:
     assert bench.places() == {}
     (cache / "native.so").write_bytes(b"x")
     assert bench.places() == {"__pycache__/native.so": "was added"}
+
+
+def test_changed_byte_code_of_hydrate_is_found(bench: Bench) -> None:
+    """Python runs it without a look at its source."""
+    prefix = bench.folder / "compiled"
+    hydrate(
+        StoredEnvironment(bench.store, bench.record),
+        prefix,
+        interpreter=HOST,
+        cache=bench.folder / "cache",
+        progress=Silent(),
+        loading=Loading(bytecode=True),
+    )
+    assert verify_prefix(prefix, Silent()).problems == ()
+    (alpha,) = prefix.rglob("alpha.*.pyc")
+    (beta,) = prefix.rglob("beta/__pycache__/__init__.*.pyc")
+    evil = bench.folder / "evil.py"
+    evil.write_text("print('evil')\n")
+    py_compile.compile(str(evil), str(alpha), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+    beta.unlink()
+    found = {problem.where: problem.reason for problem in verify_prefix(prefix, Silent()).problems}
+    assert found == {
+        alpha.relative_to(prefix).as_posix(): "has other content",
+        beta.relative_to(prefix).as_posix(): "is missing",
+    }
+
+
+def test_byte_code_that_python_would_not_check_is_found_if_it_was_added(bench: Bench) -> None:
+    pyc = bench.site / "__pycache__" / f"alpha.{sys.implementation.cache_tag}.pyc"
+    mode = py_compile.PycInvalidationMode
+    for each, problems in ((mode.TIMESTAMP, {}), (mode.CHECKED_HASH, {}), (mode.UNCHECKED_HASH, None)):
+        py_compile.compile(str(bench.site / "alpha.py"), str(pyc), invalidation_mode=each)
+        expected = {f"__pycache__/{pyc.name}": "is byte-code that Python does not compare with its source"}
+        assert bench.places() == (expected if problems is None else problems)
+
+
+def test_without_the_same_python_byte_code_is_not_compared(bench: Bench) -> None:
+    other = msgspec.structs.replace(HOST, version=f"{HOST.version.rpartition('.')[0]}.99")
+    progress = Silent()
+    assert judge_of(other, bench.record, PYTHON, lambda _: HOST, progress) is None
+    assert progress.warnings == [
+        f"the byte-code is not compared: this machine has no Python {other.version} to compile it with"
+    ]
+    assert judge_of(HOST, bench.record, PYTHON, lambda _: None, progress) == HOST
 
 
 @POSIX_ONLY

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from envc.model.manifest import Manifest
     from envc.shipping.deliver.caches import CachePart, Pruned
     from envc.shipping.deliver.verify import Verified
+    from envc.shipping.machine.interpreter import HostPython
     from envc.shipping.store.tags import NamedTag
     from envc.shipping.store.upkeep.collect import Garbage
+    from envc_solvers.target import Python
 
 RECENT = timedelta(days=30)
 
@@ -71,8 +73,15 @@ def verify_whole_store(store: Blobs, context: Context) -> Verified:
 def verify_folder(prefix: Path, context: Context) -> Verified:
     """Compare a prefix with the record that it was made from."""
     from envc.shipping.deliver.verify import verify_prefix
+    from envc.shipping.machine.interpreter import NoInterpreter, find_host_python
 
-    return verify_prefix(context.cwd / prefix, context.progress)
+    def find_python(python: Python) -> HostPython | None:
+        try:
+            return find_host_python(python, context.environ)
+        except NoInterpreter:
+            return None
+
+    return verify_prefix(context.cwd / prefix, context.progress, find_python)
 
 
 # gc and tags

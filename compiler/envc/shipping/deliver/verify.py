@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,14 @@ from envc.model.limits import CODE_BYTES
 from envc.model.progress import Progress
 from envc.model.record import Member, Record, RecordObject, StepPointer
 from envc.shipping.deliver.hydrate import PREFIX, RECORD, Prefix, record_python
-from envc.shipping.deliver.made_files import conda_differences, state_fits, unpacked_differences, venv_differences
+from envc.shipping.deliver.made_bytecode import FindPython, bytecode_differences, judge_of, unchecked_bytecode
+from envc.shipping.deliver.made_files import (
+    Difference,
+    conda_differences,
+    state_fits,
+    unpacked_differences,
+    venv_differences,
+)
 from envc.shipping.format.documents import decode_json
 from envc.shipping.format.errors import CorruptBlob
 from envc.shipping.format.record_rules import check_record
@@ -84,11 +92,12 @@ def verify_store(store: Blobs, progress: Progress) -> Verified:
     return _run(store, checks, progress)
 
 
-def verify_prefix(prefix: Path, progress: Progress) -> Verified:
+def verify_prefix(prefix: Path, progress: Progress, find_python: FindPython = lambda _python: None) -> Verified:
     """Compare the files of a prefix with the record that it was made from. The state of the prefix names its digest.
 
-    Paths that hydrate made are compared with what it would make now (`made_files`). Bytecode and the folder ``.envc``
-    may differ or be added. Any other additional file is a problem, since Python would import it. Files that contain
+    Paths that hydrate made are compared with what it would make now (`made_files`, `made_bytecode`). Bytecode that
+    Python wrote, and the folder ``.envc``, may differ or be added. `find_python` finds an interpreter of this machine
+    that compiles. Any other additional file is a problem, since Python would import it. Files that contain
     the path of the prefix are compared in their original form. Raises NotAPrefix if there is no such record.
     """
     state, record = _prefix_state(prefix)
@@ -126,7 +135,13 @@ def verify_prefix(prefix: Path, progress: Progress) -> Verified:
         differences = unpacked_differences(prefix, record, members)
     else:
         differences = conda_differences(prefix, record, members)
-    problems += [Problem(where=path, reason=reason) for path, reason in differences]
+    bytecode: Iterable[Difference] = ()
+    if state.bytecode:
+        bytecode = bytecode_differences(
+            prefix, members, lambda: judge_of(state.interpreter, record, python, find_python, progress)
+        )
+    unchecked = unchecked_bytecode(prefix, members, is_compiled=state.bytecode)
+    problems += [Problem(where=path, reason=reason) for path, reason in chain(differences, bytecode, unchecked)]
     return Verified(checked=len(members), problems=tuple(sorted(problems)))
 
 

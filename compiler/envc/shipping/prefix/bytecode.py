@@ -45,6 +45,12 @@ def source_of(path: str) -> str:
     return f"{folder}/{stem}.py" if folder and suffix.endswith("pyc") else ""
 
 
+def compiled_sources(paths: Iterable[str]) -> list[str]:
+    """The sources among the paths of an environment that `compile_tree` compiles, sorted."""
+    known = set(paths)
+    return sorted({path for path in known if is_module(path)} - {source_of(path) for path in known})
+
+
 def compile_tree(root: Path, paths: Iterable[str], python: Interpreter, *, workers: int | None = None) -> None:
     """Compile the sources at `paths` below `root`, with as many processes as there are cores. Sources with bytecode in
     `paths` are skipped, since conda packages may contain bytecode.
@@ -52,8 +58,7 @@ def compile_tree(root: Path, paths: Iterable[str], python: Interpreter, *, worke
     The bytes depend on the sources, their paths in the prefix, and the interpreter. Sources that it cannot parse are
     skipped. Raises NoBytecode if the interpreter fails.
     """
-    known = set(paths)
-    ordered = sorted({path for path in known if is_module(path)} - {source_of(path) for path in known})
+    ordered = compiled_sources(paths)
     count = max(1, min(workers or usable_cores(), len(ordered)))
     # Neighbouring sources go to different workers, because the sources of a package are of similar size.
     # The prefix is still a draft at another path, so its own interpreter needs the path of its libraries.
