@@ -30,6 +30,7 @@ BENCHMARKS = {
     "solve-conda-large": ("tests.benchmarks.solve_conda_large", "the same on a channel of 18 times the size"),
     "against": ("tests.benchmarks.against", "the main verbs against another installation of envc: against PROGRAM"),
     "alignment": ("tests.benchmarks.alignment", "packages with several versions, compared with independent solves"),
+    "wheels": ("tests.benchmarks.wheels", "published wheels read as by other programs; downloads 2 GB"),
     "versions": ("tests.benchmarks.versions", "versions that envc solve and uv pip compile choose, set by set"),
 }
 

@@ -1,6 +1,6 @@
 """Zip archives that common readers read differently are refused; what is accepted, all of them read alike.
 
-The judges are Info-ZIP's unzip, Python's zipfile, bsdtar (from a file and from a pipe) and uv.
+The judges are Info-ZIP's unzip, Python's zipfile, bsdtar (from a file and from a pipe), uv, and rattler for `.conda`.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,9 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from envc.fetch.pypi.wheel_metadata import read_metadata
+from envc.model.digest import Sha256
+from envc.shipping.unpack.conda import open_conda
+from envc.shipping.unpack.errors import BadPackage
 from envc.shipping.unpack.zips import Limits, open_zip
 from envc.system import zip_structures as zips
-from tests.support.zip_archives import PROGRAMS, Archive, Part, Tree, deflated, descriptor, extra, program
+from tests.support.conda_packages import build_conda
+from tests.support.zip_archives import PROGRAMS, Archive, Part, Tree, deflated, descriptor, extra, files_below, program
 
 FILE = "demo-1.0-py3-none-any.whl"
 METADATA = b"Metadata-Version: 2.1\nName: demo\nVersion: 1.0\n"
@@ -206,6 +211,9 @@ REFUSED: dict[str, tuple[Callable[[], Archive], str]] = {
     "a link": (lambda: wheel(odd(content=b"/etc/passwd", central={"external": 0o120777 << 16})), "neither a file"),
     "a device": (lambda: wheel(odd(central={"external": 0o020666 << 16})), "neither a file"),
     "a folder of MS-DOS with the name of a file": (lambda: wheel(odd(central={"external": 0x10})), "neither a file"),
+    "the label of a disk": (lambda: wheel(odd(central={"made_by": 20, "external": 8})), "label of a disk"),
+    "an empty field for times": (lambda: wheel(odd(local_extra=extra(0x5455, b""))), "malformed"),
+    "an empty field for times in the directory": (lambda: wheel(odd(central_extra=extra(0x5455, b""))), "malformed"),
     "a folder with content": (lambda: wheel(odd(), odd(name=b"folder/")), "folder"),
     "a folder whose stream hides a member": (
         lambda: wheel(odd(), odd(name=b"folder/", content=b"", raw=deflated(b"") + hidden(), central={"external": 0})),
@@ -367,7 +375,7 @@ def test_an_archive_that_readers_read_differently_is_refused(situation: str) -> 
 # What neither the directory nor METADATA's own header shows.
 _UNSEEN = re.compile(
     r"header|stream|content|checksum|descriptor|size follows|differs in case|of one name| below a file"
-    r"|a gap|libarchive|bytes after extra fields|listed, in the middle|between members"
+    r"|a gap|empty field for times$|libarchive|bytes after extra fields|listed, in the middle|between members"
 )
 SEEN = sorted(situation for situation in REFUSED if not _UNSEEN.search(situation))
 
@@ -439,3 +447,97 @@ def test_what_is_accepted_is_read_alike_whatever_bytes_are_changed(
     (folder / FILE).write_bytes(data)
     for number, name in enumerate(LOCAL_JUDGES):
         assert PROGRAMS[name][1](folder / FILE, folder / str(number)) == expected, name
+
+
+def conda_file(change: Callable[[list[Part]], Archive]) -> tuple[str, bytes]:
+    """Return name and bytes of a ``.conda`` file whose outer archive is changed."""
+    package = build_conda("demo", files={"share/a.txt": TEXT, "share/b.txt": b"b"})
+    with zipfile.ZipFile(io.BytesIO(package.data)) as archive:
+        parts = [Part(name=info.filename.encode(), content=archive.read(info), method=0) for info in archive.infolist()]
+    return package.file, change(parts).bytes()
+
+
+def with_sizes_after(parts: list[Part]) -> Archive:
+    for part in parts:
+        part.flags = zips.STREAMED
+        part.after = descriptor(part)
+    return Archive(parts=parts)
+
+
+def with_zip64(parts: list[Part]) -> Archive:
+    for part in parts:
+        part.local = {"packed": LARGE, "unpacked": LARGE}
+        part.local_extra = extra(zips.ZIP64, sizes64(part))
+    return Archive(parts=parts, zip64={}, comment=b"made by hand")
+
+
+def with_a_wrong_checksum(parts: list[Part]) -> Archive:
+    parts[1].local = parts[1].central = {"crc": 1}
+    return Archive(parts=parts)
+
+
+CONDA_ACCEPTED: dict[str, Callable[[list[Part]], Archive]] = {
+    "plain": lambda parts: Archive(parts=parts),
+    "zip64": with_zip64,
+    "another order": lambda parts: Archive(parts=parts[::-1]),
+    "another file": lambda parts: Archive(parts=[*parts, Part(name=b"readme.txt", content=TEXT)]),
+    "metadata.json deflated": lambda parts: Archive(
+        parts=[Part(name=parts[0].name, content=parts[0].content), *parts[1:]]
+    ),
+}
+CONDA_REFUSED: dict[str, tuple[Callable[[list[Part]], Archive], str]] = {
+    "sizes that follow": (with_sizes_after, "is stated only after it"),
+    "a second package behind a stream": (
+        lambda parts: Archive(parts=[*parts, Part(name=b"readme.txt", raw=deflated(b"") + hidden())]),
+        "bytes follow the end",
+    ),
+    "a package that is not listed": (
+        lambda parts: Archive(parts=[*parts, Part(name=b"pkg-evil-1-0.tar.zst", content=EVIL, is_listed=False)]),
+        "belong to no entry",
+    ),
+    "a part twice": (
+        lambda parts: Archive(parts=[*parts, Part(name=parts[1].name, content=EVIL, method=0)]),
+        "occurs twice",
+    ),
+    "a wrong checksum": (
+        lambda parts: Archive(parts=[Part(name=parts[0].name, content=b"{}", method=0, raw=b"[]"), *parts[1:]]),
+        "checksum",
+    ),
+    "a part with a wrong checksum": (with_a_wrong_checksum, "checksum"),
+    "a deflated part": (
+        lambda parts: Archive(parts=[Part(name=part.name, content=part.content) for part in parts]),
+        "compressed twice",
+    ),
+}
+
+
+def conda_files(file: str, data: bytes, folder: Path) -> Tree:
+    """The files of a package as envc installs them, without the prefix record."""
+    path = folder / file
+    path.write_bytes(data)
+    with open_conda(path, file, "any", Sha256("0" * 64)) as package:
+        found = {entry.path: entry.open().read() for entry in package.entries}
+    return {name: content for name, content in found.items() if not name.startswith("conda-meta/")}
+
+
+@pytest.mark.parametrize("situation", CONDA_REFUSED)
+def test_a_conda_file_that_readers_read_differently_is_refused(situation: str, tmp_path: Path) -> None:
+    change, reason = CONDA_REFUSED[situation]
+    with pytest.raises(BadPackage, match=reason):
+        conda_files(*conda_file(change), tmp_path)
+
+
+@pytest.mark.parametrize("situation", CONDA_ACCEPTED)
+def test_an_unusual_conda_file_that_readers_read_alike_is_read(situation: str, tmp_path: Path) -> None:
+    assert conda_files(*conda_file(CONDA_ACCEPTED[situation]), tmp_path) == {"share/a.txt": TEXT, "share/b.txt": b"b"}
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("situation", CONDA_ACCEPTED)
+def test_rattler_reads_the_same_conda_file(situation: str, tmp_path: Path) -> None:
+    package_streaming = pytest.importorskip("rattler.package_streaming")
+    file, data = conda_file(CONDA_ACCEPTED[situation])
+    expected = conda_files(file, data, tmp_path)
+    package_streaming.extract(str(tmp_path / file), str(tmp_path / "out"))
+    found = files_below(tmp_path / "out")
+    assert {name: content for name, content in found.items() if not name.startswith("info/")} == expected

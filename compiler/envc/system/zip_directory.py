@@ -31,6 +31,8 @@ _TAIL = 1 << 16  # bytes of the first read; they hold the directory of 9 wheels 
 
 _KNOWN_FLAGS = EFFORT | zips.STREAMED | zips.UTF_8
 _FOLDER = 0x10  # bit of the external attributes: a folder, by the rules of MS-DOS
+_LABEL = 0x08  # bit of the external attributes: the name of a disk, which Info-ZIP does not unpack
+_TIMES = 0x5455  # kind of extra field: times of Info-ZIP, with a byte that says which
 _UNICODE_PATH_HEAD = 1 + 4  # bytes of version and CRC before the name
 
 # Kinds of extra fields that give some readers another name, type or content of the member.
@@ -278,6 +280,8 @@ def _check_member(member: ZipMember) -> None:
     kind = member.attributes >> 28
     if kind not in (0, 0o4 if is_folder else 0o10) or (member.attributes & _FOLDER and not is_folder):
         raise ValueError(f"{member.name!r} is neither a file nor a folder, or both")
+    if member.attributes & _LABEL:
+        raise ValueError(f"{member.name!r} is the label of a disk")
     if is_folder and member.size:
         raise ValueError(f"{member.name!r} is a folder with content")
 
@@ -300,6 +304,8 @@ def zip64_field(name: str, raw: bytes, extra: bytes) -> bytes | None:
             found = field
         elif kind == zips.UNICODE_PATH and field[_UNICODE_PATH_HEAD:] != raw:
             raise ValueError(f"{name!r} has another name in an extra field")
+        elif kind == _TIMES and not field:
+            raise ValueError(f"the extra fields of {name!r} are malformed")
         elif kind in _MISLEADING:
             raise ValueError(f"{name!r} has an extra field for {_MISLEADING[kind]}")
     return found

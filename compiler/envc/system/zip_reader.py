@@ -207,7 +207,7 @@ class _Content(io.RawIOBase):
             data = self._decompress(packed, size)
             if data:
                 return data
-            if not packed:
+            if not packed or self._is_done:
                 raise BadMember(f"the compressed content of {self._member.name!r} ends too early")
 
     def _decompress(self, packed: bytes, size: int) -> bytes:
@@ -219,10 +219,15 @@ class _Content(io.RawIOBase):
         self._waiting = self._inflater.unconsumed_tail
         return data
 
+    @property
+    def _is_done(self) -> bool:
+        """Whether the compressed stream has ended, wherever the member ends."""
+        return self._inflater is not None and self._inflater.eof
+
     def _finish(self) -> None:
         name = self._member.name
         if self._inflater is not None:
-            while not self._inflater.eof:
+            while not self._is_done:
                 packed = self._waiting or self._next(_CHUNK)
                 if self._decompress(packed, 1) or not packed:
                     raise BadMember(f"the content of {name!r} has another size than its entry states")

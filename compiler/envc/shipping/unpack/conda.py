@@ -49,6 +49,7 @@ from envc.shipping.unpack.tars import Tar, TarMember, open_tar
 from envc.shipping.unpack.zips import Limits, open_zip
 from envc.system.zip_directory import STORED, ZipMember
 from envc.system.zip_reader import ZipArchive
+from envc.system.zip_structures import STREAMED
 from envc_solvers.malformed import malformed, reason_of
 
 ANY = "any"  # the layout of packages whose files do not depend on the folders of Python
@@ -82,6 +83,9 @@ def _open(path: Path, file: str, limits: Limits, stack: ExitStack) -> tuple[Tar,
     if not file.endswith(".conda"):
         raise ValueError("its name ends neither in .conda nor in .tar.bz2")
     archive, infos = open_zip(stream, limits)
+    for info in infos:
+        if info.flags & STREAMED:  # rattler reads packages from the start, and needs the sizes there
+            raise ValueError(f"the size of {info.name} is stated only after it")
     by_name = {info.name: info for info in infos}
     tars = []
     for part in ("info", "pkg"):
