@@ -283,6 +283,22 @@ def test_a_commit_is_pinned_and_a_branch_moves_on_request(place: Workplace, tmp_
     assert build_of(place)["commit"] == third
 
 
+def test_a_wheel_built_from_one_repository_does_not_serve_another(place: Workplace, tmp_path: Path) -> None:
+    """Builds read versions from tags, which are no part of a commit. A fork may have the commit with other tags."""
+    honest = Repository(tmp_path / "honest")
+    files = project_files("acme", None) | {"version.txt": "0", "from-tags.txt": ""}
+    commit = honest.commit(files)
+    honest.git("tag", "1.0")
+    fork = Repository(tmp_path / "fork")
+    fork.git("pull", "--quiet", str(honest.folder), "main")
+    fork.git("tag", "99.0")
+    for repository, version in ((fork, "99.0"), (honest, "1.0"), (fork, "99.0"), (honest, "1.0")):
+        place.write(manifest(f'{{ name = "acme", git = "{repository.url}", rev = "{commit}" }}'))
+        place.ok("lock")
+        assert locked(place)["pypi:acme"]["version"] == version
+    assert built(place) == ["acme", "acme"], "each place keeps its own build"
+
+
 def test_tags_short_commits_and_pip_s_spelling(place: Workplace, tmp_path: Path) -> None:
     repository = Repository(tmp_path / "repository")
     first = repository.commit(project_files("acme"))

@@ -27,6 +27,7 @@ import base64
 import hashlib
 import os
 import pathlib
+import subprocess
 import time
 import zipfile
 
@@ -56,6 +57,8 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
         with open(log, "a") as out:
             out.write(project["name"] + "\\n")
     version = project.get("version") or pathlib.Path("version.txt").read_text().strip()
+    if pathlib.Path("from-tags.txt").exists():
+        version = subprocess.check_output(["git", "describe", "--tags", "--abbrev=0"], text=True).strip()
     tag = pathlib.Path("tag.txt").read_text().strip() if pathlib.Path("tag.txt").exists() else TAG
     info = f"{project['name']}-{version}.dist-info"
     lines = ["Metadata-Version: 2.4", f"Name: {project['name']}", f"Version: {version}"]

@@ -58,7 +58,7 @@ class Builder:
         self._environments = BuildEnvironments(supplier or artifacts, context.cache, context.progress)
         self._before = tuple(before)
         self._machines: dict[Python, Machine] = {}
-        self._made: dict[tuple[str, str, str], dict[str, Built]] = {}  # origin and name; by machine key
+        self._made: dict[tuple[str, str, str, str], dict[str, Built]] = {}  # origin and name; by machine key
 
     @property
     def builds(self) -> tuple[Build, ...]:
@@ -70,12 +70,12 @@ class Builder:
 
         Raises CrossBuild, BuildFailed, BadSource, and the errors of `lock`.
         """
-        made = self._made.setdefault((origin.identity, origin.subdirectory, name), {})
+        made = self._made.setdefault((origin.identity, origin.subdirectory, origin.place, name), {})
         for built in made.values():
             if fits(built.build.wheel, name, target, python):
                 return built
         for build in self._before:
-            if build.identity == origin.identity and fits(build.wheel, name, target, python):
+            if origin.is_locked and build.identity == origin.identity and fits(build.wheel, name, target, python):
                 known = self._kept(build)
                 if known is not None:
                     made[build.python] = known
@@ -205,7 +205,8 @@ class Builder:
             pass  # without the record, the next run builds again
 
     def _record_path(self, origin: Origin, machine: Machine) -> Path:
-        key: Sha256 = sha256(f"{origin.identity}\0{origin.subdirectory}\0{machine.host.digest}".encode())
+        parts = (origin.identity, origin.subdirectory, machine.host.digest, *([origin.place] if origin.place else ()))
+        key: Sha256 = sha256("\0".join(parts).encode())
         return self._cache / FOLDER / "notes" / f"{key}.json"
 
 

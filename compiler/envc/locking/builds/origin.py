@@ -41,6 +41,14 @@ class Origin(Protocol):
     def subdirectory(self) -> str:
         """The folder of the project within the sources. Together with the identity, it determines what is built."""
 
+    @property
+    def place(self) -> str:
+        """What else a build may depend on: the URL of a repository, whose tags are no part of a commit; else ""."""
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a build that the lock holds of this identity was made from this place."""
+
     def read(self, name: str) -> bytes | None:
         """A file at the top of the project; None if there is none. Raises EnvcError."""
 
@@ -57,6 +65,8 @@ class Archive(msgspec.Struct, frozen=True):
     path: Path
     source: SourceFile
     subdirectory: str = ""
+    place = ""
+    is_locked = True
 
     @property
     def identity(self) -> str:
@@ -145,6 +155,11 @@ class Commit(msgspec.Struct, frozen=True):
     url: str
     commit: str
     subdirectory: str = ""
+    is_locked: bool = True
+
+    @property
+    def place(self) -> str:
+        return self.url
 
     @property
     def identity(self) -> str:
@@ -179,6 +194,8 @@ class Tree(msgspec.Struct, frozen=True):
     digest: str
     without: Path  # the lock, which is left out
     subdirectory: str = ""
+    place = ""
+    is_locked = True
 
     @property
     def identity(self) -> str:

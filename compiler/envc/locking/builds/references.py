@@ -75,8 +75,9 @@ class References:
     def _find(self, dependency: PyPIDependency, keys: frozenset[str]) -> Reference:
         name = dependency.requirement.name
         if dependency.git is not None:
-            commit = self._locked(dependency, keys) or self._git.commit(name, dependency.git, dependency.rev)
-            return self._from_origin(name, "git", self.commit(dependency, commit))
+            known = self._locked(dependency, keys)
+            commit = known or self._git.commit(name, dependency.git, dependency.rev)
+            return self._from_origin(name, "git", self.commit(dependency, commit, is_locked=bool(known)))
         if dependency.path is not None:
             path = self._root / dependency.path
             if path.is_dir():
@@ -87,9 +88,10 @@ class References:
         stated = dependency.sha256 or self._locked(dependency, keys)
         return self._from_file(dependency, "url", *self.download(dependency, parse_sha256(stated) if stated else None))
 
-    def commit(self, dependency: PyPIDependency, commit: str) -> Commit:
-        """A commit of the repository that a requirement names."""
-        return Commit(self._git, dependency.requirement.name, dependency.git or "", commit, _subdirectory(dependency))
+    def commit(self, dependency: PyPIDependency, commit: str, *, is_locked: bool = True) -> Commit:
+        """A commit of the repository that a requirement names. `is_locked`: the lock has it for exactly this one."""
+        name, folder = dependency.requirement.name, _subdirectory(dependency)
+        return Commit(self._git, name, dependency.git or "", commit, folder, is_locked)
 
     def tree(self, dependency: PyPIDependency) -> Tree:
         """The local project that a requirement names, as it is now. Raises NotThere."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO
 
@@ -118,11 +120,12 @@ def is_trusted(
     from its index. The ledger identifies exactly these frames, because hydrate compares contents only if a lock demands
     them.
     """
+    if member.content is None and not trust_store:
+        # The ledger has no digest of a doubtful object.
+        return not rederive and stored.index.bytes_digest == ledger.get(member.layout, member.sha256)
     if ledger.is_doubtful(member.layout, member.sha256):
         return False
-    if member.content is not None:
-        return stored.index.content == member.content
-    return not rederive and (trust_store or stored.index.bytes_digest == ledger.get(member.layout, member.sha256))
+    return stored.index.content == member.content if member.content is not None else not rederive
 
 
 def is_as_locked(store: Blobs, stored: StoredObject, uses: tuple[Use, ...], ledger: Ledger, progress: Progress) -> bool:
@@ -162,9 +165,17 @@ def _stated_by(store: Blobs, stored: StoredObject, member: EnvironmentMember, le
     return stated
 
 
-def _metadata_member(members: Iterable[Member], member: EnvironmentMember) -> Member | None:
+_path = attrgetter("path")
+
+
+def _metadata_member(members: tuple[Member, ...], member: EnvironmentMember) -> Member | None:
     """The METADATA of the wheel itself, and not of a package that it carries along."""
     start, end = f"{parse_layout(member.layout).site}/", ".dist-info/METADATA"
+    # Most wheels spell the folder as their file name, and members are sorted by path.
+    usual = f"{start}{'-'.join(member.file.split('-', 2)[:2])}{end}"
+    at = bisect_left(members, usual, key=_path)
+    if at < len(members) and members[at].path == usual:
+        return members[at] if not members[at].link else None
     depth = start.count("/") + 1
     found = [
         each

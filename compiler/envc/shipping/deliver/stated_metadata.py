@@ -15,7 +15,7 @@ from envc.errors import SeveralLines
 from envc.model.environment import Environment, EnvironmentMember
 from envc.model.lock_lines import Extra, StatedRequirement
 from envc_solvers.pypi.language.requirement import Metadata, canonicalize_name
-from envc_solvers.pypi.search.project import python_fits
+from envc_solvers.pypi.language.specifier import python_fits
 
 
 class MetadataMismatch(SeveralLines):

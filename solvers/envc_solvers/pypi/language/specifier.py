@@ -55,6 +55,12 @@ def allows(specifier: str, version: str) -> bool:
     return all(_holds(clause, version, plain) for clause in clauses)
 
 
+@lru_cache(maxsize=4096)
+def python_fits(requires_python: str, python: str) -> bool:
+    """Whether Requires-Python allows a Python. A malformed one allows every Python, as in pip (PEP 345, PEP 503)."""
+    return compile_specifier(requires_python) is None or allows(requires_python, python)
+
+
 @lru_cache(maxsize=1 << 16)
 def compile_specifier(specifier: str) -> tuple[Clause, ...] | None:
     """The clauses of a specifier set; None if it is malformed."""

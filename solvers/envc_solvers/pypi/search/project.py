@@ -17,9 +17,9 @@ from envc_solvers.pypi.language.specifier import (
     Place,
     allows,
     common_span,
-    compile_specifier,
     parsed,
     place_of,
+    python_fits,
     release_of,
     span_of,
 )
@@ -30,12 +30,6 @@ if TYPE_CHECKING:
     from envc_solvers.pypi.problem import Policy
 
 Order = Literal["highest", "lowest"]
-
-
-@lru_cache(maxsize=4096)
-def python_fits(requires_python: str, python: str) -> bool:
-    """Whether Requires-Python allows a Python. A malformed one allows every Python, as in pip (PEP 345, PEP 503)."""
-    return compile_specifier(requires_python) is None or allows(requires_python, python)
 
 
 @lru_cache(maxsize=1 << 16)

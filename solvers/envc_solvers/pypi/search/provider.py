@@ -11,7 +11,7 @@ from envc_solvers.errors import MetadataUnusable, ProjectNotFound, SolverError
 from envc_solvers.pypi.language.index import Index
 from envc_solvers.pypi.language.markers import Markers
 from envc_solvers.pypi.language.requirement import Metadata, Requirement
-from envc_solvers.pypi.language.specifier import allows
+from envc_solvers.pypi.language.specifier import allows, python_fits
 from envc_solvers.pypi.search.candidate import Candidate, Need
 from envc_solvers.pypi.search.priority import Priorities
 from envc_solvers.pypi.search.project import (
@@ -22,7 +22,6 @@ from envc_solvers.pypi.search.project import (
     Rules,
     canonical,
     names_exactly,
-    python_fits,
 )
 from envc_solvers.pypi.search.rejection import Rejection
 
