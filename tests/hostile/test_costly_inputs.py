@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import io
+import struct
 import subprocess
 import sys
 import tarfile
@@ -19,6 +20,8 @@ from pathlib import Path
 import msgspec
 import pytest
 import zstandard
+
+from envc.shipping.format.object_index import FOOTER_MAGIC, SKIPPABLE
 
 pytestmark = [
     pytest.mark.slow,
@@ -142,12 +145,41 @@ READERS = {
         "import io\nfrom envc.fetch.conda.repodata import SHARD_BOUNDS, decompress, records_of_shard",
         "records_of_shard(b''.join(decompress(io.BytesIO(data), len(data), SHARD_BOUNDS)), 'a')",
     ),
+    "object": (
+        "from envc.shipping.format.object_index import read_index",
+        "read_index(len(data), lambda at, length: data[at : at + length])",
+    ),
+    "entry points": (
+        "from envc.shipping.unpack.launchers import parse_entry_points",
+        "parse_entry_points(data.decode())",
+    ),
+    "conda version": ("from envc_solvers.conda.language.version import version_key", "version_key(data.decode())"),
+    "match spec": (
+        "from envc_solvers.conda.language.matchspec import parse_matchspec",
+        "parse_matchspec(data.decode())",
+    ),
+    "specifier": (
+        "from envc_solvers.pypi.language.specifier import allows, compile_specifier",
+        "compile_specifier(data.decode()) and allows(data.decode(), '1.0')",
+    ),
     "lock": ("from envc.locking.lockfile.load import loads", "loads(data.decode())"),
     "manifest": (
         "from pathlib import Path\nfrom envc.locking.manifest.load import parse_manifest",
         "parse_manifest(data.decode(), Path('manifest.toml'))",
     ),
 }
+
+
+def index_of(size: int, count: int) -> bytes:
+    """An object that is nothing but an index of `count` equal links or, with a size, files."""
+    name = b"%07d" if count > 1000 else b"%03d"
+    rest = b'"size":%d,"mode":420,"sha256":"%b"' % (size, b"0" * 64) if size else b'"type":"link","mode":511,"link":"a"'
+    members = b",".join(b'{"path":"' + name % number + b'",' + rest + b"}" for number in range(count))
+    fields = b'"format":1,"artifact":"%b","layout":"any","frames":[]' % (b"0" * 64)
+    payload = zstandard.compress(b"{" + fields + b',"members":[' + members + b"]}", 3)
+    footer = struct.pack("<QQ8s", 8, len(payload), FOOTER_MAGIC)
+    return struct.pack("<II", SKIPPABLE, len(payload) + len(footer)) + payload + footer
+
 
 FIELDS = b"Metadata-Version: 2.1\nName: a\nVersion: 1\n"
 STEP = b'[project]\nname = "a"\ntargets = ["linux-64"]\npython = "3.11"\n[steps.a]\n'
@@ -209,6 +241,16 @@ CASES: dict[str, tuple[str, Callable[[], bytes]]] = {
         "shard",
         lambda: packed(iter([msgspec.msgpack.encode({"packages": {"a-1-0.tar.bz2": {"depends": [[]] * 3_900_000}}})])),
     ),
+    "files of a TiB in an object": ("object", lambda: index_of(1 << 40, 500)),
+    "members of an object": ("object", lambda: index_of(0, 900_000)),
+    "entry points": ("entry points", lambda: numbered(b"a%d=b:c\n", b"[console_scripts]\n")),
+    "groups of entry points": ("entry points", lambda: numbered(b"[a%d]\n")),
+    "numbers of a conda version": ("conda version", lambda: filled(b"1.", after=b"1")),
+    "zeros of a conda version": ("conda version", lambda: filled(b"0.", after=b"1")),
+    "alternatives": ("match spec", lambda: filled(b"|1", b"a >=1")),
+    "brackets": ("match spec", lambda: filled(b",a=b", b"a[a=b", b"]")),
+    "numbers of a version": ("specifier", lambda: filled(b".1", b"==1")),
+    "clauses of a specifier": ("specifier", lambda: numbered(b"!=%d,", after=b"!=1")),
     "tables": ("lock", lambda: numbered(b"[a%d]\n")),
     "keys with many parts": ("lock", lambda: numbered(b"a." * 500 + b"b%d=1\n")),
     "a deep key": ("lock", lambda: filled(b"a.", after=b"a=1\n")),

@@ -12,7 +12,7 @@ from envc.shipping.format.documents import canonical_json, decode_json
 from envc.shipping.format.errors import CorruptBlob, UnsafePath
 from envc.shipping.format.frames import SKIPPABLE, compress, decompress
 from envc.shipping.format.paths import check_tree, rules
-from envc.shipping.format.spans import Span, spans
+from envc.shipping.format.spans import FRAME, Span, spans
 from envc.shipping.format.tar import MAX_OCTAL
 from envc.system.buffers import Owned
 
@@ -84,6 +84,9 @@ def check_index(index: ObjectIndex, what: str, *, end: int | None = None) -> lis
         raise CorruptBlob(what, str(error)) from None
     except ValueError as error:
         raise CorruptBlob(what, str(error)) from None
+    # A member of a TiB takes a hundred thousand frames, so their number is checked before they are computed.
+    if sum(member.size for member in index.members) > FRAME * len(index.frames):
+        raise CorruptBlob(what, f"has {len(index.frames)} frames, too few for its members")
     cut = spans(index.members)
     _check_frames(index, cut, what, end)
     return cut

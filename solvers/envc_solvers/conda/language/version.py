@@ -83,7 +83,7 @@ def parse_version(text: str) -> Version:
 @lru_cache(maxsize=1 << 16)
 def version_key(text: str) -> bytes:
     """The sort key of a version. Raises InvalidVersion."""
-    if _PLAIN(text):
+    if len(text) <= _LONGEST and _PLAIN(text):
         return _NO_EPOCH + _encode_numbers(text.split(".")) + _END
     (epoch, *parts), local = split_version(text)
     return _encode_epoch(epoch) + _encode_parts(parts) + _encode_parts(local)
