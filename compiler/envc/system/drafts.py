@@ -94,7 +94,8 @@ def remove_leftovers(path: Path) -> None:
 
 
 def _remove_leftover(draft: Path) -> None:
-    fd = os.open(draft, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    # For writing, since NFS locks nothing else.
+    fd = os.open(draft, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or (hasattr(os, "geteuid") and status.st_uid != os.geteuid()):
