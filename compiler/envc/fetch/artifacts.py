@@ -28,6 +28,7 @@ from envc.model.limits import DOWNLOAD_BYTES
 from envc.model.progress import Task
 from envc.system.atomic_file import atomic_file
 from envc.system.buffers import write_all
+from envc.system.cache_folder import make_folder
 from envc.system.regular_file import open_regular
 from envc.system.workers import Workers
 
@@ -154,7 +155,7 @@ class Artifacts:
             if (cached := self.cached(digest, path.name)) is not None:
                 return cached, digest, cached.stat().st_size
             copy = self._path(digest, path.name)
-            copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(copy.parent)
             with path.open("rb") as source, atomic_file(copy) as file:
                 shutil.copyfileobj(source, file, CHUNK * 16)
             return copy, digest, copy.stat().st_size
@@ -172,7 +173,7 @@ class Artifacts:
         # Without a digest, the partial file is named by the URL.
         key = expected or sha256(f"{source}\0{listed.url}".encode())
         partial = self._folder / "partial" / key
-        partial.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(partial.parent)
         # Processes that need the same file share one download.
         from envc.system.locks import file_lock  # late: a warm run downloads nothing
 
@@ -193,7 +194,7 @@ class Artifacts:
                 raise DigestMismatch(f"{what}, from {source},{sizes}", expected or "", actual, _WRONG_HINT)
             _check_others(partial, f"{what}, from {source},", listed)
             path = self._path(actual, listed.file.name)
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path.parent)
             # Not an `atomic_file`: an interrupted download stays, and the next run resumes it.
             partial.replace(path)
         # A process that waits on the inode of the deleted lock file notices that, and locks the new file.

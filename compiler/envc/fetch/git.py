@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from envc.errors import EnvcError, OfflineMiss, SourceUnreachable
 from envc.model.digest import sha256
 from envc.model.limits import GIT_FILE_BYTES, GIT_SECONDS
+from envc.system.cache_folder import make_folder
 from envc.system.locks import file_lock
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ class Git:
         what = f"the commits of {name}"
         if self._offline:
             raise OfflineMiss(what)
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._folder)
         with file_lock(Path(f"{mirror}.lock")):
             if not (mirror / "HEAD").exists():
                 self._run(what, url, "init", "--quiet", "--bare", str(mirror))

@@ -53,6 +53,21 @@ def cache_opener(environ: Mapping[str, str], progress: Progress, *, is_used: boo
     return find
 
 
+def make_folder(folder: Path) -> None:
+    """Create a folder of the cache, with its parents, that only this user can read; below a folder that a group shares
+    (setgid bit, writable by the group), one that the group can use. Raises OSError.
+    """
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o777 if is_shared_folder(folder.parent) else 0o700, exist_ok=True)
+
+
+def is_shared_folder(folder: Path) -> bool:
+    """Whether a group shares a folder on purpose. The umask of its members decides what they may do. Raises OSError."""
+    shared = stat.S_ISGID | stat.S_IWGRP
+    return folder.stat().st_mode & shared == shared
+
+
 def has_layout(below: Beneath) -> bool:
     """Whether a folder without a marker is a cache of an earlier version: it has an index, or entries of a cache."""
     import re

@@ -157,6 +157,8 @@ def no_user(file: Path) -> Iterator[bool]:
         return
     try:
         lock = os.open(file, os.O_RDWR)  # NFS locks exclusively only what may be written
+    except PermissionError:  # the file of another member of the group that shares the cache
+        lock = os.open(file, os.O_RDONLY)
     except OSError:
         yield not os.path.lexists(file)
         return

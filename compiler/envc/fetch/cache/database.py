@@ -7,6 +7,7 @@ lock. Write-ahead logging lets any number of processes use the file.
 
 from __future__ import annotations
 
+import os
 import queue
 import sqlite3
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from envc.model.progress import Progress
+from envc.system.cache_folder import is_shared_folder, make_folder
 
 T = TypeVar("T")
 Statement = tuple[str, tuple[object, ...]]
@@ -158,7 +160,8 @@ class Database:
 
     def _open(self) -> sqlite3.Connection | None:
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self._path.parent)
+            self._create()
             try:
                 return self._connect()
             except sqlite3.Error as error:
@@ -169,6 +172,14 @@ class Database:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             self._progress.warn(f"the cache in {self._path.parent} cannot be used ({reason}); continuing without it")
             return None
+
+    def _create(self) -> None:
+        """Create the file, if it is missing, for this user alone, since it may hold pages of a private index. SQLite
+        gives its mode to the files beside it.
+        """
+        if not self._path.exists():
+            mode = 0o666 if is_shared_folder(self._path.parent) else 0o600
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, mode))
 
     def _connect(self) -> sqlite3.Connection:
         # Autocommit: transactions begin explicitly. The locks here replace the check of check_same_thread.
@@ -202,6 +213,7 @@ class Database:
         self._path.replace(self._path.with_name(f"{self._path.name}.broken"))
         for suffix in ("-wal", "-shm"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        self._create()
         return self._connect()
 
 

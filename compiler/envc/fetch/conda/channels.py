@@ -24,6 +24,7 @@ from envc.fetch.net.http import Stopped, Truncated
 from envc.model.digest import Sha256, sha256, sha256_file
 from envc.model.limits import SHARD_DOWNLOAD_BYTES
 from envc.system.atomic_file import write_file
+from envc.system.cache_folder import make_folder
 from envc.system.once import Once
 from envc.system.regular_file import open_regular
 from envc_solvers.conda.language.record import Record, RecordUnusable, decode_records, name_of
@@ -230,7 +231,7 @@ class Channels:
         except ValueError as error:
             raise SourceUnreachable(location.name, what, str(error)) from None
         with contextlib.suppress(OSError):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path.parent)
             write_file(path, crc32(data).to_bytes(4, "little") + data)
         return data
 

@@ -28,6 +28,7 @@ from envc.model.digest import Digesting, Sha256
 from envc.model.limits import REPODATA_DOWNLOAD_BYTES
 from envc.model.progress import Task
 from envc.system.atomic_file import unnamed_file, write_file
+from envc.system.cache_folder import make_folder
 from envc.system.drafts import is_any_file_draft, is_hex
 from envc.system.regular_file import open_regular
 from envc_solvers.malformed import malformed
@@ -229,7 +230,7 @@ class Subdirs:
         digesting = Digesting(source)
         try:
             folder = self._folder / location.key
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(folder)
             with unnamed_file(folder) as (file, publish):
                 note = self._write_slices(file, name, digesting, size)
                 digest = digesting.sha256()
@@ -304,7 +305,7 @@ class Subdirs:
         """Save the state. If it cannot be written, the next run fetches it again."""
         path = self._folder / location.key / f"{subdir}.json"
         with contextlib.suppress(OSError):
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path.parent)
             write_file(path, msgspec.json.encode(state))
 
     def _remove_leftovers(self, current: Path) -> None:

@@ -1,0 +1,141 @@
+"""A cache is private to its user, unless a group shares it on purpose."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from envc.errors import EnvcError
+from envc.fetch.cache.index_cache import Cache, PageState
+from envc.fetch.pypi.listing import Listing
+from envc.model.progress import Silent
+from envc.shipping.deliver.caches import prune, show
+from envc.system.cache_folder import cache_opener, make_folder
+from envc.system.locks import file_lock
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="modes are POSIX features")
+ROOT_ONLY = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can become other users")
+GROUP = 54321
+STATE = PageState("abc", "", "", 0, 600)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def save(cache: Path, project: str) -> Silent:
+    progress = Silent()
+    index = Cache(cache, progress, now=0)
+    index.save_page("default", project, STATE, Listing("https://example.com/", ()))
+    index.close()
+    return progress
+
+
+def test_files_of_private_indexes_are_private(tmp_path: Path) -> None:
+    make_folder(tmp_path / "artifacts/aa/one")
+    assert mode(tmp_path / "artifacts/aa/one") == 0o700
+    assert save(tmp_path, "demo").warnings == []
+    assert {mode(path) for path in tmp_path.glob("index-*")} == {0o600}
+
+
+def test_an_existing_folder_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir(mode=0o755)
+    make_folder(tmp_path / "one")
+    assert mode(tmp_path / "one") == 0o755
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError):
+        make_folder(tmp_path / "file")
+
+
+def test_a_cache_is_opened_once_and_marked(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    find = cache_opener({"ENVC_CACHE_DIR": str(cache)}, Silent())
+    assert not cache.exists(), "a command that uses no cache makes none"
+    assert find() == find() == cache
+    assert (cache / ".envc-cache").is_file()
+    looking = cache_opener({"ENVC_CACHE_DIR": str(tmp_path / "other")}, Silent(), is_used=False)
+    assert looking() == tmp_path / "other" and not (tmp_path / "other").exists()
+
+
+def test_a_link_is_no_marker(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "thesis.tex").touch()
+    (cache / ".envc-cache").symlink_to("thesis.tex")
+    with pytest.raises(EnvcError, match="is not empty, and is no cache of envc"):
+        cache_opener({"ENVC_CACHE_DIR": str(cache)}, Silent())()
+
+
+@ROOT_ONLY
+def test_a_private_folder_prepared_by_another_user_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    shared, planted = tmp_path / "shared", tmp_path / "envc-0"
+    shared.mkdir()
+    shared.chmod(0o777)
+    planted.mkdir()
+    os.chown(planted, 12345, 12345)
+    used = cache_opener({"ENVC_CACHE_DIR": str(shared)}, Silent())()
+    assert used.parent == tmp_path and used not in (shared, planted)
+    assert (mode(used), used.stat().st_uid) == (0o700, 0)
+
+
+# a cache that a group shares
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        cache = Path(folder, "cache")
+        cache.mkdir()
+        os.chown(cache, 0, GROUP)
+        cache.chmod(0o2775)
+        yield cache
+
+
+def as_member(user: int, work: Callable[[], object]) -> None:
+    """Run `work` in a fork as another user of the group, with the umask 002."""
+    child = os.fork()
+    if not child:
+        try:
+            os.setgroups([GROUP])
+            os.setgid(user)
+            os.setuid(user)
+            os.umask(0o002)
+            work()
+        except BaseException as error:
+            os.write(2, f"{type(error).__name__}: {error}\n".encode())
+            os._exit(1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@ROOT_ONLY
+def test_two_members_of_a_group_can_use_each_part_of_a_shared_cache(shared: Path) -> None:
+    """Everything in it follows the umask of the members."""
+    entry = shared / "artifacts/aa" / ("a" * 64)
+
+    def use(name: str) -> None:
+        progress = Silent()
+        environ = {"ENVC_CACHE_DIR": str(shared), "ENVC_CACHE_SHARED": "1"}
+        assert cache_opener(environ, progress)() == shared
+        assert progress.warnings == [] == save(shared, name).warnings
+        make_folder(entry)
+        (entry / name).write_bytes(b"x")
+        with file_lock(shared / "locks/one.lock"):
+            pass
+
+    as_member(54001, lambda: use("first"))
+    as_member(54002, lambda: use("second"))
+    (artifacts,) = (part for part in show(shared, Silent()) if part.part == "artifacts")
+    assert artifacts.size == 2
+    index = Cache(shared, Silent(), now=0)
+    assert sorted(index.projects(["default"])) == ["first", "second"]
+    index.close()
+    as_member(54002, lambda: prune(shared, None, Silent(), now=0))
+    assert show(shared, Silent()) == ()
