@@ -16,6 +16,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from envc.shipping.store.open import open_store
+from envc.shipping.store.upkeep.leases import leased
 from tests.e2e.command import ENVC, Workplace, host_platform
 from tests.e2e.conftest import MANIFEST
 from tests.support.blob_servers import FolderServer, S3Server
@@ -162,6 +164,13 @@ def test_gc_removes_nothing_without_delete(bundled: Workplace) -> None:
     removed = bundled.ok("gc", "--delete", "--json").json
     assert (removed["removed"], removed["garbage"]) == (True, len(before))
     assert blobs(bundled.store) == []
+
+
+def test_gc_on_a_machine_whose_clock_is_far_ahead_removes_nothing(bundled: Workplace) -> None:
+    with leased(open_store(bundled.store), ["v1/a"]):
+        before = blobs(bundled.store)
+        assert bundled.ok("gc", "--delete", "--json", ENVC_NOW=LATER).json["garbage"] == 0
+        assert blobs(bundled.store) == before
 
 
 def test_gc_accepts_a_time_span_and_needs_no_manifest(bundled: Workplace) -> None:
