@@ -22,6 +22,7 @@ from envc.fetch.net.urls import named_by
 from envc.fetch.pypi.listing import ListedFile
 from envc.model.digest import Sha256, parse_sha256
 from envc.model.graph import Package
+from envc.model.limits import TABLE_BYTES
 from envc.model.manifest import Standalone
 from envc_solvers.malformed import malformed, reason_of
 from envc_solvers.pypi.language.index import File
@@ -29,7 +30,6 @@ from envc_solvers.solution import Pin
 from envc_solvers.target import PLATFORMS, Implementation, Python, Target, implementation_of
 
 BASE_VARIABLE = "PBS_INSTALLER_BASE_URL"  # pbs-installer's own variable for the location of the archives
-_LARGEST_TABLE = 64 << 20  # bytes
 
 # The table's names of systems and machines.
 _SYSTEMS = {"linux": "linux", "macos": "macos", "windows": "windows"}
@@ -136,7 +136,7 @@ def read_table(path: Path | None = None) -> Table:
     """The table in that file, else that of the installed ``pbs-installer``. Raises UsageError if it cannot be read."""
     try:
         data = path.read_bytes() if path is not None else _shipped()
-        if len(data) > _LARGEST_TABLE:
+        if len(data) > TABLE_BYTES:
             raise ValueError("it is too large")
         return msgspec.json.decode(data, type=Table)
     except malformed(OSError) as error:

@@ -13,6 +13,8 @@ _KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
 SILENCE_SECONDS = 30  # without a byte; slow indexes need some seconds to make a page
 RATE_BYTES = 1024  # received in a second of waiting, on average; a modem reaches four times as much
 RATE_PERIOD_SECONDS = 60  # over which the rate is averaged, so that a short stall does not count
+ANSWER_RATIO = 200  # of an answer to its compressed form; pages become 10 to 20 times smaller
+ANSWER_FREE_BYTES = 16 * _MIB  # whatever the ratio
 REDIRECTS = 8  # mirrors need two or three
 GIT_SECONDS = 3600  # for one git command; the largest repositories take minutes
 GIT_FILE_BYTES = 16 * _MIB  # of a file that is read from a repository, such as pyproject.toml
@@ -53,6 +55,7 @@ SOURCE_ENTRIES = 100_000  # of a source distribution; the largest have some ten 
 SOURCE_BYTES = 4 * _GIB  # of all contents of a source distribution
 SOURCE_FREE_BYTES = 64 * _MIB  # of its contents, whatever the ratio
 SOURCE_TEXT_BYTES = 16 * _MIB  # of a PKG-INFO or pyproject.toml of sources
+TABLE_BYTES = 64 * _MIB  # of the table of standalone interpreters, which has 1 MiB
 DOWNLOAD_BYTES = 256 * _GIB  # of a file whose size no source states
 
 # Stores and bundles

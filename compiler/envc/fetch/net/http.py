@@ -21,7 +21,7 @@ from envc.fetch.net.credentials import Keyring
 from envc.fetch.net.pools import CLIENT_CERTIFICATE_HINT, Pools
 from envc.fetch.net.settings import Transport
 from envc.fetch.net.urls import named_by
-from envc.model.limits import REDIRECTS, SILENCE_SECONDS
+from envc.model.limits import ANSWER_FREE_BYTES, ANSWER_RATIO, REDIRECTS, SILENCE_SECONDS
 from envc.system.retries import LONGEST_RETRY_AFTER, RetryPolicy
 from envc_solvers.malformed import FOREIGN, malformed
 
@@ -110,12 +110,16 @@ class Stream:
             yield chunk
 
     def read(self, limit: int) -> bytes:
-        """The whole body. Raises ValueError when it is longer than `limit` bytes, Truncated when it ends early."""
+        """The whole body. Raises Truncated when it ends early, and ValueError when it is longer than `limit` bytes, or
+        than a body of this size can be after decompression.
+        """
         parts, size = [], 0
         for chunk in self.chunks():
             size += len(chunk)
             if size > limit:
                 raise ValueError(f"an answer of more than {limit:,} bytes")
+            if size > ANSWER_FREE_BYTES and size > ANSWER_RATIO * self._response.tell():
+                raise ValueError(f"an answer of {self._response.tell():,} bytes that decompresses to {size:,} and more")
             parts.append(chunk)
         return b"".join(parts)
 
