@@ -85,7 +85,8 @@ def _search(name: str, seconds: int, crashes: Path) -> int:
         print(f"  {path.name}: repeat with\n    python -m tests.fuzz {name} --input {path}")
         print("    " + _ending(name, path).replace("\n", "\n    "), flush=True)
     if code and not kept:
-        print(output[-3000:], flush=True)
+        lines = [line for line in output.splitlines() if not line.startswith("INFO: ")]
+        print("\n".join(lines[-40:]), flush=True)
     return len(kept) or int(bool(code))
 
 

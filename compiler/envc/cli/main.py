@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from envc.errors import EnvcError
 
 INTERRUPTED = 130  # 128 plus the number of SIGINT, as shells report it
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)  # never a bug of envc, wherever raised
+# Never a bug of envc, wherever raised: the disk refuses, or a user named such a path.
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 def main() -> None:

@@ -83,7 +83,10 @@ def known_channel(text: str, locations: Mapping[str, ChannelLocation]) -> str:
     """
     if text in locations:
         return text
-    url = split_credentials(text)[0] if "://" in text else f"{CHANNELS_URL}/{text}"
+    try:
+        url = split_credentials(text)[0] if "://" in text else f"{CHANNELS_URL}/{text}"
+    except ValueError:
+        raise UsageError(f"channel {_shown(text)} is not a URL", f"the channels are: {', '.join(locations)}") from None
     for location in locations.values():
         if location.url == url.rstrip("/"):
             return location.name

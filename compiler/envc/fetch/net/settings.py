@@ -97,6 +97,7 @@ def read_transport(environ: Mapping[str, str]) -> Transport:
 def is_usable(url: str) -> bool:
     """Whether envc can read from this URL: its scheme is supported, and it has a valid host and port."""
     try:
+        url.encode()  # raises UnicodeEncodeError for half of a surrogate pair
         parts = urlsplit(url)
         if parts.scheme == "file":
             return is_local(url)

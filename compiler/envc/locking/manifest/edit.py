@@ -52,6 +52,8 @@ def add(text: str, table: KeyPath, kind: DependencyKind, entries: Iterable[str])
     document = _parse(text)
     array = _array(document, table, kind)
     for entry in entries:
+        if any("\ud800" <= letter <= "\udfff" for letter in entry):  # from an argument that is not UTF-8
+            raise UsageError(f"{entry!r} is not a requirement", "write it in UTF-8")
         name = _name(entry, kind)
         matches = [index for index, old in enumerate(array) if _name_of(old, kind) == name]
         if matches:

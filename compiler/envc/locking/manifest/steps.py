@@ -66,6 +66,7 @@ def _read_step(report: Report, name: str, table: StepTable, names: Names, projec
             )
     for index, glob in enumerate(table.code or ()):
         check_inside(report, (*at, "code", index), "code", glob)
+        _check_glob(report, (*at, "code", index), glob)
     if table.run is not None and not table.run.strip():
         report.add((*at, "run"), "is empty", "leave it out if the step runs nothing")
     for variable, value in table.env.items():
@@ -177,3 +178,12 @@ def _origin(dependency: PyPIDependency) -> tuple[str | None, ...] | None:
         dependency.sha256,
     )
     return origin if any(origin) else None
+
+
+def _check_glob(report: Report, at: KeyPath, glob: str) -> None:
+    """Report a glob that pathlib cannot read, or that some Pythons read in another way."""
+    parts = [part for part in glob.split("/") if part not in ("", ".")]
+    if glob and not parts:
+        report.add(at, f"{glob[:80]!r} names no file", 'to bundle everything beside the manifest, write "**/*"')
+    elif any("**" in part and part != "**" for part in parts):
+        report.add(at, f"{glob[:80]!r} joins ** with other characters", "write ** between two slashes")

@@ -12,6 +12,7 @@ from envc.locking.worktree.ignored import source_files
 from envc.shipping.format.encode import Entry
 from envc.shipping.format.errors import UnsafePath
 from envc.shipping.format.paths import check_path
+from envc_solvers.malformed import FOREIGN, malformed, reason_of
 
 
 class CodeError(Unusable):
@@ -52,12 +53,22 @@ def code_entries(root: Path, globs: tuple[str, ...] | None) -> tuple[Entry, ...]
 def _matching(root: Path, globs: tuple[str, ...]) -> Iterator[str]:
     for pattern in globs:
         found = False
-        for match in sorted(root.glob(pattern)):
+        for match in _sorted_matches(root, pattern):
             for file in _files_below(match) if match.is_dir() else (match,):
                 found = True
                 yield file.relative_to(root).as_posix()
         if not found:
             raise CodeError(f"the code pattern {pattern!r}", "matches no file", "correct it in the step's `code`")
+
+
+def _sorted_matches(root: Path, pattern: str) -> list[Path]:
+    try:
+        return sorted(root.glob(pattern))
+    except malformed(*FOREIGN) as error:  # pathlib's errors differ from Python to Python
+        reason = f"is not a pattern ({reason_of(error)})"
+    except OSError as error:
+        reason = f"cannot be read: {error.strerror}"
+    raise CodeError(f"the code pattern {pattern[:80]!r}", reason, "correct it in the step's `code`")
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from envc.context import user_path
+from envc.errors import StoreError
 from envc.shipping.store.blobs import Blobs
 
 
@@ -25,7 +26,10 @@ def open_store(place: str | Path, environ: Mapping[str, str] | None = None, *, i
         return FolderBlobs(place, init=init)
     if not _URL.match(place):
         return open_store(user_path(place, "the store"), init=init)
-    url = urlsplit(place)
+    try:
+        url = urlsplit(place)
+    except ValueError as error:
+        raise StoreError(place, f"is not a URL: {error}", "correct the URL of the store") from None
     if url.scheme in ("file", "local"):
         from urllib.request import url2pathname
 
