@@ -88,7 +88,7 @@ def command(options: HydrateOptions) -> int:
             project = open_project(options.manifest, context) if options.manifest else None
             prefix, made = single_file.hydrate(Path(options.step), options.prefix, project, context, loading)
         else:
-            project = open_project(options.manifest, context)
+            project = open_project(options.manifest, context, checked=(options.step,))
             request = HydrateRequest(
                 step=options.step,
                 target=options.target,

@@ -70,7 +70,7 @@ def command(options: RunOptions) -> int:
             )
             project = open_project(options.manifest, context) if options.manifest else None
             return single_file.run(Path(options.step), options.arguments, project, context)
-        project = open_project(options.manifest, context)
+        project = open_project(options.manifest, context, checked=(options.step,))
         request = RunRequest(
             step=options.step,
             command=options.arguments,

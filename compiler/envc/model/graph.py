@@ -278,7 +278,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
             kind=package.kind,
             name=package.name,
             version=package.version,
-            build=_build(package, artifact),
+            build=build_string(package, artifact),
             source=package.source,
             file=artifact.file,
             size=artifact.size,
@@ -306,8 +306,8 @@ def _stated(pin: Pin, known: KnownRequirements) -> tuple[StatedRequirement, ...]
     return found[1]
 
 
-def _build(package: Package, artifact: Artifact) -> str:
-    """The build string; for a package with several builds, from the file name ``name-version-build.conda``."""
+def build_string(package: Package, artifact: Artifact) -> str:
+    """The build string of an artifact, for a package with several from the file name ``name-version-build.conda``."""
     if package.build or package.kind != "conda":
         return package.build
     return artifact.file.removesuffix(".conda").removesuffix(".tar.bz2").rpartition("-")[2]

@@ -68,7 +68,7 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
     from envc.locking.lockfile.dump import dumps
     from envc.locking.lockfile.save import save_text
     from envc.locking.plan.closure import new_conda_packages
-    from envc.locking.plan.link import link
+    from envc.locking.plan.link import link, with_facts
     from envc.locking.plan.plan import plan
     from envc.locking.plan.problems import pose_problems, refuse_interpreters
     from envc.locking.review.changes import changes
@@ -104,6 +104,7 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
             first = shared.step_targets[0]
             chosen = tuple(Choice.of_pin(pin, first.target, first.python, known) for pin in solution.pins)
             choices.update((step_target.id, chosen) for step_target in shared.step_targets)
+        choices = with_facts(choices, solved=[step_target.id for step_target in planned.solve])
     linked = link(planned.step_targets, choices, planned.options, graph, solved.builds if solved is not None else ())
     if solved is not None:
         linked = with_yanked(linked, solved.yanked)

@@ -26,8 +26,17 @@ if TYPE_CHECKING:
     from envc_solvers.pypi.problem import Strategy
 
 
-def open_project(manifest: str | None, context: Context, resolution: Strategy | None = None) -> Project:
+def open_project(
+    manifest: str | None,
+    context: Context,
+    resolution: Strategy | None = None,
+    *,
+    checked: tuple[str, ...] | None = None,
+) -> Project:
     """parse → expand, then compare with the lock. Reads the manifest, the lock and local projects; uses no network.
+
+    `checked` are the steps for which the lock is also checked against itself, None for all: a verb that uses one step
+    need not wait for the others.
 
     A `resolution` replaces the one in the manifest's policy. A lock with conflict markers is read as two locks and
     merged by key. The result counts as stale. Locking again keeps everything that both sides agree on.
@@ -42,7 +51,7 @@ def open_project(manifest: str | None, context: Context, resolution: Strategy | 
         return Project(manifest=loaded, step_targets=step_targets, graph=None, freshness=None)
     local = _local_digests(loaded, step_targets)
     data, graph, is_merged = _read_lock(path)
-    freshness = compare(loaded, step_targets, graph, local)
+    freshness = compare(loaded, step_targets, graph, local, checked)
     if is_merged:
         markers = Reason("lock", "merge conflict markers", "")
         freshness = msgspec.structs.replace(freshness, reasons=(markers, *freshness.reasons))

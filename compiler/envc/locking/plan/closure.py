@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from envc.errors import EnvcError
+from envc.locking.plan.artifact_names import artifact_faults, package_faults
 from envc.locking.plan.expand import StepTarget
 from envc.model.environment import Environment, EnvironmentMember
 from envc.model.graph import Artifact, Choice, LockedEnvironment, LockGraph, Package, target_name_of
@@ -15,10 +16,14 @@ LockedPin = tuple[Package, Artifact]  # a package and its artifact for some targ
 LockedPins = tuple[LockedPin, ...]
 
 
-class DanglingLock(EnvcError):
-    """A lock that names a package, or a file for a target, but does not contain it. A merge can cause this."""
+class BrokenLock(EnvcError):
+    """A lock with no usable environment for a step on a target. A merge or an edit by hand can cause this."""
 
     hint = "run `envc lock`"
+
+
+class DanglingLock(BrokenLock):
+    """A lock that names a package, or a file for a target, but does not contain it."""
 
     def __init__(self, step: str, target_key: str, package_id: str) -> None:
         super().__init__(step, target_key, package_id)
@@ -28,6 +33,23 @@ class DanglingLock(EnvcError):
 
     def __str__(self) -> str:
         return f"the lock has no file of {self.package_id} for step {self.step} on {self.target_key}"
+
+
+class MisnamedArtifact(BrokenLock):
+    """A lock with an artifact whose name says that it is of another package or version."""
+
+    def __init__(self, step: str, target_key: str, faults: tuple[str, ...]) -> None:
+        super().__init__(step, target_key, faults)
+        self.step = step
+        self.target_key = target_key
+        self.faults = faults
+
+    def __str__(self) -> str:
+        lines = [f"the lock contradicts itself for step {self.step} on {self.target_key}"]
+        return "\n".join([*lines, *(f"  {fault}" for fault in self.faults)])
+
+    def data(self) -> dict[str, object]:
+        return {"step": self.step, "target": self.target_key, "reasons": list(self.faults)}
 
 
 class Closures:
@@ -54,6 +76,7 @@ class Closures:
         self._pin_of: dict[str, dict[str, LockedPin]] = {}  # by target key and package id
         self._choices: dict[tuple[int, str], tuple[Choice, ...]] = {}  # by environment and target key
         self._choice: dict[tuple[int, int], Choice] = {}  # by package and artifact
+        self._faults: dict[tuple[int, int], tuple[str, ...]] = {}  # by package and artifact
 
     def locked(self, step: str) -> LockedEnvironment | None:
         """The environment that holds this step, if there is exactly one."""
@@ -115,9 +138,23 @@ class Closures:
             self._choices[key] = tuple(chosen)
         return self._choices[key]
 
+    def name_faults(self, package: Package, artifact: Artifact) -> tuple[str, ...]:
+        """Why the artifact cannot be one of the package, according to its name."""
+        key = id(package), id(artifact)
+        found = self._faults.get(key)
+        if found is None:
+            found = self._faults[key] = (*package_faults(package), *artifact_faults(package, artifact))
+        return found
+
     def environment(self, step_target: StepTarget) -> Environment:
-        """The environment of a step-target, in the form that pack and hydrate use. Raises DanglingLock."""
+        """The environment of a step-target, in the form that pack and hydrate use.
+
+        Raises DanglingLock, and MisnamedArtifact, whether or not the lock matches the manifest.
+        """
         pins = self.pins(step_target.step, step_target.key)
+        faults = [fault for package, artifact in pins for fault in self.name_faults(package, artifact)]
+        if faults:
+            raise MisnamedArtifact(step_target.step, step_target.key, tuple(faults))
         site = next((artifact.site_packages for _, artifact in pins if artifact.site_packages), "")
         layout = python_layout(step_target.target, step_target.python, step_target.interpreter, site)
         members = []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Literal
 
 import msgspec
 
 from envc.locking.plan.closure import Closures
+from envc.locking.plan.coherence import Coherence, surplus
 from envc.locking.plan.expand import StepTarget, StepTargetId, lock_options, render_dependency
 from envc.locking.plan.inputs import environment_inputs
 from envc.model.digest import Sha256
@@ -17,6 +18,8 @@ from envc.model.kinds import DIRECT_SOURCES
 from envc.model.lock_lines import LockedInput
 from envc.model.manifest import Dependencies, KeyPath, Manifest, Step
 from envc_solvers.origin import render_key_path
+
+_MOST_FAULTS = 20  # contradictions that are reported for one environment
 
 
 class Reason(msgspec.Struct, frozen=True, order=True):
@@ -40,7 +43,7 @@ class Reason(msgspec.Struct, frozen=True, order=True):
 class Scope(msgspec.Struct, frozen=True):
     """The part of a lock that a difference concerns."""
 
-    kind: Literal["lock", "target", "step"]
+    kind: Literal["lock", "target", "step", "package"]  # "package": entries of the lock that no step uses
     name: str = ""  # of the target or step
     all_targets: bool = False  # of a step: whether the difference applies to all its targets
 
@@ -58,13 +61,18 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare(
-    manifest: Manifest, step_targets: tuple[StepTarget, ...], graph: LockGraph, local: Mapping[str, str] | None = None
+    manifest: Manifest,
+    step_targets: tuple[StepTarget, ...],
+    graph: LockGraph,
+    local: Mapping[str, str] | None = None,
+    checked: Collection[str] | None = None,
 ) -> Freshness:
     """Every reason why the lock is stale, and the step-targets that no reason affects.
 
     `local` maps each path that a requirement names to the current digest of its files, "" if it does not exist.
+    `checked` are the steps for which the lock is also checked against itself (see `coherence`); None for all of them.
     """
-    return _Comparison(manifest, step_targets, graph, local or {}).freshness()
+    return _Comparison(manifest, step_targets, graph, local or {}, checked).freshness()
 
 
 class _Comparison:
@@ -74,11 +82,15 @@ class _Comparison:
         step_targets: tuple[StepTarget, ...],
         graph: LockGraph,
         local: Mapping[str, str],
+        checked: Collection[str] | None,
     ) -> None:
+        self._checked = checked
         self._manifest = manifest
         self._graph = graph
         self._local = local
         self._closures = Closures(graph)
+        self._coherence = Coherence(manifest, self._closures)
+        self._incoherent: dict[tuple[tuple[str, ...], str], list[str]] = {}  # target keys by steps and fault
         self._builds = graph.builds_by_wheel() if local else {}
         self._options = lock_options(manifest, step_targets)
         self._by_step: dict[str, list[StepTarget]] = {}
@@ -104,12 +116,17 @@ class _Comparison:
                 if step_target.key not in locked.targets or not self._packages_hold(step_target):
                     continue
                 inputs_match = self._locked_inputs(locked, step_target.target_name) == step_target.requires
-                if options_match and python_matches and step_target.target_name in same_targets and inputs_match:
+                if not (options_match and python_matches and step_target.target_name in same_targets and inputs_match):
+                    continue
+                if self._is_coherent(locked, step_target):
                     fresh.add(step_target.id)
         for locked in self._graph.environments:
             for step in locked.steps:
                 if step not in self._by_step:
                     self._add(Scope("step", step), [Reason("steps", step, "")])
+        self._add_incoherent()
+        if self._checked is None:
+            self._add(Scope("package"), [Reason("packages", text, "") for text in surplus(self._graph)])
         return Freshness(reasons=tuple(sorted(self._scopes)), scopes=self._scopes, fresh=frozenset(fresh))
 
     def _add(self, scope: Scope, reasons: Iterable[Reason]) -> None:
@@ -162,6 +179,32 @@ class _Comparison:
         if key not in self._inputs:
             self._inputs[key] = locked.requires_on(target_name)
         return self._inputs[key]
+
+    def _is_coherent(self, locked: LockedEnvironment, step_target: StepTarget) -> bool:
+        """Whether the packages of a step-target can be what was solved for its inputs, or need no check."""
+        if self._checked is not None and step_target.step not in self._checked:
+            return True
+        faults = self._coherence.faults(step_target)
+        for fault in faults:
+            # Steps share environments, and most faults are the same on all targets: each is reported once.
+            keys = self._incoherent.setdefault((locked.steps, fault), [])
+            if step_target.key not in keys:
+                keys.append(step_target.key)
+        return not faults
+
+    def _add_incoherent(self) -> None:
+        count: dict[tuple[str, ...], int] = {}
+        for (steps, fault), keys in self._incoherent.items():
+            count[steps] = count.get(steps, 0) + 1
+            if count[steps] > _MOST_FAULTS:
+                continue
+            others = f", also for {len(steps) - 1} other steps" if len(steps) > 1 else ""
+            reason = Reason(f"{steps[0]}.packages", f"on {', '.join(sorted(keys))}: {fault}{others}", "")
+            self._add(Scope("step", steps[0]), [reason])
+        for steps, number in count.items():
+            if number > _MOST_FAULTS:
+                more = Reason(f"{steps[0]}.packages", f"and {number - _MOST_FAULTS} more contradictions", "")
+                self._add(Scope("step", steps[0]), [more])
 
     def _packages_hold(self, step_target: StepTarget) -> bool:
         """Whether the lock has every file of a step-target, and its local projects are unchanged since."""

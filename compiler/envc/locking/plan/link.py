@@ -47,6 +47,29 @@ def link(
     )
 
 
+def with_facts(
+    choices: Mapping[StepTargetId, tuple[Choice, ...]], *, solved: Iterable[StepTargetId]
+) -> dict[StepTargetId, tuple[Choice, ...]]:
+    """The choices, with the requirements that artifacts were now solved with in place of those from the lock.
+
+    A lock that was edited may have other requirements. The step-targets that these affect are solved again, and others
+    may keep the same artifact.
+    """
+    facts = {artifact_key(choice): choice for step_target in solved for choice in choices[step_target]}
+    known: dict[int, Choice] = {}  # step-targets share their choices, and `link` relies on that
+
+    def corrected(choice: Choice) -> Choice:
+        found = known.get(id(choice))
+        if found is None:
+            fact = facts.get(artifact_key(choice), choice)
+            same = fact is choice or (fact.requires, fact.specs) == (choice.requires, choice.specs)
+            found = choice if same else msgspec.structs.replace(choice, requires=fact.requires, specs=fact.specs)
+            known[id(choice)] = found
+        return found
+
+    return {step_target: tuple(map(corrected, chosen)) for step_target, chosen in choices.items()}
+
+
 class _Chosen(msgspec.Struct, frozen=True):
     """The artifacts of a graph, and which step-targets use them."""
 

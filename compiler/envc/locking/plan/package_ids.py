@@ -62,26 +62,31 @@ def _ids_of(variants: set[Variant], previous: LockGraph | None) -> dict[Variant,
     for variant in variants:
         by_name.setdefault(variant[:2], []).append(variant)
     ids: dict[Variant, str] = {}
-    for (kind, name), group in by_name.items():
-        plain = f"{kind}:{name}"
+    for group in by_name.values():
         if len(group) > 1:
             group.sort(key=lambda variant: (_version_order(variant[2]), variant), reverse=True)
         taken: set[str] = set()
         for variant in group:
-            # A merged lock may contain one id for two releases.
-            if variant in before and before[variant] not in taken:
-                ids[variant] = before[variant]
-                taken.add(ids[variant])
+            # A merged lock may contain one id for two releases, and an edited one an id of another version.
+            kept = before.get(variant)
+            if kept is not None and kept not in taken and kept in spellings(variant):
+                ids[variant] = kept
+                taken.add(kept)
         for variant in group:
             if variant in ids:
                 continue
-            _, _, version, source, build = variant
-            spellings = [plain, f"{plain}@{version}", f"{plain}@{version}:{source}"]
-            if build:
-                spellings = [f"{plain}@{version}={build}", f"{plain}@{version}:{source}={build}"]
-            ids[variant] = next(spelling for spelling in spellings if spelling not in taken)
+            ids[variant] = next(spelling for spelling in spellings(variant) if spelling not in taken)
             taken.add(ids[variant])
     return ids
+
+
+def spellings(variant: Variant) -> tuple[str, ...]:
+    """The ids that a variant may have in a lock, the shortest first."""
+    kind, name, version, source, build = variant
+    plain = f"{kind}:{name}"
+    if build:
+        return f"{plain}@{version}={build}", f"{plain}@{version}:{source}={build}"
+    return plain, f"{plain}@{version}", f"{plain}@{version}:{source}"
 
 
 def _version_order(version: str) -> tuple[int, Version | str]:
@@ -89,5 +94,5 @@ def _version_order(version: str) -> tuple[int, Version | str]:
 
     try:
         return (1, Version(version))
-    except ValueError:
+    except ValueError:  # it is none, or has thousands of digits
         return (0, version)

@@ -10,8 +10,10 @@ import msgspec
 
 from envc.errors import BuildNotAllowed, NoSuchInterpreter
 from envc.locking.manifest.direct import file_name_of
+from envc.locking.plan.artifact_names import interpreter_faults
 from envc.locking.plan.cutoff import cutoff_timestamp
 from envc.locking.plan.expand import StepTarget
+from envc.locking.plan.pypi_coherence import is_version
 from envc.model.graph import LockGraph, Package
 from envc.model.manifest import Manifest, PyPIDependency
 from envc_solvers.origin import Phrase
@@ -240,7 +242,8 @@ def _standalone_preference(
         if package.id not in own or (package.kind, package.name) != ("interpreter", name):
             continue
         serving = tuple(a for a in package.artifacts if not a.targets or step_target.key in a.targets)
-        if len(serving) == 1:
+        # A lock that was edited may have another version over the archive.
+        if len(serving) == 1 and not interpreter_faults(package, serving[0], step_target.target, step_target.python):
             return StandalonePreference(locked=msgspec.structs.replace(package, artifacts=serving), requested=requested)
     return StandalonePreference(requested=requested)
 
@@ -262,6 +265,8 @@ def _preferences(
         package = packages.get(package_id)
         if package is None or package.kind != "pypi" or is_unpinned(package.name):
             continue
+        if not is_version(package.version):
+            continue  # of a lock that was edited
         versions = names.setdefault(package.name, [])
         if package.version not in versions:
             versions.append(package.version)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from envc.locking.plan.closure import Closures, DanglingLock
+from envc.locking.plan.closure import BrokenLock, Closures
 from envc.locking.plan.expand import StepTarget
 from envc.locking.plan.freshness import Freshness, Reason
 from envc.locking.review.yanked import YankedPackage, yanked
@@ -58,7 +58,7 @@ def status(
             try:
                 found = closures.environment(step_target)
                 environment, packages = found.id, len(found.members)
-            except DanglingLock:
+            except BrokenLock:
                 pass
         steps.append(
             StepStatus(

@@ -2,7 +2,8 @@
 
 packaging is the reference, and the tests compare with it. It is not used here for two reasons. A solve makes this check
 tens of thousands of times, almost always for plain release numbers, for which comparing tuples is enough. And importing
-its specifiers takes as long as the whole search of a small problem.
+its specifiers takes as long as the whole search of a small problem. Its versions are imported by the first version that
+is more than a release number.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ import re
 from collections.abc import Collection
 from functools import lru_cache
 from math import inf
+from typing import TYPE_CHECKING
 
-from packaging.version import Version
+if TYPE_CHECKING:
+    from packaging.version import Version
 
 _CLAUSE = re.compile(r"\s*(===|~=|==|!=|<=|>=|<|>)\s*(\S+)\s*")
 _PLAIN = re.compile(r"[0-9]{1,99}(?:\.[0-9]{1,99})*", re.ASCII)  # int() refuses more than 4,300 digits
@@ -36,7 +39,7 @@ class Clause:
     @property
     def version(self) -> Version:
         if self._parsed is None:
-            self._parsed = Version(self.text)
+            self._parsed = parsed(self.text)
         return self._parsed
 
 
@@ -75,15 +78,17 @@ def compile_specifier(specifier: str) -> tuple[Clause, ...] | None:
         wildcard = operator in ("==", "!=") and text.endswith(".*")
         clause = Clause(operator, text.removesuffix(".*") if wildcard else text)
         if operator != "===":
-            try:
-                if wildcard:
-                    clause.prefix = clause.version.epoch, clause.version.release
-                elif operator == "~=":
-                    clause.prefix = clause.version.epoch, clause.version.release[:-1]
-                elif clause.plain is None:
-                    clause._parsed = Version(text)
-            except ValueError:
-                return None
+            if clause.plain is not None:
+                epoch, release = 0, tuple(map(int, clause.text.split(".")))
+            else:
+                try:
+                    epoch, release = clause.version.epoch, clause.version.release
+                except ValueError:
+                    return None
+            if wildcard:
+                clause.prefix = epoch, release
+            elif operator == "~=":
+                clause.prefix = epoch, release[:-1]
             if operator == "~=" and not (clause.prefix and clause.prefix[1]):
                 return None
         clauses.append(clause)
@@ -132,6 +137,8 @@ def common_span(specifiers: Collection[str]) -> tuple[Place, Place]:
 @lru_cache(maxsize=1 << 16)
 def parsed(version: str) -> Version:
     """Parse a version that is known to be valid."""
+    from packaging.version import Version
+
     return Version(version)
 
 

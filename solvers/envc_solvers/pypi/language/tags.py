@@ -28,6 +28,7 @@ _MANYLINUX = r"manylinux_([0-9]{1,9})_([0-9]{1,9})_(.+)"
 _LEGACY = r"(manylinux(?:1|2010|2014))_(.+)"
 _MUSLLINUX = r"musllinux_([0-9]{1,9})_([0-9]{1,9})_(.+)"
 _MACOS = r"macosx_([0-9]{1,9})_([0-9]{1,9})_(.+)"
+_LONGEST_TAGS = 200  # characters, of those that are read without packaging
 _IMPLEMENTATIONS = {"cp": "CPython", "pp": "PyPy", "py": "Python"}
 
 
@@ -83,6 +84,50 @@ class Tags:
 def wheel_tags(target: Target, python: Python) -> Tags:
     """The tags of that Python on that target. Computed once for each pair."""
     return Tags(target, python)
+
+
+def fits(text: str, target: Target, python: Python) -> bool:
+    """Whether that Python on that target can install a wheel with these tags, as the end of its name writes them.
+
+    The result is that of `wheel_tags`. For the usual tags of CPython it is found without making the list of all tags,
+    which takes as long as reading a lock.
+    """
+    if python.implementation == "cpython" and _fits_plainly(text, target, python):
+        return True
+    return wheel_tags(target, python).rank(text) is not None
+
+
+def _fits_plainly(text: str, target: Target, python: Python) -> bool:
+    """True only if one of the tags can be installed; False if that takes more to find out."""
+    words = text.replace("-", ".").split(".")
+    if text.count("-") != 2 or len(text) > _LONGEST_TAGS or not all(map(str.isidentifier, words)):
+        return False
+    interpreters, abis, platforms = (part.split(".") for part in text.split("-"))
+    is_pure = platforms == ["any"]
+    if not is_pure and not any(platform in _plain_platforms(target) for platform in platforms):
+        return False
+    major, minor = python.minor
+    if "none" in abis and (f"py{major}" in interpreters or python.key in interpreters):
+        return True
+    if is_pure:
+        return False
+    if python.key.removesuffix("t") in interpreters and python.key in abis:
+        return True
+    older = {f"cp{major}{number}" for number in range(2, minor + 1)}
+    return "abi3" in abis and not python.free_threaded and not older.isdisjoint(interpreters)
+
+
+@lru_cache(maxsize=64)
+def _plain_platforms(target: Target) -> frozenset[str]:
+    """The usual platform tags of a target, without those of macOS that packaging has to list."""
+    if target.facts.family != "macos":
+        return frozenset(_platforms(target))
+    arch, newest = target.facts.arch, _numbers(target.macos or "11.0")[0]
+    found = {f"macosx_{major}_0_{cpu}" for major in range(11, newest + 1) for cpu in (arch, "universal2")}
+    old = [f"macosx_10_{minor}" for minor in range(9, 17)] if newest > 10 else []
+    return frozenset(
+        found.union(f"{each}_universal2" for each in old).union(f"{each}_x86_64" for each in old if arch == "x86_64")
+    )
 
 
 def tag_key(target: Target, python: Python) -> str:

@@ -1,0 +1,380 @@
+"""Whether the PyPI packages of one step on one target are those that its requirements lead to. No I/O.
+
+The requirements of the manifest and the `depends` of the listed packages are followed with the target's markers, as the
+solver follows them. Every package that is needed must be listed in an allowed version, and every listed package needed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+import msgspec
+
+from envc.locking.plan.expand import StepTarget
+from envc.model.graph import Artifact, LockGraph, Package
+from envc.model.kinds import DIRECT_SOURCES
+from envc.model.manifest import Manifest, PyPIDependency
+from envc_solvers.pypi.language.markers import Markers
+from envc_solvers.pypi.language.requirement import Requirement, parse
+from envc_solvers.pypi.language.specifier import allows, compile_specifier, parsed, release_of
+
+Pin = tuple[Package, Artifact]
+_LONGEST_VERSION = 200  # characters; int() raises for thousands of digits
+_LONGEST_LINE = 4000  # characters, for the same reason
+
+
+class Edge(msgspec.Struct, frozen=True, gc=False):
+    """One line of `depends`, or one input of the step."""
+
+    text: str
+    name: str  # of the project
+    specifier: str = ""
+    extras: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, requirement: Requirement, text: str = "") -> Edge:
+        return cls(text or str(requirement), requirement.name, requirement.specifier, requirement.extras)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The project and its extras that are required."""
+        return (self.name, *[f"{self.name}[{extra}]" for extra in self.extras]) if self.extras else (self.name,)
+
+
+class Edges(msgspec.Struct, frozen=True):
+    """The lines of one package that hold on one target."""
+
+    always: tuple[Edge, ...] = ()
+    for_extra: dict[str, tuple[Edge, ...]] = {}  # those that hold only with that extra of the package
+    unreadable: str = ""  # the first line that is not a requirement
+    # The projects and extras that they lead to: by the project and by each of its extras ("torch", "torch[cuda]").
+    nodes: dict[str, frozenset[str]] = {}
+
+    @classmethod
+    def read(cls, name: str, lines: tuple[str, ...], markers: Markers) -> Edges:
+        always: list[Edge] = []
+        for_extra: dict[str, list[Edge]] = {}
+        for line in lines:
+            read = read_canonical(line)
+            if read is None:
+                requirement = _parsed(line) if len(line) <= _LONGEST_LINE else None
+                if requirement is None:
+                    return cls(unreadable=line)
+                read = Edge.of(requirement, line), requirement.marker
+            edge, marker = read
+            if not marker or (answer := markers.answer(marker)).default:
+                always.append(edge)
+            else:
+                for extra in answer.exceptions:
+                    for_extra.setdefault(extra, []).append(edge)
+        nodes = {name: _nodes(always)} | {f"{name}[{extra}]": _nodes(edges) for extra, edges in for_extra.items()}
+        return cls(tuple(always), {extra: tuple(edges) for extra, edges in for_extra.items()}, nodes=nodes)
+
+    @property
+    def all(self) -> Iterator[Edge]:
+        yield from self.always
+        for edges in self.for_extra.values():
+            yield from edges
+
+
+def _nodes(edges: Iterable[Edge]) -> frozenset[str]:
+    return frozenset([node for edge in edges for node in edge.nodes])
+
+
+class KnownEdges:
+    """The edges of the packages of a lock, which many environments share."""
+
+    def __init__(self, graph: LockGraph) -> None:
+        # By the identity of the artifact and of the markers, which live as long as the graph and its targets.
+        self._known: dict[tuple[int, int], Edges] = {}
+        self._doubtful: dict[int, dict[int, tuple[Edge, ...]]] = {}  # by the identity of the markers
+        self._packages: dict[str, list[Package]] = {}
+        for package in graph.packages:
+            if package.kind == "pypi":
+                self._packages.setdefault(package.name, []).append(package)
+
+    def of(self, pin: Pin, markers: Markers) -> Edges:
+        package, artifact = pin
+        key = id(artifact), id(markers)
+        found = self._known.get(key)
+        if found is None:
+            lines = package.depends if artifact.depends is None else artifact.depends
+            found = self._known[key] = Edges.read(package.name, lines, markers)
+        return found
+
+    def doubtful(self, markers: Markers) -> dict[int, tuple[Edge, ...]]:
+        """By the identity of an artifact: its edges that some release in the lock does not meet, so that every
+        environment has to be asked which release it has. Most locks have one release of each project, and no such edge.
+        """
+        found = self._doubtful.get(id(markers))
+        if found is None:
+            found = self._doubtful[id(markers)] = dict(self._find_doubtful(markers))
+        return found
+
+    def _find_doubtful(self, markers: Markers) -> Iterator[tuple[int, tuple[Edge, ...]]]:
+        for packages in self._packages.values():
+            for package in packages:
+                for artifact in package.artifacts:
+                    doubtful = tuple([edge for edge in self.of((package, artifact), markers).all if self._doubts(edge)])
+                    if doubtful:
+                        yield id(artifact), doubtful
+
+    def _doubts(self, edge: Edge) -> bool:
+        if not edge.specifier:
+            return False
+        return not all(allows_version(edge.specifier, one.version) for one in self._packages.get(edge.name, ()))
+
+
+class PyPISide:
+    """The PyPI packages of one step on one target."""
+
+    def __init__(
+        self,
+        step_target: StepTarget,
+        pins: Mapping[str, Pin],  # by project
+        provided: Mapping[str, tuple[str, ...]],  # project: versions of the conda packages that supply it
+        markers: Markers,
+        manifest: Manifest,
+        edges: KnownEdges,
+    ) -> None:
+        self._pins = pins
+        self._provided = provided
+        self._markers = markers
+        self._edges = edges
+        sources = (*step_target.indexes, *step_target.dedicated)
+        self.only = {one.requirement.name: one.source for one in step_target.pypi if one.source is not None}
+        self._claiming = [source for source in sources if source.projects]
+        self._open = tuple([source.name for source in step_target.indexes if not source.projects])
+        self._roots = [one for one in step_target.pypi if markers.holds(one.requirement.marker)]
+        self._overrides: dict[str, list[Edge]] = {}
+        for override in manifest.overrides.pypi:
+            held = self._overrides.setdefault(override.requirement.name, [])
+            if markers.holds(override.requirement.marker):
+                held.append(Edge.of(override.requirement))
+        self._limits = [one.requirement for one in manifest.constraints.pypi if markers.holds(one.requirement.marker)]
+        overriding = [one for one in manifest.overrides.pypi if markers.holds(one.requirement.marker)]
+        self.direct: dict[str, list[PyPIDependency]] = {}
+        for one in (*self._roots, *overriding):
+            if one.is_direct:
+                self.direct.setdefault(one.requirement.name, []).append(one)
+
+    def faults(self) -> Iterator[str]:
+        """Why the packages are not those that the requirements lead to."""
+        if self._agrees():
+            yield from self._limit_faults()
+            return
+        found: dict[str, None] = {}
+        needed, is_complete = self._follow(found)
+        yield from found
+        yield from self._limit_faults()
+        for name in sorted(self._pins.keys() & self._provided.keys()):
+            yield f"{name} is supplied by a conda package, and {self._pins[name][0].id} is listed as well"
+        for one in self._roots:
+            if (one.source is not None or one.is_direct) and one.requirement.name in self._provided:
+                yield f"{one.requirement.name} is supplied by a conda package, but the manifest says where it is from"
+        if is_complete:
+            needed |= self._perhaps_needed(needed)
+            yield from (f"nothing requires {self._pins[name][0].id}" for name in sorted(self._pins.keys() - needed))
+
+    def _agrees(self) -> bool:
+        """Whether exactly the packages that are needed are listed, in allowed versions. False if it takes more to tell.
+
+        This is what `_follow` finds out as well, without the words for a fault, and in a tenth of the time.
+        """
+        pins, markers = self._pins, self._markers
+        if self._provided or self._overrides:
+            return False
+        waiting: set[str] = set()
+        for one in self._roots:
+            requirement = one.requirement
+            pin = pins.get(requirement.name)
+            if pin is None or (requirement.specifier and not allows_version(requirement.specifier, pin[0].version)):
+                return False
+            waiting.add(requirement.name)
+            waiting.update([f"{requirement.name}[{extra}]" for extra in requirement.extras])
+        doubtful = self._edges.doubtful(markers)
+        nodes: dict[str, frozenset[str]] = {}
+        for pin in pins.values():
+            edges = self._edges.of(pin, markers)
+            if edges.unreadable:
+                return False
+            for edge in doubtful.get(id(pin[1]), ()):
+                if edge.name in pins and not allows_version(edge.specifier, pins[edge.name][0].version):
+                    return False  # unless it is for an extra that is not requested
+            nodes.update(edges.nodes)
+        nothing: frozenset[str] = frozenset()
+        reached = set(waiting)
+        while waiting:
+            waiting = nothing.union(*[nodes.get(node, nothing) for node in waiting]).difference(reached)  # type: ignore[assignment]
+            reached |= waiting
+        return pins.keys() == {node for node in reached if "[" not in node}
+
+    def _follow(self, found: dict[str, None]) -> tuple[set[str], bool]:
+        """The projects that are needed, and whether the lock says so much about all of them. Adds faults to `found`.
+
+        The lock does not have the requirements that a project supplied by conda has for its extras.
+        """
+        pins, overrides, markers = self._pins, self._overrides, self._markers
+        followed: dict[str, set[str]] = {}  # extras by project, "" for the project itself
+        is_complete = True
+        waiting: list[tuple[str, Iterable[Edge]]] = [("the step", [Edge.of(one.requirement) for one in self._roots])]
+        while waiting:
+            by, edges = waiting.pop()
+            for edge in edges:
+                if edge.name in overrides and by.startswith("pypi:"):
+                    waiting.append((f"the override of {edge.name} for {by}", overrides[edge.name]))
+                    continue
+                pin = pins.get(edge.name)
+                if pin is None:
+                    is_complete = self._check_provided(by, edge, found) and is_complete
+                    continue
+                package = pin[0]
+                if edge.specifier and not allows_version(edge.specifier, package.version):
+                    found[f"{by} requires {edge.text}, and {package.id} {package.version} is listed"] = None
+                known = followed.get(edge.name)
+                if known is None:
+                    known = followed[edge.name] = set()
+                    own = self._edges.of(pin, markers)
+                    if own.unreadable:
+                        text = own.unreadable[:80]
+                        found[f"{package.id} depends on {text!r}, which is not a requirement"] = None
+                    if own.always:
+                        waiting.append((package.id, own.always))
+                for extra in edge.extras:
+                    if extra not in known:
+                        known.add(extra)
+                        more = self._edges.of(pin, markers).for_extra.get(extra)
+                        if more:
+                            waiting.append((package.id, more))
+        return set(followed), is_complete
+
+    def _check_provided(self, by: str, edge: Edge, found: dict[str, None]) -> bool:
+        """Check a requirement of a project that no PyPI package supplies. Returns False if it has extras."""
+        versions = self._provided.get(edge.name)
+        if versions is None:
+            found[f"{by} requires {edge.text}, which is not listed"] = None
+            return True
+        if edge.specifier and not any(allows_version(edge.specifier, version) for version in versions):
+            found[f"{by} requires {edge.text}, and conda supplies {', '.join(versions)}"] = None
+        return not edge.extras
+
+    def _perhaps_needed(self, needed: set[str]) -> set[str]:
+        """The projects that requirements may lead to which a lock does not have, because they name a URL.
+
+        Such a requirement counts if the manifest overrides it or has an address for its project, and it may request
+        any extra.
+        """
+        waiting = [name for name in {*self._overrides, *self.direct} if name in self._pins]
+        reached = set(waiting)
+        while waiting:
+            edges = self._edges.of(self._pins[waiting.pop()], self._markers)
+            for edge in edges.all:
+                if edge.name in self._pins and edge.name not in reached:
+                    reached.add(edge.name)
+                    if edge.name not in needed:
+                        waiting.append(edge.name)
+        return reached
+
+    def _limit_faults(self) -> Iterator[str]:
+        for limit in self._limits:
+            pin = self._pins.get(limit.name)
+            if pin is not None and limit.specifier and not allows_version(limit.specifier, pin[0].version):
+                yield f"the constraint {limit} excludes {pin[0].id} {pin[0].version}"
+
+    def source_faults(self, name: str, package: Package) -> Iterator[str]:
+        """Why a package is not from a source that the manifest allows for its project."""
+        direct = self.direct.get(name)
+        if direct is not None:
+            sources: Iterable[str] = {"git" if one.git else "path" if one.path else "url" for one in direct}
+        elif package.source in DIRECT_SOURCES:
+            yield f"{package.id} is from a {package.source} that the manifest does not name"
+            return
+        else:
+            sources = self._suppliers(name)
+        if package.source not in sources:
+            allowed = " or ".join(sorted(sources)) or "no source"
+            yield f"{package.id} is from {package.source}, and the manifest takes it from {allowed}"
+
+    def _suppliers(self, name: str) -> tuple[str, ...]:
+        """The sources that may supply a project: see `fetch.pypi.indexes.Indexes.suppliers`."""
+        if name in self.only:
+            return (self.only[name],)
+        for one in self._claiming:
+            if any(fnmatchcase(name, glob) for glob in one.projects):
+                return (one.name,)
+        return self._open
+
+
+@lru_cache(maxsize=1 << 16)
+def allows_version(specifier: str, version: str) -> bool:
+    """Whether a text is a version that a specifier set allows."""
+    if not is_version(version):
+        return False
+    if specifier == f"=={version}":
+        return True
+    if release_of(version) is None and (found := re.fullmatch(_SUFFIXED, version)) is not None:
+        # A clause with another release decides by the release alone. packaging takes longer to import than all of this.
+        base, clauses = release_of(found[1]), compile_specifier(specifier) or ()
+        if all(clause.operator in _ORDERED and clause.plain not in (None, base) for clause in clauses):
+            return bool(clauses) and allows(specifier, found[1])
+    return allows(specifier, version)
+
+
+_SUFFIXED = r"(\d+(?:\.\d+)*)(?:a|b|rc|\.post|\.dev)\d{1,9}"
+_ORDERED = frozenset((">=", ">", "<=", "<"))
+
+
+@lru_cache(maxsize=4096)
+def is_version(text: str) -> bool:
+    """Whether a text is a version (PEP 440) of reasonable length."""
+    if len(text) > _LONGEST_VERSION:
+        return False
+    if release_of(text) is not None or re.fullmatch(_SUFFIXED, text):
+        return True
+    from packaging.version import InvalidVersion
+
+    try:
+        parsed(text)
+    except InvalidVersion:
+        return False
+    return True
+
+
+@lru_cache(maxsize=1 << 16)
+def read_canonical(line: str) -> tuple[Edge, str] | None:
+    """A requirement and its marker, as a lock writes nearly all; None if it has another form."""
+    if len(line) > _LONGEST_LINE:
+        return None
+    head, _, marker = line.partition("; ")
+    end = next((at for at, letter in enumerate(head) if letter in "[<>=!~"), len(head))
+    name, rest = head[:end], head[end:]
+    extras: tuple[str, ...] = ()
+    if rest.startswith("["):
+        listed, bracket, rest = rest[1:].partition("]")
+        extras = tuple(listed.split(","))
+        if not bracket or not all(map(_is_name, extras)):
+            return None
+    if not _is_name(name) or not _FORBIDDEN.isdisjoint(rest) or (rest and rest[0] not in "<>=!~"):
+        return None
+    return Edge(line, name, rest, extras), marker
+
+
+_FORBIDDEN = frozenset(" \t[];@()")  # in a specifier set
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text may be a normalised name (PEP 503)."""
+    return text.isascii() and text.replace("-", "").isalnum() and text.islower() | text.replace("-", "").isdecimal()
+
+
+def _parsed(line: str) -> Requirement | None:
+    """A requirement in any form; None if it is none."""
+    from packaging.requirements import InvalidRequirement
+
+    try:
+        return parse(line)
+    except (InvalidRequirement, RecursionError):
+        return None
