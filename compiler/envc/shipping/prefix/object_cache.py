@@ -45,6 +45,8 @@ _CLONE = 0x40049409  # FICLONE of linux/fs.h
 _BINARY = getattr(os, "O_BINARY", 0)
 _PROGRAM = stat.S_IFREG if os.name == "nt" else stat.S_IFREG | stat.S_IXUSR
 _MODE_MASK = stat.S_IFMT(0o177777) | _PROGRAM  # the bits that a member determines; the others depend on the umask
+_COMPARED_MODE = _MODE_MASK if os.name == "nt" else _MODE_MASK | stat.S_IWOTH
+_CHANGED, _OWN, _OF_OTHERS = range(3)  # what a cached file is found to be
 _CAN_OPEN_FOLDERS = {os.stat, os.open, os.link, os.utime, os.unlink} <= os.supports_dir_fd and hasattr(
     os, "O_DIRECTORY"
 )
@@ -92,11 +94,10 @@ class ObjectCache:
             with _opened(folder) as source, _opened(root) as target:
                 for number, member in _files(index.members, skipped):
                     file, path = str(number), member.path
-                    status = _intact_status(source, file, member)
-                    if status is None:
+                    found = _compare(source, file, member)
+                    if found == _CHANGED:
                         raise _Changed
-                    is_own = _USER is None or (status.st_uid == _USER and not status.st_mode & stat.S_IWOTH)
-                    self._share(source, file, target, path, member, only_copy=not is_own)
+                    self._share(source, file, target, path, member, only_copy=found == _OF_OTHERS)
                     placed.append(path)
         except BaseException as error:
             for path in placed:
@@ -224,18 +225,22 @@ def _files(members: Iterable[Member], skipped: frozenset[str]) -> Iterable[tuple
     )
 
 
-def _intact_status(folder: _Folder, name: str, member: Member) -> os.stat_result | None:
-    """The status of a file of the cache if it is unchanged, as far as can be known without reading it."""
+def _compare(folder: _Folder, name: str, member: Member) -> int:
+    """Whether a file of the cache is unchanged, as far as can be known without reading it: _CHANGED, _OWN, or
+    _OF_OTHERS if another user may have changed it.
+    """
     try:
         status = os.stat(folder.start + name, dir_fd=folder.fd, follow_symlinks=False)
     except OSError:
-        return None
-    is_intact = (
-        status.st_size == member.size
-        and status.st_mode & _MODE_MASK == (_PROGRAM if member.mode == 0o755 else stat.S_IFREG)
-        and status.st_mtime_ns == member.mtime * 1_000_000_000
-    )
-    return status if is_intact else None
+        return _CHANGED
+    mode, expected = status.st_mode & _COMPARED_MODE, _PROGRAM if member.mode == 0o755 else stat.S_IFREG
+    if (
+        status.st_size != member.size
+        or mode & _MODE_MASK != expected
+        or status.st_mtime_ns != member.mtime * 1_000_000_000
+    ):
+        return _CHANGED
+    return _OWN if mode == expected and (_USER is None or status.st_uid == _USER) else _OF_OTHERS
 
 
 def _clone(source: _Folder, name: str, target: _Folder, path: str, member: Member) -> None:
