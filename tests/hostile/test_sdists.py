@@ -16,6 +16,8 @@ from envc.locking.builds.errors import BadSource
 from envc.locking.builds.origin import Archive
 from envc.model.digest import sha256
 from envc.model.graph import SourceFile
+from tests.support.zip_archives import Archive as Zip
+from tests.support.zip_archives import Part, deflated
 
 
 def archive(folder: Path, data: bytes, file: str = "acme-1.0.tar.gz") -> Archive:
@@ -48,6 +50,20 @@ def zipped(*members: tuple[str, bytes]) -> bytes:
         for name, content in members:
             out.writestr(zipfile.ZipInfo(name), content)
     return buffer.getvalue()
+
+
+def test_a_zip_with_a_file_that_only_some_readers_see_is_refused(tmp_path: Path) -> None:
+    """It is behind the end of a compressed stream, where streaming readers find it."""
+    hidden = Part(name=b"acme-1.0/setup.py", content=b"evil")
+    parts = [
+        Part(name=b"acme-1.0/PKG-INFO", content=b"Metadata-Version: 2.2\n"),
+        Part(name=b"acme-1.0/notes.txt", raw=deflated(b"") + hidden.header() + hidden.packed),
+    ]
+    source = archive(tmp_path, Zip(parts=parts).bytes(), "acme-1.0.zip")
+    with pytest.raises(BadSource, match="bytes follow the end of the compressed content"):
+        source.unpack(tmp_path / "out")
+    with pytest.raises(BadSource, match="bytes follow the end of the compressed content"):
+        source.read("notes.txt")
 
 
 GOOD = ("acme-1.0/PKG-INFO", b"Metadata-Version: 2.2\n")
