@@ -11,9 +11,9 @@ import pytest
 
 from tests.benchmarks.wheels import differences, download, refusals
 
-# Requirement, and the Python for which the wheel is chosen; "" for this one. Small files of many writers: distutils,
-# flit, poetry, hatchling, setuptools, maturin, meson-python, scikit-build, Bazel (zip64 fields); with duplicates, with
-# byte-code, with folders, with names that are not ASCII.
+# Requirement, and the Python for which the wheel is chosen; "" for this one. Small files of many writers: setuptools,
+# flit, poetry, hatchling, maturin, meson-python, Bazel (zip64 fields beside plain sizes); one that lists files twice,
+# and some with byte-code.
 WHEELS = [
     ("attrs==15.0.0", "2.7"),
     ("awscli==1.9.0", "2.7"),
