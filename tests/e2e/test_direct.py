@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import msgspec
 import pytest
 import tomli
 
+from envc.fetch.pypi.listing import JSON_TYPE
 from tests.e2e.command import HOST_PYTHON, Workplace, host_platform
 from tests.support.projects import (
     BACKEND,
@@ -297,6 +300,32 @@ def test_a_wheel_built_from_one_repository_does_not_serve_another(place: Workpla
         place.ok("lock")
         assert locked(place)["pypi:acme"]["version"] == version
     assert built(place) == ["acme", "acme"], "each place keeps its own build"
+
+
+def test_a_build_requirement_that_an_index_invents_never_runs(place: Workplace, index: IndexServer) -> None:
+    """The index lists the backend under its right digest, and claims that it requires an added package."""
+    backend = index.file("tinybuild-1.0-py3-none-any.whl")
+    assert backend is not None
+    invented = backend.metadata.replace(b"Name: tinybuild", b"Name: tinybuild\nRequires-Dist: added")
+    assert invented != backend.metadata
+    entry = {
+        "filename": backend.file,
+        "url": f"/files/{backend.file}",
+        "hashes": {"sha256": backend.sha256},
+        "core-metadata": {"sha256": hashlib.sha256(invented).hexdigest()},
+    }
+    index.behaviour.bodies = {
+        "/simple/tinybuild/": (JSON_TYPE, json.dumps({"files": [entry]}).encode()),
+        f"/files/{backend.file}.metadata": ("text/plain", invented),
+    }
+    index.add(build_wheel("added", "1.0", files={"added.pth": "import os; open(os.environ['CARGO_HOME'], 'w')\n"}))
+    write_project(place.checkout / "libs/acme", project_files("acme"))
+    place.write(manifest('{ name = "acme", path = "libs/acme" }'))
+    message = place.fails(1, "lock").err
+    assert "it was locked with added, which no wheel in it requires" in message
+    assert built(place) == []
+    index.behaviour.bodies = {}
+    place.ok("lock", "--refresh")
 
 
 def test_tags_short_commits_and_pip_s_spelling(place: Workplace, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ class Builder:
         for one in build.packages:
             if not fits(one.file, one.name, machine.target, machine.python):
                 raise BuildElsewhere(what, build.python, machine.key, f"it was built with {one.file}")
-        built = self._run(name, origin, machine, build_system(origin), lambda _: build.packages)
+        built = self._run(name, origin, machine, build_system(origin), lambda _: build.packages, known=build.requires)
         if built.build.sha256 != build.sha256:
             raise BuildMismatch(what, build.sha256, built.build.sha256, build.python)
         return built
@@ -132,10 +132,11 @@ class Builder:
         machine: Machine,
         system: BuildSystem,
         lock: Callable[[tuple[str, ...]], tuple[BuildRequirement, ...]],
+        known: tuple[str, ...] = (),
     ) -> Built:
         """Unpack, make the environment, get further requirements from the backend, build.
 
-        `lock` is called with all requirements that are known so far.
+        `lock` is called with all requirements that are known so far. `known` are those that the lock has already.
         """
         requires = _canonical(origin, system.requires)
         packages = lock(requires)
@@ -149,11 +150,11 @@ class Builder:
                 raise BadSource(origin.label, f"it has no folder {origin.subdirectory}", "correct `subdirectory`")
             (folder / "home").mkdir()
             backend = Backend(origin.label, project, system, self._environ, folder / "home")
-            prefix = self._environments.prefix(packages, machine, marks)
+            prefix = self._environments.prefix(packages, (*requires, *known), machine, marks)
             all_requires = _canonical(origin, (*requires, *backend.requires(prefix)))
             if all_requires != requires:
                 requires, packages = all_requires, lock(all_requires)
-                prefix = self._environments.prefix(packages, machine, marks)
+                prefix = self._environments.prefix(packages, (*requires, *known), machine, marks)
             (folder / "wheel").mkdir()
             task = self._progress.task(f"building {name}", 1)
             try:

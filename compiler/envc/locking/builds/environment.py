@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from envc.locking.builds.errors import BadSource
 from envc.model.digest import Sha256
 from envc.model.environment import Environment, EnvironmentMember
 from envc.model.graph import BuildRequirement
@@ -16,6 +17,7 @@ from envc.model.layout_names import python_layout
 from envc.model.progress import Progress
 from envc.shipping.machine.interpreter import HostPython, NoInterpreter, find_host_python, this_python
 from envc_solvers.pypi.language.index import File
+from envc_solvers.pypi.language.requirement import Requirement, parse
 from envc_solvers.pypi.language.tags import rank_files, wheel_tags
 from envc_solvers.target import PLATFORMS, Python, Target, implementation_of, parse_python_key
 
@@ -92,22 +94,24 @@ class BuildEnvironments:
         self._cache = cache
         self._progress = progress
 
-    def prefix(self, packages: tuple[BuildRequirement, ...], machine: Machine, marks: ExitStack) -> Path:
-        """A prefix with exactly these wheels, which is in use until `marks` are closed.
+    def prefix(
+        self, packages: tuple[BuildRequirement, ...], requires: tuple[str, ...], machine: Machine, marks: ExitStack
+    ) -> Path:
+        """A prefix with exactly these wheels, locked for `requires`, which is in use until `marks` are closed.
 
-        Raises the errors of fetching, `pack` and `hydrate`.
+        Raises BadSource for a wheel that nothing requires, and the errors of fetching, `pack` and `hydrate`.
         """
         from envc.shipping.deliver.hydrate import used_files
         from envc.shipping.deliver.run import mark_used, retried
 
         def ready() -> Path:
-            prefix = self._prefix(packages, machine)
+            prefix = self._prefix(packages, requires, machine)
             mark_used(used_files(prefix), marks)
             return prefix
 
         return retried(ready)
 
-    def _prefix(self, packages: tuple[BuildRequirement, ...], machine: Machine) -> Path:
+    def _prefix(self, packages: tuple[BuildRequirement, ...], requires: tuple[str, ...], machine: Machine) -> Path:
         from envc.fetch.pypi.metadata import wheel_metadata
         from envc.shipping.deliver.derive import Ledger
         from envc.shipping.deliver.hydrate import StoredEnvironment, ready_environment
@@ -117,9 +121,11 @@ class BuildEnvironments:
         layout = python_layout(machine.target, machine.python, "host")
         listed = [EnvironmentMember.of_build_requirement(one, layout) for one in packages]
         found = dict(self._artifacts.fetch(listed))
+        stated = {member.name: wheel_metadata(found[member]).requires for member in listed}
+        _check_needed(requires, stated)
         members = tuple(
-            # Their requirements were met when they were locked, from these files.
-            msgspec.structs.replace(member, depends=_requirements(wheel_metadata(found[member]).requires))
+            # A lock holds no requirements of build requirements.
+            msgspec.structs.replace(member, depends=_requirements(stated[member.name]))
             for member in sorted(listed)
         )
         environment = Environment(target=machine.target, python=machine.python, interpreter="host", members=members)
@@ -139,6 +145,28 @@ class BuildEnvironments:
         stored = StoredEnvironment(store, bundled.records[0])
         prefix, _ = ready_environment(stored, interpreter=machine.host, cache=self._cache, progress=self._progress)
         return prefix
+
+
+def _check_needed(requires: Iterable[str], stated: Mapping[str, tuple[Requirement, ...]]) -> None:
+    """Raise BadSource for a wheel that none of the others requires, as far as their own metadata says.
+
+    An index could have claimed such a requirement, and the code of the added package would run. `stated` has the
+    requirements of each wheel by project; whether their markers hold does not matter here.
+    """
+    waiting = [parse(text).name for text in requires]
+    needed = set(waiting)
+    while waiting:
+        for each in stated.get(waiting.pop(), ()):
+            if each.name not in needed:
+                needed.add(each.name)
+                waiting.append(each.name)
+    if stray := sorted(stated.keys() - needed):
+        raise BadSource(
+            "the environment of a build",
+            f"it was locked with {', '.join(stray)}, which no wheel in it requires",
+            "the metadata of the index belongs to another file: run `envc lock --refresh --upgrade`, and report it to "
+            "its operators",
+        )
 
 
 def _requirements(requires: Iterable[object]) -> tuple[str, ...]:
