@@ -32,6 +32,14 @@ BENCHMARKS = {
     "alignment": ("tests.benchmarks.alignment", "packages with several versions, compared with independent solves"),
     "wheels": ("tests.benchmarks.wheels", "published wheels read as by other programs; downloads 2 GB"),
     "versions": ("tests.benchmarks.versions", "versions that envc solve and uv pip compile choose, set by set"),
+    "sdists": (
+        "tests.benchmarks.sdists",
+        "the sdists of sdists.txt, read and compared with what pip and tars unpack",
+    ),
+    "conda-packages": (
+        "tests.benchmarks.conda_packages",
+        "packages made by every conda builder at hand, read and compared with what py-rattler unpacks",
+    ),
 }
 
 

@@ -31,8 +31,9 @@ from tests.support.tar_judges import (
     opinion,
     our_tree,
     project_files,
-    python_judges,
+    pythons,
     quick_judges,
+    trees_of_tarfile,
     uv_judge,
 )
 from tests.support.tar_kinds import ALIKE, DIFFERENT, ENDS, REFUSED_BY_UV, A, archive
@@ -58,10 +59,14 @@ def test_what_is_accepted_is_unpacked_alike_by_all_readers(kind: str, judges: di
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ALIKE)
-def test_what_is_accepted_is_unpacked_alike_by_every_python(kind: str) -> None:
-    data = archive(ALIKE[kind])
-    assert disagreements(python_judges(), data, our_tree(data)) == []
+@pytest.mark.parametrize("policy", ["data", "fully_trusted"])
+def test_what_is_accepted_is_unpacked_alike_by_every_python(policy: str) -> None:
+    archives = [archive(body) for body in ALIKE.values()]
+    expected = [our_tree(data) for data in archives]
+    for version, python in pythons().items():
+        seen = trees_of_tarfile(python, policy, archives)
+        different = [kind for kind, one, other in zip(ALIKE, seen, expected, strict=True) if one != other]
+        assert different == [], version
 
 
 @pytest.mark.engines

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import zstandard
 
-from envc.shipping.unpack.tars import open_tar
+from envc.shipping.unpack.tars import Tar, open_tar
 from tests.support.tar_bytes import END, member
 
 
@@ -28,7 +28,7 @@ class Leaf(NamedTuple):
 
     link: str  # target of a symbolic link
     content: bytes
-    executable: bool  # for its owner
+    executable: bool  # for anybody
 
 
 class Refused(Exception):
@@ -57,10 +57,12 @@ version = "1.0"
 """
 
 _TARFILE = """
-import sys, tarfile
-if hasattr(tarfile, "{0}_filter"):
-    tarfile.TarFile.extraction_filter = staticmethod(getattr(tarfile, "{0}_filter"))
-tarfile.open(sys.argv[1], "r:", errorlevel=2).extractall(sys.argv[3])
+import os, sys, tarfile
+policy, folder, *archives = sys.argv[1:]
+if hasattr(tarfile, policy):
+    tarfile.TarFile.extraction_filter = staticmethod(getattr(tarfile, policy))
+for archive in archives:
+    tarfile.open(archive, "r:", errorlevel=2).extractall(os.path.join(folder, os.path.basename(archive)))
 """
 
 
@@ -74,12 +76,14 @@ def our_tree(data: bytes) -> Tree:
     packed = gzip.compress(data, 0)
     try:
         with open_tar(io.BytesIO(packed), "gz", size=len(packed)) as tar:
-            return {
-                each.path: Leaf(each.link, b"" if each.link else tar.read(each), each.executable)
-                for each in tar.members
-            }
+            return tree_of_members(tar)
     except ValueError as error:
         raise Refused(str(error)) from None
+
+
+def tree_of_members(tar: Tar) -> Tree:
+    """Return the tree of an archive that this package has opened."""
+    return {each.path: Leaf(each.link, b"" if each.link else tar.read(each), each.executable) for each in tar.members}
 
 
 def quick_judges() -> dict[str, Judge]:
@@ -91,7 +95,7 @@ def quick_judges() -> dict[str, Judge]:
         found["bsdtar"] = partial(_unpacked_by, [bsdtar, "-xf"])
     if (busybox := shutil.which("busybox")) is not None:
         found["busybox tar"] = partial(_unpacked_by, [busybox, "tar", "-xf"])
-    found["tarfile"] = _tarfile_judge(sys.executable, "data")
+    found["tarfile"] = lambda data: trees_of_tarfile(sys.executable, "data", [data])[0]
     try:
         import rattler  # noqa: F401
     except ImportError:
@@ -99,13 +103,18 @@ def quick_judges() -> dict[str, Judge]:
     return found | {"rattler (.tar.bz2)": _rattler_bz2, "rattler (.conda)": _rattler_conda}
 
 
-def python_judges() -> dict[str, Judge]:
-    """Return `tarfile` of every version of Python on this machine, with its two policies."""
-    found: dict[str, Judge] = {}
-    for version, python in _pythons().items():
-        for policy in ("data", "fully_trusted"):
-            found[f"tarfile {version}, {policy}"] = _tarfile_judge(python, policy)
-    return found
+def trees_of_tarfile(python: str, policy: str, archives: list[bytes]) -> list[Tree]:
+    """Return what `tarfile` unpacks in another version of Python, with one of its filters. Raises Refused."""
+    with tempfile.TemporaryDirectory() as work:
+        paths = [Path(work) / str(number) for number in range(len(archives))]
+        for path, data in zip(paths, archives, strict=True):
+            path.write_bytes(data)
+        folder = Path(work) / "out"
+        command = [python, "-I", "-c", _TARFILE, f"{policy}_filter", folder, *paths]
+        result = subprocess.run(command, capture_output=True, text=True)
+        if result.returncode:
+            raise Refused(result.stderr.strip()[-300:])
+        return [tree_of(folder / path.name) for path in paths]
 
 
 def uv_judge() -> Judge | None:
@@ -138,7 +147,8 @@ def disagreements(judges: dict[str, Judge], data: bytes, expected: Tree) -> list
     return found
 
 
-def _tree_of(folder: Path) -> Tree:
+def tree_of(folder: Path) -> Tree:
+    """Return the files and links below a folder."""
     found: Tree = {}
     for parent, folders, files in os.walk(folder):
         for name in files + [each for each in folders if (Path(parent) / each).is_symlink()]:
@@ -148,7 +158,7 @@ def _tree_of(folder: Path) -> Tree:
             elif not path.is_file():
                 leaf = Leaf("", b"a device or pipe", False)
             else:
-                leaf = Leaf("", path.read_bytes(), bool(path.stat().st_mode & 0o100))
+                leaf = Leaf("", path.read_bytes(), bool(path.stat().st_mode & 0o111))
             found[path.relative_to(folder).as_posix()] = leaf
     return found
 
@@ -163,7 +173,7 @@ def _unpacked_by(command: list[str], data: bytes) -> Tree:
         result = subprocess.run([*command, archive, "-C", folder], capture_output=True, text=True, env=env)
         if result.returncode:
             raise Refused((result.stderr or result.stdout).strip()[-300:])
-        return _tree_of(folder)
+        return tree_of(folder)
 
 
 def _unpacked_by_uv(uv: str, data: bytes) -> Tree:
@@ -175,7 +185,7 @@ def _unpacked_by_uv(uv: str, data: bytes) -> Tree:
         result = subprocess.run([*command, "-o", f"{work}/out"], capture_output=True, text=True, env=env)
         if not folder.is_dir():
             raise Refused(result.stderr.strip()[-300:])
-        return {f"p/{path}": leaf for path, leaf in _tree_of(folder).items() if "__pycache__" not in path}
+        return {f"p/{path}": leaf for path, leaf in tree_of(folder).items() if "__pycache__" not in path}
 
 
 def _rattler_bz2(data: bytes) -> Tree:
@@ -201,11 +211,7 @@ def _unpacked_by_rattler(data: bytes, file: str) -> Tree:
             package_streaming.extract(archive, folder)
         except Exception as error:
             raise Refused(f"{type(error).__name__}: {error}"[:300]) from None
-        return _tree_of(folder)
-
-
-def _tarfile_judge(python: str, policy: str) -> Judge:
-    return partial(_unpacked_by, [python, "-I", "-c", _TARFILE.format(policy)])
+        return tree_of(folder)
 
 
 @lru_cache(maxsize=1)
@@ -223,7 +229,7 @@ def _uv() -> str | None:
 
 
 @lru_cache(maxsize=1)
-def _pythons() -> dict[str, str]:
+def pythons() -> dict[str, str]:
     """Return one interpreter for each version of Python on this machine."""
     found = {f"{sys.version_info.major}.{sys.version_info.minor}": sys.executable}
     folders = [Path(each) for each in os.environ["PATH"].split(os.pathsep)]

@@ -11,7 +11,6 @@ from tests.support.tar_judges import (
     opinion,
     our_tree,
     project_files,
-    python_judges,
     quick_judges,
     uv_judge,
 )
@@ -319,7 +318,7 @@ ENDS: dict[str, tuple[bytes, str]] = {
 
 
 def main() -> None:
-    judges = quick_judges() | python_judges()
+    judges = quick_judges()
     if (uv := uv_judge()) is not None:
         judges["uv"] = uv
     bodies = ALIKE | {name: body for name, (body, _) in DIFFERENT.items()}
