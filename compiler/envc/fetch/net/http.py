@@ -376,8 +376,9 @@ def retry_after(value: str | None) -> float | None:
     """Seconds that a Retry-After header asks for (RFC 9110: a number or a date). None if it is missing or malformed."""
     if value is None:
         return None
-    if re.fullmatch(r"\s*[0-9]{1,18}\s*", value):
-        return float(value)
+    number = value.strip(" \t")
+    if re.fullmatch(r"[0-9]{1,18}", number):
+        return float(number)
     from datetime import datetime
     from email.utils import parsedate_to_datetime
 
