@@ -84,13 +84,28 @@ def cache_folder(environ: Mapping[str, str]) -> Path:
 
 
 def user_folder(kind: Literal["cache", "data"], environ: Mapping[str, str]) -> Path:
-    """envc's folder of that kind for this user, as the platform defines it."""
+    """envc's folder of that kind for this user, as the platform defines it. Raises UsageError without a home folder."""
     home = environ.get("HOME", "")
     if sys.platform == "linux" and home.startswith("/") and "ANDROID_ROOT" not in environ:
         # The rule of platformdirs (XDG Base Directory Specification). Importing it would add 5 ms to every run.
         variable, default = ("XDG_CACHE_HOME", ".cache") if kind == "cache" else ("XDG_DATA_HOME", ".local/share")
         chosen = environ.get(variable, "")
-        return Path(chosen if chosen.startswith("/") else f"{home}/{default}", "envc")
+        return Path(chosen) / "envc" if chosen.startswith("/") else Path(home, default, "envc")
     from platformdirs import user_cache_path, user_data_path
 
-    return (user_cache_path if kind == "cache" else user_data_path)("envc", appauthor=False)
+    try:
+        return (user_cache_path if kind == "cache" else user_data_path)("envc", appauthor=False)
+    except RuntimeError:
+        setting = "ENVC_CACHE_DIR" if kind == "cache" else "ENVC_STORE"
+        raise UsageError("this user has no home folder", f"set HOME, or {setting}, to a folder") from None
+
+
+def home_folder(environ: Mapping[str, str]) -> Path:
+    """The home folder of the user. A user without one, as in containers with arbitrary users, gets ``/``, as from a
+    shell that ``login`` starts.
+    """
+    chosen = environ.get("HOME") or environ.get("USERPROFILE")
+    try:
+        return Path(chosen) if chosen else Path.home()
+    except RuntimeError:
+        return Path("/")

@@ -31,7 +31,7 @@ _ALWAYS: tuple[type[Exception], ...] = (
     MemoryError,  # for a size that the text states
     EOFError,
 )
-# A module that is not imported has raised nothing.
+# A module that is not imported, or that another thread is just importing, has raised nothing.
 _OF_MODULES = {
     "msgspec": "MsgspecError",
     "struct": "error",
@@ -49,12 +49,8 @@ _LONGEST = 300  # characters of a reason
 
 def malformed(*further: type[Exception]) -> tuple[type[Exception], ...]:
     """The exceptions of parsers, for an `except` clause. `FOREIGN` are further ones."""
-    modules = sys.modules
-    return (
-        *_ALWAYS,
-        *(getattr(modules[name], error) for name, error in _OF_MODULES.items() if name in modules),
-        *further,
-    )
+    loaded = (getattr(sys.modules.get(name), error, None) for name, error in _OF_MODULES.items())
+    return (*_ALWAYS, *(error for error in loaded if error is not None), *further)
 
 
 def reason_of(error: Exception) -> str:

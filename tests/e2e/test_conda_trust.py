@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import Workplace, host_platform
-from tests.e2e.test_trust import Reach, another_machine, ledger_entry, poison
+from tests.e2e.test_trust import Reach, another_machine, poison, poison_ledger
 from tests.support.channel_server import ChannelServer
 from tests.support.conda_channels import write_channel
 from tests.support.conda_packages import PLACEHOLDER, File, Package, build_conda
@@ -91,7 +91,7 @@ def test_the_lock_records_the_contents_of_packages_by_layout(place: Workplace) -
 def test_a_poisoned_ledger_does_not_poison_the_lock(place: Workplace) -> None:
     place.ok("bundle")
     evil = poison(place, "object")
-    ledger_entry(place, evil).write_text(evil.index.bytes_digest)
+    poison_ledger(place, evil)
     done = place.ok("bundle", "--record")
     assert "the object of alpha-1.0-h0_0.conda is made again" in done.err
     assert evil.content not in place.lock.read_text()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from envc_solvers.malformed import malformed
 from tests.fuzz.groups import BY_KEY, GROUPS
 from tests.hostile.hostile_values import ALONE, WORDS, inputs_for
 from tests.hostile.readers import READERS, Reader
@@ -39,6 +42,13 @@ def test_the_function_of_a_reader_exists(reader: Reader) -> None:
     text = path.read_text(encoding="utf-8")
     for name in names.split(", "):
         assert re.search(rf"^(?:def|class) {name}\b", text, re.MULTILINE), name
+
+
+def test_a_module_that_another_thread_is_importing_has_raised_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in `sys.modules` from the start of its import, without the exceptions that it will define."""
+    monkeypatch.setitem(sys.modules, "zstandard", ModuleType("zstandard"))
+    monkeypatch.setitem(sys.modules, "netrc", None)  # an import that is made to fail
+    assert ValueError in malformed()
 
 
 @each_reader

@@ -52,6 +52,34 @@ def test_an_existing_folder_keeps_its_mode(tmp_path: Path) -> None:
         make_folder(tmp_path / "file")
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "index-v4.sqlite",
+        "locks/DIGEST.lock",
+        "artifacts/ab/DIGEST/six.whl",
+        "artifacts/partial/DIGEST",
+        "envs/aaaaaaaaaaaaaaaaaaaaaaaa/bin/python",
+        "repodata/conda-forge-aaaaaaaaaaaaaaaa/noarch.json",
+        "repodata/shards/ab/DIGEST",
+        "objects/py3.13t-posix/ab/DIGEST/0",
+        "objects/nt-own-arm64/ab/DIGEST/0",
+        "objects/any/ab/DIGEST/0",
+        "interpreters/DIGEST.json",
+        "code/DIGEST/members.json",
+        "git/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/HEAD",
+    ],
+)
+def test_a_cache_of_an_earlier_version_is_recognised_by_any_of_its_parts(entry: str, tmp_path: Path) -> None:
+    """Its first command decides what a cache has: a lock of conda packages alone leaves nothing but repodata."""
+    path = tmp_path / entry.replace("DIGEST", "d" * 64)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    progress = Silent()
+    assert cache_opener({"ENVC_CACHE_DIR": str(tmp_path)}, progress)() == tmp_path
+    assert progress.warnings == [] and path.exists() and (tmp_path / ".envc-cache").is_file()
+
+
 def test_a_cache_is_opened_once_and_marked(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     find = cache_opener({"ENVC_CACHE_DIR": str(cache)}, Silent())

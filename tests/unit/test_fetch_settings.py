@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import platformdirs
 import pytest
@@ -61,6 +62,30 @@ def test_folders_of_a_user_are_those_of_platformdirs(
         monkeypatch.setenv(name, value)
     assert user_folder("cache", os.environ) == platformdirs.user_cache_path("envc", appauthor=False)
     assert user_folder("data", os.environ) == platformdirs.user_data_path("envc", appauthor=False)
+
+
+def test_a_home_at_the_root_has_plain_paths() -> None:
+    """``//.cache`` would be another path in POSIX, and looks like a share."""
+    if sys.platform == "linux":
+        assert user_folder("cache", {"HOME": "/"}) == Path("/.cache/envc")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="every user has a home on Windows")
+def test_a_user_without_a_home_folder_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container may run as any number, which has no entry in the list of users."""
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(number: int) -> NoReturn:
+        raise KeyError(number)
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    for kind, setting in (("cache", "ENVC_CACHE_DIR"), ("data", "ENVC_STORE")):
+        with pytest.raises(UsageError, match="no home folder") as caught:
+            user_folder(kind, {})
+        assert setting in (caught.value.hint or "")
+    settings = read_settings({"ENVC_CACHE_DIR": "/c"})
+    assert (settings.cache, settings.netrc) == (Path("/c"), None)
 
 
 def test_variables_of_envc_take_precedence(environ: dict[str, str], tmp_path: Path) -> None:

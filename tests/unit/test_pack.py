@@ -145,6 +145,24 @@ def test_a_poisoned_object_is_named_and_replaced(tmp_path: Path) -> None:
     verify_object(store, stored)
 
 
+def test_objects_with_other_contents_are_reported_in_one_line(tmp_path: Path) -> None:
+    """A store that another version of envc has filled, whose rules of unpacking differ, is no flood of warnings."""
+    store, progress = MemoryBlobs(), Silent()
+    wheels = [build_wheel(name, "1.0") for name in ("one", "two", "three", "four", "five")]
+    for wheel in wheels:
+        other = MemoryBlobs()
+        changed = build_wheel(wheel.name, "1.0", files={f"{wheel.name}.py": "changed = True\n"})
+        bundle(other, tmp_path / wheel.name, changed)
+        store.blobs[key_of(wheel)] = _rename_artifact(other.blobs[key_of(changed)], changed, wheel)
+    bundle(store, tmp_path, *wheels, progress=progress)
+    (warning,) = progress.warnings
+    assert (
+        "objects of five-1.0-py3-none-any.whl, four-1.0-py3-none-any.whl, one-1.0-py3-none-any.whl and 2 more"
+        in warning
+    )
+    assert "\n" not in warning and "Run `envc bundle` also for other locks" in warning
+
+
 def _rename_artifact(data: bytes, old: Distribution, new: Distribution) -> bytes:
     """Replace the artifact in the object's index, as an attacker with write access to the store could."""
     from envc.shipping.format.object_index import encode_trailer, read_index

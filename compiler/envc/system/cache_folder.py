@@ -26,7 +26,16 @@ MARKER = ".envc-cache"  # `owned_folders.marker_name`
 LOCKS = "locks"  # locks of folders that are being made; removing one would let two processes work at once
 USE = "locks/cache.lock"  # shared by the commands that use the cache
 _INDEX = r"index-v\d+\.sqlite"
-_ENTRIES = {"locks": r"[0-9a-f]{64}\.lock", "artifacts": "[0-9a-f]{2}", "envs": "[0-9a-f]{24}"}  # patterns by folder
+_ENTRIES = {  # patterns by folder, of what the first command of an earlier version may have left alone in a cache
+    "locks": r"[0-9a-f]{64}\.lock",
+    "artifacts": "[0-9a-f]{2}|partial",
+    "envs": "[0-9a-f]{24}",
+    "repodata": r"shards|[^/]+-[0-9a-f]{16}",
+    "objects": r"any|(py|pypy)3\.\d+t?-posix|nt(-own)?(-arm64|-x86)?",
+    "interpreters": r"[0-9a-f]{64}\.(json|choice)",
+    "code": "[0-9a-f]{64}",
+    "git": "[0-9a-f]{32}",
+}
 
 
 def cache_opener(environ: Mapping[str, str], progress: Progress, *, is_used: bool = True) -> Callable[[], Path]:

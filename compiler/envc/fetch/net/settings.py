@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from envc.context import cache_folder, user_path
+from envc.context import cache_folder, home_folder, user_path
 from envc.errors import UsageError
 from envc.fetch.net.credentials import Keyring, KeyringLookup, Login
 from envc.fetch.net.urls import holds_token, is_local
@@ -209,7 +209,7 @@ def _pip_files(environ: Mapping[str, str]) -> list[Path]:
     chosen = environ.get("PIP_CONFIG_FILE")
     if chosen in (os.devnull, "/dev/null"):
         return []
-    home = Path(environ.get("HOME") or environ.get("USERPROFILE") or Path.home())
+    home = home_folder(environ)
     name = "pip.ini" if sys.platform == "win32" else "pip.conf"
     if sys.platform == "win32":
         shared = [Path(environ.get("PROGRAMDATA", r"C:\ProgramData")) / "pip" / name]
@@ -229,7 +229,7 @@ def _pip_files(environ: Mapping[str, str]) -> list[Path]:
 def _netrc(environ: Mapping[str, str]) -> Path | None:
     if environ.get("NETRC"):
         return Path(environ["NETRC"])
-    home = Path(environ.get("HOME") or environ.get("USERPROFILE") or Path.home())
+    home = home_folder(environ)
     for name in (".netrc", "_netrc"):
         if (home / name).is_file():
             return home / name

@@ -240,10 +240,10 @@ def _entries(cache: Path) -> Iterator[_Entry]:
 
 
 def _below(folder: Path, depth: int) -> Iterator[Path]:
-    """The entries at most `depth` levels down, without the folders that hold them."""
+    """The entries at most `depth` levels down, without the folders that hold them. Raises OSError."""
     try:
         paths = sorted(folder.iterdir())
-    except OSError:  # removed by another process, or not ours to read
+    except FileNotFoundError:  # removed by another process
         return
     for path in paths:
         yield path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
@@ -196,7 +196,8 @@ def derive(
 ) -> StoredObject:
     """The object of a verified artifact: `stored` if all of its bytes are right, otherwise a new object.
 
-    `uses` are the same artifact in the same layout, as environments use it.
+    `uses` are the same artifact in the same layout, as environments use it. Of an object that is intact and has other
+    contents, the caller warns (`warn_of_replaced`); a damaged one causes a warning here.
 
     Raises BadArtifact, MetadataMismatch, StoreError, and DigestMismatch if the lock demands different content.
     """
@@ -257,12 +258,27 @@ def _is_same(
     store: Blobs, stored: StoredObject, content: Sha256, member: EnvironmentMember, progress: Progress
 ) -> bool:
     """Whether the object in the store consists of exactly what the artifact unpacks to."""
+    if stored.index.content != content:
+        return False
     try:
-        verify_object(store, stored, content)
-    except (CorruptBlob, DigestMismatch) as error:
+        verify_object(store, stored)
+    except CorruptBlob as error:
         progress.warn(f"the object of {member.file} is made again: {error}")
         return False
     return True
+
+
+def warn_of_replaced(members: Sequence[EnvironmentMember], store: Blobs, progress: Progress) -> None:
+    """Name in one warning the objects that a store had with contents that their artifacts do not unpack to."""
+    if not members:
+        return
+    files = sorted({member.file for member in members})
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    verb = "object of {} is" if len(files) == 1 else "objects of {} are"
+    progress.warn(
+        f"the {verb.format(', '.join(files[:3]) + more)} made again: {store.name} had other contents for them, from "
+        "another version of envc or changed in the store. Run `envc bundle` also for other locks that use these files"
+    )
 
 
 def _write(member: EnvironmentMember, contents: Contents, store: Blobs, encoder: Encoder) -> StoredObject:

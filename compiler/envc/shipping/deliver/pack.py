@@ -20,7 +20,7 @@ from envc.model.environment import Environment, EnvironmentMember
 from envc.model.lock_lines import Extra
 from envc.model.progress import Progress
 from envc.model.record import ObjectIndex, Record, RecordObject, StepPointer
-from envc.shipping.deliver.derive import Ledger, derive, find_object, is_as_locked, is_trusted
+from envc.shipping.deliver.derive import Ledger, derive, find_object, is_as_locked, is_trusted, warn_of_replaced
 from envc.shipping.deliver.path_conflicts import check_paths, check_portable, warn_of_contested_paths, warn_of_scripts
 from envc.shipping.deliver.stated_metadata import Use, uses_of
 from envc.shipping.format.decode import read_member
@@ -252,6 +252,12 @@ def _objects(
             if isinstance(fetched, Generator):
                 fetched.close()  # otherwise a traceback would keep the downloads alive
             task.done()
+    replaced = [
+        members[key]
+        for key in missing
+        if (before := known[key][0]) is not None and before.index.content != found[key].index.content
+    ]
+    warn_of_replaced(replaced, store, progress)
     return found, tuple(members.values())
 
 
@@ -335,5 +341,6 @@ def _publish(store: Blobs, record: Record, progress: Progress) -> Sha256:
     except MissingBlob:
         pass
     except (CorruptBlob, DigestMismatch) as error:
-        progress.warn(f"the record of an environment is made again: {error}")
+        what = error.headline if isinstance(error, DigestMismatch) else error
+        progress.warn(f"the record of an environment is made again: {what}")
     return put_record(store, record, replace=True)

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from envc.context import user_path
+from envc.context import home_folder, user_path
 from envc.errors import SeveralLines
 from envc.model.digest import sha256
 from envc.model.kinds import InterpreterKind, OwnInterpreterKind
@@ -255,7 +255,7 @@ def _names(python: Python) -> tuple[str, ...]:
 
 def _folders(python: Python, environ: Mapping[str, str]) -> Iterator[Path]:
     yield from (Path(folder) for folder in environ.get("PATH", "").split(os.pathsep) if folder)
-    home = Path(environ.get("HOME") or environ.get("USERPROFILE") or Path.home())
+    home = home_folder(environ)
     data = Path(environ.get("XDG_DATA_HOME") or home / ".local/share")
     minor = f"{python.minor[0]}.{python.minor[1]}"
     roots = [
