@@ -144,6 +144,23 @@ def as_member(user: int, work: Callable[[], object]) -> None:
 
 
 @ROOT_ONLY
+@pytest.mark.parametrize("is_setgid", [True, False])
+def test_a_cache_that_envc_makes_is_trusted_by_the_next_run(shared: Path, *, is_setgid: bool) -> None:
+    """In a folder of a group, and with a umask that lets the group write, which is not the user's private group."""
+    if not is_setgid:
+        shared.chmod(0o777)
+    environ = {"ENVC_CACHE_DIR": str(shared / "mine/cache")}
+
+    def use() -> None:
+        progress = Silent()
+        for _ in range(2):
+            assert cache_opener(environ, progress)() == shared / "mine/cache"
+        assert progress.warnings == [] and not mode(shared / "mine/cache") & 0o077
+
+    as_member(GROUP, use)
+
+
+@ROOT_ONLY
 def test_two_members_of_a_group_can_use_each_part_of_a_shared_cache(shared: Path) -> None:
     """Everything in it follows the umask of the members."""
     entry = shared / "artifacts/aa" / ("a" * 64)

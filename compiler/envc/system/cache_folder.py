@@ -52,8 +52,9 @@ def cache_opener(environ: Mapping[str, str], progress: Progress, *, is_used: boo
         if not opened:
             folder = cache_folder(environ)
             if not _is_own(folder):
-                folder = _trusted(folder, environ, progress)
-                _recognise(folder, is_used=is_used)
+                is_shared = environ.get(SHARED, "") not in ("", "0", "false")
+                folder = _trusted(folder, progress, is_shared=is_shared)
+                _recognise(folder, is_used=is_used, is_shared=is_shared)
             if is_used:
                 held.enter_context(shared_lock(folder / USE))
             opened.append(folder)
@@ -107,12 +108,19 @@ def _is_own(folder: Path) -> bool:
     return is_private and stat.S_ISREG(marker.st_mode) and (folder / LOCKS).is_dir()
 
 
-def _recognise(folder: Path, *, is_used: bool) -> None:
-    """Raise ForeignFolder unless the folder is a cache, or can become one. With `is_used`, it does."""
+def _recognise(folder: Path, *, is_used: bool, is_shared: bool) -> None:
+    """Raise ForeignFolder unless the folder is a cache, or can become one. With `is_used`, it does.
+
+    Unless it is shared, a new folder is private, whatever the umask and the folder above, so that later runs trust it.
+    """
     from envc.system.owned_folders import ForeignFolder, claim, recognise
 
     try:
         if is_used:
+            if not is_shared:
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                with suppress(FileExistsError):
+                    folder.mkdir(mode=0o700)
             claim(folder, "cache", has_layout)
             (folder / LOCKS).mkdir(exist_ok=True)
         elif recognise(folder, "cache", has_layout) == "foreign":
@@ -124,11 +132,10 @@ def _recognise(folder: Path, *, is_used: bool) -> None:
         pass  # it cannot be written: what needs the cache says so, or works without it
 
 
-def _trusted(folder: Path, environ: Mapping[str, str], progress: Progress) -> Path:
+def _trusted(folder: Path, progress: Progress, *, is_shared: bool) -> Path:
     """The folder, or a private one if other users may change it."""
     from envc.system.owned_folders import distrust
 
-    is_shared = environ.get(SHARED, "") not in ("", "0", "false")
     try:
         found = distrust(folder, group=is_shared, parents=False, owner="any" if is_shared else "root")
     except OSError:
