@@ -276,8 +276,8 @@ def warn_of_replaced(members: Sequence[EnvironmentMember], store: Blobs, progres
     more = f" and {len(files) - 3} more" if len(files) > 3 else ""
     verb = "object of {} is" if len(files) == 1 else "objects of {} are"
     progress.warn(
-        f"the {verb.format(', '.join(files[:3]) + more)} made again: {store.name} had other contents for them, from "
-        "another version of envc or changed in the store. Run `envc bundle` also for other locks that use these files"
+        f"the {verb.format(', '.join(files[:3]) + more)} made again: {store.name} had other contents, from another "
+        "version of envc or changed in the store. Run `envc bundle` also for other locks that use these files"
     )
 
 
