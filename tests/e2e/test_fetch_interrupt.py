@@ -32,7 +32,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings = FetchSettings(cache=Path(sys.argv[1]))
 source = Source(name="pypi", kind="pypi", url=sys.argv[2])
 names = [f"demo{number}" for number in range(int(sys.argv[3]))]
-context = Context(environ={"ENVC_NOW": "2027-01-15T08:00:00Z"}, cwd=Path(), progress=Silent())
+environ = {"ENVC_NOW": "2027-01-15T08:00:00Z", "ENVC_CACHE_DIR": sys.argv[1]}
+context = Context(environ=environ, cwd=Path(), progress=Silent())
 with Indexes({"pypi": source}, fetch_context(settings, context)) as origins:
     index = origins.index(default_target("linux-64"), Python(minor=(3, 12)), SourceOrder(("pypi",)))
     index.expect([parse(name) for name in names])
@@ -50,6 +51,7 @@ def test_ctrl_c_ends_quickly_and_the_next_run_continues(tmp_path: Path, served: 
         command = [sys.executable, "-c", SCRIPT, str(tmp_path), server.url, str(PROJECTS)]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         while len(server.log) < served:
+            assert process.poll() is None, f"it ended after {len(server.log)} requests"
             time.sleep(0.001)
         # A server that stopped answering must not keep the run alive. Its earlier answers have time to arrive.
         server.behaviour.delay = 20

@@ -35,6 +35,7 @@ GROUPS: tuple[tuple[str, ...], ...] = (
         "variables-of-conda-packages",
         "name-in-a-store",
         "reason-of-a-yank",
+        "gitignore",
     ),
 )
 BY_KEY: dict[str, Reader] = {reader.key: reader for reader in READERS}

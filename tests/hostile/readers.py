@@ -22,6 +22,7 @@ from envc.locking.lockfile.conflict import LockConflict
 from envc.locking.manifest import load as manifest
 from envc.locking.manifest.cutoffs import BadCutoff, parse_cutoff
 from envc.locking.manifest.python import BadPython
+from envc.locking.worktree.ignore_patterns import patterns
 from envc.model.reason import plain_reason
 from envc.shipping.format.documents import canonical_json
 from envc.shipping.format.errors import CorruptBlob
@@ -595,6 +596,13 @@ READERS = (
         (ValueError,),
         of_text(escape),
         lambda: [b"project 1", b".x"],
+    ),
+    Reader(
+        ".gitignore",
+        "locking/worktree/ignore_patterns.py: patterns",
+        (),
+        of_text(patterns),
+        lambda: [b"*.py[cod]\n!/a/**/b/\n\\#x\n[[:space:]]"],
     ),
     Reader(
         "reason of a yank",

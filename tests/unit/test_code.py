@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,10 @@ dir/*
 tr?cky[0-9].py
 \\#literal.py
 space\\ .py
+*e*x*o*.py
+far/**/w*t/**/f*l.py
+[z-a].py
+odd\\
 """
 
 CANDIDATES = [
@@ -76,6 +81,13 @@ CANDIDATES = [
     "sub/deep/again.gen.py",
     "sub/deep/allowed.gen.py",
     "sub/plain.py",
+    "sub/eexxoo.py",
+    "exon/kept.py",
+    "far/a/west/b/fossil.py",
+    "far/west/foil.py",
+    "far/west/foiled.py",
+    "a.py",
+    "odd/a.py",
 ]
 
 
@@ -96,6 +108,21 @@ def test_ignored_files_are_those_that_git_ignores(below: str, tmp_path: Path) ->
     expected = sorted(path.removeprefix(prefix) for path in listed if path.endswith(".py"))
     assert paths(root) == expected
     assert 0 < len(expected) < len(CANDIDATES)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["*a" * 40 + "b", "?*" * 40 + "b", "[a-b]*" * 40 + "c", "**/a/" * 40 + "b", "/**/*a*a*" * 20 + "/b"],
+)
+def test_patterns_with_many_wildcards_take_no_time(pattern: str, tmp_path: Path) -> None:
+    plant(tmp_path, "a" * 200 + ".py", "a/" * 100 + "a.py", DOTgitignore=f"{pattern}\n*{pattern}.py\n")
+    # The `re` module cannot be interrupted, so that a test in this process would never end.
+    code = "import sys; from pathlib import Path; from envc.locking.worktree.code import code_entries\n"
+    code += "print(len(code_entries(Path(sys.argv[1]), None)))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True, timeout=30
+    )
+    assert done.stdout == "2\n"
 
 
 def test_a_project_in_an_ignored_folder_still_has_code(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ KEYRING_SECONDS = 120  # a locked keyring may ask the user first
 # Indexes
 PAGE_BYTES = 64 * _MIB  # after decompression; the largest pages have about 20 MiB
 PAGE_FILES = 200_000  # ten times as many as the largest projects have
-HTML_TAG_BYTES = 8 * _KIB  # of one tag; the reason of a yank may be long
+HTML_TAG_BYTES = 64 * _KIB  # of one tag; the reason of a yank may be long, and escaped quotes take six times as much
 REQUIRES_PYTHON_BYTES = 4 * _KIB  # long ones have a hundred characters
 METADATA_BYTES = 16 * _MIB  # with the description, which may hold pictures
 REQUIREMENTS_BYTES = 2 * _MIB  # of one artifact; projects with thousands of extras have 0.4 MiB

@@ -51,12 +51,14 @@ class Ignored:
         if not file.is_file():
             return
         try:
-            lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+            text = file.read_text(encoding="utf-8", errors="surrogateescape")
         except OSError:
             return
         from pathspec import GitIgnoreSpec
 
-        self._specs.append((base, GitIgnoreSpec.from_lines(lines)))
+        from envc.locking.worktree.ignore_patterns import patterns
+
+        self._specs.append((base, GitIgnoreSpec(patterns(text), backend="simple")))
 
 
 def source_files(
