@@ -147,6 +147,34 @@ def test_globs_override_ignore_rules(tmp_path: Path) -> None:
     assert paths(tmp_path, ()) == []
 
 
+@pytest.mark.parametrize("pattern", ["**/a/**/*.py", "a/**/**/x.py", "**/a/**/a/**", "*/**/b/**/*"])
+def test_globs_with_several_recursions_match_as_those_of_pathlib(pattern: str, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    plant(root, "x.py", "a/x.py", "a/b/x.py", "a/b/a/y.txt", "b/a/a/x.py", "b/b/z.py")
+    (root / "b/link").symlink_to("../a")
+    matches = [match.resolve() for match in root.glob(pattern)]
+    expected = {
+        file.relative_to(root.resolve()).as_posix()
+        for match in matches
+        for file in ([match] if match.is_file() else match.rglob("*"))
+        if file.is_file() and "link" not in file.parts
+    }
+    assert {path for path in paths(root, (pattern,)) if "link" not in path} == expected
+
+
+def test_globs_with_many_recursions_take_no_time(tmp_path: Path) -> None:
+    plant(tmp_path, "a/" * 30 + "x.py")
+    code = "import sys; from pathlib import Path; from envc.locking.worktree.code import code_entries\n"
+    code += "print(len(code_entries(Path(sys.argv[1]), ('**/a/' * 15 + 'x.py',))))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True, timeout=30
+    )
+    assert done.stdout == "1\n"
+    for pattern in ("**/../**/x.py", f"{tmp_path.as_posix()}/**/**/x.py"):
+        with pytest.raises(CodeError, match="is not a pattern"):
+            paths(tmp_path, (pattern,))
+
+
 def test_a_glob_without_a_file_is_a_mistake(tmp_path: Path) -> None:
     plant(tmp_path, "main.py")
     with pytest.raises(CodeError, match=r"'src/\*\.py' matches no file"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from envc.errors import Unusable
 from envc.locking.worktree.ignored import source_files
@@ -63,12 +63,41 @@ def _matching(root: Path, globs: tuple[str, ...]) -> Iterator[str]:
 
 def _sorted_matches(root: Path, pattern: str) -> list[Path]:
     try:
-        return sorted(root.glob(pattern))
+        parts = PurePath(pattern).parts
+        return sorted(root.glob(pattern) if parts.count("**") < 2 else _recursive_matches(root, parts))
     except malformed(*FOREIGN) as error:  # pathlib's errors differ from Python to Python
         reason = f"is not a pattern ({reason_of(error)})"
     except OSError as error:
         reason = f"cannot be read: {error.strerror}"
     raise CodeError(f"the code pattern {pattern[:80]!r}", reason, "correct it in the step's `code`")
+
+
+def _recursive_matches(root: Path, parts: tuple[str, ...]) -> set[Path]:
+    """What a pattern with several ``**`` matches. Each part is looked up once in each folder.
+
+    pathlib follows every way to distribute the folders of a path over the ``**``, of which there may be millions.
+    """
+    if PurePath(*parts).anchor:
+        raise ValueError("it is absolute")
+    if ".." in parts:
+        raise ValueError("it has '..' beside several '**'")  # the name of no file could be used
+    matches = {root}
+    for part in parts:
+        folders = [path for path in matches if path.is_dir()]
+        matches = _folders_from(folders) if part == "**" else {path for each in folders for path in each.glob(part)}
+    return matches
+
+
+def _folders_from(folders: list[Path]) -> set[Path]:
+    """Those folders and all below them. Links are not followed."""
+    found: set[Path] = set()
+    for folder in folders:
+        for parent, names, _ in os.walk(folder):
+            if Path(parent) in found:
+                names.clear()
+            found.add(Path(parent))
+            names[:] = [name for name in names if not Path(parent, name).is_symlink()]
+    return found
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
