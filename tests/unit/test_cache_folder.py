@@ -90,6 +90,25 @@ def test_a_cache_is_opened_once_and_marked(tmp_path: Path) -> None:
     assert looking() == tmp_path / "other" and not (tmp_path / "other").exists()
 
 
+@ROOT_ONLY
+def test_root_makes_no_cache_in_a_folder_of_the_user_who_called_sudo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``sudo -E`` keeps HOME. The user could not write to the cache afterwards."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, 12345, 12345)
+    environ = {"HOME": str(home), "SUDO_UID": "12345"}
+    progress = Silent()
+    assert cache_opener(environ, progress)() == tmp_path / "envc-0"
+    assert list(home.iterdir()) == []
+    assert "sudo" in progress.warnings[0]
+    for others in ({}, {"SUDO_UID": "0"}, {"SUDO_UID": "777"}):  # such as a container whose home is another user's
+        cache = home / f"cache-{len(others)}-{others.get('SUDO_UID')}"
+        assert cache_opener({"ENVC_CACHE_DIR": str(cache), **others}, Silent())() == cache
+
+
 def test_a_link_is_no_marker(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()

@@ -490,6 +490,20 @@ def test_a_forged_placeholder_hides_no_change(tmp_path: Path) -> None:
 
 
 @posix
+@pytest.mark.parametrize("kind", ["fifo", "device", "link"])
+def test_a_prefix_record_that_is_not_a_regular_file_is_named(tmp_path: Path, kind: str) -> None:
+    """verify neither waits for a FIFO nor reads a device without an end."""
+    prefix = Bench(tmp_path, TOOL).prefix("prefix")
+    (meta,) = (prefix / "conda-meta").glob("*.json")
+    kept = meta.rename(tmp_path / meta.name)
+    if kind == "fifo":
+        os.mkfifo(meta)
+    else:
+        meta.symlink_to("/dev/zero" if kind == "device" else kept)
+    assert meta.relative_to(prefix).as_posix() in problems(prefix)
+
+
+@posix
 def test_a_changed_history_and_mode_are_found(tmp_path: Path) -> None:
     prefix = Bench(tmp_path, TOOL).prefix("prefix")
     (prefix / "bin/tool").chmod(0o644)

@@ -239,6 +239,37 @@ def test_the_prefix_of_another_user_is_made_again(bench: Bench, tmp_path: Path) 
     assert not bench.hydrate(inside)
 
 
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("stolen", [".envc", ".envc/prefix.json", "."])
+def test_a_folder_of_another_user_with_a_link_to_the_state_of_an_own_prefix_is_not_believed(
+    bench: Bench, tmp_path: Path, stolen: str
+) -> None:
+    """Its other files are those of the other user, who can also let the link lead elsewhere afterwards."""
+    own, planted = tmp_path / "own", tmp_path / "planted"
+    bench.hydrate(own)
+    link = planted / stolen
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(own / stolen)
+    for place in (link, planted):
+        os.chown(place, 12345, 12345, follow_symlinks=False)
+    try:
+        assert bench.hydrate(planted)
+        assert planted.stat().st_uid == 0
+        assert not (planted / ".envc").is_symlink()
+    except PrefixOccupied:
+        pass
+    assert not bench.hydrate(own)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs FIFOs")
+def test_a_fifo_in_the_place_of_the_state_of_a_prefix_does_not_make_hydrate_wait(bench: Bench, tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    (prefix / ".envc").mkdir(parents=True)
+    os.mkfifo(prefix / ".envc/prefix.json")
+    with pytest.raises(PrefixOccupied):
+        bench.hydrate(prefix)
+
+
 def test_leftovers_of_a_killed_run_are_removed(bench: Bench, tmp_path: Path) -> None:
     prefix = tmp_path / "prefix"
     leftover = tmp_path / f".{prefix.name}.envc-0123456789abcdef"

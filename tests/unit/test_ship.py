@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from envc.errors import DigestMismatch, Unwritable
+from envc.errors import DigestMismatch, Unwritable, UsageError
 from envc.model.digest import Sha256, sha256
 from envc.model.progress import Silent
 from envc.model.record import StepPointer
@@ -150,3 +151,15 @@ def test_an_unwritable_path_is_reported(tmp_path: Path) -> None:
         with pytest.raises(Unwritable, match="cannot be written"):
             shipped(store, pointer, out)
     assert list((tmp_path / "folder").iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs /proc")
+def test_a_link_to_an_open_file_is_not_replaced(tmp_path: Path) -> None:
+    """/dev/stdout is such a link. Root could replace it, if standard output is a regular file."""
+    store, pointer = packed(tmp_path)
+    link = tmp_path / "stdout"
+    with (tmp_path / "output").open("wb") as stream:
+        link.symlink_to(f"/proc/self/fd/{stream.fileno()}")
+        with pytest.raises(UsageError, match="is not a regular file"):
+            shipped(store, pointer, link)
+    assert link.is_symlink()

@@ -326,6 +326,44 @@ def test_a_folder_in_the_place_of_a_file(bench: Bench) -> None:
     assert bench.places() == {"alpha.py": "is not the plain file that it was"}
 
 
+@POSIX_ONLY
+@pytest.mark.parametrize("name", ["prefix.json", "record.json"])
+@pytest.mark.parametrize("kind", ["fifo", "device", "link"])
+def test_only_regular_files_are_read_as_the_state_of_a_prefix(bench: Bench, name: str, kind: str) -> None:
+    """A FIFO would make verify wait, and a link to a device would never end."""
+    file = bench.prefix / ".envc" / name
+    kept = file.rename(bench.folder / name)
+    if kind == "fifo":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero" if kind == "device" else kept)
+    with pytest.raises(NotAPrefix, match=f"{name} is (a link|not a regular file)"):
+        bench.places()
+
+
+@POSIX_ONLY
+@pytest.mark.parametrize("kind", ["fifo", "device"])
+def test_byte_code_that_is_not_a_regular_file_is_named(bench: Bench, kind: str) -> None:
+    hydrate(
+        StoredEnvironment(bench.store, bench.record),
+        bench.prefix,
+        interpreter=HOST,
+        cache=bench.folder / "cache",
+        progress=Silent(),
+        loading=Loading(bytecode=True),
+    )
+    (compiled,) = (bench.site / "__pycache__").glob("alpha.*.pyc")
+    other = compiled.with_name("other.cpython-999.pyc")
+    compiled.unlink()
+    for file in (compiled, other):
+        if kind == "fifo":
+            os.mkfifo(file)
+        else:
+            file.symlink_to("/dev/zero")
+    problems = bench.places()
+    assert set(problems) == {f"__pycache__/{compiled.name}", f"__pycache__/{other.name}"}
+
+
 def test_a_record_changed_with_the_files_is_not_trusted(bench: Bench) -> None:
     record = bench.prefix / ".envc/record.json"
     record.write_bytes(record.read_bytes().replace(b"alpha.py", b"alpha.px"))

@@ -113,6 +113,15 @@ class Beneath:
             raise
         return fd, status.st_size
 
+    def read(self, path: str, limit: int) -> bytes:
+        """Read a regular file. Raises as `open`, and OSError (EFBIG) for one of more than `limit` bytes."""
+        fd, _ = self.open(path)
+        with os.fdopen(fd, "rb") as stream:
+            data = stream.read(limit + 1)
+        if len(data) > limit:
+            raise OSError(errno.EFBIG, f"it is larger than {limit} bytes", path)
+        return data
+
     def status(self, path: str) -> os.stat_result:
         """The status of a regular file. Raises as `open`."""
         with self._entry(path) as entry:

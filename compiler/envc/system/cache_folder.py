@@ -140,13 +140,30 @@ def _trusted(folder: Path, progress: Progress, *, is_shared: bool) -> Path:
         found = distrust(folder, group=is_shared, parents=False, owner="any" if is_shared else "root")
     except OSError:
         return folder
-    if found is None or not os.path.lexists(folder):
+    if found is None:
         return folder
+    if not os.path.lexists(folder):
+        return _made_by_sudo(folder, found.path, environ, progress)
     private = _private_folder()
     way_out = "" if folder.stat().st_mode & stat.S_IWOTH else f", or {SHARED}=1 if these users may choose what you run"
     progress.warn(
         f"the cache {found}, so other users could change what you run; {private} is used instead. "
         f"Correct its owner and mode, or set ENVC_CACHE_DIR to a folder of your own{way_out}"
+    )
+    return private
+
+
+def _made_by_sudo(folder: Path, above: Path, environ: Mapping[str, str], progress: Progress) -> Path:
+    """The missing folder, or a private one if root under ``sudo`` would make it in a folder of the user who called
+    sudo, as with ``sudo -E``. That user could not write to it afterwards, and could exchange it meanwhile.
+    """
+    user = environ.get("SUDO_UID", "")
+    if os.geteuid() != 0 or user == "0" or str(above.stat().st_uid) != user:
+        return folder
+    private = _private_folder()
+    progress.warn(
+        f"{folder} is not made by root, since {above} belongs to the user who called sudo; {private} is used instead. "
+        "Set ENVC_CACHE_DIR to a folder of root"
     )
     return private
 

@@ -19,6 +19,7 @@ import msgspec
 from envc.errors import EnvcError
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import Environment
+from envc.model.limits import POINTER_BYTES
 from envc.model.progress import Progress
 from envc.model.record import RECORD_PATH, ObjectIndex, Record, StepPointer, bytes_digest
 from envc.shipping.format.documents import canonical_json
@@ -27,6 +28,7 @@ from envc.shipping.machine.floors import check_floors, check_platform, machine_o
 from envc.shipping.machine.interpreter import HostPython, Interpreter
 from envc.shipping.prefix.venv import STATE, make_prefix
 from envc.shipping.store.blobs import Blobs, Ranges
+from envc.system.beneath import Beneath
 from envc_solvers.malformed import malformed
 from envc_solvers.target import PLATFORMS, Python, parse_python_key
 
@@ -363,17 +365,19 @@ def _is_made(prefix: Path, state: Prefix, cache: Path) -> bool:
     """Whether a prefix with that state exists. A prefix appears as a whole, so comparing its state is enough.
 
     The prefix of another user is not believed, since its files may have changed, except in a cache that this user
-    shares with others.
+    shares with others. The folder and its state must both be of this user or root: another user could put a link to the
+    state of a prefix of this user into a folder with files of their own.
     """
+    below = Beneath(prefix)
     try:
-        with (prefix / PREFIX).open("rb") as stream:
-            if msgspec.json.decode(stream.read(), type=Prefix) != state:
-                return False
-            owner = os.fstat(stream.fileno()).st_uid
+        if msgspec.json.decode(below.read(PREFIX, POINTER_BYTES), type=Prefix) != state:
+            return False
+        owners = {prefix.lstat().st_uid, prefix.stat().st_uid, below.status(PREFIX).st_uid}
     except malformed(OSError):
         return False
-    if os.name != "posix" or owner in (os.geteuid(), 0):
+    if os.name != "posix" or owners <= {os.geteuid(), 0}:
         return True
+    others = owners - {os.geteuid(), 0, Path("/").stat().st_uid}
     shared = cache.stat()
-    is_shared = shared.st_uid == owner or bool(shared.st_mode & stat.S_IWGRP)
-    return (is_shared and prefix.is_relative_to(cache)) or owner == Path("/").stat().st_uid
+    is_shared = others == {shared.st_uid} or bool(shared.st_mode & stat.S_IWGRP)
+    return not others or (is_shared and prefix.is_relative_to(cache))

@@ -18,6 +18,7 @@ from envc.model.record import Member, Record
 from envc.shipping.deliver.made_files import OTHER_CONTENT, Difference
 from envc.shipping.machine.interpreter import HostPython, this_python
 from envc.shipping.prefix.bytecode import compile_tree, compiled_sources
+from envc.system.beneath import Beneath, NotPlain
 from envc_solvers.target import Python
 
 FindPython = Callable[[Python], HostPython | None]  # an interpreter of this machine
@@ -36,6 +37,7 @@ def bytecode_differences(
     if judge is None:
         return
     sources = compiled_sources(members)
+    below = Beneath(prefix)
     with tempfile.TemporaryDirectory(prefix="envc-verify-") as scratch:
         root = Path(scratch)
         for path in sources:
@@ -45,8 +47,9 @@ def bytecode_differences(
         compile_tree(root, sources, judge)
         for expected in _bytecode(root, sources):
             path = expected.relative_to(root).as_posix()
+            data = expected.read_bytes()
             try:
-                if (prefix / path).is_symlink() or (prefix / path).read_bytes() != expected.read_bytes():
+                if below.status(path).st_size != len(data) or below.read(path, len(data)) != data:
                     yield path, OTHER_CONTENT
             except FileNotFoundError:
                 yield path, "is missing"
@@ -58,6 +61,7 @@ def unchecked_bytecode(prefix: Path, members: Mapping[str, Member], *, is_compil
     """Byte-code in ``__pycache__`` that Python runs without a look at its source, and that neither a package brought
     nor hydrate wrote. Python itself writes none.
     """
+    below = Beneath(prefix)
     own = set(compiled_sources(members)) if is_compiled else set()
     for place, _, files in os.walk(prefix):
         if not place.endswith(f"{os.sep}__pycache__"):
@@ -68,8 +72,11 @@ def unchecked_bytecode(prefix: Path, members: Mapping[str, Member], *, is_compil
             if path in members or source in own or ".pyc" not in name:
                 continue
             try:
-                with Path(place, name).open("rb") as stream:
+                with os.fdopen(below.open(path)[0], "rb") as stream:
                     head = stream.read(8)
+            except NotPlain as error:
+                yield path, error.reason
+                continue
             except OSError:
                 continue
             if head[4:] == _UNCHECKED:

@@ -17,6 +17,7 @@ import msgspec
 
 from envc.errors import EnvcError
 from envc.model.digest import sha256
+from envc.model.limits import ARCHIVE_TEXT_BYTES
 from envc.model.record import Member, Record, RecordObject
 from envc.shipping.machine.interpreter import HOST, HostPython
 from envc.shipping.prefix.conda_prefix import UNKNOWN, history_text, is_changed
@@ -31,6 +32,7 @@ from envc.shipping.unpack.conda_meta import (
     with_origin,
 )
 from envc.shipping.unpack.placeholders import check_placeholder
+from envc.system.beneath import Beneath
 from envc_solvers.target import PLATFORMS, Python
 
 OTHER_CONTENT = "has other content"
@@ -72,15 +74,16 @@ def venv_differences(prefix: Path, host: HostPython, record: Record, python: Pyt
 def conda_differences(prefix: Path, record: Record, members: Mapping[str, Member]) -> Iterator[Difference]:
     """What differs in the prefix records of conda packages and in the history. `members` are those of the prefix."""
     metas: list[PrefixRecord] = []
+    below = Beneath(prefix)
     is_readable = True
     for item in record.objects:
         if item.kind != "conda":
             continue
         path = meta_path(item.file)
         try:
-            data = (prefix / path).read_bytes()
+            data = below.read(path, ARCHIVE_TEXT_BYTES)
             meta = decode_record(data)
-            is_same = not (prefix / path).is_symlink() and data == _expected(meta, data, item, record, members)
+            is_same = data == _expected(meta, data, item, record, members)
             metas.append(meta)
         except FileNotFoundError:
             yield path, "is missing"

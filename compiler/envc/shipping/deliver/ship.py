@@ -146,7 +146,8 @@ def _replace(out: Path, write_to: Callable[[Write], None]) -> Shipped:
     they may fill the disk.
     """
     digest = hashlib.sha256()
-    if out.exists() and not (out.is_file() or out.is_dir()):
+    is_stream = out.is_symlink() and out.readlink().is_relative_to("/proc")  # /dev/stdout, whatever it leads to
+    if is_stream or (out.exists() and not (out.is_file() or out.is_dir())):
         # Renaming a file to the name of a device would replace the device.
         raise UsageError(f"{out} is not a regular file", "choose another --output")
     remove_leftovers(out)

@@ -13,7 +13,7 @@ import msgspec
 
 from envc.errors import EnvcError, StoreError
 from envc.model.digest import parse_sha256, sha256, sha256_file
-from envc.model.limits import CODE_BYTES
+from envc.model.limits import CODE_BYTES, POINTER_BYTES, RECORD_BYTES
 from envc.model.progress import Progress
 from envc.model.record import Member, Record, RecordObject, StepPointer
 from envc.shipping.deliver.hydrate import PREFIX, RECORD, Prefix, record_python
@@ -36,6 +36,7 @@ from envc.shipping.store.objects import get_code, get_object, read_code, verify_
 from envc.shipping.store.own_blobs import OwnBlobs
 from envc.shipping.store.records import get_lock, get_pointer, get_record
 from envc.shipping.unpack.conda_meta import InstalledPath, is_meta
+from envc.system.beneath import Beneath
 from envc.system.cores import usable_cores
 from envc_solvers.malformed import malformed
 
@@ -227,8 +228,9 @@ def _run(store: Blobs, checks: list[tuple[str, Check]], progress: Progress) -> V
 
 def _prefix_state(prefix: Path) -> tuple[Prefix, Record]:
     try:
-        state = msgspec.json.decode((prefix / PREFIX).read_bytes(), type=Prefix)
-        text = (prefix / RECORD).read_bytes()
+        below = Beneath(prefix)
+        state = msgspec.json.decode(below.read(PREFIX, POINTER_BYTES), type=Prefix)
+        text = below.read(RECORD, RECORD_BYTES)
     except FileNotFoundError:
         raise NotAPrefix(prefix, "envc did not make it") from None
     except OSError as error:

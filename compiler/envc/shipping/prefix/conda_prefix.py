@@ -20,6 +20,7 @@ import msgspec
 
 from envc.errors import EnvcError
 from envc.model.digest import Sha256, sha256
+from envc.model.limits import ARCHIVE_TEXT_BYTES
 from envc.model.progress import Progress
 from envc.model.record import MTIME, Member, Record, RecordObject
 from envc.shipping.format.errors import CorruptBlob
@@ -47,6 +48,7 @@ from envc.shipping.unpack.placeholders import (
     rewrite_text,
     spell_prefix,
 )
+from envc.system.beneath import Beneath
 from envc.system.buffers import write_all
 
 UNKNOWN = "envc://bundle"  # the channel of packages from a single-file bundle, which does not name it
@@ -141,11 +143,12 @@ def changed_paths(record: Record, metas: Mapping[Sha256, PrefixRecord]) -> set[s
 def rewritten_entries(root: Path, record: Record) -> dict[str, InstalledPath]:
     """The files of a prefix that contain its path, according to its prefix records. Broken records are skipped."""
     found: dict[str, InstalledPath] = {}
+    below = Beneath(root)
     for item in record.objects:
         if item.kind != "conda":
             continue
         try:
-            meta = decode_record((root / meta_path(item.file)).read_bytes())
+            meta = decode_record(below.read(meta_path(item.file), ARCHIVE_TEXT_BYTES))
         except (OSError, ValueError):
             continue
         members = _members(record, item)
