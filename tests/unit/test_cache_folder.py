@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -88,6 +91,34 @@ def test_a_cache_is_opened_once_and_marked(tmp_path: Path) -> None:
     assert (cache / ".envc-cache").is_file()
     looking = cache_opener({"ENVC_CACHE_DIR": str(tmp_path / "other")}, Silent(), is_used=False)
     assert looking() == tmp_path / "other" and not (tmp_path / "other").exists()
+
+
+@ROOT_ONLY
+def test_a_folder_that_another_user_makes_between_check_and_use_is_not_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process makes and removes the folder all the time, in a place like /tmp."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    place = tmp_path / "shared"
+    place.mkdir()
+    place.chmod(0o1777)
+    place_fd = os.open(place, os.O_RDONLY)
+    child = os.fork()
+    if child == 0:
+        os.setuid(12345)
+        while True:
+            for call in (os.mkdir, os.rmdir):
+                with suppress(OSError):
+                    call("cache", dir_fd=place_fd)
+    try:
+        for _ in range(300):
+            found = cache_opener({"ENVC_CACHE_DIR": str(place / "cache")}, Silent())()
+            assert found.stat().st_uid == 0
+            shutil.rmtree(place / "cache", ignore_errors=True)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(place_fd)
 
 
 @ROOT_ONLY

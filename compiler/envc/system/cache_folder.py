@@ -53,6 +53,10 @@ def cache_opener(environ: Mapping[str, str], progress: Progress, *, is_used: boo
             folder = cache_folder(environ)
             if not _is_own(folder):
                 is_shared = environ.get(SHARED, "") not in ("", "0", "false")
+                if not os.path.lexists(folder):
+                    folder = _new_place(folder, environ, progress)
+                    _recognise(folder, is_used=is_used, is_shared=is_shared)
+                # After a new folder is made: another user may have been faster.
                 folder = _trusted(folder, progress, is_shared=is_shared)
                 _recognise(folder, is_used=is_used, is_shared=is_shared)
             if is_used:
@@ -140,10 +144,8 @@ def _trusted(folder: Path, progress: Progress, *, is_shared: bool) -> Path:
         found = distrust(folder, group=is_shared, parents=False, owner="any" if is_shared else "root")
     except OSError:
         return folder
-    if found is None:
+    if found is None or not os.path.lexists(folder):
         return folder
-    if not os.path.lexists(folder):
-        return _made_by_sudo(folder, found.path, environ, progress)
     private = _private_folder()
     way_out = "" if folder.stat().st_mode & stat.S_IWOTH else f", or {SHARED}=1 if these users may choose what you run"
     progress.warn(
@@ -153,16 +155,19 @@ def _trusted(folder: Path, progress: Progress, *, is_shared: bool) -> Path:
     return private
 
 
-def _made_by_sudo(folder: Path, above: Path, environ: Mapping[str, str], progress: Progress) -> Path:
+def _new_place(folder: Path, environ: Mapping[str, str], progress: Progress) -> Path:
     """The missing folder, or a private one if root under ``sudo`` would make it in a folder of the user who called
     sudo, as with ``sudo -E``. That user could not write to it afterwards, and could exchange it meanwhile.
     """
-    user = environ.get("SUDO_UID", "")
-    if os.geteuid() != 0 or user == "0" or str(above.stat().st_uid) != user:
+    user = environ.get("SUDO_UID", "0")
+    if user == "0" or not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return folder
+    above = next(path for path in folder.absolute().parents if path.exists())
+    if str(above.stat().st_uid) != user:
         return folder
     private = _private_folder()
     progress.warn(
-        f"{folder} is not made by root, since {above} belongs to the user who called sudo; {private} is used instead. "
+        f"{above} belongs to the user who called sudo, so root makes no cache there; {private} is used instead. "
         "Set ENVC_CACHE_DIR to a folder of root"
     )
     return private
