@@ -121,6 +121,19 @@ def test_a_folder_that_another_user_makes_between_check_and_use_is_not_the_cache
         os.close(place_fd)
 
 
+@pytest.mark.parametrize(("umask", "expected"), [(0o022, 0o755), (0o077, 0o700), (0o002, 0o700), (0o000, 0o700)])
+def test_others_can_read_a_new_cache_only_if_they_cannot_write_to_its_folders(
+    tmp_path: Path, umask: int, expected: int
+) -> None:
+    """So a cache that root fills in an image serves its users."""
+    before = os.umask(umask)
+    try:
+        cache = cache_opener({"ENVC_CACHE_DIR": str(tmp_path / "cache")}, Silent())()
+    finally:
+        os.umask(before)
+    assert mode(cache) == expected
+
+
 @ROOT_ONLY
 def test_root_makes_no_cache_in_a_folder_of_the_user_who_called_sudo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -115,7 +115,9 @@ def _is_own(folder: Path) -> bool:
 def _recognise(folder: Path, *, is_used: bool, is_shared: bool) -> None:
     """Raise ForeignFolder unless the folder is a cache, or can become one. With `is_used`, it does.
 
-    Unless it is shared, a new folder is private, whatever the umask and the folder above, so that later runs trust it.
+    Unless it is shared, only this user can write to a new folder, whatever the umask and the folder above, so that later
+    runs trust it. Others can read it, such as the users of an image that root has filled, unless the umask would let
+    them write to the folders in it.
     """
     from envc.system.owned_folders import ForeignFolder, claim, recognise
 
@@ -123,8 +125,10 @@ def _recognise(folder: Path, *, is_used: bool, is_shared: bool) -> None:
         if is_used:
             if not is_shared:
                 folder.parent.mkdir(parents=True, exist_ok=True)
+                mask = os.umask(0o077)  # it can only be read by setting it
+                os.umask(mask)
                 with suppress(FileExistsError):
-                    folder.mkdir(mode=0o700)
+                    folder.mkdir(mode=0o755 if mask & 0o022 == 0o022 else 0o700)
             claim(folder, "cache", has_layout)
             (folder / LOCKS).mkdir(exist_ok=True)
         elif recognise(folder, "cache", has_layout) == "foreign":
