@@ -115,9 +115,9 @@ def _is_own(folder: Path) -> bool:
 def _recognise(folder: Path, *, is_used: bool, is_shared: bool) -> None:
     """Raise ForeignFolder unless the folder is a cache, or can become one. With `is_used`, it does.
 
-    Unless it is shared, only this user can write to a new folder, whatever the umask and the folder above, so that later
-    runs trust it. Others can read it, such as the users of an image that root has filled, unless the umask would let
-    them write to the folders in it.
+    Unless it is shared, only this user can write to a new folder, whatever the umask and the folder above, so that
+    later runs trust it. Others can read it, such as the users of an image that root has filled, unless the umask would
+    let them write to the folders in it.
     """
     from envc.system.owned_folders import ForeignFolder, claim, recognise
 
