@@ -17,7 +17,7 @@ import pytest
 from envc.fetch.pypi.listing import JSON_TYPE
 from envc.model.digest import Sha256, sha256
 from envc.model.record import Record, RecordObject
-from envc.shipping.deliver.derive import Ledger
+from envc.shipping.deliver.reuse import Ledger
 from envc.shipping.format.encode import Entry
 from envc.shipping.format.record_rules import winners
 from envc.shipping.store.keys import object_key, step_key

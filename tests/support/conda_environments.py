@@ -12,9 +12,9 @@ from envc.model.environment import Environment, EnvironmentMember
 from envc.model.layout_names import python_layout
 from envc.model.progress import Progress, Silent
 from envc.model.record import Record
-from envc.shipping.deliver.derive import Ledger
 from envc.shipping.deliver.hydrate import Loading, StoredEnvironment, hydrate
 from envc.shipping.deliver.pack import Bundled, BundleRequest, StepBundle, pack
+from envc.shipping.deliver.reuse import Ledger
 from envc.shipping.machine.interpreter import own_python
 from envc.shipping.store.blobs import Blobs
 from envc_solvers.target import PLATFORMS, Python, default_target

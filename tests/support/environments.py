@@ -12,8 +12,8 @@ from envc.model.environment import Environment, EnvironmentMember
 from envc.model.layout_names import python_layout
 from envc.model.progress import Progress, Silent
 from envc.model.record import Record
-from envc.shipping.deliver.derive import Ledger
 from envc.shipping.deliver.pack import Bundled, BundleRequest, Relock, StepBundle, pack
+from envc.shipping.deliver.reuse import Ledger
 from envc.shipping.machine.interpreter import HostPython, this_python
 from envc.shipping.store.blobs import Blobs
 from envc_solvers.target import Python, Target, default_target

@@ -356,7 +356,7 @@ def test_a_corrupt_object_is_reported_and_leaves_no_files(damage: str, bench: Be
 
 def test_a_corrupt_object_is_repaired_by_the_next_bundle(bench: Bench, tmp_path: Path) -> None:
     """The steps of the pipeline: forget, pack, hydrate."""
-    from envc.shipping.deliver.derive import Ledger
+    from envc.shipping.deliver.reuse import Ledger
 
     item = bench.record.objects[0]
     flip(bench.store, object_key(item.index.layout, item.index.artifact), 20)

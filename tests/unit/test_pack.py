@@ -18,9 +18,9 @@ from envc.fetch.pypi.metadata import parse_metadata
 from envc.model.digest import Sha256, sha256
 from envc.model.environment import EnvironmentMember
 from envc.model.progress import Silent
-from envc.shipping.deliver.derive import Ledger
 from envc.shipping.deliver.pack import StepBundle
 from envc.shipping.deliver.path_conflicts import Unjoinable
+from envc.shipping.deliver.reuse import Ledger
 from envc.shipping.deliver.stated_metadata import MetadataMismatch, Stated, uses_of
 from envc.shipping.format.encode import Entry
 from envc.shipping.store.keys import environment_key, object_key, step_key

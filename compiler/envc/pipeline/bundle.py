@@ -38,9 +38,9 @@ def bundle(project: Project, request: BundleRequest, context: Context) -> Bundle
     Raises UsageError, NoLock, StaleLock, and the errors of `shipping.deliver.pack`.
     """
     from envc.locking.worktree.code import code_entries
-    from envc.shipping.deliver.derive import Ledger
     from envc.shipping.deliver.pack import BundleRequest as PackRequest
     from envc.shipping.deliver.pack import StepBundle, pack
+    from envc.shipping.deliver.reuse import Ledger
 
     if request.record and request.trust_store:
         raise UsageError("--record needs objects derived here, and --trust-store skips that", "leave out one of them")

@@ -113,7 +113,7 @@ def corrupt_objects_forgotten(context: Context) -> Iterator[None]:
         yield
     except CorruptBlob as error:
         # Imported here: a ready environment needs neither, and they would take a tenth of its start-up time.
-        from envc.shipping.deliver.derive import Ledger
+        from envc.shipping.deliver.reuse import Ledger
         from envc.shipping.prefix.tree import CorruptObject
 
         if isinstance(error, CorruptObject):

@@ -113,9 +113,9 @@ class BuildEnvironments:
 
     def _prefix(self, packages: tuple[BuildRequirement, ...], requires: tuple[str, ...], machine: Machine) -> Path:
         from envc.fetch.pypi.metadata import wheel_metadata
-        from envc.shipping.deliver.derive import Ledger
         from envc.shipping.deliver.hydrate import StoredEnvironment, ready_environment
         from envc.shipping.deliver.pack import BundleRequest, StepBundle, pack
+        from envc.shipping.deliver.reuse import Ledger
         from envc.shipping.store.open import open_store
 
         layout = python_layout(machine.target, machine.python, "host")

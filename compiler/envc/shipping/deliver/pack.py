@@ -20,8 +20,8 @@ from envc.model.environment import Environment, EnvironmentMember
 from envc.model.lock_lines import Extra
 from envc.model.progress import Progress
 from envc.model.record import ObjectIndex, Record, RecordObject, StepPointer
-from envc.shipping.deliver.derive import Ledger, derive, find_object, is_as_locked, is_trusted, warn_of_replaced
 from envc.shipping.deliver.path_conflicts import check_paths, check_portable, warn_of_contested_paths, warn_of_scripts
+from envc.shipping.deliver.reuse import Ledger, find_object, is_as_locked, is_trusted
 from envc.shipping.deliver.stated_metadata import Use, uses_of
 from envc.shipping.format.decode import read_member
 from envc.shipping.format.encode import LEVEL, Encoder, Entry
@@ -220,6 +220,8 @@ def _objects(
             missing[key] = tuple(use.without_content() for use in uses[key]) if rederive else uses[key]
     if not missing:
         return found, ()
+    from envc.shipping.deliver.derive import derive, warn_of_replaced  # loads the readers of all kinds of artifacts
+
     # An artifact may be needed in several layouts. It is fetched only once.
     layouts: dict[Sha256, list[ObjectId]] = {}
     for key in missing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from operator import attrgetter
 
 from envc.model.digest import parse_sha256
 from envc.model.limits import CONTENT_BYTES, INDEX_BYTES
@@ -20,6 +21,7 @@ ReadRange = Callable[[int, int], Owned]  # (offset, length) -> exactly that many
 
 FOOTER_MAGIC = b"ENVCBND1"
 INDEX_LEVEL = 9
+_size = attrgetter("size")
 _UNKNOWN = "is not an object or bundle of envc, or its end is missing"
 _TAIL = 1 << 16  # bytes read first from the end; contains the index of most objects
 
@@ -85,7 +87,7 @@ def check_index(index: ObjectIndex, what: str, *, end: int | None = None) -> lis
     except ValueError as error:
         raise CorruptBlob(what, str(error)) from None
     # A member of a TiB takes a hundred thousand frames, so their number is checked before they are computed.
-    if sum(member.size for member in index.members) > FRAME * len(index.frames):
+    if sum(map(_size, index.members)) > FRAME * len(index.frames):
         raise CorruptBlob(what, f"has {len(index.frames)} frames, too few for its members")
     cut = spans(index.members)
     _check_frames(index, cut, what, end)

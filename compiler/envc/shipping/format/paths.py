@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import cache
 
 from envc.model.record import Member
 from envc.shipping.format.errors import UnsafePath
@@ -23,16 +24,32 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _WINDOWS_FORBIDDEN = re.compile(r'[<>:"|?*]')
 _WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
-_WINDOWS_SHORT = re.compile(r"[^.]{1,6}~[0-9]{1,6}(\.[^.]{0,3})?")
-# What may be odd on Windows in a list of paths, one a line.
-_WINDOWS_SUSPECT = re.compile(
-    r'[<>:"|?*~]|[. ](?:/|$)|(?:^|/)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])\s*(?:[./]|$)',
-    re.IGNORECASE | re.MULTILINE,
-)
-# HFS+ ignores those up to U+FEFF in names (Apple's TN1150; git refuses them, too), and nothing shows the others.
-_INVISIBLE = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff\u200b\u2060-\u2064]")
 _NO_NAMES = frozenset(("", ".", ".."))
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")  # a last part that is safe in every folder
+
+
+# These are compiled when they are first used. Most runs on Linux need none of them, and they take half a millisecond.
+@cache
+def _windows_short() -> re.Pattern[str]:
+    """A short name (8.3)."""
+    return re.compile(r"[^.]{1,6}~[0-9]{1,6}(\.[^.]{0,3})?")
+
+
+@cache
+def _windows_suspect() -> re.Pattern[str]:
+    """What may be odd on Windows in a list of paths, one a line."""
+    return re.compile(
+        r'[<>:"|?*~]|[. ](?:/|$)|(?:^|/)(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])\s*(?:[./]|$)',
+        re.IGNORECASE | re.MULTILINE,
+    )
+
+
+@cache
+def _invisible() -> re.Pattern[str]:
+    """Characters that HFS+ ignores in names (those up to U+FEFF: Apple's TN1150; git refuses them, too), or that
+    nothing shows.
+    """
+    return re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff\u200b\u2060-\u2064]")
 
 
 def check_path(path: str, *, windows: bool = False) -> None:
@@ -53,7 +70,7 @@ def check_path(path: str, *, windows: bool = False) -> None:
         _check_length(path, parts)
     if windows:
         for part in parts:
-            is_special = is_windows_device(part) or _WINDOWS_SHORT.fullmatch(part)
+            is_special = is_windows_device(part) or _windows_short().fullmatch(part)
             if is_special or part[-1] in ". " or _WINDOWS_FORBIDDEN.search(part):
                 raise UnsafePath(path, "is not a valid file name on Windows")
 
@@ -98,7 +115,7 @@ def fold(path: str) -> str:
     """
     if path.isascii():
         return path.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", _INVISIBLE.sub("", path)).casefold())
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", _invisible().sub("", path)).casefold())
 
 
 def check_names(members: Iterable[Member], family: Family) -> None:
@@ -111,11 +128,11 @@ def check_names(members: Iterable[Member], family: Family) -> None:
     tree = list(members)
     together = "\n".join([text for member in tree for text in (member.path, member.link) if text])
     if family == "macos":
-        found = None if together.isascii() else _INVISIBLE.search(together)
+        found = None if together.isascii() else _invisible().search(together)
         if found:
-            path = next(member.path for member in tree if _INVISIBLE.search(f"{member.path}{member.link}"))
+            path = next(member.path for member in tree if _invisible().search(f"{member.path}{member.link}"))
             raise UnsafePath(path, "contains a character that macOS ignores in names, or that nothing shows")
-    elif _WINDOWS_SUSPECT.search(together):
+    elif _windows_suspect().search(together):
         for member in tree:
             check_path(member.path, windows=True)
             if member.link:

@@ -233,14 +233,12 @@ def _compare(folder: _Folder, name: str, member: Member) -> int:
         status = os.stat(folder.start + name, dir_fd=folder.fd, follow_symlinks=False)
     except OSError:
         return _CHANGED
-    mode, expected = status.st_mode & _COMPARED_MODE, _PROGRAM if member.mode == 0o755 else stat.S_IFREG
-    if (
-        status.st_size != member.size
-        or mode & _MODE_MASK != expected
-        or status.st_mtime_ns != member.mtime * 1_000_000_000
-    ):
+    if status.st_size != member.size or status.st_mtime_ns != member.mtime * 1_000_000_000:
         return _CHANGED
-    return _OWN if mode == expected and (_USER is None or status.st_uid == _USER) else _OF_OTHERS
+    mode, expected = status.st_mode & _COMPARED_MODE, _PROGRAM if member.mode == 0o755 else stat.S_IFREG
+    if mode != expected:
+        return _OF_OTHERS if mode & _MODE_MASK == expected else _CHANGED
+    return _OWN if _USER is None or status.st_uid == _USER else _OF_OTHERS
 
 
 def _clone(source: _Folder, name: str, target: _Folder, path: str, member: Member) -> None:
