@@ -8,20 +8,18 @@ the version of the prefix's own. The interpreter of the prefix is not started, s
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from envc.model.progress import Progress
 from envc.model.record import Member, Record
 from envc.shipping.deliver.made_files import OTHER_CONTENT, Difference
 from envc.shipping.machine.interpreter import HostPython, this_python
-from envc.shipping.prefix.bytecode import compile_tree, compiled_sources
 from envc.system.beneath import Beneath, NotPlain
 from envc_solvers.target import Python
 
 FindPython = Callable[[Python], HostPython | None]  # an interpreter of this machine
+Folder = tuple[str, Sequence[str], Sequence[str]]  # as os.walk yields it: its path, and names of folders and of files
 _UNCHECKED = b"\x01\0\0\0"  # flags of a pyc whose source is not looked at (PEP 552)
 _INTERPRETERS = ("python", "cpython", "pypy")  # names of packages with an interpreter
 
@@ -36,6 +34,11 @@ def bytecode_differences(
     judge = find()
     if judge is None:
         return
+    import shutil  # these are not needed for most prefixes
+    import tempfile
+
+    from envc.shipping.prefix.bytecode import compile_tree, compiled_sources
+
     sources = compiled_sources(members)
     below = Beneath(prefix)
     with tempfile.TemporaryDirectory(prefix="envc-verify-") as scratch:
@@ -57,13 +60,19 @@ def bytecode_differences(
                 yield path, f"cannot be read: {error.strerror}"
 
 
-def unchecked_bytecode(prefix: Path, members: Mapping[str, Member], *, is_compiled: bool) -> Iterator[Difference]:
+def unchecked_bytecode(
+    prefix: Path, folders: Iterable[Folder], members: Mapping[str, Member], *, is_compiled: bool
+) -> Iterator[Difference]:
     """Byte-code in ``__pycache__`` that Python runs without a look at its source, and that neither a package brought
-    nor hydrate wrote. Python itself writes none.
+    nor hydrate wrote. Python itself writes none. `folders` are those of the prefix.
     """
     below = Beneath(prefix)
-    own = set(compiled_sources(members)) if is_compiled else set()
-    for place, _, files in os.walk(prefix):
+    own = set()
+    if is_compiled:
+        from envc.shipping.prefix.bytecode import compiled_sources
+
+        own = set(compiled_sources(members))
+    for place, _, files in folders:
         if not place.endswith(f"{os.sep}__pycache__"):
             continue
         for name in files:

@@ -17,7 +17,7 @@ from envc.model.limits import CODE_BYTES, POINTER_BYTES, RECORD_BYTES
 from envc.model.progress import Progress
 from envc.model.record import Member, Record, RecordObject, StepPointer
 from envc.shipping.deliver.hydrate import PREFIX, RECORD, Prefix, record_python
-from envc.shipping.deliver.made_bytecode import FindPython, bytecode_differences, judge_of, unchecked_bytecode
+from envc.shipping.deliver.made_bytecode import FindPython, Folder, bytecode_differences, judge_of, unchecked_bytecode
 from envc.shipping.deliver.made_files import (
     Difference,
     conda_differences,
@@ -129,7 +129,8 @@ def verify_prefix(prefix: Path, progress: Progress, find_python: FindPython = la
         problems = [problem for problem in pool.map(check, members.values()) if problem]
     task.done()
     known = members.keys() | set(record.made)
-    problems += [Problem(where=path, reason="was added") for path in _files(prefix) if path not in known]
+    folders = list(os.walk(prefix))
+    problems += [Problem(where=path, reason="was added") for path in _files(prefix, folders) if path not in known]
     if isinstance(state.interpreter, HostPython):
         differences = venv_differences(prefix, state.interpreter, record, python)
     elif state.interpreter is None:
@@ -141,7 +142,7 @@ def verify_prefix(prefix: Path, progress: Progress, find_python: FindPython = la
         bytecode = bytecode_differences(
             prefix, members, lambda: judge_of(state.interpreter, record, python, find_python, progress)
         )
-    unchecked = unchecked_bytecode(prefix, members, is_compiled=state.bytecode)
+    unchecked = unchecked_bytecode(prefix, folders, members, is_compiled=state.bytecode)
     problems += [Problem(where=path, reason=reason) for path, reason in chain(differences, bytecode, unchecked)]
     return Verified(checked=len(members), problems=tuple(sorted(problems)))
 
@@ -288,13 +289,14 @@ def _mode_difference(status: os.stat_result, member: Member) -> str | None:
     return None
 
 
-def _files(prefix: Path) -> Iterator[str]:
+def _files(prefix: Path, folders: Iterable[Folder]) -> Iterator[str]:
     """Files and links below a prefix, without ``.envc`` and bytecode in its folders (PEP 3147)."""
-    for place, folders, files in os.walk(prefix):
+    for place, below, files in folders:
         base = Path(place).relative_to(prefix).as_posix()
         base = "" if base == "." else f"{base}/"
-        if not base and ".envc" in folders:
-            folders.remove(".envc")
-        yield from (f"{base}{name}" for name in folders if Path(place, name).is_symlink())
+        if base.startswith(".envc/"):
+            continue
+        links = [name for name in below if Path(place, name).is_symlink()]
+        yield from (f"{base}{name}" for name in links if base or name != ".envc")
         is_bytecode = base.endswith("__pycache__/")
         yield from (f"{base}{name}" for name in files if not (is_bytecode and ".pyc" in name))
