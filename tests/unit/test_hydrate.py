@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -259,6 +260,20 @@ def test_a_folder_of_another_user_with_a_link_to_the_state_of_an_own_prefix_is_n
     except PrefixOccupied:
         pass
     assert not bench.hydrate(own)
+
+
+def test_a_checkout_with_the_state_of_a_prefix_is_not_replaced(bench: Bench, tmp_path: Path) -> None:
+    """The author of a commit could add it, so that `hydrate --prefix .` would replace the user's work."""
+    made, checkout = tmp_path / "made", tmp_path / "checkout"
+    bench.hydrate(made)
+    (checkout / ".git").mkdir(parents=True)
+    (checkout / "precious").write_text("")
+    shutil.copytree(made / ".envc", checkout / ".envc")
+    state = checkout / ".envc/prefix.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"record": "0" * 64}))  # of another environment
+    with pytest.raises(PrefixOccupied):
+        bench.hydrate(checkout)
+    assert (checkout / "precious").exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs FIFOs")

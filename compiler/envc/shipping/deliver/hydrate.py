@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 RECORD = RECORD_PATH
 PREFIX = STATE
+_OF_CHECKOUTS = (".git", ".hg", ".jj", ".svn")  # folders or files of version control
 
 
 class Prefix(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,7 +202,7 @@ def hydrate(
     return publish_folder(
         prefix,
         locks=cache / "locks",
-        is_ours=(prefix / PREFIX).is_file,
+        is_ours=lambda: _is_ours(prefix),
         is_made=lambda: _is_made(prefix, state, cache),
         populate=populate,
     )
@@ -359,6 +360,19 @@ def _state(
     else:
         stated, place = interpreter.kind, str(prefix) if interpreter.names_prefix else ""
     return Prefix(record=record, interpreter=stated, place=place, own=own, bytecode=bytecode, demanded=demanded)
+
+
+def _is_ours(prefix: Path) -> bool:
+    """Whether envc made the prefix, so that it may be replaced.
+
+    A checkout is never one: the author of a commit could add the state of a prefix to it, and `hydrate --prefix .`
+    would then replace the user's work.
+    """
+    try:
+        Beneath(prefix).status(PREFIX)
+    except OSError:
+        return False
+    return not any(os.path.lexists(prefix / name) for name in _OF_CHECKOUTS)
 
 
 def _is_made(prefix: Path, state: Prefix, cache: Path) -> bool:
