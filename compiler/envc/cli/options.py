@@ -1,6 +1,7 @@
 """Options that several verbs share, and the values built from them."""
 
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,6 @@ from envc.cli.parameters import option
 from envc.cli.progress import Terminal
 from envc.context import Context, Limits
 from envc.errors import UsageError
-from envc.system.cache_folder import cache_opener
 
 Manifest = Annotated[
     str | None,
@@ -121,7 +121,7 @@ def make_context(
     environ = dict(os.environ)
     return Context(
         environ=environ,
-        find_cache=cache_opener(environ, terminal, is_used=uses_cache),
+        find_cache=_cache_opener(environ, terminal, is_used=uses_cache),
         cwd=Path.cwd(),
         progress=terminal,
         offline=offline or os.environ.get("ENVC_OFFLINE", "") not in ("", "0", "false"),
@@ -129,3 +129,17 @@ def make_context(
         force=force,
         limits=limits or Limits(),
     )
+
+
+def _cache_opener(environ: dict[str, str], terminal: Terminal, *, is_used: bool) -> Callable[[], Path]:
+    """As `cache_folder.cache_opener`, which is imported by the first call: `lock --check` needs no cache."""
+    openers: list[Callable[[], Path]] = []
+
+    def find() -> Path:
+        if not openers:
+            from envc.system.cache_folder import cache_opener
+
+            openers.append(cache_opener(environ, terminal, is_used=is_used))
+        return openers[0]()
+
+    return find

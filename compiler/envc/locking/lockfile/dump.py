@@ -27,9 +27,12 @@ HEADER = """\
 """
 _WIDTH = 118  # a short array is broken into lines if its line would be longer
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-# Hidden characters are escaped as well as those that TOML demands, so that a review sees what a lock says.
-_SPECIAL = re.compile(rf'[{HIDDEN}"\\]')
-_LITERAL = re.compile(rf"[^{HIDDEN}']*")
+# Hidden characters are escaped as well as those that TOML demands, so that a review sees what a lock says. In ASCII the
+# two are the same, and few texts need the large sets of the others.
+_SPECIAL = re.compile(r'[\x00-\x1f\x7f"\\]')
+_LITERAL = re.compile(r"[^\x00-\x1f\x7f']*")
+_ANY_SPECIAL = rf'[{HIDDEN}"\\]'
+_ANY_LITERAL = rf"[^{HIDDEN}']*"
 _ESCAPES = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 # Options in the order of the file; others follow by name. Each of these is written on one line. Every other array or
 # table may grow, so it is broken into lines.
@@ -195,11 +198,12 @@ def _dump_key(key: str) -> str:
 
 
 def _dump_string(text: str) -> str:
-    if _SPECIAL.search(text) is None:
+    special, literal = (_SPECIAL, _LITERAL) if text.isascii() else (re.compile(_ANY_SPECIAL), re.compile(_ANY_LITERAL))
+    if special.search(text) is None:
         return f'"{text}"'
-    if _LITERAL.fullmatch(text):
+    if literal.fullmatch(text):
         return f"'{text}'"  # markers hold double quotes, and read better without backslashes
-    return f'"{_SPECIAL.sub(_escape, text)}"'
+    return f'"{special.sub(_escape, text)}"'
 
 
 def _escape(match: re.Match[str]) -> str:

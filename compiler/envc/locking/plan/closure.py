@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable
 
 from envc.errors import EnvcError
-from envc.locking.plan.artifact_names import artifact_faults, package_faults
 from envc.locking.plan.expand import StepTarget
 from envc.model.environment import Environment, EnvironmentMember
 from envc.model.graph import Artifact, Choice, LockedEnvironment, LockGraph, Package, target_name_of
@@ -143,6 +142,8 @@ class Closures:
         key = id(package), id(artifact)
         found = self._faults.get(key)
         if found is None:
+            from envc.locking.plan.artifact_names import artifact_faults, package_faults  # late: a new lock needs none
+
             found = self._faults[key] = (*package_faults(package), *artifact_faults(package, artifact))
         return found
 

@@ -23,7 +23,7 @@ from envc.locking.plan.closure import Closures, LockedPins
 from envc.locking.plan.expand import StepTarget
 from envc.locking.plan.pypi_coherence import KnownEdges, Pin, PyPISide, is_version
 from envc.model.digest import Sha256
-from envc.model.graph import Artifact, Build, LockGraph, Package, target_name_of
+from envc.model.graph import Artifact, Build, LockedEnvironment, LockGraph, Package, target_name_of
 from envc.model.lock_lines import Extra, StatedRequirement
 from envc.model.manifest import Manifest, PyPIDependency
 from envc_solvers.pypi.language.markers import Markers, environment_key, marker_environment
@@ -45,35 +45,40 @@ class Coherence:
         self._edges = KnownEdges(closures.graph)
         self._markers: dict[str, Markers] = {}
         self._known: dict[tuple[object, ...], tuple[str, ...]] = {}  # by environment, target key and sources
-        self._of_pin: dict[
-            tuple[object, ...], dict[int, tuple[str, ...]]
-        ] = {}  # by target key and sources; by artifact
-        self._names = {id(package): (package.kind, package.name) for package in closures.graph.packages}
+        # Pins that have no fault, by target key, patch release of Python and sources; by project.
+        self._faultless: dict[tuple[object, ...], dict[str, Pin]] = {}
+        self._of_pin: dict[tuple[object, ...], tuple[str, ...]] = {}  # the same on all targets; by artifact and sources
+        self._fitting: dict[tuple[object, ...], bool] = {}  # by tags, target key and patch release of Python
+        self._names = {id(package): package.name for package in closures.graph.packages}
+        self._is_plain = all(package.kind == "pypi" for package in closures.graph.packages)
 
-    def faults(self, step_target: StepTarget) -> tuple[str, ...]:
-        """Why the packages of a step-target cannot be what a solver chose for it; () if they can.
+    def faults(self, locked: LockedEnvironment, step_target: StepTarget, target_key: str) -> tuple[str, ...]:
+        """Why the packages of a step-target, which are those of `locked`, cannot be what a solver chose for it; () if
+        they can. `target_key` is that of the step-target.
 
         Its inputs must be those of the lock, and no package may be missing (see `Closures.dangling`).
         """
-        sources: SourceNames = ()
-        if self._has_own_sources:
-            groups = (step_target.indexes, step_target.dedicated, step_target.channels)
-            sources = tuple([tuple([source.name for source in group]) for group in groups])
-        key = id(self._closures.locked(step_target.step)), step_target.key, sources
+        sources = _source_names(step_target) if self._has_own_sources else ()
+        key = id(locked), target_key, sources
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = tuple(dict.fromkeys(self._faults(step_target, sources)))
+            found = self._known[key] = tuple(dict.fromkeys(self._faults(step_target)))
         return found
 
-    def _faults(self, step_target: StepTarget, sources: SourceNames) -> Iterator[str]:
+    def _faults(self, step_target: StepTarget) -> Iterator[str]:
         pins = self._closures.pins(step_target.step, step_target.key)
         by_kind: dict[str, dict[str, Pin]] = {"pypi": {}, "conda": {}, "interpreter": {}}
-        for pin in pins:
-            kind, name = self._names[id(pin[0])]
-            group = by_kind.setdefault(kind, {})
-            if name in group:
-                yield f"{group[name][0].id} and {pin[0].id} are releases of one package"
-            group[name] = pin
+        names = [self._names[id(pin[0])] for pin in pins]
+        if self._is_plain:
+            by_kind["pypi"] = dict(zip(names, pins, strict=True))
+        if len(by_kind["pypi"]) != len(pins):
+            by_kind["pypi"].clear()
+            for pin in pins:
+                group = by_kind.setdefault(pin[0].kind, {})
+                name = pin[0].name
+                if name in group:
+                    yield f"{group[name][0].id} and {pin[0].id} are releases of one package"
+                group[name] = pin
         for package, artifact in (*by_kind["conda"].values(), *by_kind["interpreter"].values()):
             yield from self._closures.name_faults(package, artifact)
         yield from self._interpreter_faults(step_target, by_kind)
@@ -84,13 +89,12 @@ class Coherence:
             for name, (package, _) in by_kind["conda"].items():
                 yield from self._cut_off_faults(package, name)
         if by_kind["pypi"] or step_target.pypi:
-            yield from self._pypi_faults(step_target, by_kind, sources, _provided(pins) if step_target.is_mixed else {})
+            yield from self._pypi_faults(step_target, by_kind, _provided(pins) if step_target.is_mixed else {})
 
     def _pypi_faults(
         self,
         step_target: StepTarget,
         by_kind: Mapping[str, Mapping[str, Pin]],
-        sources: SourceNames,
         provided: Mapping[str, tuple[str, ...]],
     ) -> Iterator[str]:
         python = _python_of(step_target, by_kind)
@@ -100,24 +104,38 @@ class Coherence:
         pins, markers = by_kind["pypi"], self._markers[environment]
         side = PyPISide(step_target, pins, provided, markers, self._manifest, self._edges)
         yield from side.faults()
-        shared = self._of_pin.setdefault((step_target.key, python.patch, sources), {})
+        sources = _source_names(step_target)
+        faultless = self._faultless.setdefault((step_target.key, python.patch, sources), {})
+        own = side.direct.keys() | side.only.keys()  # what the step says about these projects is not shared
         for name, pin in pins.items():
-            if name in side.direct or name in side.only:
-                yield from self._pin_faults(name, pin, side, step_target, python)
+            if faultless.get(name) is pin and name not in own:
                 continue
-            known = shared.get(id(pin[1]))
+            faults = [] if self._fits(pin[1], step_target, python) else [_misfit(pin, step_target)]
+            if name in own:
+                yield from (*faults, *self._pin_faults(name, pin, side))
+                continue
+            key = id(pin[0]), id(pin[1]), sources
+            known = self._of_pin.get(key)
             if known is None:
-                known = shared[id(pin[1])] = tuple(self._pin_faults(name, pin, side, step_target, python))
-            if known:
-                yield from known
+                known = self._of_pin[key] = tuple(self._pin_faults(name, pin, side))
+            if faults or known:
+                yield from (*faults, *known)
+            else:
+                faultless[name] = pin
 
-    def _pin_faults(
-        self, name: str, pin: Pin, side: PyPISide, step_target: StepTarget, python: Python
-    ) -> Iterator[str]:
+    def _fits(self, artifact: Artifact, step_target: StepTarget, python: Python) -> bool:
+        """Whether a wheel can be installed by that Python on the target. Most wheels have the same few tags."""
+        tags = tags_of(artifact.file)
+        key = tags, step_target.key, python.patch
+        found = self._fitting.get(key)
+        if found is None:
+            found = self._fitting[key] = fits(tags, step_target.target, python)
+        return found
+
+    def _pin_faults(self, name: str, pin: Pin, side: PyPISide) -> Iterator[str]:
+        """What is wrong with one package on every target."""
         package, artifact = pin
         yield from self._closures.name_faults(package, artifact)
-        if not fits(tags_of(artifact.file), step_target.target, python):
-            yield f"{package.id} has the file {artifact.file}, whose tags do not fit {step_target.key}"
         yield from side.source_faults(name, package)
         yield from self._build_faults(pin, side.direct.get(name, ()))
         if name not in side.direct:
@@ -228,6 +246,15 @@ def _unrequested(graph: LockGraph) -> Iterator[str]:
     for package, stated in lines:
         if not any((package.name, extra) in requested for extra in stated.only_for):
             yield f"{package.id} depends on {stated.text}, for an extra that nothing requests"
+
+
+def _source_names(step_target: StepTarget) -> SourceNames:
+    groups = (step_target.indexes, step_target.dedicated, step_target.channels)
+    return tuple([tuple([source.name for source in group]) for group in groups])
+
+
+def _misfit(pin: Pin, step_target: StepTarget) -> str:
+    return f"{pin[0].id} has the file {pin[1].file}, whose tags do not fit {step_target.key}"
 
 
 def _python_of(step_target: StepTarget, by_kind: Mapping[str, Mapping[str, Pin]]) -> Python:

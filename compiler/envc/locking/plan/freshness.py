@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from envc.locking.plan.closure import Closures
-from envc.locking.plan.coherence import Coherence, surplus
 from envc.locking.plan.expand import StepTarget, StepTargetId, lock_options, render_dependency
 from envc.locking.plan.inputs import environment_inputs
 from envc.model.digest import Sha256
@@ -18,6 +17,9 @@ from envc.model.kinds import DIRECT_SOURCES
 from envc.model.lock_lines import LockedInput
 from envc.model.manifest import Dependencies, KeyPath, Manifest, Step
 from envc_solvers.origin import render_key_path
+
+if TYPE_CHECKING:
+    from envc.locking.plan.coherence import Coherence
 
 _MOST_FAULTS = 20  # contradictions that are reported for one environment
 
@@ -89,7 +91,7 @@ class _Comparison:
         self._graph = graph
         self._local = local
         self._closures = Closures(graph)
-        self._coherence = Coherence(manifest, self._closures)
+        self._coherence: Coherence | None = None  # until the first step-target is checked
         self._incoherent: dict[tuple[tuple[str, ...], str], list[str]] = {}  # target keys by steps and fault
         self._builds = graph.builds_by_wheel() if local else {}
         self._options = lock_options(manifest, step_targets)
@@ -113,19 +115,22 @@ class _Comparison:
                 continue
             python_matches = self._compare_step(locked, members)
             for step_target in members:
-                if step_target.key not in locked.targets or not self._packages_hold(step_target):
+                key = step_target.key
+                if key not in locked.targets or not self._packages_hold(step_target, key):
                     continue
                 inputs_match = self._locked_inputs(locked, step_target.target_name) == step_target.requires
                 if not (options_match and python_matches and step_target.target_name in same_targets and inputs_match):
                     continue
-                if self._is_coherent(locked, step_target):
-                    fresh.add(step_target.id)
+                if self._is_coherent(locked, step_target, key):
+                    fresh.add((step, key))
         for locked in self._graph.environments:
             for step in locked.steps:
                 if step not in self._by_step:
                     self._add(Scope("step", step), [Reason("steps", step, "")])
         self._add_incoherent()
         if self._checked is None:
+            from envc.locking.plan.coherence import surplus
+
             self._add(Scope("package"), [Reason("packages", text, "") for text in surplus(self._graph)])
         return Freshness(reasons=tuple(sorted(self._scopes)), scopes=self._scopes, fresh=frozenset(fresh))
 
@@ -180,16 +185,20 @@ class _Comparison:
             self._inputs[key] = locked.requires_on(target_name)
         return self._inputs[key]
 
-    def _is_coherent(self, locked: LockedEnvironment, step_target: StepTarget) -> bool:
+    def _is_coherent(self, locked: LockedEnvironment, step_target: StepTarget, key: str) -> bool:
         """Whether the packages of a step-target can be what was solved for its inputs, or need no check."""
         if self._checked is not None and step_target.step not in self._checked:
             return True
-        faults = self._coherence.faults(step_target)
+        if self._coherence is None:
+            from envc.locking.plan.coherence import Coherence  # late: a lock that is made anew is not compared
+
+            self._coherence = Coherence(self._manifest, self._closures)
+        faults = self._coherence.faults(locked, step_target, key)
         for fault in faults:
             # Steps share environments, and most faults are the same on all targets: each is reported once.
             keys = self._incoherent.setdefault((locked.steps, fault), [])
-            if step_target.key not in keys:
-                keys.append(step_target.key)
+            if key not in keys:
+                keys.append(key)
         return not faults
 
     def _add_incoherent(self) -> None:
@@ -206,12 +215,12 @@ class _Comparison:
                 more = Reason(f"{steps[0]}.packages", f"and {number - _MOST_FAULTS} more contradictions", "")
                 self._add(Scope("step", steps[0]), [more])
 
-    def _packages_hold(self, step_target: StepTarget) -> bool:
+    def _packages_hold(self, step_target: StepTarget, key: str) -> bool:
         """Whether the lock has every file of a step-target, and its local projects are unchanged since."""
         step = step_target.step
-        missing = self._closures.dangling(step, step_target.key)
+        missing = self._closures.dangling(step, key)
         if missing is not None:
-            reason = Reason(f"{step}.packages", f"{missing} on {step_target.key} cannot be found", "")
+            reason = Reason(f"{step}.packages", f"{missing} on {key} cannot be found", "")
             self._add(Scope("step", step), [reason])
             return False
         if not self._local:

@@ -10,10 +10,8 @@ import msgspec
 
 from envc.errors import BuildNotAllowed, NoSuchInterpreter
 from envc.locking.manifest.direct import file_name_of
-from envc.locking.plan.artifact_names import interpreter_faults
 from envc.locking.plan.cutoff import cutoff_timestamp
 from envc.locking.plan.expand import StepTarget
-from envc.locking.plan.pypi_coherence import is_version
 from envc.model.graph import LockGraph, Package
 from envc.model.manifest import Manifest, PyPIDependency
 from envc_solvers.origin import Phrase
@@ -237,6 +235,8 @@ def _standalone_preference(
     name = step_target.python.implementation
     if lock is None or is_unpinned(name):
         return StandalonePreference(requested=requested)
+    from envc.locking.plan.artifact_names import interpreter_faults
+
     own = {ref.id for env in lock.environments if step_target.step in env.steps for ref in env.packages}
     for package in lock.packages:
         if package.id not in own or (package.kind, package.name) != ("interpreter", name):
@@ -254,6 +254,8 @@ def _preferences(
     """Versions to prefer (the step's own environment first, then the rest of the lock) and the files already locked."""
     if lock is None:
         return {}, frozenset()
+    from envc.locking.plan.pypi_coherence import is_version
+
     packages = {package.id: package for package in lock.packages}
     refs = [ref for env in lock.environments if step_target.step in env.steps for ref in env.packages]
     # The step's packages on this very target before those on other targets.

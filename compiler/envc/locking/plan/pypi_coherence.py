@@ -6,7 +6,6 @@ solver follows them. Every package that is needed must be listed in an allowed v
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -44,7 +43,7 @@ class Edge(msgspec.Struct, frozen=True, gc=False):
         return (self.name, *[f"{self.name}[{extra}]" for extra in self.extras]) if self.extras else (self.name,)
 
 
-class Edges(msgspec.Struct, frozen=True):
+class Edges(msgspec.Struct, frozen=True, gc=False):
     """The lines of one package that hold on one target."""
 
     always: tuple[Edge, ...] = ()
@@ -84,13 +83,27 @@ def _nodes(edges: Iterable[Edge]) -> frozenset[str]:
     return frozenset([node for edge in edges for node in edge.nodes])
 
 
+class Tables(msgspec.Struct, gc=False):
+    """What a list of packages is followed with: one release of each project, and perhaps of more than are listed."""
+
+    pins: dict[str, Pin] = {}  # by project
+    nodes: dict[str, frozenset[str]] = {}  # as `Edges.nodes`
+    unreadable: set[str] = set()  # the projects with a line that is not a requirement
+    # By project: the edges that some release in the lock does not meet, so that every environment has to be asked which
+    # release it has. Most locks have one release of each project, and no such edge.
+    doubtful: dict[str, tuple[Edge, ...]] = {}
+
+
 class KnownEdges:
     """The edges of the packages of a lock, which many environments share."""
 
     def __init__(self, graph: LockGraph) -> None:
-        # By the identity of the artifact and of the markers, which live as long as the graph and its targets.
-        self._known: dict[tuple[int, int], Edges] = {}
-        self._doubtful: dict[int, dict[int, tuple[Edge, ...]]] = {}  # by the identity of the markers
+        # By the identity of the artifact and of the markers, which live as long as the graph and its targets. Without
+        # markers in its lines, by that of the artifact alone.
+        self._known: dict[tuple[int, int] | int, Edges] = {}
+        self._tables: dict[int, Tables] = {}  # by the identity of the markers
+        self._doubtful: dict[int, tuple[Edge, ...]] = {}  # by the identity of the edges of a package
+        self._doubts: dict[str, bool] = {}  # by the text of an edge
         self._packages: dict[str, list[Package]] = {}
         for package in graph.packages:
             if package.kind == "pypi":
@@ -98,34 +111,50 @@ class KnownEdges:
 
     def of(self, pin: Pin, markers: Markers) -> Edges:
         package, artifact = pin
-        key = id(artifact), id(markers)
-        found = self._known.get(key)
+        found = self._known.get(id(artifact)) or self._known.get((id(artifact), id(markers)))
         if found is None:
             lines = package.depends if artifact.depends is None else artifact.depends
-            found = self._known[key] = Edges.read(package.name, lines, markers)
+            found = Edges.read(package.name, lines, markers)
+            self._known[(id(artifact), id(markers)) if ";" in "".join(lines) else id(artifact)] = found
         return found
 
-    def doubtful(self, markers: Markers) -> dict[int, tuple[Edge, ...]]:
-        """By the identity of an artifact: its edges that some release in the lock does not meet, so that every
-        environment has to be asked which release it has. Most locks have one release of each project, and no such edge.
-        """
-        found = self._doubtful.get(id(markers))
+    def tables(self, pins: Mapping[str, Pin], markers: Markers) -> Tables:
+        """What these pins are followed with. Environments on a target share it, but for projects with more releases."""
+        shared = self._tables.setdefault(id(markers), Tables())
+        for name in pins.keys() - shared.pins.keys():
+            self._put(shared, name, pins[name], markers)
+        others = [name for name, pin in pins.items() if shared.pins[name] is not pin]
+        if not others:
+            return shared
+        tables = Tables(dict(shared.pins), dict(shared.nodes), set(shared.unreadable), dict(shared.doubtful))
+        for name in others:
+            for node in self.of(tables.pins[name], markers).nodes:
+                del tables.nodes[node]
+            tables.unreadable.discard(name)
+            tables.doubtful.pop(name, None)
+            self._put(tables, name, pins[name], markers)
+        return tables
+
+    def _put(self, tables: Tables, name: str, pin: Pin, markers: Markers) -> None:
+        edges = self.of(pin, markers)
+        tables.pins[name] = pin
+        tables.nodes.update(edges.nodes)
+        if edges.unreadable:
+            tables.unreadable.add(name)
+        doubtful = self._doubtful.get(id(edges))
+        if doubtful is None:
+            doubtful = tuple([edge for edge in edges.all if edge.specifier and self._is_doubtful(edge)])
+            self._doubtful[id(edges)] = doubtful
+        if doubtful:
+            tables.doubtful[name] = doubtful
+
+    def _is_doubtful(self, edge: Edge) -> bool:
+        found = self._doubts.get(edge.text)
         if found is None:
-            found = self._doubtful[id(markers)] = dict(self._find_doubtful(markers))
+            versions = [package.version for package in self._packages.get(edge.name, ())]
+            found = not all(allows_version(edge.specifier, version) for version in versions)
+            self._doubts[edge.text] = found
         return found
-
-    def _find_doubtful(self, markers: Markers) -> Iterator[tuple[int, tuple[Edge, ...]]]:
-        for packages in self._packages.values():
-            for package in packages:
-                for artifact in package.artifacts:
-                    doubtful = tuple([edge for edge in self.of((package, artifact), markers).all if self._doubts(edge)])
-                    if doubtful:
-                        yield id(artifact), doubtful
-
-    def _doubts(self, edge: Edge) -> bool:
-        if not edge.specifier:
-            return False
-        return not all(allows_version(edge.specifier, one.version) for one in self._packages.get(edge.name, ()))
 
 
 class PyPISide:
@@ -195,17 +224,14 @@ class PyPISide:
                 return False
             waiting.add(requirement.name)
             waiting.update([f"{requirement.name}[{extra}]" for extra in requirement.extras])
-        doubtful = self._edges.doubtful(markers)
-        nodes: dict[str, frozenset[str]] = {}
-        for pin in pins.values():
-            edges = self._edges.of(pin, markers)
-            if edges.unreadable:
-                return False
-            for edge in doubtful.get(id(pin[1]), ()):
+        tables = self._edges.tables(pins, markers)
+        if not tables.unreadable.isdisjoint(pins):
+            return False
+        for name in tables.doubtful.keys() & pins.keys():
+            for edge in tables.doubtful[name]:
                 if edge.name in pins and not allows_version(edge.specifier, pins[edge.name][0].version):
                     return False  # unless it is for an extra that is not requested
-            nodes.update(edges.nodes)
-        nothing: frozenset[str] = frozenset()
+        nodes, nothing = tables.nodes, frozenset[str]()
         reached = set(waiting)
         while waiting:
             waiting = nothing.union(*[nodes.get(node, nothing) for node in waiting]).difference(reached)  # type: ignore[assignment]
@@ -315,15 +341,27 @@ def allows_version(specifier: str, version: str) -> bool:
         return False
     if specifier == f"=={version}":
         return True
-    if release_of(version) is None and (found := re.fullmatch(_SUFFIXED, version)) is not None:
+    if release_of(version) is None and (plain := _without_suffix(version)):
         # A clause with another release decides by the release alone. packaging takes longer to import than all of this.
-        base, clauses = release_of(found[1]), compile_specifier(specifier) or ()
+        base, clauses = release_of(plain), compile_specifier(specifier) or ()
         if all(clause.operator in _ORDERED and clause.plain not in (None, base) for clause in clauses):
-            return bool(clauses) and allows(specifier, found[1])
+            return bool(clauses) and allows(specifier, plain)
     return allows(specifier, version)
 
 
-_SUFFIXED = r"(\d+(?:\.\d+)*)(?:a|b|rc|\.post|\.dev)\d{1,9}"
+def _without_suffix(version: str) -> str:
+    """The release of a version that has one suffix in canonical form, as in ``2.9.0.post0``; "" for other texts."""
+    head = version.rstrip("0123456789")
+    if 1 <= len(version) - len(head) <= _LONGEST_SUFFIX:
+        for suffix in _SUFFIXES:
+            if head.endswith(suffix):
+                plain = head.removesuffix(suffix)
+                return plain if release_of(plain) is not None else ""
+    return ""
+
+
+_SUFFIXES = (".post", "rc", "b", "a", ".dev")
+_LONGEST_SUFFIX = 9  # digits
 _ORDERED = frozenset((">=", ">", "<=", "<"))
 
 
@@ -332,7 +370,7 @@ def is_version(text: str) -> bool:
     """Whether a text is a version (PEP 440) of reasonable length."""
     if len(text) > _LONGEST_VERSION:
         return False
-    if release_of(text) is not None or re.fullmatch(_SUFFIXED, text):
+    if release_of(text) is not None or _without_suffix(text):
         return True
     from packaging.version import InvalidVersion
 

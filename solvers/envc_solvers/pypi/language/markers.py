@@ -18,8 +18,8 @@ from envc_solvers.target import Python, Target
 
 # sys.implementation.version of PyPy. Almost no marker compares it.
 _PYPY_VERSION = "7.3.0"
-_EXTRA_SEPARATORS = re.compile(r"[\s,|]+")
-_LITERAL = re.compile(r"""'([^']*)'|"([^"]*)\"""")
+_EXTRA_SEPARATORS = r"[\s,|]+"
+_LITERAL = r"""'([^']*)'|"([^"]*)\""""
 
 _TEXTS = frozenset({"os_name", "platform_machine", "platform_system", "sys_platform", "implementation_name"})
 _TEXTS |= {"platform_python_implementation"}
@@ -222,7 +222,7 @@ def _mentioned_extras(marker: str) -> set[str]:
     if "extra" not in marker:
         return set()
     found: set[str] = set()
-    for single, double in _LITERAL.findall(marker):
+    for single, double in re.findall(_LITERAL, marker):
         # In `extra in "a b"` the string lists several names.
-        found.update(canonicalize_name(name) for name in _EXTRA_SEPARATORS.split(single or double) if name)
+        found.update(canonicalize_name(name) for name in re.split(_EXTRA_SEPARATORS, single or double) if name)
     return found

@@ -8,7 +8,6 @@ is more than a release number.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from functools import lru_cache
 from math import inf
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from packaging.version import Version
 
-_CLAUSE = re.compile(r"\s*(===|~=|==|!=|<=|>=|<|>)\s*(\S+)\s*")
-_PLAIN = re.compile(r"[0-9]{1,99}(?:\.[0-9]{1,99})*", re.ASCII)  # int() refuses more than 4,300 digits
+_OPERATORS = ("===", "~=", "==", "!=", "<=", ">=", "<", ">")  # each before those that it begins with
+_LONGEST_NUMBER = 99  # digits; int() refuses more than 4,300
 
 Release = tuple[int, ...]
 Place = tuple[int, tuple[float, ...]]  # epoch, and release without trailing zeros: the first things to be compared
@@ -71,10 +70,9 @@ def compile_specifier(specifier: str) -> tuple[Clause, ...] | None:
     for part in specifier.split(","):
         if not part.strip():
             continue
-        match = _CLAUSE.fullmatch(part)
-        if match is None:
+        operator, text = _split(part.strip())
+        if not operator or not text:
             return None
-        operator, text = match.groups()
         wildcard = operator in ("==", "!=") and text.endswith(".*")
         clause = Clause(operator, text.removesuffix(".*") if wildcard else text)
         if operator != "===":
@@ -98,9 +96,12 @@ def compile_specifier(specifier: str) -> tuple[Clause, ...] | None:
 @lru_cache(maxsize=1 << 16)
 def release_of(version: str) -> Release | None:
     """The release of a version that consists of nothing else, without trailing zeros; None for other versions."""
-    if _PLAIN.fullmatch(version) is None:
+    numbers = version.split(".")
+    if not version.isascii() or not all(map(str.isdecimal, numbers)):
         return None
-    return _trimmed(tuple(map(int, version.split("."))))
+    if len(version) > _LONGEST_NUMBER and max(map(len, numbers)) > _LONGEST_NUMBER:
+        return None
+    return _trimmed(tuple(map(int, numbers)))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -144,6 +145,15 @@ def parsed(version: str) -> Version:
 
 _FIRST: Place = (0, ())
 _LAST: Place = (1 << 62, ())
+
+
+def _split(clause: str) -> tuple[str, str]:
+    """The operator and the version of a clause; "" for what is missing. A version is one word."""
+    for operator in _OPERATORS:
+        if clause.startswith(operator):
+            words = clause[len(operator) :].split()
+            return operator, words[0] if len(words) == 1 else ""
+    return "", ""
 
 
 def _place(version: Version) -> Place:

@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envc_solvers.pypi.language.index import File, Release, View
 from envc_solvers.pypi.language.requirement import canonicalize_name
 from envc_solvers.target import Python, Target
 
 if TYPE_CHECKING:
     from packaging.version import Version
 
+    from envc_solvers.pypi.language.index import File, View
+
 _LEGACY_MANYLINUX = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _LEGACY_GLIBC = {alias: (2, minor) for minor, alias in _LEGACY_MANYLINUX.items()}
-_PROJECT_NAME = re.compile(r"[\w\d._]+", re.UNICODE)
-_BUILD_TAG = re.compile(r"([0-9]+)(.*)")
+_PROJECT_NAME = r"[\w\d._]+"
+_BUILD_TAG = r"([0-9]+)(.*)"
 _MANYLINUX = r"manylinux_([0-9]{1,9})_([0-9]{1,9})_(.+)"
 _LEGACY = r"(manylinux(?:1|2010|2014))_(.+)"
 _MUSLLINUX = r"musllinux_([0-9]{1,9})_([0-9]{1,9})_(.+)"
@@ -70,7 +71,7 @@ class Tags:
     def _kind(self, parts: list[str]) -> Kind | None:
         build, rest = 0, ""
         if len(parts) == 4:
-            match = _BUILD_TAG.match(parts.pop(0))
+            match = re.match(_BUILD_TAG, parts.pop(0))
             if match is None:
                 return None
             # int() raises for thousands of digits, which a hostile name may have.
@@ -236,6 +237,8 @@ def rank_names(name: str, source: str, names: Iterable[str], file_at: Callable[[
     """
     from packaging.version import Version
 
+    from envc_solvers.pypi.language.index import Release, View  # late: `fits` needs none of them
+
     fits: dict[str, bool] = {}  # name part of a file: whether it spells this project
     versions: dict[str, Version | None] = {}  # text: parsed, None when malformed
     found: dict[Version, list[tuple[Kind, str, str, int]]] = {}
@@ -249,8 +252,8 @@ def rank_names(name: str, source: str, names: Iterable[str], file_at: Callable[[
             continue
         fit = fits.get(project)
         if fit is None:
-            fit = "__" not in project and bool(_PROJECT_NAME.fullmatch(project)) and canonicalize_name(project) == name
-            fits[project] = fit
+            is_plain = "__" not in project and re.fullmatch(_PROJECT_NAME, project) is not None
+            fit = fits[project] = is_plain and canonicalize_name(project) == name
         if not fit:
             continue
         if spelling not in versions:
