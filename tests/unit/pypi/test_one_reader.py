@@ -12,7 +12,7 @@ import pytest
 from envc_solvers.pypi.language.markers import Markers
 from envc_solvers.pypi.language.requirement import parse
 
-MARKER = '(sys_platform == "linux" or os_name == "{}")'
+MARKER = "(sys_platform == 'linux' or os_name == '{}')"  # those in double quotes need no parser
 READERS: dict[str, Callable[[str], object]] = {
     "markers": lambda word: Markers({"sys_platform": "linux", "os_name": "posix"}, {}).holds(MARKER.format(word)),
     "requirements": lambda word: parse(f"acme; {MARKER.format(word)}"),
