@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from envc.errors import EnvcError
+from envc.errors import EnvcError, SeveralLines
 from envc.locking.plan.expand import StepTarget
 from envc.model.environment import Environment, EnvironmentMember
 from envc.model.graph import Artifact, Choice, LockedEnvironment, LockGraph, Package, target_name_of
@@ -34,7 +34,7 @@ class DanglingLock(BrokenLock):
         return f"the lock has no file of {self.package_id} for step {self.step} on {self.target_key}"
 
 
-class MisnamedArtifact(BrokenLock):
+class MisnamedArtifact(SeveralLines, BrokenLock):
     """A lock with an artifact whose name says that it is of another package or version."""
 
     def __init__(self, step: str, target_key: str, faults: tuple[str, ...]) -> None:
@@ -43,9 +43,9 @@ class MisnamedArtifact(BrokenLock):
         self.target_key = target_key
         self.faults = faults
 
-    def __str__(self) -> str:
-        lines = [f"the lock contradicts itself for step {self.step} on {self.target_key}"]
-        return "\n".join([*lines, *(f"  {fault}" for fault in self.faults)])
+    def lines(self) -> tuple[str, ...]:
+        start = f"the lock contradicts itself for step {self.step} on {self.target_key}"
+        return (start, *(f"  {fault}" for fault in self.faults))
 
     def data(self) -> dict[str, object]:
         return {"step": self.step, "target": self.target_key, "reasons": list(self.faults)}
