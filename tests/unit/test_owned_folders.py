@@ -58,6 +58,15 @@ def test_a_folder_with_files_of_others_is_refused_unless_it_is_given_to_envc(tmp
         claim(tmp_path, "cache", no_layout)
 
 
+def test_a_folder_that_another_process_marks_while_it_is_looked_at_is_marked(tmp_path: Path) -> None:
+    def marked_meanwhile(_: Beneath) -> bool:
+        claim(tmp_path, "cache", no_layout, force=True)
+        return False
+
+    (tmp_path / "locks").mkdir()
+    assert recognise(tmp_path, "cache", marked_meanwhile) == "marked"
+
+
 def test_a_folder_of_an_earlier_version_gets_a_marker(tmp_path: Path) -> None:
     (tmp_path / "v1").mkdir()
     (tmp_path / "anything").touch()

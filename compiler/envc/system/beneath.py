@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
+import msgspec
+
 _HAS_RELATIVE_OPENS = (
     {os.open, os.stat, os.mkdir, os.unlink, os.link, os.rename} <= os.supports_dir_fd
     and os.scandir in os.supports_fd
@@ -59,7 +61,7 @@ class Found(NamedTuple):
         return stat.S_ISDIR(self.status.st_mode) and not _is_link(self.status)
 
 
-class _Entry(NamedTuple):
+class _Entry(msgspec.Struct, frozen=True, gc=False):
     """A name in an open folder; on Windows, a whole path whose folders were checked."""
 
     path: str

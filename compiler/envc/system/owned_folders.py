@@ -62,18 +62,26 @@ def recognise(folder: Path, kind: Kind, has_layout: HasLayout) -> State:
     NotADirectoryError for a file, and OSError if the folder cannot be listed.
     """
     below = Beneath(folder)
-    try:
-        below.status(marker_name(kind))
+    if _has_marker(below, kind):
         return "marked"
-    except OSError:
-        pass  # no marker; whether the folder can be listed is seen below
     try:
         names = {found.path for found in below.entries()}
     except FileNotFoundError:
         return "missing"
     if all(name in _OF_SYSTEMS or name.startswith(_STARTS_OF_SYSTEMS) for name in names):
         return "empty"
-    return "unmarked" if has_layout(below) else "foreign"
+    if has_layout(below):
+        return "unmarked"
+    # The entries may be those of another process that has marked the folder in the meantime.
+    return "marked" if _has_marker(below, kind) else "foreign"
+
+
+def _has_marker(below: Beneath, kind: Kind) -> bool:
+    try:
+        below.status(marker_name(kind))
+    except OSError:
+        return False  # no marker; whether the folder can be listed is another question
+    return True
 
 
 def claim(folder: Path, kind: Kind, has_layout: HasLayout, *, force: bool = False) -> State:

@@ -22,8 +22,8 @@ ENVIRONMENT_LAYOUT = "environment"
 
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
 _DRIVE = re.compile(r"[A-Za-z]:")
-_WINDOWS_FORBIDDEN = re.compile(r'[<>:"|?*]')
-_WINDOWS_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\..*)?", re.IGNORECASE)
+_WINDOWS_FORBIDDEN = r'[<>:"|?*]'
+_WINDOWS_DEVICE = r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\..*)?"
 _NO_NAMES = frozenset(("", ".", ".."))
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")  # a last part that is safe in every folder
 
@@ -71,13 +71,13 @@ def check_path(path: str, *, windows: bool = False) -> None:
     if windows:
         for part in parts:
             is_special = is_windows_device(part) or _windows_short().fullmatch(part)
-            if is_special or part[-1] in ". " or _WINDOWS_FORBIDDEN.search(part):
+            if is_special or part[-1] in ". " or re.search(_WINDOWS_FORBIDDEN, part):
                 raise UnsafePath(path, "is not a valid file name on Windows")
 
 
 def is_windows_device(name: str) -> bool:
     """Whether Windows takes a file name for a device, such as ``nul`` or ``aux.json``."""
-    return _WINDOWS_DEVICE.fullmatch(name) is not None
+    return re.fullmatch(_WINDOWS_DEVICE, name, re.IGNORECASE) is not None
 
 
 def _check_length(path: str, parts: list[str]) -> None:

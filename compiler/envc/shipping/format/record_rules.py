@@ -15,8 +15,8 @@ from envc.shipping.format.errors import CorruptBlob
 from envc.shipping.format.paths import check_layout, check_names, check_path
 from envc_solvers.target import PLATFORMS, parse_python_key
 
-_FLOOR = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*")
-_LEVEL = re.compile(r"[a-z0-9_]+")
+_FLOOR = r"[0-9]{1,9}(?:\.[0-9]{1,9})*"
+_LEVEL = r"[a-z0-9_]+"
 
 
 def check_record(record: Record, what: str) -> None:
@@ -71,7 +71,7 @@ def _check_names(record: Record) -> None:
 def check_requirements(requirements: Mapping[str, str]) -> None:
     """Raise ValueError unless the requirements on a machine are versions, or the name of a CPU level."""
     for name, value in requirements.items():
-        if not (_LEVEL if name == "archspec" else _FLOOR).fullmatch(value):
+        if not re.fullmatch(_LEVEL if name == "archspec" else _FLOOR, value):
             raise ValueError(f"it requires {name[:40]!r} {value[:40]!r}, which is not a version")
 
 

@@ -20,12 +20,12 @@ from envc.shipping.machine.interpreter import HostPython, Interpreter, find_inte
 from envc_solvers.target import PLATFORMS, Python
 
 _LEGACY = {"manylinux1": (2, 5), "manylinux2010": (2, 12), "manylinux2014": (2, 17)}  # PEP 513, 571, 599
-_PLATFORM = re.compile(r"(manylinux|musllinux|macosx)_([0-9]{1,9})_([0-9]{1,9})_")  # PEP 600, 656
+_PLATFORM = r"(manylinux|musllinux|macosx)_([0-9]{1,9})_([0-9]{1,9})_"  # PEP 600, 656
 _NAMES = {"manylinux": "glibc", "musllinux": "musl", "macosx": "macos"}
 _VIRTUAL = {"__glibc": "glibc", "__osx": "macos", "__cuda": "cuda", "__archspec": "archspec"}
-_DEPEND = re.compile(r"(__\w+)\s*(.*)")
-_AT_LEAST = re.compile(r"\s*(?:>=|==?|~=|>)?\s*([0-9]{1,9}(?:\.[0-9]{1,9})*)")  # one bound, after a comma or a bar
-_ARCHSPEC = re.compile(r"__archspec\s*(?:=?=?\s*1(?:\.\*)?)(?:\s+|=)([a-z0-9_]+)")
+_DEPEND = r"(__\w+)\s*(.*)"
+_AT_LEAST = r"\s*(?:>=|==?|~=|>)?\s*([0-9]{1,9}(?:\.[0-9]{1,9})*)"  # one bound, after a comma or a bar
+_ARCHSPEC = r"__archspec\s*(?:=?=?\s*1(?:\.\*)?)(?:\s+|=)([a-z0-9_]+)"
 
 Version = tuple[int, ...]
 
@@ -60,7 +60,7 @@ def machine_requirements(members: Iterable[EnvironmentMember], platform: str) ->
     for member in members:
         if member.kind == "conda":
             needs = _read_depends(member.depends)
-            cpus.update(match[1] for line in member.depends if (match := _ARCHSPEC.match(line)))
+            cpus.update(match[1] for line in member.depends if (match := re.match(_ARCHSPEC, line)))
         elif member.kind == "interpreter":
             needs = _interpreter_needs(platform)
         else:
@@ -86,7 +86,7 @@ def _read_tag(tag: str) -> tuple[str, Version]:
     legacy = _LEGACY.get(tag.partition("_")[0])
     if legacy is not None:
         return "glibc", legacy
-    match = _PLATFORM.match(tag)
+    match = re.match(_PLATFORM, tag)
     if match is None:
         return "", ()
     return _NAMES[match[1]], (int(match[2]), int(match[3]))
@@ -96,7 +96,7 @@ def _read_depends(depends: Iterable[str]) -> dict[str, Version]:
     """The lower bounds on virtual packages: ``__glibc >=2.17,<3.0.a0`` requires glibc 2.17, ``__cuda`` any CUDA (0)."""
     needs: dict[str, Version] = {}
     for line in depends:
-        match = _DEPEND.match(line)
+        match = re.match(_DEPEND, line)
         name = _VIRTUAL.get(match[1]) if match else None
         if match is None or name is None or name == "archspec":
             continue
@@ -106,7 +106,7 @@ def _read_depends(depends: Iterable[str]) -> dict[str, Version]:
 
 
 def _least(part: str) -> Version:
-    match = _AT_LEAST.match(part)
+    match = re.match(_AT_LEAST, part)
     return _version(match[1]) if match else _ANY
 
 
