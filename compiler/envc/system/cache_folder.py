@@ -55,10 +55,12 @@ def cache_opener(environ: Mapping[str, str], progress: Progress, *, is_used: boo
                 is_shared = environ.get(SHARED, "") not in ("", "0", "false")
                 if not os.path.lexists(folder):
                     folder = _new_place(folder, environ, progress)
+                first = folder = _trusted(folder, progress, is_shared=is_shared)
+                exists = _recognise(folder, is_used=is_used, is_shared=is_shared)
+                # In a place like /tmp, another user may have been faster in making it.
+                folder = _trusted(folder, progress, is_shared=is_shared, exists=exists)
+                if folder != first:
                     _recognise(folder, is_used=is_used, is_shared=is_shared)
-                # After a new folder is made: another user may have been faster.
-                folder = _trusted(folder, progress, is_shared=is_shared)
-                _recognise(folder, is_used=is_used, is_shared=is_shared)
             if is_used:
                 held.enter_context(shared_lock(folder / USE))
             opened.append(folder)
@@ -112,8 +114,9 @@ def _is_own(folder: Path) -> bool:
     return is_private and stat.S_ISREG(marker.st_mode) and (folder / LOCKS).is_dir()
 
 
-def _recognise(folder: Path, *, is_used: bool, is_shared: bool) -> None:
-    """Raise ForeignFolder unless the folder is a cache, or can become one. With `is_used`, it does.
+def _recognise(folder: Path, *, is_used: bool, is_shared: bool) -> bool:
+    """Raise ForeignFolder unless the folder is a cache, or can become one. With `is_used`, it does. Returns whether it
+    has existed just now.
 
     Unless it is shared, only this user can write to a new folder, whatever the umask and the folder above, so that
     later runs trust it. Others can read it, such as the users of an image that root has filled, unless the umask would
@@ -131,27 +134,32 @@ def _recognise(folder: Path, *, is_used: bool, is_shared: bool) -> None:
                     folder.mkdir(mode=0o755 if mask & 0o022 == 0o022 else 0o700)
             claim(folder, "cache", has_layout)
             (folder / LOCKS).mkdir(exist_ok=True)
-        elif recognise(folder, "cache", has_layout) == "foreign":
+            return True
+        if recognise(folder, "cache", has_layout) == "foreign":
             raise ForeignFolder(folder, "cache")
     except ForeignFolder as error:
         error.hint = f"set ENVC_CACHE_DIR to an empty folder, such as {folder / 'envc-cache'}"
         raise
+    except FileNotFoundError:
+        return True  # another process removed it while it was made
     except OSError:
         pass  # it cannot be written: what needs the cache says so, or works without it
+    return False
 
 
-def _trusted(folder: Path, progress: Progress, *, is_shared: bool) -> Path:
-    """The folder, or a private one if other users may change it."""
+def _trusted(folder: Path, progress: Progress, *, is_shared: bool, exists: bool = False) -> Path:
+    """The folder, or a private one if other users may change it. If it existed just now and is missing, they can."""
     from envc.system.owned_folders import distrust
 
     try:
-        found = distrust(folder, group=is_shared, parents=False, owner="any" if is_shared else "root")
+        found = distrust(folder, group=is_shared, parents=False, owner="any" if is_shared else "root", exists=exists)
+        if found is None or not (exists or os.path.lexists(folder)):
+            return folder
+        is_open = exists or folder.stat().st_mode & stat.S_IWOTH
     except OSError:
         return folder
-    if found is None or not os.path.lexists(folder):
-        return folder
     private = _private_folder()
-    way_out = "" if folder.stat().st_mode & stat.S_IWOTH else f", or {SHARED}=1 if these users may choose what you run"
+    way_out = "" if is_open else f", or {SHARED}=1 if these users may choose what you run"
     progress.warn(
         f"the cache {found}, so other users could change what you run; {private} is used instead. "
         f"Correct its owner and mode, or set ENVC_CACHE_DIR to a folder of your own{way_out}"

@@ -128,8 +128,16 @@ class Distrust(NamedTuple):
         return f"{self.path} {self.reason}"
 
 
+_GONE = "is missing after it was made"
+
+
 def distrust(
-    folder: Path, *, group: bool = True, parents: bool = True, owner: Literal["user", "root", "any"] = "user"
+    folder: Path,
+    *,
+    group: bool = True,
+    parents: bool = True,
+    owner: Literal["user", "root", "any"] = "user",
+    exists: bool = False,
 ) -> Distrust | None:
     """Why another user than this one and root may have put files into a folder; None if none may have.
 
@@ -138,8 +146,9 @@ def distrust(
     folders of the user. With another `owner`, the folder itself may also belong to root, or to any user. Without
     `group`, the group may not write either, unless it is the user's own or that of root, as in Debian's ssh. A folder
     above with the sticky bit, such as /tmp, may be written by all. If the folder does not exist, only the folders above
-    it are checked. The owner of ``/`` counts as root, because in a user namespace the root of the machine has another
-    number. Links are resolved first. Nothing is checked on Windows, which has other rights. Raises OSError.
+    it are checked; if it `exists`, because it was there just now, others have removed it. The owner of ``/`` counts as
+    root, because in a user namespace the root of the machine has another number. Links are resolved first. Nothing is
+    checked on Windows, which has other rights. Raises OSError.
     """
     if not hasattr(os, "geteuid"):
         return None
@@ -148,10 +157,17 @@ def distrust(
     real = os.path.realpath(folder)
     path = Path(real)
     while not os.path.lexists(path):
+        if exists:
+            return Distrust(folder, _GONE)
         path = path.parent
     for each in (path, *path.parents) if parents else (path,):
-        status = each.lstat()
         is_itself = str(each) == real
+        try:
+            status = each.lstat()
+        except FileNotFoundError:
+            if exists and is_itself:
+                return Distrust(folder, _GONE)
+            raise
         trusted = {user} if is_itself and owner == "user" else {user, *root}
         if status.st_uid not in trusted and not (is_itself and owner == "any"):
             return Distrust(each, f"belongs to {_user_name(status.st_uid)}")
