@@ -103,6 +103,7 @@ def test_a_lock_that_has_no_end_is_refused(target: str, place: Workplace) -> Non
 
 
 def test_rules_of_git_that_have_no_end_are_passed_over(place: Workplace) -> None:
+    """Reading either of them would not return."""
     (place.checkout / ".gitignore").symlink_to("/dev/zero")
     os.mkfifo(place.folder / "pyproject.toml")
     place.write(MANIFEST.replace('pypi = ["alpha>=1"]', "pypi = []").replace('pypi = ["native', '# pypi = ["native'))

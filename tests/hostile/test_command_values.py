@@ -170,7 +170,7 @@ def toml(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\0", "\\u0000") + '"'
 
 
-def no_bug(capsys: pytest.CaptureFixture[str], *words: str) -> None:
+def expect_no_bug(capsys: pytest.CaptureFixture[str], *words: str) -> None:
     run(list(words))
     captured = capsys.readouterr()
     assert BUG not in captured.err, (words, captured.err[-2000:])
@@ -182,7 +182,7 @@ def test_odd_options_end_in_an_expected_error(
     command: tuple[str, ...], project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for value in VALUES:
-        no_bug(capsys, *command, value)
+        expect_no_bug(capsys, *command, value)
         write(project)
 
 
@@ -193,7 +193,7 @@ def test_odd_variables_end_in_an_expected_error(
     for value in VALUES:
         monkeypatch.setenv(variable, value)
         for words in (("status",), ("lock", "--offline"), ("solve", "--offline", "--pypi", "a")):
-            no_bug(capsys, *words)
+            expect_no_bug(capsys, *words)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -204,4 +204,4 @@ def test_odd_values_of_a_manifest_end_in_an_expected_error(
     for value in (*VALUES, "\0", "a\0b", "\x85"):
         write(project, **{part: line.format(toml(value))})
         for words in (("lock", "--offline"), ("status",), ("bundle", "--offline")):
-            no_bug(capsys, *words)
+            expect_no_bug(capsys, *words)

@@ -165,6 +165,7 @@ def test_an_emptied_store_of_an_earlier_version_is_recognised(old_store: Path, t
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_store_whose_root_is_read_only_needs_no_marker(old_store: Path, tmp_path: Path) -> None:
+    """The bundle would fail if the marker had to be written."""
     (old_store / DRAFTS).mkdir()
     old_store.chmod(0o555)
     try:

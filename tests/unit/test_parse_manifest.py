@@ -47,7 +47,7 @@ def test_an_ordinary_manifest_is_read_without_the_parsers_of_packaging() -> None
         "pypi:b[x,y]<2,>=1.0",
         'pypi:c; sys_platform != "win32"',
         'pypi:d[z]>=2; os_name == "posix"',
-        "packaging packaging.version",
+        "",
     ]
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# Structs that a decoder fills and the same module reads at once, and the state of one download.
+# Structs that a decoder fills and the same module reads at once, the state of one download, and members of an archive,
+# whose ends are set once all are known.
 MUTABLE = {
     "_LenientPage",
     "_Page",
@@ -17,6 +18,7 @@ MUTABLE = {
     "_ShardIndex",
     "_Table",
     "_Transfer",
+    "ZipMember",
 }
 
 

@@ -81,11 +81,11 @@ class _Repodata(msgspec.Struct):
         return Note(base_url=info.base_url or "", skipped=sum(len(other) for other in others if other))
 
 
-class _Object(msgspec.Struct, gc=False):
+class _Object(msgspec.Struct, frozen=True, gc=False):
     """Any JSON object. Nothing of it is kept."""
 
 
-class _Shape(msgspec.Struct):
+class _Shape(msgspec.Struct, frozen=True):
     """The tables of `_Repodata`. To decode it takes little memory, and fails early if a table holds anything else."""
 
     packages: dict[str, _Object] | None = None

@@ -83,7 +83,7 @@ def _nodes(edges: Iterable[Edge]) -> frozenset[str]:
     return frozenset([node for edge in edges for node in edge.nodes])
 
 
-class Tables(msgspec.Struct, gc=False):
+class Tables(msgspec.Struct, frozen=True, gc=False):
     """What a list of packages is followed with: one release of each project, and perhaps of more than are listed."""
 
     pins: dict[str, Pin] = {}  # by project
