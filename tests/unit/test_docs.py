@@ -19,7 +19,12 @@ DOCS = sorted(
     for file in ROOT.glob(pattern)
 )
 FOREIGN = {"setup.py", "oracle.py"}  # of other projects
-FOLDERS = {folder.name for top in (ROOT, *PACKAGES.values()) for folder in top.iterdir() if folder.is_dir()}
+FOLDERS = {
+    folder.name
+    for top in (ROOT, *PACKAGES.values())
+    for folder in top.iterdir()
+    if folder.is_dir() and not (folder / "pyvenv.cfg").exists()  # no virtual environment of a user
+}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
