@@ -20,6 +20,7 @@ from envc.locking.plan.closure import Closures, DanglingLock
 from envc.locking.plan.expand import StepTarget, expand, lock_options
 from envc.locking.plan.freshness import compare
 from envc.locking.plan.link import link
+from envc.locking.plan.named_upgrades import NamedVersions
 from envc.locking.plan.problems import StandalonePreference, pose_problems
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Choice, LockGraph
@@ -284,7 +285,7 @@ def test_a_standalone_interpreter_stays_at_its_locked_release_until_upgraded() -
         assert preference(target) == StandalonePreference()
         assert preference(target, lock=graph) == StandalonePreference(locked=package)
         both = StandalonePreference(locked=package, requested="3.12.7")
-        assert preference(target, lock=graph, requested={"cpython": "3.12.7"}) == both
+        assert preference(target, lock=graph, requested=NamedVersions(releases={"cpython": "3.12.7"})) == both
         assert preference(target, lock=graph, is_unpinned="cpython".__eq__) == StandalonePreference()
     others = [
         shared.standalone for shared in pose_problems(manifest, step_targets, now=NOW) if shared.steps != ["four"]

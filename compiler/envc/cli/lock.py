@@ -46,7 +46,7 @@ class LockOptions(msgspec.Struct, frozen=True, kw_only=True):
             "-P",
             "--upgrade-package",
             metavar="NAME[==VERSION]",
-            help="Upgrade this package, or move it to VERSION. Repeatable.",
+            help="Upgrade this package, or move it to VERSION; other specifiers limit it. Repeatable.",
         ),
     ] = ()
     steps: Annotated[tuple[str, ...], option("--step", metavar="STEP", help="Relock only this step. Repeatable.")] = ()

@@ -112,6 +112,10 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
         from envc.locking.resolve.open import warn_of_link_scripts
 
         warn_of_link_scripts(manifest, added, context, solved.keyring)
+    if graph is None and request.upgrades.packages:
+        from envc.locking.plan.named_upgrades import require_named
+
+        require_named(request.upgrades.packages, linked)
     warn_of_yanked(linked, context)
     path, text = manifest.lock_path, dumps(linked)
     return LockOutcome(

@@ -24,9 +24,10 @@ def conda_problem(
     now: datetime,
     lock: LockGraph | None,
     is_unpinned: Callable[[str], bool],
-    requested: dict[str, str],
+    requested: tuple[CondaRoot, ...],
 ) -> CondaProblem:
-    """The conda problem of a step-target. Its Python is a package like the others. Arguments as for `pose_problems`.
+    """The conda problem of a step-target. Its Python is a package like the others. `requested` limits it like
+    constraints; the other arguments are as for `pose_problems`.
 
     Raises UsageError for a spec that is not a match spec, and for a step without a channel.
     """
@@ -40,8 +41,6 @@ def conda_problem(
             f"step {step_target.step} has no conda channel on {step_target.target.name}", "name one in project.channels"
         )
     preferences = _preferences(lock, step_target, is_unpinned)
-    for name, version in requested.items():
-        preferences[name] = (version, *preferences.get(name, ()))
     policy = manifest.policy
     return CondaProblem(
         target=step_target.target.name,
@@ -49,7 +48,7 @@ def conda_problem(
         channels=tuple(channel.name for channel in step_target.channels),
         priority=policy.channel_priority,
         virtual=virtual_packages(step_target.target, overrides),
-        constraints=_roots(manifest.constraints.conda),
+        constraints=(*_roots(manifest.constraints.conda), *requested),
         overrides=_roots(manifest.overrides.conda),
         exclude_newer=cutoff_timestamp(manifest.exclude_newer, now),
         exclude_newer_for={name: cutoff_timestamp(value, now) for name, value in policy.exclude_newer_package.items()},

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
 from envc.errors import UsageError
@@ -11,12 +9,12 @@ from envc.locking.plan.closure import Closures, DanglingLock
 from envc.locking.plan.expand import StepTarget, StepTargetId, lock_options
 from envc.locking.plan.freshness import Reason, Scope
 from envc.locking.plan.inputs import StepTargetInputs
+from envc.locking.plan.named_upgrades import NamedVersions, name_packages
 from envc.locking.plan.problems import problem_identity
-from envc.locking.plan.project import NamedUpgrade, Project, Upgrades
+from envc.locking.plan.project import Project, Upgrades
 from envc.model.graph import Choice, LockedEnvironment, LockGraph, target_name_of
 from envc.model.lock_lines import Extra
 from envc.model.manifest import Manifest
-from envc_solvers.pypi.language.requirement import canonicalize_name
 
 
 class KeptStepTarget(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +45,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     step_targets: tuple[StepTargetInputs, ...]  # every one that the lock will hold
     options: dict[str, object]  # of the lock
     unpinned: frozenset[str]  # names of packages whose locked versions are not preferred
-    requested: dict[str, str]  # versions to prefer instead, by name
+    requested: NamedVersions  # versions that -P asks for
 
 
 def plan(project: Project, selected: tuple[StepTarget, ...], upgrades: Upgrades) -> Plan:
@@ -58,7 +56,8 @@ def plan(project: Project, selected: tuple[StepTarget, ...], upgrades: Upgrades)
     to all steps on it, and the Python of a step to all its targets.
     """
     manifest, graph = project.manifest, project.graph
-    unpinned, requested = _named_upgrades(upgrades.packages, graph)
+    named = name_packages(upgrades.packages, graph, selected)
+    unpinned = named.names
     kept: tuple[KeptStepTarget, ...] = ()
     choices: dict[StepTargetId, tuple[Choice, ...]] = {}
     if graph is not None and project.freshness is not None:
@@ -76,7 +75,7 @@ def plan(project: Project, selected: tuple[StepTarget, ...], upgrades: Upgrades)
         step_targets=(*selected, *kept),
         options=_options(manifest, project.step_targets, selected, kept, graph),
         unpinned=unpinned,
-        requested=requested,
+        requested=named.versions,
     )
 
 
@@ -191,23 +190,3 @@ def _options(
     targets = {name: text for name, text in (before if isinstance(before, dict) else {}).items() if name in staying}
     targets |= {step_target.target_name: step_target.target.text for step_target in selected}
     return options | {"targets": dict(sorted(targets.items()))}
-
-
-def _named_upgrades(packages: Iterable[NamedUpgrade], graph: LockGraph | None) -> tuple[frozenset[str], dict[str, str]]:
-    """The names that ``-P`` allows to change, and the requested versions. Raises UsageError for an unknown name."""
-    names: set[str] = set()
-    requested: dict[str, str] = {}
-    locked = {package.name for package in graph.packages} if graph else set()
-    for package in packages:
-        # Conda names are in the lock as written, in lower case. Only PyPI names are normalised.
-        written = package.name.lower()
-        name = written if written in locked else canonicalize_name(written)
-        if graph is not None and name not in locked:
-            from envc_solvers.nearest import nearest_name  # late: only mistakes need it
-
-            near = nearest_name(name, locked)
-            raise UsageError(f"-P {package}: the lock has no package {name}", f"did you mean {near}?" if near else None)
-        names.add(name)
-        if package.version:
-            requested[name] = package.version
-    return frozenset(names), requested

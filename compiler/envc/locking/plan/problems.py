@@ -12,6 +12,7 @@ from envc.errors import BuildNotAllowed, NoSuchInterpreter
 from envc.locking.manifest.direct import file_name_of
 from envc.locking.plan.cutoff import cutoff_timestamp
 from envc.locking.plan.expand import StepTarget
+from envc.locking.plan.named_upgrades import NamedVersions
 from envc.model.graph import LockGraph, Package
 from envc.model.manifest import Manifest, PyPIDependency
 from envc_solvers.origin import Phrase
@@ -20,6 +21,8 @@ from envc_solvers.pypi.problem import Policy, PyPIProblem, PyPIRoot
 if TYPE_CHECKING:
     from envc_solvers.conda.problem import CondaProblem
     from envc_solvers.mixed.problem import MixedProblem
+
+_NONE = NamedVersions()
 
 
 class StandalonePreference(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,19 +64,18 @@ def pose_problems(
     now: datetime,
     lock: LockGraph | None = None,
     is_unpinned: Callable[[str], bool] = lambda _name: False,
-    requested: dict[str, str] | None = None,
+    requested: NamedVersions = _NONE,
 ) -> tuple[SharedProblem, ...]:
     """The problems of these step-targets, each once, sorted by Python descending, then by target name.
 
-    Versions in `lock` are preferred, except for names for which `is_unpinned` returns true. `requested` holds versions
-    that take precedence over those (from ``-P name==version``). Raises NoSuchInterpreter for a step whose interpreter
-    does not fit its packages, and BuildNotAllowed.
+    Versions in `lock` are preferred, except for names for which `is_unpinned` returns true. `requested` holds the
+    versions that ``-P`` asks for, which limit the problems like constraints. Raises NoSuchInterpreter for a step whose
+    interpreter does not fit its packages, and BuildNotAllowed.
     """
-    requested = requested or {}
     refuse_interpreters(step_targets := tuple(step_targets))
     _refuse_builds(manifest, step_targets)
     policy = _policy(manifest, now)
-    constraints = _roots(manifest.constraints.pypi)
+    constraints = (*_roots(manifest.constraints.pypi), *requested.pypi)
     overrides = _roots(manifest.overrides.pypi)
     by_identity: dict[bytes, list[StepTarget]] = {}
     for step_target in step_targets:
@@ -86,13 +88,11 @@ def pose_problems(
             from envc.locking.plan.conda_problems import conda_problem
 
             conda = conda_problem(
-                manifest, step_target, now=now, lock=lock, is_unpinned=is_unpinned, requested=requested
+                manifest, step_target, now=now, lock=lock, is_unpinned=is_unpinned, requested=requested.conda
             )
         # With another strategy, preferring the old pins would make the change ineffective.
         same_strategy = lock is not None and lock.options.get("resolution", "highest") == manifest.policy.resolution
         preferences, files = _preferences(lock if same_strategy else None, step_target, is_unpinned)
-        for name, version in requested.items():
-            preferences[name] = (version, *preferences.get(name, ()))
         problem = PyPIProblem(
             target=step_target.target,
             python=step_target.python,
@@ -107,7 +107,7 @@ def pose_problems(
         only = {dep.requirement.name: dep.source for dep in step_target.pypi if dep.source is not None}
         standalone = None
         if step_target.interpreter == "standalone":
-            requested_release = requested.get(step_target.python.implementation)
+            requested_release = requested.releases.get(step_target.python.implementation)
             standalone = _standalone_preference(lock, step_target, is_unpinned, requested_release)
         whole: PyPIProblem | CondaProblem | MixedProblem = problem if conda is None else conda
         if conda is not None and step_target.is_mixed:

@@ -35,19 +35,26 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NamedUpgrade(msgspec.Struct, frozen=True):
-    """A package that ``-P`` names, with the version that it requests, if any."""
+    """A package that ``-P`` names, with the versions that it asks for, if any."""
 
     name: str  # as written
-    version: str = ""
+    specifier: str = ""  # as written: "==2.1", ">=2,<3"
 
     @classmethod
     def parse(cls, text: str) -> NamedUpgrade:
-        """Read ``NAME`` or ``NAME==VERSION``."""
-        name, _, version = text.partition("==")
-        return cls(name.strip(), version.strip())
+        """Read ``NAME``, or ``NAME`` with a specifier such as ``==VERSION``. Raises UsageError for anything else."""
+        import re  # late: most locks have no -P
+
+        found = re.fullmatch(r"\s*([A-Za-z0-9_][A-Za-z0-9._-]*)\s*((?:[=<>!~].*)?)", text)
+        if found is None or ";" in found[2] or "@" in found[2]:
+            raise UsageError(
+                f"-P {text}: write the name of a package, and versions if needed",
+                "extras, markers and addresses stay in the manifest; for example: -P numpy==2.1",
+            )
+        return cls(found[1], found[2].strip())
 
     def __str__(self) -> str:
-        return f"{self.name}=={self.version}" if self.version else self.name
+        return f"{self.name}{self.specifier}"
 
 
 class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
