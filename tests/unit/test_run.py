@@ -15,7 +15,7 @@ import pytest
 from envc.errors import EnvcError, UsageError
 from envc.model.progress import Silent
 from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate
-from envc.shipping.deliver.run import LEAKS, CommandNotFound, Launch, environment_variables, run, split_command
+from envc.shipping.deliver.run import LEAKS, CommandNotFound, Launch, command_of, environment_variables, run
 from tests.support.environments import HOST, record_of
 from tests.support.stores import MemoryBlobs
 from tests.support.wheels import build_wheel
@@ -199,8 +199,17 @@ def test_a_program_that_cannot_be_started_is_reported(prefix: Path, tmp_path: Pa
         run(Launch(command=("./garbage",), prefix=prefix, cwd=tmp_path), os.environ, replace=False)
 
 
-def test_command_lines_are_split_like_a_shell_without_expansions() -> None:
-    assert split_command("python -c 'print(1)' \"a b\" $X > y") == ("python", "-c", "print(1)", "a b", "$X", ">", "y")
-    for text in ("", "  ", "'unclosed"):
+def test_the_command_line_of_an_old_bundle_is_read_by_the_rules_of_today() -> None:
+    assert command_of("python -c 'print(1)' \"a b\"", shell=False) == ("python", "-c", "print(1)", "a b")
+    assert command_of("python $X > y", shell=True) == ("/bin/sh", "-c", "python $X > y")
+    for text in ("", "  ", "'unclosed", "python $X > y"):
         with pytest.raises(UsageError, match="command line"):
-            split_command(text)
+            command_of(text, shell=False)
+
+
+def test_a_shell_finds_the_programs_of_the_environment(prefix: Path, tmp_path: Path) -> None:
+    launch = Launch(
+        command=command_of("tool one | tr a-z A-Z > out.txt; tool $X", shell=True), prefix=prefix, cwd=tmp_path
+    )
+    assert run(launch, os.environ | {"X": "two"}, replace=False) == 5
+    assert (tmp_path / "out.txt").read_text() == "TOOL ONE\n"

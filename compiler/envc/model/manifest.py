@@ -93,7 +93,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     python: PythonRequest | None = None  # None: the project's
     interpreter: InterpreterKind | None = None  # None: "conda" with conda packages, else "host"
     code: tuple[str, ...] | None = None  # globs; None: *.py below the manifest, without ignored files
-    run: str | None = None  # a command line
+    run: str | None = None  # a command line, as `model.command_line` reads it
+    shell: bool = False  # whether a shell runs it
     env: dict[str, str] = {}
     dependencies: Dependencies = Dependencies()
     on: dict[str, Dependencies] = {}  # additions per target name

@@ -134,6 +134,7 @@ class StepPointer(msgspec.Struct, frozen=True, kw_only=True):
     code_object: Sha256 | None = None  # sha256 of the code package's bytes
     run: str | None = None
     env: dict[str, str] = {}
+    shell: bool | msgspec.UnsetType = msgspec.UNSET  # True if a shell runs `run`; left out if it is words
 
 
 class StepCard(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +150,7 @@ class StepCard(msgspec.Struct, frozen=True, kw_only=True):
     code: Sha256 | None = None  # content digest of the code, with paths relative to ``.envc/code``
     run: str | None = None
     env: dict[str, str] = {}
+    shell: bool | msgspec.UnsetType = msgspec.UNSET  # as in StepPointer
     # The floors that the target declares beyond the defaults: {"cuda": "12.4"}. Left out if there are none, as in cards
     # of versions without floors, so that equal inputs still give equal bytes.
     floors: dict[str, str] | msgspec.UnsetType = msgspec.UNSET

@@ -66,6 +66,7 @@ def bundle(project: Project, request: BundleRequest, context: Context) -> Bundle
                 code=code[manifest.steps[step_target.step].code],
                 extras=_requested(closures, step_target.step),
                 run=manifest.steps[step_target.step].run,
+                shell=manifest.steps[step_target.step].shell,
                 env=manifest.steps[step_target.step].env,
             )
             for step_target in step_targets

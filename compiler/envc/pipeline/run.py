@@ -27,13 +27,12 @@ def run(project: Project, request: RunRequest, context: Context) -> int:
     Raises UsageError if there is no command, and the errors of the stages.
     """
     from envc.shipping.deliver.hydrate import ready_code, used_files
-    from envc.shipping.deliver.run import Launch, retried, split_command
+    from envc.shipping.deliver.run import Launch, retried
     from envc.shipping.deliver.run import run as launch
     from envc.shipping.format.errors import CorruptBlob, MissingBlob
 
     step = request.step
-    written = project.manifest.steps[step].run if step in project.manifest.steps else None
-    command = request.command or (split_command(written) if written else ())
+    command = request.command or _command(project, step)
     step_target = step_target_for(project, step, request.target)
     if not command:
         raise UsageError(f"step {step} has no `run`", f"name a command: `envc run {step} -- python …`")
@@ -77,3 +76,13 @@ def run(project: Project, request: RunRequest, context: Context) -> int:
         )
 
     return retried(start)
+
+
+def _command(project: Project, step: str) -> tuple[str, ...]:
+    """The words that run a step's own command line; () if it has none, or if there is no such step."""
+    declared = project.manifest.steps.get(step)
+    if declared is None or declared.run is None:
+        return ()
+    from envc.shipping.deliver.run import command_of
+
+    return command_of(declared.run, shell=declared.shell)

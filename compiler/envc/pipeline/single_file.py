@@ -133,12 +133,12 @@ def run(file: Path, command: tuple[str, ...], project: Project | None, context: 
     from envc.model.kinds import interpreter_kind
     from envc.model.record import CODE_FOLDER
     from envc.shipping.deliver.hydrate import ready_own_files, used_files
-    from envc.shipping.deliver.run import Launch, retried, split_command
+    from envc.shipping.deliver.run import Launch, command_of, retried
     from envc.shipping.deliver.run import run as launch
 
     bundle = open_bundle(context.cwd / file)
     card = bundle.card
-    command = command or (split_command(card.run) if card.run else ())
+    command = command or (command_of(card.run, shell=card.shell is True) if card.run else ())
     if not command:
         raise UsageError(f"step {card.step} has no `run`", f"name a command: `envc run {file} -- python …`")
     environment, interpreter = _locked_environment(bundle, project), _interpreter(bundle, context)

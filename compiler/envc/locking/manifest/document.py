@@ -146,7 +146,11 @@ class StepTable(DependencyTable, frozen=True, kw_only=True):
     code: Annotated[
         tuple[str, ...] | None, Meta(description="Globs below the manifest; default: *.py without ignored files")
     ] = None
-    run: Annotated[str | None, Meta(description="The command line")] = None
+    run: Annotated[
+        str | tuple[str, ...] | None,
+        Meta(description="The command line: words, quoted as in a POSIX shell but run by none; or a list of words"),
+    ] = None
+    shell: Annotated[bool, Meta(description="Run the command line with /bin/sh, or cmd on Windows")] = False
     env: dict[str, str] = {}
     on: Annotated[dict[str, DependencyTable], Meta(description="Additions per target")] = {}
 

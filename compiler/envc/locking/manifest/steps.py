@@ -14,6 +14,7 @@ from envc.locking.manifest.python import BadPython, choose_python, parse_python
 from envc.locking.manifest.report import Report, check_unique
 from envc.locking.manifest.requirements import read_dependencies
 from envc.locking.manifest.sources import SourceNames, check_claim
+from envc.model.command_line import BadCommandLine, join_words, read_words
 from envc.model.manifest import Dependencies, KeyPath, PyPIDependency, PythonRequest, Source, Step
 from envc_solvers.origin import render_key_path
 
@@ -67,8 +68,7 @@ def _read_step(report: Report, name: str, table: StepTable, names: Names, projec
     for index, glob in enumerate(table.code or ()):
         check_inside(report, (*at, "code", index), "code", glob)
         _check_glob(report, (*at, "code", index), glob)
-    if table.run is not None and not table.run.strip():
-        report.add((*at, "run"), "is empty", "leave it out if the step runs nothing")
+    run = _read_run(report, at, table)
     for variable, value in table.env.items():
         if not re.fullmatch(_VARIABLE, variable):
             report.add((*at, "env", variable), f"{variable!r} is not a valid name of an environment variable")
@@ -82,7 +82,8 @@ def _read_step(report: Report, name: str, table: StepTable, names: Names, projec
         python=None if table.python is None else read_python(report, (*at, "python"), table.python),
         interpreter=table.interpreter,
         code=table.code,
-        run=table.run,
+        run=run,
+        shell=table.shell,
         env=table.env,
         dependencies=read_dependencies(report, at, table, names.sources),
         on={
@@ -90,6 +91,32 @@ def _read_step(report: Report, name: str, table: StepTable, names: Names, projec
             for target, additions in table.on.items()
         },
     )
+
+
+def _read_run(report: Report, at: KeyPath, table: StepTable) -> str | None:
+    """The command line as one text; a list of words is quoted. Reports what no shell would run."""
+    if table.run is None:
+        if table.shell:
+            report.add((*at, "shell"), "has no effect without `run`")
+        return None
+    is_list = not isinstance(table.run, str)
+    if is_list and table.shell:
+        report.add((*at, "shell"), "a shell runs one text, and `run` is a list", 'write run = "…"')
+    if "\x00" in "".join(table.run):
+        report.add((*at, "run"), "a command line cannot contain a NUL character")
+        return None
+    if is_list:
+        if table.run and table.run[0]:
+            return join_words(tuple(table.run))
+        report.add((*at, "run"), "names no program", "leave it out if the step runs nothing")
+        return None
+    text = str(table.run)
+    try:
+        if not table.shell or not text.strip():
+            read_words(text)
+    except BadCommandLine as error:
+        report.add((*at, "run"), str(error), error.suggestion)
+    return text
 
 
 def read_python(report: Report, at: KeyPath, text: str) -> PythonRequest | None:

@@ -56,6 +56,7 @@ class StepBundle(msgspec.Struct, frozen=True, kw_only=True):
     code: Code | None = None  # None for no code
     extras: frozenset[Extra] = frozenset()  # that the step's own requirements request
     run: str | None = None
+    shell: bool = False  # whether a shell runs `run`
     env: dict[str, str] = {}
 
 
@@ -151,6 +152,7 @@ def _point(
                 code_object=code_object,
                 run=step.run,
                 env=step.env,
+                shell=step.shell or msgspec.UNSET,
             )
         for key, step in zip(keys, request.steps, strict=True):
             put_pointer(store, key, pointers[step.step, step.target])

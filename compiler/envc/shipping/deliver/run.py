@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import signal
 import sys
@@ -98,17 +97,16 @@ def retried(start: Callable[[], T]) -> T:
     return start()
 
 
-def split_command(text: str) -> tuple[str, ...]:
-    """The program and the arguments of a step's command line. It is quoted as in a POSIX shell, but no shell runs
-    it.
-    """
+def command_of(text: str, *, shell: bool) -> tuple[str, ...]:
+    """The program and the arguments that run a step's command line. Raises UsageError."""
+    from envc.model.command_line import BadCommandLine, read_words, shell_words
+
+    if shell:
+        return shell_words(text)
     try:
-        words = tuple(shlex.split(text))
-    except ValueError as error:
-        raise UsageError(f"the command line {text!r} cannot be read: {error}") from None
-    if not words:
-        raise UsageError("the command line is empty")
-    return words
+        return read_words(text)
+    except BadCommandLine as error:
+        raise UsageError(f"the command line {text!r}: {error}", error.suggestion) from None
 
 
 def environment_variables(launch: Launch, environ: Mapping[str, str]) -> dict[str, str]:
@@ -193,13 +191,18 @@ def _run_child(command: list[str], cwd: Path, variables: Mapping[str, str]) -> i
     before = {signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None)}
     try:
         if os.name == "nt":
-            code = subprocess.Popen(command, cwd=cwd, env=variables).wait()  # no other signal exists there
+            code = subprocess.Popen(_for_windows(command), cwd=cwd, env=variables).wait()  # without signals
         else:
             code = _forwarding_signals(lambda: subprocess.Popen(command, cwd=cwd, env=variables), before)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     return 128 - code if code < 0 else code
+
+
+def _for_windows(command: list[str]) -> list[str] | str:
+    """The argument vector, or the command line for cmd, which reads no quoting of arguments (see `shell_words`)."""
+    return " ".join([f'"{command[0]}"', *command[1:]]) if command[1:4] == ["/d", "/s", "/c"] else command
 
 
 def _forwarding_signals(start: Callable[[], subprocess.Popen[bytes]], before: dict[signal.Signals, Any]) -> int:

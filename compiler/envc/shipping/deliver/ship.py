@@ -72,6 +72,7 @@ def ship(request: ShipRequest, store: Blobs, out: Path, *, level: int = LEVEL) -
         code=pointer.code if code else None,
         run=pointer.run,
         env=pointer.env,
+        shell=pointer.shell,
         floors=request.target.declared or msgspec.UNSET,
     )
     own_bytes = io.BytesIO()
