@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from envc.locking.plan.expand import StepTarget, expand, lock_options
-from envc.locking.plan.freshness import Freshness, Reason, Scope, compare
+from envc.locking.plan.freshness import Checks, Freshness, Reason, Scope, compare
 from envc.locking.plan.link import link
 from envc.model.digest import Sha256, sha256
 from envc.model.graph import Build, Choice, LockGraph, SourceFile
@@ -212,7 +212,7 @@ def compared(local: dict[str, str] | None, *builds: Build, source: str = "path")
         for step_target in step_targets
     }
     graph = link(step_targets, choices, lock_options(manifest, step_targets), builds=builds)
-    return compare(manifest, step_targets, graph, local, checked=())
+    return compare(manifest, step_targets, graph, local, Checks(steps=()))
 
 
 ONE, TWO = ("one", "linux-64/cp312"), ("two", "linux-64/cp312")

@@ -44,7 +44,8 @@ def locate(project: Project, step_target: StepTarget, selection: Selection, cont
     from envc.shipping.store.records import get_pointer
 
     store = store_of(project, selection, context)
-    environment = Closures(require_lock(project, selection)).environment(step_target)
+    is_coherent = project.freshness is not None and project.freshness.is_coherent(step_target)
+    environment = Closures(require_lock(project, selection)).environment(step_target, is_coherent=is_coherent)
     key = step_key(project.manifest.name, lock_digest(project), step_target.step, step_target.target.name)
     try:
         pointer = get_pointer(store, key)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envc.context import Context, user_path
+from envc.context import Context, cache_folder, user_path
 from envc.errors import NoLock, StaleLock, UsageError
+from envc.locking.lockfile.coherent import CoherentLock
 from envc.locking.manifest.find import find_manifest
-from envc.locking.manifest.load import load_manifest
+from envc.locking.manifest.load import parse_manifest, read_manifest
 from envc.locking.plan.expand import StepTarget, expand
-from envc.locking.plan.freshness import Reason, compare
+from envc.locking.plan.freshness import Checks, Reason, compare
 from envc.locking.plan.project import Project, Selection, is_fresh_for, select
 from envc.model.graph import LockGraph
 from envc.model.manifest import Manifest
@@ -41,7 +42,9 @@ def open_project(
     A `resolution` replaces the one in the manifest's policy. A lock with conflict markers is read as two locks and
     merged by key. The result counts as stale. Locking again keeps everything that both sides agree on.
     """
-    loaded = load_manifest(find_manifest(manifest, context.environ, context.cwd))
+    place = find_manifest(manifest, context.environ, context.cwd)
+    text = read_manifest(place)
+    loaded = parse_manifest(text, place)
     if resolution is not None:
         replace = msgspec.structs.replace
         loaded = replace(loaded, policy=replace(loaded.policy, resolution=resolution))
@@ -51,7 +54,11 @@ def open_project(
         return Project(manifest=loaded, step_targets=step_targets, graph=None, freshness=None)
     local = _local_digests(loaded, step_targets)
     data, graph, is_merged = _read_lock(path)
-    freshness = compare(loaded, step_targets, graph, local, checked)
+    known = CoherentLock(_cache_to_remember(context), path, text, data)
+    is_known = known.includes(checked)
+    freshness = compare(loaded, step_targets, graph, local, Checks(steps=checked, are_known=is_known))
+    if freshness.is_fresh and not is_known and not is_merged and loaded.steps.keys() >= set(checked or ()):
+        known.add(checked)
     if is_merged:
         markers = Reason("lock", "merge conflict markers", "")
         freshness = msgspec.structs.replace(freshness, reasons=(markers, *freshness.reasons))
@@ -70,6 +77,14 @@ def _read_lock(path: Path) -> tuple[bytes, LockGraph, bool]:
         from envc.locking.lockfile.merge import merge
 
         return data, merge(loads(conflict.ours, path), loads(conflict.theirs, path)), True
+
+
+def _cache_to_remember(context: Context) -> Path | None:
+    """The cache folder, which need not exist; None without one. A verb that only compares does not need a cache."""
+    try:
+        return cache_folder(context.environ)
+    except UsageError:
+        return None
 
 
 def lock_digest(project: Project) -> Sha256:

@@ -51,7 +51,7 @@ def cache_opener(environ: Mapping[str, str], progress: Progress, *, is_used: boo
     def find() -> Path:
         if not opened:
             folder = cache_folder(environ)
-            if not _is_own(folder):
+            if not is_private_cache(folder):
                 is_shared = environ.get(SHARED, "") not in ("", "0", "false")
                 if not os.path.lexists(folder):
                     folder = _new_place(folder, environ, progress)
@@ -99,7 +99,7 @@ def has_layout(below: Beneath) -> bool:
     )
 
 
-def _is_own(folder: Path) -> bool:
+def is_private_cache(folder: Path) -> bool:
     """Whether a folder is a marked cache of this user or root that no other user can write to.
 
     This is the usual case, decided by a few calls of the system. `_trusted` and `_recognise` decide the others.

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 def load_manifest(path: Path) -> Manifest:
     """Read and parse a manifest. Raises ManifestError, and UsageError if the file cannot be read."""
+    return parse_manifest(read_manifest(path), path)
+
+
+def read_manifest(path: Path) -> str:
+    """The text of a manifest. Raises ManifestError, and UsageError if the file cannot be read."""
     try:
         with path.open("rb") as file:
             data = file.read(MANIFEST_BYTES + 1)
@@ -28,12 +33,11 @@ def load_manifest(path: Path) -> Manifest:
     if len(data) > MANIFEST_BYTES:
         raise ManifestError(path, (Mistake((), f"is larger than {MANIFEST_BYTES >> 20} MiB"),))
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         column = error.start - data.rfind(b"\n", 0, error.start)
         raise ManifestError(path, (Mistake((), "is not UTF-8", "save it as UTF-8", line, column),)) from None
-    return parse_manifest(text, path)
 
 
 def parse_manifest(text: str, path: Path) -> Manifest:

@@ -147,13 +147,16 @@ class Closures:
             found = self._faults[key] = (*package_faults(package), *artifact_faults(package, artifact))
         return found
 
-    def environment(self, step_target: StepTarget) -> Environment:
+    def environment(self, step_target: StepTarget, *, is_coherent: bool = False) -> Environment:
         """The environment of a step-target, in the form that pack and hydrate use.
 
-        Raises DanglingLock, and MisnamedArtifact, whether or not the lock matches the manifest.
+        Raises DanglingLock, and MisnamedArtifact, whether or not the lock matches the manifest. Names are not compared
+        again if they are known to be coherent.
         """
         pins = self.pins(step_target.step, step_target.key)
-        faults = [fault for package, artifact in pins for fault in self.name_faults(package, artifact)]
+        faults: list[str] = []
+        if not is_coherent:
+            faults += [fault for package, artifact in pins for fault in self.name_faults(package, artifact)]
         if faults:
             raise MisnamedArtifact(step_target.step, step_target.key, tuple(faults))
         site = next((artifact.site_packages for _, artifact in pins if artifact.site_packages), "")

@@ -56,10 +56,22 @@ class Freshness(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...]  # sorted; empty if the lock matches the manifest exactly
     scopes: dict[Reason, Scope] = {}
     fresh: frozenset[StepTargetId]  # step-targets whose packages can be kept as they are
+    checked: frozenset[str] | None = None  # the steps for which the lock was checked against itself; None for all
 
     @property
     def is_fresh(self) -> bool:
         return not self.reasons
+
+    def is_coherent(self, step_target: StepTarget) -> bool:
+        """Whether the packages of a step-target are known to agree with each other and with the manifest."""
+        return step_target.id in self.fresh and (self.checked is None or step_target.step in self.checked)
+
+
+class Checks(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a lock is checked against itself (see `coherence`)."""
+
+    steps: Collection[str] | None = None  # for which it is checked; None for all, and for entries that no step uses
+    are_known: bool = False  # whether these checks are known to find nothing
 
 
 def compare(
@@ -67,14 +79,12 @@ def compare(
     step_targets: tuple[StepTarget, ...],
     graph: LockGraph,
     local: Mapping[str, str] | None = None,
-    checked: Collection[str] | None = None,
+    checks: Checks | None = None,
 ) -> Freshness:
     """Every reason why the lock is stale, and the step-targets that no reason affects.
 
-    `local` maps each path that a requirement names to the current digest of its files, "" if it does not exist.
-    `checked` are the steps for which the lock is also checked against itself (see `coherence`); None for all of them.
-    """
-    return _Comparison(manifest, step_targets, graph, local or {}, checked).freshness()
+    `local` maps each path that a requirement names to the current digest of its files, "" if it does not exist."""
+    return _Comparison(manifest, step_targets, graph, local or {}, checks or Checks()).freshness()
 
 
 class _Comparison:
@@ -84,9 +94,9 @@ class _Comparison:
         step_targets: tuple[StepTarget, ...],
         graph: LockGraph,
         local: Mapping[str, str],
-        checked: Collection[str] | None,
+        checks: Checks,
     ) -> None:
-        self._checked = checked
+        self._checks = checks
         self._manifest = manifest
         self._graph = graph
         self._local = local
@@ -128,11 +138,16 @@ class _Comparison:
                 if step not in self._by_step:
                     self._add(Scope("step", step), [Reason("steps", step, "")])
         self._add_incoherent()
-        if self._checked is None:
+        if self._checks.steps is None and not self._checks.are_known:
             from envc.locking.plan.coherence import surplus
 
             self._add(Scope("package"), [Reason("packages", text, "") for text in surplus(self._graph)])
-        return Freshness(reasons=tuple(sorted(self._scopes)), scopes=self._scopes, fresh=frozenset(fresh))
+        return Freshness(
+            reasons=tuple(sorted(self._scopes)),
+            scopes=self._scopes,
+            fresh=frozenset(fresh),
+            checked=None if self._checks.steps is None else frozenset(self._checks.steps),
+        )
 
     def _add(self, scope: Scope, reasons: Iterable[Reason]) -> None:
         self._scopes.update((reason, scope) for reason in reasons)
@@ -187,7 +202,8 @@ class _Comparison:
 
     def _is_coherent(self, locked: LockedEnvironment, step_target: StepTarget, key: str) -> bool:
         """Whether the packages of a step-target can be what was solved for its inputs, or need no check."""
-        if self._checked is not None and step_target.step not in self._checked:
+        steps = self._checks.steps
+        if self._checks.are_known or (steps is not None and step_target.step not in steps):
             return True
         if self._coherence is None:
             from envc.locking.plan.coherence import Coherence  # late: a lock that is made anew is not compared
