@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -10,7 +11,12 @@ from envc.context import Context
 from envc.errors import DigestMismatch, UsageError
 from envc.locking.plan.project import Project, Selection
 from envc.pipeline.locate import Located, corrupt_objects_forgotten, interpreter_for, locate, make_ready
-from envc.pipeline.project import open_project, step_target_for
+from envc.pipeline.project import lock_digest, open_project, step_target_for
+
+if TYPE_CHECKING:
+    from envc.locking.plan.expand import StepTarget
+    from envc.shipping.deliver.run import Launch
+    from envc.shipping.machine.interpreter import Interpreter
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,59 +32,75 @@ def run(project: Project, request: RunRequest, context: Context) -> int:
 
     Raises UsageError if there is no command, and the errors of the stages.
     """
-    from envc.shipping.deliver.hydrate import ready_code, used_files
-    from envc.shipping.deliver.run import Launch, retried
+    from envc.shipping.deliver.run import retried
     from envc.shipping.deliver.run import run as launch
-    from envc.shipping.format.errors import CorruptBlob, MissingBlob
 
     step = request.step
-    command = request.command or _command(project, step)
+    command = request.command or own_command(project, step)
     step_target = step_target_for(project, step, request.target)
     if not command:
         raise UsageError(f"step {step} has no `run`", f"name a command: `envc run {step} -- python …`")
-    if project.graph is None:
-        from envc.pipeline.lock import LockRequest, lock
-
-        lock(project, LockRequest(), context)
-        project = open_project(str(project.manifest.path), context)
+    project = locked(project, context)
     interpreter = interpreter_for(step_target, context)
+    return retried(
+        lambda: launch(ready_launch(project, request, (step_target, command, interpreter), context), context.environ)
+    )
+
+
+def locked(project: Project, context: Context) -> Project:
+    """The project with a lock, which is made if there is none."""
+    if project.graph is not None:
+        return project
+    from envc.pipeline.lock import LockRequest, lock
+
+    lock(project, LockRequest(), context)
+    return open_project(str(project.manifest.path), context)
+
+
+def ready_launch(
+    project: Project, request: RunRequest, what: tuple[StepTarget, tuple[str, ...], Interpreter], context: Context
+) -> Launch:
+    """bundle → hydrate, each only if needed: a command that is ready to start. `what` is the step on its target, the
+    command, and the interpreter for it.
+    """
+    from envc.shipping.deliver.hydrate import ready_code, used_files
+    from envc.shipping.deliver.run import Launch, step_variables
+    from envc.shipping.format.errors import CorruptBlob, MissingBlob
+
+    step_target, command, interpreter = what
+    step = step_target.step
 
     def locate_ready() -> tuple[Located, Path]:
         with corrupt_objects_forgotten(context):
             located = locate(project, step_target, request.selection, context)
             return located, make_ready(located, interpreter, context)[0]
 
-    def start() -> int:
-        try:
-            located, prefix = locate_ready()
-        except (MissingBlob, CorruptBlob, DigestMismatch) as error:
-            if not isinstance(error, MissingBlob):
-                what = error.headline if isinstance(error, DigestMismatch) else error
-                context.progress.warn(f"{what}; deriving it again")
-            from envc.pipeline.bundle import BundleRequest, bundle
+    try:
+        located, prefix = locate_ready()
+    except (MissingBlob, CorruptBlob, DigestMismatch) as error:
+        if not isinstance(error, MissingBlob):
+            what_failed = error.headline if isinstance(error, DigestMismatch) else error
+            context.progress.warn(f"{what_failed}; deriving it again")
+        from envc.pipeline.bundle import BundleRequest, bundle
 
-            selection = msgspec.structs.replace(request.selection, steps=(step,), targets=(step_target.target.name,))
-            bundle(project, BundleRequest(selection=selection), context)
-            located, prefix = locate_ready()
-        code = None
-        if request.from_store:
-            code = ready_code(located.store, located.pointer, cache=context.cache, progress=context.progress)
-        return launch(
-            Launch(
-                command=command,
-                prefix=prefix,
-                cwd=code or project.manifest.root,
-                env=project.manifest.steps[step].env,
-                interpreter=step_target.interpreter,
-                uses=used_files(prefix, code),
-            ),
-            context.environ,
-        )
-
-    return retried(start)
+        selection = msgspec.structs.replace(request.selection, steps=(step,), targets=(step_target.target.name,))
+        bundle(project, BundleRequest(selection=selection), context)
+        located, prefix = locate_ready()
+    code = None
+    if request.from_store:
+        code = ready_code(located.store, located.pointer, cache=context.cache, progress=context.progress)
+    return Launch(
+        command=command,
+        prefix=prefix,
+        cwd=code or project.manifest.root,
+        about=step_variables(step, step_target.target.name, lock_digest(project)),
+        env=project.manifest.steps[step].env,
+        interpreter=step_target.interpreter,
+        uses=used_files(prefix, code),
+    )
 
 
-def _command(project: Project, step: str) -> tuple[str, ...]:
+def own_command(project: Project, step: str) -> tuple[str, ...]:
     """The words that run a step's own command line; () if it has none, or if there is no such step."""
     declared = project.manifest.steps.get(step)
     if declared is None or declared.run is None:

@@ -133,7 +133,7 @@ def run(file: Path, command: tuple[str, ...], project: Project | None, context: 
     from envc.model.kinds import interpreter_kind
     from envc.model.record import CODE_FOLDER
     from envc.shipping.deliver.hydrate import ready_own_files, used_files
-    from envc.shipping.deliver.run import Launch, command_of, retried
+    from envc.shipping.deliver.run import Launch, command_of, retried, step_variables
     from envc.shipping.deliver.run import run as launch
 
     bundle = open_bundle(context.cwd / file)
@@ -154,6 +154,7 @@ def run(file: Path, command: tuple[str, ...], project: Project | None, context: 
                 command=command,
                 prefix=prefix,
                 cwd=own / CODE_FOLDER if own is not None else context.cwd,
+                about=step_variables(card.step, card.target, card.lock),
                 env=card.env,
                 interpreter=interpreter_kind(bundle.record.interpreter),
                 uses=used_files(prefix, own),

@@ -19,6 +19,8 @@ from envc.model.kinds import InterpreterKind
 if TYPE_CHECKING:
     import subprocess
 
+    from envc.model.digest import Sha256
+
 T = TypeVar("T")
 
 CONDA: Final = "conda"  # the kind of interpreter whose environments conda activates
@@ -46,6 +48,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...]  # program and arguments
     prefix: Path  # of a ready environment
     cwd: Path  # the folder of the manifest, or of the bundled code
+    about: dict[str, str] = {}  # variables that name the step: the result of `step_variables`
     env: dict[str, str] = {}  # the variables of the step
     interpreter: InterpreterKind = "host"  # of the environment
     uses: tuple[Path, ...] = ()  # files that `system.locks.in_use` marks until the command ends
@@ -109,6 +112,11 @@ def command_of(text: str, *, shell: bool) -> tuple[str, ...]:
         raise UsageError(f"the command line {text!r}: {error}", error.suggestion) from None
 
 
+def step_variables(step: str, target: str, lock: Sha256) -> dict[str, str]:
+    """The variables that tell a command which step it is, on which target, and the digest of its lock."""
+    return {"ENVC_STEP": step, "ENVC_TARGET": target, "ENVC_LOCK": lock}
+
+
 def environment_variables(launch: Launch, environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of the child: those of the caller except LEAKS, overridden by those of the environment, then the
     step.
@@ -127,6 +135,7 @@ def environment_variables(launch: Launch, environ: Mapping[str, str]) -> dict[st
             folders.insert(0, str(launch.prefix))  # the folder of the environment's own interpreter
     path = environ.get("PATH") or os.defpath
     result.update(PATH=os.pathsep.join([*folders, path]), PYTHONNOUSERSITE="1")
+    result.update(launch.about)
     result.update(launch.env)
     return result
 
@@ -157,9 +166,16 @@ def _run(launch: Launch, environ: Mapping[str, str], *, replace: bool) -> int:
                 if hasattr(signal, name):
                     signal.signal(getattr(signal, name), signal.SIG_DFL)
             os.execve(program, command, variables)
-        return _run_child([program, *command[1:]], launch.cwd, variables)
+        return _run_child(_for_windows([program, *command[1:]]), launch.cwd, variables)
     except OSError as error:
         raise EnvcError(f"{launch.command[0]} cannot be started: {error.strerror}") from None
+
+
+def process_arguments(launch: Launch, environ: Mapping[str, str]) -> tuple[list[str] | str, dict[str, str]]:
+    """The arguments of a child that runs the command, and its variables. Raises CommandNotFound."""
+    variables = environment_variables(launch, environ)
+    program, command = _command(launch, variables)
+    return _for_windows([program, *command[1:]]), variables
 
 
 def _command(launch: Launch, variables: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
@@ -184,14 +200,14 @@ def _find_program(launch: Launch, variables: Mapping[str, str]) -> str:
     return str(Path(found).absolute())
 
 
-def _run_child(command: list[str], cwd: Path, variables: Mapping[str, str]) -> int:
+def _run_child(command: list[str] | str, cwd: Path, variables: Mapping[str, str]) -> int:
     """Start a child and wait for its end. SIGINT is not forwarded, because a terminal sends it to both processes."""
     import subprocess
 
     before = {signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None)}
     try:
         if os.name == "nt":
-            code = subprocess.Popen(_for_windows(command), cwd=cwd, env=variables).wait()  # without signals
+            code = subprocess.Popen(command, cwd=cwd, env=variables).wait()  # without signals
         else:
             code = _forwarding_signals(lambda: subprocess.Popen(command, cwd=cwd, env=variables), before)
     finally:
