@@ -53,7 +53,7 @@ def poison(workplace: Workplace, reach: Reach) -> RecordObject:
     if reach == "object":
         return evil
     objects = tuple(evil if each is item else each for each in record.objects)
-    forged: Record = msgspec.structs.replace(record, objects=objects, winners=winners(objects))
+    forged: Record = msgspec.structs.replace(record, objects=objects, winners=winners(objects, record.platform))
     digest = put_record(store, forged, replace=True)
     if reach == "pointer":
         put_pointer(store, key, msgspec.structs.replace(pointer, record=digest))

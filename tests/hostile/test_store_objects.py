@@ -176,7 +176,7 @@ def with_frame(number: int = 0, **changes: object) -> Change:
         (with_members(FILE, FILE), "occurs twice"),
         (with_members(FILE, Member("a/b", sha256=NOTHING)), "a folder of other members"),
         (with_members(LINK, Member("a/b", sha256=NOTHING)), "a folder of other members"),
-        (with_members(Member("A", sha256=NOTHING), FILE), "only in case"),
+        (with_members(Member("A", sha256=NOTHING), FILE), "does not contain the members"),
         (with_members(Member("../a", sha256=NOTHING)), "not a plain relative path"),
         (with_members(Member("/a", sha256=NOTHING)), "not a plain relative path"),
         (with_members(Member(".envc/record.json", sha256=NOTHING)), "reserved"),

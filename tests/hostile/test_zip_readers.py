@@ -137,7 +137,13 @@ REFUSED: dict[str, tuple[Callable[[], Archive], str]] = {
         lambda: wheel(odd(name=b"a.py"), odd(name=b"h.py", is_listed=False), odd()),
         "belong to no entry",
     ),
-    "a gap": (lambda: wheel(odd(after=bytes(7))), "belong to no entry"),
+    "a gap after a member whose size follows": (
+        lambda: wheel(odd(flags=zips.STREAMED, after=descriptor(odd()) + bytes(7))),
+        "belong to no entry",
+    ),
+    "a gap with a member": (lambda: wheel(odd(after=bytes(7) + hidden())), "belong to no entry"),
+    "a gap with the beginning of a member": (lambda: wheel(odd(after=bytes(7) + b"PK\3\4")), "belong to no entry"),
+    "a gap with an end": (lambda: wheel(odd(after=zips.END_MAGIC + bytes(18))), "belong to no entry"),
     "a long gap": (lambda: wheel(odd(after=bytes(90_000))), "belong to no entry"),
     "overlapping members": (lambda: wheel(odd(), odd(central={"offset": 0})), "overlap"),
     # contents
@@ -350,6 +356,10 @@ ACCEPTED: dict[str, Callable[[], Archive]] = {
     "a name twice with the same content": lambda: wheel(odd(), odd(name=b"a.py"), odd()),
     "flags about the effort of the compressor": lambda: wheel(odd(flags=6, local={"flags": 2})),
     "a nested archive": lambda: wheel(odd(name=b"inner.zip", content=_NESTED, method=0)),
+    "a gap": lambda: wheel(odd(after=bytes(7))),
+    "a gap of other bytes": lambda: wheel(odd(after=b"any other bytes, P and K" * 40)),
+    "a gap after a stored member": lambda: wheel(odd(method=0, after=bytes(4096))),
+    "a gap before the directory": lambda: wheel(odd(), before_directory=bytes(9)),
     "made on Windows": lambda: wheel(odd(central={"made_by": 20, "external": 0x20})),
 }
 

@@ -99,7 +99,7 @@ def record_of(objects: list[Encoded]) -> Record:
         python=python.key,
         interpreter="host",
         objects=parts,
-        winners=winners(parts),
+        winners=winners(parts, "linux-64"),
         made=(".envc/prefix.json", "bin/python", "pyvenv.cfg"),
         requirements={"glibc": "2.28"},
     )

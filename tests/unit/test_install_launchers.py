@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from shutil import which
 
 import pytest
 
@@ -37,15 +38,37 @@ anything = goes here
     with pytest.raises(ValueError, match="window"):
         parse_entry_points(text)
     assert parse_entry_points(text.replace("demo . gui", "demo.gui")) == (
-        EntryPoint("Zeta", "demo.cli", "main"),
-        EntryPoint("alpha.beta", "demo", "App.run"),
-        EntryPoint("window", "demo.gui", "show", "gui"),
+        (
+            EntryPoint("Zeta", "demo.cli", "main"),
+            EntryPoint("alpha.beta", "demo", "App.run"),
+            EntryPoint("window", "demo.gui", "show", "gui"),
+        ),
+        (),
     )
 
 
-def test_one_name_in_both_groups_is_refused() -> None:
-    with pytest.raises(ValueError, match="the entry point demo is declared twice"):
-        parse_entry_points("[console_scripts]\ndemo = a:b\n[gui_scripts]\ndemo = a:b\n")
+def test_of_one_name_in_both_groups_the_one_for_a_window_is_made() -> None:
+    made, left_out = parse_entry_points("[console_scripts]\ndemo = a:b\n[gui_scripts]\ndemo = a:c\n")
+    assert made == (EntryPoint("demo", "a", "c", "gui"),)
+    assert left_out == ("its script demo in console_scripts is not made, because gui_scripts has one, too",)
+
+
+def test_a_script_that_is_declared_twice_is_made_once() -> None:
+    text = "[console_scripts]\ndemo = a:b\ndemo = a:b\n[console_scripts]\nother = a:b\n"
+    assert parse_entry_points(text) == ((EntryPoint("demo", "a", "b"), EntryPoint("other", "a", "b")), ())
+
+
+@pytest.mark.parametrize("name", ["app:hi", "@hi", "hi.", ".apprc", "tool~", "-rf", "x;y", "x$(y)", "a b", "\u00e9"])
+def test_a_script_with_an_odd_name_is_made(name: str) -> None:
+    made, left_out = parse_entry_points(f"[console_scripts]\n{name} = a:b\n")
+    assert (made, left_out) == ((EntryPoint(name, "a", "b"),), ())
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", "../demo", "a\\b", "a\tb", "x" * 256])
+def test_a_script_whose_name_no_file_can_have_is_left_out(name: str) -> None:
+    made, (reason,) = parse_entry_points(f"[console_scripts]\n{name} = a:b\nother = a:b\n")
+    assert made == (EntryPoint("other", "a", "b"),)
+    assert reason.endswith("is not made, because no file can have this name")
 
 
 @pytest.mark.parametrize("text", ["no section = 1\n", "[console_scripts\n", "[console_scripts]\nnothing\n"])
@@ -79,8 +102,6 @@ def test_a_launcher_runs_from_any_folder(folder: str, tmp_path: Path) -> None:
 @posix
 @pytest.mark.parametrize("shell", ["sh", "dash", "bash", "busybox"])
 def test_a_launcher_runs_under_every_shell(shell: str, tmp_path: Path) -> None:
-    from shutil import which
-
     program = which(shell)
     if program is None:
         pytest.skip(f"{shell} is not on this machine")
@@ -118,8 +139,6 @@ def test_packages_with_scripts_called_like_programs_of_the_system_leave_launcher
     shell: str, tmp_path: Path
 ) -> None:
     """A launcher that asked PATH for `dirname` would find the launcher of that name, and start itself for ever."""
-    from shutil import which
-
     if shell and which(shell) is None:
         pytest.skip(f"{shell} is not on this machine")
     launcher = posix_launcher(EntryPoint("tool", "where", "main"))
@@ -181,26 +200,50 @@ def test_a_launcher_that_cannot_be_found_runs_nothing(tmp_path: Path) -> None:
 
 
 SCRIPTS = {
-    "plain": "import sys\nprint(__doc__)\nsys.exit(3)\n",
-    "docstring": '"""Usage: tool."""\nimport sys\nprint(__doc__.endswith("Usage: tool."))\nsys.exit(3)\n',
-    "raw docstring": "# licence\n\nr'Usage: tool.'\nimport sys\nprint(__doc__.endswith('Usage: tool.'))\nsys.exit(3)\n",
-    "future": '"""Doc."""\nfrom __future__ import annotations\nimport sys\nprint(True)\nsys.exit(3)\n',
-    "cookie": "# -*- coding: latin-1 -*-\nimport sys\nprint('\u00e9' == chr(233))\nsys.exit(3)\n",
-    "comments": "# one\n# two\nfrom __future__ import annotations\nimport sys\nprint(True)\nsys.exit(3)\n",
+    "plain": "import sys\nsys.exit(3)\n",
+    "no docstring": "import sys\nassert __doc__ is None\nsys.exit(3)\n",
+    "docstring": '"""Usage: tool."""\nimport sys\nassert __doc__ == "Usage: tool."\nsys.exit(3)\n',
+    "raw docstring": "# licence\n\nr'a\\b'\nimport sys\nassert __doc__ == 'a' + chr(92) + 'b'\nsys.exit(3)\n",
+    "docstring in parts": "'Usage: '\\\n\"tool.\"\nimport sys\nassert __doc__ == 'Usage: tool.'\nsys.exit(3)\n",
+    "words of a shell": '"""$(exit 5) `exit 6`\n"; exit 7\n"""\nimport sys\nassert len(__doc__) == 29\nsys.exit(3)\n',
+    "formatted string": "f'{1}'\nimport sys\nassert __doc__ is None\nsys.exit(3)\n",
+    "future": '"""Doc."""\nfrom __future__ import annotations\nimport sys\nassert __doc__ == "Doc."\nsys.exit(3)\n',
+    "cookie": "# -*- coding: latin-1 -*-\n'\u00e9'\nimport sys\nassert __doc__ == chr(233)\nsys.exit(3)\n",
+    "comments": "# one\n# two\nfrom __future__ import annotations\nimport sys\nsys.exit(3)\n",
+    "line ends of Windows": '"""Doc."""\r\nimport sys\r\nassert __doc__ == "Doc."\r\nsys.exit(3)\r\n',
+    "three quotes": '"""Doc."""\nimport sys\nassert __doc__ == \'Doc.\'\nsys.exit(3)\n',
 }
 
 
-@posix
-@pytest.mark.parametrize("kind", SCRIPTS)
-def test_a_script_keeps_its_meaning(kind: str, tmp_path: Path) -> None:
-    encoding = "latin-1" if kind == "cookie" else "utf-8"
-    made = posix_script(b"#!python -u\n" + SCRIPTS[kind].encode(encoding))
+def rewritten(script: bytes) -> bytes:
+    """Return the script as it is installed."""
+    made = posix_script(script)
     assert made is not None
+    begin, replaced = made
+    return begin + script[replaced:]
+
+
+@posix
+@pytest.mark.parametrize("shell", ["", "sh", "dash", "bash", "busybox", "zsh", "ksh", "mksh", "yash"])
+@pytest.mark.parametrize("kind", SCRIPTS)
+def test_a_script_keeps_its_meaning(kind: str, shell: str, tmp_path: Path) -> None:
+    """Also its docstring, which many scripts show as their help."""
+    if shell and which(shell) is None:
+        pytest.skip(f"{shell} is not on this machine")
+    encoding = "latin-1" if kind == "cookie" else "utf-8"
+    made = rewritten(b"#!python -u\n" + SCRIPTS[kind].encode(encoding))
     binaries = make_prefix(tmp_path / "a prefix", {"tool": made})
-    result = subprocess.run([binaries / "tool"], capture_output=True, text=True, check=False)
-    assert result.stderr == ""
-    assert result.returncode == 3
-    assert kind == "plain" or result.stdout == "True\n"
+    (binaries / "link").symlink_to("tool")
+    for name in ("tool", "link"):
+        command = [shell, "sh"] if shell == "busybox" else [shell] if shell else []
+        result = subprocess.run([*command, binaries / name], capture_output=True, text=True, check=False)
+        assert (result.returncode, result.stdout, result.stderr) == (3, "", "")
+
+
+@pytest.mark.parametrize("script", [b"#!python\nimport sys\nsys.exit(3)\n", b"#!python\n# coding: latin-1\nx = 1\n"])
+def test_a_script_that_cannot_see_a_docstring_is_installed_as_before(script: bytes) -> None:
+    """Locks record the contents of objects."""
+    assert b"'''exec' \"$(\nfile=$0\n" in rewritten(script)
 
 
 @pytest.mark.parametrize(
@@ -214,8 +257,7 @@ def test_other_scripts_are_left_alone(content: bytes) -> None:
     "content", [b"#!python", b"#!pythonw\nx = 1\n", b"#!python3\nprint 'two'\n", b"#!python\r\nx = (\n"]
 )
 def test_scripts_that_cannot_be_parsed_still_get_their_interpreter(content: bytes) -> None:
-    made = posix_script(content)
-    assert made is not None
+    made = rewritten(content)
     assert made.startswith(b"#!/bin/sh\n'''exec' ")
     assert made.endswith(content.partition(b"\n")[2])
 

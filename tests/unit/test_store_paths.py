@@ -6,7 +6,7 @@ import pytest
 
 from envc.model.record import Member
 from envc.shipping.format.errors import UnsafePath
-from envc.shipping.format.paths import check_layout, check_link, check_path, check_tree, rules
+from envc.shipping.format.paths import check_case, check_layout, check_link, check_path, check_tree, rules
 from envc.shipping.store.keys import check_key, escape, object_key, step_key
 from tests.support.stores import ARTIFACT
 
@@ -125,11 +125,24 @@ def test_a_link_cannot_be_used_as_a_folder() -> None:
         check_tree([Member("a", type="link", link="b"), *tree("a/b")], windows=False, fold_case=True)
 
 
-def test_folders_may_differ_in_case_and_conda_packages_in_anything() -> None:
+def test_folders_may_differ_in_case_and_files_where_linux_may_read_them() -> None:
     check_tree(tree("A/x", "a/y"), windows=False, fold_case=True)
-    check_tree(tree("terminfo/E/x", "terminfo/e/x"), **rules("any"))
-    with pytest.raises(UnsafePath):
-        check_tree(tree("terminfo/E/x", "terminfo/e/x"), **rules("py3.11-posix"))
+    twins = tree("terminfo/E/x", "terminfo/e/x")
+    for layout in ("any", "py3.11-posix", "pypy3.10-posix--lib-x"):
+        check_tree(twins, **rules(layout))
+    for layout in ("nt", "nt-own-arm64", "code", "environment"):
+        with pytest.raises(UnsafePath, match="only in case"):
+            check_tree(twins, **rules(layout))
+
+
+@pytest.mark.parametrize("paths", [("a/E", "a/e"), ("a/E", "a/e/x"), ("caf\u00e9", "cafe\u0301")])
+def test_wheels_for_systems_that_ignore_case_must_not_need_it(paths: tuple[str, ...]) -> None:
+    check_case(tree(*paths), "py3.11-posix", "linux")
+    check_case(tree(*paths), "any", "macos")
+    for family in ("macos", "windows"):
+        with pytest.raises(UnsafePath, match="only in case"):
+            check_case(tree(*paths), "py3.11-posix", family)
+    check_case(tree("A/x", "a/y"), "py3.11-posix", "macos")
 
 
 def test_layouts_choose_the_rules() -> None:

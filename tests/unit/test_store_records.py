@@ -53,7 +53,7 @@ def record_of(*objects: StoredObject, **changes: object) -> Record:
         python="cp311",
         interpreter="host",
         objects=parts,
-        winners=winners(parts),
+        winners=winners(parts, "linux-64"),
     )
     return msgspec.structs.replace(record, **changes)
 

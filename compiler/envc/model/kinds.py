@@ -21,6 +21,7 @@ DIRECT_SOURCES: frozenset[str] = frozenset({"url", "path", "git"})
 Prereleases = Literal["if-necessary", "never", "allow"]
 Resolution = Literal["highest", "lowest", "lowest-direct"]
 Alignment = Literal["newest", "strong", "off"]
+RecordPolicy = Literal["lenient", "strict"]
 ChannelPriority = Literal["strict", "flexible", "disabled"]
 Cutoff = datetime | timedelta  # a moment, or a span that counts back from now
 PackageCutoff = datetime | timedelta | Literal[False]  # False lifts the project's cut-off

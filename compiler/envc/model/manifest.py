@@ -14,6 +14,7 @@ from envc.model.kinds import (
     InterpreterKind,
     PackageCutoff,
     Prereleases,
+    RecordPolicy,
     Resolution,
     SourceKind,
 )
@@ -110,6 +111,7 @@ class ManifestPolicy(msgspec.Struct, frozen=True, kw_only=True):
     build: tuple[str, ...] = ()  # normalised names
     channel_priority: ChannelPriority = "strict"
     exclude_newer_package: dict[str, PackageCutoff] = {}
+    record: RecordPolicy = "lenient"  # which wheels `bundle` accepts; no lock depends on it
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

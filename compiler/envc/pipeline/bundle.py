@@ -93,7 +93,7 @@ def bundle(project: Project, request: BundleRequest, context: Context) -> Bundle
             packing,
             store,
             artifacts,
-            ledger=Ledger(context.cache / "derived"),
+            ledger=Ledger(context.cache / "derived", strict=manifest.policy.record == "strict"),
             progress=context.progress,
             relock=relock if request.record else None,
         )

@@ -220,7 +220,7 @@ def _find_ends(members: list[ZipMember], start: int) -> None:
     for member, end in zip(ordered, nexts, strict=True):
         name = member.name
         length = len(name) if name.isascii() else len(name.encode())
-        left = end - member.offset - least_header - length - member.packed  # for extra fields and a descriptor
+        left = end - member.offset - least_header - length - member.packed  # for extra fields, a descriptor and a gap
         if left < 0:
             raise ValueError("entries overlap, or lie outside of the archive")
         if left > _LONGEST_FIELD + (LONGEST_DESCRIPTOR if member.flags & zips.STREAMED else 0):

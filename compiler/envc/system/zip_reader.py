@@ -6,7 +6,8 @@ directory, and streaming readers the headers. So an archive is accepted only if
 
 * the end record is the last thing in it, its ZIP64 form stands directly before it, and both agree;
 * the directory ends where the end record begins, and lists as many entries as that states;
-* the members follow each other from the first byte up to the directory, without bytes between them;
+* the members follow each other from the first byte up to the directory. Bytes between them begin no member, and
+  follow one whose size is stated before it;
 * header, descriptor and directory agree about a member's name, flags, method, checksum and sizes;
 * a compressed content ends with the last of its bytes, and a stored one has the size that is stated;
 * no field states a second name, type, size or place.
@@ -96,7 +97,10 @@ def content_offset(member: ZipMember, read: Read) -> int:
         rest = read(after, min(LONGEST_DESCRIPTOR, member.end - after))
         after += _descriptor_length(member, rest, is_large=is_large)
     if after != member.end:
-        raise ValueError(f"bytes after {member.name!r} belong to no entry")
+        # Readers of streams look for the next signature, and others do not look here at all.
+        gap = read(after, member.end - after)
+        if is_streamed or b"PK" in gap:
+            raise ValueError(f"bytes after {member.name!r} belong to no entry")
     return start
 
 

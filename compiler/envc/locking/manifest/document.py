@@ -9,7 +9,15 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from envc.model.kinds import Alignment, ChannelPriority, InterpreterKind, Prereleases, Resolution, SourceKind
+from envc.model.kinds import (
+    Alignment,
+    ChannelPriority,
+    InterpreterKind,
+    Prereleases,
+    RecordPolicy,
+    Resolution,
+    SourceKind,
+)
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", forbid_unknown_fields=True, omit_defaults=True):
@@ -167,6 +175,10 @@ class PolicyTable(Shape, frozen=True, kw_only=True):
     build: Annotated[tuple[str, ...], Meta(description="Projects that may be built from source")] = ()
     channel_priority: ChannelPriority = "strict"
     exclude_newer_package: dict[str, PackageCutoff] = {}
+    record: Annotated[
+        RecordPolicy,
+        Meta(description="Whether wheels are bundled whose RECORD does not list each file with a digest"),
+    ] = "lenient"
 
 
 class ManifestDocument(Shape, frozen=True, kw_only=True):

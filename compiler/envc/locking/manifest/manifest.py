@@ -148,6 +148,7 @@ def _read_policy(report: Report, table: PolicyTable) -> ManifestPolicy:
         build=_read_projects(report, (*at, "build"), table.build),
         channel_priority=table.channel_priority,
         exclude_newer_package=cutoffs,
+        record=table.record,
     )
 
 

@@ -24,6 +24,7 @@ from envc.shipping.store.keys import object_key
 from envc.shipping.store.objects import StoredObject, get_object, verify_object
 from envc.shipping.unpack.conda import open_conda
 from envc.shipping.unpack.contents import Contents
+from envc.shipping.unpack.errors import FaultyRecord
 from envc.shipping.unpack.standalone import open_standalone
 from envc.shipping.unpack.wheel import Wheel, open_wheel
 
@@ -42,14 +43,17 @@ def derive(
     `uses` are the same artifact in the same layout, as environments use it. Of an object that is intact and has other
     contents, the caller warns (`warn_of_replaced`); a damaged one causes a warning here.
 
-    Raises BadArtifact, MetadataMismatch, StoreError, and DigestMismatch if the lock demands different content.
+    Raises BadArtifact (FaultyRecord if the ledger is strict), MetadataMismatch, StoreError, and DigestMismatch if the
+    lock demands different content.
     """
     member = uses[0].member
     with _open(path, member) as contents:
         if isinstance(contents, Wheel):
             for use in uses:
                 use.check(Stated.of(contents.metadata))
-        _warn_of_left_out(contents, progress)
+        if contents.record_faults and ledger.is_strict:
+            raise FaultyRecord(contents.file, contents.record_faults[0])
+        _warn(contents, progress)
         content = content_digest(contents.members)
         if member.content not in (None, content):
             raise DigestMismatch(
@@ -67,7 +71,7 @@ def derive(
             contents.check(_read_members(contents.entries, contents.members))
         if isinstance(contents, Wheel) and (own := metadata_member(contents.members, member)) is not None:
             ledger.put_stated(parse_sha256(own.sha256), Stated.of(contents.metadata))
-    ledger.put(member.layout, member.sha256, stored.index.bytes_digest)
+    ledger.put(member.layout, member.sha256, stored.index.bytes_digest, lax=bool(contents.record_faults))
     return stored
 
 
@@ -90,7 +94,15 @@ def _open(path: Path, member: EnvironmentMember) -> Iterator[Contents]:
         yield wheel
 
 
-def _warn_of_left_out(contents: Contents, progress: Progress) -> None:
+def _warn(contents: Contents, progress: Progress) -> None:
+    """Say where the object differs from what the artifact says, and what the artifact should say."""
+    for remark in contents.remarks:
+        progress.warn(f"{contents.file}: {remark}")
+    if contents.record_faults:
+        progress.warn(
+            f"{contents.file}: its RECORD {'; '.join(contents.record_faults)} (accepted, as the lock has the sha256 of "
+            'the whole file; `record = "strict"` in [policy] refuses it)'
+        )
     if contents.left_out:
         first, *others = contents.left_out
         more = f" and {len(others)} more" if others else ""

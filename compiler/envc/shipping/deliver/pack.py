@@ -20,7 +20,13 @@ from envc.model.environment import Environment, EnvironmentMember
 from envc.model.lock_lines import Extra
 from envc.model.progress import Progress
 from envc.model.record import ObjectIndex, Record, RecordObject, StepPointer
-from envc.shipping.deliver.path_conflicts import check_paths, check_portable, warn_of_contested_paths, warn_of_scripts
+from envc.shipping.deliver.path_conflicts import (
+    check_paths,
+    check_portable,
+    warn_of_contested_paths,
+    warn_of_folders,
+    warn_of_scripts,
+)
 from envc.shipping.deliver.reuse import Ledger, find_object, is_as_locked, is_trusted
 from envc.shipping.deliver.stated_metadata import Use, uses_of
 from envc.shipping.format.decode import read_member
@@ -136,7 +142,8 @@ def _point(
     codes = _codes(request)
     for step in request.steps:
         if step.code is not None:
-            check_portable(f"the code of {step.step}", codes[step.code][0].members, step.environment.target.facts)
+            index = codes[step.code][0]
+            check_portable(f"the code of {step.step}", index.members, step.environment.target.facts, index.layout)
     digest = sha256(lock)
     keys = [step_key(request.project, digest, step.step, step.target) for step in request.steps]
     with leased(store, [lock_key(digest), *(code_key(index.content) for index, _ in codes.values()), *keys]):
@@ -306,12 +313,13 @@ def _record(
         stored = objects[member.sha256, member.layout]
         items.append(RecordObject.of_member(member, stored.index, stored.size))
     items.sort(key=lambda item: (item.kind, item.name))
-    check_paths(items)
     platform = PLATFORMS[environment.target.platform]
+    check_paths(items, platform)
     for item in items:
-        check_portable(f"{item.name} {item.version}", item.index.members, platform)
-    winning = winners(items)
+        check_portable(f"{item.name} {item.version}", item.index.members, platform, item.index.layout)
+    winning = winners(items, platform.name)
     warn_of_contested_paths(items, winning, progress)
+    warn_of_folders(items, platform, progress)
     warn_of_scripts(items, platform, progress)
     record = Record(
         environment=environment.id,

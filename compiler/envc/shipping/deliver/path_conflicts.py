@@ -12,7 +12,7 @@ from envc.model.digest import Sha256
 from envc.model.progress import Progress
 from envc.model.record import Member, RecordObject
 from envc.shipping.format.errors import UnsafePath
-from envc.shipping.format.paths import check_names
+from envc.shipping.format.paths import check_case, check_names, fold, ignores_case
 from envc_solvers.target import Platform
 
 
@@ -32,24 +32,27 @@ class Unjoinable(EnvcError):
         return f"{self.owner} contains the file {self.path}, where {self.other} needs a folder for {self.below}"
 
 
-def check_paths(items: Sequence[RecordObject]) -> None:
+def check_paths(items: Sequence[RecordObject], platform: Platform) -> None:
     """Raise Unjoinable if an object contains a file where another object needs a folder.
 
     No machine could write such a tree. It is checked here, because hydrate may run on another machine much later.
     """
-    owners: dict[str, str] = {}
+    key = fold if ignores_case(platform.family) else str
+    owners: dict[str, tuple[str, str]] = {}  # by key: the name of the last object, and the path
     folders: dict[str, tuple[str, str]] = {}  # with the name of the first object and its first member below
     for item in items:
         for member in item.index.members:
-            owners[member.path] = item.name
-            folder = member.path.rpartition("/")[0]
+            path = key(member.path)
+            owners[path] = item.name, member.path
+            folder = path.rpartition("/")[0]
             while folder and folder not in folders:
                 folders[folder] = item.name, member.path
                 folder = folder.rpartition("/")[0]
     both = owners.keys() & folders.keys()
     if both:
-        path = min(both)
-        raise Unjoinable(path, owners[path], *folders[path])
+        first = min(both)
+        owner, path = owners[first]
+        raise Unjoinable(path, owner, *folders[first])
 
 
 class Unportable(EnvcError):
@@ -70,13 +73,15 @@ class Unportable(EnvcError):
         return {"owner": self.owner, "reason": self.reason, "target": self.target}
 
 
-def check_portable(owner: str, members: Iterable[Member], platform: Platform) -> None:
-    """Raise Unportable unless the names of members mean the same on a platform.
+def check_portable(owner: str, members: Iterable[Member], platform: Platform, layout: str) -> None:
+    """Raise Unportable unless the names of members of an object mean the same on a platform.
 
     It is checked here, because hydrate may run on another machine much later.
     """
+    tree = tuple(members)
     try:
-        check_names(members, platform.family)
+        check_names(tree, platform.family)
+        check_case(tree, layout, platform.family)
     except UnsafePath as error:
         raise Unportable(owner, str(error), platform.name) from None
 
@@ -87,11 +92,16 @@ def warn_of_contested_paths(items: Sequence[RecordObject], winning: Mapping[str,
     """
     names = {item.index.artifact: item.name for item in items}
     contested = [(item, member) for item in items for member in item.index.members if member.path in winning]
-    won = {member.path: member for item, member in contested if winning[member.path] == item.index.artifact}
+    won = {fold(member.path): member for item, member in contested if winning[member.path] == item.index.artifact}
+    won |= {member.path: member for item, member in contested if winning[member.path] == item.index.artifact}
     lost: dict[tuple[str, str], list[str]] = {}
     for item, member in contested:
-        path, winner = member.path, won[member.path]
-        if (winner.sha256, winner.mode, winner.link) != (member.sha256, member.mode, member.link):
+        path, artifact = member.path, item.index.artifact
+        if winning[path] == artifact:
+            continue
+        winner = won.get(path) or won[fold(path)]
+        is_other_name = winner.path != path  # a program may look for the other spelling
+        if is_other_name or (winner.sha256, winner.mode, winner.link) != (member.sha256, member.mode, member.link):
             lost.setdefault((item.name, names[winning[path]]), []).append(path)
     for (loser, best), paths in lost.items():
         if paths[1:]:
@@ -99,6 +109,29 @@ def warn_of_contested_paths(items: Sequence[RecordObject], winning: Mapping[str,
         else:
             what, used = paths[0], f"the one from {best} is used"
         progress.warn(f"{loser} and {best} both contain {what}; {used}")
+
+
+def warn_of_folders(items: Sequence[RecordObject], platform: Platform, progress: Progress) -> None:
+    """Warn about folders of two packages that are one folder on a platform that ignores case. Python finds a module
+    only under the spelling of the first.
+    """
+    if not ignores_case(platform.family):
+        return
+    found: dict[str, tuple[str, str]] = {}  # by folded path: path, and the name of its object
+    told: set[tuple[str, str]] = set()
+    for item in items:
+        folders = {member.path.rpartition("/")[0] for member in item.index.members}
+        for folder in sorted(folders):
+            parts = folder.split("/")
+            for end in range(1, len(parts) + 1):
+                path = "/".join(parts[:end])
+                other, owner = found.setdefault(fold(path), (path, item.name))
+                if other.rpartition("/")[2] == parts[end - 1] or (item.name, owner) in told or owner == item.name:
+                    continue
+                told.add((item.name, owner))
+                progress.warn(
+                    f"{owner} and {item.name} have the folders {other} and {path}, which are one on {platform.name}"
+                )
 
 
 def warn_of_scripts(items: Sequence[RecordObject], platform: Platform, progress: Progress) -> None:

@@ -32,28 +32,32 @@ _STATED = msgspec.json.Decoder(Stated)
 # Raise this when artifacts unpack to other contents than before. The objects that this machine made by the older rules
 # are then derived again and replaced, except those whose content a lock demands.
 _RULES = 2
+_LAX = f"{_RULES} lax"  # the same, of a wheel whose RECORD is not as it should be
 
 
 class Ledger:
     """The objects that this machine has made itself, or has compared completely with its own result.
 
     It stores their `bytes_digest` by artifact and layout, with the rules they were derived by, and what METADATA states
-    by its digest. A lost entry costs only time.
+    by its digest. A lost entry costs only time. A `strict` one does not know the objects of wheels whose RECORD is not
+    as it should be.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, strict: bool = False) -> None:
         self._folder = folder
+        self.is_strict = strict
 
     def get(self, layout: str, artifact: Sha256) -> Sha256 | None:
         """The `bytes_digest` of the object, if known."""
         try:
             made, _, rules = self._path(layout, artifact).read_text().partition(" ")
-            return parse_sha256(made) if rules == str(_RULES) else None
+            is_known = rules == str(_RULES) or (rules == _LAX and not self.is_strict)
+            return parse_sha256(made) if is_known else None
         except (OSError, ValueError):
             return None
 
-    def put(self, layout: str, artifact: Sha256, made: Sha256) -> None:
-        self._write(layout, artifact, f"{made} {_RULES}")
+    def put(self, layout: str, artifact: Sha256, made: Sha256, *, lax: bool = False) -> None:
+        self._write(layout, artifact, f"{made} {_LAX if lax else _RULES}")
 
     def mark_doubtful(self, layout: str, artifact: Sha256) -> None:
         """Mark an object as doubtful. The next `pack` derives it again, and replaces the object in the store unless all
@@ -112,6 +116,9 @@ def is_trusted(
     from its index. The ledger identifies exactly these frames, because hydrate compares contents only if a lock demands
     them.
     """
+    needs_proof = ledger.is_strict and member.kind == "pypi"  # that its RECORD was as it should be
+    if needs_proof and stored.index.bytes_digest != ledger.get(member.layout, member.sha256):
+        return False
     if member.content is None and not trust_store:
         # The ledger has no digest of a doubtful object.
         return not rederive and stored.index.bytes_digest == ledger.get(member.layout, member.sha256)

@@ -139,6 +139,29 @@ def check_names(members: Iterable[Member], family: Family) -> None:
                 check_link(member.path, member.link, windows=True)
 
 
+def ignores_case(family: Family) -> bool:
+    """Whether file systems of these systems usually take two names that differ only in case for one."""
+    return family != "linux"
+
+
+def check_case(members: Iterable[Member], layout: str, family: Family) -> None:
+    """Raise UnsafePath for two paths that are one on systems of that family, or of which one is below the other.
+
+    Conda's own packages (the layout ``any``) may have such paths, and conda installs the last of them.
+    """
+    if layout == "any" or not ignores_case(family):
+        return
+    tree = list(members)
+    folded = {fold(member.path): member.path for member in tree}
+    if len(folded) < len(tree):
+        path = next(member.path for member in tree if folded[fold(member.path)] != member.path)
+        raise UnsafePath(path, f"differs from {folded[fold(path)][:200]!r} only in case")
+    for key in folded:
+        while key := key.rpartition("/")[0]:
+            if key in folded:
+                raise UnsafePath(folded[key], "differs only in case from a folder of other members")
+
+
 def check_tree(members: Iterable[Member], *, windows: bool, fold_case: bool, reserved: bool = False) -> None:
     """Raise UnsafePath unless the members, in this order, form one tree that is safe to write.
 
@@ -178,12 +201,12 @@ def check_tree(members: Iterable[Member], *, windows: bool, fold_case: bool, res
 def rules(layout: str) -> dict[str, bool]:
     """The arguments of `check_tree` for a layout.
 
-    Windows layouts follow the rules for Windows names. Paths of conda packages (``any``) may differ only in case, as
-    terminfo's do; code that writes one to a case-insensitive disk must check again with `fold_case`.
+    Windows layouts follow the rules for Windows names. Paths of wheels for POSIX, and of conda packages (``any``), may
+    differ only in case, as terminfo's do. `check_case` and `record_rules.winners` decide what that means on a platform.
     """
     return {
         "windows": layout.startswith("nt"),
-        "fold_case": layout != "any",
+        "fold_case": layout != "any" and not layout.partition("--")[0].endswith("-posix"),
         "reserved": layout == ENVIRONMENT_LAYOUT,
     }
 

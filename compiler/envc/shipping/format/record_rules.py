@@ -12,7 +12,7 @@ from envc.model.environment import environment_id
 from envc.model.kinds import interpreter_kind
 from envc.model.record import RECORD_FORMAT, Record, RecordObject
 from envc.shipping.format.errors import CorruptBlob
-from envc.shipping.format.paths import check_layout, check_names, check_path
+from envc.shipping.format.paths import check_case, check_layout, check_names, check_path, fold, ignores_case
 from envc_solvers.target import PLATFORMS, parse_python_key
 
 _FLOOR = r"[0-9]{1,9}(?:\.[0-9]{1,9})*"
@@ -53,7 +53,7 @@ def _check_objects(record: Record) -> None:
 
 
 def _check_paths(record: Record) -> None:
-    if record.winners != winners(record.objects):
+    if record.winners != winners(record.objects, record.platform):
         raise ValueError("its winners are not those that follow from its objects and their order")
     for path in record.made:
         check_path(path)
@@ -66,6 +66,7 @@ def _check_names(record: Record) -> None:
     if platform is not None:  # otherwise its id is wrong, too
         for part in record.objects:
             check_names(part.index.members, platform.family)
+            check_case(part.index.members, part.index.layout, platform.family)
 
 
 def check_requirements(requirements: Mapping[str, str]) -> None:
@@ -75,10 +76,15 @@ def check_requirements(requirements: Mapping[str, str]) -> None:
             raise ValueError(f"it requires {name[:40]!r} {value[:40]!r}, which is not a version")
 
 
-def winners(objects: Sequence[RecordObject]) -> dict[str, Sha256]:
+def winners(objects: Sequence[RecordObject], platform: str) -> dict[str, Sha256]:
     """For each contested path, the artifact whose member is written, sorted by path. A contested path is one that
     several objects contain. The last of them in the order of the record wins, as if all were installed one by one.
+
+    Where file systems ignore case, so does this, and all spellings of a path are contested.
     """
+    facts = PLATFORMS.get(platform)
+    if facts is not None and ignores_case(facts.family):
+        return _winners_ignoring_case(objects)
     trees = [part.index.members for part in objects]
     if len(set(map(attrgetter("path"), chain.from_iterable(trees)))) == sum(map(len, trees)):
         return {}  # true for most environments; this check takes a third of the time
@@ -90,6 +96,21 @@ def winners(objects: Sequence[RecordObject]) -> dict[str, Sha256]:
             if holders.setdefault(member.path, artifact) != artifact:
                 contested[member.path] = artifact
     return dict(sorted(contested.items()))
+
+
+def _winners_ignoring_case(objects: Sequence[RecordObject]) -> dict[str, Sha256]:
+    holders: dict[str, Sha256] = {}
+    contested: dict[str, Sha256] = {}  # by folded path
+    for part in objects:
+        artifact = part.index.artifact
+        for member in part.index.members:
+            key = fold(member.path)
+            if holders.setdefault(key, artifact) != artifact:
+                contested[key] = artifact
+    if not contested:
+        return {}
+    spelt = {member.path for part in objects for member in part.index.members}
+    return {path: contested[key] for path in sorted(spelt) if (key := fold(path)) in contested}
 
 
 def _environment_id(record: Record) -> str:

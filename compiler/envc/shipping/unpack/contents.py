@@ -17,6 +17,8 @@ class Contents(msgspec.Struct, frozen=True):
     members: tuple[Member, ...]  # the same entries, with the digests that the artifact itself states
     promised: str  # where the artifact states the digests; used in errors
     left_out: tuple[str, ...] = ()  # paths in a prefix that only conda packages may write, sorted
+    remarks: tuple[str, ...] = ()  # what else differs from what the artifact says; they follow the name of the file
+    record_faults: tuple[str, ...] = ()  # where the RECORD of a wheel is not as it should be; they follow "its RECORD"
 
     def check(self, written: tuple[Member, ...]) -> None:
         """Raise BadArtifact unless the members that were written have the stated digests."""

@@ -28,5 +28,17 @@ class BadWheel(BadArtifact):
     """A wheel that violates the specification, or is unsafe to unpack."""
 
 
+class FaultyRecord(BadArtifact):
+    """A wheel whose RECORD does not describe it as it should, which the manifest forbids."""
+
+    hint = (
+        "choose another version of the package, report this to its authors, or remove `record` from [policy]: the lock "
+        "has the sha256 of the whole file"
+    )
+
+    def __init__(self, file: str, fault: str) -> None:
+        super().__init__(file, f'its RECORD {fault}, and [policy] has `record = "strict"`')
+
+
 class BadPackage(BadArtifact):
     """A conda package that violates the specification, or is unsafe to unpack."""

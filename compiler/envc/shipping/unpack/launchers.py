@@ -20,6 +20,8 @@ from typing import Literal
 
 import msgspec
 
+from envc.shipping.format.errors import UnsafePath
+from envc.shipping.format.paths import check_path
 from envc.shipping.unpack.layout import Machine
 from envc_solvers.malformed import FOREIGN, malformed, reason_of
 
@@ -37,11 +39,15 @@ while [ -h "$file" ]; do
 done
 [ -f "$file" ] && CDPATH= cd -P -- "${file%/*}/" && pwd -P
 """
+_ONE_LINE = re.sub(rb"(?<=\bdo|\bin|;;)\n *", b" ", OWN_FOLDER.strip())
+_ONE_LINE = re.sub(rb"\n *", b"; ", _ONE_LINE)
 # If the folder cannot be found, this runs /python, which does not exist, and not ./python.
 _EXEC = b"""'''exec' "$(\n""" + OWN_FOLDER + b""")"/python "$0" "$@"\n' '''"""
+# The same in a line that is a comment for Python, which takes a form feed for white space. Shells take it for a part of
+# a word, so they run the command `\f#/`. No file can have this name, since a path that ends in a slash is a folder.
+_COMMENT = b'\f#/ 2>/dev/null; exec "$(' + _ONE_LINE + b')"/python "$0" "$@"'
 _SHEBANG = b"#!/bin/sh\n"
 
-_NAME = re.compile(r"\w(?:[\w.+ -]*[\w+-])?")
 _REFERENCE = re.compile(r"(?P<module>[\w.]+)\s*:\s*(?P<attribute>[\w.]+)\s*(?:\[(?P<extras>[^\[\]]*)\])?")
 _INTERPRETER = re.compile(r"pythonw?[\d.]*t?(?:\.exe)?", re.IGNORECASE)
 _COOKIE = re.compile(rb"[ \t\f]*#.*?coding[:=][ \t]*[-\w.]+")  # PEP 263
@@ -67,27 +73,33 @@ class EntryPoint(msgspec.Struct, frozen=True, order=True):
     kind: EntryPointKind = "console"
 
 
-def parse_entry_points(text: str) -> tuple[EntryPoint, ...]:
-    """The entry points in ``entry_points.txt`` that need launchers, sorted by name (PyPA specification "Entry points").
+def parse_entry_points(text: str) -> tuple[tuple[EntryPoint, ...], tuple[str, ...]]:
+    """The entry points in ``entry_points.txt`` that need launchers, sorted by name (PyPA specification "Entry points"),
+    and the reasons why others get none.
 
-    Extras after a reference have no effect. Raises ValueError for a file that cannot be read, a name
-    that is not a plain file name, a reference that is not ``module:attribute``, and two entries of one name.
+    Extras after a reference have no effect. Of two entries of one name, the last one counts, and one for a window
+    before one for a console, as in pip and uv. Raises ValueError for a file that cannot be read, a name that would
+    replace the interpreter, and a reference that is not ``module:attribute``.
     """
-    reader = ConfigParser(delimiters=("=",), comment_prefixes=("#", ";"), interpolation=None, strict=True)
+    reader = ConfigParser(delimiters=("=",), comment_prefixes=("#", ";"), interpolation=None, strict=False)
     reader.optionxform = str  # type: ignore[assignment,method-assign]  # names keep their case
     try:
         reader.read_string(text)
     except malformed(*FOREIGN) as error:
         raise ValueError(f"entry_points.txt cannot be read: {reason_of(error)}") from None
     found: dict[str, EntryPoint] = {}
+    left_out: list[str] = []
     kinds: tuple[Literal["console", "gui"], ...] = ("console", "gui")
     for kind in kinds:
         section = f"{kind}_scripts"
         for name, reference in reader.items(section) if reader.has_section(section) else ():
+            if not is_file_name(name):
+                left_out.append(no_script(name))
+                continue
             if name in found:
-                raise ValueError(f"the entry point {name} is declared twice")
+                left_out.append(f"its script {name} in console_scripts is not made, because gui_scripts has one, too")
             found[name] = parse_entry_point(name, reference.strip(), kind)
-    return tuple(sorted(found.values()))
+    return tuple(sorted(found.values())), tuple(left_out)
 
 
 def parse_entry_point(name: str, reference: str, kind: Literal["console", "gui"]) -> EntryPoint:
@@ -101,9 +113,23 @@ def parse_entry_point(name: str, reference: str, kind: Literal["console", "gui"]
     return EntryPoint(name, match["module"], match["attribute"], kind)
 
 
+def no_script(name: str) -> str:
+    """Why a script is left out whose name no file can have."""
+    return f"its script {name[:80]!r} is not made, because no file can have this name"
+
+
+def is_file_name(name: str, *, windows: bool = False) -> bool:
+    """Whether a file in the folder of the scripts can have this name."""
+    try:
+        check_path(name, windows=windows)
+    except UnsafePath:
+        return False
+    return "/" not in name
+
+
 def check_script_name(name: str) -> None:
-    """Raise ValueError for a name that is not a plain file name, or that would replace the interpreter."""
-    if not _NAME.fullmatch(name):
+    """Raise ValueError for a name that no file can have, and for one that would replace the interpreter."""
+    if not is_file_name(name):
         raise ValueError(f"the script name {name[:80]!r} is not a plain file name")
     if is_interpreter(name):
         raise ValueError(f"a script must not be called {name}: it would replace the interpreter")
@@ -134,39 +160,35 @@ def windows_launcher(entry_point: EntryPoint, machine: Machine, to_python: str =
     return _program(entry_point.kind, machine) + f"#!<launcher_dir>\\{folder}{python}\n".encode() + archive.getvalue()
 
 
-def posix_script(content: bytes) -> bytes | None:
-    """A script that begins with ``#!python``, changed to find its interpreter. None for anything else (PEP 427).
+def posix_script(start: bytes) -> tuple[bytes, int] | None:
+    """What a script that begins with ``#!python`` has to begin with to find its interpreter, and how many of its first
+    bytes that replaces. None for anything else (PEP 427).
 
-    A coding cookie stays on one of the first two lines (PEP 263). A docstring is joined with the line of the shell, so
-    that it is still the first statement of the module, and ``from __future__`` may follow.
+    `start` is the beginning of the script, with its docstring. A coding cookie stays on one of the first two lines
+    (PEP 263). The docstring stays the first statement of the module, and ``from __future__`` may follow.
     """
-    first, _, rest = content.partition(b"\n")
-    if not first.startswith(b"#!python"):
+    if not start.startswith(b"#!python"):
         return None
-    cookie, newline, after = rest.partition(b"\n")
+    lines = io.BytesIO(start)
+    lines.readline()
+    replaced = lines.tell()
+    cookie = lines.readline()
+    head = _SHEBANG
     if _COOKIE.match(cookie):
-        head, body = _SHEBANG + cookie.rstrip(b"\r") + b"\n", after
-    else:
-        head, body = _SHEBANG, cookie + newline + after
-    line = _docstring_line(head + body)
-    if line is None:
-        return head + _EXEC + b"\n" + body
-    lines = io.BytesIO(head + body).readlines()
-    return b"".join(lines[:line]) + _EXEC + b" \\\n" + b"".join(lines[line:])
+        head, replaced = head + cookie.rstrip(b"\r\n") + b"\n", lines.tell()
+    # Objects of scripts that cannot see the difference keep their contents, because locks record them.
+    command = _COMMENT if _has_docstring(head + start[replaced:]) or b"__doc__" in start else _EXEC
+    return head + command + b"\n", replaced
 
 
-def _docstring_line(source: bytes) -> int | None:
-    """The number of lines before the docstring of a module, which are only comments. None without a docstring."""
+def _has_docstring(source: bytes) -> bool:
     try:
         for token in tokenize.tokenize(io.BytesIO(source).readline):
-            if token.type in (tokenize.ENCODING, tokenize.COMMENT, tokenize.NL):
-                continue
-            if token.type == tokenize.STRING and re.match(r"[rRuU]?['\"]", token.string):
-                return token.start[0] - 1
-            return None
+            if token.type not in (tokenize.ENCODING, tokenize.COMMENT, tokenize.NL):
+                return token.type == tokenize.STRING and re.match(r"[rRuU]?['\"]", token.string) is not None
     except malformed(*FOREIGN, tokenize.TokenError):
         pass  # invalid for this version of Python; the script may be for another one
-    return None
+    return False
 
 
 def _call(entry_point: EntryPoint) -> bytes:

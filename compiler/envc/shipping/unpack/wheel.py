@@ -1,18 +1,20 @@
 """Reads a wheel as the files of a layout (PyPA specification "Binary distribution format", PEP 427).
 
 All decisions are based on the archive's directory, RECORD and the small files of the dist-info folder. Contents are
-read once, while the object is written; `Wheel.check` then compares their digests with those in RECORD.
+read once, while the object is written; `Wheel.check` then compares their digests with those in RECORD. Files without a
+good digest in RECORD, and scripts that get another beginning, are read twice.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
@@ -26,7 +28,9 @@ from envc.shipping.unpack.contents import Contents
 from envc.shipping.unpack.errors import BadWheel
 from envc.shipping.unpack.launchers import (
     check_script_name,
+    is_file_name,
     is_interpreter,
+    no_script,
     parse_entry_points,
     posix_launcher,
     posix_script,
@@ -34,7 +38,7 @@ from envc.shipping.unpack.launchers import (
 )
 from envc.shipping.unpack.layout import Layout, parse_layout
 from envc.shipping.unpack.left_out import is_cached_bytecode, is_condas, source_of
-from envc.shipping.unpack.records import Row, parse_record, render_record
+from envc.shipping.unpack.records import WheelRecord, parse_record, render_record
 from envc.shipping.unpack.zips import Limits, open_zip
 from envc.system.zip_directory import ZipMember
 from envc.system.zip_reader import BadMember
@@ -42,7 +46,13 @@ from envc_solvers.errors import MetadataUnusable
 from envc_solvers.malformed import malformed, reason_of
 from envc_solvers.pypi.language.requirement import Metadata
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 INSTALLER = b"envc\n"  # content of the INSTALLER file (PEP 376)
+
+_CHUNK = 1 << 20  # bytes read at once
+_SCRIPT_START = 1 << 20  # bytes of a script in which its docstring ends
 
 _SIGNATURES = frozenset(("RECORD.jws", "RECORD.p7s"))  # of the RECORD, which is replaced; it need not list them
 _REPLACED = _SIGNATURES | {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}  # written by installers
@@ -81,23 +91,25 @@ class _Reader:
         self.file = file
         self.layout = layout
         self.limits = limits
-        self.archive, infos = open_zip(stream, limits)
+        self.archive, infos = open_zip(stream, limits, fold_case=False)
         self.infos = {info.name: info for info in infos}
         self.entries: dict[str, tuple[Entry, Member]] = {}  # by path
         self.sources: dict[str, str] = {}  # the path in the wheel of each entry that is copied from it
+        self.record = WheelRecord({}, ())
+        self.remarks: list[str] = []
 
     def read(self) -> Wheel:
         name, version = _parse_file_name(self.file)
         stem = self._find_dist_info(name, version)
         self._check_wheel_version(f"{stem}.dist-info/WHEEL")
-        rows = parse_record(self._text(f"{stem}.dist-info/RECORD"))
-        self._check_listed(rows, f"{stem}.dist-info")
+        self.record = parse_record(self._text(f"{stem}.dist-info/RECORD"))
+        self._check_sizes()
         metadata = parse_metadata(self.file, self._bytes(f"{stem}.dist-info/METADATA"))
         places = {path: place for path in self.infos if (place := self._place(path, stem)) is not None}
         left_out = self._left_out(places)
         for path, place in places.items():
             if path not in left_out:
-                self._add(place, self.infos[path], rows[path], is_script=path.startswith(f"{stem}.data/scripts/"))
+                self._add(place, self.infos[path], is_script=path.startswith(f"{stem}.data/scripts/"))
         self._add_launchers(f"{stem}.dist-info/entry_points.txt")
         folder = f"{self.layout.site}/{stem}.dist-info"
         self._add_generated(f"{folder}/INSTALLER", INSTALLER)
@@ -115,6 +127,8 @@ class _Reader:
             promised,
             "RECORD",
             tuple(sorted(place for place in left_out.values() if is_condas(place))),
+            tuple(self.remarks),
+            self.record.faults(self.infos, {f"{stem}.dist-info/{name}" for name in (*_SIGNATURES, "RECORD")}),
             metadata=metadata,
         )
 
@@ -142,20 +156,11 @@ class _Reader:
         if int(stated.partition(".")[0]) != 1:
             raise ValueError(f"it is of wheel format {stated}, and this envc reads 1.x")
 
-    def _check_listed(self, rows: dict[str, Row], dist_info: str) -> None:
-        """Check that RECORD lists every file with a digest, except itself, and nothing else."""
-        exempt = {f"{dist_info}/{name}" for name in (*_SIGNATURES, "RECORD")}
+    def _check_sizes(self) -> None:
         for path, info in self.infos.items():
-            row = rows.get(path)
-            if path in exempt:
-                continue
-            if row is None or not row.algorithm:
-                raise ValueError(f"{path} has no digest in RECORD" if row else f"{path} is not listed in RECORD")
-            if row.size not in (None, info.size):
-                raise ValueError(f"{path} has {info.size} bytes; RECORD says {row.size}")
-        missing = sorted(rows.keys() - self.infos.keys() - exempt)
-        if missing:
-            raise ValueError(f"RECORD lists {missing[0]!r}, which is not in the archive")
+            stated = self.record.row(path).size
+            if stated not in (None, info.size):
+                raise ValueError(f"{path} has {info.size} bytes; RECORD says {stated}")
 
     def _place(self, path: str, stem: str) -> str | None:
         """The path of a file relative to the prefix. None for files that envc rewrites."""
@@ -192,26 +197,53 @@ class _Reader:
             or (place.lower().endswith(".pyc") and source_of(place) in sources)
         }
 
-    def _add(self, place: str, info: ZipMember, row: Row, *, is_script: bool) -> None:
+    def _add(self, place: str, info: ZipMember, *, is_script: bool) -> None:
+        name = place.rpartition("/")[2]
+        if is_script and not is_file_name(name, windows=self.layout.windows is not None):
+            self.remarks.append(no_script(name))
+            return
         self._check_place(place)
-        if is_script and self.layout.windows is None and (made := posix_script(self._verified(info, row))) is not None:
-            self._add_generated(place, made, executable=True)
+        if is_script and self.layout.windows is None and self._add_python_script(place, info):
             return
         executable = is_script or info.is_executable
-        digest = row.digest.hex() if row.algorithm == "sha256" else sha256(self._verified(info, row))
-        member = Member(path=place, mode=0o755 if executable else 0o644, size=info.size, sha256=digest)
+        mode = 0o755 if executable else 0o644
+        member = Member(path=place, mode=mode, size=info.size, sha256=self._digest(info))
         content = partial(self.archive.open, info)
-        entry = Entry(path=place, content=content, size=info.size, executable=executable)
-        self.entries[place] = entry, member
+        self.entries[place] = Entry(path=place, content=content, size=info.size, executable=executable), member
         self.sources[place] = info.name
+
+    def _add_python_script(self, place: str, info: ZipMember) -> bool:
+        """Add a script that has to find its interpreter. Returns whether it is one."""
+        with io.BufferedReader(cast("io.RawIOBase", self.archive.open(info))) as content:
+            made = posix_script(content.read(_SCRIPT_START))
+        if made is None:
+            return False
+        begin, replaced = made
+        self._read_digest(info)  # of the script as it is in the wheel
+        script = partial(self._open_script, info, begin, replaced)
+        size = info.size - replaced + len(begin)
+        member = Member(path=place, mode=0o755, size=size, sha256=_sha256(script))
+        self.entries[place] = Entry(path=place, content=script, size=size, executable=True), member
+        return True
+
+    def _open_script(self, info: ZipMember, begin: bytes, replaced: int) -> BinaryIO:
+        """A script with another beginning in place of its first bytes."""
+        content = self.archive.open(info)
+        while replaced:
+            replaced -= len(content.read(replaced))
+        return cast("BinaryIO", io.BufferedReader(_Joined(begin, content)))
 
     def _add_launchers(self, path: str) -> None:
         """Add one launcher for each entry point. It replaces a script of that name, as in pip."""
         if path not in self.infos:
             return
-        for entry_point in parse_entry_points(self._text(path)):
+        entry_points, left_out = parse_entry_points(self._text(path))
+        self.remarks += left_out
+        for entry_point in entry_points:
             place = f"{self.layout.scripts}/{entry_point.name}"
-            if self.layout.windows is None:
+            if self.layout.windows is not None and not is_file_name(f"{entry_point.name}.exe", windows=True):
+                self.remarks.append(no_script(entry_point.name))
+            elif self.layout.windows is None:
                 self.entries.pop(place, None)
                 self._add_generated(place, posix_launcher(entry_point), executable=True)
             else:
@@ -236,12 +268,24 @@ class _Reader:
         if fold(folder) in interpreters and is_interpreter(fold(name)):
             raise ValueError(f"it would replace the environment's own {place}")
 
-    def _verified(self, info: ZipMember, row: Row) -> bytes:
-        """The content of a small file, checked against its digest in RECORD."""
-        content = self._bytes(info.name)
-        if hashlib.new(row.algorithm, content).digest() != row.digest:
+    def _digest(self, info: ZipMember) -> str:
+        """The sha256 of a file, from RECORD where that states it. What is written is compared with it."""
+        row = self.record.row(info.name)
+        return row.digest.hex() if row.algorithm == "sha256" else self._read_digest(info)
+
+    def _read_digest(self, info: ZipMember) -> str:
+        """The sha256 of a file, which is read and compared with its digest in RECORD."""
+        row = self.record.row(info.name)
+        own = hashlib.sha256()
+        stated = hashlib.new(row.algorithm, usedforsecurity=False) if row.algorithm else None
+        with self.archive.open(info) as content:
+            while chunk := content.read(_CHUNK):
+                own.update(chunk)
+                if stated is not None:
+                    stated.update(chunk)
+        if stated is not None and stated.digest() != row.digest:
             raise ValueError(f"{info.name} does not match its digest in RECORD")
-        return content
+        return own.hexdigest()
 
     def _bytes(self, path: str) -> bytes:
         info = self.infos.get(path)
@@ -256,6 +300,31 @@ class _Reader:
             return self._bytes(path).decode()
         except UnicodeDecodeError:
             raise ValueError(f"{path} is not UTF-8") from None
+
+
+class _Joined(io.RawIOBase):
+    """Bytes, followed by the rest of a stream."""
+
+    def __init__(self, begin: bytes, rest: BinaryIO) -> None:
+        self._begin, self._rest = begin, rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self._begin[: len(view)] or self._rest.read(len(view))
+        self._begin = self._begin[len(view) :]
+        view[: len(data)] = data
+        return len(data)
+
+
+def _sha256(opened: Callable[[], BinaryIO]) -> str:
+    digest = hashlib.sha256()
+    with opened() as content:
+        while chunk := content.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _parse_file_name(file: str) -> tuple[str, Version]:

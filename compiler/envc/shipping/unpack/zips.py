@@ -30,20 +30,21 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         return unpacked > self.unpacked or (unpacked > self.free and unpacked > self.ratio * size)
 
 
-def open_zip(stream: BinaryIO, limits: Limits) -> tuple[ZipArchive, tuple[ZipMember, ...]]:
+def open_zip(stream: BinaryIO, limits: Limits, *, fold_case: bool = True) -> tuple[ZipArchive, tuple[ZipMember, ...]]:
     """A checked archive, and its files in the order of the directory. Raises ValueError with the reason if rejected.
 
+    With `fold_case`, names may not differ only in what a file system may ignore. Without, the caller has to check them.
     Contents are checked when they are read. A caller that leaves some out must pass them to `ZipArchive.check`.
     """
     archive = ZipArchive(stream, most=limits.entries)
     unpacked = sum(member.size for member in archive.members)
     if limits.forbid(unpacked, archive.size):
         raise ValueError(f"it unpacks from {archive.size} to {unpacked} bytes")
-    found: dict[str, ZipMember] = {}  # by name, folded as by a file system that ignores case
+    found: dict[str, ZipMember] = {}  # by name
     for member in archive.members:
         path = member.name.removesuffix("/")
         check_path(path)
-        twin = found.setdefault(fold(path), member)
+        twin = found.setdefault(fold(path) if fold_case else path, member)
         if twin is not member and not _is_same(archive, twin, member):
             raise ValueError(f"{path!r} occurs twice, or differs from another entry only in case")
     _check_folders(found)
@@ -56,7 +57,9 @@ def _is_same(archive: ZipArchive, one: ZipMember, other: ZipMember) -> bool:
 
     Some writers of wheels list files twice.
     """
-    if (one.name, one.size, one.crc, one.attributes) != (other.name, other.size, other.crc, other.attributes):
+    if (one.name, one.size, one.crc) != (other.name, other.size, other.crc):
+        return False
+    if one.is_executable != other.is_executable:
         return False
     return _digest(archive, one) == _digest(archive, other)
 
