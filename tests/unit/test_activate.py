@@ -62,12 +62,13 @@ def test_scripts_are_sourced_in_order_before_the_command(with_bash: bool, tmp_pa
     put(folder / "ignored.bat", "exit 1\n")
     put(tmp_path / "more/tool", '#!/bin/sh\necho "$ORDER|$WHERE|$MINE|$*"\nexit 7\n', executable=True)
     path = os.environ["PATH"] if with_bash else "/nonexistent"
-    wrapped = activate.through_scripts(tmp_path, ("tool", "one two", "--", "$HOME"), {"MINE": "mine"}, path)
-    assert wrapped is not None
+    variables = environment_variables(launch(tmp_path, "tool", MINE="mine"), os.environ | {"PATH": path})
+    found = activate.through_scripts(tmp_path, ("tool", "one two", "--", "$HOME"), {"MINE": "mine"}, variables)
+    assert found is not None
+    wrapped, seen = found
     if not with_bash:
         assert wrapped[0] == "/bin/sh"
-    variables = environment_variables(launch(tmp_path, "tool", MINE="mine"), dict(os.environ))
-    done = subprocess.run(wrapped, env=variables, capture_output=True, text=True, check=False)
+    done = subprocess.run(wrapped, env=seen, capture_output=True, text=True, check=False)
     assert done.stdout == f"a b|{tmp_path}/share|mine|one two -- $HOME\n"
     assert (done.stderr, done.returncode) == ("loud\n", 7)
 
@@ -82,6 +83,16 @@ def test_a_step_runs_through_its_scripts(tmp_path: Path, capfd: pytest.CaptureFi
 
 @posix
 def test_without_scripts_no_shell_is_started(tmp_path: Path) -> None:
-    assert activate.through_scripts(tmp_path, ("tool",), {}, os.environ["PATH"]) is None
+    assert activate.through_scripts(tmp_path, ("tool",), {}, os.environ) is None
     put(tmp_path / "etc/conda/activate.d/tool.fish", "")
-    assert activate.through_scripts(tmp_path, ("tool",), {}, os.environ["PATH"]) is None
+    assert activate.through_scripts(tmp_path, ("tool",), {}, os.environ) is None
+
+
+@posix
+def test_a_program_with_an_equals_sign_is_not_taken_for_a_variable(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path / "etc/conda/activate.d/tool.sh", "")
+    put(tmp_path / "bin/a=b", "#!/bin/sh\necho started $MINE\n", executable=True)
+    assert run(launch(tmp_path, "a=b", MINE="mine"), dict(os.environ), replace=False) == 0
+    assert capfd.readouterr().out == "started mine\n"

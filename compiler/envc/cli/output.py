@@ -62,8 +62,10 @@ def say(line: str) -> None:
 
 
 def say_path(path: Path) -> None:
-    """Write a path to standard output as it is, for programs that read it. Raises OutputFailed."""
-    _write(f"{path}\n")
+    """Write a path to standard output: as it is for programs that read it, and with hidden characters escaped for a
+    terminal. Raises OutputFailed.
+    """
+    _write(f"{plain(str(path)) if sys.stdout.isatty() else path}\n")
 
 
 def print_json(value: object) -> None:

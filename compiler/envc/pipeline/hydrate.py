@@ -32,6 +32,7 @@ def hydrate(project: Project, request: HydrateRequest, context: Context) -> tupl
     NotBundled, CorruptBlob, and the errors of `shipping.deliver.hydrate`.
     """
     from envc.shipping.deliver.hydrate import hydrate as fill
+    from envc.shipping.prefix.places import check_place
 
     is_named = request.target is not None
     step_target = step_target_for(project, request.step, request.target, foreign=is_named)
@@ -40,6 +41,8 @@ def hydrate(project: Project, request: HydrateRequest, context: Context) -> tupl
         raise UsageError(
             f"an environment for {step_target.target.name} cannot run here", "name a folder to unpack it: --prefix"
         )
+    if interpreter is not None:
+        check_place(context.cwd / request.prefix if request.prefix else context.cache, step_target.interpreter)
     located = locate(project, step_target, request.selection, context)
     with corrupt_objects_forgotten(context):
         if request.prefix is None and interpreter is not None:

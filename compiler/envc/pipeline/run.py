@@ -34,12 +34,14 @@ def run(project: Project, request: RunRequest, context: Context) -> int:
     """
     from envc.shipping.deliver.run import retried
     from envc.shipping.deliver.run import run as launch
+    from envc.shipping.prefix.places import check_place
 
     step = request.step
     command = request.command or own_command(project, step)
     step_target = step_target_for(project, step, request.target)
     if not command:
         raise UsageError(f"step {step} has no `run`", f"name a command: `envc run {step} -- python …`")
+    check_place(context.cache, step_target.interpreter)
     project = locked(project, context)
     interpreter = interpreter_for(step_target, context)
     return retried(

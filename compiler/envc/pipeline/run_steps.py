@@ -33,6 +33,7 @@ def run_steps(project: Project, request: RunStepsRequest, context: Context) -> i
     from envc.shipping.deliver.run import retried
     from envc.shipping.deliver.run_steps import Ended
     from envc.shipping.deliver.run_steps import run_steps as run
+    from envc.shipping.prefix.places import check_place
 
     last = request.last
     steps = needed(project, last.step) if last.step else tuple(project.manifest.steps)
@@ -45,7 +46,7 @@ def run_steps(project: Project, request: RunStepsRequest, context: Context) -> i
     # Everything that can be refused is refused before the first environment is made.
     requests = [_request_for(project, step, last) for step in steps]
     for each in requests:
-        step_target_for(project, each.step, each.target)
+        check_place(context.cache, step_target_for(project, each.step, each.target).interpreter)
     project = locked(project, context)
 
     def report(finished: Finished) -> None:

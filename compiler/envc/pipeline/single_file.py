@@ -98,8 +98,10 @@ def hydrate(
     A bundle for another platform is unpacked without an interpreter, and only into a `prefix`. The lock of `project`,
     if given, must name the contents of the bundle.
     """
+    from envc.model.kinds import interpreter_kind
     from envc.shipping.deliver.hydrate import StoredEnvironment
     from envc.shipping.deliver.hydrate import hydrate as fill
+    from envc.shipping.prefix.places import check_place
 
     bundle = open_bundle(context.cwd / file)
     environment = _locked_environment(bundle, project)
@@ -110,6 +112,8 @@ def hydrate(
             f"an environment for {record.platform} cannot run here", "name a folder to unpack it: --prefix"
         )
     interpreter = None if is_foreign else _interpreter(bundle, context)
+    if interpreter is not None:
+        check_place(context.cwd / prefix if prefix else context.cache, interpreter_kind(record.interpreter))
     if prefix is None and interpreter is not None:
         return _ready(bundle, environment, interpreter, context)
     prefix = context.cwd / (prefix or "")
@@ -135,6 +139,7 @@ def run(file: Path, command: tuple[str, ...], project: Project | None, context: 
     from envc.shipping.deliver.hydrate import ready_own_files, used_files
     from envc.shipping.deliver.run import Launch, command_of, retried, step_variables
     from envc.shipping.deliver.run import run as launch
+    from envc.shipping.prefix.places import check_place
 
     bundle = open_bundle(context.cwd / file)
     card = bundle.card
@@ -142,6 +147,7 @@ def run(file: Path, command: tuple[str, ...], project: Project | None, context: 
     if not command:
         raise UsageError(f"step {card.step} has no `run`", f"name a command: `envc run {file} -- python …`")
     environment, interpreter = _locked_environment(bundle, project), _interpreter(bundle, context)
+    check_place(context.cache, interpreter_kind(bundle.record.interpreter))
 
     def start() -> int:
         prefix, _ = _ready(bundle, environment, interpreter, context)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from envc.errors import EnvcError, Unwritable
@@ -36,6 +37,19 @@ class PrefixOccupied(EnvcError):
         return f"{self.prefix} exists, and envc did not make it"
 
 
+class FolderInUse(EnvcError):
+    """A folder of the cache that has to be made again, while a step may be running from it."""
+
+    hint = "run the same command again when that step has ended, or set ENVC_CACHE_DIR to another folder"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.folder = folder
+
+    def __str__(self) -> str:
+        return f"{self.folder} is not as envc made it, and is not replaced, because a step is using it"
+
+
 def publish_folder(
     place: Path,
     *,
@@ -43,12 +57,14 @@ def publish_folder(
     is_ours: Callable[[], bool],
     is_made: Callable[[], bool],
     populate: Callable[[Path], None],
+    used: str | None = None,
 ) -> bool:
     """Create the folder `place` with the contents that `populate` writes.
 
     Returns False if `is_made` holds once the lock is acquired. The lock is a file in the folder `locks`. A folder that
-    `is_ours` is replaced, and an empty one is used; anything else raises PrefixOccupied. Raises whatever `populate`
-    raises, and Unwritable for OSErrors.
+    `is_ours` is replaced, and an empty one is used; anything else raises PrefixOccupied. With `used`, a folder in which
+    another process has marked that file by `locks.in_use` raises FolderInUse. Raises whatever `populate` raises, and
+    Unwritable for OSErrors.
     """
     with cache_lock(_lock_of(place, locks)):
         try:
@@ -56,12 +72,15 @@ def publish_folder(
             if is_made():
                 return False
             replaced = _is_occupied(place, is_ours)
+            if replaced:
+                with _unused(place, used):
+                    pass  # checked before the work as well
             place.parent.mkdir(parents=True, exist_ok=True)
             draft = _sibling(place)
             try:
                 draft.mkdir()
                 populate(draft)
-                _swap(draft, place, replaced=replaced)
+                _swap(draft, place, replaced=replaced, used=used)
             finally:
                 if draft.exists():
                     _remove(draft)
@@ -108,15 +127,29 @@ def _is_occupied(place: Path, is_ours: Callable[[], bool]) -> bool:
     return True
 
 
-def _swap(draft: Path, place: Path, *, replaced: bool) -> None:
+@contextmanager
+def _unused(place: Path, used: str | None) -> Iterator[None]:
+    """Keep other processes from marking the file `used` while the body runs. Raises FolderInUse if one has."""
+    if used is None:
+        yield
+        return
+    with no_user(place / used) as is_unused:
+        if not is_unused:
+            raise FolderInUse(place)
+        yield
+
+
+def _swap(draft: Path, place: Path, *, replaced: bool, used: str | None) -> None:
     """Publish a draft. The replaced folder, if any, is left under the name of the draft, or removed."""
     if not replaced:
         draft.rename(place)
-    elif not exchange(draft, place):
-        old = place.with_name(folder_draft(place.name, replaced=True))
-        place.rename(old)
-        draft.rename(place)
-        _remove(old)
+        return
+    with _unused(place, used):
+        if not exchange(draft, place):
+            old = place.with_name(folder_draft(place.name, replaced=True))
+            place.rename(old)
+            draft.rename(place)
+            _remove(old)
 
 
 def _sibling(place: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -140,8 +141,9 @@ class Backend:
     def _variables(self, prefix: Path) -> dict[str, str]:
         kept = {key: self._environ[key] for key in _PASSED if key in self._environ}
         path = f"{_python(prefix).parent}{os.pathsep}{kept.get('PATH') or os.defpath}"
-        if os.name == "posix":
-            # The folder differs from build to build, and compilers write it into debug information.
+        # The folder differs from build to build, and compilers write it into debug information. Build backends split
+        # these flags at blanks, so they cannot name a folder with one.
+        if os.name == "posix" and not re.search(r"\s", str(self._project)):
             prefix_map = f"-fdebug-prefix-map={self._project}=."
             kept |= {flags: f"{kept.get(flags, '')} {prefix_map}".strip() for flags in ("CFLAGS", "CXXFLAGS")}
         return kept | {

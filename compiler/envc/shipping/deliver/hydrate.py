@@ -25,7 +25,8 @@ from envc.model.record import RECORD_PATH, ObjectIndex, Record, StepPointer, byt
 from envc.shipping.format.documents import canonical_json
 from envc.shipping.format.errors import CorruptBlob
 from envc.shipping.machine.floors import check_floors, check_platform, machine_of
-from envc.shipping.machine.interpreter import HostPython, Interpreter
+from envc.shipping.machine.interpreter import HOST, HostPython, Interpreter
+from envc.shipping.prefix.places import check_place, plain_place
 from envc.shipping.prefix.venv import STATE, make_prefix
 from envc.shipping.store.blobs import Blobs, Ranges
 from envc.system.beneath import Beneath
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 RECORD = RECORD_PATH
 PREFIX = STATE
+_ENVIRONMENTS = "envs"  # the folder of the cache with the environments of `ready_environment`
 _OF_CHECKOUTS = (".git", ".hg", ".jj", ".svn")  # folders or files of version control
 
 
@@ -142,13 +144,13 @@ def hydrate(
     loading = loading or Loading()
     store, record, own = stored.store, stored.record, stored.own_files
     if interpreter is not None:
+        check_place(prefix, HOST if isinstance(interpreter, HostPython) else interpreter.kind)
         machine = machine_of(interpreter)
         check_platform(record.platform, machine)
         if not loading.force:
             check_floors(record.requirements, machine)
     bytecode = loading.bytecode and interpreter is not None
-    # Files may contain the path of the prefix. In `a/../b`, it must not depend on the folder `a`.
-    prefix = prefix.resolve() if ".." in prefix.parts else prefix.absolute()
+    prefix = plain_place(prefix)
     text = stored.json
     state = _state(
         sha256(text),
@@ -205,6 +207,7 @@ def hydrate(
         is_ours=lambda: _is_ours(prefix),
         is_made=lambda: _is_made(prefix, state, cache),
         populate=populate,
+        used=PREFIX if prefix.parent == cache / _ENVIRONMENTS else None,
     )
 
 
@@ -253,8 +256,13 @@ def _ready_place(
 ) -> Path:
     # Short, because conda packages can hold a prefix of at most 255 characters, and the kernel reads even less of the
     # first line of a script. 96 bits are enough against collisions.
-    name = sha256(msgspec.json.encode([environment, record, interpreter.digest, demanded]))[:24]
-    return cache / "envs" / name
+    key = [environment, record, interpreter.digest, demanded]
+    if not isinstance(interpreter, HostPython) and interpreter.names_prefix:
+        # One cache may have several paths: mount points of several machines, or links to it. An environment whose files
+        # contain one of them serves no other, and a step may be running from it.
+        key.append(os.fsencode(cache).hex())
+    name = sha256(msgspec.json.encode(key))[:24]
+    return cache / _ENVIRONMENTS / name
 
 
 def ready_code(store: Blobs, pointer: StepPointer, *, cache: Path, progress: Progress) -> Path | None:

@@ -154,7 +154,7 @@ def run(launch: Launch, environ: Mapping[str, str], *, replace: bool = True) -> 
 
 def _run(launch: Launch, environ: Mapping[str, str], *, replace: bool) -> int:
     variables = environment_variables(launch, environ)
-    program, command = _command(launch, variables)
+    program, command, variables = _command(launch, variables)
     # Earlier output must not appear after the output of the command.
     sys.stdout.flush()
     sys.stderr.flush()
@@ -174,19 +174,20 @@ def _run(launch: Launch, environ: Mapping[str, str], *, replace: bool) -> int:
 def process_arguments(launch: Launch, environ: Mapping[str, str]) -> tuple[list[str] | str, dict[str, str]]:
     """The arguments of a child that runs the command, and its variables. Raises CommandNotFound."""
     variables = environment_variables(launch, environ)
-    program, command = _command(launch, variables)
+    program, command, variables = _command(launch, variables)
     return _for_windows([program, *command[1:]]), variables
 
 
-def _command(launch: Launch, variables: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
-    """The program to start, and its argument vector."""
+def _command(launch: Launch, variables: dict[str, str]) -> tuple[str, tuple[str, ...], dict[str, str]]:
+    """The program to start, its argument vector, and its variables."""
     if launch.interpreter == CONDA:
         from envc.shipping.prefix.activate import through_scripts
 
-        wrapped = through_scripts(launch.prefix, launch.command, launch.env, variables["PATH"])
+        wrapped = through_scripts(launch.prefix, launch.command, launch.env, variables)
         if wrapped is not None:
-            return wrapped[0], wrapped
-    return _find_program(launch, variables), launch.command
+            command, seen = wrapped
+            return command[0], command, seen
+    return _find_program(launch, variables), launch.command, variables
 
 
 def _find_program(launch: Launch, variables: Mapping[str, str]) -> str:

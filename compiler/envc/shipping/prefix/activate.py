@@ -28,6 +28,16 @@ shift
 unset -f __envc_source
 exec "$@"
 """
+# Variables that change how a shell itself works: which files it reads first, its options, where it looks for folders
+# and files, and what it prints. Sources: "Bash Variables" and "POSIX Mode" in the manual of bash; sh(1) of POSIX.
+_OF_SHELLS = frozenset(
+    {
+        "BASHOPTS", "BASH_ARGV0", "BASH_COMPAT", "BASH_ENV", "BASH_LOADABLES_PATH", "BASH_XTRACEFD", "CDPATH", "ENV",
+        "EXECIGNORE", "FUNCNEST", "GLOBIGNORE", "GLOBSORT", "IFS", "POSIXLY_CORRECT", "POSIX_PEDANTIC", "PS4",
+        "SHELLOPTS",
+    }
+)  # fmt: skip
+_FUNCTION = "BASH_FUNC_"  # how the names of variables with exported functions of bash begin
 
 
 def folders(prefix: Path, *, windows: bool = os.name == "nt") -> list[str]:
@@ -52,18 +62,26 @@ def variables(prefix: Path) -> dict[str, str]:
     return found
 
 
-def through_scripts(prefix: Path, command: Sequence[str], env: Mapping[str, str], path: str) -> tuple[str, ...] | None:
-    """A command that first sources the activation scripts of packages. None if there are no scripts.
+def through_scripts(
+    prefix: Path, command: Sequence[str], env: Mapping[str, str], variables: Mapping[str, str]
+) -> tuple[tuple[str, ...], dict[str, str]] | None:
+    """A command that first sources the activation scripts of packages, and its variables. None without scripts.
 
-    The variables in `env` take precedence over those that scripts set. The shell is bash if it is on `path`, as in
-    `conda run`, since many scripts require it.
+    `variables` are those of the step. The ones among them that change how shells work are hidden from this shell, so
+    that scripts run alike for every caller; the step gets them back. The variables in `env` take precedence over those
+    that scripts set. The shell is bash if it is on PATH, as in `conda run`, since many scripts require it.
     """
     scripts = [str(script) for script in _sorted(prefix / _SCRIPTS, ".sh")] if os.name == "posix" else []
     if not scripts:
         return None
-    shell = shutil.which("bash", path=path) or "/bin/sh"
-    last = ("/usr/bin/env", *(f"{key}={value}" for key, value in env.items())) if env else ()
-    return (shell, "-c", _SOURCE, shell, *scripts, "--", *last, *command)
+    shell = shutil.which("bash", path=variables["PATH"]) or "/bin/sh"
+    hidden = {key: value for key, value in variables.items() if key in _OF_SHELLS or key.startswith(_FUNCTION)}
+    last = [f"{key}={value}" for key, value in (hidden | dict(env)).items()]
+    if last:
+        # A program whose name contains "=" would be taken for a variable.
+        last = ["/usr/bin/env", *last, *(["/bin/sh", "-c", 'exec "$@"', "sh"] if "=" in command[0] else [])]
+    seen = {key: value for key, value in variables.items() if key not in hidden}
+    return (shell, "-c", _SOURCE, shell, *scripts, "--", *last, *command), seen
 
 
 def is_activation(path: str, suffix: str) -> bool:

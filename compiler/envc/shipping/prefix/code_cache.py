@@ -54,7 +54,9 @@ def _unpack(
     def is_made() -> bool:
         return _is_whole(folder, content)
 
-    publish_folder(folder, locks=cache / "locks", is_ours=lambda: True, is_made=is_made, populate=populate)
+    publish_folder(
+        folder, locks=cache / "locks", is_ours=lambda: True, is_made=is_made, populate=populate, used=MEMBERS
+    )
 
 
 def _is_whole(folder: Path, content: Sha256) -> bool:
