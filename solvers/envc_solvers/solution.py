@@ -29,6 +29,7 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True):
     license: str = ""
     yanked: str | None = None  # the reason if the file is yanked, "" without a reason; None if it is not (PEP 592)
     extras: tuple[str, ...] = ()  # the extras requested in this solution, sorted
+    requires_python: tuple[str, ...] = ()  # Requires-Python as the index and the metadata state it, without duplicates
     requires: tuple[Requirement, ...] = ()  # every requirement that a PyPI artifact states, including those of extras
     specs: tuple[str, ...] = ()  # the MatchSpecs of a conda record's ``depends``, as it writes them
     provides: tuple[str, ...] = ()  # PyPI projects that a conda package stands for, in a mixed problem; sorted
@@ -41,3 +42,5 @@ class Solution(msgspec.Struct, frozen=True, kw_only=True):
     pins: tuple[Pin, ...]
     roots: tuple[str, ...]  # names in the problem's own requirements that apply on this target, sorted
     warnings: tuple[str, ...] = ()
+    # The oldest patch release of Python that the PyPI packages hold for (see `pypi.patch_releases`).
+    patch: int = 0

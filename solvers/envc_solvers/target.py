@@ -117,6 +117,10 @@ class Python(msgspec.Struct, frozen=True, kw_only=True):
     minor: tuple[int, int]  # (3, 12)
     patch: int | None = None
     free_threaded: bool = False
+    # Without `patch`: the patch release that markers and Requires-Python are evaluated for. In an environment it is the
+    # oldest one with the same answers, and older interpreters do not serve.
+    release: int = 0
+    limits: str = ""  # without `patch`: the clauses of a range that exclude patch releases of the minor: ">=3.12.3"
 
     @property
     def key(self) -> str:
@@ -126,16 +130,33 @@ class Python(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def pypy_abi(self) -> str:
         """The ABI in the wheel tags of PyPy: every Python from 3.6 on had that of 7.3 until PyPy 8."""
-        return "pp80" if (*self.minor, self.patch or 0) >= _PYPY_8 else "pp73"
+        return "pp80" if (*self.minor, self.answered_for) >= _PYPY_8 else "pp73"
+
+    @property
+    def answered_for(self) -> int:
+        """The patch release that markers and Requires-Python are evaluated for."""
+        return self.release if self.patch is None else self.patch
+
+    def serves_on(self, patch: int) -> bool:
+        """Whether environments for this Python run on that patch release of its minor version."""
+        if self.patch is not None:
+            return patch == self.patch
+        if patch < self.release or not self.limits:
+            return patch >= self.release
+        from envc_solvers.pypi.language.specifier import allows  # late: few manifests limit patch releases
+
+        return allows(self.limits, f"{self.minor[0]}.{self.minor[1]}.{patch}")
 
     @property
     def full_version(self) -> str:
-        """The version for markers and Requires-Python: the lowest patch release unless one is named."""
-        return f"{self.minor[0]}.{self.minor[1]}.{self.patch or 0}"
+        """The version for markers and Requires-Python."""
+        return f"{self.minor[0]}.{self.minor[1]}.{self.answered_for}"
 
     @property
     def text(self) -> str:
-        """As written in the manifest: ``3.12``, ``3.12.7``, ``3.13t``, ``pypy3.10``."""
+        """As a manifest may write it: ``3.12``, ``3.12.7``, ``3.13t``, ``pypy3.10``, ``==3.12.*,>=3.12.3``."""
+        if self.limits and self.patch is None:
+            return f"=={self.minor[0]}.{self.minor[1]}.*,{self.limits}"
         prefix = "pypy" if self.implementation == "pypy" else ""
         patch = "" if self.patch is None else f".{self.patch}"
         return f"{prefix}{self.minor[0]}.{self.minor[1]}{patch}{'t' if self.free_threaded else ''}"

@@ -117,11 +117,16 @@ def test_additions_for_a_target_apply_only_there() -> None:
         ("==3.12.7", "3.12.7"),
         ("==3.12.0", "3.12.0"),
         (">=3.11,<3.13", "3.12"),
-        (">=3.11.4,<3.12", "3.11.4"),
+        (">=3.11.4,<3.12", "==3.11.*,>=3.11.4"),
+        ("==3.11.*,>=3.11.4", "==3.11.*,>=3.11.4"),
+        (">=3.9,<=3.12", "3.12"),
+        (">=3.9,<3.13,!=3.12.1", "==3.12.*,!=3.12.1"),
+        ("~=3.12.3", "==3.12.*,~=3.12.3"),
+        (">=3.11.4,<3.13", "3.12"),
         (">=3.9,!=3.15.*", "3.14"),
     ],
 )
-def test_a_range_picks_the_newest_minor_at_its_lowest_patch(specifier: str, text: str) -> None:
+def test_a_range_picks_the_newest_minor_with_its_limits(specifier: str, text: str) -> None:
     assert choose_python(PythonRequest(text=specifier, specifier=specifier)).text == text
 
 

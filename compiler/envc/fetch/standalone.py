@@ -217,7 +217,7 @@ class _Offer(msgspec.Struct, frozen=True):
             self.python.implementation == python.implementation
             and self.minor == python.minor
             and self.free_threaded == python.free_threaded
-            and python.patch in (None, self.python.patch)
+            and python.serves_on(self.python.patch)
             # The wheels chosen for a minor version are for one ABI.
             and (python.implementation == "cpython" or self._as_python.pypy_abi == python.pypy_abi)
         )

@@ -42,6 +42,12 @@ def target_name_of(target_key: str) -> str:
     return target_key.partition("/")[0]
 
 
+def minor_of(target_key: str) -> str:
+    """The minor version of the Python in a target key: ``3.12`` of ``linux-64/cp312``; "" if it has none."""
+    digits = target_key.partition("/")[2][2:].rstrip("t")
+    return f"{digits[:1]}.{digits[1:]}" if len(digits) > 1 and digits.isdecimal() else ""
+
+
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     """One downloadable file, identified by its sha256. Its address is looked up by (source, file, sha256)."""
 
@@ -181,15 +187,35 @@ class PackageRef(msgspec.Struct, frozen=True, order=True):
     targets: tuple[str, ...] = ()  # names of the targets that have it, sorted; () for all of the environment's
 
 
+class PythonFrom(msgspec.Struct, frozen=True, order=True):
+    """The oldest patch release of a minor version that an environment runs on. Renders like `PackageRef`."""
+
+    version: str  # "3.9.2"
+    targets: tuple[str, ...] = ()  # names of the targets that it is for, sorted; () for all of the environment's
+
+    @property
+    def line(self) -> str:
+        return f"{self.version} @ {', '.join(self.targets)}" if self.targets else self.version
+
+
 class LockedEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     """The packages of steps with equal inputs. Its key is `steps`."""
 
     steps: tuple[str, ...]  # sorted
     targets: tuple[str, ...]  # target keys "linux-64/cp312", sorted
     python: str = ""  # Python.text, "" without Python
+    # From which patch release on the packages hold, if that is not the first one. Only for interpreters of machines:
+    # others are part of the environment.
+    python_from: tuple[PythonFrom, ...] = ()
     interpreter: str = ""  # an InterpreterKind, "" without Python; not checked: an unknown kind makes the lock stale
     requires: tuple[LockedInput, ...]  # expanded inputs, sorted by their lines
     packages: tuple[PackageRef, ...]  # sorted
+
+    def patch_on(self, target_name: str) -> int:
+        """The oldest patch release of Python that the packages for a target are for."""
+        patches = [one.version.rpartition(".")[2] for one in self.python_from
+                   if not one.targets or target_name in one.targets]  # fmt: skip
+        return max(map(int, patches), default=0)
 
     def requires_on(self, target_name: str) -> tuple[str, ...]:
         """The inputs that apply to one target, in canonical form, sorted and without duplicates."""

@@ -145,6 +145,8 @@ class StepCard(msgspec.Struct, frozen=True, kw_only=True):
     step: str
     target: str  # target name
     python: str  # Python.text: the minor, and the patch release if the manifest names one
+    # The oldest patch release that the packages hold for: "3.9.2". Left out if it is the first one.
+    python_from: str | msgspec.UnsetType = msgspec.UNSET
     lock: Sha256  # digest of the lock file that it was bundled from
     record: Sha256  # digest of the record
     code: Sha256 | None = None  # content digest of the code, with paths relative to ``.envc/code``

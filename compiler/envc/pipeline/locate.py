@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc.context import Context
-from envc.locking.plan.closure import Closures
+from envc.locking.plan.closure import Closures, locked_python
 from envc.locking.plan.expand import StepTarget
 from envc.locking.plan.project import Project, Selection
 from envc.pipeline.project import channel_addresses, lock_digest, require_lock, store_of
 
 if TYPE_CHECKING:
     from envc.model.environment import Environment
+    from envc.model.graph import LockGraph
     from envc.model.manifest import Manifest
     from envc.model.record import StepPointer
     from envc.shipping.deliver.hydrate import StoredEnvironment
@@ -122,11 +123,12 @@ def corrupt_objects_forgotten(context: Context) -> Iterator[None]:
         raise
 
 
-def interpreter_for(step_target: StepTarget, context: Context) -> Interpreter:
-    """The interpreter for the step on this machine. Raises NoInterpreter, and WrongMachine if the machine does not meet
-    the floors that the manifest declares.
+def interpreter_for(step_target: StepTarget, graph: LockGraph | None, context: Context) -> Interpreter:
+    """The interpreter for the step, as locked, on this machine. Raises NoInterpreter, and WrongMachine if the machine
+    does not meet the floors that the manifest declares.
     """
     from envc.shipping.machine.floors import suitable_interpreter
 
     target = step_target.target
-    return suitable_interpreter(step_target.interpreter, step_target.python, target.platform, target.declared, context)
+    python = locked_python(step_target, graph.environments if graph is not None else ())
+    return suitable_interpreter(step_target.interpreter, python, target.platform, target.declared, context)

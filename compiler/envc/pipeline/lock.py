@@ -87,7 +87,7 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
         is_unpinned=planned.unpinned.__contains__,
         requested=planned.requested,
     )
-    choices = dict(planned.choices)
+    choices, patches = dict(planned.choices), dict(planned.patches)
     solved: Solved | None = None
     if problems:
         from envc.locking.resolve.session import solve_problems
@@ -104,8 +104,10 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
             first = shared.step_targets[0]
             chosen = tuple(Choice.of_pin(pin, first.target, first.python, known) for pin in solution.pins)
             choices.update((step_target.id, chosen) for step_target in shared.step_targets)
+            patches.update((step_target.id, solution.patch) for step_target in shared.step_targets)
         choices = with_facts(choices, solved=[step_target.id for step_target in planned.solve])
-    linked = link(planned.step_targets, choices, planned.options, graph, solved.builds if solved is not None else ())
+    builds = solved.builds if solved is not None else ()
+    linked = link(planned.step_targets, choices, planned.options, graph, builds, patches)
     if solved is not None:
         linked = with_yanked(linked, solved.yanked)
     if solved is not None and (added := new_conda_packages(linked, graph, planned.solve)):

@@ -43,7 +43,7 @@ def run(project: Project, request: RunRequest, context: Context) -> int:
         raise UsageError(f"step {step} has no `run`", f"name a command: `envc run {step} -- python …`")
     check_place(context.cache, step_target.interpreter)
     project = locked(project, context)
-    interpreter = interpreter_for(step_target, context)
+    interpreter = interpreter_for(step_target, project.graph, context)
     return retried(
         lambda: launch(ready_launch(project, request, (step_target, command, interpreter), context), context.environ)
     )

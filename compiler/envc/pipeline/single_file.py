@@ -62,7 +62,7 @@ def _ship(project: Project, step_target: StepTarget, request: BundleRequest, out
             project=project.manifest.name,
             step=step_target.step,
             target=step_target.target,
-            python=step_target.python,
+            python=located.environment.python,
             lock=lock_digest(project),
             record=located_record(located).record,
             pointer=located.pointer,
@@ -226,9 +226,15 @@ def python_of(bundle: BundleFile) -> Python:
     from envc.shipping.format.errors import CorruptBlob
 
     try:
-        return choose_python(parse_python(bundle.card.python))
+        python = choose_python(parse_python(bundle.card.python))
+        if not bundle.card.python_from:
+            return python
+        oldest = choose_python(parse_python(bundle.card.python_from))
     except BadPython as error:
         raise CorruptBlob(bundle.name, f"has a card without a valid Python ({error})") from None
+    if oldest.minor != python.minor or oldest.patch is None or python.patch is not None:
+        raise CorruptBlob(bundle.name, f"has a card for Python {python.text} from {oldest.text} on")
+    return msgspec.structs.replace(python, release=max(python.release, oldest.patch))
 
 
 def _interpreter(bundle: BundleFile, context: Context) -> Interpreter:

@@ -29,6 +29,7 @@ from envc.pipeline.project import require_fresh_lock
 from envc.shipping.deliver.verify import Problem
 from envc_solvers.pypi.language.index import File
 
+_Chosen = tuple[dict[StepTargetId, tuple[Choice, ...]], dict[StepTargetId, int]]  # choices and `link`'s patches
 _REQUESTS = 16  # sent at the same time
 
 
@@ -86,19 +87,21 @@ def _solve_again(project: Project, graph: LockGraph, context: Context) -> LockGr
 
 def _choices(
     problems: tuple[SharedProblem, ...], project: Project, context: Context, lock: LockGraph | None
-) -> dict[StepTargetId, tuple[Choice, ...]]:
+) -> _Chosen:
     known: KnownRequirements = {}
-    return {
-        step_target.id: tuple(
-            Choice.of_pin(pin, step_target.target, step_target.python, known) for pin in solution.pins
-        )
-        for shared, solution in solve_problems(problems, project.manifest, context, lock=lock).solutions
-        for step_target in shared.step_targets
-    }
+    choices: dict[StepTargetId, tuple[Choice, ...]] = {}
+    patches: dict[StepTargetId, int] = {}
+    for shared, solution in solve_problems(problems, project.manifest, context, lock=lock).solutions:
+        for step_target in shared.step_targets:
+            chosen = (Choice.of_pin(pin, step_target.target, step_target.python, known) for pin in solution.pins)
+            choices[step_target.id], patches[step_target.id] = tuple(chosen), solution.patch
+    return choices, patches
 
 
-def _link(project: Project, choices: Mapping[StepTargetId, tuple[Choice, ...]], graph: LockGraph) -> LockGraph:
-    return link(project.step_targets, choices, lock_options(project.manifest, project.step_targets), graph)
+def _link(project: Project, chosen: _Chosen, graph: LockGraph) -> LockGraph:
+    choices, patches = chosen
+    options = lock_options(project.manifest, project.step_targets)
+    return link(project.step_targets, choices, options, graph, patches=patches)
 
 
 def _look_for_files(

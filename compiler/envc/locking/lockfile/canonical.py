@@ -9,7 +9,16 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from envc.model.graph import Artifact, Build, LockedEnvironment, LockGraph, Package, PackageRef, target_name_of
+from envc.model.graph import (
+    Artifact,
+    Build,
+    LockedEnvironment,
+    LockGraph,
+    Package,
+    PackageRef,
+    PythonFrom,
+    target_name_of,
+)
 from envc.model.lock_lines import LockedInput
 from envc.model.reason import plain_reason
 
@@ -38,8 +47,15 @@ def _canonical_environment(environment: LockedEnvironment) -> LockedEnvironment:
         steps=_sorted_set(environment.steps),
         targets=_sorted_set(environment.targets),
         requires=_canonical_inputs(environment),
+        python_from=_canonical_floors(environment.python_from) if environment.python_from else (),
         packages=tuple(sorted(set(map(_canonical_ref, environment.packages)))),
     )
+
+
+def _canonical_floors(floors: tuple[PythonFrom, ...]) -> tuple[PythonFrom, ...]:
+    # The first patch release is not written.
+    kept = (one for one in floors if one.version.rpartition(".")[2].strip("0"))
+    return tuple(sorted({PythonFrom(one.version, _sorted_set(one.targets)) for one in kept}))
 
 
 def _canonical_inputs(environment: LockedEnvironment) -> tuple[LockedInput, ...]:

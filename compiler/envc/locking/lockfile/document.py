@@ -98,6 +98,11 @@ class EnvironmentTable(Shape, frozen=True, kw_only=True):
     steps: Annotated[tuple[str, ...], Meta(min_length=1)]
     targets: Annotated[tuple[str, ...], Meta(description='Target keys: "linux-64/cp312", "linux-64/-"')]
     python: str = ""
+    python_from: Annotated[
+        tuple[str, ...],
+        Meta(description='Oldest patch release of Python that the packages are for, "3.9.2 @ target, target"; absent '
+             "if it is the first one, or the interpreter is part of the environment"),
+    ] = ()  # fmt: skip
     interpreter: str = ""  # an InterpreterKind, or ""; an unknown kind makes the lock stale, not invalid
     requires: Annotated[tuple[str, ...], Meta(description="The inputs in canonical form")]
     packages: Annotated[

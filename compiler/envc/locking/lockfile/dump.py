@@ -86,6 +86,8 @@ def _dump_environment(environment: LockedEnvironment) -> str:
     text += _pair_of_strings("targets", environment.targets)
     if environment.python:
         text += f"python = {_dump_string(environment.python)}\n"
+    if environment.python_from:
+        text += _pair_of_strings("python-from", (one.line for one in environment.python_from))
     if environment.interpreter:
         text += f"interpreter = {_dump_string(environment.interpreter)}\n"
     text += _pair_of_lines("requires", (_dump_string(one.line) for one in environment.requires))

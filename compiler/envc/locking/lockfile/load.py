@@ -24,6 +24,7 @@ from envc.model.graph import (
     LockGraph,
     Package,
     PackageRef,
+    PythonFrom,
     SourceFile,
     target_name_of,
 )
@@ -40,6 +41,7 @@ _TARGET = re.compile(r"[A-Za-z0-9_.-]+")
 _TARGET_KEY = re.compile(r"[A-Za-z0-9_.-]+/(?:-|[a-z]+[0-9]+t?)")
 _VERSION = re.compile(r"[A-Za-z0-9._+!~-]+")
 _BUILD = re.compile(r"[A-Za-z0-9._+-]*")
+_PATCH_RELEASE = re.compile(r"[0-9]{1,2}\.[0-9]{1,3}\.[0-9]{1,3}")
 _SOURCE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _LAYOUT = re.compile(r"[a-z][a-z0-9.-]*")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
@@ -166,6 +168,7 @@ class _Reader:
             steps=table.steps,
             targets=table.targets,
             python=table.python,
+            python_from=tuple(self._python_from(line, f"{at}.python-from") for line in table.python_from),
             interpreter=table.interpreter,
             requires=self._inputs(table),
             packages=tuple(
@@ -180,6 +183,13 @@ class _Reader:
             LockedInput.read(line, known) if " @ " in line else self._plain_inputs.setdefault(line, LockedInput(line))
             for line in table.requires
         )
+
+    def _python_from(self, line: str, at: str) -> PythonFrom:
+        version, separator, targets = line.partition(" @ ")
+        found = PythonFrom(version, tuple(targets.split(", ")) if separator else ())
+        self._check(_PATCH_RELEASE, (version,), at, "not a patch release of Python")
+        self._check(_TARGET, found.targets, at, "not a valid name of a target")
+        return found
 
     def _ref(self, line: str, at: str) -> PackageRef:
         package_id, separator, targets = line.partition(" @ ")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+import msgspec
+
 from envc.model.manifest import PythonRequest
 from envc_solvers.pypi.language import requirement as requirements
 from envc_solvers.target import Implementation, Python
@@ -21,6 +23,7 @@ _VERSION = re.compile(
 _EXACT = re.compile(
     r"==(?P<major>[0-9]{1,9})\.(?P<minor>[0-9]{1,9})\.(?P<patch>[0-9]{1,9}|\*)"
 )  # as `parse_python` writes versions
+_PATCH = re.compile(r"[0-9]\.[0-9]+\.[0-9]")  # a version with a patch release
 _MOST_PATCHES = 100  # of one minor; no Python has had more than about 20
 _FORMS = 'write "3.12", "3.12.7", "3.13t", "pypy3.10" or a range such as ">=3.11,<3.13"'
 
@@ -57,7 +60,7 @@ def parse_python(text: str) -> PythonRequest:
 
 @lru_cache(maxsize=1024)
 def choose_python(request: PythonRequest) -> Python:
-    """The newest minor that the request allows, at the lowest patch release that it allows.
+    """The newest minor that the request allows. If it states a floor in this minor, `release` is that floor.
 
     Raises BadPython if it allows no released minor.
     """
@@ -74,9 +77,23 @@ def choose_python(request: PythonRequest) -> Python:
         for minor in reversed(minors):
             for patch in range(_MOST_PATCHES):
                 if allows(request.specifier, f"{minor[0]}.{minor[1]}.{patch}"):
-                    return _python(request, minor, patch or None)
+                    limits = _limits(request.specifier, minor)
+                    chosen = _python(request, minor, None)
+                    return msgspec.structs.replace(chosen, release=patch, limits=limits) if limits else chosen
     known = ", ".join(f"{major}.{minor}" for major, minor in minors)
     raise BadPython(f"no Python that envc knows satisfies {request.text!r}", f"it knows {known}")
+
+
+def _limits(specifier: str, minor: tuple[int, int]) -> str:
+    """The clauses of a range that exclude patch releases of a minor, by naming one.
+
+    ``<=3.12`` is meant for the minor, although it excludes 3.12.1 (PEP 440).
+    """
+    from envc_solvers.pypi.language.specifier import allows
+
+    named = [clause for clause in specifier.split(",") if _PATCH.search(clause)]
+    versions = [f"{minor[0]}.{minor[1]}.{patch}" for patch in range(_MOST_PATCHES)]
+    return ",".join(clause for clause in named if not all(allows(clause, version) for version in versions))
 
 
 def _python(request: PythonRequest, minor: tuple[int, int], patch: int | None) -> Python:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+import msgspec
+
 from envc.errors import EnvcError, SeveralLines
 from envc.locking.plan.expand import StepTarget
 from envc.model.environment import Environment, EnvironmentMember
 from envc.model.graph import Artifact, Choice, LockedEnvironment, LockGraph, Package, target_name_of
 from envc.model.layout_names import python_layout
+from envc_solvers.target import Python
 
 LockedPin = tuple[Package, Artifact]  # a package and its artifact for some target
 LockedPins = tuple[LockedPin, ...]
@@ -147,6 +150,11 @@ class Closures:
             found = self._faults[key] = (*package_faults(package), *artifact_faults(package, artifact))
         return found
 
+    def python(self, step_target: StepTarget) -> Python:
+        """The Python that the packages of a step-target are for: from the patch release of the lock on."""
+        locked = self._environments.get(step_target.step)
+        return locked_python(step_target, () if locked is None else (locked,))
+
     def environment(self, step_target: StepTarget, *, is_coherent: bool = False) -> Environment:
         """The environment of a step-target, in the form that pack and hydrate use.
 
@@ -166,10 +174,23 @@ class Closures:
             members.append(EnvironmentMember.of_locked(package, artifact, layout, step_target.target.platform))
         return Environment(
             target=step_target.target,
-            python=step_target.python,
+            python=self.python(step_target),
             interpreter=step_target.interpreter,
             members=tuple(sorted(members)),
         )
+
+
+def locked_python(step_target: StepTarget, environments: Iterable[LockedEnvironment]) -> Python:
+    """The Python of a step-target, from the patch release on that the lock has for it."""
+    python = step_target.python
+    patches = [
+        environment.patch_on(step_target.target_name)
+        for environment in environments
+        if environment.python_from and step_target.step in environment.steps
+    ]
+    if not patches or python.patch is not None:
+        return python
+    return msgspec.structs.replace(python, release=max(python.release, *patches))
 
 
 def new_conda_packages(

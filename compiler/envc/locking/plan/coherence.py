@@ -23,7 +23,7 @@ from envc.locking.plan.closure import Closures, LockedPins
 from envc.locking.plan.expand import StepTarget
 from envc.locking.plan.pypi_coherence import KnownEdges, Pin, PyPISide, is_version
 from envc.model.digest import Sha256
-from envc.model.graph import Artifact, Build, LockedEnvironment, LockGraph, Package, target_name_of
+from envc.model.graph import Artifact, Build, LockedEnvironment, LockGraph, Package, minor_of, target_name_of
 from envc.model.lock_lines import Extra, StatedRequirement
 from envc.model.manifest import Manifest, PyPIDependency
 from envc_solvers.pypi.language.markers import Markers, environment_key, marker_environment
@@ -81,6 +81,7 @@ class Coherence:
                 group[name] = pin
         for package, artifact in (*by_kind["conda"].values(), *by_kind["interpreter"].values()):
             yield from self._closures.name_faults(package, artifact)
+        yield from self._floor_faults(step_target)
         yield from self._interpreter_faults(step_target, by_kind)
         if by_kind["conda"] or step_target.uses_conda:
             from envc.locking.plan.conda_coherence import CondaSide  # late: many locks have no conda packages
@@ -97,7 +98,7 @@ class Coherence:
         by_kind: Mapping[str, Mapping[str, Pin]],
         provided: Mapping[str, tuple[str, ...]],
     ) -> Iterator[str]:
-        python = _python_of(step_target, by_kind)
+        python = _python_of(step_target, by_kind, self._closures)
         environment = environment_key(step_target.target, python)
         if environment not in self._markers:
             self._markers[environment] = Markers(marker_environment(step_target.target, python), {})
@@ -105,7 +106,7 @@ class Coherence:
         side = PyPISide(step_target, pins, provided, markers, self._manifest, self._edges)
         yield from side.faults()
         sources = _source_names(step_target)
-        faultless = self._faultless.setdefault((step_target.key, python.patch, sources), {})
+        faultless = self._faultless.setdefault((step_target.key, python.answered_for, sources), {})
         own = side.direct.keys() | side.only.keys()  # what the step says about these projects is not shared
         for name, pin in pins.items():
             if faultless.get(name) is pin and name not in own:
@@ -126,7 +127,7 @@ class Coherence:
     def _fits(self, artifact: Artifact, step_target: StepTarget, python: Python) -> bool:
         """Whether a wheel can be installed by that Python on the target. Most wheels have the same few tags."""
         tags = tags_of(artifact.file)
-        key = tags, step_target.key, python.patch
+        key = tags, step_target.key, python.answered_for
         found = self._fitting.get(key)
         if found is None:
             found = self._fitting[key] = fits(tags, step_target.target, python)
@@ -140,6 +141,16 @@ class Coherence:
         yield from self._build_faults(pin, side.direct.get(name, ()))
         if name not in side.direct:
             yield from self._policy_faults(package)
+
+    def _floor_faults(self, step_target: StepTarget) -> Iterator[str]:
+        locked = self._closures.locked(step_target.step)
+        for floor in locked.python_from if locked is not None else ():
+            if step_target.interpreter != "host":
+                yield f"the interpreter is {step_target.interpreter}, and python-from is {floor.version}"
+            elif floor.version.rpartition(".")[0] != minor_of(step_target.key) or step_target.python.patch is not None:
+                yield f"python-from is {floor.version}, which is no limit of Python {step_target.python.text}"
+            for name in set(floor.targets).difference(map(target_name_of, locked.targets if locked else ())):
+                yield f"python-from {floor.version} is for {name}, which the environment does not have"
 
     def _interpreter_faults(self, step_target: StepTarget, by_kind: Mapping[str, Mapping[str, Pin]]) -> Iterator[str]:
         python, found = step_target.python, by_kind["interpreter"]
@@ -257,8 +268,12 @@ def _misfit(pin: Pin, step_target: StepTarget) -> str:
     return f"{pin[0].id} has the file {pin[1].file}, whose tags do not fit {step_target.key}"
 
 
-def _python_of(step_target: StepTarget, by_kind: Mapping[str, Mapping[str, Pin]]) -> Python:
-    """The Python that markers were evaluated for: with the patch release of a locked interpreter."""
+def _python_of(step_target: StepTarget, by_kind: Mapping[str, Mapping[str, Pin]], closures: Closures) -> Python:
+    """A Python with the same answers as the one that was solved for: with the patch release of a locked interpreter,
+    or the oldest one that the lock states.
+    """
+    if step_target.interpreter == "host":
+        return closures.python(step_target)
     locked = by_kind["interpreter"].get(step_target.python.implementation)
     if step_target.interpreter == "conda":
         locked = by_kind["conda"].get("python")

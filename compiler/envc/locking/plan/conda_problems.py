@@ -60,6 +60,10 @@ def python_spec(python: Python) -> str:
     """The Python of a step as a MatchSpec: the minor version that expand chose, and the patch if one is named."""
     version = f"{python.minor[0]}.{python.minor[1]}"
     number = f"{version}.*" if python.patch is None else f"{version}.{python.patch}.*"
+    if python.limits and python.patch is None:
+        # `~=3.12.3` means the same to conda as the floor; other operators are the same in both languages.
+        floor = [f">={version}.{python.release}"] if python.release else []
+        number = ",".join([number, *floor, *(one for one in python.limits.split(",") if one[0] in "!<")])
     return f"python {number} *_cp{python.minor[0]}{python.minor[1]}t" if python.free_threaded else f"python {number}"
 
 

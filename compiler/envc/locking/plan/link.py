@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -10,7 +11,17 @@ from envc.locking.plan.expand import StepTargetId
 from envc.locking.plan.inputs import StepTargetInputs, environment_inputs
 from envc.locking.plan.package_ids import ArtifactKey, artifact_key, assign_ids
 from envc.model.digest import Sha256
-from envc.model.graph import Artifact, Build, Choice, LockedEnvironment, LockGraph, Package, PackageRef
+from envc.model.graph import (
+    Artifact,
+    Build,
+    Choice,
+    LockedEnvironment,
+    LockGraph,
+    Package,
+    PackageRef,
+    PythonFrom,
+    minor_of,
+)
 from envc.model.lock_lines import Extra, StatedRequirement
 
 _Listed = tuple[str, Sha256]  # an artifact, as the source of that name lists it
@@ -22,8 +33,11 @@ def link(
     options: dict[str, object],
     previous: LockGraph | None = None,
     builds: Iterable[Build] = (),
+    patches: Mapping[StepTargetId, int] = MappingProxyType({}),
 ) -> LockGraph:
     """The graph of these step-targets. `builds` are those of this run.
+
+    `patches` has the oldest patch release of Python that the choices hold for, where that is not the first one.
 
     `previous` decides which release keeps the plain id. Content digests, builds and yanks that it records are kept,
     because they are facts about the artifacts, however these were chosen now.
@@ -35,7 +49,10 @@ def link(
     ids = assign_ids(chosen.artifacts, chosen.by_target.values(), previous)
     environments = tuple(
         sorted(
-            (_environment(steps, group, chosen.keys, ids) for steps, group in _group(step_targets, chosen.keys)),
+            (
+                _environment(steps, group, chosen.keys, ids, patches)
+                for steps, group in _group(step_targets, chosen.keys, patches)
+            ),
             key=lambda environment: environment.steps,
         )
     )
@@ -126,7 +143,9 @@ def _recorded(previous: LockGraph | None) -> _Recorded:
 
 
 def _group(
-    step_targets: tuple[StepTargetInputs, ...], keys: Mapping[StepTargetId, tuple[ArtifactKey, ...]]
+    step_targets: tuple[StepTargetInputs, ...],
+    keys: Mapping[StepTargetId, tuple[ArtifactKey, ...]],
+    patches: Mapping[StepTargetId, int],
 ) -> list[tuple[tuple[str, ...], list[StepTargetInputs]]]:
     """Steps with equal inputs and packages together, with the step-targets of the first of them.
 
@@ -145,6 +164,7 @@ def _group(
                 step_target.requires,
                 step_target.index_names,
                 frozenset(keys[step_target.id]),
+                patches.get(step_target.id, 0),
             )
             for step_target in members
         )
@@ -157,6 +177,7 @@ def _environment(
     step_targets: list[StepTargetInputs],
     keys: Mapping[StepTargetId, tuple[ArtifactKey, ...]],
     ids: Mapping[ArtifactKey, str],
+    patches: Mapping[StepTargetId, int],
 ) -> LockedEnvironment:
     targets_of: dict[str, set[str]] = {}
     for step_target in step_targets:
@@ -167,6 +188,7 @@ def _environment(
         steps=steps,
         targets=tuple(sorted(step_target.key for step_target in step_targets)),
         python=step_targets[0].python_text,
+        python_from=_python_from(step_targets, patches),
         interpreter=step_targets[0].interpreter,
         requires=environment_inputs(step_targets),
         packages=tuple(
@@ -175,6 +197,21 @@ def _environment(
                 for package_id, targets in targets_of.items()
             )
         ),
+    )
+
+
+def _python_from(step_targets: list[StepTargetInputs], patches: Mapping[StepTargetId, int]) -> tuple[PythonFrom, ...]:
+    targets_of: dict[str, list[str]] = {}
+    for step_target in step_targets:
+        patch = patches.get(step_target.id, 0)
+        if patch:
+            version = f"{minor_of(step_target.key)}.{patch}"
+            targets_of.setdefault(version, []).append(step_target.target_name)
+    return tuple(
+        sorted(
+            PythonFrom(version, () if len(targets) == len(step_targets) else tuple(sorted(targets)))
+            for version, targets in targets_of.items()
+        )
     )
 
 

@@ -42,6 +42,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     solve: tuple[StepTarget, ...]
     choices: dict[StepTargetId, tuple[Choice, ...]]  # of the step-targets that are not solved
+    patches: dict[StepTargetId, int]  # of these: the oldest patch release of Python that the choices hold for, if not 0
     step_targets: tuple[StepTargetInputs, ...]  # every one that the lock will hold
     options: dict[str, object]  # of the lock
     unpinned: frozenset[str]  # names of packages whose locked versions are not preferred
@@ -60,6 +61,7 @@ def plan(project: Project, selected: tuple[StepTarget, ...], upgrades: Upgrades)
     unpinned = named.names
     kept: tuple[KeptStepTarget, ...] = ()
     choices: dict[StepTargetId, tuple[Choice, ...]] = {}
+    patches: dict[StepTargetId, int] = {}
     if graph is not None and project.freshness is not None:
         closures = Closures(graph)
         if len(selected) < len(project.step_targets):
@@ -67,11 +69,15 @@ def plan(project: Project, selected: tuple[StepTarget, ...], upgrades: Upgrades)
             _refuse_shared_changes(project, selected, kept)
         if not upgrades.everything:
             fresh = {step_target: closures.choices(*step_target) for step_target in project.freshness.fresh}
-            choices = _kept_choices(selected, fresh, unpinned)
+            kept_from = _kept_choices(selected, fresh, unpinned)
+            choices = {step_target: fresh[origin] for step_target, origin in kept_from.items()}
+            patches = {step_target: _patch(closures, origin) for step_target, origin in kept_from.items()}
         choices |= {step_target.id: closures.choices(*step_target.id) for step_target in kept}
+        patches |= {step_target.id: _patch(closures, step_target.id) for step_target in kept}
     return Plan(
         solve=tuple(step_target for step_target in selected if step_target.id not in choices),
         choices=choices,
+        patches={step_target: patch for step_target, patch in patches.items() if patch},
         step_targets=(*selected, *kept),
         options=_options(manifest, project.step_targets, selected, kept, graph),
         unpinned=unpinned,
@@ -79,21 +85,25 @@ def plan(project: Project, selected: tuple[StepTarget, ...], upgrades: Upgrades)
     )
 
 
+def _patch(closures: Closures, step_target: StepTargetId) -> int:
+    """The oldest patch release of Python that the lock has for a step-target."""
+    step, key = step_target
+    locked = closures.locked(step)
+    return locked.patch_on(target_name_of(key)) if locked is not None and locked.python_from else 0
+
+
 def _kept_choices(
     selected: tuple[StepTarget, ...],
     fresh: dict[StepTargetId, tuple[Choice, ...]],
     unpinned: frozenset[str],
-) -> dict[StepTargetId, tuple[Choice, ...]]:
-    """The choices of the selected step-targets that are fresh and have no package that may change.
-
-    A new step-target takes the choices of one with the same inputs.
+) -> dict[StepTargetId, StepTargetId]:
+    """The selected step-targets that keep choices of the lock, each with the step-target that has these: itself, if it
+    is fresh and no package of it may change. A new one takes the choices of one with the same inputs.
     """
     staying = {
-        step_target: choices
-        for step_target, choices in fresh.items()
-        if not any(choice.name in unpinned for choice in choices)
+        step_target for step_target, choices in fresh.items() if not any(choice.name in unpinned for choice in choices)
     }
-    kept = {step_target.id: staying[step_target.id] for step_target in selected if step_target.id in staying}
+    kept = {step_target.id: step_target.id for step_target in selected if step_target.id in staying}
     new = [step_target for step_target in selected if step_target.id not in fresh]
     # Computing identities takes most of the time here, and most step-targets can be distinguished without them.
     sizes = {_size(step_target) for step_target in new}
@@ -101,8 +111,8 @@ def _kept_choices(
     by_identity = {problem_identity(step_target): kept[step_target.id] for step_target in candidates}
     if by_identity:
         for step_target in new:
-            if (choices := by_identity.get(problem_identity(step_target))) is not None:
-                kept[step_target.id] = choices
+            if (origin := by_identity.get(problem_identity(step_target))) is not None:
+                kept[step_target.id] = origin
     return kept
 
 

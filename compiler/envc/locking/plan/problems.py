@@ -13,10 +13,12 @@ from envc.locking.manifest.direct import file_name_of
 from envc.locking.plan.cutoff import cutoff_timestamp
 from envc.locking.plan.expand import StepTarget
 from envc.locking.plan.named_upgrades import NamedVersions
+from envc.locking.plan.python_releases import with_newest_release
 from envc.model.graph import LockGraph, Package
 from envc.model.manifest import Manifest, PyPIDependency
 from envc_solvers.origin import Phrase
 from envc_solvers.pypi.problem import Policy, PyPIProblem, PyPIRoot
+from envc_solvers.target import Python
 
 if TYPE_CHECKING:
     from envc_solvers.conda.problem import CondaProblem
@@ -95,7 +97,7 @@ def pose_problems(
         preferences, files = _preferences(lock if same_strategy else None, step_target, is_unpinned)
         problem = PyPIProblem(
             target=step_target.target,
-            python=step_target.python,
+            python=_solved_python(step_target, policy),
             roots=_roots(step_target.pypi),
             constraints=constraints,
             overrides=overrides,
@@ -157,6 +159,13 @@ def refuse_interpreters(step_targets: Iterable[StepTarget]) -> None:
             tuple(not_cpython[step] for step in sorted(not_cpython)),
             'set `python` to a version such as "3.12", or choose another interpreter',
         )
+
+
+def _solved_python(step_target: StepTarget, policy: Policy) -> Python:
+    """The Python of a problem. A patch release that conda or an archive decides is known only later."""
+    if step_target.interpreter != "host":
+        return step_target.python
+    return with_newest_release(step_target.python, policy.exclude_newer)
 
 
 def _refuse_builds(manifest: Manifest, step_targets: Iterable[StepTarget]) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
+import msgspec
+
 from envc.context import Limits
 from envc.errors import Refusal, Unsolvable, UsageError
 from envc.fetch.pypi.indexes import Indexes, ProjectIndex, SourceOrder
@@ -15,6 +17,7 @@ from envc.locking.plan.problems import SharedProblem
 from envc.model.progress import Progress
 from envc_solvers.errors import SolverError
 from envc_solvers.pypi.language.index import Index
+from envc_solvers.pypi.patch_releases import oldest_with_same_answers
 from envc_solvers.pypi.problem import PyPIProblem
 from envc_solvers.pypi.solve import solve_pypi
 from envc_solvers.solution import Solution
@@ -98,6 +101,8 @@ def solve_all(
             warnings += excluded_by_floors(problem, solution, index)
         for warning in warnings:
             progress.warn(f"{shared.title}: {warning}")
+        if shared.step_targets[0].interpreter == "host":
+            solution = msgspec.structs.replace(solution, patch=oldest_with_same_answers(problem, solution))
         result.append((shared, origins.complete(solution, index.view)))
     if refusals:
         raise Unsolvable(tuple(refusals))

@@ -80,4 +80,4 @@ def _kept(preference: StandalonePreference, python: Python, exclude_newer: int |
         return None
     kept = StandalonePython.of_locked(preference.locked, python.implementation)
     is_allowed = exclude_newer is None or (kept.uploaded is not None and kept.uploaded < exclude_newer)
-    return kept if is_allowed and python.patch in (None, kept.patch) else None
+    return kept if is_allowed and python.serves_on(kept.patch) else None

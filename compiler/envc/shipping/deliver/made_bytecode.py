@@ -102,7 +102,7 @@ def judge_of(
     candidates: tuple[FindPython, ...] = (lambda _: this_python(), find)
     for candidate in candidates:
         found = candidate(python)
-        if found is not None and found.serves(python) and found.version == version:
+        if found is not None and found.is_of_minor(python) and found.version == version:
             return found
     progress.warn(f"the byte-code is not compared: this machine has no Python {version} to compile it with")
     return None

@@ -44,7 +44,7 @@ def state_fits(interpreter: HostPython | str | None, place: str, record: Record,
     if interpreter is None:
         return not place
     if isinstance(interpreter, HostPython):
-        return record.interpreter == HOST and not place and interpreter.serves(python)
+        return record.interpreter == HOST and not place and interpreter.is_of_minor(python)
     return interpreter == record.interpreter != HOST and bool(place) == (interpreter == "conda")
 
 

@@ -67,6 +67,7 @@ def ship(request: ShipRequest, store: Blobs, out: Path, *, level: int = LEVEL) -
         step=request.step,
         target=request.target.name,
         python=request.python.text,
+        python_from=request.python.full_version if request.python.release else msgspec.UNSET,
         lock=request.lock,
         record=pointer.record,
         code=pointer.code if code else None,

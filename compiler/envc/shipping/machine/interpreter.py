@@ -71,13 +71,17 @@ class HostPython(msgspec.Struct, frozen=True, kw_only=True):
 
     def serves(self, python: Python) -> bool:
         """Whether environments that were solved for `python` run on this interpreter."""
-        parts = tuple(int(part) for part in self.version.split("."))
-        return (
-            self.implementation == python.implementation
-            and parts[:2] == python.minor
-            and self.free_threaded == python.free_threaded
-            and python.patch in (None, parts[2])
-        )
+        patch = int(self.version.rpartition(".")[2])
+        if not self.is_of_minor(python) or not python.serves_on(patch):
+            return False
+        own = Python(implementation=python.implementation, minor=python.minor, patch=patch)
+        return python.implementation == "cpython" or own.pypy_abi == python.pypy_abi
+
+    def is_of_minor(self, python: Python) -> bool:
+        """Whether this is the same implementation, with the same minor version and the same kind of threads."""
+        minor = tuple(int(part) for part in self.version.split(".")[:2])
+        kind = self.implementation, self.free_threaded
+        return minor == python.minor and kind == (python.implementation, python.free_threaded)
 
 
 class OwnPython(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +139,7 @@ def find_host_python(python: Python, environ: Mapping[str, str], cache: Path | N
     installers. With a `cache` folder, the descriptions of interpreters are kept there until the executable changes. The
     choice is kept as well, while the interpreter serves and the variables that determine the search are the same.
     """
-    required = _python_text(python)
+    required = python_text(python)
     chosen = environ.get("ENVC_PYTHON")
     if chosen:
         host = describe(user_path(chosen, "the interpreter"), cache)
@@ -221,7 +225,7 @@ def _write_note(note: Path, text: bytes) -> None:
 
 def _choice_note(python: Python, environ: Mapping[str, str], cache: Path) -> Path:
     """The file with the choice for a Python. It is kept because running shims is slower than the rest of start-up."""
-    places = [python.text, *(environ.get(name, "") for name in _PLACES)]
+    places = [python.text, str(python.release), *(environ.get(name, "") for name in _PLACES)]
     return cache / "interpreters" / f"{sha256(msgspec.json.encode(places))}.choice"
 
 
@@ -282,7 +286,12 @@ def _folders(python: Python, environ: Mapping[str, str]) -> Iterator[Path]:
         yield from (Path("/usr/local/bin"), Path("/usr/bin"))
 
 
-def _python_text(python: Python) -> str:
+def python_text(python: Python) -> str:
+    """Such as ``CPython 3.12``, ``CPython 3.12 from 3.12.3 on``, ``PyPy 3.10``."""
     name = "PyPy" if python.implementation == "pypy" else "CPython"
+    minor = f"{python.minor[0]}.{python.minor[1]}"
     patch = "" if python.patch is None else f".{python.patch}"
-    return f"{name} {python.minor[0]}.{python.minor[1]}{patch}{' (free-threaded)' if python.free_threaded else ''}"
+    text = f"{name} {minor}{patch}{' (free-threaded)' if python.free_threaded else ''}"
+    if python.patch is None and python.release:
+        text += f" from {minor}.{python.release} on"
+    return text

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from envc.shipping.machine.interpreter import python_text
 from envc.shipping.prefix.venv import made_paths
 from envc.shipping.unpack.launchers import OWN_FOLDER
 from envc_solvers.target import Platform, Python
 
+_MOST_PATCHES = 100  # of one minor version
 SCRIPT = ".envc/relocate.sh"
 STAND_IN = "bin/python"  # until the script replaces it with a link to the interpreter
 
@@ -143,15 +145,14 @@ def relocate_script(platform: Platform, python: Python, requirements: Mapping[st
     bits = 32 if platform.arch in ("i686", "armv7l") else 64
     # A 32-bit Python may run on a 64-bit system. It then reports the name of that system.
     machines = {"i686": ("i686", "i386", "x86_64"), "armv7l": ("armv7l", "armv8l", "aarch64")}
-    name = "PyPy" if python.implementation == "pypy" else "CPython"
     version = python.minor if python.patch is None else (*python.minor, python.patch)
     values = {
         "PROGRAM": _PROGRAM,
         "CHECKS": CHECKS,
         "NAMES": " ".join(names),
-        "WANTED": f"{name} {'.'.join(map(str, version))}{' (free-threaded)' if flag else ''} for {platform.name}",
+        "WANTED": f"{python_text(python)} for {platform.name}",
         "PARTS": str(len(version)),
-        "PYTHON": repr((python.implementation, version, python.free_threaded)),
+        "PYTHON": repr((python.implementation, version, python.free_threaded)) + _patch_check(python),
         "SYSTEM": repr((platform.sys_platform, bits == 64)),
         "MACHINES": repr(machines.get(platform.arch, (platform.arch,))),
         "NEEDS": repr(dict(sorted(requirements.items()))),
@@ -162,6 +163,15 @@ def relocate_script(platform: Platform, python: Python, requirements: Mapping[st
     for key, value in values.items():
         text = text.replace(f"@{key}@", value)
     return text.encode()
+
+
+def _patch_check(python: Python) -> str:
+    """The rest of the condition on the version, if some patch releases of the minor version do not serve."""
+    if python.patch is not None or not (python.release or python.limits):
+        return ""
+    oldest = f" and sys.version_info[2] >= {python.release}"
+    excluded = tuple(patch for patch in range(python.release, _MOST_PATCHES) if not python.serves_on(patch))
+    return oldest + (f" and sys.version_info[2] not in {excluded}" if excluded else "")
 
 
 def stand_in(platform: Platform) -> bytes | None:

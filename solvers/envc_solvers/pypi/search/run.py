@@ -93,6 +93,7 @@ def _solution(provider: Provider, decided: Iterable[Candidate], roots_of: list[s
                 license=metadata.license,
                 yanked=base.file.yanked,
                 extras=extras,
+                requires_python=tuple(sorted({base.file.requires_python, metadata.requires_python} - {""})),
                 requires=sorted_requirements(metadata.requires),
                 depends=tuple(sorted({need.name for candidate in group for need in candidate.needs or ()} - {name})),
             )
