@@ -20,6 +20,7 @@ from tests.support.fetching import fetching
 from tests.support.servers import IndexServer
 
 URL = "https://example.com/simple/demo/"
+HASHES = {"sha256": "a" * 64}
 GOOD = {"filename": "demo-1.0-py3-none-any.whl", "url": "../../files/demo-1.0-py3-none-any.whl", "hashes": {}}
 
 
@@ -66,7 +67,20 @@ def test_advertised_metadata(changes: dict[str, object], core: str) -> None:
     assert next(iter(parse_page(page(GOOD | changes), JSON_TYPE, URL))).core == core
 
 
-@pytest.mark.parametrize(("yanked", "reason"), [(False, None), (True, ""), ("", ""), ("why", "why"), (None, None)])
+@pytest.mark.parametrize(
+    ("yanked", "reason"),
+    [
+        (False, None),
+        (True, ""),
+        ("", None),
+        ("why", "why"),
+        (None, None),
+        (0, None),
+        (1, ""),
+        ([], None),
+        ({"a": 1}, ""),
+    ],
+)
 def test_yanked_in_json(yanked: object, reason: str | None) -> None:
     assert next(iter(parse_page(page(GOOD | {"yanked": yanked}), JSON_TYPE, URL))).file.yanked == reason
 
@@ -113,15 +127,47 @@ def test_html(attributes: str, yanked: str | None, core: str) -> None:
         GOOD | {"url": "ftp://example.com/x"},
         GOOD | {"url": "javascript:alert(1)"},
         GOOD | {"url": "https://[bad/x"},
-        GOOD | {"hashes": []},
-        GOOD | {"size": "many"},
-        GOOD | {"upload-time": "yesterday"},
-        GOOD | {"yanked": {"a": 1}},
+        GOOD | {"url": 7},
     ],
 )
 def test_an_entry_that_cannot_be_understood_is_left_out(bad: object) -> None:
     other = GOOD | {"filename": "demo-2.0-py3-none-any.whl"}
     assert [item.file.name for item in parse_page(page(bad, other), JSON_TYPE, URL)] == ["demo-2.0-py3-none-any.whl"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("hashes", None),
+        ("hashes", []),
+        ("hashes", "sha256"),
+        ("hashes", {"sha256": None}),
+        ("size", "123"),
+        ("size", 1.5),
+        ("size", [1]),
+        ("upload-time", ""),
+        ("upload-time", "yesterday"),
+        ("upload-time", 1767225600),
+        ("requires-python", 3.8),
+        ("requires-python", ["3.8"]),
+        ("core-metadata", "true"),
+        ("core-metadata", {"sha256": 7}),
+        ("dist-info-metadata", 1),
+    ],
+)
+def test_an_odd_optional_key_counts_as_absent(key: str, value: object) -> None:
+    noted: list[tuple[str, str]] = []
+    odd = GOOD | {key: value, "size": value if key == "size" else 7, "hashes": value if key == "hashes" else HASHES}
+    listing = parse_page(page(odd, GOOD), JSON_TYPE, URL, lambda file, key: noted.append((file, key)))
+    absent = {name: item for name, item in odd.items() if name != key}
+    expected = parse_page(page(absent, GOOD), JSON_TYPE, URL)
+    assert list(listing) == list(expected)
+    assert noted == [("demo-1.0-py3-none-any.whl", key)]
+
+
+def test_of_odd_digests_the_readable_ones_are_kept() -> None:
+    [listed] = parse_page(page(GOOD | {"hashes": {"sha256": "a" * 64, "md5": 7, "sha1": "b" * 40}}), JSON_TYPE, URL)
+    assert (listed.file.sha256, listed.others) == ("a" * 64, (("sha1", "b" * 40),))
 
 
 @pytest.mark.parametrize("size", [-1, 1 << 60, 1 << 100])

@@ -53,6 +53,7 @@ class Behaviour(msgspec.Struct):
     corrupt: set[str] = set()  # files whose last byte is changed when served
     bodies: dict[str, tuple[str, bytes]] = {}  # path: content type and bytes that replace the ordinary answer
     delay: float = 0.0  # seconds before each answer
+    replaced: dict[str, object] = {}  # keys of every file on JSON pages, with other values
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -220,7 +221,7 @@ class _Handler(Handler):
                 entry["upload-time"] = item.uploaded
             if behaviour.metadata == "advertised" and distribution.file.endswith(".whl"):
                 entry["core-metadata"] = {"sha256": sha256(distribution.metadata).hexdigest()}
-            files.append(entry)
+            files.append(entry | behaviour.replaced)
         versions = sorted({item.distribution.version for item in listed})
         page = {"meta": {"api-version": "1.1"}, "name": project, "versions": versions, "files": files}
         return json.dumps(page).encode()

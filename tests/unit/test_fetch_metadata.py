@@ -77,10 +77,38 @@ def test_the_licence_is_a_short_name(lines: list[str], license: str) -> None:
         ("foo >=1.0,", "foo>=1.0"),
         ("foo (>=1.0,,<2) ; os_name == 'nt'", 'foo<2,>=1.0; os_name == "nt"'),
         ("foo  \t >=1", "foo>=1"),
+        ("kubernetes>=9.0.0a1.0; extra == 'k8s'", 'kubernetes>=9.0.0a1; extra == "k8s"'),
+        ("foo>=1.0.dev3.0,<2", "foo<2,>=1.0.dev3"),
+        ("foo>=1.0a1.0.0", "foo>=1.0a1"),
+        ("foo!=~5.0,>=4.12", "foo!=5.0.*,>=4.12"),
+        ("foo>dev", "foo>0.0.0dev"),
     ],
 )
 def test_old_spellings_are_understood(written: str, meant: str) -> None:
     assert [str(one) for one in parse_metadata(FILE, metadata(f"Requires-Dist: {written}")).requires] == [meant]
+
+
+@pytest.mark.parametrize(
+    ("malformed", "left_out"),
+    [
+        ("kubernetes>=abc; extra == 'fast'", True),
+        ("kubernetes>=abc ; python_version < '3' and (extra == \"fast\")", True),
+        ("kubernetes>=abc; extra == 'Fast' and (", True),
+        ("kubernetes>=abc", False),
+        ("kubernetes>=abc; python_version < '3'", False),
+        ("kubernetes>=abc; extra == 'fast' or python_version > '3'", False),
+        ("kubernetes>=abc; extra == 'fast' and extra == 'slow'", False),
+        ("kubernetes>=abc; extra != 'fast'", False),
+    ],
+)
+def test_a_malformed_requirement_is_left_out_with_its_extra(malformed: str, left_out: bool) -> None:
+    lines = ["Provides-Extra: fast", "Provides-Extra: slow", "Requires-Dist: other", f"Requires-Dist: {malformed}"]
+    if left_out:
+        found = parse_metadata(FILE, metadata(*lines))
+        assert ([str(one) for one in found.requires], found.extras) == (["other"], ("slow",))
+    else:
+        with pytest.raises(MetadataUnusable, match="is malformed"):
+            parse_metadata(FILE, metadata(*lines))
 
 
 @pytest.mark.parametrize(

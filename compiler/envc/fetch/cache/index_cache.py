@@ -25,8 +25,8 @@ from envc_solvers.pypi.language.index import View
 from envc_solvers.pypi.language.markers import Answer
 from envc_solvers.pypi.language.requirement import Metadata
 
-FILE = "index-v6.sqlite"
-_FORMAT = 6  # PRAGMA user_version; a change of any stored type needs a new FILE
+FILE = "index-v7.sqlite"
+_FORMAT = 7  # PRAGMA user_version; a change of any stored type needs a new FILE
 
 DAY = 86_400  # seconds
 

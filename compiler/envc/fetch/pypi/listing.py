@@ -1,7 +1,8 @@
 """The page of a project on an index, as a compact value: PEP 691 JSON, PEP 503 HTML, and folders of files.
 
-Pages are not trusted. An entry that cannot be understood is left out; a page that cannot be understood raises
-ValueError. Artifacts are trusted by their digest only, so the worst that a page can do is to hide files.
+Pages are not trusted. An entry without a usable name and address is left out, and any other key of it that cannot be
+understood counts as absent; a page that cannot be understood raises ValueError. Artifacts are trusted by their digest
+only, so the worst that a page can do is to hide files.
 
 A page may list ten thousand files, and a target may be able to install a hundred of them. So entries stay as they were
 read until one is needed. Then `listed` checks the entry and turns it into a file.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import unquote
@@ -101,17 +102,28 @@ class _LenientPage(msgspec.Struct):
     files: list[msgspec.Raw]
 
 
+Note = Callable[[str, str], None]  # (name of a file, key)
+
+
+def _ignore(file: str, key: str) -> None:
+    pass
+
+
 def is_file_name(name: str) -> bool:
     """Whether an untrusted name may be used as a file name on this machine."""
     return _SAFE_NAME(name) is not None
 
 
-def parse_page(body: bytes, content_type: str, url: str) -> Listing:
-    """Read a page that was served from `url`. Raises ValueError if it is not a page of an index."""
+def parse_page(body: bytes, content_type: str, url: str, note: Note = _ignore) -> Listing:
+    """Read a page that was served from `url`. Raises ValueError if it is not a page of an index.
+
+    `note` is called with file and key for values that cannot be understood, and that count as absent. A few may be
+    passed over.
+    """
     kind = content_type.partition(";")[0].strip().lower()
     try:
         if kind.endswith("json"):
-            return _parse_json(body, url)
+            return _parse_json(body, url, note)
         if kind in ("text/html", "application/vnd.pypi.simple.v1+html", ""):
             return _parse_html(body, url)
     except malformed() as error:
@@ -132,20 +144,26 @@ def list_folder(folder: Path) -> Listing:
     )
 
 
-def _parse_json(body: bytes, url: str) -> Listing:
+def _parse_json(body: bytes, url: str, note: Note) -> Listing:
     # Each file is an object with at least four fields. These counts take a thousandth of the time of decoding.
     if body.count(b"{") > _OBJECTS * PAGE_FILES or body.count(b",") > _FIELDS * PAGE_FILES:
         raise ValueError(f"it lists more than {PAGE_FILES:,} files")
     try:
-        return Listing(url, decode(body, _Page).files)
+        entries = decode(body, _Page).files
     except msgspec.ValidationError:
-        return Listing(url, _lenient(body))
+        entries = _lenient(body, note)
     except malformed():
         raise ValueError("it is not JSON") from None
+    # Dates are parsed when they are needed. Nearly all pages have dates of this form, as counting shows quickly.
+    if body.count(b'"upload-time"') > body.count(b'"upload-time":"2') + body.count(b'"upload-time": "2'):
+        for entry in entries:
+            if entry.upload_time is not None and _moment(entry.upload_time) is None:
+                note(entry.filename, "upload-time")
+    return Listing(url, entries)
 
 
-def _lenient(body: bytes) -> tuple[PageEntry, ...]:
-    """The well-typed entries of a page that also has malformed ones."""
+def _lenient(body: bytes, note: Note) -> tuple[PageEntry, ...]:
+    """The entries of a page that has malformed ones, without the keys that are malformed."""
     try:
         raw = decode(body, _LenientPage).files
     except malformed():
@@ -155,8 +173,41 @@ def _lenient(body: bytes) -> tuple[PageEntry, ...]:
         try:
             entries.append(decode(entry, PageEntry))
         except malformed():
-            continue
+            try:
+                entries.append(_repaired(entry, note))
+            except malformed():
+                continue
     return tuple(entries)
+
+
+def _repaired(raw: msgspec.Raw, note: Note) -> PageEntry:
+    """An entry without its malformed keys. Raises ValueError for one without a name and address."""
+    fields = decode(raw, dict[str, object])
+    if not all(isinstance(fields.get(key), str) for key in ("filename", "url")):
+        raise ValueError("it has no name or address")
+    found = PageEntry(str(fields["filename"]), str(fields["url"]))
+    hashes = fields.get("hashes")
+    if isinstance(hashes, dict):
+        hashes = {name: digest for name, digest in hashes.items() if isinstance(digest, str)}
+    yanked = fields.get("yanked")
+    readable = fields | {"hashes": hashes, "yanked": yanked if isinstance(yanked, str) else bool(yanked)}
+    for key, attribute in _OPTIONAL.items():
+        if key not in fields:
+            continue
+        if readable[key] != fields[key]:
+            note(found.filename, key)
+        try:
+            value = getattr(msgspec.convert({"filename": "", "url": "", key: readable[key]}, PageEntry), attribute)
+        except msgspec.ValidationError:
+            note(found.filename, key)
+        else:
+            found = msgspec.structs.replace(found, **{attribute: value})
+    return found
+
+
+_OPTIONAL = {  # keys, and the attributes for them
+    field.encode_name: field.name for field in msgspec.structs.fields(PageEntry) if not field.required
+}
 
 
 def _parse_html(body: bytes, url: str) -> Listing:
@@ -206,12 +257,7 @@ def listed(entry: PageEntry, base: str) -> ListedFile | None:
         sha256 = sha256.lower()
         if not _HEX(sha256):
             sha256 = ""
-    uploaded = None
-    if entry.upload_time is not None:
-        try:
-            uploaded = _seconds(datetime.fromisoformat(entry.upload_time))
-        except malformed():
-            return None
+    uploaded = _moment(entry.upload_time) if entry.upload_time is not None else None
     size, yanked = entry.size or 0, entry.yanked
     core = _core(entry)
     return ListedFile(
@@ -221,7 +267,7 @@ def listed(entry: PageEntry, base: str) -> ListedFile | None:
             size if 0 <= size < _LARGEST else 0,
             uploaded,
             entry.requires_python or "",
-            None if yanked is False or yanked is None else "" if yanked is True else plain_reason(yanked),
+            None if not yanked else "" if yanked is True else plain_reason(yanked),
             core if core != ADVERTISED else "",
         ),
         address,
@@ -247,6 +293,14 @@ def _core(entry: PageEntry) -> str:
         return ""
     digest = stated.get("sha256", ADVERTISED) if isinstance(stated, dict) else ADVERTISED
     return digest if _HEX(digest) else ADVERTISED
+
+
+def _moment(text: str) -> int | None:
+    """A date as seconds since the epoch; None if it cannot be read."""
+    try:
+        return _seconds(datetime.fromisoformat(text))
+    except malformed():
+        return None
 
 
 def _seconds(moment: datetime) -> int:

@@ -16,6 +16,7 @@ from envc_solvers.pypi.language.requirement import Metadata, Requirement, canoni
 _LICENCE_LENGTH = 100  # characters; a longer License field is the text of a licence rather than its name
 _HEADER = re.compile(r"([A-Za-z][A-Za-z0-9-]*):[ \t]*(.*)")
 _CLASSIFIER = "License :: "
+_OF_EXTRA = re.compile(r"""\bextra\s*==\s*["']([^"']+)["']""")
 _STATIC_SINCE = (2, 2)  # Metadata-Version
 _DECISIVE = frozenset({"version", "requires-dist", "requires-python", "provides-extra"})  # for a solver
 _DYNAMIC_KEYS = frozenset({"version", "dependencies", "optional-dependencies", "requires-python"})  # the same, PEP 621
@@ -27,6 +28,9 @@ _REPAIRS = (
     (re.compile(r"(==|!=)\s*(\d+(?:\.\d+)*)\*"), r"\1\2.*"),  # "!=3.0*"
     (re.compile(r"~=\s*(\d+)(?=\s*(?:[,)]|$))"), r"~=\1.0"),  # "~=3"
     (re.compile(r"""([<>=~!]=|[<>])\s*["']([\w.*]+)["']"""), r"\1\2"),  # ">='1.0'"
+    (re.compile(r"!=\s*~\s*(\d+(?:\.\d+)*)"), r"!=\1.*"),  # "!=~5.0"
+    (re.compile(r">\s*dev\b"), ">0.0.0dev"),  # ">dev"
+    (re.compile(r"(\d(?:a|b|rc|\.?post|\.?dev)\d+)(?:\.0)+(?![\w.])"), r"\1"),  # ">=9.0.0a1.0"
     (re.compile(r",\s*(?=[,)]|$)"), ""),  # trailing and doubled commas
 )
 
@@ -45,8 +49,10 @@ class _ProjectTable(msgspec.Struct, rename="kebab"):
 def parse_metadata(file: str, data: bytes) -> Metadata:
     """Read the METADATA of a wheel, or the PKG-INFO of an sdist, of that file name.
 
-    Raises MetadataUnusable if a required field is missing, if name or version contradict a wheel's file name, or if a
-    requirement is malformed even after the usual repairs.
+    A requirement of an extra that is malformed even after the usual repairs is left out, together with the extra.
+
+    Raises MetadataUnusable if a required field is missing, if name or version contradict a wheel's file name, or if
+    another requirement is malformed.
     """
     fields = _fields(data.decode("utf-8", errors="replace"))
     name, version = _single(file, fields, "name"), _single(file, fields, "version")
@@ -57,13 +63,23 @@ def parse_metadata(file: str, data: bytes) -> Metadata:
             raise MetadataUnusable(file, str(error)) from None
         if canonicalize_name(name) != expected[0] or not same_version(version, expected[1]):
             raise MetadataUnusable(file, f"it calls itself {name[:100]} {version[:100]}")
-    requires = tuple(_requirement(file, text) for text in _bounded(file, fields.get("requires-dist", [])))
+    requires: list[Requirement] = []
+    unusable: set[str] = set()  # extras
+    for text in _bounded(file, fields.get("requires-dist", [])):
+        try:
+            requires.append(_requirement(file, text))
+        except MetadataUnusable:
+            extra = _extra_of(text)
+            if extra is None:
+                raise
+            unusable.add(extra)
+    extras = {canonicalize_name(extra) for extra in fields.get("provides-extra", ()) if extra}
     return Metadata(
         name=canonicalize_name(name),
         version=version,
-        requires=requires,
+        requires=tuple(requires),
         requires_python=_requires_python(file, fields.get("requires-python", [""])[0].strip()),
-        extras=tuple(sorted({canonicalize_name(extra) for extra in fields.get("provides-extra", ()) if extra})),
+        extras=tuple(sorted(extras - unusable)),
         license=_licence(fields),
     )
 
@@ -188,6 +204,13 @@ def _requirement(file: str, text: str) -> Requirement:
     if requirement is None:
         raise MetadataUnusable(file, f"its requirement {text[:200]!r} is malformed")
     return requirement
+
+
+def _extra_of(text: str) -> str | None:
+    """The extra without which a requirement, which cannot be parsed, has no effect. None if there may be no such."""
+    marker = text.partition(";")[2]
+    extras = {canonicalize_name(extra) for extra in _OF_EXTRA.findall(marker)}
+    return extras.pop() if len(extras) == 1 and not re.search(r"\bor\b", marker) else None
 
 
 def _parsed(text: str) -> Requirement | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 
@@ -49,6 +50,8 @@ class Pages:
         self._states: Once[tuple[str, str], PageState] = Once()
         self._views: Once[tuple[str, str, str], View | None] = Once()
         self._listings: dict[tuple[str, str], Listing] = {}
+        self._progress = context.progress
+        self._odd: set[str] = set()  # sources of whose pages a warning was shown
 
     def view(self, source: str, project: str, target: Target, python: Python) -> View | None:
         """The project with the files that those wheel tags allow; None if the source does not know it.
@@ -158,12 +161,21 @@ class Pages:
             self._cache.save_page(location.key, project, state)
             return state
         try:
-            listing = parse_page(reply.body, reply.headers.get("content-type", ""), reply.url)
+            note = partial(self._note, location.name)
+            listing = parse_page(reply.body, reply.headers.get("content-type", ""), reply.url, note)
         except ValueError as error:
             raise SourceUnreachable(location.name, what, str(error)) from None
         self._listings[location.key, project] = listing
         self._cache.save_page(location.key, project, state, listing)
         return state
+
+    def _note(self, source: str, file: str, key: str) -> None:
+        """Warn once for each source about keys that count as absent."""
+        if source not in self._odd:
+            self._odd.add(source)
+            self._progress.warn(
+                f"{source} states for {file} a {key} that the specification does not allow; such keys count as absent"
+            )
 
     def _location(self, source: str) -> SourceLocation:
         try:
