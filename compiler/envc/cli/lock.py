@@ -49,6 +49,14 @@ class LockOptions(msgspec.Struct, frozen=True, kw_only=True):
             help="Upgrade this package, or move it to VERSION; other specifiers limit it. Repeatable.",
         ),
     ] = ()
+    reuploads: Annotated[
+        tuple[str, ...],
+        option(
+            "--accept-reupload",
+            metavar="NAME",
+            help="Take the files of this package even if their bytes have changed since they were locked. Repeatable.",
+        ),
+    ] = ()
     steps: Annotated[tuple[str, ...], option("--step", metavar="STEP", help="Relock only this step. Repeatable.")] = ()
     targets: Targets = ()
     resolution: Annotated[
@@ -84,6 +92,7 @@ def command(options: LockOptions) -> int:
                 options.check
                 or options.upgrade
                 or options.packages
+                or options.reuploads
                 or options.steps
                 or options.targets
                 or options.dry_run
@@ -102,7 +111,7 @@ def command(options: LockOptions) -> int:
             terminal.note(f"{project.manifest.lock_path.name} is up to date")
             return 0
         named = tuple(map(NamedUpgrade.parse, options.packages))
-        upgrades = Upgrades(everything=options.upgrade, packages=named)
+        upgrades = Upgrades(everything=options.upgrade, packages=named, reuploads=options.reuploads)
         request = LockRequest(upgrades=upgrades, selection=selection, dry_run=options.dry_run)
         outcome = lock(project, request, context)
     if options.as_json:

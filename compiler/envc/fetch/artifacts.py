@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 _DOWNLOADS = 8  # concurrent downloads
 _TRIES = 5  # how often a download that breaks off is resumed
 _MOVED_HINT = "the source no longer serves this file; run `envc lock --upgrade` to choose another, or restore it there"
+_REUPLOADED_HINT = (
+    "the source has replaced the file: find out why before you trust it; "
+    "`envc lock --accept-reupload {name}` takes the new bytes"
+)
 _WRONG_HINT = "the source serves different bytes from those locked: do not install them until you know why"
 
 
@@ -116,6 +120,11 @@ class Artifacts:
             return locate(member)
         listed = self._pages.find(member.source, member.name, member.file, member.sha256)
         if listed is None:
+            others = self._pages.digests(member.source, member.name, member.file)
+            if others:
+                # The command `lock` names the way to take the new bytes.
+                reason = f"it now has sha256 {', '.join(others)}, where the lock has {member.sha256}"
+                raise SourceUnreachable(member.source, what, reason, _REUPLOADED_HINT.format(name=member.name))
             raise SourceUnreachable(
                 member.source, what, "its page does not list it with the locked digest", _MOVED_HINT
             )

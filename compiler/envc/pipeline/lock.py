@@ -51,7 +51,7 @@ def lock(project: Project, request: LockRequest, context: Context) -> LockOutcom
     """plan → pose → solve → link → lockfile, for the step-targets for which the existing lock is stale.
 
     Raises UsageError, NoSuchInterpreter, BuildNotAllowed, Unsolvable and OfflineMiss, with the lines of the manifest,
-    and StrayLink, LockChanged and Unwritable for the lock file.
+    Reuploaded, and StrayLink, LockChanged and Unwritable for the lock file.
     """
     with located(project.manifest):
         return _lock(project, request, context)
@@ -99,6 +99,11 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
             lock=None if request.upgrades.everything else graph,
             is_unpinned=planned.unpinned.__contains__,
         )
+        if graph is not None:
+            from envc.locking.plan.reuploads import refuse_reuploads
+
+            pins = ((shared.step_targets[0].key, pin) for shared, found in solved.solutions for pin in found.pins)
+            refuse_reuploads(graph, pins, solved.builds, planned.reuploads)
         known: KnownRequirements = {}
         for shared, solution in solved.solutions:
             first = shared.step_targets[0]

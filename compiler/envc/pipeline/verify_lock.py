@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -116,7 +116,8 @@ def _look_for_files(
         known = {name for name, source in project.manifest.sources.items() if source.kind != "conda"}
         packages = [package for package in graph.packages if package.kind == "pypi" and package.source in known]
         with ThreadPoolExecutor(_REQUESTS) as pool:
-            listings = list(pool.map(lambda package: origins.files(package.source, package.name), packages))
+            builds = graph.builds_by_wheel()
+            listings = list(pool.map(lambda package: _listed(package, builds, origins, fresh), packages))
             archives = [
                 (package, artifact)
                 for package in graph.packages
@@ -128,7 +129,6 @@ def _look_for_files(
             )
             problems = [problem for problem in archive_problems if problem is not None]
     yank_reasons: dict[Listed, str | None] = {}
-    builds = graph.builds_by_wheel()
     for package, listed in zip(packages, listings, strict=True):
         package_problems, package_reasons = _compare(package, builds, listed)
         problems += package_problems
@@ -164,18 +164,41 @@ def _look_for_archive(
     return Problem(where=artifact.file, reason="is no longer at its source")
 
 
+def _listed(
+    package: Package, builds: Mapping[Sha256, tuple[Build, ...]], origins: Indexes, context: Context
+) -> list[File]:
+    """Every file that the source of a package lists for it. If no page states the digest of a locked file, the file is
+    asked for again.
+    """
+    wanted = {locked.file for _, locked in _served(package, builds)}
+    files = []
+    for file in origins.files(package.source, package.name):
+        if not file.sha256 and file.name in wanted and not context.offline:
+            digest, _ = origins.identify(package.source, package.name, file)
+            file = msgspec.structs.replace(file, sha256=digest)
+        files.append(file)
+    return files
+
+
+def _served(
+    package: Package, builds: Mapping[Sha256, tuple[Build, ...]]
+) -> Iterator[tuple[Artifact, Artifact | SourceFile]]:
+    """Each artifact with the file that its source has. For a built wheel, that is what the wheel was built from."""
+    for artifact in package.artifacts:
+        sdists = [build.sdist for build in builds.get(artifact.sha256, ()) if build.sdist is not None]
+        if not sdists:
+            yield artifact, artifact
+        for sdist in sdists:
+            yield artifact, sdist
+
+
 def _compare(
     package: Package, builds: Mapping[Sha256, tuple[Build, ...]], listed: Iterable[File]
 ) -> tuple[list[Problem], dict[Listed, str | None]]:
     files = {file.name: file for file in listed}
     problems: list[Problem] = []
     yank_reasons: dict[Listed, str | None] = {}
-    served: list[tuple[Artifact, Artifact | SourceFile]] = []
-    for artifact in package.artifacts:
-        # For a built wheel, the source has the source distribution that it was built from.
-        sdists = [build.sdist for build in builds.get(artifact.sha256, ()) if build.sdist is not None]
-        served += [(artifact, sdist) for sdist in sdists] or [(artifact, artifact)]
-    for artifact, locked in served:
+    for artifact, locked in _served(package, builds):
         file = files.get(locked.file)
         if file is None:
             problems.append(Problem(where=locked.file, reason=f"{package.source} no longer has this file"))

@@ -141,7 +141,8 @@ class Facts:
         generation = (
             "" if location.is_local or location.kind != "pypi" else self._pages.state(source, project).generation
         )
-        if generation:
+        # A page that states no digest stays the same if its file is replaced, so a refresh asks for the file again.
+        if generation and (file.sha256 or not self._refresh):
             known = self._cache.digest(location.key, project, file.name, generation)
             if known is not None and file.sha256 in ("", known[0]):
                 return parse_sha256(known[0]), known[1]

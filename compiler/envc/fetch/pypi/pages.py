@@ -111,6 +111,12 @@ class Pages:
                     return found
         return _pick(self.listing(source, project), file, sha256)
 
+    def digests(self, source: str, project: str, file: str) -> tuple[str, ...]:
+        """The sha256 digests under which a page lists a file, sorted; without those that are not stated."""
+        listing = self.listing(source, project)
+        entries = (listed(entry, listing.url) for entry in listing.entries if entry.filename == file)
+        return tuple(sorted({entry.file.sha256 for entry in entries if entry is not None and entry.file.sha256}))
+
     def state(self, source: str, project: str) -> PageState:
         """The fresh state of a page. Its generation is "" if the source does not know the project."""
         return self._states.get((source, project), lambda: self._state(self._location(source), project))

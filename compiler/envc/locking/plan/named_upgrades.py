@@ -1,4 +1,4 @@
-"""The packages that ``-P`` names: which may change, and the versions that are asked for, as constraints of this run."""
+"""The packages that ``-P`` and ``--accept-reupload`` name: which may change, and to which versions in this run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 from envc.errors import UsageError
 from envc.locking.plan.expand import StepTarget
-from envc.locking.plan.project import NamedUpgrade
+from envc.locking.plan.project import NamedUpgrade, Upgrades
 from envc.model.graph import LockGraph
 from envc.model.kinds import ArtifactKind
 from envc_solvers.origin import KeyPath
@@ -31,21 +31,21 @@ class NamedVersions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NamedPackages(msgspec.Struct, frozen=True, kw_only=True):
-    """What ``-P`` asks for."""
+    """What ``-P`` and ``--accept-reupload`` ask for."""
 
     names: frozenset[str] = frozenset()  # packages whose pins may change
     versions: NamedVersions = NamedVersions()
+    reuploads: frozenset[str] = frozenset()  # packages whose files may have other bytes than in the lock
 
 
-def name_packages(
-    named: tuple[NamedUpgrade, ...], graph: LockGraph | None, selected: tuple[StepTarget, ...]
-) -> NamedPackages:
-    """The packages and versions that ``-P`` names.
+def name_packages(upgrades: Upgrades, graph: LockGraph | None, selected: tuple[StepTarget, ...]) -> NamedPackages:
+    """The packages and versions that ``-P`` and ``--accept-reupload`` name.
 
     Raises UsageError for a package that no selected step has, for a version that cannot be read, and for two versions
     of one interpreter. Without a lock, `require_named` checks the names after the solve.
     """
-    if not named:
+    named = upgrades.packages
+    if not named and not upgrades.reuploads:
         return NamedPackages()
     kinds = _kinds(graph, selected) if graph is not None else None
     names: set[str] = set()
@@ -70,8 +70,16 @@ def name_packages(
             version = _release(one)
             if releases.setdefault(name, version) != version:
                 raise UsageError(f"-P names two versions of {name}: {releases[name]} and {version}", "keep one of them")
+    accepted = set()
+    for written in upgrades.reuploads:
+        name = _name(NamedUpgrade(written), kinds or {})
+        if kinds is not None and name not in kinds:
+            _refuse_name(NamedUpgrade(written), name, kinds, graph, "--accept-reupload")
+        accepted.add(name)
     return NamedPackages(
-        names=frozenset(names), versions=NamedVersions(pypi=tuple(pypi), conda=tuple(conda), releases=releases)
+        names=frozenset(names),
+        versions=NamedVersions(pypi=tuple(pypi), conda=tuple(conda), releases=releases),
+        reuploads=frozenset(accepted),
     )
 
 
@@ -111,14 +119,20 @@ def _name(one: NamedUpgrade, known: dict[str, frozenset[ArtifactKind]]) -> str:
 
 
 def _refuse_name(
-    one: NamedUpgrade, name: str, known: dict[str, frozenset[ArtifactKind]], graph: LockGraph | None
+    one: NamedUpgrade,
+    name: str,
+    known: dict[str, frozenset[ArtifactKind]],
+    graph: LockGraph | None,
+    option: str = "-P",
 ) -> None:
     from envc_solvers.nearest import nearest_name  # late: only mistakes need it
 
     if graph is not None and any(package.name == name for package in graph.packages) and name not in known:
-        raise UsageError(f"-P {one}: no selected step has {name}", "leave out --step and --target, or select others")
+        raise UsageError(
+            f"{option} {one}: no selected step has {name}", "leave out --step and --target, or select others"
+        )
     near = nearest_name(name, known)
-    raise UsageError(f"-P {one}: the lock has no package {name}", f"did you mean {near}?" if near else None)
+    raise UsageError(f"{option} {one}: the lock has no package {name}", f"did you mean {near}?" if near else None)
 
 
 def _pypi_limit(one: NamedUpgrade, name: str) -> PyPIRoot:

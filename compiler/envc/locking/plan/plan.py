@@ -47,6 +47,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, object]  # of the lock
     unpinned: frozenset[str]  # names of packages whose locked versions are not preferred
     requested: NamedVersions  # versions that -P asks for
+    reuploads: frozenset[str]  # names of packages whose files may have other bytes than in the lock
 
 
 def plan(project: Project, selected: tuple[StepTarget, ...], upgrades: Upgrades) -> Plan:
@@ -57,8 +58,7 @@ def plan(project: Project, selected: tuple[StepTarget, ...], upgrades: Upgrades)
     to all steps on it, and the Python of a step to all its targets.
     """
     manifest, graph = project.manifest, project.graph
-    named = name_packages(upgrades.packages, graph, selected)
-    unpinned = named.names
+    named = name_packages(upgrades, graph, selected)
     kept: tuple[KeptStepTarget, ...] = ()
     choices: dict[StepTargetId, tuple[Choice, ...]] = {}
     patches: dict[StepTargetId, int] = {}
@@ -69,7 +69,7 @@ def plan(project: Project, selected: tuple[StepTarget, ...], upgrades: Upgrades)
             _refuse_shared_changes(project, selected, kept)
         if not upgrades.everything:
             fresh = {step_target: closures.choices(*step_target) for step_target in project.freshness.fresh}
-            kept_from = _kept_choices(selected, fresh, unpinned)
+            kept_from = _kept_choices(selected, fresh, named.names | named.reuploads)
             choices = {step_target: fresh[origin] for step_target, origin in kept_from.items()}
             patches = {step_target: _patch(closures, origin) for step_target, origin in kept_from.items()}
         choices |= {step_target.id: closures.choices(*step_target.id) for step_target in kept}
@@ -80,8 +80,9 @@ def plan(project: Project, selected: tuple[StepTarget, ...], upgrades: Upgrades)
         patches={step_target: patch for step_target, patch in patches.items() if patch},
         step_targets=(*selected, *kept),
         options=_options(manifest, project.step_targets, selected, kept, graph),
-        unpinned=unpinned,
+        unpinned=named.names,
         requested=named.versions,
+        reuploads=named.reuploads,
     )
 
 
@@ -95,13 +96,13 @@ def _patch(closures: Closures, step_target: StepTargetId) -> int:
 def _kept_choices(
     selected: tuple[StepTarget, ...],
     fresh: dict[StepTargetId, tuple[Choice, ...]],
-    unpinned: frozenset[str],
+    released: frozenset[str],
 ) -> dict[StepTargetId, StepTargetId]:
     """The selected step-targets that keep choices of the lock, each with the step-target that has these: itself, if it
     is fresh and no package of it may change. A new one takes the choices of one with the same inputs.
     """
     staying = {
-        step_target for step_target, choices in fresh.items() if not any(choice.name in unpinned for choice in choices)
+        step_target for step_target, choices in fresh.items() if not any(choice.name in released for choice in choices)
     }
     kept = {step_target.id: step_target.id for step_target in selected if step_target.id in staying}
     new = [step_target for step_target in selected if step_target.id not in fresh]

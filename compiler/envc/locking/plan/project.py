@@ -62,6 +62,7 @@ class Upgrades(msgspec.Struct, frozen=True, kw_only=True):
 
     everything: bool = False
     packages: tuple[NamedUpgrade, ...] = ()
+    reuploads: tuple[str, ...] = ()  # packages whose files may have other bytes than in the lock, as written
 
 
 def select(project: Project, selection: Selection) -> tuple[StepTarget, ...]:
