@@ -27,6 +27,16 @@ def test_a_requirement_that_cannot_be_locked_is_taken_back(workplace: Workplace)
     assert workplace.manifest.read_text() == MANIFEST
 
 
+def test_requirements_for_different_platforms_stay_side_by_side(workplace: Workplace) -> None:
+    workplace.ok("add", "--step", "report", "gamma<2; sys_platform == 'win32'")
+    workplace.ok("add", "--step", "report", "gamma>=2; sys_platform != 'win32'")
+    assert '"gamma<2; sys_platform == \'win32\'", "gamma>=2;' in workplace.manifest.read_text()
+    assert 'id = "pypi:gamma@1.0"' in workplace.lock.read_text()
+    workplace.ok("add", "--step", "report", 'gamma==1.0; sys_platform=="win32"')
+    assert "gamma<2" not in workplace.manifest.read_text()
+    assert "gamma>=2" in workplace.manifest.read_text()
+
+
 @pytest.mark.parametrize("end", ["\r\n", "\n"])
 def test_a_manifest_with_windows_line_ends_keeps_them(workplace: Workplace, end: str) -> None:
     def on_disk(text: str) -> bytes:

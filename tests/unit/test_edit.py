@@ -47,6 +47,39 @@ def test_a_requirement_on_the_same_project_replaces_the_old_one() -> None:
     assert '    "Alpha>=2",   # we need this\n    "beta[x]",\n' in changed
 
 
+def test_only_the_requirement_with_the_same_marker_is_replaced() -> None:
+    text = TEXT.replace(
+        '["gamma"]', """["gamma<2; sys_platform=='win32'", { name = "Delta", marker = "os_name == 'nt'" }]"""
+    )
+    table = ("steps", "one")
+    both = edit.add(text, table, "pypi", ["gamma>=2; sys_platform != 'win32'", "delta"])
+    assert """"gamma<2; sys_platform=='win32'", {""" in both
+    assert """}, "gamma>=2; sys_platform != 'win32'", "delta"]""" in both
+    replaced = edit.add(
+        both, table, "pypi", ['gamma<3 ;sys_platform == "win32"', "delta>=1 ; os_name=='nt'", "delta>=2"]
+    )
+    entries = parse_manifest(replaced, Path("manifest.toml")).steps["one"].dependencies.pypi
+    assert [str(each.requirement) for each in entries] == [
+        'gamma<3; sys_platform == "win32"',
+        'delta>=1; os_name == "nt"',
+        'gamma>=2; sys_platform != "win32"',
+        "delta>=2",
+    ]
+    assert "gamma" not in edit.remove(replaced, table, "pypi", ["gamma"])
+    one = edit.remove(replaced, table, "pypi", ["gamma; sys_platform == 'win32'"])
+    assert "gamma>=2" in one
+    assert "gamma<3" not in one
+    with pytest.raises(UsageError, match="has no gamma; os_name") as caught:
+        edit.remove(replaced, table, "pypi", ["gamma; os_name == 'nt'"])
+    assert 'gamma; sys_platform != "win32"' in str(caught.value.hint)
+
+
+def test_a_requirement_replaces_every_other_with_its_name_and_marker() -> None:
+    text = TEXT.replace('["gamma"]', '["gamma>=1", "delta", "gamma<3", { path = "libs/acme" }]')
+    changed = edit.add(text, ("steps", "one"), "pypi", ["gamma>=4", "acme>=1"])
+    assert 'pypi = ["gamma>=4", "delta", "acme>=1"]' in changed
+
+
 def test_missing_tables_are_made() -> None:
     changed = edit.add(TEXT, ("steps", "one", "on", "linux-64"), "pypi", ["delta"])
     step = parse_manifest(changed, Path("manifest.toml")).steps["one"]

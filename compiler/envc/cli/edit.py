@@ -66,7 +66,9 @@ class RemoveOptions(EditOptions, frozen=True, kw_only=True):
 
 @verb("add", AddOptions)
 def add(options: AddOptions) -> int:
-    """Add REQUIREMENTS to a step or a group, and lock. Requirements on the same projects are replaced."""
+    """Add REQUIREMENTS to a step or a group, and lock. Those on the same projects with the same markers are
+    replaced.
+    """
     return _edit("add", options.requirements, options)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from envc.errors import UsageError
+from envc.locking.manifest.direct import project_name_of
 from envc.model.kinds import DependencyKind
 from envc.model.manifest import KeyPath
 from envc_solvers.pypi.language.requirement import InvalidRequirement, parse
@@ -44,7 +45,8 @@ def change_bytes(data: bytes, change: Callable[[str], str]) -> bytes:
 
 
 def add(text: str, table: KeyPath, kind: DependencyKind, entries: Iterable[str]) -> str:
-    """The manifest with these requirements in ``table.kind``. A requirement on the same project is replaced.
+    """The manifest with these requirements in ``table.kind``. Those on the same project with the same marker are
+    replaced.
 
     `table` is the key path, from the root of the text, of a step, of a group, or of a step's additions for a target. It
     is created if it is missing. Raises UsageError for a requirement that cannot be parsed.
@@ -54,24 +56,30 @@ def add(text: str, table: KeyPath, kind: DependencyKind, entries: Iterable[str])
     for entry in entries:
         if any("\ud800" <= letter <= "\udfff" for letter in entry):  # from an argument that is not UTF-8
             raise UsageError(f"{entry!r} is not a requirement", "write it in UTF-8")
-        name = _name(entry, kind)
-        matches = [index for index, old in enumerate(array) if _name_of(old, kind) == name]
+        identity = _identity(entry, kind)
+        matches = [index for index, old in enumerate(array) if _identity_of(old, kind) == identity]
         if matches:
             array[matches[0]] = entry
+            for index in reversed(matches[1:]):
+                del array[index]
         else:
             _append(array, entry)
     return document.as_string()
 
 
 def remove(text: str, table: KeyPath, kind: DependencyKind, names: Iterable[str]) -> str:
-    """The manifest without requirements on these projects in ``table.kind``. Raises UsageError if there is none."""
+    """The manifest without requirements on these projects in ``table.kind``. A name with a marker removes only those
+    with the same marker. Raises UsageError if there is none.
+    """
     document = _parse(text)
     array = _array(document, table, kind)
     for name in names:
-        removed = _name(name, kind)
-        matches = [index for index, old in enumerate(array) if _name_of(old, kind) == removed]
+        removed, marker = _identity(name, kind)
+        found = [_identity_of(old, kind) for old in array]
+        matches = [index for index, of in enumerate(found) if of[0] == removed and marker in ("", of[1])]
         if not matches:
-            listed = ", ".join(_name_of(old, kind) for old in array)
+            listed = ", ".join(f"{of[0]}; {of[1]}" if of[1] else of[0] for of in found)
+            removed = f"{removed}; {marker}" if marker else removed
             where = ".".join(str(part) for part in (*table, kind))
             raise UsageError(f"{where} has no {removed}", f"it has {listed}" if listed else "it is empty")
         for index in reversed(matches):
@@ -112,23 +120,35 @@ def _indent(array: Array) -> str:
     return lines[0][: len(lines[0]) - len(lines[0].lstrip())] if lines else "  "
 
 
-def _name_of(entry: object, kind: DependencyKind) -> str:
-    """The project or package of an entry of the manifest, which is a string or a table."""
+def _identity_of(entry: object, kind: DependencyKind) -> tuple[str, str]:
+    """As `_identity`, for an entry of the manifest, which is a string or a table. ("", "") for a mistake, which the
+    parser of the manifest reports.
+    """
+    text = str(entry)
     if isinstance(entry, dict):
-        return _name(str(entry.get("name", "")), kind)
+        text = str(entry.get("name", ""))
+        if kind == "pypi" and not text:
+            text = project_name_of(str(entry.get("url") or "").partition("#")[0] or str(entry.get("path") or ""))
+        if kind == "pypi" and entry.get("marker"):
+            text = f"{text}; {entry['marker']}"
     try:
-        return _name(str(entry), kind)
+        return _identity(text, kind)
     except UsageError:
-        return ""  # a mistake that the parser of the manifest reports
+        return "", ""
 
 
-def _name(text: str, kind: DependencyKind) -> str:
+def _identity(text: str, kind: DependencyKind) -> tuple[str, str]:
+    """The normalised name of the project or package of a requirement, and its canonical marker, "" without one.
+
+    A project may be required several times with different markers, for different platforms.
+    """
     if kind == "conda":
         words = text.rpartition("::")[2].replace("=", " ").replace("<", " ").replace(">", " ").split()
         if not words:
             raise UsageError(f"{text!r} names no package", "write name >=version")
-        return words[0].lower()
+        return words[0].lower(), ""
     try:
-        return parse(text).name
+        requirement = parse(text)
     except InvalidRequirement:
         raise UsageError(f"{text!r} is not a requirement", "write name[extras]>=version") from None
+    return requirement.name, requirement.marker
