@@ -60,6 +60,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     macos: str | None = None  # "13.0"; macOS only
     cuda: str | None = None  # "12.4"; only when declared
     archspec: str | None = None  # "x86_64_v2"
+    # What `platform_release` of PEP 508 is, if the manifest says so. It is compared with, and no machine is checked.
+    platform_release: str | None = None
 
     @property
     def facts(self) -> Platform:
@@ -76,7 +78,22 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
             value = getattr(self, field)
             if value is not None:
                 parts.append(f"{field}={value}")
+        if self.platform_release is not None:
+            parts.append(f"platform-release={self.platform_release}")
         return " ".join(parts)
+
+    @property
+    def release(self) -> str:
+        """The value of `platform_release` in markers; "" if it is not known.
+
+        On macOS, it is the version of the kernel (Darwin) of the oldest macOS that the target includes. The release of
+        a Linux kernel is rarely a valid version, so comparisons with it fail as they do with an empty one, and no floor
+        of a target implies a release of Windows.
+        """
+        if self.platform_release is not None or self.macos is None:
+            return self.platform_release or ""
+        major, minor, *_ = (*(int(part) for part in self.macos.split(".")), 0)
+        return f"{_darwin(major, minor)}.0.0"
 
     @property
     def declared(self) -> dict[str, str]:
@@ -86,6 +103,14 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         return {field: value for field, value in floors.items() if value not in (None, getattr(default, field))}
 
 
+def _darwin(major: int, minor: int) -> int:
+    """The major version of Darwin in a macOS: 10.15 has 19, 11 has 20, 15 has 24, and 26, which follows it, has 25."""
+    if major <= 10:
+        return minor + 4
+    return major + 9 if major < _FIRST_MACOS_OF_A_YEAR else major - 1
+
+
+_FIRST_MACOS_OF_A_YEAR = 26  # numbered by the year that follows its release
 FLOORS = ("glibc", "musl", "macos", "cuda", "archspec")
 DEFAULT_FLOORS: dict[Family, dict[str, str]] = {
     "linux": {"glibc": "2.28"},

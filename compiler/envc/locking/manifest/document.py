@@ -139,6 +139,9 @@ class TargetTable(Shape, frozen=True, kw_only=True):
     macos: Annotated[str | None, Meta(description='"13.0"; macOS')] = None
     cuda: Annotated[str | None, Meta(description='"12.4"; the driver\'s CUDA version')] = None
     archspec: Annotated[str | None, Meta(description='"x86_64_v2"')] = None
+    platform_release: Annotated[
+        str | None, Meta(description="`platform_release` in markers; on macOS, it follows from `macos`")
+    ] = None
 
 
 class StepTable(DependencyTable, frozen=True, kw_only=True):

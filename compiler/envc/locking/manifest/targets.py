@@ -59,7 +59,15 @@ def _read_target(report: Report, at: KeyPath, name: str, table: TargetTable) -> 
         macos=floors.get("macos", defaults.macos),
         cuda=floors.get("cuda"),
         archspec=floors.get("archspec", defaults.archspec),
+        platform_release=_read_release(report, (*at, "platform-release"), table.platform_release),
     )
+
+
+def _read_release(report: Report, at: KeyPath, value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z._+~-]{0,99}", value):
+        report.add(at, f"{value[:80]!r} is not a valid platform_release", 'for example, write "22.6.0"')
+        return None
+    return value
 
 
 def _read_floor(report: Report, at: KeyPath, floor: str, value: str, family: Family) -> str:

@@ -39,8 +39,8 @@ class Answer(msgspec.Struct, frozen=True, array_like=True, gc=False):
 def marker_environment(target: Target, python: Python) -> dict[str, str]:
     """The eleven marker variables of PEP 508, without ``extra``.
 
-    ``platform_release`` and ``platform_version`` are empty, as in uv for a foreign platform: a target covers every
-    machine above its floors, whatever its kernel.
+    ``platform_release`` follows from the floor of macOS (see `Target.release`). It is empty elsewhere, as is
+    ``platform_version`` everywhere: a target covers every machine above its floors, whatever its kernel.
     """
     facts = target.facts
     pypy = python.implementation == "pypy"
@@ -50,7 +50,7 @@ def marker_environment(target: Target, python: Python) -> dict[str, str]:
         "os_name": facts.os_name,
         "platform_machine": facts.machine,
         "platform_python_implementation": "PyPy" if pypy else "CPython",
-        "platform_release": "",
+        "platform_release": target.release,
         "platform_system": facts.platform_system,
         "platform_version": "",
         "python_full_version": python.full_version,
@@ -65,8 +65,11 @@ def environment_key(target: Target, python: Python) -> str:
     >>> from envc_solvers.target import default_target
     >>> environment_key(default_target("win-64"), Python(minor=(3, 12)))
     'cpython3.12.0-win-64'
+    >>> environment_key(default_target("osx-64"), Python(minor=(3, 12)))
+    'cpython3.12.0-osx-64-22.0.0'
     """
-    return f"{python.implementation}{python.full_version}-{target.platform}"
+    release = f"-{target.release}" if target.release else ""
+    return f"{python.implementation}{python.full_version}-{target.platform}{release}"
 
 
 class Markers:
