@@ -274,6 +274,7 @@ class SourceUnreachable(EnvcError, Unanswered):
         self.source = source  # source name; never its URL, which may hold credentials
         self.what = what  # "the page of requests"
         self.reason = reason  # "HTTP 503, 6 times", "connection refused"
+        self.status: int | None = None  # of the answer, if that is the reason
         self.hint = (
             hint
             or "check the network and the source's settings, then run the command again; it continues where it stopped"

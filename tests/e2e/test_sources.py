@@ -18,7 +18,7 @@ from tests.e2e.test_lock_conda import MANIFEST as CONDA_MANIFEST
 from tests.e2e.test_lock_conda import write_channel
 from tests.support.channel_server import ChannelServer
 from tests.support.servers import Behaviour, IndexServer, TunnelProxy
-from tests.support.wheels import build_wheel
+from tests.support.wheels import build_sdist, build_wheel
 
 SECRET = "hunter2"
 
@@ -297,3 +297,54 @@ def test_one_file_from_two_sources_is_two_packages(place: Workplace, public: Ind
     for folder in (place.cache, place.store):
         shutil.rmtree(folder)
     place.ok("bundle")
+
+
+PORTAL = ("text/html", b"<html><title>Sign in</title><body><a href='/login'>Please sign in</a></body></html>")
+
+
+@pytest.mark.parametrize(
+    ("pypi", "more"),
+    [
+        ('"acme-models"', ""),
+        ('"acme-models>=2"', ""),
+        ('"acme-models==99.0"', ""),
+        ('"app"', ""),  # a dependency of another project
+        ('"acme-models"', '[policy]\nbuild = ["acme-models"]'),  # the second index has an sdist as well
+        ('"acme-models", "other"', '[policy]\nbuild = ["acme-models"]'),
+    ],
+)
+def test_the_next_index_is_not_asked_if_the_first_answers_with_a_page_without_files(
+    place: Workplace, internal: IndexServer, public: IndexServer, pypi: str, more: str
+) -> None:
+    """Not for the solution, and not for the explanation, source distributions and suggestions either."""
+    internal.behaviour.bodies = {"/simple/acme-models/": PORTAL}
+    internal.add(build_wheel("app", "1.0", ["acme-models<50"]))
+    public.add(build_sdist("acme-models", "98.0"))
+    public.add(build_wheel("other", "1.0"))
+    place.write(manifest(declared(internal.url) + more, pypi=f"[{pypi}]"))
+    done = place.fails(1, "lock")
+    assert "acme-models" in done.err
+    assert "99.0" not in done.err.replace("==99.0", "")
+    assert "98.0" not in done.err
+    assert "pypi" not in done.err.replace("steps.train.pypi", "")
+    assert public.requests_for("/simple/acme-models/") == 0
+
+
+def test_a_source_that_claims_a_project_supplies_it_although_its_page_lists_no_files(
+    place: Workplace, internal: IndexServer, public: IndexServer
+) -> None:
+    internal.behaviour.bodies = {"/simple/acme-models/": PORTAL}
+    place.write(manifest(declared(internal.url, 'projects = ["acme-*"]'), indexes='["pypi"]'))
+    done = place.fails(1, "lock")
+    assert "99.0" not in done.err
+    assert public.requests_for("/simple/acme-models/") == 0
+
+
+def test_files_that_are_no_files_of_the_project_do_not_lead_to_the_next_index(
+    place: Workplace, internal: IndexServer, public: IndexServer
+) -> None:
+    page = b"<a href='other-1.0-py3-none-any.whl'>other-1.0-py3-none-any.whl</a><a href='README.txt'>README.txt</a>"
+    internal.behaviour.bodies = {"/simple/acme-models/": ("text/html", page)}
+    place.write(manifest(declared(internal.url)))
+    place.fails(1, "lock")
+    assert public.requests_for("/simple/acme-models/") == 0

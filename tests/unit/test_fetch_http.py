@@ -63,11 +63,11 @@ def test_requests_to_busy_servers_are_retried_but_not_for_ever(server: IndexServ
 @pytest.mark.parametrize("status", [400, 401, 403, 407, 418, 501])
 def test_refusals_are_not_retried(server: IndexServer, status: int) -> None:
     server.behaviour.status = {PAGE: status}
-    with client() as http, pytest.raises(SourceUnreachable, match=f"HTTP {status}$") as caught:
+    with client() as http, pytest.raises(SourceUnreachable, match=f"HTTP {status}") as caught:
         http.get("pypi", "the page", server.base + PAGE, limit=LIMIT)
     assert len(server.log) == 1
     assert caught.value.hint is not None
-    assert ("netrc" in caught.value.hint) == (status in (401, 403, 407))
+    assert ("netrc" in caught.value.hint) == (status in (401, 403))
 
 
 def test_retry_after_is_honoured(server: IndexServer) -> None:

@@ -33,3 +33,11 @@ def interpreter_kind(name: str) -> InterpreterKind:
         if kind == name:
             return kind
     raise ValueError(f"{name[:20]!r} is not a kind of interpreter")
+
+
+def may_mean_missing(status: int) -> bool:
+    """Whether a manifest may say that an index answers with this HTTP status for what it does not have.
+
+    Not 404, which always means that; nor the statuses of proxies and of servers that are busy.
+    """
+    return 400 <= status < 500 and status not in (404, 407, 408, 425, 429)

@@ -66,6 +66,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     projects: tuple[str, ...] = ()  # globs over normalised names: these projects come only from here
     steps: tuple[str, ...] = ()  # () is all
     targets: tuple[str, ...] = ()  # () is all
+    missing: tuple[int, ...] = ()  # HTTP statuses of an index that mean "does not have it", besides 404; sorted
 
 
 class Standalone(msgspec.Struct, frozen=True, kw_only=True):

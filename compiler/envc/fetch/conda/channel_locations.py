@@ -28,6 +28,7 @@ class ChannelLocation(msgspec.Struct, frozen=True):
     key: str  # in the cache: name and digest of the URL without credentials
     url: str  # without credentials and trailing slash
     folder: Path | None = None  # of a channel on disk
+    missing: tuple[int, ...] = ()  # statuses that mean "does not have it", like 404
 
 
 def resolve_channels(
@@ -72,7 +73,10 @@ def resolve_channels(
         keyring.declare(name, plain, login)
         if name in locations and locations[name].url != plain:
             raise UsageError(f"two channels have the name {name}", "name them under [sources] in the manifest")
-        locations[name] = ChannelLocation(name, f"{_safe(name)}-{short_digest(plain)}", plain, folder)
+        missing = source.missing if source is not None else ()
+        # With other statuses, cached answers have another meaning.
+        key = "-".join((_safe(name), short_digest(plain), *map(str, missing)))
+        locations[name] = ChannelLocation(name, key, plain, folder, missing)
     return locations
 
 

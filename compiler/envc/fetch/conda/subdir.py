@@ -200,7 +200,15 @@ class Subdirs:
             headers["If-Modified-Since"] = old.modified
         url = f"{location.url}/{subdir}/{file}"
         self._task.grow(1)
-        reply = self._client.get(location.name, f"{subdir}/{file}", url, limit=REPODATA_DOWNLOAD_BYTES, headers=headers)
+        what, limit = f"{subdir}/{file}", REPODATA_DOWNLOAD_BYTES
+        try:
+            reply = self._client.get(location.name, what, url, limit=limit, headers=headers, missing=location.missing)
+        except SourceUnreachable as error:
+            if error.status is not None:
+                from envc.fetch.net.refused_logins import with_missing
+
+                error.hint = with_missing(error.hint or "", error.status, location.name)
+            raise
         self._task.advance()
         return reply
 

@@ -72,21 +72,46 @@ class Keyring:
         self._services: dict[tuple[str, str, int], str] = {}  # URLs of declared sources
         self._plain: set[tuple[str, str, int]] = set()  # servers that are named with http, not by a page
         self._looked_up: dict[tuple[str, str, int], Login | None] = {}  # results of `lookup`
+        self._names: set[str] = set()  # of declared sources
+        self._origins: dict[tuple[str, str, int], str] = {}  # where the login of a server comes from
+        self.netrc_fault = ""  # why the netrc file cannot be read, without its contents
         self._lock = threading.Lock()
 
-    def declare(self, name: str, url: str, login: Login | None = None) -> None:
-        """Declare a source. `url` has no credentials; `login` is what its URL contained."""
+    @property
+    def looks_up(self) -> bool:
+        """Whether the system's keyring is queried."""
+        return self._lookup is not None
+
+    def has(self, name: str) -> bool:
+        """Whether a source of that name is declared, so that variables are named after it."""
+        return name in self._names
+
+    def declare(self, name: str, url: str, login: Login | None = None, *, origin: str = "its URL") -> None:
+        """Declare a source. `url` has no credentials; `login` is what its URL contained, and `origin` says where that
+        URL is written.
+        """
+        self._names.add(name)
         given = self._logins.get(login_name(name), Login("", ""))
         user = given.user or (login.user if login else "")
         password = given.password or (login.password if login and login.user == user else "")
         if user or password:
             self.add(url, Login(user, password))
+            variable = f"ENVC_SOURCE_{login_name(name)}_{'PASSWORD' if given.password else 'USERNAME'}"
+            is_given = bool(given.password or (given.user and not password))
+            self._origins[_server(url)] = variable if is_given else origin
         self._services[_server(url)] = url
         self.allow_plain(url)
 
     def add(self, url: str, login: Login) -> None:
         """Use this login for requests to the scheme, host and port of `url`."""
         self._by_server[_server(url)] = login
+
+    def origin(self, url: str, login: Login) -> str:
+        """Where a login comes from that `login` returned for this URL, as messages name it."""
+        server = _server(url)
+        if self._looked_up.get(server) is login:
+            return "the keyring"
+        return self._origins.get(server, "its URL") if self._by_server.get(server) is login else "netrc"
 
     def allow_plain(self, url: str) -> None:
         """Allow logins of the netrc file for the server of this URL over http. The URL must not come from a page."""
@@ -100,7 +125,7 @@ class Keyring:
             return known
         with self._lock:
             if self._by_host is None:
-                self._by_host = _read_netrc(self._netrc)
+                self._by_host, self.netrc_fault = _read_netrc(self._netrc)
         found = self._by_host.get(server[1]) if server[0] == "https" or server in self._plain else None
         if known is None or (found is not None and found.user == known.user):
             return found
@@ -136,14 +161,22 @@ def _server(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
 
 
-def _read_netrc(path: Path | None) -> dict[str, Login]:
-    """Logins by host. A file that cannot be read is ignored: it may be meant for other programs."""
+def _read_netrc(path: Path | None) -> tuple[dict[str, Login], str]:
+    """Logins by host, and why the file cannot be read, or "". That ends no run: it may be meant for other programs.
+
+    The parser's own message may quote a password, so only its line is named.
+    """
     if path is None:
-        return {}
+        return {}, ""
     import netrc
 
     try:
         hosts = netrc.netrc(path).hosts
-    except malformed(OSError, *FOREIGN):
-        return {}
-    return {host: Login(user or "", password or "") for host, (user, _, password) in hosts.items() if host != "default"}
+    except netrc.NetrcParseError as error:
+        return {}, f"{path.name} cannot be read" + (f", line {error.lineno}" if error.lineno else "")
+    except malformed(OSError, *FOREIGN) as error:
+        is_absent = isinstance(error, FileNotFoundError)
+        return {}, "there is no file that NETRC names" if is_absent else f"{path.name} cannot be read"
+    return {
+        host: Login(user or "", password or "") for host, (user, _, password) in hosts.items() if host != "default"
+    }, ""

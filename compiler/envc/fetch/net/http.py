@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -17,7 +17,7 @@ import msgspec
 
 from envc import __version__
 from envc.errors import SourceUnreachable
-from envc.fetch.net.credentials import Keyring
+from envc.fetch.net.credentials import Keyring, Login
 from envc.fetch.net.pools import CLIENT_CERTIFICATE_HINT, Pools
 from envc.fetch.net.settings import Transport
 from envc.fetch.net.urls import named_by
@@ -38,10 +38,6 @@ _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _DEFAULT_AGE = 600  # seconds that a response is used without revalidation, if its server states no lifetime
 _LONGEST_AGE = 7 * 86_400  # seconds
 _MAX_AGE = r"(?:^|[\s,])max-age\s*=\s*\"?([0-9]{1,10})"
-_LOGIN_HINT = (
-    "put the user and password for that host into a netrc file (NETRC, or .netrc in your home directory), or into "
-    "ENVC_SOURCE_<NAME>_USERNAME and ENVC_SOURCE_<NAME>_PASSWORD; ENVC_KEYRING_PROVIDER=subprocess queries a keyring"
-)
 _AUTHORITY_HINT = "if this is a server of your own, name your authority's certificate in SSL_CERT_FILE"
 
 
@@ -98,8 +94,9 @@ class Reply(msgspec.Struct, frozen=True):
 class Stream:
     """A response whose body has not been read yet."""
 
-    def __init__(self, response: BaseHTTPResponse, url: str) -> None:
+    def __init__(self, response: BaseHTTPResponse, url: str, login: Login | None = None) -> None:
         self.status = response.status
+        self.login = login  # that was sent with the request
         self.headers: Mapping[str, str] = response.headers  # case-insensitive
         self.url = url
         self._response = response
@@ -176,15 +173,27 @@ class Client:
         self._retries = retries
         self._stopping = threading.Event()
 
-    def get(self, source: str, what: str, url: str, *, limit: int, headers: Mapping[str, str] | None = None) -> Reply:
+    def get(
+        self,
+        source: str,
+        what: str,
+        url: str,
+        *,
+        limit: int,
+        headers: Mapping[str, str] | None = None,
+        missing: Collection[int] = (),
+    ) -> Reply:
         """Get a whole response of at most `limit` bytes.
 
-        The status is 200, 206, 304, 404, 410 or 416. Raises SourceUnreachable, with `source` and `what` in its text,
-        for everything else.
+        The status is 200, 206, 304, 404, 410 or 416; those in `missing` count as 404. Raises SourceUnreachable, with
+        `source` and `what` in its text, for everything else.
         """
 
         def read(stream: Stream) -> Reply:
-            _check_status(source, what, stream.status)
+            # A login that is refused says nothing about what the server has.
+            if stream.status in missing and not (stream.status == 401 and stream.login is not None):
+                return Reply(404, stream.headers, b"", stream.url)
+            self._check_status(source, what, stream)
             try:
                 return Reply(stream.status, stream.headers, stream.read(limit), stream.url)
             except ValueError as error:
@@ -204,7 +213,7 @@ class Client:
         except RequestFailed as error:
             raise SourceUnreachable(source, what, error.reason, error.hint) from None
         try:
-            _check_status(source, what, stream.status)
+            self._check_status(source, what, stream)
             yield stream
         finally:
             stream.close()
@@ -283,6 +292,22 @@ class Client:
             url = following
         raise RequestFailed(f"more than {REDIRECTS} redirects")
 
+    def _check_status(self, source: str, what: str, stream: Stream) -> None:
+        """Raise SourceUnreachable for a status that no caller of `get` and `open` can use."""
+        status = stream.status
+        if status in (200, 206, 304, 404, 410, 416):
+            return
+        reason, hint = f"HTTP {status}", None
+        if status in (401, 403):
+            from envc.fetch.net.refused_logins import refused
+
+            reason, hint = refused(status, self._keyring, source, stream.url, stream.login)
+        elif status == 407:
+            hint = "the proxy asks for a login: put it into the URL of the proxy (HTTPS_PROXY, or pip's `proxy`)"
+        error = SourceUnreachable(source, what, reason, hint)
+        error.status = status
+        raise error
+
     def _send(self, method: str, url: str, headers: Mapping[str, str]) -> Stream:
         import urllib3
         from urllib3 import exceptions
@@ -301,7 +326,7 @@ class Client:
                 preload_content=False,
                 timeout=urllib3.Timeout(connect=self._connect_timeout, read=self._read_timeout),
             )
-            return Stream(response, url)
+            return Stream(response, url, login)
         except (exceptions.LocationParseError, ValueError):
             raise RequestFailed("its URL is malformed") from None
         except exceptions.SSLError as error:
@@ -331,12 +356,6 @@ def _slowness(error: BaseException | None) -> str:
             return str(error)
         error = error.__cause__ or error.__context__
     return ""
-
-
-def _check_status(source: str, what: str, status: int) -> None:
-    """Raises SourceUnreachable for a status that no caller of `get` and `open` can use."""
-    if status not in (200, 206, 304, 404, 410, 416):
-        raise SourceUnreachable(source, what, f"HTTP {status}", _LOGIN_HINT if status in (401, 403, 407) else None)
 
 
 def _give_up(failure: FailedTry, tried: int) -> NoReturn:

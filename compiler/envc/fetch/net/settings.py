@@ -45,6 +45,7 @@ class FetchSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     cache: Path  # folder of everything that can be fetched again
     index_url: str | None = None  # of the default index; None: the public one. May hold credentials
+    index_origin: str = "its URL"  # where the URL of the default index is set, as messages name it
     netrc: Path | None = None
     logins: dict[str, Login] = {}  # by `login_name` of a source
     lookup: KeyringLookup | None = None  # in the system's keyring, if the user has enabled it
@@ -70,6 +71,7 @@ def read_settings(environ: Mapping[str, str]) -> FetchSettings:
     return FetchSettings(
         cache=cache_folder(environ),
         index_url=index_url or None,
+        index_origin=origin,
         netrc=_netrc(environ),
         logins=_logins(environ),
         lookup=_keyring(environ, pip),

@@ -114,7 +114,7 @@ class Facts:
             if listed.file.sha256 and not listed.url.startswith("file:"):
                 self._task.grow(1)
                 try:
-                    data, is_stated = remote_metadata(self._client, source, listed)
+                    data, is_stated = remote_metadata(self._client, source, listed, self._locations[source].missing)
                     if is_stated:
                         proof = Proof("stated", file, listed.file.metadata)
                 except NoShortcut:

@@ -141,7 +141,16 @@ class Pages:
                 headers["If-None-Match"] = old.etag
             elif old is not None and old.generation and old.modified:
                 headers["If-Modified-Since"] = old.modified
-            reply = self._client.get(location.name, what, url, limit=PAGE_BYTES, headers=headers)
+            try:
+                reply = self._client.get(
+                    location.name, what, url, limit=PAGE_BYTES, headers=headers, missing=location.missing
+                )
+            except SourceUnreachable as error:
+                if location.kind == "pypi" and not location.projects and error.status is not None:
+                    from envc.fetch.net.refused_logins import with_missing
+
+                    error.hint = with_missing(error.hint or "", error.status, location.name, projects=True)
+                raise
             self._task.advance()
         age = max_age(reply.headers)
         if reply.status == 304 and old is not None:

@@ -24,14 +24,16 @@ class NoShortcut(Exception):
     """The whole file has to be downloaded."""
 
 
-def remote_metadata(client: Client, source: str, listed: ListedFile) -> tuple[bytes, bool]:
+def remote_metadata(
+    client: Client, source: str, listed: ListedFile, missing: tuple[int, ...] = ()
+) -> tuple[bytes, bool]:
     """The bytes of METADATA of a listed wheel, and whether they have the digest that the page states for them.
 
     Raises NoShortcut if the whole file has to be downloaded, ValueError if the wheel itself is broken, DigestMismatch
     if an advertised sibling does not match the digest on the page, and SourceUnreachable.
     """
     if listed.core:
-        sibling = _sibling(client, source, listed)
+        sibling = _sibling(client, source, listed, missing)
         if sibling is not None:
             return sibling, listed.core != ADVERTISED
     if not listed.file.name.endswith(".whl"):
@@ -39,7 +41,7 @@ def remote_metadata(client: Client, source: str, listed: ListedFile) -> tuple[by
     try:
         return _ranged(client, source, listed), False
     except NoShortcut:
-        sibling = None if listed.core else _sibling(client, source, listed)
+        sibling = None if listed.core else _sibling(client, source, listed, missing)
         if sibling is None:
             raise
         return sibling, False
@@ -50,12 +52,12 @@ def remote_size(client: Client, source: str, listed: ListedFile) -> int:
     return _Ranges(client, source, listed, first=1).size
 
 
-def _sibling(client: Client, source: str, listed: ListedFile) -> bytes | None:
+def _sibling(client: Client, source: str, listed: ListedFile, missing: tuple[int, ...]) -> bytes | None:
     """The `.metadata` sibling (PEP 658), or None if there is none."""
     what = f"the metadata of {listed.file.name}"
     # The suffix belongs to the path, before a query (RFC 3986).
     address, mark, query = listed.url.partition("?")
-    reply = client.get(source, what, f"{address}.metadata{mark}{query}", limit=METADATA_BYTES)
+    reply = client.get(source, what, f"{address}.metadata{mark}{query}", limit=METADATA_BYTES, missing=missing)
     if reply.status != 200:
         return None
     if listed.core not in ("", ADVERTISED):

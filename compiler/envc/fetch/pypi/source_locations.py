@@ -25,6 +25,7 @@ class SourceLocation(msgspec.Struct, frozen=True):
     kind: Literal["pypi", "find-links"]
     url: str | None  # without credentials and trailing slash; None: the default index, looked up when it is needed
     projects: tuple[str, ...] = ()  # globs over normalised names
+    missing: tuple[int, ...] = ()  # statuses of pages that mean "does not have it", like 404
 
     @property
     def is_local(self) -> bool:
@@ -49,7 +50,8 @@ def resolve_sources(
             continue
         url = source.url if source.url is not None else settings.index_url
         if url is None:
-            locations[name] = SourceLocation(name, "default", source.kind, None, source.projects)
+            key = "-".join(("default", *map(str, source.missing)))
+            locations[name] = SourceLocation(name, key, source.kind, None, source.projects, source.missing)
             continue
         if "://" not in url:
             url = Path(root or "", url).absolute().as_uri()
@@ -59,10 +61,12 @@ def resolve_sources(
             )
         plain, login = split_credentials(url)
         plain = plain.partition("#")[0].rstrip("/")
-        keyring.declare(name, plain, login)
+        keyring.declare(name, plain, login, origin=settings.index_origin if source.url is None else "its URL")
         if source.kind == "find-links" and not plain.startswith("file:"):
             plain += "/" if url.partition("#")[0].endswith("/") else ""
-        locations[name] = SourceLocation(name, f"{name}-{short_digest(plain)}", source.kind, plain, source.projects)
+        # With other statuses, cached answers have another meaning.
+        key = "-".join((name, short_digest(plain), *map(str, source.missing)))
+        locations[name] = SourceLocation(name, key, source.kind, plain, source.projects, source.missing)
     return locations
 
 

@@ -119,6 +119,10 @@ class SourceTable(Shape, frozen=True, kw_only=True):
     projects: Annotated[tuple[str, ...], Meta(description="Names or globs of projects that come only from here")] = ()
     steps: Annotated[tuple[str, ...], Meta(description="Only these steps may use it")] = ()
     targets: Annotated[tuple[str, ...], Meta(description="Only these targets may use it")] = ()
+    missing: Annotated[
+        tuple[int, ...],
+        Meta(description="HTTP statuses by which an index says that it does not have a project, besides 404: [403]"),
+    ] = ()
 
 
 class StandaloneTable(Shape, frozen=True, kw_only=True):

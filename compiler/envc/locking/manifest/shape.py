@@ -129,6 +129,8 @@ def _fits(value: object, expected: types.Type) -> bool:
             return isinstance(value, str)
         case types.BoolType():
             return isinstance(value, bool)
+        case types.IntType():
+            return isinstance(value, int) and not isinstance(value, bool)
         case types.StructType() | types.DictType():
             return isinstance(value, dict)
         case types.VarTupleType():
@@ -147,6 +149,8 @@ def _describe(expected: types.Type) -> str:
             return "one of " + ", ".join(f'"{choice}"' for choice in values)
         case types.BoolType():
             return "true or false"
+        case types.IntType():
+            return "a whole number"
         case types.StructType() | types.DictType():
             return "a table"
         case types.VarTupleType():

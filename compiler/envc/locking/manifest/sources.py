@@ -10,7 +10,7 @@ from envc.locking.manifest.document import SourceTable
 from envc.locking.manifest.names import check_names, matches, overlap, read_glob
 from envc.locking.manifest.paths import path_mistake
 from envc.locking.manifest.report import Report, check_unique, suggest_name
-from envc.model.kinds import DIRECT_SOURCES, DependencyKind, SourceKind
+from envc.model.kinds import DIRECT_SOURCES, DependencyKind, SourceKind, may_mean_missing
 from envc.model.manifest import KeyPath, PyPIDependency, Source
 
 BUILT_IN: Mapping[str, SourceKind] = {"pypi": "pypi", "conda-forge": "conda"}
@@ -60,6 +60,7 @@ def read_sources(
                 "a conda channel cannot claim PyPI projects",
                 f'write "{name}::package" for a package that must come from it',
             )
+        _check_missing(report, at, table)
         for index, step in enumerate(table.steps):
             if step not in known_steps:
                 report.unknown((*at, "steps", index), "step", step, known_steps)
@@ -73,6 +74,7 @@ def read_sources(
             projects=tuple(read_glob(report, (*at, "projects", i), glob) for i, glob in enumerate(table.projects)),
             steps=table.steps,
             targets=table.targets,
+            missing=tuple(sorted(set(table.missing))),
         )
     _check_overlaps(report, sources.values())
     return sources
@@ -99,6 +101,19 @@ def _check_address(report: Report, at: KeyPath, name: str, table: SourceTable) -
         report.add((*at, "url"), f"{table.url!r} is not a URL", 'a folder of files is a source of kind "find-links"')
     elif mistake := path_mistake(table.url):
         report.add((*at, "url"), *mistake)
+
+
+def _check_missing(report: Report, at: KeyPath, table: SourceTable) -> None:
+    if table.missing and table.kind == "find-links":
+        report.add((*at, "missing"), 'a source of kind "find-links" has one page, so no project of it can be missing')
+    for index, status in enumerate(table.missing):
+        if not may_mean_missing(status):
+            always = status == 404
+            report.add(
+                (*at, "missing", index),
+                "404 means that already" if always else f"{status} cannot mean that the index does not have a project",
+                None if always else "name statuses from 400 to 499, except 404, 407, 408, 425 and 429",
+            )
 
 
 def _check_overlaps(report: Report, sources: Iterable[Source]) -> None:

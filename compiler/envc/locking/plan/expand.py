@@ -160,7 +160,7 @@ def lock_options(manifest: Manifest, step_targets: tuple[StepTarget, ...]) -> di
         "sources": {
             name: render_source(source)
             for name, source in sorted(manifest.sources.items())
-            if source.url is not None and (uses_conda or source.kind != "conda")
+            if (source.url is not None or source.missing) and (uses_conda or source.kind != "conda")
         },
         "exclude-newer": render_cutoff(manifest.exclude_newer),
         "exclude-newer-package": {
@@ -195,6 +195,8 @@ def render_source(source: Source) -> str:
     for label, values in (("projects", source.projects), ("steps", source.steps), ("targets", source.targets)):
         if values:
             parts.append(f"{label}={','.join(sorted(values))}")
+    if source.missing:
+        parts.append(f"missing={','.join(map(str, source.missing))}")
     return " ".join(parts)
 
 
