@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -253,3 +254,52 @@ def test_the_description_of_an_interpreter_is_plain_json(tmp_path: Path) -> None
     from envc.shipping.machine import probe
 
     assert set(json.loads(json.dumps(probe.facts()))) == set(HostPython.__struct_fields__)
+
+
+@posix
+@pytest.mark.parametrize(
+    ("changes", "own"),
+    [
+        ({"system": "linux", "machine": "x86_64", "bits": 32}, ("linux-64", "linux-32")),
+        ({"system": "darwin", "machine": "x86_64", "bits": 64}, ("osx-arm64", "osx-64")),
+        ({"system": "win32", "machine": "AMD64", "bits": 64}, ("win-arm64", "win-64")),
+    ],
+)
+def test_an_interpreter_for_another_platform_does_not_serve(
+    changes: dict[str, Any], own: tuple[str, str], tmp_path: Path
+) -> None:
+    """An interpreter for 32 bits, or one for a CPU that the machine emulates, loads no libraries of the other kind."""
+    platform, other = own
+    host = pretend(tmp_path / "bin/python3.99", "3.99.1", **changes)
+    python = Python(minor=(3, 99))
+    assert find_host_python(python, environment(tmp_path), platform=other) == host
+    for environ in (environment(tmp_path), environment(tmp_path, ENVC_PYTHON=host.executable)):
+        with pytest.raises(NoInterpreter) as refused:
+            find_host_python(python, environ, platform=platform)
+        assert str(refused.value).startswith(f"this machine has no CPython 3.99 for {platform} that envc can find\n")
+        assert f"found CPython 3.99.1 for {other} in " in str(refused.value)
+
+
+@posix
+def test_an_older_patch_release_than_an_environment_holds_for_does_not_serve(tmp_path: Path) -> None:
+    pretend(tmp_path / "bin/python3.99", "3.99.1")
+    python = Python(minor=(3, 99), release=3)
+    with pytest.raises(NoInterpreter, match=r"(?s)no CPython 3\.99\.3 or a newer 3\.99 that envc .*3\.99\.1 in"):
+        find_host_python(python, environment(tmp_path), tmp_path / "cache")
+    newer = pretend(tmp_path / "home/.pyenv/versions/3.99.3/bin/python3.99", "3.99.3")
+    assert find_host_python(python, environment(tmp_path), tmp_path / "cache") == newer
+    older = pretend(tmp_path / "bin/python3.99", "3.99.1")
+    assert find_host_python(Python(minor=(3, 99)), environment(tmp_path), tmp_path / "cache") == older
+    limited = Python(minor=(3, 99), limits="!=3.99.1")
+    assert find_host_python(limited, environment(tmp_path)) == newer
+
+
+@posix
+def test_a_pypy_with_another_abi_does_not_serve(tmp_path: Path) -> None:
+    """PyPy 8 implements Python 3.11 from 3.11.16 on, and loads no extension modules of PyPy 7."""
+    pretend(tmp_path / "bin/pypy3.11", "3.11.17", implementation="pypy")
+    python = Python(implementation="pypy", minor=(3, 11))
+    with pytest.raises(NoInterpreter):
+        find_host_python(python, environment(tmp_path))
+    seven = pretend(tmp_path / "bin/pypy3", "3.11.15", implementation="pypy")
+    assert find_host_python(python, environment(tmp_path)) == seven

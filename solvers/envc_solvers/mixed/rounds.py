@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc_solvers.conda.explain.conflict import CondaConflict, CondaUnsolvable
+from envc_solvers.conda.language.interpreters import refuse_other_interpreter
 from envc_solvers.conda.problem import ForbiddenRecords
 from envc_solvers.conda.solve import solve_conda
 from envc_solvers.mixed.names import Names, python_version
@@ -51,7 +52,10 @@ class Failure(Exception):
 
 
 def run(problem: MixedProblem, answers: Answers, max_rounds: int) -> Solution:
-    """As `solve.solve_mixed`, but raises Failure where that raises MixedUnsolvable or MixedGaveUp."""
+    """As `solve.solve_mixed`, but raises Failure where that raises MixedUnsolvable or MixedGaveUp.
+
+    Raises OtherInterpreter if conda's Python is not the one that wheels would be chosen for.
+    """
     rounds: list[Round] = []
     while True:
         forbidden = tuple(each.forbidden for each in rounds)
@@ -61,6 +65,7 @@ def run(problem: MixedProblem, answers: Answers, max_rounds: int) -> Solution:
             if not error.conflict.forbidden:
                 raise
             raise Failure(rounds, error.conflict) from error
+        refuse_other_interpreter(conda.pins, problem.pypi.python)
         chosen = Chosen(conda, answers.names)
         failed = _reserved(problem, chosen, answers) or _attempt(problem, chosen, answers)
         if isinstance(failed, Solution):

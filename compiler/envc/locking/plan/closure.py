@@ -10,7 +10,7 @@ import msgspec
 from envc.errors import EnvcError, SeveralLines
 from envc.locking.plan.expand import StepTarget
 from envc.model.environment import Environment, EnvironmentMember
-from envc.model.graph import Artifact, Choice, LockedEnvironment, LockGraph, Package, target_name_of
+from envc.model.graph import Artifact, Choice, LockedEnvironment, LockGraph, Package, build_string, target_name_of
 from envc.model.layout_names import python_layout
 from envc_solvers.target import Python
 
@@ -165,6 +165,7 @@ class Closures:
         faults: list[str] = []
         if not is_coherent:
             faults += [fault for package, artifact in pins for fault in self.name_faults(package, artifact)]
+            faults += _other_interpreters(step_target, pins)
         if faults:
             raise MisnamedArtifact(step_target.step, step_target.key, tuple(faults))
         site = next((artifact.site_packages for _, artifact in pins if artifact.site_packages), "")
@@ -178,6 +179,24 @@ class Closures:
             interpreter=step_target.interpreter,
             members=tuple(sorted(members)),
         )
+
+
+def _other_interpreters(step_target: StepTarget, pins: LockedPins) -> list[str]:
+    """The packages of conda's Python that are not the Python of the step."""
+    if step_target.interpreter != "conda":
+        return []
+    from envc_solvers.conda.language.interpreters import other_kind  # late: few locks are used unchecked
+
+    kinds = [
+        (package, other_kind(package.name, build_string(package, artifact), step_target.python))
+        for package, artifact in pins
+        if package.kind == "conda"
+    ]
+    return [
+        f"{package.id} {package.version} is {kind}, and the Python is {step_target.python_text}"
+        for package, kind in kinds
+        if kind is not None
+    ]
 
 
 def locked_python(step_target: StepTarget, environments: Iterable[LockedEnvironment]) -> Python:

@@ -14,6 +14,7 @@ from envc.locking.plan.conda_problems import python_spec
 from envc.locking.plan.expand import StepTarget
 from envc.model.graph import Artifact, Package, build_string
 from envc.model.manifest import Manifest
+from envc_solvers.conda.language.interpreters import other_kind
 from envc_solvers.conda.language.matchspec import InvalidMatchSpec, MatchSpec, parse_matchspec
 from envc_solvers.conda.language.record import Record
 from envc_solvers.conda.language.version import InvalidVersion, parse_version
@@ -58,6 +59,9 @@ class CondaSide:
                 yield f"the constraint {text} excludes {self._pins[spec.name][0].id} {record.version} {record.build}"
         for name in sorted(self._pins):
             package = self._pins[name][0]
+            kind = other_kind(name, self._records[name].build, self._step_target.python)
+            if kind is not None:
+                yield f"{package.id} {package.version} is {kind}, and the Python is {self._step_target.python.text}"
             if name not in reached:
                 yield f"nothing requires {package.id}"
             if package.source not in self._channels:

@@ -17,6 +17,7 @@ from envc.fetch.net.settings import channel_settings
 from envc.locking.manifest.conda_query import DEFAULT_CHANNELS, CondaQuery, parse_conda_query
 from envc.locking.resolve.refusal import conda_error, title_of
 from envc_solvers.conda.explain.floors import excluded_by_floors
+from envc_solvers.conda.language.interpreters import refuse_other_interpreter
 from envc_solvers.conda.problem import CondaProblem, CondaRoot
 from envc_solvers.conda.solve import solve_conda
 from envc_solvers.errors import SolverError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from envc.model.progress import Progress
     from envc_solvers.conda.language.index import Repodata
     from envc_solvers.solution import Solution
+    from envc_solvers.target import Python
 
 
 @contextmanager
@@ -50,10 +52,16 @@ def open_channels(
         context.client.close()
 
 
-def solve_one(title: str, problem: CondaProblem, repodata: Repodata) -> Solution:
-    """The solution of a problem. Raises Unsolvable, and the errors of the repodata as EnvcError."""
+def solve_one(title: str, problem: CondaProblem, repodata: Repodata, python: Python | None = None) -> Solution:
+    """The solution of a problem, whose Python must be `python`, if given.
+
+    Raises Unsolvable, and the errors of the repodata as EnvcError.
+    """
     try:
-        return solve_conda(problem, repodata)
+        solution = solve_conda(problem, repodata)
+        if python is not None:
+            refuse_other_interpreter(solution.pins, python)
+        return solution
     except SolverError as error:
         raise conda_error(title, problem.target, error) from None
 
@@ -97,7 +105,7 @@ def solve_conda_all(
         platform = shared.step_targets[0].target.platform
         repodata = channels.repodata(platform, problem.channels)
         try:
-            solution = solve_one(title_of(shared), problem, repodata)
+            solution = solve_one(title_of(shared), problem, repodata, shared.step_targets[0].python)
         except Unsolvable as error:
             refusals += error.refusals
         else:

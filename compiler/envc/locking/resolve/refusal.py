@@ -55,6 +55,7 @@ def pypi_refusal(shared: SharedProblem, error: SolverError) -> Refusal:
 def conda_error(title: str, target: str, error: SolverError) -> EnvcError:
     """Unsolvable for an error of the conda solver; SourceUnreachable for a record that cannot be used."""
     from envc_solvers.conda.explain.conflict import CondaUnsolvable
+    from envc_solvers.conda.language.interpreters import OtherInterpreter
     from envc_solvers.conda.language.record import RecordUnusable
 
     if isinstance(error, RecordUnusable):
@@ -62,7 +63,9 @@ def conda_error(title: str, target: str, error: SolverError) -> EnvcError:
         return SourceUnreachable(error.channel, place, error.reason, "report it to the maintainers of the channel")
     if isinstance(error, CondaUnsolvable):
         return Unsolvable((Refusal(title=title, why=error.conflict, suggestion=error.conflict.suggestion),))
-    return Unsolvable((Refusal(title=title, why=Message(str(error), {"target": target, "reason": str(error)})),))
+    suggestion = error.suggestion if isinstance(error, OtherInterpreter) else ""
+    why = Message(str(error), {"target": target, "reason": str(error)})
+    return Unsolvable((Refusal(title=title, why=why, suggestion=suggestion),))
 
 
 def mixed_error(shared: SharedProblem, target: str, error: SolverError) -> EnvcError:

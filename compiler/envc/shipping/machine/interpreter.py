@@ -6,7 +6,7 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -113,7 +113,9 @@ def find_interpreter(
     kind: InterpreterKind, python: Python, platform: str, environ: Mapping[str, str], cache: Path | None = None
 ) -> Interpreter:
     """The interpreter of an environment on this machine: its own, or one of the machine. Raises NoInterpreter."""
-    return find_host_python(python, environ, cache) if kind == HOST else own_python(kind, PLATFORMS[platform])
+    if kind == HOST:
+        return find_host_python(python, environ, cache, platform)
+    return own_python(kind, PLATFORMS[platform])
 
 
 class NoInterpreter(SeveralLines):
@@ -132,38 +134,57 @@ class NoInterpreter(SeveralLines):
         return {"wanted": self.required, "found": list(self.found)}
 
 
-def find_host_python(python: Python, environ: Mapping[str, str], cache: Path | None = None) -> HostPython:
+def find_host_python(
+    python: Python, environ: Mapping[str, str], cache: Path | None = None, platform: str | None = None
+) -> HostPython:
     """The first interpreter of this machine that serves `python`. Raises NoInterpreter with the others that were found.
 
-    Only ``ENVC_PYTHON`` is considered if set; otherwise the running interpreter, ``PATH``, and the folders of common
-    installers. With a `cache` folder, the descriptions of interpreters are kept there until the executable changes. The
-    choice is kept as well, while the interpreter serves and the variables that determine the search are the same.
+    With a `platform`, it must be one for this platform: a machine may have interpreters for 32 bits, or for another CPU
+    that it emulates. Only ``ENVC_PYTHON`` is considered if set; otherwise the running interpreter, ``PATH``, and the
+    folders of common installers. With a `cache` folder, the descriptions of interpreters are kept there until the
+    executable changes. The choice is kept as well, while the interpreter serves and the variables that determine the
+    search are the same.
     """
-    required = python_text(python)
+
+    def serves(host: HostPython) -> bool:
+        return host.serves(python) and platform in (None, host.platform)
+
+    def refusal(others: Collection[tuple[str, HostPython | None]]) -> NoInterpreter:
+        found = sorted(f"{_found_text(host, platform)} in {place}" for place, host in others)
+        # The platform matters only if another one was found.
+        is_elsewhere = any(host is not None and host.serves(python) for _, host in others)
+        return NoInterpreter(python_text(python) + (f" for {platform}" if is_elsewhere else ""), tuple(found))
+
     chosen = environ.get("ENVC_PYTHON")
     if chosen:
         host = describe(user_path(chosen, "the interpreter"), cache)
-        if host is None or not host.serves(python):
-            raise NoInterpreter(required, (f"{host.text if host else 'nothing'} in ENVC_PYTHON, {chosen}",))
+        if host is None or not serves(host):
+            raise refusal([(f"ENVC_PYTHON, {chosen}", host)])
         return host
     running = this_python()
-    if running.serves(python):
+    if serves(running):
         return running
-    choice = _choice_note(python, environ, cache) if cache else None
+    choice = _choice_note(python, platform, environ, cache) if cache else None
     kept = _kept_choice(choice, cache)
-    if kept is not None and kept.serves(python):
+    if kept is not None and serves(kept):
         return kept
     others: dict[str, HostPython] = {running.executable: running}
     for candidate in _candidates(python, environ):
         host = describe(candidate, cache)
         if host is None:
             continue
-        if host.serves(python):
+        if serves(host):
             if choice is not None:
                 _write_note(choice, os.fsencode(host.executable))
             return host
         others.setdefault(host.executable, host)
-    raise NoInterpreter(required, tuple(sorted(f"{host.text} in {path}" for path, host in others.items())))
+    raise refusal(list(others.items()))
+
+
+def _found_text(host: HostPython | None, platform: str | None) -> str:
+    if host is None:
+        return "nothing"
+    return host.text + (f" for {host.platform}" if platform not in (None, host.platform) else "")
 
 
 @functools.cache
@@ -223,9 +244,9 @@ def _write_note(note: Path, text: bytes) -> None:
         pass  # a cache that cannot be written costs only time
 
 
-def _choice_note(python: Python, environ: Mapping[str, str], cache: Path) -> Path:
+def _choice_note(python: Python, platform: str | None, environ: Mapping[str, str], cache: Path) -> Path:
     """The file with the choice for a Python. It is kept because running shims is slower than the rest of start-up."""
-    places = [python.text, str(python.release), *(environ.get(name, "") for name in _PLACES)]
+    places = [python.text, str(python.release), platform or "", *(environ.get(name, "") for name in _PLACES)]
     return cache / "interpreters" / f"{sha256(msgspec.json.encode(places))}.choice"
 
 
@@ -287,11 +308,9 @@ def _folders(python: Python, environ: Mapping[str, str]) -> Iterator[Path]:
 
 
 def python_text(python: Python) -> str:
-    """Such as ``CPython 3.12``, ``CPython 3.12 from 3.12.3 on``, ``PyPy 3.10``."""
+    """Such as ``CPython 3.12``, ``CPython 3.12.3 or a newer 3.12``, ``PyPy 3.10``."""
     name = "PyPy" if python.implementation == "pypy" else "CPython"
     minor = f"{python.minor[0]}.{python.minor[1]}"
-    patch = "" if python.patch is None else f".{python.patch}"
+    patch = f".{python.answered_for}" if python.patch is not None or python.release else ""
     text = f"{name} {minor}{patch}{' (free-threaded)' if python.free_threaded else ''}"
-    if python.patch is None and python.release:
-        text += f" from {minor}.{python.release} on"
-    return text
+    return text if python.patch is not None or not python.release else f"{text} or a newer {minor}"
