@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +31,7 @@ def place(tmp_path: Path) -> Workplace:
         for file, fields in files.items():
             name, version, build = file.removesuffix(".conda").rsplit("-", 2)
             records[file] = {"name": name, "version": version, "build": build, "build_number": 0, "subdir": subdir}
-            records[file] |= {"sha256": "ab" * 32, "size": 10, **fields}
+            records[file] |= {"sha256": "ab" * 32, "size": 10, "timestamp": 1_500_000_000_000, **fields}
         folder = tmp_path / "channel" / subdir
         folder.mkdir(parents=True)
         document = {"info": {"subdir": subdir}, "packages": {}, "packages.conda": records}
@@ -144,6 +147,76 @@ def test_constraints_overrides_and_cutoffs_reach_the_solver(place: Workplace) ->
     assert solve(place, "--conda", "tool", "--constraint", "python >=3.13").code == 1
     assert "openssl" not in solve(place, "--conda", "tool", "--override", "python 3.10.*").out
     assert solve(place, "--conda", "tool", "--exclude-newer", "2020-01-01", "--constraint", "openssl >=3").code == 0
+
+
+def change(place: Workplace, subdir: str, edit: Callable[[dict[str, Any]], None]) -> None:
+    """Change the repodata of a subdir."""
+    path = place.folder / "channel" / subdir / "repodata.json"
+    document = json.loads(path.read_text())
+    edit(document)
+    path.write_text(json.dumps(document))
+
+
+def test_odd_records_are_left_out_and_the_others_serve(place: Workplace) -> None:
+    """An archive that calls itself otherwise, a blank in a build, a version that cannot be read, a damaged digest."""
+
+    def add_odd_records(document: dict[str, Any]) -> None:
+        records = document["packages.conda"]
+        good = records["openssl-3.3.2-h_0.conda"]
+        records["openssl-4.0-h_0.conda"] = good | {"name": "libressl", "version": "4.0"}
+        records["openssl-4.1-h_0.conda"] = good | {"version": "4.1", "build": "h 0"}
+        records["openssl-4.2-h_0.conda"] = good | {"version": "4..2"}
+        records["openssl-4.3-h_0.conda"] = good | {"version": "4.3", "sha256": "abc"}
+        good["sha256"] = "AB" * 32
+        records["gpu-2..0-h_0.conda"] = records["gpu-1.0-h_0.conda"] | {"version": "2..0"}
+
+    change(place, "linux-64", add_odd_records)
+    done = solve(place, "--conda", "openssl", "--json")
+    assert done.code == 0, done.err
+    assert [(each["version"], each["sha256"]) for each in done.json["packages"]] == [("3.3.2", "ab" * 32)]
+    assert done.err == (
+        "warning: channel/linux-64/openssl-4.0-h_0.conda is left out, and so are 3 more of openssl: "
+        "it names the package 'libressl', and its file name another one\n"
+    )
+    gpu = solve(place, "--conda", "gpu", "--virtual-package", "__cuda=12.4")
+    assert (gpu.code, gpu.out) == (0, "gpu=1.0=h_0\n")
+    assert gpu.err.startswith("warning: channel/linux-64/gpu-2..0-h_0.conda is left out: '2..0' is not a version")
+
+
+def test_a_name_whose_records_are_all_odd_does_not_come_from_the_next_channel(place: Workplace) -> None:
+    other = place.folder / "other"
+    shutil.copytree(place.folder / "channel", other)
+    change(place, "linux-64", lambda document: document["packages.conda"]["openssl-3.3.2-h_0.conda"].update(sha256="x"))
+    done = solve(place, "--channel", str(other), "--conda", "openssl")
+    assert done.code == 1
+    assert "by channel priority openssl comes from channel" in done.err
+    assert "channel/linux-64/openssl-3.3.2-h_0.conda is left out: its sha256 is not 64 hexadecimal digits" in done.err
+    relaxed = solve(place, "--channel", str(other), "--conda", "openssl", "--channel-priority", "flexible")
+    assert relaxed.out == "openssl=3.3.2=h_0\n"
+
+
+def test_under_a_cut_off_the_archive_is_taken_whose_twin_is_newer(place: Workplace) -> None:
+    def convert(document: dict[str, Any]) -> None:
+        new = document["packages.conda"]["openssl-3.3.2-h_0.conda"]
+        document["packages"]["openssl-3.3.2-h_0.tar.bz2"] = new | {"timestamp": 1_400_000_000_000}
+
+    change(place, "linux-64", convert)
+
+    def file(*cut_off: str) -> str:
+        (package,) = solve(place, "--conda", "openssl", "--json", *cut_off).json["packages"]
+        return str(package["file"])
+
+    assert file() == file("--exclude-newer", "2018-01-01") == "openssl-3.3.2-h_0.conda"
+    assert file("--exclude-newer", "2015-01-01") == "openssl-3.3.2-h_0.tar.bz2"
+    assert "it is newer than the cut-off" in solve(place, "--conda", "openssl", "--exclude-newer", "2014-01-01").err
+
+
+def test_records_in_newer_formats_are_counted(place: Workplace) -> None:
+    change(place, "linux-64", lambda document: document.update(v3={"conda": {"openssl-4.0-h_0": {}}, "whl": {}}))
+    for _ in range(2):
+        done = solve(place, "--conda", "openssl")
+        assert (done.code, done.out) == (0, "openssl=3.3.2=h_0\n")
+        assert done.err == ("warning: channel has records in newer formats than envc reads, which are left out: 1\n")
 
 
 def test_an_empty_cache_offline_and_a_missing_channel_are_errors(place: Workplace) -> None:

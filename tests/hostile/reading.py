@@ -244,7 +244,7 @@ def shard_samples() -> list[bytes]:
 
 
 def read_shard(data: bytes) -> object:
-    return decode_records(repodata.records_of_shard(data, "demo"), "made", "linux-64")
+    return decode_records(repodata.records_of_shard(data).records, "made", "linux-64")[0]
 
 
 def read_compressed(data: bytes) -> object:

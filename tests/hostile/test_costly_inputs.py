@@ -143,7 +143,7 @@ READERS = {
     ),
     "shard": (
         "import io\nfrom envc.fetch.conda.repodata import SHARD_BOUNDS, decompress, records_of_shard",
-        "records_of_shard(b''.join(decompress(io.BytesIO(data), len(data), SHARD_BOUNDS)), 'a')",
+        "records_of_shard(b''.join(decompress(io.BytesIO(data), len(data), SHARD_BOUNDS)))",
     ),
     "object": (
         "from envc.shipping.format.object_index import read_index",

@@ -85,9 +85,17 @@ def test_a_cut_body_is_reported(server: ChannelServer, runs: Runs) -> None:
         runs.files(f"{server.base}/forge")
 
 
-@pytest.mark.parametrize("status", [401, 403, 500])
+@pytest.mark.parametrize("status", [401, 403, 500, 501])
 def test_a_failure_is_not_absence(server: ChannelServer, runs: Runs, status: int) -> None:
-    """If a server refuses one kind of file, another kind must not be used instead."""
+    """A subdir that a server refuses is not missing: the next channel must not take its place."""
+    server.files["/forge/noarch/repodata.json"] = repodata(DEMO)
+    server.status[f"{LINUX}/repodata.json"] = status
+    with pytest.raises(SourceUnreachable, match=f"linux-64/repodata.json from forge: HTTP {status}"):
+        runs.files(f"{server.base}/forge")
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_a_refused_login_and_a_busy_server_end_the_run(server: ChannelServer, runs: Runs, status: int) -> None:
     server.files[f"{LINUX}/repodata.json"] = repodata(DEMO)
     server.status[f"{LINUX}/repodata.json.zst"] = status
     with pytest.raises(SourceUnreachable, match=f"linux-64/repodata.json.zst from forge: HTTP {status}"):
@@ -126,9 +134,11 @@ def test_a_shard_with_another_digest_than_in_the_index_is_refused(
 
 
 def test_a_shard_may_contain_only_its_own_name(server: ChannelServer, runs: Runs) -> None:
-    server.files = shards(LINUX, {"demo": entry("python", "3.12")})
-    with pytest.raises(SourceUnreachable, match=r"'python-3.12-h_0.conda', which is not a file of package 'demo'"):
-        runs.files(f"{server.base}/forge")
+    server.files = shards(LINUX, {"demo": entry("python", "3.12") | DEMO})
+    assert runs.files(f"{server.base}/forge") == ["demo-1.0-h_0.conda"]
+    (warning,) = runs.progress.warnings
+    assert warning.startswith("forge/linux-64/python-3.12-h_0.conda is left out: ")
+    assert "the channel lists it as a file of 'demo'" in warning
 
 
 def test_a_cached_shard_may_contain_only_its_own_name(server: ChannelServer, runs: Runs) -> None:
@@ -136,8 +146,10 @@ def test_a_cached_shard_may_contain_only_its_own_name(server: ChannelServer, run
     server.files = shards(LINUX, {"demo": DEMO})
     assert runs.files(f"{server.base}/forge") == ["demo-1.0-h_0.conda"]
     server.files |= shards(LINUX.replace("forge", "other"), {"python": DEMO})
-    with runs.open(f"{server.base}/other") as channels, pytest.raises(SourceUnreachable, match="records of demo"):
-        channels.records("other", "linux-64", "python")
+    with runs.open(f"{server.base}/other") as channels:
+        assert channels.records("other", "linux-64", "python") == ()
+        assert channels.lists("other", "linux-64", "python")
+    assert "lists it as a file of 'python'" in runs.progress.warnings[0]
 
 
 @pytest.mark.parametrize("base", ["file:///etc/", "ftp://x.example/", "//[bad/"])
@@ -150,13 +162,14 @@ def test_a_channel_cannot_refer_to_files_of_this_machine(server: ChannelServer, 
             channels.subdir("forge", "linux-64").file_url("demo-1.0-h_0.conda")
 
 
-def test_an_unusable_record_is_reported_only_if_it_is_needed(server: ChannelServer, runs: Runs) -> None:
+def test_an_unusable_record_is_reported_only_if_it_is_reached(server: ChannelServer, runs: Runs) -> None:
     server.files[f"{LINUX}/repodata.json"] = repodata(DEMO | entry("liar", "1.0", sha256="00"))
     with runs.open(f"{server.base}/forge") as channels:
         view = channels.repodata("linux-64")
         assert len(found(view, "demo")) == 1
-        with pytest.raises(RecordUnusable, match=r"the record of forge/linux-64/liar-1.0-h_0.conda cannot be used"):
-            found(view, "liar")
+        assert runs.progress.warnings == []
+        assert found(view, "liar") == []
+        assert "forge/linux-64/liar-1.0-h_0.conda is left out: its sha256" in runs.progress.warnings[0]
 
 
 def test_a_record_that_is_not_json_is_named_only_when_it_is_reached(server: ChannelServer, runs: Runs) -> None:
@@ -175,8 +188,7 @@ def test_names_stay_in_the_cache_folder(server: ChannelServer, runs: Runs) -> No
     odd = {"../../../x-1-0.conda": DEMO["demo-1.0-h_0.conda"], "nodashes.conda": {}, '\n"\\-1-0.conda': {}}
     server.files[f"{LINUX}/repodata.json"] = repodata(DEMO | odd)
     assert runs.files(f"{server.base}/forge") == ["demo-1.0-h_0.conda"]
-    with pytest.raises(RecordUnusable):
-        runs.files(f"{server.base}/forge", "../../../x")
+    assert runs.files(f"{server.base}/forge", "../../../x") == []
     assert {path.name for path in runs.folder.parent.iterdir()} == {"cache"}
 
 
@@ -211,7 +223,7 @@ def test_a_damaged_shard_in_the_cache_is_fetched_again(server: ChannelServer, ru
     server.files = shards(LINUX, {"demo": DEMO})
     forge = f"{server.base}/forge"
     runs.files(forge)
-    path = next(path for path in (runs.folder / "repodata" / "shards").rglob("*") if path.is_file())
+    path = next(path for path in (runs.folder / "repodata" / "shards-2").rglob("*") if path.is_file())
     path.write_bytes(path.read_bytes().replace(b'"1.0"', b'"6.6"'))
     with runs.open(forge) as channels:
         assert [record.version for record in found(channels.repodata("linux-64"), "demo")] == ["1.0"]
@@ -250,7 +262,7 @@ def test_any_bytes_are_indexed_or_refused(data: bytes) -> None:
     for read in (
         cut_whole,
         index_shards,
-        lambda data: records_of_shard(data, "demo"),
+        records_of_shard,
         lambda data: list(decompress(BytesIO(data), len(data), Bounds(99, 200, 99))),
     ):
         try:

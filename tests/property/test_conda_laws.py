@@ -12,6 +12,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from envc.fetch.conda.note import ARCHIVES
 from envc.fetch.conda.slices import Slices, append_index
 from envc.system.atomic_file import atomic_file
 from envc_solvers.conda.language.matchspec import parse_matchspec
@@ -219,8 +220,9 @@ def test_repodata_of_any_layout_is_cut_into_its_records(
     for table in ("packages", "packages.conda"):
         for file, record in document[table].items():
             is_twin = table == "packages" and file.removesuffix(".tar.bz2") + ".conda" in document["packages.conda"]
-            if not is_twin and file not in document.get("removed", ()) and name_of(file):
-                expected.setdefault(name_of(file), {})[file] = record
+            if file not in document.get("removed", ()) and name_of(file):
+                key = name_of(file) + ARCHIVES if is_twin else name_of(file)
+                expected.setdefault(key, {})[file] = record
     # No package name has characters that must be escaped, so it does not matter whether such files are kept.
     assert {name: files for name, files in found.items() if is_plain(name)} == {
         name: files for name, files in expected.items() if is_plain(name)

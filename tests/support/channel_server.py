@@ -125,11 +125,13 @@ def packed(data: bytes) -> bytes:
     return zstandard.ZstdCompressor().compress(data)
 
 
-def shards(folder: str, named: dict[str, dict[str, Any]], **info: str) -> dict[str, bytes]:
-    """Return the files of a sharded subdir by path (CEP-16), with the records of each name."""
+def shards(
+    folder: str, named: dict[str, dict[str, Any]], more: dict[str, Any] | None = None, **info: str
+) -> dict[str, bytes]:
+    """Return the files of a sharded subdir by path (CEP-16), with the records of each name, and more in every shard."""
     files, index = {}, {}
     for name, conda in named.items():
-        shard = packed(msgspec.msgpack.encode({"packages": {}, "packages.conda": conda}))
+        shard = packed(msgspec.msgpack.encode({"packages": {}, "packages.conda": conda} | (more or {})))
         index[name] = sha256(shard).digest()
         files[f"{folder}/{info.get('shards_base_url', '')}{sha256(shard).hexdigest()}.msgpack.zst"] = shard
     document = {"version": 1, "info": {"base_url": "", "shards_base_url": ""} | info, "shards": index}

@@ -45,10 +45,24 @@ class MemoryRepodata:
 
     def records(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
         self.names_read.append(name)
-        return tuple(self._records.get((channel, subdir, name), ()))
+        found = self._records.get((channel, subdir, name), ())
+        return tuple(record for record in found if not _is_twin(record, found))
+
+    def archives(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
+        found = self._records.get((channel, subdir, name), ())
+        return tuple(record for record in found if _is_twin(record, found))
+
+    def lists(self, channel: str, subdir: str, name: str) -> bool:
+        return (channel, subdir, name) in self._records
 
     def expect(self, names: Iterable[str]) -> None:
         """Do nothing: every record is in memory already."""
+
+
+def _is_twin(record: Record, others: Iterable[Record]) -> bool:
+    """Whether a .tar.bz2 also exists as .conda."""
+    twin = record.file.removesuffix(".tar.bz2") + ".conda"
+    return record.file.endswith(".tar.bz2") and any(other.file == twin for other in others)
 
 
 def read_channels(channels: Iterable[str], platform: str) -> list[Record]:
@@ -66,7 +80,7 @@ def read_channels(channels: Iterable[str], platform: str) -> list[Record]:
             newer = document.get("packages.conda", {})
             kept = {file: entry for file, entry in entries.items() if file[: -len(".tar.bz2")] + ".conda" not in newer}
             named = {file: entry for file, entry in (kept | newer).items() if entry["name"] == name_of(file)}
-            found += decode_records(json.dumps(named).encode(), channel, subdir)
+            found += decode_records(json.dumps(named).encode(), channel, subdir)[0]
     return found
 
 

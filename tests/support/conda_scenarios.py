@@ -14,8 +14,9 @@ An example::
     [expected]
     pins = ["main/linux-64/app 1.0 0"]
 
-A record may have any field of repodata. Its build number is the part after the last underscore of its build. Without
-`pins` the problem has no solution, and the ``.txt`` file of the same name contains the message for users.
+A record may have any field of repodata. Its build number is the part after the last underscore of its build. A title
+that ends with ``tar.bz2`` is that of an archive. Without `pins` the problem has no solution, and the ``.txt`` file of
+the same name contains the message for users.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class ProblemTable(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", fo
     overrides: tuple[str, ...] = ()
     exclude_newer: int | None = None
     exclude_newer_for: dict[str, int | bool] = {}  # false lifts the cut-off
+    exclude_newer_except: frozenset[str] = frozenset()
     preferences: dict[str, tuple[str, ...]] = {}
 
 
@@ -98,6 +100,7 @@ def problem_of(table: ProblemTable) -> CondaProblem:
         exclude_newer_for={
             name: None if when is False else int(when) for name, when in table.exclude_newer_for.items()
         },
+        exclude_newer_except=table.exclude_newer_except,
         preferences=table.preferences,
     )
 
@@ -118,8 +121,8 @@ def titles(solution: Solution, records: list[Record]) -> tuple[str, ...]:
 
 
 def record_of(channel: str, subdir: str, title: str, table: RecordTable) -> Record:
-    """Return the record of a title such as ``numpy 2.1 py312_0``."""
-    name, version, build = title.split()
+    """Return the record of a title such as ``numpy 2.1 py312_0`` or ``numpy 2.1 py312_0 tar.bz2``."""
+    name, version, build, *kind = title.split()
     number = build.rpartition("_")[2]
     return Record(
         name=name,
@@ -132,5 +135,5 @@ def record_of(channel: str, subdir: str, title: str, table: RecordTable) -> Reco
         timestamp=table.timestamp * 1000,
         channel=channel,
         subdir=subdir,
-        file=f"{name}-{version}-{build}.conda",
+        file=f"{name}-{version}-{build}.{kind[0] if kind else 'conda'}",
     )

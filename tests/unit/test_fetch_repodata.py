@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from envc.errors import OfflineMiss, SourceUnreachable, UsageError
@@ -227,7 +228,7 @@ def test_removed_files_and_twins_are_omitted(server: ChannelServer, forge: str, 
     assert runs.files(forge) == ["demo-0.5-h_0.tar.bz2", "demo-1.0-h_0.conda"]
 
 
-def test_wheels_and_newer_tables_are_skipped_with_a_warning(server: ChannelServer, forge: str, runs: Runs) -> None:
+def test_newer_records_are_left_out_with_one_warning(server: ChannelServer, forge: str, runs: Runs) -> None:
     newer: dict[str, Any] = {
         "packages.whl": {"demo-9.0-py3-none-any.whl": {}},
         "v3": {"whl": {"x.whl": {}}, "conda": None},
@@ -235,7 +236,111 @@ def test_wheels_and_newer_tables_are_skipped_with_a_warning(server: ChannelServe
     body = repodata(DEMO, **newer)
     server.files[f"{LINUX}/repodata.json.zst"] = packed(body)
     assert runs.files(forge) == TWO
-    assert runs.progress.warnings == ["forge/linux-64 lists 2 files that are not conda packages; they are left out"]
+    warning = "forge has records in newer formats than envc reads, which are left out: 2"
+    assert runs.progress.warnings == [warning]
+    runs.progress.warnings.clear()
+    assert runs.files(forge, offline=True) == TWO
+    assert runs.progress.warnings == [warning], "also if everything is in the cache"
+
+
+def test_newer_records_in_shards_are_counted_for_the_names_that_are_looked_up(
+    server: ChannelServer, forge: str, runs: Runs
+) -> None:
+    v3 = {"conda": {"demo-3.0-h_0": {}, "demo-3.1-h_0": {}}, "whl": {"demo-3.2-py3-none-any": {}}}
+    named = {"demo": entry("demo", "1.0"), "far": entry("far", "1.0")}
+    server.files = shards(LINUX, named, {"v3": v3})
+    for offline in (False, True):
+        assert runs.files(forge, offline=offline) == ["demo-1.0-h_0.conda"]
+        assert runs.progress.warnings == [
+            "forge has records in newer formats than envc reads, which are left out: 3 of the packages that were "
+            "looked up"
+        ]
+        runs.progress.warnings.clear()
+
+
+@pytest.mark.parametrize(
+    ("more", "number"),
+    [
+        ({"v3": {"conda": {"demo-3.0-h_0": {}}, "tar.bz2": None, "about": "text"}}, 1),
+        ({"v3": [1]}, 0),
+        ({"v4": {"conda": {"demo-3.0-h_0": {}, "x-1-0": {}}}, "repodata_version": 4}, 2),
+        ({"packages.new": {"demo-3.0-h_0.new": {}}, "repodata_version": 9}, 1),
+        ({"signatures": {"demo-1.0-h_0.conda": {}}, "repodata_version": 2}, 0),
+        ({"signatures": {"demo-1.0-h_0.conda": {}}, "repodata_version": "new"}, 1),
+    ],
+)
+def test_tables_of_any_later_format_leave_the_others_usable(
+    server: ChannelServer, forge: str, runs: Runs, more: dict[str, Any], number: int
+) -> None:
+    server.files[f"{LINUX}/repodata.json.zst"] = packed(repodata(DEMO, **more))
+    assert runs.files(forge) == TWO
+    text = f"forge has records in newer formats than envc reads, which are left out: {number}"
+    assert runs.progress.warnings == ([text] if number else [])
+
+
+@pytest.mark.parametrize("kind", ["plain", "indented", "shards"])
+def test_an_archive_is_kept_beside_its_newer_twin_for_cut_offs(
+    server: ChannelServer, forge: str, runs: Runs, kind: str
+) -> None:
+    old: dict[str, Any] = {}
+    for version in ("0.0", "1.0", "2.0"):
+        old |= {file.replace(".conda", ".tar.bz2"): record for file, record in entry("demo", version).items()}
+    gone = ["demo-0.0-h_0.tar.bz2", "demo-0.0-h_0.conda"]
+    new = DEMO | entry("demo", "0.0")
+    if kind == "shards":
+        server.files = shards(LINUX, {"demo": new}, {"packages": old, "removed": gone})
+    else:
+        body = repodata(new, old, removed=gone)
+        plain = msgspec.json.encode(msgspec.json.decode(body))
+        server.files = {f"{LINUX}/repodata.json": plain if kind == "plain" else body}
+    for offline in (False, True):
+        with runs.open(forge, offline=offline) as channels:
+            view = channels.repodata("linux-64")
+            assert [each.file for each in found(view, "demo")] == TWO
+            archives = ["demo-1.0-h_0.tar.bz2", "demo-2.0-h_0.tar.bz2"]
+            assert [each.file for each in view.archives("forge", "linux-64", "demo")] == archives
+            assert view.archives("forge", "linux-64", "absent") == ()
+            assert view.names("forge", "linux-64") <= {"demo", "other"}
+
+
+def test_an_odd_record_is_left_out_with_a_warning(server: ChannelServer, forge: str, runs: Runs) -> None:
+    odd = {"demo-3.0-h_0.conda": entry("liar", "3.0")["liar-3.0-h_0.conda"]} | entry("demo", "4..0")
+    odd |= entry("lone", "1.0", sha256="00") | entry("other", "2.0", build="h 0")
+    server.files[f"{LINUX}/repodata.json.zst"] = packed(repodata(DEMO | odd))
+    with runs.open(forge) as channels:
+        view = channels.repodata("linux-64")
+        for _ in range(2):
+            assert [record.file for record in found(view, "demo")] == TWO
+            assert runs.progress.warnings == [
+                "forge/linux-64/demo-3.0-h_0.conda is left out, and so is 1 more of demo: "
+                "it names the package 'liar', and its file name another one"
+            ]
+        assert found(view, "lone") == []
+        assert [view.lists("forge", "linux-64", name) for name in ("demo", "lone", "absent")] == [True, True, False]
+
+
+def test_a_server_without_a_kind_of_file_may_say_so_in_any_way(server: ChannelServer, forge: str, runs: Runs) -> None:
+    for number, status in enumerate((400, 403, 405, 410, 451, 501)):
+        server.status = {f"{LINUX}/repodata_shards.msgpack.zst": status}
+        assert runs.files(forge, refresh=True, now=NOW + number * 8 * 86_400) == TWO
+        server.status = {f"{LINUX}/{file}": status for file in FILES}
+        with pytest.raises(SourceUnreachable, match=f"HTTP {status}"):
+            runs.files(forge, refresh=True)
+    # A server that does not know shards may lack the whole subdir.
+    server.files = {"/forge/noarch/repodata.json": repodata(DEMO)}
+    server.status = {f"{LINUX}/repodata_shards.msgpack.zst": 501}
+    assert runs.files(forge, refresh=True) == TWO
+
+
+def test_a_page_for_people_is_not_taken_for_a_kind_of_file(server: ChannelServer, forge: str, runs: Runs) -> None:
+    page = b"<!doctype html><title>Welcome</title>"
+    server.files[f"{LINUX}/repodata_shards.msgpack.zst"] = page
+    assert runs.files(forge) == TWO
+    server.files |= {f"{LINUX}/repodata.json.zst": page, f"{LINUX}/repodata.json": repodata(entry("demo", "4.0"))}
+    assert runs.files(forge, refresh=True) == ["demo-4.0-h_0.conda"]
+    server.files |= {f"{LINUX}/repodata.json": page}
+    with pytest.raises(SourceUnreachable, match="linux-64/repodata"):
+        runs.files(forge, refresh=True)
 
 
 def test_one_missing_subdir_is_empty_but_two_are_an_error(server: ChannelServer, forge: str, runs: Runs) -> None:

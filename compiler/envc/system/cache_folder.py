@@ -30,7 +30,7 @@ _ENTRIES = {  # patterns by folder, of what the first command of an earlier vers
     "locks": r"[0-9a-f]{64}\.lock",
     "artifacts": "[0-9a-f]{2}|partial",
     "envs": "[0-9a-f]{24}",
-    "repodata": r"shards|[^/]+-[0-9a-f]{16}",
+    "repodata": r"shards(-2)?|[^/]+-[0-9a-f]{16}",
     "objects": r"any|(py|pypy)3\.\d+t?-posix|nt(-own)?(-arm64|-x86)?",
     "interpreters": r"[0-9a-f]{64}\.(json|choice)",
     "code": "[0-9a-f]{64}",

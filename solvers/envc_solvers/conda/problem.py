@@ -41,7 +41,13 @@ class CondaProblem(msgspec.Struct, frozen=True, kw_only=True):
     virtual: tuple[Record, ...] = ()  # virtual packages of the target, such as `__glibc`
     constraints: tuple[CondaRoot, ...] = ()  # apply wherever the name occurs, add nothing
     overrides: tuple[CondaRoot, ...] = ()  # replace the specs of packages (not `specs`) on that name
-    exclude_newer: int | None = None  # seconds since the epoch, UTC; files made after it are ignored
+    exclude_newer: int | None = None  # seconds since the epoch, UTC; files made at or after it are ignored
     exclude_newer_for: dict[str, int | None] = {}  # per name; None lifts the cut-off
+    exclude_newer_except: frozenset[str] = frozenset()  # channels for which only `exclude_newer_for` holds
     preferences: dict[str, tuple[str, ...]] = {}  # name: file names or versions to prefer, best first
     forbidden: tuple[ForbiddenRecords, ...] = ()
+
+    def cut_off(self, name: str, channel: str) -> int | None:
+        """When files of a name must have been made, in seconds since the epoch; None: at any time."""
+        general = None if channel in self.exclude_newer_except else self.exclude_newer
+        return self.exclude_newer_for.get(name, general)

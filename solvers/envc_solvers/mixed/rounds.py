@@ -10,6 +10,7 @@ import msgspec
 from envc_solvers.conda.explain.conflict import CondaConflict, CondaUnsolvable
 from envc_solvers.conda.language.interpreters import refuse_other_interpreter
 from envc_solvers.conda.problem import ForbiddenRecords
+from envc_solvers.conda.search.tables import candidates
 from envc_solvers.conda.solve import solve_conda
 from envc_solvers.mixed.names import Names, python_version
 from envc_solvers.origin import Phrase
@@ -164,13 +165,12 @@ def _failing(
     facts = tuple(facts)
     found = set()
     for channel in problem.conda.channels:
-        for subdir in answers.repodata.subdirs(channel):
-            for record in answers.repodata.records(channel, subdir, name):
-                version = python_version(record.version)
-                if version is None or project not in answers.names.projects_of(name, record.depends).projects:
-                    continue
-                if all(_holds(fact, version) for fact in facts):
-                    found.add((channel, subdir, record.file))
+        for record in candidates(problem.conda, answers.repodata, channel, name):
+            version = python_version(record.version)
+            if version is None or project not in answers.names.projects_of(name, record.depends).projects:
+                continue
+            if all(_holds(fact, version) for fact in facts):
+                found.add((channel, record.subdir, record.file))
     return frozenset(found)
 
 

@@ -10,12 +10,15 @@ import contextlib
 import io
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from types import TracebackType
 from typing import TYPE_CHECKING
-from zlib import crc32
+
+import msgspec
 
 from envc.errors import DigestMismatch, EnvcError, OfflineMiss, SourceUnreachable
 from envc.fetch.conda.channel_locations import ChannelLocation
+from envc.fetch.conda.note import ARCHIVES
 from envc.fetch.conda.slices import Damaged
 from envc.fetch.conda.subdir import Subdir, Subdirs
 from envc.fetch.context import FetchContext
@@ -30,13 +33,26 @@ from envc.system.regular_file import open_regular
 from envc_solvers.conda.language.record import Record, RecordUnusable, decode_records, name_of
 
 if TYPE_CHECKING:
+    from envc.fetch.conda.shards import ShardRecords
     from envc.system.workers import Workers
 
 NOARCH = "noarch"
 
 _REQUESTS = 24  # concurrent requests
 _IGNORED = (EnvcError, RecordUnusable, Stopped, InterruptedError)  # raised again if the solver needs the same answer
+_NAME_OF = attrgetter("name")
 _NAME_ENDS = " <>=!~[\t"
+
+
+class _Package(msgspec.Struct, frozen=True):
+    """What a subdir says about one name."""
+
+    records: tuple[Record, ...]
+    left_out: tuple[RecordUnusable, ...] = ()
+    newer: int = 0  # records of formats that envc does not read, in a shard
+
+
+_NO_PACKAGE = _Package(())
 
 
 class Channels:
@@ -51,7 +67,10 @@ class Channels:
         self._task = LazyTask(context.progress, "channel data")
         self._files = Subdirs(self._folder, context, self._task)
         self._subdirs: Once[tuple[str, str], Subdir] = Once()
-        self._records: Once[tuple[str, str, str], tuple[Record, ...]] = Once()
+        self._packages: Once[tuple[str, str, str], _Package] = Once()
+        self._told: set[tuple[str, str, str]] = set()  # keys of `_packages` whose left-out records were reported
+        self._newer: dict[tuple[str, str, str], int] = {}  # by what was read: records that envc cannot read
+        self._progress = context.progress
         self._workers: Workers | None = None  # None until needed: most runs find everything in the cache
         self._lock = threading.RLock()  # for rare events
 
@@ -64,10 +83,20 @@ class Channels:
         self.close()
 
     def close(self) -> None:
-        """Cancel prefetching."""
+        """Cancel prefetching, and warn about channels with records of formats that envc does not read."""
         if self._workers is not None:
             self._workers.stop()
         self._task.done()
+        by_channel: dict[str, list[tuple[str, int]]] = {}
+        for (channel, _, name), number in self._newer.items():
+            by_channel.setdefault(channel, []).append((name, number))
+        for channel, found in by_channel.items():
+            number = sum(count for _, count in found)
+            reached = " of the packages that were looked up" if any(name for name, _ in found) else ""
+            self._progress.warn(
+                f"{channel} has records in newer formats than envc reads, which are left out: {number:,}{reached}",
+            )
+        self._newer.clear()
 
     def repodata(self, platform: str, order: tuple[str, ...] | None = None) -> PlatformRepodata:
         """The repodata of a solve for that platform. `order` names the channels to use, by default all."""
@@ -138,14 +167,41 @@ class Channels:
             self.subdir(*pair)
 
     def records(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
-        """See `Repodata.records`. Also raises SourceUnreachable and OfflineMiss."""
-        return self._records.get((channel, subdir, name), lambda: self._load(channel, subdir, name))
+        """See `Repodata.records`. Also raises SourceUnreachable and OfflineMiss. Warns about records left out."""
+        key = (channel, subdir, name)
+        package = self._packages.get(key, lambda: self._load(*key))
+        if (package.left_out or package.newer) and key not in self._told:
+            self._told.add(key)
+            if package.left_out:
+                self._progress.warn(_left_out(package.left_out))
+            if package.newer:
+                self._newer[key] = package.newer
+        return package.records
+
+    def archives(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
+        """See `Repodata.archives`. Also raises SourceUnreachable and OfflineMiss."""
+        return self._package(channel, subdir, name + ARCHIVES).records
+
+    def lists(self, channel: str, subdir: str, name: str) -> bool:
+        """See `Repodata.lists`. Also raises SourceUnreachable and OfflineMiss."""
+        package = self._package(channel, subdir, name)
+        return bool(package.records or package.left_out)
+
+    def count_newer(self, channel: str, subdir: str) -> None:
+        """Have `close` warn about records of a whole file that envc cannot read."""
+        newer = self.subdir(channel, subdir).newer
+        if newer:
+            self._newer[channel, subdir, ""] = newer
+
+    def _package(self, channel: str, subdir: str, name: str) -> _Package:
+        """`name` may end with ARCHIVES."""
+        return self._packages.get((channel, subdir, name), lambda: self._load(channel, subdir, name))
 
     def expect(self, channel: str, subdir: str, names: Iterable[str]) -> None:
         """Fetch the shards of these names in the background."""
         for name in names:
-            if (channel, subdir, name) not in self._records:
-                self._in_background(lambda name=name: self.records(channel, subdir, name))  # type: ignore[misc]
+            if (channel, subdir, name) not in self._packages:
+                self._in_background(lambda name=name: self._package(channel, subdir, name))  # type: ignore[misc]
 
     def _in_background(self, work: Callable[[], object]) -> None:
         """Run `work` on another thread and ignore its errors: a later look-up of the same raises them again."""
@@ -156,24 +212,39 @@ class Channels:
                 self._workers = Workers(_REQUESTS, "channel")
         self._workers.submit(lambda: _ignore_errors(work))
 
-    def _load(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
+    def _load(self, channel: str, subdir: str, key: str) -> _Package:
         opened = self.subdir(channel, subdir)
         if opened.slices is None:
-            return ()
+            return _NO_PACKAGE
+        name = key.removesuffix(ARCHIVES)
+        newer = 0
+        if opened.is_sharded:
+            slices = self._slices(opened, name)
+            if not slices:
+                return _NO_PACKAGE
+            shard = self._shard(opened, name, slices[0].hex())
+            data, newer = (shard.records, shard.newer) if key == name else (shard.archives, 0)
+        else:
+            slices = self._slices(opened, key)
+            if not slices:
+                return _NO_PACKAGE
+            data = b"{%b}" % b",".join(slices)
+        records, left_out = decode_records(data, channel, subdir)
+        if records and set(map(_NAME_OF, records)) != {name}:
+            left_out += [
+                RecordUnusable(channel, subdir, record.file, f"the channel lists it as a file of {name[:80]!r}")
+                for record in records
+                if record.name != name
+            ]
+            records = [record for record in records if record.name == name]
+        return _Package(tuple(records), tuple(left_out), newer)
+
+    def _slices(self, opened: Subdir, key: str) -> list[bytes]:
+        assert opened.slices is not None
         try:
-            slices = opened.slices.get(name)
+            return opened.slices.get(key)
         except Damaged:
-            slices = self._repair(opened, name)
-        if not slices:
-            return ()
-        data = self._shard(opened, name, slices[0].hex()) if opened.is_sharded else b"{%b}" % b",".join(slices)
-        records = tuple(decode_records(data, channel, subdir))
-        if records and records[0].name != name:
-            # A shard from the cache was checked for the name under which it was fetched.
-            raise SourceUnreachable(
-                channel, f"the shard of {name} in {subdir}", f"it holds records of {records[0].name}"
-            )
-        return records
+            return self._repair(opened, key)
 
     def _repair(self, damaged: Subdir, name: str) -> list[bytes]:
         """The slices of a name from a new copy of a subdir whose cached copy is damaged."""
@@ -195,14 +266,14 @@ class Channels:
             reason = "its copy in the cache is damaged again after it was replaced"
             raise SourceUnreachable(channel, what, reason, "check the disk, or set another ENVC_CACHE_DIR") from None
 
-    def _shard(self, opened: Subdir, name: str, digest: str) -> bytes:
-        """The slice in a shard. Shards never change, so they are cached for good."""
-        path = self._folder / "shards" / digest[:2] / digest
+    def _shard(self, opened: Subdir, name: str, digest: str) -> ShardRecords:
+        """The records of a shard. Shards never change, so they are cached for good."""
+        from envc.fetch.conda.shards import pack_shard, unpack_shard
+
+        path = self._folder / "shards-2" / digest[:2] / digest
         try:
-            cached = path.read_bytes()
-            if cached[:4] == crc32(cached[4:]).to_bytes(4, "little"):
-                return cached[4:]
-        except OSError:
+            return unpack_shard(path.read_bytes())
+        except (OSError, Damaged):
             pass
         from envc.fetch.conda.repodata import SHARD_BOUNDS, decompress, records_of_shard
         from envc.fetch.net.urls import local_path
@@ -227,13 +298,13 @@ class Channels:
         if sha256(packed) != digest:
             raise SourceUnreachable(location.name, what, "it does not match its digest")
         try:
-            data = records_of_shard(b"".join(decompress(io.BytesIO(packed), len(packed), SHARD_BOUNDS)), name)
+            shard = records_of_shard(b"".join(decompress(io.BytesIO(packed), len(packed), SHARD_BOUNDS)))
         except ValueError as error:
             raise SourceUnreachable(location.name, what, str(error)) from None
         with contextlib.suppress(OSError):
             make_folder(path.parent)
-            write_file(path, crc32(data).to_bytes(4, "little") + data)
-        return data
+            write_file(path, pack_shard(shard))
+        return shard
 
 
 class PlatformRepodata:
@@ -260,7 +331,14 @@ class PlatformRepodata:
 
     def names(self, channel: str, subdir: str) -> frozenset[str]:
         slices = self._channels.subdir(channel, subdir).slices
-        return slices.names() if slices is not None else frozenset()
+        names = slices.names() if slices is not None else ()
+        return frozenset(name for name in names if not name.endswith(ARCHIVES))
+
+    def archives(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
+        return self._channels.archives(channel, subdir, name)
+
+    def lists(self, channel: str, subdir: str, name: str) -> bool:
+        return self._channels.lists(channel, subdir, name)
 
     def digest(self, channel: str, subdir: str) -> str:
         return self._channels.subdir(channel, subdir).digest
@@ -278,6 +356,8 @@ class PlatformRepodata:
             for channel in self._order:
                 if all(self._channels.subdir(channel, subdir).slices is None for subdir in self._subdirs):
                     raise SourceUnreachable(channel, "its repodata", f"it has neither {' nor '.join(self._subdirs)}")
+            for pair in pairs:
+                self._channels.count_newer(*pair)
             self._sharded = [pair for pair in pairs if self._channels.subdir(*pair).is_sharded]
         return self._sharded
 
@@ -289,6 +369,15 @@ def _spec_names(record: Record) -> set[str]:
         end = min((at for mark in _NAME_ENDS if (at := text.find(mark)) > 0), default=len(text))
         names.add(text[:end])
     return names
+
+
+def _left_out(errors: tuple[RecordUnusable, ...]) -> str:
+    """A warning about records of one name."""
+    first = min(errors, key=lambda error: error.file)
+    name = name_of(first.file)
+    number = len(errors) - 1
+    more = f", and so {'is' if number == 1 else 'are'} {number:,} more of {name}" if number else ""
+    return f"{first.channel}/{first.subdir}/{first.file[:120]} is left out{more}: {first.reason}"
 
 
 def _ignore_errors(work: Callable[[], object]) -> None:

@@ -21,6 +21,7 @@ from mmap import mmap
 
 import msgspec
 
+from envc.fetch.conda.note import ARCHIVES
 from envc.fetch.conda.slices import Span
 from envc_solvers.conda.language.record import name_of
 
@@ -142,9 +143,9 @@ class PlainRepodataScanner:
         return found
 
     def without(self, data: bytes | mmap, found: Sequence[list[Span]], removed: Iterable[str]) -> Iterator[Span]:
-        """The spans of `packages` and `packages.conda` in the whole document, without some files.
+        """The spans of `packages` and `packages.conda` in the whole document, without the removed files.
 
-        The files left out are the removed ones, and archives that also exist as .conda.
+        Archives that also exist as .conda have a key of their own.
         """
         archives, conda = found
         shared = {name for name, _, _ in archives} & {name for name, _, _ in conda}
@@ -155,16 +156,17 @@ class PlainRepodataScanner:
             for file in self._files(data, span)
         }
         excluded = {file.encode() for file in removed}
+        archived: set[bytes] = set()
         for span in conda:
             if span[0] in shared:
                 files = self._files(data, span)
                 if not twins.keys().isdisjoint(files):
-                    excluded.update(twins[file] for file in files if file in twins)
-        touched = {name_of(file.decode()) for file in excluded}
+                    archived.update(twins[file] for file in files if file in twins)
+        touched = {name_of(file.decode()) for file in (*excluded, *archived)}
         for spans in found:
             for span in spans:
                 if span[0] in touched:
-                    yield from self._split(data, span, excluded)
+                    yield from self._split(data, span, excluded, archived)
                 else:
                     yield span
 
@@ -174,18 +176,26 @@ class PlainRepodataScanner:
         single = self._singles.get(start)
         return [single.encode()] if single is not None else _FILE.findall(data, start - 2, stop)
 
-    def _split(self, data: bytes | mmap, span: Span, excluded: Set[bytes]) -> Iterator[Span]:
-        """The parts of a span that remain without some files."""
+    def _split(self, data: bytes | mmap, span: Span, excluded: Set[bytes], archived: Set[bytes]) -> Iterator[Span]:
+        """The parts of a span that remain without some files, those of archived files under their own key."""
         files = self._files(data, span)
-        if excluded.isdisjoint(files):
+        if excluded.isdisjoint(files) and archived.isdisjoint(files):
             yield span
-        elif len(files) > 1:
-            name, start, stop = span
+            return
+        name, start, stop = span
+        starts = [start]
+        if len(files) > 1:
             starts = [match.start() + 2 for match in _FILE.finditer(data, start - 2, stop)]
-            stops = [*(start - 1 for start in starts[1:]), stop]
-            for file, start, stop in zip(files, starts, stops, strict=True):
-                if file not in excluded:
-                    yield name, start, stop
+        stops = [*(start - 1 for start in starts[1:]), stop]
+        parts: list[Span] = []
+        for file, start, stop in zip(files, starts, stops, strict=True):
+            if file in excluded:
+                continue
+            key = name + ARCHIVES if file in archived else name
+            if parts and parts[-1][0] == key and parts[-1][2] == start - 1:
+                start = parts.pop()[1]
+            parts.append((key, start, stop))
+        yield from parts
 
     def _add_to_skeleton(self, text: bytes, start: int, stop: int) -> None:
         """Add a part of the text to the skeleton."""

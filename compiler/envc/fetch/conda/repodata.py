@@ -6,14 +6,16 @@ and they are decoded only when the name is looked up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from mmap import mmap
 from operator import itemgetter
 from typing import BinaryIO, Protocol, TypeVar, cast
 
 import msgspec
 
+from envc.fetch.conda.note import ARCHIVES, Note
 from envc.fetch.conda.plain_repodata import NotPlain, PlainRepodataScanner
+from envc.fetch.conda.shards import ShardRecords
 from envc.fetch.conda.slices import Span
 from envc.model import limits
 from envc_solvers.conda.language.record import FIELDS, name_of
@@ -21,6 +23,11 @@ from envc_solvers.malformed import malformed, reason_of
 
 _ALWAYS_DECODED = 1 << 22  # bytes; whatever such a document holds, its values take little memory
 _PIECE = 1 << 18  # bytes; small enough to be in the processor's cache when it is scanned
+
+_NOTHING = msgspec.Raw(b"null")
+_DEEPEST = 3  # tables in tables of formats that envc does not read
+_WHEEL = ".whl"
+_NONE: frozenset[str] = frozenset()
 
 V = TypeVar("V")
 
@@ -49,14 +56,6 @@ class RepodataIndex(msgspec.Struct, frozen=True):
     data: bytes | None = None  # to store instead of the data that was indexed
 
 
-class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """Parts of a file other than records."""
-
-    base_url: str = ""  # of package files (CEP-15); may be relative to the file's own URL
-    shards_base_url: str = ""  # of shards, likewise
-    skipped: int = 0  # number of records of kinds that envc does not support, such as wheels
-
-
 class _Info(msgspec.Struct, frozen=True):
     base_url: str | None = None
     shards_base_url: str | None = None
@@ -66,8 +65,9 @@ class _Repodata(msgspec.Struct):
     info: _Info | None = None
     packages: dict[str, msgspec.Raw] | None = None
     conda: dict[str, msgspec.Raw] | None = msgspec.field(name="packages.conda", default=None)
-    wheels: dict[str, msgspec.Raw] | None = msgspec.field(name="packages.whl", default=None)
-    v3: dict[str, dict[str, msgspec.Raw] | None] | None = None
+    wheels: msgspec.Raw = msgspec.field(name="packages.whl", default=_NOTHING)
+    v3: msgspec.Raw = _NOTHING  # CEP 48
+    version: msgspec.Raw = msgspec.field(name="repodata_version", default=_NOTHING)
     removed: list[str] | None = None
 
     @property
@@ -75,10 +75,9 @@ class _Repodata(msgspec.Struct):
         return self.packages or {}, self.conda or {}
 
     @property
-    def note(self) -> Note:
-        info = self.info or _Info()
-        others = (self.wheels, *(self.v3 or {}).values())
-        return Note(base_url=info.base_url or "", skipped=sum(len(other) for other in others if other))
+    def is_known(self) -> bool:
+        """Whether the file holds no other tables than these."""
+        return bytes(self.version) in (b"", b"null", b"1", b"2", b"3")
 
 
 class _Object(msgspec.Struct, frozen=True, gc=False):
@@ -90,8 +89,6 @@ class _Shape(msgspec.Struct, frozen=True):
 
     packages: dict[str, _Object] | None = None
     conda: dict[str, _Object] | None = msgspec.field(name="packages.conda", default=None)
-    wheels: dict[str, _Object] | None = msgspec.field(name="packages.whl", default=None)
-    v3: dict[str, dict[str, _Object] | None] | None = None
     removed: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -104,10 +101,13 @@ class _ShardIndex(msgspec.Struct):
 class _Shard(msgspec.Struct):
     packages: dict[str, dict[str, object]] | None = None
     conda: dict[str, dict[str, object]] | None = msgspec.field(name="packages.conda", default=None)
+    wheels: object = msgspec.field(name="packages.whl", default=None)
+    v3: object = None
     removed: list[str] | None = None
 
 
 _REPODATA = msgspec.json.Decoder(_Repodata)
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SHAPE = msgspec.json.Decoder(_Shape)
 _INDEX = msgspec.msgpack.Decoder(_ShardIndex)
 _SHARD = msgspec.msgpack.Decoder(_Shard)
@@ -121,7 +121,8 @@ def index_plain_repodata(data: bytes | mmap, scanner: PlainRepodataScanner) -> R
         found = scanner.find(skeleton, repodata.tables)
     except (NotPlain, ValueError):
         return None
-    return RepodataIndex(sorted(scanner.without(data, found, repodata.removed or ()), key=itemgetter(1)), repodata.note)
+    spans = sorted(scanner.without(data, found, repodata.removed or ()), key=itemgetter(1))
+    return RepodataIndex(spans, _note(repodata, skeleton))
 
 
 def index_repodata(data: bytes | mmap, records: int) -> RepodataIndex:
@@ -132,23 +133,49 @@ def index_repodata(data: bytes | mmap, records: int) -> RepodataIndex:
     """
     _check_number(data, records)
     repodata = _read_repodata(data)
-    dropped = _dropped(*repodata.tables, repodata.removed or ())
+    removed = frozenset(repodata.removed or ())
+    twins = _twins(*repodata.tables)
     pieces: list[bytes | msgspec.Raw] = []
     spans: list[Span] = []
     length = 1
     for table in repodata.tables:
         for file, record in table.items():
             key = msgspec.json.encode(file)
-            if file in dropped or not file.isascii() or len(key) != len(file) + 2:
+            if file in removed or not file.isascii() or len(key) != len(file) + 2:
                 continue
             pieces += (b",", key, b":", record)
             start, length = length, length + len(key) + len(record) + 2
             name = name_of(file)
-            if spans and spans[-1][0] == name and spans[-1][2] == start - 1:
+            key_of_slice = name + ARCHIVES if file in twins else name
+            if spans and spans[-1][0] == key_of_slice and spans[-1][2] == start - 1:
                 start = spans.pop()[1]
             if name:
-                spans.append((name, start, length - 1))
-    return RepodataIndex(spans, repodata.note, b"{" + b"".join(pieces[1:]) + b"}")
+                spans.append((key_of_slice, start, length - 1))
+    return RepodataIndex(spans, _note(repodata, data), b"{" + b"".join(pieces[1:]) + b"}")
+
+
+def _note(repodata: _Repodata, data: bytes | mmap) -> Note:
+    """`data` is the whole document, or the part of it that `repodata` was read from."""
+    newer = _number_of_records(repodata.wheels) + _number_of_records(repodata.v3)
+    if not repodata.is_known:
+        known = {"packages", "packages.conda", "packages.whl", "v3", "info", "removed"}
+        newer += sum(_number_of_records(table) for key, table in _MEMBERS.decode(data).items() if key not in known)
+    return Note(base_url=(repodata.info or _Info()).base_url or "", newer=newer)
+
+
+def _number_of_records(table: object, depth: int = _DEEPEST) -> int:
+    """How many records a table of a format that envc does not read holds, by file name or in tables of its own."""
+    if isinstance(table, msgspec.Raw):
+        try:
+            table = _MEMBERS.decode(table)
+        except malformed():
+            return 0
+    if not isinstance(table, dict) or not depth:
+        return 0
+    return sum(
+        1 if name_of(str(key)) or str(key).endswith(_WHEEL) else _number_of_records(value, depth - 1)
+        for key, value in table.items()
+    )
 
 
 def _check_number(data: bytes | mmap, records: int) -> None:
@@ -185,29 +212,28 @@ def index_shards(data: bytes) -> RepodataIndex:
     return RepodataIndex(spans, note, b"".join(index.shards.values()))
 
 
-def records_of_shard(data: bytes, name: str) -> bytes:
-    """The records of a name from its shard, as the JSON object ``{file: record}`` as in repodata.json.
-
-    Raises ValueError if it is not a shard, or the shard of another name.
-    """
+def records_of_shard(data: bytes) -> ShardRecords:
+    """The records of a shard. Raises ValueError if it is not a shard."""
     try:
         shard = _SHARD.decode(data)
         tables = (shard.packages or {}, shard.conda or {})
-        dropped = _dropped(*tables, shard.removed or [])
-        records = {
-            file: {
-                key: value.hex() if isinstance(value, bytes) else value
-                for key, value in record.items()
-                if key in FIELDS
-            }
-            for table in tables
-            for file, record in table.items()
-            if file not in dropped
-        }
-        misplaced = next((file for file in records if name_of(file) != name), None)
-        if misplaced is not None:
-            raise ValueError(f"it holds {misplaced[:120]!r}, which is not a file of package {name[:80]!r}")
-        return msgspec.json.encode(records)
+        removed, twins = frozenset(shard.removed or ()), _twins(*tables)
+        records, archives = (
+            msgspec.json.encode(
+                {
+                    file: {
+                        key: value.hex() if isinstance(value, bytes) else value
+                        for key, value in record.items()
+                        if key in FIELDS
+                    }
+                    for table in tables
+                    for file, record in table.items()
+                    if file not in removed and (file in twins) == is_archive
+                }
+            )
+            for is_archive in (False, True)
+        )
+        return ShardRecords(records, archives, _number_of_records(shard.wheels) + _number_of_records(shard.v3))
     except malformed(TypeError) as error:
         raise ValueError(f"it is not a shard ({reason_of(error)})") from None
 
@@ -260,12 +286,11 @@ def _read_repodata(data: bytes | mmap) -> _Repodata:
         raise ValueError(f"it is not repodata ({error})") from None
     except malformed() as error:
         raise ValueError(f"it is not JSON, or cut short ({reason_of(error)})") from None
-    if repodata.packages is None and repodata.conda is None and repodata.v3 is None:
+    if repodata.packages is None and repodata.conda is None and repodata.v3 is _NOTHING and repodata.is_known:
         raise ValueError("it holds no table of packages")
     return repodata
 
 
-def _dropped(archives: Mapping[str, V], conda: Mapping[str, V], removed: Iterable[str]) -> frozenset[str]:
-    """The files to leave out: removed ones, and .tar.bz2 files that also exist as .conda."""
-    twins = (file for file in archives if file.removesuffix(".tar.bz2") + ".conda" in conda) if conda else ()
-    return frozenset((*removed, *twins))
+def _twins(archives: Mapping[str, V], conda: Mapping[str, V]) -> frozenset[str]:
+    """The .tar.bz2 files that also exist as .conda."""
+    return frozenset(file for file in archives if file.removesuffix(".tar.bz2") + ".conda" in conda) if conda else _NONE

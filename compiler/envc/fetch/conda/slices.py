@@ -10,7 +10,7 @@ more than writing the data. Files are renamed to their name atomically, so no ru
     names, each followed by "\n", one for each slice
     note
     u64 number of slices, u64 lengths of data, names and note,
-      u32 crc-32 of everything between data and this field, "ENVCSLC2"
+      u32 crc-32 of everything between data and this field, "ENVCSLC3"
 
 A name may have several slices. Integers are in the byte order of this machine, since a cache belongs to one machine. On
 another one the last eight bytes, which are read as a number, do not match.
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 from zlib import crc32
 
-_MAGIC = int.from_bytes(b"ENVCSLC2", "little")
+_MAGIC = int.from_bytes(b"ENVCSLC3", "little")
 _COLUMNS: tuple[Literal["I", "Q"], ...] = (
     "I",
     "I",

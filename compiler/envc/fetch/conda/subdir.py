@@ -19,6 +19,7 @@ import msgspec
 
 from envc.errors import OfflineMiss, SourceUnreachable
 from envc.fetch.conda.channel_locations import ChannelLocation
+from envc.fetch.conda.note import Note
 from envc.fetch.conda.slices import Damaged, Slices, append_index
 from envc.fetch.context import FetchContext
 from envc.fetch.net.http import Reply, max_age
@@ -35,10 +36,17 @@ from envc_solvers.malformed import malformed
 
 if TYPE_CHECKING:
     from envc.fetch.conda.plain_repodata import PlainRepodataScanner
-    from envc.fetch.conda.repodata import Note, RepodataIndex
+    from envc.fetch.conda.repodata import RepodataIndex
 
 SHARDS = "repodata_shards.msgpack.zst"  # CEP-16
-FILES = (SHARDS, "repodata.json.zst", "repodata.json")  # in the order in which they are tried
+_PLAIN = "repodata.json"  # every channel has it
+FILES = (SHARDS, "repodata.json.zst", _PLAIN)  # in the order in which they are tried
+
+# Answers to a request for one kind of file after which another one is asked for, as rattler and mamba do for any answer
+# but success. A server that does not know a kind of file may answer 501. A server that is busy (500, 502, 503, 504 and
+# so on) is asked several times and then ends the run, since its other files would not come either. So does a refused
+# login (401).
+_REFUSALS = frozenset((400, 402, 403, 405, 406, 409, 415, 422, 451, 501, 505))
 
 _PROBE_INTERVAL = 7 * 86_400  # seconds after which envc looks for a better kind of file
 _PIECE = 1 << 18  # bytes
@@ -46,6 +54,10 @@ _TRIES = 3  # attempts to write a file, in case a concurrent run with another ve
 _SLICES = ".slices"
 _DIGITS = 32  # hexadecimal, of the digest in the names of slices
 _LEFTOVER_AGE = 86_400  # seconds after which the temporary file of an interrupted run is deleted
+
+
+class _Unusable(Exception):
+    """A file is not what its name says."""
 
 
 class SubdirState(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,9 +86,12 @@ class Subdir:
         self._url = f"{location.url}/{name}/{state.file}"
 
     @property
-    def _note(self) -> Note:
-        from envc.fetch.conda.repodata import Note
+    def newer(self) -> int:
+        """How many records have formats that envc does not read. Shards state their own numbers."""
+        return self._note.newer
 
+    @property
+    def _note(self) -> Note:
         return Note() if self.slices is None else decode(self.slices.note, Note)
 
     def shard_url(self, digest: str) -> str:
@@ -109,7 +124,6 @@ class Subdirs:
     def __init__(self, folder: Path, context: FetchContext, task: Task) -> None:
         self._folder = folder
         self._client = context.client
-        self._progress = context.progress
         self._task = task
         self._now = context.now  # seconds since the epoch
         self._offline = context.offline
@@ -150,18 +164,27 @@ class Subdirs:
         try:
             with open_regular(root / subdir / file) as source:
                 return self._store(location, subdir, SubdirState(file=file, modified=stamp), source)
+        except _Unusable as error:
+            raise SourceUnreachable(location.name, f"{subdir}/{file}", str(error)) from None
         except OSError as error:
             raise SourceUnreachable(location.name, f"{subdir}/{file}", error.strerror or "unreadable") from None
 
     def _from_network(self, location: ChannelLocation, subdir: str, old: SubdirState | None) -> Subdir:
         probed_at = self._now
-        is_gone = False
+        failures: list[SourceUnreachable] = []  # of kinds of files that the channel has, or does not deny to have
         files: tuple[str, ...] = FILES
         if old is not None and old.file and abs(self._now - old.probed_at) < _PROBE_INTERVAL:
             # The channel most likely still has this kind of file, so the conditional request below is enough.
             probed_at, files = old.probed_at, (old.file, *(file for file in FILES if file != old.file))
         for file in files:
-            reply = self._request(location, subdir, file, old)
+            try:
+                reply = self._request(location, subdir, file, old)
+            except SourceUnreachable as error:
+                if error.status not in _REFUSALS:
+                    raise
+                if error.status != 501 or file == _PLAIN:
+                    failures.append(error)
+                continue
             age = max_age(reply.headers)
             if reply.status == 304 and old is not None:
                 state = msgspec.structs.replace(old, fetched_at=self._now, max_age=age, probed_at=probed_at)
@@ -170,12 +193,12 @@ class Subdirs:
                     self._write_state(location, subdir, state)
                     return opened
                 reply = self._request(location, subdir, file, None)
-            if reply.status in (404, 410):
-                is_gone = is_gone or reply.status == 410
+            if reply.status == 404:
                 continue
             if reply.status != 200:
-                reason = f"unexpected HTTP {reply.status}"
-                raise SourceUnreachable(location.name, f"{subdir}/{file}", reason)
+                gone = f"HTTP {reply.status}{', it was removed' if reply.status == 410 else ''}"
+                failures.append(SourceUnreachable(location.name, f"the repodata of {subdir}", gone))
+                continue
             state = SubdirState(
                 file=file,
                 etag=reply.headers.get("etag", ""),
@@ -184,10 +207,14 @@ class Subdirs:
                 max_age=age,
                 probed_at=probed_at,
             )
-            return self._store(location, subdir, state, io.BytesIO(reply.body))
-        if is_gone:
+            try:
+                return self._store(location, subdir, state, io.BytesIO(reply.body))
+            except _Unusable as error:
+                # Some servers answer every address with a page for people.
+                failures.append(SourceUnreachable(location.name, f"{subdir}/{file}", str(error)))
+        if failures:
             # Only a 404 means that a channel lacks a subdir; the next channel must not take its place.
-            raise SourceUnreachable(location.name, f"the repodata of {subdir}", "HTTP 410, it was removed")
+            raise failures[0]
         state = SubdirState(file="", fetched_at=self._now, max_age=max_age({}))
         self._write_state(location, subdir, state)
         return Subdir(location, subdir, state)
@@ -213,7 +240,7 @@ class Subdirs:
         return reply
 
     def _store(self, location: ChannelLocation, subdir: str, state: SubdirState, source: BinaryIO) -> Subdir:
-        """Index a new file, write its slices and open them. Raises OSError."""
+        """Index a new file, write its slices and open them. Raises OSError and _Unusable."""
         opened = None
         if self._read_state(location, subdir) is not None:
             # Slices of the same content may exist, and computing the digest takes a tenth of the time.
@@ -232,7 +259,7 @@ class Subdirs:
         return opened
 
     def _write_index(self, location: ChannelLocation, subdir: str, name: str, source: BinaryIO) -> Sha256:
-        """Write the slices of a file and return its digest."""
+        """Write the slices of a file and return its digest. Raises _Unusable and SourceUnreachable."""
         size = source.seek(0, os.SEEK_END)
         source.seek(0)
         digesting = Digesting(source)
@@ -240,20 +267,17 @@ class Subdirs:
             folder = self._folder / location.key
             make_folder(folder)
             with unnamed_file(folder) as (file, publish):
-                note = self._write_slices(file, name, digesting, size)
+                self._write_slices(file, name, digesting, size)
                 digest = digesting.sha256()
                 publish(self._slices_path(location, subdir, digest))
         except ValueError as error:
-            raise SourceUnreachable(location.name, f"{subdir}/{name}", str(error)) from None
+            raise _Unusable(str(error)) from None
         except OSError as error:
             reason = f"the cache folder cannot be written ({error.strerror})"
             raise SourceUnreachable(location.name, f"{subdir}/{name}", reason) from None
-        if note.skipped:
-            left_out = f"{note.skipped:,} files that are not conda packages; they are left out"
-            self._progress.warn(f"{location.name}/{subdir} lists {left_out}")
         return digest
 
-    def _write_slices(self, file: BinaryIO, name: str, source: Digesting, size: int) -> Note:
+    def _write_slices(self, file: BinaryIO, name: str, source: Digesting, size: int) -> None:
         """Write slices of one of FILES. Raises ValueError if it is malformed or unreadable, and OSError."""
         # Imported here: most runs find everything indexed.
         from envc.fetch.conda.plain_repodata import PlainRepodataScanner
@@ -269,7 +293,8 @@ class Subdirs:
         bounds = SHARD_BOUNDS if name == SHARDS else REPODATA_BOUNDS
         pieces = decompress(source, size, bounds) if name.endswith(".zst") else read_pieces(source)
         if name == SHARDS:
-            return _finish(file, index_shards(b"".join(pieces)))
+            _finish(file, index_shards(b"".join(pieces)))
+            return
         # Large files are written to disk as they arrive, and scanned at the same time.
         scanner = PlainRepodataScanner(most_records(size))
         for piece in pieces:
@@ -278,7 +303,7 @@ class Subdirs:
         file.flush()
         if not file.tell():
             raise ValueError("it is not JSON, or cut short (it is empty)")
-        return _finish(file, self._index_repodata(file, scanner, most_records(size)))
+        _finish(file, self._index_repodata(file, scanner, most_records(size)))
 
     def _index_repodata(self, file: BinaryIO, scanner: PlainRepodataScanner, records: int) -> RepodataIndex:
         """The names in a complete file. Raises ValueError if it is not repodata."""
@@ -362,11 +387,10 @@ def _digest(source: BinaryIO) -> Sha256:
     return digesting.sha256()
 
 
-def _finish(file: BinaryIO, index: RepodataIndex) -> Note:
+def _finish(file: BinaryIO, index: RepodataIndex) -> None:
     """Append the index to a file that holds the indexed data. Raises OSError."""
     if index.data is not None:
         file.seek(0)
         file.truncate()
         file.write(index.data)
     append_index(file, index.spans, msgspec.json.encode(index.note))
-    return index.note

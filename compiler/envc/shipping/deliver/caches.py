@@ -62,7 +62,9 @@ PARTS = {
     "objects": Part("unpacked objects", 3, rf"{_LAYOUT}/{_AA}/{_DIGEST}|tmp/[0-9a-f]{{32}}", any_time=True),
     "code": Part("code", 1, _folder_pattern(_DIGEST), used=MEMBERS, any_time=True),
     "repodata": Part(
-        "channel data", 3, rf"shards/{_AA}/{_DIGEST}|[^/]+-[0-9a-f]{{16}}/[a-z0-9-]+(\.json|-[0-9a-f]{{32}}\.slices)"
+        "channel data",
+        3,
+        rf"shards(-2)?/{_AA}/{_DIGEST}|[^/]+-[0-9a-f]{{16}}/[a-z0-9-]+(\.json|-[0-9a-f]{{32}}\.slices)",
     ),
     "interpreters": Part("interpreters", 1, rf"{_DIGEST}\.(json|choice)"),
     "scripts": Part("link scripts", 2, rf"{_AA}/{_DIGEST}"),

@@ -12,6 +12,7 @@ from envc_solvers.conda.language.matchspec import InvalidMatchSpec, MatchSpec, p
 from envc_solvers.conda.language.record import Record
 from envc_solvers.conda.language.version import parse_version
 from envc_solvers.conda.problem import CondaProblem
+from envc_solvers.conda.search.tables import candidates, is_too_new
 from envc_solvers.solution import Pin, Solution
 from envc_solvers.target import Target
 
@@ -36,12 +37,7 @@ def excluded_by_floors(
     for pin in solution.pins:
         if pin.kind != "conda":
             continue
-        records = [
-            record
-            for subdir in repodata.subdirs(pin.source)
-            for record in repodata.records(pin.source, subdir, pin.name)
-        ]
-        found = search.newest(pin, records)
+        found = search.newest(pin, candidates(problem, repodata, pin.source, pin.name))
         if found is not None:
             record, floor = found
             needed = f"{record.version} needs {floor.text}, target has {declared[floor.name]}"
@@ -87,9 +83,7 @@ class _Search:
         return best
 
     def _is_allowed(self, record: Record) -> bool:
-        problem = self._problem
-        cut_off = problem.exclude_newer_for.get(record.name, problem.exclude_newer)
-        if cut_off is not None and record.timestamp > cut_off * 1000:
+        if is_too_new(self._problem, record):
             return False
         return all(spec.matches(record) for spec in self._specs_on.get(record.name, ()))
 

@@ -82,3 +82,5 @@ def _hidden_by(why: HiddenBy, name: str, show: ShowPlace) -> str:
             return f"by channel priority {name} comes from {why.by}"
         case "too-new":
             return "it is newer than the cut-off"
+        case "undated":
+            return "its channel does not say when it was made, which counts as too new under a cut-off"

@@ -17,9 +17,17 @@ class Repodata(Protocol):
     def records(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
         """The records of a name, in the order of the channel; () if it has none.
 
-        For a package that exists as ``.conda`` and as ``.tar.bz2``, only the former is returned. Removed packages are
-        not returned. Raises RecordUnusable.
+        For a package that exists as ``.conda`` and as ``.tar.bz2``, only the former is returned. Removed packages and
+        unusable records are not returned. Raises RecordUnusable if nothing can be read.
         """
+
+    def archives(self, channel: str, subdir: str, name: str) -> tuple[Record, ...]:
+        """The ``.tar.bz2`` files of a name that also exist as ``.conda``. Asked for only under a cut-off, as the
+        ``.conda`` file may be newer. Raises RecordUnusable.
+        """
+
+    def lists(self, channel: str, subdir: str, name: str) -> bool:
+        """Whether the channel has the name, even if all of its records are unusable. Raises RecordUnusable."""
 
     def names(self, channel: str, subdir: str) -> frozenset[str]:
         """Every name with records. Used only to explain a failure."""

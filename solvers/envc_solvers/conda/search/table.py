@@ -19,7 +19,7 @@ from envc_solvers.sat.domain import bit, everything, ranks
 _NAME = re.compile(r"\s*([A-Za-z0-9_][\w.-]*)(?![\w.:/*-])").match
 
 
-HiddenKind = Literal["constraint", "channel-of-a-spec", "channel-priority", "too-new"]
+HiddenKind = Literal["constraint", "channel-of-a-spec", "channel-priority", "too-new", "undated"]
 
 
 class HiddenBy(NamedTuple):

@@ -42,20 +42,25 @@ class Tables:
         problem = self._problem
         records: list[Record] = []
         channel_ranks: list[int] = []
+        spoilt: list[str] = []  # channels that have the name, but no record that can be used
         for number, channel in enumerate(problem.channels):
-            for subdir in self._repodata.subdirs(channel):
-                found = self._repodata.records(channel, subdir, name)
-                records += found
-                channel_ranks += [number] * len(found)
+            found = candidates(problem, self._repodata, channel, name)
+            if not found and problem.priority == "strict" and self._is_listed(channel, name):
+                spoilt.append(channel)
+            records += found
+            channel_ranks += [number] * len(found)
         table = Table(name, records, channel_ranks if problem.priority == "flexible" else None)
-        self._hide_channels(table)
+        self._hide_channels(table, spoilt)
         self._hide_newer(table)
         for root in problem.constraints:
             if root.spec.name == name:
                 table.hide(~table.matching(root.spec), HiddenBy("constraint", root.text, root.origin))
         return table
 
-    def _hide_channels(self, table: Table) -> None:
+    def _is_listed(self, channel: str, name: str) -> bool:
+        return any(self._repodata.lists(channel, subdir, name) for subdir in self._repodata.subdirs(channel))
+
+    def _hide_channels(self, table: Table, spoilt: list[str]) -> None:
         listed = dict.fromkeys(table.records[place].channel for place in self._by_channel(table))
         dedicated = self._dedicated.get(table.name)
         if dedicated is not None:
@@ -64,6 +69,8 @@ class Tables:
                     table.hide(_of_channel(table, channel), HiddenBy("channel-of-a-spec", dedicated))
             listed = dict.fromkeys(channel for channel in listed if channel == dedicated)
         if self._problem.priority == "strict":
+            if spoilt and dedicated is None:
+                listed = dict.fromkeys(each for each in self._problem.channels if each in listed or each in spoilt)
             first, *others = [*listed, ""]
             for channel in others:
                 if channel:
@@ -74,10 +81,44 @@ class Tables:
 
     def _hide_newer(self, table: Table) -> None:
         problem = self._problem
-        limit = problem.exclude_newer_for.get(table.name, problem.exclude_newer)
+        if problem.exclude_newer is None and not problem.exclude_newer_for:
+            return
+        limits = {channel: problem.cut_off(table.name, channel) for channel in problem.channels}
+        newer = undated = 0
+        for place, record in enumerate(table.records):
+            limit = limits[record.channel]
+            if limit is None or 0 < record.timestamp < limit * 1000:
+                continue
+            if record.timestamp:
+                newer |= bit(place)
+            else:
+                undated |= bit(place)
+        table.hide(newer, HiddenBy("too-new"))
+        table.hide(undated, HiddenBy("undated"))
+
+
+def candidates(problem: CondaProblem, repodata: Repodata, channel: str, name: str) -> list[Record]:
+    """The records of a name in a channel that count: under a cut-off, with archives whose .conda files are too new."""
+    found: list[Record] = []
+    limit = problem.cut_off(name, channel)
+    for subdir in repodata.subdirs(channel):
+        records = repodata.records(channel, subdir, name)
+        found += records
         if limit is not None:
-            newer = sum(bit(place) for place, each in enumerate(table.records) if each.timestamp > limit * 1000)
-            table.hide(newer, HiddenBy("too-new"))
+            hidden = {record.file for record in records if not 0 < record.timestamp < limit * 1000}
+            if hidden:
+                found += [
+                    record
+                    for record in repodata.archives(channel, subdir, name)
+                    if record.file.removesuffix(".tar.bz2") + ".conda" in hidden
+                ]
+    return found
+
+
+def is_too_new(problem: CondaProblem, record: Record) -> bool:
+    """Whether a record does not exist under the cut-off: it is as new or newer, or does not say how old it is."""
+    limit = problem.cut_off(record.name, record.channel)
+    return limit is not None and (not record.timestamp or record.timestamp >= limit * 1000)
 
 
 def _of_channel(table: Table, channel: str) -> int:
