@@ -40,6 +40,7 @@ class Server(Loopback):
         self.every = every
         self.faults = faults
         self.log: list[LoggedRequest] = []
+        self.rate = 0  # bytes a second of each body; 0 for no limit
         self._turn = cycle(faults)
         self._count = 0
         self._lock = threading.Lock()
@@ -188,7 +189,11 @@ class _Handler(Handler):
             self.wfile.write(data[: len(data) // 2])
             self.close_connection = True
             return
-        self.wfile.write(data)
+        piece = max(1, self.owner.rate // 20) if self.owner.rate else len(data) + 1
+        for start in range(0, len(data), piece):
+            self.wfile.write(data[start : start + piece])
+            if self.owner.rate:
+                time.sleep(0.05)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _serve
 

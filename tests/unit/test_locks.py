@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from envc.system.locks import file_lock
+from envc.system.waits import active
 
 
 @pytest.fixture(params=["the system's own lock", "the library's"])
@@ -75,3 +76,22 @@ def test_the_lock_of_a_deleted_file_is_replaced_by_one_of_the_new_file(tmp_path:
         assert not mine
     may_end.set()
     thread.join(30)
+
+
+def test_a_thread_that_waits_for_a_lock_says_so(file: Path) -> None:
+    shown: list[tuple[str, str]] = []
+
+    def wait() -> None:
+        with file_lock(file):
+            pass
+
+    with file_lock(file):
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        end = time.monotonic() + 10
+        while not shown and time.monotonic() < end:
+            shown = [(one.place, one.what) for one in active()]
+            time.sleep(0.01)
+    waiter.join()
+    assert shown == [("another process", "one.lock")]
+    assert active() == []

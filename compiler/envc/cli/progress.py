@@ -1,4 +1,8 @@
-"""Progress on standard error: bars on a terminal, single lines elsewhere."""
+"""Progress on standard error: bars and what is waited for on a terminal, single lines elsewhere.
+
+A thread draws, so that a command that waits shows for what, and work only counts. The thread ends while the process
+forks (`envc.system.forks`).
+"""
 
 from __future__ import annotations
 
@@ -6,93 +10,96 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from envc.cli.counted_task import CountedTask
 from envc.cli.output import discard, labelled, plain, tell
 from envc.model.progress import SilentTask, Task
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bars
-    from rich.progress import TaskID
+    from envc.cli.bars import Bars
 
-_SHOW_AFTER = 0.3  # seconds; shorter work shows no bar, and rich is not imported for it
-
-
-class _BarTask:
-    """A task that is shown as a bar once the command has run for 0.3 seconds."""
-
-    def __init__(self, owner: Terminal, label: str, total: int | None, unit: str) -> None:
-        self._owner = owner
-        self._label = label
-        self._unit = unit
-        self._total = total
-        self._count = 0
-        self._id: TaskID | None = None
-        self._finished = False
-
-    def advance(self, amount: int = 1) -> None:
-        with self._owner.lock:
-            self._count += amount
-            self._draw()
-
-    def grow(self, amount: int) -> None:
-        with self._owner.lock:
-            self._total = (self._total or 0) + amount
-            self._draw()
-
-    def done(self) -> None:
-        with self._owner.lock:
-            self._finished = True
-            bars = self._owner.bars() if self._id is not None else None
-            if bars is not None and self._id is not None:
-                bars.remove_task(self._id)
-            self._id = None
-
-    def _draw(self) -> None:
-        if self._finished or time.monotonic() - self._owner.started < _SHOW_AFTER:
-            return
-        bars = self._owner.bars()
-        if bars is None:
-            return
-        amount = self._human(self._count) + (f"/{self._human(self._total)}" if self._total else "")
-        if self._id is None:
-            self._id = bars.add_task(self._label, total=self._total, amount=amount)
-        bars.update(self._id, completed=self._count, total=self._total, amount=amount)
-
-    def _human(self, count: int) -> str:
-        return f"{count / 1e6:.1f} MB" if self._unit == "B" else str(count)
+_SHOW_AFTER = 0.2  # seconds; shorter work shows nothing, and rich is not imported for it
+_EVERY = 0.1  # seconds between two pictures
 
 
 class Terminal:
-    """Progress for the command line. Used as a context manager, which removes the bars at the end."""
+    """Progress for the command line. Used as a context manager, which draws, and removes what is drawn at the end."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.lock = threading.RLock()
-        self.started = time.monotonic()
+        self._lock = threading.RLock()  # of the terminal: one thread at a time prints or draws
+        self._started = time.monotonic()
         self._quiet = quiet
         self._draws = not quiet and sys.stderr.isatty()
+        self._tasks: list[CountedTask] = []
         self._bars: Bars | None = None
+        self._drawing: threading.Thread | None = None
+        self._ending = threading.Event()
         self._warned: set[str] = set()
 
     def __enter__(self) -> Terminal:
+        if self._draws:
+            from envc.system import forks, waits
+
+            waits.show(True)
+            forks.pausable.append(self)
+            self.resume()
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self.lock:
+        self.settle()
+
+    def settle(self) -> None:
+        """Remove what is drawn, and draw nothing more."""
+        if self._draws:
+            from envc.system import forks
+
+            self._draws = False
+            self.pause()
+            if self in forks.pausable:
+                forks.pausable.remove(self)
+        with self._lock:
             if self._bars is not None:
-                with suppress(OSError):
-                    self._bars.stop()
+                self._bars.stop()
                 self._bars = None
 
+    def resume(self) -> None:
+        """Start the thread that draws."""
+        if not self._draws:
+            return
+        self._ending.clear()
+        self._drawing = threading.Thread(target=self._draw_repeatedly, name="envc-draw", daemon=True)
+        try:
+            self._drawing.start()
+        except RuntimeError:  # there are no threads to be had
+            self._drawing = None
+
+    def pause(self) -> bool:
+        """End the thread that draws. Returns whether it ran."""
+        thread, self._drawing = self._drawing, None
+        if thread is None:
+            return False
+        self._ending.set()
+        thread.join()
+        return True
+
     def task(self, label: str, total: int | None = None, unit: str = "") -> Task:
-        return _BarTask(self, plain(label), total, unit) if self._draws else SilentTask()
+        if not self._draws:
+            return SilentTask()
+        task = CountedTask(self._remove, plain(label), total, unit)
+        self._tasks.append(task)
+        return task
+
+    def _remove(self, task: CountedTask) -> None:
+        with suppress(ValueError):
+            self._tasks.remove(task)
 
     def note(self, text: str) -> None:
         if not self._quiet:
             self._print(text)
 
     def warn(self, text: str, *, hint: str = "") -> None:
-        with self.lock:
+        with self._lock:
             if text in self._warned:
                 return
             self._warned.add(text)
@@ -100,36 +107,36 @@ class Terminal:
         if hint:
             self._print(hint, "  hint")
 
-    def bars(self) -> Bars | None:
-        """The bars, or None if they cannot be drawn. The first call creates and draws them."""
-        if self._bars is None and self._draws:
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
-
-            columns: list[Any] = [
-                SpinnerColumn(),
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=28),
-                TextColumn("{task.fields[amount]}"),
-            ]
-            bars = Progress(*columns, console=Console(stderr=True), transient=True)
+    def _draw_repeatedly(self) -> None:
+        pause = max(0.0, _SHOW_AFTER - (time.monotonic() - self._started))
+        while not self._ending.wait(pause):
+            pause = _EVERY
             try:
-                bars.start()
-            except (OSError, RuntimeError):  # the terminal is gone, or there are no threads to be had
-                self._draws = False
-            else:
-                self._bars = bars
-        return self._bars
+                self._draw()
+            except OSError:  # the terminal is gone
+                return
+
+    def _draw(self) -> None:
+        from envc.system.waits import active, total_moved
+
+        tasks, waits = tuple(self._tasks), active()
+        if self._bars is None:
+            if not tasks and not waits:
+                return
+            from envc.cli.bars import Bars
+
+            with self._lock:
+                self._bars = Bars()
+        with self._lock:
+            if self._bars is not None and not self._ending.is_set():
+                self._bars.draw(tasks, waits, total_moved())
 
     def _print(self, text: str, label: str = "", colour: str = "") -> None:
-        with self.lock:
+        with self._lock:
             if self._bars is None:
                 tell(text, label, colour)
                 return
-            from rich.text import Text
-
-            shown = Text.from_ansi(labelled(text, label, colour))
             try:
-                self._bars.console.print(shown)
+                self._bars.print(labelled(text, label, colour))
             except OSError:
                 discard(sys.stderr)

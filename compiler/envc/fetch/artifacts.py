@@ -30,6 +30,7 @@ from envc.system.atomic_file import atomic_file
 from envc.system.buffers import write_all
 from envc.system.cache_folder import make_folder
 from envc.system.regular_file import open_regular
+from envc.system.waits import failed_try, waiting
 from envc.system.workers import Workers
 
 if TYPE_CHECKING:
@@ -268,6 +269,10 @@ class _Transfer(msgspec.Struct):
         return length
 
     def _pull(self, file: int, digest: hashlib._Hash, length: int) -> tuple[hashlib._Hash, int]:
+        with waiting(self.source, self.what, self.size):
+            return self._pull_in_tries(file, digest, length)
+
+    def _pull_in_tries(self, file: int, digest: hashlib._Hash, length: int) -> tuple[hashlib._Hash, int]:
         for attempt in range(_TRIES):
             headers = {"Accept-Encoding": "identity"}
             if length:
@@ -289,6 +294,7 @@ class _Transfer(msgspec.Struct):
                 length, whole = self._write(file, digest, length, stream)
             if whole:
                 return digest, length
+            failed_try(self.broken)
             self.client.pause(attempt + 1)
         raise SourceUnreachable(self.source, self.what, f"the download broke off {_TRIES} times: {self.broken}")
 

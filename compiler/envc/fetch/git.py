@@ -18,6 +18,7 @@ from envc.model.digest import sha256
 from envc.model.limits import GIT_FILE_BYTES, GIT_SECONDS
 from envc.system.cache_folder import make_folder
 from envc.system.locks import file_lock
+from envc.system.waits import waiting
 
 if TYPE_CHECKING:
     from envc.fetch.net.credentials import Keyring
@@ -174,15 +175,16 @@ class Git:
 
         location = ("-C", str(folder)) if folder is not None else ()
         try:
-            done = subprocess.run(
-                ["git", *_QUIET, *location, *arguments],
-                env=self._variables(url, transports),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
-                timeout=GIT_SECONDS,
-                umask=0o022 if os.name == "posix" else -1,
-            )
+            with waiting("git", what):
+                done = subprocess.run(
+                    ["git", *_QUIET, *location, *arguments],
+                    env=self._variables(url, transports),
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    check=False,
+                    timeout=GIT_SECONDS,
+                    umask=0o022 if os.name == "posix" else -1,
+                )
         except FileNotFoundError:
             raise NoGit from None
         except subprocess.TimeoutExpired:

@@ -27,6 +27,9 @@ class Progress(Protocol):
     def warn(self, text: str, *, hint: str = "") -> None:
         """Print a warning of one line, and perhaps a hint. The same warning is printed only once."""
 
+    def settle(self) -> None:
+        """Remove what is drawn, and draw nothing more: another program is going to print."""
+
 
 class SilentTask:
     """A task that is not shown."""
@@ -57,3 +60,6 @@ class Silent:
     def warn(self, text: str, *, hint: str = "") -> None:
         if text not in self.warnings:
             self.warnings.append(text)
+
+    def settle(self) -> None:
+        pass

@@ -44,9 +44,13 @@ def run(project: Project, request: RunRequest, context: Context) -> int:
     check_place(context.cache, step_target.interpreter)
     project = locked(project, context)
     interpreter = interpreter_for(step_target, project.graph, context)
-    return retried(
-        lambda: launch(ready_launch(project, request, (step_target, command, interpreter), context), context.environ)
-    )
+
+    def start() -> int:
+        ready = ready_launch(project, request, (step_target, command, interpreter), context)
+        context.progress.settle()
+        return launch(ready, context.environ)
+
+    return retried(start)
 
 
 def locked(project: Project, context: Context) -> Project:

@@ -15,7 +15,7 @@ from envc.pipeline.run import RunRequest, locked, own_command, ready_launch
 from envc.system.cores import usable_cores
 
 if TYPE_CHECKING:
-    from envc.shipping.deliver.run_steps import Finished, Job
+    from envc.shipping.deliver.run_steps import Finished, Job, Result
 
 
 class RunStepsRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,16 +54,14 @@ def run_steps(project: Project, request: RunStepsRequest, context: Context) -> i
         hint = finished.error.hint if finished.error is not None else None
         context.progress.warn(f"step {finished.step} failed{why}", hint=hint or "")
 
+    def start() -> Result:
+        jobs = [_job(project, each, context) for each in requests]
+        context.progress.settle()
+        at_once = request.jobs or usable_cores()
+        return run(jobs, context.environ, at_once=at_once, keep_going=request.keep_going, report=report)
+
     try:
-        result = retried(
-            lambda: run(
-                [_job(project, each, context) for each in requests],
-                context.environ,
-                at_once=request.jobs or usable_cores(),
-                keep_going=request.keep_going,
-                report=report,
-            )
-        )
+        result = retried(start)
     except Ended as ended:
         return ended.code
     if result.skipped:

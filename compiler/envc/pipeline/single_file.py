@@ -155,6 +155,7 @@ def run(file: Path, command: tuple[str, ...], project: Project | None, context: 
         if card.code is not None:
             with _helpful_hint():
                 own = ready_own_files(bundle, bundle.own_files, cache=context.cache, progress=context.progress)
+        context.progress.settle()
         return launch(
             Launch(
                 command=command,

@@ -12,14 +12,28 @@ import errno
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 Work = Callable[[int], bool]  # takes the number of a task; returns whether the task succeeded
 
+
+class Pausable(Protocol):
+    """A thread that can end and start again, so that the process may fork in between."""
+
+    def pause(self) -> bool:
+        """Wait for the end of the thread. Returns whether it ran."""
+
+    def resume(self) -> None: ...
+
+
+pausable: list[Pausable] = []  # the threads that run now
+
 _WIDTH = 4  # bytes of a number in a pipe
+_CHECKS, _CHECK_PAUSE = 100, 0.0005  # seconds
 _CAPACITY = 4096 // _WIDTH  # numbers that fit into every pipe at once; a write of more could deadlock
 
 
@@ -45,11 +59,32 @@ def run_in_forks(
 
 
 def can_fork(count: int) -> bool:
-    """Whether `count` tasks can be shared among forks: not if the process has a second thread, of Python or not."""
+    """Whether `count` tasks can be shared among forks: not if the process has a second thread, of Python or not, that
+    cannot be paused.
+    """
     try:
-        return sys.platform == "linux" and 1 < count <= _CAPACITY and len(list(Path("/proc/self/task").iterdir())) == 1
+        return sys.platform == "linux" and 1 < count <= _CAPACITY and _threads() == 1 + len(pausable)
     except OSError:
         return False
+
+
+def _threads() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+@contextmanager
+def _single_threaded() -> Iterator[bool]:
+    """Pause all threads that can be paused. The value is whether no other thread is left."""
+    paused = [thread for thread in pausable[:] if thread.pause()]
+    try:
+        for _ in range(_CHECKS if paused else 0):
+            if _threads() == 1:
+                break
+            time.sleep(_CHECK_PAUSE)  # the system removes a thread a moment after Python has joined it
+        yield not paused or _threads() == 1
+    finally:
+        for thread in paused:
+            thread.resume()
 
 
 def _run(work: Work, count: int, forks: int, done: Callable[[int], None]) -> dict[int, bool]:
@@ -67,8 +102,8 @@ def _run(work: Work, count: int, forks: int, done: Callable[[int], None]) -> dic
     try:
         os.write(tasks_out, b"".join(number.to_bytes(_WIDTH, "little") for number in range(count)))
         _close(ends, tasks_out)
-        with suppress(OSError):  # if no further process may be created
-            for _ in range(forks):
+        with suppress(OSError), _single_threaded() as may_fork:  # OSError if no further process may be created
+            for _ in range(forks if may_fork else 0):
                 child = os.fork()
                 if not child:
                     os.close(done_in)  # only the parent has this end, so forks notice when the parent has ended

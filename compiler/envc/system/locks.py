@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from envc.errors import Unwritable
+from envc.system.waits import waiting
 
 _PAUSE = 0.05  # seconds between attempts to lock
 _INHERITED = 100  # the least number of a descriptor that a program inherits
@@ -39,10 +40,13 @@ def file_lock(file: Path, *, wait: bool = True) -> Iterator[bool]:
         lock = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             try:
-                flock(lock, LOCK_EX if wait else LOCK_EX | LOCK_NB)
+                flock(lock, LOCK_EX | LOCK_NB)
             except BlockingIOError:
-                yield False
-                return
+                if not wait:
+                    yield False
+                    return
+                with waiting("another process", file.name):
+                    flock(lock, LOCK_EX)
             is_held = os.fstat(lock).st_nlink > 0
             if is_held:
                 yield True
@@ -201,10 +205,13 @@ def _library_lock(file: Path, *, wait: bool) -> Iterator[bool]:
 
     lock = FileLock(file)
     try:
-        lock.acquire(timeout=-1 if wait else 0)
+        lock.acquire(timeout=0)
     except Timeout:
-        yield False
-        return
+        if not wait:
+            yield False
+            return
+        with waiting("another process", file.name):
+            lock.acquire(timeout=-1)
     try:
         yield True
     finally:

@@ -24,6 +24,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError
 
 from envc.model.limits import RATE_BYTES, RATE_PERIOD_SECONDS
+from envc.system.waits import moved
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -52,6 +53,7 @@ class _Paced(io.RawIOBase):
         count = self._source.readinto(buffer)
         self._waited += time.monotonic() - begin
         self._received += count or 0
+        moved(count or 0)
         if self._waited > RATE_PERIOD_SECONDS:
             if self._received < RATE_BYTES * self._waited:
                 raise TooSlow

@@ -23,6 +23,7 @@ from envc.fetch.net.settings import Transport
 from envc.fetch.net.urls import named_by
 from envc.model.limits import ANSWER_FREE_BYTES, ANSWER_RATIO, REDIRECTS, SILENCE_SECONDS
 from envc.system.retries import LONGEST_RETRY_AFTER, RetryPolicy
+from envc.system.waits import failed_try, waiting
 from envc_solvers.malformed import FOREIGN, malformed
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ class Client:
                 raise SourceUnreachable(source, what, str(error)) from None
 
         try:
-            return self.request(url, read, headers=headers)
+            return self.request(url, read, headers=headers, what=what)
         except RequestFailed as error:
             raise SourceUnreachable(source, what, error.reason, error.hint) from None
 
@@ -208,20 +209,28 @@ class Client:
     def open(self, source: str, what: str, url: str, *, headers: Mapping[str, str] | None = None) -> Iterator[Stream]:
         """Get a response whose body the caller reads. Statuses and errors as for `get`. Failures while the body is
         read are not retried."""
-        try:
-            stream = self._retry(lambda: self._answer("GET", url, headers or {}))
-        except RequestFailed as error:
-            raise SourceUnreachable(source, what, error.reason, error.hint) from None
-        try:
-            self._check_status(source, what, stream)
-            yield stream
-        finally:
-            stream.close()
+        with waiting(_host(url), what):
+            try:
+                stream = self._retry(lambda: self._answer("GET", url, headers or {}))
+            except RequestFailed as error:
+                raise SourceUnreachable(source, what, error.reason, error.hint) from None
+            try:
+                self._check_status(source, what, stream)
+                yield stream
+            finally:
+                stream.close()
 
     def request(
-        self, url: str, read: Callable[[Stream], T], *, method: str = "GET", headers: Mapping[str, str] | None = None
+        self,
+        url: str,
+        read: Callable[[Stream], T],
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        what: str = "",
     ) -> T:
         """Send a request, and return the result of `read` for its response. While the server is busy, it is sent again.
+        `what` names what is requested, for users who wait for it.
 
         If `read` raises Truncated or FailedTry, the request is sent again; its other exceptions pass through. Raises
         RequestFailed after the last try.
@@ -236,7 +245,8 @@ class Client:
             finally:
                 stream.close()
 
-        return self._retry(send)
+        with waiting(_host(url), what):
+            return self._retry(send)
 
     def pause(self, failed: int, retry_after: float | None = None) -> None:
         """Wait before another try, after `failed` tries. Raises Stopped if the client is stopped in the meantime."""
@@ -266,6 +276,7 @@ class Client:
                 failure = error
             if tried >= min(failure.max_tries, self._retries.tries) or (failure.retry_after or 0) > LONGEST_RETRY_AFTER:
                 _give_up(failure, tried)
+            failed_try(failure.reason)
             self.pause(tried, failure.retry_after)
 
     def _answer(self, method: str, url: str, headers: Mapping[str, str]) -> Stream:
@@ -345,6 +356,11 @@ class Client:
         except (exceptions.HTTPError, OSError) as error:
             slow = _slowness(error)
             raise FailedTry(slow or "the connection broke off", max_tries=_TRIES_SLOW if slow else 1 << 30) from None
+
+
+def _host(url: str) -> str:
+    """The host of a URL, and its port if it has one, without credentials."""
+    return url.partition("://")[2].partition("/")[0].rpartition("@")[2]
 
 
 def _slowness(error: BaseException | None) -> str:

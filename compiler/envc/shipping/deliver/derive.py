@@ -27,6 +27,7 @@ from envc.shipping.unpack.contents import Contents
 from envc.shipping.unpack.errors import FaultyRecord
 from envc.shipping.unpack.standalone import open_standalone
 from envc.shipping.unpack.wheel import Wheel, open_wheel
+from envc.system.waits import waits_for
 
 
 def derive(
@@ -144,7 +145,9 @@ def _write(member: EnvironmentMember, contents: Contents, store: Blobs, encoder:
         made.append(encoder.write_object(contents.entries, out, layout=member.layout, artifact=member.sha256))
         contents.check(made[-1][0].members)
 
-    if store.write_new(key, write):
+    with waits_for(member.file):
+        is_new = store.write_new(key, write)
+    if is_new:
         index, size = made[0]
         return StoredObject(key=key, size=size, index=index)
     # Another writer was faster. Both derived the object from the same bytes, so any difference is an error.

@@ -331,6 +331,7 @@ def _parts(store: Ranges, record: Record, environment: Environment | None) -> li
             Part(
                 index=item.index,
                 what=f"the object of {item.name} {item.version} in {store.name}",
+                title=f"{item.name} {item.version}",
                 read_range=range_reader(store, object_key(layout, artifact)),
                 skipped=frozenset(skipped.get(artifact, ())),
                 contents=contents,

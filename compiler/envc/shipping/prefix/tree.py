@@ -28,6 +28,7 @@ from envc.shipping.prefix.object_cache import ObjectCache
 from envc.system.buffers import write_all
 from envc.system.cores import usable_cores
 from envc.system.forks import can_fork, run_in_forks
+from envc.system.waits import waits_for
 from envc_solvers.target import Family
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
     index: ObjectIndex  # checked before it is used
     what: str  # its name in errors
+    title: str = "files"  # its name for users who wait for it
     read_range: ReadRange
     skipped: frozenset[str] = frozenset()  # paths that belong to another object
     contents: bool = True  # whether contents are compared with the digests of members, in addition to those of frames
@@ -237,8 +239,9 @@ def _write_on_threads(target: _Target, parts: list[Part], threads: int | None, i
             target.folders.make(part)
             pieces.append([])
             for number in range(len(part.index.frames)):
-                read = read_ahead.add(part.reader(number))
-                pieces[-1].append(pool.submit(partial(_write_frame, target, part, reader, number, read)))
+                moving = _Moving(part, number, target.task)
+                read = read_ahead.add(moving.read)
+                pieces[-1].append(pool.submit(partial(_write_frame, target, reader, moving, read)))
         later: list[Part] = []  # to be cached once the prefix has all the disk space that it needs
         for part, own in zip(parts, pieces, strict=True):
             wait_for(own)
@@ -249,10 +252,30 @@ def _write_on_threads(target: _Target, parts: list[Part], threads: int | None, i
         target.keep(part)
 
 
-def _write_frame(target: _Target, part: Part, reader: ObjectReader, number: int, read: Callable[[], Owned]) -> None:
+class _Moving:
+    """A frame on its way, whose bytes are reported while they arrive if a network brings them."""
+
+    def __init__(self, part: Part, number: int, task: Task) -> None:
+        self.part = part
+        self.number = number
+        self._task = task
+        self._reported = 0
+
+    def read(self) -> Owned:
+        with waits_for(self.part.title, self._task) as purpose:
+            data = self.part.reader(self.number)()
+        self._reported = purpose.moved
+        return data
+
+    def done(self) -> None:
+        self._task.advance(self.part.index.frames[self.number].length - self._reported)
+
+
+def _write_frame(target: _Target, reader: ObjectReader, moving: _Moving, read: Callable[[], Owned]) -> None:
+    part = moving.part
     with _reporting(part), _removing_on_error() as written:
-        _write_pieces(target.root, part, reader.pieces(number, read()), written)
-    target.task.advance(part.index.frames[number].length)
+        _write_pieces(target.root, part, reader.pieces(moving.number, read()), written)
+    moving.done()
 
 
 def _place(target: _Target, parts: Sequence[Part], cache: ObjectCache) -> list[Part]:

@@ -34,6 +34,12 @@ def check_key(key: str) -> str:
     return key
 
 
+def shown_key(key: str) -> str:
+    """A key in one or two words, for users who wait for it: its place, and the start of its last part."""
+    parts = key.split("/")
+    return f"{parts[1] if len(parts) > 1 else ''} {parts[-1][:12]}".strip()
+
+
 def object_key(layout: str, artifact: Sha256) -> str:
     return f"{OBJECTS}/{check_layout(layout)}/{artifact[:2]}/{artifact}"
 

@@ -14,8 +14,9 @@ from envc.shipping.format.errors import CorruptBlob, MissingBlob, NoSuchRange, S
 from envc.shipping.store.backends.ranges import open_ranges
 from envc.shipping.store.backends.store_retries import StoreRetries
 from envc.shipping.store.blobs import Listed, WriteTo
-from envc.shipping.store.keys import check_key
+from envc.shipping.store.keys import check_key, shown_key
 from envc.system.scratch import ScratchFile, writing_scratch
+from envc.system.waits import waiting
 
 T = TypeVar("T")
 
@@ -103,11 +104,13 @@ class ObjectStoreBlobs(ABC):
                 write(cast("BinaryIO", stream))
             return self._create(key, file.read_bytes() if file.stat().st_size <= self._at_once else file)
 
-    def _request(self, key: str, request: Callable[[], T]) -> T:
+    def _request(self, key: str, request: Callable[[], T], size: int = 0) -> T:
+        """The result of a request, with retries. `size` is the number of bytes that it sends, if that takes time."""
         check_key(key)
 
         def once() -> T:
             with self._translating_errors(key):
                 return request()
 
-        return self._retries.run(once)
+        with waiting(self._name, shown_key(key), size):
+            return self._retries.run(once)

@@ -20,6 +20,7 @@ from envc.shipping.format.errors import KeyTaken, MissingBlob, NoSuchPlace, NoSu
 from envc.shipping.store.backends.object_store import ObjectStoreBlobs
 from envc.shipping.store.backends.store_retries import StoreRetries
 from envc.shipping.store.blobs import Listed, WriteTo, display_name
+from envc.system.waits import is_shown, moved
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _AT_ONCE = 64 << 20  # bytes up to which a blob is sent in one request, which can be conditional
+_CHUNK = 256 << 10  # bytes after which progress is shown
 _PART = 16 << 20  # bytes of a part of a larger blob
 _LOGINS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
 _PLACES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
@@ -107,7 +109,13 @@ class BucketBlobs(ObjectStoreBlobs):
     def _fetch(self, key: str, start: int, stop: int) -> bytes:
         import obstore
 
-        return bytes(obstore.get_range(self._bucket, key, start=start, end=stop))
+        if not is_shown() or stop - start < _CHUNK:
+            return bytes(obstore.get_range(self._bucket, key, start=start, end=stop))
+        parts = []
+        for part in obstore.get(self._bucket, key, options={"range": (start, stop)}).stream(_CHUNK):
+            parts.append(bytes(part))
+            moved(len(parts[-1]))
+        return b"".join(parts)
 
     def _create(self, key: str, data: bytes | Path) -> bool:
         if isinstance(data, Path):
@@ -127,7 +135,8 @@ class BucketBlobs(ObjectStoreBlobs):
         import obstore
 
         try:
-            self._request(key, lambda: obstore.put(self._bucket, key, data, **options))
+            size = data.stat().st_size if isinstance(data, Path) else len(data)
+            self._request(key, lambda: obstore.put(self._bucket, key, data, **options), size)
         except MissingBlob:
             raise NoSuchPlace(self._name) from None
 

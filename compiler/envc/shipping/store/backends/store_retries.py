@@ -9,6 +9,7 @@ from typing import TypeVar
 from envc.errors import StoreError
 from envc.shipping.format.errors import StoreBusy
 from envc.system.retries import LONGEST_RETRY_AFTER, RetryPolicy
+from envc.system.waits import failed_try
 
 T = TypeVar("T")
 
@@ -26,6 +27,7 @@ class StoreRetries(RetryPolicy, frozen=True, kw_only=True):
             except StoreBusy as failure:
                 if tries >= min(self.tries, failure.max_tries) or failure.wait > LONGEST_RETRY_AFTER:
                     raise _final_error(failure, tries) from None
+                failed_try(failure.reason)
                 time.sleep(max(self.delay(tries), failure.wait))
 
 

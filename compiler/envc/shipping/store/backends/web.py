@@ -20,7 +20,7 @@ from envc.fetch.net.settings import Transport
 from envc.shipping.format.errors import CorruptBlob, MissingBlob, NoSuchRange
 from envc.shipping.store.backends.ranges import open_ranges
 from envc.shipping.store.blobs import Listed, WriteTo, display_name
-from envc.shipping.store.keys import check_key
+from envc.shipping.store.keys import check_key, shown_key
 from envc.system.retries import RetryPolicy
 
 T = TypeVar("T")
@@ -140,7 +140,7 @@ class WebBlobs:
         # Bytes must arrive as they are stored, since offsets refer to them.
         sent = {"Accept-Encoding": "identity"} | (headers or {})
         try:
-            return self._client.request(url, checked, method=method, headers=sent)
+            return self._client.request(url, checked, method=method, headers=sent, what=shown_key(key))
         except RequestFailed as error:
             raise StoreError(self._name, f"failed at {key}: {error.reason}", error.hint or _RETRY_HINT) from None
 
