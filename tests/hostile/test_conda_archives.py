@@ -106,8 +106,8 @@ CASES: dict[str, tuple[Callable[[], Package], str]] = {
         "'../x' is not a plain relative path",
     ),
     "a listed path twice": (
-        lambda: build_conda("p", files=FILES, paths=[*OTHER.values(), OTHER["lib/a"]]),
-        "info/paths.json lists 'lib/a' twice",
+        lambda: build_conda("p", files=FILES, paths=[*OTHER.values(), OTHER["lib/a"] | {"no_link": True}]),
+        "info/paths.json lists 'lib/a' twice, and differently",
     ),
     "another content than listed": (
         lambda: build_conda("p", files=FILES, paths=changed("lib/a", sha256="0" * 64)),
@@ -208,10 +208,6 @@ NOARCH_CASES: dict[str, tuple[Callable[[], Package], str]] = {
         lambda: build_conda("p", files=FILES),
         "it is not a noarch python package by its index.json",
     ),
-    "an entry point with a separator": (
-        lambda: build_conda("p", noarch="python", entry_points=["../../evil = p:main"]),
-        "the script name '../../evil' is not a plain file name",
-    ),
     "an entry point with code in it": (
         lambda: build_conda("p", noarch="python", entry_points=["p = p:main;import os"]),
         "the entry point p refers to 'p:main;import os', which is not module:attribute",
@@ -222,7 +218,7 @@ NOARCH_CASES: dict[str, tuple[Callable[[], Package], str]] = {
     ),
     "an entry point twice": (
         lambda: build_conda("p", noarch="python", entry_points=["p = p:a", "p = p:b"]),
-        "the entry point p is declared twice",
+        "the entry point p is declared twice, and differently",
     ),
     "an entry point that is the interpreter": (
         lambda: build_conda("p", noarch="python", entry_points=["python3 = p:main"]),
@@ -240,11 +236,42 @@ NOARCH_CASES: dict[str, tuple[Callable[[], Package], str]] = {
         lambda: build_conda("p", files=FILES, noarch="python", members=[(tar_member("site-packages/../../x"), b"")]),
         "'site-packages/../../x' is not a plain relative path",
     ),
-    "names that differ in case": (
-        lambda: build_conda("p", files={"site-packages/p.py": "", "site-packages/P.py": ""}, noarch="python"),
-        "differs from another path only in case",
+}
+
+
+def again(path: str) -> tuple[tarfile.TarInfo, bytes]:
+    """Return the member of a file with the content "a" once more."""
+    member = tar_member(path)
+    member.size = 1
+    return member, b"a"
+
+
+ACCEPTED: dict[str, Callable[[], Package]] = {
+    "a listed path twice": lambda: build_conda("p", files=FILES, paths=[*OTHER.values(), OTHER["lib/a"]]),
+    "a path twice in an old list": lambda: build_conda(
+        "p", files=FILES, legacy=True, format="tar.bz2", info={"files": "bin/tool\nlib/a\nlib/a\n"}
+    ),
+    "a file twice": lambda: build_conda("p", files=FILES, members=[again("lib/a")]),
+    "a file of info twice": lambda: build_conda(
+        "p", files=FILES, format="tar.bz2", info={"x": "a"}, members=[again("info/x")]
     ),
 }
+ACCEPTED_NOARCH: dict[str, Callable[[], Package]] = {
+    "an entry point twice": lambda: build_conda("p", noarch="python", entry_points=["p = p:a", "p = p:a"]),
+    "an entry point with a separator": lambda: build_conda(
+        "p", noarch="python", entry_points=["../../evil = p:main", "p = p:a"]
+    ),
+}
+
+
+@pytest.mark.parametrize("case", [*ACCEPTED, *ACCEPTED_NOARCH])
+def test_what_a_package_says_twice_alike_counts_once(case: str, tmp_path: Path) -> None:
+    if case in ACCEPTED:
+        members = open_package(ACCEPTED[case](), tmp_path)
+        assert {"bin/tool", "lib/a"} <= {member.path for member in members}
+    else:
+        members = open_package(ACCEPTED_NOARCH[case](), tmp_path, PYTHON)
+        assert [member.path for member in members if member.path.startswith("bin/")] == ["bin/p"]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -60,7 +60,6 @@ HOSTILE: dict[str, tuple[Package, str]] = {
     ),
     "missing": (build_conda("missing", files=GOOD, paths=[*ENTRIES, entry("share/missing")]), "'share/missing'"),
     "unlisted": (build_conda("unlisted", files=GOOD, paths=ENTRIES[:1]), "'bin/good'"),
-    "separator": (noarch("separator", "../../up = m:f"), "'../../up' is not a plain file name"),
     "code": (noarch("code", "tool = m:f(); import os; os.system('true')"), "is not module:attribute"),
     "build": (build_conda("build", files=GOOD, index={"build": "../../up"}), "'../../up' by its index.json"),
 }

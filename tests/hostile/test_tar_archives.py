@@ -68,6 +68,60 @@ def test_files_and_links_are_read(compression: Compression) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "target", "plain"),
+    [
+        ("lib/x", "./real", "real"),
+        ("lib/x", "sub/", "sub"),
+        ("lib/x", ".", "."),
+        ("lib/x", "./", "."),
+        ("lib/x", "./..", ".."),
+        ("lib/x", "sub/..", "."),
+        ("lib/x", "sub/../real", "real"),
+        ("lib/x", "..//lib/real", "real"),
+        ("lib/x", "../lib/./real", "real"),
+        ("lib/x", "..//bin/./sub/../tool", "../bin/tool"),
+        ("lib/x", "missing/../real", "real"),
+        ("lib/x", "../lib/../lib/", "."),
+        ("x", "lib/.././lib/real", "lib/real"),
+        ("x", "lib/..", "."),
+        ("lib/x", "far/../tool", "../share/deep/tool"),  # `far` is a link to share/deep/folder
+        ("lib/x", "near/file", "near/file"),
+    ],
+)
+def test_a_link_that_stays_inside_is_spelt_plainly(path: str, target: str, plain: str, tmp_path: Path) -> None:
+    """It leads where it led before, as a file system resolves it."""
+    data = tar_of(
+        (info("lib/real"), b"real"),
+        (info("lib/sub/file"), b"file"),
+        (info("bin/sub/file"), b"other"),
+        (info("bin/tool"), b"tool"),
+        (info("share/deep/folder/file"), b"deep"),
+        (info("share/deep/tool"), b"deeper"),
+        info("lib/far", tarfile.SYMTYPE, "../share/deep/folder"),
+        info("lib/near", tarfile.SYMTYPE, "sub"),
+        info(path, tarfile.SYMTYPE, target),
+    )
+    packed = COMPRESS["gz"](data)
+    with open_tar(io.BytesIO(packed), "gz", size=len(packed)) as tar:
+        found = {member.path: member.link for member in tar.members}
+    assert found[path] == plain
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        archive.extractall(tmp_path, filter="fully_trusted")
+    if "missing" not in target:
+        place = (tmp_path / path).resolve()
+        (tmp_path / path).unlink()
+        (tmp_path / path).symlink_to(plain)
+        assert (tmp_path / path).resolve() == place
+
+
+@pytest.mark.parametrize("member", [info("x"), (info("x"), b"A" * 3_000_000), info("x", tarfile.SYMTYPE, "y")])
+def test_a_member_twice_with_the_same_content_is_one(member: tarfile.TarInfo | tuple[tarfile.TarInfo, bytes]) -> None:
+    packed = COMPRESS["bz2"](tar_of(member, info("z"), member))
+    with open_tar(io.BytesIO(packed), "bz2", size=len(packed)) as tar:
+        assert [each.path for each in tar.members] == ["x", "z"]
+
+
+@pytest.mark.parametrize(
     ("members", "reason"),
     [
         ([info("../x")], "not a plain relative path"),
@@ -75,7 +129,22 @@ def test_files_and_links_are_read(compression: Compression) -> None:
         ([info("a/../../x")], "not a plain relative path"),
         ([info("C:/x")], "starts with a drive"),
         ([info("a\\b")], "backslash"),
-        ([info("x"), info("./x")], "occurs twice"),
+        ([info("x"), (info("./x"), b"other")], "occurs twice"),
+        ([(info("x"), b"one"), (info("./x"), b"two")], "occurs twice"),
+        ([info("x"), info("x", mode=0o755)], "occurs twice"),
+        ([info("x"), info("x", tarfile.SYMTYPE, "y")], "occurs twice"),
+        ([info("x", tarfile.SYMTYPE, "y"), info("x", tarfile.SYMTYPE, "z")], "occurs twice"),
+        ([info("a/x", tarfile.SYMTYPE, "b/../../../y")], "leaves the tree"),
+        ([info("x", tarfile.SYMTYPE, "./..")], "leaves the tree"),
+        ([info("a/b/l", tarfile.SYMTYPE, "../.."), info("x", tarfile.SYMTYPE, "a/b/l/../y")], "leaves the tree"),
+        ([info("l", tarfile.SYMTYPE, "."), info("x", tarfile.SYMTYPE, "l/../y")], "leaves the tree"),
+        (
+            [info("l", tarfile.SYMTYPE, "m"), info("m", tarfile.SYMTYPE, "l"), info("x", tarfile.SYMTYPE, "l/../y")],
+            "too many",
+        ),
+        ([info("x", tarfile.SYMTYPE, "//etc/passwd")], "link"),
+        ([info("x", tarfile.SYMTYPE, "./C:/y")], "drive"),
+        ([info("x", tarfile.SYMTYPE, "./a\\y")], "backslash"),
         ([info("x", tarfile.SYMTYPE, "../y")], "leaves the tree"),
         ([info("x", tarfile.SYMTYPE, "/etc/passwd")], "link"),
         ([info("x", tarfile.LNKTYPE, "y")], "not an earlier file"),
@@ -149,7 +218,7 @@ def test_scratch_files_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     with pytest.raises(ValueError, match="occurs twice"):
-        read(tar_of(info("x"), info("x")))
+        read(tar_of(info("x"), info("x", mode=0o755)))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -46,11 +46,39 @@ def test_variables_name_the_environment(tmp_path: Path) -> None:
     assert "VIRTUAL_ENV" not in variables and "PYTHONPATH" not in variables
 
 
-@pytest.mark.parametrize("text", ["[]", '{"A": 1}', "{", '{"A=B": "x"}', '{"": "x"}', '{"A": "\\u0000"}'])
+@pytest.mark.parametrize(
+    "text", ["[]", '{"A": null}', '{"A": [1]}', "{", '{"A=B": "x"}', '{"": "x"}', '{"A": "\\u0000"}']
+)
 def test_an_invalid_file_of_variables_is_named(text: str, tmp_path: Path) -> None:
     put(tmp_path / "etc/conda/env_vars.d/a.json", text)
     with pytest.raises(EnvcError, match=r"a\.json"):
         activate.variables(tmp_path)
+
+
+def test_numbers_in_a_file_of_variables_are_text_as_in_conda(tmp_path: Path) -> None:
+    put(tmp_path / "etc/conda/env_vars.d/a.json", '{"A": 1, "B": 2.5, "C": true, "D": "0010", "E": -3}')
+    found = activate.variables(tmp_path)
+    assert [found[name] for name in "ABCDE"] == ["1", "2.5", "True", "0010", "-3"]
+
+
+@posix
+@pytest.mark.parametrize("with_bash", [True, False])
+@pytest.mark.parametrize(
+    "leaving", ["cd /", "cd ..", "cd /; PWD=$HOME", "cd /; unset PWD", "cd() { return 1; }; command cd /"]
+)
+def test_a_script_that_leaves_the_folder_takes_nobody_along(leaving: str, with_bash: bool, tmp_path: Path) -> None:
+    """Neither the next script nor the step."""
+    folder = tmp_path / "etc/conda/activate.d"
+    put(folder / "a.sh", f"{leaving}\n")
+    put(folder / "b.sh", "export SEEN=$(/bin/pwd)\n")
+    work = tmp_path / "a folder"
+    work.mkdir()
+    path = os.environ["PATH"] if with_bash else "/nonexistent"
+    variables = environment_variables(launch(tmp_path, "tool"), os.environ | {"PATH": path, "CDPATH": "/usr:/tmp"})
+    found = activate.through_scripts(tmp_path, ("/bin/sh", "-c", 'echo "$SEEN|$(/bin/pwd)"'), {}, variables)
+    assert found is not None
+    done = subprocess.run(found[0], env=found[1], cwd=work, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == (f"{work}|{work}\n", "")
 
 
 @posix

@@ -7,6 +7,7 @@ import pytest
 
 from envc.shipping.unpack.conda_meta import (
     InstalledPath,
+    Link,
     PathsData,
     PrefixRecord,
     decode_summary,
@@ -37,7 +38,7 @@ def record(*paths: InstalledPath, **fields: str) -> PrefixRecord:
 @pytest.mark.parametrize("channel", ["made", 'https://example.com/"odd"\\', "caf\u00e9"])
 def test_an_origin_is_added_as_if_decoded(channel: str) -> None:
     bare = record(FILE)
-    full = msgspec.structs.replace(bare, url=f"{channel}/x", channel=channel)
+    full = msgspec.structs.replace(bare, url=f"{channel}/x", channel=channel, link=Link())
     assert with_origin(encode_record(bare), f"{channel}/x", channel) == encode_record(full)
 
 

@@ -69,7 +69,16 @@ def test_names_that_windows_reads_differently_are_refused_there(path: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("path", "target"), [("a", "b"), ("a/b", "../c"), ("a/b", ".."), ("a/b/c", "../../d/e"), ("lib/so.1", "so.1.2")]
+    ("path", "target"),
+    [
+        ("a", "b"),
+        ("a", "."),
+        ("a/b", "."),
+        ("a/b", "../c"),
+        ("a/b", ".."),
+        ("a/b/c", "../../d/e"),
+        ("lib/so.1", "so.1.2"),
+    ],
 )
 def test_links_inside_the_object_are_accepted(path: str, target: str) -> None:
     check_link(path, target)
@@ -83,7 +92,8 @@ def test_links_inside_the_object_are_accepted(path: str, target: str) -> None:
         ("a/b", "../../c"),
         ("a", "/etc/passwd"),
         ("a", ""),
-        ("a", "."),
+        ("a", "./b"),
+        ("a", "./."),
         ("a", "b/.."),  # harmless if one counts "..", but not if b is a link
         ("a/b", "x/../../y"),
         ("a", "C:/b"),

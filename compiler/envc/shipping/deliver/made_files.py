@@ -24,12 +24,13 @@ from envc.shipping.prefix.conda_prefix import UNKNOWN, history_text, is_changed
 from envc.shipping.prefix.venv import STATE, make_prefix, stable_names
 from envc.shipping.unpack.conda_meta import (
     HISTORY,
+    LINKED,
     PathsData,
     PrefixRecord,
     decode_record,
     encode_record,
     meta_path,
-    with_origin,
+    origin_text,
 )
 from envc.shipping.unpack.placeholders import check_placeholder
 from envc.system.beneath import Beneath
@@ -115,10 +116,10 @@ def _expected(
     url = f"{channel}/{meta.subdir or record.platform}/{meta.fn}"
     own = {member.path: member for member in item.index.members if members.get(member.path) is member}
     original = next((member.sha256 for member in item.index.members if member.path == meta_path(item.file)), "")
-    added = b',"url":%s,"channel":%s}\n' % (msgspec.json.encode(url), msgspec.json.encode(channel))
+    added = origin_text(url, channel, meta.link and LINKED)  # earlier versions wrote none
     if data.endswith(added) and sha256(data.removesuffix(added) + b"}\n") == original:
         return data
-    plain = msgspec.structs.replace(meta, url="", channel="")
+    plain = msgspec.structs.replace(meta, url="", channel="", link=None)
     if len(own) == len(item.index.members):
         paths = tuple(
             msgspec.structs.replace(entry, sha256_in_prefix=None) if is_changed(entry, record) else entry
@@ -129,7 +130,7 @@ def _expected(
             return None
     elif not _is_plausible(meta, item, own):
         return None
-    return with_origin(encode_record(plain), url, channel)
+    return encode_record(plain).removesuffix(b"}\n") + added
 
 
 def _is_plausible(meta: PrefixRecord, item: RecordObject, own: Mapping[str, Member]) -> bool:

@@ -92,10 +92,12 @@ def _check_length(path: str, parts: list[str]) -> None:
 def check_link(path: str, target: str, *, windows: bool = False) -> None:
     """Raise UnsafePath unless the link at `path` points to a place below the root of the tree.
 
-    The target must be relative, with ``..`` only at its start. So every ``..`` climbs real folders, and the rest only
-    descends, through links that obey the same rule. Counting parts lexically is not enough: ``a/b/x/..`` leaves the
-    tree if ``x`` is a link to its root.
+    The target must be relative, with ``..`` only at its start, or ``.``, which is the folder of the link. So every
+    ``..`` climbs real folders, and the rest only descends, through links that obey the same rule. Counting parts
+    lexically is not enough: ``a/b/x/..`` leaves the tree if ``x`` is a link to its root.
     """
+    if target == ".":
+        return
     parts = target.split("/")
     up = 0
     while up < len(parts) and parts[up] == "..":

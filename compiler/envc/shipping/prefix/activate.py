@@ -20,12 +20,15 @@ _WINDOWS_FOLDERS = ("", "Library/mingw-w64/bin", "Library/usr/bin", "Library/bin
 _SCRIPTS = "etc/conda/activate.d"
 _VARIABLES = "etc/conda/env_vars.d"
 # The words after "--" are the command. Scripts are sourced in a function, so that they do not see these words as their
-# arguments. Their output goes to stderr, because stdout belongs to the command.
+# arguments. Their output goes to stderr, because stdout belongs to the command. A script may leave the folder, in which
+# the next one and the command start all the same.
 _SOURCE = """\
-__envc_source() { . "$1" >&2; }
+__envc_folder=$PWD
+__envc_source() { . "$1" >&2; [ "$PWD" = "$__envc_folder" ] || command cd -- "$__envc_folder" || exit; }
 while [ "$1" != -- ]; do __envc_source "$1"; shift; done
 shift
 unset -f __envc_source
+unset __envc_folder
 exec "$@"
 """
 # Variables that change how a shell itself works: which files it reads first, its options, where it looks for folders
@@ -50,15 +53,16 @@ def variables(prefix: Path) -> dict[str, str]:
     found = {"CONDA_PREFIX": str(prefix), "CONDA_DEFAULT_ENV": str(prefix), "CONDA_SHLVL": "1"}
     for path in _sorted(prefix / _VARIABLES, ""):
         try:
-            values = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
+            values = msgspec.json.decode(path.read_bytes(), type=dict[str, str | bool | int | float])
         except OSError as error:
             raise EnvcError(f"{path} cannot be read: {error.strerror or error}") from None
         except malformed() as error:
             raise EnvcError(f"{path} cannot be read: {reason_of(error)}") from None
         for key, value in values.items():
-            if not key or "=" in key or "\0" in f"{key}{value}":
+            text = str(value)  # numbers and truth values as conda writes them: 1, 2.5, True
+            if not key or "=" in key or "\0" in f"{key}{text}":
                 raise EnvcError(f"{path} sets {key[:40]!r} with a name or value that no variable can have")
-        found.update(values)
+            found[key] = text
     return found
 
 

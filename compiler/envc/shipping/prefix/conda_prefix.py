@@ -349,7 +349,7 @@ def _completed(meta: PrefixRecord, members: Mapping[str, Member], digests: Mappi
         if entry.path_type == "directory" or entry.path in members
     )
     files = tuple(entry.path for entry in paths if entry.path_type != "directory")
-    return msgspec.structs.replace(meta, files=files, paths_data=PathsData(paths=paths), url="", channel="")
+    return msgspec.structs.replace(meta, files=files, paths_data=PathsData(paths=paths), url="", channel="", link=None)
 
 
 def _replace(path: Path, drafts: Path, content: bytes) -> None:

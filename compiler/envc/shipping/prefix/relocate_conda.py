@@ -128,6 +128,7 @@ def settle():
         meta["files"] = [entry["_path"] for entry in kept if entry["path_type"] != "directory"]
         meta["channel"] = @UNKNOWN@
         meta["url"] = "/".join((meta["channel"], meta["subdir"] or PLATFORM, meta["fn"]))
+        meta["link"] = {"source": "", "type": 1}
         put(path, [json.dumps(meta, separators=(",", ":"), ensure_ascii=False).encode() + b"\\n"])
         subdir = "/" + meta["subdir"] if meta["subdir"] else ""
         channel = @UNKNOWN@.rpartition("/")[2]

@@ -42,7 +42,13 @@ from envc.shipping.unpack.conda_meta import (
 )
 from envc.shipping.unpack.contents import Contents
 from envc.shipping.unpack.errors import BadPackage
-from envc.shipping.unpack.launchers import is_interpreter, posix_launcher, windows_launcher
+from envc.shipping.unpack.launchers import (
+    is_file_name,
+    is_interpreter,
+    no_script,
+    posix_launcher,
+    windows_launcher,
+)
 from envc.shipping.unpack.layout import Layout, parse_layout
 from envc.shipping.unpack.left_out import is_cached_bytecode, source_of
 from envc.shipping.unpack.tars import Tar, TarMember, open_tar
@@ -138,6 +144,7 @@ class _Reader:
             self._check_split()
         self.entries: dict[str, tuple[Entry, Member]] = {}  # by path in the prefix
         self.installed: dict[str, InstalledPath] = {}  # by path in the prefix
+        self.remarks: list[str] = []
 
     def _check_split(self) -> None:
         """Raise ValueError for a member in the wrong archive: only some readers would see it."""
@@ -165,7 +172,8 @@ class _Reader:
         members = tuple(member for _, member in ordered)
         check_tree(members, **rules(self.layout_name))
         self._check_folders(members)
-        return Contents(self.file, tuple(entry for entry, _ in ordered), members, promised="info/paths.json")
+        entries = tuple(entry for entry, _ in ordered)
+        return Contents(self.file, entries, members, "info/paths.json", remarks=tuple(self.remarks))
 
     def _paths(self) -> dict[str, PackagePath]:
         """The paths that the package lists, which must be exactly those that it contains."""
@@ -262,9 +270,13 @@ class _Reader:
         link = self._optional("link.json") if self.layout is not None else None
         if link is None or self.layout is None:
             return
-        for point in read_entry_points(link):
+        points, left_out = read_entry_points(link)
+        self.remarks += left_out
+        for point in points:
             place = f"{self.layout.scripts}/{point.name}"
-            if self.layout.windows is None:
+            if self.layout.windows is not None and not is_file_name(f"{point.name}.exe", windows=True):
+                self.remarks.append(no_script(point.name))
+            elif self.layout.windows is None:
                 self._add_generated(place, posix_launcher(point), "unix_python_entry_point")
             else:
                 content = windows_launcher(point, self.layout.windows, self.layout.to_python)

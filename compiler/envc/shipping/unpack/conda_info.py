@@ -17,7 +17,7 @@ from envc.model.decoders import decode
 from envc.model.limits import INFO_LINE_BYTES
 from envc.shipping.format.paths import check_path
 from envc.shipping.unpack.conda_meta import FileMode
-from envc.shipping.unpack.launchers import EntryPoint, parse_entry_point
+from envc.shipping.unpack.launchers import EntryPoint, is_file_name, no_script, parse_entry_point
 from envc.shipping.unpack.placeholders import check_placeholder
 from envc_solvers.malformed import malformed, reason_of
 
@@ -88,16 +88,18 @@ def read_index(data: bytes) -> Index:
 
 
 def read_paths(data: bytes) -> dict[str, PackagePath]:
-    """The entries of ``paths.json`` by path. Raises ValueError for an invalid document or a path that occurs twice."""
+    """The entries of ``paths.json`` by path. Raises ValueError for an invalid document, and for two different entries
+    of one path.
+    """
     document = _decode(data, _Paths, "paths.json")
     if document.paths_version != 1:
         raise ValueError(f"info/paths.json has version {document.paths_version}; envc reads version 1")
     found: dict[str, PackagePath] = {}
     for entry in document.paths:
         check_path(entry.path)
-        if entry.path in found:
-            raise ValueError(f"info/paths.json lists {entry.path!r} twice")
-        found[entry.path] = _checked(entry)
+        if found.setdefault(entry.path, entry) != entry:
+            raise ValueError(f"info/paths.json lists {entry.path!r} twice, and differently")
+        _check(entry)
     return found
 
 
@@ -109,7 +111,10 @@ def read_legacy_paths(
     `links` and `folders` are those of its archive. The lists contain only files; empty folders are added from the
     archive. Raises ValueError for a list that cannot be read.
     """
-    placeholders = dict(_has_prefix(line) for line in _lines(has_prefix, "has_prefix"))
+    placeholders: dict[str, tuple[str, str]] = {}
+    for path, stated in (_has_prefix(line) for line in _lines(has_prefix, "has_prefix")):
+        if placeholders.setdefault(path, stated) != stated:
+            raise ValueError(f"info/has_prefix lists {path!r} twice, and differently")
     unlinked = set(_lines(no_link, "no_link"))
     soft, empty = set(links), set(folders)
     found: dict[str, PackagePath] = {}
@@ -118,6 +123,8 @@ def read_legacy_paths(
             continue
         check_path(path)
         empty.difference_update(above(path))
+        if path in found:
+            continue
         placeholder, mode = placeholders.pop(path, ("", ""))
         entry = PackagePath(
             path=path,
@@ -126,31 +133,35 @@ def read_legacy_paths(
             file_mode=_mode(mode, path) if placeholder else None,
             no_link=path in unlinked,
         )
-        if path in found:
-            raise ValueError(f"info/files lists {path!r} twice")
-        found[path] = _checked(entry)
+        _check(entry)
+        found[path] = entry
     found |= {path: PackagePath(path=path, path_type="directory") for path in sorted(empty)}
     if placeholders:
         raise ValueError(f"info/has_prefix lists {min(placeholders)!r}, but info/files does not")
     return found
 
 
-def read_entry_points(data: bytes) -> tuple[EntryPoint, ...]:
-    """The entry points in the ``link.json`` of a noarch python package, sorted by name.
+def read_entry_points(data: bytes) -> tuple[tuple[EntryPoint, ...], tuple[str, ...]]:
+    """The entry points in the ``link.json`` of a noarch python package, sorted by name, and the reasons why others get
+    no script.
 
-    Raises ValueError for one that is not ``name = module:attribute``, or whose name is not a file name.
+    Raises ValueError for one that is not ``name = module:attribute``, whose name would replace the interpreter, or that
+    differs from another one of its name.
     """
     link = _decode(data, _Link, "link.json")
     found: dict[str, EntryPoint] = {}
+    left_out: list[str] = []
     for line in link.noarch.entry_points if link.noarch else ():
         name, equals, reference = line.partition("=")
         if not equals:
             raise ValueError(f"the entry point {line[:80]!r} is not name = module:attribute")
+        if not is_file_name(name.strip()):
+            left_out.append(no_script(name.strip()))
+            continue
         point = parse_entry_point(name.strip(), reference.strip(), "console")
-        if point.name in found:
-            raise ValueError(f"the entry point {point.name} is declared twice")
-        found[point.name] = point
-    return tuple(found[name] for name in sorted(found))
+        if found.setdefault(point.name, point) != point:
+            raise ValueError(f"the entry point {point.name} is declared twice, and differently")
+    return tuple(found[name] for name in sorted(found)), tuple(left_out)
 
 
 def above(path: str) -> Iterator[str]:
@@ -159,19 +170,18 @@ def above(path: str) -> Iterator[str]:
         yield path
 
 
-def _checked(entry: PackagePath) -> PackagePath:
+def _check(entry: PackagePath) -> None:
     if entry.sha256 is not None and not _HEX(entry.sha256):
         raise ValueError(f"info/paths.json states an invalid sha256 for {entry.path!r}")
     placeholder = entry.prefix_placeholder
     if placeholder is None:
-        return entry
+        return
     try:
         check_placeholder(placeholder)
     except ValueError as error:
         raise ValueError(f"{entry.path!r}: {error}") from None
     if not entry.file_mode or entry.path_type != "hardlink":
         raise ValueError(f"{entry.path!r} has a placeholder, but is neither text nor binary")
-    return entry
 
 
 def _mode(text: str, path: str) -> FileMode:

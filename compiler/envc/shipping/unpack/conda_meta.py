@@ -84,6 +84,13 @@ class PathsData(msgspec.Struct, frozen=True, kw_only=True):
     paths_version: int = 1
 
 
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the files of a package were linked from. envc has no folder of packages, so conda tools read the prefix."""
+
+    source: str = ""
+    type: int = 1  # conda's number for hard links
+
+
 class PrefixRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A package in a prefix. The first fields are those of ``index.json``."""
 
@@ -110,7 +117,11 @@ class PrefixRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     paths_data: PathsData
     url: str = ""  # set by hydrate
     channel: str = ""  # set by hydrate
+    link: Link | None = None  # set by hydrate
     requested_spec: str = ""
+
+
+LINKED = Link()
 
 
 def meta_path(file: str) -> str:
@@ -148,9 +159,14 @@ def decode_summary(data: bytes) -> PrefixRecordSummary:
 
 
 def with_origin(data: bytes, url: str, channel: str) -> bytes:
-    """The text of a prefix record, with these two fields added as `encode_record` would write them."""
-    added = b',"url":%s,"channel":%s}\n' % (msgspec.json.encode(url), msgspec.json.encode(channel))
-    return b"".join((memoryview(data)[: data.rindex(b"}")], added))
+    """The text of a prefix record, with the fields that hydrate sets added as `encode_record` would write them."""
+    return b"".join((memoryview(data)[: data.rindex(b"}")], origin_text(url, channel)))
+
+
+def origin_text(url: str, channel: str, link: Link | None = LINKED) -> bytes:
+    """The end of the text of a prefix record in a prefix."""
+    fields = b',"url":%s,"channel":%s' % (msgspec.json.encode(url), msgspec.json.encode(channel))
+    return fields + (b',"link":%s' % msgspec.json.encode(link) if link is not None else b"") + b"}\n"
 
 
 V = TypeVar("V")

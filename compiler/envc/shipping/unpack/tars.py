@@ -2,8 +2,8 @@
 
 The archive is decompressed once, into a temporary file without a name, and its members are read from there. The
 compressed stream is read by `system.single_stream` and the headers by `system.tar_entries`, which refuse what readers
-read differently. Also rejected are names that leave the folder or occur twice, links that point outside, and archives
-that unpack to far more than their size.
+read differently. Also rejected are names that leave the folder, or that occur twice with different contents, links that
+point outside, and archives that unpack to far more than their size.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from __future__ import annotations
 import io
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
+from envc.shipping.format.errors import UnsafePath
 from envc.shipping.format.paths import check_link, check_path
 from envc.shipping.format.tar import MAX_OCTAL
 from envc.shipping.unpack.zips import Limits
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from envc.shipping.format.encode import Content
 
 _CHUNK = 1 << 20
+_MOST_LINKS = 40  # that one target may lead through, as in Linux
 
 
 class TarMember(msgspec.Struct, frozen=True):
@@ -40,7 +42,7 @@ class TarMember(msgspec.Struct, frozen=True):
     size: int = 0  # bytes; for a hard link, the size of its target
     executable: bool = False
     mtime: int = 0  # seconds since the epoch
-    link: str = ""  # target of a symbolic link, as in the archive
+    link: str = ""  # target of a symbolic link, in the form that `check_link` allows
     hard: str = ""  # path of the earlier member that is the target of a hard link
     offset: int = 0  # of the content in the temporary file
 
@@ -113,11 +115,80 @@ def _members(scratch: IO[bytes], limits: Limits) -> tuple[tuple[TarMember, ...],
         if entry.kind == "folder":
             folders.add(path)
             continue
-        if path in found:
-            raise ValueError(f"{path!r} occurs twice")
-        found[path] = _member(entry, found)
+        member = _member(entry, found)
+        if not _is_same(found.setdefault(path, member), member, scratch):
+            raise ValueError(f"{path!r} occurs twice, with different contents, modes or times")
+    links = {path: member.link for path, member in found.items() if member.link}
+    for path, target in links.items():
+        found[path] = msgspec.structs.replace(found[path], link=_plain_target(path, target, links))
     _check_folders(found, folders)
     return tuple(found.values()), tuple(sorted(folders))
+
+
+def _is_same(one: TarMember, other: TarMember, scratch: IO[bytes]) -> bool:
+    """Whether two members make the same file or link, so that it does not matter which of them a reader writes last."""
+    if one.offset == other.offset:
+        return one == other
+    if msgspec.structs.replace(one, offset=other.offset) != other:
+        return False
+    for at in range(0, one.size, _CHUNK):
+        length = min(_CHUNK, one.size - at)
+        contents = []
+        for member in (one, other):
+            scratch.seek(member.offset + at)
+            contents.append(scratch.read(length))
+        if contents[0] != contents[1]:
+            return False
+    return True
+
+
+def _plain_target(path: str, target: str, links: Mapping[str, str]) -> str:
+    """The target of a link without parts that change nothing, such as ``.`` and ``sub/..``.
+
+    `links` are the targets of all links of the archive by path, as they are spelt. Raises UnsafePath if the target is
+    not inside.
+    """
+    try:
+        check_link(path, target)
+        return target
+    except UnsafePath:
+        if target.startswith("/"):
+            raise
+    folder = path.split("/")[:-1]
+    parts = [part for part in target.split("/") if part not in ("", ".")]
+    climbing = next((at for at in range(len(parts), 0, -1) if parts[at - 1] == ".."), 0)
+    place = _followed(path, [*folder, *parts[:climbing]], links) + parts[climbing:]
+    shared = 0
+    while shared < min(len(folder), len(place)) and folder[shared] == place[shared]:
+        shared += 1
+    plain = "/".join([".."] * (len(folder) - shared) + place[shared:]) or "."
+    check_link(path, plain)
+    return plain
+
+
+def _followed(path: str, parts: list[str], links: Mapping[str, str]) -> list[str]:
+    """The place that these parts lead to: ``..`` after a link is the folder above its target."""
+    place: list[str] = []
+    left = parts[::-1]
+    followed = 0
+    while left:
+        part = left.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            if not place:
+                raise UnsafePath(path, f"is a link that leaves the tree: {links[path][:200]!r}")
+            place.pop()
+            continue
+        place.append(part)
+        target = links.get("/".join(place))
+        if target is not None:
+            followed += 1
+            if followed > _MOST_LINKS or target.startswith("/"):
+                raise UnsafePath(path, f"is a link through too many links, or out of the tree: {links[path][:200]!r}")
+            place.pop()
+            left += target.split("/")[::-1]
+    return place
 
 
 def _member(entry: TarEntry, earlier: dict[str, TarMember]) -> TarMember:
@@ -126,7 +197,6 @@ def _member(entry: TarEntry, earlier: dict[str, TarMember]) -> TarMember:
         raise ValueError(f"{path!r} is dated {entry.mtime}, a time that an object cannot store")
     mtime = int(max(0.0, entry.mtime))
     if entry.kind == "symbolic link":
-        check_link(path, entry.target)
         return TarMember(path, link=entry.target, mtime=mtime)
     if entry.kind == "hard link":
         target = earlier.get(entry.target)

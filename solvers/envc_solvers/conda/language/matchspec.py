@@ -225,6 +225,8 @@ def _read_pairs(text: str) -> dict[str, str]:
         if key not in _KEYS and key != "name" and key not in _IGNORED:
             raise ValueError(f"no spec can match by {key!r}")
         fields[key] = next((value for value in match.groups()[1:] if value is not None), "").strip()
+        if not fields[key] and key in _KEYS:
+            raise ValueError(f"its {key} is empty")
         at = match.end()
     return fields
 
@@ -247,6 +249,8 @@ def _read_version_and_build(tail: str) -> tuple[str, str | None]:
     build = words[1].removeprefix("=") if len(words) == 2 else None
     if build is None and (glued := _GLUED_BUILD(version)):
         version, build = glued.groups()
+    if version == "==" or (len(words) == 2 and not build):
+        raise ValueError(f"{words[-1]!r} is an operator without a version or build")
     if version == "=":
         return "", build
     # "=1.7" means 1.7.*, but "=1.7=py27_0" means exactly 1.7: it is conda's notation for a version with its build.
