@@ -14,6 +14,7 @@ from envc.fetch.net.credentials import Keyring, Login, split_credentials
 from envc.fetch.net.http import Client
 from envc.fetch.net.settings import Transport, read_settings, read_transport
 from envc.shipping.format.errors import MissingBlob
+from envc.shipping.store.backends.store_retries import Patience
 from envc.shipping.store.backends.web import WebBlobs
 from envc.shipping.store.open import open_store
 from envc.system.retries import RetryPolicy
@@ -40,7 +41,7 @@ def by_index(base: str, transport: Transport | None = None) -> bytes:
 
 
 def by_store(base: str, transport: Transport | None = None) -> bytes:
-    store = WebBlobs(base, transport=transport or Transport(), retries=RETRIES)
+    store = WebBlobs(base, transport=transport or Transport(), patience=Patience(policy=RETRIES))
     try:
         return store.read(KEY, 100)
     finally:
@@ -48,7 +49,7 @@ def by_store(base: str, transport: Transport | None = None) -> bytes:
 
 
 def by_range(base: str, transport: Transport | None = None) -> bytes:
-    store = WebBlobs(base, transport=transport or Transport(), retries=RETRIES)
+    store = WebBlobs(base, transport=transport or Transport(), patience=Patience(policy=RETRIES))
     try:
         return store.read_range(KEY, 0, len(BODY))
     finally:

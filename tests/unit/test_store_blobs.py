@@ -21,10 +21,11 @@ from envc.shipping.format.errors import CorruptBlob, MissingBlob
 from envc.shipping.store.backends.folder import FolderBlobs
 from envc.shipping.store.backends.fsspec import RemoteBlobs, open_remote
 from envc.shipping.store.backends.s3 import BucketBlobs
-from envc.shipping.store.backends.store_retries import StoreRetries
+from envc.shipping.store.backends.store_retries import Patience
 from envc.shipping.store.blobs import Blobs, display_name
 from envc.shipping.store.keys import draft_key
 from envc.shipping.store.open import open_store
+from envc.system.retries import RetryPolicy
 from tests.support.imports import assert_importable
 from tests.support.stores import MemoryBlobs
 
@@ -346,7 +347,8 @@ class Failing:
     ],
 )
 def test_every_error_of_a_backend_becomes_a_store_error(error: Exception, says: str) -> None:
-    store = RemoteBlobs(Failing(error), "bucket", "s3://bucket", whole=True, retries=StoreRetries(tries=2, first=0.001))
+    patience = Patience(policy=RetryPolicy(tries=2, first=0.001))
+    store = RemoteBlobs(Failing(error), "bucket", "s3://bucket", whole=True, patience=patience)
     for ask in (
         lambda: store.read(KEY, 1),
         lambda: store.write(KEY, b""),

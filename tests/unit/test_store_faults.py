@@ -9,29 +9,32 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import fsspec
 import pytest
 
-from envc.errors import DigestMismatch, StoreError
+from envc.errors import DigestMismatch, StoreError, UsageError
 from envc.model.progress import Silent
 from envc.shipping.deliver.hydrate import StoredEnvironment, hydrate
 from envc.shipping.deliver.pack import Bundled
 from envc.shipping.format.errors import CorruptBlob, MissingBlob, StoreBusy
 from envc.shipping.prefix.tree import CorruptObject
-from envc.shipping.store.backends.store_retries import StoreRetries
+from envc.shipping.store.backends.store_retries import PATIENCE, Patience, read_patience, run
 from envc.shipping.store.backends.web import WebBlobs
 from envc.shipping.store.blobs import Blobs
 from envc.shipping.store.keys import environment_key, object_key, step_key
 from envc.shipping.store.open import open_store
 from envc.shipping.store.records import get_pointer, get_record
+from envc.system.pace import Pace
 from envc.system.readahead import ReadAhead, Request
+from envc.system.retries import Retries, RetryPolicy
 from tests.support.blob_servers import Fault, FolderServer
 from tests.support.environments import HOST, bundle
 from tests.support.wheels import build_wheel
 
 KEY = "v1/objects/any/aa/" + "a" * 64
-QUICK = StoreRetries(first=0.002, longest=0.01)
+QUICK = RetryPolicy(first=0.002, longest=0.01)
 WHEELS = [build_wheel(f"package-{number}", "1.0", files={f"m{number}.py": "x = 1\n" * 999}) for number in range(12)]
 
 
@@ -53,6 +56,14 @@ def server(folder: Path) -> Iterator[FolderServer]:
 # retries
 
 
+class Between(NamedTuple):
+    low: float
+    high: float
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, float) and self.low <= value <= self.high
+
+
 class Flaky:
     """A request that fails a number of times before it succeeds."""
 
@@ -70,30 +81,135 @@ class Flaky:
 
 def test_temporary_failures_are_hidden() -> None:
     flaky = Flaky(5)
-    assert QUICK.run(flaky) == "answer"
+    assert run(Retries(QUICK), flaky) == "answer"
     assert flaky.calls == 6
 
 
 def test_permanent_failures_are_reported_with_the_number_of_tries() -> None:
     flaky = Flaky(99)
     with pytest.raises(StoreError, match="the store: is busy, 6 times") as caught:
-        QUICK.run(flaky)
+        run(Retries(QUICK), flaky)
     assert (flaky.calls, type(caught.value)) == (6, StoreError)
 
 
 def test_some_failures_get_fewer_tries_and_another_error() -> None:
     flaky = Flaky(99, max_tries=2, final_error=CorruptBlob("the blob", "is short"))
     with pytest.raises(CorruptBlob, match="the blob: is short"):
-        QUICK.run(flaky)
+        run(Retries(QUICK), flaky)
     assert flaky.calls == 2
 
 
 def test_the_pause_requested_by_the_store_is_respected() -> None:
     start = time.monotonic()
-    QUICK.run(Flaky(1, wait=0.15))
+    run(Retries(QUICK), Flaky(1, asked=0.15))
     assert time.monotonic() - start >= 0.15
     with pytest.raises(StoreError, match="it asks to wait for 3600 s"):
-        QUICK.run(Flaky(1, wait=3600.0))
+        run(Retries(QUICK), Flaky(1, asked=3600.0))
+
+
+def test_patience_is_bounded_by_time_and_not_by_the_number_of_tries() -> None:
+    policy = RetryPolicy(seconds=60.0, first=0.0005, longest=0.001, least=0.0)
+    flaky = Flaky(200)
+    assert run(Retries(policy), flaky) == "answer"
+    assert flaky.calls == 201
+
+
+def test_patience_ends_when_its_time_is_over() -> None:
+    policy = RetryPolicy(seconds=0.2, first=0.01, longest=0.02, least=0.0)
+    start = time.monotonic()
+    with pytest.raises(StoreError, match=r"the store: is busy, \d+ times"):
+        run(Retries(policy), Flaky(10_000))
+    assert 0.1 < time.monotonic() - start < 5
+
+
+def test_patience_waits_as_long_as_the_store_asks_unless_that_is_beyond_its_end() -> None:
+    assert PATIENCE.wait(1, 0.0, asked=300.0) in Between(300.0, 308.0)
+    assert PATIENCE.wait(1, 700.0, asked=300.0) is None
+    with pytest.raises(StoreError, match="it asks to wait for 3600 s"):
+        run(Retries(PATIENCE), Flaky(1, asked=3600.0))
+
+
+def test_the_jitter_of_patience_is_full_so_that_clients_spread_over_the_whole_wait() -> None:
+    waits = [PATIENCE.delay(9) for _ in range(300)]
+    assert min(waits) < 1.0
+    assert max(waits) > 7.0
+
+
+def test_a_host_that_never_answered_is_given_up_soon() -> None:
+    flaky = Flaky(99, is_unreachable=True)
+    with pytest.raises(StoreError, match="is busy, 3 times"):
+        run(Retries(RetryPolicy(seconds=900.0, first=0.001)), flaky)
+
+
+def test_a_host_that_refuses_connections_after_it_answered_is_overloaded() -> None:
+    retries = Retries(RetryPolicy(seconds=900.0, first=0.001, longest=0.002))
+    assert run(retries, Flaky(0)) == "answer"
+    assert run(retries, Flaky(30, is_unreachable=True)) == "answer"
+
+
+def test_a_long_wait_is_told_with_the_setting_that_bounds_it() -> None:
+    told: list[str] = []
+    retries = Retries(RetryPolicy(seconds=900.0, first=0.001, longest=0.002), name="s3://bucket", tell=told.append)
+    assert run(retries, Flaky(20)) == "answer"
+    assert told == []  # it took milliseconds
+    with pytest.raises(TimeoutError):
+        retries.run(Flaky(1, asked=7.0), _stop)
+    assert told == ["s3://bucket is busy (is busy); envc tries again for up to 15 min (ENVC_STORE_PATIENCE)"]
+
+
+def _stop(seconds: float) -> None:
+    raise TimeoutError(seconds)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("", 900.0), ("0", 0.0), ("3600", 3600.0)])
+def test_the_patience_is_a_setting(text: str, seconds: float) -> None:
+    assert read_patience({"ENVC_STORE_PATIENCE": text}).policy.seconds == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "1e3", "9999999", "15 min", "\u0663"])
+def test_a_patience_that_is_no_number_of_seconds_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"ENVC_STORE_PATIENCE is .*not a number of seconds"):
+        read_patience({"ENVC_STORE_PATIENCE": text})
+
+
+# the pace of a process
+
+
+def test_requests_are_sent_at_once_until_the_store_rejects_one() -> None:
+    pace = Pace()
+    assert [pace.reserve(0.01 * number) for number in range(500)] == [0.0] * 500
+    assert pace.rate is None
+
+
+def test_the_rate_is_cut_once_a_second_and_grows_with_accepted_requests() -> None:
+    pace = Pace()
+    for number in range(100):
+        pace.reserve(number / 100)
+    pace.throttled(1.0)
+    first = pace.rate
+    assert first is not None
+    assert 50 < first < 100
+    for number in range(20):  # the other requests in flight are rejected as well
+        pace.throttled(1.0 + number / 100)
+    assert pace.rate == first
+    pace.accepted(3.0)
+    assert pace.rate > first
+
+
+def test_requests_of_a_throttled_process_are_spaced() -> None:
+    pace = Pace()
+    pace.rate = 10.0
+    waits = [pace.reserve(5.0) for _ in range(30)]
+    assert waits == pytest.approx([number / 10 for number in range(30)])
+
+
+def test_the_rate_never_falls_to_zero() -> None:
+    pace = Pace()
+    for second in range(1000):
+        pace.reserve(2.0 * second)
+        pace.throttled(2.0 * second)
+    assert pace.rate is not None
+    assert pace.rate >= 0.2
 
 
 def test_other_errors_are_raised_at_once() -> None:
@@ -101,7 +217,7 @@ def test_other_errors_are_raised_at_once() -> None:
         raise MissingBlob("the store", KEY)
 
     with pytest.raises(MissingBlob):
-        QUICK.run(fail)
+        run(Retries(QUICK), fail)
 
 
 # a web server
@@ -185,7 +301,7 @@ def test_keys_with_special_characters_reach_their_file(folder: Path) -> None:
 @pytest.mark.parametrize("fault", ["busy", "throttled", "reset", "cut"])
 def test_reading_succeeds_if_every_second_request_fails(folder: Path, fault: Fault) -> None:
     with FolderServer(folder, every=2, faults=(fault,)) as server:
-        store = WebBlobs(server.url, retries=QUICK)
+        store = WebBlobs(server.url, patience=Patience(policy=QUICK))
         for _ in range(10):
             assert store.read(KEY, 10) == b"0123456789"
             assert store.read_range(KEY, 2, 8) == b"23456789"
@@ -198,13 +314,13 @@ def test_reading_succeeds_if_every_second_request_fails(folder: Path, fault: Fau
 def test_a_store_that_never_recovers_is_named(folder: Path, fault: Fault, says: str) -> None:
     with FolderServer(folder, every=1, faults=(fault,)) as server:
         with pytest.raises(StoreError, match=says):
-            WebBlobs(server.url, retries=QUICK).read_range(KEY, 0, 4)
+            WebBlobs(server.url, patience=Patience(policy=QUICK)).read_range(KEY, 0, 4)
         assert len(server.log) == 6
 
 
 def test_an_unreachable_server_is_reported(folder: Path) -> None:
     with FolderServer(folder) as server:
-        store = WebBlobs(server.url, retries=QUICK)
+        store = WebBlobs(server.url, patience=Patience(policy=QUICK))
     with pytest.raises(StoreError, match="connection refused, 3 times"):
         store.read(KEY, 1)
 
@@ -217,7 +333,7 @@ def test_an_answer_for_another_range_is_refused(folder: Path) -> None:
             return 206, {"Content-Range": "bytes 0-3/10"}, b"0123"
 
     with Lying(folder) as server, pytest.raises(StoreError, match="different range"):
-        WebBlobs(server.url, retries=QUICK).read_range(KEY, 4, 4)
+        WebBlobs(server.url, patience=Patience(policy=QUICK)).read_range(KEY, 4, 4)
 
 
 # the requests of hydrate to a remote store
@@ -279,7 +395,7 @@ def test_a_memory_store_works_with_the_python_api(tmp_path: Path) -> None:
 def test_hydrate_succeeds_if_a_third_of_the_requests_fail(remote: RemoteEnvironments) -> None:
     faults: tuple[Fault, ...] = ("busy", "cut", "reset")
     with FolderServer(remote.folder / "store", every=3, faults=faults) as server:
-        prefix = remote.hydrate(WebBlobs(server.url, retries=QUICK))
+        prefix = remote.hydrate(WebBlobs(server.url, patience=Patience(policy=QUICK)))
         assert {request.outcome for request in server.log} > set(faults)
     for number, _ in enumerate(WHEELS):
         assert list(prefix.rglob(f"m{number}.py"))
@@ -329,7 +445,7 @@ def test_a_truncated_object_is_refused_by_name(remote: RemoteEnvironments, kept:
         assert isinstance(server, FolderServer)
         server.replaced[key] = part
         with pytest.raises(CorruptObject, match="ends before byte"):
-            remote.hydrate(WebBlobs(server.url, retries=QUICK))
+            remote.hydrate(WebBlobs(server.url, patience=Patience(policy=QUICK)))
     assert not [path for path in remote.folder.iterdir() if ".envc-" in path.name]
 
 

@@ -168,7 +168,7 @@ def choose_store(
         base = manifest().root
     if location:
         place = location if "://" in location else base / user_path(location, "the store")
-        return open_store(place, context.environ, init=init)
+        return open_store(place, context.environ, init=init, tell=context.progress.note)
     from envc.context import user_folder
 
     return open_store(user_folder("data", context.environ) / "store", init=init)

@@ -22,8 +22,8 @@ from envc.fetch.net.pools import CLIENT_CERTIFICATE_HINT, Pools
 from envc.fetch.net.settings import Transport
 from envc.fetch.net.urls import named_by
 from envc.model.limits import ANSWER_FREE_BYTES, ANSWER_RATIO, REDIRECTS, SILENCE_SECONDS
-from envc.system.retries import LONGEST_RETRY_AFTER, RetryPolicy
-from envc.system.waits import failed_try, waiting
+from envc.system.retries import GaveUp, Retries, RetryPolicy, TemporaryFailure
+from envc.system.waits import waiting
 from envc_solvers.malformed import FOREIGN, malformed
 
 if TYPE_CHECKING:
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CHUNK = 1 << 16  # bytes
-_TRIES_REFUSED = 3  # a host that refuses a connection rarely accepts one seconds later
 _TRIES_SLOW = 2  # each of them takes as long as the period over which the rate is averaged
 _REDIRECTED = (301, 302, 303, 307, 308)
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
+_THROTTLED = (429, 503)
 _DEFAULT_AGE = 600  # seconds that a response is used without revalidation, if its server states no lifetime
 _LONGEST_AGE = 7 * 86_400  # seconds
 _MAX_AGE = r"(?:^|[\s,])max-age\s*=\s*\"?([0-9]{1,10})"
@@ -63,23 +63,27 @@ class RequestFailed(Exception):
         self.hint = hint
 
 
-class FailedTry(Exception):
+class FailedTry(TemporaryFailure):
     """One try of a request failed, and another try may succeed."""
 
     def __init__(
         self,
         reason: str,
         *,
-        max_tries: int = 1 << 30,
+        max_tries: int | None = None,
         hint: str | None = None,
-        retry_after: float | None = None,
+        asked: float = 0.0,
+        is_throttled: bool = False,
+        is_unreachable: bool = False,
         final_error: Exception | None = None,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.max_tries = max_tries  # tries after which such a failure is final
+        self.max_tries = max_tries
         self.hint = hint
-        self.retry_after = retry_after  # seconds to wait, as the server requests
+        self.asked = asked
+        self.is_throttled = is_throttled
+        self.is_unreachable = is_unreachable
         self.final_error = final_error  # raised after the last try instead of RequestFailed
 
 
@@ -164,15 +168,15 @@ class Client:
         transport: Transport = Transport(),  # noqa: B008 - a frozen value
         connect_timeout: float = 10.0,
         read_timeout: float = SILENCE_SECONDS,
-        retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - a frozen value
+        retries: RetryPolicy | Retries = RetryPolicy(),  # noqa: B008 - a frozen value
         connections: int = 32,
     ) -> None:
         self._keyring = keyring
         self._pools = Pools(transport, connections)
         self._connect_timeout = connect_timeout  # seconds
         self._read_timeout = read_timeout  # seconds without a byte
-        self._retries = retries
         self._stopping = threading.Event()
+        self._retries = retries if isinstance(retries, Retries) else Retries(retries)
 
     def get(
         self,
@@ -241,18 +245,16 @@ class Client:
             try:
                 return read(stream)
             except Truncated as error:
-                raise FailedTry(str(error), max_tries=_TRIES_SLOW if error.is_slow else 1 << 30) from None
+                raise FailedTry(str(error), max_tries=_TRIES_SLOW if error.is_slow else None) from None
             finally:
                 stream.close()
 
         with waiting(_host(url), what):
             return self._retry(send)
 
-    def pause(self, failed: int, retry_after: float | None = None) -> None:
+    def pause(self, failed: int) -> None:
         """Wait before another try, after `failed` tries. Raises Stopped if the client is stopped in the meantime."""
-        seconds = self._retries.delay(failed)
-        if self._stopping.wait(seconds if retry_after is None else max(seconds, retry_after)):
-            raise Stopped
+        self._pause(self._retries.policy.delay(failed))
 
     def stop(self) -> None:
         """Reject new requests, and wake those that are waiting to be retried."""
@@ -265,22 +267,20 @@ class Client:
 
     def _retry(self, attempt: Callable[[], T]) -> T:
         """Repeat an attempt that raises FailedTry. Raises RequestFailed, or the failure's `final_error`, at the end."""
-        tried = 0
-        while True:
-            if self._stopping.is_set():
-                raise Stopped
-            tried += 1
-            try:
-                return attempt()
-            except FailedTry as error:
-                failure = error
-            if tried >= min(failure.max_tries, self._retries.tries) or (failure.retry_after or 0) > LONGEST_RETRY_AFTER:
-                _give_up(failure, tried)
-            failed_try(failure.reason)
-            self.pause(tried, failure.retry_after)
+        try:
+            return self._retries.run(attempt, self._pause)
+        except GaveUp as error:
+            failure = error.failure
+            raise RequestFailed(error.reason, failure.hint if isinstance(failure, FailedTry) else None) from None
+
+    def _pause(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
+            raise Stopped
 
     def _answer(self, method: str, url: str, headers: Mapping[str, str]) -> Stream:
-        """One try, through redirects. Raises FailedTry and RequestFailed."""
+        """One try, through redirects. Raises FailedTry, RequestFailed and Stopped."""
+        if self._stopping.is_set():
+            raise Stopped
         for _ in range(REDIRECTS):
             stream = self._send(method, url, headers)
             if stream.status == 401 and self._keyring.login_after_refusal(url) is not None:
@@ -288,7 +288,11 @@ class Client:
                 stream = self._send(method, url, headers)
             if stream.status in _BUSY:
                 stream.close()
-                raise FailedTry(f"HTTP {stream.status}", retry_after=retry_after(stream.headers.get("retry-after")))
+                raise FailedTry(
+                    f"HTTP {stream.status}",
+                    asked=retry_after(stream.headers.get("retry-after")) or 0.0,
+                    is_throttled=stream.status in _THROTTLED,
+                )
             location = stream.headers.get("location") if stream.status in _REDIRECTED else None
             if not location:
                 return stream
@@ -343,19 +347,19 @@ class Client:
         except exceptions.SSLError as error:
             _raise_tls_failure(str(error))
         except exceptions.ProxyError:
-            raise FailedTry("the proxy cannot be reached", max_tries=_TRIES_REFUSED) from None
+            raise FailedTry("the proxy cannot be reached", is_unreachable=True) from None
         except exceptions.NameResolutionError:
-            raise FailedTry("its host name cannot be resolved", max_tries=_TRIES_REFUSED) from None
+            raise FailedTry("its host name cannot be resolved", is_unreachable=True) from None
         except exceptions.NewConnectionError:
             # urllib3 derives this from ConnectTimeoutError, so it comes first.
-            raise FailedTry("connection refused", max_tries=_TRIES_REFUSED) from None
+            raise FailedTry("connection refused", is_unreachable=True) from None
         except exceptions.ConnectTimeoutError:
-            raise FailedTry(f"no connection within {self._connect_timeout:g} s", max_tries=_TRIES_REFUSED) from None
+            raise FailedTry(f"no connection within {self._connect_timeout:g} s", is_unreachable=True) from None
         except exceptions.ReadTimeoutError:
             raise FailedTry(f"no answer within {self._read_timeout:g} s") from None
         except (exceptions.HTTPError, OSError) as error:
             slow = _slowness(error)
-            raise FailedTry(slow or "the connection broke off", max_tries=_TRIES_SLOW if slow else 1 << 30) from None
+            raise FailedTry(slow or "the connection broke off", max_tries=_TRIES_SLOW if slow else None) from None
 
 
 def _host(url: str) -> str:
@@ -374,15 +378,6 @@ def _slowness(error: BaseException | None) -> str:
     return ""
 
 
-def _give_up(failure: FailedTry, tried: int) -> NoReturn:
-    if failure.final_error is not None:
-        raise failure.final_error
-    reason = failure.reason
-    if failure.retry_after is not None and failure.retry_after > LONGEST_RETRY_AFTER:
-        reason += f", and it asks to wait for {failure.retry_after:.0f} s"
-    elif tried > 1:
-        reason += f", {tried} times"
-    raise RequestFailed(reason, failure.hint)
 
 
 def _raise_tls_failure(message: str) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from envc.errors import StoreError
+from envc.system.retries import TemporaryFailure
 
 
 class MissingBlob(StoreError):
@@ -27,7 +28,7 @@ class CorruptBlob(StoreError):
     """Stored bytes that violate the format or do not match their digest. None of them were used."""
 
 
-class StoreBusy(StoreError):
+class StoreBusy(StoreError, TemporaryFailure):
     """A request failed in a way that may be temporary: it was throttled, cut off, timed out or answered in part."""
 
     def __init__(
@@ -35,14 +36,18 @@ class StoreBusy(StoreError):
         what: str,
         reason: str,
         *,
-        max_tries: int = 1 << 30,
-        wait: float = 0.0,
+        max_tries: int | None = None,
+        asked: float = 0.0,
+        is_throttled: bool = False,
+        is_unreachable: bool = False,
         final_error: StoreError | None = None,
     ) -> None:
         super().__init__(what, reason, "run the same command again: it resumes where it stopped")
-        self.max_tries = max_tries  # tries after which such a failure is final
-        self.wait = wait  # seconds that the store asks clients to wait
-        self.final_error = final_error  # the error to raise if the failure persists
+        self.max_tries = max_tries
+        self.asked = asked
+        self.is_throttled = is_throttled
+        self.is_unreachable = is_unreachable
+        self.final_error = final_error
 
 
 class KeyTaken(StoreError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,12 +13,19 @@ from envc.errors import StoreError
 from envc.shipping.store.blobs import Blobs
 
 
-def open_store(place: str | Path, environ: Mapping[str, str] | None = None, *, init: bool = False) -> Blobs:
+def open_store(
+    place: str | Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    init: bool = False,
+    tell: Callable[[str], object] | None = None,
+) -> Blobs:
     """The store at a folder, or at any URL that fsspec supports. Nothing is created or requested yet.
 
-    `environ` contains the settings for web servers; by default, the environment variables of this process. With `init`,
-    a folder that holds other files becomes a store with the first write; without, such a write raises NotAStore.
-    Raises StoreError if no installed library supports such a URL.
+    `environ` contains the settings for servers; by default, the environment variables of this process. With `init`, a
+    folder that holds other files becomes a store with the first write; without, such a write raises NotAStore. `tell`
+    reports that a server is busy and that envc waits for it. Raises StoreError if no installed library supports such
+    a URL, and UsageError for a malformed setting.
     """
     if isinstance(place, Path):
         from envc.shipping.store.backends.folder import FolderBlobs
@@ -34,20 +41,24 @@ def open_store(place: str | Path, environ: Mapping[str, str] | None = None, *, i
         from urllib.request import url2pathname
 
         return open_store(Path(url2pathname(url.path)), init=init)
+    from envc.shipping.store.backends.store_retries import read_patience
+
+    environ = os.environ if environ is None else environ
+    patience = read_patience(environ, tell)
     if url.scheme in ("http", "https"):
         from envc.fetch.net.settings import read_transport
         from envc.shipping.store.backends.web import WebBlobs
 
-        return WebBlobs(place, transport=read_transport(os.environ if environ is None else environ))
+        return WebBlobs(place, transport=read_transport(environ), patience=patience)
     if url.scheme in ("s3", "s3a"):
         from envc.shipping.store.backends.s3 import open_bucket
 
-        bucket = open_bucket(place)
+        bucket = open_bucket(place, patience=patience)
         if bucket is not None:
             return bucket
     from envc.shipping.store.backends.fsspec import open_remote
 
-    return open_remote(place)
+    return open_remote(place, patience)
 
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # at least two letters, since "C://" is a drive

@@ -24,14 +24,14 @@ from typing import Any, Literal, TypeVar
 from envc.errors import StoreError
 from envc.shipping.format.errors import KeyTaken, MissingBlob, NoSuchPlace, NoSuchRange, StoreBusy
 from envc.shipping.store.backends.object_store import IN_FLIGHT, ObjectStoreBlobs
-from envc.shipping.store.backends.store_retries import StoreRetries
+from envc.shipping.store.backends.store_retries import Patience
 from envc.shipping.store.blobs import Listed, WriteTo, display_name
 from envc.shipping.store.keys import check_key, draft_key
 from envc_solvers.malformed import malformed
 
 T = TypeVar("T")
 
-RETRIES = StoreRetries(tries=4)  # in addition to the retries of the backends
+_TRIES = 4  # after a failure that may be permanent, in addition to the retries of the backend
 _WHOLE = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "r2"})
 _AT_ONCE = 32 << 20  # bytes up to which a blob is sent in one request, which more backends can make conditional
 _PARTS = {"chunksize": 16 << 20, "max_concurrency": 4}  # bytes of a part of a larger blob, and concurrent parts
@@ -51,10 +51,24 @@ _PERMANENT_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.E
 _UNREACHABLE = frozenset({"EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError"})
 # Exceptions of botocore: it found no credentials, or only a part of them.
 _NO_LOGIN = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"})
+# Raised when a server is overloaded or a connection breaks, beside Python's own classes. By name, as above.
+_BROKEN = frozenset(
+    {
+        "ClientOSError",
+        "ClientPayloadError",
+        "ConnectionClosedError",
+        "IncompleteReadError",
+        "ReadTimeoutError",
+        "ResponseStreamingError",
+        "ServerDisconnectedError",
+        "ServerTimeoutError",
+    }
+)
+_BUSY_NUMBERS = frozenset({errno.EBUSY, errno.EAGAIN, errno.ETIMEDOUT, errno.ECONNRESET, errno.EPIPE})
 _NOT_OFFERED = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
-def open_remote(url: str) -> RemoteBlobs:
+def open_remote(url: str, patience: Patience = Patience()) -> RemoteBlobs:  # noqa: B008 - a frozen value
     """The store at a URL. Raises StoreError if fsspec, or the library that it needs for this URL, cannot open it."""
     import fsspec
 
@@ -75,8 +89,8 @@ def open_remote(url: str) -> RemoteBlobs:
     if scheme in ("s3", "s3a"):
         # times those of botocore; 5 times 5 takes half a minute if the host refuses connections
         file_system.retries = 2
-        return RemoteBlobs(file_system, root, name, whole=True, parts=_PARTS)
-    return RemoteBlobs(file_system, root, name, whole=scheme in _WHOLE)
+        return RemoteBlobs(file_system, root, name, whole=True, parts=_PARTS, patience=patience)
+    return RemoteBlobs(file_system, root, name, whole=scheme in _WHOLE, patience=patience)
 
 
 class RemoteBlobs(ObjectStoreBlobs):
@@ -90,9 +104,9 @@ class RemoteBlobs(ObjectStoreBlobs):
         *,
         whole: bool,
         parts: dict[str, int] | None = None,
-        retries: StoreRetries = RETRIES,
+        patience: Patience = Patience(),  # noqa: B008 - a frozen value
     ) -> None:
-        super().__init__(name, retries, at_once=_AT_ONCE)
+        super().__init__(name, patience.retries(name, unreachable=1), at_once=_AT_ONCE)
         self._fs = file_system
         self._root = root.rstrip("/")
         self._whole = whole  # whether an unfinished write is never visible
@@ -204,7 +218,15 @@ class RemoteBlobs(ObjectStoreBlobs):
             if isinstance(error, _PERMANENT) or number in _PERMANENT_NUMBERS:
                 raise StoreError(self._name, failed) from None
             unreachable = isinstance(error, ConnectionRefusedError) or type(error).__name__ in _UNREACHABLE
-            raise StoreBusy(self._name, failed, max_tries=1 if unreachable else self._retries.tries) from None
+            is_busy = number in _BUSY_NUMBERS or isinstance(error, ConnectionError | TimeoutError)
+            is_known = is_busy or type(error).__name__ in _BROKEN
+            raise StoreBusy(
+                self._name,
+                failed,
+                max_tries=None if is_known else _TRIES,
+                is_throttled=number == errno.EBUSY,
+                is_unreachable=unreachable,
+            ) from None
 
 
 class _NotOffered(StoreError):

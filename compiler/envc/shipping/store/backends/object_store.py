@@ -12,9 +12,10 @@ from typing import BinaryIO, TypeVar, cast
 
 from envc.shipping.format.errors import CorruptBlob, MissingBlob, NoSuchRange, StoreBusy
 from envc.shipping.store.backends.ranges import open_ranges
-from envc.shipping.store.backends.store_retries import StoreRetries
+from envc.shipping.store.backends.store_retries import run
 from envc.shipping.store.blobs import Listed, WriteTo
 from envc.shipping.store.keys import check_key, shown_key
+from envc.system.retries import Retries
 from envc.system.scratch import ScratchFile, writing_scratch
 from envc.system.waits import waiting
 
@@ -28,7 +29,7 @@ class ObjectStoreBlobs(ABC):
 
     in_flight = IN_FLIGHT
 
-    def __init__(self, name: str, retries: StoreRetries, *, at_once: int) -> None:
+    def __init__(self, name: str, retries: Retries, *, at_once: int) -> None:
         self._name = name
         self._retries = retries
         self._at_once = at_once  # bytes up to which a blob is sent in one request, which can be conditional
@@ -113,4 +114,4 @@ class ObjectStoreBlobs(ABC):
                 return request()
 
         with waiting(self._name, shown_key(key), size):
-            return self._retries.run(once)
+            return run(self._retries, once)

@@ -11,14 +11,13 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from envc.errors import StoreError
 from envc.shipping.format.errors import KeyTaken, MissingBlob, NoSuchPlace, NoSuchRange, StoreBusy
 from envc.shipping.store.backends.object_store import ObjectStoreBlobs
-from envc.shipping.store.backends.store_retries import StoreRetries
+from envc.shipping.store.backends.store_retries import Patience
 from envc.shipping.store.blobs import Listed, WriteTo, display_name
 from envc.system.waits import is_shown, moved
 
@@ -32,10 +31,14 @@ _CHUNK = 256 << 10  # bytes after which progress is shown
 _PART = 16 << 20  # bytes of a part of a larger blob
 _LOGINS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
 _PLACES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
-_RETRIES = StoreRetries(tries=2)  # in addition to the retries of obstore for single requests
+_THROTTLED = ("429", "503")  # statuses; "SlowDown" is a 503
 
 
-def open_bucket(url: str, environ: Mapping[str, str] = os.environ) -> BucketBlobs | None:
+def open_bucket(
+    url: str,
+    environ: Mapping[str, str] = os.environ,
+    patience: Patience = Patience(),  # noqa: B008 - a frozen value
+) -> BucketBlobs | None:
     """The store in a bucket. None if obstore is not installed, or lacks settings."""
     if environ.get("AWS_PROFILE") or not all(any(map(environ.get, names)) for names in (_LOGINS, _PLACES)):
         return None
@@ -53,26 +56,23 @@ def open_bucket(url: str, environ: Mapping[str, str] = os.environ) -> BucketBlob
             url,
             **place,
             client_options={"allow_http": (endpoint or "").startswith("http://")},
-            retry_config={
-                "max_retries": 8,
-                "backoff": {
-                    "init_backoff": timedelta(milliseconds=100),
-                    "max_backoff": timedelta(seconds=5),
-                    "base": 2,
-                },
-                "retry_timeout": timedelta(seconds=60),
-            },
+            retry_config={"max_retries": 0},  # envc retries, at a pace that the store can take
         )
     except Exception as error:  # its text may contain the URL with its credentials
         raise StoreError(name, f"cannot be opened as a store ({type(error).__name__})") from None
-    return BucketBlobs(bucket, name)
+    return BucketBlobs(bucket, name, patience)
 
 
 class BucketBlobs(ObjectStoreBlobs):
     """Blobs in a bucket, below the prefix in the URL."""
 
-    def __init__(self, bucket: S3Store, name: str) -> None:
-        super().__init__(name, _RETRIES, at_once=_AT_ONCE)
+    def __init__(
+        self,
+        bucket: S3Store,
+        name: str,
+        patience: Patience = Patience(),  # noqa: B008 - a frozen value
+    ) -> None:
+        super().__init__(name, patience.retries(name), at_once=_AT_ONCE)
         self._bucket = bucket
 
     def size(self, key: str) -> int:
@@ -159,4 +159,10 @@ class BucketBlobs(ObjectStoreBlobs):
                 raise NoSuchRange(self._name, f"has no such range in {key}") from None
             status = re.search(r"status code: (\d{3})", str(error))
             reason = f"HTTP {status[1]}" if status else "no connection, or a broken one"
-            raise StoreBusy(self._name, f"failed at {key}: {reason}") from None
+            is_throttled = status is not None and status[1] in _THROTTLED
+            raise StoreBusy(
+                self._name,
+                f"failed at {key}: {reason}",
+                is_throttled=is_throttled,
+                is_unreachable="kind: Connect" in str(error),
+            ) from None

@@ -19,9 +19,9 @@ from envc.fetch.net.http import Client, FailedTry, RequestFailed, Stream
 from envc.fetch.net.settings import Transport
 from envc.shipping.format.errors import CorruptBlob, MissingBlob, NoSuchRange
 from envc.shipping.store.backends.ranges import open_ranges
+from envc.shipping.store.backends.store_retries import Patience
 from envc.shipping.store.blobs import Listed, WriteTo, display_name
 from envc.shipping.store.keys import check_key, shown_key
-from envc.system.retries import RetryPolicy
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class WebBlobs:
         url: str,
         *,
         transport: Transport = Transport(),  # noqa: B008 - a frozen value
-        retries: RetryPolicy = RetryPolicy(),  # noqa: B008 - a frozen value
+        patience: Patience = Patience(),  # noqa: B008 - a frozen value
     ) -> None:
         plain, login = split_credentials(url)
         parts = urlsplit(plain)
@@ -56,7 +56,7 @@ class WebBlobs:
         if login is not None:
             with suppress(ValueError):  # the first request reports that the URL is malformed
                 keyring.add(self._base, login)
-        self._client = Client(keyring, transport=transport, retries=retries, connections=IN_FLIGHT)
+        self._client = Client(keyring, transport=transport, retries=patience.retries(self._name), connections=IN_FLIGHT)
 
     @property
     def name(self) -> str:
