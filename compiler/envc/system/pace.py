@@ -13,7 +13,7 @@ import threading
 CUT = 0.7  # what is left of the rate after a second with rejected requests
 GROWTH = 2.0  # requests per second that the rate gains in each second
 FACTOR = 1.1  # by which it grows in addition, so that the capacity of clients that are done is used soon
-LEAST = 0.2  # requests per second
+LEAST = 2.0  # requests per second
 _PERIOD = 1.0  # seconds
 
 
