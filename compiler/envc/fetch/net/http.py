@@ -378,8 +378,6 @@ def _slowness(error: BaseException | None) -> str:
     return ""
 
 
-
-
 def _raise_tls_failure(message: str) -> NoReturn:
     """Raise the failure that OpenSSL's message indicates. Only a broken connection is retried."""
     if "CERTIFICATE_REQUIRED" in message or "HANDSHAKE_FAILURE" in message:

@@ -29,7 +29,8 @@ class Patience(msgspec.Struct, frozen=True, kw_only=True):
 
     def retries(self, name: str, *, unreachable: int = 3) -> Retries:
         """The retries of requests to the store of that name. `unreachable` as for `Retries`."""
-        return Retries(self.policy, name=name, unreachable=unreachable, pace=Pace(), tell=self.tell)
+        pace = Pace() if self.policy.seconds is not None else None  # a few tries would be spent before it has an effect
+        return Retries(self.policy, name=name, unreachable=unreachable, pace=pace, tell=self.tell)
 
 
 def read_patience(environ: Mapping[str, str], tell: Callable[[str], object] | None = None) -> Patience:
