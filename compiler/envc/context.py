@@ -75,6 +75,41 @@ def user_path(text: str, what: str) -> Path:
         raise UsageError(f"{what}: {text[:200]!r} is not a path", "name a folder or file of this machine") from None
 
 
+_SCHEMES = frozenset(
+    {
+        "http", "https", "ftp", "ftps", "sftp", "ssh", "file", "local", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss",
+        "adl", "hdfs", "webdav", "oss", "oci", "r2", "memory",
+    }
+)  # fmt: skip
+
+
+def misspelt_url(text: str) -> str | None:
+    """The URL that a text seems to be meant as, although it would count as a path: ``s3:team``, ``https:/host``,
+    ``S3//team``. None for any other text. ``./s3:team`` is always a path, and one letter before a colon is a drive.
+    """
+    start, colon, rest = text.partition(":")
+    if not colon:
+        start, slashes, rest = text.partition("//")
+        is_scheme = bool(slashes) and start.lower() in _SCHEMES
+    else:
+        is_scheme = len(start) > 1 and start[0].isalpha() and start.isascii()
+        is_scheme = is_scheme and all(each.isalnum() or each in "+-." for each in start)
+    if not is_scheme or rest.startswith("//"):
+        return None
+    slashes = "///" if start.lower() in ("file", "local") else "//"
+    return f"{start.lower()}:{slashes}{rest.lstrip('/')}"
+
+
+def refuse_misspelt_url(text: str, what: str) -> None:
+    """Raise UsageError for a text that is meant as a URL and would count as a path. `what` names its origin."""
+    meant = misspelt_url(text)
+    if meant is not None:
+        secret = "@" in text or "?" in text
+        shown = f"{meant.partition('://')[0]}:…" if secret else text
+        hint = "" if secret else f"write {meant}, or ./{text} for a path of that name"
+        raise UsageError(f"{what}: {shown!r} looks like a URL, and is none", hint or "begin it like https://")
+
+
 def cache_folder(environ: Mapping[str, str]) -> Path:
     """``ENVC_CACHE_DIR``, else the user's cache directory as the platform defines it."""
     chosen = environ.get("ENVC_CACHE_DIR")

@@ -10,7 +10,14 @@ import msgspec
 from envc.context import Context
 from envc.errors import UsageError
 from envc.locking.plan.project import Project, Selection
-from envc.pipeline.locate import corrupt_objects_forgotten, interpreter_for, locate, make_ready, stored_environment
+from envc.pipeline.locate import (
+    corrupt_objects_forgotten,
+    interpreter_for,
+    locate,
+    make_ready,
+    stored_environment,
+    tell_holdings,
+)
 from envc.pipeline.project import step_target_for, this_platform
 
 if TYPE_CHECKING:
@@ -32,6 +39,7 @@ def hydrate(project: Project, request: HydrateRequest, context: Context) -> tupl
     NotBundled, CorruptBlob, and the errors of `shipping.deliver.hydrate`.
     """
     from envc.shipping.deliver.hydrate import hydrate as fill
+    from envc.shipping.format.errors import NotBundled
     from envc.shipping.prefix.places import check_place
 
     is_named = request.target is not None
@@ -44,7 +52,10 @@ def hydrate(project: Project, request: HydrateRequest, context: Context) -> tupl
         )
     if interpreter is not None:
         check_place(context.cwd / request.prefix if request.prefix else context.cache, step_target.interpreter)
-    located = locate(project, step_target, request.selection, context)
+    try:
+        located = locate(project, step_target, request.selection, context)
+    except NotBundled as error:
+        raise tell_holdings(error, project, request.selection, context) from None
     with corrupt_objects_forgotten(context):
         if request.prefix is None and interpreter is not None:
             return make_ready(located, interpreter, context)

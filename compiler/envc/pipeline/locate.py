@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from envc.model.manifest import Manifest
     from envc.model.record import StepPointer
     from envc.shipping.deliver.hydrate import StoredEnvironment
+    from envc.shipping.format.errors import NotBundled
     from envc.shipping.machine.interpreter import Interpreter
     from envc.shipping.store.blobs import Blobs
     from envc.shipping.store.records import StoredRecord
@@ -55,6 +56,14 @@ def locate(project: Project, step_target: StepTarget, selection: Selection, cont
     if pointer.environment != environment.id:
         raise CorruptBlob(f"{key} in {store.name}", "points to another environment than the lock")
     return Located(manifest=project.manifest, store=store, environment=environment, pointer=pointer)
+
+
+def tell_holdings(error: NotBundled, project: Project, selection: Selection, context: Context) -> NotBundled:
+    """The error with what the store holds instead. Lists the store, so only for an error that the user will see."""
+    from envc.shipping.store.holdings import holdings
+
+    error.add(holdings(store_of(project, selection, context), project.manifest.name, lock_digest(project)))
+    return error
 
 
 def located_record(located: Located) -> StoredRecord:

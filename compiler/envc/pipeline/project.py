@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envc.context import Context, cache_folder, user_path
+from envc.context import Context, cache_folder, refuse_misspelt_url, user_path
 from envc.errors import NoLock, StaleLock, UsageError
 from envc.locking.lockfile.coherent import CoherentLock
 from envc.locking.manifest.find import find_manifest
@@ -160,14 +160,15 @@ def choose_store(
     """The `chosen` store, else ``ENVC_STORE``, else the manifest's, else a folder in the user's data directory. `init`
     as for `open_store`.
     """
-    from envc.shipping.store.open import open_store
+    from envc.shipping.store.open import is_url, open_store
 
-    base = context.cwd
+    base, origin = context.cwd, "--store" if chosen else "ENVC_STORE"
     location = chosen or context.environ.get("ENVC_STORE")
     if not location and (location := manifest().store):
-        base = manifest().root
+        base, origin = manifest().root, "`store` in the manifest"
     if location:
-        place = location if "://" in location else base / user_path(location, "the store")
+        refuse_misspelt_url(location, origin)
+        place = location if is_url(location) else base / user_path(location, "the store")
         return open_store(place, context.environ, init=init, tell=context.progress.note)
     from envc.context import user_folder
 

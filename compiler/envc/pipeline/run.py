@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc.context import Context
-from envc.errors import DigestMismatch, UsageError
+from envc.errors import DigestMismatch, EnvcError, OfflineMiss, SourceUnreachable, StoreError, UsageError
 from envc.locking.plan.project import Project, Selection
-from envc.pipeline.locate import Located, corrupt_objects_forgotten, interpreter_for, locate, make_ready
+from envc.pipeline.locate import Located, corrupt_objects_forgotten, interpreter_for, locate, make_ready, tell_holdings
 from envc.pipeline.project import lock_digest, open_project, step_target_for
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     target: str | None = None  # None: the step's target for this machine
     selection: Selection = Selection()  # the store and `frozen`; its steps and targets are not used
     from_store: bool = False  # run the bundled code instead of the working tree's
+    is_first: bool = True  # no other step runs before it, so the files that its command needs exist
 
 
 def run(project: Project, request: RunRequest, context: Context) -> int:
@@ -70,7 +71,7 @@ def ready_launch(
     command, and the interpreter for it.
     """
     from envc.shipping.deliver.hydrate import ready_code, used_files
-    from envc.shipping.deliver.run import Launch, step_variables
+    from envc.shipping.deliver.run import CodeNotHere, Launch, absent_file, step_variables
     from envc.shipping.format.errors import CorruptBlob, MissingBlob
 
     step_target, command, interpreter = what
@@ -87,13 +88,14 @@ def ready_launch(
         if not isinstance(error, MissingBlob):
             what_failed = error.headline if isinstance(error, DigestMismatch) else error
             context.progress.warn(f"{what_failed}; deriving it again")
-        from envc.pipeline.bundle import BundleRequest, bundle
-
-        selection = msgspec.structs.replace(request.selection, steps=(step,), targets=(step_target.target.name,))
-        bundle(project, BundleRequest(selection=selection), context)
+        _bundle_missing(project, request, step_target, error, context)
         located, prefix = locate_ready()
     code = None
-    if request.from_store:
+    if not request.from_store:
+        absent = absent_file(project.manifest.root, command) if request.is_first else None
+        if absent is not None and located.pointer.code is not None:
+            raise CodeNotHere(step, absent, project.manifest.root)
+    else:
         code = ready_code(located.store, located.pointer, cache=context.cache, progress=context.progress)
     return Launch(
         command=command,
@@ -104,6 +106,37 @@ def ready_launch(
         interpreter=step_target.interpreter,
         uses=used_files(prefix, code),
     )
+
+
+def _bundle_missing(
+    project: Project, request: RunRequest, step_target: StepTarget, why: EnvcError, context: Context
+) -> None:
+    """Bundle a step that the store lacks, or holds damaged.
+
+    Raises NotBundled, which says what the store holds instead, if the code of the step is not here either: then the
+    store is the wrong one, and no index is asked. The same is told if the indexes or the store do not allow to bundle.
+    """
+    from envc.locking.worktree.code import absent_pattern
+    from envc.pipeline.bundle import BundleRequest, bundle
+    from envc.shipping.deliver.run import absent_file
+    from envc.shipping.format.errors import NotBundled
+
+    root, step = project.manifest.root, step_target.step
+    selection = msgspec.structs.replace(request.selection, steps=(step,), targets=(step_target.target.name,))
+    if isinstance(why, NotBundled):
+        command = request.command or own_command(project, step)
+        absent = absent_pattern(root, project.manifest.steps[step].code) or absent_file(root, command)
+        if absent is not None and request.is_first:
+            why.add(f"the code of the step is not here either ({absent})")
+            raise tell_holdings(why, project, selection, context)
+    try:
+        bundle(project, BundleRequest(selection=selection), context)
+    except (SourceUnreachable, OfflineMiss, StoreError) as error:
+        if not isinstance(why, NotBundled):
+            raise
+        tell_holdings(why, project, selection, context)
+        why.add(f"and it cannot be bundled here: {error}")
+        raise why from None
 
 
 def own_command(project: Project, step: str) -> tuple[str, ...]:

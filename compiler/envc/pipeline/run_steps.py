@@ -87,7 +87,9 @@ def needed(project: Project, step: str) -> tuple[str, ...]:
 def _request_for(project: Project, step: str, last: RunRequest) -> RunRequest:
     """The request for one of the steps. The target applies to steps that have it, the command to the wanted step."""
     target = last.target if last.target and (step == last.step or _has_target(project, step, last.target)) else None
-    return msgspec.structs.replace(last, step=step, target=target, command=last.command if step == last.step else ())
+    command = last.command if step == last.step else ()
+    is_first = not project.manifest.steps[step].needs
+    return msgspec.structs.replace(last, step=step, target=target, command=command, is_first=is_first)
 
 
 def _has_target(project: Project, step: str, target: str) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from envc.context import Context
+from envc.context import Context, misspelt_url
 from envc.errors import UsageError
 from envc.locking.plan.project import Project, Selection, select
 from envc.pipeline.bundle import BundleRequest
@@ -36,6 +36,8 @@ def write(project: Project, request: BundleRequest, output: Path, context: Conte
     """bundle → locate → ship: one step-target into the store, and from there into a file."""
     from envc.shipping.prefix.tree import CorruptObject
 
+    if misspelt_url(str(output)):  # a path has no "//"
+        raise UsageError("--output names a URL", "name a file of this machine, and copy it there afterwards")
     step_target = _one_step_target(project, request.selection)
     selection = msgspec.structs.replace(
         request.selection, steps=(step_target.step,), targets=(step_target.target.name,)

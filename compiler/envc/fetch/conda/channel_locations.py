@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from envc.context import user_path
+from envc.context import refuse_misspelt_url, user_path
 from envc.errors import UsageError
 from envc.fetch.net.credentials import Keyring, split_credentials
 from envc.fetch.net.urls import TOKEN_HINT, holds_token, is_local, redact
@@ -54,6 +54,7 @@ def resolve_channels(
         name = text if source is not None else ""
         folder = None
         if "://" not in url:
+            refuse_misspelt_url(url, "the channel")
             if url is not text or url.startswith((".", "/", "~")) or Path(url).is_absolute():
                 folder = Path(root or "", user_path(url, "the channel")).absolute()
                 url = folder.as_uri()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from envc.context import misspelt_url
 from envc.fetch.net.urls import url_mistake
 from envc.locking.manifest.cutoffs import BadCutoff, parse_cutoff
 from envc.locking.manifest.document import DependencyTable, ManifestDocument, PolicyTable, ProjectTable, StandaloneTable
@@ -102,6 +103,8 @@ def _check_store(report: Report, store: str | None) -> None:
     if "://" in store:
         if mistake := url_mistake(store):
             report.add(("project", "store"), *mistake)
+    elif meant := misspelt_url(store):
+        report.add(("project", "store"), f"{store!r} looks like a URL, and is none", f"write {meant!r}")
     elif not store.strip():
         report.add(("project", "store"), "is empty", "leave it out to use the user's data directory")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import combinations
 
+from envc.context import misspelt_url
 from envc.fetch.net.urls import TOKEN_HINT, holds_token, url_mistake
 from envc.locking.manifest.document import SourceTable
 from envc.locking.manifest.names import check_names, matches, overlap, read_glob
@@ -97,6 +98,8 @@ def _check_address(report: Report, at: KeyPath, name: str, table: SourceTable) -
             report.add((*at, "url"), *mistake)
         elif table.kind == "conda" and holds_token(table.url):
             report.add((*at, "url"), "holds a token, which a manifest must not", TOKEN_HINT)
+    elif meant := misspelt_url(table.url):
+        report.add((*at, "url"), f"{table.url!r} looks like a URL, and is none", f"write {meant!r}")
     elif table.kind == "pypi":
         report.add((*at, "url"), f"{table.url!r} is not a URL", 'a folder of files is a source of kind "find-links"')
     elif mistake := path_mistake(table.url):

@@ -50,6 +50,11 @@ def code_entries(root: Path, globs: tuple[str, ...] | None) -> tuple[Entry, ...]
     return tuple(entries)
 
 
+def absent_pattern(root: Path, globs: tuple[str, ...] | None) -> str | None:
+    """The first glob of a step's code that matches nothing below `root`."""
+    return next((pattern for pattern in globs or () if not any(_sorted_matches(root, pattern))), None)
+
+
 def _matching(root: Path, globs: tuple[str, ...]) -> Iterator[str]:
     for pattern in globs:
         found = False

@@ -66,6 +66,20 @@ class CommandNotFound(EnvcError):
         return f"there is no {self.program} in the environment or on PATH"
 
 
+class CodeNotHere(EnvcError):
+    """A command that starts a file of the project, in a folder without that file, as in a container."""
+
+    def __init__(self, step: str, file: str, folder: Path) -> None:
+        super().__init__(step, file, folder)
+        self.step = step
+        self.file = file
+        self.folder = folder
+        self.hint = f"run the bundled code of the step: `envc run --from-store {step}`"
+
+    def __str__(self) -> str:
+        return f"step {self.step} starts {self.file}, which is not in {self.folder}"
+
+
 class EnvironmentRemoved(EnvcError):
     """Another process removed the environment or its code from the cache before the command was started."""
 
@@ -110,6 +124,40 @@ def command_of(text: str, *, shell: bool) -> tuple[str, ...]:
         return read_words(text)
     except BadCommandLine as error:
         raise UsageError(f"the command line {text!r}: {error}", error.suggestion) from None
+
+
+_SHELLS = frozenset({"bash", "dash", "ksh", "sh", "zsh"})
+_WITH_VALUE = frozenset({"-W", "-X", "-O", "-o", "--check-hash-based-pycs"})  # options with a separate value
+
+
+def absent_file(folder: Path, command: tuple[str, ...]) -> str | None:
+    """The file of the project that a command starts, if `folder` lacks it: its program, or the script of Python or a
+    shell. None if the command does not say which file it starts.
+    """
+    program, *words = command
+    if "/" in program:
+        script: str | None = program
+    else:
+        name = program.removesuffix(".exe").rstrip("t").rstrip(".0123456789")
+        script = _script(words) if name in ("python", "pypy") or program in _SHELLS else None
+    if script is None or Path(script).is_absolute() or (folder / script).exists():
+        return None
+    return script
+
+
+def _script(words: Iterable[str]) -> str | None:
+    """The first argument of Python or a shell that is no option, unless code or the name of a module comes first."""
+    is_value = False
+    for word in words:
+        if is_value:
+            is_value = False
+        elif not word.startswith(("-", "+")):
+            return word
+        elif word == "-" or (not word.startswith("--") and ("c" in word or "m" in word)):
+            return None
+        else:
+            is_value = word in _WITH_VALUE
+    return None
 
 
 def step_variables(step: str, target: str, lock: Sha256) -> dict[str, str]:

@@ -20,8 +20,12 @@ class NotBundled(MissingBlob):
 
     def __init__(self, store: str, key: str, step: str, target: str) -> None:
         hint = f"run `envc bundle --step {step} --platform {target}` on a machine that can reach the index"
-        super().__init__(store, key, hint)
+        super().__init__(store, key, f"name the right store with --store or ENVC_STORE, or {hint}")
         self.reason = f"does not hold {step} on {target} as it is locked"
+
+    def add(self, text: str) -> None:
+        """Add to the message, such as what the store holds instead."""
+        self.reason += f"; {text}" if text else ""
 
 
 class CorruptBlob(StoreError):

@@ -31,12 +31,16 @@ def open_store(
         from envc.shipping.store.backends.folder import FolderBlobs
 
         return FolderBlobs(place, init=init)
-    if not _URL.match(place):
+    if not is_url(place):
         return open_store(user_path(place, "the store"), init=init)
+    scheme, _, rest = place.partition("://")
+    place = f"{scheme.lower()}://{rest}"  # a scheme has no case (RFC 3986), and fsspec knows only lower case
     try:
         url = urlsplit(place)
     except ValueError as error:
         raise StoreError(place, f"is not a URL: {error}", "correct the URL of the store") from None
+    if not url.netloc and url.scheme in _WITH_HOST:
+        raise StoreError(place, "names no bucket, container or host", "begin the URL like s3://bucket/folder")
     if url.scheme in ("file", "local"):
         from urllib.request import url2pathname
 
@@ -61,4 +65,10 @@ def open_store(
     return open_remote(place, patience)
 
 
+def is_url(place: str) -> bool:
+    """Whether the text for a store is a URL, and not a path."""
+    return _URL.match(place) is not None
+
+
+_WITH_HOST = frozenset({"http", "https", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "r2"})
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # at least two letters, since "C://" is a drive

@@ -24,6 +24,7 @@ from typing import Any, Literal, TypeVar
 from envc.errors import StoreError
 from envc.shipping.format.errors import KeyTaken, MissingBlob, NoSuchPlace, NoSuchRange, StoreBusy
 from envc.shipping.store.backends.object_store import IN_FLIGHT, ObjectStoreBlobs
+from envc.shipping.store.backends.refusals import refusal
 from envc.shipping.store.backends.store_retries import Patience
 from envc.shipping.store.blobs import Listed, WriteTo, display_name
 from envc.shipping.store.keys import check_key, draft_key
@@ -49,8 +50,15 @@ _PERMANENT = (ArithmeticError, AssertionError, AttributeError, LookupError, Runt
 _PERMANENT_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP})
 # Backends have already retried these. By name, since their classes are in libraries that may not be installed.
 _UNREACHABLE = frozenset({"EndpointConnectionError", "ConnectTimeoutError", "ClientConnectorError"})
-# Exceptions of botocore: it found no credentials, or only a part of them.
-_NO_LOGIN = frozenset({"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"})
+# Exceptions of botocore and others: they found no credentials, only a part of them, or none that are valid.
+_NO_LOGIN = frozenset(
+    {
+        "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound",
+        "TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError",
+        "DefaultCredentialsError", "RefreshError",  # of google-auth
+        "ClientAuthenticationError", "CredentialUnavailableError",  # of azure
+    }
+)  # fmt: skip
 # Raised when a server is overloaded or a connection breaks, beside Python's own classes. By name, as above.
 _BROKEN = frozenset(
     {
@@ -77,13 +85,17 @@ def open_remote(url: str, patience: Patience = Patience()) -> RemoteBlobs:  # no
     if scheme not in fsspec.available_protocols():
         raise StoreError(name, "is of a kind that neither envc nor fsspec supports", _KINDS)
     try:
+        fsspec.get_filesystem_class(scheme)
+    except Exception as error:  # also of a library that is installed, and does not work
+        extra = _EXTRAS.get(scheme)
+        cause = error.__cause__ or error.__context__ or error  # fsspec wraps it in an ImportError of its own
+        reason = f"needs a library that cannot be imported: {type(cause).__name__}: {cause}"
+        way = f"`pip install --upgrade 'envc[{extra}]'`" if extra else f"the library of fsspec for {scheme}://"
+        raise StoreError(name, reason, f"install {way} where envc is installed") from None
+    try:
         # Listings are not cached: `exists` must see what other machines have just written.
         options = _S3 if scheme in ("s3", "s3a") else {"use_listings_cache": False}
         file_system, root = fsspec.core.url_to_fs(url, **options)
-    except ImportError as error:
-        extra = _EXTRAS.get(scheme)
-        hint = f"install envc[{extra}]" if extra else None
-        raise StoreError(name, f"needs a library that is not installed ({error.name or scheme})", hint) from None
     except Exception as error:  # the text of any exception may contain the URL with its credentials
         raise StoreError(name, f"cannot be opened as a store ({type(error).__name__})") from None
     if scheme in ("s3", "s3a"):
@@ -193,25 +205,32 @@ class RemoteBlobs(ObjectStoreBlobs):
         """
         try:
             yield
-        except FileNotFoundError:
-            raise MissingBlob(self._name, key) from None
-        except FileExistsError:
-            raise KeyTaken(self._name, f"holds {key} already") from None
-        except PermissionError:
-            raise StoreError(self._name, f"does not allow access to {key}", _LOGIN) from None
         except StoreError:
             raise
         except NotImplementedError:
             raise _NotOffered(self._name, f"cannot do this with {key}") from None
         except Exception as error:
+            number = error.errno if isinstance(error, OSError) else None
+            if isinstance(error, FileExistsError):
+                raise KeyTaken(self._name, f"holds {key} already") from None
+            if number in _NOT_OFFERED:
+                raise _NotOffered(self._name, f"cannot do this with {key}") from None
+            refused = refusal(self._name, key, error)
+            if refused is not None:
+                raise refused from None
+            if isinstance(error, FileNotFoundError):
+                raise MissingBlob(self._name, key) from None
+            if isinstance(error, PermissionError):
+                raise StoreError(self._name, f"does not allow access to {key}", _LOGIN) from None
             if type(error).__name__ in _NO_LOGIN:
                 raise StoreError(
                     self._name, "requires a login, and this machine has no credentials for it", _LOGIN
                 ) from None
-            number = error.errno if isinstance(error, OSError) else None
-            if number in _NOT_OFFERED:
-                raise _NotOffered(self._name, f"cannot do this with {key}") from None
-            if number == errno.EINVAL:  # the answer of S3 to a range that begins at the end or after it
+            if isinstance(error, RecursionError) and self._name.startswith("s3"):
+                # s3fs looks for the region of a bucket again and again if the redirect does not name it.
+                reason = f"redirects the request for {key}: the bucket is in another region"
+                raise StoreError(self._name, reason, "set AWS_REGION to the region of the bucket") from None
+            if number == errno.EINVAL:  # of backends that state no code, for a range that begins at the end or after it
                 raise NoSuchRange(self._name, f"has no such range in {key}") from None
             reason = os.strerror(number) if number else type(error).__name__
             failed = f"failed at {key}: {reason}"

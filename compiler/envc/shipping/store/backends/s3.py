@@ -8,15 +8,15 @@ s3fs is used, which supports all of them.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from envc.errors import StoreError
-from envc.shipping.format.errors import KeyTaken, MissingBlob, NoSuchPlace, NoSuchRange, StoreBusy
+from envc.shipping.format.errors import KeyTaken, MissingBlob, NoSuchPlace, StoreBusy
 from envc.shipping.store.backends.object_store import ObjectStoreBlobs
+from envc.shipping.store.backends.refusals import refusal_in
 from envc.shipping.store.backends.store_retries import Patience
 from envc.shipping.store.blobs import Listed, WriteTo, display_name
 from envc.system.waits import is_shown, moved
@@ -31,7 +31,6 @@ _CHUNK = 256 << 10  # bytes after which progress is shown
 _PART = 16 << 20  # bytes of a part of a larger blob
 _LOGINS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
 _PLACES = ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
-_THROTTLED = ("429", "503")  # statuses; "SlowDown" is a 503
 
 
 def open_bucket(
@@ -44,7 +43,7 @@ def open_bucket(
         return None
     try:
         from obstore.store import S3Store
-    except ImportError:
+    except Exception:  # it is not installed, or does not work; s3fs takes its place
         return None
     if "@" in url:  # keys in the URL are a feature of s3fs
         return None
@@ -147,22 +146,16 @@ class BucketBlobs(ObjectStoreBlobs):
 
         try:
             yield
-        except (FileNotFoundError, exceptions.NotFoundError):
-            raise MissingBlob(self._name, key) from None
-        except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
-            raise KeyTaken(self._name, f"holds {key} already") from None
-        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
-            hint = "check the credentials that this machine has for the store"
-            raise StoreError(self._name, f"does not allow access to {key}", hint) from None
         except (exceptions.BaseError, OSError) as error:
-            if "416 Range Not Satisfiable" in str(error):
-                raise NoSuchRange(self._name, f"has no such range in {key}") from None
-            status = re.search(r"status code: (\d{3})", str(error))
-            reason = f"HTTP {status[1]}" if status else "no connection, or a broken one"
-            is_throttled = status is not None and status[1] in _THROTTLED
-            raise StoreBusy(
-                self._name,
-                f"failed at {key}: {reason}",
-                is_throttled=is_throttled,
-                is_unreachable="kind: Connect" in str(error),
-            ) from None
+            refused = refusal_in(self._name, key, str(error))
+            if refused is not None:
+                raise refused from None
+            if isinstance(error, FileNotFoundError | exceptions.NotFoundError):
+                raise MissingBlob(self._name, key) from None
+            if isinstance(error, exceptions.AlreadyExistsError | exceptions.PreconditionError):
+                raise KeyTaken(self._name, f"holds {key} already") from None
+            if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError):
+                hint = "check the credentials that this machine has for the store"
+                raise StoreError(self._name, f"does not allow access to {key}", hint) from None
+            failed = f"failed at {key}: no connection, or a broken one"
+            raise StoreBusy(self._name, failed, is_unreachable="kind: Connect" in str(error)) from None
