@@ -13,9 +13,11 @@ import pytest
 
 from envc.locking.lockfile.dump import dumps
 from envc.locking.lockfile.load import loads
+from envc.locking.plan.freshness import compare
 from envc.model.graph import LockGraph
 from tests.e2e.command import HOST_PYTHON, Workplace
 from tests.e2e.test_lock_conda import record, write_channel
+from tests.support.lock_worlds import world
 from tests.support.manifests import conda_tables
 from tests.support.servers import IndexServer
 from tests.support.wheels import build_wheel
@@ -194,6 +196,40 @@ def test_what_no_step_uses_is_reported_and_removed(place: Workplace) -> None:
         assert "pypi:evil is in no environment" in done.err or "for an extra that nothing requests" in done.err
         assert "0 problems solved" in place.ok("lock").err
         assert place.lock.read_text() == before
+
+
+def test_a_package_that_is_listed_twice(place: Workplace) -> None:
+    """Even `--frozen`, which uses a stale lock as it is, installs no package twice."""
+    edited(place, '"pypi:speed",\n', '"pypi:speed",\n  "pypi:rich @ linux-64",\n')
+    for verb in (["bundle", "--frozen"], ["run", "--frozen", "train"], ["hydrate", "--frozen", "train"]):
+        assert "pypi:rich is listed 2 times" in place.fails(1, *verb, "--target", "linux-64").err
+    refused_everywhere(place, "pypi:rich and pypi:rich are releases of one package")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('file = "cpython-', 'file = "python-', "which is not the name of an interpreter's archive"),
+        ("+20260501-", "+20250101-", "which is cpython"),
+        ("unknown-linux-gnu-", "unknown-linux-gnu-freethreaded-", "which is free-threaded"),
+        ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "which is not for linux-64"),
+        ("x86_64-unknown-linux-gnu", "x86_64-apple-darwin", "which is not for linux-64"),
+        ('source = "pypi", file = "tinybuild', 'source = "evil", file = "tinybuild', "from evil, which is no source"),
+        ('requires = ["tinybuild"]', 'requires = ["tinybuild>=2"]', "and tinybuild 1.0 is listed"),
+        ('requires = ["tinybuild"]', 'requires = ["other"]', "requires other, which is not listed"),
+        ('requires = ["tinybuild"]', 'requires = ["tinybuild ;"]', "'tinybuild ;', which is not a requirement"),
+        ('python = "linux-64/cp', 'python = "lunix-64/cp', "which is no Python of a platform"),
+        ('sys_platform == "darwin"', 'sys_numpy == "darwin"', "which is not a requirement"),
+    ],
+)  # fmt: skip
+def test_an_edited_interpreter_or_build(old: str, new: str, reason: str) -> None:
+    """These are compared without a network as well: names of archives, sources and requirements of builds, markers."""
+    one = world("pypi")
+    text = one.ours.replace(old, new)
+    assert text != one.ours
+    local = {"local": next(build.tree for build in loads(one.ours).builds if build.tree)}
+    found = compare(one.manifest, one.step_targets, loads(text), local)
+    assert any(reason in each.old for each in found.reasons), [str(each) for each in found.reasons]
 
 
 # Merges

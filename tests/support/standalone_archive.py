@@ -88,7 +88,7 @@ def write_table(folder: Path, archives: dict[str, bytes]) -> None:
         major, minor, micro, build, arch, system = match.groups()
         python = {"implementation": "cpython", "major": int(major), "minor": int(minor), "micro": int(micro)}
         listed = {
-            "platform": system,
+            "platform": {"darwin": "macos"}.get(system, system),
             "arch": arch,
             "install_only": True,
             "filename": file,

@@ -270,7 +270,7 @@ def test_a_standalone_interpreter_stays_at_its_locked_release_until_upgraded() -
         version="3.12.9",
         build="20250205",
         source="standalone",
-        file="cpython.tar.gz",
+        file="cpython-3.12.9+20250205-any.tar.gz",
         size=0,
         sha256=Sha256("c" * 64),
     )

@@ -13,13 +13,24 @@ from envc.locking.plan.package_ids import spellings
 from envc.model.graph import Artifact, Build, Package, build_string
 from envc.model.kinds import DIRECT_SOURCES
 from envc_solvers.pypi.language.requirement import canonicalize_name
-from envc_solvers.target import PLATFORMS, Python, Target
+from envc_solvers.target import PLATFORMS, Python, Target, parse_python_key
 
 STANDALONE = "standalone"  # the source of the archives of interpreters
 _CONDA = (".conda", ".tar.bz2")
-_STANDALONE = r"cpython-(3\.\d+\.\d+)\+(\d+)-([a-z0-9_]+)-(.+)\.tar\.gz"
-_PYPY = r"pypy(3\.\d+)-v.+"
+# Version, build and the rest, which begins with the CPU in archives of python-build-standalone. Other forms are never
+# taken from a table (`fetch.standalone`).
+_CPYTHON = r"cpython-(3\.[0-9]{1,3}\.[0-9]{1,3})\+([0-9]{8})-([\w.+-]+)\.tar\.gz"
+_PYPY = r"pypy(3\.[0-9]{1,3})-v([0-9]{1,9}\.[0-9]{1,9}\.[0-9]{1,9})-(\w+)\.(?:tar\.gz|tar\.bz2|zip)"
 _SYSTEMS = {"linux": "linux", "macos": "apple-darwin", "windows": "windows"}
+_PYPY_PLATFORMS = {
+    "linux64": "linux-64",
+    "linux32": "linux-32",
+    "aarch64": "linux-aarch64",
+    "macos_x86_64": "osx-64",
+    "osx64": "osx-64",
+    "macos_arm64": "osx-arm64",
+    "win64": "win-64",
+}
 _CPUS = {"amd64": "x86_64", "arm64": "aarch64", "win32": "i686"}
 
 
@@ -76,10 +87,22 @@ def build_faults(package: Package, artifact: Artifact, build: Build) -> Iterator
         version = version_of(build.sdist.file, package.name)
         if version is None or not _is_same(str(version), package.version):
             yield f"{package.id} {package.version} was built from {build.sdist.file}"
+    if not _is_python(build.python):
+        yield f"the build of {build.wheel} was made by {build.python}, which is no Python of a platform"
     for one in build.packages:
         fault = wheel_fault(one.name, one.version, one.file)
         if fault is not None:
             yield f"the build of {build.wheel} has {one.name} {one.version} with the file {fault}"
+
+
+def _is_python(key: str) -> bool:
+    """Whether a text is a platform with a Python, such as ``linux-64/cp312``."""
+    platform, _, python = key.partition("/")
+    try:
+        parse_python_key(python)
+    except ValueError:
+        return False
+    return platform in PLATFORMS
 
 
 def _is_same(text: str, version: str) -> bool:
@@ -116,14 +139,16 @@ def _conda_fault(package: Package, artifact: Artifact) -> str | None:
 
 
 def _standalone_fault(package: Package, file: str) -> str | None:
-    """Only names in the form of python-build-standalone are compared: a table of one's own may have any."""
-    found = re.fullmatch(_STANDALONE, file)
-    if found is not None and ("cpython", found[1], found[2]) != (package.name, package.version, package.build):
-        return f"{file}, which is cpython {found[1]}, build {found[2]}"
+    found = re.fullmatch(_CPYTHON, file)
+    if found is not None:
+        is_same = ("cpython", found[1], found[2]) == (package.name, package.version, package.build)
+        return None if is_same else f"{file}, which is cpython {found[1]}, build {found[2]}"
     found = re.fullmatch(_PYPY, file)
-    if found is not None and (package.name != "pypy" or not package.version.startswith(f"{found[1]}.")):
-        return f"{file}, which is pypy {found[1]}"
-    return None
+    if found is not None:
+        # The name has only the minor version of the language.
+        is_same = ("pypy", found[2]) == (package.name, package.build) and package.version.startswith(f"{found[1]}.")
+        return None if is_same else f"{file}, which is pypy {found[1]}, build {found[2]}"
+    return f"{file}, which is not the name of an interpreter's archive"
 
 
 def interpreter_faults(package: Package, artifact: Artifact, target: Target, python: Python) -> tuple[str, ...]:
@@ -138,6 +163,8 @@ def interpreter_faults(package: Package, artifact: Artifact, target: Target, pyt
         found.append(f"{package.id} {version} is not Python {python.text}")
     if not _is_for_platform(artifact.file, target.platform):
         found.append(f"{package.id} has the file {artifact.file}, which is not for {target.platform}")
+    if "freethreaded" in artifact.file and not python.free_threaded:
+        found.append(f"{package.id} has the file {artifact.file}, which is free-threaded")
     return tuple(found)
 
 
@@ -148,9 +175,14 @@ def patch_of(version: str) -> int | None:
 
 
 def _is_for_platform(file: str, platform: str) -> bool:
-    """Whether the archive of an interpreter may be for that platform, as far as its name says."""
-    found = re.fullmatch(_STANDALONE, file)
-    if found is None:
+    """Whether the archive of an interpreter may be for that platform. A table of one's own may name platforms in
+    another form.
+    """
+    found = re.fullmatch(_PYPY, file)
+    if found is not None:
+        return _PYPY_PLATFORMS.get(found[3], platform) == platform
+    found = re.fullmatch(_CPYTHON, file)
+    if found is None or not any(system in found[3] for system in _SYSTEMS.values()):
         return True
     facts = PLATFORMS[platform]
-    return found[3].startswith(_CPUS.get(facts.arch, facts.arch)) and _SYSTEMS[facts.family] in found[4]
+    return found[3].startswith(_CPUS.get(facts.arch, facts.arch)) and _SYSTEMS[facts.family] in found[3]

@@ -164,6 +164,8 @@ class Closures:
         pins = self.pins(step_target.step, step_target.key)
         faults: list[str] = []
         if not is_coherent:
+            counts = Counter((package.kind, package.name) for package, _ in pins)
+            faults += [f"{kind}:{name} is listed {count} times" for (kind, name), count in counts.items() if count > 1]
             faults += [fault for package, artifact in pins for fault in self.name_faults(package, artifact)]
             faults += _other_interpreters(step_target, pins)
         if faults:

@@ -21,9 +21,16 @@ from envc.locking.plan.artifact_names import (
 )
 from envc.locking.plan.closure import Closures, LockedPins
 from envc.locking.plan.expand import StepTarget
-from envc.locking.plan.pypi_coherence import KnownEdges, Pin, PyPISide, is_version
+from envc.locking.plan.pypi_coherence import (
+    KnownEdges,
+    Pin,
+    PyPISide,
+    build_requirement_faults,
+    is_version,
+)
 from envc.model.digest import Sha256
 from envc.model.graph import Artifact, Build, LockedEnvironment, LockGraph, Package, minor_of, target_name_of
+from envc.model.kinds import DIRECT_SOURCES
 from envc.model.lock_lines import Extra, StatedRequirement
 from envc.model.manifest import Manifest, PyPIDependency
 from envc_solvers.pypi.language.markers import Markers, environment_key, marker_environment
@@ -172,6 +179,10 @@ class Coherence:
         builds = self._builds.get(artifact.sha256, ())
         for build in builds:
             yield from build_faults(package, artifact, build)
+            yield from build_requirement_faults(build)
+            for one in build.packages:
+                if one.source not in self._manifest.sources and one.source not in DIRECT_SOURCES:
+                    yield f"the build of {build.wheel} has {one.name} from {one.source}, which is no source"
             if package.name not in self._manifest.policy.build:
                 yield f"{package.id} was built, which the manifest does not allow"
         if direct and not any(_is_origin(one, artifact, builds) for one in direct):

@@ -13,14 +13,15 @@ from functools import lru_cache
 import msgspec
 
 from envc.locking.plan.expand import StepTarget
-from envc.model.graph import Artifact, LockGraph, Package
+from envc.model.graph import Artifact, Build, LockGraph, Package
 from envc.model.kinds import DIRECT_SOURCES
 from envc.model.manifest import Manifest, PyPIDependency
-from envc_solvers.pypi.language.markers import Markers
+from envc_solvers.pypi.language.markers import Answer, Markers, evaluate_plain
 from envc_solvers.pypi.language.requirement import Requirement, parse
 from envc_solvers.pypi.language.specifier import allows, compile_specifier, parsed, release_of
 
 Pin = tuple[Package, Artifact]
+_HOLDS = Answer(default=True)
 _LONGEST_VERSION = 200  # characters; int() raises for thousands of digits
 _LONGEST_LINE = 4000  # characters, for the same reason
 
@@ -57,14 +58,14 @@ class Edges(msgspec.Struct, frozen=True, gc=False):
         always: list[Edge] = []
         for_extra: dict[str, list[Edge]] = {}
         for line in lines:
-            read = read_canonical(line)
+            read = read_canonical(line) or _read_any(line)
             if read is None:
-                requirement = _parsed(line) if len(line) <= _LONGEST_LINE else None
-                if requirement is None:
-                    return cls(unreadable=line)
-                read = Edge.of(requirement, line), requirement.marker
+                return cls(unreadable=line)
             edge, marker = read
-            if not marker or (answer := markers.answer(marker)).default:
+            answer = _answer(line, marker, markers) if marker else _HOLDS
+            if answer is None:
+                return cls(unreadable=line)
+            if answer.default:
                 always.append(edge)
             else:
                 for extra in answer.exceptions:
@@ -77,6 +78,17 @@ class Edges(msgspec.Struct, frozen=True, gc=False):
         yield from self.always
         for edges in self.for_extra.values():
             yield from edges
+
+
+def _answer(line: str, marker: str, markers: Markers) -> Answer | None:
+    """The result of the marker of a line; None if it is no marker, which no solver would have locked."""
+    known = markers.answers.get(marker)
+    if known is None:
+        known = evaluate_plain(marker, markers.environment)
+        if known is None:
+            return markers.answer(marker) if _read_any(line) is not None else None
+        markers.answers[marker] = known
+    return known
 
 
 def _nodes(edges: Iterable[Edge]) -> frozenset[str]:
@@ -334,6 +346,26 @@ class PyPISide:
         return self._open
 
 
+def build_requirement_faults(build: Build) -> Iterator[str]:
+    """Why the packages that a wheel was built with are not those that its build system requires.
+
+    A build may require more when it runs (PEP 517), and a lock does not have what these packages require themselves. So
+    further packages are no fault.
+    """
+    versions = {one.name: one.version for one in build.packages}
+    for line in build.requires:
+        read = read_canonical(line) or _read_any(line)
+        if read is None:
+            yield f"the build of {build.wheel} requires {line[:80]!r}, which is not a requirement"
+            continue
+        edge, marker = read
+        version = versions.get(edge.name)
+        if version is None and not marker:
+            yield f"the build of {build.wheel} requires {line}, which is not listed"
+        if version is not None and not marker and edge.specifier and not allows_version(edge.specifier, version):
+            yield f"the build of {build.wheel} requires {line}, and {edge.name} {version} is listed"
+
+
 @lru_cache(maxsize=1 << 16)
 def allows_version(specifier: str, version: str) -> bool:
     """Whether a text is a version that a specifier set allows."""
@@ -408,11 +440,12 @@ def _is_name(text: str) -> bool:
     return text.isascii() and text.replace("-", "").isalnum() and text.islower() | text.replace("-", "").isdecimal()
 
 
-def _parsed(line: str) -> Requirement | None:
-    """A requirement in any form; None if it is none."""
+def _read_any(line: str) -> tuple[Edge, str] | None:
+    """A requirement in any form and its marker; None if it is none."""
     from packaging.requirements import InvalidRequirement
 
     try:
-        return parse(line)
+        requirement = parse(line if len(line) <= _LONGEST_LINE else "")
     except (InvalidRequirement, RecursionError):
         return None
+    return Edge.of(requirement, line), requirement.marker
