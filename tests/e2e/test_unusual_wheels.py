@@ -183,6 +183,53 @@ def test_a_file_and_a_folder_whose_names_differ_in_case_cannot_be_joined(
     workplace.ok("bundle")
 
 
+BAD = build_wheel("demo", entry_points={"console_scripts": {"demo": "not a reference"}})
+TWINS = build_wheel("demo", files={"demo.py": "", "terms/E.py": "", "terms/e.py": ""})
+INCOMPLETE = with_record(build_wheel("demo", files=FILES), rb"demo/native\.so[^\n]*\n", b"")
+
+
+@pytest.mark.parametrize("source", ["folder", "path", "url", "index without digests"])
+@pytest.mark.parametrize(
+    ("wheel", "target", "policy", "reason"),
+    [
+        (BAD, "linux-64", "", "cannot be installed: the entry point demo refers to 'not a reference'"),
+        (TWINS, "osx-arm64", "", "demo 1.0 cannot be used on osx-arm64"),
+        (INCOMPLETE, "linux-64", STRICT, "cannot be installed: its RECORD does not list demo/native.so"),
+        (INCOMPLETE, "linux-64", "", None),
+    ],
+    ids=["bad", "twins", "strict", "warned of"],
+)
+def test_what_bundle_would_refuse_is_refused_by_lock_if_it_reads_the_wheel(
+    source: str, wheel: Distribution, target: str, policy: str, reason: str | None, tmp_path: Path, index: IndexServer
+) -> None:
+    workplace = Workplace(tmp_path, index.url)
+    wheels = workplace.checkout / "wheels"
+    wheels.mkdir()
+    requirement = '"demo"'
+    project = ""
+    if source == "folder":
+        wheel.write(wheels)
+        project = 'indexes = ["local"]\n[sources.local]\nkind = "find-links"\nurl = "wheels"\n'
+    elif source == "path":
+        wheel.write(wheels)
+        requirement = f'{{ name = "demo", path = "wheels/{wheel.file}" }}'
+    else:
+        index.add(wheel)
+        index.behaviour.hashes = False
+        if source == "url":
+            requirement = f'{{ name = "demo", url = "{index.base}/files/{wheel.file}" }}'
+    workplace.write(
+        f'[project]\nname = "demo"\ntargets = ["{target}"]\npython = "{HOST_PYTHON}"\n{project}'
+        f"[steps.use]\npypi = [{requirement}]\n{policy}"
+    )
+    if reason is None:
+        assert "its RECORD does not list demo/native.so (accepted" in workplace.ok("lock").err
+        assert workplace.lock.exists()
+    else:
+        assert reason in workplace.fails(1, "lock").err
+        assert not workplace.lock.exists()
+
+
 @pytest.mark.network
 @pytest.mark.parametrize(
     ("requirement", "fault"),

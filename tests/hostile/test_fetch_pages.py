@@ -150,6 +150,7 @@ def test_an_entry_that_cannot_be_understood_is_left_out(bad: object) -> None:
         ("upload-time", 1767225600),
         ("requires-python", 3.8),
         ("requires-python", ["3.8"]),
+        ("requires-python", {"a": ">=3"}),
         ("core-metadata", "true"),
         ("core-metadata", {"sha256": 7}),
         ("dist-info-metadata", 1),
@@ -168,6 +169,11 @@ def test_an_odd_optional_key_counts_as_absent(key: str, value: object) -> None:
 def test_of_odd_digests_the_readable_ones_are_kept() -> None:
     [listed] = parse_page(page(GOOD | {"hashes": {"sha256": "a" * 64, "md5": 7, "sha1": "b" * 40}}), JSON_TYPE, URL)
     assert (listed.file.sha256, listed.others) == ("a" * 64, (("sha1", "b" * 40),))
+
+
+def test_a_requires_python_of_unusual_length_counts_as_absent() -> None:
+    [listed] = parse_page(page(GOOD | {"requires-python": "," * 5000 + ">=3"}), JSON_TYPE, URL)
+    assert listed.file.requires_python == ""
 
 
 @pytest.mark.parametrize("size", [-1, 1 << 60, 1 << 100])

@@ -75,6 +75,11 @@ def test_a_project_table_without_a_version_gives_no_metadata(text: str) -> None:
     assert project_metadata("libs/acme", text.encode()) is None
 
 
+def test_an_extra_with_a_malformed_requirement_is_left_out() -> None:
+    metadata = project_metadata("libs/acme", (PROJECT + 'slow = ["zeta>=abc"]\n').encode())
+    assert metadata == project_metadata("libs/acme", PROJECT.encode())
+
+
 @pytest.mark.parametrize(
     "text",
     ["[project\n", "[project]\nversion = '1'\n", "[project]\nname = 'a'\nversion = '1'\ndependencies = 'b'\n", "\xff"],

@@ -70,6 +70,27 @@ def part_of(each: StoredObject, name: str) -> RecordObject:
     )
 
 
+def test_paths_that_differ_in_case_are_contested_where_case_is_ignored() -> None:
+    blobs = MemoryBlobs()
+    one = stored(blobs, [Entry(path="Pkg/x", content=b"1"), Entry(path="Pkg/y", content=b"")], sha256(b"one"))
+    other = stored(blobs, [Entry(path="pkg/X", content=b"2"), Entry(path="pkg/z", content=b"")], sha256(b"other"))
+    parts = (part_of(one, "a"), part_of(other, "b"))
+    assert winners(parts, "linux-64") == {}
+    last = parts[1].index.artifact
+    assert winners(parts, "osx-arm64") == winners(parts, "win-64") == {"Pkg/x": last, "pkg/X": last}
+    # An unknown platform is refused for its id.
+    assert winners(parts, "beos") == {}
+
+
+@pytest.mark.parametrize("platform", ["osx-arm64", "win-64"])
+def test_an_object_that_needs_case_is_no_part_of_a_record_for_systems_that_ignore_it(platform: str) -> None:
+    entries = [Entry(path="pkg/X", content=b"1"), Entry(path="pkg/x", content=b"2")]
+    record = record_of(stored(MemoryBlobs(), entries))
+    check_record(record, "it")
+    with pytest.raises(CorruptBlob, match="only in case"):
+        check_record(msgspec.structs.replace(record, platform=platform), "it")
+
+
 def test_an_object_is_written_once() -> None:
     blobs = MemoryBlobs()
     first = stored(blobs)

@@ -61,6 +61,7 @@ class Artifacts:
         self._client = context.client
         self._progress = context.progress
         self._offline = context.offline
+        self.whole: dict[Sha256, Path] = {}  # the files that this run has read to their ends, and verified
 
     def with_locators(self, **locators: Locator) -> Artifacts:
         """The same artifacts, with locators for further kinds of members."""
@@ -136,6 +137,7 @@ class Artifacts:
         path = self._path(sha256, file)
         try:
             if sha256_file(path) == sha256:
+                self.whole[sha256] = path
                 return path
             path.unlink()
         except OSError:
@@ -149,7 +151,9 @@ class Artifacts:
         """
         expected = parse_sha256(listed.file.sha256) if listed.file.sha256 else None
         with self._local_errors():
-            return self._download(source, listed.file.name, listed, expected, listed.file.size, None)
+            found = self._download(source, listed.file.name, listed, expected, listed.file.size, None)
+        self.whole[found[1]] = found[0]
+        return found
 
     def obtain_named(self, source: str, listed: ListedFile) -> tuple[Path, Sha256, int]:
         """As `obtain`, for a file whose URL the manifest gives, and not a page."""
@@ -168,6 +172,7 @@ class Artifacts:
             make_folder(copy.parent)
             with path.open("rb") as source, atomic_file(copy) as file:
                 shutil.copyfileobj(source, file, CHUNK * 16)
+            self.whole[digest] = copy
             return copy, digest, copy.stat().st_size
 
     def _path(self, sha256: Sha256, file: str) -> Path:

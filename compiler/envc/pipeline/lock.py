@@ -51,7 +51,8 @@ def lock(project: Project, request: LockRequest, context: Context) -> LockOutcom
     """plan → pose → solve → link → lockfile, for the step-targets for which the existing lock is stale.
 
     Raises UsageError, NoSuchInterpreter, BuildNotAllowed, Unsolvable and OfflineMiss, with the lines of the manifest,
-    Reuploaded, and StrayLink, LockChanged and Unwritable for the lock file.
+    Reuploaded, BadArtifact and Unportable for wheels that were read, and StrayLink, LockChanged and Unwritable for the
+    lock file.
     """
     with located(project.manifest):
         return _lock(project, request, context)
@@ -119,6 +120,11 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
         from envc.locking.resolve.open import warn_of_link_scripts
 
         warn_of_link_scripts(manifest, added, context, solved.keyring)
+    if solved is not None and solved.whole:
+        from envc.locking.resolve.whole_wheels import check_wheels
+
+        strict = manifest.policy.record == "strict"
+        check_wheels(linked, planned.solve, solved.whole, strict=strict, progress=context.progress)
     if graph is None and request.upgrades.packages:
         from envc.locking.plan.named_upgrades import require_named
 

@@ -250,8 +250,9 @@ def listed(entry: PageEntry, base: str) -> ListedFile | None:
     address = entry.url if _PLAIN_URL(entry.url) else named_by(base, entry.url)
     if address is None or not _SAFE_NAME(name):
         return None
-    if len(entry.requires_python or "") > REQUIRES_PYTHON_BYTES:
-        return None
+    requires_python = entry.requires_python or ""
+    if len(requires_python) > REQUIRES_PYTHON_BYTES:
+        requires_python = ""  # the metadata of the file decides
     sha256 = entry.hashes.sha256
     if not _HEX(sha256):
         sha256 = sha256.lower()
@@ -266,7 +267,7 @@ def listed(entry: PageEntry, base: str) -> ListedFile | None:
             sha256,
             size if 0 <= size < _LARGEST else 0,
             uploaded,
-            entry.requires_python or "",
+            requires_python,
             None if not yanked else "" if yanked is True else plain_reason(yanked),
             core if core != ADVERTISED else "",
         ),

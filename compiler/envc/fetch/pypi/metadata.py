@@ -120,14 +120,19 @@ def project_metadata(file: str, pyproject: bytes) -> Metadata | None:
         return None
     _bounded(file, [*table.dependencies, *(text for texts in table.optional_dependencies.values() for text in texts)])
     requires = [_requirement(file, text) for text in table.dependencies]
+    extras: set[str] = set()
     for extra, texts in table.optional_dependencies.items():
-        requires += [_for_extra(_requirement(file, text), canonicalize_name(extra)) for text in texts]
+        try:
+            requires += [_for_extra(_requirement(file, text), canonicalize_name(extra)) for text in texts]
+        except MetadataUnusable:
+            continue  # left out with its requirements, as by `parse_metadata`
+        extras.add(canonicalize_name(extra))
     return Metadata(
         name=canonicalize_name(table.name),
         version=table.version,
         requires=tuple(requires),
         requires_python=_requires_python(file, table.requires_python),
-        extras=tuple(sorted(map(canonicalize_name, table.optional_dependencies))),
+        extras=tuple(sorted(extras)),
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +17,7 @@ from envc.fetch.net.settings import channel_settings
 from envc.fetch.pypi.indexes import Indexes
 from envc.locking.plan.problems import SharedProblem
 from envc.locking.resolve.open import open_origins
+from envc.model.digest import Sha256
 from envc.model.graph import Build, LockGraph
 from envc.model.manifest import Manifest
 from envc_solvers.pypi.problem import PyPIProblem
@@ -60,7 +62,7 @@ def solve_problems(
         raise Unsolvable(tuple(refusals))
     if interpreters is not None:
         solutions = [(shared, interpreters.solution(shared, solution)) for shared, solution in solutions]
-    return Solved(solutions, run.builds, run.built_with, run.keyring)
+    return Solved(solutions, run.builds, run.built_with, run.keyring, run.whole)
 
 
 class Solved(msgspec.Struct, frozen=True):
@@ -70,6 +72,7 @@ class Solved(msgspec.Struct, frozen=True):
     builds: tuple[Build, ...]  # of wheels that no source serves
     built_with: dict[tuple[str, str], str | None]  # like `yanked`, for build requirements
     keyring: Keyring  # holds the logins of the sources and channels that were used
+    whole: Mapping[Sha256, Path]  # files that were read to their ends
 
     @property
     def yanked(self) -> dict[tuple[str, str], str | None]:
@@ -105,6 +108,11 @@ class _Run:
     def keyring(self) -> Keyring:
         """The keyring of the run. pip's configuration counts only if the run uses an index."""
         return self._origins.context.keyring if self._origins else channel_settings(self._context.environ).keyring()
+
+    @property
+    def whole(self) -> Mapping[Sha256, Path]:
+        """The artifacts of indexes and references that the run has read as a whole."""
+        return self._origins.artifacts.whole if self._origins is not None else {}
 
     @property
     def builds(self) -> tuple[Build, ...]:

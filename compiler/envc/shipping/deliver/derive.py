@@ -54,7 +54,8 @@ def derive(
                 use.check(Stated.of(contents.metadata))
         if contents.record_faults and ledger.is_strict:
             raise FaultyRecord(contents.file, contents.record_faults[0])
-        _warn(contents, progress)
+        for warning in contents.warnings:
+            progress.warn(warning)
         content = content_digest(contents.members)
         if member.content not in (None, content):
             raise DigestMismatch(
@@ -93,21 +94,6 @@ def _open(path: Path, member: EnvironmentMember) -> Iterator[Contents]:
         return
     with open_wheel(path, member.file, member.layout) as wheel:
         yield wheel
-
-
-def _warn(contents: Contents, progress: Progress) -> None:
-    """Say where the object differs from what the artifact says, and what the artifact should say."""
-    for remark in contents.remarks:
-        progress.warn(f"{contents.file}: {remark}")
-    if contents.record_faults:
-        progress.warn(
-            f"{contents.file}: its RECORD {'; '.join(contents.record_faults)} (accepted, as the lock has the sha256 of "
-            'the whole file; `record = "strict"` in [policy] refuses it)'
-        )
-    if contents.left_out:
-        first, *others = contents.left_out
-        more = f" and {len(others)} more" if others else ""
-        progress.warn(f"{contents.file} is installed without {first}{more}: only conda packages may write there")
 
 
 def _is_same(

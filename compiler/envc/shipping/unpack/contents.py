@@ -20,6 +20,21 @@ class Contents(msgspec.Struct, frozen=True):
     remarks: tuple[str, ...] = ()  # what else differs from what the artifact says; they follow the name of the file
     record_faults: tuple[str, ...] = ()  # where the RECORD of a wheel is not as it should be; they follow "its RECORD"
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Where the object differs from what the artifact says, and what the artifact should say."""
+        found = [f"{self.file}: {remark}" for remark in self.remarks]
+        if self.left_out:
+            first, *others = self.left_out
+            more = f" and {len(others)} more" if others else ""
+            found.append(f"{self.file} is installed without {first}{more}: only conda packages may write there")
+        if self.record_faults:
+            found.append(
+                f"{self.file}: its RECORD {'; '.join(self.record_faults)} (accepted, as the lock has the sha256 of the "
+                'whole file; `record = "strict"` in [policy] refuses it)'
+            )
+        return tuple(found)
+
     def check(self, written: tuple[Member, ...]) -> None:
         """Raise BadArtifact unless the members that were written have the stated digests."""
         for promised, actual in zip(self.members, written, strict=True):
