@@ -8,6 +8,7 @@ import msgspec
 
 from envc.locking.plan.freshness import Reason
 from envc.locking.review.changes import Change
+from envc.locking.review.pythons import ChosenPython
 from envc.locking.review.yanked import YankedPackage, yanked
 from envc.model.digest import Sha256
 from envc.model.record import StepPointer
@@ -31,6 +32,7 @@ class LockedDocument(msgspec.Struct, frozen=True, kw_only=True):
     packages: int
     solved: int  # solver runs
     changes: tuple[Change, ...]
+    pythons: tuple[ChosenPython, ...]  # of the steps, in the order of the manifest
     left: tuple[Reason, ...]  # why the lock is still out of date for step-targets that were not selected
     yanked: tuple[YankedPackage, ...]  # sorted
 
@@ -44,6 +46,7 @@ class LockedDocument(msgspec.Struct, frozen=True, kw_only=True):
             packages=len(outcome.graph.packages),
             solved=outcome.solved,
             changes=outcome.changes,
+            pythons=outcome.pythons,
             left=outcome.left,
             yanked=yanked(outcome.graph),
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -20,6 +20,7 @@ from envc.errors import EnvcError
 from envc.model.hidden import HIDDEN
 
 if TYPE_CHECKING:
+    from envc.locking.review.pythons import ChosenPython
     from envc.pipeline.lock import LockOutcome
 
 _MAX_CHANGES = 40  # lines in one report
@@ -187,19 +188,25 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def python_lines(pythons: Iterable[ChosenPython]) -> list[str]:
+    """The Pythons that the manifest leaves open, and why they were chosen."""
+    return [str(one) for one in pythons if one.why != "named"]
+
+
 def lock_lines(outcome: LockOutcome) -> list[str]:
     """The report of a lock: its changes, its size, and the parts that are still out of date."""
     left = [f"still out of date, but not selected: {reason}" for reason in outcome.left[:_MAX_REASONS]]
     if len(outcome.left) > _MAX_REASONS:
         left.append(f"and {len(outcome.left) - _MAX_REASONS} more reasons; `envc status` shows all")
     if not outcome.changed:
-        return [f"{outcome.path.name} is unchanged", *left]
+        return [*python_lines(outcome.pythons), f"{outcome.path.name} is unchanged", *left]
     lines = [f"  {change}" for change in outcome.changes[:_MAX_CHANGES]]
     if len(outcome.changes) > _MAX_CHANGES:
         lines.append(f"  and {len(outcome.changes) - _MAX_CHANGES} more")
     totals = f"{count(len(outcome.graph.environments), 'environment')}, {count(len(outcome.graph.packages), 'package')}"
     return [
         *lines,
+        *python_lines(outcome.pythons),
         f"{'wrote' if outcome.written else 'would write'} {outcome.path.name}: {totals} "
         f"({count(outcome.solved, 'problem')} solved in {outcome.seconds:.1f} s)",
         *left,

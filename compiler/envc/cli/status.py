@@ -6,7 +6,7 @@ import msgspec
 
 from envc.cli.commands import verb
 from envc.cli.options import AsJson, Manifest, choose_manifest, make_context
-from envc.cli.output import count, print_json, say
+from envc.cli.output import count, print_json, python_lines, say
 from envc.cli.parameters import argument
 from envc.cli.progress import Terminal
 from envc.locking.review.status import Status, status
@@ -26,8 +26,7 @@ def command(options: StatusOptions) -> int:
     context = make_context(Terminal())
     project = open_project(choose_manifest(options.manifest, options.manifest_option), context)
     shown = status(
-        project.manifest.name,
-        str(project.manifest.lock_path),
+        project.manifest,
         project.step_targets,
         project.graph,
         project.freshness,
@@ -61,6 +60,7 @@ def _lines(shown: Status) -> list[str]:
     if not shown.locked:
         return [*lines, "", "there is no lock file: run `envc lock`"]
     lines += ["", f"{count(len(shown.steps), 'step-target')}, {count(shown.environments, 'environment')}"]
+    lines += python_lines(shown.pythons)
     lines += map(str, shown.yanked)
     if shown.fresh:
         return [*lines, "the lock is up to date"]

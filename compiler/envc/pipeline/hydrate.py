@@ -45,7 +45,7 @@ def hydrate(project: Project, request: HydrateRequest, context: Context) -> tupl
     is_named = request.target is not None
     step_target = step_target_for(project, request.step, request.target, foreign=is_named)
     is_native = step_target.target.platform == this_platform()
-    interpreter = interpreter_for(step_target, project.graph, context) if is_native else None
+    interpreter = interpreter_for(step_target, project, context) if is_native else None
     if request.prefix is None and interpreter is None:
         raise UsageError(
             f"an environment for {step_target.target.name} cannot run here", "name a folder to unpack it: --prefix"

@@ -20,7 +20,6 @@ from envc.pipeline.project import channel_addresses, lock_digest, require_lock, 
 
 if TYPE_CHECKING:
     from envc.model.environment import Environment
-    from envc.model.graph import LockGraph
     from envc.model.manifest import Manifest
     from envc.model.record import StepPointer
     from envc.shipping.deliver.hydrate import StoredEnvironment
@@ -132,12 +131,21 @@ def corrupt_objects_forgotten(context: Context) -> Iterator[None]:
         raise
 
 
-def interpreter_for(step_target: StepTarget, graph: LockGraph | None, context: Context) -> Interpreter:
+def interpreter_for(step_target: StepTarget, project: Project, context: Context) -> Interpreter:
     """The interpreter for the step, as locked, on this machine. Raises NoInterpreter, and WrongMachine if the machine
     does not meet the floors that the manifest declares.
     """
     from envc.shipping.machine.floors import suitable_interpreter
+    from envc.shipping.machine.interpreter import NoInterpreter
 
     target = step_target.target
-    python = locked_python(step_target, graph.environments if graph is not None else ())
-    return suitable_interpreter(step_target.interpreter, python, target.platform, target.declared, context)
+    python = locked_python(step_target, project.graph.environments if project.graph is not None else ())
+    try:
+        return suitable_interpreter(step_target.interpreter, python, target.platform, target.declared, context)
+    except NoInterpreter as error:
+        from envc.locking.review.pythons import line_for_machine
+
+        line = line_for_machine(project.manifest, step_target.step, error.versions)
+        if line:
+            error.hint = f"{line} and run `envc lock`, or {error.hint}"
+        raise

@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc.context import Context
+from envc.errors import Unsolvable
 from envc.locking.plan.freshness import Reason, compare
 from envc.locking.plan.project import Project, Selection, Upgrades, is_fresh_for, select
+from envc.locking.review.pythons import ChosenPython, chosen_pythons
 from envc.model.graph import Choice, KnownRequirements, LockGraph
 from envc.pipeline.places import located, reasons, with_lines
-from envc.pipeline.project import require_fresh_lock, warn_of_yanked
+from envc.pipeline.project import require_fresh_lock, this_platform, warn_of_yanked
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from envc.locking.plan.expand import StepTarget
+    from envc.locking.plan.plan import Plan
     from envc.locking.resolve.session import Solved
     from envc.locking.review.changes import Change
 
@@ -36,6 +42,7 @@ class LockOutcome(msgspec.Struct, frozen=True, kw_only=True):
     solved: int = 0  # solver runs
     seconds: float = 0.0
     changes: tuple[Change, ...] = ()
+    pythons: tuple[ChosenPython, ...] = ()
     left: tuple[Reason, ...] = ()  # why the lock is still out of date for step-targets that were not selected
 
 
@@ -64,42 +71,26 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
     start = time.monotonic()
     if graph is not None and request.upgrades == Upgrades() and is_fresh_for(project, selected):
         warn_of_yanked(graph, context)
-        return LockOutcome(path=manifest.lock_path, graph=graph, left=reasons(project))
+        pythons = chosen_pythons(manifest, project.step_targets)
+        return LockOutcome(path=manifest.lock_path, graph=graph, pythons=pythons, left=reasons(project))
     # Imported here, because most locks are up to date: these stages take 1 ms to import.
     from envc.locking.lockfile.dump import dumps
     from envc.locking.lockfile.save import save_text
     from envc.locking.plan.closure import new_conda_packages
+    from envc.locking.plan.expand import expand
     from envc.locking.plan.link import link, with_facts
-    from envc.locking.plan.plan import plan
-    from envc.locking.plan.problems import pose_problems, refuse_interpreters
     from envc.locking.review.changes import changes
     from envc.locking.review.yanked import with_yanked
     from envc.system.user_file import written_path
 
     if not request.dry_run:
         written_path(manifest.lock_path)  # a lock that cannot be written is refused before it is solved
-    refuse_interpreters(selected)  # mistakes of the manifest are reported before those of -P, --step and --target
-    planned = plan(project, selected, request.upgrades)
-    problems = pose_problems(
-        manifest,
-        planned.solve,
-        now=context.now,
-        lock=None if request.upgrades.everything else graph,
-        is_unpinned=planned.unpinned.__contains__,
-        requested=planned.requested,
-    )
+    if request.upgrades.everything and len(selected) == len(project.step_targets):
+        project = msgspec.structs.replace(project, step_targets=expand(manifest))
+    project, planned, solved, gave_way = _solve(project, request, context)
+    selected = select(project, request.selection)
     choices, patches = dict(planned.choices), dict(planned.patches)
-    solved: Solved | None = None
-    if problems:
-        from envc.locking.resolve.session import solve_problems
-
-        solved = solve_problems(
-            problems,
-            manifest,
-            context,
-            lock=None if request.upgrades.everything else graph,
-            is_unpinned=planned.unpinned.__contains__,
-        )
+    if solved is not None:
         if graph is not None:
             from envc.locking.plan.reuploads import refuse_reuploads
 
@@ -130,17 +121,105 @@ def _lock(project: Project, request: LockRequest, context: Context) -> LockOutco
 
         require_named(request.upgrades.packages, linked)
     warn_of_yanked(linked, context)
+    if solved is not None:
+        _warn_of_missing_pythons(project, planned.solve, context)
     path, text = manifest.lock_path, dumps(linked)
     return LockOutcome(
         path=path,
         graph=linked,
         changed=project.lock != text.encode(),
         written=not request.dry_run and save_text(text, path, before=project.lock),
-        solved=len(problems),
+        solved=len(solved.solutions) if solved is not None else 0,
+        pythons=chosen_pythons(manifest, project.step_targets, gave_way),
         seconds=time.monotonic() - start,
         changes=changes(graph, linked),
         left=_remaining_reasons(project, linked) if len(selected) < len(project.step_targets) else (),
     )
+
+
+def _warn_of_missing_pythons(project: Project, solved: Iterable[StepTarget], context: Context) -> None:
+    """Warn if a range of Pythons led to one that this machine lacks, although it has another one that is allowed."""
+    from envc.locking.manifest.python import is_range
+    from envc.locking.review.pythons import line_for_machine
+    from envc.pipeline.locate import interpreter_for
+    from envc.shipping.machine.floors import WrongMachine
+    from envc.shipping.machine.interpreter import NoInterpreter
+
+    manifest = project.manifest
+    steps: dict[str, StepTarget] = {}
+    for step_target in solved:
+        if step_target.interpreter == "host" and is_range(manifest.steps[step_target.step].python or manifest.python):
+            steps.setdefault(step_target.step, step_target)
+    seen: set[str] = set()
+    for step_target in steps.values():
+        if step_target.python.text in seen or step_target.target.platform != this_platform():
+            continue
+        seen.add(step_target.python.text)
+        try:
+            interpreter_for(step_target, project, context)
+        except NoInterpreter as error:
+            line = line_for_machine(manifest, step_target.step, error.versions)
+            if line:
+                has = f"it has CPython {', '.join(sorted(set(error.versions)))}"
+                context.progress.warn(f"this machine has no {error.required}; {has}; to use that, {line}")
+        except WrongMachine:
+            pass
+
+
+def _solve(
+    project: Project, request: LockRequest, context: Context
+) -> tuple[Project, Plan, Solved | None, dict[str, str]]:
+    """plan → pose → solve. Returns what was solved, with the project as solved: a range of Pythons may have given way.
+
+    The reasons for that are by step; each was told as a warning.
+    """
+    from envc.locking.plan.plan import plan
+    from envc.locking.plan.problems import pose_problems, refuse_interpreters
+
+    lock = None if request.upgrades.everything else project.graph
+    gave_way: dict[str, str] = {}
+    told: list[str] = []
+    first: Unsolvable | None = None
+    while True:
+        selected = select(project, request.selection)
+        refuse_interpreters(selected)  # mistakes of the manifest are reported before those of -P, --step and --target
+        planned = plan(project, selected, request.upgrades)
+        problems = pose_problems(
+            project.manifest,
+            planned.solve,
+            now=context.now,
+            lock=lock,
+            is_unpinned=planned.unpinned.__contains__,
+            requested=planned.requested,
+        )
+        if not problems:
+            return project, planned, None, gave_way
+        from envc.locking.resolve.session import solve_problems
+
+        try:
+            is_unpinned = planned.unpinned.__contains__
+            solved = solve_problems(problems, project.manifest, context, lock=lock, is_unpinned=is_unpinned)
+        except Unsolvable as error:
+            from envc.locking.resolve.other_python import giving_way
+
+            first = first or error
+            way = giving_way(project.manifest, planned.solve, error)
+            chosen = {step_target.id for step_target in selected}
+            if way is None or any(one.step in way.steps and one.id not in chosen for one in project.step_targets):
+                raise first from None
+            project = msgspec.structs.replace(
+                project,
+                step_targets=tuple(
+                    msgspec.structs.replace(one, python=way.new) if one.step in way.steps else one
+                    for one in project.step_targets
+                ),
+            )
+            gave_way.update(dict.fromkeys(way.steps, way.because))
+            told.append(str(way))
+        else:
+            for text in told:
+                context.progress.warn(text)
+            return project, planned, solved, gave_way
 
 
 def _remaining_reasons(project: Project, graph: LockGraph) -> tuple[Reason, ...]:

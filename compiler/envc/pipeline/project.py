@@ -48,12 +48,12 @@ def open_project(
     if resolution is not None:
         replace = msgspec.structs.replace
         loaded = replace(loaded, policy=replace(loaded.policy, resolution=resolution))
-    step_targets = expand(loaded)
     path = loaded.lock_path
     if not path.exists():
-        return Project(manifest=loaded, step_targets=step_targets, graph=None, freshness=None)
-    local = _local_digests(loaded, step_targets)
+        return Project(manifest=loaded, step_targets=expand(loaded), graph=None, freshness=None)
     data, graph, is_merged = _read_lock(path)
+    step_targets = expand(loaded, graph)
+    local = _local_digests(loaded, step_targets)
     known = CoherentLock(_cache_to_remember(context), path, text, data)
     is_known = known.includes(checked)
     freshness = compare(loaded, step_targets, graph, local, Checks(steps=checked, are_known=is_known))

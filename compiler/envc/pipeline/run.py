@@ -44,7 +44,8 @@ def run(project: Project, request: RunRequest, context: Context) -> int:
         raise UsageError(f"step {step} has no `run`", f"name a command: `envc run {step} -- python …`")
     check_place(context.cache, step_target.interpreter)
     project = locked(project, context)
-    interpreter = interpreter_for(step_target, project.graph, context)
+    step_target = step_target_for(project, step, request.target)  # a new lock may have another Python of a range
+    interpreter = interpreter_for(step_target, project, context)
 
     def start() -> int:
         ready = ready_launch(project, request, (step_target, command, interpreter), context)

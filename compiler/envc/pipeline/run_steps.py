@@ -107,7 +107,7 @@ def _job(project: Project, request: RunRequest, context: Context) -> Job:
     if not command:
         return Job(step=request.step, needs=needs, launch=None)
     step_target = step_target_for(project, request.step, request.target)
-    interpreter = interpreter_for(step_target, project.graph, context)
+    interpreter = interpreter_for(step_target, project, context)
     return Job(
         step=request.step,
         needs=needs,

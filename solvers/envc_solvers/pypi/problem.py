@@ -11,6 +11,7 @@ from envc_solvers.origin import KeyPath
 from envc_solvers.pypi.language.requirement import Requirement
 from envc_solvers.target import Python, Target
 
+MAX_SUGGESTION_TRIES = 2_000  # candidates; a set without a conflict needs a few hundred
 MAX_TRIES = 200_000  # candidates; the hardest benchmark sets need a few thousand
 
 Prereleases = Literal["if-necessary", "never", "allow"]

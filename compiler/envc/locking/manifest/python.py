@@ -72,16 +72,32 @@ def choose_python(request: PythonRequest) -> Python:
         if minor in minors:
             return _python(request, minor, patch)
     else:
-        from envc_solvers.pypi.language.specifier import allows
-
         for minor in reversed(minors):
-            for patch in range(_MOST_PATCHES):
-                if allows(request.specifier, f"{minor[0]}.{minor[1]}.{patch}"):
-                    limits = _limits(request.specifier, minor)
-                    chosen = _python(request, minor, None)
-                    return msgspec.structs.replace(chosen, release=patch, limits=limits) if limits else chosen
+            python = python_of_minor(request, minor)
+            if python is not None:
+                return python
     known = ", ".join(f"{major}.{minor}" for major, minor in minors)
     raise BadPython(f"no Python that envc knows satisfies {request.text!r}", f"it knows {known}")
+
+
+def is_range(request: PythonRequest) -> bool:
+    """Whether a request leaves open which minor version is meant."""
+    return _EXACT.fullmatch(request.specifier) is None
+
+
+@lru_cache(maxsize=1024)
+def python_of_minor(request: PythonRequest, minor: tuple[int, int]) -> Python | None:
+    """The Python of a minor version that a range allows; None if it allows none, or is no range."""
+    from envc_solvers.pypi.language.specifier import allows
+
+    if not is_range(request) or minor not in MINORS[request.implementation]:
+        return None
+    for patch in range(_MOST_PATCHES):
+        if allows(request.specifier, f"{minor[0]}.{minor[1]}.{patch}"):
+            limits = _limits(request.specifier, minor)
+            chosen = _python(request, minor, None)
+            return msgspec.structs.replace(chosen, release=patch, limits=limits) if limits else chosen
+    return None
 
 
 def _limits(specifier: str, minor: tuple[int, int]) -> str:

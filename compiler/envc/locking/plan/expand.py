@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from envc.locking.manifest.python import choose_python
+from envc.locking.manifest.python import choose_python, is_range, python_of_minor
+from envc.model.graph import LockGraph
 from envc.model.kinds import InterpreterKind, PackageCutoff
-from envc.model.manifest import CondaDependency, Dependencies, Manifest, PyPIDependency, Source, Step
-from envc_solvers.target import Python, Target, default_target
+from envc.model.manifest import CondaDependency, Dependencies, Manifest, PyPIDependency, PythonRequest, Source, Step
+from envc_solvers.target import Python, Target, default_target, parse_python_key
 
 StepTargetId = tuple[str, str]  # step, target key
 
@@ -72,8 +74,12 @@ class _Inputs(msgspec.Struct, frozen=True):
     requires: tuple[str, ...]
 
 
-def expand(manifest: Manifest) -> tuple[StepTarget, ...]:
-    """Every step on each of its targets, in the order of the manifest."""
+def expand(manifest: Manifest, graph: LockGraph | None = None) -> tuple[StepTarget, ...]:
+    """Every step on each of its targets, in the order of the manifest.
+
+    A range of Pythons leaves the minor version open: the one in the lock `graph` stays while the range allows it.
+    """
+    pythons = _pythons(manifest, graph)
     # A thousand steps over ten groups have about ten different sets of inputs. Parts are compared by identity; the
     # manifest keeps them alive. Comparing them by value would take longer than rendering them again.
     known: dict[tuple[int, ...], _Inputs] = {}
@@ -86,7 +92,7 @@ def expand(manifest: Manifest) -> tuple[StepTarget, ...]:
             identity = tuple(map(id, parts))
             if identity not in known:
                 known[identity] = _inputs(parts)
-            step_targets.append(_step_target(manifest, step_name, target_name, known[identity]))
+            step_targets.append(_step_target(manifest, (step_name, pythons[step_name]), target_name, known[identity]))
     return tuple(step_targets)
 
 
@@ -97,7 +103,39 @@ def _inputs(parts: tuple[Dependencies, ...]) -> _Inputs:
     return _Inputs(pypi, conda, tuple(sorted(lines)))
 
 
-def _step_target(manifest: Manifest, step_name: str, target_name: str, inputs: _Inputs) -> StepTarget:
+def _pythons(manifest: Manifest, graph: LockGraph | None) -> dict[str, Python]:
+    """The Python of each step. A new step with a range takes the minor version of the others with the same range."""
+    requests = {name: step.python or manifest.python for name, step in manifest.steps.items()}
+    found = {name: choose_python(request) for name, request in requests.items()}
+    ranges = {name: request for name, request in requests.items() if is_range(request)}
+    if graph is None or not ranges:
+        return found
+    locked = _locked_minors(graph)
+    by_range: dict[PythonRequest, tuple[int, int]] = {}
+    for name, request in ranges.items():
+        if name in locked:
+            by_range[request] = max(locked[name], by_range.get(request, locked[name]))
+    for name, request in ranges.items():
+        minor = locked.get(name) or by_range.get(request)
+        python = python_of_minor(request, minor) if minor is not None else None
+        found[name] = python or found[name]
+    return found
+
+
+def _locked_minors(graph: LockGraph) -> dict[str, tuple[int, int]]:
+    """By step: the minor version of CPython that it is locked with."""
+    found = {}
+    for environment in graph.environments:
+        keys = {target_key.partition("/")[2] for target_key in environment.targets}
+        with suppress(ValueError):
+            pythons = set(map(parse_python_key, keys))
+            if len(pythons) == 1 and (python := pythons.pop()) == Python(minor=python.minor):
+                found.update(dict.fromkeys(environment.steps, python.minor))
+    return found
+
+
+def _step_target(manifest: Manifest, step_of: tuple[str, Python], target_name: str, inputs: _Inputs) -> StepTarget:
+    step_name, python = step_of
     step = manifest.steps[step_name]
     allowed = [
         source
@@ -108,7 +146,7 @@ def _step_target(manifest: Manifest, step_name: str, target_name: str, inputs: _
     return StepTarget(
         step=step_name,
         target=target_of(manifest, target_name),
-        python=choose_python(step.python or manifest.python),
+        python=python,
         interpreter=step.interpreter or ("conda" if _has_conda_packages(manifest, step) else "host"),
         pypi=inputs.pypi,
         conda=inputs.conda,

@@ -107,7 +107,7 @@ def solve_conda_all(
         try:
             solution = solve_one(title_of(shared), problem, repodata, shared.step_targets[0].python)
         except Unsolvable as error:
-            refusals += error.refusals
+            refusals += (msgspec.structs.replace(one, steps=tuple(shared.steps)) for one in error.refusals)
         else:
             for warning in excluded_by_floors(problem, solution, repodata, shared.step_targets[0].target):
                 progress.warn(f"{shared.title}: {warning}")

@@ -59,7 +59,7 @@ def solve_mixed_all(
             refused = mixed_error(shared, problem.conda.target, error)
             if not isinstance(refused, Unsolvable):
                 raise refused from None
-            refusals += refused.refusals
+            refusals += (msgspec.structs.replace(one, steps=tuple(shared.steps)) for one in refused.refusals)
         else:
             for warning in (*solution.warnings, *run.excluded_by_floors(solution)):
                 progress.warn(f"{shared.title}: {warning}")

@@ -80,7 +80,7 @@ def solve_all(
                 solve_pypi(problem, index, answers, max_tries=limits.candidates, out_of_time=limits.clock())
             )
         except SolverError as error:
-            refusals.append(_refusal(shared, error))
+            refusals.append(_refusal(shared, _with_other_python(shared, problem, error, origins, limits)))
         task.advance()
     task.done()
     if refusals:
@@ -188,6 +188,34 @@ def index_of(shared: SharedProblem, problem: PyPIProblem, origins: Indexes) -> P
         ),
         Hints(policy=problem.policy, preferences=problem.preferences, provided=problem.provided.keys()),
     )
+
+
+def _with_other_python(
+    shared: SharedProblem, problem: PyPIProblem, error: SolverError, origins: Indexes, limits: Limits
+) -> SolverError:
+    """The error, with a suggestion of another Python, if the problem has a solution for it."""
+    from envc.locking.resolve.other_python import suggested_python
+    from envc_solvers.errors import Unanswered
+    from envc_solvers.pypi.explain.conflict import PyPIUnsolvable
+    from envc_solvers.pypi.problem import MAX_SUGGESTION_TRIES, Budget
+    from envc_solvers.pypi.solve import FailedSearch, attempt
+
+    if not isinstance(error, PyPIUnsolvable) or shared.direct or shared.step_targets[0].uses_conda:
+        return error
+    budget = Budget(max_tries=MAX_SUGGESTION_TRIES, out_of_time=limits.clock())
+
+    def is_solvable(other: PyPIProblem) -> bool:
+        try:
+            attempt(other, index_of(shared, other, origins), origins.answers(other.target, other.python), budget)
+        except (FailedSearch, SolverError, Unanswered):
+            return False
+        return True
+
+    line = suggested_python(problem, error.conflict, is_solvable)
+    if not line:
+        return error
+    words = f"{line}, or {error.conflict.suggestion}" if error.conflict.suggestion else line
+    return PyPIUnsolvable(msgspec.structs.replace(error.conflict, suggestion=words))
 
 
 def _refusal(shared: SharedProblem, error: SolverError) -> Refusal:

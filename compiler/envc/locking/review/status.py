@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import msgspec
 
 from envc.locking.plan.closure import BrokenLock, Closures
 from envc.locking.plan.expand import StepTarget
 from envc.locking.plan.freshness import Freshness, Reason
+from envc.locking.review.pythons import ChosenPython, chosen_pythons
 from envc.locking.review.yanked import YankedPackage, yanked
 from envc.model.digest import Sha256
 from envc.model.graph import LockGraph
+from envc.model.manifest import Manifest
 
 
 class StepStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +32,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     locked: bool  # whether the lock exists
     fresh: bool  # whether the lock matches the manifest exactly
     steps: tuple[StepStatus, ...]  # in the order of the manifest
+    pythons: tuple[ChosenPython, ...]  # in the order of the manifest
     reasons: tuple[Reason, ...]  # why it is stale, sorted
     yanked: tuple[YankedPackage, ...]  # yanked packages in the lock, sorted
 
@@ -42,9 +43,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def status(
-    project: str,
-    lock: str,
-    step_targets: Iterable[StepTarget],
+    manifest: Manifest,
+    step_targets: tuple[StepTarget, ...],
     graph: LockGraph | None,
     freshness: Freshness | None,
     reasons: tuple[Reason, ...],
@@ -70,11 +70,12 @@ def status(
             )
         )
     return Status(
-        project=project,
-        lock=lock,
+        project=manifest.name,
+        lock=str(manifest.lock_path),
         locked=graph is not None,
         fresh=freshness is not None and freshness.is_fresh,
         steps=tuple(steps),
+        pythons=chosen_pythons(manifest, step_targets),
         reasons=reasons,
         yanked=yanked(graph) if graph is not None else (),
     )

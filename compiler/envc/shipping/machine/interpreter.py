@@ -121,9 +121,10 @@ def find_interpreter(
 class NoInterpreter(SeveralLines):
     """This machine has no interpreter for the Python that an environment was locked for."""
 
-    def __init__(self, required: str, found: tuple[str, ...]) -> None:
+    def __init__(self, required: str, found: tuple[str, ...], versions: tuple[str, ...] = ()) -> None:
         super().__init__(required, found)
         self.required = required
+        self.versions = versions  # of the CPythons without free threading that were found for the platform
         self.found = found  # "CPython 3.11.7 in /usr/bin/python3"
         self.hint = f"install {required}, or name its executable in ENVC_PYTHON"
 
@@ -153,7 +154,9 @@ def find_host_python(
         found = sorted(f"{_found_text(host, platform)} in {place}" for place, host in others)
         # The platform matters only if another one was found.
         is_elsewhere = any(host is not None and host.serves(python) for _, host in others)
-        return NoInterpreter(python_text(python) + (f" for {platform}" if is_elsewhere else ""), tuple(found))
+        plain = [host for _, host in others if host is not None and host.text == f"CPython {host.version}"]
+        versions = tuple(host.version for host in plain if platform in (None, host.platform))
+        return NoInterpreter(python_text(python) + (f" for {platform}" if is_elsewhere else ""), tuple(found), versions)
 
     chosen = environ.get("ENVC_PYTHON")
     if chosen:
