@@ -14,4 +14,9 @@ def nearest_name(name: str, known: Iterable[str], least: float = LENIENT) -> str
     """The known name most similar to `name`; None if the similarity of all of them (0 to 1) is below `least`."""
     import difflib  # imported late, since only errors need it
 
-    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=least)), None)
+    names = sorted(known)
+    near = next(iter(difflib.get_close_matches(name, names, n=1, cutoff=least)), None)
+    if near is None and least <= LENIENT and len(name) > 2:
+        # Swapped letters make short words less similar than strangers: `pipy` and `pypi` score 0.5.
+        return next((known for known in names if sorted(known) == sorted(name)), None)
+    return near

@@ -127,10 +127,10 @@ def test_a_bundle_replaces_a_link_and_not_its_target(place: Workplace) -> None:
     place.ok("lock")
     outside = place.folder / "outside"
     outside.write_text("kept")
-    (place.checkout / "demo.envc").symlink_to(outside)
-    place.ok("bundle", "--output", "demo.envc")
+    (place.checkout / "demo.tar.zst").symlink_to(outside)
+    place.ok("bundle", "--output", "demo.tar.zst")
     assert outside.read_text() == "kept"
-    assert not (place.checkout / "demo.envc").is_symlink()
+    assert not (place.checkout / "demo.tar.zst").is_symlink()
 
 
 def test_no_file_from_outside_is_built_into_a_local_project(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """``envc bundle``."""
 
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,14 +9,16 @@ import msgspec
 from envc.cli.commands import verb
 from envc.cli.documents import BundleDocument
 from envc.cli.options import AsJson, Frozen, Manifest, Offline, Quiet, Steps, Store, Targets, make_context
-from envc.cli.output import count, print_json
+from envc.cli.output import bundle_lines, print_json
 from envc.cli.parameters import option
 from envc.cli.progress import Terminal
+from envc.errors import UsageError
 from envc.locking.plan.project import Selection
 from envc.pipeline import single_file
 from envc.pipeline.bundle import BundleRequest, bundle
 from envc.pipeline.project import open_project
 
+ENDINGS = (".tar.zst", ".zst", ".tzst")
 LEVELS = {"fast": 3, "normal": 9, "small": 19}  # of zstd
 
 
@@ -53,7 +56,10 @@ def command(options: BundleOptions) -> int:
     `envc hydrate`, `envc run` and any tar program can read. In a tree unpacked with tar,
     run `sh .envc/relocate.sh` first.
     """
+    begin = time.monotonic()
     shipped = None
+    if options.output is not None:
+        _check_ending(options.output)
     with Terminal(options.quiet) as terminal:
         context = make_context(terminal, offline=options.offline)
         project = open_project(options.manifest, context)
@@ -76,8 +82,13 @@ def command(options: BundleOptions) -> int:
             bundled, shipped = single_file.write(project, request, options.output, context)
     if options.as_json:
         print_json(BundleDocument.of(bundled, shipped))
-    terminal.note(
-        f"bundled {count(len(bundled.pointers), 'step-target')} in {count(len(bundled.records), 'environment')}, "
-        f"{count(len(bundled.made), 'new object')}"
-    )
+    for line in bundle_lines(bundled, shipped, time.monotonic() - begin):
+        terminal.note(line)
     return 0
+
+
+def _check_ending(output: Path) -> None:
+    """Raise UsageError for a file name that promises another format."""
+    if output.suffix and not output.suffix[1:].isdigit() and not output.name.endswith(ENDINGS):
+        hint = f"let the name end in {' or '.join(ENDINGS)}, for example {output.stem}.tar.zst"
+        raise UsageError(f"--output {output.name}: a bundle is a tar file under zstd, not {output.suffix}", hint)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from envc.fetch.net.urls import redact
+
 if TYPE_CHECKING:
     from envc.cli.parameters import Parameter
 
@@ -47,11 +49,20 @@ def _click_parameter(parameter: Parameter) -> click.Parameter:
     )
 
 
+class _LocalPath(click.Path):
+    """A path of this machine. pathlib would turn ``https://host`` into the path ``https:/host``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and "://" in value:
+            self.fail(f"{redact(value)} is a URL; name a file or folder of this machine.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def _click_type(parameter: Parameter) -> Any:
     if parameter.choices:
         return click.Choice(parameter.choices)
     if parameter.type is Path:
-        return click.Path(path_type=Path, file_okay=not parameter.declared.is_folder)
+        return _LocalPath(path_type=Path, file_okay=not parameter.declared.is_folder)
     if parameter.type is int:
         return click.IntRange(min=parameter.declared.minimum)
     return click.STRING

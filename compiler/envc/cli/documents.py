@@ -83,6 +83,8 @@ class BundleOutput(msgspec.Struct, frozen=True, kw_only=True):
 class BundleDocument(msgspec.Struct, frozen=True, kw_only=True):
     """The output of ``envc bundle --json``."""
 
+    store: str  # a folder, or a URL without credentials
+    size: int  # bytes of all objects of these steps in the store
     lock: Sha256  # digest of the lock file, which is part of the keys of the pointers
     steps: tuple[BundledStep, ...]  # sorted
     made: tuple[str, ...]  # files whose objects were derived in this run, sorted
@@ -91,6 +93,8 @@ class BundleDocument(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, bundled: Bundled, shipped: Shipped | None) -> BundleDocument:
         return cls(
+            store=bundled.store,
+            size=sum(bundled.sizes.values()),
             lock=bundled.lock,
             steps=tuple(
                 BundledStep(step=step, target=target, pointer=pointer)

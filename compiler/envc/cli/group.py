@@ -10,6 +10,8 @@ from envc import __version__
 from envc.cli.output import OutputFailed, print_error, tell
 from envc.cli.verbs import VERBS, load_verb
 
+_HELP = ("help", "Show the help of a command: `envc help lock`.")
+
 
 class _Verbs(click.Group):
     """A group whose commands are imported on first use."""
@@ -24,7 +26,7 @@ class _Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
+            formatter.write_dl([*((name, text) for name, (_, text) in VERBS.items()), _HELP])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -40,7 +42,15 @@ class _Verbs(click.Group):
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
-@click.version_option(__version__, message="envc %(version)s")
+@click.version_option(__version__, "-V", "-v", "--version", message="envc %(version)s")
+# These two are read by `envc.cli.global_options`; here they are part of the help.
+@click.option("-C", metavar="DIR", expose_value=False, help="Change to this folder first. Stands before the command.")
+@click.option(
+    "--color",
+    metavar="auto|always|never",
+    expose_value=False,
+    help="Set when to use colors. Default: on terminals, by NO_COLOR and FORCE_COLOR.",
+)
 def envc() -> None:
     """Compile a manifest of steps into environments that can be reviewed, shipped and rebuilt."""
 

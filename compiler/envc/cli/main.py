@@ -43,11 +43,14 @@ def main() -> None:
 
 def run(args: list[str]) -> int:
     """Run one command line and return its exit code. Never raises; shows a traceback only with ENVC_TRACEBACK set."""
+    from envc.cli.global_options import take, takes_any
     from envc.cli.output import OutputFailed, flush_output, report_bug, report_error, tell
     from envc.errors import EnvcError
 
     as_json = "--json" in (args[: args.index("--")] if "--" in args else args)
     try:
+        if takes_any(args):
+            args = take(args)
         call = load_verb(args[0]).read(args[1:]) if args and args[0] in VERBS else None
         if call is not None:
             code = call()

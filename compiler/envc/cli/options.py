@@ -93,7 +93,15 @@ def limits(time_limit: str | None, max_candidates: int | None) -> Limits:
 
 
 def is_bundle_file(argument: str) -> bool:
-    """Whether an argument names a file rather than a step: it holds a separator, or ends in ``.zst``."""
+    """Whether an argument names a file rather than a step: it holds a separator, or ends in ``.zst``.
+
+    Raises UsageError for a URL.
+    """
+    if "://" in argument:
+        from envc.fetch.net.urls import redact
+
+        hint = "download it first, or name the store in which the step is: --store URL"
+        raise UsageError(f"{redact(argument)} is a URL, and a bundle is a file of this machine", hint)
     return "/" in argument or "\\" in argument or argument.endswith(".zst")
 
 

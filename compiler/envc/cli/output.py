@@ -22,6 +22,8 @@ from envc.model.hidden import HIDDEN
 if TYPE_CHECKING:
     from envc.locking.review.pythons import ChosenPython
     from envc.pipeline.lock import LockOutcome
+    from envc.shipping.deliver.pack import Bundled
+    from envc.shipping.deliver.ship import Shipped
 
 _MAX_CHANGES = 40  # lines in one report
 _MAX_REASONS = 10
@@ -42,9 +44,25 @@ class OutputFailed(EnvcError):
         return f"standard output cannot be written: {self.reason}"
 
 
+COLOUR_CHOICES = ("auto", "always", "never")
+_chosen = ["auto"]  # the value of --color
+
+
+def choose_colours(choice: str) -> None:
+    """Set what ``--color`` says, one of COLOUR_CHOICES."""
+    _chosen[0] = choice
+
+
 def colours(stream: Any) -> bool:
-    """Whether the stream is a terminal with colours, by the NO_COLOR convention."""
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """Whether to write colours to the stream: by ``--color``, else NO_COLOR, else FORCE_COLOR, else if it is a terminal
+    that has them.
+    """
+    if _chosen[0] != "auto":
+        return _chosen[0] == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    forced = os.environ.get("FORCE_COLOR", "")
+    return forced not in ("", "0", "false") or (stream.isatty() and os.environ.get("TERM") != "dumb")
 
 
 def plain(text: str) -> str:
@@ -191,6 +209,21 @@ def count(number: int, noun: str) -> str:
 def python_lines(pythons: Iterable[ChosenPython]) -> list[str]:
     """The Pythons that the manifest leaves open, and why they were chosen."""
     return [str(one) for one in pythons if one.why != "named"]
+
+
+def bundle_lines(bundled: Bundled, shipped: Shipped | None, seconds: float) -> list[str]:
+    """The report of a bundle: its store, its size, and its file if there is one."""
+    sizes = bundled.sizes
+    made = {member.sha256 for member in bundled.made}
+    new = sum(size for (artifact, _), size in sizes.items() if artifact in made)
+    lines = [
+        f"bundled {count(len(bundled.pointers), 'step-target')} in {count(len(bundled.records), 'environment')} "
+        f"to {bundled.store}: {count(len(sizes), 'object')}, {mebibytes(sum(sizes.values()))}; "
+        f"{count(len(bundled.made), 'new object')}, {mebibytes(new)} ({seconds:.1f} s)"
+    ]
+    if shipped is not None:
+        lines.append(f"wrote {shipped.path}: {mebibytes(shipped.size)}")
+    return lines
 
 
 def lock_lines(outcome: LockOutcome) -> list[str]:

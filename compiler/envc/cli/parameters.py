@@ -89,7 +89,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
                 return word
         elif self.type is str:
             return word
-        elif self.type is Path:
+        elif self.type is Path and "://" not in str(word):
             # A path that exists must be readable, and must be a folder where one is required.
             path = Path(word)
             is_refused = self.declared.is_folder and not path.is_dir()

@@ -27,7 +27,7 @@ from envc.pipeline.run import RunRequest, run
 
 
 class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
-    step: Annotated[str | None, argument(metavar="STEP|FILE")] = None
+    step: Annotated[str | None, argument(metavar="[STEP|FILE]")] = None
     arguments: Annotated[tuple[str, ...], argument(metavar="[-- CMD...]")] = ()
     manifest: Manifest = None
     target: Annotated[

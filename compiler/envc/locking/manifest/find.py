@@ -20,6 +20,13 @@ def find_manifest(argument: str | None, environ: Mapping[str, str], cwd: Path) -
     UsageError if there is none.
     """
     for origin, text in (("", argument), ("ENVC_MANIFEST: ", environ.get("ENVC_MANIFEST"))):
+        if text and "://" in text:
+            from envc.fetch.net.urls import redact
+
+            raise UsageError(
+                f"{origin}{redact(text)} is a URL, and a manifest is a file of this machine",
+                "check out the project first",
+            )
         if text:
             return _named(cwd / user_path(text, f"{origin}the manifest"), origin)
     for folder in (cwd, *cwd.parents):

@@ -79,11 +79,19 @@ class BundleRequest(msgspec.Struct, frozen=True, kw_only=True):
 class Bundled(msgspec.Struct, frozen=True, kw_only=True):
     """The result of pack."""
 
+    store: str  # its name for messages: a folder, or a URL without credentials
     lock: Sha256  # digest of the lock file, which is part of the keys of pointers
     pointers: dict[tuple[str, str], StepPointer]  # by step and target name
     records: tuple[Record, ...]  # one for each distinct environment
     made: tuple[EnvironmentMember, ...]  # objects that were derived in this run
     content: dict[ObjectId, Sha256]  # content digests by artifact and layout, for a lock to record
+
+    @property
+    def sizes(self) -> dict[ObjectId, int]:
+        """The bytes of each object in the store."""
+        return {
+            (item.index.artifact, item.index.layout): item.size for record in self.records for item in record.objects
+        }
 
 
 class Artifacts(Protocol):
@@ -127,6 +135,7 @@ def pack(
         lock = relock(content) if relock else request.lock
         pointers = _point(request, store, lock, digests)
         return Bundled(
+            store=store.name,
             lock=sha256(lock),
             pointers=pointers,
             records=tuple(records.values()),
