@@ -320,6 +320,43 @@ def test_machines_without_write_access_use_a_store_on_a_web_server(bundled: Work
         assert "hunter2" not in refused.err
 
 
+def test_a_ready_step_starts_without_asking_its_store_and_when_the_store_is_gone(bundled: Workplace) -> None:
+    with FolderServer(bundled.store) as server:
+        away = {"ENVC_STORE": server.url, "ENVC_CACHE_DIR": str(bundled.folder / "away")}
+        first = bundled.ok("run", "train", **away)
+        asked = len(server.log)
+        assert bundled.ok("run", "train", **away).out == first.out
+        assert len(server.log) == asked
+    assert bundled.ok("run", "train", **away).out == first.out
+
+
+def test_a_store_is_asked_again_after_a_day_and_its_answer_used_if_it_is_gone(bundled: Workplace) -> None:
+    with FolderServer(bundled.store) as server:
+        away = {"ENVC_STORE": server.url, "ENVC_CACHE_DIR": str(bundled.folder / "away")}
+        first = bundled.ok("run", "train", **away)
+        asked = len(server.log)
+        (entry,) = (bundled.folder / "away" / "pointers").iterdir()
+        os.utime(entry, (time.time() - 90_000,) * 2)
+        bundled.ok("run", "train", **away)
+        assert [request.method for request in server.log[asked:]] == ["GET"]  # the pointer
+        bundled.ok("run", "train", **away)
+        assert len(server.log) == asked + 1
+        os.utime(entry, (time.time() - 90_000,) * 2)
+    gone = bundled.ok("run", "train", **away)
+    assert gone.out == first.out
+    assert "connection refused" in gone.err
+    assert "using the environment that it led to before" in gone.err
+
+
+def test_the_bundled_code_is_always_asked_for(bundled: Workplace) -> None:
+    with FolderServer(bundled.store) as server:
+        away = {"ENVC_STORE": server.url, "ENVC_CACHE_DIR": str(bundled.folder / "away")}
+        bundled.ok("run", "train", "--from-store", **away)
+        asked = len(server.log)
+        bundled.ok("run", "train", "--from-store", **away)
+        assert len(server.log) == asked + 1
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to a single process")
 def test_ctrl_c_does_not_wait_for_a_stalled_store(bundled: Workplace) -> None:
     """Otherwise each running request would be waited for until it times out, several times half a minute."""

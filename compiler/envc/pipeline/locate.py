@@ -16,7 +16,7 @@ from envc.context import Context
 from envc.locking.plan.closure import Closures, locked_python
 from envc.locking.plan.expand import StepTarget
 from envc.locking.plan.project import Project, Selection
-from envc.pipeline.project import channel_addresses, lock_digest, require_lock, store_of
+from envc.pipeline.project import channel_addresses, lock_digest, require_lock, store_of, store_place
 
 if TYPE_CHECKING:
     from envc.model.environment import Environment
@@ -38,16 +38,50 @@ class Located(msgspec.Struct, frozen=True, kw_only=True):
     pointer: StepPointer
 
 
+class KnownEnvironment(msgspec.Struct, frozen=True):
+    """An environment that is ready on this machine, to which the step's pointer in the store led before."""
+
+    prefix: Path
+    is_fresh: bool  # whether the store was asked within the last day
+
+
+def known_environment(
+    project: Project, step_target: StepTarget, selection: Selection, interpreter: Interpreter, context: Context
+) -> KnownEnvironment | None:
+    """The environment that the pointer of a step led to before, if the store is at a URL. Makes no request."""
+    from envc.shipping.deliver.hydrate import find_ready
+    from envc.shipping.deliver.known_records import recall
+
+    place = store_place(selection.store, lambda: project.manifest, context)
+    if not isinstance(place, str):
+        return None  # a folder is read in less time than the entry
+    known = recall(context.cache, place, _pointer_key(project, step_target))
+    if known is None:
+        return None
+    environment = _environment(project, step_target, selection)
+    prefix = find_ready(environment, known.digest, interpreter=interpreter, cache=context.cache)
+    return KnownEnvironment(prefix, known.is_fresh) if prefix is not None else None
+
+
+def remember_record(
+    project: Project, step_target: StepTarget, selection: Selection, located: Located, context: Context
+) -> None:
+    """Remember the record of a step whose environment is ready, for `known_environment`."""
+    from envc.shipping.deliver.known_records import remember
+
+    place = store_place(selection.store, lambda: project.manifest, context)
+    if isinstance(place, str):
+        remember(context.cache, place, _pointer_key(project, step_target), located.pointer.record)
+
+
 def locate(project: Project, step_target: StepTarget, selection: Selection, context: Context) -> Located:
     """closure → pointer: one request. Raises NotBundled, and CorruptBlob for a pointer to another environment."""
     from envc.shipping.format.errors import CorruptBlob, MissingBlob, NotBundled
-    from envc.shipping.store.keys import step_key
     from envc.shipping.store.records import get_pointer
 
     store = store_of(project, selection, context)
-    is_coherent = project.freshness is not None and project.freshness.is_coherent(step_target)
-    environment = Closures(require_lock(project, selection)).environment(step_target, is_coherent=is_coherent)
-    key = step_key(project.manifest.name, lock_digest(project), step_target.step, step_target.target.name)
+    environment = _environment(project, step_target, selection)
+    key = _pointer_key(project, step_target)
     try:
         pointer = get_pointer(store, key)
     except MissingBlob:
@@ -63,6 +97,17 @@ def tell_holdings(error: NotBundled, project: Project, selection: Selection, con
 
     error.add(holdings(store_of(project, selection, context), project.manifest.name, lock_digest(project)))
     return error
+
+
+def _environment(project: Project, step_target: StepTarget, selection: Selection) -> Environment:
+    is_coherent = project.freshness is not None and project.freshness.is_coherent(step_target)
+    return Closures(require_lock(project, selection)).environment(step_target, is_coherent=is_coherent)
+
+
+def _pointer_key(project: Project, step_target: StepTarget) -> str:
+    from envc.shipping.store.keys import step_key
+
+    return step_key(project.manifest.name, lock_digest(project), step_target.step, step_target.target.name)
 
 
 def located_record(located: Located) -> StoredRecord:

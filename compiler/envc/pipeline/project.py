@@ -157,10 +157,18 @@ def store_of(project: Project, selection: Selection, context: Context) -> Blobs:
 def choose_store(
     chosen: str | None, manifest: Callable[[], Manifest], context: Context, *, init: bool = False
 ) -> Blobs:
-    """The `chosen` store, else ``ENVC_STORE``, else the manifest's, else a folder in the user's data directory. `init`
-    as for `open_store`.
+    """The store at `store_place`. `init` as for `open_store`."""
+    from envc.shipping.store.open import open_store
+
+    place = store_place(chosen, manifest, context)
+    return open_store(place, context.environ, init=init, tell=context.progress.note)
+
+
+def store_place(chosen: str | None, manifest: Callable[[], Manifest], context: Context) -> str | Path:
+    """The folder or URL of the `chosen` store, else of ``ENVC_STORE``, else of the manifest's, else of a folder in the
+    user's data directory. Raises UsageError for a misspelt URL.
     """
-    from envc.shipping.store.open import is_url, open_store
+    from envc.shipping.store.open import is_url
 
     base, origin = context.cwd, "--store" if chosen else "ENVC_STORE"
     location = chosen or context.environ.get("ENVC_STORE")
@@ -168,11 +176,10 @@ def choose_store(
         base, origin = manifest().root, "`store` in the manifest"
     if location:
         refuse_misspelt_url(location, origin)
-        place = location if is_url(location) else base / user_path(location, "the store")
-        return open_store(place, context.environ, init=init, tell=context.progress.note)
+        return location if is_url(location) else base / user_path(location, "the store")
     from envc.context import user_folder
 
-    return open_store(user_folder("data", context.environ) / "store", init=init)
+    return user_folder("data", context.environ) / "store"
 
 
 def step_target_for(project: Project, step: str, target: str | None, *, foreign: bool = False) -> StepTarget:

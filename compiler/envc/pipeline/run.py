@@ -10,7 +10,16 @@ import msgspec
 from envc.context import Context
 from envc.errors import DigestMismatch, EnvcError, OfflineMiss, SourceUnreachable, StoreError, UsageError
 from envc.locking.plan.project import Project, Selection
-from envc.pipeline.locate import Located, corrupt_objects_forgotten, interpreter_for, locate, make_ready, tell_holdings
+from envc.pipeline.locate import (
+    Located,
+    corrupt_objects_forgotten,
+    interpreter_for,
+    known_environment,
+    locate,
+    make_ready,
+    remember_record,
+    tell_holdings,
+)
 from envc.pipeline.project import lock_digest, open_project, step_target_for
 
 if TYPE_CHECKING:
@@ -78,10 +87,26 @@ def ready_launch(
     step_target, command, interpreter = what
     step = step_target.step
 
-    def locate_ready() -> tuple[Located, Path]:
+    known = absent = None
+    if request.is_first and not request.from_store:
+        absent = absent_file(project.manifest.root, command)
+    if absent is None and not request.from_store:  # otherwise the bundled code matters, which may have changed since
+        known = known_environment(project, step_target, request.selection, interpreter, context)
+
+    def locate_ready() -> tuple[Located | None, Path]:
+        if known is not None and known.is_fresh:
+            return None, known.prefix
         with corrupt_objects_forgotten(context):
-            located = locate(project, step_target, request.selection, context)
-            return located, make_ready(located, interpreter, context)[0]
+            try:
+                located = locate(project, step_target, request.selection, context)
+            except StoreError as error:
+                if known is None or isinstance(error, MissingBlob | CorruptBlob):
+                    raise
+                context.progress.warn(f"{error}; using the environment that it led to before")
+                return None, known.prefix
+            prefix = make_ready(located, interpreter, context)[0]
+            remember_record(project, step_target, request.selection, located, context)
+            return located, prefix
 
     try:
         located, prefix = locate_ready()
@@ -92,11 +117,9 @@ def ready_launch(
         _bundle_missing(project, request, step_target, error, context)
         located, prefix = locate_ready()
     code = None
-    if not request.from_store:
-        absent = absent_file(project.manifest.root, command) if request.is_first else None
-        if absent is not None and located.pointer.code is not None:
-            raise CodeNotHere(step, absent, project.manifest.root)
-    else:
+    if located is not None and absent is not None and located.pointer.code is not None:
+        raise CodeNotHere(step, absent, project.manifest.root)
+    if located is not None and request.from_store:
         code = ready_code(located.store, located.pointer, cache=context.cache, progress=context.progress)
     return Launch(
         command=command,

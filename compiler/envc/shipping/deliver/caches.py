@@ -70,6 +70,7 @@ PARTS = {
     "scripts": Part("link scripts", 2, rf"{_AA}/{_DIGEST}"),
     "git": Part("git repositories", 1, r"[0-9a-f]{32}(\.lock)?"),
     "builds": Part("builds", 2, rf"store/v1|notes/{_DIGEST}\.json"),
+    "pointers": Part("pointers", 1, _DIGEST, any_time=True),
     "coherent": Part("coherent locks", 1, "[0-9a-f]{16}", any_time=True),
     "derived": Part("derived digests", 3, rf"{_LAYOUT}/{_AA}/{_DIGEST}"),
 }
