@@ -95,7 +95,7 @@ def test_an_environment_that_was_never_bundled_is_a_problem_of_its_step(bundled:
     done = bundled.fails(1, "verify", "--step", "train")
     assert f"train on win-64: {bundled.store}: does not hold train on win-64 as it is locked" in done.out
     done = bundled.fails(1, "hydrate", "train", "--platform", "win-64", "--prefix", "windows")
-    assert "hint: run `envc bundle --step train --platform win-64`" in done.err
+    assert "run `envc bundle --step train --platform win-64`" in done.err
     assert "did you mean" in bundled.fails(2, "verify", "--step", "trian").err
 
 

@@ -144,6 +144,7 @@ def _bundle_missing(
     from envc.pipeline.bundle import BundleRequest, bundle
     from envc.shipping.deliver.run import absent_file
     from envc.shipping.format.errors import NotBundled
+    from envc.shipping.store.backends.folder import NotAStore
 
     root, step = project.manifest.root, step_target.step
     selection = msgspec.structs.replace(request.selection, steps=(step,), targets=(step_target.target.name,))
@@ -156,7 +157,7 @@ def _bundle_missing(
     try:
         bundle(project, BundleRequest(selection=selection), context)
     except (SourceUnreachable, OfflineMiss, StoreError) as error:
-        if not isinstance(why, NotBundled):
+        if not isinstance(why, NotBundled) or isinstance(error, NotAStore):
             raise
         tell_holdings(why, project, selection, context)
         why.add(f"and it cannot be bundled here: {error}")
