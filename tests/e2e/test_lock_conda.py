@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.command import Workplace
+from tests.support.channel_server import ChannelServer
 from tests.support.channels import CHANNELS, copy_example
 from tests.support.manifests import conda_tables
 
@@ -126,6 +127,81 @@ def test_a_record_without_a_digest_is_hashed_when_it_is_locked(place: Workplace)
     place.ok("lock")
     assert sha256(b"package").hexdigest() in place.lock.read_text()
     assert "size = 7" in place.lock.read_text()
+
+
+def one_step(place: Workplace, channels: str, *specs: str, more: str = "") -> None:
+    place.write(
+        f"""
+[project]
+name = "made"
+targets = ["linux-64"]
+python = "3.12"
+channels = {channels}
+
+[steps.one]
+conda = {json.dumps(specs)}
+{more}"""
+    )
+
+
+def test_channels_are_names_urls_and_paths(place: Workplace, tmp_path: Path) -> None:
+    """As `solve --channel` takes them; the lock holds their names alone."""
+    write_channel(place.checkout / "forge", linux_64=record("forged", "1.0", "0", "linux-64"))
+    write_channel(tmp_path / "mirror" / "bioconda", linux_64=record("blast", "1.0", "0", "linux-64"))
+    write_channel(tmp_path / "mirror" / "pkgs" / "main", linux_64=record("blender", "1.0", "0", "linux-64"))
+    write_channel(tmp_path / "mirror" / "pkgs" / "r", linux_64=record("r-base", "4.3", "0", "linux-64"))
+    with ChannelServer() as server:
+        server.add_folder("team", place.checkout / "channel")
+        alias = {"ENVC_CHANNEL_ALIAS": (tmp_path / "mirror").as_uri()}
+        one_step(
+            place,
+            f'["./forge", "{server.base}/team", "bioconda", "defaults"]',
+            *("forged", "team::data", "bioconda::blast", "defaults::blender", "r-base"),
+        )
+        place.ok("lock", **alias)
+        text = place.lock.read_text()
+        for name, source in {
+            "forged": "forge",
+            "data": "team",
+            "blast": "bioconda",
+            "blender": "pkgs/main",
+            "r-base": "pkgs/r",
+        }.items():
+            (block,) = [part for part in text.split("\n\n") if f'id = "conda:{name}"' in part]
+            assert f'source = "{source}"' in block
+        assert 'channels = ["forge", "team", "bioconda", "pkgs/main", "pkgs/r"]' in text
+        assert "127.0.0.1" not in text and "://" not in text and str(tmp_path) not in text
+        place.ok("lock", "--check")
+    done = place.fails(1, "lock", "--refresh", "--upgrade", **alias)
+    assert "team" in done.err and "127.0.0.1" not in done.err
+
+
+def test_a_spec_that_names_a_channel_which_the_step_lacks_says_so(place: Workplace) -> None:
+    one_step(place, '["./channel"]', "conda-forge::data")
+    done = place.fails(2, "lock")
+    assert (
+        "steps.one.conda[0]: conda-forge::data: conda-forge is not a channel of step one on linux-64, "
+        "which has channel" in done.err
+    )
+    assert 'add "conda-forge" to project.channels' in done.err
+
+
+def test_a_cut_off_spares_channels_that_state_no_times(place: Workplace) -> None:
+    undated = record("extra", "0.7", "0", "linux-64")
+    for entry in undated.values():
+        del entry["timestamp"]
+    write_channel(place.checkout / "channel", linux_64=undated)
+    cut_off = '[project]\nexclude-newer = "2030-01-01"'
+    place.write(MANIFEST.replace("[project]", cut_off))
+    place.ok("lock")
+    assert "extra-0.5-0.conda" in place.lock.read_text()
+    exempt = MANIFEST.replace("[project]", cut_off).replace('kind = "conda"', 'kind = "conda"\nexclude-newer = false')
+    place.write(exempt)
+    assert "options.sources" in place.fails(1, "lock", "--check").err
+    place.ok("lock", "--upgrade")
+    assert "extra-0.7-0.conda" in place.lock.read_text()
+    assert "conda exclude-newer=false" in place.lock.read_text()
+    place.ok("lock", "--check")
 
 
 @pytest.mark.skipif(not CHANNELS.is_dir(), reason="the recorded channels are not beside this checkout")

@@ -141,6 +141,23 @@ def test_the_manifests_mapping_has_priority_and_makes_a_lock_stale(place: Workpl
     assert '"pypi:lib @' not in text  # in step one, lib comes from conda
 
 
+def test_a_conda_package_may_supply_several_projects(place: Workplace, index: IndexServer) -> None:
+    """Projects that install the same modules, such as opencv-python and opencv-contrib-python."""
+    index.add(build_wheel("num-contrib", "3.0"))
+    index.add(build_wheel("user", "1.0", ["num-contrib>=2"]))
+    place.write(MANIFEST.replace('["app"]', '["user"]'))
+    place.ok("lock")
+    assert '"pypi:num-contrib' in place.lock.read_text()
+    place.write(MANIFEST.replace('["app"]', '["user"]') + '[mapping]\nnum = ["num", "num-contrib"]\n')
+    assert "options.mapping.num: + num, num-contrib" in place.fails(1, "lock", "--check").err
+    place.ok("lock")
+    text = place.lock.read_text()
+    assert '"pypi:num-contrib' not in text
+    assert 'pypi = ["num", "num-contrib"]' in text or '"num-contrib",' in text
+    place.ok("lock", "--check")
+    assert "manifest.lock is unchanged" in place.ok("lock").err
+
+
 def test_an_extra_of_a_conda_package_adds_requirements_from_the_index(place: Workplace, index: IndexServer) -> None:
     index.add(build_wheel("num", "2.0", ["nothing", 'fast; extra == "speed"'], extras=["speed"]))
     index.add(build_wheel("fast", "0.1"))

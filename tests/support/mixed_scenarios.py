@@ -31,7 +31,6 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -53,7 +52,7 @@ class ProblemTable(msgspec.Struct, frozen=True, kw_only=True, rename="kebab", fo
     conda: tuple[str, ...]
     pypi: tuple[str, ...]
     python: str = "3.12"
-    mapping: dict[str, str | Literal[False]] = {}
+    mapping: dict[str, tuple[str, ...]] = {}
     reserved: dict[str, str] = {}
     conda_constraints: tuple[str, ...] = ()
     pypi_constraints: tuple[str, ...] = ()

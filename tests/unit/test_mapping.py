@@ -23,8 +23,8 @@ PYTHON = ["python >=3.11,<3.12.0a0", "libstdcxx"]
 
 
 def test_the_manifest_overrides_the_table_and_the_table_the_name() -> None:
-    names = Names({"pytorch": ("torch",), "opencv": ("opencv-python",)}, {"pytorch": "fork", "opencv": False})
-    assert names.projects_of("pytorch", []) == MappedProjects(0, ("fork",))
+    names = Names({"pytorch": ("torch",), "opencv": ("opencv-python",)}, {"pytorch": ("fork", "torch"), "opencv": ()})
+    assert names.projects_of("pytorch", []) == MappedProjects(0, ("fork", "torch"))
     assert names.projects_of("opencv", PYTHON) == MappedProjects(0, ())
     names = Names({"pytorch": ("torch",)})
     assert names.projects_of("pytorch", []) == MappedProjects(1, ("torch",))
@@ -46,6 +46,27 @@ def test_conda_versions_are_converted_to_pypi_spelling(conda: str, pypi: str | N
     assert python_version(conda) == pypi
 
 
+_OPENCV = ("opencv-contrib-python", "opencv-contrib-python-headless", "opencv-python", "opencv-python-headless")
+
+
+@pytest.mark.parametrize(
+    ("conda", "pypi"),
+    [
+        ("cupy", "cupy-cuda12x"),
+        ("cupy-core", "cupy"),
+        ("faiss", "faiss-cpu"),
+        ("onnxruntime", "onnxruntime-gpu"),
+        ("polars", "polars-lts-cpu"),
+        ("psycopg2", "psycopg2-binary"),
+        ("rmm", "rmm-cu12"),
+        ("tensorflow", "tensorflow-cpu"),
+        ("py-xgboost", "xgboost-cpu"),
+    ],
+)
+def test_a_package_supplies_every_project_that_holds_the_same_modules(conda: str, pypi: str) -> None:
+    assert pypi in load_names({}).projects_of(conda, PYTHON).projects
+
+
 def test_the_shipped_table() -> None:
     names = load_names({})
     for conda, projects in {
@@ -53,7 +74,10 @@ def test_the_shipped_table() -> None:
         "matplotlib-base": ("matplotlib",),
         "msgpack-python": ("msgpack",),
         "python-build": ("build",),
-        "opencv": ("opencv-python", "opencv-python-headless"),
+        "opencv": _OPENCV,
+        "py-opencv": _OPENCV,
+        "python-kaleido": ("kaleido",),
+        "cudf": ("cudf", "cudf-cu11", "cudf-cu12", "cudf-cu13"),
         "pyarrow-core": ("pyarrow",),
         "psycopg2": ("psycopg2", "psycopg2-binary"),
         "numpy": ("numpy",),

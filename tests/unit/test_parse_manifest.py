@@ -155,7 +155,7 @@ def test_policy(whole: Manifest) -> None:
         "tqdm": datetime(2026, 11, 3, tzinfo=UTC),
     }
     assert whole.virtual_packages == {"gpu": {"__cuda": "12.4"}}
-    assert whole.mapping == {"pytorch": "torch", "cuda-nvcc": False}
+    assert whole.mapping == {"pytorch": ("torch",), "cuda-nvcc": ()}
 
 
 def test_a_pyproject_may_contain_a_manifest_and_name_the_project(tmp_path: Path) -> None:

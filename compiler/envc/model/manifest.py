@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -58,7 +57,7 @@ class Dependencies(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """An index, a channel or a folder of packages. `pypi` and `conda-forge` need no declaration; their url is None."""
+    """An index, a channel or a folder of packages. The url of `pypi` and of public channels is None."""
 
     name: str
     kind: SourceKind
@@ -66,6 +65,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     projects: tuple[str, ...] = ()  # globs over normalised names: these projects come only from here
     steps: tuple[str, ...] = ()  # () is all
     targets: tuple[str, ...] = ()  # () is all
+    is_undated: bool = False  # whether the project's `exclude-newer` does not apply to this channel
     missing: tuple[int, ...] = ()  # HTTP statuses of an index that mean "does not have it", besides 404; sorted
 
 
@@ -136,7 +136,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     policy: ManifestPolicy = ManifestPolicy()
     virtual_packages: dict[str, dict[str, str]] = {}  # target: {"__glibc": "2.28"}
     standalone: Standalone = Standalone()
-    mapping: dict[str, str | Literal[False]] = {}  # conda name: PyPI name, or false
+    mapping: dict[str, tuple[str, ...]] = {}  # conda name: PyPI names, sorted; () for none
 
     @property
     def root(self) -> Path:

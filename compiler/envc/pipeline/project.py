@@ -217,11 +217,11 @@ def channel_addresses(manifest: Manifest, environment: Environment) -> dict[Sha2
     members = [member for member in environment.members if member.kind == "conda"]
     if not members:
         return {}
-    from envc.fetch.conda.channel_locations import CHANNELS_URL
+    from envc.fetch.conda.channel_locations import public_address
 
     addresses = {}
     for member in members:
         source = manifest.sources.get(member.source)
         is_public = source is not None and source.url is None
-        addresses[member.sha256] = f"{CHANNELS_URL if is_public else 'envc:/'}/{member.source}"
+        addresses[member.sha256] = public_address(member.source) if is_public else f"envc://{member.source}"
     return addresses

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from envc_solvers.conda.search.table import spec_name
 
@@ -30,16 +30,16 @@ class Names:
     """
 
     def __init__(
-        self, table: Mapping[str, tuple[str, ...]], overrides: Mapping[str, str | Literal[False]] | None = None
+        self, table: Mapping[str, tuple[str, ...]], overrides: Mapping[str, tuple[str, ...]] | None = None
     ) -> None:
         self._table = table
         self._overrides = overrides or {}
 
     def projects_of(self, name: str, depends: Iterable[str]) -> MappedProjects:
         """The projects of a conda package with these dependencies, as its record spells them."""
-        project = self._overrides.get(name)
-        if project is not None:
-            return MappedProjects(0, (project,) if project else ())
+        projects = self._overrides.get(name)
+        if projects is not None:
+            return MappedProjects(0, projects)
         if name in self._table:
             return MappedProjects(1, self._table[name])
         if any(spec_name(text) in _PYTHON for text in depends):

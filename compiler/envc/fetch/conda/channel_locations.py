@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from envc.model.manifest import Source
 
 CHANNELS_URL = "https://conda.anaconda.org"  # of public channels; every conda tool resolves channel names against it
+DEFAULTS = "defaults"  # conda's name for several channels
+_ANACONDA_URL = "https://repo.anaconda.com"  # of these
+_PKGS = "pkgs/"  # begins their names
 
 
 class ChannelLocation(msgspec.Struct, frozen=True):
@@ -36,14 +39,14 @@ def resolve_channels(
     sources: Mapping[str, Source],
     keyring: Keyring,
     *,
-    base: str = CHANNELS_URL,
+    base: str = "",
     root: Path | None = None,
 ) -> dict[str, ChannelLocation]:
     """The locations of channels by name, in the given order. Their credentials are added to the keyring.
 
-    A channel is the name of a source, a URL, a path, or the name of a public channel below `base`. A path is absolute,
-    or starts with a dot and is relative to `root`, else to the working directory. Raises UsageError for any other text,
-    and for two channels with the same name.
+    A channel is the name of a source, a URL, a path, or the name of a public channel, which is below `base`. A path is
+    absolute, or starts with a dot and is relative to `root`, else to the working directory. Raises UsageError for any
+    other text, and for two channels with the same name.
     """
     locations: dict[str, ChannelLocation] = {}
     for text in channels:
@@ -55,11 +58,11 @@ def resolve_channels(
         folder = None
         if "://" not in url:
             refuse_misspelt_url(url, "the channel")
-            if url is not text or url.startswith((".", "/", "~")) or Path(url).is_absolute():
+            if url is not text or is_place(url):
                 folder = Path(root or "", user_path(url, "the channel")).absolute()
                 url = folder.as_uri()
             else:
-                name, url = text, f"{base}/{url}"
+                name, url = text, _public_url(url, base)
         if not _is_usable(url):
             raise UsageError(f"channel {_shown(text)} cannot be used", "write a name, https://…, file://… or a path")
         if holds_token(url):
@@ -81,6 +84,36 @@ def resolve_channels(
     return locations
 
 
+def is_place(text: str) -> bool:
+    """Whether a channel is written as a path."""
+    return text.startswith((".", "/", "~", "\\")) or Path(text).is_absolute() or text[1:2] == ":"
+
+
+def default_channels(platforms: Iterable[str]) -> tuple[str, ...]:
+    """The channels that conda means by ``defaults``."""
+    has_windows = any(platform.startswith("win-") for platform in platforms)
+    return (f"{_PKGS}main", f"{_PKGS}r", *((f"{_PKGS}msys2",) if has_windows else ()))
+
+
+def public_name(text: str) -> str:
+    """The name of a public channel that is given by its name or address; "" for any other channel."""
+    if "://" not in text:
+        return "" if is_place(text) else text
+    plain = text.rstrip("/")
+    if plain.startswith(f"{_ANACONDA_URL}/{_PKGS}"):
+        return plain.removeprefix(f"{_ANACONDA_URL}/")
+    return plain.removeprefix(f"{CHANNELS_URL}/") if plain.startswith(f"{CHANNELS_URL}/") else ""
+
+
+def public_address(name: str) -> str:
+    """The address under which every conda tool knows a public channel."""
+    return _public_url(name, "")
+
+
+def _public_url(name: str, base: str) -> str:
+    return f"{base or (_ANACONDA_URL if name.startswith(_PKGS) else CHANNELS_URL)}/{name}"
+
+
 def known_channel(text: str, locations: Mapping[str, ChannelLocation]) -> str:
     """The name of the channel that a match spec gives by name or by URL.
 
@@ -89,11 +122,12 @@ def known_channel(text: str, locations: Mapping[str, ChannelLocation]) -> str:
     if text in locations:
         return text
     try:
-        url = split_credentials(text)[0] if "://" in text else f"{CHANNELS_URL}/{text}"
+        url = split_credentials(text)[0] if "://" in text else public_address(text)
     except ValueError:
         raise UsageError(f"channel {_shown(text)} is not a URL", f"the channels are: {', '.join(locations)}") from None
+    public = "pkgs/main" if text == DEFAULTS else public_name(url)
     for location in locations.values():
-        if location.url == url.rstrip("/"):
+        if location.url == url.rstrip("/") or location.name == public:
             return location.name
     raise UsageError(f"channel {_shown(text)} is not in use", f"the channels are: {', '.join(locations)}")
 

@@ -20,7 +20,7 @@ import msgspec
 from envc.context import cache_folder, home_folder, user_path
 from envc.errors import UsageError
 from envc.fetch.net.credentials import Keyring, KeyringLookup, Login
-from envc.fetch.net.urls import holds_token, is_local
+from envc.fetch.net.urls import TOKEN_HINT, holds_token, is_local
 from envc_solvers.malformed import FOREIGN, malformed
 
 _LOGIN = r"ENVC_SOURCE_([A-Z0-9_]+)_(?:USERNAME|PASSWORD)"
@@ -46,6 +46,7 @@ class FetchSettings(msgspec.Struct, frozen=True, kw_only=True):
     cache: Path  # folder of everything that can be fetched again
     index_url: str | None = None  # of the default index; None: the public one. May hold credentials
     index_origin: str = "its URL"  # where the URL of the default index is set, as messages name it
+    channel_alias: str = ""  # URL that public channels are below; "": their own. May hold credentials
     netrc: Path | None = None
     logins: dict[str, Login] = {}  # by `login_name` of a source
     lookup: KeyringLookup | None = None  # in the system's keyring, if the user has enabled it
@@ -71,6 +72,7 @@ def read_settings(environ: Mapping[str, str]) -> FetchSettings:
     return FetchSettings(
         cache=cache_folder(environ),
         index_url=index_url or None,
+        channel_alias=_channel_alias(environ),
         index_origin=origin,
         netrc=_netrc(environ),
         logins=_logins(environ),
@@ -84,11 +86,22 @@ def channel_settings(environ: Mapping[str, str]) -> FetchSettings:
     """Settings of a run that uses conda channels only. pip's configuration does not apply to them, and is not read."""
     return FetchSettings(
         cache=cache_folder(environ),
+        channel_alias=_channel_alias(environ),
         netrc=_netrc(environ),
         logins=_logins(environ),
         lookup=_keyring(environ, {}),
         transport=_transport(environ, {}),
     )
+
+
+def _channel_alias(environ: Mapping[str, str]) -> str:
+    """Raises UsageError."""
+    alias = environ.get("ENVC_CHANNEL_ALIAS", "").rstrip("/")
+    if alias and not is_usable(alias):
+        raise UsageError("ENVC_CHANNEL_ALIAS is not a URL", "it must start with https://, http:// or file://")
+    if holds_token(alias):
+        raise UsageError("ENVC_CHANNEL_ALIAS holds a token", TOKEN_HINT)
+    return alias
 
 
 def read_transport(environ: Mapping[str, str]) -> Transport:

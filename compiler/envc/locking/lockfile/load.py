@@ -42,7 +42,7 @@ _TARGET_KEY = re.compile(r"[A-Za-z0-9_.-]+/(?:-|[a-z]+[0-9]+t?)")
 _VERSION = re.compile(r"[A-Za-z0-9._+!~-]+")
 _BUILD = re.compile(r"[A-Za-z0-9._+-]*")
 _PATCH_RELEASE = re.compile(r"[0-9]{1,2}\.[0-9]{1,3}\.[0-9]{1,3}")
-_SOURCE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+_SOURCE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")  # channel/label/dev
 _LAYOUT = re.compile(r"[a-z][a-z0-9.-]*")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 # It is passed to git, so it must be a digest and nothing else.

@@ -101,7 +101,10 @@ class ProjectTable(Shape, frozen=True, kw_only=True):
     ] = ()
     platforms: Annotated[tuple[str, ...], Meta(description="A synonym for `targets`")] = ()
     python: PythonText
-    channels: Annotated[tuple[str, ...], Meta(description="conda sources in order of priority")] = ("conda-forge",)
+    channels: Annotated[
+        tuple[str, ...],
+        Meta(description="conda channels in order of priority: sources, names of public channels, URLs, paths"),
+    ] = ("conda-forge",)
     indexes: Annotated[tuple[str, ...], Meta(description="PyPI sources; the first that has a project supplies it")] = (
         "pypi",
     )
@@ -123,6 +126,13 @@ class SourceTable(Shape, frozen=True, kw_only=True):
         tuple[int, ...],
         Meta(description="HTTP statuses by which an index says that it does not have a project, besides 404: [403]"),
     ] = ()
+    exclude_newer: Annotated[
+        bool | None,
+        Meta(
+            description="false: `project.exclude-newer` does not apply to this channel, which may state no times",
+            extra_json_schema={"const": False},
+        ),
+    ] = None
 
 
 class StandaloneTable(Shape, frozen=True, kw_only=True):
@@ -208,9 +218,17 @@ class ManifestDocument(Shape, frozen=True, kw_only=True):
         dict[str, dict[str, str]], Meta(description='Per target: { __glibc = "2.28" }; "" removes one')
     ] = {}
     mapping: Annotated[
-        dict[str, str | bool],
+        dict[str, str | bool | tuple[str, ...]],
         Meta(
-            description="conda name = PyPI name, or false if it is not a PyPI project",
-            extra_json_schema={"additionalProperties": {"anyOf": [{"type": "string"}, {"const": False}]}},
+            description="conda name = PyPI name, a list of names that it supplies all, or false if it supplies none",
+            extra_json_schema={
+                "additionalProperties": {
+                    "anyOf": [
+                        {"type": "string"},
+                        {"const": False},
+                        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                    ]
+                }
+            },
         ),
     ] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from envc.context import misspelt_url
 from envc.fetch.net.urls import url_mistake
@@ -14,11 +14,11 @@ from envc.locking.manifest.names import check_name, read_project_name
 from envc.locking.manifest.paths import path_mistake
 from envc.locking.manifest.report import Report, check_unique, table_of
 from envc.locking.manifest.requirements import read_dependencies
-from envc.locking.manifest.sources import SourceNames, read_sources
+from envc.locking.manifest.sources import BUILT_IN, SourceNames, read_sources
 from envc.locking.manifest.steps import Names, check_agreement, check_targets, read_groups, read_python, read_steps
 from envc.locking.manifest.targets import read_targets
 from envc.model.kinds import Cutoff, PackageCutoff
-from envc.model.manifest import Dependencies, KeyPath, Manifest, ManifestPolicy, Standalone
+from envc.model.manifest import Dependencies, KeyPath, Manifest, ManifestPolicy, Source, Standalone
 from envc_solvers.target import PLATFORMS
 
 
@@ -32,22 +32,26 @@ def read_document(
     project = document.project
     declared_targets = read_targets(report, document.targets)
     targets = _project_targets(report, project)
+    kinds = {
+        name: document.sources[name].kind if name in document.sources else None for name in table_of(written, "sources")
+    }
+    channels, undeclared = project.channels, dict[str, Source]()
+    if any(text not in kinds and text not in BUILT_IN for text in channels):
+        from envc.locking.manifest.channels import read_channels
+
+        platforms = {declared_targets[name].platform if name in declared_targets else name for name in targets or ()}
+        channels, undeclared = read_channels(report, channels, kinds, platforms)
     names = Names(
         steps=table_of(written, "steps"),
         groups=table_of(written, "groups"),
         targets={**dict.fromkeys(PLATFORMS), **table_of(written, "targets")},
-        sources=SourceNames(
-            {
-                name: document.sources[name].kind if name in document.sources else None
-                for name in table_of(written, "sources")
-            }
-        ),
+        sources=SourceNames({**kinds, **{name: source.kind for name, source in undeclared.items()}}),
     )
     if targets is not None:
         key = "platforms" if project.platforms else "targets"
         check_targets(report, ("project", key), targets, names.targets)
     sources = read_sources(report, document.sources, names.steps, names.targets)
-    names.sources.check_list(report, ("project", "channels"), project.channels, "conda")
+    names.sources.check_list(report, ("project", "channels"), channels, "conda")
     names.sources.check_list(report, ("project", "indexes"), project.indexes, "pypi")
     groups = read_groups(report, document.groups, names.sources)
     steps = read_steps(report, document.steps, names, targets or ())
@@ -74,11 +78,11 @@ def read_document(
         name=project.name,
         targets=targets or (),
         python=python,
-        channels=project.channels,
+        channels=channels,
         indexes=project.indexes,
         store=project.store,
         exclude_newer=exclude_newer,
-        sources=sources,
+        sources=sources | undeclared,
         declared_targets=declared_targets,
         groups=groups,
         steps=steps,
@@ -185,14 +189,18 @@ def _read_standalone(report: Report, table: StandaloneTable) -> Standalone:
     return Standalone(url=table.url, table=table.table)
 
 
-def _read_mapping(report: Report, table: Mapping[str, str | bool]) -> dict[str, str | Literal[False]]:
-    mapping: dict[str, str | Literal[False]] = {}
+def _read_mapping(report: Report, table: Mapping[str, str | bool | tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    mapping: dict[str, tuple[str, ...]] = {}
     for conda_name, project in table.items():
         at: KeyPath = ("mapping", conda_name)
         if isinstance(project, str):
-            mapping[conda_name] = read_project_name(report, at, project)
+            mapping[conda_name] = (read_project_name(report, at, project),)
+        elif isinstance(project, tuple):
+            mapping[conda_name] = tuple(sorted(_read_projects(report, at, project)))
+            if not project:
+                report.add(at, "is empty", "write false for a package that supplies no PyPI project")
         elif project:
-            report.add(at, "expected the name of a PyPI project or false, found true")
+            report.add(at, "expected the name of a PyPI project, a list of names or false, found true")
         else:
-            mapping[conda_name] = False
+            mapping[conda_name] = ()
     return mapping

@@ -186,7 +186,8 @@ def read_conda(report: Report, at: KeyPath, entry: str | CondaTable, sources: So
         report.add(at, "conda packages have no markers", f"add it for one target under {_additions(at)}")
         return None
     if match["channel"] and isinstance(entry, str):
-        sources.check(report, at, match["channel"].partition("/")[0], "conda")
+        channel = match["channel"]
+        sources.check(report, at, channel if channel in sources.kinds else channel.partition("/")[0], "conda")
     return CondaDependency(spec=text, at=at)
 
 

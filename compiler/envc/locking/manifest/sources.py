@@ -62,6 +62,8 @@ def read_sources(
                 f'write "{name}::package" for a package that must come from it',
             )
         _check_missing(report, at, table)
+        if table.exclude_newer is not None:
+            _check_cut_off(report, (*at, "exclude-newer"), table)
         for index, step in enumerate(table.steps):
             if step not in known_steps:
                 report.unknown((*at, "steps", index), "step", step, known_steps)
@@ -76,6 +78,7 @@ def read_sources(
             steps=table.steps,
             targets=table.targets,
             missing=tuple(sorted(set(table.missing))),
+            is_undated=table.exclude_newer is False,
         )
     _check_overlaps(report, sources.values())
     return sources
@@ -117,6 +120,15 @@ def _check_missing(report: Report, at: KeyPath, table: SourceTable) -> None:
                 "404 means that already" if always else f"{status} cannot mean that the index does not have a project",
                 None if always else "name statuses from 400 to 499, except 404, 407, 408, 425 and 429",
             )
+
+
+def _check_cut_off(report: Report, at: KeyPath, table: SourceTable) -> None:
+    if table.exclude_newer:
+        report.add(at, "expected false, found true", "leave it out: the cut-off of the project applies")
+    elif table.kind != "conda":
+        report.add(
+            at, "is for conda channels", "lift the cut-off for single projects with policy.exclude-newer-package"
+        )
 
 
 def _check_overlaps(report: Report, sources: Iterable[Source]) -> None:

@@ -199,7 +199,9 @@ class Coherence:
 
     def _cut_off_faults(self, package: Package, name: str) -> Iterator[str]:
         """A fixed cut-off also applies to locked files; a span does not (see `Policy.spans`)."""
-        cut_off = self._manifest.policy.exclude_newer_package.get(name, self._manifest.exclude_newer)
+        source = self._manifest.sources.get(package.source)
+        general = None if source is not None and source.is_undated else self._manifest.exclude_newer
+        cut_off = self._manifest.policy.exclude_newer_package.get(name, general)
         if not isinstance(cut_off, datetime) or package.released is None:
             return
         if datetime.combine(package.released, time(), UTC) >= cut_off:

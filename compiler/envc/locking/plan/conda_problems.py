@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
+import msgspec
+
 from envc.errors import UsageError
 from envc.locking.plan.cutoff import cutoff_timestamp
 from envc.locking.plan.expand import StepTarget
 from envc.model.graph import LockGraph
-from envc.model.manifest import CondaDependency, KeyPath, Manifest
+from envc.model.manifest import CondaDependency, KeyPath, Manifest, Source
 from envc_solvers.conda.language.matchspec import InvalidMatchSpec, parse_matchspec
 from envc_solvers.conda.language.virtual import virtual_packages
 from envc_solvers.conda.problem import CondaProblem, CondaRoot
@@ -31,27 +33,28 @@ def conda_problem(
 
     Raises UsageError for a spec that is not a match spec, and for a step without a channel.
     """
+    target = step_target.target.name
     text = python_spec(step_target.python)
     python = CondaRoot(parse_matchspec(text), text, _python_at(manifest, step_target))
     overrides = [
         f"{name}={version}" for name, version in manifest.virtual_packages.get(step_target.target.name, {}).items()
     ]
     if not step_target.channels:
-        raise UsageError(
-            f"step {step_target.step} has no conda channel on {step_target.target.name}", "name one in project.channels"
-        )
+        raise UsageError(f"step {step_target.step} has no conda channel on {target}", "name one in project.channels")
     preferences = _preferences(lock, step_target, is_unpinned)
     policy = manifest.policy
+    channels = tuple(manifest.sources[name] for name in manifest.channels)
     return CondaProblem(
-        target=step_target.target.name,
-        specs=(*_roots(step_target.conda), python),
+        target=target,
+        specs=(*_roots(step_target.conda, step_target.channels, f"step {step_target.step} on {target}"), python),
         channels=tuple(channel.name for channel in step_target.channels),
         priority=policy.channel_priority,
         virtual=virtual_packages(step_target.target, overrides),
-        constraints=(*_roots(manifest.constraints.conda), *requested),
-        overrides=_roots(manifest.overrides.conda),
+        constraints=(*_roots(manifest.constraints.conda, channels, "the project"), *requested),
+        overrides=_roots(manifest.overrides.conda, channels, "the project"),
         exclude_newer=cutoff_timestamp(manifest.exclude_newer, now),
         exclude_newer_for={name: cutoff_timestamp(value, now) for name, value in policy.exclude_newer_package.items()},
+        exclude_newer_except=frozenset(channel.name for channel in step_target.channels if channel.is_undated),
         preferences=preferences,
     )
 
@@ -71,7 +74,7 @@ def _python_at(manifest: Manifest, step_target: StepTarget) -> KeyPath:
     return ("steps", step_target.step, "python") if manifest.steps[step_target.step].python else ("project", "python")
 
 
-def _roots(dependencies: Iterable[CondaDependency]) -> tuple[CondaRoot, ...]:
+def _roots(dependencies: Iterable[CondaDependency], channels: tuple[Source, ...], whose: str) -> tuple[CondaRoot, ...]:
     found = []
     for dependency in dependencies:
         try:
@@ -80,8 +83,25 @@ def _roots(dependencies: Iterable[CondaDependency]) -> tuple[CondaRoot, ...]:
             raise UsageError(
                 f"{render_key_path(dependency.at)}: {dependency.spec}: {error.reason}", 'write it as "numpy >=1.26,<3"'
             ) from None
+        if spec.channel is not None:
+            channel = _channel_of(spec.channel, channels)
+            if channel is None:
+                raise UsageError(
+                    f"{render_key_path(dependency.at)}: {dependency.spec}: {spec.channel} is not a channel of {whose}, "
+                    f"which has {', '.join(channel.name for channel in channels)}",
+                    f'add "{spec.channel}" to project.channels',
+                )
+            spec = msgspec.structs.replace(spec, channel=channel)
         found.append(CondaRoot(spec, dependency.spec, dependency.at))
     return tuple(found)
+
+
+def _channel_of(text: str, channels: tuple[Source, ...]) -> str | None:
+    """The name of the channel that a spec names; None if it is none of these."""
+    names = [channel.name for channel in channels]
+    if text not in names and text == "defaults":
+        text = "pkgs/main"  # the first of conda's default channels
+    return text if text in names else None
 
 
 def _preferences(

@@ -198,7 +198,8 @@ def lock_options(manifest: Manifest, step_targets: tuple[StepTarget, ...]) -> di
         "sources": {
             name: render_source(source)
             for name, source in sorted(manifest.sources.items())
-            if (source.url is not None or source.missing) and (uses_conda or source.kind != "conda")
+            if (source.url is not None or source.missing or source.is_undated)
+            and (uses_conda or source.kind != "conda")
         },
         "exclude-newer": render_cutoff(manifest.exclude_newer),
         "exclude-newer-package": {
@@ -214,10 +215,17 @@ def lock_options(manifest: Manifest, step_targets: tuple[StepTarget, ...]) -> di
         "virtual-packages": {name: dict(sorted(v.items())) for name, v in sorted(manifest.virtual_packages.items())}
         if uses_conda
         else {},
-        "mapping": dict(sorted(manifest.mapping.items())) if is_mixed else {},
+        "mapping": {name: _render_projects(projects) for name, projects in sorted(manifest.mapping.items())}
+        if is_mixed
+        else {},
     }
     defaults = {"prereleases": "if-necessary", "resolution": "highest", "align": "newest", "channel-priority": "strict"}
     return {key: value for key, value in options.items() if value not in (None, [], {}) and value != defaults.get(key)}
+
+
+def _render_projects(projects: tuple[str, ...]) -> str | bool | list[str]:
+    """The projects of a conda package as the manifest writes them."""
+    return list(projects) if len(projects) > 1 else projects[0] if projects else False
 
 
 def _sorted_requires(dependencies: Dependencies) -> list[str]:
@@ -233,6 +241,8 @@ def render_source(source: Source) -> str:
     for label, values in (("projects", source.projects), ("steps", source.steps), ("targets", source.targets)):
         if values:
             parts.append(f"{label}={','.join(sorted(values))}")
+    if source.is_undated:
+        parts.append("exclude-newer=false")
     if source.missing:
         parts.append(f"missing={','.join(map(str, source.missing))}")
     return " ".join(parts)

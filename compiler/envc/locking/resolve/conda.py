@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from envc.errors import Refusal, Unsolvable
-from envc.fetch.conda.channel_locations import ChannelLocation, known_channel, resolve_channels
+from envc.fetch.conda.channel_locations import (
+    DEFAULTS,
+    ChannelLocation,
+    default_channels,
+    known_channel,
+    resolve_channels,
+)
 from envc.fetch.conda.channels import Channels
 from envc.fetch.context import FetchContext, fetch_context
 from envc.fetch.net.settings import channel_settings
@@ -44,7 +50,7 @@ def open_channels(
 
     Paths are relative to `root`. The client of `context` is closed at the end.
     """
-    locations = resolve_channels(names, sources, context.keyring, root=root)
+    locations = resolve_channels(names, sources, context.keyring, base=context.settings.channel_alias, root=root)
     try:
         with Channels(locations, context) as channels:
             yield channels, locations
@@ -69,9 +75,18 @@ def solve_one(title: str, problem: CondaProblem, repodata: Repodata, python: Pyt
 def solve_query(query: CondaQuery, context: Context) -> Solution:
     """parse → solve, for one command line about conda packages."""
     fetching = fetch_context(channel_settings(context.environ), context)
-    with open_channels(query.channels or DEFAULT_CHANNELS, {}, fetching) as (channels, locations):
+    with open_channels(channels_of(query), {}, fetching) as (channels, locations):
         problem = with_record_channels(locations, parse_conda_query(query, locations, context.now))
         return solve_one(f"the specs for {query.platform}", problem, channels.repodata(query.platform))
+
+
+def channels_of(query: CondaQuery) -> tuple[str, ...]:
+    """The channels of a command line."""
+    channels = query.channels or DEFAULT_CHANNELS
+    if DEFAULTS not in channels:
+        return channels
+    parts = (default_channels((query.platform,)) if text == DEFAULTS else (text,) for text in channels)
+    return tuple(name for part in parts for name in part)
 
 
 def with_record_channels(locations: Mapping[str, ChannelLocation], problem: CondaProblem) -> CondaProblem:

@@ -65,7 +65,14 @@ def open_artifacts(
         from envc.fetch.conda.channel_locations import resolve_channels
         from envc.fetch.conda.channels import Channels
 
-        locations = resolve_channels(manifest.channels, manifest.sources, origins.context.keyring, root=manifest.root)
+        fetching = origins.context
+        locations = resolve_channels(
+            manifest.channels,
+            manifest.sources,
+            fetching.keyring,
+            base=fetching.settings.channel_alias,
+            root=manifest.root,
+        )
         with Channels(locations, origins.context) as channels:
             platforms = {target_of(manifest, name).platform for name in manifest.targets}
             yield supply(
@@ -86,7 +93,9 @@ def warn_of_link_scripts(
     from envc.system.retries import RetryPolicy
 
     settings = read_settings(context.environ)
-    locations = resolve_channels(manifest.channels, manifest.sources, keyring, root=manifest.root)
+    locations = resolve_channels(
+        manifest.channels, manifest.sources, keyring, base=settings.channel_alias, root=manifest.root
+    )
     # These warnings are not worth a long wait.
     client = Client(keyring, transport=settings.transport, read_timeout=10, retries=RetryPolicy(tries=1))
     try:

@@ -179,9 +179,9 @@ def solve_both(query: CondaQuery, shared: SharedProblem, manifest: Manifest, con
 
     `query` is the conda side as given, `shared` the PyPI side. Python comes from conda, with the minor of `shared`.
     """
-    from envc.locking.manifest.conda_query import DEFAULT_CHANNELS, parse_conda_query
+    from envc.locking.manifest.conda_query import parse_conda_query
     from envc.locking.plan.conda_problems import python_spec
-    from envc.locking.resolve.conda import open_channels, with_record_channels
+    from envc.locking.resolve.conda import channels_of, open_channels, with_record_channels
     from envc.locking.resolve.mixed import MixedSources, solve_mixed_all
     from envc.locking.resolve.names.table import load_names
     from envc_solvers.mixed.problem import MixedProblem
@@ -190,7 +190,7 @@ def solve_both(query: CondaQuery, shared: SharedProblem, manifest: Manifest, con
     with (
         open_origins(manifest, context) as origins,
         open_channels(
-            query.channels or DEFAULT_CHANNELS,
+            channels_of(query),
             {},
             fetch_context(channel_settings(context.environ), context, origins.context.keyring),
         ) as (channels, locations),

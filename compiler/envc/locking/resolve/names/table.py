@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.resources import files
-from typing import Literal
 
 from envc_solvers.mixed.names import Names
 
 FILES = ("snapshot.txt", "additions.txt")  # later ones take precedence
 
 
-def load_names(overrides: Mapping[str, str | Literal[False]]) -> Names:
+def load_names(overrides: Mapping[str, tuple[str, ...]]) -> Names:
     """The mapping. Entries of the manifest take precedence over all others."""
     table: dict[str, tuple[str, ...]] = {}
     for file in FILES:
